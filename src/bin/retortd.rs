@@ -1,0 +1,6 @@
+//! The daemon: all of it is in the library.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    retortd::service::main()
+}

@@ -1,0 +1,21 @@
+//! `retortd`, a TCP daemon that answers, and `retort`, its client.
+//!
+//! The floor plan, from the door inward; a module imports only from those below it:
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`service`] | the daemon's lifecycle: options, log, listeners, signals, systemd |
+//! | [`client`] | `retort`: send, ping, bench, check |
+//! | [`server`] | the event loop: workers, accepting, deadlines, heavy work |
+//! | [`connection`] | one client, over any `Read + Write` |
+//! | [`protocol`] | wire formats, no I/O: one file each |
+//! | [`transform`] | pure text functions |
+//!
+//! `service` and `client` do not know each other: the client shares only `protocol` and `transform`.
+
+pub mod client;
+pub mod connection;
+pub mod protocol;
+pub mod server;
+pub mod service;
+pub mod transform;
