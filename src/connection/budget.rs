@@ -13,7 +13,7 @@
 //! take small bites, so that each connection goes over by a constant at most.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 /// The memory that all connections share, in bytes.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Budget {
     reserve: AtomicI64,
     whole_reserve: AtomicI64,
     waiting: AtomicUsize,
+    gave_back: AtomicBool,
 }
 
 impl Budget {
@@ -34,6 +35,7 @@ impl Budget {
             reserve: AtomicI64::new(half),
             whole_reserve: AtomicI64::new(half),
             waiting: AtomicUsize::new(0),
+            gave_back: AtomicBool::new(false),
         }
     }
 
@@ -55,6 +57,12 @@ impl Budget {
     #[must_use]
     pub fn is_tight(&self) -> bool {
         self.shared.load(Ordering::Relaxed) <= 0
+    }
+
+    /// Whether anything was given back since this was last asked.
+    #[must_use]
+    pub fn gave_back(&self) -> bool {
+        self.gave_back.swap(false, Ordering::SeqCst)
     }
 
     /// Whether anybody waits for room; whoever gives some back wakes them.
@@ -153,6 +161,7 @@ impl Lease {
         self.shared -= shared;
         self.budget.reserve.fetch_add(signed(granted), Ordering::SeqCst);
         self.budget.shared.fetch_add(signed(shared), Ordering::SeqCst);
+        self.budget.gave_back.store(true, Ordering::SeqCst);
     }
 }
 

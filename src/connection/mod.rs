@@ -858,4 +858,3 @@ fn send<S: Write>(stream: &mut S, parts: [&[u8]; 2]) -> io::Result<usize> {
         }
     }
 }
-
