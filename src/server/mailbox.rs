@@ -11,11 +11,12 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::poller::Token;
 use crate::connection::{Finished, Limits};
+use crate::protocol::Entry;
 
 /// One message to a worker.
 pub enum Mail {
-    /// Serve this connection of that listener.
-    Accepted(TcpStream, usize),
+    /// Serve this connection.
+    Accepted(TcpStream, &'static Entry),
     /// This heavy work is done.
     Finished(Token, Box<Finished>),
     /// Show that the loop comes round.

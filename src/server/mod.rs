@@ -17,7 +17,7 @@ mod worker;
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -142,21 +142,27 @@ impl Server {
     }
 
     /// Serves one connection that is there already, on the first worker.
-    pub fn serve(&self, stream: std::net::TcpStream, listener: usize) {
-        self.shared.admit_given(0);
-        self.shared.mailboxes[0].post(Mail::Accepted(stream, listener));
+    pub fn serve(&self, stream: TcpStream, entry: &'static Entry) {
+        self.shared.admit_given();
+        self.shared.mailboxes[0].post(Mail::Accepted(stream, entry));
     }
 
-    /// Becomes readable when a worker has ended.
+    /// Becomes readable when a worker has ended, or the last connection.
     #[must_use]
-    pub fn ended_fd(&self) -> BorrowedFd<'_> {
-        self.shared.ended.as_fd()
+    pub fn notice_fd(&self) -> BorrowedFd<'_> {
+        self.shared.notice.as_fd()
+    }
+
+    /// What [`Server::notice_fd`] told has been seen.
+    pub fn clear_notice(&self) {
+        // EAGAIN: there was nothing
+        let _ = self.shared.notice.read();
     }
 
     /// Whether every worker has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+        self.shared.has_ended()
     }
 
     /// What broke, if a worker ended because of it.

@@ -31,7 +31,8 @@ pub struct Shared {
     pub(super) counters: Vec<Arc<Counters>>,
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
     pub(super) heavy: Arc<Heavy>,
-    pub(super) ended: EventFd,
+    /// Written when a worker ends, and when the last connection of a server without listeners does.
+    pub(super) notice: EventFd,
     /// Open connections of each worker.
     loads: Vec<AtomicUsize>,
     /// The last [`Mail::Beat`] that each worker has answered.
@@ -42,6 +43,9 @@ pub struct Shared {
     most: AtomicUsize,
     /// A listener is switched off because there were too many connections.
     full: AtomicBool,
+    /// A connection was handed in from outside ([`super::Server::serve`]).
+    given: AtomicBool,
+    running: AtomicUsize,
     per_source: AtomicUsize,
     sources: Mutex<HashMap<IpAddr, usize>>,
     failure: Mutex<Option<String>>,
@@ -58,13 +62,15 @@ impl Shared {
             counters: (0..*workers).map(|_| Arc::default()).collect(),
             mailboxes: mailboxes?,
             heavy: Heavy::new(*workers, *seed),
-            ended: EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?,
+            notice: EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?,
             loads: (0..*workers).map(|_| AtomicUsize::new(0)).collect(),
             beats: (0..*workers).map(|_| AtomicU64::new(0)).collect(),
             open: AtomicUsize::new(0),
             accepting: AtomicUsize::new(*workers),
             most: AtomicUsize::new(limits.connections.unwrap_or(usize::MAX)),
             full: AtomicBool::new(false),
+            given: AtomicBool::new(false),
+            running: AtomicUsize::new(*workers),
             per_source: AtomicUsize::new(limits.per_source.unwrap_or(0)),
             sources: Mutex::default(),
             failure: Mutex::default(),
@@ -111,10 +117,11 @@ impl Shared {
         }
     }
 
-    /// Counts a connection that was not accepted here, for that worker.
-    pub fn admit_given(&self, worker: usize) {
+    /// Counts a connection that was not accepted here, for the first worker; its end is to be noticed.
+    pub fn admit_given(&self) {
         self.open.fetch_add(1, Ordering::SeqCst);
-        self.loads[worker].fetch_add(1, Ordering::Relaxed);
+        self.loads[0].fetch_add(1, Ordering::Relaxed);
+        self.given.store(true, Ordering::Relaxed);
     }
 
     /// The worker that a connection accepted by `worker` goes to: its own, unless another has clearly fewer.
@@ -132,6 +139,9 @@ impl Shared {
     pub fn leave(&self, worker: usize) {
         self.loads[worker].fetch_sub(1, Ordering::Relaxed);
         self.release();
+        if self.given.load(Ordering::Relaxed) {
+            self.tell();
+        }
     }
 
     /// Whether connections are counted by source.
@@ -203,8 +213,18 @@ impl Shared {
         if let Some(why) = why {
             lock(&self.failure).get_or_insert(why);
         }
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        self.tell();
+    }
+
+    /// Whether every worker has ended.
+    pub fn has_ended(&self) -> bool {
+        self.running.load(Ordering::SeqCst) == 0
+    }
+
+    fn tell(&self) {
         // fails only when the counter is full: then it is readable already
-        let _ = self.ended.write(1);
+        let _ = self.notice.write(1);
     }
 
     /// The first thing that broke.

@@ -46,14 +46,25 @@ enum Phase {
     Over,
 }
 
+/// Whatever ends a worker, a panic included, the server hears of it.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failure = Some("a worker panicked".into());
+        }
+        if !self.context.stopping {
+            self.shared.stopped_accepting();
+        }
+        self.shared.worker_ended(self.failure.take());
+    }
+}
+
 /// One thread of the server.
 pub struct Worker {
     number: usize,
     poller: Poller,
     registry: Registry,
     acceptors: Vec<Acceptor>,
-    /// What each listener speaks; outlives the acceptors, for connections that are handed over late.
-    entries: Vec<&'static protocol::Entry>,
     context: Context,
     deadlines: Deadlines,
     starved: Vec<Token>,
@@ -96,7 +107,6 @@ impl Worker {
             poller,
             registry: Registry::new(),
             acceptors: acceptors?,
-            entries: listeners.iter().map(|listener| listener.entry).collect(),
             context,
             deadlines: Deadlines::new(),
             starved: Vec::new(),
@@ -123,7 +133,6 @@ impl Worker {
         }
         self.close_all(CloseReason::Forced);
         self.acceptors.clear();
-        self.shared.worker_ended(self.failure.take());
     }
 
     fn goes_on(&self) -> bool {
@@ -268,7 +277,8 @@ impl Worker {
         }
         match acceptor.accept(&self.context.counters, &self.poller, self.context.now) {
             Accepted::Socket(socket) => {
-                self.hand_out(TcpStream::from(socket), listener);
+                let entry = acceptor.listener().entry;
+                self.hand_out(TcpStream::from(socket), entry);
                 return true;
             }
             Accepted::Next => {
@@ -289,17 +299,17 @@ impl Worker {
     }
 
     /// Gives a connection to the worker that is to serve it.
-    fn hand_out(&mut self, stream: TcpStream, listener: usize) {
+    fn hand_out(&mut self, stream: TcpStream, entry: &'static protocol::Entry) {
         let worker = self.shared.assign(self.number);
         if worker == self.number {
-            self.take_in(stream, listener);
+            self.take_in(stream, entry);
         } else {
-            self.shared.mailboxes[worker].post(Mail::Accepted(stream, listener));
+            self.shared.mailboxes[worker].post(Mail::Accepted(stream, entry));
         }
     }
 
     /// Begins to serve a connection.
-    fn take_in(&mut self, stream: TcpStream, listener: usize) {
+    fn take_in(&mut self, stream: TcpStream, entry: &'static protocol::Entry) {
         self.context.counters.accepted.add(1);
         let wanted = self.shared.counts_sources() || log_enabled!(Level::Info);
         // ENOTCONN: reset before we came to it; reading will tell
@@ -308,7 +318,6 @@ impl Worker {
             Ok(source) => source,
             Err(address) => return self.turn_away(address),
         };
-        let entry = self.entries[listener];
         let label = label(peer, entry.name);
         if let Some(label) = &label {
             info!("{label}: accepted");
@@ -347,7 +356,7 @@ impl Worker {
     fn collect(&mut self) {
         for mail in self.mailbox.clone().collect() {
             match mail {
-                Mail::Accepted(stream, listener) => self.take_in(stream, listener),
+                Mail::Accepted(stream, entry) => self.take_in(stream, entry),
                 Mail::Finished(token, finished) => self.finish(token, *finished),
                 Mail::Beat(round) => self.shared.beat(self.number, round),
                 Mail::Limits(limits) => self.context.limits = limits,
