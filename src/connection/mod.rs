@@ -679,8 +679,9 @@ impl Connection {
         self.asked = true;
         context.counters.requests.add(1);
         let limits = request_limits(&context.limits, &context.budget);
+        let random = context.random.again();
         let notes = log_enabled!(Level::Info);
-        Next::Heavy(Box::new(Job { protocol, input, need, lease, limits, notes }))
+        Next::Heavy(Box::new(Job { protocol, input, need, lease, limits, random, notes }))
     }
 
     /// Goes on for as long as that needs nothing from the client: sends, looks at kept input, closes.
