@@ -216,3 +216,41 @@ fn crowd(
     check_sums(&context.counters);
     plays.into_iter().map(|play| play.script.output).collect()
 }
+
+/// Half of each request in turn is more than the budget: without an order in which they get it, all would wait.
+#[test]
+fn large_requests_take_turns() {
+    const MESSAGE: usize = 3 << 20;
+    let setting = Setting { message: MESSAGE, budget: 10 << 20, seed: 1 };
+    let request = [&frame::header(1, MESSAGE), &b"a"[..].repeat(MESSAGE)[..]].concat();
+    let expected = [&(MESSAGE as u32).to_be_bytes(), &b"A"[..].repeat(MESSAGE)[..]].concat();
+    let slowly = vec![Act::Bytes(100_000); 40];
+    for output in crowd(&vec![request; 8], (&slowly, &slowly), &[], setting) {
+        assert!(output == expected, "got {} bytes", output.len());
+    }
+}
+
+/// Clients that send as fast as they can and read nothing cost a constant each, beyond the budget.
+#[test]
+fn clients_that_never_read_cost_little() {
+    const CLIENTS: usize = 200;
+    const EACH: i64 = 24 * 1024;
+    const BUDGET: i64 = 1 << 20;
+    let budget = Arc::new(Budget::new(BUDGET as u64));
+    let mut context = context(1 << 16, &budget, 1);
+    let grows = "\u{390}".repeat(500);
+    let request = [&frame::header(1, grows.len()), grows.as_bytes()].concat();
+    let input = request.repeat(300);
+    let play = |_| Play::new("frame", Script::new(&input, &[], &vec![Act::WouldBlock; 2000]));
+    let mut plays: Vec<Play> = (0..CLIENTS).map(play).collect();
+    for _ in 0..100 {
+        for play in plays.iter_mut().filter(|play| !play.is_blocked()) {
+            assert!(play.step(&mut context).is_none(), "closed");
+        }
+    }
+    assert!(plays.iter().all(|play| play.is_blocked() || play.is_starved()), "some still read");
+    let most = BUDGET + CLIENTS as i64 * EACH;
+    assert!((BUDGET / 2..most).contains(&budget.taken()), "{} taken, at most {most} expected", budget.taken());
+    drop(plays);
+    assert_eq!(budget.taken(), 0);
+}

@@ -130,13 +130,19 @@ pub struct Play {
     pub script: Script,
     connection: Connection,
     next: Option<Next>,
+    read_last: bool,
 }
 
 impl Play {
     /// A connection to the protocol of that name.
     pub fn new(name: &str, script: Script) -> Self {
         let protocol = (by_name(name).expect("a name in the table").start)();
-        Self { script, connection: Connection::new(protocol, None, 0), next: None }
+        Self { script, connection: Connection::new(protocol, None, 0), next: None, read_last: false }
+    }
+
+    /// Whether it waits only until the client takes what it was sent.
+    pub fn is_blocked(&self) -> bool {
+        matches!(self.next, Some(Next::Wait)) && !self.connection.interest().read
     }
 
     /// Whether it waits for memory.
@@ -155,7 +161,9 @@ impl Play {
             Some(Next::Wait) => {
                 let interest = connection.interest();
                 assert!(interest.read || interest.write, "a connection that waits for nothing");
-                if interest.write { connection.writable(script, context) } else { connection.readable(script, context) }
+                // one that waits for both gets both, in turns
+                self.read_last = interest.read && !(interest.write && self.read_last);
+                if self.read_last { connection.readable(script, context) } else { connection.writable(script, context) }
             }
         };
         let Next::Close(reason) = next else {
