@@ -273,6 +273,19 @@ impl Daemon {
         kill(self.pid, signal).expect("send a signal to the daemon");
     }
 
+    /// The same for a daemon without a service manager; it must run with `-vv`.
+    pub fn wait_ready_in_log(&mut self) {
+        let (_, line) = self.wait_for_line(0, "ready: ");
+        let status = line.split_once("ready: ").map(|(_, status)| format!("STATUS={status}"));
+        self.listening = listening(&status.expect("checked"));
+    }
+
+    /// Waits for a message to the service manager that contains `words`, from number `from` on.
+    pub fn wait_for_notice(&self, from: usize, words: &str) -> (usize, String) {
+        let found = self.notices.wait_for(from, |notice| notice.contains(words));
+        found.unwrap_or_else(|| panic!("{words:?} was not said: {:?}", self.notices.all()))
+    }
+
     /// Waits for its end; the exit code, or 128 and the number of the signal that killed it.
     pub fn wait_exit(&mut self) -> i32 {
         let Some((_, status)) = self.exit.wait_for(0, |_| true) else { panic!("the daemon did not end") };
