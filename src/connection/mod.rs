@@ -25,7 +25,7 @@ use std::time::Instant;
 use log::{Level, debug, info, log_enabled, trace};
 
 pub use budget::{Budget, Lease};
-pub use buffers::Buffer;
+pub use buffers::{Buffer, POOL, Pool};
 pub use close_reason::CloseReason;
 pub use counters::{Counter, Counters};
 pub use heavy_job::{Finished, Job};
@@ -63,6 +63,8 @@ pub struct Context {
     pub scratch: Box<[u8]>,
     /// Where answers go that cannot stand in their input; holds [`SPILL`] bytes.
     pub spill: Buffer,
+    /// Buffers for large requests, used again and again.
+    pub pool: Pool,
     /// The worker's random source.
     pub random: Random,
     /// What qotd chooses from.
@@ -366,7 +368,7 @@ impl Connection {
     fn read_own<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let whole = self.whole_need(context);
         let Some(work) = &mut self.work else { return Next::Wait };
-        if work.make_room().is_err() {
+        if work.make_room(&mut context.pool).is_err() {
             return Next::Close(CloseReason::Resources);
         }
         let bite = work.room().len().min(DIRECT_READ);
@@ -434,6 +436,9 @@ impl Connection {
         let mut scratch = std::mem::take(&mut context.scratch);
         let next = self.digest_in(stream, context, &mut scratch, &mut source, call);
         context.scratch = scratch;
+        if let Source::Own(buffer) = source {
+            context.pool.give(buffer);
+        }
         next
     }
 
@@ -587,7 +592,7 @@ impl Connection {
     /// Keeps the input from `at` on: of a request that needs so much, or to be looked at again (`ready`).
     fn keep(
         &mut self,
-        context: &Context,
+        context: &mut Context,
         scratch: &mut [u8],
         source: &mut Source,
         at: usize,
@@ -597,9 +602,9 @@ impl Connection {
         let capacity = if need.input > ASIDE { need.input } else { 0 };
         let input = match source {
             Source::Own(buffer) if at == 0 && buffer.capacity() >= capacity => std::mem::take(buffer),
-            Source::Own(buffer) => Buffer::holding([&buffer.held()[at..], &[]], capacity)?,
+            Source::Own(buffer) => context.pool.holding(&buffer.held()[at..], capacity)?,
             Source::Scratch(length) if at == *length && self.work.is_none() => return Ok(()),
-            Source::Scratch(length) => Buffer::holding([&scratch[at..*length], &[]], capacity)?,
+            Source::Scratch(length) => context.pool.holding(&scratch[at..*length], capacity)?,
         };
         let now = context.now;
         let begun_before = self.work.as_ref().is_some_and(|work| work.need.input > 0 || work.received > 0) && at == 0;
@@ -715,7 +720,9 @@ impl Connection {
         let Some(work) = self.work.as_mut().filter(|work| !work.output.is_empty()) else { return Ok(true) };
         let sent = send(stream, [work.output.bytes(), &[]]).map_err(|error| CloseReason::of(&error))?;
         context.counters.bytes_out.add(sent as u64);
-        work.output.advance(sent);
+        if let Some(buffer) = work.output.advance(sent) {
+            context.pool.give(buffer);
+        }
         if sent > 0 {
             work.progress = context.now;
         }

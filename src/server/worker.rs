@@ -19,7 +19,7 @@ use super::registry::{Entry, Registry};
 use super::shared::{Admission, Shared};
 use super::{BoundListener, Settings};
 use crate::connection::{
-    Buffer, CloseReason, Connection, Context, Finished, Interest, NEVER, Next, SCRATCH, SPILL, Stream,
+    Buffer, CloseReason, Connection, Context, Finished, Interest, NEVER, Next, Pool, SCRATCH, SPILL, Stream,
 };
 use crate::protocol::{self, Random};
 
@@ -93,6 +93,7 @@ impl Worker {
         let context = Context {
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             spill: Buffer::zeroed(SPILL)?,
+            pool: Pool::default(),
             random: Random::new(settings.seed),
             quotes: Arc::clone(&settings.quotes),
             unix_time,
@@ -250,7 +251,10 @@ impl Worker {
         }
         drop(entry);
         self.shared.leave(self.number);
-        self.registry.shrink();
+        if self.registry.is_empty() {
+            self.registry.shrink();
+            self.context.pool.clear();
+        }
     }
 
     fn close_all(&mut self, reason: CloseReason) {
