@@ -37,6 +37,8 @@ use crate::protocol::{Ending, Env, Need, Note, Protocol, Random, RequestLimits, 
 pub const SCRATCH: usize = 64 * 1024;
 /// Bytes of answer that a worker makes before it sends: room for the longest answer to a full scratch buffer.
 pub const SPILL: usize = 4 * SCRATCH;
+/// The same while the budget is used up: then a connection must not come to hold much that it has no room for.
+const TIGHT_SPILL: usize = 8 * ASIDE;
 /// An unfinished request shorter than this is completed in the scratch buffer; a longer one in its own.
 const ASIDE: usize = 4 * 1024;
 /// Bytes read at once into a large request's own buffer.
@@ -504,7 +506,8 @@ impl Connection {
         let notes = log_enabled!(Level::Info);
         let begun = notes.then(Instant::now);
         let limits = request_limits(&context.limits, &context.budget);
-        let mut turn = Turn::new(bytes, context.spill.held()).with_notes(notes);
+        let room = if context.budget.is_tight() { TIGHT_SPILL } else { SPILL };
+        let mut turn = Turn::new(bytes, &mut context.spill.held()[..room]).with_notes(notes);
         let mut env = Env {
             random: &mut context.random,
             unix_time: context.unix_time,
