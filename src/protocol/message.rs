@@ -378,6 +378,13 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_ends_while_it_is_skipped_counts_once() {
+        let played = play("frame", &[&header(3, 9), b"abc"], SETTING);
+        assert_eq!(played.answers, answers(&[REFUSAL]));
+        assert_eq!(played.tally, Tally { answered: 0, refused: 1, records: 0 });
+    }
+
+    #[test]
     fn every_request_is_told_to_the_log_once() {
         let bytes = [request(4, b"ab"), request(3, b"x"), request(1, b"\xff"), request(8, b"")].concat();
         let played = play("frame", &[&bytes, &header(2, 5)[..3]], SETTING);

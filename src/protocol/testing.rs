@@ -38,6 +38,8 @@ pub struct Played {
     pub notes: Vec<Note>,
     /// How often work went to another thread.
     pub heavy: usize,
+    /// Bytes of input that were never taken.
+    pub left: usize,
 }
 
 /// The time on every test's clock.
@@ -77,7 +79,8 @@ impl Player<'_> {
             self.pending.extend_from_slice(piece);
             self.advance();
         }
-        let inside = self.skip > 0 || !self.pending.is_empty();
+        self.played.left = self.pending.len();
+        let inside = self.skip > 0 || self.played.left > 0;
         if inside && self.played.ending.is_none() {
             self.turn(|protocol, turn, env| protocol.end(turn, env));
         }
@@ -226,6 +229,17 @@ fn a_full_chunk_is_1024_bytes() {
     assert_eq!(answers("respond"), chunks("Response: ", "X"));
     assert_eq!(answers("upper"), "X".repeat(1024));
     assert_eq!(answers("record"), "x".repeat(bytes.len() - 2 * 22), "two records are not echoed");
+}
+
+#[test]
+fn a_chunk_waits_for_room_for_its_whole_answer() {
+    let bytes = [b'x'; 9000];
+    for name in ["echo-prefix", "respond"] {
+        let roomy = play(name, &[&bytes], SETTING);
+        for room in ROOM..ROOM + 1100 {
+            assert!(play(name, &[&bytes], Setting { room, ..SETTING }) == roomy, "{name}, room {room}");
+        }
+    }
 }
 
 #[test]
