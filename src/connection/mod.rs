@@ -651,10 +651,9 @@ impl Connection {
     /// Charges what is held to the budget, and hands out heavy work.
     fn charge(&mut self, context: &mut Context, turned: &Turned) -> Next {
         self.settle_account(context);
-        match turned.step {
-            Step::Heavy(need) if turned.all_sent() => self.start_heavy(context, need),
-            _ => Next::Wait,
-        }
+        let Step::Heavy(need) = turned.step else { return Next::Wait };
+        self.begin_work(context).seed = Some(context.random.seed());
+        if turned.all_sent() { self.start_heavy(context, need) } else { Next::Wait }
     }
 
     fn settle_account(&mut self, context: &Context) {
@@ -680,6 +679,7 @@ impl Connection {
             return self.starve(context);
         }
         let Ok(input) = work.split_request(need.input) else { return Next::Close(CloseReason::Resources) };
+        let seed = work.seed.take();
         let (Some(lease), Some(protocol)) = (work.lease.take(), self.protocol.take()) else {
             return Next::Close(CloseReason::Failed);
         };
@@ -688,7 +688,7 @@ impl Connection {
         context.counters.requests.add(1);
         let limits = request_limits(&context.limits, &context.budget);
         let notes = log_enabled!(Level::Info);
-        Next::Heavy(Box::new(Job { protocol, input, need, lease, limits, notes }))
+        Next::Heavy(Box::new(Job { protocol, input, need, seed, lease, limits, notes }))
     }
 
     /// Goes on for as long as that needs nothing from the client: sends, looks at kept input, closes.
@@ -714,6 +714,9 @@ impl Connection {
     fn look_again<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let Some(work) = &mut self.work else { return Next::Wait };
         work.ready = false;
+        if let Some(seed) = work.seed.take() {
+            context.random.replay(seed);
+        }
         let input = std::mem::take(&mut work.input);
         self.digest(stream, context, Source::Own(input), Call::Advance)
     }

@@ -152,7 +152,7 @@ fn answer_text<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Mess
 /// `random`, whose answer may become as long as memory allows, and hardly ever does.
 ///
 /// On the event loop it is tried in the room that there is. An answer that reaches the end of that room goes to a
-/// thread with room for all of it, where the same numbers are drawn again ([`super::Random::again`]); so the room has
+/// thread with room for all of it, where the same numbers are drawn again ([`super::Random::replay`]); so the room has
 /// no influence on the answer. That holds only because whether to try is decided before the first number is drawn,
 /// and because `random` leaves the text itself alone.
 fn answer_random<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {

@@ -128,7 +128,8 @@ impl Player<'_> {
         assert!(need.input <= self.pending.len(), "heavy work before its input is there");
         assert!(need.memory() <= self.setting.limits.memory, "more memory than is allowed: {need:?}");
         let later = self.pending.split_off(need.input);
-        let (mut random, room) = (self.random.again(), need.answer);
+        let (mut random, room) = (Random::new(None), need.answer);
+        random.replay(self.random.seed());
         let step = self.turn_of(room, false, Some(&mut random), |protocol, turn, env| protocol.advance(turn, env));
         assert!(matches!(step, Step::More(_)), "heavy work ended with {step:?}");
         assert!(self.pending.is_empty(), "heavy work left input");
