@@ -1,6 +1,6 @@
 //! One client, over any [`Stream`]: reads, lets the protocol answer, writes, and knows what it waits for.
 //!
-//! Owns the protocol's state and, only while something is unfinished, a [`Work`] with its buffers: an idle connection
+//! Owns the protocol's state and, only while something is unfinished, a `Work` with its buffers: an idle connection
 //! holds no memory of its own. Reads go into the worker's scratch buffer, where whole requests are answered in place
 //! and sent with one call; only an unfinished rest is copied aside. A large request is read straight into a buffer of
 //! its own, changed there where the text allows, and written from there.
