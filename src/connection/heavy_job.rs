@@ -16,10 +16,9 @@ pub struct Job {
     pub(super) protocol: Box<dyn Protocol>,
     pub(super) input: Buffer,
     pub(super) need: Need,
+    pub(super) seed: Option<u64>,
     pub(super) lease: Lease,
     pub(super) limits: RequestLimits,
-    /// The random source as the request saw it on the event loop: tried again, it draws the same numbers.
-    pub(super) random: Random,
     pub(super) notes: bool,
 }
 
@@ -37,13 +36,16 @@ pub struct Finished {
 impl Job {
     /// Answers the request; takes as long as that takes.
     #[must_use]
-    pub fn run(mut self, unix_time: fn() -> u64) -> Finished {
+    pub fn run(mut self, random: &mut Random, unix_time: fn() -> u64) -> Finished {
         let begun = Instant::now();
         let Ok(mut spill) = Buffer::with_capacity(self.need.answer + HEADER_ROOM) else {
             return self.without_memory();
         };
+        if let Some(seed) = self.seed {
+            random.replay(seed);
+        }
         let mut turn = Turn::new(self.input.held(), spill.spare()).with_notes(self.notes);
-        let mut env = Env { random: &mut self.random, unix_time, quotes: &[], limits: self.limits, inline: false };
+        let mut env = Env { random, unix_time, quotes: &[], limits: self.limits, inline: false };
         let step = self.protocol.advance(&mut turn, &mut env);
         let (placed, spilled) = turn.placed();
         let tally = turn.tally();

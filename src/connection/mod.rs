@@ -1,6 +1,6 @@
 //! One client, over any [`Stream`]: reads, lets the protocol answer, writes, and knows what it waits for.
 //!
-//! Owns the protocol's state and, only while something is unfinished, a [`Work`] with its buffers: an idle connection
+//! Owns the protocol's state and, only while something is unfinished, a `Work` with its buffers: an idle connection
 //! holds no memory of its own. Reads go into the worker's scratch buffer, where whole requests are answered in place
 //! and sent with one call; only an unfinished rest is copied aside. A large request is read straight into a buffer of
 //! its own, changed there where the text allows, and written from there.
@@ -25,7 +25,7 @@ use std::time::Instant;
 use log::{Level, debug, info, log_enabled, trace};
 
 pub use budget::{Budget, Lease};
-pub use buffers::Buffer;
+pub use buffers::{Buffer, POOL, Pool};
 pub use close_reason::CloseReason;
 pub use counters::{Counter, Counters};
 pub use heavy_job::{Finished, Job};
@@ -37,6 +37,8 @@ use crate::protocol::{Ending, Env, Need, Note, Protocol, Random, RequestLimits, 
 pub const SCRATCH: usize = 64 * 1024;
 /// Bytes of answer that a worker makes before it sends: room for the longest answer to a full scratch buffer.
 pub const SPILL: usize = 4 * SCRATCH;
+/// The same while the budget is used up: then a connection must not come to hold much that it has no room for.
+const TIGHT_SPILL: usize = 8 * ASIDE;
 /// An unfinished request shorter than this is completed in the scratch buffer; a longer one in its own.
 const ASIDE: usize = 4 * 1024;
 /// Bytes read at once into a large request's own buffer.
@@ -63,6 +65,8 @@ pub struct Context {
     pub scratch: Box<[u8]>,
     /// Where answers go that cannot stand in their input; holds [`SPILL`] bytes.
     pub spill: Buffer,
+    /// Buffers for large requests, used again and again.
+    pub pool: Pool,
     /// The worker's random source.
     pub random: Random,
     /// What qotd chooses from.
@@ -366,7 +370,7 @@ impl Connection {
     fn read_own<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let whole = self.whole_need(context);
         let Some(work) = &mut self.work else { return Next::Wait };
-        if work.make_room().is_err() {
+        if work.make_room(&mut context.pool).is_err() {
             return Next::Close(CloseReason::Resources);
         }
         let bite = work.room().len().min(DIRECT_READ);
@@ -434,6 +438,9 @@ impl Connection {
         let mut scratch = std::mem::take(&mut context.scratch);
         let next = self.digest_in(stream, context, &mut scratch, &mut source, call);
         context.scratch = scratch;
+        if let Source::Own(buffer) = source {
+            context.pool.give(buffer);
+        }
         next
     }
 
@@ -499,7 +506,8 @@ impl Connection {
         let notes = log_enabled!(Level::Info);
         let begun = notes.then(Instant::now);
         let limits = request_limits(&context.limits, &context.budget);
-        let mut turn = Turn::new(bytes, context.spill.held()).with_notes(notes);
+        let room = if context.budget.is_tight() { TIGHT_SPILL } else { SPILL };
+        let mut turn = Turn::new(bytes, &mut context.spill.held()[..room]).with_notes(notes);
         let mut env = Env {
             random: &mut context.random,
             unix_time: context.unix_time,
@@ -587,7 +595,7 @@ impl Connection {
     /// Keeps the input from `at` on: of a request that needs so much, or to be looked at again (`ready`).
     fn keep(
         &mut self,
-        context: &Context,
+        context: &mut Context,
         scratch: &mut [u8],
         source: &mut Source,
         at: usize,
@@ -597,9 +605,9 @@ impl Connection {
         let capacity = if need.input > ASIDE { need.input } else { 0 };
         let input = match source {
             Source::Own(buffer) if at == 0 && buffer.capacity() >= capacity => std::mem::take(buffer),
-            Source::Own(buffer) => Buffer::holding([&buffer.held()[at..], &[]], capacity)?,
+            Source::Own(buffer) => context.pool.holding(&buffer.held()[at..], capacity)?,
             Source::Scratch(length) if at == *length && self.work.is_none() => return Ok(()),
-            Source::Scratch(length) => Buffer::holding([&scratch[at..*length], &[]], capacity)?,
+            Source::Scratch(length) => context.pool.holding(&scratch[at..*length], capacity)?,
         };
         let now = context.now;
         let begun_before = self.work.as_ref().is_some_and(|work| work.need.input > 0 || work.received > 0) && at == 0;
@@ -643,10 +651,9 @@ impl Connection {
     /// Charges what is held to the budget, and hands out heavy work.
     fn charge(&mut self, context: &mut Context, turned: &Turned) -> Next {
         self.settle_account(context);
-        match turned.step {
-            Step::Heavy(need) if turned.all_sent() => self.start_heavy(context, need),
-            _ => Next::Wait,
-        }
+        let Step::Heavy(need) = turned.step else { return Next::Wait };
+        self.begin_work(context).seed = Some(context.random.seed());
+        if turned.all_sent() { self.start_heavy(context, need) } else { Next::Wait }
     }
 
     fn settle_account(&mut self, context: &Context) {
@@ -672,6 +679,7 @@ impl Connection {
             return self.starve(context);
         }
         let Ok(input) = work.split_request(need.input) else { return Next::Close(CloseReason::Resources) };
+        let seed = work.seed.take();
         let (Some(lease), Some(protocol)) = (work.lease.take(), self.protocol.take()) else {
             return Next::Close(CloseReason::Failed);
         };
@@ -679,9 +687,8 @@ impl Connection {
         self.asked = true;
         context.counters.requests.add(1);
         let limits = request_limits(&context.limits, &context.budget);
-        let random = context.random.again();
         let notes = log_enabled!(Level::Info);
-        Next::Heavy(Box::new(Job { protocol, input, need, lease, limits, random, notes }))
+        Next::Heavy(Box::new(Job { protocol, input, need, seed, lease, limits, notes }))
     }
 
     /// Goes on for as long as that needs nothing from the client: sends, looks at kept input, closes.
@@ -707,6 +714,9 @@ impl Connection {
     fn look_again<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let Some(work) = &mut self.work else { return Next::Wait };
         work.ready = false;
+        if let Some(seed) = work.seed.take() {
+            context.random.replay(seed);
+        }
         let input = std::mem::take(&mut work.input);
         self.digest(stream, context, Source::Own(input), Call::Advance)
     }
@@ -716,7 +726,9 @@ impl Connection {
         let Some(work) = self.work.as_mut().filter(|work| !work.output.is_empty()) else { return Ok(true) };
         let sent = send(stream, [work.output.bytes(), &[]]).map_err(|error| CloseReason::of(&error))?;
         context.counters.bytes_out.add(sent as u64);
-        work.output.advance(sent);
+        if let Some(buffer) = work.output.advance(sent) {
+            context.pool.give(buffer);
+        }
         if sent > 0 {
             work.progress = context.now;
         }

@@ -14,6 +14,7 @@ use super::mailbox::{Mail, Mailbox};
 use super::poller::Token;
 use crate::connection::Job;
 use crate::kernel;
+use crate::protocol::Random;
 
 /// How long a thread waits for work before it ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,13 +38,14 @@ pub struct Heavy {
     queue: Mutex<Queue>,
     ready: Condvar,
     most: usize,
+    seed: Option<u64>,
 }
 
 impl Heavy {
     /// Up to `most` threads; none is started yet.
     #[must_use]
-    pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), ready: Condvar::new(), most })
+    pub fn new(most: usize, seed: Option<u64>) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::default(), ready: Condvar::new(), most, seed })
     }
 
     /// Has `job` done; the result is posted to `mailbox` for `token`.
@@ -70,7 +72,7 @@ impl Heavy {
         let order = if queue.threads == 0 { queue.orders.pop_front() } else { None };
         drop(queue);
         if let Some(order) = order {
-            order.run();
+            order.run(&mut Random::new(self.seed));
         }
     }
 
@@ -79,8 +81,9 @@ impl Heavy {
         if let Err(error) = kernel::lower_priority() {
             debug!("large messages run at the same priority as small ones: {error}");
         }
+        let mut random = Random::new(self.seed);
         while let Some(order) = self.next() {
-            order.run();
+            order.run(&mut random);
         }
     }
 
@@ -102,8 +105,8 @@ impl Heavy {
 }
 
 impl Order {
-    fn run(self) {
-        let finished = self.job.run(unix_time);
+    fn run(self, random: &mut Random) {
+        let finished = self.job.run(random, unix_time);
         self.mailbox.post(Mail::Finished(self.token, Box::new(finished)));
     }
 }

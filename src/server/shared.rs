@@ -54,14 +54,14 @@ pub struct Shared {
 impl Shared {
     /// For so many workers and such limits.
     pub fn new(settings: &Settings) -> nix::Result<Arc<Self>> {
-        let Settings { workers, limits, .. } = settings;
+        let Settings { workers, limits, seed, .. } = settings;
         let mailboxes: nix::Result<Vec<_>> = (0..*workers).map(|_| Mailbox::new().map(Arc::new)).collect();
         Ok(Arc::new(Self {
             start: Instant::now(),
             budget: Arc::new(Budget::new(limits.buffered.unwrap_or(u64::MAX))),
             counters: (0..*workers).map(|_| Arc::default()).collect(),
             mailboxes: mailboxes?,
-            heavy: Heavy::new(*workers),
+            heavy: Heavy::new(*workers, *seed),
             notice: EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?,
             loads: (0..*workers).map(|_| AtomicUsize::new(0)).collect(),
             beats: (0..*workers).map(|_| AtomicU64::new(0)).collect(),

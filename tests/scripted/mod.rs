@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use retortd::connection::{
-    Budget, Buffer, CloseReason, Connection, Context, Counters, Limits, NEVER, Next, SCRATCH, SPILL, Stream,
+    Budget, Buffer, CloseReason, Connection, Context, Counters, Limits, NEVER, Next, Pool, SCRATCH, SPILL, Stream,
 };
 use retortd::protocol::{Random, by_name};
 
@@ -115,6 +115,7 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
         spill: Buffer::zeroed(SPILL).expect("memory"),
         random: Random::new(Some(seed)),
         quotes: Arc::from(["to be or not to be\n".to_string(), "O\n".to_string()]),
+        pool: Pool::default(),
         unix_time: || NOW,
         limits: Limits { message, idle: NEVER, request: NEVER, write: NEVER },
         budget: Arc::clone(budget),
@@ -156,7 +157,10 @@ impl Play {
         let next = match self.next.take() {
             None => connection.open(script, context),
             Some(Next::Starved) => connection.resume(script, context),
-            Some(Next::Heavy(job)) => connection.finished(script, context, job.run(context.unix_time)),
+            Some(Next::Heavy(job)) => {
+                let done = job.run(&mut Random::new(None), context.unix_time);
+                connection.finished(script, context, done)
+            }
             Some(Next::Close(reason)) => return Some(reason),
             Some(Next::Wait) => {
                 let interest = connection.interest();
