@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -273,6 +273,19 @@ impl Daemon {
         kill(self.pid, signal).expect("send a signal to the daemon");
     }
 
+    /// The same for a daemon without a service manager; it must run with `-vv`.
+    pub fn wait_ready_in_log(&mut self) {
+        let (_, line) = self.wait_for_line(0, "ready: ");
+        let status = line.split_once("ready: ").map(|(_, status)| format!("STATUS={status}"));
+        self.listening = listening(&status.expect("checked"));
+    }
+
+    /// Waits for a message to the service manager that contains `words`, from number `from` on.
+    pub fn wait_for_notice(&self, from: usize, words: &str) -> (usize, String) {
+        let found = self.notices.wait_for(from, |notice| notice.contains(words));
+        found.unwrap_or_else(|| panic!("{words:?} was not said: {:?}", self.notices.all()))
+    }
+
     /// Waits for its end; the exit code, or 128 and the number of the signal that killed it.
     pub fn wait_exit(&mut self) -> i32 {
         let Some((_, status)) = self.exit.wait_for(0, |_| true) else { panic!("the daemon did not end") };
@@ -303,19 +316,19 @@ impl Daemon {
         assert!(done.is_some(), "no READY=1 after SIGHUP:\n{}", self.log.text());
     }
 
-    /// The statistics line at a moment at which `wanted` holds; its sums are checked.
+    /// The statistics at a moment at which `wanted` holds and the sums are right: while something goes on, figures that
+    /// were read one after the other may differ by what happened between.
     pub fn statistics_when(&self, wanted: impl Fn(&Statistics) -> bool) -> Statistics {
-        let deadline = std::time::Instant::now() + DEADLINE;
+        let deadline = Instant::now() + DEADLINE;
         loop {
             let before = self.log.len();
             self.signal(Signal::SIGUSR1);
             let (_, line) = self.wait_for_line(before, "statistics: ");
             let statistics = Statistics::parse(&line);
-            if wanted(&statistics) {
-                statistics.check();
+            if wanted(&statistics) && statistics.wrong_sum().is_none() {
                 return statistics;
             }
-            assert!(std::time::Instant::now() < deadline, "not reached: {line}");
+            assert!(Instant::now() < deadline, "not reached ({:?}): {line}", statistics.wrong_sum());
             // counters change without telling anybody
             thread::sleep(Duration::from_millis(5));
         }
@@ -332,7 +345,7 @@ impl Daemon {
         let lines = self.log.all();
         let line = lines.iter().rev().find(|line| line.contains("statistics: "));
         let statistics = Statistics::parse(line.expect("a line with statistics"));
-        statistics.check();
+        assert_eq!(statistics.wrong_sum(), None, "{statistics:?}");
         statistics
     }
 }

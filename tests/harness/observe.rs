@@ -9,6 +9,8 @@ use super::Daemon;
 /// One thread of the daemon.
 #[derive(Clone, Debug)]
 pub struct Task {
+    /// Its thread id (gettid(2)).
+    pub id: i32,
     pub name: String,
     /// Nanoseconds on a processor.
     pub ran: u64,
@@ -52,7 +54,8 @@ impl Daemon {
 fn task_of(path: &std::path::Path) -> Option<Task> {
     let name = fs::read_to_string(path.join("comm")).ok()?.trim().to_string();
     let ran = fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()?;
-    Some(Task { name, ran })
+    let id = path.file_name()?.to_str()?.parse().ok()?;
+    Some(Task { id, name, ran })
 }
 
 /// Whether a program is installed; a test that needs it says that it skips.
