@@ -376,7 +376,7 @@ impl Connection {
         let bite = work.room().len().min(DIRECT_READ);
         let held = work.input.len() + bite;
         if held > ALLOWANCE && !work.lease(&context.budget).ensure(held, whole) {
-            return self.starve(context);
+            return self.starve(context, whole);
         }
         match read_some(stream, &mut work.room()[..bite]) {
             Ok(0) => self.end_of_input(stream, context),
@@ -402,7 +402,11 @@ impl Connection {
         }
     }
 
-    fn starve(&mut self, context: &Context) -> Next {
+    /// Waits for memory, of which the request takes `whole` in all; not for what a lowered limit will never give.
+    fn starve(&mut self, context: &Context, whole: usize) -> Next {
+        if whole > context.budget.largest_request() {
+            return Next::Close(CloseReason::Resources);
+        }
         self.starved = true;
         self.since = context.now;
         Next::Starved
@@ -676,7 +680,7 @@ impl Connection {
         let work = self.begin_work(context);
         if !work.lease(&context.budget).ensure(whole, whole) {
             work.ready = true;
-            return self.starve(context);
+            return self.starve(context, whole);
         }
         let Ok(input) = work.split_request(need.input) else { return Next::Close(CloseReason::Resources) };
         let seed = work.seed.take();
