@@ -185,6 +185,8 @@ pub struct Connection {
     label: Option<Box<str>>,
     since: u64,
     state: State,
+    /// The protocol sends without being asked ([`Protocol::produces`]).
+    produces: bool,
     ended: bool,
     asked: bool,
     starved: bool,
@@ -195,6 +197,7 @@ impl Connection {
     #[must_use]
     pub fn new(protocol: Box<dyn Protocol>, label: Option<Box<str>>, now: u64) -> Self {
         Self {
+            produces: protocol.produces(),
             protocol: Some(protocol),
             work: None,
             label,
@@ -266,7 +269,7 @@ impl Connection {
     ///
     /// A client that has not asked anything yet may still do so while `patient`.
     pub fn wind_up<S: Stream>(&mut self, stream: &mut S, context: &mut Context, patient: bool) -> Next {
-        if self.state == State::Reading && self.produces() {
+        if self.state == State::Reading && self.produces {
             return Next::Close(CloseReason::Stopped);
         }
         while self.is_idle() {
@@ -283,13 +286,13 @@ impl Connection {
     /// Nothing is begun and nothing owed.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.state == State::Reading && self.work.is_none() && !self.produces()
+        self.state == State::Reading && self.work.is_none() && !self.produces
     }
 
     /// What it waits for: follows from the state alone.
     #[must_use]
     pub fn interest(&self) -> Interest {
-        let write = self.owes() || (self.state == State::Reading && self.produces());
+        let write = self.owes() || (self.state == State::Reading && self.produces);
         let read = match self.state {
             State::Reading => self.reads(),
             State::Lingering(_) => true,
@@ -309,7 +312,7 @@ impl Connection {
             _ if self.owes() => {
                 (work.map_or(NEVER, |work| work.progress).saturating_add(limits.write), CloseReason::WriteTimeout)
             }
-            _ if self.produces() => (self.since.saturating_add(limits.write), CloseReason::WriteTimeout),
+            _ if self.produces => (self.since.saturating_add(limits.write), CloseReason::WriteTimeout),
             _ => match work {
                 Some(work) => (work.request_deadline(limits), CloseReason::RequestTimeout),
                 None => (self.since.saturating_add(limits.idle), CloseReason::IdleTimeout),
@@ -322,10 +325,6 @@ impl Connection {
     pub fn unanswered(&self) -> u64 {
         let owed = self.work.as_ref().map_or(Tally::default(), |work| work.owed);
         u64::from(owed.answered) + u64::from(owed.refused) + u64::from(self.state == State::Working)
-    }
-
-    fn produces(&self) -> bool {
-        self.protocol.as_ref().is_some_and(|protocol| protocol.produces())
     }
 
     fn owes(&self) -> bool {
@@ -427,7 +426,7 @@ impl Connection {
             let input = std::mem::take(&mut work.input);
             return self.digest(stream, context, Source::Own(input), Call::End);
         }
-        if !self.produces() {
+        if !self.produces {
             self.state = State::Closing(CloseReason::Finished);
         }
         Next::Wait
@@ -475,10 +474,20 @@ impl Connection {
             if let Step::Skip(bytes) = turned.step {
                 self.begin_work(context).skip = Some(bytes);
             }
+            if self.is_at_rest(&turned, source.len() - at) {
+                self.since = context.now;
+                return Next::Wait;
+            }
             if !(turned.all_sent() && matches!(turned.step, Step::Full | Step::Skip(_))) {
                 return self.settle(context, scratch, source, (start, at), &turned);
             }
         }
+    }
+
+    /// Nothing is left of the turn: the usual case, which so costs nothing more.
+    fn is_at_rest(&self, turned: &Turned, input_left: usize) -> bool {
+        let done = input_left == 0 && turned.all_sent() && matches!(turned.step, Step::More(_));
+        done && self.work.is_none() && !self.produces
     }
 
     /// Drops what is to be skipped of `available` bytes; says how many, if any were to be.
@@ -583,7 +592,7 @@ impl Connection {
             }
         };
         let held = kept.and_then(|()| self.hold(context, scratch, source, start, turned));
-        if !self.produces() {
+        if !self.produces {
             self.since = context.now;
         }
         match held {
@@ -705,7 +714,7 @@ impl Connection {
             next = match self.state {
                 State::Closing(reason) => return self.close_now(stream, context, reason),
                 State::Reading if self.work.as_ref().is_some_and(|work| work.ready) => self.look_again(stream, context),
-                State::Reading if self.produces() => return self.produce(stream, context),
+                State::Reading if self.produces => return self.produce(stream, context),
                 _ => return Next::Wait,
             };
         }
