@@ -1,7 +1,7 @@
 //! Upper and lower case: byte for byte what `str::to_uppercase` and `str::to_lowercase` say.
 //!
 //! Three ways through a text, each for what the one before it cannot do: blocks of ASCII in place; windows of 64
-//! bytes ([`lanes`](super::lanes)); one code point after another, by a table for those of two bytes, else by asking
+//! bytes ([`lanes`]); one code point after another, by a table for those of two bytes, else by asking
 //! `char`. The answer stays in the text until the first code point that changes its length, and goes on in `out`.
 
 use std::sync::LazyLock;

@@ -2,7 +2,7 @@
 //!
 //! ASCII at both ends is swapped in blocks and never looked at again. What is left between has all its bytes
 //! reversed, after which each code point stands in its place but back to front, and is turned round. Like
-//! [`lanes`](super::lanes), the turning computes each byte from its neighbours alone, so it runs in vector
+//! `lanes`, the turning computes each byte from its neighbours alone, so it runs in vector
 //! instructions.
 
 use super::{InvalidUtf8, Placed, utf8};
