@@ -310,8 +310,9 @@ impl Daemon {
 
     /// Has the settings read again (SIGHUP) and waits until that is done.
     pub fn reload(&self) {
-        let before = self.notices.len();
+        let (before, line) = (self.notices.len(), self.log.len());
         self.signal(Signal::SIGHUP);
+        self.wait_for_line(line, "reload");
         let done = self.notices.wait_for(before, |notice| notice.contains("READY=1"));
         assert!(done.is_some(), "no READY=1 after SIGHUP:\n{}", self.log.text());
     }
