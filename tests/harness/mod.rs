@@ -187,8 +187,11 @@ pub struct Finished {
 
 fn collect_lines(from: Option<impl Read + Send + 'static>) -> Feed<String> {
     let feed = Feed::new();
-    let Some(from) = from else { return feed };
     let filled = feed.clone();
+    let Some(from) = from else {
+        filled.close();
+        return feed;
+    };
     thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
             filled.push(String::from_utf8_lossy(&line).into_owned());
