@@ -1,0 +1,3 @@
+//! JSON values, for `--json`.
+
+pub use serde_json::{Value, json};
