@@ -122,7 +122,7 @@ impl Flaw {
         match (self.came.is_empty(), end.is_empty()) {
             (true, false) => end.replace("then the", "the").replace("nothing more", "nothing"),
             (false, false) => format!("{}, {end}", self.came.shown(self.window())),
-            _ => self.came.shown(0),
+            _ => self.came.shown(self.window()),
         }
     }
 
