@@ -160,8 +160,11 @@ fn repetitions(message: &[char], answer: &str) -> Vec<usize> {
     counts[..last].to_vec()
 }
 
+/// Whether the event happened to a character that is there so many times.
+type Happened = fn(usize) -> bool;
+
 fn believed(probe: &Probe, counts: &[usize]) -> Checked {
-    let events: [(&str, f64, fn(usize) -> bool); 3] = [
+    let events: [(&str, f64, Happened); 3] = [
         ("dropped", 1.0 / 6.0, |times| times == 0),
         ("repeated", 5.0 / 72.0, |times| times >= 2),
         ("repeated four times or more", 5.0 / 144.0, |times| times >= 4),

@@ -4,6 +4,7 @@
 
 use super::context::Context;
 use super::flaw::{Flaw, Remark};
+use crate::transform::Action;
 
 type Checked = Result<Remark, Flaw>;
 
@@ -19,7 +20,7 @@ pub(super) fn text(length: usize) -> Vec<u8> {
 pub(super) fn empty(context: &Context) -> Checked {
     let dialogue = context.dialogue();
     let mut probe = context.connect()?;
-    let actions: Vec<_> = dialogue.actions().map(|action| action.name()).collect();
+    let actions: Vec<_> = dialogue.actions().map(Action::name).collect();
     for action in if actions.is_empty() { vec![ANY] } else { actions } {
         probe.send(&context.request(action, b""))?;
         probe.expect(&dialogue.wire_answer(b""))?;
