@@ -47,7 +47,12 @@ pub struct Part {
 impl<R: Read> Answers<R> {
     /// Reads from here.
     pub fn new(stream: R) -> Self {
-        Self { stream, buffer: vec![0; BUFFER], start: 0, end: 0 }
+        Self::with_buffer(stream, BUFFER)
+    }
+
+    /// Reads from here, at most so many bytes at once.
+    pub fn with_buffer(stream: R, size: usize) -> Self {
+        Self { stream, buffer: vec![0; size], start: 0, end: 0 }
     }
 
     /// What is read from.

@@ -7,12 +7,6 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| String::from("not a time, such as 500ms, 30s or 5m"))
 }
 
-/// The time without false precision: `1.5s`, `2m`.
-#[must_use]
-pub fn words(time: Duration) -> String {
-    humantime::format_duration(Duration::from_millis(time.as_millis() as u64)).to_string()
-}
-
 /// The UTC date and time of a second after 1970.
 #[must_use]
 pub fn date(unix_seconds: u64) -> String {

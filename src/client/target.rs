@@ -96,8 +96,8 @@ impl Target {
     #[must_use]
     pub fn unreachable(&self, error: &io::Error) -> Failure {
         let hint = match error.kind() {
-            ErrorKind::ConnectionRefused => " (is the server running, and on this port?)",
-            ErrorKind::TimedOut => " (a firewall may be dropping packets; --connect-timeout waits longer)",
+            ErrorKind::ConnectionRefused => "; is the server running, and on this port?",
+            ErrorKind::TimedOut => "; a firewall may be dropping packets",
             _ => "",
         };
         Failure::cannot_run(format!("cannot connect to {self}: {error}{hint}"))

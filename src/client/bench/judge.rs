@@ -141,7 +141,10 @@ fn take_each(
         if track.left.is_none() {
             bytes = track.take_header(bytes, ending)?;
             match track.left {
-                Some(announced) if length.is_some_and(|length| length != announced) => return Err(Wrong::Length),
+                // Where only the end tells the length, it is judged at the end.
+                Some(announced) if ending != Ending::Close && length.is_some_and(|length| length != announced) => {
+                    return Err(Wrong::Length);
+                }
                 Some(_) => {}
                 None => return Ok(answers),
             }
@@ -274,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_answer_may_end_with_the_connection() {
-        let judge = Judge::of_each(Ending::Close, None, Content::Exactly(b"quote".to_vec()));
+        let judge = Judge::of_each(Ending::Close, Some(5), Content::Exactly(b"quote".to_vec()));
         let mut track = Track::default();
         assert_eq!(judge.take(&mut track, b"quo"), Ok(0));
         assert_eq!(judge.take(&mut track, b"te"), Ok(0));

@@ -75,6 +75,9 @@ impl<'a> Report<'a> {
         if let Some(cpu) = self.server_cpu() {
             let _ = writeln!(table, "server    {cpu:>11.3} us of CPU a request");
         }
+        if tally.requests == 0 {
+            return table;
+        }
         table.push_str("\nlatency   ");
         let column = |text: &str| format!("{text:>11}");
         table.extend(SHARES.iter().map(|(name, _)| column(name)));
@@ -156,7 +159,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// Three digits and a unit.
-pub(super) fn readable(time: Duration) -> String {
+pub fn readable(time: Duration) -> String {
     let nanoseconds = time.as_secs_f64() * 1e9;
     let (value, unit) = match nanoseconds {
         under if under < 1e3 => (nanoseconds, "ns"),

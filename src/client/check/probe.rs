@@ -151,7 +151,8 @@ impl Probe {
                     return Ok(self.received.clone());
                 }
                 Measure::Unknown => {
-                    if !self.more()? && !(ending == Ending::Close && self.state == State::Closed) {
+                    let ended = !self.more()?;
+                    if ended && (ending != Ending::Close || self.state != State::Closed) {
                         return Err(self.flaw("a whole answer", ""));
                     }
                 }
@@ -213,13 +214,11 @@ impl Probe {
         if matches!(self.state, State::Closed | State::Reset) {
             return Ok(false);
         }
-        match self.wait(Interest { read: true, write: false }, self.patience)? {
-            Some(_) => Ok(self.receive()),
-            None => {
-                self.state = State::Silent;
-                Ok(false)
-            }
+        if self.wait(Interest { read: true, write: false }, self.patience)?.is_none() {
+            self.state = State::Silent;
+            return Ok(false);
         }
+        Ok(self.receive())
     }
 
     fn collect(&mut self) {
@@ -231,7 +230,7 @@ impl Probe {
 
     /// Takes what has come; false when that is the end.
     fn receive(&mut self) -> bool {
-        let mut buffer = [0; 65_536];
+        let mut buffer = [0; 16_384];
         match self.stream.read(&mut buffer) {
             Ok(0) => self.state = State::Closed,
             Ok(n) => {

@@ -77,7 +77,7 @@ pub(super) fn time_now(context: &Context) -> Checked {
     };
     // The count wraps in 2036; so does the difference.
     let ours = (duration::unix_now() + SINCE_1900) as u32;
-    let apart = seconds.wrapping_sub(ours).cast_signed().unsigned_abs();
+    let apart = seconds.wrapping_sub(ours).min(ours.wrapping_sub(seconds));
     match apart {
         0..=5 => Ok(Remark::Passed),
         6..=86_400 => Ok(Remark::Note(format!("{apart} s apart from this machine's clock"))),

@@ -13,7 +13,11 @@ pub const MISS: f64 = 1e-8;
 /// `D = a ln(a/p) + (1-a) ln((1-a)/(1-p))`. The bounds are the numbers of hits where that is just under [`MISS`]. No
 /// normal approximation is made, so they hold for every number of trials.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "counts are far below 2^52, and none is negative"
+)]
 pub fn believable(trials: usize, chance: f64) -> (usize, usize) {
     let believed = |hits: usize| trials as f64 * entropy(hits as f64 / trials as f64, chance) <= -MISS.ln();
     let middle = ((trials as f64 * chance).round() as usize).min(trials);

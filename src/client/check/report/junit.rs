@@ -48,7 +48,7 @@ fn case(xml: &mut String, protocol: &str, outcome: &Outcome) {
                 flaw.expected_shown(),
                 flaw.came_shown()
             );
-            Some(format!("<failure message=\"{}\">{}</failure>", escaped(&flaw.hint), escaped(&details)))
+            Some(format!("<failure message=\"{}\">{}</failure>", escaped(flaw.hint), escaped(&details)))
         }
     };
     let _ = match body {
