@@ -198,7 +198,7 @@ pub fn begin_connect(address: SocketAddr, number: u64) -> io::Result<TcpStream> 
     }
 }
 
-/// Closes with a reset instead of an end: SO_LINGER with time 0, socket(7).
+/// Closes with a reset instead of an end: `SO_LINGER` with time 0, socket(7).
 pub fn reset(stream: TcpStream) {
     let _ = setsockopt(&stream, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 });
     drop(stream);

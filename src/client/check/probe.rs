@@ -309,7 +309,7 @@ mod tests {
     fn a_wrong_byte_is_noticed_before_the_rest_has_come() {
         let (mut probe, mut server) = pair();
         server.write_all(b"abX").unwrap();
-        let flaw = probe.expect(&[b'a'; 1_000_000]).unwrap_err();
+        let flaw = probe.expect(&vec![b'a'; 1_000_000]).unwrap_err();
         assert_eq!((flaw.came, flaw.state), (Seen::Bytes(b"abX".to_vec()), State::Open));
     }
 
