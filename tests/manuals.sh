@@ -10,4 +10,5 @@ for page in *.[1-8]; do
   [ -z "$warnings" ] || { echo "manuals.sh: $page: $warnings" >&2; exit 1; }
   grep -qE "^\.TH .* \"retortd $version\"" "$page" || { echo "manuals.sh: $page is not of $version" >&2; exit 1; }
 done
-echo "manuals.sh: $(ls ./*.[1-8] | wc -l) pages"
+pages=(./*.[1-8])
+echo "manuals.sh: ${#pages[@]} pages"
