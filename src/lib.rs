@@ -11,10 +11,12 @@
 //! | [`protocol`] | wire formats, no I/O: one file each |
 //! | [`transform`] | pure text functions |
 //!
+//! `kernel` holds the few system calls that need unsafe code; `server` and `service` use it.
 //! `service` and `client` do not know each other: the client shares only `protocol` and `transform`.
 
 pub mod client;
 pub mod connection;
+mod kernel;
 pub mod protocol;
 pub mod server;
 pub mod service;

@@ -3,14 +3,45 @@
 //! A [`Protocol`] is shown what has arrived, in a [`Turn`], and leaves its answers there. It never sees a socket, a
 //! clock or a log; what it needs from outside stands in [`Env`]. One value serves one connection.
 //!
-//! To add a protocol: write `src/protocol/NAME.rs` with a type that implements [`Protocol`], and give it a row in
-//! [`TABLE`]. Options, `--list`, socket activation and the tests that run over all protocols read that table.
+//! To add a protocol:
+//!
+//! 1. write `src/protocol/NAME.rs` with a type that implements [`Protocol`], and name the file in the list of modules
+//!    below;
+//! 2. give it a row in [`TABLE`].
+//!
+//! Nothing else: options, `--list`, socket activation and the tests that run over all protocols read that table. Its
+//! exchanges belong in `tests/tables`, where unit tests and tests of the whole daemon find them.
 
+pub mod ack;
+pub mod chargen;
+pub mod daytime;
+pub mod discard;
+pub mod echo;
+pub mod echo_prefix;
+pub mod frame;
+pub mod length_prefix;
+pub mod qotd;
+pub mod record;
+pub mod respond;
+pub mod text;
+pub mod time;
+pub mod upper;
+pub mod upper_line;
+
+mod chunk;
+mod message;
+#[cfg(test)]
+mod properties;
+mod random;
+#[cfg(test)]
+mod testing;
 mod turn;
 
+pub use random::Random;
 pub use turn::{Note, Request, Tally, Turn};
 
-use crate::transform::RandomSource;
+/// The least room for answers, in bytes, of a turn on the event loop: what the longest answer to one chunk takes.
+pub const ROOM: usize = 4096;
 
 /// One connection's side of a wire format.
 pub trait Protocol: Send {
@@ -21,15 +52,16 @@ pub trait Protocol: Send {
 
     /// Answers the requests that stand whole at the front of [`Turn::rest`], and takes them from it.
     ///
-    /// What is not taken is shown again, with more behind it. How the input is cut must not change the answers,
+    /// What is not taken is shown again, as it was left, with more behind it. How the input is cut must not change the answers,
     /// except where the protocol is defined by chunks.
     fn advance(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step;
 
-    /// The bytes that [`Step::Skip`] asked for are gone: answers the request that they belonged to.
+    /// The bytes that [`Step::Skip`] asked for are gone: answers the request that they belonged to. The turn is that of
+    /// the `Skip`, or one that has at least [`ROOM`].
     fn skipped(&mut self, _turn: &mut Turn<'_>, _env: &mut Env<'_>) {}
 
     /// The client has ended its side inside a request: `rest` is what there is of it (empty while skipping).
-    /// The connection closes when the answers left here are sent.
+    /// The turn has at least [`ROOM`]. The connection closes when the answers left here are sent.
     fn end(&mut self, _turn: &mut Turn<'_>, _env: &mut Env<'_>) {}
 
     /// Whether the service sends without being asked, for as long as the client reads ([`Protocol::produce`]).
@@ -52,8 +84,9 @@ pub enum Step {
     /// No room for the next answer: send what there is, then call again with the same `rest`. Only when the turn
     /// holds an answer already.
     Full,
-    /// The next request is long work: call again with exactly `Need::input` bytes and room for the answer, from a
-    /// thread that may take its time. Only where [`Env::inline`].
+    /// The next request is long work: send what there is, then call again with exactly `Need::input` bytes and
+    /// `Need::answer` of room, from a thread that may take its time, and with [`Random::again`] as its random source.
+    /// Only where [`Env::inline`].
     Heavy(Need),
     /// Drop the next so many bytes unseen (they come after what was taken), then call [`Protocol::skipped`].
     Skip(u64),
@@ -118,42 +151,6 @@ impl RequestLimits {
     }
 }
 
-/// The random source of a worker.
-///
-/// With a fixed seed every request starts from it, so the same request gets the same answer.
-#[derive(Debug)]
-pub struct Random {
-    generator: fastrand::Rng,
-    seed: Option<u64>,
-}
-
-impl Random {
-    /// A source seeded from the system, or the repeatable one of `seed`.
-    #[must_use]
-    pub fn new(seed: Option<u64>) -> Self {
-        let generator = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        Self { generator, seed }
-    }
-
-    /// The source as one request is to see it.
-    pub fn for_request(&mut self) -> &mut impl RandomSource {
-        if let Some(seed) = self.seed {
-            self.generator.seed(seed);
-        }
-        &mut self.generator
-    }
-}
-
-impl RandomSource for fastrand::Rng {
-    fn below(&mut self, bound: usize) -> usize {
-        self.usize(..bound)
-    }
-
-    fn unit(&mut self) -> f64 {
-        self.f64()
-    }
-}
-
 /// One row of the table of names.
 #[derive(Debug)]
 pub struct Entry {
@@ -170,10 +167,152 @@ pub struct Entry {
 }
 
 /// Every protocol there is.
-pub const TABLE: &[Entry] = &[];
+pub const TABLE: &[Entry] = &[
+    Entry {
+        name: "frame",
+        port: Some(8083),
+        summary: "framed text transforms",
+        rfc: None,
+        start: || Box::new(frame::Frame::<false>),
+    },
+    Entry {
+        name: "frame-2021",
+        port: None,
+        summary: "framed text transforms, with the action codes of 2021",
+        rfc: None,
+        start: || Box::new(frame::Frame::<true>),
+    },
+    Entry {
+        name: "text",
+        port: Some(8082),
+        summary: "text transforms, asked for in words: ACTION LENGTH MESSAGE",
+        rfc: None,
+        start: || Box::new(text::Text),
+    },
+    Entry {
+        name: "echo",
+        port: Some(7),
+        summary: "every byte back, unchanged",
+        rfc: Some(862),
+        start: || Box::new(echo::Echo),
+    },
+    Entry {
+        name: "echo-prefix",
+        port: None,
+        summary: "each chunk back, behind `Echo: `",
+        rfc: None,
+        start: || Box::new(echo_prefix::EchoPrefix),
+    },
+    Entry {
+        name: "ack",
+        port: None,
+        summary: "`Message received!` to the first chunk, then close",
+        rfc: None,
+        start: || Box::new(ack::Ack),
+    },
+    Entry {
+        name: "respond",
+        port: None,
+        summary: "each chunk back in upper case, behind `Response: `",
+        rfc: None,
+        start: || Box::new(respond::Respond),
+    },
+    Entry {
+        name: "upper",
+        port: None,
+        summary: "the first chunk back, stripped and in upper case, then close",
+        rfc: None,
+        start: || Box::new(upper::Upper),
+    },
+    Entry {
+        name: "upper-line",
+        port: None,
+        summary: "the first line back, stripped and in upper case, then close",
+        rfc: None,
+        start: || Box::new(upper_line::UpperLine::default()),
+    },
+    Entry {
+        name: "length-prefix",
+        port: None,
+        summary: "each message back, behind its length in four bytes",
+        rfc: None,
+        start: || Box::new(length_prefix::LengthPrefix),
+    },
+    Entry {
+        name: "record",
+        port: Some(9999),
+        summary: "in turn: a chunk echoed, a 22-byte record logged",
+        rfc: None,
+        start: || Box::new(record::Record::default()),
+    },
+    Entry {
+        name: "discard",
+        port: Some(9),
+        summary: "takes everything, answers nothing",
+        rfc: Some(863),
+        start: || Box::new(discard::Discard),
+    },
+    Entry {
+        name: "chargen",
+        port: Some(19),
+        summary: "a rotating pattern, for as long as the client reads",
+        rfc: Some(864),
+        start: || Box::new(chargen::Chargen::default()),
+    },
+    Entry {
+        name: "qotd",
+        port: Some(17),
+        summary: "a quote, then close",
+        rfc: Some(865),
+        start: || Box::new(qotd::Qotd),
+    },
+    Entry {
+        name: "daytime",
+        port: Some(13),
+        summary: "date and time as a line, then close",
+        rfc: Some(867),
+        start: || Box::new(daytime::Daytime),
+    },
+    Entry {
+        name: "time",
+        port: Some(37),
+        summary: "seconds since 1900 in four bytes, then close",
+        rfc: Some(868),
+        start: || Box::new(time::Time),
+    },
+];
 
 /// The protocol of that name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Entry> {
     TABLE.iter().find(|entry| entry.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TABLE, by_name};
+
+    #[test]
+    fn names_and_ports_are_unique() {
+        for entry in TABLE {
+            assert_eq!(TABLE.iter().filter(|other| other.name == entry.name).count(), 1, "{}", entry.name);
+            let same_port = TABLE.iter().filter(|other| entry.port.is_some() && other.port == entry.port);
+            assert!(same_port.count() <= 1, "{}", entry.name);
+        }
+        assert_eq!(TABLE.len(), 16);
+    }
+
+    #[test]
+    fn a_name_finds_its_row() {
+        assert_eq!(by_name("frame-2021").map(|entry| entry.name), Some("frame-2021"));
+        assert!(by_name("Frame").is_none());
+    }
+
+    #[test]
+    fn a_connection_of_the_main_job_costs_no_allocation() {
+        for name in ["frame", "frame-2021", "echo", "discard"] {
+            let state = (by_name(name).unwrap().start)();
+            assert_eq!(size_of_val(&*state), 0, "{name}");
+        }
+    }
 }

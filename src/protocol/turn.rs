@@ -79,7 +79,13 @@ impl<'a> Turn<'a> {
     /// Whether the next `n` bytes of input can be an answer where they stand, or by copying.
     #[must_use]
     pub fn fits_in_place(&self, n: usize) -> bool {
-        self.continues_in_place() || n <= self.room()
+        self.fits_behind(0, n)
+    }
+
+    /// Whether the `n` bytes of input behind the next `gap` can be an answer, once those have been taken.
+    #[must_use]
+    pub fn fits_behind(&self, gap: usize, n: usize) -> bool {
+        self.continues_in_place_at(self.taken + gap) || n <= self.room()
     }
 
     /// Takes the next `n` bytes of the input, as they are now, as an answer.
@@ -97,10 +103,6 @@ impl<'a> Turn<'a> {
             self.spill[self.spilled..end].copy_from_slice(&self.input[start..self.taken]);
             self.spilled = end;
         }
-    }
-
-    fn continues_in_place(&self) -> bool {
-        self.continues_in_place_at(self.taken)
     }
 
     fn continues_in_place_at(&self, start: usize) -> bool {

@@ -1,1 +1,220 @@
-//! placeholder
+//! The event loop: any number of connections on a few threads.
+//!
+//! [`Server::start`] takes all that it needs as values: listeners, settings. Each worker is a thread with an epoll
+//! instance of its own; all wait on the same listeners. What the caller may then do is in the methods of [`Server`]:
+//! look at the figures, change limits, ask for a sign of life, stop. Nothing here reads options, environment or
+//! signals.
+
+mod acceptor;
+mod deadlines;
+mod heavy;
+mod mailbox;
+mod poller;
+mod registry;
+mod shared;
+mod stats;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mailbox::Mail;
+use shared::Shared;
+pub use stats::Totals;
+use worker::Worker;
+
+use crate::connection::{Limits, NEVER};
+use crate::protocol::Entry;
+
+/// A socket that listens, and what is spoken there.
+#[derive(Debug)]
+pub struct BoundListener {
+    /// The socket; non-blocking.
+    pub socket: TcpListener,
+    /// The protocol.
+    pub entry: &'static Entry,
+    /// How it is called in messages: `frame=[::]:8083`.
+    pub name: String,
+    /// It came from the service manager: what still queues there when we stop is our successor's.
+    pub inherited: bool,
+}
+
+/// What the server is to keep to; `None` is without limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// The longest message, in bytes.
+    pub message: usize,
+    /// Bytes that all connections together may hold.
+    pub buffered: Option<u64>,
+    /// Connections at once.
+    pub connections: Option<usize>,
+    /// Connections at once from one address.
+    pub per_source: Option<usize>,
+    /// Nothing asked for so long.
+    pub idle: Option<Duration>,
+    /// A request must be complete in so long, longer by what arrives at [`Limits::REQUEST_RATE`].
+    pub request: Option<Duration>,
+    /// An answer must make progress in so long.
+    pub write: Option<Duration>,
+}
+
+impl ServerLimits {
+    /// The part that a single connection has to keep to.
+    fn of_connection(&self) -> Limits {
+        Limits {
+            message: self.message,
+            idle: milliseconds(self.idle),
+            request: milliseconds(self.request),
+            write: milliseconds(self.write),
+        }
+    }
+}
+
+fn milliseconds(time: Option<Duration>) -> u64 {
+    time.map_or(NEVER, |time| u64::try_from(time.as_millis()).unwrap_or(NEVER))
+}
+
+/// How the server is to run.
+#[derive(Debug)]
+pub struct Settings {
+    /// Threads that serve; each also may start one for large messages.
+    pub workers: usize,
+    /// What it is to keep to.
+    pub limits: ServerLimits,
+    /// Makes shuffle and random repeatable.
+    pub seed: Option<u64>,
+    /// What qotd chooses from.
+    pub quotes: Arc<[String]>,
+}
+
+/// Why the server could not start.
+#[derive(Debug)]
+pub struct StartError {
+    what: &'static str,
+    error: io::Error,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}: {}", self.what, self.error)
+    }
+}
+
+fn failed<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StartError {
+    move |error| StartError { what, error: error.into() }
+}
+
+/// A server at work.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts serving on `listeners`.
+    ///
+    /// # Errors
+    /// When the system refuses a thread, an epoll instance or an eventfd. Nothing runs then.
+    pub fn start(listeners: Vec<BoundListener>, settings: &Settings) -> Result<Self, StartError> {
+        let shared = Shared::new(settings).map_err(failed("create an eventfd"))?;
+        let listeners: Vec<Arc<BoundListener>> = listeners.into_iter().map(Arc::new).collect();
+        let workers: Result<Vec<Worker>, io::Error> = (0..settings.workers)
+            .map(|number| Worker::new(number, &listeners, Arc::clone(&shared), settings))
+            .collect();
+        let mut server = Self { shared, threads: Vec::new() };
+        for worker in workers.map_err(failed("set up epoll"))? {
+            match thread::Builder::new().name(format!("worker-{}", worker.number())).spawn(move || worker.run()) {
+                Ok(thread) => server.threads.push(thread),
+                Err(error) => {
+                    server.shared.post_all(|| Mail::StopNow);
+                    server.join();
+                    return Err(failed("start a worker thread")(error));
+                }
+            }
+        }
+        Ok(server)
+    }
+
+    /// Serves one connection that is there already, on the first worker.
+    pub fn serve(&self, stream: TcpStream, entry: &'static Entry) {
+        self.shared.admit_given();
+        self.shared.mailboxes[0].post(Mail::Accepted(stream, entry));
+    }
+
+    /// Becomes readable when a worker has ended, or the last connection.
+    #[must_use]
+    pub fn notice_fd(&self) -> BorrowedFd<'_> {
+        self.shared.notice.as_fd()
+    }
+
+    /// What [`Server::notice_fd`] told has been seen.
+    pub fn clear_notice(&self) {
+        // EAGAIN: there was nothing
+        let _ = self.shared.notice.read();
+    }
+
+    /// Whether every worker has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.shared.has_ended()
+    }
+
+    /// What broke, if a worker ended because of it.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure()
+    }
+
+    /// The figures now.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.shared.totals()
+    }
+
+    /// Keeps to these limits from now on; what is over them already may stay.
+    pub fn set_limits(&self, limits: &ServerLimits) {
+        self.shared.set_limits(limits);
+        self.shared.post_all(|| Mail::Limits(limits.of_connection()));
+    }
+
+    /// Chooses from these quotes from now on.
+    pub fn set_quotes(&self, quotes: &Arc<[String]>) {
+        self.shared.post_all(|| Mail::Quotes(Arc::clone(quotes)));
+    }
+
+    /// Asks every worker for a sign of life; [`Server::answered`] tells whether all gave it.
+    pub fn ask_for_life(&self, round: u64) {
+        self.shared.post_all(|| Mail::Beat(round));
+    }
+
+    /// Whether every worker's loop has come round since [`Server::ask_for_life`] with that number.
+    #[must_use]
+    pub fn answered(&self, round: u64) -> bool {
+        self.shared.alive_since(round)
+    }
+
+    /// Accepts no more, answers what was asked, and ends; what is not done by `drain` is cut off.
+    pub fn stop(&self, drain: Option<Duration>) {
+        self.shared.post_all(|| Mail::Stop(milliseconds(drain)));
+    }
+
+    /// Ends at once.
+    pub fn stop_now(&self) {
+        self.shared.post_all(|| Mail::StopNow);
+    }
+
+    /// Waits for every worker to end; the figures are final then.
+    pub fn join(self) -> Totals {
+        for thread in self.threads {
+            // a worker that panicked has said so on stderr; its figures are still there
+            let _ = thread.join();
+        }
+        self.shared.totals()
+    }
+}

@@ -1,7 +1,109 @@
-//! The daemon's lifecycle.
+//! The daemon's lifecycle: options, log, signals, listeners, ready, run, stopping.
+//!
+//! Everything that can be wrong is found before the first client is accepted, and ends in one line on the log and an
+//! exit code of [`failure`].
+
+mod failure;
+mod listeners;
+mod logging;
+mod manager;
+pub mod options;
+mod quotes;
+mod resources;
+mod settings_file;
+mod signals;
+mod supervisor;
+mod units;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use log::error;
+
+use crate::protocol;
+use crate::server::{self, Server};
+use failure::{Failure, Kind};
+use listeners::Sockets;
+use manager::Manager;
+use options::{OptionsError, Request, Settings};
+use signals::Signals;
+use supervisor::Supervisor;
+
 /// The whole daemon.
+#[must_use]
 pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let settings = match options::read(&arguments) {
+        Ok(Request::Serve(settings)) => *settings,
+        Ok(Request::List) => return print_list(),
+        Err(error) => return refuse(error),
+    };
+    logging::start(settings.log, settings.verbose);
+    match serve(settings, &arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            error!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// From settings to the last answer.
+fn serve(settings: Settings, arguments: &[OsString]) -> Result<(), Failure> {
+    let signals = Signals::catch().map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
+    let Sockets { listeners, connection } = listeners::open(&settings)?;
+    let quotes = quotes::load(settings.quotes.as_deref())?;
+    let limits = resources::limits(&settings, listeners.len())?;
+    resources::report(&listeners, &settings, &limits);
+    let workers = resources::workers(&settings);
+    let serving = serving(&listeners);
+    let count = listeners.len();
+    let once = connection.is_some() && listeners.is_empty();
+    let plan = server::Settings { workers, limits, seed: settings.seed, quotes };
+    let server = Server::start(listeners, &plan).map_err(|error| Failure::system(error.to_string()))?;
+    if let Some((stream, entry)) = connection {
+        server.serve(stream, entry);
+    }
+    let manager = Manager::from_environment();
+    Supervisor::new(server, &signals, manager, settings, arguments, (serving, count, once)).run()
+}
+
+/// What the status line says is served.
+fn serving(listeners: &[server::BoundListener]) -> String {
+    if listeners.is_empty() {
+        return "serving one connection".into();
+    }
+    let names: Vec<&str> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+    format!("listening on {}", names.join(", "))
+}
+
+/// The options cannot be used, or ask for help: clap's text, or a line in the form of all our messages.
+fn refuse(error: OptionsError) -> ExitCode {
+    match error {
+        OptionsError::Usage(error) => {
+            // help goes to standard output, the rest to standard error; a closed one is no reason to fail differently
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(Kind::Usage.code()) } else { ExitCode::SUCCESS }
+        }
+        OptionsError::File(message) => {
+            logging::start(options::LogTarget::Auto, 0);
+            error!("{message}");
+            ExitCode::from(Kind::Configuration.code())
+        }
+    }
+}
+
+/// Prints the table of protocols: name, default port, summary, RFC.
+fn print_list() -> ExitCode {
+    let mut out = io::stdout().lock();
+    for entry in protocol::TABLE {
+        let port = entry.port.map_or("-".to_string(), |port| port.to_string());
+        let rfc = entry.rfc.map_or(String::new(), |rfc| format!(" (RFC {rfc})"));
+        if writeln!(out, "{:<14} {port:>5}  {}{rfc}", entry.name, entry.summary).is_err() {
+            break;
+        }
+    }
     ExitCode::SUCCESS
 }

@@ -1,0 +1,227 @@
+//! How much memory all connections together may hold.
+//!
+//! The budget has two halves. From the *shared* half a connection takes as its bytes arrive. When that is used up, a
+//! connection that wants more asks the *reserve* for all that its request can still need, at once; if that is not
+//! there, it is not read from until something is given back.
+//!
+//! Why this cannot lock up: whoever has a grant from the reserve needs nothing more, so it ends by itself (its client
+//! sends the rest, or its deadline passes) and gives everything back. No request may need more than the whole
+//! reserve, so when all grants have ended the next one that waits gets its own. Nobody who waits holds a grant.
+//!
+//! What a connection already holds when it turns out to be over ([`Lease::force`]: answers that the client does not
+//! take) is charged all the same; the shared half then goes below zero, and [`Budget::is_tight`] tells the readers to
+//! take small bites, so that each connection goes over by a constant at most.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+/// The memory that all connections share, in bytes.
+#[derive(Debug)]
+pub struct Budget {
+    shared: AtomicI64,
+    reserve: AtomicI64,
+    whole_reserve: AtomicI64,
+    waiting: AtomicUsize,
+    gave_back: AtomicBool,
+}
+
+impl Budget {
+    /// A budget of so many bytes.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        let half = half_of(bytes);
+        Self {
+            shared: AtomicI64::new(half),
+            reserve: AtomicI64::new(half),
+            whole_reserve: AtomicI64::new(half),
+            waiting: AtomicUsize::new(0),
+            gave_back: AtomicBool::new(false),
+        }
+    }
+
+    /// The most that one request may need, in bytes: the reserve.
+    #[must_use]
+    pub fn largest_request(&self) -> usize {
+        usize::try_from(self.whole_reserve.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Makes it a budget of so many bytes from now on; what is taken stays taken.
+    pub fn resize(&self, bytes: u64) {
+        let half = half_of(bytes);
+        let more = half - self.whole_reserve.swap(half, Ordering::Relaxed);
+        self.shared.fetch_add(more, Ordering::Relaxed);
+        self.reserve.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Whether the shared half is used up: read small bites only.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.shared.load(Ordering::Relaxed) <= 0
+    }
+
+    /// Whether anything was given back since this was last asked.
+    #[must_use]
+    pub fn gave_back(&self) -> bool {
+        self.gave_back.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether anybody waits for room; whoever gives some back wakes them.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    /// One more, or one less, connection waits for room.
+    pub fn set_waiting(&self, waits: bool) {
+        if waits {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// How many bytes are taken.
+    #[must_use]
+    pub fn taken(&self) -> i64 {
+        let whole = 2 * self.whole_reserve.load(Ordering::Relaxed);
+        whole - self.shared.load(Ordering::Relaxed) - self.reserve.load(Ordering::Relaxed)
+    }
+}
+
+/// Half of the budget; without a limit, more than there can be.
+fn half_of(bytes: u64) -> i64 {
+    i64::try_from(bytes / 2).unwrap_or(i64::MAX).min(i64::MAX / 4)
+}
+
+fn take(from: &AtomicI64, bytes: usize) -> bool {
+    let bytes = signed(bytes);
+    from.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| (left >= bytes).then(|| left - bytes)).is_ok()
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX / 4)
+}
+
+/// One connection's part of the budget; given back when dropped.
+#[derive(Debug)]
+pub struct Lease {
+    budget: Arc<Budget>,
+    shared: usize,
+    granted: usize,
+}
+
+impl Lease {
+    /// A lease of nothing.
+    #[must_use]
+    pub fn new(budget: &Arc<Budget>) -> Self {
+        Self { budget: Arc::clone(budget), shared: 0, granted: 0 }
+    }
+
+    /// How many bytes it covers.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.shared + self.granted
+    }
+
+    /// Makes it cover `bytes` now, of a request that takes at most `whole` in all. False: there is no room now.
+    pub fn ensure(&mut self, bytes: usize, whole: usize) -> bool {
+        self.held() >= bytes || self.take_shared(bytes) || self.take_grant(whole.max(bytes))
+    }
+
+    fn take_shared(&mut self, bytes: usize) -> bool {
+        let more = bytes - self.held();
+        let taken = take(&self.budget.shared, more);
+        self.shared += if taken { more } else { 0 };
+        taken
+    }
+
+    fn take_grant(&mut self, whole: usize) -> bool {
+        let more = whole - self.held();
+        let taken = take(&self.budget.reserve, more);
+        self.granted += if taken { more } else { 0 };
+        taken
+    }
+
+    /// Makes it cover exactly `bytes`, which are held already, whether there is room or not.
+    pub fn force(&mut self, bytes: usize) {
+        if bytes <= self.held() {
+            self.give_back(self.held() - bytes);
+        } else {
+            let more = bytes - self.held();
+            self.budget.shared.fetch_sub(signed(more), Ordering::SeqCst);
+            self.shared += more;
+        }
+    }
+
+    /// The grant goes back first: it is what others wait for.
+    fn give_back(&mut self, bytes: usize) {
+        let granted = bytes.min(self.granted);
+        let shared = bytes - granted;
+        self.granted -= granted;
+        self.shared -= shared;
+        self.budget.reserve.fetch_add(signed(granted), Ordering::SeqCst);
+        self.budget.shared.fetch_add(signed(shared), Ordering::SeqCst);
+        self.budget.gave_back.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.give_back(self.held());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(budget: &Arc<Budget>) -> Lease {
+        Lease::new(budget)
+    }
+
+    #[test]
+    fn shared_first_then_the_whole_rest_from_the_reserve() {
+        let budget = Arc::new(Budget::new(200));
+        let (mut a, mut b, mut c) = (lease(&budget), lease(&budget), lease(&budget));
+        assert!(a.ensure(60, 100) && b.ensure(40, 100));
+        assert!(budget.is_tight());
+        assert!(a.ensure(61, 100), "40 of the reserve cover all that a still needs");
+        assert_eq!(a.held(), 100);
+        assert!(!c.ensure(1, 80), "60 are left");
+        assert!(b.ensure(41, 100), "b needs just these 60");
+        drop(a);
+        assert!(c.ensure(1, 80));
+        drop((b, c));
+        assert_eq!(budget.taken(), 0);
+    }
+
+    #[test]
+    fn what_is_held_anyway_is_charged_and_comes_back() {
+        let budget = Arc::new(Budget::new(20));
+        let mut held = lease(&budget);
+        held.force(50);
+        assert!(budget.is_tight());
+        held.force(5);
+        assert!(!budget.is_tight());
+        assert_eq!(budget.taken(), 5);
+    }
+
+    #[test]
+    fn resizing_keeps_what_is_taken() {
+        let budget = Arc::new(Budget::new(100));
+        let mut held = lease(&budget);
+        assert!(held.ensure(30, 50));
+        budget.resize(40);
+        assert!(budget.is_tight());
+        assert_eq!((budget.largest_request(), budget.taken()), (20, 30));
+        drop(held);
+        assert_eq!(budget.taken(), 0);
+    }
+
+    #[test]
+    fn no_limit_is_never_tight() {
+        let budget = Arc::new(Budget::new(u64::MAX));
+        assert!(lease(&budget).ensure(1 << 40, 1 << 40));
+        assert!(!budget.is_tight());
+    }
+}

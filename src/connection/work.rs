@@ -1,0 +1,135 @@
+//! What a connection holds only while something is unfinished: input, output, and what is charged for them.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::budget::{Budget, Lease};
+use super::buffers::{Buffer, Pool};
+use super::{ASIDE, Limits, NEVER};
+use crate::protocol::{Need, Tally};
+
+/// The unfinished part of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// Input that is not taken yet: the start of a request, or (`ready`) what has not been looked at.
+    pub(super) input: Buffer,
+    /// What the request at the start of `input` needs.
+    pub(super) need: Need,
+    /// `input` is to be looked at again before more is read.
+    pub(super) ready: bool,
+    /// So many bytes are to be dropped unseen; `Some(0)`: they have been, and the protocol is to be told.
+    pub(super) skip: Option<u64>,
+    /// Answers that the client has not taken yet.
+    pub(super) output: Output,
+    /// The requests that `output` answers.
+    pub(super) owed: Tally,
+    /// What is charged to the budget.
+    pub(super) lease: Option<Lease>,
+    /// When the request under way began, in milliseconds.
+    pub(super) begun: u64,
+    /// Bytes of it that have arrived.
+    pub(super) received: u64,
+    /// When `output` last became shorter, in milliseconds.
+    pub(super) progress: u64,
+}
+
+impl Work {
+    /// Whether nothing is left of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.input.is_empty() && self.output.is_empty() && self.skip.is_none()
+    }
+
+    /// Whether the next read goes straight into `input`.
+    pub(super) fn reads_directly(&self) -> bool {
+        !self.input.is_empty() && self.need.input.max(self.input.len()) > ASIDE
+    }
+
+    /// Makes room in `input`: for the whole request where its length is known, else for as much again.
+    pub(super) fn make_room(&mut self, pool: &mut Pool) -> io::Result<()> {
+        let capacity = if self.need.input > 0 { self.need.input } else { 2 * self.input.len() };
+        if self.input.capacity() < capacity && self.input.spare().is_empty() || self.input.capacity() < self.need.input
+        {
+            let larger = pool.holding(self.input.held(), capacity)?;
+            pool.give(std::mem::replace(&mut self.input, larger));
+        }
+        Ok(())
+    }
+
+    /// The room for what is still to come of this request.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        let missing = self.need.input.checked_sub(self.input.len());
+        let spare = self.input.spare();
+        let end = missing.map_or(spare.len(), |missing| missing.min(spare.len()));
+        &mut spare[..end]
+    }
+
+    /// Takes the first `length` bytes of `input` out as a buffer of their own; the rest is to be looked at again.
+    pub(super) fn split_request(&mut self, length: usize) -> io::Result<Buffer> {
+        let mut whole = std::mem::take(&mut self.input);
+        self.need = Need::default();
+        self.ready = whole.len() > length;
+        if !self.ready {
+            return Ok(whole);
+        }
+        let held = whole.held();
+        self.input = Buffer::holding([&held[length..], &[]], 0)?;
+        Buffer::holding([&held[..length], &[]], 0)
+    }
+
+    /// When the request under way must be complete: what arrives at a fair rate extends it.
+    pub(super) fn request_deadline(&self, limits: &Limits) -> u64 {
+        if limits.request == NEVER {
+            return NEVER;
+        }
+        self.begun + limits.request + self.received * 1000 / Limits::REQUEST_RATE
+    }
+
+    pub(super) fn lease(&mut self, budget: &Arc<Budget>) -> &mut Lease {
+        self.lease.get_or_insert_with(|| Lease::new(budget))
+    }
+
+    pub(super) fn leased(&self) -> usize {
+        self.lease.as_ref().map_or(0, Lease::held)
+    }
+}
+
+/// Answers on their way out.
+#[derive(Debug, Default)]
+pub struct Output {
+    buffer: Buffer,
+    unsent: Range<usize>,
+}
+
+impl Output {
+    /// The answers at `unsent` in `buffer`.
+    pub(super) fn new(buffer: Buffer, unsent: Range<usize>) -> Self {
+        Self { buffer, unsent }
+    }
+
+    /// Answers from elsewhere, copied.
+    pub(super) fn copied(parts: [&[u8]; 2]) -> io::Result<Self> {
+        let buffer = Buffer::holding(parts, 0)?;
+        let unsent = 0..buffer.len();
+        Ok(Self { buffer, unsent })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.unsent.is_empty()
+    }
+
+    /// The memory that it holds, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer.as_slice()[self.unsent.clone()]
+    }
+
+    /// The first `n` bytes are sent. With the last of them the memory is free.
+    pub(super) fn advance(&mut self, n: usize) -> Option<Buffer> {
+        self.unsent.start += n;
+        self.unsent.is_empty().then(|| std::mem::take(self).buffer)
+    }
+}

@@ -1,0 +1,38 @@
+//! What the services share that answer chunk by chunk.
+//!
+//! A chunk is what one read delivered, cut into pieces of at most [`CHUNK`] bytes: a bound, never a wait.
+
+use super::{Request, Turn};
+
+/// The most bytes of a chunk.
+pub const CHUNK: usize = 1024;
+
+/// Bytes of the next chunk; 0 when there is none.
+pub fn next(turn: &mut Turn<'_>) -> usize {
+    turn.rest().len().min(CHUNK)
+}
+
+/// Counts a chunk of `length` bytes that was answered as asked.
+pub fn count(turn: &mut Turn<'_>, action: &'static str, length: usize) {
+    turn.request(Request { action, length, refused: false });
+}
+
+/// Answers the next `length` bytes where they stand, without the white space at both ends. False: there is no room.
+pub fn answer_stripped(turn: &mut Turn<'_>, action: &'static str, length: usize) -> bool {
+    let bytes = &turn.rest()[..length];
+    let start = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(length);
+    let end = bytes.iter().rposition(|byte| !is_space(*byte)).map_or(start, |last| last + 1);
+    if !turn.fits_behind(start, end - start) {
+        return false;
+    }
+    turn.take(start);
+    turn.answer_in_place(end - start);
+    turn.take(length - end);
+    count(turn, action, length);
+    true
+}
+
+/// White space as `bytes.strip()` has it: with the vertical tab, which Rust's ASCII white space leaves out.
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
+}

@@ -1,0 +1,33 @@
+//! `length-prefix`: each message back in the form in which it came, its length in four bytes and then itself.
+//!
+//! A message is answered when it is there whole. One over the limit ends the connection.
+
+use super::{Ending, Env, Need, Protocol, Request, Step, Turn};
+
+/// Bytes of the length.
+pub const PREFIX: usize = 4;
+
+/// A connection; its unread input is all its state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LengthPrefix;
+
+impl Protocol for LengthPrefix {
+    fn advance(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
+        while let Some(prefix) = turn.rest().first_chunk::<PREFIX>() {
+            let length = u32::from_be_bytes(*prefix) as usize;
+            let need = Need { input: length.saturating_add(PREFIX), answer: 0 };
+            if !env.limits.allow(length, need) {
+                return Step::Close(Ending::Violation("message longer than the limit"));
+            }
+            if turn.rest().len() < need.input {
+                return Step::More(need);
+            }
+            if !turn.fits_in_place(need.input) {
+                return Step::Full;
+            }
+            turn.answer_in_place(need.input);
+            turn.request(Request { action: "length-prefix", length, refused: false });
+        }
+        Step::More(Need::default())
+    }
+}

@@ -1,0 +1,236 @@
+//! One transform of one message: what `frame` and `text` have in common.
+//!
+//! The request stands at the front of the turn's rest: a header of the protocol's own, then the message. This module
+//! decides whether it is served, where the work is done, and where the answer goes. ASCII text is changed where it
+//! stands and the answer's header written over the request's; other text goes to the spare room. Nothing here
+//! allocates, and nothing depends on how the input was cut.
+
+use super::{Env, Need, Request, RequestLimits, Step, Turn};
+use crate::transform::{Action, Placed};
+
+/// The longest message that the frame header can announce: 27 bits.
+pub const MAX_LENGTH: usize = (1 << 27) - 1;
+
+/// What every refused request is answered with.
+pub const REFUSAL: &[u8] = b"error";
+
+/// The bytes that the longest code point takes in UTF-8.
+const CODE_POINT: usize = 4;
+
+/// How a protocol announces an answer.
+pub trait Framing {
+    /// The most bytes that an answer's header takes. A request's header is never shorter than its answer's.
+    const HEADER_MOST: usize;
+    /// The whole answer to a refused request.
+    const REFUSED: &'static [u8];
+
+    /// Bytes of the header of an answer of `length` bytes.
+    fn header_size(length: usize) -> usize;
+
+    /// Writes that header; `to` has its size.
+    fn write_header(length: usize, to: &mut [u8]);
+}
+
+/// A request to transform a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    /// What to do with it.
+    pub action: Action,
+    /// Bytes of the request's header.
+    pub header: usize,
+    /// Bytes of the message.
+    pub length: usize,
+}
+
+/// Up to which length a message is transformed on the event loop: so that the work takes a fraction of a millisecond.
+struct InlineLimits {
+    ascii: usize,
+    other: usize,
+}
+
+impl InlineLimits {
+    fn of(action: Action) -> Self {
+        if action.is_light() {
+            Self { ascii: 1024 * 1024, other: 64 * 1024 }
+        } else {
+            Self { ascii: 64 * 1024, other: 16 * 1024 }
+        }
+    }
+}
+
+impl Message {
+    /// Bytes of the whole request.
+    fn size(&self) -> usize {
+        self.header.saturating_add(self.length)
+    }
+
+    /// The most bytes that the answer to any text of this length takes.
+    fn answer_most<F: Framing>(&self, limits: RequestLimits) -> usize {
+        let bound = self.action.answer_bound(self.length, limits.message.min(MAX_LENGTH));
+        F::HEADER_MOST.saturating_add(bound.max(REFUSAL.len()))
+    }
+
+    /// What the request takes: never more than the memory for one request, because most texts need far less than the
+    /// bound says. What turns out to need more is refused then; `random` stops repeating there.
+    fn need<F: Framing>(&self, limits: RequestLimits) -> Need {
+        let left = limits.memory.saturating_sub(self.size());
+        Need { input: self.size(), answer: self.answer_most::<F>(limits).min(left) }
+    }
+
+    fn refuse<F: Framing>(&self, turn: &mut Turn<'_>) -> Result<(), Step> {
+        refuse::<F>(turn, self.action.name(), self.header, self.length)
+    }
+}
+
+/// Answers the request at the front of the rest, or says what it waits for.
+pub fn answer<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
+    let least = Need { input: message.size(), answer: F::HEADER_MOST + REFUSAL.len() };
+    if !env.limits.allow(message.length, least) {
+        return message.refuse::<F>(turn);
+    }
+    let Some(text) = turn.rest().get_mut(message.header..least.input) else {
+        return Err(Step::More(message.need::<F>(env.limits)));
+    };
+    let inline = InlineLimits::of(message.action);
+    if env.inline && message.length > inline.ascii {
+        return Err(heavy::<F>(env, message));
+    }
+    if message.action.ascii_in_place() && text.is_ascii() {
+        return answer_ascii::<F>(turn, env, message);
+    }
+    if env.inline && message.length > inline.other {
+        return Err(heavy::<F>(env, message));
+    }
+    if message.action.ascii_in_place() {
+        answer_text::<F>(turn, env, message)
+    } else {
+        answer_random::<F>(turn, env, message)
+    }
+}
+
+fn answer_ascii<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
+    if !fits_in_place::<F>(turn, message) {
+        return Err(full::<F>(turn, env, message));
+    }
+    let text = &mut turn.rest()[message.header..message.size()];
+    if message.action.is_light() {
+        message.action.apply_ascii(text, env.random.current());
+    } else {
+        message.action.apply_ascii(text, env.random.for_request());
+    }
+    place::<F>(turn, message);
+    Ok(())
+}
+
+/// Any text, for the actions that answer in a bounded length.
+fn answer_text<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
+    let most = message.answer_most::<F>(env.limits);
+    if most > message.need::<F>(env.limits).answer {
+        return message.refuse::<F>(turn);
+    }
+    if turn.room() < most || !fits_in_place::<F>(turn, message) {
+        return Err(full::<F>(turn, env, message));
+    }
+    let (rest, spare) = turn.rest_and_spare();
+    let text = &mut rest[message.header..message.size()];
+    let out = &mut spare[F::HEADER_MOST..];
+    match message.action.apply(text, out, env.random.for_request(), env.limits.message) {
+        Ok(Placed::InPlace) => place::<F>(turn, message),
+        Ok(Placed::Out(length)) => commit::<F>(turn, message, length),
+        Err(_) => return message.refuse::<F>(turn),
+    }
+    Ok(())
+}
+
+/// `random`, whose answer may become as long as memory allows, and hardly ever does.
+///
+/// On the event loop it is tried in the room that there is. An answer that reaches the end of that room goes to a
+/// thread with room for all of it, where the same numbers are drawn again ([`super::Random::again`]); so the room has
+/// no influence on the answer. That holds only because whether to try is decided before the first number is drawn.
+fn answer_random<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
+    let need = message.need::<F>(env.limits);
+    let usual = F::HEADER_MOST + 1024 + message.length.saturating_mul(4);
+    if turn.room() < usual.min(need.answer) && !turn.is_empty() {
+        return Err(Step::Full);
+    }
+    if turn.room() < F::HEADER_MOST + REFUSAL.len() {
+        return Err(heavy::<F>(env, message));
+    }
+    let (rest, spare) = turn.rest_and_spare();
+    let text = &mut rest[message.header..message.size()];
+    let limit = need.answer - F::HEADER_MOST;
+    let out = &mut spare[F::HEADER_MOST..];
+    let tried = limit.min(out.len());
+    match message.action.apply(text, out, env.random.for_request(), tried) {
+        Ok(Placed::Out(length)) if env.inline && tried < limit && length + CODE_POINT > tried => {
+            return Err(Step::Heavy(need));
+        }
+        Ok(Placed::Out(length)) => commit::<F>(turn, message, length),
+        Ok(Placed::InPlace) => place::<F>(turn, message),
+        Err(_) => return message.refuse::<F>(turn),
+    }
+    Ok(())
+}
+
+/// Whether the changed message, behind its header, can be the answer where it stands.
+fn fits_in_place<F: Framing>(turn: &Turn<'_>, message: Message) -> bool {
+    let header = F::header_size(message.length);
+    turn.fits_behind(message.header - header, header + message.length)
+}
+
+/// The message was changed where it stands: puts the answer's header right before it.
+fn place<F: Framing>(turn: &mut Turn<'_>, message: Message) {
+    let header = F::header_size(message.length);
+    turn.take(message.header - header);
+    F::write_header(message.length, &mut turn.rest()[..header]);
+    turn.answer_in_place(header + message.length);
+    turn.request(Request { action: message.action.name(), length: message.length, refused: false });
+}
+
+/// The answer stands in the spare room, behind the longest header: puts its own header before it.
+fn commit<F: Framing>(turn: &mut Turn<'_>, message: Message, length: usize) {
+    let header = F::header_size(length);
+    let (_, spare) = turn.rest_and_spare();
+    if header < F::HEADER_MOST {
+        spare.copy_within(F::HEADER_MOST..F::HEADER_MOST + length, header);
+    }
+    F::write_header(length, &mut spare[..header]);
+    turn.take(message.size());
+    turn.commit(header + length);
+    turn.request(Request { action: message.action.name(), length: message.length, refused: false });
+}
+
+/// No room for this answer now.
+fn full<F: Framing>(turn: &Turn<'_>, env: &mut Env<'_>, message: Message) -> Step {
+    if turn.is_empty() { heavy::<F>(env, message) } else { Step::Full }
+}
+
+/// Work for a thread, with random numbers of its own.
+fn heavy<F: Framing>(env: &mut Env<'_>, message: Message) -> Step {
+    env.random.for_request();
+    Step::Heavy(message.need::<F>(env.limits))
+}
+
+/// Refuses a request; its message is dropped, without memory for what has not arrived.
+pub fn refuse<F: Framing>(turn: &mut Turn<'_>, action: &'static str, header: usize, length: usize) -> Result<(), Step> {
+    if turn.room() < F::REFUSED.len() {
+        return Err(Step::Full);
+    }
+    turn.request(Request { action, length, refused: true });
+    if turn.rest().len() - header < length {
+        turn.take(header);
+        return Err(Step::Skip(length as u64));
+    }
+    turn.take(header + length);
+    turn.answer(F::REFUSED);
+    Ok(())
+}
+
+/// The client ended its side inside a request: refuses it. One that is being skipped was counted when that began.
+pub fn truncated<F: Framing>(turn: &mut Turn<'_>) {
+    let length = turn.rest().len();
+    if length > 0 {
+        turn.request(Request { action: "truncated", length, refused: true });
+    }
+    turn.answer(F::REFUSED);
+}

@@ -1,0 +1,80 @@
+//! The random source of a worker.
+//!
+//! Every request that wants randomness gets a generator of its own, so that the same request can be begun again
+//! elsewhere ([`Random::again`]) and draw the same numbers. With a fixed seed all requests start from it.
+
+use crate::transform::RandomSource;
+
+/// Where requests get their random numbers.
+#[derive(Clone, Debug)]
+pub struct Random {
+    seeds: fastrand::Rng,
+    fixed: Option<u64>,
+    seed: u64,
+    request: fastrand::Rng,
+}
+
+impl Random {
+    /// A source seeded from the system, or the repeatable one of `seed`.
+    #[must_use]
+    pub fn new(seed: Option<u64>) -> Self {
+        let first = seed.unwrap_or_else(|| fastrand::u64(..));
+        let request = fastrand::Rng::with_seed(first);
+        Self { seeds: fastrand::Rng::new(), fixed: seed, seed: first, request }
+    }
+
+    /// The source as one new request is to see it.
+    pub fn for_request(&mut self) -> &mut impl RandomSource {
+        self.seed = self.fixed.unwrap_or_else(|| self.seeds.u64(..));
+        self.request = fastrand::Rng::with_seed(self.seed);
+        &mut self.request
+    }
+
+    /// The source of the request that drew last, as it is now.
+    pub fn current(&mut self) -> &mut impl RandomSource {
+        &mut self.request
+    }
+
+    /// A source for another run of the request that drew last: it draws the same numbers.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::new(Some(self.seed))
+    }
+}
+
+impl RandomSource for fastrand::Rng {
+    fn below(&mut self, bound: usize) -> usize {
+        self.usize(..bound)
+    }
+
+    fn unit(&mut self) -> f64 {
+        self.f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Random, RandomSource};
+
+    fn draw(source: &mut impl RandomSource) -> [usize; 8] {
+        std::array::from_fn(|_| source.below(1 << 30))
+    }
+
+    #[test]
+    fn a_fixed_seed_repeats_for_every_request() {
+        let mut random = Random::new(Some(7));
+        let first = draw(random.for_request());
+        assert_eq!(draw(random.for_request()), first);
+        assert_eq!(draw(Random::new(Some(7)).for_request()), first);
+    }
+
+    #[test]
+    fn another_run_draws_what_the_request_drew() {
+        let mut random = Random::new(None);
+        for _ in 0..10 {
+            let drawn = draw(random.for_request());
+            assert_eq!(draw(random.again().for_request()), drawn);
+            assert_ne!(draw(random.for_request()), drawn);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Accepting from one listener, for one worker.
+//!
+//! Errors of accept(2) are sorted by what follows from them; only a listener that is broken ends anything. Out of
+//! descriptors or memory, the listener is switched off for a while: a level-triggered loop that just tried again would
+//! burn a processor.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use log::{debug, info, warn};
+use nix::errno::Errno;
+
+use super::BoundListener;
+use super::poller::{Poller, Token};
+use crate::connection::Counters;
+use crate::kernel;
+
+/// How long a listener rests when the system has nothing left, in milliseconds.
+const REST: u64 = 100;
+
+/// What an error of accept(2) means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Consequence {
+    /// Nobody is waiting.
+    Empty,
+    /// A signal came first.
+    Interrupted,
+    /// This client is gone; others may wait.
+    Lost,
+    /// The system has no descriptors or memory left.
+    Exhausted,
+    /// The listener cannot be used any more.
+    Broken,
+}
+
+fn consequence(error: Errno) -> Consequence {
+    match error {
+        Errno::EAGAIN => Consequence::Empty,
+        Errno::EINTR => Consequence::Interrupted,
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => Consequence::Exhausted,
+        // accept(2): errors of the new connection that show up here, a firewall's refusal among them
+        Errno::ECONNABORTED
+        | Errno::EPROTO
+        | Errno::EPERM
+        | Errno::ENETDOWN
+        | Errno::ENETUNREACH
+        | Errno::EHOSTDOWN
+        | Errno::EHOSTUNREACH
+        | Errno::ENONET
+        | Errno::ENOPROTOOPT
+        | Errno::EOPNOTSUPP
+        | Errno::ETIMEDOUT => Consequence::Lost,
+        _ => Consequence::Broken,
+    }
+}
+
+/// What one attempt to accept came to.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A connection.
+    Socket(OwnedFd),
+    /// Try the next one.
+    Next,
+    /// Nothing more now.
+    Done,
+    /// The listener is broken.
+    Broken(Errno),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// In epoll.
+    Armed,
+    /// Out of epoll until that time, in milliseconds.
+    Resting(u64),
+    /// Out of epoll until a connection ends.
+    Full,
+    /// Out of epoll for good.
+    Off,
+}
+
+/// One worker's view of one listener.
+#[derive(Debug)]
+pub struct Acceptor {
+    listener: Arc<BoundListener>,
+    token: Token,
+    mode: Mode,
+    /// The system had nothing left at the last attempt; said once.
+    exhausted: bool,
+}
+
+impl Acceptor {
+    /// Switched on, as listener `number` of this worker.
+    pub fn new(listener: Arc<BoundListener>, number: usize, poller: &Poller) -> std::io::Result<Self> {
+        let token = Token::listener(number as u32);
+        poller.add_shared(&listener.socket, token)?;
+        Ok(Self { listener, token, mode: Mode::Armed, exhausted: false })
+    }
+
+    /// The listener.
+    #[must_use]
+    pub fn listener(&self) -> &BoundListener {
+        &self.listener
+    }
+
+    /// Whether it waits for connections.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        self.mode == Mode::Armed
+    }
+
+    /// Accepts one connection.
+    pub fn accept(&mut self, counters: &Counters, poller: &Poller, now: u64) -> Accepted {
+        let error = match kernel::accept(&self.listener.socket) {
+            Ok(socket) => {
+                self.recovered();
+                return Accepted::Socket(socket);
+            }
+            Err(error) => error,
+        };
+        match consequence(error) {
+            Consequence::Empty => {
+                self.recovered();
+                Accepted::Done
+            }
+            Consequence::Interrupted => Accepted::Done,
+            Consequence::Lost => {
+                counters.accept_lost.add(1);
+                debug!("a client of {} was gone before it was accepted: {}", self.listener.name, error.desc());
+                Accepted::Next
+            }
+            Consequence::Exhausted => {
+                counters.accept_paused.add(1);
+                self.rest(error, poller, now);
+                Accepted::Done
+            }
+            Consequence::Broken => Accepted::Broken(error),
+        }
+    }
+
+    fn rest(&mut self, error: Errno, poller: &Poller, now: u64) {
+        if !std::mem::replace(&mut self.exhausted, true) {
+            let every = format!("trying again every {REST} ms");
+            warn!("cannot accept on {}: {}; {every}", self.listener.name, std::io::Error::from(error));
+        }
+        self.leave(poller, Mode::Resting(now + REST));
+    }
+
+    fn recovered(&mut self) {
+        if std::mem::take(&mut self.exhausted) {
+            info!("accepting on {} again", self.listener.name);
+        }
+    }
+
+    /// There are as many connections as there may be: leaves the next ones to the backlog.
+    pub fn pause_full(&mut self, poller: &Poller) {
+        self.leave(poller, Mode::Full);
+    }
+
+    /// A connection has ended: there is room.
+    pub fn resume_full(&mut self, poller: &Poller) {
+        if self.mode == Mode::Full {
+            self.join(poller);
+        }
+    }
+
+    /// Goes back to work when the rest is over.
+    pub fn resume_rested(&mut self, poller: &Poller, now: u64) {
+        if matches!(self.mode, Mode::Resting(until) if until <= now) {
+            self.join(poller);
+        }
+    }
+
+    /// When the rest is over, in milliseconds.
+    #[must_use]
+    pub fn rests_until(&self) -> Option<u64> {
+        match self.mode {
+            Mode::Resting(until) => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Waits for no more connections.
+    pub fn switch_off(&mut self, poller: &Poller) {
+        self.leave(poller, Mode::Off);
+    }
+
+    fn leave(&mut self, poller: &Poller, mode: Mode) {
+        if self.mode == Mode::Armed {
+            // it was added, so it can be removed
+            let _ = poller.remove(&self.listener.socket);
+        }
+        self.mode = mode;
+    }
+
+    fn join(&mut self, poller: &Poller) {
+        self.mode = match poller.add_shared(&self.listener.socket, self.token) {
+            Ok(()) => Mode::Armed,
+            // ENOMEM, ENOSPC: epoll itself has no room; the same rest, counted from the last one
+            Err(_) => Mode::Resting(self.rests_until().unwrap_or(0) + REST),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_by_consequence() {
+        use Consequence::{Broken, Empty, Exhausted, Interrupted, Lost};
+        let table: &[(Consequence, &[Errno])] = &[
+            (Empty, &[Errno::EAGAIN]),
+            (Interrupted, &[Errno::EINTR]),
+            (Exhausted, &[Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM]),
+            (Lost, &[Errno::ECONNABORTED, Errno::EPROTO, Errno::EPERM, Errno::ENETDOWN, Errno::EHOSTUNREACH]),
+            (Broken, &[Errno::EBADF, Errno::EINVAL, Errno::ENOTSOCK]),
+        ];
+        for (expected, errors) in table {
+            for error in *errors {
+                assert_eq!(consequence(*error), *expected, "{error}");
+            }
+        }
+    }
+}

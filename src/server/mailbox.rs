@@ -1,0 +1,121 @@
+//! What other threads hand a worker: sockets, finished work, orders.
+//!
+//! Any thread may post; only the worker collects. The eventfd is written only when the box was empty, so a burst
+//! costs one system call.
+
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::poller::Token;
+use crate::connection::{Finished, Limits};
+use crate::protocol::Entry;
+
+/// One message to a worker.
+pub enum Mail {
+    /// Serve this connection.
+    Accepted(TcpStream, &'static Entry),
+    /// This heavy work is done.
+    Finished(Token, Box<Finished>),
+    /// Show that the loop comes round.
+    Beat(u64),
+    /// These limits from now on.
+    Limits(Limits),
+    /// These quotes from now on.
+    Quotes(Arc<[String]>),
+    /// There may be room again: look at what waits for it.
+    Retry,
+    /// Stop: accept no more, answer what was asked, until so many milliseconds have passed.
+    Stop(u64),
+    /// Stop at once.
+    StopNow,
+}
+
+/// A worker's letter box.
+#[derive(Debug)]
+pub struct Mailbox {
+    mail: Mutex<Vec<Mail>>,
+    notice: EventFd,
+}
+
+impl Mailbox {
+    /// An empty one.
+    pub fn new() -> nix::Result<Self> {
+        let notice = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
+        Ok(Self { mail: Mutex::default(), notice })
+    }
+
+    /// Adds a message and wakes the worker.
+    pub fn post(&self, message: Mail) {
+        let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        mail.push(message);
+        if mail.len() == 1 {
+            // fails only when the counter is full: then the worker is woken already
+            let _ = self.notice.write(1);
+        }
+    }
+
+    /// Whether there is nothing to collect.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Takes all messages, oldest first.
+    pub fn collect(&self) -> Vec<Mail> {
+        let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        // EAGAIN: woken for nothing
+        let _ = self.notice.read();
+        std::mem::take(&mut mail)
+    }
+}
+
+impl AsFd for Mailbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.notice.as_fd()
+    }
+}
+
+impl std::fmt::Debug for Mail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Accepted(..) => "Accepted",
+            Self::Finished(..) => "Finished",
+            Self::Beat(_) => "Beat",
+            Self::Limits(_) => "Limits",
+            Self::Quotes(_) => "Quotes",
+            Self::Retry => "Retry",
+            Self::Stop(_) => "Stop",
+            Self::StopNow => "StopNow",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn mail_from_many_threads_arrives_once_and_wakes() {
+        let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
+        let posters: Vec<_> = (0..4u64)
+            .map(|poster| {
+                let mailbox = Arc::clone(&mailbox);
+                thread::spawn(move || (0..250).for_each(|n| mailbox.post(Mail::Beat(poster * 250 + n))))
+            })
+            .collect();
+        let mut seen = vec![false; 1000];
+        while seen.iter().any(|seen| !seen) {
+            let mut ready = [nix::poll::PollFd::new(mailbox.as_fd(), nix::poll::PollFlags::POLLIN)];
+            assert_eq!(nix::poll::poll(&mut ready, 5000u16), Ok(1), "mail without a notice");
+            for mail in mailbox.collect() {
+                let Mail::Beat(n) = mail else { panic!("not what was posted") };
+                assert!(!std::mem::replace(&mut seen[n as usize], true), "twice");
+            }
+        }
+        posters.into_iter().for_each(|poster| poster.join().expect("poster"));
+    }
+}

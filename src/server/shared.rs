@@ -1,0 +1,250 @@
+//! What all workers share: who is admitted, who has how many connections, where to post.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use log::warn;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::heavy::Heavy;
+use super::mailbox::{Mail, Mailbox};
+use super::stats::Totals;
+use super::{ServerLimits, Settings};
+use crate::connection::{Budget, Counters};
+
+/// Whether one more connection may be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes; it is counted already.
+    Granted,
+    /// No: there are as many as there may be.
+    Full,
+}
+
+/// What all workers share.
+pub struct Shared {
+    pub(super) start: Instant,
+    pub(super) budget: Arc<Budget>,
+    pub(super) counters: Vec<Arc<Counters>>,
+    pub(super) mailboxes: Vec<Arc<Mailbox>>,
+    pub(super) heavy: Arc<Heavy>,
+    /// Written when a worker ends, and when the last connection of a server without listeners does.
+    pub(super) notice: EventFd,
+    /// Open connections of each worker.
+    loads: Vec<AtomicUsize>,
+    /// The last [`Mail::Beat`] that each worker has answered.
+    beats: Vec<AtomicU64>,
+    open: AtomicUsize,
+    /// Workers that still accept, and may hand a connection to another.
+    accepting: AtomicUsize,
+    most: AtomicUsize,
+    /// A listener is switched off because there were too many connections.
+    full: AtomicBool,
+    /// A connection was handed in from outside ([`super::Server::serve`]).
+    given: AtomicBool,
+    running: AtomicUsize,
+    per_source: AtomicUsize,
+    sources: Mutex<HashMap<IpAddr, usize>>,
+    failure: Mutex<Option<String>>,
+}
+
+impl Shared {
+    /// For so many workers and such limits.
+    pub fn new(settings: &Settings) -> nix::Result<Arc<Self>> {
+        let Settings { workers, limits, seed, .. } = settings;
+        let mailboxes: nix::Result<Vec<_>> = (0..*workers).map(|_| Mailbox::new().map(Arc::new)).collect();
+        Ok(Arc::new(Self {
+            start: Instant::now(),
+            budget: Arc::new(Budget::new(limits.buffered.unwrap_or(u64::MAX))),
+            counters: (0..*workers).map(|_| Arc::default()).collect(),
+            mailboxes: mailboxes?,
+            heavy: Heavy::new(*workers, *seed),
+            notice: EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?,
+            loads: (0..*workers).map(|_| AtomicUsize::new(0)).collect(),
+            beats: (0..*workers).map(|_| AtomicU64::new(0)).collect(),
+            open: AtomicUsize::new(0),
+            accepting: AtomicUsize::new(*workers),
+            most: AtomicUsize::new(limits.connections.unwrap_or(usize::MAX)),
+            full: AtomicBool::new(false),
+            given: AtomicBool::new(false),
+            running: AtomicUsize::new(*workers),
+            per_source: AtomicUsize::new(limits.per_source.unwrap_or(0)),
+            sources: Mutex::default(),
+            failure: Mutex::default(),
+        }))
+    }
+
+    /// Milliseconds since the start.
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Posts one message to every worker.
+    pub fn post_all(&self, message: impl Fn() -> Mail) {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.post(message()));
+    }
+
+    /// Asks for the place of one more connection, before it is accepted: the limit is never passed, not even briefly.
+    pub fn admit(&self) -> Admission {
+        let most = self.most.load(Ordering::Relaxed);
+        let admitted =
+            self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| (open < most).then(|| open + 1));
+        if admitted.is_ok() {
+            return Admission::Granted;
+        }
+        if !self.full.swap(true, Ordering::SeqCst) {
+            warn!("there are {most} connections, as many as allowed: further clients wait in the backlog");
+        }
+        // one may have ended between the two looks: then its worker has not seen that we wait
+        if self.open.load(Ordering::SeqCst) < most {
+            self.wake_full();
+        }
+        Admission::Full
+    }
+
+    /// The place that [`Shared::admit`] gave was not needed, or its connection has ended.
+    pub fn release(&self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+        self.wake_full();
+    }
+
+    fn wake_full(&self) {
+        if self.full.swap(false, Ordering::SeqCst) {
+            self.post_all(|| Mail::Retry);
+        }
+    }
+
+    /// Counts a connection that was not accepted here, for the first worker; its end is to be noticed.
+    pub fn admit_given(&self) {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        self.loads[0].fetch_add(1, Ordering::Relaxed);
+        self.given.store(true, Ordering::Relaxed);
+    }
+
+    /// The worker that a connection accepted by `worker` goes to: its own, unless another has clearly fewer.
+    pub fn assign(&self, worker: usize) -> usize {
+        let load = |number: usize| self.loads[number].load(Ordering::Relaxed);
+        let own = load(worker);
+        let least = (0..self.loads.len()).min_by_key(|number| load(*number)).unwrap_or(worker);
+        let slack = 1 + own / 16;
+        let chosen = if own > load(least) + slack { least } else { worker };
+        self.loads[chosen].fetch_add(1, Ordering::Relaxed);
+        chosen
+    }
+
+    /// A connection of that worker has ended.
+    pub fn leave(&self, worker: usize) {
+        self.loads[worker].fetch_sub(1, Ordering::Relaxed);
+        self.release();
+        if self.given.load(Ordering::Relaxed) {
+            self.tell();
+        }
+    }
+
+    /// Whether connections are counted by source.
+    pub fn counts_sources(&self) -> bool {
+        self.per_source.load(Ordering::Relaxed) > 0
+    }
+
+    /// Counts one more from `source`; false if it has as many as allowed.
+    pub fn admit_source(&self, source: IpAddr) -> bool {
+        let most = self.per_source.load(Ordering::Relaxed);
+        let mut sources = lock(&self.sources);
+        let count = sources.entry(source).or_default();
+        let admitted = *count < most;
+        *count += usize::from(admitted);
+        admitted
+    }
+
+    /// A connection that [`Shared::admit_source`] counted has ended.
+    pub fn release_source(&self, source: IpAddr) {
+        let mut sources = lock(&self.sources);
+        if let Some(count) = sources.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                sources.remove(&source);
+            }
+        }
+    }
+
+    /// Wakes the workers whose connections wait for memory.
+    pub fn wake_starved(&self) {
+        if self.budget.has_waiting() && self.budget.gave_back() {
+            self.post_all(|| Mail::Retry);
+        }
+    }
+
+    /// See [`super::Server::set_limits`].
+    pub fn set_limits(&self, limits: &ServerLimits) {
+        self.most.store(limits.connections.unwrap_or(usize::MAX), Ordering::Relaxed);
+        self.per_source.store(limits.per_source.unwrap_or(0), Ordering::Relaxed);
+        self.budget.resize(limits.buffered.unwrap_or(u64::MAX));
+        self.full.store(false, Ordering::SeqCst);
+        self.post_all(|| Mail::Retry);
+    }
+
+    /// A worker answers a [`Mail::Beat`].
+    pub fn beat(&self, worker: usize, round: u64) {
+        self.beats[worker].store(round, Ordering::Relaxed);
+    }
+
+    /// Whether all have answered that round.
+    pub fn alive_since(&self, round: u64) -> bool {
+        self.beats.iter().all(|beat| beat.load(Ordering::Relaxed) >= round)
+    }
+
+    /// A worker accepts no more; the last one wakes those that wait for that.
+    pub fn stopped_accepting(&self) {
+        if self.accepting.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.post_all(|| Mail::Retry);
+        }
+    }
+
+    /// Whether a worker may still hand a connection to another.
+    pub fn accepts(&self) -> bool {
+        self.accepting.load(Ordering::SeqCst) > 0
+    }
+
+    /// A worker has ended; it may say why.
+    pub fn worker_ended(&self, why: Option<String>) {
+        if let Some(why) = why {
+            lock(&self.failure).get_or_insert(why);
+        }
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        self.tell();
+    }
+
+    /// Whether every worker has ended.
+    pub fn has_ended(&self) -> bool {
+        self.running.load(Ordering::SeqCst) == 0
+    }
+
+    fn tell(&self) {
+        // fails only when the counter is full: then it is readable already
+        let _ = self.notice.write(1);
+    }
+
+    /// The first thing that broke.
+    pub fn failure(&self) -> Option<String> {
+        lock(&self.failure).clone()
+    }
+
+    /// The sum of all counters.
+    pub fn totals(&self) -> Totals {
+        let open = self.loads.iter().map(|load| load.load(Ordering::Relaxed) as u64).sum();
+        Totals::of(self.counters.iter().map(AsRef::as_ref), open)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("open", &self.open).finish_non_exhaustive()
+    }
+}

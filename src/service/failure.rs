@@ -1,0 +1,89 @@
+//! Why the daemon does not start or ends, and the exit code that tells the service manager what to make of it.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | stopped as asked |
+//! | 2 | usage: an option or its value is wrong |
+//! | 71 | the system refused something; another try may succeed (`EX_OSERR` of sysexits(3)) |
+//! | 78 | the configuration cannot work; another try will not mend it (`EX_CONFIG`) |
+//!
+//! The unit names 2 and 78 in `RestartPreventExitStatus=`.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An option or its value is wrong.
+    Usage,
+    /// The system refused; another try may succeed.
+    System,
+    /// The configuration cannot work.
+    Configuration,
+}
+
+impl Kind {
+    /// The exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Usage => 2,
+            Self::System => 71,
+            Self::Configuration => 78,
+        }
+    }
+}
+
+/// A failure, in words for the person who has to mend it: what was tried, on what, why, and what helps.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind it is.
+    pub kind: Kind,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// The system refused.
+    pub fn system(message: impl Into<String>) -> Self {
+        Self { kind: Kind::System, message: message.into(), hint: None }
+    }
+
+    /// The configuration cannot work.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Configuration, message: message.into(), hint: None }
+    }
+
+    /// What helps.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind.code())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_words() {
+        assert_eq!([Kind::Usage, Kind::System, Kind::Configuration].map(Kind::code), [2, 71, 78]);
+        let failure = Failure::system("cannot listen on [::]:7: Permission denied (os error 13)").with_hint("be root");
+        assert_eq!(failure.to_string(), "cannot listen on [::]:7: Permission denied (os error 13) (be root)");
+    }
+}

@@ -1,0 +1,56 @@
+//! Signals as orders: a handler counts them and writes an eventfd, the supervisor reads it.
+//!
+//! SIGINT and SIGTERM ask to stop, SIGHUP to reload, SIGUSR1 for the statistics. SIGPIPE is ignored by the Rust
+//! runtime before main. Caught from the first moment on: what comes while starting is obeyed when started.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::eventfd::EventFd;
+use nix::sys::signal::Signal;
+
+use crate::kernel;
+
+/// What the signals since the last look ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// How often to stop: once means when all is answered, more often means now.
+    pub stop: u32,
+    /// Reload what can be reloaded.
+    pub reload: bool,
+    /// Write the statistics to the log.
+    pub statistics: bool,
+}
+
+/// The signals that the daemon obeys.
+#[derive(Debug)]
+pub struct Signals {
+    notice: EventFd,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    ///
+    /// # Errors
+    /// What eventfd(2) and sigaction(2) say.
+    pub fn catch() -> nix::Result<Self> {
+        let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1];
+        Ok(Self { notice: kernel::catch_signals(&signals)? })
+    }
+
+    /// Takes what was asked for since the last call.
+    pub fn take(&self) -> Orders {
+        // EAGAIN: woken for something else
+        let _ = self.notice.read();
+        Orders {
+            stop: kernel::caught(Signal::SIGINT) + kernel::caught(Signal::SIGTERM),
+            reload: kernel::caught(Signal::SIGHUP) > 0,
+            statistics: kernel::caught(Signal::SIGUSR1) > 0,
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.notice.as_fd()
+    }
+}

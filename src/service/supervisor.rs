@@ -1,0 +1,283 @@
+//! Watches over the server: obeys signals, keeps the service manager informed, and ends the run.
+//!
+//! The main thread sleeps in poll(2) until a signal comes, a worker ends, or the nearest of its timers is due. Without
+//! a service manager and without `--exit-idle` there are no timers: nothing wakes an idle daemon.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use log::{debug, error, info, warn};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::failure::Failure;
+use super::manager::Manager;
+use super::options::{self, Request, Settings};
+use super::signals::Signals;
+use super::units::in_words;
+use super::{logging, quotes, resources};
+use crate::server::Server;
+
+/// How often the status line is brought up to date.
+const STATUS_EVERY: Duration = Duration::from_secs(2);
+/// How often the manager is asked for more time while draining, and for how much.
+const EXTEND_EVERY: Duration = Duration::from_secs(2);
+const EXTEND_BY: Duration = Duration::from_secs(10);
+/// How often it is looked whether the daemon is idle, as a part of `--exit-idle`.
+const IDLE_LOOKS: u32 = 8;
+
+/// Something to be done again and again.
+#[derive(Debug)]
+struct Timer {
+    every: Option<Duration>,
+    next: Instant,
+}
+
+impl Timer {
+    fn new(every: Option<Duration>) -> Self {
+        Self { every, next: Instant::now() + every.unwrap_or_default() }
+    }
+
+    fn left(&self, now: Instant) -> Option<Duration> {
+        self.every.map(|_| self.next.saturating_duration_since(now))
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let Some(every) = self.every.filter(|_| self.next <= now) else { return false };
+        self.next = now + every;
+        true
+    }
+}
+
+/// The daemon while it runs.
+pub struct Supervisor<'a> {
+    server: Server,
+    signals: &'a Signals,
+    manager: Manager,
+    settings: Settings,
+    arguments: &'a [OsString],
+    /// What the status line says before the figures.
+    serving: String,
+    listeners: usize,
+    /// There is one connection and no listener: ends with it.
+    once: bool,
+    stopping: bool,
+    round: u64,
+    idle: Idle,
+    watchdog: Timer,
+    status: Timer,
+    extend: Timer,
+    idle_look: Timer,
+}
+
+/// Since when there has been no connection.
+#[derive(Debug)]
+struct Idle {
+    since: Instant,
+    accepted: u64,
+}
+
+impl<'a> Supervisor<'a> {
+    /// A supervisor of `server`, which accepts already.
+    pub fn new(
+        server: Server,
+        signals: &'a Signals,
+        manager: Manager,
+        settings: Settings,
+        arguments: &'a [OsString],
+        (serving, listeners, once): (String, usize, bool),
+    ) -> Self {
+        // four signs of life in the time in which one is wanted: one late answer is no reason to be killed
+        let watchdog = Timer::new(manager.watchdog().map(|every| every / 4));
+        let status = Timer::new(manager.is_there().then_some(STATUS_EVERY));
+        let idle_look = Timer::new(settings.exit_idle.map(|after| after / IDLE_LOOKS));
+        Self {
+            server,
+            signals,
+            manager,
+            settings,
+            arguments,
+            serving,
+            listeners,
+            once,
+            stopping: false,
+            round: 0,
+            idle: Idle { since: Instant::now(), accepted: 0 },
+            watchdog,
+            status,
+            extend: Timer::new(None),
+            idle_look,
+        }
+    }
+
+    /// Runs until the server has ended.
+    ///
+    /// # Errors
+    /// When it ended although nobody asked for that.
+    pub fn run(mut self) -> Result<(), Failure> {
+        let status = self.status_line();
+        self.manager.ready(&status);
+        debug!("ready: {status}");
+        self.server.ask_for_life(self.round);
+        while !self.server.has_ended() {
+            self.wait();
+            self.obey();
+            self.look_at_server();
+            self.keep_time();
+        }
+        self.finish()
+    }
+
+    /// Sleeps until something is to be done.
+    fn wait(&self) {
+        let now = Instant::now();
+        let timers = [&self.watchdog, &self.status, &self.extend, &self.idle_look];
+        let timeout = timers.iter().filter_map(|timer| timer.left(now)).min().map_or(PollTimeout::NONE, |left| {
+            // rounded up: to wake a moment early would only mean to sleep again
+            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        });
+        let watched = [self.signals.as_fd(), self.server.notice_fd()];
+        let mut watched = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut watched, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => error!("cannot wait for signals: {error}"),
+        }
+    }
+
+    fn obey(&mut self) {
+        let orders = self.signals.take();
+        if orders.statistics {
+            logging::answer(&self.statistics());
+        }
+        if orders.reload {
+            self.reload();
+        }
+        for _ in 0..orders.stop {
+            if self.stopping {
+                warn!("told to stop again: stopping now");
+                self.server.stop_now();
+            } else {
+                self.stop("told to stop");
+            }
+        }
+    }
+
+    /// Stops with care: what was asked is answered.
+    fn stop(&mut self, why: &str) {
+        self.stopping = true;
+        info!("stopping: {why}");
+        self.manager.stopping(format!("stopping: {}", self.figures()));
+        self.manager.extend(EXTEND_BY);
+        self.extend = Timer::new(self.manager.is_there().then_some(EXTEND_EVERY));
+        self.server.stop(self.settings.drain_timeout);
+    }
+
+    fn look_at_server(&mut self) {
+        self.server.clear_notice();
+        if self.stopping {
+            return;
+        }
+        if self.server.failure().is_some() {
+            self.stop("a worker has failed");
+        } else if self.once && self.server.totals().open == 0 {
+            self.stop("the connection has ended");
+        }
+    }
+
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        if self.watchdog.is_due(now) {
+            self.watch_workers();
+        }
+        if self.status.is_due(now) {
+            let status = self.status_line();
+            self.manager.status(status);
+        }
+        if self.extend.is_due(now) {
+            self.manager.extend(EXTEND_BY);
+        }
+        if self.idle_look.is_due(now) && !self.stopping {
+            self.look_for_idleness(now);
+        }
+    }
+
+    /// The watchdog is told only what is true: that every worker's loop has come round.
+    fn watch_workers(&mut self) {
+        if self.server.answered(self.round) {
+            self.manager.alive();
+            self.round += 1;
+            self.server.ask_for_life(self.round);
+        } else {
+            warn!("a worker has not come round in time: the watchdog is not told that all is well");
+        }
+    }
+
+    fn look_for_idleness(&mut self, now: Instant) {
+        let totals = self.server.totals();
+        if totals.open > 0 || totals.accepted != self.idle.accepted {
+            self.idle = Idle { since: now, accepted: totals.accepted };
+            return;
+        }
+        if let Some(after) = self.settings.exit_idle.filter(|after| now - self.idle.since >= *after) {
+            self.stop(&format!("no connection for {}", in_words(after)));
+        }
+    }
+
+    /// Reads the settings again and applies what can be changed while running.
+    fn reload(&mut self) {
+        self.manager.reloading();
+        match self.read_again() {
+            Ok(settings) => {
+                self.settings = settings;
+                logging::answer("reloaded");
+            }
+            Err(failure) => error!("cannot reload: {failure}; going on as before"),
+        }
+        let status = self.status_line();
+        self.manager.ready(&status);
+    }
+
+    fn read_again(&mut self) -> Result<Settings, String> {
+        let settings = match options::read(self.arguments) {
+            Ok(Request::Serve(settings)) => *settings,
+            Ok(Request::List) => return Err("asked for a list".into()),
+            Err(options::OptionsError::File(message)) => return Err(message),
+            Err(options::OptionsError::Usage(error)) => return Err(error.to_string()),
+        };
+        let limits = resources::limits(&settings, self.listeners).map_err(|failure| failure.to_string())?;
+        let quotes = quotes::load(settings.quotes.as_deref()).map_err(|failure| failure.to_string())?;
+        self.server.set_limits(&limits);
+        self.server.set_quotes(&quotes);
+        logging::set_verbosity(settings.verbose);
+        self.idle_look = Timer::new(settings.exit_idle.map(|after| after / IDLE_LOOKS));
+        if settings.needs_restart(&self.settings) {
+            warn!("listeners, socket buffers, workers, seed and the log's target change only with a restart");
+        }
+        Ok(settings)
+    }
+
+    fn figures(&self) -> String {
+        let totals = self.server.totals();
+        format!("{} connections, {} requests", totals.open, totals.requests)
+    }
+
+    fn status_line(&self) -> String {
+        let verb = if self.stopping { "stopping; " } else { "" };
+        format!("{verb}{}; {}", self.serving, self.figures())
+    }
+
+    fn statistics(&self) -> String {
+        format!("statistics: {}; log messages dropped {}", self.server.totals(), logging::dropped())
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        let failure = self.server.failure();
+        let totals = self.server.join();
+        info!("statistics: {totals}; log messages dropped {}", logging::dropped());
+        match failure {
+            Some(message) => Err(Failure::system(message)),
+            None => Ok(()),
+        }
+    }
+}
