@@ -11,7 +11,7 @@ expect "its process leaves with it" soon 10 none
 equal "the shared service was not started" 0 "$(property retortd.service ActiveEnterTimestampMonotonic)"
 
 exec 7<>/dev/tcp/127.0.0.1/8083 8<>/dev/tcp/127.0.0.1/8083
-two() { [ "$(instances)" = 2 ]; }
+two() { [ "$(systemctl list-units --no-legend --state=active 'retortd-inetd@*.service' | wc -l)" = 2 ]; }
 expect "two clients have two processes" soon 10 two
 pids=$(systemctl show --value --property=MainPID 'retortd-inetd@*.service' | grep -v '^$')
 for pid in $pids; do

@@ -39,9 +39,14 @@ soon() {
 property() { systemctl show --value --property="$2" "$1"; }
 pid() { property retortd.service MainPID; }
 is() { [ "$(property "$1" "$2")" = "$3" ]; }
-# The journal of the service since a cursor: everything, or what matches.
-cursor() { journalctl --quiet --lines=0 --show-cursor | sed -n 's/^-- cursor: //p'; }
-logged() { journalctl --sync && journalctl --quiet --unit=retortd.service --after-cursor="$1" --output=cat; }
+# The journal of the service since a moment: everything, or what matches.
+now() { echo "@$EPOCHREALTIME"; }
+logged() { # SINCE [OPTION]...
+  local since=$1
+  shift
+  journalctl --sync
+  journalctl --quiet --unit=retortd.service --since="$since" --output=cat "$@"
+}
 says() { logged "$1" | grep -qE -- "$2"; }
 
 # Adds to a unit: drop_in UNIT SECTION LINE...

@@ -14,11 +14,11 @@ equal "the socket listens" active "$(systemctl is-active retortd.socket)"
 drop_in retortd.service Service WatchdogSec=2s
 systemctl restart retortd.service
 load ask 8083 hello >/dev/null
-pid=$(pid) start=$(cursor)
+pid=$(pid) start=$(now)
 kill -STOP "$pid"
 equal "after SIGSTOP the next client is answered" HELLO "$(load ask 8083 hello)"
 expect "by a new process" another
-expect "because of the watchdog" grep -qi 'watchdog timeout' <(journalctl --sync; journalctl --after-cursor="$start" --output=cat)
+expect "because of the watchdog" grep -qi 'watchdog timeout' <(logged "$start")
 
 # An idle daemon gives its signs of life too.
 pid=$(pid)

@@ -2,7 +2,7 @@
 # `systemctl reload` takes over log level and limits without a new process; wrong settings leave everything as it was.
 . "$(dirname "$0")/lib.sh"
 equal "a long message is served" "A LONGER MESSAGE" "$(load ask 8083 'a longer message')"
-pid=$(pid) start=$(cursor)
+pid=$(pid) start=$(now)
 cp "$settings" /root/settings
 
 printf 'RETORTD_VERBOSE=2\nRETORTD_MAX_MESSAGE=10\n' >>"$settings"
@@ -12,7 +12,7 @@ expect "the new limit holds" soon 5 refused
 equal "what is within the limit is served" SHORT "$(load ask 8083 short)"
 expect "the new log level holds" soon 5 says "$start" uppercase
 
-start=$(cursor)
+start=$(now)
 echo RETORTD_MAX_MESSAGE=nonsense >>"$settings"
 systemctl reload retortd.service || true
 expect "wrong settings are named in the log" soon 5 says "$start" 'RETORTD_MAX_MESSAGE'

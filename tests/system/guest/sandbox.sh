@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the running process may do, as the kernel tells it: a dynamic user, no capabilities, a seccomp filter, no network.
 . "$(dirname "$0")/lib.sh"
-start=$(cursor)
+start=$(now)
 load ask 8083 hello >/dev/null
 pid=$(pid)
 field() { awk -v name="$1:" '$1 == name { print $2 }' "/proc/$pid/status"; }

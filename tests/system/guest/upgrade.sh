@@ -10,7 +10,7 @@ sed -i 's/^Version: .*/&+next/' /root/next/DEBIAN/control
 dpkg-deb --build -Znone /root/next /root/next.deb >/dev/null
 
 since=$(property retortd.socket ActiveEnterTimestampMonotonic)
-begin_load visits 8083 8
+begin_load visits 8083 4
 soon 5 is retortd.service ActiveState active || fail "the load started no service"
 pid=$(pid)
 dpkg --install /root/next.deb >/dev/null
