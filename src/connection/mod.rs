@@ -1,6 +1,6 @@
 //! One client, over any [`Stream`]: reads, lets the protocol answer, writes, and knows what it waits for.
 //!
-//! Owns the protocol's state and, only while something is unfinished, a [`Work`] with its buffers: an idle connection
+//! Owns the protocol's state and, only while something is unfinished, a `Work` with its buffers: an idle connection
 //! holds no memory of its own. Reads go into the worker's scratch buffer, where whole requests are answered in place
 //! and sent with one call; only an unfinished rest is copied aside. A large request is read straight into a buffer of
 //! its own, changed there where the text allows, and written from there.
@@ -37,6 +37,8 @@ use crate::protocol::{Ending, Env, Need, Note, Protocol, Random, RequestLimits, 
 pub const SCRATCH: usize = 64 * 1024;
 /// Bytes of answer that a worker makes before it sends: room for the longest answer to a full scratch buffer.
 pub const SPILL: usize = 4 * SCRATCH;
+/// The same while the budget is used up: then a connection must not come to hold much that it has no room for.
+const TIGHT_SPILL: usize = 8 * ASIDE;
 /// An unfinished request shorter than this is completed in the scratch buffer; a longer one in its own.
 const ASIDE: usize = 4 * 1024;
 /// Bytes read at once into a large request's own buffer.
@@ -183,6 +185,8 @@ pub struct Connection {
     label: Option<Box<str>>,
     since: u64,
     state: State,
+    /// The protocol sends without being asked ([`Protocol::produces`]).
+    produces: bool,
     ended: bool,
     asked: bool,
     starved: bool,
@@ -193,6 +197,7 @@ impl Connection {
     #[must_use]
     pub fn new(protocol: Box<dyn Protocol>, label: Option<Box<str>>, now: u64) -> Self {
         Self {
+            produces: protocol.produces(),
             protocol: Some(protocol),
             work: None,
             label,
@@ -264,7 +269,7 @@ impl Connection {
     ///
     /// A client that has not asked anything yet may still do so while `patient`.
     pub fn wind_up<S: Stream>(&mut self, stream: &mut S, context: &mut Context, patient: bool) -> Next {
-        if self.state == State::Reading && self.produces() {
+        if self.state == State::Reading && self.produces {
             return Next::Close(CloseReason::Stopped);
         }
         while self.is_idle() {
@@ -281,13 +286,13 @@ impl Connection {
     /// Nothing is begun and nothing owed.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.state == State::Reading && self.work.is_none() && !self.produces()
+        self.state == State::Reading && self.work.is_none() && !self.produces
     }
 
     /// What it waits for: follows from the state alone.
     #[must_use]
     pub fn interest(&self) -> Interest {
-        let write = self.owes() || (self.state == State::Reading && self.produces());
+        let write = self.owes() || (self.state == State::Reading && self.produces);
         let read = match self.state {
             State::Reading => self.reads(),
             State::Lingering(_) => true,
@@ -307,7 +312,7 @@ impl Connection {
             _ if self.owes() => {
                 (work.map_or(NEVER, |work| work.progress).saturating_add(limits.write), CloseReason::WriteTimeout)
             }
-            _ if self.produces() => (self.since.saturating_add(limits.write), CloseReason::WriteTimeout),
+            _ if self.produces => (self.since.saturating_add(limits.write), CloseReason::WriteTimeout),
             _ => match work {
                 Some(work) => (work.request_deadline(limits), CloseReason::RequestTimeout),
                 None => (self.since.saturating_add(limits.idle), CloseReason::IdleTimeout),
@@ -320,10 +325,6 @@ impl Connection {
     pub fn unanswered(&self) -> u64 {
         let owed = self.work.as_ref().map_or(Tally::default(), |work| work.owed);
         u64::from(owed.answered) + u64::from(owed.refused) + u64::from(self.state == State::Working)
-    }
-
-    fn produces(&self) -> bool {
-        self.protocol.as_ref().is_some_and(|protocol| protocol.produces())
     }
 
     fn owes(&self) -> bool {
@@ -425,7 +426,7 @@ impl Connection {
             let input = std::mem::take(&mut work.input);
             return self.digest(stream, context, Source::Own(input), Call::End);
         }
-        if !self.produces() {
+        if !self.produces {
             self.state = State::Closing(CloseReason::Finished);
         }
         Next::Wait
@@ -473,10 +474,20 @@ impl Connection {
             if let Step::Skip(bytes) = turned.step {
                 self.begin_work(context).skip = Some(bytes);
             }
+            if self.is_at_rest(&turned, source.len() - at) {
+                self.since = context.now;
+                return Next::Wait;
+            }
             if !(turned.all_sent() && matches!(turned.step, Step::Full | Step::Skip(_))) {
                 return self.settle(context, scratch, source, (start, at), &turned);
             }
         }
+    }
+
+    /// Nothing is left of the turn: the usual case, which so costs nothing more.
+    fn is_at_rest(&self, turned: &Turned, input_left: usize) -> bool {
+        let done = input_left == 0 && turned.all_sent() && matches!(turned.step, Step::More(_));
+        done && self.work.is_none() && !self.produces
     }
 
     /// Drops what is to be skipped of `available` bytes; says how many, if any were to be.
@@ -504,7 +515,8 @@ impl Connection {
         let notes = log_enabled!(Level::Info);
         let begun = notes.then(Instant::now);
         let limits = request_limits(&context.limits, &context.budget);
-        let mut turn = Turn::new(bytes, context.spill.held()).with_notes(notes);
+        let room = if context.budget.is_tight() { TIGHT_SPILL } else { SPILL };
+        let mut turn = Turn::new(bytes, &mut context.spill.held()[..room]).with_notes(notes);
         let mut env = Env {
             random: &mut context.random,
             unix_time: context.unix_time,
@@ -580,7 +592,7 @@ impl Connection {
             }
         };
         let held = kept.and_then(|()| self.hold(context, scratch, source, start, turned));
-        if !self.produces() {
+        if !self.produces {
             self.since = context.now;
         }
         match held {
@@ -648,10 +660,9 @@ impl Connection {
     /// Charges what is held to the budget, and hands out heavy work.
     fn charge(&mut self, context: &mut Context, turned: &Turned) -> Next {
         self.settle_account(context);
-        match turned.step {
-            Step::Heavy(need) if turned.all_sent() => self.start_heavy(context, need),
-            _ => Next::Wait,
-        }
+        let Step::Heavy(need) = turned.step else { return Next::Wait };
+        self.begin_work(context).seed = Some(context.random.seed());
+        if turned.all_sent() { self.start_heavy(context, need) } else { Next::Wait }
     }
 
     fn settle_account(&mut self, context: &Context) {
@@ -677,6 +688,7 @@ impl Connection {
             return self.starve(context);
         }
         let Ok(input) = work.split_request(need.input) else { return Next::Close(CloseReason::Resources) };
+        let seed = work.seed.take();
         let (Some(lease), Some(protocol)) = (work.lease.take(), self.protocol.take()) else {
             return Next::Close(CloseReason::Failed);
         };
@@ -685,7 +697,7 @@ impl Connection {
         context.counters.requests.add(1);
         let limits = request_limits(&context.limits, &context.budget);
         let notes = log_enabled!(Level::Info);
-        Next::Heavy(Box::new(Job { protocol, input, need, lease, limits, notes }))
+        Next::Heavy(Box::new(Job { protocol, input, need, seed, lease, limits, notes }))
     }
 
     /// Goes on for as long as that needs nothing from the client: sends, looks at kept input, closes.
@@ -702,7 +714,7 @@ impl Connection {
             next = match self.state {
                 State::Closing(reason) => return self.close_now(stream, context, reason),
                 State::Reading if self.work.as_ref().is_some_and(|work| work.ready) => self.look_again(stream, context),
-                State::Reading if self.produces() => return self.produce(stream, context),
+                State::Reading if self.produces => return self.produce(stream, context),
                 _ => return Next::Wait,
             };
         }
@@ -711,6 +723,9 @@ impl Connection {
     fn look_again<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let Some(work) = &mut self.work else { return Next::Wait };
         work.ready = false;
+        if let Some(seed) = work.seed.take() {
+            context.random.replay(seed);
+        }
         let input = std::mem::take(&mut work.input);
         self.digest(stream, context, Source::Own(input), Call::Advance)
     }

@@ -18,6 +18,8 @@ pub(super) struct Work {
     pub(super) need: Need,
     /// `input` is to be looked at again before more is read.
     pub(super) ready: bool,
+    /// The random seed of the heavy request at the start of `input`.
+    pub(super) seed: Option<u64>,
     /// So many bytes are to be dropped unseen; `Some(0)`: they have been, and the protocol is to be told.
     pub(super) skip: Option<u64>,
     /// Answers that the client has not taken yet.

@@ -1,0 +1,363 @@
+//! `frame` and `frame-2021` over real sockets: every request is answered byte for byte as PROTOCOLS says, however it
+//! is cut, however long it is, and whatever else goes on.
+
+mod harness;
+
+use std::time::Duration;
+
+use harness::{Client, Daemon, Launch, frame, framed, in_parallel, replay_all};
+use nix::sys::signal::Signal;
+
+const UPPERCASE: u8 = 0x01;
+const LOWERCASE: u8 = 0x02;
+const REVERSE: u8 = 0x04;
+const SHUFFLE: u8 = 0x08;
+const RANDOM: u8 = 0x10;
+const ERROR: &[u8] = b"error";
+/// The longest message that a header can announce.
+const LONGEST: usize = (1 << 27) - 1;
+
+#[test]
+fn every_conversation_however_it_is_cut() {
+    let daemon =
+        Launch::new(&["--workers=1", "--listen=frame=127.0.0.1:0,frame-2021=127.0.0.1:0,echo=127.0.0.1:0"]).start();
+    replay_all(&daemon, |protocol| protocol.starts_with("frame"));
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!((statistics.abandoned, statistics.closed_for("reset")), (0, 0), "{statistics:?}");
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_after_a_half_close() {
+    let daemon = Daemon::serving("frame", &[]);
+    let requests = 100_000;
+    let (mut send, mut expect) = (Vec::new(), Vec::new());
+    for number in 0..requests {
+        let text = format!("Request {number}");
+        let (code, answer) = match number % 3 {
+            0 => (UPPERCASE, text.to_uppercase()),
+            1 => (LOWERCASE, text.to_lowercase()),
+            _ => (REVERSE, text.chars().rev().collect()),
+        };
+        send.extend(frame(code, text.as_bytes()));
+        expect.extend(framed(answer.as_bytes()));
+    }
+    assert!(daemon.exchange("frame", &send) == expect, "an answer is wrong, missing or out of order");
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!((statistics.answered, statistics.closed_for("finished")), (requests, 1));
+    assert_eq!((statistics.bytes_in, statistics.bytes_out), (send.len() as u64, expect.len() as u64));
+}
+
+/// Lengths around the sizes at which something changes inside: buffers, in-line work, mapped memory.
+fn lengths() -> Vec<usize> {
+    let around = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
+    let near = around.into_iter().flat_map(|size: usize| [size - 5, size - 4, size - 1, size, size + 1]);
+    [0, 1, 2, 3, 5].into_iter().chain(near).collect()
+}
+
+/// The same without the longest ones, for actions that take long.
+fn shorter_lengths() -> Vec<usize> {
+    lengths().into_iter().filter(|length| *length < 100_000 || length % (1 << 20) == 0).collect()
+}
+
+/// A text of that length that has every printable ASCII character.
+fn ascii(length: usize) -> Vec<u8> {
+    (b' '..=b'~').cycle().take(length).collect()
+}
+
+/// A text of at most that length, of one, two, three and four bytes a code point, that grows in upper case.
+fn mixed(length: usize) -> String {
+    let text = "aß€😀ΐ";
+    text.repeat(length / text.len() + 1)
+        .chars()
+        .scan(0, |size, c| {
+            *size += c.len_utf8();
+            (*size <= length).then_some(c)
+        })
+        .collect()
+}
+
+/// Asks for everything at once, each followed by a small request that shows that service goes on.
+fn all_lengths(texts: &[String], code: u8, expect: impl Fn(&str) -> String) {
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let (mut send, mut answers) = (Vec::new(), Vec::new());
+    for text in texts {
+        send.extend(frame(code, text.as_bytes()));
+        send.extend(frame(REVERSE, b"next"));
+        answers.extend(framed(expect(text).as_bytes()));
+        answers.extend(framed(b"txen"));
+    }
+    assert!(daemon.exchange("frame", &send) == answers, "an answer is wrong");
+}
+
+fn texts(lengths: &[usize]) -> Vec<String> {
+    let ascii = lengths.iter().copied().map(|length| String::from_utf8(ascii(length)).expect("ASCII"));
+    ascii.chain(lengths.iter().copied().map(mixed)).collect()
+}
+
+#[test]
+fn uppercase_of_every_length() {
+    all_lengths(&texts(&lengths()), UPPERCASE, str::to_uppercase);
+}
+
+#[test]
+fn lowercase_of_every_length() {
+    all_lengths(&texts(&lengths()), LOWERCASE, str::to_lowercase);
+}
+
+#[test]
+fn reverse_of_every_length() {
+    all_lengths(&texts(&lengths()), REVERSE, |text| text.chars().rev().collect());
+}
+
+fn sorted(text: &[u8]) -> Vec<char> {
+    let mut characters: Vec<char> = std::str::from_utf8(text).expect("an answer in UTF-8").chars().collect();
+    characters.sort_unstable();
+    characters
+}
+
+#[test]
+fn shuffle_of_every_length_is_a_permutation_of_the_code_points() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut client = daemon.connect("frame");
+    for text in texts(&shorter_lengths()) {
+        let answer = client.ask(SHUFFLE, text.as_bytes());
+        assert!(sorted(&answer) == sorted(text.as_bytes()), "{} bytes", text.len());
+        assert!(text.len() < 100 || answer != text.as_bytes(), "{} bytes were not shuffled", text.len());
+    }
+}
+
+#[test]
+fn random_of_every_length_keeps_the_order_and_the_limit() {
+    let limit = 3 << 20;
+    let daemon = Daemon::serving("frame", &["--max-message=3M"]);
+    let mut client = daemon.connect("frame");
+    for length in shorter_lengths() {
+        // no character stands beside its like: what is left after removing repetitions is a part of the text in order
+        let text = ascii(length);
+        let answer = client.ask(RANDOM, &text);
+        assert!(answer.len() <= limit, "{length}: {}", answer.len());
+        assert_eq!(answer.is_empty(), text.is_empty(), "{length}");
+        let mut rest = text.iter();
+        let mut kept = answer.clone();
+        kept.dedup();
+        assert!(kept.iter().all(|byte| rest.any(|other| other == byte)), "{length}: not in order");
+        // five of six stay; 10,000 characters miss these bounds less than once in a million runs
+        if length >= 10_000 && answer.len() < limit {
+            let share = kept.len() as f64 / length as f64;
+            assert!((share - 5.0 / 6.0).abs() < 0.03, "{length}: {share} of it kept");
+        }
+    }
+}
+
+#[test]
+fn errors_are_followed_by_normal_service() {
+    let daemon = Daemon::serving("frame", &["--max-message=64K"]);
+    let mut client = daemon.connect("frame");
+    for length in [0, 1, 100, 65_536, 65_537, 1 << 20] {
+        assert_eq!(client.ask(0x03, &ascii(length)), ERROR, "an unknown action of {length} bytes");
+        assert_eq!(client.ask(UPPERCASE, b"next"), b"NEXT");
+    }
+    for length in [65_537, 1 << 20] {
+        assert_eq!(client.ask(UPPERCASE, &ascii(length)), ERROR, "{length} bytes");
+        assert_eq!(client.ask(UPPERCASE, b"next"), b"NEXT");
+    }
+    assert_eq!(client.ask(UPPERCASE, &ascii(65_536)), ascii(65_536).to_ascii_uppercase());
+    for length in [1, 2, 5000, 65_536] {
+        for code in [UPPERCASE, LOWERCASE, REVERSE, SHUFFLE, RANDOM] {
+            let mut text = ascii(length);
+            *text.last_mut().expect("not empty") = 0xc3;
+            assert_eq!(client.ask(code, &text), ERROR, "action {code}, {length} bytes that are not UTF-8");
+            assert_eq!(client.ask(UPPERCASE, b"next"), b"NEXT");
+        }
+    }
+    let statistics = daemon.statistics_when(|statistics| statistics.under_way == 0);
+    assert_eq!((statistics.answered, statistics.refused), (29, 28), "{statistics:?}");
+}
+
+#[test]
+fn an_unknown_action_of_100_megabytes_is_consumed_without_memory_for_it() {
+    let daemon = Daemon::serving("frame", &[]);
+    let idle = daemon.rss();
+    let mut client = daemon.connect("frame");
+    client.send(&frame(0x1f, &vec![b'x'; 100_000_000]));
+    client.send(&frame(REVERSE, b"next"));
+    assert_eq!(client.receive_frame(), ERROR);
+    assert_eq!(client.receive_frame(), b"txen");
+    assert!(daemon.peak_rss() < idle + (8 << 20), "{} bytes for what is thrown away", daemon.peak_rss() - idle);
+}
+
+#[test]
+fn a_message_of_100_megabytes() {
+    let daemon = Daemon::serving("frame", &[]);
+    let text = ascii(100_000_000);
+    let answer = daemon.exchange("frame", &frame(REVERSE, &text));
+    let mut expect = text;
+    expect.reverse();
+    assert!(answer == framed(&expect), "not what was asked for");
+}
+
+#[test]
+fn the_longest_message_takes_its_own_length_of_memory() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut client = daemon.connect("frame");
+    let mut bytes = frame(UPPERCASE, &[]);
+    bytes[..4].copy_from_slice(&(u32::from(UPPERCASE) << 27 | LONGEST as u32).to_be_bytes());
+    bytes.resize(LONGEST + 4, b'x');
+    client.send(&bytes);
+    bytes.fill(b'X');
+    let answer = client.receive_frame();
+    assert!(answer == bytes[4..], "not what was asked for");
+    assert!(daemon.peak_rss() < LONGEST as u64 * 105 / 100 + (12 << 20), "{}", daemon.peak_rss());
+    assert_eq!(client.ask(UPPERCASE, b"next"), b"NEXT");
+    assert!(daemon.rss() < 16 << 20, "the memory was not given back: {}", daemon.rss());
+}
+
+#[test]
+fn a_truncated_request_is_refused_and_the_connection_closed() {
+    let daemon = Daemon::serving("frame", &[]);
+    for length in [1, 3, 4, 10, 5000, 100_000, 2_000_000] {
+        let bytes = frame(UPPERCASE, &ascii(length));
+        let cut = bytes.len() - 1;
+        assert_eq!(daemon.exchange("frame", &bytes[..cut]), framed(ERROR), "{cut} of {} bytes", bytes.len());
+    }
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!((statistics.refused, statistics.closed_for("truncated")), (7, 7), "{statistics:?}");
+}
+
+#[test]
+fn a_thousand_clients_at_once() {
+    let daemon = Daemon::serving("frame", &[]);
+    let descriptors = daemon.descriptors();
+    let mut clients: Vec<Client> = (0..1000).map(|_| daemon.connect("frame")).collect();
+    for round in 0..3 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(&frame(REVERSE, format!("{number} {round}").as_bytes()));
+        }
+        for (number, client) in clients.iter_mut().enumerate() {
+            let expect: String = format!("{number} {round}").chars().rev().collect();
+            assert_eq!(client.receive_frame(), expect.as_bytes());
+        }
+    }
+    assert_eq!(daemon.statistics_when(|statistics| statistics.under_way == 0).open, 1000);
+    drop(clients);
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!((statistics.accepted, statistics.answered), (1000, 3000));
+    assert_eq!(statistics.closed_for("finished"), 1000, "{statistics:?}");
+    assert_eq!(daemon.descriptors(), descriptors);
+}
+
+#[test]
+fn connections_are_spread_over_the_workers() {
+    let daemon = Daemon::serving("frame", &["--workers=2"]);
+    let mut clients: Vec<Client> = (0..200).map(|_| daemon.connect("frame")).collect();
+    for _ in 0..100 {
+        clients.iter_mut().for_each(|client| client.send(&frame(REVERSE, b"text")));
+        clients.iter_mut().for_each(|client| assert_eq!(client.receive_frame(), b"txet"));
+    }
+    let mut ran: Vec<u64> =
+        daemon.tasks().iter().filter(|task| task.name.starts_with("worker-")).map(|task| task.ran).collect();
+    ran.sort_unstable();
+    assert_eq!(ran.len(), 2);
+    assert!(ran[0] * 3 > ran[1], "one worker did nearly all of the work: {ran:?} ns");
+}
+
+#[test]
+fn a_seed_makes_answers_repeatable() {
+    let (short, long) = (ascii(200), ascii(200_000));
+    let answers = |seed: Option<&str>| {
+        let seed = seed.map(|seed| format!("--seed={seed}"));
+        let daemon = Daemon::serving("frame", seed.as_deref().as_slice());
+        let send = [frame(SHUFFLE, &short), frame(RANDOM, &short), frame(SHUFFLE, &long), frame(RANDOM, &long)];
+        daemon.exchange("frame", &send.concat())
+    };
+    assert!(answers(Some("7")) == answers(Some("7")), "the same seed, other answers");
+    assert!(answers(Some("7")) != answers(Some("8")), "another seed, the same answers");
+    assert!(answers(None) != answers(None), "no seed, the same answers");
+}
+
+#[test]
+fn a_seed_makes_answers_repeatable_on_one_connection() {
+    let daemon = Daemon::serving("frame", &["--seed=1"]);
+    let (mut one, mut other) = (daemon.connect("frame"), daemon.connect("frame"));
+    let first = one.ask(SHUFFLE, b"a text to be shuffled");
+    assert_eq!(one.ask(SHUFFLE, b"a text to be shuffled"), first);
+    assert_eq!(other.ask(SHUFFLE, b"a text to be shuffled"), first);
+}
+
+#[test]
+fn small_requests_do_not_wait_for_large_work() {
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let text = ascii(8 << 20);
+    let mut large = daemon.connect("frame");
+    large.send(&frame(SHUFFLE, &text));
+    let mut small = daemon.connect("frame");
+    for _ in 0..50 {
+        assert_eq!(small.ask(UPPERCASE, b"small"), b"SMALL");
+    }
+    large.stream.set_nonblocking(true).expect("non-blocking");
+    assert!(large.stream.peek(&mut [0]).is_err(), "the large answer came before 50 small ones");
+    large.stream.set_nonblocking(false).expect("blocking");
+    let answer = large.receive_frame();
+    assert_eq!(answer.len(), text.len());
+    let count = |bytes: &[u8]| {
+        bytes.iter().fold([0_u32; 256], |mut counts, byte| {
+            counts[*byte as usize] += 1;
+            counts
+        })
+    };
+    assert_eq!(count(&answer), count(&text));
+}
+
+#[test]
+fn large_work_of_many_clients_at_once() {
+    let daemon = Daemon::serving("frame", &[]);
+    let text = ascii(300_000);
+    let answers = in_parallel(20, |_| {
+        let mut client = daemon.connect("frame");
+        let send = [frame(SHUFFLE, &text), frame(REVERSE, b"next"), frame(RANDOM, &text)].concat();
+        client.send(&send);
+        (client.receive_frame().len(), client.receive_frame(), client.receive_frame().is_empty())
+    });
+    assert!(answers.iter().all(|answer| *answer == (text.len(), b"txen".to_vec(), false)));
+    assert_eq!(daemon.statistics_at_rest().answered, 60);
+}
+
+#[test]
+fn a_client_that_vanishes_inside_a_request_harms_nobody() {
+    let daemon = Daemon::serving("frame", &[]);
+    let descriptors = daemon.descriptors();
+    let mut witness = daemon.connect("frame");
+    for cut in [1, 4, 5000, 100_000] {
+        let mut client = daemon.connect("frame");
+        client.send(&frame(SHUFFLE, &ascii(200_000))[..cut]);
+        assert_eq!(witness.ask(UPPERCASE, b"still here"), b"STILL HERE");
+        client.reset();
+        assert_eq!(witness.ask(UPPERCASE, b"still here"), b"STILL HERE");
+    }
+    let statistics = daemon.statistics_when(|statistics| statistics.open == 1);
+    assert_eq!((statistics.closed_for("reset"), statistics.answered), (4, 8), "{statistics:?}");
+    assert_eq!(daemon.descriptors(), descriptors + 1);
+}
+
+#[test]
+fn out_of_band_data_has_no_effect() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut client = daemon.connect("frame");
+    client.send(&frame(UPPERCASE, b"before")[..6]);
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&client.stream);
+    nix::sys::socket::send(fd, b"!", nix::sys::socket::MsgFlags::MSG_OOB).expect("send out of band");
+    client.send(&frame(UPPERCASE, b"before")[6..]);
+    assert_eq!(client.receive_frame(), b"BEFORE");
+    assert_eq!(client.ask(UPPERCASE, b"after"), b"AFTER");
+}
+
+#[test]
+fn requests_are_served_while_signals_rain() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut client = daemon.connect("frame");
+    for _ in 0..500 {
+        daemon.signal(Signal::SIGUSR1);
+        assert_eq!(client.ask(UPPERCASE, b"rain"), b"RAIN");
+    }
+    assert!(client.is_silent(Duration::from_millis(1)));
+}

@@ -1,0 +1,96 @@
+//! A list that one thread fills and others wait on.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::DEADLINE;
+
+/// Things in the order in which they came; shared by all clones.
+#[derive(Debug)]
+pub struct Feed<T>(Arc<Inner<T>>);
+
+#[derive(Debug)]
+struct Inner<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    items: Vec<T>,
+    closed: bool,
+}
+
+impl<T> Clone for Feed<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Clone> Feed<T> {
+    pub fn new() -> Self {
+        let state = Mutex::new(State { items: Vec::new(), closed: false });
+        Self(Arc::new(Inner { state, changed: Condvar::new() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn push(&self, item: T) {
+        self.lock().items.push(item);
+        self.0.changed.notify_all();
+    }
+
+    /// Nothing more will come.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.0.changed.notify_all();
+    }
+
+    pub fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
+    pub fn all(&self) -> Vec<T> {
+        self.lock().items.clone()
+    }
+
+    /// The first item from number `from` on that is `wanted`, and the number of the next one. None: it did not come
+    /// before the deadline, or cannot come any more.
+    pub fn wait_for(&self, from: usize, wanted: impl Fn(&T) -> bool) -> Option<(usize, T)> {
+        self.wait_within(DEADLINE, from, wanted)
+    }
+
+    pub fn wait_within(&self, time: Duration, from: usize, wanted: impl Fn(&T) -> bool) -> Option<(usize, T)> {
+        let deadline = Instant::now() + time;
+        let mut state = self.lock();
+        let mut seen = from;
+        loop {
+            while let Some(item) = state.items.get(seen) {
+                seen += 1;
+                if wanted(item) {
+                    return Some((seen, item.clone()));
+                }
+            }
+            let left = deadline.checked_duration_since(Instant::now()).filter(|_| !state.closed)?;
+            let waited = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+        }
+    }
+
+    /// Waits until nothing more will come.
+    pub fn wait_closed(&self) {
+        let state = self.lock();
+        let waited = self.0.changed.wait_timeout_while(state, DEADLINE, |state| !state.closed);
+        assert!(waited.is_ok_and(|(state, _)| state.closed), "did not come to an end");
+    }
+}
+
+impl<T: Clone + fmt::Display> Feed<T> {
+    /// All of it, a line each.
+    pub fn text(&self) -> String {
+        self.all().iter().map(|item| format!("{item}\n")).collect()
+    }
+}

@@ -1,0 +1,76 @@
+//! A daemon seen from outside, through proc(5).
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::Daemon;
+
+/// One thread of the daemon.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its thread id (gettid(2)).
+    pub id: i32,
+    pub name: String,
+    /// Nanoseconds on a processor.
+    pub ran: u64,
+}
+
+impl Daemon {
+    fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.pid))
+    }
+
+    /// A number of /proc/PID/status, such as `VmRSS` (in KiB) or `Threads`.
+    pub fn status(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(self.proc("status")).expect("read the status of the daemon");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let value = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {field} in {status}"))
+    }
+
+    /// The memory it uses now, in bytes.
+    pub fn rss(&self) -> u64 {
+        self.status("VmRSS") * 1024
+    }
+
+    /// The most memory that it has used, in bytes.
+    pub fn peak_rss(&self) -> u64 {
+        self.status("VmHWM") * 1024
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(self.proc("fd")).expect("list the descriptors of the daemon").count()
+    }
+
+    /// Its threads.
+    pub fn tasks(&self) -> Vec<Task> {
+        let tasks = fs::read_dir(self.proc("task")).expect("list the threads of the daemon");
+        tasks.filter_map(|task| task_of(&task.ok()?.path())).collect()
+    }
+}
+
+fn task_of(path: &std::path::Path) -> Option<Task> {
+    let name = fs::read_to_string(path.join("comm")).ok()?.trim().to_string();
+    let ran = fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()?;
+    let id = path.file_name()?.to_str()?.parse().ok()?;
+    Some(Task { id, name, ran })
+}
+
+/// Whether a program is installed; a test that needs it says that it skips.
+pub fn available(program: &str) -> bool {
+    let words = format!("command -v {program}");
+    let found =
+        Command::new("sh").args(["-c", &words]).stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    if !found {
+        println!("skipped: {program} is not installed");
+    }
+    found
+}
+
+/// What a daemon may use: what it used when it was idle, and so much more.
+pub fn rss_limit(idle: u64, more: u64) -> u64 {
+    // the allocator's own overhead, thread stacks that are touched for the first time
+    idle + more + (4 << 20)
+}

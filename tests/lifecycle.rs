@@ -1,0 +1,479 @@
+//! From start to end: signals, draining, reloading, and what the service manager is told.
+
+mod harness;
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::{Client, DEADLINE, Daemon, Directory, Launch, frame, framed, in_parallel};
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+const UPPERCASE: u8 = 0x01;
+const REVERSE: u8 = 0x04;
+const SHUFFLE: u8 = 0x08;
+
+#[test]
+fn told_to_stop_when_idle_it_is_gone_in_under_a_second() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut daemon = Daemon::serving("frame", &[]);
+        let silent = daemon.connect("frame");
+        let mut asked = daemon.connect("frame");
+        assert_eq!(asked.ask(UPPERCASE, b"x"), b"X");
+        let begun = Instant::now();
+        daemon.signal(signal);
+        assert_eq!(daemon.wait_exit(), 0);
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!(daemon.log.text(), "");
+        drop(silent);
+    }
+}
+
+/// Asks without pause, `depth` requests at a time, until the connection ends: how many answers came whole.
+fn ask_until_the_end(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 {
+    let mut client = daemon.connect("frame");
+    let requests = frame(REVERSE, b"abc").repeat(depth);
+    let mut received = Vec::new();
+    let expect = framed(b"cba");
+    while std::io::Write::write_all(&mut client.stream, &requests).is_ok() {
+        let mut bytes = [0; 4096];
+        match std::io::Read::read(&mut client.stream, &mut bytes) {
+            Ok(0) | Err(_) => break,
+            Ok(length) => received.extend_from_slice(&bytes[..length]),
+        }
+        warm.fetch_add(1, Ordering::Relaxed);
+    }
+    received.extend(client.wait_closed());
+    assert!(received.chunks(expect.len()).all(|answer| answer == expect), "an answer is not whole");
+    (received.len() / expect.len()) as u64
+}
+
+#[test]
+fn told_to_stop_under_load_it_answers_every_request_that_it_has_read() {
+    let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
+    let warm = AtomicU64::new(0);
+    let received: u64 = thread::scope(|scope| {
+        let clients: Vec<_> = (0..16)
+            .map(|number| {
+                let (daemon, warm) = (&daemon, &warm);
+                scope.spawn(move || ask_until_the_end(daemon, 1 + 4 * number, warm))
+            })
+            .collect();
+        while warm.load(Ordering::Relaxed) < 2000 {
+            thread::yield_now();
+        }
+        daemon.signal(Signal::SIGTERM);
+        clients.into_iter().map(|client| client.join().expect("a client failed")).sum()
+    });
+    assert_eq!(daemon.wait_exit(), 0);
+    let statistics = daemon.last_statistics();
+    assert!(received > 2000, "{received}");
+    assert_eq!((statistics.answered, statistics.abandoned, statistics.open), (received, 0, 0), "{statistics:?}");
+    assert_eq!(statistics.requests, received);
+    assert_eq!(statistics.closed_for("stopped"), statistics.closed, "{statistics:?}");
+}
+
+#[test]
+fn a_request_that_was_begun_may_still_be_completed() {
+    let mut daemon = Daemon::serving("frame", &["-v"]);
+    let mut client = daemon.connect("frame");
+    let request = frame(REVERSE, b"The LAN Before Time");
+    client.send(&request[..10]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    client.send(&request[10..]);
+    assert_eq!(client.receive_all(), framed(b"emiT erofeB NAL ehT"));
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
+}
+
+#[test]
+fn large_work_under_way_is_finished() {
+    let mut daemon = Daemon::serving("frame", &["-v"]);
+    let mut client = daemon.connect("frame");
+    let text = vec![b'x'; 2 << 20];
+    client.send(&frame(SHUFFLE, &text));
+    daemon.statistics_when(|statistics| statistics.requests == 1);
+    daemon.signal(Signal::SIGTERM);
+    assert!(client.receive_all() == framed(&text), "the answer is not whole");
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().answered, 1);
+}
+
+#[test]
+fn an_answer_that_the_client_takes_slowly_is_finished() {
+    let mut daemon = Daemon::serving("frame", &["-v"]);
+    let mut client = daemon.connect("frame");
+    let text = vec![b'x'; 32 << 20];
+    client.send(&frame(REVERSE, &text));
+    let first = client.receive(4);
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    assert!(!daemon.has_exited());
+    assert!([first, client.receive_all()].concat() == framed(&text), "the answer is not whole");
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().answered, 1);
+}
+
+#[test]
+fn who_does_not_finish_in_the_drain_time_is_cut_off() {
+    let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=300ms"]);
+    let mut client = daemon.connect("frame");
+    client.send(&frame(REVERSE, b"never complete")[..10]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    let begun = Instant::now();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+    assert_eq!(client.wait_closed(), b"");
+    assert_eq!(daemon.last_statistics().closed_for("forced"), 1);
+}
+
+#[test]
+fn told_to_stop_twice_it_stops_now() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
+        let mut client = daemon.connect("frame");
+        client.send(&frame(REVERSE, b"never complete")[..10]);
+        daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+        daemon.signal(Signal::SIGTERM);
+        daemon.wait_for_notice(0, "STOPPING=1");
+        // as patient as it is asked to be
+        assert!(client.is_silent(Duration::from_millis(700)) && !daemon.has_exited());
+        daemon.signal(signal);
+        assert_eq!(daemon.wait_exit(), 0);
+        daemon.wait_for_line(0, "told to stop again: stopping now");
+        assert_eq!(daemon.last_statistics().closed_for("forced"), 1);
+    }
+}
+
+#[test]
+fn clients_that_had_connected_before_the_order_to_stop_are_served() {
+    let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
+    // stopped, so that all of them are in the listener's queue when the order comes
+    daemon.signal(Signal::SIGSTOP);
+    let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect("frame")).collect();
+    daemon.signal(Signal::SIGTERM);
+    daemon.signal(Signal::SIGCONT);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    clients.iter_mut().for_each(|client| assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE"));
+    assert_eq!(daemon.wait_exit(), 0);
+    let statistics = daemon.last_statistics();
+    assert_eq!((statistics.accepted, statistics.answered), (50, 50));
+}
+
+#[test]
+fn restarts_on_an_inherited_socket_lose_no_connection() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    let start = || {
+        let socket = listener.try_clone().expect("a copy of the listener");
+        Launch::new(&["-v"]).with_sockets("frame", vec![socket.into()]).start()
+    };
+    let over = AtomicBool::new(false);
+    let (served, asked) = thread::scope(|scope| {
+        let over = &over;
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut asked = 0;
+                    while !over.load(Ordering::Relaxed) {
+                        assert_eq!(Client::connect(address).ask(UPPERCASE, b"x"), b"X");
+                        asked += 1;
+                    }
+                    asked
+                })
+            })
+            .collect();
+        let mut served = 0;
+        for round in 0..5 {
+            let mut daemon = start();
+            daemon.statistics_when(|statistics| statistics.answered > 100);
+            if round == 4 {
+                over.store(true, Ordering::Relaxed);
+                daemon.statistics_at_rest();
+            }
+            assert_eq!(daemon.stop(), 0);
+            served += daemon.last_statistics().answered;
+        }
+        let asked: u64 = clients.into_iter().map(|client| client.join().expect("a client failed")).sum();
+        (served, asked)
+    });
+    assert_eq!(served, asked);
+}
+
+#[test]
+fn killed_it_can_be_started_again_on_its_port_at_once() {
+    let mut daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame");
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+    daemon.signal(Signal::SIGKILL);
+    assert_eq!(daemon.wait_exit(), 128 + 9);
+    let again = Launch::new(&[&format!("--listen=frame={address}")]).start();
+    assert_eq!(again.connect("frame").ask(UPPERCASE, b"again"), b"AGAIN");
+}
+
+#[test]
+fn a_signal_while_it_starts_is_obeyed_or_kills_but_never_hangs() {
+    for attempt in 0..30 {
+        let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0"]).spawn();
+        // somewhere between the start of the process and the first look at signals
+        thread::sleep(Duration::from_micros(100 * attempt));
+        daemon.signal(Signal::SIGTERM);
+        let code = daemon.wait_exit();
+        assert!([0, 128 + 15].contains(&code), "{code}: {}", daemon.log.text());
+    }
+}
+
+#[test]
+fn statistics_are_logged_whenever_asked_for() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(client.ask(0x1f, b"x"), b"error");
+    let statistics = daemon.statistics_when(|statistics| statistics.requests == 2);
+    assert_eq!((statistics.accepted, statistics.open, statistics.closed), (1, 1, 0));
+    assert_eq!((statistics.answered, statistics.refused), (1, 1));
+    assert_eq!((statistics.bytes_in, statistics.bytes_out), (10, 14));
+    assert!(daemon.log.all().iter().all(|line| line.starts_with("retortd: statistics: ")), "{}", daemon.log.text());
+}
+
+#[test]
+fn the_settings_file_is_read_again() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
+    let daemon = Daemon::serving("frame", &["--settings", &file]);
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"error");
+    directory.write("settings", "RETORTD_MAX_MESSAGE=11\nRETORTD_VERBOSE=2\n");
+    daemon.reload();
+    // connections that are there already keep to the new limits too
+    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
+    daemon.wait_for_line(0, "uppercase of 11 bytes answered in");
+    directory.write("settings", "# nothing\n");
+    daemon.reload();
+    let before = daemon.log.len();
+    assert_eq!(client.ask(UPPERCASE, &[b'x'; 100]), [b'X'; 100]);
+    assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(daemon.statistics_when(|statistics| statistics.answered == 3).refused, 1);
+    assert!(daemon.log.all()[before..].iter().all(|line| line.contains("statistics: ")), "not silent again");
+}
+
+#[test]
+fn wrong_settings_are_not_taken_over() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
+    let daemon = Daemon::serving("frame", &["--settings", &file]);
+    for (text, words) in [
+        ("RETORTD_MAX_MESSAGE=1000\nRETORTD_WORKERS=none\n", ":2: RETORTD_WORKERS: invalid value 'none'"),
+        ("RETORTD_MAX_MESSAGE=1000\nRETORTD_COLOUR=red\n", ":2: there is no setting RETORTD_COLOUR"),
+        ("RETORTD_MAX_MESSAGE=1000\nRETORTD_QUOTES=/nonexistent\n", "cannot read /nonexistent"),
+        ("RETORTD_MAX_MESSAGE=1000\nnonsense\n", ":2: not NAME=VALUE"),
+    ] {
+        directory.write("settings", text);
+        let before = daemon.log.len();
+        daemon.reload();
+        let (_, line) = daemon.wait_for_line(before, "cannot reload: ");
+        assert!(line.contains(words) && line.ends_with("; going on as before"), "{line}");
+        assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"eleven byte"), b"error");
+    }
+    std::fs::remove_file(&file).expect("remove");
+    daemon.reload();
+    daemon.wait_for_line(0, "No such file or directory");
+}
+
+#[test]
+fn what_needs_a_restart_is_said() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "");
+    let daemon = Daemon::serving("frame", &["--settings", &file]);
+    daemon.reload();
+    assert!(!daemon.log.text().contains("restart"), "{}", daemon.log.text());
+    directory.write("settings", "RETORTD_WORKERS=7\n");
+    daemon.reload();
+    daemon.wait_for_line(0, "change only with a restart");
+}
+
+#[test]
+fn without_connections_for_long_enough_it_leaves() {
+    let mut daemon = Daemon::serving("frame", &["--exit-idle=300ms", "-v"]);
+    let mut client = daemon.connect("frame");
+    assert!(client.is_silent(Duration::from_millis(700)));
+    assert_eq!(client.ask(UPPERCASE, b"still here"), b"STILL HERE");
+    let begun = Instant::now();
+    drop(client);
+    assert_eq!(daemon.wait_exit(), 0);
+    assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
+    daemon.wait_for_line(0, "stopping: no connection for 300ms");
+}
+
+#[test]
+fn the_manager_hears_of_ready_figures_reload_and_stop() {
+    let mut daemon = Daemon::serving("frame", &[]);
+    let mut client = daemon.connect("frame");
+    (0..3).for_each(|_| assert_eq!(client.ask(UPPERCASE, b"x"), b"X"));
+    let address = daemon.address("frame");
+    daemon.wait_for_notice(0, &format!("STATUS=listening on frame={address}; 1 connections, 3 requests"));
+    let before = daemon.notices.len();
+    daemon.reload();
+    let (at, reloading) = daemon.wait_for_notice(before, "RELOADING=1");
+    let stamp = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+    let stamp: u64 = stamp.and_then(|stamp| stamp.parse().ok()).expect("a time stamp in the same message");
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("the monotonic clock");
+    let now = now.tv_sec().cast_unsigned() * 1_000_000 + now.tv_nsec().cast_unsigned() / 1000;
+    assert!(stamp <= now && now - stamp < 60_000_000, "{stamp} at {now}");
+    daemon.wait_for_notice(at, "READY=1");
+    client.send(&frame(UPPERCASE, b"begun")[..5]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 20);
+    daemon.signal(Signal::SIGTERM);
+    let (at, _) = daemon.wait_for_notice(at, "STOPPING=1");
+    // while it drains it asks for more time, again and again
+    let (at, _) = daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
+    daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
+    client.send(&frame(UPPERCASE, b"begun")[5..]);
+    assert_eq!(client.receive_all(), framed(b"BEGUN"));
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+fn with_watchdog(microseconds: u32) -> Daemon {
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=2"]);
+    launch.env("WATCHDOG_USEC", microseconds.to_string()).start()
+}
+
+#[test]
+fn the_watchdog_hears_signs_of_life() {
+    let daemon = with_watchdog(400_000);
+    let begun = Instant::now();
+    let mut at = 0;
+    for _ in 0..8 {
+        at = daemon.wait_for_notice(at, "WATCHDOG=1").0;
+    }
+    // four in each period, not in a rush
+    assert!(begun.elapsed() > Duration::from_millis(600), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
+    let daemon = with_watchdog(200_000);
+    daemon.wait_for_notice(0, "WATCHDOG=1");
+    let worker = daemon.tasks().into_iter().find(|task| task.name == "worker-1").expect("a second worker");
+    let Some(frozen) = Frozen::freeze(worker.id) else { return };
+    // one may have been under way
+    daemon.wait_for_line(0, "a worker has not come round in time");
+    let before = daemon.notices.len();
+    let heard = daemon.notices.wait_within(Duration::from_millis(600), before, |notice| notice.contains("WATCHDOG=1"));
+    assert_eq!(heard, None, "the watchdog was told that all is well");
+    drop(frozen);
+    daemon.wait_for_notice(before, "WATCHDOG=1");
+}
+
+/// A thread of another process, stopped until this is dropped; the others run on.
+struct Frozen(Pid);
+
+impl Frozen {
+    fn freeze(thread: i32) -> Option<Self> {
+        let thread = Pid::from_raw(thread);
+        match ptrace::seize(thread, ptrace::Options::empty()) {
+            Err(Errno::EPERM | Errno::ENOSYS) => {
+                println!("skipped: ptrace(2) is not allowed here");
+                return None;
+            }
+            result => result.expect("seize the thread"),
+        }
+        ptrace::interrupt(thread).expect("interrupt the thread");
+        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("wait until the thread is stopped");
+        Some(Self(thread))
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        ptrace::detach(self.0, None).expect("let the thread run on");
+    }
+}
+
+#[test]
+fn a_manager_with_an_abstract_address() {
+    let name = format!("retortd-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("an abstract name");
+    let manager = UnixDatagram::bind_addr(&address).expect("bind");
+    manager.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0"]).env("NOTIFY_SOCKET", format!("@{name}")).spawn();
+    let mut message = [0; 1000];
+    let length = manager.recv(&mut message).expect("a message");
+    assert!(message[..length].starts_with(b"READY=1\nSTATUS=listening on frame=127.0.0.1:"));
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn a_manager_that_is_not_there_is_only_warned_about() {
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "/nonexistent/notify");
+    let mut daemon = launch.spawn();
+    daemon.wait_for_line(0, "cannot reach the service manager at /nonexistent/notify");
+    daemon.wait_ready_in_log();
+    assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn a_manager_that_does_not_listen_stalls_nothing() {
+    let directory = Directory::new();
+    let path = directory.path("full");
+    let manager = UnixDatagram::bind(&path).expect("bind");
+    let other = UnixDatagram::unbound().expect("a socket");
+    other.set_nonblocking(true).expect("non-blocking");
+    while other.send_to(b"full", &path).is_ok() {}
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
+    let mut daemon = launch.env("NOTIFY_SOCKET", &path).spawn();
+    daemon.wait_ready_in_log();
+    let mut client = daemon.connect("frame");
+    for _ in 0..3 {
+        assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+        assert!(client.is_silent(Duration::from_millis(60)));
+    }
+    assert_eq!(daemon.stop(), 0);
+    drop(manager);
+}
+
+#[test]
+fn nothing_wakes_an_idle_daemon() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
+    clients.iter_mut().for_each(|client| assert_eq!(client.ask(UPPERCASE, b"x"), b"X"));
+    clients[0].send(&frame(UPPERCASE, b"unfinished")[..6]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 56);
+    let ran = |daemon: &Daemon| daemon.tasks().iter().map(|task| task.ran).sum::<u64>();
+    let before = ran(&daemon);
+    assert!(clients[0].is_silent(Duration::from_millis(500)));
+    let used = Duration::from_nanos(ran(&daemon) - before);
+    assert!(used < Duration::from_millis(5), "{used:?} of processor time in 500 ms of silence");
+}
+
+#[test]
+fn signals_of_all_kinds_during_load_lose_nothing() {
+    let daemon = Daemon::serving("frame", &["--workers=2"]);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                daemon.signal(Signal::SIGHUP);
+                daemon.signal(Signal::SIGUSR1);
+                thread::sleep(Duration::from_micros(500));
+            }
+        });
+        in_parallel(4, |_| {
+            let mut client = daemon.connect("frame");
+            (0..1000).for_each(|_| assert_eq!(client.ask(REVERSE, b"abc"), b"cba"));
+        });
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(daemon.statistics_at_rest().answered, 4000);
+}
