@@ -30,6 +30,7 @@ mod telling;
 mod turning;
 mod work;
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
@@ -129,6 +130,16 @@ pub struct Interest {
     pub write: bool,
 }
 
+/// How the log calls a client; connections that began while nobody wanted to know have no name.
+#[derive(Debug)]
+pub struct Label(Option<Box<str>>);
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("a client"))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Serving requests.
@@ -145,7 +156,7 @@ enum State {
 pub struct Connection {
     protocol: Option<Box<dyn Protocol>>,
     work: Option<Box<Work>>,
-    label: Option<Box<str>>,
+    label: Label,
     since: u64,
     state: State,
     /// The protocol sends without being asked ([`Protocol::produces`]).
@@ -163,7 +174,7 @@ impl Connection {
             produces: protocol.produces(),
             protocol: Some(protocol),
             work: None,
-            label,
+            label: Label(label),
             since: now,
             state: State::Reading,
             ended: false,
@@ -174,8 +185,8 @@ impl Connection {
 
     /// The client's name for the log.
     #[must_use]
-    pub fn label(&self) -> &str {
-        self.label.as_deref().unwrap_or("a client")
+    pub fn label(&self) -> &Label {
+        &self.label
     }
 
     /// Starts the service: what speaks first speaks now.

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use log::{Level, log_enabled};
 
+use super::telling::show;
 use super::turning::Call;
 use super::{ALLOWANCE, ASIDE, Buffer, CloseReason, Connection, Context, Next, SCRATCH, State, Stream};
 
 /// Bytes read at once into a large request's own buffer.
-const DIRECT_READ: usize = 1024 * 1024;
+const DIRECT_READ: usize = 256 * 1024;
 
 impl Connection {
     pub(super) fn read<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
@@ -57,8 +58,13 @@ impl Connection {
             Ok(n) => {
                 context.counters.bytes_in.add(n as u64);
                 work.received += n as u64;
+                // what was prepared so far is prepared further while the cache has the new bytes
+                let keeps_up = work.need.prepared > 0 && work.need.prepared == work.input.len();
                 work.input.fill(n);
-                if work.input.len() < work.need.input {
+                if log_enabled!(Level::Trace) {
+                    show(&self.label, "received", &work.input.as_slice()[work.input.len() - n..]);
+                }
+                if work.input.len() < work.need.input && !keeps_up {
                     return Next::Wait;
                 }
                 let input = std::mem::take(&mut work.input);
@@ -89,7 +95,7 @@ impl Connection {
             work.received += fresh.len() as u64;
         }
         if log_enabled!(Level::Trace) {
-            self.show("received", &context.scratch[fresh]);
+            show(&self.label, "received", &context.scratch[fresh]);
         }
     }
 
