@@ -10,7 +10,7 @@ use super::turning::Call;
 use super::{ALLOWANCE, ASIDE, Buffer, CloseReason, Connection, Context, Next, SCRATCH, State, Stream};
 
 /// Bytes read at once into a large request's own buffer.
-const DIRECT_READ: usize = 256 * 1024;
+const DIRECT_READ: usize = 1024 * 1024;
 
 impl Connection {
     pub(super) fn read<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
