@@ -25,6 +25,16 @@ pub fn accept(listener: &impl AsFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Makes a bound socket listen, with room for `backlog` connections or as many as the kernel allows.
+///
+/// # Errors
+/// What listen(2) says. nix refuses a backlog over the 4096 that it was built with, whatever the kernel allows.
+pub fn listen(socket: &impl AsFd, backlog: i32) -> Result<(), Errno> {
+    // SAFETY: listen takes two numbers and touches no memory.
+    let result = unsafe { libc::listen(socket.as_fd().as_raw_fd(), backlog) };
+    Errno::result(result).map(drop)
+}
+
 /// Gives the calling thread the lowest share of the processor.
 ///
 /// # Errors

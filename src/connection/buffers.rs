@@ -11,6 +11,61 @@ use memmap2::MmapMut;
 /// From this capacity on a buffer is mapped, in bytes.
 const MAP_FROM: usize = 64 * 1024;
 
+/// Mapped buffers have a multiple of this capacity, so that one fits again for a request of about the same length.
+const GRANULE: usize = 64 * 1024;
+/// Bytes that a [`Pool`] keeps at most.
+pub const POOL: usize = 8 * 1024 * 1024;
+
+/// Mapped memory that was used and will be again: the system takes longer to clear fresh pages than we to fill them.
+#[derive(Debug, Default)]
+pub struct Pool {
+    spare: Vec<MmapMut>,
+    bytes: usize,
+}
+
+impl Pool {
+    /// An empty buffer for `capacity` bytes or more.
+    ///
+    /// # Errors
+    /// What mmap(2) says when there is no memory.
+    pub fn take(&mut self, capacity: usize) -> io::Result<Buffer> {
+        if capacity < MAP_FROM {
+            return Buffer::with_capacity(capacity);
+        }
+        let capacity = capacity.next_multiple_of(GRANULE);
+        // the one that came back last is the one that the processor's cache remembers
+        let Some(found) = self.spare.iter().rposition(|spare| spare.len() >= capacity) else {
+            return Buffer::with_capacity(capacity);
+        };
+        let memory = self.spare.remove(found);
+        self.bytes -= memory.len();
+        Ok(Buffer { memory: Memory::Mapped(memory), filled: 0 })
+    }
+
+    /// A buffer for `capacity` bytes, or as many as `bytes` are, that starts with `bytes`.
+    pub fn holding(&mut self, bytes: &[u8], capacity: usize) -> io::Result<Buffer> {
+        let mut buffer = self.take(capacity.max(bytes.len()))?;
+        buffer.spare()[..bytes.len()].copy_from_slice(bytes);
+        buffer.fill(bytes.len());
+        Ok(buffer)
+    }
+
+    /// Takes a buffer back: keeps it if it is mapped and there is room.
+    pub fn give(&mut self, buffer: Buffer) {
+        if let Memory::Mapped(memory) = buffer.memory {
+            if self.bytes + memory.len() <= POOL {
+                self.bytes += memory.len();
+                self.spare.push(memory);
+            }
+        }
+    }
+
+    /// Gives all of it back to the system.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// Bytes with a fixed capacity, filled from the front.
 #[derive(Debug, Default)]
 pub struct Buffer {

@@ -16,6 +16,7 @@ pub struct Job {
     pub(super) protocol: Box<dyn Protocol>,
     pub(super) input: Buffer,
     pub(super) need: Need,
+    pub(super) seed: Option<u64>,
     pub(super) lease: Lease,
     pub(super) limits: RequestLimits,
     pub(super) notes: bool,
@@ -40,6 +41,9 @@ impl Job {
         let Ok(mut spill) = Buffer::with_capacity(self.need.answer + HEADER_ROOM) else {
             return self.without_memory();
         };
+        if let Some(seed) = self.seed {
+            random.replay(seed);
+        }
         let mut turn = Turn::new(self.input.held(), spill.spare()).with_notes(self.notes);
         let mut env = Env { random, unix_time, quotes: &[], limits: self.limits, inline: false };
         let step = self.protocol.advance(&mut turn, &mut env);

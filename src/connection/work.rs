@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::budget::{Budget, Lease};
-use super::buffers::Buffer;
+use super::buffers::{Buffer, Pool};
 use super::{ASIDE, Limits, NEVER};
 use crate::protocol::{Need, Tally};
 
@@ -18,6 +18,8 @@ pub(super) struct Work {
     pub(super) need: Need,
     /// `input` is to be looked at again before more is read.
     pub(super) ready: bool,
+    /// The random seed of the heavy request at the start of `input`.
+    pub(super) seed: Option<u64>,
     /// So many bytes are to be dropped unseen; `Some(0)`: they have been, and the protocol is to be told.
     pub(super) skip: Option<u64>,
     /// Answers that the client has not taken yet.
@@ -46,11 +48,12 @@ impl Work {
     }
 
     /// Makes room in `input`: for the whole request where its length is known, else for as much again.
-    pub(super) fn make_room(&mut self) -> io::Result<()> {
+    pub(super) fn make_room(&mut self, pool: &mut Pool) -> io::Result<()> {
         let capacity = if self.need.input > 0 { self.need.input } else { 2 * self.input.len() };
         if self.input.capacity() < capacity && self.input.spare().is_empty() || self.input.capacity() < self.need.input
         {
-            self.input = Buffer::holding([self.input.held(), &[]], capacity)?;
+            let larger = pool.holding(self.input.held(), capacity)?;
+            pool.give(std::mem::replace(&mut self.input, larger));
         }
         Ok(())
     }
@@ -126,11 +129,9 @@ impl Output {
         &self.buffer.as_slice()[self.unsent.clone()]
     }
 
-    /// The first `n` bytes are sent. The memory goes with the last of them.
-    pub(super) fn advance(&mut self, n: usize) {
+    /// The first `n` bytes are sent. With the last of them the memory is free.
+    pub(super) fn advance(&mut self, n: usize) -> Option<Buffer> {
         self.unsent.start += n;
-        if self.unsent.is_empty() {
-            *self = Self::default();
-        }
+        self.unsent.is_empty().then(|| std::mem::take(self).buffer)
     }
 }

@@ -17,19 +17,14 @@ pub fn count(turn: &mut Turn<'_>, action: &'static str, length: usize) {
     turn.request(Request { action, length, refused: false });
 }
 
-/// Answers the next `length` bytes where they stand, without the white space at both ends. False: there is no room.
-pub fn answer_stripped(turn: &mut Turn<'_>, action: &'static str, length: usize) -> bool {
+/// Answers the next `length` bytes where they stand, without the white space at both ends: the turn's only answer.
+pub fn answer_stripped(turn: &mut Turn<'_>, action: &'static str, length: usize) {
     let bytes = &turn.rest()[..length];
     let start = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(length);
     let end = bytes.iter().rposition(|byte| !is_space(*byte)).map_or(start, |last| last + 1);
-    if !turn.fits_behind(start, end - start) {
-        return false;
-    }
     turn.take(start);
     turn.answer_in_place(end - start);
-    turn.take(length - end);
     count(turn, action, length);
-    true
 }
 
 /// White space as `bytes.strip()` has it: with the vertical tab, which Rust's ASCII white space leaves out.

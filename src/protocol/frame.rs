@@ -25,10 +25,12 @@ pub enum Edition {
 impl Edition {
     /// The actions, by the number of the bit that is set in their code.
     #[must_use]
-    pub const fn actions(self) -> [Action; 5] {
+    pub const fn actions(self) -> &'static [Action; 5] {
         match self {
-            Self::Current => [Action::Uppercase, Action::Lowercase, Action::Reverse, Action::Shuffle, Action::Random],
-            Self::Of2021 => [Action::Uppercase, Action::Lowercase, Action::TitleCase, Action::Reverse, Action::Shuffle],
+            Self::Current => &[Action::Uppercase, Action::Lowercase, Action::Reverse, Action::Shuffle, Action::Random],
+            Self::Of2021 => {
+                &[Action::Uppercase, Action::Lowercase, Action::TitleCase, Action::Reverse, Action::Shuffle]
+            }
         }
     }
 

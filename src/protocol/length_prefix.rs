@@ -1,6 +1,7 @@
 //! `length-prefix`: each message back in the form in which it came, its length in four bytes and then itself.
 //!
-//! A message is answered when it is there whole. One over the limit ends the connection.
+//! A message is answered when it is there whole, and where it stands: each answer is all that was taken, so they
+//! follow one another without gaps. A message over the limit ends the connection.
 
 use super::{Ending, Env, Need, Protocol, Request, Step, Turn};
 
@@ -21,9 +22,6 @@ impl Protocol for LengthPrefix {
             }
             if turn.rest().len() < need.input {
                 return Step::More(need);
-            }
-            if !turn.fits_in_place(need.input) {
-                return Step::Full;
             }
             turn.answer_in_place(need.input);
             turn.request(Request { action: "length-prefix", length, refused: false });

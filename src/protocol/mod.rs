@@ -85,8 +85,8 @@ pub enum Step {
     /// holds an answer already.
     Full,
     /// The next request is long work: send what there is, then call again with exactly `Need::input` bytes and
-    /// `Need::answer` of room, from a thread that may take its time, and with [`Random::again`] as its random source.
-    /// Only where [`Env::inline`].
+    /// `Need::answer` of room, from a thread that may take its time. Only where [`Env::inline`]. Whichever call comes
+    /// next for this request, its random source is to [`Random::replay`] the [`Random::seed`] that this call left.
     Heavy(Need),
     /// Drop the next so many bytes unseen (they come after what was taken), then call [`Protocol::skipped`].
     Skip(u64),

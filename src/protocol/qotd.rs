@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn long_quotes_are_refused_by_line_and_counted_in_characters() {
         let fits = "é".repeat(LONGEST);
-        assert_eq!(parse_quotes(&format!("{fits}\n%\n")).unwrap(), [fits.clone()]);
+        assert_eq!(parse_quotes(&format!("{fits}\n%\n")).unwrap(), [fits.as_str()]);
         let error = parse_quotes(&format!("a\n%\n%\n\n\n{fits}é\nb\n%\nc\n")).unwrap_err();
         assert_eq!(error, QuoteError { line: 6, characters: LONGEST + 3 });
         assert!(error.to_string().starts_with("line 6: "));

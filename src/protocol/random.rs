@@ -1,7 +1,8 @@
 //! The random source of a worker.
 //!
-//! Every request that wants randomness gets a generator of its own, so that the same request can be begun again
-//! elsewhere ([`Random::again`]) and draw the same numbers. With a fixed seed all requests start from it.
+//! Every request that wants randomness gets a generator of its own, from a seed of its own, so that the same request
+//! can be begun again, here or in another thread, and draw the same numbers ([`Random::replay`]). With a fixed seed all
+//! requests start from it.
 
 use crate::transform::RandomSource;
 
@@ -10,6 +11,7 @@ use crate::transform::RandomSource;
 pub struct Random {
     seeds: fastrand::Rng,
     fixed: Option<u64>,
+    replay: Option<u64>,
     seed: u64,
     request: fastrand::Rng,
 }
@@ -20,12 +22,12 @@ impl Random {
     pub fn new(seed: Option<u64>) -> Self {
         let first = seed.unwrap_or_else(|| fastrand::u64(..));
         let request = fastrand::Rng::with_seed(first);
-        Self { seeds: fastrand::Rng::new(), fixed: seed, seed: first, request }
+        Self { seeds: fastrand::Rng::new(), fixed: seed, replay: None, seed: first, request }
     }
 
     /// The source as one new request is to see it.
     pub fn for_request(&mut self) -> &mut impl RandomSource {
-        self.seed = self.fixed.unwrap_or_else(|| self.seeds.u64(..));
+        self.seed = self.replay.take().or(self.fixed).unwrap_or_else(|| self.seeds.u64(..));
         self.request = fastrand::Rng::with_seed(self.seed);
         &mut self.request
     }
@@ -35,10 +37,15 @@ impl Random {
         &mut self.request
     }
 
-    /// A source for another run of the request that drew last: it draws the same numbers.
+    /// The seed of the request that drew last.
     #[must_use]
-    pub fn again(&self) -> Self {
-        Self::new(Some(self.seed))
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The next request draws what the one with this [`Random::seed`] drew: it is the same, begun again.
+    pub fn replay(&mut self, seed: u64) {
+        self.replay = Some(seed);
     }
 }
 
@@ -69,12 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn another_run_draws_what_the_request_drew() {
-        let mut random = Random::new(None);
+    fn a_request_begun_again_draws_what_it_drew() {
+        let (mut here, mut there) = (Random::new(None), Random::new(None));
         for _ in 0..10 {
-            let drawn = draw(random.for_request());
-            assert_eq!(draw(random.again().for_request()), drawn);
-            assert_ne!(draw(random.for_request()), drawn);
+            let drawn = draw(here.for_request());
+            there.replay(here.seed());
+            assert_eq!(draw(there.for_request()), drawn);
+            assert_ne!(draw(there.for_request()), drawn);
+            assert_ne!(draw(here.for_request()), drawn);
         }
     }
 }

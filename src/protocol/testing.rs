@@ -38,6 +38,8 @@ pub struct Played {
     pub notes: Vec<Note>,
     /// How often work went to another thread.
     pub heavy: usize,
+    /// Bytes of input that were never taken.
+    pub left: usize,
 }
 
 /// The time on every test's clock.
@@ -77,7 +79,8 @@ impl Player<'_> {
             self.pending.extend_from_slice(piece);
             self.advance();
         }
-        let inside = self.skip > 0 || !self.pending.is_empty();
+        self.played.left = self.pending.len();
+        let inside = self.skip > 0 || self.played.left > 0;
         if inside && self.played.ending.is_none() {
             self.turn(|protocol, turn, env| protocol.end(turn, env));
         }
@@ -125,7 +128,8 @@ impl Player<'_> {
         assert!(need.input <= self.pending.len(), "heavy work before its input is there");
         assert!(need.memory() <= self.setting.limits.memory, "more memory than is allowed: {need:?}");
         let later = self.pending.split_off(need.input);
-        let (mut random, room) = (self.random.again(), need.answer);
+        let (mut random, room) = (Random::new(None), need.answer);
+        random.replay(self.random.seed());
         let step = self.turn_of(room, false, Some(&mut random), |protocol, turn, env| protocol.advance(turn, env));
         assert!(matches!(step, Step::More(_)), "heavy work ended with {step:?}");
         assert!(self.pending.is_empty(), "heavy work left input");
@@ -214,5 +218,104 @@ fn every_protocol_has_a_table_or_speaks_first() {
     for Entry { name, .. } in TABLE {
         let told = tables::EXCHANGES.iter().any(|exchange| exchange.protocol == *name);
         assert!(told || speaks_first.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn a_full_chunk_is_1024_bytes() {
+    let bytes = [b'x'; 1024 + 22 + 1500];
+    let answers = |name| play(name, &[&bytes], Setting { room: ROOM, ..SETTING }).answers.escape_ascii().to_string();
+    let chunks = |prefix, byte: &str| [1024, 1024, 498].map(|size| format!("{prefix}{}", byte.repeat(size))).concat();
+    assert_eq!(answers("echo-prefix"), chunks("Echo: ", "x"));
+    assert_eq!(answers("respond"), chunks("Response: ", "X"));
+    assert_eq!(answers("upper"), "X".repeat(1024));
+    assert_eq!(answers("record"), "x".repeat(bytes.len() - 2 * 22), "two records are not echoed");
+}
+
+#[test]
+fn a_chunk_waits_for_room_for_its_whole_answer() {
+    let bytes = [b'x'; 9000];
+    for name in ["echo-prefix", "respond"] {
+        let roomy = play(name, &[&bytes], SETTING);
+        for room in ROOM..ROOM + 1100 {
+            assert!(play(name, &[&bytes], Setting { room, ..SETTING }) == roomy, "{name}, room {room}");
+        }
+    }
+}
+
+#[test]
+fn services_that_speak_first_close_at_once() {
+    let quotes = ["one\n".to_owned(), "two\n".to_owned()];
+    let opened = |name, quotes| play(name, &[b"ignored"], Setting { quotes, ..SETTING });
+    for (name, quotes, expect) in [
+        ("daytime", &[][..], &b"Saturday, November 21, 2026 00:18:24-UTC\r\n"[..]),
+        ("time", &[], &(NOW as u32 + 2_208_988_800).to_be_bytes()),
+        ("qotd", &quotes[..1], b"one\n"),
+    ] {
+        let played = opened(name, quotes);
+        assert_eq!((&played.answers[..], played.ending), (expect, Some(Ending::Done)), "{name}");
+        assert_eq!(played.tally.answered, 1);
+    }
+    let none = opened("qotd", &[]);
+    assert_eq!((none.answers, none.ending, none.tally.answered), (Vec::new(), Some(Ending::Done), 0));
+}
+
+#[test]
+fn every_quote_has_its_turn() {
+    let quotes = ["one", "two", "three"].map(str::to_owned);
+    let answers: Vec<_> =
+        (0..100).map(|seed| play("qotd", &[], Setting { seed, quotes: &quotes, ..SETTING }).answers).collect();
+    assert!(quotes.iter().all(|quote| answers.iter().any(|answer| answer == quote.as_bytes())));
+}
+
+#[test]
+fn a_record_in_pieces_is_one_line_of_words() {
+    let record = [
+        &7u32.to_be_bytes()[..],
+        b"a\n",
+        &u64::MAX.to_be_bytes(),
+        &(-2i16).to_be_bytes(),
+        &3i16.to_be_bytes(),
+        &f32::NAN.to_be_bytes(),
+    ]
+    .concat();
+    let mut other = record.clone();
+    other[18..].copy_from_slice(&f32::NEG_INFINITY.to_be_bytes());
+    let (head, tail) = record.split_at(9);
+    let played = play("record", &[b"x", head, tail, b"hello", &other, b"y", &other[..21]], SETTING);
+    assert_eq!(played.answers, b"xhelloy");
+    assert_eq!(played.tally, Tally { answered: 3, refused: 0, records: 2 });
+    let words: Vec<&str> = played
+        .notes
+        .iter()
+        .filter_map(|note| if let Note::Record(words) = note { Some(&words[..]) } else { None })
+        .collect();
+    let fields = r#"u32=7 bytes="a\n" u64=18446744073709551615 i16=-2 i16=3"#;
+    assert_eq!(words, [format!("{fields} f32=NaN"), format!("{fields} f32=-inf")]);
+}
+
+#[test]
+fn what_breaks_a_protocol_closes_with_a_reason() {
+    let limits = RequestLimits { message: 5, memory: 100 };
+    for (name, pieces, answers, reason) in [
+        ("upper-line", &[&b"abcdef\n"[..]][..], &b""[..], Some("line too long")),
+        ("upper-line", &[b"abc", b"def"], b"", Some("line too long")),
+        ("upper-line", &[b"abc", b"de\n"], b"ABCDE", None),
+        ("upper-line", &[b"abc", b"de"], b"ABCDE", None),
+        ("length-prefix", &[b"\0\0\0\x05abcde\0\0\0\x06"], b"\0\0\0\x05abcde", Some("message longer than the limit")),
+        (
+            "text",
+            &[b"reverse 5 abcdereverse 6 "],
+            b"5 edcba5 error",
+            Some("no header: ACTION LENGTH MESSAGE was expected"),
+        ),
+    ] {
+        let played = play(name, pieces, Setting { limits, ..SETTING });
+        assert_eq!(played.answers, answers, "{name}");
+        let violation = match played.ending {
+            Some(Ending::Violation(reason)) => Some(reason),
+            _ => None,
+        };
+        assert_eq!(violation, reason, "{name}");
     }
 }

@@ -63,6 +63,7 @@ impl<'a> Turn<'a> {
     }
 
     /// The input that nobody has taken yet.
+    #[inline]
     pub fn rest(&mut self) -> &mut [u8] {
         &mut self.input[self.taken..]
     }
@@ -71,6 +72,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Panics
     /// If there are fewer.
+    #[inline]
     pub fn take(&mut self, n: usize) {
         assert!(n <= self.input.len() - self.taken, "took more input than there is");
         self.taken += n;
@@ -84,6 +86,7 @@ impl<'a> Turn<'a> {
 
     /// Whether the `n` bytes of input behind the next `gap` can be an answer, once those have been taken.
     #[must_use]
+    #[inline]
     pub fn fits_behind(&self, gap: usize, n: usize) -> bool {
         self.continues_in_place_at(self.taken + gap) || n <= self.room()
     }
@@ -92,6 +95,7 @@ impl<'a> Turn<'a> {
     ///
     /// # Panics
     /// If there are fewer, or unless [`Turn::fits_in_place`].
+    #[inline]
     pub fn answer_in_place(&mut self, n: usize) {
         let start = self.taken;
         self.take(n);
@@ -145,6 +149,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Counts a request, and notes it for the log. Every request is to be counted once, when it is answered.
+    #[inline]
     pub fn request(&mut self, request: Request) {
         if request.refused {
             self.tally.refused += 1;

@@ -22,11 +22,9 @@ impl Protocol for UpperLine {
         if !env.limits.allow(self.scanned, Need { input: self.scanned, answer: 0 }) {
             return Step::Close(Ending::Violation("line too long"));
         }
-        match newline {
-            None => Step::More(Need::default()),
-            Some(newline) if chunk::answer_stripped(turn, "upper-line", newline + 1) => Step::Close(Ending::Done),
-            Some(_) => Step::Full,
-        }
+        let Some(newline) = newline else { return Step::More(Need::default()) };
+        chunk::answer_stripped(turn, "upper-line", newline);
+        Step::Close(Ending::Done)
     }
 
     fn end(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) {

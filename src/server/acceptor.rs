@@ -18,6 +18,9 @@ use crate::kernel;
 /// How long a listener rests when the system has nothing left, in milliseconds.
 const REST: u64 = 100;
 
+/// Connections accepted at one wake-up, at most.
+const LARGEST_BATCH: u32 = 32;
+
 /// What an error of accept(2) means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Consequence {
@@ -87,6 +90,8 @@ pub struct Acceptor {
     mode: Mode,
     /// The system had nothing left at the last attempt; said once.
     exhausted: bool,
+    batch: u32,
+    last_round: u64,
 }
 
 impl Acceptor {
@@ -94,7 +99,7 @@ impl Acceptor {
     pub fn new(listener: Arc<BoundListener>, number: usize, poller: &Poller) -> std::io::Result<Self> {
         let token = Token::listener(number as u32);
         poller.add_shared(&listener.socket, token)?;
-        Ok(Self { listener, token, mode: Mode::Armed, exhausted: false })
+        Ok(Self { listener, token, mode: Mode::Armed, exhausted: false, batch: 1, last_round: 0 })
     }
 
     /// The listener.
@@ -107,6 +112,17 @@ impl Acceptor {
     #[must_use]
     pub fn is_armed(&self) -> bool {
         self.mode == Mode::Armed
+    }
+
+    /// How many connections to accept in this round of the event loop.
+    ///
+    /// One, so that a lone client does not cost a second accept(2) that finds nobody; twice as many in each round that
+    /// follows at once, because then clients come faster than that.
+    pub fn batch(&mut self, round: u64) -> u32 {
+        let follows = round == self.last_round + 1;
+        self.batch = if follows { (self.batch * 2).min(LARGEST_BATCH) } else { 1 };
+        self.last_round = round;
+        self.batch
     }
 
     /// Accepts one connection.

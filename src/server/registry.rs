@@ -51,6 +51,12 @@ impl Registry {
         self.taken
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.taken == 0
+    }
+
     /// Takes in a connection.
     pub fn insert(&mut self, entry: Entry) -> Token {
         if self.free == NONE {
@@ -104,9 +110,9 @@ impl Registry {
         })
     }
 
-    /// Gives back the memory of a crowd that has left.
+    /// Gives back the memory of a crowd that has left, when all have.
     pub fn shrink(&mut self) {
-        if self.taken == 0 && self.slots.capacity() > 1024 {
+        if self.is_empty() && self.slots.capacity() > 1024 {
             let generation = self.slots.iter().map(|(generation, _)| *generation).max().unwrap_or(0);
             self.slots = vec![(generation, Slot::Free(NONE))];
             self.slots.shrink_to_fit();

@@ -19,12 +19,10 @@ use super::registry::{Entry, Registry};
 use super::shared::{Admission, Shared};
 use super::{BoundListener, Settings};
 use crate::connection::{
-    Buffer, CloseReason, Connection, Context, Finished, Interest, NEVER, Next, SCRATCH, SPILL, Stream,
+    Buffer, CloseReason, Connection, Context, Finished, Interest, NEVER, Next, Pool, SCRATCH, SPILL, Stream,
 };
 use crate::protocol::{self, Random};
 
-/// Connections accepted from one listener at one wake-up.
-const ACCEPT_BATCH: usize = 32;
 /// How long after the order to stop a client that has not asked anything may still do so, in milliseconds.
 const PATIENCE: u64 = 500;
 
@@ -68,6 +66,8 @@ pub struct Worker {
     context: Context,
     deadlines: Deadlines,
     starved: Vec<Token>,
+    /// How often the loop has come round.
+    round: u64,
     phase: Phase,
     mailbox: Arc<Mailbox>,
     shared: Arc<Shared>,
@@ -93,6 +93,7 @@ impl Worker {
         let context = Context {
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             spill: Buffer::zeroed(SPILL)?,
+            pool: Pool::default(),
             random: Random::new(settings.seed),
             quotes: Arc::clone(&settings.quotes),
             unix_time,
@@ -110,6 +111,7 @@ impl Worker {
             context,
             deadlines: Deadlines::new(),
             starved: Vec::new(),
+            round: 0,
             phase: Phase::Serving,
             mailbox,
             shared,
@@ -163,6 +165,7 @@ impl Worker {
 
     fn wake_up(&mut self, events: usize) {
         self.context.now = self.shared.now();
+        self.round += 1;
         for number in 0..events {
             self.dispatch(self.poller.event(number));
         }
@@ -250,7 +253,10 @@ impl Worker {
         }
         drop(entry);
         self.shared.leave(self.number);
-        self.registry.shrink();
+        if self.registry.is_empty() {
+            self.registry.shrink();
+            self.context.pool.clear();
+        }
     }
 
     fn close_all(&mut self, reason: CloseReason) {
@@ -261,8 +267,10 @@ impl Worker {
 
     /// Accepts a batch of connections from one listener.
     fn accept(&mut self, listener: usize) {
-        for _ in 0..ACCEPT_BATCH {
-            if !self.acceptors.get(listener).is_some_and(Acceptor::is_armed) || !self.accept_one(listener) {
+        // an event may come late, when the listener is switched off already
+        let Some(acceptor) = self.acceptors.get_mut(listener).filter(|acceptor| acceptor.is_armed()) else { return };
+        for _ in 0..acceptor.batch(self.round) {
+            if !self.accept_one(listener) {
                 return;
             }
         }

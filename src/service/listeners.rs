@@ -13,12 +13,12 @@ use listenfd::ListenFd;
 use log::warn;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getpeername, getsockopt, listen, setsockopt,
-    socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, getpeername, getsockopt, setsockopt, socket, sockopt,
 };
 
 use super::failure::Failure;
 use super::options::{self, Listen, Settings};
+use crate::kernel;
 use crate::protocol::{self, Entry};
 use crate::server::BoundListener;
 
@@ -198,15 +198,10 @@ fn try_bind(address: SocketAddr, settings: &Settings) -> Result<TcpListener, Err
         warn!("cannot set {what} on {address}: {error}; serving without");
     }
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
-    listen(&socket, backlog(settings)?)?;
+    // the kernel takes net.core.somaxconn where that is less
+    let backlog = settings.backlog.and_then(|backlog| i32::try_from(backlog).ok()).unwrap_or(i32::MAX);
+    kernel::listen(&socket, backlog)?;
     Ok(TcpListener::from(socket))
-}
-
-/// The backlog to ask for; the kernel takes net.core.somaxconn where that is less.
-fn backlog(settings: &Settings) -> Result<Backlog, Errno> {
-    let asked = settings.backlog.and_then(|backlog| i32::try_from(backlog).ok()).unwrap_or(i32::MAX);
-    // nix refuses what is over its own SOMAXCONN; MAXALLOWABLE stands for the kernel's
-    Ok(Backlog::new(asked).unwrap_or(Backlog::MAXALLOWABLE))
 }
 
 fn cannot_listen(listen: &Listen, error: Errno) -> Failure {

@@ -1,7 +1,7 @@
 //! The daemon's lifecycle: options, log, signals, listeners, ready, run, stopping.
 //!
 //! Everything that can be wrong is found before the first client is accepted, and ends in one line on the log and an
-//! exit code of [`failure`].
+//! exit code of `failure.rs`.
 
 mod failure;
 mod listeners;

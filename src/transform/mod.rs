@@ -2,6 +2,27 @@
 //!
 //! Text is UTF-8 in a byte slice. What keeps its length is changed in place; what may change it is written to a
 //! second slice that the caller sizes by [`Action::answer_bound`]. The random source is passed in.
+//!
+//! The meaning is that of Rust's `str` for upper and lower case and that of Python's `str.title()` for title-case.
+//! Every action takes time linear in the text, whatever the text is.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `utf8` | validation, and code points in bytes that passed it |
+//! | `case` | upper and lower case |
+//! | `lanes` | the part of `case` that converts 64 bytes at a time |
+//! | `sigma` | whether a capital sigma ends a word |
+//! | `title` | title-case |
+//! | `reverse`, `shuffle`, `random` | the other actions |
+
+mod case;
+mod lanes;
+mod random;
+mod reverse;
+mod shuffle;
+mod sigma;
+mod title;
+mod utf8;
 
 /// Where random numbers come from; the server passes its own, tests a scripted one.
 pub trait RandomSource {
@@ -42,74 +63,86 @@ pub enum Placed {
 pub struct InvalidUtf8;
 
 impl Action {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Uppercase, Self::Lowercase, Self::TitleCase, Self::Reverse, Self::Shuffle, Self::Random];
+    /// Every action, in the order of the table in the protocol's description.
+    pub const ALL: [Action; 6] =
+        [Action::Uppercase, Action::Lowercase, Action::TitleCase, Action::Reverse, Action::Shuffle, Action::Random];
 
-    /// The name.
+    /// The action's name on the wire, on the command line and in the log.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Uppercase => "uppercase",
-            Self::Lowercase => "lowercase",
-            Self::TitleCase => "title-case",
-            Self::Reverse => "reverse",
-            Self::Shuffle => "shuffle",
-            Self::Random => "random",
+            Action::Uppercase => "uppercase",
+            Action::Lowercase => "lowercase",
+            Action::TitleCase => "title-case",
+            Action::Reverse => "reverse",
+            Action::Shuffle => "shuffle",
+            Action::Random => "random",
         }
     }
 
-    /// The action of that name.
+    /// The action of that [`name`](Action::name).
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.name() == name)
+    pub fn from_name(name: &str) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.name() == name)
     }
 
-    /// Whether ASCII text is its own room.
+    /// Whether ASCII text keeps its length and is changed in place.
     #[must_use]
     pub fn ascii_in_place(self) -> bool {
-        self != Self::Random
+        self != Action::Random
     }
 
-    /// Whether it is light work.
+    /// Whether the work is a fraction of what receiving the text has cost already.
+    ///
+    /// Shuffle is not light (a cache miss for each byte of a long text), nor is random (its answer can be as long as
+    /// the limit, however short the text).
     #[must_use]
     pub fn is_light(self) -> bool {
-        !matches!(self, Self::Shuffle | Self::Random)
+        !matches!(self, Action::Shuffle | Action::Random)
     }
 
-    /// Changes ASCII text in place.
-    pub fn apply_ascii(self, text: &mut [u8], random: &mut impl RandomSource) {
-        match self {
-            Self::Uppercase => text.make_ascii_uppercase(),
-            Self::Lowercase => text.make_ascii_lowercase(),
-            Self::TitleCase => {
-                let mut inside = false;
-                for byte in text {
-                    *byte = if inside { byte.to_ascii_lowercase() } else { byte.to_ascii_uppercase() };
-                    inside = byte.is_ascii_alphabetic();
-                }
-            }
-            Self::Reverse => text.reverse(),
-            Self::Shuffle => {
-                for i in (1..text.len()).rev() {
-                    text.swap(i, random.below(i + 1));
-                }
-            }
-            Self::Random => unreachable!("not in place"),
-        }
-    }
-
-    /// The room that `out` must have.
+    /// The most bytes of `out` that [`Action::apply`] needs, as answer or as working memory, for a text of `length`
+    /// bytes.
+    ///
+    /// Upper case and title-case: 3 times the text (`ΐ`, 2 bytes, becomes three code points of 2 bytes each). Lower
+    /// case: half as much again (`Ⱥ`, 2 bytes, becomes `ⱥ`, 3 bytes). The tests hold both against every code point.
     #[must_use]
     pub fn answer_bound(self, length: usize, limit: usize) -> usize {
         match self {
-            Self::Random => limit,
-            Self::Reverse | Self::Shuffle => 0,
-            _ => length.saturating_mul(3),
+            Action::Uppercase | Action::TitleCase => length.saturating_mul(3),
+            Action::Lowercase => length.saturating_add(length / 2),
+            Action::Reverse => 0,
+            Action::Shuffle => length,
+            Action::Random => limit.max(length.min(utf8::LONGEST)),
         }
     }
 
-    /// Changes any text.
+    /// Applies the action in place to a text that is known to be ASCII.
+    ///
+    /// # Panics
+    /// For [`Action::Random`], whose answer has another length ([`Action::ascii_in_place`]).
+    pub fn apply_ascii(self, text: &mut [u8], random: &mut impl RandomSource) {
+        match self {
+            Action::Uppercase => text.make_ascii_uppercase(),
+            Action::Lowercase => text.make_ascii_lowercase(),
+            Action::TitleCase => title::ascii(text),
+            Action::Reverse => text.reverse(),
+            Action::Shuffle => shuffle::ascii(text, random),
+            Action::Random => panic!("random does not keep the length of a text"),
+        }
+    }
+
+    /// Applies the action to any bytes.
+    ///
+    /// `out` has at least [`Action::answer_bound`] bytes for this text and this `limit`; `limit` is the most bytes
+    /// that the answer of [`Action::Random`] may have. What `text` holds is unspecified after an error, and after an
+    /// answer that is placed in `out`.
+    ///
+    /// # Errors
+    /// [`InvalidUtf8`] when the bytes are not UTF-8.
+    ///
+    /// # Panics
+    /// If `out` is shorter than the answer.
     pub fn apply(
         self,
         text: &mut [u8],
@@ -117,49 +150,16 @@ impl Action {
         random: &mut impl RandomSource,
         limit: usize,
     ) -> Result<Placed, InvalidUtf8> {
-        let string = std::str::from_utf8(text).map_err(|_| InvalidUtf8)?;
-        let answer = match self {
-            Self::Uppercase => string.to_uppercase(),
-            Self::Lowercase => string.to_lowercase(),
-            Self::TitleCase => string.to_uppercase(),
-            Self::Reverse => {
-                let reversed: String = string.chars().rev().collect();
-                text.copy_from_slice(reversed.as_bytes());
-                return Ok(Placed::InPlace);
-            }
-            Self::Shuffle => {
-                let mut chars: Vec<char> = string.chars().collect();
-                for i in (1..chars.len()).rev() {
-                    chars.swap(i, random.below(i + 1));
-                }
-                let shuffled: String = chars.into_iter().collect();
-                text.copy_from_slice(shuffled.as_bytes());
-                return Ok(Placed::InPlace);
-            }
-            Self::Random => randomise(string, random, limit),
-        };
-        out[..answer.len()].copy_from_slice(answer.as_bytes());
-        Ok(Placed::Out(answer.len()))
+        match self {
+            Action::Uppercase => case::uppercase(text, out),
+            Action::Lowercase => case::lowercase(text, out),
+            Action::TitleCase => title::title_case(text, out),
+            Action::Reverse => reverse::reverse(text),
+            Action::Shuffle => shuffle::shuffle(text, out, random),
+            Action::Random => random::random(text, out, random, limit),
+        }
     }
 }
 
-fn randomise(text: &str, random: &mut impl RandomSource, limit: usize) -> String {
-    let mut answer = String::new();
-    for each in text.chars() {
-        let count = match random.below(6) {
-            0 => 0,
-            _ if random.below(6) == 0 => (1.0 / (1.0 - random.unit())) as usize,
-            _ => 1,
-        };
-        for _ in 0..count {
-            if answer.len() + each.len_utf8() > limit {
-                return answer;
-            }
-            answer.push(each);
-        }
-    }
-    if answer.is_empty() {
-        answer.extend(text.chars().next());
-    }
-    answer
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Random: each code point dropped with probability 1/6; of those that stay, one in six repeated by a Pareto draw.
+//!
+//! The number of repetitions is `floor(1 / (1 - U))`, whose mean is infinite: the answer is cut before the first
+//! code point that would take it over the limit. If every code point is dropped, the answer is the first one.
+
+use super::{InvalidUtf8, Placed, RandomSource, utf8};
+
+/// One in so many code points is dropped, and one in so many of the others repeated.
+const ODDS: usize = 6;
+
+/// Writes the answer for any bytes to `out`: at most `limit` bytes, or the first code point.
+pub(super) fn random(
+    text: &[u8],
+    out: &mut [u8],
+    random: &mut impl RandomSource,
+    limit: usize,
+) -> Result<Placed, InvalidUtf8> {
+    utf8::check(text)?;
+    let room = limit.min(out.len());
+    let made = scatter(text, &mut out[..room], random);
+    if made > 0 || text.is_empty() {
+        return Ok(Placed::Out(made));
+    }
+    let width = utf8::width(text[0]);
+    out[..width].copy_from_slice(&text[..width]);
+    Ok(Placed::Out(width))
+}
+
+/// Writes code points until the text ends or `out` is full; returns how many bytes that made.
+fn scatter(text: &[u8], out: &mut [u8], random: &mut impl RandomSource) -> usize {
+    let (mut at, mut made) = (0, 0);
+    while at < text.len() {
+        let code_point = &text[at..at + utf8::width(text[at])];
+        let wanted = repetitions(random);
+        let written = repeat(code_point, wanted, &mut out[made..]);
+        made += written * code_point.len();
+        if written < wanted {
+            break;
+        }
+        at += code_point.len();
+    }
+    made
+}
+
+/// How often the next code point is to stand in the answer.
+fn repetitions(random: &mut impl RandomSource) -> usize {
+    let mut one_in_six = || random.below(ODDS) == 0;
+    let dropped = one_in_six();
+    if !dropped && one_in_six() { pareto(random.unit()) } else { usize::from(!dropped) }
+}
+
+/// The whole part of a number with the Pareto distribution of shape 1, from a uniform one.
+#[allow(clippy::cast_sign_loss, reason = "it is at least 1")]
+fn pareto(uniform: f64) -> usize {
+    (1.0 / (1.0 - uniform)) as usize
+}
+
+/// Writes the code point as often as wanted, or as it fits; returns how often.
+fn repeat(code_point: &[u8], wanted: usize, out: &mut [u8]) -> usize {
+    let places = out.chunks_exact_mut(code_point.len()).take(wanted);
+    let fitting = places.len();
+    places.for_each(|place| place.copy_from_slice(code_point));
+    fitting
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives the same numbers to everybody, in this order.
+    struct Script {
+        below: Vec<usize>,
+        unit: Vec<f64>,
+    }
+
+    impl RandomSource for Script {
+        fn below(&mut self, bound: usize) -> usize {
+            assert_eq!(bound, ODDS);
+            self.below.remove(0)
+        }
+
+        fn unit(&mut self) -> f64 {
+            self.unit.remove(0)
+        }
+    }
+
+    fn answer(text: &str, below: &[usize], unit: &[f64], limit: usize) -> String {
+        let mut script = Script { below: below.to_vec(), unit: unit.to_vec() };
+        let mut out = [0; 64];
+        let Ok(Placed::Out(length)) = random(text.as_bytes(), &mut out, &mut script, limit) else {
+            panic!("an answer in out")
+        };
+        assert!(script.unit.is_empty(), "all numbers were drawn");
+        String::from_utf8(out[..length].to_vec()).expect("whole code points")
+    }
+
+    #[test]
+    fn drops_keeps_and_repeats() {
+        assert_eq!(answer("aß漢", &[0, 1, 1, 5, 5], &[], 64), "ß漢");
+        assert_eq!(answer("aß漢", &[1, 0, 1, 0, 0], &[0.0, 0.7], 64), "aßßß");
+        assert_eq!(answer("x", &[1, 0], &[0.5], 64), "xx");
+        assert_eq!(answer("x", &[1, 0], &[0.499], 64), "x");
+    }
+
+    #[test]
+    fn the_first_stands_in_if_nothing_is_left() {
+        assert_eq!(answer("漢ab", &[0, 0, 0], &[], 64), "漢");
+        assert_eq!(answer("", &[], &[], 64), "");
+    }
+
+    #[test]
+    fn the_limit_cuts_at_a_whole_code_point() {
+        assert_eq!(answer("漢b", &[1, 0], &[0.999_999], 8), "漢漢");
+        assert_eq!(answer("ab漢d", &[1, 1, 1, 1, 1, 1], &[], 4), "ab");
+        assert_eq!(answer("漢b", &[1, 1, 1, 1], &[], 2), "漢");
+        assert_eq!(answer("ab", &[1, 0], &[1.0 - f64::EPSILON / 2.0], 5), "aaaaa");
+    }
+
+    /// Of 60,000 code points 10,000 are dropped, 8,333 repeated; bounds of six standard deviations.
+    #[test]
+    #[cfg_attr(miri, ignore = "needs many rounds")]
+    fn the_odds_are_as_stated() {
+        let mut source = fastrand::Rng::with_seed(2);
+        let drawn: Vec<_> = (0..60_000).map(|_| repetitions(&mut source)).collect();
+        let count = |wanted: fn(&usize) -> bool| drawn.iter().filter(|times| wanted(times)).count();
+        assert!(count(|times| *times == 0).abs_diff(10_000) < 550);
+        // Once: not repeated (25/36), or repeated with X below 2 (5/72). Ten times or more: 1/10 of 5/36.
+        assert!(count(|times| *times == 1).abs_diff(45_833) < 620);
+        assert!(count(|times| *times >= 10).abs_diff(833) < 175);
+    }
+}
