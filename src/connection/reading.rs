@@ -52,12 +52,17 @@ impl Connection {
         if held > ALLOWANCE && !work.lease(&context.budget).ensure(held, whole) {
             return self.starve(context);
         }
-        match read_some(stream, &mut work.room()[..bite]) {
+        let read = read_some(stream, &mut work.room()[..bite]);
+        let arrived = *read.as_ref().unwrap_or(&0);
+        work.input.fill(arrived);
+        if let Some(lease) = &mut work.lease {
+            lease.trim(work.input.len());
+        }
+        match read {
             Ok(0) => self.end_of_input(stream, context),
             Ok(n) => {
                 context.counters.bytes_in.add(n as u64);
                 work.received += n as u64;
-                work.input.fill(n);
                 if work.input.len() < work.need.input {
                     return Next::Wait;
                 }
