@@ -20,9 +20,13 @@ const QUIET: Duration = Duration::from_millis(200);
 fn connections_are_limited_exactly_and_wait_in_the_backlog() {
     let daemon = Daemon::serving("frame", &["--max-connections=5", "--workers=2"]);
     let mut served: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
-    served.iter_mut().for_each(|client| assert_eq!(client.ask(UPPERCASE, b"in"), b"IN"));
+    for client in &mut served {
+        assert_eq!(client.ask(UPPERCASE, b"in"), b"IN");
+    }
     let mut waiting: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
-    waiting.iter_mut().for_each(|client| client.send(&frame(UPPERCASE, b"next")));
+    for client in &mut waiting {
+        client.send(&frame(UPPERCASE, b"next"));
+    }
     assert!(waiting[0].is_silent(QUIET), "a sixth connection was served");
     daemon.wait_for_line(0, "there are 5 connections, as many as allowed: further clients wait in the backlog");
     assert_eq!(daemon.statistics_when(|_| true).open, 5);
@@ -90,7 +94,9 @@ fn connections_from_one_address_are_limited_exactly() {
     let daemon = Launch::new(&["--listen=frame=0", "--max-per-source=3", "--workers=2", "-v"]).start();
     let address = SocketAddr::from(([127, 0, 0, 1], daemon.address("frame").port()));
     let mut served: Vec<Client> = (0..3).map(|_| Client::connect(address)).collect();
-    served.iter_mut().for_each(|client| assert_eq!(client.ask(UPPERCASE, b"in"), b"IN"));
+    for client in &mut served {
+        assert_eq!(client.ask(UPPERCASE, b"in"), b"IN");
+    }
     assert_eq!(Client::connect(address).wait_closed(), b"");
     daemon.wait_for_line(0, "127.0.0.1: closed: too many connections from this address");
     // others are not concerned
@@ -135,7 +141,7 @@ fn memory_grows_with_what_arrives_not_with_what_is_announced() {
     let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
         client.send(&[0x0f, 0xff, 0xff, 0xff]);
-        client.send(&[b'x'; 50_000]);
+        client.send(&vec![b'x'; 50_000]);
     }
     daemon.statistics_when(|statistics| statistics.bytes_in == 50 * 50_004);
     assert!(daemon.peak_rss() < rss_limit(idle, 50 * 50_004 * 2), "{}", daemon.peak_rss() - idle);
@@ -171,7 +177,9 @@ fn clients_that_begin_and_stop_take_the_budget_from_nobody_for_long() {
     // each holds a part of a large message and goes no further: together they take the shared half, one the reserve
     let mut greedy: Vec<Client> = (0..130).map(|_| daemon.connect("frame")).collect();
     let begin = &frame(REVERSE, &vec![b'x'; 1_900_000])[..20_000];
-    greedy.iter_mut().for_each(|client| client.send(begin));
+    for client in &mut greedy {
+        client.send(begin);
+    }
     // small requests need nothing of it
     assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"small"), b"SMALL");
     // a large one waits until those are cut off
@@ -297,7 +305,9 @@ fn who_never_reads_is_cut_off_and_costs_a_bounded_amount() {
 fn in_parallel_mut(clients: &mut [Client], work: impl Fn(&mut Client) + Sync) {
     std::thread::scope(|scope| {
         let work = &work;
-        clients.iter_mut().for_each(|client| drop(scope.spawn(move || work(client))));
+        for client in clients {
+            drop(scope.spawn(move || work(client)));
+        }
     });
 }
 
