@@ -53,20 +53,23 @@ impl Connection {
         if held > ALLOWANCE && !work.lease(&context.budget).ensure(held, whole) {
             return self.starve(context);
         }
-        match read_some(stream, &mut work.room()[..bite]) {
+        // what was prepared so far is prepared further while the cache has the new bytes
+        let keeps_up = work.need.prepared > 0 && work.need.prepared == work.input.len();
+        let read = read_some(stream, &mut work.room()[..bite]);
+        let arrived = *read.as_ref().unwrap_or(&0);
+        work.input.fill(arrived);
+        work.received += arrived as u64;
+        context.counters.bytes_in.add(arrived as u64);
+        if let Some(lease) = &mut work.lease {
+            lease.trim(work.input.len());
+        }
+        if log_enabled!(Level::Trace) && arrived > 0 {
+            show(&self.label, "received", &work.input.as_slice()[work.input.len() - arrived..]);
+        }
+        match read {
             Ok(0) => self.end_of_input(stream, context),
-            Ok(n) => {
-                context.counters.bytes_in.add(n as u64);
-                work.received += n as u64;
-                // what was prepared so far is prepared further while the cache has the new bytes
-                let keeps_up = work.need.prepared > 0 && work.need.prepared == work.input.len();
-                work.input.fill(n);
-                if log_enabled!(Level::Trace) {
-                    show(&self.label, "received", &work.input.as_slice()[work.input.len() - n..]);
-                }
-                if work.input.len() < work.need.input && !keeps_up {
-                    return Next::Wait;
-                }
+            Ok(_) if work.input.len() < work.need.input && !keeps_up => Next::Wait,
+            Ok(_) => {
                 let input = std::mem::take(&mut work.input);
                 self.digest_own(stream, context, input, Call::Advance)
             }
