@@ -233,7 +233,7 @@ fn records_are_logged_and_counted() {
         for piece in record.chunks(5) {
             client.send(piece);
         }
-        let (_, line) = daemon.wait_for_line(before, ": record ");
+        let (_, line) = daemon.wait_for_line(before, ": record u32=");
         assert!(line.contains(words), "{line}");
     }
     drop(client);

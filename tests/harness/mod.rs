@@ -187,8 +187,11 @@ pub struct Finished {
 
 fn collect_lines(from: Option<impl Read + Send + 'static>) -> Feed<String> {
     let feed = Feed::new();
-    let Some(from) = from else { return feed };
     let filled = feed.clone();
+    let Some(from) = from else {
+        filled.close();
+        return feed;
+    };
     thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
             filled.push(String::from_utf8_lossy(&line).into_owned());
@@ -310,8 +313,9 @@ impl Daemon {
 
     /// Has the settings read again (SIGHUP) and waits until that is done.
     pub fn reload(&self) {
-        let before = self.notices.len();
+        let (before, line) = (self.notices.len(), self.log.len());
         self.signal(Signal::SIGHUP);
+        self.wait_for_line(line, "reload");
         let done = self.notices.wait_for(before, |notice| notice.contains("READY=1"));
         assert!(done.is_some(), "no READY=1 after SIGHUP:\n{}", self.log.text());
     }
