@@ -144,6 +144,8 @@ impl fmt::Display for Label {
 enum State {
     /// Serving requests.
     Reading,
+    /// Waits for memory.
+    Starved,
     /// A heavy thread has the protocol and the request.
     Working,
     /// Sends what is owed, then closes.
@@ -163,7 +165,6 @@ pub struct Connection {
     produces: bool,
     ended: bool,
     asked: bool,
-    starved: bool,
 }
 
 impl Connection {
@@ -179,7 +180,6 @@ impl Connection {
             state: State::Reading,
             ended: false,
             asked: false,
-            starved: false,
         }
     }
 
@@ -198,7 +198,7 @@ impl Connection {
     /// The stream has input, or its end, or an error.
     pub fn readable<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let next = match self.state {
-            State::Lingering(reason) => self.drop_input(stream, context, reason),
+            State::Lingering(reason) => Self::drop_input(stream, context, reason),
             State::Reading if self.reads() => self.read(stream, context),
             _ => Next::Wait,
         };
@@ -212,9 +212,10 @@ impl Connection {
 
     /// The budget may have room again.
     pub fn resume<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
-        if !std::mem::take(&mut self.starved) {
+        if self.state != State::Starved {
             return Next::Wait;
         }
+        self.state = State::Reading;
         // the client is not to blame for the time that we did not read
         let work = self.work.get_or_insert_default();
         work.begun += context.now.saturating_sub(self.since);
@@ -270,7 +271,7 @@ impl Connection {
         let read = match self.state {
             State::Reading => self.reads(),
             State::Lingering(_) => true,
-            State::Working | State::Closing(_) => false,
+            State::Starved | State::Working | State::Closing(_) => false,
         };
         Interest { read, write }
     }
@@ -280,9 +281,8 @@ impl Connection {
     pub fn deadline(&self, limits: &Limits) -> (u64, CloseReason) {
         let work = self.work.as_deref();
         match self.state {
-            State::Working => (NEVER, CloseReason::Failed),
+            State::Working | State::Starved => (NEVER, CloseReason::Failed),
             State::Lingering(reason) => (self.since.saturating_add(LINGER), reason),
-            _ if self.starved => (NEVER, CloseReason::Failed),
             _ if self.owes() => {
                 (work.map_or(NEVER, |work| work.progress).saturating_add(limits.write), CloseReason::WriteTimeout)
             }
@@ -308,7 +308,7 @@ impl Connection {
     /// Whether input is wanted: not while answers wait, and not before what is there has been looked at.
     fn reads(&self) -> bool {
         let blocked = self.work.as_ref().is_some_and(|work| work.ready || !work.output.is_empty());
-        !self.ended && !blocked && !self.starved
+        !self.ended && !blocked
     }
 
     /// What is begun gets a [`Work`]; its clock starts now.

@@ -86,7 +86,7 @@ impl Connection {
     }
 
     pub(super) fn starve(&mut self, context: &Context) -> Next {
-        self.starved = true;
+        self.state = State::Starved;
         self.since = context.now;
         Next::Starved
     }
@@ -117,7 +117,7 @@ impl Connection {
     }
 
     /// Reads and drops what a client sends beside a service that has already answered.
-    pub(super) fn drop_input<S: Stream>(&mut self, stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
+    pub(super) fn drop_input<S: Stream>(stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
         match read_some(stream, &mut context.scratch) {
             Ok(0) => Next::Close(reason),
             Ok(n) => {

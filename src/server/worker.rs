@@ -141,7 +141,7 @@ impl Worker {
         match self.phase {
             Phase::Serving => true,
             // another worker may be handing us a connection that it accepted before it heard of the stop
-            Phase::Draining { .. } => self.registry.len() > 0 || self.shared.accepts() || !self.mailbox.is_empty(),
+            Phase::Draining { .. } => !self.registry.is_empty() || self.shared.accepts() || !self.mailbox.is_empty(),
             Phase::Over => false,
         }
     }
@@ -454,7 +454,9 @@ impl Worker {
                 self.deadlines.note(deadline);
             }
         }
-        over.into_iter().for_each(|(token, reason)| self.close(token, reason));
+        for (token, reason) in over {
+            self.close(token, reason);
+        }
     }
 }
 

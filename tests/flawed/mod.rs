@@ -281,6 +281,7 @@ fn random(flaw: Flaw, text: &str) -> String {
         let times = match fastrand::u8(..36) {
             0..6 if flaw == Flaw::DropsNothing => 1,
             0..6 => 0,
+            #[allow(clippy::cast_sign_loss, reason = "at least 1")]
             6..11 => (1.0 / (1.0 - fastrand::f64())) as usize,
             _ => 1,
         };
