@@ -128,7 +128,7 @@ fn a_stall_is_not_hidden() {
 fn stall_once(mut stream: TcpStream, stall: Duration) {
     let begun = Instant::now();
     let mut stalled = false;
-    let mut buffer = [0; 65_536];
+    let mut buffer = [0; 16_384];
     while let Ok(n @ 1..) = stream.read(&mut buffer) {
         if !stalled && begun.elapsed() > Duration::from_millis(200) {
             stalled = true;

@@ -94,8 +94,9 @@ fn many_requests_from_a_file_in_order() {
     let directory = Directory::new();
     let (mut lines, mut expected) = (String::new(), String::new());
     for number in 0..20_000 {
-        lines += &format!("uppercase Line {number}\nreverse ab{number}\n");
-        expected += &format!("LINE {number}\n{}ba\n", number.to_string().chars().rev().collect::<String>());
+        let backwards: String = number.to_string().chars().rev().collect();
+        lines.extend(["uppercase Line ", &number.to_string(), "\nreverse ab", &number.to_string(), "\n"]);
+        expected.extend(["LINE ", &number.to_string(), "\n", &backwards, "ba\n"]);
     }
     let file = directory.write("requests.txt", &lines);
     good(&run(&["send", &address, "-f", &file]), &expected);
