@@ -28,6 +28,8 @@ pub mod send;
 pub mod target;
 mod xml;
 
+pub use options::command;
+
 use std::process::ExitCode;
 
 use options::{Command, Options};

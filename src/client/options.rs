@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::dialogue::Dialogue;
 use super::duration;
@@ -289,6 +289,12 @@ pub struct ReportOptions {
     /// Print failures and the score alone
     #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
+}
+
+/// The command line as clap knows it, for completions and the tests of the documentation.
+#[must_use]
+pub fn command() -> clap::Command {
+    Options::command()
 }
 
 impl Options {

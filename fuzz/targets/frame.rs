@@ -1,0 +1,42 @@
+//! Any bytes as frames, against the plainest reading of the format that there is.
+#![no_main]
+
+mod common;
+mod reference;
+
+use common::scripted::Script;
+use libfuzzer_sys::fuzz_target;
+
+const MESSAGE: usize = 1 << 16;
+
+const ACTIONS: [(u32, &str); 5] =
+    [(1, "uppercase"), (2, "lowercase"), (4, "reverse"), (8, "shuffle"), (16, "random")];
+
+/// What is to be answered. Requests whose answer is a matter of chance are left to the other targets.
+fn expected(mut input: &[u8]) -> Option<Vec<u8>> {
+    let mut output = Vec::new();
+    while !input.is_empty() {
+        let answer = request(&mut input).map_or(Some(None), |(name, message)| reference::answer(name, message))?;
+        let answer = answer.unwrap_or_else(|| b"error".to_vec());
+        output.extend((answer.len() as u32).to_be_bytes());
+        output.extend(answer);
+    }
+    Some(output)
+}
+
+/// Takes a request from the front of the input; `None` if it is to be refused.
+fn request<'a>(input: &mut &'a [u8]) -> Option<(&'static str, &'a [u8])> {
+    let Some((header, rest)) = std::mem::take(input).split_first_chunk() else { return None };
+    let word = u32::from_be_bytes(*header);
+    let (code, length) = (word >> 27, word as usize & 0x07ff_ffff);
+    let message = rest.get(..length)?;
+    *input = &rest[length..];
+    let (_, name) = ACTIONS.iter().find(|(each, _)| *each == code)?;
+    (length <= MESSAGE).then_some((name, message))
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some(expected) = expected(data) else { return };
+    let seen = common::serve("frame", Script::new(data, &[], &[]), MESSAGE, 1 << 20);
+    assert_eq!(seen.output, expected);
+});

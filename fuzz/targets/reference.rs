@@ -1,0 +1,14 @@
+//! The transforms as the standard library has them.
+
+/// The answer, where it is not a matter of chance (outer `None`); inner `None`: the text is refused.
+pub fn answer(action: &str, message: &[u8]) -> Option<Option<Vec<u8>>> {
+    let Ok(text) = std::str::from_utf8(message) else { return Some(None) };
+    let answer = match action {
+        "uppercase" => text.to_uppercase(),
+        "lowercase" => text.to_lowercase(),
+        "reverse" => text.chars().rev().collect(),
+        _ if text.is_empty() => String::new(),
+        _ => return None,
+    };
+    Some(Some(answer.into_bytes()))
+}

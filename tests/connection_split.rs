@@ -1,0 +1,256 @@
+//! The engine's promise to every protocol: how the input is cut, how short the writes are, and what interrupts either
+//! changes nothing that a client can see, nor the sums.
+
+mod scripted;
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use retortd::connection::{Budget, CloseReason, Context, Counter};
+use retortd::protocol::{TABLE, frame};
+use scripted::{Act, Play, Script, check_sums, context};
+
+/// The protocols whose answers do not depend on how the input is cut.
+const STREAMS: [&str; 6] = ["frame", "frame-2021", "text", "length-prefix", "echo", "upper-line"];
+
+/// What the client and the statistics see of a whole connection.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    output: Vec<u8>,
+    reason: Option<CloseReason>,
+    refused: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+fn alone(name: &str, script: Script, setting: Setting) -> Seen {
+    let budget = Arc::new(Budget::new(setting.budget));
+    let mut context = context(setting.message, &budget, setting.seed);
+    context.counters.accepted.add(1);
+    let mut play = Play::new(name, script);
+    let reason = play.finish(&mut context, usize::MAX);
+    let output = std::mem::take(&mut play.script.output);
+    drop(play);
+    check_sums(&context.counters);
+    assert_eq!(budget.taken(), 0, "memory was not given back to the budget");
+    let count = |pick: fn(&Context) -> &Counter| pick(&context).get();
+    assert_eq!(count(|context| &context.counters.bytes_out), output.len() as u64);
+    Seen {
+        output,
+        reason,
+        refused: count(|context| &context.counters.refused),
+        bytes_in: count(|context| &context.counters.bytes_in),
+        bytes_out: count(|context| &context.counters.bytes_out),
+    }
+}
+
+/// What a connection may take.
+#[derive(Clone, Copy, Debug)]
+struct Setting {
+    message: usize,
+    budget: u64,
+    seed: u64,
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    (select(vec![40, 70_000, 1 << 27]), select(vec![1 << 10, 1 << 18, 1 << 21, u64::MAX]), any::<u64>())
+        .prop_map(|(message, budget, seed)| Setting { message, budget, seed })
+}
+
+/// A piece of text, mostly small; large ones are read into a buffer of their own, or transformed by another thread.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let repeated = |(unit, times): (&'static str, usize)| unit.as_bytes().repeat(times);
+    let units = || select(vec!["Ab c", "stra\u{df}e ", "\u{3a3}\u{390}", "x\u{1f600}", "\u{fffd}"]);
+    prop_oneof![
+        8 => vec(any::<char>(), 0..20).prop_map(|text| String::from_iter(text).into_bytes()),
+        2 => vec(any::<u8>(), 0..50),
+        3 => (units(), 200usize..3000).prop_map(repeated),
+        1 => (units(), 8000usize..40_000).prop_map(repeated),
+    ]
+}
+
+fn request(name: &'static str) -> BoxedStrategy<Vec<u8>> {
+    let actions = ["uppercase", "lowercase", "title-case", "reverse", "shuffle", "random", "scream"];
+    match name {
+        "frame" | "frame-2021" => (select(vec![1u8, 2, 4, 8, 16, 3, 0]), message())
+            .prop_map(|(code, text)| [&frame::header(code, text.len()), &text[..]].concat())
+            .boxed(),
+        "text" => (select(actions.to_vec()), message())
+            .prop_map(|(action, text)| [format!("{action} {} ", text.len()).as_bytes(), &text[..]].concat())
+            .boxed(),
+        "length-prefix" => message().prop_map(|text| [&(text.len() as u32).to_be_bytes(), &text[..]].concat()).boxed(),
+        _ => message().boxed(),
+    }
+}
+
+/// Requests, sometimes with rubbish between them or cut short at the end.
+fn conversation(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![20 => request(name), 1 => vec(any::<u8>(), 0..9).boxed()];
+    (vec(part, 0..8), prop_oneof![3 => Just(0), 1 => 0..40usize]).prop_map(|(parts, missing)| {
+        let mut bytes = parts.concat();
+        bytes.truncate(bytes.len().saturating_sub(missing));
+        bytes
+    })
+}
+
+fn exchange() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
+    select(STREAMS.to_vec()).prop_flat_map(|name| conversation(name).prop_map(move |bytes| (name, bytes)))
+}
+
+/// What system calls come to; without `reset`, nothing that loses the connection.
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        4 => (1usize..9).prop_map(Act::Bytes),
+        3 => (1usize..600).prop_map(Act::Bytes),
+        2 => (1usize..70_000).prop_map(Act::Bytes),
+        2 => Just(Act::WouldBlock),
+        1 => Just(Act::Interrupted),
+    ];
+    vec(act, 0..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_split_gives_the_same_bytes(
+        (name, bytes) in exchange(),
+        reads in acts(),
+        writes in acts(),
+        setting in setting(),
+    ) {
+        let whole = alone(name, Script::new(&bytes, &[], &[]), setting);
+        let split = alone(name, Script::new(&bytes, &reads, &writes), setting);
+        prop_assert_eq!(&split.output, &whole.output);
+        prop_assert_eq!((split.reason, split.refused), (whole.reason, whole.refused));
+        if whole.reason == Some(CloseReason::Finished) || whole.reason == Some(CloseReason::Truncated) {
+            prop_assert_eq!(whole.bytes_in, bytes.len() as u64, "the whole input was read");
+            prop_assert_eq!(split.bytes_in, whole.bytes_in);
+        }
+    }
+
+    #[test]
+    fn a_reset_anywhere_cuts_the_answers_and_nothing_else(
+        (name, bytes) in exchange(),
+        mut reads in acts(),
+        mut writes in acts(),
+        (in_reads, at) in (any::<bool>(), 0usize..60),
+        setting in setting(),
+    ) {
+        let whole = alone(name, Script::new(&bytes, &[], &[]), setting);
+        let acts = if in_reads { &mut reads } else { &mut writes };
+        acts.truncate(at);
+        acts.push(Act::Reset);
+        let cut = alone(name, Script::new(&bytes, &reads, &writes), setting);
+        prop_assert!(whole.output.starts_with(&cut.output), "not the beginning of what an undisturbed client gets");
+    }
+
+    #[test]
+    fn no_input_breaks_a_connection(
+        name in select(TABLE.iter().map(|entry| entry.name).collect::<Vec<_>>()),
+        bytes in vec(any::<u8>(), 0..5000),
+        reads in acts(),
+        writes in acts(),
+    ) {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let mut context = context(100_000, &budget, 1);
+        context.counters.accepted.add(1);
+        let mut play = Play::new(name, Script::new(&bytes, &reads, &writes));
+        if play.finish(&mut context, 1 << 20).is_some() {
+            check_sums(&context.counters);
+        }
+    }
+
+    #[test]
+    fn everybody_is_answered_however_small_the_budget(
+        (conversations, reads) in (vec(conversation("frame"), 2..12), acts()),
+        order in vec(any::<prop::sample::Index>(), 1..200),
+        (budget, writes) in (select(vec![1u64 << 18, 1 << 19, 1 << 20]), acts()),
+    ) {
+        let setting = Setting { message: 100_000, budget, seed: 7 };
+        let expected: Vec<Vec<u8>> =
+            conversations.iter().map(|bytes| alone("frame", Script::new(bytes, &[], &[]), setting).output).collect();
+        let crowd = crowd(&conversations, (&reads, &writes), &order, setting);
+        prop_assert_eq!(crowd, expected);
+    }
+}
+
+/// Serves all conversations at once from one budget, in the `order` given and then round by round; their outputs.
+fn crowd(
+    conversations: &[Vec<u8>],
+    (reads, writes): (&[Act], &[Act]),
+    order: &[prop::sample::Index],
+    setting: Setting,
+) -> Vec<Vec<u8>> {
+    /// What a connection may hold beyond its share of the budget: scratch and spill at the moment when it runs out.
+    const CONSTANT: i64 = 512 * 1024;
+    let budget = Arc::new(Budget::new(setting.budget));
+    let mut context = context(setting.message, &budget, setting.seed);
+    let play = |bytes: &Vec<u8>| Play::new("frame", Script::new(bytes, reads, writes));
+    let mut plays: Vec<Play> = conversations.iter().map(play).collect();
+    context.counters.accepted.add(plays.len() as u64);
+    let mut open: Vec<usize> = (0..plays.len()).collect();
+    let mut order = order.iter();
+    let mut fruitless = 0;
+    while !open.is_empty() {
+        let chosen = order.next();
+        let turn = chosen.map_or(fruitless % open.len(), |index| index.index(open.len()));
+        let play = &mut plays[open[turn]];
+        let ended = play.step(&mut context).is_some();
+        fruitless = if play.is_starved() && chosen.is_none() { fruitless + 1 } else { 0 };
+        assert!(fruitless <= open.len(), "all wait for memory, and nobody has any to give");
+        assert!(budget.taken() <= setting.budget as i64 + CONSTANT, "over the budget: {}", budget.taken());
+        if ended {
+            // what a connection holds goes when it is closed, not before
+            let script = std::mem::take(&mut play.script);
+            *play = Play::new("frame", script);
+            open.remove(turn);
+        } else if !play.is_starved() {
+            open.rotate_left(1);
+        }
+    }
+    assert_eq!(budget.taken(), 0);
+    check_sums(&context.counters);
+    plays.into_iter().map(|play| play.script.output).collect()
+}
+
+/// Half of each request in turn is more than the budget: without an order in which they get it, all would wait.
+#[test]
+fn large_requests_take_turns() {
+    const MESSAGE: usize = 3 << 20;
+    let setting = Setting { message: MESSAGE, budget: 10 << 20, seed: 1 };
+    let request = [&frame::header(1, MESSAGE), &b"a"[..].repeat(MESSAGE)[..]].concat();
+    let expected = [&(MESSAGE as u32).to_be_bytes(), &b"A"[..].repeat(MESSAGE)[..]].concat();
+    let slowly = vec![Act::Bytes(100_000); 40];
+    for output in crowd(&vec![request; 8], (&slowly, &slowly), &[], setting) {
+        assert!(output == expected, "got {} bytes", output.len());
+    }
+}
+
+/// Clients that send as fast as they can and read nothing cost a constant each, beyond the budget.
+#[test]
+fn clients_that_never_read_cost_little() {
+    const CLIENTS: usize = 200;
+    const EACH: i64 = 24 * 1024;
+    const BUDGET: i64 = 1 << 20;
+    let budget = Arc::new(Budget::new(BUDGET as u64));
+    let mut context = context(1 << 16, &budget, 1);
+    let grows = "\u{390}".repeat(500);
+    let request = [&frame::header(1, grows.len()), grows.as_bytes()].concat();
+    let input = request.repeat(300);
+    let play = |_| Play::new("frame", Script::new(&input, &[], &vec![Act::WouldBlock; 2000]));
+    let mut plays: Vec<Play> = (0..CLIENTS).map(play).collect();
+    for _ in 0..100 {
+        for play in plays.iter_mut().filter(|play| !play.is_blocked()) {
+            assert!(play.step(&mut context).is_none(), "closed");
+        }
+    }
+    assert!(plays.iter().all(|play| play.is_blocked() || play.is_starved()), "some still read");
+    let most = BUDGET + CLIENTS as i64 * EACH;
+    assert!((BUDGET / 2..most).contains(&budget.taken()), "{} taken, at most {most} expected", budget.taken());
+    drop(plays);
+    assert_eq!(budget.taken(), 0);
+}

@@ -1,0 +1,204 @@
+//! A client that exists only as a script: which bytes each read delivers, how many each write takes, and what goes
+//! wrong between. Drives a `Connection` as a worker does, without sockets, threads or time.
+//!
+//! Shared by the tests, the fuzzing targets and the benchmarks of the connection. Whoever uses it may assume that a
+//! connection which neither waits for something nor closes has panicked here.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use retortd::connection::{
+    Budget, Buffer, CloseReason, Connection, Context, Counters, Limits, NEVER, Next, Pool, SCRATCH, SPILL, Stream,
+};
+use retortd::protocol::{Random, by_name};
+
+/// What one system call comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It moves at most so many bytes (at least one).
+    Bytes(usize),
+    /// EAGAIN, although the socket was ready.
+    WouldBlock,
+    /// EINTR.
+    Interrupted,
+    /// The client is gone: ECONNRESET.
+    Reset,
+}
+
+/// The client's side of a connection. When the acts are used up, every call moves all that it can.
+#[derive(Debug, Default)]
+pub struct Script {
+    input: VecDeque<u8>,
+    reads: VecDeque<Act>,
+    writes: VecDeque<Act>,
+    /// All that was sent to the client.
+    pub output: Vec<u8>,
+    /// The server has ended its side.
+    pub output_ended: bool,
+    reset: bool,
+}
+
+impl Script {
+    /// A client that sends `input`, then ends its side.
+    pub fn new(input: &[u8], reads: &[Act], writes: &[Act]) -> Self {
+        Self {
+            input: input.iter().copied().collect(),
+            reads: reads.iter().copied().collect(),
+            writes: writes.iter().copied().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// How much the next call may move.
+    fn next(acts: &mut VecDeque<Act>, reset: &mut bool) -> io::Result<usize> {
+        if *reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        match acts.pop_front() {
+            None => Ok(usize::MAX),
+            Some(Act::Bytes(most)) => Ok(most.max(1)),
+            Some(Act::WouldBlock) => Err(ErrorKind::WouldBlock.into()),
+            Some(Act::Interrupted) => Err(ErrorKind::Interrupted.into()),
+            Some(Act::Reset) => {
+                *reset = true;
+                Err(ErrorKind::ConnectionReset.into())
+            }
+        }
+    }
+}
+
+impl Read for Script {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        assert!(!into.is_empty(), "read into nothing: that would look like the end of input");
+        let most = Self::next(&mut self.reads, &mut self.reset)?.min(into.len());
+        self.input.read(&mut into[..most])
+    }
+}
+
+impl Write for Script {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        assert!(!self.output_ended, "sent after the end of the output");
+        let mut room = Self::next(&mut self.writes, &mut self.reset)?;
+        let before = self.output.len();
+        for part in parts {
+            let n = part.len().min(room);
+            self.output.extend_from_slice(&part[..n]);
+            room -= n;
+        }
+        Ok(self.output.len() - before)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Script {
+    fn end_output(&mut self) -> io::Result<()> {
+        self.output_ended = true;
+        Ok(())
+    }
+}
+
+/// The time on every script's clock.
+pub const NOW: u64 = 1_795_220_304;
+
+/// What a worker gives its connections: messages up to `message` bytes, and a budget that may be shared.
+pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
+    Context {
+        scratch: vec![0xaa; SCRATCH].into_boxed_slice(),
+        spill: Buffer::zeroed(SPILL).expect("memory"),
+        random: Random::new(Some(seed)),
+        quotes: Arc::from(["to be or not to be\n".to_string(), "O\n".to_string()]),
+        pool: Pool::default(),
+        unix_time: || NOW,
+        limits: Limits { message, idle: NEVER, request: NEVER, write: NEVER },
+        budget: Arc::clone(budget),
+        counters: Arc::default(),
+        now: 0,
+        stopping: false,
+    }
+}
+
+/// One connection and its client.
+pub struct Play {
+    /// The client.
+    pub script: Script,
+    connection: Connection,
+    next: Option<Next>,
+    read_last: bool,
+}
+
+impl Play {
+    /// A connection to the protocol of that name.
+    pub fn new(name: &str, script: Script) -> Self {
+        let protocol = (by_name(name).expect("a name in the table").start)();
+        Self { script, connection: Connection::new(protocol, None, 0), next: None, read_last: false }
+    }
+
+    /// Whether it waits only until the client takes what it was sent.
+    pub fn is_blocked(&self) -> bool {
+        matches!(self.next, Some(Next::Wait)) && !self.connection.interest().read
+    }
+
+    /// Whether it waits for memory.
+    pub fn is_starved(&self) -> bool {
+        matches!(self.next, Some(Next::Starved))
+    }
+
+    /// Does the next thing that a worker would do; says why the connection ended, if it has.
+    pub fn step(&mut self, context: &mut Context) -> Option<CloseReason> {
+        let (connection, script) = (&mut self.connection, &mut self.script);
+        let next = match self.next.take() {
+            None => connection.open(script, context),
+            Some(Next::Starved) => connection.resume(script, context),
+            Some(Next::Heavy(job)) => {
+                let done = job.run(&mut Random::new(None), context.unix_time);
+                connection.finished(script, context, done)
+            }
+            Some(Next::Close(reason)) => return Some(reason),
+            Some(Next::Wait) => {
+                let interest = connection.interest();
+                assert!(interest.read || interest.write, "a connection that waits for nothing");
+                // one that waits for both gets both, in turns
+                self.read_last = interest.read && !(interest.write && self.read_last);
+                if self.read_last { connection.readable(script, context) } else { connection.writable(script, context) }
+            }
+        };
+        let Next::Close(reason) = next else {
+            self.next = Some(next);
+            return None;
+        };
+        context.counters.close(reason, connection.unanswered());
+        self.next = Some(Next::Close(reason));
+        Some(reason)
+    }
+
+    /// Goes on to the end, at most until so many bytes were sent; a connection alone never waits for memory twice.
+    pub fn finish(&mut self, context: &mut Context, most: usize) -> Option<CloseReason> {
+        loop {
+            let starved = self.is_starved();
+            if let Some(reason) = self.step(context) {
+                return Some(reason);
+            }
+            assert!(!(starved && self.is_starved()), "a connection alone waits for memory in vain");
+            if self.script.output.len() > most {
+                return None;
+            }
+        }
+    }
+}
+
+/// Holds the counters of one worker, whose connections have all ended, to the sums that the statistics promise.
+pub fn check_sums(counters: &Counters) {
+    let closed: u64 = counters.closed.iter().map(retortd::connection::Counter::get).sum();
+    let abandoned: u64 = counters.abandoned.iter().map(retortd::connection::Counter::get).sum();
+    assert_eq!(counters.accepted.get(), closed, "accepted = closed");
+    let (answered, refused) = (counters.answered.get(), counters.refused.get());
+    assert_eq!(counters.requests.get(), answered + refused + abandoned, "requests = answered + refused + abandoned");
+}
