@@ -29,7 +29,7 @@ impl Manager {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| match connect(name.as_bytes()) {
             Ok(socket) => Some(socket),
             Err(error) => {
-                warn!("cannot reach the service manager at {}: {error}", name.display());
+                warn!("cannot reach the service manager at {}: {error}", name.to_string_lossy());
                 None
             }
         });
