@@ -54,6 +54,8 @@ const ASIDE: usize = 4 * 1024;
 pub const ALLOWANCE: usize = 16 * 1024;
 /// How long a connection that has sent its last answer waits for the client to end its side, in milliseconds.
 const LINGER: u64 = 2_000;
+/// How often a connection is read from at once when the daemon stops.
+const WIND_UP_READS: usize = 64;
 /// A deadline that never comes.
 pub const NEVER: u64 = u64::MAX;
 
@@ -242,12 +244,16 @@ impl Connection {
 
     /// Stopping: reads what has arrived until nothing more has, and closes when nothing is owed.
     ///
-    /// A client that has not asked anything yet may still do so while `patient`.
+    /// A client that has not asked anything yet may still do so while `patient`. One that sends without pause gets no
+    /// more than its turn: if it [`Connection::is_idle`] afterwards, call again.
     pub fn wind_up<S: Stream>(&mut self, stream: &mut S, context: &mut Context, patient: bool) -> Next {
         if self.state == State::Reading && self.produces {
             return Next::Close(CloseReason::Stopped);
         }
-        while self.is_idle() {
+        for _ in 0..WIND_UP_READS {
+            if !self.is_idle() {
+                break;
+            }
             let before = context.counters.bytes_in.get();
             match self.readable(stream, context) {
                 Next::Wait if context.counters.bytes_in.get() > before => {}

@@ -51,7 +51,7 @@ impl Connection {
         let bite = work.room().len().min(DIRECT_READ);
         let held = work.input.len() + bite;
         if held > ALLOWANCE && !work.lease(&context.budget).ensure(held, whole) {
-            return self.starve(context);
+            return self.starve(context, whole);
         }
         // what was prepared so far is prepared further while the cache has the new bytes
         let keeps_up = work.need.prepared > 0 && work.need.prepared == work.input.len();
@@ -85,7 +85,11 @@ impl Connection {
         }
     }
 
-    pub(super) fn starve(&mut self, context: &Context) -> Next {
+    /// Waits for memory, of which the request takes `whole` in all; not for what a lowered limit will never give.
+    pub(super) fn starve(&mut self, context: &Context, whole: usize) -> Next {
+        if whole > context.budget.largest_request() {
+            return Next::Close(CloseReason::Resources);
+        }
         self.state = State::Starved;
         self.since = context.now;
         Next::Starved

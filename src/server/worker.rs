@@ -69,6 +69,8 @@ pub struct Worker {
     /// How often the loop has come round.
     round: u64,
     phase: Phase,
+    /// While draining: a client still had something to read at the last look at it.
+    restless: bool,
     mailbox: Arc<Mailbox>,
     shared: Arc<Shared>,
     failure: Option<String>,
@@ -113,6 +115,7 @@ impl Worker {
             starved: Vec::new(),
             round: 0,
             phase: Phase::Serving,
+            restless: false,
             mailbox,
             shared,
             failure: None,
@@ -152,6 +155,9 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<u64> {
+        if self.restless {
+            return Some(0);
+        }
         let now = self.context.now;
         let rests = self.acceptors.iter().filter_map(Acceptor::rests_until).min();
         let drains = match self.phase {
@@ -208,6 +214,8 @@ impl Worker {
         let mut next = call(&mut entry.connection, &mut entry.stream, &mut self.context);
         if let (Phase::Draining { patient_until, .. }, Next::Wait) = (self.phase, &next) {
             next = entry.connection.wind_up(&mut entry.stream, &mut self.context, patient_until.is_some());
+            // a client without patience that still sends would keep us here
+            self.restless |= patient_until.is_none() && matches!(next, Next::Wait) && entry.connection.is_idle();
         }
         match next {
             Next::Wait => self.watch(token),
@@ -434,6 +442,8 @@ impl Worker {
             self.close_all(CloseReason::Forced);
         } else if patient_until.is_some_and(|patient_until| now >= patient_until) {
             self.phase = Phase::Draining { patient_until: None, until };
+            self.wind_up();
+        } else if std::mem::take(&mut self.restless) {
             self.wind_up();
         }
     }
