@@ -31,7 +31,8 @@ fn manual(name: &str) -> String {
 /// A command and its subcommands.
 fn with_subcommands(mut command: clap::Command) -> Vec<clap::Command> {
     command.build();
-    let mut all: Vec<clap::Command> = command.get_subcommands().filter(|sub| sub.get_name() != "help").cloned().collect();
+    let mut all: Vec<clap::Command> =
+        command.get_subcommands().filter(|sub| sub.get_name() != "help").cloned().collect();
     all.push(command);
     all
 }
@@ -98,7 +99,8 @@ fn the_manual_has_a_section_for_each_subcommand() {
 fn the_manual_and_the_settings_have_every_variable() {
     let real = variables(&daemon());
     assert_same("retortd.8", &words(&manual("retortd.8"), "RETORTD_"), &with(&real, "RETORTD_"));
-    let in_file: BTreeSet<String> = with(&real, "RETORTD_").into_iter().filter(|name| name != "RETORTD_SETTINGS").collect();
+    let in_file: BTreeSet<String> =
+        with(&real, "RETORTD_").into_iter().filter(|name| name != "RETORTD_SETTINGS").collect();
     assert_same("default/retortd", &words(&read("packaging/default/retortd"), "RETORTD_"), &in_file);
 }
 
@@ -161,7 +163,8 @@ fn value<'a>(unit: &'a str, key: &str) -> Option<&'a str> {
 fn every_protocol_has_a_socket_with_its_port() {
     let mut ports = BTreeSet::new();
     for entry in protocol::TABLE {
-        let name = if entry.name == "frame" { "retortd.socket".into() } else { format!("retortd-{}.socket", entry.name) };
+        let name =
+            if entry.name == "frame" { "retortd.socket".into() } else { format!("retortd-{}.socket", entry.name) };
         let unit = read(format!("systemd/{name}"));
         let port: u16 = value(&unit, "ListenStream").and_then(|port| port.parse().ok()).expect("a port");
         assert_eq!(value(&unit, "FileDescriptorName"), Some(entry.name), "{name}");
@@ -178,7 +181,8 @@ fn every_protocol_has_a_socket_with_its_port() {
 fn the_manual_has_every_protocol_with_the_port_of_its_socket() {
     let text = manual("retortd.protocols.7");
     for entry in protocol::TABLE {
-        let name = if entry.name == "frame" { "retortd.socket".into() } else { format!("retortd-{}.socket", entry.name) };
+        let name =
+            if entry.name == "frame" { "retortd.socket".into() } else { format!("retortd-{}.socket", entry.name) };
         let unit = read(format!("systemd/{name}"));
         let port = value(&unit, "ListenStream").expect("a port");
         let mark = if entry.port.is_none() { "*" } else { "" };

@@ -1,4 +1,4 @@
-//! What the service manager is told, by sd_notify(3).
+//! What the service manager is told, by `sd_notify(3)`.
 //!
 //! The messages and the watchdog's settings are the sd-notify crate's. The socket is ours: it is opened once, so that
 //! running out of descriptors cannot silence us; it never blocks; and it may be an abstract one (`@name`). A message
