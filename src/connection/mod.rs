@@ -6,9 +6,9 @@
 //! its own, changed there where the text allows, and written from there.
 //!
 //! Guarantees: answers in the order of the requests; no reading while answers wait for the client; an input that
-//! ended still gets every answer; one read a call, so that nobody keeps the worker. Errors end the connection with a
-//! [`CloseReason`], never anything else. Knows nothing of epoll, threads or other connections; time comes in as
-//! milliseconds in [`Context::now`].
+//! ended still gets every answer; a bounded number of bytes a call, so that nobody keeps the worker. Errors end the
+//! connection with a [`CloseReason`], never anything else. Knows nothing of epoll, threads or other connections; time
+//! comes in as milliseconds in [`Context::now`].
 //!
 //! | module | what lives there |
 //! |---|---|
