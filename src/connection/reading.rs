@@ -47,6 +47,10 @@ impl Connection {
         if work.make_room(&mut context.pool).is_err() {
             return Next::Close(CloseReason::Resources);
         }
+        let footprint = work.input.footprint();
+        if footprint > ALLOWANCE {
+            work.lease(&context.budget).cover(footprint);
+        }
         let bite = work.room().len().min(DIRECT_READ);
         let held = work.input.len() + bite;
         if held > ALLOWANCE && !work.lease(&context.budget).ensure(held, whole) {
@@ -56,7 +60,7 @@ impl Connection {
         let arrived = *read.as_ref().unwrap_or(&0);
         work.input.fill(arrived);
         if let Some(lease) = &mut work.lease {
-            lease.trim(work.input.len());
+            lease.trim(work.input.footprint());
         }
         match read {
             Ok(0) => self.end_of_input(stream, context),
