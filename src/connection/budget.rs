@@ -161,12 +161,9 @@ impl Lease {
     }
 
     /// Gives back what was taken for bytes that did not come; a grant is kept, for what is still to come.
-    ///
-    /// Wakes nobody: who waits, waits for a grant to come back, and this is no part of one.
     pub fn trim(&mut self, bytes: usize) {
         if self.granted == 0 && bytes < self.shared {
-            self.budget.shared.fetch_add(signed(self.shared - bytes), Ordering::SeqCst);
-            self.shared = bytes;
+            self.give_back(self.shared - bytes);
         }
     }
 

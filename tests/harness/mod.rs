@@ -101,9 +101,9 @@ impl Launch {
         self
     }
 
-    /// Through a command that executes what follows it, such as `prlimit --nofile=64`.
+    /// Through a command that executes what follows it, such as `prlimit --nofile=64`; the next one goes inside.
     pub fn under(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(OsString::from).collect();
+        self.wrapper.extend(wrapper.iter().map(OsString::from));
         self
     }
 
@@ -117,7 +117,7 @@ impl Launch {
             _ => panic!("one or two sockets can be handed over"),
         };
         let script = format!("exec {redirections}; export LISTEN_PID=$$; exec \"$@\"");
-        self.wrapper = ["sh", "-c", &script, "sh"].map(OsString::from).into();
+        self.wrapper.extend(["sh", "-c", &script, "sh"].map(OsString::from));
         let count = sockets.len().to_string();
         self.sockets = sockets;
         self.env("LISTEN_FDS", count).env("LISTEN_FDNAMES", names)
