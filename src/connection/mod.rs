@@ -92,6 +92,15 @@ pub struct Context {
     pub stopping: bool,
 }
 
+impl Context {
+    /// Keeps a buffer for the next large request, unless memory is short: what is kept is not charged to anybody.
+    fn recycle(&mut self, buffer: Buffer) {
+        if !self.budget.is_tight() {
+            self.pool.give(buffer);
+        }
+    }
+}
+
 /// What one connection may take; times in milliseconds, [`NEVER`] for no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -328,7 +337,7 @@ impl Connection {
             self.work = None;
             return;
         }
-        let held = work.input.len() + work.output.len();
+        let held = work.input.footprint() + work.output.footprint();
         // a request under way keeps the grant that covers all of it
         let leased = work.leased();
         if held > ALLOWANCE && leased < held || leased > 0 && work.need.input == 0 {

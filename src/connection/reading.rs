@@ -65,6 +65,10 @@ impl Connection {
         if work.make_room(&mut context.pool).is_err() {
             return Next::Close(CloseReason::Resources);
         }
+        let footprint = work.input.footprint();
+        if footprint > ALLOWANCE {
+            work.lease(&context.budget).cover(footprint);
+        }
         let bite = work.room().len().min(DIRECT_READ);
         let held = work.input.len() + bite;
         if held > ALLOWANCE && !work.lease(&context.budget).ensure(held, whole) {
@@ -78,7 +82,7 @@ impl Connection {
         work.received += arrived as u64;
         context.counters.bytes_in.add(arrived as u64);
         if let Some(lease) = &mut work.lease {
-            lease.trim(work.input.len());
+            lease.trim(work.input.footprint());
         }
         if log_enabled!(Level::Trace) && arrived > 0 {
             show(&self.label, "received", &work.input.as_slice()[work.input.len() - arrived..]);
