@@ -2,6 +2,7 @@
 //! shuffle of the same bytes with the same generator.
 //!
 //! `cargo bench --bench transform`, or with the name of a group behind `--`.
+#![allow(missing_docs, reason = "the macro of criterion makes a public function")]
 
 use std::hint::black_box;
 

@@ -203,7 +203,11 @@ fn crowd(
         let ended = play.step(&mut context).is_some();
         fruitless = if play.is_starved() && chosen.is_none() { fruitless + 1 } else { 0 };
         assert!(fruitless <= open.len(), "all wait for memory, and nobody has any to give");
-        assert!(budget.taken() <= setting.budget as i64 + CONSTANT, "over the budget: {}", budget.taken());
+        assert!(
+            budget.taken() <= i64::try_from(setting.budget).expect("a budget") + CONSTANT,
+            "over the budget: {}",
+            budget.taken()
+        );
         if ended {
             // what a connection holds goes when it is closed, not before
             let script = std::mem::take(&mut play.script);
@@ -293,7 +297,7 @@ fn clients_that_never_read_cost_little() {
         }
     }
     assert!(plays.iter().all(|play| play.is_blocked() || play.is_starved()), "some still read");
-    let most = BUDGET + CLIENTS as i64 * EACH;
+    let most = BUDGET + i64::try_from(CLIENTS).expect("a number of clients") * EACH;
     assert!((BUDGET / 2..most).contains(&budget.taken()), "{} taken, at most {most} expected", budget.taken());
     drop(plays);
     assert_eq!(budget.taken(), 0);

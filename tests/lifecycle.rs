@@ -9,11 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::{Client, DEADLINE, Daemon, Directory, Launch, frame, framed, in_parallel};
-use nix::errno::Errno;
-use nix::sys::ptrace;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
@@ -163,10 +159,53 @@ fn clients_that_had_connected_before_the_order_to_stop_are_served() {
     daemon.signal(Signal::SIGTERM);
     daemon.signal(Signal::SIGCONT);
     daemon.wait_for_notice(0, "STOPPING=1");
-    clients.iter_mut().for_each(|client| assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE"));
+    for client in &mut clients {
+        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+    }
     assert_eq!(daemon.wait_exit(), 0);
     let statistics = daemon.last_statistics();
     assert_eq!((statistics.accepted, statistics.answered), (50, 50));
+}
+
+/// Clients that connect when the only worker has got the order to stop, but has not looked at it. None: a thread
+/// cannot be frozen here.
+fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Client>> {
+    // its name is its own to set: it has done so when it has answered
+    assert_eq!(Client::connect(address).ask(UPPERCASE, b"x"), b"X");
+    let frozen = daemon.freeze("worker-0")?;
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    let clients = (0..50).map(|_| Client::connect(address)).collect();
+    drop(frozen);
+    Some(clients)
+}
+
+#[test]
+fn a_listener_of_its_own_is_emptied_before_it_is_closed() {
+    let mut daemon = Daemon::serving("frame", &["-v", "--workers=1"]);
+    let Some(mut clients) = connect_late(&daemon, daemon.address("frame")) else { return };
+    for client in &mut clients {
+        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+    }
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().answered, 51);
+}
+
+#[test]
+fn what_queues_at_an_inherited_listener_is_left_to_the_successor() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    let launch = |socket: std::net::TcpListener| {
+        Launch::new(&["-v", "--workers=1"]).with_sockets("frame", vec![socket.into()]).start()
+    };
+    let mut daemon = launch(listener.try_clone().expect("a copy of the listener"));
+    let Some(mut clients) = connect_late(&daemon, address) else { return };
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().accepted, 1);
+    let _successor = launch(listener);
+    for client in &mut clients {
+        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+    }
 }
 
 #[test]
@@ -328,7 +367,7 @@ fn the_manager_hears_of_ready_figures_reload_and_stop() {
     let stamp = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
     let stamp: u64 = stamp.and_then(|stamp| stamp.parse().ok()).expect("a time stamp in the same message");
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("the monotonic clock");
-    let now = now.tv_sec().cast_unsigned() * 1_000_000 + now.tv_nsec().cast_unsigned() / 1000;
+    let now = u64::try_from(now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000).expect("a time after the start");
     assert!(stamp <= now && now - stamp < 60_000_000, "{stamp} at {now}");
     daemon.wait_for_notice(at, "READY=1");
     client.send(&frame(UPPERCASE, b"begun")[..5]);
@@ -364,8 +403,7 @@ fn the_watchdog_hears_signs_of_life() {
 fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
     let daemon = with_watchdog(200_000);
     daemon.wait_for_notice(0, "WATCHDOG=1");
-    let worker = daemon.tasks().into_iter().find(|task| task.name == "worker-1").expect("a second worker");
-    let Some(frozen) = Frozen::freeze(worker.id) else { return };
+    let Some(frozen) = daemon.freeze("worker-1") else { return };
     // one may have been under way
     daemon.wait_for_line(0, "a worker has not come round in time");
     let before = daemon.notices.len();
@@ -373,31 +411,6 @@ fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
     assert_eq!(heard, None, "the watchdog was told that all is well");
     drop(frozen);
     daemon.wait_for_notice(before, "WATCHDOG=1");
-}
-
-/// A thread of another process, stopped until this is dropped; the others run on.
-struct Frozen(Pid);
-
-impl Frozen {
-    fn freeze(thread: i32) -> Option<Self> {
-        let thread = Pid::from_raw(thread);
-        match ptrace::seize(thread, ptrace::Options::empty()) {
-            Err(Errno::EPERM | Errno::ENOSYS) => {
-                println!("skipped: ptrace(2) is not allowed here");
-                return None;
-            }
-            result => result.expect("seize the thread"),
-        }
-        ptrace::interrupt(thread).expect("interrupt the thread");
-        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("wait until the thread is stopped");
-        Some(Self(thread))
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        ptrace::detach(self.0, None).expect("let the thread run on");
-    }
 }
 
 #[test]
@@ -447,7 +460,9 @@ fn a_manager_that_does_not_listen_stalls_nothing() {
 fn nothing_wakes_an_idle_daemon() {
     let daemon = Daemon::serving("frame", &[]);
     let mut clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
-    clients.iter_mut().for_each(|client| assert_eq!(client.ask(UPPERCASE, b"x"), b"X"));
+    for client in &mut clients {
+        assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+    }
     clients[0].send(&frame(UPPERCASE, b"unfinished")[..6]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 56);
     let ran = |daemon: &Daemon| daemon.tasks().iter().map(|task| task.ran).sum::<u64>();

@@ -1,7 +1,47 @@
 //! `retort`: the client that sends, measures and judges.
+//!
+//! Shares only [`protocol`](crate::protocol) and [`transform`](crate::transform) with the daemon. Guarantees: nothing
+//! but results on standard output; a reader that closes it ends the program quietly; exit codes as in [`failure`].
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`target`] | `HOST[:PORT]`, resolving, connecting |
+//! | [`dialogue`] | what each protocol looks like from this side |
+//! | [`answers`] | answers out of a stream of bytes |
+//! | [`send`], [`ping`], [`bench`], [`check`] | the subcommands |
+//! | [`failure`] | exit codes |
+//! | `duration`, `json`, `poll`, `progress`, `xml` | one concern each, and the one crate that it needs |
+
+pub mod answers;
+pub mod bench;
+pub mod check;
+pub mod dialogue;
+mod duration;
+pub mod failure;
+mod json;
+pub mod options;
+pub mod ping;
+mod poll;
+mod progress;
+pub mod send;
+pub mod target;
+mod xml;
+
+pub use options::command;
+
 use std::process::ExitCode;
 
-/// The whole client.
+use options::{Command, Options};
+
+/// The whole client: what the command line asks for, and its exit code.
+#[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let end = match Options::from_command_line().command {
+        Command::Send(options) => send::run(options),
+        Command::Ping(options) => ping::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Check(options) => check::run(&options),
+    };
+    failure::exit_code(&end)
 }

@@ -19,7 +19,7 @@ use super::registry::{Entry, Registry};
 use super::shared::{Admission, Shared};
 use super::{BoundListener, Settings};
 use crate::connection::{
-    Buffer, CloseReason, Connection, Context, Finished, Interest, NEVER, Next, Pool, SCRATCH, SPILL, Stream,
+    Buffer, CloseReason, Connection, Context, Finished, Interest, Limits, NEVER, Next, Pool, SCRATCH, SPILL, Stream,
 };
 use crate::protocol::{self, Random};
 
@@ -144,7 +144,7 @@ impl Worker {
         match self.phase {
             Phase::Serving => true,
             // another worker may be handing us a connection that it accepted before it heard of the stop
-            Phase::Draining { .. } => self.registry.len() > 0 || self.shared.accepts() || !self.mailbox.is_empty(),
+            Phase::Draining { .. } => !self.registry.is_empty() || self.shared.accepts() || !self.mailbox.is_empty(),
             Phase::Over => false,
         }
     }
@@ -375,13 +375,19 @@ impl Worker {
                 Mail::Accepted(stream, entry) => self.take_in(stream, entry),
                 Mail::Finished(token, finished) => self.finish(token, *finished),
                 Mail::Beat(round) => self.shared.beat(self.number, round),
-                Mail::Limits(limits) => self.context.limits = limits,
+                Mail::Limits(limits) => self.keep_to(limits),
                 Mail::Quotes(quotes) => self.context.quotes = quotes,
                 Mail::Retry => self.retry(),
                 Mail::Stop(drain) => self.stop(drain),
                 Mail::StopNow => self.phase = Phase::Over,
             }
         }
+    }
+
+    /// Keeps to other limits; a shorter time may be over for connections that are there already.
+    fn keep_to(&mut self, limits: Limits) {
+        self.context.limits = limits;
+        self.deadlines.note(self.context.now);
     }
 
     /// Heavy work is done; its connection may be gone by now.
@@ -458,7 +464,9 @@ impl Worker {
                 self.deadlines.note(deadline);
             }
         }
-        over.into_iter().for_each(|(token, reason)| self.close(token, reason));
+        for (token, reason) in over {
+            self.close(token, reason);
+        }
     }
 }
 

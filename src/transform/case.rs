@@ -1,7 +1,7 @@
 //! Upper and lower case: byte for byte what `str::to_uppercase` and `str::to_lowercase` say.
 //!
 //! Three ways through a text, each for what the one before it cannot do: blocks of ASCII in place; windows of 64
-//! bytes ([`lanes`](super::lanes)); one code point after another, by a table for those of two bytes, else by asking
+//! bytes ([`lanes`]); one code point after another, by a table for those of two bytes, else by asking
 //! `char`. The answer stays in the text until the first code point that changes its length, and goes on in `out`.
 
 use std::sync::LazyLock;
@@ -10,10 +10,14 @@ use super::lanes::{self, WINDOW, Window};
 use super::{InvalidUtf8, Placed, sigma, utf8};
 
 /// Bytes of ASCII that are checked and then converted, so that the second look finds them in the nearest cache.
-const ASCII_BLOCK: usize = 4096;
+const ASCII_BLOCK: usize = 1024;
 
-/// Bytes that are converted before they are put in their place.
-const BLOCK: usize = 512;
+/// About how many bytes are converted before they are put in their place.
+const BLOCK: usize = 256;
+
+/// The bounds of how many bytes are converted singly before the lanes are tried again.
+const LEAST_SINGLY: usize = 8;
+const MOST_SINGLY: usize = 128;
 
 /// The most bytes that one code point becomes: three code points of three bytes.
 const LONGEST_MAPPING: usize = 9;
@@ -148,11 +152,11 @@ fn convert_ascii<M: Mapping>(text: &mut [u8]) -> usize {
 /// A sigma looks at what stands before it: in the text, where converted and original letters are equally good
 /// (the case of a letter does not matter for that), and where all of it stands as long as `start` is a boundary.
 fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Placed {
-    let mut block = [0; 3 * BLOCK + WINDOW + LONGEST_MAPPING];
-    let mut done = start;
-    let mut moved = None;
+    let mut block = [0; 3 * (BLOCK + WINDOW + MOST_SINGLY + utf8::LONGEST)];
+    let mut patience = LEAST_SINGLY;
+    let (mut done, mut moved) = (start, None);
     while done < text.len() {
-        let (taken, made) = convert_block::<M>(text, done, &mut block);
+        let (taken, made) = convert_block::<M>(text, done, &mut patience, &mut block);
         if moved.is_none() && taken == made {
             text[done..done + taken].copy_from_slice(&block[..made]);
         } else {
@@ -172,34 +176,39 @@ fn move_front(text: &[u8], length: usize, out: &mut [u8]) -> usize {
 }
 
 /// Converts code points from `start` on, about a block of them; returns how many bytes that took and made.
-fn convert_block<M: Mapping>(text: &[u8], start: usize, block: &mut [u8]) -> (usize, usize) {
+///
+/// What the lanes decline is converted singly, for the longer the more often they have declined of late.
+fn convert_block<M: Mapping>(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8]) -> (usize, usize) {
     let mut copy = [0; WINDOW + 2];
     let (mut at, mut made) = (start, 0);
-    while at < text.len() && at - start < BLOCK - WINDOW {
+    while at < text.len() && at - start < BLOCK {
         let window = window(text, at, &mut copy);
-        let whole = whole(window).min(text.len() - at);
-        if let Some(converted) = lanes::convert(window, M::lane) {
-            block[made..made + WINDOW].copy_from_slice(&converted);
-            made += whole;
-        } else {
-            made += convert_singly::<M>(text, at, whole, &mut block[made..]);
-        }
+        let (converted, beyond) = lanes::convert(window, M::lane);
+        let whole = beyond.unwrap_or_else(|| whole(window).min(text.len() - at));
+        block[made..made + WINDOW].copy_from_slice(&converted);
         at += whole;
+        made += whole;
+        if beyond.is_some() {
+            let (taken, written) = convert_singly::<M>(text, at, *patience, &mut block[made..]);
+            at += taken;
+            made += written;
+            *patience = MOST_SINGLY.min(*patience * 2);
+        } else {
+            *patience = LEAST_SINGLY;
+        }
     }
     (at - start, made)
 }
 
 /// The window that starts at `at`: a view of the text, or at either end of the text a copy with zeros around it.
 fn window<'a>(text: &'a [u8], at: usize, copy: &'a mut Window) -> &'a Window {
-    match at.checked_sub(1).and_then(|before| text[before..].first_chunk()) {
-        Some(window) => window,
-        None => {
-            let end = text.len().min(at + WINDOW + 1);
-            copy.fill(0);
-            copy[1..=end - at].copy_from_slice(&text[at..end]);
-            copy
-        }
+    if let Some(window) = at.checked_sub(1).and_then(|before| text[before..].first_chunk()) {
+        return window;
     }
+    let end = text.len().min(at + WINDOW + 1);
+    copy.fill(0);
+    copy[1..=end - at].copy_from_slice(&text[at..end]);
+    copy
 }
 
 /// How many bytes of a window are whole code points; computed without a branch, as it is anybody's guess.
@@ -208,16 +217,16 @@ fn whole(window: &Window) -> usize {
     WINDOW - usize::from(after) * (1 + usize::from(last) + usize::from(last & before))
 }
 
-/// Converts `length` bytes from `start` on by code points; returns how many bytes that made.
-fn convert_singly<M: Mapping>(text: &[u8], start: usize, length: usize, out: &mut [u8]) -> usize {
+/// Converts at least `length` bytes from `start` on by code points; returns how many bytes that took and made.
+fn convert_singly<M: Mapping>(text: &[u8], start: usize, length: usize, out: &mut [u8]) -> (usize, usize) {
     let pairs = M::pairs();
+    let end = text.len().min(start + length);
     let (mut at, mut made) = (start, 0);
-    while at < start + length {
-        let width = utf8::width(text[at]);
+    while at < end {
         made += convert_one::<M>(pairs, text, at, &mut out[made..]);
-        at += width;
+        at += utf8::width(text[at]);
     }
-    made
+    (at - start, made)
 }
 
 fn convert_one<M: Mapping>(pairs: &Pairs, text: &[u8], at: usize, out: &mut [u8]) -> usize {

@@ -44,13 +44,9 @@ fn scatter(text: &[u8], out: &mut [u8], random: &mut impl RandomSource) -> usize
 
 /// How often the next code point is to stand in the answer.
 fn repetitions(random: &mut impl RandomSource) -> usize {
-    if random.below(ODDS) == 0 {
-        0
-    } else if random.below(ODDS) == 0 {
-        pareto(random.unit())
-    } else {
-        1
-    }
+    let mut one_in_six = || random.below(ODDS) == 0;
+    let dropped = one_in_six();
+    if !dropped && one_in_six() { pareto(random.unit()) } else { usize::from(!dropped) }
 }
 
 /// The whole part of a number with the Pareto distribution of shape 1, from a uniform one.

@@ -2,13 +2,13 @@
 //!
 //! ASCII at both ends is swapped in blocks and never looked at again. What is left between has all its bytes
 //! reversed, after which each code point stands in its place but back to front, and is turned round. Like
-//! [`lanes`](super::lanes), the turning computes each byte from its neighbours alone, so it runs in vector
+//! `lanes`, the turning computes each byte from its neighbours alone, so it runs in vector
 //! instructions.
 
 use super::{InvalidUtf8, Placed, utf8};
 
 /// Bytes of ASCII that are checked and then swapped, so that the second look finds them in the nearest cache.
-const ASCII_BLOCK: usize = 4096;
+const ASCII_BLOCK: usize = 1024;
 
 /// Bytes that are turned at a time.
 const WINDOW: usize = 64;
@@ -33,18 +33,21 @@ pub(super) fn reverse(text: &mut [u8]) -> Result<Placed, InvalidUtf8> {
 
 /// Swaps blocks of ASCII at both ends; returns how many bytes of each end are done.
 fn swap_ascii(text: &mut [u8]) -> usize {
-    let mut done = 0;
     let (front, back) = text.split_at_mut(text.len() / 2);
-    for (front, back) in front.chunks_exact_mut(ASCII_BLOCK).zip(back.rchunks_exact_mut(ASCII_BLOCK)) {
-        if !front.is_ascii() || !back.is_ascii() {
-            break;
-        }
-        front.reverse();
-        back.reverse();
-        front.swap_with_slice(back);
-        done += ASCII_BLOCK;
+    let blocks = front.chunks_exact_mut(ASCII_BLOCK).zip(back.rchunks_exact_mut(ASCII_BLOCK));
+    let ascii = blocks.take_while(|(front, back)| front.is_ascii() && back.is_ascii());
+    ascii.map(|(front, back)| swap_reversed(front, back)).count() * ASCII_BLOCK
+}
+
+/// Puts each block in the other's place, back to front; by words, in half the time of `reverse` and a swap.
+fn swap_reversed(front: &mut [u8], back: &mut [u8]) {
+    const WORD: usize = size_of::<u64>();
+    for (front, back) in front.chunks_exact_mut(WORD).zip(back.rchunks_exact_mut(WORD)) {
+        let reversed = |word: &[u8]| u64::from_ne_bytes(word.try_into().expect("a word")).swap_bytes().to_ne_bytes();
+        let (first, last) = (reversed(front), reversed(back));
+        front.copy_from_slice(&last);
+        back.copy_from_slice(&first);
     }
-    done
 }
 
 /// Turns round each code point of a text whose bytes have been reversed.
@@ -61,26 +64,34 @@ fn turn_code_points(text: &mut [u8]) {
     }
 }
 
+/// The bytes of a window with each code point turned round, given the window and what is in reach of it.
 fn turn(original: &[u8; WINDOW + 2 * REACH]) -> [u8; WINDOW] {
     let mut turned = [0; WINDOW];
-    for (at, byte) in turned.iter_mut().enumerate() {
-        let around = |offset: usize| original[at + offset];
-        *byte = turn_byte(std::array::from_fn(around));
+    for at in 0..WINDOW {
+        let [before3, before2, before1] = [original[at], original[at + 1], original[at + 2]];
+        let [after1, after2, after3] = [original[at + 4], original[at + 5], original[at + 6]];
+        let byte = original[at + REACH];
+        let from_before = pick(is_four(byte), before3, pick(is_three(byte), before2, before1));
+        let from_after = pick(is_four(after3), after3, pick(is_three(after2), after2, after1));
+        let moves_on = (byte >= 0xc0) | is_four(after1);
+        let moves_up = is_two(after1) | is_three(after2) | is_four(after2) | is_four(after3);
+        turned[at] = pick(moves_on, from_before, pick(moves_up, from_after, byte));
     }
     turned
 }
 
-/// What belongs in the place of the byte in the middle. First bytes stand last, and say how far they have to move.
-#[inline]
-fn turn_byte([before3, before2, before1, byte, after1, after2, after3]: [u8; 1 + 2 * REACH]) -> u8 {
-    let two = |byte: u8| (0xc0..0xe0).contains(&byte);
-    let three = |byte: u8| (0xe0..0xf0).contains(&byte);
-    let four = |byte: u8| byte >= 0xf0;
-    let pick = |condition, chosen, otherwise| if condition { chosen } else { otherwise };
+fn pick(condition: bool, chosen: u8, otherwise: u8) -> u8 {
+    if condition { chosen } else { otherwise }
+}
 
-    let from_before = pick(four(byte), before3, pick(three(byte), before2, before1));
-    let from_after = pick(four(after3), after3, pick(three(after2), after2, after1));
-    let moves_on = (byte >= 0xc0) | four(after1);
-    let moves_up = two(after1) | three(after2) | four(after2) | four(after3);
-    pick(moves_on, from_before, pick(moves_up, from_after, byte))
+fn is_two(lead: u8) -> bool {
+    lead & 0xe0 == 0xc0
+}
+
+fn is_three(lead: u8) -> bool {
+    lead & 0xf0 == 0xe0
+}
+
+fn is_four(lead: u8) -> bool {
+    lead >= 0xf0
 }

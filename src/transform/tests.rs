@@ -91,6 +91,7 @@ fn examples_beyond_ascii() {
         (Action::Lowercase, "İ Ⱥ K", "i\u{307} ⱥ k"),
         (Action::TitleCase, "ǆungla ßa ﬁn ᾳ ΌΣΟΣ აბ", "ǅungla Ssa Fin ᾼ Όσος აბ"),
         (Action::TitleCase, "3ABC-äö漢ÄÖ", "3Abc-Äö漢Äö"),
+        (Action::TitleCase, "ǅX ᾏX ᾟX ᾯX ᾼX ῌX ῼX", "ǅx ᾏx ᾟx ᾯx ᾼx ῌx ῼx"),
         (Action::Reverse, "añ漢😀b", "b😀漢ña"),
     ] {
         assert_eq!(answer(action, text), expected);

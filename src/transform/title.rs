@@ -14,20 +14,26 @@ use super::case::{self, Lower, Mapping, Pairs};
 use super::lanes::WINDOW;
 use super::{InvalidUtf8, Placed, utf8};
 
-/// Title-case of ASCII, in place.
+/// Title-case of ASCII, in place; by windows, of which the compiler makes vector instructions.
 pub(super) fn ascii(text: &mut [u8]) {
-    let mut previous = 0;
+    let mut original = [0; WINDOW + 1];
     for block in text.chunks_mut(WINDOW) {
-        let mut original = [0; WINDOW + 1];
-        original[0] = previous;
+        original[0] = original[WINDOW];
         original[1..=block.len()].copy_from_slice(block);
-        previous = original[block.len()];
-        for (byte, before) in block.iter_mut().zip(original) {
-            let letter = byte.is_ascii_alphabetic();
-            let small = before.is_ascii_alphabetic();
-            *byte = if letter { *byte & !0x20 | u8::from(small) << 5 } else { *byte };
-        }
+        let titled = ascii_window(&original);
+        block.copy_from_slice(&titled[..block.len()]);
     }
+}
+
+/// The title-case of a window, given it and the byte before it.
+fn ascii_window(original: &[u8; WINDOW + 1]) -> [u8; WINDOW] {
+    let mut titled = [0; WINDOW];
+    for at in 0..WINDOW {
+        let [before, byte] = [original[at], original[at + 1]];
+        let case = u8::from(before.is_ascii_alphabetic()) << 5;
+        titled[at] = if byte.is_ascii_alphabetic() { byte & !0x20 | case } else { byte };
+    }
+    titled
 }
 
 /// Title-case of any bytes.

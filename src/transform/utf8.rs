@@ -16,9 +16,9 @@ pub(super) fn check(text: &[u8]) -> Result<(), InvalidUtf8> {
 /// How many bytes the code point with this first byte takes.
 pub(super) fn width(lead: u8) -> usize {
     match lead {
-        ..=0x7f => 1,
-        ..=0xdf => 2,
-        ..=0xef => 3,
+        0..0x80 => 1,
+        0x80..0xe0 => 2,
+        0xe0..0xf0 => 3,
         _ => 4,
     }
 }

@@ -91,7 +91,9 @@ fn a_storm_of_resets_leaves_nothing() {
     println!("{} resets a second", made * 1000 / begun.elapsed().as_millis() as u64);
     assert_serves(&mut daemon.connect("frame"));
     let statistics = watch.end(&daemon);
-    assert_eq!(statistics.accepted + statistics.accept_lost, made + 2, "{statistics:?}");
+    // a client that met a full queue was never accepted: its reset came before its place in the queue
+    let known = statistics.accepted + statistics.accept_lost;
+    assert!((made - made / 100..=made + 2).contains(&known), "{made} made, {statistics:?}");
 }
 
 /// Fault 13: nobody can be made to hold answers without end for a client that does not take them.

@@ -35,7 +35,7 @@ use nix::unistd::Pid;
 
 pub use client::{Client, echo_ping, frame, framed, in_parallel};
 pub use feed::Feed;
-pub use observe::{Task, available, rss_limit};
+pub use observe::{Frozen, Task, available, rss_limit};
 pub use replay::{replay, replay_all};
 pub use statistics::Statistics;
 
@@ -107,7 +107,7 @@ impl Launch {
         self
     }
 
-    /// With sockets handed over as sd_listen_fds(3) has it; two at most, with these `LISTEN_FDNAMES`.
+    /// With sockets handed over as `sd_listen_fds(3)` has it; two at most, with these `LISTEN_FDNAMES`.
     ///
     /// They travel as standard input and output of a shell, which gives them their numbers and its own process id.
     pub fn with_sockets(mut self, names: &str, sockets: Vec<OwnedFd>) -> Self {
@@ -154,7 +154,7 @@ impl Launch {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         // the command holds this process's copies of sockets that were handed over
         drop(command);
-        let pid = Pid::from_raw(child.id().cast_signed());
+        let pid = process_id(&child);
         let log = collect_lines(child.stderr.take());
         let output = collect_lines(child.stdout.take());
         let notices = collect_notices(socket);
@@ -185,10 +185,18 @@ pub struct Finished {
     pub log: String,
 }
 
+/// The process id, as system calls take it.
+pub fn process_id(child: &Child) -> Pid {
+    Pid::from_raw(child.id().try_into().expect("a process id"))
+}
+
 fn collect_lines(from: Option<impl Read + Send + 'static>) -> Feed<String> {
     let feed = Feed::new();
-    let Some(from) = from else { return feed };
     let filled = feed.clone();
+    let Some(from) = from else {
+        filled.close();
+        return feed;
+    };
     thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
             filled.push(String::from_utf8_lossy(&line).into_owned());

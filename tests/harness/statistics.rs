@@ -57,8 +57,8 @@ impl Statistics {
         let ended = self.answered + self.refused + self.abandoned;
         let sums = [
             ("connections", self.accepted == self.closed + self.open),
-            ("closed by reason", self.closed == self.closed_by.values().sum()),
-            ("abandoned by reason", self.abandoned == self.abandoned_by.values().sum()),
+            ("closed by reason", self.closed == self.closed_by.values().sum::<u64>()),
+            ("abandoned by reason", self.abandoned == self.abandoned_by.values().sum::<u64>()),
             ("requests", self.requests == ended + self.under_way),
             ("requests of nobody under way", self.open > 0 || self.under_way == 0),
         ];

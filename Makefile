@@ -1,0 +1,93 @@
+# The project's tasks. `make` lists them; the text behind ## is what it shows.
+
+prefix      ?= /usr/local
+sysconfdir  ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
+bindir      ?= $(prefix)/bin
+sbindir     ?= $(prefix)/sbin
+datadir     ?= $(prefix)/share
+mandir      ?= $(datadir)/man
+unitdir     ?= $(prefix)/lib/systemd/system
+bashdir     ?= $(datadir)/bash-completion/completions
+zshdir      ?= $(datadir)/zsh/site-functions
+fishdir     ?= $(datadir)/fish/vendor_completions.d
+
+CARGO       ?= cargo
+INSTALL     ?= install
+# Passed to every cargo build, e.g. `make build CARGOFLAGS=--offline`.
+CARGOFLAGS  ?=
+cargo_build := $(CARGO) build --release --locked $(CARGOFLAGS)
+release     := $(or $(CARGO_TARGET_DIR),target)/release
+units       := $(notdir $(wildcard systemd/*.socket systemd/*.service))
+manuals     := $(notdir $(wildcard packaging/man/*.[1-8]))
+
+.PHONY: help build run test check bench install uninstall deb dist system-test piuparts fault-test soak fuzz
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+build: ## Build both programs and the shell completions
+	$(cargo_build)
+	$(CARGO) run --locked $(CARGOFLAGS) --example completions target/completions
+
+run: ## Serve the frame protocol on port 8083, telling about connections
+	$(CARGO) run --release --locked $(CARGOFLAGS) --bin retortd -- -v
+
+test: ## Run every test that needs no root (cargo-nextest where it is installed)
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  $(CARGO) nextest run --locked $(CARGOFLAGS); else $(CARGO) test --locked $(CARGOFLAGS); fi
+
+check: ## Judge format, lints, documentation, units, man pages and scripts
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked $(CARGOFLAGS) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked $(CARGOFLAGS)
+	tests/units.sh
+	tests/manuals.sh
+	tests/scripts.sh
+
+bench: ## Measure: transforms, codec, connection, and the daemon under load
+	$(CARGO) bench --locked $(CARGOFLAGS)
+
+install: ## Install what `make build` built (DESTDIR=, prefix=)
+	$(INSTALL) -D -m 755 $(release)/retortd $(DESTDIR)$(sbindir)/retortd
+	$(INSTALL) -D -m 755 $(release)/retort $(DESTDIR)$(bindir)/retort
+	$(INSTALL) -D -m 644 packaging/default/retortd $(DESTDIR)$(sysconfdir)/default/retortd
+	for man in $(manuals); do \
+	  $(INSTALL) -D -m 644 packaging/man/$$man $(DESTDIR)$(mandir)/man$${man##*.}/$$man || exit 1; done
+	$(INSTALL) -d $(DESTDIR)$(unitdir)
+	for unit in $(units); do \
+	  sed -e 's|/usr/sbin/|$(sbindir)/|' -e 's|/etc/default/|$(sysconfdir)/default/|' \
+	    systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit && chmod 644 $(DESTDIR)$(unitdir)/$$unit || exit 1; done
+	for name in retortd retort; do \
+	  $(INSTALL) -D -m 644 target/completions/$$name.bash $(DESTDIR)$(bashdir)/$$name && \
+	  $(INSTALL) -D -m 644 target/completions/_$$name $(DESTDIR)$(zshdir)/_$$name && \
+	  $(INSTALL) -D -m 644 target/completions/$$name.fish $(DESTDIR)$(fishdir)/$$name.fish || exit 1; done
+
+uninstall: ## Remove what `make install` installed, but for the settings
+	rm -f $(DESTDIR)$(sbindir)/retortd $(DESTDIR)$(bindir)/retort
+	rm -f $(foreach man,$(manuals),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(man)))/$(man))
+	rm -f $(addprefix $(DESTDIR)$(unitdir)/,$(units))
+	rm -f $(foreach name,retortd retort,$(DESTDIR)$(bashdir)/$(name) \
+	  $(DESTDIR)$(zshdir)/_$(name) $(DESTDIR)$(fishdir)/$(name).fish)
+
+deb: ## Build the Debian package into target/deb
+	packaging/build-deb target/deb
+
+dist: ## Make the source tarball with all crates in it, into target/dist
+	packaging/build-dist target/dist
+
+system-test: ## Try the package on a booted systemd (root; RETORTD_TEST_SUITE=bookworm|trixie)
+	tests/system/run target/deb/retortd_*.deb
+
+piuparts: ## Install, upgrade, remove and purge the package with piuparts (root)
+	piuparts --no-eatmydata --distribution=$(or $(RETORTD_TEST_SUITE),bookworm) \
+	  --existing-chroot="$$(tests/system/root)" --log-level=error target/deb/retortd_*.deb
+
+fault-test: ## Make faults for real: injected errors, limits, resets, lossy networks (root)
+	RETORTD_FAULT_SECONDS=$(or $(RETORTD_FAULT_SECONDS),5) \
+	  $(CARGO) test --locked $(CARGOFLAGS) --test faults -- --test-threads=1
+
+soak: ## Ten minutes of mixed load with random faults
+	tests/soak/run
+
+fuzz: ## Fuzz every target for a while (nightly, cargo-fuzz)
+	fuzz/run

@@ -1,0 +1,422 @@
+//! The loop that drives all connections from one thread.
+//!
+//! Owns the poller, the slots and the clock of a run: warm-up, measurement, and then waiting for what is still under
+//! way. Guarantees: each ready connection is read once and sent to once a turn, with one look at the clock, so that the
+//! loop costs little beside the system calls; the open loop makes requests when they are due and not before; the run
+//! ends, at the latest when the read timeout has passed after the measurement.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::judge::READ;
+use super::server_cpu;
+use super::slot::{Arrival, Loss, Slot};
+use super::tally::{Tally, Trouble};
+use super::workload::Workload;
+use crate::client::dialogue::Ending;
+use crate::client::options::BenchOptions;
+use crate::client::poll::{self, Alarm, Interest, Poller};
+
+/// How requests follow one another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// So many under way on each connection, always.
+    Closed {
+        /// How many.
+        depth: usize,
+    },
+    /// Connect, ask, close, again.
+    Reconnect,
+    /// When they are due.
+    Open {
+        /// Requests a second.
+        rate: f64,
+        /// On a connection each.
+        reconnect: bool,
+    },
+}
+
+impl Pace {
+    fn reconnects(self) -> bool {
+        matches!(self, Self::Reconnect | Self::Open { reconnect: true, .. })
+    }
+
+    /// How many requests may be sent with one call.
+    fn batch(self) -> usize {
+        match self {
+            Self::Closed { depth } => depth,
+            Self::Reconnect => 1,
+            Self::Open { .. } => 64,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    WarmUp,
+    Measuring,
+    Draining,
+}
+
+/// A benchmark under way. Times are nanoseconds since it began.
+#[derive(Debug)]
+pub struct Load<'a> {
+    workload: &'a Workload,
+    batch: Vec<u8>,
+    address: SocketAddr,
+    pace: Pace,
+    server_pid: Option<u32>,
+    patience: u64,
+    began: Instant,
+    stage: Stage,
+    measured_from: u64,
+    measured_until: u64,
+    next_sweep: u64,
+    next_request: u64,
+    alarm_at: u64,
+    last_answer: u64,
+    opened: u64,
+    cpu_before: Option<Duration>,
+    poller: Poller,
+    alarm: Alarm,
+    slots: Vec<Slot>,
+    /// Slots without a connection that are to get one later.
+    resting: Vec<usize>,
+    buffer: Vec<u8>,
+    tally: Tally,
+}
+
+/// How often slots are looked at for requests that wait too long.
+const SWEEP: u64 = 250_000_000;
+
+/// How long a slot rests after a failure.
+const REST: u64 = 10_000_000;
+
+/// An alarm closer than this would come too late: the loop turns without waiting instead.
+const TOO_CLOSE: u64 = 20_000;
+
+/// The number of the alarm among the poller's; slots have theirs.
+const ALARM: u64 = u64::MAX;
+
+impl<'a> Load<'a> {
+    /// A load as the options say, on this address.
+    pub fn new(options: &BenchOptions, workload: &'a Workload, address: SocketAddr, pace: Pace) -> io::Result<Self> {
+        let (poller, alarm) = (Poller::new()?, Alarm::new()?);
+        if matches!(pace, Pace::Open { .. }) {
+            poller.add(alarm.as_fd(), ALARM, Interest { read: true, write: false })?;
+        }
+        let measured_from = nanoseconds(options.warm_up);
+        Ok(Self {
+            workload,
+            // One more than are sent at once: the first may have been begun already.
+            batch: workload.request.repeat(pace.batch() + 1),
+            address,
+            pace,
+            server_pid: options.server_pid,
+            patience: nanoseconds(options.patience.read_timeout),
+            began: Instant::now(),
+            stage: Stage::WarmUp,
+            measured_from,
+            measured_until: measured_from + nanoseconds(options.duration),
+            next_sweep: SWEEP,
+            next_request: 0,
+            alarm_at: 0,
+            last_answer: 0,
+            opened: 0,
+            cpu_before: None,
+            poller,
+            alarm,
+            slots: (0..options.connections).map(|_| Slot::default()).collect(),
+            resting: Vec::new(),
+            buffer: vec![0; READ],
+            tally: Tally::new(),
+        })
+    }
+
+    /// Runs it to its end.
+    pub fn run(mut self) -> io::Result<Tally> {
+        self.began = Instant::now();
+        for index in 0..self.slots.len() {
+            self.open(index);
+        }
+        loop {
+            let now = self.now();
+            self.advance(now);
+            if self.stage == Stage::Draining && self.is_done(now) {
+                return Ok(self.finish(now));
+            }
+            self.make_due(now);
+            self.tend(now);
+            let ready = self.wait(now)?;
+            for event in 0..ready {
+                match self.poller.ready(event) {
+                    ALARM => {}
+                    slot => self.serve(slot as usize),
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        nanoseconds(self.began.elapsed())
+    }
+
+    /// From one stage to the next, when it is time.
+    fn advance(&mut self, now: u64) {
+        if self.stage == Stage::WarmUp && now >= self.measured_from {
+            self.stage = Stage::Measuring;
+            // Late by a turn of the loop; the measurement keeps its length.
+            self.measured_until += now - self.measured_from;
+            self.measured_from = now;
+            self.tally = Tally::new();
+            self.cpu_before = self.server_pid.and_then(server_cpu::of);
+        }
+        if self.stage == Stage::Measuring && now >= self.measured_until {
+            self.stage = Stage::Draining;
+        }
+    }
+
+    fn is_done(&self, now: u64) -> bool {
+        now > self.measured_until + self.patience
+            || self.slots.iter().all(|slot| slot.outstanding() == 0 && slot.waiting.is_empty())
+    }
+
+    fn finish(mut self, now: u64) -> Tally {
+        for slot in &mut self.slots {
+            let unanswered = slot.outstanding() + slot.waiting.len();
+            self.tally.failed(Trouble::Timeout, unanswered as u64);
+        }
+        let until = if self.tally.troubles(Trouble::Timeout) > 0 { now } else { self.last_answer };
+        let span = until.max(self.measured_until) - self.measured_from;
+        self.tally.elapsed = Duration::from_nanos(span);
+        let cpu_after = self.server_pid.and_then(server_cpu::of);
+        self.tally.server_cpu = cpu_after.zip(self.cpu_before).map(|(after, before)| after.saturating_sub(before));
+        self.tally
+    }
+
+    /// The open loop: hands every request that is due by now to a slot, in turn.
+    fn make_due(&mut self, now: u64) {
+        let Pace::Open { rate, reconnect } = self.pace else { return };
+        while self.due(rate) <= now.min(self.measured_until - 1) {
+            let due = self.due(rate);
+            let index = (self.next_request % self.slots.len() as u64) as usize;
+            self.next_request += 1;
+            self.slots[index].waiting.push_back(due);
+            if reconnect {
+                self.open(index);
+            } else {
+                self.dispatch(index, now);
+            }
+        }
+    }
+
+    /// When the next request of the open loop is due.
+    #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "exact up to 2^53 nanoseconds: 104 days")]
+    fn due(&self, rate: f64) -> u64 {
+        (self.next_request as f64 * 1e9 / rate) as u64
+    }
+
+    /// Now and then: connections for slots that have rested, and an end for requests that waited too long.
+    fn tend(&mut self, now: u64) {
+        if self.resting.iter().any(|&index| self.slots[index].rest_until <= now) {
+            for index in std::mem::take(&mut self.resting) {
+                if self.slots[index].rest_until <= now { self.open(index) } else { self.resting.push(index) }
+            }
+        }
+        if now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now + SWEEP;
+        for index in 0..self.slots.len() {
+            if self.slots[index].oldest().is_some_and(|due| due + self.patience < now) {
+                self.lose(index, Loss::from(Trouble::Timeout));
+            }
+        }
+    }
+
+    fn wait(&mut self, now: u64) -> io::Result<usize> {
+        let boundary = match self.stage {
+            Stage::WarmUp => self.measured_from,
+            Stage::Measuring => self.measured_until,
+            Stage::Draining => self.measured_until + self.patience,
+        };
+        let rested = self.resting.iter().map(|&index| self.slots[index].rest_until).min();
+        let next = boundary.min(self.next_sweep).min(rested.unwrap_or(u64::MAX));
+        let mut timeout = Duration::from_nanos(next.saturating_sub(now));
+        if let Pace::Open { rate, .. } = self.pace {
+            let due = self.due(rate).min(next);
+            if due < now + TOO_CLOSE {
+                timeout = Duration::ZERO;
+            } else if due != self.alarm_at {
+                self.alarm_at = due;
+                self.alarm.set(Duration::from_nanos(due - now))?;
+            }
+        }
+        self.poller.wait(timeout)
+    }
+
+    /// Begins a connection for a slot that has none and needs one, with its first requests.
+    fn open(&mut self, index: usize) {
+        let now = self.now();
+        let slot = &mut self.slots[index];
+        let needless = match self.pace {
+            Pace::Open { reconnect, .. } => reconnect && slot.waiting.is_empty(),
+            Pace::Closed { .. } | Pace::Reconnect => self.stage == Stage::Draining,
+        };
+        if needless || slot.stream().is_some() {
+            return;
+        }
+        self.opened += 1;
+        match poll::begin_connect(self.address, self.opened) {
+            Ok(stream) => slot.begin(stream),
+            Err(error) => return self.lose(index, Loss::from(error)),
+        }
+        self.ask(index, now);
+        if let Err(loss) = self.send(index).and_then(|()| self.watch(index)) {
+            self.lose(index, loss);
+        }
+    }
+
+    /// Makes the requests that the pace allows this slot now.
+    fn ask(&mut self, index: usize, now: u64) {
+        let (slot, length) = (&mut self.slots[index], self.workload.request.len());
+        match self.pace {
+            _ if self.stage == Stage::Draining && !matches!(self.pace, Pace::Open { .. }) => {}
+            Pace::Closed { depth } if slot.outstanding() < depth => slot.ask(now, depth - slot.outstanding(), length),
+            Pace::Reconnect if slot.outstanding() == 0 => slot.ask(now, 1, length),
+            Pace::Open { reconnect: true, .. } if slot.outstanding() == 0 => {
+                if let Some(due) = slot.waiting.pop_front() {
+                    slot.ask(due, 1, length);
+                }
+            }
+            Pace::Open { reconnect: false, .. } => {
+                while let Some(due) = slot.waiting.pop_front() {
+                    slot.ask(due, 1, length);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends what has become due on an open connection.
+    fn dispatch(&mut self, index: usize, now: u64) {
+        if self.slots[index].stream().is_none() {
+            return;
+        }
+        self.ask(index, now);
+        if let Err(loss) = self.send(index).and_then(|()| self.rewatch(index)) {
+            self.lose(index, loss);
+        }
+    }
+
+    fn send(&mut self, index: usize) -> Result<(), Loss> {
+        let ends = self.pace.reconnects() && self.workload.judge.ending() == Some(Ending::Close);
+        Ok(self.slots[index].send(&self.batch, self.workload.request.len(), ends)?)
+    }
+
+    fn watch(&mut self, index: usize) -> Result<(), Loss> {
+        let slot = &mut self.slots[index];
+        slot.watched = slot.interest();
+        match slot.stream() {
+            Some(stream) => Ok(self.poller.add(stream.as_fd(), index as u64, slot.watched)?),
+            None => Ok(()),
+        }
+    }
+
+    fn rewatch(&mut self, index: usize) -> Result<(), Loss> {
+        let slot = &mut self.slots[index];
+        let interest = slot.interest();
+        match slot.stream() {
+            Some(stream) if interest != slot.watched => {
+                self.poller.change(stream.as_fd(), index as u64, interest)?;
+                slot.watched = interest;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A slot's socket is ready for something.
+    fn serve(&mut self, index: usize) {
+        match self.exchange(index) {
+            Ok(true) => {
+                self.slots[index].close();
+                self.open(index);
+            }
+            Ok(false) => {}
+            Err(loss) => self.lose(index, loss),
+        }
+    }
+
+    /// Reads, counts, asks again, sends; true when this connection has done all that it was made for.
+    fn exchange(&mut self, index: usize) -> Result<bool, Loss> {
+        if self.slots[index].connecting() && !self.slots[index].settle()? {
+            return Ok(false);
+        }
+        let (closed, now) = self.receive(index)?;
+        let outstanding = self.slots[index].outstanding();
+        if closed && outstanding > 0 {
+            return Err(Loss::from(Trouble::ClosedEarly));
+        }
+        if outstanding == 0 && (closed || self.pace.reconnects()) {
+            return Ok(true);
+        }
+        self.ask(index, now);
+        self.send(index)?;
+        self.rewatch(index)?;
+        Ok(false)
+    }
+
+    /// Reads until there is no more, and counts answers; tells whether the server has closed, and the time.
+    fn receive(&mut self, index: usize) -> Result<(bool, u64), Loss> {
+        loop {
+            let arrival =
+                self.slots[index].receive(&mut self.buffer, &self.workload.judge, &mut self.tally.received)?;
+            let now = self.now();
+            match arrival {
+                Arrival::Answers(answers, more) => {
+                    self.count(index, answers, now);
+                    if !more {
+                        return Ok((false, now));
+                    }
+                }
+                Arrival::Closed(answers) => {
+                    self.count(index, answers, now);
+                    return Ok((true, now));
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, index: usize, answers: usize, now: u64) {
+        if answers == 0 {
+            return;
+        }
+        self.last_answer = now;
+        let (tally, from, stage) = (&mut self.tally, self.measured_from, self.stage);
+        self.slots[index].answered(answers, |due, count| {
+            if stage != Stage::WarmUp && due >= from {
+                tally.answered(now - due, u64::from(count));
+            }
+        });
+    }
+
+    /// A connection is of no more use: what was under way on it has failed, and the slot rests.
+    fn lose(&mut self, index: usize, loss: Loss) {
+        let requests = self.slots[index].close();
+        if self.stage != Stage::WarmUp {
+            self.tally.failed(loss.trouble, requests.max(1) as u64);
+            if loss.trouble == Trouble::Other && self.tally.example.is_none() {
+                self.tally.example = loss.words;
+            }
+        }
+        self.slots[index].rest_until = self.now() + REST;
+        self.resting.push(index);
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,244 @@
+//! Latency by percentile as an SVG document.
+//!
+//! Both axes are logarithmic: along x the rarity 1/(1-p), so that the tail, which is what matters, has as much room as
+//! the bulk; along y the latency. The colours follow the reader's scheme (`prefers-color-scheme`), also where the
+//! document is an image in a README. Needs nothing but a viewer: no script, no font, no reference to anything outside.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::report::readable;
+use super::tally::Latencies;
+use crate::client::xml::escaped;
+
+const WIDTH: f64 = 840.0;
+const HEIGHT: f64 = 420.0;
+const LEFT: f64 = 84.0;
+const RIGHT: f64 = 36.0;
+const TOP: f64 = 76.0;
+const BOTTOM: f64 = 60.0;
+
+/// Shares that have a line and a name on the x axis.
+const TICKS: [(f64, &str); 7] = [
+    (0.0, "0%"),
+    (0.5, "50%"),
+    (0.9, "90%"),
+    (0.99, "99%"),
+    (0.999, "99.9%"),
+    (0.9999, "99.99%"),
+    (0.99999, "99.999%"),
+];
+
+/// Shares whose latency is written at the curve.
+const MARKS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
+
+// Each colour twice, and no custom properties: not every viewer knows them.
+const STYLE: &str = "
+  text { font: 12px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #59636e; }
+  .title { font-size: 16px; font-weight: 600; fill: #1f2328; }
+  .mark { font-weight: 600; fill: #1f2328; stroke: #ffffff; stroke-width: 3; paint-order: stroke; }
+  .ground { fill: #ffffff; stroke: #d0d7de; }
+  .grid { stroke: #e6eaef; stroke-width: 1; }
+  .area { fill: #0969da; opacity: 0.12; }
+  .curve { fill: none; stroke: #0969da; stroke-width: 2.5; stroke-linejoin: round; stroke-linecap: round; }
+  .dot { fill: #ffffff; stroke: #0969da; stroke-width: 2; }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #9198a1; }
+    .title, .mark { fill: #f0f6fc; }
+    .mark { stroke: #0d1117; }
+    .ground { fill: #0d1117; stroke: #3d444d; }
+    .grid { stroke: #262c36; }
+    .area { fill: #58a6ff; }
+    .curve { stroke: #58a6ff; }
+    .dot { fill: #0d1117; stroke: #58a6ff; }
+  }
+";
+
+/// Where percentiles and latencies stand in the picture.
+struct Scale {
+    /// The rarest share, as the logarithm of 1/(1-p).
+    rarest: f64,
+    /// The lowest and the highest latency, as logarithms of nanoseconds.
+    lowest: f64,
+    highest: f64,
+}
+
+impl Scale {
+    #[allow(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
+    fn of(latencies: &Latencies) -> Self {
+        let rarest = (latencies.count() as f64).log10().clamp(1.0, 6.0);
+        let lowest = nice_below(nanoseconds(latencies.min()));
+        let highest = nice_above(nanoseconds(latencies.at(1.0)));
+        Self { rarest, lowest: lowest.log10(), highest: highest.max(lowest * 2.0).log10() }
+    }
+
+    fn x(&self, share: f64) -> f64 {
+        let rarity = (1.0 / (1.0 - share)).log10().min(self.rarest);
+        LEFT + rarity / self.rarest * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(&self, nanoseconds: f64) -> f64 {
+        let height = (nanoseconds.max(1.0).log10() - self.lowest) / (self.highest - self.lowest);
+        HEIGHT - BOTTOM - height * (HEIGHT - TOP - BOTTOM)
+    }
+
+    /// Whether this share is within the picture.
+    fn shows(&self, share: f64) -> bool {
+        (1.0 / (1.0 - share)).log10() <= self.rarest + 1e-9
+    }
+}
+
+/// The plot, titled.
+#[must_use]
+pub fn document(title: &str, latencies: &Latencies) -> String {
+    let mut svg = String::new();
+    let _ = write!(
+        svg,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
+         height=\"{HEIGHT}\" role=\"img\">\n<title>Latency by percentile: {title}</title>\n<style>{STYLE}</style>\n\
+         <rect class=\"ground\" x=\"0.5\" y=\"0.5\" width=\"{}\" height=\"{}\" rx=\"8\"/>\n\
+         <text class=\"title\" x=\"24\" y=\"32\">Latency by percentile</text>\n<text x=\"24\" y=\"52\">{title}</text>\n",
+        WIDTH - 1.0,
+        HEIGHT - 1.0,
+        title = escaped(title),
+    );
+    if latencies.count() > 0 {
+        let scale = Scale::of(latencies);
+        axes(&mut svg, &scale);
+        curve(&mut svg, &scale, latencies);
+        marks(&mut svg, &scale, latencies);
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn axes(svg: &mut String, scale: &Scale) {
+    for level in levels(scale) {
+        let y = scale.y(level);
+        let _ = writeln!(
+            svg,
+            "<line class=\"grid\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{}\" y2=\"{y:.1}\"/>\
+             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            WIDTH - RIGHT,
+            LEFT - 10.0,
+            y + 4.0,
+            unit(level)
+        );
+    }
+    for (share, name) in TICKS.into_iter().filter(|&(share, _)| scale.shows(share)) {
+        let x = scale.x(share);
+        let _ = writeln!(
+            svg,
+            "<line class=\"grid\" x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{}\"/>\
+             <text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{name}</text>",
+            HEIGHT - BOTTOM,
+            HEIGHT - BOTTOM + 20.0,
+        );
+    }
+    let _ = writeln!(
+        svg,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">share of requests answered within this time</text>",
+        LEFT + (WIDTH - LEFT - RIGHT) / 2.0,
+        HEIGHT - 16.0
+    );
+}
+
+fn curve(svg: &mut String, scale: &Scale, latencies: &Latencies) {
+    let steps = 300;
+    let mut points = String::new();
+    for step in 0..=steps {
+        let rarity = scale.rarest * f64::from(step) / f64::from(steps);
+        let share = 1.0 - 10f64.powf(-rarity);
+        let _ = write!(points, "{:.1},{:.1} ", scale.x(share), scale.y(nanoseconds(latencies.at(share))));
+    }
+    let (end, ground) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+    let _ = writeln!(svg, "<polygon class=\"area\" points=\"{LEFT},{ground} {points}{end},{ground}\"/>");
+    let _ = writeln!(svg, "<polyline class=\"curve\" points=\"{}\"/>", points.trim_end());
+}
+
+fn marks(svg: &mut String, scale: &Scale, latencies: &Latencies) {
+    for (share, name) in MARKS.into_iter().filter(|&(share, _)| scale.shows(share)) {
+        mark(svg, scale, scale.x(share), name, latencies.at(share));
+    }
+    mark(svg, scale, WIDTH - RIGHT, "max", latencies.at(1.0));
+}
+
+fn mark(svg: &mut String, scale: &Scale, x: f64, name: &str, latency: Duration) {
+    let y = scale.y(nanoseconds(latency));
+    let (anchor, offset) = if x > WIDTH - RIGHT - 40.0 { ("end", 4.0) } else { ("middle", 0.0) };
+    let _ = writeln!(
+        svg,
+        "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>\
+         <text class=\"mark\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{name} {}</text>",
+        x + offset,
+        y - 12.0,
+        readable(latency)
+    );
+}
+
+/// The latencies that have a line: 1, 2 and 5 times powers of ten, or powers alone where those would be too many.
+fn levels(scale: &Scale) -> Vec<f64> {
+    let factors: &[f64] = if scale.highest - scale.lowest > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let decades = (0..=12).map(|exponent| 10f64.powi(exponent));
+    let all = decades.flat_map(|decade| factors.iter().map(move |factor| decade * factor));
+    all.filter(|level| (scale.lowest - 1e-9..=scale.highest + 1e-9).contains(&level.log10())).collect()
+}
+
+/// The largest of 1, 2, 5, 10, 20, ... that is not above.
+fn nice_below(value: f64) -> f64 {
+    let decade = 10f64.powf(value.max(1.0).log10().floor());
+    [5.0, 2.0].into_iter().map(|factor| factor * decade).find(|&nice| nice <= value).unwrap_or(decade)
+}
+
+/// The smallest of 1, 2, 5, 10, 20, ... that is not below.
+fn nice_above(value: f64) -> f64 {
+    let decade = 10f64.powf(value.max(1.0).log10().floor());
+    [1.0, 2.0, 5.0].into_iter().map(|factor| factor * decade).find(|&nice| nice >= value).unwrap_or(10.0 * decade)
+}
+
+fn nanoseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e9
+}
+
+/// A round latency with its unit.
+fn unit(nanoseconds: f64) -> String {
+    match nanoseconds {
+        under if under < 1e3 => format!("{nanoseconds:.0} ns"),
+        under if under < 1e6 => format!("{:.0} us", nanoseconds / 1e3),
+        under if under < 1e9 => format!("{:.0} ms", nanoseconds / 1e6),
+        _ => format!("{:.0} s", nanoseconds / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_numbers_enclose_a_value() {
+        for (value, below, above) in [(1.0, 1.0, 1.0), (37.0, 20.0, 50.0), (99.0, 50.0, 100.0), (7e6, 5e6, 1e7)] {
+            assert!((nice_below(value) - below).abs() < 1e-6 * below, "{value}");
+            assert!((nice_above(value) - above).abs() < 1e-6 * above, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_curve_stays_within_the_picture() {
+        let mut latencies = Latencies::new();
+        latencies.record(25_000, 10_000);
+        latencies.record(3_000_000, 90);
+        latencies.record(40_000_000, 1);
+        let scale = Scale::of(&latencies);
+        for share in [0.0, 0.5, 0.999, 0.999_999_9] {
+            let (x, y) = (scale.x(share), scale.y(nanoseconds(latencies.at(share))));
+            assert!((LEFT..=WIDTH - RIGHT).contains(&x), "{x}");
+            assert!((TOP - 1.0..=HEIGHT - BOTTOM + 1.0).contains(&y), "{y}");
+        }
+    }
+
+    #[test]
+    fn titles_are_escaped_and_an_empty_plot_is_a_document() {
+        let svg = document("a < b", &Latencies::new());
+        assert!(svg.contains("a &lt; b") && svg.trim_end().ends_with("</svg>"));
+    }
+}

@@ -1,0 +1,58 @@
+//! The XML that graders and CI systems read.
+
+use std::fmt::Write;
+
+use super::super::flaw::Remark;
+use super::{Outcome, Run};
+use crate::client::xml::escaped;
+
+/// The whole document.
+pub fn document(run: &Run) -> String {
+    let score = run.score();
+    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let _ = writeln!(
+        xml,
+        "<testsuites>\n<testsuite name=\"{} on {}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\" time=\"{:.3}\">",
+        run.protocol,
+        escaped(&run.target),
+        run.outcomes.len(),
+        score.failed,
+        score.skipped,
+        run.took.as_secs_f64()
+    );
+    for outcome in &run.outcomes {
+        case(&mut xml, run.protocol, outcome);
+    }
+    xml.push_str("</testsuite>\n</testsuites>\n");
+    xml
+}
+
+fn case(xml: &mut String, protocol: &str, outcome: &Outcome) {
+    let check = outcome.check;
+    let _ = write!(
+        xml,
+        "  <testcase classname=\"{protocol}.{}\" name=\"{}\" time=\"{:.3}\"",
+        check.group,
+        check.name,
+        outcome.took.as_secs_f64()
+    );
+    let body = match &outcome.result {
+        Ok(Remark::Passed) => None,
+        Ok(Remark::Note(note)) => Some(format!("<system-out>{}</system-out>", escaped(note))),
+        Ok(Remark::Skipped(reason)) => Some(format!("<skipped message=\"{}\"/>", escaped(reason))),
+        Err(flaw) => {
+            let details = format!(
+                "{}\nsent: {}\nexpected: {}\ncame: {}\n",
+                check.about,
+                flaw.sent.shown(),
+                flaw.expected_shown(),
+                flaw.came_shown()
+            );
+            Some(format!("<failure message=\"{}\">{}</failure>", escaped(flaw.hint), escaped(&details)))
+        }
+    };
+    let _ = match body {
+        None => writeln!(xml, "/>"),
+        Some(body) => writeln!(xml, ">\n    {body}\n  </testcase>"),
+    };
+}

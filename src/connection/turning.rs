@@ -1,0 +1,351 @@
+//! Turns of the protocol: shows it the input, sends what it answers, keeps what is left.
+
+use std::io;
+use std::ops::Range;
+use std::time::Instant;
+
+use log::{Level, info, log_enabled};
+
+use super::heavy_job::Job;
+use super::sending::send;
+use super::work::Output;
+use super::{ASIDE, Buffer, CloseReason, Connection, Context, Next, SPILL, State, Stream, request_limits};
+use crate::protocol::{Ending, Env, Need, Protocol, Step, Tally, Turn};
+
+/// The same while the budget is used up: then a connection must not come to hold much that it has no room for.
+const TIGHT_SPILL: usize = 8 * ASIDE;
+
+/// What the protocol is called for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    Open,
+    Advance,
+    Skipped,
+    End,
+}
+
+impl Call {
+    fn make(self, protocol: &mut dyn Protocol, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
+        match self {
+            Self::Open => protocol.open(turn, env),
+            Self::Advance => protocol.advance(turn, env),
+            Self::Skipped => {
+                protocol.skipped(turn, env);
+                protocol.advance(turn, env)
+            }
+            Self::End => {
+                protocol.end(turn, env);
+                Step::Close(Ending::Done)
+            }
+        }
+    }
+}
+
+/// The input of a turn.
+pub(super) enum Input<'a> {
+    /// In the worker's scratch buffer.
+    Scratch(&'a mut [u8]),
+    /// In a buffer of its own.
+    Own(Buffer),
+}
+
+impl Input<'_> {
+    fn bytes(&mut self) -> &mut [u8] {
+        match self {
+            Self::Scratch(bytes) => bytes,
+            Self::Own(buffer) => buffer.held(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Scratch(bytes) => bytes.len(),
+            Self::Own(buffer) => buffer.len(),
+        }
+    }
+}
+
+/// What one turn of the protocol came to.
+struct Turned {
+    step: Step,
+    taken: usize,
+    tally: Tally,
+    /// Answers that the client had no room for: in the input, and in the spill.
+    unsent: (Range<usize>, Range<usize>),
+}
+
+impl Turned {
+    fn all_sent(&self) -> bool {
+        self.unsent.0.is_empty() && self.unsent.1.is_empty()
+    }
+}
+
+impl Connection {
+    /// Lets the protocol answer what stands in the first `length` bytes of the scratch buffer.
+    pub(super) fn digest_scratch<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context,
+        length: usize,
+        call: Call,
+    ) -> Next {
+        let mut scratch = std::mem::take(&mut context.scratch);
+        let next = self.digest(stream, context, &mut Input::Scratch(&mut scratch[..length]), call);
+        context.scratch = scratch;
+        next
+    }
+
+    /// Lets the protocol answer what stands in a buffer of its own; the buffer goes back to the pool, or stays in use.
+    pub(super) fn digest_own<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context,
+        buffer: Buffer,
+        call: Call,
+    ) -> Next {
+        let mut input = Input::Own(buffer);
+        let next = self.digest(stream, context, &mut input, call);
+        if let Input::Own(buffer) = input {
+            context.recycle(buffer);
+        }
+        next
+    }
+
+    /// Turn after turn, until something is missing: input, room at the client's, memory, another thread.
+    fn digest<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context,
+        input: &mut Input<'_>,
+        mut call: Call,
+    ) -> Next {
+        let mut at = 0;
+        loop {
+            if let Some(skipped) = self.skip(input.len() - at) {
+                at += skipped;
+                if self.is_skipping() {
+                    return Next::Wait;
+                }
+                call = Call::Skipped;
+            }
+            let turned = match self.turn(stream, context, &mut input.bytes()[at..], call) {
+                Ok(turned) => turned,
+                Err(reason) => return Next::Close(reason),
+            };
+            let start = at;
+            at += turned.taken;
+            call = Call::Advance;
+            if let Step::Skip(bytes) = turned.step {
+                self.begin_work(context).skip = Some(bytes);
+            }
+            if self.is_at_rest(&turned, input.len() - at) {
+                self.since = context.now;
+                return Next::Wait;
+            }
+            if !(turned.all_sent() && matches!(turned.step, Step::Full | Step::Skip(_))) {
+                return self.settle(context, input, (start, at), &turned);
+            }
+        }
+    }
+
+    /// Looks at kept input again, when what kept it has passed.
+    pub(super) fn look_again<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+        let Some(work) = &mut self.work else { return Next::Wait };
+        work.ready = false;
+        if let Some(seed) = work.seed.take() {
+            context.random.replay(seed);
+        }
+        let input = std::mem::take(&mut work.input);
+        self.digest_own(stream, context, input, Call::Advance)
+    }
+
+    /// Nothing is left of the turn: the usual case, which so costs nothing more.
+    fn is_at_rest(&self, turned: &Turned, input_left: usize) -> bool {
+        let done = input_left == 0 && turned.all_sent() && matches!(turned.step, Step::More(_));
+        done && self.work.is_none() && !self.produces
+    }
+
+    /// Drops what is to be skipped of `available` bytes; says how many, if any were to be.
+    fn skip(&mut self, available: usize) -> Option<usize> {
+        let work = self.work.as_mut()?;
+        let left = work.skip?;
+        let n = usize::try_from(left).unwrap_or(usize::MAX).min(available);
+        work.skip = (left > n as u64).then(|| left - n as u64);
+        Some(n)
+    }
+
+    fn is_skipping(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.skip.is_some())
+    }
+
+    /// Calls the protocol once, and sends what it answers.
+    fn turn<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context,
+        bytes: &mut [u8],
+        call: Call,
+    ) -> Result<Turned, CloseReason> {
+        let Some(protocol) = &mut self.protocol else { return Err(CloseReason::Failed) };
+        let begun = log_enabled!(Level::Info).then(Instant::now);
+        // of the request that the input begins with: another turn of the same input begins with another one
+        let prepared = self.work.as_mut().map_or(0, |work| std::mem::take(&mut work.need.prepared));
+        let room = if context.budget.is_tight() { TIGHT_SPILL } else { SPILL };
+        let mut turn =
+            Turn::new(bytes, &mut context.spill.held()[..room]).with_prepared(prepared).with_notes(begun.is_some());
+        let mut env = Env {
+            random: &mut context.random,
+            unix_time: context.unix_time,
+            quotes: &context.quotes,
+            limits: request_limits(&context.limits, &context.budget),
+            inline: true,
+        };
+        let step = call.make(protocol.as_mut(), &mut turn, &mut env);
+        if let Some(begun) = begun {
+            self.tell_turn(&mut turn, begun.elapsed());
+        }
+        let (taken, tally, (placed, spilled)) = (turn.taken(), turn.tally(), turn.placed());
+        let sent = send(stream, turn.answers());
+        let written = *sent.as_ref().unwrap_or(&0);
+        context.counters.bytes_out.add(written as u64);
+        let in_input = written.min(placed.len());
+        let unsent = (placed.start + in_input..placed.end, written - in_input..spilled);
+        let turned = Turned { step, taken, tally, unsent };
+        self.count(context, tally, turned.all_sent());
+        sent.map(|_| turned).map_err(|error| CloseReason::of(&error))
+    }
+
+    fn count(&mut self, context: &mut Context, tally: Tally, sent: bool) {
+        let requests = u64::from(tally.answered) + u64::from(tally.refused);
+        self.asked |= requests > 0;
+        context.counters.requests.add(requests);
+        context.counters.records.add(tally.records.into());
+        if sent {
+            context.counters.sent(tally);
+        } else {
+            self.begin_work(context).owed = tally;
+        }
+    }
+
+    /// Keeps what the turn left: input that is not taken, answers that are not sent.
+    fn settle(
+        &mut self,
+        context: &mut Context,
+        input: &mut Input<'_>,
+        (start, at): (usize, usize),
+        turned: &Turned,
+    ) -> Next {
+        let kept = match turned.step {
+            Step::More(need) => self.keep(context, input, at, need, false),
+            Step::Heavy(need) => self.keep(context, input, at, need, true),
+            Step::Full | Step::Skip(_) => self.keep(context, input, at, Need::default(), true),
+            Step::Close(ending) => {
+                self.close_after(ending, turned.tally.refused > 0);
+                Ok(())
+            }
+        };
+        let held = kept.and_then(|()| self.hold(context, input, start, turned));
+        if !self.produces {
+            self.since = context.now;
+        }
+        match held {
+            Err(_) => Next::Close(CloseReason::Resources),
+            Ok(()) => self.charge(context, turned),
+        }
+    }
+
+    /// Keeps the input from `at` on: of a request that needs so much, or to be looked at again (`ready`).
+    fn keep(
+        &mut self,
+        context: &mut Context,
+        input: &mut Input<'_>,
+        at: usize,
+        need: Need,
+        ready: bool,
+    ) -> io::Result<()> {
+        if at == input.len() && self.work.is_none() {
+            return Ok(());
+        }
+        let capacity = if need.input > ASIDE { need.input } else { 0 };
+        let kept = match input {
+            Input::Own(buffer) if at == 0 && buffer.capacity() >= capacity => std::mem::take(buffer),
+            _ => context.pool.holding(&input.bytes()[at..], capacity)?,
+        };
+        let now = context.now;
+        let work = self.begin_work(context);
+        let goes_on = at == 0 && work.received > 0;
+        if !goes_on {
+            work.begun = now;
+            work.received = kept.len() as u64;
+        }
+        work.ready = ready && (!kept.is_empty() || work.skip == Some(0));
+        work.need = need;
+        work.input = kept;
+        Ok(())
+    }
+
+    /// Holds the answers that were not sent; those in a buffer of their own stay where they are.
+    fn hold(&mut self, context: &Context, input: &mut Input<'_>, start: usize, turned: &Turned) -> io::Result<()> {
+        if turned.all_sent() {
+            return Ok(());
+        }
+        let (placed, spilled) = turned.unsent.clone();
+        let placed = placed.start + start..placed.end + start;
+        let output = match input {
+            Input::Own(buffer) if spilled.is_empty() => Output::new(std::mem::take(buffer), placed),
+            _ => Output::copied([&input.bytes()[placed], &context.spill.as_slice()[spilled]])?,
+        };
+        let now = context.now;
+        let work = self.begin_work(context);
+        work.output = output;
+        work.progress = now;
+        Ok(())
+    }
+
+    /// Charges what is held to the budget, and hands out heavy work.
+    fn charge(&mut self, context: &mut Context, turned: &Turned) -> Next {
+        self.settle_account(context);
+        let Step::Heavy(need) = turned.step else { return Next::Wait };
+        self.begin_work(context).seed = Some(context.random.seed());
+        if turned.all_sent() { self.start_heavy(context, need) } else { Next::Wait }
+    }
+
+    /// Hands the request at the front of the kept input to a heavy thread, if there is memory for its answer.
+    fn start_heavy(&mut self, context: &mut Context, need: Need) -> Next {
+        let whole = need.memory();
+        let work = self.begin_work(context);
+        if !work.lease(&context.budget).ensure(whole, whole) {
+            work.ready = true;
+            return self.starve(context, whole);
+        }
+        let Ok(input) = work.split_request(need.input) else { return Next::Close(CloseReason::Resources) };
+        let seed = work.seed.take();
+        let (Some(lease), Some(protocol)) = (work.lease.take(), self.protocol.take()) else {
+            return Next::Close(CloseReason::Failed);
+        };
+        self.state = State::Working;
+        self.asked = true;
+        context.counters.requests.add(1);
+        let limits = request_limits(&context.limits, &context.budget);
+        let notes = log_enabled!(Level::Info);
+        Next::Heavy(Box::new(Job { protocol, input, need, seed, lease, limits, notes }))
+    }
+
+    /// Takes no more input; closes when all is sent. An input that ended in what had to be `refused` was cut short.
+    pub(super) fn close_after(&mut self, ending: Ending, refused: bool) {
+        self.state = State::Closing(match ending {
+            Ending::Done if self.ended && refused => CloseReason::Truncated,
+            Ending::Done if self.ended => CloseReason::Finished,
+            Ending::Done => CloseReason::Served,
+            Ending::Violation(how) => {
+                info!("{}: {how}", self.label());
+                CloseReason::Violation
+            }
+        });
+        if let Some(work) = &mut self.work {
+            work.input = Buffer::default();
+            work.ready = false;
+            work.skip = None;
+        }
+    }
+}

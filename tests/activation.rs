@@ -1,0 +1,293 @@
+//! Sockets that somebody else has opened: handed over as `sd_listen_fds(3)` has it, and by systemd-socket-activate(1).
+
+mod harness;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Child, Command, Stdio};
+
+use harness::{Client, Daemon, Directory, Feed, Finished, Launch, available, frame, framed, process_id};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
+
+const UPPERCASE: u8 = 0x01;
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    (listener, address)
+}
+
+/// A daemon on one handed socket of that name.
+fn named(name: &str) -> Daemon {
+    Launch::new(&[]).with_sockets(name, vec![listener().0.into()]).start()
+}
+
+/// What becomes of a daemon that is handed this.
+fn refused(names: &str, sockets: Vec<OwnedFd>) -> Finished {
+    let finished = Launch::new(&[]).with_sockets(names, sockets).finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    finished
+}
+
+#[test]
+fn a_name_is_a_protocol() {
+    for name in ["echo", "retortd-echo.socket"] {
+        assert_eq!(named(name).exchange("echo", b"abc"), b"abc", "{name}");
+    }
+    // what systemd calls a socket that has no name of its own means the main job
+    for name in ["", "unknown", "retortd.socket", "frame"] {
+        assert_eq!(named(name).exchange("frame", &frame(UPPERCASE, b"abc")), framed(b"ABC"), "{name}");
+    }
+}
+
+#[test]
+fn two_sockets_of_two_names() {
+    let ((one, echo), (two, discard)) = (listener(), listener());
+    let daemon = Launch::new(&[]).with_sockets("echo:discard", vec![one.into(), two.into()]).start();
+    assert_eq!((daemon.address("echo"), daemon.address("discard")), (echo, discard));
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    assert_eq!(daemon.exchange("discard", b"abc"), b"");
+    assert_eq!(daemon.log.text(), "");
+}
+
+#[test]
+fn with_handed_sockets_the_default_port_is_not_bound() {
+    let daemon = named("echo");
+    assert_eq!(daemon.listening().len(), 1);
+    let (socket, _) = listener();
+    let both = Launch::new(&["--listen=time=127.0.0.1:0"]).with_sockets("echo", vec![socket.into()]).start();
+    assert_eq!(both.listening().len(), 2);
+    assert_eq!(both.connect("time").receive_all().len(), 4);
+}
+
+#[test]
+fn a_name_that_is_no_protocol() {
+    for name in ["gopher", "retortd-gopher.socket"] {
+        let log = refused(name, vec![listener().0.into()]).log;
+        let words = format!("cannot serve on inherited descriptor 3 ({name}): no protocol has that name");
+        assert!(log.contains(&words) && log.contains("FileDescriptorName="), "{log}");
+    }
+}
+
+#[test]
+fn sockets_that_cannot_be_served() {
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    let log = refused("echo", vec![udp.into()]).log;
+    assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
+    let directory = Directory::new();
+    let unix = UnixListener::bind(directory.path("socket")).expect("bind");
+    let log = refused("echo", vec![unix.into()]).log;
+    assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
+    let (pair, _other) = UnixStream::pair().expect("a pair");
+    let log = refused("echo", vec![pair.into()]).log;
+    assert!(log.contains("it is no TCP socket"), "{log}");
+    let file = fs::File::open("/dev/null").expect("open");
+    let log = refused("echo", vec![file.into()]).log;
+    assert!(log.contains("it is no TCP socket"), "{log}");
+    // the good one beside it does not help
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    let log = refused("echo:discard", vec![listener().0.into(), udp.into()]).log;
+    assert!(log.contains("descriptor 4 (discard)"), "{log}");
+}
+
+#[test]
+fn a_socket_that_neither_listens_nor_is_connected() {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    let bare = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
+    let log = refused("echo", vec![bare]).log;
+    assert!(log.contains("it neither listens nor is connected"), "{log}");
+}
+
+#[test]
+fn listen_fds_that_are_somebody_elses() {
+    let launch = || Launch::new(&["--listen=echo=127.0.0.1:0"]).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "frame");
+    let daemon = launch().env("LISTEN_PID", "1").start();
+    daemon.wait_for_line(0, "LISTEN_FDS=1 is for process 1, not for this one");
+    assert_eq!(daemon.listening().len(), 1);
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    let finished = launch().finish();
+    assert_eq!(finished.code, 78);
+    assert!(finished.log.contains("LISTEN_FDS=1 is set without LISTEN_PID"), "{}", finished.log);
+}
+
+#[test]
+fn fewer_descriptors_than_announced() {
+    let launch = Launch::new(&[]).with_sockets("echo:discard", vec![listener().0.into()]);
+    let finished = launch.env("LISTEN_FDS", "2").finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    assert!(finished.log.contains("descriptor 4 (discard)"), "{}", finished.log);
+}
+
+#[test]
+fn a_blocking_listener_is_made_non_blocking() {
+    let (socket, address) = listener();
+    let copy = socket.try_clone().expect("a copy");
+    let daemon = Launch::new(&["--workers=2"]).with_sockets("echo", vec![socket.into()]).start();
+    // flags belong to the socket, not to the descriptor: seen through the copy
+    let flags = nix::fcntl::fcntl(&copy, nix::fcntl::FcntlArg::F_GETFL).expect("flags");
+    assert_ne!(flags & nix::libc::O_NONBLOCK, 0);
+    assert_eq!(Client::connect(address).exchange(b"abc"), b"abc");
+    drop(daemon);
+}
+
+#[test]
+fn ipv6_only() {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn6, bind, socket};
+    let family = AddressFamily::Inet6;
+    let Ok(socket) = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else {
+        return println!("skipped: there is no IPv6 here");
+    };
+    setsockopt(&socket, sockopt::Ipv6V6Only, &true).expect("IPV6_V6ONLY");
+    let any = SockaddrIn6::from(std::net::SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
+    if bind(socket.as_raw_fd(), &any).is_err() {
+        return println!("skipped: there is no IPv6 here");
+    }
+    listen(&socket, Backlog::new(16).expect("a backlog")).expect("listen");
+    let daemon = Launch::new(&[]).with_sockets("echo", vec![socket]).start();
+    let address = daemon.address("echo");
+    assert!(address.is_ipv6());
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    assert!(TcpStream::connect(("127.0.0.1", address.port())).is_err(), "IPv4 on an IPv6 socket");
+}
+
+/// Both ends of a connection.
+fn connection() -> (TcpStream, TcpStream) {
+    let (listener, address) = listener();
+    let client = TcpStream::connect(address).expect("connect");
+    (client, listener.accept().expect("accept").0)
+}
+
+#[test]
+fn one_connection_is_served_to_its_end() {
+    for (name, send, expect) in [
+        ("connection", frame(UPPERCASE, b"abc"), framed(b"ABC")),
+        ("frame", frame(UPPERCASE, b"abc"), framed(b"ABC")),
+        ("echo", b"abc".to_vec(), b"abc".to_vec()),
+        ("ack", b"abc".to_vec(), b"Message received!".to_vec()),
+    ] {
+        let (client, server) = connection();
+        let mut daemon = Launch::new(&["-v"]).with_sockets(name, vec![server.into()]).spawn();
+        daemon.wait_for_notice(0, "STATUS=serving one connection");
+        assert_eq!(Client::over(client).exchange(&send), expect, "{name}");
+        assert_eq!(daemon.wait_exit(), 0);
+        let statistics = daemon.last_statistics();
+        assert_eq!((statistics.accepted, statistics.open, statistics.answered), (1, 0, 1));
+    }
+}
+
+#[test]
+fn one_connection_that_is_gone_already() {
+    let (client, server) = connection();
+    drop(client);
+    let mut daemon = Launch::new(&["-v"]).with_sockets("frame", vec![server.into()]).spawn();
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().closed_for("finished"), 1);
+}
+
+#[test]
+fn told_to_stop_while_it_serves_one_connection() {
+    let (client, server) = connection();
+    let mut daemon = Launch::new(&[]).with_sockets("frame", vec![server.into()]).spawn();
+    let mut client = Client::over(client);
+    assert_eq!(client.ask(UPPERCASE, b"abc"), b"ABC");
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(client.wait_closed(), b"");
+}
+
+/// systemd-socket-activate(1) and what it starts; both are ended when dropped.
+struct Activator {
+    child: Child,
+    log: Feed<String>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Activator {
+    /// Listens on so many free ports. None: it is not installed.
+    fn start(options: &[&str], listeners: usize, arguments: &[&str]) -> Option<Self> {
+        if !available("systemd-socket-activate") {
+            return None;
+        }
+        // it takes no port 0: a port that was free a moment ago may be somebody else's by now
+        (0..20).find_map(|_| Self::try_start(options, listeners, arguments))
+    }
+
+    fn try_start(options: &[&str], listeners: usize, arguments: &[&str]) -> Option<Self> {
+        let free: Vec<(TcpListener, SocketAddr)> = (0..listeners).map(|_| listener()).collect();
+        let addresses: Vec<SocketAddr> = free.into_iter().map(|(_, address)| address).collect();
+        let mut command = Command::new("systemd-socket-activate");
+        command.args(addresses.iter().map(|address| format!("--listen={address}")));
+        command.args(options).arg(env!("CARGO_BIN_EXE_retortd")).args(arguments);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("start the activator");
+        let log = Feed::new();
+        let (filled, stderr) = (log.clone(), child.stderr.take().expect("piped"));
+        std::thread::spawn(move || {
+            BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| filled.push(line));
+            filled.close();
+        });
+        let activator = Self { child, log, addresses };
+        let last = format!("as {}", 2 + listeners);
+        activator.log.wait_for(0, |line| line.contains(&last)).map(|_| activator)
+    }
+
+    fn says(&self, words: &str) {
+        let said = self.log.wait_for(0, |line| line.contains(words));
+        assert!(said.is_some(), "{words:?} is not in {}", self.log.text());
+    }
+
+    fn connect(&self, number: usize) -> Client {
+        Client::connect(self.addresses[number])
+    }
+
+    fn wait_exit(&mut self) -> i32 {
+        self.log.wait_closed();
+        self.child.wait().expect("wait").code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Activator {
+    fn drop(&mut self) {
+        let _ = kill(process_id(&self.child), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn systemd_socket_activate_with_names() {
+    let Some(mut activator) = Activator::start(&["--fdname=echo:discard"], 2, &["--exit-idle=200ms"]) else { return };
+    // the first connection starts the daemon and is served by it
+    assert_eq!(activator.connect(0).exchange(b"abc"), b"abc");
+    assert_eq!(activator.connect(1).exchange(b"abc"), b"");
+    assert_eq!(activator.wait_exit(), 0);
+}
+
+#[test]
+fn systemd_socket_activate_without_a_name() {
+    let Some(activator) = Activator::start(&[], 1, &[]) else { return };
+    assert_eq!(activator.connect(0).exchange(&frame(UPPERCASE, b"abc")), framed(b"ABC"));
+}
+
+#[test]
+fn systemd_socket_activate_with_a_name_that_is_no_protocol() {
+    let Some(mut activator) = Activator::start(&["--fdname=gopher"], 1, &[]) else { return };
+    let _client = activator.connect(0);
+    assert_eq!(activator.wait_exit(), 78);
+    activator.says("cannot serve on inherited descriptor 3 (gopher): no protocol has that name");
+}
+
+#[test]
+fn systemd_socket_activate_for_each_connection() {
+    let Some(activator) = Activator::start(&["--accept", "--fdname=echo"], 1, &[]) else { return };
+    let mut clients: Vec<Client> = (0..3).map(|_| activator.connect(0)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let text = format!("client {number}");
+        client.send(text.as_bytes());
+        assert_eq!(client.receive(text.len()), text.as_bytes());
+    }
+    for client in clients {
+        assert_eq!(client.exchange(b"end"), b"end");
+    }
+}

@@ -1,0 +1,14 @@
+#!/bin/bash
+# The man pages are formatted without a warning, and say which version they belong to.
+set -euo pipefail
+cd "$(dirname "$0")/../packaging/man"
+command -v man >/dev/null || { echo "manuals.sh: skipped: man is not installed"; exit 0; }
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' ../../Cargo.toml | head -n 1)
+
+for page in *.[1-8]; do
+  warnings=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "./$page" 2>&1 >/dev/null)
+  [ -z "$warnings" ] || { echo "manuals.sh: $page: $warnings" >&2; exit 1; }
+  grep -qE "^\.TH .* \"retortd $version\"" "$page" || { echo "manuals.sh: $page is not of $version" >&2; exit 1; }
+done
+pages=(./*.[1-8])
+echo "manuals.sh: ${#pages[@]} pages"

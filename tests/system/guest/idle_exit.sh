@@ -1,0 +1,30 @@
+#!/bin/bash
+# The service leaves when it is idle, cleanly, and comes back with the next connection.
+. "$(dirname "$0")/lib.sh"
+expect "the package sets a time" grep -qx 'RETORTD_EXIT_IDLE=5m' "$settings"
+sed -i 's/^RETORTD_EXIT_IDLE=.*/RETORTD_EXIT_IDLE=1s/' "$settings"
+gone() { is retortd.service ActiveState inactive; }
+
+for round in 1 2 3; do
+  equal "round $round: a client is answered" HELLO "$(load ask 8083 hello)"
+  expect "round $round: the service runs" is retortd.service ActiveState active
+  expect "round $round: and leaves" soon 10 gone
+  equal "round $round: as asked" "success 0" "$(property retortd.service Result) $(property retortd.service ExecMainStatus)"
+  equal "round $round: the socket listens" listening "$(property retortd.socket SubState)"
+done
+
+# A client that is connected keeps it.
+exec 9<>/dev/tcp/127.0.0.1/8083
+soon 5 is retortd.service ActiveState active || fail "a connection started no service"
+sleep 3
+equal "it stays while a client is connected" active "$(systemctl is-active retortd.service)"
+exec 9>&-
+expect "and leaves after it" soon 10 gone
+
+# Leaving and arriving at once: nobody falls between the two.
+sed -i 's/^RETORTD_EXIT_IDLE=.*/RETORTD_EXIT_IDLE=100ms/' "$settings"
+for _ in {1..25}; do
+  [ "$(load ask 8083 hello)" = HELLO ] || fail "a client that came while the service left"
+  sleep 0.1
+done
+echo "ok: clients that come as it leaves are answered"

@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# What the tests in a guest have in common. Each test is run as root, on a booted systemd, with the package installed.
+set -euo pipefail
+guest=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+settings=/etc/default/retortd
+load() { python3 "$guest/load.py" "$@"; }
+
+fail() {
+  echo "FAILED: $*"
+  systemctl --no-pager --full status 'retortd*' 2>&1 | head -n 60
+  exit 1
+}
+
+# Not here, for the reason given: the runner counts it apart.
+skip() { echo "$*"; exit 77; }
+
+# expect WHAT COMMAND...: the command must succeed.
+expect() {
+  local what=$1
+  shift
+  if "$@" >/dev/null 2>&1; then echo "ok: $what"; else fail "$what ($*)"; fi
+}
+
+# equal WHAT EXPECTED ACTUAL
+equal() {
+  if [ "$2" = "$3" ]; then echo "ok: $1"; else fail "$1: expected '$2', is '$3'"; fi
+}
+
+# soon SECONDS COMMAND...: the command succeeds before the time is over.
+soon() {
+  local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "${EPOCHREALTIME/./}" -lt $end ] || return 1
+    sleep 0.05
+  done
+}
+
+property() { systemctl show --value --property="$2" "$1"; }
+pid() { property retortd.service MainPID; }
+is() { [ "$(property "$1" "$2")" = "$3" ]; }
+# The journal of the service since a moment: everything, or what matches.
+now() { echo "@$EPOCHREALTIME"; }
+logged() { # SINCE [OPTION]...
+  local since=$1
+  shift
+  journalctl --sync
+  journalctl --quiet --unit=retortd.service --since="$since" --output=cat "$@"
+}
+says() { logged "$1" | grep -qE -- "$2"; }
+
+# Adds to a unit: drop_in UNIT SECTION LINE...
+drop_in() {
+  local directory=/run/systemd/system/$1.d section=$2
+  mkdir -p "$directory"
+  shift 2
+  printf '%s\n' "[$section]" "$@" >"$directory/${section,,}.conf"
+  systemctl daemon-reload
+}
+
+# Load in the background that ends, and is judged, with end_load.
+begin_load() {
+  local pipe
+  pipe=$(mktemp -u)
+  mkfifo "$pipe"
+  load "$1" "$2" "$3" <"$pipe" >"$pipe.out" 2>&1 &
+  load_pid=$! load_out=$pipe.out
+  exec {load_fd}>"$pipe"
+}
+end_load() {
+  local status=0
+  exec {load_fd}>&-
+  wait "$load_pid" || status=$?
+  sed 's/^/note: under load: /' "$load_out"
+  [ $status = 0 ] || fail "the load met failures"
+}

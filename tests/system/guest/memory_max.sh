@@ -1,0 +1,26 @@
+#!/bin/bash
+# MemoryMax=64M, and clients that send the largest frames: refused or served, but the service lives and serves others.
+. "$(dirname "$0")/lib.sh"
+drop_in retortd.service Service MemoryMax=64M MemorySwapMax=0
+load ask 8083 hello >/dev/null
+pid=$(pid)
+limit=$(cat /sys/fs/cgroup/{,memory/}system.slice/retortd.service/memory.{max,limit_in_bytes} 2>/dev/null || true)
+equal "the limit is in force" 67108864 "$limit"
+
+# meanwhile COUNTxLENGTH: large messages from COUNT clients at once, and beside them a small one is served all the time.
+meanwhile() {
+  load large 8083 "$1" >/root/large &
+  local clients=$!
+  while kill -0 $clients 2>/dev/null; do
+    [ "$(load ask 8083 hello)" = HELLO ] || fail "a small client is not served beside $1"
+  done
+  wait $clients || fail "the clients with $1 failed"
+  echo "note: $1 bytes: $(cat /root/large)"
+}
+
+meanwhile 4x134217727
+expect "each of the largest messages was refused or served" grep -qxE '4 (error|served)|[1-3] error, [1-3] served' /root/large
+meanwhile 40x2000000
+equal "what fits is served, though not all at once" "40 served" "$(cat /root/large)"
+equal "it is the same process" "$pid" "$(pid)"
+echo "note: VmHWM $(awk '/VmHWM/ { print $2, $3 }' "/proc/$pid/status")"

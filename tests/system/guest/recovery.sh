@@ -1,0 +1,26 @@
+#!/bin/bash
+# kill -9 and a stopped process: systemd brings the service back, and clients wait meanwhile instead of being refused.
+. "$(dirname "$0")/lib.sh"
+load ask 8083 hello >/dev/null
+pid=$(pid)
+another() { [ "$(pid)" != "$pid" ] && is retortd.service ActiveState active; }
+
+kill -KILL "$pid"
+equal "after kill -9 the next client is answered" HELLO "$(load ask 8083 hello)"
+expect "by a new process" another
+equal "the socket listens" active "$(systemctl is-active retortd.socket)"
+
+# As far as the service manager knows, the process runs; only the watchdog tells.
+drop_in retortd.service Service WatchdogSec=2s
+systemctl restart retortd.service
+load ask 8083 hello >/dev/null
+pid=$(pid) start=$(now)
+kill -STOP "$pid"
+equal "after SIGSTOP the next client is answered" HELLO "$(load ask 8083 hello)"
+expect "by a new process" another
+expect "because of the watchdog" grep -qi 'watchdog timeout' <(logged "$start")
+
+# An idle daemon gives its signs of life too.
+pid=$(pid)
+sleep 5
+equal "without clients the watchdog leaves it alone" "$pid" "$(pid)"

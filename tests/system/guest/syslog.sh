@@ -1,0 +1,18 @@
+#!/bin/bash
+# --log syslog reaches rsyslog through /dev/log, and again after rsyslog and journald were restarted.
+. "$(dirname "$0")/lib.sh"
+log=/var/log/syslog
+printf 'RETORTD_LOG=syslog\nRETORTD_VERBOSE=2\n' >>"$settings"
+equal "the service answers" HELLO "$(load ask 8083 hello)"
+pid=$(pid)
+# One line for each request: the length tells them apart.
+arrives() { soon 10 grep -qE "retortd\[$pid\]: .*uppercase.*\b$1\b" $log; }
+
+expect "a request is in rsyslog's file" arrives 5
+systemctl restart rsyslog.service
+load ask 8083 hello-again >/dev/null
+expect "also after a restart of rsyslog" arrives 11
+systemctl restart systemd-journald.service
+load ask 8083 hello-hello-again >/dev/null
+expect "also after a restart of journald, which owns /dev/log" arrives 17
+equal "it is the same process" "$pid" "$(pid)"

@@ -1,0 +1,33 @@
+#!/bin/bash
+# Wrong settings: systemctl status says what is wrong, there is no endless loop of attempts, and mending them helps.
+. "$(dirname "$0")/lib.sh"
+cp "$settings" /root/settings
+
+echo RETORTD_WORKERS=nonsense >>"$settings"
+expect "starting by hand fails" eval '! systemctl start retortd.service'
+equal "because of the configuration" "exit-code 78" \
+  "$(property retortd.service Result) $(property retortd.service ExecMainStatus)"
+expect "systemctl status says what is wrong" \
+  grep -q 'RETORTD_WORKERS.*nonsense' <(systemctl --no-pager --full status retortd.service)
+equal "systemd did not try again" 0 "$(property retortd.service NRestarts)"
+
+# A client that waits makes the socket start the service again and again.
+start=$(now)
+(load ask 8083 hello >/root/answer) &
+client=$!
+sleep 12
+attempts=$(logged "$start" | grep -c 'RETORTD_WORKERS' || true)
+echo "note: $attempts attempts in 12 s"
+expect "with a client waiting there are a few attempts ($attempts)" test "$attempts" -ge 2 -a "$attempts" -le 3
+equal "the socket has not failed" active "$(systemctl is-active retortd.socket)"
+
+cp /root/settings "$settings"
+expect "when the settings are mended, the client is answered" wait $client
+equal "with what it asked for" HELLO "$(cat /root/answer)"
+
+# An option that does not exist is no reason to try again either.
+drop_in retortd.service Service ExecStart= 'ExecStart=/usr/sbin/retortd --nonsense'
+expect "a wrong command line fails" eval '! systemctl restart retortd.service'
+equal "because of the usage" "exit-code 2" \
+  "$(property retortd.service Result) $(property retortd.service ExecMainStatus)"
+equal "and is not tried again" 0 "$(property retortd.service NRestarts)"
