@@ -42,6 +42,9 @@ pub use statistics::Statistics;
 /// How long to wait for what must happen; generous, because other tests run at the same time.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// What a daemon gets of the test's own environment: where programs are, and how sanitizers are to behave.
+const KEPT: [&str; 3] = ["PATH", "ASAN_OPTIONS", "TSAN_OPTIONS"];
+
 /// A directory of a test's own, removed when dropped.
 #[derive(Debug)]
 pub struct Directory(PathBuf);
@@ -84,7 +87,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// With these arguments, and nothing of the test's own environment but `PATH`.
+    /// With these arguments, and nothing of the test's own environment but [`KEPT`].
     pub fn new(arguments: &[&str]) -> Self {
         Self {
             wrapper: Vec::new(),
@@ -167,7 +170,8 @@ impl Launch {
         words.push(env!("CARGO_BIN_EXE_retortd").into());
         words.extend(self.arguments);
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
+        let kept = KEPT.into_iter().filter_map(|name| Some((name, env::var_os(name)?)));
+        command.args(&words[1..]).env_clear().envs(kept);
         command.env("NOTIFY_SOCKET", notify).envs(self.environment);
         let mut sockets = self.sockets.into_iter();
         command.stdin(sockets.next().map_or_else(Stdio::null, Stdio::from));

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Runs tests under a checker of the nightly compiler: `tests/sanitizers.sh miri`, `tsan` or `asan`.
+# Installs nothing; says what is missing and skips.
+set -eu
+cd "$(dirname "$0")/.."
+
+checker=${1:-}
+skip() {
+    echo "$checker: skipped: $1"
+    exit 0
+}
+
+cargo +nightly --version >/dev/null 2>&1 || skip "there is no nightly toolchain (rustup toolchain install nightly)"
+host=$(rustc +nightly -vV | sed -n 's/^host: //p')
+source=$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/$checker"
+# a checker's own memory is larger than anything that tests allow
+export RETORTD_TEST_ANY_MEMORY=1
+
+case $checker in
+miri)
+    # Pure code: no sockets, no processes. Few cases of each property: Miri is a thousand times slower than the machine.
+    cargo +nightly miri --version >/dev/null 2>&1 || skip "there is no Miri (rustup +nightly component add miri rust-src)"
+    export MIRIFLAGS="-Zmiri-disable-isolation" PROPTEST_CASES="${PROPTEST_CASES:-2}"
+    cargo +nightly miri test --lib -- connection:: protocol:: server::deadlines server::stats server::mailbox \
+        service::units service::settings_file
+    ;;
+tsan)
+    # The standard library is built too: its locks must be seen, or every use of them looks like a race.
+    [ -d "$source" ] || skip "there is no source of the standard library (rustup +nightly component add rust-src)"
+    export RUSTFLAGS="-Zsanitizer=thread" TSAN_OPTIONS="halt_on_error=1"
+    cargo +nightly test -Zbuild-std --target "$host" --no-fail-fast --lib --test lifecycle --test frame --test limits \
+        --test faults -- --test-threads=2 --skip the_longest_message_takes --skip without_memory_for_it \
+        --skip accept:: --skip network:: --skip log::
+    ;;
+asan)
+    # Leaks are not looked for in what runs under strace, which uses the same means (ptrace(2)).
+    export RUSTFLAGS="-Zsanitizer=address"
+    cargo +nightly test --target "$host" --no-fail-fast --lib --bins --tests -- --test-threads=2 \
+        --skip the_longest_message_takes --skip without_memory_for_it --skip accept:: --skip life:: \
+        --skip system_calls:: --skip network::
+    ASAN_OPTIONS=detect_leaks=0 cargo +nightly test --target "$host" --test faults -- --test-threads=1 --skip network::
+    ;;
+*)
+    echo "usage: tests/sanitizers.sh miri|tsan|asan" >&2
+    exit 2
+    ;;
+esac
