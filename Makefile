@@ -79,10 +79,12 @@ system-test: ## Try the package on a booted systemd (root; RETORTD_TEST_SUITE=bo
 	tests/system/run target/deb/retortd_*.deb
 
 piuparts: ## Install, upgrade, remove and purge the package with piuparts (root)
-	piuparts --no-eatmydata --existing-chroot="$$(tests/system/root)" --log-level=error target/deb/retortd_*.deb
+	piuparts --no-eatmydata --distribution=$(or $(RETORTD_TEST_SUITE),bookworm) \
+	  --existing-chroot="$$(tests/system/root)" --log-level=error target/deb/retortd_*.deb
 
 fault-test: ## Make faults for real: injected errors, limits, resets, lossy networks (root)
-	tests/faults/run
+	RETORTD_FAULT_SECONDS=$(or $(RETORTD_FAULT_SECONDS),5) \
+	  $(CARGO) test --locked $(CARGOFLAGS) --test faults -- --test-threads=1
 
 soak: ## Ten minutes of mixed load with random faults
 	tests/soak/run

@@ -1,4 +1,4 @@
-//! Sockets that somebody else has opened: handed over as sd_listen_fds(3) has it, and by systemd-socket-activate(1).
+//! Sockets that somebody else has opened: handed over as `sd_listen_fds(3)` has it, and by systemd-socket-activate(1).
 
 mod harness;
 
@@ -9,10 +9,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 
-use harness::{Client, Daemon, Directory, Feed, Finished, Launch, available, frame, framed};
+use harness::{Client, Daemon, Directory, Feed, Finished, Launch, available, frame, framed, process_id};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
-use nix::unistd::Pid;
 
 const UPPERCASE: u8 = 0x01;
 
@@ -251,7 +250,7 @@ impl Activator {
 
 impl Drop for Activator {
     fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        let _ = kill(process_id(&self.child), Signal::SIGTERM);
         let _ = self.child.wait();
     }
 }

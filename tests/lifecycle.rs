@@ -163,7 +163,9 @@ fn clients_that_had_connected_before_the_order_to_stop_are_served() {
     daemon.signal(Signal::SIGTERM);
     daemon.signal(Signal::SIGCONT);
     daemon.wait_for_notice(0, "STOPPING=1");
-    clients.iter_mut().for_each(|client| assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE"));
+    for client in &mut clients {
+        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+    }
     assert_eq!(daemon.wait_exit(), 0);
     let statistics = daemon.last_statistics();
     assert_eq!((statistics.accepted, statistics.answered), (50, 50));
@@ -328,7 +330,7 @@ fn the_manager_hears_of_ready_figures_reload_and_stop() {
     let stamp = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
     let stamp: u64 = stamp.and_then(|stamp| stamp.parse().ok()).expect("a time stamp in the same message");
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("the monotonic clock");
-    let now = now.tv_sec().cast_unsigned() * 1_000_000 + now.tv_nsec().cast_unsigned() / 1000;
+    let now = u64::try_from(now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000).expect("a time after the start");
     assert!(stamp <= now && now - stamp < 60_000_000, "{stamp} at {now}");
     daemon.wait_for_notice(at, "READY=1");
     client.send(&frame(UPPERCASE, b"begun")[..5]);
@@ -447,7 +449,9 @@ fn a_manager_that_does_not_listen_stalls_nothing() {
 fn nothing_wakes_an_idle_daemon() {
     let daemon = Daemon::serving("frame", &[]);
     let mut clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
-    clients.iter_mut().for_each(|client| assert_eq!(client.ask(UPPERCASE, b"x"), b"X"));
+    for client in &mut clients {
+        assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+    }
     clients[0].send(&frame(UPPERCASE, b"unfinished")[..6]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 56);
     let ran = |daemon: &Daemon| daemon.tasks().iter().map(|task| task.ran).sum::<u64>();

@@ -158,7 +158,9 @@ fn a_one_shot_service_does_not_wait_for_a_client_that_stays() {
     let daemon = serve_all(&[]);
     let mut clients: Vec<Client> = ["ack", "daytime", "time"].map(|protocol| daemon.connect(protocol)).into();
     clients[0].send(b"x");
-    clients.iter_mut().for_each(|client| assert!(!client.receive_all().is_empty()));
+    for client in &mut clients {
+        assert!(!client.receive_all().is_empty());
+    }
     // the clients keep their side open
     assert_eq!(daemon.statistics_at_rest().closed_for("served"), 3);
 }
@@ -178,7 +180,9 @@ fn chargen_costs_no_memory_and_stops_when_the_client_does() {
     let idle = daemon.rss();
     let mut clients: Vec<Client> = (0..20).map(|_| daemon.connect("chargen")).collect();
     let pattern = chargen_pattern(500_000);
-    clients.iter_mut().for_each(|client| assert!(client.receive(pattern.len()) == pattern));
+    for client in &mut clients {
+        assert!(client.receive(pattern.len()) == pattern);
+    }
     // nobody reads now: what is sent fills the sockets' buffers and no more
     let sent = Cell::new(0);
     daemon.statistics_when(|statistics| sent.replace(statistics.bytes_out) == statistics.bytes_out);
@@ -210,7 +214,9 @@ fn discard_takes_everything_and_costs_no_memory() {
 /// What Python's `struct.pack("! I 2s Q 2h f", ...)` gives.
 fn record(number: u32, letters: [u8; 2], long: u64, shorts: [i16; 2], float: f32) -> Vec<u8> {
     let mut bytes = [&number.to_be_bytes()[..], &letters, &long.to_be_bytes()].concat();
-    shorts.iter().for_each(|short| bytes.extend(short.to_be_bytes()));
+    for short in &shorts {
+        bytes.extend(short.to_be_bytes());
+    }
     bytes.extend(float.to_be_bytes());
     bytes
 }

@@ -153,6 +153,13 @@ impl Lease {
         }
     }
 
+    /// Gives back what was taken for bytes that did not come; a grant is kept, for what is still to come.
+    pub fn trim(&mut self, bytes: usize) {
+        if self.granted == 0 && bytes < self.shared {
+            self.give_back(self.shared - bytes);
+        }
+    }
+
     /// The grant goes back first: it is what others wait for.
     fn give_back(&mut self, bytes: usize) {
         let granted = bytes.min(self.granted);
@@ -204,6 +211,18 @@ mod tests {
         held.force(5);
         assert!(!budget.is_tight());
         assert_eq!(budget.taken(), 5);
+    }
+
+    #[test]
+    fn what_did_not_come_is_given_back_but_not_a_grant() {
+        let budget = Arc::new(Budget::new(200));
+        let (mut a, mut b) = (lease(&budget), lease(&budget));
+        assert!(a.ensure(90, 100));
+        a.trim(20);
+        assert_eq!((a.held(), budget.taken()), (20, 20));
+        assert!(b.ensure(90, 100), "the grant");
+        b.trim(20);
+        assert_eq!((b.held(), budget.taken()), (100, 120));
     }
 
     #[test]

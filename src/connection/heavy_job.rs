@@ -44,7 +44,8 @@ impl Job {
         if let Some(seed) = self.seed {
             random.replay(seed);
         }
-        let mut turn = Turn::new(self.input.held(), spill.spare()).with_notes(self.notes);
+        let mut turn =
+            Turn::new(self.input.held(), spill.spare()).with_prepared(self.need.prepared).with_notes(self.notes);
         let mut env = Env { random, unix_time, quotes: &[], limits: self.limits, inline: false };
         let step = self.protocol.advance(&mut turn, &mut env);
         let (placed, spilled) = turn.placed();

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use log::{Level, log_enabled};
 
+use super::telling::show;
 use super::turning::Call;
 use super::{ALLOWANCE, ASIDE, Buffer, CloseReason, Connection, Context, Next, SCRATCH, State, Stream};
 
@@ -50,17 +51,25 @@ impl Connection {
         let bite = work.room().len().min(DIRECT_READ);
         let held = work.input.len() + bite;
         if held > ALLOWANCE && !work.lease(&context.budget).ensure(held, whole) {
-            return self.starve(context);
+            return self.starve(context, whole);
         }
-        match read_some(stream, &mut work.room()[..bite]) {
+        // what was prepared so far is prepared further while the cache has the new bytes
+        let keeps_up = work.need.prepared > 0 && work.need.prepared == work.input.len();
+        let read = read_some(stream, &mut work.room()[..bite]);
+        let arrived = *read.as_ref().unwrap_or(&0);
+        work.input.fill(arrived);
+        work.received += arrived as u64;
+        context.counters.bytes_in.add(arrived as u64);
+        if let Some(lease) = &mut work.lease {
+            lease.trim(work.input.len());
+        }
+        if log_enabled!(Level::Trace) && arrived > 0 {
+            show(&self.label, "received", &work.input.as_slice()[work.input.len() - arrived..]);
+        }
+        match read {
             Ok(0) => self.end_of_input(stream, context),
-            Ok(n) => {
-                context.counters.bytes_in.add(n as u64);
-                work.received += n as u64;
-                work.input.fill(n);
-                if work.input.len() < work.need.input {
-                    return Next::Wait;
-                }
+            Ok(_) if work.input.len() < work.need.input && !keeps_up => Next::Wait,
+            Ok(_) => {
                 let input = std::mem::take(&mut work.input);
                 self.digest_own(stream, context, input, Call::Advance)
             }
@@ -76,8 +85,12 @@ impl Connection {
         }
     }
 
-    pub(super) fn starve(&mut self, context: &Context) -> Next {
-        self.starved = true;
+    /// Waits for memory, of which the request takes `whole` in all; not for what a lowered limit will never give.
+    pub(super) fn starve(&mut self, context: &Context, whole: usize) -> Next {
+        if whole > context.budget.largest_request() {
+            return Next::Close(CloseReason::Resources);
+        }
+        self.state = State::Starved;
         self.since = context.now;
         Next::Starved
     }
@@ -89,7 +102,7 @@ impl Connection {
             work.received += fresh.len() as u64;
         }
         if log_enabled!(Level::Trace) {
-            self.show("received", &context.scratch[fresh]);
+            show(&self.label, "received", &context.scratch[fresh]);
         }
     }
 
@@ -108,7 +121,7 @@ impl Connection {
     }
 
     /// Reads and drops what a client sends beside a service that has already answered.
-    pub(super) fn drop_input<S: Stream>(&mut self, stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
+    pub(super) fn drop_input<S: Stream>(stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
         match read_some(stream, &mut context.scratch) {
             Ok(0) => Next::Close(reason),
             Ok(n) => {

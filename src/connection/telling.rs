@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use log::{Level, debug, info, log_enabled, trace};
 
-use super::Connection;
+use super::{Connection, Label};
 use crate::protocol::{Note, Turn};
 
 /// Bytes of a connection's input or output that `-vvv` shows.
@@ -14,7 +14,10 @@ impl Connection {
     /// Tells what a turn did: its requests, and the bytes of its answers.
     pub(super) fn tell_turn(&self, turn: &mut Turn<'_>, took: Duration) {
         if log_enabled!(Level::Trace) {
-            turn.answers().into_iter().filter(|part| !part.is_empty()).for_each(|part| self.show("answered", part));
+            turn.answers()
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .for_each(|part| show(&self.label, "answered", part));
         }
         self.tell(turn.drain_notes(), took);
     }
@@ -24,20 +27,20 @@ impl Connection {
             match note {
                 Note::Request(request) => debug!(
                     "{}: {} of {} bytes {} in {took:?}",
-                    self.label(),
+                    self.label,
                     request.action,
                     request.length,
                     if request.refused { "refused" } else { "answered" },
                 ),
-                Note::Record(fields) => info!("{}: record {fields}", self.label()),
+                Note::Record(fields) => info!("{}: record {fields}", self.label),
             }
         }
     }
+}
 
-    /// What a client sent never reaches the log as it is: it could forge lines.
-    pub(super) fn show(&self, what: &str, bytes: &[u8]) {
-        let cut = if bytes.len() > SHOWN { "..." } else { "" };
-        let shown = bytes[..bytes.len().min(SHOWN)].escape_ascii();
-        trace!("{}: {what} {} bytes: {shown}{cut}", self.label(), bytes.len());
-    }
+/// What a client sent never reaches the log as it is: it could forge lines.
+pub(super) fn show(label: &Label, what: &str, bytes: &[u8]) {
+    let cut = if bytes.len() > SHOWN { "..." } else { "" };
+    let shown = bytes[..bytes.len().min(SHOWN)].escape_ascii();
+    trace!("{label}: {what} {} bytes: {shown}{cut}", bytes.len());
 }

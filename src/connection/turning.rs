@@ -188,8 +188,11 @@ impl Connection {
     ) -> Result<Turned, CloseReason> {
         let Some(protocol) = &mut self.protocol else { return Err(CloseReason::Failed) };
         let begun = log_enabled!(Level::Info).then(Instant::now);
+        // of the request that the input begins with: another turn of the same input begins with another one
+        let prepared = self.work.as_mut().map_or(0, |work| std::mem::take(&mut work.need.prepared));
         let room = if context.budget.is_tight() { TIGHT_SPILL } else { SPILL };
-        let mut turn = Turn::new(bytes, &mut context.spill.held()[..room]).with_notes(begun.is_some());
+        let mut turn =
+            Turn::new(bytes, &mut context.spill.held()[..room]).with_prepared(prepared).with_notes(begun.is_some());
         let mut env = Env {
             random: &mut context.random,
             unix_time: context.unix_time,
@@ -234,7 +237,8 @@ impl Connection {
     ) -> Next {
         let kept = match turned.step {
             Step::More(need) => self.keep(context, input, at, need, false),
-            Step::Full | Step::Skip(_) | Step::Heavy(_) => self.keep(context, input, at, Need::default(), true),
+            Step::Heavy(need) => self.keep(context, input, at, need, true),
+            Step::Full | Step::Skip(_) => self.keep(context, input, at, Need::default(), true),
             Step::Close(ending) => {
                 self.close_after(ending, turned.tally.refused > 0);
                 Ok(())
@@ -312,7 +316,7 @@ impl Connection {
         let work = self.begin_work(context);
         if !work.lease(&context.budget).ensure(whole, whole) {
             work.ready = true;
-            return self.starve(context);
+            return self.starve(context, whole);
         }
         let Ok(input) = work.split_request(need.input) else { return Next::Close(CloseReason::Resources) };
         let seed = work.seed.take();

@@ -16,7 +16,7 @@ impl Protocol for LengthPrefix {
     fn advance(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
         while let Some(prefix) = turn.rest().first_chunk::<PREFIX>() {
             let length = u32::from_be_bytes(*prefix) as usize;
-            let need = Need { input: length.saturating_add(PREFIX), answer: 0 };
+            let need = Need { input: length.saturating_add(PREFIX), ..Need::default() };
             if !env.limits.allow(length, need) {
                 return Step::Close(Ending::Violation("message longer than the limit"));
             }

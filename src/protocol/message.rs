@@ -19,6 +19,11 @@ pub const MAX_LENGTH: usize = (1 << 27) - 1;
 /// What every refused request is answered with.
 pub const REFUSAL: &[u8] = b"error";
 
+/// From this length on a message is prepared while it comes in, in bytes: then it comes in pieces.
+const PREPARE_FROM: usize = 64 * 1024;
+/// So many bytes are looked at and then changed: the nearest cache holds them meanwhile.
+const PREPARE_BLOCK: usize = 16 * 1024;
+
 /// The bytes that the longest code point takes in UTF-8.
 const CODE_POINT: usize = 4;
 
@@ -79,7 +84,7 @@ impl Message {
     /// bound says. What turns out to need more is refused then; `random` stops repeating there.
     fn need<F: Framing>(&self, limits: RequestLimits) -> Need {
         let left = limits.memory.saturating_sub(self.size());
-        Need { input: self.size(), answer: self.answer_most::<F>(limits).min(left) }
+        Need { input: self.size(), answer: self.answer_most::<F>(limits).min(left), prepared: 0 }
     }
 
     fn refuse<F: Framing>(&self, turn: &mut Turn<'_>) -> Result<(), Step> {
@@ -90,21 +95,47 @@ impl Message {
 /// Answers the request at the front of the rest, or says what it waits for.
 #[inline(always)]
 pub fn answer<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
-    let least = Need { input: message.size(), answer: F::HEADER_MOST + REFUSAL.len() };
+    let least = Need { input: message.size(), answer: F::HEADER_MOST + REFUSAL.len(), prepared: 0 };
     if !env.limits.allow(message.length, least) {
         return message.refuse::<F>(turn);
+    }
+    if message.length >= PREPARE_FROM {
+        return answer_long::<F>(turn, env, message);
     }
     let Some(text) = turn.rest().get_mut(message.header..least.input) else {
         return Err(Step::More(message.need::<F>(env.limits)));
     };
-    let inline = InlineLimits::of(message.action);
-    if env.inline && message.length > inline.ascii {
-        return Err(heavy::<F>(env, message));
-    }
     if message.action.ascii_in_place() && text.is_ascii() {
-        return answer_ascii::<F>(turn, env, message);
+        answer_ascii::<F>(turn, env, message)
+    } else {
+        answer_other::<F>(turn, env, message)
     }
-    if env.inline && message.length > inline.other {
+}
+
+/// The same for a message that comes in pieces and takes its time.
+fn answer_long<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
+    let prepared = prepare(turn, message);
+    if turn.rest().len() < message.size() {
+        return Err(Step::More(Need { prepared, ..message.need::<F>(env.limits) }));
+    }
+    let ascii = prepared == message.size();
+    let done = ascii && is_done_by_preparing(message.action);
+    if env.inline && !done && ascii && message.length > InlineLimits::of(message.action).ascii {
+        return Err(Step::Heavy(Need { prepared, ..heavy_need::<F>(env, message) }));
+    }
+    if !ascii {
+        return answer_other::<F>(turn, env, message);
+    }
+    if done && fits_in_place::<F>(turn, message) {
+        place::<F>(turn, message);
+        return Ok(());
+    }
+    answer_ascii::<F>(turn, env, message)
+}
+
+/// What is not ASCII, or is not answered in place.
+fn answer_other<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
+    if env.inline && message.length > InlineLimits::of(message.action).other {
         return Err(heavy::<F>(env, message));
     }
     if message.action.ascii_in_place() {
@@ -112,6 +143,35 @@ pub fn answer<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Messa
     } else {
         answer_random::<F>(turn, env, message)
     }
+}
+
+/// Works on the part of a long message that has come in, for as long as it is ASCII; says how far that is done.
+///
+/// For upper and lower case that is the whole work: ASCII letters change by themselves, and a text of which some have
+/// been changed already has the same answer. For the others it is known at least that the text is ASCII so far.
+fn prepare(turn: &mut Turn<'_>, message: Message) -> usize {
+    let mut prepared = turn.prepared().max(message.header);
+    if !message.action.ascii_in_place() {
+        return 0;
+    }
+    let end = turn.rest().len().min(message.size());
+    for block in turn.rest()[prepared..end].chunks_mut(PREPARE_BLOCK) {
+        if !block.is_ascii() {
+            break;
+        }
+        match message.action {
+            Action::Uppercase => block.make_ascii_uppercase(),
+            Action::Lowercase => block.make_ascii_lowercase(),
+            _ => {}
+        }
+        prepared += block.len();
+    }
+    prepared
+}
+
+/// Whether [`prepare`] leaves nothing to be done to an ASCII message.
+fn is_done_by_preparing(action: Action) -> bool {
+    matches!(action, Action::Uppercase | Action::Lowercase)
 }
 
 #[inline(always)]
@@ -214,10 +274,15 @@ fn full<F: Framing>(turn: &Turn<'_>, env: &mut Env<'_>, message: Message) -> Ste
     if turn.is_empty() { heavy::<F>(env, message) } else { Step::Full }
 }
 
-/// Work for a thread, with random numbers of its own.
+/// Work for a thread.
 fn heavy<F: Framing>(env: &mut Env<'_>, message: Message) -> Step {
+    Step::Heavy(heavy_need::<F>(env, message))
+}
+
+/// What work for a thread needs; it gets random numbers of its own.
+fn heavy_need<F: Framing>(env: &mut Env<'_>, message: Message) -> Need {
     env.random.for_request();
-    Step::Heavy(message.need::<F>(env.limits))
+    message.need::<F>(env.limits)
 }
 
 /// Refuses a request; its message is dropped, without memory for what has not arrived.
@@ -280,9 +345,9 @@ mod tests {
         let limits = SETTING.limits;
         assert_eq!(step(b"", limits).0, Step::More(Need::default()));
         assert_eq!(step(b"\x20\0\0", limits).0, Step::More(Need::default()));
-        assert_eq!(step(&header(4, 1000), limits).0, Step::More(Need { input: 1004, answer: 9 }));
-        assert_eq!(step(&header(1, 1000), limits).0, Step::More(Need { input: 1004, answer: 3004 }));
-        let random = Need { input: 1004, answer: 4 + limits.message };
+        assert_eq!(step(&header(4, 1000), limits).0, Step::More(Need { input: 1004, answer: 9, prepared: 0 }));
+        assert_eq!(step(&header(1, 1000), limits).0, Step::More(Need { input: 1004, answer: 3004, prepared: 0 }));
+        let random = Need { input: 1004, answer: 4 + limits.message, prepared: 0 };
         assert_eq!(step(&header(16, 1000), limits).0, Step::More(random));
     }
 
@@ -320,7 +385,9 @@ mod tests {
         let other = |length: usize| "é".repeat(length / 2).into_bytes();
         for (code, message, heavy) in [
             (1, ascii(1024 * KIB), 0),
-            (1, ascii(1024 * KIB + 1), 1),
+            (1, ascii(1024 * KIB + 1), 0),
+            (4, ascii(1024 * KIB), 0),
+            (4, ascii(1024 * KIB + 1), 1),
             (4, other(64 * KIB), 0),
             (4, other(64 * KIB + 2), 1),
             (8, ascii(64 * KIB), 0),

@@ -101,6 +101,9 @@ pub struct Need {
     pub input: usize,
     /// The most bytes that the answer (with what is needed to make it) takes beside the request.
     pub answer: usize,
+    /// Bytes of `rest` that have been worked on already, as they came in and while the cache had them; shown again as
+    /// [`Turn::prepared`]. While that is all of `rest`, the request is shown whenever more of it has arrived.
+    pub prepared: usize,
 }
 
 impl Need {

@@ -40,7 +40,7 @@ fn echo(turn: &mut Turn<'_>) -> Result<(), Step> {
 
 fn take_record(turn: &mut Turn<'_>) -> Result<(), Step> {
     let Some(record) = turn.rest().first_chunk::<RECORD>().copied() else {
-        return Err(Step::More(Need { input: RECORD, answer: 0 }));
+        return Err(Step::More(Need { input: RECORD, ..Need::default() }));
     };
     turn.take(RECORD);
     turn.record(|| words(&record));

@@ -10,6 +10,7 @@ use std::ops::Range;
 #[derive(Debug)]
 pub struct Turn<'a> {
     input: &'a mut [u8],
+    prepared: usize,
     taken: usize,
     placed: Range<usize>,
     spill: &'a mut [u8],
@@ -52,7 +53,21 @@ pub enum Note {
 impl<'a> Turn<'a> {
     /// A turn over `input`, with `spill` for the answers that do not fit into it.
     pub fn new(input: &'a mut [u8], spill: &'a mut [u8]) -> Self {
-        Self { input, taken: 0, placed: 0..0, spill, spilled: 0, tally: Tally::default(), notes: None }
+        Self { input, prepared: 0, taken: 0, placed: 0..0, spill, spilled: 0, tally: Tally::default(), notes: None }
+    }
+
+    /// The first `prepared` bytes of the input have been worked on ([`super::Need::prepared`]).
+    #[must_use]
+    pub fn with_prepared(mut self, prepared: usize) -> Self {
+        self.prepared = prepared;
+        self
+    }
+
+    /// How many bytes of the rest have been worked on.
+    #[must_use]
+    #[inline]
+    pub fn prepared(&self) -> usize {
+        if self.taken == 0 { self.prepared } else { 0 }
     }
 
     /// Collects notes for the log from here on.

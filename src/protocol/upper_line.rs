@@ -19,7 +19,7 @@ impl Protocol for UpperLine {
         fresh.make_ascii_uppercase();
         let newline = fresh.iter().position(|byte| *byte == b'\n').map(|found| self.scanned + found);
         self.scanned = newline.unwrap_or(rest.len());
-        if !env.limits.allow(self.scanned, Need { input: self.scanned, answer: 0 }) {
+        if !env.limits.allow(self.scanned, Need { input: self.scanned, ..Need::default() }) {
             return Step::Close(Ending::Violation("line too long"));
         }
         let Some(newline) = newline else { return Step::More(Need::default()) };

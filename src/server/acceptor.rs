@@ -17,6 +17,9 @@ use crate::kernel;
 
 /// How long a listener rests when the system has nothing left, in milliseconds.
 const REST: u64 = 100;
+/// Clients lost in a row after which it rests too: an error that takes nobody from the queue comes again at once, such
+/// as the refusal of a security module.
+const MOST_LOST: u32 = 64;
 
 /// Connections accepted at one wake-up, at most.
 const LARGEST_BATCH: u32 = 32;
@@ -40,11 +43,15 @@ fn consequence(error: Errno) -> Consequence {
     match error {
         Errno::EAGAIN => Consequence::Empty,
         Errno::EINTR => Consequence::Interrupted,
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => Consequence::Exhausted,
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM | Errno::ENOSR => Consequence::Exhausted,
         // accept(2): errors of the new connection that show up here, a firewall's refusal among them
         Errno::ECONNABORTED
         | Errno::EPROTO
         | Errno::EPERM
+        | Errno::EACCES
+        | Errno::ECONNRESET
+        | Errno::EPROTONOSUPPORT
+        | Errno::ESOCKTNOSUPPORT
         | Errno::ENETDOWN
         | Errno::ENETUNREACH
         | Errno::EHOSTDOWN
@@ -88,8 +95,10 @@ pub struct Acceptor {
     listener: Arc<BoundListener>,
     token: Token,
     mode: Mode,
-    /// The system had nothing left at the last attempt; said once.
+    /// Nobody could be accepted at the last attempt; said once.
     exhausted: bool,
+    /// Clients lost since one was accepted or nobody was left.
+    lost: u32,
     batch: u32,
     last_round: u64,
 }
@@ -99,7 +108,7 @@ impl Acceptor {
     pub fn new(listener: Arc<BoundListener>, number: usize, poller: &Poller) -> std::io::Result<Self> {
         let token = Token::listener(number as u32);
         poller.add_shared(&listener.socket, token)?;
-        Ok(Self { listener, token, mode: Mode::Armed, exhausted: false, batch: 1, last_round: 0 })
+        Ok(Self { listener, token, mode: Mode::Armed, exhausted: false, lost: 0, batch: 1, last_round: 0 })
     }
 
     /// The listener.
@@ -143,7 +152,12 @@ impl Acceptor {
             Consequence::Lost => {
                 counters.accept_lost.add(1);
                 debug!("a client of {} was gone before it was accepted: {}", self.listener.name, error.desc());
-                Accepted::Next
+                self.lost += 1;
+                if self.lost < MOST_LOST {
+                    return Accepted::Next;
+                }
+                self.rest(error, poller, now);
+                Accepted::Done
             }
             Consequence::Exhausted => {
                 counters.accept_paused.add(1);
@@ -154,6 +168,7 @@ impl Acceptor {
         }
     }
 
+    /// Leaves the listener alone for a while.
     fn rest(&mut self, error: Errno, poller: &Poller, now: u64) {
         if !std::mem::replace(&mut self.exhausted, true) {
             let every = format!("trying again every {REST} ms");
@@ -163,6 +178,7 @@ impl Acceptor {
     }
 
     fn recovered(&mut self) {
+        self.lost = 0;
         if std::mem::take(&mut self.exhausted) {
             info!("accepting on {} again", self.listener.name);
         }
@@ -228,8 +244,18 @@ mod tests {
         let table: &[(Consequence, &[Errno])] = &[
             (Empty, &[Errno::EAGAIN]),
             (Interrupted, &[Errno::EINTR]),
-            (Exhausted, &[Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM]),
-            (Lost, &[Errno::ECONNABORTED, Errno::EPROTO, Errno::EPERM, Errno::ENETDOWN, Errno::EHOSTUNREACH]),
+            (Exhausted, &[Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::ENOSR]),
+            (
+                Lost,
+                &[
+                    Errno::ECONNABORTED,
+                    Errno::EPROTO,
+                    Errno::EPERM,
+                    Errno::ENETDOWN,
+                    Errno::EHOSTUNREACH,
+                    Errno::EACCES,
+                ],
+            ),
             (Broken, &[Errno::EBADF, Errno::EINVAL, Errno::ENOTSOCK]),
         ];
         for (expected, errors) in table {

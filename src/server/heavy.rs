@@ -31,6 +31,8 @@ struct Queue {
     orders: VecDeque<Order>,
     threads: usize,
     idle: usize,
+    /// The system did not give the last thread that was asked for.
+    refused: bool,
 }
 
 /// The heavy threads and their queue.
@@ -64,15 +66,20 @@ impl Heavy {
         }
     }
 
-    /// No thread could be had: if there is none at all, the work is done here.
+    /// No thread could be had: if there is none at all, the work is done here. Said once, until one can be had again.
     fn do_without(&self, error: &std::io::Error) {
-        warn!("cannot start a thread for a large message: {error}");
         let mut queue = self.lock();
         queue.threads -= 1;
-        let order = if queue.threads == 0 { queue.orders.pop_front() } else { None };
+        let said = std::mem::replace(&mut queue.refused, true);
+        // all of them: another worker may have left its own to the thread that we did not get
+        let orders = if queue.threads == 0 { std::mem::take(&mut queue.orders) } else { VecDeque::new() };
         drop(queue);
-        if let Some(order) = order {
-            order.run(&mut Random::new(self.seed));
+        if !said {
+            warn!("cannot start a thread for a large message: {error}; small ones have to wait for it");
+        }
+        let mut random = Random::new(self.seed);
+        for order in orders {
+            order.run(&mut random);
         }
     }
 
@@ -81,6 +88,7 @@ impl Heavy {
         if let Err(error) = kernel::lower_priority() {
             debug!("large messages run at the same priority as small ones: {error}");
         }
+        self.lock().refused = false;
         let mut random = Random::new(self.seed);
         while let Some(order) = self.next() {
             order.run(&mut random);

@@ -75,8 +75,7 @@ impl<T: Clone> Feed<T> {
                 }
             }
             let left = deadline.checked_duration_since(Instant::now()).filter(|_| !state.closed)?;
-            let waited = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
-            state = waited.0;
+            state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -91,6 +90,6 @@ impl<T: Clone> Feed<T> {
 impl<T: Clone + fmt::Display> Feed<T> {
     /// All of it, a line each.
     pub fn text(&self) -> String {
-        self.all().iter().map(|item| format!("{item}\n")).collect()
+        self.all().into_iter().fold(String::new(), |text, item| text + &item.to_string() + "\n")
     }
 }

@@ -101,13 +101,13 @@ impl Launch {
         self
     }
 
-    /// Through a command that executes what follows it, such as `prlimit --nofile=64`.
+    /// Through a command that executes what follows it, such as `prlimit --nofile=64`; the next one goes inside.
     pub fn under(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(OsString::from).collect();
+        self.wrapper.extend(wrapper.iter().map(OsString::from));
         self
     }
 
-    /// With sockets handed over as sd_listen_fds(3) has it; two at most, with these `LISTEN_FDNAMES`.
+    /// With sockets handed over as `sd_listen_fds(3)` has it; two at most, with these `LISTEN_FDNAMES`.
     ///
     /// They travel as standard input and output of a shell, which gives them their numbers and its own process id.
     pub fn with_sockets(mut self, names: &str, sockets: Vec<OwnedFd>) -> Self {
@@ -117,7 +117,7 @@ impl Launch {
             _ => panic!("one or two sockets can be handed over"),
         };
         let script = format!("exec {redirections}; export LISTEN_PID=$$; exec \"$@\"");
-        self.wrapper = ["sh", "-c", &script, "sh"].map(OsString::from).into();
+        self.wrapper.extend(["sh", "-c", &script, "sh"].map(OsString::from));
         let count = sockets.len().to_string();
         self.sockets = sockets;
         self.env("LISTEN_FDS", count).env("LISTEN_FDNAMES", names)
@@ -154,7 +154,7 @@ impl Launch {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         // the command holds this process's copies of sockets that were handed over
         drop(command);
-        let pid = Pid::from_raw(child.id().cast_signed());
+        let pid = process_id(&child);
         let log = collect_lines(child.stderr.take());
         let output = collect_lines(child.stdout.take());
         let notices = collect_notices(socket);
@@ -183,6 +183,11 @@ pub struct Finished {
     pub code: i32,
     pub output: String,
     pub log: String,
+}
+
+/// The process id, as system calls take it.
+pub fn process_id(child: &Child) -> Pid {
+    Pid::from_raw(child.id().try_into().expect("a process id"))
 }
 
 fn collect_lines(from: Option<impl Read + Send + 'static>) -> Feed<String> {

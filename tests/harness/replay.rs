@@ -11,7 +11,9 @@ use super::{Client, Daemon, echo_ping};
 pub fn replay_all(daemon: &Daemon, wanted: impl Fn(&str) -> bool) {
     let exchanges: Vec<&Exchange> = EXCHANGES.iter().filter(|exchange| wanted(exchange.protocol)).collect();
     assert!(!exchanges.is_empty());
-    exchanges.into_iter().for_each(|exchange| replay(daemon, exchange));
+    for exchange in exchanges {
+        replay(daemon, exchange);
+    }
 }
 
 /// Plays one conversation in every way that it allows.
@@ -42,7 +44,9 @@ fn in_pieces(daemon: &Daemon, protocol: &str, ways: &[Vec<&[u8]>]) -> Vec<Vec<u8
         }
         echo_ping(&mut echo);
     }
-    clients.iter().for_each(|client| drop(client.stream.shutdown(std::net::Shutdown::Write)));
+    for client in &clients {
+        drop(client.stream.shutdown(std::net::Shutdown::Write));
+    }
     clients.iter_mut().map(Client::receive_all).collect()
 }
 

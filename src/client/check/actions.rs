@@ -5,16 +5,14 @@ use super::flaw::{Flaw, Remark};
 
 type Checked = Result<Remark, Flaw>;
 
-/// Each of these requests is answered so, on one connection; requests that the protocol does not have are left out.
+/// Each of these requests is answered so, on a connection of its own; requests that the protocol does not have are left out.
 fn answered(context: &Context, cases: &[(&str, &str, &str)]) -> Checked {
     let dialogue = context.dialogue();
-    let mut probe = context.connect()?;
     for (action, message, answer) in cases {
         if dialogue.has_actions() && dialogue.action(action).is_none() {
             continue;
         }
-        probe.send(&context.request(action, message.as_bytes()))?;
-        probe.expect(&dialogue.wire_answer(answer.as_bytes()))?;
+        context.exchange(&context.request(action, message.as_bytes()), &dialogue.wire_answer(answer.as_bytes()))?;
     }
     Ok(Remark::Passed)
 }

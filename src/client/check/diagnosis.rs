@@ -10,7 +10,7 @@ use crate::client::dialogue::{Dialogue, REFUSAL};
 pub fn hinted(mut flaw: Flaw, dialogue: Dialogue, hint: &'static str) -> Flaw {
     if flaw.hint.is_empty() {
         let marked = if dialogue.edition().is_some() { mark(&flaw) } else { None };
-        flaw.hint = marked.or_else(|| common(&flaw)).unwrap_or(hint);
+        flaw.hint = marked.unwrap_or(hint);
     }
     flaw
 }
@@ -56,16 +56,6 @@ fn length_mark(flaw: &Flaw, expected: &[u8], announced: usize, came: &[u8]) -> O
     None
 }
 
-/// What can be said in any protocol.
-fn common(flaw: &Flaw) -> Option<&'static str> {
-    match flaw.state {
-        State::Reset => Some(
-            "the connection was reset: the server may have crashed, or closed while bytes that it had not read were waiting",
-        ),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::flaw::Seen;
@@ -96,7 +86,6 @@ mod tests {
             hint(b"", "\0\0\0\u{4}\u{e9}\u{e8}".as_bytes(), b"\0\0\0\x02\xc3\xa9", State::Open)
                 .contains("counts characters")
         );
-        assert!(hint(sent, answer, b"", State::Reset).contains("reset"));
         assert_eq!(hint(sent, answer, b"\0\0\0\x03abc", State::Open), "the check's own");
     }
 }

@@ -166,8 +166,10 @@ fn shown(bytes: &[u8], total: usize, start: usize) -> String {
     if start > 0 {
         let _ = write!(text, "... from byte {start}: ");
     }
-    for byte in &bytes[start.min(end)..end] {
+    for (index, byte) in bytes[start.min(end)..end].iter().enumerate() {
         match byte {
+            // The first byte is often a header's, and a space in front would not be seen.
+            b' ' if index == 0 => text.push_str("\\x20"),
             b' '..=b'~' if *byte != b'\\' => text.push(char::from(*byte)),
             _ => {
                 let _ = write!(text, "\\x{byte:02x}");
@@ -187,6 +189,7 @@ mod tests {
     #[test]
     fn bytes_are_escaped_and_cut() {
         assert_eq!(shown(b"\0\x1b[2J\\a\n", 8, 0), "\\x00\\x1b[2J\\x5ca\\x0a");
+        assert_eq!(shown(b" \0\0\x03a b", 7, 0), "\\x20\\x00\\x00\\x03a b");
         let long = vec![b'a'; 100];
         assert_eq!(shown(&long, 5000, 0), format!("{}... (5000 bytes)", "a".repeat(SHOWN)));
         assert_eq!(shown(b"", 0, 0), "nothing");

@@ -16,14 +16,12 @@ pub(super) fn text(length: usize) -> Vec<u8> {
     (0..length).map(|i| b'a' + ((i + i / 26 + i / 1000) % 26) as u8).collect()
 }
 
-/// An empty message for each action, on one connection.
+/// An empty message for each action.
 pub(super) fn empty(context: &Context) -> Checked {
     let dialogue = context.dialogue();
-    let mut probe = context.connect()?;
     let actions: Vec<_> = dialogue.actions().map(Action::name).collect();
     for action in if actions.is_empty() { vec![ANY] } else { actions } {
-        probe.send(&context.request(action, b""))?;
-        probe.expect(&dialogue.wire_answer(b""))?;
+        context.exchange(&context.request(action, b""), &dialogue.wire_answer(b""))?;
     }
     Ok(Remark::Passed)
 }
@@ -34,12 +32,9 @@ pub(super) fn one_byte(context: &Context) -> Checked {
 
 /// Lengths of data, and lengths of data with its header, that fill the buffers people use.
 pub(super) fn chunk_edges(context: &Context) -> Checked {
-    let mut probe = context.connect()?;
     for edge in [1024, 2048, 4096, 8192, 65_536] {
         for length in [edge - 5, edge - 4, edge - 3, edge - 1, edge, edge + 1] {
-            let message = text(length);
-            probe.send(&context.request(ANY, &message))?;
-            probe.expect(&context.answer(ANY, &message))?;
+            context.ask(ANY, &text(length))?;
         }
     }
     Ok(Remark::Passed)
@@ -86,7 +81,13 @@ pub(super) fn header_split(context: &Context) -> Checked {
 pub(super) fn data_split(context: &Context) -> Checked {
     let message = text(3000);
     let header = header_length(context, &message);
-    cut_at(context, &message, [1, 2, 1500, 2999].iter().map(|place| header + place))
+    cut_at(context, &message, [1, 2, 1500, 2999].iter().map(|place| header + place))?;
+    // And in three: the first may have come with the header.
+    let request = context.request(ANY, &message);
+    let mut probe = context.connect()?;
+    probe.send_in_parts(&[&request[..header + 1000], &request[header + 1000..2500], &request[2500..]])?;
+    probe.expect(&context.answer(ANY, &message))?;
+    Ok(Remark::Passed)
 }
 
 pub(super) fn header_dribbled(context: &Context) -> Checked {

@@ -97,6 +97,8 @@ const LOOP: &str = "recv was called once: loop until LENGTH bytes have arrived";
 const LOOP_HEADER: &str = "recv may return fewer bytes than asked: loop until the whole header has arrived";
 const LEFTOVER: &str =
     "bytes beyond the first request were thrown away: keep what was read too much for the next request";
+const LEFTOVER_HEADER: &str =
+    "keep what was read too much for the next request, and loop until the whole of its header has arrived";
 const ONE_CLIENT: &str = "an error of one client must end that connection alone: catch it, close, and accept the next";
 const CODE_POINTS: &str = "the text was handled as bytes: decode it as UTF-8 first, and work on characters";
 const KEEP: &str = "a refused request is answered like any other: answer `error`, and read the next request";
@@ -145,7 +147,7 @@ const CHECKS: &[Check] = &[
     check("reading", "code-point-split", Fits::Asked, messages::code_point_split,
         "data cut in the middle of a character", "decode the text when all of it has arrived, not each part that recv returns"),
     check("reading", "next-header-split", Fits::Measured, messages::next_header_split,
-        "a request with the first half of the next one's header behind it", LEFTOVER),
+        "a request with the first half of the next one's header behind it", LEFTOVER_HEADER),
 
     check("pipelining", "keep-alive", Fits::Asked, messages::keep_alive,
         "a second request on the same connection", "the connection stays open after an answer: loop until recv returns nothing"),

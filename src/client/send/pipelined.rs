@@ -96,11 +96,8 @@ impl ReceivingSide {
     fn run(mut self, output: &mut Output) -> Result<Verdict, Failure> {
         let mut verdict = Verdict::Good;
         let mut last = None;
-        while let Ok(note) = self.told.recv() {
+        while let Some(note) = self.next(output)? {
             let request = note?;
-            if self.answers.ahead().is_empty() {
-                output.flush()?;
-            }
             match self.answer_to(&request) {
                 Ok(answer) => verdict = verdict.and(output.answer(&request, answer)?),
                 Err(broken) => {
@@ -112,6 +109,16 @@ impl ReceivingSide {
         }
         output.flush()?;
         Ok(verdict.and(self.nothing_more(last)))
+    }
+
+    /// What the sending side tells next. Before anything is waited for, what was printed is passed on: whoever reads
+    /// it may be the one who writes the next request.
+    fn next(&mut self, output: &mut Output) -> Result<Option<Note>, Failure> {
+        let note = self.told.try_recv().ok();
+        if note.is_none() || self.answers.ahead().is_empty() {
+            output.flush()?;
+        }
+        Ok(note.or_else(|| self.told.recv().ok()))
     }
 
     fn answer_to(&mut self, request: &Request) -> Result<Vec<u8>, Broken> {

@@ -4,7 +4,7 @@
 load ask 8083 hello >/dev/null # the service runs: the sockets must join it all the same
 mapfile -t sockets < <(systemctl list-unit-files --no-legend 'retortd*.socket' | cut -d' ' -f1 | grep -v inetd)
 systemctl enable --quiet "${sockets[@]}"
-expect "all sockets start beside a running service" systemctl restart "${sockets[@]}" retortd.service
+expect "they join a running service when that is restarted" systemctl restart retortd.service
 
 # talk PORT REQUEST: sends (escapes as in printf %b), ends its side, and prints all that comes, as text.
 talk() { python3 - "$@" <<'PYTHON'
@@ -44,3 +44,9 @@ equal "there is a socket for each protocol" "$(retortd --list | wc -l)" "${#sock
 equal "and each was tried" $tried "${#sockets[@]}"
 equal "all in one service" 1 "$(systemctl list-units --no-legend --state=active 'retortd*.service' | wc -l)"
 equal "all enabled for the next boot" ${#sockets[@]} "$(find /etc/systemd/system/sockets.target.wants -name 'retortd*' | wc -l)"
+
+# Disabled and stopped, one leaves, and the others stay.
+systemctl disable --quiet --now retortd-echo.socket
+expect "without one of them the service goes on" systemctl restart retortd.service
+equal "it listens no more" "" "$(ss --no-header --tcp --listening --numeric 'sport = :7')"
+equal "the others do" '5 olleH' "$(talk 8082 'reverse 5 Hello')"

@@ -82,7 +82,8 @@ impl Form for Text {
     fn end(&mut self, out: &mut dyn Write, run: &Run) -> io::Result<()> {
         let score = run.score();
         let passed = format!("{} of {} checks passed", score.passed, score.passed + score.failed);
-        write!(out, "\n{}", self.painted(if score.failed == 0 { GREEN } else { RED }, &passed))?;
+        let gap = if self.quiet && self.group.is_empty() { "" } else { "\n" };
+        write!(out, "{gap}{}", self.painted(if score.failed == 0 { GREEN } else { RED }, &passed))?;
         for (count, one, many) in
             [(score.failed, "failed", "failed"), (score.notes, "note", "notes"), (score.skipped, "skipped", "skipped")]
         {

@@ -1,0 +1,254 @@
+//! Holds the floor plan: which module may import which, and where each external crate may be named.
+//!
+//! The tables here are the plan; they are exact: what is used and not in them fails, and so does what is in them and
+//! not used. Unit tests inside the sources are not looked at, they may use what they like.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module, and those below it that it imports.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("service", &["kernel", "protocol", "server"]),
+    ("client", &["protocol", "transform"]),
+    ("server", &["connection", "kernel", "protocol"]),
+    ("connection", &["protocol"]),
+    ("protocol", &["transform"]),
+    ("transform", &[]),
+    ("kernel", &[]),
+];
+
+/// Each binary, and the one module that it calls.
+const BINARIES: &[(&str, &str)] = &[("retortd", "service"), ("retort", "client")];
+
+/// Each external crate, and where it is named: a whole module where there is no end to the name, else a file.
+const CRATES: &[(&str, &[&str])] = &[
+    ("clap", &["client/options.rs", "service/options.rs"]),
+    ("fastrand", &["protocol/random.rs"]),
+    ("hdrhistogram", &["client/bench/tally.rs"]),
+    ("humantime", &["client/duration.rs", "service/units.rs"]),
+    ("indicatif", &["client/progress.rs"]),
+    ("listenfd", &["service/listeners.rs"]),
+    ("log", &["connection/", "server/", "service/"]),
+    ("memmap2", &["connection/buffers.rs"]),
+    ("nix", &["client/poll.rs", "kernel.rs", "server/", "service/"]),
+    ("sd_notify", &["service/manager.rs"]),
+    ("serde_json", &["client/json.rs"]),
+    ("simdutf8", &["transform/utf8.rs"]),
+    ("syslog", &["service/logging.rs"]),
+];
+
+/// Parts of the standard library that a module has to do without.
+const WITHOUT: &[(&str, &[&str])] = &[
+    ("transform", &["env", "fs", "io", "net", "os", "process", "thread", "time"]),
+    ("protocol", &["env", "fs", "net", "os", "process", "thread", "time"]),
+    ("connection", &["env", "fs", "net", "os", "process", "thread"]),
+    ("server", &["env", "fs", "process"]),
+];
+
+/// One source file without comments and unit tests.
+struct Source {
+    /// Its path below `src`.
+    path: String,
+    /// The names of the modules that lead to it: `server::worker` has two.
+    modules: Vec<String>,
+    text: String,
+}
+
+impl Source {
+    fn module(&self) -> &str {
+        &self.modules[0]
+    }
+
+    /// The names that stand behind `root::`, in lists in braces too.
+    fn names_behind(&self, root: &str) -> BTreeSet<&str> {
+        let places = self.text.match_indices(root).filter(|(at, _)| is_path_start(&self.text[..*at]));
+        let behind = places.filter_map(|(at, _)| self.text[at + root.len()..].strip_prefix("::"));
+        behind.flat_map(first_names).collect()
+    }
+
+    fn names_crate(&self, name: &str) -> bool {
+        let path = format!("{name}::");
+        self.text.match_indices(&path).any(|(at, _)| is_path_start(&self.text[..at]))
+    }
+}
+
+/// Whether a path can begin behind this: not inside a longer name or path.
+fn is_path_start(before: &str) -> bool {
+    !before.ends_with(|last: char| last.is_alphanumeric() || last == '_' || last == ':')
+}
+
+/// The first name of each path in `a::b` or `{a::b, c::{d, e}}`.
+fn first_names(text: &str) -> Vec<&str> {
+    let Some(list) = text.strip_prefix('{') else { return vec![name_of(text)] };
+    let mut depth = 0_i32;
+    let end = list.find(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        depth < 0
+    });
+    let list = &list[..end.expect("a closed brace")];
+    let mut depth = 0_i32;
+    let parts = list.split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    parts.map(|part| name_of(part.trim())).filter(|name| !name.is_empty()).collect()
+}
+
+fn name_of(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    &text[..end]
+}
+
+fn source_directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Every source file of the library, without those that are compiled for tests only.
+fn sources() -> Vec<Source> {
+    let mut sources = Vec::new();
+    collect(&source_directory(), &mut Vec::new(), &mut sources);
+    assert!(sources.len() > 50, "{} source files found", sources.len());
+    sources
+}
+
+fn collect(directory: &Path, modules: &mut Vec<String>, sources: &mut Vec<Source>) {
+    let only_for_tests = test_modules(&directory.join("mod.rs"));
+    for entry in fs::read_dir(directory).expect("list sources") {
+        let path = entry.expect("a directory entry").path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name in UTF-8").to_string();
+        if (modules.is_empty() && ["bin", "lib"].contains(&stem.as_str())) || only_for_tests.contains(&stem) {
+            continue;
+        }
+        if stem != "mod" {
+            modules.push(stem.clone());
+        }
+        if path.is_dir() {
+            collect(&path, modules, sources);
+        } else {
+            let below = path.strip_prefix(source_directory()).expect("below src");
+            let below = below.to_str().expect("a path in UTF-8").to_string();
+            sources.push(Source { path: below, modules: modules.clone(), text: code(&path) });
+        }
+        if stem != "mod" {
+            modules.pop();
+        }
+    }
+}
+
+/// The modules that a file declares behind `#[cfg(test)]`.
+fn test_modules(file: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let behind = text.split("#[cfg(test)]").skip(1).map(str::trim_start);
+    let names = behind.filter_map(|rest| rest.trim_start_matches("pub ").strip_prefix("mod ")?.split_once(';'));
+    names.map(|(name, _)| name.to_string()).filter(|name| name_of(name) == name).collect()
+}
+
+/// A file without lines of comment, and without the unit tests at its end.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("read a source");
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| line.to_string() + "\n").collect()
+}
+
+#[test]
+fn modules_import_only_what_is_below_them() {
+    let sources = sources();
+    let modules: BTreeSet<&str> = sources.iter().map(Source::module).collect();
+    assert_eq!(modules, IMPORTS.iter().map(|(module, _)| *module).collect());
+    for (module, allowed) in IMPORTS {
+        let mut imported = BTreeSet::new();
+        for source in sources.iter().filter(|source| source.module() == *module) {
+            for name in source.names_behind("crate") {
+                let fine = name == *module || allowed.contains(&name);
+                assert!(fine, "{}: {module} may not import {name}", source.path);
+                imported.insert(name);
+            }
+        }
+        imported.remove(module);
+        assert_eq!(imported, allowed.iter().copied().collect(), "what {module} imports");
+    }
+}
+
+#[test]
+fn the_plan_has_no_circles() {
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    while done.len() < IMPORTS.len() {
+        let ready = |allowed: &[&str]| allowed.iter().all(|name| done.contains(name));
+        let next: Vec<&str> = IMPORTS
+            .iter()
+            .filter(|(name, below)| !done.contains(name) && ready(below))
+            .map(|(name, _)| *name)
+            .collect();
+        assert!(!next.is_empty(), "a circle among what is not {done:?}");
+        done.extend(next);
+    }
+}
+
+#[test]
+fn no_path_leaves_its_module_by_super() {
+    for source in sources() {
+        for levels in 2..6 {
+            let climb = vec!["super"; levels].join("::");
+            let climbs = source.text.match_indices(&climb).any(|(at, _)| is_path_start(&source.text[..at]));
+            assert!(!climbs || levels < source.modules.len(), "{}: {climb}", source.path);
+        }
+        let above = source.text.contains("super::") && source.modules.len() < 2;
+        assert!(!above, "{}: super is the crate itself", source.path);
+        assert!(!source.text.contains("use crate::*"), "{}: imports everything", source.path);
+    }
+}
+
+#[test]
+fn binaries_call_their_module_and_no_more() {
+    for (binary, module) in BINARIES {
+        let text = code(&source_directory().join(format!("bin/{binary}.rs")));
+        let body = format!("fn main() -> ExitCode {{\n    retortd::{module}::main()\n}}");
+        assert!(text.contains(&body), "{binary}: {text}");
+        assert_eq!(text.matches("retortd::").count(), 1, "{binary}: {text}");
+    }
+}
+
+/// The names under `[dependencies]` in Cargo.toml, as sources write them.
+fn dependencies() -> BTreeSet<String> {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).expect("Cargo.toml");
+    let table = manifest.split("\n[dependencies]\n").nth(1).expect("dependencies").split("\n[").next();
+    let lines = table.expect("a table").lines().filter_map(|line| line.split_once('='));
+    lines.map(|(name, _)| name.trim().replace('-', "_")).collect()
+}
+
+#[test]
+fn external_crates_are_named_where_the_plan_says() {
+    assert_eq!(dependencies(), CRATES.iter().map(|(name, _)| (*name).to_string()).collect());
+    let sources = sources();
+    for (name, places) in CRATES {
+        let naming: Vec<&str> =
+            sources.iter().filter(|source| source.names_crate(name)).map(|source| source.path.as_str()).collect();
+        for path in &naming {
+            assert!(places.iter().any(|place| path.starts_with(place)), "{path} may not name {name}");
+        }
+        for place in *places {
+            assert!(naming.iter().any(|path| path.starts_with(place)), "{place} does not name {name} any more");
+        }
+    }
+}
+
+#[test]
+fn pure_modules_do_without_the_outside_world() {
+    let sources = sources();
+    for (module, parts) in WITHOUT {
+        for source in sources.iter().filter(|source| source.module() == *module) {
+            for name in source.names_behind("std") {
+                assert!(!parts.contains(&name), "{}: {module} does without std::{name}", source.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stands_in_one_file() {
+    for source in sources() {
+        let has_unsafe = source.text.contains("unsafe {") || source.text.contains("allow(unsafe_code)");
+        assert_eq!(has_unsafe, source.path == "kernel.rs", "{}", source.path);
+    }
+}

@@ -1,0 +1,197 @@
+//! What is written beside the code agrees with it: every option, variable, protocol and port.
+//!
+//! The program's own command lines and its table of protocols are the reference. A name that the documents lack and a
+//! name that only they have both fail.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap_complete::{Shell, generate};
+use retortd::protocol;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A man page without roff's escapes and font changes: words as a reader sees them.
+fn manual(name: &str) -> String {
+    let mut text = read(format!("packaging/man/{name}"));
+    for (roff, plain) in [("\\-", "-"), ("\\fI", ""), ("\\fR", ""), ("\\fB", ""), ("\" ", " "), (" \"", " ")] {
+        text = text.replace(roff, plain);
+    }
+    text
+}
+
+/// A command and its subcommands.
+fn with_subcommands(mut command: clap::Command) -> Vec<clap::Command> {
+    command.build();
+    let mut all: Vec<clap::Command> =
+        command.get_subcommands().filter(|sub| sub.get_name() != "help").cloned().collect();
+    all.push(command);
+    all
+}
+
+fn daemon() -> Vec<clap::Command> {
+    with_subcommands(retortd::service::options::command())
+}
+
+fn client() -> Vec<clap::Command> {
+    with_subcommands(retortd::client::command())
+}
+
+/// `--long` of every option.
+fn long_options(commands: &[clap::Command]) -> BTreeSet<String> {
+    let options = commands.iter().flat_map(clap::Command::get_arguments);
+    options.filter_map(|option| option.get_long().map(|long| format!("--{long}"))).collect()
+}
+
+/// `-s` of every option.
+fn short_options(commands: &[clap::Command]) -> BTreeSet<String> {
+    let options = commands.iter().flat_map(clap::Command::get_arguments);
+    options.filter_map(|option| option.get_short().map(|short| format!("-{short}"))).collect()
+}
+
+/// Every variable that stands for an option.
+fn variables(commands: &[clap::Command]) -> BTreeSet<String> {
+    let options = commands.iter().flat_map(clap::Command::get_arguments);
+    options.filter_map(|option| Some(option.get_env()?.to_str()?.to_string())).collect()
+}
+
+/// The words of a text that begin with `prefix`, without what follows their name.
+fn words(text: &str, prefix: &str) -> BTreeSet<String> {
+    let is_name = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+    let separated = text.split(|character: char| !is_name(character));
+    separated.filter(|word| word.len() > prefix.len() && word.starts_with(prefix)).map(str::to_string).collect()
+}
+
+fn assert_same(what: &str, documented: &BTreeSet<String>, real: &BTreeSet<String>) {
+    let missing: Vec<_> = real.difference(documented).collect();
+    let invented: Vec<_> = documented.difference(real).collect();
+    assert!(missing.is_empty() && invented.is_empty(), "{what}: lacks {missing:?}, invents {invented:?}");
+}
+
+#[test]
+fn the_manuals_have_every_option_and_no_other() {
+    for (page, commands) in [("retortd.8", daemon()), ("retort.1", client())] {
+        let text = manual(page);
+        assert_same(page, &words(&text, "--"), &long_options(&commands));
+        for short in short_options(&commands) {
+            assert!(text.contains(&format!(".BR {short}")) || text.contains(&format!(".B {short}")), "{page}: {short}");
+        }
+    }
+}
+
+#[test]
+fn the_manual_has_a_section_for_each_subcommand() {
+    let text = manual("retort.1");
+    for command in client().iter().filter(|command| command.get_name() != "retort") {
+        assert!(text.contains(&format!(".SS {}", command.get_bin_name().expect("built"))), "{}", command.get_name());
+    }
+}
+
+#[test]
+fn the_manual_and_the_settings_have_every_variable() {
+    let real = variables(&daemon());
+    assert_same("retortd.8", &words(&manual("retortd.8"), "RETORTD_"), &with(&real, "RETORTD_"));
+    let in_file: BTreeSet<String> =
+        with(&real, "RETORTD_").into_iter().filter(|name| name != "RETORTD_SETTINGS").collect();
+    assert_same("default/retortd", &words(&read("packaging/default/retortd"), "RETORTD_"), &in_file);
+}
+
+fn with(names: &BTreeSet<String>, prefix: &str) -> BTreeSet<String> {
+    names.iter().filter(|name| name.starts_with(prefix)).cloned().collect()
+}
+
+#[test]
+fn the_settings_are_comments_but_for_one() {
+    let text = read("packaging/default/retortd");
+    let active: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert_eq!(active, ["RETORTD_EXIT_IDLE=5m"]);
+}
+
+#[test]
+fn every_setting_in_the_file_is_one_the_daemon_takes() {
+    for line in read("packaging/default/retortd").lines() {
+        let Some((name, value)) = line.trim_start_matches('#').split_once('=') else { continue };
+        let Some(option) = name.strip_prefix("RETORTD_").filter(|_| !name.contains(' ')) else { continue };
+        if option == "VERBOSE" {
+            continue; // counted, not given a value
+        }
+        let option = format!("--{}={}", option.to_lowercase().replace('_', "-"), value.trim_matches('"'));
+        let parsed = retortd::service::options::command().try_get_matches_from(["retortd", &option]);
+        assert!(parsed.is_ok(), "{option}: {}", parsed.unwrap_err());
+    }
+}
+
+#[test]
+fn the_readme_has_every_option_of_the_daemon() {
+    let text = read("README.md");
+    for option in long_options(&daemon()) {
+        assert!(text.contains(&option), "README.md lacks {option}");
+    }
+}
+
+#[test]
+fn completions_have_every_option() {
+    for commands in [daemon(), client()] {
+        let command = commands.last().expect("the command itself");
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            generate(shell, &mut command.clone(), command.get_name(), &mut script);
+            let script = String::from_utf8(script).expect("text");
+            for option in long_options(&commands) {
+                // fish writes `-l name` for --name
+                let form = if shell == Shell::Fish { format!("-l {}", &option[2..]) } else { option.clone() };
+                assert!(script.contains(&form), "{shell} completions of {} lack {option}", command.get_name());
+            }
+        }
+    }
+}
+
+/// The value of a key in a unit file.
+fn value<'a>(unit: &'a str, key: &str) -> Option<&'a str> {
+    unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+}
+
+#[test]
+fn every_protocol_has_a_socket_with_its_port() {
+    let mut ports = BTreeSet::new();
+    for entry in protocol::TABLE {
+        let name =
+            if entry.name == "frame" { "retortd.socket".into() } else { format!("retortd-{}.socket", entry.name) };
+        let unit = read(format!("systemd/{name}"));
+        let port: u16 = value(&unit, "ListenStream").and_then(|port| port.parse().ok()).expect("a port");
+        assert_eq!(value(&unit, "FileDescriptorName"), Some(entry.name), "{name}");
+        assert_eq!(value(&unit, "Service"), Some("retortd.service"), "{name}");
+        assert!(entry.port.is_none_or(|expected| expected == port), "{name}: {port}");
+        assert!(ports.insert(port), "{name}: {port} is another protocol's");
+    }
+    let sockets = fs::read_dir(root().join("systemd")).expect("systemd").filter_map(Result::ok);
+    let sockets = sockets.filter(|file| file.path().extension().is_some_and(|kind| kind == "socket")).count();
+    assert_eq!(sockets, protocol::TABLE.len() + 1, "a socket for each protocol, and the one for Accept=yes");
+}
+
+#[test]
+fn the_manual_has_every_protocol_with_the_port_of_its_socket() {
+    let text = manual("retortd.protocols.7");
+    for entry in protocol::TABLE {
+        let name =
+            if entry.name == "frame" { "retortd.socket".into() } else { format!("retortd-{}.socket", entry.name) };
+        let unit = read(format!("systemd/{name}"));
+        let port = value(&unit, "ListenStream").expect("a port");
+        let mark = if entry.port.is_none() { "*" } else { "" };
+        let row = format!("\n{}\t{port}{mark}\t", entry.name);
+        assert!(text.contains(&row), "retortd.protocols(7) lacks {row:?}");
+    }
+}
+
+#[test]
+fn the_unit_knows_the_exit_codes_that_a_retry_cannot_mend() {
+    assert_eq!(value(&read("systemd/retortd.service"), "RestartPreventExitStatus"), Some("2 78"));
+}

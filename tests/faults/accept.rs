@@ -1,0 +1,266 @@
+//! Errors of accept(2), the backlog, and the limits on connections.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::harness::{Client, Daemon, Launch, in_parallel};
+use super::{Injection, SHUFFLE, UPPERCASE, Watch, assert_serves, available, injected, wait_until};
+
+/// Fault 1: the system is out of something for a while.
+#[test]
+fn without_descriptors_or_memory_accepting_rests_and_recovers() {
+    for (error, words) in [
+        ("EMFILE", "Too many open files"),
+        ("ENFILE", "Too many open files in system"),
+        ("ENOBUFS", "No buffer space available"),
+        ("ENOMEM", "Cannot allocate memory"),
+    ] {
+        let injection = format!("accept4:error={error}:when=2..5");
+        let Some(launch) = injected(&[&injection], &["--workers=1", "-v"]) else { return };
+        let daemon = launch.start();
+        let mut served = daemon.connect("frame");
+        assert_serves(&mut served);
+        let begun = Instant::now();
+        let mut late = daemon.connect("frame");
+        daemon.wait_for_line(0, words);
+        assert_serves(&mut served);
+        assert!(begun.elapsed() < Duration::from_millis(300), "{error}: served clients wait: {:?}", begun.elapsed());
+        assert_serves(&mut late);
+        assert!(begun.elapsed() < Duration::from_secs(1), "{error}: recovered after {:?}", begun.elapsed());
+        daemon.wait_for_line(0, "accepting on frame=");
+        drop((served, late));
+        let statistics = daemon.statistics_at_rest();
+        assert_eq!((statistics.accepted, statistics.accept_paused), (2, 4), "{error}: {statistics:?}");
+        let said = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
+        assert_eq!(said, 1, "{error}: said more than once");
+    }
+}
+
+/// Fault 1: a daemon that just tried again would fail half a million times a second.
+#[test]
+fn without_descriptors_it_does_not_spin() {
+    let Some(launch) = injected(&["accept4:error=EMFILE:when=1+"], &["--workers=1"]) else { return };
+    let daemon = launch.start();
+    let mut waiting = daemon.connect("frame");
+    daemon.wait_for_line(0, "cannot accept on");
+    let paused = || daemon.statistics_when(|_| true).accept_paused;
+    let (before, begun) = (paused(), Instant::now());
+    assert!(waiting.is_silent(Duration::from_secs(1)));
+    let tries = paused() - before;
+    let most = begun.elapsed().as_millis() as u64 / 100 + 2;
+    assert!((5..=most).contains(&tries), "{tries} tries in {:?}", begun.elapsed());
+}
+
+/// Fault 1, as it comes about in life: the limit is lowered below what is in use.
+#[test]
+fn when_descriptors_really_run_out_nobody_else_notices() {
+    if !available("prlimit") {
+        return;
+    }
+    let daemon = Daemon::serving("frame", &["--workers=2", "-v"]);
+    let watch = Watch::begin(&daemon);
+    let mut served: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();
+    served.iter_mut().for_each(assert_serves);
+    let limit = |files: usize| {
+        let pid = format!("--pid={}", daemon.pid);
+        let set = std::process::Command::new("prlimit").args([&pid, &format!("--nofile={files}:")]).status();
+        assert!(set.is_ok_and(|status| status.success()), "prlimit failed");
+    };
+    limit(daemon.descriptors());
+    let mut late: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
+    daemon.wait_for_line(0, "Too many open files");
+    served.iter_mut().for_each(assert_serves);
+    // a client that leaves makes room for one that waits
+    served.truncate(15);
+    late.iter_mut().for_each(assert_serves);
+    daemon.wait_for_line(0, "accepting on frame=");
+    drop((served, late));
+    assert_eq!(watch.end(&daemon).closed_for("finished"), 26);
+}
+
+/// Fault 2: this client is gone; the next one is not to suffer.
+#[test]
+fn a_client_that_is_gone_before_it_is_accepted_is_counted() {
+    for error in ["ECONNABORTED", "EPROTO", "ENETDOWN", "EPERM", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENONET"] {
+        let injection = format!("accept4:error={error}:when=2");
+        let Some(launch) = injected(&[&injection], &["--workers=1"]) else { return };
+        let daemon = launch.start();
+        let mut clients: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
+        clients.iter_mut().for_each(assert_serves);
+        drop(clients);
+        let statistics = daemon.statistics_at_rest();
+        assert_eq!((statistics.accepted, statistics.accept_lost), (3, 1), "{error}: {statistics:?}");
+        assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{error}");
+    }
+}
+
+/// Fault 2: an error that takes no client from the queue comes again at once. A security module's refusal is one.
+#[test]
+fn a_refusal_that_lasts_does_not_spin() {
+    let Some(launch) = injected(&["accept4:error=EPERM:when=1..2000"], &["--workers=1"]) else { return };
+    let daemon = launch.start();
+    let mut waiting = daemon.connect("frame");
+    assert!(waiting.is_silent(Duration::from_secs(1)));
+    let lost = daemon.statistics_when(|_| true).accept_lost;
+    assert!((10..1500).contains(&lost), "{lost} attempts in a second");
+}
+
+/// Fault 3: EINTR is nobody's error.
+#[test]
+fn system_calls_that_are_interrupted_are_made_again() {
+    // not those that never wait here, and so are never interrupted: eventfds are non-blocking
+    let calls = ["accept4", "epoll_wait", "recvfrom", "sendto", "sendmsg", "writev", "poll"];
+    let injections: Vec<String> = calls.iter().map(|call| format!("{call}:error=EINTR:when=4+3")).collect();
+    let injections: Vec<&str> = injections.iter().map(String::as_str).collect();
+    let Some(launch) = injected(&injections, &["--workers=2"]) else { return };
+    let mut daemon = launch.start();
+    in_parallel(4, |_| {
+        let mut client = daemon.connect("frame");
+        (0..100).for_each(|_| assert_serves(&mut client));
+        let large = vec![b'x'; 300_000];
+        assert!(client.ask(UPPERCASE, &large).iter().all(|byte| *byte == b'X'));
+    });
+    assert_eq!(daemon.statistics_at_rest().answered, 404);
+    assert_eq!(daemon.stop(), 0);
+}
+
+/// Fault 4: nobody is there any more to have an address.
+#[test]
+fn a_reset_before_accept_is_closed_cleanly() {
+    let daemon = Daemon::serving("frame", &["-v", "--max-per-source=100"]);
+    let watch = Watch::begin(&daemon);
+    daemon.signal(Signal::SIGSTOP);
+    let clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
+    clients.into_iter().for_each(Client::reset);
+    daemon.signal(Signal::SIGCONT);
+    assert_serves(&mut daemon.connect("frame"));
+    let statistics = watch.end(&daemon);
+    assert_eq!((statistics.accepted, statistics.closed_for("reset")), (12, 10), "{statistics:?}");
+    daemon.wait_for_line(0, "frame unknown address: closed: reset");
+}
+
+/// Fault 5: more clients than the queue holds; the kernel has them try again.
+#[test]
+fn a_backlog_that_overflows_recovers() {
+    let daemon = Daemon::serving("frame", &["--backlog=4", "--workers=1"]);
+    let watch = Watch::begin(&daemon);
+    daemon.signal(Signal::SIGSTOP);
+    std::thread::scope(|scope| {
+        let crowd = scope.spawn(|| in_parallel(30, |_| assert_serves(&mut daemon.connect("frame"))));
+        wait_until("the queue is full", || queued(&daemon) > 4);
+        daemon.signal(Signal::SIGCONT);
+        crowd.join().expect("a client was not served");
+    });
+    assert_eq!(watch.end(&daemon).answered, 30);
+}
+
+/// Clients in the queue of the daemon's listener, of /proc/net/tcp: state LISTEN, `rx_queue`.
+fn queued(daemon: &Daemon) -> u64 {
+    let port = format!(":{:04X} ", daemon.address("frame").port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("read /proc/net/tcp");
+    let row = table.lines().find(|line| line.contains(&port) && line.contains(" 0A "));
+    let queues = row.and_then(|row| row.split_whitespace().nth(4)).and_then(|queues| queues.split_once(':'));
+    queues.and_then(|(_, receive)| u64::from_str_radix(receive, 16).ok()).expect("a listener in /proc/net/tcp")
+}
+
+/// Fault 6: epoll has no room for one connection.
+#[test]
+fn a_connection_that_cannot_be_watched_is_dropped_alone() {
+    for error in ["ENOSPC", "ENOMEM"] {
+        let daemon = Daemon::serving("frame", &["--workers=1"]);
+        let watch = Watch::begin(&daemon);
+        let injection = format!("epoll_ctl:error={error}:when=2");
+        let Some(injection) = Injection::into_workers(&daemon, 1, &[&injection]) else { return };
+        let mut first = daemon.connect("frame");
+        assert_serves(&mut first);
+        let mut unlucky = daemon.connect("frame");
+        assert_eq!(unlucky.wait_closed(), b"");
+        let mut third = daemon.connect("frame");
+        assert_serves(&mut third);
+        assert_serves(&mut first);
+        drop((first, third, injection));
+        let statistics = watch.end(&daemon);
+        assert_eq!((statistics.accepted, statistics.closed_for("resources")), (4, 1), "{statistics:?}");
+        daemon.wait_for_line(0, "cannot watch the connection");
+    }
+}
+
+/// Fault 7: exactly so many, and the next when one leaves.
+#[test]
+fn the_limit_on_connections_is_exact_and_recovers() {
+    let daemon = Daemon::serving("frame", &["--max-connections=5", "--workers=2"]);
+    let watch = Watch::begin(&daemon);
+    for _ in 0..3 {
+        let mut served: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
+        served.iter_mut().for_each(assert_serves);
+        let mut waiting: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
+        assert!(waiting[0].is_silent(Duration::from_millis(100)));
+        assert_eq!(daemon.statistics_when(|_| true).open, 5);
+        drop(served);
+        waiting.iter_mut().for_each(assert_serves);
+    }
+    assert_eq!(watch.end(&daemon).accepted, 31);
+}
+
+/// Fault 7: one address cannot take all places.
+#[test]
+fn the_limit_for_each_source_is_exact_and_recovers() {
+    let daemon = Daemon::serving("frame", &["--max-per-source=3", "--workers=2"]);
+    let watch = Watch::begin(&daemon);
+    for round in 1..=3 {
+        let mut served: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
+        served.iter_mut().for_each(assert_serves);
+        for _ in 0..4 {
+            assert_eq!(daemon.connect("frame").wait_closed(), b"");
+        }
+        served.iter_mut().for_each(assert_serves);
+        drop(served);
+        assert_eq!(daemon.statistics_at_rest().closed_for("source-limit"), 4 * round);
+    }
+    watch.end(&daemon);
+}
+
+/// Fault 9: no thread to be had for large messages; the workers do them themselves.
+#[test]
+fn large_messages_are_answered_without_threads() {
+    let daemon = Daemon::serving("frame", &["--workers=2"]);
+    let watch = Watch::begin(&daemon);
+    let Some(injection) = Injection::into_workers(&daemon, 2, &["clone3:error=EAGAIN"]) else { return };
+    let text = vec![b'a'; 200_000];
+    in_parallel(8, |_| {
+        let mut client = daemon.connect("frame");
+        (0..20).for_each(|_| assert!(client.ask(SHUFFLE, &text) == text));
+    });
+    daemon.wait_for_line(0, "cannot start a thread for a large message");
+    drop(injection);
+    assert_eq!(watch.end(&daemon).answered, 160);
+}
+
+/// Fault 9: what the daemon cannot do without is missing at start.
+#[test]
+fn a_start_without_what_it_needs_ends_with_a_clear_error() {
+    for (injection, words) in [
+        ("clone3:error=EAGAIN:when=2", "cannot start a worker thread: Resource temporarily unavailable"),
+        ("epoll_create1:error=EMFILE:when=2", "cannot set up epoll: Too many open files"),
+        ("eventfd2:error=ENFILE:when=1", "cannot catch signals: "),
+        ("eventfd2:error=ENFILE:when=3", "cannot create an eventfd: Too many open files in system"),
+    ] {
+        let Some(launch) = injected(&[injection], &["--workers=2"]) else { return };
+        let finished = launch.finish();
+        assert_eq!(finished.code, 71, "{injection}: {}", finished.log);
+        assert!(finished.log.contains(words), "{injection}: {}", finished.log);
+    }
+}
+
+/// Fault 9: fewer descriptors than the connections that are asked for.
+#[test]
+fn more_connections_than_descriptors_are_refused_at_start() {
+    if !available("prlimit") {
+        return;
+    }
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--max-connections=500"]);
+    let finished = launch.under(&["prlimit", "--nofile=256"]).finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    assert!(finished.log.contains("cannot allow 500 connections: this process may open 256 files"), "{}", finished.log);
+}

@@ -1,0 +1,139 @@
+//! Faults made for real: injected errors, limits, resets, signals, lossy networks, a log that fails.
+//!
+//! Every test breaks something while honest clients are served, and in the end holds the daemon to its statistics, its
+//! descriptors and its memory ([`Watch`]). What needs root or a tool says that it skips and why where there is none;
+//! `make fault-test` runs all of it, as root and with more patience than `cargo test`.
+
+mod accept;
+mod input;
+mod life;
+mod log;
+mod memory;
+mod network;
+mod peers;
+mod system_calls;
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use harness::{Client, DEADLINE, Daemon, Launch, Statistics, available, rss_limit};
+
+const UPPERCASE: u8 = 0x01;
+const REVERSE: u8 = 0x04;
+const SHUFFLE: u8 = 0x08;
+
+/// What the daemon held before a fault; it is to hold no more afterwards.
+struct Watch {
+    descriptors: usize,
+    rss: u64,
+}
+
+impl Watch {
+    /// Taken after a first client was served, so that what is only set up once does not count.
+    fn begin(daemon: &Daemon) -> Self {
+        let warm = daemon.listening().len() as u64;
+        daemon.listening().iter().for_each(|(protocol, _)| drop(daemon.connect(protocol)));
+        daemon.statistics_when(|statistics| statistics.accepted == warm && statistics.open == 0);
+        Self { descriptors: daemon.descriptors(), rss: daemon.rss() }
+    }
+
+    /// Waits until every client has left; the sums are right, and descriptors and memory are back.
+    fn end(self, daemon: &Daemon) -> Statistics {
+        let statistics = daemon.statistics_at_rest();
+        wait_until("descriptors are back", || daemon.descriptors() == self.descriptors);
+        wait_until("memory is back", || daemon.rss() <= rss_limit(self.rss, 0));
+        statistics
+    }
+}
+
+/// Waits for something that tells nobody when it happens.
+fn wait_until(what: &str, happened: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !happened() {
+        assert!(Instant::now() < deadline, "not reached: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether the clients of a service are served as if nothing had happened.
+fn assert_serves(client: &mut Client) {
+    assert_eq!(client.ask(REVERSE, b"The LAN Before Time"), b"emiT erofeB NAL ehT");
+}
+
+/// How long a load lasts: `RETORTD_FAULT_SECONDS`, or a short while.
+fn load_time() -> Duration {
+    let seconds = env::var("RETORTD_FAULT_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(Duration::from_millis(1500), Duration::from_secs)
+}
+
+/// Whether this runs as root; a test that must says that it skips.
+fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        println!("skipped: not root");
+    }
+    root
+}
+
+/// A daemon for `frame` under strace(1), which makes system calls fail as `injections` say.
+///
+/// `-D` makes strace the grandchild, so that signals reach the daemon itself.
+fn injected(injections: &[&str], arguments: &[&str]) -> Option<Launch> {
+    if !available("strace") {
+        return None;
+    }
+    let launch = Launch::new(&[&["--listen=frame=127.0.0.1:0"], arguments].concat());
+    Some(launch.under(&strace(injections).iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+/// The words of a strace command; only calls that stand in `trace=` can be injected.
+fn strace(injections: &[&str]) -> Vec<String> {
+    let calls: Vec<&str> = injections.iter().map(|each| each.split(':').next().unwrap_or_default()).collect();
+    let trace = format!("trace={}", calls.join(","));
+    let mut words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace].map(String::from).to_vec();
+    for injection in injections {
+        words.extend(["-e".to_string(), format!("inject={injection}")]);
+    }
+    words
+}
+
+/// System calls of some threads of a running daemon that fail until this is dropped.
+struct Injection(Child);
+
+impl Injection {
+    /// Into the workers, of which there are so many. strace counts the calls of each thread apart.
+    fn into_workers(daemon: &Daemon, workers: usize, injections: &[&str]) -> Option<Self> {
+        if !available("strace") {
+            return None;
+        }
+        let threads = || daemon.tasks().into_iter().filter(|task| task.name.starts_with("worker-"));
+        // a thread gives itself its name when it runs for the first time
+        wait_until("workers run", || threads().count() == workers);
+        let threads: Vec<String> = threads().map(|task| format!("--attach={}", task.id)).collect();
+        let words = strace(injections);
+        // without -D and -f: these threads and no others
+        let options = words.iter().filter(|word| !["strace", "-D", "-f", "-qq"].contains(&word.as_str()));
+        let mut strace = Command::new("strace");
+        strace.args(options).args(&threads).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = strace.spawn().expect("start strace");
+        let told = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        assert_eq!(told.take(threads.len()).filter(|line| line.contains("attached")).count(), threads.len());
+        Some(Self(child))
+    }
+}
+
+impl Drop for Injection {
+    /// SIGINT has strace let go of the threads (strace(1)).
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")), Signal::SIGINT);
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,302 @@
+//! Servers of the frame protocol as people write them: one that is right, and many with one mistake each.
+//!
+//! Plain threads and blocking sockets, and nothing of the daemon's or the client's code: what `retort check` finds is
+//! found in foreign servers. A server lives until the test program ends.
+
+// each test program has use for other flaws
+#![allow(dead_code)]
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+/// The one mistake of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// It has none.
+    None,
+    /// None either: it serves one client at a time.
+    OneAtATime,
+    /// `recv` is called once for the data.
+    OneRecv,
+    /// `recv` is called once for the header.
+    OneRecvForTheHeader,
+    /// What was read beyond a request is thrown away.
+    ForgetsPipelined,
+    /// The answer's length is little-endian.
+    LittleEndian,
+    /// The answer's header is the request's.
+    EchoesHeader,
+    /// The answer has no header.
+    NoHeader,
+    /// The answer's length counts characters.
+    CountsCharacters,
+    /// A newline stands behind the answer.
+    Newline,
+    /// Only 16 bits of the length are kept.
+    ShortLength,
+    /// At most 64 KiB of an answer are sent.
+    ShortSend,
+    /// Text is reversed and shuffled byte by byte.
+    Bytes,
+    /// Only ASCII letters have a case.
+    AsciiCase,
+    /// White space is stripped from the text.
+    Strips,
+    /// The connection is closed after an error.
+    ClosesOnError,
+    /// The data of an unknown action is not read.
+    DoesNotSkip,
+    /// Errors are spelt with a capital.
+    Capital,
+    /// An unknown action returns the text as it is.
+    UnknownPasses,
+    /// Invalid UTF-8 is replaced instead of refused.
+    Replaces,
+    /// The connection is closed after every answer.
+    OneAnswer,
+    /// An empty message is taken for the end.
+    EmptyIsTheEnd,
+    /// Nothing is answered.
+    Hangs,
+    /// Answers wait for the end of input, and are then forgotten.
+    ForgetsAtTheEnd,
+    /// A request that ends early is not answered.
+    SilentWhenTruncated,
+    /// A client that vanishes in a request ends the server.
+    DiesWithItsClient,
+    /// A shuffle draws with replacement.
+    DrawsTwice,
+    /// A shuffle swaps every position with any other.
+    Biased,
+    /// Random drops nothing.
+    DropsNothing,
+    /// Random may leave nothing.
+    LeavesNothing,
+    /// The lower case of each character is looked up alone.
+    NoFinalSigma,
+    /// Parts of the data are decoded as they arrive.
+    DecodesParts,
+}
+
+const UPPERCASE: u8 = 0x01;
+const LOWERCASE: u8 = 0x02;
+const REVERSE: u8 = 0x04;
+const SHUFFLE: u8 = 0x08;
+const RANDOM: u8 = 0x10;
+
+/// Starts the server; its address.
+pub fn start(flaw: Flaw) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
+    let address = listener.local_addr().expect("the listener's address");
+    thread::spawn(move || accept(&listener, flaw));
+    address
+}
+
+fn accept(listener: &TcpListener, flaw: Flaw) {
+    for stream in listener.incoming().flatten() {
+        let one_at_a_time = matches!(flaw, Flaw::OneAtATime | Flaw::DiesWithItsClient);
+        let client = Client { stream, ahead: Vec::new(), flaw };
+        if !one_at_a_time {
+            thread::spawn(move || client.serve());
+        } else if client.serve().is_err() && flaw == Flaw::DiesWithItsClient {
+            return;
+        }
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+    ahead: Vec<u8>,
+    flaw: Flaw,
+}
+
+/// What a request came to.
+enum Request {
+    Whole(u8, Vec<u8>),
+    /// The client's side ended: within a request, or between two.
+    End {
+        truncated: bool,
+    },
+}
+
+impl Client {
+    fn serve(mut self) -> io::Result<()> {
+        self.stream.set_nodelay(true)?;
+        loop {
+            match self.request()? {
+                Request::Whole(action, data) => {
+                    if !self.answer(action, &data)? {
+                        return Ok(());
+                    }
+                }
+                Request::End { truncated: false } => return Ok(()),
+                Request::End { truncated: true } => {
+                    if self.flaw == Flaw::DiesWithItsClient {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    if self.flaw != Flaw::SilentWhenTruncated {
+                        self.send(b"error")?;
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn request(&mut self) -> io::Result<Request> {
+        let header = self.take(4, self.flaw == Flaw::OneRecvForTheHeader)?;
+        let Ok(bytes) = <[u8; 4]>::try_from(header.as_slice()) else {
+            let noticed = self.flaw != Flaw::OneRecvForTheHeader;
+            return Ok(Request::End { truncated: noticed && !header.is_empty() });
+        };
+        let word = u32::from_be_bytes(bytes);
+        let (action, mut length) = ((word >> 27) as u8, (word & 0x07ff_ffff) as usize);
+        match self.flaw {
+            Flaw::ShortLength => length &= 0xffff,
+            Flaw::EmptyIsTheEnd if length == 0 => return Ok(Request::End { truncated: false }),
+            Flaw::DoesNotSkip if !action.is_power_of_two() => length = 0,
+            Flaw::ForgetsAtTheEnd => return self.at_the_end(action, length),
+            _ => {}
+        }
+        let data = self.take(length, self.flaw == Flaw::OneRecv)?;
+        if data.len() < length && self.flaw != Flaw::OneRecv {
+            return Ok(Request::End { truncated: true });
+        }
+        if self.flaw == Flaw::ForgetsPipelined {
+            self.ahead.clear();
+        }
+        if self.flaw == Flaw::EchoesHeader {
+            let text = transformed(self.flaw, action, &data);
+            self.stream.write_all(&[&bytes, text.as_slice()].concat())?;
+            return self.request();
+        }
+        Ok(Request::Whole(action, data))
+    }
+
+    /// Looks whether the client has ended its side before it answers, and then does not.
+    fn at_the_end(&mut self, action: u8, length: usize) -> io::Result<Request> {
+        let data = self.take(length, false)?;
+        self.stream.set_read_timeout(Some(std::time::Duration::from_millis(2)))?;
+        let ended = self.ahead.is_empty() && matches!(self.stream.peek(&mut [0]), Ok(0));
+        self.stream.set_read_timeout(None)?;
+        Ok(if ended { Request::End { truncated: false } } else { Request::Whole(action, data) })
+    }
+
+    /// So many bytes, or fewer at the end of input; with `once`, what one read brings.
+    fn take(&mut self, length: usize, once: bool) -> io::Result<Vec<u8>> {
+        // Reading too much is what the one that forgets it must do.
+        let greedy = self.flaw == Flaw::ForgetsPipelined;
+        while self.ahead.len() < length {
+            let mut buffer = vec![0; if greedy { 65_536 } else { length - self.ahead.len() }];
+            let n = self.stream.read(&mut buffer)?;
+            self.ahead.extend_from_slice(&buffer[..n]);
+            if n == 0 || once {
+                break;
+            }
+            let part = length > 4 && self.ahead.len() < length;
+            if self.flaw == Flaw::DecodesParts && part && std::str::from_utf8(&self.ahead).is_err() {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        let rest = self.ahead.split_off(length.min(self.ahead.len()));
+        Ok(std::mem::replace(&mut self.ahead, rest))
+    }
+
+    /// Answers a request; false when the connection is to be closed.
+    fn answer(&mut self, action: u8, data: &[u8]) -> io::Result<bool> {
+        if self.flaw == Flaw::Hangs {
+            return Ok(true);
+        }
+        let answer = transformed(self.flaw, action, data);
+        self.send(&answer)?;
+        let refused = answer == b"error";
+        Ok(self.flaw != Flaw::OneAnswer && !(refused && self.flaw == Flaw::ClosesOnError))
+    }
+
+    fn send(&mut self, answer: &[u8]) -> io::Result<()> {
+        let length = match self.flaw {
+            Flaw::CountsCharacters => String::from_utf8_lossy(answer).chars().count(),
+            Flaw::Newline => answer.len() + 1,
+            _ => answer.len(),
+        } as u32;
+        let mut wire = match self.flaw {
+            Flaw::LittleEndian => length.to_le_bytes().to_vec(),
+            Flaw::NoHeader => Vec::new(),
+            _ => length.to_be_bytes().to_vec(),
+        };
+        wire.extend_from_slice(answer);
+        match self.flaw {
+            Flaw::Newline => wire.push(b'\n'),
+            Flaw::ShortSend => wire.truncate(65_536),
+            _ => {}
+        }
+        self.stream.write_all(&wire)
+    }
+}
+
+fn transformed(flaw: Flaw, action: u8, data: &[u8]) -> Vec<u8> {
+    let refusal = if flaw == Flaw::Capital { b"Error" } else { b"error" };
+    let text = match std::str::from_utf8(data) {
+        Ok(text) => text.to_owned(),
+        Err(_) if flaw == Flaw::Replaces => String::from_utf8_lossy(data).into_owned(),
+        Err(_) => return refusal.to_vec(),
+    };
+    let text = if flaw == Flaw::Strips { text.trim() } else { &text };
+    match action {
+        UPPERCASE if flaw == Flaw::AsciiCase => text.to_ascii_uppercase().into_bytes(),
+        LOWERCASE if flaw == Flaw::AsciiCase => text.to_ascii_lowercase().into_bytes(),
+        UPPERCASE => text.to_uppercase().into_bytes(),
+        LOWERCASE if flaw == Flaw::NoFinalSigma => {
+            text.chars().flat_map(char::to_lowercase).collect::<String>().into_bytes()
+        }
+        LOWERCASE => text.to_lowercase().into_bytes(),
+        REVERSE if flaw == Flaw::Bytes => text.bytes().rev().collect(),
+        REVERSE => text.chars().rev().collect::<String>().into_bytes(),
+        SHUFFLE if flaw == Flaw::Bytes => shuffled(flaw, text.bytes().collect()),
+        SHUFFLE => shuffled(flaw, text.chars().collect()).into_iter().collect::<String>().into_bytes(),
+        RANDOM => random(flaw, text).into_bytes(),
+        _ if flaw == Flaw::UnknownPasses => data.to_vec(),
+        _ => refusal.to_vec(),
+    }
+}
+
+fn shuffled<T: Copy>(flaw: Flaw, mut items: Vec<T>) -> Vec<T> {
+    match flaw {
+        Flaw::DrawsTwice => (0..items.len()).map(|_| items[fastrand::usize(..items.len())]).collect(),
+        Flaw::Biased => {
+            let length = items.len();
+            for i in 0..length {
+                items.swap(i, fastrand::usize(..length));
+            }
+            items
+        }
+        _ => {
+            fastrand::shuffle(&mut items);
+            items
+        }
+    }
+}
+
+fn random(flaw: Flaw, text: &str) -> String {
+    let mut answer = String::new();
+    for character in text.chars() {
+        let times = match fastrand::u8(..36) {
+            0..6 if flaw == Flaw::DropsNothing => 1,
+            0..6 => 0,
+            6..11 => pareto(),
+            _ => 1,
+        };
+        answer.extend(std::iter::repeat_n(character, times));
+    }
+    if answer.is_empty() && flaw != Flaw::LeavesNothing {
+        answer.extend(text.chars().next());
+    }
+    answer
+}
+
+/// `floor(X)` with X Pareto-distributed with shape 1, within what memory allows.
+#[allow(clippy::cast_sign_loss)]
+fn pareto() -> usize {
+    (1.0 / (1.0 - fastrand::f64())).min(1e7) as usize
+}

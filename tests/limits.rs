@@ -1,0 +1,379 @@
+//! Every limit: exact, said in the log, and recovered from; honest clients are served meanwhile.
+
+mod harness;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use harness::{Client, Daemon, Directory, Launch, frame, framed, in_parallel, rss_limit};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+
+const UPPERCASE: u8 = 0x01;
+const REVERSE: u8 = 0x04;
+
+/// Long enough for a daemon that is busy, short enough for a test: what must not come is waited for so long.
+const QUIET: Duration = Duration::from_millis(200);
+
+#[test]
+fn connections_are_limited_exactly_and_wait_in_the_backlog() {
+    let daemon = Daemon::serving("frame", &["--max-connections=5", "--workers=2"]);
+    let mut served: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
+    for client in &mut served {
+        assert_eq!(client.ask(UPPERCASE, b"in"), b"IN");
+    }
+    let mut waiting: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
+    for client in &mut waiting {
+        client.send(&frame(UPPERCASE, b"next"));
+    }
+    assert!(waiting[0].is_silent(QUIET), "a sixth connection was served");
+    daemon.wait_for_line(0, "there are 5 connections, as many as allowed: further clients wait in the backlog");
+    assert_eq!(daemon.statistics_when(|_| true).open, 5);
+    // each that leaves makes room for one, in the order in which they came
+    for client in &mut waiting {
+        drop(served.pop());
+        assert_eq!(client.receive_frame(), b"NEXT");
+        assert_eq!(daemon.statistics_when(|_| true).open, 5);
+    }
+    assert_eq!(served[0].ask(UPPERCASE, b"still"), b"STILL");
+    drop((served, waiting));
+    assert_eq!(daemon.statistics_at_rest().accepted, 8);
+}
+
+#[test]
+fn a_full_house_burns_no_processor_time() {
+    let daemon = Daemon::serving("frame", &["--max-connections=1"]);
+    let _served = daemon.connect("frame");
+    let mut waiting = daemon.connect("frame");
+    daemon.wait_for_line(0, "as many as allowed");
+    let ran = || daemon.tasks().iter().map(|task| task.ran).sum::<u64>();
+    let before = ran();
+    assert!(waiting.is_silent(Duration::from_millis(400)));
+    let used = Duration::from_nanos(ran() - before);
+    assert!(used < Duration::from_millis(5), "{used:?} of processor time in 400 ms");
+}
+
+#[test]
+fn many_clients_through_a_narrow_door() {
+    let daemon = Daemon::serving("frame", &["--max-connections=2", "--workers=2"]);
+    in_parallel(20, |_| {
+        for _ in 0..20 {
+            assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"in"), b"IN");
+        }
+    });
+    assert_eq!(daemon.statistics_at_rest().answered, 400);
+}
+
+#[test]
+fn a_higher_limit_lets_those_in_that_wait() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_MAX_CONNECTIONS=1\n");
+    let daemon = Daemon::serving("frame", &["--settings", &file]);
+    let _served = daemon.connect("frame");
+    let mut waiting = daemon.connect("frame");
+    daemon.wait_for_line(0, "as many as allowed");
+    directory.write("settings", "RETORTD_MAX_CONNECTIONS=2\n");
+    daemon.reload();
+    assert_eq!(waiting.ask(UPPERCASE, b"in"), b"IN");
+}
+
+/// A connection to `address` from another address of this machine.
+fn connect_from(source: [u8; 4], address: SocketAddr) -> Client {
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
+    let source = SocketAddr::from((source, 0)).to_string();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    bind(fd, &source.parse::<std::net::SocketAddrV4>().map(SockaddrIn::from).expect("an address")).expect("bind");
+    let address: std::net::SocketAddrV4 = address.to_string().parse().expect("an IPv4 address");
+    connect(fd, &SockaddrIn::from(address)).expect("connect");
+    Client::over(TcpStream::from(socket))
+}
+
+#[test]
+fn connections_from_one_address_are_limited_exactly() {
+    let daemon = Launch::new(&["--listen=frame=0", "--max-per-source=3", "--workers=2", "-v"]).start();
+    let address = SocketAddr::from(([127, 0, 0, 1], daemon.address("frame").port()));
+    let mut served: Vec<Client> = (0..3).map(|_| Client::connect(address)).collect();
+    for client in &mut served {
+        assert_eq!(client.ask(UPPERCASE, b"in"), b"IN");
+    }
+    assert_eq!(Client::connect(address).wait_closed(), b"");
+    daemon.wait_for_line(0, "127.0.0.1: closed: too many connections from this address");
+    // others are not concerned
+    assert_eq!(connect_from([127, 0, 0, 2], address).ask(UPPERCASE, b"other"), b"OTHER");
+    drop(served.pop());
+    daemon.statistics_when(|statistics| statistics.open == 2);
+    assert_eq!(Client::connect(address).ask(UPPERCASE, b"again"), b"AGAIN");
+    drop(served);
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!((statistics.accepted, statistics.closed_for("source-limit")), (6, 1), "{statistics:?}");
+}
+
+#[test]
+fn the_message_limit_is_exact() {
+    for (limit, length) in [("1", 1), ("1000", 1000), ("64K", 65_536), ("2M", 2 << 20)] {
+        let daemon = Daemon::serving("frame", &["--max-message", limit]);
+        let mut client = daemon.connect("frame");
+        let text = vec![b'x'; length + 1];
+        assert!(client.ask(UPPERCASE, &text[1..]) == text[1..].to_ascii_uppercase(), "{limit}");
+        assert_eq!(client.ask(UPPERCASE, &text), b"error", "{limit}");
+    }
+}
+
+#[test]
+fn a_length_over_the_limit_costs_nothing_until_it_arrives() {
+    let daemon = Daemon::serving("frame", &["--max-message=1M"]);
+    let idle = daemon.rss();
+    let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect("frame")).collect();
+    for client in &mut clients {
+        // the most that a header can announce, and little of it
+        client.send(&[0x0f, 0xff, 0xff, 0xff]);
+        client.send(&[b'x'; 1000]);
+    }
+    daemon.statistics_when(|statistics| statistics.bytes_in == 50 * 1004);
+    assert!(daemon.peak_rss() < rss_limit(idle, 0));
+}
+
+#[test]
+fn memory_grows_with_what_arrives_not_with_what_is_announced() {
+    let daemon = Daemon::serving("frame", &[]);
+    let idle = daemon.rss();
+    let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect("frame")).collect();
+    for client in &mut clients {
+        client.send(&[0x0f, 0xff, 0xff, 0xff]);
+        client.send(&vec![b'x'; 50_000]);
+    }
+    daemon.statistics_when(|statistics| statistics.bytes_in == 50 * 50_004);
+    assert!(daemon.peak_rss() < rss_limit(idle, 50 * 50_004 * 2), "{}", daemon.peak_rss() - idle);
+}
+
+#[test]
+fn many_large_messages_through_a_small_budget() {
+    let budget = 8 << 20;
+    let daemon = Daemon::serving("frame", &["--max-buffered=8M", "--workers=2"]);
+    let idle = daemon.rss();
+    let text = vec![b'x'; 1 << 20];
+    let request = frame(REVERSE, &text);
+    // together they want five times what there is; all are answered in the end
+    in_parallel(40, |number| {
+        let mut client = daemon.connect("frame");
+        // all begin before anybody ends
+        for piece in request.chunks(100_000 + 1000 * number) {
+            client.send(piece);
+        }
+        assert!(client.receive_frame() == text, "client {number}");
+    });
+    // beside the budget: 16 KiB for each connection, and 8 MiB that each worker keeps for the next large message
+    let limit = rss_limit(idle, budget + 40 * (16 << 10) + 2 * (8 << 20));
+    assert!(daemon.peak_rss() < limit, "{} of {limit}", daemon.peak_rss());
+    assert_eq!(daemon.statistics_at_rest().answered, 40);
+    assert!(daemon.rss() < rss_limit(idle, 2 << 20), "memory was not given back: {} of {idle}", daemon.rss());
+}
+
+#[test]
+fn clients_that_begin_and_stop_take_the_budget_from_nobody_for_long() {
+    let arguments = ["--max-buffered=4M", "--request-timeout=300ms", "--workers=1"];
+    let daemon = Daemon::serving("frame", &arguments);
+    // each holds a part of a large message and goes no further: together they take the shared half, one the reserve
+    let mut greedy: Vec<Client> = (0..130).map(|_| daemon.connect("frame")).collect();
+    let begin = &frame(REVERSE, &vec![b'x'; 1_900_000])[..20_000];
+    for client in &mut greedy {
+        client.send(begin);
+    }
+    // small requests need nothing of it
+    assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"small"), b"SMALL");
+    // a large one waits until those are cut off
+    let text = vec![b'y'; 1_500_000];
+    assert!(daemon.connect("frame").ask(REVERSE, &text) == text);
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!(statistics.closed_for("request-timeout"), 130, "{statistics:?}");
+}
+
+#[test]
+fn a_message_that_can_never_fit_the_budget_is_refused() {
+    let daemon = Daemon::serving("frame", &["--max-buffered=4M"]);
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.ask(REVERSE, &vec![b'x'; 3 << 20]), b"error");
+    assert_eq!(client.ask(UPPERCASE, b"next"), b"NEXT");
+}
+
+#[test]
+fn who_asks_nothing_is_closed_after_the_idle_time() {
+    let daemon = Daemon::serving("frame", &["--idle-timeout=300ms"]);
+    let begun = Instant::now();
+    let (mut silent, mut active) = (daemon.connect("frame"), daemon.connect("frame"));
+    while begun.elapsed() < Duration::from_millis(600) {
+        assert_eq!(active.ask(UPPERCASE, b"x"), b"X");
+        assert!(active.is_silent(Duration::from_millis(20)));
+    }
+    assert_eq!(silent.wait_closed(), b"");
+    let statistics = daemon.statistics_when(|statistics| statistics.open == 1);
+    assert_eq!(statistics.closed_for("idle-timeout"), 1, "{statistics:?}");
+    assert_eq!(active.wait_closed(), b"");
+    assert_eq!(daemon.statistics_at_rest().closed_for("idle-timeout"), 2);
+}
+
+#[test]
+fn the_idle_time_is_not_over_early() {
+    let daemon = Daemon::serving("frame", &["--idle-timeout=300ms"]);
+    let begun = Instant::now();
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.wait_closed(), b"");
+    assert!(begun.elapsed() >= Duration::from_millis(295), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn one_byte_at_a_time_does_not_renew_the_request_time() {
+    for (protocol, request) in [
+        ("frame", frame(REVERSE, &[b'x'; 10_000])),
+        ("text", b"reverse 10000 ".iter().copied().chain([b'x'; 10_000]).collect()),
+        ("length-prefix", framed(&[b'x'; 10_000])),
+        ("upper-line", vec![b'x'; 10_000]),
+        // what is thrown away is a request too
+        ("frame", frame(0x1f, &[b'x'; 10_000])),
+    ] {
+        let daemon = Daemon::serving(protocol, &["--request-timeout=400ms"]);
+        let mut client = daemon.connect(protocol);
+        let begun = Instant::now();
+        for byte in request {
+            if client.stream.write_all(&[byte]).is_err() {
+                break;
+            }
+            if client.stream.peek_ended() {
+                break;
+            }
+        }
+        let lasted = begun.elapsed();
+        assert!(lasted >= Duration::from_millis(395) && lasted < Duration::from_secs(4), "{protocol}: {lasted:?}");
+        let statistics = daemon.statistics_at_rest();
+        assert_eq!(statistics.closed_for("request-timeout"), 1, "{protocol}: {statistics:?}");
+    }
+}
+
+/// Whether the server has closed or reset, looked at for a short while: the pause between two bytes.
+trait Ended {
+    fn peek_ended(&mut self) -> bool;
+}
+
+impl Ended for TcpStream {
+    fn peek_ended(&mut self) -> bool {
+        self.set_read_timeout(Some(Duration::from_millis(10))).expect("SO_RCVTIMEO");
+        match self.peek(&mut [0]) {
+            Ok(length) => length == 0,
+            Err(error) => !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut),
+        }
+    }
+}
+
+#[test]
+fn a_large_request_at_a_fair_rate_is_answered() {
+    let daemon = Daemon::serving("frame", &["--request-timeout=300ms"]);
+    let mut client = daemon.connect("frame");
+    let text = vec![b'x'; 60_000];
+    let request = frame(REVERSE, &text);
+    let (last, pieces) =
+        request.chunks(4000).collect::<Vec<_>>().split_last().map(|(l, p)| (*l, p.to_vec())).expect("pieces");
+    for piece in pieces {
+        client.send(piece);
+        assert!(client.is_silent(Duration::from_millis(60)));
+    }
+    client.send(last);
+    assert!(client.receive_frame() == text);
+}
+
+/// Asks for much and reads nothing, until the daemon takes no more.
+fn fill(client: &mut Client, request: &[u8]) {
+    client.stream.set_write_timeout(Some(QUIET)).expect("SO_SNDTIMEO");
+    while client.stream.write_all(request).is_ok() {}
+}
+
+#[test]
+fn who_never_reads_is_cut_off_and_costs_a_bounded_amount() {
+    let daemon = Daemon::serving("frame", &["--write-timeout=600ms", "--workers=1"]);
+    let idle = daemon.rss();
+    let request = frame(REVERSE, &[b'x'; 10_000]).repeat(20);
+    let mut clients: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
+    in_parallel_mut(&mut clients, |client| fill(client, &request));
+    assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"others"), b"OTHERS");
+    // no more than one round of answers for each is held: it is not read from while it owes
+    assert!(daemon.peak_rss() < rss_limit(idle, 5 * (512 << 10)), "{}", daemon.peak_rss() - idle);
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!(statistics.closed_for("write-timeout"), 5, "{statistics:?}");
+    assert!(statistics.abandoned_by["write-timeout"] > 0, "{statistics:?}");
+}
+
+fn in_parallel_mut(clients: &mut [Client], work: impl Fn(&mut Client) + Sync) {
+    std::thread::scope(|scope| {
+        let work = &work;
+        for client in clients {
+            drop(scope.spawn(move || work(client)));
+        }
+    });
+}
+
+#[test]
+fn chargen_to_who_never_reads_ends() {
+    let daemon = Daemon::serving("chargen", &["--write-timeout=300ms"]);
+    let client = daemon.connect("chargen");
+    let statistics = daemon.statistics_when(|statistics| statistics.closed == 1);
+    assert_eq!(statistics.closed_for("write-timeout"), 1, "{statistics:?}");
+    drop(client);
+}
+
+#[test]
+fn a_slow_reader_that_makes_progress_is_not_cut_off() {
+    let daemon = Daemon::serving("frame", &["--write-timeout=400ms"]);
+    let mut client = daemon.connect("frame");
+    let text = vec![b'x'; 24 << 20];
+    client.send(&frame(REVERSE, &text));
+    let mut received = Vec::new();
+    let begun = Instant::now();
+    let mut piece = vec![0; 512 << 10];
+    while received.len() < text.len() + 4 {
+        let length = client.stream.read(&mut piece).expect("an answer in pieces");
+        received.extend_from_slice(&piece[..length]);
+        // the pauses are what is tested: each read makes room for more
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(begun.elapsed() > Duration::from_millis(800), "too quick to show anything: {:?}", begun.elapsed());
+    assert!(received == framed(&text));
+}
+
+#[test]
+fn limits_that_are_switched_off() {
+    let arguments =
+        ["idle-timeout", "request-timeout", "write-timeout", "max-connections", "max-buffered", "max-message"];
+    let arguments: Vec<String> = arguments.iter().map(|name| format!("--{name}=none")).collect();
+    let daemon = Daemon::serving("frame", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut client = daemon.connect("frame");
+    assert!(client.is_silent(QUIET));
+    client.send(&frame(REVERSE, b"abc")[..5]);
+    assert!(client.is_silent(QUIET));
+    client.send(&frame(REVERSE, b"abc")[5..]);
+    assert_eq!(client.receive_frame(), b"cba");
+}
+
+#[test]
+fn shorter_times_hold_for_connections_that_are_there_already() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "");
+    let daemon = Daemon::serving("frame", &["--settings", &file]);
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+    directory.write("settings", "RETORTD_IDLE_TIMEOUT=200ms\n");
+    daemon.reload();
+    assert_eq!(client.wait_closed(), b"");
+    assert_eq!(daemon.statistics_at_rest().closed_for("idle-timeout"), 1);
+}
+
+#[test]
+fn a_half_closed_client_with_a_full_pipe_gets_all_of_it() {
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let mut client = daemon.connect("frame");
+    let request = frame(REVERSE, &vec![b'x'; 3 << 20]);
+    client.send(&request);
+    client.send(&request);
+    client.stream.shutdown(Shutdown::Write).expect("shutdown");
+    daemon.signal(Signal::SIGUSR1);
+    assert_eq!(client.receive_all().len(), 2 * ((3 << 20) + 4));
+}

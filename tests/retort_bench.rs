@@ -1,0 +1,232 @@
+//! `retort bench` against the real daemon, and against servers that are slow, wrong or gone.
+
+mod flawed;
+mod harness;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use flawed::Flaw;
+use harness::{Daemon, Directory, Launch};
+use serde_json::Value;
+
+fn bench(address: &str, arguments: &[&str]) -> Output {
+    let mut all = [&["bench", address], arguments].concat();
+    if !all.contains(&"--warm-up") {
+        all.extend(["--warm-up", "20ms"]);
+    }
+    Command::new(env!("CARGO_BIN_EXE_retort")).args(all).output().expect("run retort")
+}
+
+/// The report in JSON, and the exit code.
+fn measured(address: &str, arguments: &[&str]) -> (Value, i32) {
+    let output = bench(address, &[arguments, &["--json"]].concat());
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (report, output.status.code().expect("an exit code"))
+}
+
+fn number(report: &Value, pointer: &str) -> f64 {
+    report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer} in {report:#}"))
+}
+
+/// Requests were answered, and all of them rightly.
+fn good((report, code): (Value, i32)) -> Value {
+    assert_eq!(code, 0, "{report:#}");
+    assert!(number(&report, "/requests") > 0.0, "{report:#}");
+    assert!(number(&report, "/latency_us/p50") > 0.0 && number(&report, "/latency_us/max") > 0.0, "{report:#}");
+    report
+}
+
+/// Some requests came to nothing, in this way and in no other.
+fn failing((report, code): (Value, i32), kind: &str) {
+    assert_eq!(code, 1, "{report:#}");
+    for (name, count) in report["errors"].as_object().expect("errors by kind") {
+        assert_eq!(count.as_u64().unwrap() > 0, name == kind, "{report:#}");
+    }
+}
+
+#[test]
+fn every_shape_of_load_on_every_protocol() {
+    let protocols = [
+        "frame",
+        "frame-2021",
+        "text",
+        "echo",
+        "length-prefix",
+        "respond",
+        "echo-prefix",
+        "ack",
+        "upper-line",
+        "daytime",
+    ];
+    let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
+    let daemon = Launch::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    for (protocol, arguments) in [
+        ("frame", vec!["--depth", "32", "--connections", "8"]),
+        ("frame", vec!["--size", "1M", "--connections", "2", "--action", "reverse"]),
+        ("frame", vec!["--size", "0"]),
+        ("frame", vec!["--action", "shuffle", "--depth", "4"]),
+        ("frame", vec!["--action", "random", "--size", "20"]),
+        ("frame", vec!["--text", "mixed", "--size", "1000"]),
+        ("frame", vec!["--verify", "length", "--depth", "3"]),
+        ("frame", vec!["--reconnect"]),
+        ("frame", vec!["--rate", "2000"]),
+        ("frame", vec!["--rate", "500", "--reconnect"]),
+        ("frame-2021", vec!["--action", "title-case"]),
+        ("text", vec!["--depth", "7"]),
+        ("echo", vec!["--verify", "length"]),
+        ("length-prefix", vec![]),
+        ("respond", vec![]),
+        ("echo-prefix", vec!["--connections", "1"]),
+        ("ack", vec![]),
+        ("upper-line", vec![]),
+        ("daytime", vec![]),
+    ] {
+        let address = daemon.address(protocol).to_string();
+        let report =
+            good(measured(&address, &[&["-P", protocol, "--duration", "150ms"], arguments.as_slice()].concat()));
+        assert_eq!(report["protocol"], protocol, "{arguments:?}");
+    }
+    let at_rest = daemon.statistics_when(|statistics| statistics.open == 0);
+    assert_eq!(at_rest.refused, 0, "a benchmark asks for nothing that is refused");
+}
+
+#[test]
+fn the_open_loop_keeps_its_rate() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let report = good(measured(&address, &["--rate", "1000", "--duration", "1s", "--connections", "4"]));
+    let requests = number(&report, "/requests");
+    assert!((990.0..=1010.0).contains(&requests), "{requests} requests were due within a second");
+}
+
+/// The server answers nothing for 300 ms: in the open loop the requests that were due meanwhile have waited, and
+/// latency says so, although the closed loop would have seen a single slow answer.
+#[test]
+fn a_stall_is_not_hidden() {
+    let stall = Duration::from_millis(300);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        // The first connection only shows that there is a server.
+        let _first = listener.accept().unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stall_once(stream, stall);
+    });
+    let report = good(measured(
+        &address,
+        &["-P", "echo", "--rate", "1000", "--duration", "1s", "--connections", "1", "--size", "8"],
+    ));
+    let p90 = number(&report, "/latency_us/p90");
+    assert!(p90 > 150_000.0, "300 of 1000 requests waited, the longest 300 ms; p90 is {p90} us");
+    assert!(number(&report, "/latency_us/max") > 280_000.0, "{report:#}");
+}
+
+fn stall_once(mut stream: TcpStream, stall: Duration) {
+    let begun = Instant::now();
+    let mut stalled = false;
+    let mut buffer = [0; 16_384];
+    while let Ok(n @ 1..) = stream.read(&mut buffer) {
+        if !stalled && begun.elapsed() > Duration::from_millis(200) {
+            stalled = true;
+            thread::sleep(stall);
+        }
+        if stream.write_all(&buffer[..n]).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn errors_are_counted_by_kind() {
+    let short = ["--duration", "200ms", "--connections", "2"];
+    let address = |flaw| flawed::start(flaw).to_string();
+    failing(
+        measured(&address(Flaw::CountsCharacters), &[&["--text", "mixed"], short.as_slice()].concat()),
+        "wrong_length",
+    );
+    failing(measured(&address(Flaw::AsciiCase), &[&["--text", "mixed"], short.as_slice()].concat()), "wrong_content");
+    failing(measured(&address(Flaw::LittleEndian), &short), "wrong_length");
+    failing(measured(&address(Flaw::Hangs), &[&["--read-timeout", "100ms"], short.as_slice()].concat()), "timeout");
+    failing(
+        measured(&address(Flaw::DrawsTwice), &[&["--action", "shuffle"], short.as_slice()].concat()),
+        "wrong_content",
+    );
+    failing(measured(&closing(), &short), "closed_early");
+}
+
+/// A server that takes a request and closes.
+fn closing() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 1024]);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_that_stops_in_the_middle_is_an_error_and_no_hang() {
+    let mut daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let load =
+        thread::spawn(move || measured(&address, &["--duration", "1s", "--connections", "4", "--warm-up", "0s"]));
+    daemon.statistics_when(|statistics| statistics.answered > 100);
+    daemon.stop();
+    let (report, code) = load.join().unwrap();
+    assert_eq!(code, 1, "{report:#}");
+    assert!(number(&report, "/requests") > 0.0 && number(&report, "/errors/connect_refused") > 0.0, "{report:#}");
+}
+
+#[test]
+fn the_server_s_cpu_time_is_measured() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let pid = daemon.pid.to_string();
+    let report = good(measured(&address, &["--duration", "200ms", "--server-pid", &pid]));
+    let cpu = number(&report, "/server_cpu_us_per_request");
+    assert!((0.05..10_000.0).contains(&cpu), "{cpu} us");
+}
+
+#[test]
+fn a_table_and_a_plot() {
+    let daemon = Daemon::serving("frame", &[]);
+    let directory = Directory::new();
+    let plot = directory.path("latency.svg");
+    let address = daemon.address("frame").to_string();
+    let output = bench(&address, &["--duration", "200ms", "--svg", plot.to_str().unwrap()]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    for words in ["frame uppercase, 64 bytes, 16 connections, 1 under way on each", "requests ", "errors ", "p99.9"] {
+        assert!(table.contains(words), "{table}");
+    }
+    let svg = std::fs::read_to_string(plot).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.contains("prefers-color-scheme: dark") && svg.contains("p99 "), "{svg}");
+}
+
+#[test]
+fn what_cannot_be_measured() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for (address, arguments, words) in [
+        (&nobody, vec![], "cannot connect"),
+        (&address, vec!["-P", "discard"], "answers nothing"),
+        (&address, vec!["-P", "chargen"], "has no end"),
+        (&address, vec!["-P", "respond", "--depth", "2"], "only --depth 1"),
+        (&address, vec!["-P", "echo", "--size", "0"], "give a --size"),
+        (&address, vec!["-P", "echo", "--action", "reverse"], "has no actions"),
+        (&address, vec!["--action", "nonsense"], "no such action"),
+        (&address, vec!["--svg", "/nonexistent/plot.svg"], "cannot create /nonexistent/plot.svg"),
+        (&address, vec!["--rate", "5", "--depth", "2"], "cannot be used with"),
+    ] {
+        let output = bench(address, &arguments);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{arguments:?}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(words), "{arguments:?}: {message}");
+    }
+}

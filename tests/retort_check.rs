@@ -1,0 +1,267 @@
+//! `retort check` as a judge: right servers pass, and each wrong one is caught by the check that is meant for it.
+
+mod flawed;
+mod harness;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use flawed::Flaw;
+use harness::{Daemon, Directory, Launch};
+use serde_json::Value;
+
+fn retort(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_retort")).args(arguments).output().expect("run retort")
+}
+
+/// A judgement in JSON, and the exit code.
+struct Judgement {
+    code: i32,
+    report: Value,
+    checks: BTreeMap<String, Value>,
+}
+
+fn judge(address: SocketAddr, arguments: &[&str]) -> Judgement {
+    let address = address.to_string();
+    let output = retort(&[&["check", &address, "--json"], arguments].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let checks = report["checks"].as_array().expect("an array of checks");
+    let checks = checks.iter().map(|check| (check["name"].as_str().unwrap().to_owned(), check.clone())).collect();
+    Judgement { code: output.status.code().expect("an exit code"), report, checks }
+}
+
+impl Judgement {
+    fn failed(&self) -> Vec<&str> {
+        let failed = self.checks.iter().filter(|(_, check)| check["status"] == "failed");
+        failed.map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn hint(&self, name: &str) -> &str {
+        self.checks[name]["hint"].as_str().unwrap_or_default()
+    }
+}
+
+/// A server with this flaw fails this check, with a hint that has these words; all `innocent` checks pass.
+fn caught(flaw: Flaw, by: &str, words: &str, innocent: &[&str]) {
+    let judgement = judge(flawed::start(flaw), &["--patience", "300ms"]);
+    let failed = judgement.failed();
+    assert!(failed.contains(&by), "{flaw:?} is not caught by {by}, but by {failed:?}");
+    assert!(judgement.hint(by).contains(words), "{flaw:?}: the hint is: {}", judgement.hint(by));
+    assert_eq!(judgement.code, 1, "{flaw:?}");
+    for name in innocent {
+        assert!(!failed.contains(name), "{flaw:?} fails {name}: {:#}", judgement.checks[*name]);
+    }
+}
+
+/// A server with this flaw fails these checks and no other.
+fn caught_by_these_alone(flaw: Flaw, checks: &[&str]) {
+    let judgement = judge(flawed::start(flaw), &["--patience", "500ms"]);
+    assert_eq!(judgement.failed(), checks, "{flaw:?}");
+}
+
+#[test]
+fn a_right_server_passes_and_quickly() {
+    let begun = Instant::now();
+    let judgement = judge(flawed::start(Flaw::None), &[]);
+    assert_eq!((judgement.failed(), judgement.code), (vec![], 0));
+    assert_eq!(judgement.report["notes"], 0);
+    assert!(judgement.checks.len() >= 40);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn one_client_at_a_time_is_a_note() {
+    let judgement = judge(flawed::start(Flaw::OneAtATime), &[]);
+    assert_eq!((judgement.failed(), judgement.code), (vec![], 0));
+    assert_eq!(judgement.report["notes"], 2);
+    let note = judgement.checks["second-client"]["note"].as_str().expect("a note");
+    assert!(note.contains("one client at a time"), "{note}");
+}
+
+#[test]
+fn one_recv() {
+    caught(Flaw::OneRecv, "data-split", "recv was called once", &["uppercase", "header-split", "unknown-action"]);
+    caught(Flaw::OneRecvForTheHeader, "header-split", "whole header", &["uppercase", "data-split", "482164-bytes"]);
+}
+
+#[test]
+fn pipelining_ignored() {
+    caught(Flaw::ForgetsPipelined, "two-in-one", "thrown away", &["uppercase", "keep-alive", "data-split"]);
+}
+
+#[test]
+fn a_wrong_header() {
+    caught(Flaw::LittleEndian, "length-field", "little-endian", &["half-close-at-once"]);
+    caught(Flaw::EchoesHeader, "length-field", "repeats the request's header", &[]);
+    caught(Flaw::NoHeader, "length-field", "no header", &[]);
+    caught(Flaw::CountsCharacters, "length-in-bytes", "counts characters", &["uppercase", "burst"]);
+    caught(Flaw::Newline, "length-field", "one byte too many", &[]);
+}
+
+#[test]
+fn lengths_cut_short() {
+    caught_by_these_alone(
+        Flaw::ShortLength,
+        &[
+            "482164-bytes",
+            "64k-plus-one",
+            "chunk-edges",
+            "four-megabytes",
+            "half-close",
+            "mixed-sizes",
+            "unknown-action-long",
+        ],
+    );
+    caught(Flaw::ShortSend, "64k-plus-one", "sendall", &["uppercase", "burst", "data-split", "half-close-at-once"]);
+    caught_by_these_alone(
+        Flaw::EmptyIsTheEnd,
+        &["burst", "empty", "mixed-sizes", "unknown-action-empty", "unknown-action-kept"],
+    );
+}
+
+#[test]
+fn bytes_taken_for_characters() {
+    caught(Flaw::Bytes, "reverse-characters", "decode it as UTF-8", &["uppercase", "reverse", "shuffle", "burst"]);
+    caught(Flaw::Bytes, "shuffle-characters", "decode", &[]);
+    caught_by_these_alone(Flaw::AsciiCase, &["case-beyond-ascii", "final-sigma", "upper-case-grows"]);
+    caught_by_these_alone(Flaw::NoFinalSigma, &["final-sigma"]);
+    caught_by_these_alone(Flaw::Strips, &["control-bytes"]);
+    caught_by_these_alone(Flaw::DecodesParts, &["code-point-split"]);
+}
+
+#[test]
+fn errors_handled_wrongly() {
+    caught(
+        Flaw::ClosesOnError,
+        "unknown-action-kept",
+        "read the next request",
+        &["unknown-action", "invalid-utf8", "burst"],
+    );
+    caught(Flaw::DoesNotSkip, "unknown-action-consumed", "LENGTH bytes", &["unknown-action-kept", "burst"]);
+    caught(Flaw::Capital, "unknown-action", "`error`", &["uppercase", "burst"]);
+    caught(Flaw::UnknownPasses, "unknown-action", "`error`", &["invalid-utf8", "burst"]);
+    caught_by_these_alone(Flaw::Replaces, &["invalid-utf8", "invalid-utf8-kept", "utf8-kinds"]);
+}
+
+#[test]
+fn connections_ended_wrongly() {
+    caught(Flaw::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"]);
+    caught_by_these_alone(Flaw::ForgetsAtTheEnd, &["half-close", "truncated-data"]);
+    caught_by_these_alone(Flaw::SilentWhenTruncated, &["truncated-data", "truncated-header"]);
+}
+
+#[test]
+fn a_server_that_a_client_can_end() {
+    let judgement = judge(flawed::start(Flaw::DiesWithItsClient), &["--only", "clients", "--patience", "300ms"]);
+    assert_eq!(judgement.failed(), ["vanish-in-request"]);
+    assert!(judgement.hint("vanish-in-request").contains("must not end it"), "{}", judgement.report);
+    assert_eq!(judgement.checks["second-client"]["status"], "skipped", "there is nobody left to ask");
+    assert_eq!(judgement.code, 1);
+}
+
+#[test]
+fn chance_that_is_none() {
+    caught(Flaw::DrawsTwice, "shuffle", "drawn twice", &["uppercase", "random"]);
+    caught_by_these_alone(Flaw::Biased, &["shuffle-uniform"]);
+    caught_by_these_alone(Flaw::DropsNothing, &["random-statistics"]);
+    caught_by_these_alone(Flaw::LeavesNothing, &["random-never-empty"]);
+}
+
+#[test]
+fn a_server_that_hangs_costs_seconds() {
+    let begun = Instant::now();
+    let judgement = judge(flawed::start(Flaw::Hangs), &["--patience", "200ms"]);
+    assert!(judgement.failed().len() > 40);
+    assert!(judgement.checks["uppercase"]["came"].as_str().unwrap().contains("nothing in time"));
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_daemon_passes_in_every_protocol() {
+    let protocols =
+        ["frame", "frame-2021", "text", "echo", "length-prefix", "discard", "daytime", "time", "qotd", "chargen"];
+    let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
+    let daemon = Launch::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    for protocol in protocols {
+        let judgement = judge(daemon.address(protocol), &["-P", protocol]);
+        assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{protocol}: {:#}", judgement.report);
+        assert_eq!(judgement.report["notes"], 0, "{protocol}");
+    }
+}
+
+#[test]
+fn the_longest_message_and_the_other_edition() {
+    let daemon = Launch::new(&["--listen=frame-2021=127.0.0.1:0"]).start();
+    let judgement =
+        judge(daemon.address("frame-2021"), &["--edition", "2021", "--large", "--only", "largest,title-case"]);
+    assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{:#}", judgement.report);
+    assert_eq!(judgement.report["passed"], 2);
+}
+
+#[test]
+fn a_server_of_another_protocol_fails() {
+    let daemon = Daemon::serving("echo", &[]);
+    let judgement = judge(daemon.address("echo"), &["--patience", "300ms", "--only", "actions"]);
+    assert_eq!(judgement.code, 1);
+    assert!(judgement.hint("length-field").contains("repeats the request's header"), "{}", judgement.report);
+}
+
+#[test]
+fn reports_for_people_and_for_graders() {
+    let address = flawed::start(Flaw::LittleEndian).to_string();
+    let only = ["--only", "uppercase,half-close-at-once", "--patience", "300ms"];
+    let text = retort(&[&["check", &address], only.as_slice()].concat());
+    let text = String::from_utf8(text.stdout).unwrap();
+    for words in [
+        "FAIL  uppercase",
+        "sent ",
+        "expected  \\x00\\x00\\x00\\x16PRETTY",
+        "came      \\x16\\x00\\x00\\x00PRETTY",
+        "hint ",
+        "ok    half-close-at-once",
+        "1 of 2 checks passed, 1 failed",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in:\n{text}");
+    }
+    let directory = Directory::new();
+    let junit = directory.path("report.xml");
+    let tap = retort(&[&["check", &address, "--tap", "--junit", junit.to_str().unwrap()], only.as_slice()].concat());
+    let tap = String::from_utf8(tap.stdout).unwrap();
+    assert!(tap.starts_with("TAP version 13\n1..2\nnot ok 1 - uppercase\n  ---\n"), "{tap}");
+    assert!(tap.contains("ok 2 - half-close-at-once\n"), "{tap}");
+    let xml = std::fs::read_to_string(junit).expect("the JUnit report");
+    assert!(
+        xml.contains("tests=\"2\" failures=\"1\"") && xml.contains("<failure message=\"the length is little-endian"),
+        "{xml}"
+    );
+}
+
+#[test]
+fn what_cannot_be_judged() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for (arguments, words) in [
+        (vec!["check", nobody.as_str()], "cannot connect to 127.0.0.1"),
+        (vec!["check", "--list", "-P", "ack"], "no checks for protocol ack"),
+        (vec!["check", nobody.as_str(), "--only", "nonsense"], "no check and no group is called nonsense"),
+        (vec!["check", "localhost:http"], "not a port"),
+    ] {
+        let output = retort(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn the_list_of_checks() {
+    let list = String::from_utf8(retort(&["check", "--list"]).stdout).unwrap();
+    for name in ["length-field", "shuffle-uniform", "second-client"] {
+        assert!(list.contains(&format!("  {name} ")), "{list}");
+    }
+    assert!(!list.contains("title-case "));
+    let older = String::from_utf8(retort(&["check", "--list", "--edition", "2021"]).stdout).unwrap();
+    assert!(older.contains("title-case ") && !older.contains("random-statistics"));
+}

@@ -1,0 +1,310 @@
+//! `retort send` and `retort ping` against the real daemon, and against servers that answer wrongly.
+
+mod harness;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+
+use harness::{Daemon, Directory, Launch};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+fn retort(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    retort(arguments).output().expect("run retort")
+}
+
+/// Runs it with this on standard input, written while the output is read.
+fn run_with_input(arguments: &[&str], input: Vec<u8>) -> Output {
+    let mut child = retort(arguments).stdin(Stdio::piped()).spawn().expect("start retort");
+    let mut stdin = child.stdin.take().expect("its standard input");
+    let writer = thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().expect("wait for retort");
+    let _ = writer.join();
+    output
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("UTF-8 on standard output")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("UTF-8 on standard error")
+}
+
+/// It printed exactly this, complained of nothing, and all went well.
+fn good(output: &Output, expected: &str) {
+    assert_eq!((stdout(output), stderr(output), output.status.code()), (expected, "", Some(0)));
+}
+
+/// A server that says this to its first client, whatever it is sent, and then ends its side.
+fn saying(words: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let mut request = [0; 1024];
+        let _ = stream.read(&mut request);
+        let _ = stream.write_all(words);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = stream.read(&mut request);
+    });
+    address
+}
+
+#[test]
+fn one_request() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    good(&run(&["send", &address, "uppercase", "some text"]), "SOME TEXT\n");
+    good(&run(&["send", &address, "reverse", "h\u{e9}llo"]), "oll\u{e9}h\n");
+    good(&run(&["send", &address, "lowercase", ""]), "\n");
+}
+
+#[test]
+fn hosts_by_name_and_by_ipv6_address() {
+    let daemon = Launch::new(&["--listen=frame=[::]:0"]).start();
+    let port = daemon.address("frame").port();
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        good(&run(&["send", &format!("{host}:{port}"), "uppercase", "x"]), "X\n");
+    }
+}
+
+#[test]
+fn refusals_are_printed_and_counted_against_the_server() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let refused = run(&["send", &address, "6", "some text"]);
+    assert_eq!((stdout(&refused), refused.status.code()), ("error\n", Some(1)));
+    assert_eq!(stderr(&refused), "retort: request 1 (6, 9 bytes): refused by the server: error\n");
+    good(&run(&["send", &address, "lowercase", "ERROR"]), "error\n");
+}
+
+#[test]
+fn many_requests_from_a_file_in_order() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let directory = Directory::new();
+    let (mut lines, mut expected) = (String::new(), String::new());
+    for number in 0..20_000 {
+        let backwards: String = number.to_string().chars().rev().collect();
+        lines.extend(["uppercase Line ", &number.to_string(), "\nreverse ab", &number.to_string(), "\n"]);
+        expected.extend(["LINE ", &number.to_string(), "\n", &backwards, "ba\n"]);
+    }
+    let file = directory.write("requests.txt", &lines);
+    good(&run(&["send", &address, "-f", &file]), &expected);
+    good(&run_with_input(&["send", &address, "-f", "-"], lines.into_bytes()), &expected);
+}
+
+#[test]
+fn a_bad_line_is_named_after_the_lines_before_it_were_answered() {
+    let daemon = Daemon::serving("frame", &[]);
+    let directory = Directory::new();
+    let file = directory.write("requests.txt", "uppercase a\nnonsense b\nuppercase c\n");
+    let output = run(&["send", &daemon.address("frame").to_string(), "-f", &file]);
+    assert_eq!((stdout(&output), output.status.code()), ("A\n", Some(2)));
+    assert!(stderr(&output).contains("requests.txt:2: no such action: nonsense"), "{}", stderr(&output));
+}
+
+/// Far more than all buffers on the way hold, in both directions at once: whoever waited for the other would wait
+/// forever.
+#[test]
+fn neither_side_can_block_the_other() {
+    let daemon = Daemon::serving("echo", &[]);
+    let line = "x".repeat(99_999) + "\n";
+    let lines = line.repeat(500);
+    let output =
+        run_with_input(&["send", &daemon.address("echo").to_string(), "-P", "echo", "-f", "-"], lines.clone().into());
+    assert!(stdout(&output) == lines && output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn a_line_is_answered_before_the_next_is_written() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut child: Child =
+        retort(&["send", &daemon.address("frame").to_string(), "-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    for (line, answer) in [("uppercase first\n", b"FIRST\n".as_slice()), ("reverse abc\n", b"cba\n")] {
+        stdin.write_all(line.as_bytes()).unwrap();
+        let mut answered = vec![0; answer.len()];
+        stdout.read_exact(&mut answered).unwrap();
+        assert_eq!(answered, answer);
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn all_of_standard_input_as_one_message() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let message: Vec<u8> = (b'a'..=b'z').chain(*b"\n").cycle().take(20_000_000).collect();
+    let expected = message.to_ascii_uppercase();
+    let output = run_with_input(&["send", &address, "--stdin-data", "uppercase"], message);
+    assert!(output.stdout == expected && output.status.success(), "{}", stderr(&output));
+    let refused = run_with_input(&["send", &address, "--stdin-data", "uppercase"], b"\xff\xfe".to_vec());
+    assert_eq!((refused.stdout.as_slice(), refused.status.code()), (b"error".as_slice(), Some(1)));
+}
+
+#[test]
+fn every_protocol_can_be_spoken() {
+    let protocols = [
+        "frame-2021",
+        "text",
+        "echo-prefix",
+        "ack",
+        "respond",
+        "upper",
+        "upper-line",
+        "length-prefix",
+        "record",
+        "discard",
+        "qotd",
+        "daytime",
+        "time",
+    ];
+    let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
+    let daemon = Launch::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let send = |protocol: &str, words: &[&str]| {
+        run(&[&["send", &daemon.address(protocol).to_string(), "-P", protocol], words].concat())
+    };
+    for (protocol, words, answer) in [
+        ("frame-2021", vec!["title-case", "they're here"], "They'Re Here\n"),
+        ("text", vec!["reverse", "Hello"], "olleH\n"),
+        ("echo-prefix", vec!["hello"], "Echo: hello\n"),
+        ("ack", vec!["hello"], "Message received!\n"),
+        ("respond", vec!["hello"], "Response: HELLO\n"),
+        ("upper", vec![" hello "], "HELLO\n"),
+        ("upper-line", vec![" hello "], "HELLO\n"),
+        ("length-prefix", vec!["hello"], "hello\n"),
+        ("record", vec!["hello"], "hello\n"),
+        ("discard", vec!["hello"], ""),
+    ] {
+        good(&send(protocol, &words), answer);
+    }
+    for protocol in ["qotd", "daytime", "time"] {
+        let output = send(protocol, &[]);
+        assert!(output.status.success() && stdout(&output).ends_with('\n'), "{protocol}: {output:?}");
+    }
+    let seconds: u64 = stdout(&send("time", &[])).trim().parse().expect("a number of seconds");
+    assert!(seconds > 3_900_000_000, "{seconds}");
+    let in_turn = run_with_input(
+        &["send", &daemon.address("respond").to_string(), "-P", "respond", "-f", "-"],
+        b"one\ntwo\nthree\n".to_vec(),
+    );
+    good(&in_turn, "Response: ONE\nResponse: TWO\nResponse: THREE\n");
+}
+
+#[test]
+fn an_endless_answer_ends_when_its_reader_does() {
+    let daemon = Daemon::serving("chargen", &[]);
+    let mut child = retort(&["send", &daemon.address("chargen").to_string(), "-P", "chargen"]).spawn().unwrap();
+    let mut line = [0; 74];
+    child.stdout.take().unwrap().read_exact(&mut line).unwrap();
+    assert!(line.ends_with(b"\r\n"));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((stderr(&output), output.status.code()), ("", Some(0)), "a closed pipe is not worth a word");
+}
+
+#[test]
+fn wrong_answers_are_complained_about_by_request() {
+    for (words, complaint) in [
+        (b"".as_slice(), "request 1 (uppercase, 3 bytes): the server closed the connection before its answer began"),
+        (b"\0\0\0\x03AB", "the server closed the connection after 6 of the 7 bytes of its answer"),
+        (b"\0\0\0\x02AB", "request 1 (uppercase, 3 bytes): the answer has 2 bytes, 3 were expected"),
+        (b"\0\0\0\x03ABCDE", "request 1 (uppercase, 3 bytes): 2 bytes came after its answer: DE"),
+    ] {
+        let output = run(&["send", &saying(words), "uppercase", "abc"]);
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(stderr(&output).contains(complaint), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_not_waited_for_beyond_the_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let output = run(&["send", &address, "uppercase", "abc", "--read-timeout", "50ms"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("request 1 (uppercase, 3 bytes): nothing more came in time"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn what_cannot_be_sent() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for (arguments, words) in [
+        (vec!["send", nobody.as_str(), "uppercase", "x"], "is the server running"),
+        (vec!["send", nobody.as_str()], "what to send?"),
+        (vec!["send", nobody.as_str(), "x", "-P", "gopher"], "no such protocol"),
+        (vec!["send", nobody.as_str(), "-f", "/nonexistent"], "cannot open /nonexistent"),
+        (vec!["send", "localhost", "-P", "length-prefix", "x"], "no default port"),
+        (vec!["ping", nobody.as_str(), "-P", "discard"], "no round trip"),
+    ] {
+        let output = run(&arguments);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), ""), "{arguments:?}");
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn help_tells_the_exit_codes() {
+    for command in ["send", "ping", "bench", "check"] {
+        let output = run(&[command, "--help"]);
+        assert!(output.status.success() && stdout(&output).contains("Exit status:\n  0  "), "{command}");
+    }
+}
+
+#[test]
+fn a_ping_is_counted_and_timed() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let output = run(&["ping", &address, "-c", "3", "-i", "1ms"]);
+    let text = stdout(&output);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.starts_with(&format!("{address} (frame): connected in ")), "{text}");
+    assert!(text.contains("56 bytes: seq=3 time="), "{text}");
+    assert!(text.contains("3 sent, 3 received, 0 lost (0%)\nconnect    min/avg/max/stddev = "), "{text}");
+    let fresh = run(&["ping", &address, "-c", "2", "-i", "0", "--reconnect", "-q"]);
+    assert!(fresh.status.success() && !stdout(&fresh).contains("seq="), "{fresh:?}");
+    assert_eq!(daemon.statistics_when(|statistics| statistics.open == 0).accepted, 3);
+}
+
+#[test]
+fn an_interrupt_ends_a_ping_with_its_summary() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut child = retort(&["ping", &daemon.address("frame").to_string(), "-i", "1h"]).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let mut text = Vec::new();
+    while !text.windows(5).any(|bytes| bytes == b"seq=1") {
+        let mut byte = [0];
+        output.read_exact(&mut byte).unwrap();
+        text.push(byte[0]);
+    }
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("1 sent, 1 received, 0 lost (0%)"), "{rest}");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn lost_pings_are_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || listener.incoming().for_each(|stream: Result<TcpStream, _>| drop(stream)));
+    let output = run(&["ping", &address, "-c", "2", "-i", "1ms"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("seq=2 lost: "), "{output:?}");
+    assert!(stdout(&output).contains("2 sent, 0 received, 2 lost (100%)"), "{output:?}");
+}
