@@ -44,8 +44,10 @@ check: ## Judge format, lints, documentation, units, man pages and scripts
 	tests/manuals.sh
 	tests/scripts.sh
 
-bench: ## Measure: transforms, codec, connection, and the daemon under load
-	$(CARGO) bench --locked $(CARGOFLAGS)
+bench: ## Measure: transforms, codec, connection, and the daemon beside others (BENCHFLAGS=--help)
+	$(CARGO) bench --locked $(CARGOFLAGS) --bench '*'
+	$(cargo_build)
+	python3 benches/end_to_end $(BENCHFLAGS)
 
 install: ## Install what `make build` built (DESTDIR=, prefix=)
 	$(INSTALL) -D -m 755 $(release)/retortd $(DESTDIR)$(sbindir)/retortd
