@@ -83,7 +83,8 @@ piuparts: ## Install, upgrade, remove and purge the package with piuparts (root)
 	  --existing-chroot="$$(tests/system/root)" --log-level=error target/deb/retortd_*.deb
 
 fault-test: ## Make faults for real: injected errors, limits, resets, lossy networks (root)
-	tests/faults/run
+	RETORTD_FAULT_SECONDS=$(or $(RETORTD_FAULT_SECONDS),5) \
+	  $(CARGO) test --locked $(CARGOFLAGS) --test faults -- --test-threads=1
 
 soak: ## Ten minutes of mixed load with random faults
 	tests/soak/run

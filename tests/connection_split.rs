@@ -3,14 +3,15 @@
 
 mod scripted;
 
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use retortd::connection::{Budget, CloseReason, Context, Counter};
-use retortd::protocol::{TABLE, frame};
+use retortd::connection::{Budget, CloseReason, Connection, Context, Counter, Next, Stream};
+use retortd::protocol::{TABLE, by_name, frame};
 use scripted::{Act, Play, Script, check_sums, context};
 
 /// The protocols whose answers do not depend on how the input is cut.
@@ -202,7 +203,11 @@ fn crowd(
         let ended = play.step(&mut context).is_some();
         fruitless = if play.is_starved() && chosen.is_none() { fruitless + 1 } else { 0 };
         assert!(fruitless <= open.len(), "all wait for memory, and nobody has any to give");
-        assert!(budget.taken() <= setting.budget as i64 + CONSTANT, "over the budget: {}", budget.taken());
+        assert!(
+            budget.taken() <= i64::try_from(setting.budget).expect("a budget") + CONSTANT,
+            "over the budget: {}",
+            budget.taken()
+        );
         if ended {
             // what a connection holds goes when it is closed, not before
             let script = std::mem::take(&mut play.script);
@@ -215,6 +220,49 @@ fn crowd(
     assert_eq!(budget.taken(), 0);
     check_sums(&context.counters);
     plays.into_iter().map(|play| play.script.output).collect()
+}
+
+/// A client that sends as fast as it is read keeps nobody from stopping.
+#[test]
+fn winding_up_a_flood_takes_turns() {
+    let budget = Arc::new(Budget::new(1 << 20));
+    let mut context = context(1 << 16, &budget, 1);
+    let mut flood = Flood(0);
+    let protocol = (by_name("discard").expect("a name in the table").start)();
+    let mut connection = Connection::new(protocol, None, 0);
+    assert!(matches!(connection.open(&mut flood, &mut context), Next::Wait));
+    for _ in 0..3 {
+        let before = flood.0;
+        assert!(matches!(connection.wind_up(&mut flood, &mut context, false), Next::Wait));
+        assert!(connection.is_idle() && (1..1000).contains(&(flood.0 - before)), "{} reads", flood.0);
+    }
+}
+
+/// Always has something to read; counts how often it was.
+struct Flood(u32);
+
+impl Read for Flood {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0 += 1;
+        assert!(self.0 < 1_000_000, "never lets go of it");
+        Ok(into.len())
+    }
+}
+
+impl Write for Flood {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Flood {
+    fn end_output(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Half of each request in turn is more than the budget: without an order in which they get it, all would wait.
@@ -249,7 +297,7 @@ fn clients_that_never_read_cost_little() {
         }
     }
     assert!(plays.iter().all(|play| play.is_blocked() || play.is_starved()), "some still read");
-    let most = BUDGET + CLIENTS as i64 * EACH;
+    let most = BUDGET + i64::try_from(CLIENTS).expect("a number of clients") * EACH;
     assert!((BUDGET / 2..most).contains(&budget.taken()), "{} taken, at most {most} expected", budget.taken());
     drop(plays);
     assert_eq!(budget.taken(), 0);

@@ -54,6 +54,8 @@ const ASIDE: usize = 4 * 1024;
 pub const ALLOWANCE: usize = 16 * 1024;
 /// How long a connection that has sent its last answer waits for the client to end its side, in milliseconds.
 const LINGER: u64 = 2_000;
+/// How often a connection is read from at once when the daemon stops.
+const WIND_UP_READS: usize = 64;
 /// A deadline that never comes.
 pub const NEVER: u64 = u64::MAX;
 
@@ -144,6 +146,8 @@ impl fmt::Display for Label {
 enum State {
     /// Serving requests.
     Reading,
+    /// Waits for memory.
+    Starved,
     /// A heavy thread has the protocol and the request.
     Working,
     /// Sends what is owed, then closes.
@@ -163,7 +167,6 @@ pub struct Connection {
     produces: bool,
     ended: bool,
     asked: bool,
-    starved: bool,
 }
 
 impl Connection {
@@ -179,7 +182,6 @@ impl Connection {
             state: State::Reading,
             ended: false,
             asked: false,
-            starved: false,
         }
     }
 
@@ -198,7 +200,7 @@ impl Connection {
     /// The stream has input, or its end, or an error.
     pub fn readable<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let next = match self.state {
-            State::Lingering(reason) => self.drop_input(stream, context, reason),
+            State::Lingering(reason) => Self::drop_input(stream, context, reason),
             State::Reading if self.reads() => self.read(stream, context),
             _ => Next::Wait,
         };
@@ -212,9 +214,10 @@ impl Connection {
 
     /// The budget may have room again.
     pub fn resume<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
-        if !std::mem::take(&mut self.starved) {
+        if self.state != State::Starved {
             return Next::Wait;
         }
+        self.state = State::Reading;
         // the client is not to blame for the time that we did not read
         let work = self.work.get_or_insert_default();
         work.begun += context.now.saturating_sub(self.since);
@@ -241,12 +244,16 @@ impl Connection {
 
     /// Stopping: reads what has arrived until nothing more has, and closes when nothing is owed.
     ///
-    /// A client that has not asked anything yet may still do so while `patient`.
+    /// A client that has not asked anything yet may still do so while `patient`. One that sends without pause gets no
+    /// more than its turn: if it [`Connection::is_idle`] afterwards, call again.
     pub fn wind_up<S: Stream>(&mut self, stream: &mut S, context: &mut Context, patient: bool) -> Next {
         if self.state == State::Reading && self.produces {
             return Next::Close(CloseReason::Stopped);
         }
-        while self.is_idle() {
+        for _ in 0..WIND_UP_READS {
+            if !self.is_idle() {
+                break;
+            }
             let before = context.counters.bytes_in.get();
             match self.readable(stream, context) {
                 Next::Wait if context.counters.bytes_in.get() > before => {}
@@ -270,7 +277,7 @@ impl Connection {
         let read = match self.state {
             State::Reading => self.reads(),
             State::Lingering(_) => true,
-            State::Working | State::Closing(_) => false,
+            State::Starved | State::Working | State::Closing(_) => false,
         };
         Interest { read, write }
     }
@@ -280,9 +287,8 @@ impl Connection {
     pub fn deadline(&self, limits: &Limits) -> (u64, CloseReason) {
         let work = self.work.as_deref();
         match self.state {
-            State::Working => (NEVER, CloseReason::Failed),
+            State::Working | State::Starved => (NEVER, CloseReason::Failed),
             State::Lingering(reason) => (self.since.saturating_add(LINGER), reason),
-            _ if self.starved => (NEVER, CloseReason::Failed),
             _ if self.owes() => {
                 (work.map_or(NEVER, |work| work.progress).saturating_add(limits.write), CloseReason::WriteTimeout)
             }
@@ -308,7 +314,7 @@ impl Connection {
     /// Whether input is wanted: not while answers wait, and not before what is there has been looked at.
     fn reads(&self) -> bool {
         let blocked = self.work.as_ref().is_some_and(|work| work.ready || !work.output.is_empty());
-        !self.ended && !blocked && !self.starved
+        !self.ended && !blocked
     }
 
     /// What is begun gets a [`Work`]; its clock starts now.

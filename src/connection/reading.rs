@@ -51,7 +51,7 @@ impl Connection {
         let bite = work.room().len().min(DIRECT_READ);
         let held = work.input.len() + bite;
         if held > ALLOWANCE && !work.lease(&context.budget).ensure(held, whole) {
-            return self.starve(context);
+            return self.starve(context, whole);
         }
         // what was prepared so far is prepared further while the cache has the new bytes
         let keeps_up = work.need.prepared > 0 && work.need.prepared == work.input.len();
@@ -85,8 +85,12 @@ impl Connection {
         }
     }
 
-    pub(super) fn starve(&mut self, context: &Context) -> Next {
-        self.starved = true;
+    /// Waits for memory, of which the request takes `whole` in all; not for what a lowered limit will never give.
+    pub(super) fn starve(&mut self, context: &Context, whole: usize) -> Next {
+        if whole > context.budget.largest_request() {
+            return Next::Close(CloseReason::Resources);
+        }
+        self.state = State::Starved;
         self.since = context.now;
         Next::Starved
     }
@@ -117,7 +121,7 @@ impl Connection {
     }
 
     /// Reads and drops what a client sends beside a service that has already answered.
-    pub(super) fn drop_input<S: Stream>(&mut self, stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
+    pub(super) fn drop_input<S: Stream>(stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
         match read_some(stream, &mut context.scratch) {
             Ok(0) => Next::Close(reason),
             Ok(n) => {

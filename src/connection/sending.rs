@@ -9,7 +9,7 @@ impl Connection {
     /// Goes on for as long as that needs nothing from the client: sends, looks at kept input, closes.
     pub(super) fn go_on<S: Stream>(&mut self, mut next: Next, stream: &mut S, context: &mut Context) -> Next {
         loop {
-            if !matches!(next, Next::Wait) || self.state == State::Working || self.starved {
+            if !matches!(next, Next::Wait) || matches!(self.state, State::Working | State::Starved) {
                 return next;
             }
             match self.flush(stream, context) {

@@ -316,7 +316,7 @@ impl Connection {
         let work = self.begin_work(context);
         if !work.lease(&context.budget).ensure(whole, whole) {
             work.ready = true;
-            return self.starve(context);
+            return self.starve(context, whole);
         }
         let Ok(input) = work.split_request(need.input) else { return Next::Close(CloseReason::Resources) };
         let seed = work.seed.take();

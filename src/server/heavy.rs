@@ -78,7 +78,9 @@ impl Heavy {
             warn!("cannot start a thread for a large message: {error}; small ones have to wait for it");
         }
         let mut random = Random::new(self.seed);
-        orders.into_iter().for_each(|order| order.run(&mut random));
+        for order in orders {
+            order.run(&mut random);
+        }
     }
 
     /// A thread's life.

@@ -116,6 +116,8 @@ mod tests {
                 assert!(!std::mem::replace(&mut seen[n as usize], true), "twice");
             }
         }
-        posters.into_iter().for_each(|poster| poster.join().expect("poster"));
+        for poster in posters {
+            poster.join().expect("poster");
+        }
     }
 }

@@ -133,7 +133,7 @@ impl Server {
                 Ok(thread) => server.threads.push(thread),
                 Err(error) => {
                     server.shared.post_all(|| Mail::StopNow);
-                    server.join();
+                    let _ = server.join();
                     return Err(failed("start a worker thread")(error));
                 }
             }
@@ -210,6 +210,7 @@ impl Server {
     }
 
     /// Waits for every worker to end; the figures are final then.
+    #[must_use]
     pub fn join(self) -> Totals {
         for thread in self.threads {
             // a worker that panicked has said so on stderr; its figures are still there

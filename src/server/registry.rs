@@ -87,10 +87,10 @@ impl Registry {
         let (generation, slot) = &mut self.slots[token.slot() as usize];
         // all bits set is kept for tokens that are no connections
         *generation = if *generation == u32::MAX - 1 { 0 } else { *generation + 1 };
-        let taken = std::mem::replace(slot, Slot::Free(self.free));
+        let removed = std::mem::replace(slot, Slot::Free(self.free));
         self.free = token.slot();
         self.taken -= 1;
-        match taken {
+        match removed {
             Slot::Taken(entry) => Some(entry),
             Slot::Free(_) => None,
         }

@@ -235,7 +235,7 @@ impl Shared {
     /// The sum of all counters.
     pub fn totals(&self) -> Totals {
         let open = self.loads.iter().map(|load| load.load(Ordering::Relaxed) as u64).sum();
-        Totals::of(self.counters.iter().map(AsRef::as_ref), open)
+        Totals::of(&self.counters.iter().map(AsRef::as_ref), open)
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Totals {
 
 impl Totals {
     /// The sum of `counters`, with `open` connections.
-    pub fn of<'a>(counters: impl Iterator<Item = &'a Counters> + Clone, open: u64) -> Self {
+    pub fn of<'a>(counters: &(impl Iterator<Item = &'a Counters> + Clone), open: u64) -> Self {
         let sum = |pick: fn(&Counters) -> &Counter| counters.clone().map(|one| pick(one).get()).sum();
         let by_reason = |pick: fn(&Counters) -> &[Counter]| {
             let of_one = |reason: CloseReason| counters.clone().map(|one| pick(one)[reason as usize].get()).sum();
@@ -110,7 +110,7 @@ mod tests {
         one.close(CloseReason::Finished, 0);
         one.close(CloseReason::Reset, 1);
         two.close(CloseReason::Finished, 0);
-        let totals = Totals::of([&one, &two].into_iter(), 2);
+        let totals = Totals::of(&[&one, &two].into_iter(), 2);
         assert_eq!(
             totals.to_string(),
             "accepted 5 = closed 3 (finished 2, reset 1) + open 2; \

@@ -69,6 +69,8 @@ pub struct Worker {
     /// How often the loop has come round.
     round: u64,
     phase: Phase,
+    /// While draining: a client still had something to read at the last look at it.
+    restless: bool,
     mailbox: Arc<Mailbox>,
     shared: Arc<Shared>,
     failure: Option<String>,
@@ -113,6 +115,7 @@ impl Worker {
             starved: Vec::new(),
             round: 0,
             phase: Phase::Serving,
+            restless: false,
             mailbox,
             shared,
             failure: None,
@@ -141,7 +144,7 @@ impl Worker {
         match self.phase {
             Phase::Serving => true,
             // another worker may be handing us a connection that it accepted before it heard of the stop
-            Phase::Draining { .. } => self.registry.len() > 0 || self.shared.accepts() || !self.mailbox.is_empty(),
+            Phase::Draining { .. } => !self.registry.is_empty() || self.shared.accepts() || !self.mailbox.is_empty(),
             Phase::Over => false,
         }
     }
@@ -152,6 +155,9 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<u64> {
+        if self.restless {
+            return Some(0);
+        }
         let now = self.context.now;
         let rests = self.acceptors.iter().filter_map(Acceptor::rests_until).min();
         let drains = match self.phase {
@@ -208,6 +214,8 @@ impl Worker {
         let mut next = call(&mut entry.connection, &mut entry.stream, &mut self.context);
         if let (Phase::Draining { patient_until, .. }, Next::Wait) = (self.phase, &next) {
             next = entry.connection.wind_up(&mut entry.stream, &mut self.context, patient_until.is_some());
+            // a client without patience that still sends would keep us here
+            self.restless |= patient_until.is_none() && matches!(next, Next::Wait) && entry.connection.is_idle();
         }
         match next {
             Next::Wait => self.watch(token),
@@ -435,6 +443,8 @@ impl Worker {
         } else if patient_until.is_some_and(|patient_until| now >= patient_until) {
             self.phase = Phase::Draining { patient_until: None, until };
             self.wind_up();
+        } else if std::mem::take(&mut self.restless) {
+            self.wind_up();
         }
     }
 
@@ -454,7 +464,9 @@ impl Worker {
                 self.deadlines.note(deadline);
             }
         }
-        over.into_iter().for_each(|(token, reason)| self.close(token, reason));
+        for (token, reason) in over {
+            self.close(token, reason);
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub fn open(settings: &Settings) -> Result<Sockets, Failure> {
     Ok(sockets)
 }
 
-/// Takes the descriptors of sd_listen_fds(3).
+/// Takes the descriptors of `sd_listen_fds(3)`.
 fn take_inherited() -> Result<Sockets, Failure> {
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names: Vec<&str> = names.split(':').collect();

@@ -1,4 +1,4 @@
-//! What the service manager is told, by sd_notify(3).
+//! What the service manager is told, by `sd_notify(3)`.
 //!
 //! The messages and the watchdog's settings are the sd-notify crate's. The socket is ours: it is opened once, so that
 //! running out of descriptors cannot silence us; it never blocks; and it may be an abstract one (`@name`). A message
@@ -29,7 +29,7 @@ impl Manager {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| match connect(name.as_bytes()) {
             Ok(socket) => Some(socket),
             Err(error) => {
-                warn!("cannot reach the service manager at {}: {error}", name.display());
+                warn!("cannot reach the service manager at {}: {error}", name.to_string_lossy());
                 None
             }
         });

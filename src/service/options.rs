@@ -25,6 +25,7 @@ const LARGEST_BUFFER: u64 = 1 << 30;
 /// Answers over TCP: framed text transforms, echo, and the other small protocols.
 #[derive(Debug, Parser)]
 #[command(name = "retortd", version, max_term_width = 100, args_override_self = true, after_help = AFTER_HELP)]
+#[allow(clippy::doc_markdown, reason = "these are help texts")]
 struct Arguments {
     /// Port for the frame protocol, on all addresses [default: 8083]
     #[arg(short, long, env = "RETORTD_PORT", value_name = "PORT", help_heading = LISTENING)]
@@ -214,8 +215,8 @@ pub struct Settings {
     pub recv_buffer: Option<usize>,
     /// `SO_SNDBUF`, in bytes.
     pub send_buffer: Option<usize>,
-    /// Connections at once; the outer `None`: as many as there may be descriptors.
-    pub max_connections: Option<Option<usize>>,
+    /// Connections at once; `None`: as many as there may be descriptors.
+    pub max_connections: Option<usize>,
     /// Connections at once from one address.
     pub max_per_source: Option<usize>,
     /// Bytes of a message.
@@ -348,7 +349,7 @@ impl Arguments {
             backlog: self.backlog,
             recv_buffer: self.recv_buffer.map(bytes),
             send_buffer: self.send_buffer.map(bytes),
-            max_connections: self.max_connections.map(|limit| limit.0),
+            max_connections: self.max_connections.and_then(|limit| limit.0),
             max_per_source: self.max_per_source.0,
             max_message: self.max_message.0.map_or(frame::MAX_LENGTH, bytes),
             max_buffered: self.max_buffered.map(|limit| limit.0.map(|size| size.0)),

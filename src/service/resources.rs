@@ -42,9 +42,9 @@ pub fn limits(settings: &Settings, listeners: usize) -> Result<ServerLimits, Fai
 }
 
 /// The limit on connections: never more than there may be descriptors, so that accept(2) does not run out of them.
-fn connections(asked: Option<Option<usize>>, reserve: u64, descriptors: u64) -> Result<usize, Failure> {
+fn connections(asked: Option<usize>, reserve: u64, descriptors: u64) -> Result<usize, Failure> {
     let most = usize::try_from(descriptors.saturating_sub(reserve).max(1)).unwrap_or(usize::MAX);
-    match asked.flatten() {
+    match asked {
         Some(asked) if asked > most => Err(Failure::configuration(format!(
             "cannot allow {asked} connections: this process may open {descriptors} files and keeps {reserve} for itself"
         ))
@@ -144,9 +144,8 @@ mod tests {
     #[test]
     fn connections_leave_descriptors_for_the_rest() {
         assert_eq!(connections(None, 40, 1024), Ok(984));
-        assert_eq!(connections(Some(None), 40, 1024), Ok(984));
-        assert_eq!(connections(Some(Some(10)), 40, 1024), Ok(10));
-        let refused = connections(Some(Some(985)), 40, 1024).expect_err("more than there are").to_string();
+        assert_eq!(connections(Some(10), 40, 1024), Ok(10));
+        let refused = connections(Some(985), 40, 1024).expect_err("more than there are").to_string();
         assert!(refused.starts_with("cannot allow 985 connections: this process may open 1024 files"), "{refused}");
     }
 

@@ -4,16 +4,19 @@
 use std::fs;
 use std::path::Path;
 
+/// Line number, name and value.
+pub type Variable = (usize, String, String);
+
 /// Reads a file: line number, name and value of each variable. Empty values count as not set.
 ///
 /// # Errors
 /// What the system says, or which line is wrong.
-pub fn read(file: &Path) -> Result<Vec<(usize, String, String)>, String> {
+pub fn read(file: &Path) -> Result<Vec<Variable>, String> {
     let text = fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     parse(&text).map_err(|(line, why)| format!("{}:{line}: {why}", file.display()))
 }
 
-fn parse(text: &str) -> Result<Vec<(usize, String, String)>, (usize, String)> {
+fn parse(text: &str) -> Result<Vec<Variable>, (usize, String)> {
     let mut variables = Vec::new();
     for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line.trim())) {
         if line.is_empty() || line.starts_with(['#', ';']) {

@@ -1,1 +1,132 @@
-//! wip
+//! Input that is wrong, hostile or random.
+
+use std::thread;
+
+use super::harness::{Daemon, Launch, frame, framed};
+use super::{REVERSE, UPPERCASE, Watch, assert_serves};
+
+/// Fault 19: lengths at the edges, and a request that never becomes whole.
+#[test]
+fn announced_lengths_at_the_edges() {
+    let daemon = Daemon::serving("frame", &["--max-message=1000"]);
+    let watch = Watch::begin(&daemon);
+    let most = vec![b'x'; 1000];
+    let over = vec![b'x'; 1001];
+    let requests = [frame(REVERSE, b""), frame(REVERSE, &most), frame(REVERSE, &over), frame(REVERSE, b"ab")].concat();
+    let answers = [framed(b""), framed(&most), framed(b"error"), framed(b"ba")].concat();
+    assert_eq!(daemon.exchange("frame", &requests), answers);
+    assert_eq!(daemon.exchange("frame", &frame(REVERSE, b"truncated")[..8]), framed(b"error"));
+    // announced, and never sent
+    assert_eq!(daemon.exchange("frame", b"\x0f\xff\xff\xff"), framed(b"error"));
+    let statistics = watch.end(&daemon);
+    assert_eq!((statistics.answered, statistics.refused), (3, 3), "{statistics:?}");
+}
+
+/// Fault 20: what is no text is refused, what grows is answered, wherever it is cut.
+#[test]
+fn text_that_is_none_and_text_that_grows() {
+    let daemon = Daemon::serving("frame", &[]);
+    let watch = Watch::begin(&daemon);
+    let grows = "\u{390}".repeat(50_000);
+    let grown = grows.to_uppercase();
+    let requests = [frame(UPPERCASE, b"a\xffb"), frame(UPPERCASE, grows.as_bytes()), frame(UPPERCASE, b"\xe2\x82")];
+    let answers = [framed(b"error"), framed(grown.as_bytes()), framed(b"error")].concat();
+    assert!(daemon.exchange("frame", &requests.concat()) == answers, "not the answers");
+    let mut client = daemon.connect("frame");
+    for piece in frame(UPPERCASE, "stra\u{df}e \u{1f600}".as_bytes()).chunks(1) {
+        client.send(piece);
+    }
+    assert_eq!(client.receive_frame(), "STRASSE \u{1f600}".as_bytes());
+    drop(client);
+    assert_eq!(watch.end(&daemon).refused, 2);
+}
+
+/// Fault 21: nothing that a client sends can look like a line of the log, or do something to a terminal.
+#[test]
+fn the_log_cannot_be_forged() {
+    let hostile = [
+        &b"\nretortd: forged\n"[..],
+        b"\r\x1b[2J\x1b]0;title\x07\0\x08\x7f\xc2\x9b31m",
+        b"\xff\xfe\xc3(\xe2\x80\xae",
+        "\u{2028}\u{2029}\u{85}".as_bytes(),
+        &[b'\n'; 5000],
+    ];
+    let listen = ["--listen=frame=127.0.0.1:0", "--listen=record=127.0.0.1:0", "--listen=text=127.0.0.1:0", "-vvv"];
+    let daemon = Launch::new(&listen).start();
+    let watch = Watch::begin(&daemon);
+    for bytes in hostile {
+        daemon.exchange("frame", &frame(REVERSE, bytes));
+        daemon.exchange("text", bytes);
+        // a chunk, then a record of 22 bytes
+        let mut client = daemon.connect("record");
+        client.send(b"chunk");
+        client.receive(5);
+        client.send(&bytes.repeat(22)[..22]);
+        drop(client);
+    }
+    watch.end(&daemon);
+    for line in daemon.log.all() {
+        let mut words = line.splitn(3, ' ');
+        let (stamp, name, message) = (words.next(), words.next(), words.next().unwrap_or_default());
+        assert!(stamp.is_some_and(|stamp| stamp.ends_with('Z')) && name == Some("retortd:"), "{line}");
+        assert!(!message.starts_with("forged"), "{line}");
+        let hostile = |character: char| character.is_control() || "\u{2028}\u{2029}\u{202e}".contains(character);
+        assert!(!line.chars().any(hostile), "{}", line.escape_debug());
+        assert!(line.len() < 1024, "{} bytes", line.len());
+    }
+    daemon.wait_for_line(0, r"\nretortd: forged\n");
+    daemon.wait_for_line(0, r"\r\x1b[2J\x1b]0;title\x07\x00\x08\x7f\xc2\x9b31m");
+}
+
+/// Fault 22: random bytes to every protocol.
+#[test]
+fn random_bytes_break_nothing() {
+    let protocols: Vec<&str> = retortd::protocol::TABLE.iter().map(|entry| entry.name).collect();
+    let listen: Vec<String> = protocols.iter().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
+    let mut words: Vec<&str> = listen.iter().map(String::as_str).collect();
+    words.extend(["--workers=2", "--max-message=100000", "--idle-timeout=1s", "--write-timeout=1s"]);
+    let daemon = Launch::new(&words).start();
+    let watch = Watch::begin(&daemon);
+    thread::scope(|scope| {
+        for (number, protocol) in protocols.iter().enumerate() {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                for round in 0..30 {
+                    let bytes = random_bytes(number as u64 * 1000 + round);
+                    let mut client = daemon.connect(protocol);
+                    // the service may close before it has taken all
+                    let _ = std::io::Write::write_all(&mut client.stream, &bytes);
+                    if round % 3 == 0 {
+                        client.reset();
+                    } else if *protocol != "chargen" {
+                        let _ = client.stream.shutdown(std::net::Shutdown::Write);
+                        client.wait_closed();
+                    }
+                }
+            });
+        }
+    });
+    assert_serves(&mut daemon.connect("frame"));
+    let statistics = watch.end(&daemon);
+    let chargen = protocols.len() as u64;
+    assert_eq!(statistics.accepted + statistics.accept_lost, chargen + 30 * protocols.len() as u64 + 1);
+}
+
+/// Up to 20,000 bytes; small numbers and ASCII are as likely as anything else (xorshift64*).
+fn random_bytes(seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = move || {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes()
+    };
+    let length = usize::from(u16::from_be_bytes([next()[0], next()[1]])) % 20_000;
+    let byte = |[kind, value, ..]: [u8; 8]| match kind % 4 {
+        0 => value,
+        1 => value % 4,
+        2 => b'a' + value % 26,
+        _ => b" 0123456789\n"[usize::from(value) % 12],
+    };
+    (0..length).map(|_| byte(next())).collect()
+}

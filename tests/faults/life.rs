@@ -1,1 +1,207 @@
-//! wip
+//! Starting and stopping at bad moments.
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::harness::{Client, Daemon, Launch, frame, in_parallel};
+use super::{REVERSE, Watch, assert_serves, available, injected, strace, wait_until};
+
+/// The system calls of a start, in about their order; a signal comes with the first few of each.
+const START: [&str; 14] = [
+    "execve",
+    "openat",
+    "read",
+    "fstat",
+    "rt_sigaction",
+    "eventfd2",
+    "socket",
+    "setsockopt",
+    "bind",
+    "listen",
+    "prlimit64",
+    "epoll_create1",
+    "epoll_ctl",
+    "clone3",
+];
+
+/// Fault 26: a signal at every point of the start.
+#[test]
+fn told_to_stop_at_any_point_of_the_start_it_goes() {
+    for (call, signal) in START.into_iter().zip([Signal::SIGTERM, Signal::SIGINT].into_iter().cycle()) {
+        for when in 1..=3 {
+            let injection = format!("{call}:signal={signal}:when={when}");
+            let Some(launch) = injected(&[&injection], &["--workers=2", "--drain-timeout=5s"]) else { return };
+            let mut daemon = launch.spawn();
+            // a call that is made less often sends no signal
+            let ready = |daemon: &Daemon| daemon.notices.all().iter().any(|notice| notice.contains("READY=1"));
+            wait_until("ready or gone", || ready(&daemon) || daemon.has_exited());
+            if !daemon.has_exited() && !daemon.notices.all().iter().any(|notice| notice.contains("STOPPING=1")) {
+                daemon.signal(signal);
+            }
+            let code = daemon.wait_exit();
+            // before it listens to signals at all, they do what they always do
+            let killed = 128 + signal as i32;
+            assert!([0, killed].contains(&code), "{injection}: {code}: {}", daemon.log.text());
+            let caught = ["bind", "listen", "epoll_create1", "epoll_ctl", "clone3"].contains(&call);
+            assert!(!caught || code == 0, "{injection}: killed although signals are caught");
+        }
+    }
+}
+
+/// Fault 26: signals of every other kind at every point of the start and of the drain.
+#[test]
+fn other_signals_while_it_starts_and_drains_change_nothing() {
+    for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
+        for call in ["bind", "epoll_create1", "clone3"] {
+            let injection = format!("{call}:signal={signal}:when=1");
+            let Some(launch) = injected(&[&injection], &["--workers=2", "-v"]) else { return };
+            let mut daemon = launch.start();
+            let mut client = daemon.connect("frame");
+            client.send(&frame(REVERSE, b"begun before the stop")[..8]);
+            daemon.statistics_when(|statistics| statistics.bytes_in == 8);
+            daemon.signal(Signal::SIGTERM);
+            daemon.wait_for_notice(0, "STOPPING=1");
+            for _ in 0..20 {
+                daemon.signal(signal);
+            }
+            client.send(&frame(REVERSE, b"begun before the stop")[8..]);
+            assert_eq!(client.receive_frame(), b"pots eht erofeb nugeb");
+            assert_eq!(daemon.wait_exit(), 0, "{injection}: {}", daemon.log.text());
+            assert_eq!(daemon.last_statistics().answered, 1);
+        }
+    }
+}
+
+/// Fault 25: clients that never stop sending cannot keep it from stopping.
+#[test]
+fn a_flood_does_not_keep_it_from_stopping() {
+    for (drain, within) in [("--drain-timeout=1s", 5), ("--drain-timeout=none", 5)] {
+        let mut daemon = Launch::new(&["--listen=discard=127.0.0.1:0", "--workers=1", drain, "-v"]).start();
+        let address = daemon.address("discard");
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(move || {
+                    let mut client = Client::connect(address);
+                    let bytes = vec![b'x'; 1 << 20];
+                    while client.stream.write_all(&bytes).is_ok() {}
+                });
+            }
+            daemon.statistics_when(|statistics| statistics.bytes_in > 50 << 20);
+            let begun = Instant::now();
+            daemon.signal(Signal::SIGTERM);
+            if drain.ends_with("none") {
+                daemon.wait_for_notice(0, "STOPPING=1");
+                daemon.signal(Signal::SIGTERM);
+            }
+            assert_eq!(daemon.wait_exit(), 0);
+            assert!(begun.elapsed() < Duration::from_secs(within), "{drain}: took {:?}", begun.elapsed());
+        });
+        daemon.last_statistics();
+    }
+}
+
+/// Fault 27: killed while clients are connected, it binds the same port at once, again and again.
+#[test]
+fn killed_under_load_it_is_back_at_once() {
+    let first = Daemon::serving("frame", &[]);
+    let address = first.address("frame");
+    let listen = format!("--listen=frame={address}");
+    let mut daemon = first;
+    for _ in 0..5 {
+        let mut clients: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();
+        clients.iter_mut().for_each(assert_serves);
+        daemon.signal(Signal::SIGKILL);
+        assert_eq!(daemon.wait_exit(), 128 + 9);
+        daemon = Launch::new(&[&listen]).start();
+    }
+    assert_serves(&mut daemon.connect("frame"));
+}
+
+/// Fault 28: a worker that a slow system call holds up is not told of as alive, and is again afterwards.
+#[test]
+fn the_watchdog_is_not_fed_while_a_worker_hangs() {
+    if !available("strace") {
+        return;
+    }
+    // every second return of the worker's epoll_wait takes a second
+    let words = strace(&["epoll_wait:delay_exit=1000000:when=3+8"]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=1"]).env("WATCHDOG_USEC", "400000");
+    let daemon = launch.under(&words).start();
+    let (line, _) = daemon.wait_for_line(0, "a worker has not come round in time");
+    let before = daemon.notices.len();
+    daemon.wait_for_notice(before, "WATCHDOG=1");
+    daemon.wait_for_line(line, "a worker has not come round in time");
+    assert_serves(&mut daemon.connect("frame"));
+}
+
+/// Fault 25: every request that was read is answered, whatever the moment of the order.
+#[test]
+fn stopped_at_any_moment_under_load_it_owes_nothing() {
+    for attempt in 0..10 {
+        let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
+        let received: u64 = thread::scope(|scope| {
+            let clients = scope.spawn(|| in_parallel(6, |number| ask_until_closed(&daemon, number)));
+            daemon.statistics_when(|statistics| statistics.answered > 300 + 150 * attempt);
+            daemon.signal(Signal::SIGTERM);
+            clients.join().expect("a client failed").into_iter().sum()
+        });
+        assert_eq!(daemon.wait_exit(), 0);
+        let statistics = daemon.last_statistics();
+        assert_eq!((statistics.answered, statistics.abandoned), (received, 0), "{statistics:?}");
+    }
+}
+
+fn ask_until_closed(daemon: &Daemon, number: usize) -> u64 {
+    let mut client = daemon.connect("frame");
+    let text = vec![b'x'; 1 + number * 30_000];
+    let request = frame(REVERSE, &text);
+    let mut answers = 0;
+    while client.stream.write_all(&request).is_ok() {
+        let mut header = [0; 4];
+        let mut answer = vec![0; text.len()];
+        let read = std::io::Read::read_exact(&mut client.stream, &mut header);
+        if read.and_then(|()| std::io::Read::read_exact(&mut client.stream, &mut answer)).is_err() {
+            break;
+        }
+        answers += 1;
+    }
+    answers
+}
+
+/// Fault 7 and a reload: lower limits take nothing from those who are served, and hang nobody.
+#[test]
+fn limits_lowered_while_requests_wait_for_memory_hang_nobody() {
+    let directory = super::harness::Directory::new();
+    let file = directory.write("settings", "RETORTD_MAX_BUFFERED=16M\n");
+    let daemon = Daemon::serving("frame", &["--settings", &file, "--workers=1", "--request-timeout=3s"]);
+    let watch = Watch::begin(&daemon);
+    let request = frame(REVERSE, &vec![b'x'; 7 << 20]);
+    let (begin, rest) = request.split_at(2 << 20);
+    let mut clients: Vec<Client> = (0..8).map(|_| daemon.connect("frame")).collect();
+    thread::scope(|scope| {
+        let began: Vec<_> = clients.iter_mut().map(|client| scope.spawn(|| client.stream.write_all(begin))).collect();
+        // one has the memory for all of its request, and the others have begun to wait
+        daemon.statistics_when(|statistics| statistics.bytes_in > 6 << 20);
+        directory.write("settings", "RETORTD_MAX_BUFFERED=4M\n");
+        daemon.reload();
+        began.into_iter().for_each(|begun| drop(begun.join()));
+    });
+    thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| {
+                // answered, refused, or closed for want of memory; what may not be is silence
+                let sent = client.stream.write_all(rest).and_then(|()| client.stream.shutdown(Shutdown::Write));
+                let answer = client.wait_closed();
+                assert!(sent.is_err() || [0, 9, request.len()].contains(&answer.len()), "{} bytes", answer.len());
+            });
+        }
+    });
+    drop(clients);
+    assert_serves(&mut daemon.connect("frame"));
+    watch.end(&daemon);
+}

@@ -1,1 +1,201 @@
-//! wip
+//! A log that is missing, stalls, restarts or is full.
+
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use super::harness::{DEADLINE, Daemon, Directory, Launch, frame};
+use super::{REVERSE, Watch, assert_serves, is_root, wait_until};
+
+/// A daemon that logs to /dev/log, which is a file of the test's in a /dev of the daemon's own.
+fn with_dev_log(directory: &Directory, verbosity: &str) -> Option<Launch> {
+    const SCRIPT: &str = "touch $0/null $0/urandom && mount --bind /dev/null $0/null && \
+        mount --bind /dev/urandom $0/urandom && mount --rbind $0 /dev && exec \"$@\"";
+    if !is_root() || !super::available("unshare") {
+        return None;
+    }
+    let path = directory.path("dev");
+    std::fs::create_dir_all(&path).expect("a directory");
+    let words = ["unshare", "--mount", "--propagation=private", "sh", "-c", SCRIPT, path.to_str().expect("UTF-8")];
+    Some(Launch::new(&["--listen=frame=127.0.0.1:0", "--log=syslog", "--workers=1", verbosity]).under(&words))
+}
+
+fn syslog(directory: &Directory) -> UnixDatagram {
+    let socket = UnixDatagram::bind(directory.path("dev/log")).expect("bind /dev/log");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    socket
+}
+
+fn next(socket: &UnixDatagram) -> String {
+    let mut datagram = [0; 8192];
+    let length = socket.recv(&mut datagram).expect("a message for syslog");
+    String::from_utf8_lossy(&datagram[..length]).into_owned()
+}
+
+/// Fault 32: until there is a syslog, the log goes to standard error; then it is found without a restart.
+#[test]
+fn a_missing_syslog_is_found_when_it_comes() {
+    let directory = Directory::new();
+    let Some(launch) = with_dev_log(&directory, "-v") else { return };
+    let daemon = launch.start();
+    assert_serves(&mut daemon.connect("frame"));
+    daemon.wait_for_line(0, "closed: finished");
+    let socket = syslog(&directory);
+    assert_serves(&mut daemon.connect("frame"));
+    let first = next(&socket);
+    assert!(first.starts_with("<30>") && first.contains(": accepted"), "{first}");
+    assert!(next(&socket).contains(": closed: finished"));
+    // gone again, and back
+    drop(socket);
+    std::fs::remove_file(directory.path("dev/log")).expect("remove");
+    let before = daemon.log.len();
+    assert_serves(&mut daemon.connect("frame"));
+    daemon.wait_for_line(before, "closed: finished");
+    let socket = syslog(&directory);
+    assert_serves(&mut daemon.connect("frame"));
+    assert!(next(&socket).contains(": accepted"));
+}
+
+/// Fault 32: a syslog that does not read costs messages, not time; they are counted and confessed.
+#[test]
+fn a_stalled_syslog_stalls_nobody() {
+    let directory = Directory::new();
+    let Some(launch) = with_dev_log(&directory, "-vv") else { return };
+    std::fs::create_dir_all(directory.path("dev")).expect("a directory");
+    let socket = syslog(&directory);
+    let mut daemon = launch.start();
+    let begun = Instant::now();
+    let mut client = daemon.connect("frame");
+    for _ in 0..2000 {
+        assert_serves(&mut client);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    socket.set_nonblocking(true).expect("non-blocking");
+    let mut datagram = [0; 8192];
+    let mut told = String::new();
+    while let Ok(length) = socket.recv(&mut datagram) {
+        told.push_str(&String::from_utf8_lossy(&datagram[..length]));
+    }
+    socket.set_nonblocking(false).expect("blocking");
+    assert_serves(&mut client);
+    // there may have been room for it already while the queue was emptied
+    while !told.contains(" log messages were lost") {
+        told = next(&socket);
+    }
+    assert!(told.contains("<28>"), "not a warning: {told}");
+    drop(client);
+    drop(socket);
+    assert_eq!(daemon.stop(), 0);
+    daemon.wait_for_line(0, "log messages dropped ");
+    let statistics = daemon.last_statistics();
+    assert!(statistics.log_dropped > 1000, "{statistics:?}");
+    assert_eq!(statistics.answered, 2001);
+}
+
+/// Fault 32: no message is longer than syslog takes (RFC 3164 section 4.1).
+#[test]
+fn messages_to_syslog_are_cut() {
+    let directory = Directory::new();
+    let Some(launch) = with_dev_log(&directory, "-vvv") else { return };
+    std::fs::create_dir_all(directory.path("dev")).expect("a directory");
+    let socket = syslog(&directory);
+    let daemon = launch.start();
+    let mut client = daemon.connect("frame");
+    assert!(client.ask(REVERSE, &[b'\n'; 50_000]).len() == 50_000);
+    drop(client);
+    let mut longest = 0;
+    loop {
+        let message = next(&socket);
+        longest = longest.max(message.len());
+        assert!(!message.contains('\n'), "{message}");
+        if message.contains("closed: finished") {
+            break;
+        }
+    }
+    assert!((100..=1024).contains(&longest), "{longest}");
+}
+
+/// Fault 33: nobody reads the log.
+#[test]
+fn a_full_pipe_for_a_log_stalls_nobody() {
+    let (reader, writer) = std::io::pipe().expect("pipe");
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer);
+    let mut daemon = launch.start();
+    let mut client = daemon.connect("frame");
+    for _ in 0..2000 {
+        assert_serves(&mut client);
+    }
+    let mut read = std::io::BufReader::new(reader);
+    let mut byte = [0; 60_000];
+    read.read_exact(&mut byte).expect("what the pipe holds");
+    assert_serves(&mut client);
+    drop(client);
+    assert_eq!(daemon.stop(), 0);
+    let mut rest = String::new();
+    read.read_to_string(&mut rest).expect("the rest of the log");
+    assert!(rest.contains(" log messages were lost"), "not confessed: {rest}");
+    assert!(rest.contains("answered 2001 "), "{rest}");
+}
+
+/// Fault 33: standard error is closed, or takes nothing.
+#[test]
+fn without_standard_error_it_serves() {
+    let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let (reader, broken) = std::io::pipe().expect("pipe");
+    drop(reader);
+    let arguments = ["--listen=frame=127.0.0.1:0", "-vvv"];
+    let launches = [
+        Launch::new(&arguments).under(&["sh", "-c", "exec \"$@\" 2>&-", "sh"]),
+        Launch::new(&arguments).under(&["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"]),
+        Launch::new(&arguments).stderr(full),
+        Launch::new(&arguments).stderr(broken),
+    ];
+    for launch in launches {
+        let mut daemon: Daemon = launch.start();
+        for _ in 0..50 {
+            assert_serves(&mut daemon.connect("frame"));
+        }
+        let answers = || daemon.notices.all().iter().any(|notice| notice.contains(" 50 requests"));
+        wait_until("50 requests in the status", answers);
+        assert_eq!(daemon.stop(), 0);
+    }
+}
+
+/// Fault 33: a log that cannot be written says nothing of what was asked; the client is answered all the same.
+#[test]
+fn errors_of_clients_cost_no_memory_while_the_log_is_full() {
+    let (reader, writer) = std::io::pipe().expect("pipe");
+    let daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer).start();
+    let mut client = daemon.connect("frame");
+    assert_serves(&mut client);
+    let before = daemon.rss();
+    let requests = frame(REVERSE, &[0; 100]).repeat(100);
+    for _ in 0..200 {
+        client.send(&requests);
+        client.receive(104 * 100);
+    }
+    assert!(daemon.rss() < before + (2 << 20), "{} bytes more", daemon.rss() - before);
+    drop(reader);
+}
+
+/// Fault 34: the manager's socket goes away and comes back.
+#[test]
+fn a_manager_that_restarts_is_no_reason_to_stop() {
+    let directory = Directory::new();
+    let path = directory.path("manager");
+    let socket = UnixDatagram::bind(&path).expect("bind");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
+    let mut daemon = launch.env("NOTIFY_SOCKET", &path).spawn();
+    daemon.wait_ready_in_log();
+    assert!(next(&socket).starts_with("READY=1"));
+    drop(socket);
+    let watch = Watch::begin(&daemon);
+    let mut client = daemon.connect("frame");
+    assert!(client.is_silent(Duration::from_millis(300)));
+    assert_serves(&mut client);
+    drop(client);
+    watch.end(&daemon);
+    assert_eq!(daemon.stop(), 0);
+}

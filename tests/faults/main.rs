@@ -133,7 +133,7 @@ impl Injection {
 impl Drop for Injection {
     /// SIGINT has strace let go of the threads (strace(1)).
     fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGINT);
+        let _ = kill(Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")), Signal::SIGINT);
         let _ = self.0.wait();
     }
 }

@@ -1,1 +1,108 @@
-//! wip
+//! System calls that do less than was asked, or refuse.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::harness::{Daemon, Launch, available, frame, framed, in_parallel};
+use super::{Injection, REVERSE, UPPERCASE, Watch, assert_serves, strace};
+
+/// Fault 23: a socket that is ready and then has nothing, or no room.
+#[test]
+fn readiness_that_is_not_true_changes_nothing() {
+    let daemon = Daemon::serving("frame", &["--workers=2"]);
+    let watch = Watch::begin(&daemon);
+    let injections =
+        ["recvfrom:error=EAGAIN:when=2+3", "sendto:error=EAGAIN:when=2+3", "sendmsg:error=EAGAIN:when=2+3"];
+    let Some(injection) = Injection::into_workers(&daemon, 2, &injections) else { return };
+    in_parallel(4, |_| {
+        let mut client = daemon.connect("frame");
+        (0..50).for_each(|_| assert_serves(&mut client));
+        let text = vec![b'a'; 300_000];
+        (0..5).for_each(|_| assert!(client.ask(UPPERCASE, &text).iter().all(|byte| *byte == b'A')));
+    });
+    drop(injection);
+    assert_eq!(watch.end(&daemon).answered, 220);
+}
+
+/// Fault 23: room for a few hundred bytes at a time, and a client that takes them slowly.
+#[test]
+fn short_sends_lose_nothing() {
+    let daemon = Daemon::serving("frame", &["--workers=1", "--send-buffer=1"]);
+    let watch = Watch::begin(&daemon);
+    let grows = "\u{390}x".repeat(20_000);
+    let requests = [frame(REVERSE, &[b'r'; 5000]), frame(UPPERCASE, grows.as_bytes()), frame(9, b"?")].concat();
+    let grown = grows.to_uppercase();
+    let answers = [framed(&[b'r'; 5000]), framed(grown.as_bytes()), framed(b"error")].concat();
+    in_parallel(4, |_| {
+        let client = daemon.connect("frame");
+        nix::sys::socket::setsockopt(&client.stream, nix::sys::socket::sockopt::RcvBuf, &1).expect("SO_RCVBUF");
+        assert!(client.exchange(&requests.repeat(5)) == answers.repeat(5), "not the answers");
+    });
+    let statistics = watch.end(&daemon);
+    assert_eq!((statistics.answered, statistics.refused), (40, 20));
+}
+
+/// Fault 24: an inherited socket that takes no option serves without.
+#[test]
+fn options_that_an_inherited_socket_refuses_are_warned_about() {
+    if !available("strace") {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let words = strace(&["setsockopt:error=ENOPROTOOPT"]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let launch = Launch::new(&["--recv-buffer=64K"]).with_sockets("frame", vec![listener.into()]).under(&words);
+    let daemon = launch.start();
+    for option in ["TCP_NODELAY", "SO_KEEPALIVE", "TCP_USER_TIMEOUT", "SO_RCVBUF"] {
+        let words = format!("cannot set {option} on inherited frame=127.0.0.1:");
+        let (_, line) = daemon.wait_for_line(0, &words);
+        assert!(
+            line.ends_with("Protocol not available; serving without") || line.contains("serving without"),
+            "{line}"
+        );
+    }
+    let watch = Watch::begin(&daemon);
+    assert_serves(&mut daemon.connect("frame"));
+    watch.end(&daemon);
+}
+
+/// Fault 3: a thousand signals a second, at the workers themselves.
+#[test]
+fn a_storm_of_signals_at_every_thread_loses_nothing() {
+    if !available("python3") {
+        return;
+    }
+    let daemon = Daemon::serving("frame", &["--workers=2"]);
+    let watch = Watch::begin(&daemon);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| storm(&daemon, &over));
+        in_parallel(4, |_| {
+            let mut client = daemon.connect("frame");
+            let large = vec![b'x'; 200_000];
+            for _ in 0..10 {
+                (0..200).for_each(|_| assert_serves(&mut client));
+                assert!(client.ask(REVERSE, &large) == large);
+            }
+        });
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(watch.end(&daemon).answered, 4 * 10 * 201);
+}
+
+/// Sends SIGHUP to all threads in turn, a thousand a second, until `over`; tgkill(2) is not in nix.
+fn storm(daemon: &Daemon, over: &AtomicBool) {
+    const SCRIPT: &str = "import ctypes, itertools, os, sys, time\n\
+        pid = int(sys.argv[1]); libc = ctypes.CDLL(None)\n\
+        for thread in itertools.cycle(os.listdir(f'/proc/{pid}/task')):\n\
+        \u{20}   libc.tgkill(pid, int(thread), 1); time.sleep(0.0009)\n";
+    let pid = daemon.pid.to_string();
+    let mut storm = std::process::Command::new("python3").args(["-c", SCRIPT, &pid]).spawn().expect("start python3");
+    while !over.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    storm.kill().expect("kill");
+    storm.wait().expect("wait");
+}

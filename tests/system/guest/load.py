@@ -4,7 +4,7 @@
     load.py ask PORT TEXT [ADDRESS]     one request; prints the answer
     load.py visits PORT COUNT           one request a connection, by COUNT clients, until standard input ends
     load.py stays PORT COUNT            many requests a connection, pipelined
-    load.py largest PORT COUNT          one message of the largest size from each of COUNT clients; prints what came
+    load.py large PORT COUNTxLENGTH     one message of LENGTH bytes from each of COUNT clients; prints what came of them
 
 visits and stays print what they counted and exit 1 if a connection was refused, an answer lost, cut or wrong.
 """
@@ -14,7 +14,6 @@ import sys
 import threading
 
 UPPERCASE = 0x01 << 27
-LARGEST = (1 << 27) - 1
 PATIENCE = 20  # seconds after which an answer counts as lost
 
 
@@ -123,29 +122,29 @@ def stay(crowd, text):
                 crowd.count("answers")
 
 
-def largest(port, results):
+def large(port, length, results):
     piece = b"a" * (1 << 20)
     try:
         with connect(port) as sock:
-            sender = threading.Thread(target=send_largest, args=(sock, piece))
+            sender = threading.Thread(target=send_large, args=(sock, length, piece))
             sender.start()
             try:
                 header = receive(sock, 4)
-                (length,) = struct.unpack(">I", header)
-                text = receive(sock, 5) if length == 5 else None
-                while text is None and length:
-                    length -= len(sock.recv(min(length, 1 << 20))) or length
+                (left,) = struct.unpack(">I", header)
+                served = left == length
+                while left and (piece := sock.recv(min(left, 1 << 20))):
+                    left -= len(piece)
+                    served = served and piece == b"A" * len(piece)
             finally:
                 sender.join()
-        results.append("error" if text == b"error" else "served")
+        results.append("served" if served and not left else "error" if piece == b"error" else "wrong")
     except (OSError, struct.error) as error:
         results.append(type(error).__name__)
 
 
-def send_largest(sock, piece):
+def send_large(sock, left, piece):
     try:
-        sock.sendall(struct.pack(">I", UPPERCASE | LARGEST))
-        left = LARGEST
+        sock.sendall(struct.pack(">I", UPPERCASE | left))
         while left:
             sock.sendall(piece[:left])
             left -= min(left, len(piece))
@@ -163,12 +162,13 @@ def main(what, port, argument, address="127.0.0.1"):
     if what in ("visits", "stays"):
         return Crowd(visit if what == "visits" else stay, port).run(int(argument))
     results = []
-    threads = [threading.Thread(target=largest, args=(port, results)) for _ in range(int(argument))]
+    count, length = map(int, argument.split("x"))
+    threads = [threading.Thread(target=large, args=(port, length, results)) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    print(" ".join(sorted(results)))
+    print(", ".join("%d %s" % (results.count(what), what) for what in sorted(set(results))))
     return 0
 
 
