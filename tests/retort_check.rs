@@ -111,6 +111,7 @@ fn a_wrong_header() {
         (Flaw::NoHeader, "length-field", "no header", &[]),
         (Flaw::CountsCharacters, "length-in-bytes", "counts characters", &["uppercase", "burst"]),
         (Flaw::Newline, "length-field", "one byte too many", &[]),
+        (Flaw::UncountedNewline, "nothing-more", "no newline", &["uppercase", "data-split", "482164-bytes"]),
     ]);
 }
 
