@@ -101,7 +101,7 @@ fn serve(connection: &mut Connection, client: &mut Client, context: &mut Context
             Next::Wait => connection.readable(client, context),
             Next::Starved => connection.resume(client, context),
             Next::Heavy(job) => {
-                let done = job.run(&mut Random::new(Some(1)), context.unix_time);
+                let done = job.run(&mut Random::new(Some(1)), context.unix_time).expect("memory");
                 connection.finished(client, context, done)
             }
             Next::Close(reason) => panic!("closed: {reason:?}"),

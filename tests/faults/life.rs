@@ -189,7 +189,9 @@ fn limits_lowered_while_requests_wait_for_memory_hang_nobody() {
         daemon.statistics_when(|statistics| statistics.bytes_in > 6 << 20);
         directory.write("settings", "RETORTD_MAX_BUFFERED=4M\n");
         daemon.reload();
-        began.into_iter().for_each(|begun| drop(begun.join()));
+        for begun in began {
+            drop(begun.join());
+        }
     });
     thread::scope(|scope| {
         for client in &mut clients {

@@ -102,7 +102,7 @@ fn messages_to_syslog_are_cut() {
     let socket = syslog(&directory);
     let daemon = launch.start();
     let mut client = daemon.connect("frame");
-    assert!(client.ask(REVERSE, &[b'\n'; 50_000]).len() == 50_000);
+    assert!(client.ask(REVERSE, &vec![b'\n'; 50_000]).len() == 50_000);
     drop(client);
     let mut longest = 0;
     loop {
@@ -127,7 +127,7 @@ fn a_full_pipe_for_a_log_stalls_nobody() {
         assert_serves(&mut client);
     }
     let mut read = std::io::BufReader::new(reader);
-    let mut byte = [0; 60_000];
+    let mut byte = vec![0; 60_000];
     read.read_exact(&mut byte).expect("what the pipe holds");
     assert_serves(&mut client);
     drop(client);

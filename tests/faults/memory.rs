@@ -153,7 +153,9 @@ fn endless_services_cost_no_memory() {
     let never_read: Vec<Client> = (0..200).map(|_| daemon.connect("chargen")).collect();
     let mut dropped: Vec<Client> = (0..20).map(|_| daemon.connect("discard")).collect();
     let bytes = vec![b'x'; 1 << 20];
-    dropped.iter_mut().for_each(|client| client.send(&bytes));
+    for client in &mut dropped {
+        client.send(&bytes);
+    }
     let mut reader = daemon.connect("chargen");
     reader.receive(5_000_000);
     daemon.statistics_when(|statistics| statistics.bytes_in == 20 << 20);
