@@ -203,7 +203,7 @@ fn autopkgtest_runs_every_system_test() {
         control.lines().filter_map(|line| line.strip_prefix("Test-Command: ")).map(str::to_string).collect();
     let scripts = fs::read_dir(root().join("tests/system/guest")).expect("guest").filter_map(Result::ok);
     let names = scripts.filter_map(|file| file.file_name().into_string().ok());
-    let names = names.filter(|name| name.ends_with(".sh") && name != "lib.sh");
-    let real = names.map(|name| format!("tests/system/guest/{name}")).collect();
+    let tests = names.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "sh") && name != "lib.sh");
+    let real = tests.map(|name| format!("tests/system/guest/{name}")).collect();
     assert_same("debian/tests/control", &listed, &real);
 }
