@@ -42,12 +42,13 @@ def main():
 
 def command_line():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = {row.name for row in COMPARISONS} | FIGURES.keys()
-    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured [5]")
-    parser.add_argument("--seconds", type=float, default=2, help="how long each measurement is [2]")
-    parser.add_argument("--only", type=list_of(names), help=f"some of: {', '.join(sorted(names))}")
-    parser.add_argument("--peers", type=list_of(servers.PEERS), help=f"some of: {', '.join(servers.PEERS)}")
-    parser.add_argument("--output", metavar="DIRECTORY", help="where the files go [docs]")
+    names = sorted({row.name for row in COMPARISONS} | FIGURES.keys())
+    add = parser.add_argument
+    add("--rounds", type=int, default=5, metavar="N", help="how often everything is measured [5]")
+    add("--seconds", type=float, default=2, metavar="S", help="how long each measurement is [2]")
+    add("--only", type=list_of(names), metavar="NAME,...", help=f"some of: {', '.join(names)}")
+    add("--peers", type=list_of(servers.PEERS), metavar="NAME,...", help=f"some of: {', '.join(servers.PEERS)}")
+    add("--output", metavar="DIRECTORY", help="where the files go [docs]")
     return parser.parse_args()
 
 
