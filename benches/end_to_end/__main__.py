@@ -12,6 +12,7 @@ import os
 import platform
 import statistics
 import sys
+import time
 from pathlib import Path
 
 import chart
@@ -73,7 +74,21 @@ def machine():
         "processors": len(os.sched_getaffinity(0)),
         "kernel": f"{platform.system()} {platform.release()}",
         "load": os.getloadavg()[0],
+        "busy": busy(),
     }
+
+
+def busy():
+    """The share of the processors' time that others take, in the second before the run: /proc/stat, proc(5)."""
+
+    def idle_and_all():
+        times = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        return times[3] + times[4], sum(times[:8])
+
+    idle, whole = idle_and_all()
+    time.sleep(1)
+    later_idle, later_whole = idle_and_all()
+    return 1 - (later_idle - idle) / (later_whole - whole)
 
 
 def compare(row, peers, options):
