@@ -9,11 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::{Client, DEADLINE, Daemon, Directory, Launch, frame, framed, in_parallel};
-use nix::errno::Errno;
-use nix::sys::ptrace;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
@@ -169,6 +165,47 @@ fn clients_that_had_connected_before_the_order_to_stop_are_served() {
     assert_eq!(daemon.wait_exit(), 0);
     let statistics = daemon.last_statistics();
     assert_eq!((statistics.accepted, statistics.answered), (50, 50));
+}
+
+/// Clients that connect when the only worker has got the order to stop, but has not looked at it. None: a thread
+/// cannot be frozen here.
+fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Client>> {
+    // its name is its own to set: it has done so when it has answered
+    assert_eq!(Client::connect(address).ask(UPPERCASE, b"x"), b"X");
+    let frozen = daemon.freeze("worker-0")?;
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    let clients = (0..50).map(|_| Client::connect(address)).collect();
+    drop(frozen);
+    Some(clients)
+}
+
+#[test]
+fn a_listener_of_its_own_is_emptied_before_it_is_closed() {
+    let mut daemon = Daemon::serving("frame", &["-v", "--workers=1"]);
+    let Some(mut clients) = connect_late(&daemon, daemon.address("frame")) else { return };
+    for client in &mut clients {
+        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+    }
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().answered, 51);
+}
+
+#[test]
+fn what_queues_at_an_inherited_listener_is_left_to_the_successor() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    let launch = |socket: std::net::TcpListener| {
+        Launch::new(&["-v", "--workers=1"]).with_sockets("frame", vec![socket.into()]).start()
+    };
+    let mut daemon = launch(listener.try_clone().expect("a copy of the listener"));
+    let Some(mut clients) = connect_late(&daemon, address) else { return };
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().accepted, 1);
+    let _successor = launch(listener);
+    for client in &mut clients {
+        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+    }
 }
 
 #[test]
@@ -366,8 +403,7 @@ fn the_watchdog_hears_signs_of_life() {
 fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
     let daemon = with_watchdog(200_000);
     daemon.wait_for_notice(0, "WATCHDOG=1");
-    let worker = daemon.tasks().into_iter().find(|task| task.name == "worker-1").expect("a second worker");
-    let Some(frozen) = Frozen::freeze(worker.id) else { return };
+    let Some(frozen) = daemon.freeze("worker-1") else { return };
     // one may have been under way
     daemon.wait_for_line(0, "a worker has not come round in time");
     let before = daemon.notices.len();
@@ -375,31 +411,6 @@ fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
     assert_eq!(heard, None, "the watchdog was told that all is well");
     drop(frozen);
     daemon.wait_for_notice(before, "WATCHDOG=1");
-}
-
-/// A thread of another process, stopped until this is dropped; the others run on.
-struct Frozen(Pid);
-
-impl Frozen {
-    fn freeze(thread: i32) -> Option<Self> {
-        let thread = Pid::from_raw(thread);
-        match ptrace::seize(thread, ptrace::Options::empty()) {
-            Err(Errno::EPERM | Errno::ENOSYS) => {
-                println!("skipped: ptrace(2) is not allowed here");
-                return None;
-            }
-            result => result.expect("seize the thread"),
-        }
-        ptrace::interrupt(thread).expect("interrupt the thread");
-        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("wait until the thread is stopped");
-        Some(Self(thread))
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        ptrace::detach(self.0, None).expect("let the thread run on");
-    }
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 mod harness;
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Client, Daemon, Directory, Launch, frame, framed, in_parallel, rss_limit};
+use harness::{Client, Daemon, Directory, Feed, Launch, frame, framed, in_parallel, rss_limit};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
@@ -147,27 +149,68 @@ fn memory_grows_with_what_arrives_not_with_what_is_announced() {
     assert!(daemon.peak_rss() < rss_limit(idle, 50 * 50_004 * 2), "{}", daemon.peak_rss() - idle);
 }
 
+/// What a daemon may use beside what is charged to the budget: 16 KiB for each connection, and 8 MiB that each worker
+/// keeps for the next large message.
+fn beside_the_budget(clients: u64, workers: u64) -> u64 {
+    clients * (16 << 10) + workers * (8 << 20)
+}
+
 #[test]
 fn many_large_messages_through_a_small_budget() {
-    let budget = 8 << 20;
+    let (clients, budget) = (80, 8 << 20);
     let daemon = Daemon::serving("frame", &["--max-buffered=8M", "--workers=2"]);
     let idle = daemon.rss();
     let text = vec![b'x'; 1 << 20];
     let request = frame(REVERSE, &text);
-    // together they want five times what there is; all are answered in the end
-    in_parallel(40, |number| {
-        let mut client = daemon.connect("frame");
-        // all begin before anybody ends
-        for piece in request.chunks(100_000 + 1000 * number) {
-            client.send(piece);
+    let (most, last) = request.split_at(request.len() - 1);
+    let gate = Feed::new();
+    thread::scope(|scope| {
+        for number in 0..clients {
+            let (daemon, gate, text) = (&daemon, &gate, &text);
+            scope.spawn(move || {
+                let mut client = daemon.connect("frame");
+                client.send(most);
+                gate.wait_for(0, |()| true);
+                client.send(last);
+                assert!(client.receive_frame() == *text, "client {number}");
+            });
         }
-        assert!(client.receive_frame() == text, "client {number}");
+        // together they want ten times what there is: at some point nothing more is read
+        let read = Cell::new(0);
+        daemon.statistics_when(|statistics| {
+            statistics.accepted == clients && read.replace(statistics.bytes_in) == statistics.bytes_in
+        });
+        // all are answered in the end
+        gate.push(());
     });
-    // beside the budget: 16 KiB for each connection, and 8 MiB that each worker keeps for the next large message
-    let limit = rss_limit(idle, budget + 40 * (16 << 10) + 2 * (8 << 20));
+    let limit = rss_limit(idle, budget + beside_the_budget(clients, 2));
     assert!(daemon.peak_rss() < limit, "{} of {limit}", daemon.peak_rss());
-    assert_eq!(daemon.statistics_at_rest().answered, 40);
+    assert_eq!(daemon.statistics_at_rest().answered, clients);
     assert!(daemon.rss() < rss_limit(idle, 2 << 20), "memory was not given back: {} of {idle}", daemon.rss());
+}
+
+#[test]
+fn memory_that_is_used_again_is_charged_again() {
+    let (clients, budget) = (60, 8 << 20);
+    let daemon = Daemon::serving("frame", &["--max-buffered=8M", "--workers=1"]);
+    let idle = daemon.rss();
+    let text = vec![b'x'; 1 << 20];
+    let begin = &frame(REVERSE, &text)[..20_000];
+    let mut begun = Vec::new();
+    for _ in 0..clients {
+        // whole messages leave memory behind that those which are only begun then get
+        let mut client = daemon.connect("frame");
+        client.send(&frame(REVERSE, &text));
+        if client.is_silent(QUIET) {
+            // those that are begun hold all of the budget
+            break;
+        }
+        assert!(client.receive_frame() == text);
+        client.send(begin);
+        begun.push(client);
+    }
+    let limit = rss_limit(idle, budget + beside_the_budget(clients, 1));
+    assert!(daemon.peak_rss() < limit, "{} of {limit}", daemon.peak_rss());
 }
 
 #[test]
@@ -303,7 +346,7 @@ fn who_never_reads_is_cut_off_and_costs_a_bounded_amount() {
 }
 
 fn in_parallel_mut(clients: &mut [Client], work: impl Fn(&mut Client) + Sync) {
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let work = &work;
         for client in clients {
             drop(scope.spawn(move || work(client)));
@@ -333,7 +376,7 @@ fn a_slow_reader_that_makes_progress_is_not_cut_off() {
         let length = client.stream.read(&mut piece).expect("an answer in pieces");
         received.extend_from_slice(&piece[..length]);
         // the pauses are what is tested: each read makes room for more
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
     assert!(begun.elapsed() > Duration::from_millis(800), "too quick to show anything: {:?}", begun.elapsed());
     assert!(received == framed(&text));

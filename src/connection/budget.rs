@@ -153,6 +153,13 @@ impl Lease {
         }
     }
 
+    /// Makes it cover at least `bytes`, which are held already.
+    pub fn cover(&mut self, bytes: usize) {
+        if bytes > self.held() {
+            self.force(bytes);
+        }
+    }
+
     /// Gives back what was taken for bytes that did not come; a grant is kept, for what is still to come.
     pub fn trim(&mut self, bytes: usize) {
         if self.granted == 0 && bytes < self.shared {

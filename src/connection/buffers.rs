@@ -33,13 +33,16 @@ impl Pool {
             return Buffer::with_capacity(capacity);
         }
         let capacity = capacity.next_multiple_of(GRANULE);
-        // the one that came back last is the one that the processor's cache remembers
-        let Some(found) = self.spare.iter().rposition(|spare| spare.len() >= capacity) else {
+        // the one that came back last is the one that the processor's cache remembers; all of it counts as in use, so
+        // one that is much too large is left alone
+        let fits = |spare: &MmapMut| (capacity..=2 * capacity).contains(&spare.len());
+        let Some(found) = self.spare.iter().rposition(fits) else {
             return Buffer::with_capacity(capacity);
         };
         let memory = self.spare.remove(found);
         self.bytes -= memory.len();
-        Ok(Buffer { memory: Memory::Mapped(memory), filled: 0 })
+        let touched = memory.len();
+        Ok(Buffer { memory: Memory::Mapped(memory), filled: 0, touched })
     }
 
     /// A buffer for `capacity` bytes, or as many as `bytes` are, that starts with `bytes`.
@@ -71,6 +74,7 @@ impl Pool {
 pub struct Buffer {
     memory: Memory,
     filled: usize,
+    touched: usize,
 }
 
 #[derive(Debug)]
@@ -96,7 +100,7 @@ impl Buffer {
         } else {
             Memory::Mapped(MmapMut::map_anon(capacity)?)
         };
-        Ok(Self { memory, filled: 0 })
+        Ok(Self { memory, filled: 0, touched: 0 })
     }
 
     /// A buffer of `capacity` bytes, or as many as `parts` have, that starts with `parts`.
@@ -173,5 +177,12 @@ impl Buffer {
     pub fn fill(&mut self, n: usize) {
         assert!(n <= self.capacity() - self.filled, "filled more than there is room for");
         self.filled += n;
+        self.touched = self.touched.max(self.filled);
+    }
+
+    /// How many bytes of memory it takes: those that were written to at any time, by a user before this one too.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.touched
     }
 }

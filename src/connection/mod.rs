@@ -6,9 +6,9 @@
 //! its own, changed there where the text allows, and written from there.
 //!
 //! Guarantees: answers in the order of the requests; no reading while answers wait for the client; an input that
-//! ended still gets every answer; one read a call, so that nobody keeps the worker. Errors end the connection with a
-//! [`CloseReason`], never anything else. Knows nothing of epoll, threads or other connections; time comes in as
-//! milliseconds in [`Context::now`].
+//! ended still gets every answer; a bounded number of bytes a call, so that nobody keeps the worker. Errors end the
+//! connection with a [`CloseReason`], never anything else. Knows nothing of epoll, threads or other connections; time
+//! comes in as milliseconds in [`Context::now`].
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -90,6 +90,15 @@ pub struct Context {
     pub now: u64,
     /// The daemon is stopping.
     pub stopping: bool,
+}
+
+impl Context {
+    /// Keeps a buffer for the next large request, unless memory is short: what is kept is not charged to anybody.
+    fn recycle(&mut self, buffer: Buffer) {
+        if !self.budget.is_tight() {
+            self.pool.give(buffer);
+        }
+    }
 }
 
 /// What one connection may take; times in milliseconds, [`NEVER`] for no limit.
@@ -328,7 +337,7 @@ impl Connection {
             self.work = None;
             return;
         }
-        let held = work.input.len() + work.output.len();
+        let held = work.input.footprint() + work.output.footprint();
         // a request under way keeps the grant that covers all of it
         let leased = work.leased();
         if held > ALLOWANCE && leased < held || leased > 0 && work.need.input == 0 {

@@ -10,14 +10,31 @@ use super::turning::Call;
 use super::{ALLOWANCE, ASIDE, Buffer, CloseReason, Connection, Context, Next, SCRATCH, State, Stream};
 
 /// Bytes read at once into a large request's own buffer.
-const DIRECT_READ: usize = 1024 * 1024;
+const DIRECT_READ: usize = 128 * 1024;
+/// How often a large request is read from at one wake-up.
+const DIRECT_READS: usize = 8;
 
 impl Connection {
+    /// Reads once; or, of a large request, bite after bite as long as it is there: then each is worked on while the
+    /// cache has it, and the request can be answered before another one takes the cache.
     pub(super) fn read<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
-        match &mut self.work {
-            Some(work) if work.reads_directly() => self.read_own(stream, context),
-            _ => self.read_scratch(stream, context),
+        let mut next = Next::Wait;
+        let mut left = DIRECT_READS;
+        if !self.reads_directly() {
+            next = self.read_scratch(stream, context);
         }
+        while left > 0 && matches!(next, Next::Wait) && self.reads_directly() {
+            let before = context.counters.bytes_in.get();
+            next = self.read_own(stream, context);
+            let filled = context.counters.bytes_in.get() - before == DIRECT_READ as u64;
+            left = if filled { left - 1 } else { 0 };
+        }
+        next
+    }
+
+    /// Whether the next read goes into the request's own buffer.
+    fn reads_directly(&self) -> bool {
+        self.state == State::Reading && self.reads() && self.work.as_ref().is_some_and(|work| work.reads_directly())
     }
 
     /// Reads behind the unfinished rest, if any, in the scratch buffer.
@@ -48,6 +65,10 @@ impl Connection {
         if work.make_room(&mut context.pool).is_err() {
             return Next::Close(CloseReason::Resources);
         }
+        let footprint = work.input.footprint();
+        if footprint > ALLOWANCE {
+            work.lease(&context.budget).cover(footprint);
+        }
         let bite = work.room().len().min(DIRECT_READ);
         let held = work.input.len() + bite;
         if held > ALLOWANCE && !work.lease(&context.budget).ensure(held, whole) {
@@ -61,7 +82,7 @@ impl Connection {
         work.received += arrived as u64;
         context.counters.bytes_in.add(arrived as u64);
         if let Some(lease) = &mut work.lease {
-            lease.trim(work.input.len());
+            lease.trim(work.input.footprint());
         }
         if log_enabled!(Level::Trace) && arrived > 0 {
             show(&self.label, "received", &work.input.as_slice()[work.input.len() - arrived..]);

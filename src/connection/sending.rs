@@ -32,7 +32,7 @@ impl Connection {
         let sent = send(stream, [work.output.bytes(), &[]]).map_err(|error| CloseReason::of(&error))?;
         context.counters.bytes_out.add(sent as u64);
         if let Some(buffer) = work.output.advance(sent) {
-            context.pool.give(buffer);
+            context.recycle(buffer);
         }
         if sent > 0 {
             work.progress = context.now;

@@ -106,7 +106,7 @@ impl Connection {
         let mut input = Input::Own(buffer);
         let next = self.digest(stream, context, &mut input, call);
         if let Input::Own(buffer) = input {
-            context.pool.give(buffer);
+            context.recycle(buffer);
         }
         next
     }

@@ -120,9 +120,9 @@ impl Output {
         self.unsent.is_empty()
     }
 
-    /// The memory that it holds, in bytes.
-    pub(super) fn len(&self) -> usize {
-        self.buffer.len()
+    /// The memory that it takes, in bytes.
+    pub(super) fn footprint(&self) -> usize {
+        self.buffer.footprint()
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -95,10 +95,10 @@ impl Client {
         }
     }
 
-    /// Whether nothing comes, not even an end, for so long.
+    /// Whether nothing comes, not even an end, for so long; what comes is not taken.
     pub fn is_silent(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).expect("SO_RCVTIMEO");
-        let read = self.stream.read(&mut [0]);
+        let read = self.stream.peek(&mut [0]);
         self.stream.set_read_timeout(Some(DEADLINE)).expect("SO_RCVTIMEO");
         read.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }

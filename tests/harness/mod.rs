@@ -35,7 +35,7 @@ use nix::unistd::Pid;
 
 pub use client::{Client, echo_ping, frame, framed, in_parallel};
 pub use feed::Feed;
-pub use observe::{Task, available, rss_limit};
+pub use observe::{Frozen, Task, available, rss_limit};
 pub use replay::{replay, replay_all};
 pub use statistics::Statistics;
 

@@ -4,6 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
 use super::Daemon;
 
 /// One thread of the daemon.
@@ -48,6 +53,38 @@ impl Daemon {
     pub fn tasks(&self) -> Vec<Task> {
         let tasks = fs::read_dir(self.proc("task")).expect("list the threads of the daemon");
         tasks.filter_map(|task| task_of(&task.ok()?.path())).collect()
+    }
+
+    /// Stops one of its threads; None, and a word about it, where that is not allowed.
+    pub fn freeze(&self, thread: &str) -> Option<Frozen> {
+        let task = self.tasks().into_iter().find(|task| task.name == thread);
+        Frozen::freeze(task.unwrap_or_else(|| panic!("no thread {thread}")).id)
+    }
+}
+
+/// A thread of another process, stopped until this is dropped; the others run on.
+#[derive(Debug)]
+pub struct Frozen(Pid);
+
+impl Frozen {
+    fn freeze(thread: i32) -> Option<Self> {
+        let thread = Pid::from_raw(thread);
+        match ptrace::seize(thread, ptrace::Options::empty()) {
+            Err(Errno::EPERM | Errno::ENOSYS) => {
+                println!("skipped: ptrace(2) is not allowed here");
+                return None;
+            }
+            result => result.expect("seize the thread"),
+        }
+        ptrace::interrupt(thread).expect("interrupt the thread");
+        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("wait until the thread is stopped");
+        Some(Self(thread))
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        ptrace::detach(self.0, None).expect("let the thread run on");
     }
 }
 
