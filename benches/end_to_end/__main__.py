@@ -12,6 +12,7 @@ import os
 import platform
 import statistics
 import sys
+import time
 from pathlib import Path
 
 import chart
@@ -42,12 +43,13 @@ def main():
 
 def command_line():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = {row.name for row in COMPARISONS} | FIGURES.keys()
-    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured [5]")
-    parser.add_argument("--seconds", type=float, default=2, help="how long each measurement is [2]")
-    parser.add_argument("--only", type=list_of(names), help=f"some of: {', '.join(sorted(names))}")
-    parser.add_argument("--peers", type=list_of(servers.PEERS), help=f"some of: {', '.join(servers.PEERS)}")
-    parser.add_argument("--output", metavar="DIRECTORY", help="where the files go [docs]")
+    names = sorted({row.name for row in COMPARISONS} | FIGURES.keys())
+    add = parser.add_argument
+    add("--rounds", type=int, default=5, metavar="N", help="how often everything is measured [5]")
+    add("--seconds", type=float, default=2, metavar="S", help="how long each measurement is [2]")
+    add("--only", type=list_of(names), metavar="NAME,...", help=f"some of: {', '.join(names)}")
+    add("--peers", type=list_of(servers.PEERS), metavar="NAME,...", help=f"some of: {', '.join(servers.PEERS)}")
+    add("--output", metavar="DIRECTORY", help="where the files go [docs]")
     return parser.parse_args()
 
 
@@ -72,7 +74,21 @@ def machine():
         "processors": len(os.sched_getaffinity(0)),
         "kernel": f"{platform.system()} {platform.release()}",
         "load": os.getloadavg()[0],
+        "busy": busy(),
     }
+
+
+def busy():
+    """The share of the processors' time that others take, in the second before the run: /proc/stat, proc(5)."""
+
+    def idle_and_all():
+        times = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        return times[3] + times[4], sum(times[:8])
+
+    idle, whole = idle_and_all()
+    time.sleep(1)
+    later_idle, later_whole = idle_and_all()
+    return 1 - (later_idle - idle) / (later_whole - whole)
 
 
 def compare(row, peers, options):

@@ -6,13 +6,18 @@ from servers import PEERS
 
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
+# How much of the processors others may take.
+QUIET = 0.1
+
 
 def tables(results):
     machine = results["machine"]
     parts = [
-        f"{machine['processor']}, {machine['processors']} processors, {machine['kernel']}, load average before "
+        f"{machine['processor']}, {machine['processors']} processors, {machine['kernel']}; load average before "
         f"{machine['load']:.2f}; medians of {results['rounds']} rounds, {results['seconds']:g} s each.\n"
     ]
+    if machine["busy"] > QUIET:
+        parts.append(f"**The machine had other work ({machine['busy']:.0%}): these figures say little.**\n")
     if results["comparisons"]:
         parts.append(comparisons(results["comparisons"]))
     if results["figures"]:
