@@ -79,7 +79,7 @@ impl Connection {
         let read = read_some(stream, &mut work.room()[..bite]);
         let arrived = *read.as_ref().unwrap_or(&0);
         work.input.fill(arrived);
-        work.received += arrived as u64;
+        work.arrived(arrived, context.now);
         context.counters.bytes_in.add(arrived as u64);
         if let Some(lease) = &mut work.lease {
             lease.trim(work.input.footprint());
@@ -120,7 +120,7 @@ impl Connection {
     fn arrived(&mut self, context: &mut Context, fresh: Range<usize>) {
         context.counters.bytes_in.add(fresh.len() as u64);
         if let Some(work) = &mut self.work {
-            work.received += fresh.len() as u64;
+            work.arrived(fresh.len(), context.now);
         }
         if log_enabled!(Level::Trace) {
             show(&self.label, "received", &context.scratch[fresh]);

@@ -28,10 +28,12 @@ pub(super) struct Work {
     pub(super) owed: Tally,
     /// What is charged to the budget.
     pub(super) lease: Option<Lease>,
-    /// When the request under way began, in milliseconds.
+    /// From when on the time of the request under way counts, in milliseconds.
     pub(super) begun: u64,
     /// Bytes of it that have arrived.
     pub(super) received: u64,
+    /// What has arrived and not put off the deadline yet, in bytes times 1000: less than a millisecond's worth.
+    pub(super) uncredited: u64,
     /// When `output` last became shorter, in milliseconds.
     pub(super) progress: u64,
 }
@@ -79,12 +81,21 @@ impl Work {
         Buffer::holding([&held[..length], &[]], 0)
     }
 
-    /// When the request under way must be complete: what arrives at a fair rate extends it.
+    /// Bytes of the request under way have arrived. At a fair rate they put off its deadline, never by more than what has
+    /// passed of its time: who sends much at first may not rest on it afterwards, with all that the request holds.
+    pub(super) fn arrived(&mut self, bytes: usize, now: u64) {
+        self.received += bytes as u64;
+        let credit = self.uncredited + bytes as u64 * 1000;
+        self.begun = (self.begun + credit / Limits::REQUEST_RATE).min(now);
+        self.uncredited = credit % Limits::REQUEST_RATE;
+    }
+
+    /// When the request under way must be complete.
     pub(super) fn request_deadline(&self, limits: &Limits) -> u64 {
         if limits.request == NEVER {
             return NEVER;
         }
-        self.begun + limits.request + self.received * 1000 / Limits::REQUEST_RATE
+        self.begun + limits.request
     }
 
     pub(super) fn lease(&mut self, budget: &Arc<Budget>) -> &mut Lease {
@@ -133,5 +144,46 @@ impl Output {
     pub(super) fn advance(&mut self, n: usize) -> Option<Buffer> {
         self.unsent.start += n;
         self.unsent.is_empty().then(|| std::mem::take(self).buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1000;
+    const LIMITS: Limits = Limits { message: 1 << 27, idle: NEVER, request: 30 * SECOND, write: NEVER };
+
+    /// When a request ends of which so many bytes arrive at these times, in milliseconds.
+    fn deadline(arrivals: impl IntoIterator<Item = (u64, usize)>) -> u64 {
+        let mut work = Work::default();
+        for (now, bytes) in arrivals {
+            assert!(now < work.request_deadline(&LIMITS), "over at {}", work.request_deadline(&LIMITS));
+            work.arrived(bytes, now);
+        }
+        work.request_deadline(&LIMITS)
+    }
+
+    #[test]
+    fn what_arrives_at_a_fair_rate_goes_on() {
+        let rate = Limits::REQUEST_RATE as usize;
+        let hour = 3600;
+        assert_eq!(deadline((1..hour).map(|second| (second * SECOND, rate))), (hour + 29) * SECOND);
+        // in pieces that are worth less than a millisecond each
+        assert_eq!(deadline((1..600_000).map(|now| (now, 17))), 629_999);
+    }
+
+    #[test]
+    fn too_slow_is_over_soon() {
+        let rate = Limits::REQUEST_RATE as usize;
+        assert_eq!(deadline((1..30).map(|second| (second * SECOND, 1))), 30 * SECOND + 1);
+        assert_eq!(deadline((1..59).map(|second| (second * SECOND, rate / 2))), 59 * SECOND);
+    }
+
+    #[test]
+    fn nobody_rests_on_what_was_sent_before() {
+        assert_eq!(deadline([(SECOND, 100 << 20)]), 31 * SECOND);
+        let trickle = (2..31).map(|second| (second * SECOND, 100));
+        assert!(deadline([(SECOND, 100 << 20)].into_iter().chain(trickle)) < 32 * SECOND);
     }
 }

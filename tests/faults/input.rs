@@ -28,9 +28,9 @@ fn text_that_is_none_and_text_that_grows() {
     let daemon = Daemon::serving("frame", &[]);
     let watch = Watch::begin(&daemon);
     let grows = "\u{390}".repeat(50_000);
-    let grown = grows.to_uppercase();
+    let answer = grows.to_uppercase();
     let requests = [frame(UPPERCASE, b"a\xffb"), frame(UPPERCASE, grows.as_bytes()), frame(UPPERCASE, b"\xe2\x82")];
-    let answers = [framed(b"error"), framed(grown.as_bytes()), framed(b"error")].concat();
+    let answers = [framed(b"error"), framed(answer.as_bytes()), framed(b"error")].concat();
     assert!(daemon.exchange("frame", &requests.concat()) == answers, "not the answers");
     let mut client = daemon.connect("frame");
     for piece in frame(UPPERCASE, "stra\u{df}e \u{1f600}".as_bytes()).chunks(1) {

@@ -127,8 +127,8 @@ fn a_full_pipe_for_a_log_stalls_nobody() {
         assert_serves(&mut client);
     }
     let mut read = std::io::BufReader::new(reader);
-    let mut byte = vec![0; 60_000];
-    read.read_exact(&mut byte).expect("what the pipe holds");
+    let mut part = vec![0; 60_000];
+    read.read_exact(&mut part).expect("what the pipe holds");
     assert_serves(&mut client);
     drop(client);
     assert_eq!(daemon.stop(), 0);

@@ -1,1 +1,219 @@
-//! wip
+//! Networks that lose, delay and squeeze: two network namespaces with a cable between them (root).
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns};
+
+use super::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel};
+use super::{REVERSE, UPPERCASE, Watch, assert_serves, is_root};
+
+/// Every fifth packet.
+const LOSS: &str = "numgen random mod 100 < 20";
+
+/// Two namespaces, `near` with the clients and `far` with the daemon.
+struct Network {
+    near: String,
+    far: String,
+}
+
+impl Network {
+    const NEAR: &str = "10.83.0.1";
+    const FAR: &str = "10.83.0.2";
+
+    fn new() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if !is_root() || !["ip", "nft", "tc"].iter().all(|tool| available(tool)) {
+            return None;
+        }
+        let number = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let network = Self { near: format!("near-{number}"), far: format!("far-{number}") };
+        if !run(&format!("ip netns add {}", network.near)) {
+            println!("skipped: network namespaces are not allowed here");
+            std::mem::forget(network);
+            return None;
+        }
+        let (near, far) = (&network.near, &network.far);
+        for command in [
+            format!("ip netns add {far}"),
+            format!("ip -n {near} link add cable type veth peer name cable netns {far}"),
+            format!("ip -n {near} addr add {}/24 dev cable", Self::NEAR),
+            format!("ip -n {far} addr add {}/24 dev cable", Self::FAR),
+            format!("ip -n {near} link set cable up"),
+            format!("ip -n {far} link set cable up"),
+            format!("ip -n {far} link set lo up"),
+        ] {
+            assert!(run(&command), "{command}");
+        }
+        Some(network)
+    }
+
+    /// A daemon for `frame` at the far end.
+    fn daemon(&self, arguments: &[&str]) -> Daemon {
+        let listen = format!("--listen=frame={}:0", Self::FAR);
+        let launch = Launch::new(&[&[listen.as_str()], arguments].concat());
+        launch.under(&["ip", "netns", "exec", &self.far]).start()
+    }
+
+    /// Does something in the near namespace, in a thread of its own.
+    fn near<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                self.enter();
+                work()
+            });
+            inside.join().expect("failed at the near end")
+        })
+    }
+
+    /// The calling thread's sockets are in the near namespace from now on.
+    fn enter(&self) {
+        let namespace = File::open(format!("/run/netns/{}", self.near)).expect("open the namespace");
+        setns(namespace, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
+    }
+
+    /// Drops what arrives at either end by cable and matches, in the words of nft(8).
+    fn lose(&self, matches: &str) {
+        for end in [&self.near, &self.far] {
+            let rules = format!(
+                "add table ip fault; add chain ip fault in {{ type filter hook input priority 0; }}; \
+                 add rule ip fault in iifname cable {matches} drop"
+            );
+            let nft = Command::new("ip").args(["netns", "exec", end, "nft", &rules]).status();
+            assert!(nft.is_ok_and(|status| status.success()), "nft");
+        }
+    }
+
+    fn lose_nothing(&self) {
+        for end in [&self.near, &self.far] {
+            assert!(run(&format!("ip netns exec {end} nft delete table ip fault")));
+        }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        run(&format!("ip netns del {}", self.near));
+        run(&format!("ip netns del {}", self.far));
+    }
+}
+
+fn run(command: &str) -> bool {
+    let mut words = command.split(' ');
+    Command::new(words.next().unwrap_or_default()).args(words).status().is_ok_and(|status| status.success())
+}
+
+fn exchange_text(address: SocketAddr, length: usize) {
+    let text: Vec<u8> = (0..length).map(|i| b"The LAN Before Time"[i % 19]).collect();
+    let upper = text.to_ascii_uppercase();
+    let requests = [frame(UPPERCASE, &text), frame(9, b"?"), frame(REVERSE, b"abc")].concat();
+    let answers = [framed(&upper), framed(b"error"), framed(b"cba")].concat();
+    assert!(Client::connect(address).exchange(&requests) == answers, "not the answers");
+}
+
+/// Fault 16: every fifth packet is lost.
+#[test]
+fn a_lossy_network_loses_no_answer() {
+    let Some(network) = Network::new() else { return };
+    // what is lost again and again is sent again after longer and longer times
+    let daemon = network.daemon(&["--workers=2", "--request-timeout=5m", "--write-timeout=5m"]);
+    let address = daemon.address("frame");
+    let watch = network.near(|| Watch::begin(&daemon));
+    network.lose(LOSS);
+    in_parallel(8, |_| {
+        network.enter();
+        exchange_text(address, 40_000);
+    });
+    network.lose_nothing();
+    let statistics = watch.end(&daemon);
+    assert_eq!((statistics.answered, statistics.refused), (16, 8), "{statistics:?}");
+}
+
+/// Fault 16: a link of a few kilobytes a second.
+#[test]
+fn a_narrow_link_carries_everything_in_the_end() {
+    let Some(network) = Network::new() else { return };
+    for end in [&network.near, &network.far] {
+        // a megabit a second, and a queue that overflows
+        let shape = format!("tc -n {end} qdisc add dev cable root tbf rate 1mbit burst 4kb limit 12kb");
+        assert!(run(&shape), "{shape}");
+    }
+    let daemon = network.daemon(&["--workers=2", "--request-timeout=2s", "--write-timeout=2s"]);
+    let address = daemon.address("frame");
+    let watch = network.near(|| Watch::begin(&daemon));
+    // at a sixth of the link each, in both directions, these take longer than the timeouts, and make progress
+    in_parallel(6, |_| {
+        network.enter();
+        exchange_text(address, 60_000);
+    });
+    let statistics = watch.end(&daemon);
+    assert_eq!((statistics.answered, statistics.refused), (12, 6), "{statistics:?}");
+}
+
+/// Faults 13 and 15: the cable is cut while an answer is under way, and while a request is.
+#[test]
+fn peers_that_vanish_are_given_up_in_time() {
+    let Some(network) = Network::new() else { return };
+    let daemon =
+        network.daemon(&["--workers=1", "--write-timeout=1s", "--request-timeout=1s", "--idle-timeout=2s", "-v"]);
+    let watch = network.near(|| Watch::begin(&daemon));
+    let clients = network.near(|| {
+        let mut clients: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
+        clients.iter_mut().for_each(assert_serves);
+        // one with an answer that it has not taken, one in the middle of a request, one that is idle
+        clients[0].send(&frame(REVERSE, &vec![b'x'; 8 << 20]));
+        clients[0].receive(4);
+        clients[1].send(&frame(REVERSE, b"unfinished")[..6]);
+        clients
+    });
+    daemon.statistics_when(|statistics| statistics.bytes_in == 3 * 23 + (8 << 20) + 4 + 6);
+    network.lose("");
+    for reason in ["write-timeout", "request-timeout", "idle-timeout"] {
+        daemon.wait_for_line(0, &format!("closed: {reason}"));
+    }
+    network.lose_nothing();
+    drop(clients);
+    let statistics = watch.end(&daemon);
+    assert_eq!(statistics.closed_by.len(), 4, "{statistics:?}");
+    network.near(|| assert_serves(&mut daemon.connect("frame")));
+}
+
+/// Fault 16: what is lost on the way delays the others' answers by nothing.
+#[test]
+fn a_client_behind_a_lossy_link_slows_nobody() {
+    let Some(network) = Network::new() else { return };
+    let daemon = network.daemon(&["--workers=1"]);
+    let address = daemon.address("frame");
+    let watch = network.near(|| Watch::begin(&daemon));
+    let mut close = thread::scope(|scope| {
+        let far = scope.spawn(|| {
+            let namespace = File::open(format!("/run/netns/{}", network.far)).expect("open the namespace");
+            setns(namespace, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
+            daemon.connect("frame")
+        });
+        far.join().expect("connect at the far end")
+    });
+    assert_serves(&mut close);
+    // the client beside the daemon uses the loopback interface
+    network.lose(LOSS);
+    let slowest = thread::scope(|scope| {
+        let lossy = scope.spawn(|| {
+            network.enter();
+            exchange_text(address, 50_000);
+        });
+        let mut slowest = Duration::ZERO;
+        while !lossy.is_finished() {
+            let begun = std::time::Instant::now();
+            assert_serves(&mut close);
+            slowest = slowest.max(begun.elapsed());
+        }
+        slowest
+    });
+    assert!(slowest < Duration::from_millis(150), "{slowest:?}");
+    drop(close);
+    watch.end(&daemon);
+}

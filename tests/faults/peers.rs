@@ -141,6 +141,20 @@ fn one_byte_at_a_time_does_not_renew_the_deadline() {
     assert_eq!(watch.end(&daemon).closed_for("request-timeout"), 2);
 }
 
+/// Fault 14: who has sent much may not rest on it.
+#[test]
+fn a_burst_does_not_buy_time_for_a_stall() {
+    let daemon = Daemon::serving("frame", &["--request-timeout=500ms", "-v"]);
+    let watch = Watch::begin(&daemon);
+    let mut client = daemon.connect("frame");
+    client.send(&frame(REVERSE, &vec![b'x'; 4 << 20])[..3 << 20]);
+    let begun = Instant::now();
+    client.wait_closed();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(client);
+    assert_eq!(watch.end(&daemon).closed_for("request-timeout"), 1);
+}
+
 /// Fault 15: who asks nothing goes, in time.
 #[test]
 fn idle_clients_are_closed_in_time() {

@@ -33,8 +33,8 @@ fn short_sends_lose_nothing() {
     let watch = Watch::begin(&daemon);
     let grows = "\u{390}x".repeat(20_000);
     let requests = [frame(REVERSE, &[b'r'; 5000]), frame(UPPERCASE, grows.as_bytes()), frame(9, b"?")].concat();
-    let grown = grows.to_uppercase();
-    let answers = [framed(&[b'r'; 5000]), framed(grown.as_bytes()), framed(b"error")].concat();
+    let answer = grows.to_uppercase();
+    let answers = [framed(&[b'r'; 5000]), framed(answer.as_bytes()), framed(b"error")].concat();
     in_parallel(4, |_| {
         let client = daemon.connect("frame");
         nix::sys::socket::setsockopt(&client.stream, nix::sys::socket::sockopt::RcvBuf, &1).expect("SO_RCVBUF");
