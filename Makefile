@@ -44,13 +44,16 @@ check: ## Judge format, lints, documentation, units, man pages and scripts
 	tests/manuals.sh
 	tests/scripts.sh
 
-bench: ## Measure: transforms, codec, connection, and the daemon under load
-	$(CARGO) bench --locked $(CARGOFLAGS)
+bench: ## Measure: transforms, codec, connection, and the daemon beside others (BENCHFLAGS=--help)
+	$(CARGO) bench --locked $(CARGOFLAGS) --bench '*'
+	$(cargo_build)
+	python3 benches/end_to_end $(BENCHFLAGS)
 
-install: ## Install what `make build` built (DESTDIR=, prefix=)
+install: ## Install what `make build` built (DESTDIR=, prefix=); settings that are there stay
 	$(INSTALL) -D -m 755 $(release)/retortd $(DESTDIR)$(sbindir)/retortd
 	$(INSTALL) -D -m 755 $(release)/retort $(DESTDIR)$(bindir)/retort
-	$(INSTALL) -D -m 644 packaging/default/retortd $(DESTDIR)$(sysconfdir)/default/retortd
+	[ -e $(DESTDIR)$(sysconfdir)/default/retortd ] || \
+	  $(INSTALL) -D -m 644 packaging/default/retortd $(DESTDIR)$(sysconfdir)/default/retortd
 	for man in $(manuals); do \
 	  $(INSTALL) -D -m 644 packaging/man/$$man $(DESTDIR)$(mandir)/man$${man##*.}/$$man || exit 1; done
 	$(INSTALL) -d $(DESTDIR)$(unitdir)

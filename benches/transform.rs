@@ -5,6 +5,7 @@
 #![allow(missing_docs, reason = "the macro of criterion makes a public function")]
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
@@ -47,7 +48,7 @@ fn bench_action(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, action: Ac
             (0..rounds)
                 .map(|_| {
                     bytes.copy_from_slice(text.as_bytes());
-                    let start = std::time::Instant::now();
+                    let start = Instant::now();
                     let placed = action.apply(black_box(&mut bytes), &mut out, &mut generator, 4 * text.len());
                     let elapsed = start.elapsed();
                     black_box(placed).expect("text is UTF-8");
@@ -108,5 +109,9 @@ fn shuffle(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, linear, small, shuffle);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    targets = linear, small, shuffle
+}
 criterion_main!(benches);

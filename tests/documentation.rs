@@ -195,3 +195,15 @@ fn the_manual_has_every_protocol_with_the_port_of_its_socket() {
 fn the_unit_knows_the_exit_codes_that_a_retry_cannot_mend() {
     assert_eq!(value(&read("systemd/retortd.service"), "RestartPreventExitStatus"), Some("2 78"));
 }
+
+#[test]
+fn autopkgtest_runs_every_system_test() {
+    let control = read("packaging/debian/tests/control");
+    let listed: BTreeSet<String> =
+        control.lines().filter_map(|line| line.strip_prefix("Test-Command: ")).map(str::to_string).collect();
+    let scripts = fs::read_dir(root().join("tests/system/guest")).expect("guest").filter_map(Result::ok);
+    let names = scripts.filter_map(|file| file.file_name().into_string().ok());
+    let tests = names.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "sh") && name != "lib.sh");
+    let real = tests.map(|name| format!("tests/system/guest/{name}")).collect();
+    assert_same("debian/tests/control", &listed, &real);
+}

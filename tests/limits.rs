@@ -170,7 +170,7 @@ fn many_large_messages_through_a_small_budget() {
             scope.spawn(move || {
                 let mut client = daemon.connect("frame");
                 client.send(most);
-                gate.wait_for(0, |_| true);
+                gate.wait_for(0, |()| true);
                 client.send(last);
                 assert!(client.receive_frame() == *text, "client {number}");
             });

@@ -6,6 +6,7 @@ mod harness;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use flawed::Flaw;
@@ -43,9 +44,16 @@ impl Judgement {
     }
 }
 
-/// A server with this flaw fails this check, with a hint that has these words; all `innocent` checks pass.
-fn caught(flaw: Flaw, by: &str, words: &str, innocent: &[&str]) {
-    let judgement = judge(flawed::start(flaw), &["--patience", "300ms"]);
+/// A flaw, the check that is meant for it, words of that check's hint, and checks that pass nevertheless.
+type Case = (Flaw, &'static str, &'static str, &'static [&'static str]);
+
+/// Each flaw is caught as its case says. They are judged at the same time: most of it is waiting for silent servers.
+fn caught(cases: &[Case]) {
+    thread::scope(|scope| cases.iter().for_each(|case| drop(scope.spawn(|| case_holds(case)))));
+}
+
+fn case_holds(&(flaw, by, words, innocent): &Case) {
+    let judgement = judge(flawed::start(flaw), &[]);
     let failed = judgement.failed();
     assert!(failed.contains(&by), "{flaw:?} is not caught by {by}, but by {failed:?}");
     assert!(judgement.hint(by).contains(words), "{flaw:?}: the hint is: {}", judgement.hint(by));
@@ -56,9 +64,11 @@ fn caught(flaw: Flaw, by: &str, words: &str, innocent: &[&str]) {
 }
 
 /// A server with this flaw fails these checks and no other.
-fn caught_by_these_alone(flaw: Flaw, checks: &[&str]) {
-    let judgement = judge(flawed::start(flaw), &["--patience", "500ms"]);
-    assert_eq!(judgement.failed(), checks, "{flaw:?}");
+fn caught_by_these_alone(cases: &[(Flaw, &[&str])]) {
+    let judged = |flaw, checks: &[&str]| {
+        assert_eq!(judge(flawed::start(flaw), &[]).failed(), checks, "{flaw:?}");
+    };
+    thread::scope(|scope| cases.iter().for_each(|&(flaw, checks)| drop(scope.spawn(move || judged(flaw, checks)))));
 }
 
 #[test]
@@ -82,91 +92,112 @@ fn one_client_at_a_time_is_a_note() {
 
 #[test]
 fn one_recv() {
-    caught(Flaw::OneRecv, "data-split", "recv was called once", &["uppercase", "header-split", "unknown-action"]);
-    caught(Flaw::OneRecvForTheHeader, "header-split", "whole header", &["uppercase", "data-split", "482164-bytes"]);
+    caught(&[
+        (Flaw::OneRecv, "data-split", "recv was called once", &["uppercase", "header-split", "unknown-action"]),
+        (Flaw::OneRecvForTheHeader, "header-split", "whole header", &["uppercase", "data-split", "482164-bytes"]),
+    ]);
 }
 
 #[test]
 fn pipelining_ignored() {
-    caught(Flaw::ForgetsPipelined, "two-in-one", "thrown away", &["uppercase", "keep-alive", "data-split"]);
+    caught(&[(Flaw::ForgetsPipelined, "two-in-one", "thrown away", &["uppercase", "keep-alive", "data-split"])]);
 }
 
 #[test]
 fn a_wrong_header() {
-    caught(Flaw::LittleEndian, "length-field", "little-endian", &["half-close-at-once"]);
-    caught(Flaw::EchoesHeader, "length-field", "repeats the request's header", &[]);
-    caught(Flaw::NoHeader, "length-field", "no header", &[]);
-    caught(Flaw::CountsCharacters, "length-in-bytes", "counts characters", &["uppercase", "burst"]);
-    caught(Flaw::Newline, "length-field", "one byte too many", &[]);
+    caught(&[
+        (Flaw::LittleEndian, "length-field", "little-endian", &["half-close-at-once"]),
+        (Flaw::EchoesHeader, "length-field", "repeats the request's header", &[]),
+        (Flaw::NoHeader, "length-field", "no header", &[]),
+        (Flaw::CountsCharacters, "length-in-bytes", "counts characters", &["uppercase", "burst"]),
+        (Flaw::Newline, "length-field", "one byte too many", &[]),
+        (Flaw::UncountedNewline, "nothing-more", "no newline", &["uppercase", "data-split", "482164-bytes"]),
+    ]);
 }
 
 #[test]
 fn lengths_cut_short() {
-    caught_by_these_alone(
-        Flaw::ShortLength,
-        &[
-            "482164-bytes",
-            "64k-plus-one",
-            "chunk-edges",
-            "four-megabytes",
-            "half-close",
-            "mixed-sizes",
-            "unknown-action-long",
-        ],
-    );
-    caught(Flaw::ShortSend, "64k-plus-one", "sendall", &["uppercase", "burst", "data-split", "half-close-at-once"]);
-    caught_by_these_alone(
-        Flaw::EmptyIsTheEnd,
-        &["burst", "empty", "mixed-sizes", "unknown-action-empty", "unknown-action-kept"],
-    );
+    caught(&[(
+        Flaw::ShortSend,
+        "64k-plus-one",
+        "sendall",
+        &["uppercase", "burst", "data-split", "half-close-at-once"],
+    )]);
+    caught_by_these_alone(&[
+        (
+            Flaw::ShortLength,
+            &[
+                "482164-bytes",
+                "64k-plus-one",
+                "chunk-edges",
+                "four-megabytes",
+                "half-close",
+                "mixed-sizes",
+                "unknown-action-long",
+            ],
+        ),
+        (Flaw::EmptyIsTheEnd, &["burst", "empty", "mixed-sizes", "unknown-action-empty", "unknown-action-kept"]),
+    ]);
 }
 
 #[test]
 fn bytes_taken_for_characters() {
-    caught(Flaw::Bytes, "reverse-characters", "decode it as UTF-8", &["uppercase", "reverse", "shuffle", "burst"]);
-    caught(Flaw::Bytes, "shuffle-characters", "decode", &[]);
-    caught_by_these_alone(Flaw::AsciiCase, &["case-beyond-ascii", "final-sigma", "upper-case-grows"]);
-    caught_by_these_alone(Flaw::NoFinalSigma, &["final-sigma"]);
-    caught_by_these_alone(Flaw::Strips, &["control-bytes"]);
-    caught_by_these_alone(Flaw::DecodesParts, &["code-point-split"]);
+    caught(&[
+        (Flaw::Bytes, "reverse-characters", "decode it as UTF-8", &["uppercase", "reverse", "shuffle", "burst"]),
+        (Flaw::Bytes, "shuffle-characters", "decode", &[]),
+    ]);
+    caught_by_these_alone(&[
+        (Flaw::AsciiCase, &["case-beyond-ascii", "final-sigma", "upper-case-grows"]),
+        (Flaw::NoFinalSigma, &["final-sigma"]),
+        (Flaw::Strips, &["control-bytes"]),
+        (Flaw::DecodesParts, &["code-point-split"]),
+    ]);
 }
 
 #[test]
 fn errors_handled_wrongly() {
-    caught(
-        Flaw::ClosesOnError,
-        "unknown-action-kept",
-        "read the next request",
-        &["unknown-action", "invalid-utf8", "burst"],
-    );
-    caught(Flaw::DoesNotSkip, "unknown-action-consumed", "LENGTH bytes", &["unknown-action-kept", "burst"]);
-    caught(Flaw::Capital, "unknown-action", "`error`", &["uppercase", "burst"]);
-    caught(Flaw::UnknownPasses, "unknown-action", "`error`", &["invalid-utf8", "burst"]);
-    caught_by_these_alone(Flaw::Replaces, &["invalid-utf8", "invalid-utf8-kept", "utf8-kinds"]);
+    caught(&[
+        (
+            Flaw::ClosesOnError,
+            "unknown-action-kept",
+            "read the next request",
+            &["unknown-action", "invalid-utf8", "burst"],
+        ),
+        (Flaw::DoesNotSkip, "unknown-action-consumed", "LENGTH bytes", &["unknown-action-kept", "burst"]),
+        (Flaw::Capital, "unknown-action", "`error`", &["uppercase", "burst"]),
+        (Flaw::UnknownPasses, "unknown-action", "`error`", &["invalid-utf8", "burst"]),
+    ]);
+    caught_by_these_alone(&[(Flaw::Replaces, &["invalid-utf8", "invalid-utf8-kept", "utf8-kinds"])]);
 }
 
 #[test]
 fn connections_ended_wrongly() {
-    caught(Flaw::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"]);
-    caught_by_these_alone(Flaw::ForgetsAtTheEnd, &["half-close", "truncated-data"]);
-    caught_by_these_alone(Flaw::SilentWhenTruncated, &["truncated-data", "truncated-header"]);
+    caught(&[(Flaw::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"])]);
+    caught_by_these_alone(&[
+        (Flaw::ForgetsAtTheEnd, &["half-close", "truncated-data"]),
+        (Flaw::SilentWhenTruncated, &["truncated-data", "truncated-header"]),
+    ]);
 }
 
 #[test]
 fn a_server_that_a_client_can_end() {
-    let judgement = judge(flawed::start(Flaw::DiesWithItsClient), &["--only", "clients", "--patience", "300ms"]);
-    assert_eq!(judgement.failed(), ["vanish-in-request"]);
-    assert!(judgement.hint("vanish-in-request").contains("must not end it"), "{}", judgement.report);
+    let judgement = judge(flawed::start(Flaw::DiesWithItsClient), &["--only", "clients"]);
+    // The connection after that may still be made, by the kernel, before the listener is gone: then the next is not.
+    let failed = judgement.failed();
+    assert!(failed.contains(&"vanish-in-request") && failed.len() <= 2, "{failed:?}");
+    assert!(failed.iter().any(|name| judgement.hint(name).contains("must not end it")), "{:#}", judgement.report);
     assert_eq!(judgement.checks["second-client"]["status"], "skipped", "there is nobody left to ask");
     assert_eq!(judgement.code, 1);
 }
 
 #[test]
 fn chance_that_is_none() {
-    caught(Flaw::DrawsTwice, "shuffle", "drawn twice", &["uppercase", "random"]);
-    caught_by_these_alone(Flaw::Biased, &["shuffle-uniform"]);
-    caught_by_these_alone(Flaw::DropsNothing, &["random-statistics"]);
-    caught_by_these_alone(Flaw::LeavesNothing, &["random-never-empty"]);
+    caught(&[(Flaw::DrawsTwice, "shuffle", "drawn twice", &["uppercase", "random"])]);
+    caught_by_these_alone(&[
+        (Flaw::Biased, &["shuffle-uniform"]),
+        (Flaw::DropsNothing, &["random-statistics"]),
+        (Flaw::LeavesNothing, &["random-never-empty"]),
+    ]);
 }
 
 #[test]
@@ -211,7 +242,7 @@ fn a_server_of_another_protocol_fails() {
 #[test]
 fn reports_for_people_and_for_graders() {
     let address = flawed::start(Flaw::LittleEndian).to_string();
-    let only = ["--only", "uppercase,half-close-at-once", "--patience", "300ms"];
+    let only = ["--only", "uppercase,half-close-at-once"];
     let text = retort(&[&["check", &address], only.as_slice()].concat());
     let text = String::from_utf8(text.stdout).unwrap();
     for words in [

@@ -1,8 +1,8 @@
 //! What a conversation looks like in each protocol, from the client's side: how a request is written, where its answer
 //! ends, and what a correct answer is.
 //!
-//! Pure: no socket, no clock. The formats themselves are [`protocol`](crate::protocol)'s and the transforms
-//! [`transform`](crate::transform)'s; everything in `client` that speaks to a server goes through here.
+//! Pure: no socket, no clock. The formats themselves are [`protocol`](mod@crate::protocol)'s and the transforms
+//! [`transform`](mod@crate::transform)'s; everything in `client` that speaks to a server goes through here.
 
 use crate::protocol;
 use crate::protocol::frame::{self, Edition};

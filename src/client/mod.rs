@@ -1,6 +1,6 @@
 //! `retort`: the client that sends, measures and judges.
 //!
-//! Shares only [`protocol`](crate::protocol) and [`transform`](crate::transform) with the daemon. Guarantees: nothing
+//! Shares only [`protocol`](mod@crate::protocol) and [`transform`](mod@crate::transform) with the daemon. Guarantees: nothing
 //! but results on standard output; a reader that closes it ends the program quietly; exit codes as in [`failure`].
 //!
 //! | module | what lives there |
@@ -9,7 +9,7 @@
 //! | [`target`] | `HOST[:PORT]`, resolving, connecting |
 //! | [`dialogue`] | what each protocol looks like from this side |
 //! | [`answers`] | answers out of a stream of bytes |
-//! | [`send`], [`ping`], [`bench`], [`check`] | the subcommands |
+//! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
 //! | `duration`, `json`, `poll`, `progress`, `xml` | one concern each, and the one crate that it needs |
 

@@ -106,7 +106,7 @@ pub struct Patience {
 /// `retort send`.
 #[derive(Args, Debug)]
 pub struct SendOptions {
-    /// The server: a name, an IPv4 address or an [IPv6] address; the default port is the protocol's
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
     #[arg(value_name = "HOST[:PORT]")]
     pub host: Address,
     /// The action (a name, or a number from 0 to 31 for the frame protocols) and the message
@@ -140,7 +140,7 @@ pub struct SendOptions {
 /// `retort ping`.
 #[derive(Args, Debug)]
 pub struct PingOptions {
-    /// The server: a name, an IPv4 address or an [IPv6] address; the default port is the protocol's
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
     #[arg(value_name = "HOST[:PORT]")]
     pub host: Address,
     /// The protocol to speak: any that answers a request with an end
@@ -169,7 +169,7 @@ pub struct PingOptions {
 /// `retort bench`.
 #[derive(Args, Debug)]
 pub struct BenchOptions {
-    /// The server: a name, an IPv4 address or an [IPv6] address; the default port is the protocol's
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
     #[arg(value_name = "HOST[:PORT]")]
     pub host: Address,
     /// The protocol to speak: any that answers a request with an end
@@ -240,7 +240,7 @@ pub enum Verify {
 /// `retort check`.
 #[derive(Args, Debug)]
 pub struct CheckOptions {
-    /// The server: a name, an IPv4 address or an [IPv6] address; the default port is the protocol's
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
     #[arg(value_name = "HOST[:PORT]", required_unless_present = "list")]
     pub host: Option<Address>,
     /// The protocol to judge

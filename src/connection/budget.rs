@@ -59,6 +59,13 @@ impl Budget {
         self.shared.load(Ordering::Relaxed) <= 0
     }
 
+    /// Whether no more than a quarter of the shared half is taken.
+    #[must_use]
+    pub fn is_ample(&self) -> bool {
+        let whole = self.whole_reserve.load(Ordering::Relaxed);
+        self.shared.load(Ordering::Relaxed) >= whole - whole / 4
+    }
+
     /// Whether anything was given back since this was last asked.
     #[must_use]
     pub fn gave_back(&self) -> bool {

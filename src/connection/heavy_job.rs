@@ -1,12 +1,13 @@
 //! A request that takes long, on its way to another thread and back.
 
 use std::fmt;
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::budget::Lease;
 use super::buffers::Buffer;
 use super::work::Output;
-use crate::protocol::{Ending, Env, Need, Note, Protocol, Random, RequestLimits, Step, Tally, Turn};
+use crate::protocol::{Env, Need, Note, Protocol, Random, RequestLimits, Step, Tally, Turn};
 
 /// Bytes of room beside what the protocol asked for: a response's header.
 const HEADER_ROOM: usize = 64;
@@ -35,12 +36,12 @@ pub struct Finished {
 
 impl Job {
     /// Answers the request; takes as long as that takes.
-    #[must_use]
-    pub fn run(mut self, random: &mut Random, unix_time: fn() -> u64) -> Finished {
+    ///
+    /// # Errors
+    /// When the system has no memory for the answer, whatever the budget says.
+    pub fn run(mut self, random: &mut Random, unix_time: fn() -> u64) -> io::Result<Finished> {
         let begun = Instant::now();
-        let Ok(mut spill) = Buffer::with_capacity(self.need.answer + HEADER_ROOM) else {
-            return self.without_memory();
-        };
+        let mut spill = Buffer::with_capacity(self.need.answer + HEADER_ROOM)?;
         if let Some(seed) = self.seed {
             random.replay(seed);
         }
@@ -53,30 +54,13 @@ impl Job {
         let notes = turn.drain_notes().collect();
         spill.fill(spilled);
         let output = match (placed.is_empty(), spilled) {
-            (_, 0) => Ok(Output::new(self.input, placed)),
-            (true, _) => Ok(Output::new(spill, 0..spilled)),
-            (false, _) => Output::copied([&self.input.as_slice()[placed], spill.as_slice()]),
+            (_, 0) => Output::new(self.input, placed),
+            (true, _) => Output::new(spill, 0..spilled),
+            (false, _) => Output::copied([&self.input.as_slice()[placed], spill.as_slice()])?,
         };
-        let step = if output.is_ok() { step } else { NO_MEMORY };
-        let output = output.unwrap_or_default();
-        Finished { protocol: self.protocol, lease: self.lease, output, tally, notes, step, took: begun.elapsed() }
-    }
-
-    fn without_memory(self) -> Finished {
-        Finished {
-            protocol: self.protocol,
-            lease: self.lease,
-            output: Output::default(),
-            tally: Tally::default(),
-            notes: Vec::new(),
-            step: NO_MEMORY,
-            took: Duration::ZERO,
-        }
+        Ok(Finished { protocol: self.protocol, lease: self.lease, output, tally, notes, step, took: begun.elapsed() })
     }
 }
-
-/// Closes the connection: the system has no memory, whatever the budget says.
-const NO_MEMORY: Step = Step::Close(Ending::Violation("no memory for the answer"));
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

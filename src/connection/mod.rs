@@ -54,6 +54,8 @@ const ASIDE: usize = 4 * 1024;
 pub const ALLOWANCE: usize = 16 * 1024;
 /// How long a connection that has sent its last answer waits for the client to end its side, in milliseconds.
 const LINGER: u64 = 2_000;
+/// The same when the daemon stops.
+const LINGER_AT_STOP: u64 = 250;
 /// How often a connection is read from at once when the daemon stops.
 const WIND_UP_READS: usize = 64;
 /// A deadline that never comes.
@@ -93,9 +95,20 @@ pub struct Context {
 }
 
 impl Context {
+    /// A buffer for `capacity` bytes, or as many as `bytes` are, that starts with `bytes`.
+    ///
+    /// One that was used before counts as full from the start, so it is given out only while there is plenty.
+    fn buffer(&mut self, bytes: &[u8], capacity: usize) -> io::Result<Buffer> {
+        if self.budget.is_ample() {
+            self.pool.holding(bytes, capacity)
+        } else {
+            Buffer::holding([bytes, &[]], capacity)
+        }
+    }
+
     /// Keeps a buffer for the next large request, unless memory is short: what is kept is not charged to anybody.
     fn recycle(&mut self, buffer: Buffer) {
-        if !self.budget.is_tight() {
+        if self.budget.is_ample() {
             self.pool.give(buffer);
         }
     }
@@ -170,6 +183,7 @@ pub struct Connection {
     protocol: Option<Box<dyn Protocol>>,
     work: Option<Box<Work>>,
     label: Label,
+    /// Since when it does what it does; while it lingers, until when.
     since: u64,
     state: State,
     /// The protocol sends without being asked ([`Protocol::produces`]).
@@ -266,7 +280,9 @@ impl Connection {
             let before = context.counters.bytes_in.get();
             match self.readable(stream, context) {
                 Next::Wait if context.counters.bytes_in.get() > before => {}
-                Next::Wait if self.is_idle() && (self.asked || !patient) => return Next::Close(CloseReason::Stopped),
+                Next::Wait if self.is_idle() && (self.asked || !patient) => {
+                    return self.close_now(stream, context, CloseReason::Stopped);
+                }
                 next => return next,
             }
         }
@@ -297,7 +313,7 @@ impl Connection {
         let work = self.work.as_deref();
         match self.state {
             State::Working | State::Starved => (NEVER, CloseReason::Failed),
-            State::Lingering(reason) => (self.since.saturating_add(LINGER), reason),
+            State::Lingering(reason) => (self.since, reason),
             _ if self.owes() => {
                 (work.map_or(NEVER, |work| work.progress).saturating_add(limits.write), CloseReason::WriteTimeout)
             }

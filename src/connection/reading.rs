@@ -62,7 +62,7 @@ impl Connection {
     fn read_own<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let whole = self.whole_need(context);
         let Some(work) = &mut self.work else { return Next::Wait };
-        if work.make_room(&mut context.pool).is_err() {
+        if work.make_room(context).is_err() {
             return Next::Close(CloseReason::Resources);
         }
         let footprint = work.input.footprint();

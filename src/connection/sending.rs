@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice, Write};
 
-use super::{CloseReason, Connection, Context, Next, State, Stream};
+use super::{CloseReason, Connection, Context, LINGER, LINGER_AT_STOP, Next, State, Stream};
 use crate::protocol::Turn;
 
 impl Connection {
@@ -68,12 +68,12 @@ impl Connection {
     }
 
     /// All is sent: closes, or ends our side first where the client may still be sending.
-    fn close_now<S: Stream>(&mut self, stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
+    pub(super) fn close_now<S: Stream>(&mut self, stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
         if self.ended || stream.end_output().is_err() {
             return Next::Close(reason);
         }
         self.work = None;
-        self.since = context.now;
+        self.since = context.now + if context.stopping { LINGER_AT_STOP } else { LINGER };
         self.state = State::Lingering(reason);
         Next::Wait
     }

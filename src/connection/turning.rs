@@ -269,7 +269,7 @@ impl Connection {
         let capacity = if need.input > ASIDE { need.input } else { 0 };
         let kept = match input {
             Input::Own(buffer) if at == 0 && buffer.capacity() >= capacity => std::mem::take(buffer),
-            _ => context.pool.holding(&input.bytes()[at..], capacity)?,
+            _ => context.buffer(&input.bytes()[at..], capacity)?,
         };
         let now = context.now;
         let work = self.begin_work(context);

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::budget::{Budget, Lease};
-use super::buffers::{Buffer, Pool};
-use super::{ASIDE, Limits, NEVER};
+use super::buffers::Buffer;
+use super::{ASIDE, Context, Limits, NEVER};
 use crate::protocol::{Need, Tally};
 
 /// The unfinished part of a connection.
@@ -50,12 +50,12 @@ impl Work {
     }
 
     /// Makes room in `input`: for the whole request where its length is known, else for as much again.
-    pub(super) fn make_room(&mut self, pool: &mut Pool) -> io::Result<()> {
+    pub(super) fn make_room(&mut self, context: &mut Context) -> io::Result<()> {
         let capacity = if self.need.input > 0 { self.need.input } else { 2 * self.input.len() };
         if self.input.capacity() < capacity && self.input.spare().is_empty() || self.input.capacity() < self.need.input
         {
-            let larger = pool.holding(self.input.held(), capacity)?;
-            pool.give(std::mem::replace(&mut self.input, larger));
+            let larger = context.buffer(self.input.held(), capacity)?;
+            context.recycle(std::mem::replace(&mut self.input, larger));
         }
         Ok(())
     }

@@ -115,7 +115,7 @@ impl Heavy {
 impl Order {
     fn run(self, random: &mut Random) {
         let finished = self.job.run(random, unix_time);
-        self.mailbox.post(Mail::Finished(self.token, Box::new(finished)));
+        self.mailbox.post(Mail::Finished(self.token, finished.map(Box::new)));
     }
 }
 

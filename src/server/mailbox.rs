@@ -3,6 +3,7 @@
 //! Any thread may post; only the worker collects. The eventfd is written only when the box was empty, so a burst
 //! costs one system call.
 
+use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +18,8 @@ use crate::protocol::Entry;
 pub enum Mail {
     /// Serve this connection.
     Accepted(TcpStream, &'static Entry),
-    /// This heavy work is done.
-    Finished(Token, Box<Finished>),
+    /// This heavy work is done, or could not be.
+    Finished(Token, io::Result<Box<Finished>>),
     /// Show that the loop comes round.
     Beat(u64),
     /// These limits from now on.

@@ -373,7 +373,8 @@ impl Worker {
         for mail in self.mailbox.clone().collect() {
             match mail {
                 Mail::Accepted(stream, entry) => self.take_in(stream, entry),
-                Mail::Finished(token, finished) => self.finish(token, *finished),
+                Mail::Finished(token, Ok(finished)) => self.finish(token, *finished),
+                Mail::Finished(token, Err(error)) => self.out_of_memory(token, &error),
                 Mail::Beat(round) => self.shared.beat(self.number, round),
                 Mail::Limits(limits) => self.keep_to(limits),
                 Mail::Quotes(quotes) => self.context.quotes = quotes,
@@ -393,6 +394,13 @@ impl Worker {
     /// Heavy work is done; its connection may be gone by now.
     fn finish(&mut self, token: Token, finished: Finished) {
         self.call(token, |connection, stream, context| connection.finished(stream, context, finished));
+    }
+
+    /// Heavy work could not be done.
+    fn out_of_memory(&mut self, token: Token, error: &io::Error) {
+        let Some(entry) = self.registry.get_mut(token) else { return };
+        warn!("{}: no memory for an answer: {error}", entry.connection.label());
+        self.close(token, CloseReason::Resources);
     }
 
     /// There may be room again, for connections or for memory.

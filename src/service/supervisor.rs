@@ -167,10 +167,10 @@ impl<'a> Supervisor<'a> {
     fn stop(&mut self, why: &str) {
         self.stopping = true;
         info!("stopping: {why}");
+        self.server.stop(self.settings.drain_timeout);
         self.manager.stopping(format!("stopping: {}", self.figures()));
         self.manager.extend(EXTEND_BY);
         self.extend = Timer::new(self.manager.is_there().then_some(EXTEND_EVERY));
-        self.server.stop(self.settings.drain_timeout);
     }
 
     fn look_at_server(&mut self) {

@@ -31,8 +31,10 @@ pub enum Flaw {
     NoHeader,
     /// The answer's length counts characters.
     CountsCharacters,
-    /// A newline stands behind the answer.
+    /// A newline stands behind the answer, and is counted.
     Newline,
+    /// A newline stands behind the answer, and is not counted.
+    UncountedNewline,
     /// Only 16 bits of the length are kept.
     ShortLength,
     /// At most 64 KiB of an answer are sent.
@@ -227,7 +229,7 @@ impl Client {
         };
         wire.extend_from_slice(answer);
         match self.flaw {
-            Flaw::Newline => wire.push(b'\n'),
+            Flaw::Newline | Flaw::UncountedNewline => wire.push(b'\n'),
             Flaw::ShortSend => wire.truncate(65_536),
             _ => {}
         }

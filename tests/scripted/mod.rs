@@ -158,7 +158,7 @@ impl Play {
             None => connection.open(script, context),
             Some(Next::Starved) => connection.resume(script, context),
             Some(Next::Heavy(job)) => {
-                let done = job.run(&mut Random::new(None), context.unix_time);
+                let done = job.run(&mut Random::new(None), context.unix_time).expect("memory");
                 connection.finished(script, context, done)
             }
             Some(Next::Close(reason)) => return Some(reason),

@@ -138,6 +138,8 @@ impl<'a> Load<'a> {
     /// Runs it to its end.
     pub fn run(mut self) -> io::Result<Tally> {
         self.began = Instant::now();
+        // Without a warm-up the first requests count, too.
+        self.advance(0);
         for index in 0..self.slots.len() {
             self.open(index);
         }
@@ -419,4 +421,34 @@ impl<'a> Load<'a> {
 
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::client::options::{Command, Options};
+
+    #[test]
+    fn without_a_warm_up_the_first_request_counts() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let words = format!("retort bench {address} -P echo --connections 1 --warm-up 0s --duration 1ns");
+        let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
+        let server = std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut message = [0; 64];
+            client.read_exact(&mut message).unwrap();
+            client.write_all(&message).unwrap();
+        });
+        let workload = Workload::new(&options).expect("an echo can be measured");
+        let pace = Pace::Closed { depth: 1 };
+        let tally = Load::new(&options, &workload, address, pace).and_then(Load::run).unwrap();
+        server.join().unwrap();
+        assert_eq!((tally.requests, tally.errors()), (1, 0));
+    }
 }

@@ -1,25 +1,98 @@
-//! The CPU time of a process on this machine, from its threads' schedstat: nanoseconds, where stat counts in
-//! hundredths of a second (proc(5)).
+//! The CPU time of a server on this machine: its process, and those that it has started (a server may fork for every
+//! connection).
+//!
+//! The time of what runs comes from schedstat: nanoseconds, where stat counts in hundredths of a second. The time of
+//! children that have ended is told in stat alone (proc(5)).
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// The time that all threads of the process have run so far; nothing if there is no such process.
+/// The unit of stat: `USER_HZ` is 100 wherever Linux runs in earnest.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The time that the process and its descendants have run so far; nothing if there is no such process.
 #[must_use]
 pub fn of(process: u32) -> Option<Duration> {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?;
-    let nanoseconds = threads.flatten().filter_map(|thread| {
+    let all: Vec<Process> = processes().collect();
+    let mut family = vec![all.iter().find(|each| each.id == process)?];
+    let mut index = 0;
+    while let Some(parent) = family.get(index) {
+        family.extend(all.iter().filter(|each| each.parent == parent.id));
+        index += 1;
+    }
+    Some(family.into_iter().map(|each| each.ended_children + running(each.id)).sum())
+}
+
+/// What stat tells of a process.
+struct Process {
+    id: u32,
+    parent: u32,
+    /// The time of its children that have ended and been waited for.
+    ended_children: Duration,
+}
+
+impl Process {
+    fn read(id: u32) -> Option<Self> {
+        let stat = fs::read_to_string(directory(id).join("stat")).ok()?;
+        // The second field, the program's name, may hold anything; the last parenthesis ends it.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let field = |number: usize| fields.split_whitespace().nth(number - 3)?.parse().ok();
+        Some(Self { id, parent: field(4)?, ended_children: TICK * (field(16)? + field(17)?) })
+    }
+}
+
+fn processes() -> impl Iterator<Item = Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Process::read(entry.file_name().to_str()?.parse().ok()?))
+}
+
+/// The time that the threads of a process have run which it has now.
+fn running(process: u32) -> Duration {
+    let threads = fs::read_dir(directory(process).join("task")).into_iter().flatten().flatten();
+    let nanoseconds = threads.filter_map(|thread| {
         let line = fs::read_to_string(thread.path().join("schedstat")).ok()?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     });
-    Some(Duration::from_nanos(nanoseconds.sum()))
+    Duration::from_nanos(nanoseconds.sum())
+}
+
+fn directory(process: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{process}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Work of some tens of milliseconds for a shell.
+    const WORK: &str = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done;";
+
     #[test]
     fn this_process_has_run() {
-        assert!(super::of(std::process::id()).is_some_and(|time| !time.is_zero()));
-        assert_eq!(super::of(u32::MAX), None);
+        assert!(of(std::process::id()).is_some_and(|time| !time.is_zero()));
+        assert_eq!(of(u32::MAX), None);
+    }
+
+    #[test]
+    fn children_count_while_they_run_and_when_they_have_ended() {
+        for (script, what) in [("{ WORK echo; read end; } | cat; :", "runs"), ("(WORK :); echo; read end", "has ended")]
+        {
+            let script = script.replace("WORK", WORK);
+            let mut parent = Command::new("sh")
+                .args(["-c", &script])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("sh runs");
+            let mut line = [0];
+            std::io::Read::read_exact(parent.stdout.as_mut().expect("piped"), &mut line).expect("the work gets done");
+            let (whole, own) = (of(parent.id()).expect("it is there"), running(parent.id()));
+            drop(parent.stdin.take());
+            parent.wait().expect("it ends");
+            assert!(whole > own + Duration::from_millis(10), "a child that {what}: {whole:?}, without it {own:?}");
+        }
     }
 }

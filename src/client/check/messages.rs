@@ -2,6 +2,8 @@
 //!
 //! They fit every protocol that answers what it is sent: the request is the protocol's, and so is the answer.
 
+use std::time::Duration;
+
 use super::context::Context;
 use super::flaw::{Flaw, Remark};
 use crate::transform::Action;
@@ -22,6 +24,19 @@ pub(super) fn empty(context: &Context) -> Checked {
     let actions: Vec<_> = dialogue.actions().map(Action::name).collect();
     for action in if actions.is_empty() { vec![ANY] } else { actions } {
         context.exchange(&context.request(action, b""), &dialogue.wire_answer(b""))?;
+    }
+    Ok(Remark::Passed)
+}
+
+/// Long enough for a byte that was sent behind the answer to arrive behind it.
+const AFTERMATH: Duration = Duration::from_millis(20);
+
+pub(super) fn nothing_more(context: &Context) -> Checked {
+    let mut probe = context.connect()?;
+    probe.send(&context.request(ANY, b"just this"))?;
+    probe.expect(&context.answer(ANY, b"just this"))?;
+    if probe.anything_within(AFTERMATH)? && !probe.unread().is_empty() {
+        return Err(probe.flaw("nothing behind the answer", ""));
     }
     Ok(Remark::Passed)
 }

@@ -109,6 +109,8 @@ const CHECKS: &[Check] = &[
     check("actions", "length-field", Fits::Frames, actions::length_field,
         "an answer begins with its length in bytes, 32 bits, big-endian",
         "an answer's header is its length alone, 32 bits in network byte order (struct.pack('!I', length))"),
+    check("actions", "nothing-more", Fits::Asked, messages::nothing_more,
+        "nothing stands behind an answer", "what follows an answer is taken for the next one: send no newline or NUL that is not part of the text"),
     check("actions", "uppercase", Fits::Action("uppercase"), actions::uppercase,
         "upper case", "the top 5 bits of the header are the action, and the other 27 the length"),
     check("actions", "lowercase", Fits::Action("lowercase"), actions::lowercase,

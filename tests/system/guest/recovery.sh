@@ -10,6 +10,7 @@ equal "after kill -9 the next client is answered" HELLO "$(load ask 8083 hello)"
 expect "by a new process" another
 equal "the socket listens" active "$(systemctl is-active retortd.socket)"
 
+equal "a process that hangs is noticed after a while" 30s "$(property retortd.service WatchdogUSec)"
 # As far as the service manager knows, the process runs; only the watchdog tells.
 drop_in retortd.service Service WatchdogSec=2s
 systemctl restart retortd.service

@@ -15,4 +15,7 @@ expect "also after a restart of rsyslog" arrives 11
 systemctl restart systemd-journald.service
 load ask 8083 hello-hello-again >/dev/null
 expect "also after a restart of journald, which owns /dev/log" arrives 17
+# What cannot be sent to /dev/log goes to standard error, from where it reaches the same file: tell the two apart.
+by_syslog=$(journalctl --quiet --output=cat _TRANSPORT=syslog "_PID=$pid" | grep -c uppercase || true)
+equal "all of it came through /dev/log" 3 "$by_syslog"
 equal "it is the same process" "$pid" "$(pid)"

@@ -1,0 +1,129 @@
+"""The daemon under load, beside other servers: measures, prints a table, and draws it.
+
+    python3 benches/end_to_end [--rounds N] [--seconds S] [--only NAME,...] [--peers NAME,...] [--output DIRECTORY]
+
+Takes target/release/retortd and retort. Each server runs on the first processor and the load on the second; the peers
+take turns, and medians count. Writes performance.json and performance.svg, and the tables in performance.md between
+its two marks; a run with --only or --peers writes nothing unless it is told where.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import chart
+import report
+import servers
+from scenarios import COMPARISONS, FIGURES, Skipped
+
+
+def main():
+    options = command_line()
+    for program in (servers.RETORTD, servers.RETORT):
+        if not program.exists():
+            raise SystemExit(f"{program} is missing: cargo build --release")
+    peers = [name for name in servers.available() if not options.peers or name in options.peers]
+    results = {
+        "machine": machine(),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "comparisons": [compare(row, peers, options) for row in COMPARISONS if chosen(row.name, options)],
+        "figures": dict(figures(options)),
+    }
+    print(report.tables(results))
+    directory = options.output or (None if options.only or options.peers else "docs")
+    if directory:
+        report.write(results, Path(directory))
+        (Path(directory) / "performance.svg").write_text(chart.document(results))
+
+
+def command_line():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = sorted({row.name for row in COMPARISONS} | FIGURES.keys())
+    add = parser.add_argument
+    add("--rounds", type=int, default=5, metavar="N", help="how often everything is measured [5]")
+    add("--seconds", type=float, default=2, metavar="S", help="how long each measurement is [2]")
+    add("--only", type=list_of(names), metavar="NAME,...", help=f"some of: {', '.join(names)}")
+    add("--peers", type=list_of(servers.PEERS), metavar="NAME,...", help=f"some of: {', '.join(servers.PEERS)}")
+    add("--output", metavar="DIRECTORY", help="where the files go [docs]")
+    return parser.parse_args()
+
+
+def list_of(names):
+    def parse(text):
+        if unknown := set(text.split(",")) - set(names):
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
+        return text.split(",")
+
+    return parse
+
+
+def chosen(name, options):
+    return not options.only or name in options.only
+
+
+def machine():
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.machine(),
+        "processors": len(os.sched_getaffinity(0)),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "load": os.getloadavg()[0],
+        "busy": busy(),
+    }
+
+
+def busy():
+    """The share of the processors' time that others take, in the second before the run: /proc/stat, proc(5)."""
+
+    def idle_and_all():
+        times = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        return times[3] + times[4], sum(times[:8])
+
+    idle, whole = idle_and_all()
+    time.sleep(1)
+    later_idle, later_whole = idle_and_all()
+    return 1 - (later_idle - idle) / (later_whole - whole)
+
+
+def compare(row, peers, options):
+    samples = {peer: [] for peer in peers if servers.speaks(peer, row.protocol)}
+    for number in range(options.rounds):
+        for peer, values in samples.items():
+            progress(f"{row.name} {row.protocol}, round {number + 1}: {peer}")
+            values.append(row.measure(peer, options.seconds))
+    return {
+        "name": row.name,
+        "protocol": row.protocol,
+        "says": row.says,
+        "unit": row.unit,
+        "median": {peer: statistics.median(values) for peer, values in samples.items()},
+        "samples": samples,
+    }
+
+
+def figures(options):
+    for name, (measure, says, told) in FIGURES.items():
+        if not chosen(name, options):
+            continue
+        try:
+            progress(name)
+            samples = [measure(options.seconds) for _ in range(options.rounds)]
+        except Skipped as reason:
+            progress(f"{name} skipped: {reason}")
+            continue
+        median = {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
+        yield name, {"says": says, "told": told.format(**median), "median": median, "samples": samples}
+
+
+def progress(text):
+    """One line on a terminal, each over the last; lines of their own elsewhere."""
+    print(f"\r\033[K{text}" if sys.stderr.isatty() else text, end="" if sys.stderr.isatty() else "\n", file=sys.stderr)
+
+
+main()

@@ -1,0 +1,111 @@
+/* The floor: what the kernel asks for the same work, with nothing beside it. One thread, epoll, one recv and one send
+ * for each wake-up; no limits, no deadlines, no counters, no log, no check that text is text. Frames, of 65,532 bytes
+ * at most, are turned to upper case in place, as if they were ASCII.
+ *
+ * floor PORT echo|frame */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SCRATCH = 64 * 1024, EVENTS = 256, HEADER = 4 };
+
+/* What has not been sent stands first in `kept`, then what is not a whole frame yet; an idle client has nothing. */
+struct client { int fd; unsigned char *kept; size_t length, unsent; };
+
+static int poller, frames;
+static unsigned char scratch[SCRATCH];
+
+static void fail(const char *what) { perror(what); exit(1); }
+
+static void watch(int operation, int fd, uint32_t events, struct client *client) {
+  struct epoll_event event = {.events = events, .data.ptr = client};
+  if (epoll_ctl(poller, operation, fd, &event) != 0) fail("epoll_ctl");
+}
+
+static void let_in(int listener) {
+  int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd < 0) return;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  struct client *client = calloc(1, sizeof *client);
+  client->fd = fd;
+  watch(EPOLL_CTL_ADD, fd, EPOLLIN, client);
+}
+
+static void let_go(struct client *client) {
+  close(client->fd);
+  free(client->kept);
+  free(client);
+}
+
+/* Answers the whole frames at the front, in place; says how many bytes they are. */
+static size_t answer(unsigned char *bytes, size_t length) {
+  size_t at = 0;
+  while (frames && length - at >= HEADER) {
+    uint32_t header;
+    memcpy(&header, bytes + at, HEADER);
+    size_t size = ntohl(header) & 0x7ffffff;
+    if (length - at - HEADER < size) break;
+    header = htonl((uint32_t)size);
+    memcpy(bytes + at, &header, HEADER);
+    at += HEADER;
+    for (size_t end = at + size; at < end; at++) bytes[at] -= (unsigned char)(bytes[at] - 'a') < 26 ? 32 : 0;
+  }
+  return frames ? at : length;
+}
+
+static void keep(struct client *client, const unsigned char *bytes, size_t length) {
+  if (length && !client->kept) client->kept = malloc(SCRATCH);
+  if (length) memmove(client->kept, bytes, length);
+  else free(client->kept), client->kept = NULL;
+  client->length = length;
+}
+
+/* Sends the first `unsent` bytes, as far as that goes, and keeps the others. */
+static int push(struct client *client, unsigned char *bytes, size_t length, size_t unsent) {
+  ssize_t sent = unsent ? send(client->fd, bytes, unsent, MSG_NOSIGNAL) : 0;
+  if (sent < 0 && errno != EAGAIN) return -1;
+  if (sent < 0) sent = 0;
+  unsent -= sent;
+  keep(client, bytes + sent, length - sent);
+  if (!client->unsent != !unsent) watch(EPOLL_CTL_MOD, client->fd, unsent ? EPOLLOUT : EPOLLIN, client);
+  client->unsent = unsent;
+  return 0;
+}
+
+static int serve(struct client *client) {
+  if (client->unsent) return push(client, client->kept, client->length, client->unsent);
+  unsigned char *bytes = client->kept ? client->kept : scratch;
+  ssize_t got = recv(client->fd, bytes + client->length, SCRATCH - client->length, 0);
+  if (got <= 0) return -1;
+  size_t length = client->length + got;
+  return push(client, bytes, length, answer(bytes, length));
+}
+
+int main(int count, char **words) {
+  if (count != 3) return fprintf(stderr, "usage: floor PORT echo|frame\n"), 2;
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(words[1]))};
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  frames = strcmp(words[2], "frame") == 0;
+  int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 4096) != 0) fail("listen");
+  poller = epoll_create1(EPOLL_CLOEXEC);
+  watch(EPOLL_CTL_ADD, listener, EPOLLIN, NULL);
+  for (struct epoll_event events[EVENTS];;) {
+    int ready = epoll_wait(poller, events, EVENTS, -1);
+    for (int i = 0; i < ready; i++) {
+      struct client *client = events[i].data.ptr;
+      if (!client) let_in(listener);
+      else if (serve(client) != 0) let_go(client);
+    }
+  }
+}
