@@ -20,7 +20,7 @@ release     := $(or $(CARGO_TARGET_DIR),target)/release
 units       := $(notdir $(wildcard systemd/*.socket systemd/*.service))
 manuals     := $(notdir $(wildcard packaging/man/*.[1-8]))
 
-.PHONY: help build run test check bench install uninstall deb dist system-test piuparts fault-test soak fuzz
+.PHONY: help build run test check bench install uninstall deb dist system-test piuparts fault-test soak fuzz miri tsan asan
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,7 @@ check: ## Judge format, lints, documentation, units, man pages and scripts
 	tests/units.sh
 	tests/manuals.sh
 	tests/scripts.sh
+	tests/dependencies.sh
 
 bench: ## Measure: transforms, codec, connection, and the daemon beside others (BENCHFLAGS=--help)
 	$(CARGO) bench --locked $(CARGOFLAGS) --bench '*'
@@ -88,6 +89,15 @@ piuparts: ## Install, upgrade, remove and purge the package with piuparts (root)
 fault-test: ## Make faults for real: injected errors, limits, resets, lossy networks (root)
 	RETORTD_FAULT_SECONDS=$(or $(RETORTD_FAULT_SECONDS),5) \
 	  $(CARGO) test --locked $(CARGOFLAGS) --test faults -- --test-threads=1
+
+miri: ## Run the tests of pure code under Miri (nightly with miri and rust-src)
+	tests/sanitizers.sh miri
+
+tsan: ## Run tests under ThreadSanitizer (nightly with rust-src)
+	tests/sanitizers.sh tsan
+
+asan: ## Run all tests under AddressSanitizer (nightly)
+	tests/sanitizers.sh asan
 
 soak: ## Ten minutes of mixed load with random faults
 	tests/soak/run

@@ -170,7 +170,7 @@ mod tests {
         let hour = 3600;
         assert_eq!(deadline((1..hour).map(|second| (second * SECOND, rate))), (hour + 29) * SECOND);
         // in pieces that are worth less than a millisecond each
-        assert_eq!(deadline((1..600_000).map(|now| (now, 17))), 629_999);
+        assert_eq!(deadline((1..40_000).map(|now| (now, 17))), 69_999);
     }
 
     #[test]
