@@ -10,7 +10,8 @@ for _ in {1..10}; do
   [ "$(pid)" != "$pid" ] || fail "a restart left the same process"
 done
 # Stopping is restarting too, as long as clients come.
-for _ in {1..20}; do systemctl stop retortd.service 2>/dev/null; done
+# A stop may be cancelled by the start that a client's connection orders.
+for _ in {1..20}; do systemctl stop retortd.service 2>/dev/null || true; done
 end_load
 
 begin_load stays 8083 8
