@@ -1,7 +1,6 @@
 //! Networks that lose, delay and squeeze: two network namespaces with a cable between them (root).
 
 use std::fs::File;
-use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -77,7 +76,7 @@ impl Network {
     }
 
     /// Drops what arrives at these ends by cable and matches, in the words of nft(8).
-    fn lose(&self, ends: &[&str], matches: &str) {
+    fn lose(ends: &[&str], matches: &str) {
         for end in ends {
             let rules = format!(
                 "add table ip fault; add chain ip fault in {{ type filter hook input priority 0; }}; \
@@ -88,7 +87,7 @@ impl Network {
         }
     }
 
-    fn lose_nothing(&self, ends: &[&str]) {
+    fn lose_nothing(ends: &[&str]) {
         for end in ends {
             assert!(run(&format!("ip netns exec {end} nft delete table ip fault")));
         }
@@ -125,13 +124,13 @@ fn a_lossy_network_loses_no_answer() {
     // in one direction and then in the other: in both at once some packets are lost for longer than tests wait
     for end in [network.near.as_str(), &network.far] {
         let clients = network.near(|| (0..8).map(|_| daemon.connect("frame")).collect::<Vec<Client>>());
-        network.lose(&[end], LOSS);
+        Network::lose(&[end], LOSS);
         thread::scope(|scope| {
             for client in clients {
                 scope.spawn(|| exchange_text(client, 60_000));
             }
         });
-        network.lose_nothing(&[end]);
+        Network::lose_nothing(&[end]);
     }
     let statistics = watch.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (32, 16), "{statistics:?}");
@@ -146,10 +145,10 @@ fn a_narrow_link_carries_everything_in_the_end() {
         let shape = format!("tc -n {end} qdisc add dev cable root tbf rate 1mbit burst 4kb limit 12kb");
         assert!(run(&shape), "{shape}");
     }
-    let daemon = network.daemon(&["--workers=2", "--request-timeout=2s", "--write-timeout=2s"]);
+    let daemon = network.daemon(&["--workers=2"]);
     let address = daemon.address("frame");
     let watch = network.near(|| Watch::begin(&daemon));
-    // at a sixth of the link each, in both directions, these take longer than the timeouts, and make progress
+    // at about the slowest rate at which a request may come in without end
     in_parallel(6, |_| {
         network.enter();
         exchange_text(Client::connect(address), 60_000);
@@ -175,11 +174,11 @@ fn peers_that_vanish_are_given_up_in_time() {
         clients
     });
     daemon.statistics_when(|statistics| statistics.bytes_in == 3 * 23 + (8 << 20) + 4 + 6);
-    network.lose(&[&network.near, &network.far], "");
+    Network::lose(&[&network.near, &network.far], "");
     for reason in ["write-timeout", "request-timeout", "idle-timeout"] {
         daemon.wait_for_line(0, &format!("closed: {reason}"));
     }
-    network.lose_nothing(&[&network.near, &network.far]);
+    Network::lose_nothing(&[&network.near, &network.far]);
     drop(clients);
     let statistics = watch.end(&daemon);
     assert_eq!(statistics.closed_by.len(), 4, "{statistics:?}");
@@ -203,7 +202,7 @@ fn a_client_behind_a_lossy_link_slows_nobody() {
     });
     assert_serves(&mut close);
     // the client beside the daemon uses the loopback interface
-    network.lose(&[&network.far], LOSS);
+    Network::lose(&[&network.far], LOSS);
     let slowest = thread::scope(|scope| {
         let lossy = scope.spawn(|| {
             network.enter();
