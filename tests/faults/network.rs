@@ -1,7 +1,6 @@
 //! Networks that lose, delay and squeeze: two network namespaces with a cable between them (root).
 
 use std::fs::File;
-use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -76,9 +75,9 @@ impl Network {
         setns(namespace, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
     }
 
-    /// Drops what arrives at either end by cable and matches, in the words of nft(8).
-    fn lose(&self, matches: &str) {
-        for end in [&self.near, &self.far] {
+    /// Drops what arrives at these ends by cable and matches, in the words of nft(8).
+    fn lose(ends: &[&str], matches: &str) {
+        for end in ends {
             let rules = format!(
                 "add table ip fault; add chain ip fault in {{ type filter hook input priority 0; }}; \
                  add rule ip fault in iifname cable {matches} drop"
@@ -88,8 +87,8 @@ impl Network {
         }
     }
 
-    fn lose_nothing(&self) {
-        for end in [&self.near, &self.far] {
+    fn lose_nothing(ends: &[&str]) {
+        for end in ends {
             assert!(run(&format!("ip netns exec {end} nft delete table ip fault")));
         }
     }
@@ -107,12 +106,12 @@ fn run(command: &str) -> bool {
     Command::new(words.next().unwrap_or_default()).args(words).status().is_ok_and(|status| status.success())
 }
 
-fn exchange_text(address: SocketAddr, length: usize) {
+fn exchange_text(client: Client, length: usize) {
     let text: Vec<u8> = (0..length).map(|i| b"The LAN Before Time"[i % 19]).collect();
     let upper = text.to_ascii_uppercase();
     let requests = [frame(UPPERCASE, &text), frame(9, b"?"), frame(REVERSE, b"abc")].concat();
     let answers = [framed(&upper), framed(b"error"), framed(b"cba")].concat();
-    assert!(Client::connect(address).exchange(&requests) == answers, "not the answers");
+    assert!(client.exchange(&requests) == answers, "not the answers");
 }
 
 /// Fault 16: every fifth packet is lost.
@@ -121,16 +120,20 @@ fn a_lossy_network_loses_no_answer() {
     let Some(network) = Network::new() else { return };
     // what is lost again and again is sent again after longer and longer times
     let daemon = network.daemon(&["--workers=2", "--request-timeout=5m", "--write-timeout=5m"]);
-    let address = daemon.address("frame");
     let watch = network.near(|| Watch::begin(&daemon));
-    network.lose(LOSS);
-    in_parallel(8, |_| {
-        network.enter();
-        exchange_text(address, 40_000);
-    });
-    network.lose_nothing();
+    // in one direction and then in the other: in both at once some packets are lost for longer than tests wait
+    for end in [network.near.as_str(), &network.far] {
+        let clients = network.near(|| (0..8).map(|_| daemon.connect("frame")).collect::<Vec<Client>>());
+        Network::lose(&[end], LOSS);
+        thread::scope(|scope| {
+            for client in clients {
+                scope.spawn(|| exchange_text(client, 60_000));
+            }
+        });
+        Network::lose_nothing(&[end]);
+    }
     let statistics = watch.end(&daemon);
-    assert_eq!((statistics.answered, statistics.refused), (16, 8), "{statistics:?}");
+    assert_eq!((statistics.answered, statistics.refused), (32, 16), "{statistics:?}");
 }
 
 /// Fault 16: a link of a few kilobytes a second.
@@ -142,13 +145,13 @@ fn a_narrow_link_carries_everything_in_the_end() {
         let shape = format!("tc -n {end} qdisc add dev cable root tbf rate 1mbit burst 4kb limit 12kb");
         assert!(run(&shape), "{shape}");
     }
-    let daemon = network.daemon(&["--workers=2", "--request-timeout=2s", "--write-timeout=2s"]);
+    let daemon = network.daemon(&["--workers=2"]);
     let address = daemon.address("frame");
     let watch = network.near(|| Watch::begin(&daemon));
-    // at a sixth of the link each, in both directions, these take longer than the timeouts, and make progress
+    // at about the slowest rate at which a request may come in without end
     in_parallel(6, |_| {
         network.enter();
-        exchange_text(address, 60_000);
+        exchange_text(Client::connect(address), 60_000);
     });
     let statistics = watch.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (12, 6), "{statistics:?}");
@@ -171,11 +174,11 @@ fn peers_that_vanish_are_given_up_in_time() {
         clients
     });
     daemon.statistics_when(|statistics| statistics.bytes_in == 3 * 23 + (8 << 20) + 4 + 6);
-    network.lose("");
+    Network::lose(&[&network.near, &network.far], "");
     for reason in ["write-timeout", "request-timeout", "idle-timeout"] {
         daemon.wait_for_line(0, &format!("closed: {reason}"));
     }
-    network.lose_nothing();
+    Network::lose_nothing(&[&network.near, &network.far]);
     drop(clients);
     let statistics = watch.end(&daemon);
     assert_eq!(statistics.closed_by.len(), 4, "{statistics:?}");
@@ -199,11 +202,11 @@ fn a_client_behind_a_lossy_link_slows_nobody() {
     });
     assert_serves(&mut close);
     // the client beside the daemon uses the loopback interface
-    network.lose(LOSS);
+    Network::lose(&[&network.far], LOSS);
     let slowest = thread::scope(|scope| {
         let lossy = scope.spawn(|| {
             network.enter();
-            exchange_text(address, 50_000);
+            exchange_text(Client::connect(address), 50_000);
         });
         let mut slowest = Duration::ZERO;
         while !lossy.is_finished() {
