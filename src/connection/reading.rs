@@ -27,7 +27,9 @@ impl Connection {
             let before = context.counters.bytes_in.get();
             next = self.read_own(stream, context);
             let filled = context.counters.bytes_in.get() - before == DIRECT_READ as u64;
-            left = if filled { left - 1 } else { 0 };
+            // other text than ASCII takes as long for each bite as ASCII for all of them
+            let slow = self.work.as_ref().is_some_and(|work| work.keeps_up() && work.unprepared() > 0);
+            left = if filled && !slow { left - 1 } else { 0 };
         }
         next
     }
@@ -75,7 +77,7 @@ impl Connection {
             return self.starve(context, whole);
         }
         // what was prepared so far is prepared further while the cache has the new bytes
-        let keeps_up = work.need.prepared > 0 && work.need.prepared == work.input.len();
+        let keeps_up = work.keeps_up();
         let read = read_some(stream, &mut work.room()[..bite]);
         let arrived = *read.as_ref().unwrap_or(&0);
         work.input.fill(arrived);

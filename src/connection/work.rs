@@ -9,6 +9,9 @@ use super::buffers::Buffer;
 use super::{ASIDE, Context, Limits, NEVER};
 use crate::protocol::{Need, Tally};
 
+/// More bytes than the end of a text that is hardly ever left to be prepared with what comes next.
+const UNSETTLED: usize = 4 * 1024;
+
 /// The unfinished part of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Work {
@@ -47,6 +50,16 @@ impl Work {
     /// Whether the next read goes straight into `input`.
     pub(super) fn reads_directly(&self) -> bool {
         !self.input.is_empty() && self.need.input.max(self.input.len()) > ASIDE
+    }
+
+    /// Bytes of `input` that have arrived and are not prepared.
+    pub(super) fn unprepared(&self) -> usize {
+        self.input.len().saturating_sub(self.need.prepared)
+    }
+
+    /// Whether what has arrived is prepared, but for an end that depends on what comes next.
+    pub(super) fn keeps_up(&self) -> bool {
+        self.need.prepared > 0 && self.unprepared() < UNSETTLED
     }
 
     /// Makes room in `input`: for the whole request where its length is known, else for as much again.

@@ -21,8 +21,9 @@ pub const REFUSAL: &[u8] = b"error";
 
 /// From this length on a message is prepared while it comes in, in bytes: then it comes in pieces.
 const PREPARE_FROM: usize = 64 * 1024;
-/// So many bytes are looked at and then changed: the nearest cache holds them meanwhile.
-const PREPARE_BLOCK: usize = 16 * 1024;
+
+/// So many bytes are prepared on the event loop at once; more come in only if preparing was held up, and are heavy.
+const PREPARE_MOST: usize = 256 * 1024;
 
 /// The bytes that the longest code point takes in UTF-8.
 const CODE_POINT: usize = 4;
@@ -114,17 +115,16 @@ pub fn answer<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Messa
 
 /// The same for a message that comes in pieces and takes its time.
 fn answer_long<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
-    let prepared = prepare(turn, message);
+    let prepared = prepare(turn, message, env.inline);
     if turn.rest().len() < message.size() {
         return Err(Step::More(Need { prepared, ..message.need::<F>(env.limits) }));
     }
-    let ascii = prepared == message.size();
-    let done = ascii && is_done_by_preparing(message.action);
-    if env.inline && !done && ascii && message.length > InlineLimits::of(message.action).ascii {
-        return Err(Step::Heavy(Need { prepared, ..heavy_need::<F>(env, message) }));
-    }
-    if !ascii {
+    if prepared < message.size() {
         return answer_other::<F>(turn, env, message);
+    }
+    let done = message.action.is_done_early();
+    if env.inline && !done && message.length > InlineLimits::of(message.action).ascii {
+        return Err(Step::Heavy(Need { prepared, ..heavy_need::<F>(env, message) }));
     }
     if done && fits_in_place::<F>(turn, message) {
         place::<F>(turn, message);
@@ -145,33 +145,16 @@ fn answer_other<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Mes
     }
 }
 
-/// Works on the part of a long message that has come in, for as long as it is ASCII; says how far that is done.
-///
-/// For upper and lower case that is the whole work: ASCII letters change by themselves, and a text of which some have
-/// been changed already has the same answer. For the others it is known at least that the text is ASCII so far.
-fn prepare(turn: &mut Turn<'_>, message: Message) -> usize {
-    let mut prepared = turn.prepared().max(message.header);
-    if !message.action.ascii_in_place() {
-        return 0;
-    }
+/// Works on the part of a long message that has come in; says how far that is done, header and all.
+fn prepare(turn: &mut Turn<'_>, message: Message, inline: bool) -> usize {
+    let prepared = turn.prepared().max(message.header);
     let end = turn.rest().len().min(message.size());
-    for block in turn.rest()[prepared..end].chunks_mut(PREPARE_BLOCK) {
-        if !block.is_ascii() {
-            break;
-        }
-        match message.action {
-            Action::Uppercase => block.make_ascii_uppercase(),
-            Action::Lowercase => block.make_ascii_lowercase(),
-            _ => {}
-        }
-        prepared += block.len();
+    if !message.action.ascii_in_place() || inline && end - prepared > PREPARE_MOST {
+        return prepared;
     }
-    prepared
-}
-
-/// Whether [`prepare`] leaves nothing to be done to an ASCII message.
-fn is_done_by_preparing(action: Action) -> bool {
-    matches!(action, Action::Uppercase | Action::Lowercase)
+    let text = &mut turn.rest()[message.header..end];
+    let complete = text.len() == message.length;
+    message.header + message.action.prepare(text, prepared - message.header, complete)
 }
 
 #[inline(always)]
@@ -394,13 +377,23 @@ mod tests {
             (8, ascii(64 * KIB + 1), 1),
             (8, other(16 * KIB), 0),
             (8, other(16 * KIB + 2), 1),
-            (1, other(64 * KIB), 1),
+            (1, other(1024 * KIB), 0),
+            (1, "ŉ".repeat(32 * KIB).into_bytes(), 1),
             (16, ascii(16 * KIB + 1), 1),
         ] {
             let limits = RequestLimits { message: 1 << 21, memory: 1 << 24 };
-            let played = play("frame", &[&request(code, &message)], Setting { limits, ..SETTING });
+            let request = request(code, &message);
+            let pieces: Vec<_> = request.chunks(128 * KIB).collect();
+            let played = play("frame", &pieces, Setting { limits, ..SETTING });
             assert_eq!((played.heavy, played.tally.answered), (heavy, 1), "{code}, {} bytes", message.len());
         }
+    }
+
+    #[test]
+    fn what_preparing_was_kept_from_is_heavy() {
+        let long = vec![b'a'; PREPARE_MOST + 1];
+        let played = play("frame", &[&request(1, &long)], SETTING);
+        assert_eq!((played.heavy, played.answers), (1, answers(&[&long.to_ascii_uppercase()])));
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub fn play(name: &str, pieces: &[&[u8]], setting: Setting<'_>) -> Played {
         random: Random::new(Some(setting.seed)),
         setting,
         pending: Vec::new(),
+        prepared: 0,
         skip: 0,
         played: Played::default(),
     };
@@ -64,6 +65,7 @@ struct Player<'a> {
     random: Random,
     setting: Setting<'a>,
     pending: Vec<u8>,
+    prepared: usize,
     skip: u64,
     played: Played,
 }
@@ -109,6 +111,7 @@ impl Player<'_> {
             Step::Full => return true,
             Step::More(need) => {
                 assert!(need.input == 0 || need.input > self.pending.len(), "waits for what is there: {need:?}");
+                self.prepared = need.prepared;
             }
             Step::Heavy(need) => {
                 self.heavy(need);
@@ -130,6 +133,7 @@ impl Player<'_> {
         let later = self.pending.split_off(need.input);
         let (mut random, room) = (Random::new(None), need.answer);
         random.replay(self.random.seed());
+        self.prepared = need.prepared;
         let step = self.turn_of(room, false, Some(&mut random), |protocol, turn, env| protocol.advance(turn, env));
         assert!(matches!(step, Step::More(_)), "heavy work ended with {step:?}");
         assert!(self.pending.is_empty(), "heavy work left input");
@@ -163,7 +167,8 @@ impl Player<'_> {
         call: impl FnOnce(&mut dyn Protocol, &mut Turn<'_>, &mut Env<'_>) -> R,
     ) -> R {
         let mut spill = vec![0xaa; room];
-        let mut turn = Turn::new(&mut self.pending, &mut spill).with_notes(true);
+        let mut turn =
+            Turn::new(&mut self.pending, &mut spill).with_prepared(std::mem::take(&mut self.prepared)).with_notes(true);
         let mut env = Env {
             random: random.unwrap_or(&mut self.random),
             unix_time: || NOW,

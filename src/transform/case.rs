@@ -12,8 +12,14 @@ use super::{InvalidUtf8, Placed, sigma, utf8};
 /// Bytes of ASCII that are checked and then converted, so that the second look finds them in the nearest cache.
 const ASCII_BLOCK: usize = 1024;
 
+/// So many bytes of a text that is still coming in are checked and then converted, for the same reason.
+const PREPARE_BLOCK: usize = 16 * 1024;
+
 /// About how many bytes are converted before they are put in their place.
 const BLOCK: usize = 256;
+
+/// The most bytes that [`Converter::next_block`] takes.
+const BLOCK_MOST: usize = BLOCK + WINDOW + MOST_SINGLY + utf8::LONGEST;
 
 /// The bounds of how many bytes are converted singly before the lanes are tried again.
 const LEAST_SINGLY: usize = 8;
@@ -38,6 +44,8 @@ pub(super) trait Mapping {
     fn pairs() -> &'static Pairs;
     /// Writes the other case of the code point at `at`, whatever it is; returns how many bytes that took.
     fn any(text: &[u8], at: usize, out: &mut [u8]) -> usize;
+    /// Up to where the answer to a text stays the same, whatever comes behind it.
+    fn settled(text: &[u8]) -> usize;
 }
 
 /// Upper case.
@@ -67,6 +75,10 @@ impl Mapping for Upper {
 
     fn any(text: &[u8], at: usize, out: &mut [u8]) -> usize {
         utf8::encode(utf8::decode(text, at).to_uppercase(), out)
+    }
+
+    fn settled(text: &[u8]) -> usize {
+        text.len()
     }
 }
 
@@ -99,6 +111,10 @@ impl Mapping for Lower {
             code_point => utf8::encode(code_point.to_lowercase(), out),
         }
     }
+
+    fn settled(text: &[u8]) -> usize {
+        sigma::settled(text)
+    }
 }
 
 /// The table of two-byte code points that `mapping` makes.
@@ -128,6 +144,48 @@ pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Inval
     convert::<Lower>(text, out)
 }
 
+/// Converts the front of a text that is still coming in, unless it is `complete`: in place, from `done` on, as far as
+/// the answer is certain and takes as many bytes as the text. Returns how far that is.
+///
+/// What it leaves is for [`uppercase`], from the start again: a converted letter stays what it is.
+pub(super) fn prepare_uppercase(text: &mut [u8], done: usize, complete: bool) -> usize {
+    prepare::<Upper>(text, done, complete)
+}
+
+/// The same for [`lowercase`].
+pub(super) fn prepare_lowercase(text: &mut [u8], done: usize, complete: bool) -> usize {
+    prepare::<Lower>(text, done, complete)
+}
+
+fn prepare<M: Mapping>(text: &mut [u8], mut done: usize, complete: bool) -> usize {
+    while done < text.len() {
+        let end = utf8::whole(text, text.len().min(done + PREPARE_BLOCK));
+        let last = complete && end == text.len();
+        let reached = prepare_block::<M>(&mut text[..end], done, last);
+        if reached == done {
+            break;
+        }
+        done = reached;
+    }
+    done
+}
+
+/// Converts from `start` to about the end of the text, which is the `last` of it or not; returns how far it came.
+fn prepare_block<M: Mapping>(text: &mut [u8], start: usize, last: bool) -> usize {
+    let block = &mut text[start..];
+    if block.is_ascii() {
+        M::ascii_block(block);
+        return text.len();
+    }
+    if utf8::check(block).is_err() {
+        return start;
+    }
+    let end = if last { text.len() } else { M::settled(text).saturating_sub(BLOCK_MOST) };
+    let mut converter = Converter::new(start);
+    converter.in_place::<M>(text, end);
+    converter.done
+}
+
 fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     let start = convert_ascii::<M>(text);
     utf8::check(&text[start..])?;
@@ -152,52 +210,84 @@ fn convert_ascii<M: Mapping>(text: &mut [u8]) -> usize {
 /// A sigma looks at what stands before it: in the text, where converted and original letters are equally good
 /// (the case of a letter does not matter for that), and where all of it stands as long as `start` is a boundary.
 fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Placed {
-    let mut block = [0; 3 * (BLOCK + WINDOW + MOST_SINGLY + utf8::LONGEST)];
-    let mut patience = LEAST_SINGLY;
-    let (mut done, mut moved) = (start, None);
-    while done < text.len() {
-        let (taken, made) = convert_block::<M>(text, done, &mut patience, &mut block);
-        if moved.is_none() && taken == made {
-            text[done..done + taken].copy_from_slice(&block[..made]);
-        } else {
-            let at = moved.unwrap_or_else(|| move_front(text, done, out));
-            out[at..at + made].copy_from_slice(&block[..made]);
-            moved = Some(at + made);
-        }
-        done += taken;
+    let mut converter = Converter::new(start);
+    if converter.in_place::<M>(text, text.len()) {
+        return Placed::InPlace;
     }
-    moved.map_or(Placed::InPlace, Placed::Out)
-}
-
-/// Copies what was converted in place to where the answer has to go on.
-fn move_front(text: &[u8], length: usize, out: &mut [u8]) -> usize {
+    let mut length = converter.done;
     out[..length].copy_from_slice(&text[..length]);
-    length
+    while converter.done < text.len() {
+        let Block { taken, made, .. } = converter.next_block::<M>(text);
+        out[length..length + made].copy_from_slice(&converter.block[..made]);
+        length += made;
+        converter.done += taken;
+    }
+    Placed::Out(length)
 }
 
-/// Converts code points from `start` on, about a block of them; returns how many bytes that took and made.
-///
-/// What the lanes decline is converted singly, for the longer the more often they have declined of late.
-fn convert_block<M: Mapping>(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8]) -> (usize, usize) {
-    let mut copy = [0; WINDOW + 2];
-    let (mut at, mut made) = (start, 0);
-    while at < text.len() && at - start < BLOCK {
-        let window = window(text, at, &mut copy);
-        let (converted, beyond) = lanes::convert(window, M::lane);
-        let whole = beyond.unwrap_or_else(|| whole(window).min(text.len() - at));
-        block[made..made + WINDOW].copy_from_slice(&converted);
-        at += whole;
-        made += whole;
-        if beyond.is_some() {
-            let (taken, written) = convert_singly::<M>(text, at, *patience, &mut block[made..]);
-            at += taken;
-            made += written;
-            *patience = MOST_SINGLY.min(*patience * 2);
-        } else {
-            *patience = LEAST_SINGLY;
-        }
+/// What became of a few code points.
+struct Block {
+    /// How many bytes they took.
+    taken: usize,
+    /// How many bytes they take now.
+    made: usize,
+    /// Each of them takes as many as before.
+    in_place: bool,
+}
+
+/// A text that is being converted, block after block.
+struct Converter {
+    /// How far it is.
+    done: usize,
+    /// How many bytes are converted singly when the lanes decline the next time.
+    patience: usize,
+    block: [u8; 3 * BLOCK_MOST],
+}
+
+impl Converter {
+    fn new(start: usize) -> Self {
+        Self { done: start, patience: LEAST_SINGLY, block: [0; 3 * BLOCK_MOST] }
     }
-    (at - start, made)
+
+    /// Converts in place up to `end` or a bit beyond it, but nothing from the first block on in which a code point
+    /// changes its length. Says whether it came to the end.
+    fn in_place<M: Mapping>(&mut self, text: &mut [u8], end: usize) -> bool {
+        while self.done < end {
+            let Block { taken, made, in_place } = self.next_block::<M>(text);
+            if !in_place {
+                return false;
+            }
+            text[self.done..self.done + taken].copy_from_slice(&self.block[..made]);
+            self.done += taken;
+        }
+        true
+    }
+
+    /// Converts code points, about [`BLOCK`] bytes of them.
+    ///
+    /// What the lanes decline is converted singly, for the longer the more often they have declined of late.
+    fn next_block<M: Mapping>(&mut self, text: &[u8]) -> Block {
+        let mut copy = [0; WINDOW + 2];
+        let (mut at, mut made, mut in_place) = (self.done, 0, true);
+        while at < text.len() && at - self.done < BLOCK {
+            let window = window(text, at, &mut copy);
+            let (converted, beyond) = lanes::convert(window, M::lane);
+            let whole = beyond.unwrap_or_else(|| whole(window).min(text.len() - at));
+            self.block[made..made + WINDOW].copy_from_slice(&converted);
+            at += whole;
+            made += whole;
+            if beyond.is_some() {
+                let singly = convert_singly::<M>(text, at, self.patience, &mut self.block[made..]);
+                at += singly.taken;
+                made += singly.made;
+                in_place &= singly.in_place;
+                self.patience = MOST_SINGLY.min(self.patience * 2);
+            } else {
+                self.patience = LEAST_SINGLY;
+            }
+        }
+        Block { taken: at - self.done, made, in_place }
+    }
 }
 
 /// The window that starts at `at`: a view of the text, or at either end of the text a copy with zeros around it.
@@ -217,16 +307,19 @@ fn whole(window: &Window) -> usize {
     WINDOW - usize::from(after) * (1 + usize::from(last) + usize::from(last & before))
 }
 
-/// Converts at least `length` bytes from `start` on by code points; returns how many bytes that took and made.
-fn convert_singly<M: Mapping>(text: &[u8], start: usize, length: usize, out: &mut [u8]) -> (usize, usize) {
+/// Converts at least `length` bytes from `start` on by code points.
+fn convert_singly<M: Mapping>(text: &[u8], start: usize, length: usize, out: &mut [u8]) -> Block {
     let pairs = M::pairs();
     let end = text.len().min(start + length);
-    let (mut at, mut made) = (start, 0);
+    let (mut at, mut made, mut in_place) = (start, 0, true);
     while at < end {
-        made += convert_one::<M>(pairs, text, at, &mut out[made..]);
-        at += utf8::width(text[at]);
+        let width = utf8::width(text[at]);
+        let written = convert_one::<M>(pairs, text, at, &mut out[made..]);
+        in_place &= written == width;
+        at += width;
+        made += written;
     }
-    (at - start, made)
+    Block { taken: at - start, made, in_place }
 }
 
 fn convert_one<M: Mapping>(pairs: &Pairs, text: &[u8], at: usize, out: &mut [u8]) -> usize {

@@ -132,6 +132,25 @@ impl Action {
         }
     }
 
+    /// Works on a text that is still coming in, unless it is `complete`: from `done` on, as far as possible. Returns how
+    /// far that is.
+    ///
+    /// For upper and lower case ([`Action::is_done_early`]) what it says is done is done, in place. For the others it
+    /// is known to be ASCII. Whatever is left, [`Action::apply`] gives the same answer to the whole text afterwards.
+    pub fn prepare(self, text: &mut [u8], done: usize, complete: bool) -> usize {
+        match self {
+            Action::Uppercase => case::prepare_uppercase(text, done, complete),
+            Action::Lowercase => case::prepare_lowercase(text, done, complete),
+            _ => done + utf8::ascii_front(&text[done..]),
+        }
+    }
+
+    /// Whether [`Action::prepare`] does the work itself.
+    #[must_use]
+    pub fn is_done_early(self) -> bool {
+        matches!(self, Action::Uppercase | Action::Lowercase)
+    }
+
     /// Applies the action to any bytes.
     ///
     /// `out` has at least [`Action::answer_bound`] bytes for this text and this `limit`; `limit` is the most bytes

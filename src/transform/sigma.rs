@@ -33,6 +33,18 @@ pub(super) fn small(text: &[u8], at: usize) -> char {
     if before && !after { 'ς' } else { 'σ' }
 }
 
+/// Up to where no sigma looks beyond the end of the text: where the last code point starts that counts; 0 if none
+/// does.
+pub(super) fn settled(text: &[u8]) -> usize {
+    let mut end = text.len();
+    let counts = |code_point: char| {
+        end -= code_point.len_utf8();
+        kind(code_point) != Kind::Ignorable
+    };
+    utf8::chars_backward(text).any(counts);
+    end
+}
+
 /// Whether the first code point that counts is a cased letter.
 fn is_cased(mut code_points: impl Iterator<Item = char>) -> bool {
     code_points.find_map(|code_point| match kind(code_point) {

@@ -57,6 +57,30 @@ fn sorted(text: &str) -> Vec<char> {
     code_points
 }
 
+/// A text that comes in pieces of these lengths, the last one as long as it takes; and how far it was prepared.
+fn prepared(action: Action, text: &[u8], pieces: &[usize]) -> (Vec<u8>, usize) {
+    let mut bytes = text.to_vec();
+    let (mut arrived, mut done): (usize, usize) = (0, 0);
+    for piece in pieces.iter().copied().chain([usize::MAX]) {
+        arrived = text.len().min(arrived.saturating_add(piece));
+        done = action.prepare(&mut bytes[..arrived], done, arrived == text.len());
+    }
+    (bytes, done)
+}
+
+/// Whether preparing comes to the end of a text: each code point keeps its place, or is ASCII.
+fn fits(action: Action, text: &str) -> bool {
+    match action {
+        Action::Uppercase => text.chars().all(|code_point| keeps_length(code_point, code_point.to_uppercase())),
+        Action::Lowercase => text.chars().all(|code_point| keeps_length(code_point, code_point.to_lowercase())),
+        _ => text.is_ascii(),
+    }
+}
+
+fn keeps_length(code_point: char, mapped: impl Iterator<Item = char>) -> bool {
+    mapped.map(char::len_utf8).sum::<usize>() == code_point.len_utf8()
+}
+
 #[test]
 fn names_go_both_ways() {
     for action in Action::ALL {
@@ -257,6 +281,21 @@ proptest! {
     fn case_is_that_of_std(text in lively()) {
         prop_assert_eq!(answer(Action::Uppercase, &text), text.to_uppercase());
         prop_assert_eq!(answer(Action::Lowercase, &text), text.to_lowercase());
+    }
+
+    /// Prepared in pieces, or not at all: the answer is the same, and what is done is done in place.
+    #[test]
+    fn preparing_changes_no_answer(text in lively(), repeat in 1..200_usize, pieces in prop::collection::vec(1..9000_usize, 0..8)) {
+        let text = text.repeat(repeat);
+        for action in Action::ALL.into_iter().filter(|action| action.ascii_in_place() && *action != Action::Shuffle) {
+            let (bytes, done) = prepared(action, text.as_bytes(), &pieces);
+            prop_assert_eq!(applied(action, &bytes, 1000), applied(action, text.as_bytes(), 1000));
+            prop_assert_eq!(done == text.len(), fits(action, &text), "{} of {}", done, text.len());
+            prop_assert!(action.is_done_early() || text.as_bytes()[..done].is_ascii());
+            if action.is_done_early() && done == text.len() {
+                prop_assert_eq!(bytes, answer(action, &text).into_bytes());
+            }
+        }
     }
 
     #[test]

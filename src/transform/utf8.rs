@@ -8,9 +8,17 @@ use super::InvalidUtf8;
 /// The most bytes that one code point takes.
 pub(super) const LONGEST: usize = 4;
 
+/// Bytes that are looked at together for being ASCII.
+const ASCII_BLOCK: usize = 1024;
+
 /// Checks that the bytes are UTF-8.
 pub(super) fn check(text: &[u8]) -> Result<(), InvalidUtf8> {
     simdutf8::basic::from_utf8(text).map(|_| ()).map_err(|_| InvalidUtf8)
+}
+
+/// How many bytes of whole blocks at the front are ASCII; the last block may be shorter.
+pub(super) fn ascii_front(text: &[u8]) -> usize {
+    text.chunks(ASCII_BLOCK).take_while(|block| block.is_ascii()).map(<[u8]>::len).sum()
 }
 
 /// How many bytes the code point with this first byte takes.
@@ -26,6 +34,12 @@ pub(super) fn width(lead: u8) -> usize {
 /// Whether the byte is one of those that follow a first byte.
 pub(super) fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
+}
+
+/// Where the last whole code point ends that ends at `end` or before; `end` itself where the text is none.
+pub(super) fn whole(text: &[u8], end: usize) -> usize {
+    let last = (1..LONGEST.min(end + 1)).find(|back| !is_continuation(text[end - back]));
+    last.filter(|back| width(text[end - back]) > *back).map_or(end, |back| end - back)
 }
 
 /// The number of the code point that two bytes stand for.
@@ -83,6 +97,15 @@ mod tests {
         let forward: String = chars(SAMPLE.as_bytes()).collect();
         assert_eq!(forward, SAMPLE);
         assert!(chars_backward(SAMPLE.as_bytes()).eq(SAMPLE.chars().rev()));
+    }
+
+    #[test]
+    fn whole_code_points_end_where_chars_do() {
+        let text = SAMPLE.as_bytes();
+        for end in 0..=text.len() {
+            assert_eq!(whole(text, end), (0..=end).rfind(|at| SAMPLE.is_char_boundary(*at)).unwrap());
+        }
+        assert_eq!(whole(b"\x80\x80\x80\x80", 4), 4);
     }
 
     #[test]
