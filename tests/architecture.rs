@@ -31,6 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("listenfd", &["service/listeners.rs"]),
     ("log", &["connection/", "server/", "service/"]),
     ("memmap2", &["connection/buffers.rs"]),
+    ("multiversion", &["transform/vectors.rs"]),
     ("nix", &["client/poll.rs", "kernel.rs", "server/", "service/"]),
     ("sd_notify", &["service/manager.rs"]),
     ("serde_json", &["client/json.rs"]),

@@ -4,6 +4,11 @@
 //! bytes ([`lanes`]); one code point after another, by a table for those of two bytes, else by asking
 //! `char`. The answer stays in the text until the first code point that changes its length, and goes on in `out`.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
+)]
+
 use std::sync::LazyLock;
 
 use super::lanes::{self, WINDOW, Window};
@@ -34,8 +39,9 @@ pub(super) type Pairs = [u16; 0x800];
 
 /// What upper and lower case differ in.
 pub(super) trait Mapping {
-    /// One byte of a window.
-    fn lane(previous: u8, byte: u8, next: u8) -> (u8, bool);
+    /// The bytes of a window.
+    type Lane: lanes::Lane;
+
     /// One ASCII character.
     fn ascii(byte: u8) -> u8;
     /// A block of ASCII.
@@ -55,15 +61,13 @@ pub(super) struct Upper;
 pub(super) struct Lower;
 
 impl Mapping for Upper {
-    #[inline]
-    fn lane(previous: u8, byte: u8, next: u8) -> (u8, bool) {
-        lanes::upper(previous, byte, next)
-    }
+    type Lane = lanes::Upper;
 
     fn ascii(byte: u8) -> u8 {
         byte.to_ascii_uppercase()
     }
 
+    #[inline(always)]
     fn ascii_block(block: &mut [u8]) {
         block.make_ascii_uppercase();
     }
@@ -83,15 +87,13 @@ impl Mapping for Upper {
 }
 
 impl Mapping for Lower {
-    #[inline]
-    fn lane(previous: u8, byte: u8, next: u8) -> (u8, bool) {
-        lanes::lower(previous, byte, next)
-    }
+    type Lane = lanes::Lower;
 
     fn ascii(byte: u8) -> u8 {
         byte.to_ascii_lowercase()
     }
 
+    #[inline(always)]
     fn ascii_block(block: &mut [u8]) {
         block.make_ascii_lowercase();
     }
@@ -135,11 +137,13 @@ pub(super) fn is_caseless(lead: u8) -> bool {
 }
 
 /// Upper case.
+#[inline(always)]
 pub(super) fn uppercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     convert::<Upper>(text, out)
 }
 
 /// Lower case.
+#[inline(always)]
 pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     convert::<Lower>(text, out)
 }
@@ -148,15 +152,18 @@ pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Inval
 /// the answer is certain and takes as many bytes as the text. Returns how far that is.
 ///
 /// What it leaves is for [`uppercase`], from the start again: a converted letter stays what it is.
+#[inline(always)]
 pub(super) fn prepare_uppercase(text: &mut [u8], done: usize, complete: bool) -> usize {
     prepare::<Upper>(text, done, complete)
 }
 
 /// The same for [`lowercase`].
+#[inline(always)]
 pub(super) fn prepare_lowercase(text: &mut [u8], done: usize, complete: bool) -> usize {
     prepare::<Lower>(text, done, complete)
 }
 
+#[inline(always)]
 fn prepare<M: Mapping>(text: &mut [u8], mut done: usize, complete: bool) -> usize {
     while done < text.len() {
         let end = utf8::whole(text, text.len().min(done + PREPARE_BLOCK));
@@ -171,6 +178,7 @@ fn prepare<M: Mapping>(text: &mut [u8], mut done: usize, complete: bool) -> usiz
 }
 
 /// Converts from `start` to about the end of the text, which is the `last` of it or not; returns how far it came.
+#[inline(always)]
 fn prepare_block<M: Mapping>(text: &mut [u8], start: usize, last: bool) -> usize {
     let block = &mut text[start..];
     if block.is_ascii() {
@@ -186,6 +194,7 @@ fn prepare_block<M: Mapping>(text: &mut [u8], start: usize, last: bool) -> usize
     converter.done
 }
 
+#[inline(always)]
 fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     let start = convert_ascii::<M>(text);
     utf8::check(&text[start..])?;
@@ -193,6 +202,7 @@ fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Invali
 }
 
 /// Converts whole blocks of ASCII from the front; returns where they end.
+#[inline(always)]
 fn convert_ascii<M: Mapping>(text: &mut [u8]) -> usize {
     let mut done = 0;
     for block in text.chunks_mut(ASCII_BLOCK) {
@@ -209,6 +219,7 @@ fn convert_ascii<M: Mapping>(text: &mut [u8]) -> usize {
 ///
 /// A sigma looks at what stands before it: in the text, where converted and original letters are equally good
 /// (the case of a letter does not matter for that), and where all of it stands as long as `start` is a boundary.
+#[inline(always)]
 fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Placed {
     let mut converter = Converter::new(start);
     if converter.in_place::<M>(text, text.len()) {
@@ -251,6 +262,7 @@ impl Converter {
 
     /// Converts in place up to `end` or a bit beyond it, but nothing from the first block on in which a code point
     /// changes its length. Says whether it came to the end.
+    #[inline(always)]
     fn in_place<M: Mapping>(&mut self, text: &mut [u8], end: usize) -> bool {
         while self.done < end {
             let Block { taken, made, in_place } = self.next_block::<M>(text);
@@ -266,12 +278,13 @@ impl Converter {
     /// Converts code points, about [`BLOCK`] bytes of them.
     ///
     /// What the lanes decline is converted singly, for the longer the more often they have declined of late.
+    #[inline(always)]
     fn next_block<M: Mapping>(&mut self, text: &[u8]) -> Block {
         let mut copy = [0; WINDOW + 2];
         let (mut at, mut made, mut in_place) = (self.done, 0, true);
         while at < text.len() && at - self.done < BLOCK {
             let window = window(text, at, &mut copy);
-            let (converted, beyond) = lanes::convert(window, M::lane);
+            let (converted, beyond) = lanes::convert::<M::Lane>(window);
             let whole = beyond.unwrap_or_else(|| whole(window).min(text.len() - at));
             self.block[made..made + WINDOW].copy_from_slice(&converted);
             at += whole;
@@ -291,6 +304,7 @@ impl Converter {
 }
 
 /// The window that starts at `at`: a view of the text, or at either end of the text a copy with zeros around it.
+#[inline(always)]
 fn window<'a>(text: &'a [u8], at: usize, copy: &'a mut Window) -> &'a Window {
     if let Some(window) = at.checked_sub(1).and_then(|before| text[before..].first_chunk()) {
         return window;
@@ -302,12 +316,14 @@ fn window<'a>(text: &'a [u8], at: usize, copy: &'a mut Window) -> &'a Window {
 }
 
 /// How many bytes of a window are whole code points; computed without a branch, as it is anybody's guess.
+#[inline(always)]
 fn whole(window: &Window) -> usize {
     let [before, last, after] = [WINDOW - 1, WINDOW, WINDOW + 1].map(|at| utf8::is_continuation(window[at]));
     WINDOW - usize::from(after) * (1 + usize::from(last) + usize::from(last & before))
 }
 
 /// Converts at least `length` bytes from `start` on by code points.
+#[inline(always)]
 fn convert_singly<M: Mapping>(text: &[u8], start: usize, length: usize, out: &mut [u8]) -> Block {
     let pairs = M::pairs();
     let end = text.len().min(start + length);
@@ -322,6 +338,7 @@ fn convert_singly<M: Mapping>(text: &[u8], start: usize, length: usize, out: &mu
     Block { taken: at - start, made, in_place }
 }
 
+#[inline(always)]
 fn convert_one<M: Mapping>(pairs: &Pairs, text: &[u8], at: usize, out: &mut [u8]) -> usize {
     let lead = text[at];
     match utf8::width(lead) {

@@ -1,30 +1,61 @@
 //! Upper and lower case of 64 bytes at a time, without looking at one code point after another.
 //!
 //! In the scripts that most text is made of, a byte's other case depends only on that byte and on its two
-//! neighbours. A lane ([`upper`], [`lower`]) states this for one byte with comparisons and sums but without a
-//! branch, so the compiler makes vector instructions of the loop in [`convert`]. What does not fit (a code point that
-//! changes its length, a rarer script) is not converted but reported, and the caller goes the long way round it.
+//! neighbours. A [`Lane`] states this for one byte with comparisons and sums but without a branch, so the compiler
+//! makes vector instructions of the loop in [`convert`]. What does not fit (a code point that changes its length, a
+//! rarer script) is not converted but reported, and the caller goes the long way round it. There is one loop for each
+//! kind of window: what a script without two-byte code points need not be asked costs half of all.
 #![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch, and the loop no longer vector instructions")]
+#![allow(
+    clippy::inline_always,
+    reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
+)]
 
 use super::utf8;
 
 /// How many bytes are converted at a time.
 pub(super) const WINDOW: usize = 64;
 
-/// A byte in its other case, given the byte before and the byte after; and whether it is beyond the lane.
-pub(super) trait Lane: Fn(u8, u8, u8) -> (u8, bool) {}
+/// One byte's way to its other case.
+pub(super) trait Lane {
+    /// A byte in its other case, given the byte before and the byte after; and whether it is beyond the lane. What the
+    /// window has beside ASCII: `LATIN` (U+0080..U+017F), `CYRILLIC` (anything of two bytes from there on), `LONG` (of
+    /// three bytes or four).
+    fn map<const LATIN: bool, const CYRILLIC: bool, const LONG: bool>(previous: u8, byte: u8, next: u8) -> (u8, bool);
+}
 
-impl<F: Fn(u8, u8, u8) -> (u8, bool)> Lane for F {}
+/// Upper case: ASCII, Latin-1, Latin Extended-A, Cyrillic up to `џ`, and all that has no case.
+pub(super) struct Upper;
+
+/// Lower case: ASCII, Latin-1, Latin Extended-A, Cyrillic up to `Я`, and all that has no case.
+pub(super) struct Lower;
 
 /// The bytes of a window, with the byte before it and the byte after it.
 pub(super) type Window = [u8; WINDOW + 2];
 
 /// Converts a window; also says where the first code point starts that is beyond the lane, if one is.
-#[inline]
-pub(super) fn convert(window: &Window, lane: impl Lane) -> ([u8; WINDOW], Option<usize>) {
+#[inline(always)]
+pub(super) fn convert<L: Lane>(window: &Window) -> ([u8; WINDOW], Option<usize>) {
+    let any = |first, last| window[1..=WINDOW].iter().fold(false, |any, byte| any | within(*byte, first, last));
+    match (any(0xc2, 0xc5), any(0xc6, 0xdf), any(0xe0, 0xff)) {
+        (false, false, false) => convert_all::<L, false, false, false>(window),
+        (false, false, true) => convert_all::<L, false, false, true>(window),
+        (false, true, false) => convert_all::<L, false, true, false>(window),
+        (false, true, true) => convert_all::<L, false, true, true>(window),
+        (true, false, false) => convert_all::<L, true, false, false>(window),
+        (true, false, true) => convert_all::<L, true, false, true>(window),
+        (true, true, false) => convert_all::<L, true, true, false>(window),
+        (true, true, true) => convert_all::<L, true, true, true>(window),
+    }
+}
+
+#[inline(always)]
+fn convert_all<L: Lane, const LATIN: bool, const CYRILLIC: bool, const LONG: bool>(
+    window: &Window,
+) -> ([u8; WINDOW], Option<usize>) {
     let (mut converted, mut marks) = ([0; WINDOW], [0; WINDOW]);
     for at in 0..WINDOW {
-        let (mapped, beyond) = lane(window[at], window[at + 1], window[at + 2]);
+        let (mapped, beyond) = L::map::<LATIN, CYRILLIC, LONG>(window[at], window[at + 1], window[at + 2]);
         converted[at] = mapped;
         marks[at] = u8::from(beyond);
     }
@@ -40,7 +71,7 @@ fn start_of_first(window: &Window, marks: &[u8; WINDOW]) -> usize {
 }
 
 /// `amount` where the condition holds, else 0.
-#[inline]
+#[inline(always)]
 fn only(condition: bool, amount: u8) -> u8 {
     if condition { amount } else { 0 }
 }
@@ -48,94 +79,137 @@ fn only(condition: bool, amount: u8) -> u8 {
 /// Whether the byte is at least `first`, for two bytes that are not ASCII.
 ///
 /// As signed numbers they have the same order, and vector instructions compare these in one step less.
-#[inline]
+#[inline(always)]
 #[allow(clippy::cast_possible_wrap, reason = "both wrap alike")]
 fn from(byte: u8, first: u8) -> bool {
     byte as i8 >= first as i8
 }
 
 /// Whether the byte is not ASCII, and in the range.
-#[inline]
+#[inline(always)]
 #[allow(clippy::cast_possible_wrap, reason = "all wrap alike, and ASCII is not negative")]
 fn within(byte: u8, first: u8, last: u8) -> bool {
     from(byte, first) & (byte as i8 <= last as i8)
 }
 
-/// First bytes of code points whose case the lanes do not know; the others here have none, or are dealt with.
-#[inline]
-fn is_rare(byte: u8, next: u8) -> bool {
-    // Two bytes: Latin Extended-B to Greek, with U+0300..U+033F (CC) spared; Cyrillic from U+0480, Armenian.
-    let two = within(byte, 0xc6, 0xd6) & (byte != 0xcc) & (byte & 0xfe != 0xd0);
+/// First bytes of code points of two bytes whose case the lanes do not know; the others here have none, or are dealt
+/// with.
+#[inline(always)]
+fn is_rare_two(byte: u8) -> bool {
+    // Latin Extended-B to Greek, with U+0300..U+033F (CC) spared; Cyrillic from U+0480, Armenian.
+    within(byte, 0xc6, 0xd6) & (byte != 0xcc) & (byte & 0xfe != 0xd0)
+}
+
+/// The same of three bytes or four.
+#[inline(always)]
+fn is_rare_long(byte: u8, next: u8) -> bool {
     // Three bytes: Georgian, Cherokee, Greek Extended (E1); letterlike signs to Coptic (E2 84 and on); Latin
-    // Extended-D, Cherokee (EA, before Hangul).
-    let three = (byte == 0xe1) | (byte == 0xe2) & from(next, 0x84) | (byte == 0xea) & !from(next, 0xb0);
+    // Extended-D, Cherokee (EA, before Hangul); of U+F000..U+FFFF all but FF00..FF3F (EF BC).
+    let three = (byte == 0xe1)
+        | (byte == 0xe2) & from(next, 0x84)
+        | (byte == 0xea) & !from(next, 0xb0)
+        | (byte == 0xef) & (next != 0xbc);
     // Four bytes: the scripts of the Supplementary Multilingual Plane, before the emoji.
-    two | three | (byte == 0xf0) & !from(next, 0x9f)
+    three | (byte == 0xf0) & !from(next, 0x9f)
 }
 
 /// In `Ā`..`ſ` (C4 80..C5 BF) small and capital letters alternate; the order turns round three times.
-#[inline]
+#[inline(always)]
 fn is_small_extended(previous: u8, byte: u8) -> bool {
     (byte & 1 != 0) ^ from(byte, 0xb9) ^ ((previous == 0xc5) & !from(byte, 0x89))
 }
 
-/// Upper case: ASCII, Latin-1, Latin Extended-A, Cyrillic up to `џ`, and all that has no case.
-#[inline]
-pub(super) fn upper(previous: u8, byte: u8, next: u8) -> (u8, bool) {
-    let ascii = byte.wrapping_sub(b'a') < 26;
-    let latin = (previous == 0xc3) & from(byte, 0xa0) & (byte != 0xb7);
-    let extended = (previous & 0xfe == 0xc4) & is_small_extended(previous, byte);
-    let cyrillic = (previous == 0xd0) & from(byte, 0xb0); // а..п
-    let second_half = previous == 0xd1; // р..я at 80..8F, ѐ..џ at 90..9F, both under D0 as capitals
-    let less = only(ascii | latin | cyrillic, 0x20)
-        | only((byte == 0xd1) | extended, 1)
-        | only(second_half, if from(byte, 0x90) { 0x10 } else { 0xe0 });
-    let beyond = (previous == 0xc2) & (byte == 0xb5) // µ
-        | (previous == 0xc3) & ((byte == 0x9f) | (byte == 0xbf)) // ß ÿ
-        | (previous == 0xc4) & (byte == 0xb1) // ı
-        | (previous == 0xc5) & ((byte == 0x80) | (byte == 0x89) | (byte == 0xbf)) // ŀ ŉ ſ
-        | second_half & from(byte, 0xa0) // ѡ and on
-        | (byte == 0xef) & (next != 0xbc); // U+FF00..U+FF3F has punctuation and capitals only
-    (byte.wrapping_sub(less), beyond | is_rare(byte, next))
+impl Lane for Upper {
+    #[inline(always)]
+    fn map<const LATIN: bool, const CYRILLIC: bool, const LONG: bool>(previous: u8, byte: u8, next: u8) -> (u8, bool) {
+        let ascii = only(byte.wrapping_sub(b'a') < 26, 0x20);
+        let (latin, beyond_latin) = if LATIN { upper_latin(previous, byte, next) } else { (0, false) };
+        let (cyrillic, beyond_cyrillic) = if CYRILLIC { upper_cyrillic(previous, byte) } else { (0, false) };
+        let beyond = beyond_latin | beyond_cyrillic | LONG & is_rare_long(byte, next);
+        (byte.wrapping_sub(ascii | latin | cyrillic), beyond)
+    }
 }
 
-/// Lower case: ASCII, Latin-1, Latin Extended-A, Cyrillic up to `Я`, and all that has no case.
-#[inline]
-pub(super) fn lower(previous: u8, byte: u8, next: u8) -> (u8, bool) {
-    let ascii = byte.wrapping_sub(b'A') < 26;
-    let latin = (previous == 0xc3) & !from(byte, 0x9f) & (byte != 0x97);
+/// What a byte has more than its capital's; and whether it is beyond the lane.
+#[inline(always)]
+fn upper_latin(previous: u8, byte: u8, next: u8) -> (u8, bool) {
+    let first = (previous == 0xc3) & from(byte, 0xa0) & (byte != 0xb7);
+    let extended = (previous & 0xfe == 0xc4) & is_small_extended(previous, byte);
+    let beyond = (previous == 0xc2) & (byte == 0xb5) // µ
+        | (previous == 0xc3) & (byte == 0xbf) // ÿ
+        | (previous == 0xc4) & (byte == 0xb1) // ı
+        | (previous == 0xc5) & ((byte == 0x80) | (byte == 0x89) | (byte == 0xbf)); // ŀ ŉ ſ
+    // ß, of two bytes, becomes SS
+    let (sharp, s) = ((byte == 0xc3) & (next == 0x9f), (previous == 0xc3) & (byte == 0x9f));
+    let less = only(first, 0x20) | only(extended, 1) | only(sharp, 0xc3 - b'S') | only(s, 0x9f - b'S');
+    (less, beyond)
+}
+
+/// The same of Cyrillic, and what else begins with a byte like it.
+#[inline(always)]
+fn upper_cyrillic(previous: u8, byte: u8) -> (u8, bool) {
+    let first_half = (previous == 0xd0) & from(byte, 0xb0); // а..п
+    let second_half = previous == 0xd1; // р..я at 80..8F, ѐ..џ at 90..9F, both under D0 as capitals
+    let less =
+        only(first_half, 0x20) | only(byte == 0xd1, 1) | only(second_half, if from(byte, 0x90) { 0x10 } else { 0xe0 });
+    let beyond = second_half & from(byte, 0xa0); // ѡ and on
+    (less, beyond | is_rare_two(byte))
+}
+
+impl Lane for Lower {
+    #[inline(always)]
+    fn map<const LATIN: bool, const CYRILLIC: bool, const LONG: bool>(previous: u8, byte: u8, next: u8) -> (u8, bool) {
+        let ascii = only(byte.wrapping_sub(b'A') < 26, 0x20);
+        let (latin, beyond_latin) = if LATIN { lower_latin(previous, byte) } else { (0, false) };
+        let (cyrillic, beyond_cyrillic) = if CYRILLIC { lower_cyrillic(previous, byte, next) } else { (0, false) };
+        // full-width capitals (EF BC A1..BA), and a few like 漢
+        let wide = LONG & (previous == 0xbc) & within(byte, 0xa1, 0xba);
+        let beyond = beyond_latin | beyond_cyrillic | wide | LONG & is_rare_long(byte, next);
+        (byte.wrapping_add(ascii | latin | cyrillic), beyond)
+    }
+}
+
+/// What a byte has less than its small letter's; and whether it is beyond the lane.
+#[inline(always)]
+fn lower_latin(previous: u8, byte: u8) -> (u8, bool) {
+    let first = (previous == 0xc3) & !from(byte, 0x9f) & (byte != 0x97);
     let is_extended = (previous & 0xfe == 0xc4) & !((previous == 0xc4) & (byte == 0xb8));
     let extended = is_extended & !is_small_extended(previous, byte);
-    let cyrillic = (previous == 0xd0) & !from(byte, 0xb0); // Ѐ..Џ at 80..8F, А..П at 90..9F, Р..Я at A0..AF
-    let moving = (byte == 0xd0) & !from(next, 0xb0) & (next & 0x10 == 0); // Ѐ..Џ and Р..Я, under D1 as small letters
-    let more = only(ascii | latin, 0x20)
-        | only(moving | extended, 1)
-        | only(cyrillic, if from(byte, 0xa0) { 0xe0 } else { only(from(byte, 0x90), 0x10) + 0x10 });
     let beyond = is_extended & (byte == 0xbf) // Ŀ ſ
         | (previous == 0xc4) & (byte == 0xb0) // İ
-        | (previous == 0xc5) & (byte == 0xb8) // Ÿ
-        | (previous == 0xd1) & from(byte, 0xa0) // Ѡ and on
-        | (previous == 0xbc) & within(byte, 0xa1, 0xba) // full-width capitals (EF BC A1..BA), and a few like 漢
-        | (byte == 0xef) & (next != 0xbc); // U+F000..U+FEFF, U+FF40 and on, for upper case's sake
-    (byte.wrapping_add(more), beyond | is_rare(byte, next))
+        | (previous == 0xc5) & (byte == 0xb8); // Ÿ
+    (only(first, 0x20) | only(extended, 1), beyond)
+}
+
+/// The same of Cyrillic, and what else begins with a byte like it.
+#[inline(always)]
+fn lower_cyrillic(previous: u8, byte: u8, next: u8) -> (u8, bool) {
+    let capital = (previous == 0xd0) & !from(byte, 0xb0); // Ѐ..Џ at 80..8F, А..П at 90..9F, Р..Я at A0..AF
+    let moving = (byte == 0xd0) & !from(next, 0xb0) & (next & 0x10 == 0); // Ѐ..Џ and Р..Я, under D1 as small letters
+    let more =
+        only(moving, 1) | only(capital, if from(byte, 0xa0) { 0xe0 } else { only(from(byte, 0x90), 0x10) + 0x10 });
+    let beyond = (previous == 0xd1) & from(byte, 0xa0); // Ѡ and on
+    (more, beyond | is_rare_two(byte))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const UPPER: fn(u8, u8, u8) -> (u8, bool) = upper;
-    const LOWER: fn(u8, u8, u8) -> (u8, bool) = lower;
+    type Convert = fn(&Window) -> ([u8; WINDOW], Option<usize>);
+
+    const UPPER: Convert = convert::<Upper>;
+    const LOWER: Convert = convert::<Lower>;
 
     /// As many of one code point as fit, converted.
-    fn filled(code_point: char, lane: impl Lane) -> Option<([u8; WINDOW], usize)> {
+    fn filled(code_point: char, convert: Convert) -> Option<([u8; WINDOW], usize)> {
         let mut window = [0; WINDOW + 2];
         let width = code_point.len_utf8();
         let whole = WINDOW / width * width;
         for place in window[1..=whole].chunks_exact_mut(width) {
             code_point.encode_utf8(place);
         }
-        let (converted, beyond) = convert(&window, lane);
+        let (converted, beyond) = convert(&window);
         beyond.is_none().then_some((converted, whole))
     }
 
@@ -143,8 +217,8 @@ mod tests {
         let mut converted = 0;
         for code_point in code_points {
             let text = code_point.to_string();
-            for (lane, expected) in [(UPPER, text.to_uppercase()), (LOWER, text.to_lowercase())] {
-                let Some((bytes, whole)) = filled(code_point, lane) else { continue };
+            for (convert, expected) in [(UPPER, text.to_uppercase()), (LOWER, text.to_lowercase())] {
+                let Some((bytes, whole)) = filled(code_point, convert) else { continue };
                 assert_eq!(bytes[..whole], *expected.repeat(whole / text.len()).as_bytes(), "{code_point:?}");
                 converted += 1;
             }
@@ -170,7 +244,7 @@ mod tests {
         let common = "The naïve café: Příliš žluťoučký kůň, съешь ещё этих ЁЛОК; 日本語かな交じり文、한국어 — “…” 😀";
         let mut declined = Vec::new();
         for code_point in common.chars() {
-            if filled(code_point, upper).is_none() || filled(code_point, lower).is_none() {
+            if filled(code_point, UPPER).is_none() || filled(code_point, LOWER).is_none() {
                 declined.push(code_point);
             }
         }
@@ -181,8 +255,8 @@ mod tests {
     fn a_stranger_is_found_where_it_starts() {
         for at in [1, 30, 63] {
             let mut window = [b'a'; WINDOW + 2];
-            window[at..at + 2].copy_from_slice("ß".as_bytes());
-            let (converted, beyond) = convert(&window, upper);
+            window[at..at + 2].copy_from_slice("ŉ".as_bytes());
+            let (converted, beyond) = UPPER(&window);
             assert_eq!(beyond, Some(at - 1));
             assert_eq!(converted[..at - 1], vec![b'A'; at - 1]);
         }

@@ -11,6 +11,7 @@
 //! | `utf8` | validation, and code points in bytes that passed it |
 //! | `case` | upper and lower case |
 //! | `lanes` | the part of `case` that converts 64 bytes at a time |
+//! | `vectors` | the way to vector instructions for these and for reverse |
 //! | `sigma` | whether a capital sigma ends a word |
 //! | `title` | title-case |
 //! | `reverse`, `shuffle`, `random` | the other actions |
@@ -23,6 +24,10 @@ mod shuffle;
 mod sigma;
 mod title;
 mod utf8;
+mod vectors;
+
+/// From so many bytes on the way to vector instructions pays.
+const LONG: usize = 4096;
 
 /// Where random numbers come from; the server passes its own, tests a scripted one.
 pub trait RandomSource {
@@ -126,7 +131,8 @@ impl Action {
             Action::Uppercase => text.make_ascii_uppercase(),
             Action::Lowercase => text.make_ascii_lowercase(),
             Action::TitleCase => title::ascii(text),
-            Action::Reverse => text.reverse(),
+            Action::Reverse if text.len() < LONG => text.reverse(),
+            Action::Reverse => vectors::reverse_ascii(text),
             Action::Shuffle => shuffle::ascii(text, random),
             Action::Random => panic!("random does not keep the length of a text"),
         }
@@ -138,11 +144,7 @@ impl Action {
     /// For upper and lower case ([`Action::is_done_early`]) what it says is done is done, in place. For the others it
     /// is known to be ASCII. Whatever is left, [`Action::apply`] gives the same answer to the whole text afterwards.
     pub fn prepare(self, text: &mut [u8], done: usize, complete: bool) -> usize {
-        match self {
-            Action::Uppercase => case::prepare_uppercase(text, done, complete),
-            Action::Lowercase => case::prepare_lowercase(text, done, complete),
-            _ => done + utf8::ascii_front(&text[done..]),
-        }
+        vectors::prepare(self, text, done, complete)
     }
 
     /// Whether [`Action::prepare`] does the work itself.
@@ -170,10 +172,8 @@ impl Action {
         limit: usize,
     ) -> Result<Placed, InvalidUtf8> {
         match self {
-            Action::Uppercase => case::uppercase(text, out),
-            Action::Lowercase => case::lowercase(text, out),
+            Action::Uppercase | Action::Lowercase | Action::Reverse => vectors::apply(self, text, out),
             Action::TitleCase => title::title_case(text, out),
-            Action::Reverse => reverse::reverse(text),
             Action::Shuffle => shuffle::shuffle(text, out, random),
             Action::Random => random::random(text, out, random, limit),
         }

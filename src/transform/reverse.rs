@@ -1,14 +1,14 @@
 //! Reverse: the code points in the opposite order, in place.
 //!
-//! ASCII at both ends is swapped in blocks and never looked at again. What is left between has all its bytes
-//! reversed, after which each code point stands in its place but back to front, and is turned round. Like
-//! `lanes`, the turning computes each byte from its neighbours alone, so it runs in vector
-//! instructions.
+//! All bytes are reversed, after which each code point stands in its place but back to front, and is turned round.
+//! Like `lanes`, the turning computes each byte from its neighbours alone, so it runs in vector instructions.
+
+#![allow(
+    clippy::inline_always,
+    reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
+)]
 
 use super::{InvalidUtf8, Placed, utf8};
-
-/// Bytes of ASCII that are checked and then swapped, so that the second look finds them in the nearest cache.
-const ASCII_BLOCK: usize = 1024;
 
 /// Bytes that are turned at a time.
 const WINDOW: usize = 64;
@@ -17,40 +17,20 @@ const WINDOW: usize = 64;
 const REACH: usize = utf8::LONGEST - 1;
 
 /// Reverses any bytes.
+#[inline(always)]
 pub(super) fn reverse(text: &mut [u8]) -> Result<Placed, InvalidUtf8> {
-    let swapped = swap_ascii(text);
-    let end = text.len() - swapped;
-    let middle = &mut text[swapped..end];
-    if middle.is_ascii() {
-        middle.reverse();
+    if text.is_ascii() {
+        text.reverse();
     } else {
-        utf8::check(middle)?;
-        middle.reverse();
-        turn_code_points(middle);
+        utf8::check(text)?;
+        text.reverse();
+        turn_code_points(text);
     }
     Ok(Placed::InPlace)
 }
 
-/// Swaps blocks of ASCII at both ends; returns how many bytes of each end are done.
-fn swap_ascii(text: &mut [u8]) -> usize {
-    let (front, back) = text.split_at_mut(text.len() / 2);
-    let blocks = front.chunks_exact_mut(ASCII_BLOCK).zip(back.rchunks_exact_mut(ASCII_BLOCK));
-    let ascii = blocks.take_while(|(front, back)| front.is_ascii() && back.is_ascii());
-    ascii.map(|(front, back)| swap_reversed(front, back)).count() * ASCII_BLOCK
-}
-
-/// Puts each block in the other's place, back to front; by words, in half the time of `reverse` and a swap.
-fn swap_reversed(front: &mut [u8], back: &mut [u8]) {
-    const WORD: usize = size_of::<u64>();
-    for (front, back) in front.chunks_exact_mut(WORD).zip(back.rchunks_exact_mut(WORD)) {
-        let reversed = |word: &[u8]| u64::from_ne_bytes(word.try_into().expect("a word")).swap_bytes().to_ne_bytes();
-        let (first, last) = (reversed(front), reversed(back));
-        front.copy_from_slice(&last);
-        back.copy_from_slice(&first);
-    }
-}
-
 /// Turns round each code point of a text whose bytes have been reversed.
+#[inline(always)]
 fn turn_code_points(text: &mut [u8]) {
     let mut original = [0; WINDOW + 2 * REACH];
     for start in (0..text.len()).step_by(WINDOW) {
@@ -65,6 +45,7 @@ fn turn_code_points(text: &mut [u8]) {
 }
 
 /// The bytes of a window with each code point turned round, given the window and what is in reach of it.
+#[inline(always)]
 fn turn(original: &[u8; WINDOW + 2 * REACH]) -> [u8; WINDOW] {
     let mut turned = [0; WINDOW];
     for at in 0..WINDOW {
@@ -80,18 +61,22 @@ fn turn(original: &[u8; WINDOW + 2 * REACH]) -> [u8; WINDOW] {
     turned
 }
 
+#[inline(always)]
 fn pick(condition: bool, chosen: u8, otherwise: u8) -> u8 {
     if condition { chosen } else { otherwise }
 }
 
+#[inline(always)]
 fn is_two(lead: u8) -> bool {
     lead & 0xe0 == 0xc0
 }
 
+#[inline(always)]
 fn is_three(lead: u8) -> bool {
     lead & 0xf0 == 0xe0
 }
 
+#[inline(always)]
 fn is_four(lead: u8) -> bool {
     lead >= 0xf0
 }

@@ -3,6 +3,11 @@
 //! All but [`check`] expect valid UTF-8, and say nothing sensible about anything else; none of them can do harm
 //! beyond a panic.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
+)]
+
 use super::InvalidUtf8;
 
 /// The most bytes that one code point takes.
@@ -17,11 +22,13 @@ pub(super) fn check(text: &[u8]) -> Result<(), InvalidUtf8> {
 }
 
 /// How many bytes of whole blocks at the front are ASCII; the last block may be shorter.
+#[inline(always)]
 pub(super) fn ascii_front(text: &[u8]) -> usize {
     text.chunks(ASCII_BLOCK).take_while(|block| block.is_ascii()).map(<[u8]>::len).sum()
 }
 
 /// How many bytes the code point with this first byte takes.
+#[inline(always)]
 pub(super) fn width(lead: u8) -> usize {
     match lead {
         0..0x80 => 1,
@@ -32,6 +39,7 @@ pub(super) fn width(lead: u8) -> usize {
 }
 
 /// Whether the byte is one of those that follow a first byte.
+#[inline(always)]
 pub(super) fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
@@ -43,6 +51,7 @@ pub(super) fn whole(text: &[u8], end: usize) -> usize {
 }
 
 /// The number of the code point that two bytes stand for.
+#[inline(always)]
 pub(super) fn pair(lead: u8, second: u8) -> usize {
     usize::from(lead & 0x1f) << 6 | usize::from(second & 0x3f)
 }
