@@ -248,3 +248,61 @@ impl std::fmt::Debug for Shared {
         f.debug_struct("Shared").field("open", &self.open).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+    use std::thread;
+
+    fn shared(connections: usize, per_source: usize) -> Arc<Shared> {
+        let limits = ServerLimits {
+            message: 1,
+            buffered: None,
+            connections: Some(connections),
+            per_source: Some(per_source),
+            idle: None,
+            request: None,
+            write: None,
+        };
+        Shared::new(&Settings { workers: 1, limits, seed: None, quotes: Arc::from([]) }).expect("an eventfd")
+    }
+
+    #[test]
+    fn an_address_is_forgotten_with_its_last_connection() {
+        let shared = shared(1, 2);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let admitted: Vec<bool> = (0..3).map(|_| shared.admit_source(address)).collect();
+        assert_eq!(admitted, [true, true, false]);
+        for left in [1, 0] {
+            shared.release_source(address);
+            assert_eq!(lock(&shared.sources).len(), left);
+        }
+    }
+
+    /// A place that becomes free while another worker finds none.
+    #[test]
+    fn nobody_waits_for_a_place_that_is_free() {
+        let (shared, barrier) = (shared(1, 1), Barrier::new(2));
+        let come_and_go = || {
+            if shared.admit() == Admission::Granted {
+                shared.release();
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    barrier.wait();
+                    come_and_go();
+                    barrier.wait();
+                }
+            });
+            for round in 0..20_000 {
+                barrier.wait();
+                come_and_go();
+                barrier.wait();
+                assert!(!shared.full.load(Ordering::SeqCst), "round {round}: nobody is there, and a listener waits");
+            }
+        });
+    }
+}

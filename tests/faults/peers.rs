@@ -1,13 +1,15 @@
 //! Clients that leave, that stall, and that take more than their part.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{MsgFlags, getsockopt, send, setsockopt, sockopt};
 
-use super::harness::{Client, Daemon, frame, framed, in_parallel};
+use super::harness::{Client, Daemon, Launch, frame, framed, in_parallel};
 use super::{REVERSE, SHUFFLE, UPPERCASE, Watch, assert_serves, load_time, rss_limit};
 use std::os::fd::AsRawFd;
 
@@ -63,6 +65,47 @@ fn resets_in_requests_and_answers_are_counted_and_leave_nothing() {
     let statistics = watch.end(&daemon);
     assert_eq!(statistics.accepted, 1 + small.len() as u64 + 1 + 4 + 5 + 1);
     assert!(statistics.closed_for("reset") >= 9, "{statistics:?}");
+}
+
+/// Fault 11: what was done for a client that is gone is not given to the next one.
+#[test]
+fn work_for_a_client_that_is_gone_reaches_nobody_else() {
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let watch = Watch::begin(&daemon);
+    let large = frame(SHUFFLE, &vec![b'x'; 1 << 20]);
+    for round in 1..=10 {
+        let mut gone = daemon.connect("frame");
+        gone.send(&large);
+        daemon.statistics_when(|statistics| statistics.requests == 2 * round - 1);
+        gone.reset();
+        // it has the place of the other one
+        let mut next = daemon.connect("frame");
+        assert_serves(&mut next);
+        assert!(next.is_silent(Duration::from_millis(50)), "it got something that it has not asked for");
+    }
+    let statistics = watch.end(&daemon);
+    assert_eq!(statistics.answered + statistics.abandoned, 20, "{statistics:?}");
+    assert!(statistics.abandoned_by.contains_key("reset"), "{statistics:?}");
+}
+
+/// Fault 11: a client from which nothing is wanted, because there is no memory for it.
+#[test]
+fn a_reset_while_it_waits_for_memory_is_noticed() {
+    let arguments = ["--max-buffered=4M", "--request-timeout=none", "--workers=1"];
+    let daemon = Daemon::serving("frame", &arguments);
+    let watch = Watch::begin(&daemon);
+    let mut honest = daemon.connect("frame");
+    let begin = &frame(REVERSE, &vec![b'x'; 1_900_000])[..20_000];
+    // together they take the shared half, one the reserve; those that come later wait
+    let mut clients: Vec<Client> = (0..130).map(|_| daemon.connect("frame")).collect();
+    for client in &mut clients {
+        client.send(begin);
+        assert_serves(&mut honest);
+    }
+    clients.drain(120..).for_each(Client::reset);
+    daemon.statistics_when(|statistics| statistics.closed_for("reset") == 10);
+    drop((clients, honest));
+    watch.end(&daemon);
 }
 
 /// Fault 12: connections that are reset as fast as they can be made.
@@ -183,6 +226,7 @@ fn vanished_peers_are_probed() {
         return;
     }
     let daemon = Daemon::serving("frame", &[]);
+    let watch = Watch::begin(&daemon);
     let mut client = daemon.connect("frame");
     assert_serves(&mut client);
     let port = daemon.address("frame").port();
@@ -190,6 +234,24 @@ fn vanished_peers_are_probed() {
     let listed = std::process::Command::new("ss").args(words).output().expect("run ss");
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.contains("timer:(keepalive,"), "no keepalive timer: {listed}");
+    drop(client);
+    watch.end(&daemon);
+}
+
+/// Fault 15: what the kernel is told about peers that vanish, seen on our copy of a listener that was handed over.
+#[test]
+fn the_kernel_knows_when_to_give_up_a_peer() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let copy = listener.try_clone().expect("a copy of the listener");
+    let daemon = Launch::new(&[]).with_sockets("frame", vec![listener.into()]).start();
+    let watch = Watch::begin(&daemon);
+    assert_eq!(getsockopt(&copy, sockopt::KeepAlive), Ok(true));
+    // first probed after a minute, given up after a second one, or when an answer is unacknowledged for two
+    assert_eq!(getsockopt(&copy, sockopt::TcpKeepIdle), Ok(60));
+    assert_eq!(getsockopt(&copy, sockopt::TcpKeepInterval), Ok(15));
+    assert_eq!(getsockopt(&copy, sockopt::TcpKeepCount), Ok(4));
+    assert_eq!(getsockopt(&copy, sockopt::TcpUserTimeout), Ok(120_000));
+    watch.end(&daemon);
 }
 
 /// Fault 17: who asks as fast as possible gets no more than a turn in each round.
@@ -228,21 +290,46 @@ fn p99(daemon: &Daemon) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// Pipelines small requests, or has large messages shuffled, without pause.
+/// Has large messages shuffled without pause, or pipelines small requests: some without ever waiting for an answer.
 fn be_greedy(daemon: &Daemon, number: usize, over: &AtomicBool) {
     let mut client = daemon.connect("frame");
     let requests = match number {
         0 | 1 => frame(SHUFFLE, &vec![b'x'; 4 << 20]),
         _ => frame(REVERSE, b"abc").repeat(5000),
     };
-    let answers = if number < 2 { (4 << 20) + 4 } else { 7 * 5000 };
     let mut writer = client.stream.try_clone().expect("a second handle");
-    while !over.load(Ordering::Relaxed) {
-        thread::scope(|scope| {
-            scope.spawn(|| writer.write_all(&requests).expect("send"));
-            client.receive(answers);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                writer.write_all(&requests).expect("send");
+            }
+            writer.shutdown(Shutdown::Write).expect("shutdown");
         });
-    }
+        let mut taken = vec![0; 1 << 20];
+        while client.stream.read(&mut taken).expect("answers") > 0 {}
+    });
+}
+
+/// Fault 17: a crowd that comes in at once is let in a few at a time.
+#[test]
+fn a_crowd_that_connects_keeps_nobody_waiting() {
+    const CROWD: usize = 400;
+    let daemon = Daemon::serving("frame", &["--workers=1", "-vv"]);
+    let watch = Watch::begin(&daemon);
+    let mut served = daemon.connect("frame");
+    assert_serves(&mut served);
+    // stopped, so that the crowd and the request are there at the same time
+    daemon.signal(Signal::SIGSTOP);
+    let crowd: Vec<Client> = (0..CROWD).map(|_| daemon.connect("frame")).collect();
+    let before = daemon.log.len();
+    served.send(&frame(UPPERCASE, b"served"));
+    daemon.signal(Signal::SIGCONT);
+    assert_eq!(served.receive_frame(), b"SERVED");
+    let (answered, _) = daemon.wait_for_line(before, "uppercase of 6 bytes answered");
+    let accepted = daemon.log.all()[before..answered].iter().filter(|line| line.ends_with(": accepted")).count();
+    assert!(accepted < CROWD / 4, "{accepted} were accepted first");
+    drop((crowd, served));
+    watch.end(&daemon);
 }
 
 /// Fault 18: urgent data is no part of the stream, and no reason for anything.
