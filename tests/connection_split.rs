@@ -238,7 +238,29 @@ fn winding_up_a_flood_takes_turns() {
     }
 }
 
-/// Always has something to read; counts how often it was.
+/// However much a client sends and takes, it gets a turn and then lets go of the worker.
+#[test]
+fn one_call_moves_a_bounded_amount() {
+    // small requests, one that is large, one that is refused and dropped, and services that never end
+    let large = frame::header(4, frame::MAX_LENGTH);
+    for (name, first) in [("frame", [0; 4]), ("frame", large), ("echo", large), ("discard", large), ("chargen", large)]
+    {
+        let budget = Arc::new(Budget::new(1 << 30));
+        let mut context = context(frame::MAX_LENGTH, &budget, 1);
+        let protocol = (by_name(name).expect("a name in the table").start)();
+        let mut connection = Connection::new(protocol, None, 0);
+        let mut begin = Script::new(&first, &[Act::Bytes(4), Act::WouldBlock], &[]);
+        assert!(matches!(connection.open(&mut begin, &mut context), Next::Wait));
+        assert!(matches!(connection.readable(&mut begin, &mut context), Next::Wait));
+        for call in [Connection::readable, Connection::writable] {
+            let mut flood = Flood(0);
+            assert!(matches!(call(&mut connection, &mut flood, &mut context), Next::Wait), "{name}");
+            assert!(flood.0 < 20, "{name}: {} system calls", flood.0);
+        }
+    }
+}
+
+/// Always has something to read, and room for what is written; counts how often it was asked.
 struct Flood(u32);
 
 impl Read for Flood {
@@ -251,6 +273,8 @@ impl Read for Flood {
 
 impl Write for Flood {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += 1;
+        assert!(self.0 < 1_000_000, "never lets go of it");
         Ok(bytes.len())
     }
 

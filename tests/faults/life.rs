@@ -118,7 +118,9 @@ fn killed_under_load_it_is_back_at_once() {
         assert_eq!(daemon.wait_exit(), 128 + 9);
         daemon = Launch::new(&[&listen]).start();
     }
+    let watch = Watch::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
+    assert_eq!(watch.end(&daemon).answered, 1);
 }
 
 /// Fault 28: a worker that a slow system call holds up is not told of as alive, and is again afterwards.
@@ -136,7 +138,10 @@ fn the_watchdog_is_not_fed_while_a_worker_hangs() {
     let before = daemon.notices.len();
     daemon.wait_for_notice(before, "WATCHDOG=1");
     daemon.wait_for_line(line, "a worker has not come round in time");
+    let descriptors = daemon.descriptors();
     assert_serves(&mut daemon.connect("frame"));
+    assert_eq!(daemon.statistics_at_rest().answered, 1);
+    assert_eq!(daemon.descriptors(), descriptors);
 }
 
 /// Fault 25: every request that was read is answered, whatever the moment of the order.

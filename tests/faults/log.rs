@@ -5,7 +5,9 @@ use std::io::Read;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use super::harness::{DEADLINE, Daemon, Directory, Launch, frame};
+use nix::sys::signal::Signal;
+
+use super::harness::{DEADLINE, Daemon, Directory, Launch, Statistics, frame};
 use super::{REVERSE, Watch, assert_serves, is_root, rss_limit, wait_until};
 
 /// A daemon that logs to /dev/log, which is a file of the test's in a /dev of the daemon's own.
@@ -46,6 +48,7 @@ fn a_missing_syslog_is_found_when_it_comes() {
     let first = next(&socket);
     assert!(first.starts_with("<30>") && first.contains(": accepted"), "{first}");
     assert!(next(&socket).contains(": closed: finished"));
+    let descriptors = daemon.descriptors();
     // gone again, and back
     drop(socket);
     std::fs::remove_file(directory.path("dev/log")).expect("remove");
@@ -55,6 +58,10 @@ fn a_missing_syslog_is_found_when_it_comes() {
     let socket = syslog(&directory);
     assert_serves(&mut daemon.connect("frame"));
     assert!(next(&socket).contains(": accepted"));
+    assert!(next(&socket).contains(": closed: finished"));
+    wait_until("descriptors are back", || daemon.descriptors() == descriptors);
+    daemon.signal(Signal::SIGUSR1);
+    assert_eq!(Statistics::parse(&next(&socket)).wrong_sum(), None);
 }
 
 /// Fault 32: a syslog that does not read costs messages, not time; they are counted and confessed.
@@ -67,9 +74,13 @@ fn a_stalled_syslog_stalls_nobody() {
     let mut daemon = launch.start();
     let begun = Instant::now();
     let mut client = daemon.connect("frame");
-    for _ in 0..2000 {
+    assert_serves(&mut client);
+    let (descriptors, rss) = (daemon.descriptors(), daemon.rss());
+    for _ in 1..2000 {
         assert_serves(&mut client);
     }
+    assert_eq!(daemon.descriptors(), descriptors);
+    assert!(daemon.rss() <= rss_limit(rss, 0), "{} of {rss} bytes", daemon.rss());
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     socket.set_nonblocking(true).expect("non-blocking");
     let mut datagram = [0; 8192];
@@ -123,9 +134,13 @@ fn a_full_pipe_for_a_log_stalls_nobody() {
     let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer);
     let mut daemon = launch.start();
     let mut client = daemon.connect("frame");
-    for _ in 0..2000 {
+    assert_serves(&mut client);
+    let (descriptors, rss) = (daemon.descriptors(), daemon.rss());
+    for _ in 1..2000 {
         assert_serves(&mut client);
     }
+    assert_eq!(daemon.descriptors(), descriptors);
+    assert!(daemon.rss() <= rss_limit(rss, 0), "{} of {rss} bytes", daemon.rss());
     let mut read = std::io::BufReader::new(reader);
     let mut part = vec![0; 60_000];
     read.read_exact(&mut part).expect("what the pipe holds");
@@ -136,6 +151,8 @@ fn a_full_pipe_for_a_log_stalls_nobody() {
     read.read_to_string(&mut rest).expect("the rest of the log");
     assert!(rest.contains(" log messages were lost"), "not confessed: {rest}");
     assert!(rest.contains("answered 2001 "), "{rest}");
+    let statistics = rest.lines().rev().find(|line| line.contains("statistics: ")).expect("statistics at the end");
+    assert_eq!(Statistics::parse(statistics).wrong_sum(), None);
 }
 
 /// Fault 33: standard error is closed, or takes nothing.
@@ -153,11 +170,13 @@ fn without_standard_error_it_serves() {
     ];
     for launch in launches {
         let mut daemon: Daemon = launch.start();
+        let descriptors = daemon.descriptors();
         for _ in 0..50 {
             assert_serves(&mut daemon.connect("frame"));
         }
         let answers = || daemon.notices.all().iter().any(|notice| notice.contains(" 50 requests"));
         wait_until("50 requests in the status", answers);
+        wait_until("descriptors are back", || daemon.descriptors() == descriptors);
         assert_eq!(daemon.stop(), 0);
     }
 }
@@ -176,7 +195,43 @@ fn errors_of_clients_cost_no_memory_while_the_log_is_full() {
         client.receive(104 * 100);
     }
     assert!(daemon.rss() < rss_limit(before, 0), "{} bytes more", daemon.rss() - before);
-    drop(reader);
+    drop((reader, client));
+}
+
+/// Fault 3: a line whose write is interrupted is written.
+#[test]
+fn a_log_line_is_written_although_signals_come_between() {
+    if !super::available("strace") {
+        return;
+    }
+    let directory = Directory::new();
+    let path = directory.write("log", "");
+    let file = OpenOptions::new().append(true).open(&path).expect("open the log");
+    // only writes to this file: eventfds, which never wait, are written to as well
+    let injection = [super::strace(&["write:error=EINTR:when=1+2"]), vec!["-P".into(), path.clone()]].concat();
+    let words: Vec<&str> = injection.iter().map(String::as_str).collect();
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv", "--workers=1"]).stderr(file).under(&words);
+    let mut daemon = launch.start();
+    let mut client = daemon.connect("frame");
+    (0..20).for_each(|_| assert_serves(&mut client));
+    drop(client);
+    assert_eq!(daemon.stop(), 0);
+    let log = std::fs::read_to_string(&path).expect("read the log");
+    assert_eq!(log.lines().filter(|line| line.contains("reverse of 19 bytes answered")).count(), 20, "{log}");
+    assert!(log.contains("log messages dropped 0"), "{log}");
+}
+
+/// Fault 34: nobody is to be told anything.
+#[test]
+fn without_a_manager_it_serves() {
+    let words = ["env", "--unset=NOTIFY_SOCKET"];
+    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).under(&words).spawn();
+    daemon.wait_ready_in_log();
+    let watch = Watch::begin(&daemon);
+    assert_serves(&mut daemon.connect("frame"));
+    watch.end(&daemon);
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(daemon.notices.len(), 0);
 }
 
 /// Fault 34: the manager's socket goes away and comes back.
