@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use retortd::connection::{Budget, CloseReason, Connection, Context, Counter, Next, Stream};
+use retortd::connection::{Budget, CloseReason, Connection, Context, Counter, Limits, NEVER, Next, Stream};
 use retortd::protocol::{TABLE, by_name, frame};
 use scripted::{Act, Play, Script, check_sums, context};
 
@@ -235,6 +235,25 @@ fn winding_up_a_flood_takes_turns() {
         let before = flood.0;
         assert!(matches!(connection.wind_up(&mut flood, &mut context, false), Next::Wait));
         assert!(connection.is_idle() && (1..1000).contains(&(flood.0 - before)), "{} reads", flood.0);
+    }
+}
+
+/// Room for nothing is no progress (EAGAIN behind a readiness that was not true): the deadline stays.
+#[test]
+fn a_send_that_moves_nothing_renews_no_deadline() {
+    const LIMITS: Limits = Limits { message: 1 << 16, idle: NEVER, request: NEVER, write: 100 };
+    let budget = Arc::new(Budget::new(1 << 20));
+    let mut context = Context { limits: LIMITS, ..context(1 << 16, &budget, 1) };
+    let request = [&frame::header(4, 3)[..], b"abc"].concat();
+    let mut script = Script::new(&request, &[], &[Act::Bytes(2), Act::WouldBlock, Act::WouldBlock, Act::Bytes(2)]);
+    let mut connection = Connection::new((by_name("frame").expect("a name in the table").start)(), None, 0);
+    assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+    assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
+    assert_eq!(connection.deadline(&LIMITS), (100, CloseReason::WriteTimeout));
+    for (now, deadline) in [(50, 100), (60, 160)] {
+        context.now = now;
+        assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
+        assert_eq!(connection.deadline(&LIMITS), (deadline, CloseReason::WriteTimeout));
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, getsockopt, send, setsockopt, sockopt};
 
-use super::harness::{Client, Daemon, Launch, frame, framed, in_parallel};
+use super::harness::{Client, DEADLINE, Daemon, Launch, frame, framed, in_parallel};
 use super::{REVERSE, SHUFFLE, UPPERCASE, Watch, assert_serves, load_time, rss_limit};
 use std::os::fd::AsRawFd;
 
@@ -165,6 +165,24 @@ fn a_client_that_never_reads_is_held_back_and_closed() {
     drop((client, honest));
     let statistics = watch.end(&daemon);
     assert!(statistics.abandoned_by.contains_key("write-timeout"), "{statistics:?}");
+}
+
+/// Fault 13: who takes nothing gains no time by sending.
+#[test]
+fn chargen_ends_for_a_client_that_sends_and_never_reads() {
+    let launch = Launch::new(&["--listen=chargen=127.0.0.1:0", "--write-timeout=500ms", "-v"]);
+    let daemon = launch.start();
+    let watch = Watch::begin(&daemon);
+    let mut client = daemon.connect("chargen");
+    let begun = Instant::now();
+    client.stream.set_nonblocking(true).expect("non-blocking");
+    while client.stream.write(b"x").is_ok() && begun.elapsed() < DEADLINE {
+        // the pause between two bytes is what is tested
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!((400..3000).contains(&begun.elapsed().as_millis()), "closed after {:?}", begun.elapsed());
+    drop(client);
+    assert_eq!(watch.end(&daemon).closed_for("write-timeout"), 1);
 }
 
 /// Fault 14: the deadline is on the whole request, so a byte now and then does not renew it.
