@@ -257,6 +257,20 @@ fn a_send_that_moves_nothing_renews_no_deadline() {
     }
 }
 
+/// A connection that has answered all waits for the client's end, through readiness that was not true.
+#[test]
+fn lingering_outlasts_a_read_of_nothing() {
+    let budget = Arc::new(Budget::new(1 << 20));
+    let mut context = context(1 << 16, &budget, 1);
+    let mut script = Script::new(b"abc", &[Act::Bytes(3), Act::WouldBlock], &[]);
+    let mut connection = Connection::new((by_name("ack").expect("a name in the table").start)(), None, 0);
+    assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+    assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
+    assert!(script.output_ended && script.output == b"Message received!");
+    assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait), "closed by EAGAIN");
+    assert!(matches!(connection.readable(&mut script, &mut context), Next::Close(CloseReason::Served)));
+}
+
 /// However much a client sends and takes, it gets a turn and then lets go of the worker.
 #[test]
 fn one_call_moves_a_bounded_amount() {

@@ -336,6 +336,24 @@ fn be_greedy(daemon: &Daemon, number: usize, over: &AtomicBool) {
     });
 }
 
+/// Fault 17: large messages have as many threads as there are workers, and those give way to everybody else.
+#[test]
+fn threads_for_large_messages_are_few_and_give_way() {
+    let daemon = Daemon::serving("frame", &["--workers=2"]);
+    let watch = Watch::begin(&daemon);
+    let text = vec![b'x'; 1 << 20];
+    in_parallel(8, |_| assert!(daemon.connect("frame").ask(SHUFFLE, &text) == text));
+    let heavy: Vec<i32> = daemon.tasks().iter().filter(|task| task.name == "heavy").map(|task| task.id).collect();
+    assert!((1..=2).contains(&heavy.len()), "{} threads", heavy.len());
+    for thread in heavy {
+        let stat = std::fs::read_to_string(format!("/proc/{}/task/{thread}/stat", daemon.pid)).expect("a thread");
+        // proc_pid_stat(5): the name in parentheses is the second field, the nice value the nineteenth
+        let nice = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(16));
+        assert_eq!(nice, Some("19"), "{stat}");
+    }
+    watch.end(&daemon);
+}
+
 /// Fault 17: a crowd that comes in at once is let in a few at a time.
 #[test]
 fn a_crowd_that_connects_keeps_nobody_waiting() {
