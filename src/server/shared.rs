@@ -252,8 +252,6 @@ impl std::fmt::Debug for Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Barrier;
-    use std::thread;
 
     fn shared(connections: usize, per_source: usize) -> Arc<Shared> {
         let limits = ServerLimits {
@@ -278,31 +276,5 @@ mod tests {
             shared.release_source(address);
             assert_eq!(lock(&shared.sources).len(), left);
         }
-    }
-
-    /// A place that becomes free while another worker finds none.
-    #[test]
-    fn nobody_waits_for_a_place_that_is_free() {
-        let (shared, barrier) = (shared(1, 1), Barrier::new(2));
-        let come_and_go = || {
-            if shared.admit() == Admission::Granted {
-                shared.release();
-            }
-        };
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                for _ in 0..20_000 {
-                    barrier.wait();
-                    come_and_go();
-                    barrier.wait();
-                }
-            });
-            for round in 0..20_000 {
-                barrier.wait();
-                come_and_go();
-                barrier.wait();
-                assert!(!shared.full.load(Ordering::SeqCst), "round {round}: nobody is there, and a listener waits");
-            }
-        });
     }
 }

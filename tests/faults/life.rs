@@ -138,6 +138,32 @@ fn the_last_look_at_the_input_is_after_the_order_to_stop() {
     assert_eq!(daemon.last_statistics().answered, 2);
 }
 
+/// Fault 29: a connection that one worker accepts and hands to another, which has heard of the stop already.
+#[test]
+fn a_connection_on_its_way_to_another_worker_is_served() {
+    let mut daemon = Daemon::serving("frame", &["--workers=2", "-v"]);
+    // both run
+    in_parallel(8, |_| assert_serves(&mut daemon.connect("frame")));
+    daemon.statistics_at_rest();
+    let Some(frozen) = daemon.freeze("worker-0") else { return };
+    let mut busy: Vec<Client> = (0..2).map(|_| daemon.connect("frame")).collect();
+    busy.iter_mut().for_each(assert_serves);
+    // the other worker has two more now: the next one is not for itself
+    let slow = ["accept4:delay_exit=500000:when=1"];
+    let Some(injection) = Injection::into_threads(&daemon, &["worker-1"], &slow) else { return };
+    let mut late = daemon.connect("frame");
+    late.send(&frame(REVERSE, b"late"));
+    assert!(late.is_silent(Duration::from_millis(150)));
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    drop(frozen);
+    assert_eq!(late.receive_all(), framed(b"etal"));
+    assert_eq!(daemon.wait_exit(), 0);
+    let statistics = daemon.last_statistics();
+    assert_eq!((statistics.accepted, statistics.answered), (11, 11), "{statistics:?}");
+    drop((busy, injection));
+}
+
 /// Fault 29: an answer that the kernel still has is not destroyed by what the client sends beside it.
 #[test]
 fn what_is_sent_after_the_stop_does_not_reset_the_last_answer() {
