@@ -215,7 +215,7 @@ fn a_connection_whose_watch_cannot_be_changed_is_dropped_alone() {
     assert_serves(&mut first);
     let mut unlucky = daemon.connect("frame");
     // large work: nothing is wanted of the client meanwhile
-    unlucky.send(&frame(SHUFFLE, &[b'x'; 100_000]));
+    unlucky.send(&frame(SHUFFLE, &vec![b'x'; 100_000]));
     assert_eq!(unlucky.wait_closed(), b"");
     assert_serves(&mut first);
     drop((first, injection));

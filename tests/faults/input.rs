@@ -118,6 +118,12 @@ fn hostile_requests_break_nothing() {
         let _ = client.stream.shutdown(std::net::Shutdown::Write);
         client.wait_closed();
     }
+    // nobody is waited for who has said too much already
+    for protocol in ["text", "upper-line"] {
+        let mut client = daemon.connect(protocol);
+        client.send(&[b'1'; 2000]);
+        client.wait_closed();
+    }
     assert_serves(&mut daemon.connect("frame"));
     let statistics = watch.end(&daemon);
     assert!(statistics.closed_for("violation") > 0, "{statistics:?}");
