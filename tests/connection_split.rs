@@ -299,9 +299,10 @@ fn one_call_moves_a_bounded_amount() {
         let mut context = context(frame::MAX_LENGTH, &budget, 1);
         let protocol = (by_name(name).expect("a name in the table").start)();
         let mut connection = Connection::new(protocol, None, 0);
-        let mut begin = Script::new(&first, &[Act::Bytes(4), Act::WouldBlock], &[]);
-        assert!(matches!(connection.open(&mut begin, &mut context), Next::Wait));
-        assert!(matches!(connection.readable(&mut begin, &mut context), Next::Wait));
+        let mut begin = Script::new(&first, &[Act::Bytes(4), Act::WouldBlock], &[Act::WouldBlock; 9]);
+        for call in [Connection::open, Connection::readable] {
+            assert!(matches!(call(&mut connection, &mut begin, &mut context), Next::Wait));
+        }
         for call in [Connection::readable, Connection::writable] {
             let mut flood = Flood(0);
             assert!(matches!(call(&mut connection, &mut flood, &mut context), Next::Wait), "{name}");
