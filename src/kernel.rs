@@ -87,3 +87,17 @@ extern "C" fn on_signal(number: libc::c_int) {
     unsafe { libc::write(fd, (&raw const one).cast(), size_of::<u64>()) };
     Errno::set_raw(errno);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_counted_and_leaves_errno_alone() {
+        // before anybody listens: the handler's own write fails, with EBADF
+        Errno::set_raw(Errno::EAGAIN as i32);
+        on_signal(Signal::SIGUSR2 as i32);
+        assert_eq!(Errno::last_raw(), Errno::EAGAIN as i32);
+        assert_eq!([caught(Signal::SIGUSR2), caught(Signal::SIGUSR2)], [1, 0]);
+    }
+}

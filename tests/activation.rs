@@ -180,6 +180,13 @@ fn one_connection_is_served_to_its_end() {
 }
 
 #[test]
+fn a_second_connection_is_refused() {
+    let ((_client, one), (_other, two)) = (connection(), connection());
+    let log = refused("echo:echo", vec![one.into(), two.into()]).log;
+    assert!(log.contains("descriptor 4 (echo): it is a second connection; Accept=yes hands over one"), "{log}");
+}
+
+#[test]
 fn one_connection_that_is_gone_already() {
     let (client, server) = connection();
     drop(client);

@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use retortd::connection::{Budget, CloseReason, Connection, Context, Counter, Next, Stream};
+use retortd::connection::{Budget, CloseReason, Connection, Context, Counter, Lease, Limits, NEVER, Next, Stream};
 use retortd::protocol::{TABLE, by_name, frame};
 use scripted::{Act, Play, Script, check_sums, context};
 
@@ -238,19 +238,94 @@ fn winding_up_a_flood_takes_turns() {
     }
 }
 
-/// Always has something to read; counts how often it was.
+/// Room for nothing is no progress (EAGAIN behind a readiness that was not true): the deadline stays.
+#[test]
+fn a_send_that_moves_nothing_renews_no_deadline() {
+    const LIMITS: Limits = Limits { message: 1 << 16, idle: NEVER, request: NEVER, write: 100 };
+    let budget = Arc::new(Budget::new(1 << 20));
+    let mut context = Context { limits: LIMITS, ..context(1 << 16, &budget, 1) };
+    let request = [&frame::header(4, 3)[..], b"abc"].concat();
+    let mut script = Script::new(&request, &[], &[Act::Bytes(2), Act::WouldBlock, Act::WouldBlock, Act::Bytes(2)]);
+    let mut connection = Connection::new((by_name("frame").expect("a name in the table").start)(), None, 0);
+    assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+    assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
+    assert_eq!(connection.deadline(&LIMITS), (100, CloseReason::WriteTimeout));
+    for (now, deadline) in [(50, 100), (60, 160)] {
+        context.now = now;
+        assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
+        assert_eq!(connection.deadline(&LIMITS), (deadline, CloseReason::WriteTimeout));
+    }
+}
+
+/// A connection that has answered all waits for the client's end, through readiness that was not true.
+#[test]
+fn lingering_outlasts_a_read_of_nothing() {
+    let budget = Arc::new(Budget::new(1 << 20));
+    let mut context = context(1 << 16, &budget, 1);
+    let mut script = Script::new(b"abc", &[Act::Bytes(3), Act::WouldBlock], &[]);
+    let mut connection = Connection::new((by_name("ack").expect("a name in the table").start)(), None, 0);
+    assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+    assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
+    assert!(script.output_ended && script.output == b"Message received!");
+    assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait), "closed by EAGAIN");
+    assert!(matches!(connection.readable(&mut script, &mut context), Next::Close(CloseReason::Served)));
+}
+
+/// While memory is short the event loop has little room: what may not fit there is work for a thread, not a vain wait.
+#[test]
+fn what_may_not_fit_while_memory_is_short_goes_to_a_thread() {
+    let budget = Arc::new(Budget::new(1 << 20));
+    let mut taken = Lease::new(&budget);
+    taken.force(1 << 19);
+    assert!(budget.is_tight());
+    let text = "é".repeat(8000);
+    let request = [&frame::header(1, text.len()), text.as_bytes()].concat();
+    let mut context = context(1 << 16, &budget, 1);
+    let mut script = Script::new(&request, &[], &[]);
+    let mut connection = Connection::new((by_name("frame").expect("a name in the table").start)(), None, 0);
+    assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+    let next = (0..20).map(|_| connection.readable(&mut script, &mut context)).find(|next| !matches!(next, Next::Wait));
+    assert!(matches!(next, Some(Next::Heavy(_))), "{next:?}");
+}
+
+/// However much a client sends and takes, it gets a turn and then lets go of the worker.
+#[test]
+fn one_call_moves_a_bounded_amount() {
+    // small requests, one that is large, one that is refused and dropped, and services that never end
+    let large = frame::header(4, frame::MAX_LENGTH);
+    for (name, first) in [("frame", [0; 4]), ("frame", large), ("echo", large), ("discard", large), ("chargen", large)]
+    {
+        let budget = Arc::new(Budget::new(1 << 30));
+        let mut context = context(frame::MAX_LENGTH, &budget, 1);
+        let protocol = (by_name(name).expect("a name in the table").start)();
+        let mut connection = Connection::new(protocol, None, 0);
+        let mut begin = Script::new(&first, &[Act::Bytes(4), Act::WouldBlock], &[Act::WouldBlock; 9]);
+        for call in [Connection::open, Connection::readable] {
+            assert!(matches!(call(&mut connection, &mut begin, &mut context), Next::Wait));
+        }
+        for call in [Connection::readable, Connection::writable] {
+            let mut flood = Flood(0);
+            assert!(matches!(call(&mut connection, &mut flood, &mut context), Next::Wait), "{name}");
+            assert!(flood.0 < 20, "{name}: {} system calls", flood.0);
+        }
+    }
+}
+
+/// Always has something to read, and room for what is written; counts how often it was asked.
 struct Flood(u32);
 
 impl Read for Flood {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.0 += 1;
-        assert!(self.0 < 1_000_000, "never lets go of it");
+        assert!(self.0 < 1000, "never lets go of it");
         Ok(into.len())
     }
 }
 
 impl Write for Flood {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += 1;
+        assert!(self.0 < 1000, "never lets go of it");
         Ok(bytes.len())
     }
 

@@ -190,16 +190,16 @@ impl Acceptor {
     }
 
     /// A connection has ended: there is room.
-    pub fn resume_full(&mut self, poller: &Poller) {
+    pub fn resume_full(&mut self, poller: &Poller, now: u64) {
         if self.mode == Mode::Full {
-            self.join(poller);
+            self.join(poller, now);
         }
     }
 
     /// Goes back to work when the rest is over.
     pub fn resume_rested(&mut self, poller: &Poller, now: u64) {
         if matches!(self.mode, Mode::Resting(until) if until <= now) {
-            self.join(poller);
+            self.join(poller, now);
         }
     }
 
@@ -225,11 +225,11 @@ impl Acceptor {
         self.mode = mode;
     }
 
-    fn join(&mut self, poller: &Poller) {
+    fn join(&mut self, poller: &Poller, now: u64) {
         self.mode = match poller.add_shared(&self.listener.socket, self.token) {
             Ok(()) => Mode::Armed,
-            // ENOMEM, ENOSPC: epoll itself has no room; the same rest, counted from the last one
-            Err(_) => Mode::Resting(self.rests_until().unwrap_or(0) + REST),
+            // ENOMEM, ENOSPC: epoll itself has no room
+            Err(_) => Mode::Resting(now + REST),
         };
     }
 }

@@ -124,11 +124,14 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
 
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    /// The registry looks at no socket.
     fn entry() -> Entry {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-        let stream = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+        let stream = OwnedFd::from(File::open("/dev/null").expect("open /dev/null")).into();
         let protocol = (crate::protocol::TABLE[0].start)();
         let connection = Connection::new(protocol, None, 0);
         Entry { stream, connection, interest: Interest::default(), deadline: 0, source: None }
@@ -157,5 +160,22 @@ mod tests {
         let again: Vec<u32> = (0..3).map(|_| registry.insert(entry()).slot()).collect();
         assert_eq!(again, [3, 2, 1]);
         assert_eq!((registry.len(), registry.tokens().len()), (5, 5));
+    }
+
+    #[test]
+    fn the_memory_of_a_crowd_goes_with_it() {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit of descriptors");
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("raise it");
+        let mut registry = Registry::new();
+        let crowd: Vec<Token> = (0..1200).map(|_| registry.insert(entry())).collect();
+        registry.shrink();
+        assert_eq!(registry.len(), crowd.len());
+        for token in &crowd {
+            assert!(registry.remove(*token).is_some());
+        }
+        registry.shrink();
+        assert_eq!(registry.slots.capacity(), 1);
+        registry.insert(entry());
+        assert!(crowd.iter().all(|token| registry.get_mut(*token).is_none()), "a token outlived its connection");
     }
 }

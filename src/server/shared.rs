@@ -248,3 +248,33 @@ impl std::fmt::Debug for Shared {
         f.debug_struct("Shared").field("open", &self.open).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared(connections: usize, per_source: usize) -> Arc<Shared> {
+        let limits = ServerLimits {
+            message: 1,
+            buffered: None,
+            connections: Some(connections),
+            per_source: Some(per_source),
+            idle: None,
+            request: None,
+            write: None,
+        };
+        Shared::new(&Settings { workers: 1, limits, seed: None, quotes: Arc::from([]) }).expect("an eventfd")
+    }
+
+    #[test]
+    fn an_address_is_forgotten_with_its_last_connection() {
+        let shared = shared(1, 2);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let admitted: Vec<bool> = (0..3).map(|_| shared.admit_source(address)).collect();
+        assert_eq!(admitted, [true, true, false]);
+        for left in [1, 0] {
+            shared.release_source(address);
+            assert_eq!(lock(&shared.sources).len(), left);
+        }
+    }
+}

@@ -406,7 +406,7 @@ impl Worker {
     /// There may be room again, for connections or for memory.
     fn retry(&mut self) {
         for acceptor in &mut self.acceptors {
-            acceptor.resume_full(&self.poller);
+            acceptor.resume_full(&self.poller, self.context.now);
         }
         for token in std::mem::take(&mut self.starved) {
             self.context.budget.set_waiting(false);

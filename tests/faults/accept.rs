@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::harness::{Client, Daemon, Launch, in_parallel};
+use super::harness::{Client, Daemon, Launch, frame, in_parallel};
 use super::{Injection, SHUFFLE, UPPERCASE, Watch, assert_serves, available, injected, wait_until};
 
 /// Fault 1: the system is out of something for a while.
@@ -16,22 +16,23 @@ fn without_descriptors_or_memory_accepting_rests_and_recovers() {
         ("ENOBUFS", "No buffer space available"),
         ("ENOMEM", "Cannot allocate memory"),
     ] {
+        let daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
+        let watch = Watch::begin(&daemon);
         let injection = format!("accept4:error={error}:when=2..5");
-        let Some(launch) = injected(&[&injection], &["--workers=1", "-v"]) else { return };
-        let daemon = launch.start();
+        let Some(injection) = Injection::into_workers(&daemon, 1, &[&injection]) else { return };
         let mut served = daemon.connect("frame");
         assert_serves(&mut served);
         let begun = Instant::now();
         let mut late = daemon.connect("frame");
         daemon.wait_for_line(0, words);
-        assert_serves(&mut served);
+        (0..20).for_each(|_| assert_serves(&mut served));
         assert!(begun.elapsed() < Duration::from_millis(300), "{error}: served clients wait: {:?}", begun.elapsed());
         assert_serves(&mut late);
         assert!(begun.elapsed() < Duration::from_secs(1), "{error}: recovered after {:?}", begun.elapsed());
         daemon.wait_for_line(0, "accepting on frame=");
-        drop((served, late));
-        let statistics = daemon.statistics_at_rest();
-        assert_eq!((statistics.accepted, statistics.accept_paused), (2, 4), "{error}: {statistics:?}");
+        drop((served, late, injection));
+        let statistics = watch.end(&daemon);
+        assert_eq!((statistics.accepted, statistics.accept_paused), (3, 4), "{error}: {statistics:?}");
         let said = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
         assert_eq!(said, 1, "{error}: said more than once");
     }
@@ -40,8 +41,9 @@ fn without_descriptors_or_memory_accepting_rests_and_recovers() {
 /// Fault 1: a daemon that just tried again would fail half a million times a second.
 #[test]
 fn without_descriptors_it_does_not_spin() {
-    let Some(launch) = injected(&["accept4:error=EMFILE:when=1+"], &["--workers=1"]) else { return };
-    let daemon = launch.start();
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let watch = Watch::begin(&daemon);
+    let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EMFILE"]) else { return };
     let mut waiting = daemon.connect("frame");
     daemon.wait_for_line(0, "cannot accept on");
     let paused = || daemon.statistics_when(|_| true).accept_paused;
@@ -50,6 +52,8 @@ fn without_descriptors_it_does_not_spin() {
     let tries = paused() - before;
     let most = begun.elapsed().as_millis() as u64 / 100 + 2;
     assert!((5..=most).contains(&tries), "{tries} tries in {:?}", begun.elapsed());
+    drop((waiting, injection));
+    watch.end(&daemon);
 }
 
 /// Fault 1, as it comes about in life: the limit is lowered below what is in use.
@@ -83,14 +87,16 @@ fn when_descriptors_really_run_out_nobody_else_notices() {
 #[test]
 fn a_client_that_is_gone_before_it_is_accepted_is_counted() {
     for error in ["ECONNABORTED", "EPROTO", "ENETDOWN", "EPERM", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENONET"] {
-        let injection = format!("accept4:error={error}:when=2");
-        let Some(launch) = injected(&[&injection], &["--workers=1"]) else { return };
-        let daemon = launch.start();
+        // those that are lost do not take the places of those that come
+        let daemon = Daemon::serving("frame", &["--workers=1", "--max-connections=6"]);
+        let watch = Watch::begin(&daemon);
+        let injection = format!("accept4:error={error}:when=2..5");
+        let Some(injection) = Injection::into_workers(&daemon, 1, &[&injection]) else { return };
         let mut clients: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
         clients.iter_mut().for_each(assert_serves);
-        drop(clients);
-        let statistics = daemon.statistics_at_rest();
-        assert_eq!((statistics.accepted, statistics.accept_lost), (3, 1), "{error}: {statistics:?}");
+        drop((clients, injection));
+        let statistics = watch.end(&daemon);
+        assert_eq!((statistics.accepted, statistics.accept_lost), (4, 4), "{error}: {statistics:?}");
         assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{error}");
     }
 }
@@ -98,12 +104,22 @@ fn a_client_that_is_gone_before_it_is_accepted_is_counted() {
 /// Fault 2: an error that takes no client from the queue comes again at once. A security module's refusal is one.
 #[test]
 fn a_refusal_that_lasts_does_not_spin() {
-    let Some(launch) = injected(&["accept4:error=EPERM:when=1..2000"], &["--workers=1"]) else { return };
-    let daemon = launch.start();
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let watch = Watch::begin(&daemon);
+    let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EPERM"]) else { return };
     let mut waiting = daemon.connect("frame");
     assert!(waiting.is_silent(Duration::from_secs(1)));
     let lost = daemon.statistics_when(|_| true).accept_lost;
     assert!((10..1500).contains(&lost), "{lost} attempts in a second");
+    drop(injection);
+    assert_serves(&mut waiting);
+    // that is over: one that is lost later is one
+    let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EPERM:when=1"]) else { return };
+    assert_serves(&mut daemon.connect("frame"));
+    drop((waiting, injection));
+    assert_eq!(watch.end(&daemon).accepted, 3);
+    let said = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
+    assert_eq!(said, 1, "{}", daemon.log.text());
 }
 
 /// Fault 3: EINTR is nobody's error.
@@ -115,14 +131,16 @@ fn system_calls_that_are_interrupted_are_made_again() {
     let injections: Vec<&str> = injections.iter().map(String::as_str).collect();
     let Some(launch) = injected(&injections, &["--workers=2"]) else { return };
     let mut daemon = launch.start();
+    let watch = Watch::begin(&daemon);
     in_parallel(4, |_| {
         let mut client = daemon.connect("frame");
         (0..100).for_each(|_| assert_serves(&mut client));
         let large = vec![b'x'; 300_000];
         assert!(client.ask(UPPERCASE, &large).iter().all(|byte| *byte == b'X'));
     });
-    assert_eq!(daemon.statistics_at_rest().answered, 404);
+    assert_eq!(watch.end(&daemon).answered, 404);
     assert_eq!(daemon.stop(), 0);
+    assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{}", daemon.log.text());
 }
 
 /// Fault 4: nobody is there any more to have an address.
@@ -145,23 +163,24 @@ fn a_reset_before_accept_is_closed_cleanly() {
 fn a_backlog_that_overflows_recovers() {
     let daemon = Daemon::serving("frame", &["--backlog=4", "--workers=1"]);
     let watch = Watch::begin(&daemon);
+    let before = overflows();
     daemon.signal(Signal::SIGSTOP);
     std::thread::scope(|scope| {
         let crowd = scope.spawn(|| in_parallel(30, |_| assert_serves(&mut daemon.connect("frame"))));
-        wait_until("the queue is full", || queued(&daemon) > 4);
+        wait_until("the queue overflows", || overflows() > before);
         daemon.signal(Signal::SIGCONT);
         crowd.join().expect("a client was not served");
     });
     assert_eq!(watch.end(&daemon).answered, 30);
 }
 
-/// Clients in the queue of the daemon's listener, of /proc/net/tcp: state LISTEN, `rx_queue`.
-fn queued(daemon: &Daemon) -> u64 {
-    let port = format!(":{:04X} ", daemon.address("frame").port());
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("read /proc/net/tcp");
-    let row = table.lines().find(|line| line.contains(&port) && line.contains(" 0A "));
-    let queues = row.and_then(|row| row.split_whitespace().nth(4)).and_then(|queues| queues.split_once(':'));
-    queues.and_then(|(_, receive)| u64::from_str_radix(receive, 16).ok()).expect("a listener in /proc/net/tcp")
+/// How many connections the kernel has turned away because a listener's queue was full (/proc/net/netstat).
+fn overflows() -> u64 {
+    let table = std::fs::read_to_string("/proc/net/netstat").expect("read /proc/net/netstat");
+    let mut rows = table.lines().filter_map(|line| line.strip_prefix("TcpExt:")).map(str::split_whitespace);
+    let (names, values) = (rows.next().expect("names"), rows.next().expect("values"));
+    let value = names.zip(values).find(|(name, _)| *name == "ListenOverflows").map(|(_, value)| value.parse());
+    value.expect("ListenOverflows").expect("a number")
 }
 
 /// Fault 6: epoll has no room for one connection.
@@ -184,6 +203,47 @@ fn a_connection_that_cannot_be_watched_is_dropped_alone() {
         assert_eq!((statistics.accepted, statistics.closed_for("resources")), (4, 1), "{statistics:?}");
         daemon.wait_for_line(0, "cannot watch the connection");
     }
+}
+
+/// Fault 6: what a connection waits for changes, and epoll cannot be told.
+#[test]
+fn a_connection_whose_watch_cannot_be_changed_is_dropped_alone() {
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let watch = Watch::begin(&daemon);
+    let Some(injection) = Injection::into_workers(&daemon, 1, &["epoll_ctl:error=ENOMEM:when=3"]) else { return };
+    let mut first = daemon.connect("frame");
+    assert_serves(&mut first);
+    let mut unlucky = daemon.connect("frame");
+    // large work: nothing is wanted of the client meanwhile
+    unlucky.send(&frame(SHUFFLE, &vec![b'x'; 100_000]));
+    assert_eq!(unlucky.wait_closed(), b"");
+    assert_serves(&mut first);
+    drop((first, injection));
+    let statistics = watch.end(&daemon);
+    assert_eq!((statistics.closed_for("resources"), statistics.abandoned), (1, 1), "{statistics:?}");
+}
+
+/// Fault 6: epoll has no room for the listener when it is to be watched again.
+#[test]
+fn a_listener_that_cannot_be_watched_again_is_tried_again() {
+    let daemon = Daemon::serving("frame", &["--workers=1", "--max-connections=1"]);
+    let watch = Watch::begin(&daemon);
+    // the first client, the listener that is taken out because the house is full, the listener again
+    let Some(injection) = Injection::into_workers(&daemon, 1, &["epoll_ctl:error=ENOSPC:when=3..7"]) else { return };
+    let mut served = daemon.connect("frame");
+    assert_serves(&mut served);
+    let before = daemon.log.len();
+    let mut waiting = daemon.connect("frame");
+    daemon.wait_for_line(before, "as many as allowed");
+    // long after the start: rests are counted from now
+    assert!(waiting.is_silent(Duration::from_secs(1)));
+    let begun = Instant::now();
+    drop(served);
+    assert_serves(&mut waiting);
+    // five times in vain, at rest between: not as fast as it can
+    assert!((400..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    drop((waiting, injection));
+    assert_eq!(watch.end(&daemon).accepted, 3);
 }
 
 /// Fault 7: exactly so many, and the next when one leaves.

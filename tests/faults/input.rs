@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use super::harness::{Daemon, Launch, frame, framed};
+use super::harness::{Daemon, Directory, Launch, frame, framed};
 use super::{REVERSE, UPPERCASE, Watch, assert_serves};
 
 /// Fault 19: lengths at the edges, and a request that never becomes whole.
@@ -51,8 +51,10 @@ fn the_log_cannot_be_forged() {
         "\u{2028}\u{2029}\u{85}".as_bytes(),
         &[b'\n'; 5000],
     ];
-    let listen = ["--listen=frame=127.0.0.1:0", "--listen=record=127.0.0.1:0", "--listen=text=127.0.0.1:0", "-vvv"];
-    let daemon = Launch::new(&listen).start();
+    let directory = Directory::new();
+    let settings = directory.write("settings", "");
+    let listen = ["--listen=frame=127.0.0.1:0", "--listen=record=127.0.0.1:0", "--listen=text=127.0.0.1:0"];
+    let daemon = Launch::new(&[&listen[..], &["-vvv", "--settings", &settings]].concat()).start();
     let watch = Watch::begin(&daemon);
     for bytes in hostile {
         daemon.exchange("frame", &frame(REVERSE, bytes));
@@ -65,6 +67,9 @@ fn the_log_cannot_be_forged() {
         drop(client);
     }
     watch.end(&daemon);
+    // what others than clients have written is no more to be trusted
+    directory.write("settings", format!("RETORTD_\u{1b}[2J{}=1\n", "X".repeat(5000)));
+    daemon.reload();
     for line in daemon.log.all() {
         let mut words = line.splitn(3, ' ');
         let (stamp, name, message) = (words.next(), words.next(), words.next().unwrap_or_default());
@@ -76,6 +81,53 @@ fn the_log_cannot_be_forged() {
     }
     daemon.wait_for_line(0, r"\nretortd: forged\n");
     daemon.wait_for_line(0, r"\r\x1b[2J\x1b]0;title\x07\x00\x08\x7f\xc2\x9b31m");
+    daemon.wait_for_line(0, r#"bytes="J\x1b""#);
+    daemon.wait_for_line(0, r"there is no setting RETORTD_\u{1b}[2JXXX");
+}
+
+/// Fault 22: what somebody would try who has read the sources.
+#[test]
+fn hostile_requests_break_nothing() {
+    let hostile: [&[u8]; 10] = [
+        b"\xff\xff\xff\xff\xff",
+        b"\x0f\xff\xff\xff",
+        b"\x80\0\0\0",
+        b"uppercase 18446744073709551616 x",
+        b"uppercase 134217728 x",
+        b"uppercase -1 x",
+        b"reverse 000000000000000000000000000000000000001 x",
+        b"  ",
+        &[b'x'; 5000],
+        &[0; 22],
+    ];
+    let protocols = retortd::protocol::TABLE.iter().map(|entry| entry.name).filter(|name| *name != "chargen");
+    let listen: Vec<String> = protocols.clone().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
+    let words = [&listen.iter().map(String::as_str).collect::<Vec<_>>()[..], &["--max-message=1000"]].concat();
+    let daemon = Launch::new(&words).start();
+    let watch = Watch::begin(&daemon);
+    for protocol in protocols {
+        for bytes in hostile {
+            let mut client = daemon.connect(protocol);
+            client.send(bytes);
+            client.half_close();
+            client.wait_closed();
+        }
+        // and a header that never ends: refused when it is too long, or an end that comes in the middle
+        let mut client = daemon.connect(protocol);
+        let _ = std::io::Write::write_all(&mut client.stream, &vec![b'1'; 200_000]);
+        let _ = client.stream.shutdown(std::net::Shutdown::Write);
+        client.wait_closed();
+    }
+    // nobody is waited for who has said too much already
+    for protocol in ["text", "upper-line"] {
+        let mut client = daemon.connect(protocol);
+        client.send(&[b'1'; 2000]);
+        client.wait_closed();
+    }
+    assert_serves(&mut daemon.connect("frame"));
+    let statistics = watch.end(&daemon);
+    assert!(statistics.closed_for("violation") > 0, "{statistics:?}");
+    assert!(!statistics.closed_by.contains_key("failed"), "{statistics:?}");
 }
 
 /// Fault 22: random bytes to every protocol.

@@ -6,9 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::sys::socket::{setsockopt, sockopt};
 
-use super::harness::{Client, Daemon, Launch, frame, in_parallel};
-use super::{REVERSE, SHUFFLE, Watch, assert_serves, available, injected, strace, wait_until};
+use super::harness::{Client, Daemon, Launch, frame, framed, in_parallel};
+use super::{Injection, REVERSE, SHUFFLE, Watch, assert_serves, available, injected, strace, wait_until};
 
 /// The system calls of a start, in about their order; a signal comes with the first few of each.
 const START: [&str; 14] = [
@@ -34,7 +35,7 @@ fn told_to_stop_at_any_point_of_the_start_it_goes() {
     for (call, signal) in START.into_iter().zip([Signal::SIGTERM, Signal::SIGINT].into_iter().cycle()) {
         for when in 1..=3 {
             let injection = format!("{call}:signal={signal}:when={when}");
-            let Some(launch) = injected(&[&injection], &["--workers=2", "--drain-timeout=5s"]) else { return };
+            let Some(launch) = injected(&[&injection], &["--workers=2", "--drain-timeout=5s", "-v"]) else { return };
             let mut daemon = launch.spawn();
             // a call that is made less often sends no signal
             let ready = |daemon: &Daemon| daemon.notices.all().iter().any(|notice| notice.contains("READY=1"));
@@ -48,6 +49,7 @@ fn told_to_stop_at_any_point_of_the_start_it_goes() {
             assert!([0, killed].contains(&code), "{injection}: {code}: {}", daemon.log.text());
             let caught = ["bind", "listen", "epoll_create1", "epoll_ctl", "clone3"].contains(&call);
             assert!(!caught || code == 0, "{injection}: killed although signals are caught");
+            assert!(code != 0 || daemon.last_statistics().open == 0, "{injection}");
         }
     }
 }
@@ -68,6 +70,7 @@ fn other_signals_while_it_starts_and_drains_change_nothing() {
             for _ in 0..20 {
                 daemon.signal(signal);
             }
+            assert!(client.is_silent(Duration::from_millis(100)), "the drain was cut short");
             client.send(&frame(REVERSE, b"begun before the stop")[8..]);
             assert_eq!(client.receive_frame(), b"pots eht erofeb nugeb");
             assert_eq!(daemon.wait_exit(), 0, "{injection}: {}", daemon.log.text());
@@ -104,6 +107,82 @@ fn a_flood_does_not_keep_it_from_stopping() {
     }
 }
 
+/// Fault 25: a client that is silent after having sent something at each of the last looks at it.
+#[test]
+fn who_falls_silent_at_a_bad_moment_does_not_keep_it_from_stopping() {
+    let mut daemon =
+        Launch::new(&["--listen=discard=127.0.0.1:0", "--workers=1", "--drain-timeout=none", "-v"]).start();
+    let client = daemon.connect("discard");
+    daemon.statistics_when(|statistics| statistics.open == 1);
+    // so many reads find something, although no event says so
+    let Some(injection) = Injection::into_workers(&daemon, 1, &["recvfrom:retval=100:when=1..200"]) else { return };
+    assert_eq!(daemon.stop(), 0);
+    let statistics = daemon.last_statistics();
+    assert_eq!((statistics.bytes_in, statistics.closed_for("stopped")), (20_000, 1), "{statistics:?}");
+    drop((client, injection));
+}
+
+/// Fault 29: a request that comes with the order to stop, and is there before anybody looks, is answered.
+#[test]
+fn the_last_look_at_the_input_is_after_the_order_to_stop() {
+    let mut daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
+    let mut client = daemon.connect("frame");
+    assert_serves(&mut client);
+    let Some(frozen) = daemon.freeze("worker-0") else { return };
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    client.send(&frame(REVERSE, b"just in time"));
+    drop(frozen);
+    assert_eq!(client.receive_all(), framed(b"emit ni tsuj"));
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().answered, 2);
+}
+
+/// Fault 29: a connection that one worker accepts and hands to another, which has heard of the stop already.
+#[test]
+fn a_connection_on_its_way_to_another_worker_is_served() {
+    let mut daemon = Daemon::serving("frame", &["--workers=2", "-v"]);
+    // both run
+    in_parallel(8, |_| assert_serves(&mut daemon.connect("frame")));
+    daemon.statistics_at_rest();
+    let Some(frozen) = daemon.freeze("worker-0") else { return };
+    let mut busy: Vec<Client> = (0..2).map(|_| daemon.connect("frame")).collect();
+    busy.iter_mut().for_each(assert_serves);
+    // the other worker has two more now: the next one is not for itself
+    let slow = ["accept4:delay_exit=500000:when=1"];
+    let Some(injection) = Injection::into_threads(&daemon, &["worker-1"], &slow) else { return };
+    let mut late = daemon.connect("frame");
+    late.send(&frame(REVERSE, b"late"));
+    assert!(late.is_silent(Duration::from_millis(150)));
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    drop(frozen);
+    assert_eq!(late.receive_all(), framed(b"etal"));
+    assert_eq!(daemon.wait_exit(), 0);
+    let statistics = daemon.last_statistics();
+    assert_eq!((statistics.accepted, statistics.answered), (11, 11), "{statistics:?}");
+    drop((busy, injection));
+}
+
+/// Fault 29: an answer that the kernel still has is not destroyed by what the client sends beside it.
+#[test]
+fn what_is_sent_after_the_stop_does_not_reset_the_last_answer() {
+    let mut daemon = Daemon::serving("frame", &["--workers=1", "--send-buffer=1M", "-v"]);
+    let mut client = daemon.connect("frame");
+    setsockopt(&client.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
+    let text = vec![b'x'; 100_000];
+    client.send(&frame(REVERSE, &text));
+    daemon.statistics_when(|statistics| statistics.answered == 1);
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    // the daemon has ended its side, which the client cannot see behind what it has not read
+    thread::sleep(Duration::from_millis(50));
+    client.send(b"too late");
+    assert!(client.receive_all() == framed(&text), "not the whole answer");
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
+}
+
 /// Fault 27: killed while clients are connected, it binds the same port at once, again and again.
 #[test]
 fn killed_under_load_it_is_back_at_once() {
@@ -118,7 +197,9 @@ fn killed_under_load_it_is_back_at_once() {
         assert_eq!(daemon.wait_exit(), 128 + 9);
         daemon = Launch::new(&[&listen]).start();
     }
+    let watch = Watch::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
+    assert_eq!(watch.end(&daemon).answered, 1);
 }
 
 /// Fault 28: a worker that a slow system call holds up is not told of as alive, and is again afterwards.
@@ -136,7 +217,10 @@ fn the_watchdog_is_not_fed_while_a_worker_hangs() {
     let before = daemon.notices.len();
     daemon.wait_for_notice(before, "WATCHDOG=1");
     daemon.wait_for_line(line, "a worker has not come round in time");
+    let descriptors = daemon.descriptors();
     assert_serves(&mut daemon.connect("frame"));
+    assert_eq!(daemon.statistics_at_rest().answered, 1);
+    assert_eq!(daemon.descriptors(), descriptors);
 }
 
 /// Fault 25: every request that was read is answered, whatever the moment of the order.

@@ -5,11 +5,13 @@ use std::io::Read;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use super::harness::{DEADLINE, Daemon, Directory, Launch, frame};
+use nix::sys::signal::Signal;
+
+use super::harness::{DEADLINE, Daemon, Directory, Launch, Statistics, frame};
 use super::{REVERSE, Watch, assert_serves, is_root, rss_limit, wait_until};
 
 /// A daemon that logs to /dev/log, which is a file of the test's in a /dev of the daemon's own.
-fn with_dev_log(directory: &Directory, verbosity: &str) -> Option<Launch> {
+fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<Launch> {
     const SCRIPT: &str = "touch $0/null $0/urandom && mount --bind /dev/null $0/null && \
         mount --bind /dev/urandom $0/urandom && mount --rbind $0 /dev && exec \"$@\"";
     if !is_root() || !super::available("unshare") {
@@ -18,7 +20,8 @@ fn with_dev_log(directory: &Directory, verbosity: &str) -> Option<Launch> {
     let path = directory.path("dev");
     std::fs::create_dir_all(&path).expect("a directory");
     let words = ["unshare", "--mount", "--propagation=private", "sh", "-c", SCRIPT, path.to_str().expect("UTF-8")];
-    Some(Launch::new(&["--listen=frame=127.0.0.1:0", "--log=syslog", "--workers=1", verbosity]).under(&words))
+    let listen = ["--listen=frame=127.0.0.1:0", "--log=syslog", "--workers=1"];
+    Some(Launch::new(&[&listen, arguments].concat()).under(&words))
 }
 
 fn syslog(directory: &Directory) -> UnixDatagram {
@@ -37,7 +40,7 @@ fn next(socket: &UnixDatagram) -> String {
 #[test]
 fn a_missing_syslog_is_found_when_it_comes() {
     let directory = Directory::new();
-    let Some(launch) = with_dev_log(&directory, "-v") else { return };
+    let Some(launch) = with_dev_log(&directory, &["-v"]) else { return };
     let daemon = launch.start();
     assert_serves(&mut daemon.connect("frame"));
     daemon.wait_for_line(0, "closed: finished");
@@ -46,6 +49,7 @@ fn a_missing_syslog_is_found_when_it_comes() {
     let first = next(&socket);
     assert!(first.starts_with("<30>") && first.contains(": accepted"), "{first}");
     assert!(next(&socket).contains(": closed: finished"));
+    let descriptors = daemon.descriptors();
     // gone again, and back
     drop(socket);
     std::fs::remove_file(directory.path("dev/log")).expect("remove");
@@ -55,21 +59,37 @@ fn a_missing_syslog_is_found_when_it_comes() {
     let socket = syslog(&directory);
     assert_serves(&mut daemon.connect("frame"));
     assert!(next(&socket).contains(": accepted"));
+    assert!(next(&socket).contains(": closed: finished"));
+    // another one in its place, and nothing was said in between
+    drop(socket);
+    std::fs::remove_file(directory.path("dev/log")).expect("remove");
+    let socket = syslog(&directory);
+    assert_serves(&mut daemon.connect("frame"));
+    assert!(next(&socket).contains(": accepted"));
+    assert!(next(&socket).contains(": closed: finished"));
+    wait_until("descriptors are back", || daemon.descriptors() == descriptors);
+    wait_until("the sums are right", || {
+        daemon.signal(Signal::SIGUSR1);
+        Statistics::parse(&next(&socket)).wrong_sum().is_none()
+    });
 }
 
 /// Fault 32: a syslog that does not read costs messages, not time; they are counted and confessed.
 #[test]
 fn a_stalled_syslog_stalls_nobody() {
     let directory = Directory::new();
-    let Some(launch) = with_dev_log(&directory, "-vv") else { return };
-    std::fs::create_dir_all(directory.path("dev")).expect("a directory");
+    let Some(launch) = with_dev_log(&directory, &["-vv"]) else { return };
     let socket = syslog(&directory);
     let mut daemon = launch.start();
     let begun = Instant::now();
     let mut client = daemon.connect("frame");
-    for _ in 0..2000 {
+    assert_serves(&mut client);
+    let (descriptors, rss) = (daemon.descriptors(), daemon.rss());
+    for _ in 1..2000 {
         assert_serves(&mut client);
     }
+    assert_eq!(daemon.descriptors(), descriptors);
+    assert!(daemon.rss() <= rss_limit(rss, 0), "{} of {rss} bytes", daemon.rss());
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     socket.set_nonblocking(true).expect("non-blocking");
     let mut datagram = [0; 8192];
@@ -84,36 +104,45 @@ fn a_stalled_syslog_stalls_nobody() {
         told = next(&socket);
     }
     assert!(told.contains("<28>"), "not a warning: {told}");
+    // confessed once: from now on there are only the requests
+    (0..3).for_each(|_| assert_serves(&mut client));
+    for _ in 0..4 {
+        let message = next(&socket);
+        assert!(message.contains("reverse of 19 bytes answered"), "{message}");
+    }
     drop(client);
     drop(socket);
     assert_eq!(daemon.stop(), 0);
     daemon.wait_for_line(0, "log messages dropped ");
     let statistics = daemon.last_statistics();
     assert!(statistics.log_dropped > 1000, "{statistics:?}");
-    assert_eq!(statistics.answered, 2001);
+    assert_eq!(statistics.answered, 2004);
 }
 
 /// Fault 32: no message is longer than syslog takes (RFC 3164 section 4.1).
 #[test]
 fn messages_to_syslog_are_cut() {
     let directory = Directory::new();
-    let Some(launch) = with_dev_log(&directory, "-vvv") else { return };
-    std::fs::create_dir_all(directory.path("dev")).expect("a directory");
+    let settings = directory.write("settings", "");
+    let Some(launch) = with_dev_log(&directory, &["-vvv", "--settings", &settings]) else { return };
     let socket = syslog(&directory);
     let daemon = launch.start();
     let mut client = daemon.connect("frame");
     assert!(client.ask(REVERSE, &vec![b'\n'; 50_000]).len() == 50_000);
     drop(client);
+    // a client is not shown at such a length; what is wrong in the settings is
+    directory.write("settings", format!("RETORTD_IDLE_TIMEOUT={}\n", "x".repeat(5000)));
+    daemon.signal(Signal::SIGHUP);
     let mut longest = 0;
     loop {
         let message = next(&socket);
         longest = longest.max(message.len());
         assert!(!message.contains('\n'), "{message}");
-        if message.contains("closed: finished") {
+        if message.contains("cannot reload") {
             break;
         }
     }
-    assert!((100..=1024).contains(&longest), "{longest}");
+    assert!((900..=1024).contains(&longest), "{longest}");
 }
 
 /// Fault 33: nobody reads the log.
@@ -123,9 +152,13 @@ fn a_full_pipe_for_a_log_stalls_nobody() {
     let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer);
     let mut daemon = launch.start();
     let mut client = daemon.connect("frame");
-    for _ in 0..2000 {
+    assert_serves(&mut client);
+    let (descriptors, rss) = (daemon.descriptors(), daemon.rss());
+    for _ in 1..2000 {
         assert_serves(&mut client);
     }
+    assert_eq!(daemon.descriptors(), descriptors);
+    assert!(daemon.rss() <= rss_limit(rss, 0), "{} of {rss} bytes", daemon.rss());
     let mut read = std::io::BufReader::new(reader);
     let mut part = vec![0; 60_000];
     read.read_exact(&mut part).expect("what the pipe holds");
@@ -136,6 +169,8 @@ fn a_full_pipe_for_a_log_stalls_nobody() {
     read.read_to_string(&mut rest).expect("the rest of the log");
     assert!(rest.contains(" log messages were lost"), "not confessed: {rest}");
     assert!(rest.contains("answered 2001 "), "{rest}");
+    let statistics = rest.lines().rev().find(|line| line.contains("statistics: ")).expect("statistics at the end");
+    assert_eq!(Statistics::parse(statistics).wrong_sum(), None);
 }
 
 /// Fault 33: standard error is closed, or takes nothing.
@@ -153,11 +188,13 @@ fn without_standard_error_it_serves() {
     ];
     for launch in launches {
         let mut daemon: Daemon = launch.start();
+        let descriptors = daemon.descriptors();
         for _ in 0..50 {
             assert_serves(&mut daemon.connect("frame"));
         }
         let answers = || daemon.notices.all().iter().any(|notice| notice.contains(" 50 requests"));
         wait_until("50 requests in the status", answers);
+        wait_until("descriptors are back", || daemon.descriptors() == descriptors);
         assert_eq!(daemon.stop(), 0);
     }
 }
@@ -171,12 +208,48 @@ fn errors_of_clients_cost_no_memory_while_the_log_is_full() {
     assert_serves(&mut client);
     let before = daemon.rss();
     let requests = frame(REVERSE, &[0; 100]).repeat(100);
-    for _ in 0..200 {
+    for _ in 0..800 {
         client.send(&requests);
         client.receive(104 * 100);
     }
     assert!(daemon.rss() < rss_limit(before, 0), "{} bytes more", daemon.rss() - before);
-    drop(reader);
+    drop((reader, client));
+}
+
+/// Fault 3: a line whose write is interrupted is written.
+#[test]
+fn a_log_line_is_written_although_signals_come_between() {
+    if !super::available("strace") {
+        return;
+    }
+    let directory = Directory::new();
+    let path = directory.write("log", "");
+    let file = OpenOptions::new().append(true).open(&path).expect("open the log");
+    // only writes to this file: eventfds, which never wait, are written to as well
+    let injection = [super::strace(&["write:error=EINTR:when=1+2"]), vec!["-P".into(), path.clone()]].concat();
+    let words: Vec<&str> = injection.iter().map(String::as_str).collect();
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv", "--workers=1"]).stderr(file).under(&words);
+    let mut daemon = launch.start();
+    let mut client = daemon.connect("frame");
+    (0..20).for_each(|_| assert_serves(&mut client));
+    drop(client);
+    assert_eq!(daemon.stop(), 0);
+    let log = std::fs::read_to_string(&path).expect("read the log");
+    assert_eq!(log.lines().filter(|line| line.contains("reverse of 19 bytes answered")).count(), 20, "{log}");
+    assert!(log.contains("log messages dropped 0"), "{log}");
+}
+
+/// Fault 34: nobody is to be told anything.
+#[test]
+fn without_a_manager_it_serves() {
+    let words = ["env", "--unset=NOTIFY_SOCKET"];
+    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).under(&words).spawn();
+    daemon.wait_ready_in_log();
+    let watch = Watch::begin(&daemon);
+    assert_serves(&mut daemon.connect("frame"));
+    watch.end(&daemon);
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(daemon.notices.len(), 0);
 }
 
 /// Fault 34: the manager's socket goes away and comes back.

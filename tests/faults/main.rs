@@ -111,12 +111,18 @@ struct Injection(Child);
 impl Injection {
     /// Into the workers, of which there are so many. strace counts the calls of each thread apart.
     fn into_workers(daemon: &Daemon, workers: usize, injections: &[&str]) -> Option<Self> {
+        let names: Vec<String> = (0..workers).map(|number| format!("worker-{number}")).collect();
+        Self::into_threads(daemon, &names.iter().map(String::as_str).collect::<Vec<_>>(), injections)
+    }
+
+    /// Into the threads of these names.
+    fn into_threads(daemon: &Daemon, names: &[&str], injections: &[&str]) -> Option<Self> {
         if !available("strace") {
             return None;
         }
-        let threads = || daemon.tasks().into_iter().filter(|task| task.name.starts_with("worker-"));
+        let threads = || daemon.tasks().into_iter().filter(|task| names.contains(&task.name.as_str()));
         // a thread gives itself its name when it runs for the first time
-        wait_until("workers run", || threads().count() == workers);
+        wait_until("the threads run", || threads().count() == names.len());
         let threads: Vec<String> = threads().map(|task| format!("--attach={}", task.id)).collect();
         let words = strace(injections);
         // without -D and -f: these threads and no others

@@ -42,6 +42,9 @@ impl Network {
             format!("ip -n {near} link add cable type veth peer name cable netns {far}"),
             format!("ip -n {near} addr add {}/24 dev cable", Self::NEAR),
             format!("ip -n {far} addr add {}/24 dev cable", Self::FAR),
+            // packets as they are on a wire: what is lost is not 64 KiB at once, or nothing
+            format!("ip -n {near} link set cable gso_max_segs 1"),
+            format!("ip -n {far} link set cable gso_max_segs 1"),
             format!("ip -n {near} link set cable up"),
             format!("ip -n {far} link set cable up"),
             format!("ip -n {far} link set lo up"),
@@ -80,17 +83,28 @@ impl Network {
         for end in ends {
             let rules = format!(
                 "add table ip fault; add chain ip fault in {{ type filter hook input priority 0; }}; \
-                 add rule ip fault in iifname cable {matches} drop"
+                 add rule ip fault in iifname cable {matches} counter drop"
             );
             let nft = Command::new("ip").args(["netns", "exec", end, "nft", &rules]).status();
             assert!(nft.is_ok_and(|status| status.success()), "nft");
         }
     }
 
-    fn lose_nothing(ends: &[&str]) {
+    /// Loses nothing any more; how many packets were lost.
+    fn lose_nothing(ends: &[&str]) -> u64 {
+        let lost = ends.iter().map(|end| Self::lost(end)).sum();
         for end in ends {
             assert!(run(&format!("ip netns exec {end} nft delete table ip fault")));
         }
+        lost
+    }
+
+    /// What the rule has counted: `counter packets 12 bytes 3456 drop`.
+    fn lost(end: &str) -> u64 {
+        let list = Command::new("ip").args(["netns", "exec", end, "nft", "list", "table", "ip", "fault"]).output();
+        let rules = String::from_utf8(list.expect("nft").stdout).expect("UTF-8");
+        let packets = rules.split(" packets ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+        packets.unwrap_or_else(|| panic!("no counter in {rules}"))
     }
 }
 
@@ -130,7 +144,8 @@ fn a_lossy_network_loses_no_answer() {
                 scope.spawn(|| exchange_text(client, 60_000));
             }
         });
-        Network::lose_nothing(&[end]);
+        let lost = Network::lose_nothing(&[end]);
+        assert!(lost > 20, "{lost} packets were lost");
     }
     let statistics = watch.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (32, 16), "{statistics:?}");
@@ -178,7 +193,7 @@ fn peers_that_vanish_are_given_up_in_time() {
     for reason in ["write-timeout", "request-timeout", "idle-timeout"] {
         daemon.wait_for_line(0, &format!("closed: {reason}"));
     }
-    Network::lose_nothing(&[&network.near, &network.far]);
+    assert!(Network::lose_nothing(&[&network.near, &network.far]) > 0);
     drop(clients);
     let statistics = watch.end(&daemon);
     assert_eq!(statistics.closed_by.len(), 4, "{statistics:?}");
@@ -216,6 +231,7 @@ fn a_client_behind_a_lossy_link_slows_nobody() {
         }
         slowest
     });
+    assert!(Network::lose_nothing(&[&network.far]) > 0);
     assert!(slowest < Duration::from_millis(150), "{slowest:?}");
     drop(close);
     watch.end(&daemon);

@@ -1,13 +1,15 @@
 //! Clients that leave, that stall, and that take more than their part.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{MsgFlags, getsockopt, send, setsockopt, sockopt};
 
-use super::harness::{Client, Daemon, frame, framed, in_parallel};
+use super::harness::{Client, DEADLINE, Daemon, Launch, frame, framed, in_parallel};
 use super::{REVERSE, SHUFFLE, UPPERCASE, Watch, assert_serves, load_time, rss_limit};
 use std::os::fd::AsRawFd;
 
@@ -17,7 +19,10 @@ fn half_closed_clients_get_every_answer() {
     // small buffers in the kernel: most answers are still owed when the end of the input comes
     let daemon = Daemon::serving("frame", &["--workers=2", "--send-buffer=4K"]);
     let watch = Watch::begin(&daemon);
-    let requests = frame(REVERSE, b"abc").repeat(30_000);
+    // in their midst one that another thread answers, so that what is behind it waits
+    let (small, large) = (frame(REVERSE, b"abc"), "é".repeat(15_000).into_bytes());
+    let requests = [small.repeat(10_000), frame(SHUFFLE, &large), small.repeat(20_000)].concat();
+    let answers = [framed(b"cba").repeat(10_000), framed(&large), framed(b"cba").repeat(20_000)].concat();
     let mut clients: Vec<Client> = (0..8).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
         setsockopt(&client.stream, sockopt::RcvBuf, &16_384).expect("SO_RCVBUF");
@@ -26,17 +31,19 @@ fn half_closed_clients_get_every_answer() {
     }
     thread::scope(|scope| {
         for mut client in clients {
-            scope.spawn(move || assert!(client.receive_all() == framed(b"cba").repeat(30_000), "not every answer"));
+            let answers = &answers;
+            scope.spawn(move || assert!(client.receive_all() == *answers, "not every answer"));
         }
     });
     let statistics = watch.end(&daemon);
-    assert_eq!((statistics.answered, statistics.closed_for("finished")), (240_000, 9), "{statistics:?}");
+    assert_eq!((statistics.answered, statistics.closed_for("finished")), (240_008, 9), "{statistics:?}");
 }
 
 /// Fault 11: a reset at every stage of a request and of its answer.
 #[test]
 fn resets_in_requests_and_answers_are_counted_and_leave_nothing() {
-    let daemon = Daemon::serving("frame", &["--workers=2"]);
+    // a small buffer in the kernel: it never takes a whole answer
+    let daemon = Daemon::serving("frame", &["--workers=2", "--send-buffer=64K"]);
     let watch = Watch::begin(&daemon);
     let small = frame(UPPERCASE, b"hello");
     for length in 0..=small.len() {
@@ -50,10 +57,13 @@ fn resets_in_requests_and_answers_are_counted_and_leave_nothing() {
         client.send(&large[..length]);
         client.reset();
     }
-    // the answer has begun, and the kernel cannot take all of it
-    for _ in 0..5 {
+    // the answer has begun; some have ended their side before, which makes it EPIPE
+    for number in 0..10 {
         let mut client = daemon.connect("frame");
         client.send(&large);
+        if number % 2 == 0 {
+            client.half_close();
+        }
         client.receive(4096);
         client.reset();
     }
@@ -61,8 +71,49 @@ fn resets_in_requests_and_answers_are_counted_and_leave_nothing() {
     assert_serves(&mut served);
     drop(served);
     let statistics = watch.end(&daemon);
-    assert_eq!(statistics.accepted, 1 + small.len() as u64 + 1 + 4 + 5 + 1);
-    assert!(statistics.closed_for("reset") >= 9, "{statistics:?}");
+    let resets = small.len() as u64 + 1 + 4 + 10;
+    assert_eq!((statistics.accepted, statistics.closed_for("reset")), (resets + 2, resets), "{statistics:?}");
+}
+
+/// Fault 11: what was done for a client that is gone is not given to the next one.
+#[test]
+fn work_for_a_client_that_is_gone_reaches_nobody_else() {
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let watch = Watch::begin(&daemon);
+    let large = frame(SHUFFLE, &vec![b'x'; 1 << 20]);
+    for round in 1..=10 {
+        let mut gone = daemon.connect("frame");
+        gone.send(&large);
+        daemon.statistics_when(|statistics| statistics.requests == 2 * round - 1);
+        gone.reset();
+        // it has the place of the other one
+        let mut next = daemon.connect("frame");
+        assert_serves(&mut next);
+        assert!(next.is_silent(Duration::from_millis(50)), "it got something that it has not asked for");
+    }
+    let statistics = watch.end(&daemon);
+    assert_eq!(statistics.answered + statistics.abandoned, 20, "{statistics:?}");
+    assert!(statistics.abandoned_by.contains_key("reset"), "{statistics:?}");
+}
+
+/// Fault 11: a client from which nothing is wanted, because there is no memory for it.
+#[test]
+fn a_reset_while_it_waits_for_memory_is_noticed() {
+    let arguments = ["--max-buffered=4M", "--request-timeout=none", "--workers=1"];
+    let daemon = Daemon::serving("frame", &arguments);
+    let watch = Watch::begin(&daemon);
+    let mut honest = daemon.connect("frame");
+    let begin = &frame(REVERSE, &vec![b'x'; 1_900_000])[..20_000];
+    // together they take the shared half, one the reserve; those that come later wait
+    let mut clients: Vec<Client> = (0..130).map(|_| daemon.connect("frame")).collect();
+    for client in &mut clients {
+        client.send(begin);
+        assert_serves(&mut honest);
+    }
+    clients.drain(120..).for_each(Client::reset);
+    daemon.statistics_when(|statistics| statistics.closed_for("reset") == 10);
+    drop((clients, honest));
+    watch.end(&daemon);
 }
 
 /// Fault 12: connections that are reset as fast as they can be made.
@@ -114,6 +165,24 @@ fn a_client_that_never_reads_is_held_back_and_closed() {
     drop((client, honest));
     let statistics = watch.end(&daemon);
     assert!(statistics.abandoned_by.contains_key("write-timeout"), "{statistics:?}");
+}
+
+/// Fault 13: who takes nothing gains no time by sending.
+#[test]
+fn chargen_ends_for_a_client_that_sends_and_never_reads() {
+    let launch = Launch::new(&["--listen=chargen=127.0.0.1:0", "--write-timeout=500ms", "-v"]);
+    let daemon = launch.start();
+    let watch = Watch::begin(&daemon);
+    let mut client = daemon.connect("chargen");
+    let begun = Instant::now();
+    client.stream.set_nonblocking(true).expect("non-blocking");
+    while client.stream.write(b"x").is_ok() && begun.elapsed() < DEADLINE {
+        // the pause between two bytes is what is tested
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!((400..3000).contains(&begun.elapsed().as_millis()), "closed after {:?}", begun.elapsed());
+    drop(client);
+    assert_eq!(watch.end(&daemon).closed_for("write-timeout"), 1);
 }
 
 /// Fault 14: the deadline is on the whole request, so a byte now and then does not renew it.
@@ -183,6 +252,7 @@ fn vanished_peers_are_probed() {
         return;
     }
     let daemon = Daemon::serving("frame", &[]);
+    let watch = Watch::begin(&daemon);
     let mut client = daemon.connect("frame");
     assert_serves(&mut client);
     let port = daemon.address("frame").port();
@@ -190,6 +260,24 @@ fn vanished_peers_are_probed() {
     let listed = std::process::Command::new("ss").args(words).output().expect("run ss");
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.contains("timer:(keepalive,"), "no keepalive timer: {listed}");
+    drop(client);
+    watch.end(&daemon);
+}
+
+/// Fault 15: what the kernel is told about peers that vanish, seen on our copy of a listener that was handed over.
+#[test]
+fn the_kernel_knows_when_to_give_up_a_peer() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let copy = listener.try_clone().expect("a copy of the listener");
+    let daemon = Launch::new(&[]).with_sockets("frame", vec![listener.into()]).start();
+    let watch = Watch::begin(&daemon);
+    assert_eq!(getsockopt(&copy, sockopt::KeepAlive), Ok(true));
+    // first probed after a minute, given up after a second one, or when an answer is unacknowledged for two
+    assert_eq!(getsockopt(&copy, sockopt::TcpKeepIdle), Ok(60));
+    assert_eq!(getsockopt(&copy, sockopt::TcpKeepInterval), Ok(15));
+    assert_eq!(getsockopt(&copy, sockopt::TcpKeepCount), Ok(4));
+    assert_eq!(getsockopt(&copy, sockopt::TcpUserTimeout), Ok(120_000));
+    watch.end(&daemon);
 }
 
 /// Fault 17: who asks as fast as possible gets no more than a turn in each round.
@@ -204,15 +292,24 @@ fn greedy_clients_do_not_starve_a_small_one() {
             let (daemon, over) = (&daemon, &over);
             scope.spawn(move || be_greedy(daemon, number, over));
         }
+        // whatever happens here: nobody is to be waited for who goes on
+        let _end = SetWhenDropped(&over);
         daemon.statistics_when(|statistics| statistics.answered > 5000);
-        let loud = p99(&daemon);
-        over.store(true, Ordering::Relaxed);
-        loud
+        p99(&daemon)
     });
     println!("p99 {quiet:?} without greedy clients, {loud:?} with them");
     // a round serves each of them at most 64 KiB; the rest is the machine's other work
     assert!(loud < Duration::from_millis(100), "{loud:?}");
     watch.end(&daemon);
+}
+
+/// Sets a flag, even when a test fails.
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn p99(daemon: &Daemon) -> Duration {
@@ -228,21 +325,64 @@ fn p99(daemon: &Daemon) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// Pipelines small requests, or has large messages shuffled, without pause.
+/// Has large messages shuffled without pause, or pipelines small requests: some without ever waiting for an answer.
 fn be_greedy(daemon: &Daemon, number: usize, over: &AtomicBool) {
     let mut client = daemon.connect("frame");
     let requests = match number {
-        0 | 1 => frame(SHUFFLE, &vec![b'x'; 4 << 20]),
+        0 | 1 => frame(SHUFFLE, &vec![b'x'; 1 << 20]),
         _ => frame(REVERSE, b"abc").repeat(5000),
     };
-    let answers = if number < 2 { (4 << 20) + 4 } else { 7 * 5000 };
     let mut writer = client.stream.try_clone().expect("a second handle");
-    while !over.load(Ordering::Relaxed) {
-        thread::scope(|scope| {
-            scope.spawn(|| writer.write_all(&requests).expect("send"));
-            client.receive(answers);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                writer.write_all(&requests).expect("send");
+            }
+            writer.shutdown(Shutdown::Write).expect("shutdown");
         });
+        let mut taken = vec![0; 1 << 20];
+        while client.stream.read(&mut taken).expect("answers") > 0 {}
+    });
+}
+
+/// Fault 17: large messages have as many threads as there are workers, and those give way to everybody else.
+#[test]
+fn threads_for_large_messages_are_few_and_give_way() {
+    let daemon = Daemon::serving("frame", &["--workers=2"]);
+    let watch = Watch::begin(&daemon);
+    let text = vec![b'x'; 1 << 20];
+    in_parallel(8, |_| assert!(daemon.connect("frame").ask(SHUFFLE, &text) == text));
+    let heavy: Vec<i32> = daemon.tasks().iter().filter(|task| task.name == "heavy").map(|task| task.id).collect();
+    assert!((1..=2).contains(&heavy.len()), "{} threads", heavy.len());
+    for thread in heavy {
+        let stat = std::fs::read_to_string(format!("/proc/{}/task/{thread}/stat", daemon.pid)).expect("a thread");
+        // proc_pid_stat(5): the name in parentheses is the second field, the nice value the nineteenth
+        let nice = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(16));
+        assert_eq!(nice, Some("19"), "{stat}");
     }
+    watch.end(&daemon);
+}
+
+/// Fault 17: a crowd that comes in at once is let in a few at a time.
+#[test]
+fn a_crowd_that_connects_keeps_nobody_waiting() {
+    const CROWD: usize = 400;
+    let daemon = Daemon::serving("frame", &["--workers=1", "-vv"]);
+    let watch = Watch::begin(&daemon);
+    let mut served = daemon.connect("frame");
+    assert_serves(&mut served);
+    // stopped, so that the crowd and the request are there at the same time
+    daemon.signal(Signal::SIGSTOP);
+    let crowd: Vec<Client> = (0..CROWD).map(|_| daemon.connect("frame")).collect();
+    let before = daemon.log.len();
+    served.send(&frame(UPPERCASE, b"served"));
+    daemon.signal(Signal::SIGCONT);
+    assert_eq!(served.receive_frame(), b"SERVED");
+    let (answered, _) = daemon.wait_for_line(before, "uppercase of 6 bytes answered");
+    let accepted = daemon.log.all()[before..answered].iter().filter(|line| line.ends_with(": accepted")).count();
+    assert!(accepted < CROWD / 4, "{accepted} were accepted first");
+    drop((crowd, served));
+    watch.end(&daemon);
 }
 
 /// Fault 18: urgent data is no part of the stream, and no reason for anything.

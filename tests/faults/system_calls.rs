@@ -1,11 +1,11 @@
 //! System calls that do less than was asked, or refuse.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::harness::{Daemon, Launch, available, frame, framed, in_parallel};
-use super::{Injection, REVERSE, UPPERCASE, Watch, assert_serves, load_time, strace};
+use super::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel};
+use super::{Injection, REVERSE, UPPERCASE, Watch, assert_serves, injected, load_time, strace};
 
 /// Fault 23: a socket that is ready and then has nothing, or no room.
 #[test]
@@ -57,10 +57,40 @@ fn options_that_an_inherited_socket_refuses_are_warned_about() {
     for option in ["TCP_NODELAY", "SO_KEEPALIVE", "TCP_USER_TIMEOUT", "SO_RCVBUF"] {
         let words = format!("cannot set {option} on inherited frame=127.0.0.1:");
         let (_, line) = daemon.wait_for_line(0, &words);
-        assert!(
-            line.ends_with("Protocol not available; serving without") || line.contains("serving without"),
-            "{line}"
-        );
+        assert!(line.ends_with("; serving without"), "{line}");
+    }
+    let watch = Watch::begin(&daemon);
+    assert_serves(&mut daemon.connect("frame"));
+    watch.end(&daemon);
+}
+
+/// Fault 24: the same for the one connection of an `Accept=yes` unit.
+#[test]
+fn an_inherited_connection_that_takes_no_option_is_served() {
+    if !available("strace") {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
+    let (connection, _) = listener.accept().expect("accept");
+    let words = strace(&["setsockopt:error=ENOPROTOOPT"]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let launch = Launch::new(&["-v"]).with_sockets("connection", vec![connection.into()]).under(&words);
+    let mut daemon = launch.spawn();
+    daemon.wait_for_line(0, "cannot set TCP_NODELAY on the inherited connection: Protocol not available");
+    assert_eq!(Client::over(client).exchange(&frame(REVERSE, b"abc")), framed(b"cba"));
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().answered, 1);
+}
+
+/// Fault 24: and for a socket of the daemon's own, where only binding again at once is worth an end.
+#[test]
+fn options_that_its_own_socket_refuses_are_warned_about() {
+    let Some(launch) = injected(&["setsockopt:error=ENOPROTOOPT:when=2+"], &[]) else { return };
+    let daemon = launch.start();
+    for option in ["TCP_NODELAY", "SO_KEEPALIVE", "TCP_USER_TIMEOUT"] {
+        let (_, line) = daemon.wait_for_line(0, &format!("cannot set {option} on 127.0.0.1:"));
+        assert!(line.ends_with("; serving without"), "{line}");
     }
     let watch = Watch::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
