@@ -4,13 +4,15 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-use super::Daemon;
+use super::{DEADLINE, Daemon};
 
 /// One thread of the daemon.
 #[derive(Clone, Debug)]
@@ -56,10 +58,23 @@ impl Daemon {
         tasks.filter_map(|task| task_of(&task.ok()?.path())).collect()
     }
 
-    /// Stops one of its threads; None, and a word about it, where that is not allowed.
+    /// Stops one of its threads when that has nothing to do, so that it takes no lock with it; None, and a word about it,
+    /// where that is not allowed.
     pub fn freeze(&self, thread: &str) -> Option<Frozen> {
         let task = self.tasks().into_iter().find(|task| task.name == thread);
-        Frozen::freeze(task.unwrap_or_else(|| panic!("no thread {thread}")).id)
+        let id = task.unwrap_or_else(|| panic!("no thread {thread}")).id;
+        let since = Instant::now();
+        while !self.sleeps(id) {
+            assert!(since.elapsed() < DEADLINE, "{thread} is never idle");
+            thread::yield_now();
+        }
+        Frozen::freeze(id)
+    }
+
+    /// Whether a thread waits for something (`State` in proc_pid_status(5)).
+    fn sleeps(&self, thread: i32) -> bool {
+        let status = fs::read_to_string(self.proc(&format!("task/{thread}/status")));
+        status.expect("read the status of a thread").contains("\nState:\tS")
     }
 }
 
