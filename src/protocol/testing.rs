@@ -242,7 +242,7 @@ fn a_chunk_waits_for_room_for_its_whole_answer() {
     let bytes = [b'x'; 9000];
     for name in ["echo-prefix", "respond"] {
         let roomy = play(name, &[&bytes], SETTING);
-        for room in ROOM..ROOM + 1100 {
+        for room in (ROOM..ROOM + 1100).step_by(if cfg!(miri) { 97 } else { 1 }) {
             assert!(play(name, &[&bytes], Setting { room, ..SETTING }) == roomy, "{name}, room {room}");
         }
     }
