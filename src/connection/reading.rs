@@ -27,9 +27,7 @@ impl Connection {
             let before = context.counters.bytes_in.get();
             next = self.read_own(stream, context);
             let filled = context.counters.bytes_in.get() - before == DIRECT_READ as u64;
-            // other text than ASCII takes as long for each bite as ASCII for all of them
-            let slow = self.work.as_ref().is_some_and(|work| work.keeps_up() && work.unprepared() > 0);
-            left = if filled && !slow { left - 1 } else { 0 };
+            left = if filled { left - 1 } else { 0 };
         }
         next
     }

@@ -52,14 +52,9 @@ impl Work {
         !self.input.is_empty() && self.need.input.max(self.input.len()) > ASIDE
     }
 
-    /// Bytes of `input` that have arrived and are not prepared.
-    pub(super) fn unprepared(&self) -> usize {
-        self.input.len().saturating_sub(self.need.prepared)
-    }
-
     /// Whether what has arrived is prepared, but for an end that depends on what comes next.
     pub(super) fn keeps_up(&self) -> bool {
-        self.need.prepared > 0 && self.unprepared() < UNSETTLED
+        self.need.prepared > 0 && self.input.len() - self.need.prepared < UNSETTLED
     }
 
     /// Makes room in `input`: for the whole request where its length is known, else for as much again.

@@ -12,7 +12,7 @@
 use std::sync::LazyLock;
 
 use super::lanes::{self, WINDOW, Window};
-use super::{InvalidUtf8, Placed, sigma, utf8};
+use super::{InvalidUtf8, Placed, sigma, utf8, vectors};
 
 /// Bytes of ASCII that are checked and then converted, so that the second look finds them in the nearest cache.
 const ASCII_BLOCK: usize = 1024;
@@ -23,8 +23,11 @@ const PREPARE_BLOCK: usize = 16 * 1024;
 /// About how many bytes are converted before they are put in their place.
 const BLOCK: usize = 256;
 
-/// The most bytes that [`Converter::next_block`] takes.
+/// The most bytes that [`convert_block`] takes.
 const BLOCK_MOST: usize = BLOCK + WINDOW + MOST_SINGLY + utf8::LONGEST;
+
+/// What they may become.
+pub(super) const BLOCK_ROOM: usize = 3 * BLOCK_MOST;
 
 /// The bounds of how many bytes are converted singly before the lanes are tried again.
 const LEAST_SINGLY: usize = 8;
@@ -46,6 +49,8 @@ pub(super) trait Mapping {
     fn ascii(byte: u8) -> u8;
     /// A block of ASCII.
     fn ascii_block(block: &mut [u8]);
+    /// [`convert_block`].
+    fn block(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8; BLOCK_ROOM]) -> Block;
     /// The two-byte code points.
     fn pairs() -> &'static Pairs;
     /// Writes the other case of the code point at `at`, whatever it is; returns how many bytes that took.
@@ -67,9 +72,12 @@ impl Mapping for Upper {
         byte.to_ascii_uppercase()
     }
 
-    #[inline(always)]
     fn ascii_block(block: &mut [u8]) {
-        block.make_ascii_uppercase();
+        vectors::uppercase_ascii(block);
+    }
+
+    fn block(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8; BLOCK_ROOM]) -> Block {
+        vectors::uppercase_block(text, start, patience, block)
     }
 
     fn pairs() -> &'static Pairs {
@@ -93,9 +101,12 @@ impl Mapping for Lower {
         byte.to_ascii_lowercase()
     }
 
-    #[inline(always)]
     fn ascii_block(block: &mut [u8]) {
-        block.make_ascii_lowercase();
+        vectors::lowercase_ascii(block);
+    }
+
+    fn block(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8; BLOCK_ROOM]) -> Block {
+        vectors::lowercase_block(text, start, patience, block)
     }
 
     fn pairs() -> &'static Pairs {
@@ -137,13 +148,11 @@ pub(super) fn is_caseless(lead: u8) -> bool {
 }
 
 /// Upper case.
-#[inline(always)]
 pub(super) fn uppercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     convert::<Upper>(text, out)
 }
 
 /// Lower case.
-#[inline(always)]
 pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     convert::<Lower>(text, out)
 }
@@ -152,18 +161,15 @@ pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Inval
 /// the answer is certain and takes as many bytes as the text. Returns how far that is.
 ///
 /// What it leaves is for [`uppercase`], from the start again: a converted letter stays what it is.
-#[inline(always)]
 pub(super) fn prepare_uppercase(text: &mut [u8], done: usize, complete: bool) -> usize {
     prepare::<Upper>(text, done, complete)
 }
 
 /// The same for [`lowercase`].
-#[inline(always)]
 pub(super) fn prepare_lowercase(text: &mut [u8], done: usize, complete: bool) -> usize {
     prepare::<Lower>(text, done, complete)
 }
 
-#[inline(always)]
 fn prepare<M: Mapping>(text: &mut [u8], mut done: usize, complete: bool) -> usize {
     while done < text.len() {
         let end = utf8::whole(text, text.len().min(done + PREPARE_BLOCK));
@@ -178,7 +184,6 @@ fn prepare<M: Mapping>(text: &mut [u8], mut done: usize, complete: bool) -> usiz
 }
 
 /// Converts from `start` to about the end of the text, which is the `last` of it or not; returns how far it came.
-#[inline(always)]
 fn prepare_block<M: Mapping>(text: &mut [u8], start: usize, last: bool) -> usize {
     let block = &mut text[start..];
     if block.is_ascii() {
@@ -194,7 +199,6 @@ fn prepare_block<M: Mapping>(text: &mut [u8], start: usize, last: bool) -> usize
     converter.done
 }
 
-#[inline(always)]
 fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     let start = convert_ascii::<M>(text);
     utf8::check(&text[start..])?;
@@ -202,7 +206,6 @@ fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Invali
 }
 
 /// Converts whole blocks of ASCII from the front; returns where they end.
-#[inline(always)]
 fn convert_ascii<M: Mapping>(text: &mut [u8]) -> usize {
     let mut done = 0;
     for block in text.chunks_mut(ASCII_BLOCK) {
@@ -219,7 +222,6 @@ fn convert_ascii<M: Mapping>(text: &mut [u8]) -> usize {
 ///
 /// A sigma looks at what stands before it: in the text, where converted and original letters are equally good
 /// (the case of a letter does not matter for that), and where all of it stands as long as `start` is a boundary.
-#[inline(always)]
 fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Placed {
     let mut converter = Converter::new(start);
     if converter.in_place::<M>(text, text.len()) {
@@ -237,7 +239,7 @@ fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Pl
 }
 
 /// What became of a few code points.
-struct Block {
+pub(super) struct Block {
     /// How many bytes they took.
     taken: usize,
     /// How many bytes they take now.
@@ -252,17 +254,16 @@ struct Converter {
     done: usize,
     /// How many bytes are converted singly when the lanes decline the next time.
     patience: usize,
-    block: [u8; 3 * BLOCK_MOST],
+    block: [u8; BLOCK_ROOM],
 }
 
 impl Converter {
     fn new(start: usize) -> Self {
-        Self { done: start, patience: LEAST_SINGLY, block: [0; 3 * BLOCK_MOST] }
+        Self { done: start, patience: LEAST_SINGLY, block: [0; BLOCK_ROOM] }
     }
 
     /// Converts in place up to `end` or a bit beyond it, but nothing from the first block on in which a code point
     /// changes its length. Says whether it came to the end.
-    #[inline(always)]
     fn in_place<M: Mapping>(&mut self, text: &mut [u8], end: usize) -> bool {
         while self.done < end {
             let Block { taken, made, in_place } = self.next_block::<M>(text);
@@ -275,32 +276,41 @@ impl Converter {
         true
     }
 
-    /// Converts code points, about [`BLOCK`] bytes of them.
-    ///
-    /// What the lanes decline is converted singly, for the longer the more often they have declined of late.
-    #[inline(always)]
     fn next_block<M: Mapping>(&mut self, text: &[u8]) -> Block {
-        let mut copy = [0; WINDOW + 2];
-        let (mut at, mut made, mut in_place) = (self.done, 0, true);
-        while at < text.len() && at - self.done < BLOCK {
-            let window = window(text, at, &mut copy);
-            let (converted, beyond) = lanes::convert::<M::Lane>(window);
-            let whole = beyond.unwrap_or_else(|| whole(window).min(text.len() - at));
-            self.block[made..made + WINDOW].copy_from_slice(&converted);
-            at += whole;
-            made += whole;
-            if beyond.is_some() {
-                let singly = convert_singly::<M>(text, at, self.patience, &mut self.block[made..]);
-                at += singly.taken;
-                made += singly.made;
-                in_place &= singly.in_place;
-                self.patience = MOST_SINGLY.min(self.patience * 2);
-            } else {
-                self.patience = LEAST_SINGLY;
-            }
-        }
-        Block { taken: at - self.done, made, in_place }
+        M::block(text, self.done, &mut self.patience, &mut self.block)
     }
+}
+
+/// Converts code points from `start` on, about [`BLOCK`] bytes of them.
+///
+/// What the lanes decline is converted singly, for the longer the more often they have declined of late.
+#[inline(always)]
+pub(super) fn convert_block<M: Mapping>(
+    text: &[u8],
+    start: usize,
+    patience: &mut usize,
+    block: &mut [u8; BLOCK_ROOM],
+) -> Block {
+    let mut copy = [0; WINDOW + 2];
+    let (mut at, mut made, mut in_place) = (start, 0, true);
+    while at < text.len() && at - start < BLOCK {
+        let window = window(text, at, &mut copy);
+        let (converted, beyond) = lanes::convert::<M::Lane>(window);
+        let whole = beyond.unwrap_or_else(|| whole(window).min(text.len() - at));
+        block[made..made + WINDOW].copy_from_slice(&converted);
+        at += whole;
+        made += whole;
+        if beyond.is_some() {
+            let singly = convert_singly::<M>(text, at, *patience, &mut block[made..]);
+            at += singly.taken;
+            made += singly.made;
+            in_place &= singly.in_place;
+            *patience = MOST_SINGLY.min(*patience * 2);
+        } else {
+            *patience = LEAST_SINGLY;
+        }
+    }
+    Block { taken: at - start, made, in_place }
 }
 
 /// The window that starts at `at`: a view of the text, or at either end of the text a copy with zeros around it.

@@ -145,7 +145,7 @@ impl Action {
             Action::Uppercase | Action::Lowercase => {}
             Action::TitleCase => title::ascii(text),
             Action::Reverse if text.len() < LONG => text.reverse(),
-            Action::Reverse => vectors::reverse_ascii(text),
+            Action::Reverse => vectors::reverse_bytes(text),
             Action::Shuffle => shuffle::ascii(text, random),
             Action::Random => panic!("random does not keep the length of a text"),
         }
@@ -157,7 +157,11 @@ impl Action {
     /// For upper and lower case ([`Action::is_done_early`]) what it says is done is done, in place. For the others it
     /// is known to be ASCII. Whatever is left, [`Action::apply`] gives the same answer to the whole text afterwards.
     pub fn prepare(self, text: &mut [u8], done: usize, complete: bool) -> usize {
-        vectors::prepare(self, text, done, complete)
+        match self {
+            Action::Uppercase => case::prepare_uppercase(text, done, complete),
+            Action::Lowercase => case::prepare_lowercase(text, done, complete),
+            _ => done + utf8::ascii_front(&text[done..]),
+        }
     }
 
     /// Whether [`Action::prepare`] does the work itself.
@@ -185,8 +189,10 @@ impl Action {
         limit: usize,
     ) -> Result<Placed, InvalidUtf8> {
         match self {
-            Action::Uppercase | Action::Lowercase | Action::Reverse => vectors::apply(self, text, out),
+            Action::Uppercase => case::uppercase(text, out),
+            Action::Lowercase => case::lowercase(text, out),
             Action::TitleCase => title::title_case(text, out),
+            Action::Reverse => reverse::reverse(text),
             Action::Shuffle => shuffle::shuffle(text, out, random),
             Action::Random => random::random(text, out, random, limit),
         }

@@ -8,7 +8,7 @@
     reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
 )]
 
-use super::{InvalidUtf8, Placed, utf8};
+use super::{InvalidUtf8, Placed, utf8, vectors};
 
 /// Bytes that are turned at a time.
 const WINDOW: usize = 64;
@@ -17,21 +17,20 @@ const WINDOW: usize = 64;
 const REACH: usize = utf8::LONGEST - 1;
 
 /// Reverses any bytes.
-#[inline(always)]
 pub(super) fn reverse(text: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     if text.is_ascii() {
-        text.reverse();
+        vectors::reverse_bytes(text);
     } else {
         utf8::check(text)?;
-        text.reverse();
-        turn_code_points(text);
+        vectors::reverse_bytes(text);
+        vectors::turn_code_points(text);
     }
     Ok(Placed::InPlace)
 }
 
 /// Turns round each code point of a text whose bytes have been reversed.
 #[inline(always)]
-fn turn_code_points(text: &mut [u8]) {
+pub(super) fn turn_code_points(text: &mut [u8]) {
     let mut original = [0; WINDOW + 2 * REACH];
     for start in (0..text.len()).step_by(WINDOW) {
         let end = text.len().min(start + WINDOW + REACH);

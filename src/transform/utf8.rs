@@ -22,7 +22,6 @@ pub(super) fn check(text: &[u8]) -> Result<(), InvalidUtf8> {
 }
 
 /// How many bytes of whole blocks at the front are ASCII; the last block may be shorter.
-#[inline(always)]
 pub(super) fn ascii_front(text: &[u8]) -> usize {
     text.chunks(ASCII_BLOCK).take_while(|block| block.is_ascii()).map(<[u8]>::len).sum()
 }

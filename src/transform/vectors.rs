@@ -1,33 +1,45 @@
-//! The loops over long texts, compiled twice: for every processor, and for those with AVX2, which need half the time.
+//! The loops that the compiler makes vector instructions of, compiled twice: for every processor, and for those with
+//! AVX2, which need half the time.
 //!
 //! Which of the two runs is found out when it is first called. For short texts the way here is too long.
 
 use multiversion::multiversion;
 
-use super::{Action, InvalidUtf8, Placed, case, reverse, utf8};
+use super::case::{self, BLOCK_ROOM, Block, Lower, Upper};
+use super::reverse;
 
-/// [`Action::apply`] of the light actions but title-case.
+/// A block of ASCII in upper case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
-pub(super) fn apply(action: Action, text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
-    match action {
-        Action::Lowercase => case::lowercase(text, out),
-        Action::Reverse => reverse::reverse(text),
-        _ => case::uppercase(text, out),
-    }
+pub(super) fn uppercase_ascii(block: &mut [u8]) {
+    block.make_ascii_uppercase();
 }
 
-/// [`Action::prepare`].
+/// A block of ASCII in lower case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
-pub(super) fn prepare(action: Action, text: &mut [u8], done: usize, complete: bool) -> usize {
-    match action {
-        Action::Uppercase => case::prepare_uppercase(text, done, complete),
-        Action::Lowercase => case::prepare_lowercase(text, done, complete),
-        _ => done + utf8::ascii_front(&text[done..]),
-    }
+pub(super) fn lowercase_ascii(block: &mut [u8]) {
+    block.make_ascii_lowercase();
 }
 
-/// ASCII text backwards.
+/// [`case::convert_block`] for upper case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
-pub(super) fn reverse_ascii(text: &mut [u8]) {
-    text.reverse();
+pub(super) fn uppercase_block(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8; BLOCK_ROOM]) -> Block {
+    case::convert_block::<Upper>(text, start, patience, block)
+}
+
+/// [`case::convert_block`] for lower case.
+#[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
+pub(super) fn lowercase_block(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8; BLOCK_ROOM]) -> Block {
+    case::convert_block::<Lower>(text, start, patience, block)
+}
+
+/// All bytes in the opposite order.
+#[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
+pub(super) fn reverse_bytes(bytes: &mut [u8]) {
+    bytes.reverse();
+}
+
+/// [`reverse::turn_code_points`].
+#[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
+pub(super) fn turn_code_points(text: &mut [u8]) {
+    reverse::turn_code_points(text);
 }
