@@ -14,10 +14,8 @@ use std::sync::LazyLock;
 use super::lanes::{self, WINDOW, Window};
 use super::{InvalidUtf8, Placed, sigma, utf8, vectors};
 
-/// Bytes of ASCII that are checked and then converted, so that the second look finds them in the nearest cache.
-const ASCII_BLOCK: usize = 1024;
-
-/// So many bytes of a text that is still coming in are checked and then converted, for the same reason.
+/// So many bytes of a text that is still coming in are checked and then converted, so that the second look finds them
+/// in the nearest cache; and no more are looked at again each time that a byte comes in behind what can't be done yet.
 const PREPARE_BLOCK: usize = 16 * 1024;
 
 /// About how many bytes are converted before they are put in their place.
@@ -172,7 +170,7 @@ pub(super) fn prepare_lowercase(text: &mut [u8], done: usize, complete: bool) ->
 
 fn prepare<M: Mapping>(text: &mut [u8], mut done: usize, complete: bool) -> usize {
     while done < text.len() {
-        let end = utf8::whole(text, text.len().min(done + PREPARE_BLOCK));
+        let end = utf8::whole(&text[..text.len().min(done + PREPARE_BLOCK)]);
         let last = complete && end == text.len();
         let reached = prepare_block::<M>(&mut text[..end], done, last);
         if reached == done {
@@ -200,22 +198,9 @@ fn prepare_block<M: Mapping>(text: &mut [u8], start: usize, last: bool) -> usize
 }
 
 fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
-    let start = convert_ascii::<M>(text);
+    let start = utf8::each_ascii_block(text, M::ascii_block);
     utf8::check(&text[start..])?;
     Ok(convert_from::<M>(text, start, out))
-}
-
-/// Converts whole blocks of ASCII from the front; returns where they end.
-fn convert_ascii<M: Mapping>(text: &mut [u8]) -> usize {
-    let mut done = 0;
-    for block in text.chunks_mut(ASCII_BLOCK) {
-        if !block.is_ascii() {
-            break;
-        }
-        M::ascii_block(block);
-        done += block.len();
-    }
-    done
 }
 
 /// Converts valid UTF-8 from `start` on.

@@ -13,7 +13,7 @@ use super::InvalidUtf8;
 /// The most bytes that one code point takes.
 pub(super) const LONGEST: usize = 4;
 
-/// Bytes that are looked at together for being ASCII.
+/// Bytes of ASCII that are checked and then worked on, so that the second look finds them in the nearest cache.
 const ASCII_BLOCK: usize = 1024;
 
 /// Checks that the bytes are UTF-8.
@@ -21,9 +21,17 @@ pub(super) fn check(text: &[u8]) -> Result<(), InvalidUtf8> {
     simdutf8::basic::from_utf8(text).map(|_| ()).map_err(|_| InvalidUtf8)
 }
 
-/// How many bytes of whole blocks at the front are ASCII; the last block may be shorter.
-pub(super) fn ascii_front(text: &[u8]) -> usize {
-    text.chunks(ASCII_BLOCK).take_while(|block| block.is_ascii()).map(<[u8]>::len).sum()
+/// Calls `work` for each block at the front that is all ASCII; returns where they end.
+pub(super) fn each_ascii_block(text: &mut [u8], work: impl Fn(&mut [u8])) -> usize {
+    let mut done = 0;
+    for block in text.chunks_mut(ASCII_BLOCK) {
+        if !block.is_ascii() {
+            break;
+        }
+        work(block);
+        done += block.len();
+    }
+    done
 }
 
 /// How many bytes the code point with this first byte takes.
@@ -43,8 +51,9 @@ pub(super) fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
-/// Where the last whole code point ends that ends at `end` or before; `end` itself where the text is none.
-pub(super) fn whole(text: &[u8], end: usize) -> usize {
+/// Where the last whole code point ends; at the end of what is no text.
+pub(super) fn whole(text: &[u8]) -> usize {
+    let end = text.len();
     let last = (1..LONGEST.min(end + 1)).find(|back| !is_continuation(text[end - back]));
     last.filter(|back| width(text[end - back]) > *back).map_or(end, |back| end - back)
 }
@@ -111,9 +120,9 @@ mod tests {
     fn whole_code_points_end_where_chars_do() {
         let text = SAMPLE.as_bytes();
         for end in 0..=text.len() {
-            assert_eq!(whole(text, end), (0..=end).rfind(|at| SAMPLE.is_char_boundary(*at)).unwrap());
+            assert_eq!(whole(&text[..end]), (0..=end).rfind(|at| SAMPLE.is_char_boundary(*at)).unwrap());
         }
-        assert_eq!(whole(b"\x80\x80\x80\x80", 4), 4);
+        assert_eq!(whole(b"\x80\x80\x80\x80"), 4);
     }
 
     #[test]
