@@ -26,9 +26,6 @@ mod title;
 mod utf8;
 mod vectors;
 
-/// From so many bytes on the way to vector instructions pays.
-const LONG: usize = 4096;
-
 /// Where random numbers come from; the server passes its own, tests a scripted one.
 pub trait RandomSource {
     /// A uniform number in `0..bound`, without bias; `bound` is not 0.
@@ -124,6 +121,8 @@ impl Action {
 
     /// Applies the action in place to a text that is known to be ASCII.
     ///
+    /// What takes longer than a call is one: inlined, it took registers from the rest.
+    ///
     /// # Panics
     /// For [`Action::Random`], whose answer has another length ([`Action::ascii_in_place`]).
     #[inline(always)]
@@ -135,17 +134,8 @@ impl Action {
         match self {
             Action::Uppercase => text.make_ascii_uppercase(),
             Action::Lowercase => text.make_ascii_lowercase(),
-            _ => self.apply_longer_to_ascii(text, random),
-        }
-    }
-
-    /// The actions that take longer than a call.
-    fn apply_longer_to_ascii(self, text: &mut [u8], random: &mut impl RandomSource) {
-        match self {
-            Action::Uppercase | Action::Lowercase => {}
             Action::TitleCase => title::ascii(text),
-            Action::Reverse if text.len() < LONG => text.reverse(),
-            Action::Reverse => vectors::reverse_bytes(text),
+            Action::Reverse => reverse::ascii(text),
             Action::Shuffle => shuffle::ascii(text, random),
             Action::Random => panic!("random does not keep the length of a text"),
         }
@@ -160,7 +150,7 @@ impl Action {
         match self {
             Action::Uppercase => case::prepare_uppercase(text, done, complete),
             Action::Lowercase => case::prepare_lowercase(text, done, complete),
-            _ => done + utf8::ascii_front(&text[done..]),
+            _ => done + utf8::each_ascii_block(&mut text[done..], |_| {}),
         }
     }
 

@@ -16,6 +16,19 @@ const WINDOW: usize = 64;
 /// The furthest that a byte of a code point has to move.
 const REACH: usize = utf8::LONGEST - 1;
 
+/// From so many bytes on the way to vector instructions pays.
+const LONG: usize = 4096;
+
+/// Reverses ASCII.
+#[inline(never)]
+pub(super) fn ascii(text: &mut [u8]) {
+    if text.len() < LONG {
+        text.reverse();
+    } else {
+        vectors::reverse_bytes(text);
+    }
+}
+
 /// Reverses any bytes.
 pub(super) fn reverse(text: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     if text.is_ascii() {

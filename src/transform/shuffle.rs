@@ -12,6 +12,7 @@ use super::utf8::LONGEST;
 use super::{InvalidUtf8, Placed, RandomSource, utf8};
 
 /// Shuffles ASCII: Fisher and Yates, from the end.
+#[inline(never)]
 pub(super) fn ascii(text: &mut [u8], random: &mut impl RandomSource) {
     for last in (1..text.len()).rev() {
         text.swap(last, random.below(last + 1));

@@ -15,6 +15,7 @@ use super::lanes::WINDOW;
 use super::{InvalidUtf8, Placed, utf8};
 
 /// Title-case of ASCII, in place; by windows, of which the compiler makes vector instructions.
+#[inline(never)]
 pub(super) fn ascii(text: &mut [u8]) {
     let mut original = [0; WINDOW + 1];
     for block in text.chunks_mut(WINDOW) {
