@@ -19,12 +19,12 @@ mod harness;
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use harness::{Client, DEADLINE, Daemon, Launch, Statistics, available, rss_limit};
+use harness::{Client, Daemon, Launch, Statistics, available, rss_limit, wait_until};
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
@@ -51,15 +51,6 @@ impl Watch {
         wait_until("descriptors are back", || daemon.descriptors() <= self.descriptors);
         wait_until("memory is back", || daemon.rss() <= rss_limit(self.rss, 0));
         statistics
-    }
-}
-
-/// Waits for something that tells nobody when it happens.
-fn wait_until(what: &str, happened: impl Fn() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !happened() {
-        assert!(Instant::now() < deadline, "not reached: {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -3,7 +3,8 @@
 //! A [`Daemon`] has its own notification socket: [`Launch::start`] returns when it has said `READY=1`, and its ports
 //! are read from its status line, so tests use port 0 and never collide. Its log, its output and what it tells the
 //! service manager are collected as they come ([`Feed`]). It is killed when dropped; a test that fails prints its log.
-//! Nothing here sleeps to let something happen: all waiting is for an event, until [`DEADLINE`].
+//! Nothing here sleeps to let something happen: waiting is for an event, or for what tells nobody ([`wait_until`]), until
+//! [`DEADLINE`].
 
 // every test program uses another part of this
 #![allow(dead_code, unused_imports)]
@@ -35,7 +36,7 @@ use nix::unistd::Pid;
 
 pub use client::{Client, echo_ping, frame, framed, in_parallel};
 pub use feed::Feed;
-pub use observe::{Frozen, Task, available, rss_limit};
+pub use observe::{Frozen, Task, available, rss_limit, wait_until};
 pub use replay::{replay, replay_all};
 pub use statistics::Statistics;
 

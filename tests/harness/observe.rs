@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -63,11 +63,7 @@ impl Daemon {
     pub fn freeze(&self, thread: &str) -> Option<Frozen> {
         let task = self.tasks().into_iter().find(|task| task.name == thread);
         let id = task.unwrap_or_else(|| panic!("no thread {thread}")).id;
-        let since = Instant::now();
-        while !self.sleeps(id) {
-            assert!(since.elapsed() < DEADLINE, "{thread} is never idle");
-            thread::yield_now();
-        }
+        wait_until("the thread is idle", || self.sleeps(id));
         Frozen::freeze(id)
     }
 
@@ -109,6 +105,15 @@ fn task_of(path: &std::path::Path) -> Option<Task> {
     let ran = fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()?;
     let id = path.file_name()?.to_str()?.parse().ok()?;
     Some(Task { id, name, ran })
+}
+
+/// Waits for something that tells nobody when it happens.
+pub fn wait_until(what: &str, happened: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !happened() {
+        assert!(Instant::now() < deadline, "not reached: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Whether a program is installed; a test that needs it says that it skips.
