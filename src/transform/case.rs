@@ -9,6 +9,7 @@
     reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
 )]
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::lanes::{self, WINDOW, Window};
@@ -18,18 +19,12 @@ use super::{InvalidUtf8, Placed, sigma, utf8, vectors};
 /// in the nearest cache; and no more are looked at again each time that a byte comes in behind what can't be done yet.
 const PREPARE_BLOCK: usize = 16 * 1024;
 
-/// About how many bytes are converted before they are put in their place.
-const BLOCK: usize = 256;
-
-/// The most bytes that [`convert_block`] takes.
-const BLOCK_MOST: usize = BLOCK + WINDOW + MOST_SINGLY + utf8::LONGEST;
-
-/// What they may become.
-pub(super) const BLOCK_ROOM: usize = 3 * BLOCK_MOST;
-
 /// The bounds of how many bytes are converted singly before the lanes are tried again.
-const LEAST_SINGLY: usize = 8;
+const LEAST_SINGLY: usize = 16;
 const MOST_SINGLY: usize = 128;
+
+/// The most bytes that [`convert_singly`] takes.
+const SINGLY_MOST: usize = MOST_SINGLY + utf8::LONGEST;
 
 /// The most bytes that one code point becomes: three code points of three bytes.
 const LONGEST_MAPPING: usize = 9;
@@ -47,8 +42,8 @@ pub(super) trait Mapping {
     fn ascii(byte: u8) -> u8;
     /// A block of ASCII.
     fn ascii_block(block: &mut [u8]);
-    /// [`convert_block`].
-    fn block(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8; BLOCK_ROOM]) -> Block;
+    /// [`convert_windows`].
+    fn windows(text: &mut [u8], start: usize, end: usize) -> usize;
     /// The two-byte code points.
     fn pairs() -> &'static Pairs;
     /// Writes the other case of the code point at `at`, whatever it is; returns how many bytes that took.
@@ -74,8 +69,8 @@ impl Mapping for Upper {
         vectors::uppercase_ascii(block);
     }
 
-    fn block(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8; BLOCK_ROOM]) -> Block {
-        vectors::uppercase_block(text, start, patience, block)
+    fn windows(text: &mut [u8], start: usize, end: usize) -> usize {
+        vectors::uppercase_windows(text, start, end)
     }
 
     fn pairs() -> &'static Pairs {
@@ -103,8 +98,8 @@ impl Mapping for Lower {
         vectors::lowercase_ascii(block);
     }
 
-    fn block(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8; BLOCK_ROOM]) -> Block {
-        vectors::lowercase_block(text, start, patience, block)
+    fn windows(text: &mut [u8], start: usize, end: usize) -> usize {
+        vectors::lowercase_windows(text, start, end)
     }
 
     fn pairs() -> &'static Pairs {
@@ -191,7 +186,7 @@ fn prepare_block<M: Mapping>(text: &mut [u8], start: usize, last: bool) -> usize
     if utf8::check(block).is_err() {
         return start;
     }
-    let end = if last { text.len() } else { M::settled(text).saturating_sub(BLOCK_MOST) };
+    let end = if last { text.len() } else { M::settled(text).saturating_sub(SINGLY_MOST) };
     let mut converter = Converter::new(start);
     converter.in_place::<M>(text, end);
     converter.done
@@ -215,7 +210,12 @@ fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Pl
     let mut length = converter.done;
     out[..length].copy_from_slice(&text[..length]);
     while converter.done < text.len() {
-        let Block { taken, made, .. } = converter.next_block::<M>(text);
+        let start = converter.done;
+        converter.windows::<M>(text, text.len());
+        let windows = &text[start..converter.done];
+        out[length..length + windows.len()].copy_from_slice(windows);
+        length += windows.len();
+        let Singly { taken, made, .. } = converter.singly::<M>(text);
         out[length..length + made].copy_from_slice(&converter.block[..made]);
         length += made;
         converter.done += taken;
@@ -224,7 +224,7 @@ fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Pl
 }
 
 /// What became of a few code points.
-pub(super) struct Block {
+struct Singly {
     /// How many bytes they took.
     taken: usize,
     /// How many bytes they take now.
@@ -233,69 +233,88 @@ pub(super) struct Block {
     in_place: bool,
 }
 
-/// A text that is being converted, block after block.
+/// A text that is being converted: windows where they lie, and what the lanes decline singly, for the longer the more
+/// often they have declined of late.
 struct Converter {
     /// How far it is.
     done: usize,
-    /// How many bytes are converted singly when the lanes decline the next time.
+    /// How many bytes are converted singly the next time.
     patience: usize,
-    block: [u8; BLOCK_ROOM],
+    /// What they become.
+    block: [u8; 3 * SINGLY_MOST],
 }
 
 impl Converter {
     fn new(start: usize) -> Self {
-        Self { done: start, patience: LEAST_SINGLY, block: [0; BLOCK_ROOM] }
+        Self { done: start, patience: LEAST_SINGLY, block: [0; 3 * SINGLY_MOST] }
     }
 
-    /// Converts in place up to `end` or a bit beyond it, but nothing from the first block on in which a code point
-    /// changes its length. Says whether it came to the end.
+    /// Converts in place up to `end` or a bit beyond it, but nothing from the first code points on of which one changes
+    /// its length. Says whether it came to the end.
     fn in_place<M: Mapping>(&mut self, text: &mut [u8], end: usize) -> bool {
-        while self.done < end {
-            let Block { taken, made, in_place } = self.next_block::<M>(text);
+        loop {
+            self.windows::<M>(text, end);
+            if self.done >= end {
+                return true;
+            }
+            let Singly { taken, made, in_place } = self.singly::<M>(text);
             if !in_place {
                 return false;
             }
             text[self.done..self.done + taken].copy_from_slice(&self.block[..made]);
             self.done += taken;
         }
-        true
     }
 
-    fn next_block<M: Mapping>(&mut self, text: &[u8]) -> Block {
-        M::block(text, self.done, &mut self.patience, &mut self.block)
+    fn windows<M: Mapping>(&mut self, text: &mut [u8], end: usize) {
+        let reached = M::windows(text, self.done, end);
+        if reached - self.done >= WINDOW {
+            self.patience = LEAST_SINGLY;
+        }
+        self.done = reached;
+    }
+
+    fn singly<M: Mapping>(&mut self, text: &[u8]) -> Singly {
+        let length = self.patience;
+        self.patience = MOST_SINGLY.min(length * 2);
+        convert_singly::<M>(text, self.done, length, &mut self.block)
     }
 }
 
-/// Converts code points from `start` on, about [`BLOCK`] bytes of them.
+/// Converts windows in place, from `start` until one would begin at `end` or beyond it, or up to a code point that the
+/// lanes decline; returns how far it came, which is the end of a code point.
 ///
-/// What the lanes decline is converted singly, for the longer the more often they have declined of late.
+/// Windows cut code points where it happens: each byte is converted by its neighbours. Hence a window is written only when
+/// the next one is converted, which still looks at the last byte of it and may decline the code point that is cut.
 #[inline(always)]
-pub(super) fn convert_block<M: Mapping>(
-    text: &[u8],
-    start: usize,
-    patience: &mut usize,
-    block: &mut [u8; BLOCK_ROOM],
-) -> Block {
-    let mut copy = [0; WINDOW + 2];
-    let (mut at, mut made, mut in_place) = (start, 0, true);
-    while at < text.len() && at - start < BLOCK {
-        let window = window(text, at, &mut copy);
-        let (converted, beyond) = lanes::convert::<M::Lane>(window);
-        let whole = beyond.unwrap_or_else(|| whole(window).min(text.len() - at));
-        block[made..made + WINDOW].copy_from_slice(&converted);
-        at += whole;
-        made += whole;
-        if beyond.is_some() {
-            let singly = convert_singly::<M>(text, at, *patience, &mut block[made..]);
-            at += singly.taken;
-            made += singly.made;
-            in_place &= singly.in_place;
-            *patience = MOST_SINGLY.min(*patience * 2);
-        } else {
-            *patience = LEAST_SINGLY;
+pub(super) fn convert_windows<M: Mapping>(text: &mut [u8], start: usize, end: usize) -> usize {
+    let (mut copy, mut last) = ([0; WINDOW + 2], [0; WINDOW]);
+    let (mut written, mut at) = (start, start);
+    while at < end {
+        let (converted, declined) = lanes::convert::<M::Lane>(window(text, at, &mut copy));
+        if let Some(place) = declined {
+            let stop = at + place - 1;
+            write(text, written..stop, if at > written { [last, converted] } else { [converted; 2] });
+            return stop;
         }
+        if at > written {
+            text[written..at].copy_from_slice(&last);
+        }
+        (written, last) = (at, converted);
+        at += WINDOW.min(text.len() - at);
     }
-    Block { taken: at - start, made, in_place }
+    while at < text.len() && utf8::is_continuation(text[at]) {
+        at -= 1;
+    }
+    write(text, written..at, [last; 2]);
+    at
+}
+
+/// Writes the front of two windows to its place.
+#[inline(always)]
+fn write(text: &mut [u8], place: Range<usize>, converted: [[u8; WINDOW]; 2]) {
+    let length = place.len();
+    text[place].copy_from_slice(&converted.as_flattened()[..length]);
 }
 
 /// The window that starts at `at`: a view of the text, or at either end of the text a copy with zeros around it.
@@ -304,22 +323,14 @@ fn window<'a>(text: &'a [u8], at: usize, copy: &'a mut Window) -> &'a Window {
     if let Some(window) = at.checked_sub(1).and_then(|before| text[before..].first_chunk()) {
         return window;
     }
-    let end = text.len().min(at + WINDOW + 1);
+    let (start, end) = (at.saturating_sub(1), text.len().min(at + WINDOW + 1));
     copy.fill(0);
-    copy[1..=end - at].copy_from_slice(&text[at..end]);
+    copy[start + 1 - at..=end - at].copy_from_slice(&text[start..end]);
     copy
 }
 
-/// How many bytes of a window are whole code points; computed without a branch, as it is anybody's guess.
-#[inline(always)]
-fn whole(window: &Window) -> usize {
-    let [before, last, after] = [WINDOW - 1, WINDOW, WINDOW + 1].map(|at| utf8::is_continuation(window[at]));
-    WINDOW - usize::from(after) * (1 + usize::from(last) + usize::from(last & before))
-}
-
 /// Converts at least `length` bytes from `start` on by code points.
-#[inline(always)]
-fn convert_singly<M: Mapping>(text: &[u8], start: usize, length: usize, out: &mut [u8]) -> Block {
+fn convert_singly<M: Mapping>(text: &[u8], start: usize, length: usize, out: &mut [u8]) -> Singly {
     let pairs = M::pairs();
     let end = text.len().min(start + length);
     let (mut at, mut made, mut in_place) = (start, 0, true);
@@ -330,7 +341,7 @@ fn convert_singly<M: Mapping>(text: &[u8], start: usize, length: usize, out: &mu
         at += width;
         made += written;
     }
-    Block { taken: at - start, made, in_place }
+    Singly { taken: at - start, made, in_place }
 }
 
 #[inline(always)]

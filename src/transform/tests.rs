@@ -84,6 +84,20 @@ fn keeps_length(code_point: char, mapped: impl Iterator<Item = char>) -> bool {
     mapped.map(char::len_utf8).sum::<usize>() == code_point.len_utf8()
 }
 
+/// Case is converted by windows of 64 bytes.
+#[test]
+fn a_code_point_may_be_cut_anywhere() {
+    let last = if cfg!(miri) { '\u{100}' } else { char::MAX };
+    let has_case = |c: &char| !c.to_uppercase().eq([*c]) || !c.to_lowercase().eq([*c]);
+    for code_point in ('\0'..=last).filter(has_case).chain("×«漢ꙁ、한“😀".chars()) {
+        for before in 60..=65 {
+            let text = format!("{}{code_point}{}", "a".repeat(before), "Z".repeat(70));
+            assert_eq!(answer(Action::Uppercase, &text), text.to_uppercase());
+            assert_eq!(answer(Action::Lowercase, &text), text.to_lowercase());
+        }
+    }
+}
+
 #[test]
 fn names_go_both_ways() {
     for action in Action::ALL {

@@ -5,7 +5,7 @@
 
 use multiversion::multiversion;
 
-use super::case::{self, BLOCK_ROOM, Block, Lower, Upper};
+use super::case::{self, Lower, Upper};
 use super::reverse;
 
 /// A block of ASCII in upper case.
@@ -20,16 +20,16 @@ pub(super) fn lowercase_ascii(block: &mut [u8]) {
     block.make_ascii_lowercase();
 }
 
-/// [`case::convert_block`] for upper case.
+/// [`case::convert_windows`] for upper case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
-pub(super) fn uppercase_block(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8; BLOCK_ROOM]) -> Block {
-    case::convert_block::<Upper>(text, start, patience, block)
+pub(super) fn uppercase_windows(text: &mut [u8], start: usize, end: usize) -> usize {
+    case::convert_windows::<Upper>(text, start, end)
 }
 
-/// [`case::convert_block`] for lower case.
+/// [`case::convert_windows`] for lower case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
-pub(super) fn lowercase_block(text: &[u8], start: usize, patience: &mut usize, block: &mut [u8; BLOCK_ROOM]) -> Block {
-    case::convert_block::<Lower>(text, start, patience, block)
+pub(super) fn lowercase_windows(text: &mut [u8], start: usize, end: usize) -> usize {
+    case::convert_windows::<Lower>(text, start, end)
 }
 
 /// All bytes in the opposite order.
