@@ -147,8 +147,9 @@ def fairness(seconds):
 
 def workers(seconds):
     """Throughput of two workers by that of one, and how unevenly connections are spread, as a share of their mean."""
-    # what costs the server fifty times what it costs the client: both processors are for the workers
-    arguments = "--connections 64 --depth 8 --size 4K --action random --verify length"
+    # what costs the server ten times what it costs the client, and is done by the workers themselves: both processors are
+    # for them
+    arguments = "--connections 64 --depth 8 --size 8K --action shuffle --text mixed --verify length"
     rates = {}
     for count in (1, 2):
         with running("retortd", "frame", cpus=None, workers=count) as (_, port):
