@@ -22,12 +22,27 @@ HELLO = struct.pack("!I5s", 1 << 27 | 5, b"hello")
 
 
 @dataclass(frozen=True)
+class Shape:
+    """How many, how large, at what pace."""
+
+    connections: int
+    size: int
+    depth: int = 1
+    reconnect: bool = False
+
+    def __str__(self):
+        """The options of `retort bench`."""
+        pace = "--reconnect" if self.reconnect else f"--depth {self.depth}"
+        return f"--connections {self.connections} --size {self.size} {pace}"
+
+
+@dataclass(frozen=True)
 class Load:
-    """One call of `retort bench`; what counts is the server's CPU time for a request."""
+    """One load; what counts is the server's CPU time for a request."""
 
     name: str
     protocol: str
-    shape: str  # how many, how large, at what pace
+    shape: Shape
     says: str
     content: str = ""  # what is asked for; nothing that an echo could be asked for
     unit: str = "us"
@@ -35,8 +50,10 @@ class Load:
     def measure(self, peer, seconds):
         """Microseconds; the floor takes no large frames, but echoes: the least that such a message costs."""
         protocol = "echo" if peer == "floor" and self.shape == BULK else self.protocol
-        arguments = self.shape if protocol == "echo" else f"{self.shape} {self.content}"
+        arguments = str(self.shape) if protocol == "echo" else f"{self.shape} {self.content}"
         with running(peer, protocol) as (pid, port):
+            if peer == "redis":
+                return redis_benchmark(port, self.shape, seconds, pid)
             return bench(port, protocol, arguments, seconds, pid)["server_cpu_us_per_request"]
 
 
@@ -60,15 +77,16 @@ class Idle:
                 return (status(pid, "VmRSS") - before) / IDLE_CONNECTIONS
 
 
-SMALL = "--connections 64 --size 64"
-CHURN = "--connections 16 --size 64 --reconnect"
-BULK = "--connections 4 --size 1M"
+SMALL = Shape(connections=64, size=64)
+PIPELINE = Shape(connections=64, size=64, depth=32)
+CHURN = Shape(connections=16, size=64, reconnect=True)
+BULK = Shape(connections=4, size=MIB)
 
 COMPARISONS = [
     Load("ping-pong", "frame", SMALL, "64 connections, one request of 64 B at a time"),
     Load("ping-pong", "echo", SMALL, "64 connections, 64 B at a time"),
-    Load("pipeline", "frame", SMALL + " --depth 32", "64 connections, 32 requests of 64 B at a time"),
-    Load("pipeline", "echo", SMALL + " --depth 32", "64 connections, 32 times 64 B at a time"),
+    Load("pipeline", "frame", PIPELINE, "64 connections, 32 requests of 64 B at a time"),
+    Load("pipeline", "echo", PIPELINE, "64 connections, 32 times 64 B at a time"),
     Load("churn", "frame", CHURN, "a connection for each request of 64 B"),
     Load("churn", "echo", CHURN, "a connection for each 64 B"),
     Load("bulk", "echo", BULK, "1 MiB there and back, 4 connections"),
@@ -89,6 +107,23 @@ def bench(port, protocol, arguments, seconds, pid=None, cpus=CLIENT_CPU):
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))} {arguments}: {done.stdout}{done.stderr}")
     return json.loads(done.stdout)
+
+
+def redis_benchmark(port, shape, seconds, pid):
+    """The server's CPU time for an ECHO in redis's own protocol, in microseconds."""
+    # it counts requests, not time: about as many as take a second
+    requests = int(seconds * (10_000 if shape.reconnect else min(50_000 * shape.depth, (1 << 30) // shape.size)))
+    command = ["redis-benchmark", "-p", port, "-c", shape.connections, "-P", shape.depth, "-n", requests]
+    command += ["-k", int(not shape.reconnect), "-x", "ECHO"]
+    before = servers.cpu_time(pid)
+    subprocess.run(
+        map(str, command),
+        input=b"x" * shape.size,
+        preexec_fn=servers.pinned(CLIENT_CPU),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return (servers.cpu_time(pid) - before) / requests
 
 
 @contextmanager

@@ -36,6 +36,11 @@ def socat(_protocol, port):
     return ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,nodelay,backlog=4096", "PIPE"]
 
 
+def redis(_protocol, port):
+    options = "--bind 127.0.0.1 --appendonly no --logfile /dev/null"
+    return ["redis-server", "--port", str(port), "--save", "", *options.split()]
+
+
 class Peer(NamedTuple):
     """A server, the protocols of the comparison that it speaks, and what tables and charts call it."""
 
@@ -49,6 +54,7 @@ PEERS = {
     "retortd": Peer(retortd, {"frame", "echo"}, "retortd", "retortd"),
     "floor": Peer(floor, {"frame", "echo"}, "bare epoll loop in C", "bare C loop"),
     "asyncio": Peer(asyncio, {"frame", "echo"}, "Python asyncio", "asyncio"),
+    "redis": Peer(redis, {"echo"}, "redis, ECHO", "redis"),
     "socat": Peer(socat, {"echo"}, "socat, forking", "socat"),
 }
 
@@ -59,6 +65,8 @@ def available():
     if compiler := shutil.which(os.environ.get("CC", "cc")):
         subprocess.run([compiler, "-O2", "-o", FLOOR, HERE / "floor.c"], check=True)
         names.insert(1, "floor")
+    if shutil.which("redis-server") and shutil.which("redis-benchmark"):
+        names.append("redis")
     if shutil.which("socat"):
         names.append("socat")
     return names
@@ -123,6 +131,12 @@ def status(pid, field):
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
     raise KeyError(field)
+
+
+def cpu_time(pid):
+    """What all threads of a process have used so far, in microseconds."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1000
 
 
 def watched_by_pollers(pid):
