@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use retortd::connection::{SCRATCH, SPILL};
+use retortd::connection::{BITE, SPILL};
 use retortd::protocol::{Env, Random, RequestLimits, Tally, Turn, by_name, frame};
 
 const UPPERCASE: u8 = 0x01;
@@ -33,7 +33,7 @@ fn prefixed(text: &str) -> Vec<u8> {
 
 /// As many whole requests as one read of a worker delivers at most, or as many as these.
 fn pipeline(request: &[u8], most: usize) -> Vec<u8> {
-    request.repeat(most.min(SCRATCH / request.len()))
+    request.repeat(most.min(BITE / request.len()))
 }
 
 /// The rows: a name, the protocol, and one of its requests.

@@ -44,10 +44,12 @@ use work::Work;
 
 use crate::protocol::{Protocol, Random, RequestLimits, Step, Tally};
 
-/// Bytes that a worker reads at once into its scratch buffer.
-pub const SCRATCH: usize = 64 * 1024;
-/// Bytes of answer that a worker makes before it sends: room for the longest answer to a full scratch buffer.
-pub const SPILL: usize = 4 * SCRATCH;
+/// Bytes that a worker reads at once into its scratch buffer, where they are only copied.
+pub const SCRATCH: usize = 256 * 1024;
+/// The same where they are worked on, while other connections wait.
+pub const BITE: usize = 64 * 1024;
+/// Bytes of answer that a worker makes before it sends: room for the longest that is made on the event loop.
+pub const SPILL: usize = 256 * 1024;
 /// An unfinished request shorter than this is completed in the scratch buffer; a longer one in its own.
 const ASIDE: usize = 4 * 1024;
 /// Bytes that a connection may hold without asking the budget.
@@ -185,6 +187,8 @@ pub struct Connection {
     label: Label,
     /// Since when it does what it does; while it lingers, until when.
     since: u64,
+    /// How many bytes are read at once into the scratch buffer.
+    bite: u32,
     state: State,
     /// The protocol sends without being asked ([`Protocol::produces`]).
     produces: bool,
@@ -198,6 +202,7 @@ impl Connection {
     pub fn new(protocol: Box<dyn Protocol>, label: Option<Box<str>>, now: u64) -> Self {
         Self {
             produces: protocol.produces(),
+            bite: if protocol.copies() { SCRATCH } else { BITE } as u32,
             protocol: Some(protocol),
             work: None,
             label: Label(label),

@@ -7,7 +7,7 @@ use log::{Level, log_enabled};
 
 use super::telling::show;
 use super::turning::Call;
-use super::{ALLOWANCE, ASIDE, Buffer, CloseReason, Connection, Context, Next, SCRATCH, State, Stream};
+use super::{ALLOWANCE, ASIDE, Buffer, CloseReason, Connection, Context, Next, State, Stream};
 
 /// Bytes read at once into a large request's own buffer.
 const DIRECT_READ: usize = 128 * 1024;
@@ -44,7 +44,7 @@ impl Connection {
             context.scratch[..held.len()].copy_from_slice(held);
             held.len()
         });
-        let bite = if context.budget.is_tight() { rest + ASIDE } else { SCRATCH };
+        let bite = if context.budget.is_tight() { rest + ASIDE } else { self.bite as usize };
         match read_some(stream, &mut context.scratch[rest..bite]) {
             Ok(0) => self.end_of_input(stream, context),
             Ok(n) => {

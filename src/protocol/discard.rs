@@ -12,4 +12,8 @@ impl Protocol for Discard {
         turn.take(length);
         Step::More(Need::default())
     }
+
+    fn copies(&self) -> bool {
+        true
+    }
 }

@@ -15,4 +15,8 @@ impl Protocol for Echo {
         }
         Step::More(Need::default())
     }
+
+    fn copies(&self) -> bool {
+        true
+    }
 }
