@@ -10,7 +10,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use retortd::connection::{Budget, CloseReason, Connection, Context, Counter, Lease, Limits, NEVER, Next, Stream};
+use retortd::connection::{
+    Budget, CloseReason, Connection, Context, Counter, Lease, Limits, NEVER, Next, SCRATCH, SPILL, Stream,
+};
 use retortd::protocol::{TABLE, by_name, frame};
 use scripted::{Act, Play, Script, check_sums, context};
 
@@ -187,7 +189,7 @@ fn crowd(
     setting: Setting,
 ) -> Vec<Vec<u8>> {
     /// What a connection may hold beyond its share of the budget: scratch and spill at the moment when it runs out.
-    const CONSTANT: i64 = 512 * 1024;
+    const CONSTANT: u64 = (SCRATCH + SPILL) as u64;
     let budget = Arc::new(Budget::new(setting.budget));
     let mut context = context(setting.message, &budget, setting.seed);
     let play = |bytes: &Vec<u8>| Play::new("frame", Script::new(bytes, reads, writes));
@@ -204,7 +206,7 @@ fn crowd(
         fruitless = if play.is_starved() && chosen.is_none() { fruitless + 1 } else { 0 };
         assert!(fruitless <= open.len(), "all wait for memory, and nobody has any to give");
         assert!(
-            budget.taken() <= i64::try_from(setting.budget).expect("a budget") + CONSTANT,
+            budget.taken() <= i64::try_from(setting.budget + CONSTANT).expect("a budget"),
             "over the budget: {}",
             budget.taken()
         );

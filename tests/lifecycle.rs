@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Client, DEADLINE, Daemon, Directory, Launch, frame, framed, in_parallel};
+use harness::{Client, DEADLINE, Daemon, Directory, Launch, frame, framed, in_parallel, wait_until};
 use nix::sys::signal::Signal;
 
 const UPPERCASE: u8 = 0x01;
@@ -61,9 +61,7 @@ fn told_to_stop_under_load_it_answers_every_request_that_it_has_read() {
                 scope.spawn(move || ask_until_the_end(daemon, 1 + 4 * number, warm))
             })
             .collect();
-        while warm.load(Ordering::Relaxed) < 2000 {
-            thread::yield_now();
-        }
+        wait_until("2000 answers", || warm.load(Ordering::Relaxed) >= 2000);
         daemon.signal(Signal::SIGTERM);
         clients.into_iter().map(|client| client.join().expect("a client failed")).sum()
     });

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SCRATCH = 64 * 1024, EVENTS = 256, HEADER = 4 };
+enum { SCRATCH = 256 * 1024, EVENTS = 256, HEADER = 4 };
 
 /* What has not been sent stands first in `kept`, then what is not a whole frame yet; an idle client has nothing. */
 struct client { int fd; unsigned char *kept; size_t length, unsent; };

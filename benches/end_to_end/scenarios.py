@@ -111,7 +111,7 @@ def bench(port, protocol, arguments, seconds, pid=None, cpus=CLIENT_CPU):
 
 def redis_benchmark(port, shape, seconds, pid):
     """The server's CPU time for an ECHO in redis's own protocol, in microseconds."""
-    # it counts requests, not time: about as many as take a second
+    # it counts requests, not time: about as many as take a second, that often
     requests = int(seconds * (10_000 if shape.reconnect else min(50_000 * shape.depth, (1 << 30) // shape.size)))
     command = ["redis-benchmark", "-p", port, "-c", shape.connections, "-P", shape.depth, "-n", requests]
     command += ["-k", int(not shape.reconnect), "-x", "ECHO"]
@@ -182,8 +182,8 @@ def fairness(seconds):
 
 def workers(seconds):
     """Throughput of two workers by that of one, and how unevenly connections are spread, as a share of their mean."""
-    # what costs the server ten times what it costs the client, and is done by the workers themselves: both processors are
-    # for them
+    # what costs the server ten times what it costs the client, and is done by the workers themselves: both
+    # processors are for them
     arguments = "--connections 64 --depth 8 --size 8K --action shuffle --text mixed --verify length"
     rates = {}
     for count in (1, 2):

@@ -44,11 +44,11 @@ use work::Work;
 
 use crate::protocol::{Protocol, Random, RequestLimits, Step, Tally};
 
-/// Bytes that a worker reads at once into its scratch buffer, where they are only copied.
+/// Bytes that a worker reads at once into its scratch buffer, for protocols that only copy them.
 pub const SCRATCH: usize = 256 * 1024;
-/// The same where they are worked on, while other connections wait.
+/// The same for protocols that work on each byte, for as long as the other connections wait.
 pub const BITE: usize = 64 * 1024;
-/// Bytes of answer that a worker makes before it sends: room for the longest that is made on the event loop.
+/// Bytes of answer that a worker makes before it sends: room for the longest text that grows on the event loop.
 pub const SPILL: usize = 256 * 1024;
 /// An unfinished request shorter than this is completed in the scratch buffer; a longer one in its own.
 const ASIDE: usize = 4 * 1024;

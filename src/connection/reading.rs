@@ -7,7 +7,7 @@ use log::{Level, log_enabled};
 
 use super::telling::show;
 use super::turning::Call;
-use super::{ALLOWANCE, ASIDE, Buffer, CloseReason, Connection, Context, Next, State, Stream};
+use super::{ALLOWANCE, ASIDE, BITE, Buffer, CloseReason, Connection, Context, Next, State, Stream};
 
 /// Bytes read at once into a large request's own buffer.
 const DIRECT_READ: usize = 128 * 1024;
@@ -143,7 +143,7 @@ impl Connection {
 
     /// Reads and drops what a client sends beside a service that has already answered.
     pub(super) fn drop_input<S: Stream>(stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
-        match read_some(stream, &mut context.scratch) {
+        match read_some(stream, &mut context.scratch[..BITE]) {
             Ok(0) => Next::Close(reason),
             Ok(n) => {
                 context.counters.bytes_in.add(n as u64);

@@ -153,8 +153,7 @@ fn prepare(turn: &mut Turn<'_>, message: Message, inline: bool) -> usize {
         return prepared;
     }
     let text = &mut turn.rest()[message.header..end];
-    let complete = text.len() == message.length;
-    message.header + message.action.prepare(text, prepared - message.header, complete)
+    message.header + message.action.prepare(text, prepared - message.header)
 }
 
 #[inline(always)]

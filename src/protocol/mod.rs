@@ -64,7 +64,7 @@ pub trait Protocol: Send {
     /// The turn has at least [`ROOM`]. The connection closes when the answers left here are sent.
     fn end(&mut self, _turn: &mut Turn<'_>, _env: &mut Env<'_>) {}
 
-    /// Whether all that is done to the bytes is to send them back or to drop them: so many more may come at once.
+    /// Whether all that is done to the bytes is to send them back or to drop them: then more of them are read at once.
     fn copies(&self) -> bool {
         false
     }

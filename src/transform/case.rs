@@ -16,7 +16,7 @@ use super::lanes::{self, WINDOW, Window};
 use super::{InvalidUtf8, Placed, sigma, utf8, vectors};
 
 /// So many bytes of a text that is still coming in are checked and then converted, so that the second look finds them
-/// in the nearest cache; and no more are looked at again each time that a byte comes in behind what can't be done yet.
+/// in the nearest cache; and no more are looked at again each time that a byte comes in behind what is not done.
 const PREPARE_BLOCK: usize = 16 * 1024;
 
 /// The bounds of how many bytes are converted singly before the lanes are tried again.
@@ -43,13 +43,13 @@ pub(super) trait Mapping {
     /// A block of ASCII.
     fn ascii_block(block: &mut [u8]);
     /// [`convert_windows`].
-    fn windows(text: &mut [u8], start: usize, end: usize) -> usize;
+    fn windows(text: &mut [u8], start: usize) -> usize;
     /// The two-byte code points.
     fn pairs() -> &'static Pairs;
     /// Writes the other case of the code point at `at`, whatever it is; returns how many bytes that took.
     fn any(text: &[u8], at: usize, out: &mut [u8]) -> usize;
-    /// Up to where the answer to a text stays the same, whatever comes behind it.
-    fn settled(text: &[u8]) -> usize;
+    /// How many bytes stand before the first code point whose other case is decided by those around it.
+    fn certain(text: &[u8]) -> usize;
 }
 
 /// Upper case.
@@ -69,8 +69,8 @@ impl Mapping for Upper {
         vectors::uppercase_ascii(block);
     }
 
-    fn windows(text: &mut [u8], start: usize, end: usize) -> usize {
-        vectors::uppercase_windows(text, start, end)
+    fn windows(text: &mut [u8], start: usize) -> usize {
+        vectors::uppercase_windows(text, start)
     }
 
     fn pairs() -> &'static Pairs {
@@ -82,7 +82,7 @@ impl Mapping for Upper {
         utf8::encode(utf8::decode(text, at).to_uppercase(), out)
     }
 
-    fn settled(text: &[u8]) -> usize {
+    fn certain(text: &[u8]) -> usize {
         text.len()
     }
 }
@@ -98,8 +98,8 @@ impl Mapping for Lower {
         vectors::lowercase_ascii(block);
     }
 
-    fn windows(text: &mut [u8], start: usize, end: usize) -> usize {
-        vectors::lowercase_windows(text, start, end)
+    fn windows(text: &mut [u8], start: usize) -> usize {
+        vectors::lowercase_windows(text, start)
     }
 
     fn pairs() -> &'static Pairs {
@@ -118,8 +118,8 @@ impl Mapping for Lower {
         }
     }
 
-    fn settled(text: &[u8]) -> usize {
-        sigma::settled(text)
+    fn certain(text: &[u8]) -> usize {
+        sigma::first(text)
     }
 }
 
@@ -150,24 +150,23 @@ pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Inval
     convert::<Lower>(text, out)
 }
 
-/// Converts the front of a text that is still coming in, unless it is `complete`: in place, from `done` on, as far as
-/// the answer is certain and takes as many bytes as the text. Returns how far that is.
+/// Converts the front of a text that may still be coming in: in place, from `done` on, as far as each code point by
+/// itself says what becomes of it, and takes as many bytes as before. Returns how far that is.
 ///
 /// What it leaves is for [`uppercase`], from the start again: a converted letter stays what it is.
-pub(super) fn prepare_uppercase(text: &mut [u8], done: usize, complete: bool) -> usize {
-    prepare::<Upper>(text, done, complete)
+pub(super) fn prepare_uppercase(text: &mut [u8], done: usize) -> usize {
+    prepare::<Upper>(text, done)
 }
 
 /// The same for [`lowercase`].
-pub(super) fn prepare_lowercase(text: &mut [u8], done: usize, complete: bool) -> usize {
-    prepare::<Lower>(text, done, complete)
+pub(super) fn prepare_lowercase(text: &mut [u8], done: usize) -> usize {
+    prepare::<Lower>(text, done)
 }
 
-fn prepare<M: Mapping>(text: &mut [u8], mut done: usize, complete: bool) -> usize {
+fn prepare<M: Mapping>(text: &mut [u8], mut done: usize) -> usize {
     while done < text.len() {
         let end = utf8::whole(&text[..text.len().min(done + PREPARE_BLOCK)]);
-        let last = complete && end == text.len();
-        let reached = prepare_block::<M>(&mut text[..end], done, last);
+        let reached = prepare_block::<M>(&mut text[..end], done);
         if reached == done {
             break;
         }
@@ -176,8 +175,8 @@ fn prepare<M: Mapping>(text: &mut [u8], mut done: usize, complete: bool) -> usiz
     done
 }
 
-/// Converts from `start` to about the end of the text, which is the `last` of it or not; returns how far it came.
-fn prepare_block<M: Mapping>(text: &mut [u8], start: usize, last: bool) -> usize {
+/// The same from `start` to the end of the text.
+fn prepare_block<M: Mapping>(text: &mut [u8], start: usize) -> usize {
     let block = &mut text[start..];
     if block.is_ascii() {
         M::ascii_block(block);
@@ -186,9 +185,9 @@ fn prepare_block<M: Mapping>(text: &mut [u8], start: usize, last: bool) -> usize
     if utf8::check(block).is_err() {
         return start;
     }
-    let end = if last { text.len() } else { M::settled(text).saturating_sub(SINGLY_MOST) };
+    let end = start + M::certain(block);
     let mut converter = Converter::new(start);
-    converter.in_place::<M>(text, end);
+    converter.in_place::<M>(&mut text[..end]);
     converter.done
 }
 
@@ -204,14 +203,14 @@ fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Invali
 /// (the case of a letter does not matter for that), and where all of it stands as long as `start` is a boundary.
 fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Placed {
     let mut converter = Converter::new(start);
-    if converter.in_place::<M>(text, text.len()) {
+    if converter.in_place::<M>(text) {
         return Placed::InPlace;
     }
     let mut length = converter.done;
     out[..length].copy_from_slice(&text[..length]);
     while converter.done < text.len() {
         let start = converter.done;
-        converter.windows::<M>(text, text.len());
+        converter.windows::<M>(text);
         let windows = &text[start..converter.done];
         out[length..length + windows.len()].copy_from_slice(windows);
         length += windows.len();
@@ -249,12 +248,12 @@ impl Converter {
         Self { done: start, patience: LEAST_SINGLY, block: [0; 3 * SINGLY_MOST] }
     }
 
-    /// Converts in place up to `end` or a bit beyond it, but nothing from the first code points on of which one changes
-    /// its length. Says whether it came to the end.
-    fn in_place<M: Mapping>(&mut self, text: &mut [u8], end: usize) -> bool {
+    /// Converts in place, but nothing from the first code points on of which one changes its length. Says whether it
+    /// came to the end.
+    fn in_place<M: Mapping>(&mut self, text: &mut [u8]) -> bool {
         loop {
-            self.windows::<M>(text, end);
-            if self.done >= end {
+            self.windows::<M>(text);
+            if self.done == text.len() {
                 return true;
             }
             let Singly { taken, made, in_place } = self.singly::<M>(text);
@@ -266,8 +265,8 @@ impl Converter {
         }
     }
 
-    fn windows<M: Mapping>(&mut self, text: &mut [u8], end: usize) {
-        let reached = M::windows(text, self.done, end);
+    fn windows<M: Mapping>(&mut self, text: &mut [u8]) {
+        let reached = M::windows(text, self.done);
         if reached - self.done >= WINDOW {
             self.patience = LEAST_SINGLY;
         }
@@ -281,36 +280,33 @@ impl Converter {
     }
 }
 
-/// Converts windows in place, from `start` until one would begin at `end` or beyond it, or up to a code point that the
-/// lanes decline; returns how far it came, which is the end of a code point.
+/// Converts windows in place, from `start` to the end, or up to a code point that is beyond the lanes; returns how far
+/// it came.
 ///
-/// Windows cut code points where it happens: each byte is converted by its neighbours. Hence a window is written only when
-/// the next one is converted, which still looks at the last byte of it and may decline the code point that is cut.
+/// Windows cut code points where it happens: each byte is converted by its neighbours. Hence a window is written only
+/// when the next one is converted, which still looks at its last byte and may stop at the code point that is cut.
 #[inline(always)]
-pub(super) fn convert_windows<M: Mapping>(text: &mut [u8], start: usize, end: usize) -> usize {
+pub(super) fn convert_windows<M: Mapping>(text: &mut [u8], start: usize) -> usize {
     let (mut copy, mut last) = ([0; WINDOW + 2], [0; WINDOW]);
-    let (mut written, mut at) = (start, start);
-    while at < end {
-        let (converted, declined) = lanes::convert::<M::Lane>(window(text, at, &mut copy));
-        if let Some(place) = declined {
+    let (mut unwritten, mut at) = (start, start);
+    while at < text.len() {
+        let (converted, beyond) = lanes::convert::<M::Lane>(window(text, at, &mut copy));
+        if let Some(place) = beyond {
             let stop = at + place - 1;
-            write(text, written..stop, if at > written { [last, converted] } else { [converted; 2] });
+            write(text, unwritten..stop, if at > unwritten { [last, converted] } else { [converted; 2] });
             return stop;
         }
-        if at > written {
-            text[written..at].copy_from_slice(&last);
+        if at > unwritten {
+            text[unwritten..at].copy_from_slice(&last);
         }
-        (written, last) = (at, converted);
+        (unwritten, last) = (at, converted);
         at += WINDOW.min(text.len() - at);
     }
-    while at < text.len() && utf8::is_continuation(text[at]) {
-        at -= 1;
-    }
-    write(text, written..at, [last; 2]);
+    write(text, unwritten..at, [last; 2]);
     at
 }
 
-/// Writes the front of two windows to its place.
+/// Writes the front of two windows to its place; these are passed by value, to be in registers before.
 #[inline(always)]
 fn write(text: &mut [u8], place: Range<usize>, converted: [[u8; WINDOW]; 2]) {
     let length = place.len();

@@ -20,8 +20,8 @@ pub(super) const WINDOW: usize = 64;
 
 /// One byte's way to its other case.
 pub(super) trait Lane {
-    /// A byte in its other case, given the byte before and the byte after; and whether it is beyond the lane. `KINDS` says
-    /// what the window has beside ASCII and what has no case.
+    /// A byte in its other case, given the byte before and the byte after; and whether it is beyond the lane. `KINDS`
+    /// are those of the window's letters, beside ASCII.
     fn map<const KINDS: u8>(previous: u8, byte: u8, next: u8) -> (u8, bool);
 }
 
@@ -45,8 +45,8 @@ pub(super) struct Lower;
 /// The bytes of a window, with the byte before it and the byte after it.
 pub(super) type Window = [u8; WINDOW + 2];
 
-/// Converts a window; also says where in it, with the byte before it as the first, a code point starts that is beyond the
-/// lane, if one is.
+/// Converts a window; also says where the first code point starts that is beyond the lane, if one is: at 1 with the
+/// window, at 0 with the byte before it.
 #[inline(always)]
 pub(super) fn convert<L: Lane>(window: &Window) -> ([u8; WINDOW], Option<usize>) {
     // anything but Latin-1, Cyrillic, kana and CJK
@@ -241,7 +241,7 @@ impl Lane for Lower {
         if has(KINDS, CYRILLIC) {
             more |= lower_cyrillic(previous, byte, next);
         }
-        // full-width capitals (EF BC A1..BA), and a few like 漢
+        // full-width capitals (EF BC A1..BA)
         let wide = (previous == 0xef) & (byte == 0xbc) & within(next, 0xa1, 0xba);
         more.beyond |= has(KINDS, TWO) & is_rare_two(byte) | has(KINDS, LONG) & (wide | is_rare_long(byte, next));
         (byte.wrapping_add(more.amount()), more.beyond)

@@ -121,7 +121,7 @@ impl Action {
 
     /// Applies the action in place to a text that is known to be ASCII.
     ///
-    /// What takes longer than a call is one: inlined, it took registers from the rest.
+    /// Only upper and lower case are inlined: the others took registers from the rest.
     ///
     /// # Panics
     /// For [`Action::Random`], whose answer has another length ([`Action::ascii_in_place`]).
@@ -141,15 +141,14 @@ impl Action {
         }
     }
 
-    /// Works on a text that is still coming in, unless it is `complete`: from `done` on, as far as possible. Returns how
-    /// far that is.
+    /// Works on a text that may still be coming in: from `done` on, as far as possible. Returns how far that is.
     ///
     /// For upper and lower case ([`Action::is_done_early`]) what it says is done is done, in place. For the others it
     /// is known to be ASCII. Whatever is left, [`Action::apply`] gives the same answer to the whole text afterwards.
-    pub fn prepare(self, text: &mut [u8], done: usize, complete: bool) -> usize {
+    pub fn prepare(self, text: &mut [u8], done: usize) -> usize {
         match self {
-            Action::Uppercase => case::prepare_uppercase(text, done, complete),
-            Action::Lowercase => case::prepare_lowercase(text, done, complete),
+            Action::Uppercase => case::prepare_uppercase(text, done),
+            Action::Lowercase => case::prepare_lowercase(text, done),
             _ => done + utf8::each_ascii_block(&mut text[done..], |_| {}),
         }
     }

@@ -15,6 +15,12 @@ use super::utf8;
 /// The letter in question.
 pub(super) const CAPITAL: char = 'Σ';
 
+/// The letter in UTF-8.
+const BYTES: [u8; 2] = [0xce, 0xa3];
+
+/// Bytes that are looked at together for a Greek letter.
+const BLOCK: usize = 1024;
+
 const PAGE: usize = 256;
 const PAGES: usize = char::MAX as usize / PAGE + 1;
 
@@ -33,16 +39,19 @@ pub(super) fn small(text: &[u8], at: usize) -> char {
     if before && !after { 'ς' } else { 'σ' }
 }
 
-/// Up to where no sigma looks beyond the end of the text: where the last code point starts that counts; 0 if none
-/// does.
-pub(super) fn settled(text: &[u8]) -> usize {
-    let mut end = text.len();
-    let counts = |code_point: char| {
-        end -= code_point.len_utf8();
-        kind(code_point) != Kind::Ignorable
-    };
-    utf8::chars_backward(text).any(counts);
-    end
+/// Where the first capital sigma stands, or the text ends.
+pub(super) fn first(text: &[u8]) -> usize {
+    for (number, block) in text.chunks(BLOCK).enumerate() {
+        // most text has no Greek letter, which this finds out in vector instructions
+        if block.iter().fold(0, |any, byte| any | u8::from(*byte == BYTES[0])) != 0 {
+            let start = number * BLOCK;
+            let mut pairs = text[start..text.len().min(start + BLOCK + 1)].windows(BYTES.len());
+            if let Some(at) = pairs.position(|pair| pair == BYTES) {
+                return start + at;
+            }
+        }
+    }
+    text.len()
 }
 
 /// Whether the first code point that counts is a cased letter.
@@ -93,6 +102,17 @@ mod tests {
         ] {
             for member in members.chars() {
                 assert_eq!(super::kind(member), kind, "{member:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_is_found_wherever_it_stands() {
+        for before in [0, 1, BLOCK - 2, BLOCK - 1, BLOCK, 3 * BLOCK] {
+            for fill in ["a", "Π", "π"] {
+                let front = format!("{}{}", "a".repeat(before % 2), fill.repeat(before / fill.len()));
+                assert_eq!(first(front.as_bytes()), front.len());
+                assert_eq!(first(format!("{front}Σ{fill}Σ").as_bytes()), front.len());
             }
         }
     }

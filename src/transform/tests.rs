@@ -66,16 +66,18 @@ fn prepared(action: Action, text: &[u8], pieces: &[usize]) -> (Vec<u8>, usize) {
     let (mut arrived, mut done): (usize, usize) = (0, 0);
     for piece in pieces.iter().copied().chain([usize::MAX]) {
         arrived = text.len().min(arrived.saturating_add(piece));
-        done = action.prepare(&mut bytes[..arrived], done, arrived == text.len());
+        done = action.prepare(&mut bytes[..arrived], done);
     }
     (bytes, done)
 }
 
-/// Whether preparing comes to the end of a text: each code point keeps its place, or is ASCII.
+/// Whether preparing comes to the end of a text: each code point keeps its place and is no sigma, or is ASCII.
 fn fits(action: Action, text: &str) -> bool {
     match action {
         Action::Uppercase => text.chars().all(|code_point| keeps_length(code_point, code_point.to_uppercase())),
-        Action::Lowercase => text.chars().all(|code_point| keeps_length(code_point, code_point.to_lowercase())),
+        Action::Lowercase => {
+            !text.contains('Σ') && text.chars().all(|code_point| keeps_length(code_point, code_point.to_lowercase()))
+        }
         _ => text.is_ascii(),
     }
 }

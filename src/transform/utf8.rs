@@ -1,7 +1,6 @@
 //! UTF-8 (RFC 3629): validation, and code points in bytes that passed it.
 //!
-//! All but [`check`] expect valid UTF-8, and say nothing sensible about anything else; none of them can do harm
-//! beyond a panic.
+//! All but [`check`] say nothing sensible about what is not valid UTF-8; none of them can do harm beyond a panic.
 
 #![allow(
     clippy::inline_always,
@@ -51,7 +50,7 @@ pub(super) fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
-/// Where the last whole code point ends; at the end of what is no text.
+/// Where the last whole code point ends; anywhere near the end of what is no text.
 pub(super) fn whole(text: &[u8]) -> usize {
     let end = text.len();
     let last = (1..LONGEST.min(end + 1)).find(|back| !is_continuation(text[end - back]));

@@ -22,14 +22,14 @@ pub(super) fn lowercase_ascii(block: &mut [u8]) {
 
 /// [`case::convert_windows`] for upper case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
-pub(super) fn uppercase_windows(text: &mut [u8], start: usize, end: usize) -> usize {
-    case::convert_windows::<Upper>(text, start, end)
+pub(super) fn uppercase_windows(text: &mut [u8], start: usize) -> usize {
+    case::convert_windows::<Upper>(text, start)
 }
 
 /// [`case::convert_windows`] for lower case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
-pub(super) fn lowercase_windows(text: &mut [u8], start: usize, end: usize) -> usize {
-    case::convert_windows::<Lower>(text, start, end)
+pub(super) fn lowercase_windows(text: &mut [u8], start: usize) -> usize {
+    case::convert_windows::<Lower>(text, start)
 }
 
 /// All bytes in the opposite order.

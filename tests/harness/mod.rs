@@ -3,8 +3,8 @@
 //! A [`Daemon`] has its own notification socket: [`Launch::start`] returns when it has said `READY=1`, and its ports
 //! are read from its status line, so tests use port 0 and never collide. Its log, its output and what it tells the
 //! service manager are collected as they come ([`Feed`]). It is killed when dropped; a test that fails prints its log.
-//! Nothing here sleeps to let something happen: waiting is for an event, or for what tells nobody ([`wait_until`]), until
-//! [`DEADLINE`].
+//! Nothing here sleeps to let something happen: waiting is for an event, or for what tells nobody ([`wait_until`]),
+//! until [`DEADLINE`].
 
 // every test program uses another part of this
 #![allow(dead_code, unused_imports)]
