@@ -1,4 +1,4 @@
-"""Results as JSON and as the tables of performance.md."""
+"""Results as JSON and as the tables of performance.md and README.md."""
 
 import json
 
@@ -62,7 +62,11 @@ def table(head, rows):
 def write(results, directory):
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "performance.json").write_text(json.dumps(results, indent=1) + "\n")
-    page = directory / "performance.md"
+    put(results, directory / "performance.md")
+
+
+def put(results, page):
+    """Writes the tables between the marks of a page."""
     text = page.read_text() if page.exists() else BEGIN + END
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
