@@ -187,8 +187,6 @@ pub struct Connection {
     label: Label,
     /// Since when it does what it does; while it lingers, until when.
     since: u64,
-    /// How many bytes are read at once into the scratch buffer.
-    bite: u32,
     state: State,
     /// The protocol sends without being asked ([`Protocol::produces`]).
     produces: bool,
@@ -202,7 +200,6 @@ impl Connection {
     pub fn new(protocol: Box<dyn Protocol>, label: Option<Box<str>>, now: u64) -> Self {
         Self {
             produces: protocol.produces(),
-            bite: if protocol.copies() { SCRATCH } else { BITE } as u32,
             protocol: Some(protocol),
             work: None,
             label: Label(label),

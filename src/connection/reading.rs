@@ -7,7 +7,7 @@ use log::{Level, log_enabled};
 
 use super::telling::show;
 use super::turning::Call;
-use super::{ALLOWANCE, ASIDE, BITE, Buffer, CloseReason, Connection, Context, Next, State, Stream};
+use super::{ALLOWANCE, ASIDE, BITE, Buffer, CloseReason, Connection, Context, Next, SCRATCH, State, Stream};
 
 /// Bytes read at once into a large request's own buffer.
 const DIRECT_READ: usize = 128 * 1024;
@@ -44,7 +44,11 @@ impl Connection {
             context.scratch[..held.len()].copy_from_slice(held);
             held.len()
         });
-        let bite = if context.budget.is_tight() { rest + ASIDE } else { self.bite as usize };
+        let bite = match &self.protocol {
+            _ if context.budget.is_tight() => rest + ASIDE,
+            Some(protocol) if protocol.copies() => SCRATCH,
+            _ => BITE,
+        };
         match read_some(stream, &mut context.scratch[rest..bite]) {
             Ok(0) => self.end_of_input(stream, context),
             Ok(n) => {
