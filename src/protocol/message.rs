@@ -380,6 +380,8 @@ mod tests {
             (8, other(16 * KIB + 2), 1),
             (1, other(1024 * KIB), 0),
             (1, "ŉ".repeat(32 * KIB).into_bytes(), 1),
+            (2, other(1024 * KIB), 0),
+            (2, "Σ".repeat(64 * KIB).into_bytes(), 1),
             (16, ascii(16 * KIB + 1), 1),
         ] {
             let limits = RequestLimits { message: 1 << 21, memory: 1 << 24 };

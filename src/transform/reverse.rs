@@ -32,7 +32,7 @@ pub(super) fn ascii(text: &mut [u8]) {
 /// Reverses any bytes.
 pub(super) fn reverse(text: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     if text.is_ascii() {
-        vectors::reverse_bytes(text);
+        ascii(text);
     } else {
         utf8::check(text)?;
         vectors::reverse_bytes(text);

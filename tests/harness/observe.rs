@@ -63,7 +63,7 @@ impl Daemon {
     pub fn freeze(&self, thread: &str) -> Option<Frozen> {
         let task = self.tasks().into_iter().find(|task| task.name == thread);
         let id = task.unwrap_or_else(|| panic!("no thread {thread}")).id;
-        wait_until("the thread is idle", || self.sleeps(id));
+        wait_until(&format!("{thread} is idle"), || self.sleeps(id));
         Frozen::freeze(id)
     }
 
