@@ -152,7 +152,7 @@ fn told_to_stop_twice_it_stops_now() {
 fn clients_that_had_connected_before_the_order_to_stop_are_served() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
     // stopped, so that all of them are in the listener's queue when the order comes
-    daemon.signal(Signal::SIGSTOP);
+    daemon.pause();
     let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect("frame")).collect();
     daemon.signal(Signal::SIGTERM);
     daemon.signal(Signal::SIGCONT);

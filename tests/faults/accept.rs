@@ -148,7 +148,7 @@ fn system_calls_that_are_interrupted_are_made_again() {
 fn a_reset_before_accept_is_closed_cleanly() {
     let daemon = Daemon::serving("frame", &["-v", "--max-per-source=100"]);
     let watch = Watch::begin(&daemon);
-    daemon.signal(Signal::SIGSTOP);
+    daemon.pause();
     let clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
     clients.into_iter().for_each(Client::reset);
     daemon.signal(Signal::SIGCONT);
@@ -164,7 +164,7 @@ fn a_backlog_that_overflows_recovers() {
     let daemon = Daemon::serving("frame", &["--backlog=4", "--workers=1"]);
     let watch = Watch::begin(&daemon);
     let before = overflows();
-    daemon.signal(Signal::SIGSTOP);
+    daemon.pause();
     std::thread::scope(|scope| {
         let crowd = scope.spawn(|| in_parallel(30, |_| assert_serves(&mut daemon.connect("frame"))));
         wait_until("the queue overflows", || overflows() > before);

@@ -372,7 +372,7 @@ fn a_crowd_that_connects_keeps_nobody_waiting() {
     let mut served = daemon.connect("frame");
     assert_serves(&mut served);
     // stopped, so that the crowd and the request are there at the same time
-    daemon.signal(Signal::SIGSTOP);
+    daemon.pause();
     let crowd: Vec<Client> = (0..CROWD).map(|_| daemon.connect("frame")).collect();
     let before = daemon.log.len();
     served.send(&frame(UPPERCASE, b"served"));

@@ -32,6 +32,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 pub use client::{Client, echo_ping, frame, framed, in_parallel};
@@ -267,6 +268,13 @@ impl Daemon {
         self.listening = listening(&ready);
     }
 
+    /// The same for a daemon without a service manager; it must run with `-vv`.
+    pub fn wait_ready_in_log(&mut self) {
+        let (_, line) = self.wait_for_line(0, "ready: ");
+        let status = line.split_once("ready: ").map(|(_, status)| format!("STATUS={status}"));
+        self.listening = listening(&status.expect("checked"));
+    }
+
     /// Where it serves that protocol.
     pub fn address(&self, protocol: &str) -> SocketAddr {
         let found = self.listening.iter().find(|(name, _)| name == protocol);
@@ -286,11 +294,10 @@ impl Daemon {
         kill(self.pid, signal).expect("send a signal to the daemon");
     }
 
-    /// The same for a daemon without a service manager; it must run with `-vv`.
-    pub fn wait_ready_in_log(&mut self) {
-        let (_, line) = self.wait_for_line(0, "ready: ");
-        let status = line.split_once("ready: ").map(|(_, status)| format!("STATUS={status}"));
-        self.listening = listening(&status.expect("checked"));
+    /// Stops it where it is, until it gets SIGCONT; waits for that, as kill(2) returns before its threads have stopped.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+        waitid(Id::Pid(self.pid), WaitPidFlag::WSTOPPED).expect("wait until the daemon has stopped");
     }
 
     /// Waits for a message to the service manager that contains `words`, from number `from` on.
