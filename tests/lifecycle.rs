@@ -305,6 +305,24 @@ fn the_settings_file_is_read_again() {
 }
 
 #[test]
+fn a_reload_is_over_when_every_worker_keeps_to_it() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
+    let daemon = Daemon::serving("frame", &["--settings", &file, "--workers=1"]);
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"error");
+    directory.write("settings", "RETORTD_MAX_MESSAGE=11\n");
+    let Some(frozen) = daemon.freeze("worker-0") else { return };
+    let before = daemon.notices.len();
+    daemon.signal(Signal::SIGHUP);
+    let (next, _) = daemon.wait_for_line(0, "a worker has not come round in time");
+    daemon.wait_for_line(next, "reloaded");
+    daemon.wait_for_notice(before, "READY=1");
+    drop(frozen);
+    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
+}
+
+#[test]
 fn wrong_settings_are_not_taken_over() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");

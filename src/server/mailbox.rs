@@ -3,9 +3,11 @@
 //! Any thread may post; only the worker collects. The eventfd is written only when the box was empty, so a burst
 //! costs one system call.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -22,10 +24,8 @@ pub enum Mail {
     Finished(Token, io::Result<Box<Finished>>),
     /// Show that the loop comes round.
     Beat(u64),
-    /// These limits from now on.
-    Limits(Limits),
-    /// These quotes from now on.
-    Quotes(Arc<[String]>),
+    /// These limits and these quotes from now on; the sender is dropped when that is so.
+    Renew(Limits, Arc<[String]>, Sender<Infallible>),
     /// There may be room again: look at what waits for it.
     Retry,
     /// Stop: accept no more, answer what was asked, until so many milliseconds have passed.
@@ -85,8 +85,7 @@ impl std::fmt::Debug for Mail {
             Self::Accepted(..) => "Accepted",
             Self::Finished(..) => "Finished",
             Self::Beat(_) => "Beat",
-            Self::Limits(_) => "Limits",
-            Self::Quotes(_) => "Quotes",
+            Self::Renew(..) => "Renew",
             Self::Retry => "Retry",
             Self::Stop(_) => "Stop",
             Self::StopNow => "StopNow",

@@ -20,6 +20,7 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -177,15 +178,20 @@ impl Server {
         self.shared.totals()
     }
 
-    /// Keeps to these limits from now on; what is over them already may stay.
-    pub fn set_limits(&self, limits: &ServerLimits) {
+    /// Keeps to these limits and chooses from these quotes from now on; what is over the limits already may stay.
+    ///
+    /// Waits for the workers to take them over, at most for `patience`; false when one had no time for that yet.
+    #[must_use]
+    pub fn renew(&self, limits: &ServerLimits, quotes: &Arc<[String]>, patience: Duration) -> bool {
         self.shared.set_limits(limits);
-        self.shared.post_all(|| Mail::Limits(limits.of_connection()));
-    }
-
-    /// Chooses from these quotes from now on.
-    pub fn set_quotes(&self, quotes: &Arc<[String]>) {
-        self.shared.post_all(|| Mail::Quotes(Arc::clone(quotes)));
+        let (renewal, done) = mpsc::channel();
+        let at_work = self.shared.mailboxes.iter().zip(&self.threads).filter(|(_, thread)| !thread.is_finished());
+        for (mailbox, _) in at_work {
+            mailbox.post(Mail::Renew(limits.of_connection(), Arc::clone(quotes), Sender::clone(&renewal)));
+        }
+        drop(renewal);
+        // nothing is ever sent: the channel closes when the last worker drops its end
+        done.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
     }
 
     /// Asks every worker for a sign of life; [`Server::answered`] tells whether all gave it.

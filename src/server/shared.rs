@@ -177,7 +177,7 @@ impl Shared {
         }
     }
 
-    /// See [`super::Server::set_limits`].
+    /// See [`super::Server::renew`].
     pub fn set_limits(&self, limits: &ServerLimits) {
         self.most.store(limits.connections.unwrap_or(usize::MAX), Ordering::Relaxed);
         self.per_source.store(limits.per_source.unwrap_or(0), Ordering::Relaxed);

@@ -376,8 +376,7 @@ impl Worker {
                 Mail::Finished(token, Ok(finished)) => self.finish(token, *finished),
                 Mail::Finished(token, Err(error)) => self.out_of_memory(token, &error),
                 Mail::Beat(round) => self.shared.beat(self.number, round),
-                Mail::Limits(limits) => self.keep_to(limits),
-                Mail::Quotes(quotes) => self.context.quotes = quotes,
+                Mail::Renew(limits, quotes, _done) => self.renew(limits, quotes),
                 Mail::Retry => self.retry(),
                 Mail::Stop(drain) => self.stop(drain),
                 Mail::StopNow => self.phase = Phase::Over,
@@ -386,8 +385,9 @@ impl Worker {
     }
 
     /// Keeps to other limits; a shorter time may be over for connections that are there already.
-    fn keep_to(&mut self, limits: Limits) {
+    fn renew(&mut self, limits: Limits, quotes: Arc<[String]>) {
         self.context.limits = limits;
+        self.context.quotes = quotes;
         self.deadlines.note(self.context.now);
     }
 

@@ -24,6 +24,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(2);
 /// How often the manager is asked for more time while draining, and for how much.
 const EXTEND_EVERY: Duration = Duration::from_secs(2);
 const EXTEND_BY: Duration = Duration::from_secs(10);
+/// How long reloading waits for workers to take over what is new.
+const RENEW_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the daemon is idle, as a part of `--exit-idle`.
 const IDLE_LOOKS: u32 = 8;
 
@@ -247,8 +249,9 @@ impl<'a> Supervisor<'a> {
         };
         let limits = resources::limits(&settings, self.listeners).map_err(|failure| failure.to_string())?;
         let quotes = quotes::load(settings.quotes.as_deref()).map_err(|failure| failure.to_string())?;
-        self.server.set_limits(&limits);
-        self.server.set_quotes(&quotes);
+        if !self.server.renew(&limits, &quotes, RENEW_PATIENCE) {
+            warn!("a worker has not come round in time: its connections keep to the old limits until it does");
+        }
         logging::set_verbosity(settings.verbose);
         self.idle_look = Timer::new(settings.exit_idle.map(|after| after / IDLE_LOOKS));
         if settings.needs_restart(&self.settings) {
