@@ -8,7 +8,7 @@ use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -37,7 +37,8 @@ pub enum Mail {
 /// A worker's letter box.
 #[derive(Debug)]
 pub struct Mailbox {
-    mail: Mutex<Vec<Mail>>,
+    /// `None` once it is closed.
+    mail: Mutex<Option<Vec<Mail>>>,
     notice: EventFd,
 }
 
@@ -45,12 +46,13 @@ impl Mailbox {
     /// An empty one.
     pub fn new() -> nix::Result<Self> {
         let notice = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Self { mail: Mutex::default(), notice })
+        Ok(Self { mail: Mutex::new(Some(Vec::new())), notice })
     }
 
-    /// Adds a message and wakes the worker.
+    /// Adds a message and wakes the worker; drops it if the worker has ended.
     pub fn post(&self, message: Mail) {
-        let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mail = self.lock();
+        let Some(mail) = mail.as_mut() else { return };
         mail.push(message);
         if mail.len() == 1 {
             // fails only when the counter is full: then the worker is woken already
@@ -61,15 +63,25 @@ impl Mailbox {
     /// Whether there is nothing to collect.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.lock().as_ref().is_none_or(Vec::is_empty)
     }
 
     /// Takes all messages, oldest first.
     pub fn collect(&self) -> Vec<Mail> {
-        let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mail = self.lock();
         // EAGAIN: woken for nothing
         let _ = self.notice.read();
-        std::mem::take(&mut mail)
+        mail.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Drops all messages, and from now on each that comes: who waits for an answer to one learns that there is none.
+    pub fn close(&self) {
+        let left = self.lock().take();
+        drop(left);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Mail>>> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,6 +108,7 @@ impl std::fmt::Debug for Mail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc::{self, TryRecvError};
     use std::thread;
 
     #[test]
@@ -119,5 +132,19 @@ mod tests {
         for poster in posters {
             poster.join().expect("poster");
         }
+    }
+
+    #[test]
+    fn a_closed_one_drops_what_is_there_and_what_comes() {
+        let mailbox = Mailbox::new().expect("eventfd");
+        let (renewal, done) = mpsc::channel();
+        let limits = Limits { message: 1, idle: 1, request: 1, write: 1 };
+        let renew = || Mail::Renew(limits, Arc::from([]), Sender::clone(&renewal));
+        mailbox.post(renew());
+        mailbox.close();
+        mailbox.post(renew());
+        assert!(mailbox.is_empty() && mailbox.collect().is_empty());
+        drop(renewal);
+        assert_eq!(done.try_recv(), Err(TryRecvError::Disconnected));
     }
 }

@@ -185,10 +185,7 @@ impl Server {
     pub fn renew(&self, limits: &ServerLimits, quotes: &Arc<[String]>, patience: Duration) -> bool {
         self.shared.set_limits(limits);
         let (renewal, done) = mpsc::channel();
-        let at_work = self.shared.mailboxes.iter().zip(&self.threads).filter(|(_, thread)| !thread.is_finished());
-        for (mailbox, _) in at_work {
-            mailbox.post(Mail::Renew(limits.of_connection(), Arc::clone(quotes), Sender::clone(&renewal)));
-        }
+        self.shared.post_all(|| Mail::Renew(limits.of_connection(), Arc::clone(quotes), Sender::clone(&renewal)));
         drop(renewal);
         // nothing is ever sent: the channel closes when the last worker drops its end
         done.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)

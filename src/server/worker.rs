@@ -53,6 +53,7 @@ impl Drop for Worker {
         if !self.context.stopping {
             self.shared.stopped_accepting();
         }
+        self.mailbox.close();
         self.shared.worker_ended(self.failure.take());
     }
 }
