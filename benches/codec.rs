@@ -65,7 +65,7 @@ impl Bench {
     fn turn(&mut self, protocol: &mut dyn retortd::protocol::Protocol, input: &mut [u8]) -> Tally {
         let length = input.len();
         let mut turn = Turn::new(input, &mut self.spill);
-        let limits = RequestLimits { message: frame::MAX_LENGTH, memory: usize::MAX };
+        let limits = RequestLimits { message: frame::MAX_LENGTH, memory: usize::MAX, line: 1 << 16 };
         let mut env = Env { random: &mut self.random, unix_time: || 0, quotes: &[], limits, inline: self.inline };
         black_box(protocol.advance(&mut turn, &mut env));
         assert_eq!(turn.taken(), length, "not all requests were answered");

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use retortd::connection::{Budget, Connection, Context, Next, Stream};
+use retortd::connection::{Budget, Connection, Context, Next, Retired, Stream};
 use retortd::protocol::{Random, by_name, frame};
 use scripted::context;
 
@@ -89,6 +89,10 @@ impl Stream for Client {
     fn end_output(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Serves one round of requests as a worker does, until so many bytes of answers are sent.
@@ -99,13 +103,14 @@ fn serve(connection: &mut Connection, client: &mut Client, context: &mut Context
         next = match next {
             Next::Wait if connection.interest().write => connection.writable(client, context),
             Next::Wait => connection.readable(client, context),
-            Next::Starved => connection.resume(client, context),
+            Next::Starved(_) => panic!("there is no limit on memory"),
             Next::Heavy(job) => {
                 let done = job.run(&mut Random::new(Some(1)), context.unix_time).expect("memory");
                 connection.finished(client, context, done)
             }
             Next::Close(reason) => panic!("closed: {reason:?}"),
         };
+        context.retired = Retired::default();
     }
     assert!(connection.is_idle(), "answered, and not at rest");
 }

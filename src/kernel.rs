@@ -45,6 +45,51 @@ pub fn lower_priority() -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
+/// Bytes that were written to a TCP socket and that the peer's kernel has not acknowledged; the end of the output counts
+/// as one (`SIOCOUTQ`, tcp(7)).
+///
+/// # Errors
+/// What ioctl(2) says: ENOTTY or EINVAL for what is no connected stream socket.
+pub fn unacknowledged(socket: &impl AsFd) -> Result<usize, Errno> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ, of the same number as TIOCOUTQ, writes one int.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    Errno::result(result).map(|_| usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Connections that wait to be accepted from a TCP socket that listens (`TCP_INFO`, tcp(7)).
+///
+/// # Errors
+/// What getsockopt(2) says.
+pub fn queued_connections(listener: &impl AsFd) -> Result<u32, Errno> {
+    let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let fd = listener.as_fd().as_raw_fd();
+    // SAFETY: getsockopt writes at most `length` bytes to `info`, which has that size.
+    let result =
+        unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &raw mut length) };
+    // SAFETY: zeros are a valid tcp_info, and so is what the kernel wrote over them.
+    // Of a listener, tcpi_unacked is the length of the queue (tcp_get_info in the kernel's net/ipv4/tcp.c).
+    Errno::result(result).map(|_| unsafe { info.assume_init() }.tcpi_unacked)
+}
+
+/// Gives the pages that lie wholly inside `bytes` back to the system (madvise(2), `MADV_DONTNEED`).
+///
+/// The bytes read as zeros afterwards if the memory is anonymous and private, as that of the allocator and of
+/// mmap(2) for buffers is. Best effort: memory that cannot be given back stays as it is.
+pub fn release_pages(bytes: &mut [u8]) {
+    // the page size of x86-64 and most others; on a machine with larger pages madvise fails with EINVAL
+    const PAGE: usize = 4096;
+    let skipped = bytes.as_ptr().align_offset(PAGE).min(bytes.len());
+    let length = (bytes.len() - skipped) / PAGE * PAGE;
+    if length == 0 {
+        return;
+    }
+    let pages = &mut bytes[skipped..skipped + length];
+    // SAFETY: the pages are inside a slice that is borrowed exclusively, and any bytes are valid for it.
+    unsafe { libc::madvise(pages.as_mut_ptr().cast(), length, libc::MADV_DONTNEED) };
+}
+
 /// The highest signal number that is kept apart.
 const SIGNALS: usize = 32;
 /// Where the handler reports; -1 before [`catch_signals`].
@@ -91,6 +136,41 @@ extern "C" fn on_signal(number: libc::c_int) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_inside_are_given_back_and_nothing_else() {
+        let mut bytes = vec![7; 64 * 1024];
+        release_pages(&mut bytes[100..63 * 1024]);
+        assert!(bytes[..100].iter().chain(&bytes[63 * 1024..]).all(|byte| *byte == 7));
+        let pages = bytes.chunks(1024).filter(|chunk| chunk.iter().all(|byte| *byte == 0));
+        assert!(pages.count() >= 56);
+        release_pages(&mut []);
+    }
+
+    #[test]
+    fn a_queue_and_what_is_not_acknowledged() {
+        use std::io::{Read, Write};
+        use std::net::{Shutdown, TcpListener, TcpStream};
+
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        assert_eq!(queued_connections(&listener), Ok(0));
+        let mut client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
+        assert_eq!(queued_connections(&listener), Ok(1));
+        let (mut server, _) = listener.accept().expect("accept");
+        assert_eq!(queued_connections(&listener), Ok(0));
+        // more than the client's kernel takes while the client does not read
+        server.set_nonblocking(true).expect("non-blocking");
+        let block = vec![0; 1 << 20];
+        let mut sent = 0;
+        while let Ok(length @ 1..) = server.write(&block) {
+            sent += length;
+        }
+        server.shutdown(Shutdown::Write).expect("shutdown");
+        assert!(unacknowledged(&server).is_ok_and(|bytes| bytes > 1));
+        let mut received = Vec::new();
+        assert_eq!(client.read_to_end(&mut received).expect("read"), sent);
+        assert!(unacknowledged(&listener).is_err());
+    }
 
     #[test]
     fn a_signal_is_counted_and_leaves_errno_alone() {

@@ -10,9 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use retortd::connection::{
-    Budget, CloseReason, Connection, Context, Counter, Lease, Limits, NEVER, Next, SCRATCH, SPILL, Stream,
-};
+use retortd::connection::{Budget, CloseReason, Connection, Context, Counter, Lease, Next, SCRATCH, SPILL, Stream};
 use retortd::protocol::{TABLE, by_name, frame};
 use scripted::{Act, Play, Script, check_sums, context};
 
@@ -243,20 +241,22 @@ fn winding_up_a_flood_takes_turns() {
 /// Room for nothing is no progress (EAGAIN behind a readiness that was not true): the deadline stays.
 #[test]
 fn a_send_that_moves_nothing_renews_no_deadline() {
-    const LIMITS: Limits = Limits { message: 1 << 16, idle: NEVER, request: NEVER, write: 100 };
     let budget = Arc::new(Budget::new(1 << 20));
-    let mut context = Context { limits: LIMITS, ..context(1 << 16, &budget, 1) };
+    let mut context = context(1 << 16, &budget, 1);
+    context.limits.write = 100;
     let request = [&frame::header(4, 3)[..], b"abc"].concat();
     let mut script = Script::new(&request, &[], &[Act::Bytes(2), Act::WouldBlock, Act::WouldBlock, Act::Bytes(2)]);
     let mut connection = Connection::new((by_name("frame").expect("a name in the table").start)(), None, 0);
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
-    assert_eq!(connection.deadline(&LIMITS), (100, CloseReason::WriteTimeout));
+    assert_eq!(connection.deadline(&context), 100);
     for (now, deadline) in [(50, 100), (60, 160)] {
         context.now = now;
         assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
-        assert_eq!(connection.deadline(&LIMITS), (deadline, CloseReason::WriteTimeout));
+        assert_eq!(connection.deadline(&context), deadline);
     }
+    context.now = 160;
+    assert!(matches!(connection.expire(&mut script, &mut context), Next::Close(CloseReason::WriteTimeout)));
 }
 
 /// A connection that has answered all waits for the client's end, through readiness that was not true.
@@ -339,6 +339,10 @@ impl Write for Flood {
 impl Stream for Flood {
     fn end_output(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        None
     }
 }
 

@@ -32,6 +32,8 @@ fn values_that_cannot_be_used_are_refused_by_name() {
         ("--max-per-source", &["x", "-1", ""]),
         ("--max-message", &["x", "-1", "134217728", "128M", "1.5M", ""]),
         ("--max-buffered", &["x", "-1", "1", "1023K"]),
+        ("--max-line", &["x", "-1", "64KB", ""]),
+        ("--min-rate", &["x", "-1", "16K/s", ""]),
         ("--idle-timeout", &["x", "-1", "5", "2years", ""]),
         ("--request-timeout", &["x", "-1s", "5", "1s2"]),
         ("--write-timeout", &["x", "-1s", "30"]),
@@ -54,7 +56,7 @@ fn values_that_cannot_be_used_are_refused_by_name() {
 fn every_option_that_takes_a_value_is_among_those() {
     // the names above, and those whose values are files, whatever they contain
     let known = "port listen backlog recv-buffer send-buffer workers max-connections max-per-source max-message \
-        max-buffered idle-timeout request-timeout write-timeout drain-timeout exit-idle seed log quotes settings \
+        max-buffered max-line min-rate idle-timeout request-timeout write-timeout drain-timeout exit-idle seed log quotes settings \
         verbose help version list";
     let command = retortd::service::options::command();
     for option in command.get_arguments().filter_map(|argument| argument.get_long()) {

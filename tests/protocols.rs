@@ -106,7 +106,7 @@ fn a_chunk_is_at_most_1024_bytes() {
 
 #[test]
 fn what_is_long_comes_back_whole() {
-    let daemon = serve_all(&[]);
+    let daemon = serve_all(&["--max-line=none"]);
     let text: Vec<u8> = (0..=255).cycle().take(20_000_000).collect();
     assert!(daemon.exchange("echo", &text) == text, "echo");
     assert!(daemon.exchange("length-prefix", &framed(&text)) == framed(&text), "length-prefix");
@@ -119,7 +119,7 @@ fn what_is_long_comes_back_whole() {
 
 #[test]
 fn what_is_longer_than_the_limit_ends_the_connection_with_a_reason() {
-    let daemon = serve_all(&["--max-message=1000", "-v"]);
+    let daemon = serve_all(&["--max-message=1000", "--max-line=1000", "-v"]);
     for (protocol, send, expect, reason) in [
         ("upper-line", [b'x'; 1001].to_vec(), &b""[..], "line too long"),
         ("length-prefix", framed(&[b'x'; 1001]), b"", "message longer than the limit"),

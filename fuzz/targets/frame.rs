@@ -9,8 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 const MESSAGE: usize = 1 << 16;
 
-const ACTIONS: [(u32, &str); 5] =
-    [(1, "uppercase"), (2, "lowercase"), (4, "reverse"), (8, "shuffle"), (16, "random")];
+const ACTIONS: [(u32, &str); 5] = [(1, "uppercase"), (2, "lowercase"), (4, "reverse"), (8, "shuffle"), (16, "random")];
 
 /// What is to be answered. Requests whose answer is a matter of chance are left to the other targets.
 fn expected(mut input: &[u8]) -> Option<Vec<u8>> {

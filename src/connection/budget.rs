@@ -13,7 +13,7 @@
 //! take small bites, so that each connection goes over by a constant at most.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// The memory that all connections share, in bytes.
 #[derive(Debug)]
@@ -21,8 +21,16 @@ pub struct Budget {
     shared: AtomicI64,
     reserve: AtomicI64,
     whole_reserve: AtomicI64,
-    waiting: AtomicUsize,
-    gave_back: AtomicBool,
+    released: AtomicBool,
+}
+
+/// The memory that a connection waits for, in bytes: either of the two lets it go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// From the shared half, for its next step.
+    pub shared: usize,
+    /// From the reserve, for all that its request can still need.
+    pub reserve: usize,
 }
 
 impl Budget {
@@ -34,8 +42,7 @@ impl Budget {
             shared: AtomicI64::new(half),
             reserve: AtomicI64::new(half),
             whole_reserve: AtomicI64::new(half),
-            waiting: AtomicUsize::new(0),
-            gave_back: AtomicBool::new(false),
+            released: AtomicBool::new(false),
         }
     }
 
@@ -66,25 +73,22 @@ impl Budget {
         self.shared.load(Ordering::Relaxed) >= whole - whole / 4
     }
 
-    /// Whether anything was given back since this was last asked.
+    /// Whether anything was given back since the last call.
     #[must_use]
-    pub fn gave_back(&self) -> bool {
-        self.gave_back.swap(false, Ordering::SeqCst)
+    pub fn take_released(&self) -> bool {
+        self.released.load(Ordering::SeqCst) && self.released.swap(false, Ordering::SeqCst)
     }
 
-    /// Whether anybody waits for room; whoever gives some back wakes them.
-    #[must_use]
-    pub fn has_waiting(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
+    /// As if something had been given back: there is more to look for.
+    pub fn mark_released(&self) {
+        self.released.store(true, Ordering::SeqCst);
     }
 
-    /// One more, or one less, connection waits for room.
-    pub fn set_waiting(&self, waits: bool) {
-        if waits {
-            self.waiting.fetch_add(1, Ordering::SeqCst);
-        } else {
-            self.waiting.fetch_sub(1, Ordering::SeqCst);
-        }
+    /// Takes what a connection waits for, if it is there; [`Lease::absorb`] makes it a part of the connection's lease.
+    #[must_use]
+    pub fn grant(self: &Arc<Self>, demand: Demand) -> Option<Lease> {
+        let mut lease = Lease::new(self);
+        lease.ensure(demand.shared, demand.reserve).then_some(lease)
     }
 
     /// How many bytes are taken.
@@ -149,6 +153,29 @@ impl Lease {
         taken
     }
 
+    /// What it lacks to cover `bytes` now, of a request that takes at most `whole` in all.
+    #[must_use]
+    pub fn demand(&self, bytes: usize, whole: usize) -> Demand {
+        let lacks = |bytes: usize| bytes.saturating_sub(self.held());
+        Demand { shared: lacks(bytes), reserve: lacks(whole.max(bytes)) }
+    }
+
+    /// Adds what another lease of the same budget covers.
+    pub fn absorb(&mut self, mut other: Lease) {
+        self.shared += std::mem::take(&mut other.shared);
+        self.granted += std::mem::take(&mut other.granted);
+    }
+
+    /// Takes out a lease for `bytes` of what it covers, or for all of it where that is less.
+    #[must_use]
+    pub fn split(&mut self, bytes: usize) -> Lease {
+        let granted = bytes.min(self.granted);
+        let shared = (bytes - granted).min(self.shared);
+        self.granted -= granted;
+        self.shared -= shared;
+        Lease { budget: Arc::clone(&self.budget), shared, granted }
+    }
+
     /// Makes it cover exactly `bytes`, which are held already, whether there is room or not.
     pub fn force(&mut self, bytes: usize) {
         if bytes <= self.held() {
@@ -176,13 +203,16 @@ impl Lease {
 
     /// The grant goes back first: it is what others wait for.
     fn give_back(&mut self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
         let granted = bytes.min(self.granted);
         let shared = bytes - granted;
         self.granted -= granted;
         self.shared -= shared;
         self.budget.reserve.fetch_add(signed(granted), Ordering::SeqCst);
         self.budget.shared.fetch_add(signed(shared), Ordering::SeqCst);
-        self.budget.gave_back.store(true, Ordering::SeqCst);
+        self.budget.released.store(true, Ordering::SeqCst);
     }
 }
 
@@ -237,6 +267,25 @@ mod tests {
         assert!(b.ensure(90, 100), "the grant");
         b.trim(20);
         assert_eq!((b.held(), budget.taken()), (100, 120));
+    }
+
+    #[test]
+    fn a_grant_is_taken_from_either_half_and_becomes_part_of_a_lease() {
+        let budget = Arc::new(Budget::new(200));
+        let (mut waiter, mut other) = (lease(&budget), lease(&budget));
+        assert!(waiter.ensure(60, 60) && other.ensure(70, 90));
+        let demand = waiter.demand(110, 130);
+        assert_eq!(demand, Demand { shared: 50, reserve: 70 });
+        assert!(budget.grant(demand).is_none(), "the shared half has 40 left, and the reserve 10");
+        drop(other);
+        assert!(budget.take_released() && !budget.take_released());
+        let grant = budget.grant(demand).expect("all of the reserve is left");
+        waiter.absorb(grant);
+        assert_eq!((waiter.held(), budget.taken()), (130, 130));
+        let part = waiter.split(80);
+        assert_eq!((part.held(), waiter.held(), budget.taken()), (80, 50, 130));
+        drop((part, waiter));
+        assert_eq!(budget.taken(), 0);
     }
 
     #[test]

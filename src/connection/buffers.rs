@@ -2,19 +2,40 @@
 //!
 //! A [`Buffer`] has a fixed capacity. Large ones are mapped: pages that nothing was written to cost nothing, so memory
 //! grows with the bytes that arrive, not with the length that was announced, and all of it goes back to the system at
-//! once. Allocation of a large buffer fails with an error, never by ending the process.
+//! once. Allocation of a buffer of any size fails with an error, never by ending the process.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::MmapMut;
 
-/// From this capacity on a buffer is mapped, in bytes.
-const MAP_FROM: usize = 64 * 1024;
+use super::budget::Lease;
+
+/// From this capacity on a buffer is mapped, in bytes: what a crowd of clients leaves behind in the allocator is kept
+/// by it, what was mapped goes back (12,000 clients with 20 KB each left 289 MiB when it was 64 KiB).
+const MAP_FROM: usize = 16 * 1024;
 
 /// Mapped buffers have a multiple of this capacity, so that one fits again for a request of about the same length.
-const GRANULE: usize = 64 * 1024;
+const GRANULE: usize = 16 * 1024;
 /// Bytes that a [`Pool`] keeps at most.
 pub const POOL: usize = 8 * 1024 * 1024;
+/// Address space that no buffer may take, in bytes, where it is limited ([`keep_headroom`]): twice what malloc(3) asks of
+/// the system at once, so that small allocations, which cannot fail with an error, go on.
+const HEADROOM: usize = 2 * 1024 * 1024;
+
+static HEADROOM_IS_KEPT: AtomicBool = AtomicBool::new(false);
+
+/// From now on allocating a buffer fails where it would leave almost no address space; for processes that
+/// `RLIMIT_AS` or `RLIMIT_DATA` limits, where an allocation that fails elsewhere would end the process.
+pub fn keep_headroom() {
+    HEADROOM_IS_KEPT.store(true, Ordering::Relaxed);
+}
+
+/// Whether there is address space for small allocations. Costs two system calls after [`keep_headroom`], else nothing.
+#[must_use]
+pub fn has_headroom() -> bool {
+    !HEADROOM_IS_KEPT.load(Ordering::Relaxed) || MmapMut::map_anon(HEADROOM).is_ok()
+}
 
 /// Mapped memory that was used and will be again: the system takes longer to clear fresh pages than we to fill them.
 #[derive(Debug, Default)]
@@ -53,19 +74,66 @@ impl Pool {
         Ok(buffer)
     }
 
-    /// Takes a buffer back: keeps it if it is mapped and there is room.
-    pub fn give(&mut self, buffer: Buffer) {
-        if let Memory::Mapped(memory) = buffer.memory {
-            if self.bytes + memory.len() <= POOL {
+    /// Takes a buffer back if it is mapped and there is room; returns it otherwise.
+    pub fn give(&mut self, buffer: Buffer) -> Option<Buffer> {
+        match buffer.memory {
+            Memory::Mapped(memory) if self.bytes + memory.len() <= POOL => {
                 self.bytes += memory.len();
                 self.spare.push(memory);
+                None
             }
+            memory => Some(Buffer { memory, ..buffer }),
         }
     }
 
-    /// Gives all of it back to the system.
-    pub fn clear(&mut self) {
-        *self = Self::default();
+    /// Takes out all that it keeps.
+    pub fn clear(&mut self) -> Retired {
+        self.bytes = 0;
+        let buffers = self.spare.drain(..).map(|memory| {
+            let touched = memory.len();
+            Buffer { memory: Memory::Mapped(memory), filled: 0, touched }
+        });
+        Retired { buffers: buffers.collect(), lease: None }
+    }
+}
+
+/// Buffers that nobody needs any more, and what is charged for them until they are dropped.
+#[derive(Debug, Default)]
+pub struct Retired {
+    // dropped before `lease`: memory that is still there stays charged
+    buffers: Vec<Buffer>,
+    lease: Option<Lease>,
+}
+
+impl Retired {
+    /// `buffers`, and the lease that covers them.
+    #[must_use]
+    pub fn new(buffers: Vec<Buffer>, lease: Option<Lease>) -> Self {
+        Self { buffers, lease }
+    }
+
+    /// Adds buffers, with their leases where they have any.
+    pub fn append(&mut self, other: Self) {
+        self.buffers.extend(other.buffers);
+        match (&mut self.lease, other.lease) {
+            (Some(lease), Some(more)) => lease.absorb(more),
+            (None, more) => self.lease = more,
+            (Some(_), None) => {}
+        }
+    }
+
+    /// The memory that it takes, in bytes.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.buffers.iter().map(Buffer::footprint).sum()
+    }
+
+    /// All memory that was written to; what it holds is of no interest any more.
+    pub fn memory(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.buffers.iter_mut().map(|buffer| {
+            let touched = buffer.touched;
+            &mut buffer.bytes()[..touched]
+        })
     }
 }
 
@@ -83,6 +151,19 @@ enum Memory {
     Mapped(MmapMut),
 }
 
+impl Memory {
+    fn heap(capacity: usize) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(capacity)?;
+        bytes.resize(capacity, 0);
+        Ok(Self::Heap(bytes.into_boxed_slice()))
+    }
+
+    fn mapped(capacity: usize) -> io::Result<Self> {
+        MmapMut::map_anon(capacity).map(Self::Mapped)
+    }
+}
+
 impl Default for Memory {
     fn default() -> Self {
         Self::Heap(Box::default())
@@ -95,11 +176,10 @@ impl Buffer {
     /// # Errors
     /// What mmap(2) says when there is no memory.
     pub fn with_capacity(capacity: usize) -> io::Result<Self> {
-        let memory = if capacity < MAP_FROM {
-            Memory::Heap(vec![0; capacity].into_boxed_slice())
-        } else {
-            Memory::Mapped(MmapMut::map_anon(capacity)?)
-        };
+        let memory = if capacity < MAP_FROM { Memory::heap(capacity)? } else { Memory::mapped(capacity)? };
+        if !has_headroom() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         Ok(Self { memory, filled: 0, touched: 0 })
     }
 

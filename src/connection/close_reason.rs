@@ -22,6 +22,8 @@ pub enum CloseReason {
     RequestTimeout,
     /// The client did not take its answer.
     WriteTimeout,
+    /// The client took its answer too slowly while others waited for the memory that the answer held.
+    MinRate,
     /// The daemon stops, and nothing was owed.
     Stopped,
     /// The daemon stops at once, or the drain time is over.
@@ -36,7 +38,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Finished,
         Self::Served,
         Self::Truncated,
@@ -45,6 +47,7 @@ impl CloseReason {
         Self::IdleTimeout,
         Self::RequestTimeout,
         Self::WriteTimeout,
+        Self::MinRate,
         Self::Stopped,
         Self::Forced,
         Self::SourceLimit,
@@ -64,6 +67,7 @@ impl CloseReason {
             Self::IdleTimeout => "idle-timeout",
             Self::RequestTimeout => "request-timeout",
             Self::WriteTimeout => "write-timeout",
+            Self::MinRate => "min-rate",
             Self::Stopped => "stopped",
             Self::Forced => "forced",
             Self::SourceLimit => "source-limit",

@@ -6,8 +6,8 @@
 //! its own, changed there where the text allows, and written from there.
 //!
 //! Guarantees: answers in the order of the requests; no reading while answers wait for the client; an input that
-//! ended still gets every answer; a bounded number of bytes a call, so that nobody keeps the worker. Errors end the
-//! connection with a [`CloseReason`], never anything else. Knows nothing of epoll, threads or other connections; time
+//! ended still gets every answer; a bounded number of bytes read and written in a call, so that nobody keeps the worker; a
+//! close never cuts what was counted as answered. Errors end the connection with a [`CloseReason`], never anything else. Knows nothing of epoll, threads or other connections; time
 //! comes in as milliseconds in [`Context::now`].
 //!
 //! | module | what lives there |
@@ -15,6 +15,7 @@
 //! | `reading` | input, into scratch or into a buffer of its own |
 //! | `turning` | turns of the protocol, and what is kept of them |
 //! | `sending` | output, and going on without the client |
+//! | `closing` | lingering until the client has everything, and deadlines |
 //! | `work`, `buffers`, `budget` | what an unfinished request holds |
 //! | `heavy_job` | a request on its way to another thread |
 //! | `close_reason`, `counters`, `telling` | what is counted and logged |
@@ -22,6 +23,7 @@
 mod budget;
 mod buffers;
 mod close_reason;
+mod closing;
 mod counters;
 mod heavy_job;
 mod reading;
@@ -34,13 +36,13 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-pub use budget::{Budget, Lease};
-pub use buffers::{Buffer, POOL, Pool};
+pub use budget::{Budget, Demand, Lease};
+pub use buffers::{Buffer, POOL, Pool, Retired, has_headroom, keep_headroom};
 pub use close_reason::CloseReason;
 pub use counters::{Counter, Counters};
-pub use heavy_job::{Finished, Job};
+pub use heavy_job::{Cancel, Finished, Job};
 use turning::Call;
-use work::Work;
+use work::{Pending, Work};
 
 use crate::protocol::{Protocol, Random, RequestLimits, Step, Tally};
 
@@ -54,12 +56,11 @@ pub const SPILL: usize = 256 * 1024;
 const ASIDE: usize = 4 * 1024;
 /// Bytes that a connection may hold without asking the budget.
 pub const ALLOWANCE: usize = 16 * 1024;
-/// How long a connection that has sent its last answer waits for the client to end its side, in milliseconds.
-const LINGER: u64 = 2_000;
-/// The same when the daemon stops.
-const LINGER_AT_STOP: u64 = 250;
-/// How often a connection is read from at once when the daemon stops.
-const WIND_UP_READS: usize = 64;
+/// Bytes that a connection sends in one call at most, so that a large reply does not keep the worker from other
+/// connections. Chosen by bulk throughput and latency together.
+pub const WRITE_MOST: usize = 256 * 1024;
+/// Memory of this size or more is freed by the caller: munmap(2) takes about 80 us for each MiB that was written to.
+pub const RETIRE_FROM: usize = 1024 * 1024;
 /// A deadline that never comes.
 pub const NEVER: u64 = u64::MAX;
 
@@ -67,6 +68,10 @@ pub const NEVER: u64 = u64::MAX;
 pub trait Stream: Read + Write {
     /// Ends our side: the client sees the end of input after the last answer.
     fn end_output(&mut self) -> io::Result<()>;
+
+    /// Bytes that were written and that the client's kernel has not acknowledged; the end of the output counts as one.
+    /// `None` where that cannot be known.
+    fn unacknowledged(&self) -> Option<usize>;
 }
 
 /// What the connections of one worker share.
@@ -94,6 +99,12 @@ pub struct Context {
     pub now: u64,
     /// The daemon is stopping.
     pub stopping: bool,
+    /// Since when connections have waited for memory, if any does: clients that take their answers too slowly are closed.
+    pub contended_since: Option<u64>,
+    /// Bytes that the connection may still send in this call.
+    pub write_left: usize,
+    /// Memory for the caller to free, outside of the event loop where it is large.
+    pub retired: Retired,
 }
 
 impl Context {
@@ -110,9 +121,23 @@ impl Context {
 
     /// Keeps a buffer for the next large request, unless memory is short: what is kept is not charged to anybody.
     fn recycle(&mut self, buffer: Buffer) {
-        if self.budget.is_ample() {
-            self.pool.give(buffer);
+        if let Some(buffer) = self.keep(buffer) {
+            self.retired.append(Retired::new(vec![buffer], None));
         }
+    }
+
+    /// The same for a buffer that `lease` covers, among others: what is charged for it comes back with its memory.
+    fn recycle_charged(&mut self, buffer: Buffer, lease: Option<&mut Lease>) {
+        if let Some(buffer) = self.keep(buffer) {
+            let lease = lease.map(|lease| lease.split(buffer.footprint()));
+            self.retired.append(Retired::new(vec![buffer], lease));
+        }
+    }
+
+    /// Keeps the buffer in the pool, or returns it; a small one is dropped.
+    fn keep(&mut self, buffer: Buffer) -> Option<Buffer> {
+        let left = if self.budget.is_ample() { self.pool.give(buffer) } else { Some(buffer) };
+        left.filter(|buffer| buffer.footprint() >= RETIRE_FROM)
     }
 }
 
@@ -127,6 +152,10 @@ pub struct Limits {
     pub request: u64,
     /// An answer must make progress in so long.
     pub write: u64,
+    /// The longest line, in bytes, where a request is a line.
+    pub line: usize,
+    /// Bytes a second that a client must take of its answers while others wait for memory; 0 for no such limit.
+    pub min_rate: u64,
 }
 
 impl Limits {
@@ -139,8 +168,8 @@ impl Limits {
 pub enum Next {
     /// Wait for what [`Connection::interest`] and [`Connection::deadline`] say.
     Wait,
-    /// There is no memory: call [`Connection::resume`] when the budget has room.
-    Starved,
+    /// There is no memory: call [`Connection::resume`] with a lease for this demand when the budget has it.
+    Starved(Demand),
     /// Run this on another thread, then call [`Connection::finished`].
     Heavy(Box<Job>),
     /// Close it.
@@ -176,8 +205,9 @@ enum State {
     Working,
     /// Sends what is owed, then closes.
     Closing(CloseReason),
-    /// All is sent and our side ended; waits for the client to end its own, so that closing does not reset.
-    Lingering(CloseReason),
+    /// Our side has ended. Until `until` the client has to take more of what was sent, or, when it has everything, to
+    /// end its own side, so that closing does not reset.
+    Lingering { reason: CloseReason, until: u64 },
 }
 
 /// One client.
@@ -185,8 +215,10 @@ pub struct Connection {
     protocol: Option<Box<dyn Protocol>>,
     work: Option<Box<Work>>,
     label: Label,
-    /// Since when it does what it does; while it lingers, until when.
+    /// Since when it does what it does; while it lingers, when to look at it again.
     since: u64,
+    /// What the client's kernel had not acknowledged at the last look; 0 before the first since something was sent.
+    unacknowledged: u32,
     state: State,
     /// The protocol sends without being asked ([`Protocol::produces`]).
     produces: bool,
@@ -204,6 +236,7 @@ impl Connection {
             work: None,
             label: Label(label),
             since: now,
+            unacknowledged: 0,
             state: State::Reading,
             ended: false,
             asked: false,
@@ -218,14 +251,16 @@ impl Connection {
 
     /// Starts the service: what speaks first speaks now.
     pub fn open<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+        context.write_left = WRITE_MOST;
         let next = self.digest_scratch(stream, context, 0, Call::Open);
         self.go_on(next, stream, context)
     }
 
     /// The stream has input, or its end, or an error.
     pub fn readable<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+        context.write_left = WRITE_MOST;
         let next = match self.state {
-            State::Lingering(reason) => Self::drop_input(stream, context, reason),
+            State::Lingering { reason, .. } => Self::drop_input(stream, context, reason),
             State::Reading if self.reads() => self.read(stream, context),
             _ => Next::Wait,
         };
@@ -234,61 +269,69 @@ impl Connection {
 
     /// The stream has room for output.
     pub fn writable<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+        context.write_left = WRITE_MOST;
         self.go_on(Next::Wait, stream, context)
     }
 
-    /// The budget may have room again.
-    pub fn resume<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+    /// The budget has granted what [`Next::Starved`] asked for, or, where `grant` is empty, never will.
+    pub fn resume<S: Stream>(&mut self, stream: &mut S, context: &mut Context, grant: Lease) -> Next {
         if self.state != State::Starved {
             return Next::Wait;
         }
+        context.write_left = WRITE_MOST;
         self.state = State::Reading;
-        // the client is not to blame for the time that we did not read
         let work = self.work.get_or_insert_default();
-        work.begun += context.now.saturating_sub(self.since);
-        let next = if work.ready { Next::Wait } else { self.read(stream, context) };
+        // the client is not to blame for the time that we did not read
+        work.request.begun += context.now.saturating_sub(self.since);
+        work.lease(&context.budget).absorb(grant);
+        let next = if work.pending == Pending::Nothing { self.read(stream, context) } else { Next::Wait };
         self.go_on(next, stream, context)
     }
 
     /// A heavy thread has done its work.
     pub fn finished<S: Stream>(&mut self, stream: &mut S, context: &mut Context, done: Finished) -> Next {
+        context.write_left = WRITE_MOST;
         self.state = State::Reading;
-        let Finished { protocol, lease, output, tally, notes, step, took } = done;
+        let Finished { protocol, mut lease, output, spent, tally, notes, step, took } = done;
         self.protocol = Some(protocol);
         self.tell(notes, took);
+        for buffer in spent {
+            context.recycle_charged(buffer, Some(&mut lease));
+        }
+        // what the answer might have needed and does not hold is for others
+        lease.force(output.footprint());
         let work = self.work.get_or_insert_default();
         work.lease = Some(lease);
         work.owed = tally;
-        work.output = output;
-        work.progress = context.now;
+        work.begin_output(output, context.now);
         if let Step::Close(ending) = step {
-            self.close_after(ending, false);
+            self.close_after(context, ending, false);
         }
         self.go_on(Next::Wait, stream, context)
     }
 
-    /// Stopping: reads what has arrived until nothing more has, and closes when nothing is owed.
+    /// Stopping: reads what has arrived, and closes when that is nothing and nothing is owed.
     ///
-    /// A client that has not asked anything yet may still do so while `patient`. One that sends without pause gets no
-    /// more than its turn: if it [`Connection::is_idle`] afterwards, call again.
+    /// A client that has not asked anything yet may still do so while `patient`. If it [`Connection::is_idle`] afterwards
+    /// and may not, call again after the others.
     pub fn wind_up<S: Stream>(&mut self, stream: &mut S, context: &mut Context, patient: bool) -> Next {
-        if self.state == State::Reading && self.produces {
-            return Next::Close(CloseReason::Stopped);
-        }
-        for _ in 0..WIND_UP_READS {
-            if !self.is_idle() {
-                break;
+        match self.state {
+            State::Reading if self.produces => return self.close_gently(stream, context, CloseReason::Stopped),
+            State::Lingering { .. } => {
+                self.hurry_linger(context);
+                return Next::Wait;
             }
-            let before = context.counters.bytes_in.get();
-            match self.readable(stream, context) {
-                Next::Wait if context.counters.bytes_in.get() > before => {}
-                Next::Wait if self.is_idle() && (self.asked || !patient) => {
-                    return self.close_now(stream, context, CloseReason::Stopped);
-                }
-                next => return next,
-            }
+            _ if !self.is_idle() => return Next::Wait,
+            _ => {}
         }
-        Next::Wait
+        let before = context.counters.bytes_in.get();
+        match self.readable(stream, context) {
+            Next::Wait if context.counters.bytes_in.get() > before => Next::Wait,
+            Next::Wait if self.is_idle() && (self.asked || !patient) => {
+                self.close_gently(stream, context, CloseReason::Stopped)
+            }
+            next => next,
+        }
     }
 
     /// Nothing is begun and nothing owed.
@@ -303,28 +346,10 @@ impl Connection {
         let write = self.owes() || (self.state == State::Reading && self.produces);
         let read = match self.state {
             State::Reading => self.reads(),
-            State::Lingering(_) => true,
+            State::Lingering { .. } => true,
             State::Starved | State::Working | State::Closing(_) => false,
         };
         Interest { read, write }
-    }
-
-    /// When it is to be closed if nothing happens, in milliseconds, and why.
-    #[must_use]
-    pub fn deadline(&self, limits: &Limits) -> (u64, CloseReason) {
-        let work = self.work.as_deref();
-        match self.state {
-            State::Working | State::Starved => (NEVER, CloseReason::Failed),
-            State::Lingering(reason) => (self.since, reason),
-            _ if self.owes() => {
-                (work.map_or(NEVER, |work| work.progress).saturating_add(limits.write), CloseReason::WriteTimeout)
-            }
-            _ if self.produces => (self.since.saturating_add(limits.write), CloseReason::WriteTimeout),
-            _ => match work {
-                Some(work) => (work.request_deadline(limits), CloseReason::RequestTimeout),
-                None => (self.since.saturating_add(limits.idle), CloseReason::IdleTimeout),
-            },
-        }
     }
 
     /// Requests that were read and whose answers the client did not get.
@@ -334,19 +359,32 @@ impl Connection {
         u64::from(owed.answered) + u64::from(owed.refused) + u64::from(self.state == State::Working)
     }
 
+    /// Whether a heavy thread has its request.
+    #[must_use]
+    pub fn is_offloaded(&self) -> bool {
+        self.state == State::Working
+    }
+
+    /// The memory that it holds, with what is charged for it.
+    #[must_use]
+    pub fn retire(self) -> Retired {
+        self.work.map_or_else(Retired::default, |work| work.retire())
+    }
+
     fn owes(&self) -> bool {
         self.work.as_ref().is_some_and(|work| !work.output.is_empty())
     }
 
     /// Whether input is wanted: not while answers wait, and not before what is there has been looked at.
     fn reads(&self) -> bool {
-        let blocked = self.work.as_ref().is_some_and(|work| work.ready || !work.output.is_empty());
+        let blocked =
+            self.work.as_ref().is_some_and(|work| work.pending != Pending::Nothing || !work.output.is_empty());
         !self.ended && !blocked
     }
 
     /// What is begun gets a [`Work`]; its clock starts now.
     fn begin_work(&mut self, context: &Context) -> &mut Work {
-        self.work.get_or_insert_with(|| Box::new(Work { begun: context.now, ..Work::default() }))
+        self.work.get_or_insert_with(|| Box::new(Work::begun(context.now)))
     }
 
     fn settle_account(&mut self, context: &Context) {
@@ -366,5 +404,6 @@ impl Connection {
 
 /// What one request may take under these limits.
 fn request_limits(limits: &Limits, budget: &Budget) -> RequestLimits {
-    RequestLimits { message: limits.message, memory: budget.largest_request() }
+    let memory = budget.largest_request();
+    RequestLimits { message: limits.message, memory, line: limits.line.min(memory) }
 }

@@ -64,10 +64,10 @@ impl Connection {
 
     /// Reads into the request's own buffer.
     fn read_own<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
-        let whole = self.whole_need(context);
         let Some(work) = &mut self.work else { return Next::Wait };
+        let whole = work.need.memory();
         if work.make_room(context).is_err() {
-            return Next::Close(CloseReason::Resources);
+            return self.give_up(stream, context);
         }
         let footprint = work.input.footprint();
         if footprint > ALLOWANCE {
@@ -76,7 +76,7 @@ impl Connection {
         let bite = work.room().len().min(DIRECT_READ);
         let held = work.input.len() + bite;
         if held > ALLOWANCE && !work.lease(&context.budget).ensure(held, whole) {
-            return self.starve(context, whole);
+            return self.starve(stream, context, held, whole);
         }
         // what was prepared so far is prepared further while the cache has the new bytes
         let keeps_up = work.keeps_up();
@@ -102,22 +102,26 @@ impl Connection {
         }
     }
 
-    /// The most memory that the request under way can take, answer and all.
-    fn whole_need(&self, context: &Context) -> usize {
-        match &self.work {
-            Some(work) if work.need.input > 0 => work.need.memory(),
-            _ => context.budget.largest_request(),
-        }
-    }
-
     /// Waits for memory, of which the request takes `whole` in all; not for what a lowered limit will never give.
-    pub(super) fn starve(&mut self, context: &Context, whole: usize) -> Next {
+    pub(super) fn starve<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context,
+        bytes: usize,
+        whole: usize,
+    ) -> Next {
         if whole > context.budget.largest_request() {
-            return Next::Close(CloseReason::Resources);
+            return self.give_up(stream, context);
         }
         self.state = State::Starved;
         self.since = context.now;
-        Next::Starved
+        let work = self.work.get_or_insert_default();
+        Next::Starved(work.lease(&context.budget).demand(bytes, whole))
+    }
+
+    /// There is no memory, and will not be: closes, with all that was answered before.
+    pub(super) fn give_up<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+        self.close_gently(stream, context, CloseReason::Resources)
     }
 
     /// Counts and shows what was read.

@@ -2,7 +2,8 @@
 
 use std::io::{self, ErrorKind, IoSlice, Write};
 
-use super::{CloseReason, Connection, Context, LINGER, LINGER_AT_STOP, Next, State, Stream};
+use super::work::Pending;
+use super::{CloseReason, Connection, Context, Next, State, Stream};
 use crate::protocol::Turn;
 
 impl Connection {
@@ -18,8 +19,10 @@ impl Connection {
                 Err(reason) => return Next::Close(reason),
             }
             next = match self.state {
-                State::Closing(reason) => return self.close_now(stream, context, reason),
-                State::Reading if self.work.as_ref().is_some_and(|work| work.ready) => self.look_again(stream, context),
+                State::Closing(reason) => return self.close_gently(stream, context, reason),
+                State::Reading if self.work.as_ref().is_some_and(|work| work.pending != Pending::Nothing) => {
+                    self.look_again(stream, context)
+                }
                 State::Reading if self.produces => return self.produce(stream, context),
                 _ => return Next::Wait,
             };
@@ -29,13 +32,16 @@ impl Connection {
     /// Sends what is owed; true when nothing is owed any more.
     fn flush<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Result<bool, CloseReason> {
         let Some(work) = self.work.as_mut().filter(|work| !work.output.is_empty()) else { return Ok(true) };
-        let sent = send(stream, [work.output.bytes(), &[]]).map_err(|error| CloseReason::of(&error))?;
+        let parts = [work.output.bytes(), &[]];
+        let sent = send(stream, parts, &mut context.write_left).map_err(|error| CloseReason::of(&error))?;
         context.counters.bytes_out.add(sent as u64);
-        if let Some(buffer) = work.output.advance(sent) {
-            context.recycle(buffer);
-        }
         if sent > 0 {
+            self.unacknowledged = 0;
             work.progress = context.now;
+            work.reply.advance(sent, context.now, context.limits.min_rate);
+        }
+        if let Some(buffer) = work.output.advance(sent) {
+            context.recycle_charged(buffer, work.lease.as_mut());
         }
         if !work.output.is_empty() {
             return Ok(false);
@@ -43,7 +49,7 @@ impl Connection {
         context.counters.sent(std::mem::take(&mut work.owed));
         self.since = context.now;
         if let Some(work) = &mut self.work {
-            work.begun = context.now;
+            work.request.begun = context.now;
         }
         self.settle_account(context);
         Ok(true)
@@ -56,43 +62,41 @@ impl Connection {
         protocol.produce(&mut turn);
         let answers = turn.answers();
         let made = answers[0].len() + answers[1].len();
-        match send(stream, answers) {
+        match send(stream, answers, &mut context.write_left) {
             Ok(sent) => {
                 protocol.retract(made - sent);
                 context.counters.bytes_out.add(sent as u64);
-                self.since = if sent > 0 { context.now } else { self.since };
+                if sent > 0 {
+                    self.unacknowledged = 0;
+                    self.since = context.now;
+                }
                 Next::Wait
             }
             Err(error) => Next::Close(CloseReason::of(&error)),
         }
     }
-
-    /// All is sent: closes, or ends our side first where the client may still be sending.
-    pub(super) fn close_now<S: Stream>(&mut self, stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
-        if self.ended || stream.end_output().is_err() {
-            return Next::Close(reason);
-        }
-        self.work = None;
-        self.since = context.now + if context.stopping { LINGER_AT_STOP } else { LINGER };
-        self.state = State::Lingering(reason);
-        Next::Wait
-    }
 }
 
-/// Sends as much of both parts as the client has room for; says how much.
+/// Sends as much of both parts as the client has room for, at most `left` bytes, and takes that from `left`; says how
+/// much it was.
 ///
 /// A short write means that the room is used up: asking again would only be told so (EAGAIN).
-pub(super) fn send<S: Write>(stream: &mut S, parts: [&[u8]; 2]) -> io::Result<usize> {
-    loop {
-        let result = match parts {
-            [[], []] => return Ok(0),
-            [one, []] | [[], one] => stream.write(one),
-            [first, second] => stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
+pub(super) fn send<S: Write>(stream: &mut S, [first, second]: [&[u8]; 2], left: &mut usize) -> io::Result<usize> {
+    let first = &first[..first.len().min(*left)];
+    let second = &second[..second.len().min(*left - first.len())];
+    let sent = loop {
+        let result = match (first, second) {
+            ([], []) => return Ok(0),
+            (one, []) | ([], one) => stream.write(one),
+            _ => stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
         };
         match result {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
-            result => return result,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break 0,
+            Err(error) => return Err(error),
+            Ok(sent) => break sent,
         }
-    }
+    };
+    *left -= sent;
+    Ok(sent)
 }

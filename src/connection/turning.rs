@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use log::{Level, info, log_enabled};
 
-use super::heavy_job::Job;
+use super::heavy_job::{Cancel, Job};
 use super::sending::send;
-use super::work::Output;
+use super::work::{Output, Pending};
 use super::{ASIDE, Buffer, CloseReason, Connection, Context, Next, SPILL, State, Stream, request_limits};
 use crate::protocol::{Ending, Env, Need, Protocol, Step, Tally, Turn};
 
@@ -143,7 +143,7 @@ impl Connection {
                 return Next::Wait;
             }
             if !(turned.all_sent() && matches!(turned.step, Step::Full | Step::Skip(_))) {
-                return self.settle(context, input, (start, at), &turned);
+                return self.settle(stream, context, input, (start, at), &turned);
             }
         }
     }
@@ -151,12 +151,14 @@ impl Connection {
     /// Looks at kept input again, when what kept it has passed.
     pub(super) fn look_again<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let Some(work) = &mut self.work else { return Next::Wait };
-        work.ready = false;
-        if let Some(seed) = work.seed.take() {
-            context.random.replay(seed);
+        match std::mem::take(&mut work.pending) {
+            Pending::Nothing => Next::Wait,
+            Pending::Offload(need, seed) => self.start_heavy(stream, context, need, seed),
+            Pending::Input => {
+                let input = std::mem::take(&mut work.input);
+                self.digest_own(stream, context, input, Call::Advance)
+            }
         }
-        let input = std::mem::take(&mut work.input);
-        self.digest_own(stream, context, input, Call::Advance)
     }
 
     /// Nothing is left of the turn: the usual case, which so costs nothing more.
@@ -205,9 +207,12 @@ impl Connection {
             self.tell_turn(&mut turn, begun.elapsed());
         }
         let (taken, tally, (placed, spilled)) = (turn.taken(), turn.tally(), turn.placed());
-        let sent = send(stream, turn.answers());
+        let sent = send(stream, turn.answers(), &mut context.write_left);
         let written = *sent.as_ref().unwrap_or(&0);
         context.counters.bytes_out.add(written as u64);
+        if written > 0 {
+            self.unacknowledged = 0;
+        }
         let in_input = written.min(placed.len());
         let unsent = (placed.start + in_input..placed.end, written - in_input..spilled);
         let turned = Turned { step, taken, tally, unsent };
@@ -228,19 +233,23 @@ impl Connection {
     }
 
     /// Keeps what the turn left: input that is not taken, answers that are not sent.
-    fn settle(
+    fn settle<S: Stream>(
         &mut self,
+        stream: &mut S,
         context: &mut Context,
         input: &mut Input<'_>,
         (start, at): (usize, usize),
         turned: &Turned,
     ) -> Next {
         let kept = match turned.step {
-            Step::More(need) => self.keep(context, input, at, need, false),
-            Step::Heavy(need) => self.keep(context, input, at, need, true),
-            Step::Full | Step::Skip(_) => self.keep(context, input, at, Need::default(), true),
+            Step::More(need) => self.keep(context, input, at, need, Pending::Nothing),
+            Step::Heavy(need) => {
+                let seed = context.random.seed();
+                self.keep(context, input, at, need, Pending::Offload(need, seed))
+            }
+            Step::Full | Step::Skip(_) => self.keep(context, input, at, Need::default(), Pending::Input),
             Step::Close(ending) => {
-                self.close_after(ending, turned.tally.refused > 0);
+                self.close_after(context, ending, turned.tally.refused > 0);
                 Ok(())
             }
         };
@@ -248,20 +257,25 @@ impl Connection {
         if !self.produces {
             self.since = context.now;
         }
-        match held {
-            Err(_) => Next::Close(CloseReason::Resources),
-            Ok(()) => self.charge(context, turned),
+        if let Input::Own(buffer) = input {
+            let lease = self.work.as_mut().and_then(|work| work.lease.as_mut());
+            context.recycle_charged(std::mem::take(buffer), lease);
         }
+        if held.is_err() {
+            return self.give_up(stream, context);
+        }
+        self.settle_account(context);
+        Next::Wait
     }
 
-    /// Keeps the input from `at` on: of a request that needs so much, or to be looked at again (`ready`).
+    /// Keeps the input from `at` on, of a request that needs so much; `pending` says what is to be done with it.
     fn keep(
         &mut self,
         context: &mut Context,
         input: &mut Input<'_>,
         at: usize,
         need: Need,
-        ready: bool,
+        pending: Pending,
     ) -> io::Result<()> {
         if at == input.len() && self.work.is_none() {
             return Ok(());
@@ -275,10 +289,11 @@ impl Connection {
         let work = self.begin_work(context);
         let goes_on = at == 0 && work.received > 0;
         if !goes_on {
-            work.begun = now;
+            work.request.begun = now;
             work.received = kept.len() as u64;
         }
-        work.ready = ready && (!kept.is_empty() || work.skip == Some(0));
+        let is_pending = !kept.is_empty() || work.skip == Some(0);
+        work.pending = if is_pending { pending } else { Pending::Nothing };
         work.need = need;
         work.input = kept;
         Ok(())
@@ -296,30 +311,19 @@ impl Connection {
             _ => Output::copied([&input.bytes()[placed], &context.spill.as_slice()[spilled]])?,
         };
         let now = context.now;
-        let work = self.begin_work(context);
-        work.output = output;
-        work.progress = now;
+        self.begin_work(context).begin_output(output, now);
         Ok(())
     }
 
-    /// Charges what is held to the budget, and hands out heavy work.
-    fn charge(&mut self, context: &mut Context, turned: &Turned) -> Next {
-        self.settle_account(context);
-        let Step::Heavy(need) = turned.step else { return Next::Wait };
-        self.begin_work(context).seed = Some(context.random.seed());
-        if turned.all_sent() { self.start_heavy(context, need) } else { Next::Wait }
-    }
-
     /// Hands the request at the front of the kept input to a heavy thread, if there is memory for its answer.
-    fn start_heavy(&mut self, context: &mut Context, need: Need) -> Next {
+    fn start_heavy<S: Stream>(&mut self, stream: &mut S, context: &mut Context, need: Need, seed: u64) -> Next {
         let whole = need.memory();
         let work = self.begin_work(context);
         if !work.lease(&context.budget).ensure(whole, whole) {
-            work.ready = true;
-            return self.starve(context, whole);
+            work.pending = Pending::Offload(need, seed);
+            return self.starve(stream, context, whole, whole);
         }
-        let Ok(input) = work.split_request(need.input) else { return Next::Close(CloseReason::Resources) };
-        let seed = work.seed.take();
+        let Ok(input) = work.split_request(need.input) else { return self.give_up(stream, context) };
         let (Some(lease), Some(protocol)) = (work.lease.take(), self.protocol.take()) else {
             return Next::Close(CloseReason::Failed);
         };
@@ -328,11 +332,12 @@ impl Connection {
         context.counters.requests.add(1);
         let limits = request_limits(&context.limits, &context.budget);
         let notes = log_enabled!(Level::Info);
-        Next::Heavy(Box::new(Job { protocol, input, need, seed, lease, limits, notes }))
+        let cancel = Cancel::default();
+        Next::Heavy(Box::new(Job { protocol, input, need, seed, lease, limits, notes, cancel }))
     }
 
     /// Takes no more input; closes when all is sent. An input that ended in what had to be `refused` was cut short.
-    pub(super) fn close_after(&mut self, ending: Ending, refused: bool) {
+    pub(super) fn close_after(&mut self, context: &mut Context, ending: Ending, refused: bool) {
         self.state = State::Closing(match ending {
             Ending::Done if self.ended && refused => CloseReason::Truncated,
             Ending::Done if self.ended => CloseReason::Finished,
@@ -343,8 +348,8 @@ impl Connection {
             }
         });
         if let Some(work) = &mut self.work {
-            work.input = Buffer::default();
-            work.ready = false;
+            context.recycle_charged(std::mem::take(&mut work.input), work.lease.as_mut());
+            work.pending = Pending::Nothing;
             work.skip = None;
         }
     }

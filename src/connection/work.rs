@@ -5,24 +5,59 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::budget::{Budget, Lease};
-use super::buffers::Buffer;
+use super::buffers::{Buffer, Retired};
 use super::{ASIDE, Context, Limits, NEVER};
 use crate::protocol::{Need, Tally};
 
 /// More bytes than the end of a text that is hardly ever left to be prepared with what comes next.
 const UNSETTLED: usize = 4 * 1024;
 
+/// How far a client may be behind `--min-rate`, and for how long others must have waited for memory, in milliseconds: time
+/// for a TCP window that was closed to open again; chosen without tuning.
+const MIN_RATE_GRACE: u64 = 5_000;
+
+/// What is to be done with kept input before more is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pending {
+    /// Nothing: more has to arrive.
+    #[default]
+    Nothing,
+    /// The protocol is to look at it.
+    Input,
+    /// The request at its start needs this much, and is for a heavy thread, with this random seed.
+    Offload(Need, u64),
+}
+
+/// How far a client is behind a rate of bytes a second that it has to keep.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    /// From when on its time counts, in milliseconds.
+    pub(super) begun: u64,
+    /// What has not put that off yet, in bytes times 1000: less than a millisecond's worth.
+    uncredited: u64,
+}
+
+impl Pace {
+    /// Bytes have moved. At the rate they put off the beginning, never by more than what has passed since: a client that
+    /// moves much at first may not rest on it afterwards, with all that it holds.
+    ///
+    /// Without a rate (0) whatever moves is enough.
+    pub(super) fn advance(&mut self, bytes: usize, now: u64, rate: u64) {
+        let credit = self.uncredited + bytes as u64 * 1000;
+        self.begun = credit.checked_div(rate).map_or(now, |time| (self.begun + time).min(now));
+        self.uncredited = credit.checked_rem(rate).unwrap_or(0);
+    }
+}
+
 /// The unfinished part of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// Input that is not taken yet: the start of a request, or (`ready`) what has not been looked at.
+    /// Input that is not taken yet: the start of a request, or (`pending`) what has not been looked at.
     pub(super) input: Buffer,
     /// What the request at the start of `input` needs.
     pub(super) need: Need,
-    /// `input` is to be looked at again before more is read.
-    pub(super) ready: bool,
-    /// The random seed of the heavy request at the start of `input`.
-    pub(super) seed: Option<u64>,
+    /// What is to be done with `input` before more is read.
+    pub(super) pending: Pending,
     /// So many bytes are to be dropped unseen; `Some(0)`: they have been, and the protocol is to be told.
     pub(super) skip: Option<u64>,
     /// Answers that the client has not taken yet.
@@ -31,17 +66,34 @@ pub(super) struct Work {
     pub(super) owed: Tally,
     /// What is charged to the budget.
     pub(super) lease: Option<Lease>,
-    /// From when on the time of the request under way counts, in milliseconds.
-    pub(super) begun: u64,
+    /// The time of the request that is arriving.
+    pub(super) request: Pace,
     /// Bytes of it that have arrived.
     pub(super) received: u64,
-    /// What has arrived and not put off the deadline yet, in bytes times 1000: less than a millisecond's worth.
-    pub(super) uncredited: u64,
+    /// The time of `output`.
+    pub(super) reply: Pace,
     /// When `output` last became shorter, in milliseconds.
     pub(super) progress: u64,
 }
 
 impl Work {
+    /// Nothing yet, from this time on.
+    pub(super) fn begun(now: u64) -> Self {
+        Self { request: Pace { begun: now, uncredited: 0 }, ..Self::default() }
+    }
+
+    /// Its memory, and what is charged for it.
+    pub(super) fn retire(self) -> Retired {
+        Retired::new(vec![self.input, self.output.buffer], self.lease)
+    }
+
+    /// Answers are to be sent from now on.
+    pub(super) fn begin_output(&mut self, output: Output, now: u64) {
+        self.output = output;
+        self.progress = now;
+        self.reply = Pace { begun: now, uncredited: 0 };
+    }
+
     /// Whether nothing is left of it.
     pub(super) fn is_over(&self) -> bool {
         self.input.is_empty() && self.output.is_empty() && self.skip.is_none()
@@ -49,7 +101,7 @@ impl Work {
 
     /// Whether the next read goes straight into `input`.
     pub(super) fn reads_directly(&self) -> bool {
-        !self.input.is_empty() && self.need.input.max(self.input.len()) > ASIDE
+        !self.input.is_empty() && self.need.input > ASIDE
     }
 
     /// Whether what has arrived is prepared, but for an end that depends on what comes next.
@@ -57,22 +109,21 @@ impl Work {
         self.need.prepared > 0 && self.input.len() - self.need.prepared < UNSETTLED
     }
 
-    /// Makes room in `input`: for the whole request where its length is known, else for as much again.
+    /// Makes room in `input` for the whole request: pages cost nothing before something arrives in them.
     pub(super) fn make_room(&mut self, context: &mut Context) -> io::Result<()> {
-        let capacity = if self.need.input > 0 { self.need.input } else { 2 * self.input.len() };
-        if self.input.capacity() < capacity && self.input.spare().is_empty() || self.input.capacity() < self.need.input
-        {
-            let larger = context.buffer(self.input.held(), capacity)?;
-            context.recycle(std::mem::replace(&mut self.input, larger));
+        if self.input.capacity() < self.need.input {
+            let larger = context.buffer(self.input.held(), self.need.input)?;
+            let smaller = std::mem::replace(&mut self.input, larger);
+            context.recycle_charged(smaller, self.lease.as_mut());
         }
         Ok(())
     }
 
     /// The room for what is still to come of this request.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        let missing = self.need.input.checked_sub(self.input.len());
+        let missing = self.need.input.saturating_sub(self.input.len());
         let spare = self.input.spare();
-        let end = missing.map_or(spare.len(), |missing| missing.min(spare.len()));
+        let end = missing.min(spare.len());
         &mut spare[..end]
     }
 
@@ -80,22 +131,19 @@ impl Work {
     pub(super) fn split_request(&mut self, length: usize) -> io::Result<Buffer> {
         let mut whole = std::mem::take(&mut self.input);
         self.need = Need::default();
-        self.ready = whole.len() > length;
-        if !self.ready {
+        if whole.len() == length {
             return Ok(whole);
         }
+        self.pending = Pending::Input;
         let held = whole.held();
         self.input = Buffer::holding([&held[length..], &[]], 0)?;
         Buffer::holding([&held[..length], &[]], 0)
     }
 
-    /// Bytes of the request under way have arrived. At a fair rate they put off its deadline, never by more than what has
-    /// passed of its time: who sends much at first may not rest on it afterwards, with all that the request holds.
+    /// Bytes of the request have arrived.
     pub(super) fn arrived(&mut self, bytes: usize, now: u64) {
         self.received += bytes as u64;
-        let credit = self.uncredited + bytes as u64 * 1000;
-        self.begun = (self.begun + credit / Limits::REQUEST_RATE).min(now);
-        self.uncredited = credit % Limits::REQUEST_RATE;
+        self.request.advance(bytes, now, Limits::REQUEST_RATE);
     }
 
     /// When the request under way must be complete.
@@ -103,7 +151,17 @@ impl Work {
         if limits.request == NEVER {
             return NEVER;
         }
-        self.begun + limits.request
+        self.request.begun + limits.request
+    }
+
+    /// When the client is too far behind `--min-rate` with its answer, while others wait for the memory that it holds.
+    pub(super) fn min_rate_deadline(&self, context: &Context) -> u64 {
+        match context.contended_since {
+            Some(since) if context.limits.min_rate > 0 && self.leased() > 0 => {
+                self.reply.begun.max(since) + MIN_RATE_GRACE
+            }
+            _ => NEVER,
+        }
     }
 
     pub(super) fn lease(&mut self, budget: &Arc<Budget>) -> &mut Lease {
@@ -126,6 +184,34 @@ impl Output {
     /// The answers at `unsent` in `buffer`.
     pub(super) fn new(buffer: Buffer, unsent: Range<usize>) -> Self {
         Self { buffer, unsent }
+    }
+
+    /// The answers that a turn has left in its input, at `placed`, and in all that `spill` holds; and the buffers that
+    /// they are not in.
+    ///
+    /// # Errors
+    /// When there is no memory to bring the two together; both buffers.
+    pub(super) fn of_turn(
+        input: Buffer,
+        placed: Range<usize>,
+        spill: Buffer,
+    ) -> Result<(Self, Vec<Buffer>), (io::Error, Vec<Buffer>)> {
+        if spill.is_empty() {
+            return Ok((Self::new(input, placed), vec![spill]));
+        }
+        if placed.is_empty() {
+            let spilled = 0..spill.len();
+            return Ok((Self::new(spill, spilled), vec![input]));
+        }
+        match Self::copied([&input.as_slice()[placed], spill.as_slice()]) {
+            Ok(output) => Ok((output, vec![input, spill])),
+            Err(error) => Err((error, vec![input, spill])),
+        }
+    }
+
+    /// The buffer that holds them.
+    pub(super) fn into_buffer(self) -> Buffer {
+        self.buffer
     }
 
     /// Answers from elsewhere, copied.
@@ -160,7 +246,8 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1000;
-    const LIMITS: Limits = Limits { message: 1 << 27, idle: NEVER, request: 30 * SECOND, write: NEVER };
+    const LIMITS: Limits =
+        Limits { message: 1 << 27, idle: NEVER, request: 30 * SECOND, write: NEVER, line: 1 << 16, min_rate: 0 };
 
     /// When a request ends of which so many bytes arrive at these times, in milliseconds.
     fn deadline(arrivals: impl IntoIterator<Item = (u64, usize)>) -> u64 {

@@ -2,6 +2,8 @@
 //!
 //! A chunk is what one read delivered, cut into pieces of at most [`CHUNK`] bytes: a bound, never a wait.
 
+use std::ops::Range;
+
 use super::{Request, Turn};
 
 /// The most bytes of a chunk.
@@ -22,12 +24,17 @@ pub fn answer_stripped(turn: &mut Turn<'_>, action: &'static str, length: usize)
     let bytes = &turn.rest()[..length];
     let start = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(length);
     let end = bytes.iter().rposition(|byte| !is_space(*byte)).map_or(start, |last| last + 1);
-    turn.take(start);
-    turn.answer_in_place(end - start);
+    answer_part(turn, action, length, start..end);
+}
+
+/// Answers a `part` of the next `length` bytes where it stands: the turn's only answer.
+pub fn answer_part(turn: &mut Turn<'_>, action: &'static str, length: usize, part: Range<usize>) {
+    turn.take(part.start);
+    turn.answer_in_place(part.len());
     count(turn, action, length);
 }
 
 /// White space as `bytes.strip()` has it: with the vertical tab, which Rust's ASCII white space leaves out.
-fn is_space(byte: u8) -> bool {
+pub fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }

@@ -311,7 +311,7 @@ mod tests {
     }
 
     fn limited(message: usize, memory: usize) -> Setting<'static> {
-        Setting { limits: RequestLimits { message, memory }, ..SETTING }
+        Setting { limits: RequestLimits { message, memory, line: message }, ..SETTING }
     }
 
     /// What the protocol says to `input`, and how much of it was taken.
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_refused_request_is_skipped_before_it_is_there() {
-        let limits = RequestLimits { message: 1000, memory: 900 };
+        let limits = RequestLimits { message: 1000, memory: 900, line: 0 };
         for (code, length) in [(1, 1001), (1, 888), (3, MAX_LENGTH), (16, MAX_LENGTH)] {
             assert_eq!(step(&[&header(code, length)[..], b"abc"].concat(), limits), (Step::Skip(length as u64), 4));
         }
@@ -384,7 +384,7 @@ mod tests {
             (2, "Σ".repeat(64 * KIB).into_bytes(), 1),
             (16, ascii(16 * KIB + 1), 1),
         ] {
-            let limits = RequestLimits { message: 1 << 21, memory: 1 << 24 };
+            let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
             let request = request(code, &message);
             let pieces: Vec<_> = request.chunks(128 * KIB).collect();
             let played = play("frame", &pieces, Setting { limits, ..SETTING });
@@ -433,7 +433,7 @@ mod tests {
     fn random_answers_stop_at_the_limits() {
         for seed in 0..SEEDS {
             for (limits, most) in [((40, 1 << 20), 40), ((1000, 120), 120 - 4 - 33 - 4)] {
-                let limits = RequestLimits { message: limits.0, memory: limits.1 };
+                let limits = RequestLimits { message: limits.0, memory: limits.1, line: 0 };
                 let played = random_answer(seed, 1 << 16, limits);
                 assert!(played.answers.len() <= 3 * (4 + most), "seed {seed}");
                 assert_eq!(played.tally.answered, 3);

@@ -102,7 +102,8 @@ pub enum Step {
 /// How much a request takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Need {
-    /// Bytes of the whole request, counted from the start of `rest`; 0 when that is not known yet.
+    /// Bytes of the whole request, or the most that it can have, counted from the start of `rest`; 0 when that is not
+    /// known yet, and then no more than 4 KiB of it may be there.
     pub input: usize,
     /// The most bytes that the answer (with what is needed to make it) takes beside the request.
     pub answer: usize,
@@ -149,6 +150,8 @@ pub struct RequestLimits {
     pub message: usize,
     /// The most memory that one request and its answer may take together, in bytes.
     pub memory: usize,
+    /// The longest line, in bytes without its newline, where a request is a line; not more than `memory`.
+    pub line: usize,
 }
 
 impl RequestLimits {

@@ -79,7 +79,7 @@ proptest! {
         memory in select(vec![64usize, 400, 1 << 23]),
         seed: u64,
     ) {
-        let setting = Setting { limits: RequestLimits { message, memory }, seed, ..SETTING };
+        let setting = Setting { limits: RequestLimits { message, memory, line: message }, seed, ..SETTING };
         let whole = play(name, &[&bytes], setting);
         let cut = play(name, &cut(&bytes, &places), Setting { room, ..setting });
         prop_assert_eq!(outcome(cut), outcome(whole));

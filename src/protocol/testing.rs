@@ -22,8 +22,12 @@ pub struct Setting<'a> {
 }
 
 /// Roomy, with a limit that tables can reach.
-pub const SETTING: Setting<'static> =
-    Setting { room: 64 * 1024, limits: RequestLimits { message: 1 << 20, memory: 1 << 23 }, seed: 1, quotes: &[] };
+pub const SETTING: Setting<'static> = Setting {
+    room: 64 * 1024,
+    limits: RequestLimits { message: 1 << 20, memory: 1 << 23, line: 1 << 16 },
+    seed: 1,
+    quotes: &[],
+};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -301,7 +305,7 @@ fn a_record_in_pieces_is_one_line_of_words() {
 
 #[test]
 fn what_breaks_a_protocol_closes_with_a_reason() {
-    let limits = RequestLimits { message: 5, memory: 100 };
+    let limits = RequestLimits { message: 5, memory: 100, line: 5 };
     for (name, pieces, answers, reason) in [
         ("upper-line", &[&b"abcdef\n"[..]][..], &b""[..], Some("line too long")),
         ("upper-line", &[b"abc", b"def"], b"", Some("line too long")),

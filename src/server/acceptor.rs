@@ -11,7 +11,7 @@ use log::{debug, info, warn};
 use nix::errno::Errno;
 
 use super::BoundListener;
-use super::poller::{Poller, Token};
+use super::poller::{Poller, Source};
 use crate::connection::Counters;
 use crate::kernel;
 
@@ -93,7 +93,7 @@ enum Mode {
 #[derive(Debug)]
 pub struct Acceptor {
     listener: Arc<BoundListener>,
-    token: Token,
+    source: Source,
     mode: Mode,
     /// Nobody could be accepted at the last attempt; said once.
     exhausted: bool,
@@ -101,14 +101,16 @@ pub struct Acceptor {
     lost: u32,
     batch: u32,
     last_round: u64,
+    /// While stopping: connections that are still to be accepted.
+    queued: u32,
 }
 
 impl Acceptor {
     /// Switched on, as listener `number` of this worker.
     pub fn new(listener: Arc<BoundListener>, number: usize, poller: &Poller) -> std::io::Result<Self> {
-        let token = Token::listener(number as u32);
-        poller.add_shared(&listener.socket, token)?;
-        Ok(Self { listener, token, mode: Mode::Armed, exhausted: false, lost: 0, batch: 1, last_round: 0 })
+        let source = Source::Listener(number as u32);
+        poller.add_shared(&listener.socket, source)?;
+        Ok(Self { listener, source, mode: Mode::Armed, exhausted: false, lost: 0, batch: 1, last_round: 0, queued: 0 })
     }
 
     /// The listener.
@@ -148,7 +150,7 @@ impl Acceptor {
                 self.recovered();
                 Accepted::Done
             }
-            Consequence::Interrupted => Accepted::Done,
+            Consequence::Interrupted => Accepted::Next,
             Consequence::Lost => {
                 counters.accept_lost.add(1);
                 debug!("a client of {} was gone before it was accepted: {}", self.listener.name, error.desc());
@@ -212,9 +214,21 @@ impl Acceptor {
         }
     }
 
-    /// Waits for no more connections.
-    pub fn switch_off(&mut self, poller: &Poller) {
+    /// Waits for no more connections. Those that the kernel has completed by now are still to be accepted, unless the
+    /// listener came from the service manager: then they are for whoever gets it next.
+    pub fn stop(&mut self, poller: &Poller) {
         self.leave(poller, Mode::Off);
+        if !self.listener.inherited {
+            // without an answer from the kernel: as many as come at one wake-up
+            self.queued = kernel::queued_connections(&self.listener.socket).unwrap_or(LARGEST_BATCH);
+        }
+    }
+
+    /// Whether one more of the connections that [`Acceptor::stop`] found is still to be accepted.
+    pub fn take_queued(&mut self) -> bool {
+        let left = self.queued > 0;
+        self.queued = self.queued.saturating_sub(1);
+        left
     }
 
     fn leave(&mut self, poller: &Poller, mode: Mode) {
@@ -226,7 +240,7 @@ impl Acceptor {
     }
 
     fn join(&mut self, poller: &Poller, now: u64) {
-        self.mode = match poller.add_shared(&self.listener.socket, self.token) {
+        self.mode = match poller.add_shared(&self.listener.socket, self.source) {
             Ok(()) => Mode::Armed,
             // ENOMEM, ENOSPC: epoll itself has no room
             Err(_) => Mode::Resting(now + REST),

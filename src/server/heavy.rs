@@ -2,8 +2,13 @@
 //!
 //! They start when there is work, up to a fixed number, and end when there has been none for a while. They run at the
 //! lowest priority: a worker with a small request goes first.
+//!
+//! Order: fair queueing. A request may start when an equal share for each connection that waits would have finished it
+//! (Demers, Keshav, Shenker: "Analysis and Simulation of a Fair Queueing Algorithm"). So a short request passes long ones,
+//! and a long one is passed for a bounded time only. A request whose connection has closed is dropped, or stopped at its next
+//! look at [`Cancel`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -12,27 +17,64 @@ use log::{debug, warn};
 
 use super::mailbox::{Mail, Mailbox};
 use super::poller::Token;
-use crate::connection::Job;
+use crate::connection::{Cancel, Job};
 use crate::kernel;
 use crate::protocol::Random;
 
-/// How long a thread waits for work before it ends.
+/// How long a thread waits for work before it ends; chosen without tuning.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One piece of work, and whom to tell.
+/// The connection that a request belongs to: its worker, and its token there.
+type Owner = (usize, Token);
+/// A place in the order: the virtual time at which the request would be done, then the order of arrival.
+type Place = (u64, u64);
+
+/// One piece of work, and where its result goes.
 struct Order {
     job: Box<Job>,
-    token: Token,
+    owner: Owner,
     mailbox: Arc<Mailbox>,
 }
 
 #[derive(Default)]
 struct Queue {
-    orders: VecDeque<Order>,
+    orders: BTreeMap<Place, Order>,
+    places: HashMap<Owner, Place>,
+    running: HashMap<Owner, Cancel>,
+    /// Bytes of requests served for each connection that waited, since the start.
+    virtual_time: u64,
+    arrivals: u64,
     threads: usize,
     idle: usize,
     /// The system did not give the last thread that was asked for.
     refused: bool,
+}
+
+impl Queue {
+    fn push(&mut self, order: Order) {
+        let place = (self.virtual_time + order.job.length() as u64, self.arrivals);
+        self.arrivals += 1;
+        self.places.insert(order.owner, place);
+        self.orders.insert(place, order);
+    }
+
+    fn pop(&mut self) -> Option<Order> {
+        let waiting = self.orders.len() as u64;
+        let (_, order) = self.orders.pop_first()?;
+        self.places.remove(&order.owner);
+        self.running.insert(order.owner, order.job.cancel());
+        self.virtual_time += order.job.length() as u64 / waiting;
+        Some(order)
+    }
+
+    /// Takes out the request of a connection that has closed; stops it if it runs.
+    fn cancel(&mut self, owner: Owner) -> Option<Order> {
+        if let Some(cancel) = self.running.get(&owner) {
+            cancel.set();
+        }
+        let place = self.places.remove(&owner)?;
+        self.orders.remove(&place)
+    }
 }
 
 /// The heavy threads and their queue.
@@ -50,10 +92,10 @@ impl Heavy {
         Arc::new(Self { queue: Mutex::default(), ready: Condvar::new(), most, seed })
     }
 
-    /// Has `job` done; the result is posted to `mailbox` for `token`.
-    pub fn submit(self: &Arc<Self>, job: Box<Job>, token: Token, mailbox: Arc<Mailbox>) {
+    /// Has `job` done; the result is posted to `mailbox`, for the token in `owner`.
+    pub fn submit(self: &Arc<Self>, job: Box<Job>, owner: Owner, mailbox: Arc<Mailbox>) {
         let mut queue = self.lock();
-        queue.orders.push_back(Order { job, token, mailbox });
+        queue.push(Order { job, owner, mailbox });
         if queue.idle >= queue.orders.len() || queue.threads == self.most {
             self.ready.notify_one();
             return;
@@ -66,20 +108,27 @@ impl Heavy {
         }
     }
 
+    /// The connection has closed: its request is not worth any work. Returns one that had not begun, to be freed.
+    #[must_use]
+    pub fn cancel(&self, owner: Owner) -> Option<Box<Job>> {
+        self.lock().cancel(owner).map(|order| order.job)
+    }
+
     /// No thread could be had: if there is none at all, the work is done here. Said once, until one can be had again.
     fn do_without(&self, error: &std::io::Error) {
         let mut queue = self.lock();
         queue.threads -= 1;
         let said = std::mem::replace(&mut queue.refused, true);
-        // all of them: another worker may have left its own to the thread that we did not get
-        let orders = if queue.threads == 0 { std::mem::take(&mut queue.orders) } else { VecDeque::new() };
-        drop(queue);
         if !said {
             warn!("cannot start a thread for a large message: {error}; small ones have to wait for it");
         }
         let mut random = Random::new(self.seed);
-        for order in orders {
-            order.run(&mut random);
+        // all of them: another worker may have left its own to the thread that we did not get
+        while queue.threads == 0 {
+            let Some(order) = queue.pop() else { return };
+            drop(queue);
+            self.run(order, &mut random);
+            queue = self.lock();
         }
     }
 
@@ -91,7 +140,7 @@ impl Heavy {
         self.lock().refused = false;
         let mut random = Random::new(self.seed);
         while let Some(order) = self.next() {
-            order.run(&mut random);
+            self.run(order, &mut random);
         }
     }
 
@@ -102,9 +151,18 @@ impl Heavy {
         let waited = self.ready.wait_timeout_while(queue, PATIENCE, |queue| queue.orders.is_empty());
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         queue.idle -= 1;
-        let order = queue.orders.pop_front();
+        let order = queue.pop();
         queue.threads -= usize::from(order.is_none());
         order
+    }
+
+    /// Does the work, and posts the result.
+    fn run(&self, order: Order, random: &mut Random) {
+        let Order { job, owner, mailbox } = order;
+        let finished = job.run(random, unix_time);
+        self.lock().running.remove(&owner);
+        // a worker that has ended has counted the request with its connection
+        drop(mailbox.post(Mail::Finished(owner.1, finished.map(Box::new))));
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -112,14 +170,66 @@ impl Heavy {
     }
 }
 
-impl Order {
-    fn run(self, random: &mut Random) {
-        let finished = self.job.run(random, unix_time);
-        self.mailbox.post(Mail::Finished(self.token, finished.map(Box::new)));
-    }
-}
-
 /// Seconds since 1970; 0 for a clock that is set to before that.
 pub fn unix_time() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(number: u32, length: usize) -> Order {
+        let mailbox = Arc::new(Mailbox::new().expect("an eventfd"));
+        Order { job: Box::new(Job::of_length(length)), owner: owner(number), mailbox }
+    }
+
+    fn owner(number: u32) -> Owner {
+        (0, Token { slot: number, sequence: number.into() })
+    }
+
+    fn slot(order: Option<Order>) -> Option<u32> {
+        order.map(|order| order.owner.1.slot)
+    }
+
+    #[test]
+    fn a_short_request_passes_long_ones() {
+        let mut queue = Queue::default();
+        for number in 0..16 {
+            queue.push(order(number, 100 << 20));
+        }
+        assert_eq!(slot(queue.pop()), Some(0));
+        queue.push(order(99, 70_000));
+        assert_eq!([slot(queue.pop()), slot(queue.pop())], [Some(99), Some(1)]);
+    }
+
+    #[test]
+    fn a_long_request_is_passed_for_a_bounded_time() {
+        let mut queue = Queue::default();
+        queue.push(order(0, 1 << 20));
+        let mut passed = 0;
+        loop {
+            queue.push(order(1 + passed, 64 << 10));
+            if slot(queue.pop()) == Some(0) {
+                break;
+            }
+            passed += 1;
+        }
+        // an equal share for each of two connections: it waits for as many bytes as it has, twice
+        assert!((16..=33).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn a_request_is_dropped_with_its_connection() {
+        let mut queue = Queue::default();
+        queue.push(order(0, 10));
+        queue.push(order(1, 20));
+        assert_eq!(slot(queue.cancel(owner(0))), Some(0));
+        assert!(queue.cancel(owner(0)).is_none());
+        let running = queue.pop().expect("the other");
+        assert!(!running.job.cancel().is_set());
+        assert!(queue.cancel(owner(1)).is_none(), "it has begun");
+        assert!(running.job.cancel().is_set(), "and is told to stop");
+        assert!(queue.pop().is_none());
+    }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::poller::Token;
-use crate::connection::{Finished, Limits};
+use crate::connection::{Finished, Lease, Limits, Retired};
 use crate::protocol::Entry;
 
 /// One message to a worker.
@@ -21,11 +21,15 @@ pub enum Mail {
     /// Serve this connection.
     Accepted(TcpStream, &'static Entry),
     /// This heavy work is done, or could not be.
-    Finished(Token, io::Result<Box<Finished>>),
+    Finished(Token, Result<Box<Finished>, (io::Error, Retired)>),
     /// Show that the loop comes round.
     Beat(u64),
     /// These limits and these quotes from now on; the sender is dropped when that is so.
     Renew(Limits, Arc<[String]>, Sender<Infallible>),
+    /// The memory that this connection waits for.
+    Memory(Token, Lease),
+    /// Connections wait for memory, or no longer do.
+    Contention,
     /// There may be room again: look at what waits for it.
     Retry,
     /// Stop: accept no more, answer what was asked, until so many milliseconds have passed.
@@ -49,15 +53,16 @@ impl Mailbox {
         Ok(Self { mail: Mutex::new(Some(Vec::new())), notice })
     }
 
-    /// Adds a message and wakes the worker; drops it if the worker has ended.
-    pub fn post(&self, message: Mail) {
+    /// Adds a message and wakes the worker; gives it back if the worker has ended.
+    pub fn post(&self, message: Mail) -> Result<(), Mail> {
         let mut mail = self.lock();
-        let Some(mail) = mail.as_mut() else { return };
+        let Some(mail) = mail.as_mut() else { return Err(message) };
         mail.push(message);
         if mail.len() == 1 {
             // fails only when the counter is full: then the worker is woken already
             let _ = self.notice.write(1);
         }
+        Ok(())
     }
 
     /// Whether there is nothing to collect.
@@ -74,10 +79,10 @@ impl Mailbox {
         mail.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Drops all messages, and from now on each that comes: who waits for an answer to one learns that there is none.
-    pub fn close(&self) {
-        let left = self.lock().take();
-        drop(left);
+    /// Takes no more messages; those that are left are returned.
+    #[must_use]
+    pub fn close(&self) -> Vec<Mail> {
+        self.lock().take().unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Mail>>> {
@@ -96,6 +101,8 @@ impl std::fmt::Debug for Mail {
         f.write_str(match self {
             Self::Accepted(..) => "Accepted",
             Self::Finished(..) => "Finished",
+            Self::Memory(..) => "Memory",
+            Self::Contention => "Contention",
             Self::Beat(_) => "Beat",
             Self::Renew(..) => "Renew",
             Self::Retry => "Retry",
@@ -108,7 +115,6 @@ impl std::fmt::Debug for Mail {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::{self, TryRecvError};
     use std::thread;
 
     #[test]
@@ -117,7 +123,7 @@ mod tests {
         let posters: Vec<_> = (0..4u64)
             .map(|poster| {
                 let mailbox = Arc::clone(&mailbox);
-                thread::spawn(move || (0..250).for_each(|n| mailbox.post(Mail::Beat(poster * 250 + n))))
+                thread::spawn(move || (0..250).for_each(|n| mailbox.post(Mail::Beat(poster * 250 + n)).expect("open")))
             })
             .collect();
         let mut seen = vec![false; 1000];
@@ -135,16 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_one_drops_what_is_there_and_what_comes() {
+    fn a_closed_one_gives_back_what_is_there_and_what_comes() {
         let mailbox = Mailbox::new().expect("eventfd");
-        let (renewal, done) = mpsc::channel();
-        let limits = Limits { message: 1, idle: 1, request: 1, write: 1 };
-        let renew = || Mail::Renew(limits, Arc::from([]), Sender::clone(&renewal));
-        mailbox.post(renew());
-        mailbox.close();
-        mailbox.post(renew());
-        assert!(mailbox.is_empty() && mailbox.collect().is_empty());
-        drop(renewal);
-        assert_eq!(done.try_recv(), Err(TryRecvError::Disconnected));
+        assert!(mailbox.post(Mail::Beat(1)).is_ok());
+        assert!(matches!(mailbox.close()[..], [Mail::Beat(1)]));
+        assert!(matches!(mailbox.post(Mail::Beat(2)), Err(Mail::Beat(2))));
+        assert!(mailbox.is_empty() && mailbox.collect().is_empty() && mailbox.close().is_empty());
     }
 }

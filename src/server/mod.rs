@@ -9,7 +9,9 @@ mod acceptor;
 mod deadlines;
 mod heavy;
 mod mailbox;
+mod memory_queue;
 mod poller;
+mod reclaim;
 mod registry;
 mod shared;
 mod stats;
@@ -29,7 +31,9 @@ use shared::Shared;
 pub use stats::Totals;
 use worker::Worker;
 
-use crate::connection::{Limits, NEVER};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+use crate::connection::{self, Limits, NEVER};
 use crate::protocol::Entry;
 
 /// A socket that listens, and what is spoken there.
@@ -62,6 +66,10 @@ pub struct ServerLimits {
     pub request: Option<Duration>,
     /// An answer must make progress in so long.
     pub write: Option<Duration>,
+    /// The longest line, in bytes, where a request is a line.
+    pub line: Option<usize>,
+    /// Bytes a second that a client must take of its answers while others wait for memory.
+    pub min_rate: Option<u64>,
 }
 
 impl ServerLimits {
@@ -72,8 +80,17 @@ impl ServerLimits {
             idle: milliseconds(self.idle),
             request: milliseconds(self.request),
             write: milliseconds(self.write),
+            line: self.line.unwrap_or(self.message),
+            min_rate: self.min_rate.unwrap_or(0),
         }
     }
+}
+
+/// Whether a limit of this process could make small allocations fail (getrlimit(2)).
+fn address_space_is_limited() -> bool {
+    [Resource::RLIMIT_AS, Resource::RLIMIT_DATA]
+        .into_iter()
+        .any(|resource| getrlimit(resource).is_ok_and(|(soft, _)| soft != RLIM_INFINITY))
 }
 
 fn milliseconds(time: Option<Duration>) -> u64 {
@@ -123,6 +140,9 @@ impl Server {
     /// # Errors
     /// When the system refuses a thread, an epoll instance or an eventfd. Nothing runs then.
     pub fn start(listeners: Vec<BoundListener>, settings: &Settings) -> Result<Self, StartError> {
+        if address_space_is_limited() {
+            connection::keep_headroom();
+        }
         let shared = Shared::new(settings).map_err(failed("create an eventfd"))?;
         let listeners: Vec<Arc<BoundListener>> = listeners.into_iter().map(Arc::new).collect();
         let workers: Result<Vec<Worker>, io::Error> = (0..settings.workers)
@@ -145,7 +165,9 @@ impl Server {
     /// Serves one connection that is there already, on the first worker.
     pub fn serve(&self, stream: TcpStream, entry: &'static Entry) {
         self.shared.admit_given();
-        self.shared.mailboxes[0].post(Mail::Accepted(stream, entry));
+        if self.shared.mailboxes[0].post(Mail::Accepted(stream, entry)).is_err() {
+            self.shared.leave(0);
+        }
     }
 
     /// Becomes readable when a worker has ended, or the last connection.

@@ -1,6 +1,6 @@
-//! epoll(7), level-triggered, behind [`Token`] and [`Interest`].
+//! epoll(7), level-triggered, behind [`Source`] and [`Interest`].
 //!
-//! Connections are known by token, never by descriptor. A descriptor leaves epoll when it is closed: each has exactly
+//! Connections are known by [`Token`], never by descriptor. A descriptor leaves epoll when it is closed: each has exactly
 //! one, nothing here duplicates or inherits them, so no separate call is needed for that.
 
 use std::io;
@@ -13,51 +13,84 @@ use crate::connection::Interest;
 /// Events taken at one wake-up.
 const BATCH: usize = 256;
 
-/// What an event is for.
+/// The bits of an event's data that name a slot.
+const SLOT_BITS: u32 = 24;
+/// The bits that are left for a connection's number.
+const SEQUENCE_BITS: u32 = u64::BITS - SLOT_BITS;
+/// The slot numbers from here on name no connection: a listener, the mailbox.
+const LISTENER: u32 = (1 << SLOT_BITS) - 2;
+const MAILBOX: u32 = LISTENER + 1;
+
+/// A connection of one worker, never two of them in the life of the process: the worker counts its connections with
+/// 64 bits, and no two have the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Token(u64);
+pub struct Token {
+    /// Where the registry keeps the connection.
+    pub slot: u32,
+    /// The number of the connection, counted from the start of the worker.
+    pub sequence: u64,
+}
 
 impl Token {
+    /// The number of slots that a token can tell apart.
+    pub const SLOTS: u32 = LISTENER;
+}
+
+/// What an event is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
     /// The worker's mailbox.
-    pub const MAILBOX: Self = Self(u64::MAX);
-    const LISTENERS: u64 = 0xffff_ffff_0000_0000;
-
-    /// The connection in a slot of the registry, and the slot's generation (which never has all bits set).
-    #[must_use]
-    pub fn connection(slot: u32, generation: u32) -> Self {
-        Self(u64::from(generation) << 32 | u64::from(slot))
-    }
-
+    Mailbox,
     /// The listener with that number.
+    Listener(u32),
+    /// The connection in that slot, and the low 40 bits of its number ([`Source::is`]).
+    Connection(u32, u64),
+}
+
+impl Source {
+    /// The event source of a connection.
     #[must_use]
-    pub fn listener(number: u32) -> Self {
-        Self(Self::LISTENERS | u64::from(number))
+    pub fn connection(token: Token) -> Self {
+        Self::Connection(token.slot, token.sequence & low_bits())
     }
 
-    /// The number of the listener, if it is one.
+    /// Whether this is the connection with that number.
+    ///
+    /// The low 40 bits decide: an event is handled before the worker waits for the next ones, and between two of these a worker
+    /// takes in a few hundred connections, never 2^40.
     #[must_use]
-    pub fn as_listener(self) -> Option<usize> {
-        (self.0 >= Self::LISTENERS && self != Self::MAILBOX).then_some(self.slot() as usize)
+    pub fn is(self, token: Token) -> bool {
+        self == Self::connection(token)
     }
 
-    /// The slot of the connection.
-    #[must_use]
-    pub fn slot(self) -> u32 {
-        self.0 as u32
+    fn pack(self) -> u64 {
+        let (slot, number) = match self {
+            Self::Mailbox => (MAILBOX, 0),
+            Self::Listener(number) => (LISTENER, u64::from(number)),
+            Self::Connection(slot, number) => (slot, number),
+        };
+        number << SLOT_BITS | u64::from(slot)
     }
 
-    /// The generation of the connection.
-    #[must_use]
-    pub fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
+    fn unpack(data: u64) -> Self {
+        let (slot, number) = (data as u32 & MAILBOX, data >> SLOT_BITS);
+        match slot {
+            MAILBOX => Self::Mailbox,
+            LISTENER => Self::Listener(number as u32),
+            slot => Self::Connection(slot, number),
+        }
     }
+}
+
+const fn low_bits() -> u64 {
+    (1 << SEQUENCE_BITS) - 1
 }
 
 /// What happened on one descriptor.
 #[derive(Clone, Copy, Debug)]
 pub struct Event {
     /// Whose it is.
-    pub token: Token,
+    pub source: Source,
     /// Input, or its end.
     pub readable: bool,
     /// Room for output.
@@ -97,27 +130,27 @@ impl Poller {
         let event = &self.events[number];
         let flags = event.events();
         Event {
-            token: Token(event.data()),
+            source: Source::unpack(event.data()),
             readable: flags.contains(EpollFlags::EPOLLIN),
             writable: flags.contains(EpollFlags::EPOLLOUT),
             hung_up: flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
         }
     }
 
-    /// Watches a connection.
-    pub fn add(&self, fd: &impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
-        Ok(self.epoll.add(fd, EpollEvent::new(flags(interest), token.0))?)
+    /// Watches a descriptor of this worker's own.
+    pub fn add(&self, fd: &impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
+        Ok(self.epoll.add(fd, EpollEvent::new(flags(interest), source.pack()))?)
     }
 
-    /// Watches a connection for something else.
-    pub fn change(&self, fd: &impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
-        Ok(self.epoll.modify(fd, &mut EpollEvent::new(flags(interest), token.0))?)
+    /// Watches a descriptor for something else.
+    pub fn change(&self, fd: &impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
+        Ok(self.epoll.modify(fd, &mut EpollEvent::new(flags(interest), source.pack()))?)
     }
 
     /// Watches a descriptor that several workers wait on: not all of them are woken for each event (`EPOLLEXCLUSIVE`).
-    pub fn add_shared(&self, fd: &impl AsFd, token: Token) -> io::Result<()> {
+    pub fn add_shared(&self, fd: &impl AsFd, source: Source) -> io::Result<()> {
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
-        Ok(self.epoll.add(fd, EpollEvent::new(flags, token.0))?)
+        Ok(self.epoll.add(fd, EpollEvent::new(flags, source.pack()))?)
     }
 
     /// Watches a descriptor no more.
@@ -135,14 +168,22 @@ fn flags(interest: Interest) -> EpollFlags {
 
 #[cfg(test)]
 mod tests {
-    use super::Token;
+    use super::*;
 
     #[test]
-    fn tokens_are_told_apart() {
-        let connection = Token::connection(7, 0xffff_fffe);
-        assert_eq!((connection.slot(), connection.generation()), (7, 0xffff_fffe));
-        assert_eq!(connection.as_listener(), None);
-        assert_eq!(Token::listener(3).as_listener(), Some(3));
-        assert_eq!(Token::MAILBOX.as_listener(), None);
+    fn sources_survive_the_way_through_the_kernel() {
+        let token = Token { slot: Token::SLOTS - 1, sequence: u64::MAX };
+        for source in [Source::Mailbox, Source::Listener(3), Source::Connection(0, 0), Source::connection(token)] {
+            assert_eq!(Source::unpack(source.pack()), source);
+        }
+        assert!(Source::connection(token).is(token));
+    }
+
+    #[test]
+    fn a_source_is_no_other_connection() {
+        let token = Token { slot: 7, sequence: 1 << 39 };
+        for (slot, sequence) in [(8, 1 << 39), (7, (1 << 39) - 1), (7, 0)] {
+            assert!(!Source::connection(token).is(Token { slot, sequence }));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use log::warn;
@@ -11,9 +11,14 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::heavy::Heavy;
 use super::mailbox::{Mail, Mailbox};
+use super::memory_queue::MemoryQueue;
+use super::reclaim::Reclaimer;
 use super::stats::Totals;
 use super::{ServerLimits, Settings};
-use crate::connection::{Budget, Counters};
+use crate::connection::{Budget, Counters, RETIRE_FROM, Retired};
+
+/// Connections that are given memory at once, at most; whoever looks next goes on.
+const MOST_GRANTS: u32 = 64;
 
 /// Whether one more connection may be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +36,11 @@ pub struct Shared {
     pub(super) counters: Vec<Arc<Counters>>,
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
     pub(super) heavy: Arc<Heavy>,
+    /// Connections that wait for memory.
+    pub(super) memory_queue: MemoryQueue,
+    reclaimer: Reclaimer,
+    /// For the thread that frees memory, which is not to keep this alive.
+    this: Weak<Shared>,
     /// Written when a worker ends, and when the last connection of a server without listeners does.
     pub(super) notice: EventFd,
     /// Open connections of each worker.
@@ -56,13 +66,18 @@ impl Shared {
     pub fn new(settings: &Settings) -> nix::Result<Arc<Self>> {
         let Settings { workers, limits, seed, .. } = settings;
         let mailboxes: nix::Result<Vec<_>> = (0..*workers).map(|_| Mailbox::new().map(Arc::new)).collect();
-        Ok(Arc::new(Self {
+        let (mailboxes, notice) =
+            (mailboxes?, EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+        Ok(Arc::new_cyclic(|this| Self {
             start: Instant::now(),
             budget: Arc::new(Budget::new(limits.buffered.unwrap_or(u64::MAX))),
             counters: (0..*workers).map(|_| Arc::default()).collect(),
-            mailboxes: mailboxes?,
+            mailboxes,
             heavy: Heavy::new(*workers, *seed),
-            notice: EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?,
+            memory_queue: MemoryQueue::default(),
+            reclaimer: Reclaimer::default(),
+            this: this.clone(),
+            notice,
             loads: (0..*workers).map(|_| AtomicUsize::new(0)).collect(),
             beats: (0..*workers).map(|_| AtomicU64::new(0)).collect(),
             open: AtomicUsize::new(0),
@@ -84,7 +99,8 @@ impl Shared {
 
     /// Posts one message to every worker.
     pub fn post_all(&self, message: impl Fn() -> Mail) {
-        self.mailboxes.iter().for_each(|mailbox| mailbox.post(message()));
+        // a worker that has ended needs no message
+        self.mailboxes.iter().for_each(|mailbox| drop(mailbox.post(message())));
     }
 
     /// Asks for the place of one more connection, before it is accepted: the limit is never passed, not even briefly.
@@ -170,11 +186,29 @@ impl Shared {
         }
     }
 
-    /// Wakes the workers whose connections wait for memory.
-    pub fn wake_starved(&self) {
-        if self.budget.has_waiting() && self.budget.gave_back() {
-            self.post_all(|| Mail::Retry);
+    /// Frees memory; on a thread of its own where that takes long.
+    pub fn free(&self, retired: Retired) {
+        if retired.footprint() >= RETIRE_FROM {
+            self.reclaimer.free(retired, &self.this);
         }
+    }
+
+    /// Gives memory to connections that wait for it, if any was given back since the last look.
+    pub fn serve_waiting(&self) {
+        if !self.memory_queue.is_empty() && self.budget.take_released() {
+            self.grant_memory();
+        }
+    }
+
+    /// Gives the memory that there is to connections that wait for it.
+    pub fn grant_memory(&self) {
+        for _ in 0..MOST_GRANTS {
+            let Some((waiter, lease)) = self.memory_queue.pop(&self.budget) else { return };
+            // the lease of a worker that has ended goes back to the budget
+            drop(self.mailboxes[waiter.worker].post(Mail::Memory(waiter.token, lease)));
+        }
+        // there may be more: the worker that has just got something looks again
+        self.budget.mark_released();
     }
 
     /// See [`super::Server::renew`].
@@ -184,6 +218,7 @@ impl Shared {
         self.budget.resize(limits.buffered.unwrap_or(u64::MAX));
         self.full.store(false, Ordering::SeqCst);
         self.post_all(|| Mail::Retry);
+        self.grant_memory();
     }
 
     /// A worker answers a [`Mail::Beat`].
@@ -262,6 +297,8 @@ mod tests {
             idle: None,
             request: None,
             write: None,
+            line: None,
+            min_rate: None,
         };
         Shared::new(&Settings { workers: 1, limits, seed: None, quotes: Arc::from([]) }).expect("an eventfd")
     }

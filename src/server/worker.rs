@@ -1,11 +1,15 @@
 //! One thread of the server: wait, accept, read, advance, write, close.
 //!
-//! Owns its connections and its epoll instance. Work for each wake-up is bounded: so many accepts from a listener, one
-//! read for a connection. Everything that other threads want of it comes through its mailbox.
+//! Owns its connections and its epoll instance. Everything that other threads want of it comes through its mailbox. Work
+//! for each wake-up is bounded in every direction, so that no client keeps the others waiting and every order is heard
+//! soon: a batch of events, of accepted connections and of messages, the bytes that one connection may read and write
+//! ([`crate::connection`]), and the time for looking at connections one after another.
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use log::{Level, info, log_enabled, warn};
 use nix::errno::Errno;
@@ -14,21 +18,36 @@ use super::acceptor::{Accepted, Acceptor};
 use super::deadlines::Deadlines;
 use super::heavy::unix_time;
 use super::mailbox::{Mail, Mailbox};
-use super::poller::{Event, Poller, Token};
+use super::memory_queue::{Place, Waiter};
+use super::poller::{Event, Poller, Source, Token};
 use super::registry::{Entry, Registry};
 use super::shared::{Admission, Shared};
 use super::{BoundListener, Settings};
 use crate::connection::{
-    Buffer, CloseReason, Connection, Context, Finished, Interest, Limits, NEVER, Next, Pool, SCRATCH, SPILL, Stream,
+    Buffer, CloseReason, Connection, Context, Demand, Finished, Interest, Limits, NEVER, Next, Pool, Retired, SCRATCH,
+    SPILL, Stream, has_headroom,
 };
+use crate::kernel;
 use crate::protocol::{self, Random};
 
 /// How long after the order to stop a client that has not asked anything may still do so, in milliseconds.
 const PATIENCE: u64 = 500;
+/// Connections accepted at one wake-up from all listeners, at most: about a millisecond's worth.
+const MOST_ACCEPTED: u32 = 64;
+/// Messages handled at one wake-up, at most: each may be a large reply to be sent, or a connection to be taken in.
+const MOST_MAIL: usize = 64;
+/// How long connections are looked at one after another before others are served again.
+const LONGEST_PASS: Duration = Duration::from_millis(1);
+/// Connections looked at between two looks at the clock.
+const PASS_STEP: usize = 16;
 
 impl Stream for TcpStream {
     fn end_output(&mut self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        kernel::unacknowledged(self).ok()
     }
 }
 
@@ -50,10 +69,11 @@ impl Drop for Worker {
         if std::thread::panicking() {
             self.failure = Some("a worker panicked".into());
         }
-        if !self.context.stopping {
-            self.shared.stopped_accepting();
+        self.stopped_accepting();
+        let left = self.mailbox.close();
+        for mail in std::mem::take(&mut self.mail).into_iter().chain(left) {
+            self.refuse(mail, self.number);
         }
-        self.mailbox.close();
         self.shared.worker_ended(self.failure.take());
     }
 }
@@ -63,10 +83,20 @@ pub struct Worker {
     number: usize,
     poller: Poller,
     registry: Registry,
+    /// Those that it accepts from; while it stops, those whose queues are still to be emptied.
     acceptors: Vec<Acceptor>,
+    accepting: bool,
+    accepts_left: u32,
     context: Context,
     deadlines: Deadlines,
-    starved: Vec<Token>,
+    /// Connections that wait for memory, and their places in the queue.
+    waiting: HashMap<Token, Place>,
+    /// One of them has begun to wait at this wake-up.
+    began_to_wait: bool,
+    /// Messages that were collected and not handled yet.
+    mail: VecDeque<Mail>,
+    /// The slot at which the look at all connections goes on.
+    pass: Option<usize>,
     /// How often the loop has come round.
     round: u64,
     phase: Phase,
@@ -87,33 +117,25 @@ impl Worker {
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
         let mailbox = Arc::clone(&shared.mailboxes[number]);
-        poller.add(&mailbox, Token::MAILBOX, Interest { read: true, write: false })?;
+        poller.add(&mailbox, Source::Mailbox, Interest { read: true, write: false })?;
         let acceptors: io::Result<Vec<Acceptor>> = listeners
             .iter()
             .enumerate()
             .map(|(number, listener)| Acceptor::new(Arc::clone(listener), number, &poller))
             .collect();
-        let context = Context {
-            scratch: vec![0; SCRATCH].into_boxed_slice(),
-            spill: Buffer::zeroed(SPILL)?,
-            pool: Pool::default(),
-            random: Random::new(settings.seed),
-            quotes: Arc::clone(&settings.quotes),
-            unix_time,
-            limits: settings.limits.of_connection(),
-            budget: Arc::clone(&shared.budget),
-            counters: Arc::clone(&shared.counters[number]),
-            now: shared.now(),
-            stopping: false,
-        };
         Ok(Self {
             number,
             poller,
             registry: Registry::new(),
             acceptors: acceptors?,
-            context,
+            accepting: true,
+            accepts_left: 0,
+            context: new_context(number, &shared, settings)?,
             deadlines: Deadlines::new(),
-            starved: Vec::new(),
+            waiting: HashMap::new(),
+            began_to_wait: false,
+            mail: VecDeque::new(),
+            pass: None,
             round: 0,
             phase: Phase::Serving,
             restless: false,
@@ -145,7 +167,9 @@ impl Worker {
         match self.phase {
             Phase::Serving => true,
             // another worker may be handing us a connection that it accepted before it heard of the stop
-            Phase::Draining { .. } => !self.registry.is_empty() || self.shared.accepts() || !self.mailbox.is_empty(),
+            Phase::Draining { .. } => {
+                !self.registry.is_empty() || self.shared.accepts() || !self.mail.is_empty() || !self.mailbox.is_empty()
+            }
             Phase::Over => false,
         }
     }
@@ -156,7 +180,8 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<u64> {
-        if self.restless {
+        let is_stopping = matches!(self.phase, Phase::Draining { .. });
+        if self.restless || self.pass.is_some() || !self.mail.is_empty() || is_stopping && self.accepting {
             return Some(0);
         }
         let now = self.context.now;
@@ -172,40 +197,45 @@ impl Worker {
 
     fn wake_up(&mut self, events: usize) {
         self.context.now = self.shared.now();
+        self.context.contended_since = self.shared.memory_queue.since();
+        self.accepts_left = MOST_ACCEPTED;
         self.round += 1;
         for number in 0..events {
             self.dispatch(self.poller.event(number));
         }
+        self.handle_mail();
         self.sweep();
         for acceptor in &mut self.acceptors {
             acceptor.resume_rested(&self.poller, self.context.now);
         }
+        self.empty_queues();
         self.drain();
-        self.shared.wake_starved();
+        self.free_memory();
     }
 
     fn dispatch(&mut self, event: Event) {
-        match event.token.as_listener() {
-            Some(listener) => self.accept(listener),
-            None if event.token == Token::MAILBOX => self.collect(),
-            None => self.serve(event),
+        match event.source {
+            Source::Listener(number) => self.accept(number as usize),
+            Source::Mailbox => self.collect(),
+            Source::Connection(..) => self.serve(event),
         }
     }
 
     /// Lets one connection do what its event says.
     fn serve(&mut self, event: Event) {
-        let Some(entry) = self.registry.get_mut(event.token) else { return };
+        let Some(token) = self.registry.token_of(event.source) else { return };
+        let Some(entry) = self.registry.get_mut(token) else { return };
         let interest = entry.interest;
         if event.hung_up && !interest.read && !interest.write {
             // epoll reports this whether asked or not, and would go on doing so
-            return self.close(event.token, CloseReason::Reset);
+            return self.close(token, CloseReason::Reset);
         }
         let broken = event.hung_up;
         if interest.write && (event.writable || broken) {
-            self.call(event.token, Connection::writable);
+            self.call(token, Connection::writable);
         }
         if interest.read && (event.readable || broken) {
-            self.call(event.token, Connection::readable);
+            self.call(token, Connection::readable);
         }
     }
 
@@ -220,9 +250,9 @@ impl Worker {
         }
         match next {
             Next::Wait => self.watch(token),
-            Next::Starved => self.starve(token),
+            Next::Starved(demand) => self.starve(token, demand),
             Next::Heavy(job) => {
-                self.shared.heavy.submit(job, token, Arc::clone(&self.mailbox));
+                self.shared.heavy.submit(job, (self.number, token), Arc::clone(&self.mailbox));
                 self.watch(token);
             }
             Next::Close(reason) => self.close(token, reason),
@@ -232,12 +262,11 @@ impl Worker {
     /// Tells epoll what the connection waits for now, and notes its deadline.
     fn watch(&mut self, token: Token) {
         let Some(entry) = self.registry.get_mut(token) else { return };
-        entry.deadline = entry.connection.deadline(&self.context.limits).0;
-        self.deadlines.note(entry.deadline);
+        self.deadlines.note(entry.connection.deadline(&self.context));
         let interest = entry.connection.interest();
         if interest != entry.interest {
             entry.interest = interest;
-            if let Err(error) = self.poller.change(&entry.stream, token, interest) {
+            if let Err(error) = self.poller.change(&entry.stream, Source::connection(token), interest) {
                 warn!("{}: cannot watch the connection: {error}", entry.connection.label());
                 self.close(token, CloseReason::Resources);
             }
@@ -245,32 +274,49 @@ impl Worker {
     }
 
     /// The connection waits for memory.
-    fn starve(&mut self, token: Token) {
-        self.context.budget.set_waiting(true);
-        self.starved.push(token);
+    fn starve(&mut self, token: Token, demand: Demand) {
+        let waiter = Waiter { worker: self.number, token, demand };
+        let (place, alone) = self.shared.memory_queue.push(waiter, self.context.now);
+        self.waiting.insert(token, place);
+        self.began_to_wait = true;
+        if alone {
+            self.shared.post_all(|| Mail::Contention);
+        }
         self.watch(token);
     }
 
     fn close(&mut self, token: Token, reason: CloseReason) {
-        let Some(entry) = self.registry.remove(token) else { return };
-        self.context.counters.close(reason, entry.connection.unanswered());
+        let Some(Entry { stream, connection, source, .. }) = self.registry.remove(token) else { return };
+        self.context.counters.close(reason, connection.unanswered());
         if log_enabled!(Level::Info) {
-            info!("{}: closed: {}", entry.connection.label(), reason.name());
+            info!("{}: closed: {}", connection.label(), reason.name());
         }
-        if let Some(source) = &entry.source {
-            self.shared.release_source(**source);
+        if let Some(source) = source {
+            self.shared.release_source(*source);
         }
-        drop(entry);
+        if let Some(place) = self.waiting.remove(&token) {
+            self.shared.memory_queue.remove(place);
+        }
+        if connection.is_offloaded()
+            && let Some(job) = self.shared.heavy.cancel((self.number, token))
+        {
+            self.context.retired.append(job.retire());
+        }
+        self.context.retired.append(connection.retire());
+        drop(stream);
         self.shared.leave(self.number);
         if self.registry.is_empty() {
             self.registry.shrink();
-            self.context.pool.clear();
+            self.waiting = HashMap::new();
+            self.context.retired.append(self.context.pool.clear());
         }
     }
 
     fn close_all(&mut self, reason: CloseReason) {
-        for token in self.registry.tokens() {
-            self.close(token, reason);
+        for slot in 0..self.registry.slots() {
+            if let Some(token) = self.registry.token_at(slot) {
+                self.close(token, reason);
+            }
         }
     }
 
@@ -278,7 +324,8 @@ impl Worker {
     fn accept(&mut self, listener: usize) {
         // an event may come late, when the listener is switched off already
         let Some(acceptor) = self.acceptors.get_mut(listener).filter(|acceptor| acceptor.is_armed()) else { return };
-        for _ in 0..acceptor.batch(self.round) {
+        for _ in 0..acceptor.batch(self.round).min(self.accepts_left) {
+            self.accepts_left -= 1;
             if !self.accept_one(listener) {
                 return;
             }
@@ -320,8 +367,8 @@ impl Worker {
         let worker = self.shared.assign(self.number);
         if worker == self.number {
             self.take_in(stream, entry);
-        } else {
-            self.shared.mailboxes[worker].post(Mail::Accepted(stream, entry));
+        } else if let Err(mail) = self.shared.mailboxes[worker].post(Mail::Accepted(stream, entry)) {
+            self.refuse(mail, worker);
         }
     }
 
@@ -341,14 +388,27 @@ impl Worker {
         }
         let connection = Connection::new((entry.start)(), label, self.context.now);
         let interest = connection.interest();
-        let entry = Entry { stream, connection, interest, deadline: NEVER, source };
-        let token = self.registry.insert(entry);
-        self.register(token, interest);
+        let entry = Entry { stream, connection, interest, source };
+        let room = if has_headroom() { self.registry.insert(entry) } else { Err(entry) };
+        match room {
+            Ok(token) => self.register(token, interest),
+            Err(entry) => self.no_room(entry),
+        }
+    }
+
+    /// There is no memory for one more connection.
+    fn no_room(&mut self, entry: Entry) {
+        self.context.counters.close(CloseReason::Resources, 0);
+        if let Some(source) = entry.source {
+            self.shared.release_source(*source);
+        }
+        drop(entry.stream);
+        self.shared.leave(self.number);
     }
 
     fn register(&mut self, token: Token, interest: Interest) {
         let Some(entry) = self.registry.get_mut(token) else { return };
-        match self.poller.add(&entry.stream, token, interest) {
+        match self.poller.add(&entry.stream, Source::connection(token), interest) {
             Ok(()) => self.call(token, Connection::open),
             Err(error) => {
                 warn!("{}: cannot watch the connection: {error}", entry.connection.label());
@@ -370,18 +430,49 @@ impl Worker {
         self.shared.leave(self.number);
     }
 
+    /// Takes what is in the mailbox: orders are obeyed at once, the rest waits its turn.
     fn collect(&mut self) {
         for mail in self.mailbox.clone().collect() {
             match mail {
-                Mail::Accepted(stream, entry) => self.take_in(stream, entry),
-                Mail::Finished(token, Ok(finished)) => self.finish(token, *finished),
-                Mail::Finished(token, Err(error)) => self.out_of_memory(token, &error),
                 Mail::Beat(round) => self.shared.beat(self.number, round),
                 Mail::Renew(limits, quotes, _done) => self.renew(limits, quotes),
-                Mail::Retry => self.retry(),
                 Mail::Stop(drain) => self.stop(drain),
                 Mail::StopNow => self.phase = Phase::Over,
+                mail => self.mail.push_back(mail),
             }
+        }
+    }
+
+    /// Does what some of the messages say that are no orders, oldest first.
+    fn handle_mail(&mut self) {
+        for _ in 0..MOST_MAIL {
+            let Some(mail) = self.mail.pop_front() else { return };
+            match mail {
+                Mail::Accepted(stream, entry) => self.take_in(stream, entry),
+                Mail::Finished(token, Ok(finished)) => self.finish(token, *finished),
+                Mail::Finished(token, Err((error, retired))) => {
+                    self.context.retired.append(retired);
+                    self.out_of_memory(token, &error);
+                }
+                Mail::Memory(token, lease) => {
+                    self.waiting.remove(&token);
+                    self.call(token, |connection, stream, context| connection.resume(stream, context, lease));
+                }
+                // the deadlines of clients that take their answers slowly come from now on
+                Mail::Contention => self.deadlines.note(self.context.now),
+                Mail::Retry => self.retry(),
+                Mail::Beat(_) | Mail::Renew(..) | Mail::Stop(_) | Mail::StopNow => {}
+            }
+        }
+    }
+
+    /// A message that worker `to` will never handle: a connection in it is closed and counted.
+    fn refuse(&self, mail: Mail, to: usize) {
+        if let Mail::Accepted(stream, _) = mail {
+            self.context.counters.accepted.add(1);
+            self.context.counters.close(CloseReason::Forced, 0);
+            drop(stream);
+            self.shared.leave(to);
         }
     }
 
@@ -394,6 +485,9 @@ impl Worker {
 
     /// Heavy work is done; its connection may be gone by now.
     fn finish(&mut self, token: Token, finished: Finished) {
+        if self.registry.get_mut(token).is_none() {
+            return self.context.retired.append(finished.retire());
+        }
         self.call(token, |connection, stream, context| connection.finished(stream, context, finished));
     }
 
@@ -404,42 +498,62 @@ impl Worker {
         self.close(token, CloseReason::Resources);
     }
 
-    /// There may be room again, for connections or for memory.
+    /// There may be room again for connections.
     fn retry(&mut self) {
         for acceptor in &mut self.acceptors {
             acceptor.resume_full(&self.poller, self.context.now);
         }
-        for token in std::mem::take(&mut self.starved) {
-            self.context.budget.set_waiting(false);
-            self.call(token, Connection::resume);
+    }
+
+    /// Frees memory that is needed no more, and gives what is there to the connections that wait for it.
+    fn free_memory(&mut self) {
+        self.shared.free(std::mem::take(&mut self.context.retired));
+        if std::mem::take(&mut self.began_to_wait) {
+            // what was given back before it was in the queue was given back to nobody
+            self.shared.grant_memory();
+        } else {
+            self.shared.serve_waiting();
         }
     }
 
-    /// Stops accepting. Connections that the kernel completed for a listener of our own are served; those of an
-    /// inherited one are left to whoever gets it next.
+    /// Stops accepting: what the queue of a listener of our own holds now is still served; that of an inherited one is left
+    /// to whoever gets it next.
     fn stop(&mut self, drain: u64) {
         if self.phase != Phase::Serving {
             return;
         }
         let now = self.context.now;
         self.context.stopping = true;
-        for listener in 0..self.acceptors.len() {
-            if !self.acceptors[listener].listener().inherited {
-                while self.accept_one(listener) {}
-            }
-            self.acceptors[listener].switch_off(&self.poller);
+        for acceptor in &mut self.acceptors {
+            acceptor.stop(&self.poller);
         }
-        // the last worker that lets go of a listener closes it
-        self.acceptors.clear();
         let until = now.saturating_add(drain);
         self.phase = Phase::Draining { patient_until: Some(until.min(now + PATIENCE)), until };
-        self.shared.stopped_accepting();
-        self.wind_up();
+        self.pass = Some(0);
     }
 
-    fn wind_up(&mut self) {
-        for token in self.registry.tokens() {
-            self.call(token, |_, _, _| Next::Wait);
+    /// While stopping: accepts what is left in one listener after another, and lets go of each when that is done. The last
+    /// worker that lets go of a listener closes it.
+    fn empty_queues(&mut self) {
+        if !matches!(self.phase, Phase::Draining { .. }) {
+            return;
+        }
+        while let Some(acceptor) = self.acceptors.last_mut() {
+            let is_empty = !acceptor.take_queued() || !self.accept_one(self.acceptors.len() - 1);
+            if is_empty {
+                self.acceptors.pop();
+            }
+            self.accepts_left = self.accepts_left.saturating_sub(1);
+            if self.accepts_left == 0 {
+                return;
+            }
+        }
+        self.stopped_accepting();
+    }
+
+    fn stopped_accepting(&mut self) {
+        if std::mem::take(&mut self.accepting) {
+            self.shared.stopped_accepting();
         }
     }
 
@@ -451,32 +565,62 @@ impl Worker {
             self.close_all(CloseReason::Forced);
         } else if patient_until.is_some_and(|patient_until| now >= patient_until) {
             self.phase = Phase::Draining { patient_until: None, until };
-            self.wind_up();
-        } else if std::mem::take(&mut self.restless) {
-            self.wind_up();
+            self.pass = Some(0);
+        } else if self.pass.is_none() && std::mem::take(&mut self.restless) {
+            self.pass = Some(0);
         }
     }
 
-    /// Closes the connections whose time is over.
+    /// Looks at all connections when the time of one may be over, some of them at each wake-up.
     fn sweep(&mut self) {
-        let now = self.context.now;
-        if !self.deadlines.sweep(now, self.registry.len()) {
-            return;
+        if self.pass.is_none() && self.deadlines.sweep(self.context.now, self.registry.len()) {
+            self.pass = Some(0);
         }
-        let mut over = Vec::new();
-        for (token, entry) in self.registry.entries() {
-            // kept up to date by watch(), except that limits may have changed since
-            let (deadline, reason) = entry.connection.deadline(&self.context.limits);
-            if deadline <= now {
-                over.push((token, reason));
-            } else {
-                self.deadlines.note(deadline);
+        let Some(mut slot) = self.pass else { return };
+        let begun = Instant::now();
+        while slot < self.registry.slots() {
+            let end = (slot + PASS_STEP).min(self.registry.slots());
+            (slot..end).for_each(|slot| self.look_at(slot));
+            slot = end;
+            if begun.elapsed() >= LONGEST_PASS {
+                break;
             }
         }
-        for (token, reason) in over {
-            self.close(token, reason);
+        self.pass = (slot < self.registry.slots()).then_some(slot);
+    }
+
+    /// Does what is due for the connection in a slot.
+    fn look_at(&mut self, slot: usize) {
+        let Some(token) = self.registry.token_at(slot) else { return };
+        let Some(entry) = self.registry.get_mut(token) else { return };
+        let deadline = entry.connection.deadline(&self.context);
+        if deadline <= self.context.now {
+            self.call(token, Connection::expire);
+        } else if self.phase != Phase::Serving {
+            self.call(token, |_, _, _| Next::Wait);
+        } else {
+            self.deadlines.note(deadline);
         }
     }
+}
+
+fn new_context(number: usize, shared: &Shared, settings: &Settings) -> io::Result<Context> {
+    Ok(Context {
+        scratch: vec![0; SCRATCH].into_boxed_slice(),
+        spill: Buffer::zeroed(SPILL)?,
+        pool: Pool::default(),
+        random: Random::new(settings.seed),
+        quotes: Arc::clone(&settings.quotes),
+        unix_time,
+        limits: settings.limits.of_connection(),
+        budget: Arc::clone(&shared.budget),
+        counters: Arc::clone(&shared.counters[number]),
+        now: shared.now(),
+        stopping: false,
+        contended_since: None,
+        write_left: 0,
+        retired: Retired::default(),
+    })
 }
 
 /// What the log calls a client; nothing is made up for a log that does not want it.

@@ -56,6 +56,9 @@ struct Arguments {
     /// Memory for unfinished requests and answers of all connections [default: a quarter of what there is]
     #[arg(long, env = "RETORTD_MAX_BUFFERED", value_name = "SIZE", help_heading = LIMITS, value_parser = buffered)]
     max_buffered: Option<Limit<Size>>,
+    /// The longest line that upper-line answers
+    #[arg(long, env = "RETORTD_MAX_LINE", value_name = "SIZE", help_heading = LIMITS, default_value = "64K")]
+    max_line: Limit<Size>,
     /// Close a connection that has asked nothing for so long
     #[arg(long, env = "RETORTD_IDLE_TIMEOUT", value_name = "TIME", help_heading = LIMITS, default_value = "10m")]
     idle_timeout: Limit<Duration>,
@@ -65,6 +68,9 @@ struct Arguments {
     /// An answer must make progress in so long
     #[arg(long, env = "RETORTD_WRITE_TIMEOUT", value_name = "TIME", help_heading = LIMITS, default_value = "30s")]
     write_timeout: Limit<Duration>,
+    /// Bytes a second that a client must take of an answer while other clients wait for memory
+    #[arg(long, env = "RETORTD_MIN_RATE", value_name = "SIZE", help_heading = LIMITS, default_value = "16K")]
+    min_rate: Limit<Size>,
 
     /// When told to stop, take at most so long to answer what was asked
     #[arg(long, env = "RETORTD_DRAIN_TIMEOUT", value_name = "TIME", help_heading = RUNNING, default_value = "30s")]
@@ -223,6 +229,10 @@ pub struct Settings {
     pub max_message: usize,
     /// Bytes held for all connections; the outer `None`: a quarter of the memory.
     pub max_buffered: Option<Option<u64>>,
+    /// Bytes of a line.
+    pub max_line: Option<usize>,
+    /// See `--min-rate`, in bytes a second.
+    pub min_rate: Option<u64>,
     /// See `--idle-timeout`.
     pub idle_timeout: Option<Duration>,
     /// See `--request-timeout`.
@@ -353,6 +363,8 @@ impl Arguments {
             max_per_source: self.max_per_source.0,
             max_message: self.max_message.0.map_or(frame::MAX_LENGTH, bytes),
             max_buffered: self.max_buffered.map(|limit| limit.0.map(|size| size.0)),
+            max_line: self.max_line.0.map(bytes),
+            min_rate: self.min_rate.0.map(|size| size.0),
             idle_timeout: self.idle_timeout.0,
             request_timeout: self.request_timeout.0,
             write_timeout: self.write_timeout.0,

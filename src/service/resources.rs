@@ -38,6 +38,8 @@ pub fn limits(settings: &Settings, listeners: usize) -> Result<ServerLimits, Fai
         idle: settings.idle_timeout,
         request: settings.request_timeout,
         write: settings.write_timeout,
+        line: settings.max_line,
+        min_rate: settings.min_rate,
     })
 }
 

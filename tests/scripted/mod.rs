@@ -4,12 +4,15 @@
 //! Shared by the tests, the fuzzing targets and the benchmarks of the connection. Whoever uses it may assume that a
 //! connection which neither waits for something nor closes has panicked here.
 
+#![allow(dead_code, reason = "each of those that share it uses a part")]
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use retortd::connection::{
-    Budget, Buffer, CloseReason, Connection, Context, Counters, Limits, NEVER, Next, Pool, SCRATCH, SPILL, Stream,
+    Budget, Buffer, CloseReason, Connection, Context, Counters, Demand, Lease, Limits, NEVER, Next, Pool, Retired,
+    SCRATCH, SPILL, Stream,
 };
 use retortd::protocol::{Random, by_name};
 
@@ -36,6 +39,8 @@ pub struct Script {
     pub output: Vec<u8>,
     /// The server has ended its side.
     pub output_ended: bool,
+    /// What the client's kernel has not acknowledged.
+    pub unacknowledged: Option<usize>,
     reset: bool,
 }
 
@@ -48,6 +53,16 @@ impl Script {
             writes: writes.iter().copied().collect(),
             ..Self::default()
         }
+    }
+
+    /// The client sends more.
+    pub fn send(&mut self, input: &[u8]) {
+        self.input.extend(input);
+    }
+
+    /// What the next writes come to.
+    pub fn take(&mut self, writes: &[Act]) {
+        self.writes = writes.iter().copied().collect();
     }
 
     /// How much the next call may move.
@@ -103,6 +118,10 @@ impl Stream for Script {
         self.output_ended = true;
         Ok(())
     }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        self.unacknowledged
+    }
 }
 
 /// The time on every script's clock.
@@ -117,11 +136,14 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
         quotes: Arc::from(["to be or not to be\n".to_string(), "O\n".to_string()]),
         pool: Pool::default(),
         unix_time: || NOW,
-        limits: Limits { message, idle: NEVER, request: NEVER, write: NEVER },
+        limits: Limits { message, idle: NEVER, request: NEVER, write: NEVER, line: 1 << 16, min_rate: 0 },
         budget: Arc::clone(budget),
         counters: Arc::default(),
         now: 0,
         stopping: false,
+        contended_since: None,
+        write_left: 0,
+        retired: Retired::default(),
     }
 }
 
@@ -148,7 +170,7 @@ impl Play {
 
     /// Whether it waits for memory.
     pub fn is_starved(&self) -> bool {
-        matches!(self.next, Some(Next::Starved))
+        matches!(self.next, Some(Next::Starved(_)))
     }
 
     /// Does the next thing that a worker would do; says why the connection ended, if it has.
@@ -156,7 +178,10 @@ impl Play {
         let (connection, script) = (&mut self.connection, &mut self.script);
         let next = match self.next.take() {
             None => connection.open(script, context),
-            Some(Next::Starved) => connection.resume(script, context),
+            Some(Next::Starved(demand)) => match granted(context, demand) {
+                Some(grant) => connection.resume(script, context, grant),
+                None => Next::Starved(demand),
+            },
             Some(Next::Heavy(job)) => {
                 let done = job.run(&mut Random::new(None), context.unix_time).expect("memory");
                 connection.finished(script, context, done)
@@ -170,6 +195,7 @@ impl Play {
                 if self.read_last { connection.readable(script, context) } else { connection.writable(script, context) }
             }
         };
+        context.retired = Retired::default();
         let Next::Close(reason) = next else {
             self.next = Some(next);
             return None;
@@ -192,6 +218,12 @@ impl Play {
             }
         }
     }
+}
+
+/// What a server gives a connection that waits for memory: what it waits for, or nothing where that can never be had.
+fn granted(context: &Context, demand: Demand) -> Option<Lease> {
+    let hopeless = demand.reserve > context.budget.largest_request();
+    context.budget.grant(demand).or_else(|| hopeless.then(|| Lease::new(&context.budget)))
 }
 
 /// Holds the counters of one worker, whose connections have all ended, to the sums that the statistics promise.

@@ -1,0 +1,139 @@
+//! Deadlines, and the end of a connection: what was counted as answered reaches the client.
+//!
+//! close(2) of a socket whose client still sends makes the kernel reset the connection and drop all that the client has
+//! not yet been sent. So the output is ended first, and input is read and dropped until the client's kernel has
+//! acknowledged everything (`SIOCOUTQ`, asked by timer: there is no event for it), and after that for a while, so
+//! that the client can end its own side. Where that cannot be asked, only the while is left.
+
+use super::{CloseReason, Connection, Context, NEVER, Next, State, Stream};
+use crate::protocol::Tally;
+
+/// How often a connection that lingers is looked at, in milliseconds: often enough that a fast client does not wait.
+const LOOK_AGAIN: u64 = 50;
+/// How long a client that has everything may take to end its own side, in milliseconds; chosen without tuning.
+const LINGER: u64 = 2_000;
+/// The same when the daemon stops.
+const LINGER_AT_STOP: u64 = 250;
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// Close for that reason.
+    Close(CloseReason),
+    /// Close for that reason, if the client has all that was sent to it.
+    Expire(CloseReason),
+    /// Look whether the client has everything.
+    Linger,
+}
+
+impl Connection {
+    /// When to call [`Connection::expire`] if nothing happens, in milliseconds.
+    #[must_use]
+    pub fn deadline(&self, context: &Context) -> u64 {
+        self.timer(context).0
+    }
+
+    fn timer(&self, context: &Context) -> (u64, Timer) {
+        let (limits, work) = (&context.limits, self.work.as_deref());
+        let write = Timer::Close(CloseReason::WriteTimeout);
+        match self.state {
+            State::Working | State::Starved => (NEVER, write),
+            State::Lingering { .. } => (self.since, Timer::Linger),
+            _ if self.owes() => {
+                let Some(work) = work else { return (NEVER, write) };
+                let stalled = (work.progress.saturating_add(limits.write), write);
+                let slow = (work.min_rate_deadline(context), Timer::Close(CloseReason::MinRate));
+                if slow.0 < stalled.0 { slow } else { stalled }
+            }
+            _ if self.produces => (self.since.saturating_add(limits.write), write),
+            _ => match work {
+                Some(work) => (work.request_deadline(limits), Timer::Expire(CloseReason::RequestTimeout)),
+                None => (self.since.saturating_add(limits.idle), Timer::Expire(CloseReason::IdleTimeout)),
+            },
+        }
+    }
+
+    /// Does what is due at this time, if anything is.
+    pub fn expire<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+        let (deadline, timer) = self.timer(context);
+        if deadline > context.now {
+            return Next::Wait;
+        }
+        match timer {
+            Timer::Close(reason) => Next::Close(reason),
+            Timer::Linger => self.look_while_lingering(stream, context),
+            Timer::Expire(_) if self.still_takes(stream) => {
+                // its time counts from when it has taken all of the last answer
+                self.since = context.now;
+                if let Some(work) = &mut self.work {
+                    work.request.begun = context.now;
+                }
+                Next::Wait
+            }
+            Timer::Expire(reason) => self.close_gently(stream, context, reason),
+        }
+    }
+
+    /// Closes when the client has all that was sent to it; what is still owed is given up.
+    pub(super) fn close_gently<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context,
+        reason: CloseReason,
+    ) -> Next {
+        if self.ended || stream.end_output().is_err() {
+            return Next::Close(reason);
+        }
+        if let Some(work) = self.work.take() {
+            let owed = work.owed;
+            context.retired.append(work.retire());
+            if owed != Tally::default() {
+                self.begin_work(context).owed = owed;
+            }
+        }
+        self.unacknowledged = 0;
+        self.state = State::Lingering { reason, until: NEVER };
+        self.look_while_lingering(stream, context)
+    }
+
+    fn look_while_lingering<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+        let State::Lingering { reason, until } = self.state else { return Next::Wait };
+        let now = context.now;
+        let left = stream.unacknowledged().unwrap_or(0);
+        let progress = until == NEVER || left < self.unacknowledged as usize;
+        if !progress {
+            if now >= until {
+                return Next::Close(reason);
+            }
+            self.since = until.min(now + LOOK_AGAIN);
+            return Next::Wait;
+        }
+        self.unacknowledged = u32::try_from(left).unwrap_or(u32::MAX);
+        let time = match left {
+            0 if context.stopping => LINGER_AT_STOP,
+            0 => LINGER,
+            _ => context.limits.write,
+        };
+        let until = now.saturating_add(time).min(NEVER - 1);
+        self.since = if left == 0 { until } else { until.min(now + LOOK_AGAIN) };
+        self.state = State::Lingering { reason, until };
+        Next::Wait
+    }
+
+    /// The daemon stops: a client that has everything is waited for less long.
+    pub(super) fn hurry_linger(&mut self, context: &Context) {
+        if let State::Lingering { until, .. } = &mut self.state
+            && self.unacknowledged == 0
+        {
+            *until = (*until).min(context.now + LINGER_AT_STOP);
+            self.since = *until;
+        }
+    }
+
+    /// Whether the client has taken a part of what was sent since the last look, and not yet all of it.
+    fn still_takes<S: Stream>(&mut self, stream: &S) -> bool {
+        let left = stream.unacknowledged().map_or(0, |left| u32::try_from(left).unwrap_or(u32::MAX));
+        let takes = left > 0 && (self.unacknowledged == 0 || left < self.unacknowledged);
+        self.unacknowledged = left;
+        takes
+    }
+}

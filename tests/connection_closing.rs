@@ -1,0 +1,232 @@
+//! How a connection ends, and what it may hold until then: on a stream that is only a script.
+
+mod scripted;
+
+use std::sync::Arc;
+
+use retortd::connection::{Budget, CloseReason, Connection, Context, Demand, Next, WRITE_MOST};
+use retortd::protocol::{Random, by_name, frame};
+
+use scripted::{Act, Script, context};
+
+const UPPERCASE: u8 = 0x01;
+const SHUFFLE: u8 = 0x08;
+const RANDOM: u8 = 0x10;
+
+/// A connection whose client has got an answer that its kernel has not acknowledged, and goes on sending.
+struct Talkative {
+    connection: Connection,
+    script: Script,
+    context: Context,
+}
+
+impl Talkative {
+    fn new(protocol: &str, request: &[u8], prepare: impl FnOnce(&mut Context)) -> Self {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let mut context = context(1 << 16, &budget, 1);
+        prepare(&mut context);
+        let mut script = Script::new(request, &[Act::Bytes(request.len()), Act::WouldBlock], &[]);
+        script.unacknowledged = Some(1000);
+        let mut connection = Connection::new((by_name(protocol).expect("a name").start)(), None, 0);
+        assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+        assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
+        Self { connection, script, context }
+    }
+
+    /// The client sends, and its time goes on to `now`.
+    fn talk(&mut self, now: u64) -> Next {
+        self.context.now = now;
+        self.script.send(b"more");
+        let next = self.connection.readable(&mut self.script, &mut self.context);
+        assert!(matches!(next, Next::Wait), "{next:?}");
+        self.connection.expire(&mut self.script, &mut self.context)
+    }
+
+    /// The client takes more and more of what was sent, and talks; what comes when it has all of it, and is silent.
+    fn take_all(mut self) -> CloseReason {
+        let begun = self.context.now;
+        for step in 1..=10u32 {
+            self.script.unacknowledged = Some(1000 - 100 * step as usize);
+            let next = self.talk(begun + 100 * u64::from(step));
+            assert!(matches!(next, Next::Wait), "closed with {next:?} before the client had everything");
+            assert!(self.script.output_ended && self.connection.interest().read);
+        }
+        self.context.now = self.connection.deadline(&self.context);
+        match self.connection.expire(&mut self.script, &mut self.context) {
+            Next::Close(reason) => reason,
+            next => panic!("not closed: {next:?}"),
+        }
+    }
+}
+
+/// Fault 40: a client that goes on sending still gets all that was counted as answered, for whatever reason we close.
+#[test]
+fn a_close_waits_until_the_client_has_everything() {
+    let request = [&frame::header(UPPERCASE, 3)[..], b"abc"].concat();
+    let violation = Talkative::new("text", b"uppercase 3 abcno header, but thirty-two bytes", |_| {});
+    assert_eq!(violation.take_all(), CloseReason::Violation);
+
+    let mut stopped = Talkative::new("frame", &request, |_| {});
+    let (connection, script) = (&mut stopped.connection, &mut stopped.script);
+    assert!(matches!(connection.wind_up(script, &mut stopped.context, false), Next::Wait));
+    assert_eq!(stopped.take_all(), CloseReason::Stopped);
+
+    for (input, reason) in
+        [(&request[..], CloseReason::IdleTimeout), (&request.repeat(2)[..12], CloseReason::RequestTimeout)]
+    {
+        let mut late = Talkative::new("frame", input, |context| {
+            context.limits.idle = 1000;
+            context.limits.request = 1000;
+        });
+        // the client takes some of the answer: its time begins anew
+        late.context.now = 1000;
+        assert!(matches!(late.connection.expire(&mut late.script, &mut late.context), Next::Wait));
+        assert!(!late.script.output_ended && late.connection.deadline(&late.context) == 2000);
+        // it takes nothing more, and its time is over
+        late.context.now = 2000;
+        assert!(matches!(late.connection.expire(&mut late.script, &mut late.context), Next::Wait));
+        assert_eq!(late.take_all(), reason);
+    }
+}
+
+/// Fault 40: a client that takes nothing more of what was sent is closed after the write timeout.
+#[test]
+fn a_client_that_takes_nothing_is_not_waited_for_without_end() {
+    let mut closing = Talkative::new("ack", b"abc", |context| context.limits.write = 500);
+    assert!(closing.script.output_ended);
+    for now in [100, 499] {
+        assert!(matches!(closing.talk(now), Next::Wait));
+        assert!((now + 1..=now + 50).contains(&closing.connection.deadline(&closing.context).min(now + 50)));
+    }
+    assert!(matches!(closing.talk(500), Next::Close(CloseReason::Served)));
+}
+
+/// Where the kernel cannot be asked, the client has two seconds to end its side.
+#[test]
+fn without_an_answer_from_the_kernel_lingering_takes_a_fixed_time() {
+    let mut closing = Talkative::new("ack", b"abc", |_| {});
+    closing.script.unacknowledged = None;
+    assert!(matches!(closing.talk(50), Next::Wait));
+    assert_eq!(closing.connection.deadline(&closing.context), 2050);
+    assert!(matches!(closing.talk(2050), Next::Close(CloseReason::Served)));
+}
+
+/// A daemon that stops waits less long for a client that has everything.
+#[test]
+fn a_stop_shortens_lingering() {
+    let mut closing = Talkative::new("ack", b"abc", |_| {});
+    closing.script.unacknowledged = Some(0);
+    assert!(matches!(closing.talk(50), Next::Wait));
+    closing.context.stopping = true;
+    let (connection, script) = (&mut closing.connection, &mut closing.script);
+    assert!(matches!(connection.wind_up(script, &mut closing.context, false), Next::Wait));
+    assert_eq!(connection.deadline(&closing.context), 300);
+}
+
+/// A request on its way to a thread, and the context with its budget.
+fn offloaded(action: u8, text: &[u8], budget: u64) -> (Connection, Script, Context, Next) {
+    let budget = Arc::new(Budget::new(budget));
+    let mut context = context(1 << 20, &budget, 1);
+    let request = [&frame::header(action, text.len()), text].concat();
+    let mut script = Script::new(&request, &[], &[Act::Bytes(10), Act::WouldBlock]);
+    let mut connection = Connection::new((by_name("frame").expect("a name").start)(), None, 0);
+    let mut next = connection.open(&mut script, &mut context);
+    while matches!(next, Next::Wait) {
+        next = connection.readable(&mut script, &mut context);
+    }
+    (connection, script, context, next)
+}
+
+/// Fault 36: what an answer could have needed is given back when it is there; a client that reads slowly holds no more
+/// than its answer.
+#[test]
+fn an_answer_is_charged_with_what_it_holds() {
+    let text = b"a".repeat(100_000);
+    let (mut connection, mut script, mut context, next) = offloaded(RANDOM, &text, 8 << 20);
+    let Next::Heavy(job) = next else { panic!("not offloaded: {next:?}") };
+    assert!(context.budget.taken() > 1 << 20, "{} charged for any answer up to the limit", context.budget.taken());
+    let done = job.run(&mut Random::new(None), context.unix_time).unwrap_or_else(|_| panic!("no memory"));
+    assert!(matches!(connection.finished(&mut script, &mut context, done), Next::Wait));
+    assert!(connection.interest().write, "the client takes ten bytes and then nothing");
+    let held = context.budget.taken();
+    assert!((50_000..500_000).contains(&held), "{held} charged for an answer of about 100 KB");
+}
+
+/// Fault 36: a request that waits for memory goes on from where it was, when it is given the memory.
+#[test]
+fn waiting_for_memory_costs_no_work() {
+    let text = "é".repeat(100_000);
+    let budget = Arc::new(Budget::new(8 << 20));
+    let mut context = context(1 << 20, &budget, 1);
+    let request = [&frame::header(SHUFFLE, text.len()), text.as_bytes()].concat();
+    let mut script = Script::new(&request, &[], &[]);
+    let mut connection = Connection::new((by_name("frame").expect("a name").start)(), None, 0);
+    assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+    // others leave enough for the request, and not enough for its answer
+    let others = [(4 << 20) - 250_000, 4 << 20].map(|bytes| budget.grant(Demand { shared: bytes, reserve: bytes }));
+    assert!(others.iter().all(Option::is_some));
+    let mut next = Next::Wait;
+    while matches!(next, Next::Wait) {
+        next = connection.readable(&mut script, &mut context);
+    }
+    let Next::Starved(demand) = next else { panic!("not waiting: {next:?}") };
+    assert_eq!(context.counters.bytes_in.get(), request.len() as u64, "it waits for the memory of its answer");
+    drop(others);
+    let grant = budget.grant(demand).expect("memory was given back");
+    // a protocol that was called again would draw from this
+    let drawn = context.random.seed();
+    let next = connection.resume(&mut script, &mut context, grant);
+    assert!(matches!(next, Next::Heavy(_)), "{next:?}");
+    assert_eq!(context.random.seed(), drawn, "the protocol has looked at it again");
+}
+
+/// Fault 36: while others wait for memory, a client has to take its answer at a fair rate; else it may take its time.
+#[test]
+fn a_slow_reader_is_closed_only_while_others_wait() {
+    let text = "é".repeat(50_000);
+    let (mut connection, mut script, mut context, next) = offloaded(SHUFFLE, text.as_bytes(), 8 << 20);
+    let Next::Heavy(job) = next else { panic!("not offloaded: {next:?}") };
+    context.limits.min_rate = 1000;
+    let done = job.run(&mut Random::new(None), context.unix_time).unwrap_or_else(|_| panic!("no memory"));
+    assert!(matches!(connection.finished(&mut script, &mut context, done), Next::Wait));
+    // 10 bytes in a minute, and nobody minds
+    context.now = 60_000;
+    assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
+    // somebody begins to wait: from then on it has five seconds to become faster
+    context.contended_since = Some(60_000);
+    assert_eq!(connection.deadline(&context), 65_000);
+    context.now = 64_000;
+    script.take(&[Act::Bytes(3000), Act::WouldBlock]);
+    assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
+    assert_eq!(connection.deadline(&context), 65_000, "a minute's arrears are not made up for by three seconds' worth");
+    context.now = 65_000;
+    assert!(matches!(connection.expire(&mut script, &mut context), Next::Close(CloseReason::MinRate)));
+    assert_eq!(connection.unanswered(), 1);
+    // without a limit it goes on
+    context.limits.min_rate = 0;
+    assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
+}
+
+/// Fault 37: a large answer is sent piece by piece, with a turn for others between two of them.
+#[test]
+fn one_call_sends_a_bounded_amount() {
+    let length = 8 << 20;
+    let budget = Arc::new(Budget::new(64 << 20));
+    let mut context = context(length, &budget, 1);
+    let request = [&frame::header(UPPERCASE, length)[..], &vec![b'a'; length]].concat();
+    let mut script = Script::new(&request, &[], &[]);
+    let mut connection = Connection::new((by_name("frame").expect("a name").start)(), None, 0);
+    assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+    while script.output.is_empty() {
+        assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
+    }
+    let mut calls = 1;
+    while script.output.len() < length + 4 {
+        let before = script.output.len();
+        assert!(connection.interest().write && !connection.interest().read);
+        assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
+        assert!(script.output.len() - before <= WRITE_MOST);
+        calls += 1;
+    }
+    assert_eq!(calls, (length + 4).div_ceil(WRITE_MOST));
+}
