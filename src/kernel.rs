@@ -90,6 +90,16 @@ pub fn release_pages(bytes: &mut [u8]) {
     unsafe { libc::madvise(pages.as_mut_ptr().cast(), length, libc::MADV_DONTNEED) };
 }
 
+/// Has the allocator give back what it keeps without using it (malloc_trim(3)). Holds the lock of each of its arenas while
+/// it looks through that arena.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes a number and may be called by any thread at any time.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// The highest signal number that is kept apart.
 const SIGNALS: usize = 32;
 /// Where the handler reports; -1 before [`catch_signals`].

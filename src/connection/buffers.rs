@@ -9,19 +9,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::MmapMut;
 
+use super::RETIRE_FROM;
 use super::budget::Lease;
 
-/// From this capacity on a buffer is mapped, in bytes: what a crowd of clients leaves behind in the allocator is kept
-/// by it, what was mapped goes back (12,000 clients with 20 KB each left 289 MiB when it was 64 KiB).
-const MAP_FROM: usize = 16 * 1024;
+/// From this capacity on a buffer is mapped, in bytes: what a crowd of clients leaves behind in the allocator, the
+/// allocator keeps; what was mapped goes back. One page.
+const MAP_FROM: usize = 4 * 1024;
 
 /// Mapped buffers have a multiple of this capacity, so that one fits again for a request of about the same length.
-const GRANULE: usize = 16 * 1024;
+const GRANULE: usize = 4 * 1024;
 /// Bytes that a [`Pool`] keeps at most.
 pub const POOL: usize = 8 * 1024 * 1024;
-/// Address space that no buffer may take, in bytes, where it is limited ([`keep_headroom`]): twice what malloc(3) asks of
-/// the system at once, so that small allocations, which cannot fail with an error, go on.
-const HEADROOM: usize = 2 * 1024 * 1024;
+/// Address space that no buffer may take, in bytes, where it is limited ([`keep_headroom`]): several times what malloc(3)
+/// asks of the system at once (132 KiB), so that small allocations, which cannot fail with an error, go on.
+const BUFFER_HEADROOM: usize = 2 * 1024 * 1024;
+/// The same for a new connection: less, so that buffers do not keep connections out that need none.
+const CONNECTION_HEADROOM: usize = 512 * 1024;
 
 static HEADROOM_IS_KEPT: AtomicBool = AtomicBool::new(false);
 
@@ -31,10 +34,15 @@ pub fn keep_headroom() {
     HEADROOM_IS_KEPT.store(true, Ordering::Relaxed);
 }
 
-/// Whether there is address space for small allocations. Costs two system calls after [`keep_headroom`], else nothing.
+/// Whether there is address space for one more connection.
 #[must_use]
-pub fn has_headroom() -> bool {
-    !HEADROOM_IS_KEPT.load(Ordering::Relaxed) || MmapMut::map_anon(HEADROOM).is_ok()
+pub fn has_room_for_connection() -> bool {
+    has_headroom(CONNECTION_HEADROOM)
+}
+
+/// Whether so much address space is left. Costs two system calls after [`keep_headroom`], else nothing.
+fn has_headroom(bytes: usize) -> bool {
+    !HEADROOM_IS_KEPT.load(Ordering::Relaxed) || MmapMut::map_anon(bytes).is_ok()
 }
 
 /// Mapped memory that was used and will be again: the system takes longer to clear fresh pages than we to fill them.
@@ -176,8 +184,15 @@ impl Buffer {
     /// # Errors
     /// What mmap(2) says when there is no memory.
     pub fn with_capacity(capacity: usize) -> io::Result<Self> {
-        let memory = if capacity < MAP_FROM { Memory::heap(capacity)? } else { Memory::mapped(capacity)? };
-        if !has_headroom() {
+        let memory = if capacity < MAP_FROM {
+            Memory::heap(capacity)?
+        } else if capacity < RETIRE_FROM {
+            // ENOMEM may also mean that there are as many mappings as allowed (vm.max_map_count)
+            Memory::mapped(capacity).or_else(|_| Memory::heap(capacity))?
+        } else {
+            Memory::mapped(capacity)?
+        };
+        if !has_headroom(BUFFER_HEADROOM) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         Ok(Self { memory, filled: 0, touched: 0 })

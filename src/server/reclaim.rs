@@ -16,29 +16,47 @@ use crate::kernel;
 /// Memory given back at once, in bytes: other threads that map memory wait no longer than for one of these.
 const PIECE: usize = 1024 * 1024;
 
+/// What there is to do.
+#[derive(Debug)]
+enum Work {
+    /// Free this.
+    Free(Retired),
+    /// Have the allocator give back what it keeps.
+    Trim,
+}
+
 /// The thread, once there was something for it to do.
 #[derive(Debug, Default)]
 pub struct Reclaimer {
-    sender: Mutex<Option<Sender<Retired>>>,
+    sender: Mutex<Option<Sender<Work>>>,
 }
 
 impl Reclaimer {
     /// Frees `retired` on the thread; here, if there can be no thread.
     pub fn free(&self, retired: Retired, shared: &Weak<Shared>) {
+        self.submit(Work::Free(retired), shared);
+    }
+
+    /// Gives back what the allocator keeps of a crowd's small allocations, on the thread if there can be one.
+    pub fn trim(&self, shared: &Weak<Shared>) {
+        self.submit(Work::Trim, shared);
+    }
+
+    fn submit(&self, work: Work, shared: &Weak<Shared>) {
         let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         if sender.is_none() {
             *sender = start(shared.clone());
         }
         if let Some(sender) = sender.as_ref() {
-            // gives `retired` back, and so frees it, if the thread has panicked
-            let _ = sender.send(retired);
+            // gives the work back, and so frees its memory, if the thread has panicked
+            let _ = sender.send(work);
         }
     }
 }
 
-fn start(shared: Weak<Shared>) -> Option<Sender<Retired>> {
+fn start(shared: Weak<Shared>) -> Option<Sender<Work>> {
     let (sender, receiver) = mpsc::channel();
-    match thread::Builder::new().name("reclaim".into()).spawn(move || work(&receiver, &shared)) {
+    match thread::Builder::new().name("reclaim".into()).spawn(move || run(&receiver, &shared)) {
         Ok(_) => Some(sender),
         Err(error) => {
             debug!("cannot start a thread that frees memory: {error}; the workers do it");
@@ -48,14 +66,21 @@ fn start(shared: Weak<Shared>) -> Option<Sender<Retired>> {
 }
 
 /// Ends with the server.
-fn work(receiver: &Receiver<Retired>, shared: &Weak<Shared>) {
-    for mut retired in receiver {
-        for piece in retired.memory().flat_map(|memory| memory.chunks_mut(PIECE)) {
-            kernel::release_pages(piece);
+fn run(receiver: &Receiver<Work>, shared: &Weak<Shared>) {
+    for work in receiver {
+        match work {
+            Work::Free(retired) => free(retired),
+            Work::Trim => kernel::trim_heap(),
         }
-        drop(retired);
         if let Some(shared) = shared.upgrade() {
             shared.serve_waiting();
         }
     }
+}
+
+fn free(mut retired: Retired) {
+    for piece in retired.memory().flat_map(|memory| memory.chunks_mut(PIECE)) {
+        kernel::release_pages(piece);
+    }
+    drop(retired);
 }

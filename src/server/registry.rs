@@ -35,18 +35,20 @@ pub struct Registry {
     taken: usize,
     /// The number of the next connection.
     sequence: u64,
+    /// The most connections since [`Registry::crowd_has_left`] last said so.
+    peak: usize,
 }
 
 /// No slot.
 const NONE: u32 = u32::MAX;
-/// A registry with more slots than this gives their memory back when it is empty; chosen without tuning.
-const KEPT_SLOTS: usize = 1024;
+/// From this number of connections on, what they leave behind is given back to the system; chosen without tuning.
+const CROWD: usize = 1024;
 
 impl Registry {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Self { slots: Vec::new(), free: NONE, taken: 0, sequence: 0 }
+        Self { slots: Vec::new(), free: NONE, taken: 0, sequence: 0, peak: 0 }
     }
 
     /// How many connections there are.
@@ -73,6 +75,7 @@ impl Registry {
         }
         *slot = Slot::Taken(token.sequence, entry);
         self.taken += 1;
+        self.peak = self.peak.max(self.taken);
         self.sequence += 1;
         Ok(token)
     }
@@ -132,10 +135,19 @@ impl Registry {
 
     /// Gives back the memory of a crowd that has left, when all have.
     pub fn shrink(&mut self) {
-        if self.is_empty() && self.slots.capacity() > KEPT_SLOTS {
+        if self.is_empty() && self.slots.capacity() > CROWD {
             self.slots = Vec::new();
             self.free = NONE;
         }
+    }
+
+    /// Whether three of four connections of a crowd have gone; said once for each crowd.
+    pub fn crowd_has_left(&mut self) -> bool {
+        let has_left = self.peak > CROWD && self.taken < self.peak / 4;
+        if has_left {
+            self.peak = self.taken;
+        }
+        has_left
     }
 }
 
@@ -257,7 +269,7 @@ mod tests {
                     }
                     Operation::Shrink if registry.is_empty() => {
                         // whatever the size at which it would do so
-                        registry.slots.reserve(KEPT_SLOTS + 1);
+                        registry.slots.reserve(CROWD + 1);
                         registry.shrink();
                         prop_assert_eq!(registry.slots.capacity(), 0);
                     }
@@ -274,12 +286,23 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_that_has_left_is_noticed_once() {
+        let mut registry = Registry::new();
+        let token = insert(&mut registry);
+        for (peak, expect) in [(CROWD, false), (CROWD + 1, true), (0, false)] {
+            registry.peak = peak;
+            assert_eq!([registry.crowd_has_left(), registry.crowd_has_left()], [expect, false]);
+        }
+        registry.remove(token);
+    }
+
+    #[test]
     fn only_an_empty_registry_shrinks() {
         let mut registry = Registry::new();
-        registry.slots.reserve(KEPT_SLOTS + 1);
+        registry.slots.reserve(CROWD + 1);
         let token = insert(&mut registry);
         registry.shrink();
-        assert!(registry.slots.capacity() > KEPT_SLOTS && registry.get_mut(token).is_some());
+        assert!(registry.slots.capacity() > CROWD && registry.get_mut(token).is_some());
         registry.remove(token);
         registry.shrink();
         assert_eq!(registry.slots.capacity(), 0);

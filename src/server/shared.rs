@@ -193,6 +193,11 @@ impl Shared {
         }
     }
 
+    /// Gives back what the allocator keeps of the memory of connections that have gone.
+    pub fn trim(&self) {
+        self.reclaimer.trim(&self.this);
+    }
+
     /// Gives memory to connections that wait for it, if any was given back since the last look.
     pub fn serve_waiting(&self) {
         if !self.memory_queue.is_empty() && self.budget.take_released() {

@@ -25,7 +25,7 @@ use super::shared::{Admission, Shared};
 use super::{BoundListener, Settings};
 use crate::connection::{
     Buffer, CloseReason, Connection, Context, Demand, Finished, Interest, Limits, NEVER, Next, Pool, Retired, SCRATCH,
-    SPILL, Stream, has_headroom,
+    SPILL, Stream, has_room_for_connection,
 };
 use crate::kernel;
 use crate::protocol::{self, Random};
@@ -305,6 +305,9 @@ impl Worker {
         self.context.retired.append(connection.retire());
         drop(stream);
         self.shared.leave(self.number);
+        if self.registry.crowd_has_left() {
+            self.shared.trim();
+        }
         if self.registry.is_empty() {
             self.registry.shrink();
             self.waiting = HashMap::new();
@@ -389,7 +392,7 @@ impl Worker {
         let connection = Connection::new((entry.start)(), label, self.context.now);
         let interest = connection.interest();
         let entry = Entry { stream, connection, interest, source };
-        let room = if has_headroom() { self.registry.insert(entry) } else { Err(entry) };
+        let room = if has_room_for_connection() { self.registry.insert(entry) } else { Err(entry) };
         match room {
             Ok(token) => self.register(token, interest),
             Err(entry) => self.no_room(entry),
