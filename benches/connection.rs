@@ -5,7 +5,6 @@
 //! the answers; the copies that read(2) and send(2) would make are part of the time.
 #![allow(missing_docs, reason = "the macro of criterion makes a public function")]
 
-#[allow(dead_code, reason = "only the context is used here")]
 #[path = "../tests/scripted/mod.rs"]
 mod scripted;
 

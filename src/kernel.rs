@@ -90,8 +90,8 @@ pub fn release_pages(bytes: &mut [u8]) {
     unsafe { libc::madvise(pages.as_mut_ptr().cast(), length, libc::MADV_DONTNEED) };
 }
 
-/// Has the allocator give back what it keeps without using it (malloc_trim(3)). Holds the lock of each of its arenas while
-/// it looks through that arena.
+/// Has the allocator give back what it keeps without using it (`malloc_trim(3)`). Holds the lock of each of its arenas
+/// while it looks through that arena.
 pub fn trim_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim takes a number and may be called by any thread at any time.

@@ -59,7 +59,7 @@ fn start(shared: Weak<Shared>) -> Option<Sender<Work>> {
     match thread::Builder::new().name("reclaim".into()).spawn(move || run(&receiver, &shared)) {
         Ok(_) => Some(sender),
         Err(error) => {
-            debug!("cannot start a thread that frees memory: {error}; the workers do it");
+            debug!("cannot start a thread that frees memory: {error}; the workers free it");
             None
         }
     }

@@ -53,6 +53,7 @@ pub fn main() -> ExitCode {
 /// From settings to the last answer.
 fn serve(settings: Settings, arguments: &[OsString]) -> Result<(), Failure> {
     let signals = Signals::catch().map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
+    resources::refuse_huge_pages();
     let Sockets { listeners, connection } = listeners::open(&settings)?;
     let quotes = quotes::load(settings.quotes.as_deref())?;
     let limits = resources::limits(&settings, listeners.len())?;

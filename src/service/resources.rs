@@ -87,6 +87,16 @@ fn cgroup_limit(line: &str) -> Option<u64> {
     groups.filter_map(|group| fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()).min()
 }
 
+/// Has the kernel give this process pages of the usual size only (`PR_SET_THP_DISABLE`, prctl(2)): where huge pages are
+/// always used, a few bytes of a large message would cost 2 MiB.
+pub fn refuse_huge_pages() {
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        debug!(
+            "cannot do without huge pages: {error}; where the system always uses them, a large message costs 2 MiB at once"
+        );
+    }
+}
+
 /// Tells the log what the kernel grants (`-vv`).
 pub fn report(listeners: &[BoundListener], settings: &Settings, limits: &ServerLimits) {
     let asked = settings.backlog.map_or("the most".to_string(), |backlog| backlog.to_string());

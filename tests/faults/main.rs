@@ -5,6 +5,7 @@
 //! `make fault-test` runs all of it, as root and with more patience than `cargo test`.
 
 mod accept;
+mod crowds;
 mod input;
 mod life;
 mod log;
@@ -39,9 +40,14 @@ struct Watch {
 impl Watch {
     /// Taken after a first client was served, so that what is only set up once does not count.
     fn begin(daemon: &Daemon) -> Self {
+        Self::begin_with(daemon, 0)
+    }
+
+    /// The same while clients are there.
+    fn begin_with(daemon: &Daemon, clients: u64) -> Self {
         let warm = daemon.listening().len() as u64;
         daemon.listening().iter().for_each(|(protocol, _)| drop(daemon.connect(protocol)));
-        daemon.statistics_when(|statistics| statistics.accepted == warm && statistics.open == 0);
+        daemon.statistics_when(|statistics| statistics.accepted == warm + clients && statistics.open == clients);
         Self { descriptors: daemon.descriptors(), rss: daemon.rss() }
     }
 

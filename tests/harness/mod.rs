@@ -322,6 +322,12 @@ impl Daemon {
         self.wait_exit()
     }
 
+    /// Tells it to stop now, after it was told to stop: a second signal that comes at once is the same order.
+    pub fn stop_now(&self) {
+        thread::sleep(Duration::from_millis(1100));
+        self.signal(Signal::SIGTERM);
+    }
+
     /// Waits for a line of the log that contains `words`, from line `from` on; the number of the line after it.
     pub fn wait_for_line(&self, from: usize, words: &str) -> (usize, String) {
         let found = self.log.wait_for(from, |line| line.contains(words));

@@ -67,6 +67,12 @@ impl Daemon {
         Frozen::freeze(id)
     }
 
+    /// Stops one of its threads wherever it is, with the locks that it has.
+    pub fn freeze_at_work(&self, thread: &str) -> Option<Frozen> {
+        let task = self.tasks().into_iter().find(|task| task.name == thread);
+        Frozen::freeze(task.unwrap_or_else(|| panic!("no thread {thread}")).id)
+    }
+
     /// Whether a thread waits for something (`State` in proc(5)).
     fn sleeps(&self, thread: i32) -> bool {
         let status = fs::read_to_string(self.proc(&format!("task/{thread}/status")));

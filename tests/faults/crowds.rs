@@ -1,0 +1,241 @@
+//! Clients that leave work, memory or messages behind, and crowds of them: rows 35 to 42.
+
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::harness::{Client, Daemon, Launch, frame, framed, wait_until};
+use super::{REVERSE, SHUFFLE, UPPERCASE, Watch, assert_serves, rss_limit};
+
+/// More connections than the table of a worker keeps slots for when it is empty.
+const CROWD: usize = 1100;
+const MIB: usize = 1 << 20;
+
+/// Raises the limit on this process's own descriptors.
+fn allow_crowd() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit on descriptors");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raise it");
+}
+
+/// Fault 35: the result of a request whose client has gone comes when others have its slot.
+#[test]
+fn a_late_result_reaches_nobody() {
+    allow_crowd();
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let crowd: Vec<Client> = (0..CROWD).map(|_| daemon.connect("frame")).collect();
+    let mut victim = daemon.connect("frame");
+    assert_serves(&mut victim);
+    victim.send(&frame(SHUFFLE, &vec![b's'; 8 * MIB]));
+    wait_until("the request is worked on", || daemon.tasks().iter().any(|task| task.name == "heavy" && task.ran > 0));
+    let Some(frozen) = daemon.freeze_at_work("heavy") else { return };
+    crowd.into_iter().chain([victim]).for_each(Client::reset);
+    daemon.statistics_at_rest();
+    let mut strangers: Vec<Client> = (0..CROWD + 10).map(|_| daemon.connect("frame")).collect();
+    strangers.iter_mut().for_each(assert_serves);
+    drop(frozen);
+    // the next result comes behind the late one
+    assert!(strangers[0].ask(SHUFFLE, &vec![b't'; 2 * MIB]) == vec![b't'; 2 * MIB]);
+    for stranger in &mut strangers {
+        stranger.stream.set_nonblocking(true).expect("non-blocking");
+        assert!(stranger.stream.read(&mut [0]).is_err(), "a stranger got an answer");
+    }
+    drop(strangers);
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!((statistics.abandoned, statistics.under_way), (1, 0), "{statistics:?}");
+}
+
+/// Fault 38: requests of clients that have gone are dropped, with their memory, before any thread comes to them.
+#[test]
+fn requests_of_clients_that_have_gone_are_not_worked_on() {
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let mut honest = daemon.connect("frame");
+    let text = vec![b'x'; 100_000];
+    assert!(honest.ask(SHUFFLE, &text) == text);
+    let watch = Watch::begin_with(&daemon, 1);
+    let Some(frozen) = daemon.freeze("heavy") else { return };
+    let gone: Vec<Client> = (0..8)
+        .map(|_| {
+            let mut client = daemon.connect("frame");
+            client.send(&frame(SHUFFLE, &vec![b'x'; 8 * MIB]));
+            client
+        })
+        .collect();
+    daemon.statistics_when(|statistics| statistics.under_way == 8);
+    gone.into_iter().for_each(Client::reset);
+    daemon.statistics_when(|statistics| statistics.abandoned == 8 && statistics.open == 1);
+    wait_until("their memory is back", || daemon.rss() <= rss_limit(watch.rss, 8 << 20));
+    drop(frozen);
+    assert!(honest.ask(SHUFFLE, &text) == text);
+    drop(honest);
+    watch.end(&daemon);
+}
+
+/// Fault 39: clients that connect without pause do not keep the daemon from stopping.
+#[test]
+fn a_flood_of_connections_does_not_put_off_a_stop() {
+    let mut daemon = Launch::new(&["--listen=daytime=127.0.0.1:0", "--workers=2", "--drain-timeout=2s", "-v"]).start();
+    let (address, over) = (daemon.address("daytime"), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    if let Ok(stream) = std::net::TcpStream::connect(address) {
+                        Client::over(stream).reset();
+                    }
+                }
+            });
+        }
+        daemon.statistics_when(|statistics| statistics.accepted > 100);
+        let code = daemon.stop();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(code, 0);
+    });
+    daemon.last_statistics();
+}
+
+/// Fault 39: connections that a worker was handed, and did not come to before it had to stop at once, are counted.
+#[test]
+fn what_is_dropped_at_the_stop_is_counted() {
+    let mut daemon = Daemon::serving("frame", &["--workers=2", "-v"]);
+    let mut served: Vec<Client> = (0..4).map(|_| daemon.connect("frame")).collect();
+    served.iter_mut().for_each(assert_serves);
+    let Some(frozen) = daemon.freeze("worker-1") else { return };
+    let late: Vec<Client> = (0..40).map(|_| daemon.connect("frame")).collect();
+    // those that worker 0 keeps are counted, the others lie in the mailbox of worker 1
+    let few = |accepted: u64| (5..40).contains(&accepted);
+    let line = daemon.log.len();
+    daemon.signal(Signal::SIGUSR1);
+    daemon.wait_for_line(line, "statistics: ");
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.stop_now();
+    drop(frozen);
+    assert_eq!(daemon.wait_exit(), 0);
+    let statistics = daemon.last_statistics();
+    assert_eq!((statistics.accepted, statistics.open), (44, 0), "{statistics:?}");
+    assert!(few(statistics.closed_for("forced")) || statistics.closed_for("forced") == 44, "{statistics:?}");
+    drop((served, late));
+}
+
+/// A client that takes a large answer slowly, and sends a byte now and then.
+fn take_slowly(client: &mut Client, length: usize) -> Vec<u8> {
+    let mut taken = Vec::new();
+    while taken.len() < length {
+        let mut piece = vec![0; (length - taken.len()).min(length / 20 + 1)];
+        client.stream.read_exact(&mut piece).unwrap_or_else(|error| panic!("after {} bytes: {error}", taken.len()));
+        taken.extend(piece);
+        let _ = client.stream.write_all(&[0]);
+        // longer in all than the time for which a connection lingers that has nothing to send any more
+        thread::sleep(Duration::from_millis(30));
+    }
+    taken
+}
+
+/// Fault 40: the kernel has all of the answer, the client little of it and something to say: a stop cuts nothing off.
+#[test]
+fn a_stop_cuts_off_no_answer_that_the_kernel_has() {
+    let mut daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
+    let mut client = daemon.connect("frame");
+    setsockopt(&client.stream, sockopt::RcvBuf, &16_384).expect("SO_RCVBUF");
+    let text = vec![b'a'; MIB];
+    client.send(&frame(UPPERCASE, &text));
+    daemon.statistics_when(|statistics| statistics.answered == 1);
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_notice(0, "STOPPING=1");
+    client.send(b"more");
+    let answer = framed(&text.to_ascii_uppercase());
+    assert!(take_slowly(&mut client, answer.len()) == answer);
+    client.half_close();
+    assert_eq!(daemon.wait_exit(), 0);
+    let statistics = daemon.last_statistics();
+    assert_eq!((statistics.answered, statistics.closed_for("stopped")), (1, 1), "{statistics:?}");
+}
+
+/// Fault 36: clients that read slowly hold what their answers are, not what these could have been.
+#[test]
+fn slow_readers_of_random_answers_keep_no_memory_from_others() {
+    let daemon = Daemon::serving("frame", &["--workers=2", "--max-buffered=32M", "--send-buffer=4K", "--seed=1"]);
+    let mut slow: Vec<Client> = (0..4).map(|_| daemon.connect("frame")).collect();
+    for client in &mut slow {
+        setsockopt(&client.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
+        client.send(&frame(0x10, &vec![b'x'; 200_000]));
+        // the answer has begun to come
+        client.receive(100);
+    }
+    let text = vec![b'y'; 4 * MIB];
+    assert!(daemon.connect("frame").ask(REVERSE, &text).iter().all(|byte| *byte == b'y'));
+    slow.into_iter().for_each(Client::reset);
+    daemon.statistics_at_rest();
+}
+
+/// Fault 37: a crowd whose time is over together is closed while others are served.
+#[test]
+fn a_crowd_is_closed_beside_others() {
+    allow_crowd();
+    let daemon = Daemon::serving("frame", &["--workers=1", "--idle-timeout=1s"]);
+    let mut crowd: Vec<Client> = (0..2 * CROWD).map(|_| daemon.connect("frame")).collect();
+    let mut honest = daemon.connect("frame");
+    let closed = || daemon.statistics_when(|_| true).closed;
+    while closed() < crowd.len() as u64 {
+        assert_serves(&mut honest);
+    }
+    for client in &mut crowd {
+        assert_eq!(client.wait_closed(), b"");
+    }
+    let statistics = daemon.statistics_when(|_| true);
+    assert_eq!(statistics.closed_for("idle-timeout"), 2 * CROWD as u64, "{statistics:?}");
+}
+
+/// Fault 42: the memory of a crowd goes back, whatever its requests are.
+#[test]
+fn a_crowd_leaves_no_memory_behind() {
+    allow_crowd();
+    for length in [900, 3_000, 5_000, 15_000, 30_000] {
+        let daemon = Daemon::serving("frame", &["--workers=2"]);
+        let watch = Watch::begin(&daemon);
+        let begun = frame(UPPERCASE, &vec![b'x'; length]);
+        let mut crowd: Vec<Client> = (0..3000).map(|_| daemon.connect("frame")).collect();
+        for client in &mut crowd {
+            client.send(&begun[..length]);
+        }
+        daemon.statistics_when(|statistics| statistics.bytes_in >= (crowd.len() * length) as u64);
+        // every other one first: what is left of the crowd lies between what has gone
+        let (first, second): (Vec<_>, Vec<_>) = crowd.into_iter().enumerate().partition(|(number, _)| number % 2 == 0);
+        drop(first);
+        drop(second);
+        watch.end(&daemon);
+    }
+}
+
+/// Fault 42: no page is larger than what was written to it, whatever the system does for other processes.
+#[test]
+fn transparent_huge_pages_are_not_used() {
+    let daemon = Daemon::serving("frame", &[]);
+    assert_eq!(daemon.status("THP_enabled"), 0);
+}
+
+/// Fault 42: with little address space, clients are turned away before the allocator has to give up.
+#[test]
+fn little_address_space_costs_connections_not_the_daemon() {
+    for megabytes in [24, 48] {
+        let limit = format!("--as={}", megabytes << 20);
+        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=1", "--max-buffered=1G", "-v"]);
+        let daemon = launch.under(&["prlimit", &limit]).start();
+        let begun = frame(SHUFFLE, &vec![b'x'; 60_000]);
+        let mut crowd: Vec<Client> = (0..900).map(|_| daemon.connect("frame")).collect();
+        for client in &mut crowd {
+            // one that was turned away is reset
+            let _ = client.stream.write_all(&begun[..50_000]);
+        }
+        let resources = |statistics: &super::Statistics| statistics.closed_for("resources") > 0;
+        daemon.statistics_when(resources);
+        drop(crowd);
+        daemon.statistics_at_rest();
+        assert_serves(&mut daemon.connect("frame"));
+    }
+}
