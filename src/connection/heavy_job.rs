@@ -2,34 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::budget::Lease;
 use super::buffers::{Buffer, Retired};
 use super::work::Output;
-use crate::protocol::{Env, Need, Note, Protocol, Random, RequestLimits, Step, Tally, Turn};
+use crate::protocol::{Cancel, Env, Need, Note, Protocol, Random, RequestLimits, Step, Tally, Turn};
 
 /// Bytes of room beside what the protocol asked for: a response's header.
 const HEADER_ROOM: usize = 64;
-
-/// Tells a job that nobody waits for its answer any more.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Tells it so.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was told.
-    #[must_use]
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// One whole request, with the state of its protocol and the memory that it may take.
 pub struct Job {
@@ -86,6 +67,7 @@ impl Job {
             Err(error) => return Err((error, self.retire())),
         };
         random.replay(self.seed);
+        random.watch(self.cancel);
         let mut turn =
             Turn::new(self.input.held(), spill.spare()).with_prepared(self.need.prepared).with_notes(self.notes);
         let mut env = Env { random, unix_time, quotes: &[], limits: self.limits, inline: false };
@@ -122,7 +104,7 @@ impl Job {
         let protocol = (crate::protocol::TABLE[0].start)();
         let limits = RequestLimits { message: length, memory: length, line: length };
         let need = Need { input: length, ..Need::default() };
-        let lease = Lease::new(&Arc::new(Budget::new(0)));
+        let lease = Lease::new(&std::sync::Arc::new(Budget::new(0)));
         let (input, cancel) = (Buffer::default(), Cancel::default());
         Self { protocol, input, need, seed: 0, lease, limits, notes: false, cancel }
     }

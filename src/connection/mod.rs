@@ -40,7 +40,7 @@ pub use budget::{Budget, Demand, Lease};
 pub use buffers::{Buffer, POOL, Pool, Retired, has_room_for_connection, keep_headroom};
 pub use close_reason::CloseReason;
 pub use counters::{Counter, Counters};
-pub use heavy_job::{Cancel, Finished, Job};
+pub use heavy_job::{Finished, Job};
 use turning::Call;
 use work::{Pending, Work};
 

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use log::{Level, info, log_enabled};
 
-use super::heavy_job::{Cancel, Job};
+use super::heavy_job::Job;
 use super::sending::send;
 use super::work::{Output, Pending};
 use super::{ASIDE, Buffer, CloseReason, Connection, Context, Next, SPILL, State, Stream, request_limits};
-use crate::protocol::{Ending, Env, Need, Protocol, Step, Tally, Turn};
+use crate::protocol::{Cancel, Ending, Env, Need, Protocol, Step, Tally, Turn};
 
 /// The same while the budget is used up: then a connection must not come to hold much that it has no room for.
 const TIGHT_SPILL: usize = 8 * ASIDE;

@@ -28,6 +28,7 @@ pub mod time;
 pub mod upper;
 pub mod upper_line;
 
+mod cancel;
 mod chunk;
 mod message;
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod random;
 mod testing;
 mod turn;
 
+pub use cancel::Cancel;
 pub use random::Random;
 pub use turn::{Note, Request, Tally, Turn};
 

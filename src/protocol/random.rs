@@ -4,6 +4,7 @@
 //! can be begun again, here or in another thread, and draw the same numbers ([`Random::replay`]). With a fixed seed all
 //! requests start from it.
 
+use super::Cancel;
 use crate::transform::RandomSource;
 
 /// Where requests get their random numbers.
@@ -13,7 +14,15 @@ pub struct Random {
     fixed: Option<u64>,
     replay: Option<u64>,
     seed: u64,
-    request: fastrand::Rng,
+    request: Request,
+}
+
+/// What one request draws from.
+#[derive(Clone, Debug)]
+struct Request {
+    numbers: fastrand::Rng,
+    /// Set when the request's client has gone; only requests on threads of their own have one.
+    cancel: Option<Cancel>,
 }
 
 impl Random {
@@ -21,14 +30,14 @@ impl Random {
     #[must_use]
     pub fn new(seed: Option<u64>) -> Self {
         let first = seed.unwrap_or_else(|| fastrand::u64(..));
-        let request = fastrand::Rng::with_seed(first);
+        let request = Request { numbers: fastrand::Rng::with_seed(first), cancel: None };
         Self { seeds: fastrand::Rng::new(), fixed: seed, replay: None, seed: first, request }
     }
 
     /// The source as one new request is to see it.
     pub fn for_request(&mut self) -> &mut impl RandomSource {
         self.seed = self.replay.take().or(self.fixed).unwrap_or_else(|| self.seeds.u64(..));
-        self.request = fastrand::Rng::with_seed(self.seed);
+        self.request.numbers = fastrand::Rng::with_seed(self.seed);
         &mut self.request
     }
 
@@ -47,8 +56,30 @@ impl Random {
     pub fn replay(&mut self, seed: u64) {
         self.replay = Some(seed);
     }
+
+    /// Requests from now on are not wanted any more once this is set.
+    pub fn watch(&mut self, cancel: Cancel) {
+        self.request.cancel = Some(cancel);
+    }
 }
 
+impl RandomSource for Request {
+    fn is_wanted(&self) -> bool {
+        !self.cancel.as_ref().is_some_and(Cancel::is_set)
+    }
+
+    #[inline]
+    fn below(&mut self, bound: usize) -> usize {
+        self.numbers.usize(..bound)
+    }
+
+    #[inline]
+    fn unit(&mut self) -> f64 {
+        self.numbers.f64()
+    }
+}
+
+#[cfg(test)]
 impl RandomSource for fastrand::Rng {
     fn below(&mut self, bound: usize) -> usize {
         self.usize(..bound)

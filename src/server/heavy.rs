@@ -17,9 +17,9 @@ use log::{debug, warn};
 
 use super::mailbox::{Mail, Mailbox};
 use super::poller::Token;
-use crate::connection::{Cancel, Job};
+use crate::connection::Job;
 use crate::kernel;
-use crate::protocol::Random;
+use crate::protocol::{Cancel, Random};
 
 /// How long a thread waits for work before it ends; chosen without tuning.
 const PATIENCE: Duration = Duration::from_secs(10);

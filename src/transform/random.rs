@@ -3,7 +3,7 @@
 //! The number of repetitions is `floor(1 / (1 - U))`, whose mean is infinite: the answer is cut before the first
 //! code point that would take it over the limit. If every code point is dropped, the answer is the first one.
 
-use super::{InvalidUtf8, Placed, RandomSource, utf8};
+use super::{InvalidUtf8, Placed, RandomSource, WATCHED, utf8};
 
 /// One in so many code points is dropped, and one in so many of the others repeated.
 const ODDS: usize = 6;
@@ -28,8 +28,14 @@ pub(super) fn random(
 
 /// Writes code points until the text ends or `out` is full; returns how many bytes that made.
 fn scatter(text: &[u8], out: &mut [u8], random: &mut impl RandomSource) -> usize {
-    let (mut at, mut made) = (0, 0);
+    let (mut at, mut made, mut watch) = (0, 0, 0);
     while at < text.len() {
+        if at >= watch {
+            if !random.is_wanted() {
+                break;
+            }
+            watch = at + WATCHED;
+        }
         let code_point = &text[at..at + utf8::width(text[at])];
         let wanted = repetitions(random);
         let written = repeat(code_point, wanted, &mut out[made..]);

@@ -9,13 +9,18 @@
 //! independent and together name one permutation, which therefore has probability 1 / n!.
 
 use super::utf8::LONGEST;
-use super::{InvalidUtf8, Placed, RandomSource, utf8};
+use super::{InvalidUtf8, Placed, RandomSource, WATCHED, utf8};
 
 /// Shuffles ASCII: Fisher and Yates, from the end.
 #[inline(never)]
 pub(super) fn ascii(text: &mut [u8], random: &mut impl RandomSource) {
-    for last in (1..text.len()).rev() {
-        text.swap(last, random.below(last + 1));
+    let mut left = text.len();
+    while left > 1 && random.is_wanted() {
+        let stop = left.saturating_sub(WATCHED).max(1);
+        for last in (stop..left).rev() {
+            text.swap(last, random.below(last + 1));
+        }
+        left = stop;
     }
 }
 
@@ -68,11 +73,16 @@ fn split(out: &mut [u8], [one, two, three, four]: [usize; LONGEST]) -> [&mut [u8
 
 /// Fisher and Yates over code points of one width.
 fn shuffle_run<const WIDTH: usize>(run: &mut [u8], random: &mut impl RandomSource) {
-    for last in (1..run.len() / WIDTH).rev() {
-        let chosen = random.below(last + 1);
-        for byte in 0..WIDTH {
-            run.swap(last * WIDTH + byte, chosen * WIDTH + byte);
+    let mut left = run.len() / WIDTH;
+    while left > 1 && random.is_wanted() {
+        let stop = left.saturating_sub(WATCHED).max(1);
+        for last in (stop..left).rev() {
+            let chosen = random.below(last + 1);
+            for byte in 0..WIDTH {
+                run.swap(last * WIDTH + byte, chosen * WIDTH + byte);
+            }
         }
+        left = stop;
     }
 }
 
@@ -81,6 +91,9 @@ fn deal(runs: &mut [&mut [u8]; LONGEST], text: &mut [u8], random: &mut impl Rand
     let mut left: [usize; LONGEST] = std::array::from_fn(|index| runs[index].len() / (index + 1));
     let mut at = 0;
     for total in (1..=left.iter().sum()).rev() {
+        if total % WATCHED == 0 && !random.is_wanted() {
+            return;
+        }
         let index = draw(&left, random.below(total));
         let width = index + 1;
         left[index] -= 1;
@@ -136,6 +149,42 @@ mod tests {
         for text in ["aé漢😀b", "éö漢字😀"] {
             let square = chi_square(text);
             assert!(square < 203.0, "{text}: {square}");
+        }
+    }
+
+    /// Is wanted for a number of looks; counts what is drawn.
+    struct Unwanted {
+        looks: std::cell::Cell<usize>,
+        drawn: usize,
+    }
+
+    impl RandomSource for Unwanted {
+        fn is_wanted(&self) -> bool {
+            let left = self.looks.get();
+            self.looks.set(left.saturating_sub(1));
+            left > 0
+        }
+
+        fn below(&mut self, bound: usize) -> usize {
+            self.drawn += 1;
+            bound - 1
+        }
+
+        fn unit(&mut self) -> f64 {
+            0.5
+        }
+    }
+
+    /// Fault 38: a text whose answer nobody wants any more is left soon.
+    #[test]
+    fn an_unwanted_text_is_left_soon() {
+        for text in ["a".repeat(10 * WATCHED), "é".repeat(10 * WATCHED)] {
+            for looks in 0..3 {
+                let mut random = Unwanted { looks: looks.into(), drawn: 0 };
+                let (mut bytes, mut out) = (text.as_bytes().to_vec(), vec![0; text.len()]);
+                assert!(shuffle(&mut bytes, &mut out, &mut random).is_ok());
+                assert!((looks * WATCHED..=(looks + 1) * WATCHED).contains(&random.drawn), "{} drawn", random.drawn);
+            }
         }
     }
 
