@@ -316,7 +316,8 @@ impl Connection {
     /// and may not, call again after the others.
     pub fn wind_up<S: Stream>(&mut self, stream: &mut S, context: &mut Context, patient: bool) -> Next {
         match self.state {
-            State::Reading if self.produces => return self.close_gently(stream, context, CloseReason::Stopped),
+            // nothing was asked for, so nothing is owed: a client that does not read must not put off the stop
+            State::Reading if self.produces => return Next::Close(CloseReason::Stopped),
             State::Lingering { .. } => {
                 self.hurry_linger(context);
                 return Next::Wait;
