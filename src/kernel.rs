@@ -6,13 +6,15 @@
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{SockFlag, accept4};
+use nix::time::{ClockId, clock_gettime};
 
 /// Accepts a connection, non-blocking and closed on exec; never waits on a non-blocking listener.
 ///
@@ -45,12 +47,22 @@ pub fn lower_priority() -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// The highest signal number that is kept apart.
+/// How many signal numbers are kept apart: the standard signals of signal(7).
 const SIGNALS: usize = 32;
 /// Where the handler reports; -1 before [`catch_signals`].
 static NOTICE: AtomicI32 = AtomicI32::new(-1);
-/// How often each signal came.
-static CAUGHT: [AtomicU32; SIGNALS] = [const { AtomicU32::new(0) }; SIGNALS];
+/// When each signal came first and last since it was asked for: nanoseconds of the monotonic clock, 0 for not at all.
+static FIRST: [AtomicU64; SIGNALS] = [const { AtomicU64::new(0) }; SIGNALS];
+static LAST: [AtomicU64; SIGNALS] = [const { AtomicU64::new(0) }; SIGNALS];
+
+/// When a signal came: once or several times; times of the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrivals {
+    /// The first time.
+    pub first: Duration,
+    /// The last time; the first one when it came once.
+    pub last: Duration,
+}
 
 /// Turns these signals into a readable descriptor; [`caught`] then tells which ones came.
 ///
@@ -63,22 +75,36 @@ pub fn catch_signals(signals: &[Signal]) -> Result<EventFd, Errno> {
     NOTICE.store(notice.as_fd().as_raw_fd(), Ordering::SeqCst);
     let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
     for signal in signals {
-        // SAFETY: the handler does only what signal-safety(7) allows: atomics and write(2).
+        // SAFETY: the handler does only what signal-safety(7) allows: atomics, clock_gettime(2) and write(2).
         unsafe { sigaction(*signal, &action)? };
     }
     Ok(notice)
 }
 
-/// How often `signal` came since the last call.
-pub fn caught(signal: Signal) -> u32 {
-    CAUGHT[signal as usize].swap(0, Ordering::SeqCst)
+/// When `signal` came since the last call.
+///
+/// One that comes during the call may be in this result and in the next one.
+pub fn caught(signal: Signal) -> Option<Arrivals> {
+    let first = FIRST[signal as usize].swap(0, Ordering::SeqCst);
+    let last = LAST[signal as usize].load(Ordering::SeqCst);
+    (first > 0).then(|| Arrivals { first: Duration::from_nanos(first), last: Duration::from_nanos(last) })
 }
 
-/// Counts the signal and adds one to the eventfd; leaves errno as it was.
+/// Nanoseconds of the monotonic clock; never 0.
+fn monotonic_nanoseconds() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Notes when the signal came and adds one to the eventfd; keeps errno as it was.
 extern "C" fn on_signal(number: libc::c_int) {
     let errno = Errno::last_raw();
-    if let Some(count) = usize::try_from(number).ok().and_then(|number| CAUGHT.get(number)) {
-        count.fetch_add(1, Ordering::SeqCst);
+    if let Some((first, last)) = usize::try_from(number).ok().and_then(|number| FIRST.get(number).zip(LAST.get(number)))
+    {
+        let now = monotonic_nanoseconds();
+        last.store(now, Ordering::SeqCst);
+        // a failure means that an earlier one has not been asked for yet
+        let _ = first.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
     }
     let fd: RawFd = NOTICE.load(Ordering::SeqCst);
     let one = 1u64;
@@ -93,11 +119,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_counted_and_leaves_errno_alone() {
+    fn a_signal_is_noted_with_its_times_and_leaves_errno_alone() {
         // before anybody listens: the handler's own write fails, with EBADF
         Errno::set_raw(Errno::EAGAIN as i32);
+        let before = Duration::from_nanos(monotonic_nanoseconds());
+        on_signal(Signal::SIGUSR2 as i32);
         on_signal(Signal::SIGUSR2 as i32);
         assert_eq!(Errno::last_raw(), Errno::EAGAIN as i32);
-        assert_eq!([caught(Signal::SIGUSR2), caught(Signal::SIGUSR2)], [1, 0]);
+        let arrivals = caught(Signal::SIGUSR2).expect("it came");
+        assert!(before <= arrivals.first && arrivals.first <= arrivals.last, "{before:?} {arrivals:?}");
+        assert_eq!(caught(Signal::SIGUSR2), None);
     }
 }

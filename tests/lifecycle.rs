@@ -15,6 +15,9 @@ const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
 const SHUFFLE: u8 = 0x08;
 
+/// Signals closer together than this are one order to stop (SIGNALS in retortd(8)).
+const ONE_ORDER: Duration = Duration::from_secs(1);
+
 #[test]
 fn told_to_stop_when_idle_it_is_gone_in_under_a_second() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
@@ -139,13 +142,33 @@ fn told_to_stop_twice_it_stops_now() {
         daemon.statistics_when(|statistics| statistics.bytes_in == 10);
         daemon.signal(Signal::SIGTERM);
         daemon.wait_for_notice(0, "STOPPING=1");
-        // as patient as it is asked to be
-        assert!(client.is_silent(Duration::from_millis(700)) && !daemon.has_exited());
+        // as patient as it is asked to be, for longer than signals are one order
+        assert!(client.is_silent(ONE_ORDER + Duration::from_millis(100)) && !daemon.has_exited());
         daemon.signal(signal);
         assert_eq!(daemon.wait_exit(), 0);
         daemon.wait_for_line(0, "told to stop again: stopping now");
         assert_eq!(daemon.last_statistics().closed_for("forced"), 1);
     }
+}
+
+#[test]
+fn two_signals_of_one_moment_are_one_order() {
+    let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
+    let mut client = daemon.connect("frame");
+    let request = frame(REVERSE, b"one order");
+    client.send(&request[..10]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    // as timeout(1) does it, and with another signal, which the kernel cannot merge with the first
+    for signal in [Signal::SIGTERM, Signal::SIGTERM, Signal::SIGINT] {
+        daemon.signal(signal);
+    }
+    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.statistics_when(|statistics| statistics.open == 1);
+    client.send(&request[10..]);
+    assert_eq!(client.receive_all(), framed(b"redro eno"));
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
+    assert!(!daemon.log.text().contains("told to stop again"), "{}", daemon.log.text());
 }
 
 #[test]

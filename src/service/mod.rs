@@ -8,6 +8,7 @@ mod listeners;
 mod logging;
 mod manager;
 pub mod options;
+mod phase;
 mod quotes;
 mod resources;
 mod settings_file;

@@ -14,9 +14,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::failure::Failure;
 use super::manager::Manager;
 use super::options::{self, Request, Settings};
+use super::phase::{Phase, Progress};
 use super::signals::Signals;
 use super::units::in_words;
 use super::{logging, quotes, resources};
+use crate::kernel::Arrivals;
 use crate::server::Server;
 
 /// How often the status line is brought up to date.
@@ -64,7 +66,7 @@ pub struct Supervisor<'a> {
     listeners: usize,
     /// There is one connection and no listener: ends with it.
     once: bool,
-    stopping: bool,
+    progress: Progress,
     round: u64,
     idle: Idle,
     watchdog: Timer,
@@ -103,7 +105,7 @@ impl<'a> Supervisor<'a> {
             serving,
             listeners,
             once,
-            stopping: false,
+            progress: Progress::new(),
             round: 0,
             idle: Idle { since: Instant::now(), accepted: 0 },
             watchdog,
@@ -155,19 +157,32 @@ impl<'a> Supervisor<'a> {
         if orders.reload {
             self.reload();
         }
-        for _ in 0..orders.stop {
-            if self.stopping {
-                warn!("told to stop again: stopping now");
-                self.server.stop_now();
-            } else {
-                self.stop("told to stop");
-            }
+        if let Some(Arrivals { first, last }) = orders.stop {
+            self.stop_as_ordered(first);
+            self.stop_as_ordered(last);
         }
     }
 
-    /// Stops with care: what was asked is answered.
+    /// A signal that came at `at` asks to stop.
+    fn stop_as_ordered(&mut self, at: Duration) {
+        match self.progress.order(at) {
+            Some(Phase::Draining) => self.drain("told to stop"),
+            Some(Phase::StoppingNow) => {
+                warn!("told to stop again: stopping now");
+                self.server.stop_now();
+            }
+            Some(Phase::Serving) | None => {}
+        }
+    }
+
+    /// Stops for a reason of its own.
     fn stop(&mut self, why: &str) {
-        self.stopping = true;
+        self.progress.drain();
+        self.drain(why);
+    }
+
+    /// Stops with care: what was asked is answered.
+    fn drain(&mut self, why: &str) {
         info!("stopping: {why}");
         self.server.stop(self.settings.drain_timeout);
         self.manager.stopping(format!("stopping: {}", self.figures()));
@@ -177,7 +192,7 @@ impl<'a> Supervisor<'a> {
 
     fn look_at_server(&mut self) {
         self.server.clear_notice();
-        if self.stopping {
+        if self.progress.is_stopping() {
             return;
         }
         if self.server.failure().is_some() {
@@ -199,7 +214,7 @@ impl<'a> Supervisor<'a> {
         if self.extend.is_due(now) {
             self.manager.extend(EXTEND_BY);
         }
-        if self.idle_look.is_due(now) && !self.stopping {
+        if self.idle_look.is_due(now) && !self.progress.is_stopping() {
             self.look_for_idleness(now);
         }
     }
@@ -266,7 +281,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn status_line(&self) -> String {
-        let verb = if self.stopping { "stopping; " } else { "" };
+        let verb = if self.progress.is_stopping() { "stopping; " } else { "" };
         format!("{verb}{}; {}", self.serving, self.figures())
     }
 
