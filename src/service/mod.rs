@@ -8,12 +8,14 @@ mod listeners;
 mod logging;
 mod manager;
 pub mod options;
+mod pending;
 mod phase;
 mod quotes;
 mod resources;
 mod settings_file;
 mod signals;
 mod supervisor;
+mod timer;
 mod units;
 
 use std::env;

@@ -1,7 +1,7 @@
 //! Watches over the server: obeys signals, keeps the service manager informed, and ends the run.
 //!
 //! The main thread sleeps in poll(2) until a signal comes, a worker ends, or the nearest of its timers is due. Without
-//! a service manager and without `--exit-idle` there are no timers: nothing wakes an idle daemon.
+//! a service manager and without `--exit-idle` every timer is off: nothing wakes an idle daemon.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -16,6 +16,7 @@ use super::manager::Manager;
 use super::options::{self, Request, Settings};
 use super::phase::{Phase, Progress};
 use super::signals::Signals;
+use super::timer::Timer;
 use super::units::in_words;
 use super::{logging, quotes, resources};
 use crate::kernel::Arrivals;
@@ -26,33 +27,13 @@ const STATUS_EVERY: Duration = Duration::from_secs(2);
 /// How often the manager is asked for more time while draining, and for how much.
 const EXTEND_EVERY: Duration = Duration::from_secs(2);
 const EXTEND_BY: Duration = Duration::from_secs(10);
+/// How often a message that the manager did not take is sent again. Chosen: short beside the timeouts of a manager, which
+/// are seconds, and no load.
+const RETRY_EVERY: Duration = Duration::from_millis(100);
 /// How long reloading waits for workers to take over what is new.
 const RENEW_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the daemon is idle, as a part of `--exit-idle`.
 const IDLE_LOOKS: u32 = 8;
-
-/// Something to be done again and again.
-#[derive(Debug)]
-struct Timer {
-    every: Option<Duration>,
-    next: Instant,
-}
-
-impl Timer {
-    fn new(every: Option<Duration>) -> Self {
-        Self { every, next: Instant::now() + every.unwrap_or_default() }
-    }
-
-    fn left(&self, now: Instant) -> Option<Duration> {
-        self.every.map(|_| self.next.saturating_duration_since(now))
-    }
-
-    fn is_due(&mut self, now: Instant) -> bool {
-        let Some(every) = self.every.filter(|_| self.next <= now) else { return false };
-        self.next = now + every;
-        true
-    }
-}
 
 /// The daemon while it runs.
 pub struct Supervisor<'a> {
@@ -72,6 +53,7 @@ pub struct Supervisor<'a> {
     watchdog: Timer,
     status: Timer,
     extend: Timer,
+    retry: Timer,
     idle_look: Timer,
 }
 
@@ -111,6 +93,7 @@ impl<'a> Supervisor<'a> {
             watchdog,
             status,
             extend: Timer::new(None),
+            retry: Timer::new(None),
             idle_look,
         }
     }
@@ -121,8 +104,8 @@ impl<'a> Supervisor<'a> {
     /// When it ended although nobody asked for that.
     pub fn run(mut self) -> Result<(), Failure> {
         let status = self.status_line();
-        self.manager.ready(&status);
         debug!("ready: {status}");
+        self.manager.ready(status);
         self.server.ask_for_life(self.round);
         while !self.server.has_ended() {
             self.wait();
@@ -134,9 +117,10 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Sleeps until something is to be done.
-    fn wait(&self) {
+    fn wait(&mut self) {
+        self.retry.switch(self.manager.has_pending().then_some(RETRY_EVERY));
         let now = Instant::now();
-        let timers = [&self.watchdog, &self.status, &self.extend, &self.idle_look];
+        let timers = [&self.watchdog, &self.status, &self.extend, &self.retry, &self.idle_look];
         let timeout = timers.iter().filter_map(|timer| timer.left(now)).min().map_or(PollTimeout::NONE, |left| {
             // rounded up: to wake a moment early would only mean to sleep again
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
@@ -211,6 +195,9 @@ impl<'a> Supervisor<'a> {
             let status = self.status_line();
             self.manager.status(status);
         }
+        if self.retry.is_due(now) {
+            self.manager.retry();
+        }
         if self.extend.is_due(now) {
             self.manager.extend(EXTEND_BY);
         }
@@ -252,7 +239,7 @@ impl<'a> Supervisor<'a> {
             Err(failure) => error!("cannot reload: {failure}; going on as before"),
         }
         let status = self.status_line();
-        self.manager.ready(&status);
+        self.manager.ready(status);
     }
 
     fn read_again(&mut self) -> Result<Settings, String> {
@@ -289,7 +276,9 @@ impl<'a> Supervisor<'a> {
         format!("statistics: {}; log messages dropped {}", self.server.totals(), logging::dropped())
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    fn finish(mut self) -> Result<(), Failure> {
+        // the last try: nothing waits for a manager that takes nothing
+        self.manager.retry();
         let failure = self.server.failure();
         let totals = self.server.join();
         info!("statistics: {totals}; log messages dropped {}", logging::dropped());
