@@ -422,14 +422,14 @@ fn the_manager_hears_of_ready_figures_reload_and_stop() {
     assert_eq!(daemon.wait_exit(), 0);
 }
 
-fn with_watchdog(microseconds: u32) -> Daemon {
+fn with_watchdog(microseconds: &str) -> Daemon {
     let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=2"]);
-    launch.env("WATCHDOG_USEC", microseconds.to_string()).start()
+    launch.env("WATCHDOG_USEC", microseconds).start()
 }
 
 #[test]
 fn the_watchdog_hears_signs_of_life() {
-    let daemon = with_watchdog(400_000);
+    let daemon = with_watchdog("400000");
     let begun = Instant::now();
     let mut at = 0;
     for _ in 0..8 {
@@ -441,7 +441,7 @@ fn the_watchdog_hears_signs_of_life() {
 
 #[test]
 fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
-    let daemon = with_watchdog(200_000);
+    let daemon = with_watchdog("200000");
     daemon.wait_for_notice(0, "WATCHDOG=1");
     let Some(frozen) = daemon.freeze("worker-1") else { return };
     // one may have been under way
@@ -576,6 +576,24 @@ fn a_stop_before_ready_was_heard_tells_of_both() {
     client.send(&request[10..]);
     assert_eq!(client.receive_all(), framed(b"gniniard llits"));
     assert_eq!(daemon.wait_exit(), 0);
+}
+
+#[test]
+fn a_watchdog_that_no_program_can_satisfy_costs_nothing() {
+    for microseconds in ["1", "1000"] {
+        let daemon = with_watchdog(microseconds);
+        let (from, begun) = (daemon.notices.len(), Instant::now());
+        let mut at = from;
+        for _ in 0..20 {
+            at = daemon.wait_for_notice(at, "WATCHDOG=1").0;
+        }
+        // a message every 10 ms, and not one every 250 ns
+        assert!(begun.elapsed() > Duration::from_millis(100), "{microseconds}: {:?}", begun.elapsed());
+    }
+    for microseconds in ["0", "-5", "abc", "18446744073709551615"] {
+        let daemon = with_watchdog(microseconds);
+        daemon.wait_for_line(0, &format!("WATCHDOG_USEC={microseconds} is no period"));
+    }
 }
 
 #[test]

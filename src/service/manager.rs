@@ -23,6 +23,9 @@ use super::pending::{Message, Pending};
 /// and READY travels with the status.
 const LONGEST_STATUS: usize = 3072;
 
+/// The longest period of a watchdog, in microseconds: one more means without end (`USEC_INFINITY` of systemd).
+const LONGEST_PERIOD: u64 = u64::MAX - 1;
+
 /// The connection to the service manager; without one all messages go nowhere.
 #[derive(Debug)]
 pub struct Manager {
@@ -55,7 +58,12 @@ impl Manager {
     /// How often the watchdog wants to hear from us, if it does.
     #[must_use]
     pub fn watchdog(&self) -> Option<Duration> {
-        sd_notify::watchdog_enabled().filter(|_| self.is_there())
+        if !self.is_there() {
+            return None;
+        }
+        let period = watchdog_period(env::var_os("WATCHDOG_USEC").as_deref());
+        // and WATCHDOG_PID, if it is set, is this process
+        period.filter(|_| sd_notify::watchdog_enabled().is_some())
     }
 
     /// Every listener accepts.
@@ -150,6 +158,18 @@ fn shortened(status: &str) -> &str {
     &status[..end.unwrap_or_default()]
 }
 
+/// The period that `WATCHDOG_USEC` asks for. Like `sd_watchdog_enabled(3)`, no period is 0 or without end.
+fn watchdog_period(value: Option<&OsStr>) -> Option<Duration> {
+    let value = value?;
+    let period = value.to_str().and_then(|value| value.parse().ok());
+    let period = period.filter(|period| (1..=LONGEST_PERIOD).contains(period)).map(Duration::from_micros);
+    if period.is_none() {
+        let value = value.to_string_lossy();
+        warn!("WATCHDOG_USEC={} is no period: the watchdog is not notified", value.escape_debug());
+    }
+    period
+}
+
 /// A socket that is connected to the manager's.
 #[derive(Debug)]
 struct Link {
@@ -186,6 +206,17 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn periods_of_the_watchdog() {
+        let period = |text: &str| watchdog_period(Some(OsStr::new(text)));
+        assert_eq!(watchdog_period(None), None);
+        assert_eq!(period("1"), Some(Duration::from_micros(1)));
+        assert_eq!(period("30000000"), Some(Duration::from_secs(30)));
+        for text in ["", "0", "-5", "abc", "1.5", "18446744073709551615", "18446744073709551616"] {
+            assert_eq!(period(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn messages() {

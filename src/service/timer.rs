@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+/// The shortest distance. Chosen: a hundred wake-ups a second cost next to nothing, and a setting such as
+/// `WATCHDOG_USEC=1` cannot keep a processor busy.
+pub const SHORTEST: Duration = Duration::from_millis(10);
+
 /// A timer; one that is off is never due.
 #[derive(Debug)]
 pub struct Timer {
@@ -10,9 +14,10 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Due after `every`, and again and again; `None` is off.
+    /// Due after `every`, or after [`SHORTEST`] where that is less, and again and again; `None` is off.
     #[must_use]
     pub fn new(every: Option<Duration>) -> Self {
+        let every = every.map(|every| every.max(SHORTEST));
         Self { every, next: Instant::now() + every.unwrap_or_default() }
     }
 
@@ -65,5 +70,13 @@ mod tests {
         assert_eq!(timer.next, next);
         timer.switch(None);
         assert_eq!(timer.left(later), None);
+    }
+
+    #[test]
+    fn never_too_often() {
+        for every in [Duration::ZERO, Duration::from_nanos(250)] {
+            let timer = Timer::new(Some(every));
+            assert_eq!(timer.every, Some(SHORTEST));
+        }
     }
 }
