@@ -66,6 +66,11 @@ impl Manager {
         period.filter(|_| sd_notify::watchdog_enabled().is_some())
     }
 
+    /// The store of descriptors is to drop those of this name.
+    pub fn forget(&mut self, name: &str) {
+        self.must_arrive(Message::Forget(name.into()));
+    }
+
     /// Every listener accepts.
     pub fn ready(&mut self, status: String) {
         self.status = status;
@@ -138,6 +143,7 @@ impl Manager {
 fn text(message: &Message, status: &str) -> String {
     let status = NotifyState::Status(status);
     match message {
+        Message::Forget(name) => format!("FDSTOREREMOVE=1\nFDNAME={name}\n"),
         Message::Ready => lines(&[NotifyState::Ready, status]),
         Message::Reloading(since) => lines(&[NotifyState::Reloading, NotifyState::MonotonicUsec(*since)]),
         Message::Stopping => lines(&[NotifyState::Stopping, status]),
@@ -223,6 +229,7 @@ mod tests {
         assert_eq!(text(&Message::Ready, "idle"), "READY=1\nSTATUS=idle\n");
         assert_eq!(text(&Message::Reloading(12), "idle"), "RELOADING=1\nMONOTONIC_USEC=12\n");
         assert_eq!(text(&Message::Stopping, "idle"), "STOPPING=1\nSTATUS=idle\n");
+        assert_eq!(text(&Message::Forget("old".into()), "idle"), "FDSTOREREMOVE=1\nFDNAME=old\n");
         let long = "ä".repeat(4000);
         assert!(text(&Message::Ready, shortened(&long)).len() < 4096);
         assert_eq!(shortened("short"), "short");

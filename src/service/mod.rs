@@ -3,7 +3,9 @@
 //! Everything that can be wrong is found before the first client is accepted, and ends in one line on the log and an
 //! exit code of `failure.rs`.
 
+mod announced;
 mod failure;
+mod inherited;
 mod listeners;
 mod logging;
 mod manager;
@@ -56,7 +58,11 @@ pub fn main() -> ExitCode {
 /// From settings to the last answer.
 fn serve(settings: Settings, arguments: &[OsString]) -> Result<(), Failure> {
     let signals = Signals::catch().map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
-    let Sockets { listeners, connection } = listeners::open(&settings)?;
+    let mut manager = Manager::from_environment();
+    let Sockets { listeners, connection, stored } = listeners::open(&settings)?;
+    for name in &stored {
+        manager.forget(name);
+    }
     let quotes = quotes::load(settings.quotes.as_deref())?;
     let limits = resources::limits(&settings, listeners.len())?;
     resources::report(&listeners, &settings, &limits);
@@ -69,7 +75,6 @@ fn serve(settings: Settings, arguments: &[OsString]) -> Result<(), Failure> {
     if let Some((stream, entry)) = connection {
         server.serve(stream, entry);
     }
-    let manager = Manager::from_environment();
     Supervisor::new(server, &signals, manager, settings, arguments, (serving, count, once)).run()
 }
 

@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 /// A message that must arrive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
+    /// The manager's store of descriptors is to drop those of this name.
+    Forget(String),
     /// Every listener accepts, by the settings that were read last.
     Ready,
     /// Reloading began at this time of the monotonic clock, in microseconds.
@@ -64,7 +66,7 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
-    use super::Message::{Ready, Reloading, Stopping};
+    use super::Message::{Forget, Ready, Reloading, Stopping};
     use super::*;
 
     /// What is delivered of these, when nothing could be sent before the last one.
@@ -88,6 +90,8 @@ mod tests {
 
     #[test]
     fn order_is_kept() {
+        let forget = || Forget("old".into());
+        assert_eq!(kept(&[forget(), Ready]), [forget(), Ready]);
         assert_eq!(kept(&[Ready, Reloading(1), Ready]), [Ready, Reloading(1), Ready]);
         assert_eq!(kept(&[Ready, Stopping]), [Ready, Stopping]);
         assert_eq!(kept(&[]), []);
