@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use harness::{Client, Daemon, Directory, Finished, Launch, available, frame};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 const UPPERCASE: u8 = 0x01;
 const LOCAL: &str = "--listen=frame=127.0.0.1:0";
@@ -201,6 +203,62 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
     let finished = finish(&["--settings=/nonexistent/settings"]);
     assert_eq!(finished.code, 78);
     assert_eq!(finished.log, "retortd: cannot read /nonexistent/settings: No such file or directory (os error 2)\n");
+}
+
+/// What cannot be read as settings or quotes, and why; each would have the daemon wait, or take what memory there is.
+fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
+    let fifo = directory.path("fifo");
+    mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
+    let large = fs::File::create(directory.path("large")).expect("a file");
+    large.set_len(100 << 20).expect("its length");
+    let path = |name: &str| directory.path(name).to_str().expect("a path in UTF-8").to_string();
+    vec![
+        (path("fifo"), "not a regular file"),
+        ("/dev/zero".into(), "not a regular file"),
+        (path("large"), "larger than 16777216 bytes"),
+        (path(""), "Is a directory"),
+    ]
+}
+
+/// Fault 43.
+#[test]
+fn files_that_would_stall_it_are_refused() {
+    let directory = Directory::new();
+    let files = unreadable(&directory);
+    for option in ["--settings", "--quotes"] {
+        for (file, why) in &files {
+            let finished = finish(&[LOCAL, option, file]);
+            assert_eq!(finished.code, 78, "{option} {file}: {}", finished.log);
+            assert_eq!(finished.log.lines().count(), 1, "{}", finished.log);
+            let words = format!("retortd: cannot read {file}: {why}");
+            assert!(finished.log.starts_with(&words), "{}", finished.log);
+        }
+    }
+}
+
+/// Fault 43: at a reload the old settings stay.
+#[test]
+fn files_that_would_stall_a_reload_are_refused() {
+    let directory = Directory::new();
+    let (settings, quotes) =
+        (directory.write("settings", "RETORTD_MAX_MESSAGE=10\n"), directory.write("quotes", "a\n"));
+    let mut daemon = Launch::new(&[LOCAL, "--settings", &settings, "--quotes", &quotes]).start();
+    let others = Directory::new();
+    let files = unreadable(&others);
+    for link in [&settings, &quotes] {
+        for (file, why) in &files {
+            let kept = fs::read(link).expect("read");
+            fs::remove_file(link).expect("remove");
+            std::os::unix::fs::symlink(file, link).expect("a link");
+            let before = daemon.log.len();
+            daemon.reload();
+            daemon.wait_for_line(before, &format!("cannot reload: cannot read {link}: {why}"));
+            assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"eleven byte"), b"error");
+            fs::remove_file(link).expect("remove");
+            fs::write(link, kept).expect("write");
+        }
+    }
+    assert_eq!(daemon.stop(), 0);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod announced;
 mod failure;
+mod files;
 mod inherited;
 mod listeners;
 mod logging;
@@ -95,10 +96,10 @@ fn refuse(error: OptionsError) -> ExitCode {
             let _ = error.print();
             if error.use_stderr() { ExitCode::from(Kind::Usage.code()) } else { ExitCode::SUCCESS }
         }
-        OptionsError::File(message) => {
+        OptionsError::File(failure) => {
             logging::start(options::LogTarget::Auto, 0);
-            error!("{message}");
-            ExitCode::from(Kind::Configuration.code())
+            error!("{failure}");
+            failure.exit_code()
         }
     }
 }

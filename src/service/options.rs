@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use super::failure::Failure;
 use super::settings_file;
 use super::units::{Limit, Size};
 use crate::protocol::{self, Entry, frame};
@@ -78,10 +79,10 @@ struct Arguments {
     /// Make shuffle and random repeatable: the same request gets the same answer
     #[arg(long, env = "RETORTD_SEED", value_name = "NUMBER", help_heading = RUNNING)]
     seed: Option<u64>,
-    /// Quotes for qotd, separated by lines with a single %
+    /// Quotes for qotd, separated by lines with a single %; a regular file of at most 16 MiB
     #[arg(long, env = "RETORTD_QUOTES", value_name = "FILE", help_heading = RUNNING)]
     quotes: Option<PathBuf>,
-    /// Read RETORTD_ variables from FILE, at start and on SIGHUP
+    /// Read RETORTD_ variables from FILE, a regular file of at most 16 MiB, at start and on SIGHUP
     #[arg(long, env = "RETORTD_SETTINGS", value_name = "FILE", help_heading = RUNNING)]
     settings: Option<PathBuf>,
 
@@ -273,13 +274,13 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-/// Why the options cannot be used: an error of clap's, or a message about the settings file.
+/// Why the options cannot be used: an error of clap's, or a failure of the settings file.
 #[derive(Debug)]
 pub enum OptionsError {
     /// The command line or the environment; also `--help` and `--version`.
     Usage(clap::Error),
     /// The settings file.
-    File(String),
+    File(Failure),
 }
 
 /// Reads `arguments` (with the program's name first), the environment, and the settings file that they name.
@@ -290,19 +291,18 @@ pub fn read(arguments: &[OsString]) -> Result<Request, OptionsError> {
     let settings = settings_file::read(file).map_err(OptionsError::File)?;
     let mut all: Vec<OsString> = arguments[..1].to_vec();
     for (line, name, value) in settings {
-        let unknown = || OptionsError::File(format!("{}:{line}: there is no setting {name}", file.display()));
+        let wrong = |why| OptionsError::File(Failure::configuration(format!("{}:{line}: {why}", file.display())));
         let command = command();
         let option = command
             .get_arguments()
             .find(|option| option.get_env().is_some_and(|variable| variable == name.as_str()))
-            .ok_or_else(unknown)?;
+            .ok_or_else(|| wrong(format!("there is no setting {name}")))?;
         let given = matches.value_source(option.get_id().as_str());
         if matches!(given, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
             continue;
         }
         let long = option.get_long().unwrap_or_default();
-        check(&command, long, &value)
-            .map_err(|error| OptionsError::File(format!("{}:{line}: {name}: {error}", file.display())))?;
+        check(&command, long, &value).map_err(|error| wrong(format!("{name}: {error}")))?;
         all.extend(as_options(long, &value));
     }
     all.extend_from_slice(&arguments[1..]);

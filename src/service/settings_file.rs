@@ -1,8 +1,10 @@
 //! The file of `RETORTD_` variables that `--settings` names, in the form that systemd.exec(5) gives `EnvironmentFile=`:
 //! `NAME=VALUE` lines, comments with `#` or `;`, values with or without quotes.
 
-use std::fs;
 use std::path::Path;
+
+use super::failure::Failure;
+use super::files;
 
 /// Line number, name and value.
 pub type Variable = (usize, String, String);
@@ -10,10 +12,11 @@ pub type Variable = (usize, String, String);
 /// Reads a file: line number, name and value of each variable. Empty values count as not set.
 ///
 /// # Errors
-/// What the system says, or which line is wrong.
-pub fn read(file: &Path) -> Result<Vec<Variable>, String> {
-    let text = fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    parse(&text).map_err(|(line, why)| format!("{}:{line}: {why}", file.display()))
+/// What [`files::read`] says, or which line is wrong.
+pub fn read(file: &Path) -> Result<Vec<Variable>, Failure> {
+    let unusable = |why: &str| Failure::configuration(format!("{}{why}", file.display()));
+    let text = String::from_utf8(files::read(file)?).map_err(|_| unusable(": not UTF-8"))?;
+    parse(&text).map_err(|(line, why)| unusable(&format!(":{line}: {why}")))
 }
 
 fn parse(text: &str) -> Result<Vec<Variable>, (usize, String)> {

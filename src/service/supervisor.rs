@@ -246,7 +246,7 @@ impl<'a> Supervisor<'a> {
         let settings = match options::read(self.arguments) {
             Ok(Request::Serve(settings)) => *settings,
             Ok(Request::List) => return Err("asked for a list".into()),
-            Err(options::OptionsError::File(message)) => return Err(message),
+            Err(options::OptionsError::File(failure)) => return Err(failure.to_string()),
             Err(options::OptionsError::Usage(error)) => return Err(error.to_string()),
         };
         let limits = resources::limits(&settings, self.listeners).map_err(|failure| failure.to_string())?;
