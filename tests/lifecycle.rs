@@ -355,7 +355,7 @@ fn wrong_settings_are_not_taken_over() {
         ("RETORTD_MAX_MESSAGE=1000\nRETORTD_WORKERS=none\n", ":2: RETORTD_WORKERS: invalid value 'none'"),
         ("RETORTD_MAX_MESSAGE=1000\nRETORTD_COLOUR=red\n", ":2: there is no setting RETORTD_COLOUR"),
         ("RETORTD_MAX_MESSAGE=1000\nRETORTD_QUOTES=/nonexistent\n", "cannot read /nonexistent"),
-        ("RETORTD_MAX_MESSAGE=1000\nnonsense\n", ":2: not NAME=VALUE"),
+        ("RETORTD_MAX_MESSAGE=1000\nRETORTD_SEED='\n", ":2: a quote is not closed"),
     ] {
         directory.write("settings", text);
         let before = daemon.log.len();

@@ -189,8 +189,14 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
         ("\n\nRETORTD_IDLE_TIMEOUT=5\n", ":3: RETORTD_IDLE_TIMEOUT: invalid value '5'"),
         ("RETORTD_COLOUR=red\n", ":1: there is no setting RETORTD_COLOUR"),
         ("PATH=/bin\n", ":1: there is no setting PATH"),
-        ("RETORTD_PORT=0\nnonsense\n", ":2: not NAME=VALUE"),
         ("RETORTD_PORT=\"0\n", ":1: a quote is not closed"),
+        ("RETORTD_PORT=\"0\" # any\n", ":1: RETORTD_PORT: invalid value '0# any'"),
+        ("# \\\nRETORTD_PORT=0\\\n0 x\n", ":2: RETORTD_PORT: invalid value '00 x'"),
+        ("RETORTD_PORT='0\u{9b}'\n", ":1: RETORTD_PORT: invalid value '0\u{fffd}'"),
+        ("\u{feff}RETORTD_PORT=0\n", ":1: a byte order mark is no part of a name"),
+        ("export RETORTD_PORT=0\n", ":1: there is no setting export RETORTD_PORT"),
+        ("RETORTD_SETTINGS=/dev/null\n", ":1: there is no setting RETORTD_SETTINGS"),
+        ("RETORTD_PORT=0\n\0", ":2: a byte is NUL"),
         ("RETORTD_VERBOSE=4\n", ":1: RETORTD_VERBOSE: invalid value '4'"),
         ("RETORTD_LISTEN=gopher=70\n", ":1: RETORTD_LISTEN: invalid value 'gopher=70'"),
     ] {
@@ -203,6 +209,36 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
     let finished = finish(&["--settings=/nonexistent/settings"]);
     assert_eq!(finished.code, 78);
     assert_eq!(finished.log, "retortd: cannot read /nonexistent/settings: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn a_settings_file_has_the_form_of_an_environment_file() {
+    let directory = Directory::new();
+    for (text, workers) in [
+        ("RETORTD_WORKERS=\\\n2\nRETORTD_VERBOSE=2\n", 2),
+        ("RETORTD_WORKERS=2\r\nRETORTD_VERBOSE='2'\r\n", 2),
+        ("; comment\nRETORTD_WORKERS=3\nRETORTD_WORKERS = 2 \nRETORTD_VERBOSE=3\nRETORTD_VERBOSE=2\n", 2),
+        ("RETORTD_LISTEN=gopher\nRETORTD_LISTEN=\"time=127.0.0.1:0\"\nRETORTD_WORKERS=2\nRETORTD_VERBOSE=2", 2),
+    ] {
+        let file = directory.write("settings", text);
+        let line = limits_line(Launch::new(&[LOCAL, "--settings", &file]));
+        assert!(line.ends_with(&format!("on {workers} workers")), "{text:?}: {line}");
+    }
+    // the last value of a name counts, of options that may be repeated too
+    let file = directory.write("settings", "RETORTD_LISTEN=time=127.0.0.1:0\nRETORTD_LISTEN=echo=127.0.0.1:0\n");
+    let daemon = Launch::new(&["--settings", &file]).start();
+    assert_eq!((daemon.listening().len(), daemon.exchange("echo", b"abc")), (1, b"abc".to_vec()));
+}
+
+#[test]
+fn a_line_without_a_value_is_ignored_and_remarked_upon() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n\nmore\n");
+    let daemon = Launch::new(&[LOCAL, "--settings", &file]).start();
+    daemon.wait_for_line(0, &format!("{file}:2: ignored: not NAME=VALUE (2 such lines)"));
+    let before = daemon.log.len();
+    daemon.reload();
+    daemon.wait_for_line(before, ":2: ignored: not NAME=VALUE");
 }
 
 /// What cannot be read as settings or quotes, and why; each would have the daemon wait, or take what memory there is.

@@ -26,7 +26,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use log::error;
+use log::{error, warn};
 
 use crate::protocol;
 use crate::server::{self, Server};
@@ -47,6 +47,7 @@ pub fn main() -> ExitCode {
         Err(error) => return refuse(error),
     };
     logging::start(settings.log, settings.verbose);
+    settings.remarks.iter().for_each(|remark| warn!("{remark}"));
     match serve(settings, &arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

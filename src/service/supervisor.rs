@@ -249,6 +249,7 @@ impl<'a> Supervisor<'a> {
             Err(options::OptionsError::File(failure)) => return Err(failure.to_string()),
             Err(options::OptionsError::Usage(error)) => return Err(error.to_string()),
         };
+        settings.remarks.iter().for_each(|remark| warn!("{remark}"));
         let limits = resources::limits(&settings, self.listeners).map_err(|failure| failure.to_string())?;
         let quotes = quotes::load(settings.quotes.as_deref()).map_err(|failure| failure.to_string())?;
         if !self.server.renew(&limits, &quotes, RENEW_PATIENCE) {
