@@ -358,6 +358,43 @@ fn more_connections_than_there_may_be_descriptors() {
     }
 }
 
+/// A daemon that may use half a gigabyte by that limit of prlimit(1); None under a sanitizer, which needs more.
+fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<Launch> {
+    if !available("prlimit") || std::env::var_os("RETORTD_TEST_ANY_MEMORY").is_some() {
+        return None;
+    }
+    Some(Launch::new(&[&[LOCAL, "-vv", "--workers=1"], arguments].concat()).under(&["prlimit", limit]))
+}
+
+/// Fault 42.
+#[test]
+fn the_default_for_buffers_knows_the_limits_of_the_process() {
+    for limit in ["--as=512000000", "--data=512000000"] {
+        let Some(launch) = with_half_a_gigabyte(limit, &[]) else { return };
+        let line = limits_line(launch);
+        assert!(line.contains("holding 128000000 bytes"), "{limit}: {line}");
+    }
+}
+
+/// Fault 42.
+#[test]
+fn more_for_buffers_than_the_process_may_use_is_warned_about_once() {
+    for (limit, name) in [("--as=512000000", "RLIMIT_AS"), ("--data=512000000", "RLIMIT_DATA")] {
+        for asked in ["600000000", "none"] {
+            let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered", asked]) else { return };
+            let mut daemon = launch.spawn();
+            daemon.wait_for_line(0, &format!("--max-buffered={asked} is above {name} (512000000 bytes)"));
+            daemon.wait_ready_in_log();
+            daemon.reload();
+            assert_eq!(daemon.log.text().matches("is above").count(), 1, "{}", daemon.log.text());
+        }
+        let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered=512000000"]) else { return };
+        let mut daemon = launch.spawn();
+        daemon.wait_ready_in_log();
+        assert!(!daemon.log.text().contains("is above"), "{}", daemon.log.text());
+    }
+}
+
 #[test]
 fn the_soft_limit_of_descriptors_is_raised() {
     if !available("prlimit") {

@@ -67,6 +67,7 @@ fn serve(settings: Settings, arguments: &[OsString]) -> Result<(), Failure> {
     }
     let quotes = quotes::load(settings.quotes.as_deref())?;
     let limits = resources::limits(&settings, listeners.len())?;
+    resources::warn_about_memory(&settings);
     resources::report(&listeners, &settings, &limits);
     let workers = resources::workers(&settings);
     let serving = serving(&listeners);

@@ -54,7 +54,7 @@ struct Arguments {
     /// The longest message that is served
     #[arg(long, env = "RETORTD_MAX_MESSAGE", value_name = "SIZE", help_heading = LIMITS, default_value = "134217727", value_parser = message)]
     max_message: Limit<Size>,
-    /// Memory for unfinished requests and answers of all connections [default: a quarter of what there is]
+    /// Memory for unfinished requests and answers of all connections [default: a quarter of what this process may use]
     #[arg(long, env = "RETORTD_MAX_BUFFERED", value_name = "SIZE", help_heading = LIMITS, value_parser = buffered)]
     max_buffered: Option<Limit<Size>>,
     /// Close a connection that has asked nothing for so long
@@ -196,7 +196,7 @@ fn message(text: &str) -> Result<Limit<Size>, String> {
 }
 
 /// The least budget for buffers, in bytes: half of it must hold a small message and its answer.
-const LEAST_BUFFERED: u64 = 1 << 20;
+pub const LEAST_BUFFERED: u64 = 1 << 20;
 
 fn buffered(text: &str) -> Result<Limit<Size>, String> {
     let limit: Limit<Size> = text.parse()?;

@@ -256,6 +256,9 @@ impl<'a> Supervisor<'a> {
             warn!("a worker has not come round in time: its connections keep to the old limits until it does");
         }
         logging::set_verbosity(settings.verbose);
+        if settings.max_buffered != self.settings.max_buffered {
+            resources::warn_about_memory(&settings);
+        }
         self.idle_look = Timer::new(settings.exit_idle.map(|after| after / IDLE_LOOKS));
         if settings.needs_restart(&self.settings) {
             warn!("listeners, socket buffers, workers, seed and the log's target change only with a restart");
