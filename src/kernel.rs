@@ -1,18 +1,21 @@
 //! The system calls that the compiler cannot check: the only module with unsafe code.
 //!
 //! Each function here is safe to call. nix wraps the calls, but hands back bare descriptor numbers (accept4) or asks
-//! for a promise about what a signal handler does (sigaction).
+//! for a promise about what a signal handler does (sigaction), and nobody can check for us that a descriptor number
+//! from the environment has no other owner.
 
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{SockFlag, accept4};
+use nix::time::{ClockId, clock_gettime};
 
 /// Accepts a connection, non-blocking and closed on exec; never waits on a non-blocking listener.
 ///
@@ -33,6 +36,29 @@ pub fn listen(socket: &impl AsFd, backlog: i32) -> Result<(), Errno> {
     // SAFETY: listen takes two numbers and touches no memory.
     let result = unsafe { libc::listen(socket.as_fd().as_raw_fd(), backlog) };
     Errno::result(result).map(drop)
+}
+
+/// The number of the first descriptor that a service manager hands over (`SD_LISTEN_FDS_START` of `sd_listen_fds(3)`).
+pub const FIRST_INHERITED: u32 = 3;
+
+/// Takes a descriptor that came through execve(2), by its place among those that the service manager hands over; marks
+/// it to be closed on exec.
+///
+/// # Errors
+/// EBADF: it is not open, it was taken before, or this process opened it itself.
+pub fn take_inherited(place: u32) -> Result<OwnedFd, Errno> {
+    let number = FIRST_INHERITED.checked_add(place).and_then(|number| RawFd::try_from(number).ok());
+    let number = number.ok_or(Errno::EBADF)?;
+    // SAFETY: F_GETFD and F_SETFD take numbers and touch no memory; a number that is not open gives EBADF.
+    let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: as above.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) })?;
+    // SAFETY: std, nix and this module open every descriptor with FD_CLOEXEC: one without it came through execve, and
+    // has no owner in this process. From now on it has the flag, so that a second call does not take it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Gives the calling thread the lowest share of the processor.
@@ -100,12 +126,22 @@ pub fn trim_heap() {
     };
 }
 
-/// The highest signal number that is kept apart.
+/// How many signal numbers are kept apart: the standard signals of signal(7).
 const SIGNALS: usize = 32;
 /// Where the handler reports; -1 before [`catch_signals`].
 static NOTICE: AtomicI32 = AtomicI32::new(-1);
-/// How often each signal came.
-static CAUGHT: [AtomicU32; SIGNALS] = [const { AtomicU32::new(0) }; SIGNALS];
+/// When each signal came first and last since it was asked for: nanoseconds of the monotonic clock, 0 for not at all.
+static FIRST: [AtomicU64; SIGNALS] = [const { AtomicU64::new(0) }; SIGNALS];
+static LAST: [AtomicU64; SIGNALS] = [const { AtomicU64::new(0) }; SIGNALS];
+
+/// When a signal came: once or several times; times of the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrivals {
+    /// The first time.
+    pub first: Duration,
+    /// The last time; the first one when it came once.
+    pub last: Duration,
+}
 
 /// Turns these signals into a readable descriptor; [`caught`] then tells which ones came.
 ///
@@ -118,22 +154,36 @@ pub fn catch_signals(signals: &[Signal]) -> Result<EventFd, Errno> {
     NOTICE.store(notice.as_fd().as_raw_fd(), Ordering::SeqCst);
     let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
     for signal in signals {
-        // SAFETY: the handler does only what signal-safety(7) allows: atomics and write(2).
+        // SAFETY: the handler does only what signal-safety(7) allows: atomics, clock_gettime(2) and write(2).
         unsafe { sigaction(*signal, &action)? };
     }
     Ok(notice)
 }
 
-/// How often `signal` came since the last call.
-pub fn caught(signal: Signal) -> u32 {
-    CAUGHT[signal as usize].swap(0, Ordering::SeqCst)
+/// When `signal` came since the last call.
+///
+/// One that comes during the call may be in this result and in the next one.
+pub fn caught(signal: Signal) -> Option<Arrivals> {
+    let first = FIRST[signal as usize].swap(0, Ordering::SeqCst);
+    let last = LAST[signal as usize].load(Ordering::SeqCst);
+    (first > 0).then(|| Arrivals { first: Duration::from_nanos(first), last: Duration::from_nanos(last) })
 }
 
-/// Counts the signal and adds one to the eventfd; leaves errno as it was.
+/// Nanoseconds of the monotonic clock; never 0.
+fn monotonic_nanoseconds() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Notes when the signal came and adds one to the eventfd; keeps errno as it was.
 extern "C" fn on_signal(number: libc::c_int) {
     let errno = Errno::last_raw();
-    if let Some(count) = usize::try_from(number).ok().and_then(|number| CAUGHT.get(number)) {
-        count.fetch_add(1, Ordering::SeqCst);
+    if let Some((first, last)) = usize::try_from(number).ok().and_then(|number| FIRST.get(number).zip(LAST.get(number)))
+    {
+        let now = monotonic_nanoseconds();
+        last.store(now, Ordering::SeqCst);
+        // a failure means that an earlier one has not been asked for yet
+        let _ = first.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
     }
     let fd: RawFd = NOTICE.load(Ordering::SeqCst);
     let one = 1u64;
@@ -183,11 +233,26 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_counted_and_leaves_errno_alone() {
+    fn a_signal_is_noted_with_its_times_and_leaves_errno_alone() {
         // before anybody listens: the handler's own write fails, with EBADF
         Errno::set_raw(Errno::EAGAIN as i32);
+        let before = Duration::from_nanos(monotonic_nanoseconds());
+        on_signal(Signal::SIGUSR2 as i32);
         on_signal(Signal::SIGUSR2 as i32);
         assert_eq!(Errno::last_raw(), Errno::EAGAIN as i32);
-        assert_eq!([caught(Signal::SIGUSR2), caught(Signal::SIGUSR2)], [1, 0]);
+        let arrivals = caught(Signal::SIGUSR2).expect("it came");
+        assert!(before <= arrivals.first && arrivals.first <= arrivals.last, "{before:?} {arrivals:?}");
+        assert_eq!(caught(Signal::SIGUSR2), None);
+    }
+
+    #[test]
+    fn only_what_came_through_execve_is_taken() {
+        // a descriptor of this process: every one that it opens has FD_CLOEXEC
+        let own = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC).expect("an eventfd");
+        let number = u32::try_from(own.as_fd().as_raw_fd()).expect("a number");
+        assert_eq!(take_inherited(number - FIRST_INHERITED).map(drop), Err(Errno::EBADF));
+        assert_eq!(take_inherited(100_000).map(drop), Err(Errno::EBADF));
+        assert_eq!(take_inherited(u32::MAX).map(drop), Err(Errno::EBADF));
+        assert_eq!(take_inherited(i32::MAX as u32).map(drop), Err(Errno::EBADF));
     }
 }

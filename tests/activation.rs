@@ -5,15 +5,18 @@ mod harness;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 
 use harness::{Client, Daemon, Directory, Feed, Finished, Launch, available, frame, framed, process_id};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, setsockopt, socketpair, sockopt};
 
 const UPPERCASE: u8 = 0x01;
+const LOCAL: &str = "--listen=echo=127.0.0.1:0";
 
 fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -85,9 +88,6 @@ fn sockets_that_cannot_be_served() {
     let (pair, _other) = UnixStream::pair().expect("a pair");
     let log = refused("echo", vec![pair.into()]).log;
     assert!(log.contains("it is no TCP socket"), "{log}");
-    let file = fs::File::open("/dev/null").expect("open");
-    let log = refused("echo", vec![file.into()]).log;
-    assert!(log.contains("it is no TCP socket"), "{log}");
     // the good one beside it does not help
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
     let log = refused("echo:discard", vec![listener().0.into(), udp.into()]).log;
@@ -96,7 +96,7 @@ fn sockets_that_cannot_be_served() {
 
 #[test]
 fn a_socket_that_neither_listens_nor_is_connected() {
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    use nix::sys::socket::socket;
     let bare = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
     let log = refused("echo", vec![bare]).log;
     assert!(log.contains("it neither listens nor is connected"), "{log}");
@@ -123,6 +123,83 @@ fn fewer_descriptors_than_announced() {
 }
 
 #[test]
+fn an_environment_that_makes_no_sense_is_refused() {
+    for fds in ["-1", "abc", "", " 1", "2147483647", "99999999999999", "18446744073709551615"] {
+        let launch = Launch::new(&[LOCAL]).with_sockets("", vec![listener().0.into()]);
+        let finished = launch.env("LISTEN_FDS", fds).finish();
+        assert_eq!(finished.code, 78, "{fds}: {}", finished.log);
+        assert!(finished.log.contains(&format!("LISTEN_FDS={fds} is no number of descriptors")), "{}", finished.log);
+    }
+    for pid in ["", "garbage"] {
+        let finished = Launch::new(&[LOCAL]).env("LISTEN_PID", pid).env("LISTEN_FDS", "1").finish();
+        assert_eq!(finished.code, 78, "{pid}: {}", finished.log);
+        assert!(finished.log.contains(&format!("LISTEN_PID={pid} is no process id")), "{}", finished.log);
+    }
+    let names = refused("echo", vec![listener().0.into(), listener().0.into()]).log;
+    assert!(names.contains("LISTEN_FDNAMES=echo is no list of 2 names"), "{names}");
+    // no descriptor is there, but the daemon has opened some of its own by then
+    let none = Launch::new(&[]).with_sockets("", vec![listener().0.into()]);
+    let finished = none.env("LISTEN_FDS", "999999").finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    assert!(finished.log.contains("cannot serve on inherited descriptor 4 (): it is not open"), "{}", finished.log);
+}
+
+#[test]
+fn the_number_of_the_first_descriptor_is_fixed() {
+    let launch = Launch::new(&[]).with_sockets("echo", vec![listener().0.into()]);
+    let daemon = launch.env("LISTEN_FDS_FIRST_FD", "1").start();
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+}
+
+/// A daemon that is handed a listener for echo and one thing more.
+fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
+    let (socket, address) = listener();
+    let daemon = Launch::new(&[]).with_sockets(&format!("echo:{name}"), vec![socket.into(), other.into()]).start();
+    assert_eq!(daemon.address("echo"), address);
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    daemon
+}
+
+#[test]
+fn descriptors_from_the_store_are_dropped() {
+    let memory = || memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
+    let pair = |kind| socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
+    let ((one, _other), (stream, _peer)) = (pair(SockType::SeqPacket), UnixStream::pair().expect("a pair"));
+    // by their kind, whatever their names
+    let descriptors: [(&str, OwnedFd); 6] = [
+        ("state", memory()),
+        ("echo", memory()),
+        ("frame", fs::File::open("/dev/null").expect("open").into()),
+        ("connections", one),
+        ("echo", stream.into()),
+        ("gopher", connection().1.into()),
+    ];
+    for (name, descriptor) in descriptors {
+        let daemon = beside_a_listener(name, descriptor);
+        daemon.wait_for_line(0, &format!("descriptors named '{name}' from the manager's store are dropped (1)"));
+        let (at, forgotten) = daemon.wait_for_notice(0, "FDSTOREREMOVE=1");
+        assert_eq!(forgotten, format!("FDSTOREREMOVE=1\nFDNAME={name}\n"));
+        assert_eq!(at, 1, "the store is asked before READY=1 is said");
+        assert_eq!(daemon.listening().len(), 1);
+    }
+}
+
+#[test]
+fn a_descriptor_from_the_store_is_closed() {
+    let (client, server) = connection();
+    let _daemon = beside_a_listener("connections", server);
+    assert_eq!(Client::over(client).receive_all(), b"");
+}
+
+#[test]
+fn with_nothing_but_the_store_it_binds_its_own() {
+    let memory = memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
+    let daemon = Launch::new(&[LOCAL]).with_sockets("state", vec![memory]).start();
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    daemon.wait_for_notice(0, "FDSTOREREMOVE=1\nFDNAME=state");
+}
+
+#[test]
 fn a_blocking_listener_is_made_non_blocking() {
     let (socket, address) = listener();
     let copy = socket.try_clone().expect("a copy");
@@ -136,7 +213,7 @@ fn a_blocking_listener_is_made_non_blocking() {
 
 #[test]
 fn ipv6_only() {
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn6, bind, socket};
+    use nix::sys::socket::{SockaddrIn6, bind, socket};
     let family = AddressFamily::Inet6;
     let Ok(socket) = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else {
         return println!("skipped: there is no IPv6 here");
@@ -180,10 +257,16 @@ fn one_connection_is_served_to_its_end() {
 }
 
 #[test]
-fn a_second_connection_is_refused() {
-    let ((_client, one), (_other, two)) = (connection(), connection());
-    let log = refused("echo:echo", vec![one.into(), two.into()]).log;
-    assert!(log.contains("descriptor 4 (echo): it is a second connection; Accept=yes hands over one"), "{log}");
+fn connections_among_several_descriptors_are_from_the_store() {
+    let ((client, one), (other, two)) = (connection(), connection());
+    let daemon = Launch::new(&[LOCAL]).with_sockets("echo:echo", vec![one.into(), two.into()]).start();
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    daemon.wait_for_line(0, "descriptors named 'echo' from the manager's store are dropped (2)");
+    let forgotten = daemon.notices.all().into_iter().filter(|notice| notice.contains("FDSTOREREMOVE=1")).count();
+    assert_eq!(forgotten, 1, "once for each name");
+    for client in [client, other] {
+        assert_eq!(Client::over(client).receive_all(), b"");
+    }
 }
 
 #[test]
@@ -193,6 +276,24 @@ fn one_connection_that_is_gone_already() {
     let mut daemon = Launch::new(&["-v"]).with_sockets("frame", vec![server.into()]).spawn();
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("finished"), 1);
+}
+
+/// Fault 4 and 30: the client of an `Accept=yes` unit is gone before the daemon looks.
+#[test]
+fn one_connection_that_was_reset_already() {
+    let request = frame(UPPERCASE, b"abc");
+    for (name, sent) in
+        [("connection", &b""[..]), ("echo", b""), ("connection", &request), ("connection", &request[..6])]
+    {
+        let (client, server) = connection();
+        let mut client = Client::over(client);
+        client.send(sent);
+        client.reset();
+        let mut reset = [PollFd::new(server.as_fd(), PollFlags::POLLERR)];
+        poll(&mut reset, PollTimeout::NONE).expect("wait for the reset");
+        let finished = Launch::new(&[]).with_sockets(name, vec![server.into()]).finish();
+        assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{name}, {} bytes", sent.len());
+    }
 }
 
 #[test]

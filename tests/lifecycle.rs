@@ -4,6 +4,7 @@ mod harness;
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use nix::sys::signal::Signal;
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
 const SHUFFLE: u8 = 0x08;
+
+/// Signals closer together than this are one order to stop (SIGNALS in retortd(8)).
+const ONE_ORDER: Duration = Duration::from_secs(1);
 
 #[test]
 fn told_to_stop_when_idle_it_is_gone_in_under_a_second() {
@@ -139,13 +143,33 @@ fn told_to_stop_twice_it_stops_now() {
         daemon.statistics_when(|statistics| statistics.bytes_in == 10);
         daemon.signal(Signal::SIGTERM);
         daemon.wait_for_notice(0, "STOPPING=1");
-        // as patient as it is asked to be
-        assert!(client.is_silent(Duration::from_millis(700)) && !daemon.has_exited());
+        // as patient as it is asked to be, for longer than signals are one order
+        assert!(client.is_silent(ONE_ORDER + Duration::from_millis(100)) && !daemon.has_exited());
         daemon.signal(signal);
         assert_eq!(daemon.wait_exit(), 0);
         daemon.wait_for_line(0, "told to stop again: stopping now");
         assert_eq!(daemon.last_statistics().closed_for("forced"), 1);
     }
+}
+
+#[test]
+fn two_signals_of_one_moment_are_one_order() {
+    let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
+    let mut client = daemon.connect("frame");
+    let request = frame(REVERSE, b"one order");
+    client.send(&request[..10]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    // as timeout(1) does it, and with another signal, which the kernel cannot merge with the first
+    for signal in [Signal::SIGTERM, Signal::SIGTERM, Signal::SIGINT] {
+        daemon.signal(signal);
+    }
+    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.statistics_when(|statistics| statistics.open == 1);
+    client.send(&request[10..]);
+    assert_eq!(client.receive_all(), framed(b"redro eno"));
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
+    assert!(!daemon.log.text().contains("told to stop again"), "{}", daemon.log.text());
 }
 
 #[test]
@@ -331,7 +355,7 @@ fn wrong_settings_are_not_taken_over() {
         ("RETORTD_MAX_MESSAGE=1000\nRETORTD_WORKERS=none\n", ":2: RETORTD_WORKERS: invalid value 'none'"),
         ("RETORTD_MAX_MESSAGE=1000\nRETORTD_COLOUR=red\n", ":2: there is no setting RETORTD_COLOUR"),
         ("RETORTD_MAX_MESSAGE=1000\nRETORTD_QUOTES=/nonexistent\n", "cannot read /nonexistent"),
-        ("RETORTD_MAX_MESSAGE=1000\nnonsense\n", ":2: not NAME=VALUE"),
+        ("RETORTD_MAX_MESSAGE=1000\nRETORTD_SEED='\n", ":2: a quote is not closed"),
     ] {
         directory.write("settings", text);
         let before = daemon.log.len();
@@ -398,14 +422,14 @@ fn the_manager_hears_of_ready_figures_reload_and_stop() {
     assert_eq!(daemon.wait_exit(), 0);
 }
 
-fn with_watchdog(microseconds: u32) -> Daemon {
+fn with_watchdog(microseconds: &str) -> Daemon {
     let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=2"]);
-    launch.env("WATCHDOG_USEC", microseconds.to_string()).start()
+    launch.env("WATCHDOG_USEC", microseconds).start()
 }
 
 #[test]
 fn the_watchdog_hears_signs_of_life() {
-    let daemon = with_watchdog(400_000);
+    let daemon = with_watchdog("400000");
     let begun = Instant::now();
     let mut at = 0;
     for _ in 0..8 {
@@ -417,7 +441,7 @@ fn the_watchdog_hears_signs_of_life() {
 
 #[test]
 fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
-    let daemon = with_watchdog(200_000);
+    let daemon = with_watchdog("200000");
     daemon.wait_for_notice(0, "WATCHDOG=1");
     let Some(frozen) = daemon.freeze("worker-1") else { return };
     // one may have been under way
@@ -452,16 +476,47 @@ fn a_manager_that_is_not_there_is_only_warned_about() {
     assert_eq!(daemon.stop(), 0);
 }
 
+/// A service manager whose queue is full until it is emptied.
+struct BusyManager {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl BusyManager {
+    fn new(directory: &Directory) -> Self {
+        let path = directory.path("full");
+        let socket = UnixDatagram::bind(&path).expect("bind");
+        socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+        let manager = Self { socket, path };
+        manager.fill();
+        manager
+    }
+
+    fn fill(&self) {
+        let other = UnixDatagram::unbound().expect("a socket");
+        other.set_nonblocking(true).expect("non-blocking");
+        while other.send_to(b"full", &self.path).is_ok() {}
+    }
+
+    /// Reads until a message says something about the state of the service.
+    fn next_state(&self) -> String {
+        let mut message = [0; 4096];
+        loop {
+            let length = self.socket.recv(&mut message).expect("a message");
+            let text = String::from_utf8_lossy(&message[..length]).into_owned();
+            if ["READY=1\n", "RELOADING=1\n", "STOPPING=1\n"].iter().any(|state| text.starts_with(state)) {
+                return text;
+            }
+        }
+    }
+}
+
 #[test]
 fn a_manager_that_does_not_listen_stalls_nothing() {
     let directory = Directory::new();
-    let path = directory.path("full");
-    let manager = UnixDatagram::bind(&path).expect("bind");
-    let other = UnixDatagram::unbound().expect("a socket");
-    other.set_nonblocking(true).expect("non-blocking");
-    while other.send_to(b"full", &path).is_ok() {}
+    let manager = BusyManager::new(&directory);
     let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
-    let mut daemon = launch.env("NOTIFY_SOCKET", &path).spawn();
+    let mut daemon = launch.env("NOTIFY_SOCKET", &manager.path).spawn();
     daemon.wait_ready_in_log();
     let mut client = daemon.connect("frame");
     for _ in 0..3 {
@@ -469,7 +524,105 @@ fn a_manager_that_does_not_listen_stalls_nothing() {
         assert!(client.is_silent(Duration::from_millis(60)));
     }
     assert_eq!(daemon.stop(), 0);
-    drop(manager);
+}
+
+#[test]
+fn a_busy_manager_hears_of_ready_reload_and_stop_in_the_end() {
+    let directory = Directory::new();
+    let manager = BusyManager::new(&directory);
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
+    let mut daemon = launch.spawn();
+    daemon.wait_ready_in_log();
+    let mut line = 0;
+    for _ in 0..2 {
+        daemon.signal(Signal::SIGHUP);
+        line = daemon.wait_for_line(line, "reloaded").0;
+    }
+    assert!(manager.next_state().starts_with("READY=1\nSTATUS=listening on frame=127.0.0.1:"));
+    let reloading = manager.next_state();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert!(manager.next_state().starts_with("READY=1\n"));
+    let mut client = daemon.connect("frame");
+    let request = frame(REVERSE, b"still draining");
+    client.send(&request[..10]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    manager.fill();
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_line(0, "stopping: told to stop");
+    let stopping = manager.next_state();
+    assert!(stopping.starts_with("STOPPING=1\nSTATUS=stopping"), "{stopping}");
+    client.send(&request[10..]);
+    assert_eq!(client.receive_all(), framed(b"gniniard llits"));
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+#[test]
+fn a_stop_before_ready_was_heard_tells_of_both() {
+    let directory = Directory::new();
+    let manager = BusyManager::new(&directory);
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
+    let mut daemon = launch.spawn();
+    daemon.wait_ready_in_log();
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for_line(0, "reloaded");
+    let mut client = daemon.connect("frame");
+    let request = frame(REVERSE, b"still draining");
+    client.send(&request[..10]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_line(0, "stopping: told to stop");
+    let states = [manager.next_state(), manager.next_state()];
+    assert!(states[0].starts_with("READY=1\n") && states[1].starts_with("STOPPING=1\n"), "{states:?}");
+    client.send(&request[10..]);
+    assert_eq!(client.receive_all(), framed(b"gniniard llits"));
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+#[test]
+fn a_watchdog_that_no_program_can_satisfy_costs_nothing() {
+    for microseconds in ["1", "1000"] {
+        let daemon = with_watchdog(microseconds);
+        let (from, begun) = (daemon.notices.len(), Instant::now());
+        let mut at = from;
+        for _ in 0..20 {
+            at = daemon.wait_for_notice(at, "WATCHDOG=1").0;
+        }
+        // a message every 10 ms, and not one every 250 ns
+        assert!(begun.elapsed() > Duration::from_millis(100), "{microseconds}: {:?}", begun.elapsed());
+    }
+    for microseconds in ["0", "-5", "abc", "18446744073709551615"] {
+        let daemon = with_watchdog(microseconds);
+        daemon.wait_for_line(0, &format!("WATCHDOG_USEC={microseconds} is no period"));
+    }
+}
+
+#[test]
+fn a_notify_socket_that_is_no_unix_socket_is_only_warned_about() {
+    for (name, warned) in [("vsock:2:99", true), ("notify", true), ("", false)] {
+        let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", name).spawn();
+        daemon.wait_ready_in_log();
+        let words =
+            format!("cannot reach the service manager at {name}: neither an absolute path nor an abstract name");
+        assert_eq!(daemon.log.text().contains(&words), warned, "{}", daemon.log.text());
+        assert_eq!(daemon.stop(), 0);
+    }
+}
+
+#[test]
+fn without_a_manager_nothing_wakes_the_main_thread() {
+    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "").spawn();
+    daemon.wait_ready_in_log();
+    let mut client = daemon.connect("frame");
+    daemon.statistics_when(|statistics| statistics.open == 1);
+    let waits = || daemon.status("voluntary_ctxt_switches");
+    // it has written the statistics, and goes to sleep once more; the kernel counts that a moment after it shows it
+    let last = AtomicU64::new(0);
+    wait_until("the main thread sleeps", || {
+        daemon.sleeps(daemon.pid.as_raw()) && last.swap(waits(), Ordering::Relaxed) == waits()
+    });
+    let before = waits();
+    assert!(client.is_silent(Duration::from_millis(500)));
+    assert_eq!(waits(), before);
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use harness::{Client, Daemon, Directory, Finished, Launch, available, frame};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 const UPPERCASE: u8 = 0x01;
 const LOCAL: &str = "--listen=frame=127.0.0.1:0";
@@ -189,8 +191,14 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
         ("\n\nRETORTD_IDLE_TIMEOUT=5\n", ":3: RETORTD_IDLE_TIMEOUT: invalid value '5'"),
         ("RETORTD_COLOUR=red\n", ":1: there is no setting RETORTD_COLOUR"),
         ("PATH=/bin\n", ":1: there is no setting PATH"),
-        ("RETORTD_PORT=0\nnonsense\n", ":2: not NAME=VALUE"),
         ("RETORTD_PORT=\"0\n", ":1: a quote is not closed"),
+        ("RETORTD_PORT=\"0\" # any\n", ":1: RETORTD_PORT: invalid value '0# any'"),
+        ("# \\\nRETORTD_PORT=0\\\n0 x\n", ":2: RETORTD_PORT: invalid value '00 x'"),
+        ("RETORTD_PORT='0\u{9b}'\n", ":1: RETORTD_PORT: invalid value '0\u{fffd}'"),
+        ("\u{feff}RETORTD_PORT=0\n", ":1: a byte order mark is no part of a name"),
+        ("export RETORTD_PORT=0\n", ":1: there is no setting export RETORTD_PORT"),
+        ("RETORTD_SETTINGS=/dev/null\n", ":1: there is no setting RETORTD_SETTINGS"),
+        ("RETORTD_PORT=0\n\0", ":2: a byte is NUL"),
         ("RETORTD_VERBOSE=4\n", ":1: RETORTD_VERBOSE: invalid value '4'"),
         ("RETORTD_LISTEN=gopher=70\n", ":1: RETORTD_LISTEN: invalid value 'gopher=70'"),
     ] {
@@ -203,6 +211,92 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
     let finished = finish(&["--settings=/nonexistent/settings"]);
     assert_eq!(finished.code, 78);
     assert_eq!(finished.log, "retortd: cannot read /nonexistent/settings: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn a_settings_file_has_the_form_of_an_environment_file() {
+    let directory = Directory::new();
+    for (text, workers) in [
+        ("RETORTD_WORKERS=\\\n2\nRETORTD_VERBOSE=2\n", 2),
+        ("RETORTD_WORKERS=2\r\nRETORTD_VERBOSE='2'\r\n", 2),
+        ("; comment\nRETORTD_WORKERS=3\nRETORTD_WORKERS = 2 \nRETORTD_VERBOSE=3\nRETORTD_VERBOSE=2\n", 2),
+        ("RETORTD_LISTEN=gopher\nRETORTD_LISTEN=\"time=127.0.0.1:0\"\nRETORTD_WORKERS=2\nRETORTD_VERBOSE=2", 2),
+    ] {
+        let file = directory.write("settings", text);
+        let line = limits_line(Launch::new(&[LOCAL, "--settings", &file]));
+        assert!(line.ends_with(&format!("on {workers} workers")), "{text:?}: {line}");
+    }
+    // the last value of a name counts, of options that may be repeated too
+    let file = directory.write("settings", "RETORTD_LISTEN=time=127.0.0.1:0\nRETORTD_LISTEN=echo=127.0.0.1:0\n");
+    let daemon = Launch::new(&["--settings", &file]).start();
+    assert_eq!((daemon.listening().len(), daemon.exchange("echo", b"abc")), (1, b"abc".to_vec()));
+}
+
+#[test]
+fn a_line_without_a_value_is_ignored_and_remarked_upon() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n\nmore\n");
+    let daemon = Launch::new(&[LOCAL, "--settings", &file]).start();
+    daemon.wait_for_line(0, &format!("{file}:2: ignored: not NAME=VALUE (2 such lines)"));
+    let before = daemon.log.len();
+    daemon.reload();
+    daemon.wait_for_line(before, ":2: ignored: not NAME=VALUE");
+}
+
+/// What cannot be read as settings or quotes, and why; each would have the daemon wait, or take what memory there is.
+fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
+    let fifo = directory.path("fifo");
+    mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
+    let large = fs::File::create(directory.path("large")).expect("a file");
+    large.set_len(100 << 20).expect("its length");
+    let path = |name: &str| directory.path(name).to_str().expect("a path in UTF-8").to_string();
+    vec![
+        (path("fifo"), "not a regular file"),
+        ("/dev/zero".into(), "not a regular file"),
+        (path("large"), "larger than 16777216 bytes"),
+        (path(""), "Is a directory"),
+    ]
+}
+
+/// Fault 43.
+#[test]
+fn files_that_would_stall_it_are_refused() {
+    let directory = Directory::new();
+    let files = unreadable(&directory);
+    for option in ["--settings", "--quotes"] {
+        for (file, why) in &files {
+            let finished = finish(&[LOCAL, option, file]);
+            assert_eq!(finished.code, 78, "{option} {file}: {}", finished.log);
+            assert_eq!(finished.log.lines().count(), 1, "{}", finished.log);
+            let words = format!("retortd: cannot read {file}: {why}");
+            assert!(finished.log.starts_with(&words), "{}", finished.log);
+        }
+    }
+}
+
+/// Fault 43: at a reload the old settings stay.
+#[test]
+fn files_that_would_stall_a_reload_are_refused() {
+    let directory = Directory::new();
+    let (settings, quotes) =
+        (directory.write("settings", "RETORTD_MAX_MESSAGE=10\n"), directory.write("quotes", "a\n"));
+    let mut daemon = Launch::new(&[LOCAL, "--settings", &settings, "--quotes", &quotes]).start();
+    let others = Directory::new();
+    let files = unreadable(&others);
+    for link in [&settings, &quotes] {
+        for (file, why) in &files {
+            let kept = fs::read(link).expect("read");
+            fs::remove_file(link).expect("remove");
+            std::os::unix::fs::symlink(file, link).expect("a link");
+            let before = daemon.log.len();
+            daemon.reload();
+            daemon.wait_for_line(before, &format!("cannot reload: cannot read {link}: {why}"));
+            assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"eleven byte"), b"error");
+            fs::remove_file(link).expect("remove");
+            fs::write(link, kept).expect("write");
+        }
+    }
+    assert_eq!(daemon.stop(), 0);
 }
 
 #[test]
@@ -263,6 +357,43 @@ fn more_connections_than_there_may_be_descriptors() {
     for arguments in [&[LOCAL, "-vv", "--workers=1"][..], &[LOCAL, "-vv", "--workers=1", "--max-connections=none"]] {
         let line = limits_line(launch(arguments));
         assert!(line.contains("at most 29 connections"), "{line}");
+    }
+}
+
+/// A daemon that may use half a gigabyte by that limit of prlimit(1); None under a sanitizer, which needs more.
+fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<Launch> {
+    if !available("prlimit") || std::env::var_os("RETORTD_TEST_ANY_MEMORY").is_some() {
+        return None;
+    }
+    Some(Launch::new(&[&[LOCAL, "-vv", "--workers=1"], arguments].concat()).under(&["prlimit", limit]))
+}
+
+/// Fault 42.
+#[test]
+fn the_default_for_buffers_knows_the_limits_of_the_process() {
+    for limit in ["--as=512000000", "--data=512000000"] {
+        let Some(launch) = with_half_a_gigabyte(limit, &[]) else { return };
+        let line = limits_line(launch);
+        assert!(line.contains("holding 128000000 bytes"), "{limit}: {line}");
+    }
+}
+
+/// Fault 42.
+#[test]
+fn more_for_buffers_than_the_process_may_use_is_warned_about_once() {
+    for (limit, name) in [("--as=512000000", "RLIMIT_AS"), ("--data=512000000", "RLIMIT_DATA")] {
+        for asked in ["600000000", "none"] {
+            let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered", asked]) else { return };
+            let mut daemon = launch.spawn();
+            daemon.wait_for_line(0, &format!("--max-buffered={asked} is above {name} (512000000 bytes)"));
+            daemon.wait_ready_in_log();
+            daemon.reload();
+            assert_eq!(daemon.log.text().matches("is above").count(), 1, "{}", daemon.log.text());
+        }
+        let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered=512000000"]) else { return };
+        let mut daemon = launch.spawn();
+        daemon.wait_ready_in_log();
+        assert!(!daemon.log.text().contains("is above"), "{}", daemon.log.text());
     }
 }
 

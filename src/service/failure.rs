@@ -45,14 +45,19 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// A failure of that kind.
+    pub fn of(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
     /// The system refused.
     pub fn system(message: impl Into<String>) -> Self {
-        Self { kind: Kind::System, message: message.into(), hint: None }
+        Self::of(Kind::System, message)
     }
 
     /// The configuration cannot work.
     pub fn configuration(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Configuration, message: message.into(), hint: None }
+        Self::of(Kind::Configuration, message)
     }
 
     /// What helps.

@@ -1,25 +1,20 @@
 //! The sockets to serve on: those that systemd hands over, and those that we bind ourselves.
 //!
-//! listenfd takes over the descriptors but knows no names and checks little: names are read before it clears the
-//! environment, and everything else is checked here, before any thread starts. An option that cannot be set on an
-//! inherited socket is warned about and no more: the socket serves without it.
+//! An option that cannot be set on an inherited socket is warned about and no more: the socket serves without it.
 
-use std::env;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
-use listenfd::ListenFd;
 use log::warn;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, getpeername, getsockopt, setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt};
 
 use super::failure::Failure;
+use super::inherited;
 use super::options::{self, Listen, Settings};
 use crate::kernel;
-use crate::protocol::{self, Entry};
+use crate::protocol::Entry;
 use crate::server::BoundListener;
 
 /// Seconds without a sign of life after which a silent client is probed, and between probes (`tcp(7)`).
@@ -38,18 +33,24 @@ pub struct Sockets {
     pub listeners: Vec<BoundListener>,
     /// The one connection of an `Accept=yes` unit, and what is spoken on it.
     pub connection: Option<(TcpStream, &'static Entry)>,
+    /// Names of descriptors that the manager's store is to drop.
+    pub stored: Vec<String>,
 }
 
 /// Takes what systemd hands over and binds what `settings` ask for.
 ///
-/// Call before any thread is started: listenfd changes the environment.
-///
 /// # Errors
 /// 78 for a descriptor that cannot be used and for an address that a retry will not give; 71 for what may pass.
 pub fn open(settings: &Settings) -> Result<Sockets, Failure> {
-    let mut sockets = take_inherited()?;
-    for listener in &sockets.listeners {
-        prepare_inherited(listener, settings);
+    let inherited = inherited::take()?;
+    let mut sockets = Sockets { listeners: Vec::new(), connection: None, stored: inherited.stored };
+    for (socket, entry) in inherited.listeners {
+        let listener = inherited_listener(socket, entry)?;
+        prepare_inherited(&listener, settings);
+        sockets.listeners.push(listener);
+    }
+    if let Some((stream, entry)) = inherited.connection {
+        sockets.connection = Some((inherited_connection(stream)?, entry));
     }
     let nothing = sockets.listeners.is_empty() && sockets.connection.is_none();
     let wanted =
@@ -60,75 +61,7 @@ pub fn open(settings: &Settings) -> Result<Sockets, Failure> {
     Ok(sockets)
 }
 
-/// Takes the descriptors of `sd_listen_fds(3)`.
-fn take_inherited() -> Result<Sockets, Failure> {
-    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
-    let names: Vec<&str> = names.split(':').collect();
-    check_environment()?;
-    let mut inherited = ListenFd::from_env();
-    let mut sockets = Sockets { listeners: Vec::new(), connection: None };
-    for index in 0..inherited.len() {
-        let name = names.get(index).copied().unwrap_or_default();
-        take_one(&mut inherited, index, name, &mut sockets)?;
-    }
-    Ok(sockets)
-}
-
-/// listenfd takes descriptors without a `LISTEN_PID`; those may be anybody's.
-fn check_environment() -> Result<(), Failure> {
-    let Ok(count) = env::var("LISTEN_FDS") else { return Ok(()) };
-    let ours = std::process::id().to_string();
-    match env::var("LISTEN_PID") {
-        Ok(pid) if pid == ours => Ok(()),
-        Ok(pid) => {
-            warn!("LISTEN_FDS={count} is for process {pid}, not for this one ({ours}): not used");
-            Ok(())
-        }
-        Err(_) => Err(Failure::configuration(format!("LISTEN_FDS={count} is set without LISTEN_PID"))
-            .with_hint("sockets are handed over by systemd or systemd-socket-activate")),
-    }
-}
-
-fn take_one(inherited: &mut ListenFd, index: usize, name: &str, sockets: &mut Sockets) -> Result<(), Failure> {
-    let fd = 3 + index;
-    let unusable =
-        |why: &str| Failure::configuration(format!("cannot serve on inherited descriptor {fd} ({name}): {why}"));
-    let entry = protocol_of(name).ok_or_else(|| {
-        unusable("no protocol has that name").with_hint("set FileDescriptorName= to one that retortd --list prints")
-    })?;
-    let taken = inherited.take_tcp_listener(index);
-    let socket = taken.map_err(|error| unusable(&format!("it is no TCP socket ({error})")))?;
-    let socket = socket.ok_or_else(|| unusable("it is not there"))?;
-    if getsockopt(&socket, sockopt::AcceptConn).unwrap_or(false) {
-        sockets.listeners.push(inherited_listener(socket, entry)?);
-    } else if is_connected(&socket) {
-        if sockets.connection.is_some() {
-            return Err(unusable("it is a second connection; Accept=yes hands over one"));
-        }
-        sockets.connection = Some((take_connection(socket)?, entry));
-    } else {
-        return Err(unusable("it neither listens nor is connected"));
-    }
-    Ok(())
-}
-
-/// The protocol that a descriptor's name means. What systemd calls a socket without `FileDescriptorName=` (its unit,
-/// `connection` with `Accept=yes`, `unknown`) means the main job, or what the unit's name ends in.
-fn protocol_of(name: &str) -> Option<&'static Entry> {
-    match name.strip_suffix(".socket") {
-        Some("retortd") => Some(options::default_protocol()),
-        Some(unit) => protocol::by_name(unit.strip_prefix("retortd-").unwrap_or(unit)),
-        None if ["", "unknown", "connection"].contains(&name) => Some(options::default_protocol()),
-        None => protocol::by_name(name),
-    }
-}
-
-fn is_connected(socket: &impl AsFd) -> bool {
-    getpeername::<SockaddrStorage>(socket.as_fd().as_raw_fd()).is_ok()
-}
-
-fn take_connection(socket: TcpListener) -> Result<TcpStream, Failure> {
-    let stream = TcpStream::from(OwnedFd::from(socket));
+fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {
     stream
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make the inherited connection non-blocking: {error}")))?;
@@ -222,23 +155,5 @@ fn listener_name(socket: &TcpListener, entry: &Entry) -> String {
     match socket.local_addr() {
         Ok(address) => format!("{}={address}", entry.name),
         Err(_) => entry.name.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_descriptors() {
-        let name = |fd: &str| protocol_of(fd).map(|entry| entry.name);
-        assert_eq!(name("frame"), Some("frame"));
-        assert_eq!(name("echo"), Some("echo"));
-        for default in ["", "unknown", "connection", "retortd.socket"] {
-            assert_eq!(name(default), Some("frame"), "{default}");
-        }
-        assert_eq!(name("retortd-echo.socket"), Some("echo"));
-        assert_eq!(name("gopher"), None);
-        assert_eq!(name("retortd-gopher.socket"), None);
     }
 }

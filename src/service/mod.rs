@@ -3,16 +3,22 @@
 //! Everything that can be wrong is found before the first client is accepted, and ends in one line on the log and an
 //! exit code of `failure.rs`.
 
+mod announced;
 mod failure;
+mod files;
+mod inherited;
 mod listeners;
 mod logging;
 mod manager;
 pub mod options;
+mod pending;
+mod phase;
 mod quotes;
 mod resources;
 mod settings_file;
 mod signals;
 mod supervisor;
+mod timer;
 mod units;
 
 use std::env;
@@ -20,7 +26,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use log::error;
+use log::{error, warn};
 
 use crate::protocol;
 use crate::server::{self, Server};
@@ -41,6 +47,7 @@ pub fn main() -> ExitCode {
         Err(error) => return refuse(error),
     };
     logging::start(settings.log, settings.verbose);
+    settings.remarks.iter().for_each(|remark| warn!("{remark}"));
     match serve(settings, &arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -54,9 +61,14 @@ pub fn main() -> ExitCode {
 fn serve(settings: Settings, arguments: &[OsString]) -> Result<(), Failure> {
     let signals = Signals::catch().map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
     resources::refuse_huge_pages();
-    let Sockets { listeners, connection } = listeners::open(&settings)?;
+    let mut manager = Manager::from_environment();
+    let Sockets { listeners, connection, stored } = listeners::open(&settings)?;
+    for name in &stored {
+        manager.forget(name);
+    }
     let quotes = quotes::load(settings.quotes.as_deref())?;
     let limits = resources::limits(&settings, listeners.len())?;
+    resources::warn_about_memory(&settings);
     resources::report(&listeners, &settings, &limits);
     let workers = resources::workers(&settings);
     let serving = serving(&listeners);
@@ -67,7 +79,6 @@ fn serve(settings: Settings, arguments: &[OsString]) -> Result<(), Failure> {
     if let Some((stream, entry)) = connection {
         server.serve(stream, entry);
     }
-    let manager = Manager::from_environment();
     Supervisor::new(server, &signals, manager, settings, arguments, (serving, count, once)).run()
 }
 
@@ -88,10 +99,10 @@ fn refuse(error: OptionsError) -> ExitCode {
             let _ = error.print();
             if error.use_stderr() { ExitCode::from(Kind::Usage.code()) } else { ExitCode::SUCCESS }
         }
-        OptionsError::File(message) => {
+        OptionsError::File(failure) => {
             logging::start(options::LogTarget::Auto, 0);
-            error!("{message}");
-            ExitCode::from(Kind::Configuration.code())
+            error!("{failure}");
+            failure.exit_code()
         }
     }
 }

@@ -4,14 +4,15 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
-use super::settings_file;
+use super::failure::Failure;
+use super::settings_file::{self, Content, Variable};
 use super::units::{Limit, Size};
 use crate::protocol::{self, Entry, frame};
 
@@ -53,7 +54,7 @@ struct Arguments {
     /// The longest message that is served
     #[arg(long, env = "RETORTD_MAX_MESSAGE", value_name = "SIZE", help_heading = LIMITS, default_value = "134217727", value_parser = message)]
     max_message: Limit<Size>,
-    /// Memory for unfinished requests and answers of all connections [default: a quarter of what there is]
+    /// Memory for unfinished requests and answers of all connections [default: a quarter of what this process may use]
     #[arg(long, env = "RETORTD_MAX_BUFFERED", value_name = "SIZE", help_heading = LIMITS, value_parser = buffered)]
     max_buffered: Option<Limit<Size>>,
     /// The longest line that upper-line answers
@@ -84,10 +85,10 @@ struct Arguments {
     /// Make shuffle and random repeatable: the same request gets the same answer
     #[arg(long, env = "RETORTD_SEED", value_name = "NUMBER", help_heading = RUNNING)]
     seed: Option<u64>,
-    /// Quotes for qotd, separated by lines with a single %
+    /// Quotes for qotd, separated by lines with a single %; a regular file of at most 16 MiB
     #[arg(long, env = "RETORTD_QUOTES", value_name = "FILE", help_heading = RUNNING)]
     quotes: Option<PathBuf>,
-    /// Read RETORTD_ variables from FILE, at start and on SIGHUP
+    /// Read RETORTD_ variables from FILE, a regular file of at most 16 MiB, at start and on SIGHUP
     #[arg(long, env = "RETORTD_SETTINGS", value_name = "FILE", help_heading = RUNNING)]
     settings: Option<PathBuf>,
 
@@ -113,7 +114,8 @@ Sizes are bytes, or 64K, 16M, 1G. Times are 500ms, 30s, 5m, 2h. 0 or none switch
 Every option is also an environment variable: --idle-timeout is RETORTD_IDLE_TIMEOUT.
 Sockets that systemd hands over are served by the protocol that their FileDescriptorName= names.
 
-Signals: TERM and INT stop when all is answered, a second one stops now; HUP reloads; USR1 logs statistics.
+Signals: TERM and INT stop when all is answered, one that comes a second or more later stops now; HUP reloads; USR1
+logs statistics.
 Exit status: 0 stopped as asked, 2 usage, 71 the system refused, 78 the configuration cannot work.";
 
 /// Where the log goes.
@@ -200,7 +202,7 @@ fn message(text: &str) -> Result<Limit<Size>, String> {
 }
 
 /// The least budget for buffers, in bytes: half of it must hold a small message and its answer.
-const LEAST_BUFFERED: u64 = 1 << 20;
+pub const LEAST_BUFFERED: u64 = 1 << 20;
 
 fn buffered(text: &str) -> Result<Limit<Size>, String> {
     let limit: Limit<Size> = text.parse()?;
@@ -253,6 +255,8 @@ pub struct Settings {
     pub verbose: u8,
     /// Where the log goes.
     pub log: LogTarget,
+    /// What is to be said about the settings file once there is a log.
+    pub remarks: Vec<String>,
 }
 
 impl Settings {
@@ -282,41 +286,63 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-/// Why the options cannot be used: an error of clap's, or a message about the settings file.
+/// Why the options cannot be used: an error of clap's, or a failure of the settings file.
 #[derive(Debug)]
 pub enum OptionsError {
     /// The command line or the environment; also `--help` and `--version`.
     Usage(clap::Error),
     /// The settings file.
-    File(String),
+    File(Failure),
 }
 
 /// Reads `arguments` (with the program's name first), the environment, and the settings file that they name.
 pub fn read(arguments: &[OsString]) -> Result<Request, OptionsError> {
     let matches = command().try_get_matches_from(arguments).map_err(OptionsError::Usage)?;
     let parsed = Arguments::from_arg_matches(&matches).map_err(OptionsError::Usage)?;
-    let Some(file) = &parsed.settings else { return Ok(parsed.request()) };
-    let settings = settings_file::read(file).map_err(OptionsError::File)?;
-    let mut all: Vec<OsString> = arguments[..1].to_vec();
-    for (line, name, value) in settings {
-        let unknown = || OptionsError::File(format!("{}:{line}: there is no setting {name}", file.display()));
-        let command = command();
-        let option = command
-            .get_arguments()
-            .find(|option| option.get_env().is_some_and(|variable| variable == name.as_str()))
-            .ok_or_else(unknown)?;
-        let given = matches.value_source(option.get_id().as_str());
-        if matches!(given, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
+    let Some(file) = &parsed.settings else { return Ok(parsed.request(Vec::new())) };
+    let command = self::command();
+    // it cannot name another file
+    let is_setting = |name: &str| name != "RETORTD_SETTINGS" && option_of(&command, name).is_some();
+    let content = settings_file::read(file, is_setting).map_err(OptionsError::File)?;
+    let from_file = options_of(&command, file, &content, &matches).map_err(OptionsError::File)?;
+    let all = arguments[..1].iter().chain(&from_file).chain(&arguments[1..]);
+    let matches = command.try_get_matches_from(all).map_err(OptionsError::Usage)?;
+    let parsed = Arguments::from_arg_matches(&matches).map_err(OptionsError::Usage)?;
+    Ok(parsed.request(remarks(file, &content)))
+}
+
+/// The options that the variables of a settings file stand for, without those that `given` has already.
+fn options_of(
+    command: &clap::Command,
+    file: &Path,
+    content: &Content,
+    given: &ArgMatches,
+) -> Result<Vec<OsString>, Failure> {
+    let mut options = Vec::new();
+    for Variable { line, name, value, open_quote } in &content.variables {
+        let Some(option) = option_of(command, name) else { continue };
+        let source = given.value_source(option.get_id().as_str());
+        if matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
             continue;
         }
         let long = option.get_long().unwrap_or_default();
-        check(&command, long, &value)
-            .map_err(|error| OptionsError::File(format!("{}:{line}: {name}: {error}", file.display())))?;
-        all.extend(as_options(long, &value));
+        check(command, long, value).map_err(|error| {
+            let why = if *open_quote { "a quote is not closed".into() } else { format!("{name}: {error}") };
+            Failure::configuration(format!("{}:{line}: {why}", file.display()))
+        })?;
+        options.extend(as_options(long, value));
     }
-    all.extend_from_slice(&arguments[1..]);
-    let matches = command().try_get_matches_from(all).map_err(OptionsError::Usage)?;
-    Ok(Arguments::from_arg_matches(&matches).map_err(OptionsError::Usage)?.request())
+    Ok(options)
+}
+
+fn option_of<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg> {
+    command.get_arguments().find(|option| option.get_env().is_some_and(|variable| variable == name))
+}
+
+/// What is to be said about a file that can be used.
+fn remarks(file: &Path, content: &Content) -> Vec<String> {
+    let remark = |(line, lines)| format!("{}:{line}: ignored: not NAME=VALUE ({lines} such lines)", file.display());
+    content.ignored.map(remark).into_iter().collect()
 }
 
 /// A setting as command line options. Counted options have no value: they stand so many times.
@@ -338,13 +364,22 @@ fn check(command: &clap::Command, long: &str, value: &str) -> Result<(), String>
         Ok(_) => Ok(()),
         Err(error) => {
             let text = error.to_string();
-            Err(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string())
+            Err(in_short(text.lines().next().unwrap_or_default().trim_start_matches("error: ")))
         }
     }
 }
 
+/// How much of an error about a value is repeated, in characters. Chosen: more than a line of the log can have, and far
+/// less than a file.
+const LONGEST_ERROR: usize = 4000;
+
+/// An error with the value in it, which may be anything, as a piece of a line for the log.
+fn in_short(error: &str) -> String {
+    error.chars().take(LONGEST_ERROR).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 impl Arguments {
-    fn request(self) -> Request {
+    fn request(self, remarks: Vec<String>) -> Request {
         if self.list {
             return Request::List;
         }
@@ -375,6 +410,7 @@ impl Arguments {
             quotes: self.quotes,
             verbose: self.verbose,
             log: self.log,
+            remarks,
         }))
     }
 }

@@ -5,12 +5,12 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use log::debug;
+use log::{debug, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{getsockopt, sockopt};
 
 use super::failure::Failure;
-use super::options::Settings;
+use super::options::{LEAST_BUFFERED, Settings};
 use crate::server::{BoundListener, ServerLimits};
 
 /// Descriptors kept for what is no connection: standard ones, epoll, eventfds, the log, the manager.
@@ -32,7 +32,7 @@ pub fn limits(settings: &Settings, listeners: usize) -> Result<ServerLimits, Fai
     let reserve = RESERVE + PER_WORKER * workers(settings) as u64 + listeners as u64;
     Ok(ServerLimits {
         message: settings.max_message,
-        buffered: settings.max_buffered.unwrap_or_else(|| Some(memory() / 4)),
+        buffered: settings.max_buffered.unwrap_or_else(|| Some(default_buffered(memory().bytes))),
         connections: Some(connections(settings.max_connections, reserve, descriptors())?),
         per_source: settings.max_per_source,
         idle: settings.idle_timeout,
@@ -64,11 +64,61 @@ fn descriptors() -> u64 {
     hard
 }
 
-/// The memory that this process may use, in bytes: the machine's, or less if its cgroup has a limit.
-fn memory() -> u64 {
+/// An amount of memory, and what limits it to that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Memory {
+    bytes: u64,
+    limit: &'static str,
+}
+
+impl Memory {
+    /// The memory of the machine, which everybody knows to be finite.
+    const MACHINE: &'static str = "the memory of this machine";
+
+    /// What a soft resource limit of this process allows (getrlimit(2)).
+    fn of_process(resource: Resource, limit: &'static str) -> Self {
+        // RLIM_INFINITY is the largest number
+        Self { bytes: getrlimit(resource).map_or(u64::MAX, |(soft, _)| soft), limit }
+    }
+}
+
+/// The memory that this process may use: the least of what the machine has, its cgroup allows, and its limits on
+/// address space and data allow.
+fn memory() -> Memory {
     let machine = nix::sys::sysinfo::sysinfo().map_or(u64::MAX, |info| info.ram_total());
     let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    cgroups.lines().filter_map(cgroup_limit).fold(machine, u64::min)
+    let cgroup = cgroups.lines().filter_map(cgroup_limit).min().unwrap_or(u64::MAX);
+    let limits = [
+        Memory { bytes: machine, limit: Memory::MACHINE },
+        Memory { bytes: cgroup, limit: "the memory limit of the control group" },
+        Memory::of_process(Resource::RLIMIT_AS, "RLIMIT_AS"),
+        Memory::of_process(Resource::RLIMIT_DATA, "RLIMIT_DATA"),
+    ];
+    limits.into_iter().fold(limits[0], |least, limit| if limit.bytes < least.bytes { limit } else { least })
+}
+
+/// The default of `--max-buffered`: a quarter of the memory, as the buffers are not all that needs memory, and never
+/// less than may be asked for.
+fn default_buffered(memory: u64) -> u64 {
+    (memory / 4).max(LEAST_BUFFERED)
+}
+
+/// Warns when more is asked for with `--max-buffered` than this process may use.
+pub fn warn_about_memory(settings: &Settings) {
+    if let Some(warning) = settings.max_buffered.and_then(|asked| too_much(asked, memory())) {
+        warn!("{warning}");
+    }
+}
+
+/// Why a limit on buffers is above the memory; without a limit only memory that somebody has limited counts.
+fn too_much(asked: Option<u64>, memory: Memory) -> Option<String> {
+    let Memory { bytes, limit } = memory;
+    let asked = match asked {
+        Some(asked) if asked > bytes => asked.to_string(),
+        None if limit != Memory::MACHINE => "none".into(),
+        _ => return None,
+    };
+    Some(format!("--max-buffered={asked} is above {limit} ({bytes} bytes): memory may run out before the limit is met"))
 }
 
 /// The memory limit of one line of /proc/self/cgroup (cgroups(7)), of the group or any group above it.
@@ -162,8 +212,30 @@ mod tests {
     }
 
     #[test]
+    fn the_default_for_buffers_is_a_quarter() {
+        assert_eq!(default_buffered(1 << 30), 1 << 28);
+        assert_eq!(default_buffered(1 << 20), 1 << 20);
+    }
+
+    #[test]
+    fn what_is_above_the_memory_is_warned_about() {
+        let address_space = Memory { bytes: 1000, limit: "RLIMIT_AS" };
+        let words = |asked| {
+            format!(
+                "--max-buffered={asked} is above RLIMIT_AS (1000 bytes): memory may run out before the limit is met"
+            )
+        };
+        assert_eq!(too_much(Some(1000), address_space), None);
+        assert_eq!(too_much(Some(1001), address_space), Some(words("1001")));
+        assert_eq!(too_much(None, address_space), Some(words("none")));
+        let machine = Memory { bytes: 1000, limit: Memory::MACHINE };
+        assert!(too_much(Some(1001), machine).is_some());
+        assert_eq!(too_much(None, machine), None);
+    }
+
+    #[test]
     fn this_process_may_use_some_memory() {
-        assert!(memory() > 1 << 20);
+        assert!(memory().bytes > 1 << 20);
         assert_eq!(cgroup_limit("7:cpu,cpuacct:/x"), None);
     }
 }

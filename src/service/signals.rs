@@ -1,4 +1,4 @@
-//! Signals as orders: a handler counts them and writes an eventfd, the supervisor reads it.
+//! Signals as orders: a handler notes when they came and writes an eventfd, the supervisor reads it.
 //!
 //! SIGINT and SIGTERM ask to stop, SIGHUP to reload, SIGUSR1 for the statistics. SIGPIPE is ignored by the Rust
 //! runtime before main. Caught from the first moment on: what comes while starting is obeyed when started.
@@ -8,13 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::eventfd::EventFd;
 use nix::sys::signal::Signal;
 
-use crate::kernel;
+use crate::kernel::{self, Arrivals};
 
 /// What the signals since the last look ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Orders {
-    /// How often to stop: once means when all is answered, more often means now.
-    pub stop: u32,
+    /// Stop; what an order to stop means depends on when it came ([`super::phase`]).
+    pub stop: Option<Arrivals>,
     /// Reload what can be reloaded.
     pub reload: bool,
     /// Write the statistics to the log.
@@ -42,10 +42,20 @@ impl Signals {
         // EAGAIN: woken for something else
         let _ = self.notice.read();
         Orders {
-            stop: kernel::caught(Signal::SIGINT) + kernel::caught(Signal::SIGTERM),
-            reload: kernel::caught(Signal::SIGHUP) > 0,
-            statistics: kernel::caught(Signal::SIGUSR1) > 0,
+            stop: either(kernel::caught(Signal::SIGINT), kernel::caught(Signal::SIGTERM)),
+            reload: kernel::caught(Signal::SIGHUP).is_some(),
+            statistics: kernel::caught(Signal::SIGUSR1).is_some(),
         }
+    }
+}
+
+/// Two signals that mean one thing.
+fn either(one: Option<Arrivals>, other: Option<Arrivals>) -> Option<Arrivals> {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            Some(Arrivals { first: one.first.min(other.first), last: one.last.max(other.last) })
+        }
+        (one, other) => one.or(other),
     }
 }
 

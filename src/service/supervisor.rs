@@ -1,7 +1,7 @@
 //! Watches over the server: obeys signals, keeps the service manager informed, and ends the run.
 //!
 //! The main thread sleeps in poll(2) until a signal comes, a worker ends, or the nearest of its timers is due. Without
-//! a service manager and without `--exit-idle` there are no timers: nothing wakes an idle daemon.
+//! a service manager and without `--exit-idle` every timer is off: nothing wakes an idle daemon.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -14,9 +14,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::failure::Failure;
 use super::manager::Manager;
 use super::options::{self, Request, Settings};
+use super::phase::{Phase, Progress};
 use super::signals::Signals;
+use super::timer::Timer;
 use super::units::in_words;
 use super::{logging, quotes, resources};
+use crate::kernel::Arrivals;
 use crate::server::Server;
 
 /// How often the status line is brought up to date.
@@ -24,33 +27,13 @@ const STATUS_EVERY: Duration = Duration::from_secs(2);
 /// How often the manager is asked for more time while draining, and for how much.
 const EXTEND_EVERY: Duration = Duration::from_secs(2);
 const EXTEND_BY: Duration = Duration::from_secs(10);
+/// How often a message that the manager did not take is sent again. Chosen: short beside the timeouts of a manager, which
+/// are seconds, and no load.
+const RETRY_EVERY: Duration = Duration::from_millis(100);
 /// How long reloading waits for workers to take over what is new.
 const RENEW_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the daemon is idle, as a part of `--exit-idle`.
 const IDLE_LOOKS: u32 = 8;
-
-/// Something to be done again and again.
-#[derive(Debug)]
-struct Timer {
-    every: Option<Duration>,
-    next: Instant,
-}
-
-impl Timer {
-    fn new(every: Option<Duration>) -> Self {
-        Self { every, next: Instant::now() + every.unwrap_or_default() }
-    }
-
-    fn left(&self, now: Instant) -> Option<Duration> {
-        self.every.map(|_| self.next.saturating_duration_since(now))
-    }
-
-    fn is_due(&mut self, now: Instant) -> bool {
-        let Some(every) = self.every.filter(|_| self.next <= now) else { return false };
-        self.next = now + every;
-        true
-    }
-}
 
 /// The daemon while it runs.
 pub struct Supervisor<'a> {
@@ -64,12 +47,13 @@ pub struct Supervisor<'a> {
     listeners: usize,
     /// There is one connection and no listener: ends with it.
     once: bool,
-    stopping: bool,
+    progress: Progress,
     round: u64,
     idle: Idle,
     watchdog: Timer,
     status: Timer,
     extend: Timer,
+    retry: Timer,
     idle_look: Timer,
 }
 
@@ -103,12 +87,13 @@ impl<'a> Supervisor<'a> {
             serving,
             listeners,
             once,
-            stopping: false,
+            progress: Progress::new(),
             round: 0,
             idle: Idle { since: Instant::now(), accepted: 0 },
             watchdog,
             status,
             extend: Timer::new(None),
+            retry: Timer::new(None),
             idle_look,
         }
     }
@@ -119,8 +104,8 @@ impl<'a> Supervisor<'a> {
     /// When it ended although nobody asked for that.
     pub fn run(mut self) -> Result<(), Failure> {
         let status = self.status_line();
-        self.manager.ready(&status);
         debug!("ready: {status}");
+        self.manager.ready(status);
         self.server.ask_for_life(self.round);
         while !self.server.has_ended() {
             self.wait();
@@ -132,9 +117,10 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Sleeps until something is to be done.
-    fn wait(&self) {
+    fn wait(&mut self) {
+        self.retry.switch(self.manager.has_pending().then_some(RETRY_EVERY));
         let now = Instant::now();
-        let timers = [&self.watchdog, &self.status, &self.extend, &self.idle_look];
+        let timers = [&self.watchdog, &self.status, &self.extend, &self.retry, &self.idle_look];
         let timeout = timers.iter().filter_map(|timer| timer.left(now)).min().map_or(PollTimeout::NONE, |left| {
             // rounded up: to wake a moment early would only mean to sleep again
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
@@ -155,19 +141,32 @@ impl<'a> Supervisor<'a> {
         if orders.reload {
             self.reload();
         }
-        for _ in 0..orders.stop {
-            if self.stopping {
-                warn!("told to stop again: stopping now");
-                self.server.stop_now();
-            } else {
-                self.stop("told to stop");
-            }
+        if let Some(Arrivals { first, last }) = orders.stop {
+            self.stop_as_ordered(first);
+            self.stop_as_ordered(last);
         }
     }
 
-    /// Stops with care: what was asked is answered.
+    /// A signal that came at `at` asks to stop.
+    fn stop_as_ordered(&mut self, at: Duration) {
+        match self.progress.order(at) {
+            Some(Phase::Draining) => self.drain("told to stop"),
+            Some(Phase::StoppingNow) => {
+                warn!("told to stop again: stopping now");
+                self.server.stop_now();
+            }
+            Some(Phase::Serving) | None => {}
+        }
+    }
+
+    /// Stops for a reason of its own.
     fn stop(&mut self, why: &str) {
-        self.stopping = true;
+        self.progress.drain();
+        self.drain(why);
+    }
+
+    /// Stops with care: what was asked is answered.
+    fn drain(&mut self, why: &str) {
         info!("stopping: {why}");
         self.server.stop(self.settings.drain_timeout);
         self.manager.stopping(format!("stopping: {}", self.figures()));
@@ -177,7 +176,7 @@ impl<'a> Supervisor<'a> {
 
     fn look_at_server(&mut self) {
         self.server.clear_notice();
-        if self.stopping {
+        if self.progress.is_stopping() {
             return;
         }
         if self.server.failure().is_some() {
@@ -196,10 +195,13 @@ impl<'a> Supervisor<'a> {
             let status = self.status_line();
             self.manager.status(status);
         }
+        if self.retry.is_due(now) {
+            self.manager.retry();
+        }
         if self.extend.is_due(now) {
             self.manager.extend(EXTEND_BY);
         }
-        if self.idle_look.is_due(now) && !self.stopping {
+        if self.idle_look.is_due(now) && !self.progress.is_stopping() {
             self.look_for_idleness(now);
         }
     }
@@ -237,22 +239,26 @@ impl<'a> Supervisor<'a> {
             Err(failure) => error!("cannot reload: {failure}; going on as before"),
         }
         let status = self.status_line();
-        self.manager.ready(&status);
+        self.manager.ready(status);
     }
 
     fn read_again(&mut self) -> Result<Settings, String> {
         let settings = match options::read(self.arguments) {
             Ok(Request::Serve(settings)) => *settings,
             Ok(Request::List) => return Err("asked for a list".into()),
-            Err(options::OptionsError::File(message)) => return Err(message),
+            Err(options::OptionsError::File(failure)) => return Err(failure.to_string()),
             Err(options::OptionsError::Usage(error)) => return Err(error.to_string()),
         };
+        settings.remarks.iter().for_each(|remark| warn!("{remark}"));
         let limits = resources::limits(&settings, self.listeners).map_err(|failure| failure.to_string())?;
         let quotes = quotes::load(settings.quotes.as_deref()).map_err(|failure| failure.to_string())?;
         if !self.server.renew(&limits, &quotes, RENEW_PATIENCE) {
             warn!("a worker has not come round in time: its connections keep to the old limits until it does");
         }
         logging::set_verbosity(settings.verbose);
+        if settings.max_buffered != self.settings.max_buffered {
+            resources::warn_about_memory(&settings);
+        }
         self.idle_look = Timer::new(settings.exit_idle.map(|after| after / IDLE_LOOKS));
         if settings.needs_restart(&self.settings) {
             warn!("listeners, socket buffers, workers, seed and the log's target change only with a restart");
@@ -266,7 +272,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn status_line(&self) -> String {
-        let verb = if self.stopping { "stopping; " } else { "" };
+        let verb = if self.progress.is_stopping() { "stopping; " } else { "" };
         format!("{verb}{}; {}", self.serving, self.figures())
     }
 
@@ -274,7 +280,9 @@ impl<'a> Supervisor<'a> {
         format!("statistics: {}; log messages dropped {}", self.server.totals(), logging::dropped())
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    fn finish(mut self) -> Result<(), Failure> {
+        // the last try: nothing waits for a manager that takes nothing
+        self.manager.retry();
         let failure = self.server.failure();
         let totals = self.server.join();
         info!("statistics: {totals}; log messages dropped {}", logging::dropped());

@@ -74,7 +74,7 @@ impl Daemon {
     }
 
     /// Whether a thread waits for something (`State` in proc(5)).
-    fn sleeps(&self, thread: i32) -> bool {
+    pub fn sleeps(&self, thread: i32) -> bool {
         let status = fs::read_to_string(self.proc(&format!("task/{thread}/status")));
         status.expect("read the status of a thread").contains("\nState:\tS")
     }
