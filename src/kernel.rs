@@ -41,20 +41,23 @@ pub fn listen(socket: &impl AsFd, backlog: i32) -> Result<(), Errno> {
 /// The number of the first descriptor that a service manager hands over (`SD_LISTEN_FDS_START` of `sd_listen_fds(3)`).
 pub const FIRST_INHERITED: u32 = 3;
 
-/// Takes a descriptor that came through execve(2), by its place among those that the service manager hands over; marks
-/// it to be closed on exec.
+/// The flags of a descriptor that came through execve(2), by its number.
 ///
 /// # Errors
 /// EBADF: it is not open, it was taken before, or this process opened it itself.
-pub fn take_inherited(place: u32) -> Result<OwnedFd, Errno> {
-    let number = FIRST_INHERITED.checked_add(place).and_then(|number| RawFd::try_from(number).ok());
-    let number = number.ok_or(Errno::EBADF)?;
-    // SAFETY: F_GETFD and F_SETFD take numbers and touch no memory; a number that is not open gives EBADF.
+pub fn inherited_flags(number: RawFd) -> Result<i32, Errno> {
+    // SAFETY: F_GETFD takes numbers and touches no memory; a number that is not open gives EBADF.
     let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
-    if flags & libc::FD_CLOEXEC != 0 {
-        return Err(Errno::EBADF);
-    }
-    // SAFETY: as above.
+    if flags & libc::FD_CLOEXEC == 0 { Ok(flags) } else { Err(Errno::EBADF) }
+}
+
+/// Takes a descriptor that came through execve(2), by its number; marks it to be closed on exec.
+///
+/// # Errors
+/// As [`inherited_flags`].
+pub fn take_inherited(number: RawFd) -> Result<OwnedFd, Errno> {
+    let flags = inherited_flags(number)?;
+    // SAFETY: F_SETFD takes numbers and touches no memory.
     Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) })?;
     // SAFETY: std, nix and this module open every descriptor with FD_CLOEXEC: one without it came through execve, and
     // has no owner in this process. From now on it has the flag, so that a second call does not take it.
@@ -249,10 +252,8 @@ mod tests {
     fn only_what_came_through_execve_is_taken() {
         // a descriptor of this process: every one that it opens has FD_CLOEXEC
         let own = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC).expect("an eventfd");
-        let number = u32::try_from(own.as_fd().as_raw_fd()).expect("a number");
-        assert_eq!(take_inherited(number - FIRST_INHERITED).map(drop), Err(Errno::EBADF));
-        assert_eq!(take_inherited(100_000).map(drop), Err(Errno::EBADF));
-        assert_eq!(take_inherited(u32::MAX).map(drop), Err(Errno::EBADF));
-        assert_eq!(take_inherited(i32::MAX as u32).map(drop), Err(Errno::EBADF));
+        for number in [own.as_fd().as_raw_fd(), 100_000, i32::MAX, -1] {
+            assert_eq!(take_inherited(number).map(drop), Err(Errno::EBADF), "{number}");
+        }
     }
 }

@@ -146,9 +146,12 @@ fn an_environment_that_makes_no_sense_is_refused() {
 
 #[test]
 fn the_number_of_the_first_descriptor_is_fixed() {
-    let launch = Launch::new(&[]).with_sockets("echo", vec![listener().0.into()]);
-    let daemon = launch.env("LISTEN_FDS_FIRST_FD", "1").start();
+    let handed = || Launch::new(&[]).with_sockets("echo", vec![listener().0.into()]);
+    let daemon = handed().env("LISTEN_FDS_FIRST_FD", "3").start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    let finished = handed().env("LISTEN_FDS_FIRST_FD", "1").finish();
+    assert_eq!(finished.code, 78);
+    assert!(finished.log.contains("LISTEN_FDS_FIRST_FD=1, and not 3"), "{}", finished.log);
 }
 
 /// A daemon that is handed a listener for echo and one thing more.

@@ -28,6 +28,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hdrhistogram", &["client/bench/tally.rs"]),
     ("humantime", &["client/duration.rs", "service/units.rs"]),
     ("indicatif", &["client/progress.rs"]),
+    ("listenfd", &["service/inherited.rs"]),
     ("log", &["connection/", "server/", "service/"]),
     ("memmap2", &["connection/buffers.rs"]),
     ("multiversion", &["transform/vectors.rs"]),

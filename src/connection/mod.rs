@@ -77,8 +77,8 @@ pub trait Stream: Read + Write {
 /// What the connections of one worker share.
 #[derive(Debug)]
 pub struct Context {
-    /// Where input is read to; [`SCRATCH`] bytes.
-    pub scratch: Box<[u8]>,
+    /// Where input is read to; holds [`SCRATCH`] bytes.
+    pub scratch: Buffer,
     /// Where answers go that cannot stand in their input; holds [`SPILL`] bytes.
     pub spill: Buffer,
     /// Buffers for large requests, used again and again.

@@ -41,7 +41,7 @@ impl Connection {
     fn read_scratch<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let rest = self.work.as_mut().map_or(0, |work| {
             let held = work.input.held();
-            context.scratch[..held.len()].copy_from_slice(held);
+            context.scratch.held()[..held.len()].copy_from_slice(held);
             held.len()
         });
         let bite = match &self.protocol {
@@ -49,7 +49,7 @@ impl Connection {
             Some(protocol) if protocol.copies() => SCRATCH,
             _ => BITE,
         };
-        match read_some(stream, &mut context.scratch[rest..bite]) {
+        match read_some(stream, &mut context.scratch.held()[rest..bite]) {
             Ok(0) => self.end_of_input(stream, context),
             Ok(n) => {
                 self.arrived(context, rest..rest + n);
@@ -131,7 +131,7 @@ impl Connection {
             work.arrived(fresh.len(), context.now);
         }
         if log_enabled!(Level::Trace) {
-            show(&self.label, "received", &context.scratch[fresh]);
+            show(&self.label, "received", &context.scratch.as_slice()[fresh]);
         }
     }
 
@@ -151,7 +151,7 @@ impl Connection {
 
     /// Reads and drops what a client sends beside a service that has already answered.
     pub(super) fn drop_input<S: Stream>(stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
-        match read_some(stream, &mut context.scratch[..BITE]) {
+        match read_some(stream, &mut context.scratch.held()[..BITE]) {
             Ok(0) => Next::Close(reason),
             Ok(n) => {
                 context.counters.bytes_in.add(n as u64);

@@ -90,7 +90,7 @@ impl Connection {
         call: Call,
     ) -> Next {
         let mut scratch = std::mem::take(&mut context.scratch);
-        let next = self.digest(stream, context, &mut Input::Scratch(&mut scratch[..length]), call);
+        let next = self.digest(stream, context, &mut Input::Scratch(&mut scratch.held()[..length]), call);
         context.scratch = scratch;
         next
     }

@@ -609,7 +609,7 @@ impl Worker {
 
 fn new_context(number: usize, shared: &Shared, settings: &Settings) -> io::Result<Context> {
     Ok(Context {
-        scratch: vec![0; SCRATCH].into_boxed_slice(),
+        scratch: Buffer::zeroed(SCRATCH)?,
         spill: Buffer::zeroed(SPILL)?,
         pool: Pool::default(),
         random: Random::new(settings.seed),

@@ -42,6 +42,11 @@ pub fn announced(variable: impl Fn(&str) -> Option<OsString>, own: u32) -> Resul
         Failure::configuration(format!("cannot take inherited sockets: {name}={} is no {what}", value.escape_debug()))
     };
     let process: u32 = process.parse().map_err(|_| garbled("LISTEN_PID", &process, "process id"))?;
+    if let Some(first) = text("LISTEN_FDS_FIRST_FD").filter(|first| *first != FIRST_INHERITED.to_string()) {
+        let first = first.escape_debug();
+        let what = format!("cannot take inherited sockets: LISTEN_FDS_FIRST_FD={first}, and not {FIRST_INHERITED}");
+        return Err(Failure::configuration(what).with_hint("the number of the first descriptor is fixed"));
+    }
     if process != own {
         warn!("LISTEN_FDS={} is for process {process}, not for this one ({own}): not used", count.escape_debug());
         return Ok(Names::default());
@@ -66,7 +71,8 @@ mod tests {
         let variable = |name: &str| match name {
             "LISTEN_PID" => pid.map(OsString::from),
             "LISTEN_FDS" => fds.map(OsString::from),
-            _ => names.map(OsString::from),
+            "LISTEN_FDNAMES" => names.map(OsString::from),
+            _ => None,
         };
         announced(variable, 7).map_err(|failure| failure.to_string())
     }

@@ -1,5 +1,7 @@
 //! The descriptors that the service manager hands over (`sd_listen_fds(3)`), and the use of each.
 //!
+//! listenfd takes them over from the environment; it believes what that says, so it is checked before ([`announced`]).
+//!
 //! They come from two sources, which only the descriptors themselves can tell apart:
 //!
 //! * from socket units: sockets that listen, datagram sockets without a peer, or with `Accept=yes` exactly one
@@ -10,8 +12,9 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
+use listenfd::ListenFd;
 use log::warn;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -42,11 +45,17 @@ pub struct Inherited {
 /// 78: the environment contradicts itself, or a socket unit hands over what cannot be served.
 pub fn take() -> Result<Inherited, Failure> {
     let names = announced(|variable| env::var_os(variable), std::process::id())?;
+    // listenfd makes a list of that length: only of descriptors that there are
+    for place in 0..names.count {
+        kernel::inherited_flags(number_of(place)).map_err(|_| unusable(place, names.of(place), "it is not open"))?;
+    }
+    let mut announced = ListenFd::from_env();
     let mut inherited = Inherited::default();
     let mut stored: BTreeMap<String, usize> = BTreeMap::new();
     for place in 0..names.count {
         let name = names.of(place);
-        let descriptor = kernel::take_inherited(place).map_err(|_| unusable(place, name, "it is not open"))?;
+        let number = announced.take_raw_fd(place as usize).ok().flatten().unwrap_or(number_of(place));
+        let descriptor = kernel::take_inherited(number).map_err(|_| unusable(place, name, "it is not open"))?;
         match use_of(&descriptor, names.count == 1) {
             Use::Listener => inherited.listeners.push((descriptor.into(), known(place, name)?)),
             Use::Connection => inherited.connection = Some((descriptor.into(), known(place, name)?)),
@@ -67,8 +76,13 @@ fn is_stored_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| matches!(c, ' '..='~'))
 }
 
+/// The number of a descriptor, by its place among those that were handed over.
+fn number_of(place: u32) -> RawFd {
+    RawFd::try_from(kernel::FIRST_INHERITED + place).unwrap_or(RawFd::MAX)
+}
+
 fn unusable(place: u32, name: &str, why: &str) -> Failure {
-    let number = kernel::FIRST_INHERITED + place;
+    let number = number_of(place);
     let name = name.escape_debug();
     Failure::configuration(format!("cannot serve on inherited descriptor {number} ({name}): {why}"))
 }

@@ -141,15 +141,19 @@ fn a_stop_cuts_off_no_answer_that_the_kernel_has() {
     let text = vec![b'a'; MIB];
     client.send(&frame(UPPERCASE, &text));
     daemon.statistics_when(|statistics| statistics.answered == 1);
+    let mut other = daemon.connect("frame");
+    assert_serves(&mut other);
     daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    // looked at after the client
+    assert_eq!(other.wait_closed(), b"");
     client.send(b"more");
     let answer = framed(&text.to_ascii_uppercase());
     assert!(take_slowly(&mut client, answer.len()) == answer);
     client.half_close();
+    drop(other);
     assert_eq!(daemon.wait_exit(), 0);
     let statistics = daemon.last_statistics();
-    assert_eq!((statistics.answered, statistics.closed_for("stopped")), (1, 1), "{statistics:?}");
+    assert_eq!((statistics.answered, statistics.closed_for("stopped")), (2, 2), "{statistics:?}");
 }
 
 /// Fault 36: clients that read slowly hold what their answers are, not what these could have been.

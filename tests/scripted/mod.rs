@@ -130,7 +130,7 @@ pub const NOW: u64 = 1_795_220_304;
 /// What a worker gives its connections: messages up to `message` bytes, and a budget that may be shared.
 pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
     Context {
-        scratch: vec![0xaa; SCRATCH].into_boxed_slice(),
+        scratch: Buffer::zeroed(SCRATCH).expect("memory"),
         spill: Buffer::zeroed(SPILL).expect("memory"),
         random: Random::new(Some(seed)),
         quotes: Arc::from(["to be or not to be\n".to_string(), "O\n".to_string()]),
