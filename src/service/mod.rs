@@ -35,13 +35,23 @@ use supervisor::Supervisor;
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
-    let settings = match options::read(&arguments) {
-        Ok(Request::Serve(settings)) => *settings,
-        Ok(Request::List) => return print_list(),
-        Err(error) => return refuse(error),
+    let code = match options::read(&arguments) {
+        Ok(Request::Serve(settings)) => run(*settings, &arguments),
+        Ok(Request::List) => print_list(),
+        Err(error) => refuse(error),
     };
-    logging::start(settings.log, settings.verbose);
-    match serve(settings, &arguments) {
+    logging::finish();
+    code
+}
+
+/// Serves, and logs the reason when that fails.
+fn run(settings: Settings, arguments: &[OsString]) -> ExitCode {
+    // before the log, so that a signal while that starts is obeyed
+    let signals = Signals::catch();
+    if let Err(code) = start_log(settings.log, settings.verbose) {
+        return code;
+    }
+    match serve(signals, settings, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             error!("{failure}");
@@ -50,9 +60,18 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Starts the log; without one there is only standard error for the reason, and the exit code.
+fn start_log(target: options::LogTarget, verbose: u8) -> Result<(), ExitCode> {
+    logging::start(target, verbose).map_err(|error| {
+        // fails when standard error is closed
+        let _ = writeln!(io::stderr(), "retortd: cannot start the log's thread: {error}");
+        ExitCode::from(Kind::System.code())
+    })
+}
+
 /// From settings to the last answer.
-fn serve(settings: Settings, arguments: &[OsString]) -> Result<(), Failure> {
-    let signals = Signals::catch().map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
+fn serve(signals: nix::Result<Signals>, settings: Settings, arguments: &[OsString]) -> Result<(), Failure> {
+    let signals = signals.map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
     let Sockets { listeners, connection } = listeners::open(&settings)?;
     let quotes = quotes::load(settings.quotes.as_deref())?;
     let limits = resources::limits(&settings, listeners.len())?;
@@ -88,7 +107,9 @@ fn refuse(error: OptionsError) -> ExitCode {
             if error.use_stderr() { ExitCode::from(Kind::Usage.code()) } else { ExitCode::SUCCESS }
         }
         OptionsError::File(message) => {
-            logging::start(options::LogTarget::Auto, 0);
+            if let Err(code) = start_log(options::LogTarget::Auto, 0) {
+                return code;
+            }
             error!("{message}");
             ExitCode::from(Kind::Configuration.code())
         }

@@ -1,14 +1,21 @@
 //! A log that is missing, stalls, restarts or is full.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::pty::openpty;
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::{mkfifo, pipe};
 
-use super::harness::{DEADLINE, Daemon, Directory, Launch, Statistics, frame};
-use super::{REVERSE, Watch, assert_serves, is_root, rss_limit, wait_until};
+use super::harness::{DEADLINE, Daemon, Directory, Feed, Launch, Statistics, available, frame};
+use super::{Injection, REVERSE, Watch, assert_serves, is_root, rss_limit, wait_until};
 
 /// A daemon that logs to /dev/log, which is a file of the test's in a /dev of the daemon's own.
 fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<Launch> {
@@ -91,6 +98,8 @@ fn a_stalled_syslog_stalls_nobody() {
     assert_eq!(daemon.descriptors(), descriptors);
     assert!(daemon.rss() <= rss_limit(rss, 0), "{} of {rss} bytes", daemon.rss());
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    // everything was offered to syslog
+    wait_until("the log thread is idle", || daemon.is_idle("log"));
     socket.set_nonblocking(true).expect("non-blocking");
     let mut datagram = [0; 8192];
     let mut told = String::new();
@@ -145,32 +154,175 @@ fn messages_to_syslog_are_cut() {
     assert!((900..=1024).contains(&longest), "{longest}");
 }
 
-/// Fault 33: nobody reads the log.
-#[test]
-fn a_full_pipe_for_a_log_stalls_nobody() {
-    let (reader, writer) = std::io::pipe().expect("pipe");
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer);
-    let mut daemon = launch.start();
-    let mut client = daemon.connect("frame");
-    assert_serves(&mut client);
-    let (descriptors, rss) = (daemon.descriptors(), daemon.rss());
-    for _ in 1..2000 {
-        assert_serves(&mut client);
+/// What standard error can be, with the end that a test may read.
+struct Outlet {
+    name: &'static str,
+    daemon: OwnedFd,
+    test: OwnedFd,
+    /// A reader of datagrams does not notice that the daemon has ended: this sends it an empty one.
+    end: Option<UnixDatagram>,
+}
+
+impl Outlet {
+    fn new(name: &'static str, daemon: impl Into<OwnedFd>, test: impl Into<OwnedFd>) -> Self {
+        Self { name, daemon: daemon.into(), test: test.into(), end: None }
     }
-    assert_eq!(daemon.descriptors(), descriptors);
-    assert!(daemon.rss() <= rss_limit(rss, 0), "{} of {rss} bytes", daemon.rss());
-    let mut read = std::io::BufReader::new(reader);
-    let mut part = vec![0; 60_000];
-    read.read_exact(&mut part).expect("what the pipe holds");
-    assert_serves(&mut client);
-    drop(client);
+
+    fn all(directory: &Directory) -> Vec<Self> {
+        let terminal = openpty(None, None).expect("a terminal");
+        let (reader, writer) = pipe().expect("a pipe");
+        let (fifo_reader, fifo_writer) = fifo(directory);
+        let (stream, other_stream) = UnixStream::pair().expect("sockets");
+        let (datagram, other_datagram) = UnixDatagram::pair().expect("sockets");
+        let end = Some(datagram.try_clone().expect("a descriptor"));
+        vec![
+            Self::new("terminal", terminal.slave, terminal.master),
+            Self::new("pipe", writer, reader),
+            Self::new("FIFO", fifo_writer, fifo_reader),
+            Self::new("stream socket", stream, other_stream),
+            Self { end, ..Self::new("datagram socket", datagram, other_datagram) },
+        ]
+    }
+}
+
+/// The ends for reading and for writing.
+fn fifo(directory: &Directory) -> (File, File) {
+    let path = directory.path("fifo");
+    mkfifo(&path, Mode::S_IRWXU).expect("a FIFO");
+    // open(2) of a FIFO waits for the other end, unless it is non-blocking
+    let reader = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path).expect("open");
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::empty())).expect("blocking again");
+    (reader, OpenOptions::new().write(true).open(&path).expect("open"))
+}
+
+/// Everything that arrives at an outlet, line by line, until nothing more will come; at a terminal without writers that
+/// is EIO.
+fn read_lines(from: OwnedFd) -> Feed<String> {
+    let feed = Feed::new();
+    let filled = feed.clone();
+    thread::spawn(move || {
+        let (mut from, mut part, mut rest) = (File::from(from), [0; 5000], Vec::new());
+        while let Ok(length @ 1..) = from.read(&mut part) {
+            rest.extend_from_slice(&part[..length]);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                filled.push(String::from_utf8_lossy(&line).trim_end().to_string());
+            }
+        }
+        filled.close();
+    });
+    feed
+}
+
+/// Waits for the last line after the daemon has ended.
+fn wait_last(lines: &Feed<String>, end: Option<&UnixDatagram>) {
+    if let Some(end) = end {
+        end.send(b"").expect("an empty datagram");
+    }
+    lines.wait_closed();
+}
+
+/// Has so many requests answered, a hundred at a time.
+fn ask_hundreds(daemon: &Daemon, hundreds: usize) {
+    let mut client = daemon.connect("frame");
+    let requests = frame(REVERSE, b"the log has a line for this").repeat(100);
+    for _ in 0..hundreds {
+        client.send(&requests);
+        client.receive(requests.len());
+    }
+}
+
+/// Fault 33, fault 41: whatever standard error is, nobody needs to read it. poll(2) says that a terminal has room while
+/// write(2) waits.
+#[test]
+fn a_log_that_nobody_reads_stalls_nobody() {
+    let directory = Directory::new();
+    for Outlet { name, daemon: stderr, test, end } in Outlet::all(&directory) {
+        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=2"]).stderr(stderr);
+        let mut daemon = launch.start();
+        ask_hundreds(&daemon, 20);
+        (0..10).for_each(|_| assert_serves(&mut daemon.connect("frame")));
+        assert_eq!(daemon.stop(), 0, "{name}");
+        // there really was no room any more: the last line is missing
+        let lines = read_lines(test);
+        wait_last(&lines, end.as_ref());
+        assert!(lines.len() > 20 && !lines.text().contains("statistics: "), "{name}: {}", lines.text());
+    }
+}
+
+/// Fault 33, fault 41: what a log could not take is counted, and the lines that it gets are whole.
+#[test]
+fn a_log_that_is_read_again_tells_what_it_lost() {
+    let directory = Directory::new();
+    for Outlet { name, daemon: stderr, test, end } in Outlet::all(&directory) {
+        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(stderr);
+        let mut daemon = launch.start();
+        assert_serves(&mut daemon.connect("frame"));
+        let (descriptors, rss) = (daemon.descriptors(), daemon.rss());
+        ask_hundreds(&daemon, 200);
+        wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
+        assert!(daemon.rss() <= rss_limit(rss, 2 << 20), "{name}: {} of {rss} bytes", daemon.rss());
+        let lines = read_lines(test);
+        let report = lines.wait_for(0, |line| line.contains(" log messages were lost"));
+        let (after, _) = report.unwrap_or_else(|| panic!("{name}: not reported"));
+        assert_serves(&mut daemon.connect("frame"));
+        let last = lines.wait_for(after, |line| line.ends_with("closed: finished"));
+        assert!(last.is_some(), "{name}: nothing is logged any more");
+        assert_eq!(daemon.stop(), 0, "{name}");
+        wait_last(&lines, end.as_ref());
+        assert_is_complete(name, &lines.all());
+    }
+}
+
+/// Whether every line is whole, and as many are reported lost as the statistics at the end have.
+fn assert_is_complete(name: &str, lines: &[String]) {
+    for line in lines {
+        // 2026-11-21T10:00:00.000Z retortd: ...
+        assert_eq!(line.find("Z retortd: "), Some(23), "{name}: {line}");
+    }
+    let counts = lines.iter().filter_map(|line| line.split_once("retortd: ")?.1.strip_suffix(LOST));
+    let reported: u64 = counts.map(|count| count.parse::<u64>().expect("a number")).sum();
+    let statistics = Statistics::parse(lines.last().expect("a log"));
+    assert_eq!((statistics.wrong_sum(), statistics.log_dropped), (None, reported), "{name}");
+    assert!(reported > 1000, "{name}: {reported}");
+}
+
+/// What follows the number of lost lines.
+const LOST: &str = " log messages were lost: the log did not take them";
+
+/// Fault 41: a write to a file can hang too, where it is on a network file system whose server has gone.
+#[test]
+fn a_file_that_hangs_stalls_nobody() {
+    let directory = Directory::new();
+    let path = directory.write("log", "");
+    let file = OpenOptions::new().append(true).open(&path).expect("open the log");
+    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-v", "--workers=1"]).stderr(file).start();
+    let Some(injection) = Injection::into_threads(&daemon, &["log"], &["write:delay_enter=100s"]) else { return };
+    (0..10).for_each(|_| assert_serves(&mut daemon.connect("frame")));
+    assert_eq!(std::fs::read_to_string(&path).expect("read the log"), "");
+    drop(injection);
     assert_eq!(daemon.stop(), 0);
-    let mut rest = String::new();
-    read.read_to_string(&mut rest).expect("the rest of the log");
-    assert!(rest.contains(" log messages were lost"), "not confessed: {rest}");
-    assert!(rest.contains("answered 2001 "), "{rest}");
-    let statistics = rest.lines().rev().find(|line| line.contains("statistics: ")).expect("statistics at the end");
-    assert_eq!(Statistics::parse(statistics).wrong_sum(), None);
+    let log = std::fs::read_to_string(&path).expect("read the log");
+    assert_eq!(log.lines().filter(|line| line.ends_with("closed: finished")).count(), 10, "{log}");
+}
+
+/// Fault 41: under `stty tostop` a terminal stops the processes in the background that write to it.
+#[test]
+fn a_terminal_does_not_stop_a_daemon_in_the_background() {
+    // a shell with job control: the daemon is a process group of its own, and not the one in the foreground
+    const SCRIPT: &str = "set -m; stty tostop <&2; setpriv --pdeathsig=KILL \"$@\" & \
+        trap 'kill -TERM $!' TERM; wait $!; wait $!";
+    if !["setsid", "setpriv", "stty"].iter().all(|program| available(program)) {
+        return;
+    }
+    let terminal = openpty(None, None).expect("a terminal");
+    let words = ["sh", "-c", "exec setsid --ctty \"$@\" <&2", "sh", "sh", "-c", SCRIPT, "sh"];
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-v"]).stderr(terminal.slave).under(&words);
+    let mut daemon = launch.start();
+    let lines = read_lines(terminal.master);
+    assert_serves(&mut daemon.connect("frame"));
+    assert!(lines.wait_for(0, |line| line.ends_with("closed: finished")).is_some(), "{}", lines.text());
+    assert_eq!(daemon.stop(), 0);
 }
 
 /// Fault 33: standard error is closed, or takes nothing.
