@@ -69,6 +69,16 @@ pub fn catch_signals(signals: &[Signal]) -> Result<EventFd, Errno> {
     Ok(notice)
 }
 
+/// Ignores a signal from now on, in every thread.
+///
+/// # Errors
+/// What sigaction(2) says: EINVAL for SIGKILL and SIGSTOP.
+pub fn ignore_signal(signal: Signal) -> Result<(), Errno> {
+    let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is installed that could do something wrong; the previous action is not used.
+    unsafe { sigaction(signal, &action).map(drop) }
+}
+
 /// How often `signal` came since the last call.
 pub fn caught(signal: Signal) -> u32 {
     CAUGHT[signal as usize].swap(0, Ordering::SeqCst)

@@ -34,6 +34,7 @@ use supervisor::Supervisor;
 /// The whole daemon.
 #[must_use]
 pub fn main() -> ExitCode {
+    signals::ignore_file_size_limit();
     let arguments: Vec<OsString> = env::args_os().collect();
     let code = match options::read(&arguments) {
         Ok(Request::Serve(settings)) => run(*settings, &arguments),

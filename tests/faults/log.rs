@@ -1,7 +1,7 @@
 //! A log that is missing, stalls, restarts or is full.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -304,6 +304,39 @@ fn a_file_that_hangs_stalls_nobody() {
     assert_eq!(daemon.stop(), 0);
     let log = std::fs::read_to_string(&path).expect("read the log");
     assert_eq!(log.lines().filter(|line| line.ends_with("closed: finished")).count(), 10, "{log}");
+}
+
+/// Fault 41: a file that has reached `RLIMIT_FSIZE` gets SIGXFSZ, whose default action ends the process.
+#[test]
+fn a_log_file_at_its_size_limit_ends_nothing() {
+    const LIMIT: u64 = 8192;
+    if !available("prlimit") {
+        return;
+    }
+    let directory = Directory::new();
+    let path = directory.write("log", "");
+    let open = || OpenOptions::new().append(true).open(&path).expect("open the log");
+    let limit = format!("--fsize={LIMIT}");
+    let prlimit = ["prlimit", &limit];
+    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).stderr(open()).under(&prlimit).start();
+    ask_hundreds(&daemon, 20);
+    wait_until("the file is full", || open().metadata().is_ok_and(|file| file.len() == LIMIT));
+    wait_until("the log thread is idle", || daemon.is_idle("log"));
+    // as logrotate(8) does with copytruncate
+    open().set_len(0).expect("truncate");
+    assert_serves(&mut daemon.connect("frame"));
+    assert_eq!(daemon.stop(), 0);
+    let log = std::fs::read_to_string(&path).expect("read the log");
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(lines[0].is_empty(), "the line that was cut is not ended: {log}");
+    assert!(lines[1].ends_with(LOST), "{log}");
+    assert_is_complete("file", &lines[1..].iter().map(|line| (*line).to_string()).collect::<Vec<_>>());
+    // a daemon that does not start ends with its own exit code
+    open().write_all(&[b'x'; LIMIT as usize]).expect("fill the log");
+    for (argument, code) in [("--settings=/nonexistent", 78), ("--nonsense", 2)] {
+        let finished = Launch::new(&[argument]).stderr(open()).under(&prlimit).finish();
+        assert_eq!(finished.code, code, "{argument}");
+    }
 }
 
 /// Fault 41: under `stty tostop` a terminal stops the processes in the background that write to it.
