@@ -9,6 +9,7 @@ use std::time::Instant;
 use log::warn;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::condition::{Condition, Due};
 use super::heavy::Heavy;
 use super::mailbox::{Mail, Mailbox};
 use super::stats::Totals;
@@ -42,7 +43,7 @@ pub struct Shared {
     accepting: AtomicUsize,
     most: AtomicUsize,
     /// A listener is switched off because there were too many connections.
-    full: AtomicBool,
+    full: Condition,
     /// A connection was handed in from outside ([`super::Server::serve`]).
     given: AtomicBool,
     running: AtomicUsize,
@@ -68,7 +69,7 @@ impl Shared {
             open: AtomicUsize::new(0),
             accepting: AtomicUsize::new(*workers),
             most: AtomicUsize::new(limits.connections.unwrap_or(usize::MAX)),
-            full: AtomicBool::new(false),
+            full: Condition::default(),
             given: AtomicBool::new(false),
             running: AtomicUsize::new(*workers),
             per_source: AtomicUsize::new(limits.per_source.unwrap_or(0)),
@@ -95,8 +96,8 @@ impl Shared {
         if admitted.is_ok() {
             return Admission::Granted;
         }
-        if !self.full.swap(true, Ordering::SeqCst) {
-            warn!("there are {most} connections, as many as allowed: further clients wait in the backlog");
+        if let Some(times) = self.full.begin(self.now()) {
+            warn!("there are {most} connections, as many as allowed: further clients wait in the backlog{times}");
         }
         // one may have ended between the two looks: then its worker has not seen that we wait
         if self.open.load(Ordering::SeqCst) < most {
@@ -112,8 +113,29 @@ impl Shared {
     }
 
     fn wake_full(&self) {
-        if self.full.swap(false, Ordering::SeqCst) {
+        if self.full.is_on() && self.end_full() {
             self.post_all(|| Mail::Retry);
+        }
+    }
+
+    /// Whether there were too many connections until now.
+    fn end_full(&self) -> bool {
+        let ended = self.full.end(self.now());
+        if ended == Some(Due::Sooner) {
+            self.tell();
+        }
+        ended.is_some()
+    }
+
+    /// See [`super::Server::report_in`]; in milliseconds since the start.
+    pub fn report_due(&self) -> u64 {
+        self.full.due()
+    }
+
+    /// See [`super::Server::report`].
+    pub fn report(&self) {
+        if let Some(past) = self.full.settle(self.now()) {
+            warn!("there is room for connections again{past}");
         }
     }
 
@@ -182,7 +204,7 @@ impl Shared {
         self.most.store(limits.connections.unwrap_or(usize::MAX), Ordering::Relaxed);
         self.per_source.store(limits.per_source.unwrap_or(0), Ordering::Relaxed);
         self.budget.resize(limits.buffered.unwrap_or(u64::MAX));
-        self.full.store(false, Ordering::SeqCst);
+        self.end_full();
         self.post_all(|| Mail::Retry);
     }
 

@@ -143,7 +143,7 @@ fn inherited_listener(socket: TcpListener, entry: &'static Entry) -> Result<Boun
     socket
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make inherited {name} non-blocking: {error}")))?;
-    Ok(BoundListener { socket, entry, name, inherited: true })
+    Ok(BoundListener::new(socket, entry, name, true))
 }
 
 fn prepare_inherited(listener: &BoundListener, settings: &Settings) {
@@ -183,7 +183,7 @@ fn bind_own(listen: &Listen, settings: &Settings) -> Result<BoundListener, Failu
     };
     let socket = bound.map_err(|error| cannot_listen(listen, error))?;
     let name = listener_name(&socket, listen.entry);
-    Ok(BoundListener { socket, entry: listen.entry, name, inherited: false })
+    Ok(BoundListener::new(socket, listen.entry, name, false))
 }
 
 fn try_bind(address: SocketAddr, settings: &Settings) -> Result<TcpListener, Errno> {

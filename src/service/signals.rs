@@ -22,8 +22,8 @@ pub struct Orders {
     pub statistics: bool,
 }
 
-/// Has a write to a file that has reached `RLIMIT_FSIZE`, such as the log, fail with EFBIG instead of ending the process
-/// by SIGXFSZ (setrlimit(2)).
+/// Has a write to a file that has reached `RLIMIT_FSIZE`, such as the log, fail with EFBIG instead of ending the
+/// process by SIGXFSZ (setrlimit(2)).
 pub fn ignore_file_size_limit() {
     // fails only for a signal that does not exist
     let _ = kernel::ignore_signal(Signal::SIGXFSZ);
