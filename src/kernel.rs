@@ -163,6 +163,16 @@ pub fn catch_signals(signals: &[Signal]) -> Result<EventFd, Errno> {
     Ok(notice)
 }
 
+/// Ignores a signal from now on, in every thread.
+///
+/// # Errors
+/// What sigaction(2) says: EINVAL for SIGKILL and SIGSTOP.
+pub fn ignore_signal(signal: Signal) -> Result<(), Errno> {
+    let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is installed that could do something wrong; the previous action is not used.
+    unsafe { sigaction(signal, &action).map(drop) }
+}
+
 /// When `signal` came since the last call.
 ///
 /// One that comes during the call may be in this result and in the next one.

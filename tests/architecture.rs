@@ -36,7 +36,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sd_notify", &["service/manager.rs"]),
     ("serde_json", &["client/json.rs"]),
     ("simdutf8", &["transform/utf8.rs"]),
-    ("syslog", &["service/logging.rs"]),
+    ("syslog", &["service/logging/syslog_socket.rs"]),
 ];
 
 /// Parts of the standard library that a module has to do without.

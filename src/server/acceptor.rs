@@ -7,12 +7,12 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use log::{debug, info, warn};
+use log::{debug, warn};
 use nix::errno::Errno;
 
 use super::BoundListener;
 use super::poller::{Poller, Source};
-use crate::connection::Counters;
+use crate::connection::{Counters, NEVER};
 use crate::kernel;
 
 /// How long a listener rests when the system has nothing left, in milliseconds.
@@ -95,8 +95,6 @@ pub struct Acceptor {
     listener: Arc<BoundListener>,
     source: Source,
     mode: Mode,
-    /// Nobody could be accepted at the last attempt; said once.
-    exhausted: bool,
     /// Clients lost since one was accepted or nobody was left.
     lost: u32,
     batch: u32,
@@ -110,7 +108,7 @@ impl Acceptor {
     pub fn new(listener: Arc<BoundListener>, number: usize, poller: &Poller) -> std::io::Result<Self> {
         let source = Source::Listener(number as u32);
         poller.add_shared(&listener.socket, source)?;
-        Ok(Self { listener, source, mode: Mode::Armed, exhausted: false, lost: 0, batch: 1, last_round: 0, queued: 0 })
+        Ok(Self { listener, source, mode: Mode::Armed, lost: 0, batch: 1, last_round: 0, queued: 0 })
     }
 
     /// The listener.
@@ -140,14 +138,14 @@ impl Acceptor {
     pub fn accept(&mut self, counters: &Counters, poller: &Poller, now: u64) -> Accepted {
         let error = match kernel::accept(&self.listener.socket) {
             Ok(socket) => {
-                self.recovered();
+                self.lost = 0;
                 return Accepted::Socket(socket);
             }
             Err(error) => error,
         };
         match consequence(error) {
             Consequence::Empty => {
-                self.recovered();
+                self.lost = 0;
                 Accepted::Done
             }
             Consequence::Interrupted => Accepted::Next,
@@ -172,18 +170,12 @@ impl Acceptor {
 
     /// Leaves the listener alone for a while.
     fn rest(&mut self, error: Errno, poller: &Poller, now: u64) {
-        if !std::mem::replace(&mut self.exhausted, true) {
-            let every = format!("trying again every {REST} ms");
-            warn!("cannot accept on {}: {}; {every}", self.listener.name, std::io::Error::from(error));
+        // the worker that reports this also looks at the end: it sleeps no longer than `rests_until`
+        if let (Some(times), _) = self.listener.failing.occurred(now) {
+            let (name, error) = (&self.listener.name, std::io::Error::from(error));
+            warn!("cannot accept on {name}: {error}; trying again every {REST} ms{times}");
         }
         self.leave(poller, Mode::Resting(now + REST));
-    }
-
-    fn recovered(&mut self) {
-        self.lost = 0;
-        if std::mem::take(&mut self.exhausted) {
-            info!("accepting on {} again", self.listener.name);
-        }
     }
 
     /// There are as many connections as there may be: leaves the next ones to the backlog.
@@ -198,20 +190,24 @@ impl Acceptor {
         }
     }
 
-    /// Goes back to work when the rest is over.
+    /// Goes back to work when the rest is over; logs that the listener does not fail any more.
     pub fn resume_rested(&mut self, poller: &Poller, now: u64) {
+        if let Some(past) = self.listener.failing.settle(now) {
+            warn!("accepting on {} again{past}", self.listener.name);
+        }
         if matches!(self.mode, Mode::Resting(until) if until <= now) {
             self.join(poller, now);
         }
     }
 
-    /// When the rest is over, in milliseconds.
+    /// When to call [`Acceptor::resume_rested`], in milliseconds.
     #[must_use]
     pub fn rests_until(&self) -> Option<u64> {
-        match self.mode {
-            Mode::Resting(until) => Some(until),
-            _ => None,
-        }
+        let rest = match self.mode {
+            Mode::Resting(until) => until,
+            _ => NEVER,
+        };
+        Some(rest.min(self.listener.failing.due())).filter(|until| *until != NEVER)
     }
 
     /// Waits for no more connections. Those that the kernel has completed by now are still to be accepted, unless the

@@ -9,11 +9,12 @@
 //! look at [`Cancel`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use log::{debug, warn};
+use log::debug;
 
 use super::mailbox::{Mail, Mailbox};
 use super::poller::Token;
@@ -46,8 +47,6 @@ struct Queue {
     arrivals: u64,
     threads: usize,
     idle: usize,
-    /// The system did not give the last thread that was asked for.
-    refused: bool,
 }
 
 impl Queue {
@@ -93,19 +92,21 @@ impl Heavy {
     }
 
     /// Has `job` done; the result is posted to `mailbox`, for the token in `owner`.
-    pub fn submit(self: &Arc<Self>, job: Box<Job>, owner: Owner, mailbox: Arc<Mailbox>) {
+    ///
+    /// # Errors
+    /// When a thread that is needed cannot be started: [`Heavy::do_without`] then.
+    pub fn submit(self: &Arc<Self>, job: Box<Job>, owner: Owner, mailbox: Arc<Mailbox>) -> io::Result<()> {
         let mut queue = self.lock();
         queue.push(Order { job, owner, mailbox });
         if queue.idle >= queue.orders.len() || queue.threads == self.most {
             self.ready.notify_one();
-            return;
+            return Ok(());
         }
         queue.threads += 1;
         drop(queue);
         let heavy = Arc::clone(self);
-        if let Err(error) = thread::Builder::new().name("heavy".into()).spawn(move || heavy.work()) {
-            self.do_without(&error);
-        }
+        let started = thread::Builder::new().name("heavy".into()).spawn(move || heavy.work());
+        started.map(drop).inspect_err(|_| self.lock().threads -= 1)
     }
 
     /// The connection has closed: its request is not worth any work. Returns one that had not begun, to be freed.
@@ -114,15 +115,10 @@ impl Heavy {
         self.lock().cancel(owner).map(|order| order.job)
     }
 
-    /// No thread could be had: if there is none at all, the work is done here. Said once, until one can be had again.
-    fn do_without(&self, error: &std::io::Error) {
-        let mut queue = self.lock();
-        queue.threads -= 1;
-        let said = std::mem::replace(&mut queue.refused, true);
-        if !said {
-            warn!("cannot start a thread for a large message: {error}; small ones have to wait for it");
-        }
+    /// No thread could be had: if there is none at all, the work is done here.
+    pub fn do_without(&self) {
         let mut random = Random::new(self.seed);
+        let mut queue = self.lock();
         // all of them: another worker may have left its own to the thread that we did not get
         while queue.threads == 0 {
             let Some(order) = queue.pop() else { return };
@@ -137,7 +133,6 @@ impl Heavy {
         if let Err(error) = kernel::lower_priority() {
             debug!("large messages run at the same priority as small ones: {error}");
         }
-        self.lock().refused = false;
         let mut random = Random::new(self.seed);
         while let Some(order) = self.next() {
             self.run(order, &mut random);

@@ -6,6 +6,7 @@
 //! signals.
 
 mod acceptor;
+mod condition;
 mod deadlines;
 mod heavy;
 mod mailbox;
@@ -26,6 +27,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use condition::Condition;
 use mailbox::Mail;
 use shared::Shared;
 pub use stats::Totals;
@@ -47,6 +49,16 @@ pub struct BoundListener {
     pub name: String,
     /// It came from the service manager: what still queues there when we stop is our successor's.
     pub inherited: bool,
+    /// It cannot accept; one condition for all workers.
+    failing: Condition,
+}
+
+impl BoundListener {
+    /// A listener called `name`, from the service manager if `inherited`.
+    #[must_use]
+    pub fn new(socket: TcpListener, entry: &'static Entry, name: String, inherited: bool) -> Self {
+        Self { socket, entry, name, inherited, failing: Condition::default() }
+    }
 }
 
 /// What the server is to keep to; `None` is without limit.
@@ -170,7 +182,7 @@ impl Server {
         }
     }
 
-    /// Becomes readable when a worker has ended, or the last connection.
+    /// Becomes readable when a worker has ended, or the last connection, or when [`Server::report_in`] has become less.
     #[must_use]
     pub fn notice_fd(&self) -> BorrowedFd<'_> {
         self.shared.notice.as_fd()
@@ -192,6 +204,19 @@ impl Server {
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.shared.failure()
+    }
+
+    /// In what time [`Server::report`] is to be called; None if there is no reason. [`Server::notice_fd`] becomes
+    /// readable when that changes.
+    #[must_use]
+    pub fn report_in(&self) -> Option<Duration> {
+        let due = self.shared.report_due();
+        (due != NEVER).then(|| Duration::from_millis(due.saturating_sub(self.shared.now())))
+    }
+
+    /// Logs which conditions have ended.
+    pub fn report(&self) {
+        self.shared.report();
     }
 
     /// The figures now.

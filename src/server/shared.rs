@@ -1,6 +1,7 @@
 //! What all workers share: who is admitted, who has how many connections, where to post.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,13 +10,14 @@ use std::time::Instant;
 use log::warn;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::condition::{Condition, Due};
 use super::heavy::Heavy;
 use super::mailbox::{Mail, Mailbox};
 use super::memory_queue::MemoryQueue;
 use super::reclaim::Reclaimer;
 use super::stats::Totals;
 use super::{ServerLimits, Settings};
-use crate::connection::{Budget, Counters, RETIRE_FROM, Retired};
+use crate::connection::{Budget, Counters, NEVER, RETIRE_FROM, Retired};
 
 /// Connections that are given memory at once, at most; whoever looks next goes on.
 const MOST_GRANTS: u32 = 64;
@@ -52,7 +54,11 @@ pub struct Shared {
     accepting: AtomicUsize,
     most: AtomicUsize,
     /// A listener is switched off because there were too many connections.
-    full: AtomicBool,
+    full: Condition,
+    /// Connections that cannot be watched, answers that there is no memory for, threads that cannot be started.
+    pub(super) no_watch: Condition,
+    pub(super) no_memory: Condition,
+    pub(super) no_thread: Condition,
     /// A connection was handed in from outside ([`super::Server::serve`]).
     given: AtomicBool,
     running: AtomicUsize,
@@ -83,7 +89,10 @@ impl Shared {
             open: AtomicUsize::new(0),
             accepting: AtomicUsize::new(*workers),
             most: AtomicUsize::new(limits.connections.unwrap_or(usize::MAX)),
-            full: AtomicBool::new(false),
+            full: Condition::default(),
+            no_watch: Condition::default(),
+            no_memory: Condition::default(),
+            no_thread: Condition::default(),
             given: AtomicBool::new(false),
             running: AtomicUsize::new(*workers),
             per_source: AtomicUsize::new(limits.per_source.unwrap_or(0)),
@@ -111,8 +120,8 @@ impl Shared {
         if admitted.is_ok() {
             return Admission::Granted;
         }
-        if !self.full.swap(true, Ordering::SeqCst) {
-            warn!("there are {most} connections, as many as allowed: further clients wait in the backlog");
+        if let Some(times) = self.full.begin(self.now()) {
+            warn!("there are {most} connections, as many as allowed: further clients wait in the backlog{times}");
         }
         // one may have ended between the two looks: then its worker has not seen that we wait
         if self.open.load(Ordering::SeqCst) < most {
@@ -128,8 +137,52 @@ impl Shared {
     }
 
     fn wake_full(&self) {
-        if self.full.swap(false, Ordering::SeqCst) {
+        if self.full.is_on() && self.end_full() {
             self.post_all(|| Mail::Retry);
+        }
+    }
+
+    /// Whether there were too many connections until now.
+    fn end_full(&self) -> bool {
+        let ended = self.full.end(self.now());
+        if ended == Some(Due::Sooner) {
+            self.tell();
+        }
+        ended.is_some()
+    }
+
+    /// Warns that something failed, at a bounded rate.
+    pub fn warn(&self, condition: &Condition, message: fmt::Arguments<'_>) {
+        let (times, due) = condition.occurred(self.now());
+        if due == Due::Sooner {
+            self.tell();
+        }
+        if let Some(times) = times {
+            warn!("{message}{times}");
+        }
+    }
+
+    /// Every condition, and what is logged when it has ended.
+    fn conditions(&self) -> [(&Condition, &str); 4] {
+        [
+            (&self.full, "there is room for connections again"),
+            (&self.no_watch, "connections can be watched again"),
+            (&self.no_memory, "there is memory for answers again"),
+            (&self.no_thread, "threads for large messages can be started again"),
+        ]
+    }
+
+    /// See [`super::Server::report_in`]; in milliseconds since the start.
+    pub fn report_due(&self) -> u64 {
+        self.conditions().map(|(condition, _)| condition.due()).into_iter().min().unwrap_or(NEVER)
+    }
+
+    /// See [`super::Server::report`].
+    pub fn report(&self) {
+        for (condition, message) in self.conditions() {
+            if let Some(past) = condition.settle(self.now()) {
+                warn!("{message}{past}");
+            }
         }
     }
 
@@ -221,7 +274,7 @@ impl Shared {
         self.most.store(limits.connections.unwrap_or(usize::MAX), Ordering::Relaxed);
         self.per_source.store(limits.per_source.unwrap_or(0), Ordering::Relaxed);
         self.budget.resize(limits.buffered.unwrap_or(u64::MAX));
-        self.full.store(false, Ordering::SeqCst);
+        self.end_full();
         self.post_all(|| Mail::Retry);
         self.grant_memory();
     }

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{Level, info, log_enabled, warn};
+use log::{Level, info, log_enabled};
 use nix::errno::Errno;
 
 use super::acceptor::{Accepted, Acceptor};
@@ -24,8 +24,8 @@ use super::registry::{Entry, Registry};
 use super::shared::{Admission, Shared};
 use super::{BoundListener, Settings};
 use crate::connection::{
-    Buffer, CloseReason, Connection, Context, Demand, Finished, Interest, Limits, NEVER, Next, Pool, Retired, SCRATCH,
-    SPILL, Stream, has_room_for_connection,
+    Buffer, CloseReason, Connection, Context, Demand, Finished, Interest, Job, Limits, NEVER, Next, Pool, Retired,
+    SCRATCH, SPILL, Stream, has_room_for_connection,
 };
 use crate::kernel;
 use crate::protocol::{self, Random};
@@ -252,10 +252,19 @@ impl Worker {
             Next::Wait => self.watch(token),
             Next::Starved(demand) => self.starve(token, demand),
             Next::Heavy(job) => {
-                self.shared.heavy.submit(job, (self.number, token), Arc::clone(&self.mailbox));
                 self.watch(token);
+                self.offload(token, job);
             }
             Next::Close(reason) => self.close(token, reason),
+        }
+    }
+
+    /// Has a thread work on a request; without threads the work is done here.
+    fn offload(&self, token: Token, job: Box<Job>) {
+        if let Err(error) = self.shared.heavy.submit(job, (self.number, token), Arc::clone(&self.mailbox)) {
+            let message = format_args!("cannot start a thread for a large message: {error}; small ones have to wait");
+            self.shared.warn(&self.shared.no_thread, message);
+            self.shared.heavy.do_without();
         }
     }
 
@@ -267,7 +276,8 @@ impl Worker {
         if interest != entry.interest {
             entry.interest = interest;
             if let Err(error) = self.poller.change(&entry.stream, Source::connection(token), interest) {
-                warn!("{}: cannot watch the connection: {error}", entry.connection.label());
+                let message = format_args!("{}: cannot watch the connection: {error}", entry.connection.label());
+                self.shared.warn(&self.shared.no_watch, message);
                 self.close(token, CloseReason::Resources);
             }
         }
@@ -414,7 +424,8 @@ impl Worker {
         match self.poller.add(&entry.stream, Source::connection(token), interest) {
             Ok(()) => self.call(token, Connection::open),
             Err(error) => {
-                warn!("{}: cannot watch the connection: {error}", entry.connection.label());
+                let message = format_args!("{}: cannot watch the connection: {error}", entry.connection.label());
+                self.shared.warn(&self.shared.no_watch, message);
                 self.close(token, CloseReason::Resources);
             }
         }
@@ -497,7 +508,8 @@ impl Worker {
     /// Heavy work could not be done.
     fn out_of_memory(&mut self, token: Token, error: &io::Error) {
         let Some(entry) = self.registry.get_mut(token) else { return };
-        warn!("{}: no memory for an answer: {error}", entry.connection.label());
+        let message = format_args!("{}: no memory for an answer: {error}", entry.connection.label());
+        self.shared.warn(&self.shared.no_memory, message);
         self.close(token, CloseReason::Resources);
     }
 

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt};
 
 use super::failure::Failure;
-use super::inherited;
+use super::inherited::Inherited;
 use super::options::{self, Listen, Settings};
 use crate::kernel;
 use crate::protocol::Entry;
@@ -37,12 +37,11 @@ pub struct Sockets {
     pub stored: Vec<String>,
 }
 
-/// Takes what systemd hands over and binds what `settings` ask for.
+/// Makes what systemd handed over ready, and binds what `settings` ask for.
 ///
 /// # Errors
 /// 78 for a descriptor that cannot be used and for an address that a retry will not give; 71 for what may pass.
-pub fn open(settings: &Settings) -> Result<Sockets, Failure> {
-    let inherited = inherited::take()?;
+pub fn open(settings: &Settings, inherited: Inherited) -> Result<Sockets, Failure> {
     let mut sockets = Sockets { listeners: Vec::new(), connection: None, stored: inherited.stored };
     for (socket, entry) in inherited.listeners {
         let listener = inherited_listener(socket, entry)?;
@@ -76,7 +75,7 @@ fn inherited_listener(socket: TcpListener, entry: &'static Entry) -> Result<Boun
     socket
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make inherited {name} non-blocking: {error}")))?;
-    Ok(BoundListener { socket, entry, name, inherited: true })
+    Ok(BoundListener::new(socket, entry, name, true))
 }
 
 fn prepare_inherited(listener: &BoundListener, settings: &Settings) {
@@ -116,7 +115,7 @@ fn bind_own(listen: &Listen, settings: &Settings) -> Result<BoundListener, Failu
     };
     let socket = bound.map_err(|error| cannot_listen(listen, error))?;
     let name = listener_name(&socket, listen.entry);
-    Ok(BoundListener { socket, entry: listen.entry, name, inherited: false })
+    Ok(BoundListener::new(socket, listen.entry, name, false))
 }
 
 fn try_bind(address: SocketAddr, settings: &Settings) -> Result<TcpListener, Errno> {

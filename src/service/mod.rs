@@ -31,6 +31,7 @@ use log::{error, warn};
 use crate::protocol;
 use crate::server::{self, Server};
 use failure::{Failure, Kind};
+use inherited::Inherited;
 use listeners::Sockets;
 use manager::Manager;
 use options::{OptionsError, Request, Settings};
@@ -40,15 +41,29 @@ use supervisor::Supervisor;
 /// The whole daemon.
 #[must_use]
 pub fn main() -> ExitCode {
+    signals::ignore_file_size_limit();
     let arguments: Vec<OsString> = env::args_os().collect();
-    let settings = match options::read(&arguments) {
-        Ok(Request::Serve(settings)) => *settings,
-        Ok(Request::List) => return print_list(),
-        Err(error) => return refuse(error),
+    let code = match options::read(&arguments) {
+        Ok(Request::Serve(settings)) => run(*settings, &arguments),
+        Ok(Request::List) => print_list(),
+        Err(error) => refuse(error),
     };
-    logging::start(settings.log, settings.verbose);
+    logging::finish();
+    code
+}
+
+/// Serves, and logs the reason when that fails.
+fn run(settings: Settings, arguments: &[OsString]) -> ExitCode {
+    // first of all, so that a signal that comes while starting is obeyed
+    let signals = Signals::catch();
+    logging::start(settings.verbose);
     settings.remarks.iter().for_each(|remark| warn!("{remark}"));
-    match serve(settings, &arguments) {
+    // before any thread is started: listenfd changes the environment
+    let inherited = inherited::take();
+    if let Err(code) = start_log_thread(settings.log) {
+        return code;
+    }
+    match serve(signals, inherited, settings, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             error!("{failure}");
@@ -57,12 +72,26 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Has the log written from now on; where that is refused there is only standard error for the reason.
+fn start_log_thread(target: options::LogTarget) -> Result<(), ExitCode> {
+    logging::start_thread(target).map_err(|error| {
+        // fails when standard error is closed
+        let _ = writeln!(io::stderr(), "retortd: cannot start the log's thread: {error}");
+        ExitCode::from(Kind::System.code())
+    })
+}
+
 /// From settings to the last answer.
-fn serve(settings: Settings, arguments: &[OsString]) -> Result<(), Failure> {
-    let signals = Signals::catch().map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
+fn serve(
+    signals: nix::Result<Signals>,
+    inherited: Result<Inherited, Failure>,
+    settings: Settings,
+    arguments: &[OsString],
+) -> Result<(), Failure> {
+    let signals = signals.map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
     resources::refuse_huge_pages();
     let mut manager = Manager::from_environment();
-    let Sockets { listeners, connection, stored } = listeners::open(&settings)?;
+    let Sockets { listeners, connection, stored } = listeners::open(&settings, inherited?)?;
     for name in &stored {
         manager.forget(name);
     }
@@ -100,7 +129,10 @@ fn refuse(error: OptionsError) -> ExitCode {
             if error.use_stderr() { ExitCode::from(Kind::Usage.code()) } else { ExitCode::SUCCESS }
         }
         OptionsError::File(failure) => {
-            logging::start(options::LogTarget::Auto, 0);
+            logging::start(0);
+            if let Err(code) = start_log_thread(options::LogTarget::Auto) {
+                return code;
+            }
             error!("{failure}");
             failure.exit_code()
         }

@@ -1,7 +1,8 @@
 //! Signals as orders: a handler notes when they came and writes an eventfd, the supervisor reads it.
 //!
-//! SIGINT and SIGTERM ask to stop, SIGHUP to reload, SIGUSR1 for the statistics. SIGPIPE is ignored by the Rust
-//! runtime before main. Caught from the first moment on: what comes while starting is obeyed when started.
+//! SIGINT and SIGTERM ask to stop, SIGHUP to reload, SIGUSR1 for the statistics. Caught from the first moment on: what
+//! comes while starting is obeyed when started. SIGPIPE is ignored by the Rust runtime before main, SIGXFSZ by
+//! [`ignore_file_size_limit`]; programs that a process executes would inherit both, but the daemon executes none.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -19,6 +20,13 @@ pub struct Orders {
     pub reload: bool,
     /// Write the statistics to the log.
     pub statistics: bool,
+}
+
+/// Has a write to a file that has reached `RLIMIT_FSIZE`, such as the log, fail with EFBIG instead of ending the
+/// process by SIGXFSZ (setrlimit(2)).
+pub fn ignore_file_size_limit() {
+    // fails only for a signal that does not exist
+    let _ = kernel::ignore_signal(Signal::SIGXFSZ);
 }
 
 /// The signals that the daemon obeys.

@@ -1,7 +1,8 @@
 //! Watches over the server: obeys signals, keeps the service manager informed, and ends the run.
 //!
-//! The main thread sleeps in poll(2) until a signal comes, a worker ends, or the nearest of its timers is due. Without
-//! a service manager and without `--exit-idle` every timer is off: nothing wakes an idle daemon.
+//! The main thread sleeps in poll(2) until a signal comes, a worker ends, the nearest of its timers is due, or the end
+//! of a condition has to be logged. Without a service manager and without `--exit-idle` every timer is off:
+//! nothing wakes an idle daemon.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -121,7 +122,8 @@ impl<'a> Supervisor<'a> {
         self.retry.switch(self.manager.has_pending().then_some(RETRY_EVERY));
         let now = Instant::now();
         let timers = [&self.watchdog, &self.status, &self.extend, &self.retry, &self.idle_look];
-        let timeout = timers.iter().filter_map(|timer| timer.left(now)).min().map_or(PollTimeout::NONE, |left| {
+        let left = timers.iter().filter_map(|timer| timer.left(now)).chain(self.server.report_in()).min();
+        let timeout = left.map_or(PollTimeout::NONE, |left| {
             // rounded up: to wake a moment early would only mean to sleep again
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
         });
@@ -176,6 +178,7 @@ impl<'a> Supervisor<'a> {
 
     fn look_at_server(&mut self) {
         self.server.clear_notice();
+        self.server.report();
         if self.progress.is_stopping() {
             return;
         }

@@ -87,9 +87,9 @@ impl Quantity for Duration {
     }
 }
 
-/// The time now, for a log line: `2026-11-21T10:00:00.000Z`.
-pub fn time_stamp() -> impl std::fmt::Display {
-    humantime::format_rfc3339_millis(SystemTime::now())
+/// A point in time, for a log line: `2026-11-21T10:00:00.000Z`.
+pub fn time_stamp(time: SystemTime) -> impl std::fmt::Display {
+    humantime::format_rfc3339_millis(time)
 }
 
 /// A time in words: `5m`.

@@ -12,6 +12,7 @@ mod log;
 mod memory;
 mod network;
 mod peers;
+mod standard_error;
 mod system_calls;
 
 #[path = "../harness/mod.rs"]

@@ -73,6 +73,11 @@ impl Daemon {
         Frozen::freeze(task.unwrap_or_else(|| panic!("no thread {thread}")).id)
     }
 
+    /// Whether a thread of that name waits for something.
+    pub fn is_idle(&self, thread: &str) -> bool {
+        self.tasks().iter().any(|task| task.name == thread && self.sleeps(task.id))
+    }
+
     /// Whether a thread waits for something (`State` in proc(5)).
     pub fn sleeps(&self, thread: i32) -> bool {
         let status = fs::read_to_string(self.proc(&format!("task/{thread}/status")));

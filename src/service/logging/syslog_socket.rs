@@ -1,0 +1,115 @@
+//! The socket of the system log: never waits, and is connected again when it breaks.
+//!
+//! The syslog crate formats (RFC 3164, which journald reads too); the socket is ours, because the crate's blocks and
+//! never reconnects. What the system log does not take at once is dropped, and not sent late: each line has the time at
+//! which it is sent.
+
+use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+
+use syslog::{Facility, Formatter3164, LogFormat};
+
+use super::{NAME, Severity};
+
+/// A connection to the system log.
+pub struct SyslogSocket {
+    path: PathBuf,
+    formatter: Formatter3164,
+    socket: Option<UnixDatagram>,
+}
+
+impl SyslogSocket {
+    /// For the system log that listens at `path`; connected when the first line is sent.
+    pub fn new(path: PathBuf) -> Self {
+        let formatter = Formatter3164 {
+            facility: Facility::LOG_DAEMON,
+            hostname: None,
+            process: NAME.into(),
+            pid: std::process::id(),
+        };
+        Self { path, formatter, socket: None }
+    }
+
+    /// Sends one line.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the system log is there and takes nothing now; any other error means that it is not there.
+    pub fn send(&mut self, severity: Severity, line: &str) -> io::Result<()> {
+        let datagram = self.format(severity, line)?;
+        let first = self.try_send(&datagram);
+        match first {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                // the system log was restarted and has another socket now
+                self.socket = None;
+                self.try_send(&datagram)
+            }
+            result => result,
+        }
+    }
+
+    fn format(&self, severity: Severity, line: &str) -> io::Result<Vec<u8>> {
+        let severity = match severity {
+            Severity::Error => syslog::Severity::LOG_ERR,
+            Severity::Warning => syslog::Severity::LOG_WARNING,
+            Severity::Info => syslog::Severity::LOG_INFO,
+            Severity::Debug => syslog::Severity::LOG_DEBUG,
+        };
+        let mut datagram = Vec::new();
+        self.formatter.format(&mut datagram, severity, line).map_err(io::Error::other)?;
+        Ok(datagram)
+    }
+
+    fn try_send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => self.connect()?,
+        };
+        let result = socket.send(datagram).map(drop);
+        self.socket = Some(socket);
+        result
+    }
+
+    fn connect(&self) -> io::Result<UnixDatagram> {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&self.path)?;
+        Ok(socket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("retortd-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("directory");
+        path
+    }
+
+    #[test]
+    fn syslog_is_found_again_after_a_restart() {
+        let path = directory("syslog").join("log");
+        let mut syslog = SyslogSocket::new(path.clone());
+        assert!(syslog.send(Severity::Info, "nobody there").is_err());
+        for round in ["first", "second"] {
+            let daemon = UnixDatagram::bind(&path).expect("bind");
+            syslog.send(Severity::Warning, round).expect("send");
+            let mut datagram = [0; 2000];
+            let length = daemon.recv(&mut datagram).expect("recv");
+            let text = String::from_utf8_lossy(&datagram[..length]);
+            assert!(text.starts_with("<28>") && text.ends_with(&format!("]: {round}")), "{text}");
+            std::fs::remove_file(&path).expect("remove");
+        }
+    }
+
+    #[test]
+    fn a_stalled_syslog_does_not_block() {
+        let path = directory("stalled").join("log");
+        let _daemon = UnixDatagram::bind(&path).expect("bind");
+        let mut syslog = SyslogSocket::new(path);
+        let failed = (0..10_000).find_map(|_| syslog.send(Severity::Info, "x").err());
+        assert_eq!(failed.map(|error| error.kind()), Some(ErrorKind::WouldBlock));
+    }
+}

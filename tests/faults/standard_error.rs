@@ -1,0 +1,286 @@
+//! Standard error that is closed, full, never read, hangs, or stops those that write to it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::thread;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::pty::openpty;
+use nix::sys::stat::Mode;
+use nix::unistd::{mkfifo, pipe};
+
+use super::harness::{Daemon, Directory, Feed, Launch, Statistics, available, frame};
+use super::{Injection, REVERSE, assert_serves, rss_limit, wait_until};
+
+/// What standard error can be, with the end that a test may read.
+struct Outlet {
+    name: &'static str,
+    daemon: OwnedFd,
+    test: OwnedFd,
+    /// A reader of datagrams does not notice that the daemon has ended: this sends it an empty one.
+    end: Option<UnixDatagram>,
+}
+
+impl Outlet {
+    fn new(name: &'static str, daemon: impl Into<OwnedFd>, test: impl Into<OwnedFd>) -> Self {
+        Self { name, daemon: daemon.into(), test: test.into(), end: None }
+    }
+
+    fn all(directory: &Directory) -> Vec<Self> {
+        let terminal = openpty(None, None).expect("a terminal");
+        let (reader, writer) = pipe().expect("a pipe");
+        let (fifo_reader, fifo_writer) = fifo(directory);
+        let (stream, other_stream) = UnixStream::pair().expect("sockets");
+        let (datagram, other_datagram) = UnixDatagram::pair().expect("sockets");
+        let end = Some(datagram.try_clone().expect("a descriptor"));
+        vec![
+            Self::new("terminal", terminal.slave, terminal.master),
+            Self::new("pipe", writer, reader),
+            Self::new("FIFO", fifo_writer, fifo_reader),
+            Self::new("stream socket", stream, other_stream),
+            Self { end, ..Self::new("datagram socket", datagram, other_datagram) },
+        ]
+    }
+}
+
+/// The ends for reading and for writing.
+fn fifo(directory: &Directory) -> (File, File) {
+    let path = directory.path("fifo");
+    mkfifo(&path, Mode::S_IRWXU).expect("a FIFO");
+    // open(2) of a FIFO waits for the other end, unless it is non-blocking
+    let reader = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path).expect("open");
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::empty())).expect("blocking again");
+    (reader, OpenOptions::new().write(true).open(&path).expect("open"))
+}
+
+/// Everything that arrives at an outlet, line by line, until nothing more will come; at a terminal without writers that
+/// is EIO.
+fn read_lines(from: OwnedFd) -> Feed<String> {
+    let feed = Feed::new();
+    let filled = feed.clone();
+    thread::spawn(move || {
+        let (mut from, mut part, mut rest) = (File::from(from), [0; 5000], Vec::new());
+        while let Ok(length @ 1..) = from.read(&mut part) {
+            rest.extend_from_slice(&part[..length]);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                filled.push(String::from_utf8_lossy(&line).trim_end().to_string());
+            }
+        }
+        filled.close();
+    });
+    feed
+}
+
+/// Waits for the last line after the daemon has ended.
+fn wait_last(lines: &Feed<String>, end: Option<&UnixDatagram>) {
+    if let Some(end) = end {
+        end.send(b"").expect("an empty datagram");
+    }
+    lines.wait_closed();
+}
+
+/// Has so many requests answered, a hundred at a time.
+fn ask_hundreds(daemon: &Daemon, hundreds: usize) {
+    let mut client = daemon.connect("frame");
+    let requests = frame(REVERSE, b"the log has a line for this").repeat(100);
+    for _ in 0..hundreds {
+        client.send(&requests);
+        client.receive(requests.len());
+    }
+}
+
+/// Fault 33, fault 41: whatever standard error is, nobody needs to read it. poll(2) says that a terminal has room while
+/// write(2) waits.
+#[test]
+fn a_log_that_nobody_reads_stalls_nobody() {
+    let directory = Directory::new();
+    for Outlet { name, daemon: stderr, test, end } in Outlet::all(&directory) {
+        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=2"]).stderr(stderr);
+        let mut daemon = launch.start();
+        ask_hundreds(&daemon, 20);
+        (0..10).for_each(|_| assert_serves(&mut daemon.connect("frame")));
+        assert_eq!(daemon.stop(), 0, "{name}");
+        // there really was no room any more: the last line is missing
+        let lines = read_lines(test);
+        wait_last(&lines, end.as_ref());
+        assert!(lines.len() > 20 && !lines.text().contains("statistics: "), "{name}: {}", lines.text());
+    }
+}
+
+/// Fault 33, fault 41: what a log could not take is counted, and the lines that it gets are whole.
+#[test]
+fn a_log_that_is_read_again_tells_what_it_lost() {
+    let directory = Directory::new();
+    for Outlet { name, daemon: stderr, test, end } in Outlet::all(&directory) {
+        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(stderr);
+        let mut daemon = launch.start();
+        assert_serves(&mut daemon.connect("frame"));
+        let (descriptors, rss) = (daemon.descriptors(), daemon.rss());
+        ask_hundreds(&daemon, 200);
+        wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
+        assert!(daemon.rss() <= rss_limit(rss, 2 << 20), "{name}: {} of {rss} bytes", daemon.rss());
+        let lines = read_lines(test);
+        let report = lines.wait_for(0, |line| line.contains(" log messages were lost"));
+        let (after, _) = report.unwrap_or_else(|| panic!("{name}: not reported"));
+        assert_serves(&mut daemon.connect("frame"));
+        let last = lines.wait_for(after, |line| line.ends_with("closed: finished"));
+        assert!(last.is_some(), "{name}: nothing is logged any more");
+        assert_eq!(daemon.stop(), 0, "{name}");
+        wait_last(&lines, end.as_ref());
+        assert_is_complete(name, &lines.all());
+    }
+}
+
+/// Whether every line is whole, and as many are reported lost as the statistics at the end have.
+fn assert_is_complete(name: &str, lines: &[String]) {
+    for line in lines {
+        // 2026-11-21T10:00:00.000Z retortd: ...
+        assert_eq!(line.find("Z retortd: "), Some(23), "{name}: {line}");
+    }
+    let counts = lines.iter().filter_map(|line| line.split_once("retortd: ")?.1.strip_suffix(LOST));
+    let reported: u64 = counts.map(|count| count.parse::<u64>().expect("a number")).sum();
+    let statistics = Statistics::parse(lines.last().expect("a log"));
+    assert_eq!((statistics.wrong_sum(), statistics.log_dropped), (None, reported), "{name}");
+    assert!(reported > 1000, "{name}: {reported}");
+}
+
+/// What follows the number of lost lines.
+const LOST: &str = " log messages were lost: the log did not take them";
+
+/// Fault 41: a write to a file can hang too, where it is on a network file system whose server has gone.
+#[test]
+fn a_file_that_hangs_stalls_nobody() {
+    let directory = Directory::new();
+    let path = directory.write("log", "");
+    let file = OpenOptions::new().append(true).open(&path).expect("open the log");
+    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-v", "--workers=1"]).stderr(file).start();
+    let Some(injection) = Injection::into_threads(&daemon, &["log"], &["write:delay_enter=100s"]) else { return };
+    (0..10).for_each(|_| assert_serves(&mut daemon.connect("frame")));
+    assert_eq!(std::fs::read_to_string(&path).expect("read the log"), "");
+    drop(injection);
+    assert_eq!(daemon.stop(), 0);
+    let log = std::fs::read_to_string(&path).expect("read the log");
+    assert_eq!(log.lines().filter(|line| line.ends_with("closed: finished")).count(), 10, "{log}");
+}
+
+/// Fault 41: a file that has reached `RLIMIT_FSIZE` gets SIGXFSZ, whose default action ends the process.
+#[test]
+fn a_log_file_at_its_size_limit_ends_nothing() {
+    const LIMIT: u64 = 8192;
+    if !available("prlimit") {
+        return;
+    }
+    let directory = Directory::new();
+    let path = directory.write("log", "");
+    let open = || OpenOptions::new().append(true).open(&path).expect("open the log");
+    let limit = format!("--fsize={LIMIT}");
+    let prlimit = ["prlimit", &limit];
+    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).stderr(open()).under(&prlimit).start();
+    ask_hundreds(&daemon, 20);
+    wait_until("the file is full", || open().metadata().is_ok_and(|file| file.len() == LIMIT));
+    wait_until("the log thread is idle", || daemon.is_idle("log"));
+    // as logrotate(8) does with copytruncate
+    open().set_len(0).expect("truncate");
+    assert_serves(&mut daemon.connect("frame"));
+    assert_eq!(daemon.stop(), 0);
+    let log = std::fs::read_to_string(&path).expect("read the log");
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(lines[0].is_empty(), "the line that was cut is not ended: {log}");
+    assert!(lines[1].ends_with(LOST), "{log}");
+    assert_is_complete("file", &lines[1..].iter().map(|line| (*line).to_string()).collect::<Vec<_>>());
+    // a daemon that does not start ends with its own exit code
+    open().write_all(&[b'x'; LIMIT as usize]).expect("fill the log");
+    for (argument, code) in [("--settings=/nonexistent", 78), ("--nonsense", 2)] {
+        let finished = Launch::new(&[argument]).stderr(open()).under(&prlimit).finish();
+        assert_eq!(finished.code, code, "{argument}");
+    }
+}
+
+/// Fault 41: under `stty tostop` a terminal stops the processes in the background that write to it.
+#[test]
+fn a_terminal_does_not_stop_a_daemon_in_the_background() {
+    // a shell with job control: the daemon is a process group of its own, and not the one in the foreground
+    const SCRIPT: &str = "set -m; stty tostop <&2; setpriv --pdeathsig=KILL \"$@\" & \
+        trap 'kill -TERM $!' TERM; wait $!; wait $!";
+    if !["setsid", "setpriv", "stty"].iter().all(|program| available(program)) {
+        return;
+    }
+    let terminal = openpty(None, None).expect("a terminal");
+    let words = ["sh", "-c", "exec setsid --ctty \"$@\" <&2", "sh", "sh", "-c", SCRIPT, "sh"];
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-v"]).stderr(terminal.slave).under(&words);
+    let mut daemon = launch.start();
+    let lines = read_lines(terminal.master);
+    assert_serves(&mut daemon.connect("frame"));
+    assert!(lines.wait_for(0, |line| line.ends_with("closed: finished")).is_some(), "{}", lines.text());
+    assert_eq!(daemon.stop(), 0);
+}
+
+/// Fault 33: standard error is closed, or takes nothing.
+#[test]
+fn without_standard_error_it_serves() {
+    let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let (reader, broken) = std::io::pipe().expect("pipe");
+    drop(reader);
+    let arguments = ["--listen=frame=127.0.0.1:0", "-vvv"];
+    let launches = [
+        Launch::new(&arguments).under(&["sh", "-c", "exec \"$@\" 2>&-", "sh"]),
+        Launch::new(&arguments).under(&["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"]),
+        Launch::new(&arguments).stderr(full),
+        Launch::new(&arguments).stderr(broken),
+    ];
+    for launch in launches {
+        let mut daemon: Daemon = launch.start();
+        let descriptors = daemon.descriptors();
+        for _ in 0..50 {
+            assert_serves(&mut daemon.connect("frame"));
+        }
+        let answers = || daemon.notices.all().iter().any(|notice| notice.contains(" 50 requests"));
+        wait_until("50 requests in the status", answers);
+        wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
+        assert_eq!(daemon.stop(), 0);
+    }
+}
+
+/// Fault 33: a log that cannot be written says nothing of what was asked; the client is answered all the same.
+#[test]
+fn errors_of_clients_cost_no_memory_while_the_log_is_full() {
+    let (reader, writer) = std::io::pipe().expect("pipe");
+    let daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer).start();
+    let mut client = daemon.connect("frame");
+    assert_serves(&mut client);
+    let before = daemon.rss();
+    let requests = frame(REVERSE, &[0; 100]).repeat(100);
+    for _ in 0..800 {
+        client.send(&requests);
+        client.receive(104 * 100);
+    }
+    assert!(daemon.rss() < rss_limit(before, 0), "{} bytes more", daemon.rss() - before);
+    drop((reader, client));
+}
+
+/// Fault 3: a line whose write is interrupted is written.
+#[test]
+fn a_log_line_is_written_although_signals_come_between() {
+    if !super::available("strace") {
+        return;
+    }
+    let directory = Directory::new();
+    let path = directory.write("log", "");
+    let file = OpenOptions::new().append(true).open(&path).expect("open the log");
+    // only writes to this file: eventfds, which never wait, are written to as well
+    let injection = [super::strace(&["write:error=EINTR:when=1+2"]), vec!["-P".into(), path.clone()]].concat();
+    let words: Vec<&str> = injection.iter().map(String::as_str).collect();
+    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv", "--workers=1"]).stderr(file).under(&words);
+    let mut daemon = launch.start();
+    let mut client = daemon.connect("frame");
+    (0..20).for_each(|_| assert_serves(&mut client));
+    drop(client);
+    assert_eq!(daemon.stop(), 0);
+    let log = std::fs::read_to_string(&path).expect("read the log");
+    assert_eq!(log.lines().filter(|line| line.contains("reverse of 19 bytes answered")).count(), 20, "{log}");
+    assert!(log.contains("log messages dropped 0"), "{log}");
+}
