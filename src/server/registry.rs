@@ -37,6 +37,8 @@ pub struct Registry {
     sequence: u64,
     /// The most connections since [`Registry::crowd_has_left`] last said so.
     peak: usize,
+    /// The rest of a crowd is still there.
+    has_rest: bool,
 }
 
 /// No slot.
@@ -48,7 +50,7 @@ impl Registry {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Self { slots: Vec::new(), free: NONE, taken: 0, sequence: 0, peak: 0 }
+        Self { slots: Vec::new(), free: NONE, taken: 0, sequence: 0, peak: 0, has_rest: false }
     }
 
     /// How many connections there are.
@@ -141,13 +143,14 @@ impl Registry {
         }
     }
 
-    /// Whether three of four connections of a crowd have gone; said once for each crowd.
+    /// Whether three of four connections of a crowd have gone, or, after that, the last connection; said once each.
     pub fn crowd_has_left(&mut self) -> bool {
-        let has_left = self.peak > CROWD && self.taken < self.peak / 4;
-        if has_left {
+        if self.peak > CROWD && self.taken < self.peak / 4 {
             self.peak = self.taken;
+            self.has_rest = true;
+            return true;
         }
-        has_left
+        self.is_empty() && std::mem::take(&mut self.has_rest)
     }
 }
 
@@ -294,6 +297,7 @@ mod tests {
             assert_eq!([registry.crowd_has_left(), registry.crowd_has_left()], [expect, false]);
         }
         registry.remove(token);
+        assert_eq!([registry.crowd_has_left(), registry.crowd_has_left()], [true, false]);
     }
 
     #[test]
