@@ -4,13 +4,14 @@ mod flawed;
 mod harness;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flawed::Flaw;
-use harness::{Daemon, Directory, Launch};
+use harness::{DEADLINE, Daemon, Directory, Launch, limited};
 use serde_json::Value;
 
 fn retort(arguments: &[&str]) -> Output {
@@ -24,9 +25,18 @@ struct Judgement {
     checks: BTreeMap<String, Value>,
 }
 
+/// What the client may allocate for all checks but those of the longest message.
+const MEMORY: u64 = 64 << 20;
+
+/// The longest message. The check of it holds the request, the answer that is expected, the answer that comes (in a
+/// buffer that grows by doubling), and copies while these are made.
+const MESSAGE: u64 = 1 << 27;
+
 fn judge(address: SocketAddr, arguments: &[&str]) -> Judgement {
     let address = address.to_string();
-    let output = retort(&[&["check", &address, "--json"], arguments].concat());
+    let large = arguments.contains(&"--large");
+    let mut command = limited(env!("CARGO_BIN_EXE_retort"), if large { 8 * MESSAGE } else { MEMORY });
+    let output = command.args(["check", &address, "--json"]).args(arguments).output().expect("run retort");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let checks = report["checks"].as_array().expect("an array of checks");
     let checks = checks.iter().map(|check| (check["name"].as_str().unwrap().to_owned(), check.clone())).collect();
@@ -295,4 +305,48 @@ fn the_list_of_checks() {
     assert!(!list.contains("title-case "));
     let older = String::from_utf8(retort(&["check", "--list", "--edition", "2021"]).stdout).unwrap();
     assert!(older.contains("title-case ") && !older.contains("random-statistics"));
+}
+
+/// A ring of 94 characters instead of 95, as xinetd has it: wrong, but the pattern has no end.
+fn short_ring() -> Vec<u8> {
+    let ring = |start: usize| (0..72).map(move |i| b'!' + ((start + i) % 94) as u8).chain(*b"\r\n");
+    (0..94).flat_map(ring).collect()
+}
+
+/// The patience is longer than the test allows for everything: each verdict comes as soon as the answer cannot be right
+/// any more, whatever else the server sends.
+#[test]
+fn a_server_that_never_stops_sending_is_judged_in_bounded_time_and_memory() {
+    let ring = short_ring();
+    let endless = "more bytes than all answers";
+    let cases: [(&str, &[u8], &str); 12] = [
+        ("frame", b"x", endless),
+        ("frame", b"\0\0\0\x01x", endless),
+        ("frame", b"\0\0\0\x05error", endless),
+        ("frame", b"\x07\xff\xff\xff", "decode the text"),
+        ("text", b"1 x", endless),
+        ("echo", b"x", endless),
+        ("length-prefix", b"x", endless),
+        ("discard", b"x", endless),
+        ("daytime", b"x", "as one line"),
+        ("time", b"x", "exactly four bytes"),
+        ("qotd", b"x", "at most 512 characters"),
+        ("chargen", &ring, "the next begins one character later"),
+    ];
+    let patience = ["--patience", &format!("{}s", 2 * DEADLINE.as_secs()), "-P"];
+    let begun = Instant::now();
+    let judged = |(protocol, bytes, words): (&str, &[u8], &str)| {
+        let directory = Directory::new();
+        let file = directory.path("report.xml");
+        let more = [protocol, "--junit", file.to_str().unwrap()];
+        let judgement = judge(flawed::flooding(bytes), &[patience.as_slice(), &more].concat());
+        assert_eq!(judgement.code, 1, "{protocol}");
+        let hinted = judgement.failed().into_iter().any(|check| judgement.hint(check).contains(words));
+        assert!(hinted, "{protocol}: {:#}", judgement.report);
+        let xml = fs::read_to_string(file).expect("the report");
+        assert_eq!(xml.matches("<testcase ").count(), judgement.checks.len(), "{protocol}");
+        assert!(xml.ends_with("</testsuites>\n"), "{protocol}");
+    };
+    thread::scope(|scope| cases.into_iter().for_each(|case| drop(scope.spawn(move || judged(case)))));
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }

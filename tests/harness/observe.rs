@@ -127,10 +127,22 @@ pub fn available(program: &str) -> bool {
     found
 }
 
+/// A command that starts a program with a limit on what it allocates, its threads' stacks included (`RLIMIT_DATA` in
+/// setrlimit(2)), so that one that needs more ends with SIGABRT; without the limit under a sanitizer.
+pub fn limited(program: &str, memory: u64) -> Command {
+    let mut command = Command::new("sh");
+    let limit = if env::var_os(ANY_MEMORY).is_some() { "unlimited".into() } else { (memory >> 10).to_string() };
+    command.args(["-c", "ulimit -d \"$0\" && exec \"$@\"", &limit, program]);
+    command
+}
+
+/// Set under a sanitizer, whose own memory is large.
+const ANY_MEMORY: &str = "RETORTD_TEST_ANY_MEMORY";
+
 /// What a daemon may use: what it used when it was idle, and so much more. Anything under a sanitizer, whose own memory is
 /// large (`RETORTD_TEST_ANY_MEMORY`).
 pub fn rss_limit(idle: u64, more: u64) -> u64 {
-    if env::var_os("RETORTD_TEST_ANY_MEMORY").is_some() {
+    if env::var_os(ANY_MEMORY).is_some() {
         return u64::MAX;
     }
     // the allocator's own overhead, thread stacks that are touched for the first time
