@@ -95,7 +95,7 @@ pub struct Patience {
     /// How long to wait for a connection
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_time, help_heading = "Connection")]
     pub connect_timeout: Duration,
-    /// How long to wait for an answer that makes no progress
+    /// How long to wait for an answer; `send` waits a second longer for each 16 KiB of it
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_time, help_heading = "Connection")]
     pub read_timeout: Duration,
     /// How long to wait for a server that takes no bytes
@@ -269,7 +269,7 @@ pub struct Selection {
     /// Check the longest message too (134217727 bytes)
     #[arg(long, help_heading = "Selection")]
     pub large: bool,
-    /// How long a check waits for a server that does nothing
+    /// How long a check waits for a server that does nothing; whatever the server does, it ends after about five times that
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = positive_time, help_heading = "Selection")]
     pub patience: Duration,
 }
