@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use flawed::Flaw;
-use harness::{Daemon, Directory, Launch};
+use harness::{DEADLINE, Daemon, Directory, Launch, limited};
 use serde_json::Value;
 
 fn bench(address: &str, arguments: &[&str]) -> Output {
@@ -229,4 +229,52 @@ fn what_cannot_be_measured() {
         let message = String::from_utf8(output.stderr).unwrap();
         assert!(message.contains(words), "{arguments:?}: {message}");
     }
+}
+
+/// What the client may allocate for a few connections and small requests.
+const MEMORY: u64 = 64 << 20;
+
+#[test]
+fn answers_without_end_are_errors_and_take_no_memory() {
+    let begun = Instant::now();
+    for (protocol, more, bytes, kind) in [
+        ("daytime", vec![], b"x".as_slice(), "wrong_length"),
+        ("ack", vec!["--verify", "length"], b"x", "wrong_length"),
+        ("frame", vec!["--action", "shuffle"], b"x", "wrong_length"),
+        ("frame", vec!["--action", "random"], b"x", "wrong_length"),
+        ("text", vec!["--action", "random"], b"134217728 ", "wrong_length"),
+        ("echo", vec!["--size", "4"], b"abcd", "wrong_length"),
+    ] {
+        let address = flawed::flooding(bytes).to_string();
+        let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+        command.args([
+            "bench",
+            &address,
+            "-P",
+            protocol,
+            "--connections",
+            "2",
+            "--warm-up",
+            "0",
+            "--duration",
+            "200ms",
+        ]);
+        let output = command.args(["--read-timeout", "5m", "--json"]).args(more).output().expect("run retort");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        failing((report, output.status.code().expect("an exit code")), kind);
+    }
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+}
+
+/// A selection may have 134,217,727 bytes: one that goes on for as long as it may is judged as it comes and not kept.
+#[test]
+fn long_answers_of_chance_are_not_kept() {
+    let address = flawed::for_each_client(|mut stream| {
+        let _ = stream.write_all(b"\x07\xff\xff\xff");
+        while stream.write_all(&[b'a'; 1 << 14]).is_ok() {}
+    });
+    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    command.args(["bench", &address.to_string(), "--action", "random", "--connections", "4", "--warm-up", "0"]);
+    let output = command.args(["--duration", "2s", "--read-timeout", "1s"]).output().expect("run retort");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
