@@ -5,12 +5,16 @@ mod harness;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flawed::Flaw;
-use harness::{DEADLINE, Daemon, Directory, Launch, limited};
+use harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
+use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
 fn bench(address: &str, arguments: &[&str]) -> Output {
@@ -277,4 +281,38 @@ fn long_answers_of_chance_are_not_kept() {
     command.args(["bench", &address.to_string(), "--action", "random", "--connections", "4", "--warm-up", "0"]);
     let output = command.args(["--duration", "2s", "--read-timeout", "1s"]).output().expect("run retort");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
+fn an_earlier_plot_stays_when_a_measurement_is_interrupted() {
+    let directory = Directory::new();
+    let plot = directory.write("latency.svg", "earlier");
+    let (tell, told) = mpsc::channel();
+    let address = flawed::for_each_client(move |mut stream| {
+        let _ = tell.send(());
+        let _ = stream.read(&mut [0; 1]);
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["bench", &address.to_string(), "--connections", "1", "--duration", "1h", "--svg", &plot]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start retort");
+    // The first connection is made before the plot is prepared, the second one for the measurement.
+    told.iter().take(2).for_each(drop);
+    kill(process_id(&child), Signal::SIGINT).expect("interrupt it");
+    assert_eq!(child.wait().expect("wait for retort").code(), None);
+    assert_eq!(std::fs::read_to_string(&plot).unwrap(), "earlier");
+    assert_eq!(directory.names(), ["latency.svg"]);
+}
+
+#[test]
+fn a_plot_is_drawn_although_nobody_reads_the_table() {
+    let daemon = Daemon::serving("frame", &[]);
+    let directory = Directory::new();
+    let plot = directory.path("latency.svg");
+    let (closed, output) = UnixStream::pair().unwrap();
+    drop(closed);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["bench", &daemon.address("frame").to_string(), "--duration", "50ms", "--svg"]).arg(&plot);
+    let ended = command.stdout(OwnedFd::from(output)).output().expect("run retort");
+    assert_eq!((ended.status.code(), ended.stderr.len()), (Some(0), 0), "{ended:?}");
+    assert!(std::fs::read_to_string(plot).unwrap().ends_with("</svg>\n"));
 }

@@ -5,13 +5,18 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flawed::Flaw;
-use harness::{DEADLINE, Daemon, Directory, Launch, limited};
+use harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
+use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
 fn retort(arguments: &[&str]) -> Output {
@@ -349,4 +354,79 @@ fn a_server_that_never_stops_sending_is_judged_in_bounded_time_and_memory() {
     };
     thread::scope(|scope| cases.into_iter().for_each(|case| drop(scope.spawn(move || judged(case)))));
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+}
+
+/// Starts a judgement that reports to this file and prints text, and waits until it has begun.
+fn begun(address: SocketAddr, junit: &str, arguments: &[&str]) -> (Child, BufReader<impl Read>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["check", &address.to_string(), "--junit", junit]).args(arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start retort");
+    let mut output = BufReader::new(child.stdout.take().expect("its standard output"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    assert!(line.starts_with("frame on 127.0.0.1"), "{line}");
+    (child, output)
+}
+
+#[test]
+fn an_earlier_report_stays_when_a_judgement_is_interrupted() {
+    let directory = Directory::new();
+    let junit = directory.write("report.xml", "earlier");
+    for signal in [Signal::SIGINT, Signal::SIGKILL] {
+        let (mut child, _output) = begun(flawed::start(Flaw::Hangs), &junit, &["--patience", "1h"]);
+        kill(process_id(&child), signal).expect("interrupt it");
+        assert_eq!(child.wait().expect("wait for retort").code(), None);
+        assert_eq!(fs::read_to_string(&junit).unwrap(), "earlier");
+        assert_eq!(directory.names(), ["report.xml"]);
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_at_the_end_costs_only_the_report() {
+    let directory = Directory::new();
+    fs::create_dir(directory.path("gone")).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (removed, wait) = mpsc::channel::<()>();
+    // Nothing is answered until the directory has been removed, and then every client is sent away.
+    thread::spawn(move || {
+        let held: Vec<_> = listener.incoming().take(2).collect();
+        let _ = wait.recv();
+        drop(held);
+        listener.incoming().for_each(drop);
+    });
+    let junit = directory.path("gone/report.xml");
+    let (child, mut output) = begun(address, junit.to_str().unwrap(), &["--patience", "1m", "--only", "uppercase"]);
+    fs::remove_dir(directory.path("gone")).expect("nothing is in it before the end");
+    drop(removed);
+    let mut text = String::new();
+    output.read_to_string(&mut text).unwrap();
+    assert!(text.contains("0 of 1 checks passed, 1 failed"), "{text}");
+    let rest = child.wait_with_output().expect("wait for retort");
+    assert_eq!(rest.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&rest.stderr).contains("cannot write "), "{rest:?}");
+    assert_eq!(directory.names(), Vec::<String>::new());
+}
+
+#[test]
+fn a_report_is_complete_although_nobody_reads_standard_output() {
+    let directory = Directory::new();
+    let junit = directory.path("report.xml");
+    let (closed, output) = UnixStream::pair().unwrap();
+    drop(closed);
+    let address = flawed::start(Flaw::LittleEndian).to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["check", &address, "--only", "uppercase,half-close-at-once", "--junit"]).arg(&junit);
+    let ended = command.stdout(OwnedFd::from(output)).output().expect("run retort");
+    assert_eq!((ended.status.code(), ended.stderr.len()), (Some(1), 0), "{ended:?}");
+    let xml = fs::read_to_string(junit).expect("the report");
+    assert!(xml.contains("tests=\"2\" failures=\"1\""), "{xml}");
+}
+
+#[test]
+fn a_report_may_go_to_standard_output() {
+    let address = flawed::start(Flaw::None).to_string();
+    let output = retort(&["check", &address, "--only", "uppercase", "-q", "--junit", "/dev/stdout"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("<testsuites>") && text.contains("1 of 1 checks passed"), "{text}");
 }

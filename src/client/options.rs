@@ -211,7 +211,7 @@ pub struct BenchOptions {
     /// Print one JSON object instead of the table
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// Draw latency by percentile
+    /// Draw latency by percentile; an earlier file stays until the drawing is complete
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub svg: Option<PathBuf>,
     /// Timeouts.
@@ -283,7 +283,12 @@ pub struct ReportOptions {
     /// Print TAP, the Test Anything Protocol (version 13)
     #[arg(long, help_heading = "Output")]
     pub tap: bool,
-    #[arg(long, value_name = "FILE", help_heading = "Output", help = "Write a JUnit report beside what is printed")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Output",
+        help = "Write a JUnit report beside what is printed; an earlier file stays until it is complete"
+    )]
     #[allow(missing_docs, reason = "the help text would need backticks")]
     pub junit: Option<PathBuf>,
     /// Print failures and the score alone

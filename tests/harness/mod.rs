@@ -64,6 +64,12 @@ impl Directory {
         self.0.join(name)
     }
 
+    /// The names of all that is in it.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("list the directory of the test");
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name in UTF-8")).collect()
+    }
+
     /// Writes a file; its path.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
