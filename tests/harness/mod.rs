@@ -13,6 +13,7 @@ mod client;
 mod feed;
 mod observe;
 mod replay;
+mod skip;
 mod statistics;
 #[path = "../tables/mod.rs"]
 pub mod tables;
@@ -39,6 +40,7 @@ pub use client::{Client, echo_ping, frame, framed, in_parallel};
 pub use feed::Feed;
 pub use observe::{Frozen, Task, available, limited, rss_limit, wait_until};
 pub use replay::{replay, replay_all};
+pub use skip::skip;
 pub use statistics::Statistics;
 
 /// How long to wait for what must happen; generous, because other tests run at the same time.
