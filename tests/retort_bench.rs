@@ -283,6 +283,26 @@ fn long_answers_of_chance_are_not_kept() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
 
+/// All requests that may be on their way at once have 128 MiB.
+#[test]
+fn deep_pipelines_of_large_messages_take_no_memory() {
+    let daemon = Daemon::serving("echo", &[]);
+    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    let address = daemon.address("echo").to_string();
+    command.args(["bench", &address, "-P", "echo", "--size", "64K", "--depth", "2048", "--warm-up", "0"]);
+    let output = command.args(["--connections", "1", "--duration", "1ms", "--json"]).output().expect("run retort");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    good((report, output.status.code().expect("an exit code")));
+}
+
+#[test]
+fn a_long_patience_does_not_end_at_once() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    // More nanoseconds than 64 bits hold.
+    good(measured(&address, &["--duration", "100ms", "--connections", "2", "--read-timeout", "5124096h"]));
+}
+
 #[test]
 fn an_earlier_plot_stays_when_a_measurement_is_interrupted() {
     let directory = Directory::new();

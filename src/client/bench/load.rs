@@ -114,8 +114,7 @@ impl<'a> Load<'a> {
         let measured_from = nanoseconds(options.warm_up);
         Ok(Self {
             workload,
-            // One more than are sent at once: the first may have been begun already.
-            batch: workload.request.repeat(pace.batch() + 1),
+            batch: workload.request.repeat(copies(pace.batch(), workload.request.len())),
             address,
             pace,
             server_pid: options.server_pid,
@@ -426,8 +425,21 @@ impl<'a> Load<'a> {
     }
 }
 
+/// How many bytes of requests are sent with one call, where one request has not more. Chosen: far more than a socket
+/// takes at once.
+const BATCH: usize = 1 << 20;
+
+/// How many copies of a request of `length` bytes a batch has that is to hold `batch` requests: one more, because the
+/// first may have been begun already, and fewer where these are large.
+fn copies(batch: usize, length: usize) -> usize {
+    (batch + 1).min(2.max(BATCH / length.max(1)))
+}
+
+/// The longest time, in nanoseconds: the sum of three is still a number. 146 years.
+const LONGEST: u64 = u64::MAX / 4;
+
 fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(time.as_nanos()).map_or(LONGEST, |nanoseconds| nanoseconds.min(LONGEST))
 }
 
 #[cfg(test)]
@@ -439,6 +451,22 @@ mod tests {
 
     use super::*;
     use crate::client::options::{Command, Options};
+
+    #[test]
+    fn a_batch_is_bounded_however_large_its_requests_are() {
+        assert_eq!(copies(32, 64), 33);
+        assert_eq!(copies(65_536, 64), 16_384);
+        assert_eq!(copies(64, 1 << 24), 2);
+        assert_eq!(copies(64, 0), 65);
+    }
+
+    #[test]
+    fn times_can_be_added() {
+        assert_eq!(nanoseconds(Duration::from_millis(1)), 1_000_000);
+        let longest = nanoseconds(Duration::MAX);
+        assert!(longest.checked_mul(3).is_some(), "warm-up, duration and patience");
+        assert!(longest > nanoseconds(Duration::from_secs(100 * 365 * 24 * 3600)), "a hundred years are not cut");
+    }
 
     #[test]
     fn without_a_warm_up_the_first_request_counts() {
