@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 
-use harness::{Client, Daemon, Directory, Feed, Finished, Launch, available, frame, framed, process_id};
+use harness::{Client, Daemon, Directory, Feed, Finished, Launch, available, frame, framed, process_id, skip};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
@@ -219,12 +219,12 @@ fn ipv6_only() {
     use nix::sys::socket::{SockaddrIn6, bind, socket};
     let family = AddressFamily::Inet6;
     let Ok(socket) = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else {
-        return println!("skipped: there is no IPv6 here");
+        return skip("there is no IPv6 here");
     };
     setsockopt(&socket, sockopt::Ipv6V6Only, &true).expect("IPV6_V6ONLY");
     let any = SockaddrIn6::from(std::net::SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
     if bind(socket.as_raw_fd(), &any).is_err() {
-        return println!("skipped: there is no IPv6 here");
+        return skip("there is no IPv6 here");
     }
     listen(&socket, Backlog::new(16).expect("a backlog")).expect("listen");
     let daemon = Launch::new(&[]).with_sockets("echo", vec![socket]).start();

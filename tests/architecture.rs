@@ -37,6 +37,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("serde_json", &["client/json.rs"]),
     ("simdutf8", &["transform/utf8.rs"]),
     ("syslog", &["service/logging/syslog_socket.rs"]),
+    ("tempfile", &["client/report_file.rs"]),
 ];
 
 /// Parts of the standard library that a module has to do without.

@@ -2,7 +2,7 @@
 # The man pages are formatted without a warning, and say which version they belong to.
 set -euo pipefail
 cd "$(dirname "$0")/../packaging/man"
-command -v man >/dev/null || { echo "manuals.sh: skipped: man is not installed"; exit 0; }
+command -v man >/dev/null || exec ../../tests/skip manuals.sh "man is not installed"
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' ../../Cargo.toml | head -n 1)
 
 for page in *.[1-8]; do

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use harness::{Client, Daemon, Directory, Finished, Launch, available, frame};
+use harness::{Client, Daemon, Directory, Finished, Launch, available, frame, skip};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -129,7 +129,7 @@ fn the_port_option_listens_on_all_addresses() {
     for ip in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
         let address = std::net::SocketAddr::new(ip, port);
         if ip.is_ipv6() && TcpListener::bind((ip, 0)).is_err() {
-            return println!("skipped: there is no IPv6 here");
+            return skip("there is no IPv6 here");
         }
         assert_eq!(Client::connect(address).ask(UPPERCASE, b"x"), b"X", "{address}");
     }
@@ -322,7 +322,7 @@ fn an_address_that_is_not_there() {
 fn a_port_below_1024_without_the_right() {
     let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first_free.trim().parse::<u16>().is_ok_and(|port| port < 1000) {
-        return println!("skipped: ports below 1024 are free for all here");
+        return skip("ports below 1024 are free for all here");
     }
     // Somebody else is nobody. The binary is copied to where nobody may look.
     let directory = Directory::new();
@@ -538,7 +538,7 @@ fn a_journal_that_is_not_standard_error_is_not_written_to() {
 #[test]
 fn without_a_system_log_lines_go_to_standard_error() {
     if fs::exists("/dev/log").unwrap_or(true) {
-        return println!("skipped: there is a system log here");
+        return skip("there is a system log here");
     }
     let daemon = Launch::new(&[LOCAL, "-v", "--log=syslog"]).start();
     drop(daemon.connect("frame"));

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use harness::{Client, Daemon, Launch, available, frame, framed, replay_all};
+use harness::{Client, Daemon, Launch, available, frame, framed, replay_all, skip};
 use nix::sys::signal::Signal;
 use retortd::protocol::TABLE;
 
@@ -491,7 +491,7 @@ fn nc_with_a_frame() {
     }
     let help = run("nc", &["-h"], b"");
     if !String::from_utf8_lossy(&[help.stdout, help.stderr].concat()).contains("-N") {
-        return println!("skipped: this nc has no option -N to end its side after sending");
+        return skip("this nc has no option -N to end its side after sending");
     }
     let daemon = serve_all(&[]);
     let port = daemon.address("frame").port().to_string();

@@ -5,12 +5,16 @@ mod harness;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flawed::Flaw;
-use harness::{Daemon, Directory, Launch};
+use harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
+use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
 fn bench(address: &str, arguments: &[&str]) -> Output {
@@ -229,4 +233,106 @@ fn what_cannot_be_measured() {
         let message = String::from_utf8(output.stderr).unwrap();
         assert!(message.contains(words), "{arguments:?}: {message}");
     }
+}
+
+/// What the client may allocate for a few connections and small requests.
+const MEMORY: u64 = 64 << 20;
+
+#[test]
+fn answers_without_end_are_errors_and_take_no_memory() {
+    let begun = Instant::now();
+    for (protocol, more, bytes, kind) in [
+        ("daytime", vec![], b"x".as_slice(), "wrong_length"),
+        ("ack", vec!["--verify", "length"], b"x", "wrong_length"),
+        ("frame", vec!["--action", "shuffle"], b"x", "wrong_length"),
+        ("frame", vec!["--action", "random"], b"x", "wrong_length"),
+        ("text", vec!["--action", "random"], b"134217728 ", "wrong_length"),
+        ("echo", vec!["--size", "4"], b"abcd", "wrong_length"),
+    ] {
+        let address = flawed::flooding(bytes).to_string();
+        let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+        command.args([
+            "bench",
+            &address,
+            "-P",
+            protocol,
+            "--connections",
+            "2",
+            "--warm-up",
+            "0",
+            "--duration",
+            "200ms",
+        ]);
+        let output = command.args(["--read-timeout", "5m", "--json"]).args(more).output().expect("run retort");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        failing((report, output.status.code().expect("an exit code")), kind);
+    }
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+}
+
+/// A selection may have 134,217,727 bytes: one that goes on for as long as it may is judged as it comes and not kept.
+#[test]
+fn long_answers_of_chance_are_not_kept() {
+    let address = flawed::for_each_client(|mut stream| {
+        let _ = stream.write_all(b"\x07\xff\xff\xff");
+        while stream.write_all(&[b'a'; 1 << 14]).is_ok() {}
+    });
+    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    command.args(["bench", &address.to_string(), "--action", "random", "--connections", "4", "--warm-up", "0"]);
+    let output = command.args(["--duration", "2s", "--read-timeout", "1s"]).output().expect("run retort");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+/// All requests that may be on their way at once have 128 MiB.
+#[test]
+fn deep_pipelines_of_large_messages_take_no_memory() {
+    let daemon = Daemon::serving("echo", &[]);
+    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    let address = daemon.address("echo").to_string();
+    command.args(["bench", &address, "-P", "echo", "--size", "64K", "--depth", "2048", "--warm-up", "0"]);
+    let output = command.args(["--connections", "1", "--duration", "1ms", "--json"]).output().expect("run retort");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    good((report, output.status.code().expect("an exit code")));
+}
+
+#[test]
+fn a_long_patience_does_not_end_at_once() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    // More nanoseconds than 64 bits hold.
+    good(measured(&address, &["--duration", "100ms", "--connections", "2", "--read-timeout", "5124096h"]));
+}
+
+#[test]
+fn an_earlier_plot_stays_when_a_measurement_is_interrupted() {
+    let directory = Directory::new();
+    let plot = directory.write("latency.svg", "earlier");
+    let (tell, told) = mpsc::channel();
+    let address = flawed::for_each_client(move |mut stream| {
+        let _ = tell.send(());
+        let _ = stream.read(&mut [0; 1]);
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["bench", &address.to_string(), "--connections", "1", "--duration", "1h", "--svg", &plot]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start retort");
+    // The first connection is made before the plot is prepared, the second one for the measurement.
+    told.iter().take(2).for_each(drop);
+    kill(process_id(&child), Signal::SIGINT).expect("interrupt it");
+    assert_eq!(child.wait().expect("wait for retort").code(), None);
+    assert_eq!(std::fs::read_to_string(&plot).unwrap(), "earlier");
+    assert_eq!(directory.names(), ["latency.svg"]);
+}
+
+#[test]
+fn a_plot_is_drawn_although_nobody_reads_the_table() {
+    let daemon = Daemon::serving("frame", &[]);
+    let directory = Directory::new();
+    let plot = directory.path("latency.svg");
+    let (closed, output) = UnixStream::pair().unwrap();
+    drop(closed);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["bench", &daemon.address("frame").to_string(), "--duration", "50ms", "--svg"]).arg(&plot);
+    let ended = command.stdout(OwnedFd::from(output)).output().expect("run retort");
+    assert_eq!((ended.status.code(), ended.stderr.len()), (Some(0), 0), "{ended:?}");
+    assert!(std::fs::read_to_string(plot).unwrap().ends_with("</svg>\n"));
 }

@@ -4,13 +4,19 @@ mod flawed;
 mod harness;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::process::{Command, Output};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flawed::Flaw;
-use harness::{Daemon, Directory, Launch};
+use harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
+use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
 fn retort(arguments: &[&str]) -> Output {
@@ -24,9 +30,18 @@ struct Judgement {
     checks: BTreeMap<String, Value>,
 }
 
+/// What the client may allocate for all checks but those of the longest message.
+const MEMORY: u64 = 64 << 20;
+
+/// The longest message. The check of it holds the request, the answer that is expected, the answer that comes (in a
+/// buffer that grows by doubling), and copies while these are made.
+const MESSAGE: u64 = 1 << 27;
+
 fn judge(address: SocketAddr, arguments: &[&str]) -> Judgement {
     let address = address.to_string();
-    let output = retort(&[&["check", &address, "--json"], arguments].concat());
+    let large = arguments.contains(&"--large");
+    let mut command = limited(env!("CARGO_BIN_EXE_retort"), if large { 8 * MESSAGE } else { MEMORY });
+    let output = command.args(["check", &address, "--json"]).args(arguments).output().expect("run retort");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let checks = report["checks"].as_array().expect("an array of checks");
     let checks = checks.iter().map(|check| (check["name"].as_str().unwrap().to_owned(), check.clone())).collect();
@@ -295,4 +310,123 @@ fn the_list_of_checks() {
     assert!(!list.contains("title-case "));
     let older = String::from_utf8(retort(&["check", "--list", "--edition", "2021"]).stdout).unwrap();
     assert!(older.contains("title-case ") && !older.contains("random-statistics"));
+}
+
+/// A ring of 94 characters instead of 95, as xinetd has it: wrong, but the pattern has no end.
+fn short_ring() -> Vec<u8> {
+    let ring = |start: usize| (0..72).map(move |i| b'!' + ((start + i) % 94) as u8).chain(*b"\r\n");
+    (0..94).flat_map(ring).collect()
+}
+
+/// The patience is longer than the test allows for everything: each verdict comes as soon as the answer cannot be right
+/// any more, whatever else the server sends.
+#[test]
+fn a_server_that_never_stops_sending_is_judged_in_bounded_time_and_memory() {
+    let ring = short_ring();
+    let endless = "more bytes than all answers";
+    let cases: [(&str, &[u8], &str); 12] = [
+        ("frame", b"x", endless),
+        ("frame", b"\0\0\0\x01x", endless),
+        ("frame", b"\0\0\0\x05error", endless),
+        ("frame", b"\x07\xff\xff\xff", "decode the text"),
+        ("text", b"1 x", endless),
+        ("echo", b"x", endless),
+        ("length-prefix", b"x", endless),
+        ("discard", b"x", endless),
+        ("daytime", b"x", "as one line"),
+        ("time", b"x", "exactly four bytes"),
+        ("qotd", b"x", "at most 512 characters"),
+        ("chargen", &ring, "the next begins one character later"),
+    ];
+    let patience = ["--patience", &format!("{}s", 2 * DEADLINE.as_secs()), "-P"];
+    let begun = Instant::now();
+    let judged = |(protocol, bytes, words): (&str, &[u8], &str)| {
+        let directory = Directory::new();
+        let file = directory.path("report.xml");
+        let more = [protocol, "--junit", file.to_str().unwrap()];
+        let judgement = judge(flawed::flooding(bytes), &[patience.as_slice(), &more].concat());
+        assert_eq!(judgement.code, 1, "{protocol}");
+        let hinted = judgement.failed().into_iter().any(|check| judgement.hint(check).contains(words));
+        assert!(hinted, "{protocol}: {:#}", judgement.report);
+        let xml = fs::read_to_string(file).expect("the report");
+        assert_eq!(xml.matches("<testcase ").count(), judgement.checks.len(), "{protocol}");
+        assert!(xml.ends_with("</testsuites>\n"), "{protocol}");
+    };
+    thread::scope(|scope| cases.into_iter().for_each(|case| drop(scope.spawn(move || judged(case)))));
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+}
+
+/// Starts a judgement that reports to this file and prints text, and waits until it has begun.
+fn begun(address: SocketAddr, junit: &str, arguments: &[&str]) -> (Child, BufReader<impl Read>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["check", &address.to_string(), "--junit", junit]).args(arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start retort");
+    let mut output = BufReader::new(child.stdout.take().expect("its standard output"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    assert!(line.starts_with("frame on 127.0.0.1"), "{line}");
+    (child, output)
+}
+
+#[test]
+fn an_earlier_report_stays_when_a_judgement_is_interrupted() {
+    let directory = Directory::new();
+    let junit = directory.write("report.xml", "earlier");
+    for signal in [Signal::SIGINT, Signal::SIGKILL] {
+        let (mut child, _output) = begun(flawed::start(Flaw::Hangs), &junit, &["--patience", "1h"]);
+        kill(process_id(&child), signal).expect("interrupt it");
+        assert_eq!(child.wait().expect("wait for retort").code(), None);
+        assert_eq!(fs::read_to_string(&junit).unwrap(), "earlier");
+        assert_eq!(directory.names(), ["report.xml"]);
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_at_the_end_costs_only_the_report() {
+    let directory = Directory::new();
+    fs::create_dir(directory.path("gone")).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (removed, wait) = mpsc::channel::<()>();
+    // Nothing is answered until the directory has been removed, and then every client is sent away.
+    thread::spawn(move || {
+        let held: Vec<_> = listener.incoming().take(2).collect();
+        let _ = wait.recv();
+        drop(held);
+        listener.incoming().for_each(drop);
+    });
+    let junit = directory.path("gone/report.xml");
+    let (child, mut output) = begun(address, junit.to_str().unwrap(), &["--patience", "1m", "--only", "uppercase"]);
+    fs::remove_dir(directory.path("gone")).expect("nothing is in it before the end");
+    drop(removed);
+    let mut text = String::new();
+    output.read_to_string(&mut text).unwrap();
+    assert!(text.contains("0 of 1 checks passed, 1 failed"), "{text}");
+    let rest = child.wait_with_output().expect("wait for retort");
+    assert_eq!(rest.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&rest.stderr).contains("cannot write "), "{rest:?}");
+    assert_eq!(directory.names(), Vec::<String>::new());
+}
+
+#[test]
+fn a_report_is_complete_although_nobody_reads_standard_output() {
+    let directory = Directory::new();
+    let junit = directory.path("report.xml");
+    let (closed, output) = UnixStream::pair().unwrap();
+    drop(closed);
+    let address = flawed::start(Flaw::LittleEndian).to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["check", &address, "--only", "uppercase,half-close-at-once", "--junit"]).arg(&junit);
+    let ended = command.stdout(OwnedFd::from(output)).output().expect("run retort");
+    assert_eq!((ended.status.code(), ended.stderr.len()), (Some(1), 0), "{ended:?}");
+    let xml = fs::read_to_string(junit).expect("the report");
+    assert!(xml.contains("tests=\"2\" failures=\"1\""), "{xml}");
+}
+
+#[test]
+fn a_report_may_go_to_standard_output() {
+    let address = flawed::start(Flaw::None).to_string();
+    let output = retort(&["check", &address, "--only", "uppercase", "-q", "--junit", "/dev/stdout"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("<testsuites>") && text.contains("1 of 1 checks passed"), "{text}");
 }

@@ -1,13 +1,15 @@
 //! `retort send` and `retort ping` against the real daemon, and against servers that answer wrongly.
 
+mod flawed;
 mod harness;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use harness::{Daemon, Directory, Launch};
+use harness::{DEADLINE, Daemon, Directory, Launch, limited};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -307,4 +309,79 @@ fn lost_pings_are_counted() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("seq=2 lost: "), "{output:?}");
     assert!(stdout(&output).contains("2 sent, 0 received, 2 lost (100%)"), "{output:?}");
+}
+
+/// What the client may allocate for small requests, the stacks of its threads included.
+const MEMORY: u64 = 64 << 20;
+
+/// Runs it within [`MEMORY`], with a patience that is longer than the test allows for everything.
+fn run_bounded(arguments: &[&str]) -> Output {
+    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    command.args(arguments).args(["--read-timeout", "5m"]);
+    command.stdin(Stdio::null()).output().expect("run retort")
+}
+
+#[test]
+fn an_answer_without_end_is_not_read() {
+    let begun = Instant::now();
+    for (protocol, words, bytes, complaint) in [
+        ("qotd", vec![], b"x".as_slice(), "the server sent more than 65536 bytes, although no right answer has more"),
+        ("time", vec![], b"x", "the server sent more than 65536 bytes"),
+        ("ack", vec!["abc"], b"x", "the server sent more than 4113 bytes"),
+        ("upper", vec!["abc"], b"x", "the server sent more than 4099 bytes"),
+        ("frame", vec!["reverse", "abc"], b"x", "the server announced 2021161080 bytes, although no right answer has"),
+        ("frame", vec!["shuffle", "abc"], b"\x07\xff\xff\xff", "the server announced 134217727 bytes, although"),
+        ("frame", vec!["random", "abc"], b"\x08\0\0\0", "no right answer has more than 134217727"),
+        ("text", vec!["reverse", "abc"], b"9999999999 ", "the server announced 9999999999 bytes, although"),
+        ("length-prefix", vec!["abc"], b"x", "the server announced 2021161080 bytes, although"),
+        ("echo", vec!["xxx"], b"x", "came after its answer: xxx"),
+    ] {
+        let address = flawed::flooding(bytes).to_string();
+        let output = run_bounded(&[["send", &address, "-P", protocol].as_slice(), &words].concat());
+        assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
+        assert!(stderr(&output).contains(complaint), "{protocol}: {}", stderr(&output));
+    }
+    for protocol in ["daytime", "frame", "length-prefix"] {
+        let address = flawed::flooding(b"x").to_string();
+        let output = run_bounded(&["ping", &address, "-P", protocol, "-c", "2", "-i", "1ms"]);
+        assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
+        assert!(stdout(&output).contains("although no right answer has more"), "{protocol}: {output:?}");
+    }
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn an_answer_that_drips_is_too_slow() {
+    let address = flawed::dripping(b"x", Duration::from_millis(10)).to_string();
+    for words in [["-P", "qotd"].as_slice(), &["-P", "echo", &"x".repeat(100_000)]] {
+        let output = run(&[["send", &address, "--read-timeout", "200ms"].as_slice(), words].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("the answer came too slowly: time was up after "), "{}", stderr(&output));
+    }
+}
+
+/// The time of a round trip is up although there are bytes to be read.
+#[test]
+fn a_ping_s_time_is_up_although_bytes_come() {
+    let address = flawed::flooding(b"abcd").to_string();
+    let sized = ["-P", "echo", "-s", "4", "-c", "3", "-i", "20ms"];
+    let output = run(&[["ping", &address, "--read-timeout", "1ns"].as_slice(), &sized].concat());
+    assert!(stdout(&output).contains("3 sent, 0 received, 3 lost (100%)"), "{output:?}");
+}
+
+/// Requests without end, to a server that reads all of them and answers none.
+#[test]
+fn a_server_that_only_reads_is_not_sent_to_without_end() {
+    let address = flawed::for_each_client(|mut stream| drop(io::copy(&mut stream, &mut io::sink())));
+    let mut child = retort(&["send", &address.to_string(), "-f", "-", "--read-timeout", "500ms"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("start retort");
+    let mut stdin = child.stdin.take().expect("its standard input");
+    let lines = "uppercase x\n".repeat(5000);
+    let writer = thread::spawn(move || while stdin.write_all(lines.as_bytes()).is_ok() {});
+    let output = child.wait_with_output().expect("wait for retort");
+    writer.join().expect("it is not read any more");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("request 1 (uppercase, 1 bytes): nothing more came in time"), "{output:?}");
 }

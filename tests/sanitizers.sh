@@ -6,8 +6,7 @@ cd "$(dirname "$0")/.."
 
 checker=${1:-}
 skip() {
-    echo "$checker: skipped: $1"
-    exit 0
+    exec tests/skip "$checker" "$1"
 }
 
 cargo +nightly --version >/dev/null 2>&1 || skip "there is no nightly toolchain (rustup toolchain install nightly)"

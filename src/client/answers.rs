@@ -1,10 +1,13 @@
 //! Answers, one after another, out of a stream of bytes.
 //!
 //! Owns what was read beyond the current answer. Memory grows with the bytes that have come, never with the length
-//! that was announced. Guarantees: an error tells how much of the answer had come.
+//! that was announced, and an answer that is longer than the caller allows is not read. Guarantees: an error tells how
+//! much of the answer had come; with a time for each answer, a server that sends a byte now and then is not waited for
+//! without end.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
+use std::time::{Duration, Instant};
 
 use super::dialogue::Ending;
 
@@ -20,7 +23,15 @@ pub struct Answers<R> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// The time that an answer may take, if that is limited here.
+    time: Option<Duration>,
+    /// When the current answer was begun to be waited for.
+    begun: Instant,
 }
+
+/// How fast an answer must come that takes more than its time, in bytes a second. Chosen: the rate that retortd asks of
+/// the requests that it is sent (`--request-timeout`).
+const SLOWEST: usize = 16 << 10;
 
 /// Why there is no whole answer.
 #[derive(Debug)]
@@ -29,7 +40,21 @@ pub enum Broken {
     Closed(Part),
     /// Nothing more came in time.
     TimedOut(Part),
-    /// What stands where the length should be, is none.
+    /// The bytes came too slowly.
+    TooSlow(Part),
+    /// The length that it announces is larger than that of any right answer.
+    TooLong {
+        /// The length that is announced.
+        announced: usize,
+        /// The length of the longest right answer.
+        most: usize,
+    },
+    /// More bytes came than the longest right answer has, without an end.
+    Endless {
+        /// The length of the longest right answer.
+        most: usize,
+    },
+    /// The bytes where the length should be are not a length.
     NoLength(Vec<u8>),
     /// Reading failed.
     Failed(io::Error, Part),
@@ -52,7 +77,13 @@ impl<R: Read> Answers<R> {
 
     /// Reads from here, at most so many bytes at once.
     pub fn with_buffer(stream: R, size: usize) -> Self {
-        Self { stream, buffer: vec![0; size], start: 0, end: 0 }
+        Self { stream, buffer: vec![0; size], start: 0, end: 0, time: None, begun: Instant::now() }
+    }
+
+    /// Allows each answer this time, and a second more for each 16 KiB of it that have come.
+    #[must_use]
+    pub fn within(self, time: Duration) -> Self {
+        Self { time: Some(time), ..self }
     }
 
     /// What is read from.
@@ -66,22 +97,26 @@ impl<R: Read> Answers<R> {
         &self.buffer[self.start..self.end]
     }
 
-    /// The next answer, without what marks its length. `patient` is asked, when nothing comes in time, whether to
-    /// go on waiting.
-    pub fn next(&mut self, ending: Ending, patient: &mut dyn FnMut() -> bool) -> Result<Vec<u8>, Broken> {
-        match ending {
-            Ending::Exactly(length) => self.exactly(length, 0, patient),
+    /// The next answer, without what marks its length; one of more than `most` bytes is not read. `patient` is asked,
+    /// when the answer does not come in time, whether to go on waiting.
+    pub fn next(&mut self, ending: Ending, most: usize, patient: &mut dyn FnMut() -> bool) -> Result<Vec<u8>, Broken> {
+        self.begun = Instant::now();
+        let (announced, before) = match ending {
+            Ending::Exactly(length) => return self.exactly(length, 0, patient),
+            Ending::Close => return self.until_close(most, patient),
             Ending::BinaryLength => {
                 let header = self.exactly(4, 0, patient).map_err(|broken| broken.with_announced(None))?;
-                let length = header.iter().fold(0, |length, &byte| length << 8 | usize::from(byte));
-                self.exactly(length, 4, patient)
+                (header.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), 4)
             }
             Ending::DecimalLength => {
                 let (length, digits) = self.decimal(patient)?;
-                self.exactly(length, digits + 1, patient)
+                (length, digits + 1)
             }
-            Ending::Close => self.until_close(patient),
+        };
+        if announced > most {
+            return Err(Broken::TooLong { announced, most });
         }
+        self.exactly(announced, before, patient)
     }
 
     fn exactly(&mut self, length: usize, before: usize, patient: &mut dyn FnMut() -> bool) -> Result<Vec<u8>, Broken> {
@@ -115,9 +150,12 @@ impl<R: Read> Answers<R> {
         }
     }
 
-    fn until_close(&mut self, patient: &mut dyn FnMut() -> bool) -> Result<Vec<u8>, Broken> {
+    fn until_close(&mut self, most: usize, patient: &mut dyn FnMut() -> bool) -> Result<Vec<u8>, Broken> {
         let mut answer = Vec::new();
         loop {
+            if self.ahead().len() > most - answer.len() {
+                return Err(Broken::Endless { most });
+            }
             answer.extend_from_slice(self.ahead());
             self.start = self.end;
             match self.more(Part { came: answer.len(), announced: None }, patient) {
@@ -152,6 +190,9 @@ impl<R: Read> Answers<R> {
             (self.start, self.end) = (0, self.end - self.start);
         }
         loop {
+            if self.is_late(part.came) && !self.goes_on(patient) {
+                return Err(Broken::TooSlow(part));
+            }
             match read(&mut self.stream, &mut self.buffer[self.end..]) {
                 Ok(0) => return Err(Broken::Closed(part)),
                 Ok(n) => {
@@ -159,7 +200,7 @@ impl<R: Read> Answers<R> {
                     return Ok(());
                 }
                 Err(error) if timed_out(&error) => {
-                    if !patient() {
+                    if !self.goes_on(patient) {
                         return Err(Broken::TimedOut(part));
                     }
                 }
@@ -167,6 +208,24 @@ impl<R: Read> Answers<R> {
             }
         }
     }
+
+    /// Whether to wait longer; then the time of the answer begins anew.
+    fn goes_on(&mut self, patient: &mut dyn FnMut() -> bool) -> bool {
+        let patient = patient();
+        if patient {
+            self.begun = Instant::now();
+        }
+        patient
+    }
+
+    fn is_late(&self, came: usize) -> bool {
+        self.time.is_some_and(|time| self.begun.elapsed() > allowed(time, came))
+    }
+}
+
+/// How long the first `came` bytes of an answer may take, where it may take `time` to begin.
+fn allowed(time: Duration, came: usize) -> Duration {
+    time.saturating_add(Duration::from_secs((came / SLOWEST) as u64))
 }
 
 fn read(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
@@ -190,8 +249,9 @@ impl Broken {
         match self {
             Self::Closed(part) => Self::Closed(changed(part)),
             Self::TimedOut(part) => Self::TimedOut(changed(part)),
+            Self::TooSlow(part) => Self::TooSlow(changed(part)),
             Self::Failed(error, part) => Self::Failed(error, changed(part)),
-            Self::NoLength(bytes) => Self::NoLength(bytes),
+            Self::NoLength(_) | Self::TooLong { .. } | Self::Endless { .. } => self,
         }
     }
 }
@@ -201,6 +261,13 @@ impl fmt::Display for Broken {
         match self {
             Self::Closed(part) => write!(f, "the server closed the connection {part}"),
             Self::TimedOut(part) => write!(f, "nothing more came in time {part}"),
+            Self::TooSlow(part) => write!(f, "the answer came too slowly: time was up {part}"),
+            Self::TooLong { announced, most } => {
+                write!(f, "the server announced {announced} bytes, although no right answer has more than {most}")
+            }
+            Self::Endless { most } => {
+                write!(f, "the server sent more than {most} bytes, although no right answer has more")
+            }
             Self::NoLength(bytes) => {
                 write!(f, "the answer does not begin with a length: {}", bytes.escape_ascii())
             }
@@ -249,25 +316,25 @@ mod tests {
             let mut whole = Answers::new(wire);
             let mut dribbled = Answers::new(Dribble(wire));
             for expected in [b"abc".as_slice(), b"", b"de"] {
-                assert_eq!(whole.next(ending, &mut never()).unwrap(), expected);
-                assert_eq!(dribbled.next(ending, &mut never()).unwrap(), expected);
+                assert_eq!(whole.next(ending, 9, &mut never()).unwrap(), expected);
+                assert_eq!(dribbled.next(ending, 9, &mut never()).unwrap(), expected);
             }
-            assert!(matches!(whole.next(ending, &mut never()), Err(Broken::Closed(Part { came: 0, .. }))));
+            assert!(matches!(whole.next(ending, 9, &mut never()), Err(Broken::Closed(Part { came: 0, .. }))));
         }
     }
 
     #[test]
     fn a_short_answer_tells_how_short() {
-        let broken = Answers::new(b"\0\0\0\x05abc".as_slice()).next(Ending::BinaryLength, &mut never()).unwrap_err();
+        let broken = Answers::new(b"\0\0\0\x05abc".as_slice()).next(Ending::BinaryLength, 9, &mut never()).unwrap_err();
         assert_eq!(broken.to_string(), "the server closed the connection after 7 of the 9 bytes of its answer");
-        let broken = Answers::new(b"\0\0".as_slice()).next(Ending::BinaryLength, &mut never()).unwrap_err();
+        let broken = Answers::new(b"\0\0".as_slice()).next(Ending::BinaryLength, 9, &mut never()).unwrap_err();
         assert_eq!(broken.to_string(), "the server closed the connection after 2 bytes of its answer");
     }
 
     #[test]
     fn what_is_no_decimal_length() {
         for wire in ["abc", " 3", "3x", "12345678901 "] {
-            let broken = Answers::new(wire.as_bytes()).next(Ending::DecimalLength, &mut never());
+            let broken = Answers::new(wire.as_bytes()).next(Ending::DecimalLength, 9, &mut never());
             assert!(matches!(broken, Err(Broken::NoLength(_))), "{wire}");
         }
     }
@@ -275,7 +342,7 @@ mod tests {
     #[test]
     fn an_answer_may_end_with_the_connection() {
         let mut answers = Answers::new(Dribble(b"a quote"));
-        assert_eq!(answers.next(Ending::Close, &mut never()).unwrap(), b"a quote");
+        assert_eq!(answers.next(Ending::Close, 7, &mut never()).unwrap(), b"a quote");
     }
 
     #[test]
@@ -291,8 +358,40 @@ mod tests {
                 Ok(1)
             }
         }
-        assert_eq!(Answers::new(Late(0)).next(Ending::Exactly(1), &mut || true).unwrap(), b"x");
-        let broken = Answers::new(Late(0)).next(Ending::Exactly(1), &mut || false);
+        assert_eq!(Answers::new(Late(0)).next(Ending::Exactly(1), 1, &mut || true).unwrap(), b"x");
+        let broken = Answers::new(Late(0)).next(Ending::Exactly(1), 1, &mut || false);
         assert!(matches!(broken, Err(Broken::TimedOut(_))));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_not_read() {
+        for (ending, wire, words) in [
+            (Ending::BinaryLength, b"\0\0\0\x04".as_slice(), "the server announced 4 bytes, although"),
+            (Ending::DecimalLength, b"4 ", "no right answer has more than 3"),
+            (Ending::Close, b"abcd", "the server sent more than 3 bytes, although"),
+        ] {
+            let mut answers = Answers::new(wire.chain(io::repeat(b'x')));
+            let broken = answers.next(ending, 3, &mut never()).unwrap_err().to_string();
+            assert!(broken.contains(words), "{broken}");
+        }
+        assert_eq!(Answers::new(b"abc".as_slice()).next(Ending::Close, 3, &mut never()).unwrap(), b"abc");
+        assert_eq!(Answers::new(b"3 abc".as_slice()).next(Ending::DecimalLength, 3, &mut never()).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn time_grows_with_the_bytes_that_have_come() {
+        let (second, ten) = (Duration::from_secs(1), Duration::from_secs(10));
+        assert_eq!(allowed(ten, 0), ten);
+        assert_eq!(allowed(ten, SLOWEST - 1), ten);
+        assert_eq!(allowed(ten, 5 * SLOWEST), ten + 5 * second);
+        assert_eq!(allowed(Duration::MAX, SLOWEST), Duration::MAX);
+    }
+
+    #[test]
+    fn bytes_that_drip_do_not_prolong_the_time() {
+        let dripped = || Answers::new(Dribble(b"abc")).within(Duration::ZERO);
+        let broken = dripped().next(Ending::Exactly(3), 3, &mut never()).unwrap_err();
+        assert!(matches!(broken, Broken::TooSlow(Part { came: 0, .. })), "{broken}");
+        assert_eq!(dripped().next(Ending::Exactly(3), 3, &mut || true).unwrap(), b"abc");
     }
 }

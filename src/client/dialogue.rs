@@ -72,6 +72,14 @@ pub const REFUSAL: &[u8] = frame::REFUSAL;
 /// The longest message of a frame, in bytes.
 pub const MAX_LENGTH: usize = frame::MAX_LENGTH;
 
+/// How much longer than the right answer a wrong one may be to be read and shown, in bytes. Chosen: more than the words
+/// and line ends that servers add.
+const BEYOND: usize = 4096;
+
+/// The longest answer that is read of a service that is asked nothing, in bytes. Chosen: the RFCs have 512 characters,
+/// a line and 32 bits; quotes are often longer.
+const SPEECH: usize = 64 << 10;
+
 /// The most that `echo-prefix` and `respond` take as one chunk, in bytes.
 const CHUNK: usize = 1024;
 
@@ -232,6 +240,16 @@ impl Dialogue {
             Some(Action::Random) => None,
             Some(Action::Shuffle | Action::Reverse) if std::str::from_utf8(message).is_ok() => Some(message.len()),
             _ => self.expected(action, message).map(|answer| answer.len()),
+        }
+    }
+
+    /// How many bytes of an answer are worth reading, where it must have `expected` bytes, if that is known.
+    #[must_use]
+    pub fn longest_answer(self, expected: Option<usize>) -> usize {
+        match expected {
+            Some(length) => length.saturating_add(BEYOND),
+            None if self.shape == Shape::Speaks => SPEECH,
+            None => MAX_LENGTH,
         }
     }
 

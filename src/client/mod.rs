@@ -11,7 +11,7 @@
 //! | [`answers`] | answers out of a stream of bytes |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
-//! | `duration`, `json`, `poll`, `progress`, `xml` | one concern each, and the one crate that it needs |
+//! | `duration`, `json`, `poll`, `progress`, `report_file`, `xml` | one concern each, and the one crate that it needs |
 
 pub mod answers;
 pub mod bench;
@@ -24,6 +24,7 @@ pub mod options;
 pub mod ping;
 mod poll;
 mod progress;
+mod report_file;
 pub mod send;
 pub mod target;
 mod xml;

@@ -95,7 +95,7 @@ pub struct Patience {
     /// How long to wait for a connection
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_time, help_heading = "Connection")]
     pub connect_timeout: Duration,
-    /// How long to wait for an answer that makes no progress
+    /// How long to wait for an answer; `send` waits a second longer for each 16 KiB of it
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_time, help_heading = "Connection")]
     pub read_timeout: Duration,
     /// How long to wait for a server that takes no bytes
@@ -211,7 +211,7 @@ pub struct BenchOptions {
     /// Print one JSON object instead of the table
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// Draw latency by percentile
+    /// Draw latency by percentile; an earlier file stays until the drawing is complete
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub svg: Option<PathBuf>,
     /// Timeouts.
@@ -269,7 +269,7 @@ pub struct Selection {
     /// Check the longest message too (134217727 bytes)
     #[arg(long, help_heading = "Selection")]
     pub large: bool,
-    /// How long a check waits for a server that does nothing
+    /// How long a check waits for a server that does nothing; whatever the server does, it ends after about five times that
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = positive_time, help_heading = "Selection")]
     pub patience: Duration,
 }
@@ -283,7 +283,12 @@ pub struct ReportOptions {
     /// Print TAP, the Test Anything Protocol (version 13)
     #[arg(long, help_heading = "Output")]
     pub tap: bool,
-    #[arg(long, value_name = "FILE", help_heading = "Output", help = "Write a JUnit report beside what is printed")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Output",
+        help = "Write a JUnit report beside what is printed; an earlier file stays until it is complete"
+    )]
     #[allow(missing_docs, reason = "the help text would need backticks")]
     pub junit: Option<PathBuf>,
     /// Print failures and the score alone

@@ -26,7 +26,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use harness::{Client, Daemon, Launch, Statistics, available, rss_limit, wait_until};
+use harness::{Client, Daemon, Launch, Statistics, available, rss_limit, skip, wait_until};
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
@@ -73,10 +73,11 @@ fn load_time() -> Duration {
 }
 
 /// Whether this runs as root; a test that must says that it skips.
+#[track_caller]
 fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        println!("skipped: not root");
+        skip("not root");
     }
     root
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel};
+use super::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel, skip};
 use super::{REVERSE, UPPERCASE, Watch, assert_serves, is_root};
 
 /// Every fifth packet.
@@ -32,7 +32,7 @@ impl Network {
         let number = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let network = Self { near: format!("near-{number}"), far: format!("far-{number}") };
         if !run(&format!("ip netns add {}", network.near)) {
-            println!("skipped: network namespaces are not allowed here");
+            skip("network namespaces are not allowed here");
             std::mem::forget(network);
             return None;
         }

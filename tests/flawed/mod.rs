@@ -1,4 +1,5 @@
-//! Servers of the frame protocol as people write them: one that is right, and many with one mistake each.
+//! Servers of the frame protocol as people write them: one that is right, and many with one mistake each; and servers
+//! of any protocol that never stop sending.
 //!
 //! Plain threads and blocking sockets, and nothing of the daemon's or the client's code: what `retort check` finds is
 //! found in foreign servers. A server lives until the test program ends.
@@ -9,6 +10,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 /// The one mistake of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,38 @@ pub fn start(flaw: Flaw) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
     let address = listener.local_addr().expect("the listener's address");
     thread::spawn(move || accept(&listener, flaw));
+    address
+}
+
+/// Starts a server that sends these bytes to every client over and over, without end, and reads nothing; its address.
+pub fn flooding(bytes: &[u8]) -> SocketAddr {
+    let block = bytes.repeat((1 << 16) / bytes.len());
+    for_each_client(move |mut stream| while stream.write_all(&block).is_ok() {})
+}
+
+/// Starts a server that sends these bytes to every client over and over, one at a time with a pause between them, and
+/// reads nothing; its address.
+pub fn dripping(bytes: &'static [u8], pause: Duration) -> SocketAddr {
+    for_each_client(move |mut stream| {
+        for byte in bytes.iter().cycle() {
+            if stream.write_all(&[*byte]).is_err() {
+                return;
+            }
+            thread::sleep(pause);
+        }
+    })
+}
+
+/// Starts a server that does this in a thread for each client; its address.
+pub fn for_each_client(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
+    let address = listener.local_addr().expect("the listener's address");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            thread::spawn(move || serve(stream));
+        }
+    });
     address
 }
 
@@ -179,7 +213,7 @@ impl Client {
     /// Looks whether the client has ended its side before it answers, and then does not.
     fn at_the_end(&mut self, action: u8, length: usize) -> io::Result<Request> {
         let data = self.take(length, false)?;
-        self.stream.set_read_timeout(Some(std::time::Duration::from_millis(2)))?;
+        self.stream.set_read_timeout(Some(Duration::from_millis(2)))?;
         let ended = self.ahead.is_empty() && matches!(self.stream.peek(&mut [0]), Ok(0));
         self.stream.set_read_timeout(None)?;
         Ok(if ended { Request::End { truncated: false } } else { Request::Whole(action, data) })

@@ -13,6 +13,7 @@ mod client;
 mod feed;
 mod observe;
 mod replay;
+mod skip;
 mod statistics;
 #[path = "../tables/mod.rs"]
 pub mod tables;
@@ -37,8 +38,9 @@ use nix::unistd::Pid;
 
 pub use client::{Client, echo_ping, frame, framed, in_parallel};
 pub use feed::Feed;
-pub use observe::{Frozen, Task, available, rss_limit, wait_until};
+pub use observe::{Frozen, Task, available, limited, rss_limit, wait_until};
 pub use replay::{replay, replay_all};
+pub use skip::skip;
 pub use statistics::Statistics;
 
 /// How long to wait for what must happen; generous, because other tests run at the same time.
@@ -62,6 +64,12 @@ impl Directory {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// The names of all that is in it.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("list the directory of the test");
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name in UTF-8")).collect()
     }
 
     /// Writes a file; its path.

@@ -12,7 +12,7 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-use super::{DEADLINE, Daemon};
+use super::{DEADLINE, Daemon, skip};
 
 /// One thread of the daemon.
 #[derive(Clone, Debug)]
@@ -60,6 +60,7 @@ impl Daemon {
 
     /// Stops one of its threads when that has nothing to do, so that it takes no lock with it; None, and a word about it,
     /// where that is not allowed.
+    #[track_caller]
     pub fn freeze(&self, thread: &str) -> Option<Frozen> {
         let task = self.tasks().into_iter().find(|task| task.name == thread);
         let id = task.unwrap_or_else(|| panic!("no thread {thread}")).id;
@@ -90,11 +91,12 @@ impl Daemon {
 pub struct Frozen(Pid);
 
 impl Frozen {
+    #[track_caller]
     fn freeze(thread: i32) -> Option<Self> {
         let thread = Pid::from_raw(thread);
         match ptrace::seize(thread, ptrace::Options::empty()) {
             Err(Errno::EPERM | Errno::ENOSYS) => {
-                println!("skipped: ptrace(2) is not allowed here");
+                skip("ptrace(2) is not allowed here");
                 return None;
             }
             result => result.expect("seize the thread"),
@@ -128,20 +130,33 @@ pub fn wait_until(what: &str, happened: impl Fn() -> bool) {
 }
 
 /// Whether a program is installed; a test that needs it says that it skips.
+#[track_caller]
 pub fn available(program: &str) -> bool {
     let words = format!("command -v {program}");
     let found =
         Command::new("sh").args(["-c", &words]).stdout(Stdio::null()).status().is_ok_and(|status| status.success());
     if !found {
-        println!("skipped: {program} is not installed");
+        skip(&format!("{program} is not installed"));
     }
     found
 }
 
+/// A command that starts a program with a limit on what it allocates, its threads' stacks included (`RLIMIT_DATA` in
+/// setrlimit(2)), so that one that needs more ends with SIGABRT; without the limit under a sanitizer.
+pub fn limited(program: &str, memory: u64) -> Command {
+    let mut command = Command::new("sh");
+    let limit = if env::var_os(ANY_MEMORY).is_some() { "unlimited".into() } else { (memory >> 10).to_string() };
+    command.args(["-c", "ulimit -d \"$0\" && exec \"$@\"", &limit, program]);
+    command
+}
+
+/// Set under a sanitizer, whose own memory is large.
+const ANY_MEMORY: &str = "RETORTD_TEST_ANY_MEMORY";
+
 /// What a daemon may use: what it used when it was idle, and so much more. Anything under a sanitizer, whose own memory is
 /// large (`RETORTD_TEST_ANY_MEMORY`).
 pub fn rss_limit(idle: u64, more: u64) -> u64 {
-    if env::var_os("RETORTD_TEST_ANY_MEMORY").is_some() {
+    if env::var_os(ANY_MEMORY).is_some() {
         return u64::MAX;
     }
     // the allocator's own overhead, thread stacks that are touched for the first time

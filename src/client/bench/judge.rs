@@ -2,7 +2,8 @@
 //!
 //! Where every answer is the same, the stream of answers is known in advance: what was read is compared with it in
 //! one piece, without looking for where answers begin. Where chance decides, each answer is taken apart. Both count
-//! answers that are whole and right; a wrong byte ends the connection, because what follows cannot be understood.
+//! answers that are whole and right; a wrong byte ends the connection, because what follows cannot be understood, and so
+//! does the byte that makes an answer longer than any right one. An answer whose length is not known is not kept.
 
 use crate::client::dialogue::Ending;
 
@@ -28,10 +29,19 @@ pub enum Judge {
         /// Where it ends.
         ending: Ending,
         /// How long it must be.
-        length: Option<usize>,
+        length: Length,
         /// What it must be.
         content: Content,
     },
+}
+
+/// How many bytes an answer must have, without those that tell the length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// This number.
+    Exactly(usize),
+    /// This number or less.
+    AtMost(usize),
 }
 
 /// An endless repetition of one answer.
@@ -79,7 +89,7 @@ impl Judge {
 
     /// Answers are known only by their length and something about their content.
     #[must_use]
-    pub fn of_each(ending: Ending, length: Option<usize>, content: Content) -> Self {
+    pub fn of_each(ending: Ending, length: Length, content: Content) -> Self {
         Self::Each { ending, length, content }
     }
 
@@ -105,12 +115,27 @@ impl Judge {
         match self {
             Self::Each { ending: Ending::Close, length, content } => {
                 let body = std::mem::take(&mut track.body);
-                if body.is_empty() || length.is_some_and(|length| length != body.len()) {
+                if body.is_empty() || !length.allows(body.len()) {
                     return Err(Wrong::Length);
                 }
                 content.judge(&body).map(|()| 1)
             }
             _ => Ok(0),
+        }
+    }
+}
+
+impl Length {
+    fn allows(self, bytes: usize) -> bool {
+        match self {
+            Self::Exactly(length) => bytes == length,
+            Self::AtMost(most) => bytes <= most,
+        }
+    }
+
+    fn most(self) -> usize {
+        match self {
+            Self::Exactly(most) | Self::AtMost(most) => most,
         }
     }
 }
@@ -133,7 +158,7 @@ fn take_each(
     track: &mut Track,
     mut bytes: &[u8],
     ending: Ending,
-    length: Option<usize>,
+    length: Length,
     content: &Content,
 ) -> Result<usize, Wrong> {
     let mut answers = 0;
@@ -142,9 +167,7 @@ fn take_each(
             bytes = track.take_header(bytes, ending)?;
             match track.left {
                 // Where only the end tells the length, it is judged at the end.
-                Some(announced) if ending != Ending::Close && length.is_some_and(|length| length != announced) => {
-                    return Err(Wrong::Length);
-                }
+                Some(announced) if ending != Ending::Close && !length.allows(announced) => return Err(Wrong::Length),
                 Some(_) => {}
                 None => return Ok(answers),
             }
@@ -153,6 +176,10 @@ fn take_each(
         let (now, later) = bytes.split_at(left.min(bytes.len()));
         if !matches!(content, Content::Anything) || ending == Ending::Close {
             track.body.extend_from_slice(now);
+        }
+        content.judge_begun(&mut track.body)?;
+        if ending == Ending::Close && track.body.len() > length.most() {
+            return Err(Wrong::Length);
         }
         bytes = later;
         if now.len() < left {
@@ -212,14 +239,28 @@ impl Content {
         Self::Selection(histogram(message))
     }
 
+    /// Judges the part of an answer that has come, where that is possible, and drops what is right: a selection may be
+    /// as long as the longest message.
+    fn judge_begun(&self, part: &mut Vec<u8>) -> Result<(), Wrong> {
+        let Self::Selection(message) = self else { return Ok(()) };
+        if part.iter().any(|&byte| message[usize::from(byte)] == 0) {
+            return Err(Wrong::Content);
+        }
+        match std::str::from_utf8(part) {
+            Ok(_) => part.clear(),
+            Err(error) if error.error_len().is_none() => drop(part.drain(..error.valid_up_to())),
+            Err(_) => return Err(Wrong::Content),
+        }
+        Ok(())
+    }
+
     fn judge(&self, answer: &[u8]) -> Result<(), Wrong> {
         let right = match self {
             Self::Anything => true,
             Self::Exactly(bytes) => answer == bytes,
             Self::Permutation(message) => histogram(answer) == *message && std::str::from_utf8(answer).is_ok(),
-            Self::Selection(message) => {
-                answer.iter().all(|&byte| message[usize::from(byte)] > 0) && std::str::from_utf8(answer).is_ok()
-            }
+            // All of it was judged when it came, but for a character that lacks its end.
+            Self::Selection(_) => answer.is_empty(),
         };
         if right { Ok(()) } else { Err(Wrong::Content) }
     }
@@ -258,36 +299,58 @@ mod tests {
 
     #[test]
     fn answers_of_chance_are_taken_apart() {
-        let shuffled = Judge::of_each(Ending::BinaryLength, Some(3), Content::permutation(b"abc"));
+        let shuffled = Judge::of_each(Ending::BinaryLength, Length::Exactly(3), Content::permutation(b"abc"));
         assert_eq!(judged(&shuffled, b"\0\0\0\x03cab\0\0\0\x03bac"), Ok(2));
         assert_eq!(judged(&shuffled, b"\0\0\0\x03cab\0\0\0\x03baa"), Err(Wrong::Content));
         assert_eq!(judged(&shuffled, b"\0\0\0\x04cabc"), Err(Wrong::Length));
-        let random = Judge::of_each(Ending::DecimalLength, None, Content::selection(b"abc"));
+        let random = Judge::of_each(Ending::DecimalLength, Length::AtMost(9), Content::selection(b"abc"));
         assert_eq!(judged(&random, b"1 a4 cccb3 ab"), Ok(2));
         assert_eq!(judged(&random, b"1 x"), Err(Wrong::Content));
         assert_eq!(judged(&random, b"x1 a"), Err(Wrong::Length));
+        assert_eq!(judged(&random, b"10 a"), Err(Wrong::Length));
+        let characters = "\u{e9}\u{6f22}".as_bytes();
+        let random = Judge::of_each(Ending::BinaryLength, Length::AtMost(9), Content::selection(characters));
+        assert_eq!(judged(&random, "\0\0\0\u{7}\u{6f22}\u{e9}\u{e9}\0\0\0\0".as_bytes()), Ok(2));
+        assert_eq!(judged(&random, b"\0\0\0\x02\xe6\xbc\0\0\0\0"), Err(Wrong::Content));
+        assert_eq!(judged(&random, b"\0\0\0\x03\xa9\xa9\xa9"), Err(Wrong::Content));
+    }
+
+    #[test]
+    fn what_has_come_of_a_selection_is_not_kept() {
+        let random = Judge::of_each(Ending::BinaryLength, Length::AtMost(usize::MAX), Content::selection(b"a"));
+        let mut track = Track::default();
+        assert_eq!(random.take(&mut track, b"\x07\xff\xff\xff"), Ok(0));
+        for _ in 0..100 {
+            assert_eq!(random.take(&mut track, &[b'a'; 1000]), Ok(0));
+            assert_eq!(track.body, b"");
+        }
     }
 
     #[test]
     fn empty_answers_count() {
-        let judge = Judge::of_each(Ending::BinaryLength, Some(0), Content::Anything);
+        let judge = Judge::of_each(Ending::BinaryLength, Length::Exactly(0), Content::Anything);
         assert_eq!(judged(&judge, b"\0\0\0\0\0\0\0\0"), Ok(2));
         assert_eq!(judged(&Judge::of_pattern(b"\0\0\0\0", 4), b"\0\0\0\0\0\0\0\0"), Ok(2));
     }
 
     #[test]
     fn an_answer_may_end_with_the_connection() {
-        let judge = Judge::of_each(Ending::Close, Some(5), Content::Exactly(b"quote".to_vec()));
+        let judge = Judge::of_each(Ending::Close, Length::Exactly(5), Content::Exactly(b"quote".to_vec()));
         let mut track = Track::default();
         assert_eq!(judge.take(&mut track, b"quo"), Ok(0));
         assert_eq!(judge.take(&mut track, b"te"), Ok(0));
         assert_eq!(judge.end(&mut track), Ok(1));
         assert_eq!(judge.end(&mut Track::default()), Err(Wrong::Length));
+        for length in [Length::Exactly(5), Length::AtMost(5)] {
+            let judge = Judge::of_each(Ending::Close, length, Content::Anything);
+            assert_eq!(judged(&judge, b"quote"), Ok(0));
+            assert_eq!(judged(&judge, b"quotes"), Err(Wrong::Length), "before the end");
+        }
     }
 
     #[test]
     fn lengths_alone_can_be_verified_without_a_header() {
-        let judge = Judge::of_each(Ending::Exactly(3), Some(3), Content::Anything);
+        let judge = Judge::of_each(Ending::Exactly(3), Length::Exactly(3), Content::Anything);
         assert_eq!(judged(&judge, b"abcxyz1"), Ok(2));
     }
 }

@@ -23,14 +23,11 @@ mod svg;
 mod tally;
 mod workload;
 
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
-
 use super::dialogue::Manner;
 use super::failure::{Failure, Verdict};
 use super::options::BenchOptions;
 use super::poll;
+use super::report_file::ReportFile;
 use super::target::Target;
 use load::{Load, Pace};
 use report::Report;
@@ -44,18 +41,19 @@ pub fn run(options: &BenchOptions) -> Result<Verdict, Failure> {
         .connect_or_fail(options.patience.connect_timeout)?
         .peer_addr()
         .map_err(|error| target.unreachable(&error))?;
-    let plot = options.svg.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;
+    let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
     poll::raise_descriptor_limit();
     let pace = pace(options);
     let measured = Load::new(options, &workload, address, pace)
         .and_then(Load::run)
         .map_err(|error| Failure::cannot_run(format!("cannot drive the load: {error}")))?;
     let report = Report::new(options, &target, pace, &measured);
-    report.print(options.json)?;
-    if let Some((path, mut file)) = plot {
-        let written = file.write_all(svg::document(&report.title(), &measured.latencies).as_bytes());
-        written.map_err(|error| Failure::cannot_run(format!("cannot write {}: {error}", path.display())))?;
+    // A reader of the table who leaves early does not cost the plot.
+    let printed = report.print(options.json);
+    if let Some(plot) = plot {
+        plot.write(svg::document(&report.title(), &measured.latencies).as_bytes())?;
     }
+    printed?;
     Ok(Verdict::of(measured.errors() == 0 && measured.requests > 0))
 }
 
@@ -67,9 +65,4 @@ fn pace(options: &BenchOptions) -> Pace {
         None if reconnect => Pace::Reconnect,
         None => Pace::Closed { depth: options.depth.unwrap_or(1) },
     }
-}
-
-/// Before the run, which would be lost if the file could not be written.
-fn create(path: &Path) -> Result<File, Failure> {
-    File::create(path).map_err(|error| Failure::cannot_run(format!("cannot create {}: {error}", path.display())))
 }

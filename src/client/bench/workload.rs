@@ -5,7 +5,7 @@ use crate::client::failure::Failure;
 use crate::client::options::{BenchOptions, TextKind, Verify};
 use crate::transform::Action;
 
-use super::judge::{Content, Judge};
+use super::judge::{Content, Judge, Length};
 
 /// A request, and the judge of its answers.
 #[derive(Debug)]
@@ -76,7 +76,10 @@ fn text(kind: TextKind, size: usize) -> Vec<u8> {
 
 fn judge(dialogue: Dialogue, action: &str, message: &[u8], verify: Verify) -> Judge {
     let ending = dialogue.ending(message);
-    let length = dialogue.expected_length(action, message);
+    let length = match dialogue.expected_length(action, message) {
+        Some(length) => Length::Exactly(length),
+        None => Length::AtMost(dialogue.longest_answer(None)),
+    };
     match (verify, dialogue.expected(action, message)) {
         (Verify::Content, Some(answer)) if ending != Ending::Close => {
             Judge::of_pattern(&dialogue.wire_answer(&answer), dialogue.wire_answer(&answer).len() - answer.len())

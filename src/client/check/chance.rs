@@ -12,15 +12,37 @@ use super::statistics::believable;
 
 type Checked = Result<Remark, Flaw>;
 
-/// Asks for an action, and returns the answer as text.
+/// How many bytes of an answer are judged.
+///
+/// Chosen: enough for every answer of shuffle, and for all but one in a thousand of the longest answers of random that a
+/// check asks for; what little is judged of a longer one is judged in the same way. The memory of a check is a small
+/// multiple.
+const ENOUGH: usize = 4 << 20;
+
+/// Asks for an action, and returns the answer as text, or the first [`ENOUGH`] bytes of it.
 fn ask(context: &Context, probe: &mut Probe, action: &str, message: &str) -> Result<String, Flaw> {
     probe.send(&context.request(action, message.as_bytes()))?;
-    let answer = probe.answer(context.ending(message.as_bytes()))?;
+    let most = context.longest_answer(action, message.as_bytes());
+    let mut answer = probe.answer(context.ending(message.as_bytes()), most, ENOUGH)?;
+    if answer.len() == ENOUGH {
+        // There may be more of it, and then the next answer cannot be found.
+        *probe = context.connect()?;
+        cut_between_characters(&mut answer);
+    }
     String::from_utf8(answer).map_err(|error| {
         let came = Seen::Bytes(error.into_bytes());
         Flaw { came, ..probe.flaw("text in UTF-8", "") }
             .with_hint("characters of several bytes were taken apart: decode the text, and work on characters")
     })
+}
+
+/// Removes the beginning of a character from the end of a text that was cut.
+fn cut_between_characters(text: &mut Vec<u8>) {
+    if let Err(error) = std::str::from_utf8(text) {
+        if error.error_len().is_none() {
+            text.truncate(error.valid_up_to());
+        }
+    }
 }
 
 fn wrong(probe: &Probe, expected: &str, came: String) -> Flaw {
@@ -102,10 +124,11 @@ const SHUFFLES: usize = 30_000;
 pub(super) fn shuffle_uniform(context: &Context) -> Checked {
     let mut probe = context.connect()?;
     let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
+    let (ending, most) = (context.ending(b"abc"), context.longest_answer("shuffle", b"abc"));
     for _ in 0..SHUFFLES / 1000 {
         probe.send(&context.request("shuffle", b"abc").repeat(1000))?;
         for _ in 0..1000 {
-            *counts.entry(probe.answer(context.ending(b"abc"))?).or_default() += 1;
+            *counts.entry(probe.answer(ending, most, most)?).or_default() += 1;
         }
     }
     let (least, most) = believable(SHUFFLES, 1.0 / 6.0);
@@ -123,7 +146,7 @@ pub(super) fn shuffle_uniform(context: &Context) -> Checked {
 const CHARACTERS: usize = 6000;
 
 /// How many of them must have been decided before the answer was full.
-const ENOUGH: usize = 2000;
+const DECIDED: usize = 2000;
 
 /// Counts what became of 6,000 different characters, by three events: dropped (1/6), repeated at all (twice or more:
 /// 5/36 * 1/2), repeated four times or more (5/36 * 1/4; `floor(X) >= k` has the chance 1/k). Each count must be
@@ -131,8 +154,8 @@ const ENOUGH: usize = 2000;
 /// sixteen million.
 ///
 /// The tail is so heavy that a server may reach its longest answer before the last character (a repetition of k has
-/// the chance 1/k). What comes after is then missing, not dropped: only characters before the last one that is there
-/// are counted. When these are too few, which has a chance of 1 in 160,000 with answers of up to 134 MB, but is likely with a small
+/// the chance 1/k), or this check the end of its [`ENOUGH`] bytes. What comes after is then missing, not dropped: only
+/// characters before the last one that is there are counted. When these are too few, which has a chance of 1 in 160,000 with answers of up to 134 MB, but is likely with a small
 /// `--max-message`, the check asks again and then gives up with a note.
 pub(super) fn random_statistics(context: &Context) -> Checked {
     let message: Vec<char> = ('\u{4e00}'..).take(CHARACTERS).collect();
@@ -144,7 +167,7 @@ pub(super) fn random_statistics(context: &Context) -> Checked {
             return Err(probe.flaw("characters of the text in their order", "others"));
         }
         let counts = repetitions(&message, &answer);
-        if counts.len() >= ENOUGH {
+        if counts.len() >= DECIDED {
             return believed(&probe, &counts);
         }
     }
@@ -192,6 +215,21 @@ mod tests {
         for answer in ["ba", "abcx", "cb"] {
             assert!(!in_order("abc", answer), "{answer}");
         }
+    }
+
+    #[test]
+    fn a_cut_text_ends_with_a_whole_character() {
+        for (cut, whole) in [("a\u{6f22}", 4), ("a\u{6f22}b", 5), ("a", 1), ("", 0)] {
+            let mut text = cut.as_bytes().to_vec();
+            cut_between_characters(&mut text);
+            assert_eq!(text.len(), whole, "{cut}");
+        }
+        let mut text = "a\u{6f22}".as_bytes()[..3].to_vec();
+        cut_between_characters(&mut text);
+        assert_eq!(text, b"a");
+        let mut wrong = b"a\xff".to_vec();
+        cut_between_characters(&mut wrong);
+        assert_eq!(wrong, b"a\xff");
     }
 
     #[test]

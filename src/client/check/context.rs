@@ -11,7 +11,7 @@ use super::diagnosis;
 use super::flaw::{Flaw, Remark, State};
 use super::probe::Probe;
 use super::table::Check;
-use crate::client::dialogue::{Dialogue, Ending};
+use crate::client::dialogue::{Dialogue, Ending, MAX_LENGTH, REFUSAL};
 use crate::client::target::Target;
 
 /// The server under judgement, and how it is judged.
@@ -35,7 +35,7 @@ const STRETCH: u32 = 5;
 /// Time for 134 MB there and back, at 10 MB/s.
 const LONGER: Duration = Duration::from_secs(30);
 
-/// After so many checks without an answer the server is taken to hang.
+/// After so many checks without a whole answer the server is taken to hang.
 const HANGS: u32 = 3;
 
 /// The patience with a server that hangs.
@@ -92,13 +92,13 @@ impl Context {
     }
 
     fn explained(&self, check: &Check, flaw: Flaw) -> Flaw {
-        if flaw.state == State::Silent {
+        if matches!(flaw.state, State::Silent | State::Late) {
             self.used_up.set(self.used_up.get() + 1);
             if self.used_up.get() >= HANGS {
                 self.patience.set(self.patience().min(SHORT));
             }
         }
-        diagnosis::hinted(flaw, self.dialogue, check.hint)
+        diagnosis::hinted(flaw, self.dialogue, check.hint).condensed()
     }
 
     /// Gives this check the time that the longest message takes.
@@ -143,6 +143,12 @@ impl Context {
     #[must_use]
     pub fn ending(&self, message: &[u8]) -> Ending {
         self.dialogue.ending(message)
+    }
+
+    /// The most bytes that a correct answer has, or a refusal, without what tells its length.
+    #[must_use]
+    pub fn longest_answer(&self, action: &str, message: &[u8]) -> usize {
+        self.dialogue.expected_length(action, message).map_or(MAX_LENGTH, |length| length.max(REFUSAL.len()))
     }
 
     /// On a connection of its own: this is sent, and exactly that comes back.

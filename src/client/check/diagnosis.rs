@@ -5,12 +5,17 @@
 use super::flaw::{Flaw, State};
 use crate::client::dialogue::{Dialogue, REFUSAL};
 
+/// The hint for a server whose bytes have no end.
+const ENDLESS: &str = "the server sent more bytes than all answers to these requests have together: answer each request \
+    once, with as many bytes as it takes and no more, then wait for the next";
+
 /// The flaw, with the hint that fits it best.
 #[must_use]
 pub fn hinted(mut flaw: Flaw, dialogue: Dialogue, hint: &'static str) -> Flaw {
     if flaw.hint.is_empty() {
         let marked = if dialogue.edition().is_some() { mark(&flaw) } else { None };
-        flaw.hint = marked.unwrap_or(hint);
+        let endless = flaw.state == State::Excess && dialogue.takes_messages();
+        flaw.hint = endless.then_some(ENDLESS).or(marked).unwrap_or(hint);
     }
     flaw
 }
@@ -87,5 +92,6 @@ mod tests {
                 .contains("counts characters")
         );
         assert_eq!(hint(sent, answer, b"\0\0\0\x03abc", State::Open), "the check's own");
+        assert!(hint(sent, answer, b"\0\0\0\x03abc", State::Excess).contains("more bytes than all answers"));
     }
 }

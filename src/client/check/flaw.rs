@@ -22,6 +22,10 @@ pub enum State {
     Open,
     /// Nothing came for as long as the check would wait.
     Silent,
+    /// Bytes still came when the check's time was up.
+    Late,
+    /// More bytes came than any correct answer has; the rest was not read.
+    Excess,
     /// The server closed its side.
     Closed,
     /// The server reset the connection.
@@ -103,6 +107,14 @@ impl Flaw {
         self
     }
 
+    /// With the bytes in the form in which they are shown, because a report keeps every flaw to its end.
+    #[must_use]
+    pub fn condensed(self) -> Self {
+        let window = self.window();
+        let (expected, came) = (self.expected.condensed(window), self.came.condensed(window));
+        Self { expected, came, ..self }
+    }
+
     /// What was expected, for people.
     #[must_use]
     pub fn expected_shown(&self) -> String {
@@ -115,12 +127,16 @@ impl Flaw {
         let end = match self.state {
             State::Open => "",
             State::Silent => "nothing more in time",
+            State::Late => "and bytes still came when the time of the check was up",
+            State::Excess => "and more came, which was not read",
             State::Closed => "then the server closed the connection",
             State::Reset => "then the server reset the connection",
             State::Refused => "no connection",
         };
         match (self.came.is_empty(), end.is_empty()) {
-            (true, false) => end.replace("then the", "the").replace("nothing more", "nothing"),
+            (true, false) => {
+                end.trim_start_matches("and ").replace("then the", "the").replace("nothing more", "nothing")
+            }
             (false, false) => format!("{}, {end}", self.came.shown(self.window())),
             _ => self.came.shown(self.window()),
         }
@@ -148,6 +164,13 @@ impl Seen {
         match self {
             Self::Bytes(bytes) => bytes.is_empty(),
             Self::Words(words) => words.is_empty(),
+        }
+    }
+
+    fn condensed(&self, start: usize) -> Self {
+        match self {
+            Self::Bytes(bytes) if !bytes.is_empty() => Self::Words(shown(bytes, bytes.len(), start)),
+            _ => self.clone(),
         }
     }
 
@@ -202,6 +225,18 @@ mod tests {
         flaw.came = Seen::Bytes([vec![b'a'; 200], b"wrong".to_vec()].concat());
         assert!(flaw.came_shown().contains("wrong"), "{}", flaw.came_shown());
         assert!(flaw.expected_shown().contains("right"), "{}", flaw.expected_shown());
+    }
+
+    #[test]
+    fn a_condensed_flaw_shows_what_it_showed_before() {
+        for came in [b"".to_vec(), b"wrong".to_vec(), vec![b'a'; 5000]] {
+            let mut flaw = Flaw::in_words("", "");
+            (flaw.expected, flaw.came, flaw.state) = (Seen::Bytes(vec![b'a'; 200]), Seen::Bytes(came), State::Excess);
+            let shown = (flaw.expected_shown(), flaw.came_shown());
+            let condensed = flaw.condensed();
+            assert_eq!((condensed.expected_shown(), condensed.came_shown()), shown);
+            assert_eq!(condensed.bytes(), None);
+        }
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! Owns a non-blocking socket, what was received and not yet judged, and the memory of what was sent. Guarantees:
 //! sending receives too, so that a server that answers while it reads is never stuck; every wait ends, when nothing
 //! moves for the patience, or when the check's time is up however much moves; what comes wrong is noticed at the first
-//! wrong byte, without waiting for the rest.
+//! wrong byte, without waiting for the rest; memory is bounded by what the check sends and expects, whatever the server
+//! sends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::flaw::{Excerpt, Flaw, Seen, State};
+use super::measure::{Measure, measure};
 use crate::client::dialogue::Ending;
 use crate::client::poll::{self, Interest};
 
@@ -25,8 +27,21 @@ pub struct Probe {
     state: State,
 }
 
-/// How long to go on collecting after a wrong byte, so that what came can be shown.
+/// How long to go on collecting after a wrong byte, so that what came can be shown. Chosen: the rest of an answer on a
+/// local network arrives in less.
 const GRACE: Duration = Duration::from_millis(50);
+
+/// How many bytes more than it took a server may have sent while nothing is judged.
+///
+/// No answer that a check asks for while it sends is longer than its request by more than a header or the word `error`;
+/// a thousand requests in one go make that a few kilobytes. Chosen with a margin.
+const BEYOND: usize = 64 << 10;
+
+/// The hint for an answer that announces more bytes than any correct answer has.
+const TOO_LONG: &str =
+    "the length before the answer is larger than that of any correct answer: look at how it is counted and written";
+
+const READ: Interest = Interest { read: true, write: false };
 
 impl Probe {
     /// Takes over a connection; waits at most `patience` for any progress, and not beyond `deadline`.
@@ -48,23 +63,27 @@ impl Probe {
         self.state
     }
 
-    /// Sends it all. A server that stops reading is a flaw; one that closes is found out when its answer is missing.
+    /// Sends it all. A server that stops reading is a flaw; one that closes, or sends more than can be right, is found
+    /// out when its answer is judged.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
-        self.sent.push(bytes);
         let mut rest = bytes;
-        while !rest.is_empty() {
+        while !rest.is_empty() && self.state != State::Excess {
             let wanted = Interest { read: self.state == State::Open, write: true };
             let Some(ready) = self.wait(wanted, self.patience)? else {
-                self.state = State::Silent;
+                self.state = self.out_of_time();
                 let finding = format!("it took {} of {} bytes and no more", bytes.len() - rest.len(), bytes.len());
                 return Err(self.flaw("a server that goes on reading", finding));
             };
             if ready.read {
-                self.receive();
+                self.receive_tolerated();
             }
             if ready.write || ready.read {
                 match self.stream.write(rest) {
-                    Ok(n) => rest = &rest[n..],
+                    Ok(n) => {
+                        let (gone, left) = rest.split_at(n);
+                        self.sent.push(gone);
+                        rest = left;
+                    }
                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                     Err(_) => return Ok(()),
                 }
@@ -96,9 +115,10 @@ impl Probe {
                 // Nothing can come any more; what is left of the pause would tell nothing.
                 return Ok(());
             }
-            if self.wait(Interest { read: true, write: false }, left)?.is_some() {
-                self.receive();
+            if self.wait(READ, left)?.is_none() {
+                return Ok(());
             }
+            self.receive_tolerated();
         }
     }
 
@@ -128,36 +148,51 @@ impl Probe {
             }
         }
         if same == expected.len() {
-            self.judged += expected.len();
-            // Judged bytes are of no more use, and there may be many.
-            self.received.drain(..std::mem::take(&mut self.judged));
+            self.forget(expected.len());
             return Ok(());
         }
         Err(Flaw { expected: Seen::Bytes(expected.to_vec()), ..self.flaw("", "") })
     }
 
-    /// An answer of any content comes next.
-    pub fn answer(&mut self, ending: Ending) -> Result<Vec<u8>, Flaw> {
-        loop {
-            match measure(self.unread(), ending) {
-                Measure::Whole(range) => {
-                    let answer = self.unread()[range.clone()].to_vec();
-                    self.judged += range.end;
-                    return Ok(answer);
-                }
-                Measure::Nonsense => return Err(self.flaw("an answer that begins with its length", "")),
-                Measure::Unknown if ending == Ending::Close && self.state == State::Closed => {
-                    self.judged = self.received.len();
-                    return Ok(self.received.clone());
-                }
-                Measure::Unknown => {
-                    let ended = !self.more()?;
-                    if ended && (ending != Ending::Close || self.state != State::Closed) {
-                        return Err(self.flaw("a whole answer", ""));
-                    }
-                }
+    /// An answer of any content comes next, from a server that tells its length; one of more than `most` bytes is wrong
+    /// before it has come. Of an answer that is longer than `enough`, only that many bytes are read, and the connection
+    /// is of no more use.
+    pub fn answer(&mut self, ending: Ending, most: usize, enough: usize) -> Result<Vec<u8>, Flaw> {
+        let (start, length) = self.header(ending)?;
+        if length > most {
+            let expected = format!("an answer of at most {most} bytes");
+            return Err(self.flaw(expected, "").with_hint(TOO_LONG));
+        }
+        let end = start + length.min(enough);
+        while self.unread().len() < end {
+            if !self.more()? {
+                return Err(self.flaw("a whole answer", ""));
             }
         }
+        let answer = self.unread()[start..end].to_vec();
+        self.forget(end);
+        Ok(answer)
+    }
+
+    /// Where an answer begins behind its length, and that length.
+    fn header(&mut self, ending: Ending) -> Result<(usize, usize), Flaw> {
+        loop {
+            match measure(self.unread(), ending) {
+                Measure::Known { start, length } => return Ok((start, length)),
+                Measure::Nonsense => return Err(self.flaw("an answer that begins with its length", "")),
+                Measure::Unknown if self.more()? => {}
+                Measure::Unknown => return Err(self.flaw("a whole answer", "")),
+            }
+        }
+    }
+
+    /// All that comes before the server closes; more than `most` bytes are wrong, whether or not it closes.
+    pub fn until_close(&mut self, most: usize) -> Result<Vec<u8>, Flaw> {
+        while self.unread().len() <= most && self.more()? {}
+        if self.unread().len() > most || self.state != State::Closed {
+            return Err(self.flaw(format!("at most {most} bytes, then the end"), ""));
+        }
+        Ok(self.received.split_off(self.judged))
     }
 
     /// The server closes, and sends nothing before.
@@ -182,7 +217,7 @@ impl Probe {
     /// Whether anything comes within this time, be it the end.
     pub fn anything_within(&mut self, time: Duration) -> Result<bool, Flaw> {
         if self.unread().is_empty() && self.state == State::Open {
-            if self.wait(Interest { read: true, write: false }, time)?.is_none() {
+            if self.wait(READ, time)?.is_none() {
                 return Ok(false);
             }
             self.receive();
@@ -211,21 +246,33 @@ impl Probe {
 
     /// Waits for more; false when there will be none, or none came in time.
     fn more(&mut self) -> Result<bool, Flaw> {
-        if matches!(self.state, State::Closed | State::Reset) {
+        if matches!(self.state, State::Closed | State::Reset | State::Excess) {
             return Ok(false);
         }
-        if self.wait(Interest { read: true, write: false }, self.patience)?.is_none() {
-            self.state = State::Silent;
+        if self.wait(READ, self.patience)?.is_none() {
+            self.state = self.out_of_time();
             return Ok(false);
         }
         Ok(self.receive())
     }
 
+    /// Takes what else comes in the next moment.
     fn collect(&mut self) {
-        while self.state == State::Open
-            && matches!(self.wait(Interest { read: true, write: false }, GRACE), Ok(Some(_)))
-            && self.receive()
-        {}
+        let end = Instant::now() + GRACE;
+        while self.state == State::Open {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || !matches!(self.wait(READ, left), Ok(Some(_))) {
+                return;
+            }
+            self.receive_tolerated();
+        }
+    }
+
+    /// Takes what has come; notes when that is more than can be right.
+    fn receive_tolerated(&mut self) {
+        if self.receive() && self.unread().len() > self.sent.total + BEYOND {
+            self.state = State::Excess;
+        }
     }
 
     /// Takes what has come; false when that is the end.
@@ -243,44 +290,33 @@ impl Probe {
         self.state == State::Open
     }
 
+    /// Waits for the socket, not beyond the end of the check's time.
     fn wait(&self, interest: Interest, at_most: Duration) -> Result<Option<Interest>, Flaw> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        poll::ready(&self.stream, interest, at_most.min(left))
-            .map_err(|error| self.flaw("", format!("cannot wait for the socket: {error}")))
+        let ready = poll::ready(&self.stream, interest, at_most.min(left))
+            .map_err(|error| self.flaw("", format!("cannot wait for the socket: {error}")))?;
+        // A server that never stops sending is always ready: its time is up nevertheless.
+        Ok(ready.filter(|_| !left.is_zero()))
+    }
+
+    /// How the connection stands after a wait in vain.
+    fn out_of_time(&self) -> State {
+        let late = Instant::now() >= self.deadline
+            && matches!(poll::ready(&self.stream, READ, Duration::ZERO), Ok(Some(Interest { read: true, .. })));
+        if late { State::Late } else { State::Silent }
+    }
+
+    /// So many bytes have been judged. They are of no more use; moving the rest is put off until it is the smaller part.
+    fn forget(&mut self, bytes: usize) {
+        self.judged += bytes;
+        if self.judged * 2 >= self.received.len() {
+            self.received.drain(..std::mem::take(&mut self.judged));
+        }
     }
 }
 
 /// Long enough for the part before to arrive alone, and to be read alone by a server that has nothing else to do.
 const PART_PAUSE: Duration = Duration::from_millis(3);
-
-enum Measure {
-    Whole(std::ops::Range<usize>),
-    Unknown,
-    Nonsense,
-}
-
-/// Where the first answer stands in these bytes.
-fn measure(bytes: &[u8], ending: Ending) -> Measure {
-    let (start, length) = match ending {
-        Ending::Exactly(length) => (0, length),
-        Ending::Close => return Measure::Unknown,
-        Ending::BinaryLength => match bytes.first_chunk::<4>() {
-            Some(&header) => (4, u32::from_be_bytes(header) as usize),
-            None => return Measure::Unknown,
-        },
-        Ending::DecimalLength => {
-            let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            match bytes.get(digits) {
-                Some(b' ') if (1..=10).contains(&digits) => {
-                    (digits + 1, bytes[..digits].iter().fold(0, |n, digit| n * 10 + usize::from(digit - b'0')))
-                }
-                None if digits <= 10 => return Measure::Unknown,
-                _ => return Measure::Nonsense,
-            }
-        }
-    };
-    if bytes.len() < start + length { Measure::Unknown } else { Measure::Whole(start..start + length) }
-}
 
 #[cfg(test)]
 mod tests {
@@ -325,10 +361,80 @@ mod tests {
     fn answers_are_measured() {
         let (mut probe, mut server) = pair();
         server.write_all(b"\0\0\0\x02ab12 abcdefghijklrest").unwrap();
-        assert_eq!(probe.answer(Ending::BinaryLength).unwrap(), b"ab");
-        assert_eq!(probe.answer(Ending::DecimalLength).unwrap(), b"abcdefghijkl");
+        assert_eq!(probe.answer(Ending::BinaryLength, 2, 2).unwrap(), b"ab");
+        assert_eq!(probe.answer(Ending::DecimalLength, 12, 20).unwrap(), b"abcdefghijkl");
         drop(server);
-        assert_eq!(probe.answer(Ending::Exactly(4)).unwrap(), b"rest");
+        assert_eq!(probe.answer(Ending::Exactly(4), 4, 4).unwrap(), b"rest");
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_wrong_before_it_has_come() {
+        let (mut probe, mut server) = pair();
+        server.write_all(b"\xff\xff\xff\xff").unwrap();
+        let flaw = probe.answer(Ending::BinaryLength, 10, 10).unwrap_err();
+        assert_eq!((flaw.hint, flaw.state), (TOO_LONG, State::Open));
+        let (mut probe, mut server) = pair();
+        server.write_all(b"12345").unwrap();
+        assert_eq!(probe.until_close(4).unwrap_err().came, Seen::Bytes(b"12345".to_vec()));
+        drop(server);
+        assert_eq!(probe.until_close(5).unwrap(), b"12345");
+    }
+
+    #[test]
+    fn of_a_long_answer_as_much_is_read_as_is_enough() {
+        let (mut probe, mut server) = pair();
+        server.write_all(b"\x07\xff\xff\xffabc").unwrap();
+        assert_eq!(probe.answer(Ending::BinaryLength, usize::MAX, 2).unwrap(), b"ab");
+    }
+
+    /// Sends until the client closes.
+    fn flood(mut server: TcpStream) -> std::thread::JoinHandle<()> {
+        std::thread::spawn(move || while server.write_all(&[b'x'; 1 << 14]).is_ok() {})
+    }
+
+    #[test]
+    fn a_server_that_never_stops_sending_is_not_read_to_its_end() {
+        let (mut probe, server) = pair();
+        probe.patience = Duration::from_secs(10);
+        let server = flood(server);
+        probe.send(&vec![b'a'; 16 << 20]).unwrap();
+        let flaw = probe.expect(b"answer").unwrap_err();
+        assert_eq!(flaw.state, State::Excess);
+        // What was sent until then, the tolerance, and what one read brings.
+        let (held, sent) = (probe.received.len(), probe.sent.total);
+        assert!(sent < 16 << 20 && held <= sent + BEYOND + (16 << 10), "{held} of {sent}");
+        assert!(probe.expect_close().is_err() && probe.expect_silence(Duration::from_secs(60)).is_err());
+        assert_eq!(probe.received.len(), held);
+        drop(probe);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn time_is_up_although_bytes_come() {
+        let (probe, server) = pair();
+        let server = flood(server);
+        let mut probe = Probe { deadline: Instant::now(), ..probe };
+        poll::ready(&probe.stream, READ, Duration::from_secs(10)).unwrap().expect("bytes come");
+        assert_eq!(probe.gather(1).unwrap_err().state, State::Late);
+        drop(probe);
+        server.join().unwrap();
+    }
+
+    /// A byte now and then does not prolong the moment in which the rest of a wrong answer is collected.
+    #[test]
+    fn bytes_that_drip_do_not_hold_a_judgement_up() {
+        let (mut probe, mut server) = pair();
+        let dripping = std::thread::spawn(move || {
+            while server.write_all(b"x").is_ok() {
+                std::thread::sleep(GRACE / 10);
+            }
+        });
+        probe.deadline = Instant::now() + GRACE * 600;
+        assert!(probe.expect(b"answer").is_err());
+        // Ten in the time that is allowed, 6000 until the end of the check.
+        assert!(probe.unread().len() < 1000, "{}", probe.unread().len());
+        drop(probe);
+        dripping.join().unwrap();
     }
 
     #[test]

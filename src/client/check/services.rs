@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::context::Context;
 use super::flaw::{Flaw, Remark, Seen};
 use super::messages::text;
-use crate::client::dialogue::Ending;
 use crate::client::duration;
 
 type Checked = Result<Remark, Flaw>;
@@ -36,9 +35,20 @@ pub(super) fn discards(context: &Context) -> Checked {
     Ok(Remark::Passed)
 }
 
-/// All that the server says on a connection of its own.
-fn said(context: &Context) -> Result<Vec<u8>, Flaw> {
-    context.connect()?.answer(Ending::Close)
+/// The longest line of `daytime` that is read, in bytes. RFC 867 sets no limit; chosen far above the 39 of its longer
+/// example.
+const DAYTIME: usize = 512;
+
+/// The longest quote, in bytes: RFC 865 has it below 512 characters, each of which has up to four bytes in UTF-8, and its
+/// last line may end with CR LF.
+const QUOTE: usize = 4 * 512 + 2;
+
+/// The answer of `time`, RFC 868, in bytes.
+const TIME: usize = 4;
+
+/// All that the server says on a connection of its own, which is at most `most` bytes.
+fn said(context: &Context, most: usize) -> Result<Vec<u8>, Flaw> {
+    context.connect()?.until_close(most)
 }
 
 fn wrong(expected: &str, came: Vec<u8>) -> Flaw {
@@ -46,7 +56,7 @@ fn wrong(expected: &str, came: Vec<u8>) -> Flaw {
 }
 
 pub(super) fn daytime_line(context: &Context) -> Checked {
-    let line = said(context)?;
+    let line = said(context, DAYTIME)?;
     let words = line.trim_ascii_end();
     let printable = words.iter().all(|byte| (b' '..=b'~').contains(byte));
     if words.is_empty() || !printable {
@@ -56,7 +66,7 @@ pub(super) fn daytime_line(context: &Context) -> Checked {
 }
 
 pub(super) fn daytime_year(context: &Context) -> Checked {
-    let line = said(context)?;
+    let line = said(context, DAYTIME)?;
     let now = duration::date(duration::unix_now());
     if String::from_utf8_lossy(&line).contains(&now[..4]) {
         return Ok(Remark::Passed);
@@ -66,13 +76,13 @@ pub(super) fn daytime_year(context: &Context) -> Checked {
 }
 
 pub(super) fn time_bytes(context: &Context) -> Checked {
-    let bytes = said(context)?;
-    if bytes.len() == 4 { Ok(Remark::Passed) } else { Err(wrong("four bytes", bytes)) }
+    let bytes = said(context, TIME)?;
+    if bytes.len() == TIME { Ok(Remark::Passed) } else { Err(wrong("four bytes", bytes)) }
 }
 
 pub(super) fn time_now(context: &Context) -> Checked {
-    let bytes = said(context)?;
-    let Ok(seconds) = <[u8; 4]>::try_from(bytes.as_slice()).map(u32::from_be_bytes) else {
+    let bytes = said(context, TIME)?;
+    let Ok(seconds) = <[u8; TIME]>::try_from(bytes.as_slice()).map(u32::from_be_bytes) else {
         return Err(wrong("four bytes", bytes));
     };
     // The count wraps in 2036; so does the difference.
@@ -86,7 +96,7 @@ pub(super) fn time_now(context: &Context) -> Checked {
 }
 
 pub(super) fn quote(context: &Context) -> Checked {
-    let quote = said(context)?;
+    let quote = said(context, QUOTE)?;
     let characters = String::from_utf8_lossy(&quote).trim_end().chars().count();
     if (1..=512).contains(&characters) { Ok(Remark::Passed) } else { Err(wrong("1 to 512 characters", quote)) }
 }

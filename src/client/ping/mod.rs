@@ -41,6 +41,8 @@ struct Request {
     wire: Vec<u8>,
     ending: Ending,
     answer: Option<Vec<u8>>,
+    /// How many bytes of an answer are worth reading.
+    most: usize,
 }
 
 fn request(options: &PingOptions) -> Result<Request, Failure> {
@@ -61,7 +63,9 @@ fn request(options: &PingOptions) -> Result<Request, Failure> {
     let message: Vec<u8> = (b'a'..=b'z').cycle().take(size).collect();
     let mut wire = Vec::new();
     dialogue.write_request(ACTION, &message, &mut wire).map_err(Failure::cannot_run)?;
-    Ok(Request { wire, ending: dialogue.ending(&message), answer: dialogue.expected(ACTION, &message) })
+    let answer = dialogue.expected(ACTION, &message);
+    let most = dialogue.longest_answer(answer.as_ref().map(Vec::len));
+    Ok(Request { wire, ending: dialogue.ending(&message), answer, most })
 }
 
 #[derive(Default)]
@@ -190,7 +194,8 @@ impl Ping<'_> {
             let _ = stream.shutdown(Shutdown::Write);
         }
         let mut patient = Patient { ping: self, stream, begun, interrupted: false };
-        let answer = Answers::with_buffer(&mut patient, BUFFER).next(self.request.ending, &mut || false);
+        let mut answers = Answers::with_buffer(&mut patient, BUFFER);
+        let answer = answers.next(self.request.ending, self.request.most, &mut || false);
         match answer {
             _ if patient.interrupted => Ok(None),
             Ok(answer) => Ok(Some(answer)),
@@ -232,6 +237,10 @@ struct Patient<'a> {
 impl Read for Patient<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.ping.options.patience.read_timeout.saturating_sub(self.begun.elapsed());
+        if left.is_zero() {
+            // A server that never stops sending is always readable.
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         match self.ping.interrupts.wait(Some(self.stream), left)? {
             Woken::Readable => (&mut &*self.stream).read(buffer),
             Woken::TimedOut => Err(io::ErrorKind::TimedOut.into()),

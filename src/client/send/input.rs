@@ -24,6 +24,8 @@ pub struct Request {
     pub ending: Ending,
     /// How long its answer must be, if that is known.
     pub length: Option<usize>,
+    /// How many bytes of its answer are worth reading.
+    pub most: usize,
     /// Whether a refusal is the answer to be expected: the message could have turned into that word.
     pub may_say_error: bool,
 }
@@ -171,11 +173,13 @@ fn split_line(dialogue: Dialogue, line: &[u8]) -> Result<(&str, &[u8]), String> 
 fn request(dialogue: Dialogue, number: u64, action: &str, message: &[u8]) -> Result<Request, String> {
     let mut wire = Vec::with_capacity(message.len() + 32);
     dialogue.write_request(action, message, &mut wire)?;
+    let length = dialogue.expected_length(action, message);
     Ok(Request {
         label: Label { number, action: action.to_owned(), length: message.len() },
         wire,
         ending: dialogue.ending(message),
-        length: dialogue.expected_length(action, message),
+        length,
+        most: dialogue.longest_answer(length),
         may_say_error: may_say_error(message),
     })
 }

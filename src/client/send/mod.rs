@@ -80,11 +80,16 @@ impl Conversation {
         timed.map_err(|error| Failure::cannot_run(format!("cannot set a timeout on the socket: {error}")))?;
         Ok(stream)
     }
+
+    /// A connection that answers are read from.
+    fn answers(&self) -> Result<Answers<TcpStream>, Failure> {
+        Ok(Answers::new(self.connect()?).within(self.patience.read_timeout))
+    }
 }
 
 /// Prints whatever comes, for as long as it comes.
 fn listen(conversation: &Conversation, output: &mut Output) -> Result<Verdict, Failure> {
-    let mut answers = Answers::new(conversation.connect()?);
+    let mut answers = conversation.answers()?;
     loop {
         match answers.portion() {
             Ok([]) => return Ok(Verdict::Good),

@@ -15,7 +15,7 @@ pub fn run(conversation: &Conversation, mut input: Input, output: &mut Output) -
     let mut connection = None;
     while let Some(request) = input.next(conversation.dialogue)? {
         if connection.is_none() || conversation.dialogue.manner() == Manner::Fresh {
-            connection = Some(Answers::new(conversation.connect()?));
+            connection = Some(conversation.answers()?);
         }
         let Some(answers) = &mut connection else { continue };
         match exchange(conversation, answers, &request) {
@@ -41,5 +41,5 @@ fn exchange(
     if request.ending == Ending::Close {
         let _ = answers.stream().shutdown(Shutdown::Write);
     }
-    answers.next(request.ending, &mut || false)
+    answers.next(request.ending, request.most, &mut || false)
 }

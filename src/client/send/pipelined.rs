@@ -1,14 +1,14 @@
 //! Requests one behind another on one connection, while their answers come back.
 //!
-//! A thread sends; this one receives. What is under way is told from one to the other before it is sent, through a
-//! channel without bound: a bound could make the sender wait for the receiver, the receiver for the server, and the
-//! server for the sender.
+//! A thread sends; this one receives. The sending side notes each request in a channel before it sends it. The channel
+//! holds [`UNANSWERED`] requests, so that a server that reads without end and answers nothing cannot make the client
+//! grow: the sending side then sends what it holds back and waits for an answer, for as long as the receiving side does.
 
 use std::io::{self, BufWriter, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::{mem, thread};
 
 use super::input::{Input, Request};
@@ -21,17 +21,22 @@ use crate::client::progress::Progress;
 /// What the sending side tells: the next request, without its bytes, or why there is none.
 type Note = Result<Request, Failure>;
 
+/// How many requests may be without an answer. Chosen: 2 MiB of memory, which the channel takes at once, and 160,000
+/// requests a second where an answer comes after 100 ms.
+const UNANSWERED: usize = 1 << 14;
+
 /// Sends every request as soon as the server takes it, and prints the answers as they come.
 pub fn run(conversation: &Conversation, input: Input, output: &mut Output) -> Result<Verdict, Failure> {
     let stream = conversation.connect()?;
     let share = || stream.try_clone().map_err(|error| Failure::cannot_run(format!("cannot share the socket: {error}")));
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(UNANSWERED);
     let written = Arc::new(AtomicU64::new(0));
     let wire = Wire { stream: share()?, written: Arc::clone(&written), progress: conversation.progress.clone() };
     let sending = SendingSide { dialogue: conversation.dialogue, wire: BufWriter::with_capacity(1 << 16, wire), tell };
     // Detached: a side that waits for a line of standard input must not keep a finished program alive.
     thread::spawn(move || sending.run(input));
-    ReceivingSide { answers: Answers::new(stream), told, written, seen: 0 }.run(output)
+    let answers = Answers::new(stream).within(conversation.patience.read_timeout);
+    ReceivingSide { answers, told, written, seen: 0 }.run(output)
 }
 
 /// The socket, with a count of what it has taken.
@@ -57,7 +62,7 @@ impl Write for Wire {
 struct SendingSide {
     dialogue: Dialogue,
     wire: BufWriter<Wire>,
-    tell: Sender<Note>,
+    tell: SyncSender<Note>,
 }
 
 impl SendingSide {
@@ -78,9 +83,19 @@ impl SendingSide {
             }
             let Some(mut request) = input.next(self.dialogue)? else { return Ok(()) };
             let bytes = mem::take(&mut request.wire);
-            if self.tell.send(Ok(request)).is_err() || self.wire.write_all(&bytes).is_err() {
+            if !self.note(request) || self.wire.write_all(&bytes).is_err() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Notes a request for the receiving side; false when that has ended.
+    fn note(&mut self, request: Request) -> bool {
+        match self.tell.try_send(Ok(request)) {
+            Ok(()) => true,
+            // The answer that is waited for may be to a request that has not left yet.
+            Err(TrySendError::Full(request)) => self.wire.flush().is_ok() && self.tell.send(request).is_ok(),
+            Err(TrySendError::Disconnected(_)) => false,
         }
     }
 }
@@ -124,7 +139,7 @@ impl ReceivingSide {
     fn answer_to(&mut self, request: &Request) -> Result<Vec<u8>, Broken> {
         let (written, seen) = (&self.written, &mut self.seen);
         // A long request may take its time: while bytes are leaving, the answer is not late.
-        self.answers.next(request.ending, &mut || {
+        self.answers.next(request.ending, request.most, &mut || {
             let now = written.load(Ordering::Relaxed);
             mem::replace(seen, now) != now
         })

@@ -1,16 +1,15 @@
 //! What a run of checks tells: text as it goes, or JSON or TAP; and beside it a `JUnit` file.
 //!
 //! Owns standard output during the run. Guarantees: text and TAP appear line by line, so that a slow run can be
-//! watched; the score counts every check once.
+//! watched; the score counts every check once; a `JUnit` file is complete or stays as it was, also where standard output
+//! is closed before the last check.
 
 mod json;
 mod junit;
 mod tap;
 mod text;
 
-use std::fs::File;
 use std::io::{self, StdoutLock, Write};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Outcome;
@@ -19,6 +18,7 @@ use super::flaw::Remark;
 use super::table::Check;
 use crate::client::failure::{Failure, Verdict};
 use crate::client::options::ReportOptions;
+use crate::client::report_file::ReportFile;
 
 /// A way to print outcomes.
 trait Form {
@@ -73,7 +73,9 @@ impl Run {
 pub struct Report {
     form: Box<dyn Form>,
     out: StdoutLock<'static>,
-    junit: Option<(PathBuf, File)>,
+    /// Why nothing is printed any more, in a run that goes on for the file alone.
+    unprinted: Option<Failure>,
+    junit: Option<ReportFile>,
     begun: Instant,
     run: Run,
 }
@@ -86,8 +88,7 @@ impl Report {
             (_, true) => Box::new(tap::Tap),
             _ => Box::new(text::Text::new(options.quiet)),
         };
-        // Now rather than after the run, which would be lost if the file could not be written.
-        let junit = options.junit.clone().map(create).transpose()?;
+        let junit = options.junit.as_deref().map(ReportFile::prepare).transpose()?;
         let run = Run {
             target: context.target().to_string(),
             protocol: context.dialogue().name(),
@@ -95,36 +96,49 @@ impl Report {
             outcomes: Vec::new(),
             took: Duration::ZERO,
         };
-        let mut report = Self { form, out: io::stdout().lock(), junit, begun: Instant::now(), run };
-        report.form.begin(&mut report.out, &report.run).map_err(|error| Failure::output(&error))?;
+        let mut report = Self { form, out: io::stdout().lock(), unprinted: None, junit, begun: Instant::now(), run };
+        let printed = report.form.begin(&mut report.out, &report.run);
+        report.note(printed)?;
         Ok(report)
     }
 
     /// Prints the outcome of a check.
     pub fn outcome(&mut self, outcome: Outcome) -> Result<(), Failure> {
         let number = self.run.outcomes.len() + 1;
-        let printed = self.form.outcome(&mut self.out, number, &outcome).and_then(|()| self.out.flush());
+        let printed = match self.unprinted {
+            None => self.form.outcome(&mut self.out, number, &outcome).and_then(|()| self.out.flush()),
+            Some(_) => Ok(()),
+        };
         self.run.outcomes.push(outcome);
-        printed.map_err(|error| Failure::output(&error))
+        self.note(printed)
+    }
+
+    /// A failure of standard output ends the run, unless there is a report in a file to complete.
+    fn note(&mut self, printed: io::Result<()>) -> Result<(), Failure> {
+        match printed.map_err(|error| Failure::output(&error)) {
+            Err(failure) if self.junit.is_some() => {
+                self.unprinted = Some(failure);
+                Ok(())
+            }
+            printed => printed,
+        }
     }
 
     /// Prints the score, and writes the `JUnit` file.
     pub fn end(mut self) -> Result<Verdict, Failure> {
         self.run.took = self.begun.elapsed();
-        if let Some((path, mut file)) = self.junit {
-            let written = file.write_all(junit::document(&self.run).as_bytes());
-            written.map_err(|error| Failure::cannot_run(format!("cannot write {}: {error}", path.display())))?;
+        if self.unprinted.is_none() {
+            let printed = self.form.end(&mut self.out, &self.run).and_then(|()| self.out.flush());
+            self.note(printed)?;
         }
-        let printed = self.form.end(&mut self.out, &self.run).and_then(|()| self.out.flush());
-        printed.map_err(|error| Failure::output(&error))?;
-        Ok(Verdict::of(self.run.score().failed == 0))
-    }
-}
-
-fn create(path: PathBuf) -> Result<(PathBuf, File), Failure> {
-    match File::create(&path) {
-        Ok(file) => Ok((path, file)),
-        Err(error) => Err(Failure::cannot_run(format!("cannot create {}: {error}", path.display()))),
+        if let Some(file) = self.junit {
+            file.write(junit::document(&self.run).as_bytes())?;
+        }
+        match self.unprinted {
+            Some(failure @ Failure::CannotRun(_)) => Err(failure),
+            // The file has the whole report, whoever read standard output.
+            Some(Failure::OutputClosed) | None => Ok(Verdict::of(self.run.score().failed == 0)),
+        }
     }
 }
 

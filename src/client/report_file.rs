@@ -1,0 +1,157 @@
+//! A report in a file: whole, or not there at all.
+//!
+//! Owns the path of one report. Guarantees: the report is written to a temporary name in the same directory and renamed
+//! (rename(2) replaces in one step), so that no reader sees half of it and an earlier report stays as it is until the
+//! new one is complete; the temporary name exists only during [`ReportFile::write`], so that a signal that ends a run
+//! leaves nothing behind. What cannot be replaced (a pipe, a device, `/dev/stdout`) is written to directly.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+use super::failure::Failure;
+
+/// Where a report goes.
+#[derive(Debug)]
+pub struct ReportFile {
+    /// As the user wrote it, for messages.
+    name: String,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// A regular file of this name, there already or not.
+    Regular(PathBuf),
+    /// Anything else, open since the beginning.
+    Special(File),
+}
+
+/// The permissions of a new file, less those that the umask takes away: those of std's `File::create`.
+const NEW_FILE: u32 = 0o666;
+
+impl ReportFile {
+    /// Prepares to write a report; finds out before the run whether that is possible, since the results would be lost.
+    pub fn prepare(path: &Path) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        match Place::of(path) {
+            Ok(place) => Ok(Self { name, place }),
+            Err(error) => Err(Failure::cannot_run(format!("cannot create {name}: {error}"))),
+        }
+    }
+
+    /// Writes the whole report.
+    pub fn write(self, report: &[u8]) -> Result<(), Failure> {
+        let written = match self.place {
+            Place::Special(mut file) => file.write_all(report),
+            Place::Regular(path) => replace(&path, report),
+        };
+        written.map_err(|error| Failure::cannot_run(format!("cannot write {}: {error}", self.name)))
+    }
+}
+
+impl Place {
+    fn of(path: &Path) -> io::Result<Self> {
+        let there = fs::metadata(path).ok();
+        // `/dev/stdout` may lead to a regular file, but to replace that would not write to standard output.
+        let special = there.is_some_and(|there| !there.is_file()) || path.parent() == Some(Path::new("/dev"));
+        if special {
+            return OpenOptions::new().write(true).open(path).map(Self::Special);
+        }
+        // A symbolic link stays, and the file that it leads to is replaced.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        drop(temporary(&path)?);
+        Ok(Self::Regular(path))
+    }
+}
+
+/// A temporary file beside `path`, with the permissions that the file of that name has or would get; removed when
+/// dropped.
+fn temporary(path: &Path) -> io::Result<NamedTempFile> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let file =
+        Builder::new().prefix(".retort-").permissions(Permissions::from_mode(NEW_FILE)).tempfile_in(directory)?;
+    if let Ok(there) = fs::metadata(path) {
+        file.as_file().set_permissions(there.permissions())?;
+    }
+    Ok(file)
+}
+
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = temporary(path)?;
+    file.write_all(content)?;
+    // Some file systems report a full disk only here; the old report must not have been replaced by then.
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn an_earlier_report_stays_until_the_new_one_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report");
+        fs::write(&path, "earlier").unwrap();
+        let report = ReportFile::prepare(&path).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names(directory.path())), (b"earlier".to_vec(), vec!["report".into()]));
+        report.write(b"new").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names(directory.path())), (b"new".to_vec(), vec!["report".into()]));
+    }
+
+    #[test]
+    fn permissions_are_those_of_any_file_or_of_the_earlier_report() {
+        let directory = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let (other, report) = (directory.path().join("other"), directory.path().join("report"));
+        fs::write(&other, "").unwrap();
+        ReportFile::prepare(&report).unwrap().write(b"").unwrap();
+        assert_eq!(mode(&report), mode(&other));
+        fs::set_permissions(&report, Permissions::from_mode(0o604)).unwrap();
+        ReportFile::prepare(&report).unwrap().write(b"").unwrap();
+        assert_eq!(mode(&report), 0o604);
+    }
+
+    #[test]
+    fn a_link_stays_and_a_device_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        fs::write(&file, "earlier").unwrap();
+        symlink(&file, &link).unwrap();
+        ReportFile::prepare(&link).unwrap().write(b"new").unwrap();
+        assert!(link.is_symlink() && fs::read(&file).unwrap() == b"new");
+        let null = directory.path().join("null");
+        symlink("/dev/null", &null).unwrap();
+        ReportFile::prepare(&null).unwrap().write(b"report").unwrap();
+        assert!(!fs::metadata(&null).unwrap().is_file());
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_written_is_an_error_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("gone/report");
+        assert!(ReportFile::prepare(&path).unwrap_err().to_string().starts_with("cannot create "));
+        fs::create_dir(directory.path().join("gone")).unwrap();
+        let report = ReportFile::prepare(&path).unwrap();
+        fs::remove_dir(directory.path().join("gone")).unwrap();
+        assert!(report.write(b"new").unwrap_err().to_string().starts_with("cannot write "));
+        let report = ReportFile::prepare(&directory.path().join("taken")).unwrap();
+        fs::create_dir(directory.path().join("taken")).unwrap();
+        report.write(b"new").unwrap_err();
+        assert_eq!(names(directory.path()), ["taken"]);
+    }
+}
