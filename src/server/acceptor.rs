@@ -215,8 +215,10 @@ impl Acceptor {
     pub fn stop(&mut self, poller: &Poller) {
         self.leave(poller, Mode::Off);
         if !self.listener.inherited {
-            // without an answer from the kernel: as many as come at one wake-up
-            self.queued = kernel::queued_connections(&self.listener.socket).unwrap_or(LARGEST_BATCH);
+            // and a batch more, so that it is an empty queue that ends this, right before the listener is closed: what
+            // comes between the two is reset
+            let queued = kernel::queued_connections(&self.listener.socket).unwrap_or(0);
+            self.queued = queued.saturating_add(LARGEST_BATCH);
         }
     }
 
