@@ -12,6 +12,7 @@
 //! | `case` | upper and lower case |
 //! | `lanes` | the part of `case` that converts 64 bytes at a time |
 //! | `vectors` | the way to vector instructions for these and for reverse |
+//! | `tables` | the case of every code point, written by `unicode/tables.rs` |
 //! | `sigma` | whether a capital sigma ends a word |
 //! | `title` | title-case |
 //! | `reverse`, `shuffle`, `random` | the other actions |
@@ -22,6 +23,7 @@ mod random;
 mod reverse;
 mod shuffle;
 mod sigma;
+mod tables;
 mod title;
 mod utf8;
 mod vectors;
