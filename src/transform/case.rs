@@ -1,18 +1,12 @@
 //! Upper and lower case: byte for byte what `str::to_uppercase` and `str::to_lowercase` say.
 //!
 //! There are three ways through a text, each for what the one before it cannot do: blocks of ASCII in place; windows of
-//! 64 bytes ([`lanes`]); one code point after another, by a table ([`tables`]). The answer stays in
+//! 64 bytes ([`windows`](super::windows)); one code point after another, by a table ([`tables`]). The answer stays in
 //! the text until the first run of code points that changes its length, and goes on in `out`.
 
-#![allow(
-    clippy::inline_always,
-    reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
-)]
-
-use std::ops::Range;
-
-use super::lanes::{self, WINDOW, Window};
+use super::lanes::WINDOW;
 use super::tables::{self, LONGEST_MAPPING, Mapped};
+use super::windows::Scratch;
 use super::{InvalidUtf8, Placed, sigma, utf8, vectors};
 
 /// Bytes of an unfinished text that are checked and then converted, so that the second look finds them in the nearest
@@ -32,13 +26,10 @@ const EMPTY_RUN: Run = [0; size_of::<Run>()];
 
 /// What upper and lower case differ in.
 pub(super) trait Mapping {
-    /// The bytes of a window.
-    type Lane: lanes::Lane;
-
     /// A block of ASCII.
     fn ascii_block(block: &mut [u8]);
-    /// [`convert_windows`].
-    fn windows(text: &mut [u8], start: usize) -> usize;
+    /// [`super::windows::convert`].
+    fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize;
     /// Writes the other case of the code point at `at`, whatever it is.
     fn map(text: &[u8], at: usize, out: &mut [u8; LONGEST_MAPPING]) -> Mapped;
     /// How many bytes there are before the first code point whose other case is decided by those around it.
@@ -52,14 +43,12 @@ pub(super) struct Upper;
 pub(super) struct Lower;
 
 impl Mapping for Upper {
-    type Lane = lanes::Upper;
-
     fn ascii_block(block: &mut [u8]) {
         vectors::uppercase_ascii(block);
     }
 
-    fn windows(text: &mut [u8], start: usize) -> usize {
-        vectors::uppercase_windows(text, start)
+    fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
+        vectors::uppercase_windows(text, start, scratch)
     }
 
     #[inline]
@@ -73,14 +62,12 @@ impl Mapping for Upper {
 }
 
 impl Mapping for Lower {
-    type Lane = lanes::Lower;
-
     fn ascii_block(block: &mut [u8]) {
         vectors::lowercase_ascii(block);
     }
 
-    fn windows(text: &mut [u8], start: usize) -> usize {
-        vectors::lowercase_windows(text, start)
+    fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
+        vectors::lowercase_windows(text, start, scratch)
     }
 
     #[inline]
@@ -219,7 +206,7 @@ impl Converter {
     }
 
     fn windows<M: Mapping>(&mut self, text: &mut [u8]) {
-        let reached = M::windows(text, self.done);
+        let reached = M::windows(text, self.done, &mut Scratch::new());
         if reached - self.done >= WINDOW {
             self.patience = LEAST_SINGLY;
         }
@@ -239,49 +226,4 @@ impl Converter {
         }
         Singly { taken: at - self.done, made }
     }
-}
-
-/// Converts windows in place, from `start` to the end, or up to a code point that is beyond the lanes; returns how far
-/// it came.
-///
-/// Windows cut code points where it happens: each byte is converted by its neighbours. Hence a window is written only
-/// when the next one is converted, which still looks at its last byte and may stop at the code point that is cut.
-#[inline(always)]
-pub(super) fn convert_windows<M: Mapping>(text: &mut [u8], start: usize) -> usize {
-    let (mut copy, mut last) = ([0; WINDOW + 2], [0; WINDOW]);
-    let (mut unwritten, mut at) = (start, start);
-    while at < text.len() {
-        let (converted, beyond) = lanes::convert::<M::Lane>(window(text, at, &mut copy));
-        if let Some(place) = beyond {
-            let stop = at + place - 1;
-            write(text, unwritten..stop, if at > unwritten { [last, converted] } else { [converted; 2] });
-            return stop;
-        }
-        if at > unwritten {
-            text[unwritten..at].copy_from_slice(&last);
-        }
-        (unwritten, last) = (at, converted);
-        at += WINDOW.min(text.len() - at);
-    }
-    write(text, unwritten..at, [last; 2]);
-    at
-}
-
-/// Writes the front of two windows to its place; these are passed by value, to be in registers before.
-#[inline(always)]
-fn write(text: &mut [u8], place: Range<usize>, converted: [[u8; WINDOW]; 2]) {
-    let length = place.len();
-    text[place].copy_from_slice(&converted.as_flattened()[..length]);
-}
-
-/// The window that starts at `at`: a view of the text, or at either end of the text a copy with zeros around it.
-#[inline(always)]
-fn window<'a>(text: &'a [u8], at: usize, copy: &'a mut Window) -> &'a Window {
-    if let Some(window) = at.checked_sub(1).and_then(|before| text[before..].first_chunk()) {
-        return window;
-    }
-    let (start, end) = (at.saturating_sub(1), text.len().min(at + WINDOW + 1));
-    copy.fill(0);
-    copy[start + 1 - at..=end - at].copy_from_slice(&text[start..end]);
-    copy
 }

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `utf8` | validation, and code points in bytes that passed it |
 //! | `case` | upper and lower case |
-//! | `lanes` | the part of `case` that converts 64 bytes at a time |
+//! | `windows`, `lanes` | the part of `case` that converts 64 bytes at a time |
 //! | `vectors` | the way to vector instructions for these and for reverse |
 //! | `tables` | the case of every code point, written by `unicode/tables.rs` |
 //! | `sigma` | whether a capital sigma ends a word |
@@ -27,6 +27,7 @@ mod tables;
 mod title;
 mod utf8;
 mod vectors;
+mod windows;
 
 /// Where random numbers come from; the server passes its own, tests a scripted one.
 pub trait RandomSource {
