@@ -91,20 +91,21 @@ pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Inval
 }
 
 /// Converts the front of a text of which more may arrive: in place, from `done` on, as far as each code point by itself
-/// decides what becomes of it, and the text keeps its length. Returns how many bytes at the front are converted.
+/// decides what becomes of it, and the text keeps its length. It also ends where `singly` code points have been converted
+/// one by one, or a few more. Returns how many bytes at the front are converted.
 ///
 /// [`uppercase`] converts the rest, or all of it again: a converted letter stays what it is.
-pub(super) fn prepare_uppercase(text: &mut [u8], done: usize) -> usize {
-    prepare::<Upper>(text, done)
+pub(super) fn prepare_uppercase(text: &mut [u8], done: usize, singly: usize) -> usize {
+    prepare::<Upper>(text, done, singly)
 }
 
 /// [`prepare_uppercase`] for [`lowercase`].
-pub(super) fn prepare_lowercase(text: &mut [u8], done: usize) -> usize {
-    prepare::<Lower>(text, done)
+pub(super) fn prepare_lowercase(text: &mut [u8], done: usize, singly: usize) -> usize {
+    prepare::<Lower>(text, done, singly)
 }
 
-fn prepare<M: Mapping>(text: &mut [u8], done: usize) -> usize {
-    let mut converter = Converter::new(done);
+fn prepare<M: Mapping>(text: &mut [u8], done: usize, singly: usize) -> usize {
+    let mut converter = Converter::new(done, singly);
     while converter.done < text.len() {
         let start = converter.done;
         let end = utf8::whole(&text[..text.len().min(start + PREPARE_BLOCK)]);
@@ -144,7 +145,7 @@ fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Invali
 /// A sigma looks at what is before it: in the text, where converted and original letters are equally good
 /// (the case of a letter does not matter for that), and where all of it is as long as `start` is a boundary.
 fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Placed {
-    let mut converter = Converter::new(start);
+    let mut converter = Converter::new(start, usize::MAX);
     if converter.in_place::<M>(text) {
         return Placed::InPlace;
     }
@@ -178,22 +179,27 @@ struct Singly {
 struct Converter {
     /// How far it is.
     done: usize,
+    /// How many code points may still be converted singly in place.
+    singly: usize,
     /// How many bytes are converted singly the next time.
     patience: usize,
 }
 
 impl Converter {
-    fn new(start: usize) -> Self {
-        Self { done: start, patience: LEAST_SINGLY }
+    fn new(start: usize, singly: usize) -> Self {
+        Self { done: start, singly, patience: LEAST_SINGLY }
     }
 
-    /// Converts in place, up to the first run that changes its length. Says whether it came to
-    /// the end.
+    /// Converts in place, up to the first run that changes its length, or to the bound of what may be converted singly.
+    /// Says whether it came to the end.
     fn in_place<M: Mapping>(&mut self, text: &mut [u8]) -> bool {
         loop {
             self.windows::<M>(text);
             if self.done == text.len() {
                 return true;
+            }
+            if self.singly == 0 {
+                return false;
             }
             let mut run = EMPTY_RUN;
             let Singly { taken, made } = self.singly::<M>(text, &mut run);
@@ -217,13 +223,15 @@ impl Converter {
     fn singly<M: Mapping>(&mut self, text: &[u8], run: &mut Run) -> Singly {
         let end = text.len().min(self.done + self.patience);
         self.patience = MOST_SINGLY.min(self.patience * 2);
-        let (mut at, mut made) = (self.done, 0);
+        let (mut at, mut made, mut count) = (self.done, 0, 0);
         while at < end {
             let Some(out) = run.get_mut(made..).and_then(|rest| rest.first_chunk_mut()) else { break };
             let mapped = M::map(text, at, out);
             at += mapped.width;
             made += mapped.made;
+            count += 1;
         }
+        self.singly = self.singly.saturating_sub(count);
         Singly { taken: at - self.done, made }
     }
 }

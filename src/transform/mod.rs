@@ -148,10 +148,12 @@ impl Action {
     ///
     /// For upper and lower case ([`Action::is_done_early`]) what it says is done is done, in place. For the others it
     /// is known to be ASCII. Whatever is left, [`Action::apply`] gives the same answer to the whole text afterwards.
-    pub fn prepare(self, text: &mut [u8], done: usize) -> usize {
+    ///
+    /// It ends after about `singly` code points that were converted one by one, which is what takes time.
+    pub fn prepare(self, text: &mut [u8], done: usize, singly: usize) -> usize {
         match self {
-            Action::Uppercase => case::prepare_uppercase(text, done),
-            Action::Lowercase => case::prepare_lowercase(text, done),
+            Action::Uppercase => case::prepare_uppercase(text, done, singly),
+            Action::Lowercase => case::prepare_lowercase(text, done, singly),
             _ => done + utf8::each_ascii_block(&mut text[done..], |_| {}),
         }
     }

@@ -78,7 +78,7 @@ fn prepared(action: Action, text: &[u8], pieces: &[usize]) -> (Vec<u8>, usize) {
     let (mut arrived, mut done): (usize, usize) = (0, 0);
     for piece in pieces.iter().copied().chain([usize::MAX]) {
         arrived = text.len().min(arrived.saturating_add(piece));
-        done = action.prepare(&mut bytes[..arrived], done);
+        done = action.prepare(&mut bytes[..arrived], done, usize::MAX);
     }
     (bytes, done)
 }
