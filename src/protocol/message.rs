@@ -25,6 +25,11 @@ const PREPARE_FROM: usize = 64 * 1024;
 /// So many bytes are prepared on the event loop at once; more come in only if preparing was held up, and are heavy.
 const PREPARE_MOST: usize = 256 * 1024;
 
+/// The most code points that are converted one by one while a message is prepared on the event loop, at once. Chosen: they
+/// take about 0.1 ms (group `prepare` of `benches/transform.rs`), and 128 KiB of text have more of them in every script
+/// that is converted in this way.
+const PREPARE_SINGLY: usize = 16 * 1024;
+
 /// The bytes that the longest code point takes in UTF-8.
 const CODE_POINT: usize = 4;
 
@@ -53,7 +58,8 @@ pub struct Message {
     pub length: usize,
 }
 
-/// Up to which length a message is transformed on the event loop: so that the work takes a fraction of a millisecond.
+/// The most bytes of a message that is transformed on the event loop. Chosen so that no text takes an action longer than
+/// half a millisecond (group `inline` of `benches/transform.rs`).
 struct InlineLimits {
     ascii: usize,
     other: usize,
@@ -146,14 +152,18 @@ fn answer_other<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Mes
 }
 
 /// Works on the part of a long message that has come in; says how far that is done, header and all.
+///
+/// Preparing ends where it would take long. Then the message is shown again when it is whole, and is heavy, unless the rest
+/// of it can be prepared within the bounds of one call.
 fn prepare(turn: &mut Turn<'_>, message: Message, inline: bool) -> usize {
     let prepared = turn.prepared().max(message.header);
     let end = turn.rest().len().min(message.size());
     if !message.action.ascii_in_place() || inline && end - prepared > PREPARE_MOST {
         return prepared;
     }
+    let singly = if inline { PREPARE_SINGLY } else { usize::MAX };
     let text = &mut turn.rest()[message.header..end];
-    message.header + message.action.prepare(text, prepared - message.header)
+    message.header + message.action.prepare(text, prepared - message.header, singly)
 }
 
 #[inline(always)]
@@ -293,7 +303,7 @@ pub fn truncated<F: Framing>(turn: &mut Turn<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::{Frame, header};
+    use super::super::frame::{Frame, HEADER, header};
     use super::super::testing::{NOW, Played, SETTING, Setting, play};
     use super::super::{Protocol, Random, Tally};
     use super::*;
@@ -383,12 +393,50 @@ mod tests {
             (2, other(1024 * KIB), 0),
             (2, "Σ".repeat(64 * KIB).into_bytes(), 1),
             (16, ascii(16 * KIB + 1), 1),
+            // scripts that are converted by windows; others one by one; and others now and then
+            (1, "Tất cả mọi người sinh ra đều được tự do. ".repeat(24 * KIB).into_bytes(), 0),
+            (1, "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία· ".repeat(16 * KIB).into_bytes(), 0),
+            (1, "ა".repeat(340 * KIB).into_bytes(), 1),
+            (2, "ა".repeat(340 * KIB).into_bytes(), 1),
+            (1, "բարև ".repeat(100 * KIB).into_bytes(), 1),
+            (2, "𐐀".repeat(256 * KIB).into_bytes(), 1),
+            (1, ("a".repeat(500) + "ა").repeat(2 * KIB).into_bytes(), 0),
         ] {
             let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
             let request = request(code, &message);
             let pieces: Vec<_> = request.chunks(128 * KIB).collect();
             let played = play("frame", &pieces, Setting { limits, ..SETTING });
             assert_eq!((played.heavy, played.tally.answered), (heavy, 1), "{code}, {} bytes", message.len());
+        }
+    }
+
+    /// What the protocol says to a part of a long request, of which so many bytes have been prepared.
+    fn show(part: &mut [u8], prepared: usize) -> Step {
+        let mut spill = [0; 64];
+        let mut turn = Turn::new(part, &mut spill).with_prepared(prepared);
+        let random = &mut Random::new(None);
+        let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
+        let mut env = Env { random, unix_time: || NOW, quotes: &[], limits, inline: true };
+        Frame::<false>.advance(&mut turn, &mut env)
+    }
+
+    /// In pieces as a connection reads them. A message that is not prepared any more is shown again when it is whole.
+    #[test]
+    fn a_message_that_is_converted_one_by_one_is_prepared_to_a_bound_and_heavy() {
+        for text in ["ა", "𐐨", "ա", "aა"] {
+            let mut bytes = request(1, text.repeat(1024 * KIB / text.len()).as_bytes());
+            let mut prepared = HEADER;
+            for shown in (64 * KIB..bytes.len()).step_by(128 * KIB) {
+                let Step::More(need) = show(&mut bytes[..shown], prepared) else { panic!("not all is there") };
+                let fresh = std::str::from_utf8(&bytes[prepared..need.prepared]).expect("whole code points");
+                assert!((1..PREPARE_SINGLY + KIB).contains(&fresh.chars().count()), "{text}, {shown} bytes");
+                prepared = need.prepared;
+                if shown - prepared > 4 * KIB {
+                    break;
+                }
+            }
+            assert!(prepared < 256 * KIB, "{text}: {prepared} bytes were prepared");
+            assert!(matches!(show(&mut bytes, prepared), Step::Heavy(_)), "{text}");
         }
     }
 

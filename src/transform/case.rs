@@ -1,54 +1,38 @@
 //! Upper and lower case: byte for byte what `str::to_uppercase` and `str::to_lowercase` say.
 //!
-//! Three ways through a text, each for what the one before it cannot do: blocks of ASCII in place; windows of 64
-//! bytes ([`lanes`]); one code point after another, by a table for those of two bytes, else by asking
-//! `char`. The answer stays in the text until the first code point that changes its length, and goes on in `out`.
+//! There are three ways through a text, each for what the one before it cannot do: blocks of ASCII in place; windows of
+//! 64 bytes ([`windows`](super::windows)); one code point after another, by a table ([`tables`]). The answer stays in
+//! the text until the first run of code points that changes its length, and goes on in `out`.
 
-#![allow(
-    clippy::inline_always,
-    reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
-)]
-
-use std::ops::Range;
-use std::sync::LazyLock;
-
-use super::lanes::{self, WINDOW, Window};
+use super::lanes::WINDOW;
+use super::tables::{self, LONGEST_MAPPING, Mapped};
+use super::windows::Scratch;
 use super::{InvalidUtf8, Placed, sigma, utf8, vectors};
 
-/// So many bytes of a text that is still coming in are checked and then converted, so that the second look finds them
-/// in the nearest cache; and no more are looked at again each time that a byte comes in behind what is not done.
+/// Bytes of an unfinished text that are checked and then converted, so that the second look finds them in the nearest
+/// cache; and the most that are looked at again each time that a byte comes in behind what is not done.
 const PREPARE_BLOCK: usize = 16 * 1024;
 
-/// The bounds of how many bytes are converted singly before the lanes are tried again.
+/// The bounds of how many bytes are converted singly before the lanes are tried again. Chosen: a window that the lanes
+/// decline costs as much as 16 bytes that are converted singly, and an eighth of what 128 cost.
 const LEAST_SINGLY: usize = 16;
 const MOST_SINGLY: usize = 128;
 
-/// The most bytes that [`convert_singly`] takes.
-const SINGLY_MOST: usize = MOST_SINGLY + utf8::LONGEST;
+/// What a run of bytes becomes that are converted singly: at most three times as many bytes. The last code point is written
+/// with room for the longest mapping.
+type Run = [u8; 3 * (MOST_SINGLY + utf8::LONGEST) + LONGEST_MAPPING];
 
-/// The most bytes that one code point becomes: three code points of three bytes.
-const LONGEST_MAPPING: usize = 9;
-
-/// For each code point of two bytes the two bytes of its other case; 0 where these are not two bytes, or where the
-/// context decides.
-pub(super) type Pairs = [u16; 0x800];
+const EMPTY_RUN: Run = [0; size_of::<Run>()];
 
 /// What upper and lower case differ in.
 pub(super) trait Mapping {
-    /// The bytes of a window.
-    type Lane: lanes::Lane;
-
-    /// One ASCII character.
-    fn ascii(byte: u8) -> u8;
     /// A block of ASCII.
     fn ascii_block(block: &mut [u8]);
-    /// [`convert_windows`].
-    fn windows(text: &mut [u8], start: usize) -> usize;
-    /// The two-byte code points.
-    fn pairs() -> &'static Pairs;
-    /// Writes the other case of the code point at `at`, whatever it is; returns how many bytes that took.
-    fn any(text: &[u8], at: usize, out: &mut [u8]) -> usize;
-    /// How many bytes stand before the first code point whose other case is decided by those around it.
+    /// [`super::windows::convert`].
+    fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize;
+    /// Writes the other case of the code point at `at`, whatever it is.
+    fn map(text: &[u8], at: usize, out: &mut [u8; LONGEST_MAPPING]) -> Mapped;
+    /// How many bytes there are before the first code point whose other case is decided by those around it.
     fn certain(text: &[u8]) -> usize;
 }
 
@@ -59,27 +43,17 @@ pub(super) struct Upper;
 pub(super) struct Lower;
 
 impl Mapping for Upper {
-    type Lane = lanes::Upper;
-
-    fn ascii(byte: u8) -> u8 {
-        byte.to_ascii_uppercase()
-    }
-
     fn ascii_block(block: &mut [u8]) {
         vectors::uppercase_ascii(block);
     }
 
-    fn windows(text: &mut [u8], start: usize) -> usize {
-        vectors::uppercase_windows(text, start)
+    fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
+        vectors::uppercase_windows(text, start, scratch)
     }
 
-    fn pairs() -> &'static Pairs {
-        static PAIRS: LazyLock<Pairs> = LazyLock::new(|| pairs(char::to_uppercase));
-        &PAIRS
-    }
-
-    fn any(text: &[u8], at: usize, out: &mut [u8]) -> usize {
-        utf8::encode(utf8::decode(text, at).to_uppercase(), out)
+    #[inline]
+    fn map(text: &[u8], at: usize, out: &mut [u8; LONGEST_MAPPING]) -> Mapped {
+        tables::upper().map(text, at, out)
     }
 
     fn certain(text: &[u8]) -> usize {
@@ -88,56 +62,22 @@ impl Mapping for Upper {
 }
 
 impl Mapping for Lower {
-    type Lane = lanes::Lower;
-
-    fn ascii(byte: u8) -> u8 {
-        byte.to_ascii_lowercase()
-    }
-
     fn ascii_block(block: &mut [u8]) {
         vectors::lowercase_ascii(block);
     }
 
-    fn windows(text: &mut [u8], start: usize) -> usize {
-        vectors::lowercase_windows(text, start)
+    fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
+        vectors::lowercase_windows(text, start, scratch)
     }
 
-    fn pairs() -> &'static Pairs {
-        static PAIRS: LazyLock<Pairs> = LazyLock::new(|| {
-            let mut pairs = pairs(char::to_lowercase);
-            pairs[sigma::CAPITAL as usize] = 0;
-            pairs
-        });
-        &PAIRS
-    }
-
-    fn any(text: &[u8], at: usize, out: &mut [u8]) -> usize {
-        match utf8::decode(text, at) {
-            sigma::CAPITAL => sigma::small(text, at).encode_utf8(out).len(),
-            code_point => utf8::encode(code_point.to_lowercase(), out),
-        }
+    #[inline]
+    fn map(text: &[u8], at: usize, out: &mut [u8; LONGEST_MAPPING]) -> Mapped {
+        sigma::settle(tables::lower().map(text, at, out), text, at, out)
     }
 
     fn certain(text: &[u8]) -> usize {
         sigma::first(text)
     }
-}
-
-/// The table of two-byte code points that `mapping` makes.
-pub(super) fn pairs<I: Iterator<Item = char>>(mapping: impl Fn(char) -> I) -> Pairs {
-    let mut pairs = [0; 0x800];
-    for (code_point, pair) in ('\u{80}'..='\u{7ff}').zip(&mut pairs[0x80..]) {
-        let mut bytes = [0; LONGEST_MAPPING];
-        if utf8::encode(mapping(code_point), &mut bytes) == 2 && bytes[0] >= 0x80 {
-            *pair = u16::from_be_bytes([bytes[0], bytes[1]]);
-        }
-    }
-    pairs
-}
-
-/// Whether code points with this first byte have no case: CJK and kana, and Hangul for the most part.
-pub(super) fn is_caseless(lead: u8) -> bool {
-    matches!(lead, 0xe3..=0xe9 | 0xeb..=0xed)
 }
 
 /// Upper case.
@@ -150,59 +90,62 @@ pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Inval
     convert::<Lower>(text, out)
 }
 
-/// Converts the front of a text that may still be coming in: in place, from `done` on, as far as each code point by
-/// itself says what becomes of it, and takes as many bytes as before. Returns how far that is.
+/// Converts the front of a text of which more may arrive: in place, from `done` on, as far as each code point by itself
+/// decides what becomes of it, and the text keeps its length. It also ends where `singly` code points have been converted
+/// one by one, or a few more. Returns how many bytes at the front are converted.
 ///
-/// What it leaves is for [`uppercase`], from the start again: a converted letter stays what it is.
-pub(super) fn prepare_uppercase(text: &mut [u8], done: usize) -> usize {
-    prepare::<Upper>(text, done)
+/// [`uppercase`] converts the rest, or all of it again: a converted letter stays what it is.
+pub(super) fn prepare_uppercase(text: &mut [u8], done: usize, singly: usize) -> usize {
+    prepare::<Upper>(text, done, singly)
 }
 
-/// The same for [`lowercase`].
-pub(super) fn prepare_lowercase(text: &mut [u8], done: usize) -> usize {
-    prepare::<Lower>(text, done)
+/// [`prepare_uppercase`] for [`lowercase`].
+pub(super) fn prepare_lowercase(text: &mut [u8], done: usize, singly: usize) -> usize {
+    prepare::<Lower>(text, done, singly)
 }
 
-fn prepare<M: Mapping>(text: &mut [u8], mut done: usize) -> usize {
-    while done < text.len() {
-        let end = utf8::whole(&text[..text.len().min(done + PREPARE_BLOCK)]);
-        let reached = prepare_block::<M>(&mut text[..end], done);
-        if reached == done {
+fn prepare<M: Mapping>(text: &mut [u8], done: usize, singly: usize) -> usize {
+    let mut converter = Converter::new(done, singly);
+    while converter.done < text.len() {
+        let start = converter.done;
+        let end = utf8::whole(&text[..text.len().min(start + PREPARE_BLOCK)]);
+        if !prepare_block::<M>(&mut converter, &mut text[..end]) || converter.done == start {
             break;
         }
-        done = reached;
     }
-    done
+    converter.done
 }
 
-/// The same from `start` to the end of the text.
-fn prepare_block<M: Mapping>(text: &mut [u8], start: usize) -> usize {
-    let block = &mut text[start..];
+/// [`prepare`] for a block that ends where the text ends; says whether all of it is converted.
+fn prepare_block<M: Mapping>(converter: &mut Converter, text: &mut [u8]) -> bool {
+    let block = &mut text[converter.done..];
     if block.is_ascii() {
         M::ascii_block(block);
-        return text.len();
+        converter.done = text.len();
+        return true;
     }
     if utf8::check(block).is_err() {
-        return start;
+        return false;
     }
-    let end = start + M::certain(block);
-    let mut converter = Converter::new(start);
-    converter.in_place::<M>(&mut text[..end]);
-    converter.done
+    let end = converter.done + M::certain(block);
+    converter.in_place::<M>(&mut text[..end]) && end == text.len()
 }
 
 fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     let start = utf8::each_ascii_block(text, M::ascii_block);
+    if start == text.len() {
+        return Ok(Placed::InPlace);
+    }
     utf8::check(&text[start..])?;
     Ok(convert_from::<M>(text, start, out))
 }
 
 /// Converts valid UTF-8 from `start` on.
 ///
-/// A sigma looks at what stands before it: in the text, where converted and original letters are equally good
-/// (the case of a letter does not matter for that), and where all of it stands as long as `start` is a boundary.
+/// A sigma looks at what is before it: in the text, where converted and original letters are equally good
+/// (the case of a letter does not matter for that), and where all of it is as long as `start` is a boundary.
 fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Placed {
-    let mut converter = Converter::new(start);
+    let mut converter = Converter::new(start, usize::MAX);
     if converter.in_place::<M>(text) {
         return Placed::InPlace;
     }
@@ -214,143 +157,81 @@ fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Pl
         let windows = &text[start..converter.done];
         out[length..length + windows.len()].copy_from_slice(windows);
         length += windows.len();
-        let Singly { taken, made, .. } = converter.singly::<M>(text);
-        out[length..length + made].copy_from_slice(&converter.block[..made]);
+        let mut run = EMPTY_RUN;
+        let Singly { taken, made } = converter.singly::<M>(text, &mut run);
+        out[length..length + made].copy_from_slice(&run[..made]);
         length += made;
         converter.done += taken;
     }
     Placed::Out(length)
 }
 
-/// What became of a few code points.
+/// A run of code points that has been converted singly.
 struct Singly {
     /// How many bytes they took.
     taken: usize,
-    /// How many bytes they take now.
+    /// How many bytes the converted ones take.
     made: usize,
-    /// Each of them takes as many as before.
-    in_place: bool,
 }
 
-/// A text that is being converted: windows where they lie, and what the lanes decline singly, for the longer the more
-/// often they have declined of late.
+/// A text that is being converted: by windows in place, and singly where the lanes decline, in runs that become longer
+/// while the lanes decline again and again.
 struct Converter {
     /// How far it is.
     done: usize,
+    /// How many code points may still be converted singly in place.
+    singly: usize,
     /// How many bytes are converted singly the next time.
     patience: usize,
-    /// What they become.
-    block: [u8; 3 * SINGLY_MOST],
 }
 
 impl Converter {
-    fn new(start: usize) -> Self {
-        Self { done: start, patience: LEAST_SINGLY, block: [0; 3 * SINGLY_MOST] }
+    fn new(start: usize, singly: usize) -> Self {
+        Self { done: start, singly, patience: LEAST_SINGLY }
     }
 
-    /// Converts in place, but nothing from the first code points on of which one changes its length. Says whether it
-    /// came to the end.
+    /// Converts in place, up to the first run that changes its length, or to the bound of what may be converted singly.
+    /// Says whether it came to the end.
     fn in_place<M: Mapping>(&mut self, text: &mut [u8]) -> bool {
         loop {
             self.windows::<M>(text);
             if self.done == text.len() {
                 return true;
             }
-            let Singly { taken, made, in_place } = self.singly::<M>(text);
-            if !in_place {
+            if self.singly == 0 {
                 return false;
             }
-            text[self.done..self.done + taken].copy_from_slice(&self.block[..made]);
+            let mut run = EMPTY_RUN;
+            let Singly { taken, made } = self.singly::<M>(text, &mut run);
+            if made != taken {
+                return false;
+            }
+            text[self.done..self.done + taken].copy_from_slice(&run[..made]);
             self.done += taken;
         }
     }
 
     fn windows<M: Mapping>(&mut self, text: &mut [u8]) {
-        let reached = M::windows(text, self.done);
+        let reached = M::windows(text, self.done, &mut Scratch::new());
         if reached - self.done >= WINDOW {
             self.patience = LEAST_SINGLY;
         }
         self.done = reached;
     }
 
-    fn singly<M: Mapping>(&mut self, text: &[u8]) -> Singly {
-        let length = self.patience;
-        self.patience = MOST_SINGLY.min(length * 2);
-        convert_singly::<M>(text, self.done, length, &mut self.block)
-    }
-}
-
-/// Converts windows in place, from `start` to the end, or up to a code point that is beyond the lanes; returns how far
-/// it came.
-///
-/// Windows cut code points where it happens: each byte is converted by its neighbours. Hence a window is written only
-/// when the next one is converted, which still looks at its last byte and may stop at the code point that is cut.
-#[inline(always)]
-pub(super) fn convert_windows<M: Mapping>(text: &mut [u8], start: usize) -> usize {
-    let (mut copy, mut last) = ([0; WINDOW + 2], [0; WINDOW]);
-    let (mut unwritten, mut at) = (start, start);
-    while at < text.len() {
-        let (converted, beyond) = lanes::convert::<M::Lane>(window(text, at, &mut copy));
-        if let Some(place) = beyond {
-            let stop = at + place - 1;
-            write(text, unwritten..stop, if at > unwritten { [last, converted] } else { [converted; 2] });
-            return stop;
+    /// Converts the next code points of the text into `run`.
+    fn singly<M: Mapping>(&mut self, text: &[u8], run: &mut Run) -> Singly {
+        let end = text.len().min(self.done + self.patience);
+        self.patience = MOST_SINGLY.min(self.patience * 2);
+        let (mut at, mut made, mut count) = (self.done, 0, 0);
+        while at < end {
+            let Some(out) = run.get_mut(made..).and_then(|rest| rest.first_chunk_mut()) else { break };
+            let mapped = M::map(text, at, out);
+            at += mapped.width;
+            made += mapped.made;
+            count += 1;
         }
-        if at > unwritten {
-            text[unwritten..at].copy_from_slice(&last);
-        }
-        (unwritten, last) = (at, converted);
-        at += WINDOW.min(text.len() - at);
+        self.singly = self.singly.saturating_sub(count);
+        Singly { taken: at - self.done, made }
     }
-    write(text, unwritten..at, [last; 2]);
-    at
-}
-
-/// Writes the front of two windows to its place; these are passed by value, to be in registers before.
-#[inline(always)]
-fn write(text: &mut [u8], place: Range<usize>, converted: [[u8; WINDOW]; 2]) {
-    let length = place.len();
-    text[place].copy_from_slice(&converted.as_flattened()[..length]);
-}
-
-/// The window that starts at `at`: a view of the text, or at either end of the text a copy with zeros around it.
-#[inline(always)]
-fn window<'a>(text: &'a [u8], at: usize, copy: &'a mut Window) -> &'a Window {
-    if let Some(window) = at.checked_sub(1).and_then(|before| text[before..].first_chunk()) {
-        return window;
-    }
-    let (start, end) = (at.saturating_sub(1), text.len().min(at + WINDOW + 1));
-    copy.fill(0);
-    copy[start + 1 - at..=end - at].copy_from_slice(&text[start..end]);
-    copy
-}
-
-/// Converts at least `length` bytes from `start` on by code points.
-fn convert_singly<M: Mapping>(text: &[u8], start: usize, length: usize, out: &mut [u8]) -> Singly {
-    let pairs = M::pairs();
-    let end = text.len().min(start + length);
-    let (mut at, mut made, mut in_place) = (start, 0, true);
-    while at < end {
-        let width = utf8::width(text[at]);
-        let written = convert_one::<M>(pairs, text, at, &mut out[made..]);
-        in_place &= written == width;
-        at += width;
-        made += written;
-    }
-    Singly { taken: at - start, made, in_place }
-}
-
-#[inline(always)]
-fn convert_one<M: Mapping>(pairs: &Pairs, text: &[u8], at: usize, out: &mut [u8]) -> usize {
-    let lead = text[at];
-    match utf8::width(lead) {
-        1 => out[0] = M::ascii(lead),
-        2 => match pairs[utf8::pair(lead, text[at + 1])] {
-            0 => return M::any(text, at, out),
-            pair => out[..2].copy_from_slice(&pair.to_be_bytes()),
-        },
-        3 if is_caseless(lead) => out[..3].copy_from_slice(&text[at..at + 3]),
-        _ => return M::any(text, at, out),
-    }
-    utf8::width(lead)
 }

@@ -1,107 +1,167 @@
 //! Upper and lower case of 64 bytes at a time, without looking at one code point after another.
 //!
-//! In the scripts that most text is made of, a byte's other case depends only on that byte and on its two
+//! In the scripts that most text is made of, a byte's other case depends only on that byte and on its nearest
 //! neighbours. A [`Lane`] states this for one byte with comparisons and sums but without a branch, so the compiler
-//! makes vector instructions of the loop in [`convert`], and a window may cut a code point. What does not fit (a code
-//! point that changes its length, a rarer script) is not converted but reported, and the caller goes the long way round
-//! it. There is one loop for each kind of window: to ask only what its scripts call for takes half the time.
+//! makes vector instructions of the loop in [`Changes::add`]. What does not fit (a code point that changes its length, a
+//! rarer script) is not converted but reported, and the caller goes the long way round it. There is one loop for each
+//! kind of letters, and only those that a window has are run: to ask less takes less time.
 #![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch, and the loop no longer vector instructions")]
 #![allow(
     clippy::inline_always,
     reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
 )]
 
-use std::ops::BitOrAssign;
+mod lower;
+mod upper;
+
+pub(super) use lower::Lower;
+pub(super) use upper::Upper;
 
 use super::utf8;
 
 /// How many bytes are converted at a time.
 pub(super) const WINDOW: usize = 64;
 
-/// One byte's way to its other case.
+/// How many bytes before a byte its lane looks at: a code point of three bytes starts two bytes before its last one.
+pub(super) const BEFORE: usize = 2;
+
+/// The bytes of a window, which starts where a code point starts, with those before it and the byte after it.
+pub(super) type Window = [u8; BEFORE + WINDOW + 1];
+
+/// A byte and its neighbours.
+#[derive(Clone, Copy)]
+pub(super) struct Around {
+    pub(super) two_before: u8,
+    pub(super) before: u8,
+    pub(super) byte: u8,
+    pub(super) after: u8,
+}
+
+/// What is to be done to a byte.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Change {
+    /// What is added to it, or subtracted from it.
+    pub(super) by: u8,
+    /// It is beyond the lane.
+    pub(super) beyond: bool,
+}
+
+/// Upper or lower case of one byte: a function for each kind of letters, called only for windows that have letters of
+/// that kind.
 pub(super) trait Lane {
-    /// A byte in its other case, given the byte before and the byte after; and whether it is beyond the lane. `KINDS`
-    /// are those of the window's letters, beside ASCII.
-    fn map<const KINDS: u8>(previous: u8, byte: u8, next: u8) -> (u8, bool);
+    /// Changes a byte by an amount.
+    fn apply(byte: u8, by: u8) -> u8;
+    /// By how much a letter of ASCII changes.
+    fn ascii(byte: u8) -> u8;
+    /// U+0080..U+00FF (C2, C3).
+    fn latin_1(at: Around) -> Change;
+    /// U+0100..U+017F (C4, C5) and `Ơ`, `Ư` of Vietnamese (C6); others of two bytes that have case are beyond the lane.
+    fn other_two(at: Around) -> Change;
+    /// U+0380..U+03FF (CE, CF).
+    fn greek(at: Around) -> Change;
+    /// U+0400..U+047F (D0, D1).
+    fn cyrillic(at: Around) -> Change;
+    /// U+1E00..U+1EFF (E1 B8..BB); others that start with E1 are beyond the lane.
+    fn additional(at: Around) -> Change;
+    /// Whether the byte is of a code point of three bytes or four whose case no lane knows, but for those under E1.
+    fn is_rare_long(at: Around) -> bool;
 }
 
-/// U+0080..U+00FF.
+/// What is to be done to the bytes of a window.
+struct Changes {
+    by: [u8; WINDOW],
+    beyond: [u8; WINDOW],
+}
+
+impl Changes {
+    /// Adds what `change` says about each byte, unless `kind` is 0.
+    #[inline(always)]
+    fn add(&mut self, window: &Window, kind: u8, change: impl Fn(Around) -> Change) {
+        if kind == 0 {
+            return;
+        }
+        for at in 0..WINDOW {
+            let [two_before, before, byte, after] = [window[at], window[at + 1], window[at + 2], window[at + 3]];
+            let change = change(Around { two_before, before, byte, after });
+            self.by[at] |= change.by;
+            self.beyond[at] |= only(change.beyond, 0xff);
+        }
+    }
+
+    #[inline(always)]
+    fn add_less_common<L: Lane>(&mut self, window: &Window) {
+        let kinds = kinds(window, less_common_kind);
+        self.add(window, kinds & GREEK, L::greek);
+        self.add(window, kinds & OTHER_TWO, L::other_two);
+        self.add(window, kinds & ADDITIONAL, L::additional);
+        self.add(window, kinds & OTHER_LONG, |at| Change { by: 0, beyond: L::is_rare_long(at) });
+    }
+}
+
+/// Kinds of letters, by their first bytes; each is a bit.
 const LATIN_1: u8 = 1;
-/// U+0100..U+017F, and what [`LATIN_1`] has.
-const LATIN: u8 = LATIN_1 | 2;
-/// U+0400..U+047F.
-const CYRILLIC: u8 = 4;
-/// Anything of two bytes from U+0180 on.
-const TWO: u8 = CYRILLIC | 8;
-/// Anything of three bytes or four.
-const LONG: u8 = 16;
+const CYRILLIC: u8 = 2;
+const LESS_COMMON: u8 = 4;
 
-/// Upper case: ASCII, Latin-1, Latin Extended-A, Cyrillic up to `џ`, and all that has no case.
-pub(super) struct Upper;
-
-/// Lower case: ASCII, Latin-1, Latin Extended-A, Cyrillic up to `Я`, and all that has no case.
-pub(super) struct Lower;
-
-/// The bytes of a window, with the byte before it and the byte after it.
-pub(super) type Window = [u8; WINDOW + 2];
-
-/// Converts a window; also says where the first code point starts that is beyond the lane, if one is: at 1 with the
-/// window, at 0 with the byte before it.
+/// The kind of the letters that start with this byte; none for kana and CJK.
 #[inline(always)]
-pub(super) fn convert<L: Lane>(window: &Window) -> ([u8; WINDOW], Option<usize>) {
-    // anything but Latin-1, Cyrillic, kana and CJK
-    if any(window, 0xc4, 0xcf) | any(window, 0xd2, 0xe2) | any(window, 0xea, 0xff) {
-        return convert_special::<L>(window);
-    }
-    match (any(window, 0xc2, 0xc3), any(window, 0xd0, 0xd1)) {
-        (false, false) => convert_all::<L, 0>(window),
-        (false, true) => convert_all::<L, CYRILLIC>(window),
-        (true, false) => convert_all::<L, LATIN_1>(window),
-        (true, true) => convert_all::<L, { LATIN_1 | CYRILLIC }>(window),
-    }
+fn kind(byte: u8) -> u8 {
+    let less_common = within(byte, 0xc4, 0xcf) | within(byte, 0xd2, 0xe2) | within(byte, 0xea, 0xff);
+    only(within(byte, 0xc2, 0xc3), LATIN_1) | only(within(byte, 0xd0, 0xd1), CYRILLIC) | only(less_common, LESS_COMMON)
 }
 
-/// The same for a window that has something of what is less common.
+/// Kinds of letters that are [`LESS_COMMON`].
+const GREEK: u8 = 1;
+const OTHER_TWO: u8 = 2;
+const ADDITIONAL: u8 = 4;
+const OTHER_LONG: u8 = 8;
+
+/// The kind of the letters that start with this byte, if that is less common.
 #[inline(always)]
-fn convert_special<L: Lane>(window: &Window) -> ([u8; WINDOW], Option<usize>) {
-    match (any(window, 0xc2, 0xc5), any(window, 0xc6, 0xdf), any(window, 0xe0, 0xff)) {
-        (false, false, _) => convert_all::<L, LONG>(window),
-        (false, true, false) => convert_all::<L, TWO>(window),
-        (false, true, true) => convert_all::<L, { TWO | LONG }>(window),
-        (true, false, false) => convert_all::<L, LATIN>(window),
-        (true, false, true) => convert_all::<L, { LATIN | LONG }>(window),
-        (true, true, false) => convert_all::<L, { LATIN | TWO }>(window),
-        (true, true, true) => convert_all::<L, { LATIN | TWO | LONG }>(window),
-    }
+fn less_common_kind(byte: u8) -> u8 {
+    only(within(byte, 0xce, 0xcf), GREEK)
+        | only(within(byte, 0xc4, 0xcd) | within(byte, 0xd2, 0xd6), OTHER_TWO)
+        | only(byte == 0xe1, ADDITIONAL)
+        | only((byte == 0xe2) | within(byte, 0xea, 0xff), OTHER_LONG)
 }
 
-/// Whether any byte of a window is in the range, or the one before it, whose code point may go on.
+/// The kinds of letters that a window has.
+///
+/// In two loops: the compiler makes vector instructions of each of them, but not of one loop that does all.
 #[inline(always)]
-fn any(window: &Window, first: u8, last: u8) -> bool {
-    let before = within(window[0], first, last);
-    window[1..=WINDOW].iter().fold(false, |any, byte| any | within(*byte, first, last)) | before
-}
-
-#[inline(always)]
-fn convert_all<L: Lane, const KINDS: u8>(window: &Window) -> ([u8; WINDOW], Option<usize>) {
-    let (mut converted, mut marks) = ([0; WINDOW], [0; WINDOW]);
+fn kinds(window: &Window, kind: impl Fn(u8) -> u8) -> u8 {
+    let mut kinds = [0; WINDOW];
     for at in 0..WINDOW {
-        let (mapped, beyond) = L::map::<KINDS>(window[at], window[at + 1], window[at + 2]);
-        converted[at] = mapped;
-        marks[at] = only(beyond, 0xff);
+        kinds[at] = kind(window[BEFORE + at]);
     }
-    (converted, (marks != [0; WINDOW]).then(|| start_of_first(window, &marks)))
+    kinds.iter().fold(0, |all, kind| all | kind)
+}
+
+/// Converts a window; also says where the first code point starts that is beyond the lane, if one is.
+///
+/// The start of a code point that ends behind the window is converted, too.
+#[inline(always)]
+pub(super) fn convert<L: Lane>(window: &Window, converted: &mut [u8; WINDOW]) -> Option<usize> {
+    let kinds = kinds(window, kind);
+    let mut changes = Changes { by: [0; WINDOW], beyond: [0; WINDOW] };
+    changes.add(window, kinds & LATIN_1, L::latin_1);
+    changes.add(window, kinds & CYRILLIC, L::cyrillic);
+    if kinds & LESS_COMMON != 0 {
+        changes.add_less_common::<L>(window);
+    }
+    let Changes { by, beyond } = changes;
+    for at in 0..WINDOW {
+        let byte = window[BEFORE + at];
+        converted[at] = L::apply(byte, by[at] | L::ascii(byte));
+    }
+    (beyond != [0; WINDOW]).then(|| start_of_first(window, &beyond))
 }
 
 /// Where the code point starts that holds the first marked byte.
 fn start_of_first(window: &Window, marks: &[u8; WINDOW]) -> usize {
-    let marked = marks.iter().position(|mark| *mark != 0).unwrap_or(WINDOW) + 1;
-    window[..=marked].iter().rposition(|byte| !utf8::is_continuation(*byte)).unwrap_or(marked)
-}
-
-/// Whether `KINDS` has all of `kind`.
-const fn has(kinds: u8, kind: u8) -> bool {
-    kinds & kind == kind
+    let marked = marks.iter().position(|mark| *mark != 0).unwrap_or(0);
+    let start = window[BEFORE..=BEFORE + marked].iter().rposition(|byte| !utf8::is_continuation(*byte));
+    start.unwrap_or(marked)
 }
 
 /// `amount` where the condition holds, else 0.
@@ -126,213 +186,39 @@ fn within(byte: u8, first: u8, last: u8) -> bool {
     byte.wrapping_add(0x80_u8.wrapping_sub(first)) as i8 <= (last - first).wrapping_add(0x80) as i8
 }
 
-/// First bytes of code points of two bytes whose case the lanes do not know; the others here have none, or are dealt
-/// with.
+/// [`Lane::is_rare_long`].
 #[inline(always)]
-fn is_rare_two(byte: u8) -> bool {
-    // Latin Extended-B to Greek, with U+0300..U+033F (CC) spared; Cyrillic from U+0480, Armenian.
-    within(byte, 0xc6, 0xd6) & (byte != 0xcc) & (byte & 0xfe != 0xd0)
+fn is_rare_long(Around { before, byte, .. }: Around) -> bool {
+    // Three bytes: letterlike signs to Coptic (E2 84 and on); Latin Extended-D, Cherokee (EA, before Hangul); of
+    // U+F000..U+FFFF all but FF00..FF3F (EF BC).
+    let three =
+        (before == 0xe2) & from(byte, 0x84) | (before == 0xea) & !from(byte, 0xb0) | (before == 0xef) & (byte != 0xbc);
+    // Four bytes: the scripts of the Supplementary Multilingual Plane, before the emoji.
+    three | (before == 0xf0) & !from(byte, 0x9f)
 }
 
-/// The same of three bytes or four.
+/// [`Lane::additional`]: small and capital letters alternate, but for U+1E96..U+1E9F.
 #[inline(always)]
-fn is_rare_long(byte: u8, next: u8) -> bool {
-    // Three bytes: Georgian, Cherokee, Greek Extended (E1); letterlike signs to Coptic (E2 84 and on); Latin
-    // Extended-D, Cherokee (EA, before Hangul); of U+F000..U+FFFF all but FF00..FF3F (EF BC).
-    let three = (byte == 0xe1)
-        | (byte == 0xe2) & from(next, 0x84)
-        | (byte == 0xea) & !from(next, 0xb0)
-        | (byte == 0xef) & (next != 0xbc);
-    // Four bytes: the scripts of the Supplementary Multilingual Plane, before the emoji.
-    three | (byte == 0xf0) & !from(next, 0x9f)
+fn additional(Around { two_before, before, byte, .. }: Around, is_to_change: bool) -> Change {
+    let ends = (two_before == 0xe1) & within(before, 0xb8, 0xbb);
+    let irregular = (before == 0xba) & within(byte, 0x96, 0x9f);
+    let other = (before == 0xe1) & !within(byte, 0xb8, 0xbb); // Georgian, Cherokee, Greek Extended
+    Change { by: only(ends & is_to_change, 1), beyond: ends & irregular | other }
 }
 
 /// In `Ā`..`ſ` (C4 80..C5 BF) small and capital letters alternate; the order turns round three times.
 #[inline(always)]
-fn is_small_extended(previous: u8, byte: u8) -> bool {
-    (byte & 1 != 0) ^ from(byte, 0xb9) ^ ((previous == 0xc5) & !from(byte, 0x89))
+fn is_small_extended(before: u8, byte: u8) -> bool {
+    (byte & 1 != 0) ^ from(byte, 0xb9) ^ ((before == 0xc5) & !from(byte, 0x89))
 }
 
-/// What is to be done to a byte.
-#[derive(Clone, Copy, Default)]
-struct Change {
-    /// It is 0x20 away from its other case, as ASCII is.
-    turns: bool,
-    /// How much more, or less, it is otherwise.
-    by: u8,
-    /// It is beyond the lane.
-    beyond: bool,
-}
-
-impl BitOrAssign for Change {
-    #[inline(always)]
-    fn bitor_assign(&mut self, other: Change) {
-        self.turns |= other.turns;
-        self.by |= other.by;
-        self.beyond |= other.beyond;
-    }
-}
-
-impl Change {
-    #[inline(always)]
-    fn amount(self) -> u8 {
-        only(self.turns, 0x20) | self.by
-    }
-}
-
-impl Lane for Upper {
-    #[inline(always)]
-    fn map<const KINDS: u8>(previous: u8, byte: u8, next: u8) -> (u8, bool) {
-        let mut less = Change { turns: within(byte, b'a', b'z'), ..Change::default() };
-        if has(KINDS, LATIN_1) {
-            less |= upper_latin_1(previous, byte);
-        }
-        if has(KINDS, LATIN) {
-            less |= upper_extended(previous, byte);
-        }
-        if has(KINDS, CYRILLIC) {
-            less |= upper_cyrillic(previous, byte);
-        }
-        less.beyond |= has(KINDS, TWO) & is_rare_two(byte) | has(KINDS, LONG) & is_rare_long(byte, next);
-        let capital = byte.wrapping_sub(less.amount());
-        // ß, of two bytes, becomes SS
-        let sharp = (previous == 0xc3) & (byte == 0x9f) | (byte == 0xc3) & (next == 0x9f);
-        (if has(KINDS, LATIN_1) & sharp { b'S' } else { capital }, less.beyond)
-    }
-}
-
+/// Whether the byte is of a code point of two bytes whose case no lane knows: Latin Extended-B and on, but for `Ơ`, `ơ`
+/// (C6 A0, A1), `Ư`, `ư` (C6 AF, B0), U+0300..U+033F (CC) and what has a lane of its own; Cyrillic from U+0480, Armenian.
 #[inline(always)]
-fn upper_latin_1(previous: u8, byte: u8) -> Change {
-    Change {
-        turns: (previous == 0xc3) & from(byte, 0xa0) & (byte != 0xb7),
-        beyond: (previous == 0xc2) & (byte == 0xb5) | (previous == 0xc3) & (byte == 0xbf), // µ ÿ
-        ..Change::default()
-    }
-}
-
-#[inline(always)]
-fn upper_extended(previous: u8, byte: u8) -> Change {
-    let small = (previous & 0xfe == 0xc4) & is_small_extended(previous, byte);
-    let beyond = (previous == 0xc4) & (byte == 0xb1) // ı
-        | (previous == 0xc5) & ((byte == 0x80) | (byte == 0x89) | (byte == 0xbf)); // ŀ ŉ ſ
-    Change { by: only(small, 1), beyond, ..Change::default() }
-}
-
-#[inline(always)]
-fn upper_cyrillic(previous: u8, byte: u8) -> Change {
-    let second_half = previous == 0xd1; // р..я at 80..8F, ѐ..џ at 90..9F, both under D0 as capitals
-    Change {
-        turns: (previous == 0xd0) & from(byte, 0xb0), // а..п
-        by: only(byte == 0xd1, 1) | only(second_half, if from(byte, 0x90) { 0x10 } else { 0xe0 }),
-        beyond: second_half & from(byte, 0xa0), // ѡ and on
-    }
-}
-
-impl Lane for Lower {
-    #[inline(always)]
-    fn map<const KINDS: u8>(previous: u8, byte: u8, next: u8) -> (u8, bool) {
-        let mut more = Change { turns: within(byte, b'A', b'Z'), ..Change::default() };
-        if has(KINDS, LATIN_1) {
-            more.turns |= (previous == 0xc3) & !from(byte, 0x9f) & (byte != 0x97);
-        }
-        if has(KINDS, LATIN) {
-            more |= lower_extended(previous, byte);
-        }
-        if has(KINDS, CYRILLIC) {
-            more |= lower_cyrillic(previous, byte, next);
-        }
-        // full-width capitals (EF BC A1..BA)
-        let wide = (previous == 0xef) & (byte == 0xbc) & within(next, 0xa1, 0xba);
-        more.beyond |= has(KINDS, TWO) & is_rare_two(byte) | has(KINDS, LONG) & (wide | is_rare_long(byte, next));
-        (byte.wrapping_add(more.amount()), more.beyond)
-    }
-}
-
-#[inline(always)]
-fn lower_extended(previous: u8, byte: u8) -> Change {
-    let is_extended = (previous & 0xfe == 0xc4) & !((previous == 0xc4) & (byte == 0xb8));
-    let capital = is_extended & !is_small_extended(previous, byte);
-    let beyond = is_extended & (byte == 0xbf) // Ŀ ſ
-        | (previous == 0xc4) & (byte == 0xb0) // İ
-        | (previous == 0xc5) & (byte == 0xb8); // Ÿ
-    Change { by: only(capital, 1), beyond, ..Change::default() }
-}
-
-#[inline(always)]
-fn lower_cyrillic(previous: u8, byte: u8, next: u8) -> Change {
-    let capital = (previous == 0xd0) & !from(byte, 0xb0); // Ѐ..Џ at 80..8F, А..П at 90..9F, Р..Я at A0..AF
-    let moving = (byte == 0xd0) & !from(next, 0xb0) & (next & 0x10 == 0); // Ѐ..Џ and Р..Я, under D1 as small letters
-    let by = only(moving, 1) | only(capital, if from(byte, 0xa0) { 0xe0 } else { only(from(byte, 0x90), 0x10) + 0x10 });
-    Change { by, beyond: (previous == 0xd1) & from(byte, 0xa0), ..Change::default() } // Ѡ and on
+fn is_rare_two(Around { before, byte, .. }: Around) -> bool {
+    let lacks_horn = (before == 0xc6) & (byte & 0xfe != 0xa0) & !within(byte, 0xaf, 0xb0);
+    lacks_horn | within(byte, 0xc7, 0xcb) | (byte == 0xcd) | within(byte, 0xd2, 0xd6)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Convert = fn(&Window) -> ([u8; WINDOW], Option<usize>);
-
-    const UPPER: Convert = convert::<Upper>;
-    const LOWER: Convert = convert::<Lower>;
-
-    /// As many of one code point as fit, converted.
-    fn filled(code_point: char, convert: Convert) -> Option<([u8; WINDOW], usize)> {
-        let mut window = [0; WINDOW + 2];
-        let width = code_point.len_utf8();
-        let whole = WINDOW / width * width;
-        for place in window[1..=whole].chunks_exact_mut(width) {
-            code_point.encode_utf8(place);
-        }
-        let (converted, beyond) = convert(&window);
-        beyond.is_none().then_some((converted, whole))
-    }
-
-    fn agrees_or_declines(code_points: impl Iterator<Item = char>) -> usize {
-        let mut converted = 0;
-        for code_point in code_points {
-            let text = code_point.to_string();
-            for (convert, expected) in [(UPPER, text.to_uppercase()), (LOWER, text.to_lowercase())] {
-                let Some((bytes, whole)) = filled(code_point, convert) else { continue };
-                assert_eq!(bytes[..whole], *expected.repeat(whole / text.len()).as_bytes(), "{code_point:?}");
-                converted += 1;
-            }
-        }
-        converted
-    }
-
-    #[test]
-    fn what_is_converted_is_what_std_says() {
-        let last = if cfg!(miri) { '\u{800}' } else { '\u{ffff}' };
-        let converted = agrees_or_declines('\0'..=last);
-        assert!(cfg!(miri) || converted > 90_000, "only {converted} converted");
-    }
-
-    #[test]
-    fn what_is_converted_beyond_the_first_plane_is_what_std_says() {
-        let step = if cfg!(miri) { 4099 } else { 61 };
-        agrees_or_declines(('\u{10000}'..='\u{10ffff}').step_by(step));
-    }
-
-    #[test]
-    fn common_text_is_not_declined() {
-        let common = "The naïve café: Příliš žluťoučký kůň, съешь ещё этих ЁЛОК; 日本語かな交じり文、한국어 — “…” 😀";
-        let mut declined = Vec::new();
-        for code_point in common.chars() {
-            if filled(code_point, UPPER).is_none() || filled(code_point, LOWER).is_none() {
-                declined.push(code_point);
-            }
-        }
-        assert_eq!(declined, []);
-    }
-
-    #[test]
-    fn a_stranger_is_found_where_it_starts() {
-        for at in [1, 30, 63] {
-            let mut window = [b'a'; WINDOW + 2];
-            window[at..at + 2].copy_from_slice("ŉ".as_bytes());
-            let (converted, beyond) = UPPER(&window);
-            assert_eq!(beyond, Some(at));
-            assert_eq!(converted[..at - 1], vec![b'A'; at - 1]);
-        }
-    }
-}
+mod tests;

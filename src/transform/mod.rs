@@ -10,8 +10,9 @@
 //! |---|---|
 //! | `utf8` | validation, and code points in bytes that passed it |
 //! | `case` | upper and lower case |
-//! | `lanes` | the part of `case` that converts 64 bytes at a time |
+//! | `windows`, `lanes` | the part of `case` that converts 64 bytes at a time |
 //! | `vectors` | the way to vector instructions for these and for reverse |
+//! | `tables` | the case of every code point, written by `unicode/tables.rs` |
 //! | `sigma` | whether a capital sigma ends a word |
 //! | `title` | title-case |
 //! | `reverse`, `shuffle`, `random` | the other actions |
@@ -22,9 +23,11 @@ mod random;
 mod reverse;
 mod shuffle;
 mod sigma;
+mod tables;
 mod title;
 mod utf8;
 mod vectors;
+mod windows;
 
 /// Code points that an action which takes long works on between two looks at [`RandomSource::is_wanted`]: about a
 /// millisecond's work, whose cost hides that of the look.
@@ -154,10 +157,12 @@ impl Action {
     ///
     /// For upper and lower case ([`Action::is_done_early`]) what it says is done is done, in place. For the others it
     /// is known to be ASCII. Whatever is left, [`Action::apply`] gives the same answer to the whole text afterwards.
-    pub fn prepare(self, text: &mut [u8], done: usize) -> usize {
+    ///
+    /// It ends after about `singly` code points that were converted one by one, which is what takes time.
+    pub fn prepare(self, text: &mut [u8], done: usize, singly: usize) -> usize {
         match self {
-            Action::Uppercase => case::prepare_uppercase(text, done),
-            Action::Lowercase => case::prepare_lowercase(text, done),
+            Action::Uppercase => case::prepare_uppercase(text, done, singly),
+            Action::Lowercase => case::prepare_lowercase(text, done, singly),
             _ => done + utf8::each_ascii_block(&mut text[done..], |_| {}),
         }
     }

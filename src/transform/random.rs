@@ -36,14 +36,18 @@ fn scatter(text: &[u8], out: &mut [u8], random: &mut impl RandomSource) -> usize
             }
             watch = at + WATCHED;
         }
-        let code_point = &text[at..at + utf8::width(text[at])];
+        let width = utf8::width(text[at]);
         let wanted = repetitions(random);
-        let written = repeat(code_point, wanted, &mut out[made..]);
-        made += written * code_point.len();
-        if written < wanted {
-            break;
+        if wanted <= 1 && utf8::copy_loosely(&text[at..], &mut out[made..]) {
+            made += wanted * width;
+        } else {
+            let written = repeat(&text[at..at + width], wanted, &mut out[made..]);
+            made += written * width;
+            if written < wanted {
+                break;
+            }
         }
-        at += code_point.len();
+        at += width;
     }
     made
 }
@@ -63,10 +67,17 @@ fn pareto(uniform: f64) -> usize {
 
 /// Writes the code point as often as wanted, or as it fits; returns how often.
 fn repeat(code_point: &[u8], wanted: usize, out: &mut [u8]) -> usize {
-    let places = out.chunks_exact_mut(code_point.len()).take(wanted);
-    let fitting = places.len();
-    places.for_each(|place| place.copy_from_slice(code_point));
-    fitting
+    let times = wanted.min(out.len() / code_point.len());
+    let place = &mut out[..times * code_point.len()];
+    let mut written = code_point.len().min(place.len());
+    place[..written].copy_from_slice(&code_point[..written]);
+    while written < place.len() {
+        // twice as many bytes each time: however many copies are drawn, few calls make them
+        let next = written.min(place.len() - written);
+        place.copy_within(..next, written);
+        written += next;
+    }
+    times
 }
 
 #[cfg(test)]
@@ -106,6 +117,7 @@ mod tests {
         assert_eq!(answer("aß漢", &[1, 0, 1, 0, 0], &[0.0, 0.7], 64), "aßßß");
         assert_eq!(answer("x", &[1, 0], &[0.5], 64), "xx");
         assert_eq!(answer("x", &[1, 0], &[0.499], 64), "x");
+        assert_eq!(answer("ß漢", &[1, 0, 1, 0], &[0.9, 0.81], 64), "ß".repeat(10) + &"漢".repeat(5));
     }
 
     #[test]

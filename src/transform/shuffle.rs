@@ -48,7 +48,7 @@ fn sort_by_width<'a>(text: &[u8], out: &'a mut [u8]) -> [&'a mut [u8]; LONGEST] 
     while at < text.len() {
         let width = utf8::width(text[at]);
         let place = &mut filled[width - 1];
-        runs[width - 1][*place..*place + width].copy_from_slice(&text[at..at + width]);
+        copy(width, &text[at..], &mut runs[width - 1][*place..]);
         *place += width;
         at += width;
     }
@@ -89,25 +89,48 @@ fn shuffle_run<const WIDTH: usize>(run: &mut [u8], random: &mut impl RandomSourc
 /// Writes the text anew from the runs, each place from a width drawn by what is left of it.
 fn deal(runs: &mut [&mut [u8]; LONGEST], text: &mut [u8], random: &mut impl RandomSource) {
     let mut left: [usize; LONGEST] = std::array::from_fn(|index| runs[index].len() / (index + 1));
+    let mut tickets = Tickets::new(&left);
     let mut at = 0;
     for total in (1..=left.iter().sum()).rev() {
         if total % WATCHED == 0 && !random.is_wanted() {
             return;
         }
-        let index = draw(&left, random.below(total));
+        let index = tickets.take(random.below(total));
         let width = index + 1;
         left[index] -= 1;
-        text[at..at + width].copy_from_slice(&runs[index][left[index] * width..][..width]);
+        copy(width, &runs[index][left[index] * width..], &mut text[at..]);
         at += width;
     }
 }
 
-/// The run that holds the code point number `ticket` of those that are left.
-fn draw(left: &[usize; LONGEST], ticket: usize) -> usize {
-    let one = left[0];
-    let two = one + left[1];
-    let three = two + left[2];
-    usize::from(ticket >= one) + usize::from(ticket >= two) + usize::from(ticket >= three)
+/// The code points that are left have a ticket each, those of one run after those of another: the first tickets of the
+/// second, third and fourth run.
+///
+/// They could be computed from the numbers of code points, but then each draw would wait for the one before it.
+struct Tickets([usize; LONGEST - 1]);
+
+impl Tickets {
+    fn new([one, two, three, _]: &[usize; LONGEST]) -> Self {
+        Self([*one, one + two, one + two + three])
+    }
+
+    /// The run that a ticket belongs to, which has one ticket less afterwards.
+    #[inline]
+    fn take(&mut self, ticket: usize) -> usize {
+        let behind = self.0.map(|begin| usize::from(ticket >= begin));
+        for (begin, behind) in self.0.iter_mut().zip(behind) {
+            *begin -= 1 - behind;
+        }
+        behind.iter().sum()
+    }
+}
+
+/// Copies a code point, and perhaps bytes behind it: runs and text are written from the front to the end.
+#[inline]
+fn copy(width: usize, from: &[u8], to: &mut [u8]) {
+    if !utf8::copy_loosely(from, to) {
+        to[..width].copy_from_slice(&from[..width]);
+    }
 }
 
 #[cfg(test)]
@@ -196,7 +219,13 @@ mod tests {
 
     #[test]
     fn tickets_belong_to_runs() {
-        let drawn: Vec<_> = (0..6).map(|ticket| draw(&[2, 0, 3, 1], ticket)).collect();
+        let left = [2, 0, 3, 1];
+        let drawn: Vec<_> = (0..6).map(|ticket| Tickets::new(&left).take(ticket)).collect();
         assert_eq!(drawn, [0, 0, 2, 2, 2, 3]);
+        for ticket in 0..6 {
+            let (mut tickets, mut left) = (Tickets::new(&left), left);
+            left[tickets.take(ticket)] -= 1;
+            assert_eq!(tickets.0, Tickets::new(&left).0, "after {ticket}");
+        }
     }
 }

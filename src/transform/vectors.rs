@@ -5,8 +5,8 @@
 
 use multiversion::multiversion;
 
-use super::case::{self, Lower, Upper};
-use super::reverse;
+use super::windows::{self, Scratch};
+use super::{lanes, reverse};
 
 /// A block of ASCII in upper case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
@@ -20,16 +20,16 @@ pub(super) fn lowercase_ascii(block: &mut [u8]) {
     block.make_ascii_lowercase();
 }
 
-/// [`case::convert_windows`] for upper case.
+/// [`windows::convert`] for upper case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
-pub(super) fn uppercase_windows(text: &mut [u8], start: usize) -> usize {
-    case::convert_windows::<Upper>(text, start)
+pub(super) fn uppercase_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
+    windows::convert::<lanes::Upper>(text, start, scratch)
 }
 
-/// [`case::convert_windows`] for lower case.
+/// [`windows::convert`] for lower case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
-pub(super) fn lowercase_windows(text: &mut [u8], start: usize) -> usize {
-    case::convert_windows::<Lower>(text, start)
+pub(super) fn lowercase_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
+    windows::convert::<lanes::Lower>(text, start, scratch)
 }
 
 /// All bytes in the opposite order.
