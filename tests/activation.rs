@@ -135,13 +135,21 @@ fn an_environment_that_makes_no_sense_is_refused() {
         assert_eq!(finished.code, 78, "{pid}: {}", finished.log);
         assert!(finished.log.contains(&format!("LISTEN_PID={pid} is no process id")), "{}", finished.log);
     }
-    let names = refused("echo", vec![listener().0.into(), listener().0.into()]).log;
-    assert!(names.contains("LISTEN_FDNAMES=echo is no list of 2 names"), "{names}");
     // no descriptor is there, but the daemon has opened some of its own by then
     let none = Launch::new(&[]).with_sockets("", vec![listener().0.into()]);
     let finished = none.env("LISTEN_FDS", "999999").finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     assert!(finished.log.contains("cannot serve on inherited descriptor 4 (): it is not open"), "{}", finished.log);
+}
+
+/// A descriptor without a name is for the main job, as one of a socket unit without `FileDescriptorName=` is.
+#[test]
+fn fewer_names_than_descriptors_are_warned_about() {
+    let sockets = vec![listener().0.into(), listener().0.into()];
+    let daemon = Launch::new(&[]).with_sockets("echo", sockets).start();
+    daemon.wait_for_line(0, "LISTEN_FDNAMES=echo names 1 of 2 descriptors");
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    assert_eq!(daemon.exchange("frame", &frame(UPPERCASE, b"abc")), framed(b"ABC"));
 }
 
 #[test]
