@@ -14,9 +14,9 @@ use super::{InvalidUtf8, Placed, sigma, utf8, vectors};
 const PREPARE_BLOCK: usize = 16 * 1024;
 
 /// The bounds of how many bytes are converted singly before the lanes are tried again. Chosen: a window that the lanes
-/// decline costs as much as 16 bytes that are converted singly, and an eighth of what 128 cost.
+/// decline costs as much as 16 bytes that are converted singly, and a sixteenth of what 256 cost.
 const LEAST_SINGLY: usize = 16;
-const MOST_SINGLY: usize = 128;
+const MOST_SINGLY: usize = 256;
 
 /// What a run of bytes becomes that are converted singly: at most three times as many bytes. The last code point is written
 /// with room for the longest mapping.

@@ -89,14 +89,15 @@ impl CaseTable {
     /// [`CaseTable::map`] for a code point of `WIDTH` bytes.
     #[inline(always)]
     fn map_wide<const WIDTH: usize>(&self, bytes: [u8; 4], out: &mut [u8; LONGEST_MAPPING]) -> Mapped {
-        let marked = self.change(utf8::number::<WIDTH>(bytes));
-        let (change, is_cased) = (marked & !IS_CASED, marked & IS_CASED != 0);
+        let change = self.change(utf8::number::<WIDTH>(bytes));
+        let is_cased = change & IS_CASED != 0;
         if change & SPECIAL != 0 {
-            let Special { bytes, length } = &self.special[(change >> 8) as usize];
+            let Special { bytes, length } = &self.special[((change & !IS_CASED) >> 8) as usize];
             *out = *bytes;
             return Mapped { is_cased, width: WIDTH, made: usize::from(*length) };
         }
-        // the bytes behind the code point are of no use: the next code point is written over them
+        // of fewer than four bytes the mark is behind, where the next code point will be written
+        let change = if WIDTH == 4 { change & !IS_CASED } else { change };
         let changed = (u32::from_le_bytes(bytes) ^ change).to_le_bytes();
         out[..changed.len()].copy_from_slice(&changed);
         Mapped { is_cased, width: WIDTH, made: WIDTH }
