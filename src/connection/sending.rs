@@ -41,7 +41,7 @@ impl Connection {
             work.reply.advance(sent, context.now, context.limits.min_rate);
         }
         if let Some(buffer) = work.output.advance(sent) {
-            context.recycle_charged(buffer, work.lease.as_mut());
+            context.recycle(buffer, work.lease.as_mut());
         }
         if !work.output.is_empty() {
             return Ok(false);

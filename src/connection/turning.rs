@@ -106,7 +106,7 @@ impl Connection {
         let mut input = Input::Own(buffer);
         let next = self.digest(stream, context, &mut input, call);
         if let Input::Own(buffer) = input {
-            context.recycle(buffer);
+            context.recycle(buffer, None);
         }
         next
     }
@@ -259,7 +259,7 @@ impl Connection {
         }
         if let Input::Own(buffer) = input {
             let lease = self.work.as_mut().and_then(|work| work.lease.as_mut());
-            context.recycle_charged(std::mem::take(buffer), lease);
+            context.recycle(std::mem::take(buffer), lease);
         }
         if held.is_err() {
             return self.give_up(stream, context);
@@ -348,7 +348,7 @@ impl Connection {
             }
         });
         if let Some(work) = &mut self.work {
-            context.recycle_charged(std::mem::take(&mut work.input), work.lease.as_mut());
+            context.recycle(std::mem::take(&mut work.input), work.lease.as_mut());
             work.pending = Pending::Nothing;
             work.skip = None;
         }

@@ -114,7 +114,7 @@ impl Work {
         if self.input.capacity() < self.need.input {
             let larger = context.buffer(self.input.held(), self.need.input)?;
             let smaller = std::mem::replace(&mut self.input, larger);
-            context.recycle_charged(smaller, self.lease.as_mut());
+            context.recycle(smaller, self.lease.as_mut());
         }
         Ok(())
     }
@@ -249,7 +249,7 @@ mod tests {
     const LIMITS: Limits =
         Limits { message: 1 << 27, idle: NEVER, request: 30 * SECOND, write: NEVER, line: 1 << 16, min_rate: 0 };
 
-    /// When a request ends of which so many bytes arrive at these times, in milliseconds.
+    /// The deadline of a request after `arrivals`: each a time in milliseconds, and the bytes that arrive then.
     fn deadline(arrivals: impl IntoIterator<Item = (u64, usize)>) -> u64 {
         let mut work = Work::default();
         for (now, bytes) in arrivals {

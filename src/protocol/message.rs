@@ -410,7 +410,7 @@ mod tests {
         }
     }
 
-    /// What the protocol says to a part of a long request, of which so many bytes have been prepared.
+    /// The protocol's step for the beginning of a long request, of which `prepared` bytes have been prepared.
     fn show(part: &mut [u8], prepared: usize) -> Step {
         let mut spill = [0; 64];
         let mut turn = Turn::new(part, &mut spill).with_prepared(prepared);

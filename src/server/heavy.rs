@@ -224,7 +224,7 @@ mod tests {
         let running = queue.pop().expect("the other");
         assert!(!running.job.cancel().is_set());
         assert!(queue.cancel(owner(1)).is_none(), "it has begun");
-        assert!(running.job.cancel().is_set(), "and is told to stop");
+        assert!(running.job.cancel().is_set(), "and stops at its next look");
         assert!(queue.pop().is_none());
     }
 }

@@ -134,7 +134,7 @@ mod tests {
         queue.pop(budget).map(|(waiter, lease)| (waiter.token.slot, lease))
     }
 
-    /// A budget of 2000 bytes of which the shared half and so many bytes of the reserve are taken.
+    /// A budget of 2000 bytes, of which the shared half and `taken` bytes of the reserve are taken.
     fn budget(taken: usize) -> (Arc<Budget>, [Lease; 2]) {
         let budget = Arc::new(Budget::new(2000));
         let shared = budget.grant(Demand { shared: 1000, reserve: 1000 }).expect("all of the shared half");

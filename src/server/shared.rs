@@ -19,7 +19,7 @@ use super::stats::Totals;
 use super::{ServerLimits, Settings};
 use crate::connection::{Budget, Counters, NEVER, RETIRE_FROM, Retired};
 
-/// Connections that are given memory at once, at most; whoever looks next goes on.
+/// Connections that are given memory at once, at most; the next thread that looks goes on. Chosen without tuning.
 const MOST_GRANTS: u32 = 64;
 
 /// Whether one more connection may be accepted.

@@ -32,13 +32,15 @@ use crate::protocol::{self, Random};
 
 /// How long after the order to stop a client that has not asked anything may still do so, in milliseconds.
 const PATIENCE: u64 = 500;
-/// Connections accepted at one wake-up from all listeners, at most: about a millisecond's worth.
+/// Connections accepted at one wake-up from all listeners, at most. Derived: a connection that asks once costs 32 us of CPU
+/// (churn in `docs/performance.md`), so that these cost two milliseconds.
 const MOST_ACCEPTED: u32 = 64;
-/// Messages handled at one wake-up, at most: each may be a large reply to be sent, or a connection to be taken in.
+/// Messages handled at one wake-up, at most; chosen as [`MOST_ACCEPTED`], because most of them are accepted connections.
 const MOST_MAIL: usize = 64;
-/// How long connections are looked at one after another before others are served again.
+/// How long connections are looked at one after another before events are served again. Chosen: a delay that no client
+/// notices.
 const LONGEST_PASS: Duration = Duration::from_millis(1);
-/// Connections looked at between two looks at the clock.
+/// Connections looked at between two looks at the clock; chosen so that the clock is a small part of the cost.
 const PASS_STEP: usize = 16;
 
 impl Stream for TcpStream {
@@ -410,13 +412,18 @@ impl Worker {
     }
 
     /// There is no memory for one more connection.
-    fn no_room(&mut self, entry: Entry) {
-        self.context.counters.close(CloseReason::Resources, 0);
-        if let Some(source) = entry.source {
-            self.shared.release_source(*source);
+    fn no_room(&self, entry: Entry) {
+        if let Some(source) = &entry.source {
+            self.shared.release_source(**source);
         }
-        drop(entry.stream);
-        self.shared.leave(self.number);
+        drop(entry);
+        self.count_rejected(CloseReason::Resources, self.number);
+    }
+
+    /// Counts an accepted connection that `worker` was to serve, and that was closed before anything was read.
+    fn count_rejected(&self, reason: CloseReason, worker: usize) {
+        self.context.counters.close(reason, 0);
+        self.shared.leave(worker);
     }
 
     fn register(&mut self, token: Token, interest: Interest) {
@@ -440,8 +447,7 @@ impl Worker {
 
     fn turn_away(&self, address: IpAddr) {
         info!("{address}: closed: too many connections from this address");
-        self.context.counters.close(CloseReason::SourceLimit, 0);
-        self.shared.leave(self.number);
+        self.count_rejected(CloseReason::SourceLimit, self.number);
     }
 
     /// Takes what is in the mailbox: orders are obeyed at once, the rest waits its turn.
@@ -484,9 +490,8 @@ impl Worker {
     fn refuse(&self, mail: Mail, to: usize) {
         if let Mail::Accepted(stream, _) = mail {
             self.context.counters.accepted.add(1);
-            self.context.counters.close(CloseReason::Forced, 0);
             drop(stream);
-            self.shared.leave(to);
+            self.count_rejected(CloseReason::Forced, to);
         }
     }
 

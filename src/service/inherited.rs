@@ -2,7 +2,7 @@
 //!
 //! listenfd takes them over from the environment; it believes what that says, so it is checked before ([`announced`]).
 //!
-//! They come from two sources, which only the descriptors themselves can tell apart:
+//! Descriptors come from two sources, which only the descriptors themselves can tell apart:
 //!
 //! * from socket units: sockets that listen, datagram sockets without a peer, or with `Accept=yes` exactly one
 //!   descriptor, a connected stream socket. Something is wrong with the configuration when we cannot serve on one.
@@ -54,8 +54,9 @@ pub fn take() -> Result<Inherited, Failure> {
     let mut stored: BTreeMap<String, usize> = BTreeMap::new();
     for place in 0..names.count {
         let name = names.of(place);
-        let number = announced.take_raw_fd(place as usize).ok().flatten().unwrap_or(number_of(place));
-        let descriptor = kernel::take_inherited(number).map_err(|_| unusable(place, name, "it is not open"))?;
+        let number = announced.take_raw_fd(place as usize).ok().flatten();
+        let descriptor = number.ok_or(Errno::EBADF).and_then(kernel::take_inherited);
+        let descriptor = descriptor.map_err(|_| unusable(place, name, "it is not open"))?;
         match use_of(&descriptor, names.count == 1) {
             Use::Listener => inherited.listeners.push((descriptor.into(), known(place, name)?)),
             Use::Connection => inherited.connection = Some((descriptor.into(), known(place, name)?)),

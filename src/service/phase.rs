@@ -71,7 +71,7 @@ mod tests {
 
     const START: Duration = Duration::from_secs(1000);
 
-    /// The phases that signals begin which come so many milliseconds after [`START`].
+    /// The phases that signals begin; `signals` are their times in milliseconds after [`START`].
     fn phases(progress: &mut Progress, signals: &[u64]) -> Vec<Option<Phase>> {
         signals.iter().map(|after| progress.order(START + Duration::from_millis(*after))).collect()
     }

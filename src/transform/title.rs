@@ -8,8 +8,8 @@ use super::lanes::WINDOW;
 use super::tables::{self, LONGEST_MAPPING, Mapped};
 use super::{InvalidUtf8, Placed, sigma, utf8};
 
-/// Bytes are copied to their place after about so many code points: only there the last code point may end where the room
-/// ends. Chosen without tuning.
+/// The number of code points, roughly, after which bytes are copied to their place: only there the last code point may end
+/// where the room ends. Chosen without tuning.
 const BLOCK: usize = 32;
 
 /// Title-case of ASCII, in place; by windows, of which the compiler makes vector instructions.

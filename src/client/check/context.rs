@@ -35,7 +35,7 @@ const STRETCH: u32 = 5;
 /// Time for 134 MB there and back, at 10 MB/s.
 const LONGER: Duration = Duration::from_secs(30);
 
-/// After so many checks without a whole answer the server is taken to hang.
+/// The number of checks without a whole answer after which the server is taken to hang; chosen without tuning.
 const HANGS: u32 = 3;
 
 /// The patience with a server that hangs.
