@@ -123,11 +123,12 @@ impl Connection {
 
     /// The daemon stops: a client that has everything is waited for less long.
     pub(super) fn hurry_linger(&mut self, context: &Context) {
-        if let State::Lingering { until, .. } = &mut self.state
-            && self.unacknowledged == 0
-        {
-            *until = (*until).min(context.now + LINGER_AT_STOP);
-            self.since = *until;
+        match &mut self.state {
+            State::Lingering { until, .. } if self.unacknowledged == 0 => {
+                *until = (*until).min(context.now + LINGER_AT_STOP);
+                self.since = *until;
+            }
+            _ => {}
         }
     }
 

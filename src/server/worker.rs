@@ -309,9 +309,8 @@ impl Worker {
         if let Some(place) = self.waiting.remove(&token) {
             self.shared.memory_queue.remove(place);
         }
-        if connection.is_offloaded()
-            && let Some(job) = self.shared.heavy.cancel((self.number, token))
-        {
+        let offloaded = connection.is_offloaded().then_some((self.number, token));
+        if let Some(job) = offloaded.and_then(|owner| self.shared.heavy.cancel(owner)) {
             self.context.retired.append(job.retire());
         }
         self.context.retired.append(connection.retire());
