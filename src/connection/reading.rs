@@ -11,8 +11,9 @@ use super::{ALLOWANCE, ASIDE, BITE, Buffer, CloseReason, Connection, Context, Ne
 
 /// Bytes read at once into a large request's own buffer.
 const DIRECT_READ: usize = 128 * 1024;
-/// How often a large request is read from at one wake-up.
-const DIRECT_READS: usize = 8;
+/// How often a large request is read from at one wake-up. Beside 4 clients that send 4 MiB each, a small request's p99 is
+/// 1.8 ms with 2 and 4.0 ms with 8, and the throughput of the four is the same.
+const DIRECT_READS: usize = 2;
 
 impl Connection {
     /// Reads once; or, of a large request, bite after bite as long as it is there: then each is worked on while the

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice, Write};
 
 use super::work::Pending;
-use super::{CloseReason, Connection, Context, Next, State, Stream};
+use super::{CloseReason, Connection, Context, Next, PIECE, State, Stream};
 use crate::protocol::Turn;
 
 impl Connection {
@@ -33,7 +33,9 @@ impl Connection {
     fn flush<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Result<bool, CloseReason> {
         let Some(work) = self.work.as_mut().filter(|work| !work.output.is_empty()) else { return Ok(true) };
         let parts = [work.output.bytes(), &[]];
-        let sent = send(stream, parts, &mut context.write_left).map_err(|error| CloseReason::of(&error))?;
+        let mut left = context.write_left.min(PIECE);
+        let sent = send(stream, parts, &mut left).map_err(|error| CloseReason::of(&error))?;
+        context.write_left -= sent;
         context.counters.bytes_out.add(sent as u64);
         if sent > 0 {
             self.unacknowledged = 0;

@@ -60,6 +60,11 @@ impl Script {
         self.input.extend(input);
     }
 
+    /// How much of the input has not been read.
+    pub fn unread(&self) -> usize {
+        self.input.len()
+    }
+
     /// What the next writes come to.
     pub fn take(&mut self, writes: &[Act]) {
         self.writes = writes.iter().copied().collect();
