@@ -198,13 +198,61 @@ fn a_slow_reader_is_closed_only_while_others_wait() {
     context.now = 64_000;
     script.take(&[Act::Bytes(3000), Act::WouldBlock]);
     assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
-    assert_eq!(connection.deadline(&context), 65_000, "a minute's arrears are not made up for by three seconds' worth");
-    context.now = 65_000;
-    assert!(matches!(connection.expire(&mut script, &mut context), Next::Close(CloseReason::MinRate)));
-    assert_eq!(connection.unanswered(), 1);
+    assert_eq!(
+        connection.deadline(&context),
+        68_000,
+        "it has taken three seconds' worth; the minute before does not count"
+    );
+    context.now = 68_000;
     // without a limit it goes on
     context.limits.min_rate = 0;
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
+    assert!(!script.output_ended && context.budget.taken() > 0);
+    // with it the memory is free at once; what was sent before, an earlier answer for example, still arrives
+    context.limits.min_rate = 1000;
+    script.unacknowledged = Some(10);
+    assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
+    assert!(script.output_ended && !connection.interest().write);
+    drop(std::mem::take(&mut context.retired));
+    assert_eq!((context.budget.taken(), connection.unanswered()), (0, 1));
+    context.now = connection.deadline(&context);
+    script.unacknowledged = Some(0);
+    assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
+    context.now = connection.deadline(&context);
+    assert!(matches!(connection.expire(&mut script, &mut context), Next::Close(CloseReason::MinRate)));
+}
+
+/// Fault 36: a client that takes the last answer a byte at a time does not hold the memory of its next request for long.
+#[test]
+fn taking_an_answer_slowly_puts_off_the_next_request_once() {
+    let half = [&frame::header(UPPERCASE, 3)[..], b"abc", &frame::header(UPPERCASE, 30_000), b"abc"].concat();
+    let mut late = Talkative::new("frame", &half, |context| context.limits.request = 1000);
+    for (now, left, deadline) in [(1000, 100_000, 2000), (2000, 99_984, 2000)] {
+        late.context.now = now;
+        late.script.unacknowledged = Some(left);
+        assert!(matches!(late.connection.expire(&mut late.script, &mut late.context), Next::Wait));
+        assert!(late.script.output_ended == (now == deadline), "at {now}");
+    }
+    let mut fair = Talkative::new("frame", &half, |context| context.limits.request = 1000);
+    for (now, left) in [(1000, 100_000), (2000, 100_000 - 16_384), (3000, 100_000 - 2 * 16_384)] {
+        fair.context.now = now;
+        fair.script.unacknowledged = Some(left);
+        assert!(matches!(fair.connection.expire(&mut fair.script, &mut fair.context), Next::Wait));
+        assert_eq!((fair.script.output_ended, fair.connection.deadline(&fair.context)), (false, now + 1000));
+    }
+}
+
+/// A request that a thread had no memory for is counted as dropped, and what was answered before still arrives.
+#[test]
+fn an_offloaded_request_that_fails_closes_gently() {
+    let text = b"a".repeat(100_000);
+    let (mut connection, mut script, mut context, next) = offloaded(SHUFFLE, &text, 8 << 20);
+    let Next::Heavy(job) = next else { panic!("not offloaded: {next:?}") };
+    drop(job.retire());
+    script.unacknowledged = Some(1000);
+    assert!(matches!(connection.failed(&mut script, &mut context), Next::Wait));
+    assert!(script.output_ended && connection.interest().read);
+    assert_eq!((connection.unanswered(), context.budget.taken()), (1, 0));
 }
 
 /// Fault 37: a large request is read, worked on and answered piece by piece, with a turn for others between two of them.

@@ -5,7 +5,7 @@
 //! acknowledged everything (`SIOCOUTQ`, asked by timer: there is no event for it), and after that for a while, so
 //! that the client can end its own side. Where that cannot be asked, only the while is left.
 
-use super::{CloseReason, Connection, Context, NEVER, Next, State, Stream};
+use super::{CloseReason, Connection, Context, Limits, NEVER, Next, State, Stream};
 use crate::protocol::Tally;
 
 /// The time between two looks at a connection that lingers, in milliseconds. Chosen without tuning: 20 looks a second
@@ -21,7 +21,7 @@ const LINGER_AT_STOP: u64 = 250;
 enum Timer {
     /// Close for that reason.
     Close(CloseReason),
-    /// Close for that reason, if the client has all that was sent to it.
+    /// Close for that reason, unless the client still takes the last answer.
     Expire(CloseReason),
     /// Look whether the client has everything.
     Linger,
@@ -61,17 +61,18 @@ impl Connection {
             return Next::Wait;
         }
         match timer {
+            // an earlier answer may still be on its way
+            Timer::Close(reason @ CloseReason::MinRate) => self.close_gently(stream, context, reason),
             Timer::Close(reason) => Next::Close(reason),
             Timer::Linger => self.look_while_lingering(stream, context),
-            Timer::Expire(_) if self.still_takes(stream) => {
-                // its time counts from when it has taken all of the last answer
-                self.since = context.now;
-                if let Some(work) = &mut self.work {
-                    work.request.begun = context.now;
+            Timer::Expire(reason) => {
+                self.credit_taken(stream, context);
+                if self.timer(context).0 > context.now {
+                    Next::Wait
+                } else {
+                    self.close_gently(stream, context, reason)
                 }
-                Next::Wait
             }
-            Timer::Expire(reason) => self.close_gently(stream, context, reason),
         }
     }
 
@@ -132,12 +133,20 @@ impl Connection {
         }
     }
 
-    /// Whether the client has taken a part of what was sent since the last look, and not yet all of it.
-    fn still_takes<S: Stream>(&mut self, stream: &S) -> bool {
+    /// Puts off the deadline of a client that has not taken all of the last answer: once by a whole period, because the time
+    /// of its next request begins when it has the answer; then by what it has taken, as if it had sent that many bytes.
+    fn credit_taken<S: Stream>(&mut self, stream: &S, context: &Context) {
         let left = unacknowledged(stream);
-        let takes = left > 0 && (self.unacknowledged == 0 || left < self.unacknowledged);
-        self.unacknowledged = left;
-        takes
+        let before = std::mem::replace(&mut self.unacknowledged, left);
+        let is_first = before == 0;
+        if left == 0 || !is_first && left >= before {
+            return;
+        }
+        match &mut self.work {
+            Some(work) if is_first => work.request.begun = context.now,
+            Some(work) => work.request.advance((before - left) as usize, context.now, Limits::REQUEST_RATE),
+            None => self.since = context.now,
+        }
     }
 }
 

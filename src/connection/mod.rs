@@ -306,6 +306,13 @@ impl Connection {
         self.go_on(Next::Wait, stream, context)
     }
 
+    /// A heavy thread could not do its work, for want of memory: closes, with all that was answered before.
+    pub fn failed<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+        self.state = State::Reading;
+        self.begin_work(context).owed = Tally { answered: 1, ..Tally::default() };
+        self.give_up(stream, context)
+    }
+
     /// Stopping: reads what has arrived, and closes a connection without input and without an answer to send.
     ///
     /// A client that has not asked anything yet may still do so while `patient`. If it [`Connection::is_idle`] afterwards

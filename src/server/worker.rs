@@ -514,7 +514,7 @@ impl Worker {
         let Some(entry) = self.registry.get_mut(token) else { return };
         let message = format_args!("{}: no memory for an answer: {error}", entry.connection.label());
         self.shared.warn(&self.shared.no_memory, message);
-        self.close(token, CloseReason::Resources);
+        self.call(token, Connection::failed);
     }
 
     /// There may be room again for connections.
