@@ -6,7 +6,8 @@
 //!
 //! Why this cannot lock up: whoever has a grant from the reserve needs nothing more, so it ends by itself (its client
 //! sends the rest, or its deadline passes) and gives everything back. No request may need more than the whole
-//! reserve, so when all grants have ended the next one that waits gets its own. Nobody who waits holds a grant.
+//! reserve, so when all grants have ended the next one that waits gets its own. Nobody who waits holds a grant. So that
+//! new grants do not come before it without end, the reserve can be kept for those that wait ([`Budget::keep_reserve`]).
 //!
 //! What a connection already holds when it turns out to be over ([`Lease::force`]: answers that the client does not
 //! take) is charged all the same; the shared half then goes below zero, and [`Budget::is_tight`] tells the readers to
@@ -21,6 +22,7 @@ pub struct Budget {
     shared: AtomicI64,
     reserve: AtomicI64,
     whole_reserve: AtomicI64,
+    reserve_is_kept: AtomicBool,
     released: AtomicBool,
 }
 
@@ -42,6 +44,7 @@ impl Budget {
             shared: AtomicI64::new(half),
             reserve: AtomicI64::new(half),
             whole_reserve: AtomicI64::new(half),
+            reserve_is_kept: AtomicBool::new(false),
             released: AtomicBool::new(false),
         }
     }
@@ -84,11 +87,19 @@ impl Budget {
         self.released.store(true, Ordering::SeqCst);
     }
 
+    /// From now on gives the reserve only to connections that wait for it ([`Budget::grant`]), or to any.
+    pub fn keep_reserve(&self, kept: bool) {
+        if self.reserve_is_kept.swap(kept, Ordering::SeqCst) && !kept {
+            // those that were not served meanwhile are looked at again
+            self.mark_released();
+        }
+    }
+
     /// Takes what a connection waits for, if it is there; [`Lease::absorb`] makes it a part of the connection's lease.
     #[must_use]
     pub fn grant(self: &Arc<Self>, demand: Demand) -> Option<Lease> {
         let mut lease = Lease::new(self);
-        lease.ensure(demand.shared, demand.reserve).then_some(lease)
+        (lease.take_shared(demand.shared) || lease.take_grant(demand.reserve)).then_some(lease)
     }
 
     /// How many bytes are taken.
@@ -136,7 +147,12 @@ impl Lease {
 
     /// Makes it cover `bytes` now, of a request that takes at most `whole` in all. False: there is no room now.
     pub fn ensure(&mut self, bytes: usize, whole: usize) -> bool {
-        self.held() >= bytes || self.take_shared(bytes) || self.take_grant(whole.max(bytes))
+        self.held() >= bytes || self.take_shared(bytes) || self.may_take_grant() && self.take_grant(whole.max(bytes))
+    }
+
+    /// Whether the reserve is for anybody; a connection that has a grant does not wait for more, so that grants end.
+    fn may_take_grant(&self) -> bool {
+        self.granted > 0 || !self.budget.reserve_is_kept.load(Ordering::SeqCst)
     }
 
     fn take_shared(&mut self, bytes: usize) -> bool {

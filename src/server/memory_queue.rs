@@ -5,7 +5,8 @@
 //!
 //! Waiting connections are kept by the size of what they ask from the reserve, in classes of a factor of two; of each
 //! class the one that has waited longest is next. A connection that needs little does not wait behind one that needs
-//! much, and finding the next one looks at one connection of each class.
+//! much, and finding the next one looks at one connection of each class. Once the one that has waited longest has waited for
+//! [`PATIENCE`], only it is served, and the reserve is kept for it: nobody waits for ever.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,6 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::poller::Token;
 use crate::connection::{Budget, Demand, Lease};
+
+/// How long a connection is passed by those that need less, in milliseconds. Chosen: a small part of the 30 seconds that
+/// clients usually wait for a reply.
+const PATIENCE: u64 = 2_000;
 
 /// A connection that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +39,8 @@ pub struct Place {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: BTreeMap<Place, Waiter>,
+    /// With the time since when each waits, in milliseconds.
+    waiting: BTreeMap<Place, (Waiter, u64)>,
     arrivals: u64,
 }
 
@@ -53,7 +59,7 @@ impl MemoryQueue {
         let mut queue = self.lock();
         let place = Place { class: class_of(waiter.demand), arrival: queue.arrivals };
         queue.arrivals += 1;
-        queue.waiting.insert(place, waiter);
+        queue.waiting.insert(place, (waiter, now));
         let alone = queue.waiting.len() == 1;
         if alone {
             self.since.store(now, Ordering::SeqCst);
@@ -63,9 +69,11 @@ impl MemoryQueue {
     }
 
     /// Removes a connection that waits no longer.
-    pub fn remove(&self, place: Place) {
-        if self.lock().waiting.remove(&place).is_some() {
+    pub fn remove(&self, place: Place, budget: &Budget) {
+        let mut queue = self.lock();
+        if queue.waiting.remove(&place).is_some() {
             self.length.fetch_sub(1, Ordering::SeqCst);
+            budget.keep_reserve(false);
         }
     }
 
@@ -81,19 +89,24 @@ impl MemoryQueue {
         (!self.is_empty()).then(|| self.since.load(Ordering::SeqCst))
     }
 
-    /// Takes out the connection that has waited longest among those that can have what they wait for, with that memory.
+    /// Takes out the connection that has waited longest among those that can have what they wait for, with that memory; of
+    /// one that has waited for [`PATIENCE`] at `now`, in milliseconds, no other is taken.
     ///
     /// One that waits for more than a lowered limit will ever give is taken out with an empty lease: it has to be told.
-    pub fn pop(&self, budget: &Arc<Budget>) -> Option<(Waiter, Lease)> {
+    pub fn pop(&self, budget: &Arc<Budget>, now: u64) -> Option<(Waiter, Lease)> {
         let mut queue = self.lock();
         let mut heads = queue.heads();
-        heads.sort_unstable_by_key(|(place, _)| place.arrival);
-        let (place, waiter, lease) = heads.into_iter().find_map(|(place, waiter)| {
+        heads.sort_unstable_by_key(|(place, ..)| place.arrival);
+        let is_urgent = heads.first().is_some_and(|(.., since)| now.saturating_sub(*since) >= PATIENCE);
+        heads.truncate(if is_urgent { 1 } else { heads.len() });
+        budget.keep_reserve(is_urgent);
+        let (place, waiter, lease) = heads.into_iter().find_map(|(place, waiter, _)| {
             let hopeless = waiter.demand.reserve > budget.largest_request();
             let lease = budget.grant(waiter.demand).or_else(|| hopeless.then(|| Lease::new(budget)))?;
             Some((place, waiter, lease))
         })?;
         queue.waiting.remove(&place);
+        budget.keep_reserve(false);
         self.length.fetch_sub(1, Ordering::SeqCst);
         Some((waiter, lease))
     }
@@ -105,11 +118,11 @@ impl MemoryQueue {
 
 impl Queue {
     /// The connection of each class that has waited longest.
-    fn heads(&self) -> Vec<(Place, Waiter)> {
+    fn heads(&self) -> Vec<(Place, Waiter, u64)> {
         let mut heads = Vec::new();
         let mut next = self.waiting.iter().next();
-        while let Some((place, waiter)) = next {
-            heads.push((*place, *waiter));
+        while let Some((place, (waiter, since))) = next {
+            heads.push((*place, *waiter, *since));
             next = self.waiting.range(Place { class: place.class + 1, arrival: 0 }..).next();
         }
         heads
@@ -131,7 +144,11 @@ mod tests {
     }
 
     fn pop(queue: &MemoryQueue, budget: &Arc<Budget>) -> Option<(u32, Lease)> {
-        queue.pop(budget).map(|(waiter, lease)| (waiter.token.slot, lease))
+        pop_at(queue, budget, 0)
+    }
+
+    fn pop_at(queue: &MemoryQueue, budget: &Arc<Budget>, now: u64) -> Option<(u32, Lease)> {
+        queue.pop(budget, now).map(|(waiter, lease)| (waiter.token.slot, lease))
     }
 
     /// A budget of 2000 bytes, of which the shared half and `taken` bytes of the reserve are taken.
@@ -172,6 +189,43 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_needs_much_is_passed_for_a_bounded_time() {
+        let (budget, _taken) = budget(400);
+        let queue = MemoryQueue::default();
+        let (place, _) = queue.push(waiter(0, 900, 900), 1);
+        for number in 1..=4 {
+            queue.push(waiter(number, 100, 100), 1);
+        }
+        let (passing, lease) = pop_at(&queue, &budget, PATIENCE).expect("600 are left");
+        assert_eq!(passing, 1);
+        drop(lease);
+        assert!(pop_at(&queue, &budget, PATIENCE + 1).is_none(), "now only the one that has waited longest is served");
+        let mut other = Lease::new(&budget);
+        assert!(!other.ensure(100, 100), "and nobody else gets a part of the reserve");
+        // until it has gone
+        assert!(budget.take_released());
+        queue.remove(place, &budget);
+        assert!(budget.take_released(), "the others are to be looked at");
+        assert_eq!(pop_at(&queue, &budget, PATIENCE).expect("600 are left").0, 2);
+        assert!(other.ensure(100, 100));
+    }
+
+    #[test]
+    fn a_connection_that_needs_much_is_served_in_the_end() {
+        let (budget, taken) = budget(400);
+        let queue = MemoryQueue::default();
+        queue.push(waiter(0, 900, 900), 0);
+        queue.push(waiter(1, 100, 100), 0);
+        assert!(pop_at(&queue, &budget, PATIENCE).is_none());
+        let [shared, reserve] = taken;
+        drop(reserve);
+        let (first, lease) = pop_at(&queue, &budget, PATIENCE).expect("all of the reserve is left");
+        assert_eq!((first, lease.held()), (0, 900));
+        assert_eq!(pop_at(&queue, &budget, PATIENCE).expect("100 are left").0, 1);
+        drop(shared);
+    }
+
+    #[test]
     fn a_connection_that_has_gone_is_not_served() {
         let (budget, _taken) = budget(1);
         let queue = MemoryQueue::default();
@@ -179,8 +233,8 @@ mod tests {
         let (place, alone) = queue.push(waiter(0, 10, 10), 7);
         assert!(alone && !queue.push(waiter(1, 10, 10), 8).1);
         assert_eq!(queue.since(), Some(7));
-        queue.remove(place);
-        queue.remove(place);
+        queue.remove(place, &budget);
+        queue.remove(place, &budget);
         assert_eq!(pop(&queue, &budget).expect("the other").0, 1);
         assert!(pop(&queue, &budget).is_none() && queue.is_empty());
         assert_eq!(budget.taken(), 1001, "what was granted has come back");

@@ -261,7 +261,7 @@ impl Shared {
     /// Gives the memory that there is to connections that wait for it.
     pub fn grant_memory(&self) {
         for _ in 0..MOST_GRANTS {
-            let Some((waiter, lease)) = self.memory_queue.pop(&self.budget) else { return };
+            let Some((waiter, lease)) = self.memory_queue.pop(&self.budget, self.now()) else { return };
             // the lease of a worker that has ended goes back to the budget
             drop(self.mailboxes[waiter.worker].post(Mail::Memory(waiter.token, lease)));
         }

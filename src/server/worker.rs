@@ -307,7 +307,7 @@ impl Worker {
             self.shared.release_source(*source);
         }
         if let Some(place) = self.waiting.remove(&token) {
-            self.shared.memory_queue.remove(place);
+            self.shared.memory_queue.remove(place, &self.shared.budget);
         }
         let offloaded = connection.is_offloaded().then_some((self.number, token));
         if let Some(job) = offloaded.and_then(|owner| self.shared.heavy.cancel(owner)) {
