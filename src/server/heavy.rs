@@ -94,7 +94,7 @@ impl Heavy {
     /// Has `job` done; the result is posted to `mailbox`, for the token in `owner`.
     ///
     /// # Errors
-    /// When a thread that is needed cannot be started: [`Heavy::do_without`] then.
+    /// When a thread that is needed cannot be started: call [`Heavy::run_one`] then.
     pub fn submit(self: &Arc<Self>, job: Box<Job>, owner: Owner, mailbox: Arc<Mailbox>) -> io::Result<()> {
         let mut queue = self.lock();
         queue.push(Order { job, owner, mailbox });
@@ -115,17 +115,17 @@ impl Heavy {
         self.lock().cancel(owner).map(|order| order.job)
     }
 
-    /// No thread could be had: if there is none at all, the work is done here.
-    pub fn do_without(&self) {
-        let mut random = Random::new(self.seed);
+    /// No thread could be had: if there is none at all, does one request's work here. Says whether to call again.
+    #[must_use]
+    pub fn run_one(&self) -> bool {
         let mut queue = self.lock();
-        // all of them: another worker may have left its own to the thread that we did not get
-        while queue.threads == 0 {
-            let Some(order) = queue.pop() else { return };
-            drop(queue);
-            self.run(order, &mut random);
-            queue = self.lock();
+        if queue.threads > 0 {
+            return false;
         }
+        let Some(order) = queue.pop() else { return false };
+        drop(queue);
+        self.run(order, &mut Random::new(self.seed));
+        true
     }
 
     /// A thread's life.
@@ -196,6 +196,18 @@ mod tests {
         assert_eq!(slot(queue.pop()), Some(0));
         queue.push(order(99, 70_000));
         assert_eq!([slot(queue.pop()), slot(queue.pop())], [Some(99), Some(1)]);
+    }
+
+    #[test]
+    fn without_threads_requests_are_done_one_at_a_time() {
+        let heavy = Heavy::new(1, None);
+        let queued = || heavy.lock().orders.len();
+        (0..2).for_each(|number| heavy.lock().push(order(number, 10)));
+        assert!(heavy.run_one() && queued() == 1);
+        heavy.lock().threads = 1;
+        assert!(!heavy.run_one() && queued() == 1, "there is a thread for it");
+        heavy.lock().threads = 0;
+        assert!(heavy.run_one() && !heavy.run_one() && queued() == 0);
     }
 
     #[test]

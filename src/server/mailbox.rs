@@ -30,6 +30,8 @@ pub enum Mail {
     Memory(Token, Lease),
     /// Connections wait for memory, or no longer do.
     Contention,
+    /// Run one offloaded request here, if there is still no thread for it.
+    RunOffloaded,
     /// There may be room again: look at what waits for it.
     Retry,
     /// Stop: accept no more, answer what was asked, until so many milliseconds have passed.
@@ -128,6 +130,7 @@ mod tests {
             .collect();
         let mut seen = vec![false; 1000];
         while seen.iter().any(|seen| !seen) {
+            Self::RunOffloaded => "RunOffloaded",
             let mut ready = [nix::poll::PollFd::new(mailbox.as_fd(), nix::poll::PollFlags::POLLIN)];
             assert_eq!(nix::poll::poll(&mut ready, 5000u16), Ok(1), "mail without a notice");
             for mail in mailbox.collect() {

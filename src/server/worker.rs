@@ -266,11 +266,17 @@ impl Worker {
         if let Err(error) = self.shared.heavy.submit(job, (self.number, token), Arc::clone(&self.mailbox)) {
             let message = format_args!("cannot start a thread for a large message: {error}; small ones have to wait");
             self.shared.warn(&self.shared.no_thread, message);
-            self.shared.heavy.do_without();
+            self.run_offloaded_later();
         }
     }
 
     /// Tells epoll what the connection waits for now, and notes its deadline.
+    /// Has an offloaded request run here, for want of a thread, when orders have been looked at.
+    fn run_offloaded_later(&self) {
+        // open: only this worker closes it
+        drop(self.mailbox.post(Mail::RunOffloaded));
+    }
+
     fn watch(&mut self, token: Token) {
         let Some(entry) = self.registry.get_mut(token) else { return };
         self.deadlines.note(entry.connection.deadline(&self.context));
@@ -478,7 +484,15 @@ impl Worker {
                     self.call(token, |connection, stream, context| connection.resume(stream, context, lease));
                 }
                 // the deadlines of clients that take their answers slowly come from now on
-                Mail::Contention => self.deadlines.note(self.context.now),
+                Mail::Contention => {
+                    self.context.contended_since = self.shared.memory_queue.since();
+                    self.deadlines.note(self.context.now);
+                }
+                Mail::RunOffloaded => {
+                    if self.shared.heavy.run_one() {
+                        self.run_offloaded_later();
+                    }
+                }
                 Mail::Retry => self.retry(),
                 Mail::Beat(_) | Mail::Renew(..) | Mail::Stop(_) | Mail::StopNow => {}
             }
