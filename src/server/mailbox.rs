@@ -44,23 +44,48 @@ pub enum Mail {
 #[derive(Debug)]
 pub struct Mailbox {
     /// `None` once it is closed.
-    mail: Mutex<Option<Vec<Mail>>>,
+    letters: Mutex<Option<Letters>>,
     notice: EventFd,
+}
+
+/// The messages that were not collected yet.
+#[derive(Debug, Default)]
+struct Letters {
+    mail: Vec<Mail>,
+    /// Whether [`Mail::Contention`] is among them.
+    contention: bool,
+    /// Whether [`Mail::Retry`] is among them.
+    retry: bool,
+}
+
+impl Letters {
+    /// Adds a message; not a second one of those that say the same each time, however often clients cause them.
+    fn add(&mut self, message: Mail) {
+        let is_there = match message {
+            Mail::Contention => std::mem::replace(&mut self.contention, true),
+            Mail::Retry => std::mem::replace(&mut self.retry, true),
+            _ => false,
+        };
+        if !is_there {
+            self.mail.push(message);
+        }
+    }
 }
 
 impl Mailbox {
     /// An empty one.
     pub fn new() -> nix::Result<Self> {
         let notice = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Self { mail: Mutex::new(Some(Vec::new())), notice })
+        Ok(Self { letters: Mutex::new(Some(Letters::default())), notice })
     }
 
     /// Adds a message and wakes the worker; gives it back if the worker has ended.
     pub fn post(&self, message: Mail) -> Result<(), Mail> {
-        let mut mail = self.lock();
-        let Some(mail) = mail.as_mut() else { return Err(message) };
-        mail.push(message);
-        if mail.len() == 1 {
+        let mut letters = self.lock();
+        let Some(letters) = letters.as_mut() else { return Err(message) };
+        let was_empty = letters.mail.is_empty();
+        letters.add(message);
+        if was_empty {
             // fails only when the counter is full: then the worker is woken already
             let _ = self.notice.write(1);
         }
@@ -70,25 +95,25 @@ impl Mailbox {
     /// Whether there is nothing to collect.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lock().as_ref().is_none_or(Vec::is_empty)
+        self.lock().as_ref().is_none_or(|letters| letters.mail.is_empty())
     }
 
     /// Takes all messages, oldest first.
     pub fn collect(&self) -> Vec<Mail> {
-        let mut mail = self.lock();
+        let mut letters = self.lock();
         // EAGAIN: woken for nothing
         let _ = self.notice.read();
-        mail.as_mut().map(std::mem::take).unwrap_or_default()
+        letters.as_mut().map(std::mem::take).unwrap_or_default().mail
     }
 
     /// Takes no more messages; those that are left are returned.
     #[must_use]
     pub fn close(&self) -> Vec<Mail> {
-        self.lock().take().unwrap_or_default()
+        self.lock().take().unwrap_or_default().mail
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<Mail>>> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Letters>> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,6 +130,7 @@ impl std::fmt::Debug for Mail {
             Self::Finished(..) => "Finished",
             Self::Memory(..) => "Memory",
             Self::Contention => "Contention",
+            Self::RunOffloaded => "RunOffloaded",
             Self::Beat(_) => "Beat",
             Self::Renew(..) => "Renew",
             Self::Retry => "Retry",
@@ -130,7 +156,6 @@ mod tests {
             .collect();
         let mut seen = vec![false; 1000];
         while seen.iter().any(|seen| !seen) {
-            Self::RunOffloaded => "RunOffloaded",
             let mut ready = [nix::poll::PollFd::new(mailbox.as_fd(), nix::poll::PollFlags::POLLIN)];
             assert_eq!(nix::poll::poll(&mut ready, 5000u16), Ok(1), "mail without a notice");
             for mail in mailbox.collect() {
@@ -141,6 +166,16 @@ mod tests {
         for poster in posters {
             poster.join().expect("poster");
         }
+    }
+
+    #[test]
+    fn reminders_do_not_pile_up() {
+        let mailbox = Mailbox::new().expect("eventfd");
+        let post = || assert!(mailbox.post(Mail::Retry).and(mailbox.post(Mail::Contention)).is_ok());
+        (0..3).for_each(|_| post());
+        assert!(matches!(mailbox.collect()[..], [Mail::Retry, Mail::Contention]));
+        post();
+        assert_eq!(mailbox.collect().len(), 2, "each is posted again once it was collected");
     }
 
     #[test]
