@@ -56,6 +56,32 @@ fn a_full_house_burns_no_processor_time() {
     assert!(used < Duration::from_millis(5), "{used:?} of processor time in 400 ms");
 }
 
+/// Fault 39: at the limit, a stop serves those in the backlog when there is room for them.
+#[test]
+fn a_stop_at_the_limit_serves_the_backlog() {
+    let mut daemon = Daemon::serving("frame", &["--max-connections=1", "--workers=2", "-v"]);
+    let mut served = daemon.connect("frame");
+    assert_eq!(served.ask(UPPERCASE, b"in"), b"IN");
+    // a request that is not complete: this connection stays open while the daemon stops
+    served.send(&frame(UPPERCASE, b"half")[..6]);
+    let mut waiting: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
+    for client in &mut waiting {
+        client.send(&frame(UPPERCASE, b"next"));
+    }
+    daemon.wait_for_line(0, "as many as allowed");
+    daemon.signal(Signal::SIGTERM);
+    assert!(waiting[0].is_silent(QUIET), "a second connection was served");
+    served.send(b"lf");
+    assert_eq!(served.receive_frame(), b"HALF");
+    for client in &mut waiting {
+        assert_eq!(client.receive_frame(), b"NEXT");
+    }
+    drop((served, waiting));
+    assert_eq!(daemon.wait_exit(), 0);
+    let statistics = daemon.last_statistics();
+    assert_eq!((statistics.accepted, statistics.answered), (4, 5), "{statistics:?}");
+}
+
 #[test]
 fn many_clients_through_a_narrow_door() {
     let daemon = Daemon::serving("frame", &["--max-connections=2", "--workers=2"]);

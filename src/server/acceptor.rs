@@ -87,6 +87,8 @@ enum Mode {
     Full,
     /// Out of epoll for good.
     Off,
+    /// Out of epoll for good; what is left of the queue waits until a connection ends.
+    FullOff,
 }
 
 /// One worker's view of one listener.
@@ -180,13 +182,22 @@ impl Acceptor {
 
     /// There are as many connections as there may be: leaves the next ones to the backlog.
     pub fn pause_full(&mut self, poller: &Poller) {
-        self.leave(poller, Mode::Full);
+        let stopped = matches!(self.mode, Mode::Off | Mode::FullOff);
+        self.leave(poller, if stopped { Mode::FullOff } else { Mode::Full });
+    }
+
+    /// Whether it waits for a connection to end.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.mode, Mode::Full | Mode::FullOff)
     }
 
     /// A connection has ended: there is room.
     pub fn resume_full(&mut self, poller: &Poller, now: u64) {
-        if self.mode == Mode::Full {
-            self.join(poller, now);
+        match self.mode {
+            Mode::Full => self.join(poller, now),
+            Mode::FullOff => self.mode = Mode::Off,
+            Mode::Armed | Mode::Resting(_) | Mode::Off => {}
         }
     }
 

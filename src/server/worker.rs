@@ -182,8 +182,9 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<u64> {
+        let accepts = self.accepting && !self.acceptors.last().is_some_and(Acceptor::is_full);
         let is_stopping = matches!(self.phase, Phase::Draining { .. });
-        if self.restless || self.pass.is_some() || !self.mail.is_empty() || is_stopping && self.accepting {
+        if self.restless || self.pass.is_some() || !self.mail.is_empty() || is_stopping && accepts {
             return Some(0);
         }
         let now = self.context.now;
@@ -262,7 +263,7 @@ impl Worker {
     }
 
     /// Has a thread work on a request; without threads the work is done here.
-    fn offload(&self, token: Token, job: Box<Job>) {
+    fn offload(&mut self, token: Token, job: Box<Job>) {
         if let Err(error) = self.shared.heavy.submit(job, (self.number, token), Arc::clone(&self.mailbox)) {
             let message = format_args!("cannot start a thread for a large message: {error}; small ones have to wait");
             self.shared.warn(&self.shared.no_thread, message);
@@ -270,13 +271,13 @@ impl Worker {
         }
     }
 
-    /// Tells epoll what the connection waits for now, and notes its deadline.
     /// Has an offloaded request run here, for want of a thread, when orders have been looked at.
     fn run_offloaded_later(&self) {
         // open: only this worker closes it
         drop(self.mailbox.post(Mail::RunOffloaded));
     }
 
+    /// Tells epoll what the connection waits for now, and notes its deadline.
     fn watch(&mut self, token: Token) {
         let Some(entry) = self.registry.get_mut(token) else { return };
         self.deadlines.note(entry.connection.deadline(&self.context));
@@ -566,13 +567,16 @@ impl Worker {
     }
 
     /// While stopping: accepts what is left in one listener after another, and lets go of each when that is done. The last
-    /// worker that lets go of a listener closes it.
+    /// worker that lets go of a listener closes it. At the limit of connections they wait for one to end.
     fn empty_queues(&mut self) {
         if !matches!(self.phase, Phase::Draining { .. }) {
             return;
         }
         while let Some(acceptor) = self.acceptors.last_mut() {
             let is_empty = !acceptor.take_queued() || !self.accept_one(self.acceptors.len() - 1);
+            if self.acceptors.last().is_some_and(Acceptor::is_full) {
+                return;
+            }
             if is_empty {
                 self.acceptors.pop();
             }
