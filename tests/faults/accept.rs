@@ -22,13 +22,10 @@ fn without_descriptors_or_memory_accepting_rests_and_recovers() {
         let Some(injection) = Injection::into_workers(&daemon, 1, &[&injection]) else { return };
         let mut served = daemon.connect("frame");
         assert_serves(&mut served);
-        let begun = Instant::now();
         let mut late = daemon.connect("frame");
         daemon.wait_for_line(0, words);
-        (0..20).for_each(|_| assert_serves(&mut served));
-        assert!(begun.elapsed() < Duration::from_millis(300), "{error}: served clients wait: {:?}", begun.elapsed());
+        assert_serves(&mut served);
         assert_serves(&mut late);
-        assert!(begun.elapsed() < Duration::from_secs(1), "{error}: recovered after {:?}", begun.elapsed());
         daemon.wait_for_line(0, "accepting on frame=");
         drop((served, late, injection));
         let statistics = watch.end(&daemon);
@@ -62,6 +59,8 @@ fn errors_that_come_and_go_are_one_condition() {
 fn without_descriptors_it_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let watch = Watch::begin(&daemon);
+    let mut served = daemon.connect("frame");
+    assert_serves(&mut served);
     let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EMFILE"]) else { return };
     let mut waiting = daemon.connect("frame");
     daemon.wait_for_line(0, "cannot accept on");
@@ -71,7 +70,11 @@ fn without_descriptors_it_does_not_spin() {
     let tries = paused() - before;
     let most = begun.elapsed().as_millis() as u64 / 100 + 2;
     assert!((5..=most).contains(&tries), "{tries} tries in {:?}", begun.elapsed());
-    drop((waiting, injection));
+    // and one that just slept would do so before each request
+    let before = paused();
+    (0..100).for_each(|_| assert_serves(&mut served));
+    assert!(paused() - before < 100, "served clients wait");
+    drop((served, waiting, injection));
     watch.end(&daemon);
 }
 
