@@ -291,12 +291,13 @@ mod tests {
     #[test]
     fn a_crowd_that_has_left_is_noticed_once() {
         let mut registry = Registry::new();
-        let token = insert(&mut registry);
-        for (peak, expect) in [(CROWD, false), (CROWD + 1, true), (0, false)] {
-            registry.peak = peak;
-            assert_eq!([registry.crowd_has_left(), registry.crowd_has_left()], [expect, false]);
+        for (peak, taken, expect) in
+            [(CROWD, 1, false), (4 * CROWD, CROWD, false), (4 * CROWD, CROWD - 1, true), (0, 1, false)]
+        {
+            (registry.peak, registry.taken) = (peak, taken);
+            assert_eq!([registry.crowd_has_left(), registry.crowd_has_left()], [expect, false], "{taken} of {peak}");
         }
-        registry.remove(token);
+        registry.taken = 0;
         assert_eq!([registry.crowd_has_left(), registry.crowd_has_left()], [true, false]);
     }
 
