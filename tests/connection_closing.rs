@@ -101,6 +101,34 @@ fn a_client_that_takes_nothing_is_not_waited_for_without_end() {
     assert!(matches!(closing.talk(500), Next::Close(CloseReason::Served)));
 }
 
+/// Fault 40: the time for taking an answer counts from what the client takes, not from what the kernel takes.
+#[test]
+fn a_client_that_takes_its_answers_slowly_is_not_closed() {
+    let request = [&frame::header(UPPERCASE, 10_000)[..], &[b'a'; 10_000]].concat();
+    for (protocol, input) in [("frame", &request[..]), ("chargen", b"x")] {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let mut context = context(1 << 16, &budget, 1);
+        context.limits.write = 1000;
+        let writes = [Act::Bytes(5000), Act::WouldBlock, Act::WouldBlock];
+        let mut script = Script::new(input, &[Act::Bytes(input.len()), Act::WouldBlock], &writes);
+        let mut connection = Connection::new((by_name(protocol).expect("a name").start)(), None, 0);
+        script.unacknowledged = Some(5000);
+        assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+        assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
+        // a byte for each period; then none
+        for (now, left, next) in [(250, 5000, 1250), (1250, 4999, 2250), (2250, 4998, 3250)] {
+            assert_eq!(connection.deadline(&context), now, "{protocol}");
+            context.now = now;
+            script.unacknowledged = Some(left);
+            assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait), "{protocol} at {now}");
+            assert_eq!(connection.deadline(&context), next, "{protocol}");
+        }
+        context.now = 3250;
+        let next = connection.expire(&mut script, &mut context);
+        assert!(matches!(next, Next::Close(CloseReason::WriteTimeout)), "{protocol}: {next:?}");
+    }
+}
+
 /// Where the kernel cannot be asked, the client has two seconds to end its side.
 #[test]
 fn without_an_answer_from_the_kernel_lingering_takes_a_fixed_time() {
@@ -194,23 +222,37 @@ fn a_slow_reader_is_closed_only_while_others_wait() {
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     // somebody begins to wait: from then on it has five seconds to become faster
     context.contended_since = Some(60_000);
-    assert_eq!(connection.deadline(&context), 65_000);
-    context.now = 64_000;
-    script.take(&[Act::Bytes(3000), Act::WouldBlock]);
+    for (now, deadline) in [(60_000, 61_000), (61_000, 65_000)] {
+        context.now = now;
+        assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
+        assert_eq!(connection.deadline(&context), deadline);
+    }
+    // what the kernel takes is not what the client takes
+    context.now = 62_000;
+    script.take(&[Act::Bytes(50_000), Act::WouldBlock]);
+    script.unacknowledged = Some(47_000);
     assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
+    context.now = 65_000;
+    assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     assert_eq!(
         connection.deadline(&context),
         68_000,
-        "it has taken three seconds' worth; the minute before does not count"
+        "three seconds' worth was taken; the minute before does not count"
     );
-    context.now = 68_000;
+    // a client that is fast enough goes on although nothing can be sent for a while
+    for (now, left) in [(68_000, 43_000), (72_000, 39_000), (76_000, 35_000)] {
+        context.now = now;
+        script.unacknowledged = Some(left);
+        assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
+        assert_eq!(connection.deadline(&context), now + 4_000);
+    }
+    context.now = 80_000;
     // without a limit it goes on
     context.limits.min_rate = 0;
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     assert!(!script.output_ended && context.budget.taken() > 0);
     // with it the memory is free at once; what was sent before, an earlier answer for example, still arrives
     context.limits.min_rate = 1000;
-    script.unacknowledged = Some(10);
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     assert!(script.output_ended && !connection.interest().write);
     drop(std::mem::take(&mut context.retired));

@@ -249,13 +249,18 @@ fn a_send_that_moves_nothing_renews_no_deadline() {
     let mut connection = Connection::new((by_name("frame").expect("a name in the table").start)(), None, 0);
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
-    assert_eq!(connection.deadline(&context), 100);
-    for (now, deadline) in [(50, 100), (60, 160)] {
+    assert_eq!(connection.deadline(&context), 25);
+    for (now, look) in [(10, 25), (20, 45)] {
         context.now = now;
         assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
+        assert_eq!(connection.deadline(&context), look);
+    }
+    for (now, deadline) in [(45, 120), (119, 120)] {
+        context.now = now;
+        assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
         assert_eq!(connection.deadline(&context), deadline);
     }
-    context.now = 160;
+    context.now = 120;
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Close(CloseReason::WriteTimeout)));
 }
 

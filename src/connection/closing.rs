@@ -15,12 +15,20 @@ const LOOK_AGAIN: u64 = 50;
 const LINGER: u64 = 2_000;
 /// How long that may take while the daemon stops; chosen so that an idle daemon exits in under a second.
 const LINGER_AT_STOP: u64 = 250;
+/// While output waits, the client's kernel is asked after this part of the write timeout how much it has, so that at the
+/// timeout it is known whether the client took anything: one is closed between one and two timeouts after it took the last
+/// byte, and one that never reads after 1.25. Chosen.
+const FIRST_LOOK: u64 = 4;
+/// Where the kernel cannot be asked: only what it takes of us is known.
+const UNKNOWN: u32 = u32::MAX;
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
-    /// Close for that reason.
-    Close(CloseReason),
+    /// Close, unless the client takes the output.
+    Write,
+    /// Close, unless the client takes the output fast enough for those that wait for memory.
+    MinRate,
     /// Close for that reason, unless the client still takes the last answer.
     Expire(CloseReason),
     /// Look whether the client has everything.
@@ -36,22 +44,26 @@ impl Connection {
 
     fn timer(&self, context: &Context) -> (u64, Timer) {
         let (limits, work) = (&context.limits, self.work.as_deref());
-        let write = Timer::Close(CloseReason::WriteTimeout);
-        match self.state {
-            State::Working | State::Starved => (NEVER, write),
-            State::Lingering { .. } => (self.since, Timer::Linger),
-            _ if self.owes() => {
-                let Some(work) = work else { return (NEVER, write) };
-                let stalled = (work.progress.saturating_add(limits.write), write);
-                let slow = (work.min_rate_deadline(context), Timer::Close(CloseReason::MinRate));
-                if slow.0 < stalled.0 { slow } else { stalled }
+        match (self.state, work) {
+            (State::Working | State::Starved, _) => (NEVER, Timer::Linger),
+            (State::Lingering { .. }, _) => (self.since, Timer::Linger),
+            (_, Some(work)) if !work.output.is_empty() => {
+                let stalled = self.write_deadline(work.progress, limits);
+                let slow = work.min_rate_deadline(context);
+                if slow < stalled { (slow, Timer::MinRate) } else { (stalled, Timer::Write) }
             }
-            _ if self.produces => (self.since.saturating_add(limits.write), write),
+            _ if self.produces => (self.write_deadline(self.since, limits), Timer::Write),
             _ => match work {
                 Some(work) => (work.request_deadline(limits), Timer::Expire(CloseReason::RequestTimeout)),
                 None => (self.since.saturating_add(limits.idle), Timer::Expire(CloseReason::IdleTimeout)),
             },
         }
+    }
+
+    /// When a client that has not taken anything since `progress`, in milliseconds, is looked at, or closed.
+    fn write_deadline(&self, progress: u64, limits: &Limits) -> u64 {
+        let looked = self.unacknowledged > 0 || limits.write == NEVER;
+        progress.saturating_add(if looked { limits.write } else { limits.write / FIRST_LOOK })
     }
 
     /// Does what is due at this time, if anything is.
@@ -61,19 +73,43 @@ impl Connection {
             return Next::Wait;
         }
         match timer {
-            // an earlier answer may still be on its way
-            Timer::Close(reason @ CloseReason::MinRate) => self.close_gently(stream, context, reason),
-            Timer::Close(reason) => Next::Close(reason),
+            Timer::Write => self.look_at_output(stream, context),
+            Timer::MinRate => {
+                if let Some(work) = &mut self.work {
+                    work.credit_taken(unacknowledged(stream), context);
+                }
+                // what was sent may still arrive
+                self.close_if_due(stream, context, CloseReason::MinRate)
+            }
             Timer::Linger => self.look_while_lingering(stream, context),
             Timer::Expire(reason) => {
                 self.credit_taken(stream, context);
-                if self.timer(context).0 > context.now {
-                    Next::Wait
-                } else {
-                    self.close_gently(stream, context, reason)
-                }
+                self.close_if_due(stream, context, reason)
             }
         }
+    }
+
+    /// Closes if a look at what the client has taken has not put off the deadline.
+    fn close_if_due<S: Stream>(&mut self, stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
+        if self.timer(context).0 > context.now { Next::Wait } else { self.close_gently(stream, context, reason) }
+    }
+
+    /// Closes when the client has taken nothing of its output since the last look.
+    fn look_at_output<S: Stream>(&mut self, stream: &S, context: &Context) -> Next {
+        let left = stream.unacknowledged().map(as_u32);
+        let is_first = self.unacknowledged == 0;
+        let takes = left.is_some_and(|left| is_first || left < self.unacknowledged);
+        if !takes && !is_first {
+            return Next::Close(CloseReason::WriteTimeout);
+        }
+        // 0 would be no look
+        self.unacknowledged = left.map_or(UNKNOWN, |left| left.max(1));
+        match &mut self.work {
+            _ if !takes => {}
+            Some(work) if !work.output.is_empty() => work.progress = context.now,
+            _ => self.since = context.now,
+        }
+        Next::Wait
     }
 
     /// Closes when the client has all that was sent to it; answers that were not sent are given up.
@@ -152,5 +188,9 @@ impl Connection {
 
 /// Bytes that the client's kernel has not acknowledged; 0 where that cannot be known.
 fn unacknowledged<S: Stream>(stream: &S) -> u32 {
-    stream.unacknowledged().map_or(0, |left| u32::try_from(left).unwrap_or(u32::MAX))
+    stream.unacknowledged().map_or(0, as_u32)
+}
+
+fn as_u32(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -40,9 +40,7 @@ impl Connection {
         if sent > 0 {
             self.unacknowledged = 0;
             work.progress = context.now;
-            // time in which nobody waited for memory does not count
-            work.reply.begun = work.reply.begun.max(context.contended_since.unwrap_or(context.now));
-            work.reply.advance(sent, context.now, context.limits.min_rate);
+            work.sent += sent as u64;
         }
         if let Some(buffer) = work.output.advance(sent) {
             context.recycle(buffer, work.lease.as_mut());

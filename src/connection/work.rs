@@ -16,6 +16,10 @@ const UNSETTLED: usize = 4 * 1024;
 /// for a TCP window that was closed to open again; chosen without tuning.
 const MIN_RATE_GRACE: u64 = 5_000;
 
+/// When in that time it is first looked how much the client has taken, in milliseconds; chosen so that most of it is
+/// judged, and short waits cost nothing.
+const MIN_RATE_LOOK: u64 = 1_000;
+
 /// What is to be done with kept input before more is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Pending {
@@ -70,9 +74,13 @@ pub(super) struct Work {
     pub(super) request: Pace,
     /// Bytes of it that have arrived.
     pub(super) received: u64,
-    /// The time of `output`.
-    pub(super) reply: Pace,
-    /// When `output` last became shorter, in milliseconds.
+    /// The time of `output`, while others wait for memory.
+    reply: Pace,
+    /// Bytes of answers that were sent.
+    pub(super) sent: u64,
+    /// Those of them that the client had taken at the last look, but for a constant; none before the first.
+    taken: Option<u64>,
+    /// When the client last took a part of `output`, in milliseconds.
     pub(super) progress: u64,
 }
 
@@ -92,6 +100,7 @@ impl Work {
         self.output = output;
         self.progress = now;
         self.reply = Pace { begun: now, uncredited: 0 };
+        self.taken = None;
     }
 
     /// Whether nothing is left of it.
@@ -158,9 +167,26 @@ impl Work {
     pub(super) fn min_rate_deadline(&self, context: &Context) -> u64 {
         match context.contended_since {
             Some(since) if context.limits.min_rate > 0 && self.leased() > 0 => {
-                self.reply.begun.max(since) + MIN_RATE_GRACE
+                self.reply.begun.max(since) + if self.taken.is_none() { MIN_RATE_LOOK } else { MIN_RATE_GRACE }
             }
             _ => NEVER,
+        }
+    }
+
+    /// A look at the client's pace: `left` bytes of what was sent are still in the kernel. What was sent is no measure: the
+    /// kernel takes megabytes at once, and then nothing until the client has taken a third of them.
+    pub(super) fn credit_taken(&mut self, left: u32, context: &Context) {
+        let now = context.now;
+        // what was sent before this counter began may be left, too: the constant keeps the difference positive
+        let taken = self.sent + u64::from(u32::MAX - left);
+        match self.taken.replace(taken) {
+            None => self.reply = Pace { begun: now.saturating_sub(MIN_RATE_LOOK), uncredited: 0 },
+            Some(before) => {
+                // time in which nobody waited for memory does not count
+                self.reply.begun = self.reply.begun.max(context.contended_since.unwrap_or(now));
+                let taken = usize::try_from(taken.saturating_sub(before)).unwrap_or(usize::MAX);
+                self.reply.advance(taken, now, context.limits.min_rate);
+            }
         }
     }
 

@@ -5,8 +5,10 @@
 //!
 //! Waiting connections are kept by the size of what they ask from the reserve, in classes of a factor of two; of each
 //! class the one that has waited longest is next. A connection that needs little does not wait behind one that needs
-//! much, and finding the next one looks at one connection of each class. Once the one that has waited longest has waited for
-//! [`PATIENCE`], only it is served, and the reserve is kept for it: nobody waits for ever.
+//! much, and finding the next one looks at one connection of each class. For as long as the one that has waited longest
+//! waits, every other period of [`PATIENCE`] is its own: nobody else gets a part of the reserve then, so that small requests do
+//! not pass a large one for ever. In between the others are served, because the reserve may be held by a client that sends
+//! slowly, and nobody is to wait for that.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -17,7 +19,10 @@ use crate::connection::{Budget, Demand, Lease};
 
 /// How long a connection is passed by those that need less, in milliseconds. Chosen: a small part of the 30 seconds that
 /// clients usually wait for a reply.
-const PATIENCE: u64 = 2_000;
+pub const PATIENCE: u64 = 2_000;
+/// How soon after the last connection has given up waiting another one is taken for a client that tries again, in
+/// milliseconds. Chosen: more than the pause that clients make between two tries.
+const RETRY: u64 = 10_000;
 
 /// A connection that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,8 @@ struct Queue {
     /// With the time since when each waits, in milliseconds.
     waiting: BTreeMap<Place, (Waiter, u64)>,
     arrivals: u64,
+    /// When the last connection that waited gave up, in milliseconds; none if it was served.
+    gave_up: Option<u64>,
 }
 
 /// Connections that wait for memory.
@@ -49,7 +56,7 @@ struct Queue {
 pub struct MemoryQueue {
     queue: Mutex<Queue>,
     length: AtomicUsize,
-    /// When the queue last became other than empty, in milliseconds.
+    /// Since when memory has been short, in milliseconds.
     since: AtomicU64,
 }
 
@@ -61,17 +68,19 @@ impl MemoryQueue {
         queue.arrivals += 1;
         queue.waiting.insert(place, (waiter, now));
         let alone = queue.waiting.len() == 1;
-        if alone {
+        let goes_on = queue.gave_up.take().is_some_and(|gave_up| now.saturating_sub(gave_up) < RETRY);
+        if alone && !goes_on {
             self.since.store(now, Ordering::SeqCst);
         }
         self.length.fetch_add(1, Ordering::SeqCst);
         (place, alone)
     }
 
-    /// Removes a connection that waits no longer.
-    pub fn remove(&self, place: Place, budget: &Budget) {
+    /// Removes a connection that has given up.
+    pub fn remove(&self, place: Place, budget: &Budget, now: u64) {
         let mut queue = self.lock();
         if queue.waiting.remove(&place).is_some() {
+            queue.gave_up = queue.waiting.is_empty().then_some(now);
             self.length.fetch_sub(1, Ordering::SeqCst);
             budget.keep_reserve(false);
         }
@@ -83,21 +92,22 @@ impl MemoryQueue {
         self.length.load(Ordering::SeqCst) == 0
     }
 
-    /// Since when there has always been a connection that waits, in milliseconds.
+    /// If any connection waits: since when memory has been short, in milliseconds. That does not begin anew when clients give
+    /// up and try again.
     #[must_use]
     pub fn since(&self) -> Option<u64> {
         (!self.is_empty()).then(|| self.since.load(Ordering::SeqCst))
     }
 
-    /// Takes out the connection that has waited longest among those that can have what they wait for, with that memory; of
-    /// one that has waited for [`PATIENCE`] at `now`, in milliseconds, no other is taken.
+    /// Takes out the connection that has waited longest among those that can have what they wait for, with that memory; in
+    /// every other period of [`PATIENCE`] only the one that has waited longest of all. `now` is in milliseconds.
     ///
     /// One that waits for more than a lowered limit will ever give is taken out with an empty lease: it has to be told.
     pub fn pop(&self, budget: &Arc<Budget>, now: u64) -> Option<(Waiter, Lease)> {
         let mut queue = self.lock();
         let mut heads = queue.heads();
         heads.sort_unstable_by_key(|(place, ..)| place.arrival);
-        let is_urgent = heads.first().is_some_and(|(.., since)| now.saturating_sub(*since) >= PATIENCE);
+        let is_urgent = heads.first().is_some_and(|(.., since)| now.saturating_sub(*since) / PATIENCE % 2 == 1);
         heads.truncate(if is_urgent { 1 } else { heads.len() });
         budget.keep_reserve(is_urgent);
         let (place, waiter, lease) = heads.into_iter().find_map(|(place, waiter, _)| {
@@ -199,15 +209,40 @@ mod tests {
         let (passing, lease) = pop_at(&queue, &budget, PATIENCE).expect("600 are left");
         assert_eq!(passing, 1);
         drop(lease);
-        assert!(pop_at(&queue, &budget, PATIENCE + 1).is_none(), "now only the one that has waited longest is served");
         let mut other = Lease::new(&budget);
-        assert!(!other.ensure(100, 100), "and nobody else gets a part of the reserve");
-        // until it has gone
+        for now in [PATIENCE + 1, 3 * PATIENCE + 1] {
+            assert!(pop_at(&queue, &budget, now).is_none(), "now only the one that has waited longest is served");
+            assert!(!other.ensure(100, 100), "and nobody else gets a part of the reserve");
+        }
+        // in between the others go on
+        let (second, second_lease) = pop_at(&queue, &budget, 4 * PATIENCE + 1).expect("600 are left");
+        assert_eq!(second, 2);
+        assert!(pop_at(&queue, &budget, 5 * PATIENCE + 1).is_none());
+        // and when it has gone
+        drop(second_lease);
         assert!(budget.take_released());
-        queue.remove(place, &budget);
+        queue.remove(place, &budget, 5 * PATIENCE + 2);
         assert!(budget.take_released(), "the others are to be looked at");
-        assert_eq!(pop_at(&queue, &budget, PATIENCE).expect("600 are left").0, 2);
+        assert_eq!(pop_at(&queue, &budget, PATIENCE).expect("600 are left").0, 3);
         assert!(other.ensure(100, 100));
+    }
+
+    #[test]
+    fn clients_that_give_up_and_try_again_do_not_begin_anew() {
+        let (budget, _taken) = budget(1);
+        let queue = MemoryQueue::default();
+        let wait = |now| queue.push(waiter(0, 10, 10), now).0;
+        queue.remove(wait(100), &budget, 3_000);
+        assert_eq!(queue.since(), None);
+        let second = wait(3_000 + RETRY - 1);
+        assert_eq!(queue.since(), Some(100), "somebody has waited since then, but for a pause");
+        queue.remove(second, &budget, 20_000);
+        queue.remove(wait(20_000 + RETRY), &budget, 40_000);
+        wait(40_001);
+        assert_eq!(queue.since(), Some(20_000 + RETRY));
+        assert!(pop(&queue, &budget).is_some());
+        wait(40_002);
+        assert_eq!(queue.since(), Some(40_002), "who waited was served");
     }
 
     #[test]
@@ -233,8 +268,8 @@ mod tests {
         let (place, alone) = queue.push(waiter(0, 10, 10), 7);
         assert!(alone && !queue.push(waiter(1, 10, 10), 8).1);
         assert_eq!(queue.since(), Some(7));
-        queue.remove(place, &budget);
-        queue.remove(place, &budget);
+        queue.remove(place, &budget, 9);
+        queue.remove(place, &budget, 9);
         assert_eq!(pop(&queue, &budget).expect("the other").0, 1);
         assert!(pop(&queue, &budget).is_none() && queue.is_empty());
         assert_eq!(budget.taken(), 1001, "what was granted has come back");

@@ -18,7 +18,7 @@ use super::acceptor::{Accepted, Acceptor};
 use super::deadlines::Deadlines;
 use super::heavy::unix_time;
 use super::mailbox::{Mail, Mailbox};
-use super::memory_queue::{Place, Waiter};
+use super::memory_queue::{self, Place, Waiter};
 use super::poller::{Event, Poller, Source, Token};
 use super::registry::{Entry, Registry};
 use super::shared::{Admission, Shared};
@@ -95,6 +95,8 @@ pub struct Worker {
     waiting: HashMap<Token, Place>,
     /// One of them has begun to wait at this wake-up.
     began_to_wait: bool,
+    /// When to look whether one of them can go on although no memory was given back, in milliseconds.
+    look_for_memory: u64,
     /// Messages that were collected and not handled yet.
     mail: VecDeque<Mail>,
     /// The slot at which the look at all connections goes on.
@@ -136,6 +138,7 @@ impl Worker {
             deadlines: Deadlines::new(),
             waiting: HashMap::new(),
             began_to_wait: false,
+            look_for_memory: 0,
             mail: VecDeque::new(),
             pass: None,
             round: 0,
@@ -194,7 +197,8 @@ impl Worker {
             Phase::Draining { until, .. } if until != NEVER => Some(until),
             _ => None,
         };
-        let waits = rests.into_iter().chain(drains).map(|until| until.saturating_sub(now));
+        let memory = (!self.waiting.is_empty()).then_some(self.look_for_memory);
+        let waits = rests.into_iter().chain(drains).chain(memory).map(|until| until.saturating_sub(now));
         waits.chain(self.deadlines.timeout(now)).min()
     }
 
@@ -314,7 +318,7 @@ impl Worker {
             self.shared.release_source(*source);
         }
         if let Some(place) = self.waiting.remove(&token) {
-            self.shared.memory_queue.remove(place, &self.shared.budget);
+            self.shared.memory_queue.remove(place, &self.shared.budget, self.context.now);
         }
         let offloaded = connection.is_offloaded().then_some((self.number, token));
         if let Some(job) = offloaded.and_then(|owner| self.shared.heavy.cancel(owner)) {
@@ -542,8 +546,11 @@ impl Worker {
     /// Frees memory that is needed no more, and gives what is there to the connections that wait for it.
     fn free_memory(&mut self) {
         self.shared.free(std::mem::take(&mut self.context.retired));
-        if std::mem::take(&mut self.began_to_wait) {
-            // what was given back before it was in the queue was given back to nobody
+        let is_due = !self.waiting.is_empty() && self.look_for_memory <= self.context.now;
+        if std::mem::take(&mut self.began_to_wait) || is_due {
+            // what was given back before it was in the queue was given back to nobody; and the period of the one that has
+            // waited longest may be over
+            self.look_for_memory = self.context.now + memory_queue::PATIENCE;
             self.shared.grant_memory();
         } else {
             self.shared.serve_waiting();
