@@ -57,7 +57,7 @@ struct Arguments {
     /// Memory for unfinished requests and answers of all connections [default: a quarter of what this process may use]
     #[arg(long, env = "RETORTD_MAX_BUFFERED", value_name = "SIZE", help_heading = LIMITS, value_parser = buffered)]
     max_buffered: Option<Limit<Size>>,
-    /// The longest line that upper-line answers
+    /// The longest line that upper-line answers; with none, as long as --max-message
     #[arg(long, env = "RETORTD_MAX_LINE", value_name = "SIZE", help_heading = LIMITS, default_value = "64K")]
     max_line: Limit<Size>,
     /// Close a connection that has asked nothing for so long
@@ -69,7 +69,8 @@ struct Arguments {
     /// An answer must make progress in so long
     #[arg(long, env = "RETORTD_WRITE_TIMEOUT", value_name = "TIME", help_heading = LIMITS, default_value = "30s")]
     write_timeout: Limit<Duration>,
-    /// Bytes a second that a client must take of an answer while other clients wait for memory
+    /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for five
+    /// seconds
     #[arg(long, env = "RETORTD_MIN_RATE", value_name = "SIZE", help_heading = LIMITS, default_value = "16K")]
     min_rate: Limit<Size>,
 
