@@ -115,8 +115,8 @@ Sizes are bytes, or 64K, 16M, 1G. Times are 500ms, 30s, 5m, 2h. 0 or none switch
 Every option is also an environment variable: --idle-timeout is RETORTD_IDLE_TIMEOUT.
 Sockets that systemd hands over are served by the protocol that their FileDescriptorName= names.
 
-Signals: TERM and INT stop when all is answered, one that comes a second or more later stops now; HUP reloads; USR1
-logs statistics.
+Signals: TERM and INT finish what was asked, then stop; a second one, a second or more later, stops at once.
+HUP reloads; USR1 logs statistics.
 Exit status: 0 stopped as asked, 2 usage, 71 the system refused, 78 the configuration cannot work.";
 
 /// Where the log goes.
