@@ -197,7 +197,7 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
         ("RETORTD_PORT='0\u{9b}'\n", ":1: RETORTD_PORT: invalid value '0\u{fffd}'"),
         ("\u{feff}RETORTD_PORT=0\n", ":1: a byte order mark is no part of a name"),
         ("export RETORTD_PORT=0\n", ":1: there is no setting export RETORTD_PORT"),
-        ("RETORTD_SETTINGS=/dev/null\n", ":1: there is no setting RETORTD_SETTINGS"),
+        ("RETORTD_SETTINGS=/dev/null\n", ":1: RETORTD_SETTINGS: a settings file cannot name another one"),
         ("RETORTD_PORT=0\n\0", ":2: a byte is NUL"),
         ("RETORTD_VERBOSE=4\n", ":1: RETORTD_VERBOSE: invalid value '4'"),
         ("RETORTD_LISTEN=gopher=70\n", ":1: RETORTD_LISTEN: invalid value 'gopher=70'"),
@@ -239,8 +239,10 @@ fn a_line_without_a_value_is_ignored_and_remarked_upon() {
     let daemon = Launch::new(&[LOCAL, "--settings", &file]).start();
     daemon.wait_for_line(0, &format!("{file}:2: ignored: not NAME=VALUE (2 such lines)"));
     let before = daemon.log.len();
+    directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n");
     daemon.reload();
-    daemon.wait_for_line(before, ":2: ignored: not NAME=VALUE");
+    let (_, line) = daemon.wait_for_line(before, ":2: ignored: ");
+    assert!(line.ends_with("ignored: not NAME=VALUE"), "{line}");
 }
 
 /// What cannot be read as settings or quotes, and why; each would have the daemon wait, or take what memory there is.

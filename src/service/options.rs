@@ -342,7 +342,10 @@ fn option_of<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg
 
 /// What is to be said about a file that can be used.
 fn remarks(file: &Path, content: &Content) -> Vec<String> {
-    let remark = |(line, lines)| format!("{}:{line}: ignored: not NAME=VALUE ({lines} such lines)", file.display());
+    let remark = |(line, lines)| {
+        let count = if lines == 1 { String::new() } else { format!(" ({lines} such lines)") };
+        format!("{}:{line}: ignored: not NAME=VALUE{count}", file.display())
+    };
     content.ignored.map(remark).into_iter().collect()
 }
 
