@@ -264,7 +264,7 @@ impl<'a> Supervisor<'a> {
         }
         self.idle_look = Timer::new(settings.exit_idle.map(|after| after / IDLE_LOOKS));
         if settings.needs_restart(&self.settings) {
-            warn!("listeners, socket buffers, workers, seed and the log's target change only with a restart");
+            warn!("listeners, backlog, socket buffers, workers, seed and the log's target change only with a restart");
         }
         Ok(settings)
     }
