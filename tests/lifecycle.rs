@@ -152,6 +152,7 @@ fn told_to_stop_twice_it_stops_now() {
     }
 }
 
+/// Fault 39: two signals at one moment, as timeout(1) sends them.
 #[test]
 fn two_signals_of_one_moment_are_one_order() {
     let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
@@ -526,6 +527,7 @@ fn a_manager_that_does_not_listen_stalls_nothing() {
     assert_eq!(daemon.stop(), 0);
 }
 
+/// Fault 43: the socket of the service manager is full when READY, RELOADING and STOPPING are due.
 #[test]
 fn a_busy_manager_hears_of_ready_reload_and_stop_in_the_end() {
     let directory = Directory::new();
@@ -556,6 +558,7 @@ fn a_busy_manager_hears_of_ready_reload_and_stop_in_the_end() {
     assert_eq!(daemon.wait_exit(), 0);
 }
 
+/// Fault 43: the socket of the service manager is full from READY to STOPPING.
 #[test]
 fn a_stop_before_ready_was_heard_tells_of_both() {
     let directory = Directory::new();

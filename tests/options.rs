@@ -260,7 +260,7 @@ fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
     ]
 }
 
-/// Fault 43.
+/// Fault 43: FIFOs, devices, directories and huge files as settings or quotes.
 #[test]
 fn files_that_would_stall_it_are_refused() {
     let directory = Directory::new();
@@ -276,7 +276,7 @@ fn files_that_would_stall_it_are_refused() {
     }
 }
 
-/// Fault 43: at a reload the old settings stay.
+/// Fault 43: the same files at a reload; the old settings stay.
 #[test]
 fn files_that_would_stall_a_reload_are_refused() {
     let directory = Directory::new();
@@ -301,6 +301,7 @@ fn files_that_would_stall_a_reload_are_refused() {
     assert_eq!(daemon.stop(), 0);
 }
 
+/// Fault 31: a port in use.
 #[test]
 fn a_port_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -311,6 +312,7 @@ fn a_port_in_use() {
     assert!(finished.log.starts_with(&words), "{}", finished.log);
 }
 
+/// Fault 31: an address that is not there.
 #[test]
 fn an_address_that_is_not_there() {
     // RFC 5737: for documentation, so nobody has it
@@ -320,6 +322,7 @@ fn an_address_that_is_not_there() {
     assert!(finished.log.starts_with(words), "{}", finished.log);
 }
 
+/// Fault 31: a port below 1024 without the right.
 #[test]
 fn a_port_below_1024_without_the_right() {
     let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
@@ -370,7 +373,7 @@ fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<Launch> {
     Some(Launch::new(&[&[LOCAL, "-vv", "--workers=1"], arguments].concat()).under(&["prlimit", limit]))
 }
 
-/// Fault 42.
+/// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` lower the default of the budget.
 #[test]
 fn the_default_for_buffers_knows_the_limits_of_the_process() {
     for limit in ["--as=512000000", "--data=512000000"] {
@@ -380,7 +383,7 @@ fn the_default_for_buffers_knows_the_limits_of_the_process() {
     }
 }
 
-/// Fault 42.
+/// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` below the budget.
 #[test]
 fn more_for_buffers_than_the_process_may_use_is_warned_about_once() {
     for (limit, name) in [("--as=512000000", "RLIMIT_AS"), ("--data=512000000", "RLIMIT_DATA")] {

@@ -142,6 +142,7 @@ mod tests {
         (budget, [shared, reserve])
     }
 
+    /// Fault 36: a small demand does not wait behind a large one.
     #[test]
     fn the_first_that_fits_is_next_and_has_its_memory() {
         let (budget, _taken) = budget(400);
@@ -159,6 +160,7 @@ mod tests {
         assert!(!queue.is_empty());
     }
 
+    /// Fault 36: demands of similar size are met in the order of their arrival.
     #[test]
     fn in_a_class_the_order_is_that_of_arrival() {
         let (budget, _taken) = budget(1);
@@ -171,6 +173,7 @@ mod tests {
         assert!(queue.is_empty());
     }
 
+    /// Fault 36: a connection that has gone gets no memory.
     #[test]
     fn a_connection_that_has_gone_is_not_served() {
         let (budget, _taken) = budget(1);
@@ -186,6 +189,7 @@ mod tests {
         assert_eq!(budget.taken(), 1001, "what was granted has come back");
     }
 
+    /// Fault 36: a demand that a lowered limit can never meet.
     #[test]
     fn more_than_a_lowered_limit_can_give_is_told_so() {
         let (budget, _taken) = budget(1);
