@@ -9,15 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Client, DEADLINE, Daemon, Directory, Launch, frame, framed, in_parallel, wait_until};
+use harness::{Client, DEADLINE, Daemon, Directory, Launch, ONE_ORDER, frame, framed, in_parallel, wait_until};
 use nix::sys::signal::Signal;
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
 const SHUFFLE: u8 = 0x08;
-
-/// Signals closer together than this are one order to stop (SIGNALS in retortd(8)).
-const ONE_ORDER: Duration = Duration::from_secs(1);
 
 #[test]
 fn told_to_stop_when_idle_it_is_gone_in_under_a_second() {
