@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use harness::{Client, Daemon, Directory, Finished, Launch, available, frame, skip};
+use harness::{Client, Daemon, Directory, Finished, Launch, any_memory, available, frame, skip};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -367,7 +367,7 @@ fn more_connections_than_there_may_be_descriptors() {
 
 /// A daemon that may use half a gigabyte by that limit of prlimit(1); None under a sanitizer, which needs more.
 fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<Launch> {
-    if !available("prlimit") || std::env::var_os("RETORTD_TEST_ANY_MEMORY").is_some() {
+    if !available("prlimit") || any_memory() {
         return None;
     }
     Some(Launch::new(&[&[LOCAL, "-vv", "--workers=1"], arguments].concat()).under(&["prlimit", limit]))

@@ -8,8 +8,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::harness::{Client, Daemon, Launch, frame, framed, wait_until};
-use super::{REVERSE, SHUFFLE, UPPERCASE, Watch, assert_serves, rss_limit};
+use super::harness::{Client, Daemon, Launch, any_memory, frame, framed, wait_until};
+use super::{REVERSE, SHUFFLE, UPPERCASE, Watch, assert_serves, available, rss_limit};
 
 /// More connections than the table of a worker keeps slots for when it is empty.
 const CROWD: usize = 1100;
@@ -229,6 +229,9 @@ fn transparent_huge_pages_are_not_used() {
 /// Fault 42: with little address space, clients are turned away before the allocator has to give up.
 #[test]
 fn little_address_space_costs_connections_not_the_daemon() {
+    if !available("prlimit") || any_memory() {
+        return;
+    }
     for megabytes in [24, 48] {
         let limit = format!("--as={}", megabytes << 20);
         let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=1", "--max-buffered=1G", "-v"]);

@@ -38,7 +38,7 @@ use nix::unistd::Pid;
 
 pub use client::{Client, echo_ping, frame, framed, in_parallel};
 pub use feed::Feed;
-pub use observe::{Frozen, Task, available, limited, rss_limit, wait_until};
+pub use observe::{Frozen, Task, any_memory, available, limited, rss_limit, wait_until};
 pub use replay::{replay, replay_all};
 pub use skip::skip;
 pub use statistics::Statistics;
