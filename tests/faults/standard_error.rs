@@ -245,9 +245,9 @@ fn without_standard_error_it_serves() {
     }
 }
 
-/// Fault 33: a log that cannot be written says nothing of what was asked; the client is answered all the same.
+/// Fault 33: requests that are logged while the log takes nothing; they are answered all the same.
 #[test]
-fn errors_of_clients_cost_no_memory_while_the_log_is_full() {
+fn logged_requests_cost_no_memory_while_the_log_is_full() {
     let (reader, writer) = std::io::pipe().expect("pipe");
     let daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer).start();
     let mut client = daemon.connect("frame");
