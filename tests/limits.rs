@@ -384,9 +384,9 @@ fn a_slow_reader_that_makes_progress_is_not_cut_off() {
 
 #[test]
 fn limits_that_are_switched_off() {
-    let arguments =
-        ["idle-timeout", "request-timeout", "write-timeout", "max-connections", "max-buffered", "max-message"];
-    let arguments: Vec<String> = arguments.iter().map(|name| format!("--{name}=none")).collect();
+    let times = ["idle-timeout", "request-timeout", "write-timeout", "drain-timeout", "exit-idle"];
+    let amounts = ["max-connections", "max-per-source", "max-buffered", "max-message", "max-line", "min-rate"];
+    let arguments: Vec<String> = times.iter().chain(&amounts).map(|name| format!("--{name}=none")).collect();
     let daemon = Daemon::serving("frame", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let mut client = daemon.connect("frame");
     assert!(client.is_silent(QUIET));
