@@ -67,6 +67,7 @@ fn with_handed_sockets_the_default_port_is_not_bound() {
     assert_eq!(both.connect("time").receive_all().len(), 4);
 }
 
+/// Fault 30: an unknown name.
 #[test]
 fn a_name_that_is_no_protocol() {
     for name in ["gopher", "retortd-gopher.socket"] {
@@ -76,6 +77,7 @@ fn a_name_that_is_no_protocol() {
     }
 }
 
+/// Fault 30: a datagram socket, Unix sockets.
 #[test]
 fn sockets_that_cannot_be_served() {
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
@@ -102,6 +104,7 @@ fn a_socket_that_neither_listens_nor_is_connected() {
     assert!(log.contains("it neither listens nor is connected"), "{log}");
 }
 
+/// Fault 30: a `LISTEN_PID` of another process.
 #[test]
 fn listen_fds_that_are_somebody_elses() {
     let launch = || Launch::new(&["--listen=echo=127.0.0.1:0"]).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "frame");
@@ -171,6 +174,7 @@ fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
     daemon
 }
 
+/// Fault 43: descriptors from the store that this version does not know.
 #[test]
 fn descriptors_from_the_store_are_dropped() {
     let memory = || memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
@@ -222,6 +226,7 @@ fn a_blocking_listener_is_made_non_blocking() {
     drop(daemon);
 }
 
+/// Fault 30: a socket for IPv6 only.
 #[test]
 fn ipv6_only() {
     use nix::sys::socket::{SockaddrIn6, bind, socket};
@@ -249,6 +254,7 @@ fn connection() -> (TcpStream, TcpStream) {
     (client, listener.accept().expect("accept").0)
 }
 
+/// Fault 30: the connection of an `Accept=yes` unit.
 #[test]
 fn one_connection_is_served_to_its_end() {
     for (name, send, expect) in [
@@ -289,7 +295,7 @@ fn one_connection_that_is_gone_already() {
     assert_eq!(daemon.last_statistics().closed_for("finished"), 1);
 }
 
-/// Fault 4 and 30: the client of an `Accept=yes` unit is gone before the daemon looks.
+/// Fault 4, fault 30: the client of an `Accept=yes` unit is gone before the daemon looks.
 #[test]
 fn one_connection_that_was_reset_already() {
     let request = frame(UPPERCASE, b"abc");

@@ -154,6 +154,34 @@ fn completions_have_every_option() {
     }
 }
 
+/// The text of every Rust file below a directory.
+fn sources(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).expect("list sources").map(|entry| entry.expect("an entry").path());
+    let text = |path: PathBuf| match path.extension() {
+        _ if path.is_dir() => sources(&path),
+        Some(kind) if kind == "rs" => read(path),
+        _ => String::new(),
+    };
+    entries.map(text).collect()
+}
+
+/// The numbers that follow a word.
+fn numbers_behind(text: &str, word: &str) -> BTreeSet<String> {
+    let behind = text.split(word).skip(1);
+    let numbers = behind.map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().to_string());
+    numbers.filter(|number| !number.is_empty()).collect()
+}
+
+#[test]
+fn every_fault_has_a_test_that_names_it() {
+    let text = read("docs/faults.md");
+    let rows = text.lines().filter_map(|line| line.trim_start().split_once(". ").map(|(number, _)| number.to_string()));
+    let rows: BTreeSet<String> = rows.filter(|number| number.parse::<u32>().is_ok()).collect();
+    assert!(rows.len() >= 44, "{rows:?}");
+    let tests = [root().join("tests"), root().join("src")].map(|directory| sources(&directory).to_lowercase()).concat();
+    assert_same("tests", &numbers_behind(&tests, "fault "), &rows);
+}
+
 /// The value of a key in a unit file.
 fn value<'a>(unit: &'a str, key: &str) -> Option<&'a str> {
     unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))

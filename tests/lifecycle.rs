@@ -9,15 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Client, DEADLINE, Daemon, Directory, Launch, frame, framed, in_parallel, wait_until};
+use harness::{Client, DEADLINE, Daemon, Directory, Launch, ONE_ORDER, frame, framed, in_parallel, wait_until};
 use nix::sys::signal::Signal;
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
 const SHUFFLE: u8 = 0x08;
-
-/// Signals closer together than this are one order to stop (SIGNALS in retortd(8)).
-const ONE_ORDER: Duration = Duration::from_secs(1);
 
 #[test]
 fn told_to_stop_when_idle_it_is_gone_in_under_a_second() {
@@ -152,6 +149,7 @@ fn told_to_stop_twice_it_stops_now() {
     }
 }
 
+/// Fault 39: two signals at one moment, as timeout(1) sends them.
 #[test]
 fn two_signals_of_one_moment_are_one_order() {
     let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
@@ -526,6 +524,7 @@ fn a_manager_that_does_not_listen_stalls_nothing() {
     assert_eq!(daemon.stop(), 0);
 }
 
+/// Fault 43: the socket of the service manager is full when READY, RELOADING and STOPPING are due.
 #[test]
 fn a_busy_manager_hears_of_ready_reload_and_stop_in_the_end() {
     let directory = Directory::new();
@@ -556,6 +555,7 @@ fn a_busy_manager_hears_of_ready_reload_and_stop_in_the_end() {
     assert_eq!(daemon.wait_exit(), 0);
 }
 
+/// Fault 43: the socket of the service manager is full from READY to STOPPING.
 #[test]
 fn a_stop_before_ready_was_heard_tells_of_both() {
     let directory = Directory::new();

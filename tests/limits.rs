@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Client, Daemon, Directory, Feed, Launch, frame, framed, in_parallel, rss_limit};
 use nix::sys::signal::Signal;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt};
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
@@ -408,11 +408,37 @@ fn a_slow_reader_that_makes_progress_is_not_cut_off() {
     assert!(received == framed(&text));
 }
 
+/// Fault 36: a client that does not take its reply keeps the memory, until another client has waited for it.
+#[test]
+fn a_slow_reader_is_closed_when_another_client_waits_for_memory() {
+    let arguments = ["--max-buffered=8M", "--workers=1", "--send-buffer=4K"];
+    let times = ["--idle-timeout=none", "--request-timeout=none", "--write-timeout=none"];
+    let daemon = Daemon::serving("frame", &[&arguments[..], &times].concat());
+    let request = frame(REVERSE, &vec![b'x'; 3 << 20]);
+    // three quarters of the shared half
+    let mut slow = daemon.connect("frame");
+    setsockopt(&slow.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
+    slow.send(&request);
+    slow.receive(100);
+    // the last quarter, and half of the reserve
+    let mut unfinished = daemon.connect("frame");
+    unfinished.send(&request[..2 << 20]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == (request.len() + (2 << 20)) as u64);
+    // more than the other half
+    let mut waiting = daemon.connect("frame");
+    assert_eq!(waiting.ask(REVERSE, &request[4..]).len(), 3 << 20);
+    let statistics = daemon.statistics_when(|statistics| statistics.closed > 0);
+    assert_eq!((statistics.closed, statistics.closed_for("min-rate")), (1, 1), "{statistics:?}");
+    assert_eq!(statistics.abandoned_by["min-rate"], 1, "{statistics:?}");
+    unfinished.send(&request[2 << 20..]);
+    assert_eq!(unfinished.receive_frame().len(), 3 << 20);
+}
+
 #[test]
 fn limits_that_are_switched_off() {
-    let arguments =
-        ["idle-timeout", "request-timeout", "write-timeout", "max-connections", "max-buffered", "max-message"];
-    let arguments: Vec<String> = arguments.iter().map(|name| format!("--{name}=none")).collect();
+    let times = ["idle-timeout", "request-timeout", "write-timeout", "drain-timeout", "exit-idle"];
+    let amounts = ["max-connections", "max-per-source", "max-buffered", "max-message", "max-line", "min-rate"];
+    let arguments: Vec<String> = times.iter().chain(&amounts).map(|name| format!("--{name}=none")).collect();
     let daemon = Daemon::serving("frame", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let mut client = daemon.connect("frame");
     assert!(client.is_silent(QUIET));

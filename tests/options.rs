@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use harness::{Client, Daemon, Directory, Finished, Launch, available, frame, skip};
+use harness::{Client, Daemon, Directory, Finished, Launch, any_memory, available, frame, skip};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -197,7 +197,7 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
         ("RETORTD_PORT='0\u{9b}'\n", ":1: RETORTD_PORT: invalid value '0\u{fffd}'"),
         ("\u{feff}RETORTD_PORT=0\n", ":1: a byte order mark is no part of a name"),
         ("export RETORTD_PORT=0\n", ":1: there is no setting export RETORTD_PORT"),
-        ("RETORTD_SETTINGS=/dev/null\n", ":1: there is no setting RETORTD_SETTINGS"),
+        ("RETORTD_SETTINGS=/dev/null\n", ":1: RETORTD_SETTINGS: a settings file cannot name another one"),
         ("RETORTD_PORT=0\n\0", ":2: a byte is NUL"),
         ("RETORTD_VERBOSE=4\n", ":1: RETORTD_VERBOSE: invalid value '4'"),
         ("RETORTD_LISTEN=gopher=70\n", ":1: RETORTD_LISTEN: invalid value 'gopher=70'"),
@@ -239,8 +239,10 @@ fn a_line_without_a_value_is_ignored_and_remarked_upon() {
     let daemon = Launch::new(&[LOCAL, "--settings", &file]).start();
     daemon.wait_for_line(0, &format!("{file}:2: ignored: not NAME=VALUE (2 such lines)"));
     let before = daemon.log.len();
+    directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n");
     daemon.reload();
-    daemon.wait_for_line(before, ":2: ignored: not NAME=VALUE");
+    let (_, line) = daemon.wait_for_line(before, ":2: ignored: ");
+    assert!(line.ends_with("ignored: not NAME=VALUE"), "{line}");
 }
 
 /// What cannot be read as settings or quotes, and why; each would have the daemon wait, or take what memory there is.
@@ -258,7 +260,7 @@ fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
     ]
 }
 
-/// Fault 43.
+/// Fault 43: FIFOs, devices, directories and huge files as settings or quotes.
 #[test]
 fn files_that_would_stall_it_are_refused() {
     let directory = Directory::new();
@@ -274,7 +276,7 @@ fn files_that_would_stall_it_are_refused() {
     }
 }
 
-/// Fault 43: at a reload the old settings stay.
+/// Fault 43: the same files at a reload; the old settings stay.
 #[test]
 fn files_that_would_stall_a_reload_are_refused() {
     let directory = Directory::new();
@@ -299,6 +301,7 @@ fn files_that_would_stall_a_reload_are_refused() {
     assert_eq!(daemon.stop(), 0);
 }
 
+/// Fault 31: a port in use.
 #[test]
 fn a_port_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -309,6 +312,7 @@ fn a_port_in_use() {
     assert!(finished.log.starts_with(&words), "{}", finished.log);
 }
 
+/// Fault 31: an address that is not there.
 #[test]
 fn an_address_that_is_not_there() {
     // RFC 5737: for documentation, so nobody has it
@@ -318,6 +322,7 @@ fn an_address_that_is_not_there() {
     assert!(finished.log.starts_with(words), "{}", finished.log);
 }
 
+/// Fault 31: a port below 1024 without the right.
 #[test]
 fn a_port_below_1024_without_the_right() {
     let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
@@ -362,13 +367,13 @@ fn more_connections_than_there_may_be_descriptors() {
 
 /// A daemon that may use half a gigabyte by that limit of prlimit(1); None under a sanitizer, which needs more.
 fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<Launch> {
-    if !available("prlimit") || std::env::var_os("RETORTD_TEST_ANY_MEMORY").is_some() {
+    if !available("prlimit") || any_memory() {
         return None;
     }
     Some(Launch::new(&[&[LOCAL, "-vv", "--workers=1"], arguments].concat()).under(&["prlimit", limit]))
 }
 
-/// Fault 42.
+/// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` lower the default of the budget.
 #[test]
 fn the_default_for_buffers_knows_the_limits_of_the_process() {
     for limit in ["--as=512000000", "--data=512000000"] {
@@ -378,7 +383,7 @@ fn the_default_for_buffers_knows_the_limits_of_the_process() {
     }
 }
 
-/// Fault 42.
+/// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` below the budget.
 #[test]
 fn more_for_buffers_than_the_process_may_use_is_warned_about_once() {
     for (limit, name) in [("--as=512000000", "RLIMIT_AS"), ("--data=512000000", "RLIMIT_DATA")] {

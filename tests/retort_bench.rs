@@ -238,6 +238,7 @@ fn what_cannot_be_measured() {
 /// What the client may allocate for a few connections and small requests.
 const MEMORY: u64 = 64 << 20;
 
+/// Fault 44: a server whose answers have no end, under load.
 #[test]
 fn answers_without_end_are_errors_and_take_no_memory() {
     let begun = Instant::now();

@@ -318,6 +318,7 @@ fn short_ring() -> Vec<u8> {
     (0..94).flat_map(ring).collect()
 }
 
+/// Fault 44: a server that never stops sending.
 /// The patience is longer than the test allows for everything: each verdict comes as soon as the answer cannot be right
 /// any more, whatever else the server sends.
 #[test]
@@ -368,6 +369,7 @@ fn begun(address: SocketAddr, junit: &str, arguments: &[&str]) -> (Child, BufRea
     (child, output)
 }
 
+/// Fault 44: a signal while a server is judged, and a report of an earlier run.
 #[test]
 fn an_earlier_report_stays_when_a_judgement_is_interrupted() {
     let directory = Directory::new();
@@ -408,6 +410,7 @@ fn a_report_that_cannot_be_written_at_the_end_costs_only_the_report() {
     assert_eq!(directory.names(), Vec::<String>::new());
 }
 
+/// Fault 44: standard output that nobody reads, beside a report in a file.
 #[test]
 fn a_report_is_complete_although_nobody_reads_standard_output() {
     let directory = Directory::new();

@@ -321,6 +321,7 @@ fn run_bounded(arguments: &[&str]) -> Output {
     command.stdin(Stdio::null()).output().expect("run retort")
 }
 
+/// Fault 44: a server whose answer has no end.
 #[test]
 fn an_answer_without_end_is_not_read() {
     let begun = Instant::now();
@@ -350,6 +351,7 @@ fn an_answer_without_end_is_not_read() {
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }
 
+/// Fault 44: a server that sends a byte of its answer now and then.
 #[test]
 fn an_answer_that_drips_is_too_slow() {
     let address = flawed::dripping(b"x", Duration::from_millis(10)).to_string();

@@ -11,6 +11,7 @@ import argparse
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ def main():
             raise SystemExit(f"{program} is missing: cargo build --release")
     peers = [name for name in servers.available() if not options.peers or name in options.peers]
     results = {
+        "version": version(),
         "machine": machine(),
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -66,6 +68,11 @@ def list_of(names):
 
 def chosen(name, options):
     return not options.only or name in options.only
+
+
+def version():
+    shown = subprocess.run([servers.RETORTD, "--version"], capture_output=True, text=True, check=True)
+    return shown.stdout.strip()
 
 
 def machine():

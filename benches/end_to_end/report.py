@@ -13,8 +13,8 @@ QUIET = 0.1
 def tables(results):
     machine = results["machine"]
     parts = [
-        f"{machine['processor']}, {machine['processors']} processors, {machine['kernel']}; load average before "
-        f"{machine['load']:.2f}; medians of {results['rounds']} rounds, {results['seconds']:g} s each.\n"
+        f"{results['version']} on {machine['processor']}, {machine['processors']} processors, {machine['kernel']}; load "
+        f"average before {machine['load']:.2f}; medians of {results['rounds']} rounds, {results['seconds']:g} s each.\n"
     ]
     if machine["busy"] > QUIET:
         parts.append(f"**The machine had other work ({machine['busy']:.0%}): these figures say little.**\n")

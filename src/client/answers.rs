@@ -10,11 +10,9 @@ use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 use super::dialogue::Ending;
+use super::measure::{Measure, measure};
 
 const BUFFER: usize = 256 << 10;
-
-/// The longest decimal length that is believed: more digits are no length of a message.
-const MOST_DIGITS: usize = 10;
 
 /// Reads whole answers.
 #[derive(Debug)]
@@ -108,10 +106,7 @@ impl<R: Read> Answers<R> {
                 let header = self.exactly(4, 0, patient).map_err(|broken| broken.with_announced(None))?;
                 (header.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), 4)
             }
-            Ending::DecimalLength => {
-                let (length, digits) = self.decimal(patient)?;
-                (length, digits + 1)
-            }
+            Ending::DecimalLength => self.decimal(patient)?,
         };
         if announced > most {
             return Err(Broken::TooLong { announced, most });
@@ -133,20 +128,21 @@ impl<R: Read> Answers<R> {
         }
     }
 
+    /// The length that the answer announces, and how many bytes announce it.
     fn decimal(&mut self, patient: &mut dyn FnMut() -> bool) -> Result<(usize, usize), Broken> {
         loop {
             let ahead = self.ahead();
-            let digits = ahead.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if digits > MOST_DIGITS || ahead.get(digits).is_some_and(|&byte| byte != b' ' || digits == 0) {
-                return Err(Broken::NoLength(ahead[..ahead.len().min(32)].to_vec()));
+            match measure(ahead, Ending::DecimalLength) {
+                Measure::Known { start, length } => {
+                    self.start += start;
+                    return Ok((length, start));
+                }
+                Measure::Nonsense => return Err(Broken::NoLength(ahead[..ahead.len().min(32)].to_vec())),
+                Measure::Unknown => {
+                    let part = Part { came: ahead.len(), announced: None };
+                    self.more_behind(part, patient)?;
+                }
             }
-            if digits < ahead.len() {
-                let length = ahead[..digits].iter().fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
-                self.start += digits + 1;
-                return Ok((length, digits));
-            }
-            let part = Part { came: ahead.len(), announced: None };
-            self.more_behind(part, patient)?;
         }
     }
 

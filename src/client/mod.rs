@@ -9,6 +9,7 @@
 //! | [`target`] | `HOST[:PORT]`, resolving, connecting |
 //! | [`dialogue`] | what each protocol looks like from this side |
 //! | [`answers`] | answers out of a stream of bytes |
+//! | [`measure`] | the length that an answer tells |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
 //! | `duration`, `json`, `poll`, `progress`, `report_file`, `xml` | one concern each, and the one crate that it needs |
@@ -20,6 +21,7 @@ pub mod dialogue;
 mod duration;
 pub mod failure;
 mod json;
+pub mod measure;
 pub mod options;
 pub mod ping;
 mod poll;

@@ -2,8 +2,9 @@
 //!
 //! Owns the path of one report. Guarantees: the report is written to a temporary name in the same directory and renamed
 //! (rename(2) replaces in one step), so that no reader sees half of it and an earlier report stays as it is until the
-//! new one is complete; the temporary name exists only during [`ReportFile::write`], so that a signal that ends a run
-//! leaves nothing behind. What cannot be replaced (a pipe, a device, `/dev/stdout`) is written to directly.
+//! new one is complete; the temporary name exists only during [`ReportFile::prepare`] and [`ReportFile::write`], so that a
+//! signal that ends a run between these leaves nothing behind (one during these may leave `.retort-` and six characters).
+//! What cannot be replaced (a pipe, a device, `/dev/stdout`) is written to directly.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};

@@ -150,7 +150,8 @@ pub struct Limits {
     pub write: u64,
     /// The longest line, in bytes, where a request is a line.
     pub line: usize,
-    /// Bytes a second that a client must take of its answers while others wait for memory; 0 for no such limit.
+    /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for five
+    /// seconds; 0 for no such limit.
     pub min_rate: u64,
 }
 

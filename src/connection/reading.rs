@@ -16,8 +16,8 @@ const DIRECT_READ: usize = 128 * 1024;
 const DIRECT_READS: usize = 2;
 
 impl Connection {
-    /// Reads once; or, of a large request, bite after bite as long as it is there: then each is worked on while the
-    /// cache has it, and the request can be answered before another one takes the cache.
+    /// Reads once; or, of a large request, bite after bite, at most [`DIRECT_READS`] times in one call: then each is
+    /// worked on while the cache has it, and the request can be answered before another one takes the cache.
     pub(super) fn read<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let mut next = Next::Wait;
         let mut left = DIRECT_READS;

@@ -12,7 +12,8 @@ use super::work::{Output, Pending};
 use super::{ASIDE, Buffer, CloseReason, Connection, Context, Next, SPILL, State, Stream, request_limits};
 use crate::protocol::{Cancel, Ending, Env, Need, Protocol, Step, Tally, Turn};
 
-/// The same while the budget is used up: then a connection must not come to hold much that it has no room for.
+/// Bytes of answer that one turn may make while the budget is used up (else [`SPILL`]): then a connection must not come
+/// to hold much that it has no room for.
 const TIGHT_SPILL: usize = 8 * ASIDE;
 
 /// What the protocol is called for.

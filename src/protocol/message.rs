@@ -373,6 +373,7 @@ mod tests {
         assert_eq!(played.answers, answers(&[&[b'A'; 90], REFUSAL, other.as_bytes()]));
     }
 
+    /// Fault 37: work that takes long goes to a thread.
     #[test]
     fn long_work_leaves_the_event_loop() {
         let ascii = |length| vec![b'a'; length];
@@ -420,6 +421,7 @@ mod tests {
         Frame::<false>.advance(&mut turn, &mut env)
     }
 
+    /// Fault 37: a large text in a script that windows do not convert.
     /// In pieces as a connection reads them. A message that is not prepared any more is shown again when it is whole.
     #[test]
     fn a_message_that_is_converted_one_by_one_is_prepared_to_a_bound_and_heavy() {

@@ -6,8 +6,9 @@
 //!   number of times since the last one.
 //! - One line when it has ended: when it was off for [`QUIET`], so that what begins and ends a thousand times a second
 //!   is one condition. The line has the number of times and the time from the first to the last.
-//! - A condition that begins again within a minute of the last line that it is on is counted silently. When it still
-//!   occurs after that minute, the next line that it is on has the number; else the line that it has ended.
+//! - If it begins again less than a minute after the last line that it is on, no line is written at once. If it occurs
+//!   once more after that minute, a line that it is on has the number; if it does not, the line that it has ended has
+//!   the number, and is not written before that minute is over.
 //!
 //! A condition therefore has one line a minute while it flaps faster than [`QUIET`], and two in the worst case. Every
 //! occurrence is counted in the line about an end.

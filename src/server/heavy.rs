@@ -187,6 +187,7 @@ mod tests {
         order.map(|order| order.owner.1.slot)
     }
 
+    /// Fault 38: a small request behind large ones.
     #[test]
     fn a_short_request_passes_long_ones() {
         let mut queue = Queue::default();

@@ -28,7 +28,7 @@ pub enum Mail {
     Renew(Limits, Arc<[String]>, Sender<Infallible>),
     /// The memory that this connection waits for.
     Memory(Token, Lease),
-    /// Connections wait for memory, or no longer do.
+    /// A connection waits for memory, and none did before: look at the deadlines of slow readers.
     Contention,
     /// Run one offloaded request here, if there is still no thread for it.
     RunOffloaded,

@@ -169,6 +169,7 @@ mod tests {
         (budget, [shared, reserve])
     }
 
+    /// Fault 36: a small demand does not wait behind a large one.
     #[test]
     fn the_first_that_fits_is_next_and_has_its_memory() {
         let (budget, _taken) = budget(400);
@@ -186,6 +187,7 @@ mod tests {
         assert!(!queue.is_empty());
     }
 
+    /// Fault 36: demands of similar size are met in the order of their arrival.
     #[test]
     fn in_a_class_the_order_is_that_of_arrival() {
         let (budget, _taken) = budget(1);
@@ -198,6 +200,7 @@ mod tests {
         assert!(queue.is_empty());
     }
 
+    /// Fault 36: a connection that has gone gets no memory.
     #[test]
     fn a_connection_that_needs_much_is_passed_for_a_bounded_time() {
         let (budget, _taken) = budget(400);
@@ -275,6 +278,7 @@ mod tests {
         assert_eq!(budget.taken(), 1001, "what was granted has come back");
     }
 
+    /// Fault 36: a demand that a lowered limit can never meet.
     #[test]
     fn more_than_a_lowered_limit_can_give_is_told_so() {
         let (budget, _taken) = budget(1);

@@ -80,7 +80,8 @@ pub struct ServerLimits {
     pub write: Option<Duration>,
     /// The longest line, in bytes, where a request is a line.
     pub line: Option<usize>,
-    /// Bytes a second that a client must take of its answers while others wait for memory.
+    /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for five
+    /// seconds.
     pub min_rate: Option<u64>,
 }
 

@@ -57,7 +57,7 @@ struct Arguments {
     /// Memory for unfinished requests and answers of all connections [default: a quarter of what this process may use]
     #[arg(long, env = "RETORTD_MAX_BUFFERED", value_name = "SIZE", help_heading = LIMITS, value_parser = buffered)]
     max_buffered: Option<Limit<Size>>,
-    /// The longest line that upper-line answers
+    /// The longest line that upper-line answers; with none, as long as --max-message
     #[arg(long, env = "RETORTD_MAX_LINE", value_name = "SIZE", help_heading = LIMITS, default_value = "64K")]
     max_line: Limit<Size>,
     /// Close a connection that has asked nothing for so long
@@ -69,7 +69,8 @@ struct Arguments {
     /// An answer must make progress in so long
     #[arg(long, env = "RETORTD_WRITE_TIMEOUT", value_name = "TIME", help_heading = LIMITS, default_value = "30s")]
     write_timeout: Limit<Duration>,
-    /// Bytes a second that a client must take of an answer while other clients wait for memory
+    /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for five
+    /// seconds
     #[arg(long, env = "RETORTD_MIN_RATE", value_name = "SIZE", help_heading = LIMITS, default_value = "16K")]
     min_rate: Limit<Size>,
 
@@ -114,8 +115,8 @@ Sizes are bytes, or 64K, 16M, 1G. Times are 500ms, 30s, 5m, 2h. 0 or none switch
 Every option is also an environment variable: --idle-timeout is RETORTD_IDLE_TIMEOUT.
 Sockets that systemd hands over are served by the protocol that their FileDescriptorName= names.
 
-Signals: TERM and INT stop when all is answered, one that comes a second or more later stops now; HUP reloads; USR1
-logs statistics.
+Signals: TERM and INT finish what was asked, then stop; a second one, a second or more later, stops at once.
+HUP reloads; USR1 logs statistics.
 Exit status: 0 stopped as asked, 2 usage, 71 the system refused, 78 the configuration cannot work.";
 
 /// Where the log goes.
@@ -341,7 +342,10 @@ fn option_of<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg
 
 /// What is to be said about a file that can be used.
 fn remarks(file: &Path, content: &Content) -> Vec<String> {
-    let remark = |(line, lines)| format!("{}:{line}: ignored: not NAME=VALUE ({lines} such lines)", file.display());
+    let remark = |(line, lines)| {
+        let count = if lines == 1 { String::new() } else { format!(" ({lines} such lines)") };
+        format!("{}:{line}: ignored: not NAME=VALUE{count}", file.display())
+    };
     content.ignored.map(remark).into_iter().collect()
 }
 

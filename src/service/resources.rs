@@ -72,7 +72,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// The memory of the machine, which everybody knows to be finite.
+    /// Not warned about with `none`: everybody who switches the limit off accepts this one.
     const MACHINE: &'static str = "the memory of this machine";
 
     /// What a soft resource limit of this process allows (getrlimit(2)).

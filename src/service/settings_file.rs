@@ -81,6 +81,9 @@ fn no_setting(name: &str) -> String {
     if name.starts_with('\u{feff}') {
         return "a byte order mark is no part of a name".into();
     }
+    if name == "RETORTD_SETTINGS" {
+        return format!("{name}: a settings file cannot name another one");
+    }
     format!("there is no setting {}", name.chars().take(LONGEST_NAME).collect::<String>().escape_debug())
 }
 

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
@@ -31,6 +32,11 @@ const EXTEND_BY: Duration = Duration::from_secs(10);
 /// How often a message that the manager did not take is sent again. Chosen: short beside the timeouts of a manager, which
 /// are seconds, and no load.
 const RETRY_EVERY: Duration = Duration::from_millis(100);
+/// The pause after a poll(2) that failed, so that one that goes on failing (ENOMEM) does not use up a processor. Chosen:
+/// ten tries a second cost nothing, and nobody notices when a signal waits for one of them.
+const POLL_PAUSE: Duration = Duration::from_millis(100);
+/// The least time between two lines about that. Chosen: that of conditions that clients cause.
+const POLL_LINES: Duration = Duration::from_secs(60);
 /// How long reloading waits for workers to take over what is new.
 const RENEW_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the daemon is idle, as a part of `--exit-idle`.
@@ -50,6 +56,8 @@ pub struct Supervisor<'a> {
     once: bool,
     progress: Progress,
     round: u64,
+    /// When the last line was logged that poll(2) has failed.
+    poll_line: Option<Instant>,
     idle: Idle,
     watchdog: Timer,
     status: Timer,
@@ -90,6 +98,7 @@ impl<'a> Supervisor<'a> {
             once,
             progress: Progress::new(),
             round: 0,
+            poll_line: None,
             idle: Idle { since: Instant::now(), accepted: 0 },
             watchdog,
             status,
@@ -131,8 +140,18 @@ impl<'a> Supervisor<'a> {
         let mut watched = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         match poll(&mut watched, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => error!("cannot wait for signals: {error}"),
+            Err(error) => self.pause(error),
         }
+    }
+
+    /// Instead of waiting for what cannot be waited for: what has come by then is looked at all the same.
+    fn pause(&mut self, error: Errno) {
+        let now = Instant::now();
+        if self.poll_line.is_none_or(|last| now - last >= POLL_LINES) {
+            error!("cannot wait for signals: {error}; looking for them every {POLL_PAUSE:?}");
+            self.poll_line = Some(now);
+        }
+        thread::sleep(POLL_PAUSE);
     }
 
     fn obey(&mut self) {
@@ -264,7 +283,7 @@ impl<'a> Supervisor<'a> {
         }
         self.idle_look = Timer::new(settings.exit_idle.map(|after| after / IDLE_LOOKS));
         if settings.needs_restart(&self.settings) {
-            warn!("listeners, socket buffers, workers, seed and the log's target change only with a restart");
+            warn!("listeners, backlog, socket buffers, workers, seed and the log's target change only with a restart");
         }
         Ok(settings)
     }

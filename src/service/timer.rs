@@ -21,7 +21,7 @@ impl Timer {
         Self { every, next: Instant::now() + every.unwrap_or_default() }
     }
 
-    /// Switches it on where it is off, and off where it is on; keeps the time of one that is on already.
+    /// Switches it on (`Some`) or off (`None`). One that is on already keeps its interval and its time.
     pub fn switch(&mut self, every: Option<Duration>) {
         if every.is_some() != self.every.is_some() {
             *self = Self::new(every);

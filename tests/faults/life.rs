@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::harness::{Client, Daemon, Launch, frame, framed, in_parallel};
+use super::harness::{Client, Daemon, Launch, ONE_ORDER, frame, framed, in_parallel};
 use super::{Injection, REVERSE, SHUFFLE, Watch, assert_serves, available, injected, strace, wait_until};
 
 /// The system calls of a start, in about their order; a signal comes with the first few of each.
@@ -101,7 +101,7 @@ fn a_flood_does_not_keep_it_from_stopping() {
                 let stopping = Instant::now();
                 // sooner it would be the first order again
                 wait_until("the end, or time for another order", || {
-                    daemon.has_exited() || stopping.elapsed() > Duration::from_secs(1)
+                    daemon.has_exited() || stopping.elapsed() > ONE_ORDER
                 });
                 let _ = kill(daemon.pid, Signal::SIGTERM);
             }

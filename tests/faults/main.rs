@@ -19,14 +19,16 @@ mod system_calls;
 mod harness;
 
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use harness::{Client, Daemon, Launch, Statistics, available, rss_limit, skip, wait_until};
+use harness::{Client, Daemon, Directory, Launch, Statistics, available, rss_limit, skip, wait_until};
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
@@ -116,6 +118,11 @@ impl Injection {
 
     /// Into the threads of these names.
     fn into_threads(daemon: &Daemon, names: &[&str], injections: &[&str]) -> Option<Self> {
+        Self::attach(daemon, names, &strace(injections))
+    }
+
+    /// Has strace do with the threads of these names what the words of a command say.
+    fn attach(daemon: &Daemon, names: &[&str], words: &[String]) -> Option<Self> {
         if !available("strace") {
             return None;
         }
@@ -123,7 +130,6 @@ impl Injection {
         // a thread gives itself its name when it runs for the first time
         wait_until("the threads run", || threads().count() == names.len());
         let threads: Vec<String> = threads().map(|task| format!("--attach={}", task.id)).collect();
-        let words = strace(injections);
         // without -D and -f: these threads and no others
         let options = words.iter().filter(|word| !["strace", "-D", "-f", "-qq"].contains(&word.as_str()));
         let mut strace = Command::new("strace");
@@ -140,5 +146,32 @@ impl Drop for Injection {
     fn drop(&mut self) {
         let _ = kill(Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")), Signal::SIGINT);
         let _ = self.0.wait();
+    }
+}
+
+/// The system calls of one thread of a running daemon, as strace(1) notes them until the end of this.
+struct Trace {
+    attached: Injection,
+    notes: PathBuf,
+    _directory: Directory,
+}
+
+impl Trace {
+    /// The `calls` of the thread, some of which may fail as `injections` say.
+    fn of_thread(daemon: &Daemon, thread: &str, calls: &str, injections: &[&str]) -> Option<Self> {
+        let directory = Directory::new();
+        let notes = directory.path("calls");
+        let output = notes.to_str().expect("a path in UTF-8");
+        let mut words = ["-o", output, "-e", &format!("trace={calls}")].map(String::from).to_vec();
+        words.extend(injections.iter().flat_map(|injection| ["-e".into(), format!("inject={injection}")]));
+        let attached = Injection::attach(daemon, &[thread], &words)?;
+        Some(Self { attached, notes, _directory: directory })
+    }
+
+    /// Lets the thread go; its calls, oldest first.
+    fn end(self) -> Vec<String> {
+        drop(self.attached);
+        let calls = fs::read_to_string(self.notes).expect("read what strace has noted");
+        calls.lines().map(String::from).collect()
     }
 }

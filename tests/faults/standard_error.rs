@@ -122,7 +122,7 @@ fn a_log_that_is_read_again_tells_what_it_lost() {
         let (descriptors, rss) = (daemon.descriptors(), daemon.rss());
         ask_hundreds(&daemon, 200);
         wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
-        assert!(daemon.rss() <= rss_limit(rss, 2 << 20), "{name}: {} of {rss} bytes", daemon.rss());
+        assert!(daemon.rss() <= rss_limit(rss, 3 << 20), "{name}: {} of {rss} bytes", daemon.rss());
         let lines = read_lines(test);
         let report = lines.wait_for(0, |line| line.contains(" log messages were lost"));
         let (after, _) = report.unwrap_or_else(|| panic!("{name}: not reported"));
@@ -245,9 +245,9 @@ fn without_standard_error_it_serves() {
     }
 }
 
-/// Fault 33: a log that cannot be written says nothing of what was asked; the client is answered all the same.
+/// Fault 33: requests that are logged while the log takes nothing; they are answered all the same.
 #[test]
-fn errors_of_clients_cost_no_memory_while_the_log_is_full() {
+fn logged_requests_cost_no_memory_while_the_log_is_full() {
     let (reader, writer) = std::io::pipe().expect("pipe");
     let daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer).start();
     let mut client = daemon.connect("frame");

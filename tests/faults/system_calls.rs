@@ -3,9 +3,10 @@
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use super::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel};
-use super::{Injection, REVERSE, UPPERCASE, Watch, assert_serves, injected, load_time, strace};
+use super::{Injection, REVERSE, Trace, UPPERCASE, Watch, assert_serves, injected, load_time, strace};
 
 /// Fault 23: a socket that is ready and then has nothing, or no room.
 #[test]
@@ -41,6 +42,26 @@ fn short_sends_lose_nothing() {
     });
     let statistics = watch.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (40, 20));
+}
+
+/// Fault 41: a poll(2) that goes on failing costs the main thread neither a processor nor a line each time.
+#[test]
+fn a_main_thread_that_cannot_wait_pauses() {
+    let daemon = Daemon::serving("frame", &["--workers=1"]);
+    let watch = Watch::begin(&daemon);
+    let begun = Instant::now();
+    let Some(trace) = Trace::of_thread(&daemon, "retortd", "poll", &["poll:error=ENOMEM"]) else { return };
+    // signals are obeyed all the same
+    for _ in 0..5 {
+        daemon.statistics_when(|_| true);
+        assert_serves(&mut daemon.connect("frame"));
+    }
+    let failed = trace.end().iter().filter(|call| call.contains("ENOMEM")).count();
+    let most = begun.elapsed().as_millis() as usize / 100 + 1;
+    assert!((2..=most).contains(&failed), "{failed} in {:?}", begun.elapsed());
+    let lines = daemon.log.all().iter().filter(|line| line.contains("cannot wait for signals")).count();
+    assert!((1..=1 + most / 600).contains(&lines), "{lines} lines");
+    watch.end(&daemon);
 }
 
 /// Fault 24: an inherited socket that takes no option serves without.

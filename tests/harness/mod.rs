@@ -38,13 +38,16 @@ use nix::unistd::Pid;
 
 pub use client::{Client, echo_ping, frame, framed, in_parallel};
 pub use feed::Feed;
-pub use observe::{Frozen, Task, available, limited, rss_limit, wait_until};
+pub use observe::{Frozen, Task, any_memory, available, limited, rss_limit, wait_until};
 pub use replay::{replay, replay_all};
 pub use skip::skip;
 pub use statistics::Statistics;
 
 /// How long to wait for what must happen; generous, because other tests run at the same time.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Signals closer together than this are one order to stop (SIGNALS in retortd(8)).
+pub const ONE_ORDER: Duration = Duration::from_secs(1);
 
 /// What a daemon gets of the test's own environment: where programs are, and how sanitizers are to behave.
 const KEPT: [&str; 3] = ["PATH", "ASAN_OPTIONS", "TSAN_OPTIONS"];
@@ -330,9 +333,9 @@ impl Daemon {
         self.wait_exit()
     }
 
-    /// Tells it to stop now, after it was told to stop: a second signal that comes at once is the same order.
+    /// Orders it to stop at once, after an order to stop that it has noticed.
     pub fn stop_now(&self) {
-        thread::sleep(Duration::from_millis(1100));
+        thread::sleep(ONE_ORDER + Duration::from_millis(100));
         self.signal(Signal::SIGTERM);
     }
 

@@ -69,6 +69,7 @@ impl Daemon {
     }
 
     /// Stops one of its threads wherever it is, with the locks that it has.
+    #[track_caller]
     pub fn freeze_at_work(&self, thread: &str) -> Option<Frozen> {
         let task = self.tasks().into_iter().find(|task| task.name == thread);
         Frozen::freeze(task.unwrap_or_else(|| panic!("no thread {thread}")).id)
@@ -145,18 +146,20 @@ pub fn available(program: &str) -> bool {
 /// setrlimit(2)), so that one that needs more ends with SIGABRT; without the limit under a sanitizer.
 pub fn limited(program: &str, memory: u64) -> Command {
     let mut command = Command::new("sh");
-    let limit = if env::var_os(ANY_MEMORY).is_some() { "unlimited".into() } else { (memory >> 10).to_string() };
+    let limit = if any_memory() { "unlimited".into() } else { (memory >> 10).to_string() };
     command.args(["-c", "ulimit -d \"$0\" && exec \"$@\"", &limit, program]);
     command
 }
 
-/// Set under a sanitizer, whose own memory is large.
-const ANY_MEMORY: &str = "RETORTD_TEST_ANY_MEMORY";
+/// Whether a program may use any memory: under a sanitizer, whose own memory is large.
+pub fn any_memory() -> bool {
+    env::var_os("RETORTD_TEST_ANY_MEMORY").is_some()
+}
 
 /// What a daemon may use: what it used when it was idle, and so much more. Anything under a sanitizer, whose own memory is
 /// large (`RETORTD_TEST_ANY_MEMORY`).
 pub fn rss_limit(idle: u64, more: u64) -> u64 {
-    if env::var_os(ANY_MEMORY).is_some() {
+    if any_memory() {
         return u64::MAX;
     }
     // the allocator's own overhead, thread stacks that are touched for the first time

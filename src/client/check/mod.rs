@@ -9,7 +9,6 @@
 //! | [`table`] | the checks: names, groups, hints |
 //! | [`context`] | what a check gets: the server, connections, requests |
 //! | [`probe`] | one connection with deadlines that remembers what went over it |
-//! | [`measure`] | the length that an answer tells |
 //! | [`flaw`] | what a failure tells |
 //! | [`diagnosis`] | what a failure probably means |
 //! | [`statistics`] | bounds for what chance decides |
@@ -23,7 +22,6 @@ pub mod context;
 pub mod diagnosis;
 mod errors;
 pub mod flaw;
-pub mod measure;
 mod messages;
 pub mod probe;
 mod report;

@@ -11,8 +11,8 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::flaw::{Excerpt, Flaw, Seen, State};
-use super::measure::{Measure, measure};
 use crate::client::dialogue::Ending;
+use crate::client::measure::{Measure, measure};
 use crate::client::poll::{self, Interest};
 
 /// A connection, with deadlines and a memory.
@@ -35,7 +35,7 @@ const GRACE: Duration = Duration::from_millis(50);
 ///
 /// No answer that a check asks for while it sends is longer than its request by more than a header or the word `error`;
 /// a thousand requests in one go make that a few kilobytes. Chosen with a margin.
-const BEYOND: usize = 64 << 10;
+const TOLERATED: usize = 64 << 10;
 
 /// The hint for an answer that announces more bytes than any correct answer has.
 const TOO_LONG: &str =
@@ -270,7 +270,7 @@ impl Probe {
 
     /// Takes what has come; notes when that is more than can be right.
     fn receive_tolerated(&mut self) {
-        if self.receive() && self.unread().len() > self.sent.total + BEYOND {
+        if self.receive() && self.unread().len() > self.sent.total + TOLERATED {
             self.state = State::Excess;
         }
     }
@@ -402,7 +402,7 @@ mod tests {
         assert_eq!(flaw.state, State::Excess);
         // What was sent until then, the tolerance, and what one read brings.
         let (held, sent) = (probe.received.len(), probe.sent.total);
-        assert!(sent < 16 << 20 && held <= sent + BEYOND + (16 << 10), "{held} of {sent}");
+        assert!(sent < 16 << 20 && held <= sent + TOLERATED + (16 << 10), "{held} of {sent}");
         assert!(probe.expect_close().is_err() && probe.expect_silence(Duration::from_secs(60)).is_err());
         assert_eq!(probe.received.len(), held);
         drop(probe);

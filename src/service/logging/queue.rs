@@ -10,11 +10,16 @@ use std::time::{Duration, SystemTime};
 
 use super::Severity;
 
-/// The bytes that may wait, with what the queue itself needs for each line; the log thread may have the same again.
+/// The bytes that may wait, with what the queue itself needs for each line ([`LINE`]); the log thread may have the same
+/// again.
 ///
-/// Chosen: about 10,000 requests at `-vv`. Measured with it on two processors (`retort bench --depth 64`, the log in a
+/// Chosen: about 10,000 requests at `-vv`. Measured with that on two processors (`retort bench --depth 64`, the log in a
 /// file): nothing is lost at 350,000 requests a second, a sixth of the lines at 700,000.
-pub const CAPACITY: usize = 1 << 20;
+const CAPACITY: usize = 3 << 19;
+
+/// What a line needs beside its text, in bytes. Derived: a [`Vec`] that grows has at most twice the room that it needs,
+/// and the allocator adds 8 bytes to each text and rounds up to 16 (glibc's malloc).
+const LINE: usize = 2 * size_of::<Line>() + 16;
 
 /// One line for the log, free of control characters.
 #[derive(Debug)]
@@ -68,7 +73,7 @@ impl Queue {
 
     /// Adds a line; drops and counts it when there is no room.
     pub fn push(&self, severity: Severity, text: String) {
-        let size = size_of::<Line>() + text.len();
+        let size = LINE + text.capacity();
         let mut state = self.lock();
         if state.bytes + size > CAPACITY {
             state.lost += 1;
@@ -146,8 +151,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_counted_with_the_lines_before_it() {
         let queue = Queue::default();
-        let size = size_of::<Line>() + 900;
-        let room = CAPACITY / size;
+        let room = CAPACITY / (LINE + 900);
         (0..room + 7).for_each(|_| queue.push(Severity::Debug, "x".repeat(900)));
         assert_eq!(queue.dropped(), 7);
         let batch = queue.take();
@@ -157,6 +161,21 @@ mod tests {
         assert_eq!((texts(&batch), batch.lost), (vec!["after"], 0));
         queue.finish(room + 1, 2);
         assert_eq!(queue.dropped(), 9);
+    }
+
+    /// Short lines, of which the list itself is the larger part.
+    #[test]
+    fn lines_occupy_no_more_than_the_capacity() {
+        for length in [0, 10, 20, 900] {
+            let queue = Queue::default();
+            while queue.dropped() == 0 {
+                queue.push(Severity::Debug, "x".repeat(length));
+            }
+            let lines = queue.take().lines;
+            let texts: usize = lines.iter().map(|line| line.text.capacity()).sum();
+            let held = lines.capacity() * size_of::<Line>() + texts;
+            assert!(held <= CAPACITY, "{held} bytes for {} lines of {length}", lines.len());
+        }
     }
 
     #[test]

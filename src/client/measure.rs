@@ -1,6 +1,6 @@
 //! How long an answer says that it is. Pure: looks at bytes and keeps nothing.
 
-use crate::client::dialogue::Ending;
+use super::dialogue::Ending;
 
 /// What the beginning of an answer says about its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,8 @@ pub enum Measure {
     Nonsense,
 }
 
-/// The most digits of a decimal length: those of the largest number that 32 bits hold.
+/// The most digits of a decimal length: those of the largest number that 32 bits hold. More digits are no length of a
+/// message.
 const MOST_DIGITS: usize = 10;
 
 /// The length of the answer that begins with these bytes, in a protocol whose answers tell it.
