@@ -259,7 +259,80 @@ impl Acceptor {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
     use super::*;
+    use crate::protocol::TABLE;
+
+    /// An acceptor on a listener of its own; its poller, and a client.
+    fn acceptor(inherited: bool) -> (Acceptor, Poller, TcpStream) {
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+        socket.set_nonblocking(true).expect("O_NONBLOCK");
+        let client = TcpStream::connect(socket.local_addr().expect("an address")).expect("connect");
+        let poller = Poller::new().expect("epoll");
+        let listener = BoundListener::new(socket, &TABLE[0], "frame".into(), inherited);
+        (Acceptor::new(Arc::new(listener), 3, &poller).expect("in epoll"), poller, client)
+    }
+
+    fn is_in_epoll(poller: &mut Poller) -> bool {
+        poller.wait(Some(0)).expect("epoll_wait") == 1
+    }
+
+    #[test]
+    fn at_the_limit_the_listener_is_out_of_epoll_until_there_is_room() {
+        let (mut acceptor, mut poller, _client) = acceptor(false);
+        assert!(acceptor.is_armed() && !acceptor.is_full() && is_in_epoll(&mut poller));
+        acceptor.pause_full(&poller);
+        assert!(!acceptor.is_armed() && acceptor.is_full() && !is_in_epoll(&mut poller));
+        acceptor.resume_full(&poller, 0);
+        assert!(acceptor.is_armed() && !acceptor.is_full() && is_in_epoll(&mut poller));
+    }
+
+    #[test]
+    fn after_an_error_the_listener_rests() {
+        let (mut acceptor, mut poller, _client) = acceptor(false);
+        assert_eq!(acceptor.rests_until(), None);
+        acceptor.rest(Errno::EMFILE, &poller, 50);
+        assert!(!acceptor.is_armed() && !is_in_epoll(&mut poller));
+        assert_eq!(acceptor.rests_until(), Some(50 + REST));
+        acceptor.resume_rested(&poller, 50 + REST - 1);
+        assert!(!acceptor.is_armed());
+        acceptor.resume_rested(&poller, 50 + REST);
+        assert!(acceptor.is_armed() && is_in_epoll(&mut poller));
+    }
+
+    #[test]
+    fn a_stopped_listener_serves_its_queue_also_at_the_limit() {
+        let (mut acceptor, mut poller, _client) = acceptor(false);
+        acceptor.stop(&poller);
+        assert!(!acceptor.is_armed() && !is_in_epoll(&mut poller));
+        acceptor.pause_full(&poller);
+        assert!(acceptor.is_full() && !acceptor.is_armed());
+        acceptor.resume_full(&poller, 0);
+        assert!(!acceptor.is_full() && !acceptor.is_armed() && !is_in_epoll(&mut poller), "it stays out of epoll");
+        for _ in 0..=LARGEST_BATCH {
+            assert!(acceptor.take_queued(), "one client and a batch");
+        }
+        assert!(!acceptor.take_queued());
+        assert!(matches!(acceptor.accept(&Counters::default(), &poller, 0), Accepted::Socket(_)));
+        assert!(matches!(acceptor.accept(&Counters::default(), &poller, 0), Accepted::Done));
+    }
+
+    #[test]
+    fn the_queue_of_an_inherited_listener_is_left() {
+        let (mut acceptor, poller, _client) = acceptor(true);
+        acceptor.stop(&poller);
+        assert!(!acceptor.take_queued());
+    }
+
+    #[test]
+    fn batches_grow_while_clients_come_in_every_round() {
+        let (mut acceptor, ..) = acceptor(false);
+        let batches: Vec<u32> = (1..=8).map(|round| acceptor.batch(round)).collect();
+        let doubled = [2, 4, 8, 16, 32, 64, 64, 64];
+        assert_eq!(batches, doubled.map(|batch: u32| batch.min(LARGEST_BATCH)));
+        assert_eq!([10, 11].map(|round| acceptor.batch(round)), [1, 2], "a round without a client lies between");
+    }
 
     #[test]
     fn errors_by_consequence() {

@@ -169,6 +169,20 @@ mod tests {
     }
 
     #[test]
+    fn the_first_message_wakes_and_collecting_ends_that() {
+        let mailbox = Mailbox::new().expect("eventfd");
+        let is_woken = || {
+            let mut ready = [nix::poll::PollFd::new(mailbox.as_fd(), nix::poll::PollFlags::POLLIN)];
+            nix::poll::poll(&mut ready, 0u16) == Ok(1)
+        };
+        assert!(mailbox.is_empty() && !is_woken());
+        assert!(mailbox.post(Mail::Beat(1)).is_ok());
+        assert!(!mailbox.is_empty() && is_woken());
+        assert_eq!(mailbox.collect().len(), 1);
+        assert!(mailbox.is_empty() && !is_woken());
+    }
+
+    #[test]
     fn reminders_do_not_pile_up() {
         let mailbox = Mailbox::new().expect("eventfd");
         let post = || assert!(mailbox.post(Mail::Retry).and(mailbox.post(Mail::Contention)).is_ok());

@@ -284,6 +284,8 @@ mod tests {
         let (budget, _taken) = budget(1);
         let queue = MemoryQueue::default();
         queue.push(waiter(0, 10, 900), 0);
+        budget.resize(1800);
+        assert!(pop(&queue, &budget).is_none(), "900 are what it can give");
         budget.resize(1000);
         let (number, lease) = pop(&queue, &budget).expect("taken out all the same");
         assert_eq!((number, lease.held()), (0, 0));
