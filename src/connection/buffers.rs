@@ -5,7 +5,7 @@
 //! once. Allocation of a buffer of any size fails with an error, never by ending the process.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use memmap2::MmapMut;
 
@@ -20,29 +20,28 @@ const MAP_FROM: usize = 4 * 1024;
 const GRANULE: usize = 4 * 1024;
 /// Bytes that a [`Pool`] keeps at most.
 pub const POOL: usize = 8 * 1024 * 1024;
-/// Address space that no buffer may take, in bytes, where it is limited ([`keep_headroom`]): several times what malloc(3)
-/// asks of the system at once (132 KiB), so that small allocations, which cannot fail with an error, go on.
-const BUFFER_HEADROOM: usize = 2 * 1024 * 1024;
-/// The same for a new connection: less, so that buffers do not keep connections out that need none.
-const CONNECTION_HEADROOM: usize = 512 * 1024;
+/// Memory that no connection and no thread may take, in bytes, where the process's memory is limited ([`keep_headroom`]), so
+/// that small allocations, which cannot fail with an error, go on. Derived: the log may take 3 MiB more, and malloc(3) asks
+/// for 132 KiB at once.
+const HEADROOM: usize = 4 * 1024 * 1024;
+/// What a buffer leaves beside that: so buffers do not keep connections out that need none. Chosen.
+const BUFFER_HEADROOM: usize = 4 * 1024 * 1024;
 
-static HEADROOM_IS_KEPT: AtomicBool = AtomicBool::new(false);
+/// Asks how many bytes the process may still take.
+static BYTES_LEFT: OnceLock<fn() -> usize> = OnceLock::new();
+/// One thread at a time looks at what is left and takes of it.
+static TAKING: Mutex<()> = Mutex::new(());
 
-/// From now on allocating a buffer fails where it would leave almost no address space; for processes that
-/// `RLIMIT_AS` or `RLIMIT_DATA` limits, where an allocation that fails elsewhere would end the process.
-pub fn keep_headroom() {
-    HEADROOM_IS_KEPT.store(true, Ordering::Relaxed);
+/// From now on a buffer is not allocated, and no connection accepted, where that would take the last of the `bytes_left`; for
+/// processes that `RLIMIT_AS` or `RLIMIT_DATA` limits, where an allocation that fails elsewhere would end the process.
+pub fn keep_headroom(bytes_left: fn() -> usize) {
+    BYTES_LEFT.get_or_init(|| bytes_left);
 }
 
-/// Whether there is address space for one more connection.
+/// Whether `bytes` more can be taken of a limited memory; costs some system calls after [`keep_headroom`], else nothing.
 #[must_use]
-pub fn has_room_for_connection() -> bool {
-    has_headroom(CONNECTION_HEADROOM)
-}
-
-/// Whether so much address space is left. Costs two system calls after [`keep_headroom`], else nothing.
-fn has_headroom(bytes: usize) -> bool {
-    !HEADROOM_IS_KEPT.load(Ordering::Relaxed) || MmapMut::map_anon(bytes).is_ok()
+pub fn has_headroom(bytes: usize) -> bool {
+    BYTES_LEFT.get().is_none_or(|bytes_left| bytes_left() >= bytes.saturating_add(HEADROOM))
 }
 
 /// Mapped memory that was used and will be again: the system takes longer to clear fresh pages than we to fill them.
@@ -184,6 +183,10 @@ impl Buffer {
     /// # Errors
     /// What mmap(2) says when there is no memory.
     pub fn with_capacity(capacity: usize) -> io::Result<Self> {
+        let _taking = BYTES_LEFT.get().map(|_| TAKING.lock().unwrap_or_else(PoisonError::into_inner));
+        if !has_headroom(capacity.saturating_add(BUFFER_HEADROOM)) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         let memory = if capacity < MAP_FROM {
             Memory::heap(capacity)?
         } else if capacity < RETIRE_FROM {
@@ -192,9 +195,6 @@ impl Buffer {
         } else {
             Memory::mapped(capacity)?
         };
-        if !has_headroom(BUFFER_HEADROOM) {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
         Ok(Self { memory, filled: 0, touched: 0 })
     }
 

@@ -38,7 +38,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 pub use budget::{Budget, Demand, Lease};
-pub use buffers::{Buffer, POOL, Pool, Retired, has_room_for_connection, keep_headroom};
+pub use buffers::{Buffer, POOL, Pool, Retired, has_headroom, keep_headroom};
 pub use close_reason::CloseReason;
 pub use counters::{Counter, Counters};
 pub use heavy_job::{Finished, Job};

@@ -18,12 +18,15 @@ use log::debug;
 
 use super::mailbox::{Mail, Mailbox};
 use super::poller::Token;
-use crate::connection::Job;
+use crate::connection::{Job, has_headroom};
 use crate::kernel;
 use crate::protocol::{Cancel, Random};
 
 /// How long a thread waits for work before it ends; chosen without tuning.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a thread takes of limited memory, in bytes: the default size of its stack (`std::thread`).
+const STACK: usize = 2 * 1024 * 1024;
 
 /// The connection that a request belongs to: its worker, and its token there.
 type Owner = (usize, Token);
@@ -101,6 +104,9 @@ impl Heavy {
         if queue.idle >= queue.orders.len() || queue.threads == self.most {
             self.ready.notify_one();
             return Ok(());
+        }
+        if !has_headroom(STACK) {
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
         queue.threads += 1;
         drop(queue);

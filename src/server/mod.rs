@@ -36,6 +36,7 @@ use worker::Worker;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use crate::connection::{self, Limits, NEVER};
+use crate::kernel;
 use crate::protocol::Entry;
 
 /// A socket that listens, and what is spoken there.
@@ -154,7 +155,7 @@ impl Server {
     /// When the system refuses a thread, an epoll instance or an eventfd. Nothing runs then.
     pub fn start(listeners: Vec<BoundListener>, settings: &Settings) -> Result<Self, StartError> {
         if address_space_is_limited() {
-            connection::keep_headroom();
+            connection::keep_headroom(kernel::memory_left);
         }
         let shared = Shared::new(settings).map_err(failed("create an eventfd"))?;
         let listeners: Vec<Arc<BoundListener>> = listeners.into_iter().map(Arc::new).collect();

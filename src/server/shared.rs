@@ -167,7 +167,7 @@ impl Shared {
         [
             (&self.full, "there is room for connections again"),
             (&self.no_watch, "connections can be watched again"),
-            (&self.no_memory, "there is memory for answers again"),
+            (&self.no_memory, "there is memory again"),
             (&self.no_thread, "threads for large messages can be started again"),
         ]
     }

@@ -25,7 +25,7 @@ use super::shared::{Admission, Shared};
 use super::{BoundListener, Settings};
 use crate::connection::{
     Buffer, CloseReason, Connection, Context, Demand, Finished, Interest, Job, Limits, NEVER, Next, Pool, Retired,
-    SCRATCH, SPILL, Stream, has_room_for_connection,
+    SCRATCH, SPILL, Stream, has_headroom,
 };
 use crate::kernel;
 use crate::protocol::{self, Random};
@@ -414,7 +414,7 @@ impl Worker {
         let connection = Connection::new((entry.start)(), label, self.context.now);
         let interest = connection.interest();
         let entry = Entry { stream, connection, interest, source };
-        let room = if has_room_for_connection() { self.registry.insert(entry) } else { Err(entry) };
+        let room = if has_headroom(0) { self.registry.insert(entry) } else { Err(entry) };
         match room {
             Ok(token) => self.register(token, interest),
             Err(entry) => self.no_room(entry),
@@ -423,6 +423,7 @@ impl Worker {
 
     /// There is no memory for one more connection.
     fn no_room(&self, entry: Entry) {
+        self.shared.warn(&self.shared.no_memory, format_args!("no memory for another connection"));
         if let Some(source) = &entry.source {
             self.shared.release_source(**source);
         }
