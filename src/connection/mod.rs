@@ -7,7 +7,7 @@
 //!
 //! Guarantees: answers in the order of the requests; no reading while answers wait for the client; an input that
 //! ended still gets every answer; a bounded number of bytes read and written in a call, so that no client keeps the worker
-//! from the others; a close never cuts off an answer that was counted. Errors end the connection with a [`CloseReason`],
+//! from the others; a close waits until the client has what was counted as answered. Errors end the connection with a [`CloseReason`],
 //! never anything else. Knows nothing of epoll, threads or other connections; time comes in as milliseconds in
 //! [`Context::now`].
 //!

@@ -66,7 +66,7 @@ struct Arguments {
     /// A request that is begun must be complete in so long; what arrives at 16 KiB/s or more extends it
     #[arg(long, env = "RETORTD_REQUEST_TIMEOUT", value_name = "TIME", help_heading = LIMITS, default_value = "30s")]
     request_timeout: Limit<Duration>,
-    /// An answer must make progress in so long
+    /// A client that takes nothing of its answer for this time is closed
     #[arg(long, env = "RETORTD_WRITE_TIMEOUT", value_name = "TIME", help_heading = LIMITS, default_value = "30s")]
     write_timeout: Limit<Duration>,
     /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for five

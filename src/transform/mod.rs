@@ -29,8 +29,8 @@ mod utf8;
 mod vectors;
 mod windows;
 
-/// Code points that an action which takes long works on between two looks at [`RandomSource::is_wanted`]: about a
-/// millisecond's work, whose cost hides that of the look.
+/// What shuffle (in code points) and random (in bytes of the text) work on between two looks at
+/// [`RandomSource::is_wanted`]: about a millisecond's work, whose cost hides that of the look.
 const WATCHED: usize = 64 * 1024;
 
 /// Where random numbers come from; the server passes its own, tests a scripted one.
