@@ -305,6 +305,32 @@ mod tests {
     }
 
     #[test]
+    fn ample_is_a_quarter_of_the_shared_half_and_no_more() {
+        let budget = Arc::new(Budget::new(2000));
+        let mut held = lease(&budget);
+        for (bytes, ample) in [(250, true), (251, false), (0, true)] {
+            held.force(bytes);
+            assert_eq!(budget.is_ample(), ample, "{bytes} of 1000");
+        }
+    }
+
+    #[test]
+    fn a_reserve_that_is_kept_is_for_those_that_wait() {
+        let budget = Arc::new(Budget::new(200));
+        let (mut holder, mut other) = (lease(&budget), lease(&budget));
+        assert!(holder.ensure(90, 100) && holder.ensure(101, 110), "the shared half, then a part of the reserve");
+        budget.keep_reserve(true);
+        assert!(other.ensure(10, 10) && !other.ensure(20, 20), "the shared half is for anybody");
+        assert!(holder.ensure(111, 130), "what has begun goes on");
+        assert!(budget.grant(Demand { shared: 50, reserve: 50 }).is_some());
+        let _ = budget.take_released();
+        budget.keep_reserve(false);
+        assert!(budget.take_released() && other.ensure(20, 20));
+        budget.keep_reserve(false);
+        assert!(!budget.take_released(), "nothing has changed");
+    }
+
+    #[test]
     fn resizing_keeps_what_is_taken() {
         let budget = Arc::new(Budget::new(100));
         let mut held = lease(&budget);
