@@ -75,23 +75,23 @@ impl Connection {
         match timer {
             Timer::Write => self.look_at_output(stream, context),
             Timer::MinRate => {
-                if let Some(work) = &mut self.work {
+                let is_slow = self.work.as_mut().is_some_and(|work| {
                     work.credit_taken(unacknowledged(stream), context);
-                }
-                // what was sent may still arrive
-                self.close_if_due(stream, context, CloseReason::MinRate)
+                    work.min_rate_deadline(context) <= context.now
+                });
+                // gently: what was sent may still arrive
+                if is_slow { self.close_gently(stream, context, CloseReason::MinRate) } else { Next::Wait }
             }
             Timer::Linger => self.look_while_lingering(stream, context),
             Timer::Expire(reason) => {
                 self.credit_taken(stream, context);
-                self.close_if_due(stream, context, reason)
+                if self.deadline(context) > context.now {
+                    Next::Wait
+                } else {
+                    self.close_gently(stream, context, reason)
+                }
             }
         }
-    }
-
-    /// Closes if a look at what the client has taken has not put off the deadline.
-    fn close_if_due<S: Stream>(&mut self, stream: &mut S, context: &mut Context, reason: CloseReason) -> Next {
-        if self.timer(context).0 > context.now { Next::Wait } else { self.close_gently(stream, context, reason) }
     }
 
     /// Closes when the client has taken nothing of its output since the last look.
