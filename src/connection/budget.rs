@@ -268,9 +268,15 @@ mod tests {
         let mut held = lease(&budget);
         held.force(50);
         assert!(budget.is_tight());
+        held.force(70);
+        assert_eq!((held.held(), budget.taken()), (70, 70));
         held.force(5);
         assert!(!budget.is_tight());
         assert_eq!(budget.taken(), 5);
+        for (bytes, covered) in [(4, 5), (5, 5), (8, 8)] {
+            held.cover(bytes);
+            assert_eq!((held.held(), budget.taken()), (covered, i64::try_from(covered).unwrap()));
+        }
     }
 
     #[test]
