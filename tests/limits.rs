@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Client, Daemon, Directory, Feed, Launch, frame, framed, in_parallel, rss_limit};
+use harness::{Client, Daemon, Directory, Feed, Launch, frame, framed, in_parallel, rss_limit, wait_until};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt};
 
@@ -212,7 +212,7 @@ fn many_large_messages_through_a_small_budget() {
     let limit = rss_limit(idle, budget + beside_the_budget(clients, 2));
     assert!(daemon.peak_rss() < limit, "{} of {limit}", daemon.peak_rss());
     assert_eq!(daemon.statistics_at_rest().answered, clients);
-    assert!(daemon.rss() < rss_limit(idle, 2 << 20), "memory was not given back: {} of {idle}", daemon.rss());
+    wait_until("the memory is given back", || daemon.rss() < rss_limit(idle, 2 << 20));
 }
 
 #[test]
@@ -427,6 +427,8 @@ fn a_slow_reader_is_closed_when_another_client_waits_for_memory() {
     // more than the other half
     let mut waiting = daemon.connect("frame");
     assert_eq!(waiting.ask(REVERSE, &request[4..]).len(), 3 << 20);
+    // its memory is free; it may still take what was sent, until the write timeout
+    drop(slow);
     let statistics = daemon.statistics_when(|statistics| statistics.closed > 0);
     assert_eq!((statistics.closed, statistics.closed_for("min-rate")), (1, 1), "{statistics:?}");
     assert_eq!(statistics.abandoned_by["min-rate"], 1, "{statistics:?}");
