@@ -298,6 +298,30 @@ fn an_offloaded_request_that_fails_closes_gently() {
     assert_eq!((connection.unanswered(), context.budget.taken()), (1, 0));
 }
 
+/// The time of a request counts from its start also where it is refused and its rest is skipped; when all is answered, nothing
+/// is left of it.
+#[test]
+fn a_refused_request_has_its_time_and_leaves_nothing() {
+    let budget = Arc::new(Budget::new(1 << 20));
+    let mut context = context(1 << 16, &budget, 1);
+    context.limits.request = 1000;
+    context.limits.idle = 2000;
+    context.now = 50_000;
+    let long = [&frame::header(UPPERCASE, 1 << 17)[..], &vec![b'x'; 1 << 17]].concat();
+    let mut script = Script::new(&long[..1000], &[Act::Bytes(1000), Act::WouldBlock], &[]);
+    let mut connection = Connection::new((by_name("frame").expect("a name").start)(), None, 50_000);
+    assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+    assert!(connection.is_idle());
+    assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
+    assert_eq!((connection.is_idle(), connection.deadline(&context)), (false, 51_000));
+    context.now = 50_500;
+    script.send(&long[1000..]);
+    while script.unread() > 0 {
+        assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
+    }
+    assert_eq!((connection.is_idle(), connection.deadline(&context)), (true, 52_500));
+}
+
 /// Fault 37: a large request is read, worked on and answered piece by piece, with a turn for others between two of them.
 #[test]
 fn one_call_reads_and_sends_a_bounded_amount() {

@@ -295,6 +295,17 @@ mod tests {
     }
 
     #[test]
+    fn a_request_keeps_up_while_only_a_short_end_is_not_prepared() {
+        for (arrived, prepared, expect) in
+            [(100, 0, false), (100, 100, true), (9000, 9001 - UNSETTLED, true), (9000, 9000 - UNSETTLED, false)]
+        {
+            let need = Need { prepared, ..Need::default() };
+            let work = Work { input: Buffer::zeroed(arrived).expect("memory"), need, ..Work::default() };
+            assert_eq!(work.keeps_up(), expect, "{prepared} of {arrived}");
+        }
+    }
+
+    #[test]
     fn too_slow_is_over_soon() {
         let rate = Limits::REQUEST_RATE as usize;
         assert_eq!(deadline((1..30).map(|second| (second * SECOND, 1))), 30 * SECOND + 1);
