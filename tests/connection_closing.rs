@@ -4,7 +4,7 @@ mod scripted;
 
 use std::sync::Arc;
 
-use retortd::connection::{BITE, Budget, CloseReason, Connection, Context, Demand, Next, PIECE, WRITE_MOST};
+use retortd::connection::{BITE, Budget, CloseReason, Connection, Context, Counter, Demand, Next, PIECE, WRITE_MOST};
 use retortd::protocol::{Random, by_name, frame};
 
 use scripted::{Act, Script, context};
@@ -296,6 +296,47 @@ fn an_offloaded_request_that_fails_closes_gently() {
     assert!(matches!(connection.failed(&mut script, &mut context), Next::Wait));
     assert!(script.output_ended && connection.interest().read);
     assert_eq!((connection.unanswered(), context.budget.taken()), (1, 0));
+}
+
+/// A stop closes a client that has been answered, and waits for one that has not asked anything yet.
+#[test]
+fn a_stop_waits_for_clients_that_have_not_asked() {
+    let request = [&frame::header(UPPERCASE, 3)[..], b"abc"].concat();
+    for asked in [true, false] {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let mut context = context(1 << 16, &budget, 1);
+        let mut script = Script::new(if asked { &request } else { b"" }, &[], &[]);
+        let mut connection = Connection::new((by_name("frame").expect("a name").start)(), None, 0);
+        assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
+        if asked {
+            assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
+        }
+        let counted = [&context.counters.requests, &context.counters.answered].map(Counter::get);
+        assert_eq!(counted, [u64::from(asked); 2]);
+        for (patient, closes) in [(true, asked), (false, true)] {
+            script.await_input();
+            assert!(matches!(connection.wind_up(&mut script, &mut context, patient), Next::Wait));
+            assert_eq!(script.output_ended, closes, "asked: {asked}, patient: {patient}");
+        }
+    }
+}
+
+/// Pieces of a request put off its time by what they take at 16 KiB a second; the request behind it has its own time.
+#[test]
+fn the_time_of_a_request_counts_from_its_first_byte() {
+    let request = [&frame::header(UPPERCASE, 40)[..], &[b'a'; 40]].concat();
+    let mut client = Talkative::new("frame", &request[..2], |context| context.limits.request = 1000);
+    let (connection, script, context) = (&mut client.connection, &mut client.script, &mut client.context);
+    for (now, piece, deadline) in [(500, &request[2..9], 1000), (900, &request[9..20], 1001)] {
+        context.now = now;
+        script.send(piece);
+        assert!(matches!(connection.readable(script, context), Next::Wait));
+        assert_eq!(connection.deadline(context), deadline, "at {now}");
+    }
+    context.now = 950;
+    script.send(&[&request[20..], &request[..9]].concat());
+    assert!(matches!(connection.readable(script, context), Next::Wait));
+    assert_eq!(connection.deadline(context), 1950);
 }
 
 /// The time of a request counts from its start also where it is refused and its rest is skipped; when all is answered, nothing

@@ -60,6 +60,13 @@ impl Script {
         self.input.extend(input);
     }
 
+    /// The next read finds nothing, if there is no input.
+    pub fn await_input(&mut self) {
+        if self.input.is_empty() {
+            self.reads.push_front(Act::WouldBlock);
+        }
+    }
+
     /// How much of the input has not been read.
     pub fn unread(&self) -> usize {
         self.input.len()
