@@ -15,7 +15,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{SockFlag, accept4};
 use nix::time::{ClockId, clock_gettime};
@@ -89,24 +89,30 @@ pub fn unacknowledged(socket: &impl AsFd) -> Result<usize, Errno> {
     Errno::result(result).map(|_| usize::try_from(bytes).unwrap_or(0))
 }
 
-/// Bytes that the process may still take before `RLIMIT_AS` or `RLIMIT_DATA` refuses more (getrlimit(2), proc(5): statm);
-/// the most that there can be where that cannot be known.
+/// The field of /proc/self/statm with the address space, in pages (proc(5)).
+const ADDRESS_SPACE: usize = 0;
+/// The field with data and stack.
+const DATA: usize = 5;
+
+/// Bytes that the process may still take before `RLIMIT_AS` or `RLIMIT_DATA` refuses more (getrlimit(2), proc(5): statm); none
+/// where neither is set, or where that cannot be known.
 #[must_use]
-pub fn memory_left() -> usize {
+pub fn memory_left() -> Option<usize> {
+    let limits = [(Resource::RLIMIT_AS, ADDRESS_SPACE), (Resource::RLIMIT_DATA, DATA)]
+        .map(|(resource, field)| (getrlimit(resource).map_or(RLIM_INFINITY, |(soft, _)| soft), field));
+    if limits.iter().all(|(limit, _)| *limit == RLIM_INFINITY) {
+        return None;
+    }
     let mut text = [0; 128];
-    let length = File::open("/proc/self/statm").and_then(|mut statm| statm.read(&mut text)).unwrap_or(0);
+    let length = File::open("/proc/self/statm").and_then(|mut statm| statm.read(&mut text)).ok()?;
     let pages = |field: usize| {
         let text = std::str::from_utf8(&text[..length]).ok()?;
         text.split_whitespace().nth(field)?.parse::<u64>().ok()
     };
     // SAFETY: takes a number and returns one.
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
-    // the address space is the first number of pages, and data with stack the sixth
-    let left = [(Resource::RLIMIT_AS, 0), (Resource::RLIMIT_DATA, 5)].into_iter().filter_map(|(resource, field)| {
-        let (limit, _) = getrlimit(resource).ok()?;
-        Some(limit.saturating_sub(pages(field)? * page))
-    });
-    usize::try_from(left.min().unwrap_or(u64::MAX)).unwrap_or(usize::MAX)
+    let left = limits.into_iter().filter_map(|(limit, field)| Some(limit.saturating_sub(pages(field)? * page)));
+    left.min().and_then(|left| usize::try_from(left).ok())
 }
 
 /// Connections that wait to be accepted from a TCP socket that listens (`TCP_INFO`, tcp(7)).

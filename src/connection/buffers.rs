@@ -27,21 +27,24 @@ const HEADROOM: usize = 4 * 1024 * 1024;
 /// What a buffer leaves beside that: so buffers do not keep connections out that need none. Chosen.
 const BUFFER_HEADROOM: usize = 4 * 1024 * 1024;
 
-/// Asks how many bytes the process may still take.
-static BYTES_LEFT: OnceLock<fn() -> usize> = OnceLock::new();
+/// Asks how many bytes the process may still take; set only where its memory is limited.
+static BYTES_LEFT: OnceLock<fn() -> Option<usize>> = OnceLock::new();
 /// One thread at a time looks at what is left and takes of it.
 static TAKING: Mutex<()> = Mutex::new(());
 
-/// From now on a buffer is not allocated, and no connection accepted, where that would take the last of the `bytes_left`; for
-/// processes that `RLIMIT_AS` or `RLIMIT_DATA` limits, where an allocation that fails elsewhere would end the process.
-pub fn keep_headroom(bytes_left: fn() -> usize) {
-    BYTES_LEFT.get_or_init(|| bytes_left);
+/// In a process whose memory is limited (`bytes_left` returns a number): from now on no buffer is allocated and no connection
+/// accepted that would take the last of it, because an allocation that fails elsewhere would end the process.
+pub fn keep_headroom(bytes_left: fn() -> Option<usize>) {
+    if bytes_left().is_some() {
+        BYTES_LEFT.get_or_init(|| bytes_left);
+    }
 }
 
-/// Whether `bytes` more can be taken of a limited memory; costs some system calls after [`keep_headroom`], else nothing.
+/// Whether `bytes` more can be taken; costs some system calls where memory is limited, else nothing.
 #[must_use]
 pub fn has_headroom(bytes: usize) -> bool {
-    BYTES_LEFT.get().is_none_or(|bytes_left| bytes_left() >= bytes.saturating_add(HEADROOM))
+    let left = BYTES_LEFT.get().and_then(|bytes_left| bytes_left());
+    left.is_none_or(|left| left >= bytes.saturating_add(HEADROOM))
 }
 
 /// Mapped memory that was used and will be again: the system takes longer to clear fresh pages than we to fill them.

@@ -33,8 +33,6 @@ use shared::Shared;
 pub use stats::Totals;
 use worker::Worker;
 
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-
 use crate::connection::{self, Limits, NEVER};
 use crate::kernel;
 use crate::protocol::Entry;
@@ -100,13 +98,6 @@ impl ServerLimits {
     }
 }
 
-/// Whether a limit of this process could make small allocations fail (getrlimit(2)).
-fn address_space_is_limited() -> bool {
-    [Resource::RLIMIT_AS, Resource::RLIMIT_DATA]
-        .into_iter()
-        .any(|resource| getrlimit(resource).is_ok_and(|(soft, _)| soft != RLIM_INFINITY))
-}
-
 fn milliseconds(time: Option<Duration>) -> u64 {
     time.map_or(NEVER, |time| u64::try_from(time.as_millis()).unwrap_or(NEVER))
 }
@@ -154,9 +145,7 @@ impl Server {
     /// # Errors
     /// When the system refuses a thread, an epoll instance or an eventfd. Nothing runs then.
     pub fn start(listeners: Vec<BoundListener>, settings: &Settings) -> Result<Self, StartError> {
-        if address_space_is_limited() {
-            connection::keep_headroom(kernel::memory_left);
-        }
+        connection::keep_headroom(kernel::memory_left);
         let shared = Shared::new(settings).map_err(failed("create an eventfd"))?;
         let listeners: Vec<Arc<BoundListener>> = listeners.into_iter().map(Arc::new).collect();
         let workers: Result<Vec<Worker>, io::Error> = (0..settings.workers)
