@@ -15,11 +15,11 @@ const LOOK_AGAIN: u64 = 50;
 const LINGER: u64 = 2_000;
 /// How long that may take while the daemon stops; chosen so that an idle daemon exits in under a second.
 const LINGER_AT_STOP: u64 = 250;
-/// While output waits, the client's kernel is asked after this part of the write timeout how much it has, so that at the
-/// timeout it is known whether the client took anything: one is closed between one and two timeouts after it took the last
-/// byte, and one that never reads after 1.25. Chosen.
+/// While output waits, the unacknowledged bytes are first read after the write timeout divided by this number, so that a
+/// later look can tell whether the client has taken any. A client is then closed between one and two timeouts after it took
+/// the last byte, and a client that never reads after 1.25 timeouts. Chosen without tuning.
 const FIRST_LOOK: u64 = 4;
-/// Where the kernel cannot be asked: only what it takes of us is known.
+/// The result of a look at a socket that cannot tell its unacknowledged bytes: there only what send(2) moves counts.
 const UNKNOWN: u32 = u32::MAX;
 
 /// What a deadline is for.
@@ -76,7 +76,7 @@ impl Connection {
             Timer::Write => self.look_at_output(stream, context),
             Timer::MinRate => {
                 let is_slow = self.work.as_mut().is_some_and(|work| {
-                    work.credit_taken(unacknowledged(stream), context);
+                    work.judge_pace(unacknowledged(stream), context);
                     work.min_rate_deadline(context) <= context.now
                 });
                 // gently: what was sent may still arrive

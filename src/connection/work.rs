@@ -173,9 +173,9 @@ impl Work {
         }
     }
 
-    /// A look at the client's pace: `left` bytes of what was sent are still in the kernel. What was sent is no measure: the
-    /// kernel takes megabytes at once, and then nothing until the client has taken a third of them.
-    pub(super) fn credit_taken(&mut self, left: u32, context: &Context) {
+    /// Credits what the client has taken since the last look; `left` bytes of what was sent are unacknowledged. What was sent
+    /// is no measure: the kernel takes megabytes at once, and then nothing until the client has taken a third of them.
+    pub(super) fn judge_pace(&mut self, left: u32, context: &Context) {
         let now = context.now;
         // what was sent before this counter began may be left, too: the constant keeps the difference positive
         let taken = self.sent + u64::from(u32::MAX - left);

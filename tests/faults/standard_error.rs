@@ -83,7 +83,7 @@ fn wait_last(lines: &Feed<String>, end: Option<&UnixDatagram>) {
     lines.wait_closed();
 }
 
-/// Has so many requests answered, a hundred at a time.
+/// Sends `hundreds` times a hundred requests and waits for their answers.
 fn ask_hundreds(daemon: &Daemon, hundreds: usize) {
     let mut client = daemon.connect("frame");
     let requests = frame(REVERSE, b"the log has a line for this").repeat(100);
