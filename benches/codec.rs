@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use retortd::connection::{BITE, SPILL};
-use retortd::protocol::{Env, Random, RequestLimits, Tally, Turn, by_name, frame};
+use retortd::protocol::services::frame;
+use retortd::protocol::{Env, Random, RequestLimits, Tally, Turn, by_name};
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;

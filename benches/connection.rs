@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use retortd::connection::{Budget, Connection, Context, Next, Retired, Stream};
-use retortd::protocol::{Random, by_name, frame};
+use retortd::protocol::services::frame;
+use retortd::protocol::{Random, by_name};
 use scripted::context;
 
 const KIB: usize = 1 << 10;

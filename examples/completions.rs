@@ -12,7 +12,7 @@ use clap_complete::{Shell, generate_to};
 fn main() -> io::Result<()> {
     let directory = std::env::args_os().nth(1).ok_or_else(|| io::Error::other("usage: completions DIRECTORY"))?;
     std::fs::create_dir_all(&directory)?;
-    for command in [retortd::service::options::command(), retortd::client::command()] {
+    for command in [retortd::daemon::config::args::command(), retortd::client::command()] {
         write(command, Path::new(&directory))?;
     }
     Ok(())

@@ -4,20 +4,21 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`service`] | the daemon's lifecycle: options, log, listeners, signals, systemd |
+//! | [`daemon`] | the daemon's lifecycle: options, log, listeners, signals, systemd |
 //! | [`client`] | `retort`: send, ping, bench, check |
 //! | [`server`] | the event loop: workers, accepting, deadlines, heavy work |
 //! | [`connection`] | one client, over any `Read + Write` |
 //! | [`protocol`] | wire formats, no I/O: one file each |
 //! | [`transform`] | pure text functions |
 //!
-//! `kernel` holds the few system calls that need unsafe code; `server` and `service` use it.
-//! `service` and `client` do not know each other: the client shares only `protocol` and `transform`.
+//! `sys` holds the few system calls that need unsafe code; `server` and `daemon` use it.
+//! `daemon` and `client` do not know each other: the client shares only `protocol` and `transform`.
 
 pub mod client;
 pub mod connection;
-mod kernel;
+pub mod daemon;
+
 pub mod protocol;
 pub mod server;
-pub mod service;
+mod sys;
 pub mod transform;

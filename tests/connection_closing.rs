@@ -5,7 +5,8 @@ mod scripted;
 use std::sync::Arc;
 
 use retortd::connection::{BITE, Budget, CloseReason, Connection, Context, Counter, Demand, Next, PIECE, WRITE_MOST};
-use retortd::protocol::{Random, by_name, frame};
+use retortd::protocol::services::frame;
+use retortd::protocol::{Random, by_name};
 
 use scripted::{Act, Script, context};
 

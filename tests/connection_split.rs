@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use retortd::connection::{Budget, CloseReason, Connection, Context, Counter, Lease, Next, SCRATCH, SPILL, Stream};
-use retortd::protocol::{TABLE, by_name, frame};
+use retortd::protocol::services::frame;
+use retortd::protocol::{TABLE, by_name};
 use scripted::{Act, Play, Script, check_sums, context};
 
 /// The protocols whose answers do not depend on how the input is cut.

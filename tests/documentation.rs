@@ -38,7 +38,7 @@ fn with_subcommands(mut command: clap::Command) -> Vec<clap::Command> {
 }
 
 fn daemon() -> Vec<clap::Command> {
-    with_subcommands(retortd::service::options::command())
+    with_subcommands(retortd::daemon::config::args::command())
 }
 
 fn client() -> Vec<clap::Command> {
@@ -124,7 +124,7 @@ fn every_setting_in_the_file_is_one_the_daemon_takes() {
             continue; // counted, not given a value
         }
         let option = format!("--{}={}", option.to_lowercase().replace('_', "-"), value.trim_matches('"'));
-        let parsed = retortd::service::options::command().try_get_matches_from(["retortd", &option]);
+        let parsed = retortd::daemon::config::args::command().try_get_matches_from(["retortd", &option]);
         assert!(parsed.is_ok(), "{option}: {}", parsed.unwrap_err());
     }
 }

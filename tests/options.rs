@@ -60,7 +60,7 @@ fn every_option_that_takes_a_value_is_among_those() {
     let known = "port listen backlog recv-buffer send-buffer workers max-connections max-per-source max-message \
         max-buffered max-line min-rate idle-timeout request-timeout write-timeout drain-timeout exit-idle seed log quotes settings \
         verbose help version list";
-    let command = retortd::service::options::command();
+    let command = retortd::daemon::config::args::command();
     for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
         assert!(known.split(' ').any(|name| name == option), "--{option} is not tested here");
     }
@@ -90,7 +90,7 @@ fn help_and_version_go_to_standard_output() {
 #[test]
 fn help_names_every_option_and_its_variable() {
     let help = finish(&["--help"]).output;
-    for argument in retortd::service::options::command().get_arguments() {
+    for argument in retortd::daemon::config::args::command().get_arguments() {
         let long = argument.get_long().expect("every option has a long name");
         assert!(help.contains(&format!("--{long}")), "--{long}");
         let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());

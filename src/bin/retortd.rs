@@ -2,5 +2,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    retortd::service::main()
+    retortd::daemon::main()
 }

@@ -5,7 +5,7 @@
 //! [`transform`](mod@crate::transform)'s; everything in `client` that speaks to a server goes through here.
 
 use crate::protocol;
-use crate::protocol::frame::{self, Edition};
+use crate::protocol::services::frame::{self, Edition};
 use crate::transform::{Action, Placed, RandomSource};
 
 /// A protocol, as a client speaks it.

@@ -13,37 +13,36 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `reading` | input, into scratch or into a buffer of its own |
-//! | `turning` | turns of the protocol, and what is kept of them |
-//! | `sending` | output, and going on without the client |
+//! | `read` | input, into scratch or into a buffer of its own |
+//! | `process` | turns of the protocol, and what is kept of them |
+//! | `write` | output, and going on without the client |
 //! | `closing` | lingering until the client has everything, and deadlines |
-//! | `work`, `buffers`, `budget` | what an unfinished request holds |
-//! | `heavy_job` | a request on its way to another thread |
-//! | `close_reason`, `counters`, `telling` | what is counted and logged |
+//! | `in_flight`, `memory` | what an unfinished request holds |
+//! | `offload` | a request on its way to another thread |
+//! | `close_reason`, `counters`, `log` | what is counted and logged |
 
-mod budget;
-mod buffers;
 mod close_reason;
 mod closing;
 mod counters;
-mod heavy_job;
-mod reading;
-mod sending;
-mod telling;
-mod turning;
-mod work;
+mod in_flight;
+mod log;
+mod memory;
+mod offload;
+mod process;
+mod read;
+mod write;
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-pub use budget::{Budget, Demand, Lease};
-pub use buffers::{Buffer, POOL, Pool, Retired, has_headroom, keep_headroom};
 pub use close_reason::CloseReason;
 pub use counters::{Counter, Counters};
-pub use heavy_job::{Finished, Job};
-use turning::Call;
-use work::{Pending, Work};
+use in_flight::{Pending, Work};
+pub use memory::budget::{Budget, Demand, Lease};
+pub use memory::buffer::{Buffer, POOL, Pool, Retired, has_headroom, keep_headroom};
+pub use offload::{Finished, Job};
+use process::Call;
 
 use crate::protocol::{Protocol, Random, RequestLimits, Step, Tally};
 

@@ -5,17 +5,17 @@
 //! look at the figures, change limits, ask for a sign of life, stop. Nothing here reads options, environment or
 //! signals.
 
-mod acceptor;
 mod condition;
-mod deadlines;
-mod heavy;
+mod connection_table;
+mod listener;
 mod mailbox;
 mod memory_queue;
+mod offload_pool;
 mod poller;
 mod reclaim;
-mod registry;
 mod shared;
 mod stats;
+mod timers;
 mod worker;
 
 use std::fmt;
@@ -34,8 +34,8 @@ pub use stats::Totals;
 use worker::Worker;
 
 use crate::connection::{self, Limits, NEVER};
-use crate::kernel;
 use crate::protocol::Entry;
+use crate::sys;
 
 /// A socket that listens, and what is spoken there.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl Server {
     /// # Errors
     /// When the system refuses a thread, an epoll instance or an eventfd. Nothing runs then.
     pub fn start(listeners: Vec<BoundListener>, settings: &Settings) -> Result<Self, StartError> {
-        connection::keep_headroom(kernel::memory_left);
+        connection::keep_headroom(sys::memory_left);
         let shared = Shared::new(settings).map_err(failed("create an eventfd"))?;
         let listeners: Vec<Arc<BoundListener>> = listeners.into_iter().map(Arc::new).collect();
         let workers: Result<Vec<Worker>, io::Error> = (0..settings.workers)

@@ -11,7 +11,7 @@ use log::debug;
 
 use super::shared::Shared;
 use crate::connection::Retired;
-use crate::kernel;
+use crate::sys;
 
 /// Memory given back at once, in bytes: other threads that map memory wait no longer than for one of these.
 const PIECE: usize = 1024 * 1024;
@@ -70,7 +70,7 @@ fn run(receiver: &Receiver<Work>, shared: &Weak<Shared>) {
     for work in receiver {
         match work {
             Work::Free(retired) => free(retired),
-            Work::Trim => kernel::trim_heap(),
+            Work::Trim => sys::trim_heap(),
         }
         if let Some(shared) = shared.upgrade() {
             shared.serve_waiting();
@@ -80,7 +80,7 @@ fn run(receiver: &Receiver<Work>, shared: &Weak<Shared>) {
 
 fn free(mut retired: Retired) {
     for piece in retired.memory().flat_map(|memory| memory.chunks_mut(PIECE)) {
-        kernel::release_pages(piece);
+        sys::release_pages(piece);
     }
     drop(retired);
 }

@@ -11,9 +11,9 @@ use log::warn;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::condition::{Condition, Due};
-use super::heavy::Heavy;
 use super::mailbox::{Mail, Mailbox};
 use super::memory_queue::MemoryQueue;
+use super::offload_pool::Heavy;
 use super::reclaim::Reclaimer;
 use super::stats::Totals;
 use super::{ServerLimits, Settings};

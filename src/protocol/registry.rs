@@ -1,0 +1,173 @@
+//! The list of protocols.
+
+use super::Protocol;
+use super::services::{
+    ack, chargen, daytime, discard, echo, echo_prefix, frame, length_prefix, qotd, record, respond, text, time, upper,
+    upper_line,
+};
+
+/// One row of the table of names.
+#[derive(Debug)]
+pub struct Entry {
+    /// The name, as in `--listen NAME=ADDRESS` and `FileDescriptorName=`.
+    pub name: &'static str,
+    /// The port where people expect it, if there is one.
+    pub port: Option<u16>,
+    /// One line about it.
+    pub summary: &'static str,
+    /// The number of its RFC, if there is one.
+    pub rfc: Option<u16>,
+    /// Makes the state of a new connection.
+    pub start: fn() -> Box<dyn Protocol>,
+}
+
+/// Every protocol there is.
+pub const TABLE: &[Entry] = &[
+    Entry {
+        name: "frame",
+        port: Some(8083),
+        summary: "framed text transforms",
+        rfc: None,
+        start: || Box::new(frame::Frame::<false>),
+    },
+    Entry {
+        name: "frame-2021",
+        port: None,
+        summary: "framed text transforms, with the action codes of 2021",
+        rfc: None,
+        start: || Box::new(frame::Frame::<true>),
+    },
+    Entry {
+        name: "text",
+        port: Some(8082),
+        summary: "text transforms, asked for in words: ACTION LENGTH MESSAGE",
+        rfc: None,
+        start: || Box::new(text::Text),
+    },
+    Entry {
+        name: "echo",
+        port: Some(7),
+        summary: "every byte back, unchanged",
+        rfc: Some(862),
+        start: || Box::new(echo::Echo),
+    },
+    Entry {
+        name: "echo-prefix",
+        port: None,
+        summary: "each chunk back, behind `Echo: `",
+        rfc: None,
+        start: || Box::new(echo_prefix::EchoPrefix),
+    },
+    Entry {
+        name: "ack",
+        port: None,
+        summary: "`Message received!` to the first chunk, then close",
+        rfc: None,
+        start: || Box::new(ack::Ack),
+    },
+    Entry {
+        name: "respond",
+        port: None,
+        summary: "each chunk back in upper case, behind `Response: `",
+        rfc: None,
+        start: || Box::new(respond::Respond),
+    },
+    Entry {
+        name: "upper",
+        port: None,
+        summary: "the first chunk back, stripped and in upper case, then close",
+        rfc: None,
+        start: || Box::new(upper::Upper),
+    },
+    Entry {
+        name: "upper-line",
+        port: None,
+        summary: "the first line back, stripped and in upper case, then close",
+        rfc: None,
+        start: || Box::new(upper_line::UpperLine::default()),
+    },
+    Entry {
+        name: "length-prefix",
+        port: None,
+        summary: "each message back, behind its length in four bytes",
+        rfc: None,
+        start: || Box::new(length_prefix::LengthPrefix),
+    },
+    Entry {
+        name: "record",
+        port: Some(9999),
+        summary: "in turn: a chunk echoed, a 22-byte record logged",
+        rfc: None,
+        start: || Box::new(record::Record::default()),
+    },
+    Entry {
+        name: "discard",
+        port: Some(9),
+        summary: "takes everything, answers nothing",
+        rfc: Some(863),
+        start: || Box::new(discard::Discard),
+    },
+    Entry {
+        name: "chargen",
+        port: Some(19),
+        summary: "a rotating pattern, for as long as the client reads",
+        rfc: Some(864),
+        start: || Box::new(chargen::Chargen::default()),
+    },
+    Entry {
+        name: "qotd",
+        port: Some(17),
+        summary: "a quote, then close",
+        rfc: Some(865),
+        start: || Box::new(qotd::Qotd),
+    },
+    Entry {
+        name: "daytime",
+        port: Some(13),
+        summary: "date and time as a line, then close",
+        rfc: Some(867),
+        start: || Box::new(daytime::Daytime),
+    },
+    Entry {
+        name: "time",
+        port: Some(37),
+        summary: "seconds since 1900 in four bytes, then close",
+        rfc: Some(868),
+        start: || Box::new(time::Time),
+    },
+];
+
+/// The protocol of that name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| entry.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TABLE, by_name};
+
+    #[test]
+    fn names_and_ports_are_unique() {
+        for entry in TABLE {
+            assert_eq!(TABLE.iter().filter(|other| other.name == entry.name).count(), 1, "{}", entry.name);
+            let same_port = TABLE.iter().filter(|other| entry.port.is_some() && other.port == entry.port);
+            assert!(same_port.count() <= 1, "{}", entry.name);
+        }
+        assert_eq!(TABLE.len(), 16);
+    }
+
+    #[test]
+    fn a_name_finds_its_row() {
+        assert_eq!(by_name("frame-2021").map(|entry| entry.name), Some("frame-2021"));
+        assert!(by_name("Frame").is_none());
+    }
+
+    #[test]
+    fn a_connection_of_the_main_job_costs_no_allocation() {
+        for name in ["frame", "frame-2021", "echo", "discard"] {
+            let state = (by_name(name).unwrap().start)();
+            assert_eq!(size_of_val(&*state), 0, "{name}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `record`: in turn, a chunk is echoed and a record of 22 bytes is decoded for the log.
+//!
+//! A record is what Python's `struct` packs by `! I 2s Q 2h f`: big-endian, without padding. It may arrive in pieces
+//! and gets no answer.
+
+use crate::protocol::{Env, Need, Protocol, Step, Turn, chunk};
+
+/// Bytes of a record.
+pub const RECORD: usize = 22;
+
+/// A connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Record {
+    /// The chunk is echoed: a record comes next.
+    expects_record: bool,
+}
+
+impl Protocol for Record {
+    fn advance(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
+        while !turn.rest().is_empty() {
+            let done = if self.expects_record { take_record(turn) } else { echo(turn) };
+            if let Err(step) = done {
+                return step;
+            }
+            self.expects_record = !self.expects_record;
+        }
+        Step::More(Need::default())
+    }
+}
+
+fn echo(turn: &mut Turn<'_>) -> Result<(), Step> {
+    let length = chunk::next(turn);
+    if !turn.fits_in_place(length) {
+        return Err(Step::Full);
+    }
+    turn.answer_in_place(length);
+    chunk::count(turn, "record", length);
+    Ok(())
+}
+
+fn take_record(turn: &mut Turn<'_>) -> Result<(), Step> {
+    let Some(record) = turn.rest().first_chunk::<RECORD>().copied() else {
+        return Err(Step::More(Need { input: RECORD, ..Need::default() }));
+    };
+    turn.take(RECORD);
+    turn.record(|| words(&record));
+    Ok(())
+}
+
+/// The fields of a record, as a line for the log.
+fn words(record: &[u8; RECORD]) -> String {
+    format!(
+        "u32={} bytes=\"{}\" u64={} i16={} i16={} f32={:?}",
+        u32::from_be_bytes(field(record, 0)),
+        field::<2>(record, 4).escape_ascii(),
+        u64::from_be_bytes(field(record, 6)),
+        i16::from_be_bytes(field(record, 14)),
+        i16::from_be_bytes(field(record, 16)),
+        f32::from_be_bytes(field(record, 18)),
+    )
+}
+
+fn field<const N: usize>(record: &[u8; RECORD], at: usize) -> [u8; N] {
+    std::array::from_fn(|i| record[at + i])
+}

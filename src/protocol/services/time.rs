@@ -1,0 +1,45 @@
+//! `time`: the seconds since 1900-01-01 00:00 UTC in four bytes, then closes (RFC 868).
+
+use crate::protocol::{Ending, Env, Protocol, Step, Turn, chunk};
+
+/// Seconds from 1900-01-01 to 1970-01-01: 70 years with 17 leap days.
+pub const EPOCH: u64 = (70 * 365 + 17) * 86_400;
+
+/// A connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Time;
+
+/// The time on the wire. It wraps in 2036, as the RFC's arithmetic does.
+#[must_use]
+pub fn since_1900(unix_time: u64) -> u32 {
+    unix_time.wrapping_add(EPOCH) as u32
+}
+
+impl Protocol for Time {
+    fn open(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
+        turn.answer(&since_1900((env.unix_time)()).to_be_bytes());
+        chunk::count(turn, "time", 0);
+        Step::Close(Ending::Done)
+    }
+
+    fn advance(&mut self, _turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
+        Step::Close(Ending::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::since_1900;
+
+    #[test]
+    fn the_values_that_the_rfc_gives() {
+        for (unix_time, expect) in [
+            (0, 2_208_988_800),
+            (2_629_584_000 - 2_208_988_800, 2_629_584_000),
+            (2_085_978_495, u32::MAX),
+            (2_085_978_496, 0),
+        ] {
+            assert_eq!(since_1900(unix_time), expect);
+        }
+    }
+}
