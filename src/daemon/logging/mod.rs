@@ -204,7 +204,7 @@ mod tests {
     }
 
     /// The name of a test that plays a daemon in a process of its own when this variable is set.
-    const PLAYED: (&str, &str) = ("service::logging::tests::a_panic_is_logged", "RETORTD_TEST_PANIC");
+    const PLAYED: (&str, &str) = ("daemon::logging::tests::a_panic_is_logged", "RETORTD_TEST_PANIC");
 
     /// A process with a thread that panics, and with a log.
     fn panicking() -> Command {
