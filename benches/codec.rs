@@ -11,7 +11,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use retortd::connection::{BITE, SPILL};
 use retortd::protocol::services::frame;
-use retortd::protocol::{Env, Random, RequestLimits, Tally, Turn, by_name};
+use retortd::protocol::{CallContext, Exchange, RequestCounts, RequestLimits, RequestRng, by_name};
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
@@ -53,25 +53,26 @@ fn small_requests() -> [(&'static str, &'static str, Vec<u8>); 7] {
 /// A worker's side of a turn: the room for answers, and what the protocol gets from outside.
 struct Bench {
     spill: Vec<u8>,
-    random: Random,
-    inline: bool,
+    random: RequestRng,
+    may_block: bool,
 }
 
 impl Bench {
-    fn new(room: usize, inline: bool) -> Self {
-        Self { spill: vec![0; room], random: Random::new(Some(1)), inline }
+    fn new(room: usize, may_block: bool) -> Self {
+        Self { spill: vec![0; room], random: RequestRng::new(Some(1)), may_block }
     }
 
     /// Shows all of `input` to a connection of that protocol, and sees that all of it is answered.
-    fn turn(&mut self, protocol: &mut dyn retortd::protocol::Protocol, input: &mut [u8]) -> Tally {
+    fn turn(&mut self, protocol: &mut dyn retortd::protocol::Protocol, input: &mut [u8]) -> RequestCounts {
         let length = input.len();
-        let mut turn = Turn::new(input, &mut self.spill);
+        let mut exchange = Exchange::new(input, &mut self.spill);
         let limits = RequestLimits { message: frame::MAX_LENGTH, memory: usize::MAX, line: 1 << 16 };
-        let mut env = Env { random: &mut self.random, unix_time: || 0, quotes: &[], limits, inline: self.inline };
-        black_box(protocol.advance(&mut turn, &mut env));
-        assert_eq!(turn.taken(), length, "not all requests were answered");
-        black_box(turn.answers());
-        turn.tally()
+        let mut call_context =
+            CallContext { random: &mut self.random, unix_time: || 0, quotes: &[], limits, may_block: self.may_block };
+        black_box(protocol.process(&mut exchange, &mut call_context));
+        assert_eq!(exchange.consumed(), length, "not all requests were answered");
+        black_box(exchange.replies());
+        exchange.counts()
     }
 }
 
@@ -80,8 +81,8 @@ fn small(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("codec/{requests} requests of 64 B"));
         for (name, protocol, request) in small_requests() {
             let input = pipeline(&request, requests);
-            let mut protocol = (by_name(protocol).expect("a name in the table").start)();
-            let mut bench = Bench::new(SPILL, true);
+            let mut protocol = (by_name(protocol).expect("a name in the table").new)();
+            let mut bench = Bench::new(SPILL, false);
             group.throughput(Throughput::Elements((input.len() / request.len()) as u64));
             group.bench_function(name, |bencher| {
                 bencher.iter_batched_ref(
@@ -102,8 +103,8 @@ fn large(criterion: &mut Criterion) {
         let text = text.repeat((1 << 20) / text.len());
         for (action, code) in [("uppercase", UPPERCASE), ("reverse", REVERSE)] {
             let input = framed(code, &text);
-            let mut protocol = (by_name("frame").expect("a name in the table").start)();
-            let mut bench = Bench::new(4 * input.len(), false);
+            let mut protocol = (by_name("frame").expect("a name in the table").new)();
+            let mut bench = Bench::new(4 * input.len(), true);
             group.throughput(Throughput::Bytes(input.len() as u64));
             group.bench_function(format!("frame {action} {name}"), |bencher| {
                 bencher.iter_batched_ref(

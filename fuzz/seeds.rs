@@ -8,13 +8,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use retortd::protocol::TABLE;
+use retortd::protocol::PROTOCOLS;
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for (number, exchange) in tables::EXCHANGES.iter().enumerate() {
+    for (number, exchange) in tables::EXAMPLES.iter().enumerate() {
         let name = format!("{}-{number:02}", exchange.protocol);
-        let protocol = TABLE.iter().position(|entry| entry.name == exchange.protocol).expect("a name in the table");
+        let protocol = PROTOCOLS.iter().position(|entry| entry.name == exchange.protocol).expect("a name in the table");
         let write = |target: &str, prefix: &[u8]| {
             fs::create_dir_all(corpus.join(target))?;
             fs::write(corpus.join(target).join(&name), [prefix, exchange.send].concat())

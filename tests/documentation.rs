@@ -190,7 +190,7 @@ fn value<'a>(unit: &'a str, key: &str) -> Option<&'a str> {
 #[test]
 fn every_protocol_has_a_socket_with_its_port() {
     let mut ports = BTreeSet::new();
-    for entry in protocol::TABLE {
+    for entry in protocol::PROTOCOLS {
         let name =
             if entry.name == "frame" { "retortd.socket".into() } else { format!("retortd-{}.socket", entry.name) };
         let unit = read(format!("systemd/{name}"));
@@ -202,13 +202,13 @@ fn every_protocol_has_a_socket_with_its_port() {
     }
     let sockets = fs::read_dir(root().join("systemd")).expect("systemd").filter_map(Result::ok);
     let sockets = sockets.filter(|file| file.path().extension().is_some_and(|kind| kind == "socket")).count();
-    assert_eq!(sockets, protocol::TABLE.len() + 1, "a socket for each protocol, and the one for Accept=yes");
+    assert_eq!(sockets, protocol::PROTOCOLS.len() + 1, "a socket for each protocol, and the one for Accept=yes");
 }
 
 #[test]
 fn the_manual_has_every_protocol_with_the_port_of_its_socket() {
     let text = manual("retortd.protocols.7");
-    for entry in protocol::TABLE {
+    for entry in protocol::PROTOCOLS {
         let name =
             if entry.name == "frame" { "retortd.socket".into() } else { format!("retortd-{}.socket", entry.name) };
         let unit = read(format!("systemd/{name}"));

@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use harness::{Client, Daemon, Launch, available, frame, framed, replay_all, skip};
 use nix::sys::signal::Signal;
-use retortd::protocol::TABLE;
+use retortd::protocol::PROTOCOLS;
 
 /// Serves all protocols on sockets of its own.
 fn serve_all(arguments: &[&str]) -> Daemon {
-    let listen: Vec<String> = TABLE.iter().map(|entry| format!("{}=127.0.0.1:0", entry.name)).collect();
+    let listen: Vec<String> = PROTOCOLS.iter().map(|entry| format!("{}=127.0.0.1:0", entry.name)).collect();
     let listen = format!("--listen={}", listen.join(","));
     Launch::new(&[&[listen.as_str()], arguments].concat()).start()
 }
@@ -28,7 +28,7 @@ fn every_conversation_however_it_is_cut() {
 
 /// One thing to send to each protocol, and what the answer begins with.
 fn try_each(daemon: &Daemon) {
-    for entry in TABLE {
+    for entry in PROTOCOLS {
         let (send, expect): (&[u8], &[u8]) = match entry.name {
             "frame" => (b"\x20\0\0\x03abc", b"\0\0\0\x03cba"),
             "frame-2021" => (b"\x40\0\0\x03abc", b"\0\0\0\x03cba"),
@@ -61,18 +61,18 @@ fn all_at_once_on_sockets_of_its_own() {
     let daemon = serve_all(&[]);
     try_each(&daemon);
     let statistics = daemon.statistics_at_rest();
-    assert_eq!(statistics.accepted, TABLE.len() as u64);
+    assert_eq!(statistics.accepted, PROTOCOLS.len() as u64);
 }
 
 #[test]
 fn all_at_once_on_activated_and_own_sockets() {
     let handed = ["echo", "frame"];
     let sockets = handed.map(|_| TcpListener::bind("127.0.0.1:0").expect("bind").into());
-    let own: Vec<&str> = TABLE.iter().map(|entry| entry.name).filter(|name| !handed.contains(name)).collect();
+    let own: Vec<&str> = PROTOCOLS.iter().map(|entry| entry.name).filter(|name| !handed.contains(name)).collect();
     let own: Vec<String> = own.iter().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
     let arguments: Vec<&str> = own.iter().map(String::as_str).collect();
     let daemon = Launch::new(&arguments).with_sockets("echo:frame", sockets.into()).start();
-    assert_eq!(daemon.listening().len(), TABLE.len());
+    assert_eq!(daemon.listening().len(), PROTOCOLS.len());
     try_each(&daemon);
 }
 
@@ -539,8 +539,8 @@ fn the_list_has_every_protocol() {
     let finished = Launch::new(&["--list"]).finish();
     assert_eq!((finished.code, finished.log.as_str()), (0, ""));
     let lines: Vec<&str> = finished.output.lines().collect();
-    assert_eq!(lines.len(), TABLE.len());
-    for (entry, line) in TABLE.iter().zip(lines) {
+    assert_eq!(lines.len(), PROTOCOLS.len());
+    for (entry, line) in PROTOCOLS.iter().zip(lines) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let port = entry.port.map_or("-".into(), |port| port.to_string());
         assert_eq!((words[0], words[1]), (entry.name, port.as_str()), "{line}");

@@ -7,10 +7,10 @@ mod common;
 
 use common::scripted::Script;
 use libfuzzer_sys::fuzz_target;
-use retortd::protocol::TABLE;
+use retortd::protocol::PROTOCOLS;
 
 fuzz_target!(|data: &[u8]| {
     let Some((number, input)) = data.split_first() else { return };
-    let entry = &TABLE[usize::from(*number) % TABLE.len()];
+    let entry = &PROTOCOLS[usize::from(*number) % PROTOCOLS.len()];
     common::serve(entry.name, Script::new(input, &[], &[]), 1 << 16, 1 << 20);
 });

@@ -67,7 +67,7 @@ pub enum Ending {
 }
 
 /// The frame protocols' and `text`'s answer to what they refuse.
-pub const REFUSAL: &[u8] = frame::REFUSAL;
+pub const REFUSAL: &[u8] = frame::ERROR_TEXT;
 
 /// The longest message of a frame, in bytes.
 pub const MAX_LENGTH: usize = frame::MAX_LENGTH;
@@ -360,10 +360,10 @@ mod tests {
 
     #[test]
     fn every_protocol_of_the_table_can_be_spoken() {
-        for entry in protocol::TABLE {
+        for entry in protocol::PROTOCOLS {
             assert_eq!(dialogue(entry.name).name(), entry.name);
         }
-        assert_eq!(DIALOGUES.len(), protocol::TABLE.len());
+        assert_eq!(DIALOGUES.len(), protocol::PROTOCOLS.len());
     }
 
     #[test]

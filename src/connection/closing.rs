@@ -6,7 +6,7 @@
 //! that the client can end its own side. Where that cannot be asked, only the while is left.
 
 use super::{CloseReason, Connection, Context, Limits, NEVER, Next, State, Stream};
-use crate::protocol::Tally;
+use crate::protocol::RequestCounts;
 
 /// The time between two looks at a connection that lingers, in milliseconds. Chosen without tuning: 20 looks a second
 /// cost little, and a client that has everything is not kept for long.
@@ -125,7 +125,7 @@ impl Connection {
         if let Some(work) = self.work.take() {
             let owed = work.owed;
             context.retired.append(work.retire());
-            if owed != Tally::default() {
+            if owed != RequestCounts::default() {
                 self.begin_work(context).owed = owed;
             }
         }

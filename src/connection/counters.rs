@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::close_reason::CloseReason;
-use crate::protocol::Tally;
+use crate::protocol::RequestCounts;
 
 const REASONS: usize = CloseReason::ALL.len();
 
@@ -56,7 +56,7 @@ pub struct Counters {
 
 impl Counters {
     /// The answers to these requests have been taken by the kernel.
-    pub fn sent(&self, tally: Tally) {
+    pub fn sent(&self, tally: RequestCounts) {
         self.answered.add(tally.answered.into());
         self.refused.add(tally.refused.into());
     }

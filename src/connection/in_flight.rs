@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::memory::budget::{Budget, Lease};
 use super::memory::buffer::{Buffer, Retired};
 use super::{ASIDE, Context, Limits, NEVER};
-use crate::protocol::{Need, Tally};
+use crate::protocol::{Needed, RequestCounts};
 
 /// More bytes than the end of a text that is hardly ever left to be prepared with what comes next.
 const UNSETTLED: usize = 4 * 1024;
@@ -29,7 +29,7 @@ pub(super) enum Pending {
     /// The protocol is to look at it.
     Input,
     /// The request at its start needs this much, and is for a heavy thread, with this random seed.
-    Offload(Need, u64),
+    Offload(Needed, u64),
 }
 
 /// How far a client is behind a rate of bytes a second that it has to keep.
@@ -59,7 +59,7 @@ pub(super) struct Work {
     /// Input that is not taken yet: the start of a request, or (`pending`) what has not been looked at.
     pub(super) input: Buffer,
     /// What the request at the start of `input` needs.
-    pub(super) need: Need,
+    pub(super) needed: Needed,
     /// What is to be done with `input` before more is read.
     pub(super) pending: Pending,
     /// So many bytes are to be dropped unseen; `Some(0)`: they have been, and the protocol is to be told.
@@ -67,7 +67,7 @@ pub(super) struct Work {
     /// Answers that the client has not taken yet.
     pub(super) output: Output,
     /// The requests that `output` answers.
-    pub(super) owed: Tally,
+    pub(super) owed: RequestCounts,
     /// What is charged to the budget.
     pub(super) lease: Option<Lease>,
     /// The time of the request that is arriving.
@@ -110,18 +110,18 @@ impl Work {
 
     /// Whether the next read goes straight into `input`.
     pub(super) fn reads_directly(&self) -> bool {
-        !self.input.is_empty() && self.need.input > ASIDE
+        !self.input.is_empty() && self.needed.request_len > ASIDE
     }
 
     /// Whether what has arrived is prepared, but for an end that depends on what comes next.
     pub(super) fn keeps_up(&self) -> bool {
-        self.need.prepared > 0 && self.input.len() - self.need.prepared < UNSETTLED
+        self.needed.preprocessed > 0 && self.input.len() - self.needed.preprocessed < UNSETTLED
     }
 
     /// Makes room in `input` for the whole request: pages cost nothing before something arrives in them.
     pub(super) fn make_room(&mut self, context: &mut Context) -> io::Result<()> {
-        if self.input.capacity() < self.need.input {
-            let larger = context.buffer(self.input.held(), self.need.input)?;
+        if self.input.capacity() < self.needed.request_len {
+            let larger = context.buffer(self.input.held(), self.needed.request_len)?;
             let smaller = std::mem::replace(&mut self.input, larger);
             context.recycle(smaller, self.lease.as_mut());
         }
@@ -130,7 +130,7 @@ impl Work {
 
     /// The room for what is still to come of this request.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        let missing = self.need.input.saturating_sub(self.input.len());
+        let missing = self.needed.request_len.saturating_sub(self.input.len());
         let spare = self.input.spare();
         let end = missing.min(spare.len());
         &mut spare[..end]
@@ -139,7 +139,7 @@ impl Work {
     /// Takes the first `length` bytes of `input` out as a buffer of their own; the rest is to be looked at again.
     pub(super) fn split_request(&mut self, length: usize) -> io::Result<Buffer> {
         let mut whole = std::mem::take(&mut self.input);
-        self.need = Need::default();
+        self.needed = Needed::default();
         if whole.len() == length {
             return Ok(whole);
         }
@@ -299,8 +299,8 @@ mod tests {
         for (arrived, prepared, expect) in
             [(100, 0, false), (100, 100, true), (9000, 9001 - UNSETTLED, true), (9000, 9000 - UNSETTLED, false)]
         {
-            let need = Need { prepared, ..Need::default() };
-            let work = Work { input: Buffer::zeroed(arrived).expect("memory"), need, ..Work::default() };
+            let needed = Needed { preprocessed: prepared, ..Needed::default() };
+            let work = Work { input: Buffer::zeroed(arrived).expect("memory"), needed, ..Work::default() };
             assert_eq!(work.keeps_up(), expect, "{prepared} of {arrived}");
         }
     }

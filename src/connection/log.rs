@@ -5,34 +5,35 @@ use std::time::Duration;
 use log::{Level, debug, info, log_enabled, trace};
 
 use super::{Connection, Label};
-use crate::protocol::{Note, Turn};
+use crate::protocol::{Exchange, LogEvent};
 
 /// Bytes of a connection's input or output that `-vvv` shows.
 const SHOWN: usize = 64;
 
 impl Connection {
     /// Tells what a turn did: its requests, and the bytes of its answers.
-    pub(super) fn tell_turn(&self, turn: &mut Turn<'_>, took: Duration) {
+    pub(super) fn tell_turn(&self, exchange: &mut Exchange<'_>, took: Duration) {
         if log_enabled!(Level::Trace) {
-            turn.answers()
+            exchange
+                .replies()
                 .into_iter()
                 .filter(|part| !part.is_empty())
                 .for_each(|part| show(&self.label, "answered", part));
         }
-        self.tell(turn.drain_notes(), took);
+        self.tell(exchange.drain_log_events(), took);
     }
 
-    pub(super) fn tell(&self, notes: impl IntoIterator<Item = Note>, took: Duration) {
+    pub(super) fn tell(&self, notes: impl IntoIterator<Item = LogEvent>, took: Duration) {
         for note in notes {
             match note {
-                Note::Request(request) => debug!(
+                LogEvent::Request(request) => debug!(
                     "{}: {} of {} bytes {} in {took:?}",
                     self.label,
                     request.action,
                     request.length,
                     if request.refused { "refused" } else { "answered" },
                 ),
-                Note::Record(fields) => info!("{}: record {fields}", self.label),
+                LogEvent::Record(fields) => info!("{}: record {fields}", self.label),
             }
         }
     }

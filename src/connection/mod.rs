@@ -44,7 +44,7 @@ pub use memory::buffer::{Buffer, POOL, Pool, Retired, has_headroom, keep_headroo
 pub use offload::{Finished, Job};
 use process::Call;
 
-use crate::protocol::{Protocol, Random, RequestLimits, Step, Tally};
+use crate::protocol::{Progress, Protocol, RequestCounts, RequestLimits, RequestRng};
 
 /// Bytes that a worker reads at once into its scratch buffer, for protocols that only copy them.
 pub const SCRATCH: usize = 256 * 1024;
@@ -89,7 +89,7 @@ pub struct Context {
     /// Buffers for large requests, used again and again.
     pub pool: Pool,
     /// The worker's random source.
-    pub random: Random,
+    pub random: RequestRng,
     /// What qotd chooses from.
     pub quotes: Arc<[String]>,
     /// Seconds since 1970.
@@ -216,7 +216,7 @@ pub struct Connection {
     /// What the client's kernel had not acknowledged at the last look; 0 before the first since something was sent.
     unacknowledged: u32,
     state: State,
-    /// The protocol sends without being asked ([`Protocol::produces`]).
+    /// The protocol sends without being asked ([`Protocol::is_generator`]).
     produces: bool,
     ended: bool,
     asked: bool,
@@ -227,7 +227,7 @@ impl Connection {
     #[must_use]
     pub fn new(protocol: Box<dyn Protocol>, label: Option<Box<str>>, now: u64) -> Self {
         Self {
-            produces: protocol.produces(),
+            produces: protocol.is_generator(),
             protocol: Some(protocol),
             work: None,
             label: Label(label),
@@ -288,7 +288,7 @@ impl Connection {
     pub fn finished<S: Stream>(&mut self, stream: &mut S, context: &mut Context, done: Finished) -> Next {
         context.write_left = WRITE_MOST;
         self.state = State::Reading;
-        let Finished { protocol, mut lease, output, spent, tally, notes, step, took } = done;
+        let Finished { protocol, mut lease, output, spent, tally, notes, progress, took } = done;
         self.protocol = Some(protocol);
         self.tell(notes, took);
         for buffer in spent {
@@ -300,7 +300,7 @@ impl Connection {
         work.lease = Some(lease);
         work.owed = tally;
         work.begin_output(output, context.now);
-        if let Step::Close(ending) = step {
+        if let Progress::Close(ending) = progress {
             self.close_after(context, ending, false);
         }
         self.go_on(Next::Wait, stream, context)
@@ -309,7 +309,7 @@ impl Connection {
     /// A heavy thread could not do its work, for want of memory: closes, with all that was answered before.
     pub fn failed<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         self.state = State::Reading;
-        self.begin_work(context).owed = Tally { answered: 1, ..Tally::default() };
+        self.begin_work(context).owed = RequestCounts { answered: 1, ..RequestCounts::default() };
         self.give_up(stream, context)
     }
 
@@ -359,7 +359,7 @@ impl Connection {
     /// Requests that were read and whose answers the client did not get.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
-        let owed = self.work.as_ref().map_or(Tally::default(), |work| work.owed);
+        let owed = self.work.as_ref().map_or(RequestCounts::default(), |work| work.owed);
         u64::from(owed.answered) + u64::from(owed.refused) + u64::from(self.state == State::Working)
     }
 
@@ -400,7 +400,7 @@ impl Connection {
         let held = work.input.footprint() + work.output.footprint();
         // a request under way keeps the grant that covers all of it
         let leased = work.leased();
-        if held > ALLOWANCE && leased < held || leased > 0 && work.need.input == 0 {
+        if held > ALLOWANCE && leased < held || leased > 0 && work.needed.request_len == 0 {
             work.lease(&context.budget).force(if held > ALLOWANCE { held } else { 0 });
         }
     }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use super::in_flight::Output;
 use super::memory::budget::Lease;
 use super::memory::buffer::{Buffer, Retired};
-use crate::protocol::{Cancel, Env, Need, Note, Protocol, Random, RequestLimits, Step, Tally, Turn};
+use crate::protocol::{
+    CallContext, Cancel, Exchange, LogEvent, Needed, Progress, Protocol, RequestCounts, RequestLimits, RequestRng,
+};
 
 /// Bytes of room beside what the protocol asked for: a response's header.
 const HEADER_ROOM: usize = 64;
@@ -16,7 +18,7 @@ const HEADER_ROOM: usize = 64;
 pub struct Job {
     pub(super) protocol: Box<dyn Protocol>,
     pub(super) input: Buffer,
-    pub(super) need: Need,
+    pub(super) needed: Needed,
     pub(super) seed: u64,
     pub(super) lease: Lease,
     pub(super) limits: RequestLimits,
@@ -31,9 +33,9 @@ pub struct Finished {
     pub(super) output: Output,
     /// Buffers that the answer is not in.
     pub(super) spent: Vec<Buffer>,
-    pub(super) tally: Tally,
-    pub(super) notes: Vec<Note>,
-    pub(super) step: Step,
+    pub(super) tally: RequestCounts,
+    pub(super) notes: Vec<LogEvent>,
+    pub(super) progress: Progress,
     pub(super) took: Duration,
 }
 
@@ -41,7 +43,7 @@ impl Job {
     /// Bytes of the request: what its work is measured by.
     #[must_use]
     pub fn length(&self) -> usize {
-        self.need.input
+        self.needed.request_len
     }
 
     /// What stops the job.
@@ -60,28 +62,29 @@ impl Job {
     ///
     /// # Errors
     /// When the system has no memory for the answer, whatever the budget says; the memory that there is.
-    pub fn run(mut self, random: &mut Random, unix_time: fn() -> u64) -> Result<Finished, (io::Error, Retired)> {
+    pub fn run(mut self, random: &mut RequestRng, unix_time: fn() -> u64) -> Result<Finished, (io::Error, Retired)> {
         let begun = Instant::now();
-        let mut spill = match Buffer::with_capacity(self.need.answer + HEADER_ROOM) {
+        let mut spill = match Buffer::with_capacity(self.needed.reply_capacity + HEADER_ROOM) {
             Ok(spill) => spill,
             Err(error) => return Err((error, self.retire())),
         };
         random.replay(self.seed);
         random.watch(self.cancel);
-        let mut turn =
-            Turn::new(self.input.held(), spill.spare()).with_prepared(self.need.prepared).with_notes(self.notes);
-        let mut env = Env { random, unix_time, quotes: &[], limits: self.limits, inline: false };
-        let step = self.protocol.advance(&mut turn, &mut env);
-        let (placed, spilled) = turn.placed();
-        let tally = turn.tally();
-        let notes = turn.drain_notes().collect();
+        let mut exchange = Exchange::new(self.input.held(), spill.spare())
+            .with_preprocessed(self.needed.preprocessed)
+            .with_log_events(self.notes);
+        let mut call_context = CallContext { random, unix_time, quotes: &[], limits: self.limits, may_block: true };
+        let progress = self.protocol.process(&mut exchange, &mut call_context);
+        let (placed, spilled) = exchange.reply_ranges();
+        let tally = exchange.counts();
+        let notes = exchange.drain_log_events().collect();
         spill.fill(spilled);
         let (output, spent) = match Output::of_turn(self.input, placed, spill) {
             Ok(done) => done,
             Err((error, buffers)) => return Err((error, Retired::new(buffers, Some(self.lease)))),
         };
         let took = begun.elapsed();
-        Ok(Finished { protocol: self.protocol, lease: self.lease, output, spent, tally, notes, step, took })
+        Ok(Finished { protocol: self.protocol, lease: self.lease, output, spent, tally, notes, progress, took })
     }
 }
 
@@ -101,18 +104,18 @@ impl Job {
     #[must_use]
     pub fn of_length(length: usize) -> Self {
         use super::memory::budget::Budget;
-        let protocol = (crate::protocol::TABLE[0].start)();
+        let protocol = (crate::protocol::PROTOCOLS[0].new)();
         let limits = RequestLimits { message: length, memory: length, line: length };
-        let need = Need { input: length, ..Need::default() };
+        let needed = Needed { request_len: length, ..Needed::default() };
         let lease = Lease::new(&std::sync::Arc::new(Budget::new(0)));
         let (input, cancel) = (Buffer::default(), Cancel::default());
-        Self { protocol, input, need, seed: 0, lease, limits, notes: false, cancel }
+        Self { protocol, input, needed, seed: 0, lease, limits, notes: false, cancel }
     }
 }
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job").field("need", &self.need).finish_non_exhaustive()
+        f.debug_struct("Job").field("need", &self.needed).finish_non_exhaustive()
     }
 }
 

@@ -10,7 +10,7 @@ use super::in_flight::{Output, Pending};
 use super::offload::Job;
 use super::write::send;
 use super::{ASIDE, Buffer, CloseReason, Connection, Context, Next, SPILL, State, Stream, request_limits};
-use crate::protocol::{Cancel, Ending, Env, Need, Protocol, Step, Tally, Turn};
+use crate::protocol::{CallContext, Cancel, CloseCause, Exchange, Needed, Progress, Protocol, RequestCounts};
 
 /// Bytes of answer that one turn may make while the budget is used up (else [`SPILL`]): then a connection must not come
 /// to hold much that it has no room for.
@@ -26,17 +26,22 @@ pub(super) enum Call {
 }
 
 impl Call {
-    fn make(self, protocol: &mut dyn Protocol, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
+    fn make(
+        self,
+        protocol: &mut dyn Protocol,
+        exchange: &mut Exchange<'_>,
+        call_context: &mut CallContext<'_>,
+    ) -> Progress {
         match self {
-            Self::Open => protocol.open(turn, env),
-            Self::Advance => protocol.advance(turn, env),
+            Self::Open => protocol.open(exchange, call_context),
+            Self::Advance => protocol.process(exchange, call_context),
             Self::Skipped => {
-                protocol.skipped(turn, env);
-                protocol.advance(turn, env)
+                protocol.on_skipped(exchange, call_context);
+                protocol.process(exchange, call_context)
             }
             Self::End => {
-                protocol.end(turn, env);
-                Step::Close(Ending::Done)
+                protocol.on_eof(exchange, call_context);
+                Progress::Close(CloseCause::Complete)
             }
         }
     }
@@ -68,9 +73,9 @@ impl Input<'_> {
 
 /// What one turn of the protocol came to.
 struct Turned {
-    step: Step,
+    progress: Progress,
     taken: usize,
-    tally: Tally,
+    tally: RequestCounts,
     /// Answers that the client had no room for: in the input, and in the spill.
     unsent: (Range<usize>, Range<usize>),
 }
@@ -136,14 +141,14 @@ impl Connection {
             let start = at;
             at += turned.taken;
             call = Call::Advance;
-            if let Step::Skip(bytes) = turned.step {
+            if let Progress::Skip(bytes) = turned.progress {
                 self.begin_work(context).skip = Some(bytes);
             }
             if self.is_at_rest(&turned, input.len() - at) {
                 self.since = context.now;
                 return Next::Wait;
             }
-            if !(turned.all_sent() && matches!(turned.step, Step::Full | Step::Skip(_))) {
+            if !(turned.all_sent() && matches!(turned.progress, Progress::NeedOutput | Progress::Skip(_))) {
                 return self.settle(stream, context, input, (start, at), &turned);
             }
         }
@@ -154,7 +159,7 @@ impl Connection {
         let Some(work) = &mut self.work else { return Next::Wait };
         match std::mem::take(&mut work.pending) {
             Pending::Nothing => Next::Wait,
-            Pending::Offload(need, seed) => self.start_heavy(stream, context, need, seed),
+            Pending::Offload(needed, seed) => self.start_heavy(stream, context, needed, seed),
             Pending::Input => {
                 let input = std::mem::take(&mut work.input);
                 self.digest_own(stream, context, input, Call::Advance)
@@ -164,7 +169,7 @@ impl Connection {
 
     /// Nothing is left of the turn: the usual case, which so costs nothing more.
     fn is_at_rest(&self, turned: &Turned, input_left: usize) -> bool {
-        let done = input_left == 0 && turned.all_sent() && matches!(turned.step, Step::More(_));
+        let done = input_left == 0 && turned.all_sent() && matches!(turned.progress, Progress::NeedInput(_));
         done && self.work.is_none() && !self.produces
     }
 
@@ -192,23 +197,24 @@ impl Connection {
         let Some(protocol) = &mut self.protocol else { return Err(CloseReason::Failed) };
         let begun = log_enabled!(Level::Info).then(Instant::now);
         // of the request that the input begins with: another turn of the same input begins with another one
-        let prepared = self.work.as_mut().map_or(0, |work| std::mem::take(&mut work.need.prepared));
+        let prepared = self.work.as_mut().map_or(0, |work| std::mem::take(&mut work.needed.preprocessed));
         let room = if context.budget.is_tight() { TIGHT_SPILL } else { SPILL };
-        let mut turn =
-            Turn::new(bytes, &mut context.spill.held()[..room]).with_prepared(prepared).with_notes(begun.is_some());
-        let mut env = Env {
+        let mut exchange = Exchange::new(bytes, &mut context.spill.held()[..room])
+            .with_preprocessed(prepared)
+            .with_log_events(begun.is_some());
+        let mut call_context = CallContext {
             random: &mut context.random,
             unix_time: context.unix_time,
             quotes: &context.quotes,
             limits: request_limits(&context.limits, &context.budget),
-            inline: true,
+            may_block: false,
         };
-        let step = call.make(protocol.as_mut(), &mut turn, &mut env);
+        let progress = call.make(protocol.as_mut(), &mut exchange, &mut call_context);
         if let Some(begun) = begun {
-            self.tell_turn(&mut turn, begun.elapsed());
+            self.tell_turn(&mut exchange, begun.elapsed());
         }
-        let (taken, tally, (placed, spilled)) = (turn.taken(), turn.tally(), turn.placed());
-        let sent = send(stream, turn.answers(), &mut context.write_left);
+        let (taken, tally, (placed, spilled)) = (exchange.consumed(), exchange.counts(), exchange.reply_ranges());
+        let sent = send(stream, exchange.replies(), &mut context.write_left);
         let written = *sent.as_ref().unwrap_or(&0);
         context.counters.bytes_out.add(written as u64);
         if written > 0 {
@@ -216,12 +222,12 @@ impl Connection {
         }
         let in_input = written.min(placed.len());
         let unsent = (placed.start + in_input..placed.end, written - in_input..spilled);
-        let turned = Turned { step, taken, tally, unsent };
+        let turned = Turned { progress, taken, tally, unsent };
         self.count(context, tally, turned.all_sent());
         sent.map(|_| turned).map_err(|error| CloseReason::of(&error))
     }
 
-    fn count(&mut self, context: &mut Context, tally: Tally, sent: bool) {
+    fn count(&mut self, context: &mut Context, tally: RequestCounts, sent: bool) {
         let requests = u64::from(tally.answered) + u64::from(tally.refused);
         self.asked |= requests > 0;
         context.counters.requests.add(requests);
@@ -242,14 +248,16 @@ impl Connection {
         (start, at): (usize, usize),
         turned: &Turned,
     ) -> Next {
-        let kept = match turned.step {
-            Step::More(need) => self.keep(context, input, at, need, Pending::Nothing),
-            Step::Heavy(need) => {
+        let kept = match turned.progress {
+            Progress::NeedInput(needed) => self.keep(context, input, at, needed, Pending::Nothing),
+            Progress::Offload(needed) => {
                 let seed = context.random.seed();
-                self.keep(context, input, at, need, Pending::Offload(need, seed))
+                self.keep(context, input, at, needed, Pending::Offload(needed, seed))
             }
-            Step::Full | Step::Skip(_) => self.keep(context, input, at, Need::default(), Pending::Input),
-            Step::Close(ending) => {
+            Progress::NeedOutput | Progress::Skip(_) => {
+                self.keep(context, input, at, Needed::default(), Pending::Input)
+            }
+            Progress::Close(ending) => {
                 self.close_after(context, ending, turned.tally.refused > 0);
                 Ok(())
             }
@@ -275,13 +283,13 @@ impl Connection {
         context: &mut Context,
         input: &mut Input<'_>,
         at: usize,
-        need: Need,
+        needed: Needed,
         pending: Pending,
     ) -> io::Result<()> {
         if at == input.len() && self.work.is_none() {
             return Ok(());
         }
-        let capacity = if need.input > ASIDE { need.input } else { 0 };
+        let capacity = if needed.request_len > ASIDE { needed.request_len } else { 0 };
         let kept = match input {
             Input::Own(buffer) if at == 0 && buffer.capacity() >= capacity => std::mem::take(buffer),
             _ => context.buffer(&input.bytes()[at..], capacity)?,
@@ -295,7 +303,7 @@ impl Connection {
         }
         let is_pending = !kept.is_empty() || work.skip == Some(0);
         work.pending = if is_pending { pending } else { Pending::Nothing };
-        work.need = need;
+        work.needed = needed;
         work.input = kept;
         Ok(())
     }
@@ -317,14 +325,14 @@ impl Connection {
     }
 
     /// Hands the request at the front of the kept input to a heavy thread, if there is memory for its answer.
-    fn start_heavy<S: Stream>(&mut self, stream: &mut S, context: &mut Context, need: Need, seed: u64) -> Next {
-        let whole = need.memory();
+    fn start_heavy<S: Stream>(&mut self, stream: &mut S, context: &mut Context, needed: Needed, seed: u64) -> Next {
+        let whole = needed.memory();
         let work = self.begin_work(context);
         if !work.lease(&context.budget).ensure(whole, whole) {
-            work.pending = Pending::Offload(need, seed);
+            work.pending = Pending::Offload(needed, seed);
             return self.starve(stream, context, whole, whole);
         }
-        let Ok(input) = work.split_request(need.input) else { return self.give_up(stream, context) };
+        let Ok(input) = work.split_request(needed.request_len) else { return self.give_up(stream, context) };
         let (Some(lease), Some(protocol)) = (work.lease.take(), self.protocol.take()) else {
             return Next::Close(CloseReason::Failed);
         };
@@ -334,16 +342,16 @@ impl Connection {
         let limits = request_limits(&context.limits, &context.budget);
         let notes = log_enabled!(Level::Info);
         let cancel = Cancel::default();
-        Next::Heavy(Box::new(Job { protocol, input, need, seed, lease, limits, notes, cancel }))
+        Next::Heavy(Box::new(Job { protocol, input, needed, seed, lease, limits, notes, cancel }))
     }
 
     /// Takes no more input; closes when all is sent. An input that ended in what had to be `refused` was cut short.
-    pub(super) fn close_after(&mut self, context: &mut Context, ending: Ending, refused: bool) {
+    pub(super) fn close_after(&mut self, context: &mut Context, ending: CloseCause, refused: bool) {
         self.state = State::Closing(match ending {
-            Ending::Done if self.ended && refused => CloseReason::Truncated,
-            Ending::Done if self.ended => CloseReason::Finished,
-            Ending::Done => CloseReason::Served,
-            Ending::Violation(how) => {
+            CloseCause::Complete if self.ended && refused => CloseReason::Truncated,
+            CloseCause::Complete if self.ended => CloseReason::Finished,
+            CloseCause::Complete => CloseReason::Served,
+            CloseCause::ProtocolError(how) => {
                 info!("{}: {how}", self.label());
                 CloseReason::Violation
             }

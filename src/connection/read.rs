@@ -47,7 +47,7 @@ impl Connection {
         });
         let bite = match &self.protocol {
             _ if context.budget.is_tight() => rest + ASIDE,
-            Some(protocol) if protocol.copies() => SCRATCH,
+            Some(protocol) if protocol.is_passthrough() => SCRATCH,
             _ => BITE,
         };
         match read_some(stream, &mut context.scratch.held()[rest..bite]) {
@@ -66,7 +66,7 @@ impl Connection {
     /// Reads into the request's own buffer.
     fn read_own<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let Some(work) = &mut self.work else { return Next::Wait };
-        let whole = work.need.memory();
+        let whole = work.needed.memory();
         if work.make_room(context).is_err() {
             return self.give_up(stream, context);
         }
@@ -94,7 +94,7 @@ impl Connection {
         }
         match read {
             Ok(0) => self.end_of_input(stream, context),
-            Ok(_) if work.input.len() < work.need.input && !keeps_up => Next::Wait,
+            Ok(_) if work.input.len() < work.needed.request_len && !keeps_up => Next::Wait,
             Ok(_) => {
                 let input = std::mem::take(&mut work.input);
                 self.digest_own(stream, context, input, Call::Advance)

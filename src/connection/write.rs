@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 
 use super::in_flight::Pending;
 use super::{CloseReason, Connection, Context, Next, PIECE, State, Stream};
-use crate::protocol::Turn;
+use crate::protocol::Exchange;
 
 impl Connection {
     /// Goes on for as long as that needs nothing from the client: sends, looks at kept input, closes.
@@ -60,13 +60,13 @@ impl Connection {
     /// Sends the next bytes of an endless answer; keeps nothing of what the client has no room for.
     fn produce<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let Some(protocol) = &mut self.protocol else { return Next::Wait };
-        let mut turn = Turn::new(&mut [], context.spill.held());
-        protocol.produce(&mut turn);
-        let answers = turn.answers();
+        let mut exchange = Exchange::new(&mut [], context.spill.held());
+        protocol.generate(&mut exchange);
+        let answers = exchange.replies();
         let made = answers[0].len() + answers[1].len();
         match send(stream, answers, &mut context.write_left) {
             Ok(sent) => {
-                protocol.retract(made - sent);
+                protocol.rewind(made - sent);
                 context.counters.bytes_out.add(sent as u64);
                 if sent > 0 {
                     self.unacknowledged = 0;

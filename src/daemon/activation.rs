@@ -25,16 +25,16 @@ use nix::sys::socket::{
 use super::announced::announced;
 use crate::daemon::config::args;
 use crate::daemon::exit_status::Failure;
-use crate::protocol::{self, Entry};
+use crate::protocol::{self, ProtocolInfo};
 use crate::sys;
 
 /// What was handed over.
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// Sockets that listen, and the protocol of each.
-    pub listeners: Vec<(TcpListener, &'static Entry)>,
+    pub listeners: Vec<(TcpListener, &'static ProtocolInfo)>,
     /// The one connection of an `Accept=yes` unit, and what is spoken on it. Its client may be gone already.
-    pub connection: Option<(TcpStream, &'static Entry)>,
+    pub connection: Option<(TcpStream, &'static ProtocolInfo)>,
     /// The names of descriptors from the store, which were closed.
     pub stored: Vec<String>,
 }
@@ -89,7 +89,7 @@ fn unusable(place: u32, name: &str, why: &str) -> Failure {
 }
 
 /// The protocol that a name means, which must mean one.
-fn known(place: u32, name: &str) -> Result<&'static Entry, Failure> {
+fn known(place: u32, name: &str) -> Result<&'static ProtocolInfo, Failure> {
     protocol_of(name).ok_or_else(|| {
         unusable(place, name, "no protocol has that name")
             .with_hint("set FileDescriptorName= to one that retortd --list prints")
@@ -98,7 +98,7 @@ fn known(place: u32, name: &str) -> Result<&'static Entry, Failure> {
 
 /// The protocol that a descriptor's name means. What systemd calls a socket without `FileDescriptorName=` (its unit,
 /// `connection` with `Accept=yes`, `unknown`) means the main job, or what the unit's name ends in.
-fn protocol_of(name: &str) -> Option<&'static Entry> {
+fn protocol_of(name: &str) -> Option<&'static ProtocolInfo> {
     match name.strip_suffix(".socket") {
         Some("retortd") => Some(args::default_protocol()),
         Some(unit) => protocol::by_name(unit.strip_prefix("retortd-").unwrap_or(unit)),

@@ -13,7 +13,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind,
 use super::activation::Inherited;
 use crate::daemon::config::args::{self, Listen, Settings};
 use crate::daemon::exit_status::Failure;
-use crate::protocol::Entry;
+use crate::protocol::ProtocolInfo;
 use crate::server::BoundListener;
 use crate::sys;
 
@@ -32,7 +32,7 @@ pub struct Sockets {
     /// Sockets that listen.
     pub listeners: Vec<BoundListener>,
     /// The one connection of an `Accept=yes` unit, and what is spoken on it.
-    pub connection: Option<(TcpStream, &'static Entry)>,
+    pub connection: Option<(TcpStream, &'static ProtocolInfo)>,
     /// Names of descriptors that the manager's store is to drop.
     pub stored: Vec<String>,
 }
@@ -70,7 +70,7 @@ fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-fn inherited_listener(socket: TcpListener, entry: &'static Entry) -> Result<BoundListener, Failure> {
+fn inherited_listener(socket: TcpListener, entry: &'static ProtocolInfo) -> Result<BoundListener, Failure> {
     let name = listener_name(&socket, entry);
     socket
         .set_nonblocking(true)
@@ -150,7 +150,7 @@ fn cannot_listen(listen: &Listen, error: Errno) -> Failure {
 }
 
 /// How a listener is called in messages: `frame=[::]:8083`.
-fn listener_name(socket: &TcpListener, entry: &Entry) -> String {
+fn listener_name(socket: &TcpListener, entry: &ProtocolInfo) -> String {
     match socket.local_addr() {
         Ok(address) => format!("{}={address}", entry.name),
         Err(_) => entry.name.to_string(),

@@ -140,7 +140,7 @@ fn refuse(error: OptionsError) -> ExitCode {
 /// Prints the table of protocols: name, default port, summary, RFC.
 fn print_list() -> ExitCode {
     let mut out = io::stdout().lock();
-    for entry in protocol::TABLE {
+    for entry in protocol::PROTOCOLS {
         let port = entry.port.map_or("-".to_string(), |port| port.to_string());
         let rfc = entry.rfc.map_or(String::new(), |rfc| format!(" (RFC {rfc})"));
         if writeln!(out, "{:<14} {port:>5}  {}{rfc}", entry.name, entry.summary).is_err() {

@@ -8,20 +8,20 @@ use std::ops::Range;
 
 /// Input and answers of one call to a [`Protocol`](super::Protocol).
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct Exchange<'a> {
     input: &'a mut [u8],
-    prepared: usize,
-    taken: usize,
-    placed: Range<usize>,
-    spill: &'a mut [u8],
-    spilled: usize,
-    tally: Tally,
-    notes: Option<Vec<Note>>,
+    preprocessed: usize,
+    consumed: usize,
+    in_place: Range<usize>,
+    reply_buf: &'a mut [u8],
+    copied: usize,
+    counts: RequestCounts,
+    log_events: Option<Vec<LogEvent>>,
 }
 
 /// How many requests a turn has dealt with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct RequestCounts {
     /// Answered as asked.
     pub answered: u32,
     /// Answered with an error.
@@ -32,7 +32,7 @@ pub struct Tally {
 
 /// One request, as the log tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct RequestRecord {
     /// What was asked for.
     pub action: &'static str,
     /// Bytes of the message.
@@ -43,44 +43,53 @@ pub struct Request {
 
 /// What a protocol has to tell the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
+pub enum LogEvent {
     /// A request was dealt with.
-    Request(Request),
+    Request(RequestRecord),
     /// A record was decoded; its fields in words.
     Record(String),
 }
 
-impl<'a> Turn<'a> {
-    /// A turn over `input`, with `spill` for the answers that do not fit into it.
-    pub fn new(input: &'a mut [u8], spill: &'a mut [u8]) -> Self {
-        Self { input, prepared: 0, taken: 0, placed: 0..0, spill, spilled: 0, tally: Tally::default(), notes: None }
+impl<'a> Exchange<'a> {
+    /// A turn over `input`, with `reply_buf` for the answers that do not fit into it.
+    pub fn new(input: &'a mut [u8], reply_buf: &'a mut [u8]) -> Self {
+        Self {
+            input,
+            preprocessed: 0,
+            consumed: 0,
+            in_place: 0..0,
+            reply_buf,
+            copied: 0,
+            counts: RequestCounts::default(),
+            log_events: None,
+        }
     }
 
-    /// The first `prepared` bytes of the input have been worked on ([`super::Need::prepared`]).
+    /// The first `preprocessed` bytes of the input have been worked on ([`super::Needed::preprocessed`]).
     #[must_use]
-    pub fn with_prepared(mut self, prepared: usize) -> Self {
-        self.prepared = prepared;
+    pub fn with_preprocessed(mut self, preprocessed: usize) -> Self {
+        self.preprocessed = preprocessed;
         self
     }
 
     /// How many bytes of the rest have been worked on.
     #[must_use]
     #[inline]
-    pub fn prepared(&self) -> usize {
-        if self.taken == 0 { self.prepared } else { 0 }
+    pub fn preprocessed(&self) -> usize {
+        if self.consumed == 0 { self.preprocessed } else { 0 }
     }
 
     /// Collects notes for the log from here on.
     #[must_use]
-    pub fn with_notes(mut self, wanted: bool) -> Self {
-        self.notes = wanted.then(Vec::new);
+    pub fn with_log_events(mut self, wanted: bool) -> Self {
+        self.log_events = wanted.then(Vec::new);
         self
     }
 
     /// The input that nobody has taken yet.
     #[inline]
-    pub fn rest(&mut self) -> &mut [u8] {
-        &mut self.input[self.taken..]
+    pub fn input(&mut self) -> &mut [u8] {
+        &mut self.input[self.consumed..]
     }
 
     /// Takes `n` bytes of the input: they are done with.
@@ -88,9 +97,9 @@ impl<'a> Turn<'a> {
     /// # Panics
     /// If there are fewer.
     #[inline]
-    pub fn take(&mut self, n: usize) {
-        assert!(n <= self.input.len() - self.taken, "took more input than there is");
-        self.taken += n;
+    pub fn consume(&mut self, n: usize) {
+        assert!(n <= self.input.len() - self.consumed, "took more input than there is");
+        self.consumed += n;
     }
 
     /// Whether the next `n` bytes of input can be an answer where they stand, or by copying.
@@ -103,113 +112,113 @@ impl<'a> Turn<'a> {
     #[must_use]
     #[inline]
     pub fn fits_behind(&self, gap: usize, n: usize) -> bool {
-        self.continues_in_place_at(self.taken + gap) || n <= self.room()
+        self.continues_in_place_at(self.consumed + gap) || n <= self.remaining()
     }
 
     /// Takes the next `n` bytes of the input, as they are now, as an answer.
     ///
     /// # Panics
-    /// If there are fewer, or unless [`Turn::fits_in_place`].
+    /// If there are fewer, or unless [`Exchange::fits_in_place`].
     #[inline]
-    pub fn answer_in_place(&mut self, n: usize) {
-        let start = self.taken;
-        self.take(n);
+    pub fn reply_in_place(&mut self, n: usize) {
+        let start = self.consumed;
+        self.consume(n);
         if self.continues_in_place_at(start) {
-            let from = if self.placed.is_empty() { start } else { self.placed.start };
-            self.placed = from..self.taken;
+            let from = if self.in_place.is_empty() { start } else { self.in_place.start };
+            self.in_place = from..self.consumed;
         } else {
-            let end = self.spilled + n;
-            self.spill[self.spilled..end].copy_from_slice(&self.input[start..self.taken]);
-            self.spilled = end;
+            let end = self.copied + n;
+            self.reply_buf[self.copied..end].copy_from_slice(&self.input[start..self.consumed]);
+            self.copied = end;
         }
     }
 
     fn continues_in_place_at(&self, start: usize) -> bool {
-        self.spilled == 0 && (self.placed.is_empty() || self.placed.end == start)
+        self.copied == 0 && (self.in_place.is_empty() || self.in_place.end == start)
     }
 
     /// How many bytes of answer the spill can still take.
     #[must_use]
-    pub fn room(&self) -> usize {
-        self.spill.len() - self.spilled
+    pub fn remaining(&self) -> usize {
+        self.reply_buf.len() - self.copied
     }
 
     /// Copies an answer, or a part of one.
     ///
     /// # Panics
-    /// If it is longer than [`Turn::room`].
-    pub fn answer(&mut self, bytes: &[u8]) {
-        self.spill[self.spilled..][..bytes.len()].copy_from_slice(bytes);
-        self.spilled += bytes.len();
+    /// If it is longer than [`Exchange::remaining`].
+    pub fn reply(&mut self, bytes: &[u8]) {
+        self.reply_buf[self.copied..][..bytes.len()].copy_from_slice(bytes);
+        self.copied += bytes.len();
     }
 
-    /// The untaken input, and the room for an answer to be written to and then [`Turn::commit`]ted.
-    pub fn rest_and_spare(&mut self) -> (&mut [u8], &mut [u8]) {
-        (&mut self.input[self.taken..], &mut self.spill[self.spilled..])
+    /// The untaken input, and the room for an answer to be written to and then [`Exchange::advance`]ted.
+    pub fn input_and_remaining(&mut self) -> (&mut [u8], &mut [u8]) {
+        (&mut self.input[self.consumed..], &mut self.reply_buf[self.copied..])
     }
 
     /// The first `n` bytes of the spare room are an answer.
     ///
     /// # Panics
     /// If there is less room.
-    pub fn commit(&mut self, n: usize) {
-        assert!(n <= self.room(), "committed more than there is room for");
-        self.spilled += n;
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.remaining(), "committed more than there is room for");
+        self.copied += n;
     }
 
     /// Whether there is no answer yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.placed.is_empty() && self.spilled == 0
+        self.in_place.is_empty() && self.copied == 0
     }
 
     /// Counts a request, and notes it for the log. Every request is to be counted once, when it is answered.
     #[inline]
-    pub fn request(&mut self, request: Request) {
+    pub fn count_request(&mut self, request: RequestRecord) {
         if request.refused {
-            self.tally.refused += 1;
+            self.counts.refused += 1;
         } else {
-            self.tally.answered += 1;
+            self.counts.answered += 1;
         }
-        if let Some(notes) = &mut self.notes {
-            notes.push(Note::Request(request));
+        if let Some(log_events) = &mut self.log_events {
+            log_events.push(LogEvent::Request(request));
         }
     }
 
     /// Counts a record; `words` are made only for a log that wants them.
-    pub fn record(&mut self, words: impl FnOnce() -> String) {
-        self.tally.records += 1;
-        if let Some(notes) = &mut self.notes {
-            notes.push(Note::Record(words()));
+    pub fn count_record(&mut self, words: impl FnOnce() -> String) {
+        self.counts.records += 1;
+        if let Some(log_events) = &mut self.log_events {
+            log_events.push(LogEvent::Record(words()));
         }
     }
 
     /// How many bytes of the input are taken.
     #[must_use]
-    pub fn taken(&self) -> usize {
-        self.taken
+    pub fn consumed(&self) -> usize {
+        self.consumed
     }
 
     /// The answers: where they stand in the input, then how much of the spill.
     #[must_use]
-    pub fn placed(&self) -> (Range<usize>, usize) {
-        (self.placed.clone(), self.spilled)
+    pub fn reply_ranges(&self) -> (Range<usize>, usize) {
+        (self.in_place.clone(), self.copied)
     }
 
     /// The answers' bytes, in the two runs in which they stand.
     #[must_use]
-    pub fn answers(&self) -> [&[u8]; 2] {
-        [&self.input[self.placed.clone()], &self.spill[..self.spilled]]
+    pub fn replies(&self) -> [&[u8]; 2] {
+        [&self.input[self.in_place.clone()], &self.reply_buf[..self.copied]]
     }
 
     /// How many requests were dealt with.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.tally
+    pub fn counts(&self) -> RequestCounts {
+        self.counts
     }
 
     /// The notes made so far.
-    pub fn drain_notes(&mut self) -> impl Iterator<Item = Note> {
-        self.notes.as_mut().map(std::mem::take).unwrap_or_default().into_iter()
+    pub fn drain_log_events(&mut self) -> impl Iterator<Item = LogEvent> {
+        self.log_events.as_mut().map(std::mem::take).unwrap_or_default().into_iter()
     }
 }

@@ -10,25 +10,25 @@
     reason = "a short ASCII request takes 5.8 ns with the whole path in one function, 9.7 without"
 )]
 
-use super::{Env, Need, Request, RequestLimits, Step, Turn};
+use super::{CallContext, Exchange, Needed, Progress, RequestLimits, RequestRecord};
 use crate::transform::{Action, Placed};
 
 /// The longest message that the frame header can announce: 27 bits.
 pub const MAX_LENGTH: usize = (1 << 27) - 1;
 
 /// What every refused request is answered with.
-pub const REFUSAL: &[u8] = b"error";
+pub const ERROR_TEXT: &[u8] = b"error";
 
 /// From this length on a message is prepared while it comes in, in bytes: then it comes in pieces.
-const PREPARE_FROM: usize = 64 * 1024;
+const MIN_PREPROCESS: usize = 64 * 1024;
 
 /// So many bytes are prepared on the event loop at once; more come in only if preparing was held up, and are heavy.
-const PREPARE_MOST: usize = 256 * 1024;
+const MAX_PREPROCESS_INLINE: usize = 256 * 1024;
 
 /// The most code points that are converted one by one while a message is prepared on the event loop, at once. Chosen: they
 /// take about 0.1 ms (group `prepare` of `benches/transform.rs`), and 128 KiB of text have more of them in every script
 /// that is converted in this way.
-const PREPARE_SINGLY: usize = 16 * 1024;
+const MAX_PREPROCESS_SCALAR: usize = 16 * 1024;
 
 /// The bytes that the longest code point takes in UTF-8.
 const CODE_POINT: usize = 4;
@@ -36,9 +36,9 @@ const CODE_POINT: usize = 4;
 /// How a protocol announces an answer.
 pub trait Framing {
     /// The most bytes that an answer's header takes. A request's header is never shorter than its answer's.
-    const HEADER_MOST: usize;
+    const MAX_REPLY_HEADER: usize;
     /// The whole answer to a refused request.
-    const REFUSED: &'static [u8];
+    const ERROR_REPLY: &'static [u8];
 
     /// Bytes of the header of an answer of `length` bytes.
     fn header_size(length: usize) -> usize;
@@ -49,7 +49,7 @@ pub trait Framing {
 
 /// A request to transform a message.
 #[derive(Clone, Copy, Debug)]
-pub struct Message {
+pub struct RequestHead {
     /// What to do with it.
     pub action: Action,
     /// Bytes of the request's header.
@@ -75,79 +75,92 @@ impl InlineLimits {
     }
 }
 
-impl Message {
+impl RequestHead {
     /// Bytes of the whole request.
     fn size(&self) -> usize {
         self.header.saturating_add(self.length)
     }
 
     /// The most bytes that the answer to any text of this length takes.
-    fn answer_most<F: Framing>(&self, limits: RequestLimits) -> usize {
+    fn max_reply_len<F: Framing>(&self, limits: RequestLimits) -> usize {
         let bound = self.action.answer_bound(self.length, limits.message.min(MAX_LENGTH));
-        F::HEADER_MOST.saturating_add(bound.max(REFUSAL.len()))
+        F::MAX_REPLY_HEADER.saturating_add(bound.max(ERROR_TEXT.len()))
     }
 
     /// What the request takes: never more than the memory for one request, because most texts need far less than the
     /// bound says. What turns out to need more is refused then; `random` stops repeating there.
-    fn need<F: Framing>(&self, limits: RequestLimits) -> Need {
+    fn needed<F: Framing>(&self, limits: RequestLimits) -> Needed {
         let left = limits.memory.saturating_sub(self.size());
-        Need { input: self.size(), answer: self.answer_most::<F>(limits).min(left), prepared: 0 }
+        Needed { request_len: self.size(), reply_capacity: self.max_reply_len::<F>(limits).min(left), preprocessed: 0 }
     }
 
-    fn refuse<F: Framing>(&self, turn: &mut Turn<'_>) -> Result<(), Step> {
-        refuse::<F>(turn, self.action.name(), self.header, self.length)
+    fn reject<F: Framing>(&self, exchange: &mut Exchange<'_>) -> Result<(), Progress> {
+        reject::<F>(exchange, self.action.name(), self.header, self.length)
     }
 }
 
 /// Answers the request at the front of the rest, or says what it waits for.
 #[inline(always)]
-pub fn answer<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
-    let least = Need { input: message.size(), answer: F::HEADER_MOST + REFUSAL.len(), prepared: 0 };
-    if !env.limits.allow(message.length, least) {
-        return message.refuse::<F>(turn);
+pub fn reply<F: Framing>(
+    exchange: &mut Exchange<'_>,
+    context: &mut CallContext<'_>,
+    head: RequestHead,
+) -> Result<(), Progress> {
+    let least =
+        Needed { request_len: head.size(), reply_capacity: F::MAX_REPLY_HEADER + ERROR_TEXT.len(), preprocessed: 0 };
+    if !context.limits.allow(head.length, least) {
+        return head.reject::<F>(exchange);
     }
-    if message.length >= PREPARE_FROM {
-        return answer_long::<F>(turn, env, message);
+    if head.length >= MIN_PREPROCESS {
+        return reply_long::<F>(exchange, context, head);
     }
-    let Some(text) = turn.rest().get_mut(message.header..least.input) else {
-        return Err(Step::More(message.need::<F>(env.limits)));
+    let Some(text) = exchange.input().get_mut(head.header..least.request_len) else {
+        return Err(Progress::NeedInput(head.needed::<F>(context.limits)));
     };
-    if message.action.ascii_in_place() && text.is_ascii() {
-        answer_ascii::<F>(turn, env, message)
+    if head.action.ascii_in_place() && text.is_ascii() {
+        reply_ascii::<F>(exchange, context, head)
     } else {
-        answer_other::<F>(turn, env, message)
+        reply_other::<F>(exchange, context, head)
     }
 }
 
 /// The same for a message that comes in pieces and takes its time.
-fn answer_long<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
-    let prepared = prepare(turn, message, env.inline);
-    if turn.rest().len() < message.size() {
-        return Err(Step::More(Need { prepared, ..message.need::<F>(env.limits) }));
+fn reply_long<F: Framing>(
+    exchange: &mut Exchange<'_>,
+    context: &mut CallContext<'_>,
+    head: RequestHead,
+) -> Result<(), Progress> {
+    let preprocessed = preprocess(exchange, head, context.may_block);
+    if exchange.input().len() < head.size() {
+        return Err(Progress::NeedInput(Needed { preprocessed, ..head.needed::<F>(context.limits) }));
     }
-    if prepared < message.size() {
-        return answer_other::<F>(turn, env, message);
+    if preprocessed < head.size() {
+        return reply_other::<F>(exchange, context, head);
     }
-    let done = message.action.is_done_early();
-    if env.inline && !done && message.length > InlineLimits::of(message.action).ascii {
-        return Err(Step::Heavy(Need { prepared, ..heavy_need::<F>(env, message) }));
+    let done = head.action.is_done_early();
+    if !context.may_block && !done && head.length > InlineLimits::of(head.action).ascii {
+        return Err(Progress::Offload(Needed { preprocessed, ..offload_needed::<F>(context, head) }));
     }
-    if done && fits_in_place::<F>(turn, message) {
-        place::<F>(turn, message);
+    if done && fits_in_place::<F>(exchange, head) {
+        finish_in_place::<F>(exchange, head);
         return Ok(());
     }
-    answer_ascii::<F>(turn, env, message)
+    reply_ascii::<F>(exchange, context, head)
 }
 
 /// What is not ASCII, or is not answered in place.
-fn answer_other<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
-    if env.inline && message.length > InlineLimits::of(message.action).other {
-        return Err(heavy::<F>(env, message));
+fn reply_other<F: Framing>(
+    exchange: &mut Exchange<'_>,
+    context: &mut CallContext<'_>,
+    head: RequestHead,
+) -> Result<(), Progress> {
+    if !context.may_block && head.length > InlineLimits::of(head.action).other {
+        return Err(offload::<F>(context, head));
     }
-    if message.action.ascii_in_place() {
-        answer_text::<F>(turn, env, message)
+    if head.action.ascii_in_place() {
+        reply_text::<F>(exchange, context, head)
     } else {
-        answer_random::<F>(turn, env, message)
+        reply_random::<F>(exchange, context, head)
     }
 }
 
@@ -155,48 +168,56 @@ fn answer_other<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Mes
 ///
 /// Preparing ends where it would take long. Then the message is shown again when it is whole, and is heavy, unless the rest
 /// of it can be prepared within the bounds of one call.
-fn prepare(turn: &mut Turn<'_>, message: Message, inline: bool) -> usize {
-    let prepared = turn.prepared().max(message.header);
-    let end = turn.rest().len().min(message.size());
-    if !message.action.ascii_in_place() || inline && end - prepared > PREPARE_MOST {
-        return prepared;
+fn preprocess(exchange: &mut Exchange<'_>, head: RequestHead, may_block: bool) -> usize {
+    let preprocessed = exchange.preprocessed().max(head.header);
+    let end = exchange.input().len().min(head.size());
+    if !head.action.ascii_in_place() || !may_block && end - preprocessed > MAX_PREPROCESS_INLINE {
+        return preprocessed;
     }
-    let singly = if inline { PREPARE_SINGLY } else { usize::MAX };
-    let text = &mut turn.rest()[message.header..end];
-    message.header + message.action.prepare(text, prepared - message.header, singly)
+    let singly = if may_block { usize::MAX } else { MAX_PREPROCESS_SCALAR };
+    let text = &mut exchange.input()[head.header..end];
+    head.header + head.action.prepare(text, preprocessed - head.header, singly)
 }
 
 #[inline(always)]
-fn answer_ascii<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
-    if !fits_in_place::<F>(turn, message) {
-        return Err(full::<F>(turn, env, message));
+fn reply_ascii<F: Framing>(
+    exchange: &mut Exchange<'_>,
+    context: &mut CallContext<'_>,
+    head: RequestHead,
+) -> Result<(), Progress> {
+    if !fits_in_place::<F>(exchange, head) {
+        return Err(no_room::<F>(exchange, context, head));
     }
-    let text = &mut turn.rest()[message.header..message.size()];
-    if message.action.is_light() {
-        message.action.apply_ascii(text, env.random.current());
+    let text = &mut exchange.input()[head.header..head.size()];
+    if head.action.is_light() {
+        head.action.apply_ascii(text, context.random.current_request());
     } else {
-        message.action.apply_ascii(text, env.random.for_request());
+        head.action.apply_ascii(text, context.random.next_request());
     }
-    place::<F>(turn, message);
+    finish_in_place::<F>(exchange, head);
     Ok(())
 }
 
 /// Any text, for the actions that answer in a bounded length.
-fn answer_text<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
-    let most = message.answer_most::<F>(env.limits);
-    if most > message.need::<F>(env.limits).answer {
-        return message.refuse::<F>(turn);
+fn reply_text<F: Framing>(
+    exchange: &mut Exchange<'_>,
+    context: &mut CallContext<'_>,
+    head: RequestHead,
+) -> Result<(), Progress> {
+    let most = head.max_reply_len::<F>(context.limits);
+    if most > head.needed::<F>(context.limits).reply_capacity {
+        return head.reject::<F>(exchange);
     }
-    if turn.room() < most || !fits_in_place::<F>(turn, message) {
-        return Err(full::<F>(turn, env, message));
+    if exchange.remaining() < most || !fits_in_place::<F>(exchange, head) {
+        return Err(no_room::<F>(exchange, context, head));
     }
-    let (rest, spare) = turn.rest_and_spare();
-    let text = &mut rest[message.header..message.size()];
-    let out = &mut spare[F::HEADER_MOST..];
-    match message.action.apply(text, out, env.random.for_request(), env.limits.message) {
-        Ok(Placed::InPlace) => place::<F>(turn, message),
-        Ok(Placed::Out(length)) => commit::<F>(turn, message, length),
-        Err(_) => return message.refuse::<F>(turn),
+    let (rest, spare) = exchange.input_and_remaining();
+    let text = &mut rest[head.header..head.size()];
+    let out = &mut spare[F::MAX_REPLY_HEADER..];
+    match head.action.apply(text, out, context.random.next_request(), context.limits.message) {
+        Ok(Placed::InPlace) => finish_in_place::<F>(exchange, head),
+        Ok(Placed::Out(length)) => finish_copied::<F>(exchange, head, length),
+        Err(_) => return head.reject::<F>(exchange),
     }
     Ok(())
 }
@@ -204,107 +225,116 @@ fn answer_text<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Mess
 /// `random`, whose answer may become as long as memory allows, and hardly ever does.
 ///
 /// On the event loop it is tried in the room that there is. An answer that reaches the end of that room goes to a
-/// thread with room for all of it, where the same numbers are drawn again ([`super::Random::replay`]); so the room has
+/// thread with room for all of it, where the same numbers are drawn again ([`super::RequestRng::replay`]); so the room has
 /// no influence on the answer. That holds only because whether to try is decided before the first number is drawn,
 /// and because `random` leaves the text itself alone.
-fn answer_random<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Message) -> Result<(), Step> {
-    let need = message.need::<F>(env.limits);
-    let usual = F::HEADER_MOST + 1024 + message.length.saturating_mul(4);
-    if turn.room() < usual.min(need.answer) && !turn.is_empty() {
-        return Err(Step::Full);
+fn reply_random<F: Framing>(
+    exchange: &mut Exchange<'_>,
+    context: &mut CallContext<'_>,
+    head: RequestHead,
+) -> Result<(), Progress> {
+    let needed = head.needed::<F>(context.limits);
+    let usual = F::MAX_REPLY_HEADER + 1024 + head.length.saturating_mul(4);
+    if exchange.remaining() < usual.min(needed.reply_capacity) && !exchange.is_empty() {
+        return Err(Progress::NeedOutput);
     }
-    if turn.room() < F::HEADER_MOST + REFUSAL.len() {
-        return Err(heavy::<F>(env, message));
+    if exchange.remaining() < F::MAX_REPLY_HEADER + ERROR_TEXT.len() {
+        return Err(offload::<F>(context, head));
     }
-    let (rest, spare) = turn.rest_and_spare();
-    let text = &mut rest[message.header..message.size()];
-    let limit = need.answer - F::HEADER_MOST;
-    let out = &mut spare[F::HEADER_MOST..];
+    let (rest, spare) = exchange.input_and_remaining();
+    let text = &mut rest[head.header..head.size()];
+    let limit = needed.reply_capacity - F::MAX_REPLY_HEADER;
+    let out = &mut spare[F::MAX_REPLY_HEADER..];
     let tried = limit.min(out.len());
-    match message.action.apply(text, out, env.random.for_request(), tried) {
-        Ok(Placed::Out(length)) if env.inline && tried < limit && length + CODE_POINT > tried => {
-            return Err(Step::Heavy(need));
+    match head.action.apply(text, out, context.random.next_request(), tried) {
+        Ok(Placed::Out(length)) if !context.may_block && tried < limit && length + CODE_POINT > tried => {
+            return Err(Progress::Offload(needed));
         }
-        Ok(Placed::Out(length)) => commit::<F>(turn, message, length),
-        Ok(Placed::InPlace) => place::<F>(turn, message),
-        Err(_) => return message.refuse::<F>(turn),
+        Ok(Placed::Out(length)) => finish_copied::<F>(exchange, head, length),
+        Ok(Placed::InPlace) => finish_in_place::<F>(exchange, head),
+        Err(_) => return head.reject::<F>(exchange),
     }
     Ok(())
 }
 
 /// Whether the changed message, behind its header, can be the answer where it stands.
-fn fits_in_place<F: Framing>(turn: &Turn<'_>, message: Message) -> bool {
-    let header = F::header_size(message.length);
-    turn.fits_behind(message.header - header, header + message.length)
+fn fits_in_place<F: Framing>(exchange: &Exchange<'_>, head: RequestHead) -> bool {
+    let header = F::header_size(head.length);
+    exchange.fits_behind(head.header - header, header + head.length)
 }
 
 /// The message was changed where it stands: puts the answer's header right before it.
 #[inline(always)]
-fn place<F: Framing>(turn: &mut Turn<'_>, message: Message) {
-    let header = F::header_size(message.length);
-    turn.take(message.header - header);
-    F::write_header(message.length, &mut turn.rest()[..header]);
-    turn.answer_in_place(header + message.length);
-    turn.request(Request { action: message.action.name(), length: message.length, refused: false });
+fn finish_in_place<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead) {
+    let header = F::header_size(head.length);
+    exchange.consume(head.header - header);
+    F::write_header(head.length, &mut exchange.input()[..header]);
+    exchange.reply_in_place(header + head.length);
+    exchange.count_request(RequestRecord { action: head.action.name(), length: head.length, refused: false });
 }
 
 /// The answer stands in the spare room, behind the longest header: puts its own header before it.
-fn commit<F: Framing>(turn: &mut Turn<'_>, message: Message, length: usize) {
+fn finish_copied<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead, length: usize) {
     let header = F::header_size(length);
-    let (_, spare) = turn.rest_and_spare();
-    if header < F::HEADER_MOST {
-        spare.copy_within(F::HEADER_MOST..F::HEADER_MOST + length, header);
+    let (_, spare) = exchange.input_and_remaining();
+    if header < F::MAX_REPLY_HEADER {
+        spare.copy_within(F::MAX_REPLY_HEADER..F::MAX_REPLY_HEADER + length, header);
     }
     F::write_header(length, &mut spare[..header]);
-    turn.take(message.size());
-    turn.commit(header + length);
-    turn.request(Request { action: message.action.name(), length: message.length, refused: false });
+    exchange.consume(head.size());
+    exchange.advance(header + length);
+    exchange.count_request(RequestRecord { action: head.action.name(), length: head.length, refused: false });
 }
 
 /// No room for this answer now.
-fn full<F: Framing>(turn: &Turn<'_>, env: &mut Env<'_>, message: Message) -> Step {
-    if turn.is_empty() { heavy::<F>(env, message) } else { Step::Full }
+fn no_room<F: Framing>(exchange: &Exchange<'_>, context: &mut CallContext<'_>, head: RequestHead) -> Progress {
+    if exchange.is_empty() { offload::<F>(context, head) } else { Progress::NeedOutput }
 }
 
 /// Work for a thread.
-fn heavy<F: Framing>(env: &mut Env<'_>, message: Message) -> Step {
-    Step::Heavy(heavy_need::<F>(env, message))
+fn offload<F: Framing>(context: &mut CallContext<'_>, head: RequestHead) -> Progress {
+    Progress::Offload(offload_needed::<F>(context, head))
 }
 
 /// What work for a thread needs; it gets random numbers of its own.
-fn heavy_need<F: Framing>(env: &mut Env<'_>, message: Message) -> Need {
-    env.random.for_request();
-    message.need::<F>(env.limits)
+fn offload_needed<F: Framing>(context: &mut CallContext<'_>, head: RequestHead) -> Needed {
+    context.random.next_request();
+    head.needed::<F>(context.limits)
 }
 
 /// Refuses a request; its message is dropped, without memory for what has not arrived.
-pub fn refuse<F: Framing>(turn: &mut Turn<'_>, action: &'static str, header: usize, length: usize) -> Result<(), Step> {
-    if turn.room() < F::REFUSED.len() {
-        return Err(Step::Full);
+pub fn reject<F: Framing>(
+    exchange: &mut Exchange<'_>,
+    action: &'static str,
+    header: usize,
+    length: usize,
+) -> Result<(), Progress> {
+    if exchange.remaining() < F::ERROR_REPLY.len() {
+        return Err(Progress::NeedOutput);
     }
-    turn.request(Request { action, length, refused: true });
-    if turn.rest().len() - header < length {
-        turn.take(header);
-        return Err(Step::Skip(length as u64));
+    exchange.count_request(RequestRecord { action, length, refused: true });
+    if exchange.input().len() - header < length {
+        exchange.consume(header);
+        return Err(Progress::Skip(length as u64));
     }
-    turn.take(header + length);
-    turn.answer(F::REFUSED);
+    exchange.consume(header + length);
+    exchange.reply(F::ERROR_REPLY);
     Ok(())
 }
 
 /// The client ended its side inside a request: refuses it. One that is being skipped was counted when that began.
-pub fn truncated<F: Framing>(turn: &mut Turn<'_>) {
-    let length = turn.rest().len();
+pub fn truncated<F: Framing>(exchange: &mut Exchange<'_>) {
+    let length = exchange.input().len();
     if length > 0 {
-        turn.request(Request { action: "truncated", length, refused: true });
+        exchange.count_request(RequestRecord { action: "truncated", length, refused: true });
     }
-    turn.answer(F::REFUSED);
+    exchange.reply(F::ERROR_REPLY);
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::test_util::{NOW, Played, SETTING, Setting, play};
-    use super::super::{Protocol, Random, Tally};
+    use super::super::{Protocol, RequestCounts, RequestRng};
     use super::*;
     use crate::protocol::services::frame::{Frame, HEADER, header};
 
@@ -325,43 +355,52 @@ mod tests {
     }
 
     /// What the protocol says to `input`, and how much of it was taken.
-    fn step(input: &[u8], limits: RequestLimits) -> (Step, usize) {
+    fn progress(input: &[u8], limits: RequestLimits) -> (Progress, usize) {
         let (mut input, mut spill) = (input.to_vec(), [0; 64]);
-        let mut turn = Turn::new(&mut input, &mut spill);
-        let random = &mut Random::new(None);
-        let mut env = Env { random, unix_time: || NOW, quotes: &[], limits, inline: true };
-        let step = Frame::<false>.advance(&mut turn, &mut env);
-        (step, turn.taken())
+        let mut exchange = Exchange::new(&mut input, &mut spill);
+        let random = &mut RequestRng::new(None);
+        let mut context = CallContext { random, unix_time: || NOW, quotes: &[], limits, may_block: false };
+        let progress = Frame::<false>.process(&mut exchange, &mut context);
+        (progress, exchange.consumed())
     }
 
     #[test]
     fn a_request_says_what_it_takes_before_it_is_there() {
         let limits = SETTING.limits;
-        assert_eq!(step(b"", limits).0, Step::More(Need::default()));
-        assert_eq!(step(b"\x20\0\0", limits).0, Step::More(Need::default()));
-        assert_eq!(step(&header(4, 1000), limits).0, Step::More(Need { input: 1004, answer: 9, prepared: 0 }));
-        assert_eq!(step(&header(1, 1000), limits).0, Step::More(Need { input: 1004, answer: 3004, prepared: 0 }));
-        let random = Need { input: 1004, answer: 4 + limits.message, prepared: 0 };
-        assert_eq!(step(&header(16, 1000), limits).0, Step::More(random));
+        assert_eq!(progress(b"", limits).0, Progress::NeedInput(Needed::default()));
+        assert_eq!(progress(b"\x20\0\0", limits).0, Progress::NeedInput(Needed::default()));
+        assert_eq!(
+            progress(&header(4, 1000), limits).0,
+            Progress::NeedInput(Needed { request_len: 1004, reply_capacity: 9, preprocessed: 0 })
+        );
+        assert_eq!(
+            progress(&header(1, 1000), limits).0,
+            Progress::NeedInput(Needed { request_len: 1004, reply_capacity: 3004, preprocessed: 0 })
+        );
+        let random = Needed { request_len: 1004, reply_capacity: 4 + limits.message, preprocessed: 0 };
+        assert_eq!(progress(&header(16, 1000), limits).0, Progress::NeedInput(random));
     }
 
     #[test]
     fn a_refused_request_is_skipped_before_it_is_there() {
         let limits = RequestLimits { message: 1000, memory: 900, line: 0 };
         for (code, length) in [(1, 1001), (1, 888), (3, MAX_LENGTH), (16, MAX_LENGTH)] {
-            assert_eq!(step(&[&header(code, length)[..], b"abc"].concat(), limits), (Step::Skip(length as u64), 4));
+            assert_eq!(
+                progress(&[&header(code, length)[..], b"abc"].concat(), limits),
+                (Progress::Skip(length as u64), 4)
+            );
         }
-        assert!(matches!(step(&header(1, 887), limits).0, Step::More(_)));
+        assert!(matches!(progress(&header(1, 887), limits).0, Progress::NeedInput(_)));
     }
 
     #[test]
     fn a_message_over_a_limit_is_consumed() {
         let bytes = [request(1, &[b'a'; 101]), request(1, &[b'a'; 100]), request(4, b"ab")].concat();
         let played = play("frame", &[&bytes], limited(100, 1 << 20));
-        assert_eq!(played.answers, answers(&[REFUSAL, &[b'A'; 100], b"ba"]));
-        assert_eq!(played.tally, Tally { answered: 2, refused: 1, records: 0 });
+        assert_eq!(played.answers, answers(&[ERROR_TEXT, &[b'A'; 100], b"ba"]));
+        assert_eq!(played.counts, RequestCounts { answered: 2, refused: 1, records: 0 });
         let played = play("frame", &[&bytes], limited(1000, 104 + 8));
-        assert_eq!(played.answers, answers(&[REFUSAL, REFUSAL, b"ba"]));
+        assert_eq!(played.answers, answers(&[ERROR_TEXT, ERROR_TEXT, b"ba"]));
     }
 
     #[test]
@@ -370,7 +409,7 @@ mod tests {
         let other = "é".repeat(45);
         let bytes = [request(1, &ascii), request(1, other.as_bytes()), request(4, other.as_bytes())].concat();
         let played = play("frame", &[&bytes], limited(100, 200));
-        assert_eq!(played.answers, answers(&[&[b'A'; 90], REFUSAL, other.as_bytes()]));
+        assert_eq!(played.answers, answers(&[&[b'A'; 90], ERROR_TEXT, other.as_bytes()]));
     }
 
     /// Fault 37: work that takes long goes to a thread.
@@ -407,18 +446,18 @@ mod tests {
             let request = request(code, &message);
             let pieces: Vec<_> = request.chunks(128 * KIB).collect();
             let played = play("frame", &pieces, Setting { limits, ..SETTING });
-            assert_eq!((played.heavy, played.tally.answered), (heavy, 1), "{code}, {} bytes", message.len());
+            assert_eq!((played.heavy, played.counts.answered), (heavy, 1), "{code}, {} bytes", message.len());
         }
     }
 
-    /// The protocol's step for the beginning of a long request, of which `prepared` bytes have been prepared.
-    fn show(part: &mut [u8], prepared: usize) -> Step {
+    /// The protocol's step for the beginning of a long request, of which `preprocessed` bytes have been prepared.
+    fn show(part: &mut [u8], preprocessed: usize) -> Progress {
         let mut spill = [0; 64];
-        let mut turn = Turn::new(part, &mut spill).with_prepared(prepared);
-        let random = &mut Random::new(None);
+        let mut exchange = Exchange::new(part, &mut spill).with_preprocessed(preprocessed);
+        let random = &mut RequestRng::new(None);
         let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
-        let mut env = Env { random, unix_time: || NOW, quotes: &[], limits, inline: true };
-        Frame::<false>.advance(&mut turn, &mut env)
+        let mut context = CallContext { random, unix_time: || NOW, quotes: &[], limits, may_block: false };
+        Frame::<false>.process(&mut exchange, &mut context)
     }
 
     /// Fault 37: a large text in a script that windows do not convert.
@@ -427,24 +466,26 @@ mod tests {
     fn a_message_that_is_converted_one_by_one_is_prepared_to_a_bound_and_heavy() {
         for text in ["ა", "𐐨", "ա", "aა"] {
             let mut bytes = request(1, text.repeat(1024 * KIB / text.len()).as_bytes());
-            let mut prepared = HEADER;
+            let mut preprocessed = HEADER;
             for shown in (64 * KIB..bytes.len()).step_by(128 * KIB) {
-                let Step::More(need) = show(&mut bytes[..shown], prepared) else { panic!("not all is there") };
-                let fresh = std::str::from_utf8(&bytes[prepared..need.prepared]).expect("whole code points");
-                assert!((1..PREPARE_SINGLY + KIB).contains(&fresh.chars().count()), "{text}, {shown} bytes");
-                prepared = need.prepared;
-                if shown - prepared > 4 * KIB {
+                let Progress::NeedInput(needed) = show(&mut bytes[..shown], preprocessed) else {
+                    panic!("not all is there")
+                };
+                let fresh = std::str::from_utf8(&bytes[preprocessed..needed.preprocessed]).expect("whole code points");
+                assert!((1..MAX_PREPROCESS_SCALAR + KIB).contains(&fresh.chars().count()), "{text}, {shown} bytes");
+                preprocessed = needed.preprocessed;
+                if shown - preprocessed > 4 * KIB {
                     break;
                 }
             }
-            assert!(prepared < 256 * KIB, "{text}: {prepared} bytes were prepared");
-            assert!(matches!(show(&mut bytes, prepared), Step::Heavy(_)), "{text}");
+            assert!(preprocessed < 256 * KIB, "{text}: {preprocessed} bytes were preprocessed");
+            assert!(matches!(show(&mut bytes, preprocessed), Progress::Offload(_)), "{text}");
         }
     }
 
     #[test]
     fn what_preparing_was_kept_from_is_heavy() {
-        let long = vec![b'a'; PREPARE_MOST + 1];
+        let long = vec![b'a'; MAX_PREPROCESS_INLINE + 1];
         let played = play("frame", &[&request(1, &long)], SETTING);
         assert_eq!((played.heavy, played.answers), (1, answers(&[&long.to_ascii_uppercase()])));
     }
@@ -486,7 +527,7 @@ mod tests {
                 let limits = RequestLimits { message: limits.0, memory: limits.1, line: 0 };
                 let played = random_answer(seed, 1 << 16, limits);
                 assert!(played.answers.len() <= 3 * (4 + most), "seed {seed}");
-                assert_eq!(played.tally.answered, 3);
+                assert_eq!(played.counts.answered, 3);
             }
         }
     }
@@ -494,15 +535,15 @@ mod tests {
     #[test]
     fn a_request_that_ends_while_it_is_skipped_counts_once() {
         let played = play("frame", &[&header(3, 9), b"abc"], SETTING);
-        assert_eq!(played.answers, answers(&[REFUSAL]));
-        assert_eq!(played.tally, Tally { answered: 0, refused: 1, records: 0 });
+        assert_eq!(played.answers, answers(&[ERROR_TEXT]));
+        assert_eq!(played.counts, RequestCounts { answered: 0, refused: 1, records: 0 });
     }
 
     #[test]
     fn every_request_is_told_to_the_log_once() {
         let bytes = [request(4, b"ab"), request(3, b"x"), request(1, b"\xff"), request(8, b"")].concat();
         let played = play("frame", &[&bytes, &header(2, 5)[..3]], SETTING);
-        let told = |action, length, refused| super::super::Note::Request(Request { action, length, refused });
+        let told = |action, length, refused| super::super::LogEvent::Request(RequestRecord { action, length, refused });
         let expect = [
             told("reverse", 2, false),
             told("unknown", 1, true),
@@ -511,6 +552,6 @@ mod tests {
             told("truncated", 3, true),
         ];
         assert_eq!(played.notes, expect);
-        assert_eq!(played.tally, Tally { answered: 2, refused: 3, records: 0 });
+        assert_eq!(played.counts, RequestCounts { answered: 2, refused: 3, records: 0 });
     }
 }

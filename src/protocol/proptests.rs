@@ -64,8 +64,8 @@ fn cut<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
 }
 
 /// What the client and the sums see: not the way in which the work was done.
-fn outcome(played: Played) -> (Vec<u8>, Option<Ending>, u32) {
-    (played.answers, played.ending, played.tally.refused)
+fn outcome(played: Played) -> (Vec<u8>, Option<CloseCause>, u32) {
+    (played.answers, played.ending, played.counts.refused)
 }
 
 proptest! {
@@ -88,11 +88,11 @@ proptest! {
 
     #[test]
     fn no_input_breaks_a_protocol(
-        name in select(TABLE.iter().map(|entry| entry.name).collect::<Vec<_>>()),
+        name in select(PROTOCOLS.iter().map(|entry| entry.name).collect::<Vec<_>>()),
         bytes in vec(any::<u8>(), 0..9000),
         places in vec(any::<Index>(), 0..6),
     ) {
-        let played = play(name, &cut(&bytes, &places), Setting { room: ROOM, ..SETTING });
+        let played = play(name, &cut(&bytes, &places), Setting { room: MIN_REPLY_SPACE, ..SETTING });
         if ["discard", "chargen", "echo", "echo-prefix"].contains(&name) {
             prop_assert_eq!(played.left, 0);
         }
@@ -114,14 +114,14 @@ proptest! {
         let bytes: Vec<u8> = requests.into_iter().flat_map(|(code, text)| framed((code, text.into_bytes()))).collect();
         let played = play("frame", &[&bytes], SETTING);
         prop_assert_eq!(played.answers, expect);
-        prop_assert_eq!(played.tally, Tally { answered: count, ..Tally::default() });
+        prop_assert_eq!(played.counts, RequestCounts { answered: count, ..RequestCounts::default() });
     }
 
     #[test]
     fn respond_never_splits_a_code_point(text in "[a-zß€😀]{0,2000}", places in vec(any::<Index>(), 0..8)) {
-        let played = play("respond", &cut(text.as_bytes(), &places), Setting { room: ROOM, ..SETTING });
+        let played = play("respond", &cut(text.as_bytes(), &places), Setting { room: MIN_REPLY_SPACE, ..SETTING });
         let answers = String::from_utf8(played.answers).unwrap();
         prop_assert_eq!(answers.replace("Response: ", ""), text.to_uppercase());
-        prop_assert_eq!(played.tally.refused, 0);
+        prop_assert_eq!(played.counts.refused, 0);
     }
 }

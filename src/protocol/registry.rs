@@ -8,7 +8,7 @@ use super::services::{
 
 /// One row of the table of names.
 #[derive(Debug)]
-pub struct Entry {
+pub struct ProtocolInfo {
     /// The name, as in `--listen NAME=ADDRESS` and `FileDescriptorName=`.
     pub name: &'static str,
     /// The port where people expect it, if there is one.
@@ -18,143 +18,143 @@ pub struct Entry {
     /// The number of its RFC, if there is one.
     pub rfc: Option<u16>,
     /// Makes the state of a new connection.
-    pub start: fn() -> Box<dyn Protocol>,
+    pub new: fn() -> Box<dyn Protocol>,
 }
 
 /// Every protocol there is.
-pub const TABLE: &[Entry] = &[
-    Entry {
+pub const PROTOCOLS: &[ProtocolInfo] = &[
+    ProtocolInfo {
         name: "frame",
         port: Some(8083),
         summary: "framed text transforms",
         rfc: None,
-        start: || Box::new(frame::Frame::<false>),
+        new: || Box::new(frame::Frame::<false>),
     },
-    Entry {
+    ProtocolInfo {
         name: "frame-2021",
         port: None,
         summary: "framed text transforms, with the action codes of 2021",
         rfc: None,
-        start: || Box::new(frame::Frame::<true>),
+        new: || Box::new(frame::Frame::<true>),
     },
-    Entry {
+    ProtocolInfo {
         name: "text",
         port: Some(8082),
         summary: "text transforms, asked for in words: ACTION LENGTH MESSAGE",
         rfc: None,
-        start: || Box::new(text::Text),
+        new: || Box::new(text::Text),
     },
-    Entry {
+    ProtocolInfo {
         name: "echo",
         port: Some(7),
         summary: "every byte back, unchanged",
         rfc: Some(862),
-        start: || Box::new(echo::Echo),
+        new: || Box::new(echo::Echo),
     },
-    Entry {
+    ProtocolInfo {
         name: "echo-prefix",
         port: None,
         summary: "each chunk back, behind `Echo: `",
         rfc: None,
-        start: || Box::new(echo_prefix::EchoPrefix),
+        new: || Box::new(echo_prefix::EchoPrefix),
     },
-    Entry {
+    ProtocolInfo {
         name: "ack",
         port: None,
         summary: "`Message received!` to the first chunk, then close",
         rfc: None,
-        start: || Box::new(ack::Ack),
+        new: || Box::new(ack::Ack),
     },
-    Entry {
+    ProtocolInfo {
         name: "respond",
         port: None,
         summary: "each chunk back in upper case, behind `Response: `",
         rfc: None,
-        start: || Box::new(respond::Respond),
+        new: || Box::new(respond::Respond),
     },
-    Entry {
+    ProtocolInfo {
         name: "upper",
         port: None,
         summary: "the first chunk back, stripped and in upper case, then close",
         rfc: None,
-        start: || Box::new(upper::Upper),
+        new: || Box::new(upper::Upper),
     },
-    Entry {
+    ProtocolInfo {
         name: "upper-line",
         port: None,
         summary: "the first line back, stripped and in upper case, then close",
         rfc: None,
-        start: || Box::new(upper_line::UpperLine::default()),
+        new: || Box::new(upper_line::UpperLine::default()),
     },
-    Entry {
+    ProtocolInfo {
         name: "length-prefix",
         port: None,
         summary: "each message back, behind its length in four bytes",
         rfc: None,
-        start: || Box::new(length_prefix::LengthPrefix),
+        new: || Box::new(length_prefix::LengthPrefix),
     },
-    Entry {
+    ProtocolInfo {
         name: "record",
         port: Some(9999),
         summary: "in turn: a chunk echoed, a 22-byte record logged",
         rfc: None,
-        start: || Box::new(record::Record::default()),
+        new: || Box::new(record::Record::default()),
     },
-    Entry {
+    ProtocolInfo {
         name: "discard",
         port: Some(9),
         summary: "takes everything, answers nothing",
         rfc: Some(863),
-        start: || Box::new(discard::Discard),
+        new: || Box::new(discard::Discard),
     },
-    Entry {
+    ProtocolInfo {
         name: "chargen",
         port: Some(19),
         summary: "a rotating pattern, for as long as the client reads",
         rfc: Some(864),
-        start: || Box::new(chargen::Chargen::default()),
+        new: || Box::new(chargen::Chargen::default()),
     },
-    Entry {
+    ProtocolInfo {
         name: "qotd",
         port: Some(17),
         summary: "a quote, then close",
         rfc: Some(865),
-        start: || Box::new(qotd::Qotd),
+        new: || Box::new(qotd::Qotd),
     },
-    Entry {
+    ProtocolInfo {
         name: "daytime",
         port: Some(13),
         summary: "date and time as a line, then close",
         rfc: Some(867),
-        start: || Box::new(daytime::Daytime),
+        new: || Box::new(daytime::Daytime),
     },
-    Entry {
+    ProtocolInfo {
         name: "time",
         port: Some(37),
         summary: "seconds since 1900 in four bytes, then close",
         rfc: Some(868),
-        start: || Box::new(time::Time),
+        new: || Box::new(time::Time),
     },
 ];
 
 /// The protocol of that name.
 #[must_use]
-pub fn by_name(name: &str) -> Option<&'static Entry> {
-    TABLE.iter().find(|entry| entry.name == name)
+pub fn by_name(name: &str) -> Option<&'static ProtocolInfo> {
+    PROTOCOLS.iter().find(|entry| entry.name == name)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TABLE, by_name};
+    use super::{PROTOCOLS, by_name};
 
     #[test]
     fn names_and_ports_are_unique() {
-        for entry in TABLE {
-            assert_eq!(TABLE.iter().filter(|other| other.name == entry.name).count(), 1, "{}", entry.name);
-            let same_port = TABLE.iter().filter(|other| entry.port.is_some() && other.port == entry.port);
+        for entry in PROTOCOLS {
+            assert_eq!(PROTOCOLS.iter().filter(|other| other.name == entry.name).count(), 1, "{}", entry.name);
+            let same_port = PROTOCOLS.iter().filter(|other| entry.port.is_some() && other.port == entry.port);
             assert!(same_port.count() <= 1, "{}", entry.name);
         }
-        assert_eq!(TABLE.len(), 16);
+        assert_eq!(PROTOCOLS.len(), 16);
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_connection_of_the_main_job_costs_no_allocation() {
         for name in ["frame", "frame-2021", "echo", "discard"] {
-            let state = (by_name(name).unwrap().start)();
+            let state = (by_name(name).unwrap().new)();
             assert_eq!(size_of_val(&*state), 0, "{name}");
         }
     }

@@ -1,7 +1,7 @@
 //! The random source of a worker.
 //!
 //! Every request that wants randomness gets a generator of its own, from a seed of its own, so that the same request
-//! can be begun again, here or in another thread, and draw the same numbers ([`Random::replay`]). With a fixed seed all
+//! can be begun again, here or in another thread, and draw the same numbers ([`RequestRng::replay`]). With a fixed seed all
 //! requests start from it.
 
 use super::Cancel;
@@ -9,40 +9,40 @@ use crate::transform::RandomSource;
 
 /// Where requests get their random numbers.
 #[derive(Clone, Debug)]
-pub struct Random {
+pub struct RequestRng {
     seeds: fastrand::Rng,
     fixed: Option<u64>,
     replay: Option<u64>,
     seed: u64,
-    request: Request,
+    request: RequestRecord,
 }
 
 /// What one request draws from.
 #[derive(Clone, Debug)]
-struct Request {
+struct RequestRecord {
     numbers: fastrand::Rng,
     /// Set when the request's client has gone; only requests on threads of their own have one.
     cancel: Option<Cancel>,
 }
 
-impl Random {
+impl RequestRng {
     /// A source seeded from the system, or the repeatable one of `seed`.
     #[must_use]
     pub fn new(seed: Option<u64>) -> Self {
         let first = seed.unwrap_or_else(|| fastrand::u64(..));
-        let request = Request { numbers: fastrand::Rng::with_seed(first), cancel: None };
+        let request = RequestRecord { numbers: fastrand::Rng::with_seed(first), cancel: None };
         Self { seeds: fastrand::Rng::new(), fixed: seed, replay: None, seed: first, request }
     }
 
     /// The source as one new request is to see it.
-    pub fn for_request(&mut self) -> &mut impl RandomSource {
+    pub fn next_request(&mut self) -> &mut impl RandomSource {
         self.seed = self.replay.take().or(self.fixed).unwrap_or_else(|| self.seeds.u64(..));
         self.request.numbers = fastrand::Rng::with_seed(self.seed);
         &mut self.request
     }
 
     /// The source of the request that drew last, as it is now.
-    pub fn current(&mut self) -> &mut impl RandomSource {
+    pub fn current_request(&mut self) -> &mut impl RandomSource {
         &mut self.request
     }
 
@@ -52,7 +52,7 @@ impl Random {
         self.seed
     }
 
-    /// The next request draws what the one with this [`Random::seed`] drew: it is the same, begun again.
+    /// The next request draws what the one with this [`RequestRng::seed`] drew: it is the same, begun again.
     pub fn replay(&mut self, seed: u64) {
         self.replay = Some(seed);
     }
@@ -63,7 +63,7 @@ impl Random {
     }
 }
 
-impl RandomSource for Request {
+impl RandomSource for RequestRecord {
     fn is_wanted(&self) -> bool {
         !self.cancel.as_ref().is_some_and(Cancel::is_set)
     }
@@ -92,7 +92,7 @@ impl RandomSource for fastrand::Rng {
 
 #[cfg(test)]
 mod tests {
-    use super::{Random, RandomSource};
+    use super::{RandomSource, RequestRng};
 
     fn draw(source: &mut impl RandomSource) -> [usize; 8] {
         std::array::from_fn(|_| source.below(1 << 30))
@@ -100,21 +100,21 @@ mod tests {
 
     #[test]
     fn a_fixed_seed_repeats_for_every_request() {
-        let mut random = Random::new(Some(7));
-        let first = draw(random.for_request());
-        assert_eq!(draw(random.for_request()), first);
-        assert_eq!(draw(Random::new(Some(7)).for_request()), first);
+        let mut random = RequestRng::new(Some(7));
+        let first = draw(random.next_request());
+        assert_eq!(draw(random.next_request()), first);
+        assert_eq!(draw(RequestRng::new(Some(7)).next_request()), first);
     }
 
     #[test]
     fn a_request_begun_again_draws_what_it_drew() {
-        let (mut here, mut there) = (Random::new(None), Random::new(None));
+        let (mut here, mut there) = (RequestRng::new(None), RequestRng::new(None));
         for _ in 0..10 {
-            let drawn = draw(here.for_request());
+            let drawn = draw(here.next_request());
             there.replay(here.seed());
-            assert_eq!(draw(there.for_request()), drawn);
-            assert_ne!(draw(there.for_request()), drawn);
-            assert_ne!(draw(here.for_request()), drawn);
+            assert_eq!(draw(there.next_request()), drawn);
+            assert_ne!(draw(there.next_request()), drawn);
+            assert_ne!(draw(here.next_request()), drawn);
         }
     }
 }

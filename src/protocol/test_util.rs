@@ -35,11 +35,11 @@ pub struct Played {
     /// All answers.
     pub answers: Vec<u8>,
     /// How the protocol closed the connection, if it did.
-    pub ending: Option<Ending>,
+    pub ending: Option<CloseCause>,
     /// All requests that were counted.
-    pub tally: Tally,
+    pub counts: RequestCounts,
     /// All notes for the log.
-    pub notes: Vec<Note>,
+    pub notes: Vec<LogEvent>,
     /// How often work went to another thread.
     pub heavy: usize,
     /// Bytes of input that were never taken.
@@ -52,8 +52,8 @@ pub const NOW: u64 = 1_795_220_304;
 /// Plays `pieces` to a new connection of the protocol of that name, then ends the client's side.
 pub fn play(name: &str, pieces: &[&[u8]], setting: Setting<'_>) -> Played {
     let mut player = Player {
-        protocol: (by_name(name).expect("a name in the table").start)(),
-        random: Random::new(Some(setting.seed)),
+        protocol: (by_name(name).expect("a name in the table").new)(),
+        random: RequestRng::new(Some(setting.seed)),
         setting,
         pending: Vec::new(),
         prepared: 0,
@@ -66,7 +66,7 @@ pub fn play(name: &str, pieces: &[&[u8]], setting: Setting<'_>) -> Played {
 
 struct Player<'a> {
     protocol: Box<dyn Protocol>,
-    random: Random,
+    random: RequestRng,
     setting: Setting<'a>,
     pending: Vec<u8>,
     prepared: usize,
@@ -76,7 +76,7 @@ struct Player<'a> {
 
 impl Player<'_> {
     fn play(&mut self, pieces: &[&[u8]]) {
-        let opened = self.turn(|protocol, turn, env| protocol.open(turn, env));
+        let opened = self.exchange(|protocol, exchange, context| protocol.open(exchange, context));
         self.obey(opened);
         for piece in pieces {
             if self.played.ending.is_some() {
@@ -88,7 +88,7 @@ impl Player<'_> {
         self.played.left = self.pending.len();
         let inside = self.skip > 0 || self.played.left > 0;
         if inside && self.played.ending.is_none() {
-            self.turn(|protocol, turn, env| protocol.end(turn, env));
+            self.exchange(|protocol, exchange, context| protocol.on_eof(exchange, context));
         }
     }
 
@@ -98,48 +98,52 @@ impl Player<'_> {
             if !self.drop_skipped() {
                 return;
             }
-            let step = self.turn(|protocol, turn, env| {
-                let step = protocol.advance(turn, env);
-                assert!(step != Step::Full || !turn.is_empty(), "full, but there is nothing to send");
-                step
+            let progress = self.exchange(|protocol, exchange, context| {
+                let progress = protocol.process(exchange, context);
+                assert!(progress != Progress::NeedOutput || !exchange.is_empty(), "full, but there is nothing to send");
+                progress
             });
-            if !self.obey(step) {
+            if !self.obey(progress) {
                 return;
             }
         }
     }
 
     /// Whether the protocol is to be called again at once.
-    fn obey(&mut self, step: Step) -> bool {
-        match step {
-            Step::Full => return true,
-            Step::More(need) => {
-                assert!(need.input == 0 || need.input > self.pending.len(), "waits for what is there: {need:?}");
-                self.prepared = need.prepared;
+    fn obey(&mut self, progress: Progress) -> bool {
+        match progress {
+            Progress::NeedOutput => return true,
+            Progress::NeedInput(needed) => {
+                assert!(
+                    needed.request_len == 0 || needed.request_len > self.pending.len(),
+                    "waits for what is there: {needed:?}"
+                );
+                self.prepared = needed.preprocessed;
             }
-            Step::Heavy(need) => {
-                self.heavy(need);
+            Progress::Offload(needed) => {
+                self.heavy(needed);
                 return true;
             }
-            Step::Skip(length) => {
+            Progress::Skip(length) => {
                 self.skip = length;
                 self.drop_skipped();
                 return true;
             }
-            Step::Close(ending) => self.played.ending = Some(ending),
+            Progress::Close(ending) => self.played.ending = Some(ending),
         }
         false
     }
 
-    fn heavy(&mut self, need: Need) {
-        assert!(need.input <= self.pending.len(), "heavy work before its input is there");
-        assert!(need.memory() <= self.setting.limits.memory, "more memory than is allowed: {need:?}");
-        let later = self.pending.split_off(need.input);
-        let (mut random, room) = (Random::new(None), need.answer);
+    fn heavy(&mut self, needed: Needed) {
+        assert!(needed.request_len <= self.pending.len(), "heavy work before its input is there");
+        assert!(needed.memory() <= self.setting.limits.memory, "more memory than is allowed: {needed:?}");
+        let later = self.pending.split_off(needed.request_len);
+        let (mut random, room) = (RequestRng::new(None), needed.reply_capacity);
         random.replay(self.random.seed());
-        self.prepared = need.prepared;
-        let step = self.turn_of(room, false, Some(&mut random), |protocol, turn, env| protocol.advance(turn, env));
-        assert!(matches!(step, Step::More(_)), "heavy work ended with {step:?}");
+        self.prepared = needed.preprocessed;
+        let progress = self
+            .turn_of(room, false, Some(&mut random), |protocol, exchange, context| protocol.process(exchange, context));
+        assert!(matches!(progress, Progress::NeedInput(_)), "heavy work ended with {progress:?}");
         assert!(self.pending.is_empty(), "heavy work left input");
         self.pending = later;
         self.played.heavy += 1;
@@ -154,39 +158,40 @@ impl Player<'_> {
         self.pending.drain(..here);
         self.skip -= here as u64;
         if self.skip == 0 {
-            self.turn(|protocol, turn, env| protocol.skipped(turn, env));
+            self.exchange(|protocol, exchange, context| protocol.on_skipped(exchange, context));
         }
         self.skip == 0
     }
 
-    fn turn<R>(&mut self, call: impl FnOnce(&mut dyn Protocol, &mut Turn<'_>, &mut Env<'_>) -> R) -> R {
-        self.turn_of(self.setting.room, true, None, call)
+    fn exchange<R>(&mut self, call: impl FnOnce(&mut dyn Protocol, &mut Exchange<'_>, &mut CallContext<'_>) -> R) -> R {
+        self.turn_of(self.setting.room, false, None, call)
     }
 
     fn turn_of<R>(
         &mut self,
         room: usize,
-        inline: bool,
-        random: Option<&mut Random>,
-        call: impl FnOnce(&mut dyn Protocol, &mut Turn<'_>, &mut Env<'_>) -> R,
+        may_block: bool,
+        random: Option<&mut RequestRng>,
+        call: impl FnOnce(&mut dyn Protocol, &mut Exchange<'_>, &mut CallContext<'_>) -> R,
     ) -> R {
         let mut spill = vec![0xaa; room];
-        let mut turn =
-            Turn::new(&mut self.pending, &mut spill).with_prepared(std::mem::take(&mut self.prepared)).with_notes(true);
-        let mut env = Env {
+        let mut exchange = Exchange::new(&mut self.pending, &mut spill)
+            .with_preprocessed(std::mem::take(&mut self.prepared))
+            .with_log_events(true);
+        let mut context = CallContext {
             random: random.unwrap_or(&mut self.random),
             unix_time: || NOW,
             quotes: self.setting.quotes,
             limits: self.setting.limits,
-            inline,
+            may_block,
         };
-        let result = call(&mut *self.protocol, &mut turn, &mut env);
-        self.played.answers.extend(turn.answers().concat());
-        self.played.notes.extend(turn.drain_notes());
-        let (tally, taken) = (turn.tally(), turn.taken());
-        self.played.tally.answered += tally.answered;
-        self.played.tally.refused += tally.refused;
-        self.played.tally.records += tally.records;
+        let result = call(&mut *self.protocol, &mut exchange, &mut context);
+        self.played.answers.extend(exchange.replies().concat());
+        self.played.notes.extend(exchange.drain_log_events());
+        let (counts, taken) = (exchange.counts(), exchange.consumed());
+        self.played.counts.answered += counts.answered;
+        self.played.counts.refused += counts.refused;
+        self.played.counts.records += counts.records;
         self.pending.drain(..taken);
         result
     }
@@ -204,9 +209,9 @@ fn cuts(send: &[u8], anywhere: bool) -> Vec<Vec<&[u8]>> {
 
 #[test]
 fn every_table_however_it_is_cut() {
-    for exchange in tables::EXCHANGES {
+    for exchange in tables::EXAMPLES {
         for pieces in cuts(exchange.send, exchange.cut_anywhere) {
-            for room in [SETTING.room, ROOM] {
+            for room in [SETTING.room, MIN_REPLY_SPACE] {
                 let played = play(exchange.protocol, &pieces, Setting { room, ..SETTING });
                 let (got, expect) = (played.answers.escape_ascii(), exchange.expect.escape_ascii());
                 let lengths: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
@@ -224,8 +229,8 @@ fn every_table_however_it_is_cut() {
 #[test]
 fn every_protocol_has_a_table_or_speaks_first() {
     let speaks_first = ["qotd", "daytime", "time", "chargen"];
-    for Entry { name, .. } in TABLE {
-        let told = tables::EXCHANGES.iter().any(|exchange| exchange.protocol == *name);
+    for ProtocolInfo { name, .. } in PROTOCOLS {
+        let told = tables::EXAMPLES.iter().any(|exchange| exchange.protocol == *name);
         assert!(told || speaks_first.contains(name), "{name}");
     }
 }
@@ -233,7 +238,8 @@ fn every_protocol_has_a_table_or_speaks_first() {
 #[test]
 fn a_full_chunk_is_1024_bytes() {
     let bytes = [b'x'; 1024 + 22 + 1500];
-    let answers = |name| play(name, &[&bytes], Setting { room: ROOM, ..SETTING }).answers.escape_ascii().to_string();
+    let answers =
+        |name| play(name, &[&bytes], Setting { room: MIN_REPLY_SPACE, ..SETTING }).answers.escape_ascii().to_string();
     let chunks = |prefix, byte: &str| [1024, 1024, 498].map(|size| format!("{prefix}{}", byte.repeat(size))).concat();
     assert_eq!(answers("echo-prefix"), chunks("Echo: ", "x"));
     assert_eq!(answers("respond"), chunks("Response: ", "X"));
@@ -246,7 +252,7 @@ fn a_chunk_waits_for_room_for_its_whole_answer() {
     let bytes = [b'x'; 9000];
     for name in ["echo-prefix", "respond"] {
         let roomy = play(name, &[&bytes], SETTING);
-        for room in (ROOM..ROOM + 1100).step_by(if cfg!(miri) { 97 } else { 1 }) {
+        for room in (MIN_REPLY_SPACE..MIN_REPLY_SPACE + 1100).step_by(if cfg!(miri) { 97 } else { 1 }) {
             assert!(play(name, &[&bytes], Setting { room, ..SETTING }) == roomy, "{name}, room {room}");
         }
     }
@@ -262,11 +268,11 @@ fn services_that_speak_first_close_at_once() {
         ("qotd", &quotes[..1], b"one\n"),
     ] {
         let played = opened(name, quotes);
-        assert_eq!((&played.answers[..], played.ending), (expect, Some(Ending::Done)), "{name}");
-        assert_eq!(played.tally.answered, 1);
+        assert_eq!((&played.answers[..], played.ending), (expect, Some(CloseCause::Complete)), "{name}");
+        assert_eq!(played.counts.answered, 1);
     }
     let none = opened("qotd", &[]);
-    assert_eq!((none.answers, none.ending, none.tally.answered), (Vec::new(), Some(Ending::Done), 0));
+    assert_eq!((none.answers, none.ending, none.counts.answered), (Vec::new(), Some(CloseCause::Complete), 0));
 }
 
 #[test]
@@ -293,11 +299,11 @@ fn a_record_in_pieces_is_one_line_of_words() {
     let (head, tail) = record.split_at(9);
     let played = play("record", &[b"x", head, tail, b"hello", &other, b"y", &other[..21]], SETTING);
     assert_eq!(played.answers, b"xhelloy");
-    assert_eq!(played.tally, Tally { answered: 3, refused: 0, records: 2 });
+    assert_eq!(played.counts, RequestCounts { answered: 3, refused: 0, records: 2 });
     let words: Vec<&str> = played
         .notes
         .iter()
-        .filter_map(|note| if let Note::Record(words) = note { Some(&words[..]) } else { None })
+        .filter_map(|note| if let LogEvent::Record(words) = note { Some(&words[..]) } else { None })
         .collect();
     let fields = r#"u32=7 bytes="a\n" u64=18446744073709551615 i16=-2 i16=3"#;
     assert_eq!(words, [format!("{fields} f32=NaN"), format!("{fields} f32=-inf")]);
@@ -322,7 +328,7 @@ fn what_breaks_a_protocol_closes_with_a_reason() {
         let played = play(name, pieces, Setting { limits, ..SETTING });
         assert_eq!(played.answers, answers, "{name}");
         let violation = match played.ending {
-            Some(Ending::Violation(reason)) => Some(reason),
+            Some(CloseCause::ProtocolError(reason)) => Some(reason),
             _ => None,
         };
         assert_eq!(violation, reason, "{name}");

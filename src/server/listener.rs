@@ -262,7 +262,7 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
     use super::*;
-    use crate::protocol::TABLE;
+    use crate::protocol::PROTOCOLS;
 
     /// An acceptor on a listener of its own; its poller, and a client.
     fn acceptor(inherited: bool) -> (Acceptor, Poller, TcpStream) {
@@ -270,7 +270,7 @@ mod tests {
         socket.set_nonblocking(true).expect("O_NONBLOCK");
         let client = TcpStream::connect(socket.local_addr().expect("an address")).expect("connect");
         let poller = Poller::new().expect("epoll");
-        let listener = BoundListener::new(socket, &TABLE[0], "frame".into(), inherited);
+        let listener = BoundListener::new(socket, &PROTOCOLS[0], "frame".into(), inherited);
         (Acceptor::new(Arc::new(listener), 3, &poller).expect("in epoll"), poller, client)
     }
 

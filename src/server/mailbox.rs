@@ -14,12 +14,12 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::poller::Token;
 use crate::connection::{Finished, Lease, Limits, Retired};
-use crate::protocol::Entry;
+use crate::protocol::ProtocolInfo;
 
 /// One message to a worker.
 pub enum Mail {
     /// Serve this connection.
-    Accepted(TcpStream, &'static Entry),
+    Accepted(TcpStream, &'static ProtocolInfo),
     /// This heavy work is done, or could not be.
     Finished(Token, Result<Box<Finished>, (io::Error, Retired)>),
     /// Show that the loop comes round.

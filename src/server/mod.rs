@@ -34,7 +34,7 @@ pub use stats::Totals;
 use worker::Worker;
 
 use crate::connection::{self, Limits, NEVER};
-use crate::protocol::Entry;
+use crate::protocol::ProtocolInfo;
 use crate::sys;
 
 /// A socket that listens, and what is spoken there.
@@ -43,7 +43,7 @@ pub struct BoundListener {
     /// The socket; non-blocking.
     pub socket: TcpListener,
     /// The protocol.
-    pub entry: &'static Entry,
+    pub entry: &'static ProtocolInfo,
     /// How it is called in messages: `frame=[::]:8083`.
     pub name: String,
     /// It came from the service manager: what still queues there when we stop is our successor's.
@@ -55,7 +55,7 @@ pub struct BoundListener {
 impl BoundListener {
     /// A listener called `name`, from the service manager if `inherited`.
     #[must_use]
-    pub fn new(socket: TcpListener, entry: &'static Entry, name: String, inherited: bool) -> Self {
+    pub fn new(socket: TcpListener, entry: &'static ProtocolInfo, name: String, inherited: bool) -> Self {
         Self { socket, entry, name, inherited, failing: Condition::default() }
     }
 }
@@ -166,7 +166,7 @@ impl Server {
     }
 
     /// Serves one connection that is there already, on the first worker.
-    pub fn serve(&self, stream: TcpStream, entry: &'static Entry) {
+    pub fn serve(&self, stream: TcpStream, entry: &'static ProtocolInfo) {
         self.shared.admit_given();
         if self.shared.mailboxes[0].post(Mail::Accepted(stream, entry)).is_err() {
             self.shared.leave(0);

@@ -20,7 +20,7 @@ use log::debug;
 use super::mailbox::{Mail, Mailbox};
 use super::poller::Token;
 use crate::connection::{Job, has_headroom};
-use crate::protocol::{Cancel, Random};
+use crate::protocol::{Cancel, RequestRng};
 use crate::sys;
 
 /// How long a thread waits for work before it ends; chosen without tuning.
@@ -131,7 +131,7 @@ impl Heavy {
         }
         let Some(order) = queue.pop() else { return false };
         drop(queue);
-        self.run(order, &mut Random::new(self.seed));
+        self.run(order, &mut RequestRng::new(self.seed));
         true
     }
 
@@ -140,7 +140,7 @@ impl Heavy {
         if let Err(error) = sys::lower_priority() {
             debug!("large messages run at the same priority as small ones: {error}");
         }
-        let mut random = Random::new(self.seed);
+        let mut random = RequestRng::new(self.seed);
         while let Some(order) = self.next() {
             self.run(order, &mut random);
         }
@@ -159,7 +159,7 @@ impl Heavy {
     }
 
     /// Does the work, and posts the result.
-    fn run(&self, order: Order, random: &mut Random) {
+    fn run(&self, order: Order, random: &mut RequestRng) {
         let Order { job, owner, mailbox } = order;
         let finished = job.run(random, unix_time);
         self.lock().running.remove(&owner);

@@ -100,7 +100,7 @@ fn hostile_requests_break_nothing() {
         &[b'x'; 5000],
         &[0; 22],
     ];
-    let protocols = retortd::protocol::TABLE.iter().map(|entry| entry.name).filter(|name| *name != "chargen");
+    let protocols = retortd::protocol::PROTOCOLS.iter().map(|entry| entry.name).filter(|name| *name != "chargen");
     let listen: Vec<String> = protocols.clone().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
     let words = [&listen.iter().map(String::as_str).collect::<Vec<_>>()[..], &["--max-message=1000"]].concat();
     let daemon = Launch::new(&words).start();
@@ -133,7 +133,7 @@ fn hostile_requests_break_nothing() {
 /// Fault 22: random bytes to every protocol.
 #[test]
 fn random_bytes_break_nothing() {
-    let protocols: Vec<&str> = retortd::protocol::TABLE.iter().map(|entry| entry.name).collect();
+    let protocols: Vec<&str> = retortd::protocol::PROTOCOLS.iter().map(|entry| entry.name).collect();
     let listen: Vec<String> = protocols.iter().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
     let mut words: Vec<&str> = listen.iter().map(String::as_str).collect();
     words.extend(["--workers=2", "--max-message=100000", "--idle-timeout=1s", "--write-timeout=1s"]);

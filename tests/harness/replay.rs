@@ -4,12 +4,12 @@
 //! the next one is sent when an echo on another connection shows that the only worker has read what came before. That
 //! needs a daemon with `--workers 1` that serves `echo` too.
 
-use super::tables::{EXCHANGES, Exchange};
+use super::tables::{EXAMPLES, Example};
 use super::{Client, Daemon, echo_ping};
 
 /// Plays all conversations whose protocol is `wanted`.
 pub fn replay_all(daemon: &Daemon, wanted: impl Fn(&str) -> bool) {
-    let exchanges: Vec<&Exchange> = EXCHANGES.iter().filter(|exchange| wanted(exchange.protocol)).collect();
+    let exchanges: Vec<&Example> = EXAMPLES.iter().filter(|exchange| wanted(exchange.protocol)).collect();
     assert!(!exchanges.is_empty());
     for exchange in exchanges {
         replay(daemon, exchange);
@@ -17,8 +17,8 @@ pub fn replay_all(daemon: &Daemon, wanted: impl Fn(&str) -> bool) {
 }
 
 /// Plays one conversation in every way that it allows.
-pub fn replay(daemon: &Daemon, exchange: &Exchange) {
-    let Exchange { protocol, send, .. } = *exchange;
+pub fn replay(daemon: &Daemon, exchange: &Example) {
+    let Example { protocol, send, .. } = *exchange;
     expect(exchange, "whole", &daemon.exchange(protocol, send));
     if exchange.cut_anywhere && send.len() > 1 {
         let halves: Vec<Vec<&[u8]>> = (1..send.len()).map(|at| vec![&send[..at], &send[at..]]).collect();
@@ -50,7 +50,7 @@ fn in_pieces(daemon: &Daemon, protocol: &str, ways: &[Vec<&[u8]>]) -> Vec<Vec<u8
     clients.iter_mut().map(Client::receive_all).collect()
 }
 
-fn expect(exchange: &Exchange, how: &str, answer: &[u8]) {
+fn expect(exchange: &Example, how: &str, answer: &[u8]) {
     let (got, expected) = (answer.escape_ascii(), exchange.expect.escape_ascii());
     let what = format!("{}: {}, {how}", exchange.protocol, exchange.what);
     assert!(answer == exchange.expect, "{what}: got {got}, expected {expected}");

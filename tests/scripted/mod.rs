@@ -14,7 +14,7 @@ use retortd::connection::{
     Budget, Buffer, CloseReason, Connection, Context, Counters, Demand, Lease, Limits, NEVER, Next, Pool, Retired,
     SCRATCH, SPILL, Stream,
 };
-use retortd::protocol::{Random, by_name};
+use retortd::protocol::{RequestRng, by_name};
 
 /// What one system call comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
     Context {
         scratch: Buffer::zeroed(SCRATCH).expect("memory"),
         spill: Buffer::zeroed(SPILL).expect("memory"),
-        random: Random::new(Some(seed)),
+        random: RequestRng::new(Some(seed)),
         quotes: Arc::from(["to be or not to be\n".to_string(), "O\n".to_string()]),
         pool: Pool::default(),
         unix_time: || NOW,
@@ -171,7 +171,7 @@ pub struct Play {
 impl Play {
     /// A connection to the protocol of that name.
     pub fn new(name: &str, script: Script) -> Self {
-        let protocol = (by_name(name).expect("a name in the table").start)();
+        let protocol = (by_name(name).expect("a name in the table").new)();
         Self { script, connection: Connection::new(protocol, None, 0), next: None, read_last: false }
     }
 
@@ -195,7 +195,7 @@ impl Play {
                 None => Next::Starved(demand),
             },
             Some(Next::Heavy(job)) => {
-                let done = job.run(&mut Random::new(None), context.unix_time).expect("memory");
+                let done = job.run(&mut RequestRng::new(None), context.unix_time).expect("memory");
                 connection.finished(script, context, done)
             }
             Some(Next::Close(reason)) => return Some(reason),

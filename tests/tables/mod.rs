@@ -2,7 +2,7 @@
 //! tests of the whole daemon. The client ends its side after sending.
 
 /// One conversation.
-pub struct Exchange {
+pub struct Example {
     /// The protocol's name.
     pub protocol: &'static str,
     /// What it shows.
@@ -15,16 +15,16 @@ pub struct Exchange {
     pub cut_anywhere: bool,
 }
 
-const fn stream(protocol: &'static str, what: &'static str, send: &'static [u8], expect: &'static [u8]) -> Exchange {
-    Exchange { protocol, what, send, expect, cut_anywhere: true }
+const fn stream(protocol: &'static str, what: &'static str, send: &'static [u8], expect: &'static [u8]) -> Example {
+    Example { protocol, what, send, expect, cut_anywhere: true }
 }
 
-const fn chunk(protocol: &'static str, what: &'static str, send: &'static [u8], expect: &'static [u8]) -> Exchange {
-    Exchange { protocol, what, send, expect, cut_anywhere: false }
+const fn chunk(protocol: &'static str, what: &'static str, send: &'static [u8], expect: &'static [u8]) -> Example {
+    Example { protocol, what, send, expect, cut_anywhere: false }
 }
 
 /// All conversations.
-pub const EXCHANGES: &[Exchange] = &[
+pub const EXAMPLES: &[Example] = &[
     stream("frame", "reverse", b"\x20\0\0\x13The LAN Before Time", b"\0\0\0\x13emiT erofeB NAL ehT"),
     stream("frame", "uppercase", b"\x08\0\0\x16Pretty Fly for a Wi-Fi", b"\0\0\0\x16PRETTY FLY FOR A WI-FI"),
     stream("frame", "lowercase", b"\x10\0\0\x18WI-FIght the inevitable?", b"\0\0\0\x18wi-fight the inevitable?"),

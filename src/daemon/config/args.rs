@@ -15,7 +15,7 @@ use crate::daemon::config::env_file::{self, Content, Variable};
 use crate::daemon::config::values::{Limit, Size};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::services::frame;
-use crate::protocol::{self, Entry};
+use crate::protocol::{self, ProtocolInfo};
 
 /// The port of the frame protocol.
 const PORT: u16 = 8083;
@@ -135,7 +135,7 @@ pub enum LogTarget {
 #[derive(Clone, Debug)]
 pub struct Listen {
     /// The protocol.
-    pub entry: &'static Entry,
+    pub entry: &'static ProtocolInfo,
     /// Where; `None`: on all addresses, IPv6 and IPv4 on one socket.
     pub address: Option<IpAddr>,
     /// The port; 0 for any.
@@ -422,8 +422,8 @@ impl Arguments {
 
 /// What is served where nothing else is asked for: the first row of the table.
 #[must_use]
-pub fn default_protocol() -> &'static Entry {
-    &protocol::TABLE[0]
+pub fn default_protocol() -> &'static ProtocolInfo {
+    &protocol::PROTOCOLS[0]
 }
 
 /// Where it is served where nothing else is asked for.

@@ -1,20 +1,20 @@
 //! `ack`: says that the first chunk has arrived, then closes.
 
-use crate::protocol::{Ending, Env, Need, Protocol, Step, Turn, chunk};
+use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, chunk};
 
 /// A connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ack;
 
 impl Protocol for Ack {
-    fn advance(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
-        let length = chunk::next(turn);
+    fn process(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
+        let length = chunk::next(exchange);
         if length == 0 {
-            return Step::More(Need::default());
+            return Progress::NeedInput(Needed::default());
         }
-        turn.take(length);
-        turn.answer(b"Message received!");
-        chunk::count(turn, "ack", length);
-        Step::Close(Ending::Done)
+        exchange.consume(length);
+        exchange.reply(b"Message received!");
+        chunk::count(exchange, "ack", length);
+        Progress::Close(CloseCause::Complete)
     }
 }

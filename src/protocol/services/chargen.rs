@@ -3,7 +3,7 @@
 //! 95 lines of 72 characters, each line one character further on in printable ASCII, then again from the first.
 //! What the client sends is dropped. The pattern is a constant; a connection keeps its place in it.
 
-use crate::protocol::{Env, Need, Protocol, Step, Turn};
+use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol};
 
 /// Printable ASCII, the space among it.
 const CHARACTERS: usize = 95;
@@ -37,26 +37,26 @@ pub struct Chargen {
 }
 
 impl Protocol for Chargen {
-    fn advance(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
-        let length = turn.rest().len();
-        turn.take(length);
-        Step::More(Need::default())
+    fn process(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
+        let length = exchange.input().len();
+        exchange.consume(length);
+        Progress::NeedInput(Needed::default())
     }
 
-    fn produces(&self) -> bool {
+    fn is_generator(&self) -> bool {
         true
     }
 
-    fn produce(&mut self, turn: &mut Turn<'_>) {
-        while turn.room() > 0 {
+    fn generate(&mut self, exchange: &mut Exchange<'_>) {
+        while exchange.remaining() > 0 {
             let line = &PATTERN[self.position..];
-            let length = line.len().min(turn.room());
-            turn.answer(&line[..length]);
+            let length = line.len().min(exchange.remaining());
+            exchange.reply(&line[..length]);
             self.position = (self.position + length) % PERIOD;
         }
     }
 
-    fn retract(&mut self, unsent: usize) {
+    fn rewind(&mut self, unsent: usize) {
         self.position = (self.position + PERIOD - unsent % PERIOD) % PERIOD;
     }
 }
@@ -67,9 +67,9 @@ mod tests {
 
     fn produce(chargen: &mut Chargen, room: usize) -> Vec<u8> {
         let mut spill = vec![0; room];
-        let mut turn = Turn::new(&mut [], &mut spill);
-        chargen.produce(&mut turn);
-        turn.answers().concat()
+        let mut exchange = Exchange::new(&mut [], &mut spill);
+        chargen.generate(&mut exchange);
+        exchange.replies().concat()
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
         for unsent in [0, 1, 100, PERIOD, 2 * PERIOD + 3] {
             let mut chargen = Chargen::default();
             let first = produce(&mut chargen, 3 * PERIOD);
-            chargen.retract(unsent);
+            chargen.rewind(unsent);
             let again = produce(&mut chargen, unsent);
             assert_eq!(first[first.len() - unsent..], again, "{unsent}");
         }

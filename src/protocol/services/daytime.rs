@@ -1,6 +1,6 @@
 //! `daytime`: the date and time as one line of ASCII, then closes (RFC 867).
 
-use crate::protocol::{Ending, Env, Protocol, Step, Turn, chunk};
+use crate::protocol::{CallContext, CloseCause, Exchange, Progress, Protocol, chunk};
 
 const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 const MONTHS: [&str; 12] = [
@@ -23,14 +23,14 @@ const MONTHS: [&str; 12] = [
 pub struct Daytime;
 
 impl Protocol for Daytime {
-    fn open(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
-        turn.answer(line((env.unix_time)()).as_bytes());
-        chunk::count(turn, "daytime", 0);
-        Step::Close(Ending::Done)
+    fn open(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
+        exchange.reply(line((context.unix_time)()).as_bytes());
+        chunk::count(exchange, "daytime", 0);
+        Progress::Close(CloseCause::Complete)
     }
 
-    fn advance(&mut self, _turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
-        Step::Close(Ending::Done)
+    fn process(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
+        Progress::Close(CloseCause::Complete)
     }
 }
 

@@ -1,19 +1,19 @@
 //! `discard`: takes whatever comes and answers nothing (RFC 863).
 
-use crate::protocol::{Env, Need, Protocol, Step, Turn};
+use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol};
 
 /// A connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Discard;
 
 impl Protocol for Discard {
-    fn advance(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
-        let length = turn.rest().len();
-        turn.take(length);
-        Step::More(Need::default())
+    fn process(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
+        let length = exchange.input().len();
+        exchange.consume(length);
+        Progress::NeedInput(Needed::default())
     }
 
-    fn copies(&self) -> bool {
+    fn is_passthrough(&self) -> bool {
         true
     }
 }

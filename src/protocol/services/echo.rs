@@ -1,22 +1,22 @@
 //! `echo`: every byte back, unchanged and in order (RFC 862).
 
-use crate::protocol::{Env, Need, Protocol, Step, Turn, chunk};
+use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol, chunk};
 
 /// A connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 
 impl Protocol for Echo {
-    fn advance(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
-        let length = turn.rest().len();
+    fn process(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
+        let length = exchange.input().len();
         if length > 0 {
-            turn.answer_in_place(length);
-            chunk::count(turn, "echo", length);
+            exchange.reply_in_place(length);
+            chunk::count(exchange, "echo", length);
         }
-        Step::More(Need::default())
+        Progress::NeedInput(Needed::default())
     }
 
-    fn copies(&self) -> bool {
+    fn is_passthrough(&self) -> bool {
         true
     }
 }

@@ -1,7 +1,7 @@
 //! `echo-prefix`: each chunk back, behind `Echo: `.
 
 use crate::protocol::chunk;
-use crate::protocol::{Env, Need, Protocol, Step, Turn};
+use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol};
 
 const PREFIX: &[u8] = b"Echo: ";
 
@@ -10,21 +10,21 @@ const PREFIX: &[u8] = b"Echo: ";
 pub struct EchoPrefix;
 
 impl Protocol for EchoPrefix {
-    fn advance(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
+    fn process(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
         loop {
-            let length = chunk::next(turn);
+            let length = chunk::next(exchange);
             if length == 0 {
-                return Step::More(Need::default());
+                return Progress::NeedInput(Needed::default());
             }
-            if turn.room() < PREFIX.len() + length {
-                return Step::Full;
+            if exchange.remaining() < PREFIX.len() + length {
+                return Progress::NeedOutput;
             }
-            let (rest, spare) = turn.rest_and_spare();
+            let (rest, spare) = exchange.input_and_remaining();
             spare[..PREFIX.len()].copy_from_slice(PREFIX);
             spare[PREFIX.len()..][..length].copy_from_slice(&rest[..length]);
-            turn.take(length);
-            turn.commit(PREFIX.len() + length);
-            chunk::count(turn, "echo-prefix", length);
+            exchange.consume(length);
+            exchange.advance(PREFIX.len() + length);
+            chunk::count(exchange, "echo-prefix", length);
         }
     }
 }

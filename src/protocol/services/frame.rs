@@ -4,11 +4,11 @@
 //! the text. The two editions differ in their action codes only. The state of a connection is its unread input, so
 //! it takes no memory of its own.
 
-use crate::protocol::framed_text::{self, Framing, Message};
-use crate::protocol::{Env, Need, Protocol, Step, Turn};
+use crate::protocol::framed_text::{self, Framing, RequestHead};
+use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol};
 use crate::transform::Action;
 
-pub use crate::protocol::framed_text::{MAX_LENGTH, REFUSAL};
+pub use crate::protocol::framed_text::{ERROR_TEXT, MAX_LENGTH};
 
 /// Bytes of a header, of a request and of an answer.
 pub const HEADER: usize = 4;
@@ -70,26 +70,28 @@ impl<const OF_2021: bool> Frame<OF_2021> {
 }
 
 impl<const OF_2021: bool> Protocol for Frame<OF_2021> {
-    fn advance(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
-        while let Some(bytes) = turn.rest().first_chunk() {
+    fn process(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
+        while let Some(bytes) = exchange.input().first_chunk() {
             let (code, length) = parse_header(*bytes);
             let answered = match Self::EDITION.action(code) {
-                Some(action) => framed_text::answer::<Binary>(turn, env, Message { action, header: HEADER, length }),
-                None => framed_text::refuse::<Binary>(turn, "unknown", HEADER, length),
+                Some(action) => {
+                    framed_text::reply::<Binary>(exchange, context, RequestHead { action, header: HEADER, length })
+                }
+                None => framed_text::reject::<Binary>(exchange, "unknown", HEADER, length),
             };
-            if let Err(step) = answered {
-                return step;
+            if let Err(progress) = answered {
+                return progress;
             }
         }
-        Step::More(Need::default())
+        Progress::NeedInput(Needed::default())
     }
 
-    fn skipped(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) {
-        turn.answer(Binary::REFUSED);
+    fn on_skipped(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
+        exchange.reply(Binary::ERROR_REPLY);
     }
 
-    fn end(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) {
-        framed_text::truncated::<Binary>(turn);
+    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
+        framed_text::truncated::<Binary>(exchange);
     }
 }
 
@@ -97,8 +99,8 @@ impl<const OF_2021: bool> Protocol for Frame<OF_2021> {
 struct Binary;
 
 impl Framing for Binary {
-    const HEADER_MOST: usize = HEADER;
-    const REFUSED: &'static [u8] = b"\0\0\0\x05error";
+    const MAX_REPLY_HEADER: usize = HEADER;
+    const ERROR_REPLY: &'static [u8] = b"\0\0\0\x05error";
 
     fn header_size(_length: usize) -> usize {
         HEADER

@@ -3,7 +3,7 @@
 //! A message is answered when it is there whole, and where it stands: each answer is all that was taken, so they
 //! follow one another without gaps. A message over the limit ends the connection.
 
-use crate::protocol::{Ending, Env, Need, Protocol, Request, Step, Turn};
+use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
 
 /// Bytes of the length.
 pub const PREFIX: usize = 4;
@@ -13,19 +13,19 @@ pub const PREFIX: usize = 4;
 pub struct LengthPrefix;
 
 impl Protocol for LengthPrefix {
-    fn advance(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
-        while let Some(prefix) = turn.rest().first_chunk::<PREFIX>() {
+    fn process(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
+        while let Some(prefix) = exchange.input().first_chunk::<PREFIX>() {
             let length = u32::from_be_bytes(*prefix) as usize;
-            let need = Need { input: length.saturating_add(PREFIX), ..Need::default() };
-            if !env.limits.allow(length, need) {
-                return Step::Close(Ending::Violation("message longer than the limit"));
+            let needed = Needed { request_len: length.saturating_add(PREFIX), ..Needed::default() };
+            if !context.limits.allow(length, needed) {
+                return Progress::Close(CloseCause::ProtocolError("message longer than the limit"));
             }
-            if turn.rest().len() < need.input {
-                return Step::More(need);
+            if exchange.input().len() < needed.request_len {
+                return Progress::NeedInput(needed);
             }
-            turn.answer_in_place(need.input);
-            turn.request(Request { action: "length-prefix", length, refused: false });
+            exchange.reply_in_place(needed.request_len);
+            exchange.count_request(RequestRecord { action: "length-prefix", length, refused: false });
         }
-        Step::More(Need::default())
+        Progress::NeedInput(Needed::default())
     }
 }

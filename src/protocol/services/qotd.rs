@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::protocol::{Ending, Env, Protocol, Step, Turn, chunk};
+use crate::protocol::{CallContext, CloseCause, Exchange, Progress, Protocol, chunk};
 use crate::transform::RandomSource;
 
 /// The most characters of a quote.
@@ -16,17 +16,17 @@ pub const LONGEST: usize = 512;
 pub struct Qotd;
 
 impl Protocol for Qotd {
-    fn open(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
-        if !env.quotes.is_empty() {
-            let chosen = env.random.for_request().below(env.quotes.len());
-            turn.answer(env.quotes[chosen].as_bytes());
-            chunk::count(turn, "qotd", 0);
+    fn open(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
+        if !context.quotes.is_empty() {
+            let chosen = context.random.next_request().below(context.quotes.len());
+            exchange.reply(context.quotes[chosen].as_bytes());
+            chunk::count(exchange, "qotd", 0);
         }
-        Step::Close(Ending::Done)
+        Progress::Close(CloseCause::Complete)
     }
 
-    fn advance(&mut self, _turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
-        Step::Close(Ending::Done)
+    fn process(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
+        Progress::Close(CloseCause::Complete)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A record is what Python's `struct` packs by `! I 2s Q 2h f`: big-endian, without padding. It may arrive in pieces
 //! and gets no answer.
 
-use crate::protocol::{Env, Need, Protocol, Step, Turn, chunk};
+use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol, chunk};
 
 /// Bytes of a record.
 pub const RECORD: usize = 22;
@@ -16,34 +16,34 @@ pub struct Record {
 }
 
 impl Protocol for Record {
-    fn advance(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
-        while !turn.rest().is_empty() {
-            let done = if self.expects_record { take_record(turn) } else { echo(turn) };
-            if let Err(step) = done {
-                return step;
+    fn process(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
+        while !exchange.input().is_empty() {
+            let done = if self.expects_record { take_record(exchange) } else { echo(exchange) };
+            if let Err(progress) = done {
+                return progress;
             }
             self.expects_record = !self.expects_record;
         }
-        Step::More(Need::default())
+        Progress::NeedInput(Needed::default())
     }
 }
 
-fn echo(turn: &mut Turn<'_>) -> Result<(), Step> {
-    let length = chunk::next(turn);
-    if !turn.fits_in_place(length) {
-        return Err(Step::Full);
+fn echo(exchange: &mut Exchange<'_>) -> Result<(), Progress> {
+    let length = chunk::next(exchange);
+    if !exchange.fits_in_place(length) {
+        return Err(Progress::NeedOutput);
     }
-    turn.answer_in_place(length);
-    chunk::count(turn, "record", length);
+    exchange.reply_in_place(length);
+    chunk::count(exchange, "record", length);
     Ok(())
 }
 
-fn take_record(turn: &mut Turn<'_>) -> Result<(), Step> {
-    let Some(record) = turn.rest().first_chunk::<RECORD>().copied() else {
-        return Err(Step::More(Need { input: RECORD, ..Need::default() }));
+fn take_record(exchange: &mut Exchange<'_>) -> Result<(), Progress> {
+    let Some(record) = exchange.input().first_chunk::<RECORD>().copied() else {
+        return Err(Progress::NeedInput(Needed { request_len: RECORD, ..Needed::default() }));
     };
-    turn.take(RECORD);
-    turn.record(|| words(&record));
+    exchange.consume(RECORD);
+    exchange.count_record(|| words(&record));
     Ok(())
 }
 

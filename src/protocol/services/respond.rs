@@ -4,7 +4,7 @@
 //! with an error, and so is a code point that the client never completes.
 
 use crate::protocol::chunk;
-use crate::protocol::{Env, Need, Protocol, Request, Step, Turn};
+use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol, RequestRecord};
 use crate::transform::{Action, InvalidUtf8, Placed};
 
 const PREFIX: &[u8] = b"Response: ";
@@ -15,37 +15,37 @@ const INVALID: &[u8] = b"Error: Invalid UTF-8 encoding";
 pub struct Respond;
 
 impl Protocol for Respond {
-    fn advance(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
+    fn process(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
         loop {
-            let chunk = chunk::next(turn);
-            let length = chunk - split_tail(&turn.rest()[..chunk]);
+            let chunk = chunk::next(exchange);
+            let length = chunk - split_tail(&exchange.input()[..chunk]);
             if length == 0 {
-                return Step::More(Need::default());
+                return Progress::NeedInput(Needed::default());
             }
             let most = PREFIX.len() + Action::Uppercase.answer_bound(length, length).max(INVALID.len());
-            if turn.room() < most {
-                return Step::Full;
+            if exchange.remaining() < most {
+                return Progress::NeedOutput;
             }
-            if upper(turn, env, length).is_ok() {
-                chunk::count(turn, "respond", length);
+            if upper(exchange, context, length).is_ok() {
+                chunk::count(exchange, "respond", length);
             } else {
-                refuse(turn, length);
+                refuse(exchange, length);
             }
         }
     }
 
-    fn end(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) {
-        let length = turn.rest().len();
-        refuse(turn, length);
+    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
+        let length = exchange.input().len();
+        refuse(exchange, length);
     }
 }
 
 /// Answers the next `length` bytes, which have room.
-fn upper(turn: &mut Turn<'_>, env: &mut Env<'_>, length: usize) -> Result<(), InvalidUtf8> {
-    let (rest, spare) = turn.rest_and_spare();
+fn upper(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>, length: usize) -> Result<(), InvalidUtf8> {
+    let (rest, spare) = exchange.input_and_remaining();
     let (prefix, out) = spare.split_at_mut(PREFIX.len());
     let text = &mut rest[..length];
-    let size = match Action::Uppercase.apply(text, out, env.random.current(), length)? {
+    let size = match Action::Uppercase.apply(text, out, context.random.current_request(), length)? {
         Placed::Out(size) => size,
         Placed::InPlace => {
             out[..length].copy_from_slice(text);
@@ -53,15 +53,15 @@ fn upper(turn: &mut Turn<'_>, env: &mut Env<'_>, length: usize) -> Result<(), In
         }
     };
     prefix.copy_from_slice(PREFIX);
-    turn.take(length);
-    turn.commit(PREFIX.len() + size);
+    exchange.consume(length);
+    exchange.advance(PREFIX.len() + size);
     Ok(())
 }
 
-fn refuse(turn: &mut Turn<'_>, length: usize) {
-    turn.take(length);
-    turn.answer(INVALID);
-    turn.request(Request { action: "respond", length, refused: true });
+fn refuse(exchange: &mut Exchange<'_>, length: usize) {
+    exchange.consume(length);
+    exchange.reply(INVALID);
+    exchange.count_request(RequestRecord { action: "respond", length, refused: true });
 }
 
 /// How many bytes at the end begin a code point that more bytes could complete.

@@ -5,12 +5,12 @@
 
 use std::io::Write;
 
-use crate::protocol::framed_text::{self, Framing, MAX_LENGTH, Message};
-use crate::protocol::{Ending, Env, Need, Protocol, Request, Step, Turn};
+use crate::protocol::framed_text::{self, Framing, MAX_LENGTH, RequestHead};
+use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
 use crate::transform::Action;
 
 /// The most bytes that a request's header takes, with both its spaces.
-const HEADER_MOST: usize = 32;
+const MAX_REQUEST_HEADER: usize = 32;
 
 /// A connection; its unread input is all its state.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,11 +29,11 @@ enum Header<'a> {
 
 impl Header<'_> {
     fn parse(input: &[u8]) -> Header<'_> {
-        let window = &input[..input.len().min(HEADER_MOST)];
+        let window = &input[..input.len().min(MAX_REQUEST_HEADER)];
         let mut fields = window.splitn(3, |byte| *byte == b' ');
-        let (name, length, message) = (fields.next().unwrap_or_default(), fields.next(), fields.next());
+        let (name, length, head) = (fields.next().unwrap_or_default(), fields.next(), fields.next());
         let Some(digits) = length else { return Self::unfinished(window) };
-        match (number(digits), message) {
+        match (number(digits), head) {
             (Some(length), Some(_)) => Header::Whole(name, length, name.len() + digits.len() + 2),
             (Some(_), None) => Self::unfinished(window),
             (None, None) if digits.is_empty() => Self::unfinished(window),
@@ -42,7 +42,7 @@ impl Header<'_> {
     }
 
     fn unfinished(window: &[u8]) -> Header<'_> {
-        if window.len() < HEADER_MOST { Header::Partial } else { Header::Bad }
+        if window.len() < MAX_REQUEST_HEADER { Header::Partial } else { Header::Bad }
     }
 }
 
@@ -52,43 +52,43 @@ fn number(digits: &[u8]) -> Option<usize> {
     decimal.parse().ok().filter(|length| *length <= MAX_LENGTH)
 }
 
-fn answer(turn: &mut Turn<'_>, env: &mut Env<'_>) -> Result<(), Step> {
-    let (name, length, header) = match Header::parse(turn.rest()) {
-        Header::Whole(name, length, header) if length <= env.limits.message => (name, length, header),
-        Header::Partial => return Err(Step::More(Need::default())),
-        Header::Whole(..) | Header::Bad => return Err(reject(turn)),
+fn answer(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Result<(), Progress> {
+    let (name, length, header) = match Header::parse(exchange.input()) {
+        Header::Whole(name, length, header) if length <= context.limits.message => (name, length, header),
+        Header::Partial => return Err(Progress::NeedInput(Needed::default())),
+        Header::Whole(..) | Header::Bad => return Err(reject(exchange)),
     };
     match std::str::from_utf8(name).ok().and_then(Action::from_name) {
-        Some(action) => framed_text::answer::<Words>(turn, env, Message { action, header, length }),
-        None => framed_text::refuse::<Words>(turn, "unknown", header, length),
+        Some(action) => framed_text::reply::<Words>(exchange, context, RequestHead { action, header, length }),
+        None => framed_text::reject::<Words>(exchange, "unknown", header, length),
     }
 }
 
 /// Answers what cannot be a header.
-fn reject(turn: &mut Turn<'_>) -> Step {
-    if turn.room() < Words::REFUSED.len() {
-        return Step::Full;
+fn reject(exchange: &mut Exchange<'_>) -> Progress {
+    if exchange.remaining() < Words::ERROR_REPLY.len() {
+        return Progress::NeedOutput;
     }
-    turn.request(Request { action: "unknown", length: 0, refused: true });
-    turn.answer(Words::REFUSED);
-    Step::Close(Ending::Violation("no header: ACTION LENGTH MESSAGE was expected"))
+    exchange.count_request(RequestRecord { action: "unknown", length: 0, refused: true });
+    exchange.reply(Words::ERROR_REPLY);
+    Progress::Close(CloseCause::ProtocolError("no header: ACTION LENGTH MESSAGE was expected"))
 }
 
 impl Protocol for Text {
-    fn advance(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
+    fn process(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
         loop {
-            if let Err(step) = answer(turn, env) {
-                return step;
+            if let Err(progress) = answer(exchange, context) {
+                return progress;
             }
         }
     }
 
-    fn skipped(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) {
-        turn.answer(Words::REFUSED);
+    fn on_skipped(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
+        exchange.reply(Words::ERROR_REPLY);
     }
 
-    fn end(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) {
-        framed_text::truncated::<Words>(turn);
+    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
+        framed_text::truncated::<Words>(exchange);
     }
 }
 
@@ -96,8 +96,8 @@ impl Protocol for Text {
 struct Words;
 
 impl Framing for Words {
-    const HEADER_MOST: usize = 10;
-    const REFUSED: &'static [u8] = b"5 error";
+    const MAX_REPLY_HEADER: usize = 10;
+    const ERROR_REPLY: &'static [u8] = b"5 error";
 
     fn header_size(length: usize) -> usize {
         length.checked_ilog10().unwrap_or(0) as usize + 2
@@ -146,7 +146,7 @@ mod tests {
             let mut header = vec![0; Words::header_size(length)];
             Words::write_header(length, &mut header);
             assert_eq!(header, text.as_bytes());
-            assert!(header.len() <= Words::HEADER_MOST);
+            assert!(header.len() <= Words::MAX_REPLY_HEADER);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `time`: the seconds since 1900-01-01 00:00 UTC in four bytes, then closes (RFC 868).
 
-use crate::protocol::{Ending, Env, Protocol, Step, Turn, chunk};
+use crate::protocol::{CallContext, CloseCause, Exchange, Progress, Protocol, chunk};
 
 /// Seconds from 1900-01-01 to 1970-01-01: 70 years with 17 leap days.
 pub const EPOCH: u64 = (70 * 365 + 17) * 86_400;
@@ -16,14 +16,14 @@ pub fn since_1900(unix_time: u64) -> u32 {
 }
 
 impl Protocol for Time {
-    fn open(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
-        turn.answer(&since_1900((env.unix_time)()).to_be_bytes());
-        chunk::count(turn, "time", 0);
-        Step::Close(Ending::Done)
+    fn open(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
+        exchange.reply(&since_1900((context.unix_time)()).to_be_bytes());
+        chunk::count(exchange, "time", 0);
+        Progress::Close(CloseCause::Complete)
     }
 
-    fn advance(&mut self, _turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
-        Step::Close(Ending::Done)
+    fn process(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
+        Progress::Close(CloseCause::Complete)
     }
 }
 

@@ -1,19 +1,19 @@
 //! `upper`: the first chunk back, without white space at its ends and in ASCII upper case, then closes.
 
-use crate::protocol::{Ending, Env, Need, Protocol, Step, Turn, chunk};
+use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, chunk};
 
 /// A connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Upper;
 
 impl Protocol for Upper {
-    fn advance(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) -> Step {
-        let length = chunk::next(turn);
+    fn process(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
+        let length = chunk::next(exchange);
         if length == 0 {
-            return Step::More(Need::default());
+            return Progress::NeedInput(Needed::default());
         }
-        turn.rest()[..length].make_ascii_uppercase();
-        chunk::answer_stripped(turn, "upper", length);
-        Step::Close(Ending::Done)
+        exchange.input()[..length].make_ascii_uppercase();
+        chunk::answer_stripped(exchange, "upper", length);
+        Progress::Close(CloseCause::Complete)
     }
 }

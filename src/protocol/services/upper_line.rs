@@ -3,9 +3,9 @@
 //! A line ends with a newline, or where the client ends its side. What has arrived of it is changed at once, where it
 //! stands, and its white space noticed, so that no call has more work than what is new in it.
 
-use crate::protocol::{Ending, Env, Need, Protocol, Step, Turn, chunk};
+use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, chunk};
 
-/// From this length on a line has a buffer for all that it may become, in bytes; [`Need::input`] asks for one then.
+/// From this length on a line has a buffer for all that it may become, in bytes; [`Needed::input`] asks for one then.
 const LONG: usize = 2 * 1024;
 
 /// A connection.
@@ -30,30 +30,30 @@ impl UpperLine {
         self.scanned += fresh.len();
     }
 
-    fn answer(&self, turn: &mut Turn<'_>) {
-        chunk::answer_part(turn, "upper-line", self.scanned, self.start..self.end);
+    fn answer(&self, exchange: &mut Exchange<'_>) {
+        chunk::answer_part(exchange, "upper-line", self.scanned, self.start..self.end);
     }
 }
 
 impl Protocol for UpperLine {
-    fn advance(&mut self, turn: &mut Turn<'_>, env: &mut Env<'_>) -> Step {
-        let fresh = &mut turn.rest()[self.scanned..];
+    fn process(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
+        let fresh = &mut exchange.input()[self.scanned..];
         let newline = fresh.iter().position(|byte| *byte == b'\n');
         let length = newline.unwrap_or(fresh.len());
         self.scan(&mut fresh[..length]);
-        if self.scanned > env.limits.line {
-            return Step::Close(Ending::Violation("line too long"));
+        if self.scanned > context.limits.line {
+            return Progress::Close(CloseCause::ProtocolError("line too long"));
         }
         if newline.is_some() {
-            self.answer(turn);
-            return Step::Close(Ending::Done);
+            self.answer(exchange);
+            return Progress::Close(CloseCause::Complete);
         }
-        let whole = if self.scanned < LONG { 0 } else { env.limits.line + 1 };
-        Step::More(Need { input: whole, answer: 0, prepared: self.scanned })
+        let whole = if self.scanned < LONG { 0 } else { context.limits.line + 1 };
+        Progress::NeedInput(Needed { request_len: whole, reply_capacity: 0, preprocessed: self.scanned })
     }
 
-    fn end(&mut self, turn: &mut Turn<'_>, _env: &mut Env<'_>) {
-        self.answer(turn);
+    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
+        self.answer(exchange);
     }
 }
 
@@ -91,11 +91,11 @@ mod tests {
         let mut line = UpperLine { scanned: 1 << 20, start: 10, end: 11 };
         let (mut input, mut spill) = (vec![b'a'; (1 << 20) + 1], [0; 16]);
         input[1 << 20] = b'\n';
-        let mut turn = Turn::new(&mut input, &mut spill);
+        let mut exchange = Exchange::new(&mut input, &mut spill);
         let limits = crate::protocol::RequestLimits { line: 1 << 21, ..SETTING.limits };
-        let random = &mut crate::protocol::Random::new(None);
-        let mut env = Env { random, unix_time: || 0, quotes: &[], limits, inline: true };
-        assert_eq!(line.advance(&mut turn, &mut env), Step::Close(Ending::Done));
-        assert_eq!(turn.answers().concat(), b"a", "what was scanned before is not changed again");
+        let random = &mut crate::protocol::RequestRng::new(None);
+        let mut context = CallContext { random, unix_time: || 0, quotes: &[], limits, may_block: false };
+        assert_eq!(line.process(&mut exchange, &mut context), Progress::Close(CloseCause::Complete));
+        assert_eq!(exchange.replies().concat(), b"a", "what was scanned before is not changed again");
     }
 }

@@ -18,7 +18,7 @@ use crate::connection::{
     Buffer, CloseReason, Connection, Context, Demand, Finished, Interest, Job, Limits, NEVER, Next, Pool, Retired,
     SCRATCH, SPILL, Stream, has_headroom,
 };
-use crate::protocol::{self, Random};
+use crate::protocol::{self, RequestRng};
 use crate::server::connection_table::{Entry, Registry};
 use crate::server::listener::{Accepted, Acceptor};
 use crate::server::mailbox::{Mail, Mailbox};
@@ -388,7 +388,7 @@ impl Worker {
     }
 
     /// Gives a connection to the worker that is to serve it.
-    fn hand_out(&mut self, stream: TcpStream, entry: &'static protocol::Entry) {
+    fn hand_out(&mut self, stream: TcpStream, entry: &'static protocol::ProtocolInfo) {
         let worker = self.shared.assign(self.number);
         if worker == self.number {
             self.take_in(stream, entry);
@@ -398,7 +398,7 @@ impl Worker {
     }
 
     /// Begins to serve a connection.
-    fn take_in(&mut self, stream: TcpStream, entry: &'static protocol::Entry) {
+    fn take_in(&mut self, stream: TcpStream, entry: &'static protocol::ProtocolInfo) {
         self.context.counters.accepted.add(1);
         let wanted = self.shared.counts_sources() || log_enabled!(Level::Info);
         // ENOTCONN: reset before we came to it; reading will tell
@@ -411,7 +411,7 @@ impl Worker {
         if let Some(label) = &label {
             info!("{label}: accepted");
         }
-        let connection = Connection::new((entry.start)(), label, self.context.now);
+        let connection = Connection::new((entry.new)(), label, self.context.now);
         let interest = connection.interest();
         let entry = Entry { stream, connection, interest, source };
         let room = if has_headroom(0) { self.registry.insert(entry) } else { Err(entry) };
@@ -654,7 +654,7 @@ fn new_context(number: usize, shared: &Shared, settings: &Settings) -> io::Resul
         scratch: Buffer::zeroed(SCRATCH)?,
         spill: Buffer::zeroed(SPILL)?,
         pool: Pool::default(),
-        random: Random::new(settings.seed),
+        random: RequestRng::new(settings.seed),
         quotes: Arc::clone(&settings.quotes),
         unix_time,
         limits: settings.limits.of_connection(),
