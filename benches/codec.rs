@@ -11,7 +11,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use retortd::connection::{BITE, SPILL};
 use retortd::protocol::services::frame;
-use retortd::protocol::{CallContext, Exchange, RequestCounts, RequestLimits, RequestRng, by_name};
+use retortd::protocol::{CallContext, Exchange, ProtocolSettings, RequestCounts, RequestLimits, RequestRng, by_name};
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;
@@ -68,7 +68,7 @@ impl Bench {
         let mut exchange = Exchange::new(input, &mut self.spill);
         let limits = RequestLimits { message: frame::MAX_LENGTH, memory: usize::MAX, line: 1 << 16 };
         let mut call_context =
-            CallContext { random: &mut self.random, unix_time: || 0, quotes: &[], limits, may_block: self.may_block };
+            CallContext { random: &mut self.random, unix_time: || 0, limits, may_block: self.may_block };
         black_box(protocol.process(&mut exchange, &mut call_context));
         assert_eq!(exchange.consumed(), length, "not all requests were answered");
         black_box(exchange.replies());
@@ -81,7 +81,7 @@ fn small(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("codec/{requests} requests of 64 B"));
         for (name, protocol, request) in small_requests() {
             let input = pipeline(&request, requests);
-            let mut protocol = (by_name(protocol).expect("a name in the table").new)();
+            let mut protocol = (by_name(protocol).expect("a name in the table").new)(&ProtocolSettings::default(), &());
             let mut bench = Bench::new(SPILL, false);
             group.throughput(Throughput::Elements((input.len() / request.len()) as u64));
             group.bench_function(name, |bencher| {
@@ -103,7 +103,7 @@ fn large(criterion: &mut Criterion) {
         let text = text.repeat((1 << 20) / text.len());
         for (action, code) in [("uppercase", UPPERCASE), ("reverse", REVERSE)] {
             let input = framed(code, &text);
-            let mut protocol = (by_name("frame").expect("a name in the table").new)();
+            let mut protocol = (by_name("frame").expect("a name in the table").new)(&ProtocolSettings::default(), &());
             let mut bench = Bench::new(4 * input.len(), true);
             group.throughput(Throughput::Bytes(input.len() as u64));
             group.bench_function(format!("frame {action} {name}"), |bencher| {

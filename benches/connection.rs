@@ -16,7 +16,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use retortd::connection::{Budget, Connection, Context, Next, Retired, Stream};
 use retortd::protocol::services::frame;
-use retortd::protocol::{RequestRng, by_name};
+use retortd::protocol::{ProtocolSettings, RequestRng, by_name};
 use scripted::context;
 
 const KIB: usize = 1 << 10;
@@ -150,7 +150,7 @@ fn exchanges(criterion: &mut Criterion) {
     for round in rounds() {
         let budget = Arc::new(Budget::new(u64::MAX));
         let mut context = context(frame::MAX_LENGTH, &budget, 1);
-        let protocol = (by_name(round.protocol).expect("a name in the table").new)();
+        let protocol = (by_name(round.protocol).expect("a name in the table").new)(&ProtocolSettings::default(), &());
         let mut connection = Connection::new(protocol, None, 0);
         let requests = round.request.repeat(round.count);
         let answers = requests.len();
@@ -173,7 +173,7 @@ fn life(criterion: &mut Criterion) {
         let mut client = Client::new(framed(UPPERCASE, 64), usize::MAX, usize::MAX);
         group.bench_function(format!("opened, asked once, dropped: {name}"), |bencher| {
             bencher.iter(|| {
-                let mut connection = Connection::new((entry.new)(), None, 0);
+                let mut connection = Connection::new((entry.new)(&ProtocolSettings::default(), &()), None, 0);
                 assert!(matches!(connection.open(&mut client, &mut context), Next::Wait));
                 serve(&mut connection, &mut client, &mut context, 68);
             });

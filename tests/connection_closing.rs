@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use retortd::connection::{BITE, Budget, CloseReason, Connection, Context, Counter, Demand, Next, PIECE, WRITE_MOST};
 use retortd::protocol::services::frame;
-use retortd::protocol::{RequestRng, by_name};
+use retortd::protocol::{ProtocolSettings, RequestRng, by_name};
 
 use scripted::{Act, Script, context};
 
@@ -28,7 +28,8 @@ impl Talkative {
         prepare(&mut context);
         let mut script = Script::new(request, &[Act::Bytes(request.len()), Act::WouldBlock], &[]);
         script.unacknowledged = Some(1000);
-        let mut connection = Connection::new((by_name(protocol).expect("a name").new)(), None, 0);
+        let mut connection =
+            Connection::new((by_name(protocol).expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
         assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
         assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
         Self { connection, script, context }
@@ -113,7 +114,8 @@ fn a_client_that_takes_its_answers_slowly_is_not_closed() {
         context.limits.write = 1000;
         let writes = [Act::Bytes(5000), Act::WouldBlock, Act::WouldBlock];
         let mut script = Script::new(input, &[Act::Bytes(input.len()), Act::WouldBlock], &writes);
-        let mut connection = Connection::new((by_name(protocol).expect("a name").new)(), None, 0);
+        let mut connection =
+            Connection::new((by_name(protocol).expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
         script.unacknowledged = Some(5000);
         assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
         assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
@@ -159,7 +161,8 @@ fn offloaded(action: u8, text: &[u8], budget: u64) -> (Connection, Script, Conte
     let mut context = context(1 << 20, &budget, 1);
     let request = [&frame::header(action, text.len()), text].concat();
     let mut script = Script::new(&request, &[], &[Act::Bytes(10), Act::WouldBlock]);
-    let mut connection = Connection::new((by_name("frame").expect("a name").new)(), None, 0);
+    let mut connection =
+        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
     let mut next = connection.open(&mut script, &mut context);
     while matches!(next, Next::Wait) {
         next = connection.readable(&mut script, &mut context);
@@ -190,7 +193,8 @@ fn waiting_for_memory_costs_no_work() {
     let mut context = context(1 << 20, &budget, 1);
     let request = [&frame::header(SHUFFLE, text.len()), text.as_bytes()].concat();
     let mut script = Script::new(&request, &[], &[]);
-    let mut connection = Connection::new((by_name("frame").expect("a name").new)(), None, 0);
+    let mut connection =
+        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     // others leave enough for the request, and not enough for its answer
     let others = [(4 << 20) - 250_000, 4 << 20].map(|bytes| budget.grant(Demand { shared: bytes, reserve: bytes }));
@@ -307,7 +311,8 @@ fn a_stop_waits_for_clients_that_have_not_asked() {
         let budget = Arc::new(Budget::new(1 << 20));
         let mut context = context(1 << 16, &budget, 1);
         let mut script = Script::new(if asked { &request } else { b"" }, &[], &[]);
-        let mut connection = Connection::new((by_name("frame").expect("a name").new)(), None, 0);
+        let mut connection =
+            Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
         assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
         if asked {
             assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
@@ -351,7 +356,8 @@ fn a_refused_request_has_its_time_and_leaves_nothing() {
     context.now = 50_000;
     let long = [&frame::header(UPPERCASE, 1 << 17)[..], &vec![b'x'; 1 << 17]].concat();
     let mut script = Script::new(&long[..1000], &[Act::Bytes(1000), Act::WouldBlock], &[]);
-    let mut connection = Connection::new((by_name("frame").expect("a name").new)(), None, 50_000);
+    let mut connection =
+        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 50_000);
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     assert!(connection.is_idle());
     assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
@@ -372,7 +378,8 @@ fn one_call_reads_and_sends_a_bounded_amount() {
     let mut context = context(length, &budget, 1);
     let request = [&frame::header(UPPERCASE, length)[..], &vec![b'a'; length]].concat();
     let mut script = Script::new(&request, &[], &[]);
-    let mut connection = Connection::new((by_name("frame").expect("a name").new)(), None, 0);
+    let mut connection =
+        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     while script.output.is_empty() {
         let before = script.unread();

@@ -12,7 +12,7 @@ use proptest::sample::select;
 
 use retortd::connection::{Budget, CloseReason, Connection, Context, Counter, Lease, Next, SCRATCH, SPILL, Stream};
 use retortd::protocol::services::frame;
-use retortd::protocol::{PROTOCOLS, by_name};
+use retortd::protocol::{PROTOCOLS, ProtocolSettings, by_name};
 use scripted::{Act, Play, Script, check_sums, context};
 
 /// The protocols whose answers do not depend on how the input is cut.
@@ -229,7 +229,7 @@ fn winding_up_a_flood_takes_turns() {
     let budget = Arc::new(Budget::new(1 << 20));
     let mut context = context(1 << 16, &budget, 1);
     let mut flood = Flood(0);
-    let protocol = (by_name("discard").expect("a name in the table").new)();
+    let protocol = (by_name("discard").expect("a name in the table").new)(&ProtocolSettings::default(), &());
     let mut connection = Connection::new(protocol, None, 0);
     assert!(matches!(connection.open(&mut flood, &mut context), Next::Wait));
     for _ in 0..3 {
@@ -247,7 +247,11 @@ fn a_send_that_moves_nothing_renews_no_deadline() {
     context.limits.write = 100;
     let request = [&frame::header(4, 3)[..], b"abc"].concat();
     let mut script = Script::new(&request, &[], &[Act::Bytes(2), Act::WouldBlock, Act::WouldBlock, Act::Bytes(2)]);
-    let mut connection = Connection::new((by_name("frame").expect("a name in the table").new)(), None, 0);
+    let mut connection = Connection::new(
+        (by_name("frame").expect("a name in the table").new)(&ProtocolSettings::default(), &()),
+        None,
+        0,
+    );
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
     assert_eq!(connection.deadline(&context), 25);
@@ -271,7 +275,8 @@ fn lingering_outlasts_a_read_of_nothing() {
     let budget = Arc::new(Budget::new(1 << 20));
     let mut context = context(1 << 16, &budget, 1);
     let mut script = Script::new(b"abc", &[Act::Bytes(3), Act::WouldBlock], &[]);
-    let mut connection = Connection::new((by_name("ack").expect("a name in the table").new)(), None, 0);
+    let mut connection =
+        Connection::new((by_name("ack").expect("a name in the table").new)(&ProtocolSettings::default(), &()), None, 0);
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
     assert!(script.output_ended && script.output == b"Message received!");
@@ -290,7 +295,11 @@ fn what_may_not_fit_while_memory_is_short_goes_to_a_thread() {
     let request = [&frame::header(1, text.len()), text.as_bytes()].concat();
     let mut context = context(1 << 16, &budget, 1);
     let mut script = Script::new(&request, &[], &[]);
-    let mut connection = Connection::new((by_name("frame").expect("a name in the table").new)(), None, 0);
+    let mut connection = Connection::new(
+        (by_name("frame").expect("a name in the table").new)(&ProtocolSettings::default(), &()),
+        None,
+        0,
+    );
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     let next = (0..20).map(|_| connection.readable(&mut script, &mut context)).find(|next| !matches!(next, Next::Wait));
     assert!(matches!(next, Some(Next::Heavy(_))), "{next:?}");
@@ -305,7 +314,7 @@ fn one_call_moves_a_bounded_amount() {
     {
         let budget = Arc::new(Budget::new(1 << 30));
         let mut context = context(frame::MAX_LENGTH, &budget, 1);
-        let protocol = (by_name(name).expect("a name in the table").new)();
+        let protocol = (by_name(name).expect("a name in the table").new)(&ProtocolSettings::default(), &());
         let mut connection = Connection::new(protocol, None, 0);
         let mut begin = Script::new(&first, &[Act::Bytes(4), Act::WouldBlock], &[Act::WouldBlock; 9]);
         for call in [Connection::open, Connection::readable] {

@@ -90,8 +90,6 @@ pub struct Context {
     pub pool: Pool,
     /// The worker's random source.
     pub random: RequestRng,
-    /// What qotd chooses from.
-    pub quotes: Arc<[String]>,
     /// Seconds since 1970.
     pub unix_time: fn() -> u64,
     /// The limits in force.

@@ -73,7 +73,7 @@ impl Job {
         let mut exchange = Exchange::new(self.input.held(), spill.spare())
             .with_preprocessed(self.needed.preprocessed)
             .with_log_events(self.notes);
-        let mut call_context = CallContext { random, unix_time, quotes: &[], limits: self.limits, may_block: true };
+        let mut call_context = CallContext { random, unix_time, limits: self.limits, may_block: true };
         let progress = self.protocol.process(&mut exchange, &mut call_context);
         let (placed, spilled) = exchange.reply_ranges();
         let tally = exchange.counts();
@@ -104,7 +104,7 @@ impl Job {
     #[must_use]
     pub fn of_length(length: usize) -> Self {
         use super::memory::budget::Budget;
-        let protocol = (crate::protocol::PROTOCOLS[0].new)();
+        let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let limits = RequestLimits { message: length, memory: length, line: length };
         let needed = Needed { request_len: length, ..Needed::default() };
         let lease = Lease::new(&std::sync::Arc::new(Budget::new(0)));

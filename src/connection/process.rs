@@ -205,7 +205,6 @@ impl Connection {
         let mut call_context = CallContext {
             random: &mut context.random,
             unix_time: context.unix_time,
-            quotes: &context.quotes,
             limits: request_limits(&context.limits, &context.budget),
             may_block: false,
         };

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use crate::daemon::config::args::{self, Request, Settings};
 use crate::daemon::config::quotes;
 use crate::daemon::config::values::in_words;
 use crate::daemon::exit_status::Failure;
+use crate::protocol::ProtocolSettings;
 use crate::server::Server;
 use crate::sys::Arrivals;
 
@@ -275,7 +277,8 @@ impl<'a> Supervisor<'a> {
         settings.remarks.iter().for_each(|remark| warn!("{remark}"));
         let limits = system_limits::limits(&settings, self.listeners).map_err(|failure| failure.to_string())?;
         let quotes = quotes::load(settings.quotes.as_deref()).map_err(|failure| failure.to_string())?;
-        if !self.server.renew(&limits, &quotes, RENEW_PATIENCE) {
+        let protocols = Arc::new(ProtocolSettings { quotes });
+        if !self.server.renew(&limits, &protocols, RENEW_PATIENCE) {
             warn!("a worker has not come round in time: its connections keep to the old limits until it does");
         }
         logging::set_verbosity(settings.verbose);

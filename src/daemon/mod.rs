@@ -22,10 +22,11 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use log::{error, warn};
 
-use crate::protocol;
+use crate::protocol::{self, ProtocolSettings};
 use crate::server::{self, Server};
 use activation::Inherited;
 use config::args::{OptionsError, Request, Settings};
@@ -93,7 +94,7 @@ fn serve(
     for name in &stored {
         manager.forget(name);
     }
-    let quotes = quotes::load(settings.quotes.as_deref())?;
+    let protocols = Arc::new(ProtocolSettings { quotes: quotes::load(settings.quotes.as_deref())? });
     let limits = system_limits::limits(&settings, listeners.len())?;
     system_limits::warn_about_memory(&settings);
     system_limits::report(&listeners, &settings, &limits);
@@ -101,7 +102,7 @@ fn serve(
     let serving = serving(&listeners);
     let count = listeners.len();
     let once = connection.is_some() && listeners.is_empty();
-    let plan = server::Settings { workers, limits, seed: settings.seed, quotes };
+    let plan = server::Settings { workers, limits, seed: settings.seed, protocols };
     let server = Server::start(listeners, &plan).map_err(|error| Failure::system(error.to_string()))?;
     if let Some((stream, entry)) = connection {
         server.serve(stream, entry);

@@ -359,7 +359,7 @@ mod tests {
         let (mut input, mut spill) = (input.to_vec(), [0; 64]);
         let mut exchange = Exchange::new(&mut input, &mut spill);
         let random = &mut RequestRng::new(None);
-        let mut context = CallContext { random, unix_time: || NOW, quotes: &[], limits, may_block: false };
+        let mut context = CallContext { random, unix_time: || NOW, limits, may_block: false };
         let progress = Frame::<false>.process(&mut exchange, &mut context);
         (progress, exchange.consumed())
     }
@@ -456,7 +456,7 @@ mod tests {
         let mut exchange = Exchange::new(part, &mut spill).with_preprocessed(preprocessed);
         let random = &mut RequestRng::new(None);
         let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
-        let mut context = CallContext { random, unix_time: || NOW, quotes: &[], limits, may_block: false };
+        let mut context = CallContext { random, unix_time: || NOW, limits, may_block: false };
         Frame::<false>.process(&mut exchange, &mut context)
     }
 

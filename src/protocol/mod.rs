@@ -21,6 +21,7 @@ mod proptests;
 mod registry;
 mod rng;
 pub mod services;
+mod settings;
 #[cfg(test)]
 mod test_util;
 
@@ -28,6 +29,7 @@ pub use cancel::Cancel;
 pub use exchange::{Exchange, LogEvent, RequestCounts, RequestRecord};
 pub use registry::{PROTOCOLS, ProtocolInfo, by_name};
 pub use rng::RequestRng;
+pub use settings::{ConnectionInfo, ProtocolSettings};
 
 /// The least room for answers, in bytes, of a turn on the event loop: what the longest answer to one chunk takes.
 pub const MIN_REPLY_SPACE: usize = 4096;
@@ -124,8 +126,6 @@ pub struct CallContext<'a> {
     pub random: &'a mut RequestRng,
     /// Asks for the time of day, in seconds since 1970-01-01 UTC.
     pub unix_time: fn() -> u64,
-    /// What qotd chooses from.
-    pub quotes: &'a [String],
     /// What a request may take.
     pub limits: RequestLimits,
     /// On the event loop, where long work is to be asked for with [`Progress::Offload`].

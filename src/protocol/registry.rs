@@ -1,10 +1,10 @@
 //! The list of protocols.
 
-use super::Protocol;
 use super::services::{
     ack, chargen, daytime, discard, echo, echo_prefix, frame, length_prefix, qotd, record, respond, text, time, upper,
     upper_line,
 };
+use super::{ConnectionInfo, Protocol, ProtocolSettings};
 
 /// One row of the table of names.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct ProtocolInfo {
     /// The number of its RFC, if there is one.
     pub rfc: Option<u16>,
     /// Makes the state of a new connection.
-    pub new: fn() -> Box<dyn Protocol>,
+    pub new: fn(&ProtocolSettings, &dyn ConnectionInfo) -> Box<dyn Protocol>,
 }
 
 /// Every protocol there is.
@@ -28,112 +28,112 @@ pub const PROTOCOLS: &[ProtocolInfo] = &[
         port: Some(8083),
         summary: "framed text transforms",
         rfc: None,
-        new: || Box::new(frame::Frame::<false>),
+        new: |_, _| Box::new(frame::Frame::<false>),
     },
     ProtocolInfo {
         name: "frame-2021",
         port: None,
         summary: "framed text transforms, with the action codes of 2021",
         rfc: None,
-        new: || Box::new(frame::Frame::<true>),
+        new: |_, _| Box::new(frame::Frame::<true>),
     },
     ProtocolInfo {
         name: "text",
         port: Some(8082),
         summary: "text transforms, asked for in words: ACTION LENGTH MESSAGE",
         rfc: None,
-        new: || Box::new(text::Text),
+        new: |_, _| Box::new(text::Text),
     },
     ProtocolInfo {
         name: "echo",
         port: Some(7),
         summary: "every byte back, unchanged",
         rfc: Some(862),
-        new: || Box::new(echo::Echo),
+        new: |_, _| Box::new(echo::Echo),
     },
     ProtocolInfo {
         name: "echo-prefix",
         port: None,
         summary: "each chunk back, behind `Echo: `",
         rfc: None,
-        new: || Box::new(echo_prefix::EchoPrefix),
+        new: |_, _| Box::new(echo_prefix::EchoPrefix),
     },
     ProtocolInfo {
         name: "ack",
         port: None,
         summary: "`Message received!` to the first chunk, then close",
         rfc: None,
-        new: || Box::new(ack::Ack),
+        new: |_, _| Box::new(ack::Ack),
     },
     ProtocolInfo {
         name: "respond",
         port: None,
         summary: "each chunk back in upper case, behind `Response: `",
         rfc: None,
-        new: || Box::new(respond::Respond),
+        new: |_, _| Box::new(respond::Respond),
     },
     ProtocolInfo {
         name: "upper",
         port: None,
         summary: "the first chunk back, stripped and in upper case, then close",
         rfc: None,
-        new: || Box::new(upper::Upper),
+        new: |_, _| Box::new(upper::Upper),
     },
     ProtocolInfo {
         name: "upper-line",
         port: None,
         summary: "the first line back, stripped and in upper case, then close",
         rfc: None,
-        new: || Box::new(upper_line::UpperLine::default()),
+        new: |_, _| Box::new(upper_line::UpperLine::default()),
     },
     ProtocolInfo {
         name: "length-prefix",
         port: None,
         summary: "each message back, behind its length in four bytes",
         rfc: None,
-        new: || Box::new(length_prefix::LengthPrefix),
+        new: |_, _| Box::new(length_prefix::LengthPrefix),
     },
     ProtocolInfo {
         name: "record",
         port: Some(9999),
         summary: "in turn: a chunk echoed, a 22-byte record logged",
         rfc: None,
-        new: || Box::new(record::Record::default()),
+        new: |_, _| Box::new(record::Record::default()),
     },
     ProtocolInfo {
         name: "discard",
         port: Some(9),
         summary: "takes everything, answers nothing",
         rfc: Some(863),
-        new: || Box::new(discard::Discard),
+        new: |_, _| Box::new(discard::Discard),
     },
     ProtocolInfo {
         name: "chargen",
         port: Some(19),
         summary: "a rotating pattern, for as long as the client reads",
         rfc: Some(864),
-        new: || Box::new(chargen::Chargen::default()),
+        new: |_, _| Box::new(chargen::Chargen::default()),
     },
     ProtocolInfo {
         name: "qotd",
         port: Some(17),
         summary: "a quote, then close",
         rfc: Some(865),
-        new: || Box::new(qotd::Qotd),
+        new: |settings, _| Box::new(qotd::Qotd::new(settings)),
     },
     ProtocolInfo {
         name: "daytime",
         port: Some(13),
         summary: "date and time as a line, then close",
         rfc: Some(867),
-        new: || Box::new(daytime::Daytime),
+        new: |_, _| Box::new(daytime::Daytime),
     },
     ProtocolInfo {
         name: "time",
         port: Some(37),
         summary: "seconds since 1900 in four bytes, then close",
         rfc: Some(868),
-        new: || Box::new(time::Time),
+        new: |_, _| Box::new(time::Time),
     },
 ];
 
@@ -145,7 +145,7 @@ pub fn by_name(name: &str) -> Option<&'static ProtocolInfo> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PROTOCOLS, by_name};
+    use super::*;
 
     #[test]
     fn names_and_ports_are_unique() {
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_connection_of_the_main_job_costs_no_allocation() {
         for name in ["frame", "frame-2021", "echo", "discard"] {
-            let state = (by_name(name).unwrap().new)();
+            let state = (by_name(name).unwrap().new)(&ProtocolSettings::default(), &());
             assert_eq!(size_of_val(&*state), 0, "{name}");
         }
     }

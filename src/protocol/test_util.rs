@@ -52,7 +52,10 @@ pub const NOW: u64 = 1_795_220_304;
 /// Plays `pieces` to a new connection of the protocol of that name, then ends the client's side.
 pub fn play(name: &str, pieces: &[&[u8]], setting: Setting<'_>) -> Played {
     let mut player = Player {
-        protocol: (by_name(name).expect("a name in the table").new)(),
+        protocol: (by_name(name).expect("a name in the table").new)(
+            &ProtocolSettings { quotes: setting.quotes.into() },
+            &(),
+        ),
         random: RequestRng::new(Some(setting.seed)),
         setting,
         pending: Vec::new(),
@@ -142,7 +145,7 @@ impl Player<'_> {
         random.replay(self.random.seed());
         self.prepared = needed.preprocessed;
         let progress = self
-            .turn_of(room, false, Some(&mut random), |protocol, exchange, context| protocol.process(exchange, context));
+            .turn_of(room, true, Some(&mut random), |protocol, exchange, context| protocol.process(exchange, context));
         assert!(matches!(progress, Progress::NeedInput(_)), "heavy work ended with {progress:?}");
         assert!(self.pending.is_empty(), "heavy work left input");
         self.pending = later;
@@ -181,7 +184,6 @@ impl Player<'_> {
         let mut context = CallContext {
             random: random.unwrap_or(&mut self.random),
             unix_time: || NOW,
-            quotes: self.setting.quotes,
             limits: self.setting.limits,
             may_block,
         };

@@ -165,7 +165,7 @@ mod tests {
     /// The registry looks at no socket: any descriptor will do.
     fn entry() -> Entry {
         let stream = OwnedFd::from(std::fs::File::open("/dev/null").expect("open /dev/null")).into();
-        let protocol = (crate::protocol::PROTOCOLS[0].new)();
+        let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let connection = Connection::new(protocol, None, 0);
         Entry { stream, connection, interest: Interest::default(), source: None }
     }

@@ -14,7 +14,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::poller::Token;
 use crate::connection::{Finished, Lease, Limits, Retired};
-use crate::protocol::ProtocolInfo;
+use crate::protocol::{ProtocolInfo, ProtocolSettings};
 
 /// One message to a worker.
 pub enum Mail {
@@ -24,8 +24,8 @@ pub enum Mail {
     Finished(Token, Result<Box<Finished>, (io::Error, Retired)>),
     /// Show that the loop comes round.
     Beat(u64),
-    /// These limits and these quotes from now on; the sender is dropped when that is so.
-    Renew(Limits, Arc<[String]>, Sender<Infallible>),
+    /// These limits and this configuration of protocols from now on; the sender is dropped when that is so.
+    Renew(Limits, Arc<ProtocolSettings>, Sender<Infallible>),
     /// The memory that this connection waits for.
     Memory(Token, Lease),
     /// A connection waits for memory, and none did before: look at the deadlines of slow readers.

@@ -34,7 +34,7 @@ pub use stats::Totals;
 use worker::Worker;
 
 use crate::connection::{self, Limits, NEVER};
-use crate::protocol::ProtocolInfo;
+use crate::protocol::{ProtocolInfo, ProtocolSettings};
 use crate::sys;
 
 /// A socket that listens, and what is spoken there.
@@ -111,8 +111,8 @@ pub struct Settings {
     pub limits: ServerLimits,
     /// Makes shuffle and random repeatable.
     pub seed: Option<u64>,
-    /// What qotd chooses from.
-    pub quotes: Arc<[String]>,
+    /// Configuration of single protocols.
+    pub protocols: Arc<ProtocolSettings>,
 }
 
 /// Why the server could not start.
@@ -216,14 +216,14 @@ impl Server {
         self.shared.totals()
     }
 
-    /// Keeps to these limits and chooses from these quotes from now on; what is over the limits already may stay.
+    /// Keeps to these limits and gives new connections this configuration of protocols from now on; what is over the limits already may stay.
     ///
     /// Waits for the workers to take them over, at most for `patience`; false when one had no time for that yet.
     #[must_use]
-    pub fn renew(&self, limits: &ServerLimits, quotes: &Arc<[String]>, patience: Duration) -> bool {
+    pub fn renew(&self, limits: &ServerLimits, protocols: &Arc<ProtocolSettings>, patience: Duration) -> bool {
         self.shared.set_limits(limits);
         let (renewal, done) = mpsc::channel();
-        self.shared.post_all(|| Mail::Renew(limits.of_connection(), Arc::clone(quotes), Sender::clone(&renewal)));
+        self.shared.post_all(|| Mail::Renew(limits.of_connection(), Arc::clone(protocols), Sender::clone(&renewal)));
         drop(renewal);
         // nothing is ever sent: the channel closes when the last worker drops its end
         done.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)

@@ -50,6 +50,8 @@ pub struct Shared {
     /// The last [`Mail::Beat`] that each worker has answered.
     beats: Vec<AtomicU64>,
     open: AtomicUsize,
+    /// Connections accepted so far.
+    accepted: AtomicU64,
     /// Workers that still accept, and may hand a connection to another.
     accepting: AtomicUsize,
     most: AtomicUsize,
@@ -87,6 +89,7 @@ impl Shared {
             loads: (0..*workers).map(|_| AtomicUsize::new(0)).collect(),
             beats: (0..*workers).map(|_| AtomicU64::new(0)).collect(),
             open: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
             accepting: AtomicUsize::new(*workers),
             most: AtomicUsize::new(limits.connections.unwrap_or(usize::MAX)),
             full: Condition::default(),
@@ -191,6 +194,11 @@ impl Shared {
         self.open.fetch_add(1, Ordering::SeqCst);
         self.loads[0].fetch_add(1, Ordering::Relaxed);
         self.given.store(true, Ordering::Relaxed);
+    }
+
+    /// The number of a connection that has just been accepted, from 1.
+    pub fn number_connection(&self) -> u64 {
+        self.accepted.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The worker that a connection accepted by `worker` goes to: its own, unless another has clearly fewer.
@@ -358,7 +366,7 @@ mod tests {
             line: None,
             min_rate: None,
         };
-        Shared::new(&Settings { workers: 1, limits, seed: None, quotes: Arc::from([]) }).expect("an eventfd")
+        Shared::new(&Settings { workers: 1, limits, seed: None, protocols: Arc::default() }).expect("an eventfd")
     }
 
     #[test]

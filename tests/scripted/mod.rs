@@ -145,7 +145,6 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
         scratch: Buffer::zeroed(SCRATCH).expect("memory"),
         spill: Buffer::zeroed(SPILL).expect("memory"),
         random: RequestRng::new(Some(seed)),
-        quotes: Arc::from(["to be or not to be\n".to_string(), "O\n".to_string()]),
         pool: Pool::default(),
         unix_time: || NOW,
         limits: Limits { message, idle: NEVER, request: NEVER, write: NEVER, line: 1 << 16, min_rate: 0 },
@@ -171,7 +170,8 @@ pub struct Play {
 impl Play {
     /// A connection to the protocol of that name.
     pub fn new(name: &str, script: Script) -> Self {
-        let protocol = (by_name(name).expect("a name in the table").new)();
+        let protocol =
+            (by_name(name).expect("a name in the table").new)(&retortd::protocol::ProtocolSettings::default(), &());
         Self { script, connection: Connection::new(protocol, None, 0), next: None, read_last: false }
     }
 

@@ -4,22 +4,33 @@
 //! file. This module parses the text of such a file; whoever starts the service reads the file.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Progress, Protocol, chunk};
+use crate::protocol::{CallContext, CloseCause, Exchange, Progress, Protocol, ProtocolSettings, chunk};
 use crate::transform::RandomSource;
 
 /// The most characters of a quote.
 pub const LONGEST: usize = 512;
 
 /// A connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Qotd;
+#[derive(Clone, Debug)]
+pub struct Qotd {
+    quotes: Arc<[String]>,
+}
+
+impl Qotd {
+    /// Chooses from the quotes in `settings`.
+    #[must_use]
+    pub fn new(settings: &ProtocolSettings) -> Self {
+        Self { quotes: Arc::clone(&settings.quotes) }
+    }
+}
 
 impl Protocol for Qotd {
     fn open(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
-        if !context.quotes.is_empty() {
-            let chosen = context.random.next_request().below(context.quotes.len());
-            exchange.reply(context.quotes[chosen].as_bytes());
+        if !self.quotes.is_empty() {
+            let chosen = context.random.next_request().below(self.quotes.len());
+            exchange.reply(self.quotes[chosen].as_bytes());
             chunk::count(exchange, "qotd", 0);
         }
         Progress::Close(CloseCause::Complete)

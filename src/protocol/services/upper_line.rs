@@ -94,7 +94,7 @@ mod tests {
         let mut exchange = Exchange::new(&mut input, &mut spill);
         let limits = crate::protocol::RequestLimits { line: 1 << 21, ..SETTING.limits };
         let random = &mut crate::protocol::RequestRng::new(None);
-        let mut context = CallContext { random, unix_time: || 0, quotes: &[], limits, may_block: false };
+        let mut context = CallContext { random, unix_time: || 0, limits, may_block: false };
         assert_eq!(line.process(&mut exchange, &mut context), Progress::Close(CloseCause::Complete));
         assert_eq!(exchange.replies().concat(), b"a", "what was scanned before is not changed again");
     }

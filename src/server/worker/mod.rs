@@ -18,7 +18,7 @@ use crate::connection::{
     Buffer, CloseReason, Connection, Context, Demand, Finished, Interest, Job, Limits, NEVER, Next, Pool, Retired,
     SCRATCH, SPILL, Stream, has_headroom,
 };
-use crate::protocol::{self, RequestRng};
+use crate::protocol::{self, ConnectionInfo, ProtocolSettings, RequestRng};
 use crate::server::connection_table::{Entry, Registry};
 use crate::server::listener::{Accepted, Acceptor};
 use crate::server::mailbox::{Mail, Mailbox};
@@ -51,6 +51,31 @@ impl Stream for TcpStream {
     fn unacknowledged(&self) -> Option<usize> {
         sys::unacknowledged(self).ok()
     }
+}
+
+/// A connection that has just been accepted.
+struct Accepting<'a> {
+    stream: &'a TcpStream,
+    number: u64,
+}
+
+impl ConnectionInfo for Accepting<'_> {
+    fn peer(&self) -> Option<String> {
+        self.stream.peer_addr().ok().map(canonical)
+    }
+
+    fn local(&self) -> Option<String> {
+        self.stream.local_addr().ok().map(canonical)
+    }
+
+    fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// An address as the log shows it: an IPv4 address that was mapped to IPv6 as IPv4.
+fn canonical(address: SocketAddr) -> String {
+    SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
 }
 
 /// How far the worker is.
@@ -90,6 +115,8 @@ pub struct Worker {
     accepting: bool,
     accepts_left: u32,
     context: Context,
+    /// Configuration that new connections give to their protocols.
+    protocols: Arc<ProtocolSettings>,
     deadlines: Deadlines,
     /// Connections that wait for memory, and their places in the queue.
     waiting: HashMap<Token, Place>,
@@ -135,6 +162,7 @@ impl Worker {
             accepting: true,
             accepts_left: 0,
             context: new_context(number, &shared, settings)?,
+            protocols: Arc::clone(&settings.protocols),
             deadlines: Deadlines::new(),
             waiting: HashMap::new(),
             began_to_wait: false,
@@ -411,7 +439,9 @@ impl Worker {
         if let Some(label) = &label {
             info!("{label}: accepted");
         }
-        let connection = Connection::new((entry.new)(), label, self.context.now);
+        let info = Accepting { stream: &stream, number: self.shared.number_connection() };
+        let protocol = (entry.new)(&self.protocols, &info);
+        let connection = Connection::new(protocol, label, self.context.now);
         let interest = connection.interest();
         let entry = Entry { stream, connection, interest, source };
         let room = if has_headroom(0) { self.registry.insert(entry) } else { Err(entry) };
@@ -466,7 +496,7 @@ impl Worker {
         for mail in self.mailbox.clone().collect() {
             match mail {
                 Mail::Beat(round) => self.shared.beat(self.number, round),
-                Mail::Renew(limits, quotes, _done) => self.renew(limits, quotes),
+                Mail::Renew(limits, protocols, _done) => self.renew(limits, protocols),
                 Mail::Stop(drain) => self.stop(drain),
                 Mail::StopNow => self.phase = Phase::Over,
                 mail => self.mail.push_back(mail),
@@ -515,9 +545,9 @@ impl Worker {
     }
 
     /// Keeps to other limits; a shorter time may be over for connections that are there already.
-    fn renew(&mut self, limits: Limits, quotes: Arc<[String]>) {
+    fn renew(&mut self, limits: Limits, protocols: Arc<ProtocolSettings>) {
         self.context.limits = limits;
-        self.context.quotes = quotes;
+        self.protocols = protocols;
         self.deadlines.note(self.context.now);
     }
 
@@ -655,7 +685,6 @@ fn new_context(number: usize, shared: &Shared, settings: &Settings) -> io::Resul
         spill: Buffer::zeroed(SPILL)?,
         pool: Pool::default(),
         random: RequestRng::new(settings.seed),
-        quotes: Arc::clone(&settings.quotes),
         unix_time,
         limits: settings.limits.of_connection(),
         budget: Arc::clone(&shared.budget),
@@ -673,6 +702,6 @@ fn label(peer: Option<SocketAddr>, protocol: &str) -> Option<Box<str>> {
     if !log_enabled!(Level::Info) {
         return None;
     }
-    let peer = peer.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string());
+    let peer = peer.map(canonical);
     Some(format!("{protocol} {}", peer.as_deref().unwrap_or("unknown address")).into())
 }

@@ -1,0 +1,43 @@
+//! What a protocol is constructed with: its configuration and facts about its connection.
+
+use std::sync::Arc;
+
+/// Configuration of single protocols. A protocol takes its part in its constructor; no other layer reads it.
+#[derive(Clone, Debug)]
+pub struct ProtocolSettings {
+    /// The quotes that `qotd` chooses from.
+    pub quotes: Arc<[String]>,
+}
+
+impl Default for ProtocolSettings {
+    fn default() -> Self {
+        Self { quotes: Arc::from([]) }
+    }
+}
+
+/// Facts about a connection. Each call may cost a system call, so only a protocol that sends the fact makes it.
+pub trait ConnectionInfo {
+    /// The client's address, as the log shows it. `None` where it is unknown.
+    fn peer(&self) -> Option<String>;
+
+    /// The address on which the connection was accepted. `None` where it is unknown.
+    fn local(&self) -> Option<String>;
+
+    /// The number of the connection: 1 for the first that the daemon accepted.
+    fn number(&self) -> u64;
+}
+
+/// A connection of which nothing is known, as in tests and benchmarks.
+impl ConnectionInfo for () {
+    fn peer(&self) -> Option<String> {
+        None
+    }
+
+    fn local(&self) -> Option<String> {
+        None
+    }
+
+    fn number(&self) -> u64 {
+        1
+    }
+}
