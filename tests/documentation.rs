@@ -77,7 +77,7 @@ fn assert_same(what: &str, documented: &BTreeSet<String>, real: &BTreeSet<String
 }
 
 #[test]
-fn the_manuals_have_every_option_and_no_other() {
+fn man_pages_have_exactly_the_existing_options() {
     for (page, commands) in [("retortd.8", daemon()), ("retort.1", client())] {
         let text = manual(page);
         assert_same(page, &words(&text, "--"), &long_options(&commands));
@@ -88,7 +88,7 @@ fn the_manuals_have_every_option_and_no_other() {
 }
 
 #[test]
-fn the_manual_has_a_section_for_each_subcommand() {
+fn retort_man_page_has_a_section_per_subcommand() {
     let text = manual("retort.1");
     for command in client().iter().filter(|command| command.get_name() != "retort") {
         assert!(text.contains(&format!(".SS {}", command.get_bin_name().expect("built"))), "{}", command.get_name());
@@ -96,7 +96,7 @@ fn the_manual_has_a_section_for_each_subcommand() {
 }
 
 #[test]
-fn the_manual_and_the_settings_have_every_variable() {
+fn man_page_and_settings_file_have_every_variable() {
     let real = variables(&daemon());
     assert_same("retortd.8", &words(&manual("retortd.8"), "RETORTD_"), &with(&real, "RETORTD_"));
     let in_file: BTreeSet<String> =
@@ -109,14 +109,14 @@ fn with(names: &BTreeSet<String>, prefix: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_settings_are_comments_but_for_one() {
+fn settings_file_sets_only_exit_idle() {
     let text = read("packaging/default/retortd");
     let active: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     assert_eq!(active, ["RETORTD_EXIT_IDLE=5m"]);
 }
 
 #[test]
-fn every_setting_in_the_file_is_one_the_daemon_takes() {
+fn settings_in_the_file_are_valid_options() {
     for line in read("packaging/default/retortd").lines() {
         let Some((name, value)) = line.trim_start_matches('#').split_once('=') else { continue };
         let Some(option) = name.strip_prefix("RETORTD_").filter(|_| !name.contains(' ')) else { continue };
@@ -173,7 +173,7 @@ fn numbers_behind(text: &str, word: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_fault_has_a_test_that_names_it() {
+fn faults_have_a_test_with_their_number() {
     let text = read("docs/faults.md");
     let rows = text.lines().filter_map(|line| line.trim_start().split_once(". ").map(|(number, _)| number.to_string()));
     let rows: BTreeSet<String> = rows.filter(|number| number.parse::<u32>().is_ok()).collect();
@@ -188,7 +188,7 @@ fn value<'a>(unit: &'a str, key: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn every_protocol_has_a_socket_with_its_port() {
+fn protocols_have_a_socket_unit_with_their_port() {
     let mut ports = BTreeSet::new();
     for entry in protocol::TABLE {
         let name =
@@ -206,7 +206,7 @@ fn every_protocol_has_a_socket_with_its_port() {
 }
 
 #[test]
-fn the_manual_has_every_protocol_with_the_port_of_its_socket() {
+fn man_page_has_every_protocol_with_the_port_of_its_socket_unit() {
     let text = manual("retortd.protocols.7");
     for entry in protocol::TABLE {
         let name =
@@ -220,7 +220,7 @@ fn the_manual_has_every_protocol_with_the_port_of_its_socket() {
 }
 
 #[test]
-fn the_unit_knows_the_exit_codes_that_a_retry_cannot_mend() {
+fn service_does_not_restart_after_usage_and_configuration_errors() {
     assert_eq!(value(&read("systemd/retortd.service"), "RestartPreventExitStatus"), Some("2 78"));
 }
 
