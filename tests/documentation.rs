@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap_complete::{Shell, generate};
+use retortd::connection::CloseReason;
 use retortd::protocol;
 
 fn root() -> PathBuf {
@@ -135,6 +136,46 @@ fn the_readme_has_every_option_of_the_daemon() {
     for option in long_options(&daemon()) {
         assert!(text.contains(&option), "README.md lacks {option}");
     }
+}
+
+/// The entries of a man page: paragraphs that begin with `.TP`, as the tag line and the text below it.
+fn entries(page: &str) -> Vec<(String, String)> {
+    let text = manual(page);
+    let entry = |paragraph: &str| {
+        let (tag, rest) = paragraph.split_once('\n').unwrap_or((paragraph, ""));
+        let end = ["\n.SH", "\n.SS"].iter().filter_map(|heading| rest.find(heading)).min().unwrap_or(rest.len());
+        (tag.to_string(), rest[..end].to_string())
+    };
+    text.split("\n.TP\n").skip(1).map(entry).collect()
+}
+
+#[test]
+fn man_pages_have_an_entry_with_the_default_of_each_option() {
+    for (page, commands) in [("retortd.8", daemon()), ("retort.1", client())] {
+        let entries = entries(page);
+        for option in commands.iter().flat_map(clap::Command::get_arguments) {
+            let Some(long) = option.get_long().map(|long| format!("--{long}")) else { continue };
+            let own: Vec<&String> =
+                entries.iter().filter(|(tag, _)| words(tag, "--").contains(&long)).map(|(_, text)| text).collect();
+            assert!(!own.is_empty(), "{page} has no entry for {long}");
+            let defaults = option.get_default_values().iter().filter(|_| option.get_action().takes_values());
+            for default in defaults.filter_map(|value| value.to_str()) {
+                let stated = own.iter().any(|text| text.contains("efault") && text.contains(default));
+                assert!(stated, "{page}: the entry of {long} does not state its default, {default}");
+            }
+        }
+    }
+}
+
+#[test]
+fn man_page_has_every_close_reason() {
+    let reasons: BTreeSet<String> = CloseReason::ALL.iter().map(|reason| reason.name().to_string()).collect();
+    let text = manual("retortd.8");
+    let section = text.split(".SH STATISTICS").nth(1).and_then(|rest| rest.split("\n.SH").next()).expect("a section");
+    let listed = section.split("for one of these reasons:").nth(1).expect("a list of reasons");
+    let tags = listed.split(".TP\n").skip(1).filter_map(|entry| entry.lines().next());
+    let names = tags.flat_map(|tag| tag.split_whitespace().skip(1)).filter(|name| *name != ",");
+    assert_same("STATISTICS in retortd.8", &names.map(str::to_string).collect(), &reasons);
 }
 
 #[test]
