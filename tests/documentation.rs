@@ -1,7 +1,7 @@
-//! What is written beside the code agrees with it: every option, variable, protocol and port.
+//! Tests of the documents against the code: options, variables, defaults, protocols, ports, close reasons, commands, links.
 //!
-//! The program's own command lines and its table of protocols are the reference. A name that the documents lack and a
-//! name that only they have both fail.
+//! The programs' own command lines and the list of protocols are the reference. A name that the documents lack fails, and
+//! so does a name that only they have.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A man page without roff's escapes and font changes: words as a reader sees them.
+/// The text of a man page without roff's escapes and font changes.
 fn manual(name: &str) -> String {
     let mut text = read(format!("packaging/man/{name}"));
     for (roff, plain) in [("\\-", "-"), ("\\fI", ""), ("\\fR", ""), ("\\fB", ""), ("\" ", " "), (" \"", " ")] {
@@ -29,7 +29,7 @@ fn manual(name: &str) -> String {
     text
 }
 
-/// A command and its subcommands.
+/// The subcommands of a command, and then the command itself.
 fn with_subcommands(mut command: clap::Command) -> Vec<clap::Command> {
     command.build();
     let mut all: Vec<clap::Command> =
@@ -58,13 +58,13 @@ fn short_options(commands: &[clap::Command]) -> BTreeSet<String> {
     options.filter_map(|option| option.get_short().map(|short| format!("-{short}"))).collect()
 }
 
-/// Every variable that stands for an option.
+/// The environment variables of all options.
 fn variables(commands: &[clap::Command]) -> BTreeSet<String> {
     let options = commands.iter().flat_map(clap::Command::get_arguments);
     options.filter_map(|option| Some(option.get_env()?.to_str()?.to_string())).collect()
 }
 
-/// The words of a text that begin with `prefix`, without what follows their name.
+/// The option names or variable names in a text that begin with `prefix`.
 fn words(text: &str, prefix: &str) -> BTreeSet<String> {
     let is_name = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
     let separated = text.split(|character: char| !is_name(character));
@@ -130,14 +130,6 @@ fn settings_in_the_file_are_valid_options() {
     }
 }
 
-#[test]
-fn the_readme_has_every_option_of_the_daemon() {
-    let text = read("README.md");
-    for option in long_options(&daemon()) {
-        assert!(text.contains(&option), "README.md lacks {option}");
-    }
-}
-
 /// The entries of a man page: paragraphs that begin with `.TP`, as the tag line and the text below it.
 fn entries(page: &str) -> Vec<(String, String)> {
     let text = manual(page);
@@ -176,6 +168,87 @@ fn man_page_has_every_close_reason() {
     let tags = listed.split(".TP\n").skip(1).filter_map(|entry| entry.lines().next());
     let names = tags.flat_map(|tag| tag.split_whitespace().skip(1)).filter(|name| *name != ",");
     assert_same("STATISTICS in retortd.8", &names.map(str::to_string).collect(), &reasons);
+}
+
+/// The documents in Markdown, with their paths below the root.
+fn markdown() -> Vec<String> {
+    let documents = |directory: &str| {
+        let files = fs::read_dir(root().join(directory)).expect("list documents").filter_map(Result::ok);
+        let names = files.filter_map(|file| file.file_name().into_string().ok());
+        let names = names.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "md"));
+        names.map(|name| format!("{directory}{name}")).collect::<Vec<_>>()
+    };
+    ["", "docs/", "packaging/"].iter().flat_map(|directory| documents(directory)).collect()
+}
+
+#[test]
+fn readme_has_at_most_200_lines() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 200, "README.md has {lines} lines: move options, formats and reasons to a man page or to docs/");
+}
+
+#[test]
+fn relative_links_point_to_existing_files() {
+    let documents = markdown();
+    for expected in ["README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/faults.md"] {
+        assert!(documents.iter().any(|document| document == expected), "{expected} is missing");
+    }
+    for document in documents {
+        let text = read(&document);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let file = target.split('#').next().unwrap_or_default();
+            let path = root().join(&document).parent().expect("a directory").join(file);
+            assert!(path.exists(), "{document} links to {target}, which does not exist");
+        }
+    }
+}
+
+/// The words of a shell command, up to the first operator; quotes group, backslashes are kept.
+fn shell_words(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for character in command.chars() {
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None, '|' | '&' | '<' | '>' | '#' | ';') => break,
+            (None, ' ') => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// The commands `retortd ...` and `retort ...` that a document shows: in indented lines, also behind `$` and `|`, and in
+/// backquotes.
+fn shown_commands(text: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let indented = lines.flat_map(|line| line.trim_start_matches("$ ").split(" | "));
+    let quoted = text.split('`').skip(1).step_by(2).filter(|_| !text.contains("```"));
+    let is_command = |command: &&str| ["retortd -", "retort "].iter().any(|program| command.starts_with(program));
+    indented.chain(quoted).filter(is_command).map(str::to_string).collect()
+}
+
+#[test]
+fn shown_commands_are_accepted() {
+    let mut count = 0;
+    for document in markdown() {
+        let text = read(&document);
+        for command in shown_commands(&text) {
+            let words = shell_words(&command.replace("NAME=", "echo="));
+            let program = if words[0] == "retortd" { daemon() } else { client() }.pop().expect("the command itself");
+            let is_name = words.len() < 3 && words[0] == "retort"; // such as `retort bench`
+            let result = program.try_get_matches_from(words);
+            let shows_text = result.as_ref().is_err_and(|error| !error.use_stderr()); // --help
+            assert!(is_name || shows_text || result.is_ok(), "{document}: {command}: {}", result.unwrap_err());
+            count += usize::from(!is_name);
+        }
+    }
+    assert!(count >= 8, "{count} commands found");
 }
 
 #[test]
