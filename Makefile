@@ -1,4 +1,4 @@
-# The project's tasks. `make` lists them; the text behind ## is what it shows.
+# The project's tasks. `make` lists them with the text behind ##.
 
 prefix      ?= /usr/local
 sysconfdir  ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
@@ -29,14 +29,14 @@ build: ## Build both programs and the shell completions
 	$(cargo_build)
 	$(CARGO) run --locked $(CARGOFLAGS) --example completions target/completions
 
-run: ## Serve the frame protocol on port 8083, telling about connections
+run: ## Serve the frame protocol on port 8083, and log connections
 	$(CARGO) run --release --locked $(CARGOFLAGS) --bin retortd -- -v
 
-test: ## Run every test that needs no root (cargo-nextest where it is installed)
+test: ## Run every test that needs no root (with cargo-nextest if it is installed)
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  $(CARGO) nextest run --locked $(CARGOFLAGS); else $(CARGO) test --locked $(CARGOFLAGS); fi
 
-check: ## Judge format, lints, documentation, units, man pages and scripts
+check: ## Check format, lints, documentation, units, man pages and scripts
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked $(CARGOFLAGS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked $(CARGOFLAGS)
@@ -45,12 +45,12 @@ check: ## Judge format, lints, documentation, units, man pages and scripts
 	tests/scripts.sh
 	tests/dependencies.sh
 
-bench: ## Measure: transforms, codec, connection, and the daemon beside others (BENCHFLAGS=--help)
+bench: ## Measure transforms, codec, connection, and the daemon against other servers (BENCHFLAGS=--help)
 	$(CARGO) bench --locked $(CARGOFLAGS) --bench '*'
 	$(cargo_build)
 	python3 benches/end_to_end $(BENCHFLAGS)
 
-install: ## Install what `make build` built (DESTDIR=, prefix=); settings that are there stay
+install: ## Install what `make build` built (DESTDIR=, prefix=); existing settings are kept
 	$(INSTALL) -D -m 755 $(release)/retortd $(DESTDIR)$(sbindir)/retortd
 	$(INSTALL) -D -m 755 $(release)/retort $(DESTDIR)$(bindir)/retort
 	[ -e $(DESTDIR)$(sysconfdir)/default/retortd ] || \
@@ -66,7 +66,7 @@ install: ## Install what `make build` built (DESTDIR=, prefix=); settings that a
 	  $(INSTALL) -D -m 644 target/completions/_$$name $(DESTDIR)$(zshdir)/_$$name && \
 	  $(INSTALL) -D -m 644 target/completions/$$name.fish $(DESTDIR)$(fishdir)/$$name.fish || exit 1; done
 
-uninstall: ## Remove what `make install` installed, but for the settings
+uninstall: ## Remove what `make install` installed, except the settings
 	rm -f $(DESTDIR)$(sbindir)/retortd $(DESTDIR)$(bindir)/retort
 	rm -f $(foreach man,$(manuals),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(man)))/$(man))
 	rm -f $(addprefix $(DESTDIR)$(unitdir)/,$(units))
@@ -76,21 +76,21 @@ uninstall: ## Remove what `make install` installed, but for the settings
 deb: ## Build the Debian package into target/deb
 	packaging/build-deb target/deb
 
-dist: ## Make the source tarball with all crates in it, into target/dist
+dist: ## Build the source tarball, with all crates, into target/dist
 	packaging/build-dist target/dist
 
-system-test: ## Try the package on a booted systemd (root; RETORTD_TEST_SUITE=bookworm|trixie)
+system-test: ## Test the package on a booted systemd (root; RETORTD_TEST_SUITE=bookworm|trixie)
 	tests/system/run target/deb/retortd_*.deb
 
 piuparts: ## Install, upgrade, remove and purge the package with piuparts (root)
 	piuparts --no-eatmydata --distribution=$(or $(RETORTD_TEST_SUITE),bookworm) \
 	  --existing-chroot="$$(tests/system/root)" --log-level=error target/deb/retortd_*.deb
 
-fault-test: ## Make faults for real: injected errors, limits, resets, lossy networks (root)
+fault-test: ## Cause real faults: injected errors, limits, resets, lossy networks (root)
 	RETORTD_FAULT_SECONDS=$(or $(RETORTD_FAULT_SECONDS),5) \
 	  $(CARGO) test --locked $(CARGOFLAGS) --test faults -- --test-threads=1
 
-miri: ## Run the tests of pure code under Miri (nightly with miri and rust-src)
+miri: ## Run the tests of code without I/O under Miri (nightly with miri and rust-src)
 	tests/sanitizers.sh miri
 
 tsan: ## Run tests under ThreadSanitizer (nightly with rust-src)
@@ -99,8 +99,8 @@ tsan: ## Run tests under ThreadSanitizer (nightly with rust-src)
 asan: ## Run all tests under AddressSanitizer (nightly)
 	tests/sanitizers.sh asan
 
-soak: ## Ten minutes of mixed load with random faults
+soak: ## Run ten minutes of mixed load with random faults
 	tests/soak/run
 
-fuzz: ## Fuzz every target for a while (nightly, cargo-fuzz)
+fuzz: ## Fuzz every target for a short time (nightly, cargo-fuzz)
 	fuzz/run

@@ -1,13 +1,14 @@
-//! What is written beside the code agrees with it: every option, variable, protocol and port.
+//! Tests of the documents against the code: options, variables, defaults, protocols, ports, close reasons, commands, links.
 //!
-//! The program's own command lines and its table of protocols are the reference. A name that the documents lack and a
-//! name that only they have both fail.
+//! The programs' own command lines and the list of protocols are the reference. A name that the documents lack fails, and
+//! so does a name that only they have.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap_complete::{Shell, generate};
+use retortd::connection::CloseReason;
 use retortd::protocol;
 
 fn root() -> PathBuf {
@@ -19,7 +20,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A man page without roff's escapes and font changes: words as a reader sees them.
+/// The text of a man page without roff's escapes and font changes.
 fn manual(name: &str) -> String {
     let mut text = read(format!("packaging/man/{name}"));
     for (roff, plain) in [("\\-", "-"), ("\\fI", ""), ("\\fR", ""), ("\\fB", ""), ("\" ", " "), (" \"", " ")] {
@@ -28,7 +29,7 @@ fn manual(name: &str) -> String {
     text
 }
 
-/// A command and its subcommands.
+/// The subcommands of a command, and then the command itself.
 fn with_subcommands(mut command: clap::Command) -> Vec<clap::Command> {
     command.build();
     let mut all: Vec<clap::Command> =
@@ -57,13 +58,13 @@ fn short_options(commands: &[clap::Command]) -> BTreeSet<String> {
     options.filter_map(|option| option.get_short().map(|short| format!("-{short}"))).collect()
 }
 
-/// Every variable that stands for an option.
+/// The environment variables of all options.
 fn variables(commands: &[clap::Command]) -> BTreeSet<String> {
     let options = commands.iter().flat_map(clap::Command::get_arguments);
     options.filter_map(|option| Some(option.get_env()?.to_str()?.to_string())).collect()
 }
 
-/// The words of a text that begin with `prefix`, without what follows their name.
+/// The option names or variable names in a text that begin with `prefix`.
 fn words(text: &str, prefix: &str) -> BTreeSet<String> {
     let is_name = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
     let separated = text.split(|character: char| !is_name(character));
@@ -77,7 +78,7 @@ fn assert_same(what: &str, documented: &BTreeSet<String>, real: &BTreeSet<String
 }
 
 #[test]
-fn the_manuals_have_every_option_and_no_other() {
+fn man_pages_have_exactly_the_existing_options() {
     for (page, commands) in [("retortd.8", daemon()), ("retort.1", client())] {
         let text = manual(page);
         assert_same(page, &words(&text, "--"), &long_options(&commands));
@@ -88,7 +89,7 @@ fn the_manuals_have_every_option_and_no_other() {
 }
 
 #[test]
-fn the_manual_has_a_section_for_each_subcommand() {
+fn retort_man_page_has_a_section_per_subcommand() {
     let text = manual("retort.1");
     for command in client().iter().filter(|command| command.get_name() != "retort") {
         assert!(text.contains(&format!(".SS {}", command.get_bin_name().expect("built"))), "{}", command.get_name());
@@ -96,7 +97,7 @@ fn the_manual_has_a_section_for_each_subcommand() {
 }
 
 #[test]
-fn the_manual_and_the_settings_have_every_variable() {
+fn man_page_and_settings_file_have_every_variable() {
     let real = variables(&daemon());
     assert_same("retortd.8", &words(&manual("retortd.8"), "RETORTD_"), &with(&real, "RETORTD_"));
     let in_file: BTreeSet<String> =
@@ -109,14 +110,14 @@ fn with(names: &BTreeSet<String>, prefix: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_settings_are_comments_but_for_one() {
+fn settings_file_sets_only_exit_idle() {
     let text = read("packaging/default/retortd");
     let active: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     assert_eq!(active, ["RETORTD_EXIT_IDLE=5m"]);
 }
 
 #[test]
-fn every_setting_in_the_file_is_one_the_daemon_takes() {
+fn settings_in_the_file_are_valid_options() {
     for line in read("packaging/default/retortd").lines() {
         let Some((name, value)) = line.trim_start_matches('#').split_once('=') else { continue };
         let Some(option) = name.strip_prefix("RETORTD_").filter(|_| !name.contains(' ')) else { continue };
@@ -129,12 +130,125 @@ fn every_setting_in_the_file_is_one_the_daemon_takes() {
     }
 }
 
+/// The entries of a man page: paragraphs that begin with `.TP`, as the tag line and the text below it.
+fn entries(page: &str) -> Vec<(String, String)> {
+    let text = manual(page);
+    let entry = |paragraph: &str| {
+        let (tag, rest) = paragraph.split_once('\n').unwrap_or((paragraph, ""));
+        let end = ["\n.SH", "\n.SS"].iter().filter_map(|heading| rest.find(heading)).min().unwrap_or(rest.len());
+        (tag.to_string(), rest[..end].to_string())
+    };
+    text.split("\n.TP\n").skip(1).map(entry).collect()
+}
+
 #[test]
-fn the_readme_has_every_option_of_the_daemon() {
-    let text = read("README.md");
-    for option in long_options(&daemon()) {
-        assert!(text.contains(&option), "README.md lacks {option}");
+fn man_pages_have_an_entry_with_the_default_of_each_option() {
+    for (page, commands) in [("retortd.8", daemon()), ("retort.1", client())] {
+        let entries = entries(page);
+        for option in commands.iter().flat_map(clap::Command::get_arguments) {
+            let Some(long) = option.get_long().map(|long| format!("--{long}")) else { continue };
+            let own: Vec<&String> =
+                entries.iter().filter(|(tag, _)| words(tag, "--").contains(&long)).map(|(_, text)| text).collect();
+            assert!(!own.is_empty(), "{page} has no entry for {long}");
+            let defaults = option.get_default_values().iter().filter(|_| option.get_action().takes_values());
+            for default in defaults.filter_map(|value| value.to_str()) {
+                let stated = own.iter().any(|text| text.contains("efault") && text.contains(default));
+                assert!(stated, "{page}: the entry of {long} does not state its default, {default}");
+            }
+        }
     }
+}
+
+#[test]
+fn man_page_has_every_close_reason() {
+    let reasons: BTreeSet<String> = CloseReason::ALL.iter().map(|reason| reason.name().to_string()).collect();
+    let text = manual("retortd.8");
+    let section = text.split(".SH STATISTICS").nth(1).and_then(|rest| rest.split("\n.SH").next()).expect("a section");
+    let listed = section.split("for one of these reasons:").nth(1).expect("a list of reasons");
+    let tags = listed.split(".TP\n").skip(1).filter_map(|entry| entry.lines().next());
+    let names = tags.flat_map(|tag| tag.split_whitespace().skip(1)).filter(|name| *name != ",");
+    assert_same("STATISTICS in retortd.8", &names.map(str::to_string).collect(), &reasons);
+}
+
+/// The documents in Markdown, with their paths below the root.
+fn markdown() -> Vec<String> {
+    let documents = |directory: &str| {
+        let files = fs::read_dir(root().join(directory)).expect("list documents").filter_map(Result::ok);
+        let names = files.filter_map(|file| file.file_name().into_string().ok());
+        let names = names.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "md"));
+        names.map(|name| format!("{directory}{name}")).collect::<Vec<_>>()
+    };
+    ["", "docs/", "packaging/"].iter().flat_map(|directory| documents(directory)).collect()
+}
+
+#[test]
+fn readme_has_at_most_200_lines() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 200, "README.md has {lines} lines: move options, formats and reasons to a man page or to docs/");
+}
+
+#[test]
+fn relative_links_point_to_existing_files() {
+    let documents = markdown();
+    for expected in ["README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/faults.md"] {
+        assert!(documents.iter().any(|document| document == expected), "{expected} is missing");
+    }
+    for document in documents {
+        let text = read(&document);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let file = target.split('#').next().unwrap_or_default();
+            let path = root().join(&document).parent().expect("a directory").join(file);
+            assert!(path.exists(), "{document} links to {target}, which does not exist");
+        }
+    }
+}
+
+/// The words of a shell command, up to the first operator; quotes group, backslashes are kept.
+fn shell_words(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for character in command.chars() {
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None, '|' | '&' | '<' | '>' | '#' | ';') => break,
+            (None, ' ') => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// The commands `retortd ...` and `retort ...` that a document shows: in indented lines, also behind `$` and `|`, and in
+/// backquotes.
+fn shown_commands(text: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let indented = lines.flat_map(|line| line.trim_start_matches("$ ").split(" | "));
+    let quoted = text.split('`').skip(1).step_by(2).filter(|_| !text.contains("```"));
+    let is_command = |command: &&str| ["retortd -", "retort "].iter().any(|program| command.starts_with(program));
+    indented.chain(quoted).filter(is_command).map(str::to_string).collect()
+}
+
+#[test]
+fn shown_commands_are_accepted() {
+    let mut count = 0;
+    for document in markdown() {
+        let text = read(&document);
+        for command in shown_commands(&text) {
+            let words = shell_words(&command.replace("NAME=", "echo="));
+            let program = if words[0] == "retortd" { daemon() } else { client() }.pop().expect("the command itself");
+            let is_name = words.len() < 3 && words[0] == "retort"; // such as `retort bench`
+            let result = program.try_get_matches_from(words);
+            let shows_text = result.as_ref().is_err_and(|error| !error.use_stderr()); // --help
+            assert!(is_name || shows_text || result.is_ok(), "{document}: {command}: {}", result.unwrap_err());
+            count += usize::from(!is_name);
+        }
+    }
+    assert!(count >= 8, "{count} commands found");
 }
 
 #[test]
@@ -173,7 +287,7 @@ fn numbers_behind(text: &str, word: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_fault_has_a_test_that_names_it() {
+fn faults_have_a_test_with_their_number() {
     let text = read("docs/faults.md");
     let rows = text.lines().filter_map(|line| line.trim_start().split_once(". ").map(|(number, _)| number.to_string()));
     let rows: BTreeSet<String> = rows.filter(|number| number.parse::<u32>().is_ok()).collect();
@@ -188,7 +302,7 @@ fn value<'a>(unit: &'a str, key: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn every_protocol_has_a_socket_with_its_port() {
+fn protocols_have_a_socket_unit_with_their_port() {
     let mut ports = BTreeSet::new();
     for entry in protocol::PROTOCOLS {
         let name =
@@ -206,7 +320,7 @@ fn every_protocol_has_a_socket_with_its_port() {
 }
 
 #[test]
-fn the_manual_has_every_protocol_with_the_port_of_its_socket() {
+fn man_page_has_every_protocol_with_the_port_of_its_socket_unit() {
     let text = manual("retortd.protocols.7");
     for entry in protocol::PROTOCOLS {
         let name =
@@ -220,7 +334,7 @@ fn the_manual_has_every_protocol_with_the_port_of_its_socket() {
 }
 
 #[test]
-fn the_unit_knows_the_exit_codes_that_a_retry_cannot_mend() {
+fn service_does_not_restart_after_usage_and_configuration_errors() {
     assert_eq!(value(&read("systemd/retortd.service"), "RestartPreventExitStatus"), Some("2 78"));
 }
 

@@ -3,8 +3,8 @@
     python3 benches/end_to_end [--rounds N] [--seconds S] [--only NAME,...] [--peers NAME,...] [--output DIRECTORY]
 
 Takes target/release/retortd and retort. Each server runs on the first processor and the load on the second; the peers
-take turns, and medians count. Writes performance.json and performance.svg, and the tables in performance.md and
-README.md between their two marks; a run with --only or --peers writes nothing unless it is told where.
+take turns, and medians count. Writes performance.json and performance.svg, and the tables in performance.md between
+their two marks; a run with --only or --peers writes nothing without --output.
 """
 
 import argparse
@@ -41,8 +41,6 @@ def main():
     if directory:
         report.write(results, Path(directory))
         (Path(directory) / "performance.svg").write_text(chart.document(results))
-    if directory == "docs":
-        report.put(results, Path("README.md"))
 
 
 def command_line():

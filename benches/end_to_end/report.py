@@ -1,4 +1,4 @@
-"""Results as JSON and as the tables of performance.md and README.md."""
+"""Results as JSON and as the tables of performance.md."""
 
 import json
 
@@ -66,7 +66,7 @@ def write(results, directory):
 
 
 def put(results, page):
-    """Writes the tables between the marks of a page."""
+    """Writes the tables between the marks of a page, and keeps the rest of it."""
     text = page.read_text() if page.exists() else BEGIN + END
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
