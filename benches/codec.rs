@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use retortd::connection::{BITE, SPILL};
+use retortd::connection::{FAIR_READ_SIZE, REPLY_BUF_SIZE};
 use retortd::protocol::services::frame;
 use retortd::protocol::{CallContext, Exchange, ProtocolSettings, RequestCounts, RequestLimits, RequestRng, by_name};
 
@@ -34,7 +34,7 @@ fn prefixed(text: &str) -> Vec<u8> {
 
 /// As many whole requests as one read of a worker delivers at most, or as many as these.
 fn pipeline(request: &[u8], most: usize) -> Vec<u8> {
-    request.repeat(most.min(BITE / request.len()))
+    request.repeat(most.min(FAIR_READ_SIZE / request.len()))
 }
 
 /// The rows: a name, the protocol, and one of its requests.
@@ -52,14 +52,14 @@ fn small_requests() -> [(&'static str, &'static str, Vec<u8>); 7] {
 
 /// A worker's side of a turn: the room for answers, and what the protocol gets from outside.
 struct Bench {
-    spill: Vec<u8>,
+    reply_buf: Vec<u8>,
     random: RequestRng,
     may_block: bool,
 }
 
 impl Bench {
     fn new(room: usize, may_block: bool) -> Self {
-        Self { spill: vec![0; room], random: RequestRng::new(Some(1)), may_block }
+        Self { reply_buf: vec![0; room], random: RequestRng::new(Some(1)), may_block }
     }
 
     /// Shows all of `input` to a connection of that protocol, and sees that all of it is answered.
@@ -82,7 +82,7 @@ fn small(criterion: &mut Criterion) {
         for (name, protocol, request) in small_requests() {
             let input = pipeline(&request, requests);
             let mut protocol = (by_name(protocol).expect("a name in the table").new)(&ProtocolSettings::default(), &());
-            let mut bench = Bench::new(SPILL, false);
+            let mut bench = Bench::new(REPLY_BUF_SIZE, false);
             group.throughput(Throughput::Elements((input.len() / request.len()) as u64));
             group.bench_function(name, |bencher| {
                 bencher.iter_batched_ref(

@@ -86,7 +86,7 @@ impl Write for Client {
 }
 
 impl Stream for Client {
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shutdown_write(&mut self) -> io::Result<()> {
         Ok(())
     }
 
@@ -103,10 +103,10 @@ fn serve(connection: &mut Connection, client: &mut Client, context: &mut Context
         next = match next {
             Next::Wait if connection.interest().write => connection.writable(client, context),
             Next::Wait => connection.readable(client, context),
-            Next::Starved(_) => panic!("there is no limit on memory"),
-            Next::Heavy(job) => {
+            Next::WaitForMemory(_) => panic!("there is no limit on memory"),
+            Next::Offload(job) => {
                 let done = job.run(&mut RequestRng::new(Some(1)), context.unix_time).expect("memory");
-                connection.finished(client, context, done)
+                connection.offload_done(client, context, done)
             }
             Next::Close(reason) => panic!("closed: {reason:?}"),
         };

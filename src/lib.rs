@@ -14,6 +14,9 @@
 //! `sys` holds the few system calls that need unsafe code; `server` and `daemon` use it.
 //! `daemon` and `client` do not know each other: the client shares only `protocol` and `transform`.
 
+#[cfg(test)]
+extern crate self as retortd;
+
 pub mod client;
 pub mod connection;
 pub mod daemon;

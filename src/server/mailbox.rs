@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::poller::Token;
-use crate::connection::{Finished, Lease, Limits, Retired};
+use crate::connection::{Lease, Limits, OffloadResult, Retired};
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
 
 /// One message to a worker.
@@ -21,7 +21,7 @@ pub enum Mail {
     /// Serve this connection.
     Accepted(TcpStream, &'static ProtocolInfo),
     /// This heavy work is done, or could not be.
-    Finished(Token, Result<Box<Finished>, (io::Error, Retired)>),
+    Finished(Token, Result<Box<OffloadResult>, (io::Error, Retired)>),
     /// Show that the loop comes round.
     Beat(u64),
     /// These limits and this configuration of protocols from now on; the sender is dropped when that is so.

@@ -178,9 +178,9 @@ mod tests {
             queue.push(waiter(number, 50, reserve), 0);
         }
         let (first, lease) = pop(&queue, &budget).expect("500 of 600 are there");
-        assert_eq!((first, lease.held()), (1, 500));
+        assert_eq!((first, lease.bytes()), (1, 500));
         let (second, other) = pop(&queue, &budget).expect("100 of 100 are there");
-        assert_eq!((second, other.held()), (2, 100));
+        assert_eq!((second, other.bytes()), (2, 100));
         assert!(pop(&queue, &budget).is_none(), "nothing is left");
         drop(lease);
         assert_eq!(pop(&queue, &budget).expect("500 are there").0, 3, "900 are not there");
@@ -215,7 +215,7 @@ mod tests {
         let mut other = Lease::new(&budget);
         for now in [PATIENCE + 1, 3 * PATIENCE + 1] {
             assert!(pop_at(&queue, &budget, now).is_none(), "now only the one that has waited longest is served");
-            assert!(!other.ensure(100, 100), "and nobody else gets a part of the reserve");
+            assert!(!other.try_grow(100, 100), "and nobody else gets a part of the reserve");
         }
         // in between the others go on
         let (second, second_lease) = pop_at(&queue, &budget, 4 * PATIENCE + 1).expect("600 are left");
@@ -227,7 +227,7 @@ mod tests {
         queue.remove(place, &budget, 5 * PATIENCE + 2);
         assert!(budget.take_released(), "the others are to be looked at");
         assert_eq!(pop_at(&queue, &budget, PATIENCE).expect("600 are left").0, 3);
-        assert!(other.ensure(100, 100));
+        assert!(other.try_grow(100, 100));
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
         let [shared, reserve] = taken;
         drop(reserve);
         let (first, lease) = pop_at(&queue, &budget, PATIENCE).expect("all of the reserve is left");
-        assert_eq!((first, lease.held()), (0, 900));
+        assert_eq!((first, lease.bytes()), (0, 900));
         assert_eq!(pop_at(&queue, &budget, PATIENCE).expect("100 are left").0, 1);
         drop(shared);
     }
@@ -275,7 +275,7 @@ mod tests {
         queue.remove(place, &budget, 9);
         assert_eq!(pop(&queue, &budget).expect("the other").0, 1);
         assert!(pop(&queue, &budget).is_none() && queue.is_empty());
-        assert_eq!(budget.taken(), 1001, "what was granted has come back");
+        assert_eq!(budget.used(), 1001, "what was granted has come back");
     }
 
     /// Fault 36: a demand that a lowered limit can never meet.
@@ -288,6 +288,6 @@ mod tests {
         assert!(pop(&queue, &budget).is_none(), "900 are what it can give");
         budget.resize(1000);
         let (number, lease) = pop(&queue, &budget).expect("taken out all the same");
-        assert_eq!((number, lease.held()), (0, 0));
+        assert_eq!((number, lease.bytes()), (0, 0));
     }
 }

@@ -19,7 +19,7 @@ use log::debug;
 
 use super::mailbox::{Mail, Mailbox};
 use super::poller::Token;
-use crate::connection::{Job, has_headroom};
+use crate::connection::{OffloadJob, has_headroom};
 use crate::protocol::{Cancel, RequestRng};
 use crate::sys;
 
@@ -36,7 +36,7 @@ type Place = (u64, u64);
 
 /// One piece of work, and where its result goes.
 struct Order {
-    job: Box<Job>,
+    job: Box<OffloadJob>,
     owner: Owner,
     mailbox: Arc<Mailbox>,
 }
@@ -99,7 +99,7 @@ impl Heavy {
     ///
     /// # Errors
     /// When a thread that is needed cannot be started: call [`Heavy::run_one`] then.
-    pub fn submit(self: &Arc<Self>, job: Box<Job>, owner: Owner, mailbox: Arc<Mailbox>) -> io::Result<()> {
+    pub fn submit(self: &Arc<Self>, job: Box<OffloadJob>, owner: Owner, mailbox: Arc<Mailbox>) -> io::Result<()> {
         let mut queue = self.lock();
         queue.push(Order { job, owner, mailbox });
         if queue.idle >= queue.orders.len() || queue.threads == self.most {
@@ -118,7 +118,7 @@ impl Heavy {
 
     /// The connection has closed: its request is not worth any work. Returns one that had not begun, to be freed.
     #[must_use]
-    pub fn cancel(&self, owner: Owner) -> Option<Box<Job>> {
+    pub fn cancel(&self, owner: Owner) -> Option<Box<OffloadJob>> {
         self.lock().cancel(owner).map(|order| order.job)
     }
 
@@ -183,7 +183,7 @@ mod tests {
 
     fn order(number: u32, length: usize) -> Order {
         let mailbox = Arc::new(Mailbox::new().expect("an eventfd"));
-        Order { job: Box::new(Job::of_length(length)), owner: owner(number), mailbox }
+        Order { job: Box::new(OffloadJob::of_length(length)), owner: owner(number), mailbox }
     }
 
     fn owner(number: u32) -> Owner {

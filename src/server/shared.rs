@@ -17,7 +17,7 @@ use super::offload_pool::Heavy;
 use super::reclaim::Reclaimer;
 use super::stats::Totals;
 use super::{ServerLimits, Settings};
-use crate::connection::{Budget, Counters, NEVER, RETIRE_FROM, Retired};
+use crate::connection::{Budget, Counters, MIN_DEFERRED_FREE, NEVER, Retired};
 
 /// Connections that are given memory at once, at most; the next thread that looks goes on. Chosen without tuning.
 const MOST_GRANTS: u32 = 64;
@@ -249,7 +249,7 @@ impl Shared {
 
     /// Frees memory; on a thread of its own where that takes long.
     pub fn free(&self, retired: Retired) {
-        if retired.footprint() >= RETIRE_FROM {
+        if retired.resident() >= MIN_DEFERRED_FREE {
             self.reclaimer.free(retired, &self.this);
         }
     }

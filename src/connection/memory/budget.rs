@@ -9,8 +9,8 @@
 //! reserve, so when all grants have ended the next one that waits gets its own. Nobody who waits holds a grant. So that
 //! new grants do not come before it without end, the reserve can be kept for those that wait ([`Budget::keep_reserve`]).
 //!
-//! What a connection already holds when it turns out to be over ([`Lease::force`]: answers that the client does not
-//! take) is charged all the same; the shared half then goes below zero, and [`Budget::is_tight`] tells the readers to
+//! What a connection already holds when it turns out to be over ([`Lease::set_unchecked`]: answers that the client does not
+//! take) is charged all the same; the shared half then goes below zero, and [`Budget::is_exhausted`] tells the readers to
 //! take small bites, so that each connection goes over by a constant at most.
 
 use std::sync::Arc;
@@ -65,13 +65,13 @@ impl Budget {
 
     /// Whether the shared half is used up: read small bites only.
     #[must_use]
-    pub fn is_tight(&self) -> bool {
+    pub fn is_exhausted(&self) -> bool {
         self.shared.load(Ordering::Relaxed) <= 0
     }
 
     /// Whether no more than a quarter of the shared half is taken.
     #[must_use]
-    pub fn is_ample(&self) -> bool {
+    pub fn has_slack(&self) -> bool {
         let whole = self.whole_reserve.load(Ordering::Relaxed);
         self.shared.load(Ordering::Relaxed) >= whole - whole / 4
     }
@@ -104,7 +104,7 @@ impl Budget {
 
     /// How many bytes are taken.
     #[must_use]
-    pub fn taken(&self) -> i64 {
+    pub fn used(&self) -> i64 {
         let whole = 2 * self.whole_reserve.load(Ordering::Relaxed);
         whole - self.shared.load(Ordering::Relaxed) - self.reserve.load(Ordering::Relaxed)
     }
@@ -141,13 +141,13 @@ impl Lease {
 
     /// How many bytes it covers.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.shared + self.granted
     }
 
     /// Makes it cover `bytes` now, of a request that takes at most `whole` in all. False: there is no room now.
-    pub fn ensure(&mut self, bytes: usize, whole: usize) -> bool {
-        self.held() >= bytes || self.take_shared(bytes) || self.may_take_grant() && self.take_grant(whole.max(bytes))
+    pub fn try_grow(&mut self, bytes: usize, whole: usize) -> bool {
+        self.bytes() >= bytes || self.take_shared(bytes) || self.may_take_grant() && self.take_grant(whole.max(bytes))
     }
 
     /// Whether the reserve is for anybody; a connection that has a grant does not wait for more, so that grants end.
@@ -156,14 +156,14 @@ impl Lease {
     }
 
     fn take_shared(&mut self, bytes: usize) -> bool {
-        let more = bytes - self.held();
+        let more = bytes - self.bytes();
         let taken = take(&self.budget.shared, more);
         self.shared += if taken { more } else { 0 };
         taken
     }
 
     fn take_grant(&mut self, whole: usize) -> bool {
-        let more = whole - self.held();
+        let more = whole - self.bytes();
         let taken = take(&self.budget.reserve, more);
         self.granted += if taken { more } else { 0 };
         taken
@@ -172,7 +172,7 @@ impl Lease {
     /// What it lacks to cover `bytes` now, of a request that takes at most `whole` in all.
     #[must_use]
     pub fn demand(&self, bytes: usize, whole: usize) -> Demand {
-        let lacks = |bytes: usize| bytes.saturating_sub(self.held());
+        let lacks = |bytes: usize| bytes.saturating_sub(self.bytes());
         Demand { shared: lacks(bytes), reserve: lacks(whole.max(bytes)) }
     }
 
@@ -193,25 +193,25 @@ impl Lease {
     }
 
     /// Makes it cover exactly `bytes`, which are held already, whether there is room or not.
-    pub fn force(&mut self, bytes: usize) {
-        if bytes <= self.held() {
-            self.give_back(self.held() - bytes);
+    pub fn set_unchecked(&mut self, bytes: usize) {
+        if bytes <= self.bytes() {
+            self.give_back(self.bytes() - bytes);
         } else {
-            let more = bytes - self.held();
+            let more = bytes - self.bytes();
             self.budget.shared.fetch_sub(signed(more), Ordering::SeqCst);
             self.shared += more;
         }
     }
 
     /// Makes it cover at least `bytes`, which are held already.
-    pub fn cover(&mut self, bytes: usize) {
-        if bytes > self.held() {
-            self.force(bytes);
+    pub fn raise_unchecked(&mut self, bytes: usize) {
+        if bytes > self.bytes() {
+            self.set_unchecked(bytes);
         }
     }
 
     /// Gives back what was taken for bytes that did not come; a grant is kept, for what is still to come.
-    pub fn trim(&mut self, bytes: usize) {
+    pub fn shrink_to(&mut self, bytes: usize) {
         if self.granted == 0 && bytes < self.shared {
             self.give_back(self.shared - bytes);
         }
@@ -234,7 +234,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.give_back(self.held());
+        self.give_back(self.bytes());
     }
 }
 
@@ -250,32 +250,32 @@ mod tests {
     fn shared_first_then_the_whole_rest_from_the_reserve() {
         let budget = Arc::new(Budget::new(200));
         let (mut a, mut b, mut c) = (lease(&budget), lease(&budget), lease(&budget));
-        assert!(a.ensure(60, 100) && b.ensure(40, 100));
-        assert!(budget.is_tight());
-        assert!(a.ensure(61, 100), "40 of the reserve cover all that a still needs");
-        assert_eq!(a.held(), 100);
-        assert!(!c.ensure(1, 80), "60 are left");
-        assert!(b.ensure(41, 100), "b needs just these 60");
+        assert!(a.try_grow(60, 100) && b.try_grow(40, 100));
+        assert!(budget.is_exhausted());
+        assert!(a.try_grow(61, 100), "40 of the reserve cover all that a still needs");
+        assert_eq!(a.bytes(), 100);
+        assert!(!c.try_grow(1, 80), "60 are left");
+        assert!(b.try_grow(41, 100), "b needs just these 60");
         drop(a);
-        assert!(c.ensure(1, 80));
+        assert!(c.try_grow(1, 80));
         drop((b, c));
-        assert_eq!(budget.taken(), 0);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]
     fn what_is_held_anyway_is_charged_and_comes_back() {
         let budget = Arc::new(Budget::new(20));
         let mut held = lease(&budget);
-        held.force(50);
-        assert!(budget.is_tight());
-        held.force(70);
-        assert_eq!((held.held(), budget.taken()), (70, 70));
-        held.force(5);
-        assert!(!budget.is_tight());
-        assert_eq!(budget.taken(), 5);
+        held.set_unchecked(50);
+        assert!(budget.is_exhausted());
+        held.set_unchecked(70);
+        assert_eq!((held.bytes(), budget.used()), (70, 70));
+        held.set_unchecked(5);
+        assert!(!budget.is_exhausted());
+        assert_eq!(budget.used(), 5);
         for (bytes, covered) in [(4, 5), (5, 5), (8, 8)] {
-            held.cover(bytes);
-            assert_eq!((held.held(), budget.taken()), (covered, i64::try_from(covered).unwrap()));
+            held.raise_unchecked(bytes);
+            assert_eq!((held.bytes(), budget.used()), (covered, i64::try_from(covered).unwrap()));
         }
     }
 
@@ -283,19 +283,19 @@ mod tests {
     fn what_did_not_come_is_given_back_but_not_a_grant() {
         let budget = Arc::new(Budget::new(200));
         let (mut a, mut b) = (lease(&budget), lease(&budget));
-        assert!(a.ensure(90, 100));
-        a.trim(20);
-        assert_eq!((a.held(), budget.taken()), (20, 20));
-        assert!(b.ensure(90, 100), "the grant");
-        b.trim(20);
-        assert_eq!((b.held(), budget.taken()), (100, 120));
+        assert!(a.try_grow(90, 100));
+        a.shrink_to(20);
+        assert_eq!((a.bytes(), budget.used()), (20, 20));
+        assert!(b.try_grow(90, 100), "the grant");
+        b.shrink_to(20);
+        assert_eq!((b.bytes(), budget.used()), (100, 120));
     }
 
     #[test]
     fn a_grant_is_taken_from_either_half_and_becomes_part_of_a_lease() {
         let budget = Arc::new(Budget::new(200));
         let (mut waiter, mut other) = (lease(&budget), lease(&budget));
-        assert!(waiter.ensure(60, 60) && other.ensure(70, 90));
+        assert!(waiter.try_grow(60, 60) && other.try_grow(70, 90));
         let demand = waiter.demand(110, 130);
         assert_eq!(demand, Demand { shared: 50, reserve: 70 });
         assert!(budget.grant(demand).is_none(), "the shared half has 40 left, and the reserve 10");
@@ -303,11 +303,11 @@ mod tests {
         assert!(budget.take_released() && !budget.take_released());
         let grant = budget.grant(demand).expect("all of the reserve is left");
         waiter.absorb(grant);
-        assert_eq!((waiter.held(), budget.taken()), (130, 130));
+        assert_eq!((waiter.bytes(), budget.used()), (130, 130));
         let part = waiter.split(80);
-        assert_eq!((part.held(), waiter.held(), budget.taken()), (80, 50, 130));
+        assert_eq!((part.bytes(), waiter.bytes(), budget.used()), (80, 50, 130));
         drop((part, waiter));
-        assert_eq!(budget.taken(), 0);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]
@@ -315,8 +315,8 @@ mod tests {
         let budget = Arc::new(Budget::new(2000));
         let mut held = lease(&budget);
         for (bytes, ample) in [(250, true), (251, false), (0, true)] {
-            held.force(bytes);
-            assert_eq!(budget.is_ample(), ample, "{bytes} of 1000");
+            held.set_unchecked(bytes);
+            assert_eq!(budget.has_slack(), ample, "{bytes} of 1000");
         }
     }
 
@@ -324,14 +324,14 @@ mod tests {
     fn a_reserve_that_is_kept_is_for_those_that_wait() {
         let budget = Arc::new(Budget::new(200));
         let (mut holder, mut other) = (lease(&budget), lease(&budget));
-        assert!(holder.ensure(90, 100) && holder.ensure(101, 110), "the shared half, then a part of the reserve");
+        assert!(holder.try_grow(90, 100) && holder.try_grow(101, 110), "the shared half, then a part of the reserve");
         budget.keep_reserve(true);
-        assert!(other.ensure(10, 10) && !other.ensure(20, 20), "the shared half is for anybody");
-        assert!(holder.ensure(111, 130), "what has begun goes on");
+        assert!(other.try_grow(10, 10) && !other.try_grow(20, 20), "the shared half is for anybody");
+        assert!(holder.try_grow(111, 130), "what has begun goes on");
         assert!(budget.grant(Demand { shared: 50, reserve: 50 }).is_some());
         let _ = budget.take_released();
         budget.keep_reserve(false);
-        assert!(budget.take_released() && other.ensure(20, 20));
+        assert!(budget.take_released() && other.try_grow(20, 20));
         budget.keep_reserve(false);
         assert!(!budget.take_released(), "nothing has changed");
     }
@@ -340,18 +340,18 @@ mod tests {
     fn resizing_keeps_what_is_taken() {
         let budget = Arc::new(Budget::new(100));
         let mut held = lease(&budget);
-        assert!(held.ensure(30, 50));
+        assert!(held.try_grow(30, 50));
         budget.resize(40);
-        assert!(budget.is_tight());
-        assert_eq!((budget.largest_request(), budget.taken()), (20, 30));
+        assert!(budget.is_exhausted());
+        assert_eq!((budget.largest_request(), budget.used()), (20, 30));
         drop(held);
-        assert_eq!(budget.taken(), 0);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]
     fn no_limit_is_never_tight() {
         let budget = Arc::new(Budget::new(u64::MAX));
-        assert!(lease(&budget).ensure(1 << 40, 1 << 40));
-        assert!(!budget.is_tight());
+        assert!(lease(&budget).try_grow(1 << 40, 1 << 40));
+        assert!(!budget.is_exhausted());
     }
 }

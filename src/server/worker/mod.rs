@@ -15,8 +15,8 @@ use log::{Level, info, log_enabled};
 use nix::errno::Errno;
 
 use crate::connection::{
-    Buffer, CloseReason, Connection, Context, Demand, Finished, Interest, Job, Limits, NEVER, Next, Pool, Retired,
-    SCRATCH, SPILL, Stream, has_headroom,
+    Buffer, CloseReason, Connection, Context, Demand, Grace, Interest, Limits, NEVER, Next, OffloadJob, OffloadResult,
+    Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream, has_headroom,
 };
 use crate::protocol::{self, ConnectionInfo, ProtocolSettings, RequestRng};
 use crate::server::connection_table::{Entry, Registry};
@@ -44,7 +44,7 @@ const LONGEST_PASS: Duration = Duration::from_millis(1);
 const PASS_STEP: usize = 16;
 
 impl Stream for TcpStream {
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
     }
 
@@ -279,14 +279,18 @@ impl Worker {
         let Some(entry) = self.registry.get_mut(token) else { return };
         let mut next = call(&mut entry.connection, &mut entry.stream, &mut self.context);
         if let (Phase::Draining { patient_until, .. }, Next::Wait) = (self.phase, &next) {
-            next = entry.connection.wind_up(&mut entry.stream, &mut self.context, patient_until.is_some());
+            next = entry.connection.drain(
+                &mut entry.stream,
+                &mut self.context,
+                if patient_until.is_some() { Grace::Given } else { Grace::Over },
+            );
             // a client without patience that still sends would keep us here
             self.restless |= patient_until.is_none() && matches!(next, Next::Wait) && entry.connection.is_idle();
         }
         match next {
             Next::Wait => self.watch(token),
-            Next::Starved(demand) => self.starve(token, demand),
-            Next::Heavy(job) => {
+            Next::WaitForMemory(demand) => self.starve(token, demand),
+            Next::Offload(job) => {
                 self.watch(token);
                 self.offload(token, job);
             }
@@ -295,7 +299,7 @@ impl Worker {
     }
 
     /// Has a thread work on a request; without threads the work is done here.
-    fn offload(&mut self, token: Token, job: Box<Job>) {
+    fn offload(&mut self, token: Token, job: Box<OffloadJob>) {
         if let Err(error) = self.shared.heavy.submit(job, (self.number, token), Arc::clone(&self.mailbox)) {
             let message = format_args!("cannot start a thread for a large message: {error}; small ones have to wait");
             self.shared.warn(&self.shared.no_thread, message);
@@ -317,7 +321,7 @@ impl Worker {
         if interest != entry.interest {
             entry.interest = interest;
             if let Err(error) = self.poller.change(&entry.stream, Source::connection(token), interest) {
-                let message = format_args!("{}: cannot watch the connection: {error}", entry.connection.label());
+                let message = format_args!("{}: cannot watch the connection: {error}", entry.connection.peer());
                 self.shared.warn(&self.shared.no_watch, message);
                 self.close(token, CloseReason::Resources);
             }
@@ -338,9 +342,9 @@ impl Worker {
 
     fn close(&mut self, token: Token, reason: CloseReason) {
         let Some(Entry { stream, connection, source, .. }) = self.registry.remove(token) else { return };
-        self.context.counters.close(reason, connection.unanswered());
+        self.context.counters.close(reason, connection.unanswered().into());
         if log_enabled!(Level::Info) {
-            info!("{}: closed: {}", connection.label(), reason.name());
+            info!("{}: closed: {}", connection.peer(), reason.name());
         }
         if let Some(source) = source {
             self.shared.release_source(*source);
@@ -472,7 +476,7 @@ impl Worker {
         match self.poller.add(&entry.stream, Source::connection(token), interest) {
             Ok(()) => self.call(token, Connection::open),
             Err(error) => {
-                let message = format_args!("{}: cannot watch the connection: {error}", entry.connection.label());
+                let message = format_args!("{}: cannot watch the connection: {error}", entry.connection.peer());
                 self.shared.warn(&self.shared.no_watch, message);
                 self.close(token, CloseReason::Resources);
             }
@@ -552,19 +556,19 @@ impl Worker {
     }
 
     /// Heavy work is done; its connection may be gone by now.
-    fn finish(&mut self, token: Token, finished: Finished) {
+    fn finish(&mut self, token: Token, finished: OffloadResult) {
         if self.registry.get_mut(token).is_none() {
             return self.context.retired.append(finished.retire());
         }
-        self.call(token, |connection, stream, context| connection.finished(stream, context, finished));
+        self.call(token, |connection, stream, context| connection.offload_done(stream, context, finished));
     }
 
     /// Heavy work could not be done.
     fn out_of_memory(&mut self, token: Token, error: &io::Error) {
         let Some(entry) = self.registry.get_mut(token) else { return };
-        let message = format_args!("{}: no memory for an answer: {error}", entry.connection.label());
+        let message = format_args!("{}: no memory for an answer: {error}", entry.connection.peer());
         self.shared.warn(&self.shared.no_memory, message);
-        self.call(token, Connection::failed);
+        self.call(token, Connection::offload_failed);
     }
 
     /// There may be room again for connections.
@@ -595,7 +599,7 @@ impl Worker {
             return;
         }
         let now = self.context.now;
-        self.context.stopping = true;
+        self.context.draining = true;
         for acceptor in &mut self.acceptors {
             acceptor.stop(&self.poller);
         }
@@ -681,8 +685,8 @@ impl Worker {
 
 fn new_context(number: usize, shared: &Shared, settings: &Settings) -> io::Result<Context> {
     Ok(Context {
-        scratch: Buffer::zeroed(SCRATCH)?,
-        spill: Buffer::zeroed(SPILL)?,
+        read_buf: Buffer::zeroed(READ_BUF_SIZE)?,
+        reply_buf: Buffer::zeroed(REPLY_BUF_SIZE)?,
         pool: Pool::default(),
         random: RequestRng::new(settings.seed),
         unix_time,
@@ -690,7 +694,7 @@ fn new_context(number: usize, shared: &Shared, settings: &Settings) -> io::Resul
         budget: Arc::clone(&shared.budget),
         counters: Arc::clone(&shared.counters[number]),
         now: shared.now(),
-        stopping: false,
+        draining: false,
         contended_since: None,
         write_left: 0,
         retired: Retired::default(),
