@@ -5,9 +5,11 @@
 //! the text until the first run of code points that changes its length, and goes on in `out`.
 
 use super::lanes::WINDOW;
+use super::output::Placed;
 use super::tables::{self, LONGEST_MAPPING, Mapped};
+use super::utf8::{self, InvalidUtf8};
 use super::windows::Scratch;
-use super::{InvalidUtf8, Placed, sigma, utf8, vectors};
+use super::{sigma, vectors};
 
 /// Bytes of an unfinished text that are checked and then converted, so that the second look finds them in the nearest
 /// cache; and the most that are looked at again each time that a byte comes in behind what is not done.

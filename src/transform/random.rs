@@ -3,7 +3,9 @@
 //! The number of repetitions is `floor(1 / (1 - U))`, whose mean is infinite: the answer is cut before the first
 //! code point that would take it over the limit. If every code point is dropped, the answer is the first one.
 
-use super::{InvalidUtf8, Placed, RandomSource, WATCHED, utf8};
+use super::output::Placed;
+use super::random_source::{RandomSource, WATCHED};
+use super::utf8::{self, InvalidUtf8};
 
 /// One in so many code points is dropped, and one in so many of the others repeated.
 const ODDS: usize = 6;

@@ -8,7 +8,9 @@
     reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
 )]
 
-use super::{InvalidUtf8, Placed, utf8, vectors};
+use super::output::Placed;
+use super::utf8::{self, InvalidUtf8};
+use super::vectors;
 
 /// Bytes that are turned at a time.
 const WINDOW: usize = 64;

@@ -8,8 +8,9 @@
 //! drawn with probability n1! n2! n3! n4! / n!, and each order within the runs with 1 / (n1! n2! n3! n4!). The two are
 //! independent and together name one permutation, which therefore has probability 1 / n!.
 
-use super::utf8::LONGEST;
-use super::{InvalidUtf8, Placed, RandomSource, WATCHED, utf8};
+use super::output::Placed;
+use super::random_source::{RandomSource, WATCHED};
+use super::utf8::{self, InvalidUtf8, LONGEST};
 
 /// Shuffles ASCII: Fisher and Yates, from the end.
 #[inline(never)]

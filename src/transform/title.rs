@@ -5,8 +5,10 @@
 //! and those of category `Lt`. The title-case of each code point is in `unicode/title.rs`.
 
 use super::lanes::WINDOW;
+use super::output::Placed;
+use super::sigma;
 use super::tables::{self, LONGEST_MAPPING, Mapped};
-use super::{InvalidUtf8, Placed, sigma, utf8};
+use super::utf8::{self, InvalidUtf8};
 
 /// The number of code points, roughly, after which bytes are copied to their place: only there the last code point may end
 /// where the room ends. Chosen without tuning.

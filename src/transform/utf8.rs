@@ -7,7 +7,9 @@
     reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
 )]
 
-use super::InvalidUtf8;
+/// The bytes are not valid UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidUtf8;
 
 /// The most bytes that one code point takes.
 pub(super) const LONGEST: usize = 4;
