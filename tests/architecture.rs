@@ -31,7 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("listenfd", &["service/inherited.rs"]),
     ("log", &["connection/", "server/", "service/"]),
     ("memmap2", &["connection/buffers.rs"]),
-    ("multiversion", &["transform/vectors.rs"]),
+    ("multiversion", &["transform/"]),
     ("nix", &["client/poll.rs", "kernel.rs", "server/", "service/"]),
     ("sd_notify", &["service/manager.rs"]),
     ("serde_json", &["client/json.rs"]),

@@ -1,15 +1,15 @@
 //! Upper and lower case: byte for byte what `str::to_uppercase` and `str::to_lowercase` say.
 //!
 //! There are three ways through a text, each for what the one before it cannot do: blocks of ASCII in place; windows of
-//! 64 bytes ([`windows`](super::windows)); one code point after another, by a table ([`tables`]). The answer stays in
+//! 64 bytes ([`window`](super::window)); one code point after another, by a table ([`tables`]). The answer stays in
 //! the text until the first run of code points that changes its length, and goes on in `out`.
 
-use super::lanes::WINDOW;
 use super::output::Placed;
 use super::tables::{self, LONGEST_MAPPING, Mapped};
 use super::utf8::{self, InvalidUtf8};
-use super::windows::Scratch;
-use super::{sigma, vectors};
+use super::window::WINDOW;
+use super::window::convert_text::Scratch;
+use super::{cpu_dispatch, sigma};
 
 /// Bytes of an unfinished text that are checked and then converted, so that the second look finds them in the nearest
 /// cache; and the most that are looked at again each time that a byte comes in behind what is not done.
@@ -30,7 +30,7 @@ const EMPTY_RUN: Run = [0; size_of::<Run>()];
 pub(super) trait Mapping {
     /// A block of ASCII.
     fn ascii_block(block: &mut [u8]);
-    /// [`super::windows::convert`].
+    /// [`super::window::convert_text::convert`].
     fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize;
     /// Writes the other case of the code point at `at`, whatever it is.
     fn map(text: &[u8], at: usize, out: &mut [u8; LONGEST_MAPPING]) -> Mapped;
@@ -46,11 +46,11 @@ pub(super) struct Lower;
 
 impl Mapping for Upper {
     fn ascii_block(block: &mut [u8]) {
-        vectors::uppercase_ascii(block);
+        cpu_dispatch::uppercase_ascii(block);
     }
 
     fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
-        vectors::uppercase_windows(text, start, scratch)
+        cpu_dispatch::uppercase_windows(text, start, scratch)
     }
 
     #[inline]
@@ -65,11 +65,11 @@ impl Mapping for Upper {
 
 impl Mapping for Lower {
     fn ascii_block(block: &mut [u8]) {
-        vectors::lowercase_ascii(block);
+        cpu_dispatch::lowercase_ascii(block);
     }
 
     fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
-        vectors::lowercase_windows(text, start, scratch)
+        cpu_dispatch::lowercase_windows(text, start, scratch)
     }
 
     #[inline]

@@ -10,8 +10,8 @@
 //! |---|---|
 //! | `utf8` | validation, and code points in bytes that passed it |
 //! | `case` | upper and lower case |
-//! | `windows`, `lanes` | the part of `case` that converts 64 bytes at a time |
-//! | `vectors` | the way to vector instructions for these and for reverse |
+//! | `window` | the loops of `case` and `reverse` over 64 bytes at a time |
+//! | `cpu_dispatch` | these loops compiled for several processors |
 //! | `tables` | the case of every code point, written by `unicode/tables.rs` |
 //! | `sigma` | whether a capital sigma ends a word |
 //! | `title` | title-case |
@@ -19,7 +19,7 @@
 
 mod action;
 mod case;
-mod lanes;
+mod cpu_dispatch;
 mod output;
 mod random;
 mod random_source;
@@ -29,8 +29,7 @@ mod sigma;
 mod tables;
 mod title;
 mod utf8;
-mod vectors;
-mod windows;
+mod window;
 
 pub use action::Action;
 pub use output::Placed;

@@ -4,11 +4,11 @@
 //! an apostrophe or a digit starts a word. Cased are the code points with the property `Lowercase` or `Uppercase`
 //! and those of category `Lt`. The title-case of each code point is in `unicode/title.rs`.
 
-use super::lanes::WINDOW;
 use super::output::Placed;
 use super::sigma;
 use super::tables::{self, LONGEST_MAPPING, Mapped};
 use super::utf8::{self, InvalidUtf8};
+use super::window::WINDOW;
 
 /// The number of code points, roughly, after which bytes are copied to their place: only there the last code point may end
 /// where the room ends. Chosen without tuning.

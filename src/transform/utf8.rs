@@ -2,10 +2,7 @@
 //!
 //! All but [`check`] say nothing sensible about what is not valid UTF-8; none of them can do harm beyond a panic.
 
-#![allow(
-    clippy::inline_always,
-    reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
-)]
+#![allow(clippy::inline_always, reason = "`cpu_dispatch` compiles what is inlined for each kind of processor")]
 
 /// The bytes are not valid UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

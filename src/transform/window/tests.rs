@@ -1,5 +1,8 @@
 //! The lanes against `str`, and what they decline.
 
+use super::convert_window::convert;
+use super::lower::Lower;
+use super::upper::Upper;
 use super::*;
 
 type Convert = fn(&Window, &mut [u8; WINDOW]) -> Option<usize>;

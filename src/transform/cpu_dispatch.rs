@@ -5,8 +5,10 @@
 
 use multiversion::multiversion;
 
-use super::windows::{self, Scratch};
-use super::{lanes, reverse};
+use super::window::convert_text::{self, Scratch};
+use super::window::lower::Lower;
+use super::window::reverse;
+use super::window::upper::Upper;
 
 /// A block of ASCII in upper case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
@@ -20,16 +22,16 @@ pub(super) fn lowercase_ascii(block: &mut [u8]) {
     block.make_ascii_lowercase();
 }
 
-/// [`windows::convert`] for upper case.
+/// [`convert_text::convert`] for upper case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
 pub(super) fn uppercase_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
-    windows::convert::<lanes::Upper>(text, start, scratch)
+    convert_text::convert::<Upper>(text, start, scratch)
 }
 
-/// [`windows::convert`] for lower case.
+/// [`convert_text::convert`] for lower case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
 pub(super) fn lowercase_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
-    windows::convert::<lanes::Lower>(text, start, scratch)
+    convert_text::convert::<Lower>(text, start, scratch)
 }
 
 /// All bytes in the opposite order.

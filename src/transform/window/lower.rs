@@ -1,10 +1,12 @@
 //! Lower case: ASCII, Latin-1, Latin Extended-A and Additional, monotonic Greek but for the sigma, Cyrillic up to `Я`, and
 //! all that has no case.
 
-use super::{Around, Change, Lane, from, is_rare_two, is_small_extended, only, within};
+#![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch, and the loop no longer vector instructions")]
+
+use super::byte_mapping::{self, Around, Change, Lane, from, is_rare_two, is_small_extended, only, within};
 
 /// The lanes to lower case.
-pub(in super::super) struct Lower;
+pub(in crate::transform) struct Lower;
 
 impl Lane for Lower {
     #[inline(always)]
@@ -36,14 +38,14 @@ impl Lane for Lower {
 
     #[inline(always)]
     fn additional(at: Around) -> Change {
-        super::additional(at, at.byte & 1 == 0)
+        byte_mapping::additional(at, at.byte & 1 == 0)
     }
 
     #[inline(always)]
     fn is_rare_long(at: Around) -> bool {
         // full-width capitals (EF BC A1..BA)
         let wide = (at.two_before == 0xef) & (at.before == 0xbc) & within(at.byte, 0xa1, 0xba);
-        wide | super::is_rare_long(at)
+        wide | byte_mapping::is_rare_long(at)
     }
 
     #[inline(always)]

@@ -1,10 +1,12 @@
 //! Upper case: ASCII, Latin-1, Latin Extended-A and Additional, monotonic Greek, Cyrillic up to `џ`, and all that has no
 //! case.
 
-use super::{Around, Change, Lane, from, is_rare_two, is_small_extended, only, within};
+#![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch, and the loop no longer vector instructions")]
+
+use super::byte_mapping::{self, Around, Change, Lane, from, is_rare_two, is_small_extended, only, within};
 
 /// The lanes to upper case.
-pub(in super::super) struct Upper;
+pub(in crate::transform) struct Upper;
 
 impl Lane for Upper {
     #[inline(always)]
@@ -39,12 +41,12 @@ impl Lane for Upper {
 
     #[inline(always)]
     fn additional(at: Around) -> Change {
-        super::additional(at, at.byte & 1 != 0)
+        byte_mapping::additional(at, at.byte & 1 != 0)
     }
 
     #[inline(always)]
     fn is_rare_long(at: Around) -> bool {
-        super::is_rare_long(at)
+        byte_mapping::is_rare_long(at)
     }
 
     #[inline(always)]

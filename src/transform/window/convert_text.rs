@@ -1,23 +1,19 @@
-//! Converts a text in place by windows of 64 bytes, each of them by [`lanes`].
-
-#![allow(
-    clippy::inline_always,
-    reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
-)]
+//! Converts a text in place by windows of 64 bytes, each of them by [`convert_window`].
 
 use std::ops::Range;
 
-use super::lanes::{self, BEFORE, Lane, WINDOW, Window};
+use super::byte_mapping::Lane;
+use super::{BEFORE, WINDOW, Window, convert_window};
 
 /// Memory to work in, which the caller owns: the compiler takes local variables of [`convert`] apart into single bytes.
-pub(super) struct Scratch {
+pub(in crate::transform) struct Scratch {
     copy: Window,
     converted: [u8; WINDOW],
     last: [u8; WINDOW],
 }
 
 impl Scratch {
-    pub(super) const fn new() -> Self {
+    pub(in crate::transform) const fn new() -> Self {
         Self { copy: [0; BEFORE + WINDOW + 1], converted: [0; WINDOW], last: [0; WINDOW] }
     }
 }
@@ -27,14 +23,14 @@ impl Scratch {
 ///
 /// A window is written to the text after the next one is converted: no load has to wait for a store that overlaps it.
 #[inline(always)]
-pub(super) fn convert<L: Lane>(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
+pub(in crate::transform) fn convert<L: Lane>(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
     let Scratch { copy, converted, last } = scratch;
     let (mut converted, mut last) = (converted, last);
     let (mut unwritten, mut at) = (start, start);
     while at < text.len() {
         let window = window(text, at, copy);
         let length = (WINDOW - cut(window)).min(text.len() - at);
-        if let Some(place) = lanes::convert::<L>(window, converted) {
+        if let Some(place) = convert_window::convert::<L>(window, converted) {
             write(text, unwritten..at, last);
             write(text, at..at + place, converted);
             return at + place;

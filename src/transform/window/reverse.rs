@@ -1,0 +1,61 @@
+//! Turns round the code points of a text whose bytes have been reversed.
+//!
+//! Each byte is computed from its neighbours alone, so the loop runs in vector instructions.
+
+use super::super::utf8;
+use super::WINDOW;
+
+/// The furthest that a byte of a code point has to move.
+const REACH: usize = utf8::LONGEST - 1;
+
+/// Turns round each code point of a text whose bytes have been reversed.
+#[inline(always)]
+pub(in crate::transform) fn turn_code_points(text: &mut [u8]) {
+    let mut original = [0; WINDOW + 2 * REACH];
+    for start in (0..text.len()).step_by(WINDOW) {
+        let end = text.len().min(start + WINDOW + REACH);
+        original.copy_within(WINDOW..WINDOW + REACH, 0);
+        original[REACH..].fill(0);
+        original[REACH..REACH + end - start].copy_from_slice(&text[start..end]);
+        let window = &mut text[start..end.min(start + WINDOW)];
+        let turned = turn(&original);
+        window.copy_from_slice(&turned[..window.len()]);
+    }
+}
+
+/// The bytes of a window with each code point turned round, given the window and what is in reach of it.
+#[inline(always)]
+fn turn(original: &[u8; WINDOW + 2 * REACH]) -> [u8; WINDOW] {
+    let mut turned = [0; WINDOW];
+    for at in 0..WINDOW {
+        let [before3, before2, before1] = [original[at], original[at + 1], original[at + 2]];
+        let [after1, after2, after3] = [original[at + 4], original[at + 5], original[at + 6]];
+        let byte = original[at + REACH];
+        let from_before = pick(is_four(byte), before3, pick(is_three(byte), before2, before1));
+        let from_after = pick(is_four(after3), after3, pick(is_three(after2), after2, after1));
+        let moves_on = (byte >= 0xc0) | is_four(after1);
+        let moves_up = is_two(after1) | is_three(after2) | is_four(after2) | is_four(after3);
+        turned[at] = pick(moves_on, from_before, pick(moves_up, from_after, byte));
+    }
+    turned
+}
+
+#[inline(always)]
+fn pick(condition: bool, chosen: u8, otherwise: u8) -> u8 {
+    if condition { chosen } else { otherwise }
+}
+
+#[inline(always)]
+fn is_two(lead: u8) -> bool {
+    lead & 0xe0 == 0xc0
+}
+
+#[inline(always)]
+fn is_three(lead: u8) -> bool {
+    lead & 0xf0 == 0xe0
+}
+
+#[inline(always)]
+fn is_four(lead: u8) -> bool {
+    lead >= 0xf0
+}
