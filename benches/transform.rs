@@ -1,5 +1,5 @@
 //! What the transforms cost for each byte, beside what they are held against: `str::to_uppercase`, and a bare
-//! shuffle of the same bytes with the same generator. Groups `inline` and `prepare` give the longest times that they take on
+//! shuffle of the same bytes with the same generator. Groups `inline` and `preprocess` give the longest times that they take on
 //! the event loop: none may be much longer than half a millisecond.
 //!
 //! `cargo bench --bench transform`, or with the name of a group behind `--`.
@@ -87,7 +87,7 @@ fn worst(length: usize) -> Vec<(&'static str, String)> {
 
 /// One action on one text, which is put back before each round outside of the time that counts.
 fn bench_action(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, action: Action, text: &str) {
-    let mut out = vec![0; action.answer_bound(text.len(), 4 * text.len())];
+    let mut out = vec![0; action.max_output_len(text.len(), 4 * text.len())];
     let mut generator = Generator(fastrand::Rng::with_seed(1));
     let mut bytes = text.as_bytes().to_vec();
     group.throughput(Throughput::Bytes(text.len() as u64));
@@ -150,8 +150,8 @@ fn inline(criterion: &mut Criterion) {
 }
 
 /// One piece of a message that is prepared on the event loop, with the bound of `protocol::message`.
-fn prepare(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("prepare");
+fn preprocess(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("preprocess");
     group.warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_millis(500));
     for action in [Action::Uppercase, Action::Lowercase] {
         for (name, text) in worst(128 * 1024) {
@@ -161,7 +161,7 @@ fn prepare(criterion: &mut Criterion) {
                     let timed = (0..rounds).map(|_| {
                         bytes.copy_from_slice(text.as_bytes());
                         let start = Instant::now();
-                        black_box(action.prepare(black_box(&mut bytes), 0, 16 * 1024));
+                        black_box(action.preprocess(black_box(&mut bytes), 0, 16 * 1024));
                         start.elapsed()
                     });
                     timed.sum()
@@ -210,6 +210,6 @@ fn shuffle(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = linear, scripts, small, shuffle, inline, prepare
+    targets = linear, scripts, small, shuffle, inline, preprocess
 }
 criterion_main!(benches);

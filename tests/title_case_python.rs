@@ -41,7 +41,7 @@ impl RandomSource for Unasked {
 
 fn title_case(text: &str) -> String {
     let mut text = text.as_bytes().to_vec();
-    let mut out = vec![0; Action::TitleCase.answer_bound(text.len(), 0)];
+    let mut out = vec![0; Action::TitleCase.max_output_len(text.len(), 0)];
     let answer = match Action::TitleCase.apply(&mut text, &mut out, &mut Unasked, 0) {
         Ok(Placed::InPlace) => text,
         Ok(Placed::Out(length)) => out[..length].to_vec(),

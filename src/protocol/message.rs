@@ -26,7 +26,7 @@ const PREPARE_FROM: usize = 64 * 1024;
 const PREPARE_MOST: usize = 256 * 1024;
 
 /// The most code points that are converted one by one while a message is prepared on the event loop, at once. Chosen: they
-/// take about 0.1 ms (group `prepare` of `benches/transform.rs`), and 128 KiB of text have more of them in every script
+/// take about 0.1 ms (group `preprocess` of `benches/transform.rs`), and 128 KiB of text have more of them in every script
 /// that is converted in this way.
 const PREPARE_SINGLY: usize = 16 * 1024;
 
@@ -83,7 +83,7 @@ impl Message {
 
     /// The most bytes that the answer to any text of this length takes.
     fn answer_most<F: Framing>(&self, limits: RequestLimits) -> usize {
-        let bound = self.action.answer_bound(self.length, limits.message.min(MAX_LENGTH));
+        let bound = self.action.max_output_len(self.length, limits.message.min(MAX_LENGTH));
         F::HEADER_MOST.saturating_add(bound.max(REFUSAL.len()))
     }
 
@@ -128,7 +128,7 @@ fn answer_long<F: Framing>(turn: &mut Turn<'_>, env: &mut Env<'_>, message: Mess
     if prepared < message.size() {
         return answer_other::<F>(turn, env, message);
     }
-    let done = message.action.is_done_early();
+    let done = message.action.transforms_incrementally();
     if env.inline && !done && message.length > InlineLimits::of(message.action).ascii {
         return Err(Step::Heavy(Need { prepared, ..heavy_need::<F>(env, message) }));
     }
@@ -163,7 +163,7 @@ fn prepare(turn: &mut Turn<'_>, message: Message, inline: bool) -> usize {
     }
     let singly = if inline { PREPARE_SINGLY } else { usize::MAX };
     let text = &mut turn.rest()[message.header..end];
-    message.header + message.action.prepare(text, prepared - message.header, singly)
+    message.header + message.action.preprocess(text, prepared - message.header, singly)
 }
 
 #[inline(always)]

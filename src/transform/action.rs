@@ -67,13 +67,13 @@ impl Action {
     /// Upper case and title-case: 3 times the text (`ΐ`, 2 bytes, becomes three code points of 2 bytes each). Lower
     /// case: half as much again (`Ⱥ`, 2 bytes, becomes `ⱥ`, 3 bytes). The tests hold both against every code point.
     #[must_use]
-    pub fn answer_bound(self, length: usize, limit: usize) -> usize {
+    pub fn max_output_len(self, length: usize, limit: usize) -> usize {
         match self {
             Action::Uppercase | Action::TitleCase => length.saturating_mul(3),
             Action::Lowercase => length.saturating_add(length / 2),
             Action::Reverse => 0,
             Action::Shuffle => length,
-            Action::Random => limit.max(length.min(utf8::LONGEST)),
+            Action::Random => limit.max(length.min(utf8::MAX_LEN)),
         }
     }
 
@@ -101,27 +101,27 @@ impl Action {
 
     /// Works on a text that may still be coming in: from `done` on, as far as possible. Returns how far that is.
     ///
-    /// For upper and lower case ([`Action::is_done_early`]) what it says is done is done, in place. For the others it
+    /// For upper and lower case ([`Action::transforms_incrementally`]) what it says is done is done, in place. For the others it
     /// is known to be ASCII. Whatever is left, [`Action::apply`] gives the same answer to the whole text afterwards.
     ///
-    /// It ends after about `singly` code points that were converted one by one, which is what takes time.
-    pub fn prepare(self, text: &mut [u8], done: usize, singly: usize) -> usize {
+    /// It ends after about `scalar_budget` code points that were converted one by one, which is what takes time.
+    pub fn preprocess(self, text: &mut [u8], done: usize, scalar_budget: usize) -> usize {
         match self {
-            Action::Uppercase => case::prepare_uppercase(text, done, singly),
-            Action::Lowercase => case::prepare_lowercase(text, done, singly),
+            Action::Uppercase => case::preprocess_uppercase(text, done, scalar_budget),
+            Action::Lowercase => case::preprocess_lowercase(text, done, scalar_budget),
             _ => done + utf8::each_ascii_block(&mut text[done..], |_| {}),
         }
     }
 
-    /// Whether [`Action::prepare`] does the work itself.
+    /// Whether [`Action::preprocess`] does the work itself.
     #[must_use]
-    pub fn is_done_early(self) -> bool {
+    pub fn transforms_incrementally(self) -> bool {
         matches!(self, Action::Uppercase | Action::Lowercase)
     }
 
     /// Applies the action to any bytes.
     ///
-    /// `out` has at least [`Action::answer_bound`] bytes for this text and this `limit`; `limit` is the most bytes
+    /// `out` has at least [`Action::max_output_len`] bytes for this text and this `limit`; `limit` is the most bytes
     /// that the answer of [`Action::Random`] may have. What `text` holds is unspecified after an error, and after an
     /// answer that is placed in `out`.
     ///

@@ -40,8 +40,8 @@ pub(super) fn reverse_bytes(bytes: &mut [u8]) {
     bytes.reverse();
 }
 
-/// [`reverse::turn_code_points`].
+/// [`reverse::restore_code_points`].
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
-pub(super) fn turn_code_points(text: &mut [u8]) {
-    reverse::turn_code_points(text);
+pub(super) fn restore_code_points(text: &mut [u8]) {
+    reverse::restore_code_points(text);
 }

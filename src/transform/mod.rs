@@ -1,7 +1,7 @@
 //! Pure text functions: no I/O, no clock, no allocation that grows with the text.
 //!
 //! Text is UTF-8 in a byte slice. What keeps its length is changed in place; what may change it is written to a
-//! second slice that the caller sizes by [`Action::answer_bound`]. The random source is passed in.
+//! second slice that the caller sizes by [`Action::max_output_len`]. The random source is passed in.
 //!
 //! The meaning is that of Rust's `str` for upper and lower case and that of Python's `str.title()` for title-case.
 //! Every action takes time linear in the text, whatever the text is.

@@ -4,7 +4,7 @@
 //! code point that would take it over the limit. If every code point is dropped, the answer is the first one.
 
 use super::output::Placed;
-use super::random_source::{RandomSource, WATCHED};
+use super::random_source::{CHECK_INTERVAL, RandomSource};
 use super::utf8::{self, InvalidUtf8};
 
 /// One in so many code points is dropped, and one in so many of the others repeated.
@@ -19,39 +19,39 @@ pub(super) fn random(
 ) -> Result<Placed, InvalidUtf8> {
     utf8::check(text)?;
     let room = limit.min(out.len());
-    let made = scatter(text, &mut out[..room], random);
-    if made > 0 || text.is_empty() {
-        return Ok(Placed::Out(made));
+    let output_len = drop_and_repeat(text, &mut out[..room], random);
+    if output_len > 0 || text.is_empty() {
+        return Ok(Placed::Out(output_len));
     }
-    let width = utf8::width(text[0]);
-    out[..width].copy_from_slice(&text[..width]);
-    Ok(Placed::Out(width))
+    let len = utf8::sequence_len(text[0]);
+    out[..len].copy_from_slice(&text[..len]);
+    Ok(Placed::Out(len))
 }
 
 /// Writes code points until the text ends or `out` is full; returns how many bytes that made.
-fn scatter(text: &[u8], out: &mut [u8], random: &mut impl RandomSource) -> usize {
-    let (mut at, mut made, mut watch) = (0, 0, 0);
+fn drop_and_repeat(text: &[u8], out: &mut [u8], random: &mut impl RandomSource) -> usize {
+    let (mut at, mut output_len, mut next_check) = (0, 0, 0);
     while at < text.len() {
-        if at >= watch {
+        if at >= next_check {
             if !random.is_wanted() {
                 break;
             }
-            watch = at + WATCHED;
+            next_check = at + CHECK_INTERVAL;
         }
-        let width = utf8::width(text[at]);
-        let wanted = repetitions(random);
-        if wanted <= 1 && utf8::copy_loosely(&text[at..], &mut out[made..]) {
-            made += wanted * width;
+        let len = utf8::sequence_len(text[at]);
+        let times = repetitions(random);
+        if times <= 1 && utf8::copy_four(&text[at..], &mut out[output_len..]) {
+            output_len += times * len;
         } else {
-            let written = repeat(&text[at..at + width], wanted, &mut out[made..]);
-            made += written * width;
-            if written < wanted {
+            let written = repeat(&text[at..at + len], times, &mut out[output_len..]);
+            output_len += written * len;
+            if written < times {
                 break;
             }
         }
-        at += width;
+        at += len;
     }
-    made
+    output_len
 }
 
 /// How often the next code point is to stand in the answer.
@@ -68,8 +68,8 @@ fn pareto(uniform: f64) -> usize {
 }
 
 /// Writes the code point as often as wanted, or as it fits; returns how often.
-fn repeat(code_point: &[u8], wanted: usize, out: &mut [u8]) -> usize {
-    let times = wanted.min(out.len() / code_point.len());
+fn repeat(code_point: &[u8], times: usize, out: &mut [u8]) -> usize {
+    let times = times.min(out.len() / code_point.len());
     let place = &mut out[..times * code_point.len()];
     let mut written = code_point.len().min(place.len());
     place[..written].copy_from_slice(&code_point[..written]);
@@ -142,7 +142,7 @@ mod tests {
     fn the_odds_are_as_stated() {
         let mut source = fastrand::Rng::with_seed(2);
         let drawn: Vec<_> = (0..60_000).map(|_| repetitions(&mut source)).collect();
-        let count = |wanted: fn(&usize) -> bool| drawn.iter().filter(|times| wanted(times)).count();
+        let count = |holds: fn(&usize) -> bool| drawn.iter().filter(|times| holds(times)).count();
         assert!(count(|times| *times == 0).abs_diff(10_000) < 550);
         // Once: not repeated (25/36), or repeated with X below 2 (5/72). Ten times or more: 1/10 of 5/36.
         assert!(count(|times| *times == 1).abs_diff(45_833) < 620);

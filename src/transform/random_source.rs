@@ -2,7 +2,7 @@
 
 /// What shuffle (in code points) and random (in bytes of the text) work on between two looks at
 /// [`RandomSource::is_wanted`]: about a millisecond's work, whose cost hides that of the look.
-pub(super) const WATCHED: usize = 64 * 1024;
+pub(super) const CHECK_INTERVAL: usize = 64 * 1024;
 
 /// Where random numbers come from; the server passes its own, tests a scripted one.
 pub trait RandomSource {

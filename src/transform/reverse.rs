@@ -8,12 +8,12 @@ use super::output::Placed;
 use super::utf8::{self, InvalidUtf8};
 
 /// From so many bytes on the way to vector instructions pays.
-const LONG: usize = 4096;
+const MIN_DISPATCH_LEN: usize = 4096;
 
 /// Reverses ASCII.
 #[inline(never)]
 pub(super) fn ascii(text: &mut [u8]) {
-    if text.len() < LONG {
+    if text.len() < MIN_DISPATCH_LEN {
         text.reverse();
     } else {
         cpu_dispatch::reverse_bytes(text);
@@ -27,7 +27,7 @@ pub(super) fn reverse(text: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     } else {
         utf8::check(text)?;
         cpu_dispatch::reverse_bytes(text);
-        cpu_dispatch::turn_code_points(text);
+        cpu_dispatch::restore_code_points(text);
     }
     Ok(Placed::InPlace)
 }

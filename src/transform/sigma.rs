@@ -6,7 +6,7 @@
 //! A look goes no further than to the next code point that counts, and a sigma counts: so each stretch of ignorable
 //! ones is looked over at most twice, and a text of sigmas and full stops takes linear time like any other.
 
-use super::tables::{self, LONGEST_MAPPING, Mapped};
+use super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::utf8;
 
 /// `Σ`, `σ` and `ς` in UTF-8.
@@ -19,25 +19,25 @@ const BLOCK: usize = 1024;
 
 /// Writes the small form of the capital sigma at `at`, if that is what has been looked up.
 #[inline]
-pub(super) fn settle(mapped: Mapped, text: &[u8], at: usize, out: &mut [u8; LONGEST_MAPPING]) -> Mapped {
-    if mapped.made > 0 {
+pub(super) fn resolve(mapped: Mapped, text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
+    if mapped.output_len > 0 {
         return mapped;
     }
-    let small = small(text, at);
-    out[..small.len()].copy_from_slice(&small);
-    Mapped { made: small.len(), ..mapped }
+    let form = lower_case_form(text, at);
+    out[..form.len()].copy_from_slice(&form);
+    Mapped { output_len: form.len(), ..mapped }
 }
 
 /// The small form of the capital sigma at `at`.
 #[inline(never)]
-fn small(text: &[u8], at: usize) -> [u8; 2] {
-    let goes_on = || is_cased(utf8::numbers(&text[at + CAPITAL.len()..]));
-    let begins = || is_cased(utf8::numbers_backward(&text[..at]));
-    if !goes_on() && begins() { FINAL } else { SMALL }
+fn lower_case_form(text: &[u8], at: usize) -> [u8; 2] {
+    let word_continues = || is_cased(utf8::code_points(&text[at + CAPITAL.len()..]));
+    let word_precedes = || is_cased(utf8::code_points_backward(&text[..at]));
+    if !word_continues() && word_precedes() { FINAL } else { SMALL }
 }
 
 /// Where the first capital sigma stands, or the text ends.
-pub(super) fn first(text: &[u8]) -> usize {
+pub(super) fn find_first(text: &[u8]) -> usize {
     for (number, block) in text.chunks(BLOCK).enumerate() {
         // most text has no Greek letter, which this finds out in vector instructions
         if block.iter().fold(0, |any, byte| any | u8::from(*byte == CAPITAL[0])) != 0 {
@@ -52,9 +52,9 @@ pub(super) fn first(text: &[u8]) -> usize {
 }
 
 /// Whether the first code point that counts is a cased letter.
-fn is_cased(numbers: impl Iterator<Item = usize>) -> bool {
-    let mut kinds = numbers.map(tables::kind);
-    kinds.find(|kind| !kind.is_ignorable()).is_some_and(tables::Kind::is_cased)
+fn is_cased(code_points: impl Iterator<Item = usize>) -> bool {
+    let mut classes = code_points.map(tables::class);
+    classes.find(|class| !class.is_case_ignorable()).is_some_and(tables::Class::is_cased)
 }
 
 #[cfg(test)]
@@ -66,8 +66,8 @@ mod tests {
         for before in [0, 1, BLOCK - 2, BLOCK - 1, BLOCK, 3 * BLOCK] {
             for fill in ["a", "Π", "π"] {
                 let front = format!("{}{}", "a".repeat(before % 2), fill.repeat(before / fill.len()));
-                assert_eq!(first(front.as_bytes()), front.len());
-                assert_eq!(first(format!("{front}Σ{fill}Σ").as_bytes()), front.len());
+                assert_eq!(find_first(front.as_bytes()), front.len());
+                assert_eq!(find_first(format!("{front}Σ{fill}Σ").as_bytes()), front.len());
             }
         }
     }
@@ -79,7 +79,7 @@ mod tests {
         for code_point in ('\0'..=last).filter(|code_point| !code_point.to_lowercase().eq([*code_point])) {
             let lower = code_point.to_lowercase().collect::<String>();
             for before in ["", "a", " "] {
-                let looks_back = |text: &str| is_cased(utf8::numbers_backward(text.as_bytes()));
+                let looks_back = |text: &str| is_cased(utf8::code_points_backward(text.as_bytes()));
                 let [is, was] = [&lower, &String::from(code_point)].map(|last| looks_back(&format!("{before}{last}")));
                 assert_eq!(is, was, "{code_point:?}");
             }

@@ -20,7 +20,7 @@ fn source() -> fastrand::Rng {
 /// What `apply` makes of any bytes, with exactly as much room as it asks for.
 fn applied(action: Action, bytes: &[u8], limit: usize) -> Result<Vec<u8>, InvalidUtf8> {
     let mut text = bytes.to_vec();
-    let mut out = vec![0; action.answer_bound(bytes.len(), limit)];
+    let mut out = vec![0; action.max_output_len(bytes.len(), limit)];
     match action.apply(&mut text, &mut out, &mut source(), limit)? {
         Placed::InPlace => Ok(text),
         Placed::Out(length) => Ok(out[..length].to_vec()),
@@ -78,7 +78,7 @@ fn prepared(action: Action, text: &[u8], pieces: &[usize]) -> (Vec<u8>, usize) {
     let (mut arrived, mut done): (usize, usize) = (0, 0);
     for piece in pieces.iter().copied().chain([usize::MAX]) {
         arrived = text.len().min(arrived.saturating_add(piece));
-        done = action.prepare(&mut bytes[..arrived], done, usize::MAX);
+        done = action.preprocess(&mut bytes[..arrived], done, usize::MAX);
     }
     (bytes, done)
 }
@@ -215,7 +215,7 @@ fn all_code_points_in_a_row() {
 #[test]
 fn bounds_hold_for_every_code_point_and_are_met() {
     let growth = |action: Action| {
-        let bound = |code_point: char| action.answer_bound(code_point.len_utf8(), 0);
+        let bound = |code_point: char| action.max_output_len(code_point.len_utf8(), 0);
         let mapped = |code_point: char| match action {
             Action::Uppercase => code_point.to_uppercase().map(char::len_utf8).sum::<usize>(),
             Action::Lowercase => code_point.to_lowercase().map(char::len_utf8).sum(),
@@ -340,7 +340,7 @@ proptest! {
             let (bytes, done) = prepared(action, text.as_bytes(), &pieces);
             prop_assert_eq!(applied(action, &bytes, 1000), applied(action, text.as_bytes(), 1000));
             prop_assert!(done == text.len() || !fits(action, &text), "{} of {}", done, text.len());
-            if action.is_done_early() {
+            if action.transforms_incrementally() {
                 prop_assert!(answer(action, &text).as_bytes().starts_with(&bytes[..done]));
             } else {
                 prop_assert!(bytes[..done].is_ascii());

@@ -6,9 +6,9 @@
 
 use super::output::Placed;
 use super::sigma;
-use super::tables::{self, LONGEST_MAPPING, Mapped};
+use super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::utf8::{self, InvalidUtf8};
-use super::window::WINDOW;
+use super::window::WINDOW_LEN;
 
 /// The number of code points, roughly, after which bytes are copied to their place: only there the last code point may end
 /// where the room ends. Chosen without tuning.
@@ -17,9 +17,9 @@ const BLOCK: usize = 32;
 /// Title-case of ASCII, in place; by windows, of which the compiler makes vector instructions.
 #[inline(never)]
 pub(super) fn ascii(text: &mut [u8]) {
-    let mut original = [0; WINDOW + 1];
-    for block in text.chunks_mut(WINDOW) {
-        original[0] = original[WINDOW];
+    let mut original = [0; WINDOW_LEN + 1];
+    for block in text.chunks_mut(WINDOW_LEN) {
+        original[0] = original[WINDOW_LEN];
         original[1..=block.len()].copy_from_slice(block);
         let titled = ascii_window(&original);
         block.copy_from_slice(&titled[..block.len()]);
@@ -27,17 +27,17 @@ pub(super) fn ascii(text: &mut [u8]) {
 }
 
 /// The title-case of a window, given it and the byte before it.
-fn ascii_window(original: &[u8; WINDOW + 1]) -> [u8; WINDOW] {
-    let mut titled = [0; WINDOW];
-    for at in 0..WINDOW {
+fn ascii_window(original: &[u8; WINDOW_LEN + 1]) -> [u8; WINDOW_LEN] {
+    let mut titled = [0; WINDOW_LEN];
+    for at in 0..WINDOW_LEN {
         titled[at] = ascii_byte(original[at + 1], original[at].is_ascii_alphabetic());
     }
     titled
 }
 
 /// The title-case of a byte of ASCII, inside a word or not.
-fn ascii_byte(byte: u8, inside: bool) -> u8 {
-    if byte.is_ascii_alphabetic() { byte & !0x20 | u8::from(inside) << 5 } else { byte }
+fn ascii_byte(byte: u8, in_word: bool) -> u8 {
+    if byte.is_ascii_alphabetic() { byte & !0x20 | u8::from(in_word) << 5 } else { byte }
 }
 
 /// Title-case of any bytes.
@@ -52,30 +52,30 @@ pub(super) fn title_case(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Inva
 
 /// Title-case of valid UTF-8: one code point after another, a block at a time.
 fn convert(text: &[u8], out: &mut [u8]) -> usize {
-    let (mut at, mut made, mut inside) = (0, 0, false);
-    let mut block = [0; BLOCK * LONGEST_MAPPING];
+    let (mut at, mut output_len, mut in_word) = (0, 0, false);
+    let mut block = [0; BLOCK * MAX_MAPPING_LEN];
     while at < text.len() {
-        let mut filled = 0;
-        while let (true, Some(place)) = (at < text.len(), block[filled..].first_chunk_mut()) {
-            let mapped = map(text, at, inside, place);
-            inside = mapped.is_cased;
-            at += mapped.width;
-            filled += mapped.made;
+        let mut block_len = 0;
+        while let (true, Some(place)) = (at < text.len(), block[block_len..].first_chunk_mut()) {
+            let mapped = map(text, at, in_word, place);
+            in_word = mapped.is_cased;
+            at += mapped.input_len;
+            block_len += mapped.output_len;
         }
-        out[made..made + filled].copy_from_slice(&block[..filled]);
-        made += filled;
+        out[output_len..output_len + block_len].copy_from_slice(&block[..block_len]);
+        output_len += block_len;
     }
-    made
+    output_len
 }
 
 /// Writes what the code point at `at` becomes, inside a word or not.
 #[inline]
-fn map(text: &[u8], at: usize, inside: bool, out: &mut [u8; LONGEST_MAPPING]) -> Mapped {
+fn map(text: &[u8], at: usize, in_word: bool, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
     let byte = text[at];
     if byte.is_ascii() {
-        out[0] = ascii_byte(byte, inside);
-        return Mapped { is_cased: byte.is_ascii_alphabetic(), width: 1, made: 1 };
+        out[0] = ascii_byte(byte, in_word);
+        return Mapped { is_cased: byte.is_ascii_alphabetic(), input_len: 1, output_len: 1 };
     }
-    let table = if inside { tables::lower() } else { tables::title() };
-    sigma::settle(table.map(text, at, out), text, at, out)
+    let table = if in_word { tables::lower() } else { tables::title() };
+    sigma::resolve(table.map(text, at, out), text, at, out)
 }

@@ -4,7 +4,7 @@
 
 /// A byte and its neighbours.
 #[derive(Clone, Copy)]
-pub(in crate::transform) struct Around {
+pub(in crate::transform) struct ByteContext {
     pub(super) two_before: u8,
     pub(super) before: u8,
     pub(super) byte: u8,
@@ -15,35 +15,35 @@ pub(in crate::transform) struct Around {
 #[derive(Clone, Copy, Default)]
 pub(in crate::transform) struct Change {
     /// What is added to it, or subtracted from it.
-    pub(super) by: u8,
+    pub(super) delta: u8,
     /// It is beyond the lane.
-    pub(super) beyond: bool,
+    pub(super) unsupported: bool,
 }
 
 /// Upper or lower case of one byte: a function for each kind of letters, called only for windows that have letters of
 /// that kind.
-pub(in crate::transform) trait Lane {
+pub(in crate::transform) trait ByteMapping {
     /// Changes a byte by an amount.
-    fn apply(byte: u8, by: u8) -> u8;
+    fn apply(byte: u8, delta: u8) -> u8;
     /// By how much a letter of ASCII changes.
     fn ascii(byte: u8) -> u8;
     /// U+0080..U+00FF (C2, C3).
-    fn latin_1(at: Around) -> Change;
+    fn latin_1(at: ByteContext) -> Change;
     /// U+0100..U+017F (C4, C5) and `Ơ`, `Ư` of Vietnamese (C6); others of two bytes that have case are beyond the lane.
-    fn other_two(at: Around) -> Change;
+    fn other_two_byte(at: ByteContext) -> Change;
     /// U+0380..U+03FF (CE, CF).
-    fn greek(at: Around) -> Change;
+    fn greek(at: ByteContext) -> Change;
     /// U+0400..U+047F (D0, D1).
-    fn cyrillic(at: Around) -> Change;
+    fn cyrillic(at: ByteContext) -> Change;
     /// U+1E00..U+1EFF (E1 B8..BB); others that start with E1 are beyond the lane.
-    fn additional(at: Around) -> Change;
+    fn latin_additional(at: ByteContext) -> Change;
     /// Whether the byte is of a code point of three bytes or four whose case no lane knows, but for those under E1.
-    fn is_rare_long(at: Around) -> bool;
+    fn is_unsupported_long(at: ByteContext) -> bool;
 }
 
 /// `amount` where the condition holds, else 0.
 #[inline(always)]
-pub(super) fn only(condition: bool, amount: u8) -> u8 {
+pub(super) fn mask_if(condition: bool, amount: u8) -> u8 {
     if condition { amount } else { 0 }
 }
 
@@ -52,7 +52,7 @@ pub(super) fn only(condition: bool, amount: u8) -> u8 {
 /// As signed numbers they have the same order, and vector instructions compare these in one step less.
 #[inline(always)]
 #[allow(clippy::cast_possible_wrap, reason = "both wrap alike")]
-pub(super) fn from(byte: u8, first: u8) -> bool {
+pub(super) fn at_least(byte: u8, first: u8) -> bool {
     byte as i8 >= first as i8
 }
 
@@ -63,36 +63,40 @@ pub(super) fn within(byte: u8, first: u8, last: u8) -> bool {
     byte.wrapping_add(0x80_u8.wrapping_sub(first)) as i8 <= (last - first).wrapping_add(0x80) as i8
 }
 
-/// [`Lane::is_rare_long`].
+/// [`ByteMapping::is_unsupported_long`].
 #[inline(always)]
-pub(super) fn is_rare_long(Around { before, byte, .. }: Around) -> bool {
+pub(super) fn is_unsupported_long(ByteContext { before, byte, .. }: ByteContext) -> bool {
     // Three bytes: letterlike signs to Coptic (E2 84 and on); Latin Extended-D, Cherokee (EA, before Hangul); of
     // U+F000..U+FFFF all but FF00..FF3F (EF BC).
-    let three =
-        (before == 0xe2) & from(byte, 0x84) | (before == 0xea) & !from(byte, 0xb0) | (before == 0xef) & (byte != 0xbc);
+    let three = (before == 0xe2) & at_least(byte, 0x84)
+        | (before == 0xea) & !at_least(byte, 0xb0)
+        | (before == 0xef) & (byte != 0xbc);
     // Four bytes: the scripts of the Supplementary Multilingual Plane, before the emoji.
-    three | (before == 0xf0) & !from(byte, 0x9f)
+    three | (before == 0xf0) & !at_least(byte, 0x9f)
 }
 
-/// [`Lane::additional`]: small and capital letters alternate, but for U+1E96..U+1E9F.
+/// [`ByteMapping::latin_additional`]: small and capital letters alternate, but for U+1E96..U+1E9F.
 #[inline(always)]
-pub(super) fn additional(Around { two_before, before, byte, .. }: Around, is_to_change: bool) -> Change {
+pub(super) fn latin_additional(
+    ByteContext { two_before, before, byte, .. }: ByteContext,
+    is_to_change: bool,
+) -> Change {
     let ends = (two_before == 0xe1) & within(before, 0xb8, 0xbb);
     let irregular = (before == 0xba) & within(byte, 0x96, 0x9f);
     let other = (before == 0xe1) & !within(byte, 0xb8, 0xbb); // Georgian, Cherokee, Greek Extended
-    Change { by: only(ends & is_to_change, 1), beyond: ends & irregular | other }
+    Change { delta: mask_if(ends & is_to_change, 1), unsupported: ends & irregular | other }
 }
 
 /// In `Ā`..`ſ` (C4 80..C5 BF) small and capital letters alternate; the order turns round three times.
 #[inline(always)]
 pub(super) fn is_small_extended(before: u8, byte: u8) -> bool {
-    (byte & 1 != 0) ^ from(byte, 0xb9) ^ ((before == 0xc5) & !from(byte, 0x89))
+    (byte & 1 != 0) ^ at_least(byte, 0xb9) ^ ((before == 0xc5) & !at_least(byte, 0x89))
 }
 
 /// Whether the byte is of a code point of two bytes whose case no lane knows: Latin Extended-B and on, but for `Ơ`, `ơ`
 /// (C6 A0, A1), `Ư`, `ư` (C6 AF, B0), U+0300..U+033F (CC) and what has a lane of its own; Cyrillic from U+0480, Armenian.
 #[inline(always)]
-pub(super) fn is_rare_two(Around { before, byte, .. }: Around) -> bool {
+pub(super) fn is_unsupported_two_byte(ByteContext { before, byte, .. }: ByteContext) -> bool {
     let lacks_horn = (before == 0xc6) & (byte & 0xfe != 0xa0) & !within(byte, 0xaf, 0xb0);
     lacks_horn | within(byte, 0xc7, 0xcb) | (byte == 0xcd) | within(byte, 0xd2, 0xd6)
 }

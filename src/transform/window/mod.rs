@@ -10,13 +10,13 @@ pub(super) mod reverse;
 pub(super) mod upper;
 
 /// How many bytes are converted at a time.
-pub(super) const WINDOW: usize = 64;
+pub(super) const WINDOW_LEN: usize = 64;
 
 /// How many bytes before a byte its lane looks at: a code point of three bytes starts two bytes before its last one.
-pub(super) const BEFORE: usize = 2;
+pub(super) const CONTEXT_BEFORE: usize = 2;
 
 /// The bytes of a window, which starts where a code point starts, with those before it and the byte after it.
-pub(super) type Window = [u8; BEFORE + WINDOW + 1];
+pub(super) type Window = [u8; CONTEXT_BEFORE + WINDOW_LEN + 1];
 
 #[cfg(test)]
 mod tests;

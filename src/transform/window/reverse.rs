@@ -3,31 +3,31 @@
 //! Each byte is computed from its neighbours alone, so the loop runs in vector instructions.
 
 use super::super::utf8;
-use super::WINDOW;
+use super::WINDOW_LEN;
 
 /// The furthest that a byte of a code point has to move.
-const REACH: usize = utf8::LONGEST - 1;
+const REACH: usize = utf8::MAX_LEN - 1;
 
 /// Turns round each code point of a text whose bytes have been reversed.
 #[inline(always)]
-pub(in crate::transform) fn turn_code_points(text: &mut [u8]) {
-    let mut original = [0; WINDOW + 2 * REACH];
-    for start in (0..text.len()).step_by(WINDOW) {
-        let end = text.len().min(start + WINDOW + REACH);
-        original.copy_within(WINDOW..WINDOW + REACH, 0);
+pub(in crate::transform) fn restore_code_points(text: &mut [u8]) {
+    let mut original = [0; WINDOW_LEN + 2 * REACH];
+    for start in (0..text.len()).step_by(WINDOW_LEN) {
+        let end = text.len().min(start + WINDOW_LEN + REACH);
+        original.copy_within(WINDOW_LEN..WINDOW_LEN + REACH, 0);
         original[REACH..].fill(0);
         original[REACH..REACH + end - start].copy_from_slice(&text[start..end]);
-        let window = &mut text[start..end.min(start + WINDOW)];
-        let turned = turn(&original);
-        window.copy_from_slice(&turned[..window.len()]);
+        let window = &mut text[start..end.min(start + WINDOW_LEN)];
+        let restored = restore_window(&original);
+        window.copy_from_slice(&restored[..window.len()]);
     }
 }
 
 /// The bytes of a window with each code point turned round, given the window and what is in reach of it.
 #[inline(always)]
-fn turn(original: &[u8; WINDOW + 2 * REACH]) -> [u8; WINDOW] {
-    let mut turned = [0; WINDOW];
-    for at in 0..WINDOW {
+fn restore_window(original: &[u8; WINDOW_LEN + 2 * REACH]) -> [u8; WINDOW_LEN] {
+    let mut restored = [0; WINDOW_LEN];
+    for at in 0..WINDOW_LEN {
         let [before3, before2, before1] = [original[at], original[at + 1], original[at + 2]];
         let [after1, after2, after3] = [original[at + 4], original[at + 5], original[at + 6]];
         let byte = original[at + REACH];
@@ -35,9 +35,9 @@ fn turn(original: &[u8; WINDOW + 2 * REACH]) -> [u8; WINDOW] {
         let from_after = pick(is_four(after3), after3, pick(is_three(after2), after2, after1));
         let moves_on = (byte >= 0xc0) | is_four(after1);
         let moves_up = is_two(after1) | is_three(after2) | is_four(after2) | is_four(after3);
-        turned[at] = pick(moves_on, from_before, pick(moves_up, from_after, byte));
+        restored[at] = pick(moves_on, from_before, pick(moves_up, from_after, byte));
     }
-    turned
+    restored
 }
 
 #[inline(always)]

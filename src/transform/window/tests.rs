@@ -5,20 +5,20 @@ use super::lower::Lower;
 use super::upper::Upper;
 use super::*;
 
-type Convert = fn(&Window, &mut [u8; WINDOW]) -> Option<usize>;
+type Convert = fn(&Window, &mut [u8; WINDOW_LEN]) -> Option<usize>;
 
 const UPPER: Convert = convert::<Upper>;
 const LOWER: Convert = convert::<Lower>;
 
 /// As many of one code point as fit, converted.
-fn filled(code_point: char, convert: Convert) -> Option<([u8; WINDOW], usize)> {
-    let mut window = [0; BEFORE + WINDOW + 1];
+fn filled(code_point: char, convert: Convert) -> Option<([u8; WINDOW_LEN], usize)> {
+    let mut window = [0; CONTEXT_BEFORE + WINDOW_LEN + 1];
     let width = code_point.len_utf8();
-    let whole = WINDOW / width * width;
-    for place in window[BEFORE..BEFORE + whole].chunks_exact_mut(width) {
+    let whole = WINDOW_LEN / width * width;
+    for place in window[CONTEXT_BEFORE..CONTEXT_BEFORE + whole].chunks_exact_mut(width) {
         code_point.encode_utf8(place);
     }
-    let mut converted = [0; WINDOW];
+    let mut converted = [0; WINDOW_LEN];
     convert(&window, &mut converted).is_none().then_some((converted, whole))
 }
 
@@ -64,10 +64,10 @@ fn common_text_is_not_declined() {
 #[test]
 fn a_stranger_is_found_where_it_starts() {
     for stranger in ["ŉ", "ſ", "ΐ", "Ϗ", "ѡ", "Ɐ", "ა", "ẞ", "ﬀ", "𐐨"] {
-        for at in [0, 1, 30, WINDOW - stranger.len()] {
-            let mut window = [b'a'; BEFORE + WINDOW + 1];
-            window[BEFORE + at..][..stranger.len()].copy_from_slice(stranger.as_bytes());
-            let mut converted = [0; WINDOW];
+        for at in [0, 1, 30, WINDOW_LEN - stranger.len()] {
+            let mut window = [b'a'; CONTEXT_BEFORE + WINDOW_LEN + 1];
+            window[CONTEXT_BEFORE + at..][..stranger.len()].copy_from_slice(stranger.as_bytes());
+            let mut converted = [0; WINDOW_LEN];
             assert_eq!(UPPER(&window, &mut converted), Some(at), "{stranger} at {at}");
             assert_eq!(converted[..at], vec![b'A'; at]);
         }
