@@ -1,7 +1,7 @@
-//! The case of every code point, and whether a sigma beside it takes notice of it: constant tables, which
-//! `unicode/tables.rs` writes while the library is built, from what the standard library knows.
+//! The case of every code point, and its class for a sigma near it: constant tables that the build script
+//! `unicode/tables.rs` generates from the Unicode data of the standard library, in the layout of `unicode/layout.rs`.
 //!
-//! Blocks with equal contents are stored once: a table of case takes 25 KiB, that of kinds 11 KiB.
+//! A case table takes 25 KiB and the class table 11 KiB.
 
 #![allow(clippy::unreadable_literal, reason = "a program writes them")]
 #![allow(
@@ -9,25 +9,15 @@
     reason = "a byte of Georgian takes 24 instructions with `map` as part of the loop over a text, 31 without"
 )]
 
+#[path = "../../unicode/layout.rs"]
+mod layout;
+
+pub(super) use layout::MAX_MAPPING_LEN;
+use layout::{
+    CASE_BLOCK_LEN, CASE_IGNORABLE, CASE_TABLE_LEN, CASED, CLASS_BLOCK_LEN, CLASSES_PER_BYTE, IS_CASED, SPECIAL,
+};
+
 use super::utf8;
-
-/// The most bytes that one code point becomes: three code points of three bytes.
-pub(super) const MAX_MAPPING_LEN: usize = 9;
-
-/// The first code point of those that have no case. This constant and those below are also in `unicode/tables.rs`.
-const CASE_TABLE_LEN: usize = 0x2_0000;
-/// Code points in a block of changes.
-const CASE_BLOCK_LEN: usize = 64;
-/// The bit of a change that says that the rest is a place in the list of special ones.
-const SPECIAL: u32 = 0x80;
-/// The bit of a change that says that the code point is a cased letter.
-const IS_CASED: u32 = 1 << 31;
-/// Code points in a block of kinds.
-const CLASS_BLOCK_LEN: usize = 256;
-
-/// Bits of a kind.
-const CASED: u8 = 1;
-const CASE_IGNORABLE: u8 = 2;
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 
@@ -117,7 +107,7 @@ struct ClassTable {
     /// For each block of code points a place in `blocks`.
     block_indexes: [u8; char::MAX as usize / CLASS_BLOCK_LEN + 1],
     /// Two bits for each code point.
-    blocks: &'static [[u8; CLASS_BLOCK_LEN / 4]],
+    blocks: &'static [[u8; CLASS_BLOCK_LEN / CLASSES_PER_BYTE]],
 }
 
 /// What a code point is to a sigma near it.
@@ -139,7 +129,7 @@ impl Class {
 /// The kind of the code point of that number.
 pub(super) fn class(number: usize) -> Class {
     let block = &CLASSES.blocks[usize::from(CLASSES.block_indexes[number / CLASS_BLOCK_LEN])];
-    Class(block[number % CLASS_BLOCK_LEN / 4] >> (number % 4 * 2))
+    Class(block[number % CLASS_BLOCK_LEN / CLASSES_PER_BYTE] >> (number % CLASSES_PER_BYTE * 2))
 }
 
 #[cfg(test)]
