@@ -9,6 +9,8 @@ use super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::utf8::{self, InvalidUtf8};
 use super::window::WINDOW_LEN;
 use super::window::convert_text::Scratch;
+use super::window::lower::Lower;
+use super::window::upper::Upper;
 use super::{cpu_dispatch, sigma};
 
 /// Bytes of an unfinished text that are checked and then converted, so that the second look finds them in the nearest
@@ -27,7 +29,7 @@ type ScalarBuffer = [u8; 3 * (MAX_SCALAR_LEN + utf8::MAX_LEN) + MAX_MAPPING_LEN]
 const EMPTY_SCALAR_BUFFER: ScalarBuffer = [0; size_of::<ScalarBuffer>()];
 
 /// What upper and lower case differ in.
-pub(super) trait CaseMapping {
+trait CaseMapping {
     /// A block of ASCII.
     fn convert_ascii(block: &mut [u8]);
     /// [`super::window::convert_text::convert`].
@@ -37,12 +39,6 @@ pub(super) trait CaseMapping {
     /// How many bytes there are before the first code point whose other case is decided by those around it.
     fn context_free_len(text: &[u8]) -> usize;
 }
-
-/// Upper case.
-pub(super) struct Upper;
-
-/// Lower case.
-pub(super) struct Lower;
 
 impl CaseMapping for Upper {
     fn convert_ascii(block: &mut [u8]) {
