@@ -1,33 +1,33 @@
-//! The actions, and which file does each.
+//! The actions, and the dispatch to the files that implement them.
 
 use super::output::Placed;
 use super::random_source::RandomSource;
 use super::utf8::{self, InvalidUtf8};
 use super::{case, random, reverse, shuffle, title};
 
-/// What can be done to a text.
+/// A transform of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Full Unicode upper case (`ß` becomes `SS`).
     Uppercase,
-    /// Full Unicode lower case, with the final sigma.
+    /// Full Unicode lower case, with the final sigma (`ΟΣ` becomes `ος`).
     Lowercase,
-    /// Python's `str.title()`.
+    /// Title-case as Python's `str.title()` defines it.
     TitleCase,
-    /// Code points in the opposite order.
+    /// The code points in reverse order.
     Reverse,
     /// A uniform permutation of the code points.
     Shuffle,
-    /// Code points dropped and repeated at random.
+    /// Each code point dropped, kept or repeated at random.
     Random,
 }
 
 impl Action {
-    /// Every action, in the order of the table in the protocol's description.
+    /// Every action, in the order in which they are listed to users.
     pub const ALL: [Action; 6] =
         [Action::Uppercase, Action::Lowercase, Action::TitleCase, Action::Reverse, Action::Shuffle, Action::Random];
 
-    /// The action's name on the wire, on the command line and in the log.
+    /// The name on the wire, on the command line and in the log.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -40,32 +40,34 @@ impl Action {
         }
     }
 
-    /// The action of that [`name`](Action::name).
+    /// The action whose [`name`](Action::name) is `name`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Action> {
         Action::ALL.into_iter().find(|action| action.name() == name)
     }
 
-    /// Whether ASCII text keeps its length and is changed in place.
+    /// Whether the output for ASCII text has the length of the text, so that [`Action::apply_ascii`] can write it in
+    /// place.
     #[must_use]
     pub fn ascii_in_place(self) -> bool {
         self != Action::Random
     }
 
-    /// Whether the work is a fraction of what receiving the text has cost already.
+    /// Whether the action takes a fraction of the time that receiving the text has taken.
     ///
-    /// Shuffle is not light (a cache miss for each byte of a long text), nor is random (its answer can be as long as
-    /// the limit, however short the text).
+    /// Shuffle is not light: it has a cache miss for each byte of a long text. Random is not light either: its output
+    /// can be as long as the limit, however short the text is.
     #[must_use]
     pub fn is_light(self) -> bool {
         !matches!(self, Action::Shuffle | Action::Random)
     }
 
-    /// The most bytes of `out` that [`Action::apply`] needs, as answer or as working memory, for a text of `length`
-    /// bytes.
+    /// The number of bytes of `out` that [`Action::apply`] needs for a text of `length` bytes, as output or as working
+    /// memory.
     ///
-    /// Upper case and title-case: 3 times the text (`ΐ`, 2 bytes, becomes three code points of 2 bytes each). Lower
-    /// case: half as much again (`Ⱥ`, 2 bytes, becomes `ⱥ`, 3 bytes). The tests hold both against every code point.
+    /// Derived from Unicode: 3 times the text for upper case and title-case (`ΐ`, 2 bytes, becomes three code points of
+    /// 2 bytes each), 1.5 times the text for lower case (`Ⱥ`, 2 bytes, becomes `ⱥ`, 3 bytes). A test compares both with
+    /// every code point. `limit` is the limit of [`Action::apply`].
     #[must_use]
     pub fn max_output_len(self, length: usize, limit: usize) -> usize {
         match self {
@@ -79,10 +81,10 @@ impl Action {
 
     /// Applies the action in place to a text that is known to be ASCII.
     ///
-    /// Only upper and lower case are inlined: the others took registers from the rest.
+    /// Only upper and lower case are inlined: inlining the others leaves fewer registers to the caller.
     ///
     /// # Panics
-    /// For [`Action::Random`], whose answer has another length ([`Action::ascii_in_place`]).
+    /// For [`Action::Random`], whose output has another length ([`Action::ascii_in_place`]).
     #[inline(always)]
     #[allow(
         clippy::inline_always,
@@ -95,16 +97,17 @@ impl Action {
             Action::TitleCase => title::ascii(text),
             Action::Reverse => reverse::ascii(text),
             Action::Shuffle => shuffle::ascii(text, random),
-            Action::Random => panic!("random does not keep the length of a text"),
+            Action::Random => panic!("random does not keep the length of the text"),
         }
     }
 
-    /// Works on a text that may still be coming in: from `done` on, as far as possible. Returns how far that is.
+    /// Processes the beginning of a text of which more may arrive, from index `done` on. Returns the index up to which
+    /// it is processed; [`Action::apply`] to the whole text has the same output afterwards as without preprocessing.
     ///
-    /// For upper and lower case ([`Action::transforms_incrementally`]) what it says is done is done, in place. For the others it
-    /// is known to be ASCII. Whatever is left, [`Action::apply`] gives the same answer to the whole text afterwards.
+    /// For upper and lower case ([`Action::transforms_incrementally`]) the processed part is converted in place. For
+    /// the other actions it is only known to be ASCII.
     ///
-    /// It ends after about `scalar_budget` code points that were converted one by one, which is what takes time.
+    /// Processing ends after about `scalar_budget` code points of scalar conversion, which takes most of the time.
     pub fn preprocess(self, text: &mut [u8], done: usize, scalar_budget: usize) -> usize {
         match self {
             Action::Uppercase => case::preprocess_uppercase(text, done, scalar_budget),
@@ -113,7 +116,7 @@ impl Action {
         }
     }
 
-    /// Whether [`Action::preprocess`] does the work itself.
+    /// Whether [`Action::preprocess`] converts the text, instead of only looking for ASCII.
     #[must_use]
     pub fn transforms_incrementally(self) -> bool {
         matches!(self, Action::Uppercase | Action::Lowercase)
@@ -121,15 +124,15 @@ impl Action {
 
     /// Applies the action to any bytes.
     ///
-    /// `out` has at least [`Action::max_output_len`] bytes for this text and this `limit`; `limit` is the most bytes
-    /// that the answer of [`Action::Random`] may have. What `text` holds is unspecified after an error, and after an
-    /// answer that is placed in `out`.
+    /// `out` has at least [`Action::max_output_len`] bytes for the length of `text` and `limit`, which is the maximum
+    /// length in bytes of the output of [`Action::Random`]. After an error, and after [`Placed::Out`], the contents of
+    /// `text` are unspecified.
     ///
     /// # Errors
-    /// [`InvalidUtf8`] when the bytes are not UTF-8.
+    /// [`InvalidUtf8`] if the bytes are not UTF-8.
     ///
     /// # Panics
-    /// If `out` is shorter than the answer.
+    /// If `out` is shorter than the output.
     pub fn apply(
         self,
         text: &mut [u8],

@@ -1,8 +1,9 @@
-//! Upper and lower case: byte for byte what `str::to_uppercase` and `str::to_lowercase` say.
+//! Upper and lower case: the output has the bytes that `str::to_uppercase` and `str::to_lowercase` produce.
 //!
-//! There are three ways through a text, each for what the one before it cannot do: blocks of ASCII in place; windows of
-//! 64 bytes ([`window`](super::window)); one code point after another, by a table ([`tables`]). The answer stays in
-//! the text until the first run of code points that changes its length, and goes on in `out`.
+//! There are three algorithms, each for input that the one before it cannot convert: blocks of ASCII; windows of 64
+//! bytes ([`window`](super::window)); scalar conversion, one code point after another, by a table ([`tables`]). Output
+//! is written over the text until the first scalar run that changes its length; from there on everything is copied to
+//! `out`.
 
 use super::output::Placed;
 use super::tables::{self, MAX_MAPPING_LEN, Mapped};
@@ -13,30 +14,32 @@ use super::window::lower::Lower;
 use super::window::upper::Upper;
 use super::{cpu_dispatch, sigma};
 
-/// Bytes of an unfinished text that are checked and then converted, so that the second look finds them in the nearest
-/// cache; and the most that are looked at again each time that a byte comes in behind what is not done.
+/// Block size of [`preprocess`], in bytes: a block fits in the L1 data cache (32 KiB on common CPUs) between the
+/// validation and the conversion pass, and bounds how much is scanned again when one more byte arrives. Chosen without
+/// tuning.
 const PREPROCESS_BLOCK: usize = 16 * 1024;
 
-/// The bounds of how many bytes are converted singly before the lanes are tried again. Chosen: a window that the lanes
-/// decline costs as much as 16 bytes that are converted singly, and a sixteenth of what 256 cost.
+/// Bounds of the length of a scalar run, in bytes, after which windows are tried again. Measured by group `scripts` of
+/// `benches/transform.rs`: a window that is not converted costs as much as the scalar conversion of 16 bytes, so that
+/// retrying costs at most as much as the run itself, and at most a sixteenth of it in text that windows never convert.
 const MIN_SCALAR_LEN: usize = 16;
 const MAX_SCALAR_LEN: usize = 256;
 
-/// What a run of bytes becomes that are converted singly: at most three times as many bytes. The last code point is written
-/// with room for the longest mapping.
+/// The output of a scalar run: at most three times as many bytes as its input, which ends with a complete code point.
+/// The last code point is written with room for the longest mapping.
 type ScalarBuffer = [u8; 3 * (MAX_SCALAR_LEN + utf8::MAX_LEN) + MAX_MAPPING_LEN];
 
 const EMPTY_SCALAR_BUFFER: ScalarBuffer = [0; size_of::<ScalarBuffer>()];
 
-/// What upper and lower case differ in.
+/// The differences between upper and lower case.
 trait CaseMapping {
-    /// A block of ASCII.
+    /// Converts ASCII in place.
     fn convert_ascii(block: &mut [u8]);
-    /// [`super::window::convert_text::convert`].
+    /// Calls [`convert_text::convert`](super::window::convert_text::convert).
     fn convert_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize;
-    /// Writes the other case of the code point at `at`, whatever it is.
+    /// Writes the other case of any code point, which starts at index `at`.
     fn map_code_point(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped;
-    /// How many bytes there are before the first code point whose other case is decided by those around it.
+    /// The number of bytes before the first code point whose other case depends on the code points around it.
     fn context_free_len(text: &[u8]) -> usize;
 }
 
@@ -78,30 +81,32 @@ impl CaseMapping for Lower {
     }
 }
 
-/// Upper case.
+/// Converts any bytes to upper case.
 pub(super) fn uppercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     convert::<Upper>(text, out)
 }
 
-/// Lower case.
+/// Converts any bytes to lower case.
 pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     convert::<Lower>(text, out)
 }
 
-/// Converts the front of a text of which more may arrive: in place, from `done` on, as far as each code point by itself
-/// decides what becomes of it, and the text keeps its length. It also ends where `scalar_budget` code points have been converted
-/// one by one, or a few more. Returns how many bytes at the front are converted.
+/// Converts the beginning of a text of which more may arrive to upper case, in place, from index `done` on. Returns the
+/// index up to which the text is converted.
 ///
-/// [`uppercase`] converts the rest, or all of it again: a converted letter stays what it is.
+/// Conversion stops before a code point that is incomplete, whose other case depends on context, or that changes its
+/// length, and after about `scalar_budget` code points of scalar conversion. [`uppercase`] then converts the rest, or
+/// the whole text again: conversion is idempotent.
 pub(super) fn preprocess_uppercase(text: &mut [u8], done: usize, scalar_budget: usize) -> usize {
     preprocess::<Upper>(text, done, scalar_budget)
 }
 
-/// [`preprocess_uppercase`] for [`lowercase`].
+/// Converts to lower case like [`preprocess_uppercase`].
 pub(super) fn preprocess_lowercase(text: &mut [u8], done: usize, scalar_budget: usize) -> usize {
     preprocess::<Lower>(text, done, scalar_budget)
 }
 
+/// See [`preprocess_uppercase`].
 fn preprocess<M: CaseMapping>(text: &mut [u8], done: usize, scalar_budget: usize) -> usize {
     let mut converter = Converter::new(done, scalar_budget);
     while converter.done < text.len() {
@@ -114,7 +119,7 @@ fn preprocess<M: CaseMapping>(text: &mut [u8], done: usize, scalar_budget: usize
     converter.done
 }
 
-/// [`preprocess`] for a block that ends where the text ends; says whether all of it is converted.
+/// Preprocesses one block, from `converter.done` to the end of `text`. Returns whether it is converted completely.
 fn preprocess_block<M: CaseMapping>(converter: &mut Converter, text: &mut [u8]) -> bool {
     let block = &mut text[converter.done..];
     if block.is_ascii() {
@@ -129,6 +134,7 @@ fn preprocess_block<M: CaseMapping>(converter: &mut Converter, text: &mut [u8]) 
     converter.convert_in_place::<M>(&mut text[..end]) && end == text.len()
 }
 
+/// Converts any bytes.
 fn convert<M: CaseMapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     let start = utf8::each_ascii_block(text, M::convert_ascii);
     if start == text.len() {
@@ -140,8 +146,8 @@ fn convert<M: CaseMapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, In
 
 /// Converts valid UTF-8 from `start` on.
 ///
-/// A sigma looks at what is before it: in the text, where converted and original letters are equally good
-/// (the case of a letter does not matter for that), and where all of it is as long as `start` is a boundary.
+/// To convert a sigma, the code points before it are read from `text`, which holds the converted ones up to some index
+/// and the original ones behind it. Both give the same result, because the context of a sigma does not depend on case.
 fn convert_from<M: CaseMapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Placed {
     let mut converter = Converter::new(start, usize::MAX);
     if converter.convert_in_place::<M>(text) {
@@ -164,22 +170,20 @@ fn convert_from<M: CaseMapping>(text: &mut [u8], start: usize, out: &mut [u8]) -
     Placed::Out(length)
 }
 
-/// A run of code points that has been converted singly.
+/// The lengths of a scalar run, in bytes.
 struct ScalarRun {
-    /// How many bytes they took.
     input_len: usize,
-    /// How many bytes the converted ones take.
     output_len: usize,
 }
 
-/// A text that is being converted: by windows in place, and singly where the lanes decline, in runs that become longer
-/// while the lanes decline again and again.
+/// Converts by windows where it can and by code point where it must; the scalar run doubles after each window that
+/// fails.
 struct Converter {
-    /// How far it is.
+    /// Index up to which the text is converted.
     done: usize,
-    /// How many code points may still be converted singly in place.
+    /// Number of code points that [`Converter::convert_in_place`] may still convert one by one.
     scalar_budget: usize,
-    /// How many bytes are converted singly the next time.
+    /// Length of the next scalar run, in bytes.
     scalar_len: usize,
 }
 
@@ -188,8 +192,8 @@ impl Converter {
         Self { done: start, scalar_budget, scalar_len: MIN_SCALAR_LEN }
     }
 
-    /// Converts in place, up to the first run that changes its length, or to the bound of what may be converted singly.
-    /// Says whether it came to the end.
+    /// Converts in place to the end of the text, to the first scalar run that changes its length, or until the scalar
+    /// budget is used up. Returns whether it reached the end.
     fn convert_in_place<M: CaseMapping>(&mut self, text: &mut [u8]) -> bool {
         loop {
             self.convert_windows::<M>(text);
@@ -209,6 +213,7 @@ impl Converter {
         }
     }
 
+    /// Converts windows in place. If that is at least one window, the next scalar run is short again.
     fn convert_windows<M: CaseMapping>(&mut self, text: &mut [u8]) {
         let reached = M::convert_windows(text, self.done, &mut Scratch::new());
         if reached - self.done >= WINDOW_LEN {
@@ -217,7 +222,7 @@ impl Converter {
         self.done = reached;
     }
 
-    /// Converts the next code points of the text into `run`.
+    /// Converts a scalar run from `done` on, which it does not advance, and writes the output to `run`.
     fn convert_scalar<M: CaseMapping>(&mut self, text: &[u8], run: &mut ScalarBuffer) -> ScalarRun {
         let end = text.len().min(self.done + self.scalar_len);
         self.scalar_len = MAX_SCALAR_LEN.min(self.scalar_len * 2);

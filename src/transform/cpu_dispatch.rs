@@ -1,7 +1,8 @@
-//! The loops that the compiler makes vector instructions of, compiled twice: for every processor, and for those with
-//! AVX2, which need half the time.
+//! Runtime CPU dispatch: the loops that compile to vector instructions are compiled twice, for the baseline of the
+//! target and for x86-64 CPUs with AVX2, where they take half the time.
 //!
-//! Which of the two runs is found out when it is first called. For short texts the way here is too long.
+//! The crate `multiversion` detects the CPU at the first call. For short texts the indirect call costs more than it
+//! saves, so `Action::apply_ascii` does without, and `reverse` below a minimum length.
 
 use multiversion::multiversion;
 
@@ -10,37 +11,37 @@ use super::window::lower::Lower;
 use super::window::reverse;
 use super::window::upper::Upper;
 
-/// A block of ASCII in upper case.
+/// Converts ASCII to upper case, in place.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
 pub(super) fn uppercase_ascii(block: &mut [u8]) {
     block.make_ascii_uppercase();
 }
 
-/// A block of ASCII in lower case.
+/// Converts ASCII to lower case, in place.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
 pub(super) fn lowercase_ascii(block: &mut [u8]) {
     block.make_ascii_lowercase();
 }
 
-/// [`convert_text::convert`] for upper case.
+/// Calls [`convert_text::convert`] for upper case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
 pub(super) fn uppercase_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
     convert_text::convert::<Upper>(text, start, scratch)
 }
 
-/// [`convert_text::convert`] for lower case.
+/// Calls [`convert_text::convert`] for lower case.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
 pub(super) fn lowercase_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
     convert_text::convert::<Lower>(text, start, scratch)
 }
 
-/// All bytes in the opposite order.
+/// Reverses the order of the bytes.
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
 pub(super) fn reverse_bytes(bytes: &mut [u8]) {
     bytes.reverse();
 }
 
-/// [`reverse::restore_code_points`].
+/// Calls [`reverse::restore_code_points`].
 #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2"))]
 pub(super) fn restore_code_points(text: &mut [u8]) {
     reverse::restore_code_points(text);

@@ -1,10 +1,10 @@
-//! Where the output of an action is.
+//! The place of an action's output.
 
-/// Where [`Action::apply`](super::Action::apply) left its answer.
+/// The place to which [`Action::apply`](super::Action::apply) has written its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placed {
-    /// The text itself is the answer, with its length unchanged.
+    /// Over the text, whose length is unchanged.
     InPlace,
-    /// The first so many bytes of `out` are the answer.
+    /// At the beginning of `out`; the field is the length in bytes.
     Out(usize),
 }

@@ -1,16 +1,17 @@
-//! Reverse: the code points in the opposite order, in place.
+//! Reverse: the code points in reverse order, in place.
 //!
-//! All bytes are reversed, after which each code point stands in its place but back to front, and is turned round.
-//! Like `lanes`, the turning computes each byte from its neighbours alone, so it runs in vector instructions.
+//! All bytes are reversed first; then each code point is in its place, but with its bytes in reverse order, and
+//! [`restore_code_points`](super::window::reverse::restore_code_points) reverses these.
 
 use super::cpu_dispatch;
 use super::output::Placed;
 use super::utf8::{self, InvalidUtf8};
 
-/// From so many bytes on the way to vector instructions pays.
+/// Minimum length in bytes for CPU dispatch: below it the indirect call costs more than wider vectors save. Chosen
+/// without tuning.
 const MIN_DISPATCH_LEN: usize = 4096;
 
-/// Reverses ASCII.
+/// Reverses ASCII, in place.
 #[inline(never)]
 pub(super) fn ascii(text: &mut [u8]) {
     if text.len() < MIN_DISPATCH_LEN {
@@ -20,7 +21,7 @@ pub(super) fn ascii(text: &mut [u8]) {
     }
 }
 
-/// Reverses any bytes.
+/// Reverses the code points of any bytes, in place.
 pub(super) fn reverse(text: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     if text.is_ascii() {
         ascii(text);

@@ -3,7 +3,7 @@
 //!
 //! A case table takes 25 KiB and the class table 11 KiB.
 
-#![allow(clippy::unreadable_literal, reason = "a program writes them")]
+#![allow(clippy::unreadable_literal, reason = "the build script writes the numbers")]
 #![allow(
     clippy::inline_always,
     reason = "a byte of Georgian takes 24 instructions with `map` as part of the loop over a text, 31 without"
@@ -21,50 +21,50 @@ use super::utf8;
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 
-/// Upper case, as `char::to_uppercase` has it.
+/// The mapping of `char::to_uppercase`.
 pub(super) fn upper() -> &'static CaseTable {
     &UPPER
 }
 
-/// Lower case, as `char::to_lowercase` has it, but for the sigma.
+/// The mapping of `char::to_lowercase`, with an empty entry for the capital sigma.
 pub(super) fn lower() -> &'static CaseTable {
     &LOWER
 }
 
-/// Title-case at the start of a word, as Python's `str.title()` has it.
+/// The mapping of Python's `str.title()` at the start of a word.
 pub(super) fn title() -> &'static CaseTable {
     &TITLE
 }
 
-/// What each code point becomes.
+/// A mapping of each code point to its other case; see `unicode/layout.rs`.
 pub(super) struct CaseTable {
-    /// For each block of code points a place in `blocks`.
+    /// For each block of code points an index into `blocks`.
     block_indexes: [u8; CASE_TABLE_LEN / CASE_BLOCK_LEN],
-    /// For each code point the bits that change in its bytes, the first byte lowest; or, with [`SPECIAL`], a place in
-    /// `special` in the second byte. And [`IS_CASED`].
+    /// The change for each code point of a block.
     blocks: &'static [[u32; CASE_BLOCK_LEN]],
-    /// What the code points become that do not become one code point of equal width.
+    /// The mappings that are not a single code point with as many bytes.
     special: &'static [SpecialMapping],
 }
 
+/// A mapping to any string.
 struct SpecialMapping {
     bytes: [u8; MAX_MAPPING_LEN],
-    /// Bytes in use; 0 where the code points around decide.
+    /// The number of `bytes` in use; 0 if the mapping depends on context.
     len: u8,
 }
 
-/// What [`CaseTable::map`] says about a code point.
+/// The result of [`CaseTable::map`].
 pub(super) struct Mapped {
-    /// Whether it is a cased letter.
+    /// Whether the code point is a cased letter.
     pub(super) is_cased: bool,
-    /// How many bytes it takes.
+    /// The number of bytes of the code point.
     pub(super) input_len: usize,
-    /// How many bytes were written; 0 where the code points around decide what it becomes.
+    /// The number of bytes written; 0 if the mapping depends on context.
     pub(super) output_len: usize,
 }
 
 impl CaseTable {
-    /// Writes what becomes of the code point at `at`.
+    /// Writes the mapping of the code point that starts at `at`.
     #[inline(always)]
     pub(super) fn map(&self, text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
         let bytes = utf8::load_four(text, at);
@@ -86,7 +86,7 @@ impl CaseTable {
             *out = *bytes;
             return Mapped { is_cased, input_len: LEN, output_len: usize::from(*len) };
         }
-        // of fewer than four bytes the mark is behind, where the next code point will be written
+        // of a shorter code point the bit is in a byte that the next code point overwrites
         let change = if LEN == 4 { change & !IS_CASED } else { change };
         let changed = (u32::from_le_bytes(bytes) ^ change).to_le_bytes();
         out[..changed.len()].copy_from_slice(&changed);
@@ -102,31 +102,31 @@ impl CaseTable {
     }
 }
 
-/// What a sigma takes notice of.
+/// The class of each code point; see `unicode/layout.rs`.
 struct ClassTable {
-    /// For each block of code points a place in `blocks`.
+    /// For each block of code points an index into `blocks`.
     block_indexes: [u8; char::MAX as usize / CLASS_BLOCK_LEN + 1],
-    /// Two bits for each code point.
+    /// Two bits for each code point of a block.
     blocks: &'static [[u8; CLASS_BLOCK_LEN / CLASSES_PER_BYTE]],
 }
 
-/// What a code point is to a sigma near it.
+/// The properties of a code point that decide on the lower case of a capital sigma near it.
 #[derive(Clone, Copy)]
 pub(super) struct Class(u8);
 
 impl Class {
-    /// Whether it is a cased letter: of either case, or both at once in category `Lt`.
+    /// Whether it is a cased letter: upper case, lower case, or title-case (category `Lt`).
     pub(super) fn is_cased(self) -> bool {
         self.0 & CASED != 0
     }
 
-    /// Whether a sigma looks past it: an accent, an apostrophe, a full stop, ...
+    /// Whether it has the property `Case_Ignorable`: an accent, an apostrophe, a full stop, ...
     pub(super) fn is_case_ignorable(self) -> bool {
         self.0 & CASE_IGNORABLE != 0
     }
 }
 
-/// The kind of the code point of that number.
+/// The class of the code point with this number.
 pub(super) fn class(number: usize) -> Class {
     let block = &CLASSES.blocks[usize::from(CLASSES.block_indexes[number / CLASS_BLOCK_LEN])];
     Class(block[number % CLASS_BLOCK_LEN / CLASSES_PER_BYTE] >> (number % CLASSES_PER_BYTE * 2))
@@ -136,10 +136,10 @@ pub(super) fn class(number: usize) -> Class {
 mod tests {
     use super::*;
 
-    /// The last code point of loops over all of them; Miri is some hundred times slower.
+    /// The last code point of loops over all of them; Miri is a few hundred times slower.
     const LAST: char = if cfg!(miri) { '\u{7ff}' } else { char::MAX };
 
-    /// What a table makes of a code point at the end of a text, and before something else.
+    /// The mapping of a code point at the end of a text, which must be equal to that before other bytes.
     fn mapped(table: &CaseTable, code_point: char) -> ([u8; MAX_MAPPING_LEN], usize) {
         let (input_len, mut text) = (code_point.len_utf8(), [0xa9; 8]);
         code_point.encode_utf8(&mut text[1..]);
@@ -158,7 +158,7 @@ mod tests {
         last
     }
 
-    /// The same from `std`.
+    /// The bytes of code points, in the form of [`mapped`].
     fn written(code_points: impl Iterator<Item = char>) -> ([u8; MAX_MAPPING_LEN], usize) {
         let mut out = [0; MAX_MAPPING_LEN];
         let output_len = code_points
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_point_has_the_case_that_std_says() {
+    fn case_tables_are_those_of_std() {
         for code_point in '\0'..=LAST {
             assert_eq!(mapped(upper(), code_point), written(code_point.to_uppercase()));
             let small = (code_point != 'Σ').then(|| code_point.to_lowercase());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_point_is_to_a_sigma_what_std_says() {
+    fn classes_are_those_of_std() {
         let ends_word = |text: String| text.to_lowercase().ends_with('ς');
         for code_point in '\0'..=LAST {
             let class = class(code_point as usize);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_well_known_code_points() {
+    fn classes_of_well_known_code_points() {
         for (cased, ignorable, members) in [
             (true, false, "aZßЖΣσςǅⅷⓐ𝐀"),
             (true, true, "\u{345}ʰ"),

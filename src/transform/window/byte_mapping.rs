@@ -1,8 +1,6 @@
-//! What a lane does to one byte.
+//! The case mapping of a single byte in its context, and the comparisons that it is made of.
 
-#![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch, and the loop no longer vector instructions")]
-
-/// A byte and its neighbours.
+/// A byte and its neighbours in the text.
 #[derive(Clone, Copy)]
 pub(in crate::transform) struct ByteContext {
     pub(super) two_before: u8,
@@ -11,37 +9,38 @@ pub(in crate::transform) struct ByteContext {
     pub(super) after: u8,
 }
 
-/// What is to be done to a byte.
+/// The change of a byte.
 #[derive(Clone, Copy, Default)]
 pub(in crate::transform) struct Change {
-    /// What is added to it, or subtracted from it.
+    /// The amount that [`ByteMapping::apply`] adds or subtracts.
     pub(super) delta: u8,
-    /// It is beyond the lane.
+    /// The byte belongs to a code point that the mapping does not support.
     pub(super) unsupported: bool,
 }
 
-/// Upper or lower case of one byte: a function for each kind of letters, called only for windows that have letters of
-/// that kind.
+/// Upper or lower case of a byte: one function for each script (group of letters with the same first bytes), called
+/// only for windows that have letters of that script.
 pub(in crate::transform) trait ByteMapping {
-    /// Changes a byte by an amount.
+    /// Changes a byte by the delta of its [`Change`].
     fn apply(byte: u8, delta: u8) -> u8;
-    /// By how much a letter of ASCII changes.
+    /// The delta of an ASCII letter, 0 for any other byte.
     fn ascii(byte: u8) -> u8;
     /// U+0080..U+00FF (C2, C3).
     fn latin_1(at: ByteContext) -> Change;
-    /// U+0100..U+017F (C4, C5) and `Ơ`, `Ư` of Vietnamese (C6); others of two bytes that have case are beyond the lane.
+    /// U+0100..U+017F (C4, C5) and `Ơ`, `Ư` of Vietnamese (C6); other code points of two bytes with case are
+    /// unsupported.
     fn other_two_byte(at: ByteContext) -> Change;
     /// U+0380..U+03FF (CE, CF).
     fn greek(at: ByteContext) -> Change;
     /// U+0400..U+047F (D0, D1).
     fn cyrillic(at: ByteContext) -> Change;
-    /// U+1E00..U+1EFF (E1 B8..BB); others that start with E1 are beyond the lane.
+    /// U+1E00..U+1EFF (E1 B8..BB); other code points that start with E1 are unsupported.
     fn latin_additional(at: ByteContext) -> Change;
-    /// Whether the byte is of a code point of three bytes or four whose case no lane knows, but for those under E1.
+    /// Whether the byte belongs to an unsupported code point of three or four bytes that does not start with E1.
     fn is_unsupported_long(at: ByteContext) -> bool;
 }
 
-/// `amount` where the condition holds, else 0.
+/// `amount` if the condition holds, else 0.
 #[inline(always)]
 pub(super) fn mask_if(condition: bool, amount: u8) -> u8 {
     if condition { amount } else { 0 }
@@ -49,21 +48,21 @@ pub(super) fn mask_if(condition: bool, amount: u8) -> u8 {
 
 /// Whether the byte is at least `first`, for two bytes that are not ASCII.
 ///
-/// As signed numbers they have the same order, and vector instructions compare these in one step less.
+/// As signed numbers these bytes have the same order, and SSE2 and AVX2 only compare signed bytes.
 #[inline(always)]
-#[allow(clippy::cast_possible_wrap, reason = "both wrap alike")]
+#[allow(clippy::cast_possible_wrap, reason = "both numbers wrap, which keeps their order")]
 pub(super) fn at_least(byte: u8, first: u8) -> bool {
     byte as i8 >= first as i8
 }
 
-/// Whether the byte is in the range: one sum and one comparison of signed numbers.
+/// Whether the byte is in `first..=last`, by one addition and one comparison of signed bytes.
 #[inline(always)]
-#[allow(clippy::cast_possible_wrap, reason = "the sum puts `first` at the least number")]
+#[allow(clippy::cast_possible_wrap, reason = "the addition maps `first` to the least signed byte")]
 pub(super) fn within(byte: u8, first: u8, last: u8) -> bool {
     byte.wrapping_add(0x80_u8.wrapping_sub(first)) as i8 <= (last - first).wrapping_add(0x80) as i8
 }
 
-/// [`ByteMapping::is_unsupported_long`].
+/// [`ByteMapping::is_unsupported_long`] for both directions.
 #[inline(always)]
 pub(super) fn is_unsupported_long(ByteContext { before, byte, .. }: ByteContext) -> bool {
     // Three bytes: letterlike signs to Coptic (E2 84 and on); Latin Extended-D, Cherokee (EA, before Hangul); of
@@ -75,7 +74,8 @@ pub(super) fn is_unsupported_long(ByteContext { before, byte, .. }: ByteContext)
     three | (before == 0xf0) & !at_least(byte, 0x9f)
 }
 
-/// [`ByteMapping::latin_additional`]: small and capital letters alternate, but for U+1E96..U+1E9F.
+/// [`ByteMapping::latin_additional`] for both directions: small and capital letters alternate, except for
+/// U+1E96..U+1E9F.
 #[inline(always)]
 pub(super) fn latin_additional(
     ByteContext { two_before, before, byte, .. }: ByteContext,
@@ -87,14 +87,16 @@ pub(super) fn latin_additional(
     Change { delta: mask_if(ends & is_to_change, 1), unsupported: ends & irregular | other }
 }
 
-/// In `Ā`..`ſ` (C4 80..C5 BF) small and capital letters alternate; the order turns round three times.
+/// Whether the byte ends a small letter of `Ā`..`ſ` (C4 80..C5 BF): small and capital letters alternate, and their
+/// order changes three times.
 #[inline(always)]
 pub(super) fn is_small_extended(before: u8, byte: u8) -> bool {
     (byte & 1 != 0) ^ at_least(byte, 0xb9) ^ ((before == 0xc5) & !at_least(byte, 0x89))
 }
 
-/// Whether the byte is of a code point of two bytes whose case no lane knows: Latin Extended-B and on, but for `Ơ`, `ơ`
-/// (C6 A0, A1), `Ư`, `ư` (C6 AF, B0), U+0300..U+033F (CC) and what has a lane of its own; Cyrillic from U+0480, Armenian.
+/// Whether the byte belongs to an unsupported code point of two bytes: Latin Extended-B and following blocks, except
+/// for `Ơ`, `ơ` (C6 A0, A1), `Ư`, `ư` (C6 AF, B0), U+0300..U+033F (CC) and scripts with a function of their own;
+/// Cyrillic from U+0480, Armenian.
 #[inline(always)]
 pub(super) fn is_unsupported_two_byte(ByteContext { before, byte, .. }: ByteContext) -> bool {
     let lacks_horn = (before == 0xc6) & (byte & 0xfe != 0xa0) & !within(byte, 0xaf, 0xb0);

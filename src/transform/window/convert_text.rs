@@ -1,11 +1,12 @@
-//! Converts a text in place by windows of 64 bytes, each of them by [`convert_window`].
+//! Upper and lower case of a text, in place, window by window.
 
 use std::ops::Range;
 
 use super::byte_mapping::ByteMapping;
 use super::{CONTEXT_BEFORE, WINDOW_LEN, Window, convert_window};
 
-/// Memory to work in, which the caller owns: the compiler takes local variables of [`convert`] apart into single bytes.
+/// Working memory of [`convert`], which the caller owns: local variables would be split into single bytes by the
+/// compiler.
 pub(in crate::transform) struct Scratch {
     copy: Window,
     converted: [u8; WINDOW_LEN],
@@ -18,10 +19,11 @@ impl Scratch {
     }
 }
 
-/// Converts windows in place, from `start` to the end, or to a code point that is beyond the lanes; returns where that
-/// is. A code point starts at `start`, and at the start of each window.
+/// Converts a text in place, from index `start` to its end or to the first unsupported code point. Returns the index at
+/// which it ends. A code point starts at `start` and at the start of each window.
 ///
-/// A window is written to the text after the next one is converted: no load has to wait for a store that overlaps it.
+/// A window is written to the text after the next one is converted, so that no load has to wait for an overlapping
+/// store.
 #[inline(always)]
 pub(in crate::transform) fn convert<L: ByteMapping>(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
     let Scratch { copy, converted, previous } = scratch;
@@ -37,7 +39,7 @@ pub(in crate::transform) fn convert<L: ByteMapping>(text: &mut [u8], start: usiz
         }
         if at > unwritten {
             match text[unwritten..].first_chunk_mut() {
-                // with the start of a code point that is cut, which the next window converts again
+                // includes the start of a code point that is split, which the next window converts again
                 Some(whole) => *whole = *previous,
                 None => write(text, unwritten..at, previous),
             }
@@ -50,19 +52,20 @@ pub(in crate::transform) fn convert<L: ByteMapping>(text: &mut [u8], start: usiz
     at
 }
 
+/// Writes the first bytes of a converted window to `place`.
 fn write(text: &mut [u8], place: Range<usize>, converted: &[u8; WINDOW_LEN]) {
     let length = place.len();
     text[place].copy_from_slice(&converted[..length]);
 }
 
-/// How many bytes at the end of a window belong to a code point that does not end there.
+/// The number of bytes at the end of a window of a code point that continues after it.
 #[inline(always)]
 fn split_len(window: &Window) -> usize {
     let starts = |back: usize, first: u8| usize::from(window[CONTEXT_BEFORE + WINDOW_LEN - back] >= first);
     starts(1, 0xc0) + 2 * starts(2, 0xe0) + 3 * starts(3, 0xf0)
 }
 
-/// The window that starts at `at`: a view of the text, or at either end of the text a copy with zeros around it.
+/// The window that starts at `at`: a view of the text, or near either end of the text a copy padded with zeros.
 #[inline(always)]
 fn window_at<'a>(text: &'a [u8], at: usize, copy: &'a mut Window) -> &'a Window {
     if let Some(window) = at.checked_sub(CONTEXT_BEFORE).and_then(|before| text[before..].first_chunk()) {

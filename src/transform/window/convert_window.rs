@@ -1,25 +1,23 @@
-//! Upper and lower case of 64 bytes at a time, without looking at one code point after another.
+//! Upper and lower case of a window.
 //!
-//! In the scripts that most text is made of, a byte's other case depends only on that byte and on its nearest
-//! neighbours. A [`ByteMapping`] states this for one byte with comparisons and sums but without a branch, so the compiler
-//! makes vector instructions of the loop in [`Changes::add`]. What does not fit (a code point that changes its length, a
-//! rarer script) is not converted but reported, and the caller goes the long way round it. There is one loop for each
-//! kind of letters, and only those that a window has are run: to ask less takes less time.
-
-#![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch, and the loop no longer vector instructions")]
+//! In the scripts that most text is written in, the other case of a byte depends only on the byte and its nearest
+//! neighbours. A [`ByteMapping`] computes it with comparisons and sums but without a branch, so [`Changes::add`]
+//! compiles to vector instructions. Unsupported code points (those that change their length, rarer scripts) are not
+//! converted but reported. Each script has a loop of its own, and a window runs the loops of the scripts that it has,
+//! which takes less time than one loop for all.
 
 use super::super::utf8;
 use super::byte_mapping::{ByteContext, ByteMapping, Change, mask_if, within};
 use super::{CONTEXT_BEFORE, WINDOW_LEN, Window};
 
-/// What is to be done to the bytes of a window.
+/// The changes of the bytes of a window.
 struct Changes {
     delta: [u8; WINDOW_LEN],
     unsupported: [u8; WINDOW_LEN],
 }
 
 impl Changes {
-    /// Adds what `change` says about each byte, unless `script` is 0.
+    /// Adds the change of each byte, unless `script` is 0.
     #[inline(always)]
     fn add(&mut self, window: &Window, script: u8, change: impl Fn(ByteContext) -> Change) {
         if script == 0 {
@@ -43,12 +41,12 @@ impl Changes {
     }
 }
 
-/// Kinds of letters, by their first bytes; each is a bit.
+/// Scripts by the first byte of their letters, a bit each.
 const LATIN_1: u8 = 1;
 const CYRILLIC: u8 = 2;
 const LESS_COMMON: u8 = 4;
 
-/// The kind of the letters that start with this byte; none for kana and CJK.
+/// The script of code points that start with this byte; 0 for ASCII, kana and CJK.
 #[inline(always)]
 fn script_of(byte: u8) -> u8 {
     let less_common = within(byte, 0xc4, 0xcf) | within(byte, 0xd2, 0xe2) | within(byte, 0xea, 0xff);
@@ -57,13 +55,13 @@ fn script_of(byte: u8) -> u8 {
         | mask_if(less_common, LESS_COMMON)
 }
 
-/// Kinds of letters that are [`LESS_COMMON`].
+/// Scripts that are [`LESS_COMMON`], a bit each.
 const GREEK: u8 = 1;
 const OTHER_TWO_BYTE: u8 = 2;
 const LATIN_ADDITIONAL: u8 = 4;
 const OTHER_LONG: u8 = 8;
 
-/// The kind of the letters that start with this byte, if that is less common.
+/// The script of code points that start with this byte, if it is [`LESS_COMMON`].
 #[inline(always)]
 fn less_common_script_of(byte: u8) -> u8 {
     mask_if(within(byte, 0xce, 0xcf), GREEK)
@@ -72,9 +70,9 @@ fn less_common_script_of(byte: u8) -> u8 {
         | mask_if((byte == 0xe2) | within(byte, 0xea, 0xff), OTHER_LONG)
 }
 
-/// The kinds of letters that a window has.
+/// The scripts in a window.
 ///
-/// In two loops: the compiler makes vector instructions of each of them, but not of one loop that does all.
+/// In two loops: each of them compiles to vector instructions, a single loop does not.
 #[inline(always)]
 fn scripts_in(window: &Window, script_of: impl Fn(u8) -> u8) -> u8 {
     let mut scripts = [0; WINDOW_LEN];
@@ -84,9 +82,9 @@ fn scripts_in(window: &Window, script_of: impl Fn(u8) -> u8) -> u8 {
     scripts.iter().fold(0, |all, script| all | script)
 }
 
-/// Converts a window; also says where the first code point starts that is beyond the lane, if one is.
+/// Converts a window. Returns the index at which its first unsupported code point starts, if it has one.
 ///
-/// The start of a code point that ends behind the window is converted, too.
+/// The bytes of a code point that continues after the window are converted, too.
 #[inline(always)]
 pub(super) fn convert<L: ByteMapping>(window: &Window, converted: &mut [u8; WINDOW_LEN]) -> Option<usize> {
     let scripts = scripts_in(window, script_of);
@@ -104,7 +102,7 @@ pub(super) fn convert<L: ByteMapping>(window: &Window, converted: &mut [u8; WIND
     (unsupported != [0; WINDOW_LEN]).then(|| start_of_first(window, &unsupported))
 }
 
-/// Where the code point starts that holds the first marked byte.
+/// The index at which the code point of the first marked byte starts.
 fn start_of_first(window: &Window, marks: &[u8; WINDOW_LEN]) -> usize {
     let marked = marks.iter().position(|mark| *mark != 0).unwrap_or(0);
     let start = window[CONTEXT_BEFORE..=CONTEXT_BEFORE + marked].iter().rposition(|byte| !utf8::is_continuation(*byte));

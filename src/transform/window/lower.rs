@@ -1,13 +1,11 @@
-//! Lower case: ASCII, Latin-1, Latin Extended-A and Additional, monotonic Greek but for the sigma, Cyrillic up to `Я`, and
-//! all that has no case.
-
-#![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch, and the loop no longer vector instructions")]
+//! Lower case of ASCII, Latin-1, Latin Extended-A and Additional, monotonic Greek except for the sigma, Cyrillic up to
+//! `Я`, and code points without case.
 
 use super::byte_mapping::{
     self, ByteContext, ByteMapping, Change, at_least, is_small_extended, is_unsupported_two_byte, mask_if, within,
 };
 
-/// The lanes to lower case.
+/// The mapping to lower case.
 pub(in crate::transform) struct Lower;
 
 impl ByteMapping for Lower {
@@ -45,7 +43,7 @@ impl ByteMapping for Lower {
 
     #[inline(always)]
     fn is_unsupported_long(at: ByteContext) -> bool {
-        // full-width capitals (EF BC A1..BA)
+        // fullwidth capitals (EF BC A1..BA)
         let wide = (at.two_before == 0xef) & (at.before == 0xbc) & within(at.byte, 0xa1, 0xba);
         wide | byte_mapping::is_unsupported_long(at)
     }
@@ -56,7 +54,7 @@ impl ByteMapping for Lower {
         let stays = mask_if(byte == 0x86, 0x26)
             | mask_if(within(byte, 0x88, 0x8a), 0x25)
             | mask_if(within(byte, 0x91, 0x9f), 0x20);
-        // Ό at 8C, Ύ Ώ at 8E and 8F, Π..Ϋ from A0 on; all under CF as small letters
+        // Ό at 8C, Ύ Ώ at 8E and 8F, Π..Ϋ from A0 on: their small letters all start with CF
         let moves = mask_if(within(byte, 0x8e, 0x8f), 0xff) | mask_if(within(byte, 0xa0, 0xab), 0xe0);
         let lead = (byte == 0xce) & ((after == 0x8c) | within(after, 0x8e, 0x8f) | within(after, 0xa0, 0xab));
         Change {
@@ -67,7 +65,7 @@ impl ByteMapping for Lower {
 
     #[inline(always)]
     fn cyrillic(ByteContext { before, byte, after, .. }: ByteContext) -> Change {
-        // Ѐ..Џ at 80..8F and Р..Я at A0..AF, under D1 as small letters; А..П at 90..9F
+        // Ѐ..Џ at 80..8F and Р..Я at A0..AF, whose small letters start with D1; А..П at 90..9F
         let small = if at_least(byte, 0xa0) { 0xe0 } else { mask_if(at_least(byte, 0x90), 0x10) + 0x10 };
         let lead = (byte == 0xd0) & !at_least(after, 0xb0) & (after & 0x10 == 0);
         let delta = mask_if((before == 0xd0) & !at_least(byte, 0xb0), small) | mask_if(lead, 1);

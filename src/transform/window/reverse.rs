@@ -1,14 +1,12 @@
-//! Turns round the code points of a text whose bytes have been reversed.
-//!
-//! Each byte is computed from its neighbours alone, so the loop runs in vector instructions.
+//! Reverses the bytes of each code point, in a text whose bytes have been reversed.
 
 use super::super::utf8;
 use super::WINDOW_LEN;
 
-/// The furthest that a byte of a code point has to move.
+/// The maximum distance that a byte of a code point moves.
 const REACH: usize = utf8::MAX_LEN - 1;
 
-/// Turns round each code point of a text whose bytes have been reversed.
+/// Reverses the bytes of each code point in place; each is in reverse order before, its first byte last.
 #[inline(always)]
 pub(in crate::transform) fn restore_code_points(text: &mut [u8]) {
     let mut original = [0; WINDOW_LEN + 2 * REACH];
@@ -23,7 +21,7 @@ pub(in crate::transform) fn restore_code_points(text: &mut [u8]) {
     }
 }
 
-/// The bytes of a window with each code point turned round, given the window and what is in reach of it.
+/// The bytes of a window after that; `original` is the window with [`REACH`] bytes before and after it.
 #[inline(always)]
 fn restore_window(original: &[u8; WINDOW_LEN + 2 * REACH]) -> [u8; WINDOW_LEN] {
     let mut restored = [0; WINDOW_LEN];

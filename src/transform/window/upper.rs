@@ -1,13 +1,11 @@
-//! Upper case: ASCII, Latin-1, Latin Extended-A and Additional, monotonic Greek, Cyrillic up to `џ`, and all that has no
-//! case.
-
-#![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch, and the loop no longer vector instructions")]
+//! Upper case of ASCII, Latin-1, Latin Extended-A and Additional, monotonic Greek, Cyrillic up to `џ`, and code points
+//! without case.
 
 use super::byte_mapping::{
     self, ByteContext, ByteMapping, Change, at_least, is_small_extended, is_unsupported_two_byte, mask_if, within,
 };
 
-/// The lanes to upper case.
+/// The mapping to upper case.
 pub(in crate::transform) struct Upper;
 
 impl ByteMapping for Upper {
@@ -23,7 +21,7 @@ impl ByteMapping for Upper {
 
     #[inline(always)]
     fn latin_1(ByteContext { before, byte, after, .. }: ByteContext) -> Change {
-        // ß, of two bytes, becomes SS
+        // ß, two bytes, becomes SS
         let sharp = mask_if((byte == 0xc3) & (after == 0x9f), 0xc3 - b'S') | mask_if(byte == 0x9f, 0x9f - b'S');
         let flips = (before == 0xc3) & at_least(byte, 0xa0) & (byte != 0xb7);
         let unsupported = (before == 0xc2) & (byte == 0xb5) | (before == 0xc3) & (byte == 0xbf); // µ ÿ
@@ -56,7 +54,7 @@ impl ByteMapping for Upper {
         // α..ο from B1 on, ά at AC, έ ή ί at AD..AF
         let first_half =
             mask_if(at_least(byte, 0xb1), 0x20) | mask_if(within(byte, 0xad, 0xaf), 0x25) | mask_if(byte == 0xac, 0x26);
-        // π..ϋ at 80..8B, of which ς at 82; ό at 8C, ύ ώ at 8D and 8E; all under CE as capitals
+        // π..ϋ at 80..8B, of which ς at 82; ό at 8C, ύ ώ at 8D and 8E: their capitals all start with CE
         let moved = if byte == 0x82 { 0xdf } else { mask_if(!at_least(byte, 0x8c), 0xe0) };
         let second_half = moved | mask_if(at_least(byte, 0x8d), 0xff);
         Change {
@@ -71,7 +69,7 @@ impl ByteMapping for Upper {
     #[inline(always)]
     fn cyrillic(ByteContext { before, byte, .. }: ByteContext) -> Change {
         let first_half = mask_if(at_least(byte, 0xb0), 0x20); // а..п
-        let second_half = if at_least(byte, 0x90) { 0x10 } else { 0xe0 }; // р..я at 80..8F, ѐ..џ; under D0 as capitals
+        let second_half = if at_least(byte, 0x90) { 0x10 } else { 0xe0 }; // р..я at 80..8F, ѐ..џ; their capitals start with D0
         let delta =
             mask_if(before == 0xd0, first_half) | mask_if(before == 0xd1, second_half) | mask_if(byte == 0xd1, 1);
         Change { delta, unsupported: (before == 0xd1) & at_least(byte, 0xa0) } // ѡ and on
