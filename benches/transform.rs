@@ -185,6 +185,20 @@ fn small(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// ASCII around the length from which `reverse` uses CPU dispatch.
+fn reverse(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("reverse");
+    let mut generator = Generator(fastrand::Rng::with_seed(1));
+    for length in [64, 128, 256, 512, 1024, 4096] {
+        let mut bytes = vec![b'a'; length];
+        group.throughput(Throughput::Bytes(length as u64));
+        group.bench_function(length.to_string(), |bencher| {
+            bencher.iter(|| Action::Reverse.apply_ascii(black_box(&mut bytes), &mut generator));
+        });
+    }
+    group.finish();
+}
+
 fn shuffle(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("16MiB");
     group.sample_size(10);
@@ -211,6 +225,6 @@ fn shuffle(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = linear, scripts, small, shuffle, inline, preprocess
+    targets = linear, scripts, small, reverse, shuffle, inline, preprocess
 }
 criterion_main!(benches);
