@@ -65,7 +65,7 @@ impl Bench {
     /// Shows all of `input` to a connection of that protocol, and sees that all of it is answered.
     fn turn(&mut self, protocol: &mut dyn retortd::protocol::Protocol, input: &mut [u8]) -> RequestCounts {
         let length = input.len();
-        let mut exchange = Exchange::new(input, &mut self.spill);
+        let mut exchange = Exchange::new(input, &mut self.reply_buf);
         let limits = RequestLimits { message: frame::MAX_LENGTH, memory: usize::MAX, line: 1 << 16 };
         let mut call_context =
             CallContext { random: &mut self.random, unix_time: || 0, limits, may_block: self.may_block };

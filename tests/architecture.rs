@@ -31,7 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("listenfd", &["daemon/activation.rs"]),
     ("log", &["connection/", "daemon/", "server/"]),
     ("memmap2", &["connection/memory/"]),
-    ("multiversion", &["transform/vectors.rs"]),
+    ("multiversion", &["transform/"]),
     ("nix", &["client/poll.rs", "daemon/", "server/", "sys/"]),
     ("sd_notify", &["daemon/notify.rs"]),
     ("serde_json", &["client/json.rs"]),
