@@ -32,7 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("log", &["connection/", "daemon/", "server/"]),
     ("memmap2", &["connection/memory/"]),
     ("multiversion", &["transform/vectors.rs"]),
-    ("nix", &["client/poll.rs", "daemon/", "sys/"]),
+    ("nix", &["client/poll.rs", "sys/"]),
     ("sd_notify", &["daemon/notify.rs"]),
     ("serde_json", &["client/json.rs"]),
     ("simdutf8", &["transform/utf8.rs"]),
