@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Each module, and those below it that it imports.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("daemon", &["protocol", "server", "sys"]),
-    ("client", &["protocol", "transform"]),
+    ("client", &["protocol", "sys", "transform"]),
     ("server", &["connection", "protocol", "sys"]),
     ("connection", &["protocol"]),
     ("protocol", &["transform"]),
@@ -32,7 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("log", &["connection/", "daemon/", "server/"]),
     ("memmap2", &["connection/memory/"]),
     ("multiversion", &["transform/vectors.rs"]),
-    ("nix", &["client/poll.rs", "sys/"]),
+    ("nix", &["sys/"]),
     ("sd_notify", &["daemon/notify.rs"]),
     ("serde_json", &["client/json.rs"]),
     ("simdutf8", &["transform/utf8.rs"]),
