@@ -11,8 +11,8 @@
 //! | [`protocol`] | wire formats, no I/O: one file each |
 //! | [`transform`] | pure text functions |
 //!
-//! `sys` holds the few system calls that need unsafe code; `server` and `daemon` use it.
-//! `daemon` and `client` do not know each other: the client shares only `protocol` and `transform`.
+//! `sys` wraps system calls in safe functions, and holds all unsafe code; `server`, `daemon` and `client` use it.
+//! `daemon` and `client` do not know each other: the client shares only `protocol`, `transform` and `sys`.
 
 #[cfg(test)]
 extern crate self as retortd;

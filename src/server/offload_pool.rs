@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use log::debug;
 
@@ -161,7 +161,7 @@ impl Heavy {
     /// Does the work, and posts the result.
     fn run(&self, order: Order, random: &mut RequestRng) {
         let Order { job, owner, mailbox } = order;
-        let finished = job.run(random, unix_time);
+        let finished = job.run(random, sys::unix_time);
         self.lock().running.remove(&owner);
         // a worker that has ended has counted the request with its connection
         drop(mailbox.post(Mail::Finished(owner.1, finished.map(Box::new))));
@@ -170,11 +170,6 @@ impl Heavy {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Seconds since 1970; 0 for a clock that is set to before that.
-pub fn unix_time() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

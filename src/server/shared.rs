@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use log::warn;
-use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::condition::{Condition, Due};
 use super::mailbox::{Mail, Mailbox};
@@ -18,6 +17,7 @@ use super::reclaim::Reclaimer;
 use super::stats::Totals;
 use super::{ServerLimits, Settings};
 use crate::connection::{Budget, Counters, MIN_DEFERRED_FREE, NEVER, Retired};
+use crate::sys::{Errno, EventFd};
 
 /// Connections that are given memory at once, at most; the next thread that looks goes on. Chosen without tuning.
 const MOST_GRANTS: u32 = 64;
@@ -71,11 +71,10 @@ pub struct Shared {
 
 impl Shared {
     /// For so many workers and such limits.
-    pub fn new(settings: &Settings) -> nix::Result<Arc<Self>> {
+    pub fn new(settings: &Settings) -> Result<Arc<Self>, Errno> {
         let Settings { workers, limits, seed, .. } = settings;
-        let mailboxes: nix::Result<Vec<_>> = (0..*workers).map(|_| Mailbox::new().map(Arc::new)).collect();
-        let (mailboxes, notice) =
-            (mailboxes?, EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+        let mailboxes: Result<Vec<_>, Errno> = (0..*workers).map(|_| Mailbox::new().map(Arc::new)).collect();
+        let (mailboxes, notice) = (mailboxes?, EventFd::new()?);
         Ok(Arc::new_cyclic(|this| Self {
             start: Instant::now(),
             budget: Arc::new(Budget::new(limits.buffered.unwrap_or(u64::MAX))),
@@ -324,8 +323,7 @@ impl Shared {
     }
 
     fn tell(&self) {
-        // fails only when the counter is full: then it is readable already
-        let _ = self.notice.write(1);
+        self.notice.notify();
     }
 
     /// The first thing that broke.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{Level, info, log_enabled};
-use nix::errno::Errno;
 
 use crate::connection::{
     Buffer, CloseReason, Connection, Context, Demand, Grace, Interest, Limits, NEVER, Next, OffloadJob, OffloadResult,
@@ -23,12 +22,11 @@ use crate::server::connection_table::{Entry, Registry};
 use crate::server::listener::{Accepted, Acceptor};
 use crate::server::mailbox::{Mail, Mailbox};
 use crate::server::memory_queue::{self, Place, Waiter};
-use crate::server::offload_pool::unix_time;
 use crate::server::poller::{Event, Poller, Source, Token};
 use crate::server::shared::{Admission, Shared};
 use crate::server::timers::Deadlines;
 use crate::server::{BoundListener, Settings};
-use crate::sys;
+use crate::sys::{self, Errno};
 
 /// How long after the order to stop a client that has not asked anything may still do so, in milliseconds.
 const PATIENCE: u64 = 500;
@@ -187,7 +185,7 @@ impl Worker {
     /// The loop; ends when the server stops, or when a listener breaks.
     pub fn run(mut self) {
         while self.goes_on() {
-            match self.poller.wait(self.timeout()) {
+            match self.poller.wait(self.timeout().map(Duration::from_millis)) {
                 Ok(events) => self.wake_up(events),
                 Err(error) => self.fail(format!("cannot wait for events: {error}")),
             }
@@ -249,7 +247,7 @@ impl Worker {
     }
 
     fn dispatch(&mut self, event: Event) {
-        match event.source {
+        match event.key {
             Source::Listener(number) => self.accept(number as usize),
             Source::Mailbox => self.collect(),
             Source::Connection(..) => self.serve(event),
@@ -258,7 +256,7 @@ impl Worker {
 
     /// Lets one connection do what its event says.
     fn serve(&mut self, event: Event) {
-        let Some(token) = self.registry.token_of(event.source) else { return };
+        let Some(token) = self.registry.token_of(event.key) else { return };
         let Some(entry) = self.registry.get_mut(token) else { return };
         let interest = entry.interest;
         if event.hung_up && !interest.read && !interest.write {
@@ -689,7 +687,7 @@ fn new_context(number: usize, shared: &Shared, settings: &Settings) -> io::Resul
         reply_buf: Buffer::zeroed(REPLY_BUF_SIZE)?,
         pool: Pool::default(),
         random: RequestRng::new(settings.seed),
-        unix_time,
+        unix_time: sys::unix_time,
         limits: settings.limits.of_connection(),
         budget: Arc::clone(&shared.budget),
         counters: Arc::clone(&shared.counters[number]),
