@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use retortd::connection::{
-    Budget, CloseReason, Connection, Context, Counter, Lease, Next, READ_BUF_SIZE, REPLY_BUF_SIZE, Stream,
+    Budget, Charge, CloseReason, Connection, Context, Counter, Next, READ_BUF_SIZE, REPLY_BUF_SIZE, Stream,
 };
 use retortd::protocol::services::frame;
 use retortd::protocol::{PROTOCOLS, ProtocolSettings, by_name};
@@ -290,7 +290,7 @@ fn lingering_outlasts_a_read_of_nothing() {
 #[test]
 fn what_may_not_fit_while_memory_is_short_goes_to_a_thread() {
     let budget = Arc::new(Budget::new(1 << 20));
-    let mut taken = Lease::new(&budget);
+    let mut taken = Charge::new(&budget);
     taken.set_unchecked(1 << 19);
     assert!(budget.is_exhausted());
     let text = "é".repeat(8000);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::counters::Counters;
 use super::limits::Limits;
-use super::memory::{Budget, Buffer, Lease, MIN_DEFERRED_FREE, Pool, Retired};
+use super::memory::{Budget, Buffer, Charge, MIN_DEFERRED_FREE, Pool, Retired};
 use crate::protocol::RequestRng;
 
 /// Bytes of the worker's read buffer, and the most that one read delivers to a protocol that passes its input through
@@ -81,12 +81,12 @@ impl Context {
 
     /// Keeps a buffer for the next large request, unless memory is short: the pool is charged to no connection.
     ///
-    /// A large buffer that is not kept goes to [`Context::retired`], with the part of `lease` that covers it.
-    pub(super) fn recycle(&mut self, buffer: Buffer, lease: Option<&mut Lease>) {
+    /// A large buffer that is not kept goes to [`Context::retired`], with the part of `charge` that covers it.
+    pub(super) fn recycle(&mut self, buffer: Buffer, charge: Option<&mut Charge>) {
         let left = if self.budget.has_slack() { self.pool.release(buffer) } else { Some(buffer) };
         if let Some(buffer) = left.filter(|buffer| buffer.resident() >= MIN_DEFERRED_FREE) {
-            let lease = lease.map(|lease| lease.split(buffer.resident()));
-            self.retired.append(Retired::new(vec![buffer], lease));
+            let charge = charge.map(|charge| charge.split(buffer.resident()));
+            self.retired.append(Retired::new(vec![buffer], charge));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::context::{Context, SMALL_REQUEST, UNCHARGED_BYTES};
 use super::limits::{Limits, NEVER};
-use super::memory::{Budget, Buffer, Lease, Retired};
+use super::memory::{Budget, Buffer, Charge, Retired};
 use crate::protocol::{Needed, RequestCounts};
 
 /// Upper bound on the tail, in bytes, that preprocessing leaves for the next read: a split code point, or a sigma that needs
@@ -56,7 +56,7 @@ pub(super) struct InFlight {
     /// The requests that `output` replies to.
     pub(super) pending_replies: RequestCounts,
     /// What is charged to the budget.
-    pub(super) lease: Option<Lease>,
+    pub(super) charge: Option<Charge>,
     /// The time of the request that is arriving.
     pub(super) request: Pace,
     /// Bytes of that request that have arrived.
@@ -81,7 +81,7 @@ impl InFlight {
 
     /// Its memory, and what is charged for it.
     pub(super) fn retire(self) -> Retired {
-        Retired::new(vec![self.input, self.output.buffer], self.lease)
+        Retired::new(vec![self.input, self.output.buffer], self.charge)
     }
 
     /// Replies for requests that are not counted as answered yet.
@@ -125,7 +125,7 @@ impl InFlight {
         if self.input.capacity() < self.needed.request_len {
             let larger = context.buffer(self.input.filled(), self.needed.request_len)?;
             let smaller = std::mem::replace(&mut self.input, larger);
-            context.recycle(smaller, self.lease.as_mut());
+            context.recycle(smaller, self.charge.as_mut());
         }
         Ok(())
     }
@@ -197,16 +197,16 @@ impl InFlight {
         let charged = self.charged();
         let is_large = held > UNCHARGED_BYTES;
         if is_large && charged < held || charged > 0 && self.needed.request_len == 0 {
-            self.lease(budget).set_unchecked(if is_large { held } else { 0 });
+            self.charge(budget).set_unchecked(if is_large { held } else { 0 });
         }
     }
 
-    pub(super) fn lease(&mut self, budget: &Arc<Budget>) -> &mut Lease {
-        self.lease.get_or_insert_with(|| Lease::new(budget))
+    pub(super) fn charge(&mut self, budget: &Arc<Budget>) -> &mut Charge {
+        self.charge.get_or_insert_with(|| Charge::new(budget))
     }
 
     fn charged(&self) -> usize {
-        self.lease.as_ref().map_or(0, Lease::bytes)
+        self.charge.as_ref().map_or(0, Charge::bytes)
     }
 }
 

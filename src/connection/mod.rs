@@ -64,7 +64,7 @@ pub use context::{
 pub use counters::{Counter, Counters};
 pub use limits::{Limits, NEVER};
 pub use memory::{
-    Budget, Buffer, Demand, Lease, MIN_DEFERRED_FREE, POOL_CAPACITY, Pool, Retired, has_headroom, keep_headroom,
+    Budget, Buffer, Charge, Demand, MIN_DEFERRED_FREE, POOL_CAPACITY, Pool, Retired, has_headroom, keep_headroom,
 };
 use offload::OffloadOutcome;
 pub use offload::{OffloadJob, OffloadResult};
@@ -87,7 +87,7 @@ const DIRECT_READS: u32 = 2;
 pub enum Next {
     /// Wait for what [`Connection::interest`] and [`Connection::deadline`] say.
     Wait,
-    /// The budget has too little: call [`Connection::resume`] with a lease for this demand when it has enough.
+    /// The budget has too little: call [`Connection::resume`] with a charge for this demand when it has enough.
     WaitForMemory(Demand),
     /// Run this on another thread, then call [`Connection::offload_done`].
     Offload(Box<OffloadJob>),
@@ -147,7 +147,7 @@ impl Connection {
     }
 
     /// The budget has granted what [`Next::WaitForMemory`] demanded, or, where `grant` is empty, never will.
-    pub fn resume<S: Stream>(&mut self, stream: &mut S, context: &mut Context, grant: Lease) -> Next {
+    pub fn resume<S: Stream>(&mut self, stream: &mut S, context: &mut Context, grant: Charge) -> Next {
         let State::Busy(Phase::WaitingForMemory(resume), in_flight) = &mut self.state else { return Next::Wait };
         let step = match resume {
             Resume::Read => Step::Read,
@@ -155,7 +155,7 @@ impl Connection {
         };
         // the client is not to blame for the time in which we did not read
         in_flight.request.start += context.now.saturating_sub(in_flight.waiting_since);
-        in_flight.lease(&context.budget).absorb(grant);
+        in_flight.charge(&context.budget).absorb(grant);
         self.set_phase(Phase::Receiving);
         self.drive(stream, context, step, DIRECT_READS)
     }
@@ -447,7 +447,7 @@ impl Connection {
         }
         let in_flight = self.start_request(context.now);
         in_flight.waiting_since = context.now;
-        let demand = in_flight.lease(&context.budget).demand(bytes, whole);
+        let demand = in_flight.charge(&context.budget).demand(bytes, whole);
         self.set_phase(Phase::WaitingForMemory(resume));
         Step::Return(Next::WaitForMemory(demand))
     }
@@ -456,7 +456,7 @@ impl Connection {
     /// cut short.
     fn end_input(&mut self, context: &mut Context, cause: CloseCause, rejected: bool) -> CloseReason {
         if let State::Busy(_, in_flight) = &mut self.state {
-            context.recycle(std::mem::take(&mut in_flight.input), in_flight.lease.as_mut());
+            context.recycle(std::mem::take(&mut in_flight.input), in_flight.charge.as_mut());
         }
         match cause {
             CloseCause::Complete if self.read_closed && rejected => CloseReason::Truncated,
@@ -472,11 +472,11 @@ impl Connection {
     /// Gives the buffer of a batch back to the pool, with what is charged for it.
     fn recycle(&mut self, context: &mut Context, batch: &mut Batch) {
         if let Some(buffer) = batch.take_buffer() {
-            let lease = match &mut self.state {
-                State::Busy(_, in_flight) => in_flight.lease.as_mut(),
+            let charge = match &mut self.state {
+                State::Busy(_, in_flight) => in_flight.charge.as_mut(),
                 _ => None,
             };
-            context.recycle(buffer, lease);
+            context.recycle(buffer, charge);
         }
     }
 }

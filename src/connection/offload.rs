@@ -8,7 +8,7 @@ use log::{Level, log_enabled};
 
 use super::context::Context;
 use super::in_flight::Output;
-use super::memory::{Buffer, Lease, Retired};
+use super::memory::{Buffer, Charge, Retired};
 use super::state::{Connection, Phase, State};
 use crate::protocol::{
     CallContext, Cancel, Exchange, LogEvent, Needed, Progress, Protocol, RequestCounts, RequestLimits, RequestRng,
@@ -23,7 +23,7 @@ pub struct OffloadJob {
     input: Buffer,
     needed: Needed,
     seed: u64,
-    lease: Lease,
+    charge: Charge,
     limits: RequestLimits,
     wants_log_events: bool,
     cancel: Cancel,
@@ -32,7 +32,7 @@ pub struct OffloadJob {
 /// What an [`OffloadJob`] came to.
 pub struct OffloadResult {
     pub(super) protocol: Box<dyn Protocol>,
-    pub(super) lease: Lease,
+    pub(super) charge: Charge,
     pub(super) output: Output,
     /// Buffers that the reply does not need.
     pub(super) spent: Vec<Buffer>,
@@ -61,14 +61,14 @@ impl Connection {
         };
         let (needed, seed) = (in_flight.needed, in_flight.seed);
         let bytes = needed.memory();
-        let mut lease = in_flight.lease.take().unwrap_or_else(|| Lease::new(&context.budget));
-        if !lease.try_grow(bytes, bytes) {
-            in_flight.lease = Some(lease);
+        let mut charge = in_flight.charge.take().unwrap_or_else(|| Charge::new(&context.budget));
+        if !charge.try_grow(bytes, bytes) {
+            in_flight.charge = Some(charge);
             self.protocol = Some(protocol);
             return OffloadOutcome::OverBudget { bytes };
         }
         let Ok(input) = in_flight.split_request(needed.request_len) else {
-            in_flight.lease = Some(lease);
+            in_flight.charge = Some(charge);
             self.protocol = Some(protocol);
             return OffloadOutcome::NoMemory;
         };
@@ -80,7 +80,7 @@ impl Connection {
             input,
             needed,
             seed,
-            lease,
+            charge,
             limits: context.limits.of_request(&context.budget),
             wants_log_events: log_enabled!(Level::Info),
             cancel: Cancel::default(),
@@ -89,16 +89,16 @@ impl Connection {
 
     /// Takes the protocol and the replies back from a job; returns the protocol's progress.
     pub(super) fn take_back(&mut self, context: &mut Context, result: OffloadResult) -> Progress {
-        let OffloadResult { protocol, mut lease, output, spent, counts, log_events, progress, took } = result;
+        let OffloadResult { protocol, mut charge, output, spent, counts, log_events, progress, took } = result;
         self.protocol = Some(protocol);
         self.peer.log_events(log_events, took);
         for buffer in spent {
-            context.recycle(buffer, Some(&mut lease));
+            context.recycle(buffer, Some(&mut charge));
         }
         // what the reply might have needed and does not hold is for others
-        lease.set_unchecked(output.resident());
+        charge.set_unchecked(output.resident());
         let in_flight = self.start_request(context.now);
-        in_flight.lease = Some(lease);
+        in_flight.charge = Some(charge);
         in_flight.pending_replies = counts;
         in_flight.queue_output(output, context.now);
         progress
@@ -121,7 +121,7 @@ impl OffloadJob {
     /// The memory of a job that will not be run.
     #[must_use]
     pub fn retire(self) -> Retired {
-        Retired::new(vec![self.input], Some(self.lease))
+        Retired::new(vec![self.input], Some(self.charge))
     }
 
     /// Processes the request; takes as long as that takes.
@@ -151,12 +151,12 @@ impl OffloadJob {
         reply_buf.advance(copied);
         let (output, spent) = match Output::of_call(self.input, in_place, reply_buf) {
             Ok(done) => done,
-            Err((error, buffers)) => return Err((error, Retired::new(buffers, Some(self.lease)))),
+            Err((error, buffers)) => return Err((error, Retired::new(buffers, Some(self.charge)))),
         };
         let took = started.elapsed();
         Ok(OffloadResult {
             protocol: self.protocol,
-            lease: self.lease,
+            charge: self.charge,
             output,
             spent,
             counts,
@@ -173,7 +173,7 @@ impl OffloadResult {
     pub fn retire(self) -> Retired {
         let mut buffers = self.spent;
         buffers.push(self.output.into_buffer());
-        Retired::new(buffers, Some(self.lease))
+        Retired::new(buffers, Some(self.charge))
     }
 }
 
@@ -186,9 +186,9 @@ impl OffloadJob {
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let limits = RequestLimits { message: length, memory: length, line: length };
         let needed = Needed { request_len: length, ..Needed::default() };
-        let lease = Lease::new(&std::sync::Arc::new(Budget::new(0)));
+        let charge = Charge::new(&std::sync::Arc::new(Budget::new(0)));
         let (input, cancel) = (Buffer::default(), Cancel::default());
-        Self { protocol, input, needed, seed: 0, lease, limits, wants_log_events: false, cancel }
+        Self { protocol, input, needed, seed: 0, charge, limits, wants_log_events: false, cancel }
     }
 }
 

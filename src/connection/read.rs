@@ -99,11 +99,11 @@ impl Connection {
         }
         let resident = in_flight.input.resident();
         if resident > UNCHARGED_BYTES {
-            in_flight.lease(&context.budget).raise_unchecked(resident);
+            in_flight.charge(&context.budget).raise_unchecked(resident);
         }
         let most = in_flight.unfilled_request().len().min(DIRECT_READ_SIZE);
         let bytes = in_flight.input.len() + most;
-        if bytes > UNCHARGED_BYTES && !in_flight.lease(&context.budget).try_grow(bytes, whole) {
+        if bytes > UNCHARGED_BYTES && !in_flight.charge(&context.budget).try_grow(bytes, whole) {
             return ReadOutcome::OverBudget { bytes, whole };
         }
         let read = read_once(stream, &mut in_flight.unfilled_request()[..most]);
@@ -111,8 +111,8 @@ impl Connection {
         // a request that is preprocessed so far is preprocessed further while the cache has the new bytes
         let is_preprocessed = in_flight.is_preprocessed();
         in_flight.input.advance(length);
-        if let Some(lease) = &mut in_flight.lease {
-            lease.shrink_to(in_flight.input.resident());
+        if let Some(charge) = &mut in_flight.charge {
+            charge.shrink_to(in_flight.input.resident());
         }
         match read {
             Ok(0) => return ReadOutcome::EndOfInput,

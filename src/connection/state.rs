@@ -17,7 +17,7 @@ use crate::protocol::Protocol;
 ///    * [`Next::Wait`](super::Next::Wait): watch the stream for [`Connection::interest`], and call [`Connection::readable`] or
 ///      [`Connection::writable`] when it is ready; call [`Connection::expire`] at [`Connection::deadline`];
 ///    * [`Next::WaitForMemory`](super::Next::WaitForMemory): call [`Connection::resume`] with what [`Budget::grant`](super::Budget::grant) gave for
-///      the demand, or with an empty lease when the budget will never have it;
+///      the demand, or with an empty charge when the budget will never have it;
 ///    * [`Next::Offload`](super::Next::Offload): run the job on another thread, then call [`Connection::offload_done`] with its result or
 ///      [`Connection::offload_failed`];
 ///    * [`Next::Close`](super::Next::Close): count the reason and [`Connection::unanswered`], free the memory of [`Connection::retire`], and

@@ -154,7 +154,7 @@ fn fail_to_offload(input: &[u8]) {
 fn wait_for_memory(input: &[u8]) {
     let budget = Arc::new(Budget::new(1 << 20));
     let mut context = context(1 << 20, &budget, 1);
-    let mut other = Lease::new(&budget);
+    let mut other = Charge::new(&budget);
     assert!(other.try_grow(1 << 19, 1 << 19) && other.try_grow(1 << 20, 1 << 20));
     let mut play = Play::new("frame", Script::new(input, &[], &[]));
     while !play.is_starved() {

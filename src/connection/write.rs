@@ -54,7 +54,7 @@ impl Connection {
             in_flight.sent += sent as u64;
         }
         if let Some(buffer) = in_flight.output.advance(sent) {
-            context.recycle(buffer, in_flight.lease.as_mut());
+            context.recycle(buffer, in_flight.charge.as_mut());
         }
         let is_done = in_flight.output.is_empty();
         self.on_sent(context, sent);

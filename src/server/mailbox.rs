@@ -11,7 +11,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::poller::Token;
-use crate::connection::{Lease, Limits, OffloadResult, Retired};
+use crate::connection::{Charge, Limits, OffloadResult, Retired};
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
 use crate::sys::{Errno, EventFd};
 
@@ -26,7 +26,7 @@ pub enum Mail {
     /// These limits and this configuration of protocols from now on; the sender is dropped when that is so.
     Renew(Limits, Arc<ProtocolSettings>, Sender<Infallible>),
     /// The memory that this connection waits for.
-    Memory(Token, Lease),
+    Memory(Token, Charge),
     /// A connection waits for memory, and none did before: look at the deadlines of slow readers.
     Contention,
     /// Run one offloaded request here, if there is still no thread for it.

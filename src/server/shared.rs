@@ -260,7 +260,7 @@ impl Shared {
 
     /// Gives memory to connections that wait for it, if any was given back since the last look.
     pub fn serve_waiting(&self) {
-        if !self.memory_queue.is_empty() && self.budget.take_released() {
+        if !self.memory_queue.is_empty() && self.budget.take_released_flag() {
             self.grant_memory();
         }
     }
@@ -268,12 +268,12 @@ impl Shared {
     /// Gives the memory that there is to connections that wait for it.
     pub fn grant_memory(&self) {
         for _ in 0..MOST_GRANTS {
-            let Some((waiter, lease)) = self.memory_queue.pop(&self.budget, self.now()) else { return };
-            // the lease of a worker that has ended goes back to the budget
-            drop(self.mailboxes[waiter.worker].post(Mail::Memory(waiter.token, lease)));
+            let Some((waiter, charge)) = self.memory_queue.pop(&self.budget, self.now()) else { return };
+            // the charge of a worker that has ended goes back to the budget
+            drop(self.mailboxes[waiter.worker].post(Mail::Memory(waiter.token, charge)));
         }
         // there may be more: the worker that has just got something looks again
-        self.budget.mark_released();
+        self.budget.set_released_flag();
     }
 
     /// See [`super::Server::renew`].

@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use retortd::connection::{
-    Budget, Buffer, CloseReason, Connection, Context, Counters, Demand, Lease, Limits, NEVER, Next, Pool,
+    Budget, Buffer, Charge, CloseReason, Connection, Context, Counters, Demand, Limits, NEVER, Next, Pool,
     READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream,
 };
 use retortd::protocol::{RequestRng, by_name};
@@ -233,9 +233,9 @@ impl Play {
 }
 
 /// What a server gives a connection that waits for memory: what it waits for, or nothing where that can never be had.
-fn granted(context: &Context, demand: Demand) -> Option<Lease> {
+fn granted(context: &Context, demand: Demand) -> Option<Charge> {
     let hopeless = demand.reserve > context.budget.largest_request();
-    context.budget.grant(demand).or_else(|| hopeless.then(|| Lease::new(&context.budget)))
+    context.budget.grant(demand).or_else(|| hopeless.then(|| Charge::new(&context.budget)))
 }
 
 /// Holds the counters of one worker, whose connections have all ended, to the sums that the statistics promise.

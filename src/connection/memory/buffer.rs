@@ -7,7 +7,7 @@ use std::io;
 
 use memmap2::MmapMut;
 
-use super::budget::Lease;
+use super::budget::Charge;
 use super::headroom;
 
 /// Buffers of this capacity or more are mapped, in bytes: the allocator keeps what a crowd of clients leaves behind, the kernel
@@ -181,24 +181,24 @@ impl Buffer {
 /// Buffers that are no longer used, and what is charged for them until they are dropped.
 #[derive(Debug, Default)]
 pub struct Retired {
-    // dropped before `lease`: memory that is still there stays charged
+    // dropped before `charge`: memory that is still there stays charged
     buffers: Vec<Buffer>,
-    lease: Option<Lease>,
+    charge: Option<Charge>,
 }
 
 impl Retired {
-    /// `buffers`, and the lease that covers them.
+    /// `buffers`, and the charge that covers them.
     #[must_use]
-    pub fn new(buffers: Vec<Buffer>, lease: Option<Lease>) -> Self {
-        Self { buffers, lease }
+    pub fn new(buffers: Vec<Buffer>, charge: Option<Charge>) -> Self {
+        Self { buffers, charge }
     }
 
-    /// Adds the buffers of `other`, and its lease.
+    /// Adds the buffers of `other`, and its charge.
     pub fn append(&mut self, other: Self) {
         self.buffers.extend(other.buffers);
-        match (&mut self.lease, other.lease) {
-            (Some(lease), Some(more)) => lease.absorb(more),
-            (None, more) => self.lease = more,
+        match (&mut self.charge, other.charge) {
+            (Some(charge), Some(more)) => charge.absorb(more),
+            (None, more) => self.charge = more,
             (Some(_), None) => {}
         }
     }

@@ -5,7 +5,7 @@ mod buffer;
 mod headroom;
 mod pool;
 
-pub use budget::{Budget, Demand, Lease};
+pub use budget::{Budget, Charge, Demand};
 pub use buffer::{Buffer, MIN_DEFERRED_FREE, Retired};
 pub use headroom::{has_headroom, keep_headroom};
 pub use pool::{POOL_CAPACITY, Pool};

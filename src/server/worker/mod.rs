@@ -517,9 +517,9 @@ impl Worker {
                     self.context.retired.append(retired);
                     self.out_of_memory(token, &error);
                 }
-                Mail::Memory(token, lease) => {
+                Mail::Memory(token, charge) => {
                     self.waiting.remove(&token);
-                    self.call(token, |connection, stream, context| connection.resume(stream, context, lease));
+                    self.call(token, |connection, stream, context| connection.resume(stream, context, charge));
                 }
                 // the deadlines of clients that take their answers slowly come from now on
                 Mail::Contention => {
