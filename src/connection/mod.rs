@@ -9,7 +9,7 @@
 //! arrived before the client half-closed is replied to; a bounded amount of work in each call; a close waits until the
 //! client has what was counted as answered. Every connection ends with a [`CloseReason`].
 //!
-//! [`Connection::drive`] alone decides what happens next. `read`, `process`, `write` and `offload` each do one thing and
+//! `Connection::drive` alone decides what happens next. `read`, `process`, `write` and `offload` each do one thing and
 //! return an outcome. Between two calls a connection is in one of these states:
 //!
 //! | state | interest | timer | next state |
@@ -104,7 +104,7 @@ pub enum Grace {
     Over,
 }
 
-/// What [`Connection::drive`] does next.
+/// What `Connection::drive` does next.
 enum Step {
     Read,
     Process(Call),

@@ -59,7 +59,7 @@ impl Buffer {
     /// An empty buffer of `capacity` bytes.
     ///
     /// # Errors
-    /// When the system has no memory, or none that may be taken ([`headroom`]).
+    /// When the system has no memory, or none that may be taken (see `headroom.rs`).
     pub fn with_capacity(capacity: usize) -> io::Result<Self> {
         let _lock = headroom::lock();
         if !headroom::has_headroom(capacity.saturating_add(BUFFER_HEADROOM)) {
