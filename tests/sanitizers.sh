@@ -31,8 +31,9 @@ tsan)
     # The standard library is built too: its locks must be seen, or every use of them looks like a race.
     [ -d "$source" ] || skip "there is no source of the standard library (rustup +nightly component add rust-src)"
     export RUSTFLAGS="-Zsanitizer=thread" TSAN_OPTIONS="halt_on_error=1"
-    cargo +nightly test -Zbuild-std --target "$host" --no-fail-fast --lib --test lifecycle --test frame --test limits \
-        --test faults -- --test-threads=2 --skip the_longest_message_takes --skip without_memory_for_it \
+    cargo +nightly test -Zbuild-std --target "$host" --lib -- --test-threads=2
+    cargo +nightly test -Zbuild-std --target "$host" --test daemon -- lifecycle:: frame:: limits:: faults:: \
+        --test-threads=2 --skip the_longest_message_takes --skip without_memory_for_it \
         --skip accept:: --skip network:: --skip log:: --skip large_requests_are_all --skip greedy_clients \
         --skip threads_for_large_messages --skip a_seed_makes_answers --skip large_work_of_many
     ;;
@@ -42,7 +43,7 @@ asan)
     cargo +nightly test --target "$host" --no-fail-fast --lib --bins --tests -- --test-threads=2 \
         --skip the_longest_message_takes --skip without_memory_for_it --skip accept:: --skip life:: \
         --skip system_calls:: --skip network::
-    ASAN_OPTIONS=detect_leaks=0 cargo +nightly test --target "$host" --test faults -- --test-threads=1 --skip network::
+    ASAN_OPTIONS=detect_leaks=0 cargo +nightly test --target "$host" --test daemon -- faults:: --test-threads=1 --skip network::
     ;;
 *)
     echo "usage: tests/sanitizers.sh miri|tsan|asan" >&2

@@ -3,7 +3,7 @@
 //! The two may know different versions of Unicode. What Python has no name for is left out, and so is a text whose
 //! letters they do not agree on: of these there are few, which is checked.
 
-#[path = "harness/skip.rs"]
+#[path = "daemon/harness/skip.rs"]
 mod skip;
 
 use std::process::Command;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::harness::{Client, Daemon, Launch, ONE_ORDER, frame, framed, in_parallel};
 use super::{Injection, REVERSE, SHUFFLE, Watch, assert_serves, available, injected, strace, wait_until};
+use crate::harness::{Client, Daemon, Launch, ONE_ORDER, frame, framed, in_parallel};
 
 /// The system calls of a start, in about their order; a signal comes with the first few of each.
 const START: [&str; 14] = [
@@ -266,7 +266,7 @@ fn ask_until_closed(daemon: &Daemon, number: usize) -> u64 {
 /// Fault 7 and a reload: lower limits take nothing from those who are served, and hang nobody.
 #[test]
 fn limits_lowered_while_requests_wait_for_memory_hang_nobody() {
-    let directory = super::harness::Directory::new();
+    let directory = crate::harness::Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_BUFFERED=16M\n");
     let daemon = Daemon::serving("frame", &["--settings", &file, "--workers=1", "--request-timeout=3s"]);
     let watch = Watch::begin(&daemon);

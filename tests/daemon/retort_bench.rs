@@ -1,8 +1,5 @@
 //! `retort bench` against the real daemon, and against servers that are slow, wrong or gone.
 
-mod flawed;
-mod harness;
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -12,8 +9,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flawed::Flaw;
-use harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
+use crate::flawed::{self, Flaw};
+use crate::harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 

@@ -15,9 +15,6 @@ mod peers;
 mod standard_error;
 mod system_calls;
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -28,7 +25,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use harness::{Client, Daemon, Directory, Launch, Statistics, available, rss_limit, skip, wait_until};
+use crate::harness::{Client, Daemon, Directory, Launch, Statistics, available, rss_limit, skip, wait_until};
 
 const UPPERCASE: u8 = 0x01;
 const REVERSE: u8 = 0x04;

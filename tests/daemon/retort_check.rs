@@ -1,8 +1,5 @@
 //! `retort check` as a judge: right servers pass, and each wrong one is caught by the check that is meant for it.
 
-mod flawed;
-mod harness;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -14,8 +11,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flawed::Flaw;
-use harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
+use crate::flawed::{self, Flaw};
+use crate::harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 

@@ -8,8 +8,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use retortd::connection::{POOL, SCRATCH, SPILL};
 
-use super::harness::{Client, Daemon, frame, framed, in_parallel};
 use super::{REVERSE, UPPERCASE, Watch, assert_serves, rss_limit};
+use crate::harness::{Client, Daemon, frame, framed, in_parallel};
 
 /// What a connection may hold beyond the budget: [`retortd::connection::ALLOWANCE`] and its own record.
 const EACH: u64 = 24 * 1024;

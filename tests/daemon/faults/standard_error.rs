@@ -12,8 +12,8 @@ use nix::pty::openpty;
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, pipe};
 
-use super::harness::{Daemon, Directory, Feed, Launch, Statistics, available, frame};
 use super::{Injection, REVERSE, assert_serves, rss_limit, wait_until};
+use crate::harness::{Daemon, Directory, Feed, Launch, Statistics, available, frame};
 
 /// What standard error can be, with the end that a test may read.
 struct Outlet {

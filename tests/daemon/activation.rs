@@ -1,7 +1,5 @@
 //! Sockets that somebody else has opened: handed over as `sd_listen_fds(3)` has it, and by systemd-socket-activate(1).
 
-mod harness;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -9,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 
-use harness::{Client, Daemon, Directory, Feed, Finished, Launch, available, frame, framed, process_id, skip};
+use crate::harness::{Client, Daemon, Directory, Feed, Finished, Launch, available, frame, framed, process_id, skip};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};

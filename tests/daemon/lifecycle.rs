@@ -1,7 +1,5 @@
 //! From start to end: signals, draining, reloading, and what the service manager is told.
 
-mod harness;
-
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
@@ -9,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Client, DEADLINE, Daemon, Directory, Launch, ONE_ORDER, frame, framed, in_parallel, wait_until};
+use crate::harness::{Client, DEADLINE, Daemon, Directory, Launch, ONE_ORDER, frame, framed, in_parallel, wait_until};
 use nix::sys::signal::Signal;
 
 const UPPERCASE: u8 = 0x01;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel, skip};
 use super::{REVERSE, UPPERCASE, Watch, assert_serves, is_root};
+use crate::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel, skip};
 
 /// Every fifth packet.
 const LOSS: &str = "numgen random mod 100 < 20";

@@ -15,7 +15,7 @@ mod observe;
 mod replay;
 mod skip;
 mod statistics;
-#[path = "../tables/mod.rs"]
+#[path = "../../tables/mod.rs"]
 pub mod tables;
 
 use std::env;

@@ -1,13 +1,11 @@
 //! Options, environment and settings file: what they do, what is refused, and in which words.
 
-mod harness;
-
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use harness::{Client, Daemon, Directory, Finished, Launch, any_memory, available, frame, skip};
+use crate::harness::{Client, Daemon, Directory, Finished, Launch, any_memory, available, frame, skip};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 

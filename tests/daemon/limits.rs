@@ -1,14 +1,12 @@
 //! Every limit: exact, said in the log, and recovered from; honest clients are served meanwhile.
 
-mod harness;
-
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Client, Daemon, Directory, Feed, Launch, frame, framed, in_parallel, rss_limit, wait_until};
+use crate::harness::{Client, Daemon, Directory, Feed, Launch, frame, framed, in_parallel, rss_limit, wait_until};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt};
 

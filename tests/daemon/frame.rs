@@ -1,11 +1,9 @@
 //! `frame` and `frame-2021` over real sockets: every request is answered byte for byte as PROTOCOLS says, however it
 //! is cut, however long it is, and whatever else goes on.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{Client, Daemon, Launch, frame, framed, in_parallel, replay_all, wait_until};
+use crate::harness::{Client, Daemon, Launch, frame, framed, in_parallel, replay_all, wait_until};
 use nix::sys::signal::Signal;
 
 const UPPERCASE: u8 = 0x01;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, getsockopt, send, setsockopt, sockopt};
 
-use super::harness::{Client, DEADLINE, Daemon, Launch, frame, framed, in_parallel};
 use super::{REVERSE, SHUFFLE, UPPERCASE, Watch, assert_serves, load_time, rss_limit};
+use crate::harness::{Client, DEADLINE, Daemon, Launch, frame, framed, in_parallel};
 use std::os::fd::AsRawFd;
 
 /// Fault 10: the client has said all that it wants to say, and gets all of it answered.

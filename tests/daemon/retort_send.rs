@@ -1,15 +1,13 @@
 //! `retort send` and `retort ping` against the real daemon, and against servers that answer wrongly.
 
-mod flawed;
-mod harness;
-
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{DEADLINE, Daemon, Directory, Launch, limited};
+use crate::flawed;
+use crate::harness::{DEADLINE, Daemon, Directory, Launch, limited};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

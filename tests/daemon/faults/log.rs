@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::harness::{DEADLINE, Directory, Launch, Statistics};
 use super::{REVERSE, Watch, assert_serves, is_root, rss_limit, wait_until};
+use crate::harness::{DEADLINE, Directory, Launch, Statistics};
 
 /// A daemon that logs to /dev/log, which is a file of the test's in a /dev of the daemon's own.
 fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<Launch> {

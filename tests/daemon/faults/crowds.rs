@@ -8,8 +8,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::harness::{Client, Daemon, Directory, Launch, any_memory, frame, framed, wait_until};
 use super::{REVERSE, SHUFFLE, Trace, UPPERCASE, Watch, assert_serves, available, rss_limit};
+use crate::harness::{Client, Daemon, Directory, Launch, any_memory, frame, framed, wait_until};
 
 /// More connections than the table of a worker keeps slots for when it is empty.
 const CROWD: usize = 1100;

@@ -2,8 +2,8 @@
 
 use std::thread;
 
-use super::harness::{Daemon, Directory, Launch, frame, framed};
 use super::{REVERSE, UPPERCASE, Watch, assert_serves};
+use crate::harness::{Daemon, Directory, Launch, frame, framed};
 
 /// Fault 19: lengths at the edges, and a request that never becomes whole.
 #[test]

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use super::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel};
 use super::{Injection, REVERSE, Trace, UPPERCASE, Watch, assert_serves, injected, load_time, strace};
+use crate::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel};
 
 /// Fault 23: a socket that is ready and then has nothing, or no room.
 #[test]

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::harness::{Client, Daemon, Launch, frame, in_parallel};
 use super::{Injection, SHUFFLE, UPPERCASE, Watch, assert_serves, available, injected, wait_until};
+use crate::harness::{Client, Daemon, Launch, frame, in_parallel};
 
 /// Fault 1: the system is out of something for a while.
 #[test]

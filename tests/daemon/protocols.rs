@@ -1,15 +1,13 @@
 //! Every protocol of the table over real sockets, asked by this test's own client, by Python's socket module, and by
 //! the clients that people have at hand.
 
-mod harness;
-
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use harness::{Client, Daemon, Launch, available, frame, framed, replay_all, skip};
+use crate::harness::{self, Client, Daemon, Launch, available, frame, framed, replay_all, skip};
 use nix::sys::signal::Signal;
 use retortd::protocol::PROTOCOLS;
 
@@ -337,14 +335,11 @@ import socket, struct, sys
 
 PORTS = dict(argument.split("=") for argument in sys.argv[1:])
 
-
 def connect(protocol):
     return socket.create_connection(("127.0.0.1", int(PORTS[protocol])), timeout=20)
 
-
 def everything(client):
     return b"".join(iter(lambda: client.recv(4096), b""))
-
 
 def converse(protocol, send, expect):
     with connect(protocol) as client:
@@ -353,16 +348,13 @@ def converse(protocol, send, expect):
         answer = everything(client)
     assert answer == expect, (protocol, send, answer)
 
-
 def request(action, text):
     data = text.encode()
     return (action << 27 | len(data)).to_bytes(4, "big") + data
 
-
 def response(text):
     data = text.encode()
     return len(data).to_bytes(4, "big") + data
-
 
 greeting = b"Hello, Server!"
 converse("ack", greeting, b"Message received!")
