@@ -46,8 +46,8 @@ tsan)
     # The standard library is built too: its locks must be seen, or every use of them looks like a race.
     [ -d "$source" ] || skip "there is no source of the standard library (rustup +nightly component add rust-src)"
     export RUSTFLAGS="-Zsanitizer=thread" TSAN_OPTIONS="halt_on_error=1"
-    slow="the_longest_message_takes without_memory_for_it a_seed_makes_answers large_work_of_many
-        faults::accept:: faults::network:: faults::log:: large_requests_are_all greedy_clients threads_for_large_messages"
+    slow="frame::longest_message frame::unknown_action_of_100_megabytes frame::seed_makes_replies frame::offloaded_requests_of_many
+        faults::accept:: faults::network:: faults::log:: faults::memory::large_requests faults::peers::greedy_clients faults::peers::offload_threads"
     status=0
     run_tests "" test -Zbuild-std --target "$host" --lib -- --test-threads=2 || status=1
     run_tests "$slow" test -Zbuild-std --target "$host" --test daemon -- lifecycle:: frame:: limits:: faults:: \
@@ -57,7 +57,7 @@ tsan)
 asan)
     # Leaks are not looked for in tests that run the daemon under strace, which needs ptrace(2) as leak detection does.
     export RUSTFLAGS="-Zsanitizer=address"
-    slow="the_longest_message_takes without_memory_for_it"
+    slow="frame::longest_message frame::unknown_action_of_100_megabytes"
     status=0
     run_tests "$slow faults::accept:: faults::life:: faults::system_calls:: faults::network::" \
         test --target "$host" --no-fail-fast --lib --bins --tests -- --test-threads=2 || status=1

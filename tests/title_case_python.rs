@@ -67,7 +67,7 @@ fn compare(line: &str) -> bool {
 }
 
 #[test]
-fn title_case_is_that_of_python() {
+fn title_case_matches_python() {
     let Ok(output) = Command::new("python3").args(["-c", SCRIPT]).output() else {
         skip::skip("there is no python3 to compare with");
         return;

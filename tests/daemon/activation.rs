@@ -35,7 +35,7 @@ fn refused(names: &str, sockets: Vec<OwnedFd>) -> Finished {
 }
 
 #[test]
-fn a_name_is_a_protocol() {
+fn descriptor_name_selects_protocol() {
     for name in ["echo", "retortd-echo.socket"] {
         assert_eq!(named(name).exchange("echo", b"abc"), b"abc", "{name}");
     }
@@ -46,7 +46,7 @@ fn a_name_is_a_protocol() {
 }
 
 #[test]
-fn two_sockets_of_two_names() {
+fn two_inherited_sockets_serve_two_protocols() {
     let ((one, echo), (two, discard)) = (listener(), listener());
     let daemon = Launch::new(&[]).with_sockets("echo:discard", vec![one.into(), two.into()]).start();
     assert_eq!((daemon.address("echo"), daemon.address("discard")), (echo, discard));
@@ -56,7 +56,7 @@ fn two_sockets_of_two_names() {
 }
 
 #[test]
-fn with_handed_sockets_the_default_port_is_not_bound() {
+fn inherited_socket_suppresses_default_port() {
     let daemon = named("echo");
     assert_eq!(daemon.listening().len(), 1);
     let (socket, _) = listener();
@@ -67,7 +67,7 @@ fn with_handed_sockets_the_default_port_is_not_bound() {
 
 /// Fault 30: an unknown name.
 #[test]
-fn a_name_that_is_no_protocol() {
+fn unknown_descriptor_name_exits_78() {
     for name in ["gopher", "retortd-gopher.socket"] {
         let log = refused(name, vec![listener().0.into()]).log;
         let words = format!("cannot serve on inherited descriptor 3 ({name}): no protocol has that name");
@@ -77,7 +77,7 @@ fn a_name_that_is_no_protocol() {
 
 /// Fault 30: a datagram socket, Unix sockets.
 #[test]
-fn sockets_that_cannot_be_served() {
+fn datagram_and_unix_sockets_exit_78() {
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
     let log = refused("echo", vec![udp.into()]).log;
     assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
@@ -95,7 +95,7 @@ fn sockets_that_cannot_be_served() {
 }
 
 #[test]
-fn a_socket_that_neither_listens_nor_is_connected() {
+fn unconnected_socket_exits_78() {
     use nix::sys::socket::socket;
     let bare = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
     let log = refused("echo", vec![bare]).log;
@@ -104,7 +104,7 @@ fn a_socket_that_neither_listens_nor_is_connected() {
 
 /// Fault 30: a `LISTEN_PID` of another process.
 #[test]
-fn listen_fds_that_are_somebody_elses() {
+fn listen_fds_without_own_listen_pid_are_ignored_or_exit_78() {
     let launch = || Launch::new(&["--listen=echo=127.0.0.1:0"]).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "frame");
     let daemon = launch().env("LISTEN_PID", "1").start();
     daemon.wait_for_line(0, "LISTEN_FDS=1 is for process 1, not for this one");
@@ -116,7 +116,7 @@ fn listen_fds_that_are_somebody_elses() {
 }
 
 #[test]
-fn fewer_descriptors_than_announced() {
+fn missing_descriptor_exits_78() {
     let launch = Launch::new(&[]).with_sockets("echo:discard", vec![listener().0.into()]);
     let finished = launch.env("LISTEN_FDS", "2").finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
@@ -124,7 +124,7 @@ fn fewer_descriptors_than_announced() {
 }
 
 #[test]
-fn an_environment_that_makes_no_sense_is_refused() {
+fn invalid_listen_variables_exit_78() {
     for fds in ["-1", "abc", "", " 1", "2147483647", "99999999999999", "18446744073709551615"] {
         let launch = Launch::new(&[LOCAL]).with_sockets("", vec![listener().0.into()]);
         let finished = launch.env("LISTEN_FDS", fds).finish();
@@ -145,7 +145,7 @@ fn an_environment_that_makes_no_sense_is_refused() {
 
 /// A descriptor without a name is for the main job, as one of a socket unit without `FileDescriptorName=` is.
 #[test]
-fn fewer_names_than_descriptors_are_warned_about() {
+fn missing_descriptor_names_log_warning() {
     let sockets = vec![listener().0.into(), listener().0.into()];
     let daemon = Launch::new(&[]).with_sockets("echo", sockets).start();
     daemon.wait_for_line(0, "LISTEN_FDNAMES=echo names 1 of 2 descriptors");
@@ -154,7 +154,7 @@ fn fewer_names_than_descriptors_are_warned_about() {
 }
 
 #[test]
-fn the_number_of_the_first_descriptor_is_fixed() {
+fn first_descriptor_other_than_3_exits_78() {
     let handed = || Launch::new(&[]).with_sockets("echo", vec![listener().0.into()]);
     let daemon = handed().env("LISTEN_FDS_FIRST_FD", "3").start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
@@ -174,7 +174,7 @@ fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
 
 /// Fault 43: descriptors from the store that this version does not know.
 #[test]
-fn descriptors_from_the_store_are_dropped() {
+fn unknown_stored_descriptors_are_removed_from_store() {
     let memory = || memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
     let pair = |kind| socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
     let ((one, _other), (stream, _peer)) = (pair(SockType::SeqPacket), UnixStream::pair().expect("a pair"));
@@ -198,14 +198,14 @@ fn descriptors_from_the_store_are_dropped() {
 }
 
 #[test]
-fn a_descriptor_from_the_store_is_closed() {
+fn unknown_stored_connection_is_closed() {
     let (client, server) = connection();
     let _daemon = beside_a_listener("connections", server);
     assert_eq!(Client::over(client).receive_all(), b"");
 }
 
 #[test]
-fn with_nothing_but_the_store_it_binds_its_own() {
+fn stored_descriptors_do_not_replace_listen_option() {
     let memory = memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
     let daemon = Launch::new(&[LOCAL]).with_sockets("state", vec![memory]).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
@@ -213,7 +213,7 @@ fn with_nothing_but_the_store_it_binds_its_own() {
 }
 
 #[test]
-fn a_blocking_listener_is_made_non_blocking() {
+fn inherited_listener_becomes_nonblocking() {
     let (socket, address) = listener();
     let copy = socket.try_clone().expect("a copy");
     let daemon = Launch::new(&["--workers=2"]).with_sockets("echo", vec![socket.into()]).start();
@@ -226,7 +226,7 @@ fn a_blocking_listener_is_made_non_blocking() {
 
 /// Fault 30: a socket for IPv6 only.
 #[test]
-fn ipv6_only() {
+fn ipv6_only_inherited_socket_rejects_ipv4() {
     use nix::sys::socket::{SockaddrIn6, bind, socket};
     let family = AddressFamily::Inet6;
     let Ok(socket) = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else {
@@ -254,7 +254,7 @@ fn connection() -> (TcpStream, TcpStream) {
 
 /// Fault 30: the connection of an `Accept=yes` unit.
 #[test]
-fn one_connection_is_served_to_its_end() {
+fn inherited_connection_is_served_then_exits_0() {
     for (name, send, expect) in [
         ("connection", frame(UPPERCASE, b"abc"), framed(b"ABC")),
         ("frame", frame(UPPERCASE, b"abc"), framed(b"ABC")),
@@ -272,7 +272,7 @@ fn one_connection_is_served_to_its_end() {
 }
 
 #[test]
-fn connections_among_several_descriptors_are_from_the_store() {
+fn several_inherited_connections_are_removed_from_store() {
     let ((client, one), (other, two)) = (connection(), connection());
     let daemon = Launch::new(&[LOCAL]).with_sockets("echo:echo", vec![one.into(), two.into()]).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
@@ -285,7 +285,7 @@ fn connections_among_several_descriptors_are_from_the_store() {
 }
 
 #[test]
-fn one_connection_that_is_gone_already() {
+fn closed_inherited_connection_exits_0() {
     let (client, server) = connection();
     drop(client);
     let mut daemon = Launch::new(&["-v"]).with_sockets("frame", vec![server.into()]).spawn();
@@ -295,7 +295,7 @@ fn one_connection_that_is_gone_already() {
 
 /// Fault 4, fault 30: the client of an `Accept=yes` unit is gone before the daemon looks.
 #[test]
-fn one_connection_that_was_reset_already() {
+fn reset_inherited_connection_exits_0() {
     let request = frame(UPPERCASE, b"abc");
     for (name, sent) in
         [("connection", &b""[..]), ("echo", b""), ("connection", &request), ("connection", &request[..6])]
@@ -312,7 +312,7 @@ fn one_connection_that_was_reset_already() {
 }
 
 #[test]
-fn told_to_stop_while_it_serves_one_connection() {
+fn sigterm_closes_inherited_connection() {
     let (client, server) = connection();
     let mut daemon = Launch::new(&[]).with_sockets("frame", vec![server.into()]).spawn();
     let mut client = Client::over(client);
@@ -379,7 +379,7 @@ impl Drop for Activator {
 }
 
 #[test]
-fn systemd_socket_activate_with_names() {
+fn socket_activate_with_two_names_serves_both() {
     let Some(mut activator) = Activator::start(&["--fdname=echo:discard"], 2, &["--exit-idle=200ms"]) else { return };
     // the first connection starts the daemon and is served by it
     assert_eq!(activator.connect(0).exchange(b"abc"), b"abc");
@@ -388,13 +388,13 @@ fn systemd_socket_activate_with_names() {
 }
 
 #[test]
-fn systemd_socket_activate_without_a_name() {
+fn socket_activate_without_name_serves_frame() {
     let Some(activator) = Activator::start(&[], 1, &[]) else { return };
     assert_eq!(activator.connect(0).exchange(&frame(UPPERCASE, b"abc")), framed(b"ABC"));
 }
 
 #[test]
-fn systemd_socket_activate_with_a_name_that_is_no_protocol() {
+fn socket_activate_with_unknown_name_exits_78() {
     let Some(mut activator) = Activator::start(&["--fdname=gopher"], 1, &[]) else { return };
     // starts the daemon, and is reset when that gives up: perhaps before this side has noticed that it is connected
     let _client = TcpStream::connect(activator.addresses[0]);
@@ -403,7 +403,7 @@ fn systemd_socket_activate_with_a_name_that_is_no_protocol() {
 }
 
 #[test]
-fn systemd_socket_activate_for_each_connection() {
+fn socket_activate_accept_serves_each_connection() {
     let Some(activator) = Activator::start(&["--accept", "--fdname=echo"], 1, &[]) else { return };
     let mut clients: Vec<Client> = (0..3).map(|_| activator.connect(0)).collect();
     for (number, client) in clients.iter_mut().enumerate() {

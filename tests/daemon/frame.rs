@@ -16,7 +16,7 @@ const ERROR: &[u8] = b"error";
 const LONGEST: usize = (1 << 27) - 1;
 
 #[test]
-fn every_conversation_however_it_is_cut() {
+fn frame_examples_survive_any_split() {
     let daemon =
         Launch::new(&["--workers=1", "--listen=frame=127.0.0.1:0,frame-2021=127.0.0.1:0,echo=127.0.0.1:0"]).start();
     replay_all(&daemon, |protocol| protocol.starts_with("frame"));
@@ -25,7 +25,7 @@ fn every_conversation_however_it_is_cut() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order_after_a_half_close() {
+fn pipelined_requests_are_answered_in_order_after_half_close() {
     let daemon = Daemon::serving("frame", &[]);
     let requests = 100_000;
     let (mut send, mut expect) = (Vec::new(), Vec::new());
@@ -93,17 +93,17 @@ fn texts(lengths: &[usize]) -> Vec<String> {
 }
 
 #[test]
-fn uppercase_of_every_length() {
+fn uppercase_of_lengths_around_buffer_sizes() {
     all_lengths(&texts(&lengths()), UPPERCASE, str::to_uppercase);
 }
 
 #[test]
-fn lowercase_of_every_length() {
+fn lowercase_of_lengths_around_buffer_sizes() {
     all_lengths(&texts(&lengths()), LOWERCASE, str::to_lowercase);
 }
 
 #[test]
-fn reverse_of_every_length() {
+fn reverse_of_lengths_around_buffer_sizes() {
     all_lengths(&texts(&lengths()), REVERSE, |text| text.chars().rev().collect());
 }
 
@@ -114,7 +114,7 @@ fn sorted(text: &[u8]) -> Vec<char> {
 }
 
 #[test]
-fn shuffle_of_every_length_is_a_permutation_of_the_code_points() {
+fn shuffle_permutes_code_points() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
     for text in texts(&shorter_lengths()) {
@@ -125,7 +125,7 @@ fn shuffle_of_every_length_is_a_permutation_of_the_code_points() {
 }
 
 #[test]
-fn random_of_every_length_keeps_the_order_and_the_limit() {
+fn random_keeps_order_and_message_limit() {
     let limit = 3 << 20;
     let daemon = Daemon::serving("frame", &["--max-message=3M"]);
     let mut client = daemon.connect("frame");
@@ -148,7 +148,7 @@ fn random_of_every_length_keeps_the_order_and_the_limit() {
 }
 
 #[test]
-fn errors_are_followed_by_normal_service() {
+fn connection_serves_after_error_replies() {
     let daemon = Daemon::serving("frame", &["--max-message=64K"]);
     let mut client = daemon.connect("frame");
     for length in [0, 1, 100, 65_536, 65_537, 1 << 20] {
@@ -174,7 +174,7 @@ fn errors_are_followed_by_normal_service() {
 }
 
 #[test]
-fn an_unknown_action_of_100_megabytes_is_consumed_without_memory_for_it() {
+fn unknown_action_of_100_megabytes_uses_no_memory() {
     let daemon = Daemon::serving("frame", &[]);
     let idle = daemon.rss();
     let mut client = daemon.connect("frame");
@@ -186,7 +186,7 @@ fn an_unknown_action_of_100_megabytes_is_consumed_without_memory_for_it() {
 }
 
 #[test]
-fn a_message_of_100_megabytes() {
+fn message_of_100_megabytes_is_reversed() {
     let daemon = Daemon::serving("frame", &[]);
     let text = ascii(100_000_000);
     let answer = daemon.exchange("frame", &frame(REVERSE, &text));
@@ -196,7 +196,7 @@ fn a_message_of_100_megabytes() {
 }
 
 #[test]
-fn the_longest_message_takes_its_own_length_of_memory() {
+fn longest_message_uses_its_length_in_memory() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
     let mut bytes = frame(UPPERCASE, &[]);
@@ -212,7 +212,7 @@ fn the_longest_message_takes_its_own_length_of_memory() {
 }
 
 #[test]
-fn a_truncated_request_is_refused_and_the_connection_closed() {
+fn truncated_request_gets_error_and_close() {
     let daemon = Daemon::serving("frame", &[]);
     for length in [1, 3, 4, 10, 5000, 100_000, 2_000_000] {
         let bytes = frame(UPPERCASE, &ascii(length));
@@ -224,7 +224,7 @@ fn a_truncated_request_is_refused_and_the_connection_closed() {
 }
 
 #[test]
-fn a_thousand_clients_at_once() {
+fn thousand_clients_are_served_at_once() {
     let daemon = Daemon::serving("frame", &[]);
     let descriptors = daemon.descriptors();
     let mut clients: Vec<Client> = (0..1000).map(|_| daemon.connect("frame")).collect();
@@ -246,7 +246,7 @@ fn a_thousand_clients_at_once() {
 }
 
 #[test]
-fn connections_are_spread_over_the_workers() {
+fn connections_are_spread_over_workers() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
     let mut clients: Vec<Client> = (0..200).map(|_| daemon.connect("frame")).collect();
     for _ in 0..100 {
@@ -265,7 +265,7 @@ fn connections_are_spread_over_the_workers() {
 }
 
 #[test]
-fn a_seed_makes_answers_repeatable() {
+fn seed_makes_replies_repeatable() {
     let (short, long) = (ascii(200), ascii(200_000));
     let answers = |seed: Option<&str>| {
         let option = seed.map(|seed| format!("--seed={seed}"));
@@ -279,7 +279,7 @@ fn a_seed_makes_answers_repeatable() {
 }
 
 #[test]
-fn a_seed_makes_answers_repeatable_on_one_connection() {
+fn seed_makes_replies_repeatable_on_one_connection() {
     let daemon = Daemon::serving("frame", &["--seed=1"]);
     let (mut one, mut other) = (daemon.connect("frame"), daemon.connect("frame"));
     let first = one.ask(SHUFFLE, b"a text to be shuffled");
@@ -288,7 +288,7 @@ fn a_seed_makes_answers_repeatable_on_one_connection() {
 }
 
 #[test]
-fn small_requests_do_not_wait_for_large_work() {
+fn small_requests_do_not_wait_for_offloaded_request() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let text = ascii(8 << 20);
     let mut large = daemon.connect("frame");
@@ -312,7 +312,7 @@ fn small_requests_do_not_wait_for_large_work() {
 }
 
 #[test]
-fn large_work_of_many_clients_at_once() {
+fn offloaded_requests_of_many_clients_are_answered() {
     let daemon = Daemon::serving("frame", &[]);
     let text = ascii(300_000);
     let answers = in_parallel(20, |_| {
@@ -326,7 +326,7 @@ fn large_work_of_many_clients_at_once() {
 }
 
 #[test]
-fn a_client_that_vanishes_inside_a_request_harms_nobody() {
+fn reset_inside_request_does_not_affect_other_clients() {
     let daemon = Daemon::serving("frame", &[]);
     let descriptors = daemon.descriptors();
     let mut witness = daemon.connect("frame");
@@ -356,7 +356,7 @@ fn out_of_band_data_has_no_effect() {
 }
 
 #[test]
-fn requests_are_served_while_signals_rain() {
+fn requests_are_served_while_sigusr1_arrives() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
     for _ in 0..500 {

@@ -15,7 +15,7 @@ const REVERSE: u8 = 0x04;
 const SHUFFLE: u8 = 0x08;
 
 #[test]
-fn told_to_stop_when_idle_it_is_gone_in_under_a_second() {
+fn sigterm_and_sigint_exit_0_within_a_second_when_idle() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut daemon = Daemon::serving("frame", &[]);
         let silent = daemon.connect("frame");
@@ -50,7 +50,7 @@ fn ask_until_the_end(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 {
 }
 
 #[test]
-fn told_to_stop_under_load_it_answers_every_request_that_it_has_read() {
+fn drain_under_load_answers_every_request_read() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
     let warm = AtomicU64::new(0);
     let received: u64 = thread::scope(|scope| {
@@ -73,7 +73,7 @@ fn told_to_stop_under_load_it_answers_every_request_that_it_has_read() {
 }
 
 #[test]
-fn a_request_that_was_begun_may_still_be_completed() {
+fn drain_completes_partial_request() {
     let mut daemon = Daemon::serving("frame", &["-v"]);
     let mut client = daemon.connect("frame");
     let request = frame(REVERSE, b"The LAN Before Time");
@@ -88,7 +88,7 @@ fn a_request_that_was_begun_may_still_be_completed() {
 }
 
 #[test]
-fn large_work_under_way_is_finished() {
+fn drain_completes_offloaded_request() {
     let mut daemon = Daemon::serving("frame", &["-v"]);
     let mut client = daemon.connect("frame");
     let text = vec![b'x'; 2 << 20];
@@ -101,7 +101,7 @@ fn large_work_under_way_is_finished() {
 }
 
 #[test]
-fn an_answer_that_the_client_takes_slowly_is_finished() {
+fn drain_completes_reply_to_slow_reader() {
     let mut daemon = Daemon::serving("frame", &["-v"]);
     let mut client = daemon.connect("frame");
     let text = vec![b'x'; 32 << 20];
@@ -116,7 +116,7 @@ fn an_answer_that_the_client_takes_slowly_is_finished() {
 }
 
 #[test]
-fn who_does_not_finish_in_the_drain_time_is_cut_off() {
+fn drain_timeout_closes_partial_request() {
     let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=300ms"]);
     let mut client = daemon.connect("frame");
     client.send(&frame(REVERSE, b"never complete")[..10]);
@@ -130,7 +130,7 @@ fn who_does_not_finish_in_the_drain_time_is_cut_off() {
 }
 
 #[test]
-fn told_to_stop_twice_it_stops_now() {
+fn second_sigterm_or_sigint_stops_at_once() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
         let mut client = daemon.connect("frame");
@@ -149,7 +149,7 @@ fn told_to_stop_twice_it_stops_now() {
 
 /// Fault 39: two signals at one moment, as timeout(1) sends them.
 #[test]
-fn two_signals_of_one_moment_are_one_order() {
+fn simultaneous_signals_count_as_one() {
     let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
     let mut client = daemon.connect("frame");
     let request = frame(REVERSE, b"one order");
@@ -169,7 +169,7 @@ fn two_signals_of_one_moment_are_one_order() {
 }
 
 #[test]
-fn clients_that_had_connected_before_the_order_to_stop_are_served() {
+fn clients_in_accept_queue_at_sigterm_are_served() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
     // stopped, so that all of them are in the listener's queue when the order comes
     daemon.pause();
@@ -199,7 +199,7 @@ fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Cl
 }
 
 #[test]
-fn a_listener_of_its_own_is_emptied_before_it_is_closed() {
+fn own_listener_is_emptied_before_close() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=1"]);
     let Some(mut clients) = connect_late(&daemon, daemon.address("frame")) else { return };
     for client in &mut clients {
@@ -210,7 +210,7 @@ fn a_listener_of_its_own_is_emptied_before_it_is_closed() {
 }
 
 #[test]
-fn what_queues_at_an_inherited_listener_is_left_to_the_successor() {
+fn inherited_listener_queue_is_left_to_next_instance() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("address");
     let launch = |socket: std::net::TcpListener| {
@@ -227,7 +227,7 @@ fn what_queues_at_an_inherited_listener_is_left_to_the_successor() {
 }
 
 #[test]
-fn restarts_on_an_inherited_socket_lose_no_connection() {
+fn restarts_on_inherited_socket_lose_no_connection() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("address");
     let start = || {
@@ -267,7 +267,7 @@ fn restarts_on_an_inherited_socket_lose_no_connection() {
 }
 
 #[test]
-fn killed_it_can_be_started_again_on_its_port_at_once() {
+fn sigkill_leaves_port_free_for_restart() {
     let mut daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame");
     let mut client = daemon.connect("frame");
@@ -279,7 +279,7 @@ fn killed_it_can_be_started_again_on_its_port_at_once() {
 }
 
 #[test]
-fn a_signal_while_it_starts_is_obeyed_or_kills_but_never_hangs() {
+fn sigterm_during_start_never_hangs() {
     for attempt in 0..30 {
         let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0"]).spawn();
         // somewhere between the start of the process and the first look at signals
@@ -291,7 +291,7 @@ fn a_signal_while_it_starts_is_obeyed_or_kills_but_never_hangs() {
 }
 
 #[test]
-fn statistics_are_logged_whenever_asked_for() {
+fn sigusr1_logs_statistics() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
     assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
@@ -304,7 +304,7 @@ fn statistics_are_logged_whenever_asked_for() {
 }
 
 #[test]
-fn the_settings_file_is_read_again() {
+fn sighup_reloads_settings_file() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
     let daemon = Daemon::serving("frame", &["--settings", &file]);
@@ -325,7 +325,7 @@ fn the_settings_file_is_read_again() {
 }
 
 #[test]
-fn a_reload_is_over_when_every_worker_keeps_to_it() {
+fn reload_completes_after_every_worker() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
     let daemon = Daemon::serving("frame", &["--settings", &file, "--workers=1"]);
@@ -343,7 +343,7 @@ fn a_reload_is_over_when_every_worker_keeps_to_it() {
 }
 
 #[test]
-fn wrong_settings_are_not_taken_over() {
+fn reload_with_invalid_settings_keeps_old_settings() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
     let daemon = Daemon::serving("frame", &["--settings", &file]);
@@ -366,7 +366,7 @@ fn wrong_settings_are_not_taken_over() {
 }
 
 #[test]
-fn what_needs_a_restart_is_said() {
+fn reload_warns_about_settings_that_need_restart() {
     let directory = Directory::new();
     let file = directory.write("settings", "");
     let daemon = Daemon::serving("frame", &["--settings", &file]);
@@ -378,7 +378,7 @@ fn what_needs_a_restart_is_said() {
 }
 
 #[test]
-fn without_connections_for_long_enough_it_leaves() {
+fn exit_idle_exits_0_after_last_connection() {
     let mut daemon = Daemon::serving("frame", &["--exit-idle=300ms", "-v"]);
     let mut client = daemon.connect("frame");
     assert!(client.is_silent(Duration::from_millis(700)));
@@ -391,7 +391,7 @@ fn without_connections_for_long_enough_it_leaves() {
 }
 
 #[test]
-fn the_manager_hears_of_ready_figures_reload_and_stop() {
+fn service_manager_gets_ready_status_reloading_and_stopping() {
     let mut daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
     (0..3).for_each(|_| assert_eq!(client.ask(UPPERCASE, b"x"), b"X"));
@@ -424,7 +424,7 @@ fn with_watchdog(microseconds: &str) -> Daemon {
 }
 
 #[test]
-fn the_watchdog_hears_signs_of_life() {
+fn watchdog_is_notified_four_times_per_period() {
     let daemon = with_watchdog("400000");
     let begun = Instant::now();
     let mut at = 0;
@@ -436,7 +436,7 @@ fn the_watchdog_hears_signs_of_life() {
 }
 
 #[test]
-fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
+fn watchdog_is_not_notified_while_worker_is_frozen() {
     let daemon = with_watchdog("200000");
     daemon.wait_for_notice(0, "WATCHDOG=1");
     let Some(frozen) = daemon.freeze("worker-1") else { return };
@@ -450,7 +450,7 @@ fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
 }
 
 #[test]
-fn a_manager_with_an_abstract_address() {
+fn notify_socket_may_be_abstract() {
     let name = format!("retortd-test-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).expect("an abstract name");
     let manager = UnixDatagram::bind_addr(&address).expect("bind");
@@ -463,7 +463,7 @@ fn a_manager_with_an_abstract_address() {
 }
 
 #[test]
-fn a_manager_that_is_not_there_is_only_warned_about() {
+fn missing_notify_socket_logs_warning() {
     let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "/nonexistent/notify");
     let mut daemon = launch.spawn();
     daemon.wait_for_line(0, "cannot reach the service manager at /nonexistent/notify");
@@ -508,7 +508,7 @@ impl BusyManager {
 }
 
 #[test]
-fn a_manager_that_does_not_listen_stalls_nothing() {
+fn full_notify_socket_does_not_block_service() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
     let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
@@ -524,7 +524,7 @@ fn a_manager_that_does_not_listen_stalls_nothing() {
 
 /// Fault 43: the socket of the service manager is full when READY, RELOADING and STOPPING are due.
 #[test]
-fn a_busy_manager_hears_of_ready_reload_and_stop_in_the_end() {
+fn full_notify_socket_gets_ready_reloading_and_stopping_later() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
     let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
@@ -555,7 +555,7 @@ fn a_busy_manager_hears_of_ready_reload_and_stop_in_the_end() {
 
 /// Fault 43: the socket of the service manager is full from READY to STOPPING.
 #[test]
-fn a_stop_before_ready_was_heard_tells_of_both() {
+fn full_notify_socket_gets_ready_before_stopping() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
     let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
@@ -577,7 +577,7 @@ fn a_stop_before_ready_was_heard_tells_of_both() {
 }
 
 #[test]
-fn a_watchdog_that_no_program_can_satisfy_costs_nothing() {
+fn unreasonable_watchdog_period_is_limited_or_rejected() {
     for microseconds in ["1", "1000"] {
         let daemon = with_watchdog(microseconds);
         let (from, begun) = (daemon.notices.len(), Instant::now());
@@ -595,7 +595,7 @@ fn a_watchdog_that_no_program_can_satisfy_costs_nothing() {
 }
 
 #[test]
-fn a_notify_socket_that_is_no_unix_socket_is_only_warned_about() {
+fn invalid_notify_socket_logs_warning() {
     for (name, warned) in [("vsock:2:99", true), ("notify", true), ("", false)] {
         let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", name).spawn();
         daemon.wait_ready_in_log();
@@ -607,7 +607,7 @@ fn a_notify_socket_that_is_no_unix_socket_is_only_warned_about() {
 }
 
 #[test]
-fn without_a_manager_nothing_wakes_the_main_thread() {
+fn main_thread_sleeps_without_service_manager() {
     let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "").spawn();
     daemon.wait_ready_in_log();
     let mut client = daemon.connect("frame");
@@ -624,7 +624,7 @@ fn without_a_manager_nothing_wakes_the_main_thread() {
 }
 
 #[test]
-fn nothing_wakes_an_idle_daemon() {
+fn idle_daemon_uses_no_cpu() {
     let daemon = Daemon::serving("frame", &[]);
     let mut clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
@@ -640,7 +640,7 @@ fn nothing_wakes_an_idle_daemon() {
 }
 
 #[test]
-fn signals_of_all_kinds_during_load_lose_nothing() {
+fn sighup_and_sigusr1_under_load_lose_no_request() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {

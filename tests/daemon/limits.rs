@@ -17,7 +17,7 @@ const REVERSE: u8 = 0x04;
 const QUIET: Duration = Duration::from_millis(200);
 
 #[test]
-fn connections_are_limited_exactly_and_wait_in_the_backlog() {
+fn connection_limit_is_exact_and_excess_waits_in_backlog() {
     let daemon = Daemon::serving("frame", &["--max-connections=5", "--workers=2"]);
     let mut served: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
     for client in &mut served {
@@ -42,7 +42,7 @@ fn connections_are_limited_exactly_and_wait_in_the_backlog() {
 }
 
 #[test]
-fn a_full_house_burns_no_processor_time() {
+fn connection_limit_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--max-connections=1"]);
     let _served = daemon.connect("frame");
     let mut waiting = daemon.connect("frame");
@@ -56,7 +56,7 @@ fn a_full_house_burns_no_processor_time() {
 
 /// Fault 39: at the limit, a stop serves those in the backlog when there is room for them.
 #[test]
-fn a_stop_at_the_limit_serves_the_backlog() {
+fn drain_at_connection_limit_serves_backlog() {
     let mut daemon = Daemon::serving("frame", &["--max-connections=1", "--workers=2", "-v"]);
     let mut served = daemon.connect("frame");
     assert_eq!(served.ask(UPPERCASE, b"in"), b"IN");
@@ -81,7 +81,7 @@ fn a_stop_at_the_limit_serves_the_backlog() {
 }
 
 #[test]
-fn many_clients_through_a_narrow_door() {
+fn connection_limit_of_2_serves_20_clients() {
     let daemon = Daemon::serving("frame", &["--max-connections=2", "--workers=2"]);
     in_parallel(20, |_| {
         for _ in 0..20 {
@@ -92,7 +92,7 @@ fn many_clients_through_a_narrow_door() {
 }
 
 #[test]
-fn a_higher_limit_lets_those_in_that_wait() {
+fn raised_connection_limit_admits_waiting_clients() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_CONNECTIONS=1\n");
     let daemon = Daemon::serving("frame", &["--settings", &file]);
@@ -116,7 +116,7 @@ fn connect_from(source: [u8; 4], address: SocketAddr) -> Client {
 }
 
 #[test]
-fn connections_from_one_address_are_limited_exactly() {
+fn source_limit_is_exact() {
     let daemon = Launch::new(&["--listen=frame=0", "--max-per-source=3", "--workers=2", "-v"]).start();
     let address = SocketAddr::from(([127, 0, 0, 1], daemon.address("frame").port()));
     let mut served: Vec<Client> = (0..3).map(|_| Client::connect(address)).collect();
@@ -136,7 +136,7 @@ fn connections_from_one_address_are_limited_exactly() {
 }
 
 #[test]
-fn the_message_limit_is_exact() {
+fn message_limit_is_exact() {
     for (limit, length) in [("1", 1), ("1000", 1000), ("64K", 65_536), ("2M", 2 << 20)] {
         let daemon = Daemon::serving("frame", &["--max-message", limit]);
         let mut client = daemon.connect("frame");
@@ -147,7 +147,7 @@ fn the_message_limit_is_exact() {
 }
 
 #[test]
-fn a_length_over_the_limit_costs_nothing_until_it_arrives() {
+fn announced_length_over_limit_uses_no_memory() {
     let daemon = Daemon::serving("frame", &["--max-message=1M"]);
     let idle = daemon.rss();
     let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect("frame")).collect();
@@ -161,7 +161,7 @@ fn a_length_over_the_limit_costs_nothing_until_it_arrives() {
 }
 
 #[test]
-fn memory_grows_with_what_arrives_not_with_what_is_announced() {
+fn memory_grows_with_received_bytes_not_announced_length() {
     let daemon = Daemon::serving("frame", &[]);
     let idle = daemon.rss();
     let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect("frame")).collect();
@@ -180,7 +180,7 @@ fn beside_the_budget(clients: u64, workers: u64) -> u64 {
 }
 
 #[test]
-fn many_large_messages_through_a_small_budget() {
+fn large_requests_share_small_budget() {
     let (clients, budget) = (80, 8 << 20);
     let daemon = Daemon::serving("frame", &["--max-buffered=8M", "--workers=2"]);
     let idle = daemon.rss();
@@ -214,7 +214,7 @@ fn many_large_messages_through_a_small_budget() {
 }
 
 #[test]
-fn memory_that_is_used_again_is_charged_again() {
+fn reused_buffers_are_charged_to_budget() {
     let (clients, budget) = (60, 8 << 20);
     let daemon = Daemon::serving("frame", &["--max-buffered=8M", "--workers=1"]);
     let idle = daemon.rss();
@@ -238,7 +238,7 @@ fn memory_that_is_used_again_is_charged_again() {
 }
 
 #[test]
-fn clients_that_begin_and_stop_take_the_budget_from_nobody_for_long() {
+fn request_timeout_frees_budget_of_stalled_requests() {
     let arguments = ["--max-buffered=4M", "--request-timeout=300ms", "--workers=1"];
     let daemon = Daemon::serving("frame", &arguments);
     // each holds a part of a large message and goes no further: together they take the shared half, one the reserve
@@ -257,7 +257,7 @@ fn clients_that_begin_and_stop_take_the_budget_from_nobody_for_long() {
 }
 
 #[test]
-fn a_message_that_can_never_fit_the_budget_is_refused() {
+fn message_larger_than_budget_gets_error() {
     let daemon = Daemon::serving("frame", &["--max-buffered=4M"]);
     let mut client = daemon.connect("frame");
     assert_eq!(client.ask(REVERSE, &vec![b'x'; 3 << 20]), b"error");
@@ -265,7 +265,7 @@ fn a_message_that_can_never_fit_the_budget_is_refused() {
 }
 
 #[test]
-fn who_asks_nothing_is_closed_after_the_idle_time() {
+fn idle_timeout_closes_only_silent_clients() {
     let daemon = Daemon::serving("frame", &["--idle-timeout=300ms"]);
     let begun = Instant::now();
     let (mut silent, mut active) = (daemon.connect("frame"), daemon.connect("frame"));
@@ -281,7 +281,7 @@ fn who_asks_nothing_is_closed_after_the_idle_time() {
 }
 
 #[test]
-fn the_idle_time_is_not_over_early() {
+fn idle_timeout_does_not_expire_early() {
     let daemon = Daemon::serving("frame", &["--idle-timeout=300ms"]);
     let begun = Instant::now();
     let mut client = daemon.connect("frame");
@@ -290,7 +290,7 @@ fn the_idle_time_is_not_over_early() {
 }
 
 #[test]
-fn one_byte_at_a_time_does_not_renew_the_request_time() {
+fn single_bytes_do_not_renew_request_timeout() {
     for (protocol, request) in [
         ("frame", frame(REVERSE, &[b'x'; 10_000])),
         ("text", b"reverse 10000 ".iter().copied().chain([b'x'; 10_000]).collect()),
@@ -333,7 +333,7 @@ impl Ended for TcpStream {
 }
 
 #[test]
-fn a_large_request_at_a_fair_rate_is_answered() {
+fn fair_rate_extends_request_timeout() {
     let daemon = Daemon::serving("frame", &["--request-timeout=300ms"]);
     let mut client = daemon.connect("frame");
     let text = vec![b'x'; 60_000];
@@ -355,7 +355,7 @@ fn fill(client: &mut Client, request: &[u8]) {
 }
 
 #[test]
-fn who_never_reads_is_cut_off_and_costs_a_bounded_amount() {
+fn write_timeout_closes_client_that_never_reads() {
     let daemon = Daemon::serving("frame", &["--write-timeout=600ms", "--workers=1"]);
     let idle = daemon.rss();
     let request = frame(REVERSE, &[b'x'; 10_000]).repeat(20);
@@ -379,7 +379,7 @@ fn in_parallel_mut(clients: &mut [Client], work: impl Fn(&mut Client) + Sync) {
 }
 
 #[test]
-fn chargen_to_who_never_reads_ends() {
+fn write_timeout_closes_chargen_client_that_never_reads() {
     let daemon = Daemon::serving("chargen", &["--write-timeout=300ms"]);
     let client = daemon.connect("chargen");
     let statistics = daemon.statistics_when(|statistics| statistics.closed == 1);
@@ -388,7 +388,7 @@ fn chargen_to_who_never_reads_ends() {
 }
 
 #[test]
-fn a_slow_reader_that_makes_progress_is_not_cut_off() {
+fn write_timeout_spares_slow_reader() {
     let daemon = Daemon::serving("frame", &["--write-timeout=400ms"]);
     let mut client = daemon.connect("frame");
     let text = vec![b'x'; 24 << 20];
@@ -408,7 +408,7 @@ fn a_slow_reader_that_makes_progress_is_not_cut_off() {
 
 /// Fault 36: a client that does not take its reply keeps the memory, until another client has waited for it.
 #[test]
-fn a_slow_reader_is_closed_when_another_client_waits_for_memory() {
+fn min_rate_closes_slow_reader_when_memory_is_needed() {
     let arguments = ["--max-buffered=8M", "--workers=1", "--send-buffer=4K"];
     let times = ["--idle-timeout=none", "--request-timeout=none", "--write-timeout=none"];
     let daemon = Daemon::serving("frame", &[&arguments[..], &times].concat());
@@ -435,7 +435,7 @@ fn a_slow_reader_is_closed_when_another_client_waits_for_memory() {
 }
 
 #[test]
-fn limits_that_are_switched_off() {
+fn limits_set_to_none_are_off() {
     let times = ["idle-timeout", "request-timeout", "write-timeout", "drain-timeout", "exit-idle"];
     let amounts = ["max-connections", "max-per-source", "max-buffered", "max-message", "max-line", "min-rate"];
     let arguments: Vec<String> = times.iter().chain(&amounts).map(|name| format!("--{name}=none")).collect();
@@ -449,7 +449,7 @@ fn limits_that_are_switched_off() {
 }
 
 #[test]
-fn shorter_times_hold_for_connections_that_are_there_already() {
+fn reload_shortens_idle_timeout_of_open_connections() {
     let directory = Directory::new();
     let file = directory.write("settings", "");
     let daemon = Daemon::serving("frame", &["--settings", &file]);
@@ -462,7 +462,7 @@ fn shorter_times_hold_for_connections_that_are_there_already() {
 }
 
 #[test]
-fn a_half_closed_client_with_a_full_pipe_gets_all_of_it() {
+fn half_closed_client_gets_all_pipelined_replies() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let mut client = daemon.connect("frame");
     let request = frame(REVERSE, &vec![b'x'; 3 << 20]);

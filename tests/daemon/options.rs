@@ -17,7 +17,7 @@ fn finish(arguments: &[&str]) -> Finished {
 }
 
 #[test]
-fn values_that_cannot_be_used_are_refused_by_name() {
+fn invalid_option_value_exits_2_and_names_option() {
     let table: &[(&str, &[&str])] = &[
         ("--port", &["", "x", "-1", "65536", "8083.5"]),
         (
@@ -53,7 +53,7 @@ fn values_that_cannot_be_used_are_refused_by_name() {
 }
 
 #[test]
-fn every_option_that_takes_a_value_is_among_those() {
+fn every_option_has_cases_of_invalid_values() {
     // the names above, and those whose values are files, whatever they contain
     let known = "port listen backlog recv-buffer send-buffer workers max-connections max-per-source max-message \
         max-buffered max-line min-rate idle-timeout request-timeout write-timeout drain-timeout exit-idle seed log quotes settings \
@@ -65,7 +65,7 @@ fn every_option_that_takes_a_value_is_among_those() {
 }
 
 #[test]
-fn what_is_no_option_is_refused() {
+fn unknown_option_exits_2() {
     for (arguments, words) in
         [(&["--colour"][..], "--colour"), (&["8083"], "8083"), (&["--port"], "--port"), (&["-x"], "-x")]
     {
@@ -76,7 +76,7 @@ fn what_is_no_option_is_refused() {
 }
 
 #[test]
-fn help_and_version_go_to_standard_output() {
+fn help_and_version_go_to_stdout() {
     for argument in ["-h", "--help", "-V", "--version"] {
         let finished = finish(&[argument]);
         assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{argument}");
@@ -86,7 +86,7 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn help_names_every_option_and_its_variable() {
+fn help_lists_every_option_and_variable() {
     let help = finish(&["--help"]).output;
     for argument in retortd::daemon::config::args::command().get_arguments() {
         let long = argument.get_long().expect("every option has a long name");
@@ -100,7 +100,7 @@ fn help_names_every_option_and_its_variable() {
 }
 
 #[test]
-fn output_that_nobody_takes_is_no_panic() {
+fn full_stdout_does_not_panic() {
     for argument in ["--help", "--list", "--version"] {
         let full = Launch::new(&[argument]).under(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"]).finish();
         assert!(full.code <= 2 && !full.log.contains("panic"), "{argument}: {} {}", full.code, full.log);
@@ -108,7 +108,7 @@ fn output_that_nobody_takes_is_no_panic() {
 }
 
 #[test]
-fn nothing_else_is_printed() {
+fn default_verbosity_prints_nothing() {
     let mut daemon = Launch::new(&[LOCAL]).start();
     let mut client = daemon.connect("frame");
     assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
@@ -120,7 +120,7 @@ fn nothing_else_is_printed() {
 }
 
 #[test]
-fn the_port_option_listens_on_all_addresses() {
+fn port_option_listens_on_all_addresses() {
     let daemon = Launch::new(&["-p", "0"]).start();
     assert_eq!(daemon.listening().len(), 1);
     let port = daemon.address("frame").port();
@@ -134,7 +134,7 @@ fn the_port_option_listens_on_all_addresses() {
 }
 
 #[test]
-fn listen_may_be_repeated_and_combined_with_the_port() {
+fn listen_option_repeats_and_combines_with_port() {
     let daemon =
         Launch::new(&["--listen=echo=127.0.0.1:0 time=127.0.0.1:0", "--listen", "ack=127.0.0.1:0", "-p0"]).start();
     let names: Vec<&str> = daemon.listening().iter().map(|(name, _)| name.as_str()).collect();
@@ -151,7 +151,7 @@ fn limits_line(launch: Launch) -> String {
 }
 
 #[test]
-fn the_environment_sets_options() {
+fn environment_variables_set_options() {
     let launch =
         Launch::new(&[]).env("RETORTD_LISTEN", "frame=127.0.0.1:0,echo=127.0.0.1:0").env("RETORTD_VERBOSE", "2");
     let line = limits_line(launch.env("RETORTD_WORKERS", "3").env("RETORTD_MAX_CONNECTIONS", "77"));
@@ -162,7 +162,7 @@ fn the_environment_sets_options() {
 }
 
 #[test]
-fn command_line_before_environment_before_file() {
+fn command_line_overrides_environment_overrides_file() {
     let directory = Directory::new();
     let text = "RETORTD_WORKERS=1\nRETORTD_MAX_CONNECTIONS=11\nRETORTD_VERBOSE=2\nRETORTD_LISTEN=echo=127.0.0.1:0\n";
     let file = directory.write("settings", text);
@@ -182,7 +182,7 @@ fn command_line_before_environment_before_file() {
 }
 
 #[test]
-fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
+fn invalid_settings_file_exits_78_and_names_line() {
     let directory = Directory::new();
     for (text, words) in [
         ("# fine\nRETORTD_PORT=70000\n", ":2: RETORTD_PORT: invalid value '70000'"),
@@ -212,7 +212,7 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
 }
 
 #[test]
-fn a_settings_file_has_the_form_of_an_environment_file() {
+fn settings_file_follows_environment_file_syntax() {
     let directory = Directory::new();
     for (text, workers) in [
         ("RETORTD_WORKERS=\\\n2\nRETORTD_VERBOSE=2\n", 2),
@@ -231,7 +231,7 @@ fn a_settings_file_has_the_form_of_an_environment_file() {
 }
 
 #[test]
-fn a_line_without_a_value_is_ignored_and_remarked_upon() {
+fn settings_line_without_value_logs_warning() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n\nmore\n");
     let daemon = Launch::new(&[LOCAL, "--settings", &file]).start();
@@ -260,7 +260,7 @@ fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
 
 /// Fault 43: FIFOs, devices, directories and huge files as settings or quotes.
 #[test]
-fn files_that_would_stall_it_are_refused() {
+fn blocking_or_huge_file_exits_78() {
     let directory = Directory::new();
     let files = unreadable(&directory);
     for option in ["--settings", "--quotes"] {
@@ -276,7 +276,7 @@ fn files_that_would_stall_it_are_refused() {
 
 /// Fault 43: the same files at a reload; the old settings stay.
 #[test]
-fn files_that_would_stall_a_reload_are_refused() {
+fn blocking_or_huge_file_fails_reload() {
     let directory = Directory::new();
     let (settings, quotes) =
         (directory.write("settings", "RETORTD_MAX_MESSAGE=10\n"), directory.write("quotes", "a\n"));
@@ -301,7 +301,7 @@ fn files_that_would_stall_a_reload_are_refused() {
 
 /// Fault 31: a port in use.
 #[test]
-fn a_port_in_use() {
+fn port_in_use_exits_71() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = taken.local_addr().expect("address");
     let finished = finish(&[&format!("--listen=frame={address}")]);
@@ -312,7 +312,7 @@ fn a_port_in_use() {
 
 /// Fault 31: an address that is not there.
 #[test]
-fn an_address_that_is_not_there() {
+fn unavailable_address_exits_71() {
     // RFC 5737: for documentation, so nobody has it
     let finished = finish(&["--listen=frame=192.0.2.1:8083"]);
     assert_eq!(finished.code, 71);
@@ -322,7 +322,7 @@ fn an_address_that_is_not_there() {
 
 /// Fault 31: a port below 1024 without the right.
 #[test]
-fn a_port_below_1024_without_the_right() {
+fn privileged_port_without_capability_exits_78() {
     let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first_free.trim().parse::<u16>().is_ok_and(|port| port < 1000) {
         return skip("ports below 1024 are free for all here");
@@ -348,7 +348,7 @@ fn a_port_below_1024_without_the_right() {
 }
 
 #[test]
-fn more_connections_than_there_may_be_descriptors() {
+fn connection_limit_above_descriptor_limit_exits_78() {
     if !available("prlimit") {
         return;
     }
@@ -373,7 +373,7 @@ fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<Launch> {
 
 /// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` lower the default of the budget.
 #[test]
-fn the_default_for_buffers_knows_the_limits_of_the_process() {
+fn default_budget_respects_rlimits() {
     for limit in ["--as=512000000", "--data=512000000"] {
         let Some(launch) = with_half_a_gigabyte(limit, &[]) else { return };
         let line = limits_line(launch);
@@ -383,7 +383,7 @@ fn the_default_for_buffers_knows_the_limits_of_the_process() {
 
 /// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` below the budget.
 #[test]
-fn more_for_buffers_than_the_process_may_use_is_warned_about_once() {
+fn budget_above_rlimit_logs_one_warning() {
     for (limit, name) in [("--as=512000000", "RLIMIT_AS"), ("--data=512000000", "RLIMIT_DATA")] {
         for asked in ["600000000", "none"] {
             let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered", asked]) else { return };
@@ -401,7 +401,7 @@ fn more_for_buffers_than_the_process_may_use_is_warned_about_once() {
 }
 
 #[test]
-fn the_soft_limit_of_descriptors_is_raised() {
+fn soft_descriptor_limit_is_raised() {
     if !available("prlimit") {
         return;
     }
@@ -415,7 +415,7 @@ fn sysctl(name: &str) -> String {
 }
 
 #[test]
-fn twice_verbose_the_start_tells_what_the_kernel_grants() {
+fn vv_logs_kernel_limits_at_start() {
     let mut daemon = Launch::new(&[LOCAL, "-vv", "--backlog=77"]).spawn();
     daemon.wait_ready_in_log();
     let log = daemon.log.text();
@@ -436,7 +436,7 @@ fn twice_verbose_the_start_tells_what_the_kernel_grants() {
 }
 
 #[test]
-fn buffers_and_backlog_reach_the_kernel() {
+fn socket_buffers_and_backlog_are_set() {
     let arguments = [LOCAL, "-vv", "--recv-buffer=16K", "--send-buffer=32K", "--backlog=7"];
     let mut daemon = Launch::new(&arguments).spawn();
     daemon.wait_ready_in_log();
@@ -452,7 +452,7 @@ fn buffers_and_backlog_reach_the_kernel() {
 }
 
 #[test]
-fn workers_are_threads() {
+fn workers_option_sets_thread_count() {
     for workers in [1, 5] {
         let daemon = Launch::new(&[LOCAL, &format!("--workers={workers}")]).start();
         // beside the main thread and the log's
@@ -475,7 +475,7 @@ fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
 }
 
 #[test]
-fn once_verbose_connections_are_logged() {
+fn v_logs_connections() {
     let (_daemon, log) = log_of_a_talk("-v");
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines.len(), 2, "{log}");
@@ -488,7 +488,7 @@ fn once_verbose_connections_are_logged() {
 }
 
 #[test]
-fn twice_verbose_requests_are_logged() {
+fn vv_logs_requests() {
     let (_daemon, log) = log_of_a_talk("-vv");
     for words in
         ["uppercase of 33 bytes answered in ", "unknown of 1 bytes refused in ", "reverse of 500 bytes answered in "]
@@ -502,7 +502,7 @@ fn twice_verbose_requests_are_logged() {
 }
 
 #[test]
-fn three_times_verbose_bytes_are_logged_escaped_and_cut() {
+fn vvv_logs_escaped_and_truncated_bytes() {
     let (daemon, log) = log_of_a_talk("-vvv");
     let received = r"received 37 bytes: \x08\x00\x00!line\nretortd: forged\x1b[2J\x00\r\x07\xc2\x9b end";
     let answered = r"answered 37 bytes: \x00\x00\x00!LINE\nRETORTD: FORGED\x1b[2J\x00\r\x07\xc2\x9b END";
@@ -515,7 +515,7 @@ fn three_times_verbose_bytes_are_logged_escaped_and_cut() {
 }
 
 #[test]
-fn under_the_journal_lines_have_a_priority_and_no_time() {
+fn journal_lines_have_priority_and_no_timestamp() {
     let directory = Directory::new();
     let path = directory.path("journal");
     let file = fs::File::create(&path).expect("create");
@@ -531,7 +531,7 @@ fn under_the_journal_lines_have_a_priority_and_no_time() {
 }
 
 #[test]
-fn a_journal_that_is_not_standard_error_is_not_written_to() {
+fn journal_stream_of_other_file_is_ignored() {
     let daemon = Launch::new(&[LOCAL, "-v"]).env("JOURNAL_STREAM", "1:1").start();
     drop(daemon.connect("frame"));
     let (_, line) = daemon.wait_for_line(0, "accepted");
@@ -539,7 +539,7 @@ fn a_journal_that_is_not_standard_error_is_not_written_to() {
 }
 
 #[test]
-fn without_a_system_log_lines_go_to_standard_error() {
+fn log_syslog_falls_back_to_stderr() {
     if fs::exists("/dev/log").unwrap_or(true) {
         return skip("there is a system log here");
     }

@@ -19,7 +19,7 @@ fn serve_all(arguments: &[&str]) -> Daemon {
 }
 
 #[test]
-fn every_conversation_however_it_is_cut() {
+fn examples_survive_any_split() {
     let daemon = serve_all(&["--workers=1"]);
     replay_all(&daemon, |protocol| !protocol.starts_with("frame"));
 }
@@ -55,7 +55,7 @@ fn try_each(daemon: &Daemon) {
 }
 
 #[test]
-fn all_at_once_on_sockets_of_its_own() {
+fn all_protocols_serve_on_own_sockets() {
     let daemon = serve_all(&[]);
     try_each(&daemon);
     let statistics = daemon.statistics_at_rest();
@@ -63,7 +63,7 @@ fn all_at_once_on_sockets_of_its_own() {
 }
 
 #[test]
-fn all_at_once_on_activated_and_own_sockets() {
+fn all_protocols_serve_on_inherited_and_own_sockets() {
     let handed = ["echo", "frame"];
     let sockets = handed.map(|_| TcpListener::bind("127.0.0.1:0").expect("bind").into());
     let own: Vec<&str> = PROTOCOLS.iter().map(|entry| entry.name).filter(|name| !handed.contains(name)).collect();
@@ -75,7 +75,7 @@ fn all_at_once_on_activated_and_own_sockets() {
 }
 
 #[test]
-fn chunks_are_answered_as_they_come() {
+fn chunk_protocols_reply_to_each_chunk() {
     let daemon = serve_all(&[]);
     let mut client = daemon.connect("echo-prefix");
     for chunk in [&b"a"[..], b"bc", b"\xff\0\n"] {
@@ -90,7 +90,7 @@ fn chunks_are_answered_as_they_come() {
 }
 
 #[test]
-fn a_chunk_is_at_most_1024_bytes() {
+fn chunk_is_at_most_1024_bytes() {
     let daemon = serve_all(&[]);
     // one write is one segment here, and one read takes all of it
     let answer = daemon.exchange("echo-prefix", &[b'x'; 3000]);
@@ -103,7 +103,7 @@ fn a_chunk_is_at_most_1024_bytes() {
 }
 
 #[test]
-fn what_is_long_comes_back_whole() {
+fn long_input_is_returned_whole() {
     let daemon = serve_all(&["--max-line=none"]);
     let text: Vec<u8> = (0..=255).cycle().take(20_000_000).collect();
     assert!(daemon.exchange("echo", &text) == text, "echo");
@@ -116,7 +116,7 @@ fn what_is_long_comes_back_whole() {
 }
 
 #[test]
-fn what_is_longer_than_the_limit_ends_the_connection_with_a_reason() {
+fn input_over_limit_closes_with_reason() {
     let daemon = serve_all(&["--max-message=1000", "--max-line=1000", "-v"]);
     for (protocol, send, expect, reason) in [
         ("upper-line", [b'x'; 1001].to_vec(), &b""[..], "line too long"),
@@ -133,7 +133,7 @@ fn what_is_longer_than_the_limit_ends_the_connection_with_a_reason() {
 }
 
 #[test]
-fn an_answer_survives_what_the_client_sends_beside_it() {
+fn one_shot_reply_survives_excess_input() {
     let daemon = serve_all(&["--quotes", &quotes_file("a quote\n").1]);
     let flood = [b"first line\n", &vec![b'x'; 8 << 20][..]].concat();
     for (protocol, check) in [
@@ -152,7 +152,7 @@ fn an_answer_survives_what_the_client_sends_beside_it() {
 }
 
 #[test]
-fn a_one_shot_service_does_not_wait_for_a_client_that_stays() {
+fn one_shot_protocol_closes_without_waiting_for_client() {
     let daemon = serve_all(&[]);
     let mut clients: Vec<Client> = ["ack", "daytime", "time"].map(|protocol| daemon.connect(protocol)).into();
     clients[0].send(b"x");
@@ -173,7 +173,7 @@ fn chargen_pattern(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn chargen_costs_no_memory_and_stops_when_the_client_does() {
+fn chargen_uses_no_memory_and_ends_with_client() {
     let daemon = Daemon::serving("chargen", &[]);
     let idle = daemon.rss();
     let mut clients: Vec<Client> = (0..20).map(|_| daemon.connect("chargen")).collect();
@@ -190,7 +190,7 @@ fn chargen_costs_no_memory_and_stops_when_the_client_does() {
 }
 
 #[test]
-fn chargen_drops_what_it_is_sent_and_goes_on_after_a_half_close() {
+fn chargen_discards_input_and_continues_after_half_close() {
     // a small buffer in the kernel: most of what is taken below is made after the end was read
     let daemon = Daemon::serving("chargen", &["--send-buffer=64K"]);
     let mut client = daemon.connect("chargen");
@@ -202,7 +202,7 @@ fn chargen_drops_what_it_is_sent_and_goes_on_after_a_half_close() {
 }
 
 #[test]
-fn discard_takes_everything_and_costs_no_memory() {
+fn discard_reads_everything_and_uses_no_memory() {
     let daemon = Daemon::serving("discard", &[]);
     let idle = daemon.rss();
     assert_eq!(daemon.exchange("discard", &vec![b'x'; 200_000_000]), b"");
@@ -255,7 +255,7 @@ fn quotes_file(text: &str) -> (harness::Directory, String) {
 }
 
 #[test]
-fn quotes_come_from_the_file_and_are_read_again() {
+fn qotd_serves_quotes_file_and_reloads_it() {
     let (directory, path) = quotes_file("First.\n-- One\n%\nSecond.\n%\n");
     let daemon = Daemon::serving("qotd", &["--quotes", &path]);
     let quotes =
@@ -274,7 +274,7 @@ fn quotes_come_from_the_file_and_are_read_again() {
 }
 
 #[test]
-fn a_file_of_quotes_that_cannot_be_used_is_refused() {
+fn invalid_quotes_file_exits_78() {
     let (_directory, long) = quotes_file(&format!("a\n%\nb\n%\n\n{}\n%\n", "é".repeat(513)));
     let (_other, binary) = quotes_file("");
     std::fs::write(&binary, b"a\n%\n\xff\n").expect("write");
@@ -292,7 +292,7 @@ fn a_file_of_quotes_that_cannot_be_used_is_refused() {
 }
 
 #[test]
-fn quotes_that_are_built_in() {
+fn qotd_has_built_in_quotes() {
     let daemon = Daemon::serving("qotd", &[]);
     for _ in 0..20 {
         let quote = String::from_utf8(daemon.connect("qotd").receive_all()).expect("UTF-8");
@@ -305,7 +305,7 @@ fn now() -> u64 {
 }
 
 #[test]
-fn time_is_the_time() {
+fn time_protocol_sends_current_time() {
     let daemon = serve_all(&[]);
     let before = now();
     let time = daemon.connect("time").receive_all();
@@ -316,7 +316,7 @@ fn time_is_the_time() {
 }
 
 #[test]
-fn daytime_says_what_date_says() {
+fn daytime_matches_date_command() {
     let daemon = serve_all(&[]);
     let before = now();
     let answer = daemon.connect("daytime").receive_all();
@@ -406,7 +406,7 @@ with connect("record") as client:
 "#;
 
 #[test]
-fn conversations_from_python() {
+fn python_socket_clients_are_served() {
     if !available("python3") {
         return;
     }
@@ -464,7 +464,7 @@ impl Drop for Typed {
 }
 
 #[test]
-fn nc_line_by_line() {
+fn nc_gets_reply_to_each_line() {
     if !available("nc") {
         return;
     }
@@ -477,7 +477,7 @@ fn nc_line_by_line() {
 }
 
 #[test]
-fn nc_with_a_frame() {
+fn nc_sends_frame_and_half_closes() {
     if !available("nc") {
         return;
     }
@@ -492,7 +492,7 @@ fn nc_with_a_frame() {
 }
 
 #[test]
-fn socat_in_both_directions() {
+fn socat_transfers_in_both_directions() {
     if !available("socat") {
         return;
     }
@@ -510,7 +510,7 @@ fn socat_in_both_directions() {
 }
 
 #[test]
-fn telnet_as_a_person_uses_it() {
+fn telnet_session_is_served() {
     if !available("telnet") {
         return;
     }
@@ -527,7 +527,7 @@ fn telnet_as_a_person_uses_it() {
 }
 
 #[test]
-fn the_list_has_every_protocol() {
+fn list_option_shows_every_protocol() {
     let finished = Launch::new(&["--list"]).finish();
     assert_eq!((finished.code, finished.log.as_str()), (0, ""));
     let lines: Vec<&str> = finished.output.lines().collect();

@@ -84,7 +84,7 @@ fn caught_by_these_alone(cases: &[(Flaw, &[&str])]) {
 }
 
 #[test]
-fn a_right_server_passes_and_quickly() {
+fn correct_server_passes_within_10_seconds() {
     let begun = Instant::now();
     let judgement = judge(flawed::start(Flaw::None), &[]);
     assert_eq!((judgement.failed(), judgement.code), (vec![], 0));
@@ -94,7 +94,7 @@ fn a_right_server_passes_and_quickly() {
 }
 
 #[test]
-fn one_client_at_a_time_is_a_note() {
+fn sequential_server_passes_with_note() {
     let judgement = judge(flawed::start(Flaw::OneAtATime), &[]);
     assert_eq!((judgement.failed(), judgement.code), (vec![], 0));
     assert_eq!(judgement.report["notes"], 2);
@@ -103,7 +103,7 @@ fn one_client_at_a_time_is_a_note() {
 }
 
 #[test]
-fn one_recv() {
+fn single_recv_is_caught() {
     caught(&[
         (Flaw::OneRecv, "data-split", "recv was called once", &["uppercase", "header-split", "unknown-action"]),
         (Flaw::OneRecvForTheHeader, "header-split", "whole header", &["uppercase", "data-split", "482164-bytes"]),
@@ -111,12 +111,12 @@ fn one_recv() {
 }
 
 #[test]
-fn pipelining_ignored() {
+fn discarded_pipelined_input_is_caught() {
     caught(&[(Flaw::ForgetsPipelined, "two-in-one", "thrown away", &["uppercase", "keep-alive", "data-split"])]);
 }
 
 #[test]
-fn a_wrong_header() {
+fn wrong_reply_header_is_caught() {
     caught(&[
         (Flaw::LittleEndian, "length-field", "little-endian", &["half-close-at-once"]),
         (Flaw::EchoesHeader, "length-field", "repeats the request's header", &[]),
@@ -128,7 +128,7 @@ fn a_wrong_header() {
 }
 
 #[test]
-fn lengths_cut_short() {
+fn truncated_lengths_are_caught() {
     caught(&[(
         Flaw::ShortSend,
         "64k-plus-one",
@@ -153,7 +153,7 @@ fn lengths_cut_short() {
 }
 
 #[test]
-fn bytes_taken_for_characters() {
+fn byte_wise_text_handling_is_caught() {
     caught(&[
         (Flaw::Bytes, "reverse-characters", "decode it as UTF-8", &["uppercase", "reverse", "shuffle", "burst"]),
         (Flaw::Bytes, "shuffle-characters", "decode", &[]),
@@ -167,7 +167,7 @@ fn bytes_taken_for_characters() {
 }
 
 #[test]
-fn errors_handled_wrongly() {
+fn wrong_error_handling_is_caught() {
     caught(&[
         (
             Flaw::ClosesOnError,
@@ -183,7 +183,7 @@ fn errors_handled_wrongly() {
 }
 
 #[test]
-fn connections_ended_wrongly() {
+fn wrong_connection_close_is_caught() {
     caught(&[(Flaw::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"])]);
     caught_by_these_alone(&[
         (Flaw::ForgetsAtTheEnd, &["half-close", "truncated-data"]),
@@ -192,7 +192,7 @@ fn connections_ended_wrongly() {
 }
 
 #[test]
-fn a_server_that_a_client_can_end() {
+fn server_that_dies_with_its_client_is_caught() {
     let judgement = judge(flawed::start(Flaw::DiesWithItsClient), &["--only", "clients"]);
     // The connection after that may still be made, by the kernel, before the listener is gone: then the next is not.
     let failed = judgement.failed();
@@ -203,7 +203,7 @@ fn a_server_that_a_client_can_end() {
 }
 
 #[test]
-fn chance_that_is_none() {
+fn wrong_randomness_is_caught() {
     caught(&[(Flaw::DrawsTwice, "shuffle", "drawn twice", &["uppercase", "random"])]);
     caught_by_these_alone(&[
         (Flaw::Biased, &["shuffle-uniform"]),
@@ -213,7 +213,7 @@ fn chance_that_is_none() {
 }
 
 #[test]
-fn a_server_that_hangs_costs_seconds() {
+fn hanging_server_fails_within_30_seconds() {
     let begun = Instant::now();
     let judgement = judge(flawed::start(Flaw::Hangs), &["--patience", "200ms"]);
     assert!(judgement.failed().len() > 40);
@@ -222,7 +222,7 @@ fn a_server_that_hangs_costs_seconds() {
 }
 
 #[test]
-fn the_daemon_passes_in_every_protocol() {
+fn daemon_passes_in_every_protocol() {
     let protocols =
         ["frame", "frame-2021", "text", "echo", "length-prefix", "discard", "daytime", "time", "qotd", "chargen"];
     let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
@@ -235,7 +235,7 @@ fn the_daemon_passes_in_every_protocol() {
 }
 
 #[test]
-fn the_longest_message_and_the_other_edition() {
+fn daemon_passes_longest_message_and_edition_2021() {
     let daemon = Launch::new(&["--listen=frame-2021=127.0.0.1:0"]).start();
     let judgement =
         judge(daemon.address("frame-2021"), &["--edition", "2021", "--large", "--only", "largest,title-case"]);
@@ -244,7 +244,7 @@ fn the_longest_message_and_the_other_edition() {
 }
 
 #[test]
-fn a_server_of_another_protocol_fails() {
+fn server_of_other_protocol_fails() {
     let daemon = Daemon::serving("echo", &[]);
     let judgement = judge(daemon.address("echo"), &["--patience", "300ms", "--only", "actions"]);
     assert_eq!(judgement.code, 1);
@@ -252,7 +252,7 @@ fn a_server_of_another_protocol_fails() {
 }
 
 #[test]
-fn reports_for_people_and_for_graders() {
+fn text_tap_and_junit_reports_show_failure() {
     let address = flawed::start(Flaw::LittleEndian).to_string();
     let only = ["--only", "uppercase,half-close-at-once"];
     let text = retort(&[&["check", &address], only.as_slice()].concat());
@@ -282,7 +282,7 @@ fn reports_for_people_and_for_graders() {
 }
 
 #[test]
-fn what_cannot_be_judged() {
+fn impossible_check_exits_2() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for (arguments, words) in [
         (vec!["check", nobody.as_str()], "cannot connect to 127.0.0.1"),
@@ -299,7 +299,7 @@ fn what_cannot_be_judged() {
 }
 
 #[test]
-fn the_list_of_checks() {
+fn list_option_shows_checks_of_edition() {
     let list = String::from_utf8(retort(&["check", "--list"]).stdout).unwrap();
     for name in ["length-field", "shuffle-uniform", "second-client"] {
         assert!(list.contains(&format!("  {name} ")), "{list}");
@@ -319,7 +319,7 @@ fn short_ring() -> Vec<u8> {
 /// The patience is longer than the test allows for everything: each verdict comes as soon as the answer cannot be right
 /// any more, whatever else the server sends.
 #[test]
-fn a_server_that_never_stops_sending_is_judged_in_bounded_time_and_memory() {
+fn endless_server_is_judged_in_bounded_time_and_memory() {
     let ring = short_ring();
     let endless = "more bytes than all answers";
     let cases: [(&str, &[u8], &str); 12] = [
@@ -368,7 +368,7 @@ fn begun(address: SocketAddr, junit: &str, arguments: &[&str]) -> (Child, BufRea
 
 /// Fault 44: a signal while a server is judged, and a report of an earlier run.
 #[test]
-fn an_earlier_report_stays_when_a_judgement_is_interrupted() {
+fn interrupted_check_keeps_old_report() {
     let directory = Directory::new();
     let junit = directory.write("report.xml", "earlier");
     for signal in [Signal::SIGINT, Signal::SIGKILL] {
@@ -381,7 +381,7 @@ fn an_earlier_report_stays_when_a_judgement_is_interrupted() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_at_the_end_costs_only_the_report() {
+fn unwritable_report_exits_2_after_checks() {
     let directory = Directory::new();
     fs::create_dir(directory.path("gone")).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -409,7 +409,7 @@ fn a_report_that_cannot_be_written_at_the_end_costs_only_the_report() {
 
 /// Fault 44: standard output that nobody reads, beside a report in a file.
 #[test]
-fn a_report_is_complete_although_nobody_reads_standard_output() {
+fn report_is_complete_when_stdout_is_closed() {
     let directory = Directory::new();
     let junit = directory.path("report.xml");
     let (closed, output) = UnixStream::pair().unwrap();
@@ -424,7 +424,7 @@ fn a_report_is_complete_although_nobody_reads_standard_output() {
 }
 
 #[test]
-fn a_report_may_go_to_standard_output() {
+fn junit_report_may_go_to_stdout() {
     let address = flawed::start(Flaw::None).to_string();
     let output = retort(&["check", &address, "--only", "uppercase", "-q", "--junit", "/dev/stdout"]);
     let text = String::from_utf8(output.stdout).unwrap();

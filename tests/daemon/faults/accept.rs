@@ -9,7 +9,7 @@ use crate::harness::{Client, Daemon, Launch, frame, in_parallel};
 
 /// Fault 1: the system is out of something for a while.
 #[test]
-fn without_descriptors_or_memory_accepting_rests_and_recovers() {
+fn accept_backs_off_and_recovers_from_resource_errors() {
     for (error, words) in [
         ("EMFILE", "Too many open files"),
         ("ENFILE", "Too many open files in system"),
@@ -51,7 +51,7 @@ fn times_in(line: &str) -> Option<u64> {
 
 /// Fault 41: an error that comes and goes is logged once, and its end when it has not come for a while.
 #[test]
-fn errors_that_come_and_go_are_one_condition() {
+fn intermittent_accept_errors_are_logged_once() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let watch = Watch::begin(&daemon);
     let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EMFILE:when=1+2"]) else { return };
@@ -78,7 +78,7 @@ fn errors_that_come_and_go_are_one_condition() {
 
 /// Fault 1: a daemon that just tried again would fail half a million times a second.
 #[test]
-fn without_descriptors_it_does_not_spin() {
+fn persistent_emfile_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let watch = Watch::begin(&daemon);
     let mut served = daemon.connect("frame");
@@ -102,7 +102,7 @@ fn without_descriptors_it_does_not_spin() {
 
 /// Fault 1, as it comes about in life: the limit is lowered below what is in use.
 #[test]
-fn when_descriptors_really_run_out_nobody_else_notices() {
+fn descriptor_exhaustion_does_not_affect_open_connections() {
     if !available("prlimit") {
         return;
     }
@@ -129,7 +129,7 @@ fn when_descriptors_really_run_out_nobody_else_notices() {
 
 /// Fault 2: this client is gone; the next one is not to suffer.
 #[test]
-fn a_client_that_is_gone_before_it_is_accepted_is_counted() {
+fn lost_clients_of_failed_accepts_are_counted() {
     for error in ["ECONNABORTED", "EPROTO", "ENETDOWN", "EPERM", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENONET"] {
         // those that are lost do not take the places of those that come
         let daemon = Daemon::serving("frame", &["--workers=1", "--max-connections=6"]);
@@ -147,7 +147,7 @@ fn a_client_that_is_gone_before_it_is_accepted_is_counted() {
 
 /// Fault 2: an error that takes no client from the queue comes again at once. A security module's refusal is one.
 #[test]
-fn a_refusal_that_lasts_does_not_spin() {
+fn persistent_eperm_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let watch = Watch::begin(&daemon);
     let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EPERM"]) else { return };
@@ -168,7 +168,7 @@ fn a_refusal_that_lasts_does_not_spin() {
 
 /// Fault 3: EINTR is nobody's error.
 #[test]
-fn system_calls_that_are_interrupted_are_made_again() {
+fn interrupted_system_calls_are_retried() {
     // not those that never wait here, and so are never interrupted: eventfds are non-blocking
     let calls = ["accept4", "epoll_wait", "recvfrom", "sendto", "sendmsg", "writev", "poll"];
     let injections: Vec<String> = calls.iter().map(|call| format!("{call}:error=EINTR:when=4+3")).collect();
@@ -189,7 +189,7 @@ fn system_calls_that_are_interrupted_are_made_again() {
 
 /// Fault 4: nobody is there any more to have an address.
 #[test]
-fn a_reset_before_accept_is_closed_cleanly() {
+fn reset_before_accept_is_counted_as_reset() {
     let daemon = Daemon::serving("frame", &["-v", "--max-per-source=100"]);
     let watch = Watch::begin(&daemon);
     daemon.pause();
@@ -204,7 +204,7 @@ fn a_reset_before_accept_is_closed_cleanly() {
 
 /// Fault 5: more clients than the queue holds; the kernel has them try again.
 #[test]
-fn a_backlog_that_overflows_recovers() {
+fn backlog_overflow_recovers() {
     let daemon = Daemon::serving("frame", &["--backlog=4", "--workers=1"]);
     let watch = Watch::begin(&daemon);
     let before = overflows();
@@ -229,7 +229,7 @@ fn overflows() -> u64 {
 
 /// Fault 6: epoll has no room for one connection.
 #[test]
-fn a_connection_that_cannot_be_watched_is_dropped_alone() {
+fn failed_epoll_add_closes_only_that_connection() {
     for error in ["ENOSPC", "ENOMEM"] {
         let daemon = Daemon::serving("frame", &["--workers=1"]);
         let watch = Watch::begin(&daemon);
@@ -251,7 +251,7 @@ fn a_connection_that_cannot_be_watched_is_dropped_alone() {
 
 /// Fault 6: what a connection waits for changes, and epoll cannot be told.
 #[test]
-fn a_connection_whose_watch_cannot_be_changed_is_dropped_alone() {
+fn failed_epoll_modify_closes_only_that_connection() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let watch = Watch::begin(&daemon);
     let Some(injection) = Injection::into_workers(&daemon, 1, &["epoll_ctl:error=ENOMEM:when=3"]) else { return };
@@ -269,7 +269,7 @@ fn a_connection_whose_watch_cannot_be_changed_is_dropped_alone() {
 
 /// Fault 6: epoll has no room for the listener when it is to be watched again.
 #[test]
-fn a_listener_that_cannot_be_watched_again_is_tried_again() {
+fn failed_epoll_add_of_listener_is_retried() {
     let daemon = Daemon::serving("frame", &["--workers=1", "--max-connections=1"]);
     let watch = Watch::begin(&daemon);
     // the first client, the listener that is taken out because the house is full, the listener again
@@ -291,7 +291,7 @@ fn a_listener_that_cannot_be_watched_again_is_tried_again() {
 
 /// Fault 7: exactly so many, and the next when one leaves.
 #[test]
-fn the_limit_on_connections_is_exact_and_recovers() {
+fn connection_limit_is_exact_and_recovers() {
     let daemon = Daemon::serving("frame", &["--max-connections=5", "--workers=2"]);
     let watch = Watch::begin(&daemon);
     for _ in 0..3 {
@@ -309,7 +309,7 @@ fn the_limit_on_connections_is_exact_and_recovers() {
 /// Fault 41: clients that come and go at the limit are one condition: one line when it begins, one when it has ended,
 /// though nothing else wakes the daemon then.
 #[test]
-fn a_limit_that_is_reached_again_and_again_is_logged_once() {
+fn connection_limit_reached_repeatedly_is_logged_once() {
     let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--max-connections=2", "--workers=2", "-vv"]);
     let mut daemon = launch.under(&["env", "--unset=NOTIFY_SOCKET"]).spawn();
     daemon.wait_ready_in_log();
@@ -327,7 +327,7 @@ fn a_limit_that_is_reached_again_and_again_is_logged_once() {
 
 /// Fault 7: one address cannot take all places.
 #[test]
-fn the_limit_for_each_source_is_exact_and_recovers() {
+fn source_limit_is_exact_and_recovers() {
     let daemon = Daemon::serving("frame", &["--max-per-source=3", "--workers=2"]);
     let watch = Watch::begin(&daemon);
     for round in 1..=3 {
@@ -345,7 +345,7 @@ fn the_limit_for_each_source_is_exact_and_recovers() {
 
 /// Fault 9: no thread to be had for large messages; the workers do them themselves.
 #[test]
-fn large_messages_are_answered_without_threads() {
+fn offloaded_requests_run_inline_without_threads() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
     let watch = Watch::begin(&daemon);
     let Some(injection) = Injection::into_workers(&daemon, 2, &["clone3:error=EAGAIN"]) else { return };
@@ -361,7 +361,7 @@ fn large_messages_are_answered_without_threads() {
 
 /// Fault 9: what the daemon cannot do without is missing at start.
 #[test]
-fn a_start_without_what_it_needs_ends_with_a_clear_error() {
+fn failed_start_exits_71_and_names_cause() {
     for (injection, words) in [
         ("clone3:error=EAGAIN:when=2", "cannot start a worker thread: Resource temporarily unavailable"),
         ("epoll_create1:error=EMFILE:when=2", "cannot set up epoll: Too many open files"),

@@ -24,7 +24,7 @@ fn allow_crowd() {
 
 /// Fault 35: the result of a request whose client has gone comes when others have its slot.
 #[test]
-fn a_late_result_reaches_nobody() {
+fn offload_result_of_closed_connection_is_dropped() {
     allow_crowd();
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let crowd: Vec<Client> = (0..CROWD).map(|_| daemon.connect("frame")).collect();
@@ -51,7 +51,7 @@ fn a_late_result_reaches_nobody() {
 
 /// Fault 38: requests of clients that have gone are dropped, with their memory, before any thread comes to them.
 #[test]
-fn requests_of_clients_that_have_gone_are_not_worked_on() {
+fn queued_requests_of_closed_connections_are_dropped() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let mut honest = daemon.connect("frame");
     let text = vec![b'x'; 100_000];
@@ -77,7 +77,7 @@ fn requests_of_clients_that_have_gone_are_not_worked_on() {
 
 /// Fault 39: clients that connect without pause do not keep the daemon from stopping.
 #[test]
-fn a_flood_of_connections_does_not_put_off_a_stop() {
+fn connection_flood_does_not_delay_stop() {
     let mut daemon = Launch::new(&["--listen=daytime=127.0.0.1:0", "--workers=2", "--drain-timeout=2s", "-v"]).start();
     let (address, over) = (daemon.address("daytime"), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -100,7 +100,7 @@ fn a_flood_of_connections_does_not_put_off_a_stop() {
 
 /// Fault 39: connections that one worker accepts when the worker that they are for has ended are counted.
 #[test]
-fn what_is_dropped_at_the_stop_is_counted() {
+fn connections_dropped_at_stop_are_counted() {
     const SERVED: u64 = 10;
     let mut daemon = Daemon::serving("frame", &["--workers=2", "-v"]);
     let mut served: Vec<Client> = (0..SERVED).map(|_| daemon.connect("frame")).collect();
@@ -141,7 +141,7 @@ fn take_slowly(client: &mut Client, length: usize) -> Vec<u8> {
 
 /// Fault 40: the kernel has all of the answer, the client little of it and something to say: a stop cuts nothing off.
 #[test]
-fn a_stop_cuts_off_no_answer_that_the_kernel_has() {
+fn drain_keeps_reply_in_kernel_send_buffer() {
     let mut daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
     let mut client = daemon.connect("frame");
     setsockopt(&client.stream, sockopt::RcvBuf, &16_384).expect("SO_RCVBUF");
@@ -165,7 +165,7 @@ fn a_stop_cuts_off_no_answer_that_the_kernel_has() {
 
 /// Fault 36: clients that read slowly hold what their answers are, not what these could have been.
 #[test]
-fn slow_readers_of_random_answers_keep_no_memory_from_others() {
+fn slow_readers_of_random_replies_leave_memory_to_others() {
     let daemon = Daemon::serving("frame", &["--workers=2", "--max-buffered=32M", "--send-buffer=4K", "--seed=1"]);
     let mut slow: Vec<Client> = (0..4).map(|_| daemon.connect("frame")).collect();
     for client in &mut slow {
@@ -186,7 +186,7 @@ fn slow_readers_of_random_answers_keep_no_memory_from_others() {
 
 /// Fault 37: a crowd whose time is over at once is closed a few at a time, with a look at what others want in between.
 #[test]
-fn a_crowd_is_closed_a_few_at_a_time() {
+fn mass_timeout_closes_in_small_batches() {
     allow_crowd();
     let directory = Directory::new();
     let settings = directory.write("settings", "");
@@ -214,7 +214,7 @@ fn a_crowd_is_closed_a_few_at_a_time() {
 
 /// Fault 42: the memory of a crowd goes back, whatever its requests are.
 #[test]
-fn a_crowd_leaves_no_memory_behind() {
+fn memory_of_crowd_is_returned() {
     allow_crowd();
     for length in [900, 3_000, 5_000, 15_000, 30_000] {
         let daemon = Daemon::serving("frame", &["--workers=2"]);
@@ -238,14 +238,14 @@ fn a_crowd_leaves_no_memory_behind() {
 
 /// Fault 42: no page is larger than what was written to it, whatever the system does for other processes.
 #[test]
-fn transparent_huge_pages_are_not_used() {
+fn transparent_huge_pages_are_disabled() {
     let daemon = Daemon::serving("frame", &[]);
     assert_eq!(daemon.status("THP_enabled"), 0);
 }
 
 /// Fault 42: with little address space, clients are turned away before the allocator has to give up.
 #[test]
-fn little_address_space_costs_connections_not_the_daemon() {
+fn small_address_space_rejects_connections_only() {
     if !available("prlimit") || any_memory() {
         return;
     }
@@ -269,7 +269,7 @@ fn little_address_space_costs_connections_not_the_daemon() {
 
 /// Fault 42: threads, the log and buffers of all sizes at once do not take the last of little address space.
 #[test]
-fn everything_at_once_in_little_address_space_ends_no_daemon() {
+fn mixed_load_in_small_address_space_is_survived() {
     if !available("prlimit") || any_memory() {
         return;
     }

@@ -7,7 +7,7 @@ use crate::harness::{Daemon, Directory, Launch, frame, framed};
 
 /// Fault 19: lengths at the edges, and a request that never becomes whole.
 #[test]
-fn announced_lengths_at_the_edges() {
+fn announced_lengths_around_message_limit_are_handled() {
     let daemon = Daemon::serving("frame", &["--max-message=1000"]);
     let watch = Watch::begin(&daemon);
     let most = vec![b'x'; 1000];
@@ -24,7 +24,7 @@ fn announced_lengths_at_the_edges() {
 
 /// Fault 20: what is no text is refused, what grows is answered, wherever it is cut.
 #[test]
-fn text_that_is_none_and_text_that_grows() {
+fn invalid_utf8_and_growing_text_are_handled() {
     let daemon = Daemon::serving("frame", &[]);
     let watch = Watch::begin(&daemon);
     let grows = "\u{390}".repeat(50_000);
@@ -43,7 +43,7 @@ fn text_that_is_none_and_text_that_grows() {
 
 /// Fault 21: nothing that a client sends can look like a line of the log, or do something to a terminal.
 #[test]
-fn the_log_cannot_be_forged() {
+fn client_bytes_cannot_forge_log_lines() {
     let hostile = [
         &b"\nretortd: forged\n"[..],
         b"\r\x1b[2J\x1b]0;title\x07\0\x08\x7f\xc2\x9b31m",
@@ -87,7 +87,7 @@ fn the_log_cannot_be_forged() {
 
 /// Fault 22: what somebody would try who has read the sources.
 #[test]
-fn hostile_requests_break_nothing() {
+fn hostile_requests_leave_daemon_serving() {
     let hostile: [&[u8]; 10] = [
         b"\xff\xff\xff\xff\xff",
         b"\x0f\xff\xff\xff",
@@ -132,7 +132,7 @@ fn hostile_requests_break_nothing() {
 
 /// Fault 22: random bytes to every protocol.
 #[test]
-fn random_bytes_break_nothing() {
+fn random_bytes_leave_daemon_serving() {
     let protocols: Vec<&str> = retortd::protocol::PROTOCOLS.iter().map(|entry| entry.name).collect();
     let listen: Vec<String> = protocols.iter().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
     let mut words: Vec<&str> = listen.iter().map(String::as_str).collect();

@@ -31,7 +31,7 @@ const START: [&str; 14] = [
 
 /// Fault 26: a signal at every point of the start.
 #[test]
-fn told_to_stop_at_any_point_of_the_start_it_goes() {
+fn signal_at_any_point_of_start_stops() {
     for (call, signal) in START.into_iter().zip([Signal::SIGTERM, Signal::SIGINT].into_iter().cycle()) {
         for when in 1..=3 {
             let injection = format!("{call}:signal={signal}:when={when}");
@@ -56,7 +56,7 @@ fn told_to_stop_at_any_point_of_the_start_it_goes() {
 
 /// Fault 26: signals of every other kind at every point of the start and of the drain.
 #[test]
-fn other_signals_while_it_starts_and_drains_change_nothing() {
+fn other_signals_during_start_and_drain_have_no_effect() {
     for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
         for call in ["bind", "epoll_create1", "clone3"] {
             let injection = format!("{call}:signal={signal}:when=1");
@@ -81,7 +81,7 @@ fn other_signals_while_it_starts_and_drains_change_nothing() {
 
 /// Fault 25: clients that never stop sending cannot keep it from stopping.
 #[test]
-fn a_flood_does_not_keep_it_from_stopping() {
+fn input_flood_does_not_delay_stop() {
     for (drain, within) in [("--drain-timeout=1s", 5), ("--drain-timeout=none", 5)] {
         let mut daemon = Launch::new(&["--listen=discard=127.0.0.1:0", "--workers=1", drain, "-v"]).start();
         let address = daemon.address("discard");
@@ -114,7 +114,7 @@ fn a_flood_does_not_keep_it_from_stopping() {
 
 /// Fault 25: a client that is silent after having sent something at each of the last looks at it.
 #[test]
-fn who_falls_silent_at_a_bad_moment_does_not_keep_it_from_stopping() {
+fn client_silent_after_drain_reads_does_not_delay_stop() {
     let mut daemon =
         Launch::new(&["--listen=discard=127.0.0.1:0", "--workers=1", "--drain-timeout=none", "-v"]).start();
     let client = daemon.connect("discard");
@@ -129,7 +129,7 @@ fn who_falls_silent_at_a_bad_moment_does_not_keep_it_from_stopping() {
 
 /// Fault 29: a request that comes with the order to stop, and is there before anybody looks, is answered.
 #[test]
-fn the_last_look_at_the_input_is_after_the_order_to_stop() {
+fn request_arriving_with_sigterm_is_answered() {
     let mut daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
     let mut client = daemon.connect("frame");
     assert_serves(&mut client);
@@ -145,7 +145,7 @@ fn the_last_look_at_the_input_is_after_the_order_to_stop() {
 
 /// Fault 29: a connection that one worker accepts and hands to another, which has heard of the stop already.
 #[test]
-fn a_connection_on_its_way_to_another_worker_is_served() {
+fn connection_handed_to_other_worker_at_stop_is_served() {
     let mut daemon = Daemon::serving("frame", &["--workers=2", "-v"]);
     // both run
     in_parallel(8, |_| assert_serves(&mut daemon.connect("frame")));
@@ -171,7 +171,7 @@ fn a_connection_on_its_way_to_another_worker_is_served() {
 
 /// Fault 29: an answer that the kernel still has is not destroyed by what the client sends beside it.
 #[test]
-fn what_is_sent_after_the_stop_does_not_reset_the_last_answer() {
+fn input_after_stop_does_not_reset_last_reply() {
     let mut daemon = Daemon::serving("frame", &["--workers=1", "--send-buffer=1M", "-v"]);
     let mut client = daemon.connect("frame");
     setsockopt(&client.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
@@ -190,7 +190,7 @@ fn what_is_sent_after_the_stop_does_not_reset_the_last_answer() {
 
 /// Fault 27: killed while clients are connected, it binds the same port at once, again and again.
 #[test]
-fn killed_under_load_it_is_back_at_once() {
+fn sigkill_under_load_leaves_port_free() {
     let first = Daemon::serving("frame", &[]);
     let address = first.address("frame");
     let listen = format!("--listen=frame={address}");
@@ -209,7 +209,7 @@ fn killed_under_load_it_is_back_at_once() {
 
 /// Fault 28: a worker that a slow system call holds up is not told of as alive, and is again afterwards.
 #[test]
-fn the_watchdog_is_not_fed_while_a_worker_hangs() {
+fn watchdog_is_not_notified_while_worker_hangs() {
     if !available("strace") {
         return;
     }
@@ -230,7 +230,7 @@ fn the_watchdog_is_not_fed_while_a_worker_hangs() {
 
 /// Fault 25: every request that was read is answered, whatever the moment of the order.
 #[test]
-fn stopped_at_any_moment_under_load_it_owes_nothing() {
+fn drain_at_any_moment_answers_every_request_read() {
     for attempt in 0..10 {
         let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
         let received: u64 = thread::scope(|scope| {
@@ -265,7 +265,7 @@ fn ask_until_closed(daemon: &Daemon, number: usize) -> u64 {
 
 /// Fault 7 and a reload: lower limits take nothing from those who are served, and hang nobody.
 #[test]
-fn limits_lowered_while_requests_wait_for_memory_hang_nobody() {
+fn lowered_budget_hangs_no_waiting_request() {
     let directory = crate::harness::Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_BUFFERED=16M\n");
     let daemon = Daemon::serving("frame", &["--settings", &file, "--workers=1", "--request-timeout=3s"]);

@@ -36,7 +36,7 @@ fn next(socket: &UnixDatagram) -> String {
 
 /// Fault 32: until there is a syslog, the log goes to standard error; then it is found without a restart.
 #[test]
-fn a_missing_syslog_is_found_when_it_comes() {
+fn syslog_is_used_as_soon_as_it_appears() {
     let directory = Directory::new();
     let Some(launch) = with_dev_log(&directory, &["-v"]) else { return };
     let daemon = launch.start();
@@ -74,7 +74,7 @@ fn a_missing_syslog_is_found_when_it_comes() {
 
 /// Fault 32: a syslog that does not read costs messages, not time; they are counted and confessed.
 #[test]
-fn a_stalled_syslog_stalls_nobody() {
+fn blocked_syslog_does_not_block_service() {
     let directory = Directory::new();
     let Some(launch) = with_dev_log(&directory, &["-vv"]) else { return };
     let socket = syslog(&directory);
@@ -121,7 +121,7 @@ fn a_stalled_syslog_stalls_nobody() {
 
 /// Fault 32: no message is longer than syslog takes (RFC 3164 section 4.1).
 #[test]
-fn messages_to_syslog_are_cut() {
+fn syslog_messages_are_at_most_1024_bytes() {
     let directory = Directory::new();
     let settings = directory.write("settings", "");
     let Some(launch) = with_dev_log(&directory, &["-vvv", "--settings", &settings]) else { return };
@@ -147,7 +147,7 @@ fn messages_to_syslog_are_cut() {
 
 /// Fault 34: nobody is to be told anything.
 #[test]
-fn without_a_manager_it_serves() {
+fn missing_notify_socket_variable_is_no_fault() {
     let words = ["env", "--unset=NOTIFY_SOCKET"];
     let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).under(&words).spawn();
     daemon.wait_ready_in_log();
@@ -160,7 +160,7 @@ fn without_a_manager_it_serves() {
 
 /// Fault 34: the manager's socket goes away and comes back.
 #[test]
-fn a_manager_that_restarts_is_no_reason_to_stop() {
+fn lost_notify_socket_does_not_stop_service() {
     let directory = Directory::new();
     let path = directory.path("manager");
     let socket = UnixDatagram::bind(&path).expect("bind");

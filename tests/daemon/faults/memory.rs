@@ -36,7 +36,7 @@ fn mebibytes(bytes: u64) -> u64 {
 
 /// Fault 8: each announces the largest frame that there is, and sends of it what it can.
 #[test]
-fn many_clients_with_the_largest_frame_stay_within_the_budget() {
+fn largest_frames_of_many_clients_stay_within_budget() {
     const CLIENTS: u64 = 200;
     const BUFFERED: u64 = 320 << 20;
     // small buffers in the kernel, so that what is sent is either read or still the client's
@@ -75,7 +75,7 @@ fn many_clients_with_the_largest_frame_stay_within_the_budget() {
 
 /// Fault 8: all the memory is taken, by requests that each need a large part of it; they are answered in turn.
 #[test]
-fn large_requests_are_all_answered_in_the_end() {
+fn large_requests_are_all_answered() {
     const BUFFERED: u64 = 24 << 20;
     let daemon = Daemon::serving("frame", &["--max-buffered=24M", "--workers=2"]);
     let watch = Watch::begin(&daemon);
@@ -100,7 +100,7 @@ fn large_requests_are_all_answered_in_the_end() {
 
 /// Fault 13: many that ask without end and take no answer.
 #[test]
-fn clients_that_never_read_stay_within_the_budget() {
+fn clients_that_never_read_stay_within_budget() {
     const CLIENTS: u64 = 400;
     const BUFFERED: u64 = 4 << 20;
     // small buffers in the kernel, so that what is not taken stays with the daemon
@@ -124,7 +124,7 @@ fn clients_that_never_read_stay_within_the_budget() {
 
 /// Fault 8: services that produce or drop without end hold nothing.
 #[test]
-fn endless_services_cost_no_memory() {
+fn chargen_and_discard_use_no_memory() {
     let listen = ["--listen=chargen=127.0.0.1:0", "--listen=discard=127.0.0.1:0", "--listen=echo=127.0.0.1:0"];
     let daemon = super::Launch::new(&[&listen[..], &["--workers=1", "--write-timeout=none"]].concat()).start();
     let watch = Watch::begin(&daemon);

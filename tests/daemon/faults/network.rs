@@ -130,7 +130,7 @@ fn exchange_text(client: Client, length: usize) {
 
 /// Fault 16: every fifth packet is lost.
 #[test]
-fn a_lossy_network_loses_no_answer() {
+fn packet_loss_loses_no_reply() {
     let Some(network) = Network::new() else { return };
     // what is lost again and again is sent again after longer and longer times
     let daemon = network.daemon(&["--workers=2", "--request-timeout=5m", "--write-timeout=5m"]);
@@ -153,7 +153,7 @@ fn a_lossy_network_loses_no_answer() {
 
 /// Fault 16: a link of a few kilobytes a second.
 #[test]
-fn a_narrow_link_carries_everything_in_the_end() {
+fn slow_link_delivers_every_reply() {
     let Some(network) = Network::new() else { return };
     for end in [&network.near, &network.far] {
         // a megabit a second, and a queue that overflows
@@ -174,7 +174,7 @@ fn a_narrow_link_carries_everything_in_the_end() {
 
 /// Faults 13 and 15: the cable is cut while an answer is under way, and while a request is.
 #[test]
-fn peers_that_vanish_are_given_up_in_time() {
+fn timeouts_close_vanished_peers() {
     let Some(network) = Network::new() else { return };
     let daemon =
         network.daemon(&["--workers=1", "--write-timeout=1s", "--request-timeout=1s", "--idle-timeout=2s", "-v"]);
@@ -202,7 +202,7 @@ fn peers_that_vanish_are_given_up_in_time() {
 
 /// Fault 16: what is lost on the way delays the others' answers by nothing.
 #[test]
-fn a_client_behind_a_lossy_link_slows_nobody() {
+fn packet_loss_of_one_client_does_not_delay_others() {
     let Some(network) = Network::new() else { return };
     let daemon = network.daemon(&["--workers=1"]);
     let address = daemon.address("frame");

@@ -15,7 +15,7 @@ use std::os::fd::AsRawFd;
 
 /// Fault 10: the client has said all that it wants to say, and gets all of it answered.
 #[test]
-fn half_closed_clients_get_every_answer() {
+fn half_closed_clients_get_every_reply() {
     // small buffers in the kernel: most answers are still owed when the end of the input comes
     let daemon = Daemon::serving("frame", &["--workers=2", "--send-buffer=4K"]);
     let watch = Watch::begin(&daemon);
@@ -41,7 +41,7 @@ fn half_closed_clients_get_every_answer() {
 
 /// Fault 11: a reset at every stage of a request and of its answer.
 #[test]
-fn resets_in_requests_and_answers_are_counted_and_leave_nothing() {
+fn resets_in_requests_and_replies_are_counted() {
     // a small buffer in the kernel: it never takes a whole answer
     let daemon = Daemon::serving("frame", &["--workers=2", "--send-buffer=64K"]);
     let watch = Watch::begin(&daemon);
@@ -77,7 +77,7 @@ fn resets_in_requests_and_answers_are_counted_and_leave_nothing() {
 
 /// Fault 11: what was done for a client that is gone is not given to the next one.
 #[test]
-fn work_for_a_client_that_is_gone_reaches_nobody_else() {
+fn reply_of_reset_client_does_not_reach_next_client() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let watch = Watch::begin(&daemon);
     let large = frame(SHUFFLE, &vec![b'x'; 1 << 20]);
@@ -98,7 +98,7 @@ fn work_for_a_client_that_is_gone_reaches_nobody_else() {
 
 /// Fault 11: a client from which nothing is wanted, because there is no memory for it.
 #[test]
-fn a_reset_while_it_waits_for_memory_is_noticed() {
+fn reset_while_waiting_for_memory_closes_connection() {
     let arguments = ["--max-buffered=4M", "--request-timeout=none", "--workers=1"];
     let daemon = Daemon::serving("frame", &arguments);
     let watch = Watch::begin(&daemon);
@@ -118,7 +118,7 @@ fn a_reset_while_it_waits_for_memory_is_noticed() {
 
 /// Fault 12: connections that are reset as fast as they can be made.
 #[test]
-fn a_storm_of_resets_leaves_nothing() {
+fn reset_storm_leaves_no_resources() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
     let watch = Watch::begin(&daemon);
     let begun = Instant::now();
@@ -146,7 +146,7 @@ fn a_storm_of_resets_leaves_nothing() {
 
 /// Fault 13: nobody can be made to hold answers without end for a client that does not take them.
 #[test]
-fn a_client_that_never_reads_is_held_back_and_closed() {
+fn client_that_never_reads_is_held_back_and_closed() {
     let daemon = Daemon::serving("frame", &["--workers=1", "--write-timeout=500ms", "-v"]);
     let watch = Watch::begin(&daemon);
     let mut honest = daemon.connect("frame");
@@ -169,7 +169,7 @@ fn a_client_that_never_reads_is_held_back_and_closed() {
 
 /// Fault 13: who takes nothing gains no time by sending.
 #[test]
-fn chargen_ends_for_a_client_that_sends_and_never_reads() {
+fn chargen_ends_for_client_that_sends_and_never_reads() {
     let launch = Launch::new(&["--listen=chargen=127.0.0.1:0", "--write-timeout=500ms", "-v"]);
     let daemon = launch.start();
     let watch = Watch::begin(&daemon);
@@ -187,7 +187,7 @@ fn chargen_ends_for_a_client_that_sends_and_never_reads() {
 
 /// Fault 14: the deadline is on the whole request, so a byte now and then does not renew it.
 #[test]
-fn one_byte_at_a_time_does_not_renew_the_deadline() {
+fn single_bytes_do_not_renew_the_deadline() {
     let daemon = Daemon::serving("frame", &["--request-timeout=600ms", "--idle-timeout=none", "-v"]);
     let watch = Watch::begin(&daemon);
     let slow = |request: Vec<u8>| {
@@ -209,7 +209,7 @@ fn one_byte_at_a_time_does_not_renew_the_deadline() {
 
 /// Fault 14: who has sent much may not rest on it.
 #[test]
-fn a_burst_does_not_buy_time_for_a_stall() {
+fn burst_does_not_extend_request_timeout() {
     let daemon = Daemon::serving("frame", &["--request-timeout=500ms", "-v"]);
     let watch = Watch::begin(&daemon);
     let mut client = daemon.connect("frame");
@@ -223,7 +223,7 @@ fn a_burst_does_not_buy_time_for_a_stall() {
 
 /// Fault 15: who asks nothing goes, in time.
 #[test]
-fn idle_clients_are_closed_in_time() {
+fn idle_timeout_closes_silent_clients_in_time() {
     let daemon = Daemon::serving("frame", &["--idle-timeout=400ms", "-v"]);
     let watch = Watch::begin(&daemon);
     let begun = Instant::now();
@@ -247,7 +247,7 @@ fn busy_until_closed(client: &mut Client, busy: &mut Client) -> bool {
 
 /// Fault 15: the kernel looks after peers that vanish without a word.
 #[test]
-fn vanished_peers_are_probed() {
+fn connections_have_keepalive_timer() {
     if !super::available("ss") {
         return;
     }
@@ -266,7 +266,7 @@ fn vanished_peers_are_probed() {
 
 /// Fault 15: what the kernel is told about peers that vanish, seen on our copy of a listener that was handed over.
 #[test]
-fn the_kernel_knows_when_to_give_up_a_peer() {
+fn keepalive_and_user_timeout_are_set() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let copy = listener.try_clone().expect("a copy of the listener");
     let daemon = Launch::new(&[]).with_sockets("frame", vec![listener.into()]).start();
@@ -282,7 +282,7 @@ fn the_kernel_knows_when_to_give_up_a_peer() {
 
 /// Fault 17: who asks as fast as possible gets no more than a turn in each round.
 #[test]
-fn greedy_clients_do_not_starve_a_small_one() {
+fn greedy_clients_do_not_starve_small_requests() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let watch = Watch::begin(&daemon);
     let quiet = times(&daemon);
@@ -355,7 +355,7 @@ fn be_greedy(daemon: &Daemon, number: usize, over: &AtomicBool) {
 
 /// Fault 17: large messages have as many threads as there are workers, and those give way to everybody else.
 #[test]
-fn threads_for_large_messages_are_few_and_give_way() {
+fn offload_threads_are_limited_and_niced() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
     let watch = Watch::begin(&daemon);
     let text = vec![b'x'; 1 << 20];
@@ -373,7 +373,7 @@ fn threads_for_large_messages_are_few_and_give_way() {
 
 /// Fault 17: a crowd that comes in at once is let in a few at a time.
 #[test]
-fn a_crowd_that_connects_keeps_nobody_waiting() {
+fn mass_connect_does_not_delay_open_connections() {
     const CROWD: usize = 400;
     let daemon = Daemon::serving("frame", &["--workers=1", "-vv"]);
     let watch = Watch::begin(&daemon);
@@ -412,7 +412,7 @@ fn urgent_data_has_no_effect() {
 
 /// Fault 16: segments of one byte, in both directions.
 #[test]
-fn tiny_segments_and_tiny_windows_change_nothing() {
+fn tiny_segments_and_windows_lose_nothing() {
     let daemon = Daemon::serving("frame", &["--workers=2", "--send-buffer=1", "--recv-buffer=1"]);
     let watch = Watch::begin(&daemon);
     let text: Vec<u8> = (0..100_000).map(|i| b"abcdefg"[i % 7]).collect();

@@ -96,7 +96,7 @@ fn ask_hundreds(daemon: &Daemon, hundreds: usize) {
 /// Fault 33, fault 41: whatever standard error is, nobody needs to read it. poll(2) says that a terminal has room while
 /// write(2) waits.
 #[test]
-fn a_log_that_nobody_reads_stalls_nobody() {
+fn unread_stderr_does_not_block_service() {
     let directory = Directory::new();
     for Outlet { name, daemon: stderr, test, end } in Outlet::all(&directory) {
         let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=2"]).stderr(stderr);
@@ -113,7 +113,7 @@ fn a_log_that_nobody_reads_stalls_nobody() {
 
 /// Fault 33, fault 41: what a log could not take is counted, and the lines that it gets are whole.
 #[test]
-fn a_log_that_is_read_again_tells_what_it_lost() {
+fn stderr_reports_lost_lines_when_read_again() {
     let directory = Directory::new();
     for Outlet { name, daemon: stderr, test, end } in Outlet::all(&directory) {
         let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(stderr);
@@ -153,7 +153,7 @@ const LOST: &str = " log messages were lost: the log did not take them";
 
 /// Fault 41: a write to a file can hang too, where it is on a network file system whose server has gone.
 #[test]
-fn a_file_that_hangs_stalls_nobody() {
+fn hanging_log_file_does_not_block_service() {
     let directory = Directory::new();
     let path = directory.write("log", "");
     let file = OpenOptions::new().append(true).open(&path).expect("open the log");
@@ -169,7 +169,7 @@ fn a_file_that_hangs_stalls_nobody() {
 
 /// Fault 41: a file that has reached `RLIMIT_FSIZE` gets SIGXFSZ, whose default action ends the process.
 #[test]
-fn a_log_file_at_its_size_limit_ends_nothing() {
+fn log_file_at_size_limit_does_not_end_daemon() {
     const LIMIT: u64 = 8192;
     if !available("prlimit") {
         return;
@@ -202,7 +202,7 @@ fn a_log_file_at_its_size_limit_ends_nothing() {
 
 /// Fault 41: under `stty tostop` a terminal stops the processes in the background that write to it.
 #[test]
-fn a_terminal_does_not_stop_a_daemon_in_the_background() {
+fn terminal_does_not_stop_background_daemon() {
     // a shell with job control: the daemon is a process group of its own, and not the one in the foreground
     const SCRIPT: &str = "set -m; stty tostop <&2; setpriv --pdeathsig=KILL \"$@\" & \
         trap 'kill -TERM $!' TERM; wait $!; wait $!";
@@ -221,7 +221,7 @@ fn a_terminal_does_not_stop_a_daemon_in_the_background() {
 
 /// Fault 33: standard error is closed, or takes nothing.
 #[test]
-fn without_standard_error_it_serves() {
+fn closed_or_full_stderr_does_not_block_service() {
     let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
     let (reader, broken) = std::io::pipe().expect("pipe");
     drop(reader);
@@ -247,7 +247,7 @@ fn without_standard_error_it_serves() {
 
 /// Fault 33: requests that are logged while the log takes nothing; they are answered all the same.
 #[test]
-fn logged_requests_cost_no_memory_while_the_log_is_full() {
+fn unread_stderr_uses_no_memory_for_logged_requests() {
     let (reader, writer) = std::io::pipe().expect("pipe");
     let daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer).start();
     let mut client = daemon.connect("frame");
@@ -264,7 +264,7 @@ fn logged_requests_cost_no_memory_while_the_log_is_full() {
 
 /// Fault 3: a line whose write is interrupted is written.
 #[test]
-fn a_log_line_is_written_although_signals_come_between() {
+fn interrupted_log_write_is_retried() {
     if !super::available("strace") {
         return;
     }

@@ -10,7 +10,7 @@ use crate::harness::{Client, Daemon, Launch, available, frame, framed, in_parall
 
 /// Fault 23: a socket that is ready and then has nothing, or no room.
 #[test]
-fn readiness_that_is_not_true_changes_nothing() {
+fn spurious_readiness_loses_nothing() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
     let watch = Watch::begin(&daemon);
     let injections =
@@ -46,7 +46,7 @@ fn short_sends_lose_nothing() {
 
 /// Fault 41: a poll(2) that goes on failing costs the main thread neither a processor nor a line each time.
 #[test]
-fn a_main_thread_that_cannot_wait_pauses() {
+fn failing_poll_backs_off() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let watch = Watch::begin(&daemon);
     let begun = Instant::now();
@@ -66,7 +66,7 @@ fn a_main_thread_that_cannot_wait_pauses() {
 
 /// Fault 24: an inherited socket that takes no option serves without.
 #[test]
-fn options_that_an_inherited_socket_refuses_are_warned_about() {
+fn rejected_options_of_inherited_socket_log_warning() {
     if !available("strace") {
         return;
     }
@@ -87,7 +87,7 @@ fn options_that_an_inherited_socket_refuses_are_warned_about() {
 
 /// Fault 24: the same for the one connection of an `Accept=yes` unit.
 #[test]
-fn an_inherited_connection_that_takes_no_option_is_served() {
+fn rejected_options_of_inherited_connection_log_warning() {
     if !available("strace") {
         return;
     }
@@ -106,7 +106,7 @@ fn an_inherited_connection_that_takes_no_option_is_served() {
 
 /// Fault 24: and for a socket of the daemon's own, where only binding again at once is worth an end.
 #[test]
-fn options_that_its_own_socket_refuses_are_warned_about() {
+fn rejected_options_of_own_socket_log_warning() {
     let Some(launch) = injected(&["setsockopt:error=ENOPROTOOPT:when=2+"], &[]) else { return };
     let daemon = launch.start();
     for option in ["TCP_NODELAY", "SO_KEEPALIVE", "TCP_USER_TIMEOUT"] {
@@ -120,7 +120,7 @@ fn options_that_its_own_socket_refuses_are_warned_about() {
 
 /// Fault 3: a thousand signals a second, at every thread in turn.
 #[test]
-fn a_storm_of_signals_at_every_thread_loses_nothing() {
+fn signal_storm_at_every_thread_loses_nothing() {
     if !available("python3") {
         return;
     }
