@@ -7,13 +7,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Client, Daemon, Directory, Feed, Finished, Launch, available, frame, framed, process_id, skip};
+use crate::harness::action::UPPERCASE;
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, frame, length_prefixed, process_id, skip,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, setsockopt, socketpair, sockopt};
 
-const UPPERCASE: u8 = 0x01;
 const LOCAL: &str = "--listen=echo=127.0.0.1:0";
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -24,12 +26,12 @@ fn listener() -> (TcpListener, SocketAddr) {
 
 /// A daemon on one handed socket of that name.
 fn named(name: &str) -> Daemon {
-    Launch::new(&[]).with_sockets(name, vec![listener().0.into()]).start()
+    DaemonBuilder::new(&[]).with_sockets(name, vec![listener().0.into()]).start()
 }
 
 /// What becomes of a daemon that is handed this.
 fn refused(names: &str, sockets: Vec<OwnedFd>) -> Finished {
-    let finished = Launch::new(&[]).with_sockets(names, sockets).finish();
+    let finished = DaemonBuilder::new(&[]).with_sockets(names, sockets).finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     finished
 }
@@ -41,14 +43,14 @@ fn descriptor_name_selects_protocol() {
     }
     // what systemd calls a socket that has no name of its own means the main job
     for name in ["", "unknown", "retortd.socket", "frame"] {
-        assert_eq!(named(name).exchange("frame", &frame(UPPERCASE, b"abc")), framed(b"ABC"), "{name}");
+        assert_eq!(named(name).exchange("frame", &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"), "{name}");
     }
 }
 
 #[test]
 fn two_inherited_sockets_serve_two_protocols() {
     let ((one, echo), (two, discard)) = (listener(), listener());
-    let daemon = Launch::new(&[]).with_sockets("echo:discard", vec![one.into(), two.into()]).start();
+    let daemon = DaemonBuilder::new(&[]).with_sockets("echo:discard", vec![one.into(), two.into()]).start();
     assert_eq!((daemon.address("echo"), daemon.address("discard")), (echo, discard));
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     assert_eq!(daemon.exchange("discard", b"abc"), b"");
@@ -60,7 +62,7 @@ fn inherited_socket_suppresses_default_port() {
     let daemon = named("echo");
     assert_eq!(daemon.listening().len(), 1);
     let (socket, _) = listener();
-    let both = Launch::new(&["--listen=time=127.0.0.1:0"]).with_sockets("echo", vec![socket.into()]).start();
+    let both = DaemonBuilder::new(&["--listen=time=127.0.0.1:0"]).with_sockets("echo", vec![socket.into()]).start();
     assert_eq!(both.listening().len(), 2);
     assert_eq!(both.connect("time").receive_all().len(), 4);
 }
@@ -105,7 +107,8 @@ fn unconnected_socket_exits_78() {
 /// Fault 30: a `LISTEN_PID` of another process.
 #[test]
 fn listen_fds_without_own_listen_pid_are_ignored_or_exit_78() {
-    let launch = || Launch::new(&["--listen=echo=127.0.0.1:0"]).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "frame");
+    let launch =
+        || DaemonBuilder::new(&["--listen=echo=127.0.0.1:0"]).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "frame");
     let daemon = launch().env("LISTEN_PID", "1").start();
     daemon.wait_for_line(0, "LISTEN_FDS=1 is for process 1, not for this one");
     assert_eq!(daemon.listening().len(), 1);
@@ -117,7 +120,7 @@ fn listen_fds_without_own_listen_pid_are_ignored_or_exit_78() {
 
 #[test]
 fn missing_descriptor_exits_78() {
-    let launch = Launch::new(&[]).with_sockets("echo:discard", vec![listener().0.into()]);
+    let launch = DaemonBuilder::new(&[]).with_sockets("echo:discard", vec![listener().0.into()]);
     let finished = launch.env("LISTEN_FDS", "2").finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     assert!(finished.log.contains("descriptor 4 (discard)"), "{}", finished.log);
@@ -126,18 +129,18 @@ fn missing_descriptor_exits_78() {
 #[test]
 fn invalid_listen_variables_exit_78() {
     for fds in ["-1", "abc", "", " 1", "2147483647", "99999999999999", "18446744073709551615"] {
-        let launch = Launch::new(&[LOCAL]).with_sockets("", vec![listener().0.into()]);
+        let launch = DaemonBuilder::new(&[LOCAL]).with_sockets("", vec![listener().0.into()]);
         let finished = launch.env("LISTEN_FDS", fds).finish();
         assert_eq!(finished.code, 78, "{fds}: {}", finished.log);
         assert!(finished.log.contains(&format!("LISTEN_FDS={fds} is no number of descriptors")), "{}", finished.log);
     }
     for pid in ["", "garbage"] {
-        let finished = Launch::new(&[LOCAL]).env("LISTEN_PID", pid).env("LISTEN_FDS", "1").finish();
+        let finished = DaemonBuilder::new(&[LOCAL]).env("LISTEN_PID", pid).env("LISTEN_FDS", "1").finish();
         assert_eq!(finished.code, 78, "{pid}: {}", finished.log);
         assert!(finished.log.contains(&format!("LISTEN_PID={pid} is no process id")), "{}", finished.log);
     }
     // no descriptor is there, but the daemon has opened some of its own by then
-    let none = Launch::new(&[]).with_sockets("", vec![listener().0.into()]);
+    let none = DaemonBuilder::new(&[]).with_sockets("", vec![listener().0.into()]);
     let finished = none.env("LISTEN_FDS", "999999").finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     assert!(finished.log.contains("cannot serve on inherited descriptor 4 (): it is not open"), "{}", finished.log);
@@ -147,15 +150,15 @@ fn invalid_listen_variables_exit_78() {
 #[test]
 fn missing_descriptor_names_log_warning() {
     let sockets = vec![listener().0.into(), listener().0.into()];
-    let daemon = Launch::new(&[]).with_sockets("echo", sockets).start();
+    let daemon = DaemonBuilder::new(&[]).with_sockets("echo", sockets).start();
     daemon.wait_for_line(0, "LISTEN_FDNAMES=echo names 1 of 2 descriptors");
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
-    assert_eq!(daemon.exchange("frame", &frame(UPPERCASE, b"abc")), framed(b"ABC"));
+    assert_eq!(daemon.exchange("frame", &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
 }
 
 #[test]
 fn first_descriptor_other_than_3_exits_78() {
-    let handed = || Launch::new(&[]).with_sockets("echo", vec![listener().0.into()]);
+    let handed = || DaemonBuilder::new(&[]).with_sockets("echo", vec![listener().0.into()]);
     let daemon = handed().env("LISTEN_FDS_FIRST_FD", "3").start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     let finished = handed().env("LISTEN_FDS_FIRST_FD", "1").finish();
@@ -166,7 +169,8 @@ fn first_descriptor_other_than_3_exits_78() {
 /// A daemon that is handed a listener for echo and one thing more.
 fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
     let (socket, address) = listener();
-    let daemon = Launch::new(&[]).with_sockets(&format!("echo:{name}"), vec![socket.into(), other.into()]).start();
+    let daemon =
+        DaemonBuilder::new(&[]).with_sockets(&format!("echo:{name}"), vec![socket.into(), other.into()]).start();
     assert_eq!(daemon.address("echo"), address);
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     daemon
@@ -201,13 +205,13 @@ fn unknown_stored_descriptors_are_removed_from_store() {
 fn unknown_stored_connection_is_closed() {
     let (client, server) = connection();
     let _daemon = beside_a_listener("connections", server);
-    assert_eq!(Client::over(client).receive_all(), b"");
+    assert_eq!(Client::from_stream(client).receive_all(), b"");
 }
 
 #[test]
 fn stored_descriptors_do_not_replace_listen_option() {
     let memory = memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
-    let daemon = Launch::new(&[LOCAL]).with_sockets("state", vec![memory]).start();
+    let daemon = DaemonBuilder::new(&[LOCAL]).with_sockets("state", vec![memory]).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     daemon.wait_for_notice(0, "FDSTOREREMOVE=1\nFDNAME=state");
 }
@@ -216,7 +220,7 @@ fn stored_descriptors_do_not_replace_listen_option() {
 fn inherited_listener_becomes_nonblocking() {
     let (socket, address) = listener();
     let copy = socket.try_clone().expect("a copy");
-    let daemon = Launch::new(&["--workers=2"]).with_sockets("echo", vec![socket.into()]).start();
+    let daemon = DaemonBuilder::new(&["--workers=2"]).with_sockets("echo", vec![socket.into()]).start();
     // flags belong to the socket, not to the descriptor: seen through the copy
     let flags = nix::fcntl::fcntl(&copy, nix::fcntl::FcntlArg::F_GETFL).expect("flags");
     assert_ne!(flags & nix::libc::O_NONBLOCK, 0);
@@ -238,7 +242,7 @@ fn ipv6_only_inherited_socket_rejects_ipv4() {
         return skip("there is no IPv6 here");
     }
     listen(&socket, Backlog::new(16).expect("a backlog")).expect("listen");
-    let daemon = Launch::new(&[]).with_sockets("echo", vec![socket]).start();
+    let daemon = DaemonBuilder::new(&[]).with_sockets("echo", vec![socket]).start();
     let address = daemon.address("echo");
     assert!(address.is_ipv6());
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
@@ -256,15 +260,15 @@ fn connection() -> (TcpStream, TcpStream) {
 #[test]
 fn inherited_connection_is_served_then_exits_0() {
     for (name, send, expect) in [
-        ("connection", frame(UPPERCASE, b"abc"), framed(b"ABC")),
-        ("frame", frame(UPPERCASE, b"abc"), framed(b"ABC")),
+        ("connection", frame(UPPERCASE, b"abc"), length_prefixed(b"ABC")),
+        ("frame", frame(UPPERCASE, b"abc"), length_prefixed(b"ABC")),
         ("echo", b"abc".to_vec(), b"abc".to_vec()),
         ("ack", b"abc".to_vec(), b"Message received!".to_vec()),
     ] {
         let (client, server) = connection();
-        let mut daemon = Launch::new(&["-v"]).with_sockets(name, vec![server.into()]).spawn();
+        let mut daemon = DaemonBuilder::new(&["-v"]).with_sockets(name, vec![server.into()]).spawn();
         daemon.wait_for_notice(0, "STATUS=serving one connection");
-        assert_eq!(Client::over(client).exchange(&send), expect, "{name}");
+        assert_eq!(Client::from_stream(client).exchange(&send), expect, "{name}");
         assert_eq!(daemon.wait_exit(), 0);
         let statistics = daemon.last_statistics();
         assert_eq!((statistics.accepted, statistics.open, statistics.answered), (1, 0, 1));
@@ -274,13 +278,13 @@ fn inherited_connection_is_served_then_exits_0() {
 #[test]
 fn several_inherited_connections_are_removed_from_store() {
     let ((client, one), (other, two)) = (connection(), connection());
-    let daemon = Launch::new(&[LOCAL]).with_sockets("echo:echo", vec![one.into(), two.into()]).start();
+    let daemon = DaemonBuilder::new(&[LOCAL]).with_sockets("echo:echo", vec![one.into(), two.into()]).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     daemon.wait_for_line(0, "descriptors named 'echo' from the manager's store are dropped (2)");
     let forgotten = daemon.notices.all().into_iter().filter(|notice| notice.contains("FDSTOREREMOVE=1")).count();
     assert_eq!(forgotten, 1, "once for each name");
     for client in [client, other] {
-        assert_eq!(Client::over(client).receive_all(), b"");
+        assert_eq!(Client::from_stream(client).receive_all(), b"");
     }
 }
 
@@ -288,7 +292,7 @@ fn several_inherited_connections_are_removed_from_store() {
 fn closed_inherited_connection_exits_0() {
     let (client, server) = connection();
     drop(client);
-    let mut daemon = Launch::new(&["-v"]).with_sockets("frame", vec![server.into()]).spawn();
+    let mut daemon = DaemonBuilder::new(&["-v"]).with_sockets("frame", vec![server.into()]).spawn();
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("finished"), 1);
 }
@@ -301,12 +305,12 @@ fn reset_inherited_connection_exits_0() {
         [("connection", &b""[..]), ("echo", b""), ("connection", &request), ("connection", &request[..6])]
     {
         let (client, server) = connection();
-        let mut client = Client::over(client);
+        let mut client = Client::from_stream(client);
         client.send(sent);
         client.reset();
         let mut reset = [PollFd::new(server.as_fd(), PollFlags::POLLERR)];
         poll(&mut reset, PollTimeout::NONE).expect("wait for the reset");
-        let finished = Launch::new(&[]).with_sockets(name, vec![server.into()]).finish();
+        let finished = DaemonBuilder::new(&[]).with_sockets(name, vec![server.into()]).finish();
         assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{name}, {} bytes", sent.len());
     }
 }
@@ -314,9 +318,9 @@ fn reset_inherited_connection_exits_0() {
 #[test]
 fn sigterm_closes_inherited_connection() {
     let (client, server) = connection();
-    let mut daemon = Launch::new(&[]).with_sockets("frame", vec![server.into()]).spawn();
-    let mut client = Client::over(client);
-    assert_eq!(client.ask(UPPERCASE, b"abc"), b"ABC");
+    let mut daemon = DaemonBuilder::new(&[]).with_sockets("frame", vec![server.into()]).spawn();
+    let mut client = Client::from_stream(client);
+    assert_eq!(client.request(UPPERCASE, b"abc"), b"ABC");
     assert_eq!(daemon.stop(), 0);
     assert_eq!(client.wait_closed(), b"");
 }
@@ -324,7 +328,7 @@ fn sigterm_closes_inherited_connection() {
 /// systemd-socket-activate(1) and what it starts; both are ended when dropped.
 struct Activator {
     child: Child,
-    log: Feed<String>,
+    log: EventLog<String>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -345,7 +349,7 @@ impl Activator {
         command.args(addresses.iter().map(|address| format!("--listen={address}")));
         command.args(options).arg(env!("CARGO_BIN_EXE_retortd")).args(arguments);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("start the activator");
-        let log = Feed::new();
+        let log = EventLog::new();
         let (filled, stderr) = (log.clone(), child.stderr.take().expect("piped"));
         std::thread::spawn(move || {
             BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| filled.push(line));
@@ -390,7 +394,7 @@ fn socket_activate_with_two_names_serves_both() {
 #[test]
 fn socket_activate_without_name_serves_frame() {
     let Some(activator) = Activator::start(&[], 1, &[]) else { return };
-    assert_eq!(activator.connect(0).exchange(&frame(UPPERCASE, b"abc")), framed(b"ABC"));
+    assert_eq!(activator.connect(0).exchange(&frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
 }
 
 #[test]

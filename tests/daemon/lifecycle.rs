@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, DEADLINE, Daemon, Directory, Launch, ONE_ORDER, frame, framed, in_parallel, wait_until};
+use crate::harness::action::{REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
+use crate::harness::{
+    Client, DEADLINE, Daemon, DaemonBuilder, Directory, ONE_ORDER, frame, in_parallel, length_prefixed, wait_until,
+};
 use nix::sys::signal::Signal;
-
-const UPPERCASE: u8 = 0x01;
-const REVERSE: u8 = 0x04;
-const SHUFFLE: u8 = 0x08;
 
 #[test]
 fn sigterm_and_sigint_exit_0_within_a_second_when_idle() {
@@ -20,7 +19,7 @@ fn sigterm_and_sigint_exit_0_within_a_second_when_idle() {
         let mut daemon = Daemon::serving("frame", &[]);
         let silent = daemon.connect("frame");
         let mut asked = daemon.connect("frame");
-        assert_eq!(asked.ask(UPPERCASE, b"x"), b"X");
+        assert_eq!(asked.request(UPPERCASE, b"x"), b"X");
         let begun = Instant::now();
         daemon.signal(signal);
         assert_eq!(daemon.wait_exit(), 0);
@@ -31,11 +30,11 @@ fn sigterm_and_sigint_exit_0_within_a_second_when_idle() {
 }
 
 /// Asks without pause, `depth` requests at a time, until the connection ends: how many answers came whole.
-fn ask_until_the_end(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 {
+fn request_until_closed(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 {
     let mut client = daemon.connect("frame");
     let requests = frame(REVERSE, b"abc").repeat(depth);
     let mut received = Vec::new();
-    let expect = framed(b"cba");
+    let expect = length_prefixed(b"cba");
     while std::io::Write::write_all(&mut client.stream, &requests).is_ok() {
         let mut bytes = [0; 4096];
         match std::io::Read::read(&mut client.stream, &mut bytes) {
@@ -57,7 +56,7 @@ fn drain_under_load_answers_every_request_read() {
         let clients: Vec<_> = (0..16)
             .map(|number| {
                 let (daemon, warm) = (&daemon, &warm);
-                scope.spawn(move || ask_until_the_end(daemon, 1 + 4 * number, warm))
+                scope.spawn(move || request_until_closed(daemon, 1 + 4 * number, warm))
             })
             .collect();
         wait_until("2000 answers", || warm.load(Ordering::Relaxed) >= 2000);
@@ -82,7 +81,7 @@ fn drain_completes_partial_request() {
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
     client.send(&request[10..]);
-    assert_eq!(client.receive_all(), framed(b"emiT erofeB NAL ehT"));
+    assert_eq!(client.receive_all(), length_prefixed(b"emiT erofeB NAL ehT"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
 }
@@ -95,7 +94,7 @@ fn drain_completes_offloaded_request() {
     client.send(&frame(SHUFFLE, &text));
     daemon.statistics_when(|statistics| statistics.requests == 1);
     daemon.signal(Signal::SIGTERM);
-    assert!(client.receive_all() == framed(&text), "the answer is not whole");
+    assert!(client.receive_all() == length_prefixed(&text), "the answer is not whole");
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 1);
 }
@@ -110,7 +109,7 @@ fn drain_completes_reply_to_slow_reader() {
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
     assert!(!daemon.has_exited());
-    assert!([first, client.receive_all()].concat() == framed(&text), "the answer is not whole");
+    assert!([first, client.receive_all()].concat() == length_prefixed(&text), "the answer is not whole");
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 1);
 }
@@ -162,7 +161,7 @@ fn simultaneous_signals_count_as_one() {
     daemon.wait_for_notice(0, "STOPPING=1");
     daemon.statistics_when(|statistics| statistics.open == 1);
     client.send(&request[10..]);
-    assert_eq!(client.receive_all(), framed(b"redro eno"));
+    assert_eq!(client.receive_all(), length_prefixed(b"redro eno"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
     assert!(!daemon.log.text().contains("told to stop again"), "{}", daemon.log.text());
@@ -178,7 +177,7 @@ fn clients_in_accept_queue_at_sigterm_are_served() {
     daemon.signal(Signal::SIGCONT);
     daemon.wait_for_notice(0, "STOPPING=1");
     for client in &mut clients {
-        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+        assert_eq!(client.request(UPPERCASE, b"late"), b"LATE");
     }
     assert_eq!(daemon.wait_exit(), 0);
     let statistics = daemon.last_statistics();
@@ -189,7 +188,7 @@ fn clients_in_accept_queue_at_sigterm_are_served() {
 /// cannot be frozen here.
 fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Client>> {
     // its name is its own to set: it has done so when it has answered
-    assert_eq!(Client::connect(address).ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
     let frozen = daemon.freeze("worker-0")?;
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
@@ -203,7 +202,7 @@ fn own_listener_is_emptied_before_close() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=1"]);
     let Some(mut clients) = connect_late(&daemon, daemon.address("frame")) else { return };
     for client in &mut clients {
-        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+        assert_eq!(client.request(UPPERCASE, b"late"), b"LATE");
     }
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 51);
@@ -214,7 +213,7 @@ fn inherited_listener_queue_is_left_to_next_instance() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("address");
     let launch = |socket: std::net::TcpListener| {
-        Launch::new(&["-v", "--workers=1"]).with_sockets("frame", vec![socket.into()]).start()
+        DaemonBuilder::new(&["-v", "--workers=1"]).with_sockets("frame", vec![socket.into()]).start()
     };
     let mut daemon = launch(listener.try_clone().expect("a copy of the listener"));
     let Some(mut clients) = connect_late(&daemon, address) else { return };
@@ -222,7 +221,7 @@ fn inherited_listener_queue_is_left_to_next_instance() {
     assert_eq!(daemon.last_statistics().accepted, 1);
     let _successor = launch(listener);
     for client in &mut clients {
-        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+        assert_eq!(client.request(UPPERCASE, b"late"), b"LATE");
     }
 }
 
@@ -232,7 +231,7 @@ fn restarts_on_inherited_socket_lose_no_connection() {
     let address = listener.local_addr().expect("address");
     let start = || {
         let socket = listener.try_clone().expect("a copy of the listener");
-        Launch::new(&["-v"]).with_sockets("frame", vec![socket.into()]).start()
+        DaemonBuilder::new(&["-v"]).with_sockets("frame", vec![socket.into()]).start()
     };
     let over = AtomicBool::new(false);
     let (served, asked) = thread::scope(|scope| {
@@ -242,7 +241,7 @@ fn restarts_on_inherited_socket_lose_no_connection() {
                 scope.spawn(move || {
                     let mut asked = 0;
                     while !over.load(Ordering::Relaxed) {
-                        assert_eq!(Client::connect(address).ask(UPPERCASE, b"x"), b"X");
+                        assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
                         asked += 1;
                     }
                     asked
@@ -271,17 +270,17 @@ fn sigkill_leaves_port_free_for_restart() {
     let mut daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame");
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
     daemon.signal(Signal::SIGKILL);
     assert_eq!(daemon.wait_exit(), 128 + 9);
-    let again = Launch::new(&[&format!("--listen=frame={address}")]).start();
-    assert_eq!(again.connect("frame").ask(UPPERCASE, b"again"), b"AGAIN");
+    let again = DaemonBuilder::new(&[&format!("--listen=frame={address}")]).start();
+    assert_eq!(again.connect("frame").request(UPPERCASE, b"again"), b"AGAIN");
 }
 
 #[test]
 fn sigterm_during_start_never_hangs() {
     for attempt in 0..30 {
-        let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0"]).spawn();
+        let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0"]).spawn();
         // somewhere between the start of the process and the first look at signals
         thread::sleep(Duration::from_micros(100 * attempt));
         daemon.signal(Signal::SIGTERM);
@@ -294,8 +293,8 @@ fn sigterm_during_start_never_hangs() {
 fn sigusr1_logs_statistics() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
-    assert_eq!(client.ask(0x1f, b"x"), b"error");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    assert_eq!(client.request(UNKNOWN, b"x"), b"error");
     let statistics = daemon.statistics_when(|statistics| statistics.requests == 2);
     assert_eq!((statistics.accepted, statistics.open, statistics.closed), (1, 1, 0));
     assert_eq!((statistics.answered, statistics.refused), (1, 1));
@@ -309,17 +308,17 @@ fn sighup_reloads_settings_file() {
     let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
     let daemon = Daemon::serving("frame", &["--settings", &file]);
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"error");
+    assert_eq!(client.request(UPPERCASE, b"eleven byte"), b"error");
     directory.write("settings", "RETORTD_MAX_MESSAGE=11\nRETORTD_VERBOSE=2\n");
     daemon.reload();
     // connections that are there already keep to the new limits too
-    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
+    assert_eq!(client.request(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
     daemon.wait_for_line(0, "uppercase of 11 bytes answered in");
     directory.write("settings", "# nothing\n");
     daemon.reload();
     let before = daemon.log.len();
-    assert_eq!(client.ask(UPPERCASE, &[b'x'; 100]), [b'X'; 100]);
-    assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(client.request(UPPERCASE, &[b'x'; 100]), [b'X'; 100]);
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"x"), b"X");
     assert_eq!(daemon.statistics_when(|statistics| statistics.answered == 3).refused, 1);
     assert!(daemon.log.all()[before..].iter().all(|line| line.contains("statistics: ")), "not silent again");
 }
@@ -330,7 +329,7 @@ fn reload_completes_after_every_worker() {
     let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
     let daemon = Daemon::serving("frame", &["--settings", &file, "--workers=1"]);
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"error");
+    assert_eq!(client.request(UPPERCASE, b"eleven byte"), b"error");
     directory.write("settings", "RETORTD_MAX_MESSAGE=11\n");
     let Some(frozen) = daemon.freeze("worker-0") else { return };
     let before = daemon.notices.len();
@@ -339,7 +338,7 @@ fn reload_completes_after_every_worker() {
     daemon.wait_for_line(next, "reloaded");
     daemon.wait_for_notice(before, "READY=1");
     drop(frozen);
-    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
+    assert_eq!(client.request(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
 }
 
 #[test]
@@ -358,7 +357,7 @@ fn reload_with_invalid_settings_keeps_old_settings() {
         daemon.reload();
         let (_, line) = daemon.wait_for_line(before, "cannot reload: ");
         assert!(line.contains(words) && line.ends_with("; going on as before"), "{line}");
-        assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"eleven byte"), b"error");
+        assert_eq!(daemon.connect("frame").request(UPPERCASE, b"eleven byte"), b"error");
     }
     std::fs::remove_file(&file).expect("remove");
     daemon.reload();
@@ -382,7 +381,7 @@ fn exit_idle_exits_0_after_last_connection() {
     let mut daemon = Daemon::serving("frame", &["--exit-idle=300ms", "-v"]);
     let mut client = daemon.connect("frame");
     assert!(client.is_silent(Duration::from_millis(700)));
-    assert_eq!(client.ask(UPPERCASE, b"still here"), b"STILL HERE");
+    assert_eq!(client.request(UPPERCASE, b"still here"), b"STILL HERE");
     let begun = Instant::now();
     drop(client);
     assert_eq!(daemon.wait_exit(), 0);
@@ -394,7 +393,7 @@ fn exit_idle_exits_0_after_last_connection() {
 fn service_manager_gets_ready_status_reloading_and_stopping() {
     let mut daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
-    (0..3).for_each(|_| assert_eq!(client.ask(UPPERCASE, b"x"), b"X"));
+    (0..3).for_each(|_| assert_eq!(client.request(UPPERCASE, b"x"), b"X"));
     let address = daemon.address("frame");
     daemon.wait_for_notice(0, &format!("STATUS=listening on frame={address}; 1 connections, 3 requests"));
     let before = daemon.notices.len();
@@ -414,12 +413,12 @@ fn service_manager_gets_ready_status_reloading_and_stopping() {
     let (at, _) = daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
     daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
     client.send(&frame(UPPERCASE, b"begun")[5..]);
-    assert_eq!(client.receive_all(), framed(b"BEGUN"));
+    assert_eq!(client.receive_all(), length_prefixed(b"BEGUN"));
     assert_eq!(daemon.wait_exit(), 0);
 }
 
 fn with_watchdog(microseconds: &str) -> Daemon {
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=2"]);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=2"]);
     launch.env("WATCHDOG_USEC", microseconds).start()
 }
 
@@ -455,7 +454,8 @@ fn notify_socket_may_be_abstract() {
     let address = SocketAddr::from_abstract_name(&name).expect("an abstract name");
     let manager = UnixDatagram::bind_addr(&address).expect("bind");
     manager.set_read_timeout(Some(DEADLINE)).expect("a deadline");
-    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0"]).env("NOTIFY_SOCKET", format!("@{name}")).spawn();
+    let mut daemon =
+        DaemonBuilder::new(&["--listen=frame=127.0.0.1:0"]).env("NOTIFY_SOCKET", format!("@{name}")).spawn();
     let mut message = [0; 1000];
     let length = manager.recv(&mut message).expect("a message");
     assert!(message[..length].starts_with(b"READY=1\nSTATUS=listening on frame=127.0.0.1:"));
@@ -464,11 +464,11 @@ fn notify_socket_may_be_abstract() {
 
 #[test]
 fn missing_notify_socket_logs_warning() {
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "/nonexistent/notify");
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "/nonexistent/notify");
     let mut daemon = launch.spawn();
     daemon.wait_for_line(0, "cannot reach the service manager at /nonexistent/notify");
     daemon.wait_ready_in_log();
-    assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"x"), b"X");
     assert_eq!(daemon.stop(), 0);
 }
 
@@ -511,12 +511,12 @@ impl BusyManager {
 fn full_notify_socket_does_not_block_service() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
     let mut daemon = launch.env("NOTIFY_SOCKET", &manager.path).spawn();
     daemon.wait_ready_in_log();
     let mut client = daemon.connect("frame");
     for _ in 0..3 {
-        assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+        assert_eq!(client.request(UPPERCASE, b"x"), b"X");
         assert!(client.is_silent(Duration::from_millis(60)));
     }
     assert_eq!(daemon.stop(), 0);
@@ -527,7 +527,7 @@ fn full_notify_socket_does_not_block_service() {
 fn full_notify_socket_gets_ready_reloading_and_stopping_later() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
     let mut daemon = launch.spawn();
     daemon.wait_ready_in_log();
     let mut line = 0;
@@ -549,7 +549,7 @@ fn full_notify_socket_gets_ready_reloading_and_stopping_later() {
     let stopping = manager.next_state();
     assert!(stopping.starts_with("STOPPING=1\nSTATUS=stopping"), "{stopping}");
     client.send(&request[10..]);
-    assert_eq!(client.receive_all(), framed(b"gniniard llits"));
+    assert_eq!(client.receive_all(), length_prefixed(b"gniniard llits"));
     assert_eq!(daemon.wait_exit(), 0);
 }
 
@@ -558,7 +558,7 @@ fn full_notify_socket_gets_ready_reloading_and_stopping_later() {
 fn full_notify_socket_gets_ready_before_stopping() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
     let mut daemon = launch.spawn();
     daemon.wait_ready_in_log();
     daemon.signal(Signal::SIGHUP);
@@ -572,7 +572,7 @@ fn full_notify_socket_gets_ready_before_stopping() {
     let states = [manager.next_state(), manager.next_state()];
     assert!(states[0].starts_with("READY=1\n") && states[1].starts_with("STOPPING=1\n"), "{states:?}");
     client.send(&request[10..]);
-    assert_eq!(client.receive_all(), framed(b"gniniard llits"));
+    assert_eq!(client.receive_all(), length_prefixed(b"gniniard llits"));
     assert_eq!(daemon.wait_exit(), 0);
 }
 
@@ -597,7 +597,7 @@ fn unreasonable_watchdog_period_is_limited_or_rejected() {
 #[test]
 fn invalid_notify_socket_logs_warning() {
     for (name, warned) in [("vsock:2:99", true), ("notify", true), ("", false)] {
-        let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", name).spawn();
+        let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", name).spawn();
         daemon.wait_ready_in_log();
         let words =
             format!("cannot reach the service manager at {name}: neither an absolute path nor an abstract name");
@@ -608,7 +608,7 @@ fn invalid_notify_socket_logs_warning() {
 
 #[test]
 fn main_thread_sleeps_without_service_manager() {
-    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "").spawn();
+    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "").spawn();
     daemon.wait_ready_in_log();
     let mut client = daemon.connect("frame");
     daemon.statistics_when(|statistics| statistics.open == 1);
@@ -628,7 +628,7 @@ fn idle_daemon_uses_no_cpu() {
     let daemon = Daemon::serving("frame", &[]);
     let mut clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
-        assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+        assert_eq!(client.request(UPPERCASE, b"x"), b"X");
     }
     clients[0].send(&frame(UPPERCASE, b"unfinished")[..6]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 56);
@@ -653,7 +653,7 @@ fn sighup_and_sigusr1_under_load_lose_no_request() {
         });
         in_parallel(4, |_| {
             let mut client = daemon.connect("frame");
-            (0..1000).for_each(|_| assert_eq!(client.ask(REVERSE, b"abc"), b"cba"));
+            (0..1000).for_each(|_| assert_eq!(client.request(REVERSE, b"abc"), b"cba"));
         });
         over.store(true, Ordering::Relaxed);
     });

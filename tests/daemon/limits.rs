@@ -6,12 +6,12 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Daemon, Directory, Feed, Launch, frame, framed, in_parallel, rss_limit, wait_until};
+use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, EventLog, frame, in_parallel, length_prefixed, rss_limit, wait_until,
+};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt};
-
-const UPPERCASE: u8 = 0x01;
-const REVERSE: u8 = 0x04;
 
 /// Long enough for a daemon that is busy, short enough for a test: what must not come is waited for so long.
 const QUIET: Duration = Duration::from_millis(200);
@@ -21,7 +21,7 @@ fn connection_limit_is_exact_and_excess_waits_in_backlog() {
     let daemon = Daemon::serving("frame", &["--max-connections=5", "--workers=2"]);
     let mut served: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
     for client in &mut served {
-        assert_eq!(client.ask(UPPERCASE, b"in"), b"IN");
+        assert_eq!(client.request(UPPERCASE, b"in"), b"IN");
     }
     let mut waiting: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
     for client in &mut waiting {
@@ -36,7 +36,7 @@ fn connection_limit_is_exact_and_excess_waits_in_backlog() {
         assert_eq!(client.receive_frame(), b"NEXT");
         assert_eq!(daemon.statistics_when(|_| true).open, 5);
     }
-    assert_eq!(served[0].ask(UPPERCASE, b"still"), b"STILL");
+    assert_eq!(served[0].request(UPPERCASE, b"still"), b"STILL");
     drop((served, waiting));
     assert_eq!(daemon.statistics_at_rest().accepted, 8);
 }
@@ -59,7 +59,7 @@ fn connection_limit_does_not_spin() {
 fn drain_at_connection_limit_serves_backlog() {
     let mut daemon = Daemon::serving("frame", &["--max-connections=1", "--workers=2", "-v"]);
     let mut served = daemon.connect("frame");
-    assert_eq!(served.ask(UPPERCASE, b"in"), b"IN");
+    assert_eq!(served.request(UPPERCASE, b"in"), b"IN");
     // a request that is not complete: this connection stays open while the daemon stops
     served.send(&frame(UPPERCASE, b"half")[..6]);
     let mut waiting: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
@@ -85,7 +85,7 @@ fn connection_limit_of_2_serves_20_clients() {
     let daemon = Daemon::serving("frame", &["--max-connections=2", "--workers=2"]);
     in_parallel(20, |_| {
         for _ in 0..20 {
-            assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"in"), b"IN");
+            assert_eq!(daemon.connect("frame").request(UPPERCASE, b"in"), b"IN");
         }
     });
     assert_eq!(daemon.statistics_at_rest().answered, 400);
@@ -101,7 +101,7 @@ fn raised_connection_limit_admits_waiting_clients() {
     daemon.wait_for_line(0, "as many as allowed");
     directory.write("settings", "RETORTD_MAX_CONNECTIONS=2\n");
     daemon.reload();
-    assert_eq!(waiting.ask(UPPERCASE, b"in"), b"IN");
+    assert_eq!(waiting.request(UPPERCASE, b"in"), b"IN");
 }
 
 /// A connection to `address` from another address of this machine.
@@ -112,24 +112,24 @@ fn connect_from(source: [u8; 4], address: SocketAddr) -> Client {
     bind(fd, &source.parse::<std::net::SocketAddrV4>().map(SockaddrIn::from).expect("an address")).expect("bind");
     let address: std::net::SocketAddrV4 = address.to_string().parse().expect("an IPv4 address");
     connect(fd, &SockaddrIn::from(address)).expect("connect");
-    Client::over(TcpStream::from(socket))
+    Client::from_stream(TcpStream::from(socket))
 }
 
 #[test]
 fn source_limit_is_exact() {
-    let daemon = Launch::new(&["--listen=frame=0", "--max-per-source=3", "--workers=2", "-v"]).start();
+    let daemon = DaemonBuilder::new(&["--listen=frame=0", "--max-per-source=3", "--workers=2", "-v"]).start();
     let address = SocketAddr::from(([127, 0, 0, 1], daemon.address("frame").port()));
     let mut served: Vec<Client> = (0..3).map(|_| Client::connect(address)).collect();
     for client in &mut served {
-        assert_eq!(client.ask(UPPERCASE, b"in"), b"IN");
+        assert_eq!(client.request(UPPERCASE, b"in"), b"IN");
     }
     assert_eq!(Client::connect(address).wait_closed(), b"");
     daemon.wait_for_line(0, "127.0.0.1: closed: too many connections from this address");
     // others are not concerned
-    assert_eq!(connect_from([127, 0, 0, 2], address).ask(UPPERCASE, b"other"), b"OTHER");
+    assert_eq!(connect_from([127, 0, 0, 2], address).request(UPPERCASE, b"other"), b"OTHER");
     drop(served.pop());
     daemon.statistics_when(|statistics| statistics.open == 2);
-    assert_eq!(Client::connect(address).ask(UPPERCASE, b"again"), b"AGAIN");
+    assert_eq!(Client::connect(address).request(UPPERCASE, b"again"), b"AGAIN");
     drop(served);
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.accepted, statistics.closed_for("source-limit")), (6, 1), "{statistics:?}");
@@ -141,8 +141,8 @@ fn message_limit_is_exact() {
         let daemon = Daemon::serving("frame", &["--max-message", limit]);
         let mut client = daemon.connect("frame");
         let text = vec![b'x'; length + 1];
-        assert!(client.ask(UPPERCASE, &text[1..]) == text[1..].to_ascii_uppercase(), "{limit}");
-        assert_eq!(client.ask(UPPERCASE, &text), b"error", "{limit}");
+        assert!(client.request(UPPERCASE, &text[1..]) == text[1..].to_ascii_uppercase(), "{limit}");
+        assert_eq!(client.request(UPPERCASE, &text), b"error", "{limit}");
     }
 }
 
@@ -187,7 +187,7 @@ fn large_requests_share_small_budget() {
     let text = vec![b'x'; 1 << 20];
     let request = frame(REVERSE, &text);
     let (most, last) = request.split_at(request.len() - 1);
-    let gate = Feed::new();
+    let gate = EventLog::new();
     thread::scope(|scope| {
         for number in 0..clients {
             let (daemon, gate, text) = (&daemon, &gate, &text);
@@ -248,10 +248,10 @@ fn request_timeout_frees_budget_of_stalled_requests() {
         client.send(begin);
     }
     // small requests need nothing of it
-    assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"small"), b"SMALL");
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"small"), b"SMALL");
     // a large one waits until those are cut off
     let text = vec![b'y'; 1_500_000];
-    assert!(daemon.connect("frame").ask(REVERSE, &text) == text);
+    assert!(daemon.connect("frame").request(REVERSE, &text) == text);
     let statistics = daemon.statistics_at_rest();
     assert_eq!(statistics.closed_for("request-timeout"), 130, "{statistics:?}");
 }
@@ -260,8 +260,8 @@ fn request_timeout_frees_budget_of_stalled_requests() {
 fn message_larger_than_budget_gets_error() {
     let daemon = Daemon::serving("frame", &["--max-buffered=4M"]);
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(REVERSE, &vec![b'x'; 3 << 20]), b"error");
-    assert_eq!(client.ask(UPPERCASE, b"next"), b"NEXT");
+    assert_eq!(client.request(REVERSE, &vec![b'x'; 3 << 20]), b"error");
+    assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn idle_timeout_closes_only_silent_clients() {
     let begun = Instant::now();
     let (mut silent, mut active) = (daemon.connect("frame"), daemon.connect("frame"));
     while begun.elapsed() < Duration::from_millis(600) {
-        assert_eq!(active.ask(UPPERCASE, b"x"), b"X");
+        assert_eq!(active.request(UPPERCASE, b"x"), b"X");
         assert!(active.is_silent(Duration::from_millis(20)));
     }
     assert_eq!(silent.wait_closed(), b"");
@@ -294,10 +294,10 @@ fn single_bytes_do_not_renew_request_timeout() {
     for (protocol, request) in [
         ("frame", frame(REVERSE, &[b'x'; 10_000])),
         ("text", b"reverse 10000 ".iter().copied().chain([b'x'; 10_000]).collect()),
-        ("length-prefix", framed(&[b'x'; 10_000])),
+        ("length-prefix", length_prefixed(&[b'x'; 10_000])),
         ("upper-line", vec![b'x'; 10_000]),
         // what is thrown away is a request too
-        ("frame", frame(0x1f, &[b'x'; 10_000])),
+        ("frame", frame(UNKNOWN, &[b'x'; 10_000])),
     ] {
         let daemon = Daemon::serving(protocol, &["--request-timeout=400ms"]);
         let mut client = daemon.connect(protocol);
@@ -361,7 +361,7 @@ fn write_timeout_closes_client_that_never_reads() {
     let request = frame(REVERSE, &[b'x'; 10_000]).repeat(20);
     let mut clients: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
     in_parallel_mut(&mut clients, |client| fill(client, &request));
-    assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"others"), b"OTHERS");
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"others"), b"OTHERS");
     // no more than one round of answers for each is held: it is not read from while it owes
     assert!(daemon.peak_rss() < rss_limit(idle, 5 * (512 << 10)), "{}", daemon.peak_rss() - idle);
     let statistics = daemon.statistics_at_rest();
@@ -403,7 +403,7 @@ fn write_timeout_spares_slow_reader() {
         thread::sleep(Duration::from_millis(20));
     }
     assert!(begun.elapsed() > Duration::from_millis(800), "too quick to show anything: {:?}", begun.elapsed());
-    assert!(received == framed(&text));
+    assert!(received == length_prefixed(&text));
 }
 
 /// Fault 36: a client that does not take its reply keeps the memory, until another client has waited for it.
@@ -424,7 +424,7 @@ fn min_rate_closes_slow_reader_when_memory_is_needed() {
     daemon.statistics_when(|statistics| statistics.bytes_in == (request.len() + (2 << 20)) as u64);
     // more than the other half
     let mut waiting = daemon.connect("frame");
-    assert_eq!(waiting.ask(REVERSE, &request[4..]).len(), 3 << 20);
+    assert_eq!(waiting.request(REVERSE, &request[4..]).len(), 3 << 20);
     // its memory is free; it may still take what was sent, until the write timeout
     drop(slow);
     let statistics = daemon.statistics_when(|statistics| statistics.closed > 0);
@@ -454,7 +454,7 @@ fn reload_shortens_idle_timeout_of_open_connections() {
     let file = directory.write("settings", "");
     let daemon = Daemon::serving("frame", &["--settings", &file]);
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
     directory.write("settings", "RETORTD_IDLE_TIMEOUT=200ms\n");
     daemon.reload();
     assert_eq!(client.wait_closed(), b"");

@@ -2,11 +2,11 @@
 //! the harness is compiled and linked once; `cargo test --test daemon limits::` runs one module.
 //!
 //! Under plain `cargo test` all of these tests are threads of one process. A test must not change what belongs to the
-//! process (environment, current directory, signal dispositions); what a daemon needs goes through [`harness::Launch`].
+//! process (environment, current directory, signal dispositions); what a daemon needs goes through [`harness::DaemonBuilder`].
 
 mod activation;
+mod buggy_servers;
 mod faults;
-mod flawed;
 mod frame;
 mod harness;
 mod lifecycle;

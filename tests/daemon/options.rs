@@ -5,15 +5,15 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Client, Daemon, Directory, Finished, Launch, any_memory, available, frame, skip};
+use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Finished, any_memory, available, frame, skip};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-const UPPERCASE: u8 = 0x01;
 const LOCAL: &str = "--listen=frame=127.0.0.1:0";
 
 fn finish(arguments: &[&str]) -> Finished {
-    Launch::new(arguments).finish()
+    DaemonBuilder::new(arguments).finish()
 }
 
 #[test]
@@ -102,17 +102,17 @@ fn help_lists_every_option_and_variable() {
 #[test]
 fn full_stdout_does_not_panic() {
     for argument in ["--help", "--list", "--version"] {
-        let full = Launch::new(&[argument]).under(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"]).finish();
+        let full = DaemonBuilder::new(&[argument]).under(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"]).finish();
         assert!(full.code <= 2 && !full.log.contains("panic"), "{argument}: {} {}", full.code, full.log);
     }
 }
 
 #[test]
 fn default_verbosity_prints_nothing() {
-    let mut daemon = Launch::new(&[LOCAL]).start();
+    let mut daemon = DaemonBuilder::new(&[LOCAL]).start();
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
-    assert_eq!(client.ask(0x1f, b"\xff"), b"error");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    assert_eq!(client.request(UNKNOWN, b"\xff"), b"error");
     client.reset();
     assert_eq!(daemon.stop(), 0);
     daemon.output.wait_closed();
@@ -121,7 +121,7 @@ fn default_verbosity_prints_nothing() {
 
 #[test]
 fn port_option_listens_on_all_addresses() {
-    let daemon = Launch::new(&["-p", "0"]).start();
+    let daemon = DaemonBuilder::new(&["-p", "0"]).start();
     assert_eq!(daemon.listening().len(), 1);
     let port = daemon.address("frame").port();
     for ip in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
@@ -129,21 +129,22 @@ fn port_option_listens_on_all_addresses() {
         if ip.is_ipv6() && TcpListener::bind((ip, 0)).is_err() {
             return skip("there is no IPv6 here");
         }
-        assert_eq!(Client::connect(address).ask(UPPERCASE, b"x"), b"X", "{address}");
+        assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X", "{address}");
     }
 }
 
 #[test]
 fn listen_option_repeats_and_combines_with_port() {
     let daemon =
-        Launch::new(&["--listen=echo=127.0.0.1:0 time=127.0.0.1:0", "--listen", "ack=127.0.0.1:0", "-p0"]).start();
+        DaemonBuilder::new(&["--listen=echo=127.0.0.1:0 time=127.0.0.1:0", "--listen", "ack=127.0.0.1:0", "-p0"])
+            .start();
     let names: Vec<&str> = daemon.listening().iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["frame", "echo", "time", "ack"]);
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
 }
 
 /// What the daemon logs about its limits at the start.
-fn limits_line(launch: Launch) -> String {
+fn limits_line(launch: DaemonBuilder) -> String {
     let mut daemon = launch.spawn();
     let (_, line) = daemon.wait_for_line(0, "at most");
     daemon.wait_ready_in_log();
@@ -153,10 +154,10 @@ fn limits_line(launch: Launch) -> String {
 #[test]
 fn environment_variables_set_options() {
     let launch =
-        Launch::new(&[]).env("RETORTD_LISTEN", "frame=127.0.0.1:0,echo=127.0.0.1:0").env("RETORTD_VERBOSE", "2");
+        DaemonBuilder::new(&[]).env("RETORTD_LISTEN", "frame=127.0.0.1:0,echo=127.0.0.1:0").env("RETORTD_VERBOSE", "2");
     let line = limits_line(launch.env("RETORTD_WORKERS", "3").env("RETORTD_MAX_CONNECTIONS", "77"));
     assert!(line.contains("at most 77 connections") && line.ends_with("on 3 workers"), "{line}");
-    let bad = Launch::new(&[LOCAL]).env("RETORTD_IDLE_TIMEOUT", "soon").finish();
+    let bad = DaemonBuilder::new(&[LOCAL]).env("RETORTD_IDLE_TIMEOUT", "soon").finish();
     assert_eq!(bad.code, 2);
     assert!(bad.log.contains("--idle-timeout") && bad.log.contains("soon"), "{}", bad.log);
 }
@@ -167,7 +168,7 @@ fn command_line_overrides_environment_overrides_file() {
     let text = "RETORTD_WORKERS=1\nRETORTD_MAX_CONNECTIONS=11\nRETORTD_VERBOSE=2\nRETORTD_LISTEN=echo=127.0.0.1:0\n";
     let file = directory.write("settings", text);
     let settings = format!("--settings={file}");
-    let launch = |arguments: &[&str]| Launch::new(&[&[settings.as_str()], arguments].concat());
+    let launch = |arguments: &[&str]| DaemonBuilder::new(&[&[settings.as_str()], arguments].concat());
     let line = limits_line(launch(&[]));
     assert!(line.contains("at most 11 connections") && line.ends_with("on 1 workers"), "{line}");
     let line = limits_line(launch(&[]).env("RETORTD_WORKERS", "2"));
@@ -177,7 +178,7 @@ fn command_line_overrides_environment_overrides_file() {
     let daemon = launch(&[LOCAL]).start();
     assert_eq!(daemon.listening().len(), 1);
     assert_eq!(daemon.listening()[0].0, "frame");
-    let daemon = Launch::new(&[]).env("RETORTD_SETTINGS", file).start();
+    let daemon = DaemonBuilder::new(&[]).env("RETORTD_SETTINGS", file).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
 }
 
@@ -221,12 +222,12 @@ fn settings_file_follows_environment_file_syntax() {
         ("RETORTD_LISTEN=gopher\nRETORTD_LISTEN=\"time=127.0.0.1:0\"\nRETORTD_WORKERS=2\nRETORTD_VERBOSE=2", 2),
     ] {
         let file = directory.write("settings", text);
-        let line = limits_line(Launch::new(&[LOCAL, "--settings", &file]));
+        let line = limits_line(DaemonBuilder::new(&[LOCAL, "--settings", &file]));
         assert!(line.ends_with(&format!("on {workers} workers")), "{text:?}: {line}");
     }
     // the last value of a name counts, of options that may be repeated too
     let file = directory.write("settings", "RETORTD_LISTEN=time=127.0.0.1:0\nRETORTD_LISTEN=echo=127.0.0.1:0\n");
-    let daemon = Launch::new(&["--settings", &file]).start();
+    let daemon = DaemonBuilder::new(&["--settings", &file]).start();
     assert_eq!((daemon.listening().len(), daemon.exchange("echo", b"abc")), (1, b"abc".to_vec()));
 }
 
@@ -234,7 +235,7 @@ fn settings_file_follows_environment_file_syntax() {
 fn settings_line_without_value_logs_warning() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n\nmore\n");
-    let daemon = Launch::new(&[LOCAL, "--settings", &file]).start();
+    let daemon = DaemonBuilder::new(&[LOCAL, "--settings", &file]).start();
     daemon.wait_for_line(0, &format!("{file}:2: ignored: not NAME=VALUE (2 such lines)"));
     let before = daemon.log.len();
     directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n");
@@ -280,7 +281,7 @@ fn blocking_or_huge_file_fails_reload() {
     let directory = Directory::new();
     let (settings, quotes) =
         (directory.write("settings", "RETORTD_MAX_MESSAGE=10\n"), directory.write("quotes", "a\n"));
-    let mut daemon = Launch::new(&[LOCAL, "--settings", &settings, "--quotes", &quotes]).start();
+    let mut daemon = DaemonBuilder::new(&[LOCAL, "--settings", &settings, "--quotes", &quotes]).start();
     let others = Directory::new();
     let files = unreadable(&others);
     for link in [&settings, &quotes] {
@@ -291,7 +292,7 @@ fn blocking_or_huge_file_fails_reload() {
             let before = daemon.log.len();
             daemon.reload();
             daemon.wait_for_line(before, &format!("cannot reload: cannot read {link}: {why}"));
-            assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"eleven byte"), b"error");
+            assert_eq!(daemon.connect("frame").request(UPPERCASE, b"eleven byte"), b"error");
             fs::remove_file(link).expect("remove");
             fs::write(link, kept).expect("write");
         }
@@ -352,7 +353,7 @@ fn connection_limit_above_descriptor_limit_exits_78() {
     if !available("prlimit") {
         return;
     }
-    let launch = |arguments: &[&str]| Launch::new(arguments).under(&["prlimit", "--nofile=64:64"]);
+    let launch = |arguments: &[&str]| DaemonBuilder::new(arguments).under(&["prlimit", "--nofile=64:64"]);
     let finished = launch(&[LOCAL, "--workers=1", "--max-connections=64"]).finish();
     assert_eq!(finished.code, 78);
     let words = "retortd: cannot allow 64 connections: this process may open 64 files and keeps 35 for itself (raise";
@@ -364,11 +365,11 @@ fn connection_limit_above_descriptor_limit_exits_78() {
 }
 
 /// A daemon that may use half a gigabyte by that limit of prlimit(1); None under a sanitizer, which needs more.
-fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<Launch> {
+fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<DaemonBuilder> {
     if !available("prlimit") || any_memory() {
         return None;
     }
-    Some(Launch::new(&[&[LOCAL, "-vv", "--workers=1"], arguments].concat()).under(&["prlimit", limit]))
+    Some(DaemonBuilder::new(&[&[LOCAL, "-vv", "--workers=1"], arguments].concat()).under(&["prlimit", limit]))
 }
 
 /// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` lower the default of the budget.
@@ -405,7 +406,7 @@ fn soft_descriptor_limit_is_raised() {
     if !available("prlimit") {
         return;
     }
-    let launch = Launch::new(&[LOCAL, "-vv", "--workers=1"]).under(&["prlimit", "--nofile=64:128"]);
+    let launch = DaemonBuilder::new(&[LOCAL, "-vv", "--workers=1"]).under(&["prlimit", "--nofile=64:128"]);
     let line = limits_line(launch);
     assert!(line.contains("at most 93 connections"), "{line}");
 }
@@ -416,7 +417,7 @@ fn sysctl(name: &str) -> String {
 
 #[test]
 fn vv_logs_kernel_limits_at_start() {
-    let mut daemon = Launch::new(&[LOCAL, "-vv", "--backlog=77"]).spawn();
+    let mut daemon = DaemonBuilder::new(&[LOCAL, "-vv", "--backlog=77"]).spawn();
     daemon.wait_ready_in_log();
     let log = daemon.log.text();
     let (somaxconn, syn_backlog) = (sysctl("core/somaxconn"), sysctl("ipv4/tcp_max_syn_backlog"));
@@ -438,7 +439,7 @@ fn vv_logs_kernel_limits_at_start() {
 #[test]
 fn socket_buffers_and_backlog_are_set() {
     let arguments = [LOCAL, "-vv", "--recv-buffer=16K", "--send-buffer=32K", "--backlog=7"];
-    let mut daemon = Launch::new(&arguments).spawn();
+    let mut daemon = DaemonBuilder::new(&arguments).spawn();
     daemon.wait_ready_in_log();
     // socket(7): the kernel doubles what it is asked for
     let (_, line) = daemon.wait_for_line(0, "receive buffer");
@@ -454,7 +455,7 @@ fn socket_buffers_and_backlog_are_set() {
 #[test]
 fn workers_option_sets_thread_count() {
     for workers in [1, 5] {
-        let daemon = Launch::new(&[LOCAL, &format!("--workers={workers}")]).start();
+        let daemon = DaemonBuilder::new(&[LOCAL, &format!("--workers={workers}")]).start();
         // beside the main thread and the log's
         assert_eq!(daemon.status("Threads"), 2 + workers);
     }
@@ -462,12 +463,12 @@ fn workers_option_sets_thread_count() {
 
 /// The log of one client that asks for what could forge lines, and then for something unknown.
 fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
-    let daemon = Launch::new(&[LOCAL, "--listen=upper=127.0.0.1:0", verbose]).start();
+    let daemon = DaemonBuilder::new(&[LOCAL, "--listen=upper=127.0.0.1:0", verbose]).start();
     let mut client = daemon.connect("frame");
     let text = b"line\nretortd: forged\x1b[2J\0\r\x07\xc2\x9b end";
-    assert_eq!(client.ask(UPPERCASE, text).len(), text.len());
-    assert_eq!(client.ask(0x1f, b"\xff"), b"error");
-    assert_eq!(client.ask(0x04, &[b'x'; 500]).len(), 500);
+    assert_eq!(client.request(UPPERCASE, text).len(), text.len());
+    assert_eq!(client.request(UNKNOWN, b"\xff"), b"error");
+    assert_eq!(client.request(REVERSE, &[b'x'; 500]).len(), 500);
     drop(client);
     daemon.wait_for_line(0, "closed: finished");
     let log = daemon.log.text();
@@ -521,7 +522,7 @@ fn journal_lines_have_priority_and_no_timestamp() {
     let file = fs::File::create(&path).expect("create");
     let metadata = file.metadata().expect("metadata");
     let stream = format!("{}:{}", metadata.dev(), metadata.ino());
-    let launch = Launch::new(&[LOCAL, "-vv"]).stderr(file).env("JOURNAL_STREAM", stream);
+    let launch = DaemonBuilder::new(&[LOCAL, "-vv"]).stderr(file).env("JOURNAL_STREAM", stream);
     let mut daemon = launch.start();
     assert_eq!(daemon.connect("frame").exchange(&frame(UPPERCASE, b"x")), b"\0\0\0\x01X");
     assert_eq!(daemon.stop(), 0);
@@ -532,7 +533,7 @@ fn journal_lines_have_priority_and_no_timestamp() {
 
 #[test]
 fn journal_stream_of_other_file_is_ignored() {
-    let daemon = Launch::new(&[LOCAL, "-v"]).env("JOURNAL_STREAM", "1:1").start();
+    let daemon = DaemonBuilder::new(&[LOCAL, "-v"]).env("JOURNAL_STREAM", "1:1").start();
     drop(daemon.connect("frame"));
     let (_, line) = daemon.wait_for_line(0, "accepted");
     assert!(line.contains(" retortd: "), "{line}");
@@ -543,15 +544,15 @@ fn log_syslog_falls_back_to_stderr() {
     if fs::exists("/dev/log").unwrap_or(true) {
         return skip("there is a system log here");
     }
-    let daemon = Launch::new(&[LOCAL, "-v", "--log=syslog"]).start();
+    let daemon = DaemonBuilder::new(&[LOCAL, "-v", "--log=syslog"]).start();
     drop(daemon.connect("frame"));
     daemon.wait_for_line(0, "closed: finished");
 }
 
 #[test]
 fn a_log_that_nobody_takes_stalls_nothing() {
-    let mut daemon = Launch::new(&[LOCAL, "-vvv"]).under(&["sh", "-c", "exec \"$@\" 2>/dev/full", "sh"]).start();
+    let mut daemon = DaemonBuilder::new(&[LOCAL, "-vvv"]).under(&["sh", "-c", "exec \"$@\" 2>/dev/full", "sh"]).start();
     let mut client = daemon.connect("frame");
-    (0..100).for_each(|_| assert_eq!(client.ask(UPPERCASE, b"x"), b"X"));
+    (0..100).for_each(|_| assert_eq!(client.request(UPPERCASE, b"x"), b"X"));
     assert_eq!(daemon.stop(), 0);
 }

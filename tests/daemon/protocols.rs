@@ -7,7 +7,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::harness::{self, Client, Daemon, Launch, available, frame, framed, replay_all, skip};
+use crate::harness::action::{REVERSE, UPPERCASE};
+use crate::harness::{self, Client, Daemon, DaemonBuilder, available, frame, length_prefixed, replay_all, skip};
 use nix::sys::signal::Signal;
 use retortd::protocol::PROTOCOLS;
 
@@ -15,7 +16,7 @@ use retortd::protocol::PROTOCOLS;
 fn serve_all(arguments: &[&str]) -> Daemon {
     let listen: Vec<String> = PROTOCOLS.iter().map(|entry| format!("{}=127.0.0.1:0", entry.name)).collect();
     let listen = format!("--listen={}", listen.join(","));
-    Launch::new(&[&[listen.as_str()], arguments].concat()).start()
+    DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start()
 }
 
 #[test]
@@ -69,7 +70,7 @@ fn all_protocols_serve_on_inherited_and_own_sockets() {
     let own: Vec<&str> = PROTOCOLS.iter().map(|entry| entry.name).filter(|name| !handed.contains(name)).collect();
     let own: Vec<String> = own.iter().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
     let arguments: Vec<&str> = own.iter().map(String::as_str).collect();
-    let daemon = Launch::new(&arguments).with_sockets("echo:frame", sockets.into()).start();
+    let daemon = DaemonBuilder::new(&arguments).with_sockets("echo:frame", sockets.into()).start();
     assert_eq!(daemon.listening().len(), PROTOCOLS.len());
     try_each(&daemon);
 }
@@ -107,7 +108,7 @@ fn long_input_is_returned_whole() {
     let daemon = serve_all(&["--max-line=none"]);
     let text: Vec<u8> = (0..=255).cycle().take(20_000_000).collect();
     assert!(daemon.exchange("echo", &text) == text, "echo");
-    assert!(daemon.exchange("length-prefix", &framed(&text)) == framed(&text), "length-prefix");
+    assert!(daemon.exchange("length-prefix", &length_prefixed(&text)) == length_prefixed(&text), "length-prefix");
     let line = [b"  ", "a b ".repeat(1_000_000).as_bytes(), b"\n", b"more"].concat();
     let answer = daemon.exchange("upper-line", &line);
     assert!(answer == "A B ".repeat(1_000_000).trim_end().as_bytes(), "upper-line");
@@ -120,7 +121,7 @@ fn input_over_limit_closes_with_reason() {
     let daemon = serve_all(&["--max-message=1000", "--max-line=1000", "-v"]);
     for (protocol, send, expect, reason) in [
         ("upper-line", [b'x'; 1001].to_vec(), &b""[..], "line too long"),
-        ("length-prefix", framed(&[b'x'; 1001]), b"", "message longer than the limit"),
+        ("length-prefix", length_prefixed(&[b'x'; 1001]), b"", "message longer than the limit"),
         ("text", [b"reverse 1001 ", &[b'x'; 1001][..]].concat(), b"5 error", "no header"),
     ] {
         let before = daemon.log.len();
@@ -283,7 +284,7 @@ fn invalid_quotes_file_exits_78() {
         (&*binary, "it is not UTF-8"),
         ("/nonexistent/quotes", "No such file or directory (os error 2)"),
     ] {
-        let finished = Launch::new(&["--listen=qotd=127.0.0.1:0", "--quotes", path]).finish();
+        let finished = DaemonBuilder::new(&["--listen=qotd=127.0.0.1:0", "--quotes", path]).finish();
         assert_eq!(finished.code, 78, "{}", finished.log);
         assert!(finished.log.contains(path) && finished.log.contains(words), "{}", finished.log);
     }
@@ -487,8 +488,8 @@ fn nc_sends_frame_and_half_closes() {
     }
     let daemon = serve_all(&[]);
     let port = daemon.address("frame").port().to_string();
-    let output = run("nc", &["-N", "127.0.0.1", &port], &frame(4, b"The LAN Before Time"));
-    assert_eq!(output.stdout, framed(b"emiT erofeB NAL ehT"));
+    let output = run("nc", &["-N", "127.0.0.1", &port], &frame(REVERSE, b"The LAN Before Time"));
+    assert_eq!(output.stdout, length_prefixed(b"emiT erofeB NAL ehT"));
 }
 
 #[test]
@@ -498,7 +499,7 @@ fn socat_transfers_in_both_directions() {
     }
     let daemon = serve_all(&[]);
     for (protocol, send, expect) in [
-        ("frame", frame(1, b"Pretty Fly for a Wi-Fi"), framed(b"PRETTY FLY FOR A WI-FI")),
+        ("frame", frame(UPPERCASE, b"Pretty Fly for a Wi-Fi"), length_prefixed(b"PRETTY FLY FOR A WI-FI")),
         ("text", b"reverse 3 abc".to_vec(), b"3 cba".to_vec()),
         ("echo", vec![b'x'; 1 << 20], vec![b'x'; 1 << 20]),
         ("ack", b"x".to_vec(), b"Message received!".to_vec()),
@@ -528,7 +529,7 @@ fn telnet_session_is_served() {
 
 #[test]
 fn list_option_shows_every_protocol() {
-    let finished = Launch::new(&["--list"]).finish();
+    let finished = DaemonBuilder::new(&["--list"]).finish();
     assert_eq!((finished.code, finished.log.as_str()), (0, ""));
     let lines: Vec<&str> = finished.output.lines().collect();
     assert_eq!(lines.len(), PROTOCOLS.len());

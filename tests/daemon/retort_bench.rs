@@ -9,8 +9,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::flawed::{self, Flaw};
-use crate::harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
+use crate::buggy_servers::{self, Bug};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited, process_id};
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ fn load_options_work_on_every_protocol() {
         "daytime",
     ];
     let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
-    let daemon = Launch::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
     for (protocol, arguments) in [
         ("frame", vec!["--depth", "32", "--connections", "8"]),
         ("frame", vec!["--size", "1M", "--connections", "2", "--action", "reverse"]),
@@ -144,16 +144,16 @@ fn stall_once(mut stream: TcpStream, stall: Duration) {
 #[test]
 fn errors_are_counted_by_kind() {
     let short = ["--duration", "200ms", "--connections", "2"];
-    let address = |flaw| flawed::start(flaw).to_string();
+    let address = |bug| buggy_servers::start(bug).to_string();
     failing(
-        measured(&address(Flaw::CountsCharacters), &[&["--text", "mixed"], short.as_slice()].concat()),
+        measured(&address(Bug::CountsCharacters), &[&["--text", "mixed"], short.as_slice()].concat()),
         "wrong_length",
     );
-    failing(measured(&address(Flaw::AsciiCase), &[&["--text", "mixed"], short.as_slice()].concat()), "wrong_content");
-    failing(measured(&address(Flaw::LittleEndian), &short), "wrong_length");
-    failing(measured(&address(Flaw::Hangs), &[&["--read-timeout", "100ms"], short.as_slice()].concat()), "timeout");
+    failing(measured(&address(Bug::AsciiCase), &[&["--text", "mixed"], short.as_slice()].concat()), "wrong_content");
+    failing(measured(&address(Bug::LittleEndian), &short), "wrong_length");
+    failing(measured(&address(Bug::Hangs), &[&["--read-timeout", "100ms"], short.as_slice()].concat()), "timeout");
     failing(
-        measured(&address(Flaw::DrawsTwice), &[&["--action", "shuffle"], short.as_slice()].concat()),
+        measured(&address(Bug::DrawsTwice), &[&["--action", "shuffle"], short.as_slice()].concat()),
         "wrong_content",
     );
     failing(measured(&closing(), &short), "closed_early");
@@ -247,7 +247,7 @@ fn endless_replies_are_errors_in_bounded_memory() {
         ("text", vec!["--action", "random"], b"134217728 ", "wrong_length"),
         ("echo", vec!["--size", "4"], b"abcd", "wrong_length"),
     ] {
-        let address = flawed::flooding(bytes).to_string();
+        let address = buggy_servers::flooding(bytes).to_string();
         let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
         command.args([
             "bench",
@@ -271,7 +271,7 @@ fn endless_replies_are_errors_in_bounded_memory() {
 /// A selection may have 134,217,727 bytes: one that goes on for as long as it may is judged as it comes and not kept.
 #[test]
 fn long_random_replies_are_not_buffered() {
-    let address = flawed::for_each_client(|mut stream| {
+    let address = buggy_servers::for_each_client(|mut stream| {
         let _ = stream.write_all(b"\x07\xff\xff\xff");
         while stream.write_all(&[b'a'; 1 << 14]).is_ok() {}
     });
@@ -306,7 +306,7 @@ fn interrupted_benchmark_keeps_old_svg() {
     let directory = Directory::new();
     let plot = directory.write("latency.svg", "earlier");
     let (tell, told) = mpsc::channel();
-    let address = flawed::for_each_client(move |mut stream| {
+    let address = buggy_servers::for_each_client(move |mut stream| {
         let _ = tell.send(());
         let _ = stream.read(&mut [0; 1]);
     });

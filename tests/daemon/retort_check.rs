@@ -11,8 +11,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::flawed::{self, Flaw};
-use crate::harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
+use crate::buggy_servers::{self, Bug};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited, process_id};
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
@@ -56,37 +56,37 @@ impl Judgement {
     }
 }
 
-/// A flaw, the check that is meant for it, words of that check's hint, and checks that pass nevertheless.
-type Case = (Flaw, &'static str, &'static str, &'static [&'static str]);
+/// A bug, the check that is meant for it, words of that check's hint, and checks that pass nevertheless.
+type Case = (Bug, &'static str, &'static str, &'static [&'static str]);
 
-/// Each flaw is caught as its case says. They are judged at the same time: most of it is waiting for silent servers.
+/// Each bug is caught as its case says. They are judged at the same time: most of it is waiting for silent servers.
 fn caught(cases: &[Case]) {
     thread::scope(|scope| cases.iter().for_each(|case| drop(scope.spawn(|| case_holds(case)))));
 }
 
-fn case_holds(&(flaw, by, words, innocent): &Case) {
-    let judgement = judge(flawed::start(flaw), &[]);
+fn case_holds(&(bug, by, words, innocent): &Case) {
+    let judgement = judge(buggy_servers::start(bug), &[]);
     let failed = judgement.failed();
-    assert!(failed.contains(&by), "{flaw:?} is not caught by {by}, but by {failed:?}");
-    assert!(judgement.hint(by).contains(words), "{flaw:?}: the hint is: {}", judgement.hint(by));
-    assert_eq!(judgement.code, 1, "{flaw:?}");
+    assert!(failed.contains(&by), "{bug:?} is not caught by {by}, but by {failed:?}");
+    assert!(judgement.hint(by).contains(words), "{bug:?}: the hint is: {}", judgement.hint(by));
+    assert_eq!(judgement.code, 1, "{bug:?}");
     for name in innocent {
-        assert!(!failed.contains(name), "{flaw:?} fails {name}: {:#}", judgement.checks[*name]);
+        assert!(!failed.contains(name), "{bug:?} fails {name}: {:#}", judgement.checks[*name]);
     }
 }
 
-/// A server with this flaw fails these checks and no other.
-fn caught_by_these_alone(cases: &[(Flaw, &[&str])]) {
-    let judged = |flaw, checks: &[&str]| {
-        assert_eq!(judge(flawed::start(flaw), &[]).failed(), checks, "{flaw:?}");
+/// A server with this bug fails these checks and no other.
+fn caught_by_these_alone(cases: &[(Bug, &[&str])]) {
+    let judged = |bug, checks: &[&str]| {
+        assert_eq!(judge(buggy_servers::start(bug), &[]).failed(), checks, "{bug:?}");
     };
-    thread::scope(|scope| cases.iter().for_each(|&(flaw, checks)| drop(scope.spawn(move || judged(flaw, checks)))));
+    thread::scope(|scope| cases.iter().for_each(|&(bug, checks)| drop(scope.spawn(move || judged(bug, checks)))));
 }
 
 #[test]
 fn correct_server_passes_within_10_seconds() {
     let begun = Instant::now();
-    let judgement = judge(flawed::start(Flaw::None), &[]);
+    let judgement = judge(buggy_servers::start(Bug::None), &[]);
     assert_eq!((judgement.failed(), judgement.code), (vec![], 0));
     assert_eq!(judgement.report["notes"], 0);
     assert!(judgement.checks.len() >= 40);
@@ -95,7 +95,7 @@ fn correct_server_passes_within_10_seconds() {
 
 #[test]
 fn sequential_server_passes_with_note() {
-    let judgement = judge(flawed::start(Flaw::OneAtATime), &[]);
+    let judgement = judge(buggy_servers::start(Bug::OneAtATime), &[]);
     assert_eq!((judgement.failed(), judgement.code), (vec![], 0));
     assert_eq!(judgement.report["notes"], 2);
     let note = judgement.checks["second-client"]["note"].as_str().expect("a note");
@@ -105,39 +105,34 @@ fn sequential_server_passes_with_note() {
 #[test]
 fn single_recv_is_caught() {
     caught(&[
-        (Flaw::OneRecv, "data-split", "recv was called once", &["uppercase", "header-split", "unknown-action"]),
-        (Flaw::OneRecvForTheHeader, "header-split", "whole header", &["uppercase", "data-split", "482164-bytes"]),
+        (Bug::OneRecv, "data-split", "recv was called once", &["uppercase", "header-split", "unknown-action"]),
+        (Bug::OneRecvForTheHeader, "header-split", "whole header", &["uppercase", "data-split", "482164-bytes"]),
     ]);
 }
 
 #[test]
 fn discarded_pipelined_input_is_caught() {
-    caught(&[(Flaw::ForgetsPipelined, "two-in-one", "thrown away", &["uppercase", "keep-alive", "data-split"])]);
+    caught(&[(Bug::ForgetsPipelined, "two-in-one", "thrown away", &["uppercase", "keep-alive", "data-split"])]);
 }
 
 #[test]
 fn wrong_reply_header_is_caught() {
     caught(&[
-        (Flaw::LittleEndian, "length-field", "little-endian", &["half-close-at-once"]),
-        (Flaw::EchoesHeader, "length-field", "repeats the request's header", &[]),
-        (Flaw::NoHeader, "length-field", "no header", &[]),
-        (Flaw::CountsCharacters, "length-in-bytes", "counts characters", &["uppercase", "burst"]),
-        (Flaw::Newline, "length-field", "one byte too many", &[]),
-        (Flaw::UncountedNewline, "nothing-more", "no newline", &["uppercase", "data-split", "482164-bytes"]),
+        (Bug::LittleEndian, "length-field", "little-endian", &["half-close-at-once"]),
+        (Bug::EchoesHeader, "length-field", "repeats the request's header", &[]),
+        (Bug::NoHeader, "length-field", "no header", &[]),
+        (Bug::CountsCharacters, "length-in-bytes", "counts characters", &["uppercase", "burst"]),
+        (Bug::Newline, "length-field", "one byte too many", &[]),
+        (Bug::UncountedNewline, "nothing-more", "no newline", &["uppercase", "data-split", "482164-bytes"]),
     ]);
 }
 
 #[test]
 fn truncated_lengths_are_caught() {
-    caught(&[(
-        Flaw::ShortSend,
-        "64k-plus-one",
-        "sendall",
-        &["uppercase", "burst", "data-split", "half-close-at-once"],
-    )]);
+    caught(&[(Bug::ShortSend, "64k-plus-one", "sendall", &["uppercase", "burst", "data-split", "half-close-at-once"])]);
     caught_by_these_alone(&[
         (
-            Flaw::ShortLength,
+            Bug::ShortLength,
             &[
                 "482164-bytes",
                 "64k-plus-one",
@@ -148,21 +143,21 @@ fn truncated_lengths_are_caught() {
                 "unknown-action-long",
             ],
         ),
-        (Flaw::EmptyIsTheEnd, &["burst", "empty", "mixed-sizes", "unknown-action-empty", "unknown-action-kept"]),
+        (Bug::EmptyIsTheEnd, &["burst", "empty", "mixed-sizes", "unknown-action-empty", "unknown-action-kept"]),
     ]);
 }
 
 #[test]
 fn byte_wise_text_handling_is_caught() {
     caught(&[
-        (Flaw::Bytes, "reverse-characters", "decode it as UTF-8", &["uppercase", "reverse", "shuffle", "burst"]),
-        (Flaw::Bytes, "shuffle-characters", "decode", &[]),
+        (Bug::Bytes, "reverse-characters", "decode it as UTF-8", &["uppercase", "reverse", "shuffle", "burst"]),
+        (Bug::Bytes, "shuffle-characters", "decode", &[]),
     ]);
     caught_by_these_alone(&[
-        (Flaw::AsciiCase, &["case-beyond-ascii", "final-sigma", "upper-case-grows"]),
-        (Flaw::NoFinalSigma, &["final-sigma"]),
-        (Flaw::Strips, &["control-bytes"]),
-        (Flaw::DecodesParts, &["code-point-split"]),
+        (Bug::AsciiCase, &["case-beyond-ascii", "final-sigma", "upper-case-grows"]),
+        (Bug::NoFinalSigma, &["final-sigma"]),
+        (Bug::Strips, &["control-bytes"]),
+        (Bug::DecodesParts, &["code-point-split"]),
     ]);
 }
 
@@ -170,30 +165,30 @@ fn byte_wise_text_handling_is_caught() {
 fn wrong_error_handling_is_caught() {
     caught(&[
         (
-            Flaw::ClosesOnError,
+            Bug::ClosesOnError,
             "unknown-action-kept",
             "read the next request",
             &["unknown-action", "invalid-utf8", "burst"],
         ),
-        (Flaw::DoesNotSkip, "unknown-action-consumed", "LENGTH bytes", &["unknown-action-kept", "burst"]),
-        (Flaw::Capital, "unknown-action", "`error`", &["uppercase", "burst"]),
-        (Flaw::UnknownPasses, "unknown-action", "`error`", &["invalid-utf8", "burst"]),
+        (Bug::DoesNotSkip, "unknown-action-consumed", "LENGTH bytes", &["unknown-action-kept", "burst"]),
+        (Bug::Capital, "unknown-action", "`error`", &["uppercase", "burst"]),
+        (Bug::UnknownPasses, "unknown-action", "`error`", &["invalid-utf8", "burst"]),
     ]);
-    caught_by_these_alone(&[(Flaw::Replaces, &["invalid-utf8", "invalid-utf8-kept", "utf8-kinds"])]);
+    caught_by_these_alone(&[(Bug::Replaces, &["invalid-utf8", "invalid-utf8-kept", "utf8-kinds"])]);
 }
 
 #[test]
 fn wrong_connection_close_is_caught() {
-    caught(&[(Flaw::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"])]);
+    caught(&[(Bug::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"])]);
     caught_by_these_alone(&[
-        (Flaw::ForgetsAtTheEnd, &["half-close", "truncated-data"]),
-        (Flaw::SilentWhenTruncated, &["truncated-data", "truncated-header"]),
+        (Bug::ForgetsAtTheEnd, &["half-close", "truncated-data"]),
+        (Bug::SilentWhenTruncated, &["truncated-data", "truncated-header"]),
     ]);
 }
 
 #[test]
 fn server_that_dies_with_its_client_is_caught() {
-    let judgement = judge(flawed::start(Flaw::DiesWithItsClient), &["--only", "clients"]);
+    let judgement = judge(buggy_servers::start(Bug::DiesWithItsClient), &["--only", "clients"]);
     // The connection after that may still be made, by the kernel, before the listener is gone: then the next is not.
     let failed = judgement.failed();
     assert!(failed.contains(&"vanish-in-request") && failed.len() <= 2, "{failed:?}");
@@ -204,18 +199,18 @@ fn server_that_dies_with_its_client_is_caught() {
 
 #[test]
 fn wrong_randomness_is_caught() {
-    caught(&[(Flaw::DrawsTwice, "shuffle", "drawn twice", &["uppercase", "random"])]);
+    caught(&[(Bug::DrawsTwice, "shuffle", "drawn twice", &["uppercase", "random"])]);
     caught_by_these_alone(&[
-        (Flaw::Biased, &["shuffle-uniform"]),
-        (Flaw::DropsNothing, &["random-statistics"]),
-        (Flaw::LeavesNothing, &["random-never-empty"]),
+        (Bug::Biased, &["shuffle-uniform"]),
+        (Bug::DropsNothing, &["random-statistics"]),
+        (Bug::LeavesNothing, &["random-never-empty"]),
     ]);
 }
 
 #[test]
 fn hanging_server_fails_within_30_seconds() {
     let begun = Instant::now();
-    let judgement = judge(flawed::start(Flaw::Hangs), &["--patience", "200ms"]);
+    let judgement = judge(buggy_servers::start(Bug::Hangs), &["--patience", "200ms"]);
     assert!(judgement.failed().len() > 40);
     assert!(judgement.checks["uppercase"]["came"].as_str().unwrap().contains("nothing in time"));
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
@@ -226,7 +221,7 @@ fn daemon_passes_in_every_protocol() {
     let protocols =
         ["frame", "frame-2021", "text", "echo", "length-prefix", "discard", "daytime", "time", "qotd", "chargen"];
     let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
-    let daemon = Launch::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
     for protocol in protocols {
         let judgement = judge(daemon.address(protocol), &["-P", protocol]);
         assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{protocol}: {:#}", judgement.report);
@@ -236,7 +231,7 @@ fn daemon_passes_in_every_protocol() {
 
 #[test]
 fn daemon_passes_longest_message_and_edition_2021() {
-    let daemon = Launch::new(&["--listen=frame-2021=127.0.0.1:0"]).start();
+    let daemon = DaemonBuilder::new(&["--listen=frame-2021=127.0.0.1:0"]).start();
     let judgement =
         judge(daemon.address("frame-2021"), &["--edition", "2021", "--large", "--only", "largest,title-case"]);
     assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{:#}", judgement.report);
@@ -253,7 +248,7 @@ fn server_of_other_protocol_fails() {
 
 #[test]
 fn text_tap_and_junit_reports_show_failure() {
-    let address = flawed::start(Flaw::LittleEndian).to_string();
+    let address = buggy_servers::start(Bug::LittleEndian).to_string();
     let only = ["--only", "uppercase,half-close-at-once"];
     let text = retort(&[&["check", &address], only.as_slice()].concat());
     let text = String::from_utf8(text.stdout).unwrap();
@@ -342,7 +337,7 @@ fn endless_server_is_judged_in_bounded_time_and_memory() {
         let directory = Directory::new();
         let file = directory.path("report.xml");
         let more = [protocol, "--junit", file.to_str().unwrap()];
-        let judgement = judge(flawed::flooding(bytes), &[patience.as_slice(), &more].concat());
+        let judgement = judge(buggy_servers::flooding(bytes), &[patience.as_slice(), &more].concat());
         assert_eq!(judgement.code, 1, "{protocol}");
         let hinted = judgement.failed().into_iter().any(|check| judgement.hint(check).contains(words));
         assert!(hinted, "{protocol}: {:#}", judgement.report);
@@ -372,7 +367,7 @@ fn interrupted_check_keeps_old_report() {
     let directory = Directory::new();
     let junit = directory.write("report.xml", "earlier");
     for signal in [Signal::SIGINT, Signal::SIGKILL] {
-        let (mut child, _output) = begun(flawed::start(Flaw::Hangs), &junit, &["--patience", "1h"]);
+        let (mut child, _output) = begun(buggy_servers::start(Bug::Hangs), &junit, &["--patience", "1h"]);
         kill(process_id(&child), signal).expect("interrupt it");
         assert_eq!(child.wait().expect("wait for retort").code(), None);
         assert_eq!(fs::read_to_string(&junit).unwrap(), "earlier");
@@ -414,7 +409,7 @@ fn report_is_complete_when_stdout_is_closed() {
     let junit = directory.path("report.xml");
     let (closed, output) = UnixStream::pair().unwrap();
     drop(closed);
-    let address = flawed::start(Flaw::LittleEndian).to_string();
+    let address = buggy_servers::start(Bug::LittleEndian).to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
     command.args(["check", &address, "--only", "uppercase,half-close-at-once", "--junit"]).arg(&junit);
     let ended = command.stdout(OwnedFd::from(output)).output().expect("run retort");
@@ -425,7 +420,7 @@ fn report_is_complete_when_stdout_is_closed() {
 
 #[test]
 fn junit_report_may_go_to_stdout() {
-    let address = flawed::start(Flaw::None).to_string();
+    let address = buggy_servers::start(Bug::None).to_string();
     let output = retort(&["check", &address, "--only", "uppercase", "-q", "--junit", "/dev/stdout"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("<testsuites>") && text.contains("1 of 1 checks passed"), "{text}");

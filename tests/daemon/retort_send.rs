@@ -6,8 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::flawed;
-use crate::harness::{DEADLINE, Daemon, Directory, Launch, limited};
+use crate::buggy_servers;
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -70,7 +70,7 @@ fn send_prints_reply() {
 
 #[test]
 fn host_may_be_name_or_ip_address() {
-    let daemon = Launch::new(&["--listen=frame=[::]:0"]).start();
+    let daemon = DaemonBuilder::new(&["--listen=frame=[::]:0"]).start();
     let port = daemon.address("frame").port();
     for host in ["localhost", "127.0.0.1", "[::1]"] {
         good(&run(&["send", &format!("{host}:{port}"), "uppercase", "x"]), "X\n");
@@ -171,7 +171,7 @@ fn send_speaks_every_protocol() {
         "time",
     ];
     let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
-    let daemon = Launch::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
     let send = |protocol: &str, words: &[&str]| {
         run(&[&["send", &daemon.address(protocol).to_string(), "-P", protocol], words].concat())
     };
@@ -335,13 +335,13 @@ fn endless_reply_fails_in_bounded_memory() {
         ("length-prefix", vec!["abc"], b"x", "the server announced 2021161080 bytes, although"),
         ("echo", vec!["xxx"], b"x", "came after its answer: xxx"),
     ] {
-        let address = flawed::flooding(bytes).to_string();
+        let address = buggy_servers::flooding(bytes).to_string();
         let output = run_bounded(&[["send", &address, "-P", protocol].as_slice(), &words].concat());
         assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
         assert!(stderr(&output).contains(complaint), "{protocol}: {}", stderr(&output));
     }
     for protocol in ["daytime", "frame", "length-prefix"] {
-        let address = flawed::flooding(b"x").to_string();
+        let address = buggy_servers::flooding(b"x").to_string();
         let output = run_bounded(&["ping", &address, "-P", protocol, "-c", "2", "-i", "1ms"]);
         assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
         assert!(stdout(&output).contains("although no right answer has more"), "{protocol}: {output:?}");
@@ -352,7 +352,7 @@ fn endless_reply_fails_in_bounded_memory() {
 /// Fault 44: a server that sends a byte of its answer now and then.
 #[test]
 fn slow_reply_fails_after_read_timeout() {
-    let address = flawed::dripping(b"x", Duration::from_millis(10)).to_string();
+    let address = buggy_servers::dripping(b"x", Duration::from_millis(10)).to_string();
     for words in [["-P", "qotd"].as_slice(), &["-P", "echo", &"x".repeat(100_000)]] {
         let output = run(&[["send", &address, "--read-timeout", "200ms"].as_slice(), words].concat());
         assert_eq!(output.status.code(), Some(1));
@@ -363,7 +363,7 @@ fn slow_reply_fails_after_read_timeout() {
 /// The time of a round trip is up although there are bytes to be read.
 #[test]
 fn ping_timeout_expires_while_bytes_arrive() {
-    let address = flawed::flooding(b"abcd").to_string();
+    let address = buggy_servers::flooding(b"abcd").to_string();
     let sized = ["-P", "echo", "-s", "4", "-c", "3", "-i", "20ms"];
     let output = run(&[["ping", &address, "--read-timeout", "1ns"].as_slice(), &sized].concat());
     assert!(stdout(&output).contains("3 sent, 0 received, 3 lost (100%)"), "{output:?}");
@@ -372,7 +372,7 @@ fn ping_timeout_expires_while_bytes_arrive() {
 /// Requests without end, to a server that reads all of them and answers none.
 #[test]
 fn server_that_never_replies_gets_bounded_input() {
-    let address = flawed::for_each_client(|mut stream| drop(io::copy(&mut stream, &mut io::sink())));
+    let address = buggy_servers::for_each_client(|mut stream| drop(io::copy(&mut stream, &mut io::sink())));
     let mut child = retort(&["send", &address.to_string(), "-f", "-", "--read-timeout", "500ms"])
         .stdin(Stdio::piped())
         .spawn()

@@ -8,8 +8,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::{REVERSE, SHUFFLE, Trace, UPPERCASE, Watch, assert_serves, available, rss_limit};
-use crate::harness::{Client, Daemon, Directory, Launch, any_memory, frame, framed, wait_until};
+use super::{LeakCheck, REVERSE, SHUFFLE, Trace, UPPERCASE, assert_serves, available, rss_limit};
+use crate::harness::action::RANDOM;
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, any_memory, frame, length_prefixed, wait_until};
 
 /// More connections than the table of a worker keeps slots for when it is empty.
 const CROWD: usize = 1100;
@@ -39,7 +40,7 @@ fn offload_result_of_closed_connection_is_dropped() {
     strangers.iter_mut().for_each(assert_serves);
     drop(frozen);
     // the next result comes behind the late one
-    assert!(strangers[0].ask(SHUFFLE, &vec![b't'; 2 * MIB]) == vec![b't'; 2 * MIB]);
+    assert!(strangers[0].request(SHUFFLE, &vec![b't'; 2 * MIB]) == vec![b't'; 2 * MIB]);
     for stranger in &mut strangers {
         stranger.stream.set_nonblocking(true).expect("non-blocking");
         assert!(stranger.stream.read(&mut [0]).is_err(), "a stranger got an answer");
@@ -55,8 +56,8 @@ fn queued_requests_of_closed_connections_are_dropped() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let mut honest = daemon.connect("frame");
     let text = vec![b'x'; 100_000];
-    assert!(honest.ask(SHUFFLE, &text) == text);
-    let watch = Watch::begin_with(&daemon, 1);
+    assert!(honest.request(SHUFFLE, &text) == text);
+    let leak_check = LeakCheck::begin_with(&daemon, 1);
     let Some(frozen) = daemon.freeze("heavy") else { return };
     let gone: Vec<Client> = (0..8)
         .map(|_| {
@@ -68,24 +69,25 @@ fn queued_requests_of_closed_connections_are_dropped() {
     daemon.statistics_when(|statistics| statistics.under_way == 8);
     gone.into_iter().for_each(Client::reset);
     daemon.statistics_when(|statistics| statistics.abandoned == 8 && statistics.open == 1);
-    wait_until("their memory is back", || daemon.rss() <= rss_limit(watch.rss, 8 << 20));
+    wait_until("their memory is back", || daemon.rss() <= rss_limit(leak_check.rss, 8 << 20));
     drop(frozen);
-    assert!(honest.ask(SHUFFLE, &text) == text);
+    assert!(honest.request(SHUFFLE, &text) == text);
     drop(honest);
-    watch.end(&daemon);
+    leak_check.end(&daemon);
 }
 
 /// Fault 39: clients that connect without pause do not keep the daemon from stopping.
 #[test]
 fn connection_flood_does_not_delay_stop() {
-    let mut daemon = Launch::new(&["--listen=daytime=127.0.0.1:0", "--workers=2", "--drain-timeout=2s", "-v"]).start();
+    let mut daemon =
+        DaemonBuilder::new(&["--listen=daytime=127.0.0.1:0", "--workers=2", "--drain-timeout=2s", "-v"]).start();
     let (address, over) = (daemon.address("daytime"), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     if let Ok(stream) = std::net::TcpStream::connect(address) {
-                        Client::over(stream).reset();
+                        Client::from_stream(stream).reset();
                     }
                 }
             });
@@ -154,7 +156,7 @@ fn drain_keeps_reply_in_kernel_send_buffer() {
     // looked at after the client
     assert_eq!(other.wait_closed(), b"");
     client.send(b"more");
-    let answer = framed(&text.to_ascii_uppercase());
+    let answer = length_prefixed(&text.to_ascii_uppercase());
     assert!(take_slowly(&mut client, answer.len()) == answer);
     client.half_close();
     drop(other);
@@ -170,12 +172,12 @@ fn slow_readers_of_random_replies_leave_memory_to_others() {
     let mut slow: Vec<Client> = (0..4).map(|_| daemon.connect("frame")).collect();
     for client in &mut slow {
         setsockopt(&client.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
-        client.send(&frame(0x10, &vec![b'x'; 200_000]));
+        client.send(&frame(RANDOM, &vec![b'x'; 200_000]));
         // the answer has begun to come
         client.receive(100);
     }
     let text = vec![b'y'; 4 * MIB];
-    assert!(daemon.connect("frame").ask(REVERSE, &text).iter().all(|byte| *byte == b'y'));
+    assert!(daemon.connect("frame").request(REVERSE, &text).iter().all(|byte| *byte == b'y'));
     // and none of them had to go for that
     for client in &mut slow {
         client.receive(100);
@@ -218,7 +220,7 @@ fn memory_of_crowd_is_returned() {
     allow_crowd();
     for length in [900, 3_000, 5_000, 15_000, 30_000] {
         let daemon = Daemon::serving("frame", &["--workers=2"]);
-        let watch = Watch::begin(&daemon);
+        let leak_check = LeakCheck::begin(&daemon);
         let begun = frame(UPPERCASE, &vec![b'x'; length]);
         let mut crowd: Vec<Client> = (0..3000).map(|_| daemon.connect("frame")).collect();
         for client in &mut crowd {
@@ -232,7 +234,7 @@ fn memory_of_crowd_is_returned() {
             drop(crowd[chosen].take());
         }
         assert!(crowd.iter().all(Option::is_none));
-        watch.end(&daemon);
+        leak_check.end(&daemon);
     }
 }
 
@@ -251,7 +253,7 @@ fn small_address_space_rejects_connections_only() {
     }
     for megabytes in [24, 48] {
         let limit = format!("--as={}", megabytes << 20);
-        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=1", "--max-buffered=1G", "-v"]);
+        let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=1", "--max-buffered=1G", "-v"]);
         let daemon = launch.under(&["prlimit", &limit]).start();
         let begun = frame(SHUFFLE, &vec![b'x'; 60_000]);
         let mut crowd: Vec<Client> = (0..900).map(|_| daemon.connect("frame")).collect();
@@ -274,7 +276,7 @@ fn mixed_load_in_small_address_space_is_survived() {
         return;
     }
     let limit = format!("--as={}", 40 << 20);
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=2", "--max-buffered=1G", "-vv"]);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=2", "--max-buffered=1G", "-vv"]);
     let daemon = launch.under(&["prlimit", &limit]).start();
     let mut crowd = std::collections::VecDeque::new();
     for number in 0..12_000 {

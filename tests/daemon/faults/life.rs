@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::{Injection, REVERSE, SHUFFLE, Watch, assert_serves, available, injected, strace, wait_until};
-use crate::harness::{Client, Daemon, Launch, ONE_ORDER, frame, framed, in_parallel};
+use super::{Injection, LeakCheck, REVERSE, SHUFFLE, assert_serves, available, injected, strace, wait_until};
+use crate::harness::{Client, Daemon, DaemonBuilder, ONE_ORDER, frame, in_parallel, length_prefixed};
 
 /// The system calls of a start, in about their order; a signal comes with the first few of each.
 const START: [&str; 14] = [
@@ -83,7 +83,7 @@ fn other_signals_during_start_and_drain_have_no_effect() {
 #[test]
 fn input_flood_does_not_delay_stop() {
     for (drain, within) in [("--drain-timeout=1s", 5), ("--drain-timeout=none", 5)] {
-        let mut daemon = Launch::new(&["--listen=discard=127.0.0.1:0", "--workers=1", drain, "-v"]).start();
+        let mut daemon = DaemonBuilder::new(&["--listen=discard=127.0.0.1:0", "--workers=1", drain, "-v"]).start();
         let address = daemon.address("discard");
         thread::scope(|scope| {
             for _ in 0..3 {
@@ -116,7 +116,7 @@ fn input_flood_does_not_delay_stop() {
 #[test]
 fn client_silent_after_drain_reads_does_not_delay_stop() {
     let mut daemon =
-        Launch::new(&["--listen=discard=127.0.0.1:0", "--workers=1", "--drain-timeout=none", "-v"]).start();
+        DaemonBuilder::new(&["--listen=discard=127.0.0.1:0", "--workers=1", "--drain-timeout=none", "-v"]).start();
     let client = daemon.connect("discard");
     daemon.statistics_when(|statistics| statistics.open == 1);
     // so many reads find something, although no event says so
@@ -138,7 +138,7 @@ fn request_arriving_with_sigterm_is_answered() {
     daemon.wait_for_notice(0, "STOPPING=1");
     client.send(&frame(REVERSE, b"just in time"));
     drop(frozen);
-    assert_eq!(client.receive_all(), framed(b"emit ni tsuj"));
+    assert_eq!(client.receive_all(), length_prefixed(b"emit ni tsuj"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 2);
 }
@@ -162,7 +162,7 @@ fn connection_handed_to_other_worker_at_stop_is_served() {
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
     drop(frozen);
-    assert_eq!(late.receive_all(), framed(b"etal"));
+    assert_eq!(late.receive_all(), length_prefixed(b"etal"));
     assert_eq!(daemon.wait_exit(), 0);
     let statistics = daemon.last_statistics();
     assert_eq!((statistics.accepted, statistics.answered), (11, 11), "{statistics:?}");
@@ -183,7 +183,7 @@ fn input_after_stop_does_not_reset_last_reply() {
     // the daemon has ended its side, which the client cannot see behind what it has not read
     thread::sleep(Duration::from_millis(50));
     client.send(b"too late");
-    assert!(client.receive_all() == framed(&text), "not the whole answer");
+    assert!(client.receive_all() == length_prefixed(&text), "not the whole answer");
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
 }
@@ -200,11 +200,11 @@ fn sigkill_under_load_leaves_port_free() {
         clients.iter_mut().for_each(assert_serves);
         daemon.signal(Signal::SIGKILL);
         assert_eq!(daemon.wait_exit(), 128 + 9);
-        daemon = Launch::new(&[&listen]).start();
+        daemon = DaemonBuilder::new(&[&listen]).start();
     }
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
-    assert_eq!(watch.end(&daemon).answered, 1);
+    assert_eq!(leak_check.end(&daemon).answered, 1);
 }
 
 /// Fault 28: a worker that a slow system call holds up is not told of as alive, and is again afterwards.
@@ -216,7 +216,7 @@ fn watchdog_is_not_notified_while_worker_hangs() {
     // every second return of the worker's epoll_wait takes a second
     let words = strace(&["epoll_wait:delay_exit=1000000:when=3+8"]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=1"]).env("WATCHDOG_USEC", "400000");
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=1"]).env("WATCHDOG_USEC", "400000");
     let daemon = launch.under(&words).start();
     let (line, _) = daemon.wait_for_line(0, "a worker has not come round in time");
     let before = daemon.notices.len();
@@ -234,7 +234,7 @@ fn drain_at_any_moment_answers_every_request_read() {
     for attempt in 0..10 {
         let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
         let received: u64 = thread::scope(|scope| {
-            let clients = scope.spawn(|| in_parallel(6, |number| ask_until_closed(&daemon, number)));
+            let clients = scope.spawn(|| in_parallel(6, |number| request_until_closed(&daemon, number)));
             daemon.statistics_when(|statistics| statistics.answered > 300 + 150 * attempt);
             daemon.signal(Signal::SIGTERM);
             clients.join().expect("a client failed").into_iter().sum()
@@ -245,7 +245,7 @@ fn drain_at_any_moment_answers_every_request_read() {
     }
 }
 
-fn ask_until_closed(daemon: &Daemon, number: usize) -> u64 {
+fn request_until_closed(daemon: &Daemon, number: usize) -> u64 {
     let mut client = daemon.connect("frame");
     let text = vec![b'x'; 1 + number * 30_000];
     // the largest are work for another thread
@@ -269,7 +269,7 @@ fn lowered_budget_hangs_no_waiting_request() {
     let directory = crate::harness::Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_BUFFERED=16M\n");
     let daemon = Daemon::serving("frame", &["--settings", &file, "--workers=1", "--request-timeout=3s"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let request = frame(REVERSE, &vec![b'x'; 7 << 20]);
     let (first, rest) = request.split_at(2 << 20);
     let mut clients: Vec<Client> = (0..8).map(|_| daemon.connect("frame")).collect();
@@ -295,5 +295,5 @@ fn lowered_budget_hangs_no_waiting_request() {
     });
     drop(clients);
     assert_serves(&mut daemon.connect("frame"));
-    watch.end(&daemon);
+    leak_check.end(&daemon);
 }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::{REVERSE, Watch, assert_serves, is_root, rss_limit, wait_until};
-use crate::harness::{DEADLINE, Directory, Launch, Statistics};
+use super::{LeakCheck, REVERSE, assert_serves, is_root, rss_limit, wait_until};
+use crate::harness::{DEADLINE, DaemonBuilder, Directory, Statistics};
 
 /// A daemon that logs to /dev/log, which is a file of the test's in a /dev of the daemon's own.
-fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<Launch> {
+fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<DaemonBuilder> {
     const SCRIPT: &str = "touch $0/null $0/urandom && mount --bind /dev/null $0/null && \
         mount --bind /dev/urandom $0/urandom && mount --rbind $0 /dev && exec \"$@\"";
     if !is_root() || !super::available("unshare") {
@@ -19,7 +19,7 @@ fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<Launch> {
     std::fs::create_dir_all(&path).expect("a directory");
     let words = ["unshare", "--mount", "--propagation=private", "sh", "-c", SCRIPT, path.to_str().expect("UTF-8")];
     let listen = ["--listen=frame=127.0.0.1:0", "--log=syslog", "--workers=1"];
-    Some(Launch::new(&[&listen, arguments].concat()).under(&words))
+    Some(DaemonBuilder::new(&[&listen, arguments].concat()).under(&words))
 }
 
 fn syslog(directory: &Directory) -> UnixDatagram {
@@ -128,7 +128,7 @@ fn syslog_messages_are_at_most_1024_bytes() {
     let socket = syslog(&directory);
     let daemon = launch.start();
     let mut client = daemon.connect("frame");
-    assert!(client.ask(REVERSE, &vec![b'\n'; 50_000]).len() == 50_000);
+    assert!(client.request(REVERSE, &vec![b'\n'; 50_000]).len() == 50_000);
     drop(client);
     // a client is not shown at such a length; what is wrong in the settings is
     directory.write("settings", format!("RETORTD_IDLE_TIMEOUT={}\n", "x".repeat(5000)));
@@ -149,11 +149,11 @@ fn syslog_messages_are_at_most_1024_bytes() {
 #[test]
 fn missing_notify_socket_variable_is_no_fault() {
     let words = ["env", "--unset=NOTIFY_SOCKET"];
-    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).under(&words).spawn();
+    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).under(&words).spawn();
     daemon.wait_ready_in_log();
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
-    watch.end(&daemon);
+    leak_check.end(&daemon);
     assert_eq!(daemon.stop(), 0);
     assert_eq!(daemon.notices.len(), 0);
 }
@@ -165,16 +165,16 @@ fn lost_notify_socket_does_not_stop_service() {
     let path = directory.path("manager");
     let socket = UnixDatagram::bind(&path).expect("bind");
     socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
     let mut daemon = launch.env("NOTIFY_SOCKET", &path).spawn();
     daemon.wait_ready_in_log();
     assert!(next(&socket).starts_with("READY=1"));
     drop(socket);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let mut client = daemon.connect("frame");
     assert!(client.is_silent(Duration::from_millis(300)));
     assert_serves(&mut client);
     drop(client);
-    watch.end(&daemon);
+    leak_check.end(&daemon);
     assert_eq!(daemon.stop(), 0);
 }

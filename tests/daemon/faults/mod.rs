@@ -1,7 +1,7 @@
 //! Faults made for real: injected errors, limits, resets, signals, lossy networks, a log that fails.
 //!
 //! Every test breaks something while honest clients are served, and in the end holds the daemon to its statistics, its
-//! descriptors and its memory ([`Watch`]). What needs root or a tool says that it skips and why where there is none;
+//! descriptors and its memory ([`LeakCheck`]). What needs root or a tool says that it skips and why where there is none;
 //! `make fault-test` runs all of it, as root and with more patience than `cargo test`.
 
 mod accept;
@@ -25,19 +25,16 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{Client, Daemon, Directory, Launch, Statistics, available, rss_limit, skip, wait_until};
-
-const UPPERCASE: u8 = 0x01;
-const REVERSE: u8 = 0x04;
-const SHUFFLE: u8 = 0x08;
+use crate::harness::action::{REVERSE, SHUFFLE, UPPERCASE};
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Statistics, available, rss_limit, skip, wait_until};
 
 /// What the daemon held before a fault; it is to hold no more afterwards.
-struct Watch {
+struct LeakCheck {
     descriptors: usize,
     rss: u64,
 }
 
-impl Watch {
+impl LeakCheck {
     /// Taken after a first client was served, so that what is only set up once does not count.
     fn begin(daemon: &Daemon) -> Self {
         Self::begin_with(daemon, 0)
@@ -62,7 +59,7 @@ impl Watch {
 
 /// Whether the clients of a service are served as if nothing had happened.
 fn assert_serves(client: &mut Client) {
-    assert_eq!(client.ask(REVERSE, b"The LAN Before Time"), b"emiT erofeB NAL ehT");
+    assert_eq!(client.request(REVERSE, b"The LAN Before Time"), b"emiT erofeB NAL ehT");
 }
 
 /// How long a load lasts: `RETORTD_FAULT_SECONDS`, or a short while.
@@ -84,11 +81,11 @@ fn is_root() -> bool {
 /// A daemon for `frame` under strace(1), which makes system calls fail as `injections` say.
 ///
 /// `-D` makes strace the grandchild, so that signals reach the daemon itself.
-fn injected(injections: &[&str], arguments: &[&str]) -> Option<Launch> {
+fn injected(injections: &[&str], arguments: &[&str]) -> Option<DaemonBuilder> {
     if !available("strace") {
         return None;
     }
-    let launch = Launch::new(&[&["--listen=frame=127.0.0.1:0"], arguments].concat());
+    let launch = DaemonBuilder::new(&[&["--listen=frame=127.0.0.1:0"], arguments].concat());
     Some(launch.under(&strace(injections).iter().map(String::as_str).collect::<Vec<_>>()))
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::{REVERSE, UPPERCASE, Watch, assert_serves, is_root};
-use crate::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel, skip};
+use super::{LeakCheck, REVERSE, UPPERCASE, assert_serves, is_root};
+use crate::harness::{Client, Daemon, DaemonBuilder, available, frame, in_parallel, length_prefixed, skip};
 
 /// Every fifth packet.
 const LOSS: &str = "numgen random mod 100 < 20";
@@ -57,7 +57,7 @@ impl Network {
     /// A daemon for `frame` at the far end.
     fn daemon(&self, arguments: &[&str]) -> Daemon {
         let listen = format!("--listen=frame={}:0", Self::FAR);
-        let launch = Launch::new(&[&[listen.as_str()], arguments].concat());
+        let launch = DaemonBuilder::new(&[&[listen.as_str()], arguments].concat());
         launch.under(&["ip", "netns", "exec", &self.far]).start()
     }
 
@@ -124,7 +124,7 @@ fn exchange_text(client: Client, length: usize) {
     let text: Vec<u8> = (0..length).map(|i| b"The LAN Before Time"[i % 19]).collect();
     let upper = text.to_ascii_uppercase();
     let requests = [frame(UPPERCASE, &text), frame(9, b"?"), frame(REVERSE, b"abc")].concat();
-    let answers = [framed(&upper), framed(b"error"), framed(b"cba")].concat();
+    let answers = [length_prefixed(&upper), length_prefixed(b"error"), length_prefixed(b"cba")].concat();
     assert!(client.exchange(&requests) == answers, "not the answers");
 }
 
@@ -134,7 +134,7 @@ fn packet_loss_loses_no_reply() {
     let Some(network) = Network::new() else { return };
     // what is lost again and again is sent again after longer and longer times
     let daemon = network.daemon(&["--workers=2", "--request-timeout=5m", "--write-timeout=5m"]);
-    let watch = network.near(|| Watch::begin(&daemon));
+    let leak_check = network.near(|| LeakCheck::begin(&daemon));
     // in one direction and then in the other: in both at once some packets are lost for longer than tests wait
     for end in [network.near.as_str(), &network.far] {
         let clients = network.near(|| (0..8).map(|_| daemon.connect("frame")).collect::<Vec<Client>>());
@@ -147,7 +147,7 @@ fn packet_loss_loses_no_reply() {
         let lost = Network::lose_nothing(&[end]);
         assert!(lost > 20, "{lost} packets were lost");
     }
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (32, 16), "{statistics:?}");
 }
 
@@ -162,13 +162,13 @@ fn slow_link_delivers_every_reply() {
     }
     let daemon = network.daemon(&["--workers=2"]);
     let address = daemon.address("frame");
-    let watch = network.near(|| Watch::begin(&daemon));
+    let leak_check = network.near(|| LeakCheck::begin(&daemon));
     // at about the slowest rate at which a request may come in without end
     in_parallel(6, |_| {
         network.enter();
         exchange_text(Client::connect(address), 60_000);
     });
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (12, 6), "{statistics:?}");
 }
 
@@ -178,7 +178,7 @@ fn timeouts_close_vanished_peers() {
     let Some(network) = Network::new() else { return };
     let daemon =
         network.daemon(&["--workers=1", "--write-timeout=1s", "--request-timeout=1s", "--idle-timeout=2s", "-v"]);
-    let watch = network.near(|| Watch::begin(&daemon));
+    let leak_check = network.near(|| LeakCheck::begin(&daemon));
     let clients = network.near(|| {
         let mut clients: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
         clients.iter_mut().for_each(assert_serves);
@@ -195,7 +195,7 @@ fn timeouts_close_vanished_peers() {
     }
     assert!(Network::lose_nothing(&[&network.near, &network.far]) > 0);
     drop(clients);
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert_eq!(statistics.closed_by.len(), 4, "{statistics:?}");
     network.near(|| assert_serves(&mut daemon.connect("frame")));
 }
@@ -206,7 +206,7 @@ fn packet_loss_of_one_client_does_not_delay_others() {
     let Some(network) = Network::new() else { return };
     let daemon = network.daemon(&["--workers=1"]);
     let address = daemon.address("frame");
-    let watch = network.near(|| Watch::begin(&daemon));
+    let leak_check = network.near(|| LeakCheck::begin(&daemon));
     let mut close = thread::scope(|scope| {
         let far = scope.spawn(|| {
             let namespace = File::open(format!("/run/netns/{}", network.far)).expect("open the namespace");
@@ -234,5 +234,5 @@ fn packet_loss_of_one_client_does_not_delay_others() {
     assert!(Network::lose_nothing(&[&network.far]) > 0);
     assert!(slowest < Duration::from_millis(150), "{slowest:?}");
     drop(close);
-    watch.end(&daemon);
+    leak_check.end(&daemon);
 }

@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, pipe};
 
 use super::{Injection, REVERSE, assert_serves, rss_limit, wait_until};
-use crate::harness::{Daemon, Directory, Feed, Launch, Statistics, available, frame};
+use crate::harness::{Daemon, DaemonBuilder, Directory, EventLog, Statistics, available, frame};
 
 /// What standard error can be, with the end that a test may read.
 struct Outlet {
@@ -58,9 +58,9 @@ fn fifo(directory: &Directory) -> (File, File) {
 
 /// Everything that arrives at an outlet, line by line, until nothing more will come; at a terminal without writers that
 /// is EIO.
-fn read_lines(from: OwnedFd) -> Feed<String> {
-    let feed = Feed::new();
-    let filled = feed.clone();
+fn read_lines(from: OwnedFd) -> EventLog<String> {
+    let lines = EventLog::new();
+    let filled = lines.clone();
     thread::spawn(move || {
         let (mut from, mut part, mut rest) = (File::from(from), [0; 5000], Vec::new());
         while let Ok(length @ 1..) = from.read(&mut part) {
@@ -72,11 +72,11 @@ fn read_lines(from: OwnedFd) -> Feed<String> {
         }
         filled.close();
     });
-    feed
+    lines
 }
 
 /// Waits for the last line after the daemon has ended.
-fn wait_last(lines: &Feed<String>, end: Option<&UnixDatagram>) {
+fn wait_last(lines: &EventLog<String>, end: Option<&UnixDatagram>) {
     if let Some(end) = end {
         end.send(b"").expect("an empty datagram");
     }
@@ -84,7 +84,7 @@ fn wait_last(lines: &Feed<String>, end: Option<&UnixDatagram>) {
 }
 
 /// Sends `hundreds` times a hundred requests and waits for their answers.
-fn ask_hundreds(daemon: &Daemon, hundreds: usize) {
+fn send_hundreds(daemon: &Daemon, hundreds: usize) {
     let mut client = daemon.connect("frame");
     let requests = frame(REVERSE, b"the log has a line for this").repeat(100);
     for _ in 0..hundreds {
@@ -99,9 +99,9 @@ fn ask_hundreds(daemon: &Daemon, hundreds: usize) {
 fn unread_stderr_does_not_block_service() {
     let directory = Directory::new();
     for Outlet { name, daemon: stderr, test, end } in Outlet::all(&directory) {
-        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=2"]).stderr(stderr);
+        let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=2"]).stderr(stderr);
         let mut daemon = launch.start();
-        ask_hundreds(&daemon, 20);
+        send_hundreds(&daemon, 20);
         (0..10).for_each(|_| assert_serves(&mut daemon.connect("frame")));
         assert_eq!(daemon.stop(), 0, "{name}");
         // there really was no room any more: the last line is missing
@@ -116,11 +116,11 @@ fn unread_stderr_does_not_block_service() {
 fn stderr_reports_lost_lines_when_read_again() {
     let directory = Directory::new();
     for Outlet { name, daemon: stderr, test, end } in Outlet::all(&directory) {
-        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(stderr);
+        let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(stderr);
         let mut daemon = launch.start();
         assert_serves(&mut daemon.connect("frame"));
         let (descriptors, rss) = (daemon.descriptors(), daemon.rss());
-        ask_hundreds(&daemon, 200);
+        send_hundreds(&daemon, 200);
         wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
         assert!(daemon.rss() <= rss_limit(rss, 3 << 20), "{name}: {} of {rss} bytes", daemon.rss());
         let lines = read_lines(test);
@@ -157,7 +157,7 @@ fn hanging_log_file_does_not_block_service() {
     let directory = Directory::new();
     let path = directory.write("log", "");
     let file = OpenOptions::new().append(true).open(&path).expect("open the log");
-    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-v", "--workers=1"]).stderr(file).start();
+    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-v", "--workers=1"]).stderr(file).start();
     let Some(injection) = Injection::into_threads(&daemon, &["log"], &["write:delay_enter=100s"]) else { return };
     (0..10).for_each(|_| assert_serves(&mut daemon.connect("frame")));
     assert_eq!(std::fs::read_to_string(&path).expect("read the log"), "");
@@ -179,8 +179,8 @@ fn log_file_at_size_limit_does_not_end_daemon() {
     let open = || OpenOptions::new().append(true).open(&path).expect("open the log");
     let limit = format!("--fsize={LIMIT}");
     let prlimit = ["prlimit", &limit];
-    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).stderr(open()).under(&prlimit).start();
-    ask_hundreds(&daemon, 20);
+    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).stderr(open()).under(&prlimit).start();
+    send_hundreds(&daemon, 20);
     wait_until("the file is full", || open().metadata().is_ok_and(|file| file.len() == LIMIT));
     wait_until("the log thread is idle", || daemon.is_idle("log"));
     // as logrotate(8) does with copytruncate
@@ -195,7 +195,7 @@ fn log_file_at_size_limit_does_not_end_daemon() {
     // a daemon that does not start ends with its own exit code
     open().write_all(&[b'x'; LIMIT as usize]).expect("fill the log");
     for (argument, code) in [("--settings=/nonexistent", 78), ("--nonsense", 2)] {
-        let finished = Launch::new(&[argument]).stderr(open()).under(&prlimit).finish();
+        let finished = DaemonBuilder::new(&[argument]).stderr(open()).under(&prlimit).finish();
         assert_eq!(finished.code, code, "{argument}");
     }
 }
@@ -211,7 +211,7 @@ fn terminal_does_not_stop_background_daemon() {
     }
     let terminal = openpty(None, None).expect("a terminal");
     let words = ["sh", "-c", "exec setsid --ctty \"$@\" <&2", "sh", "sh", "-c", SCRIPT, "sh"];
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-v"]).stderr(terminal.slave).under(&words);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-v"]).stderr(terminal.slave).under(&words);
     let mut daemon = launch.start();
     let lines = read_lines(terminal.master);
     assert_serves(&mut daemon.connect("frame"));
@@ -227,10 +227,10 @@ fn closed_or_full_stderr_does_not_block_service() {
     drop(reader);
     let arguments = ["--listen=frame=127.0.0.1:0", "-vvv"];
     let launches = [
-        Launch::new(&arguments).under(&["sh", "-c", "exec \"$@\" 2>&-", "sh"]),
-        Launch::new(&arguments).under(&["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"]),
-        Launch::new(&arguments).stderr(full),
-        Launch::new(&arguments).stderr(broken),
+        DaemonBuilder::new(&arguments).under(&["sh", "-c", "exec \"$@\" 2>&-", "sh"]),
+        DaemonBuilder::new(&arguments).under(&["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"]),
+        DaemonBuilder::new(&arguments).stderr(full),
+        DaemonBuilder::new(&arguments).stderr(broken),
     ];
     for launch in launches {
         let mut daemon: Daemon = launch.start();
@@ -249,7 +249,7 @@ fn closed_or_full_stderr_does_not_block_service() {
 #[test]
 fn unread_stderr_uses_no_memory_for_logged_requests() {
     let (reader, writer) = std::io::pipe().expect("pipe");
-    let daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer).start();
+    let daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer).start();
     let mut client = daemon.connect("frame");
     assert_serves(&mut client);
     let before = daemon.rss();
@@ -274,7 +274,7 @@ fn interrupted_log_write_is_retried() {
     // only writes to this file: eventfds, which never wait, are written to as well
     let injection = [super::strace(&["write:error=EINTR:when=1+2"]), vec!["-P".into(), path.clone()]].concat();
     let words: Vec<&str> = injection.iter().map(String::as_str).collect();
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv", "--workers=1"]).stderr(file).under(&words);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv", "--workers=1"]).stderr(file).under(&words);
     let mut daemon = launch.start();
     let mut client = daemon.connect("frame");
     (0..20).for_each(|_| assert_serves(&mut client));
