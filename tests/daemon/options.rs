@@ -331,7 +331,10 @@ fn privileged_port_without_capability_exits_78() {
     // Somebody else is nobody. The binary is copied to where nobody may look.
     let directory = Directory::new();
     let copy = directory.path("retortd");
-    fs::copy(env!("CARGO_BIN_EXE_retortd"), &copy).expect("copy the binary");
+    // By another process: had this one a descriptor for writing, another thread could start a program that inherits it
+    // for a moment, and execve(2) of the copy would fail with ETXTBSY.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_retortd")).arg(&copy).status();
+    assert!(copied.is_ok_and(|status| status.success()), "copy the binary");
     let mut command = Command::new(&copy);
     if nix::unistd::geteuid().is_root() {
         if !available("setpriv") {

@@ -16,17 +16,9 @@ use crate::harness::{Client, Daemon, DaemonBuilder, Directory, any_memory, frame
 const CROWD: usize = 1100;
 const MIB: usize = 1 << 20;
 
-/// Raises the limit on this process's own descriptors.
-fn allow_crowd() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit on descriptors");
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raise it");
-}
-
 /// Fault 35: the result of a request whose client has gone comes when others have its slot.
 #[test]
 fn offload_result_of_closed_connection_is_dropped() {
-    allow_crowd();
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let crowd: Vec<Client> = (0..CROWD).map(|_| daemon.connect("frame")).collect();
     let mut victim = daemon.connect("frame");
@@ -189,7 +181,6 @@ fn slow_readers_of_random_replies_leave_memory_to_others() {
 /// Fault 37: a crowd whose time is over at once is closed a few at a time, with a look at what others want in between.
 #[test]
 fn mass_timeout_closes_in_small_batches() {
-    allow_crowd();
     let directory = Directory::new();
     let settings = directory.write("settings", "");
     let daemon = Daemon::serving("frame", &["--workers=1", "--settings", &settings]);
@@ -217,7 +208,6 @@ fn mass_timeout_closes_in_small_batches() {
 /// Fault 42: the memory of a crowd goes back, whatever its requests are.
 #[test]
 fn memory_of_crowd_is_returned() {
-    allow_crowd();
     for length in [900, 3_000, 5_000, 15_000, 30_000] {
         let daemon = Daemon::serving("frame", &["--workers=2"]);
         let leak_check = LeakCheck::begin(&daemon);

@@ -8,9 +8,9 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::thread;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::pty::openpty;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::stat::Mode;
-use nix::unistd::{mkfifo, pipe};
+use nix::unistd::{mkfifo, pipe2};
 
 use super::{Injection, REVERSE, assert_serves, rss_limit, wait_until};
 use crate::harness::{Daemon, DaemonBuilder, Directory, EventLog, Statistics, available, frame};
@@ -30,20 +30,36 @@ impl Outlet {
     }
 
     fn all(directory: &Directory) -> Vec<Self> {
-        let terminal = openpty(None, None).expect("a terminal");
-        let (reader, writer) = pipe().expect("a pipe");
+        let (terminal, controller) = terminal();
+        let (reader, writer) = pipe();
         let (fifo_reader, fifo_writer) = fifo(directory);
         let (stream, other_stream) = UnixStream::pair().expect("sockets");
         let (datagram, other_datagram) = UnixDatagram::pair().expect("sockets");
         let end = Some(datagram.try_clone().expect("a descriptor"));
         vec![
-            Self::new("terminal", terminal.slave, terminal.master),
+            Self::new("terminal", terminal, controller),
             Self::new("pipe", writer, reader),
             Self::new("FIFO", fifo_writer, fifo_reader),
             Self::new("stream socket", stream, other_stream),
             Self { end, ..Self::new("datagram socket", datagram, other_datagram) },
         ]
     }
+}
+
+/// A pseudoterminal, and the end that a terminal emulator has; closed on exec like a [`pipe`], unlike those of openpty(3).
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let controller = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudoterminal");
+    grantpt(&controller).expect("grantpt");
+    unlockpt(&controller).expect("unlockpt");
+    let path = ptsname_r(&controller).expect("ptsname");
+    let terminal = OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(path);
+    (terminal.expect("open the terminal").into(), controller.into())
+}
+
+/// The ends of a pipe for reading and for writing. They are closed on exec: under plain `cargo test` other threads start
+/// programs, and a copy of the reading end in one of them would hide that it is closed here.
+fn pipe() -> (OwnedFd, OwnedFd) {
+    pipe2(OFlag::O_CLOEXEC).expect("a pipe")
 }
 
 /// The ends for reading and for writing.
@@ -209,11 +225,11 @@ fn terminal_does_not_stop_background_daemon() {
     if !["setsid", "setpriv", "stty"].iter().all(|program| available(program)) {
         return;
     }
-    let terminal = openpty(None, None).expect("a terminal");
+    let (terminal, controller) = terminal();
     let words = ["sh", "-c", "exec setsid --ctty \"$@\" <&2", "sh", "sh", "-c", SCRIPT, "sh"];
-    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-v"]).stderr(terminal.slave).under(&words);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-v"]).stderr(terminal).under(&words);
     let mut daemon = launch.start();
-    let lines = read_lines(terminal.master);
+    let lines = read_lines(controller);
     assert_serves(&mut daemon.connect("frame"));
     assert!(lines.wait_for(0, |line| line.ends_with("closed: finished")).is_some(), "{}", lines.text());
     assert_eq!(daemon.stop(), 0);
@@ -223,7 +239,7 @@ fn terminal_does_not_stop_background_daemon() {
 #[test]
 fn closed_or_full_stderr_does_not_block_service() {
     let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
-    let (reader, broken) = std::io::pipe().expect("pipe");
+    let (reader, broken) = pipe();
     drop(reader);
     let arguments = ["--listen=frame=127.0.0.1:0", "-vvv"];
     let launches = [
@@ -248,7 +264,7 @@ fn closed_or_full_stderr_does_not_block_service() {
 /// Fault 33: requests that are logged while the log takes nothing; they are answered all the same.
 #[test]
 fn unread_stderr_uses_no_memory_for_logged_requests() {
-    let (reader, writer) = std::io::pipe().expect("pipe");
+    let (reader, writer) = pipe();
     let daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer).start();
     let mut client = daemon.connect("frame");
     assert_serves(&mut client);

@@ -26,10 +26,12 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
@@ -161,6 +163,7 @@ impl DaemonBuilder {
 
     /// Starts it and waits for nothing.
     pub fn spawn(self) -> Daemon {
+        raise_descriptor_limit();
         let directory = Directory::new();
         let notify = directory.path("notify");
         let socket = UnixDatagram::bind(&notify).expect("bind the notification socket");
@@ -198,6 +201,17 @@ pub struct Finished {
     pub code: i32,
     pub output: String,
     pub log: String,
+}
+
+/// Raises this process's soft limit on descriptors to the hard one: under plain `cargo test` the clients of all tests are
+/// descriptors of one process, some tests have thousands, and the usual soft limit is 1024. Done before the first daemon
+/// starts, because a daemon inherits it.
+fn raise_descriptor_limit() {
+    static RAISED: Once = Once::new();
+    RAISED.call_once(|| {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("RLIMIT_NOFILE");
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raise RLIMIT_NOFILE");
+    });
 }
 
 /// The process id, as system calls take it.
