@@ -26,36 +26,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::harness::action::{REVERSE, SHUFFLE, UPPERCASE};
-use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Statistics, available, rss_limit, skip, wait_until};
-
-/// What the daemon held before a fault; it is to hold no more afterwards.
-struct LeakCheck {
-    descriptors: usize,
-    rss: u64,
-}
-
-impl LeakCheck {
-    /// Taken after a first client was served, so that what is only set up once does not count.
-    fn begin(daemon: &Daemon) -> Self {
-        Self::begin_with(daemon, 0)
-    }
-
-    /// The same while clients are there.
-    fn begin_with(daemon: &Daemon, clients: u64) -> Self {
-        let warm = daemon.listening().len() as u64;
-        daemon.listening().iter().for_each(|(protocol, _)| drop(daemon.connect(protocol)));
-        daemon.statistics_when(|statistics| statistics.accepted == warm + clients && statistics.open == clients);
-        Self { descriptors: daemon.descriptors(), rss: daemon.rss() }
-    }
-
-    /// Waits until every client has left; the sums are right, and descriptors and memory are back.
-    fn end(self, daemon: &Daemon) -> Statistics {
-        let statistics = daemon.statistics_at_rest();
-        wait_until("descriptors are back", || daemon.descriptors() <= self.descriptors);
-        wait_until("memory is back", || daemon.rss() <= rss_limit(self.rss, 0));
-        statistics
-    }
-}
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, LeakCheck, Statistics, available, rss_limit, skip, wait_until,
+};
 
 /// Whether the clients of a service are served as if nothing had happened.
 fn assert_serves(client: &mut Client) {

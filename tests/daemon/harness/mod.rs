@@ -9,6 +9,7 @@
 pub mod action;
 mod client;
 mod event_log;
+mod leak_check;
 mod observe;
 mod replay;
 mod skip;
@@ -38,6 +39,7 @@ use nix::unistd::Pid;
 
 pub use client::{Client, echo_ping, frame, in_parallel, length_prefixed};
 pub use event_log::EventLog;
+pub use leak_check::LeakCheck;
 pub use observe::{any_memory, available, limited, rss_limit, wait_until};
 pub use replay::replay_all;
 pub use skip::skip;
