@@ -47,7 +47,7 @@ tsan)
     [ -d "$source" ] || skip "there is no source of the standard library (rustup +nightly component add rust-src)"
     export RUSTFLAGS="-Zsanitizer=thread" TSAN_OPTIONS="halt_on_error=1"
     slow="frame::longest_message frame::unknown_action_of_100_megabytes frame::seed_makes_replies frame::offloaded_requests_of_many
-        faults::accept:: faults::network:: faults::log:: faults::memory::large_requests faults::peers::greedy_clients faults::peers::offload_threads"
+        faults::accept:: faults::network:: faults::log:: limits::large_requests faults::peers::greedy_clients faults::peers::offload_threads"
     status=0
     run_tests "" test -Zbuild-std --target "$host" --lib -- --test-threads=2 || status=1
     run_tests "$slow" test -Zbuild-std --target "$host" --test daemon -- lifecycle:: frame:: limits:: faults:: \

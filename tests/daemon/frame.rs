@@ -1,11 +1,8 @@
 //! `frame` and `frame-2021` over real sockets: every request is answered byte for byte as PROTOCOLS says, however it
 //! is cut, however long it is, and whatever else goes on.
 
-use std::time::Duration;
-
 use crate::harness::action::{LOWERCASE, RANDOM, REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
 use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel, length_prefixed, replay_all, wait_until};
-use nix::sys::signal::Signal;
 
 const ERROR: &[u8] = b"error";
 /// The longest message that a header can announce.
@@ -338,27 +335,4 @@ fn reset_inside_request_does_not_affect_other_clients() {
     let statistics = daemon.statistics_when(|statistics| statistics.open == 1 && statistics.answered == 8);
     assert_eq!(statistics.closed_for("reset"), 4, "{statistics:?}");
     assert_eq!(daemon.descriptors(), descriptors + 1);
-}
-
-#[test]
-fn out_of_band_data_has_no_effect() {
-    let daemon = Daemon::serving("frame", &[]);
-    let mut client = daemon.connect("frame");
-    client.send(&frame(UPPERCASE, b"before")[..6]);
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&client.stream);
-    nix::sys::socket::send(fd, b"!", nix::sys::socket::MsgFlags::MSG_OOB).expect("send out of band");
-    client.send(&frame(UPPERCASE, b"before")[6..]);
-    assert_eq!(client.receive_frame(), b"BEFORE");
-    assert_eq!(client.request(UPPERCASE, b"after"), b"AFTER");
-}
-
-#[test]
-fn requests_are_served_while_sigusr1_arrives() {
-    let daemon = Daemon::serving("frame", &[]);
-    let mut client = daemon.connect("frame");
-    for _ in 0..500 {
-        daemon.signal(Signal::SIGUSR1);
-        assert_eq!(client.request(UPPERCASE, b"rain"), b"RAIN");
-    }
-    assert!(client.is_silent(Duration::from_millis(1)));
 }

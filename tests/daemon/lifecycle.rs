@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::harness::action::{REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
 use crate::harness::{
-    Client, DEADLINE, Daemon, DaemonBuilder, Directory, ONE_ORDER, frame, in_parallel, length_prefixed, wait_until,
+    Client, DEADLINE, Daemon, DaemonBuilder, Directory, LeakCheck, ONE_ORDER, frame, in_parallel, length_prefixed,
+    wait_until,
 };
 use nix::sys::signal::Signal;
 
@@ -265,16 +266,23 @@ fn restarts_on_inherited_socket_lose_no_connection() {
     assert_eq!(served, asked);
 }
 
+/// Fault 27: killed while clients are connected, the daemon can bind its port again at once.
 #[test]
 fn sigkill_leaves_port_free_for_restart() {
     let mut daemon = Daemon::serving("frame", &[]);
-    let address = daemon.address("frame");
-    let mut client = daemon.connect("frame");
-    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
-    daemon.signal(Signal::SIGKILL);
-    assert_eq!(daemon.wait_exit(), 128 + 9);
-    let again = DaemonBuilder::new(&[&format!("--listen=frame={address}")]).start();
-    assert_eq!(again.connect("frame").request(UPPERCASE, b"again"), b"AGAIN");
+    let listen = format!("--listen=frame={}", daemon.address("frame"));
+    for _ in 0..5 {
+        let mut clients: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();
+        for client in &mut clients {
+            assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+        }
+        daemon.signal(Signal::SIGKILL);
+        assert_eq!(daemon.wait_exit(), 128 + 9);
+        daemon = DaemonBuilder::new(&[&listen]).start();
+    }
+    let leak_check = LeakCheck::begin(&daemon);
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"again"), b"AGAIN");
+    assert_eq!(leak_check.end(&daemon).answered, 1);
 }
 
 #[test]

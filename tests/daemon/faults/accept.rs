@@ -289,23 +289,6 @@ fn failed_epoll_add_of_listener_is_retried() {
     assert_eq!(leak_check.end(&daemon).accepted, 3);
 }
 
-/// Fault 7: exactly so many, and the next when one leaves.
-#[test]
-fn connection_limit_is_exact_and_recovers() {
-    let daemon = Daemon::serving("frame", &["--max-connections=5", "--workers=2"]);
-    let leak_check = LeakCheck::begin(&daemon);
-    for _ in 0..3 {
-        let mut served: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
-        served.iter_mut().for_each(assert_serves);
-        let mut waiting: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
-        assert!(waiting[0].is_silent(Duration::from_millis(100)));
-        assert_eq!(daemon.statistics_when(|_| true).open, 5);
-        drop(served);
-        waiting.iter_mut().for_each(assert_serves);
-    }
-    assert_eq!(leak_check.end(&daemon).accepted, 31);
-}
-
 /// Fault 41: clients that come and go at the limit are one condition: one line when it begins, one when it has ended,
 /// though nothing else wakes the daemon then.
 #[test]
@@ -323,24 +306,6 @@ fn connection_limit_reached_repeatedly_is_logged_once() {
     let [full, room] =
         ["there are 2 connections, as many as allowed", "there is room for connections again"].map(count);
     assert!(full <= most_lines(begun) && room <= most_lines(begun), "{}", daemon.log.text());
-}
-
-/// Fault 7: one address cannot take all places.
-#[test]
-fn source_limit_is_exact_and_recovers() {
-    let daemon = Daemon::serving("frame", &["--max-per-source=3", "--workers=2"]);
-    let leak_check = LeakCheck::begin(&daemon);
-    for round in 1..=3 {
-        let mut served: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
-        served.iter_mut().for_each(assert_serves);
-        for _ in 0..4 {
-            assert_eq!(daemon.connect("frame").wait_closed(), b"");
-        }
-        served.iter_mut().for_each(assert_serves);
-        drop(served);
-        assert_eq!(daemon.statistics_at_rest().closed_for("source-limit"), 4 * round);
-    }
-    leak_check.end(&daemon);
 }
 
 /// Fault 9: no thread to be had for large messages; the workers do them themselves.
@@ -373,16 +338,4 @@ fn failed_start_exits_71_and_names_cause() {
         assert_eq!(finished.code, 71, "{injection}: {}", finished.log);
         assert!(finished.log.contains(words), "{injection}: {}", finished.log);
     }
-}
-
-/// Fault 9: fewer descriptors than the connections that are asked for.
-#[test]
-fn more_connections_than_descriptors_are_refused_at_start() {
-    if !available("prlimit") {
-        return;
-    }
-    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--max-connections=500"]);
-    let finished = launch.under(&["prlimit", "--nofile=256"]).finish();
-    assert_eq!(finished.code, 78, "{}", finished.log);
-    assert!(finished.log.contains("cannot allow 500 connections: this process may open 256 files"), "{}", finished.log);
 }

@@ -188,25 +188,6 @@ fn input_after_stop_does_not_reset_last_reply() {
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
 }
 
-/// Fault 27: killed while clients are connected, it binds the same port at once, again and again.
-#[test]
-fn sigkill_under_load_leaves_port_free() {
-    let first = Daemon::serving("frame", &[]);
-    let address = first.address("frame");
-    let listen = format!("--listen=frame={address}");
-    let mut daemon = first;
-    for _ in 0..5 {
-        let mut clients: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();
-        clients.iter_mut().for_each(assert_serves);
-        daemon.signal(Signal::SIGKILL);
-        assert_eq!(daemon.wait_exit(), 128 + 9);
-        daemon = DaemonBuilder::new(&[&listen]).start();
-    }
-    let leak_check = LeakCheck::begin(&daemon);
-    assert_serves(&mut daemon.connect("frame"));
-    assert_eq!(leak_check.end(&daemon).answered, 1);
-}
-
 /// Fault 28: a worker that a slow system call holds up is not told of as alive, and is again afterwards.
 #[test]
 fn watchdog_is_not_notified_while_worker_hangs() {

@@ -1,15 +1,14 @@
 //! Memory is bounded by arithmetic: what was used when idle, what each worker has, `--max-buffered`, and a constant
 //! for each connection.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
 use retortd::connection::{POOL, SCRATCH, SPILL};
 
-use super::{LeakCheck, REVERSE, UPPERCASE, assert_serves, rss_limit};
-use crate::harness::{Client, Daemon, frame, in_parallel, length_prefixed};
+use super::{LeakCheck, UPPERCASE, assert_serves, rss_limit};
+use crate::harness::{Client, Daemon, frame};
 
 /// What a connection may hold beyond the budget: [`retortd::connection::ALLOWANCE`] and its own record.
 const EACH: u64 = 24 * 1024;
@@ -70,31 +69,6 @@ fn largest_frames_of_many_clients_stay_within_budget() {
     );
     assert!(peak <= most, "{} MiB of {} MiB", mebibytes(peak), mebibytes(most));
     drop((clients, honest));
-    leak_check.end(&daemon);
-}
-
-/// Fault 8: all the memory is taken, by requests that each need a large part of it; they are answered in turn.
-#[test]
-fn large_requests_are_all_answered() {
-    const BUFFERED: u64 = 24 << 20;
-    let daemon = Daemon::serving("frame", &["--max-buffered=24M", "--workers=2"]);
-    let leak_check = LeakCheck::begin(&daemon);
-    let text = b"ab".repeat(3 << 20);
-    let (request, answer) = (frame(REVERSE, &text), length_prefixed(&b"ba".repeat(3 << 20)));
-    thread::scope(|scope| {
-        let crowd = scope.spawn(|| {
-            in_parallel(30, |_| {
-                assert!(daemon.connect("frame").exchange(&request) == answer, "not the answer");
-            });
-        });
-        let mut honest = daemon.connect("frame");
-        while !crowd.is_finished() {
-            assert_serves(&mut honest);
-        }
-        crowd.join().expect("a client failed");
-    });
-    let (peak, most) = (daemon.peak_rss(), most(&leak_check, 2, BUFFERED, 31));
-    assert!(peak <= most, "{} MiB of {} MiB", mebibytes(peak), mebibytes(most));
     leak_check.end(&daemon);
 }
 
