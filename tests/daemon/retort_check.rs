@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::buggy_servers::{self, Bug};
 use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited, process_id};
 use nix::sys::signal::{Signal, kill};
+use retortd::protocol::PROTOCOLS;
 use serde_json::Value;
 
 fn retort(arguments: &[&str]) -> Output {
@@ -218,15 +219,21 @@ fn hanging_server_fails_within_30_seconds() {
 
 #[test]
 fn daemon_passes_in_every_protocol() {
-    let protocols =
-        ["frame", "frame-2021", "text", "echo", "length-prefix", "discard", "daytime", "time", "qotd", "chargen"];
-    let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
-    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
-    for protocol in protocols {
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    let mut checked = 0;
+    for protocol in PROTOCOLS.iter().map(|protocol| protocol.name) {
+        let list = retort(&["check", "--list", "-P", protocol]);
+        if list.status.code() == Some(2) {
+            let message = String::from_utf8_lossy(&list.stderr).into_owned();
+            assert!(message.contains(&format!("no checks for protocol {protocol}")), "{message}");
+            continue;
+        }
         let judgement = judge(daemon.address(protocol), &["-P", protocol]);
         assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{protocol}: {:#}", judgement.report);
         assert_eq!(judgement.report["notes"], 0, "{protocol}");
+        checked += 1;
     }
+    assert!(checked >= 10, "there are checks for {checked} protocols only");
 }
 
 #[test]

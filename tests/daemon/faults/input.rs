@@ -3,6 +3,8 @@
 use std::thread;
 
 use super::{LeakCheck, REVERSE, UPPERCASE, assert_serves};
+use retortd::protocol::PROTOCOLS;
+
 use crate::harness::{Daemon, DaemonBuilder, Directory, frame, length_prefixed};
 
 /// Fault 19: lengths at the edges, and a request that never becomes whole.
@@ -101,12 +103,10 @@ fn hostile_requests_leave_daemon_serving() {
         &[b'x'; 5000],
         &[0; 22],
     ];
-    let protocols = retortd::protocol::PROTOCOLS.iter().map(|entry| entry.name).filter(|name| *name != "chargen");
-    let listen: Vec<String> = protocols.clone().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
-    let words = [&listen.iter().map(String::as_str).collect::<Vec<_>>()[..], &["--max-message=1000"]].concat();
-    let daemon = DaemonBuilder::new(&words).start();
+    let daemon =
+        DaemonBuilder::every_protocol(&["--max-message=1000", "--max-line=1000", "--request-timeout=none"]).start();
     let leak_check = LeakCheck::begin(&daemon);
-    for protocol in protocols {
+    for protocol in PROTOCOLS.iter().map(|protocol| protocol.name).filter(|name| *name != "chargen") {
         for bytes in hostile {
             let mut client = daemon.connect(protocol);
             client.send(bytes);
@@ -119,7 +119,7 @@ fn hostile_requests_leave_daemon_serving() {
         let _ = client.stream.shutdown(std::net::Shutdown::Write);
         client.wait_closed();
     }
-    // nobody is waited for who has said too much already
+    // closed without waiting for the rest of what is too long already
     for protocol in ["text", "upper-line"] {
         let mut client = daemon.connect(protocol);
         client.send(&[b'1'; 2000]);
@@ -134,14 +134,11 @@ fn hostile_requests_leave_daemon_serving() {
 /// Fault 22: random bytes to every protocol.
 #[test]
 fn random_bytes_leave_daemon_serving() {
-    let protocols: Vec<&str> = retortd::protocol::PROTOCOLS.iter().map(|entry| entry.name).collect();
-    let listen: Vec<String> = protocols.iter().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
-    let mut words: Vec<&str> = listen.iter().map(String::as_str).collect();
-    words.extend(["--workers=2", "--max-message=100000", "--idle-timeout=1s", "--write-timeout=1s"]);
-    let daemon = DaemonBuilder::new(&words).start();
+    let limits = ["--max-message=100000", "--idle-timeout=1s", "--write-timeout=1s"];
+    let daemon = DaemonBuilder::every_protocol(&[&["--workers=2"][..], &limits].concat()).start();
     let leak_check = LeakCheck::begin(&daemon);
     thread::scope(|scope| {
-        for (number, protocol) in protocols.iter().enumerate() {
+        for (number, protocol) in PROTOCOLS.iter().map(|protocol| protocol.name).enumerate() {
             let daemon = &daemon;
             scope.spawn(move || {
                 for round in 0..30 {
@@ -151,7 +148,7 @@ fn random_bytes_leave_daemon_serving() {
                     let _ = std::io::Write::write_all(&mut client.stream, &bytes);
                     if round % 3 == 0 {
                         client.reset();
-                    } else if *protocol != "chargen" {
+                    } else if protocol != "chargen" {
                         let _ = client.stream.shutdown(std::net::Shutdown::Write);
                         client.wait_closed();
                     }
@@ -161,8 +158,8 @@ fn random_bytes_leave_daemon_serving() {
     });
     assert_serves(&mut daemon.connect("frame"));
     let statistics = leak_check.end(&daemon);
-    let chargen = protocols.len() as u64;
-    assert_eq!(statistics.accepted + statistics.accept_lost, chargen + 30 * protocols.len() as u64 + 1);
+    let protocols = PROTOCOLS.len() as u64;
+    assert_eq!(statistics.accepted + statistics.accept_lost, protocols + 30 * protocols + 1);
 }
 
 /// Up to 20,000 bytes; small numbers and ASCII are as likely as anything else (xorshift64*).

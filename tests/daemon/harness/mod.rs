@@ -36,6 +36,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
+use retortd::protocol::PROTOCOLS;
 
 pub use client::{Client, echo_ping, frame, in_parallel, length_prefixed};
 pub use event_log::EventLog;
@@ -111,6 +112,15 @@ impl DaemonBuilder {
             sockets: Vec::new(),
             stderr: None,
         }
+    }
+
+    /// Serves every protocol, each on a free port of the loopback interface.
+    pub fn every_protocol(arguments: &[&str]) -> Self {
+        let mut builder = Self::new(arguments);
+        builder
+            .arguments
+            .extend(PROTOCOLS.iter().map(|protocol| format!("--listen={}=127.0.0.1:0", protocol.name).into()));
+        builder
     }
 
     /// With one more variable.
