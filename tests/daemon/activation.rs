@@ -1,4 +1,4 @@
-//! Sockets that somebody else has opened: handed over as `sd_listen_fds(3)` has it, and by systemd-socket-activate(1).
+//! Socket activation: inherited sockets as in `sd_listen_fds(3)`, and systemd-socket-activate(1).
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -24,12 +24,12 @@ fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A daemon on one handed socket of that name.
+/// A daemon with one inherited socket of this name.
 fn named(name: &str) -> Daemon {
     DaemonBuilder::new(&[]).with_sockets(name, vec![listener().0.into()]).start()
 }
 
-/// What becomes of a daemon that is handed this.
+/// Starts a daemon with sockets that it must reject, and asserts exit code 78.
 fn refused(names: &str, sockets: Vec<OwnedFd>) -> Finished {
     let finished = DaemonBuilder::new(&[]).with_sockets(names, sockets).finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
@@ -41,7 +41,7 @@ fn descriptor_name_selects_protocol() {
     for name in ["echo", "retortd-echo.socket"] {
         assert_eq!(named(name).exchange("echo", b"abc"), b"abc", "{name}");
     }
-    // what systemd calls a socket that has no name of its own means the main job
+    // the names that systemd gives to sockets without FileDescriptorName= select `frame`
     for name in ["", "unknown", "retortd.socket", "frame"] {
         assert_eq!(named(name).exchange("frame", &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"), "{name}");
     }
@@ -90,7 +90,7 @@ fn datagram_and_unix_sockets_exit_78() {
     let (pair, _other) = UnixStream::pair().expect("a pair");
     let log = refused("echo", vec![pair.into()]).log;
     assert!(log.contains("it is no TCP socket"), "{log}");
-    // the good one beside it does not help
+    // a valid socket beside it changes nothing
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
     let log = refused("echo:discard", vec![listener().0.into(), udp.into()]).log;
     assert!(log.contains("descriptor 4 (discard)"), "{log}");
@@ -139,14 +139,14 @@ fn invalid_listen_variables_exit_78() {
         assert_eq!(finished.code, 78, "{pid}: {}", finished.log);
         assert!(finished.log.contains(&format!("LISTEN_PID={pid} is no process id")), "{}", finished.log);
     }
-    // no descriptor is there, but the daemon has opened some of its own by then
+    // descriptor 4 is not inherited, but the daemon must not take one of its own for it
     let none = DaemonBuilder::new(&[]).with_sockets("", vec![listener().0.into()]);
     let finished = none.env("LISTEN_FDS", "999999").finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     assert!(finished.log.contains("cannot serve on inherited descriptor 4 (): it is not open"), "{}", finished.log);
 }
 
-/// A descriptor without a name is for the main job, as one of a socket unit without `FileDescriptorName=` is.
+/// A descriptor without a name serves `frame`, like that of a socket unit without `FileDescriptorName=`.
 #[test]
 fn missing_descriptor_names_log_warning() {
     let sockets = vec![listener().0.into(), listener().0.into()];
@@ -166,7 +166,7 @@ fn first_descriptor_other_than_3_exits_78() {
     assert!(finished.log.contains("LISTEN_FDS_FIRST_FD=1, and not 3"), "{}", finished.log);
 }
 
-/// A daemon that is handed a listener for echo and one thing more.
+/// A daemon that inherits a listener for `echo` and one more descriptor.
 fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
     let (socket, address) = listener();
     let daemon =
@@ -176,13 +176,13 @@ fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
     daemon
 }
 
-/// Fault 43: descriptors from the store that this version does not know.
+/// Fault 43: descriptors from the file descriptor store that this version does not know.
 #[test]
 fn unknown_stored_descriptors_are_removed_from_store() {
     let memory = || memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
     let pair = |kind| socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
     let ((one, _other), (stream, _peer)) = (pair(SockType::SeqPacket), UnixStream::pair().expect("a pair"));
-    // by their kind, whatever their names
+    // recognized by their type, whatever their names
     let descriptors: [(&str, OwnedFd); 6] = [
         ("state", memory()),
         ("echo", memory()),
@@ -196,7 +196,7 @@ fn unknown_stored_descriptors_are_removed_from_store() {
         daemon.wait_for_line(0, &format!("descriptors named '{name}' from the manager's store are dropped (1)"));
         let (at, forgotten) = daemon.wait_for_notice(0, "FDSTOREREMOVE=1");
         assert_eq!(forgotten, format!("FDSTOREREMOVE=1\nFDNAME={name}\n"));
-        assert_eq!(at, 1, "the store is asked before READY=1 is said");
+        assert_eq!(at, 1, "FDSTOREREMOVE=1 is sent before READY=1");
         assert_eq!(daemon.listening().len(), 1);
     }
 }
@@ -221,7 +221,7 @@ fn inherited_listener_becomes_nonblocking() {
     let (socket, address) = listener();
     let copy = socket.try_clone().expect("a copy");
     let daemon = DaemonBuilder::new(&["--workers=2"]).with_sockets("echo", vec![socket.into()]).start();
-    // flags belong to the socket, not to the descriptor: seen through the copy
+    // status flags belong to the open file description (fcntl(2)), so the copy shows them
     let flags = nix::fcntl::fcntl(&copy, nix::fcntl::FcntlArg::F_GETFL).expect("flags");
     assert_ne!(flags & nix::libc::O_NONBLOCK, 0);
     assert_eq!(Client::connect(address).exchange(b"abc"), b"abc");
@@ -297,7 +297,7 @@ fn closed_inherited_connection_exits_0() {
     assert_eq!(daemon.last_statistics().closed_for("finished"), 1);
 }
 
-/// Fault 4, fault 30: the client of an `Accept=yes` unit is gone before the daemon looks.
+/// Fault 4, fault 30: the client of an `Accept=yes` unit resets the connection before the daemon reads.
 #[test]
 fn reset_inherited_connection_exits_0() {
     let request = frame(UPPERCASE, b"abc");
@@ -325,7 +325,7 @@ fn sigterm_closes_inherited_connection() {
     assert_eq!(client.wait_closed(), b"");
 }
 
-/// systemd-socket-activate(1) and what it starts; both are ended when dropped.
+/// systemd-socket-activate(1) and the daemon that it starts; both are ended when dropped.
 struct Activator {
     child: Child,
     log: EventLog<String>,
@@ -333,12 +333,12 @@ struct Activator {
 }
 
 impl Activator {
-    /// Listens on so many free ports. None: it is not installed.
+    /// Listens on `listeners` free ports. None: systemd-socket-activate is not installed.
     fn start(options: &[&str], listeners: usize, arguments: &[&str]) -> Option<Self> {
         if !available("systemd-socket-activate") {
             return None;
         }
-        // it takes no port 0: a port that was free a moment ago may be somebody else's by now
+        // it does not accept port 0; a port that was free before may be in use now, so retry
         (0..20).find_map(|_| Self::try_start(options, listeners, arguments))
     }
 
@@ -400,7 +400,7 @@ fn socket_activate_without_name_serves_frame() {
 #[test]
 fn socket_activate_with_unknown_name_exits_78() {
     let Some(mut activator) = Activator::start(&["--fdname=gopher"], 1, &[]) else { return };
-    // starts the daemon, and is reset when that gives up: perhaps before this side has noticed that it is connected
+    // starts the daemon, and is reset when that exits, perhaps before connect(2) returns
     let _client = TcpStream::connect(activator.addresses[0]);
     assert_eq!(activator.wait_exit(), 78);
     activator.says("cannot serve on inherited descriptor 3 (gopher): no protocol has that name");

@@ -1,5 +1,5 @@
-//! `frame` and `frame-2021` over real sockets: every request is answered byte for byte as PROTOCOLS says, however it
-//! is cut, however long it is, and whatever else goes on.
+//! `frame` and `frame-2021` over real sockets: replies are exact for every split and length of the input and under
+//! load, as retortd.protocols(7) describes.
 
 use crate::harness::action::{LOWERCASE, RANDOM, REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
 use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel, length_prefixed, replay_all, wait_until};
@@ -33,30 +33,30 @@ fn pipelined_requests_are_answered_in_order_after_half_close() {
         send.extend(frame(code, text.as_bytes()));
         expect.extend(length_prefixed(answer.as_bytes()));
     }
-    assert!(daemon.exchange("frame", &send) == expect, "an answer is wrong, missing or out of order");
+    assert!(daemon.exchange("frame", &send) == expect, "a reply is wrong, missing or out of order");
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.answered, statistics.closed_for("finished")), (requests, 1));
     assert_eq!((statistics.bytes_in, statistics.bytes_out), (send.len() as u64, expect.len() as u64));
 }
 
-/// Lengths around the sizes at which something changes inside: buffers, in-line work, mapped memory.
+/// Lengths around sizes at which the daemon takes another path: buffers, offloading, mapped memory.
 fn lengths() -> Vec<usize> {
     let around = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
     let near = around.into_iter().flat_map(|size: usize| [size - 5, size - 4, size - 1, size, size + 1]);
     [0, 1, 2, 3, 5].into_iter().chain(near).collect()
 }
 
-/// The same without the longest ones, for actions that take long.
+/// Fewer of the longest [`lengths`], for slow actions.
 fn shorter_lengths() -> Vec<usize> {
     lengths().into_iter().filter(|length| *length < 100_000 || length % (1 << 20) == 0).collect()
 }
 
-/// A text of that length that has every printable ASCII character.
+/// `length` printable ASCII characters, all of them in turn.
 fn ascii(length: usize) -> Vec<u8> {
     (b' '..=b'~').cycle().take(length).collect()
 }
 
-/// A text of at most that length, of one, two, three and four bytes a code point, that grows in upper case.
+/// A text of at most `length` bytes, with code points of one to four bytes, that is longer in upper case.
 fn mixed(length: usize) -> String {
     let text = "aß€😀ΐ";
     text.repeat(length / text.len() + 1)
@@ -68,7 +68,7 @@ fn mixed(length: usize) -> String {
         .collect()
 }
 
-/// Asks for everything at once, each followed by a small request that shows that service goes on.
+/// Sends all texts in one pipeline, each followed by a small request, and compares the replies.
 fn all_lengths(texts: &[String], code: u8, expect: impl Fn(&str) -> String) {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let (mut send, mut answers) = (Vec::new(), Vec::new());
@@ -78,7 +78,7 @@ fn all_lengths(texts: &[String], code: u8, expect: impl Fn(&str) -> String) {
         answers.extend(length_prefixed(expect(text).as_bytes()));
         answers.extend(length_prefixed(b"txen"));
     }
-    assert!(daemon.exchange("frame", &send) == answers, "an answer is wrong");
+    assert!(daemon.exchange("frame", &send) == answers, "a reply is wrong");
 }
 
 fn texts(lengths: &[usize]) -> Vec<String> {
@@ -124,7 +124,7 @@ fn random_keeps_order_and_message_limit() {
     let daemon = Daemon::serving("frame", &["--max-message=3M"]);
     let mut client = daemon.connect("frame");
     for length in shorter_lengths() {
-        // no character stands beside its like: what is left after removing repetitions is a part of the text in order
+        // no two neighbours in the text are equal, so the reply without repetitions is a subsequence of it
         let text = ascii(length);
         let answer = client.request(RANDOM, &text);
         assert!(answer.len() <= limit, "{length}: {}", answer.len());
@@ -133,7 +133,7 @@ fn random_keeps_order_and_message_limit() {
         let mut kept = answer.clone();
         kept.dedup();
         assert!(kept.iter().all(|byte| rest.any(|other| other == byte)), "{length}: not in order");
-        // five of six stay; 10,000 characters miss these bounds less than once in a million runs
+        // five of six characters stay; with 10,000 the bounds fail less than once in a million runs
         if length >= 10_000 && answer.len() < limit {
             let per_mille = kept.len() * 1000 / length;
             assert!((803..863).contains(&per_mille), "{length}: {per_mille} of 1000 kept");
@@ -162,7 +162,7 @@ fn connection_serves_after_error_replies() {
             assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
         }
     }
-    // an answer is counted when it has been sent, and may be here before that
+    // a reply is counted after it has been sent, and may arrive before
     let statistics = daemon.statistics_when(|statistics| statistics.answered + statistics.refused == 57);
     assert_eq!((statistics.answered, statistics.refused), (29, 28), "{statistics:?}");
 }
@@ -176,7 +176,7 @@ fn unknown_action_of_100_megabytes_uses_no_memory() {
     client.send(&frame(REVERSE, b"next"));
     assert_eq!(client.receive_frame(), ERROR);
     assert_eq!(client.receive_frame(), b"txen");
-    assert!(daemon.peak_rss() < idle + (8 << 20), "{} bytes for what is thrown away", daemon.peak_rss() - idle);
+    assert!(daemon.peak_rss() < idle + (8 << 20), "{} bytes for discarded input", daemon.peak_rss() - idle);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn message_of_100_megabytes_is_reversed() {
     let answer = daemon.exchange("frame", &frame(REVERSE, &text));
     let mut expect = text;
     expect.reverse();
-    assert!(answer == length_prefixed(&expect), "not what was asked for");
+    assert!(answer == length_prefixed(&expect), "a wrong reply");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn longest_message_uses_its_length_in_memory() {
     client.send(&bytes);
     bytes.fill(b'X');
     let answer = client.receive_frame();
-    assert!(answer == bytes[4..], "not what was asked for");
+    assert!(answer == bytes[4..], "a wrong reply");
     assert!(daemon.peak_rss() < LONGEST as u64 * 105 / 100 + (12 << 20), "{}", daemon.peak_rss());
     assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
     wait_until("the memory is given back", || daemon.rss() < 16 << 20);
@@ -331,7 +331,7 @@ fn reset_inside_request_does_not_affect_other_clients() {
         client.reset();
         assert_eq!(witness.request(UPPERCASE, b"still here"), b"STILL HERE");
     }
-    // an answer is counted when it has been sent, and may be here before that
+    // a reply is counted after it has been sent, and may arrive before
     let statistics = daemon.statistics_when(|statistics| statistics.open == 1 && statistics.answered == 8);
     assert_eq!(statistics.closed_for("reset"), 4, "{statistics:?}");
     assert_eq!(daemon.descriptors(), descriptors + 1);

@@ -1,4 +1,4 @@
-//! Options, environment and settings file: what they do, what is refused, and in which words.
+//! Options, environment and settings file: their effects, and the messages about invalid ones.
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -54,7 +54,7 @@ fn invalid_option_value_exits_2_and_names_option() {
 
 #[test]
 fn every_option_has_cases_of_invalid_values() {
-    // the names above, and those whose values are files, whatever they contain
+    // the options above, those whose values are files, and those without a value
     let known = "port listen backlog recv-buffer send-buffer workers max-connections max-per-source max-message \
         max-buffered max-line min-rate idle-timeout request-timeout write-timeout drain-timeout exit-idle seed log quotes settings \
         verbose help version list";
@@ -143,7 +143,7 @@ fn listen_option_repeats_and_combines_with_port() {
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
 }
 
-/// What the daemon logs about its limits at the start.
+/// The line about limits that the daemon logs at start with `-vv`.
 fn limits_line(launch: DaemonBuilder) -> String {
     let mut daemon = launch.spawn();
     let (_, line) = daemon.wait_for_line(0, "at most");
@@ -225,7 +225,7 @@ fn settings_file_follows_environment_file_syntax() {
         let line = limits_line(DaemonBuilder::new(&[LOCAL, "--settings", &file]));
         assert!(line.ends_with(&format!("on {workers} workers")), "{text:?}: {line}");
     }
-    // the last value of a name counts, of options that may be repeated too
+    // the last value of a name counts, also for options that may be repeated
     let file = directory.write("settings", "RETORTD_LISTEN=time=127.0.0.1:0\nRETORTD_LISTEN=echo=127.0.0.1:0\n");
     let daemon = DaemonBuilder::new(&["--settings", &file]).start();
     assert_eq!((daemon.listening().len(), daemon.exchange("echo", b"abc")), (1, b"abc".to_vec()));
@@ -244,7 +244,8 @@ fn settings_line_without_value_logs_warning() {
     assert!(line.ends_with("ignored: not NAME=VALUE"), "{line}");
 }
 
-/// What cannot be read as settings or quotes, and why; each would have the daemon wait, or take what memory there is.
+/// Files that must not be read as settings or quotes, because the daemon would block or need much memory; with the
+/// reason that it logs.
 fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
     let fifo = directory.path("fifo");
     mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
@@ -275,7 +276,7 @@ fn blocking_or_huge_file_exits_78() {
     }
 }
 
-/// Fault 43: the same files at a reload; the old settings stay.
+/// Fault 43: FIFOs, devices, directories and huge files at a reload; the old settings stay.
 #[test]
 fn blocking_or_huge_file_fails_reload() {
     let directory = Directory::new();
@@ -311,28 +312,28 @@ fn port_in_use_exits_71() {
     assert!(finished.log.starts_with(&words), "{}", finished.log);
 }
 
-/// Fault 31: an address that is not there.
+/// Fault 31: an address that no interface has.
 #[test]
 fn unavailable_address_exits_71() {
-    // RFC 5737: for documentation, so nobody has it
+    // an address for documentation (RFC 5737)
     let finished = finish(&["--listen=frame=192.0.2.1:8083"]);
     assert_eq!(finished.code, 71);
     let words = "retortd: cannot listen on 192.0.2.1:8083: Cannot assign requested address (os error 99) (no interface";
     assert!(finished.log.starts_with(words), "{}", finished.log);
 }
 
-/// Fault 31: a port below 1024 without the right.
+/// Fault 31: a port below 1024 without `CAP_NET_BIND_SERVICE`.
 #[test]
 fn privileged_port_without_capability_exits_78() {
     let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first_free.trim().parse::<u16>().is_ok_and(|port| port < 1000) {
         return skip("ports below 1024 are free for all here");
     }
-    // Somebody else is nobody. The binary is copied to where nobody may look.
+    // the user `nobody`, who can read only a copy of the binary
     let directory = Directory::new();
     let copy = directory.path("retortd");
-    // By another process: had this one a descriptor for writing, another thread could start a program that inherits it
-    // for a moment, and execve(2) of the copy would fail with ETXTBSY.
+    // By another process: if this one had it open for writing, a program that another thread starts could inherit the
+    // descriptor for a moment, and execve(2) of the copy would fail with ETXTBSY.
     let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_retortd")).arg(&copy).status();
     assert!(copied.is_ok_and(|status| status.success()), "copy the binary");
     let mut command = Command::new(&copy);
@@ -368,7 +369,8 @@ fn connection_limit_above_descriptor_limit_exits_78() {
     }
 }
 
-/// A daemon that may use half a gigabyte by that limit of prlimit(1); None under a sanitizer, which needs more.
+/// A daemon with `limit`, an option of prlimit(1) for half a gigabyte. None: prlimit is not installed, or this runs
+/// under a sanitizer, which needs more.
 fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<DaemonBuilder> {
     if !available("prlimit") || any_memory() {
         return None;
@@ -428,7 +430,7 @@ fn vv_logs_kernel_limits_at_start() {
     assert!(log.contains(&format!("accept backlog: 77 asked, {somaxconn} allowed (net.core.somaxconn)")), "{log}");
     assert!(log.contains(&format!("not yet acknowledged: {syn_backlog} (net.ipv4.tcp_max_syn_backlog)")), "{log}");
     let retries: u32 = sysctl("ipv4/tcp_synack_retries").parse().expect("a number of retries");
-    // one second, then twice as long after each retry
+    // one second, doubled after each retry
     let timeout: u64 = (0..=retries).map(|retry| 1 << retry).sum();
     assert!(
         log.contains(&format!("SYN/ACK retries: {retries} ")) && log.contains(&format!("after {timeout} s")),
@@ -460,12 +462,12 @@ fn socket_buffers_and_backlog_are_set() {
 fn workers_option_sets_thread_count() {
     for workers in [1, 5] {
         let daemon = DaemonBuilder::new(&[LOCAL, &format!("--workers={workers}")]).start();
-        // beside the main thread and the log's
+        // and the main thread and that of the log
         assert_eq!(daemon.status("Threads"), 2 + workers);
     }
 }
 
-/// The log of one client that asks for what could forge lines, and then for something unknown.
+/// The log of one client that sends bytes that could forge lines, an unknown action, and a long message.
 fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
     let daemon = DaemonBuilder::new(&[LOCAL, "--listen=upper=127.0.0.1:0", verbose]).start();
     let mut client = daemon.connect("frame");

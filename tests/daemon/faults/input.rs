@@ -1,4 +1,4 @@
-//! Input that is wrong, hostile or random.
+//! Invalid, hostile and random input.
 
 use std::thread;
 
@@ -7,7 +7,7 @@ use retortd::protocol::PROTOCOLS;
 
 use crate::harness::{Daemon, DaemonBuilder, Directory, frame, length_prefixed};
 
-/// Fault 19: lengths at the edges, and a request that never becomes whole.
+/// Fault 19: lengths around the limit, and a request that stays incomplete.
 #[test]
 fn announced_lengths_around_message_limit_are_handled() {
     let daemon = Daemon::serving("frame", &["--max-message=1000"]);
@@ -19,13 +19,13 @@ fn announced_lengths_around_message_limit_are_handled() {
         [length_prefixed(b""), length_prefixed(&most), length_prefixed(b"error"), length_prefixed(b"ba")].concat();
     assert_eq!(daemon.exchange("frame", &requests), answers);
     assert_eq!(daemon.exchange("frame", &frame(REVERSE, b"truncated")[..8]), length_prefixed(b"error"));
-    // announced, and never sent
+    // a length without a message
     assert_eq!(daemon.exchange("frame", b"\x0f\xff\xff\xff"), length_prefixed(b"error"));
     let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (3, 3), "{statistics:?}");
 }
 
-/// Fault 20: what is no text is refused, what grows is answered, wherever it is cut.
+/// Fault 20: invalid UTF-8 is rejected, text that grows is transformed, however the input is split.
 #[test]
 fn invalid_utf8_and_growing_text_are_handled() {
     let daemon = Daemon::serving("frame", &[]);
@@ -44,7 +44,7 @@ fn invalid_utf8_and_growing_text_are_handled() {
     assert_eq!(leak_check.end(&daemon).refused, 2);
 }
 
-/// Fault 21: nothing that a client sends can look like a line of the log, or do something to a terminal.
+/// Fault 21: no bytes of a client can look like a line of the log, or control a terminal.
 #[test]
 fn client_bytes_cannot_forge_log_lines() {
     let hostile = [
@@ -70,7 +70,7 @@ fn client_bytes_cannot_forge_log_lines() {
         drop(client);
     }
     leak_check.end(&daemon);
-    // what others than clients have written is no more to be trusted
+    // the settings file is not trusted either
     directory.write("settings", format!("RETORTD_\u{1b}[2J{}=1\n", "X".repeat(5000)));
     daemon.reload();
     for line in daemon.log.all() {
@@ -88,7 +88,7 @@ fn client_bytes_cannot_forge_log_lines() {
     daemon.wait_for_line(0, r"there is no setting RETORTD_\u{1b}[2JXXX");
 }
 
-/// Fault 22: what somebody would try who has read the sources.
+/// Fault 22: input that an attacker with the source code would try.
 #[test]
 fn hostile_requests_leave_daemon_serving() {
     let hostile: [&[u8]; 10] = [
@@ -113,13 +113,13 @@ fn hostile_requests_leave_daemon_serving() {
             client.half_close();
             client.wait_closed();
         }
-        // and a header that never ends: refused when it is too long, or an end that comes in the middle
+        // a header without an end: rejected when it is too long, or truncated
         let mut client = daemon.connect(protocol);
         let _ = std::io::Write::write_all(&mut client.stream, &vec![b'1'; 200_000]);
         let _ = client.stream.shutdown(std::net::Shutdown::Write);
         client.wait_closed();
     }
-    // closed without waiting for the rest of what is too long already
+    // input over the limit is rejected without waiting for the rest
     for protocol in ["text", "upper-line"] {
         let mut client = daemon.connect(protocol);
         client.send(&[b'1'; 2000]);
@@ -144,7 +144,7 @@ fn random_bytes_leave_daemon_serving() {
                 for round in 0..30 {
                     let bytes = random_bytes(number as u64 * 1000 + round);
                     let mut client = daemon.connect(protocol);
-                    // the service may close before it has taken all
+                    // the daemon may close before it has read everything
                     let _ = std::io::Write::write_all(&mut client.stream, &bytes);
                     if round % 3 == 0 {
                         client.reset();
@@ -162,7 +162,8 @@ fn random_bytes_leave_daemon_serving() {
     assert_eq!(statistics.accepted + statistics.accept_lost, protocols + 30 * protocols + 1);
 }
 
-/// Up to 20,000 bytes; small numbers and ASCII are as likely as anything else (xorshift64*).
+/// Up to 20,000 pseudorandom bytes (xorshift64*): a quarter each of any bytes, small numbers, letters, and digits or
+/// spaces.
 fn random_bytes(seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = move || {

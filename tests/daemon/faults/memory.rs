@@ -1,5 +1,4 @@
-//! Memory is bounded by arithmetic: what was used when idle, what each worker has, `--max-buffered`, and a constant
-//! for each connection.
+//! The bound on memory: idle memory + buffers of each worker + `--max-buffered` + a constant for each connection.
 
 use std::time::{Duration, Instant};
 
@@ -10,15 +9,15 @@ use retortd::connection::{POOL, SCRATCH, SPILL};
 use super::{LeakCheck, UPPERCASE, assert_serves, rss_limit};
 use crate::harness::{Client, Daemon, frame};
 
-/// What a connection may hold beyond the budget: [`retortd::connection::ALLOWANCE`] and its own record.
+/// Uncharged memory of a connection, in bytes: [`retortd::connection::ALLOWANCE`] and its own state, rounded up.
 const EACH: u64 = 24 * 1024;
 
-/// The formula of the README.
+/// The limit for resident memory, in bytes.
 fn most(leak_check: &LeakCheck, workers: u64, buffered: u64, connections: u64) -> u64 {
     rss_limit(leak_check.rss, workers * (SCRATCH + SPILL + POOL) as u64 + buffered + connections * EACH)
 }
 
-/// Sends without waiting for room, as much as the kernel takes; how much that was.
+/// Sends as much as the kernel takes without waiting; returns the number of bytes.
 fn send_what_fits(client: &mut Client, bytes: &[u8]) -> usize {
     client.stream.set_nonblocking(true).expect("non-blocking");
     let mut sent = 0;
@@ -33,12 +32,12 @@ fn mebibytes(bytes: u64) -> u64 {
     bytes >> 20
 }
 
-/// Fault 8: each announces the largest frame that there is, and sends of it what it can.
+/// Fault 8: every client announces the largest frame, and sends as much of it as the daemon reads.
 #[test]
 fn largest_frames_of_many_clients_stay_within_budget() {
     const CLIENTS: u64 = 200;
     const BUFFERED: u64 = 320 << 20;
-    // small buffers in the kernel, so that what is sent is either read or still the client's
+    // small kernel buffers, so that sent bytes have been read by the daemon
     let arguments = ["--max-buffered=320M", "--workers=2", "--recv-buffer=64K"];
     let daemon = Daemon::serving("frame", &arguments);
     let leak_check = LeakCheck::begin(&daemon);
@@ -72,12 +71,12 @@ fn largest_frames_of_many_clients_stay_within_budget() {
     leak_check.end(&daemon);
 }
 
-/// Fault 13: many that ask without end and take no answer.
+/// Fault 13: many clients that send requests without end and read no reply.
 #[test]
 fn clients_that_never_read_stay_within_budget() {
     const CLIENTS: u64 = 400;
     const BUFFERED: u64 = 4 << 20;
-    // small buffers in the kernel, so that what is not taken stays with the daemon
+    // small kernel buffers, so that unread replies stay in the daemon
     let arguments = ["--max-buffered=4M", "--workers=1", "--write-timeout=none", "--send-buffer=4K"];
     let daemon = Daemon::serving("frame", &arguments);
     let leak_check = LeakCheck::begin(&daemon);
@@ -96,7 +95,7 @@ fn clients_that_never_read_stay_within_budget() {
     leak_check.end(&daemon);
 }
 
-/// Fault 8: services that produce or drop without end hold nothing.
+/// Fault 8: protocols that generate output or discard input without end use no memory.
 #[test]
 fn chargen_and_discard_use_no_memory() {
     let listen = ["--listen=chargen=127.0.0.1:0", "--listen=discard=127.0.0.1:0", "--listen=echo=127.0.0.1:0"];

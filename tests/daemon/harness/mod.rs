@@ -1,10 +1,10 @@
-//! Starts the real daemon for a test, talks to it, and looks at it from outside.
+//! Starts the real daemon for a test, sends it requests, and observes it from outside.
 //!
-//! A [`Daemon`] has its own notification socket: [`DaemonBuilder::start`] returns when it has said `READY=1`, and its ports
-//! are read from its status line, so tests use port 0 and never collide. Its log, its output and what it tells the
-//! service manager are collected as they come ([`EventLog`]). It is killed when dropped; a test that fails prints its log.
-//! Nothing here sleeps to let something happen: waiting is for an event, or for what tells nobody ([`wait_until`]),
-//! until [`DEADLINE`].
+//! A [`Daemon`] has its own notification socket: [`DaemonBuilder::start`] returns after `READY=1`, and reads the ports
+//! from the status line, so that tests use port 0 and never collide. Log, output and notifications are collected as
+//! they arrive ([`EventLog`]). The daemon is killed when dropped; a test that fails prints its log. Nothing here sleeps
+//! in the hope that something happens: it waits for an event, or polls a state that causes none ([`wait_until`]), until
+//! [`DEADLINE`].
 
 pub mod action;
 mod client;
@@ -46,16 +46,16 @@ pub use replay::replay_all;
 pub use skip::skip;
 pub use statistics::Statistics;
 
-/// How long to wait for what must happen; generous, because other tests run at the same time.
+/// The longest wait for an event that must happen. Chosen without tuning: generous, because other tests run meanwhile.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Signals closer together than this are one order to stop (SIGNALS in retortd(8)).
+/// Two signals to stop within this time count as one (SIGNALS in retortd(8)).
 pub const ONE_ORDER: Duration = Duration::from_secs(1);
 
-/// What a daemon gets of the test's own environment: where programs are, and how sanitizers are to behave.
+/// The variables of the test's environment that a daemon inherits: the path of programs, and options of sanitizers.
 const KEPT: [&str; 3] = ["PATH", "ASAN_OPTIONS", "TSAN_OPTIONS"];
 
-/// A directory of a test's own, removed when dropped.
+/// A test's temporary directory, removed when dropped.
 #[derive(Debug)]
 pub struct Directory(PathBuf);
 
@@ -72,13 +72,13 @@ impl Directory {
         self.0.join(name)
     }
 
-    /// The names of all that is in it.
+    /// The names of all entries.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).expect("list the directory of the test");
         entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name in UTF-8")).collect()
     }
 
-    /// Writes a file; its path.
+    /// Writes a file and returns its path.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         fs::write(&path, text).expect("write a file of the test");
@@ -92,7 +92,7 @@ impl Drop for Directory {
     }
 }
 
-/// How to start a daemon.
+/// How to start a daemon: arguments, environment, wrapping command, inherited sockets.
 #[derive(Debug)]
 pub struct DaemonBuilder {
     wrapper: Vec<OsString>,
@@ -103,7 +103,7 @@ pub struct DaemonBuilder {
 }
 
 impl DaemonBuilder {
-    /// With these arguments, and nothing of the test's own environment but [`KEPT`].
+    /// With these arguments, and of the test's environment only [`KEPT`].
     pub fn new(arguments: &[&str]) -> Self {
         Self {
             wrapper: Vec::new(),
@@ -123,21 +123,22 @@ impl DaemonBuilder {
         builder
     }
 
-    /// With one more variable.
+    /// Adds an environment variable.
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
     }
 
-    /// Through a command that executes what follows it, such as `prlimit --nofile=64`; the next one goes inside.
+    /// Runs the daemon by a command that executes its last arguments, such as `prlimit --nofile=64`. A second one is
+    /// executed by the first.
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper.extend(wrapper.iter().map(OsString::from));
         self
     }
 
-    /// With sockets handed over as `sd_listen_fds(3)` has it; two at most, with these `LISTEN_FDNAMES`.
+    /// Passes sockets as `sd_listen_fds(3)` describes: at most two, with `names` as `LISTEN_FDNAMES`.
     ///
-    /// They travel as standard input and output of a shell, which gives them their numbers and its own process id.
+    /// A shell gets them as its standard input and output, gives them the numbers 3 and 4, and sets `LISTEN_PID`.
     pub fn with_sockets(mut self, names: &str, sockets: Vec<OwnedFd>) -> Self {
         let redirections = match sockets.len() {
             1 => "3<&0 0</dev/null",
@@ -151,20 +152,20 @@ impl DaemonBuilder {
         self.env("LISTEN_FDS", count).env("LISTEN_FDNAMES", names)
     }
 
-    /// With standard error going elsewhere: the log is not collected then.
+    /// Redirects standard error; the log is not collected then.
     pub fn stderr(mut self, to: impl Into<Stdio>) -> Self {
         self.stderr = Some(to.into());
         self
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts the daemon and waits until it is ready.
     pub fn start(self) -> Daemon {
         let mut daemon = self.spawn();
         daemon.wait_ready();
         daemon
     }
 
-    /// Starts it where it is expected to end by itself: exit code and what it wrote.
+    /// Starts a daemon that is expected to exit by itself, and waits for that.
     pub fn finish(self) -> Finished {
         let mut daemon = self.spawn();
         let code = daemon.wait_exit();
@@ -173,7 +174,7 @@ impl DaemonBuilder {
         Finished { code, output: daemon.output.text(), log: daemon.log.text() }
     }
 
-    /// Starts it and waits for nothing.
+    /// Starts the daemon without waiting.
     pub fn spawn(self) -> Daemon {
         raise_descriptor_limit();
         let directory = Directory::new();
@@ -181,7 +182,7 @@ impl DaemonBuilder {
         let socket = UnixDatagram::bind(&notify).expect("bind the notification socket");
         let mut command = self.command(&notify);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        // the command holds this process's copies of sockets that were handed over
+        // the command owns this process's copies of the inherited sockets
         drop(command);
         let pid = process_id(&child);
         let log = collect_lines(child.stderr.take());
@@ -207,7 +208,7 @@ impl DaemonBuilder {
     }
 }
 
-/// What a daemon came to that ended by itself.
+/// The exit code and the output of a daemon that exited by itself.
 #[derive(Debug)]
 pub struct Finished {
     pub code: i32,
@@ -215,9 +216,9 @@ pub struct Finished {
     pub log: String,
 }
 
-/// Raises this process's soft limit on descriptors to the hard one: under plain `cargo test` the clients of all tests are
-/// descriptors of one process, some tests have thousands, and the usual soft limit is 1024. Done before the first daemon
-/// starts, because a daemon inherits it.
+/// Raises this process's soft limit on descriptors to the hard one: under plain `cargo test` the clients of all tests
+/// are descriptors of one process, some tests have thousands, and the usual soft limit is 1024. Done before the first
+/// daemon starts, because a daemon inherits it.
 fn raise_descriptor_limit() {
     static RAISED: Once = Once::new();
     RAISED.call_once(|| {
@@ -226,7 +227,7 @@ fn raise_descriptor_limit() {
     });
 }
 
-/// The process id, as system calls take it.
+/// The process id in the type that system calls take.
 pub fn process_id(child: &Child) -> Pid {
     Pid::from_raw(child.id().try_into().expect("a process id"))
 }
@@ -247,7 +248,7 @@ fn collect_lines(from: Option<impl Read + Send + 'static>) -> EventLog<String> {
     events
 }
 
-/// An empty datagram ends it.
+/// Collects notifications until an empty datagram arrives.
 fn collect_notices(socket: UnixDatagram) -> EventLog<String> {
     let events = EventLog::new();
     let filled = events.clone();
@@ -273,7 +274,7 @@ fn collect_exit(mut child: Child, notify: PathBuf) -> EventLog<ExitStatus> {
     events
 }
 
-/// A daemon that a test has started.
+/// A running daemon; killed when dropped.
 #[derive(Debug)]
 pub struct Daemon {
     pub pid: Pid,
@@ -281,7 +282,7 @@ pub struct Daemon {
     pub log: EventLog<String>,
     /// The lines of its standard output.
     pub output: EventLog<String>,
-    /// What it told the service manager.
+    /// Its messages to the service manager.
     pub notices: EventLog<String>,
     exit: EventLog<ExitStatus>,
     listening: Vec<(String, SocketAddr)>,
@@ -296,27 +297,27 @@ impl Daemon {
         DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start()
     }
 
-    /// Waits for `READY=1` and learns where it listens.
+    /// Waits for `READY=1` and reads the listeners' addresses from it.
     pub fn wait_ready(&mut self) {
         let ready = self.notices.wait_for(0, |notice| notice.contains("READY=1"));
         let Some((_, ready)) = ready else { panic!("the daemon did not become ready: {}", self.log.text()) };
         self.listening = listening(&ready);
     }
 
-    /// The same for a daemon without a service manager; it must run with `-vv`.
+    /// Reads the listeners' addresses from the log, for a daemon without a service manager; it must run with `-vv`.
     pub fn wait_ready_in_log(&mut self) {
         let (_, line) = self.wait_for_line(0, "ready: ");
         let status = line.split_once("ready: ").map(|(_, status)| format!("STATUS={status}"));
         self.listening = listening(&status.expect("checked"));
     }
 
-    /// Where it serves that protocol.
+    /// The address at which it serves a protocol.
     pub fn address(&self, protocol: &str) -> SocketAddr {
         let found = self.listening.iter().find(|(name, _)| name == protocol);
         found.unwrap_or_else(|| panic!("{protocol} is not served: {:?}", self.listening)).1
     }
 
-    /// All that it serves, and where.
+    /// The protocols that it serves, with their addresses.
     pub fn listening(&self) -> &[(String, SocketAddr)] {
         &self.listening
     }
@@ -329,21 +330,23 @@ impl Daemon {
         kill(self.pid, signal).expect("send a signal to the daemon");
     }
 
-    /// Stops it where it is, until it gets SIGCONT; waits for that, as kill(2) returns before its threads have stopped.
+    /// Suspends it by SIGSTOP until it gets SIGCONT; waits until it is, as kill(2) returns before the threads have
+    /// stopped.
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
         waitid(Id::Pid(self.pid), WaitPidFlag::WSTOPPED).expect("wait until the daemon has stopped");
     }
 
-    /// Waits for a message to the service manager that contains `words`, from number `from` on.
+    /// Waits for a message to the service manager that contains `words`, from index `from` on; returns the index of the
+    /// message after it, and the message.
     pub fn wait_for_notice(&self, from: usize, words: &str) -> (usize, String) {
         let found = self.notices.wait_for(from, |notice| notice.contains(words));
-        found.unwrap_or_else(|| panic!("{words:?} was not said: {:?}", self.notices.all()))
+        found.unwrap_or_else(|| panic!("no notification with {words:?}: {:?}", self.notices.all()))
     }
 
-    /// Waits for its end; the exit code, or 128 and the number of the signal that killed it.
+    /// Waits until it has exited; returns the exit code, or 128 + the number of the signal that killed it.
     pub fn wait_exit(&mut self) -> i32 {
-        let Some((_, status)) = self.exit.wait_for(0, |_| true) else { panic!("the daemon did not end") };
+        let Some((_, status)) = self.exit.wait_for(0, |_| true) else { panic!("the daemon did not exit") };
         status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
     }
 
@@ -351,25 +354,26 @@ impl Daemon {
         self.exit.len() > 0
     }
 
-    /// Asks it to stop with SIGTERM and waits for its end.
+    /// Sends SIGTERM and waits for the exit code.
     pub fn stop(&mut self) -> i32 {
         self.signal(Signal::SIGTERM);
         self.wait_exit()
     }
 
-    /// Orders it to stop at once, after an order to stop that it has noticed.
+    /// Sends the second SIGTERM, which ends the drain; the daemon must have noticed the first.
     pub fn stop_now(&self) {
         thread::sleep(ONE_ORDER + Duration::from_millis(100));
         self.signal(Signal::SIGTERM);
     }
 
-    /// Waits for a line of the log that contains `words`, from line `from` on; the number of the line after it.
+    /// Waits for a line of the log that contains `words`, from index `from` on; returns the index of the line after it,
+    /// and the line.
     pub fn wait_for_line(&self, from: usize, words: &str) -> (usize, String) {
         let found = self.log.wait_for(from, |line| line.contains(words));
         found.unwrap_or_else(|| panic!("no line with {words:?} in the log:\n{}", self.log.text()))
     }
 
-    /// Has the settings read again (SIGHUP) and waits until that is done.
+    /// Sends SIGHUP and waits until the reload has completed.
     pub fn reload(&self) {
         let (before, line) = (self.notices.len(), self.log.len());
         self.signal(Signal::SIGHUP);
@@ -378,8 +382,8 @@ impl Daemon {
         assert!(done.is_some(), "no READY=1 after SIGHUP:\n{}", self.log.text());
     }
 
-    /// The statistics at a moment at which `wanted` holds and the sums are right: while something goes on, figures that
-    /// were read one after the other may differ by what happened between.
+    /// Waits for statistics that are `wanted` and whose sums are right: while requests are served, counters that are
+    /// read one after the other may not add up.
     pub fn statistics_when(&self, wanted: impl Fn(&Statistics) -> bool) -> Statistics {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -390,18 +394,22 @@ impl Daemon {
             if wanted(&statistics) && statistics.wrong_sum().is_none() {
                 return statistics;
             }
-            assert!(Instant::now() < deadline, "not reached ({:?}): {line}", statistics.wrong_sum());
-            // counters change without telling anybody
+            assert!(
+                Instant::now() < deadline,
+                "not the wanted statistics (wrong sum: {:?}): {line}",
+                statistics.wrong_sum()
+            );
+            // a change of a counter causes no event
             thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// The statistics when every connection has ended.
+    /// The statistics when every connection is closed.
     pub fn statistics_at_rest(&self) -> Statistics {
         self.statistics_when(|statistics| statistics.open == 0)
     }
 
-    /// The statistics that it logged last; at its end with `-v`.
+    /// The last statistics in the log; with `-v` those of its exit.
     pub fn last_statistics(&self) -> Statistics {
         self.log.wait_closed();
         let lines = self.log.all();
@@ -424,7 +432,7 @@ impl Drop for Daemon {
     }
 }
 
-/// The names and addresses in `STATUS=listening on frame=[::]:8083, echo=127.0.0.1:7; ...`.
+/// Parses the names and addresses in `STATUS=listening on frame=[::]:8083, echo=127.0.0.1:7; ...`.
 fn listening(notice: &str) -> Vec<(String, SocketAddr)> {
     let status = notice.lines().find_map(|line| line.strip_prefix("STATUS=listening on ")).unwrap_or_default();
     let listeners = status.split(';').next().unwrap_or_default();
@@ -432,7 +440,7 @@ fn listening(notice: &str) -> Vec<(String, SocketAddr)> {
     pairs.map(|(name, address)| (name.to_string(), reachable(address.parse().expect("an address")))).collect()
 }
 
-/// Where a client finds what listens on all addresses.
+/// The address for clients of a listener: loopback, if it listens on all addresses.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,13 +1,13 @@
-//! The shared tables of conversations, played to a real daemon.
+//! Replays the shared examples of exchanges to a real daemon.
 //!
-//! A conversation is played whole, in two pieces at every place, and byte by byte. The pieces reach the daemon apart:
-//! the next one is sent when an echo on another connection shows that the only worker has read what came before. That
-//! needs a daemon with `--workers 1` that serves `echo` too.
+//! The input is sent whole, in two pieces split at every byte, and byte by byte. The daemon reads the pieces one by
+//! one: the next one is sent when the reply of `echo` on another connection shows that the only worker has read the
+//! last one. The daemon must run with `--workers=1` and serve `echo`.
 
 use super::tables::{EXAMPLES, Example};
 use super::{Client, Daemon, echo_ping};
 
-/// Plays all conversations whose protocol is `wanted`.
+/// Replays all examples whose protocol is `wanted`.
 pub fn replay_all(daemon: &Daemon, wanted: impl Fn(&str) -> bool) {
     let exchanges: Vec<&Example> = EXAMPLES.iter().filter(|exchange| wanted(exchange.protocol)).collect();
     assert!(!exchanges.is_empty());
@@ -16,21 +16,21 @@ pub fn replay_all(daemon: &Daemon, wanted: impl Fn(&str) -> bool) {
     }
 }
 
-/// Plays one conversation in every way that it allows.
+/// Replays one example with every split that it allows.
 fn replay(daemon: &Daemon, exchange: &Example) {
     let Example { protocol, send, .. } = *exchange;
     expect(exchange, "whole", &daemon.exchange(protocol, send));
     if exchange.cut_anywhere && send.len() > 1 {
         let halves: Vec<Vec<&[u8]>> = (1..send.len()).map(|at| vec![&send[..at], &send[at..]]).collect();
         for (at, answer) in in_pieces(daemon, protocol, &halves).into_iter().enumerate() {
-            expect(exchange, &format!("cut behind byte {}", at + 1), &answer);
+            expect(exchange, &format!("split after byte {}", at + 1), &answer);
         }
         let bytes = vec![send.chunks(1).collect()];
         expect(exchange, "byte by byte", &in_pieces(daemon, protocol, &bytes)[0]);
     }
 }
 
-/// Plays several ways of cutting at once, each on its own connection.
+/// Replays several splits at the same time, each on its own connection.
 fn in_pieces(daemon: &Daemon, protocol: &str, ways: &[Vec<&[u8]>]) -> Vec<Vec<u8>> {
     let mut echo = daemon.connect("echo");
     let mut clients: Vec<Client> = ways.iter().map(|_| daemon.connect(protocol)).collect();
@@ -38,7 +38,7 @@ fn in_pieces(daemon: &Daemon, protocol: &str, ways: &[Vec<&[u8]>]) -> Vec<Vec<u8
     for round in 0..rounds {
         for (client, pieces) in clients.iter_mut().zip(ways) {
             if let Some(piece) = pieces.get(round) {
-                // a service that closes after its answer may be gone before the last piece
+                // a protocol that closes after its reply may have done so before the last piece
                 let _ = std::io::Write::write_all(&mut client.stream, piece);
             }
         }
