@@ -1,7 +1,7 @@
-//! Title-case against the `str.title()` of the Python that is installed here, if there is one.
+//! Title-case compared with `str.title()` of the installed Python.
 //!
-//! The two may know different versions of Unicode. What Python has no name for is left out, and so is a text whose
-//! letters they do not agree on: of these there are few, which is checked.
+//! Both may have different versions of Unicode: code points that are unassigned in Python are left out, and so are
+//! texts whose letters differ between Python and `std`; the test checks that these are few.
 
 #[path = "daemon/harness/skip.rs"]
 mod skip;
@@ -10,8 +10,8 @@ use std::process::Command;
 
 use retortd::transform::{Action, Placed, RandomSource};
 
-/// Prints texts with their title, upper and lower case and what is a letter of either, in hexadecimal: each code point
-/// at the start of a word, inside one and before a letter; and words put together from what is special.
+/// Prints texts with their title, upper and lower case and their cased letters, in hexadecimal: each code point at the
+/// start of a word, inside one and before a letter; and random words of special code points.
 const SCRIPT: &str = r#"
 import random, unicodedata
 def show(text):
@@ -27,22 +27,22 @@ for _ in range(20000):
 "#;
 
 /// Title-case draws no random numbers.
-struct Unasked;
+struct NoRandom;
 
-impl RandomSource for Unasked {
+impl RandomSource for NoRandom {
     fn below(&mut self, _bound: usize) -> usize {
-        unreachable!("nobody draws")
+        unreachable!("title-case draws no random number")
     }
 
     fn unit(&mut self) -> f64 {
-        unreachable!("nobody draws")
+        unreachable!("title-case draws no random number")
     }
 }
 
 fn title_case(text: &str) -> String {
     let mut text = text.as_bytes().to_vec();
     let mut out = vec![0; Action::TitleCase.answer_bound(text.len(), 0)];
-    let answer = match Action::TitleCase.apply(&mut text, &mut out, &mut Unasked, 0) {
+    let answer = match Action::TitleCase.apply(&mut text, &mut out, &mut NoRandom, 0) {
         Ok(Placed::InPlace) => text,
         Ok(Placed::Out(length)) => out[..length].to_vec(),
         Err(error) => panic!("{error:?} for what Python encoded"),
@@ -56,7 +56,7 @@ fn decoded(hexadecimal: &str) -> String {
     String::from_utf8(bytes).expect("Python encodes UTF-8")
 }
 
-/// Whether the title-case was compared; not if Python's letters are not those of `std`.
+/// Compares the title-case of a line's text; returns false if Python's letters differ from those of `std`.
 fn compare(line: &str) -> bool {
     let columns: Vec<_> = line.split(' ').map(decoded).collect();
     let [text, title, upper, lower, letters] = &columns[..] else { panic!("five columns, not {line}") };

@@ -30,7 +30,7 @@ fn named(name: &str) -> Daemon {
 }
 
 /// Starts a daemon with sockets that it must reject, and asserts exit code 78.
-fn refused(names: &str, sockets: Vec<OwnedFd>) -> Finished {
+fn rejected(names: &str, sockets: Vec<OwnedFd>) -> Finished {
     let finished = DaemonBuilder::new(&[]).with_sockets(names, sockets).finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     finished
@@ -71,7 +71,7 @@ fn inherited_socket_suppresses_default_port() {
 #[test]
 fn unknown_descriptor_name_exits_78() {
     for name in ["gopher", "retortd-gopher.socket"] {
-        let log = refused(name, vec![listener().0.into()]).log;
+        let log = rejected(name, vec![listener().0.into()]).log;
         let words = format!("cannot serve on inherited descriptor 3 ({name}): no protocol has that name");
         assert!(log.contains(&words) && log.contains("FileDescriptorName="), "{log}");
     }
@@ -81,18 +81,18 @@ fn unknown_descriptor_name_exits_78() {
 #[test]
 fn datagram_and_unix_sockets_exit_78() {
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
-    let log = refused("echo", vec![udp.into()]).log;
+    let log = rejected("echo", vec![udp.into()]).log;
     assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
     let directory = Directory::new();
     let unix = UnixListener::bind(directory.path("socket")).expect("bind");
-    let log = refused("echo", vec![unix.into()]).log;
+    let log = rejected("echo", vec![unix.into()]).log;
     assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
     let (pair, _other) = UnixStream::pair().expect("a pair");
-    let log = refused("echo", vec![pair.into()]).log;
+    let log = rejected("echo", vec![pair.into()]).log;
     assert!(log.contains("it is no TCP socket"), "{log}");
     // a valid socket beside it changes nothing
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
-    let log = refused("echo:discard", vec![listener().0.into(), udp.into()]).log;
+    let log = rejected("echo:discard", vec![listener().0.into(), udp.into()]).log;
     assert!(log.contains("descriptor 4 (discard)"), "{log}");
 }
 
@@ -100,7 +100,7 @@ fn datagram_and_unix_sockets_exit_78() {
 fn unconnected_socket_exits_78() {
     use nix::sys::socket::socket;
     let bare = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
-    let log = refused("echo", vec![bare]).log;
+    let log = rejected("echo", vec![bare]).log;
     assert!(log.contains("it neither listens nor is connected"), "{log}");
 }
 
@@ -360,9 +360,9 @@ impl Activator {
         activator.log.wait_for(0, |line| line.contains(&last)).map(|_| activator)
     }
 
-    fn says(&self, words: &str) {
-        let said = self.log.wait_for(0, |line| line.contains(words));
-        assert!(said.is_some(), "{words:?} is not in {}", self.log.text());
+    fn wait_for_line(&self, words: &str) {
+        let found = self.log.wait_for(0, |line| line.contains(words));
+        assert!(found.is_some(), "{words:?} is not in {}", self.log.text());
     }
 
     fn connect(&self, number: usize) -> Client {
@@ -403,7 +403,7 @@ fn socket_activate_with_unknown_name_exits_78() {
     // starts the daemon, and is reset when that exits, perhaps before connect(2) returns
     let _client = TcpStream::connect(activator.addresses[0]);
     assert_eq!(activator.wait_exit(), 78);
-    activator.says("cannot serve on inherited descriptor 3 (gopher): no protocol has that name");
+    activator.wait_for_line("cannot serve on inherited descriptor 3 (gopher): no protocol has that name");
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl Client {
         loop {
             match self.request()? {
                 Request::Whole(action, data) => {
-                    if !self.answer(action, &data)? {
+                    if !self.reply(action, &data)? {
                         return Ok(());
                     }
                 }
@@ -203,7 +203,7 @@ impl Client {
         Ok(Request::Whole(action, data))
     }
 
-    /// Checks for a half-close before it answers, and does not answer then.
+    /// Checks for a half-close before it replies, and does not reply then.
     fn at_the_end(&mut self, action: u8, length: usize) -> io::Result<Request> {
         let data = self.take(length, false)?;
         self.stream.set_read_timeout(Some(Duration::from_millis(2)))?;
@@ -233,28 +233,28 @@ impl Client {
     }
 
     /// Answers a request; returns false when the connection is to be closed.
-    fn answer(&mut self, action: u8, data: &[u8]) -> io::Result<bool> {
+    fn reply(&mut self, action: u8, data: &[u8]) -> io::Result<bool> {
         if self.bug == Bug::Hangs {
             return Ok(true);
         }
-        let answer = transformed(self.bug, action, data);
-        self.send(&answer)?;
-        let refused = answer == b"error";
+        let reply = transformed(self.bug, action, data);
+        self.send(&reply)?;
+        let refused = reply == b"error";
         Ok(self.bug != Bug::OneAnswer && !(refused && self.bug == Bug::ClosesOnError))
     }
 
-    fn send(&mut self, answer: &[u8]) -> io::Result<()> {
+    fn send(&mut self, reply: &[u8]) -> io::Result<()> {
         let length = match self.bug {
-            Bug::CountsCharacters => String::from_utf8_lossy(answer).chars().count(),
-            Bug::Newline => answer.len() + 1,
-            _ => answer.len(),
+            Bug::CountsCharacters => String::from_utf8_lossy(reply).chars().count(),
+            Bug::Newline => reply.len() + 1,
+            _ => reply.len(),
         } as u32;
         let mut wire = match self.bug {
             Bug::LittleEndian => length.to_le_bytes().to_vec(),
             Bug::NoHeader => Vec::new(),
             _ => length.to_be_bytes().to_vec(),
         };
-        wire.extend_from_slice(answer);
+        wire.extend_from_slice(reply);
         match self.bug {
             Bug::Newline | Bug::UncountedNewline => wire.push(b'\n'),
             Bug::ShortSend => wire.truncate(65_536),
@@ -308,7 +308,7 @@ fn shuffled<T: Copy>(bug: Bug, mut items: Vec<T>) -> Vec<T> {
 }
 
 fn random(bug: Bug, text: &str) -> String {
-    let mut answer = String::new();
+    let mut reply = String::new();
     for character in text.chars() {
         let times = match fastrand::u8(..36) {
             0..6 if bug == Bug::DropsNothing => 1,
@@ -316,12 +316,12 @@ fn random(bug: Bug, text: &str) -> String {
             6..11 => pareto(),
             _ => 1,
         };
-        answer.extend(std::iter::repeat_n(character, times));
+        reply.extend(std::iter::repeat_n(character, times));
     }
-    if answer.is_empty() && bug != Bug::LeavesNothing {
-        answer.extend(text.chars().next());
+    if reply.is_empty() && bug != Bug::LeavesNothing {
+        reply.extend(text.chars().next());
     }
-    answer
+    reply
 }
 
 /// `floor(X)` with X Pareto-distributed with shape 1, at most 10^7 so that it fits in memory.

@@ -25,13 +25,13 @@ fn pipelined_requests_are_answered_in_order_after_half_close() {
     let (mut send, mut expect) = (Vec::new(), Vec::new());
     for number in 0..requests {
         let text = format!("Request {number}");
-        let (code, answer) = match number % 3 {
+        let (code, reply) = match number % 3 {
             0 => (UPPERCASE, text.to_uppercase()),
             1 => (LOWERCASE, text.to_lowercase()),
             _ => (REVERSE, text.chars().rev().collect()),
         };
         send.extend(frame(code, text.as_bytes()));
-        expect.extend(length_prefixed(answer.as_bytes()));
+        expect.extend(length_prefixed(reply.as_bytes()));
     }
     assert!(daemon.exchange("frame", &send) == expect, "a reply is wrong, missing or out of order");
     let statistics = daemon.statistics_at_rest();
@@ -71,14 +71,14 @@ fn mixed(length: usize) -> String {
 /// Sends all texts in one pipeline, each followed by a small request, and compares the replies.
 fn all_lengths(texts: &[String], code: u8, expect: impl Fn(&str) -> String) {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
-    let (mut send, mut answers) = (Vec::new(), Vec::new());
+    let (mut send, mut replies) = (Vec::new(), Vec::new());
     for text in texts {
         send.extend(frame(code, text.as_bytes()));
         send.extend(frame(REVERSE, b"next"));
-        answers.extend(length_prefixed(expect(text).as_bytes()));
-        answers.extend(length_prefixed(b"txen"));
+        replies.extend(length_prefixed(expect(text).as_bytes()));
+        replies.extend(length_prefixed(b"txen"));
     }
-    assert!(daemon.exchange("frame", &send) == answers, "a reply is wrong");
+    assert!(daemon.exchange("frame", &send) == replies, "a reply is wrong");
 }
 
 fn texts(lengths: &[usize]) -> Vec<String> {
@@ -102,7 +102,7 @@ fn reverse_of_lengths_around_buffer_sizes() {
 }
 
 fn sorted(text: &[u8]) -> Vec<char> {
-    let mut characters: Vec<char> = std::str::from_utf8(text).expect("an answer in UTF-8").chars().collect();
+    let mut characters: Vec<char> = std::str::from_utf8(text).expect("a reply in UTF-8").chars().collect();
     characters.sort_unstable();
     characters
 }
@@ -112,9 +112,9 @@ fn shuffle_permutes_code_points() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
     for text in texts(&shorter_lengths()) {
-        let answer = client.request(SHUFFLE, text.as_bytes());
-        assert!(sorted(&answer) == sorted(text.as_bytes()), "{} bytes", text.len());
-        assert!(text.len() < 100 || answer != text.as_bytes(), "{} bytes were not shuffled", text.len());
+        let reply = client.request(SHUFFLE, text.as_bytes());
+        assert!(sorted(&reply) == sorted(text.as_bytes()), "{} bytes", text.len());
+        assert!(text.len() < 100 || reply != text.as_bytes(), "{} bytes were not shuffled", text.len());
     }
 }
 
@@ -126,15 +126,15 @@ fn random_keeps_order_and_message_limit() {
     for length in shorter_lengths() {
         // no two neighbours in the text are equal, so the reply without repetitions is a subsequence of it
         let text = ascii(length);
-        let answer = client.request(RANDOM, &text);
-        assert!(answer.len() <= limit, "{length}: {}", answer.len());
-        assert_eq!(answer.is_empty(), text.is_empty(), "{length}");
+        let reply = client.request(RANDOM, &text);
+        assert!(reply.len() <= limit, "{length}: {}", reply.len());
+        assert_eq!(reply.is_empty(), text.is_empty(), "{length}");
         let mut rest = text.iter();
-        let mut kept = answer.clone();
+        let mut kept = reply.clone();
         kept.dedup();
         assert!(kept.iter().all(|byte| rest.any(|other| other == byte)), "{length}: not in order");
         // five of six characters stay; with 10,000 the bounds fail less than once in a million runs
-        if length >= 10_000 && answer.len() < limit {
+        if length >= 10_000 && reply.len() < limit {
             let per_mille = kept.len() * 1000 / length;
             assert!((803..863).contains(&per_mille), "{length}: {per_mille} of 1000 kept");
         }
@@ -183,10 +183,10 @@ fn unknown_action_of_100_megabytes_uses_no_memory() {
 fn message_of_100_megabytes_is_reversed() {
     let daemon = Daemon::serving("frame", &[]);
     let text = ascii(100_000_000);
-    let answer = daemon.exchange("frame", &frame(REVERSE, &text));
+    let reply = daemon.exchange("frame", &frame(REVERSE, &text));
     let mut expect = text;
     expect.reverse();
-    assert!(answer == length_prefixed(&expect), "a wrong reply");
+    assert!(reply == length_prefixed(&expect), "a wrong reply");
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn longest_message_uses_its_length_in_memory() {
     bytes.resize(LONGEST + 4, b'x');
     client.send(&bytes);
     bytes.fill(b'X');
-    let answer = client.receive_frame();
-    assert!(answer == bytes[4..], "a wrong reply");
+    let reply = client.receive_frame();
+    assert!(reply == bytes[4..], "a wrong reply");
     assert!(daemon.peak_rss() < LONGEST as u64 * 105 / 100 + (12 << 20), "{}", daemon.peak_rss());
     assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
     wait_until("the memory is given back", || daemon.rss() < 16 << 20);
@@ -261,15 +261,15 @@ fn connections_are_spread_over_workers() {
 #[test]
 fn seed_makes_replies_repeatable() {
     let (short, long) = (ascii(200), ascii(200_000));
-    let answers = |seed: Option<&str>| {
+    let replies = |seed: Option<&str>| {
         let option = seed.map(|seed| format!("--seed={seed}"));
         let daemon = Daemon::serving("frame", option.as_deref().as_slice());
         let requests = [frame(SHUFFLE, &short), frame(RANDOM, &short), frame(SHUFFLE, &long), frame(RANDOM, &long)];
         daemon.exchange("frame", &requests.concat())
     };
-    assert!(answers(Some("7")) == answers(Some("7")), "the same seed, other answers");
-    assert!(answers(Some("7")) != answers(Some("8")), "another seed, the same answers");
-    assert!(answers(None) != answers(None), "no seed, the same answers");
+    assert!(replies(Some("7")) == replies(Some("7")), "the same seed, other replies");
+    assert!(replies(Some("7")) != replies(Some("8")), "another seed, the same replies");
+    assert!(replies(None) != replies(None), "no seed, the same replies");
 }
 
 #[test]
@@ -292,30 +292,30 @@ fn small_requests_do_not_wait_for_offloaded_request() {
         assert_eq!(small.request(UPPERCASE, b"small"), b"SMALL");
     }
     large.stream.set_nonblocking(true).expect("non-blocking");
-    assert!(large.stream.peek(&mut [0]).is_err(), "the large answer came before 50 small ones");
+    assert!(large.stream.peek(&mut [0]).is_err(), "the large reply came before 50 small ones");
     large.stream.set_nonblocking(false).expect("blocking");
-    let answer = large.receive_frame();
-    assert_eq!(answer.len(), text.len());
+    let reply = large.receive_frame();
+    assert_eq!(reply.len(), text.len());
     let count = |bytes: &[u8]| {
         bytes.iter().fold([0_u32; 256], |mut counts, byte| {
             counts[*byte as usize] += 1;
             counts
         })
     };
-    assert_eq!(count(&answer), count(&text));
+    assert_eq!(count(&reply), count(&text));
 }
 
 #[test]
 fn offloaded_requests_of_many_clients_are_answered() {
     let daemon = Daemon::serving("frame", &[]);
     let text = ascii(300_000);
-    let answers = in_parallel(20, |_| {
+    let replies = in_parallel(20, |_| {
         let mut client = daemon.connect("frame");
         let send = [frame(SHUFFLE, &text), frame(REVERSE, b"next"), frame(RANDOM, &text)].concat();
         client.send(&send);
         (client.receive_frame().len(), client.receive_frame(), client.receive_frame().is_empty())
     });
-    assert!(answers.iter().all(|answer| *answer == (text.len(), b"txen".to_vec(), false)));
+    assert!(replies.iter().all(|reply| *reply == (text.len(), b"txen".to_vec(), false)));
     assert_eq!(daemon.statistics_at_rest().answered, 60);
 }
 

@@ -45,7 +45,7 @@ fn request_until_closed(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 
         warm.fetch_add(1, Ordering::Relaxed);
     }
     received.extend(client.wait_closed());
-    assert!(received.chunks(expect.len()).all(|answer| answer == expect), "a reply is not complete");
+    assert!(received.chunks(expect.len()).all(|reply| reply == expect), "a reply is not complete");
     (received.len() / expect.len()) as u64
 }
 
@@ -60,7 +60,7 @@ fn drain_under_load_answers_every_request_read() {
                 scope.spawn(move || request_until_closed(daemon, 1 + 4 * number, warm))
             })
             .collect();
-        wait_until("2000 answers", || warm.load(Ordering::Relaxed) >= 2000);
+        wait_until("2000 replies", || warm.load(Ordering::Relaxed) >= 2000);
         daemon.signal(Signal::SIGTERM);
         clients.into_iter().map(|client| client.join().expect("a client failed")).sum()
     });
@@ -188,7 +188,7 @@ fn clients_in_accept_queue_at_sigterm_are_served() {
 /// Clients that connect after the stop was sent to the only worker, and before it handles it. None: threads cannot be
 /// frozen here.
 fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Client>> {
-    // a thread sets its name itself: it has done so when it answers
+    // a thread sets its name itself: it has done so when it replies
     assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
     let frozen = daemon.freeze("worker-0")?;
     daemon.signal(Signal::SIGTERM);

@@ -442,7 +442,7 @@ fn write_timeout_spares_slow_reader() {
     let begun = Instant::now();
     let mut piece = vec![0; 512 << 10];
     while received.len() < text.len() + 4 {
-        let length = client.stream.read(&mut piece).expect("an answer in pieces");
+        let length = client.stream.read(&mut piece).expect("a reply in pieces");
         received.extend_from_slice(&piece[..length]);
         // the pauses are what is tested: each read makes room for more output
         thread::sleep(Duration::from_millis(20));

@@ -30,8 +30,8 @@ fn accept_backs_off_and_recovers_from_resource_errors() {
         drop((served, late, injection));
         let statistics = leak_check.end(&daemon);
         assert_eq!((statistics.accepted, statistics.accept_paused), (3, 4), "{error}: {statistics:?}");
-        let said = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
-        assert_eq!(said, 1, "{error}: logged more than once");
+        let lines = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
+        assert_eq!(lines, 1, "{error}: logged more than once");
     }
 }
 
@@ -163,8 +163,8 @@ fn persistent_eperm_does_not_spin() {
     assert_serves(&mut daemon.connect("frame"));
     drop((waiting, injection));
     assert_eq!(leak_check.end(&daemon).accepted, 3);
-    let said = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
-    assert_eq!(said, 1, "{}", daemon.log.text());
+    let lines = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
+    assert_eq!(lines, 1, "{}", daemon.log.text());
 }
 
 /// Fault 3: system calls fail with EINTR.

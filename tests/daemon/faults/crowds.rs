@@ -12,7 +12,7 @@ use super::{LeakCheck, REVERSE, SHUFFLE, Trace, UPPERCASE, assert_serves, availa
 use crate::harness::action::RANDOM;
 use crate::harness::{Client, Daemon, DaemonBuilder, Directory, any_memory, frame, length_prefixed, wait_until};
 
-/// More connections than the slots that a worker's empty connection table keeps (1024).
+/// More connections than the number from which on a worker returns their memory to the system (1024).
 const CROWD: usize = 1100;
 const MIB: usize = 1 << 20;
 
@@ -46,9 +46,9 @@ fn offload_result_of_closed_connection_is_dropped() {
 #[test]
 fn queued_requests_of_closed_connections_are_dropped() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
-    let mut honest = daemon.connect("frame");
+    let mut other = daemon.connect("frame");
     let text = vec![b'x'; 100_000];
-    assert!(honest.request(SHUFFLE, &text) == text);
+    assert!(other.request(SHUFFLE, &text) == text);
     let leak_check = LeakCheck::begin_with(&daemon, 1);
     let Some(frozen) = daemon.freeze("heavy") else { return };
     let gone: Vec<Client> = (0..8)
@@ -63,8 +63,8 @@ fn queued_requests_of_closed_connections_are_dropped() {
     daemon.statistics_when(|statistics| statistics.abandoned == 8 && statistics.open == 1);
     wait_until("their memory is back", || daemon.rss() <= rss_limit(leak_check.rss, 8 << 20));
     drop(frozen);
-    assert!(honest.request(SHUFFLE, &text) == text);
-    drop(honest);
+    assert!(other.request(SHUFFLE, &text) == text);
+    drop(other);
     leak_check.end(&daemon);
 }
 
@@ -149,8 +149,8 @@ fn drain_keeps_reply_in_kernel_send_buffer() {
     // processed after the first client
     assert_eq!(other.wait_closed(), b"");
     client.send(b"more");
-    let answer = length_prefixed(&text.to_ascii_uppercase());
-    assert!(take_slowly(&mut client, answer.len()) == answer);
+    let reply = length_prefixed(&text.to_ascii_uppercase());
+    assert!(take_slowly(&mut client, reply.len()) == reply);
     client.half_close();
     drop(other);
     assert_eq!(daemon.wait_exit(), 0);

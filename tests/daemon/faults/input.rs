@@ -15,9 +15,9 @@ fn announced_lengths_around_message_limit_are_handled() {
     let most = vec![b'x'; 1000];
     let over = vec![b'x'; 1001];
     let requests = [frame(REVERSE, b""), frame(REVERSE, &most), frame(REVERSE, &over), frame(REVERSE, b"ab")].concat();
-    let answers =
+    let replies =
         [length_prefixed(b""), length_prefixed(&most), length_prefixed(b"error"), length_prefixed(b"ba")].concat();
-    assert_eq!(daemon.exchange("frame", &requests), answers);
+    assert_eq!(daemon.exchange("frame", &requests), replies);
     assert_eq!(daemon.exchange("frame", &frame(REVERSE, b"truncated")[..8]), length_prefixed(b"error"));
     // a length without a message
     assert_eq!(daemon.exchange("frame", b"\x0f\xff\xff\xff"), length_prefixed(b"error"));
@@ -31,10 +31,10 @@ fn invalid_utf8_and_growing_text_are_handled() {
     let daemon = Daemon::serving("frame", &[]);
     let leak_check = LeakCheck::begin(&daemon);
     let grows = "\u{390}".repeat(50_000);
-    let answer = grows.to_uppercase();
+    let reply = grows.to_uppercase();
     let requests = [frame(UPPERCASE, b"a\xffb"), frame(UPPERCASE, grows.as_bytes()), frame(UPPERCASE, b"\xe2\x82")];
-    let answers = [length_prefixed(b"error"), length_prefixed(answer.as_bytes()), length_prefixed(b"error")].concat();
-    assert!(daemon.exchange("frame", &requests.concat()) == answers, "not the answers");
+    let replies = [length_prefixed(b"error"), length_prefixed(reply.as_bytes()), length_prefixed(b"error")].concat();
+    assert!(daemon.exchange("frame", &requests.concat()) == replies, "wrong replies");
     let mut client = daemon.connect("frame");
     for piece in frame(UPPERCASE, "stra\u{df}e \u{1f600}".as_bytes()).chunks(1) {
         client.send(piece);

@@ -231,17 +231,17 @@ fn request_until_closed(daemon: &Daemon, number: usize) -> u64 {
     let text = vec![b'x'; 1 + number * 30_000];
     // the larger ones are offloaded
     let request = frame(if number < 3 { REVERSE } else { SHUFFLE }, &text);
-    let mut answers = 0;
+    let mut replies = 0;
     while client.stream.write_all(&request).is_ok() {
         let mut header = [0; 4];
-        let mut answer = vec![0; text.len()];
+        let mut reply = vec![0; text.len()];
         let read = std::io::Read::read_exact(&mut client.stream, &mut header);
-        if read.and_then(|()| std::io::Read::read_exact(&mut client.stream, &mut answer)).is_err() {
+        if read.and_then(|()| std::io::Read::read_exact(&mut client.stream, &mut reply)).is_err() {
             break;
         }
-        answers += 1;
+        replies += 1;
     }
-    answers
+    replies
 }
 
 /// Fault 7, with a reload: a lower budget blocks no request that waits for memory.
@@ -269,8 +269,8 @@ fn lowered_budget_hangs_no_waiting_request() {
             scope.spawn(|| {
                 // answered, rejected, or closed for want of memory, but not left waiting
                 let sent = client.stream.write_all(rest).and_then(|()| client.stream.shutdown(Shutdown::Write));
-                let answer = client.wait_closed();
-                assert!(sent.is_err() || [0, 9, request.len()].contains(&answer.len()), "{} bytes", answer.len());
+                let reply = client.wait_closed();
+                assert!(sent.is_err() || [0, 9, request.len()].contains(&reply.len()), "{} bytes", reply.len());
             });
         }
     });

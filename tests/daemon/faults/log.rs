@@ -94,17 +94,17 @@ fn blocked_syslog_does_not_block_service() {
     wait_until("the log thread is idle", || daemon.is_idle("log"));
     socket.set_nonblocking(true).expect("non-blocking");
     let mut datagram = [0; 8192];
-    let mut told = String::new();
+    let mut received = String::new();
     while let Ok(length) = socket.recv(&mut datagram) {
-        told.push_str(&String::from_utf8_lossy(&datagram[..length]));
+        received.push_str(&String::from_utf8_lossy(&datagram[..length]));
     }
     socket.set_nonblocking(false).expect("blocking");
     assert_serves(&mut client);
     // the report may have been sent already while the queue was emptied
-    while !told.contains(" log messages were lost") {
-        told = next(&socket);
+    while !received.contains(" log messages were lost") {
+        received = next(&socket);
     }
-    assert!(told.contains("<28>"), "not a warning: {told}");
+    assert!(received.contains("<28>"), "not a warning: {received}");
     // reported once: only requests are logged from here on
     (0..3).for_each(|_| assert_serves(&mut client));
     for _ in 0..4 {

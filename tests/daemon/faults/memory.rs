@@ -41,7 +41,7 @@ fn largest_frames_of_many_clients_stay_within_budget() {
     let arguments = ["--max-buffered=320M", "--workers=2", "--recv-buffer=64K"];
     let daemon = Daemon::serving("frame", &arguments);
     let leak_check = LeakCheck::begin(&daemon);
-    let mut honest = daemon.connect("frame");
+    let mut other = daemon.connect("frame");
     let chunk = vec![b'x'; 4 << 20];
     let mut clients: Vec<(Client, usize)> = (0..CLIENTS).map(|_| (daemon.connect("frame"), 0)).collect();
     for (client, _) in &mut clients {
@@ -56,18 +56,18 @@ fn largest_frames_of_many_clients_stay_within_budget() {
             moved = if fits > 0 { Instant::now() } else { moved };
         }
         let asked = Instant::now();
-        assert_serves(&mut honest);
+        assert_serves(&mut other);
         slowest = slowest.max(asked.elapsed());
     }
     let sent: usize = clients.iter().map(|(_, sent)| sent).sum();
     let (peak, most) = (daemon.peak_rss(), most(&leak_check, 2, BUFFERED, CLIENTS + 1));
     println!(
-        "{sent} bytes sent; peak {} MiB of {} MiB; slowest small answer {slowest:?}",
+        "{sent} bytes sent; peak {} MiB of {} MiB; slowest small reply {slowest:?}",
         mebibytes(peak),
         mebibytes(most)
     );
     assert!(peak <= most, "{} MiB of {} MiB", mebibytes(peak), mebibytes(most));
-    drop((clients, honest));
+    drop((clients, other));
     leak_check.end(&daemon);
 }
 
@@ -80,18 +80,18 @@ fn clients_that_never_read_stay_within_budget() {
     let arguments = ["--max-buffered=4M", "--workers=1", "--write-timeout=none", "--send-buffer=4K"];
     let daemon = Daemon::serving("frame", &arguments);
     let leak_check = LeakCheck::begin(&daemon);
-    let mut honest = daemon.connect("frame");
+    let mut other = daemon.connect("frame");
     let requests = frame(UPPERCASE, "\u{390}".repeat(300).as_bytes()).repeat(2000);
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
         setsockopt(&client.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
         send_what_fits(client, &requests);
-        assert_serves(&mut honest);
+        assert_serves(&mut other);
     }
     let (peak, most) = (daemon.peak_rss(), most(&leak_check, 1, BUFFERED, CLIENTS + 1));
     println!("peak {} MiB of {} MiB", mebibytes(peak), mebibytes(most));
     assert!(peak <= most, "{} MiB of {} MiB", mebibytes(peak), mebibytes(most));
-    drop((clients, honest));
+    drop((clients, other));
     leak_check.end(&daemon);
 }
 

@@ -103,8 +103,8 @@ impl Injection {
         let mut strace = Command::new("strace");
         strace.args(options).args(&threads).stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = strace.spawn().expect("start strace");
-        let told = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-        assert_eq!(told.take(threads.len()).filter(|line| line.contains("attached")).count(), threads.len());
+        let messages = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        assert_eq!(messages.take(threads.len()).filter(|line| line.contains("attached")).count(), threads.len());
         Some(Self(child))
     }
 }

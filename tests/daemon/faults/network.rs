@@ -124,8 +124,8 @@ fn exchange_text(client: Client, length: usize) {
     let text: Vec<u8> = (0..length).map(|i| b"The LAN Before Time"[i % 19]).collect();
     let upper = text.to_ascii_uppercase();
     let requests = [frame(UPPERCASE, &text), frame(9, b"?"), frame(REVERSE, b"abc")].concat();
-    let answers = [length_prefixed(&upper), length_prefixed(b"error"), length_prefixed(b"cba")].concat();
-    assert!(client.exchange(&requests) == answers, "wrong replies");
+    let replies = [length_prefixed(&upper), length_prefixed(b"error"), length_prefixed(b"cba")].concat();
+    assert!(client.exchange(&requests) == replies, "wrong replies");
 }
 
 /// Fault 16: 20% of the packets are lost.

@@ -22,7 +22,7 @@ fn half_closed_clients_get_every_reply() {
     // an offloaded request among them, so that those after it wait
     let (small, large) = (frame(REVERSE, b"abc"), "é".repeat(15_000).into_bytes());
     let requests = [small.repeat(10_000), frame(SHUFFLE, &large), small.repeat(20_000)].concat();
-    let answers =
+    let replies =
         [length_prefixed(b"cba").repeat(10_000), length_prefixed(&large), length_prefixed(b"cba").repeat(20_000)]
             .concat();
     let mut clients: Vec<Client> = (0..8).map(|_| daemon.connect("frame")).collect();
@@ -33,8 +33,8 @@ fn half_closed_clients_get_every_reply() {
     }
     thread::scope(|scope| {
         for mut client in clients {
-            let answers = &answers;
-            scope.spawn(move || assert!(client.receive_all() == *answers, "replies are missing"));
+            let replies = &replies;
+            scope.spawn(move || assert!(client.receive_all() == *replies, "replies are missing"));
         }
     });
     let statistics = leak_check.end(&daemon);
@@ -104,17 +104,17 @@ fn reset_while_waiting_for_memory_closes_connection() {
     let arguments = ["--max-buffered=4M", "--request-timeout=none", "--workers=1"];
     let daemon = Daemon::serving("frame", &arguments);
     let leak_check = LeakCheck::begin(&daemon);
-    let mut honest = daemon.connect("frame");
+    let mut other = daemon.connect("frame");
     let begin = &frame(REVERSE, &vec![b'x'; 1_900_000])[..20_000];
     // together they use up the shared half of the budget, and one the reserve; later ones wait
     let mut clients: Vec<Client> = (0..130).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
         client.send(begin);
-        assert_serves(&mut honest);
+        assert_serves(&mut other);
     }
     clients.drain(120..).for_each(Client::reset);
     daemon.statistics_when(|statistics| statistics.closed_for("reset") == 10);
-    drop((clients, honest));
+    drop((clients, other));
     leak_check.end(&daemon);
 }
 
@@ -264,7 +264,7 @@ fn be_greedy(daemon: &Daemon, number: usize, over: &AtomicBool) {
             writer.shutdown(Shutdown::Write).expect("shutdown");
         });
         let mut taken = vec![0; 1 << 20];
-        while client.stream.read(&mut taken).expect("answers") > 0 {}
+        while client.stream.read(&mut taken).expect("replies") > 0 {}
     });
 }
 
@@ -341,7 +341,7 @@ fn tiny_segments_and_windows_lose_nothing() {
         }
         assert_eq!(client.receive_frame(), b"emit a ta etyb eno");
         let requests = frame(REVERSE, &text).repeat(3);
-        assert!(client.exchange(&requests) == length_prefixed(&reversed).repeat(3), "not the answers");
+        assert!(client.exchange(&requests) == length_prefixed(&reversed).repeat(3), "wrong replies");
     });
     assert_eq!(leak_check.end(&daemon).answered, 16);
 }

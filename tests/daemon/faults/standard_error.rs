@@ -254,8 +254,8 @@ fn closed_or_full_stderr_does_not_block_service() {
         for _ in 0..50 {
             assert_serves(&mut daemon.connect("frame"));
         }
-        let answers = || daemon.notices.all().iter().any(|notice| notice.contains(" 50 requests"));
-        wait_until("50 requests in the status", answers);
+        let replies = || daemon.notices.all().iter().any(|notice| notice.contains(" 50 requests"));
+        wait_until("50 requests in the status", replies);
         wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
         assert_eq!(daemon.stop(), 0);
     }

@@ -33,13 +33,13 @@ fn short_sends_lose_nothing() {
     let leak_check = LeakCheck::begin(&daemon);
     let grows = "\u{390}x".repeat(20_000);
     let requests = [frame(REVERSE, &[b'r'; 5000]), frame(UPPERCASE, grows.as_bytes()), frame(9, b"?")].concat();
-    let answer = grows.to_uppercase();
-    let answers =
-        [length_prefixed(&[b'r'; 5000]), length_prefixed(answer.as_bytes()), length_prefixed(b"error")].concat();
+    let reply = grows.to_uppercase();
+    let replies =
+        [length_prefixed(&[b'r'; 5000]), length_prefixed(reply.as_bytes()), length_prefixed(b"error")].concat();
     in_parallel(4, |_| {
         let client = daemon.connect("frame");
         nix::sys::socket::setsockopt(&client.stream, nix::sys::socket::sockopt::RcvBuf, &1).expect("SO_RCVBUF");
-        assert!(client.exchange(&requests.repeat(5)) == answers.repeat(5), "not the answers");
+        assert!(client.exchange(&requests.repeat(5)) == replies.repeat(5), "wrong replies");
     });
     let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (40, 20));

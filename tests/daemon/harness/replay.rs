@@ -22,8 +22,8 @@ fn replay(daemon: &Daemon, exchange: &Example) {
     expect(exchange, "whole", &daemon.exchange(protocol, send));
     if exchange.cut_anywhere && send.len() > 1 {
         let halves: Vec<Vec<&[u8]>> = (1..send.len()).map(|at| vec![&send[..at], &send[at..]]).collect();
-        for (at, answer) in in_pieces(daemon, protocol, &halves).into_iter().enumerate() {
-            expect(exchange, &format!("split after byte {}", at + 1), &answer);
+        for (at, reply) in in_pieces(daemon, protocol, &halves).into_iter().enumerate() {
+            expect(exchange, &format!("split after byte {}", at + 1), &reply);
         }
         let bytes = vec![send.chunks(1).collect()];
         expect(exchange, "byte by byte", &in_pieces(daemon, protocol, &bytes)[0]);
@@ -50,8 +50,8 @@ fn in_pieces(daemon: &Daemon, protocol: &str, ways: &[Vec<&[u8]>]) -> Vec<Vec<u8
     clients.iter_mut().map(Client::receive_all).collect()
 }
 
-fn expect(exchange: &Example, how: &str, answer: &[u8]) {
-    let (got, expected) = (answer.escape_ascii(), exchange.expect.escape_ascii());
+fn expect(exchange: &Example, how: &str, reply: &[u8]) {
+    let (got, expected) = (reply.escape_ascii(), exchange.expect.escape_ascii());
     let what = format!("{}: {}, {how}", exchange.protocol, exchange.what);
-    assert!(answer == exchange.expect, "{what}: got {got}, expected {expected}");
+    assert!(reply == exchange.expect, "{what}: got {got}, expected {expected}");
 }
