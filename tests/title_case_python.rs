@@ -3,7 +3,7 @@
 //! The two may have different versions of Unicode. Code points that are unassigned in Python are left out, and so are
 //! texts for which upper case, lower case or cased letters differ; the test checks that these are few.
 
-#[path = "harness/skip.rs"]
+#[path = "daemon/harness/skip.rs"]
 mod skip;
 
 use std::process::Command;

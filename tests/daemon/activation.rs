@@ -1,0 +1,421 @@
+//! Socket activation: inherited sockets as in `sd_listen_fds(3)`, and systemd-socket-activate(1).
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::action::UPPERCASE;
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, frame, length_prefixed, process_id, skip,
+};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, setsockopt, socketpair, sockopt};
+
+const LOCAL: &str = "--listen=echo=127.0.0.1:0";
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    (listener, address)
+}
+
+/// A daemon with one inherited socket of this name.
+fn named(name: &str) -> Daemon {
+    DaemonBuilder::new(&[]).with_sockets(name, vec![listener().0.into()]).start()
+}
+
+/// Starts a daemon with sockets that it must reject, and asserts exit code 78.
+fn rejected(names: &str, sockets: Vec<OwnedFd>) -> Finished {
+    let finished = DaemonBuilder::new(&[]).with_sockets(names, sockets).finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    finished
+}
+
+#[test]
+fn descriptor_name_selects_protocol() {
+    for name in ["echo", "retortd-echo.socket"] {
+        assert_eq!(named(name).exchange("echo", b"abc"), b"abc", "{name}");
+    }
+    // the names that systemd gives to sockets without FileDescriptorName= select `frame`
+    for name in ["", "unknown", "retortd.socket", "frame"] {
+        assert_eq!(named(name).exchange("frame", &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"), "{name}");
+    }
+}
+
+#[test]
+fn two_inherited_sockets_serve_two_protocols() {
+    let ((one, echo), (two, discard)) = (listener(), listener());
+    let daemon = DaemonBuilder::new(&[]).with_sockets("echo:discard", vec![one.into(), two.into()]).start();
+    assert_eq!((daemon.address("echo"), daemon.address("discard")), (echo, discard));
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    assert_eq!(daemon.exchange("discard", b"abc"), b"");
+    assert_eq!(daemon.log.text(), "");
+}
+
+#[test]
+fn inherited_socket_suppresses_default_port() {
+    let daemon = named("echo");
+    assert_eq!(daemon.listening().len(), 1);
+    let (socket, _) = listener();
+    let both = DaemonBuilder::new(&["--listen=time=127.0.0.1:0"]).with_sockets("echo", vec![socket.into()]).start();
+    assert_eq!(both.listening().len(), 2);
+    assert_eq!(both.connect("time").receive_all().len(), 4);
+}
+
+/// Fault 30: an unknown name.
+#[test]
+fn unknown_descriptor_name_exits_78() {
+    for name in ["gopher", "retortd-gopher.socket"] {
+        let log = rejected(name, vec![listener().0.into()]).log;
+        let words = format!("cannot serve on inherited descriptor 3 ({name}): no protocol has that name");
+        assert!(log.contains(&words) && log.contains("FileDescriptorName="), "{log}");
+    }
+}
+
+/// Fault 30: a datagram socket, Unix sockets.
+#[test]
+fn datagram_and_unix_sockets_exit_78() {
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    let log = rejected("echo", vec![udp.into()]).log;
+    assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
+    let directory = Directory::new();
+    let unix = UnixListener::bind(directory.path("socket")).expect("bind");
+    let log = rejected("echo", vec![unix.into()]).log;
+    assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
+    let (pair, _other) = UnixStream::pair().expect("a pair");
+    let log = rejected("echo", vec![pair.into()]).log;
+    assert!(log.contains("it is no TCP socket"), "{log}");
+    // a valid socket beside it changes nothing
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    let log = rejected("echo:discard", vec![listener().0.into(), udp.into()]).log;
+    assert!(log.contains("descriptor 4 (discard)"), "{log}");
+}
+
+#[test]
+fn unconnected_socket_exits_78() {
+    use nix::sys::socket::socket;
+    let bare = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
+    let log = rejected("echo", vec![bare]).log;
+    assert!(log.contains("it neither listens nor is connected"), "{log}");
+}
+
+/// Fault 30: a `LISTEN_PID` of another process.
+#[test]
+fn listen_fds_without_own_listen_pid_are_ignored_or_exit_78() {
+    let launch =
+        || DaemonBuilder::new(&["--listen=echo=127.0.0.1:0"]).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "frame");
+    let daemon = launch().env("LISTEN_PID", "1").start();
+    daemon.wait_for_line(0, "LISTEN_FDS=1 is for process 1, not for this one");
+    assert_eq!(daemon.listening().len(), 1);
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    let finished = launch().finish();
+    assert_eq!(finished.code, 78);
+    assert!(finished.log.contains("LISTEN_FDS=1 is set without LISTEN_PID"), "{}", finished.log);
+}
+
+#[test]
+fn missing_descriptor_exits_78() {
+    let launch = DaemonBuilder::new(&[]).with_sockets("echo:discard", vec![listener().0.into()]);
+    let finished = launch.env("LISTEN_FDS", "2").finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    assert!(finished.log.contains("descriptor 4 (discard)"), "{}", finished.log);
+}
+
+#[test]
+fn invalid_listen_variables_exit_78() {
+    for fds in ["-1", "abc", "", " 1", "2147483647", "99999999999999", "18446744073709551615"] {
+        let launch = DaemonBuilder::new(&[LOCAL]).with_sockets("", vec![listener().0.into()]);
+        let finished = launch.env("LISTEN_FDS", fds).finish();
+        assert_eq!(finished.code, 78, "{fds}: {}", finished.log);
+        assert!(finished.log.contains(&format!("LISTEN_FDS={fds} is no number of descriptors")), "{}", finished.log);
+    }
+    for pid in ["", "garbage"] {
+        let finished = DaemonBuilder::new(&[LOCAL]).env("LISTEN_PID", pid).env("LISTEN_FDS", "1").finish();
+        assert_eq!(finished.code, 78, "{pid}: {}", finished.log);
+        assert!(finished.log.contains(&format!("LISTEN_PID={pid} is no process id")), "{}", finished.log);
+    }
+    // descriptor 4 is not inherited, but the daemon must not take one of its own for it
+    let none = DaemonBuilder::new(&[]).with_sockets("", vec![listener().0.into()]);
+    let finished = none.env("LISTEN_FDS", "999999").finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    assert!(finished.log.contains("cannot serve on inherited descriptor 4 (): it is not open"), "{}", finished.log);
+}
+
+/// A descriptor without a name serves `frame`, like that of a socket unit without `FileDescriptorName=`.
+#[test]
+fn missing_descriptor_names_log_warning() {
+    let sockets = vec![listener().0.into(), listener().0.into()];
+    let daemon = DaemonBuilder::new(&[]).with_sockets("echo", sockets).start();
+    daemon.wait_for_line(0, "LISTEN_FDNAMES=echo names 1 of 2 descriptors");
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    assert_eq!(daemon.exchange("frame", &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
+}
+
+#[test]
+fn first_descriptor_other_than_3_exits_78() {
+    let handed = || DaemonBuilder::new(&[]).with_sockets("echo", vec![listener().0.into()]);
+    let daemon = handed().env("LISTEN_FDS_FIRST_FD", "3").start();
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    let finished = handed().env("LISTEN_FDS_FIRST_FD", "1").finish();
+    assert_eq!(finished.code, 78);
+    assert!(finished.log.contains("LISTEN_FDS_FIRST_FD=1, and not 3"), "{}", finished.log);
+}
+
+/// A daemon that inherits a listener for `echo` and one more descriptor.
+fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
+    let (socket, address) = listener();
+    let daemon =
+        DaemonBuilder::new(&[]).with_sockets(&format!("echo:{name}"), vec![socket.into(), other.into()]).start();
+    assert_eq!(daemon.address("echo"), address);
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    daemon
+}
+
+/// Fault 43: descriptors from the file descriptor store that this version does not know.
+#[test]
+fn unknown_stored_descriptors_are_removed_from_store() {
+    let memory = || memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
+    let pair = |kind| socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
+    let ((one, _other), (stream, _peer)) = (pair(SockType::SeqPacket), UnixStream::pair().expect("a pair"));
+    // recognized by their type, whatever their names
+    let descriptors: [(&str, OwnedFd); 6] = [
+        ("state", memory()),
+        ("echo", memory()),
+        ("frame", fs::File::open("/dev/null").expect("open").into()),
+        ("connections", one),
+        ("echo", stream.into()),
+        ("gopher", connection().1.into()),
+    ];
+    for (name, descriptor) in descriptors {
+        let daemon = beside_a_listener(name, descriptor);
+        daemon.wait_for_line(0, &format!("descriptors named '{name}' from the manager's store are dropped (1)"));
+        let (at, forgotten) = daemon.wait_for_notice(0, "FDSTOREREMOVE=1");
+        assert_eq!(forgotten, format!("FDSTOREREMOVE=1\nFDNAME={name}\n"));
+        assert_eq!(at, 1, "FDSTOREREMOVE=1 is sent before READY=1");
+        assert_eq!(daemon.listening().len(), 1);
+    }
+}
+
+#[test]
+fn unknown_stored_connection_is_closed() {
+    let (client, server) = connection();
+    let _daemon = beside_a_listener("connections", server);
+    assert_eq!(Client::from_stream(client).receive_all(), b"");
+}
+
+#[test]
+fn stored_descriptors_do_not_replace_listen_option() {
+    let memory = memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
+    let daemon = DaemonBuilder::new(&[LOCAL]).with_sockets("state", vec![memory]).start();
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    daemon.wait_for_notice(0, "FDSTOREREMOVE=1\nFDNAME=state");
+}
+
+#[test]
+fn inherited_listener_becomes_nonblocking() {
+    let (socket, address) = listener();
+    let copy = socket.try_clone().expect("a copy");
+    let daemon = DaemonBuilder::new(&["--workers=2"]).with_sockets("echo", vec![socket.into()]).start();
+    // status flags belong to the open file description (fcntl(2)), so the copy shows them
+    let flags = nix::fcntl::fcntl(&copy, nix::fcntl::FcntlArg::F_GETFL).expect("flags");
+    assert_ne!(flags & nix::libc::O_NONBLOCK, 0);
+    assert_eq!(Client::connect(address).exchange(b"abc"), b"abc");
+    drop(daemon);
+}
+
+/// Fault 30: a socket for IPv6 only.
+#[test]
+fn ipv6_only_inherited_socket_rejects_ipv4() {
+    use nix::sys::socket::{SockaddrIn6, bind, socket};
+    let family = AddressFamily::Inet6;
+    let Ok(socket) = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else {
+        return skip("there is no IPv6 here");
+    };
+    setsockopt(&socket, sockopt::Ipv6V6Only, &true).expect("IPV6_V6ONLY");
+    let any = SockaddrIn6::from(std::net::SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
+    if bind(socket.as_raw_fd(), &any).is_err() {
+        return skip("there is no IPv6 here");
+    }
+    listen(&socket, Backlog::new(16).expect("a backlog")).expect("listen");
+    let daemon = DaemonBuilder::new(&[]).with_sockets("echo", vec![socket]).start();
+    let address = daemon.address("echo");
+    assert!(address.is_ipv6());
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    assert!(TcpStream::connect(("127.0.0.1", address.port())).is_err(), "IPv4 on an IPv6 socket");
+}
+
+/// Both ends of a connection.
+fn connection() -> (TcpStream, TcpStream) {
+    let (listener, address) = listener();
+    let client = TcpStream::connect(address).expect("connect");
+    (client, listener.accept().expect("accept").0)
+}
+
+/// Fault 30: the connection of an `Accept=yes` unit.
+#[test]
+fn inherited_connection_is_served_then_exits_0() {
+    for (name, send, expect) in [
+        ("connection", frame(UPPERCASE, b"abc"), length_prefixed(b"ABC")),
+        ("frame", frame(UPPERCASE, b"abc"), length_prefixed(b"ABC")),
+        ("echo", b"abc".to_vec(), b"abc".to_vec()),
+        ("ack", b"abc".to_vec(), b"Message received!".to_vec()),
+    ] {
+        let (client, server) = connection();
+        let mut daemon = DaemonBuilder::new(&["-v"]).with_sockets(name, vec![server.into()]).spawn();
+        daemon.wait_for_notice(0, "STATUS=serving one connection");
+        assert_eq!(Client::from_stream(client).exchange(&send), expect, "{name}");
+        assert_eq!(daemon.wait_exit(), 0);
+        let statistics = daemon.last_statistics();
+        assert_eq!((statistics.accepted, statistics.open, statistics.answered), (1, 0, 1));
+    }
+}
+
+#[test]
+fn several_inherited_connections_are_removed_from_store() {
+    let ((client, one), (other, two)) = (connection(), connection());
+    let daemon = DaemonBuilder::new(&[LOCAL]).with_sockets("echo:echo", vec![one.into(), two.into()]).start();
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    daemon.wait_for_line(0, "descriptors named 'echo' from the manager's store are dropped (2)");
+    let forgotten = daemon.notices.all().into_iter().filter(|notice| notice.contains("FDSTOREREMOVE=1")).count();
+    assert_eq!(forgotten, 1, "once for each name");
+    for client in [client, other] {
+        assert_eq!(Client::from_stream(client).receive_all(), b"");
+    }
+}
+
+#[test]
+fn closed_inherited_connection_exits_0() {
+    let (client, server) = connection();
+    drop(client);
+    let mut daemon = DaemonBuilder::new(&["-v"]).with_sockets("frame", vec![server.into()]).spawn();
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().closed_for("finished"), 1);
+}
+
+/// Fault 4, fault 30: the client of an `Accept=yes` unit resets the connection before the daemon reads.
+#[test]
+fn reset_inherited_connection_exits_0() {
+    let request = frame(UPPERCASE, b"abc");
+    for (name, sent) in
+        [("connection", &b""[..]), ("echo", b""), ("connection", &request), ("connection", &request[..6])]
+    {
+        let (client, server) = connection();
+        let mut client = Client::from_stream(client);
+        client.send(sent);
+        client.reset();
+        let mut reset = [PollFd::new(server.as_fd(), PollFlags::POLLERR)];
+        poll(&mut reset, PollTimeout::NONE).expect("wait for the reset");
+        let finished = DaemonBuilder::new(&[]).with_sockets(name, vec![server.into()]).finish();
+        assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{name}, {} bytes", sent.len());
+    }
+}
+
+#[test]
+fn sigterm_closes_inherited_connection() {
+    let (client, server) = connection();
+    let mut daemon = DaemonBuilder::new(&[]).with_sockets("frame", vec![server.into()]).spawn();
+    let mut client = Client::from_stream(client);
+    assert_eq!(client.request(UPPERCASE, b"abc"), b"ABC");
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(client.wait_closed(), b"");
+}
+
+/// systemd-socket-activate(1) and the daemon that it starts; both are ended when dropped.
+struct Activator {
+    child: Child,
+    log: EventLog<String>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Activator {
+    /// Listens on `listeners` free ports. None: systemd-socket-activate is not installed.
+    fn start(options: &[&str], listeners: usize, arguments: &[&str]) -> Option<Self> {
+        if !available("systemd-socket-activate") {
+            return None;
+        }
+        // it does not accept port 0; a port that was free before may be in use now, so retry
+        (0..20).find_map(|_| Self::try_start(options, listeners, arguments))
+    }
+
+    fn try_start(options: &[&str], listeners: usize, arguments: &[&str]) -> Option<Self> {
+        let free: Vec<(TcpListener, SocketAddr)> = (0..listeners).map(|_| listener()).collect();
+        let addresses: Vec<SocketAddr> = free.into_iter().map(|(_, address)| address).collect();
+        let mut command = Command::new("systemd-socket-activate");
+        command.args(addresses.iter().map(|address| format!("--listen={address}")));
+        command.args(options).arg(env!("CARGO_BIN_EXE_retortd")).args(arguments);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("start the activator");
+        let log = EventLog::new();
+        let (filled, stderr) = (log.clone(), child.stderr.take().expect("piped"));
+        std::thread::spawn(move || {
+            BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| filled.push(line));
+            filled.close();
+        });
+        let activator = Self { child, log, addresses };
+        let last = format!("as {}", 2 + listeners);
+        activator.log.wait_for(0, |line| line.contains(&last)).map(|_| activator)
+    }
+
+    fn wait_for_line(&self, words: &str) {
+        let found = self.log.wait_for(0, |line| line.contains(words));
+        assert!(found.is_some(), "{words:?} is not in {}", self.log.text());
+    }
+
+    fn connect(&self, number: usize) -> Client {
+        Client::connect(self.addresses[number])
+    }
+
+    fn wait_exit(&mut self) -> i32 {
+        self.log.wait_closed();
+        self.child.wait().expect("wait").code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Activator {
+    fn drop(&mut self) {
+        let _ = kill(process_id(&self.child), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn socket_activate_with_two_names_serves_both() {
+    let Some(mut activator) = Activator::start(&["--fdname=echo:discard"], 2, &["--exit-idle=200ms"]) else { return };
+    // the first connection starts the daemon and is served by it
+    assert_eq!(activator.connect(0).exchange(b"abc"), b"abc");
+    assert_eq!(activator.connect(1).exchange(b"abc"), b"");
+    assert_eq!(activator.wait_exit(), 0);
+}
+
+#[test]
+fn socket_activate_without_name_serves_frame() {
+    let Some(activator) = Activator::start(&[], 1, &[]) else { return };
+    assert_eq!(activator.connect(0).exchange(&frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
+}
+
+#[test]
+fn socket_activate_with_unknown_name_exits_78() {
+    let Some(mut activator) = Activator::start(&["--fdname=gopher"], 1, &[]) else { return };
+    // starts the daemon, and is reset when that exits, perhaps before connect(2) returns
+    let _client = TcpStream::connect(activator.addresses[0]);
+    assert_eq!(activator.wait_exit(), 78);
+    activator.wait_for_line("cannot serve on inherited descriptor 3 (gopher): no protocol has that name");
+}
+
+#[test]
+fn socket_activate_accept_serves_each_connection() {
+    let Some(activator) = Activator::start(&["--accept", "--fdname=echo"], 1, &[]) else { return };
+    let mut clients: Vec<Client> = (0..3).map(|_| activator.connect(0)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let text = format!("client {number}");
+        client.send(text.as_bytes());
+        assert_eq!(client.receive(text.len()), text.as_bytes());
+    }
+    for client in clients {
+        assert_eq!(client.exchange(b"end"), b"end");
+    }
+}

@@ -1,0 +1,79 @@
+//! Starts the real daemon for a test, sends it requests, and observes it from outside.
+//!
+//! A [`Daemon`] has its own notification socket: [`DaemonBuilder::start`] returns after `READY=1`, and reads the ports
+//! from the status line, so that tests use port 0 and never collide. Log, output and notifications are collected as
+//! they arrive ([`EventLog`]). The daemon is killed when dropped; a test that fails prints its log. Nothing here sleeps
+//! in the hope that something happens: it waits for an event, or polls a state that causes none ([`wait_until`]), until
+//! [`DEADLINE`].
+
+pub mod action;
+mod builder;
+mod client;
+mod daemon;
+mod event_log;
+mod leak_check;
+mod observe;
+mod replay;
+mod skip;
+mod statistics;
+#[path = "../../tables/mod.rs"]
+pub mod tables;
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+pub use builder::{DaemonBuilder, Finished, process_id};
+pub use client::{Client, echo_ping, frame, in_parallel, length_prefixed};
+pub use daemon::Daemon;
+pub use event_log::EventLog;
+pub use leak_check::LeakCheck;
+pub use observe::{any_memory, available, limited, rss_limit, wait_until};
+pub use replay::replay_all;
+pub use skip::skip;
+pub use statistics::Statistics;
+
+/// The longest wait for an event that must happen. Chosen without tuning: generous, because other tests run meanwhile.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Two signals to stop within this time count as one (SIGNALS in retortd(8)).
+pub const ONE_ORDER: Duration = Duration::from_secs(1);
+
+/// A test's temporary directory, removed when dropped.
+#[derive(Debug)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("retortd-test-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory for the test");
+        Self(path)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The names of all entries.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("list the directory of the test");
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name in UTF-8")).collect()
+    }
+
+    /// Writes a file and returns its path.
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::write(&path, text).expect("write a file of the test");
+        path.to_str().expect("a path in UTF-8").to_string()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,21 @@
+//! Tests of the daemon over real sockets, and of its client as a user runs it.
+//!
+//! All of them are modules of one test program, so that the harness is compiled and linked once. `cargo test --test
+//! daemon limits::` runs one module.
+//!
+//! Under plain `cargo test` all tests are threads of one process. A test must not change what the process shares
+//! (environment, current directory, signal dispositions, limits), and opens descriptors with close-on-exec, because
+//! other tests start programs at any moment. [`harness::DaemonBuilder`] sets what a daemon is to inherit.
+
+mod activation;
+mod buggy_servers;
+mod faults;
+mod frame;
+mod harness;
+mod lifecycle;
+mod limits;
+mod options;
+mod protocols;
+mod retort_bench;
+mod retort_check;
+mod retort_send;

@@ -1,0 +1,556 @@
+//! Options, environment and settings file: their effects, and the messages about invalid ones.
+
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+
+use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Finished, any_memory, available, frame, skip};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+const LOCAL: &str = "--listen=frame=127.0.0.1:0";
+
+fn finish(arguments: &[&str]) -> Finished {
+    DaemonBuilder::new(arguments).finish()
+}
+
+#[test]
+fn invalid_option_value_exits_2_and_names_option() {
+    let table: &[(&str, &[&str])] = &[
+        ("--port", &["", "x", "-1", "65536", "8083.5"]),
+        (
+            "--listen",
+            &["", "gopher", "frame=", "frame=65536", "frame=1.2.3.4", "frame=[::1]", "frame=::1:1", "frame-2021"],
+        ),
+        ("--backlog", &["0", "-1", "x", "2147483648", "none"]),
+        ("--recv-buffer", &["0", "x", "-1", "1025M", "64KB"]),
+        ("--send-buffer", &["0", "x", "-1", "1025M", "99999999999G"]),
+        ("--workers", &["0", "x", "-1", "1025", "none"]),
+        ("--max-connections", &["x", "-1", "1.5", "64K"]),
+        ("--max-per-source", &["x", "-1", ""]),
+        ("--max-message", &["x", "-1", "134217728", "128M", "1.5M", ""]),
+        ("--max-buffered", &["x", "-1", "1", "1023K"]),
+        ("--max-line", &["x", "-1", "64KB", ""]),
+        ("--min-rate", &["x", "-1", "16K/s", ""]),
+        ("--idle-timeout", &["x", "-1", "5", "2years", ""]),
+        ("--request-timeout", &["x", "-1s", "5", "1s2"]),
+        ("--write-timeout", &["x", "-1s", "30"]),
+        ("--drain-timeout", &["x", "-1s", "30"]),
+        ("--exit-idle", &["x", "-1s", "30"]),
+        ("--seed", &["x", "-1", "18446744073709551616"]),
+        ("--log", &["x", "", "journal"]),
+    ];
+    for (option, values) in table {
+        for value in *values {
+            let finished = finish(&[&format!("{option}={value}")]);
+            assert_eq!(finished.code, 2, "{option}={value}: {}", finished.log);
+            assert!(finished.log.contains(option), "{option}={value}: {}", finished.log);
+            assert_eq!(finished.output, "", "{option}={value}");
+        }
+    }
+}
+
+#[test]
+fn every_option_has_cases_of_invalid_values() {
+    // the options above, those whose values are files, and those without a value
+    let known = "port listen backlog recv-buffer send-buffer workers max-connections max-per-source max-message \
+        max-buffered max-line min-rate idle-timeout request-timeout write-timeout drain-timeout exit-idle seed log quotes settings \
+        verbose help version list";
+    let command = retortd::daemon::config::args::command();
+    for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
+        assert!(known.split(' ').any(|name| name == option), "--{option} is not tested here");
+    }
+}
+
+#[test]
+fn unknown_option_exits_2() {
+    for (arguments, words) in
+        [(&["--colour"][..], "--colour"), (&["8083"], "8083"), (&["--port"], "--port"), (&["-x"], "-x")]
+    {
+        let finished = finish(arguments);
+        assert_eq!((finished.code, finished.output.as_str()), (2, ""));
+        assert!(finished.log.contains(words), "{}", finished.log);
+    }
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    for argument in ["-h", "--help", "-V", "--version"] {
+        let finished = finish(&[argument]);
+        assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{argument}");
+        assert!(finished.output.contains("retortd"), "{argument}: {}", finished.output);
+    }
+    assert_eq!(finish(&["-V"]).output, format!("retortd {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_lists_every_option_and_variable() {
+    let help = finish(&["--help"]).output;
+    for argument in retortd::daemon::config::args::command().get_arguments() {
+        let long = argument.get_long().expect("every option has a long name");
+        assert!(help.contains(&format!("--{long}")), "--{long}");
+        let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+        assert!(variable.is_none_or(|name| help.contains(&name)), "the variable of --{long}");
+    }
+    for heading in ["Listening:", "Limits:", "Running:", "Logging:", "Exit status:", "Signals:"] {
+        assert!(help.contains(heading), "{heading}");
+    }
+}
+
+#[test]
+fn full_stdout_does_not_panic() {
+    for argument in ["--help", "--list", "--version"] {
+        let full = DaemonBuilder::new(&[argument]).under(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"]).finish();
+        assert!(full.code <= 2 && !full.log.contains("panic"), "{argument}: {} {}", full.code, full.log);
+    }
+}
+
+#[test]
+fn default_verbosity_prints_nothing() {
+    let mut daemon = DaemonBuilder::new(&[LOCAL]).start();
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    assert_eq!(client.request(UNKNOWN, b"\xff"), b"error");
+    client.reset();
+    assert_eq!(daemon.stop(), 0);
+    daemon.output.wait_closed();
+    assert_eq!((daemon.output.text().as_str(), daemon.log.text().as_str()), ("", ""));
+}
+
+#[test]
+fn port_option_listens_on_all_addresses() {
+    let daemon = DaemonBuilder::new(&["-p", "0"]).start();
+    assert_eq!(daemon.listening().len(), 1);
+    let port = daemon.address("frame").port();
+    for ip in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+        let address = std::net::SocketAddr::new(ip, port);
+        if ip.is_ipv6() && TcpListener::bind((ip, 0)).is_err() {
+            return skip("there is no IPv6 here");
+        }
+        assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X", "{address}");
+    }
+}
+
+#[test]
+fn listen_option_repeats_and_combines_with_port() {
+    let daemon =
+        DaemonBuilder::new(&["--listen=echo=127.0.0.1:0 time=127.0.0.1:0", "--listen", "ack=127.0.0.1:0", "-p0"])
+            .start();
+    let names: Vec<&str> = daemon.listening().iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["frame", "echo", "time", "ack"]);
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+}
+
+/// The line about limits that the daemon logs at start with `-vv`.
+fn limits_line(launch: DaemonBuilder) -> String {
+    let mut daemon = launch.spawn();
+    let (_, line) = daemon.wait_for_line(0, "at most");
+    daemon.wait_ready_in_log();
+    line
+}
+
+#[test]
+fn environment_variables_set_options() {
+    let launch =
+        DaemonBuilder::new(&[]).env("RETORTD_LISTEN", "frame=127.0.0.1:0,echo=127.0.0.1:0").env("RETORTD_VERBOSE", "2");
+    let line = limits_line(launch.env("RETORTD_WORKERS", "3").env("RETORTD_MAX_CONNECTIONS", "77"));
+    assert!(line.contains("at most 77 connections") && line.ends_with("on 3 workers"), "{line}");
+    let bad = DaemonBuilder::new(&[LOCAL]).env("RETORTD_IDLE_TIMEOUT", "soon").finish();
+    assert_eq!(bad.code, 2);
+    assert!(bad.log.contains("--idle-timeout") && bad.log.contains("soon"), "{}", bad.log);
+}
+
+#[test]
+fn command_line_overrides_environment_overrides_file() {
+    let directory = Directory::new();
+    let text = "RETORTD_WORKERS=1\nRETORTD_MAX_CONNECTIONS=11\nRETORTD_VERBOSE=2\nRETORTD_LISTEN=echo=127.0.0.1:0\n";
+    let file = directory.write("settings", text);
+    let settings = format!("--settings={file}");
+    let launch = |arguments: &[&str]| DaemonBuilder::new(&[&[settings.as_str()], arguments].concat());
+    let line = limits_line(launch(&[]));
+    assert!(line.contains("at most 11 connections") && line.ends_with("on 1 workers"), "{line}");
+    let line = limits_line(launch(&[]).env("RETORTD_WORKERS", "2"));
+    assert!(line.contains("at most 11 connections") && line.ends_with("on 2 workers"), "{line}");
+    let line = limits_line(launch(&["--workers=3"]).env("RETORTD_WORKERS", "2"));
+    assert!(line.contains("at most 11 connections") && line.ends_with("on 3 workers"), "{line}");
+    let daemon = launch(&[LOCAL]).start();
+    assert_eq!(daemon.listening().len(), 1);
+    assert_eq!(daemon.listening()[0].0, "frame");
+    let daemon = DaemonBuilder::new(&[]).env("RETORTD_SETTINGS", file).start();
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+}
+
+#[test]
+fn invalid_settings_file_exits_78_and_names_line() {
+    let directory = Directory::new();
+    for (text, words) in [
+        ("# fine\nRETORTD_PORT=70000\n", ":2: RETORTD_PORT: invalid value '70000'"),
+        ("\n\nRETORTD_IDLE_TIMEOUT=5\n", ":3: RETORTD_IDLE_TIMEOUT: invalid value '5'"),
+        ("RETORTD_COLOUR=red\n", ":1: there is no setting RETORTD_COLOUR"),
+        ("PATH=/bin\n", ":1: there is no setting PATH"),
+        ("RETORTD_PORT=\"0\n", ":1: a quote is not closed"),
+        ("RETORTD_PORT=\"0\" # any\n", ":1: RETORTD_PORT: invalid value '0# any'"),
+        ("# \\\nRETORTD_PORT=0\\\n0 x\n", ":2: RETORTD_PORT: invalid value '00 x'"),
+        ("RETORTD_PORT='0\u{9b}'\n", ":1: RETORTD_PORT: invalid value '0\u{fffd}'"),
+        ("\u{feff}RETORTD_PORT=0\n", ":1: a byte order mark is no part of a name"),
+        ("export RETORTD_PORT=0\n", ":1: there is no setting export RETORTD_PORT"),
+        ("RETORTD_SETTINGS=/dev/null\n", ":1: RETORTD_SETTINGS: a settings file cannot name another one"),
+        ("RETORTD_PORT=0\n\0", ":2: a byte is NUL"),
+        ("RETORTD_VERBOSE=4\n", ":1: RETORTD_VERBOSE: invalid value '4'"),
+        ("RETORTD_LISTEN=gopher=70\n", ":1: RETORTD_LISTEN: invalid value 'gopher=70'"),
+    ] {
+        let file = directory.write("settings", text);
+        let finished = finish(&["--settings", &file]);
+        assert_eq!(finished.code, 78, "{text}: {}", finished.log);
+        assert_eq!(finished.log.lines().count(), 1, "{}", finished.log);
+        assert!(finished.log.starts_with(&format!("retortd: {file}{words}")), "{text}: {}", finished.log);
+    }
+    let finished = finish(&["--settings=/nonexistent/settings"]);
+    assert_eq!(finished.code, 78);
+    assert_eq!(finished.log, "retortd: cannot read /nonexistent/settings: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn settings_file_follows_environment_file_syntax() {
+    let directory = Directory::new();
+    for (text, workers) in [
+        ("RETORTD_WORKERS=\\\n2\nRETORTD_VERBOSE=2\n", 2),
+        ("RETORTD_WORKERS=2\r\nRETORTD_VERBOSE='2'\r\n", 2),
+        ("; comment\nRETORTD_WORKERS=3\nRETORTD_WORKERS = 2 \nRETORTD_VERBOSE=3\nRETORTD_VERBOSE=2\n", 2),
+        ("RETORTD_LISTEN=gopher\nRETORTD_LISTEN=\"time=127.0.0.1:0\"\nRETORTD_WORKERS=2\nRETORTD_VERBOSE=2", 2),
+    ] {
+        let file = directory.write("settings", text);
+        let line = limits_line(DaemonBuilder::new(&[LOCAL, "--settings", &file]));
+        assert!(line.ends_with(&format!("on {workers} workers")), "{text:?}: {line}");
+    }
+    // the last value of a name counts, also for options that may be repeated
+    let file = directory.write("settings", "RETORTD_LISTEN=time=127.0.0.1:0\nRETORTD_LISTEN=echo=127.0.0.1:0\n");
+    let daemon = DaemonBuilder::new(&["--settings", &file]).start();
+    assert_eq!((daemon.listening().len(), daemon.exchange("echo", b"abc")), (1, b"abc".to_vec()));
+}
+
+#[test]
+fn settings_line_without_value_logs_warning() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n\nmore\n");
+    let daemon = DaemonBuilder::new(&[LOCAL, "--settings", &file]).start();
+    daemon.wait_for_line(0, &format!("{file}:2: ignored: not NAME=VALUE (2 such lines)"));
+    let before = daemon.log.len();
+    directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n");
+    daemon.reload();
+    let (_, line) = daemon.wait_for_line(before, ":2: ignored: ");
+    assert!(line.ends_with("ignored: not NAME=VALUE"), "{line}");
+}
+
+/// Files that must not be read as settings or quotes, because the daemon would block or need much memory; with the
+/// reason that it logs.
+fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
+    let fifo = directory.path("fifo");
+    mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
+    let large = fs::File::create(directory.path("large")).expect("a file");
+    large.set_len(100 << 20).expect("its length");
+    let path = |name: &str| directory.path(name).to_str().expect("a path in UTF-8").to_string();
+    vec![
+        (path("fifo"), "not a regular file"),
+        ("/dev/zero".into(), "not a regular file"),
+        (path("large"), "larger than 16777216 bytes"),
+        (path(""), "Is a directory"),
+    ]
+}
+
+/// Fault 43: FIFOs, devices, directories and huge files as settings or quotes.
+#[test]
+fn blocking_or_huge_file_exits_78() {
+    let directory = Directory::new();
+    let files = unreadable(&directory);
+    for option in ["--settings", "--quotes"] {
+        for (file, why) in &files {
+            let finished = finish(&[LOCAL, option, file]);
+            assert_eq!(finished.code, 78, "{option} {file}: {}", finished.log);
+            assert_eq!(finished.log.lines().count(), 1, "{}", finished.log);
+            let words = format!("retortd: cannot read {file}: {why}");
+            assert!(finished.log.starts_with(&words), "{}", finished.log);
+        }
+    }
+}
+
+/// Fault 43: FIFOs, devices, directories and huge files at a reload; the old settings stay.
+#[test]
+fn blocking_or_huge_file_fails_reload() {
+    let directory = Directory::new();
+    let (settings, quotes) =
+        (directory.write("settings", "RETORTD_MAX_MESSAGE=10\n"), directory.write("quotes", "a\n"));
+    let mut daemon = DaemonBuilder::new(&[LOCAL, "--settings", &settings, "--quotes", &quotes]).start();
+    let others = Directory::new();
+    let files = unreadable(&others);
+    for link in [&settings, &quotes] {
+        for (file, why) in &files {
+            let kept = fs::read(link).expect("read");
+            fs::remove_file(link).expect("remove");
+            std::os::unix::fs::symlink(file, link).expect("a link");
+            let before = daemon.log.len();
+            daemon.reload();
+            daemon.wait_for_line(before, &format!("cannot reload: cannot read {link}: {why}"));
+            assert_eq!(daemon.connect("frame").request(UPPERCASE, b"eleven byte"), b"error");
+            fs::remove_file(link).expect("remove");
+            fs::write(link, kept).expect("write");
+        }
+    }
+    assert_eq!(daemon.stop(), 0);
+}
+
+/// Fault 31: a port in use.
+#[test]
+fn port_in_use_exits_71() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = taken.local_addr().expect("address");
+    let finished = finish(&[&format!("--listen=frame={address}")]);
+    assert_eq!(finished.code, 71);
+    let words = format!("retortd: cannot listen on {address}: Address already in use (os error 98) (another process");
+    assert!(finished.log.starts_with(&words), "{}", finished.log);
+}
+
+/// Fault 31: an address that no interface has.
+#[test]
+fn unavailable_address_exits_71() {
+    // an address for documentation (RFC 5737)
+    let finished = finish(&["--listen=frame=192.0.2.1:8083"]);
+    assert_eq!(finished.code, 71);
+    let words = "retortd: cannot listen on 192.0.2.1:8083: Cannot assign requested address (os error 99) (no interface";
+    assert!(finished.log.starts_with(words), "{}", finished.log);
+}
+
+/// Fault 31: a port below 1024 without `CAP_NET_BIND_SERVICE`.
+#[test]
+fn privileged_port_without_capability_exits_78() {
+    let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    if first_free.trim().parse::<u16>().is_ok_and(|port| port < 1000) {
+        return skip("ports below 1024 are free for all here");
+    }
+    // the user `nobody`, who can read only a copy of the binary
+    let directory = Directory::new();
+    let copy = directory.path("retortd");
+    // By another process: if this one had it open for writing, a program that another thread starts could inherit the
+    // descriptor for a moment, and execve(2) of the copy would fail with ETXTBSY.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_retortd")).arg(&copy).status();
+    assert!(copied.is_ok_and(|status| status.success()), "copy the binary");
+    let mut command = Command::new(&copy);
+    if nix::unistd::geteuid().is_root() {
+        if !available("setpriv") {
+            return;
+        }
+        command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy);
+    }
+    let output = command.arg("--listen=echo=127.0.0.1:999").stdin(Stdio::null()).output().expect("run");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{log}");
+    let words = "retortd: cannot listen on 127.0.0.1:999: Permission denied (os error 13) (ports below 1024 need \
+        CAP_NET_BIND_SERVICE";
+    assert!(log.starts_with(words), "{log}");
+}
+
+/// Fault 9: fewer descriptors than the connections that are allowed.
+#[test]
+fn connection_limit_above_descriptor_limit_exits_78() {
+    if !available("prlimit") {
+        return;
+    }
+    let launch = |arguments: &[&str]| DaemonBuilder::new(arguments).under(&["prlimit", "--nofile=64:64"]);
+    let finished = launch(&[LOCAL, "--workers=1", "--max-connections=64"]).finish();
+    assert_eq!(finished.code, 78);
+    let words = "retortd: cannot allow 64 connections: this process may open 64 files and keeps 35 for itself (raise";
+    assert!(finished.log.starts_with(words), "{}", finished.log);
+    for arguments in [&[LOCAL, "-vv", "--workers=1"][..], &[LOCAL, "-vv", "--workers=1", "--max-connections=none"]] {
+        let line = limits_line(launch(arguments));
+        assert!(line.contains("at most 29 connections"), "{line}");
+    }
+}
+
+/// A daemon with `limit`, an option of prlimit(1) for half a gigabyte. None: prlimit is not installed, or this runs
+/// under a sanitizer, which needs more.
+fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<DaemonBuilder> {
+    if !available("prlimit") || any_memory() {
+        return None;
+    }
+    Some(DaemonBuilder::new(&[&[LOCAL, "-vv", "--workers=1"], arguments].concat()).under(&["prlimit", limit]))
+}
+
+/// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` lower the default of the budget.
+#[test]
+fn default_budget_respects_rlimits() {
+    for limit in ["--as=512000000", "--data=512000000"] {
+        let Some(launch) = with_half_a_gigabyte(limit, &[]) else { return };
+        let line = limits_line(launch);
+        assert!(line.contains("holding 128000000 bytes"), "{limit}: {line}");
+    }
+}
+
+/// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` below the budget.
+#[test]
+fn budget_above_rlimit_logs_one_warning() {
+    for (limit, name) in [("--as=512000000", "RLIMIT_AS"), ("--data=512000000", "RLIMIT_DATA")] {
+        for asked in ["600000000", "none"] {
+            let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered", asked]) else { return };
+            let mut daemon = launch.spawn();
+            daemon.wait_for_line(0, &format!("--max-buffered={asked} is above {name} (512000000 bytes)"));
+            daemon.wait_ready_in_log();
+            daemon.reload();
+            assert_eq!(daemon.log.text().matches("is above").count(), 1, "{}", daemon.log.text());
+        }
+        let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered=512000000"]) else { return };
+        let mut daemon = launch.spawn();
+        daemon.wait_ready_in_log();
+        assert!(!daemon.log.text().contains("is above"), "{}", daemon.log.text());
+    }
+}
+
+#[test]
+fn soft_descriptor_limit_is_raised() {
+    if !available("prlimit") {
+        return;
+    }
+    let launch = DaemonBuilder::new(&[LOCAL, "-vv", "--workers=1"]).under(&["prlimit", "--nofile=64:128"]);
+    let line = limits_line(launch);
+    assert!(line.contains("at most 93 connections"), "{line}");
+}
+
+fn sysctl(name: &str) -> String {
+    fs::read_to_string(format!("/proc/sys/net/{name}")).map_or("unknown".into(), |value| value.trim().to_string())
+}
+
+#[test]
+fn vv_logs_kernel_limits_at_start() {
+    let mut daemon = DaemonBuilder::new(&[LOCAL, "-vv", "--backlog=77"]).spawn();
+    daemon.wait_ready_in_log();
+    let log = daemon.log.text();
+    let (somaxconn, syn_backlog) = (sysctl("core/somaxconn"), sysctl("ipv4/tcp_max_syn_backlog"));
+    assert!(log.contains(&format!("accept backlog: 77 asked, {somaxconn} allowed (net.core.somaxconn)")), "{log}");
+    assert!(log.contains(&format!("not yet acknowledged: {syn_backlog} (net.ipv4.tcp_max_syn_backlog)")), "{log}");
+    let retries: u32 = sysctl("ipv4/tcp_synack_retries").parse().expect("a number of retries");
+    // one second, doubled after each retry
+    let timeout: u64 = (0..=retries).map(|retry| 1 << retry).sum();
+    assert!(
+        log.contains(&format!("SYN/ACK retries: {retries} ")) && log.contains(&format!("after {timeout} s")),
+        "{log}"
+    );
+    let most = |name| sysctl(name).split_whitespace().last().unwrap_or("unknown").to_string();
+    assert!(log.contains(&format!("(at most {}, net.ipv4.tcp_rmem)", most("ipv4/tcp_rmem"))), "{log}");
+    assert!(log.contains(&format!("(at most {}, net.ipv4.tcp_wmem)", most("ipv4/tcp_wmem"))), "{log}");
+    assert!(log.contains("ready: listening on frame=127.0.0.1:"), "{log}");
+}
+
+#[test]
+fn socket_buffers_and_backlog_are_set() {
+    let arguments = [LOCAL, "-vv", "--recv-buffer=16K", "--send-buffer=32K", "--backlog=7"];
+    let mut daemon = DaemonBuilder::new(&arguments).spawn();
+    daemon.wait_ready_in_log();
+    // socket(7): the kernel doubles what it is asked for
+    let (_, line) = daemon.wait_for_line(0, "receive buffer");
+    assert!(line.contains("receive buffer 32768 ") && line.contains("send buffer 65536 "), "{line}");
+    if available("ss") {
+        let sport = format!("sport = :{}", daemon.address("frame").port());
+        let output = Command::new("ss").args(["-ltnH", &sport]).output().expect("run ss");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(text.split_whitespace().nth(2), Some("7"), "{text}");
+    }
+}
+
+#[test]
+fn workers_option_sets_thread_count() {
+    for workers in [1, 5] {
+        let daemon = DaemonBuilder::new(&[LOCAL, &format!("--workers={workers}")]).start();
+        // and the main thread and that of the log
+        assert_eq!(daemon.status("Threads"), 2 + workers);
+    }
+}
+
+/// The log of one client that sends bytes that could forge lines, an unknown action, and a long message.
+fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
+    let daemon = DaemonBuilder::new(&[LOCAL, "--listen=upper=127.0.0.1:0", verbose]).start();
+    let mut client = daemon.connect("frame");
+    let text = b"line\nretortd: forged\x1b[2J\0\r\x07\xc2\x9b end";
+    assert_eq!(client.request(UPPERCASE, text).len(), text.len());
+    assert_eq!(client.request(UNKNOWN, b"\xff"), b"error");
+    assert_eq!(client.request(REVERSE, &[b'x'; 500]).len(), 500);
+    drop(client);
+    daemon.wait_for_line(0, "closed: finished");
+    let log = daemon.log.text();
+    (daemon, log)
+}
+
+#[test]
+fn v_logs_connections() {
+    let (_daemon, log) = log_of_a_talk("-v");
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    for (line, words) in lines.into_iter().zip(["accepted", "closed: finished"]) {
+        // 2026-11-21T10:00:00.000Z retortd: frame 127.0.0.1:12345: accepted
+        let (stamp, rest) = line.split_once(' ').expect("a time stamp");
+        assert!(stamp.len() == 24 && stamp.ends_with('Z'), "{line}");
+        assert!(rest.starts_with("retortd: frame 127.0.0.1:") && rest.ends_with(words), "{line}");
+    }
+}
+
+#[test]
+fn vv_logs_requests() {
+    let (_daemon, log) = log_of_a_talk("-vv");
+    for words in
+        ["uppercase of 33 bytes answered in ", "unknown of 1 bytes refused in ", "reverse of 500 bytes answered in "]
+    {
+        assert!(
+            log.lines().any(|line| line.contains("retortd: frame 127.0.0.1:") && line.contains(words)),
+            "{words}: {log}"
+        );
+    }
+    assert!(!log.contains("forged") && !log.contains("xxx"), "{log}");
+}
+
+#[test]
+fn vvv_logs_escaped_and_truncated_bytes() {
+    let (daemon, log) = log_of_a_talk("-vvv");
+    let received = r"received 37 bytes: \x08\x00\x00!line\nretortd: forged\x1b[2J\x00\r\x07\xc2\x9b end";
+    let answered = r"answered 37 bytes: \x00\x00\x00!LINE\nRETORTD: FORGED\x1b[2J\x00\r\x07\xc2\x9b END";
+    assert!(log.contains(received) && log.contains(answered), "{log}");
+    assert!(log.contains(&format!(r"answered 504 bytes: \x00\x00\x01\xf4{}...", "x".repeat(60))), "{log}");
+    let controls = log.chars().filter(|character| character.is_control() && *character != '\n').count();
+    assert_eq!(controls, 0, "{log:?}");
+    assert!(log.lines().all(|line| line.contains(" retortd: ")), "a line was forged: {log}");
+    drop(daemon);
+}
+
+#[test]
+fn journal_lines_have_priority_and_no_timestamp() {
+    let directory = Directory::new();
+    let path = directory.path("journal");
+    let file = fs::File::create(&path).expect("create");
+    let metadata = file.metadata().expect("metadata");
+    let stream = format!("{}:{}", metadata.dev(), metadata.ino());
+    let launch = DaemonBuilder::new(&[LOCAL, "-vv"]).stderr(file).env("JOURNAL_STREAM", stream);
+    let mut daemon = launch.start();
+    assert_eq!(daemon.connect("frame").exchange(&frame(UPPERCASE, b"x")), b"\0\0\0\x01X");
+    assert_eq!(daemon.stop(), 0);
+    let log = fs::read_to_string(&path).expect("read");
+    assert!(log.contains("\n<7>ready: listening on ") && log.contains("\n<6>frame 127.0.0.1:"), "{log}");
+    assert!(log.lines().all(|line| line.starts_with("<6>") || line.starts_with("<7>")), "{log}");
+}
+
+#[test]
+fn journal_stream_of_other_file_is_ignored() {
+    let daemon = DaemonBuilder::new(&[LOCAL, "-v"]).env("JOURNAL_STREAM", "1:1").start();
+    drop(daemon.connect("frame"));
+    let (_, line) = daemon.wait_for_line(0, "accepted");
+    assert!(line.contains(" retortd: "), "{line}");
+}
+
+#[test]
+fn log_syslog_falls_back_to_stderr() {
+    if fs::exists("/dev/log").unwrap_or(true) {
+        return skip("there is a system log here");
+    }
+    let daemon = DaemonBuilder::new(&[LOCAL, "-v", "--log=syslog"]).start();
+    drop(daemon.connect("frame"));
+    daemon.wait_for_line(0, "closed: finished");
+}

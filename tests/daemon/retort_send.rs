@@ -1,0 +1,386 @@
+//! `retort send` and `retort ping` against the real daemon, and against servers with wrong replies.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::buggy_servers;
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+fn retort(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    retort(arguments).output().expect("run retort")
+}
+
+/// Runs retort with `input` on standard input, which is written while the output is read.
+fn run_with_input(arguments: &[&str], input: Vec<u8>) -> Output {
+    let mut child = retort(arguments).stdin(Stdio::piped()).spawn().expect("start retort");
+    let mut stdin = child.stdin.take().expect("its standard input");
+    let writer = thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().expect("wait for retort");
+    let _ = writer.join();
+    output
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("UTF-8 on standard output")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("UTF-8 on standard error")
+}
+
+/// Asserts that it printed exactly `expected`, and exited with 0 and without a message.
+fn good(output: &Output, expected: &str) {
+    assert_eq!((stdout(output), stderr(output), output.status.code()), (expected, "", Some(0)));
+}
+
+/// A server that sends `words` to its first client, whatever it receives, and then half-closes.
+fn saying(words: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let mut request = [0; 1024];
+        let _ = stream.read(&mut request);
+        let _ = stream.write_all(words);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = stream.read(&mut request);
+    });
+    address
+}
+
+#[test]
+fn send_prints_reply() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    good(&run(&["send", &address, "uppercase", "some text"]), "SOME TEXT\n");
+    good(&run(&["send", &address, "reverse", "h\u{e9}llo"]), "oll\u{e9}h\n");
+    good(&run(&["send", &address, "lowercase", ""]), "\n");
+}
+
+#[test]
+fn host_may_be_name_or_ip_address() {
+    let daemon = DaemonBuilder::new(&["--listen=frame=[::]:0"]).start();
+    let port = daemon.address("frame").port();
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        good(&run(&["send", &format!("{host}:{port}"), "uppercase", "x"]), "X\n");
+    }
+}
+
+#[test]
+fn error_reply_is_printed_and_exits_1() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let refused = run(&["send", &address, "6", "some text"]);
+    assert_eq!((stdout(&refused), refused.status.code()), ("error\n", Some(1)));
+    assert_eq!(stderr(&refused), "retort: request 1 (6, 9 bytes): refused by the server: error\n");
+    good(&run(&["send", &address, "lowercase", "ERROR"]), "error\n");
+}
+
+#[test]
+fn requests_from_file_are_answered_in_order() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let directory = Directory::new();
+    let (mut lines, mut expected) = (String::new(), String::new());
+    for number in 0..20_000 {
+        let backwards: String = number.to_string().chars().rev().collect();
+        lines.extend(["uppercase Line ", &number.to_string(), "\nreverse ab", &number.to_string(), "\n"]);
+        expected.extend(["LINE ", &number.to_string(), "\n", &backwards, "ba\n"]);
+    }
+    let file = directory.write("requests.txt", &lines);
+    good(&run(&["send", &address, "-f", &file]), &expected);
+    good(&run_with_input(&["send", &address, "-f", "-"], lines.into_bytes()), &expected);
+}
+
+#[test]
+fn invalid_line_exits_2_after_earlier_replies() {
+    let daemon = Daemon::serving("frame", &[]);
+    let directory = Directory::new();
+    let file = directory.write("requests.txt", "uppercase a\nnonsense b\nuppercase c\n");
+    let output = run(&["send", &daemon.address("frame").to_string(), "-f", &file]);
+    assert_eq!((stdout(&output), output.status.code()), ("A\n", Some(2)));
+    assert!(stderr(&output).contains("requests.txt:2: no such action: nonsense"), "{}", stderr(&output));
+}
+
+/// Far more bytes in both directions than all buffers hold: a client that does not read while it writes would deadlock.
+#[test]
+fn large_transfers_in_both_directions_do_not_deadlock() {
+    let daemon = Daemon::serving("echo", &[]);
+    let line = "x".repeat(99_999) + "\n";
+    let lines = line.repeat(500);
+    let output =
+        run_with_input(&["send", &daemon.address("echo").to_string(), "-P", "echo", "-f", "-"], lines.clone().into());
+    assert!(stdout(&output) == lines && output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn each_line_is_answered_before_next_is_written() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut child: Child =
+        retort(&["send", &daemon.address("frame").to_string(), "-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    for (line, answer) in [("uppercase first\n", b"FIRST\n".as_slice()), ("reverse abc\n", b"cba\n")] {
+        stdin.write_all(line.as_bytes()).unwrap();
+        let mut answered = vec![0; answer.len()];
+        stdout.read_exact(&mut answered).unwrap();
+        assert_eq!(answered, answer);
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn stdin_data_sends_one_message() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let message: Vec<u8> = (b'a'..=b'z').chain(*b"\n").cycle().take(20_000_000).collect();
+    let expected = message.to_ascii_uppercase();
+    let output = run_with_input(&["send", &address, "--stdin-data", "uppercase"], message);
+    assert!(output.stdout == expected && output.status.success(), "{}", stderr(&output));
+    let refused = run_with_input(&["send", &address, "--stdin-data", "uppercase"], b"\xff\xfe".to_vec());
+    assert_eq!((refused.stdout.as_slice(), refused.status.code()), (b"error".as_slice(), Some(1)));
+}
+
+#[test]
+fn send_speaks_every_protocol() {
+    let protocols = [
+        "frame-2021",
+        "text",
+        "echo-prefix",
+        "ack",
+        "respond",
+        "upper",
+        "upper-line",
+        "length-prefix",
+        "record",
+        "discard",
+        "qotd",
+        "daytime",
+        "time",
+    ];
+    let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
+    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let send = |protocol: &str, words: &[&str]| {
+        run(&[&["send", &daemon.address(protocol).to_string(), "-P", protocol], words].concat())
+    };
+    for (protocol, words, answer) in [
+        ("frame-2021", vec!["title-case", "they're here"], "They'Re Here\n"),
+        ("text", vec!["reverse", "Hello"], "olleH\n"),
+        ("echo-prefix", vec!["hello"], "Echo: hello\n"),
+        ("ack", vec!["hello"], "Message received!\n"),
+        ("respond", vec!["hello"], "Response: HELLO\n"),
+        ("upper", vec![" hello "], "HELLO\n"),
+        ("upper-line", vec![" hello "], "HELLO\n"),
+        ("length-prefix", vec!["hello"], "hello\n"),
+        ("record", vec!["hello"], "hello\n"),
+        ("discard", vec!["hello"], ""),
+    ] {
+        good(&send(protocol, &words), answer);
+    }
+    for protocol in ["qotd", "daytime", "time"] {
+        let output = send(protocol, &[]);
+        assert!(output.status.success() && stdout(&output).ends_with('\n'), "{protocol}: {output:?}");
+    }
+    let seconds: u64 = stdout(&send("time", &[])).trim().parse().expect("a number of seconds");
+    assert!(seconds > 3_900_000_000, "{seconds}");
+    let in_turn = run_with_input(
+        &["send", &daemon.address("respond").to_string(), "-P", "respond", "-f", "-"],
+        b"one\ntwo\nthree\n".to_vec(),
+    );
+    good(&in_turn, "Response: ONE\nResponse: TWO\nResponse: THREE\n");
+}
+
+#[test]
+fn endless_reply_ends_when_stdout_closes() {
+    let daemon = Daemon::serving("chargen", &[]);
+    let mut child = retort(&["send", &daemon.address("chargen").to_string(), "-P", "chargen"]).spawn().unwrap();
+    let mut line = [0; 74];
+    child.stdout.take().unwrap().read_exact(&mut line).unwrap();
+    assert!(line.ends_with(b"\r\n"));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((stderr(&output), output.status.code()), ("", Some(0)), "a closed pipe is not reported");
+}
+
+#[test]
+fn wrong_replies_are_reported_by_request() {
+    for (words, complaint) in [
+        (b"".as_slice(), "request 1 (uppercase, 3 bytes): the server closed the connection before its answer began"),
+        (b"\0\0\0\x03AB", "the server closed the connection after 6 of the 7 bytes of its answer"),
+        (b"\0\0\0\x02AB", "request 1 (uppercase, 3 bytes): the answer has 2 bytes, 3 were expected"),
+        (b"\0\0\0\x03ABCDE", "request 1 (uppercase, 3 bytes): 2 bytes came after its answer: DE"),
+    ] {
+        let output = run(&["send", &saying(words), "uppercase", "abc"]);
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(stderr(&output).contains(complaint), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn read_timeout_fails_silent_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let output = run(&["send", &address, "uppercase", "abc", "--read-timeout", "50ms"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("request 1 (uppercase, 3 bytes): nothing more came in time"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn impossible_request_exits_2() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for (arguments, words) in [
+        (vec!["send", nobody.as_str(), "uppercase", "x"], "is the server running"),
+        (vec!["send", nobody.as_str()], "what to send?"),
+        (vec!["send", nobody.as_str(), "x", "-P", "gopher"], "no such protocol"),
+        (vec!["send", nobody.as_str(), "-f", "/nonexistent"], "cannot open /nonexistent"),
+        (vec!["send", "localhost", "-P", "length-prefix", "x"], "no default port"),
+        (vec!["ping", nobody.as_str(), "-P", "discard"], "no round trip"),
+    ] {
+        let output = run(&arguments);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), ""), "{arguments:?}");
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn help_lists_exit_codes() {
+    for command in ["send", "ping", "bench", "check"] {
+        let output = run(&[command, "--help"]);
+        assert!(output.status.success() && stdout(&output).contains("Exit status:\n  0  "), "{command}");
+    }
+}
+
+#[test]
+fn ping_counts_and_times_round_trips() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let output = run(&["ping", &address, "-c", "3", "-i", "1ms"]);
+    let text = stdout(&output);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.starts_with(&format!("{address} (frame): connected in ")), "{text}");
+    assert!(text.contains("56 bytes: seq=3 time="), "{text}");
+    assert!(text.contains("3 sent, 3 received, 0 lost (0%)\nconnect    min/avg/max/stddev = "), "{text}");
+    let fresh = run(&["ping", &address, "-c", "2", "-i", "0", "--reconnect", "-q"]);
+    assert!(fresh.status.success() && !stdout(&fresh).contains("seq="), "{fresh:?}");
+    assert_eq!(daemon.statistics_when(|statistics| statistics.open == 0).accepted, 3);
+}
+
+#[test]
+fn sigint_prints_ping_summary() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut child = retort(&["ping", &daemon.address("frame").to_string(), "-i", "1h"]).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let mut text = Vec::new();
+    while !text.windows(5).any(|bytes| bytes == b"seq=1") {
+        let mut byte = [0];
+        output.read_exact(&mut byte).unwrap();
+        text.push(byte[0]);
+    }
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("1 sent, 1 received, 0 lost (0%)"), "{rest}");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn lost_pings_are_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || listener.incoming().for_each(|stream: Result<TcpStream, _>| drop(stream)));
+    let output = run(&["ping", &address, "-c", "2", "-i", "1ms"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("seq=2 lost: "), "{output:?}");
+    assert!(stdout(&output).contains("2 sent, 0 received, 2 lost (100%)"), "{output:?}");
+}
+
+/// The client's limit on memory for small requests, in bytes, with the stacks of its threads.
+const MEMORY: u64 = 64 << 20;
+
+/// Runs retort within [`MEMORY`], with a timeout that is longer than the test's deadline.
+fn run_bounded(arguments: &[&str]) -> Output {
+    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    command.args(arguments).args(["--read-timeout", "5m"]);
+    command.stdin(Stdio::null()).output().expect("run retort")
+}
+
+/// Fault 44: a server whose reply has no end.
+#[test]
+fn endless_reply_fails_in_bounded_memory() {
+    let begun = Instant::now();
+    for (protocol, words, bytes, complaint) in [
+        ("qotd", vec![], b"x".as_slice(), "the server sent more than 65536 bytes, although no right answer has more"),
+        ("time", vec![], b"x", "the server sent more than 65536 bytes"),
+        ("ack", vec!["abc"], b"x", "the server sent more than 4113 bytes"),
+        ("upper", vec!["abc"], b"x", "the server sent more than 4099 bytes"),
+        ("frame", vec!["reverse", "abc"], b"x", "the server announced 2021161080 bytes, although no right answer has"),
+        ("frame", vec!["shuffle", "abc"], b"\x07\xff\xff\xff", "the server announced 134217727 bytes, although"),
+        ("frame", vec!["random", "abc"], b"\x08\0\0\0", "no right answer has more than 134217727"),
+        ("text", vec!["reverse", "abc"], b"9999999999 ", "the server announced 9999999999 bytes, although"),
+        ("length-prefix", vec!["abc"], b"x", "the server announced 2021161080 bytes, although"),
+        ("echo", vec!["xxx"], b"x", "came after its answer: xxx"),
+    ] {
+        let address = buggy_servers::flooding(bytes).to_string();
+        let output = run_bounded(&[["send", &address, "-P", protocol].as_slice(), &words].concat());
+        assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
+        assert!(stderr(&output).contains(complaint), "{protocol}: {}", stderr(&output));
+    }
+    for protocol in ["daytime", "frame", "length-prefix"] {
+        let address = buggy_servers::flooding(b"x").to_string();
+        let output = run_bounded(&["ping", &address, "-P", protocol, "-c", "2", "-i", "1ms"]);
+        assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
+        assert!(stdout(&output).contains("although no right answer has more"), "{protocol}: {output:?}");
+    }
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+}
+
+/// Fault 44: a server that sends a byte of its reply every 10 ms.
+#[test]
+fn slow_reply_fails_after_read_timeout() {
+    let address = buggy_servers::dripping(b"x", Duration::from_millis(10)).to_string();
+    for words in [["-P", "qotd"].as_slice(), &["-P", "echo", &"x".repeat(100_000)]] {
+        let output = run(&[["send", &address, "--read-timeout", "200ms"].as_slice(), words].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("the answer came too slowly: time was up after "), "{}", stderr(&output));
+    }
+}
+
+/// The timeout of a round trip expires although bytes arrive.
+#[test]
+fn ping_timeout_expires_while_bytes_arrive() {
+    let address = buggy_servers::flooding(b"abcd").to_string();
+    let sized = ["-P", "echo", "-s", "4", "-c", "3", "-i", "20ms"];
+    let output = run(&[["ping", &address, "--read-timeout", "1ns"].as_slice(), &sized].concat());
+    assert!(stdout(&output).contains("3 sent, 0 received, 3 lost (100%)"), "{output:?}");
+}
+
+/// Endless requests to a server that reads all of them and answers none.
+#[test]
+fn server_that_never_replies_gets_bounded_input() {
+    let address = buggy_servers::for_each_client(|mut stream| drop(io::copy(&mut stream, &mut io::sink())));
+    let mut child = retort(&["send", &address.to_string(), "-f", "-", "--read-timeout", "500ms"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("start retort");
+    let mut stdin = child.stdin.take().expect("its standard input");
+    let lines = "uppercase x\n".repeat(5000);
+    let writer = thread::spawn(move || while stdin.write_all(lines.as_bytes()).is_ok() {});
+    let output = child.wait_with_output().expect("wait for retort");
+    writer.join().expect("it is not read any more");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("request 1 (uppercase, 1 bytes): nothing more came in time"), "{output:?}");
+}
