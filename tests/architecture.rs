@@ -26,7 +26,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["client/options.rs", "daemon/config/"]),
     ("fastrand", &["protocol/rng.rs"]),
     ("hdrhistogram", &["client/bench/tally.rs"]),
-    ("humantime", &["client/duration.rs", "daemon/config/"]),
+    ("humantime", &["client/duration.rs", "daemon/config/", "daemon/logging/"]),
     ("indicatif", &["client/progress.rs"]),
     ("listenfd", &["daemon/activation.rs"]),
     ("log", &["connection/", "daemon/", "server/"]),

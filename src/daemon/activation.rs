@@ -1,6 +1,6 @@
 //! The descriptors that the service manager hands over (`sd_listen_fds(3)`), and the use of each.
 //!
-//! listenfd takes them over from the environment; it believes what that says, so it is checked before ([`announced`]).
+//! listenfd takes them over from the environment; it believes what that says, so it is checked before ([`super::listen_fds`]).
 //!
 //! Descriptors come from two sources, which only the descriptors themselves can tell apart:
 //!
@@ -22,7 +22,7 @@ use nix::sys::socket::{
     AddressFamily, SockType, SockaddrLike, SockaddrStorage, getpeername, getsockname, getsockopt, sockopt,
 };
 
-use super::announced::announced;
+use super::listen_fds::announced;
 use crate::daemon::config::args;
 use crate::daemon::exit_status::Failure;
 use crate::protocol::{self, ProtocolInfo};

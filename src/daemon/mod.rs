@@ -4,15 +4,14 @@
 //! exit code of `exit_status.rs`.
 
 mod activation;
-mod announced;
 pub mod config;
 mod exit_status;
-mod files;
+mod listen_fds;
 mod listeners;
 mod logging;
 mod main_loop;
 mod notify;
-mod pending;
+mod notify_queue;
 mod phase;
 mod signals;
 mod system_limits;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use log::warn;
 use sd_notify::NotifyState;
 
-use super::pending::{Message, Pending};
+use super::notify_queue::{Message, NotifyQueue};
 
 /// The longest status, in bytes. Derived: systemd ignores a message of more than 4096 bytes (`PIPE_BUF`) as a whole,
 /// and READY travels with the status.
@@ -31,7 +31,7 @@ const LONGEST_PERIOD: u64 = u64::MAX - 1;
 pub struct Manager {
     link: Option<Link>,
     status: String,
-    pending: Pending,
+    pending: NotifyQueue,
 }
 
 impl Manager {
@@ -46,7 +46,7 @@ impl Manager {
                 None
             }
         });
-        Self { link, status: String::new(), pending: Pending::default() }
+        Self { link, status: String::new(), pending: NotifyQueue::default() }
     }
 
     /// Whether there is one.

@@ -13,8 +13,8 @@
 
 use std::path::Path;
 
+use crate::daemon::config::files;
 use crate::daemon::exit_status::Failure;
-use crate::daemon::files;
 
 /// How many characters of a wrong name are repeated in the error. Chosen: more than any setting has.
 const LONGEST_NAME: usize = 60;

@@ -2,5 +2,6 @@
 
 pub mod args;
 pub mod env_file;
+pub mod files;
 pub mod quotes;
 pub mod values;

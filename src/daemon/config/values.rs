@@ -1,7 +1,7 @@
 //! How people write limits: sizes as `64K`, times as `500ms`, and `0` or `none` for without.
 
 use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// A limit that may be switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +85,6 @@ impl Quantity for Duration {
     fn is_zero(&self) -> bool {
         Self::is_zero(self)
     }
-}
-
-/// A point in time, for a log line: `2026-11-21T10:00:00.000Z`.
-pub fn time_stamp(time: SystemTime) -> impl std::fmt::Display {
-    humantime::format_rfc3339_millis(time)
 }
 
 /// A time in words: `5m`.

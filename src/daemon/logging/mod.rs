@@ -17,6 +17,7 @@
 //!
 //! Every line is cut and freed of control characters here, so that nothing that a client sends can forge one.
 
+mod line;
 mod queue;
 mod sink;
 mod syslog;
@@ -29,19 +30,16 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use log::{Level, LevelFilter, Log, Metadata, Record, error};
+use log::{LevelFilter, Log, Metadata, Record, error};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::fstat;
 
 use crate::daemon::config::args::LogTarget;
+use line::{Severity, clean};
 use queue::Queue;
 use sink::{Sink, Target};
 use syslog::SyslogSocket;
 
-/// The longest line, in bytes: RFC 3164 section 4.1 allows 1024 with the header.
-const LONGEST: usize = 900;
-/// The program's name in the log.
-const NAME: &str = "retortd";
 /// Where the system log listens (`syslog(3)`).
 const SYSLOG_SOCKET: &str = "/dev/log";
 /// How long the end of the daemon waits for the last lines to be written. Chosen: half of the second in which an idle
@@ -49,26 +47,6 @@ const SYSLOG_SOCKET: &str = "/dev/log";
 const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
-
-/// How serious a line is, as syslog(3) numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Severity {
-    Error = 3,
-    Warning = 4,
-    Info = 6,
-    Debug = 7,
-}
-
-impl From<Level> for Severity {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Error => Self::Error,
-            Level::Warn => Self::Warning,
-            Level::Info => Self::Info,
-            Level::Debug | Level::Trace => Self::Debug,
-        }
-    }
-}
 
 /// Starts the log; `verbose` as counted on the command line. Lines wait for [`start_thread`]. To be called once.
 pub fn start(verbose: u8) {
@@ -169,23 +147,6 @@ impl fmt::Debug for Logger {
     }
 }
 
-/// One line: no control characters, and not too long.
-fn clean(message: &str) -> String {
-    let mut line = String::with_capacity(message.len().min(LONGEST));
-    for character in message.chars() {
-        if line.len() >= LONGEST {
-            line.push_str("...");
-            break;
-        }
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,13 +156,6 @@ mod tests {
     use std::sync::mpsc;
 
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
-
-    #[test]
-    fn a_client_cannot_forge_lines() {
-        assert_eq!(clean("a\nb\u{1b}[2J\0\r\u{9b}é"), "a\\nb\\u{1b}[2J\\u{0}\\r\\u{9b}é");
-        let long = clean(&"é".repeat(10_000));
-        assert!(long.len() <= LONGEST + 5 && long.ends_with("..."), "{}", long.len());
-    }
 
     /// The name of a test that plays a daemon in a process of its own when this variable is set.
     const PLAYED: (&str, &str) = ("daemon::logging::tests::a_panic_is_logged", "RETORTD_TEST_PANIC");

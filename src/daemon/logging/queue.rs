@@ -8,7 +8,7 @@ use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::Severity;
+use super::line::{Line, Severity};
 
 /// The bytes that may wait, with what the queue itself needs for each line ([`LINE`]); the log thread may have the same
 /// again.
@@ -20,17 +20,6 @@ const CAPACITY: usize = 3 << 19;
 /// What a line needs beside its text, in bytes. Derived: a [`Vec`] that grows has at most twice the room that it needs,
 /// and the allocator adds 8 bytes to each text and rounds up to 16 (glibc's malloc).
 const LINE: usize = 2 * size_of::<Line>() + 16;
-
-/// One line for the log, free of control characters.
-#[derive(Debug)]
-pub struct Line {
-    /// When it was logged.
-    pub time: SystemTime,
-    /// How serious it is.
-    pub severity: Severity,
-    /// The message.
-    pub text: String,
-}
 
 /// What the log thread takes from the queue.
 #[derive(Debug)]

@@ -12,10 +12,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use nix::unistd;
 
-use super::queue::{Batch, Line};
+use super::line::{Line, NAME, Severity, time_stamp};
+use super::queue::Batch;
 use super::syslog::SyslogSocket;
-use super::{NAME, Severity};
-use crate::daemon::config::values::time_stamp;
 
 /// The most bytes that one write(2) has, unless a single line is longer: `PIPE_BUF`, so that a pipe does not mix them
 /// with what other processes write (pipe(7)).

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use syslog::{Facility, Formatter3164, LogFormat};
 
-use super::{NAME, Severity};
+use super::line::{NAME, Severity};
 
 /// A connection to the system log.
 pub struct SyslogSocket {

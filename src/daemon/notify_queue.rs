@@ -26,12 +26,12 @@ pub enum Message {
 
 /// Messages that have not been delivered, the oldest first.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub struct NotifyQueue {
     messages: VecDeque<Message>,
     stopping: bool,
 }
 
-impl Pending {
+impl NotifyQueue {
     /// Nothing has to be said.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -71,14 +71,14 @@ mod tests {
 
     /// What is delivered of these, when nothing could be sent before the last one.
     fn kept(messages: &[Message]) -> Vec<Message> {
-        let mut pending = Pending::default();
+        let mut pending = NotifyQueue::default();
         for message in messages {
             pending.push(message.clone());
         }
         all(&mut pending)
     }
 
-    fn all(pending: &mut Pending) -> Vec<Message> {
+    fn all(pending: &mut NotifyQueue) -> Vec<Message> {
         let mut sent = Vec::new();
         pending.deliver(|message| {
             sent.push(message.clone());
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_list_stays_short() {
-        let mut pending = Pending::default();
+        let mut pending = NotifyQueue::default();
         pending.push(Ready);
         for reload in 0..1000 {
             pending.push(Reloading(reload));
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(kept(&[Ready, Reloading(1), Ready, Stopping]), [Ready, Stopping]);
         assert_eq!(kept(&[Reloading(1), Stopping]), [Stopping]);
         // the manager knows of the reload: it is to hear of its end
-        let mut pending = Pending::default();
+        let mut pending = NotifyQueue::default();
         pending.push(Reloading(1));
         pending.deliver(|_| true);
         pending.push(Ready);
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn nothing_comes_after_stopping() {
         assert_eq!(kept(&[Stopping, Reloading(1), Ready, Stopping]), [Stopping]);
-        let mut pending = Pending::default();
+        let mut pending = NotifyQueue::default();
         pending.push(Stopping);
         pending.deliver(|_| true);
         pending.push(Ready);
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_is_not_taken_is_sent_again_first() {
-        let mut pending = Pending::default();
+        let mut pending = NotifyQueue::default();
         pending.push(Ready);
         pending.push(Reloading(1));
         pending.push(Ready);
