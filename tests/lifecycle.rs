@@ -144,7 +144,7 @@ fn told_to_stop_twice_it_stops_now() {
         assert!(client.is_silent(ONE_ORDER + Duration::from_millis(100)) && !daemon.has_exited());
         daemon.signal(signal);
         assert_eq!(daemon.wait_exit(), 0);
-        daemon.wait_for_line(0, "told to stop again: stopping now");
+        daemon.wait_for_line(0, "received a second SIGTERM or SIGINT: stopping at once");
         assert_eq!(daemon.last_statistics().closed_for("forced"), 1);
     }
 }
@@ -167,7 +167,7 @@ fn two_signals_of_one_moment_are_one_order() {
     assert_eq!(client.receive_all(), framed(b"redro eno"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
-    assert!(!daemon.log.text().contains("told to stop again"), "{}", daemon.log.text());
+    assert!(!daemon.log.text().contains("received a second SIGTERM or SIGINT"), "{}", daemon.log.text());
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn a_reload_is_over_when_every_worker_keeps_to_it() {
     let Some(frozen) = daemon.freeze("worker-0") else { return };
     let before = daemon.notices.len();
     daemon.signal(Signal::SIGHUP);
-    let (next, _) = daemon.wait_for_line(0, "a worker has not come round in time");
+    let (next, _) = daemon.wait_for_line(0, "a worker missed the reload");
     daemon.wait_for_line(next, "reloaded");
     daemon.wait_for_notice(before, "READY=1");
     drop(frozen);
@@ -359,7 +359,7 @@ fn wrong_settings_are_not_taken_over() {
         let before = daemon.log.len();
         daemon.reload();
         let (_, line) = daemon.wait_for_line(before, "cannot reload: ");
-        assert!(line.contains(words) && line.ends_with("; going on as before"), "{line}");
+        assert!(line.contains(words) && line.ends_with("; the running configuration stays in force"), "{line}");
         assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"eleven byte"), b"error");
     }
     std::fs::remove_file(&file).expect("remove");
@@ -443,7 +443,7 @@ fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
     daemon.wait_for_notice(0, "WATCHDOG=1");
     let Some(frozen) = daemon.freeze("worker-1") else { return };
     // one may have been under way
-    daemon.wait_for_line(0, "a worker has not come round in time");
+    daemon.wait_for_line(0, "a worker missed its heartbeat");
     let before = daemon.notices.len();
     let heard = daemon.notices.wait_within(Duration::from_millis(600), before, |notice| notice.contains("WATCHDOG=1"));
     assert_eq!(heard, None, "the watchdog was told that all is well");
@@ -547,7 +547,7 @@ fn a_busy_manager_hears_of_ready_reload_and_stop_in_the_end() {
     daemon.statistics_when(|statistics| statistics.bytes_in == 10);
     manager.fill();
     daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_line(0, "stopping: told to stop");
+    daemon.wait_for_line(0, "stopping: received SIGTERM or SIGINT");
     let stopping = manager.next_state();
     assert!(stopping.starts_with("STOPPING=1\nSTATUS=stopping"), "{stopping}");
     client.send(&request[10..]);
@@ -570,7 +570,7 @@ fn a_stop_before_ready_was_heard_tells_of_both() {
     client.send(&request[..10]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 10);
     daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_line(0, "stopping: told to stop");
+    daemon.wait_for_line(0, "stopping: received SIGTERM or SIGINT");
     let states = [manager.next_state(), manager.next_state()];
     assert!(states[0].starts_with("READY=1\n") && states[1].starts_with("STOPPING=1\n"), "{states:?}");
     client.send(&request[10..]);
@@ -592,7 +592,7 @@ fn a_watchdog_that_no_program_can_satisfy_costs_nothing() {
     }
     for microseconds in ["0", "-5", "abc", "18446744073709551615"] {
         let daemon = with_watchdog(microseconds);
-        daemon.wait_for_line(0, &format!("WATCHDOG_USEC={microseconds} is no period"));
+        daemon.wait_for_line(0, &format!("WATCHDOG_USEC={microseconds} is not a period"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Options, environment and settings file: what they do, what is refused, and in which words.
+//! Options, environment and settings file: their effects, and the messages about wrong ones.
 
 mod harness;
 
@@ -18,56 +18,61 @@ fn finish(arguments: &[&str]) -> Finished {
     Launch::new(arguments).finish()
 }
 
+fn assert_rejected(option: &str, value: &str) {
+    let finished = finish(&[&format!("{option}={value}")]);
+    assert_eq!(finished.code, 2, "{option}={value}: {}", finished.log);
+    assert!(finished.log.contains(option), "{option}={value}: {}", finished.log);
+    assert_eq!(finished.output, "", "{option}={value}");
+}
+
 #[test]
-fn values_that_cannot_be_used_are_refused_by_name() {
+fn invalid_values_are_rejected_by_option_name() {
     let table: &[(&str, &[&str])] = &[
-        ("--port", &["", "x", "-1", "65536", "8083.5"]),
-        (
-            "--listen",
-            &["", "gopher", "frame=", "frame=65536", "frame=1.2.3.4", "frame=[::1]", "frame=::1:1", "frame-2021"],
-        ),
-        ("--backlog", &["0", "-1", "x", "2147483648", "none"]),
-        ("--recv-buffer", &["0", "x", "-1", "1025M", "64KB"]),
-        ("--send-buffer", &["0", "x", "-1", "1025M", "99999999999G"]),
-        ("--workers", &["0", "x", "-1", "1025", "none"]),
-        ("--max-connections", &["x", "-1", "1.5", "64K"]),
-        ("--max-per-source", &["x", "-1", ""]),
-        ("--max-message", &["x", "-1", "134217728", "128M", "1.5M", ""]),
-        ("--max-buffered", &["x", "-1", "1", "1023K"]),
-        ("--max-line", &["x", "-1", "64KB", ""]),
-        ("--min-rate", &["x", "-1", "16K/s", ""]),
-        ("--idle-timeout", &["x", "-1", "5", "2years", ""]),
-        ("--request-timeout", &["x", "-1s", "5", "1s2"]),
-        ("--write-timeout", &["x", "-1s", "30"]),
-        ("--drain-timeout", &["x", "-1s", "30"]),
-        ("--exit-idle", &["x", "-1s", "30"]),
-        ("--seed", &["x", "-1", "18446744073709551616"]),
-        ("--log", &["x", "", "journal"]),
+        ("--port", &["", "65536", "8083.5"]),
+        ("--listen", &["", "frame=", "frame=65536", "frame=1.2.3.4", "frame=[::1]", "frame=::1:1", "frame-2021"]),
+        ("--listener-options", &["", "gopher", "echo=7"]),
+        ("--backlog", &["0", "2147483648", "none"]),
+        ("--recv-buffer", &["0", "1025M", "64KB"]),
+        ("--send-buffer", &["0", "1025M", "99999999999G"]),
+        ("--workers", &["0", "1025", "none"]),
+        ("--max-connections", &["1.5", "64K"]),
+        ("--max-per-source", &[""]),
+        ("--max-message", &["134217728", "128M", "1.5M", ""]),
+        ("--max-buffered", &["1", "1023K"]),
+        ("--max-line", &["64KB", ""]),
+        ("--min-rate", &["16K/s", ""]),
+        ("--idle-timeout", &["5", "2years", ""]),
+        ("--request-timeout", &["-1s", "5", "1s2"]),
+        ("--write-timeout", &["-1s", "30"]),
+        ("--drain-timeout", &["-1s", "30"]),
+        ("--exit-idle", &["-1s", "30"]),
+        ("--seed", &["18446744073709551616"]),
+        ("--log", &["", "journal"]),
     ];
     for (option, values) in table {
-        for value in *values {
-            let finished = finish(&[&format!("{option}={value}")]);
-            assert_eq!(finished.code, 2, "{option}={value}: {}", finished.log);
-            assert!(finished.log.contains(option), "{option}={value}: {}", finished.log);
-            assert_eq!(finished.output, "", "{option}={value}");
+        values.iter().for_each(|value| assert_rejected(option, value));
+    }
+}
+
+/// Without a table, so that it includes every new option.
+#[test]
+fn every_option_rejects_a_word_and_a_negative_number() {
+    let mut count = 0;
+    for option in retortd::daemon::config::args::command().get_arguments() {
+        let names = option.get_value_names().unwrap_or_default();
+        // any text is the name of a file
+        if !option.get_action().takes_values() || names.iter().any(|name| name.as_str() == "FILE") {
+            continue;
         }
+        let long = format!("--{}", option.get_long().expect("every option has a long name"));
+        ["x", "-1"].iter().for_each(|value| assert_rejected(&long, value));
+        count += 1;
     }
+    assert!(count >= 20, "{count} options with a value");
 }
 
 #[test]
-fn every_option_that_takes_a_value_is_among_those() {
-    // the names above, and those whose values are files, whatever they contain
-    let known = "port listen backlog recv-buffer send-buffer workers max-connections max-per-source max-message \
-        max-buffered max-line min-rate idle-timeout request-timeout write-timeout drain-timeout exit-idle seed log quotes settings \
-        verbose help version list";
-    let command = retortd::daemon::config::args::command();
-    for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
-        assert!(known.split(' ').any(|name| name == option), "--{option} is not tested here");
-    }
-}
-
-#[test]
-fn what_is_no_option_is_refused() {
+fn unknown_options_exit_with_2() {
     for (arguments, words) in
         [(&["--colour"][..], "--colour"), (&["8083"], "8083"), (&["--port"], "--port"), (&["-x"], "-x")]
     {
@@ -102,7 +107,7 @@ fn help_names_every_option_and_its_variable() {
 }
 
 #[test]
-fn output_that_nobody_takes_is_no_panic() {
+fn full_standard_output_does_not_panic() {
     for argument in ["--help", "--list", "--version"] {
         let full = Launch::new(&[argument]).under(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"]).finish();
         assert!(full.code <= 2 && !full.log.contains("panic"), "{argument}: {} {}", full.code, full.log);
@@ -110,7 +115,7 @@ fn output_that_nobody_takes_is_no_panic() {
 }
 
 #[test]
-fn nothing_else_is_printed() {
+fn serving_prints_nothing() {
     let mut daemon = Launch::new(&[LOCAL]).start();
     let mut client = daemon.connect("frame");
     assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
@@ -122,7 +127,7 @@ fn nothing_else_is_printed() {
 }
 
 #[test]
-fn the_port_option_listens_on_all_addresses() {
+fn port_option_listens_on_all_addresses() {
     let daemon = Launch::new(&["-p", "0"]).start();
     assert_eq!(daemon.listening().len(), 1);
     let port = daemon.address("frame").port();
@@ -144,7 +149,89 @@ fn listen_may_be_repeated_and_combined_with_the_port() {
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
 }
 
-/// What the daemon logs about its limits at the start.
+/// The words in which wrong listeners are rejected.
+#[test]
+fn wrong_listeners_are_rejected_with_advice() {
+    for (option, value, words) in [
+        ("--listen", "gopher=70", "there is no protocol 'gopher': retortd --list prints the protocols"),
+        ("--listen", "frame-2021", "frame-2021 has no port of its own: write frame-2021=PORT"),
+        ("--listen", "echo=", "there is no address after 'echo='"),
+        ("--listen", "echo=65536", "port 65536 is out of range: 0 to 65535"),
+        ("--listen", "echo=localhost:7", "'localhost:7' is not an address: write PORT, ADDRESS:PORT or [ADDRESS]:PORT"),
+        ("--listen", "echo=::1", "'::1' has no port: write [::1]:PORT"),
+        ("--listen", "=7", "there is no name at the beginning of '=7'"),
+        ("--listen", " ", "the value is empty"),
+        (
+            "--listen",
+            "echo=7,",
+            "there is no option after a comma behind 'echo': a comma begins an option, white space",
+        ),
+        ("--listen", "echo=7,=1", "there is no name before '=1' behind 'echo'"),
+        ("--listen", "echo=7,fast=", "there is no value after 'fast=' behind 'echo'"),
+        ("--listen", "echo=7,fast=1", "echo has no option 'fast': this release defines no listener options"),
+        (
+            "--listen",
+            "echo=7,time=37",
+            "'time' is a protocol and not an option of echo: write a space between listeners",
+        ),
+        (
+            "--listen",
+            "time=37 echo,ack",
+            "'ack' is a protocol and not an option of echo: write a space between listeners",
+        ),
+        ("--listener-options", "gopher", "no socket is called 'gopher': write the name of a protocol (retortd --list"),
+        ("--listener-options", "echo=7", "echo has an address here: the address of a socket from systemd is in its"),
+        (
+            "--listener-options",
+            "frame echo,fast",
+            "echo has no option 'fast': this release defines no listener options",
+        ),
+        ("--listener-options", "echo,frame", "'frame' is a protocol and not an option of echo: write a space between"),
+    ] {
+        let finished = finish(&[&format!("{option}={value}")]);
+        assert_eq!((finished.code, finished.output.as_str()), (2, ""), "{option}={value}: {}", finished.log);
+        assert!(finished.log.contains(words), "{option}={value}: {}", finished.log);
+        // in the environment too, and by the name of the variable
+        let variable = option.replacen("--", "RETORTD_", 1).replace('-', "_").to_uppercase();
+        let finished = Launch::new(&[]).env(&variable, value).finish();
+        assert_eq!(finished.code, 2, "{variable}={value}: {}", finished.log);
+        assert!(finished.log.contains(words), "{variable}={value}: {}", finished.log);
+    }
+}
+
+#[test]
+fn any_white_space_separates_listeners() {
+    let listen = " frame=127.0.0.1:0\techo=127.0.0.1:0 \n time=127.0.0.1:0\n";
+    let launch = Launch::new(&[]).env("RETORTD_LISTEN", listen).env("RETORTD_LISTENER_OPTIONS", "echo\tframe");
+    let daemon = launch.start();
+    let names: Vec<&str> = daemon.listening().iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["frame", "echo", "time"]);
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+}
+
+#[test]
+fn reload_keeps_addresses_and_warns_until_the_restart() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0\n");
+    let daemon = Launch::new(&["--settings", &file]).start();
+    directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0\nRETORTD_LISTENER_OPTIONS=echo\n");
+    daemon.reload();
+    assert!(!daemon.log.text().contains("restart"), "{}", daemon.log.text());
+    directory.write("settings", "RETORTD_LISTEN=time=127.0.0.1:0\nRETORTD_WORKERS=7\n");
+    for _ in 0..2 {
+        let before = daemon.log.len();
+        daemon.reload();
+        let names = "the addresses of listeners, --backlog, --recv-buffer, --send-buffer, --workers, --seed and --log";
+        daemon.wait_for_line(before, &format!("{names} change only with a restart"));
+        assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    }
+    directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0,fast\n");
+    let before = daemon.log.len();
+    daemon.reload();
+    daemon.wait_for_line(before, ":1: RETORTD_LISTEN: invalid value 'echo=127.0.0.1:0,fast'");
+}
+
+/// The line about the limits that the daemon logs at start.
 fn limits_line(launch: Launch) -> String {
     let mut daemon = launch.spawn();
     let (_, line) = daemon.wait_for_line(0, "at most");
@@ -153,9 +240,9 @@ fn limits_line(launch: Launch) -> String {
 }
 
 #[test]
-fn the_environment_sets_options() {
+fn environment_sets_options() {
     let launch =
-        Launch::new(&[]).env("RETORTD_LISTEN", "frame=127.0.0.1:0,echo=127.0.0.1:0").env("RETORTD_VERBOSE", "2");
+        Launch::new(&[]).env("RETORTD_LISTEN", "frame=127.0.0.1:0 echo=127.0.0.1:0").env("RETORTD_VERBOSE", "2");
     let line = limits_line(launch.env("RETORTD_WORKERS", "3").env("RETORTD_MAX_CONNECTIONS", "77"));
     assert!(line.contains("at most 77 connections") && line.ends_with("on 3 workers"), "{line}");
     let bad = Launch::new(&[LOCAL]).env("RETORTD_IDLE_TIMEOUT", "soon").finish();
@@ -164,7 +251,7 @@ fn the_environment_sets_options() {
 }
 
 #[test]
-fn command_line_before_environment_before_file() {
+fn command_line_precedes_environment_precedes_file() {
     let directory = Directory::new();
     let text = "RETORTD_WORKERS=1\nRETORTD_MAX_CONNECTIONS=11\nRETORTD_VERBOSE=2\nRETORTD_LISTEN=echo=127.0.0.1:0\n";
     let file = directory.write("settings", text);
@@ -184,7 +271,7 @@ fn command_line_before_environment_before_file() {
 }
 
 #[test]
-fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
+fn settings_file_errors_name_the_line() {
     let directory = Directory::new();
     for (text, words) in [
         ("# fine\nRETORTD_PORT=70000\n", ":2: RETORTD_PORT: invalid value '70000'"),
@@ -195,12 +282,14 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
         ("RETORTD_PORT=\"0\" # any\n", ":1: RETORTD_PORT: invalid value '0# any'"),
         ("# \\\nRETORTD_PORT=0\\\n0 x\n", ":2: RETORTD_PORT: invalid value '00 x'"),
         ("RETORTD_PORT='0\u{9b}'\n", ":1: RETORTD_PORT: invalid value '0\u{fffd}'"),
-        ("\u{feff}RETORTD_PORT=0\n", ":1: a byte order mark is no part of a name"),
+        ("\u{feff}RETORTD_PORT=0\n", ":1: a byte order mark is not part of a name"),
         ("export RETORTD_PORT=0\n", ":1: there is no setting export RETORTD_PORT"),
         ("RETORTD_SETTINGS=/dev/null\n", ":1: RETORTD_SETTINGS: a settings file cannot name another one"),
         ("RETORTD_PORT=0\n\0", ":2: a byte is NUL"),
         ("RETORTD_VERBOSE=4\n", ":1: RETORTD_VERBOSE: invalid value '4'"),
         ("RETORTD_LISTEN=gopher=70\n", ":1: RETORTD_LISTEN: invalid value 'gopher=70'"),
+        ("RETORTD_LISTEN=echo=7,time=37\n", ":1: RETORTD_LISTEN: invalid value 'echo=7,time=37'"),
+        ("RETORTD_LISTENER_OPTIONS=gopher\n", ":1: RETORTD_LISTENER_OPTIONS: invalid value 'gopher'"),
     ] {
         let file = directory.write("settings", text);
         let finished = finish(&["--settings", &file]);
@@ -214,7 +303,7 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
 }
 
 #[test]
-fn a_settings_file_has_the_form_of_an_environment_file() {
+fn settings_file_is_an_environment_file() {
     let directory = Directory::new();
     for (text, workers) in [
         ("RETORTD_WORKERS=\\\n2\nRETORTD_VERBOSE=2\n", 2),
@@ -233,7 +322,7 @@ fn a_settings_file_has_the_form_of_an_environment_file() {
 }
 
 #[test]
-fn a_line_without_a_value_is_ignored_and_remarked_upon() {
+fn settings_lines_without_a_value_cause_a_warning() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n\nmore\n");
     let daemon = Launch::new(&[LOCAL, "--settings", &file]).start();
@@ -245,7 +334,7 @@ fn a_line_without_a_value_is_ignored_and_remarked_upon() {
     assert!(line.ends_with("ignored: not NAME=VALUE"), "{line}");
 }
 
-/// What cannot be read as settings or quotes, and why; each would have the daemon wait, or take what memory there is.
+/// Files that cannot be read as settings or quotes, and the reason: each would block the daemon or exhaust its memory.
 fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
     let fifo = directory.path("fifo");
     mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
@@ -262,7 +351,7 @@ fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
 
 /// Fault 43: FIFOs, devices, directories and huge files as settings or quotes.
 #[test]
-fn files_that_would_stall_it_are_refused() {
+fn settings_and_quotes_must_be_regular_files() {
     let directory = Directory::new();
     let files = unreadable(&directory);
     for option in ["--settings", "--quotes"] {
@@ -278,7 +367,7 @@ fn files_that_would_stall_it_are_refused() {
 
 /// Fault 43: the same files at a reload; the old settings stay.
 #[test]
-fn files_that_would_stall_a_reload_are_refused() {
+fn reload_rejects_files_that_are_not_regular() {
     let directory = Directory::new();
     let (settings, quotes) =
         (directory.write("settings", "RETORTD_MAX_MESSAGE=10\n"), directory.write("quotes", "a\n"));
@@ -303,7 +392,7 @@ fn files_that_would_stall_a_reload_are_refused() {
 
 /// Fault 31: a port in use.
 #[test]
-fn a_port_in_use() {
+fn port_in_use_exits_with_71() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = taken.local_addr().expect("address");
     let finished = finish(&[&format!("--listen=frame={address}")]);
@@ -312,24 +401,24 @@ fn a_port_in_use() {
     assert!(finished.log.starts_with(&words), "{}", finished.log);
 }
 
-/// Fault 31: an address that is not there.
+/// Fault 31: an address that this machine does not have.
 #[test]
-fn an_address_that_is_not_there() {
-    // RFC 5737: for documentation, so nobody has it
+fn unavailable_address_exits_with_71() {
+    // RFC 5737: reserved for documentation
     let finished = finish(&["--listen=frame=192.0.2.1:8083"]);
     assert_eq!(finished.code, 71);
     let words = "retortd: cannot listen on 192.0.2.1:8083: Cannot assign requested address (os error 99) (no interface";
     assert!(finished.log.starts_with(words), "{}", finished.log);
 }
 
-/// Fault 31: a port below 1024 without the right.
+/// Fault 31: a port below 1024 without the privilege.
 #[test]
-fn a_port_below_1024_without_the_right() {
+fn privileged_port_exits_with_78() {
     let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first_free.trim().parse::<u16>().is_ok_and(|port| port < 1000) {
         return skip("ports below 1024 are free for all here");
     }
-    // Somebody else is nobody. The binary is copied to where nobody may look.
+    // for the user nobody; the binary is copied to a directory that nobody may read
     let directory = Directory::new();
     let copy = directory.path("retortd");
     fs::copy(env!("CARGO_BIN_EXE_retortd"), &copy).expect("copy the binary");
@@ -350,14 +439,15 @@ fn a_port_below_1024_without_the_right() {
 }
 
 #[test]
-fn more_connections_than_there_may_be_descriptors() {
+fn max_connections_above_the_descriptor_limit_exits_with_78() {
     if !available("prlimit") {
         return;
     }
     let launch = |arguments: &[&str]| Launch::new(arguments).under(&["prlimit", "--nofile=64:64"]);
     let finished = launch(&[LOCAL, "--workers=1", "--max-connections=64"]).finish();
     assert_eq!(finished.code, 78);
-    let words = "retortd: cannot allow 64 connections: this process may open 64 files and keeps 35 for itself (raise";
+    let words =
+        "retortd: cannot allow 64 connections: this process may open 64 files and reserves 35 for itself (raise";
     assert!(finished.log.starts_with(words), "{}", finished.log);
     for arguments in [&[LOCAL, "-vv", "--workers=1"][..], &[LOCAL, "-vv", "--workers=1", "--max-connections=none"]] {
         let line = limits_line(launch(arguments));
@@ -375,7 +465,7 @@ fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<Launch> {
 
 /// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` lower the default of the budget.
 #[test]
-fn the_default_for_buffers_knows_the_limits_of_the_process() {
+fn default_max_buffered_respects_process_limits() {
     for limit in ["--as=512000000", "--data=512000000"] {
         let Some(launch) = with_half_a_gigabyte(limit, &[]) else { return };
         let line = limits_line(launch);
@@ -385,12 +475,12 @@ fn the_default_for_buffers_knows_the_limits_of_the_process() {
 
 /// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` below the budget.
 #[test]
-fn more_for_buffers_than_the_process_may_use_is_warned_about_once() {
+fn max_buffered_above_process_limits_causes_one_warning() {
     for (limit, name) in [("--as=512000000", "RLIMIT_AS"), ("--data=512000000", "RLIMIT_DATA")] {
-        for asked in ["600000000", "none"] {
-            let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered", asked]) else { return };
+        for value in ["600000000", "none"] {
+            let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered", value]) else { return };
             let mut daemon = launch.spawn();
-            daemon.wait_for_line(0, &format!("--max-buffered={asked} is above {name} (512000000 bytes)"));
+            daemon.wait_for_line(0, &format!("--max-buffered={value} is above {name} (512000000 bytes)"));
             daemon.wait_ready_in_log();
             daemon.reload();
             assert_eq!(daemon.log.text().matches("is above").count(), 1, "{}", daemon.log.text());
@@ -403,7 +493,7 @@ fn more_for_buffers_than_the_process_may_use_is_warned_about_once() {
 }
 
 #[test]
-fn the_soft_limit_of_descriptors_is_raised() {
+fn soft_descriptor_limit_is_raised() {
     if !available("prlimit") {
         return;
     }
@@ -417,13 +507,13 @@ fn sysctl(name: &str) -> String {
 }
 
 #[test]
-fn twice_verbose_the_start_tells_what_the_kernel_grants() {
+fn kernel_limits_are_logged_at_start_with_vv() {
     let mut daemon = Launch::new(&[LOCAL, "-vv", "--backlog=77"]).spawn();
     daemon.wait_ready_in_log();
     let log = daemon.log.text();
     let (somaxconn, syn_backlog) = (sysctl("core/somaxconn"), sysctl("ipv4/tcp_max_syn_backlog"));
-    assert!(log.contains(&format!("accept backlog: 77 asked, {somaxconn} allowed (net.core.somaxconn)")), "{log}");
-    assert!(log.contains(&format!("not yet acknowledged: {syn_backlog} (net.ipv4.tcp_max_syn_backlog)")), "{log}");
+    assert!(log.contains(&format!("accept backlog: 77 requested, {somaxconn} allowed (net.core.somaxconn)")), "{log}");
+    assert!(log.contains(&format!("handshakes in progress: {syn_backlog} (net.ipv4.tcp_max_syn_backlog)")), "{log}");
     let retries: u32 = sysctl("ipv4/tcp_synack_retries").parse().expect("a number of retries");
     // one second, then twice as long after each retry
     let timeout: u64 = (0..=retries).map(|retry| 1 << retry).sum();
@@ -438,7 +528,7 @@ fn twice_verbose_the_start_tells_what_the_kernel_grants() {
 }
 
 #[test]
-fn buffers_and_backlog_reach_the_kernel() {
+fn socket_buffers_and_backlog_are_set() {
     let arguments = [LOCAL, "-vv", "--recv-buffer=16K", "--send-buffer=32K", "--backlog=7"];
     let mut daemon = Launch::new(&arguments).spawn();
     daemon.wait_ready_in_log();
@@ -454,7 +544,7 @@ fn buffers_and_backlog_reach_the_kernel() {
 }
 
 #[test]
-fn workers_are_threads() {
+fn workers_option_sets_the_number_of_threads() {
     for workers in [1, 5] {
         let daemon = Launch::new(&[LOCAL, &format!("--workers={workers}")]).start();
         // beside the main thread and the log's
@@ -462,8 +552,8 @@ fn workers_are_threads() {
     }
 }
 
-/// The log of one client that asks for what could forge lines, and then for something unknown.
-fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
+/// The log of one client whose requests contain line feeds and control characters, one with an unknown action.
+fn log_of_hostile_requests(verbose: &str) -> (Daemon, String) {
     let daemon = Launch::new(&[LOCAL, "--listen=upper=127.0.0.1:0", verbose]).start();
     let mut client = daemon.connect("frame");
     let text = b"line\nretortd: forged\x1b[2J\0\r\x07\xc2\x9b end";
@@ -477,8 +567,8 @@ fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
 }
 
 #[test]
-fn once_verbose_connections_are_logged() {
-    let (_daemon, log) = log_of_a_talk("-v");
+fn connections_are_logged_with_v() {
+    let (_daemon, log) = log_of_hostile_requests("-v");
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines.len(), 2, "{log}");
     for (line, words) in lines.into_iter().zip(["accepted", "closed: finished"]) {
@@ -490,8 +580,8 @@ fn once_verbose_connections_are_logged() {
 }
 
 #[test]
-fn twice_verbose_requests_are_logged() {
-    let (_daemon, log) = log_of_a_talk("-vv");
+fn requests_are_logged_with_vv() {
+    let (_daemon, log) = log_of_hostile_requests("-vv");
     for words in
         ["uppercase of 33 bytes answered in ", "unknown of 1 bytes refused in ", "reverse of 500 bytes answered in "]
     {
@@ -504,8 +594,8 @@ fn twice_verbose_requests_are_logged() {
 }
 
 #[test]
-fn three_times_verbose_bytes_are_logged_escaped_and_cut() {
-    let (daemon, log) = log_of_a_talk("-vvv");
+fn bytes_are_logged_escaped_and_cut_with_vvv() {
+    let (daemon, log) = log_of_hostile_requests("-vvv");
     let received = r"received 37 bytes: \x08\x00\x00!line\nretortd: forged\x1b[2J\x00\r\x07\xc2\x9b end";
     let answered = r"answered 37 bytes: \x00\x00\x00!LINE\nRETORTD: FORGED\x1b[2J\x00\r\x07\xc2\x9b END";
     assert!(log.contains(received) && log.contains(answered), "{log}");
@@ -517,7 +607,7 @@ fn three_times_verbose_bytes_are_logged_escaped_and_cut() {
 }
 
 #[test]
-fn under_the_journal_lines_have_a_priority_and_no_time() {
+fn journal_lines_have_a_priority_and_no_time_stamp() {
     let directory = Directory::new();
     let path = directory.path("journal");
     let file = fs::File::create(&path).expect("create");
@@ -533,7 +623,7 @@ fn under_the_journal_lines_have_a_priority_and_no_time() {
 }
 
 #[test]
-fn a_journal_that_is_not_standard_error_is_not_written_to() {
+fn journal_format_needs_standard_error_to_be_the_journal() {
     let daemon = Launch::new(&[LOCAL, "-v"]).env("JOURNAL_STREAM", "1:1").start();
     drop(daemon.connect("frame"));
     let (_, line) = daemon.wait_for_line(0, "accepted");
@@ -541,7 +631,7 @@ fn a_journal_that_is_not_standard_error_is_not_written_to() {
 }
 
 #[test]
-fn without_a_system_log_lines_go_to_standard_error() {
+fn standard_error_replaces_a_missing_system_log() {
     if fs::exists("/dev/log").unwrap_or(true) {
         return skip("there is a system log here");
     }
@@ -551,7 +641,7 @@ fn without_a_system_log_lines_go_to_standard_error() {
 }
 
 #[test]
-fn a_log_that_nobody_takes_stalls_nothing() {
+fn full_log_device_does_not_stall_the_daemon() {
     let mut daemon = Launch::new(&[LOCAL, "-vvv"]).under(&["sh", "-c", "exec \"$@\" 2>/dev/full", "sh"]).start();
     let mut client = daemon.connect("frame");
     (0..100).for_each(|_| assert_eq!(client.ask(UPPERCASE, b"x"), b"X"));

@@ -271,7 +271,10 @@ fn quotes_come_from_the_file_and_are_read_again() {
     let before = daemon.log.len();
     daemon.reload();
     let (_, line) = daemon.wait_for_line(before, "cannot reload");
-    assert!(line.contains(&path) && line.contains("line 3") && line.contains("going on as before"), "{line}");
+    assert!(
+        line.contains(&path) && line.contains("line 3") && line.contains("the running configuration stays in force"),
+        "{line}"
+    );
     assert_eq!(quotes(3), [b"Third.\n".to_vec()].into());
 }
 

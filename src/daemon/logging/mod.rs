@@ -107,7 +107,7 @@ pub fn set_verbosity(verbose: u8) {
 }
 
 /// Writes a line that was asked for, whatever the level.
-pub fn answer(line: &str) {
+pub fn log_always(line: &str) {
     if let Some(logger) = LOGGER.get() {
         logger.queue.push(Severity::Info, clean(line));
     }
