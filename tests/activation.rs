@@ -1,4 +1,4 @@
-//! Inherited sockets: passed as sd_listen_fds(3) describes, and by systemd-socket-activate(1).
+//! Inherited sockets: passed as `sd_listen_fds(3)` describes, and by systemd-socket-activate(1).
 
 mod harness;
 

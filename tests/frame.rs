@@ -20,7 +20,7 @@ const LONGEST: usize = (1 << 27) - 1;
 #[test]
 fn every_conversation_however_it_is_cut() {
     let daemon =
-        Launch::new(&["--workers=1", "--listen=frame=127.0.0.1:0,frame-2021=127.0.0.1:0,echo=127.0.0.1:0"]).start();
+        Launch::new(&["--workers=1", "--listen=frame=127.0.0.1:0 frame-2021=127.0.0.1:0 echo=127.0.0.1:0"]).start();
     replay_all(&daemon, |protocol| protocol.starts_with("frame"));
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.abandoned, statistics.closed_for("reset")), (0, 0), "{statistics:?}");

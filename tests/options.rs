@@ -50,7 +50,9 @@ fn invalid_values_are_rejected_by_option_name() {
         ("--log", &["", "journal"]),
     ];
     for (option, values) in table {
-        values.iter().for_each(|value| assert_rejected(option, value));
+        for value in *values {
+            assert_rejected(option, value);
+        }
     }
 }
 
@@ -65,7 +67,9 @@ fn every_option_rejects_a_word_and_a_negative_number() {
             continue;
         }
         let long = format!("--{}", option.get_long().expect("every option has a long name"));
-        ["x", "-1"].iter().for_each(|value| assert_rejected(&long, value));
+        for value in ["x", "-1"] {
+            assert_rejected(&long, value);
+        }
         count += 1;
     }
     assert!(count >= 20, "{count} options with a value");

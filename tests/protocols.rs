@@ -16,7 +16,7 @@ use retortd::protocol::PROTOCOLS;
 /// Serves all protocols on sockets of its own.
 fn serve_all(arguments: &[&str]) -> Daemon {
     let listen: Vec<String> = PROTOCOLS.iter().map(|entry| format!("{}=127.0.0.1:0", entry.name)).collect();
-    let listen = format!("--listen={}", listen.join(","));
+    let listen = format!("--listen={}", listen.join(" "));
     Launch::new(&[&[listen.as_str()], arguments].concat()).start()
 }
 

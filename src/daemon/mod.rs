@@ -59,7 +59,9 @@ fn run(settings: Settings, warnings: &[String], arguments: &[OsString]) -> ExitC
     // before anything else, so that a signal during the start is handled after it
     let signals = Signals::catch();
     logging::start(settings.reloadable.verbose);
-    warnings.iter().for_each(|warning| warn!("{warning}"));
+    for warning in warnings {
+        warn!("{warning}");
+    }
     // before any thread is started, because listenfd changes the environment
     let inherited = activation::take();
     if let Err(code) = start_log_thread(settings.fixed.log) {
@@ -94,7 +96,9 @@ fn serve(
     system_limits::disable_huge_pages();
     let mut notifier = Notifier::from_environment();
     let Sockets { listeners, origins, connection, stored } = listeners::open(&settings.fixed, inherited?)?;
-    stored.iter().for_each(|name| notifier.remove_stored(name));
+    for name in &stored {
+        notifier.remove_stored(name);
+    }
     let protocols = ProtocolSettings { quotes: quotes::load(settings.reloadable.quotes.as_deref())? };
     let config = server_config::server_config(&settings, protocols, origins.len())?;
     server_config::warn_about_memory(settings.reloadable.max_buffered);

@@ -32,7 +32,9 @@ pub fn reload(arguments: &[OsString], running: &Settings, listeners: usize) -> R
         Err(ConfigError::File(failure)) => return Err(failure.to_string()),
         Err(ConfigError::Usage(error)) => return Err(error.to_string()),
     };
-    warnings.iter().for_each(|warning| warn!("{warning}"));
+    for warning in &warnings {
+        warn!("{warning}");
+    }
     let needs_restart = settings.need_restart(running);
     let settings = Settings { fixed: running.fixed.clone(), ..settings };
     let quotes = quotes::load(settings.reloadable.quotes.as_deref()).map_err(|failure| failure.to_string())?;

@@ -61,6 +61,7 @@ pub struct Arguments {
 
 /// Options about listeners: their addresses are fixed, their options can be reloaded.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown, rustdoc::broken_intra_doc_links, reason = "these are help texts")]
 pub struct ListenerArguments {
     /// Serve the frame protocol on this port of all addresses [default: 8083]
     #[arg(short, long, env = "RETORTD_PORT", value_name = "PORT", help_heading = LISTENING)]

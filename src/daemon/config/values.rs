@@ -112,6 +112,7 @@ impl Quantity for Duration {
 }
 
 /// A time as a value of an option: `5m`.
+#[must_use]
 pub fn format_time(time: Duration) -> impl std::fmt::Display {
     humantime::format_duration(time)
 }
