@@ -214,7 +214,7 @@ fn stored_descriptors_are_removed_from_the_store() {
     ];
     for (name, descriptor) in descriptors {
         let daemon = beside_a_listener(name, descriptor);
-        daemon.wait_for_line(0, &format!("dropped 1 descriptors named '{name}' from the file descriptor store"));
+        daemon.wait_for_line(0, &format!("descriptors named '{name}' from the file descriptor store are dropped (1)"));
         let (at, forgotten) = daemon.wait_for_notice(0, "FDSTOREREMOVE=1");
         assert_eq!(forgotten, format!("FDSTOREREMOVE=1\nFDNAME={name}\n"));
         assert_eq!(at, 1, "FDSTOREREMOVE=1 comes before READY=1");
@@ -301,7 +301,7 @@ fn several_connections_are_stored_ones() {
     let ((client, one), (other, two)) = (connection(), connection());
     let daemon = Launch::new(&[LOCAL]).with_sockets("echo:echo", vec![one.into(), two.into()]).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
-    daemon.wait_for_line(0, "dropped 2 descriptors named 'echo' from the file descriptor store");
+    daemon.wait_for_line(0, "descriptors named 'echo' from the file descriptor store are dropped (2)");
     let forgotten = daemon.notices.all().into_iter().filter(|notice| notice.contains("FDSTOREREMOVE=1")).count();
     assert_eq!(forgotten, 1, "one message for each name");
     for client in [client, other] {

@@ -81,7 +81,9 @@ pub fn take() -> Result<Inherited, Failure> {
     }
     for (name, count) in &stored {
         let name = name.escape_debug();
-        warn!("dropped {count} descriptors named '{name}' from the file descriptor store: another version stored them");
+        warn!(
+            "descriptors named '{name}' from the file descriptor store are dropped ({count}): another version stored them"
+        );
     }
     inherited.stored = stored.into_keys().filter(|name| is_stored_name(name)).collect();
     Ok(inherited)

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 /// `WATCHDOG_USEC=1` cannot keep a processor busy.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Time between updates of the status. Chosen: current enough for somebody who looks twice, and no load.
+/// Time between updates of the status. Chosen: `systemctl status` shows figures that are at most this old, and the load is
+/// negligible.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 /// Time between requests for more time while draining. Derived: a fifth of [`EXTEND_BY`], so that four requests in a row
 /// may be lost.
