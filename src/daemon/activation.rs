@@ -13,21 +13,16 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 use listenfd::ListenFd;
 use log::warn;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, SockType, SockaddrLike, SockaddrStorage, getpeername, getsockname, getsockopt, sockopt,
-};
 
 use super::listen_fds::announced;
 use crate::daemon::config::listen::protocol_of_descriptor;
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
-use crate::sys;
+use crate::sys::{self, Errno, SocketKind};
 
 /// What the service manager has passed.
 #[derive(Debug, Default)]
@@ -129,51 +124,42 @@ enum Use {
 /// The use of a descriptor; `alone` if it is the only one that was passed.
 fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
     // a memfd, a file, a pipe: ENOTSOCK
-    let Ok(kind) = getsockopt(descriptor, sockopt::SockType) else { return Use::Stored };
-    let listens = getsockopt(descriptor, sockopt::AcceptConn).unwrap_or(false);
-    let tcp = kind == SockType::Stream && is_internet(descriptor);
+    let Ok(kind) = sys::socket_kind(descriptor) else { return Use::Stored };
+    let listens = sys::is_listening(descriptor);
+    let tcp = kind == SocketKind::Stream && sys::is_internet(descriptor);
     match (kind, alone) {
         _ if listens && tcp => Use::Listener,
         _ if listens => Use::Unusable("it is not a TCP socket"),
         // from ListenDatagram= of a socket unit
-        (SockType::Datagram, _) if !is_connected(descriptor) => Use::Unusable("it is not a TCP socket"),
-        (SockType::Stream, true) if is_connected(descriptor) || was_connected(descriptor) => {
+        (SocketKind::Datagram, _) if !sys::is_connected(descriptor) => Use::Unusable("it is not a TCP socket"),
+        (SocketKind::Stream, true) if sys::is_connected(descriptor) || was_connected(descriptor) => {
             if tcp {
                 Use::Connection
             } else {
                 Use::Unusable("it is not a TCP socket")
             }
         }
-        (SockType::Stream, true) => Use::Unusable("it neither listens nor is connected"),
+        (SocketKind::Stream, true) => Use::Unusable("it neither listens nor is connected"),
         _ => Use::Stored,
     }
-}
-
-fn is_internet(socket: &OwnedFd) -> bool {
-    let family = getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok().and_then(|address| address.family());
-    matches!(family, Some(AddressFamily::Inet | AddressFamily::Inet6))
-}
-
-fn is_connected(socket: &OwnedFd) -> bool {
-    getpeername::<SockaddrStorage>(socket.as_raw_fd()).err() != Some(Errno::ENOTCONN)
 }
 
 /// Whether a reset has ended the connection of a socket. getpeername(2) fails for it as for a socket that was never
 /// connected, but poll(2) reports the end of its input as readable, and nothing for the other.
 fn was_connected(socket: &OwnedFd) -> bool {
-    let mut watched = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    let looked = poll(&mut watched, PollTimeout::ZERO);
-    looked.is_ok() && watched[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
+    sys::is_readable(socket)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::File;
     use std::net::UdpSocket;
+    use std::os::fd::{AsFd, AsRawFd};
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::memfd::{MFdFlags, memfd_create};
-    use nix::sys::socket::{MsgFlags, SockFlag, send, socket, socketpair};
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socket, socketpair};
 
     use super::*;
 
@@ -236,7 +222,7 @@ mod tests {
             let server = OwnedFd::from(server);
             let mut reset = [PollFd::new(server.as_fd(), PollFlags::POLLERR)];
             poll(&mut reset, PollTimeout::NONE).expect("wait for the reset");
-            assert!(!is_connected(&server));
+            assert!(!sys::is_connected(&server));
             assert_eq!(uses(server), [Use::Connection, Use::Stored]);
         }
     }

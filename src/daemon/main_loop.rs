@@ -9,8 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::config::listen::Origin;
 use super::config::settings::Settings;
@@ -25,7 +23,7 @@ use super::server_config::warn_about_memory;
 use super::signals::Signals;
 use super::timers::Timers;
 use crate::server::Server;
-use crate::sys::Arrivals;
+use crate::sys::{self, Arrivals, Errno};
 
 /// The time that a request for more time asks for while draining. Chosen: if the daemon hangs, the manager kills it this much later.
 const EXTEND_BY: Duration = Duration::from_secs(10);
@@ -104,15 +102,8 @@ impl<'a> MainLoop<'a> {
     fn wait(&mut self) {
         self.timers.retry(self.notifier.has_pending());
         let left = self.timers.left(Instant::now()).into_iter().chain(self.server.report_in()).min();
-        let timeout = left.map_or(PollTimeout::NONE, |left| {
-            // rounded up: a wake-up before the time would only cause another one
-            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
-        });
-        let watched = [self.signals.as_fd(), self.server.notice_fd()];
-        let mut watched = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut watched, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => self.pause(error),
+        if let Err(error) = sys::wait_readable([self.signals.as_fd(), self.server.notice_fd()], left) {
+            self.pause(error);
         }
     }
 

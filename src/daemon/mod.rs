@@ -29,6 +29,7 @@ use log::{error, warn};
 
 use crate::protocol::{self, ProtocolSettings};
 use crate::server::{BoundListener, Server};
+use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
 use config::load::{Command, ConfigError, load};
@@ -87,7 +88,7 @@ fn start_log_thread(target: LogTarget) -> Result<(), ExitCode> {
 
 /// From the settings to the end of the server.
 fn serve(
-    signals: nix::Result<Signals>,
+    signals: Result<Signals, Errno>,
     inherited: Result<Inherited, Failure>,
     settings: Settings,
     arguments: &[OsString],

@@ -12,6 +12,7 @@ use super::system_limits::{self, Memory};
 use crate::protocol::ProtocolSettings;
 use crate::protocol::services::frame;
 use crate::server::{self, ServerLimits};
+use crate::sys;
 
 /// Descriptors that are not connections. Chosen: the daemon opens about ten (standard input, output and error, the
 /// sockets of the system log and of the service manager, the eventfds of signals and server, files at a reload).
@@ -30,7 +31,7 @@ pub fn server_config(
 ) -> Result<server::Settings, Failure> {
     let workers = settings.fixed.workers.map_or_else(system_limits::processors, usize::from);
     let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners as u64;
-    let connections = connections(settings.reloadable.max_connections, reserved, system_limits::descriptors())?;
+    let connections = connections(settings.reloadable.max_connections, reserved, sys::raise_descriptor_limit())?;
     Ok(server::Settings {
         workers,
         limits: limits(&settings.reloadable, connections),

@@ -10,10 +10,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::eventfd::EventFd;
-use nix::sys::signal::Signal;
-
-use crate::sys::{self, Arrivals};
+use crate::sys::{self, Arrivals, Errno, EventFd, Signal};
 
 /// The signals since the last call of [`Signals::take`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,15 +41,14 @@ impl Signals {
     ///
     /// # Errors
     /// Those of eventfd(2) and sigaction(2).
-    pub fn catch() -> nix::Result<Self> {
+    pub fn catch() -> Result<Self, Errno> {
         let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1];
         Ok(Self { notice: sys::catch_signals(&signals)? })
     }
 
     /// Takes the signals since the last call.
     pub fn take(&self) -> PendingSignals {
-        // EAGAIN if there was no signal
-        let _ = self.notice.read();
+        self.notice.clear();
         PendingSignals {
             stop: either(sys::caught(Signal::SIGINT), sys::caught(Signal::SIGTERM)),
             reload: sys::caught(Signal::SIGHUP).is_some(),

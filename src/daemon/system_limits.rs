@@ -6,28 +6,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use log::debug;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::server::{self, BoundListener};
-
-/// The limit on descriptors if the system does not say it. Derived: the default soft limit of Linux and systemd.
-const DEFAULT_DESCRIPTORS: u64 = 1024;
+use crate::sys::{self, Errno};
 
 /// The number of processors that this process may use, by CPU affinity and cgroup quota; 1 if it is unknown.
 #[must_use]
 pub fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// The number of descriptors that this process may open; raises the soft limit to the hard one (getrlimit(2)).
-#[must_use]
-pub fn descriptors() -> u64 {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return DEFAULT_DESCRIPTORS };
-    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_err() {
-        return soft;
-    }
-    hard
 }
 
 /// An amount of memory, and the limit that it comes from.
@@ -43,10 +29,9 @@ impl Memory {
     /// The limit of a process that nobody has limited.
     pub const MACHINE: &'static str = "the memory of this machine";
 
-    /// The soft limit of this process on a resource (getrlimit(2)).
-    fn of_process(resource: Resource, limit: &'static str) -> Self {
-        // RLIM_INFINITY is the largest number
-        Self { bytes: getrlimit(resource).map_or(u64::MAX, |(soft, _)| soft), limit }
+    /// A soft limit of this process on a resource, in bytes; `None` if there is none (getrlimit(2)).
+    fn of_process(bytes: Option<u64>, limit: &'static str) -> Self {
+        Self { bytes: bytes.unwrap_or(u64::MAX), limit }
     }
 }
 
@@ -54,14 +39,14 @@ impl Memory {
 /// limits on address space and data.
 #[must_use]
 pub fn memory() -> Memory {
-    let machine = nix::sys::sysinfo::sysinfo().map_or(u64::MAX, |info| info.ram_total());
+    let machine = sys::machine_memory().unwrap_or(u64::MAX);
     let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let cgroup = cgroups.lines().filter_map(cgroup_limit).min().unwrap_or(u64::MAX);
     let limits = [
         Memory { bytes: machine, limit: Memory::MACHINE },
         Memory { bytes: cgroup, limit: "the memory limit of the control group" },
-        Memory::of_process(Resource::RLIMIT_AS, "RLIMIT_AS"),
-        Memory::of_process(Resource::RLIMIT_DATA, "RLIMIT_DATA"),
+        Memory::of_process(sys::address_space_limit(), "RLIMIT_AS"),
+        Memory::of_process(sys::data_limit(), "RLIMIT_DATA"),
     ];
     limits.into_iter().fold(limits[0], |min, limit| if limit.bytes < min.bytes { limit } else { min })
 }
@@ -86,7 +71,7 @@ fn cgroup_limit(line: &str) -> Option<u64> {
 /// Disables huge pages for this process (`PR_SET_THP_DISABLE`, prctl(2)): where the system always uses them, the first
 /// bytes of a large message would occupy 2 MiB.
 pub fn disable_huge_pages() {
-    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+    if let Err(error) = sys::disable_huge_pages() {
         debug!(
             "cannot disable huge pages: {error}; where the system always uses them, a large message occupies 2 MiB at once"
         );
@@ -114,12 +99,12 @@ pub fn log_system_limits(listeners: &[BoundListener], backlog: Option<u32>, conf
 }
 
 fn log_buffers(name: &str, socket: &TcpListener) {
-    let size = |size: nix::Result<usize>| size.map_or("unknown".into(), |size| size.to_string());
+    let size = |size: Result<usize, Errno>| size.map_or("unknown".into(), |size| size.to_string());
     debug!(
         "{name}: receive buffer {} (at most {}, net.ipv4.tcp_rmem), send buffer {} (at most {}, net.ipv4.tcp_wmem)",
-        size(getsockopt(socket, sockopt::RcvBuf)),
+        size(sys::receive_buffer(socket)),
         maximum(&sysctl("net/ipv4/tcp_rmem")),
-        size(getsockopt(socket, sockopt::SndBuf)),
+        size(sys::send_buffer(socket)),
         maximum(&sysctl("net/ipv4/tcp_wmem")),
     );
 }

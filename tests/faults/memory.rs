@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use retortd::connection::{POOL, SCRATCH, SPILL};
+use retortd::connection::{POOL_CAPACITY, READ_BUF_SIZE, REPLY_BUF_SIZE};
 
 use super::harness::{Client, Daemon, frame, framed, in_parallel};
 use super::{REVERSE, UPPERCASE, Watch, assert_serves, rss_limit};
@@ -16,7 +16,10 @@ const EACH: u64 = 24 * 1024;
 
 /// The formula of the README.
 fn most(watch: &Watch, workers: u64, buffered: u64, connections: u64) -> u64 {
-    rss_limit(watch.rss, workers * (SCRATCH + SPILL + POOL) as u64 + buffered + connections * EACH)
+    rss_limit(
+        watch.rss,
+        workers * (READ_BUF_SIZE + REPLY_BUF_SIZE + POOL_CAPACITY) as u64 + buffered + connections * EACH,
+    )
 }
 
 /// Sends without waiting for room, as much as the kernel takes; how much that was.

@@ -32,10 +32,9 @@ use std::thread;
 use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record, error};
-use nix::sys::signal::SigSet;
-use nix::sys::stat::fstat;
 
 use crate::daemon::config::args::LogTarget;
+use crate::sys::{self, FileId};
 use line::{Severity, clean};
 use queue::Queue;
 use sink::{Sink, Target};
@@ -81,8 +80,7 @@ pub fn finish() {
 
 /// Writes the lines of the queue, for ever: the log thread.
 fn write_lines(queue: &Queue, mut sink: Sink) {
-    // fails only for signals that do not exist
-    let _ = SigSet::all().thread_block();
+    sys::block_all_signals();
     loop {
         let batch = queue.take();
         let lost = sink.write(&batch);
@@ -123,7 +121,7 @@ pub fn dropped() -> u64 {
 /// Whether standard error is the journal (`$JOURNAL_STREAM` in systemd.exec(5)).
 fn stderr_is_journal() -> bool {
     let Ok(stream) = env::var("JOURNAL_STREAM") else { return false };
-    fstat(io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+    sys::file_id(&io::stderr()).is_ok_and(|FileId { device, inode }| stream == format!("{device}:{inode}"))
 }
 
 #[derive(Default)]
