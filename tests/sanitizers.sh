@@ -38,7 +38,7 @@ miri)
     cargo +nightly miri --version >/dev/null 2>&1 || skip "there is no Miri (rustup +nightly component add miri rust-src)"
     export MIRIFLAGS="-Zmiri-disable-isolation" PROPTEST_CASES="${PROPTEST_CASES:-2}"
     slow="every_day_of_400_years long_work_leaves what_preparing_was_kept a_message_that_is_converted_one_by_one
-        every_table_however_it_is_cut"
+        every_table_however_it_is_cut daemon::config::files"
     run_tests "$slow" miri test --lib -- connection:: protocol:: server::timers server::stats daemon::config
     ;;
 tsan)

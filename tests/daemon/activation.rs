@@ -57,6 +57,29 @@ fn two_inherited_sockets_serve_two_protocols() {
     assert_eq!(daemon.log.text(), "");
 }
 
+/// This release defines no options: entries have none, and the socket is served as without them.
+#[test]
+fn listener_options_name_inherited_sockets() {
+    for name in ["echo", "retortd-echo.socket"] {
+        let launch = DaemonBuilder::new(&[]).with_sockets("retortd-echo.socket", vec![listener().0.into()]);
+        let daemon = launch.env("RETORTD_LISTENER_OPTIONS", format!("{name} frame")).start();
+        assert_eq!(daemon.exchange("echo", b"abc"), b"abc", "{name}");
+        assert_eq!(daemon.log.text(), "", "{name}");
+    }
+    for (entry, words) in [
+        ("retortd-gopher.socket", "no socket is called 'retortd-gopher.socket'"),
+        (
+            "retortd-echo.socket,fast",
+            "retortd-echo.socket has no option 'fast': this release defines no listener options",
+        ),
+    ] {
+        let launch = DaemonBuilder::new(&[]).with_sockets("retortd-echo.socket", vec![listener().0.into()]);
+        let finished = launch.env("RETORTD_LISTENER_OPTIONS", entry).finish();
+        assert_eq!(finished.code, 2, "{entry}: {}", finished.log);
+        assert!(finished.log.contains(words), "{entry}: {}", finished.log);
+    }
+}
+
 #[test]
 fn inherited_socket_suppresses_default_port() {
     let daemon = named("echo");
@@ -82,14 +105,14 @@ fn unknown_descriptor_name_exits_78() {
 fn datagram_and_unix_sockets_exit_78() {
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
     let log = rejected("echo", vec![udp.into()]).log;
-    assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
+    assert!(log.contains("descriptor 3 (echo): it is not a TCP socket"), "{log}");
     let directory = Directory::new();
     let unix = UnixListener::bind(directory.path("socket")).expect("bind");
     let log = rejected("echo", vec![unix.into()]).log;
-    assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
+    assert!(log.contains("descriptor 3 (echo): it is not a TCP socket"), "{log}");
     let (pair, _other) = UnixStream::pair().expect("a pair");
     let log = rejected("echo", vec![pair.into()]).log;
-    assert!(log.contains("it is no TCP socket"), "{log}");
+    assert!(log.contains("it is not a TCP socket"), "{log}");
     // a valid socket beside it changes nothing
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
     let log = rejected("echo:discard", vec![listener().0.into(), udp.into()]).log;
@@ -132,12 +155,12 @@ fn invalid_listen_variables_exit_78() {
         let launch = DaemonBuilder::new(&[LOCAL]).with_sockets("", vec![listener().0.into()]);
         let finished = launch.env("LISTEN_FDS", fds).finish();
         assert_eq!(finished.code, 78, "{fds}: {}", finished.log);
-        assert!(finished.log.contains(&format!("LISTEN_FDS={fds} is no number of descriptors")), "{}", finished.log);
+        assert!(finished.log.contains(&format!("LISTEN_FDS={fds} is not a number of descriptors")), "{}", finished.log);
     }
     for pid in ["", "garbage"] {
         let finished = DaemonBuilder::new(&[LOCAL]).env("LISTEN_PID", pid).env("LISTEN_FDS", "1").finish();
         assert_eq!(finished.code, 78, "{pid}: {}", finished.log);
-        assert!(finished.log.contains(&format!("LISTEN_PID={pid} is no process id")), "{}", finished.log);
+        assert!(finished.log.contains(&format!("LISTEN_PID={pid} is not a process id")), "{}", finished.log);
     }
     // descriptor 4 is not inherited, but the daemon must not take one of its own for it
     let none = DaemonBuilder::new(&[]).with_sockets("", vec![listener().0.into()]);
@@ -193,7 +216,7 @@ fn unknown_stored_descriptors_are_removed_from_store() {
     ];
     for (name, descriptor) in descriptors {
         let daemon = beside_a_listener(name, descriptor);
-        daemon.wait_for_line(0, &format!("descriptors named '{name}' from the manager's store are dropped (1)"));
+        daemon.wait_for_line(0, &format!("descriptors named '{name}' from the file descriptor store are dropped (1)"));
         let (at, forgotten) = daemon.wait_for_notice(0, "FDSTOREREMOVE=1");
         assert_eq!(forgotten, format!("FDSTOREREMOVE=1\nFDNAME={name}\n"));
         assert_eq!(at, 1, "FDSTOREREMOVE=1 is sent before READY=1");
@@ -280,7 +303,7 @@ fn several_inherited_connections_are_removed_from_store() {
     let ((client, one), (other, two)) = (connection(), connection());
     let daemon = DaemonBuilder::new(&[LOCAL]).with_sockets("echo:echo", vec![one.into(), two.into()]).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
-    daemon.wait_for_line(0, "descriptors named 'echo' from the manager's store are dropped (2)");
+    daemon.wait_for_line(0, "descriptors named 'echo' from the file descriptor store are dropped (2)");
     let forgotten = daemon.notices.all().into_iter().filter(|notice| notice.contains("FDSTOREREMOVE=1")).count();
     assert_eq!(forgotten, 1, "once for each name");
     for client in [client, other] {

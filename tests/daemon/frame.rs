@@ -11,7 +11,7 @@ const LONGEST: usize = (1 << 27) - 1;
 #[test]
 fn frame_examples_survive_any_split() {
     let daemon =
-        DaemonBuilder::new(&["--workers=1", "--listen=frame=127.0.0.1:0,frame-2021=127.0.0.1:0,echo=127.0.0.1:0"])
+        DaemonBuilder::new(&["--workers=1", "--listen=frame=127.0.0.1:0 frame-2021=127.0.0.1:0 echo=127.0.0.1:0"])
             .start();
     replay_all(&daemon, |protocol| protocol.starts_with("frame"));
     let statistics = daemon.statistics_at_rest();

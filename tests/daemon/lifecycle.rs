@@ -142,7 +142,7 @@ fn second_sigterm_or_sigint_stops_at_once() {
         assert!(client.is_silent(ONE_ORDER + Duration::from_millis(100)) && !daemon.has_exited());
         daemon.signal(signal);
         assert_eq!(daemon.wait_exit(), 0);
-        daemon.wait_for_line(0, "told to stop again: stopping now");
+        daemon.wait_for_line(0, "received a second SIGTERM or SIGINT: stopping at once");
         assert_eq!(daemon.last_statistics().closed_for("forced"), 1);
     }
 }
@@ -165,7 +165,7 @@ fn simultaneous_signals_count_as_one() {
     assert_eq!(client.receive_all(), length_prefixed(b"redro eno"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
-    assert!(!daemon.log.text().contains("told to stop again"), "{}", daemon.log.text());
+    assert!(!daemon.log.text().contains("received a second SIGTERM or SIGINT"), "{}", daemon.log.text());
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn reload_completes_after_every_worker() {
     let Some(frozen) = daemon.freeze("worker-0") else { return };
     let before = daemon.notices.len();
     daemon.signal(Signal::SIGHUP);
-    let (next, _) = daemon.wait_for_line(0, "a worker has not come round in time");
+    let (next, _) = daemon.wait_for_line(0, "a worker missed the reload");
     daemon.wait_for_line(next, "reloaded");
     daemon.wait_for_notice(before, "READY=1");
     drop(frozen);
@@ -364,7 +364,7 @@ fn reload_with_invalid_settings_keeps_old_settings() {
         let before = daemon.log.len();
         daemon.reload();
         let (_, line) = daemon.wait_for_line(before, "cannot reload: ");
-        assert!(line.contains(words) && line.ends_with("; going on as before"), "{line}");
+        assert!(line.contains(words) && line.ends_with("; the running configuration stays in force"), "{line}");
         assert_eq!(daemon.connect("frame").request(UPPERCASE, b"eleven byte"), b"error");
     }
     std::fs::remove_file(&file).expect("remove");
@@ -448,7 +448,7 @@ fn watchdog_is_not_notified_while_worker_is_frozen() {
     daemon.wait_for_notice(0, "WATCHDOG=1");
     let Some(frozen) = daemon.freeze("worker-1") else { return };
     // one notification may have been sent before
-    daemon.wait_for_line(0, "a worker has not come round in time");
+    daemon.wait_for_line(0, "a worker missed its heartbeat");
     let before = daemon.notices.len();
     let heard = daemon.notices.wait_within(Duration::from_millis(600), before, |notice| notice.contains("WATCHDOG=1"));
     assert_eq!(heard, None, "the watchdog was notified");
@@ -553,7 +553,7 @@ fn full_notify_socket_gets_ready_reloading_and_stopping_later() {
     daemon.statistics_when(|statistics| statistics.bytes_in == 10);
     manager.fill();
     daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_line(0, "stopping: told to stop");
+    daemon.wait_for_line(0, "stopping: received SIGTERM or SIGINT");
     let stopping = manager.next_state();
     assert!(stopping.starts_with("STOPPING=1\nSTATUS=stopping"), "{stopping}");
     client.send(&request[10..]);
@@ -576,7 +576,7 @@ fn full_notify_socket_gets_ready_before_stopping() {
     client.send(&request[..10]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 10);
     daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_line(0, "stopping: told to stop");
+    daemon.wait_for_line(0, "stopping: received SIGTERM or SIGINT");
     let states = [manager.next_state(), manager.next_state()];
     assert!(states[0].starts_with("READY=1\n") && states[1].starts_with("STOPPING=1\n"), "{states:?}");
     client.send(&request[10..]);
@@ -598,7 +598,7 @@ fn unreasonable_watchdog_period_is_limited_or_rejected() {
     }
     for microseconds in ["0", "-5", "abc", "18446744073709551615"] {
         let daemon = with_watchdog(microseconds);
-        daemon.wait_for_line(0, &format!("WATCHDOG_USEC={microseconds} is no period"));
+        daemon.wait_for_line(0, &format!("WATCHDOG_USEC={microseconds} is not a period"));
     }
 }
 

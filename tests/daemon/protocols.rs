@@ -267,7 +267,10 @@ fn qotd_serves_quotes_file_and_reloads_it() {
     let before = daemon.log.len();
     daemon.reload();
     let (_, line) = daemon.wait_for_line(before, "cannot reload");
-    assert!(line.contains(&path) && line.contains("line 3") && line.contains("going on as before"), "{line}");
+    assert!(
+        line.contains(&path) && line.contains("line 3") && line.contains("the running configuration stays in force"),
+        "{line}"
+    );
     assert_eq!(quotes(3), [b"Third.\n".to_vec()].into());
 }
 

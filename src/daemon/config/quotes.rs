@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::daemon::config::files;
 use crate::daemon::exit_status::Failure;
-use crate::daemon::files;
 use crate::protocol::services::qotd;
 
 /// Loads them.

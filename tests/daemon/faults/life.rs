@@ -199,10 +199,10 @@ fn watchdog_is_not_notified_while_worker_hangs() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=1"]).env("WATCHDOG_USEC", "400000");
     let daemon = launch.under(&words).start();
-    let (line, _) = daemon.wait_for_line(0, "a worker has not come round in time");
+    let (line, _) = daemon.wait_for_line(0, "a worker missed its heartbeat");
     let before = daemon.notices.len();
     daemon.wait_for_notice(before, "WATCHDOG=1");
-    daemon.wait_for_line(line, "a worker has not come round in time");
+    daemon.wait_for_line(line, "a worker missed its heartbeat");
     let descriptors = daemon.descriptors();
     assert_serves(&mut daemon.connect("frame"));
     assert_eq!(daemon.statistics_at_rest().answered, 1);

@@ -1,7 +1,7 @@
-//! Files that the configuration names, read whole.
+//! Reads files that the configuration names, each as a whole.
 //!
-//! Only regular files are read: a FIFO or a device would have the main thread wait, which is the one that obeys
-//! signals, and may never end.
+//! Only regular files are read: a FIFO or a device may never end, and would block the main thread, which handles
+//! signals.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,14 +10,14 @@ use std::path::Path;
 use crate::daemon::exit_status::{Failure, Kind};
 use crate::sys::{self, Errno};
 
-/// The largest file that is read, in bytes. Chosen: settings and quotes that people write are thousands of times
-/// smaller. The worst, quotes of one letter, takes a second of CPU and 230 MiB.
-pub const LARGEST: u64 = 16 << 20;
+/// The maximum size of a file, in bytes. Chosen: settings and quotes that people write are thousands of times smaller,
+/// and the most expensive content, quotes of one letter, takes a second of CPU time and 230 MiB.
+pub const MAX_FILE: u64 = 16 << 20;
 
-/// Reads a file.
+/// Reads a regular file.
 ///
 /// # Errors
-/// 78: it cannot be read, is no regular file, or is larger than [`LARGEST`]; 71: the system lacks what it takes.
+/// 78: the file cannot be read, is not a regular file, or is larger than [`MAX_FILE`]; 71: the system lacks a resource.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     sys::open_without_waiting(path).and_then(read_regular).map_err(|error| {
         let message = format!("cannot read {}: {error}", path.display());
@@ -33,18 +33,18 @@ fn read_regular(file: File) -> io::Result<Vec<u8>> {
     if !metadata.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    let too_large = || io::Error::other(format!("larger than {LARGEST} bytes"));
-    if metadata.len() > LARGEST {
+    let too_large = || io::Error::other(format!("larger than {MAX_FILE} bytes"));
+    if metadata.len() > MAX_FILE {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    // room for a byte more, which tells that it has grown
+    // one byte more than the file has, so that a file that grows is noticed
     bytes.try_reserve_exact(metadata.len() as usize + 1).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST { Err(too_large()) } else { Ok(bytes) }
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// Whether another try may succeed.
+/// [`Kind::System`] if another try may succeed.
 fn kind(error: &io::Error) -> Kind {
     let lacking = [Errno::ENOMEM, Errno::ENFILE, Errno::EMFILE, Errno::EIO, Errno::ENOBUFS];
     let lacks = error.raw_os_error().is_some_and(|number| lacking.contains(&Errno::from_raw(number)));
@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    /// A directory of a test's own.
+    /// A directory for one test.
     fn directory(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("retortd-files-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).expect("a directory");
@@ -68,10 +68,10 @@ mod tests {
     }
 
     #[test]
-    fn regular_files_are_read_whole() {
+    fn regular_files_are_read_as_a_whole() {
         let directory = directory("regular");
         let path = directory.join("file");
-        for length in [0, 1, LARGEST as usize] {
+        for length in [0, 1, MAX_FILE as usize] {
             fs::write(&path, vec![b'x'; length]).expect("write");
             assert_eq!(read(&path).expect("a file").len(), length);
         }
@@ -81,12 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused_without_waiting() {
+    fn other_files_are_rejected_without_blocking() {
         let directory = directory("else");
         let (fifo, large) = (directory.join("fifo"), directory.join("large"));
         nix::unistd::mkfifo(&fifo, Mode::S_IRUSR).expect("a FIFO");
         let sparse = File::create(&large).expect("a file");
-        sparse.set_len(LARGEST + 1).expect("its length");
+        sparse.set_len(MAX_FILE + 1).expect("its length");
         let why = |path: &Path| {
             let failure = read(path).expect_err("not read");
             assert_eq!(failure.kind, Kind::Configuration);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_no_fault_of_the_configuration() {
+    fn temporary_errors_are_not_configuration_errors() {
         assert_eq!(kind(&Errno::EMFILE.into()), Kind::System);
         assert_eq!(kind(&io::ErrorKind::OutOfMemory.into()), Kind::System);
         assert_eq!(kind(&Errno::EACCES.into()), Kind::Configuration);

@@ -1,7 +1,7 @@
-//! What the environment says about descriptors that are handed over (`sd_listen_fds(3)`).
+//! The variables by which the service manager announces descriptors (`sd_listen_fds(3)`).
 //!
-//! The variables are compared with what they can mean before anything follows from them: a count that is no number
-//! must not pass for none, and nothing is allocated by it.
+//! They are checked before they are used: a count that is not a number must not be taken for none, and no memory is
+//! allocated by it.
 
 use std::ffi::OsString;
 
@@ -10,36 +10,39 @@ use log::warn;
 use crate::daemon::exit_status::Failure;
 use crate::sys::FIRST_INHERITED;
 
-/// How many descriptors there are, and their names.
+/// The descriptors that are announced.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Names {
-    /// How many descriptors there are.
+pub struct ListenFds {
+    /// The number of descriptors.
     pub count: u32,
-    /// One for each; those that come last may have none.
+    /// Their names; the last descriptors may have none.
     names: Vec<String>,
 }
 
-impl Names {
-    /// The name of one of them, by its place; empty if it has none.
+impl ListenFds {
+    /// The name of a descriptor, by its place; empty if it has none.
     #[must_use]
-    pub fn of(&self, place: u32) -> &str {
+    pub fn name(&self, place: u32) -> &str {
         self.names.get(place as usize).map_or("", String::as_str)
     }
 }
 
-/// What the environment announces to the process with the id `own`.
+/// The descriptors that the environment, read with `variable`, announces to the process with the id `own`.
 ///
 /// # Errors
-/// 78: it contradicts itself.
-pub fn announced(variable: impl Fn(&str) -> Option<OsString>, own: u32) -> Result<Names, Failure> {
+/// 78: the variables contradict each other.
+pub fn announced(variable: impl Fn(&str) -> Option<OsString>, own: u32) -> Result<ListenFds, Failure> {
     let text = |name| variable(name).map(|value| value.to_string_lossy().into_owned());
-    let Some(count) = text("LISTEN_FDS") else { return Ok(Names::default()) };
+    let Some(count) = text("LISTEN_FDS") else { return Ok(ListenFds::default()) };
     let Some(process) = text("LISTEN_PID") else {
         return Err(Failure::configuration(format!("LISTEN_FDS={} is set without LISTEN_PID", count.escape_debug()))
-            .with_hint("sockets are handed over by systemd or systemd-socket-activate"));
+            .with_hint("sockets are passed by systemd or systemd-socket-activate"));
     };
     let garbled = |name: &str, value: &str, what: &str| {
-        Failure::configuration(format!("cannot take inherited sockets: {name}={} is no {what}", value.escape_debug()))
+        Failure::configuration(format!(
+            "cannot take inherited sockets: {name}={} is not a {what}",
+            value.escape_debug()
+        ))
     };
     let process: u32 = process.parse().map_err(|_| garbled("LISTEN_PID", &process, "process id"))?;
     if let Some(first) = text("LISTEN_FDS_FIRST_FD").filter(|first| *first != FIRST_INHERITED.to_string()) {
@@ -48,8 +51,8 @@ pub fn announced(variable: impl Fn(&str) -> Option<OsString>, own: u32) -> Resul
         return Err(Failure::configuration(what).with_hint("the number of the first descriptor is fixed"));
     }
     if process != own {
-        warn!("LISTEN_FDS={} is for process {process}, not for this one ({own}): not used", count.escape_debug());
-        return Ok(Names::default());
+        warn!("LISTEN_FDS={} is for process {process}, not for this one ({own}): ignored", count.escape_debug());
+        return Ok(ListenFds::default());
     }
     let number = count.parse().ok().filter(|number| *number <= i32::MAX as u32 - FIRST_INHERITED);
     let number: u32 = number.ok_or_else(|| garbled("LISTEN_FDS", &count, "number of descriptors"))?;
@@ -59,15 +62,15 @@ pub fn announced(variable: impl Fn(&str) -> Option<OsString>, own: u32) -> Resul
         let listed = names.join(":");
         warn!("LISTEN_FDNAMES={} names {} of {number} descriptors", listed.escape_debug(), names.len());
     }
-    Ok(Names { count: number, names })
+    Ok(ListenFds { count: number, names })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What process 7 makes of `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`.
-    fn environment(pid: Option<&str>, fds: Option<&str>, names: Option<&str>) -> Result<Names, String> {
+    /// What is announced to process 7 by `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`.
+    fn environment(pid: Option<&str>, fds: Option<&str>, names: Option<&str>) -> Result<ListenFds, String> {
         let variable = |name: &str| match name {
             "LISTEN_PID" => pid.map(OsString::from),
             "LISTEN_FDS" => fds.map(OsString::from),
@@ -78,9 +81,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_environment_announces() {
-        let names =
-            |count, names: &[&str]| Ok(Names { count, names: names.iter().map(|name| (*name).to_string()).collect() });
+    fn descriptors_and_their_names_are_announced() {
+        let names = |count, names: &[&str]| {
+            Ok(ListenFds { count, names: names.iter().map(|name| (*name).to_string()).collect() })
+        };
         assert_eq!(environment(None, None, None), names(0, &[]));
         assert_eq!(environment(Some("7"), None, None), names(0, &[]));
         assert_eq!(environment(Some("8"), Some("2"), None), names(0, &[]));
@@ -90,18 +94,18 @@ mod tests {
         assert_eq!(environment(Some("7"), Some("2"), Some("echo:")), names(2, &["echo", ""]));
         assert_eq!(environment(Some("7"), Some("2147483644"), None), names(2_147_483_644, &[]));
         let fewer = environment(Some("7"), Some("2"), Some("echo")).expect("names for some");
-        assert_eq!([fewer.of(0), fewer.of(1)], ["echo", ""]);
+        assert_eq!([fewer.name(0), fewer.name(1)], ["echo", ""]);
     }
 
     #[test]
-    fn an_environment_that_makes_no_sense() {
+    fn contradictions_are_rejected() {
         for fds in ["-1", "abc", "", " 1", "1 ", "2147483645", "2147483647", "99999999999999", "18446744073709551615"] {
             let refused = environment(Some("7"), Some(fds), None).expect_err(fds);
-            assert!(refused.contains(&format!("LISTEN_FDS={fds} is no number of descriptors")), "{refused}");
+            assert!(refused.contains(&format!("LISTEN_FDS={fds} is not a number of descriptors")), "{refused}");
         }
         for pid in ["", "garbage", "-7", "7 "] {
             let refused = environment(Some(pid), Some("1"), None).expect_err(pid);
-            assert!(refused.contains(&format!("LISTEN_PID={pid} is no process id")), "{refused}");
+            assert!(refused.contains(&format!("LISTEN_PID={pid} is not a process id")), "{refused}");
         }
         assert!(environment(None, Some("1"), None).expect_err("no process").contains("without LISTEN_PID"));
     }

@@ -1,44 +1,44 @@
-//! The messages that the service manager must get, until it has got them.
+//! The messages to the service manager that must be delivered.
 //!
-//! A manager that is busy has a full queue: sending fails then, and may not wait. READY, RELOADING and STOPPING change
-//! what the manager takes the service for, so they are kept and sent again, in their order. Only what matters in the
-//! end is kept, so the list stays short however long the manager takes nothing:
+//! The queue of a busy manager is full: sending fails then, and must not block. READY, RELOADING and STOPPING change the
+//! state that the manager assumes, so they are kept and sent again, in their order. Messages that later ones make
+//! obsolete are dropped, so the queue stays short even if the manager never takes a message:
 //!
-//! * a reload that begins replaces one of which the manager has not heard;
-//! * STOPPING replaces such a reload too, but never a READY: a service that ends before it was ready has failed for
-//!   its manager, whatever its exit code (`Type=notify` in systemd.service(5));
-//! * after STOPPING comes nothing.
+//! * RELOADING replaces an earlier reload that the manager does not know of;
+//! * STOPPING replaces such a reload, too, but never a READY: for its manager, a service that ends before it was ready
+//!   has failed, whatever its exit code (`Type=notify` in systemd.service(5));
+//! * after STOPPING nothing is queued.
 
 use std::collections::VecDeque;
 
-/// A message that must arrive.
+/// A message that must be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// The manager's store of descriptors is to drop those of this name.
-    Forget(String),
-    /// Every listener accepts, by the settings that were read last.
+    /// The manager's store of descriptors has to remove those of this name.
+    RemoveStored(String),
+    /// Every listener accepts, with the settings that were read last.
     Ready,
-    /// Reloading began at this time of the monotonic clock, in microseconds.
+    /// A reload began at this time of the monotonic clock, in microseconds.
     Reloading(i128),
-    /// Stopping has begun.
+    /// The daemon is stopping.
     Stopping,
 }
 
-/// Messages that have not been delivered, the oldest first.
+/// The messages that have not been delivered, the oldest first.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub struct NotifyQueue {
     messages: VecDeque<Message>,
     stopping: bool,
 }
 
-impl Pending {
-    /// Nothing has to be said.
+impl NotifyQueue {
+    /// Whether every message has been delivered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// One more message.
+    /// Adds a message, and drops those that it makes obsolete.
     pub fn push(&mut self, message: Message) {
         if self.stopping || (message == Message::Ready && self.messages.back() == Some(&message)) {
             return;
@@ -50,13 +50,13 @@ impl Pending {
         self.messages.push_back(message);
     }
 
-    /// Drops a reload of which the manager has not heard, from RELOADING to the READY that ends it.
+    /// Drops a reload that the manager does not know of, from RELOADING to the READY that ends it.
     fn drop_reload(&mut self) {
         let begins = self.messages.iter().position(|message| matches!(message, Message::Reloading(_)));
         self.messages.truncate(begins.unwrap_or(self.messages.len()));
     }
 
-    /// Sends one after the other until `send` says that a message was not taken.
+    /// Sends the messages in their order until `send` returns false: the manager has not taken the message.
     pub fn deliver(&mut self, mut send: impl FnMut(&Message) -> bool) {
         while self.messages.front().is_some_and(&mut send) {
             self.messages.pop_front();
@@ -66,19 +66,19 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
-    use super::Message::{Forget, Ready, Reloading, Stopping};
+    use super::Message::{Ready, Reloading, RemoveStored, Stopping};
     use super::*;
 
-    /// What is delivered of these, when nothing could be sent before the last one.
+    /// The messages that are delivered of these, if none could be sent before the last one was added.
     fn kept(messages: &[Message]) -> Vec<Message> {
-        let mut pending = Pending::default();
+        let mut pending = NotifyQueue::default();
         for message in messages {
             pending.push(message.clone());
         }
         all(&mut pending)
     }
 
-    fn all(pending: &mut Pending) -> Vec<Message> {
+    fn all(pending: &mut NotifyQueue) -> Vec<Message> {
         let mut sent = Vec::new();
         pending.deliver(|message| {
             sent.push(message.clone());
@@ -89,17 +89,17 @@ mod tests {
     }
 
     #[test]
-    fn order_is_kept() {
-        let forget = || Forget("old".into());
-        assert_eq!(kept(&[forget(), Ready]), [forget(), Ready]);
+    fn messages_are_delivered_in_order() {
+        let remove = || RemoveStored("old".into());
+        assert_eq!(kept(&[remove(), Ready]), [remove(), Ready]);
         assert_eq!(kept(&[Ready, Reloading(1), Ready]), [Ready, Reloading(1), Ready]);
         assert_eq!(kept(&[Ready, Stopping]), [Ready, Stopping]);
         assert_eq!(kept(&[]), []);
     }
 
     #[test]
-    fn the_list_stays_short() {
-        let mut pending = Pending::default();
+    fn queue_stays_short() {
+        let mut pending = NotifyQueue::default();
         pending.push(Ready);
         for reload in 0..1000 {
             pending.push(Reloading(reload));
@@ -110,11 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_supersedes_a_reload_but_not_ready() {
+    fn stopping_replaces_a_reload_but_not_ready() {
         assert_eq!(kept(&[Ready, Reloading(1), Ready, Stopping]), [Ready, Stopping]);
         assert_eq!(kept(&[Reloading(1), Stopping]), [Stopping]);
-        // the manager knows of the reload: it is to hear of its end
-        let mut pending = Pending::default();
+        // the manager knows of the reload, so it must be told of its end
+        let mut pending = NotifyQueue::default();
         pending.push(Reloading(1));
         pending.deliver(|_| true);
         pending.push(Ready);
@@ -123,9 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_after_stopping() {
+    fn nothing_is_queued_after_stopping() {
         assert_eq!(kept(&[Stopping, Reloading(1), Ready, Stopping]), [Stopping]);
-        let mut pending = Pending::default();
+        let mut pending = NotifyQueue::default();
         pending.push(Stopping);
         pending.deliver(|_| true);
         pending.push(Ready);
@@ -133,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_taken_is_sent_again_first() {
-        let mut pending = Pending::default();
+    fn undelivered_messages_are_sent_again_first() {
+        let mut pending = NotifyQueue::default();
         pending.push(Ready);
         pending.push(Reloading(1));
         pending.push(Ready);
