@@ -320,7 +320,7 @@ pub fn transformed(action: Action, message: &[u8]) -> Option<Vec<u8>> {
     if matches!(action, Action::Shuffle | Action::Random) {
         return std::str::from_utf8(message).is_err().then(|| REFUSAL.to_vec());
     }
-    let mut out = vec![0; action.answer_bound(text.len(), MAX_LENGTH)];
+    let mut out = vec![0; action.max_output_len(text.len(), MAX_LENGTH)];
     match action.apply(&mut text, &mut out, &mut NoChance, MAX_LENGTH) {
         Ok(Placed::InPlace) => Some(text),
         Ok(Placed::Out(length)) => {

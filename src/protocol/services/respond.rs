@@ -22,7 +22,7 @@ impl Protocol for Respond {
             if length == 0 {
                 return Progress::NeedInput(Needed::default());
             }
-            let most = PREFIX.len() + Action::Uppercase.answer_bound(length, length).max(INVALID.len());
+            let most = PREFIX.len() + Action::Uppercase.max_output_len(length, length).max(INVALID.len());
             if exchange.remaining() < most {
                 return Progress::NeedOutput;
             }
