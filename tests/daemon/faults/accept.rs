@@ -228,7 +228,7 @@ fn overflows() -> u64 {
     value.expect("ListenOverflows").expect("a number")
 }
 
-/// Fault 6: epoll_ctl(2) fails for one connection.
+/// Fault 6: `epoll_ctl(2)` fails for one connection.
 #[test]
 fn failed_epoll_add_closes_only_that_connection() {
     for error in ["ENOSPC", "ENOMEM"] {
@@ -250,7 +250,7 @@ fn failed_epoll_add_closes_only_that_connection() {
     }
 }
 
-/// Fault 6: epoll_ctl(2) fails when the interest of a connection changes.
+/// Fault 6: `epoll_ctl(2)` fails when the interest of a connection changes.
 #[test]
 fn failed_epoll_modify_closes_only_that_connection() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
@@ -268,7 +268,7 @@ fn failed_epoll_modify_closes_only_that_connection() {
     assert_eq!((statistics.closed_for("resources"), statistics.abandoned), (1, 1), "{statistics:?}");
 }
 
-/// Fault 6: epoll_ctl(2) fails when a listener is to be added again.
+/// Fault 6: `epoll_ctl(2)` fails when a listener is to be added again.
 #[test]
 fn failed_epoll_add_of_listener_is_retried() {
     let daemon = Daemon::serving("frame", &["--workers=1", "--max-connections=1"]);
