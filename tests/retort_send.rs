@@ -218,8 +218,8 @@ fn an_endless_answer_ends_when_its_reader_does() {
 #[test]
 fn wrong_answers_are_complained_about_by_request() {
     for (words, complaint) in [
-        (b"".as_slice(), "request 1 (uppercase, 3 bytes): the server closed the connection before its answer began"),
-        (b"\0\0\0\x03AB", "the server closed the connection after 6 of the 7 bytes of its answer"),
+        (b"".as_slice(), "request 1 (uppercase, 3 bytes): the server closed the connection before the reply began"),
+        (b"\0\0\0\x03AB", "the server closed the connection after 6 of the 7 bytes of the reply"),
         (b"\0\0\0\x02AB", "request 1 (uppercase, 3 bytes): the answer has 2 bytes, 3 were expected"),
         (b"\0\0\0\x03ABCDE", "request 1 (uppercase, 3 bytes): 2 bytes came after its answer: DE"),
     ] {
@@ -235,11 +235,7 @@ fn a_server_that_does_not_answer_is_not_waited_for_beyond_the_timeout() {
     let address = listener.local_addr().unwrap().to_string();
     let output = run(&["send", &address, "uppercase", "abc", "--read-timeout", "50ms"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        stderr(&output).contains("request 1 (uppercase, 3 bytes): nothing more came in time"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("request 1 (uppercase, 3 bytes): the read timed out"), "{}", stderr(&output));
 }
 
 #[test]
@@ -326,13 +322,13 @@ fn run_bounded(arguments: &[&str]) -> Output {
 fn an_answer_without_end_is_not_read() {
     let begun = Instant::now();
     for (protocol, words, bytes, complaint) in [
-        ("qotd", vec![], b"x".as_slice(), "the server sent more than 65536 bytes, although no right answer has more"),
+        ("qotd", vec![], b"x".as_slice(), "the server sent more than 65536 bytes, although no correct reply has more"),
         ("time", vec![], b"x", "the server sent more than 65536 bytes"),
         ("ack", vec!["abc"], b"x", "the server sent more than 4113 bytes"),
         ("upper", vec!["abc"], b"x", "the server sent more than 4099 bytes"),
-        ("frame", vec!["reverse", "abc"], b"x", "the server announced 2021161080 bytes, although no right answer has"),
+        ("frame", vec!["reverse", "abc"], b"x", "the server announced 2021161080 bytes, although no correct reply has"),
         ("frame", vec!["shuffle", "abc"], b"\x07\xff\xff\xff", "the server announced 134217727 bytes, although"),
-        ("frame", vec!["random", "abc"], b"\x08\0\0\0", "no right answer has more than 134217727"),
+        ("frame", vec!["random", "abc"], b"\x08\0\0\0", "no correct reply has more than 134217727"),
         ("text", vec!["reverse", "abc"], b"9999999999 ", "the server announced 9999999999 bytes, although"),
         ("length-prefix", vec!["abc"], b"x", "the server announced 2021161080 bytes, although"),
         ("echo", vec!["xxx"], b"x", "came after its answer: xxx"),
@@ -346,7 +342,7 @@ fn an_answer_without_end_is_not_read() {
         let address = flawed::flooding(b"x").to_string();
         let output = run_bounded(&["ping", &address, "-P", protocol, "-c", "2", "-i", "1ms"]);
         assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
-        assert!(stdout(&output).contains("although no right answer has more"), "{protocol}: {output:?}");
+        assert!(stdout(&output).contains("although no correct reply has more"), "{protocol}: {output:?}");
     }
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }
@@ -358,7 +354,11 @@ fn an_answer_that_drips_is_too_slow() {
     for words in [["-P", "qotd"].as_slice(), &["-P", "echo", &"x".repeat(100_000)]] {
         let output = run(&[["send", &address, "--read-timeout", "200ms"].as_slice(), words].concat());
         assert_eq!(output.status.code(), Some(1));
-        assert!(stderr(&output).contains("the answer came too slowly: time was up after "), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("the reply arrived too slowly: the read timed out after "),
+            "{}",
+            stderr(&output)
+        );
     }
 }
 
@@ -385,5 +385,5 @@ fn a_server_that_only_reads_is_not_sent_to_without_end() {
     let output = child.wait_with_output().expect("wait for retort");
     writer.join().expect("it is not read any more");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("request 1 (uppercase, 1 bytes): nothing more came in time"), "{output:?}");
+    assert!(stderr(&output).contains("request 1 (uppercase, 1 bytes): the read timed out"), "{output:?}");
 }

@@ -8,24 +8,22 @@
 //! | [`options`] | the command line |
 //! | [`target`] | `HOST[:PORT]`, resolving, connecting |
 //! | [`dialogue`] | what each protocol looks like from this side |
-//! | [`answers`] | answers out of a stream of bytes |
-//! | [`measure`] | the length that an answer tells |
+//! | [`reply`] | replies out of a stream of bytes |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
 //! | `duration`, `json`, `poll`, `progress`, `report_file`, `xml` | one concern each, and the one crate that it needs |
 
-pub mod answers;
 pub mod bench;
 pub mod check;
 pub mod dialogue;
 mod duration;
 pub mod failure;
 mod json;
-pub mod measure;
 pub mod options;
 pub mod ping;
 mod poll;
 mod progress;
+pub mod reply;
 mod report_file;
 pub mod send;
 pub mod target;

@@ -10,12 +10,11 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::judge::READ;
 use super::server_cpu;
 use super::slot::{Arrival, Loss, Slot};
 use super::tally::{Tally, Trouble};
+use super::verifier::READ_SIZE;
 use super::workload::Workload;
-use crate::client::dialogue::Ending;
 use crate::client::options::BenchOptions;
 use crate::client::poll::{self, Alarm, Interest, Poller};
 
@@ -133,7 +132,7 @@ impl<'a> Load<'a> {
             alarm,
             slots: (0..options.connections).map(|_| Slot::default()).collect(),
             resting: Vec::new(),
-            buffer: vec![0; READ],
+            buffer: vec![0; READ_SIZE],
             tally: Tally::new(),
         })
     }
@@ -317,7 +316,7 @@ impl<'a> Load<'a> {
     }
 
     fn send(&mut self, index: usize) -> Result<(), Loss> {
-        let ends = self.pace.reconnects() && self.workload.judge.ending() == Some(Ending::Close);
+        let ends = self.pace.reconnects() && self.workload.verifier.is_close_delimited();
         Ok(self.slots[index].send(&self.batch, self.workload.request.len(), ends)?)
     }
 
@@ -380,7 +379,7 @@ impl<'a> Load<'a> {
         let mut now = 0;
         for _ in 0..READS {
             let arrival =
-                self.slots[index].receive(&mut self.buffer, &self.workload.judge, &mut self.tally.received)?;
+                self.slots[index].receive(&mut self.buffer, &self.workload.verifier, &mut self.tally.received)?;
             now = self.now();
             match arrival {
                 Arrival::Answers(answers, more) => {

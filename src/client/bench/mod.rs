@@ -7,20 +7,20 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `workload` | the bytes of the requests |
-//! | `judge` | whether answers are right |
+//! | `verifier` | whether answers are right |
 //! | `tally` | requests, errors by kind, latencies |
 //! | `slot` | one connection |
 //! | `load` | the loop that drives them all |
 //! | `server_cpu` | the server's CPU time |
 //! | `report`, `svg` | what is told |
 
-mod judge;
 mod load;
 mod report;
 mod server_cpu;
 mod slot;
 mod svg;
 mod tally;
+mod verifier;
 mod workload;
 
 use super::dialogue::Manner;

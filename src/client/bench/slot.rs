@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use super::judge::{Judge, Track};
 use super::tally::Trouble;
+use super::verifier::{Mismatch, Verifier, VerifierState};
 use crate::client::poll::Interest;
 
 /// A connection, or the place of one.
@@ -25,7 +25,7 @@ pub struct Slot {
     /// Requests under way: when they were due (nanoseconds), and how many at that time.
     under_way: VecDeque<(u64, u32)>,
     outstanding: usize,
-    track: Track,
+    verified: VerifierState,
     /// What the poller watches for.
     pub watched: Interest,
     /// Requests that are due and not yet under way (the open loop alone).
@@ -127,13 +127,13 @@ impl Slot {
     }
 
     /// Reads once.
-    pub fn receive(&mut self, buffer: &mut [u8], judge: &Judge, received: &mut u64) -> Result<Arrival, Loss> {
+    pub fn receive(&mut self, buffer: &mut [u8], verifier: &Verifier, received: &mut u64) -> Result<Arrival, Loss> {
         let Some(stream) = &mut self.stream else { return Ok(Arrival::Answers(0, false)) };
         match stream.read(buffer) {
-            Ok(0) => Ok(Arrival::Closed(judge.end(&mut self.track).map_err(Loss::of)?)),
+            Ok(0) => Ok(Arrival::Closed(verifier.finish(&mut self.verified).map_err(Loss::of)?)),
             Ok(n) => {
                 *received += n as u64;
-                let answers = judge.take(&mut self.track, &buffer[..n]).map_err(Loss::of)?;
+                let answers = verifier.feed(&mut self.verified, &buffer[..n]).map_err(Loss::of)?;
                 if answers > self.outstanding {
                     return Err(Loss::from(Trouble::WrongLength));
                 }
@@ -180,7 +180,7 @@ pub struct Loss {
 }
 
 impl Loss {
-    fn of(wrong: super::judge::Wrong) -> Self {
+    fn of(wrong: Mismatch) -> Self {
         Self::from(Trouble::from(wrong))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::judge::Wrong;
+use super::verifier::Mismatch;
 
 /// What can go wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,11 +64,11 @@ impl From<&io::Error> for Trouble {
     }
 }
 
-impl From<Wrong> for Trouble {
-    fn from(wrong: Wrong) -> Self {
+impl From<Mismatch> for Trouble {
+    fn from(wrong: Mismatch) -> Self {
         match wrong {
-            Wrong::Length => Self::WrongLength,
-            Wrong::Content => Self::WrongContent,
+            Mismatch::Length => Self::WrongLength,
+            Mismatch::Content => Self::WrongContent,
         }
     }
 }

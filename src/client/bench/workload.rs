@@ -5,7 +5,9 @@ use crate::client::failure::Failure;
 use crate::client::options::{BenchOptions, TextKind, Verify};
 use crate::transform::Action;
 
-use super::judge::{Content, Judge, Length};
+use super::verifier::Verifier;
+use crate::client::reply::content::ExpectedContent;
+use crate::client::reply::decoder::{BodyLength, ReplyFormat};
 
 /// A request, and the judge of its answers.
 #[derive(Debug)]
@@ -13,7 +15,7 @@ pub struct Workload {
     /// The bytes of one request.
     pub request: Vec<u8>,
     /// Judges the answers.
-    pub judge: Judge,
+    pub verifier: Verifier,
 }
 
 /// The action where none is named.
@@ -30,7 +32,7 @@ impl Workload {
         let message = if dialogue.takes_messages() { text(options.text, options.size) } else { Vec::new() };
         let mut request = Vec::new();
         dialogue.write_request(action, &message, &mut request).map_err(Failure::cannot_run)?;
-        Ok(Self { request, judge: judge(dialogue, action, &message, options.verify) })
+        Ok(Self { request, verifier: verifier(dialogue, action, &message, options.verify) })
     }
 }
 
@@ -74,28 +76,30 @@ fn text(kind: TextKind, size: usize) -> Vec<u8> {
     text
 }
 
-fn judge(dialogue: Dialogue, action: &str, message: &[u8], verify: Verify) -> Judge {
-    let ending = dialogue.ending(message);
+fn verifier(dialogue: Dialogue, action: &str, message: &[u8], verify: Verify) -> Verifier {
+    let framing = dialogue.ending(message);
     let length = match dialogue.expected_length(action, message) {
-        Some(length) => Length::Exactly(length),
-        None => Length::AtMost(dialogue.longest_answer(None)),
+        Some(length) => BodyLength::Exactly(length),
+        None => BodyLength::AtMost(dialogue.longest_answer(None)),
     };
+    let format = ReplyFormat { framing, length };
     match (verify, dialogue.expected(action, message)) {
-        (Verify::Content, Some(answer)) if ending != Ending::Close => {
-            Judge::of_pattern(&dialogue.wire_answer(&answer), dialogue.wire_answer(&answer).len() - answer.len())
+        (Verify::Content, Some(body)) if framing != Ending::Close => {
+            let reply = dialogue.wire_answer(&body);
+            Verifier::repeated(&reply, reply.len() - body.len())
         }
-        (Verify::Content, Some(answer)) => Judge::of_each(ending, length, Content::Exactly(answer)),
-        (Verify::Content, None) => Judge::of_each(ending, length, content(dialogue.action(action), message)),
-        (Verify::Length, _) => Judge::of_each(ending, length, Content::Anything),
+        (Verify::Content, Some(body)) => Verifier::Each { format, content: ExpectedContent::Exactly(body) },
+        (Verify::Content, None) => Verifier::Each { format, content: content(dialogue.action(action), message) },
+        (Verify::Length, _) => Verifier::Each { format, content: ExpectedContent::Anything },
     }
 }
 
-/// What can be said of an answer that chance decides.
-fn content(action: Option<Action>, message: &[u8]) -> Content {
+/// What is known of a reply of a random action.
+fn content(action: Option<Action>, message: &[u8]) -> ExpectedContent {
     match action {
-        Some(Action::Shuffle) => Content::permutation(message),
-        Some(Action::Random) => Content::selection(message),
-        _ => Content::Anything,
+        Some(Action::Shuffle) => ExpectedContent::permutation(message),
+        Some(Action::Random) => ExpectedContent::selection(message),
+        _ => ExpectedContent::Anything,
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::flaw::{Excerpt, Flaw, Seen, State};
 use crate::client::dialogue::Ending;
-use crate::client::measure::{Measure, measure};
 use crate::client::poll::{self, Interest};
+use crate::client::reply::decoder::{BodyLength, Discard, Progress, ReplyDecoder, ReplyError, ReplyFormat};
 
 /// A connection, with deadlines and a memory.
 #[derive(Debug)]
@@ -158,31 +158,33 @@ impl Probe {
     /// before it has come. Of an answer that is longer than `enough`, only that many bytes are read, and the connection
     /// is of no more use.
     pub fn answer(&mut self, ending: Ending, most: usize, enough: usize) -> Result<Vec<u8>, Flaw> {
-        let (start, length) = self.header(ending)?;
-        if length > most {
-            let expected = format!("an answer of at most {most} bytes");
-            return Err(self.flaw(expected, "").with_hint(TOO_LONG));
-        }
-        let end = start + length.min(enough);
-        while self.unread().len() < end {
+        let format = ReplyFormat { framing: ending, length: BodyLength::AtMost(most) };
+        let (mut decoder, mut fed) = (ReplyDecoder::new(format), 0);
+        let (end, length) = loop {
+            match decoder.feed(&self.unread()[fed..], &mut Discard) {
+                Ok(Progress::Reply { consumed, length }) => break (fed + consumed, length),
+                Ok(Progress::NeedMore) => fed = self.unread().len(),
+                Err(error) => return Err(self.not_a_reply(error)),
+            }
+            if decoder.body_received() >= enough {
+                break (fed, decoder.body_received());
+            }
             if !self.more()? {
                 return Err(self.flaw("a whole answer", ""));
             }
-        }
-        let answer = self.unread()[start..end].to_vec();
+        };
+        let start = end - length;
+        let answer = self.unread()[start..start + length.min(enough)].to_vec();
         self.forget(end);
         Ok(answer)
     }
 
-    /// Where an answer begins behind its length, and that length.
-    fn header(&mut self, ending: Ending) -> Result<(usize, usize), Flaw> {
-        loop {
-            match measure(self.unread(), ending) {
-                Measure::Known { start, length } => return Ok((start, length)),
-                Measure::Nonsense => return Err(self.flaw("an answer that begins with its length", "")),
-                Measure::Unknown if self.more()? => {}
-                Measure::Unknown => return Err(self.flaw("a whole answer", "")),
+    fn not_a_reply(&self, error: ReplyError) -> Flaw {
+        match error {
+            ReplyError::WrongLength(_, length) => {
+                self.flaw(format!("an answer of at most {} bytes", length.max()), "").with_hint(TOO_LONG)
             }
+            _ => self.flaw("an answer that begins with its length", ""),
         }
     }
 

@@ -11,11 +11,11 @@ use std::io::{self, Read, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::answers::Answers;
 use super::dialogue::{Dialogue, Ending, Manner};
 use super::failure::{Failure, Verdict};
 use super::options::PingOptions;
 use super::poll::{Interrupts, Woken};
+use super::reply::reader::ReplyReader;
 use super::target::Target;
 use statistics::Statistics;
 
@@ -194,7 +194,7 @@ impl Ping<'_> {
             let _ = stream.shutdown(Shutdown::Write);
         }
         let mut patient = Patient { ping: self, stream, begun, interrupted: false };
-        let mut answers = Answers::with_buffer(&mut patient, BUFFER);
+        let mut answers = ReplyReader::with_buffer(&mut patient, BUFFER);
         let answer = answers.next(self.request.ending, self.request.most, &mut || false);
         match answer {
             _ if patient.interrupted => Ok(None),

@@ -15,11 +15,11 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use super::answers::Answers;
 use super::dialogue::{Dialogue, Manner};
 use super::failure::{Failure, Verdict, complain};
 use super::options::{Patience, SendOptions};
 use super::progress::Progress;
+use super::reply::reader::ReplyReader;
 use super::target::Target;
 use input::Input;
 use output::Output;
@@ -82,8 +82,8 @@ impl Conversation {
     }
 
     /// A connection that answers are read from.
-    fn answers(&self) -> Result<Answers<TcpStream>, Failure> {
-        Ok(Answers::new(self.connect()?).within(self.patience.read_timeout))
+    fn answers(&self) -> Result<ReplyReader<TcpStream>, Failure> {
+        Ok(ReplyReader::new(self.connect()?).within(self.patience.read_timeout))
     }
 }
 
@@ -91,7 +91,7 @@ impl Conversation {
 fn listen(conversation: &Conversation, output: &mut Output) -> Result<Verdict, Failure> {
     let mut answers = conversation.answers()?;
     loop {
-        match answers.portion() {
+        match answers.read_some() {
             Ok([]) => return Ok(Verdict::Good),
             Ok(portion) => output.portion(portion)?,
             Err(error) => return Ok(bad(&format_args!("cannot receive from {}: {error}", conversation.target))),

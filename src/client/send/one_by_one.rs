@@ -5,9 +5,9 @@ use std::net::{Shutdown, TcpStream};
 
 use super::input::{Input, Request};
 use super::{Conversation, Output};
-use crate::client::answers::{Answers, Broken};
 use crate::client::dialogue::{Ending, Manner};
 use crate::client::failure::{Failure, Verdict, complain};
+use crate::client::reply::reader::{ReadError, ReplyReader};
 
 /// Sends every request and waits for its answer before the next.
 pub fn run(conversation: &Conversation, mut input: Input, output: &mut Output) -> Result<Verdict, Failure> {
@@ -32,9 +32,9 @@ pub fn run(conversation: &Conversation, mut input: Input, output: &mut Output) -
 
 fn exchange(
     conversation: &Conversation,
-    answers: &mut Answers<TcpStream>,
+    answers: &mut ReplyReader<TcpStream>,
     request: &Request,
-) -> Result<Vec<u8>, Broken> {
+) -> Result<Vec<u8>, ReadError> {
     // A server that has seen enough may close its side while we send: its answer counts, not our error.
     let _ = answers.stream().write_all(&request.wire);
     conversation.progress.sent(request.wire.len());

@@ -1,4 +1,4 @@
-//! Answers on standard output: a line each, or as they are.
+//! ReplyReader on standard output: a line each, or as they are.
 //!
 //! Guarantees: what was printed is on its way before anything is waited for (call [`Output::flush`] then).
 

@@ -13,10 +13,10 @@ use std::{mem, thread};
 
 use super::input::{Input, Request};
 use super::{Conversation, GOODBYE, Label, Output};
-use crate::client::answers::{Answers, Broken};
 use crate::client::dialogue::Dialogue;
 use crate::client::failure::{Failure, Verdict, complain};
 use crate::client::progress::Progress;
+use crate::client::reply::reader::{ReadError, ReplyReader};
 
 /// What the sending side tells: the next request, without its bytes, or why there is none.
 type Note = Result<Request, Failure>;
@@ -35,7 +35,7 @@ pub fn run(conversation: &Conversation, input: Input, output: &mut Output) -> Re
     let sending = SendingSide { dialogue: conversation.dialogue, wire: BufWriter::with_capacity(1 << 16, wire), tell };
     // Detached: a side that waits for a line of standard input must not keep a finished program alive.
     thread::spawn(move || sending.run(input));
-    let answers = Answers::new(stream).within(conversation.patience.read_timeout);
+    let answers = ReplyReader::new(stream).within(conversation.patience.read_timeout);
     ReceivingSide { answers, told, written, seen: 0 }.run(output)
 }
 
@@ -101,7 +101,7 @@ impl SendingSide {
 }
 
 struct ReceivingSide {
-    answers: Answers<TcpStream>,
+    answers: ReplyReader<TcpStream>,
     told: Receiver<Note>,
     written: Arc<AtomicU64>,
     seen: u64,
@@ -130,13 +130,13 @@ impl ReceivingSide {
     /// it may be the one who writes the next request.
     fn next(&mut self, output: &mut Output) -> Result<Option<Note>, Failure> {
         let note = self.told.try_recv().ok();
-        if note.is_none() || self.answers.ahead().is_empty() {
+        if note.is_none() || self.answers.buffered().is_empty() {
             output.flush()?;
         }
         Ok(note.or_else(|| self.told.recv().ok()))
     }
 
-    fn answer_to(&mut self, request: &Request) -> Result<Vec<u8>, Broken> {
+    fn answer_to(&mut self, request: &Request) -> Result<Vec<u8>, ReadError> {
         let (written, seen) = (&self.written, &mut self.seen);
         // A long request may take its time: while bytes are leaving, the answer is not late.
         self.answers.next(request.ending, request.most, &mut || {
@@ -151,7 +151,7 @@ impl ReceivingSide {
         let _ = stream.shutdown(Shutdown::Write);
         let _ = stream.set_read_timeout(Some(GOODBYE));
         let Some(label) = last else { return Verdict::Good };
-        match self.answers.portion() {
+        match self.answers.read_some() {
             // A server that does not close yet, or closes rudely, has answered all the same.
             Ok([]) | Err(_) => Verdict::Good,
             Ok(portion) => {
