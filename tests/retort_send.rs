@@ -1,4 +1,4 @@
-//! `retort send` and `retort ping` against the real daemon, and against servers that answer wrongly.
+//! `retort send` and `retort ping` against the real daemon, and against servers whose replies are wrong.
 
 mod flawed;
 mod harness;
@@ -23,7 +23,7 @@ fn run(arguments: &[&str]) -> Output {
     retort(arguments).output().expect("run retort")
 }
 
-/// Runs it with this on standard input, written while the output is read.
+/// Runs it with `input` on standard input, written while the output is read.
 fn run_with_input(arguments: &[&str], input: Vec<u8>) -> Output {
     let mut child = retort(arguments).stdin(Stdio::piped()).spawn().expect("start retort");
     let mut stdin = child.stdin.take().expect("its standard input");
@@ -41,20 +41,20 @@ fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).expect("UTF-8 on standard error")
 }
 
-/// It printed exactly this, complained of nothing, and all went well.
-fn good(output: &Output, expected: &str) {
+/// It printed `expected` and no warning, and exited with 0.
+fn assert_success(output: &Output, expected: &str) {
     assert_eq!((stdout(output), stderr(output), output.status.code()), (expected, "", Some(0)));
 }
 
-/// A server that says this to its first client, whatever it is sent, and then ends its side.
-fn saying(words: &'static [u8]) -> String {
+/// A server that sends `reply` to its first client, whatever the request, and then half-closes.
+fn replying(reply: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
     let address = listener.local_addr().expect("its address").to_string();
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a client");
         let mut request = [0; 1024];
         let _ = stream.read(&mut request);
-        let _ = stream.write_all(words);
+        let _ = stream.write_all(reply);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let _ = stream.read(&mut request);
     });
@@ -62,35 +62,35 @@ fn saying(words: &'static [u8]) -> String {
 }
 
 #[test]
-fn one_request() {
+fn send_prints_the_reply() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
-    good(&run(&["send", &address, "uppercase", "some text"]), "SOME TEXT\n");
-    good(&run(&["send", &address, "reverse", "h\u{e9}llo"]), "oll\u{e9}h\n");
-    good(&run(&["send", &address, "lowercase", ""]), "\n");
+    assert_success(&run(&["send", &address, "uppercase", "some text"]), "SOME TEXT\n");
+    assert_success(&run(&["send", &address, "reverse", "h\u{e9}llo"]), "oll\u{e9}h\n");
+    assert_success(&run(&["send", &address, "lowercase", ""]), "\n");
 }
 
 #[test]
-fn hosts_by_name_and_by_ipv6_address() {
+fn host_is_a_name_or_an_address() {
     let daemon = Launch::new(&["--listen=frame=[::]:0"]).start();
     let port = daemon.address("frame").port();
     for host in ["localhost", "127.0.0.1", "[::1]"] {
-        good(&run(&["send", &format!("{host}:{port}"), "uppercase", "x"]), "X\n");
+        assert_success(&run(&["send", &format!("{host}:{port}"), "uppercase", "x"]), "X\n");
     }
 }
 
 #[test]
-fn refusals_are_printed_and_counted_against_the_server() {
+fn refusal_is_printed_and_exits_1() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let refused = run(&["send", &address, "6", "some text"]);
     assert_eq!((stdout(&refused), refused.status.code()), ("error\n", Some(1)));
     assert_eq!(stderr(&refused), "retort: request 1 (6, 9 bytes): refused by the server: error\n");
-    good(&run(&["send", &address, "lowercase", "ERROR"]), "error\n");
+    assert_success(&run(&["send", &address, "lowercase", "ERROR"]), "error\n");
 }
 
 #[test]
-fn many_requests_from_a_file_in_order() {
+fn requests_from_a_file_are_printed_in_order() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let directory = Directory::new();
@@ -101,12 +101,12 @@ fn many_requests_from_a_file_in_order() {
         expected.extend(["LINE ", &number.to_string(), "\n", &backwards, "ba\n"]);
     }
     let file = directory.write("requests.txt", &lines);
-    good(&run(&["send", &address, "-f", &file]), &expected);
-    good(&run_with_input(&["send", &address, "-f", "-"], lines.into_bytes()), &expected);
+    assert_success(&run(&["send", &address, "-f", &file]), &expected);
+    assert_success(&run_with_input(&["send", &address, "-f", "-"], lines.into_bytes()), &expected);
 }
 
 #[test]
-fn a_bad_line_is_named_after_the_lines_before_it_were_answered() {
+fn bad_line_is_reported_after_the_replies_before_it() {
     let daemon = Daemon::serving("frame", &[]);
     let directory = Directory::new();
     let file = directory.write("requests.txt", "uppercase a\nnonsense b\nuppercase c\n");
@@ -115,10 +115,10 @@ fn a_bad_line_is_named_after_the_lines_before_it_were_answered() {
     assert!(stderr(&output).contains("requests.txt:2: no such action: nonsense"), "{}", stderr(&output));
 }
 
-/// Far more than all buffers on the way hold, in both directions at once: whoever waited for the other would wait
-/// forever.
+/// Far more bytes than all buffers on the way hold, in both directions at once: a client that did not read while it
+/// sends would block forever.
 #[test]
-fn neither_side_can_block_the_other() {
+fn large_pipelines_do_not_deadlock() {
     let daemon = Daemon::serving("echo", &[]);
     let line = "x".repeat(99_999) + "\n";
     let lines = line.repeat(500);
@@ -128,23 +128,23 @@ fn neither_side_can_block_the_other() {
 }
 
 #[test]
-fn a_line_is_answered_before_the_next_is_written() {
+fn reply_is_printed_before_the_next_line_is_read() {
     let daemon = Daemon::serving("frame", &[]);
     let mut child: Child =
         retort(&["send", &daemon.address("frame").to_string(), "-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    for (line, answer) in [("uppercase first\n", b"FIRST\n".as_slice()), ("reverse abc\n", b"cba\n")] {
+    for (line, reply) in [("uppercase first\n", b"FIRST\n".as_slice()), ("reverse abc\n", b"cba\n")] {
         stdin.write_all(line.as_bytes()).unwrap();
-        let mut answered = vec![0; answer.len()];
-        stdout.read_exact(&mut answered).unwrap();
-        assert_eq!(answered, answer);
+        let mut printed = vec![0; reply.len()];
+        stdout.read_exact(&mut printed).unwrap();
+        assert_eq!(printed, reply);
     }
     drop(stdin);
     assert!(child.wait().unwrap().success());
 }
 
 #[test]
-fn all_of_standard_input_as_one_message() {
+fn stdin_data_sends_one_message() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let message: Vec<u8> = (b'a'..=b'z').chain(*b"\n").cycle().take(20_000_000).collect();
@@ -156,7 +156,7 @@ fn all_of_standard_input_as_one_message() {
 }
 
 #[test]
-fn every_protocol_can_be_spoken() {
+fn send_speaks_every_protocol() {
     let protocols = [
         "frame-2021",
         "text",
@@ -177,7 +177,7 @@ fn every_protocol_can_be_spoken() {
     let send = |protocol: &str, words: &[&str]| {
         run(&[&["send", &daemon.address(protocol).to_string(), "-P", protocol], words].concat())
     };
-    for (protocol, words, answer) in [
+    for (protocol, words, reply) in [
         ("frame-2021", vec!["title-case", "they're here"], "They'Re Here\n"),
         ("text", vec!["reverse", "Hello"], "olleH\n"),
         ("echo-prefix", vec!["hello"], "Echo: hello\n"),
@@ -189,7 +189,7 @@ fn every_protocol_can_be_spoken() {
         ("record", vec!["hello"], "hello\n"),
         ("discard", vec!["hello"], ""),
     ] {
-        good(&send(protocol, &words), answer);
+        assert_success(&send(protocol, &words), reply);
     }
     for protocol in ["qotd", "daytime", "time"] {
         let output = send(protocol, &[]);
@@ -197,40 +197,40 @@ fn every_protocol_can_be_spoken() {
     }
     let seconds: u64 = stdout(&send("time", &[])).trim().parse().expect("a number of seconds");
     assert!(seconds > 3_900_000_000, "{seconds}");
-    let in_turn = run_with_input(
+    let sequential = run_with_input(
         &["send", &daemon.address("respond").to_string(), "-P", "respond", "-f", "-"],
         b"one\ntwo\nthree\n".to_vec(),
     );
-    good(&in_turn, "Response: ONE\nResponse: TWO\nResponse: THREE\n");
+    assert_success(&sequential, "Response: ONE\nResponse: TWO\nResponse: THREE\n");
 }
 
 #[test]
-fn an_endless_answer_ends_when_its_reader_does() {
+fn closed_standard_output_ends_an_endless_reply() {
     let daemon = Daemon::serving("chargen", &[]);
     let mut child = retort(&["send", &daemon.address("chargen").to_string(), "-P", "chargen"]).spawn().unwrap();
     let mut line = [0; 74];
     child.stdout.take().unwrap().read_exact(&mut line).unwrap();
     assert!(line.ends_with(b"\r\n"));
     let output = child.wait_with_output().unwrap();
-    assert_eq!((stderr(&output), output.status.code()), ("", Some(0)), "a closed pipe is not worth a word");
+    assert_eq!((stderr(&output), output.status.code()), ("", Some(0)), "a closed pipe is no error");
 }
 
 #[test]
-fn wrong_answers_are_complained_about_by_request() {
-    for (words, complaint) in [
+fn wrong_replies_are_reported_by_request() {
+    for (reply, warning) in [
         (b"".as_slice(), "request 1 (uppercase, 3 bytes): the server closed the connection before the reply began"),
         (b"\0\0\0\x03AB", "the server closed the connection after 6 of the 7 bytes of the reply"),
-        (b"\0\0\0\x02AB", "request 1 (uppercase, 3 bytes): the answer has 2 bytes, 3 were expected"),
-        (b"\0\0\0\x03ABCDE", "request 1 (uppercase, 3 bytes): 2 bytes came after its answer: DE"),
+        (b"\0\0\0\x02AB", "request 1 (uppercase, 3 bytes): the reply has 2 bytes, 3 were expected"),
+        (b"\0\0\0\x03ABCDE", "request 1 (uppercase, 3 bytes): 2 bytes arrived after its reply: DE"),
     ] {
-        let output = run(&["send", &saying(words), "uppercase", "abc"]);
-        assert_eq!(output.status.code(), Some(1), "{words:?}");
-        assert!(stderr(&output).contains(complaint), "{}", stderr(&output));
+        let output = run(&["send", &replying(reply), "uppercase", "abc"]);
+        assert_eq!(output.status.code(), Some(1), "{reply:?}");
+        assert!(stderr(&output).contains(warning), "{}", stderr(&output));
     }
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_not_waited_for_beyond_the_timeout() {
+fn read_timeout_ends_the_wait_for_a_reply() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let output = run(&["send", &address, "uppercase", "abc", "--read-timeout", "50ms"]);
@@ -239,11 +239,11 @@ fn a_server_that_does_not_answer_is_not_waited_for_beyond_the_timeout() {
 }
 
 #[test]
-fn what_cannot_be_sent() {
+fn unusable_arguments_exit_2() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for (arguments, words) in [
         (vec!["send", nobody.as_str(), "uppercase", "x"], "is the server running"),
-        (vec!["send", nobody.as_str()], "what to send?"),
+        (vec!["send", nobody.as_str()], "nothing to send"),
         (vec!["send", nobody.as_str(), "x", "-P", "gopher"], "no such protocol"),
         (vec!["send", nobody.as_str(), "-f", "/nonexistent"], "cannot open /nonexistent"),
         (vec!["send", "localhost", "-P", "length-prefix", "x"], "no default port"),
@@ -256,7 +256,7 @@ fn what_cannot_be_sent() {
 }
 
 #[test]
-fn help_tells_the_exit_codes() {
+fn help_lists_the_exit_codes() {
     for command in ["send", "ping", "bench", "check"] {
         let output = run(&[command, "--help"]);
         assert!(output.status.success() && stdout(&output).contains("Exit status:\n  0  "), "{command}");
@@ -264,7 +264,7 @@ fn help_tells_the_exit_codes() {
 }
 
 #[test]
-fn a_ping_is_counted_and_timed() {
+fn ping_prints_round_trips_and_a_summary() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let output = run(&["ping", &address, "-c", "3", "-i", "1ms"]);
@@ -279,7 +279,7 @@ fn a_ping_is_counted_and_timed() {
 }
 
 #[test]
-fn an_interrupt_ends_a_ping_with_its_summary() {
+fn interrupted_ping_prints_its_summary() {
     let daemon = Daemon::serving("frame", &[]);
     let mut child = retort(&["ping", &daemon.address("frame").to_string(), "-i", "1h"]).spawn().unwrap();
     let mut output = child.stdout.take().unwrap();
@@ -297,7 +297,7 @@ fn an_interrupt_ends_a_ping_with_its_summary() {
 }
 
 #[test]
-fn lost_pings_are_counted() {
+fn lost_replies_are_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || listener.incoming().for_each(|stream: Result<TcpStream, _>| drop(stream)));
@@ -307,21 +307,21 @@ fn lost_pings_are_counted() {
     assert!(stdout(&output).contains("2 sent, 0 received, 2 lost (100%)"), "{output:?}");
 }
 
-/// What the client may allocate for small requests, the stacks of its threads included.
+/// Memory that the client may allocate for small requests, the stacks of its threads included, in bytes.
 const MEMORY: u64 = 64 << 20;
 
-/// Runs it within [`MEMORY`], with a patience that is longer than the test allows for everything.
+/// Runs it within [`MEMORY`], with a read timeout that is longer than the test may take.
 fn run_bounded(arguments: &[&str]) -> Output {
     let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
     command.args(arguments).args(["--read-timeout", "5m"]);
     command.stdin(Stdio::null()).output().expect("run retort")
 }
 
-/// Fault 44: a server whose answer has no end.
+/// Fault 44: a server whose reply has no end.
 #[test]
-fn an_answer_without_end_is_not_read() {
-    let begun = Instant::now();
-    for (protocol, words, bytes, complaint) in [
+fn endless_reply_is_not_read() {
+    let started = Instant::now();
+    for (protocol, words, bytes, warning) in [
         ("qotd", vec![], b"x".as_slice(), "the server sent more than 65536 bytes, although no correct reply has more"),
         ("time", vec![], b"x", "the server sent more than 65536 bytes"),
         ("ack", vec!["abc"], b"x", "the server sent more than 4113 bytes"),
@@ -331,12 +331,12 @@ fn an_answer_without_end_is_not_read() {
         ("frame", vec!["random", "abc"], b"\x08\0\0\0", "no correct reply has more than 134217727"),
         ("text", vec!["reverse", "abc"], b"9999999999 ", "the server announced 9999999999 bytes, although"),
         ("length-prefix", vec!["abc"], b"x", "the server announced 2021161080 bytes, although"),
-        ("echo", vec!["xxx"], b"x", "came after its answer: xxx"),
+        ("echo", vec!["xxx"], b"x", "arrived after its reply: xxx"),
     ] {
         let address = flawed::flooding(bytes).to_string();
         let output = run_bounded(&[["send", &address, "-P", protocol].as_slice(), &words].concat());
         assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
-        assert!(stderr(&output).contains(complaint), "{protocol}: {}", stderr(&output));
+        assert!(stderr(&output).contains(warning), "{protocol}: {}", stderr(&output));
     }
     for protocol in ["daytime", "frame", "length-prefix"] {
         let address = flawed::flooding(b"x").to_string();
@@ -344,12 +344,12 @@ fn an_answer_without_end_is_not_read() {
         assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
         assert!(stdout(&output).contains("although no correct reply has more"), "{protocol}: {output:?}");
     }
-    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
 }
 
-/// Fault 44: a server that sends a byte of its answer now and then.
+/// Fault 44: a server that sends a byte of its reply now and then.
 #[test]
-fn an_answer_that_drips_is_too_slow() {
+fn dripping_reply_is_too_slow() {
     let address = flawed::dripping(b"x", Duration::from_millis(10)).to_string();
     for words in [["-P", "qotd"].as_slice(), &["-P", "echo", &"x".repeat(100_000)]] {
         let output = run(&[["send", &address, "--read-timeout", "200ms"].as_slice(), words].concat());
@@ -362,18 +362,18 @@ fn an_answer_that_drips_is_too_slow() {
     }
 }
 
-/// The time of a round trip is up although there are bytes to be read.
+/// A round trip times out although there are always bytes to read.
 #[test]
-fn a_ping_s_time_is_up_although_bytes_come() {
+fn ping_times_out_although_bytes_arrive() {
     let address = flawed::flooding(b"abcd").to_string();
     let sized = ["-P", "echo", "-s", "4", "-c", "3", "-i", "20ms"];
     let output = run(&[["ping", &address, "--read-timeout", "1ns"].as_slice(), &sized].concat());
     assert!(stdout(&output).contains("3 sent, 0 received, 3 lost (100%)"), "{output:?}");
 }
 
-/// Requests without end, to a server that reads all of them and answers none.
+/// Requests without end, to a server that reads all of them and never replies.
 #[test]
-fn a_server_that_only_reads_is_not_sent_to_without_end() {
+fn requests_in_flight_are_bounded() {
     let address = flawed::for_each_client(|mut stream| drop(io::copy(&mut stream, &mut io::sink())));
     let mut child = retort(&["send", &address.to_string(), "-f", "-", "--read-timeout", "500ms"])
         .stdin(Stdio::piped())
@@ -383,7 +383,7 @@ fn a_server_that_only_reads_is_not_sent_to_without_end() {
     let lines = "uppercase x\n".repeat(5000);
     let writer = thread::spawn(move || while stdin.write_all(lines.as_bytes()).is_ok() {});
     let output = child.wait_with_output().expect("wait for retort");
-    writer.join().expect("it is not read any more");
+    writer.join().expect("retort stops reading");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("request 1 (uppercase, 1 bytes): the read timed out"), "{output:?}");
 }

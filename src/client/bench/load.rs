@@ -117,7 +117,7 @@ impl<'a> Load<'a> {
             address,
             pace,
             server_pid: options.server_pid,
-            patience: nanoseconds(options.patience.read_timeout),
+            patience: nanoseconds(options.timeouts.read_timeout),
             began: Instant::now(),
             stage: Stage::WarmUp,
             measured_from,

@@ -24,7 +24,7 @@ mod verifier;
 mod workload;
 
 use super::dialogue::Manner;
-use super::failure::{Failure, Verdict};
+use super::failure::{Failure, Status};
 use super::options::BenchOptions;
 use super::poll;
 use super::report_file::ReportFile;
@@ -34,11 +34,11 @@ use report::Report;
 use workload::Workload;
 
 /// Loads the server, and reports what came of it.
-pub fn run(options: &BenchOptions) -> Result<Verdict, Failure> {
+pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let workload = Workload::new(options)?;
     let target = Target::resolve(&options.host, options.protocol.port())?;
     let address = target
-        .connect_or_fail(options.patience.connect_timeout)?
+        .connect_or_fail(options.timeouts.connect_timeout)?
         .peer_addr()
         .map_err(|error| target.unreachable(&error))?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
@@ -54,7 +54,7 @@ pub fn run(options: &BenchOptions) -> Result<Verdict, Failure> {
         plot.write(svg::document(&report.title(), &measured.latencies).as_bytes())?;
     }
     printed?;
-    Ok(Verdict::of(measured.errors() == 0 && measured.requests > 0))
+    Ok(Status::success_if(measured.errors() == 0 && measured.requests > 0))
 }
 
 /// How the options want requests to follow one another.

@@ -32,7 +32,7 @@ pub mod table;
 use std::time::{Duration, Instant};
 
 use super::dialogue::Dialogue;
-use super::failure::{Failure, Verdict};
+use super::failure::{Failure, Status};
 use super::options::CheckOptions;
 use super::target::Target;
 use context::Context;
@@ -52,12 +52,12 @@ pub struct Outcome {
 }
 
 /// Runs the checks that the options ask for.
-pub fn run(options: &CheckOptions) -> Result<Verdict, Failure> {
+pub fn run(options: &CheckOptions) -> Result<Status, Failure> {
     let dialogue = dialogue(options)?;
     let checks = selected(dialogue, &options.selection.only)?;
     let Some(host) = options.host.as_ref().filter(|_| !options.selection.list) else {
         report::list(&checks)?;
-        return Ok(Verdict::Good);
+        return Ok(Status::Success);
     };
     let target = Target::resolve(host, dialogue.port())?;
     let context = Context::new(target, dialogue, options.selection.patience, options.selection.large);

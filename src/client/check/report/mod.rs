@@ -16,7 +16,7 @@ use super::Outcome;
 use super::context::Context;
 use super::flaw::Remark;
 use super::table::Check;
-use crate::client::failure::{Failure, Verdict};
+use crate::client::failure::{Failure, Status};
 use crate::client::options::ReportOptions;
 use crate::client::report_file::ReportFile;
 
@@ -125,7 +125,7 @@ impl Report {
     }
 
     /// Prints the score, and writes the `JUnit` file.
-    pub fn end(mut self) -> Result<Verdict, Failure> {
+    pub fn end(mut self) -> Result<Status, Failure> {
         self.run.took = self.begun.elapsed();
         if self.unprinted.is_none() {
             let printed = self.form.end(&mut self.out, &self.run).and_then(|()| self.out.flush());
@@ -137,7 +137,7 @@ impl Report {
         match self.unprinted {
             Some(failure @ Failure::CannotRun(_)) => Err(failure),
             // The file has the whole report, whoever read standard output.
-            Some(Failure::OutputClosed) | None => Ok(Verdict::of(self.run.score().failed == 0)),
+            Some(Failure::OutputClosed) | None => Ok(Status::success_if(self.run.score().failed == 0)),
         }
     }
 }
