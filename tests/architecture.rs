@@ -25,7 +25,7 @@ const BINARIES: &[(&str, &str)] = &[("retortd", "daemon"), ("retort", "client")]
 const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["client/options/", "daemon/config/"]),
     ("fastrand", &["protocol/rng.rs"]),
-    ("hdrhistogram", &["client/bench/tally.rs"]),
+    ("hdrhistogram", &["client/bench/latencies.rs"]),
     ("humantime", &["client/duration.rs", "daemon/config/"]),
     ("indicatif", &["client/progress.rs"]),
     ("listenfd", &["daemon/activation.rs"]),

@@ -36,24 +36,24 @@ fn number(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer} in {report:#}"))
 }
 
-/// Requests were answered, and all of them rightly.
-fn good((report, code): (Value, i32)) -> Value {
+/// There were requests, and all got a correct reply.
+fn without_errors((report, code): (Value, i32)) -> Value {
     assert_eq!(code, 0, "{report:#}");
     assert!(number(&report, "/requests") > 0.0, "{report:#}");
     assert!(number(&report, "/latency_us/p50") > 0.0 && number(&report, "/latency_us/max") > 0.0, "{report:#}");
     report
 }
 
-/// Some requests came to nothing, in this way and in no other.
-fn failing((report, code): (Value, i32), kind: &str) {
+/// There were errors of this class and of no other.
+fn assert_errors((report, code): (Value, i32), class: &str) {
     assert_eq!(code, 1, "{report:#}");
     for (name, count) in report["errors"].as_object().expect("errors by kind") {
-        assert_eq!(count.as_u64().unwrap() > 0, name == kind, "{report:#}");
+        assert_eq!(count.as_u64().unwrap() > 0, name == class, "{report:#}");
     }
 }
 
 #[test]
-fn every_shape_of_load_on_every_protocol() {
+fn every_load_model_on_every_protocol() {
     let protocols = [
         "frame",
         "frame-2021",
@@ -90,27 +90,29 @@ fn every_shape_of_load_on_every_protocol() {
         ("daytime", vec![]),
     ] {
         let address = daemon.address(protocol).to_string();
-        let report =
-            good(measured(&address, &[&["-P", protocol, "--duration", "150ms"], arguments.as_slice()].concat()));
+        let report = without_errors(measured(
+            &address,
+            &[&["-P", protocol, "--duration", "150ms"], arguments.as_slice()].concat(),
+        ));
         assert_eq!(report["protocol"], protocol, "{arguments:?}");
     }
-    let at_rest = daemon.statistics_when(|statistics| statistics.open == 0);
-    assert_eq!(at_rest.refused, 0, "a benchmark asks for nothing that is refused");
+    let idle = daemon.statistics_when(|statistics| statistics.open == 0);
+    assert_eq!(idle.refused, 0, "a benchmark sends no request that is refused");
 }
 
 #[test]
-fn the_open_loop_keeps_its_rate() {
+fn open_loop_keeps_its_rate() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
-    let report = good(measured(&address, &["--rate", "1000", "--duration", "1s", "--connections", "4"]));
+    let report = without_errors(measured(&address, &["--rate", "1000", "--duration", "1s", "--connections", "4"]));
     let requests = number(&report, "/requests");
     assert!((990.0..=1010.0).contains(&requests), "{requests} requests were due within a second");
 }
 
-/// The server answers nothing for 300 ms: in the open loop the requests that were due meanwhile have waited, and
-/// latency says so, although the closed loop would have seen a single slow answer.
+/// The server sends no reply for 300 ms: in an open loop the latencies of all requests that were due meanwhile show it,
+/// where a closed loop would show one slow reply.
 #[test]
-fn a_stall_is_not_hidden() {
+fn open_loop_shows_a_stall_in_the_latencies() {
     let stall = Duration::from_millis(300);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -120,7 +122,7 @@ fn a_stall_is_not_hidden() {
         let (stream, _) = listener.accept().unwrap();
         stall_once(stream, stall);
     });
-    let report = good(measured(
+    let report = without_errors(measured(
         &address,
         &["-P", "echo", "--rate", "1000", "--duration", "1s", "--connections", "1", "--size", "8"],
     ));
@@ -145,24 +147,30 @@ fn stall_once(mut stream: TcpStream, stall: Duration) {
 }
 
 #[test]
-fn errors_are_counted_by_kind() {
+fn errors_are_counted_by_class() {
     let short = ["--duration", "200ms", "--connections", "2"];
     let address = |flaw| flawed::start(flaw).to_string();
-    failing(
+    assert_errors(
         measured(&address(Flaw::CountsCharacters), &[&["--text", "mixed"], short.as_slice()].concat()),
         "wrong_length",
     );
-    failing(measured(&address(Flaw::AsciiCase), &[&["--text", "mixed"], short.as_slice()].concat()), "wrong_content");
-    failing(measured(&address(Flaw::LittleEndian), &short), "wrong_length");
-    failing(measured(&address(Flaw::Hangs), &[&["--read-timeout", "100ms"], short.as_slice()].concat()), "timeout");
-    failing(
+    assert_errors(
+        measured(&address(Flaw::AsciiCase), &[&["--text", "mixed"], short.as_slice()].concat()),
+        "wrong_content",
+    );
+    assert_errors(measured(&address(Flaw::LittleEndian), &short), "wrong_length");
+    assert_errors(
+        measured(&address(Flaw::Hangs), &[&["--read-timeout", "100ms"], short.as_slice()].concat()),
+        "timeout",
+    );
+    assert_errors(
         measured(&address(Flaw::DrawsTwice), &[&["--action", "shuffle"], short.as_slice()].concat()),
         "wrong_content",
     );
-    failing(measured(&closing(), &short), "closed_early");
+    assert_errors(measured(&closing(), &short), "closed_early");
 }
 
-/// A server that takes a request and closes.
+/// A server that reads a request and closes the connection.
 fn closing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -175,7 +183,7 @@ fn closing() -> String {
 }
 
 #[test]
-fn a_server_that_stops_in_the_middle_is_an_error_and_no_hang() {
+fn server_that_stops_is_an_error() {
     let mut daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let load =
@@ -188,24 +196,24 @@ fn a_server_that_stops_in_the_middle_is_an_error_and_no_hang() {
 }
 
 #[test]
-fn the_server_s_cpu_time_is_measured() {
+fn server_cpu_time_is_measured() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let pid = daemon.pid.to_string();
-    let report = good(measured(&address, &["--duration", "200ms", "--server-pid", &pid]));
+    let report = without_errors(measured(&address, &["--duration", "200ms", "--server-pid", &pid]));
     let cpu = number(&report, "/server_cpu_us_per_request");
     assert!((0.05..10_000.0).contains(&cpu), "{cpu} us");
 }
 
 #[test]
-fn a_table_and_a_plot() {
+fn table_and_plot_are_written() {
     let daemon = Daemon::serving("frame", &[]);
     let directory = Directory::new();
     let plot = directory.path("latency.svg");
     let address = daemon.address("frame").to_string();
     let output = bench(&address, &["--duration", "200ms", "--svg", plot.to_str().unwrap()]);
     let table = String::from_utf8(output.stdout).unwrap();
-    for words in ["frame uppercase, 64 bytes, 16 connections, 1 under way on each", "requests ", "errors ", "p99.9"] {
+    for words in ["frame uppercase, 64 bytes, 16 connections, 1 in flight on each", "requests ", "errors ", "p99.9"] {
         assert!(table.contains(words), "{table}");
     }
     let svg = std::fs::read_to_string(plot).unwrap();
@@ -213,14 +221,14 @@ fn a_table_and_a_plot() {
 }
 
 #[test]
-fn what_cannot_be_measured() {
+fn unmeasurable_arguments_exit_2() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for (address, arguments, words) in [
         (&nobody, vec![], "cannot connect"),
-        (&address, vec!["-P", "discard"], "answers nothing"),
-        (&address, vec!["-P", "chargen"], "has no end"),
+        (&address, vec!["-P", "discard"], "has no replies"),
+        (&address, vec!["-P", "chargen"], "without end"),
         (&address, vec!["-P", "respond", "--depth", "2"], "only --depth 1"),
         (&address, vec!["-P", "echo", "--size", "0"], "give a --size"),
         (&address, vec!["-P", "echo", "--action", "reverse"], "has no actions"),
@@ -235,14 +243,14 @@ fn what_cannot_be_measured() {
     }
 }
 
-/// What the client may allocate for a few connections and small requests.
+/// Memory that the client may allocate for a few connections and small requests, in bytes.
 const MEMORY: u64 = 64 << 20;
 
-/// Fault 44: a server whose answers have no end, under load.
+/// Fault 44: a server whose replies have no end, under load.
 #[test]
-fn answers_without_end_are_errors_and_take_no_memory() {
-    let begun = Instant::now();
-    for (protocol, more, bytes, kind) in [
+fn endless_replies_are_errors_and_take_no_memory() {
+    let started = Instant::now();
+    for (protocol, more, bytes, class) in [
         ("daytime", vec![], b"x".as_slice(), "wrong_length"),
         ("ack", vec!["--verify", "length"], b"x", "wrong_length"),
         ("frame", vec!["--action", "shuffle"], b"x", "wrong_length"),
@@ -266,14 +274,14 @@ fn answers_without_end_are_errors_and_take_no_memory() {
         ]);
         let output = command.args(["--read-timeout", "5m", "--json"]).args(more).output().expect("run retort");
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-        failing((report, output.status.code().expect("an exit code")), kind);
+        assert_errors((report, output.status.code().expect("an exit code")), class);
     }
-    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
 }
 
-/// A selection may have 134,217,727 bytes: one that goes on for as long as it may is judged as it comes and not kept.
+/// A random reply may have 134,217,727 bytes: it is verified while it arrives, and not kept.
 #[test]
-fn long_answers_of_chance_are_not_kept() {
+fn long_random_replies_are_not_kept() {
     let address = flawed::for_each_client(|mut stream| {
         let _ = stream.write_all(b"\x07\xff\xff\xff");
         while stream.write_all(&[b'a'; 1 << 14]).is_ok() {}
@@ -284,7 +292,7 @@ fn long_answers_of_chance_are_not_kept() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
 
-/// All requests that may be on their way at once have 128 MiB.
+/// The requests in flight have 128 MiB together.
 #[test]
 fn deep_pipelines_of_large_messages_take_no_memory() {
     let daemon = Daemon::serving("echo", &[]);
@@ -293,19 +301,19 @@ fn deep_pipelines_of_large_messages_take_no_memory() {
     command.args(["bench", &address, "-P", "echo", "--size", "64K", "--depth", "2048", "--warm-up", "0"]);
     let output = command.args(["--connections", "1", "--duration", "1ms", "--json"]).output().expect("run retort");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-    good((report, output.status.code().expect("an exit code")));
+    without_errors((report, output.status.code().expect("an exit code")));
 }
 
 #[test]
-fn a_long_patience_does_not_end_at_once() {
+fn longest_read_timeout_does_not_overflow() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     // More nanoseconds than 64 bits hold.
-    good(measured(&address, &["--duration", "100ms", "--connections", "2", "--read-timeout", "5124096h"]));
+    without_errors(measured(&address, &["--duration", "100ms", "--connections", "2", "--read-timeout", "5124096h"]));
 }
 
 #[test]
-fn an_earlier_plot_stays_when_a_measurement_is_interrupted() {
+fn earlier_plot_is_kept_when_a_benchmark_is_interrupted() {
     let directory = Directory::new();
     let plot = directory.write("latency.svg", "earlier");
     let (tell, told) = mpsc::channel();
@@ -325,7 +333,7 @@ fn an_earlier_plot_stays_when_a_measurement_is_interrupted() {
 }
 
 #[test]
-fn a_plot_is_drawn_although_nobody_reads_the_table() {
+fn plot_is_drawn_although_standard_output_is_closed() {
     let daemon = Daemon::serving("frame", &[]);
     let directory = Directory::new();
     let plot = directory.path("latency.svg");
