@@ -1,4 +1,4 @@
-//! `retort check` as a judge: right servers pass, and each wrong one is caught by the check that is meant for it.
+//! `retort check`: correct servers pass, and each server with a flaw fails the check that is meant for it.
 
 mod flawed;
 mod harness;
@@ -23,21 +23,21 @@ fn retort(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_retort")).args(arguments).output().expect("run retort")
 }
 
-/// A judgement in JSON, and the exit code.
-struct Judgement {
+/// A report in JSON, and the exit code.
+struct Checked {
     code: i32,
     report: Value,
     checks: BTreeMap<String, Value>,
 }
 
-/// What the client may allocate for all checks but those of the longest message.
+/// Memory that the client may allocate for all checks but those of the longest message, in bytes.
 const MEMORY: u64 = 64 << 20;
 
-/// The longest message. The check of it holds the request, the answer that is expected, the answer that comes (in a
-/// buffer that grows by doubling), and copies while these are made.
+/// The longest message, in bytes. Its check holds the request, the expected reply, the received reply (in a buffer that
+/// grows by doubling), and copies while these are made.
 const MESSAGE: u64 = 1 << 27;
 
-fn judge(address: SocketAddr, arguments: &[&str]) -> Judgement {
+fn check(address: SocketAddr, arguments: &[&str]) -> Checked {
     let address = address.to_string();
     let large = arguments.contains(&"--large");
     let mut command = limited(env!("CARGO_BIN_EXE_retort"), if large { 8 * MESSAGE } else { MEMORY });
@@ -45,10 +45,10 @@ fn judge(address: SocketAddr, arguments: &[&str]) -> Judgement {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let checks = report["checks"].as_array().expect("an array of checks");
     let checks = checks.iter().map(|check| (check["name"].as_str().unwrap().to_owned(), check.clone())).collect();
-    Judgement { code: output.status.code().expect("an exit code"), report, checks }
+    Checked { code: output.status.code().expect("an exit code"), report, checks }
 }
 
-impl Judgement {
+impl Checked {
     fn failed(&self) -> Vec<&str> {
         let failed = self.checks.iter().filter(|(_, check)| check["status"] == "failed");
         failed.map(|(name, _)| name.as_str()).collect()
@@ -62,65 +62,65 @@ impl Judgement {
 /// A flaw, the check that is meant for it, words of that check's hint, and checks that pass nevertheless.
 type Case = (Flaw, &'static str, &'static str, &'static [&'static str]);
 
-/// Each flaw is caught as its case says. They are judged at the same time: most of it is waiting for silent servers.
-fn caught(cases: &[Case]) {
-    thread::scope(|scope| cases.iter().for_each(|case| drop(scope.spawn(|| case_holds(case)))));
+/// Each flaw is found as its case says. The servers are checked at the same time: most of it is waiting for silent ones.
+fn assert_found(cases: &[Case]) {
+    thread::scope(|scope| cases.iter().for_each(|case| drop(scope.spawn(|| assert_case(case)))));
 }
 
-fn case_holds(&(flaw, by, words, innocent): &Case) {
-    let judgement = judge(flawed::start(flaw), &[]);
-    let failed = judgement.failed();
-    assert!(failed.contains(&by), "{flaw:?} is not caught by {by}, but by {failed:?}");
-    assert!(judgement.hint(by).contains(words), "{flaw:?}: the hint is: {}", judgement.hint(by));
-    assert_eq!(judgement.code, 1, "{flaw:?}");
-    for name in innocent {
-        assert!(!failed.contains(name), "{flaw:?} fails {name}: {:#}", judgement.checks[*name]);
+fn assert_case(&(flaw, by, words, passing): &Case) {
+    let checked = check(flawed::start(flaw), &[]);
+    let failed = checked.failed();
+    assert!(failed.contains(&by), "{flaw:?} does not fail {by}, but {failed:?}");
+    assert!(checked.hint(by).contains(words), "{flaw:?}: the hint is: {}", checked.hint(by));
+    assert_eq!(checked.code, 1, "{flaw:?}");
+    for name in passing {
+        assert!(!failed.contains(name), "{flaw:?} fails {name}: {:#}", checked.checks[*name]);
     }
 }
 
 /// A server with this flaw fails these checks and no other.
-fn caught_by_these_alone(cases: &[(Flaw, &[&str])]) {
-    let judged = |flaw, checks: &[&str]| {
-        assert_eq!(judge(flawed::start(flaw), &[]).failed(), checks, "{flaw:?}");
+fn assert_found_only_by(cases: &[(Flaw, &[&str])]) {
+    let run = |flaw, checks: &[&str]| {
+        assert_eq!(check(flawed::start(flaw), &[]).failed(), checks, "{flaw:?}");
     };
-    thread::scope(|scope| cases.iter().for_each(|&(flaw, checks)| drop(scope.spawn(move || judged(flaw, checks)))));
+    thread::scope(|scope| cases.iter().for_each(|&(flaw, checks)| drop(scope.spawn(move || run(flaw, checks)))));
 }
 
 #[test]
-fn a_right_server_passes_and_quickly() {
-    let begun = Instant::now();
-    let judgement = judge(flawed::start(Flaw::None), &[]);
-    assert_eq!((judgement.failed(), judgement.code), (vec![], 0));
-    assert_eq!(judgement.report["notes"], 0);
-    assert!(judgement.checks.len() >= 40);
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+fn correct_server_passes_in_seconds() {
+    let started = Instant::now();
+    let checked = check(flawed::start(Flaw::None), &[]);
+    assert_eq!((checked.failed(), checked.code), (vec![], 0));
+    assert_eq!(checked.report["notes"], 0);
+    assert!(checked.checks.len() >= 40);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
 #[test]
-fn one_client_at_a_time_is_a_note() {
-    let judgement = judge(flawed::start(Flaw::OneAtATime), &[]);
-    assert_eq!((judgement.failed(), judgement.code), (vec![], 0));
-    assert_eq!(judgement.report["notes"], 2);
-    let note = judgement.checks["second-client"]["note"].as_str().expect("a note");
+fn serving_one_client_at_a_time_is_a_note() {
+    let checked = check(flawed::start(Flaw::OneAtATime), &[]);
+    assert_eq!((checked.failed(), checked.code), (vec![], 0));
+    assert_eq!(checked.report["notes"], 2);
+    let note = checked.checks["second-client"]["note"].as_str().expect("a note");
     assert!(note.contains("one client at a time"), "{note}");
 }
 
 #[test]
-fn one_recv() {
-    caught(&[
+fn single_recv_is_found() {
+    assert_found(&[
         (Flaw::OneRecv, "data-split", "recv was called once", &["uppercase", "header-split", "unknown-action"]),
         (Flaw::OneRecvForTheHeader, "header-split", "whole header", &["uppercase", "data-split", "482164-bytes"]),
     ]);
 }
 
 #[test]
-fn pipelining_ignored() {
-    caught(&[(Flaw::ForgetsPipelined, "two-in-one", "thrown away", &["uppercase", "keep-alive", "data-split"])]);
+fn dropped_pipelined_requests_are_found() {
+    assert_found(&[(Flaw::ForgetsPipelined, "two-in-one", "thrown away", &["uppercase", "keep-alive", "data-split"])]);
 }
 
 #[test]
-fn a_wrong_header() {
-    caught(&[
+fn wrong_reply_headers_are_found() {
+    assert_found(&[
         (Flaw::LittleEndian, "length-field", "little-endian", &["half-close-at-once"]),
         (Flaw::EchoesHeader, "length-field", "repeats the request's header", &[]),
         (Flaw::NoHeader, "length-field", "no header", &[]),
@@ -131,14 +131,14 @@ fn a_wrong_header() {
 }
 
 #[test]
-fn lengths_cut_short() {
-    caught(&[(
+fn truncated_lengths_are_found() {
+    assert_found(&[(
         Flaw::ShortSend,
         "64k-plus-one",
         "sendall",
         &["uppercase", "burst", "data-split", "half-close-at-once"],
     )]);
-    caught_by_these_alone(&[
+    assert_found_only_by(&[
         (
             Flaw::ShortLength,
             &[
@@ -156,12 +156,12 @@ fn lengths_cut_short() {
 }
 
 #[test]
-fn bytes_taken_for_characters() {
-    caught(&[
+fn wrong_character_handling_is_found() {
+    assert_found(&[
         (Flaw::Bytes, "reverse-characters", "decode it as UTF-8", &["uppercase", "reverse", "shuffle", "burst"]),
         (Flaw::Bytes, "shuffle-characters", "decode", &[]),
     ]);
-    caught_by_these_alone(&[
+    assert_found_only_by(&[
         (Flaw::AsciiCase, &["case-beyond-ascii", "final-sigma", "upper-case-grows"]),
         (Flaw::NoFinalSigma, &["final-sigma"]),
         (Flaw::Strips, &["control-bytes"]),
@@ -170,8 +170,8 @@ fn bytes_taken_for_characters() {
 }
 
 #[test]
-fn errors_handled_wrongly() {
-    caught(&[
+fn wrong_error_handling_is_found() {
+    assert_found(&[
         (
             Flaw::ClosesOnError,
             "unknown-action-kept",
@@ -182,33 +182,33 @@ fn errors_handled_wrongly() {
         (Flaw::Capital, "unknown-action", "`error`", &["uppercase", "burst"]),
         (Flaw::UnknownPasses, "unknown-action", "`error`", &["invalid-utf8", "burst"]),
     ]);
-    caught_by_these_alone(&[(Flaw::Replaces, &["invalid-utf8", "invalid-utf8-kept", "utf8-kinds"])]);
+    assert_found_only_by(&[(Flaw::Replaces, &["invalid-utf8", "invalid-utf8-kept", "utf8-kinds"])]);
 }
 
 #[test]
-fn connections_ended_wrongly() {
-    caught(&[(Flaw::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"])]);
-    caught_by_these_alone(&[
+fn wrong_closing_is_found() {
+    assert_found(&[(Flaw::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"])]);
+    assert_found_only_by(&[
         (Flaw::ForgetsAtTheEnd, &["half-close", "truncated-data"]),
         (Flaw::SilentWhenTruncated, &["truncated-data", "truncated-header"]),
     ]);
 }
 
 #[test]
-fn a_server_that_a_client_can_end() {
-    let judgement = judge(flawed::start(Flaw::DiesWithItsClient), &["--only", "clients"]);
-    // The connection after that may still be made, by the kernel, before the listener is gone: then the next is not.
-    let failed = judgement.failed();
+fn server_ended_by_a_client_is_found() {
+    let checked = check(flawed::start(Flaw::DiesWithItsClient), &["--only", "clients"]);
+    // The kernel may still make one more connection before the listener is closed.
+    let failed = checked.failed();
     assert!(failed.contains(&"vanish-in-request") && failed.len() <= 2, "{failed:?}");
-    assert!(failed.iter().any(|name| judgement.hint(name).contains("must not end it")), "{:#}", judgement.report);
-    assert_eq!(judgement.checks["second-client"]["status"], "skipped", "there is nobody left to ask");
-    assert_eq!(judgement.code, 1);
+    assert!(failed.iter().any(|name| checked.hint(name).contains("must not end it")), "{:#}", checked.report);
+    assert_eq!(checked.checks["second-client"]["status"], "skipped", "the server is gone");
+    assert_eq!(checked.code, 1);
 }
 
 #[test]
-fn chance_that_is_none() {
-    caught(&[(Flaw::DrawsTwice, "shuffle", "drawn twice", &["uppercase", "random"])]);
-    caught_by_these_alone(&[
+fn wrong_randomness_is_found() {
+    assert_found(&[(Flaw::DrawsTwice, "shuffle", "drawn twice", &["uppercase", "random"])]);
+    assert_found_only_by(&[
         (Flaw::Biased, &["shuffle-uniform"]),
         (Flaw::DropsNothing, &["random-statistics"]),
         (Flaw::LeavesNothing, &["random-never-empty"]),
@@ -216,46 +216,46 @@ fn chance_that_is_none() {
 }
 
 #[test]
-fn a_server_that_hangs_costs_seconds() {
-    let begun = Instant::now();
-    let judgement = judge(flawed::start(Flaw::Hangs), &["--patience", "200ms"]);
-    assert!(judgement.failed().len() > 40);
-    assert!(judgement.checks["uppercase"]["came"].as_str().unwrap().contains("nothing in time"));
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+fn hanging_server_costs_seconds() {
+    let started = Instant::now();
+    let checked = check(flawed::start(Flaw::Hangs), &["--patience", "200ms"]);
+    assert!(checked.failed().len() > 40);
+    assert!(checked.checks["uppercase"]["came"].as_str().unwrap().contains("nothing in time"));
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 #[test]
-fn the_daemon_passes_in_every_protocol() {
+fn retortd_passes_in_every_protocol() {
     let protocols =
         ["frame", "frame-2021", "text", "echo", "length-prefix", "discard", "daytime", "time", "qotd", "chargen"];
     let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
     let daemon = Launch::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
     for protocol in protocols {
-        let judgement = judge(daemon.address(protocol), &["-P", protocol]);
-        assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{protocol}: {:#}", judgement.report);
-        assert_eq!(judgement.report["notes"], 0, "{protocol}");
+        let checked = check(daemon.address(protocol), &["-P", protocol]);
+        assert_eq!((checked.failed(), checked.code), (vec![], 0), "{protocol}: {:#}", checked.report);
+        assert_eq!(checked.report["notes"], 0, "{protocol}");
     }
 }
 
 #[test]
-fn the_longest_message_and_the_other_edition() {
+fn longest_message_and_edition_2021_are_checked() {
     let daemon = Launch::new(&["--listen=frame-2021=127.0.0.1:0"]).start();
-    let judgement =
-        judge(daemon.address("frame-2021"), &["--edition", "2021", "--large", "--only", "largest,title-case"]);
-    assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{:#}", judgement.report);
-    assert_eq!(judgement.report["passed"], 2);
+    let checked =
+        check(daemon.address("frame-2021"), &["--edition", "2021", "--large", "--only", "largest,title-case"]);
+    assert_eq!((checked.failed(), checked.code), (vec![], 0), "{:#}", checked.report);
+    assert_eq!(checked.report["passed"], 2);
 }
 
 #[test]
-fn a_server_of_another_protocol_fails() {
+fn server_of_another_protocol_fails() {
     let daemon = Daemon::serving("echo", &[]);
-    let judgement = judge(daemon.address("echo"), &["--patience", "300ms", "--only", "actions"]);
-    assert_eq!(judgement.code, 1);
-    assert!(judgement.hint("length-field").contains("repeats the request's header"), "{}", judgement.report);
+    let checked = check(daemon.address("echo"), &["--patience", "300ms", "--only", "actions"]);
+    assert_eq!(checked.code, 1);
+    assert!(checked.hint("length-field").contains("repeats the request's header"), "{}", checked.report);
 }
 
 #[test]
-fn reports_for_people_and_for_graders() {
+fn text_tap_and_junit_reports_are_printed() {
     let address = flawed::start(Flaw::LittleEndian).to_string();
     let only = ["--only", "uppercase,half-close-at-once"];
     let text = retort(&[&["check", &address], only.as_slice()].concat());
@@ -264,7 +264,7 @@ fn reports_for_people_and_for_graders() {
         "FAIL  uppercase",
         "sent ",
         "expected  \\x00\\x00\\x00\\x16PRETTY",
-        "came      \\x16\\x00\\x00\\x00PRETTY",
+        "received  \\x16\\x00\\x00\\x00PRETTY",
         "hint ",
         "ok    half-close-at-once",
         "1 of 2 checks passed, 1 failed",
@@ -285,12 +285,12 @@ fn reports_for_people_and_for_graders() {
 }
 
 #[test]
-fn what_cannot_be_judged() {
+fn unusable_arguments_exit_2() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for (arguments, words) in [
         (vec!["check", nobody.as_str()], "cannot connect to 127.0.0.1"),
         (vec!["check", "--list", "-P", "ack"], "no checks for protocol ack"),
-        (vec!["check", nobody.as_str(), "--only", "nonsense"], "no check and no group is called nonsense"),
+        (vec!["check", nobody.as_str(), "--only", "nonsense"], "no check or group has the name nonsense"),
         (vec!["check", "localhost:http"], "not a port"),
     ] {
         let output = retort(&arguments);
@@ -302,7 +302,7 @@ fn what_cannot_be_judged() {
 }
 
 #[test]
-fn the_list_of_checks() {
+fn list_shows_the_checks_of_the_edition() {
     let list = String::from_utf8(retort(&["check", "--list"]).stdout).unwrap();
     for name in ["length-field", "shuffle-uniform", "second-client"] {
         assert!(list.contains(&format!("  {name} ")), "{list}");
@@ -312,19 +312,18 @@ fn the_list_of_checks() {
     assert!(older.contains("title-case ") && !older.contains("random-statistics"));
 }
 
-/// A ring of 94 characters instead of 95, as xinetd has it: wrong, but the pattern has no end.
+/// A ring of 94 characters instead of 95, as in xinetd: wrong, and endless.
 fn short_ring() -> Vec<u8> {
     let ring = |start: usize| (0..72).map(move |i| b'!' + ((start + i) % 94) as u8).chain(*b"\r\n");
     (0..94).flat_map(ring).collect()
 }
 
-/// Fault 44: a server that never stops sending.
-/// The patience is longer than the test allows for everything: each verdict comes as soon as the answer cannot be right
-/// any more, whatever else the server sends.
+/// Fault 44: a server that never stops sending. The patience is longer than the test may take: each check fails as soon as
+/// the reply cannot be correct any more, whatever else the server sends.
 #[test]
-fn a_server_that_never_stops_sending_is_judged_in_bounded_time_and_memory() {
+fn endless_sender_is_checked_in_bounded_time_and_memory() {
     let ring = short_ring();
-    let endless = "more bytes than all answers";
+    let endless = "more bytes than all replies";
     let cases: [(&str, &[u8], &str); 12] = [
         ("frame", b"x", endless),
         ("frame", b"\0\0\0\x01x", endless),
@@ -340,25 +339,25 @@ fn a_server_that_never_stops_sending_is_judged_in_bounded_time_and_memory() {
         ("chargen", &ring, "the next begins one character later"),
     ];
     let patience = ["--patience", &format!("{}s", 2 * DEADLINE.as_secs()), "-P"];
-    let begun = Instant::now();
-    let judged = |(protocol, bytes, words): (&str, &[u8], &str)| {
+    let started = Instant::now();
+    let run = |(protocol, bytes, words): (&str, &[u8], &str)| {
         let directory = Directory::new();
         let file = directory.path("report.xml");
         let more = [protocol, "--junit", file.to_str().unwrap()];
-        let judgement = judge(flawed::flooding(bytes), &[patience.as_slice(), &more].concat());
-        assert_eq!(judgement.code, 1, "{protocol}");
-        let hinted = judgement.failed().into_iter().any(|check| judgement.hint(check).contains(words));
-        assert!(hinted, "{protocol}: {:#}", judgement.report);
+        let checked = check(flawed::flooding(bytes), &[patience.as_slice(), &more].concat());
+        assert_eq!(checked.code, 1, "{protocol}");
+        let hinted = checked.failed().into_iter().any(|check| checked.hint(check).contains(words));
+        assert!(hinted, "{protocol}: {:#}", checked.report);
         let xml = fs::read_to_string(file).expect("the report");
-        assert_eq!(xml.matches("<testcase ").count(), judgement.checks.len(), "{protocol}");
+        assert_eq!(xml.matches("<testcase ").count(), checked.checks.len(), "{protocol}");
         assert!(xml.ends_with("</testsuites>\n"), "{protocol}");
     };
-    thread::scope(|scope| cases.into_iter().for_each(|case| drop(scope.spawn(move || judged(case)))));
-    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    thread::scope(|scope| cases.into_iter().for_each(|case| drop(scope.spawn(move || run(case)))));
+    assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
 }
 
-/// Starts a judgement that reports to this file and prints text, and waits until it has begun.
-fn begun(address: SocketAddr, junit: &str, arguments: &[&str]) -> (Child, BufReader<impl Read>) {
+/// Starts a check that reports to this file and prints text, and waits until it has begun.
+fn start(address: SocketAddr, junit: &str, arguments: &[&str]) -> (Child, BufReader<impl Read>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
     command.args(["check", &address.to_string(), "--junit", junit]).args(arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start retort");
@@ -369,13 +368,13 @@ fn begun(address: SocketAddr, junit: &str, arguments: &[&str]) -> (Child, BufRea
     (child, output)
 }
 
-/// Fault 44: a signal while a server is judged, and a report of an earlier run.
+/// Fault 44: a signal during a check, and a report of an earlier run.
 #[test]
-fn an_earlier_report_stays_when_a_judgement_is_interrupted() {
+fn earlier_report_is_kept_when_a_check_is_interrupted() {
     let directory = Directory::new();
     let junit = directory.write("report.xml", "earlier");
     for signal in [Signal::SIGINT, Signal::SIGKILL] {
-        let (mut child, _output) = begun(flawed::start(Flaw::Hangs), &junit, &["--patience", "1h"]);
+        let (mut child, _output) = start(flawed::start(Flaw::Hangs), &junit, &["--patience", "1h"]);
         kill(process_id(&child), signal).expect("interrupt it");
         assert_eq!(child.wait().expect("wait for retort").code(), None);
         assert_eq!(fs::read_to_string(&junit).unwrap(), "earlier");
@@ -384,13 +383,13 @@ fn an_earlier_report_stays_when_a_judgement_is_interrupted() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_at_the_end_costs_only_the_report() {
+fn unwritable_report_exits_2_after_the_results() {
     let directory = Directory::new();
     fs::create_dir(directory.path("gone")).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (removed, wait) = mpsc::channel::<()>();
-    // Nothing is answered until the directory has been removed, and then every client is sent away.
+    // Sends no reply until the directory has been removed, and closes every connection then.
     thread::spawn(move || {
         let held: Vec<_> = listener.incoming().take(2).collect();
         let _ = wait.recv();
@@ -398,7 +397,7 @@ fn a_report_that_cannot_be_written_at_the_end_costs_only_the_report() {
         listener.incoming().for_each(drop);
     });
     let junit = directory.path("gone/report.xml");
-    let (child, mut output) = begun(address, junit.to_str().unwrap(), &["--patience", "1m", "--only", "uppercase"]);
+    let (child, mut output) = start(address, junit.to_str().unwrap(), &["--patience", "1m", "--only", "uppercase"]);
     fs::remove_dir(directory.path("gone")).expect("nothing is in it before the end");
     drop(removed);
     let mut text = String::new();
@@ -410,9 +409,9 @@ fn a_report_that_cannot_be_written_at_the_end_costs_only_the_report() {
     assert_eq!(directory.names(), Vec::<String>::new());
 }
 
-/// Fault 44: standard output that nobody reads, beside a report in a file.
+/// Fault 44: closed standard output, and a report in a file.
 #[test]
-fn a_report_is_complete_although_nobody_reads_standard_output() {
+fn report_is_complete_although_standard_output_is_closed() {
     let directory = Directory::new();
     let junit = directory.path("report.xml");
     let (closed, output) = UnixStream::pair().unwrap();
@@ -427,7 +426,7 @@ fn a_report_is_complete_although_nobody_reads_standard_output() {
 }
 
 #[test]
-fn a_report_may_go_to_standard_output() {
+fn report_may_be_written_to_standard_output() {
     let address = flawed::start(Flaw::None).to_string();
     let output = retort(&["check", &address, "--only", "uppercase", "-q", "--junit", "/dev/stdout"]);
     let text = String::from_utf8(output.stdout).unwrap();
