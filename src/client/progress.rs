@@ -14,10 +14,10 @@ const DELAY: Duration = Duration::from_secs(1);
 
 /// Counts bytes, and draws the bar. Shared by the thread that sends and the one that receives.
 #[derive(Clone, Debug)]
-pub struct ProgressMeter(Option<Arc<Counters>>);
+pub struct ProgressMeter(Option<Arc<ByteCounters>>);
 
 #[derive(Debug)]
-struct Counters {
+struct ByteCounters {
     bar: ProgressBar,
     started: Instant,
     drawn: AtomicBool,
@@ -33,7 +33,7 @@ impl ProgressMeter {
             return Self(None);
         }
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style(total.is_some()));
-        Self(Some(Arc::new(Counters {
+        Self(Some(Arc::new(ByteCounters {
             bar,
             started: Instant::now(),
             drawn: AtomicBool::new(false),
@@ -74,7 +74,7 @@ impl ProgressMeter {
     }
 }
 
-impl Counters {
+impl ByteCounters {
     fn show(&self) {
         if self.started.elapsed() < DELAY {
             return;

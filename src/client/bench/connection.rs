@@ -1,7 +1,7 @@
 //! One connection of a benchmark: its socket, the bytes that it has to send, and its requests in flight.
 //!
-//! Guarantees: each request is counted once, as replied to or as failed. Decides neither when requests are made nor what
-//! is counted.
+//! Guarantees: each request is counted once, as replied to or as failed. Decides neither when requests are made nor
+//! what is counted.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -123,8 +123,8 @@ impl BenchConnection {
 
     /// Sends what is queued, as far as the socket takes it; while the connection is being made, nothing.
     ///
-    /// `batch` is the request of `length` bytes, repeated. With `half_close` the sending direction is shut down after the
-    /// last request.
+    /// `batch` is the request of `length` bytes, repeated. With `half_close` the sending direction is shut down after
+    /// the last request.
     pub fn send(&mut self, batch: &[u8], length: usize, half_close: bool) -> io::Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         while self.to_send > 0 {

@@ -1,7 +1,7 @@
 //! `retort bench`: throughput and latency of a server under load.
 //!
-//! Guarantees: warm-up does not count; every reply is verified; a request without a correct reply is counted as an error
-//! of a class; in an open loop, latency counts from the time at which a request was due, however late it was sent
+//! Guarantees: warm-up does not count; every reply is verified; a request without a correct reply is counted as an
+//! error of a class; in an open loop, latency counts from the time at which a request was due, however late it was sent
 //! (coordinated omission).
 //!
 //! | module | what lives there |
@@ -12,13 +12,13 @@
 //! | `generator` | the loop that drives all connections |
 //! | `connection` | one connection |
 //! | `timeline` | the phases of a run |
-//! | `arrivals` | the due times of an open model |
+//! | `due_requests` | the due times of an open model |
 //! | `measurement`, `latencies` | the counts |
 //! | `server_cpu` | the server's CPU time |
 //! | `report`, `svg` | the table, the JSON object, the plot |
 
-mod arrivals;
 mod connection;
+mod due_requests;
 mod generator;
 mod latencies;
 mod measurement;

@@ -1,8 +1,8 @@
 //! The CPU time of a server on this machine: its process and the descendants of that (a server may fork for every
 //! connection).
 //!
-//! The time of running threads is read from `schedstat`, in nanoseconds, because `stat` counts in hundredths of a second. The
-//! time of children that have ended is only in `stat` (proc(5)).
+//! The time of running threads is read from `schedstat`, in nanoseconds, because `stat` counts in hundredths of a
+//! second. The time of children that have ended is only in `stat` (proc(5)).
 
 use std::fs;
 use std::path::PathBuf;

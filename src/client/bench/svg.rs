@@ -1,8 +1,8 @@
 //! Latency by percentile as an SVG document.
 //!
-//! Both axes are logarithmic: x is the rarity 1/(1-p), so that the tail, which matters most, has as much room as the bulk; y
-//! is the latency. The colours follow the reader's scheme (`prefers-color-scheme`), also where the document is an image in
-//! a README. Self-contained: no script, no font, no external reference.
+//! Both axes are logarithmic: x is the rarity 1/(1-p), so that the tail, which matters most, has as much room as the
+//! bulk; y is the latency. The colours follow the reader's scheme (`prefers-color-scheme`), also where the document is
+//! an image in a README. Self-contained: no script, no font, no external reference.
 
 use std::fmt::Write;
 use std::time::Duration;

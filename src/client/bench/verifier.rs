@@ -1,13 +1,13 @@
 //! Verifies replies at the speed at which they arrive.
 //!
-//! Where every reply has the same bytes, the stream of replies is known in advance: what was read is compared with it in
-//! one piece, without looking for where replies begin. Where they differ (random actions, close-delimited replies,
-//! `--verify length`), each reply goes through the [`ReplyDecoder`]. Both count replies that are complete and correct, and
-//! keep none. After a mismatch the connection is of no more use, because where the next reply begins is unknown.
+//! Where every reply has the same bytes, the stream of replies is known in advance: what was read is compared with it
+//! in one piece, without looking for where replies begin. Where they differ (random actions, close-delimited replies,
+//! `--verify length`), each reply goes through the [`ReplyDecoder`]. Both count replies that are complete and correct,
+//! and keep none. After a mismatch the connection is of no more use, because where the next reply begins is unknown.
 
 use crate::client::dialogue::Ending;
 use crate::client::reply::content::{ContentCheck, ContentState, ExpectedContent};
-use crate::client::reply::decoder::{Progress, ReplyDecoder, ReplyError, ReplyFormat};
+use crate::client::reply::decoder::{ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 
 /// Bytes to read at once, at most. Chosen without tuning: a socket's receive buffer on loopback holds about as many.
 pub const READ_SIZE: usize = 256 << 10;
@@ -84,7 +84,7 @@ impl Verifier {
             Self::Each { format, content } if format.framing == Ending::Close => {
                 let decoder = state.decoder.get_or_insert_with(|| ReplyDecoder::new(*format));
                 match decoder.finish(&mut ContentCheck { expected: content, state: &mut state.content })? {
-                    // Not even a server that has nothing to say says nothing.
+                    // An empty reply is a connection that was closed without a reply.
                     0 => Err(Mismatch::Length),
                     _ => Ok(1),
                 }
@@ -118,7 +118,7 @@ fn feed_each(
     let mut body = ContentCheck { expected: content, state: &mut state.content };
     let (mut replies, mut rest) = (0, bytes);
     while !rest.is_empty() {
-        let Progress::Reply { consumed, .. } = decoder.feed(rest, &mut body)? else { break };
+        let ReplyProgress::Reply { consumed, .. } = decoder.feed(rest, &mut body)? else { break };
         replies += 1;
         rest = &rest[consumed..];
     }
@@ -145,7 +145,7 @@ mod tests {
         Verifier::Each { format: ReplyFormat { framing, length }, content }
     }
 
-    /// Feeds the stream in portions of every size; the result must be the same.
+    /// Feeds the stream in portions of every size: the result must not depend on it.
     fn verified(verifier: &Verifier, stream: &[u8]) -> Result<usize, Mismatch> {
         let whole = verifier.feed(&mut VerifierState::default(), stream);
         for size in 1..stream.len() {

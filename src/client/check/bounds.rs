@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 /// Upper limit of the probability that a correct server misses one side of one bound.
 ///
-/// Derived: the checks of randomness together have fewer than 25 bounds with two sides each, and 50 times one in a hundred
-/// million is one in two million.
+/// Derived: the checks of randomness together have fewer than 25 bounds with two sides each, and 50 times one in a
+/// hundred million is one in two million.
 pub const FALSE_ALARM_RATE: f64 = 1e-8;
 
 /// The numbers of hits to accept in `trials` independent trials with this `chance`.

@@ -65,7 +65,7 @@ impl<'a> CheckContext<'a> {
         self.time.set(CheckTime { patience: LONGEST_MESSAGE_TIME, deadline });
     }
 
-    /// A new connection. A server that refuses it is given [`RESTART_TIME`] and a second chance.
+    /// A new connection. A server that refuses it is given 300 ms and a second chance.
     pub fn connect(&self) -> Result<TestConnection, CheckFailure> {
         let stream = self.target.connect(self.patience).or_else(|_| {
             std::thread::sleep(RESTART_TIME);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 /// The beginning of a long series of bytes, and their number.
 #[derive(Clone, Debug, Default)]
 pub struct Excerpt {
-    /// The first bytes, at most [`KEPT`].
+    /// The first bytes, at most 4096.
     pub head: Vec<u8>,
     /// The number of all bytes.
     pub total: usize,

@@ -1,7 +1,7 @@
 //! `retort check`: checks a server of any origin against its protocol.
 //!
-//! Guarantees: one check at a time, each on connections of its own, so that a server that serves one client at a time can
-//! pass; a server that hangs costs each check its patience and no more, and less after a few such checks.
+//! Guarantees: one check at a time, each on connections of its own, so that a server that serves one client at a time
+//! can pass; a server that hangs costs each check its patience and no more, and less after a few such checks.
 //!
 //! | module | what lives there |
 //! |---|---|

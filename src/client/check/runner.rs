@@ -1,7 +1,7 @@
 //! Runs checks one after another, each within its time.
 //!
-//! Guarantees: a check's time is bounded whatever the server does; after a few checks without a reply the server is taken
-//! to hang, and the patience shrinks; once it refuses a connection twice in a row it is taken to be gone, and the
+//! Guarantees: a check's time is bounded whatever the server does; after a few checks without a reply the server is
+//! taken to hang, and the patience shrinks; once it refuses a connection twice in a row it is taken to be gone, and the
 //! remaining checks are skipped.
 
 use std::time::{Duration, Instant};

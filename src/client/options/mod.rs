@@ -1,7 +1,7 @@
 //! The command line of `retort`: one struct per subcommand, all values parsed and within bounds.
 //!
-//! Owns every option's name, default and help text. Opens nothing and connects to nothing; combinations of options and a
-//! protocol are checked by the subcommand.
+//! Owns every option's name, default and help text. Opens nothing and connects to nothing; combinations of options and
+//! a protocol are checked by the subcommand.
 
 mod bench;
 mod check;
@@ -65,8 +65,9 @@ pub enum Command {
     Bench(BenchOptions),
     /// Check a server: runs a list of named checks, and gives a hint for each failure
     ///
-    /// For every failure it shows what was sent, what was expected, what was received, and the probable cause. Protocols
-    /// that can be checked: frame, frame-2021, text, echo, length-prefix, discard, daytime, time, qotd, chargen.
+    /// For every failure it shows what was sent, what was expected, what was received, and the probable cause.
+    /// Protocols that can be checked: frame, frame-2021, text, echo, length-prefix, discard, daytime, time, qotd,
+    /// chargen.
     #[command(after_help = check::EXIT_STATUS)]
     Check(CheckOptions),
 }

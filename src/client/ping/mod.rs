@@ -1,8 +1,8 @@
 //! `retort ping`: round trips at an interval, as ping(8) shows them.
 //!
-//! A request is due every interval, whether or not the reply to the one before has arrived in time. Guarantees: the time
-//! to connect is measured apart from the round trip; after a lost reply the next request has a new connection; Ctrl-C
-//! ends with the summary.
+//! A request is due every interval, whether or not the reply to the one before has arrived in time. Guarantees: the
+//! time to connect is measured apart from the round trip; after a lost reply the next request has a new connection;
+//! Ctrl-C ends with the summary.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -25,7 +25,7 @@ use super::options::PingOptions;
 use super::poll::{Interrupts, Woken};
 use super::target::Target;
 use request::PingRequest;
-use round_trip::{Exchange, Exchanged};
+use round_trip::{ExchangeResult, PingExchange};
 use statistics::TimeStatistics;
 
 /// Sends requests until there were `--count`, or until a signal.
@@ -132,17 +132,17 @@ impl Pinger<'_> {
             Err(error) => return RoundTrip::Lost(format!("cannot connect: {error}")),
         };
         let (interrupts, timeouts) = (&self.interrupts, &self.options.timeouts);
-        let exchange = Exchange { stream: &stream, request: &self.request, interrupts, timeouts };
+        let exchange = PingExchange { stream: &stream, request: &self.request, interrupts, timeouts };
         match exchange.run() {
-            Exchanged::Reply { body, time } => {
+            ExchangeResult::Reply { body, time } => {
                 self.connection = Some(stream);
                 match &self.request.reply {
                     Some(expected) if body != *expected => RoundTrip::Lost("the reply is wrong".into()),
                     _ => RoundTrip::Replied { length: body.len(), time },
                 }
             }
-            Exchanged::Lost(reason) => RoundTrip::Lost(reason),
-            Exchanged::Interrupted => RoundTrip::Interrupted,
+            ExchangeResult::Lost(reason) => RoundTrip::Lost(reason),
+            ExchangeResult::Interrupted => RoundTrip::Interrupted,
         }
     }
 

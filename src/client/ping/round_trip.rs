@@ -14,7 +14,7 @@ use crate::client::reply::reader::ReplyReader;
 const READ_SIZE: usize = 4096;
 
 /// What one round trip needs.
-pub struct Exchange<'a> {
+pub struct PingExchange<'a> {
     /// The connection.
     pub stream: &'a TcpStream,
     /// The request.
@@ -26,7 +26,7 @@ pub struct Exchange<'a> {
 }
 
 /// The result of one round trip.
-pub enum Exchanged {
+pub enum ExchangeResult {
     /// A reply.
     Reply {
         /// Its body.
@@ -40,12 +40,12 @@ pub enum Exchanged {
     Interrupted,
 }
 
-impl Exchange<'_> {
+impl PingExchange<'_> {
     /// Sends the request, and waits for its reply.
-    pub fn run(&self) -> Exchanged {
+    pub fn run(&self) -> ExchangeResult {
         let started = Instant::now();
         if let Err(reason) = self.send() {
-            return Exchanged::Lost(reason);
+            return ExchangeResult::Lost(reason);
         }
         let mut reader = InterruptibleReader { exchange: self, started, interrupted: false };
         let reply = ReplyReader::with_buffer(&mut reader, READ_SIZE).next(
@@ -54,9 +54,9 @@ impl Exchange<'_> {
             &mut || false,
         );
         match reply {
-            _ if reader.interrupted => Exchanged::Interrupted,
-            Ok(body) => Exchanged::Reply { body, time: started.elapsed() },
-            Err(error) => Exchanged::Lost(error.to_string()),
+            _ if reader.interrupted => ExchangeResult::Interrupted,
+            Ok(body) => ExchangeResult::Reply { body, time: started.elapsed() },
+            Err(error) => ExchangeResult::Lost(error.to_string()),
         }
     }
 
@@ -73,7 +73,7 @@ impl Exchange<'_> {
 
 /// Reads from the server until the read timeout has passed since the request was sent, or a signal arrives.
 struct InterruptibleReader<'a> {
-    exchange: &'a Exchange<'a>,
+    exchange: &'a PingExchange<'a>,
     started: Instant,
     interrupted: bool,
 }

@@ -143,7 +143,7 @@ fn histogram(bytes: &[u8]) -> Box<Histogram> {
 mod tests {
     use super::*;
 
-    /// Whether `body` is correct; in portions of every size the answer must be the same.
+    /// Whether `body` is correct; the result must not depend on the portions.
     fn verified(expected: &ExpectedContent, body: &[u8]) -> bool {
         let mut state = ContentState::default();
         let mut check = |size| {

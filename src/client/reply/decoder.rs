@@ -1,10 +1,10 @@
 //! The decoder of replies: a state machine without I/O.
 //!
-//! Owns the position in the current reply, and the bytes of a length field that has not arrived in full; nothing else is
-//! kept. The caller chooses what becomes of the body ([`ReplyBody`]): a `Vec<u8>` collects it, [`Discard`] drops it,
-//! [`ContentCheck`](super::content::ContentCheck) verifies it. Guarantees: the result does not depend on how the bytes
-//! are cut; a reply that is longer than the longest correct one is an error as soon as that is known, and not one byte of
-//! the excess reaches the body.
+//! Owns the position in the current reply, and the bytes of a length field that has not arrived in full; nothing else
+//! is kept. The caller chooses what becomes of the body ([`ReplyBody`]): a `Vec<u8>` collects it, [`DiscardBody`] drops
+//! it, [`ContentCheck`](super::content::ContentCheck) verifies it. Guarantees: the result does not depend on how the
+//! bytes are cut; a reply that is longer than the longest correct one is an error as soon as that is known, and not one
+//! byte of the excess reaches the body.
 
 use std::fmt;
 
@@ -44,11 +44,11 @@ pub struct WrongContent;
 
 /// A body that is not kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Discard;
+pub struct DiscardBody;
 
 /// What the bytes amount to so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum ReplyProgress {
     /// All bytes were consumed, and the reply is not complete.
     NeedMore,
     /// The reply is complete; the decoder is ready for the next one.
@@ -110,14 +110,14 @@ impl ReplyDecoder {
 
     /// Consumes bytes up to the end of the current reply.
     ///
-    /// Feed the rest of `input` again after [`Progress::Reply`]. An empty input is allowed; it completes a reply of a
-    /// fixed length of 0. After an error the decoder must not be fed again.
-    pub fn feed(&mut self, input: &[u8], body: &mut impl ReplyBody) -> Result<Progress, ReplyError> {
+    /// Feed the rest of `input` again after [`ReplyProgress::Reply`]. An empty input is allowed; it completes a reply
+    /// of a fixed length of 0. After an error the decoder must not be fed again.
+    pub fn feed(&mut self, input: &[u8], body: &mut impl ReplyBody) -> Result<ReplyProgress, ReplyError> {
         let (field, length, received) = match self.state {
             DecoderState::Body { length, received } => (0, length, received),
             DecoderState::Length => match self.read_length(input)? {
                 Some((consumed, length)) => (consumed, length, 0),
-                None => return Ok(Progress::NeedMore),
+                None => return Ok(ReplyProgress::NeedMore),
             },
         };
         let rest = &input[field..];
@@ -132,10 +132,10 @@ impl ReplyDecoder {
             Some(length) if length == received => {
                 body.finish()?;
                 self.begin_next();
-                Ok(Progress::Reply { consumed: field + part.len(), length })
+                Ok(ReplyProgress::Reply { consumed: field + part.len(), length })
             }
             None if part.len() < rest.len() => Err(ReplyError::Excess(self.format.length)),
-            _ => Ok(Progress::NeedMore),
+            _ => Ok(ReplyProgress::NeedMore),
         }
     }
 
@@ -239,7 +239,7 @@ impl ReplyBody for Vec<u8> {
     }
 }
 
-impl ReplyBody for Discard {
+impl ReplyBody for DiscardBody {
     fn push(&mut self, _part: &[u8]) -> Result<(), WrongContent> {
         Ok(())
     }
@@ -286,7 +286,7 @@ mod tests {
     fn bytes_behind_a_reply_are_not_consumed() {
         let mut decoder = decoder(Ending::BinaryLength, BodyLength::AtMost(9));
         let mut body = Vec::new();
-        assert_eq!(decoder.feed(b"\0\0\0\x02abcd", &mut body), Ok(Progress::Reply { consumed: 6, length: 2 }));
+        assert_eq!(decoder.feed(b"\0\0\0\x02abcd", &mut body), Ok(ReplyProgress::Reply { consumed: 6, length: 2 }));
         assert_eq!(body, b"ab");
         assert_eq!(decoder.received(), Received { bytes: 0, announced: None });
     }
@@ -294,18 +294,18 @@ mod tests {
     #[test]
     fn empty_replies_are_replies() {
         let mut empty = decoder(Ending::DecimalLength, BodyLength::Exactly(0));
-        assert_eq!(empty.feed(b"0 0 ", &mut Discard), Ok(Progress::Reply { consumed: 2, length: 0 }));
+        assert_eq!(empty.feed(b"0 0 ", &mut DiscardBody), Ok(ReplyProgress::Reply { consumed: 2, length: 0 }));
         let mut fixed = decoder(Ending::Exactly(0), BodyLength::AtMost(9));
-        assert_eq!(fixed.feed(b"", &mut Discard), Ok(Progress::Reply { consumed: 0, length: 0 }));
-        assert_eq!(decoder(Ending::Close, BodyLength::AtMost(9)).finish(&mut Discard), Ok(0));
+        assert_eq!(fixed.feed(b"", &mut DiscardBody), Ok(ReplyProgress::Reply { consumed: 0, length: 0 }));
+        assert_eq!(decoder(Ending::Close, BodyLength::AtMost(9)).finish(&mut DiscardBody), Ok(0));
     }
 
     #[test]
     fn progress_counts_the_length_field() {
         let mut text = decoder(Ending::DecimalLength, BodyLength::AtMost(99));
-        assert_eq!(text.feed(b"1", &mut Discard), Ok(Progress::NeedMore));
+        assert_eq!(text.feed(b"1", &mut DiscardBody), Ok(ReplyProgress::NeedMore));
         assert_eq!(text.received(), Received { bytes: 1, announced: None });
-        assert_eq!(text.feed(b"2 ab", &mut Discard), Ok(Progress::NeedMore));
+        assert_eq!(text.feed(b"2 ab", &mut DiscardBody), Ok(ReplyProgress::NeedMore));
         assert_eq!(text.received(), Received { bytes: 5, announced: Some(15) });
         assert_eq!((text.body_received(), text.length_field()), (2, b"12 ".as_slice()));
         let fixed = decoder(Ending::Exactly(7), BodyLength::AtMost(9));
@@ -316,11 +316,11 @@ mod tests {
     fn too_long_a_reply_is_an_error_before_its_body_arrives() {
         let bound = BodyLength::AtMost(3);
         for (framing, bytes) in [(Ending::BinaryLength, b"\0\0\0\x04".as_slice()), (Ending::DecimalLength, b"4 ")] {
-            assert_eq!(decoder(framing, bound).feed(bytes, &mut Discard), Err(ReplyError::WrongLength(4, bound)));
+            assert_eq!(decoder(framing, bound).feed(bytes, &mut DiscardBody), Err(ReplyError::WrongLength(4, bound)));
         }
         let mut kept = Vec::new();
         let mut endless = decoder(Ending::Close, bound);
-        assert_eq!(endless.feed(b"abc", &mut kept), Ok(Progress::NeedMore));
+        assert_eq!(endless.feed(b"abc", &mut kept), Ok(ReplyProgress::NeedMore));
         assert_eq!(endless.feed(b"d", &mut kept), Err(ReplyError::Excess(bound)));
         assert_eq!(kept, b"abc", "nothing of the excess is kept");
     }
@@ -329,20 +329,20 @@ mod tests {
     fn a_closed_connection_completes_only_close_delimited_replies() {
         let exact = BodyLength::Exactly(3);
         let mut quote = decoder(Ending::Close, exact);
-        assert_eq!(quote.feed(b"abc", &mut Discard), Ok(Progress::NeedMore));
-        assert_eq!(quote.finish(&mut Discard), Ok(3));
-        assert_eq!(quote.feed(b"ab", &mut Discard), Ok(Progress::NeedMore), "ready for the next reply");
-        assert_eq!(quote.finish(&mut Discard), Err(ReplyError::WrongLength(2, exact)));
+        assert_eq!(quote.feed(b"abc", &mut DiscardBody), Ok(ReplyProgress::NeedMore));
+        assert_eq!(quote.finish(&mut DiscardBody), Ok(3));
+        assert_eq!(quote.feed(b"ab", &mut DiscardBody), Ok(ReplyProgress::NeedMore), "ready for the next reply");
+        assert_eq!(quote.finish(&mut DiscardBody), Err(ReplyError::WrongLength(2, exact)));
         for framing in [Ending::BinaryLength, Ending::DecimalLength, Ending::Exactly(3)] {
-            assert_eq!(decoder(framing, exact).finish(&mut Discard), Err(ReplyError::Truncated));
+            assert_eq!(decoder(framing, exact).finish(&mut DiscardBody), Err(ReplyError::Truncated));
         }
     }
 
     #[test]
     fn an_invalid_length_leaves_the_bytes_before_it() {
         let mut decoder = decoder(Ending::DecimalLength, BodyLength::AtMost(9));
-        assert_eq!(decoder.feed(b"1", &mut Discard), Ok(Progress::NeedMore));
-        assert_eq!(decoder.feed(b"x", &mut Discard), Err(ReplyError::InvalidLength));
+        assert_eq!(decoder.feed(b"1", &mut DiscardBody), Ok(ReplyProgress::NeedMore));
+        assert_eq!(decoder.feed(b"x", &mut DiscardBody), Err(ReplyError::InvalidLength));
         assert_eq!(decoder.length_field(), b"1");
     }
 }

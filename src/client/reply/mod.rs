@@ -1,8 +1,8 @@
 //! Replies out of the bytes of a connection: the one place that knows where a reply begins and ends.
 //!
 //! [`decoder`] does no I/O: it is fed bytes as they arrive, in any portions, and reports whether a reply is complete,
-//! needs more bytes or cannot be right. It reads no more of a reply than a correct one can have. `send` and `ping` read
-//! through the blocking [`reader`]; `bench` and `check` feed the decoder from their own sockets.
+//! needs more bytes or cannot be correct. It reads no more of a reply than a correct one can have. `send` and `ping`
+//! read through the blocking [`reader`]; `bench` and `check` feed the decoder from their own sockets.
 //!
 //! | module | what lives there |
 //! |---|---|

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::content::{ContentCheck, ContentState, ExpectedContent};
-use super::decoder::{BodyLength, Progress, ReplyBody, ReplyDecoder, ReplyError, ReplyFormat};
+use super::decoder::{BodyLength, ReplyBody, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 use crate::client::dialogue::Ending;
 
 const FRAMINGS: [Ending; 5] =
@@ -66,8 +66,8 @@ fn decode(
         let mut rest = *portion;
         while !rest.is_empty() {
             match decoder.feed(rest, body) {
-                Ok(Progress::NeedMore) => break,
-                Ok(Progress::Reply { consumed, length }) => {
+                Ok(ReplyProgress::NeedMore) => break,
+                Ok(ReplyProgress::Reply { consumed, length }) => {
                     lengths.push(length);
                     rest = &rest[consumed..];
                 }

@@ -1,14 +1,14 @@
 //! Whole replies from a blocking stream.
 //!
-//! Owns the bytes that were read beyond the current reply. Memory grows with the bytes that arrive, never with the length
-//! that is announced. Guarantees: an error says how much of the reply had arrived; with a time limit per reply, a server
-//! that sends a byte now and then is not waited for without end.
+//! Owns the bytes that were read beyond the current reply. Memory grows with the bytes that arrive, never with the
+//! length that is announced. Guarantees: an error says how much of the reply had arrived; with a time limit per reply,
+//! a server that sends a byte now and then is not waited for without end.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
-use super::decoder::{BodyLength, Progress, Received, ReplyDecoder, ReplyError, ReplyFormat};
+use super::decoder::{BodyLength, Received, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 use crate::client::dialogue::Ending;
 
 /// Bytes to read at once, at most. Chosen without tuning: about what a socket's receive buffer holds on loopback.
@@ -38,7 +38,7 @@ pub struct ReplyReader<R> {
 pub enum ReadError {
     /// The server closed the connection.
     Closed(Received),
-    /// A read timed out: see [`is_timeout`].
+    /// A read timed out (`SO_RCVTIMEO`, see socket(7)).
     TimedOut(Received),
     /// The bytes arrived more slowly than the time limit allows.
     TooSlow(Received),
@@ -92,11 +92,11 @@ impl<R: Read> ReplyReader<R> {
         let mut body = Vec::new();
         loop {
             match decoder.feed(&self.buffer[self.start..self.end], &mut body) {
-                Ok(Progress::Reply { consumed, .. }) => {
+                Ok(ReplyProgress::Reply { consumed, .. }) => {
                     self.start += consumed;
                     return Ok(body);
                 }
-                Ok(Progress::NeedMore) => self.start = self.end,
+                Ok(ReplyProgress::NeedMore) => self.start = self.end,
                 Err(ReplyError::InvalidLength) => return Err(self.invalid_length(&decoder)),
                 Err(error) => return Err(ReadError::Wrong(error)),
             }

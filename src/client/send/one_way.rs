@@ -21,8 +21,8 @@ pub fn receive_only(session: &Session, printer: &mut ReplyPrinter) -> Result<Sta
     }
 }
 
-/// Sends all requests to a server that never replies, such as `discard`, and waits until it has read them: it closes the
-/// connection then.
+/// Sends all requests to a server that never replies, such as `discard`, and waits until it has read them: it closes
+/// the connection then.
 pub fn send_only(session: &Session, mut source: RequestSource) -> Result<Status, Failure> {
     let mut stream = session.connect()?;
     while let Some(request) = source.next(session.protocol)? {

@@ -24,8 +24,8 @@ use crate::client::reply::reader::{ReadError, ReplyReader};
 /// A request that is being sent, without its bytes, or the reason why there are no more.
 type Queued = Result<SendRequest, Failure>;
 
-/// The most requests without a reply. Chosen: 2 MiB of memory, which the channel allocates at once, and 160,000 requests
-/// per second over a round trip of 100 ms.
+/// The most requests without a reply. Chosen: 2 MiB of memory, which the channel allocates at once, and 160,000
+/// requests per second over a round trip of 100 ms.
 const MAX_IN_FLIGHT: usize = 1 << 14;
 
 /// Bytes of requests that are sent with one call. Chosen without tuning.
@@ -45,7 +45,7 @@ pub fn run(session: &Session, source: RequestSource, printer: &mut ReplyPrinter)
     let (queue, queued) = mpsc::sync_channel(MAX_IN_FLIGHT);
     let written = Arc::new(AtomicU64::new(0));
     let wire = CountingWriter { stream: share()?, written: Arc::clone(&written), progress: session.progress.clone() };
-    let sender = Sender { protocol: session.protocol, wire: BufWriter::with_capacity(WRITE_SIZE, wire), queue };
+    let sender = RequestSender { protocol: session.protocol, wire: BufWriter::with_capacity(WRITE_SIZE, wire), queue };
     // Detached: a thread that waits for a line of standard input must not keep a finished program alive.
     thread::spawn(move || sender.run(source));
     let replies = ReplyReader::new(stream).within(session.timeouts.read_timeout);
@@ -72,13 +72,13 @@ impl Write for CountingWriter {
     }
 }
 
-struct Sender {
+struct RequestSender {
     protocol: Dialogue,
     wire: BufWriter<CountingWriter>,
     queue: SyncSender<Queued>,
 }
 
-impl Sender {
+impl RequestSender {
     /// Ends after the last request, and when the connection or the receiver has failed: the receiver reports why.
     fn run(mut self, mut source: RequestSource) {
         let end = self.send_all(&mut source);
@@ -140,8 +140,8 @@ impl ReplyReceiver {
         Ok(status.and(self.expect_end(last)))
     }
 
-    /// The next request from the sender; `None` after the last. Flushes the output before it blocks: a program that reads
-    /// it may be the one that writes the next request.
+    /// The next request from the sender; `None` after the last. Flushes the output before it blocks: a program that
+    /// reads it may be the one that writes the next request.
     fn next_request(&mut self, printer: &mut ReplyPrinter) -> Result<Option<Queued>, Failure> {
         let queued = self.queued.try_recv().ok();
         if queued.is_none() || self.replies.buffered().is_empty() {

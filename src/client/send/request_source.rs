@@ -1,4 +1,4 @@
-//! Where requests come from: the command line, lines of a file, or all of standard input.
+//! The source of requests: the command line, lines of a file, or all of standard input.
 //!
 //! Guarantees: a line is read only when the next request is wanted; the error about a line that is not a request has
 //! its number.

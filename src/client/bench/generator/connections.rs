@@ -18,7 +18,7 @@ const BACKOFF: u64 = 10_000_000;
 const MAX_READS: usize = 16;
 
 /// What a connection has done after an event.
-enum Progress {
+enum EventOutcome {
     /// It stays in use.
     Continues,
     /// It has carried all that it was made for, or the server has closed it.
@@ -26,7 +26,7 @@ enum Progress {
 }
 
 /// What a series of reads has found.
-struct Received {
+struct ReadOutcome {
     closed: bool,
     /// The time after the last read.
     now: u64,
@@ -118,36 +118,36 @@ impl LoadGenerator<'_> {
 
     pub(super) fn on_event(&mut self, index: usize) {
         match self.drive(index) {
-            Ok(Progress::Done) => {
+            Ok(EventOutcome::Done) => {
                 self.connections[index].close();
                 self.open(index);
             }
-            Ok(Progress::Continues) => {}
+            Ok(EventOutcome::Continues) => {}
             Err(error) => self.fail(index, error),
         }
     }
 
     /// Receives, counts, queues the next requests and sends them.
-    fn drive(&mut self, index: usize) -> Result<Progress, ConnectionError> {
+    fn drive(&mut self, index: usize) -> Result<EventOutcome, ConnectionError> {
         if self.connections[index].is_connecting() && !self.connections[index].finish_connect()? {
-            return Ok(Progress::Continues);
+            return Ok(EventOutcome::Continues);
         }
-        let Received { closed, now } = self.receive(index)?;
+        let ReadOutcome { closed, now } = self.receive(index)?;
         let in_flight = self.connections[index].in_flight();
         if closed && in_flight > 0 {
             return Err(ConnectionError::from(ErrorClass::ClosedEarly));
         }
         if in_flight == 0 && (closed || self.model.reconnects()) {
-            return Ok(Progress::Done);
+            return Ok(EventOutcome::Done);
         }
         self.queue(index, now);
         self.send(index)?;
         self.reregister(index)?;
-        Ok(Progress::Continues)
+        Ok(EventOutcome::Continues)
     }
 
     /// Reads until there is no more, at most [`MAX_READS`] times, and counts replies.
-    fn receive(&mut self, index: usize) -> Result<Received, ConnectionError> {
+    fn receive(&mut self, index: usize) -> Result<ReadOutcome, ConnectionError> {
         let mut now = 0;
         for _ in 0..MAX_READS {
             let (buffer, verifier) = (&mut self.buffer, &self.workload.verifier);
@@ -162,11 +162,11 @@ impl LoadGenerator<'_> {
                 }
                 Arrival::Closed { replies } => {
                     self.count_replies(index, replies, now);
-                    return Ok(Received { closed: true, now });
+                    return Ok(ReadOutcome { closed: true, now });
                 }
             }
         }
-        Ok(Received { closed: false, now })
+        Ok(ReadOutcome { closed: false, now })
     }
 
     fn count_replies(&mut self, index: usize, replies: usize, now: u64) {

@@ -2,8 +2,8 @@
 //!
 //! Owns the poller, the connections and the phases of a run: warm-up, measurement, and then waiting for the requests in
 //! flight. Guarantees: a ready connection is read until it has no more, within bounds, and then sent to once, so that
-//! the loop costs little beside its system calls; an open model sends requests when they are due and not before; the run
-//! ends at the latest when the read timeout has passed after the measurement.
+//! the loop costs little beside its system calls; an open model sends requests when they are due and not before; the
+//! run ends at the latest when the read timeout has passed after the measurement.
 
 mod connections;
 
@@ -11,8 +11,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::client::bench::arrivals::Arrivals;
 use crate::client::bench::connection::{BenchConnection, ConnectionError};
+use crate::client::bench::due_requests::DueRequests;
 use crate::client::bench::measurement::{ErrorClass, Measurement};
 use crate::client::bench::model::LoadModel;
 use crate::client::bench::server_cpu;
@@ -33,7 +33,7 @@ pub struct LoadGenerator<'a> {
     server_pid: Option<u32>,
     timeline: Timeline,
     /// Open models only.
-    arrivals: Option<Arrivals>,
+    due_requests: Option<DueRequests>,
     next_sweep: u64,
     /// When the last reply was complete.
     last_reply: u64,
@@ -65,8 +65,8 @@ impl<'a> LoadGenerator<'a> {
         model: LoadModel,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
-        let arrivals = match model {
-            LoadModel::Open { rate, .. } => Some(Arrivals::new(rate, &poller, TIMER)?),
+        let due_requests = match model {
+            LoadModel::Open { rate, .. } => Some(DueRequests::new(rate, &poller, TIMER)?),
             LoadModel::Closed { .. } | LoadModel::Reconnect => None,
         };
         Ok(Self {
@@ -76,7 +76,7 @@ impl<'a> LoadGenerator<'a> {
             model,
             server_pid: options.server_pid,
             timeline: Timeline::new(options.warm_up, options.duration, options.timeouts.read_timeout),
-            arrivals,
+            due_requests,
             next_sweep: SWEEP_INTERVAL,
             last_reply: 0,
             opened: 0,
@@ -145,7 +145,7 @@ impl<'a> LoadGenerator<'a> {
     /// Open models: passes every request that is due by now to a connection, in turn.
     fn release_due(&mut self, now: u64) {
         let until = now.min(self.timeline.measured_until - 1);
-        while let Some(next) = self.arrivals.as_mut().and_then(|arrivals| arrivals.take(until)) {
+        while let Some(next) = self.due_requests.as_mut().and_then(|due_requests| due_requests.take(until)) {
             let index = (next.number % self.connections.len() as u64) as usize;
             self.connections[index].waiting.push_back(next.due);
             if self.model.reconnects() {
@@ -184,8 +184,8 @@ impl<'a> LoadGenerator<'a> {
         let retry = self.backing_off.iter().map(|&index| self.connections[index].retry_at).min();
         let next = self.timeline.phase_end().min(self.next_sweep).min(retry.unwrap_or(u64::MAX));
         let mut timeout = Duration::from_nanos(next.saturating_sub(now));
-        if let Some(arrivals) = &mut self.arrivals {
-            if !arrivals.set_timer(now, next)? {
+        if let Some(due_requests) = &mut self.due_requests {
+            if !due_requests.set_timer(now, next)? {
                 timeout = Duration::ZERO;
             }
         }

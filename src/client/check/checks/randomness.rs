@@ -1,7 +1,7 @@
 //! Checks of shuffle and random, whose replies are random.
 //!
-//! Statistics have bounds that a correct server misses less than once in a million runs; the arithmetic is at each check
-//! and in [`bounds`](crate::client::check::bounds).
+//! Statistics have bounds that a correct server misses less than once in a million runs; the arithmetic is at each
+//! check and in [`bounds`](crate::client::check::bounds).
 
 use std::collections::HashMap;
 
@@ -104,8 +104,8 @@ pub fn random(context: &CheckContext) -> CheckResult {
     Ok(Pass::Clean)
 }
 
-/// 60 messages of one character. A server without the rule replies to all of them with a character with a probability of
-/// (5/6)^60, one in 56,000.
+/// 60 messages of one character. A server without the rule replies to all of them with a character with a probability
+/// of (5/6)^60, one in 56,000.
 pub fn random_never_empty(context: &CheckContext) -> CheckResult {
     let mut connection = context.connect()?;
     for _ in 0..60 {
@@ -119,11 +119,11 @@ pub fn random_never_empty(context: &CheckContext) -> CheckResult {
 
 /// The number of shuffles of three characters that are counted.
 ///
-/// Derived: the [`acceptance_bounds`] for 30,000 trials with a chance of 1/6 are about 5,000 +- 395. The well-known wrong
-/// shuffle, which swaps each position with any other, has orders with a chance of 4/27 and of 5/27: it is at 4,444 and
-/// 5,556, eight standard deviations away and well outside. Six orders with two sides each: a correct server fails with a
-/// probability of at most 12 times [`FALSE_ALARM_RATE`](crate::client::check::bounds::FALSE_ALARM_RATE), about one in
-/// eight million.
+/// Derived: the [`acceptance_bounds`] for 30,000 trials with a chance of 1/6 are about 5,000 +- 395. The well-known
+/// wrong shuffle, which swaps each position with any other, has orders with a chance of 4/27 and of 5/27: it is at
+/// 4,444 and 5,556, eight standard deviations away and well outside. Six orders with two sides each: a correct server
+/// fails with a probability of at most 12 times [`FALSE_ALARM_RATE`](crate::client::check::bounds::FALSE_ALARM_RATE),
+/// about one in eight million.
 const SHUFFLES: usize = 30_000;
 
 /// Shuffles that are requested with one call. Chosen: their requests and replies, 7 bytes each, fill no socket buffer.
@@ -154,8 +154,8 @@ pub fn shuffle_uniform(context: &CheckContext) -> CheckResult {
 /// Different characters in the message of [`random_statistics`]. Chosen: the bounds are narrow, and the message short.
 const CHARACTERS: usize = 6000;
 
-/// Characters of them that must have been decided before the reply ended. Chosen: the bounds still tell a wrong server
-/// from a correct one.
+/// Characters of them that must have been decided before the reply ended. Chosen: with fewer, a wrong server could be
+/// within the bounds.
 const MIN_DECIDED: usize = 2000;
 
 /// Counts what became of 6,000 different characters, by three events: dropped (1/6), repeated at all (twice or more:
@@ -164,10 +164,10 @@ const MIN_DECIDED: usize = 2000;
 /// [`FALSE_ALARM_RATE`](crate::client::check::bounds::FALSE_ALARM_RATE), about one in sixteen million.
 ///
 /// The tail is so heavy that a server may reach its longest reply before the last character (a repetition of k has the
-/// chance 1/k), or this check the end of its [`MAX_JUDGED`] bytes. The characters after that are missing, not dropped: only
-/// characters before the last one that is there are counted. When these are too few, which has a chance of 1 in 160,000
-/// with replies of up to 134 MB, but is likely with a small `--max-message`, the check sends its request again, and after
-/// the third time passes with a note.
+/// chance 1/k), or this check the end of its [`MAX_JUDGED`] bytes. The characters after that are missing, not dropped:
+/// only characters before the last one that is there are counted. When these are too few, which has a chance of 1 in
+/// 160,000 with replies of up to 134 MB, but is likely with a small `--max-message`, the check sends its request again,
+/// and after the third time passes with a note.
 pub fn random_statistics(context: &CheckContext) -> CheckResult {
     let message: Vec<char> = ('\u{4e00}'..).take(CHARACTERS).collect();
     let text: String = message.iter().collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{READABLE, TestConnection};
 use crate::client::check::failure::{CheckFailure, ConnectionState, Observed};
 use crate::client::dialogue::Ending;
-use crate::client::reply::decoder::{BodyLength, Discard, Progress, ReplyDecoder, ReplyError, ReplyFormat};
+use crate::client::reply::decoder::{BodyLength, DiscardBody, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 
 /// The hint for a reply that announces more bytes than any correct reply has.
 const TOO_LONG: &str =
@@ -46,8 +46,8 @@ impl TestConnection {
         Err(CheckFailure { expected: Observed::Bytes(expected.to_vec()), ..self.failure("", "") })
     }
 
-    /// Expects a reply of any content, and returns its body. One of more than `limit` bytes is a failure before its body
-    /// arrives.
+    /// Expects a reply of any content, and returns its body. One of more than `limit` bytes is a failure before its
+    /// body arrives.
     ///
     /// Of a body that is longer than `enough` bytes, only that many are read; the connection is of no more use then.
     pub fn reply(&mut self, framing: Ending, limit: usize, enough: usize) -> Result<Vec<u8>, CheckFailure> {
@@ -73,16 +73,16 @@ impl TestConnection {
         let (mut decoder, mut fed) = (ReplyDecoder::new(format), 0);
         // The bytes are kept until the reply is complete, because a failure shows them: they need no second copy.
         let (end, length) = loop {
-            match decoder.feed(&self.unread()[fed..], &mut Discard) {
-                Ok(Progress::Reply { consumed, length }) => break (fed + consumed, length),
-                Ok(Progress::NeedMore) => fed = self.unread().len(),
+            match decoder.feed(&self.unread()[fed..], &mut DiscardBody) {
+                Ok(ReplyProgress::Reply { consumed, length }) => break (fed + consumed, length),
+                Ok(ReplyProgress::NeedMore) => fed = self.unread().len(),
                 Err(error) => return Ok(Decoded::Wrong(error)),
             }
             if decoder.body_received() >= enough {
                 break (fed, decoder.body_received());
             }
             if !self.receive_more()? {
-                match decoder.finish(&mut Discard) {
+                match decoder.finish(&mut DiscardBody) {
                     Ok(length) if self.state == ConnectionState::Closed => break (fed, length),
                     _ => return Ok(Decoded::Incomplete),
                 }

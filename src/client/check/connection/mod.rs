@@ -1,9 +1,9 @@
 //! One connection to the server that is checked.
 //!
-//! Owns a non-blocking socket, the bytes that were received and not yet judged, and a memory of what was sent. Guarantees:
-//! sending receives too, so that a server that replies while it reads is never blocked; every wait ends, when nothing moves
-//! for the patience, or at the check's deadline however much moves; memory is bounded by what the check sends and
-//! expects, whatever the server sends.
+//! Owns a non-blocking socket, the bytes that were received and not yet judged, and a memory of what was sent.
+//! Guarantees: sending receives too, so that a server that replies while it reads is never blocked; every wait ends,
+//! when nothing moves for the patience, or at the check's deadline however much moves; memory is bounded by what the
+//! check sends and expects, whatever the server sends.
 
 mod expect;
 
@@ -28,14 +28,14 @@ pub struct TestConnection {
     state: ConnectionState,
 }
 
-/// The time to go on reading after a wrong byte, so that what was received can be shown. Chosen: the rest of a reply
+/// The time to continue to read after a wrong byte, so that what was received can be shown. Chosen: the rest of a reply
 /// arrives sooner on a local network.
 const COLLECT_TIME: Duration = Duration::from_millis(50);
 
 /// Bytes that a server may have sent beyond the number that it was sent, while nothing is judged.
 ///
-/// No reply that a check requests while it sends is longer than its request by more than a header or the word `error`; a
-/// thousand requests in one go make that a few kilobytes. Chosen with a margin.
+/// No reply that a check requests while it sends is longer than its request by more than a header or the word `error`;
+/// a thousand requests in one go make that a few kilobytes. Chosen with a margin.
 const MAX_EXCESS: usize = 64 << 10;
 
 /// Time between two parts of a request. Chosen: long enough for the first to arrive alone, and to be read alone by a
@@ -61,8 +61,8 @@ impl TestConnection {
         &self.received[self.judged..]
     }
 
-    /// Sends all of `bytes`. A server that stops reading is a failure; one that closes, or sends more than can be correct,
-    /// is reported when its reply is judged.
+    /// Sends all of `bytes`. A server that stops reading is a failure; one that closes, or sends more than can be
+    /// correct, is reported when its reply is judged.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), CheckFailure> {
         let mut rest = bytes;
         while !rest.is_empty() && self.state != ConnectionState::Excess {
@@ -70,7 +70,7 @@ impl TestConnection {
             let Some(ready) = self.wait(wanted, self.patience)? else {
                 self.state = self.state_after_timeout();
                 let accepted = format!("it accepted {} of {} bytes and no more", bytes.len() - rest.len(), bytes.len());
-                return Err(self.failure("a server that goes on reading", accepted));
+                return Err(self.failure("a server that continues to read", accepted));
             };
             if ready.read {
                 self.receive_bounded();

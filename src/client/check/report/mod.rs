@@ -1,7 +1,7 @@
 //! The report of a run: text, JSON or TAP on standard output, and beside it a `JUnit` file.
 //!
-//! Owns standard output during the run. Guarantees: text and TAP appear line by line, so that a slow run can be watched;
-//! a `JUnit` file is complete or stays as it was, also if standard output is closed before the last check.
+//! Owns standard output during the run. Guarantees: text and TAP appear line by line, so that a slow run can be
+//! watched; a `JUnit` file is complete or stays as it was, also if standard output is closed before the last check.
 
 mod json;
 mod junit;
@@ -19,11 +19,11 @@ use crate::client::options::ReportOptions;
 use crate::client::report_file::ReportFile;
 use reporter::Reporter;
 
-/// The report of a run that goes on.
+/// The report of a run in progress.
 pub struct CheckReport {
     reporter: Box<dyn Reporter>,
     out: StdoutLock<'static>,
-    /// Why nothing more is printed, in a run that goes on for the file alone.
+    /// Why nothing more is printed, in a run that continues only for the file.
     print_failure: Option<Failure>,
     junit: Option<ReportFile>,
     started: Instant,
@@ -31,7 +31,7 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Prepares the file, and prints what comes before the checks.
+    /// Prepares the file, and prints the lines before the first check.
     pub fn begin(options: &ReportOptions, run: RunSummary) -> Result<Self, Failure> {
         let reporter: Box<dyn Reporter> = match (options.json, options.tap) {
             (true, _) => Box::new(json::JsonReporter),

@@ -11,7 +11,7 @@ use crate::client::poll::{Alarm, Interest, Poller};
 
 /// The sequence of requests. Times are nanoseconds since the start of the run.
 #[derive(Debug)]
-pub struct Arrivals {
+pub struct DueRequests {
     rate: f64,
     /// The number of requests that have been taken.
     taken: u64,
@@ -30,10 +30,10 @@ pub struct DueRequest {
 }
 
 /// A timer that expires earlier than this would be noticed too late: the loop does not block instead. In nanoseconds;
-/// chosen: a wake-up from epoll_wait(2) takes up to about as long.
+/// chosen: a wake-up of `epoll_wait`(2) takes up to about as long.
 const MIN_WAIT: u64 = 20_000;
 
-impl Arrivals {
+impl DueRequests {
     /// `rate` requests per second. The poller wakes for the next one by `token`.
     pub fn new(rate: f64, poller: &Poller, token: u64) -> io::Result<Self> {
         let timer = Alarm::new()?;
@@ -78,13 +78,13 @@ mod tests {
     #[test]
     fn requests_are_due_at_the_rate() {
         let poller = Poller::new().unwrap();
-        let mut arrivals = Arrivals::new(1000.0, &poller, 0).unwrap();
+        let mut due_requests = DueRequests::new(1000.0, &poller, 0).unwrap();
         let request = |number, due| Some(DueRequest { number, due });
-        assert_eq!(arrivals.take(0), request(0, 0));
-        assert_eq!(arrivals.take(999_999), None);
-        assert_eq!(arrivals.take(5_000_000), request(1, 1_000_000));
-        assert_eq!(arrivals.take(5_000_000), request(2, 2_000_000));
-        assert!(!arrivals.set_timer(3_000_000 - MIN_WAIT + 1, u64::MAX).unwrap());
-        assert!(arrivals.set_timer(2_000_000, u64::MAX).unwrap());
+        assert_eq!(due_requests.take(0), request(0, 0));
+        assert_eq!(due_requests.take(999_999), None);
+        assert_eq!(due_requests.take(5_000_000), request(1, 1_000_000));
+        assert_eq!(due_requests.take(5_000_000), request(2, 2_000_000));
+        assert!(!due_requests.set_timer(3_000_000 - MIN_WAIT + 1, u64::MAX).unwrap());
+        assert!(due_requests.set_timer(2_000_000, u64::MAX).unwrap());
     }
 }
