@@ -2,7 +2,7 @@
 
 use super::context::CheckContext;
 use super::failure::CheckResult;
-use crate::client::dialogue::Dialogue;
+use crate::client::dialogue::{Dialogue, Ending, Manner};
 
 /// A named check.
 #[derive(Debug)]
@@ -34,14 +34,14 @@ pub enum AppliesTo {
     WithAction(&'static str),
     /// Those whose messages have a length field.
     WithLengths,
-    /// Those that reply to requests.
+    /// Those that reply to requests, any number of which may be in flight.
     Replying,
     /// This one.
     Only(&'static str),
 }
 
 /// The protocols that can be checked.
-const CHECKABLE: &[&str] =
+pub const CHECKABLE: &[&str] =
     &["frame", "frame-2021", "text", "echo", "length-prefix", "discard", "daytime", "time", "qotd", "chargen"];
 
 impl AppliesTo {
@@ -49,15 +49,17 @@ impl AppliesTo {
     #[must_use]
     pub fn includes(self, protocol: Dialogue) -> bool {
         let name = protocol.name();
-        match self {
-            Self::All => CHECKABLE.contains(&name),
-            Self::Frames => protocol.edition().is_some(),
-            Self::WithActions => protocol.has_actions(),
-            Self::WithAction(action) => protocol.actions().any(|possible| possible.name() == action),
-            Self::WithLengths => protocol.has_actions() || name == "length-prefix",
-            Self::Replying => protocol.has_actions() || name == "length-prefix" || name == "echo",
-            Self::Only(only) => name == only,
-        }
+        let has_length = || matches!(protocol.ending(b""), Ending::BinaryLength | Ending::DecimalLength);
+        CHECKABLE.contains(&name)
+            && match self {
+                Self::All => true,
+                Self::Frames => protocol.edition().is_some(),
+                Self::WithActions => protocol.has_actions(),
+                Self::WithAction(action) => protocol.actions().any(|possible| possible.name() == action),
+                Self::WithLengths => has_length(),
+                Self::Replying => protocol.manner() == Manner::Pipelined,
+                Self::Only(only) => name == only,
+            }
     }
 }
 
@@ -76,4 +78,28 @@ pub fn checkable() -> String {
 }
 
 #[cfg(test)]
-pub(super) const ALL_CHECKABLE: &[&str] = CHECKABLE;
+mod tests {
+    use super::*;
+
+    fn included(applies_to: AppliesTo) -> Vec<&'static str> {
+        let includes = |name: &&&str| applies_to.includes(Dialogue::by_name(name).unwrap());
+        CHECKABLE.iter().filter(includes).copied().collect()
+    }
+
+    #[test]
+    fn checks_apply_by_the_form_of_a_protocol() {
+        let framed = ["frame", "frame-2021", "text", "length-prefix"];
+        assert_eq!(included(AppliesTo::WithLengths), framed);
+        assert_eq!(included(AppliesTo::Replying), ["frame", "frame-2021", "text", "echo", "length-prefix"]);
+        assert_eq!(included(AppliesTo::All), CHECKABLE);
+        assert!(!AppliesTo::All.includes(Dialogue::by_name("ack").unwrap()));
+    }
+
+    #[test]
+    fn help_names_the_checkable_protocols() {
+        let command = crate::client::command();
+        let check = command.find_subcommand("check").expect("a subcommand");
+        let help = check.get_long_about().expect("a description").to_string();
+        assert!(help.contains(&checkable()), "{help}");
+    }
+}

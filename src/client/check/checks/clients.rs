@@ -6,7 +6,7 @@ use super::sample::{ANY_ACTION, text};
 use crate::client::check::connection::TestConnection;
 use crate::client::check::context::CheckContext;
 use crate::client::check::failure::{CheckFailure, CheckResult, Pass};
-use crate::client::dialogue::REFUSAL;
+use crate::client::dialogue::{Manner, REFUSAL};
 
 /// The most time to wait for a server to serve a second client while the first is connected. Chosen: one that serves
 /// clients concurrently replies in far less.
@@ -20,14 +20,15 @@ fn request(context: &CheckContext) -> Vec<u8> {
     if context.protocol().takes_messages() { context.request(ANY_ACTION, b"anybody there?") } else { Vec::new() }
 }
 
-fn is_discard(context: &CheckContext) -> bool {
-    context.protocol().name() == "discard"
+/// Whether the server never sends anything.
+fn is_silent(context: &CheckContext) -> bool {
+    context.protocol().manner() == Manner::Silent
 }
 
 /// Sends a request, and expects the service that the protocol provides.
 fn expect_service(context: &CheckContext, connection: &mut TestConnection) -> Result<(), CheckFailure> {
     connection.send(&request(context))?;
-    if is_discard(context) { connection.expect_silence(SILENCE) } else { expect_reply(context, connection) }
+    if is_silent(context) { connection.expect_silence(SILENCE) } else { expect_reply(context, connection) }
 }
 
 /// Expects the reply to [`request`]; in protocols without requests, that the server sends something.
@@ -133,7 +134,7 @@ pub fn reset_at_once(context: &CheckContext) -> CheckResult {
 fn second_beside(context: &CheckContext, first: TestConnection) -> CheckResult {
     let mut second = context.connect()?;
     second.send(&request(context))?;
-    if is_discard(context) {
+    if is_silent(context) {
         return Ok(Pass::Clean);
     }
     let concurrent = second.anything_within(SECOND_CLIENT_TIME.min(context.patience()))?;
