@@ -101,6 +101,14 @@ enum DecoderState {
     Body { length: Option<usize>, received: usize },
 }
 
+/// A length field that is complete.
+struct AcceptedLength {
+    /// Bytes of the last input that belong to it.
+    consumed: usize,
+    /// Length of the body; `None` where that ends with the connection.
+    length: Option<usize>,
+}
+
 impl ReplyDecoder {
     /// A decoder at the beginning of a reply.
     #[must_use]
@@ -116,7 +124,7 @@ impl ReplyDecoder {
         let (field, length, received) = match self.state {
             DecoderState::Body { length, received } => (0, length, received),
             DecoderState::Length => match self.read_length(input)? {
-                Some((consumed, length)) => (consumed, length, 0),
+                Some(AcceptedLength { consumed, length }) => (consumed, length, 0),
                 None => return Ok(ReplyProgress::NeedMore),
             },
         };
@@ -175,32 +183,50 @@ impl ReplyDecoder {
         self.received().bytes - self.field_size
     }
 
-    /// The bytes of the length field that have arrived.
+    /// The bytes of an incomplete length field that have arrived.
     #[must_use]
     pub fn length_field(&self) -> &[u8] {
-        &self.field[..self.field_size]
+        match self.state {
+            DecoderState::Length => &self.field[..self.field_size],
+            DecoderState::Body { .. } => &[],
+        }
     }
 
     /// Consumes bytes of the length field; returns their number and the length of the body when the field is complete.
-    fn read_length(&mut self, input: &[u8]) -> Result<Option<(usize, Option<usize>)>, ReplyError> {
+    #[inline]
+    fn read_length(&mut self, input: &[u8]) -> Result<Option<AcceptedLength>, ReplyError> {
+        if self.field_size == 0 {
+            // The usual case: the field arrives in one piece, and need not be copied.
+            if let LengthField::Complete { size, body } = length::parse(input, self.format.framing) {
+                return self.accept_length(0, size, body).map(Some);
+            }
+        }
+        self.assemble_length(input)
+    }
+
+    fn assemble_length(&mut self, input: &[u8]) -> Result<Option<AcceptedLength>, ReplyError> {
         let before = self.field_size;
         let taken = input.len().min(length::MAX_SIZE - before);
         self.field[before..before + taken].copy_from_slice(&input[..taken]);
         match length::parse(&self.field[..before + taken], self.format.framing) {
-            LengthField::Complete { size, body } => {
-                self.field_size = size;
-                match body {
-                    Some(length) if !self.format.length.allows(length) => {
-                        Err(ReplyError::WrongLength(length, self.format.length))
-                    }
-                    body => Ok(Some((size - before, body))),
-                }
-            }
+            LengthField::Complete { size, body } => self.accept_length(before, size, body).map(Some),
             LengthField::Incomplete => {
                 self.field_size = before + taken;
                 Ok(None)
             }
             LengthField::Invalid => Err(ReplyError::InvalidLength),
+        }
+    }
+
+    /// Completes a length field of `size` bytes, of which `before` had been consumed.
+    #[inline]
+    fn accept_length(&mut self, before: usize, size: usize, body: Option<usize>) -> Result<AcceptedLength, ReplyError> {
+        self.field_size = size;
+        match body {
+            Some(length) if !self.format.length.allows(length) => {
+                Err(ReplyError::WrongLength(length, self.format.length))
+            }
+            body => Ok(AcceptedLength { consumed: size - before, length: body }),
         }
     }
 
@@ -305,9 +331,10 @@ mod tests {
         let mut text = decoder(Ending::DecimalLength, BodyLength::AtMost(99));
         assert_eq!(text.feed(b"1", &mut DiscardBody), Ok(ReplyProgress::NeedMore));
         assert_eq!(text.received(), Received { bytes: 1, announced: None });
+        assert_eq!((text.body_received(), text.length_field()), (0, b"1".as_slice()));
         assert_eq!(text.feed(b"2 ab", &mut DiscardBody), Ok(ReplyProgress::NeedMore));
         assert_eq!(text.received(), Received { bytes: 5, announced: Some(15) });
-        assert_eq!((text.body_received(), text.length_field()), (2, b"12 ".as_slice()));
+        assert_eq!((text.body_received(), text.length_field()), (2, b"".as_slice()));
         let fixed = decoder(Ending::Exactly(7), BodyLength::AtMost(9));
         assert_eq!(fixed.received(), Received { bytes: 0, announced: Some(7) });
     }

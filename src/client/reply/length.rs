@@ -27,6 +27,7 @@ pub const MAX_SIZE: usize = MAX_DIGITS + 1;
 
 /// Parses the length field at the beginning of `bytes`.
 #[must_use]
+#[inline]
 pub fn parse(bytes: &[u8], framing: Ending) -> LengthField {
     match framing {
         Ending::Exactly(length) => LengthField::Complete { size: 0, body: Some(length) },
@@ -40,6 +41,7 @@ pub fn parse(bytes: &[u8], framing: Ending) -> LengthField {
 }
 
 fn parse_decimal(bytes: &[u8]) -> LengthField {
+    let bytes = &bytes[..bytes.len().min(MAX_SIZE)];
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     match bytes.get(digits) {
         Some(b' ') if (1..=MAX_DIGITS).contains(&digits) => {
