@@ -3,7 +3,7 @@
 //! A wrong byte is an error at once. What is kept of a body is a position, a count for each byte value, and the first
 //! bytes of a character that has not arrived in full.
 
-use super::decoder::{ReplyBody, WrongContent};
+use super::body::{ReplyBody, WrongContent};
 
 /// How often each byte value occurs. 32 bits: the longest message has 2^27 - 1 bytes.
 type Histogram = [u32; 256];

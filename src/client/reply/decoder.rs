@@ -1,13 +1,14 @@
 //! The decoder of replies: a state machine without I/O.
 //!
 //! Owns the position in the current reply, and the bytes of a length field that has not arrived in full; nothing else
-//! is kept. The caller chooses what becomes of the body ([`ReplyBody`]): a `Vec<u8>` collects it, [`DiscardBody`] drops
-//! it, [`ContentCheck`](super::content::ContentCheck) verifies it. Guarantees: the result does not depend on how the
-//! bytes are cut; a reply that is longer than the longest correct one is an error as soon as that is known, and not one
-//! byte of the excess reaches the body.
+//! is kept. The caller chooses what becomes of the body ([`ReplyBody`]): a `Vec<u8>` collects it,
+//! [`DiscardBody`](super::body::DiscardBody) drops it, [`ContentCheck`](super::content::ContentCheck) verifies it.
+//! Guarantees: the result does not depend on how the bytes are cut; a reply that is longer than the longest correct one
+//! is an error as soon as that is known, and not one byte of the excess reaches the body.
 
 use std::fmt;
 
+use super::body::{ReplyBody, WrongContent};
 use super::length::{self, LengthField};
 use crate::client::dialogue::Ending;
 
@@ -28,23 +29,6 @@ pub enum BodyLength {
     /// This number of bytes, or fewer.
     AtMost(usize),
 }
-
-/// What becomes of the body of a reply.
-pub trait ReplyBody {
-    /// Takes the next bytes of the body.
-    fn push(&mut self, part: &[u8]) -> Result<(), WrongContent>;
-
-    /// The body is complete; the next [`push`](Self::push) begins another one.
-    fn finish(&mut self) -> Result<(), WrongContent>;
-}
-
-/// The body is not one of a correct reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WrongContent;
-
-/// A body that is not kept.
-#[derive(Clone, Copy, Debug)]
-pub struct DiscardBody;
 
 /// What the bytes amount to so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,27 +238,6 @@ impl BodyLength {
     }
 }
 
-impl ReplyBody for Vec<u8> {
-    fn push(&mut self, part: &[u8]) -> Result<(), WrongContent> {
-        self.extend_from_slice(part);
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<(), WrongContent> {
-        Ok(())
-    }
-}
-
-impl ReplyBody for DiscardBody {
-    fn push(&mut self, _part: &[u8]) -> Result<(), WrongContent> {
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<(), WrongContent> {
-        Ok(())
-    }
-}
-
 impl From<WrongContent> for ReplyError {
     fn from(_: WrongContent) -> Self {
         Self::WrongContent
@@ -302,6 +265,7 @@ impl fmt::Display for ReplyError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::body::DiscardBody;
     use super::*;
 
     fn decoder(framing: Ending, length: BodyLength) -> ReplyDecoder {

@@ -7,10 +7,12 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`length`] | the length field of a reply, binary or decimal |
-//! | [`decoder`] | the state machine, and the trait for what becomes of a body |
+//! | [`decoder`] | the state machine |
+//! | [`body`] | what becomes of a body: kept or dropped |
 //! | [`content`] | verifies a body while it arrives, without keeping it |
 //! | [`reader`] | whole replies from a blocking stream, with timeouts |
 
+pub mod body;
 pub mod content;
 pub mod decoder;
 pub mod length;

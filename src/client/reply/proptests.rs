@@ -4,8 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use super::body::ReplyBody;
 use super::content::{ContentCheck, ContentState, ExpectedContent};
-use super::decoder::{BodyLength, ReplyBody, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
+use super::decoder::{BodyLength, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 use crate::client::dialogue::Ending;
 
 const FRAMINGS: [Ending; 5] =

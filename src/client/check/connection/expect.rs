@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::{READABLE, TestConnection};
 use crate::client::check::failure::{CheckFailure, ConnectionState, Observed};
 use crate::client::dialogue::Ending;
-use crate::client::reply::decoder::{BodyLength, DiscardBody, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
+use crate::client::reply::body::DiscardBody;
+use crate::client::reply::decoder::{BodyLength, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 
 /// The hint for a reply that announces more bytes than any correct reply has.
 const TOO_LONG: &str =
