@@ -23,9 +23,9 @@ const BINARIES: &[(&str, &str)] = &[("retortd", "daemon"), ("retort", "client")]
 
 /// Each external crate, and where it is named: a whole module where there is no end to the name, else a file.
 const CRATES: &[(&str, &[&str])] = &[
-    ("clap", &["client/options.rs", "daemon/config/"]),
+    ("clap", &["client/options/", "daemon/config/"]),
     ("fastrand", &["protocol/rng.rs"]),
-    ("hdrhistogram", &["client/bench/tally.rs"]),
+    ("hdrhistogram", &["client/bench/latencies.rs"]),
     ("humantime", &["client/duration.rs", "daemon/config/", "daemon/logging/"]),
     ("indicatif", &["client/progress.rs"]),
     ("listenfd", &["daemon/activation.rs"]),
