@@ -59,7 +59,7 @@ impl Totals {
 
     /// Requests that were read and are still to be answered.
     #[must_use]
-    pub fn under_way(&self) -> u64 {
+    pub fn in_flight(&self) -> u64 {
         let ended = self.answered + self.refused + self.abandoned.iter().sum::<u64>();
         self.requests.saturating_sub(ended)
     }
@@ -70,9 +70,9 @@ impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { accepted, open, requests, answered, refused, .. } = self;
         write!(f, "accepted {accepted} = closed {} + open {open}; ", Reasons(&self.closed))?;
-        let (abandoned, under_way) = (Reasons(&self.abandoned), self.under_way());
+        let (abandoned, in_flight) = (Reasons(&self.abandoned), self.in_flight());
         write!(f, "requests {requests} = answered {answered} + refused {refused} + abandoned {abandoned}")?;
-        write!(f, " + under way {under_way}; records {}; ", self.records)?;
+        write!(f, " + in flight {in_flight}; records {}; ", self.records)?;
         write!(f, "bytes in {}, out {}; ", self.bytes_in, self.bytes_out)?;
         write!(f, "accept lost {}, paused {}", self.accept_lost, self.accept_paused)
     }
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(
             totals.to_string(),
             "accepted 5 = closed 3 (finished 2, reset 1) + open 2; \
-             requests 11 = answered 5 + refused 1 + abandoned 1 (reset 1) + under way 4; records 0; \
+             requests 11 = answered 5 + refused 1 + abandoned 1 (reset 1) + in flight 4; records 0; \
              bytes in 0, out 0; accept lost 0, paused 0"
         );
     }

@@ -46,7 +46,7 @@ fn a_late_result_reaches_nobody() {
     }
     drop(strangers);
     let statistics = daemon.statistics_at_rest();
-    assert_eq!((statistics.abandoned, statistics.under_way), (1, 0), "{statistics:?}");
+    assert_eq!((statistics.abandoned, statistics.in_flight), (1, 0), "{statistics:?}");
 }
 
 /// Fault 38: requests of clients that have gone are dropped, with their memory, before any thread comes to them.
@@ -65,7 +65,7 @@ fn requests_of_clients_that_have_gone_are_not_worked_on() {
             client
         })
         .collect();
-    daemon.statistics_when(|statistics| statistics.under_way == 8);
+    daemon.statistics_when(|statistics| statistics.in_flight == 8);
     gone.into_iter().for_each(Client::reset);
     daemon.statistics_when(|statistics| statistics.abandoned == 8 && statistics.open == 1);
     wait_until("their memory is back", || daemon.rss() <= rss_limit(watch.rss, 8 << 20));
