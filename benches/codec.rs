@@ -96,7 +96,7 @@ fn small(criterion: &mut Criterion) {
     }
 }
 
-/// Messages longer than the event loop takes, as a heavy thread answers them.
+/// Messages longer than the event loop takes, as an offload thread answers them.
 fn large(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("codec/1 MiB");
     for (name, text) in [("ascii", ASCII), ("mixed", MIXED)] {

@@ -140,7 +140,7 @@ fn rounds() -> Vec<Round> {
         row("pipeline cut anywhere", framed(UPPERCASE, 64), 32, 1000, whole),
         row("pipeline, a client that takes little", framed(UPPERCASE, 64), 32, whole, 500),
         row("1 MiB", framed(UPPERCASE, MIB), 1, 64 * KIB, 256 * KIB),
-        row("1 MiB shuffled by a heavy thread", framed(SHUFFLE, MIB), 1, 64 * KIB, 256 * KIB),
+        row("1 MiB shuffled by an offload thread", framed(SHUFFLE, MIB), 1, 64 * KIB, 256 * KIB),
         Round { protocol: "echo", ..row("echo 64 B", vec![b'x'; 64], 1, whole, whole) },
     ]
 }

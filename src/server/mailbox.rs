@@ -20,7 +20,7 @@ use crate::protocol::{ProtocolInfo, ProtocolSettings};
 pub enum Mail {
     /// Serve this connection.
     Accepted(TcpStream, &'static ProtocolInfo),
-    /// This heavy work is done, or could not be.
+    /// This offloaded work is done, or could not be.
     Finished(Token, Result<Box<Finished>, (io::Error, Retired)>),
     /// Show that the loop comes round.
     Beat(u64),

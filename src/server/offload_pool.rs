@@ -80,15 +80,15 @@ impl Queue {
     }
 }
 
-/// The heavy threads and their queue.
-pub struct Heavy {
+/// The threads and their queue.
+pub struct OffloadPool {
     queue: Mutex<Queue>,
     ready: Condvar,
     most: usize,
     seed: Option<u64>,
 }
 
-impl Heavy {
+impl OffloadPool {
     /// Up to `most` threads; none is started yet.
     #[must_use]
     pub fn new(most: usize, seed: Option<u64>) -> Arc<Self> {
@@ -98,7 +98,7 @@ impl Heavy {
     /// Has `job` done; the result is posted to `mailbox`, for the token in `owner`.
     ///
     /// # Errors
-    /// When a thread that is needed cannot be started: call [`Heavy::run_one`] then.
+    /// When a thread that is needed cannot be started: call [`OffloadPool::run_one`] then.
     pub fn submit(self: &Arc<Self>, job: Box<Job>, owner: Owner, mailbox: Arc<Mailbox>) -> io::Result<()> {
         let mut queue = self.lock();
         queue.push(Order { job, owner, mailbox });
@@ -111,8 +111,8 @@ impl Heavy {
         }
         queue.threads += 1;
         drop(queue);
-        let heavy = Arc::clone(self);
-        let started = thread::Builder::new().name("heavy".into()).spawn(move || heavy.work());
+        let pool = Arc::clone(self);
+        let started = thread::Builder::new().name("offload".into()).spawn(move || pool.work());
         started.map(drop).inspect_err(|_| self.lock().threads -= 1)
     }
 
@@ -208,14 +208,14 @@ mod tests {
 
     #[test]
     fn without_threads_requests_are_done_one_at_a_time() {
-        let heavy = Heavy::new(1, None);
-        let queued = || heavy.lock().orders.len();
-        (0..2).for_each(|number| heavy.lock().push(order(number, 10)));
-        assert!(heavy.run_one() && queued() == 1);
-        heavy.lock().threads = 1;
-        assert!(!heavy.run_one() && queued() == 1, "there is a thread for it");
-        heavy.lock().threads = 0;
-        assert!(heavy.run_one() && !heavy.run_one() && queued() == 0);
+        let pool = OffloadPool::new(1, None);
+        let queued = || pool.lock().orders.len();
+        (0..2).for_each(|number| pool.lock().push(order(number, 10)));
+        assert!(pool.run_one() && queued() == 1);
+        pool.lock().threads = 1;
+        assert!(!pool.run_one() && queued() == 1, "there is a thread for it");
+        pool.lock().threads = 0;
+        assert!(pool.run_one() && !pool.run_one() && queued() == 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::condition::{Condition, Due};
 use super::mailbox::{Mail, Mailbox};
 use super::memory_queue::MemoryQueue;
-use super::offload_pool::Heavy;
+use super::offload_pool::OffloadPool;
 use super::reclaim::Reclaimer;
 use super::stats::Totals;
 use super::{ServerLimits, Settings};
@@ -37,7 +37,7 @@ pub struct Shared {
     pub(super) budget: Arc<Budget>,
     pub(super) counters: Vec<Arc<Counters>>,
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
-    pub(super) heavy: Arc<Heavy>,
+    pub(super) offload_pool: Arc<OffloadPool>,
     /// Connections that wait for memory.
     pub(super) memory_queue: MemoryQueue,
     reclaimer: Reclaimer,
@@ -81,7 +81,7 @@ impl Shared {
             budget: Arc::new(Budget::new(limits.buffered.unwrap_or(u64::MAX))),
             counters: (0..*workers).map(|_| Arc::default()).collect(),
             mailboxes,
-            heavy: Heavy::new(*workers, *seed),
+            offload_pool: OffloadPool::new(*workers, *seed),
             memory_queue: MemoryQueue::default(),
             reclaimer: Reclaimer::default(),
             this: this.clone(),

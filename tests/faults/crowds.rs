@@ -31,8 +31,8 @@ fn a_late_result_reaches_nobody() {
     let mut victim = daemon.connect("frame");
     assert_serves(&mut victim);
     victim.send(&frame(SHUFFLE, &vec![b's'; 8 * MIB]));
-    wait_until("the request is worked on", || daemon.tasks().iter().any(|task| task.name == "heavy" && task.ran > 0));
-    let Some(frozen) = daemon.freeze_at_work("heavy") else { return };
+    wait_until("the request is worked on", || daemon.tasks().iter().any(|task| task.name == "offload" && task.ran > 0));
+    let Some(frozen) = daemon.freeze_at_work("offload") else { return };
     crowd.into_iter().chain([victim]).for_each(Client::reset);
     daemon.statistics_at_rest();
     let mut strangers: Vec<Client> = (0..CROWD + 10).map(|_| daemon.connect("frame")).collect();
@@ -57,7 +57,7 @@ fn requests_of_clients_that_have_gone_are_not_worked_on() {
     let text = vec![b'x'; 100_000];
     assert!(honest.ask(SHUFFLE, &text) == text);
     let watch = Watch::begin_with(&daemon, 1);
-    let Some(frozen) = daemon.freeze("heavy") else { return };
+    let Some(frozen) = daemon.freeze("offload") else { return };
     let gone: Vec<Client> = (0..8)
         .map(|_| {
             let mut client = daemon.connect("frame");

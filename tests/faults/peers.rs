@@ -360,9 +360,9 @@ fn threads_for_large_messages_are_few_and_give_way() {
     let watch = Watch::begin(&daemon);
     let text = vec![b'x'; 1 << 20];
     in_parallel(8, |_| assert!(daemon.connect("frame").ask(SHUFFLE, &text) == text));
-    let heavy: Vec<i32> = daemon.tasks().iter().filter(|task| task.name == "heavy").map(|task| task.id).collect();
-    assert!((1..=2).contains(&heavy.len()), "{} threads", heavy.len());
-    for thread in heavy {
+    let offload: Vec<i32> = daemon.tasks().iter().filter(|task| task.name == "offload").map(|task| task.id).collect();
+    assert!((1..=2).contains(&offload.len()), "{} threads", offload.len());
+    for thread in offload {
         let stat = std::fs::read_to_string(format!("/proc/{}/task/{thread}/stat", daemon.pid)).expect("a thread");
         // proc_pid_stat(5): the name in parentheses is the second field, the nice value the nineteenth
         let nice = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(16));

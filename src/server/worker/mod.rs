@@ -296,7 +296,7 @@ impl Worker {
 
     /// Has a thread work on a request; without threads the work is done here.
     fn offload(&mut self, token: Token, job: Box<Job>) {
-        if let Err(error) = self.shared.heavy.submit(job, (self.number, token), Arc::clone(&self.mailbox)) {
+        if let Err(error) = self.shared.offload_pool.submit(job, (self.number, token), Arc::clone(&self.mailbox)) {
             let message = format_args!("cannot start a thread for a large message: {error}; small ones have to wait");
             self.shared.warn(&self.shared.no_thread, message);
             self.run_offloaded_later();
@@ -349,7 +349,7 @@ impl Worker {
             self.shared.memory_queue.remove(place, &self.shared.budget, self.context.now);
         }
         let offloaded = connection.is_offloaded().then_some((self.number, token));
-        if let Some(job) = offloaded.and_then(|owner| self.shared.heavy.cancel(owner)) {
+        if let Some(job) = offloaded.and_then(|owner| self.shared.offload_pool.cancel(owner)) {
             self.context.retired.append(job.retire());
         }
         self.context.retired.append(connection.retire());
@@ -525,7 +525,7 @@ impl Worker {
                     self.deadlines.note(self.context.now);
                 }
                 Mail::RunOffloaded => {
-                    if self.shared.heavy.run_one() {
+                    if self.shared.offload_pool.run_one() {
                         self.run_offloaded_later();
                     }
                 }
@@ -551,7 +551,7 @@ impl Worker {
         self.deadlines.note(self.context.now);
     }
 
-    /// Heavy work is done; its connection may be gone by now.
+    /// Offloaded work is done; its connection may be gone by now.
     fn finish(&mut self, token: Token, finished: Finished) {
         if self.registry.get_mut(token).is_none() {
             return self.context.retired.append(finished.retire());
@@ -559,7 +559,7 @@ impl Worker {
         self.call(token, |connection, stream, context| connection.finished(stream, context, finished));
     }
 
-    /// Heavy work could not be done.
+    /// Offloaded work could not be done.
     fn out_of_memory(&mut self, token: Token, error: &io::Error) {
         let Some(entry) = self.registry.get_mut(token) else { return };
         let message = format_args!("{}: no memory for an answer: {error}", entry.connection.label());
