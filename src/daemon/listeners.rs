@@ -14,7 +14,7 @@ use super::activation::Inherited;
 use crate::daemon::config::args::{self, Listen, Settings};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
-use crate::server::BoundListener;
+use crate::server::{Listener, Origin};
 use crate::sys;
 
 /// Seconds without a sign of life after which a silent client is probed, and between probes (`tcp(7)`).
@@ -30,7 +30,7 @@ const FIRST_FREE_PORT: u16 = 1024;
 #[derive(Debug)]
 pub struct Sockets {
     /// Sockets that listen.
-    pub listeners: Vec<BoundListener>,
+    pub listeners: Vec<Listener>,
     /// The one connection of an `Accept=yes` unit, and what is spoken on it.
     pub connection: Option<(TcpStream, &'static ProtocolInfo)>,
     /// Names of descriptors that the manager's store is to drop.
@@ -70,15 +70,15 @@ fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-fn inherited_listener(socket: TcpListener, entry: &'static ProtocolInfo) -> Result<BoundListener, Failure> {
+fn inherited_listener(socket: TcpListener, entry: &'static ProtocolInfo) -> Result<Listener, Failure> {
     let name = listener_name(&socket, entry);
     socket
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make inherited {name} non-blocking: {error}")))?;
-    Ok(BoundListener::new(socket, entry, name, true))
+    Ok(Listener::new(socket, entry, name, Origin::Inherited))
 }
 
-fn prepare_inherited(listener: &BoundListener, settings: &Settings) {
+fn prepare_inherited(listener: &Listener, settings: &Settings) {
     for (what, error) in set_options(&listener.socket, settings) {
         warn!("cannot set {what} on inherited {}: {error}; serving without", listener.name);
     }
@@ -104,7 +104,7 @@ fn set_options(socket: &impl AsFd, settings: &Settings) -> Vec<(&'static str, Er
 }
 
 /// Binds a socket of our own.
-fn bind_own(listen: &Listen, settings: &Settings) -> Result<BoundListener, Failure> {
+fn bind_own(listen: &Listen, settings: &Settings) -> Result<Listener, Failure> {
     let address = listen.socket_address();
     let bound = match try_bind(address, settings) {
         // no IPv6 here: all addresses are IPv4's
@@ -115,7 +115,7 @@ fn bind_own(listen: &Listen, settings: &Settings) -> Result<BoundListener, Failu
     };
     let socket = bound.map_err(|error| cannot_listen(listen, error))?;
     let name = listener_name(&socket, listen.entry);
-    Ok(BoundListener::new(socket, listen.entry, name, false))
+    Ok(Listener::new(socket, listen.entry, name, Origin::Own))
 }
 
 fn try_bind(address: SocketAddr, settings: &Settings) -> Result<TcpListener, Errno> {

@@ -119,7 +119,7 @@ impl<'a> Supervisor<'a> {
         let status = self.status_line();
         debug!("ready: {status}");
         self.manager.ready(status);
-        self.server.ask_for_life(self.round);
+        self.server.send_heartbeat(self.round);
         while !self.server.has_ended() {
             self.wait();
             self.obey();
@@ -134,7 +134,7 @@ impl<'a> Supervisor<'a> {
         self.retry.switch(self.manager.has_pending().then_some(RETRY_EVERY));
         let now = Instant::now();
         let timers = [&self.watchdog, &self.status, &self.extend, &self.retry, &self.idle_look];
-        let left = timers.iter().filter_map(|timer| timer.left(now)).chain(self.server.report_in()).min();
+        let left = timers.iter().filter_map(|timer| timer.left(now)).chain(self.server.recovery_due_in()).min();
         let timeout = left.map_or(PollTimeout::NONE, |left| {
             // rounded up: to wake a moment early would only mean to sleep again
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
@@ -177,7 +177,7 @@ impl<'a> Supervisor<'a> {
             Some(Phase::Draining) => self.drain("told to stop"),
             Some(Phase::StoppingNow) => {
                 warn!("told to stop again: stopping now");
-                self.server.stop_now();
+                self.server.abort();
             }
             Some(Phase::Serving) | None => {}
         }
@@ -192,7 +192,7 @@ impl<'a> Supervisor<'a> {
     /// Stops with care: what was asked is answered.
     fn drain(&mut self, why: &str) {
         info!("stopping: {why}");
-        self.server.stop(self.settings.drain_timeout);
+        self.server.drain(self.settings.drain_timeout);
         self.manager.stopping(format!("stopping: {}", self.figures()));
         self.manager.extend(EXTEND_BY);
         self.extend = Timer::new(self.manager.is_there().then_some(EXTEND_EVERY));
@@ -200,13 +200,13 @@ impl<'a> Supervisor<'a> {
 
     fn look_at_server(&mut self) {
         self.server.clear_notice();
-        self.server.report();
+        self.server.log_recoveries();
         if self.progress.is_stopping() {
             return;
         }
         if self.server.failure().is_some() {
             self.stop("a worker has failed");
-        } else if self.once && self.server.totals().open == 0 {
+        } else if self.once && self.server.stats().open == 0 {
             self.stop("the connection has ended");
         }
     }
@@ -233,17 +233,17 @@ impl<'a> Supervisor<'a> {
 
     /// The watchdog is told only what is true: that every worker's loop has come round.
     fn watch_workers(&mut self) {
-        if self.server.answered(self.round) {
+        if self.server.heartbeat_acked(self.round) {
             self.manager.alive();
             self.round += 1;
-            self.server.ask_for_life(self.round);
+            self.server.send_heartbeat(self.round);
         } else {
             warn!("a worker has not come round in time: the watchdog is not told that all is well");
         }
     }
 
     fn look_for_idleness(&mut self, now: Instant) {
-        let totals = self.server.totals();
+        let totals = self.server.stats();
         if totals.open > 0 || totals.accepted != self.idle.accepted {
             self.idle = Idle { since: now, accepted: totals.accepted };
             return;
@@ -278,7 +278,7 @@ impl<'a> Supervisor<'a> {
         let limits = system_limits::limits(&settings, self.listeners).map_err(|failure| failure.to_string())?;
         let quotes = quotes::load(settings.quotes.as_deref()).map_err(|failure| failure.to_string())?;
         let protocols = Arc::new(ProtocolSettings { quotes });
-        if !self.server.renew(&limits, &protocols, RENEW_PATIENCE) {
+        if !self.server.reconfigure(&limits, &protocols, RENEW_PATIENCE) {
             warn!("a worker has not come round in time: its connections keep to the old limits until it does");
         }
         logging::set_verbosity(settings.verbose);
@@ -293,7 +293,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn figures(&self) -> String {
-        let totals = self.server.totals();
+        let totals = self.server.stats();
         format!("{} connections, {} requests", totals.open, totals.requests)
     }
 
@@ -303,7 +303,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn statistics(&self) -> String {
-        format!("statistics: {}; log messages dropped {}", self.server.totals(), logging::dropped())
+        format!("statistics: {}; log messages dropped {}", self.server.stats(), logging::dropped())
     }
 
     fn finish(mut self) -> Result<(), Failure> {

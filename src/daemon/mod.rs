@@ -102,16 +102,16 @@ fn serve(
     let serving = serving(&listeners);
     let count = listeners.len();
     let once = connection.is_some() && listeners.is_empty();
-    let plan = server::Settings { workers, limits, seed: settings.seed, protocols };
+    let plan = server::ServerConfig { workers, limits, seed: settings.seed, protocols };
     let server = Server::start(listeners, &plan).map_err(|error| Failure::system(error.to_string()))?;
     if let Some((stream, entry)) = connection {
-        server.serve(stream, entry);
+        server.adopt_connection(stream, entry);
     }
     Supervisor::new(server, &signals, manager, settings, arguments, (serving, count, once)).run()
 }
 
 /// What the status line says is served.
-fn serving(listeners: &[server::BoundListener]) -> String {
+fn serving(listeners: &[server::Listener]) -> String {
     if listeners.is_empty() {
         return "serving one connection".into();
     }

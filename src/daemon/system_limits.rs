@@ -11,7 +11,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::daemon::config::args::{LEAST_BUFFERED, Settings};
 use crate::daemon::exit_status::Failure;
-use crate::server::{BoundListener, ServerLimits};
+use crate::server::{Listener, ServerLimits};
 
 /// Descriptors kept for what is no connection: standard ones, epoll, eventfds, the log, the manager.
 const RESERVE: u64 = 32;
@@ -31,14 +31,14 @@ pub fn workers(settings: &Settings) -> usize {
 pub fn limits(settings: &Settings, listeners: usize) -> Result<ServerLimits, Failure> {
     let reserve = RESERVE + PER_WORKER * workers(settings) as u64 + listeners as u64;
     Ok(ServerLimits {
-        message: settings.max_message,
-        buffered: settings.max_buffered.unwrap_or_else(|| Some(default_buffered(memory().bytes))),
-        connections: Some(connections(settings.max_connections, reserve, descriptors())?),
-        per_source: settings.max_per_source,
-        idle: settings.idle_timeout,
-        request: settings.request_timeout,
-        write: settings.write_timeout,
-        line: settings.max_line,
+        max_message: settings.max_message,
+        max_buffered: settings.max_buffered.unwrap_or_else(|| Some(default_buffered(memory().bytes))),
+        max_connections: Some(connections(settings.max_connections, reserve, descriptors())?),
+        max_per_source: settings.max_per_source,
+        idle_timeout: settings.idle_timeout,
+        request_timeout: settings.request_timeout,
+        write_timeout: settings.write_timeout,
+        max_line: settings.max_line,
         min_rate: settings.min_rate,
     })
 }
@@ -148,7 +148,7 @@ pub fn refuse_huge_pages() {
 }
 
 /// Tells the log what the kernel grants (`-vv`).
-pub fn report(listeners: &[BoundListener], settings: &Settings, limits: &ServerLimits) {
+pub fn report(listeners: &[Listener], settings: &Settings, limits: &ServerLimits) {
     let asked = settings.backlog.map_or("the most".to_string(), |backlog| backlog.to_string());
     debug!(
         "accept backlog: {asked} asked, {} allowed (net.core.somaxconn); not yet acknowledged: {} (net.ipv4.tcp_max_syn_backlog)",
@@ -160,8 +160,8 @@ pub fn report(listeners: &[BoundListener], settings: &Settings, limits: &ServerL
     debug!(
         "SYN/ACK retries: {retries} (net.ipv4.tcp_synack_retries); a connect that nobody answers fails after {patience}"
     );
-    let connections = limits.connections.unwrap_or(usize::MAX);
-    let buffered = limits.buffered.map_or("any number of".into(), |bytes| bytes.to_string());
+    let connections = limits.max_connections.unwrap_or(usize::MAX);
+    let buffered = limits.max_buffered.map_or("any number of".into(), |bytes| bytes.to_string());
     debug!("at most {connections} connections, holding {buffered} bytes, on {} workers", workers(settings));
     for listener in listeners {
         report_buffers(&listener.name, &listener.socket);

@@ -1,0 +1,144 @@
+//! The phases of a worker, and all rules of its drain.
+//!
+//! While it drains, a worker visits all its connections: at the beginning, when the grace period ends, and again as long as
+//! a visit finds that a client still sends. It winds up a connection at each visit, and after each event after which the
+//! connection would wait. Connections that are left when the drain times out are closed.
+
+use std::mem;
+
+use crate::connection::{Connection, Context, NEVER, Next, Stream};
+use crate::server::clock::Millis;
+
+/// The time after the begin of a drain in which a client that has sent nothing yet may still send a request, in
+/// milliseconds. Chosen: a request that was on its way when the drain began arrives within it also over slow networks, and
+/// an idle daemon exits in under a second.
+const DRAIN_GRACE: Millis = 500;
+
+/// The phase of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It accepts and serves connections.
+    Running,
+    /// It accepts no more, and finishes those that it has.
+    Draining(Drain),
+    /// It closes all connections and ends.
+    Stopping,
+}
+
+impl Phase {
+    /// Whether it drains.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        matches!(self, Self::Draining(_))
+    }
+}
+
+/// A drain in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// The end of the grace period; `None` when it has passed.
+    grace_until: Option<Millis>,
+    /// When the drain times out.
+    until: Millis,
+    /// A client without grace still had input at its last visit.
+    is_unsettled: bool,
+}
+
+/// What a drain requires of the worker now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainStep {
+    /// Nothing; look again at [`Drain::due`].
+    Wait,
+    /// Visit all connections.
+    VisitAll,
+    /// Close all connections.
+    CloseAll,
+}
+
+impl Drain {
+    /// A drain that begins now and times out after `timeout`.
+    #[must_use]
+    pub fn begin(now: Millis, timeout: Millis) -> Self {
+        let until = now.saturating_add(timeout);
+        Self { grace_until: Some(until.min(now + DRAIN_GRACE)), until, is_unsettled: false }
+    }
+
+    /// Decides what is to be done now, in each iteration of the loop. `is_sweeping`: all connections are being visited.
+    pub fn step(&mut self, now: Millis, is_sweeping: bool) -> DrainStep {
+        if now >= self.until {
+            DrainStep::CloseAll
+        } else if self.grace_until.is_some_and(|grace_until| now >= grace_until) {
+            self.grace_until = None;
+            DrainStep::VisitAll
+        } else if !is_sweeping && mem::take(&mut self.is_unsettled) {
+            DrainStep::VisitAll
+        } else {
+            DrainStep::Wait
+        }
+    }
+
+    /// When [`Drain::step`] returns something else than now; `None` if that follows from no time.
+    #[must_use]
+    pub fn due(&self) -> Option<Millis> {
+        Some(self.grace_until.unwrap_or(self.until)).filter(|due| *due != NEVER)
+    }
+
+    /// Whether connections must be visited again without waiting for an event.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.is_unsettled
+    }
+
+    /// Winds up a connection that would wait otherwise; returns what to do for it.
+    pub fn wind_up<S: Stream>(&mut self, connection: &mut Connection, stream: &mut S, context: &mut Context) -> Next {
+        let has_grace = self.grace_until.is_some();
+        let next = connection.wind_up(stream, context, has_grace);
+        // a client without grace that goes on sending would keep the connection open: it has input now, or is closed at the
+        // next visit
+        self.is_unsettled |= !has_grace && matches!(next, Next::Wait) && connection.is_idle();
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_has_a_grace_period_then_visits_all_and_times_out() {
+        let mut drain = Drain::begin(1000, 5000);
+        assert_eq!(drain.due(), Some(1000 + DRAIN_GRACE));
+        assert_eq!(drain.step(1000 + DRAIN_GRACE - 1, false), DrainStep::Wait);
+        assert_eq!(drain.step(1000 + DRAIN_GRACE, true), DrainStep::VisitAll);
+        assert_eq!((drain.step(1000 + DRAIN_GRACE, false), drain.due()), (DrainStep::Wait, Some(6000)));
+        assert_eq!(drain.step(5999, false), DrainStep::Wait);
+        assert_eq!(drain.step(6000, false), DrainStep::CloseAll);
+    }
+
+    #[test]
+    fn grace_never_outlasts_the_drain() {
+        let mut drain = Drain::begin(1000, 10);
+        assert_eq!(drain.due(), Some(1010));
+        assert_eq!(drain.step(1010, false), DrainStep::CloseAll);
+        assert_eq!(Drain::begin(1000, 0).step(1000, false), DrainStep::CloseAll);
+    }
+
+    #[test]
+    fn a_drain_without_a_timeout_has_only_its_grace() {
+        let mut drain = Drain::begin(1000, NEVER);
+        assert_eq!(drain.due(), Some(1000 + DRAIN_GRACE));
+        assert_eq!(drain.step(2000, false), DrainStep::VisitAll);
+        assert_eq!((drain.due(), drain.step(NEVER - 1, false)), (None, DrainStep::Wait));
+    }
+
+    #[test]
+    fn clients_that_still_send_are_visited_again_after_the_others() {
+        let mut drain = Drain::begin(0, 5000);
+        assert_eq!(drain.step(DRAIN_GRACE, false), DrainStep::VisitAll);
+        drain.is_unsettled = true;
+        assert_eq!(drain.step(DRAIN_GRACE, true), DrainStep::Wait, "a visit of all is in progress");
+        assert!(drain.is_unsettled());
+        assert_eq!(drain.step(DRAIN_GRACE, false), DrainStep::VisitAll);
+        assert!(!drain.is_unsettled(), "until one of them is visited");
+    }
+}
