@@ -83,6 +83,12 @@ impl<N: Notifier> Mailbox<N> {
     pub fn close(&self) -> Vec<WorkerMessage> {
         lock(&self.queue).take().unwrap_or_default().messages
     }
+
+    /// The notifier that the worker waits for.
+    #[cfg(test)]
+    pub fn notifier(&self) -> &N {
+        &self.notifier
+    }
 }
 
 impl AsFd for Mailbox {

@@ -20,7 +20,7 @@
 //! | `stats` | the statistics line |
 //! | `poller` | epoll |
 //! | `shared` | the parts that all threads share |
-//! | `clock`, `sync` | time in milliseconds; locks and atomic numbers |
+//! | `clock`, `sync` | time in milliseconds; locks that can be model-checked |
 
 mod acceptor;
 mod admission;
@@ -35,6 +35,8 @@ mod listener;
 mod mailbox;
 mod memory_queue;
 mod message;
+#[cfg(test)]
+mod models;
 mod notifier;
 mod offload_pool;
 mod peer;
@@ -44,6 +46,8 @@ mod shared;
 mod shared_memory;
 mod stats;
 mod sync;
+#[cfg(test)]
+mod sync_model;
 mod timers;
 mod warnings;
 mod worker;
