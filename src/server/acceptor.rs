@@ -29,7 +29,8 @@ const BACKOFF: Millis = 100;
 /// Back off also after this number of consecutive lost clients: an error that does not dequeue the connection (the refusal
 /// of a security module) repeats at once. Chosen: that of two full batches.
 const MAX_CONSECUTIVE_LOST: u32 = 64;
-/// Connections accepted in one iteration of the loop, at most. Chosen: a batch of 32 takes a worker a millisecond.
+/// Connections accepted in one iteration of the loop from one listener, at most. Derived: a connection with one request costs
+/// 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
 const MAX_BATCH: u32 = 32;
 
 /// The consequence of an error of accept(2).

@@ -203,6 +203,12 @@ impl<N: Notifier> Admission<N> {
         }
     }
 
+    /// Whether a worker waits for a slot.
+    #[cfg(test)]
+    pub fn is_at_limit(&self) -> bool {
+        self.at_limit.is_on()
+    }
+
     fn wake_waiting(&self) {
         if self.at_limit.is_on() && self.end_at_limit() {
             self.channels.send_all(|| WorkerMessage::SlotsFreed);

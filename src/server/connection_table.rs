@@ -11,7 +11,7 @@ use super::admission::SourceKey;
 use super::poller::{Source, Token};
 use crate::connection::{Connection, Interest};
 
-/// A connection, and what the event loop knows about it.
+/// A connection, and the state that the event loop keeps for it.
 pub struct Session {
     /// Its socket.
     pub stream: TcpStream,

@@ -1,6 +1,6 @@
 //! How far the workers of a server are: accepting, running, ended, and the reason if one failed.
 //!
-//! The phases of a single worker (running, draining, stopped) are in [`super::worker`]; here is what it tells the others.
+//! The phases of a single worker (running, draining, stopped) are in `worker/drain.rs`; here is the part that the others see.
 
 use std::sync::atomic::Ordering;
 

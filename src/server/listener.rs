@@ -1,4 +1,4 @@
-//! A listening socket, and what all workers know about it.
+//! A listening socket, shared by all workers.
 //!
 //! Each worker accepts from it through an [`super::acceptor::Acceptor`] of its own.
 

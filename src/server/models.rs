@@ -115,7 +115,7 @@ fn a_reminder_is_received_after_each_time_it_is_sent() {
                 }
             })
         };
-        // a reminder that was merged into an earlier one is received after what it is about
+        // a reminder that was merged into an earlier one is received after the event that caused it
         let mut seen = 0;
         while seen < 3 {
             assert!(wait_for_messages(&channels, 0).iter().any(is_slots_freed));

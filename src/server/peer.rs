@@ -1,4 +1,4 @@
-//! The client's side of a socket: its address, its name in the log, and what a protocol may know about it.
+//! A client's socket: its address, its name in the log, and the facts that a protocol may use.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};

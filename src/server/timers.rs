@@ -7,8 +7,8 @@
 use super::clock::Millis;
 use crate::connection::NEVER;
 
-/// Connections visited for each millisecond between two sweeps. Derived: a visit without anything to do costs some 10 ns
-/// (a slot of the table and a few comparisons), so that sweeping takes about a hundredth of the time.
+/// Connections visited for each millisecond between two sweeps. Chosen so that sweeping takes about a hundredth of the time
+/// if a visit takes 10 ns, which is an estimate for a slot of the table and a few comparisons.
 const CONNECTIONS_PER_MS: u64 = 1000;
 /// The least time between two sweeps, in milliseconds. Chosen: all timeouts are seconds, except for a connection that
 /// lingers, which is looked at every 50 ms.

@@ -19,7 +19,7 @@ use crate::server::poller::Source;
 use crate::server::warnings::Shortage;
 
 /// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one request
-/// costs 32 us of CPU (churn in `docs/performance.md`), so that these cost two milliseconds.
+/// costs 32 us of CPU (churn in `docs/performance.md`), so these cost two milliseconds.
 const MAX_ACCEPTS: u32 = 64;
 
 /// What a worker accepts from.
@@ -27,7 +27,7 @@ pub struct Accepting {
     /// An acceptor for each listener; while the worker drains, those whose queues are still to be emptied.
     pub acceptors: Vec<Acceptor>,
     /// Connections that may still be accepted in this iteration of the loop.
-    left: u32,
+    pub left: u32,
     /// The number of this iteration.
     iteration: u64,
     /// Other workers do not know yet that this one accepts no more.
@@ -67,7 +67,7 @@ impl Worker {
     }
 
     /// Accepts one connection; breaks when there are no more to be had now.
-    fn accept_one(&mut self, index: usize) -> ControlFlow<()> {
+    pub(super) fn accept_one(&mut self, index: usize) -> ControlFlow<()> {
         let acceptor = &mut self.accepting.acceptors[index];
         let driver = &mut self.driver;
         if self.shared.admission.take_slot() == Slot::AtLimit {
@@ -196,26 +196,6 @@ impl Worker {
         for acceptor in &mut self.accepting.acceptors {
             acceptor.run_timers(&driver.poller, driver.context.now);
         }
-    }
-
-    /// While the worker drains: accepts the connections that are left in the queue of one listener after another, and drops
-    /// each listener whose queue is empty. The last worker that drops a listener closes it. At the limit of connections the
-    /// rest waits for a free slot.
-    pub(super) fn drain_accept_queues(&mut self) {
-        while let Some(last) = self.accepting.acceptors.len().checked_sub(1) {
-            if self.accepting.acceptors[last].is_at_limit() || self.accepting.left == 0 {
-                return;
-            }
-            self.accepting.left -= 1;
-            if !self.accepting.acceptors[last].has_queued() {
-                self.accepting.acceptors.pop();
-            } else if self.accept_one(last).is_continue() {
-                self.accepting.acceptors[last].count_dequeued();
-            } else if !self.accepting.acceptors[last].is_at_limit() {
-                self.accepting.acceptors.pop();
-            }
-        }
-        self.announce_stopped_accepting();
     }
 
     /// Tells the other workers, once, that this one accepts no more.

@@ -1,4 +1,4 @@
-//! Driving one connection: a call, then its new interest and deadline, then what the connection asks for.
+//! Driving one connection: a call, then its new interest and deadline, then the step that the connection requires.
 
 use std::io;
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use log::info;
 
 use super::Worker;
-use super::phase::Phase;
+use super::drain::Phase;
 use crate::connection::{CloseReason, Connection, Context, Demand, Finished, Job, Lease, Next};
 use crate::server::connection_table::Session;
 use crate::server::memory_queue::Waiter;
@@ -19,7 +19,7 @@ use crate::server::shared::Shared;
 use crate::server::timers::SweepTimer;
 use crate::server::warnings::Shortage;
 
-/// What a call of a connection uses beside the connection.
+/// The state of a worker that each call of a connection uses.
 pub struct Driver {
     pub poller: Poller,
     pub timer: SweepTimer,
@@ -29,7 +29,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Makes a call of a connection; returns what is to be done for it ([`Worker::follow`]).
+    /// Makes a call of a connection; returns the next step for it ([`Worker::follow`]).
     pub fn call(
         &mut self,
         token: Token,
@@ -45,8 +45,8 @@ impl Driver {
         self.settle(token, session, Next::Wait)
     }
 
-    /// Ends each call: winds the connection up while the worker drains; schedules its deadline and has epoll watch what it
-    /// waits for, unless it is to be closed.
+    /// Ends each call. While the worker drains, winds the connection up. Unless it is to be closed, schedules its deadline and
+    /// changes the events that epoll watches for.
     fn settle(&mut self, token: Token, session: &mut Session, next: Next) -> Next {
         let next = match (&mut self.phase, next) {
             (Phase::Draining(drain), Next::Wait) => {
@@ -69,7 +69,7 @@ impl Driver {
         }
     }
 
-    /// epoll does not watch a connection: it is to be closed, whatever came `next`.
+    /// epoll does not watch a connection: it must be closed, in place of its `next` step.
     pub fn cannot_watch(&mut self, session: &Session, error: &io::Error, next: Next) -> Next {
         let message = format_args!("{}: cannot watch the connection: {error}", session.connection.label());
         self.shared.warnings.warn(Shortage::Epoll, message);
@@ -88,7 +88,7 @@ impl Worker {
         let is_broken = event.hung_up;
         let mut next = Next::Wait;
         if is_broken && !interest.read && !interest.write {
-            // epoll reports this whatever it watches for, and would go on doing so
+            // epoll reports this whatever it watches for, and would do so again
             next = Next::Close(CloseReason::Reset);
         }
         if interest.write && (event.writable || is_broken) {
@@ -111,7 +111,7 @@ impl Worker {
         self.follow(token, next);
     }
 
-    /// Does what a connection asks for after a call.
+    /// Takes the next step for a connection.
     pub(super) fn follow(&mut self, token: Token, next: Next) {
         match next {
             Next::Wait => {}
@@ -166,7 +166,7 @@ impl Worker {
     /// An offloaded request could not be processed for want of memory.
     pub(super) fn on_offload_failed(&mut self, token: Token, error: &io::Error) {
         let Some(session) = self.table.get_mut(token) else { return };
-        let message = format_args!("{}: no memory for an answer: {error}", session.connection.label());
+        let message = format_args!("{}: no memory for a reply: {error}", session.connection.label());
         self.shared.warnings.warn(Shortage::Memory, message);
         let next = self.driver.call(token, session, Connection::failed);
         self.follow(token, next);

@@ -1,8 +1,7 @@
 //! Handling messages: commands at once, the others a bounded number in each iteration of the loop.
 
 use super::Worker;
-use super::phase::{Drain, Phase};
-use crate::server::clock::Millis;
+use super::drain::Phase;
 use crate::server::message::{Reconfiguration, WorkerMessage};
 
 /// Messages handled in one iteration of the loop, at most. Chosen: as many as connections are accepted in one, because most
@@ -59,19 +58,5 @@ impl Worker {
         self.protocols = protocols;
         self.driver.timer.schedule(self.driver.context.now);
         drop(applied);
-    }
-
-    /// Stops accepting and begins to drain, unless that was done already.
-    fn begin_drain(&mut self, timeout: Millis) {
-        if self.driver.phase != Phase::Running {
-            return;
-        }
-        let driver = &mut self.driver;
-        driver.context.stopping = true;
-        for acceptor in &mut self.accepting.acceptors {
-            acceptor.begin_drain(&driver.poller);
-        }
-        driver.phase = Phase::Draining(Drain::begin(driver.context.now, timeout));
-        self.sweep.restart();
     }
 }

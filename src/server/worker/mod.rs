@@ -10,16 +10,18 @@
 //! | `accept` | listeners, admission, the first call of a connection |
 //! | `drive` | events of connections, and what follows from each call |
 //! | `messages` | messages from other threads |
-//! | `sweep` | visiting all connections: deadlines, drain |
-//! | `phase` | running, draining, stopping: the rules of a drain |
+//! | `sweep` | visiting all connections |
+//! | `drain` | running, draining, stopping: all rules of a drain |
 //! | `memory_waits` | connections that wait for memory |
 
 mod accept;
+mod drain;
 mod drive;
 mod memory_waits;
 mod messages;
-mod phase;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;
@@ -28,9 +30,9 @@ use std::sync::Arc;
 use std::thread;
 
 use accept::Accepting;
+use drain::Phase;
 use drive::Driver;
 use memory_waits::MemoryWaits;
-use phase::Phase;
 use sweep::Sweep;
 
 use super::acceptor::Acceptor;

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Worker;
-use super::phase::{DrainStep, Phase};
-use crate::connection::{CloseReason, Connection};
+use crate::connection::Connection;
 
 /// The time for which connections are visited before events are served again. Chosen: a delay that no client notices.
 const MAX_SWEEP_TIME: Duration = Duration::from_millis(1);
@@ -64,19 +63,5 @@ impl Worker {
             return driver.timer.schedule(deadline);
         };
         self.follow(token, next);
-    }
-
-    /// Continues the drain, if there is one.
-    pub(super) fn drain(&mut self) {
-        if !self.driver.phase.is_draining() {
-            return;
-        }
-        self.drain_accept_queues();
-        let Phase::Draining(drain) = &mut self.driver.phase else { return };
-        match drain.step(self.driver.context.now, self.sweep.is_in_progress()) {
-            DrainStep::Wait => {}
-            DrainStep::VisitAll => self.sweep.restart(),
-            DrainStep::CloseAll => self.close_all(CloseReason::Forced),
-        }
     }
 }

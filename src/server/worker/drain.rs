@@ -1,12 +1,14 @@
 //! The phases of a worker, and all rules of its drain.
 //!
-//! While it drains, a worker visits all its connections: at the beginning, when the grace period ends, and again as long as
+//! While it drains, a worker accepts what was queued when it began, and nothing after that. It visits
+//! all its connections: at the beginning, when the grace period ends, and again as long as
 //! a visit finds that a client still sends. It winds up a connection at each visit, and after each event after which the
 //! connection would wait. Connections that are left when the drain times out are closed.
 
 use std::mem;
 
-use crate::connection::{Connection, Context, NEVER, Next, Stream};
+use super::Worker;
+use crate::connection::{CloseReason, Connection, Context, NEVER, Next, Stream};
 use crate::server::clock::Millis;
 
 /// The time after the begin of a drain in which a client that has sent nothing yet may still send a request, in
@@ -44,7 +46,7 @@ pub struct Drain {
     is_unsettled: bool,
 }
 
-/// What a drain requires of the worker now.
+/// The next step of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrainStep {
     /// Nothing; look again at [`Drain::due`].
@@ -63,7 +65,7 @@ impl Drain {
         Self { grace_until: Some(until.min(now + DRAIN_GRACE)), until, is_unsettled: false }
     }
 
-    /// Decides what is to be done now, in each iteration of the loop. `is_sweeping`: all connections are being visited.
+    /// Decides the next step, in each iteration of the loop. `is_sweeping`: all connections are being visited already.
     pub fn step(&mut self, now: Millis, is_sweeping: bool) -> DrainStep {
         if now >= self.until {
             DrainStep::CloseAll
@@ -89,7 +91,7 @@ impl Drain {
         self.is_unsettled
     }
 
-    /// Winds up a connection that would wait otherwise; returns what to do for it.
+    /// Winds up a connection that would wait otherwise; returns the next step for it.
     pub fn wind_up<S: Stream>(&mut self, connection: &mut Connection, stream: &mut S, context: &mut Context) -> Next {
         let has_grace = self.grace_until.is_some();
         let next = connection.wind_up(stream, context, has_grace);
@@ -97,6 +99,57 @@ impl Drain {
         // next visit
         self.is_unsettled |= !has_grace && matches!(next, Next::Wait) && connection.is_idle();
         next
+    }
+}
+
+impl Worker {
+    /// Stops accepting and begins to drain, unless that was done already.
+    pub(super) fn begin_drain(&mut self, timeout: Millis) {
+        if self.driver.phase != Phase::Running {
+            return;
+        }
+        let driver = &mut self.driver;
+        driver.context.stopping = true;
+        for acceptor in &mut self.accepting.acceptors {
+            acceptor.begin_drain(&driver.poller);
+        }
+        driver.phase = Phase::Draining(Drain::begin(driver.context.now, timeout));
+        self.sweep.restart();
+    }
+
+    /// Continues the drain, if there is one.
+    pub(super) fn drain(&mut self) {
+        if !self.driver.phase.is_draining() {
+            return;
+        }
+        self.drain_accept_queues();
+        // no longer, if a listener turned out to be broken
+        let Phase::Draining(drain) = &mut self.driver.phase else { return };
+        match drain.step(self.driver.context.now, self.sweep.is_in_progress()) {
+            DrainStep::Wait => {}
+            DrainStep::VisitAll => self.sweep.restart(),
+            DrainStep::CloseAll => self.close_all(CloseReason::Forced),
+        }
+    }
+
+    /// While the worker drains: accepts the connections that are left in the queue of one listener after another, and drops
+    /// each listener whose queue is empty. The last worker that drops a listener closes it. At the limit of connections the
+    /// rest waits for a free slot.
+    fn drain_accept_queues(&mut self) {
+        while let Some(last) = self.accepting.acceptors.len().checked_sub(1) {
+            if self.accepting.acceptors[last].is_at_limit() || self.accepting.left == 0 {
+                return;
+            }
+            self.accepting.left -= 1;
+            if !self.accepting.acceptors[last].has_queued() {
+                self.accepting.acceptors.pop();
+            } else if self.accept_one(last).is_continue() {
+                self.accepting.acceptors[last].count_dequeued();
+            } else if !self.accepting.acceptors[last].is_at_limit() {
+                self.accepting.acceptors.pop();
+            }
+        }
+        self.announce_stopped_accepting();
     }
 }
 
