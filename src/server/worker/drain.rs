@@ -1,9 +1,9 @@
 //! The phases of a worker, and all rules of its drain.
 //!
-//! While it drains, a worker accepts what was queued when it began, and nothing after that. It visits
-//! all its connections: at the beginning, when the grace period ends, and again as long as
-//! a visit finds that a client still sends. It winds up a connection at each visit, and after each event after which the
-//! connection would wait. Connections that are left when the drain times out are closed.
+//! While it drains, a worker accepts only what was queued at its own listeners when the drain began. It visits all its
+//! connections: at the beginning, when the grace period ends, and again as long as a visit finds that a client still sends.
+//! It winds up a connection at each visit, and after each event after which the connection would wait. Connections that are
+//! left when the drain times out are closed.
 
 use std::mem;
 
@@ -11,7 +11,7 @@ use super::Worker;
 use crate::connection::{CloseReason, Connection, Context, NEVER, Next, Stream};
 use crate::server::clock::Millis;
 
-/// The time after the begin of a drain in which a client that has sent nothing yet may still send a request, in
+/// The time after a drain has begun in which a client that has sent nothing yet may still send a request, in
 /// milliseconds. Chosen: a request that was on its way when the drain began arrives within it also over slow networks, and
 /// an idle daemon exits in under a second.
 const DRAIN_GRACE: Millis = 500;
@@ -95,8 +95,7 @@ impl Drain {
     pub fn wind_up<S: Stream>(&mut self, connection: &mut Connection, stream: &mut S, context: &mut Context) -> Next {
         let has_grace = self.grace_until.is_some();
         let next = connection.wind_up(stream, context, has_grace);
-        // a client without grace that goes on sending would keep the connection open: it has input now, or is closed at the
-        // next visit
+        // its requests were processed in this call; it is closed at a visit that finds no further input
         self.is_unsettled |= !has_grace && matches!(next, Next::Wait) && connection.is_idle();
         next
     }

@@ -97,7 +97,10 @@ impl Worker {
         if interest.read && (event.readable || is_broken) && matches!(next, Next::Wait) {
             next = self.driver.call(token, session, Connection::readable);
         }
-        self.follow(token, next);
+        // the usual case costs no call
+        if !matches!(next, Next::Wait) {
+            self.follow(token, next);
+        }
     }
 
     /// Makes a call of the connection with this token, if it is open.
