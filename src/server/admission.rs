@@ -198,7 +198,7 @@ impl<N: Notifier> Admission<N> {
 
     /// Logs that there are free slots again, once that has lasted.
     pub fn log_recovery(&self) {
-        if let Some(past) = self.at_limit.settle(self.clock.now()) {
+        if let Some(past) = self.at_limit.check_ended(self.clock.now()) {
             warn!("there is room for connections again{past}");
         }
     }

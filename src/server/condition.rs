@@ -16,7 +16,7 @@
 //!
 //! A condition that has a duration is switched by [`Condition::begin`] and [`Condition::end`]; one that is a series of
 //! single failures is reported by [`Condition::occurred`]. Several threads may report one condition. Nothing is logged
-//! here: the caller appends the returned value to its message. [`Condition::settle`] detects the end; a thread must call it
+//! here: the caller appends the returned value to its message. [`Condition::check_ended`] detects the end; a thread must call it
 //! at the time of [`Condition::due`], and sleep no longer than that. An idle daemon has no condition that is due.
 
 use std::fmt;
@@ -72,7 +72,7 @@ pub enum Due {
 pub struct Condition {
     /// True from [`Condition::begin`] to [`Condition::end`]; changed under the lock.
     on: AtomicBool,
-    /// When to call [`Condition::settle`], [`NEVER`] while there is no reason; changed under the lock.
+    /// When to call [`Condition::check_ended`], [`NEVER`] while there is no reason; changed under the lock.
     due: AtomicU64,
     state: Mutex<State>,
 }
@@ -116,7 +116,7 @@ impl Condition {
     }
 
     /// Detects that it has ended: then a line must be logged.
-    pub fn settle(&self, now: Millis) -> Option<Past> {
+    pub fn check_ended(&self, now: Millis) -> Option<Past> {
         if now < self.due() {
             return None;
         }
@@ -125,17 +125,17 @@ impl Condition {
             self.due.store(NEVER, Ordering::Relaxed);
             return None;
         }
-        let past = state.settle(now);
+        let past = state.check_ended(now);
         self.due.store(state.ends_at(), Ordering::Relaxed);
         past
     }
 
-    /// When to call [`Condition::settle`]; [`NEVER`] while there is no reason.
+    /// When to call [`Condition::check_ended`]; [`NEVER`] while there is no reason.
     pub fn due(&self) -> Millis {
         self.due.load(Ordering::Relaxed)
     }
 
-    /// Only [`Condition::settle`] defers the time: a condition that flaps does not wake a thread each time.
+    /// Only [`Condition::check_ended`] defers the time: a condition that flaps does not wake a thread each time.
     fn bring_forward(&self, state: &State) -> Due {
         let ends_at = state.ends_at();
         if ends_at < self.due.load(Ordering::Relaxed) {
@@ -198,7 +198,7 @@ impl State {
         }
     }
 
-    fn settle(&mut self, now: Millis) -> Option<Past> {
+    fn check_ended(&mut self, now: Millis) -> Option<Past> {
         if now < self.ends_at() {
             return None;
         }
@@ -216,14 +216,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The lines about a condition that occurs at these times, and that is settled whenever it is due.
+    /// The lines about a condition that occurs at these times, and that is checked whenever it is due.
     fn lines(occurrences: &[u64]) -> Vec<(u64, String)> {
         let condition = Condition::default();
         let mut lines = Vec::new();
         for now in occurrences.iter().chain([&(NEVER - 1)]) {
             while condition.due() <= *now {
                 let due = condition.due();
-                lines.extend(condition.settle(due).map(|past| (due, format!("off{past}"))));
+                lines.extend(condition.check_ended(due).map(|past| (due, format!("off{past}"))));
             }
             if *now < NEVER - 1 {
                 lines.extend(condition.occurred(*now).0.map(|times| (*now, format!("on{times}"))));
@@ -274,12 +274,12 @@ mod tests {
         assert_eq!(condition.end(500_000), Some(Due::Sooner));
         assert_eq!((condition.end(500_001), condition.is_on()), (None, false));
         assert_eq!(condition.due(), 502_000);
-        assert_eq!(condition.settle(501_999), None);
+        assert_eq!(condition.check_ended(501_999), None);
         // on again at that moment
         assert_eq!(condition.begin(502_000), Some(Times(1)));
-        assert_eq!((condition.settle(502_000), condition.due()), (None, NEVER));
+        assert_eq!((condition.check_ended(502_000), condition.due()), (None, NEVER));
         assert_eq!(condition.end(502_500), Some(Due::Sooner));
-        assert_eq!(condition.settle(504_500), Some(Past { times: 2, lasted: 501_500 }));
+        assert_eq!(condition.check_ended(504_500), Some(Past { times: 2, lasted: 501_500 }));
         assert_eq!(condition.due(), NEVER);
     }
 
@@ -290,11 +290,11 @@ mod tests {
         for now in 0..180_000 {
             lines += u64::from(condition.begin(now).is_some());
             woken += u64::from(condition.end(now) == Some(Due::Sooner));
-            lines += u64::from(condition.settle(now).is_some());
+            lines += u64::from(condition.check_ended(now).is_some());
         }
         assert_eq!((lines, woken), (3, 1));
-        assert_eq!(condition.settle(condition.due()), None);
-        assert_eq!(condition.settle(condition.due()), Some(Past { times: 180_000, lasted: 179_999 }));
+        assert_eq!(condition.check_ended(condition.due()), None);
+        assert_eq!(condition.check_ended(condition.due()), Some(Past { times: 180_000, lasted: 179_999 }));
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
         assert_eq!(lines, 1);
-        assert_eq!(condition.settle(NEVER - 1).map(|past| past.times), Some(4000));
+        assert_eq!(condition.check_ended(NEVER - 1).map(|past| past.times), Some(4000));
     }
 
     proptest! {

@@ -58,7 +58,7 @@ impl Listener {
 
     /// Logs that accept(2) succeeds again, once that has lasted.
     pub fn log_recovery(&self, now: Millis) {
-        if let Some(past) = self.accept_failing.settle(now) {
+        if let Some(past) = self.accept_failing.check_ended(now) {
             warn!("accepting on {} again{past}", self.name);
         }
     }

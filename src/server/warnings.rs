@@ -63,7 +63,7 @@ impl Warnings {
     /// Logs which shortages have ended.
     pub fn log_recoveries(&self) {
         for (shortage, message) in RECOVERED {
-            if let Some(past) = self.conditions[shortage as usize].settle(self.clock.now()) {
+            if let Some(past) = self.conditions[shortage as usize].check_ended(self.clock.now()) {
                 warn!("{message}{past}");
             }
         }

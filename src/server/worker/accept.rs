@@ -30,13 +30,13 @@ pub struct Accepting {
     pub left: u32,
     /// The number of this iteration.
     iteration: u64,
-    /// Other workers do not know yet that this one accepts no more.
-    is_announced: bool,
+    /// It is counted by [`Lifecycle::any_accepting`](crate::server::lifecycle::Lifecycle::any_accepting).
+    is_counted: bool,
 }
 
 impl Accepting {
     pub fn new(acceptors: Vec<Acceptor>) -> Self {
-        Self { acceptors, left: 0, iteration: 0, is_announced: true }
+        Self { acceptors, left: 0, iteration: 0, is_counted: true }
     }
 
     /// Begins an iteration of the loop.
@@ -48,7 +48,7 @@ impl Accepting {
     /// While the worker drains: whether connections can be accepted without waiting for an event.
     #[must_use]
     pub fn can_continue_drain(&self) -> bool {
-        self.is_announced && !self.acceptors.last().is_some_and(Acceptor::is_at_limit)
+        self.is_counted && !self.acceptors.last().is_some_and(Acceptor::is_at_limit)
     }
 }
 
@@ -140,7 +140,7 @@ impl Worker {
             Ok(()) => driver.call(token, session, Connection::open),
             Err(error) => driver.cannot_watch(session, &error, Next::Wait),
         };
-        self.follow(token, next);
+        self.take_step(token, next);
     }
 
     /// There is no memory for one more connection.
@@ -200,7 +200,7 @@ impl Worker {
 
     /// Tells the other workers, once, that this one accepts no more.
     pub(super) fn announce_stopped_accepting(&mut self) {
-        if mem::take(&mut self.accepting.is_announced) {
+        if mem::take(&mut self.accepting.is_counted) {
             self.shared.lifecycle.worker_stopped_accepting();
         }
     }

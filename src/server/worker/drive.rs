@@ -29,7 +29,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Makes a call of a connection; returns the next step for it ([`Worker::follow`]).
+    /// Makes a call of a connection; returns the next step for it ([`Worker::take_step`]).
     pub fn call(
         &mut self,
         token: Token,
@@ -37,17 +37,17 @@ impl Driver {
         call: impl FnOnce(&mut Connection, &mut TcpStream, &mut Context) -> Next,
     ) -> Next {
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
-        self.settle(token, session, next)
+        self.after_call(token, session, next)
     }
 
     /// Visits a connection while the worker drains.
     pub fn visit(&mut self, token: Token, session: &mut Session) -> Next {
-        self.settle(token, session, Next::Wait)
+        self.after_call(token, session, Next::Wait)
     }
 
     /// Ends each call. While the worker drains, winds the connection up. Unless it is to be closed, schedules its deadline and
     /// changes the events that epoll watches for.
-    fn settle(&mut self, token: Token, session: &mut Session, next: Next) -> Next {
+    fn after_call(&mut self, token: Token, session: &mut Session, next: Next) -> Next {
         let next = match (&mut self.phase, next) {
             (Phase::Draining(drain), Next::Wait) => {
                 drain.wind_up(&mut session.connection, &mut session.stream, &mut self.context)
@@ -99,7 +99,7 @@ impl Worker {
         }
         // the usual case costs no call
         if !matches!(next, Next::Wait) {
-            self.follow(token, next);
+            self.take_step(token, next);
         }
     }
 
@@ -111,11 +111,11 @@ impl Worker {
     ) {
         let Some(session) = self.table.get_mut(token) else { return };
         let next = self.driver.call(token, session, call);
-        self.follow(token, next);
+        self.take_step(token, next);
     }
 
     /// Takes the next step for a connection.
-    pub(super) fn follow(&mut self, token: Token, next: Next) {
+    pub(super) fn take_step(&mut self, token: Token, next: Next) {
         match next {
             Next::Wait => {}
             Next::Starved(demand) => self.wait_for_memory(token, demand),
@@ -172,7 +172,7 @@ impl Worker {
         let message = format_args!("{}: no memory for a reply: {error}", session.connection.label());
         self.shared.warnings.warn(Shortage::Memory, message);
         let next = self.driver.call(token, session, Connection::failed);
-        self.follow(token, next);
+        self.take_step(token, next);
     }
 
     /// Closes a connection, and gives back everything that it holds.

@@ -62,6 +62,6 @@ impl Worker {
         } else {
             return driver.timer.schedule(deadline);
         };
-        self.follow(token, next);
+        self.take_step(token, next);
     }
 }
