@@ -316,7 +316,7 @@ mod tests {
             (9000, 9001 - MAX_UNPROCESSED_TAIL, true),
             (9000, 9000 - MAX_UNPROCESSED_TAIL, false),
         ] {
-            let needed = Needed { preprocessed: preprocessed, ..Needed::default() };
+            let needed = Needed { preprocessed, ..Needed::default() };
             let in_flight = InFlight { input: Buffer::zeroed(arrived).expect("memory"), needed, ..InFlight::default() };
             assert_eq!(in_flight.is_preprocessed(), expect, "{preprocessed} of {arrived}");
         }

@@ -15,10 +15,10 @@
 //! | state | interest | timer | next state |
 //! |---|---|---|---|
 //! | Idle | read | closes: `idle-timeout` | Receiving (a request starts), Lingering |
-//! | Receiving | read | closes: `request-timeout` | Idle (replied), Skipping, Replying, WaitingForMemory, Offloaded, Lingering |
+//! | Receiving | read | closes: `request-timeout` | Idle (replied), Skipping, Replying, `WaitingForMemory`, Offloaded, Lingering |
 //! | Skipping | read | closes: `request-timeout` | Receiving (discarded), Lingering |
 //! | Replying | write | closes: `write-timeout`, `min-rate`; continues while the client takes bytes | Idle, Receiving, Skipping, Generating, Lingering |
-//! | WaitingForMemory | none | none: the budget serves all that wait in turn | Receiving |
+//! | `WaitingForMemory` | none | none: the budget serves all that wait in turn | Receiving |
 //! | Offloaded | none | none: the pool ends every job | Replying, Lingering |
 //! | Generating | read, write | closes: `write-timeout`; continues while the client takes bytes | Receiving, Lingering |
 //! | Lingering | read | continues while the client takes bytes, then closes for the reason that it lingers for | |

@@ -17,6 +17,7 @@ use super::stream::Stream;
 const DIRECT_READ_SIZE: usize = 128 * 1024;
 
 /// What one read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadOutcome {
     /// Input to process is in the batch.
     Input,
