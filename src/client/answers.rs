@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
-use super::dialogue::Ending;
+use super::client_protocol::ReplyFraming;
 use super::measure::{Measure, measure};
 
 const BUFFER: usize = 256 << 10;
@@ -97,16 +97,21 @@ impl<R: Read> Answers<R> {
 
     /// The next answer, without what marks its length; one of more than `most` bytes is not read. `patient` is asked,
     /// when the answer does not come in time, whether to go on waiting.
-    pub fn next(&mut self, ending: Ending, most: usize, patient: &mut dyn FnMut() -> bool) -> Result<Vec<u8>, Broken> {
+    pub fn next(
+        &mut self,
+        framing: ReplyFraming,
+        most: usize,
+        patient: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<u8>, Broken> {
         self.begun = Instant::now();
-        let (announced, before) = match ending {
-            Ending::Exactly(length) => return self.exactly(length, 0, patient),
-            Ending::Close => return self.until_close(most, patient),
-            Ending::BinaryLength => {
+        let (announced, before) = match framing {
+            ReplyFraming::Fixed(length) => return self.exactly(length, 0, patient),
+            ReplyFraming::CloseDelimited => return self.until_close(most, patient),
+            ReplyFraming::Length32 => {
                 let header = self.exactly(4, 0, patient).map_err(|broken| broken.with_announced(None))?;
                 (header.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), 4)
             }
-            Ending::DecimalLength => self.decimal(patient)?,
+            ReplyFraming::DecimalLength => self.decimal(patient)?,
         };
         if announced > most {
             return Err(Broken::TooLong { announced, most });
@@ -132,7 +137,7 @@ impl<R: Read> Answers<R> {
     fn decimal(&mut self, patient: &mut dyn FnMut() -> bool) -> Result<(usize, usize), Broken> {
         loop {
             let ahead = self.ahead();
-            match measure(ahead, Ending::DecimalLength) {
+            match measure(ahead, ReplyFraming::DecimalLength) {
                 Measure::Known { start, length } => {
                     self.start += start;
                     return Ok((length, start));
@@ -305,32 +310,33 @@ mod tests {
 
     #[test]
     fn answers_come_whole_however_they_are_cut() {
-        for (ending, wire) in [
-            (Ending::BinaryLength, b"\0\0\0\x03abc\0\0\0\0\0\0\0\x02de".as_slice()),
-            (Ending::DecimalLength, b"3 abc0 2 de"),
+        for (framing, wire) in [
+            (ReplyFraming::Length32, b"\0\0\0\x03abc\0\0\0\0\0\0\0\x02de".as_slice()),
+            (ReplyFraming::DecimalLength, b"3 abc0 2 de"),
         ] {
             let mut whole = Answers::new(wire);
             let mut dribbled = Answers::new(Dribble(wire));
             for expected in [b"abc".as_slice(), b"", b"de"] {
-                assert_eq!(whole.next(ending, 9, &mut never()).unwrap(), expected);
-                assert_eq!(dribbled.next(ending, 9, &mut never()).unwrap(), expected);
+                assert_eq!(whole.next(framing, 9, &mut never()).unwrap(), expected);
+                assert_eq!(dribbled.next(framing, 9, &mut never()).unwrap(), expected);
             }
-            assert!(matches!(whole.next(ending, 9, &mut never()), Err(Broken::Closed(Part { came: 0, .. }))));
+            assert!(matches!(whole.next(framing, 9, &mut never()), Err(Broken::Closed(Part { came: 0, .. }))));
         }
     }
 
     #[test]
     fn a_short_answer_tells_how_short() {
-        let broken = Answers::new(b"\0\0\0\x05abc".as_slice()).next(Ending::BinaryLength, 9, &mut never()).unwrap_err();
+        let broken =
+            Answers::new(b"\0\0\0\x05abc".as_slice()).next(ReplyFraming::Length32, 9, &mut never()).unwrap_err();
         assert_eq!(broken.to_string(), "the server closed the connection after 7 of the 9 bytes of its answer");
-        let broken = Answers::new(b"\0\0".as_slice()).next(Ending::BinaryLength, 9, &mut never()).unwrap_err();
+        let broken = Answers::new(b"\0\0".as_slice()).next(ReplyFraming::Length32, 9, &mut never()).unwrap_err();
         assert_eq!(broken.to_string(), "the server closed the connection after 2 bytes of its answer");
     }
 
     #[test]
     fn what_is_no_decimal_length() {
         for wire in ["abc", " 3", "3x", "12345678901 "] {
-            let broken = Answers::new(wire.as_bytes()).next(Ending::DecimalLength, 9, &mut never());
+            let broken = Answers::new(wire.as_bytes()).next(ReplyFraming::DecimalLength, 9, &mut never());
             assert!(matches!(broken, Err(Broken::NoLength(_))), "{wire}");
         }
     }
@@ -338,7 +344,7 @@ mod tests {
     #[test]
     fn an_answer_may_end_with_the_connection() {
         let mut answers = Answers::new(Dribble(b"a quote"));
-        assert_eq!(answers.next(Ending::Close, 7, &mut never()).unwrap(), b"a quote");
+        assert_eq!(answers.next(ReplyFraming::CloseDelimited, 7, &mut never()).unwrap(), b"a quote");
     }
 
     #[test]
@@ -354,24 +360,30 @@ mod tests {
                 Ok(1)
             }
         }
-        assert_eq!(Answers::new(Late(0)).next(Ending::Exactly(1), 1, &mut || true).unwrap(), b"x");
-        let broken = Answers::new(Late(0)).next(Ending::Exactly(1), 1, &mut || false);
+        assert_eq!(Answers::new(Late(0)).next(ReplyFraming::Fixed(1), 1, &mut || true).unwrap(), b"x");
+        let broken = Answers::new(Late(0)).next(ReplyFraming::Fixed(1), 1, &mut || false);
         assert!(matches!(broken, Err(Broken::TimedOut(_))));
     }
 
     #[test]
     fn an_answer_that_is_too_long_is_not_read() {
-        for (ending, wire, words) in [
-            (Ending::BinaryLength, b"\0\0\0\x04".as_slice(), "the server announced 4 bytes, although"),
-            (Ending::DecimalLength, b"4 ", "no right answer has more than 3"),
-            (Ending::Close, b"abcd", "the server sent more than 3 bytes, although"),
+        for (framing, wire, words) in [
+            (ReplyFraming::Length32, b"\0\0\0\x04".as_slice(), "the server announced 4 bytes, although"),
+            (ReplyFraming::DecimalLength, b"4 ", "no right answer has more than 3"),
+            (ReplyFraming::CloseDelimited, b"abcd", "the server sent more than 3 bytes, although"),
         ] {
             let mut answers = Answers::new(wire.chain(io::repeat(b'x')));
-            let broken = answers.next(ending, 3, &mut never()).unwrap_err().to_string();
+            let broken = answers.next(framing, 3, &mut never()).unwrap_err().to_string();
             assert!(broken.contains(words), "{broken}");
         }
-        assert_eq!(Answers::new(b"abc".as_slice()).next(Ending::Close, 3, &mut never()).unwrap(), b"abc");
-        assert_eq!(Answers::new(b"3 abc".as_slice()).next(Ending::DecimalLength, 3, &mut never()).unwrap(), b"abc");
+        assert_eq!(
+            Answers::new(b"abc".as_slice()).next(ReplyFraming::CloseDelimited, 3, &mut never()).unwrap(),
+            b"abc"
+        );
+        assert_eq!(
+            Answers::new(b"3 abc".as_slice()).next(ReplyFraming::DecimalLength, 3, &mut never()).unwrap(),
+            b"abc"
+        );
     }
 
     #[test]
@@ -386,8 +398,8 @@ mod tests {
     #[test]
     fn bytes_that_drip_do_not_prolong_the_time() {
         let dripped = || Answers::new(Dribble(b"abc")).within(Duration::ZERO);
-        let broken = dripped().next(Ending::Exactly(3), 3, &mut never()).unwrap_err();
+        let broken = dripped().next(ReplyFraming::Fixed(3), 3, &mut never()).unwrap_err();
         assert!(matches!(broken, Broken::TooSlow(Part { came: 0, .. })), "{broken}");
-        assert_eq!(dripped().next(Ending::Exactly(3), 3, &mut || true).unwrap(), b"abc");
+        assert_eq!(dripped().next(ReplyFraming::Fixed(3), 3, &mut || true).unwrap(), b"abc");
     }
 }

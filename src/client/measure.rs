@@ -1,6 +1,6 @@
 //! How long an answer says that it is. Pure: looks at bytes and keeps nothing.
 
-use super::dialogue::Ending;
+use super::client_protocol::ReplyFraming;
 
 /// What the beginning of an answer says about its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +24,15 @@ const MOST_DIGITS: usize = 10;
 
 /// The length of the answer that begins with these bytes, in a protocol whose answers tell it.
 #[must_use]
-pub fn measure(bytes: &[u8], ending: Ending) -> Measure {
-    match ending {
-        Ending::Exactly(length) => Measure::Known { start: 0, length },
-        Ending::Close => Measure::Nonsense,
-        Ending::BinaryLength => match bytes.first_chunk::<4>() {
+pub fn measure(bytes: &[u8], framing: ReplyFraming) -> Measure {
+    match framing {
+        ReplyFraming::Fixed(length) => Measure::Known { start: 0, length },
+        ReplyFraming::CloseDelimited => Measure::Nonsense,
+        ReplyFraming::Length32 => match bytes.first_chunk::<4>() {
             Some(&header) => Measure::Known { start: 4, length: u32::from_be_bytes(header) as usize },
             None => Measure::Unknown,
         },
-        Ending::DecimalLength => decimal(bytes),
+        ReplyFraming::DecimalLength => decimal(bytes),
     }
 }
 
@@ -54,16 +54,16 @@ mod tests {
 
     #[test]
     fn lengths_are_told_in_four_bytes_or_in_digits() {
-        assert_eq!(measure(b"\0\0\x01\x02a", Ending::BinaryLength), Measure::Known { start: 4, length: 258 });
-        assert_eq!(measure(b"\0\0\x01", Ending::BinaryLength), Measure::Unknown);
-        assert_eq!(measure(b"258 a", Ending::DecimalLength), Measure::Known { start: 4, length: 258 });
+        assert_eq!(measure(b"\0\0\x01\x02a", ReplyFraming::Length32), Measure::Known { start: 4, length: 258 });
+        assert_eq!(measure(b"\0\0\x01", ReplyFraming::Length32), Measure::Unknown);
+        assert_eq!(measure(b"258 a", ReplyFraming::DecimalLength), Measure::Known { start: 4, length: 258 });
         for unknown in ["", "2", "1234567890"] {
-            assert_eq!(measure(unknown.as_bytes(), Ending::DecimalLength), Measure::Unknown, "{unknown}");
+            assert_eq!(measure(unknown.as_bytes(), ReplyFraming::DecimalLength), Measure::Unknown, "{unknown}");
         }
         for nonsense in [" 2", "a", "2a", "12345678901", "12345678901 "] {
-            assert_eq!(measure(nonsense.as_bytes(), Ending::DecimalLength), Measure::Nonsense, "{nonsense}");
+            assert_eq!(measure(nonsense.as_bytes(), ReplyFraming::DecimalLength), Measure::Nonsense, "{nonsense}");
         }
-        assert_eq!(measure(b"", Ending::Exactly(5)), Measure::Known { start: 0, length: 5 });
-        assert_eq!(measure(b"a", Ending::Close), Measure::Nonsense);
+        assert_eq!(measure(b"", ReplyFraming::Fixed(5)), Measure::Known { start: 0, length: 5 });
+        assert_eq!(measure(b"a", ReplyFraming::CloseDelimited), Measure::Nonsense);
     }
 }

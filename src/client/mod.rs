@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`target`] | `HOST[:PORT]`, resolving, connecting |
-//! | [`dialogue`] | what each protocol looks like from this side |
+//! | [`client_protocol`] | what each protocol looks like from this side |
 //! | [`answers`] | answers out of a stream of bytes |
 //! | [`measure`] | the length that an answer tells |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
@@ -17,7 +17,7 @@
 pub mod answers;
 pub mod bench;
 pub mod check;
-pub mod dialogue;
+pub mod client_protocol;
 mod duration;
 pub mod failure;
 mod json;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use super::dialogue::Dialogue;
+use super::client_protocol::ClientProtocol;
 use super::duration;
 use super::target::Address;
 
@@ -114,7 +114,7 @@ pub struct SendOptions {
     pub words: Vec<OsString>,
     /// The protocol to speak: a name from `retortd --list`
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
-    pub protocol: Dialogue,
+    pub protocol: ClientProtocol,
     /// Read requests from FILE, one a line; `-` is standard input
     #[arg(short, long, value_name = "FILE", help_heading = "Input", conflicts_with_all = ["words", "stdin_data"])]
     pub file: Option<PathBuf>,
@@ -145,7 +145,7 @@ pub struct PingOptions {
     pub host: Address,
     /// The protocol to speak: any that answers a request with an end
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
-    pub protocol: Dialogue,
+    pub protocol: ClientProtocol,
     /// Stop after N requests
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
@@ -174,7 +174,7 @@ pub struct BenchOptions {
     pub host: Address,
     /// The protocol to speak: any that answers a request with an end
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
-    pub protocol: Dialogue,
+    pub protocol: ClientProtocol,
     /// The action to ask for [default: uppercase, for protocols with actions]
     #[arg(short, long, value_name = "ACTION", help_heading = "Load")]
     pub action: Option<String>,
@@ -245,7 +245,7 @@ pub struct CheckOptions {
     pub host: Option<Address>,
     /// The protocol to judge
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
-    pub protocol: Dialogue,
+    pub protocol: ClientProtocol,
     /// The edition of the frame protocol: 2021 is the same as -P frame-2021
     #[arg(long, value_name = "YEAR", value_parser = ["2021"], conflicts_with = "protocol")]
     pub edition: Option<String>,
@@ -310,8 +310,8 @@ impl Options {
     }
 }
 
-fn protocol(name: &str) -> Result<Dialogue, String> {
-    Dialogue::by_name(name).ok_or_else(|| format!("no such protocol; one of {}", Dialogue::names()))
+fn protocol(name: &str) -> Result<ClientProtocol, String> {
+    ClientProtocol::by_name(name).ok_or_else(|| format!("no such protocol; one of {}", ClientProtocol::names()))
 }
 
 fn positive_time(text: &str) -> Result<Duration, String> {

@@ -5,7 +5,7 @@
 //! answers that are whole and right; a wrong byte ends the connection, because what follows cannot be understood, and so
 //! does the byte that makes an answer longer than any right one. An answer whose length is not known is not kept.
 
-use crate::client::dialogue::Ending;
+use crate::client::client_protocol::ReplyFraming;
 
 /// How many bytes are read at once, at most.
 pub const READ: usize = 256 << 10;
@@ -27,7 +27,7 @@ pub enum Judge {
     /// Each answer by itself.
     Each {
         /// Where it ends.
-        ending: Ending,
+        framing: ReplyFraming,
         /// How long it must be.
         length: Length,
         /// What it must be.
@@ -89,16 +89,16 @@ impl Judge {
 
     /// Answers are known only by their length and something about their content.
     #[must_use]
-    pub fn of_each(ending: Ending, length: Length, content: Content) -> Self {
-        Self::Each { ending, length, content }
+    pub fn of_each(framing: ReplyFraming, length: Length, content: Content) -> Self {
+        Self::Each { framing, length, content }
     }
 
     /// Where an answer ends, where each is taken by itself.
     #[must_use]
-    pub fn ending(&self) -> Option<Ending> {
+    pub fn framing(&self) -> Option<ReplyFraming> {
         match self {
             Self::Pattern(_) => None,
-            Self::Each { ending, .. } => Some(*ending),
+            Self::Each { framing, .. } => Some(*framing),
         }
     }
 
@@ -106,14 +106,14 @@ impl Judge {
     pub fn take(&self, track: &mut Track, bytes: &[u8]) -> Result<usize, Wrong> {
         match self {
             Self::Pattern(pattern) => pattern.take(track, bytes),
-            Self::Each { ending, length, content } => take_each(track, bytes, *ending, *length, content),
+            Self::Each { framing, length, content } => take_each(track, bytes, *framing, *length, content),
         }
     }
 
     /// The connection has ended: returns how many answers that completes.
     pub fn end(&self, track: &mut Track) -> Result<usize, Wrong> {
         match self {
-            Self::Each { ending: Ending::Close, length, content } => {
+            Self::Each { framing: ReplyFraming::CloseDelimited, length, content } => {
                 let body = std::mem::take(&mut track.body);
                 if body.is_empty() || !length.allows(body.len()) {
                     return Err(Wrong::Length);
@@ -157,28 +157,30 @@ impl Pattern {
 fn take_each(
     track: &mut Track,
     mut bytes: &[u8],
-    ending: Ending,
+    framing: ReplyFraming,
     length: Length,
     content: &Content,
 ) -> Result<usize, Wrong> {
     let mut answers = 0;
     loop {
         if track.left.is_none() {
-            bytes = track.take_header(bytes, ending)?;
+            bytes = track.take_header(bytes, framing)?;
             match track.left {
                 // Where only the end tells the length, it is judged at the end.
-                Some(announced) if ending != Ending::Close && !length.allows(announced) => return Err(Wrong::Length),
+                Some(announced) if framing != ReplyFraming::CloseDelimited && !length.allows(announced) => {
+                    return Err(Wrong::Length);
+                }
                 Some(_) => {}
                 None => return Ok(answers),
             }
         }
         let left = track.left.unwrap_or(0);
         let (now, later) = bytes.split_at(left.min(bytes.len()));
-        if !matches!(content, Content::Anything) || ending == Ending::Close {
+        if !matches!(content, Content::Anything) || framing == ReplyFraming::CloseDelimited {
             track.body.extend_from_slice(now);
         }
         content.judge_begun(&mut track.body)?;
-        if ending == Ending::Close && track.body.len() > length.most() {
+        if framing == ReplyFraming::CloseDelimited && track.body.len() > length.most() {
             return Err(Wrong::Length);
         }
         bytes = later;
@@ -195,14 +197,14 @@ fn take_each(
 
 impl Track {
     /// Takes the bytes of a header; what is left of `bytes` belongs to the answer's body if the length is known then.
-    fn take_header<'a>(&mut self, mut bytes: &'a [u8], ending: Ending) -> Result<&'a [u8], Wrong> {
+    fn take_header<'a>(&mut self, mut bytes: &'a [u8], framing: ReplyFraming) -> Result<&'a [u8], Wrong> {
         loop {
-            self.left = match ending {
-                Ending::Exactly(length) if !bytes.is_empty() => Some(length),
-                Ending::Close => Some(usize::MAX),
-                Ending::BinaryLength => self.header.first_chunk().map(|&header| u32::from_be_bytes(header) as usize),
-                Ending::DecimalLength => decimal(&self.header)?,
-                Ending::Exactly(_) => None,
+            self.left = match framing {
+                ReplyFraming::Fixed(length) if !bytes.is_empty() => Some(length),
+                ReplyFraming::CloseDelimited => Some(usize::MAX),
+                ReplyFraming::Length32 => self.header.first_chunk().map(|&header| u32::from_be_bytes(header) as usize),
+                ReplyFraming::DecimalLength => decimal(&self.header)?,
+                ReplyFraming::Fixed(_) => None,
             };
             if self.left.is_some() {
                 self.header.clear();
@@ -299,17 +301,17 @@ mod tests {
 
     #[test]
     fn answers_of_chance_are_taken_apart() {
-        let shuffled = Judge::of_each(Ending::BinaryLength, Length::Exactly(3), Content::permutation(b"abc"));
+        let shuffled = Judge::of_each(ReplyFraming::Length32, Length::Exactly(3), Content::permutation(b"abc"));
         assert_eq!(judged(&shuffled, b"\0\0\0\x03cab\0\0\0\x03bac"), Ok(2));
         assert_eq!(judged(&shuffled, b"\0\0\0\x03cab\0\0\0\x03baa"), Err(Wrong::Content));
         assert_eq!(judged(&shuffled, b"\0\0\0\x04cabc"), Err(Wrong::Length));
-        let random = Judge::of_each(Ending::DecimalLength, Length::AtMost(9), Content::selection(b"abc"));
+        let random = Judge::of_each(ReplyFraming::DecimalLength, Length::AtMost(9), Content::selection(b"abc"));
         assert_eq!(judged(&random, b"1 a4 cccb3 ab"), Ok(2));
         assert_eq!(judged(&random, b"1 x"), Err(Wrong::Content));
         assert_eq!(judged(&random, b"x1 a"), Err(Wrong::Length));
         assert_eq!(judged(&random, b"10 a"), Err(Wrong::Length));
         let characters = "\u{e9}\u{6f22}".as_bytes();
-        let random = Judge::of_each(Ending::BinaryLength, Length::AtMost(9), Content::selection(characters));
+        let random = Judge::of_each(ReplyFraming::Length32, Length::AtMost(9), Content::selection(characters));
         assert_eq!(judged(&random, "\0\0\0\u{7}\u{6f22}\u{e9}\u{e9}\0\0\0\0".as_bytes()), Ok(2));
         assert_eq!(judged(&random, b"\0\0\0\x02\xe6\xbc\0\0\0\0"), Err(Wrong::Content));
         assert_eq!(judged(&random, b"\0\0\0\x03\xa9\xa9\xa9"), Err(Wrong::Content));
@@ -317,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_has_come_of_a_selection_is_not_kept() {
-        let random = Judge::of_each(Ending::BinaryLength, Length::AtMost(usize::MAX), Content::selection(b"a"));
+        let random = Judge::of_each(ReplyFraming::Length32, Length::AtMost(usize::MAX), Content::selection(b"a"));
         let mut track = Track::default();
         assert_eq!(random.take(&mut track, b"\x07\xff\xff\xff"), Ok(0));
         for _ in 0..100 {
@@ -328,21 +330,22 @@ mod tests {
 
     #[test]
     fn empty_answers_count() {
-        let judge = Judge::of_each(Ending::BinaryLength, Length::Exactly(0), Content::Anything);
+        let judge = Judge::of_each(ReplyFraming::Length32, Length::Exactly(0), Content::Anything);
         assert_eq!(judged(&judge, b"\0\0\0\0\0\0\0\0"), Ok(2));
         assert_eq!(judged(&Judge::of_pattern(b"\0\0\0\0", 4), b"\0\0\0\0\0\0\0\0"), Ok(2));
     }
 
     #[test]
     fn an_answer_may_end_with_the_connection() {
-        let judge = Judge::of_each(Ending::Close, Length::Exactly(5), Content::Exactly(b"quote".to_vec()));
+        let judge =
+            Judge::of_each(ReplyFraming::CloseDelimited, Length::Exactly(5), Content::Exactly(b"quote".to_vec()));
         let mut track = Track::default();
         assert_eq!(judge.take(&mut track, b"quo"), Ok(0));
         assert_eq!(judge.take(&mut track, b"te"), Ok(0));
         assert_eq!(judge.end(&mut track), Ok(1));
         assert_eq!(judge.end(&mut Track::default()), Err(Wrong::Length));
         for length in [Length::Exactly(5), Length::AtMost(5)] {
-            let judge = Judge::of_each(Ending::Close, length, Content::Anything);
+            let judge = Judge::of_each(ReplyFraming::CloseDelimited, length, Content::Anything);
             assert_eq!(judged(&judge, b"quote"), Ok(0));
             assert_eq!(judged(&judge, b"quotes"), Err(Wrong::Length), "before the end");
         }
@@ -350,7 +353,7 @@ mod tests {
 
     #[test]
     fn lengths_alone_can_be_verified_without_a_header() {
-        let judge = Judge::of_each(Ending::Exactly(3), Length::Exactly(3), Content::Anything);
+        let judge = Judge::of_each(ReplyFraming::Fixed(3), Length::Exactly(3), Content::Anything);
         assert_eq!(judged(&judge, b"abcxyz1"), Ok(2));
     }
 }

@@ -15,7 +15,7 @@ use super::server_cpu;
 use super::slot::{Arrival, Loss, Slot};
 use super::tally::{Tally, Trouble};
 use super::workload::Workload;
-use crate::client::dialogue::Ending;
+use crate::client::client_protocol::ReplyFraming;
 use crate::client::options::BenchOptions;
 use crate::client::poll::{self, Alarm, Interest, Poller};
 
@@ -317,7 +317,7 @@ impl<'a> Load<'a> {
     }
 
     fn send(&mut self, index: usize) -> Result<(), Loss> {
-        let ends = self.pace.reconnects() && self.workload.judge.ending() == Some(Ending::Close);
+        let ends = self.pace.reconnects() && self.workload.judge.framing() == Some(ReplyFraming::CloseDelimited);
         Ok(self.slots[index].send(&self.batch, self.workload.request.len(), ends)?)
     }
 

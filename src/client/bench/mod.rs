@@ -23,7 +23,7 @@ mod svg;
 mod tally;
 mod workload;
 
-use super::dialogue::Manner;
+use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Verdict};
 use super::options::BenchOptions;
 use super::poll;
@@ -59,7 +59,7 @@ pub fn run(options: &BenchOptions) -> Result<Verdict, Failure> {
 
 /// How the options want requests to follow one another.
 fn pace(options: &BenchOptions) -> Pace {
-    let reconnect = options.reconnect || options.protocol.manner() == Manner::Fresh;
+    let reconnect = options.reconnect || options.protocol.connection_use() == ConnectionUse::PerRequest;
     match options.rate {
         Some(rate) => Pace::Open { rate, reconnect },
         None if reconnect => Pace::Reconnect,

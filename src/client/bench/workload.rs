@@ -1,6 +1,6 @@
 //! What a benchmark asks for: one request, over and over, and what is known of its answer.
 
-use crate::client::dialogue::{Dialogue, Ending, Manner};
+use crate::client::client_protocol::{ClientProtocol, ConnectionUse, ReplyFraming};
 use crate::client::failure::Failure;
 use crate::client::options::{BenchOptions, TextKind, Verify};
 use crate::transform::Action;
@@ -36,16 +36,16 @@ impl Workload {
 
 fn measurable(options: &BenchOptions) -> Result<(), Failure> {
     let name = options.protocol.name();
-    match options.protocol.manner() {
-        Manner::Silent => Err(Failure::cannot_run(format!("{name} answers nothing that could be measured"))),
-        Manner::Endless => Err(Failure::cannot_run(format!("{name} has no end that could be measured"))),
-        Manner::InTurn if options.depth.is_some_and(|depth| depth > 1) || options.rate.is_some() => Err(
+    match options.protocol.connection_use() {
+        ConnectionUse::NoReply => Err(Failure::cannot_run(format!("{name} answers nothing that could be measured"))),
+        ConnectionUse::Streaming => Err(Failure::cannot_run(format!("{name} has no end that could be measured"))),
+        ConnectionUse::Sequential if options.depth.is_some_and(|depth| depth > 1) || options.rate.is_some() => Err(
             Failure::cannot_run(format!("answers of {name} have no mark between them: only --depth 1 can be measured")),
         ),
-        Manner::Fresh if options.depth.is_some_and(|depth| depth > 1) => {
+        ConnectionUse::PerRequest if options.depth.is_some_and(|depth| depth > 1) => {
             Err(Failure::cannot_run(format!("{name} closes after an answer: --depth has no meaning")))
         }
-        _ if options.size == 0 && options.protocol.ending(b"") == Ending::Exactly(0) => {
+        _ if options.size == 0 && options.protocol.framing(b"") == ReplyFraming::Fixed(0) => {
             Err(Failure::cannot_run(format!("an empty message has no answer in {name}: give a --size")))
         }
         _ => Ok(()),
@@ -74,19 +74,19 @@ fn text(kind: TextKind, size: usize) -> Vec<u8> {
     text
 }
 
-fn judge(dialogue: Dialogue, action: &str, message: &[u8], verify: Verify) -> Judge {
-    let ending = dialogue.ending(message);
+fn judge(dialogue: ClientProtocol, action: &str, message: &[u8], verify: Verify) -> Judge {
+    let framing = dialogue.framing(message);
     let length = match dialogue.expected_length(action, message) {
         Some(length) => Length::Exactly(length),
         None => Length::AtMost(dialogue.longest_answer(None)),
     };
     match (verify, dialogue.expected(action, message)) {
-        (Verify::Content, Some(answer)) if ending != Ending::Close => {
+        (Verify::Content, Some(answer)) if framing != ReplyFraming::CloseDelimited => {
             Judge::of_pattern(&dialogue.wire_answer(&answer), dialogue.wire_answer(&answer).len() - answer.len())
         }
-        (Verify::Content, Some(answer)) => Judge::of_each(ending, length, Content::Exactly(answer)),
-        (Verify::Content, None) => Judge::of_each(ending, length, content(dialogue.action(action), message)),
-        (Verify::Length, _) => Judge::of_each(ending, length, Content::Anything),
+        (Verify::Content, Some(answer)) => Judge::of_each(framing, length, Content::Exactly(answer)),
+        (Verify::Content, None) => Judge::of_each(framing, length, content(dialogue.action(action), message)),
+        (Verify::Length, _) => Judge::of_each(framing, length, Content::Anything),
     }
 }
 

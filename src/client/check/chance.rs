@@ -23,7 +23,7 @@ const ENOUGH: usize = 4 << 20;
 fn ask(context: &Context, probe: &mut Probe, action: &str, message: &str) -> Result<String, Flaw> {
     probe.send(&context.request(action, message.as_bytes()))?;
     let most = context.longest_answer(action, message.as_bytes());
-    let mut answer = probe.answer(context.ending(message.as_bytes()), most, ENOUGH)?;
+    let mut answer = probe.answer(context.framing(message.as_bytes()), most, ENOUGH)?;
     if answer.len() == ENOUGH {
         // There may be more of it, and then the next answer cannot be found.
         *probe = context.connect()?;
@@ -124,11 +124,11 @@ const SHUFFLES: usize = 30_000;
 pub(super) fn shuffle_uniform(context: &Context) -> Checked {
     let mut probe = context.connect()?;
     let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
-    let (ending, most) = (context.ending(b"abc"), context.longest_answer("shuffle", b"abc"));
+    let (framing, most) = (context.framing(b"abc"), context.longest_answer("shuffle", b"abc"));
     for _ in 0..SHUFFLES / 1000 {
         probe.send(&context.request("shuffle", b"abc").repeat(1000))?;
         for _ in 0..1000 {
-            *counts.entry(probe.answer(ending, most, most)?).or_default() += 1;
+            *counts.entry(probe.answer(framing, most, most)?).or_default() += 1;
         }
     }
     let (least, most) = believable(SHUFFLES, 1.0 / 6.0);

@@ -61,7 +61,7 @@ fn truncated(context: &Context, length: usize) -> Checked {
     let mut probe = context.connect()?;
     probe.send(&context.request("uppercase", b"never complete")[..length])?;
     probe.finish();
-    probe.expect(&context.dialogue().wire_answer(crate::client::dialogue::REFUSAL))?;
+    probe.expect(&context.dialogue().wire_answer(crate::client::client_protocol::REFUSAL))?;
     probe.expect_close()?;
     Ok(Remark::Passed)
 }

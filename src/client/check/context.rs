@@ -11,14 +11,14 @@ use super::diagnosis;
 use super::flaw::{Flaw, Remark, State};
 use super::probe::Probe;
 use super::table::Check;
-use crate::client::dialogue::{Dialogue, Ending, MAX_LENGTH, REFUSAL};
+use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH, REFUSAL, ReplyFraming};
 use crate::client::target::Target;
 
 /// The server under judgement, and how it is judged.
 #[derive(Debug)]
 pub struct Context {
     target: Target,
-    dialogue: Dialogue,
+    dialogue: ClientProtocol,
     /// Whether to send the longest message.
     pub large: bool,
     patience: Cell<Duration>,
@@ -47,7 +47,7 @@ const RESTART: Duration = Duration::from_millis(300);
 impl Context {
     /// To judge this server, waiting so long for any progress.
     #[must_use]
-    pub fn new(target: Target, dialogue: Dialogue, patience: Duration, large: bool) -> Self {
+    pub fn new(target: Target, dialogue: ClientProtocol, patience: Duration, large: bool) -> Self {
         Self {
             target,
             dialogue,
@@ -68,7 +68,7 @@ impl Context {
 
     /// The protocol that it should speak.
     #[must_use]
-    pub fn dialogue(&self) -> Dialogue {
+    pub fn dialogue(&self) -> ClientProtocol {
         self.dialogue
     }
 
@@ -141,8 +141,8 @@ impl Context {
 
     /// Where an answer ends.
     #[must_use]
-    pub fn ending(&self, message: &[u8]) -> Ending {
-        self.dialogue.ending(message)
+    pub fn framing(&self, message: &[u8]) -> ReplyFraming {
+        self.dialogue.framing(message)
     }
 
     /// The most bytes that a correct answer has, or a refusal, without what tells its length.

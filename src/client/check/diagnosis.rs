@@ -3,7 +3,7 @@
 //! Each mistake leaves a mark in the bytes. Where no mark is found, the check's own hint stands.
 
 use super::flaw::{Flaw, State};
-use crate::client::dialogue::{Dialogue, REFUSAL};
+use crate::client::client_protocol::{ClientProtocol, REFUSAL};
 
 /// The hint for a server whose bytes have no end.
 const ENDLESS: &str = "the server sent more bytes than all answers to these requests have together: answer each request \
@@ -11,7 +11,7 @@ const ENDLESS: &str = "the server sent more bytes than all answers to these requ
 
 /// The flaw, with the hint that fits it best.
 #[must_use]
-pub fn hinted(mut flaw: Flaw, dialogue: Dialogue, hint: &'static str) -> Flaw {
+pub fn hinted(mut flaw: Flaw, dialogue: ClientProtocol, hint: &'static str) -> Flaw {
     if flaw.hint.is_empty() {
         let marked = if dialogue.edition().is_some() { mark(&flaw) } else { None };
         let endless = flaw.state == State::Excess && dialogue.takes_messages();
@@ -70,7 +70,7 @@ mod tests {
         let mut flaw = Flaw::in_words("", "");
         flaw.sent.push(sent);
         (flaw.expected, flaw.came, flaw.state) = (Seen::Bytes(expected.to_vec()), Seen::Bytes(came.to_vec()), state);
-        hinted(flaw, Dialogue::by_name("frame").unwrap(), "the check's own").hint
+        hinted(flaw, ClientProtocol::by_name("frame").unwrap(), "the check's own").hint
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::flaw::{Flaw, Remark};
 use super::messages::text;
-use crate::client::dialogue::REFUSAL;
+use crate::client::client_protocol::REFUSAL;
 
 type Checked = Result<Remark, Flaw>;
 

@@ -68,7 +68,7 @@ pub(super) fn largest(context: &Context) -> Checked {
         return Ok(Remark::Skipped("run with --large".into()));
     }
     context.allow_longer();
-    context.ask(ANY, &text(crate::client::dialogue::MAX_LENGTH)).map(|()| Remark::Passed)
+    context.ask(ANY, &text(crate::client::client_protocol::MAX_LENGTH)).map(|()| Remark::Passed)
 }
 
 /// The request comes in two parts, cut at each of these places; each time on a new connection.

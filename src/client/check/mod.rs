@@ -31,7 +31,7 @@ pub mod table;
 
 use std::time::{Duration, Instant};
 
-use super::dialogue::Dialogue;
+use super::client_protocol::ClientProtocol;
 use super::failure::{Failure, Verdict};
 use super::options::CheckOptions;
 use super::target::Target;
@@ -70,14 +70,14 @@ pub fn run(options: &CheckOptions) -> Result<Verdict, Failure> {
     report.end()
 }
 
-fn dialogue(options: &CheckOptions) -> Result<Dialogue, Failure> {
+fn dialogue(options: &CheckOptions) -> Result<ClientProtocol, Failure> {
     let name = if options.edition.is_some() { "frame-2021" } else { options.protocol.name() };
-    Dialogue::by_name(name).filter(|&dialogue| table::checks(dialogue).next().is_some()).ok_or_else(|| {
+    ClientProtocol::by_name(name).filter(|&dialogue| table::checks(dialogue).next().is_some()).ok_or_else(|| {
         Failure::cannot_run(format!("no checks for protocol {name}; there are some for {}", table::judged()))
     })
 }
 
-fn selected(dialogue: Dialogue, only: &[String]) -> Result<Vec<&'static Check>, Failure> {
+fn selected(dialogue: ClientProtocol, only: &[String]) -> Result<Vec<&'static Check>, Failure> {
     let wanted = |check: &&Check| only.is_empty() || only.iter().any(|name| check.is_called(name));
     for name in only {
         if !table::checks(dialogue).any(|check| check.is_called(name)) {

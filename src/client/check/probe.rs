@@ -11,7 +11,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::flaw::{Excerpt, Flaw, Seen, State};
-use crate::client::dialogue::Ending;
+use crate::client::client_protocol::ReplyFraming;
 use crate::client::measure::{Measure, measure};
 use crate::client::poll::{self, Interest};
 
@@ -157,8 +157,8 @@ impl Probe {
     /// An answer of any content comes next, from a server that tells its length; one of more than `most` bytes is wrong
     /// before it has come. Of an answer that is longer than `enough`, only that many bytes are read, and the connection
     /// is of no more use.
-    pub fn answer(&mut self, ending: Ending, most: usize, enough: usize) -> Result<Vec<u8>, Flaw> {
-        let (start, length) = self.header(ending)?;
+    pub fn answer(&mut self, framing: ReplyFraming, most: usize, enough: usize) -> Result<Vec<u8>, Flaw> {
+        let (start, length) = self.header(framing)?;
         if length > most {
             let expected = format!("an answer of at most {most} bytes");
             return Err(self.flaw(expected, "").with_hint(TOO_LONG));
@@ -175,9 +175,9 @@ impl Probe {
     }
 
     /// Where an answer begins behind its length, and that length.
-    fn header(&mut self, ending: Ending) -> Result<(usize, usize), Flaw> {
+    fn header(&mut self, framing: ReplyFraming) -> Result<(usize, usize), Flaw> {
         loop {
-            match measure(self.unread(), ending) {
+            match measure(self.unread(), framing) {
                 Measure::Known { start, length } => return Ok((start, length)),
                 Measure::Nonsense => return Err(self.flaw("an answer that begins with its length", "")),
                 Measure::Unknown if self.more()? => {}
@@ -361,17 +361,17 @@ mod tests {
     fn answers_are_measured() {
         let (mut probe, mut server) = pair();
         server.write_all(b"\0\0\0\x02ab12 abcdefghijklrest").unwrap();
-        assert_eq!(probe.answer(Ending::BinaryLength, 2, 2).unwrap(), b"ab");
-        assert_eq!(probe.answer(Ending::DecimalLength, 12, 20).unwrap(), b"abcdefghijkl");
+        assert_eq!(probe.answer(ReplyFraming::Length32, 2, 2).unwrap(), b"ab");
+        assert_eq!(probe.answer(ReplyFraming::DecimalLength, 12, 20).unwrap(), b"abcdefghijkl");
         drop(server);
-        assert_eq!(probe.answer(Ending::Exactly(4), 4, 4).unwrap(), b"rest");
+        assert_eq!(probe.answer(ReplyFraming::Fixed(4), 4, 4).unwrap(), b"rest");
     }
 
     #[test]
     fn an_answer_that_is_too_long_is_wrong_before_it_has_come() {
         let (mut probe, mut server) = pair();
         server.write_all(b"\xff\xff\xff\xff").unwrap();
-        let flaw = probe.answer(Ending::BinaryLength, 10, 10).unwrap_err();
+        let flaw = probe.answer(ReplyFraming::Length32, 10, 10).unwrap_err();
         assert_eq!((flaw.hint, flaw.state), (TOO_LONG, State::Open));
         let (mut probe, mut server) = pair();
         server.write_all(b"12345").unwrap();
@@ -384,7 +384,7 @@ mod tests {
     fn of_a_long_answer_as_much_is_read_as_is_enough() {
         let (mut probe, mut server) = pair();
         server.write_all(b"\x07\xff\xff\xffabc").unwrap();
-        assert_eq!(probe.answer(Ending::BinaryLength, usize::MAX, 2).unwrap(), b"ab");
+        assert_eq!(probe.answer(ReplyFraming::Length32, usize::MAX, 2).unwrap(), b"ab");
     }
 
     /// Sends until the client closes.

@@ -6,7 +6,7 @@
 use super::context::Context;
 use super::flaw::{Flaw, Remark};
 use super::{actions, chance, clients, errors, messages, services};
-use crate::client::dialogue::Dialogue;
+use crate::client::client_protocol::ClientProtocol;
 
 /// A named check.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ const JUDGED: &[&str] =
     &["frame", "frame-2021", "text", "echo", "length-prefix", "discard", "daytime", "time", "qotd", "chargen"];
 
 impl Fits {
-    fn fit(self, dialogue: Dialogue) -> bool {
+    fn fit(self, dialogue: ClientProtocol) -> bool {
         let name = dialogue.name();
         match self {
             Self::All => JUDGED.contains(&name),
@@ -72,7 +72,7 @@ impl Check {
 }
 
 /// The checks of a protocol, in order.
-pub fn checks(dialogue: Dialogue) -> impl Iterator<Item = &'static Check> {
+pub fn checks(dialogue: ClientProtocol) -> impl Iterator<Item = &'static Check> {
     CHECKS.iter().filter(move |check| check.fits.fit(dialogue))
 }
 
@@ -276,9 +276,9 @@ mod tests {
     #[test]
     fn every_judged_protocol_has_checks_and_frame_has_more_than_forty() {
         for name in JUDGED {
-            assert!(checks(Dialogue::by_name(name).unwrap()).count() >= 7, "{name}");
+            assert!(checks(ClientProtocol::by_name(name).unwrap()).count() >= 7, "{name}");
         }
-        assert!(checks(Dialogue::by_name("frame").unwrap()).count() >= 40);
-        assert_eq!(checks(Dialogue::by_name("ack").unwrap()).count(), 0);
+        assert!(checks(ClientProtocol::by_name("frame").unwrap()).count() >= 40);
+        assert_eq!(checks(ClientProtocol::by_name("ack").unwrap()).count(), 0);
     }
 }

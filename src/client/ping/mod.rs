@@ -12,7 +12,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::answers::Answers;
-use super::dialogue::{Dialogue, Ending, Manner};
+use super::client_protocol::{ClientProtocol, ConnectionUse, ReplyFraming};
 use super::failure::{Failure, Verdict};
 use super::options::PingOptions;
 use super::poll::{Interrupts, Woken};
@@ -39,7 +39,7 @@ const BUFFER: usize = 4096;
 
 struct Request {
     wire: Vec<u8>,
-    ending: Ending,
+    framing: ReplyFraming,
     answer: Option<Vec<u8>>,
     /// How many bytes of an answer are worth reading.
     most: usize,
@@ -47,14 +47,14 @@ struct Request {
 
 fn request(options: &PingOptions) -> Result<Request, Failure> {
     let dialogue = options.protocol;
-    if matches!(dialogue.manner(), Manner::Endless | Manner::Silent) {
+    if matches!(dialogue.connection_use(), ConnectionUse::Streaming | ConnectionUse::NoReply) {
         return Err(Failure::cannot_run(format!(
             "{} has no answers with an end: there is no round trip",
             dialogue.name()
         )));
     }
     let size = if dialogue.takes_messages() { options.size } else { 0 };
-    if size == 0 && dialogue.ending(b"") == Ending::Exactly(0) {
+    if size == 0 && dialogue.framing(b"") == ReplyFraming::Fixed(0) {
         return Err(Failure::cannot_run(format!(
             "an empty message has no answer in {}: give a --size",
             dialogue.name()
@@ -65,7 +65,7 @@ fn request(options: &PingOptions) -> Result<Request, Failure> {
     dialogue.write_request(ACTION, &message, &mut wire).map_err(Failure::cannot_run)?;
     let answer = dialogue.expected(ACTION, &message);
     let most = dialogue.longest_answer(answer.as_ref().map(Vec::len));
-    Ok(Request { wire, ending: dialogue.ending(&message), answer, most })
+    Ok(Request { wire, framing: dialogue.framing(&message), answer, most })
 }
 
 #[derive(Default)]
@@ -95,7 +95,7 @@ enum Reply {
 }
 
 impl Ping<'_> {
-    fn dialogue(&self) -> Dialogue {
+    fn dialogue(&self) -> ClientProtocol {
         self.options.protocol
     }
 
@@ -149,7 +149,7 @@ impl Ping<'_> {
     }
 
     fn reconnects(&self) -> bool {
-        self.options.reconnect || self.dialogue().manner() == Manner::Fresh
+        self.options.reconnect || self.dialogue().connection_use() == ConnectionUse::PerRequest
     }
 
     fn round_trip(&mut self) -> Reply {
@@ -190,12 +190,12 @@ impl Ping<'_> {
     fn exchange(&self, stream: &TcpStream, begun: Instant) -> Result<Option<Vec<u8>>, String> {
         stream.set_write_timeout(Some(self.options.patience.write_timeout)).map_err(|error| error.to_string())?;
         (&mut &*stream).write_all(&self.request.wire).map_err(|error| format!("cannot send: {error}"))?;
-        if self.request.ending == Ending::Close {
+        if self.request.framing == ReplyFraming::CloseDelimited {
             let _ = stream.shutdown(Shutdown::Write);
         }
         let mut patient = Patient { ping: self, stream, begun, interrupted: false };
         let mut answers = Answers::with_buffer(&mut patient, BUFFER);
-        let answer = answers.next(self.request.ending, self.request.most, &mut || false);
+        let answer = answers.next(self.request.framing, self.request.most, &mut || false);
         match answer {
             _ if patient.interrupted => Ok(None),
             Ok(answer) => Ok(Some(answer)),

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Label;
-use crate::client::dialogue::{Dialogue, Ending, MAX_LENGTH};
+use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH, ReplyFraming};
 use crate::client::failure::Failure;
 use crate::client::options::SendOptions;
 
@@ -21,7 +21,7 @@ pub struct Request {
     /// Its bytes.
     pub wire: Vec<u8>,
     /// Where its answer ends.
-    pub ending: Ending,
+    pub framing: ReplyFraming,
     /// How long its answer must be, if that is known.
     pub length: Option<usize>,
     /// How many bytes of its answer are worth reading.
@@ -87,7 +87,7 @@ impl Input {
     }
 
     /// The next request; nothing after the last.
-    pub fn next(&mut self, dialogue: Dialogue) -> Result<Option<Request>, Failure> {
+    pub fn next(&mut self, dialogue: ClientProtocol) -> Result<Option<Request>, Failure> {
         self.number += 1;
         match &mut self.source {
             Source::Exhausted => Ok(None),
@@ -126,7 +126,7 @@ fn from_words(options: &SendOptions) -> Result<(String, Vec<u8>), Failure> {
     }
 }
 
-fn action_word(dialogue: Dialogue, word: &OsStr) -> Result<String, Failure> {
+fn action_word(dialogue: ClientProtocol, word: &OsStr) -> Result<String, Failure> {
     let word = word.to_str().ok_or_else(|| Failure::cannot_run("an action is a word in UTF-8"))?;
     if !dialogue.has_actions() && !word.is_empty() {
         return Err(Failure::cannot_run(format!("protocol {} has no actions: leave ACTION out", dialogue.name())));
@@ -158,7 +158,7 @@ fn line(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// `ACTION MESSAGE`, or the message alone where there are no actions.
-fn split_line(dialogue: Dialogue, line: &[u8]) -> Result<(&str, &[u8]), String> {
+fn split_line(dialogue: ClientProtocol, line: &[u8]) -> Result<(&str, &[u8]), String> {
     if !dialogue.has_actions() {
         return Ok(("", line));
     }
@@ -170,14 +170,14 @@ fn split_line(dialogue: Dialogue, line: &[u8]) -> Result<(&str, &[u8]), String> 
     Ok((action, line.get(space + 1..).unwrap_or_default()))
 }
 
-fn request(dialogue: Dialogue, number: u64, action: &str, message: &[u8]) -> Result<Request, String> {
+fn request(dialogue: ClientProtocol, number: u64, action: &str, message: &[u8]) -> Result<Request, String> {
     let mut wire = Vec::with_capacity(message.len() + 32);
     dialogue.write_request(action, message, &mut wire)?;
     let length = dialogue.expected_length(action, message);
     Ok(Request {
         label: Label { number, action: action.to_owned(), length: message.len() },
         wire,
-        ending: dialogue.ending(message),
+        framing: dialogue.framing(message),
         length,
         most: dialogue.longest_answer(length),
         may_say_error: may_say_error(message),
@@ -195,13 +195,13 @@ mod tests {
 
     #[test]
     fn a_line_is_an_action_and_a_message() {
-        let frame = Dialogue::by_name("frame").unwrap();
+        let frame = ClientProtocol::by_name("frame").unwrap();
         assert_eq!(split_line(frame, b"reverse a b"), Ok(("reverse", b"a b".as_slice())));
         assert_eq!(split_line(frame, b"reverse"), Ok(("reverse", b"".as_slice())));
         assert_eq!(split_line(frame, b"reverse "), Ok(("reverse", b"".as_slice())));
         assert!(split_line(frame, b"").is_err());
         assert!(split_line(frame, b" x").is_err());
-        let echo = Dialogue::by_name("echo").unwrap();
+        let echo = ClientProtocol::by_name("echo").unwrap();
         assert_eq!(split_line(echo, b"a b"), Ok(("", b"a b".as_slice())));
     }
 

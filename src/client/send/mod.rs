@@ -1,6 +1,6 @@
 //! `retort send`: requests from the command line, a file or standard input; answers on standard output.
 //!
-//! Owns the conversation: which requests are sent when, in each protocol's manner. Guarantees: answers are printed in
+//! Owns the conversation: which requests are sent when, in each protocol's connection_use. Guarantees: answers are printed in
 //! the order of the requests; sending and receiving go on at the same time, so that neither side can block the other
 //! however much is pipelined; every failure names the request that it happened to. A refused request is a failure, but
 //! its answer is printed, and the next request is served.
@@ -16,7 +16,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use super::answers::Answers;
-use super::dialogue::{Dialogue, Manner};
+use super::client_protocol::{ClientProtocol, ConnectionUse};
 use super::failure::{Failure, Verdict, complain};
 use super::options::{Patience, SendOptions};
 use super::progress::Progress;
@@ -45,7 +45,7 @@ impl fmt::Display for Label {
 /// Where to send, and how.
 #[derive(Debug)]
 struct Conversation {
-    dialogue: Dialogue,
+    dialogue: ClientProtocol,
     target: Target,
     patience: Patience,
     progress: Progress,
@@ -60,11 +60,11 @@ pub fn run(options: SendOptions) -> Result<Verdict, Failure> {
     let progress = Progress::new(input.total(), options.quiet);
     let conversation = Conversation { dialogue, target, patience: options.patience, progress };
     let mut output = Output::new(dialogue, raw, conversation.progress.clone());
-    let verdict = match dialogue.manner() {
-        Manner::Pipelined => pipelined::run(&conversation, input, &mut output),
-        Manner::InTurn | Manner::Fresh => one_by_one::run(&conversation, input, &mut output),
-        Manner::Endless => listen(&conversation, &mut output),
-        Manner::Silent => deliver(&conversation, input),
+    let verdict = match dialogue.connection_use() {
+        ConnectionUse::Pipelined => pipelined::run(&conversation, input, &mut output),
+        ConnectionUse::Sequential | ConnectionUse::PerRequest => one_by_one::run(&conversation, input, &mut output),
+        ConnectionUse::Streaming => listen(&conversation, &mut output),
+        ConnectionUse::NoReply => deliver(&conversation, input),
     };
     conversation.progress.finish();
     output.flush()?;

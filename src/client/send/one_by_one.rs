@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use super::input::{Input, Request};
 use super::{Conversation, Output};
 use crate::client::answers::{Answers, Broken};
-use crate::client::dialogue::{Ending, Manner};
+use crate::client::client_protocol::{ConnectionUse, ReplyFraming};
 use crate::client::failure::{Failure, Verdict, complain};
 
 /// Sends every request and waits for its answer before the next.
@@ -14,7 +14,7 @@ pub fn run(conversation: &Conversation, mut input: Input, output: &mut Output) -
     let mut verdict = Verdict::Good;
     let mut connection = None;
     while let Some(request) = input.next(conversation.dialogue)? {
-        if connection.is_none() || conversation.dialogue.manner() == Manner::Fresh {
+        if connection.is_none() || conversation.dialogue.connection_use() == ConnectionUse::PerRequest {
             connection = Some(conversation.answers()?);
         }
         let Some(answers) = &mut connection else { continue };
@@ -38,8 +38,8 @@ fn exchange(
     // A server that has seen enough may close its side while we send: its answer counts, not our error.
     let _ = answers.stream().write_all(&request.wire);
     conversation.progress.sent(request.wire.len());
-    if request.ending == Ending::Close {
+    if request.framing == ReplyFraming::CloseDelimited {
         let _ = answers.stream().shutdown(Shutdown::Write);
     }
-    answers.next(request.ending, request.most, &mut || false)
+    answers.next(request.framing, request.most, &mut || false)
 }

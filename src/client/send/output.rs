@@ -4,7 +4,7 @@
 
 use std::io::{self, BufWriter, Stdout, Write};
 
-use crate::client::dialogue::{Dialogue, REFUSAL};
+use crate::client::client_protocol::{ClientProtocol, REFUSAL};
 use crate::client::failure::{Failure, Verdict, complain};
 use crate::client::progress::Progress;
 
@@ -13,7 +13,7 @@ use super::input::Request;
 /// Standard output.
 #[derive(Debug)]
 pub struct Output {
-    dialogue: Dialogue,
+    dialogue: ClientProtocol,
     raw: bool,
     writer: BufWriter<Stdout>,
     progress: Progress,
@@ -21,7 +21,7 @@ pub struct Output {
 
 impl Output {
     /// A line for each answer, or with `raw` its bytes alone.
-    pub fn new(dialogue: Dialogue, raw: bool, progress: Progress) -> Self {
+    pub fn new(dialogue: ClientProtocol, raw: bool, progress: Progress) -> Self {
         Self { dialogue, raw, writer: BufWriter::with_capacity(1 << 16, io::stdout()), progress }
     }
 

@@ -14,7 +14,7 @@ use std::{mem, thread};
 use super::input::{Input, Request};
 use super::{Conversation, GOODBYE, Label, Output};
 use crate::client::answers::{Answers, Broken};
-use crate::client::dialogue::Dialogue;
+use crate::client::client_protocol::ClientProtocol;
 use crate::client::failure::{Failure, Verdict, complain};
 use crate::client::progress::Progress;
 
@@ -60,7 +60,7 @@ impl Write for Wire {
 }
 
 struct SendingSide {
-    dialogue: Dialogue,
+    dialogue: ClientProtocol,
     wire: BufWriter<Wire>,
     tell: SyncSender<Note>,
 }
@@ -139,7 +139,7 @@ impl ReceivingSide {
     fn answer_to(&mut self, request: &Request) -> Result<Vec<u8>, Broken> {
         let (written, seen) = (&self.written, &mut self.seen);
         // A long request may take its time: while bytes are leaving, the answer is not late.
-        self.answers.next(request.ending, request.most, &mut || {
+        self.answers.next(request.framing, request.most, &mut || {
             let now = written.load(Ordering::Relaxed);
             mem::replace(seen, now) != now
         })

@@ -10,10 +10,10 @@ use crate::transform::{Action, Placed, RandomSource};
 
 /// A protocol, as a client speaks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dialogue {
+pub struct ClientProtocol {
     name: &'static str,
     shape: Shape,
-    manner: Manner,
+    connection_use: ConnectionUse,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,30 +40,30 @@ enum Shape {
 
 /// How requests follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum ConnectionUse {
     /// Any number may be under way on one connection.
     Pipelined,
     /// One connection, but a request only after the answer to the one before: answers have no mark between them.
-    InTurn,
+    Sequential,
     /// A connection for each request.
-    Fresh,
+    PerRequest,
     /// One connection; the server never ends its answer.
-    Endless,
+    Streaming,
     /// One connection; the server never answers.
-    Silent,
+    NoReply,
 }
 
 /// Where an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ReplyFraming {
     /// After as many bytes as the 32-bit big-endian number in front of it says.
-    BinaryLength,
+    Length32,
     /// After as many bytes as the decimal number in front of it, and a space, say.
     DecimalLength,
     /// After so many bytes.
-    Exactly(usize),
+    Fixed(usize),
     /// Where the server closes.
-    Close,
+    CloseDelimited,
 }
 
 /// The frame protocols' and `text`'s answer to what they refuse.
@@ -83,29 +83,29 @@ const SPEECH: usize = 64 << 10;
 /// The most that `echo-prefix` and `respond` take as one chunk, in bytes.
 const CHUNK: usize = 1024;
 
-const DIALOGUES: &[Dialogue] = &[
-    Dialogue::new("frame", Shape::Frame(Edition::Current), Manner::Pipelined),
-    Dialogue::new("frame-2021", Shape::Frame(Edition::Of2021), Manner::Pipelined),
-    Dialogue::new("text", Shape::Text, Manner::Pipelined),
-    Dialogue::new("echo", Shape::Back(""), Manner::Pipelined),
-    Dialogue::new("echo-prefix", Shape::Back("Echo: "), Manner::InTurn),
-    Dialogue::new("ack", Shape::Words("Message received!"), Manner::Fresh),
-    Dialogue::new("respond", Shape::Respond, Manner::InTurn),
-    Dialogue::new("upper", Shape::Upper(false), Manner::Fresh),
-    Dialogue::new("upper-line", Shape::Upper(true), Manner::Fresh),
-    Dialogue::new("length-prefix", Shape::LengthPrefix, Manner::Pipelined),
+const DIALOGUES: &[ClientProtocol] = &[
+    ClientProtocol::new("frame", Shape::Frame(Edition::Current), ConnectionUse::Pipelined),
+    ClientProtocol::new("frame-2021", Shape::Frame(Edition::Of2021), ConnectionUse::Pipelined),
+    ClientProtocol::new("text", Shape::Text, ConnectionUse::Pipelined),
+    ClientProtocol::new("echo", Shape::Back(""), ConnectionUse::Pipelined),
+    ClientProtocol::new("echo-prefix", Shape::Back("Echo: "), ConnectionUse::Sequential),
+    ClientProtocol::new("ack", Shape::Words("Message received!"), ConnectionUse::PerRequest),
+    ClientProtocol::new("respond", Shape::Respond, ConnectionUse::Sequential),
+    ClientProtocol::new("upper", Shape::Upper(false), ConnectionUse::PerRequest),
+    ClientProtocol::new("upper-line", Shape::Upper(true), ConnectionUse::PerRequest),
+    ClientProtocol::new("length-prefix", Shape::LengthPrefix, ConnectionUse::Pipelined),
     // A record, which nobody answers, would be next: so each message has a connection of its own.
-    Dialogue::new("record", Shape::Back(""), Manner::Fresh),
-    Dialogue::new("discard", Shape::Discard, Manner::Silent),
-    Dialogue::new("chargen", Shape::Speaks, Manner::Endless),
-    Dialogue::new("qotd", Shape::Speaks, Manner::Fresh),
-    Dialogue::new("daytime", Shape::Speaks, Manner::Fresh),
-    Dialogue::new("time", Shape::Speaks, Manner::Fresh),
+    ClientProtocol::new("record", Shape::Back(""), ConnectionUse::PerRequest),
+    ClientProtocol::new("discard", Shape::Discard, ConnectionUse::NoReply),
+    ClientProtocol::new("chargen", Shape::Speaks, ConnectionUse::Streaming),
+    ClientProtocol::new("qotd", Shape::Speaks, ConnectionUse::PerRequest),
+    ClientProtocol::new("daytime", Shape::Speaks, ConnectionUse::PerRequest),
+    ClientProtocol::new("time", Shape::Speaks, ConnectionUse::PerRequest),
 ];
 
-impl Dialogue {
-    const fn new(name: &'static str, shape: Shape, manner: Manner) -> Self {
-        Self { name, shape, manner }
+impl ClientProtocol {
+    const fn new(name: &'static str, shape: Shape, connection_use: ConnectionUse) -> Self {
+        Self { name, shape, connection_use }
     }
 
     /// The protocol of that name.
@@ -128,8 +128,8 @@ impl Dialogue {
 
     /// How requests follow one another.
     #[must_use]
-    pub fn manner(self) -> Manner {
-        self.manner
+    pub fn connection_use(self) -> ConnectionUse {
+        self.connection_use
     }
 
     /// Where people expect it; the older edition of a protocol lives where the newer one does.
@@ -202,13 +202,13 @@ impl Dialogue {
 
     /// Where the answer to this message ends.
     #[must_use]
-    pub fn ending(self, message: &[u8]) -> Ending {
+    pub fn framing(self, message: &[u8]) -> ReplyFraming {
         match self.shape {
-            Shape::Frame(_) | Shape::LengthPrefix => Ending::BinaryLength,
-            Shape::Text => Ending::DecimalLength,
-            Shape::Back(words) => Ending::Exactly(words.len() + message.len()),
-            Shape::Respond => Ending::Exactly(respond(message).len()),
-            Shape::Words(_) | Shape::Upper(_) | Shape::Speaks | Shape::Discard => Ending::Close,
+            Shape::Frame(_) | Shape::LengthPrefix => ReplyFraming::Length32,
+            Shape::Text => ReplyFraming::DecimalLength,
+            Shape::Back(words) => ReplyFraming::Fixed(words.len() + message.len()),
+            Shape::Respond => ReplyFraming::Fixed(respond(message).len()),
+            Shape::Words(_) | Shape::Upper(_) | Shape::Speaks | Shape::Discard => ReplyFraming::CloseDelimited,
         }
     }
 
@@ -266,10 +266,10 @@ impl Dialogue {
     /// The bytes on the wire for this answer.
     #[must_use]
     pub fn wire_answer(self, answer: &[u8]) -> Vec<u8> {
-        match self.ending(b"") {
-            Ending::BinaryLength => [&(answer.len() as u32).to_be_bytes(), answer].concat(),
-            Ending::DecimalLength => [answer.len().to_string().as_bytes(), b" ", answer].concat(),
-            Ending::Exactly(_) | Ending::Close => answer.to_vec(),
+        match self.framing(b"") {
+            ReplyFraming::Length32 => [&(answer.len() as u32).to_be_bytes(), answer].concat(),
+            ReplyFraming::DecimalLength => [answer.len().to_string().as_bytes(), b" ", answer].concat(),
+            ReplyFraming::Fixed(_) | ReplyFraming::CloseDelimited => answer.to_vec(),
         }
     }
 
@@ -348,8 +348,8 @@ impl RandomSource for NoChance {
 mod tests {
     use super::*;
 
-    fn dialogue(name: &str) -> Dialogue {
-        Dialogue::by_name(name).unwrap()
+    fn dialogue(name: &str) -> ClientProtocol {
+        ClientProtocol::by_name(name).unwrap()
     }
 
     fn request(name: &str, action: &str, message: &[u8]) -> Vec<u8> {
