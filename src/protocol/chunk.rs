@@ -2,9 +2,8 @@
 //!
 //! A chunk is what one read delivered, cut into pieces of at most [`CHUNK`] bytes: a bound, never a wait.
 
+use super::contract::{Exchange, RequestRecord};
 use std::ops::Range;
-
-use super::{Exchange, RequestRecord};
 
 /// The most bytes of a chunk.
 pub const CHUNK: usize = 1024;

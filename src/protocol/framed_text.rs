@@ -10,7 +10,7 @@
     reason = "a short ASCII request takes 5.8 ns with the whole path in one function, 9.7 without"
 )]
 
-use super::{CallContext, Exchange, Needed, Progress, RequestLimits, RequestRecord};
+use super::contract::{CallContext, Exchange, Needed, Progress, RequestLimits, RequestRecord};
 use crate::transform::{Action, Placed};
 
 /// The longest message that the frame header can announce: 27 bits.

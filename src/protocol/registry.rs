@@ -1,25 +1,10 @@
 //! The list of protocols.
 
+use super::info::ProtocolInfo;
 use super::services::{
     ack, chargen, daytime, discard, echo, echo_prefix, frame, length_prefix, qotd, record, respond, text, time, upper,
     upper_line,
 };
-use super::{ConnectionInfo, Protocol, ProtocolSettings};
-
-/// One row of the table of names.
-#[derive(Debug)]
-pub struct ProtocolInfo {
-    /// The name, as in `--listen NAME=ADDRESS` and `FileDescriptorName=`.
-    pub name: &'static str,
-    /// The port where people expect it, if there is one.
-    pub port: Option<u16>,
-    /// One line about it.
-    pub summary: &'static str,
-    /// The number of its RFC, if there is one.
-    pub rfc: Option<u16>,
-    /// Makes the state of a new connection.
-    pub new: fn(&ProtocolSettings, &dyn ConnectionInfo) -> Box<dyn Protocol>,
-}
 
 /// Every protocol there is.
 pub const PROTOCOLS: &[ProtocolInfo] = &[
@@ -145,6 +130,7 @@ pub fn by_name(name: &str) -> Option<&'static ProtocolInfo> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::ProtocolSettings;
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@
 //! can be begun again, here or in another thread, and draw the same numbers ([`RequestRng::replay`]). With a fixed seed all
 //! requests start from it.
 
-use super::Cancel;
+use super::cancel::Cancel;
 use crate::transform::RandomSource;
 
 /// Where requests get their random numbers.
@@ -14,12 +14,12 @@ pub struct RequestRng {
     fixed: Option<u64>,
     replay: Option<u64>,
     seed: u64,
-    request: RequestRecord,
+    request: Draws,
 }
 
-/// What one request draws from.
+/// The numbers of one request.
 #[derive(Clone, Debug)]
-struct RequestRecord {
+struct Draws {
     numbers: fastrand::Rng,
     /// Set when the request's client has gone; only requests on threads of their own have one.
     cancel: Option<Cancel>,
@@ -30,7 +30,7 @@ impl RequestRng {
     #[must_use]
     pub fn new(seed: Option<u64>) -> Self {
         let first = seed.unwrap_or_else(|| fastrand::u64(..));
-        let request = RequestRecord { numbers: fastrand::Rng::with_seed(first), cancel: None };
+        let request = Draws { numbers: fastrand::Rng::with_seed(first), cancel: None };
         Self { seeds: fastrand::Rng::new(), fixed: seed, replay: None, seed: first, request }
     }
 
@@ -63,7 +63,7 @@ impl RequestRng {
     }
 }
 
-impl RandomSource for RequestRecord {
+impl RandomSource for Draws {
     fn is_wanted(&self) -> bool {
         !self.cancel.as_ref().is_some_and(Cancel::is_set)
     }

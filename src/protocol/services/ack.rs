@@ -1,6 +1,7 @@
 //! `ack`: says that the first chunk has arrived, then closes.
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, chunk};
+use crate::protocol::chunk;
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol};
 
 /// A connection.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,7 +3,7 @@
 //! 95 lines of 72 characters, each line one character further on in printable ASCII, then again from the first.
 //! What the client sends is dropped. The pattern is a constant; a connection keeps its place in it.
 
-use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
 
 /// Printable ASCII, the space among it.
 const CHARACTERS: usize = 95;

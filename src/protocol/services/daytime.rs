@@ -1,6 +1,7 @@
 //! `daytime`: the date and time as one line of ASCII, then closes (RFC 867).
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Progress, Protocol, chunk};
+use crate::protocol::chunk;
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
 
 const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 const MONTHS: [&str; 12] = [

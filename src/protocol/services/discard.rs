@@ -1,6 +1,6 @@
 //! `discard`: takes whatever comes and answers nothing (RFC 863).
 
-use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
 
 /// A connection.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,6 +1,7 @@
 //! `echo`: every byte back, unchanged and in order (RFC 862).
 
-use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol, chunk};
+use crate::protocol::chunk;
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
 
 /// A connection.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,7 @@
 //! `echo-prefix`: each chunk back, behind `Echo: `.
 
 use crate::protocol::chunk;
-use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
 
 const PREFIX: &[u8] = b"Echo: ";
 

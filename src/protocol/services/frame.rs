@@ -4,8 +4,8 @@
 //! the text. The two editions differ in their action codes only. The state of a connection is its unread input, so
 //! it takes no memory of its own.
 
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
 use crate::protocol::framed_text::{self, Framing, RequestHead};
-use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol};
 use crate::transform::Action;
 
 pub use crate::protocol::framed_text::{ERROR_TEXT, MAX_LENGTH};

@@ -3,7 +3,7 @@
 //! A message is answered when it is there whole, and where it stands: each answer is all that was taken, so they
 //! follow one another without gaps. A message over the limit ends the connection.
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
 
 /// Bytes of the length.
 pub const PREFIX: usize = 4;

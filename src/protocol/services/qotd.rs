@@ -3,10 +3,12 @@
 //! Quotes come from a file in the form that fortune(6) reads: each ends at a line that is a single `%`, or with the
 //! file. This module parses the text of such a file; whoever starts the service reads the file.
 
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Progress, Protocol, ProtocolSettings, chunk};
+use crate::protocol::chunk;
+use crate::protocol::settings::ProtocolSettings;
 use crate::transform::RandomSource;
 
 /// The most characters of a quote.

@@ -3,7 +3,8 @@
 //! A record is what Python's `struct` packs by `! I 2s Q 2h f`: big-endian, without padding. It may arrive in pieces
 //! and gets no answer.
 
-use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol, chunk};
+use crate::protocol::chunk;
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
 
 /// Bytes of a record.
 pub const RECORD: usize = 22;

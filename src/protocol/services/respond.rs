@@ -4,7 +4,7 @@
 //! with an error, and so is a code point that the client never completes.
 
 use crate::protocol::chunk;
-use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol, RequestRecord};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol, RequestRecord};
 use crate::transform::{Action, InvalidUtf8, Placed};
 
 const PREFIX: &[u8] = b"Response: ";

@@ -3,10 +3,10 @@
 //! A request is `ACTION LENGTH MESSAGE`, an answer `LENGTH MESSAGE`; nothing stands between requests. A header that
 //! cannot be one ends the connection, as soon as that is certain: where the next request would start is unknown.
 
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
 use std::io::Write;
 
 use crate::protocol::framed_text::{self, Framing, MAX_LENGTH, RequestHead};
-use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
 use crate::transform::Action;
 
 /// The most bytes that a request's header takes, with both its spaces.

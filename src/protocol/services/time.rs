@@ -1,6 +1,7 @@
 //! `time`: the seconds since 1900-01-01 00:00 UTC in four bytes, then closes (RFC 868).
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Progress, Protocol, chunk};
+use crate::protocol::chunk;
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
 
 /// Seconds from 1900-01-01 to 1970-01-01: 70 years with 17 leap days.
 pub const EPOCH: u64 = (70 * 365 + 17) * 86_400;

@@ -1,6 +1,7 @@
 //! `upper`: the first chunk back, without white space at its ends and in ASCII upper case, then closes.
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, chunk};
+use crate::protocol::chunk;
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol};
 
 /// A connection.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,7 +3,8 @@
 //! A line ends with a newline, or where the client ends its side. What has arrived of it is changed at once, where it
 //! stands, and its white space noticed, so that no call has more work than what is new in it.
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, chunk};
+use crate::protocol::chunk;
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol};
 
 /// From this length on a line has a buffer for all that it may become, in bytes; [`Needed::input`] asks for one then.
 const LONG: usize = 2 * 1024;
