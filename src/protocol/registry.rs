@@ -2,8 +2,8 @@
 
 use super::info::ProtocolInfo;
 use super::services::{
-    ack, chargen, daytime, discard, echo, echo_prefix, frame, length_prefix, qotd, record, respond, text, time, upper,
-    upper_line,
+    ack, chargen, daytime, discard, echo, echo_prefix, frame, frame_2021, length_prefix, qotd, record, respond, text,
+    time, upper, upper_line,
 };
 
 /// Every protocol there is.
@@ -13,14 +13,14 @@ pub const PROTOCOLS: &[ProtocolInfo] = &[
         port: Some(8083),
         summary: "framed text transforms",
         rfc: None,
-        new: |_, _| Box::new(frame::Frame::<false>),
+        new: |_, _| Box::new(frame::Frame),
     },
     ProtocolInfo {
         name: "frame-2021",
         port: None,
         summary: "framed text transforms, with the action codes of 2021",
         rfc: None,
-        new: |_, _| Box::new(frame::Frame::<true>),
+        new: |_, _| Box::new(frame_2021::Frame2021),
     },
     ProtocolInfo {
         name: "text",

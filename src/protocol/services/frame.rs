@@ -4,14 +4,19 @@
 //! the text. The two editions differ in their action codes only. The state of a connection is its unread input, so
 //! it takes no memory of its own.
 
+use std::ops::ControlFlow::Break;
+
 use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
 use crate::protocol::framed_text::{self, Framing, RequestHead};
 use crate::transform::Action;
 
-pub use crate::protocol::framed_text::{ERROR_TEXT, MAX_LENGTH};
+pub use crate::protocol::framed_text::ERROR_TEXT;
 
-/// Bytes of a header, of a request and of an answer.
+/// Length of a header, of a request and of a reply, in bytes.
 pub const HEADER: usize = 4;
+
+/// The longest message that a header can announce, in bytes: 27 bits.
+pub const MAX_LENGTH: usize = (1 << 27) - 1;
 
 /// Which action codes are spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,29 +66,13 @@ pub fn parse_header(header: [u8; HEADER]) -> (u8, usize) {
     ((word >> 27) as u8, word as usize & MAX_LENGTH)
 }
 
-/// A connection that speaks the current edition, or the one of 2021.
+/// The server's side of `frame`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Frame<const OF_2021: bool>;
+pub struct Frame;
 
-impl<const OF_2021: bool> Frame<OF_2021> {
-    const EDITION: Edition = if OF_2021 { Edition::Of2021 } else { Edition::Current };
-}
-
-impl<const OF_2021: bool> Protocol for Frame<OF_2021> {
+impl Protocol for Frame {
     fn process(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
-        while let Some(bytes) = exchange.input().first_chunk() {
-            let (code, length) = parse_header(*bytes);
-            let answered = match Self::EDITION.action(code) {
-                Some(action) => {
-                    framed_text::reply::<Binary>(exchange, context, RequestHead { action, header: HEADER, length })
-                }
-                None => framed_text::reject::<Binary>(exchange, "unknown", HEADER, length),
-            };
-            if let Err(progress) = answered {
-                return progress;
-            }
-        }
-        Progress::NeedInput(Needed::default())
+        process(Edition::Current, exchange, context)
     }
 
     fn on_skipped(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
@@ -95,10 +84,30 @@ impl<const OF_2021: bool> Protocol for Frame<OF_2021> {
     }
 }
 
-/// An answer behind its length in 32 bits.
-struct Binary;
+/// [`Protocol::process`] of both editions.
+#[expect(clippy::inline_always, reason = "the edition is a constant of each caller, and each request looks it up")]
+#[inline(always)]
+pub(super) fn process(edition: Edition, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
+    while let Some(bytes) = exchange.input().first_chunk() {
+        let (code, length) = parse_header(*bytes);
+        let outcome = match edition.action(code) {
+            Some(action) => {
+                framed_text::reply::<Binary>(exchange, context, RequestHead { action, header: HEADER, length })
+            }
+            None => framed_text::reject::<Binary>(exchange, "unknown", HEADER, length),
+        };
+        if let Break(progress) = outcome {
+            return progress;
+        }
+    }
+    Progress::NeedInput(Needed::default())
+}
+
+/// A reply behind its length in 32 bits.
+pub(super) struct Binary;
 
 impl Framing for Binary {
+    const MAX_LENGTH: usize = MAX_LENGTH;
     const MAX_REPLY_HEADER: usize = HEADER;
     const ERROR_REPLY: &'static [u8] = b"\0\0\0\x05error";
 

@@ -7,6 +7,7 @@ pub mod discard;
 pub mod echo;
 pub mod echo_prefix;
 pub mod frame;
+pub mod frame_2021;
 pub mod length_prefix;
 pub mod qotd;
 pub mod record;

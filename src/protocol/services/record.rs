@@ -3,6 +3,8 @@
 //! A record is what Python's `struct` packs by `! I 2s Q 2h f`: big-endian, without padding. It may arrive in pieces
 //! and gets no answer.
 
+use std::ops::ControlFlow::{self, Break, Continue};
+
 use crate::protocol::chunk;
 use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
 
@@ -20,7 +22,7 @@ impl Protocol for Record {
     fn process(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
         while !exchange.input().is_empty() {
             let done = if self.expects_record { take_record(exchange) } else { echo(exchange) };
-            if let Err(progress) = done {
+            if let Break(progress) = done {
                 return progress;
             }
             self.expects_record = !self.expects_record;
@@ -29,23 +31,23 @@ impl Protocol for Record {
     }
 }
 
-fn echo(exchange: &mut Exchange<'_>) -> Result<(), Progress> {
+fn echo(exchange: &mut Exchange<'_>) -> ControlFlow<Progress> {
     let length = chunk::next(exchange);
     if !exchange.fits_in_place(length) {
-        return Err(Progress::NeedOutput);
+        return Break(Progress::NeedOutput);
     }
     exchange.reply_in_place(length);
     chunk::count(exchange, "record", length);
-    Ok(())
+    Continue(())
 }
 
-fn take_record(exchange: &mut Exchange<'_>) -> Result<(), Progress> {
+fn take_record(exchange: &mut Exchange<'_>) -> ControlFlow<Progress> {
     let Some(record) = exchange.input().first_chunk::<RECORD>().copied() else {
-        return Err(Progress::NeedInput(Needed { request_len: RECORD, ..Needed::default() }));
+        return Break(Progress::NeedInput(Needed { request_len: RECORD, ..Needed::default() }));
     };
     exchange.consume(RECORD);
     exchange.count_record(|| words(&record));
-    Ok(())
+    Continue(())
 }
 
 /// The fields of a record, as a line for the log.

@@ -5,8 +5,10 @@
 
 use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
 use std::io::Write;
+use std::ops::ControlFlow::{self, Break};
 
-use crate::protocol::framed_text::{self, Framing, MAX_LENGTH, RequestHead};
+use crate::protocol::framed_text::{self, Framing, RequestHead};
+use crate::protocol::services::frame::MAX_LENGTH;
 use crate::transform::Action;
 
 /// The most bytes that a request's header takes, with both its spaces.
@@ -52,11 +54,11 @@ fn number(digits: &[u8]) -> Option<usize> {
     decimal.parse().ok().filter(|length| *length <= MAX_LENGTH)
 }
 
-fn answer(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Result<(), Progress> {
+fn answer(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> ControlFlow<Progress> {
     let (name, length, header) = match Header::parse(exchange.input()) {
         Header::Whole(name, length, header) if length <= context.limits.message => (name, length, header),
-        Header::Partial => return Err(Progress::NeedInput(Needed::default())),
-        Header::Whole(..) | Header::Bad => return Err(reject(exchange)),
+        Header::Partial => return Break(Progress::NeedInput(Needed::default())),
+        Header::Whole(..) | Header::Bad => return Break(reject(exchange)),
     };
     match std::str::from_utf8(name).ok().and_then(Action::from_name) {
         Some(action) => framed_text::reply::<Words>(exchange, context, RequestHead { action, header, length }),
@@ -77,7 +79,7 @@ fn reject(exchange: &mut Exchange<'_>) -> Progress {
 impl Protocol for Text {
     fn process(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
         loop {
-            if let Err(progress) = answer(exchange, context) {
+            if let Break(progress) = answer(exchange, context) {
                 return progress;
             }
         }
@@ -96,6 +98,7 @@ impl Protocol for Text {
 struct Words;
 
 impl Framing for Words {
+    const MAX_LENGTH: usize = MAX_LENGTH;
     const MAX_REPLY_HEADER: usize = 10;
     const ERROR_REPLY: &'static [u8] = b"5 error";
 
