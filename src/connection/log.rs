@@ -33,7 +33,7 @@ impl Connection {
                     request.length,
                     if request.refused { "refused" } else { "answered" },
                 ),
-                LogEvent::Record(fields) => info!("{}: record {fields}", self.label),
+                LogEvent::Protocol(text) => info!("{}: {text}", self.label),
             }
         }
     }

@@ -230,7 +230,7 @@ impl Connection {
         let requests = u64::from(tally.answered) + u64::from(tally.refused);
         self.asked |= requests > 0;
         context.counters.requests.add(requests);
-        context.counters.records.add(tally.records.into());
+        context.counters.records.add(tally.events.into());
         if sent {
             context.counters.sent(tally);
         } else {

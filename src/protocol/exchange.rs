@@ -26,8 +26,8 @@ pub struct RequestCounts {
     pub answered: u32,
     /// Answered with an error.
     pub refused: u32,
-    /// Records decoded (the `record` protocol).
-    pub records: u32,
+    /// Events of the protocol itself, such as the records of `record`.
+    pub events: u32,
 }
 
 /// One request, as the log tells it.
@@ -46,8 +46,8 @@ pub struct RequestRecord {
 pub enum LogEvent {
     /// A request was dealt with.
     Request(RequestRecord),
-    /// A record was decoded; its fields in words.
-    Record(String),
+    /// An event of the protocol itself; its text.
+    Protocol(String),
 }
 
 impl<'a> Exchange<'a> {
@@ -185,11 +185,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Counts a record; `words` are made only for a log that wants them.
-    pub fn count_record(&mut self, words: impl FnOnce() -> String) {
-        self.counts.records += 1;
+    /// Counts an event of the protocol itself. `text` is called only if the log wants it.
+    pub fn count_event(&mut self, text: impl FnOnce() -> String) {
+        self.counts.events += 1;
         if let Some(log_events) = &mut self.log_events {
-            log_events.push(LogEvent::Record(words()));
+            log_events.push(LogEvent::Protocol(text()));
         }
     }
 

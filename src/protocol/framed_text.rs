@@ -334,7 +334,7 @@ pub fn truncated<F: Framing>(exchange: &mut Exchange<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_util::{NOW, Played, SETTING, Setting, play};
+    use super::super::test_util::{Config, DEFAULT, NOW, Outcome, run};
     use super::super::{Protocol, RequestCounts, RequestRng};
     use super::*;
     use crate::protocol::services::frame::{Frame, HEADER, MAX_LENGTH, header};
@@ -351,14 +351,14 @@ mod tests {
         messages.iter().flat_map(|text| [&(text.len() as u32).to_be_bytes(), *text].concat()).collect()
     }
 
-    fn limited(message: usize, memory: usize) -> Setting<'static> {
-        Setting { limits: RequestLimits { message, memory, line: message }, ..SETTING }
+    fn limited(message: usize, memory: usize) -> Config<'static> {
+        Config { limits: RequestLimits { message, memory, line: message }, ..DEFAULT }
     }
 
-    /// What the protocol says to `input`, and how much of it was taken.
+    /// What the protocol says to `input`, and how much of it was consumed.
     fn progress(input: &[u8], limits: RequestLimits) -> (Progress, usize) {
-        let (mut input, mut spill) = (input.to_vec(), [0; 64]);
-        let mut exchange = Exchange::new(&mut input, &mut spill);
+        let (mut input, mut reply_buf) = (input.to_vec(), [0; 64]);
+        let mut exchange = Exchange::new(&mut input, &mut reply_buf);
         let random = &mut RequestRng::new(None);
         let mut context = CallContext { random, unix_time: || NOW, limits, may_block: false };
         let progress = Frame.process(&mut exchange, &mut context);
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_request_says_what_it_takes_before_it_is_there() {
-        let limits = SETTING.limits;
+        let limits = DEFAULT.limits;
         assert_eq!(progress(b"", limits).0, Progress::NeedInput(Needed::default()));
         assert_eq!(progress(b"\x20\0\0", limits).0, Progress::NeedInput(Needed::default()));
         assert_eq!(
@@ -397,11 +397,11 @@ mod tests {
     #[test]
     fn a_message_over_a_limit_is_consumed() {
         let bytes = [request(1, &[b'a'; 101]), request(1, &[b'a'; 100]), request(4, b"ab")].concat();
-        let played = play("frame", &[&bytes], limited(100, 1 << 20));
-        assert_eq!(played.answers, answers(&[ERROR_TEXT, &[b'A'; 100], b"ba"]));
-        assert_eq!(played.counts, RequestCounts { answered: 2, refused: 1, records: 0 });
-        let played = play("frame", &[&bytes], limited(1000, 104 + 8));
-        assert_eq!(played.answers, answers(&[ERROR_TEXT, ERROR_TEXT, b"ba"]));
+        let outcome = run("frame", &[&bytes], limited(100, 1 << 20));
+        assert_eq!(outcome.replies, answers(&[ERROR_TEXT, &[b'A'; 100], b"ba"]));
+        assert_eq!(outcome.counts, RequestCounts { answered: 2, refused: 1, events: 0 });
+        let outcome = run("frame", &[&bytes], limited(1000, 104 + 8));
+        assert_eq!(outcome.replies, answers(&[ERROR_TEXT, ERROR_TEXT, b"ba"]));
     }
 
     #[test]
@@ -409,8 +409,8 @@ mod tests {
         let ascii = [b'a'; 90];
         let other = "é".repeat(45);
         let bytes = [request(1, &ascii), request(1, other.as_bytes()), request(4, other.as_bytes())].concat();
-        let played = play("frame", &[&bytes], limited(100, 200));
-        assert_eq!(played.answers, answers(&[&[b'A'; 90], ERROR_TEXT, other.as_bytes()]));
+        let outcome = run("frame", &[&bytes], limited(100, 200));
+        assert_eq!(outcome.replies, answers(&[&[b'A'; 90], ERROR_TEXT, other.as_bytes()]));
     }
 
     /// Fault 37: work that takes long goes to a thread.
@@ -446,15 +446,15 @@ mod tests {
             let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
             let request = request(code, &message);
             let pieces: Vec<_> = request.chunks(128 * KIB).collect();
-            let played = play("frame", &pieces, Setting { limits, ..SETTING });
-            assert_eq!((played.heavy, played.counts.answered), (heavy, 1), "{code}, {} bytes", message.len());
+            let outcome = run("frame", &pieces, Config { limits, ..DEFAULT });
+            assert_eq!((outcome.offloaded, outcome.counts.answered), (heavy, 1), "{code}, {} bytes", message.len());
         }
     }
 
-    /// The protocol's step for the beginning of a long request, of which `preprocessed` bytes have been prepared.
+    /// The protocol's step for the beginning of a long request, of which `preprocessed` bytes have been preprocessed.
     fn show(part: &mut [u8], preprocessed: usize) -> Progress {
-        let mut spill = [0; 64];
-        let mut exchange = Exchange::new(part, &mut spill).with_preprocessed(preprocessed);
+        let mut reply_buf = [0; 64];
+        let mut exchange = Exchange::new(part, &mut reply_buf).with_preprocessed(preprocessed);
         let random = &mut RequestRng::new(None);
         let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
         let mut context = CallContext { random, unix_time: || NOW, limits, may_block: false };
@@ -462,7 +462,7 @@ mod tests {
     }
 
     /// Fault 37: a large text in a script that windows do not convert.
-    /// In pieces as a connection reads them. A message that is not prepared any more is shown again when it is whole.
+    /// In pieces as a connection reads them. A message that is not preprocessed any more is shown again when it is whole.
     #[test]
     fn a_message_that_is_converted_one_by_one_is_prepared_to_a_bound_and_heavy() {
         for text in ["ა", "𐐨", "ա", "aა"] {
@@ -487,34 +487,34 @@ mod tests {
     #[test]
     fn what_preparing_was_kept_from_is_heavy() {
         let long = vec![b'a'; MAX_PREPROCESS_INLINE + 1];
-        let played = play("frame", &[&request(1, &long)], SETTING);
-        assert_eq!((played.heavy, played.answers), (1, answers(&[&long.to_ascii_uppercase()])));
+        let outcome = run("frame", &[&request(1, &long)], DEFAULT);
+        assert_eq!((outcome.offloaded, outcome.replies), (1, answers(&[&long.to_ascii_uppercase()])));
     }
 
     #[test]
     fn answers_before_and_behind_long_work_keep_their_order() {
         let long = vec![b'x'; 65 * KIB];
         let bytes = [request(4, b"ab"), request(8, &long), request(4, b"cd")].concat();
-        let played = play("frame", &[&bytes], SETTING);
-        assert_eq!(played.answers, answers(&[b"ba", &long, b"dc"]));
-        assert_eq!(played.heavy, 1);
+        let outcome = run("frame", &[&bytes], DEFAULT);
+        assert_eq!(outcome.replies, answers(&[b"ba", &long, b"dc"]));
+        assert_eq!(outcome.offloaded, 1);
     }
 
-    fn random_answer(seed: u64, room: usize, limits: RequestLimits) -> Played {
+    fn random_answer(seed: u64, reply_space: usize, limits: RequestLimits) -> Outcome {
         let bytes = request(16, "The LAN Before Time, naïve café".as_bytes()).repeat(3);
-        play("frame", &[&bytes], Setting { room, limits, seed, ..SETTING })
+        run("frame", &[&bytes], Config { reply_space, limits, seed, ..DEFAULT })
     }
 
     #[test]
     fn room_has_no_influence_on_random_answers() {
         let mut heavy = [0; 3];
         for seed in 0..SEEDS {
-            let roomy = random_answer(seed, 1 << 21, SETTING.limits);
-            assert_eq!(roomy.heavy, 0);
-            for (heavy, room) in heavy.iter_mut().zip([9, 60, 500]) {
-                let cramped = random_answer(seed, room, SETTING.limits);
-                assert_eq!(cramped.answers, roomy.answers, "seed {seed}, room {room}");
-                *heavy += cramped.heavy;
+            let roomy = random_answer(seed, 1 << 21, DEFAULT.limits);
+            assert_eq!(roomy.offloaded, 0);
+            for (heavy, reply_space) in heavy.iter_mut().zip([9, 60, 500]) {
+                let cramped = random_answer(seed, reply_space, DEFAULT.limits);
+                assert_eq!(cramped.replies, roomy.replies, "seed {seed}, reply_space {reply_space}");
+                *heavy += cramped.offloaded;
             }
         }
         let all = 3 * SEEDS as usize;
@@ -526,24 +526,24 @@ mod tests {
         for seed in 0..SEEDS {
             for (limits, most) in [((40, 1 << 20), 40), ((1000, 120), 120 - 4 - 33 - 4)] {
                 let limits = RequestLimits { message: limits.0, memory: limits.1, line: 0 };
-                let played = random_answer(seed, 1 << 16, limits);
-                assert!(played.answers.len() <= 3 * (4 + most), "seed {seed}");
-                assert_eq!(played.counts.answered, 3);
+                let outcome = random_answer(seed, 1 << 16, limits);
+                assert!(outcome.replies.len() <= 3 * (4 + most), "seed {seed}");
+                assert_eq!(outcome.counts.answered, 3);
             }
         }
     }
 
     #[test]
     fn a_request_that_ends_while_it_is_skipped_counts_once() {
-        let played = play("frame", &[&header(3, 9), b"abc"], SETTING);
-        assert_eq!(played.answers, answers(&[ERROR_TEXT]));
-        assert_eq!(played.counts, RequestCounts { answered: 0, refused: 1, records: 0 });
+        let outcome = run("frame", &[&header(3, 9), b"abc"], DEFAULT);
+        assert_eq!(outcome.replies, answers(&[ERROR_TEXT]));
+        assert_eq!(outcome.counts, RequestCounts { answered: 0, refused: 1, events: 0 });
     }
 
     #[test]
     fn every_request_is_told_to_the_log_once() {
         let bytes = [request(4, b"ab"), request(3, b"x"), request(1, b"\xff"), request(8, b"")].concat();
-        let played = play("frame", &[&bytes, &header(2, 5)[..3]], SETTING);
+        let outcome = run("frame", &[&bytes, &header(2, 5)[..3]], DEFAULT);
         let told = |action, length, refused| super::super::LogEvent::Request(RequestRecord { action, length, refused });
         let expect = [
             told("reverse", 2, false),
@@ -552,7 +552,7 @@ mod tests {
             told("shuffle", 0, false),
             told("truncated", 3, true),
         ];
-        assert_eq!(played.notes, expect);
-        assert_eq!(played.counts, RequestCounts { answered: 2, refused: 3, records: 0 });
+        assert_eq!(outcome.log_events, expect);
+        assert_eq!(outcome.counts, RequestCounts { answered: 2, refused: 3, events: 0 });
     }
 }

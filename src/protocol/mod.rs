@@ -23,6 +23,8 @@ pub mod services;
 mod settings;
 #[cfg(test)]
 mod test_util;
+#[cfg(test)]
+mod tests;
 
 pub use call_context::{CallContext, RequestLimits};
 pub use cancel::Cancel;

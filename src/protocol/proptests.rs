@@ -1,11 +1,11 @@
-//! What holds for every input: how it is cut and how much room there is has no influence on the answers.
+//! What holds for every input: how it is cut and how much reply_space there is has no influence on the answers.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::services::frame;
-use super::test_util::{Played, SETTING, Setting, play};
+use super::test_util::{Config, DEFAULT, Outcome, run};
 use super::*;
 use crate::transform::Action;
 
@@ -64,8 +64,8 @@ fn cut<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
 }
 
 /// What the client and the sums see: not the way in which the work was done.
-fn outcome(played: Played) -> (Vec<u8>, Option<CloseCause>, u32) {
-    (played.answers, played.ending, played.counts.refused)
+fn outcome(outcome: Outcome) -> (Vec<u8>, Option<CloseCause>, u32) {
+    (outcome.replies, outcome.close_cause, outcome.counts.refused)
 }
 
 proptest! {
@@ -75,14 +75,14 @@ proptest! {
     fn cuts_and_room_change_nothing(
         (name, bytes) in any_stream(),
         places in vec(any::<Index>(), 0..12),
-        room in prop_oneof![16usize..80, 80usize..300],
+        reply_space in prop_oneof![16usize..80, 80usize..300],
         message in select(vec![20usize, 1 << 20]),
         memory in select(vec![64usize, 400, 1 << 23]),
         seed: u64,
     ) {
-        let setting = Setting { limits: RequestLimits { message, memory, line: message }, seed, ..SETTING };
-        let whole = play(name, &[&bytes], setting);
-        let cut = play(name, &cut(&bytes, &places), Setting { room, ..setting });
+        let config = Config { limits: RequestLimits { message, memory, line: message }, seed, ..DEFAULT };
+        let whole = run(name, &[&bytes], config);
+        let cut = run(name, &cut(&bytes, &places), Config { reply_space, ..config });
         prop_assert_eq!(outcome(cut), outcome(whole));
     }
 
@@ -92,9 +92,9 @@ proptest! {
         bytes in vec(any::<u8>(), 0..9000),
         places in vec(any::<Index>(), 0..6),
     ) {
-        let played = play(name, &cut(&bytes, &places), Setting { room: MIN_REPLY_SPACE, ..SETTING });
+        let outcome = run(name, &cut(&bytes, &places), Config { reply_space: MIN_REPLY_SPACE, ..DEFAULT });
         if ["discard", "chargen", "echo", "echo-prefix"].contains(&name) {
-            prop_assert_eq!(played.left, 0);
+            prop_assert_eq!(outcome.unconsumed, 0);
         }
     }
 
@@ -112,16 +112,16 @@ proptest! {
         }
         let count = requests.len() as u32;
         let bytes: Vec<u8> = requests.into_iter().flat_map(|(code, text)| framed((code, text.into_bytes()))).collect();
-        let played = play("frame", &[&bytes], SETTING);
-        prop_assert_eq!(played.answers, expect);
-        prop_assert_eq!(played.counts, RequestCounts { answered: count, ..RequestCounts::default() });
+        let outcome = run("frame", &[&bytes], DEFAULT);
+        prop_assert_eq!(outcome.replies, expect);
+        prop_assert_eq!(outcome.counts, RequestCounts { answered: count, ..RequestCounts::default() });
     }
 
     #[test]
     fn respond_never_splits_a_code_point(text in "[a-zß€😀]{0,2000}", places in vec(any::<Index>(), 0..8)) {
-        let played = play("respond", &cut(text.as_bytes(), &places), Setting { room: MIN_REPLY_SPACE, ..SETTING });
-        let answers = String::from_utf8(played.answers).unwrap();
+        let outcome = run("respond", &cut(text.as_bytes(), &places), Config { reply_space: MIN_REPLY_SPACE, ..DEFAULT });
+        let answers = String::from_utf8(outcome.replies).unwrap();
         prop_assert_eq!(answers.replace("Response: ", ""), text.to_uppercase());
-        prop_assert_eq!(played.counts.refused, 0);
+        prop_assert_eq!(outcome.counts.refused, 0);
     }
 }

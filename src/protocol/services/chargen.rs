@@ -65,9 +65,9 @@ impl Protocol for Chargen {
 mod tests {
     use super::*;
 
-    fn produce(chargen: &mut Chargen, room: usize) -> Vec<u8> {
-        let mut spill = vec![0; room];
-        let mut exchange = Exchange::new(&mut [], &mut spill);
+    fn produce(chargen: &mut Chargen, reply_space: usize) -> Vec<u8> {
+        let mut reply_buf = vec![0; reply_space];
+        let mut exchange = Exchange::new(&mut [], &mut reply_buf);
         chargen.generate(&mut exchange);
         exchange.replies().concat()
     }
@@ -87,8 +87,8 @@ mod tests {
         let mut chargen = Chargen::default();
         let expect: Vec<u8> = PATTERN.iter().cycle().copied().take(3 * PERIOD).collect();
         let mut got = Vec::new();
-        for room in [1, 73, 74, 5000, PERIOD, 4096].into_iter().cycle() {
-            got.extend(produce(&mut chargen, room));
+        for reply_space in [1, 73, 74, 5000, PERIOD, 4096].into_iter().cycle() {
+            got.extend(produce(&mut chargen, reply_space));
             if got.len() >= expect.len() {
                 break;
             }

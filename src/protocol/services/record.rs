@@ -46,14 +46,14 @@ fn take_record(exchange: &mut Exchange<'_>) -> ControlFlow<Progress> {
         return Break(Progress::NeedInput(Needed { request_len: RECORD, ..Needed::default() }));
     };
     exchange.consume(RECORD);
-    exchange.count_record(|| words(&record));
+    exchange.count_event(|| describe(&record));
     Continue(())
 }
 
-/// The fields of a record, as a line for the log.
-fn words(record: &[u8; RECORD]) -> String {
+/// The fields of a record, for the log.
+fn describe(record: &[u8; RECORD]) -> String {
     format!(
-        "u32={} bytes=\"{}\" u64={} i16={} i16={} f32={:?}",
+        "record u32={} bytes=\"{}\" u64={} i16={} i16={} f32={:?}",
         u32::from_be_bytes(field(record, 0)),
         field::<2>(record, 4).escape_ascii(),
         u64::from_be_bytes(field(record, 6)),

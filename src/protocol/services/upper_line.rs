@@ -61,11 +61,11 @@ impl Protocol for UpperLine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::test_util::{Played, SETTING, Setting, play};
+    use crate::protocol::test_util::{Config, DEFAULT, Outcome, run};
 
-    fn limited(pieces: &[&[u8]], line: usize) -> Played {
-        let limits = crate::protocol::RequestLimits { line, ..SETTING.limits };
-        play("upper-line", pieces, Setting { limits, ..SETTING })
+    fn limited(pieces: &[&[u8]], line: usize) -> Outcome {
+        let limits = crate::protocol::RequestLimits { line, ..DEFAULT.limits };
+        run("upper-line", pieces, Config { limits, ..DEFAULT })
     }
 
     #[test]
@@ -74,26 +74,26 @@ mod tests {
             let whole = line.split('\n').next().unwrap().to_ascii_uppercase();
             let expect = whole.trim_matches([' ', '\t', '\x0b', '\r']);
             let pieces: Vec<&[u8]> = line.as_bytes().chunks(1).collect();
-            assert_eq!(limited(&pieces, 100).answers, expect.as_bytes(), "{line:?}");
-            assert_eq!(limited(&[line.as_bytes()], 100).answers, expect.as_bytes(), "{line:?}");
+            assert_eq!(limited(&pieces, 100).replies, expect.as_bytes(), "{line:?}");
+            assert_eq!(limited(&[line.as_bytes()], 100).replies, expect.as_bytes(), "{line:?}");
         }
     }
 
     #[test]
     fn the_limit_on_lines_is_exact() {
-        assert_eq!(limited(&[b"abc", b"de\n"], 5).answers, b"ABCDE");
-        assert_eq!(limited(&[b"abc", b"def\n"], 5).answers, b"");
-        assert_eq!(limited(&[b"abcdef"], 5).answers, b"");
+        assert_eq!(limited(&[b"abc", b"de\n"], 5).replies, b"ABCDE");
+        assert_eq!(limited(&[b"abc", b"def\n"], 5).replies, b"");
+        assert_eq!(limited(&[b"abcdef"], 5).replies, b"");
     }
 
     /// Fault 37: the last byte of a long line costs no look at the others.
     #[test]
     fn a_newline_behind_a_long_line_looks_at_itself_only() {
         let mut line = UpperLine { scanned: 1 << 20, start: 10, end: 11 };
-        let (mut input, mut spill) = (vec![b'a'; (1 << 20) + 1], [0; 16]);
+        let (mut input, mut reply_buf) = (vec![b'a'; (1 << 20) + 1], [0; 16]);
         input[1 << 20] = b'\n';
-        let mut exchange = Exchange::new(&mut input, &mut spill);
-        let limits = crate::protocol::RequestLimits { line: 1 << 21, ..SETTING.limits };
+        let mut exchange = Exchange::new(&mut input, &mut reply_buf);
+        let limits = crate::protocol::RequestLimits { line: 1 << 21, ..DEFAULT.limits };
         let random = &mut crate::protocol::RequestRng::new(None);
         let mut context = CallContext { random, unix_time: || 0, limits, may_block: false };
         assert_eq!(line.process(&mut exchange, &mut context), Progress::Close(CloseCause::Complete));
