@@ -7,10 +7,13 @@
 //! To add a protocol, write `services/NAME.rs` with its descriptor ([`ProtocolInfo`]), name the file in `services/mod.rs`, and
 //! add a line to [`PROTOCOLS`].
 
+mod calendar;
 mod call_context;
 mod cancel;
 mod chunk;
+pub mod client_side;
 mod contract;
+mod example;
 mod exchange;
 mod framed_text;
 mod info;
@@ -29,8 +32,9 @@ mod tests;
 pub use call_context::{CallContext, RequestLimits};
 pub use cancel::Cancel;
 pub use contract::{MIN_REPLY_SPACE, Protocol};
+pub use example::{Example, Reply};
 pub use exchange::{Exchange, LogEvent, RequestCounts, RequestRecord};
-pub use info::ProtocolInfo;
+pub use info::{Input, ProtocolInfo, SocketUnit};
 pub use progress::{CloseCause, Needed, Progress};
 pub use registry::{PROTOCOLS, by_name};
 pub use rng::RequestRng;

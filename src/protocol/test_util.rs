@@ -83,6 +83,9 @@ impl Driver<'_> {
     fn run(&mut self, pieces: &[&[u8]]) {
         let opened = self.call_inline(|protocol, exchange, context| protocol.open(exchange, context));
         self.apply(opened);
+        if self.protocol.is_generator() {
+            self.call_inline(|protocol, exchange, _| protocol.generate(exchange));
+        }
         for piece in pieces {
             if self.outcome.close_cause.is_some() {
                 return;

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::flaw::{Flaw, Remark};
 use super::messages::{ANY, text};
 use super::probe::Probe;
+use crate::client::client_protocol::ConnectionUse;
 
 type Checked = Result<Remark, Flaw>;
 
@@ -20,8 +21,8 @@ fn request(context: &Context) -> Vec<u8> {
 /// The server does for this client what it is there for.
 fn served(context: &Context, probe: &mut Probe) -> Result<(), Flaw> {
     probe.send(&request(context))?;
-    match context.dialogue().name() {
-        "discard" => probe.expect_silence(Duration::from_millis(20)),
+    match context.dialogue().connection_use() {
+        ConnectionUse::NoReply => probe.expect_silence(Duration::from_millis(20)),
         _ if context.dialogue().takes_messages() => probe.expect(&context.answer(ANY, b"anybody there?")),
         _ => probe.gather(1),
     }
@@ -119,7 +120,7 @@ pub(super) fn reset_at_once(context: &Context) -> Checked {
 /// While `first` is connected a second client asks; a server for one client at a time serves it when `first` leaves.
 fn beside(context: &Context, first: Probe) -> Checked {
     let mut second = context.connect()?;
-    let silent = context.dialogue().name() == "discard";
+    let silent = context.dialogue().connection_use() == ConnectionUse::NoReply;
     second.send(&request(context))?;
     let meanwhile = silent || second.anything_within(MEANWHILE.min(context.patience()))?;
     drop(first);

@@ -13,7 +13,7 @@ const ENDLESS: &str = "the server sent more bytes than all answers to these requ
 #[must_use]
 pub fn hinted(mut flaw: Flaw, dialogue: ClientProtocol, hint: &'static str) -> Flaw {
     if flaw.hint.is_empty() {
-        let marked = if dialogue.edition().is_some() { mark(&flaw) } else { None };
+        let marked = if dialogue.has_action_codes() { mark(&flaw) } else { None };
         let endless = flaw.state == State::Excess && dialogue.takes_messages();
         flaw.hint = endless.then_some(ENDLESS).or(marked).unwrap_or(hint);
     }

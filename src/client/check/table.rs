@@ -6,7 +6,7 @@
 use super::context::Context;
 use super::flaw::{Flaw, Remark};
 use super::{actions, chance, clients, errors, messages, services};
-use crate::client::client_protocol::ClientProtocol;
+use crate::client::client_protocol::{ClientProtocol, ConnectionUse};
 
 /// A named check.
 #[derive(Debug)]
@@ -53,11 +53,11 @@ impl Fits {
         let name = dialogue.name();
         match self {
             Self::All => JUDGED.contains(&name),
-            Self::Frames => dialogue.edition().is_some(),
+            Self::Frames => dialogue.has_action_codes(),
             Self::Acting => dialogue.has_actions(),
             Self::Action(action) => dialogue.actions().any(|possible| possible.name() == action),
-            Self::Measured => dialogue.has_actions() || name == "length-prefix",
-            Self::Asked => dialogue.has_actions() || name == "length-prefix" || name == "echo",
+            Self::Measured => dialogue.has_reply_length(),
+            Self::Asked => dialogue.connection_use() == ConnectionUse::Pipelined,
             Self::Only(only) => name == only,
         }
     }

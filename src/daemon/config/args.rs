@@ -423,7 +423,7 @@ impl Arguments {
 /// What is served where nothing else is asked for: the first row of the table.
 #[must_use]
 pub fn default_protocol() -> &'static ProtocolInfo {
-    &protocol::PROTOCOLS[0]
+    protocol::PROTOCOLS[0]
 }
 
 /// Where it is served where nothing else is asked for.

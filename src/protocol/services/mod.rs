@@ -1,4 +1,4 @@
-//! The protocols, one file each.
+//! The protocols, one file each: descriptor, client side, server side.
 
 pub mod ack;
 pub mod chargen;

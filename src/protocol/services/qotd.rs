@@ -1,14 +1,33 @@
-//! `qotd`: one quote, chosen at random, then closes (RFC 865).
+//! `qotd`: sends one quote, chosen at random, then closes (RFC 865).
 //!
-//! Quotes come from a file in the form that fortune(6) reads: each ends at a line that is a single `%`, or with the
-//! file. This module parses the text of such a file; whoever starts the service reads the file.
+//! The quotes are a part of [`ProtocolSettings`].
 
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
 use std::sync::Arc;
 
 use crate::protocol::chunk;
+use crate::protocol::client_side::ClientSide;
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
+use crate::protocol::example::{Example, Reply};
+use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 use crate::protocol::settings::ProtocolSettings;
 use crate::transform::RandomSource;
+
+/// The descriptor.
+pub const INFO: ProtocolInfo = ProtocolInfo {
+    name: "qotd",
+    port: Some(17),
+    summary: "a quote, then close",
+    rfc: Some(865),
+    input: Input::Ignored,
+    socket_unit: SocketUnit { port: 17, description: "Quote of the day, RFC 865" },
+    new: |settings, _| Box::new(Qotd::new(settings)),
+    client: ClientSide::DEFAULT,
+    examples: &[
+        // 512 characters of four bytes
+        Example::spoken("a quote", Reply::Form { start: b"", end: b"\n", lengths: (2, 2048) }),
+    ],
+    try_it: "nc localhost {port} < /dev/null",
+};
 
 /// The server's side of a connection.
 #[derive(Clone, Debug)]
@@ -36,5 +55,18 @@ impl Protocol for Qotd {
 
     fn process(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
         Progress::Close(CloseCause::Complete)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::protocol::test_util::{Config, DEFAULT, run};
+
+    #[test]
+    fn every_quote_is_chosen_sometimes() {
+        let quotes = ["one", "two", "three"].map(str::to_owned);
+        let replies: Vec<_> =
+            (0..100).map(|seed| run("qotd", &[], Config { seed, quotes: &quotes, ..DEFAULT }).replies).collect();
+        assert!(quotes.iter().all(|quote| replies.iter().any(|reply| reply == quote.as_bytes())));
     }
 }
