@@ -21,10 +21,15 @@ pub fn count(exchange: &mut Exchange<'_>, action: &'static str, length: usize) {
 
 /// Sends the next `length` bytes back in place, without white space at both ends: the only reply of the exchange.
 pub fn reply_stripped(exchange: &mut Exchange<'_>, action: &'static str, length: usize) {
-    let bytes = &exchange.input()[..length];
-    let start = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(length);
+    let part = stripped(&exchange.input()[..length]);
+    reply_part(exchange, action, length, part);
+}
+
+/// The range of `bytes` without white space at both ends.
+pub fn stripped(bytes: &[u8]) -> Range<usize> {
+    let start = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len());
     let end = bytes.iter().rposition(|byte| !is_space(*byte)).map_or(start, |last| last + 1);
-    reply_part(exchange, action, length, start..end);
+    start..end
 }
 
 /// Sends a `part` of the next `length` bytes back in place: the only reply of the exchange.

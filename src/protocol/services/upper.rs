@@ -1,11 +1,10 @@
 //! `upper`: sends the first chunk back in ASCII upper case, without white space at both ends, then closes.
 
 use crate::protocol::chunk;
-use crate::protocol::client_side::{ClientSide, transformed};
+use crate::protocol::client_side::ClientSide;
 use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
-use crate::transform::Action;
 
 /// The descriptor.
 pub const INFO: ProtocolInfo = ProtocolInfo {
@@ -17,7 +16,7 @@ pub const INFO: ProtocolInfo = ProtocolInfo {
     socket_unit: SocketUnit { port: 8088, description: "One-shot upper-casing of a chunk" },
     new: |_, _| Box::new(Upper),
     client: ClientSide {
-        expected: |_, message| transformed(Action::Uppercase, message.trim_ascii()),
+        expected: |_, message| Some(message[chunk::stripped(message)].to_ascii_uppercase()),
         ..ClientSide::DEFAULT
     },
     examples: &[

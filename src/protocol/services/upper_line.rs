@@ -4,11 +4,10 @@
 //! remembers the white space, so that its work depends on the new bytes alone.
 
 use crate::protocol::chunk;
-use crate::protocol::client_side::{ClientSide, transformed};
+use crate::protocol::client_side::ClientSide;
 use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
-use crate::transform::Action;
 
 /// From this length on, a line gets a buffer for the longest line ([`Needed::request_len`]), in bytes. Chosen: half of the 4
 /// KiB that a request of unknown length may have.
@@ -29,7 +28,7 @@ pub const INFO: ProtocolInfo = ProtocolInfo {
             wire.push(b'\n');
             Ok(())
         },
-        expected: |_, message| transformed(Action::Uppercase, message.trim_ascii()),
+        expected: |_, message| Some(message[chunk::stripped(message)].to_ascii_uppercase()),
         ..ClientSide::DEFAULT
     },
     examples: &[
