@@ -88,7 +88,7 @@ piuparts: ## Install, upgrade, remove and purge the package with piuparts (root)
 
 fault-test: ## Cause real faults: injected errors, limits, resets, lossy networks (root)
 	RETORTD_FAULT_SECONDS=$(or $(RETORTD_FAULT_SECONDS),5) \
-	  $(CARGO) test --locked $(CARGOFLAGS) --test faults -- --test-threads=1
+	  $(CARGO) test --locked $(CARGOFLAGS) --test daemon faults:: -- --test-threads=1
 
 miri: ## Run the tests of code without I/O under Miri (nightly with miri and rust-src)
 	tests/sanitizers.sh miri

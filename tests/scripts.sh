@@ -1,6 +1,6 @@
 #!/bin/bash
 # Every shell script of the project is free of complaints from shellcheck(1), and nothing is skipped but by tests/skip and
-# tests/harness/skip.rs, which .ci/run listens to.
+# tests/daemon/harness/skip.rs, which .ci/run listens to.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v shellcheck >/dev/null || exec tests/skip scripts.sh "shellcheck is not installed"
@@ -8,6 +8,6 @@ command -v shellcheck >/dev/null || exec tests/skip scripts.sh "shellcheck is no
 mapfile -t scripts < <(grep -rlE --exclude-dir={target,vendor,.git} -m1 '^#!/bin/(ba)?sh' . | grep -v '/debian/p')
 shellcheck --external-sources --source-path=SCRIPTDIR "${scripts[@]}"
 
-skips=$(grep -rnE 'echo .*skipped: |println!\(.*skipped: ' tests fuzz/run .ci Makefile | grep -vE '^tests/(skip|scripts.sh|harness/skip.rs):') || true
+skips=$(grep -rnE 'echo .*skipped: |println!\(.*skipped: ' tests fuzz/run .ci Makefile | grep -vE '^tests/(skip|scripts.sh|daemon/harness/skip.rs):') || true
 [ -z "$skips" ] || { printf 'scripts.sh: skipped without a note:\n%s\n' "$skips" >&2; exit 1; }
 echo "scripts.sh: ${#scripts[@]} scripts"

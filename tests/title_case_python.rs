@@ -3,7 +3,7 @@
 //! The two may know different versions of Unicode. What Python has no name for is left out, and so is a text whose
 //! letters they do not agree on: of these there are few, which is checked.
 
-#[path = "harness/skip.rs"]
+#[path = "daemon/harness/skip.rs"]
 mod skip;
 
 use std::process::Command;
@@ -67,7 +67,7 @@ fn compare(line: &str) -> bool {
 }
 
 #[test]
-fn title_case_is_that_of_python() {
+fn title_case_matches_python() {
     let Ok(output) = Command::new("python3").args(["-c", SCRIPT]).output() else {
         skip::skip("there is no python3 to compare with");
         return;

@@ -17,7 +17,7 @@ pub fn replay_all(daemon: &Daemon, wanted: impl Fn(&str) -> bool) {
 }
 
 /// Plays one conversation in every way that it allows.
-pub fn replay(daemon: &Daemon, exchange: &Example) {
+fn replay(daemon: &Daemon, exchange: &Example) {
     let Example { protocol, send, .. } = *exchange;
     expect(exchange, "whole", &daemon.exchange(protocol, send));
     if exchange.cut_anywhere && send.len() > 1 {

@@ -1,7 +1,5 @@
 //! From start to end: signals, draining, reloading, and what the service manager is told.
 
-mod harness;
-
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
@@ -9,20 +7,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Client, DEADLINE, Daemon, Directory, Launch, ONE_ORDER, frame, framed, in_parallel, wait_until};
+use crate::harness::action::{REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
+use crate::harness::{
+    Client, DEADLINE, Daemon, DaemonBuilder, Directory, LeakCheck, ONE_ORDER, frame, in_parallel, length_prefixed,
+    wait_until,
+};
 use nix::sys::signal::Signal;
 
-const UPPERCASE: u8 = 0x01;
-const REVERSE: u8 = 0x04;
-const SHUFFLE: u8 = 0x08;
-
 #[test]
-fn told_to_stop_when_idle_it_is_gone_in_under_a_second() {
+fn sigterm_and_sigint_exit_0_within_a_second_when_idle() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut daemon = Daemon::serving("frame", &[]);
         let silent = daemon.connect("frame");
         let mut asked = daemon.connect("frame");
-        assert_eq!(asked.ask(UPPERCASE, b"x"), b"X");
+        assert_eq!(asked.request(UPPERCASE, b"x"), b"X");
         let begun = Instant::now();
         daemon.signal(signal);
         assert_eq!(daemon.wait_exit(), 0);
@@ -33,11 +31,11 @@ fn told_to_stop_when_idle_it_is_gone_in_under_a_second() {
 }
 
 /// Asks without pause, `depth` requests at a time, until the connection ends: how many answers came whole.
-fn ask_until_the_end(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 {
+fn request_until_closed(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 {
     let mut client = daemon.connect("frame");
     let requests = frame(REVERSE, b"abc").repeat(depth);
     let mut received = Vec::new();
-    let expect = framed(b"cba");
+    let expect = length_prefixed(b"cba");
     while std::io::Write::write_all(&mut client.stream, &requests).is_ok() {
         let mut bytes = [0; 4096];
         match std::io::Read::read(&mut client.stream, &mut bytes) {
@@ -52,14 +50,14 @@ fn ask_until_the_end(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 {
 }
 
 #[test]
-fn told_to_stop_under_load_it_answers_every_request_that_it_has_read() {
+fn drain_under_load_answers_every_request_read() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
     let warm = AtomicU64::new(0);
     let received: u64 = thread::scope(|scope| {
         let clients: Vec<_> = (0..16)
             .map(|number| {
                 let (daemon, warm) = (&daemon, &warm);
-                scope.spawn(move || ask_until_the_end(daemon, 1 + 4 * number, warm))
+                scope.spawn(move || request_until_closed(daemon, 1 + 4 * number, warm))
             })
             .collect();
         wait_until("2000 answers", || warm.load(Ordering::Relaxed) >= 2000);
@@ -75,7 +73,7 @@ fn told_to_stop_under_load_it_answers_every_request_that_it_has_read() {
 }
 
 #[test]
-fn a_request_that_was_begun_may_still_be_completed() {
+fn drain_completes_partial_request() {
     let mut daemon = Daemon::serving("frame", &["-v"]);
     let mut client = daemon.connect("frame");
     let request = frame(REVERSE, b"The LAN Before Time");
@@ -84,26 +82,26 @@ fn a_request_that_was_begun_may_still_be_completed() {
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
     client.send(&request[10..]);
-    assert_eq!(client.receive_all(), framed(b"emiT erofeB NAL ehT"));
+    assert_eq!(client.receive_all(), length_prefixed(b"emiT erofeB NAL ehT"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
 }
 
 #[test]
-fn large_work_under_way_is_finished() {
+fn drain_completes_offloaded_request() {
     let mut daemon = Daemon::serving("frame", &["-v"]);
     let mut client = daemon.connect("frame");
     let text = vec![b'x'; 2 << 20];
     client.send(&frame(SHUFFLE, &text));
     daemon.statistics_when(|statistics| statistics.requests == 1);
     daemon.signal(Signal::SIGTERM);
-    assert!(client.receive_all() == framed(&text), "the answer is not whole");
+    assert!(client.receive_all() == length_prefixed(&text), "the answer is not whole");
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 1);
 }
 
 #[test]
-fn an_answer_that_the_client_takes_slowly_is_finished() {
+fn drain_completes_reply_to_slow_reader() {
     let mut daemon = Daemon::serving("frame", &["-v"]);
     let mut client = daemon.connect("frame");
     let text = vec![b'x'; 32 << 20];
@@ -112,13 +110,13 @@ fn an_answer_that_the_client_takes_slowly_is_finished() {
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
     assert!(!daemon.has_exited());
-    assert!([first, client.receive_all()].concat() == framed(&text), "the answer is not whole");
+    assert!([first, client.receive_all()].concat() == length_prefixed(&text), "the answer is not whole");
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 1);
 }
 
 #[test]
-fn who_does_not_finish_in_the_drain_time_is_cut_off() {
+fn drain_timeout_closes_partial_request() {
     let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=300ms"]);
     let mut client = daemon.connect("frame");
     client.send(&frame(REVERSE, b"never complete")[..10]);
@@ -132,7 +130,7 @@ fn who_does_not_finish_in_the_drain_time_is_cut_off() {
 }
 
 #[test]
-fn told_to_stop_twice_it_stops_now() {
+fn second_sigterm_or_sigint_stops_at_once() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
         let mut client = daemon.connect("frame");
@@ -151,7 +149,7 @@ fn told_to_stop_twice_it_stops_now() {
 
 /// Fault 39: two signals at one moment, as timeout(1) sends them.
 #[test]
-fn two_signals_of_one_moment_are_one_order() {
+fn simultaneous_signals_count_as_one() {
     let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
     let mut client = daemon.connect("frame");
     let request = frame(REVERSE, b"one order");
@@ -164,14 +162,14 @@ fn two_signals_of_one_moment_are_one_order() {
     daemon.wait_for_notice(0, "STOPPING=1");
     daemon.statistics_when(|statistics| statistics.open == 1);
     client.send(&request[10..]);
-    assert_eq!(client.receive_all(), framed(b"redro eno"));
+    assert_eq!(client.receive_all(), length_prefixed(b"redro eno"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
     assert!(!daemon.log.text().contains("told to stop again"), "{}", daemon.log.text());
 }
 
 #[test]
-fn clients_that_had_connected_before_the_order_to_stop_are_served() {
+fn clients_in_accept_queue_at_sigterm_are_served() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
     // stopped, so that all of them are in the listener's queue when the order comes
     daemon.pause();
@@ -180,7 +178,7 @@ fn clients_that_had_connected_before_the_order_to_stop_are_served() {
     daemon.signal(Signal::SIGCONT);
     daemon.wait_for_notice(0, "STOPPING=1");
     for client in &mut clients {
-        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+        assert_eq!(client.request(UPPERCASE, b"late"), b"LATE");
     }
     assert_eq!(daemon.wait_exit(), 0);
     let statistics = daemon.last_statistics();
@@ -191,7 +189,7 @@ fn clients_that_had_connected_before_the_order_to_stop_are_served() {
 /// cannot be frozen here.
 fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Client>> {
     // its name is its own to set: it has done so when it has answered
-    assert_eq!(Client::connect(address).ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
     let frozen = daemon.freeze("worker-0")?;
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
@@ -201,22 +199,22 @@ fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Cl
 }
 
 #[test]
-fn a_listener_of_its_own_is_emptied_before_it_is_closed() {
+fn own_listener_is_emptied_before_close() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=1"]);
     let Some(mut clients) = connect_late(&daemon, daemon.address("frame")) else { return };
     for client in &mut clients {
-        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+        assert_eq!(client.request(UPPERCASE, b"late"), b"LATE");
     }
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 51);
 }
 
 #[test]
-fn what_queues_at_an_inherited_listener_is_left_to_the_successor() {
+fn inherited_listener_queue_is_left_to_next_instance() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("address");
     let launch = |socket: std::net::TcpListener| {
-        Launch::new(&["-v", "--workers=1"]).with_sockets("frame", vec![socket.into()]).start()
+        DaemonBuilder::new(&["-v", "--workers=1"]).with_sockets("frame", vec![socket.into()]).start()
     };
     let mut daemon = launch(listener.try_clone().expect("a copy of the listener"));
     let Some(mut clients) = connect_late(&daemon, address) else { return };
@@ -224,17 +222,17 @@ fn what_queues_at_an_inherited_listener_is_left_to_the_successor() {
     assert_eq!(daemon.last_statistics().accepted, 1);
     let _successor = launch(listener);
     for client in &mut clients {
-        assert_eq!(client.ask(UPPERCASE, b"late"), b"LATE");
+        assert_eq!(client.request(UPPERCASE, b"late"), b"LATE");
     }
 }
 
 #[test]
-fn restarts_on_an_inherited_socket_lose_no_connection() {
+fn restarts_on_inherited_socket_lose_no_connection() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("address");
     let start = || {
         let socket = listener.try_clone().expect("a copy of the listener");
-        Launch::new(&["-v"]).with_sockets("frame", vec![socket.into()]).start()
+        DaemonBuilder::new(&["-v"]).with_sockets("frame", vec![socket.into()]).start()
     };
     let over = AtomicBool::new(false);
     let (served, asked) = thread::scope(|scope| {
@@ -244,7 +242,7 @@ fn restarts_on_an_inherited_socket_lose_no_connection() {
                 scope.spawn(move || {
                     let mut asked = 0;
                     while !over.load(Ordering::Relaxed) {
-                        assert_eq!(Client::connect(address).ask(UPPERCASE, b"x"), b"X");
+                        assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
                         asked += 1;
                     }
                     asked
@@ -268,22 +266,29 @@ fn restarts_on_an_inherited_socket_lose_no_connection() {
     assert_eq!(served, asked);
 }
 
+/// Fault 27: killed while clients are connected, the daemon can bind its port again at once.
 #[test]
-fn killed_it_can_be_started_again_on_its_port_at_once() {
+fn sigkill_leaves_port_free_for_restart() {
     let mut daemon = Daemon::serving("frame", &[]);
-    let address = daemon.address("frame");
-    let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
-    daemon.signal(Signal::SIGKILL);
-    assert_eq!(daemon.wait_exit(), 128 + 9);
-    let again = Launch::new(&[&format!("--listen=frame={address}")]).start();
-    assert_eq!(again.connect("frame").ask(UPPERCASE, b"again"), b"AGAIN");
+    let listen = format!("--listen=frame={}", daemon.address("frame"));
+    for _ in 0..5 {
+        let mut clients: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();
+        for client in &mut clients {
+            assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+        }
+        daemon.signal(Signal::SIGKILL);
+        assert_eq!(daemon.wait_exit(), 128 + 9);
+        daemon = DaemonBuilder::new(&[&listen]).start();
+    }
+    let leak_check = LeakCheck::begin(&daemon);
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"again"), b"AGAIN");
+    assert_eq!(leak_check.end(&daemon).answered, 1);
 }
 
 #[test]
-fn a_signal_while_it_starts_is_obeyed_or_kills_but_never_hangs() {
+fn sigterm_during_start_never_hangs() {
     for attempt in 0..30 {
-        let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0"]).spawn();
+        let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0"]).spawn();
         // somewhere between the start of the process and the first look at signals
         thread::sleep(Duration::from_micros(100 * attempt));
         daemon.signal(Signal::SIGTERM);
@@ -293,11 +298,11 @@ fn a_signal_while_it_starts_is_obeyed_or_kills_but_never_hangs() {
 }
 
 #[test]
-fn statistics_are_logged_whenever_asked_for() {
+fn sigusr1_logs_statistics() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
-    assert_eq!(client.ask(0x1f, b"x"), b"error");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    assert_eq!(client.request(UNKNOWN, b"x"), b"error");
     let statistics = daemon.statistics_when(|statistics| statistics.requests == 2);
     assert_eq!((statistics.accepted, statistics.open, statistics.closed), (1, 1, 0));
     assert_eq!((statistics.answered, statistics.refused), (1, 1));
@@ -306,33 +311,33 @@ fn statistics_are_logged_whenever_asked_for() {
 }
 
 #[test]
-fn the_settings_file_is_read_again() {
+fn sighup_reloads_settings_file() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
     let daemon = Daemon::serving("frame", &["--settings", &file]);
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"error");
+    assert_eq!(client.request(UPPERCASE, b"eleven byte"), b"error");
     directory.write("settings", "RETORTD_MAX_MESSAGE=11\nRETORTD_VERBOSE=2\n");
     daemon.reload();
     // connections that are there already keep to the new limits too
-    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
+    assert_eq!(client.request(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
     daemon.wait_for_line(0, "uppercase of 11 bytes answered in");
     directory.write("settings", "# nothing\n");
     daemon.reload();
     let before = daemon.log.len();
-    assert_eq!(client.ask(UPPERCASE, &[b'x'; 100]), [b'X'; 100]);
-    assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(client.request(UPPERCASE, &[b'x'; 100]), [b'X'; 100]);
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"x"), b"X");
     assert_eq!(daemon.statistics_when(|statistics| statistics.answered == 3).refused, 1);
     assert!(daemon.log.all()[before..].iter().all(|line| line.contains("statistics: ")), "not silent again");
 }
 
 #[test]
-fn a_reload_is_over_when_every_worker_keeps_to_it() {
+fn reload_completes_after_every_worker() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
     let daemon = Daemon::serving("frame", &["--settings", &file, "--workers=1"]);
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"error");
+    assert_eq!(client.request(UPPERCASE, b"eleven byte"), b"error");
     directory.write("settings", "RETORTD_MAX_MESSAGE=11\n");
     let Some(frozen) = daemon.freeze("worker-0") else { return };
     let before = daemon.notices.len();
@@ -341,11 +346,11 @@ fn a_reload_is_over_when_every_worker_keeps_to_it() {
     daemon.wait_for_line(next, "reloaded");
     daemon.wait_for_notice(before, "READY=1");
     drop(frozen);
-    assert_eq!(client.ask(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
+    assert_eq!(client.request(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
 }
 
 #[test]
-fn wrong_settings_are_not_taken_over() {
+fn reload_with_invalid_settings_keeps_old_settings() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
     let daemon = Daemon::serving("frame", &["--settings", &file]);
@@ -360,7 +365,7 @@ fn wrong_settings_are_not_taken_over() {
         daemon.reload();
         let (_, line) = daemon.wait_for_line(before, "cannot reload: ");
         assert!(line.contains(words) && line.ends_with("; going on as before"), "{line}");
-        assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"eleven byte"), b"error");
+        assert_eq!(daemon.connect("frame").request(UPPERCASE, b"eleven byte"), b"error");
     }
     std::fs::remove_file(&file).expect("remove");
     daemon.reload();
@@ -368,7 +373,7 @@ fn wrong_settings_are_not_taken_over() {
 }
 
 #[test]
-fn what_needs_a_restart_is_said() {
+fn reload_warns_about_settings_that_need_restart() {
     let directory = Directory::new();
     let file = directory.write("settings", "");
     let daemon = Daemon::serving("frame", &["--settings", &file]);
@@ -380,11 +385,11 @@ fn what_needs_a_restart_is_said() {
 }
 
 #[test]
-fn without_connections_for_long_enough_it_leaves() {
+fn exit_idle_exits_0_after_last_connection() {
     let mut daemon = Daemon::serving("frame", &["--exit-idle=300ms", "-v"]);
     let mut client = daemon.connect("frame");
     assert!(client.is_silent(Duration::from_millis(700)));
-    assert_eq!(client.ask(UPPERCASE, b"still here"), b"STILL HERE");
+    assert_eq!(client.request(UPPERCASE, b"still here"), b"STILL HERE");
     let begun = Instant::now();
     drop(client);
     assert_eq!(daemon.wait_exit(), 0);
@@ -393,10 +398,10 @@ fn without_connections_for_long_enough_it_leaves() {
 }
 
 #[test]
-fn the_manager_hears_of_ready_figures_reload_and_stop() {
+fn service_manager_gets_ready_status_reloading_and_stopping() {
     let mut daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
-    (0..3).for_each(|_| assert_eq!(client.ask(UPPERCASE, b"x"), b"X"));
+    (0..3).for_each(|_| assert_eq!(client.request(UPPERCASE, b"x"), b"X"));
     let address = daemon.address("frame");
     daemon.wait_for_notice(0, &format!("STATUS=listening on frame={address}; 1 connections, 3 requests"));
     let before = daemon.notices.len();
@@ -416,17 +421,17 @@ fn the_manager_hears_of_ready_figures_reload_and_stop() {
     let (at, _) = daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
     daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
     client.send(&frame(UPPERCASE, b"begun")[5..]);
-    assert_eq!(client.receive_all(), framed(b"BEGUN"));
+    assert_eq!(client.receive_all(), length_prefixed(b"BEGUN"));
     assert_eq!(daemon.wait_exit(), 0);
 }
 
 fn with_watchdog(microseconds: &str) -> Daemon {
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=2"]);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=2"]);
     launch.env("WATCHDOG_USEC", microseconds).start()
 }
 
 #[test]
-fn the_watchdog_hears_signs_of_life() {
+fn watchdog_is_notified_four_times_per_period() {
     let daemon = with_watchdog("400000");
     let begun = Instant::now();
     let mut at = 0;
@@ -438,7 +443,7 @@ fn the_watchdog_hears_signs_of_life() {
 }
 
 #[test]
-fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
+fn watchdog_is_not_notified_while_worker_is_frozen() {
     let daemon = with_watchdog("200000");
     daemon.wait_for_notice(0, "WATCHDOG=1");
     let Some(frozen) = daemon.freeze("worker-1") else { return };
@@ -452,12 +457,13 @@ fn the_watchdog_hears_nothing_while_a_worker_is_frozen() {
 }
 
 #[test]
-fn a_manager_with_an_abstract_address() {
+fn notify_socket_may_be_abstract() {
     let name = format!("retortd-test-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).expect("an abstract name");
     let manager = UnixDatagram::bind_addr(&address).expect("bind");
     manager.set_read_timeout(Some(DEADLINE)).expect("a deadline");
-    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0"]).env("NOTIFY_SOCKET", format!("@{name}")).spawn();
+    let mut daemon =
+        DaemonBuilder::new(&["--listen=frame=127.0.0.1:0"]).env("NOTIFY_SOCKET", format!("@{name}")).spawn();
     let mut message = [0; 1000];
     let length = manager.recv(&mut message).expect("a message");
     assert!(message[..length].starts_with(b"READY=1\nSTATUS=listening on frame=127.0.0.1:"));
@@ -465,12 +471,12 @@ fn a_manager_with_an_abstract_address() {
 }
 
 #[test]
-fn a_manager_that_is_not_there_is_only_warned_about() {
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "/nonexistent/notify");
+fn missing_notify_socket_logs_warning() {
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "/nonexistent/notify");
     let mut daemon = launch.spawn();
     daemon.wait_for_line(0, "cannot reach the service manager at /nonexistent/notify");
     daemon.wait_ready_in_log();
-    assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"x"), b"X");
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"x"), b"X");
     assert_eq!(daemon.stop(), 0);
 }
 
@@ -510,15 +516,15 @@ impl BusyManager {
 }
 
 #[test]
-fn a_manager_that_does_not_listen_stalls_nothing() {
+fn full_notify_socket_does_not_block_service() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
     let mut daemon = launch.env("NOTIFY_SOCKET", &manager.path).spawn();
     daemon.wait_ready_in_log();
     let mut client = daemon.connect("frame");
     for _ in 0..3 {
-        assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+        assert_eq!(client.request(UPPERCASE, b"x"), b"X");
         assert!(client.is_silent(Duration::from_millis(60)));
     }
     assert_eq!(daemon.stop(), 0);
@@ -526,10 +532,10 @@ fn a_manager_that_does_not_listen_stalls_nothing() {
 
 /// Fault 43: the socket of the service manager is full when READY, RELOADING and STOPPING are due.
 #[test]
-fn a_busy_manager_hears_of_ready_reload_and_stop_in_the_end() {
+fn full_notify_socket_gets_ready_reloading_and_stopping_later() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
     let mut daemon = launch.spawn();
     daemon.wait_ready_in_log();
     let mut line = 0;
@@ -551,16 +557,16 @@ fn a_busy_manager_hears_of_ready_reload_and_stop_in_the_end() {
     let stopping = manager.next_state();
     assert!(stopping.starts_with("STOPPING=1\nSTATUS=stopping"), "{stopping}");
     client.send(&request[10..]);
-    assert_eq!(client.receive_all(), framed(b"gniniard llits"));
+    assert_eq!(client.receive_all(), length_prefixed(b"gniniard llits"));
     assert_eq!(daemon.wait_exit(), 0);
 }
 
 /// Fault 43: the socket of the service manager is full from READY to STOPPING.
 #[test]
-fn a_stop_before_ready_was_heard_tells_of_both() {
+fn full_notify_socket_gets_ready_before_stopping() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
     let mut daemon = launch.spawn();
     daemon.wait_ready_in_log();
     daemon.signal(Signal::SIGHUP);
@@ -574,12 +580,12 @@ fn a_stop_before_ready_was_heard_tells_of_both() {
     let states = [manager.next_state(), manager.next_state()];
     assert!(states[0].starts_with("READY=1\n") && states[1].starts_with("STOPPING=1\n"), "{states:?}");
     client.send(&request[10..]);
-    assert_eq!(client.receive_all(), framed(b"gniniard llits"));
+    assert_eq!(client.receive_all(), length_prefixed(b"gniniard llits"));
     assert_eq!(daemon.wait_exit(), 0);
 }
 
 #[test]
-fn a_watchdog_that_no_program_can_satisfy_costs_nothing() {
+fn unreasonable_watchdog_period_is_limited_or_rejected() {
     for microseconds in ["1", "1000"] {
         let daemon = with_watchdog(microseconds);
         let (from, begun) = (daemon.notices.len(), Instant::now());
@@ -597,9 +603,9 @@ fn a_watchdog_that_no_program_can_satisfy_costs_nothing() {
 }
 
 #[test]
-fn a_notify_socket_that_is_no_unix_socket_is_only_warned_about() {
+fn invalid_notify_socket_logs_warning() {
     for (name, warned) in [("vsock:2:99", true), ("notify", true), ("", false)] {
-        let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", name).spawn();
+        let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", name).spawn();
         daemon.wait_ready_in_log();
         let words =
             format!("cannot reach the service manager at {name}: neither an absolute path nor an abstract name");
@@ -609,8 +615,8 @@ fn a_notify_socket_that_is_no_unix_socket_is_only_warned_about() {
 }
 
 #[test]
-fn without_a_manager_nothing_wakes_the_main_thread() {
-    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "").spawn();
+fn main_thread_sleeps_without_service_manager() {
+    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "").spawn();
     daemon.wait_ready_in_log();
     let mut client = daemon.connect("frame");
     daemon.statistics_when(|statistics| statistics.open == 1);
@@ -626,11 +632,11 @@ fn without_a_manager_nothing_wakes_the_main_thread() {
 }
 
 #[test]
-fn nothing_wakes_an_idle_daemon() {
+fn idle_daemon_uses_no_cpu() {
     let daemon = Daemon::serving("frame", &[]);
     let mut clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
-        assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
+        assert_eq!(client.request(UPPERCASE, b"x"), b"X");
     }
     clients[0].send(&frame(UPPERCASE, b"unfinished")[..6]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 56);
@@ -642,7 +648,7 @@ fn nothing_wakes_an_idle_daemon() {
 }
 
 #[test]
-fn signals_of_all_kinds_during_load_lose_nothing() {
+fn sighup_and_sigusr1_under_load_lose_no_request() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -655,7 +661,7 @@ fn signals_of_all_kinds_during_load_lose_nothing() {
         });
         in_parallel(4, |_| {
             let mut client = daemon.connect("frame");
-            (0..1000).for_each(|_| assert_eq!(client.ask(REVERSE, b"abc"), b"cba"));
+            (0..1000).for_each(|_| assert_eq!(client.request(REVERSE, b"abc"), b"cba"));
         });
         over.store(true, Ordering::Relaxed);
     });

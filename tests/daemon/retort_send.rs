@@ -1,15 +1,13 @@
 //! `retort send` and `retort ping` against the real daemon, and against servers that answer wrongly.
 
-mod flawed;
-mod harness;
-
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{DEADLINE, Daemon, Directory, Launch, limited};
+use crate::buggy_servers;
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -62,7 +60,7 @@ fn saying(words: &'static [u8]) -> String {
 }
 
 #[test]
-fn one_request() {
+fn send_prints_reply() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     good(&run(&["send", &address, "uppercase", "some text"]), "SOME TEXT\n");
@@ -71,8 +69,8 @@ fn one_request() {
 }
 
 #[test]
-fn hosts_by_name_and_by_ipv6_address() {
-    let daemon = Launch::new(&["--listen=frame=[::]:0"]).start();
+fn host_may_be_name_or_ip_address() {
+    let daemon = DaemonBuilder::new(&["--listen=frame=[::]:0"]).start();
     let port = daemon.address("frame").port();
     for host in ["localhost", "127.0.0.1", "[::1]"] {
         good(&run(&["send", &format!("{host}:{port}"), "uppercase", "x"]), "X\n");
@@ -80,7 +78,7 @@ fn hosts_by_name_and_by_ipv6_address() {
 }
 
 #[test]
-fn refusals_are_printed_and_counted_against_the_server() {
+fn error_reply_is_printed_and_exits_1() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let refused = run(&["send", &address, "6", "some text"]);
@@ -90,7 +88,7 @@ fn refusals_are_printed_and_counted_against_the_server() {
 }
 
 #[test]
-fn many_requests_from_a_file_in_order() {
+fn requests_from_file_are_answered_in_order() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let directory = Directory::new();
@@ -106,7 +104,7 @@ fn many_requests_from_a_file_in_order() {
 }
 
 #[test]
-fn a_bad_line_is_named_after_the_lines_before_it_were_answered() {
+fn invalid_line_exits_2_after_earlier_replies() {
     let daemon = Daemon::serving("frame", &[]);
     let directory = Directory::new();
     let file = directory.write("requests.txt", "uppercase a\nnonsense b\nuppercase c\n");
@@ -118,7 +116,7 @@ fn a_bad_line_is_named_after_the_lines_before_it_were_answered() {
 /// Far more than all buffers on the way hold, in both directions at once: whoever waited for the other would wait
 /// forever.
 #[test]
-fn neither_side_can_block_the_other() {
+fn large_transfers_in_both_directions_do_not_deadlock() {
     let daemon = Daemon::serving("echo", &[]);
     let line = "x".repeat(99_999) + "\n";
     let lines = line.repeat(500);
@@ -128,7 +126,7 @@ fn neither_side_can_block_the_other() {
 }
 
 #[test]
-fn a_line_is_answered_before_the_next_is_written() {
+fn each_line_is_answered_before_next_is_written() {
     let daemon = Daemon::serving("frame", &[]);
     let mut child: Child =
         retort(&["send", &daemon.address("frame").to_string(), "-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
@@ -144,7 +142,7 @@ fn a_line_is_answered_before_the_next_is_written() {
 }
 
 #[test]
-fn all_of_standard_input_as_one_message() {
+fn stdin_data_sends_one_message() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let message: Vec<u8> = (b'a'..=b'z').chain(*b"\n").cycle().take(20_000_000).collect();
@@ -156,7 +154,7 @@ fn all_of_standard_input_as_one_message() {
 }
 
 #[test]
-fn every_protocol_can_be_spoken() {
+fn send_speaks_every_protocol() {
     let protocols = [
         "frame-2021",
         "text",
@@ -173,7 +171,7 @@ fn every_protocol_can_be_spoken() {
         "time",
     ];
     let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
-    let daemon = Launch::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
     let send = |protocol: &str, words: &[&str]| {
         run(&[&["send", &daemon.address(protocol).to_string(), "-P", protocol], words].concat())
     };
@@ -205,7 +203,7 @@ fn every_protocol_can_be_spoken() {
 }
 
 #[test]
-fn an_endless_answer_ends_when_its_reader_does() {
+fn endless_reply_ends_when_stdout_closes() {
     let daemon = Daemon::serving("chargen", &[]);
     let mut child = retort(&["send", &daemon.address("chargen").to_string(), "-P", "chargen"]).spawn().unwrap();
     let mut line = [0; 74];
@@ -216,7 +214,7 @@ fn an_endless_answer_ends_when_its_reader_does() {
 }
 
 #[test]
-fn wrong_answers_are_complained_about_by_request() {
+fn wrong_replies_are_reported_by_request() {
     for (words, complaint) in [
         (b"".as_slice(), "request 1 (uppercase, 3 bytes): the server closed the connection before its answer began"),
         (b"\0\0\0\x03AB", "the server closed the connection after 6 of the 7 bytes of its answer"),
@@ -230,7 +228,7 @@ fn wrong_answers_are_complained_about_by_request() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_not_waited_for_beyond_the_timeout() {
+fn read_timeout_fails_silent_server() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let output = run(&["send", &address, "uppercase", "abc", "--read-timeout", "50ms"]);
@@ -243,7 +241,7 @@ fn a_server_that_does_not_answer_is_not_waited_for_beyond_the_timeout() {
 }
 
 #[test]
-fn what_cannot_be_sent() {
+fn impossible_request_exits_2() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for (arguments, words) in [
         (vec!["send", nobody.as_str(), "uppercase", "x"], "is the server running"),
@@ -260,7 +258,7 @@ fn what_cannot_be_sent() {
 }
 
 #[test]
-fn help_tells_the_exit_codes() {
+fn help_lists_exit_codes() {
     for command in ["send", "ping", "bench", "check"] {
         let output = run(&[command, "--help"]);
         assert!(output.status.success() && stdout(&output).contains("Exit status:\n  0  "), "{command}");
@@ -268,7 +266,7 @@ fn help_tells_the_exit_codes() {
 }
 
 #[test]
-fn a_ping_is_counted_and_timed() {
+fn ping_counts_and_times_round_trips() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let output = run(&["ping", &address, "-c", "3", "-i", "1ms"]);
@@ -283,7 +281,7 @@ fn a_ping_is_counted_and_timed() {
 }
 
 #[test]
-fn an_interrupt_ends_a_ping_with_its_summary() {
+fn sigint_prints_ping_summary() {
     let daemon = Daemon::serving("frame", &[]);
     let mut child = retort(&["ping", &daemon.address("frame").to_string(), "-i", "1h"]).spawn().unwrap();
     let mut output = child.stdout.take().unwrap();
@@ -323,7 +321,7 @@ fn run_bounded(arguments: &[&str]) -> Output {
 
 /// Fault 44: a server whose answer has no end.
 #[test]
-fn an_answer_without_end_is_not_read() {
+fn endless_reply_fails_in_bounded_memory() {
     let begun = Instant::now();
     for (protocol, words, bytes, complaint) in [
         ("qotd", vec![], b"x".as_slice(), "the server sent more than 65536 bytes, although no right answer has more"),
@@ -337,13 +335,13 @@ fn an_answer_without_end_is_not_read() {
         ("length-prefix", vec!["abc"], b"x", "the server announced 2021161080 bytes, although"),
         ("echo", vec!["xxx"], b"x", "came after its answer: xxx"),
     ] {
-        let address = flawed::flooding(bytes).to_string();
+        let address = buggy_servers::flooding(bytes).to_string();
         let output = run_bounded(&[["send", &address, "-P", protocol].as_slice(), &words].concat());
         assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
         assert!(stderr(&output).contains(complaint), "{protocol}: {}", stderr(&output));
     }
     for protocol in ["daytime", "frame", "length-prefix"] {
-        let address = flawed::flooding(b"x").to_string();
+        let address = buggy_servers::flooding(b"x").to_string();
         let output = run_bounded(&["ping", &address, "-P", protocol, "-c", "2", "-i", "1ms"]);
         assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
         assert!(stdout(&output).contains("although no right answer has more"), "{protocol}: {output:?}");
@@ -353,8 +351,8 @@ fn an_answer_without_end_is_not_read() {
 
 /// Fault 44: a server that sends a byte of its answer now and then.
 #[test]
-fn an_answer_that_drips_is_too_slow() {
-    let address = flawed::dripping(b"x", Duration::from_millis(10)).to_string();
+fn slow_reply_fails_after_read_timeout() {
+    let address = buggy_servers::dripping(b"x", Duration::from_millis(10)).to_string();
     for words in [["-P", "qotd"].as_slice(), &["-P", "echo", &"x".repeat(100_000)]] {
         let output = run(&[["send", &address, "--read-timeout", "200ms"].as_slice(), words].concat());
         assert_eq!(output.status.code(), Some(1));
@@ -364,8 +362,8 @@ fn an_answer_that_drips_is_too_slow() {
 
 /// The time of a round trip is up although there are bytes to be read.
 #[test]
-fn a_ping_s_time_is_up_although_bytes_come() {
-    let address = flawed::flooding(b"abcd").to_string();
+fn ping_timeout_expires_while_bytes_arrive() {
+    let address = buggy_servers::flooding(b"abcd").to_string();
     let sized = ["-P", "echo", "-s", "4", "-c", "3", "-i", "20ms"];
     let output = run(&[["ping", &address, "--read-timeout", "1ns"].as_slice(), &sized].concat());
     assert!(stdout(&output).contains("3 sent, 0 received, 3 lost (100%)"), "{output:?}");
@@ -373,8 +371,8 @@ fn a_ping_s_time_is_up_although_bytes_come() {
 
 /// Requests without end, to a server that reads all of them and answers none.
 #[test]
-fn a_server_that_only_reads_is_not_sent_to_without_end() {
-    let address = flawed::for_each_client(|mut stream| drop(io::copy(&mut stream, &mut io::sink())));
+fn server_that_never_replies_gets_bounded_input() {
+    let address = buggy_servers::for_each_client(|mut stream| drop(io::copy(&mut stream, &mut io::sink())));
     let mut child = retort(&["send", &address.to_string(), "-f", "-", "--read-timeout", "500ms"])
         .stdin(Stdio::piped())
         .spawn()

@@ -19,10 +19,10 @@ pub struct Client {
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, DEADLINE);
-        Self::over(stream.unwrap_or_else(|error| panic!("cannot connect to {address}: {error}")))
+        Self::from_stream(stream.unwrap_or_else(|error| panic!("cannot connect to {address}: {error}")))
     }
 
-    pub fn over(stream: TcpStream) -> Self {
+    pub fn from_stream(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(DEADLINE)).expect("SO_RCVTIMEO");
         stream.set_write_timeout(Some(DEADLINE)).expect("SO_SNDTIMEO");
@@ -79,7 +79,7 @@ impl Client {
     }
 
     /// One request of the frame protocol, and its answer.
-    pub fn ask(&mut self, code: u8, message: &[u8]) -> Vec<u8> {
+    pub fn request(&mut self, code: u8, message: &[u8]) -> Vec<u8> {
         self.send(&frame(code, message));
         self.receive_frame()
     }
@@ -111,7 +111,7 @@ pub fn frame(code: u8, message: &[u8]) -> Vec<u8> {
 }
 
 /// An answer of the frame protocol: 32 bits of length, the text.
-pub fn framed(text: &[u8]) -> Vec<u8> {
+pub fn length_prefixed(text: &[u8]) -> Vec<u8> {
     let length = u32::try_from(text.len()).expect("a short answer");
     [&length.to_be_bytes(), text].concat()
 }

@@ -2,35 +2,36 @@
 
 use std::thread;
 
-use super::harness::{Daemon, Directory, Launch, frame, framed};
-use super::{REVERSE, UPPERCASE, Watch, assert_serves};
+use super::{LeakCheck, REVERSE, UPPERCASE, assert_serves};
+use crate::harness::{Daemon, DaemonBuilder, Directory, frame, length_prefixed};
 
 /// Fault 19: lengths at the edges, and a request that never becomes whole.
 #[test]
-fn announced_lengths_at_the_edges() {
+fn announced_lengths_around_message_limit_are_handled() {
     let daemon = Daemon::serving("frame", &["--max-message=1000"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let most = vec![b'x'; 1000];
     let over = vec![b'x'; 1001];
     let requests = [frame(REVERSE, b""), frame(REVERSE, &most), frame(REVERSE, &over), frame(REVERSE, b"ab")].concat();
-    let answers = [framed(b""), framed(&most), framed(b"error"), framed(b"ba")].concat();
+    let answers =
+        [length_prefixed(b""), length_prefixed(&most), length_prefixed(b"error"), length_prefixed(b"ba")].concat();
     assert_eq!(daemon.exchange("frame", &requests), answers);
-    assert_eq!(daemon.exchange("frame", &frame(REVERSE, b"truncated")[..8]), framed(b"error"));
+    assert_eq!(daemon.exchange("frame", &frame(REVERSE, b"truncated")[..8]), length_prefixed(b"error"));
     // announced, and never sent
-    assert_eq!(daemon.exchange("frame", b"\x0f\xff\xff\xff"), framed(b"error"));
-    let statistics = watch.end(&daemon);
+    assert_eq!(daemon.exchange("frame", b"\x0f\xff\xff\xff"), length_prefixed(b"error"));
+    let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (3, 3), "{statistics:?}");
 }
 
 /// Fault 20: what is no text is refused, what grows is answered, wherever it is cut.
 #[test]
-fn text_that_is_none_and_text_that_grows() {
+fn invalid_utf8_and_growing_text_are_handled() {
     let daemon = Daemon::serving("frame", &[]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let grows = "\u{390}".repeat(50_000);
     let answer = grows.to_uppercase();
     let requests = [frame(UPPERCASE, b"a\xffb"), frame(UPPERCASE, grows.as_bytes()), frame(UPPERCASE, b"\xe2\x82")];
-    let answers = [framed(b"error"), framed(answer.as_bytes()), framed(b"error")].concat();
+    let answers = [length_prefixed(b"error"), length_prefixed(answer.as_bytes()), length_prefixed(b"error")].concat();
     assert!(daemon.exchange("frame", &requests.concat()) == answers, "not the answers");
     let mut client = daemon.connect("frame");
     for piece in frame(UPPERCASE, "stra\u{df}e \u{1f600}".as_bytes()).chunks(1) {
@@ -38,12 +39,12 @@ fn text_that_is_none_and_text_that_grows() {
     }
     assert_eq!(client.receive_frame(), "STRASSE \u{1f600}".as_bytes());
     drop(client);
-    assert_eq!(watch.end(&daemon).refused, 2);
+    assert_eq!(leak_check.end(&daemon).refused, 2);
 }
 
 /// Fault 21: nothing that a client sends can look like a line of the log, or do something to a terminal.
 #[test]
-fn the_log_cannot_be_forged() {
+fn client_bytes_cannot_forge_log_lines() {
     let hostile = [
         &b"\nretortd: forged\n"[..],
         b"\r\x1b[2J\x1b]0;title\x07\0\x08\x7f\xc2\x9b31m",
@@ -54,8 +55,8 @@ fn the_log_cannot_be_forged() {
     let directory = Directory::new();
     let settings = directory.write("settings", "");
     let listen = ["--listen=frame=127.0.0.1:0", "--listen=record=127.0.0.1:0", "--listen=text=127.0.0.1:0"];
-    let daemon = Launch::new(&[&listen[..], &["-vvv", "--settings", &settings]].concat()).start();
-    let watch = Watch::begin(&daemon);
+    let daemon = DaemonBuilder::new(&[&listen[..], &["-vvv", "--settings", &settings]].concat()).start();
+    let leak_check = LeakCheck::begin(&daemon);
     for bytes in hostile {
         daemon.exchange("frame", &frame(REVERSE, bytes));
         daemon.exchange("text", bytes);
@@ -66,7 +67,7 @@ fn the_log_cannot_be_forged() {
         client.send(&bytes.repeat(22)[..22]);
         drop(client);
     }
-    watch.end(&daemon);
+    leak_check.end(&daemon);
     // what others than clients have written is no more to be trusted
     directory.write("settings", format!("RETORTD_\u{1b}[2J{}=1\n", "X".repeat(5000)));
     daemon.reload();
@@ -87,7 +88,7 @@ fn the_log_cannot_be_forged() {
 
 /// Fault 22: what somebody would try who has read the sources.
 #[test]
-fn hostile_requests_break_nothing() {
+fn hostile_requests_leave_daemon_serving() {
     let hostile: [&[u8]; 10] = [
         b"\xff\xff\xff\xff\xff",
         b"\x0f\xff\xff\xff",
@@ -103,8 +104,8 @@ fn hostile_requests_break_nothing() {
     let protocols = retortd::protocol::PROTOCOLS.iter().map(|entry| entry.name).filter(|name| *name != "chargen");
     let listen: Vec<String> = protocols.clone().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
     let words = [&listen.iter().map(String::as_str).collect::<Vec<_>>()[..], &["--max-message=1000"]].concat();
-    let daemon = Launch::new(&words).start();
-    let watch = Watch::begin(&daemon);
+    let daemon = DaemonBuilder::new(&words).start();
+    let leak_check = LeakCheck::begin(&daemon);
     for protocol in protocols {
         for bytes in hostile {
             let mut client = daemon.connect(protocol);
@@ -125,20 +126,20 @@ fn hostile_requests_break_nothing() {
         client.wait_closed();
     }
     assert_serves(&mut daemon.connect("frame"));
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert!(statistics.closed_for("violation") > 0, "{statistics:?}");
     assert!(!statistics.closed_by.contains_key("failed"), "{statistics:?}");
 }
 
 /// Fault 22: random bytes to every protocol.
 #[test]
-fn random_bytes_break_nothing() {
+fn random_bytes_leave_daemon_serving() {
     let protocols: Vec<&str> = retortd::protocol::PROTOCOLS.iter().map(|entry| entry.name).collect();
     let listen: Vec<String> = protocols.iter().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
     let mut words: Vec<&str> = listen.iter().map(String::as_str).collect();
     words.extend(["--workers=2", "--max-message=100000", "--idle-timeout=1s", "--write-timeout=1s"]);
-    let daemon = Launch::new(&words).start();
-    let watch = Watch::begin(&daemon);
+    let daemon = DaemonBuilder::new(&words).start();
+    let leak_check = LeakCheck::begin(&daemon);
     thread::scope(|scope| {
         for (number, protocol) in protocols.iter().enumerate() {
             let daemon = &daemon;
@@ -159,7 +160,7 @@ fn random_bytes_break_nothing() {
         }
     });
     assert_serves(&mut daemon.connect("frame"));
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     let chargen = protocols.len() as u64;
     assert_eq!(statistics.accepted + statistics.accept_lost, chargen + 30 * protocols.len() as u64 + 1);
 }

@@ -8,24 +8,17 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::harness::{Client, Daemon, Directory, Launch, any_memory, frame, framed, wait_until};
-use super::{REVERSE, SHUFFLE, Trace, UPPERCASE, Watch, assert_serves, available, rss_limit};
+use super::{LeakCheck, REVERSE, SHUFFLE, Trace, UPPERCASE, assert_serves, available, rss_limit};
+use crate::harness::action::RANDOM;
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, any_memory, frame, length_prefixed, wait_until};
 
 /// More connections than the table of a worker keeps slots for when it is empty.
 const CROWD: usize = 1100;
 const MIB: usize = 1 << 20;
 
-/// Raises the limit on this process's own descriptors.
-fn allow_crowd() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit on descriptors");
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raise it");
-}
-
 /// Fault 35: the result of a request whose client has gone comes when others have its slot.
 #[test]
-fn a_late_result_reaches_nobody() {
-    allow_crowd();
+fn offload_result_of_closed_connection_is_dropped() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let crowd: Vec<Client> = (0..CROWD).map(|_| daemon.connect("frame")).collect();
     let mut victim = daemon.connect("frame");
@@ -39,7 +32,7 @@ fn a_late_result_reaches_nobody() {
     strangers.iter_mut().for_each(assert_serves);
     drop(frozen);
     // the next result comes behind the late one
-    assert!(strangers[0].ask(SHUFFLE, &vec![b't'; 2 * MIB]) == vec![b't'; 2 * MIB]);
+    assert!(strangers[0].request(SHUFFLE, &vec![b't'; 2 * MIB]) == vec![b't'; 2 * MIB]);
     for stranger in &mut strangers {
         stranger.stream.set_nonblocking(true).expect("non-blocking");
         assert!(stranger.stream.read(&mut [0]).is_err(), "a stranger got an answer");
@@ -51,12 +44,12 @@ fn a_late_result_reaches_nobody() {
 
 /// Fault 38: requests of clients that have gone are dropped, with their memory, before any thread comes to them.
 #[test]
-fn requests_of_clients_that_have_gone_are_not_worked_on() {
+fn queued_requests_of_closed_connections_are_dropped() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let mut honest = daemon.connect("frame");
     let text = vec![b'x'; 100_000];
-    assert!(honest.ask(SHUFFLE, &text) == text);
-    let watch = Watch::begin_with(&daemon, 1);
+    assert!(honest.request(SHUFFLE, &text) == text);
+    let leak_check = LeakCheck::begin_with(&daemon, 1);
     let Some(frozen) = daemon.freeze("heavy") else { return };
     let gone: Vec<Client> = (0..8)
         .map(|_| {
@@ -68,24 +61,25 @@ fn requests_of_clients_that_have_gone_are_not_worked_on() {
     daemon.statistics_when(|statistics| statistics.under_way == 8);
     gone.into_iter().for_each(Client::reset);
     daemon.statistics_when(|statistics| statistics.abandoned == 8 && statistics.open == 1);
-    wait_until("their memory is back", || daemon.rss() <= rss_limit(watch.rss, 8 << 20));
+    wait_until("their memory is back", || daemon.rss() <= rss_limit(leak_check.rss, 8 << 20));
     drop(frozen);
-    assert!(honest.ask(SHUFFLE, &text) == text);
+    assert!(honest.request(SHUFFLE, &text) == text);
     drop(honest);
-    watch.end(&daemon);
+    leak_check.end(&daemon);
 }
 
 /// Fault 39: clients that connect without pause do not keep the daemon from stopping.
 #[test]
-fn a_flood_of_connections_does_not_put_off_a_stop() {
-    let mut daemon = Launch::new(&["--listen=daytime=127.0.0.1:0", "--workers=2", "--drain-timeout=2s", "-v"]).start();
+fn connection_flood_does_not_delay_stop() {
+    let mut daemon =
+        DaemonBuilder::new(&["--listen=daytime=127.0.0.1:0", "--workers=2", "--drain-timeout=2s", "-v"]).start();
     let (address, over) = (daemon.address("daytime"), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     if let Ok(stream) = std::net::TcpStream::connect(address) {
-                        Client::over(stream).reset();
+                        Client::from_stream(stream).reset();
                     }
                 }
             });
@@ -100,7 +94,7 @@ fn a_flood_of_connections_does_not_put_off_a_stop() {
 
 /// Fault 39: connections that one worker accepts when the worker that they are for has ended are counted.
 #[test]
-fn what_is_dropped_at_the_stop_is_counted() {
+fn connections_dropped_at_stop_are_counted() {
     const SERVED: u64 = 10;
     let mut daemon = Daemon::serving("frame", &["--workers=2", "-v"]);
     let mut served: Vec<Client> = (0..SERVED).map(|_| daemon.connect("frame")).collect();
@@ -141,7 +135,7 @@ fn take_slowly(client: &mut Client, length: usize) -> Vec<u8> {
 
 /// Fault 40: the kernel has all of the answer, the client little of it and something to say: a stop cuts nothing off.
 #[test]
-fn a_stop_cuts_off_no_answer_that_the_kernel_has() {
+fn drain_keeps_reply_in_kernel_send_buffer() {
     let mut daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
     let mut client = daemon.connect("frame");
     setsockopt(&client.stream, sockopt::RcvBuf, &16_384).expect("SO_RCVBUF");
@@ -154,7 +148,7 @@ fn a_stop_cuts_off_no_answer_that_the_kernel_has() {
     // looked at after the client
     assert_eq!(other.wait_closed(), b"");
     client.send(b"more");
-    let answer = framed(&text.to_ascii_uppercase());
+    let answer = length_prefixed(&text.to_ascii_uppercase());
     assert!(take_slowly(&mut client, answer.len()) == answer);
     client.half_close();
     drop(other);
@@ -165,17 +159,17 @@ fn a_stop_cuts_off_no_answer_that_the_kernel_has() {
 
 /// Fault 36: clients that read slowly hold what their answers are, not what these could have been.
 #[test]
-fn slow_readers_of_random_answers_keep_no_memory_from_others() {
+fn slow_readers_of_random_replies_leave_memory_to_others() {
     let daemon = Daemon::serving("frame", &["--workers=2", "--max-buffered=32M", "--send-buffer=4K", "--seed=1"]);
     let mut slow: Vec<Client> = (0..4).map(|_| daemon.connect("frame")).collect();
     for client in &mut slow {
         setsockopt(&client.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
-        client.send(&frame(0x10, &vec![b'x'; 200_000]));
+        client.send(&frame(RANDOM, &vec![b'x'; 200_000]));
         // the answer has begun to come
         client.receive(100);
     }
     let text = vec![b'y'; 4 * MIB];
-    assert!(daemon.connect("frame").ask(REVERSE, &text).iter().all(|byte| *byte == b'y'));
+    assert!(daemon.connect("frame").request(REVERSE, &text).iter().all(|byte| *byte == b'y'));
     // and none of them had to go for that
     for client in &mut slow {
         client.receive(100);
@@ -186,8 +180,7 @@ fn slow_readers_of_random_answers_keep_no_memory_from_others() {
 
 /// Fault 37: a crowd whose time is over at once is closed a few at a time, with a look at what others want in between.
 #[test]
-fn a_crowd_is_closed_a_few_at_a_time() {
-    allow_crowd();
+fn mass_timeout_closes_in_small_batches() {
     let directory = Directory::new();
     let settings = directory.write("settings", "");
     let daemon = Daemon::serving("frame", &["--workers=1", "--settings", &settings]);
@@ -214,11 +207,10 @@ fn a_crowd_is_closed_a_few_at_a_time() {
 
 /// Fault 42: the memory of a crowd goes back, whatever its requests are.
 #[test]
-fn a_crowd_leaves_no_memory_behind() {
-    allow_crowd();
+fn memory_of_crowd_is_returned() {
     for length in [900, 3_000, 5_000, 15_000, 30_000] {
         let daemon = Daemon::serving("frame", &["--workers=2"]);
-        let watch = Watch::begin(&daemon);
+        let leak_check = LeakCheck::begin(&daemon);
         let begun = frame(UPPERCASE, &vec![b'x'; length]);
         let mut crowd: Vec<Client> = (0..3000).map(|_| daemon.connect("frame")).collect();
         for client in &mut crowd {
@@ -232,26 +224,26 @@ fn a_crowd_leaves_no_memory_behind() {
             drop(crowd[chosen].take());
         }
         assert!(crowd.iter().all(Option::is_none));
-        watch.end(&daemon);
+        leak_check.end(&daemon);
     }
 }
 
 /// Fault 42: no page is larger than what was written to it, whatever the system does for other processes.
 #[test]
-fn transparent_huge_pages_are_not_used() {
+fn transparent_huge_pages_are_disabled() {
     let daemon = Daemon::serving("frame", &[]);
     assert_eq!(daemon.status("THP_enabled"), 0);
 }
 
 /// Fault 42: with little address space, clients are turned away before the allocator has to give up.
 #[test]
-fn little_address_space_costs_connections_not_the_daemon() {
+fn small_address_space_rejects_connections_only() {
     if !available("prlimit") || any_memory() {
         return;
     }
     for megabytes in [24, 48] {
         let limit = format!("--as={}", megabytes << 20);
-        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=1", "--max-buffered=1G", "-v"]);
+        let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=1", "--max-buffered=1G", "-v"]);
         let daemon = launch.under(&["prlimit", &limit]).start();
         let begun = frame(SHUFFLE, &vec![b'x'; 60_000]);
         let mut crowd: Vec<Client> = (0..900).map(|_| daemon.connect("frame")).collect();
@@ -269,12 +261,12 @@ fn little_address_space_costs_connections_not_the_daemon() {
 
 /// Fault 42: threads, the log and buffers of all sizes at once do not take the last of little address space.
 #[test]
-fn everything_at_once_in_little_address_space_ends_no_daemon() {
+fn mixed_load_in_small_address_space_is_survived() {
     if !available("prlimit") || any_memory() {
         return;
     }
     let limit = format!("--as={}", 40 << 20);
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=2", "--max-buffered=1G", "-vv"]);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=2", "--max-buffered=1G", "-vv"]);
     let daemon = launch.under(&["prlimit", &limit]).start();
     let mut crowd = std::collections::VecDeque::new();
     for number in 0..12_000 {

@@ -4,9 +4,7 @@
 //! Plain threads and blocking sockets, and nothing of the daemon's or the client's code: what `retort check` finds is
 //! found in foreign servers. A server lives until the test program ends.
 
-// each test program has use for other flaws
-#![allow(dead_code)]
-
+use crate::harness::action::{LOWERCASE, RANDOM, REVERSE, SHUFFLE, UPPERCASE};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -14,7 +12,7 @@ use std::time::Duration;
 
 /// The one mistake of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum Bug {
     /// It has none.
     None,
     /// None either: it serves one client at a time.
@@ -83,17 +81,11 @@ pub enum Flaw {
     DecodesParts,
 }
 
-const UPPERCASE: u8 = 0x01;
-const LOWERCASE: u8 = 0x02;
-const REVERSE: u8 = 0x04;
-const SHUFFLE: u8 = 0x08;
-const RANDOM: u8 = 0x10;
-
 /// Starts the server; its address.
-pub fn start(flaw: Flaw) -> SocketAddr {
+pub fn start(bug: Bug) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
     let address = listener.local_addr().expect("the listener's address");
-    thread::spawn(move || accept(&listener, flaw));
+    thread::spawn(move || accept(&listener, bug));
     address
 }
 
@@ -129,13 +121,13 @@ pub fn for_each_client(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> So
     address
 }
 
-fn accept(listener: &TcpListener, flaw: Flaw) {
+fn accept(listener: &TcpListener, bug: Bug) {
     for stream in listener.incoming().flatten() {
-        let one_at_a_time = matches!(flaw, Flaw::OneAtATime | Flaw::DiesWithItsClient);
-        let client = Client { stream, ahead: Vec::new(), flaw };
+        let one_at_a_time = matches!(bug, Bug::OneAtATime | Bug::DiesWithItsClient);
+        let client = Client { stream, ahead: Vec::new(), bug };
         if !one_at_a_time {
             thread::spawn(move || client.serve());
-        } else if client.serve().is_err() && flaw == Flaw::DiesWithItsClient {
+        } else if client.serve().is_err() && bug == Bug::DiesWithItsClient {
             return;
         }
     }
@@ -144,7 +136,7 @@ fn accept(listener: &TcpListener, flaw: Flaw) {
 struct Client {
     stream: TcpStream,
     ahead: Vec<u8>,
-    flaw: Flaw,
+    bug: Bug,
 }
 
 /// What a request came to.
@@ -168,10 +160,10 @@ impl Client {
                 }
                 Request::End { truncated: false } => return Ok(()),
                 Request::End { truncated: true } => {
-                    if self.flaw == Flaw::DiesWithItsClient {
+                    if self.bug == Bug::DiesWithItsClient {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    if self.flaw != Flaw::SilentWhenTruncated {
+                    if self.bug != Bug::SilentWhenTruncated {
                         self.send(b"error")?;
                     }
                     return Ok(());
@@ -181,29 +173,29 @@ impl Client {
     }
 
     fn request(&mut self) -> io::Result<Request> {
-        let header = self.take(4, self.flaw == Flaw::OneRecvForTheHeader)?;
+        let header = self.take(4, self.bug == Bug::OneRecvForTheHeader)?;
         let Ok(bytes) = <[u8; 4]>::try_from(header.as_slice()) else {
-            let noticed = self.flaw != Flaw::OneRecvForTheHeader;
+            let noticed = self.bug != Bug::OneRecvForTheHeader;
             return Ok(Request::End { truncated: noticed && !header.is_empty() });
         };
         let word = u32::from_be_bytes(bytes);
         let (action, mut length) = ((word >> 27) as u8, (word & 0x07ff_ffff) as usize);
-        match self.flaw {
-            Flaw::ShortLength => length &= 0xffff,
-            Flaw::EmptyIsTheEnd if length == 0 => return Ok(Request::End { truncated: false }),
-            Flaw::DoesNotSkip if !action.is_power_of_two() => length = 0,
-            Flaw::ForgetsAtTheEnd => return self.at_the_end(action, length),
+        match self.bug {
+            Bug::ShortLength => length &= 0xffff,
+            Bug::EmptyIsTheEnd if length == 0 => return Ok(Request::End { truncated: false }),
+            Bug::DoesNotSkip if !action.is_power_of_two() => length = 0,
+            Bug::ForgetsAtTheEnd => return self.at_the_end(action, length),
             _ => {}
         }
-        let data = self.take(length, self.flaw == Flaw::OneRecv)?;
-        if data.len() < length && self.flaw != Flaw::OneRecv {
+        let data = self.take(length, self.bug == Bug::OneRecv)?;
+        if data.len() < length && self.bug != Bug::OneRecv {
             return Ok(Request::End { truncated: true });
         }
-        if self.flaw == Flaw::ForgetsPipelined {
+        if self.bug == Bug::ForgetsPipelined {
             self.ahead.clear();
         }
-        if self.flaw == Flaw::EchoesHeader {
-            let text = transformed(self.flaw, action, &data);
+        if self.bug == Bug::EchoesHeader {
+            let text = transformed(self.bug, action, &data);
             self.stream.write_all(&[&bytes, text.as_slice()].concat())?;
             return self.request();
         }
@@ -222,7 +214,7 @@ impl Client {
     /// So many bytes, or fewer at the end of input; with `once`, what one read brings.
     fn take(&mut self, length: usize, once: bool) -> io::Result<Vec<u8>> {
         // Reading too much is what the one that forgets it must do.
-        let greedy = self.flaw == Flaw::ForgetsPipelined;
+        let greedy = self.bug == Bug::ForgetsPipelined;
         while self.ahead.len() < length {
             let mut buffer = vec![0; if greedy { 65_536 } else { length - self.ahead.len() }];
             let n = self.stream.read(&mut buffer)?;
@@ -231,7 +223,7 @@ impl Client {
                 break;
             }
             let part = length > 4 && self.ahead.len() < length;
-            if self.flaw == Flaw::DecodesParts && part && std::str::from_utf8(&self.ahead).is_err() {
+            if self.bug == Bug::DecodesParts && part && std::str::from_utf8(&self.ahead).is_err() {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }
@@ -241,66 +233,66 @@ impl Client {
 
     /// Answers a request; false when the connection is to be closed.
     fn answer(&mut self, action: u8, data: &[u8]) -> io::Result<bool> {
-        if self.flaw == Flaw::Hangs {
+        if self.bug == Bug::Hangs {
             return Ok(true);
         }
-        let answer = transformed(self.flaw, action, data);
+        let answer = transformed(self.bug, action, data);
         self.send(&answer)?;
         let refused = answer == b"error";
-        Ok(self.flaw != Flaw::OneAnswer && !(refused && self.flaw == Flaw::ClosesOnError))
+        Ok(self.bug != Bug::OneAnswer && !(refused && self.bug == Bug::ClosesOnError))
     }
 
     fn send(&mut self, answer: &[u8]) -> io::Result<()> {
-        let length = match self.flaw {
-            Flaw::CountsCharacters => String::from_utf8_lossy(answer).chars().count(),
-            Flaw::Newline => answer.len() + 1,
+        let length = match self.bug {
+            Bug::CountsCharacters => String::from_utf8_lossy(answer).chars().count(),
+            Bug::Newline => answer.len() + 1,
             _ => answer.len(),
         } as u32;
-        let mut wire = match self.flaw {
-            Flaw::LittleEndian => length.to_le_bytes().to_vec(),
-            Flaw::NoHeader => Vec::new(),
+        let mut wire = match self.bug {
+            Bug::LittleEndian => length.to_le_bytes().to_vec(),
+            Bug::NoHeader => Vec::new(),
             _ => length.to_be_bytes().to_vec(),
         };
         wire.extend_from_slice(answer);
-        match self.flaw {
-            Flaw::Newline | Flaw::UncountedNewline => wire.push(b'\n'),
-            Flaw::ShortSend => wire.truncate(65_536),
+        match self.bug {
+            Bug::Newline | Bug::UncountedNewline => wire.push(b'\n'),
+            Bug::ShortSend => wire.truncate(65_536),
             _ => {}
         }
         self.stream.write_all(&wire)
     }
 }
 
-fn transformed(flaw: Flaw, action: u8, data: &[u8]) -> Vec<u8> {
-    let refusal = if flaw == Flaw::Capital { b"Error" } else { b"error" };
+fn transformed(bug: Bug, action: u8, data: &[u8]) -> Vec<u8> {
+    let refusal = if bug == Bug::Capital { b"Error" } else { b"error" };
     let text = match std::str::from_utf8(data) {
         Ok(text) => text.to_owned(),
-        Err(_) if flaw == Flaw::Replaces => String::from_utf8_lossy(data).into_owned(),
+        Err(_) if bug == Bug::Replaces => String::from_utf8_lossy(data).into_owned(),
         Err(_) => return refusal.to_vec(),
     };
-    let text = if flaw == Flaw::Strips { text.trim() } else { &text };
+    let text = if bug == Bug::Strips { text.trim() } else { &text };
     match action {
-        UPPERCASE if flaw == Flaw::AsciiCase => text.to_ascii_uppercase().into_bytes(),
-        LOWERCASE if flaw == Flaw::AsciiCase => text.to_ascii_lowercase().into_bytes(),
+        UPPERCASE if bug == Bug::AsciiCase => text.to_ascii_uppercase().into_bytes(),
+        LOWERCASE if bug == Bug::AsciiCase => text.to_ascii_lowercase().into_bytes(),
         UPPERCASE => text.to_uppercase().into_bytes(),
-        LOWERCASE if flaw == Flaw::NoFinalSigma => {
+        LOWERCASE if bug == Bug::NoFinalSigma => {
             text.chars().flat_map(char::to_lowercase).collect::<String>().into_bytes()
         }
         LOWERCASE => text.to_lowercase().into_bytes(),
-        REVERSE if flaw == Flaw::Bytes => text.bytes().rev().collect(),
+        REVERSE if bug == Bug::Bytes => text.bytes().rev().collect(),
         REVERSE => text.chars().rev().collect::<String>().into_bytes(),
-        SHUFFLE if flaw == Flaw::Bytes => shuffled(flaw, text.bytes().collect()),
-        SHUFFLE => shuffled(flaw, text.chars().collect()).into_iter().collect::<String>().into_bytes(),
-        RANDOM => random(flaw, text).into_bytes(),
-        _ if flaw == Flaw::UnknownPasses => data.to_vec(),
+        SHUFFLE if bug == Bug::Bytes => shuffled(bug, text.bytes().collect()),
+        SHUFFLE => shuffled(bug, text.chars().collect()).into_iter().collect::<String>().into_bytes(),
+        RANDOM => random(bug, text).into_bytes(),
+        _ if bug == Bug::UnknownPasses => data.to_vec(),
         _ => refusal.to_vec(),
     }
 }
 
-fn shuffled<T: Copy>(flaw: Flaw, mut items: Vec<T>) -> Vec<T> {
-    match flaw {
-        Flaw::DrawsTwice => (0..items.len()).map(|_| items[fastrand::usize(..items.len())]).collect(),
-        Flaw::Biased => {
+fn shuffled<T: Copy>(bug: Bug, mut items: Vec<T>) -> Vec<T> {
+    match bug {
+        Bug::DrawsTwice => (0..items.len()).map(|_| items[fastrand::usize(..items.len())]).collect(),
+        Bug::Biased => {
             let length = items.len();
             for i in 0..length {
                 items.swap(i, fastrand::usize(..length));
@@ -314,18 +306,18 @@ fn shuffled<T: Copy>(flaw: Flaw, mut items: Vec<T>) -> Vec<T> {
     }
 }
 
-fn random(flaw: Flaw, text: &str) -> String {
+fn random(bug: Bug, text: &str) -> String {
     let mut answer = String::new();
     for character in text.chars() {
         let times = match fastrand::u8(..36) {
-            0..6 if flaw == Flaw::DropsNothing => 1,
+            0..6 if bug == Bug::DropsNothing => 1,
             0..6 => 0,
             6..11 => pareto(),
             _ => 1,
         };
         answer.extend(std::iter::repeat_n(character, times));
     }
-    if answer.is_empty() && flaw != Flaw::LeavesNothing {
+    if answer.is_empty() && bug != Bug::LeavesNothing {
         answer.extend(text.chars().next());
     }
     answer

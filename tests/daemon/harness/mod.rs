@@ -1,21 +1,20 @@
 //! Starts the real daemon for a test, talks to it, and looks at it from outside.
 //!
-//! A [`Daemon`] has its own notification socket: [`Launch::start`] returns when it has said `READY=1`, and its ports
+//! A [`Daemon`] has its own notification socket: [`DaemonBuilder::start`] returns when it has said `READY=1`, and its ports
 //! are read from its status line, so tests use port 0 and never collide. Its log, its output and what it tells the
-//! service manager are collected as they come ([`Feed`]). It is killed when dropped; a test that fails prints its log.
+//! service manager are collected as they come ([`EventLog`]). It is killed when dropped; a test that fails prints its log.
 //! Nothing here sleeps to let something happen: waiting is for an event, or for what tells nobody ([`wait_until`]),
 //! until [`DEADLINE`].
 
-// every test program uses another part of this
-#![allow(dead_code, unused_imports)]
-
+pub mod action;
 mod client;
-mod feed;
+mod event_log;
+mod leak_check;
 mod observe;
 mod replay;
 mod skip;
 mod statistics;
-#[path = "../tables/mod.rs"]
+#[path = "../../tables/mod.rs"]
 pub mod tables;
 
 use std::env;
@@ -28,18 +27,21 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-pub use client::{Client, echo_ping, frame, framed, in_parallel};
-pub use feed::Feed;
-pub use observe::{Frozen, Task, any_memory, available, limited, rss_limit, wait_until};
-pub use replay::{replay, replay_all};
+pub use client::{Client, echo_ping, frame, in_parallel, length_prefixed};
+pub use event_log::EventLog;
+pub use leak_check::LeakCheck;
+pub use observe::{any_memory, available, limited, rss_limit, wait_until};
+pub use replay::replay_all;
 pub use skip::skip;
 pub use statistics::Statistics;
 
@@ -91,7 +93,7 @@ impl Drop for Directory {
 
 /// How to start a daemon.
 #[derive(Debug)]
-pub struct Launch {
+pub struct DaemonBuilder {
     wrapper: Vec<OsString>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -99,7 +101,7 @@ pub struct Launch {
     stderr: Option<Stdio>,
 }
 
-impl Launch {
+impl DaemonBuilder {
     /// With these arguments, and nothing of the test's own environment but [`KEPT`].
     pub fn new(arguments: &[&str]) -> Self {
         Self {
@@ -163,6 +165,7 @@ impl Launch {
 
     /// Starts it and waits for nothing.
     pub fn spawn(self) -> Daemon {
+        raise_descriptor_limit();
         let directory = Directory::new();
         let notify = directory.path("notify");
         let socket = UnixDatagram::bind(&notify).expect("bind the notification socket");
@@ -175,7 +178,7 @@ impl Launch {
         let output = collect_lines(child.stdout.take());
         let notices = collect_notices(socket);
         let exit = collect_exit(child, notify);
-        Daemon { pid, log, output, notices, exit, listening: Vec::new(), directory }
+        Daemon { pid, log, output, notices, exit, listening: Vec::new(), _directory: directory }
     }
 
     fn command(self, notify: &Path) -> Command {
@@ -202,17 +205,28 @@ pub struct Finished {
     pub log: String,
 }
 
+/// Raises this process's soft limit on descriptors to the hard one: under plain `cargo test` the clients of all tests are
+/// descriptors of one process, some tests have thousands, and the usual soft limit is 1024. Done before the first daemon
+/// starts, because a daemon inherits it.
+fn raise_descriptor_limit() {
+    static RAISED: Once = Once::new();
+    RAISED.call_once(|| {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("RLIMIT_NOFILE");
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raise RLIMIT_NOFILE");
+    });
+}
+
 /// The process id, as system calls take it.
 pub fn process_id(child: &Child) -> Pid {
     Pid::from_raw(child.id().try_into().expect("a process id"))
 }
 
-fn collect_lines(from: Option<impl Read + Send + 'static>) -> Feed<String> {
-    let feed = Feed::new();
-    let filled = feed.clone();
+fn collect_lines(from: Option<impl Read + Send + 'static>) -> EventLog<String> {
+    let events = EventLog::new();
+    let filled = events.clone();
     let Some(from) = from else {
         filled.close();
-        return feed;
+        return events;
     };
     thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
@@ -220,13 +234,13 @@ fn collect_lines(from: Option<impl Read + Send + 'static>) -> Feed<String> {
         }
         filled.close();
     });
-    feed
+    events
 }
 
 /// An empty datagram ends it.
-fn collect_notices(socket: UnixDatagram) -> Feed<String> {
-    let feed = Feed::new();
-    let filled = feed.clone();
+fn collect_notices(socket: UnixDatagram) -> EventLog<String> {
+    let events = EventLog::new();
+    let filled = events.clone();
     thread::spawn(move || {
         let mut datagram = vec![0; 8192];
         while let Ok(length @ 1..) = socket.recv(&mut datagram) {
@@ -234,19 +248,19 @@ fn collect_notices(socket: UnixDatagram) -> Feed<String> {
         }
         filled.close();
     });
-    feed
+    events
 }
 
-fn collect_exit(mut child: Child, notify: PathBuf) -> Feed<ExitStatus> {
-    let feed = Feed::new();
-    let filled = feed.clone();
+fn collect_exit(mut child: Child, notify: PathBuf) -> EventLog<ExitStatus> {
+    let events = EventLog::new();
+    let filled = events.clone();
     thread::spawn(move || {
         filled.push(child.wait().expect("wait for the daemon"));
         filled.close();
         let end = UnixDatagram::unbound().expect("a socket");
         let _ = end.send_to(b"", notify);
     });
-    feed
+    events
 }
 
 /// A daemon that a test has started.
@@ -254,22 +268,22 @@ fn collect_exit(mut child: Child, notify: PathBuf) -> Feed<ExitStatus> {
 pub struct Daemon {
     pub pid: Pid,
     /// The lines of its standard error.
-    pub log: Feed<String>,
+    pub log: EventLog<String>,
     /// The lines of its standard output.
-    pub output: Feed<String>,
+    pub output: EventLog<String>,
     /// What it told the service manager.
-    pub notices: Feed<String>,
-    exit: Feed<ExitStatus>,
+    pub notices: EventLog<String>,
+    exit: EventLog<ExitStatus>,
     listening: Vec<(String, SocketAddr)>,
-    /// For files that live as long as the daemon.
-    pub directory: Directory,
+    /// Removed when the daemon has ended.
+    _directory: Directory,
 }
 
 impl Daemon {
     /// Serves one protocol on a free port of the loopback interface.
     pub fn serving(protocol: &str, arguments: &[&str]) -> Self {
         let listen = format!("--listen={protocol}=127.0.0.1:0");
-        Launch::new(&[&[listen.as_str()], arguments].concat()).start()
+        DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start()
     }
 
     /// Waits for `READY=1` and learns where it listens.

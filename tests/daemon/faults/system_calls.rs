@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use super::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel};
-use super::{Injection, REVERSE, Trace, UPPERCASE, Watch, assert_serves, injected, load_time, strace};
+use super::{Injection, LeakCheck, REVERSE, Trace, UPPERCASE, assert_serves, injected, load_time, strace};
+use crate::harness::{Client, Daemon, DaemonBuilder, available, frame, in_parallel, length_prefixed};
 
 /// Fault 23: a socket that is ready and then has nothing, or no room.
 #[test]
-fn readiness_that_is_not_true_changes_nothing() {
+fn spurious_readiness_loses_nothing() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let injections =
         ["recvfrom:error=EAGAIN:when=2+3", "sendto:error=EAGAIN:when=2+3", "sendmsg:error=EAGAIN:when=2+3"];
     let Some(injection) = Injection::into_workers(&daemon, 2, &injections) else { return };
@@ -20,35 +20,36 @@ fn readiness_that_is_not_true_changes_nothing() {
         let mut client = daemon.connect("frame");
         (0..50).for_each(|_| assert_serves(&mut client));
         let text = vec![b'a'; 300_000];
-        (0..5).for_each(|_| assert!(client.ask(UPPERCASE, &text).iter().all(|byte| *byte == b'A')));
+        (0..5).for_each(|_| assert!(client.request(UPPERCASE, &text).iter().all(|byte| *byte == b'A')));
     });
     drop(injection);
-    assert_eq!(watch.end(&daemon).answered, 220);
+    assert_eq!(leak_check.end(&daemon).answered, 220);
 }
 
 /// Fault 23: room for a few hundred bytes at a time, and a client that takes them slowly.
 #[test]
 fn short_sends_lose_nothing() {
     let daemon = Daemon::serving("frame", &["--workers=1", "--send-buffer=1"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let grows = "\u{390}x".repeat(20_000);
     let requests = [frame(REVERSE, &[b'r'; 5000]), frame(UPPERCASE, grows.as_bytes()), frame(9, b"?")].concat();
     let answer = grows.to_uppercase();
-    let answers = [framed(&[b'r'; 5000]), framed(answer.as_bytes()), framed(b"error")].concat();
+    let answers =
+        [length_prefixed(&[b'r'; 5000]), length_prefixed(answer.as_bytes()), length_prefixed(b"error")].concat();
     in_parallel(4, |_| {
         let client = daemon.connect("frame");
         nix::sys::socket::setsockopt(&client.stream, nix::sys::socket::sockopt::RcvBuf, &1).expect("SO_RCVBUF");
         assert!(client.exchange(&requests.repeat(5)) == answers.repeat(5), "not the answers");
     });
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (40, 20));
 }
 
 /// Fault 41: a poll(2) that goes on failing costs the main thread neither a processor nor a line each time.
 #[test]
-fn a_main_thread_that_cannot_wait_pauses() {
+fn failing_poll_backs_off() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let begun = Instant::now();
     let Some(trace) = Trace::of_thread(&daemon, "retortd", "poll", &["poll:error=ENOMEM"]) else { return };
     // signals are obeyed all the same
@@ -61,33 +62,33 @@ fn a_main_thread_that_cannot_wait_pauses() {
     assert!((2..=most).contains(&failed), "{failed} in {:?}", begun.elapsed());
     let lines = daemon.log.all().iter().filter(|line| line.contains("cannot wait for signals")).count();
     assert!((1..=1 + most / 600).contains(&lines), "{lines} lines");
-    watch.end(&daemon);
+    leak_check.end(&daemon);
 }
 
 /// Fault 24: an inherited socket that takes no option serves without.
 #[test]
-fn options_that_an_inherited_socket_refuses_are_warned_about() {
+fn rejected_options_of_inherited_socket_log_warning() {
     if !available("strace") {
         return;
     }
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let words = strace(&["setsockopt:error=ENOPROTOOPT"]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let launch = Launch::new(&["--recv-buffer=64K"]).with_sockets("frame", vec![listener.into()]).under(&words);
+    let launch = DaemonBuilder::new(&["--recv-buffer=64K"]).with_sockets("frame", vec![listener.into()]).under(&words);
     let daemon = launch.start();
     for option in ["TCP_NODELAY", "SO_KEEPALIVE", "TCP_USER_TIMEOUT", "SO_RCVBUF"] {
         let words = format!("cannot set {option} on inherited frame=127.0.0.1:");
         let (_, line) = daemon.wait_for_line(0, &words);
         assert!(line.ends_with("; serving without"), "{line}");
     }
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
-    watch.end(&daemon);
+    leak_check.end(&daemon);
 }
 
 /// Fault 24: the same for the one connection of an `Accept=yes` unit.
 #[test]
-fn an_inherited_connection_that_takes_no_option_is_served() {
+fn rejected_options_of_inherited_connection_log_warning() {
     if !available("strace") {
         return;
     }
@@ -96,47 +97,47 @@ fn an_inherited_connection_that_takes_no_option_is_served() {
     let (connection, _) = listener.accept().expect("accept");
     let words = strace(&["setsockopt:error=ENOPROTOOPT"]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let launch = Launch::new(&["-v"]).with_sockets("connection", vec![connection.into()]).under(&words);
+    let launch = DaemonBuilder::new(&["-v"]).with_sockets("connection", vec![connection.into()]).under(&words);
     let mut daemon = launch.spawn();
     daemon.wait_for_line(0, "cannot set TCP_NODELAY on the inherited connection: Protocol not available");
-    assert_eq!(Client::over(client).exchange(&frame(REVERSE, b"abc")), framed(b"cba"));
+    assert_eq!(Client::from_stream(client).exchange(&frame(REVERSE, b"abc")), length_prefixed(b"cba"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 1);
 }
 
 /// Fault 24: and for a socket of the daemon's own, where only binding again at once is worth an end.
 #[test]
-fn options_that_its_own_socket_refuses_are_warned_about() {
+fn rejected_options_of_own_socket_log_warning() {
     let Some(launch) = injected(&["setsockopt:error=ENOPROTOOPT:when=2+"], &[]) else { return };
     let daemon = launch.start();
     for option in ["TCP_NODELAY", "SO_KEEPALIVE", "TCP_USER_TIMEOUT"] {
         let (_, line) = daemon.wait_for_line(0, &format!("cannot set {option} on 127.0.0.1:"));
         assert!(line.ends_with("; serving without"), "{line}");
     }
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
-    watch.end(&daemon);
+    leak_check.end(&daemon);
 }
 
 /// Fault 3: a thousand signals a second, at every thread in turn.
 #[test]
-fn a_storm_of_signals_at_every_thread_loses_nothing() {
+fn signal_storm_at_every_thread_loses_nothing() {
     if !available("python3") {
         return;
     }
     let daemon = Daemon::serving("frame", &["--workers=2"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let mut storm = storm(&daemon);
     let over = AtomicBool::new(false);
     let asked: u64 = thread::scope(|scope| {
-        let clients = scope.spawn(|| in_parallel(4, |_| ask_until(&daemon, &over)));
+        let clients = scope.spawn(|| in_parallel(4, |_| request_until(&daemon, &over)));
         let ended = storm.wait().expect("wait for the storm");
         over.store(true, Ordering::Relaxed);
         assert!(ended.success(), "the storm came to nothing");
         clients.join().expect("a client failed").into_iter().sum()
     });
     assert!(asked > 100, "{asked} requests in all the time");
-    assert_eq!(watch.end(&daemon).answered, asked);
+    assert_eq!(leak_check.end(&daemon).answered, asked);
     assert!(daemon.log.all().iter().filter(|line| line.contains("reloaded")).count() > 100, "few signals were noticed");
 }
 
@@ -153,13 +154,13 @@ fn storm(daemon: &Daemon) -> std::process::Child {
     std::process::Command::new("python3").args(["-c", SCRIPT]).args(arguments).spawn().expect("start python3")
 }
 
-fn ask_until(daemon: &Daemon, over: &AtomicBool) -> u64 {
+fn request_until(daemon: &Daemon, over: &AtomicBool) -> u64 {
     let mut client = daemon.connect("frame");
     let large = vec![b'x'; 200_000];
     let mut asked = 0;
     while !over.load(Ordering::Relaxed) {
         (0..20).for_each(|_| assert_serves(&mut client));
-        assert!(client.ask(REVERSE, &large) == large);
+        assert!(client.request(REVERSE, &large) == large);
         asked += 21;
     }
     asked

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::harness::{DEADLINE, Directory, Launch, Statistics};
-use super::{REVERSE, Watch, assert_serves, is_root, rss_limit, wait_until};
+use super::{LeakCheck, REVERSE, assert_serves, is_root, rss_limit, wait_until};
+use crate::harness::{DEADLINE, DaemonBuilder, Directory, Statistics};
 
 /// A daemon that logs to /dev/log, which is a file of the test's in a /dev of the daemon's own.
-fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<Launch> {
+fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<DaemonBuilder> {
     const SCRIPT: &str = "touch $0/null $0/urandom && mount --bind /dev/null $0/null && \
         mount --bind /dev/urandom $0/urandom && mount --rbind $0 /dev && exec \"$@\"";
     if !is_root() || !super::available("unshare") {
@@ -19,7 +19,7 @@ fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<Launch> {
     std::fs::create_dir_all(&path).expect("a directory");
     let words = ["unshare", "--mount", "--propagation=private", "sh", "-c", SCRIPT, path.to_str().expect("UTF-8")];
     let listen = ["--listen=frame=127.0.0.1:0", "--log=syslog", "--workers=1"];
-    Some(Launch::new(&[&listen, arguments].concat()).under(&words))
+    Some(DaemonBuilder::new(&[&listen, arguments].concat()).under(&words))
 }
 
 fn syslog(directory: &Directory) -> UnixDatagram {
@@ -36,7 +36,7 @@ fn next(socket: &UnixDatagram) -> String {
 
 /// Fault 32: until there is a syslog, the log goes to standard error; then it is found without a restart.
 #[test]
-fn a_missing_syslog_is_found_when_it_comes() {
+fn syslog_is_used_as_soon_as_it_appears() {
     let directory = Directory::new();
     let Some(launch) = with_dev_log(&directory, &["-v"]) else { return };
     let daemon = launch.start();
@@ -74,7 +74,7 @@ fn a_missing_syslog_is_found_when_it_comes() {
 
 /// Fault 32: a syslog that does not read costs messages, not time; they are counted and confessed.
 #[test]
-fn a_stalled_syslog_stalls_nobody() {
+fn blocked_syslog_does_not_block_service() {
     let directory = Directory::new();
     let Some(launch) = with_dev_log(&directory, &["-vv"]) else { return };
     let socket = syslog(&directory);
@@ -121,14 +121,14 @@ fn a_stalled_syslog_stalls_nobody() {
 
 /// Fault 32: no message is longer than syslog takes (RFC 3164 section 4.1).
 #[test]
-fn messages_to_syslog_are_cut() {
+fn syslog_messages_are_at_most_1024_bytes() {
     let directory = Directory::new();
     let settings = directory.write("settings", "");
     let Some(launch) = with_dev_log(&directory, &["-vvv", "--settings", &settings]) else { return };
     let socket = syslog(&directory);
     let daemon = launch.start();
     let mut client = daemon.connect("frame");
-    assert!(client.ask(REVERSE, &vec![b'\n'; 50_000]).len() == 50_000);
+    assert!(client.request(REVERSE, &vec![b'\n'; 50_000]).len() == 50_000);
     drop(client);
     // a client is not shown at such a length; what is wrong in the settings is
     directory.write("settings", format!("RETORTD_IDLE_TIMEOUT={}\n", "x".repeat(5000)));
@@ -147,34 +147,34 @@ fn messages_to_syslog_are_cut() {
 
 /// Fault 34: nobody is to be told anything.
 #[test]
-fn without_a_manager_it_serves() {
+fn missing_notify_socket_variable_is_no_fault() {
     let words = ["env", "--unset=NOTIFY_SOCKET"];
-    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).under(&words).spawn();
+    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).under(&words).spawn();
     daemon.wait_ready_in_log();
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
-    watch.end(&daemon);
+    leak_check.end(&daemon);
     assert_eq!(daemon.stop(), 0);
     assert_eq!(daemon.notices.len(), 0);
 }
 
 /// Fault 34: the manager's socket goes away and comes back.
 #[test]
-fn a_manager_that_restarts_is_no_reason_to_stop() {
+fn lost_notify_socket_does_not_stop_service() {
     let directory = Directory::new();
     let path = directory.path("manager");
     let socket = UnixDatagram::bind(&path).expect("bind");
     socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
     let mut daemon = launch.env("NOTIFY_SOCKET", &path).spawn();
     daemon.wait_ready_in_log();
     assert!(next(&socket).starts_with("READY=1"));
     drop(socket);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let mut client = daemon.connect("frame");
     assert!(client.is_silent(Duration::from_millis(300)));
     assert_serves(&mut client);
     drop(client);
-    watch.end(&daemon);
+    leak_check.end(&daemon);
     assert_eq!(daemon.stop(), 0);
 }

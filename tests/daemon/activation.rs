@@ -1,7 +1,5 @@
 //! Sockets that somebody else has opened: handed over as `sd_listen_fds(3)` has it, and by systemd-socket-activate(1).
 
-mod harness;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -9,13 +7,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 
-use harness::{Client, Daemon, Directory, Feed, Finished, Launch, available, frame, framed, process_id, skip};
+use crate::harness::action::UPPERCASE;
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, frame, length_prefixed, process_id, skip,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, setsockopt, socketpair, sockopt};
 
-const UPPERCASE: u8 = 0x01;
 const LOCAL: &str = "--listen=echo=127.0.0.1:0";
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -26,31 +26,31 @@ fn listener() -> (TcpListener, SocketAddr) {
 
 /// A daemon on one handed socket of that name.
 fn named(name: &str) -> Daemon {
-    Launch::new(&[]).with_sockets(name, vec![listener().0.into()]).start()
+    DaemonBuilder::new(&[]).with_sockets(name, vec![listener().0.into()]).start()
 }
 
 /// What becomes of a daemon that is handed this.
 fn refused(names: &str, sockets: Vec<OwnedFd>) -> Finished {
-    let finished = Launch::new(&[]).with_sockets(names, sockets).finish();
+    let finished = DaemonBuilder::new(&[]).with_sockets(names, sockets).finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     finished
 }
 
 #[test]
-fn a_name_is_a_protocol() {
+fn descriptor_name_selects_protocol() {
     for name in ["echo", "retortd-echo.socket"] {
         assert_eq!(named(name).exchange("echo", b"abc"), b"abc", "{name}");
     }
     // what systemd calls a socket that has no name of its own means the main job
     for name in ["", "unknown", "retortd.socket", "frame"] {
-        assert_eq!(named(name).exchange("frame", &frame(UPPERCASE, b"abc")), framed(b"ABC"), "{name}");
+        assert_eq!(named(name).exchange("frame", &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"), "{name}");
     }
 }
 
 #[test]
-fn two_sockets_of_two_names() {
+fn two_inherited_sockets_serve_two_protocols() {
     let ((one, echo), (two, discard)) = (listener(), listener());
-    let daemon = Launch::new(&[]).with_sockets("echo:discard", vec![one.into(), two.into()]).start();
+    let daemon = DaemonBuilder::new(&[]).with_sockets("echo:discard", vec![one.into(), two.into()]).start();
     assert_eq!((daemon.address("echo"), daemon.address("discard")), (echo, discard));
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     assert_eq!(daemon.exchange("discard", b"abc"), b"");
@@ -58,18 +58,18 @@ fn two_sockets_of_two_names() {
 }
 
 #[test]
-fn with_handed_sockets_the_default_port_is_not_bound() {
+fn inherited_socket_suppresses_default_port() {
     let daemon = named("echo");
     assert_eq!(daemon.listening().len(), 1);
     let (socket, _) = listener();
-    let both = Launch::new(&["--listen=time=127.0.0.1:0"]).with_sockets("echo", vec![socket.into()]).start();
+    let both = DaemonBuilder::new(&["--listen=time=127.0.0.1:0"]).with_sockets("echo", vec![socket.into()]).start();
     assert_eq!(both.listening().len(), 2);
     assert_eq!(both.connect("time").receive_all().len(), 4);
 }
 
 /// Fault 30: an unknown name.
 #[test]
-fn a_name_that_is_no_protocol() {
+fn unknown_descriptor_name_exits_78() {
     for name in ["gopher", "retortd-gopher.socket"] {
         let log = refused(name, vec![listener().0.into()]).log;
         let words = format!("cannot serve on inherited descriptor 3 ({name}): no protocol has that name");
@@ -79,7 +79,7 @@ fn a_name_that_is_no_protocol() {
 
 /// Fault 30: a datagram socket, Unix sockets.
 #[test]
-fn sockets_that_cannot_be_served() {
+fn datagram_and_unix_sockets_exit_78() {
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
     let log = refused("echo", vec![udp.into()]).log;
     assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
@@ -97,7 +97,7 @@ fn sockets_that_cannot_be_served() {
 }
 
 #[test]
-fn a_socket_that_neither_listens_nor_is_connected() {
+fn unconnected_socket_exits_78() {
     use nix::sys::socket::socket;
     let bare = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
     let log = refused("echo", vec![bare]).log;
@@ -106,8 +106,9 @@ fn a_socket_that_neither_listens_nor_is_connected() {
 
 /// Fault 30: a `LISTEN_PID` of another process.
 #[test]
-fn listen_fds_that_are_somebody_elses() {
-    let launch = || Launch::new(&["--listen=echo=127.0.0.1:0"]).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "frame");
+fn listen_fds_without_own_listen_pid_are_ignored_or_exit_78() {
+    let launch =
+        || DaemonBuilder::new(&["--listen=echo=127.0.0.1:0"]).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "frame");
     let daemon = launch().env("LISTEN_PID", "1").start();
     daemon.wait_for_line(0, "LISTEN_FDS=1 is for process 1, not for this one");
     assert_eq!(daemon.listening().len(), 1);
@@ -118,28 +119,28 @@ fn listen_fds_that_are_somebody_elses() {
 }
 
 #[test]
-fn fewer_descriptors_than_announced() {
-    let launch = Launch::new(&[]).with_sockets("echo:discard", vec![listener().0.into()]);
+fn missing_descriptor_exits_78() {
+    let launch = DaemonBuilder::new(&[]).with_sockets("echo:discard", vec![listener().0.into()]);
     let finished = launch.env("LISTEN_FDS", "2").finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     assert!(finished.log.contains("descriptor 4 (discard)"), "{}", finished.log);
 }
 
 #[test]
-fn an_environment_that_makes_no_sense_is_refused() {
+fn invalid_listen_variables_exit_78() {
     for fds in ["-1", "abc", "", " 1", "2147483647", "99999999999999", "18446744073709551615"] {
-        let launch = Launch::new(&[LOCAL]).with_sockets("", vec![listener().0.into()]);
+        let launch = DaemonBuilder::new(&[LOCAL]).with_sockets("", vec![listener().0.into()]);
         let finished = launch.env("LISTEN_FDS", fds).finish();
         assert_eq!(finished.code, 78, "{fds}: {}", finished.log);
         assert!(finished.log.contains(&format!("LISTEN_FDS={fds} is no number of descriptors")), "{}", finished.log);
     }
     for pid in ["", "garbage"] {
-        let finished = Launch::new(&[LOCAL]).env("LISTEN_PID", pid).env("LISTEN_FDS", "1").finish();
+        let finished = DaemonBuilder::new(&[LOCAL]).env("LISTEN_PID", pid).env("LISTEN_FDS", "1").finish();
         assert_eq!(finished.code, 78, "{pid}: {}", finished.log);
         assert!(finished.log.contains(&format!("LISTEN_PID={pid} is no process id")), "{}", finished.log);
     }
     // no descriptor is there, but the daemon has opened some of its own by then
-    let none = Launch::new(&[]).with_sockets("", vec![listener().0.into()]);
+    let none = DaemonBuilder::new(&[]).with_sockets("", vec![listener().0.into()]);
     let finished = none.env("LISTEN_FDS", "999999").finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     assert!(finished.log.contains("cannot serve on inherited descriptor 4 (): it is not open"), "{}", finished.log);
@@ -147,17 +148,17 @@ fn an_environment_that_makes_no_sense_is_refused() {
 
 /// A descriptor without a name is for the main job, as one of a socket unit without `FileDescriptorName=` is.
 #[test]
-fn fewer_names_than_descriptors_are_warned_about() {
+fn missing_descriptor_names_log_warning() {
     let sockets = vec![listener().0.into(), listener().0.into()];
-    let daemon = Launch::new(&[]).with_sockets("echo", sockets).start();
+    let daemon = DaemonBuilder::new(&[]).with_sockets("echo", sockets).start();
     daemon.wait_for_line(0, "LISTEN_FDNAMES=echo names 1 of 2 descriptors");
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
-    assert_eq!(daemon.exchange("frame", &frame(UPPERCASE, b"abc")), framed(b"ABC"));
+    assert_eq!(daemon.exchange("frame", &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
 }
 
 #[test]
-fn the_number_of_the_first_descriptor_is_fixed() {
-    let handed = || Launch::new(&[]).with_sockets("echo", vec![listener().0.into()]);
+fn first_descriptor_other_than_3_exits_78() {
+    let handed = || DaemonBuilder::new(&[]).with_sockets("echo", vec![listener().0.into()]);
     let daemon = handed().env("LISTEN_FDS_FIRST_FD", "3").start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     let finished = handed().env("LISTEN_FDS_FIRST_FD", "1").finish();
@@ -168,7 +169,8 @@ fn the_number_of_the_first_descriptor_is_fixed() {
 /// A daemon that is handed a listener for echo and one thing more.
 fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
     let (socket, address) = listener();
-    let daemon = Launch::new(&[]).with_sockets(&format!("echo:{name}"), vec![socket.into(), other.into()]).start();
+    let daemon =
+        DaemonBuilder::new(&[]).with_sockets(&format!("echo:{name}"), vec![socket.into(), other.into()]).start();
     assert_eq!(daemon.address("echo"), address);
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     daemon
@@ -176,7 +178,7 @@ fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
 
 /// Fault 43: descriptors from the store that this version does not know.
 #[test]
-fn descriptors_from_the_store_are_dropped() {
+fn unknown_stored_descriptors_are_removed_from_store() {
     let memory = || memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
     let pair = |kind| socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
     let ((one, _other), (stream, _peer)) = (pair(SockType::SeqPacket), UnixStream::pair().expect("a pair"));
@@ -200,25 +202,25 @@ fn descriptors_from_the_store_are_dropped() {
 }
 
 #[test]
-fn a_descriptor_from_the_store_is_closed() {
+fn unknown_stored_connection_is_closed() {
     let (client, server) = connection();
     let _daemon = beside_a_listener("connections", server);
-    assert_eq!(Client::over(client).receive_all(), b"");
+    assert_eq!(Client::from_stream(client).receive_all(), b"");
 }
 
 #[test]
-fn with_nothing_but_the_store_it_binds_its_own() {
+fn stored_descriptors_do_not_replace_listen_option() {
     let memory = memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
-    let daemon = Launch::new(&[LOCAL]).with_sockets("state", vec![memory]).start();
+    let daemon = DaemonBuilder::new(&[LOCAL]).with_sockets("state", vec![memory]).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     daemon.wait_for_notice(0, "FDSTOREREMOVE=1\nFDNAME=state");
 }
 
 #[test]
-fn a_blocking_listener_is_made_non_blocking() {
+fn inherited_listener_becomes_nonblocking() {
     let (socket, address) = listener();
     let copy = socket.try_clone().expect("a copy");
-    let daemon = Launch::new(&["--workers=2"]).with_sockets("echo", vec![socket.into()]).start();
+    let daemon = DaemonBuilder::new(&["--workers=2"]).with_sockets("echo", vec![socket.into()]).start();
     // flags belong to the socket, not to the descriptor: seen through the copy
     let flags = nix::fcntl::fcntl(&copy, nix::fcntl::FcntlArg::F_GETFL).expect("flags");
     assert_ne!(flags & nix::libc::O_NONBLOCK, 0);
@@ -228,7 +230,7 @@ fn a_blocking_listener_is_made_non_blocking() {
 
 /// Fault 30: a socket for IPv6 only.
 #[test]
-fn ipv6_only() {
+fn ipv6_only_inherited_socket_rejects_ipv4() {
     use nix::sys::socket::{SockaddrIn6, bind, socket};
     let family = AddressFamily::Inet6;
     let Ok(socket) = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else {
@@ -240,7 +242,7 @@ fn ipv6_only() {
         return skip("there is no IPv6 here");
     }
     listen(&socket, Backlog::new(16).expect("a backlog")).expect("listen");
-    let daemon = Launch::new(&[]).with_sockets("echo", vec![socket]).start();
+    let daemon = DaemonBuilder::new(&[]).with_sockets("echo", vec![socket]).start();
     let address = daemon.address("echo");
     assert!(address.is_ipv6());
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
@@ -256,17 +258,17 @@ fn connection() -> (TcpStream, TcpStream) {
 
 /// Fault 30: the connection of an `Accept=yes` unit.
 #[test]
-fn one_connection_is_served_to_its_end() {
+fn inherited_connection_is_served_then_exits_0() {
     for (name, send, expect) in [
-        ("connection", frame(UPPERCASE, b"abc"), framed(b"ABC")),
-        ("frame", frame(UPPERCASE, b"abc"), framed(b"ABC")),
+        ("connection", frame(UPPERCASE, b"abc"), length_prefixed(b"ABC")),
+        ("frame", frame(UPPERCASE, b"abc"), length_prefixed(b"ABC")),
         ("echo", b"abc".to_vec(), b"abc".to_vec()),
         ("ack", b"abc".to_vec(), b"Message received!".to_vec()),
     ] {
         let (client, server) = connection();
-        let mut daemon = Launch::new(&["-v"]).with_sockets(name, vec![server.into()]).spawn();
+        let mut daemon = DaemonBuilder::new(&["-v"]).with_sockets(name, vec![server.into()]).spawn();
         daemon.wait_for_notice(0, "STATUS=serving one connection");
-        assert_eq!(Client::over(client).exchange(&send), expect, "{name}");
+        assert_eq!(Client::from_stream(client).exchange(&send), expect, "{name}");
         assert_eq!(daemon.wait_exit(), 0);
         let statistics = daemon.last_statistics();
         assert_eq!((statistics.accepted, statistics.open, statistics.answered), (1, 0, 1));
@@ -274,51 +276,51 @@ fn one_connection_is_served_to_its_end() {
 }
 
 #[test]
-fn connections_among_several_descriptors_are_from_the_store() {
+fn several_inherited_connections_are_removed_from_store() {
     let ((client, one), (other, two)) = (connection(), connection());
-    let daemon = Launch::new(&[LOCAL]).with_sockets("echo:echo", vec![one.into(), two.into()]).start();
+    let daemon = DaemonBuilder::new(&[LOCAL]).with_sockets("echo:echo", vec![one.into(), two.into()]).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     daemon.wait_for_line(0, "descriptors named 'echo' from the manager's store are dropped (2)");
     let forgotten = daemon.notices.all().into_iter().filter(|notice| notice.contains("FDSTOREREMOVE=1")).count();
     assert_eq!(forgotten, 1, "once for each name");
     for client in [client, other] {
-        assert_eq!(Client::over(client).receive_all(), b"");
+        assert_eq!(Client::from_stream(client).receive_all(), b"");
     }
 }
 
 #[test]
-fn one_connection_that_is_gone_already() {
+fn closed_inherited_connection_exits_0() {
     let (client, server) = connection();
     drop(client);
-    let mut daemon = Launch::new(&["-v"]).with_sockets("frame", vec![server.into()]).spawn();
+    let mut daemon = DaemonBuilder::new(&["-v"]).with_sockets("frame", vec![server.into()]).spawn();
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("finished"), 1);
 }
 
 /// Fault 4, fault 30: the client of an `Accept=yes` unit is gone before the daemon looks.
 #[test]
-fn one_connection_that_was_reset_already() {
+fn reset_inherited_connection_exits_0() {
     let request = frame(UPPERCASE, b"abc");
     for (name, sent) in
         [("connection", &b""[..]), ("echo", b""), ("connection", &request), ("connection", &request[..6])]
     {
         let (client, server) = connection();
-        let mut client = Client::over(client);
+        let mut client = Client::from_stream(client);
         client.send(sent);
         client.reset();
         let mut reset = [PollFd::new(server.as_fd(), PollFlags::POLLERR)];
         poll(&mut reset, PollTimeout::NONE).expect("wait for the reset");
-        let finished = Launch::new(&[]).with_sockets(name, vec![server.into()]).finish();
+        let finished = DaemonBuilder::new(&[]).with_sockets(name, vec![server.into()]).finish();
         assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{name}, {} bytes", sent.len());
     }
 }
 
 #[test]
-fn told_to_stop_while_it_serves_one_connection() {
+fn sigterm_closes_inherited_connection() {
     let (client, server) = connection();
-    let mut daemon = Launch::new(&[]).with_sockets("frame", vec![server.into()]).spawn();
-    let mut client = Client::over(client);
-    assert_eq!(client.ask(UPPERCASE, b"abc"), b"ABC");
+    let mut daemon = DaemonBuilder::new(&[]).with_sockets("frame", vec![server.into()]).spawn();
+    let mut client = Client::from_stream(client);
+    assert_eq!(client.request(UPPERCASE, b"abc"), b"ABC");
     assert_eq!(daemon.stop(), 0);
     assert_eq!(client.wait_closed(), b"");
 }
@@ -326,7 +328,7 @@ fn told_to_stop_while_it_serves_one_connection() {
 /// systemd-socket-activate(1) and what it starts; both are ended when dropped.
 struct Activator {
     child: Child,
-    log: Feed<String>,
+    log: EventLog<String>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -347,7 +349,7 @@ impl Activator {
         command.args(addresses.iter().map(|address| format!("--listen={address}")));
         command.args(options).arg(env!("CARGO_BIN_EXE_retortd")).args(arguments);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("start the activator");
-        let log = Feed::new();
+        let log = EventLog::new();
         let (filled, stderr) = (log.clone(), child.stderr.take().expect("piped"));
         std::thread::spawn(move || {
             BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| filled.push(line));
@@ -381,7 +383,7 @@ impl Drop for Activator {
 }
 
 #[test]
-fn systemd_socket_activate_with_names() {
+fn socket_activate_with_two_names_serves_both() {
     let Some(mut activator) = Activator::start(&["--fdname=echo:discard"], 2, &["--exit-idle=200ms"]) else { return };
     // the first connection starts the daemon and is served by it
     assert_eq!(activator.connect(0).exchange(b"abc"), b"abc");
@@ -390,13 +392,13 @@ fn systemd_socket_activate_with_names() {
 }
 
 #[test]
-fn systemd_socket_activate_without_a_name() {
+fn socket_activate_without_name_serves_frame() {
     let Some(activator) = Activator::start(&[], 1, &[]) else { return };
-    assert_eq!(activator.connect(0).exchange(&frame(UPPERCASE, b"abc")), framed(b"ABC"));
+    assert_eq!(activator.connect(0).exchange(&frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
 }
 
 #[test]
-fn systemd_socket_activate_with_a_name_that_is_no_protocol() {
+fn socket_activate_with_unknown_name_exits_78() {
     let Some(mut activator) = Activator::start(&["--fdname=gopher"], 1, &[]) else { return };
     // starts the daemon, and is reset when that gives up: perhaps before this side has noticed that it is connected
     let _client = TcpStream::connect(activator.addresses[0]);
@@ -405,7 +407,7 @@ fn systemd_socket_activate_with_a_name_that_is_no_protocol() {
 }
 
 #[test]
-fn systemd_socket_activate_for_each_connection() {
+fn socket_activate_accept_serves_each_connection() {
     let Some(activator) = Activator::start(&["--accept", "--fdname=echo"], 1, &[]) else { return };
     let mut clients: Vec<Client> = (0..3).map(|_| activator.connect(0)).collect();
     for (number, client) in clients.iter_mut().enumerate() {

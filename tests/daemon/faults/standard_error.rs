@@ -8,12 +8,12 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::thread;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::pty::openpty;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::stat::Mode;
-use nix::unistd::{mkfifo, pipe};
+use nix::unistd::{mkfifo, pipe2};
 
-use super::harness::{Daemon, Directory, Feed, Launch, Statistics, available, frame};
 use super::{Injection, REVERSE, assert_serves, rss_limit, wait_until};
+use crate::harness::{Daemon, DaemonBuilder, Directory, EventLog, Statistics, available, frame};
 
 /// What standard error can be, with the end that a test may read.
 struct Outlet {
@@ -30,20 +30,36 @@ impl Outlet {
     }
 
     fn all(directory: &Directory) -> Vec<Self> {
-        let terminal = openpty(None, None).expect("a terminal");
-        let (reader, writer) = pipe().expect("a pipe");
+        let (terminal, controller) = terminal();
+        let (reader, writer) = pipe();
         let (fifo_reader, fifo_writer) = fifo(directory);
         let (stream, other_stream) = UnixStream::pair().expect("sockets");
         let (datagram, other_datagram) = UnixDatagram::pair().expect("sockets");
         let end = Some(datagram.try_clone().expect("a descriptor"));
         vec![
-            Self::new("terminal", terminal.slave, terminal.master),
+            Self::new("terminal", terminal, controller),
             Self::new("pipe", writer, reader),
             Self::new("FIFO", fifo_writer, fifo_reader),
             Self::new("stream socket", stream, other_stream),
             Self { end, ..Self::new("datagram socket", datagram, other_datagram) },
         ]
     }
+}
+
+/// A pseudoterminal, and the end that a terminal emulator has; closed on exec like a [`pipe`], unlike those of openpty(3).
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let controller = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudoterminal");
+    grantpt(&controller).expect("grantpt");
+    unlockpt(&controller).expect("unlockpt");
+    let path = ptsname_r(&controller).expect("ptsname");
+    let terminal = OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(path);
+    (terminal.expect("open the terminal").into(), controller.into())
+}
+
+/// The ends of a pipe for reading and for writing. They are closed on exec: under plain `cargo test` other threads start
+/// programs, and a copy of the reading end in one of them would hide that it is closed here.
+fn pipe() -> (OwnedFd, OwnedFd) {
+    pipe2(OFlag::O_CLOEXEC).expect("a pipe")
 }
 
 /// The ends for reading and for writing.
@@ -58,9 +74,9 @@ fn fifo(directory: &Directory) -> (File, File) {
 
 /// Everything that arrives at an outlet, line by line, until nothing more will come; at a terminal without writers that
 /// is EIO.
-fn read_lines(from: OwnedFd) -> Feed<String> {
-    let feed = Feed::new();
-    let filled = feed.clone();
+fn read_lines(from: OwnedFd) -> EventLog<String> {
+    let lines = EventLog::new();
+    let filled = lines.clone();
     thread::spawn(move || {
         let (mut from, mut part, mut rest) = (File::from(from), [0; 5000], Vec::new());
         while let Ok(length @ 1..) = from.read(&mut part) {
@@ -72,11 +88,11 @@ fn read_lines(from: OwnedFd) -> Feed<String> {
         }
         filled.close();
     });
-    feed
+    lines
 }
 
 /// Waits for the last line after the daemon has ended.
-fn wait_last(lines: &Feed<String>, end: Option<&UnixDatagram>) {
+fn wait_last(lines: &EventLog<String>, end: Option<&UnixDatagram>) {
     if let Some(end) = end {
         end.send(b"").expect("an empty datagram");
     }
@@ -84,7 +100,7 @@ fn wait_last(lines: &Feed<String>, end: Option<&UnixDatagram>) {
 }
 
 /// Sends `hundreds` times a hundred requests and waits for their answers.
-fn ask_hundreds(daemon: &Daemon, hundreds: usize) {
+fn send_hundreds(daemon: &Daemon, hundreds: usize) {
     let mut client = daemon.connect("frame");
     let requests = frame(REVERSE, b"the log has a line for this").repeat(100);
     for _ in 0..hundreds {
@@ -96,12 +112,12 @@ fn ask_hundreds(daemon: &Daemon, hundreds: usize) {
 /// Fault 33, fault 41: whatever standard error is, nobody needs to read it. poll(2) says that a terminal has room while
 /// write(2) waits.
 #[test]
-fn a_log_that_nobody_reads_stalls_nobody() {
+fn unread_stderr_does_not_block_service() {
     let directory = Directory::new();
     for Outlet { name, daemon: stderr, test, end } in Outlet::all(&directory) {
-        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=2"]).stderr(stderr);
+        let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=2"]).stderr(stderr);
         let mut daemon = launch.start();
-        ask_hundreds(&daemon, 20);
+        send_hundreds(&daemon, 20);
         (0..10).for_each(|_| assert_serves(&mut daemon.connect("frame")));
         assert_eq!(daemon.stop(), 0, "{name}");
         // there really was no room any more: the last line is missing
@@ -113,14 +129,14 @@ fn a_log_that_nobody_reads_stalls_nobody() {
 
 /// Fault 33, fault 41: what a log could not take is counted, and the lines that it gets are whole.
 #[test]
-fn a_log_that_is_read_again_tells_what_it_lost() {
+fn stderr_reports_lost_lines_when_read_again() {
     let directory = Directory::new();
     for Outlet { name, daemon: stderr, test, end } in Outlet::all(&directory) {
-        let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(stderr);
+        let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(stderr);
         let mut daemon = launch.start();
         assert_serves(&mut daemon.connect("frame"));
         let (descriptors, rss) = (daemon.descriptors(), daemon.rss());
-        ask_hundreds(&daemon, 200);
+        send_hundreds(&daemon, 200);
         wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
         assert!(daemon.rss() <= rss_limit(rss, 3 << 20), "{name}: {} of {rss} bytes", daemon.rss());
         let lines = read_lines(test);
@@ -153,11 +169,11 @@ const LOST: &str = " log messages were lost: the log did not take them";
 
 /// Fault 41: a write to a file can hang too, where it is on a network file system whose server has gone.
 #[test]
-fn a_file_that_hangs_stalls_nobody() {
+fn hanging_log_file_does_not_block_service() {
     let directory = Directory::new();
     let path = directory.write("log", "");
     let file = OpenOptions::new().append(true).open(&path).expect("open the log");
-    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-v", "--workers=1"]).stderr(file).start();
+    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-v", "--workers=1"]).stderr(file).start();
     let Some(injection) = Injection::into_threads(&daemon, &["log"], &["write:delay_enter=100s"]) else { return };
     (0..10).for_each(|_| assert_serves(&mut daemon.connect("frame")));
     assert_eq!(std::fs::read_to_string(&path).expect("read the log"), "");
@@ -169,7 +185,7 @@ fn a_file_that_hangs_stalls_nobody() {
 
 /// Fault 41: a file that has reached `RLIMIT_FSIZE` gets SIGXFSZ, whose default action ends the process.
 #[test]
-fn a_log_file_at_its_size_limit_ends_nothing() {
+fn log_file_at_size_limit_does_not_end_daemon() {
     const LIMIT: u64 = 8192;
     if !available("prlimit") {
         return;
@@ -179,8 +195,8 @@ fn a_log_file_at_its_size_limit_ends_nothing() {
     let open = || OpenOptions::new().append(true).open(&path).expect("open the log");
     let limit = format!("--fsize={LIMIT}");
     let prlimit = ["prlimit", &limit];
-    let mut daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv"]).stderr(open()).under(&prlimit).start();
-    ask_hundreds(&daemon, 20);
+    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).stderr(open()).under(&prlimit).start();
+    send_hundreds(&daemon, 20);
     wait_until("the file is full", || open().metadata().is_ok_and(|file| file.len() == LIMIT));
     wait_until("the log thread is idle", || daemon.is_idle("log"));
     // as logrotate(8) does with copytruncate
@@ -195,25 +211,25 @@ fn a_log_file_at_its_size_limit_ends_nothing() {
     // a daemon that does not start ends with its own exit code
     open().write_all(&[b'x'; LIMIT as usize]).expect("fill the log");
     for (argument, code) in [("--settings=/nonexistent", 78), ("--nonsense", 2)] {
-        let finished = Launch::new(&[argument]).stderr(open()).under(&prlimit).finish();
+        let finished = DaemonBuilder::new(&[argument]).stderr(open()).under(&prlimit).finish();
         assert_eq!(finished.code, code, "{argument}");
     }
 }
 
 /// Fault 41: under `stty tostop` a terminal stops the processes in the background that write to it.
 #[test]
-fn a_terminal_does_not_stop_a_daemon_in_the_background() {
+fn terminal_does_not_stop_background_daemon() {
     // a shell with job control: the daemon is a process group of its own, and not the one in the foreground
     const SCRIPT: &str = "set -m; stty tostop <&2; setpriv --pdeathsig=KILL \"$@\" & \
         trap 'kill -TERM $!' TERM; wait $!; wait $!";
     if !["setsid", "setpriv", "stty"].iter().all(|program| available(program)) {
         return;
     }
-    let terminal = openpty(None, None).expect("a terminal");
+    let (terminal, controller) = terminal();
     let words = ["sh", "-c", "exec setsid --ctty \"$@\" <&2", "sh", "sh", "-c", SCRIPT, "sh"];
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-v"]).stderr(terminal.slave).under(&words);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-v"]).stderr(terminal).under(&words);
     let mut daemon = launch.start();
-    let lines = read_lines(terminal.master);
+    let lines = read_lines(controller);
     assert_serves(&mut daemon.connect("frame"));
     assert!(lines.wait_for(0, |line| line.ends_with("closed: finished")).is_some(), "{}", lines.text());
     assert_eq!(daemon.stop(), 0);
@@ -221,16 +237,16 @@ fn a_terminal_does_not_stop_a_daemon_in_the_background() {
 
 /// Fault 33: standard error is closed, or takes nothing.
 #[test]
-fn without_standard_error_it_serves() {
+fn closed_or_full_stderr_does_not_block_service() {
     let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
-    let (reader, broken) = std::io::pipe().expect("pipe");
+    let (reader, broken) = pipe();
     drop(reader);
     let arguments = ["--listen=frame=127.0.0.1:0", "-vvv"];
     let launches = [
-        Launch::new(&arguments).under(&["sh", "-c", "exec \"$@\" 2>&-", "sh"]),
-        Launch::new(&arguments).under(&["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"]),
-        Launch::new(&arguments).stderr(full),
-        Launch::new(&arguments).stderr(broken),
+        DaemonBuilder::new(&arguments).under(&["sh", "-c", "exec \"$@\" 2>&-", "sh"]),
+        DaemonBuilder::new(&arguments).under(&["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"]),
+        DaemonBuilder::new(&arguments).stderr(full),
+        DaemonBuilder::new(&arguments).stderr(broken),
     ];
     for launch in launches {
         let mut daemon: Daemon = launch.start();
@@ -247,9 +263,9 @@ fn without_standard_error_it_serves() {
 
 /// Fault 33: requests that are logged while the log takes nothing; they are answered all the same.
 #[test]
-fn logged_requests_cost_no_memory_while_the_log_is_full() {
-    let (reader, writer) = std::io::pipe().expect("pipe");
-    let daemon = Launch::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer).start();
+fn unread_stderr_uses_no_memory_for_logged_requests() {
+    let (reader, writer) = pipe();
+    let daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vvv", "--workers=1"]).stderr(writer).start();
     let mut client = daemon.connect("frame");
     assert_serves(&mut client);
     let before = daemon.rss();
@@ -264,7 +280,7 @@ fn logged_requests_cost_no_memory_while_the_log_is_full() {
 
 /// Fault 3: a line whose write is interrupted is written.
 #[test]
-fn a_log_line_is_written_although_signals_come_between() {
+fn interrupted_log_write_is_retried() {
     if !super::available("strace") {
         return;
     }
@@ -274,7 +290,7 @@ fn a_log_line_is_written_although_signals_come_between() {
     // only writes to this file: eventfds, which never wait, are written to as well
     let injection = [super::strace(&["write:error=EINTR:when=1+2"]), vec!["-P".into(), path.clone()]].concat();
     let words: Vec<&str> = injection.iter().map(String::as_str).collect();
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "-vv", "--workers=1"]).stderr(file).under(&words);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv", "--workers=1"]).stderr(file).under(&words);
     let mut daemon = launch.start();
     let mut client = daemon.connect("frame");
     (0..20).for_each(|_| assert_serves(&mut client));

@@ -1,8 +1,5 @@
 //! `retort bench` against the real daemon, and against servers that are slow, wrong or gone.
 
-mod flawed;
-mod harness;
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -12,8 +9,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flawed::Flaw;
-use harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
+use crate::buggy_servers::{self, Bug};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited, process_id};
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
@@ -53,7 +50,7 @@ fn failing((report, code): (Value, i32), kind: &str) {
 }
 
 #[test]
-fn every_shape_of_load_on_every_protocol() {
+fn load_options_work_on_every_protocol() {
     let protocols = [
         "frame",
         "frame-2021",
@@ -67,7 +64,7 @@ fn every_shape_of_load_on_every_protocol() {
         "daytime",
     ];
     let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
-    let daemon = Launch::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
     for (protocol, arguments) in [
         ("frame", vec!["--depth", "32", "--connections", "8"]),
         ("frame", vec!["--size", "1M", "--connections", "2", "--action", "reverse"]),
@@ -99,7 +96,7 @@ fn every_shape_of_load_on_every_protocol() {
 }
 
 #[test]
-fn the_open_loop_keeps_its_rate() {
+fn open_loop_keeps_its_rate() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let report = good(measured(&address, &["--rate", "1000", "--duration", "1s", "--connections", "4"]));
@@ -110,7 +107,7 @@ fn the_open_loop_keeps_its_rate() {
 /// The server answers nothing for 300 ms: in the open loop the requests that were due meanwhile have waited, and
 /// latency says so, although the closed loop would have seen a single slow answer.
 #[test]
-fn a_stall_is_not_hidden() {
+fn open_loop_latency_includes_server_stall() {
     let stall = Duration::from_millis(300);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -147,16 +144,16 @@ fn stall_once(mut stream: TcpStream, stall: Duration) {
 #[test]
 fn errors_are_counted_by_kind() {
     let short = ["--duration", "200ms", "--connections", "2"];
-    let address = |flaw| flawed::start(flaw).to_string();
+    let address = |bug| buggy_servers::start(bug).to_string();
     failing(
-        measured(&address(Flaw::CountsCharacters), &[&["--text", "mixed"], short.as_slice()].concat()),
+        measured(&address(Bug::CountsCharacters), &[&["--text", "mixed"], short.as_slice()].concat()),
         "wrong_length",
     );
-    failing(measured(&address(Flaw::AsciiCase), &[&["--text", "mixed"], short.as_slice()].concat()), "wrong_content");
-    failing(measured(&address(Flaw::LittleEndian), &short), "wrong_length");
-    failing(measured(&address(Flaw::Hangs), &[&["--read-timeout", "100ms"], short.as_slice()].concat()), "timeout");
+    failing(measured(&address(Bug::AsciiCase), &[&["--text", "mixed"], short.as_slice()].concat()), "wrong_content");
+    failing(measured(&address(Bug::LittleEndian), &short), "wrong_length");
+    failing(measured(&address(Bug::Hangs), &[&["--read-timeout", "100ms"], short.as_slice()].concat()), "timeout");
     failing(
-        measured(&address(Flaw::DrawsTwice), &[&["--action", "shuffle"], short.as_slice()].concat()),
+        measured(&address(Bug::DrawsTwice), &[&["--action", "shuffle"], short.as_slice()].concat()),
         "wrong_content",
     );
     failing(measured(&closing(), &short), "closed_early");
@@ -175,7 +172,7 @@ fn closing() -> String {
 }
 
 #[test]
-fn a_server_that_stops_in_the_middle_is_an_error_and_no_hang() {
+fn server_stop_during_load_is_an_error() {
     let mut daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let load =
@@ -188,7 +185,7 @@ fn a_server_that_stops_in_the_middle_is_an_error_and_no_hang() {
 }
 
 #[test]
-fn the_server_s_cpu_time_is_measured() {
+fn server_cpu_time_is_measured() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let pid = daemon.pid.to_string();
@@ -198,7 +195,7 @@ fn the_server_s_cpu_time_is_measured() {
 }
 
 #[test]
-fn a_table_and_a_plot() {
+fn bench_prints_table_and_writes_svg() {
     let daemon = Daemon::serving("frame", &[]);
     let directory = Directory::new();
     let plot = directory.path("latency.svg");
@@ -213,7 +210,7 @@ fn a_table_and_a_plot() {
 }
 
 #[test]
-fn what_cannot_be_measured() {
+fn impossible_benchmark_exits_2() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -240,7 +237,7 @@ const MEMORY: u64 = 64 << 20;
 
 /// Fault 44: a server whose answers have no end, under load.
 #[test]
-fn answers_without_end_are_errors_and_take_no_memory() {
+fn endless_replies_are_errors_in_bounded_memory() {
     let begun = Instant::now();
     for (protocol, more, bytes, kind) in [
         ("daytime", vec![], b"x".as_slice(), "wrong_length"),
@@ -250,7 +247,7 @@ fn answers_without_end_are_errors_and_take_no_memory() {
         ("text", vec!["--action", "random"], b"134217728 ", "wrong_length"),
         ("echo", vec!["--size", "4"], b"abcd", "wrong_length"),
     ] {
-        let address = flawed::flooding(bytes).to_string();
+        let address = buggy_servers::flooding(bytes).to_string();
         let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
         command.args([
             "bench",
@@ -273,8 +270,8 @@ fn answers_without_end_are_errors_and_take_no_memory() {
 
 /// A selection may have 134,217,727 bytes: one that goes on for as long as it may is judged as it comes and not kept.
 #[test]
-fn long_answers_of_chance_are_not_kept() {
-    let address = flawed::for_each_client(|mut stream| {
+fn long_random_replies_are_not_buffered() {
+    let address = buggy_servers::for_each_client(|mut stream| {
         let _ = stream.write_all(b"\x07\xff\xff\xff");
         while stream.write_all(&[b'a'; 1 << 14]).is_ok() {}
     });
@@ -286,7 +283,7 @@ fn long_answers_of_chance_are_not_kept() {
 
 /// All requests that may be on their way at once have 128 MiB.
 #[test]
-fn deep_pipelines_of_large_messages_take_no_memory() {
+fn deep_pipelines_use_bounded_memory() {
     let daemon = Daemon::serving("echo", &[]);
     let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
     let address = daemon.address("echo").to_string();
@@ -297,7 +294,7 @@ fn deep_pipelines_of_large_messages_take_no_memory() {
 }
 
 #[test]
-fn a_long_patience_does_not_end_at_once() {
+fn read_timeout_over_64_bit_nanoseconds_does_not_expire() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     // More nanoseconds than 64 bits hold.
@@ -305,11 +302,11 @@ fn a_long_patience_does_not_end_at_once() {
 }
 
 #[test]
-fn an_earlier_plot_stays_when_a_measurement_is_interrupted() {
+fn interrupted_benchmark_keeps_old_svg() {
     let directory = Directory::new();
     let plot = directory.write("latency.svg", "earlier");
     let (tell, told) = mpsc::channel();
-    let address = flawed::for_each_client(move |mut stream| {
+    let address = buggy_servers::for_each_client(move |mut stream| {
         let _ = tell.send(());
         let _ = stream.read(&mut [0; 1]);
     });
@@ -325,7 +322,7 @@ fn an_earlier_plot_stays_when_a_measurement_is_interrupted() {
 }
 
 #[test]
-fn a_plot_is_drawn_although_nobody_reads_the_table() {
+fn svg_is_written_when_stdout_is_closed() {
     let daemon = Daemon::serving("frame", &[]);
     let directory = Directory::new();
     let plot = directory.path("latency.svg");

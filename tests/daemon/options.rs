@@ -1,25 +1,23 @@
 //! Options, environment and settings file: what they do, what is refused, and in which words.
 
-mod harness;
-
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use harness::{Client, Daemon, Directory, Finished, Launch, any_memory, available, frame, skip};
+use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Finished, any_memory, available, frame, skip};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-const UPPERCASE: u8 = 0x01;
 const LOCAL: &str = "--listen=frame=127.0.0.1:0";
 
 fn finish(arguments: &[&str]) -> Finished {
-    Launch::new(arguments).finish()
+    DaemonBuilder::new(arguments).finish()
 }
 
 #[test]
-fn values_that_cannot_be_used_are_refused_by_name() {
+fn invalid_option_value_exits_2_and_names_option() {
     let table: &[(&str, &[&str])] = &[
         ("--port", &["", "x", "-1", "65536", "8083.5"]),
         (
@@ -55,7 +53,7 @@ fn values_that_cannot_be_used_are_refused_by_name() {
 }
 
 #[test]
-fn every_option_that_takes_a_value_is_among_those() {
+fn every_option_has_cases_of_invalid_values() {
     // the names above, and those whose values are files, whatever they contain
     let known = "port listen backlog recv-buffer send-buffer workers max-connections max-per-source max-message \
         max-buffered max-line min-rate idle-timeout request-timeout write-timeout drain-timeout exit-idle seed log quotes settings \
@@ -67,7 +65,7 @@ fn every_option_that_takes_a_value_is_among_those() {
 }
 
 #[test]
-fn what_is_no_option_is_refused() {
+fn unknown_option_exits_2() {
     for (arguments, words) in
         [(&["--colour"][..], "--colour"), (&["8083"], "8083"), (&["--port"], "--port"), (&["-x"], "-x")]
     {
@@ -78,7 +76,7 @@ fn what_is_no_option_is_refused() {
 }
 
 #[test]
-fn help_and_version_go_to_standard_output() {
+fn help_and_version_go_to_stdout() {
     for argument in ["-h", "--help", "-V", "--version"] {
         let finished = finish(&[argument]);
         assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{argument}");
@@ -88,7 +86,7 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn help_names_every_option_and_its_variable() {
+fn help_lists_every_option_and_variable() {
     let help = finish(&["--help"]).output;
     for argument in retortd::daemon::config::args::command().get_arguments() {
         let long = argument.get_long().expect("every option has a long name");
@@ -102,19 +100,19 @@ fn help_names_every_option_and_its_variable() {
 }
 
 #[test]
-fn output_that_nobody_takes_is_no_panic() {
+fn full_stdout_does_not_panic() {
     for argument in ["--help", "--list", "--version"] {
-        let full = Launch::new(&[argument]).under(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"]).finish();
+        let full = DaemonBuilder::new(&[argument]).under(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"]).finish();
         assert!(full.code <= 2 && !full.log.contains("panic"), "{argument}: {} {}", full.code, full.log);
     }
 }
 
 #[test]
-fn nothing_else_is_printed() {
-    let mut daemon = Launch::new(&[LOCAL]).start();
+fn default_verbosity_prints_nothing() {
+    let mut daemon = DaemonBuilder::new(&[LOCAL]).start();
     let mut client = daemon.connect("frame");
-    assert_eq!(client.ask(UPPERCASE, b"x"), b"X");
-    assert_eq!(client.ask(0x1f, b"\xff"), b"error");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    assert_eq!(client.request(UNKNOWN, b"\xff"), b"error");
     client.reset();
     assert_eq!(daemon.stop(), 0);
     daemon.output.wait_closed();
@@ -122,8 +120,8 @@ fn nothing_else_is_printed() {
 }
 
 #[test]
-fn the_port_option_listens_on_all_addresses() {
-    let daemon = Launch::new(&["-p", "0"]).start();
+fn port_option_listens_on_all_addresses() {
+    let daemon = DaemonBuilder::new(&["-p", "0"]).start();
     assert_eq!(daemon.listening().len(), 1);
     let port = daemon.address("frame").port();
     for ip in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
@@ -131,21 +129,22 @@ fn the_port_option_listens_on_all_addresses() {
         if ip.is_ipv6() && TcpListener::bind((ip, 0)).is_err() {
             return skip("there is no IPv6 here");
         }
-        assert_eq!(Client::connect(address).ask(UPPERCASE, b"x"), b"X", "{address}");
+        assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X", "{address}");
     }
 }
 
 #[test]
-fn listen_may_be_repeated_and_combined_with_the_port() {
+fn listen_option_repeats_and_combines_with_port() {
     let daemon =
-        Launch::new(&["--listen=echo=127.0.0.1:0 time=127.0.0.1:0", "--listen", "ack=127.0.0.1:0", "-p0"]).start();
+        DaemonBuilder::new(&["--listen=echo=127.0.0.1:0 time=127.0.0.1:0", "--listen", "ack=127.0.0.1:0", "-p0"])
+            .start();
     let names: Vec<&str> = daemon.listening().iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["frame", "echo", "time", "ack"]);
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
 }
 
 /// What the daemon logs about its limits at the start.
-fn limits_line(launch: Launch) -> String {
+fn limits_line(launch: DaemonBuilder) -> String {
     let mut daemon = launch.spawn();
     let (_, line) = daemon.wait_for_line(0, "at most");
     daemon.wait_ready_in_log();
@@ -153,23 +152,23 @@ fn limits_line(launch: Launch) -> String {
 }
 
 #[test]
-fn the_environment_sets_options() {
+fn environment_variables_set_options() {
     let launch =
-        Launch::new(&[]).env("RETORTD_LISTEN", "frame=127.0.0.1:0,echo=127.0.0.1:0").env("RETORTD_VERBOSE", "2");
+        DaemonBuilder::new(&[]).env("RETORTD_LISTEN", "frame=127.0.0.1:0,echo=127.0.0.1:0").env("RETORTD_VERBOSE", "2");
     let line = limits_line(launch.env("RETORTD_WORKERS", "3").env("RETORTD_MAX_CONNECTIONS", "77"));
     assert!(line.contains("at most 77 connections") && line.ends_with("on 3 workers"), "{line}");
-    let bad = Launch::new(&[LOCAL]).env("RETORTD_IDLE_TIMEOUT", "soon").finish();
+    let bad = DaemonBuilder::new(&[LOCAL]).env("RETORTD_IDLE_TIMEOUT", "soon").finish();
     assert_eq!(bad.code, 2);
     assert!(bad.log.contains("--idle-timeout") && bad.log.contains("soon"), "{}", bad.log);
 }
 
 #[test]
-fn command_line_before_environment_before_file() {
+fn command_line_overrides_environment_overrides_file() {
     let directory = Directory::new();
     let text = "RETORTD_WORKERS=1\nRETORTD_MAX_CONNECTIONS=11\nRETORTD_VERBOSE=2\nRETORTD_LISTEN=echo=127.0.0.1:0\n";
     let file = directory.write("settings", text);
     let settings = format!("--settings={file}");
-    let launch = |arguments: &[&str]| Launch::new(&[&[settings.as_str()], arguments].concat());
+    let launch = |arguments: &[&str]| DaemonBuilder::new(&[&[settings.as_str()], arguments].concat());
     let line = limits_line(launch(&[]));
     assert!(line.contains("at most 11 connections") && line.ends_with("on 1 workers"), "{line}");
     let line = limits_line(launch(&[]).env("RETORTD_WORKERS", "2"));
@@ -179,12 +178,12 @@ fn command_line_before_environment_before_file() {
     let daemon = launch(&[LOCAL]).start();
     assert_eq!(daemon.listening().len(), 1);
     assert_eq!(daemon.listening()[0].0, "frame");
-    let daemon = Launch::new(&[]).env("RETORTD_SETTINGS", file).start();
+    let daemon = DaemonBuilder::new(&[]).env("RETORTD_SETTINGS", file).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
 }
 
 #[test]
-fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
+fn invalid_settings_file_exits_78_and_names_line() {
     let directory = Directory::new();
     for (text, words) in [
         ("# fine\nRETORTD_PORT=70000\n", ":2: RETORTD_PORT: invalid value '70000'"),
@@ -214,7 +213,7 @@ fn a_settings_file_that_cannot_be_used_is_refused_by_line() {
 }
 
 #[test]
-fn a_settings_file_has_the_form_of_an_environment_file() {
+fn settings_file_follows_environment_file_syntax() {
     let directory = Directory::new();
     for (text, workers) in [
         ("RETORTD_WORKERS=\\\n2\nRETORTD_VERBOSE=2\n", 2),
@@ -223,20 +222,20 @@ fn a_settings_file_has_the_form_of_an_environment_file() {
         ("RETORTD_LISTEN=gopher\nRETORTD_LISTEN=\"time=127.0.0.1:0\"\nRETORTD_WORKERS=2\nRETORTD_VERBOSE=2", 2),
     ] {
         let file = directory.write("settings", text);
-        let line = limits_line(Launch::new(&[LOCAL, "--settings", &file]));
+        let line = limits_line(DaemonBuilder::new(&[LOCAL, "--settings", &file]));
         assert!(line.ends_with(&format!("on {workers} workers")), "{text:?}: {line}");
     }
     // the last value of a name counts, of options that may be repeated too
     let file = directory.write("settings", "RETORTD_LISTEN=time=127.0.0.1:0\nRETORTD_LISTEN=echo=127.0.0.1:0\n");
-    let daemon = Launch::new(&["--settings", &file]).start();
+    let daemon = DaemonBuilder::new(&["--settings", &file]).start();
     assert_eq!((daemon.listening().len(), daemon.exchange("echo", b"abc")), (1, b"abc".to_vec()));
 }
 
 #[test]
-fn a_line_without_a_value_is_ignored_and_remarked_upon() {
+fn settings_line_without_value_logs_warning() {
     let directory = Directory::new();
     let file = directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n\nmore\n");
-    let daemon = Launch::new(&[LOCAL, "--settings", &file]).start();
+    let daemon = DaemonBuilder::new(&[LOCAL, "--settings", &file]).start();
     daemon.wait_for_line(0, &format!("{file}:2: ignored: not NAME=VALUE (2 such lines)"));
     let before = daemon.log.len();
     directory.write("settings", "RETORTD_WORKERS=2\nnonsense\n");
@@ -262,7 +261,7 @@ fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
 
 /// Fault 43: FIFOs, devices, directories and huge files as settings or quotes.
 #[test]
-fn files_that_would_stall_it_are_refused() {
+fn blocking_or_huge_file_exits_78() {
     let directory = Directory::new();
     let files = unreadable(&directory);
     for option in ["--settings", "--quotes"] {
@@ -278,11 +277,11 @@ fn files_that_would_stall_it_are_refused() {
 
 /// Fault 43: the same files at a reload; the old settings stay.
 #[test]
-fn files_that_would_stall_a_reload_are_refused() {
+fn blocking_or_huge_file_fails_reload() {
     let directory = Directory::new();
     let (settings, quotes) =
         (directory.write("settings", "RETORTD_MAX_MESSAGE=10\n"), directory.write("quotes", "a\n"));
-    let mut daemon = Launch::new(&[LOCAL, "--settings", &settings, "--quotes", &quotes]).start();
+    let mut daemon = DaemonBuilder::new(&[LOCAL, "--settings", &settings, "--quotes", &quotes]).start();
     let others = Directory::new();
     let files = unreadable(&others);
     for link in [&settings, &quotes] {
@@ -293,7 +292,7 @@ fn files_that_would_stall_a_reload_are_refused() {
             let before = daemon.log.len();
             daemon.reload();
             daemon.wait_for_line(before, &format!("cannot reload: cannot read {link}: {why}"));
-            assert_eq!(daemon.connect("frame").ask(UPPERCASE, b"eleven byte"), b"error");
+            assert_eq!(daemon.connect("frame").request(UPPERCASE, b"eleven byte"), b"error");
             fs::remove_file(link).expect("remove");
             fs::write(link, kept).expect("write");
         }
@@ -303,7 +302,7 @@ fn files_that_would_stall_a_reload_are_refused() {
 
 /// Fault 31: a port in use.
 #[test]
-fn a_port_in_use() {
+fn port_in_use_exits_71() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = taken.local_addr().expect("address");
     let finished = finish(&[&format!("--listen=frame={address}")]);
@@ -314,7 +313,7 @@ fn a_port_in_use() {
 
 /// Fault 31: an address that is not there.
 #[test]
-fn an_address_that_is_not_there() {
+fn unavailable_address_exits_71() {
     // RFC 5737: for documentation, so nobody has it
     let finished = finish(&["--listen=frame=192.0.2.1:8083"]);
     assert_eq!(finished.code, 71);
@@ -324,7 +323,7 @@ fn an_address_that_is_not_there() {
 
 /// Fault 31: a port below 1024 without the right.
 #[test]
-fn a_port_below_1024_without_the_right() {
+fn privileged_port_without_capability_exits_78() {
     let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first_free.trim().parse::<u16>().is_ok_and(|port| port < 1000) {
         return skip("ports below 1024 are free for all here");
@@ -332,7 +331,10 @@ fn a_port_below_1024_without_the_right() {
     // Somebody else is nobody. The binary is copied to where nobody may look.
     let directory = Directory::new();
     let copy = directory.path("retortd");
-    fs::copy(env!("CARGO_BIN_EXE_retortd"), &copy).expect("copy the binary");
+    // By another process: had this one a descriptor for writing, another thread could start a program that inherits it
+    // for a moment, and execve(2) of the copy would fail with ETXTBSY.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_retortd")).arg(&copy).status();
+    assert!(copied.is_ok_and(|status| status.success()), "copy the binary");
     let mut command = Command::new(&copy);
     if nix::unistd::geteuid().is_root() {
         if !available("setpriv") {
@@ -349,12 +351,13 @@ fn a_port_below_1024_without_the_right() {
     assert!(log.starts_with(words), "{log}");
 }
 
+/// Fault 9: fewer descriptors than the connections that are allowed.
 #[test]
-fn more_connections_than_there_may_be_descriptors() {
+fn connection_limit_above_descriptor_limit_exits_78() {
     if !available("prlimit") {
         return;
     }
-    let launch = |arguments: &[&str]| Launch::new(arguments).under(&["prlimit", "--nofile=64:64"]);
+    let launch = |arguments: &[&str]| DaemonBuilder::new(arguments).under(&["prlimit", "--nofile=64:64"]);
     let finished = launch(&[LOCAL, "--workers=1", "--max-connections=64"]).finish();
     assert_eq!(finished.code, 78);
     let words = "retortd: cannot allow 64 connections: this process may open 64 files and keeps 35 for itself (raise";
@@ -366,16 +369,16 @@ fn more_connections_than_there_may_be_descriptors() {
 }
 
 /// A daemon that may use half a gigabyte by that limit of prlimit(1); None under a sanitizer, which needs more.
-fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<Launch> {
+fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<DaemonBuilder> {
     if !available("prlimit") || any_memory() {
         return None;
     }
-    Some(Launch::new(&[&[LOCAL, "-vv", "--workers=1"], arguments].concat()).under(&["prlimit", limit]))
+    Some(DaemonBuilder::new(&[&[LOCAL, "-vv", "--workers=1"], arguments].concat()).under(&["prlimit", limit]))
 }
 
 /// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` lower the default of the budget.
 #[test]
-fn the_default_for_buffers_knows_the_limits_of_the_process() {
+fn default_budget_respects_rlimits() {
     for limit in ["--as=512000000", "--data=512000000"] {
         let Some(launch) = with_half_a_gigabyte(limit, &[]) else { return };
         let line = limits_line(launch);
@@ -385,7 +388,7 @@ fn the_default_for_buffers_knows_the_limits_of_the_process() {
 
 /// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` below the budget.
 #[test]
-fn more_for_buffers_than_the_process_may_use_is_warned_about_once() {
+fn budget_above_rlimit_logs_one_warning() {
     for (limit, name) in [("--as=512000000", "RLIMIT_AS"), ("--data=512000000", "RLIMIT_DATA")] {
         for asked in ["600000000", "none"] {
             let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered", asked]) else { return };
@@ -403,11 +406,11 @@ fn more_for_buffers_than_the_process_may_use_is_warned_about_once() {
 }
 
 #[test]
-fn the_soft_limit_of_descriptors_is_raised() {
+fn soft_descriptor_limit_is_raised() {
     if !available("prlimit") {
         return;
     }
-    let launch = Launch::new(&[LOCAL, "-vv", "--workers=1"]).under(&["prlimit", "--nofile=64:128"]);
+    let launch = DaemonBuilder::new(&[LOCAL, "-vv", "--workers=1"]).under(&["prlimit", "--nofile=64:128"]);
     let line = limits_line(launch);
     assert!(line.contains("at most 93 connections"), "{line}");
 }
@@ -417,8 +420,8 @@ fn sysctl(name: &str) -> String {
 }
 
 #[test]
-fn twice_verbose_the_start_tells_what_the_kernel_grants() {
-    let mut daemon = Launch::new(&[LOCAL, "-vv", "--backlog=77"]).spawn();
+fn vv_logs_kernel_limits_at_start() {
+    let mut daemon = DaemonBuilder::new(&[LOCAL, "-vv", "--backlog=77"]).spawn();
     daemon.wait_ready_in_log();
     let log = daemon.log.text();
     let (somaxconn, syn_backlog) = (sysctl("core/somaxconn"), sysctl("ipv4/tcp_max_syn_backlog"));
@@ -438,9 +441,9 @@ fn twice_verbose_the_start_tells_what_the_kernel_grants() {
 }
 
 #[test]
-fn buffers_and_backlog_reach_the_kernel() {
+fn socket_buffers_and_backlog_are_set() {
     let arguments = [LOCAL, "-vv", "--recv-buffer=16K", "--send-buffer=32K", "--backlog=7"];
-    let mut daemon = Launch::new(&arguments).spawn();
+    let mut daemon = DaemonBuilder::new(&arguments).spawn();
     daemon.wait_ready_in_log();
     // socket(7): the kernel doubles what it is asked for
     let (_, line) = daemon.wait_for_line(0, "receive buffer");
@@ -454,9 +457,9 @@ fn buffers_and_backlog_reach_the_kernel() {
 }
 
 #[test]
-fn workers_are_threads() {
+fn workers_option_sets_thread_count() {
     for workers in [1, 5] {
-        let daemon = Launch::new(&[LOCAL, &format!("--workers={workers}")]).start();
+        let daemon = DaemonBuilder::new(&[LOCAL, &format!("--workers={workers}")]).start();
         // beside the main thread and the log's
         assert_eq!(daemon.status("Threads"), 2 + workers);
     }
@@ -464,12 +467,12 @@ fn workers_are_threads() {
 
 /// The log of one client that asks for what could forge lines, and then for something unknown.
 fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
-    let daemon = Launch::new(&[LOCAL, "--listen=upper=127.0.0.1:0", verbose]).start();
+    let daemon = DaemonBuilder::new(&[LOCAL, "--listen=upper=127.0.0.1:0", verbose]).start();
     let mut client = daemon.connect("frame");
     let text = b"line\nretortd: forged\x1b[2J\0\r\x07\xc2\x9b end";
-    assert_eq!(client.ask(UPPERCASE, text).len(), text.len());
-    assert_eq!(client.ask(0x1f, b"\xff"), b"error");
-    assert_eq!(client.ask(0x04, &[b'x'; 500]).len(), 500);
+    assert_eq!(client.request(UPPERCASE, text).len(), text.len());
+    assert_eq!(client.request(UNKNOWN, b"\xff"), b"error");
+    assert_eq!(client.request(REVERSE, &[b'x'; 500]).len(), 500);
     drop(client);
     daemon.wait_for_line(0, "closed: finished");
     let log = daemon.log.text();
@@ -477,7 +480,7 @@ fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
 }
 
 #[test]
-fn once_verbose_connections_are_logged() {
+fn v_logs_connections() {
     let (_daemon, log) = log_of_a_talk("-v");
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines.len(), 2, "{log}");
@@ -490,7 +493,7 @@ fn once_verbose_connections_are_logged() {
 }
 
 #[test]
-fn twice_verbose_requests_are_logged() {
+fn vv_logs_requests() {
     let (_daemon, log) = log_of_a_talk("-vv");
     for words in
         ["uppercase of 33 bytes answered in ", "unknown of 1 bytes refused in ", "reverse of 500 bytes answered in "]
@@ -504,7 +507,7 @@ fn twice_verbose_requests_are_logged() {
 }
 
 #[test]
-fn three_times_verbose_bytes_are_logged_escaped_and_cut() {
+fn vvv_logs_escaped_and_truncated_bytes() {
     let (daemon, log) = log_of_a_talk("-vvv");
     let received = r"received 37 bytes: \x08\x00\x00!line\nretortd: forged\x1b[2J\x00\r\x07\xc2\x9b end";
     let answered = r"answered 37 bytes: \x00\x00\x00!LINE\nRETORTD: FORGED\x1b[2J\x00\r\x07\xc2\x9b END";
@@ -517,13 +520,13 @@ fn three_times_verbose_bytes_are_logged_escaped_and_cut() {
 }
 
 #[test]
-fn under_the_journal_lines_have_a_priority_and_no_time() {
+fn journal_lines_have_priority_and_no_timestamp() {
     let directory = Directory::new();
     let path = directory.path("journal");
     let file = fs::File::create(&path).expect("create");
     let metadata = file.metadata().expect("metadata");
     let stream = format!("{}:{}", metadata.dev(), metadata.ino());
-    let launch = Launch::new(&[LOCAL, "-vv"]).stderr(file).env("JOURNAL_STREAM", stream);
+    let launch = DaemonBuilder::new(&[LOCAL, "-vv"]).stderr(file).env("JOURNAL_STREAM", stream);
     let mut daemon = launch.start();
     assert_eq!(daemon.connect("frame").exchange(&frame(UPPERCASE, b"x")), b"\0\0\0\x01X");
     assert_eq!(daemon.stop(), 0);
@@ -533,27 +536,19 @@ fn under_the_journal_lines_have_a_priority_and_no_time() {
 }
 
 #[test]
-fn a_journal_that_is_not_standard_error_is_not_written_to() {
-    let daemon = Launch::new(&[LOCAL, "-v"]).env("JOURNAL_STREAM", "1:1").start();
+fn journal_stream_of_other_file_is_ignored() {
+    let daemon = DaemonBuilder::new(&[LOCAL, "-v"]).env("JOURNAL_STREAM", "1:1").start();
     drop(daemon.connect("frame"));
     let (_, line) = daemon.wait_for_line(0, "accepted");
     assert!(line.contains(" retortd: "), "{line}");
 }
 
 #[test]
-fn without_a_system_log_lines_go_to_standard_error() {
+fn log_syslog_falls_back_to_stderr() {
     if fs::exists("/dev/log").unwrap_or(true) {
         return skip("there is a system log here");
     }
-    let daemon = Launch::new(&[LOCAL, "-v", "--log=syslog"]).start();
+    let daemon = DaemonBuilder::new(&[LOCAL, "-v", "--log=syslog"]).start();
     drop(daemon.connect("frame"));
     daemon.wait_for_line(0, "closed: finished");
-}
-
-#[test]
-fn a_log_that_nobody_takes_stalls_nothing() {
-    let mut daemon = Launch::new(&[LOCAL, "-vvv"]).under(&["sh", "-c", "exec \"$@\" 2>/dev/full", "sh"]).start();
-    let mut client = daemon.connect("frame");
-    (0..100).for_each(|_| assert_eq!(client.ask(UPPERCASE, b"x"), b"X"));
-    assert_eq!(daemon.stop(), 0);
 }

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::harness::{Client, Daemon, Launch, frame, in_parallel};
-use super::{Injection, SHUFFLE, UPPERCASE, Watch, assert_serves, available, injected, wait_until};
+use super::{Injection, LeakCheck, SHUFFLE, UPPERCASE, assert_serves, available, injected, wait_until};
+use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel};
 
 /// Fault 1: the system is out of something for a while.
 #[test]
-fn without_descriptors_or_memory_accepting_rests_and_recovers() {
+fn accept_backs_off_and_recovers_from_resource_errors() {
     for (error, words) in [
         ("EMFILE", "Too many open files"),
         ("ENFILE", "Too many open files in system"),
@@ -17,7 +17,7 @@ fn without_descriptors_or_memory_accepting_rests_and_recovers() {
         ("ENOMEM", "Cannot allocate memory"),
     ] {
         let daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
-        let watch = Watch::begin(&daemon);
+        let leak_check = LeakCheck::begin(&daemon);
         let injection = format!("accept4:error={error}:when=2..5");
         let Some(injection) = Injection::into_workers(&daemon, 1, &[&injection]) else { return };
         let mut served = daemon.connect("frame");
@@ -28,7 +28,7 @@ fn without_descriptors_or_memory_accepting_rests_and_recovers() {
         assert_serves(&mut late);
         daemon.wait_for_line(0, "accepting on frame=");
         drop((served, late, injection));
-        let statistics = watch.end(&daemon);
+        let statistics = leak_check.end(&daemon);
         assert_eq!((statistics.accepted, statistics.accept_paused), (3, 4), "{error}: {statistics:?}");
         let said = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
         assert_eq!(said, 1, "{error}: said more than once");
@@ -51,9 +51,9 @@ fn times_in(line: &str) -> Option<u64> {
 
 /// Fault 41: an error that comes and goes is logged once, and its end when it has not come for a while.
 #[test]
-fn errors_that_come_and_go_are_one_condition() {
+fn intermittent_accept_errors_are_logged_once() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EMFILE:when=1+2"]) else { return };
     let begun = Instant::now();
     for _ in 0..10 {
@@ -62,7 +62,7 @@ fn errors_that_come_and_go_are_one_condition() {
     let took = begun.elapsed();
     drop(injection);
     let (_, end) = daemon.wait_for_line(0, "accepting on frame=");
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert!(statistics.accept_paused >= 10, "{statistics:?}");
     // what comes after a pause is another occurrence: this machine may have made one
     let counted = times_in(&end);
@@ -78,9 +78,9 @@ fn errors_that_come_and_go_are_one_condition() {
 
 /// Fault 1: a daemon that just tried again would fail half a million times a second.
 #[test]
-fn without_descriptors_it_does_not_spin() {
+fn persistent_emfile_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let mut served = daemon.connect("frame");
     assert_serves(&mut served);
     let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EMFILE"]) else { return };
@@ -97,17 +97,17 @@ fn without_descriptors_it_does_not_spin() {
     (0..100).for_each(|_| assert_serves(&mut served));
     assert!(paused() - before < 100, "served clients wait");
     drop((served, waiting, injection));
-    watch.end(&daemon);
+    leak_check.end(&daemon);
 }
 
 /// Fault 1, as it comes about in life: the limit is lowered below what is in use.
 #[test]
-fn when_descriptors_really_run_out_nobody_else_notices() {
+fn descriptor_exhaustion_does_not_affect_open_connections() {
     if !available("prlimit") {
         return;
     }
     let daemon = Daemon::serving("frame", &["--workers=2", "-v"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let mut served: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();
     served.iter_mut().for_each(assert_serves);
     let limit = |files: usize| {
@@ -124,22 +124,22 @@ fn when_descriptors_really_run_out_nobody_else_notices() {
     late.iter_mut().for_each(assert_serves);
     daemon.wait_for_line(0, "accepting on frame=");
     drop((served, late));
-    assert_eq!(watch.end(&daemon).closed_for("finished"), 26);
+    assert_eq!(leak_check.end(&daemon).closed_for("finished"), 26);
 }
 
 /// Fault 2: this client is gone; the next one is not to suffer.
 #[test]
-fn a_client_that_is_gone_before_it_is_accepted_is_counted() {
+fn lost_clients_of_failed_accepts_are_counted() {
     for error in ["ECONNABORTED", "EPROTO", "ENETDOWN", "EPERM", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENONET"] {
         // those that are lost do not take the places of those that come
         let daemon = Daemon::serving("frame", &["--workers=1", "--max-connections=6"]);
-        let watch = Watch::begin(&daemon);
+        let leak_check = LeakCheck::begin(&daemon);
         let injection = format!("accept4:error={error}:when=2..5");
         let Some(injection) = Injection::into_workers(&daemon, 1, &[&injection]) else { return };
         let mut clients: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
         clients.iter_mut().for_each(assert_serves);
         drop((clients, injection));
-        let statistics = watch.end(&daemon);
+        let statistics = leak_check.end(&daemon);
         assert_eq!((statistics.accepted, statistics.accept_lost), (4, 4), "{error}: {statistics:?}");
         assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{error}");
     }
@@ -147,9 +147,9 @@ fn a_client_that_is_gone_before_it_is_accepted_is_counted() {
 
 /// Fault 2: an error that takes no client from the queue comes again at once. A security module's refusal is one.
 #[test]
-fn a_refusal_that_lasts_does_not_spin() {
+fn persistent_eperm_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EPERM"]) else { return };
     let mut waiting = daemon.connect("frame");
     assert!(waiting.is_silent(Duration::from_secs(1)));
@@ -161,52 +161,52 @@ fn a_refusal_that_lasts_does_not_spin() {
     let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EPERM:when=1"]) else { return };
     assert_serves(&mut daemon.connect("frame"));
     drop((waiting, injection));
-    assert_eq!(watch.end(&daemon).accepted, 3);
+    assert_eq!(leak_check.end(&daemon).accepted, 3);
     let said = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
     assert_eq!(said, 1, "{}", daemon.log.text());
 }
 
 /// Fault 3: EINTR is nobody's error.
 #[test]
-fn system_calls_that_are_interrupted_are_made_again() {
+fn interrupted_system_calls_are_retried() {
     // not those that never wait here, and so are never interrupted: eventfds are non-blocking
     let calls = ["accept4", "epoll_wait", "recvfrom", "sendto", "sendmsg", "writev", "poll"];
     let injections: Vec<String> = calls.iter().map(|call| format!("{call}:error=EINTR:when=4+3")).collect();
     let injections: Vec<&str> = injections.iter().map(String::as_str).collect();
     let Some(launch) = injected(&injections, &["--workers=2"]) else { return };
     let mut daemon = launch.start();
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     in_parallel(4, |_| {
         let mut client = daemon.connect("frame");
         (0..100).for_each(|_| assert_serves(&mut client));
         let large = vec![b'x'; 300_000];
-        assert!(client.ask(UPPERCASE, &large).iter().all(|byte| *byte == b'X'));
+        assert!(client.request(UPPERCASE, &large).iter().all(|byte| *byte == b'X'));
     });
-    assert_eq!(watch.end(&daemon).answered, 404);
+    assert_eq!(leak_check.end(&daemon).answered, 404);
     assert_eq!(daemon.stop(), 0);
     assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{}", daemon.log.text());
 }
 
 /// Fault 4: nobody is there any more to have an address.
 #[test]
-fn a_reset_before_accept_is_closed_cleanly() {
+fn reset_before_accept_is_counted_as_reset() {
     let daemon = Daemon::serving("frame", &["-v", "--max-per-source=100"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     daemon.pause();
     let clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
     clients.into_iter().for_each(Client::reset);
     daemon.signal(Signal::SIGCONT);
     assert_serves(&mut daemon.connect("frame"));
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.accepted, statistics.closed_for("reset")), (12, 10), "{statistics:?}");
     daemon.wait_for_line(0, "frame unknown address: closed: reset");
 }
 
 /// Fault 5: more clients than the queue holds; the kernel has them try again.
 #[test]
-fn a_backlog_that_overflows_recovers() {
+fn backlog_overflow_recovers() {
     let daemon = Daemon::serving("frame", &["--backlog=4", "--workers=1"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let before = overflows();
     daemon.pause();
     std::thread::scope(|scope| {
@@ -215,7 +215,7 @@ fn a_backlog_that_overflows_recovers() {
         daemon.signal(Signal::SIGCONT);
         crowd.join().expect("a client was not served");
     });
-    assert_eq!(watch.end(&daemon).answered, 30);
+    assert_eq!(leak_check.end(&daemon).answered, 30);
 }
 
 /// How many connections the kernel has turned away because a listener's queue was full (/proc/net/netstat).
@@ -229,10 +229,10 @@ fn overflows() -> u64 {
 
 /// Fault 6: epoll has no room for one connection.
 #[test]
-fn a_connection_that_cannot_be_watched_is_dropped_alone() {
+fn failed_epoll_add_closes_only_that_connection() {
     for error in ["ENOSPC", "ENOMEM"] {
         let daemon = Daemon::serving("frame", &["--workers=1"]);
-        let watch = Watch::begin(&daemon);
+        let leak_check = LeakCheck::begin(&daemon);
         let injection = format!("epoll_ctl:error={error}:when=2");
         let Some(injection) = Injection::into_workers(&daemon, 1, &[&injection]) else { return };
         let mut first = daemon.connect("frame");
@@ -243,7 +243,7 @@ fn a_connection_that_cannot_be_watched_is_dropped_alone() {
         assert_serves(&mut third);
         assert_serves(&mut first);
         drop((first, third, injection));
-        let statistics = watch.end(&daemon);
+        let statistics = leak_check.end(&daemon);
         assert_eq!((statistics.accepted, statistics.closed_for("resources")), (4, 1), "{statistics:?}");
         daemon.wait_for_line(0, "cannot watch the connection");
     }
@@ -251,9 +251,9 @@ fn a_connection_that_cannot_be_watched_is_dropped_alone() {
 
 /// Fault 6: what a connection waits for changes, and epoll cannot be told.
 #[test]
-fn a_connection_whose_watch_cannot_be_changed_is_dropped_alone() {
+fn failed_epoll_modify_closes_only_that_connection() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let Some(injection) = Injection::into_workers(&daemon, 1, &["epoll_ctl:error=ENOMEM:when=3"]) else { return };
     let mut first = daemon.connect("frame");
     assert_serves(&mut first);
@@ -263,15 +263,15 @@ fn a_connection_whose_watch_cannot_be_changed_is_dropped_alone() {
     assert_eq!(unlucky.wait_closed(), b"");
     assert_serves(&mut first);
     drop((first, injection));
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.closed_for("resources"), statistics.abandoned), (1, 1), "{statistics:?}");
 }
 
 /// Fault 6: epoll has no room for the listener when it is to be watched again.
 #[test]
-fn a_listener_that_cannot_be_watched_again_is_tried_again() {
+fn failed_epoll_add_of_listener_is_retried() {
     let daemon = Daemon::serving("frame", &["--workers=1", "--max-connections=1"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     // the first client, the listener that is taken out because the house is full, the listener again
     let Some(injection) = Injection::into_workers(&daemon, 1, &["epoll_ctl:error=ENOSPC:when=3..7"]) else { return };
     let mut served = daemon.connect("frame");
@@ -286,31 +286,14 @@ fn a_listener_that_cannot_be_watched_again_is_tried_again() {
     // five times in vain, at rest between: not as fast as it can
     assert!((400..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     drop((waiting, injection));
-    assert_eq!(watch.end(&daemon).accepted, 3);
-}
-
-/// Fault 7: exactly so many, and the next when one leaves.
-#[test]
-fn the_limit_on_connections_is_exact_and_recovers() {
-    let daemon = Daemon::serving("frame", &["--max-connections=5", "--workers=2"]);
-    let watch = Watch::begin(&daemon);
-    for _ in 0..3 {
-        let mut served: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
-        served.iter_mut().for_each(assert_serves);
-        let mut waiting: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
-        assert!(waiting[0].is_silent(Duration::from_millis(100)));
-        assert_eq!(daemon.statistics_when(|_| true).open, 5);
-        drop(served);
-        waiting.iter_mut().for_each(assert_serves);
-    }
-    assert_eq!(watch.end(&daemon).accepted, 31);
+    assert_eq!(leak_check.end(&daemon).accepted, 3);
 }
 
 /// Fault 41: clients that come and go at the limit are one condition: one line when it begins, one when it has ended,
 /// though nothing else wakes the daemon then.
 #[test]
-fn a_limit_that_is_reached_again_and_again_is_logged_once() {
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--max-connections=2", "--workers=2", "-vv"]);
+fn connection_limit_reached_repeatedly_is_logged_once() {
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--max-connections=2", "--workers=2", "-vv"]);
     let mut daemon = launch.under(&["env", "--unset=NOTIFY_SOCKET"]).spawn();
     daemon.wait_ready_in_log();
     let begun = Instant::now();
@@ -325,43 +308,25 @@ fn a_limit_that_is_reached_again_and_again_is_logged_once() {
     assert!(full <= most_lines(begun) && room <= most_lines(begun), "{}", daemon.log.text());
 }
 
-/// Fault 7: one address cannot take all places.
-#[test]
-fn the_limit_for_each_source_is_exact_and_recovers() {
-    let daemon = Daemon::serving("frame", &["--max-per-source=3", "--workers=2"]);
-    let watch = Watch::begin(&daemon);
-    for round in 1..=3 {
-        let mut served: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
-        served.iter_mut().for_each(assert_serves);
-        for _ in 0..4 {
-            assert_eq!(daemon.connect("frame").wait_closed(), b"");
-        }
-        served.iter_mut().for_each(assert_serves);
-        drop(served);
-        assert_eq!(daemon.statistics_at_rest().closed_for("source-limit"), 4 * round);
-    }
-    watch.end(&daemon);
-}
-
 /// Fault 9: no thread to be had for large messages; the workers do them themselves.
 #[test]
-fn large_messages_are_answered_without_threads() {
+fn offloaded_requests_run_inline_without_threads() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let Some(injection) = Injection::into_workers(&daemon, 2, &["clone3:error=EAGAIN"]) else { return };
     let text = vec![b'a'; 200_000];
     in_parallel(8, |_| {
         let mut client = daemon.connect("frame");
-        (0..20).for_each(|_| assert!(client.ask(SHUFFLE, &text) == text));
+        (0..20).for_each(|_| assert!(client.request(SHUFFLE, &text) == text));
     });
     daemon.wait_for_line(0, "cannot start a thread for a large message");
     drop(injection);
-    assert_eq!(watch.end(&daemon).answered, 160);
+    assert_eq!(leak_check.end(&daemon).answered, 160);
 }
 
 /// Fault 9: what the daemon cannot do without is missing at start.
 #[test]
-fn a_start_without_what_it_needs_ends_with_a_clear_error() {
+fn failed_start_exits_71_and_names_cause() {
     for (injection, words) in [
         ("clone3:error=EAGAIN:when=2", "cannot start a worker thread: Resource temporarily unavailable"),
         ("epoll_create1:error=EMFILE:when=2", "cannot set up epoll: Too many open files"),
@@ -373,16 +338,4 @@ fn a_start_without_what_it_needs_ends_with_a_clear_error() {
         assert_eq!(finished.code, 71, "{injection}: {}", finished.log);
         assert!(finished.log.contains(words), "{injection}: {}", finished.log);
     }
-}
-
-/// Fault 9: fewer descriptors than the connections that are asked for.
-#[test]
-fn more_connections_than_descriptors_are_refused_at_start() {
-    if !available("prlimit") {
-        return;
-    }
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--max-connections=500"]);
-    let finished = launch.under(&["prlimit", "--nofile=256"]).finish();
-    assert_eq!(finished.code, 78, "{}", finished.log);
-    assert!(finished.log.contains("cannot allow 500 connections: this process may open 256 files"), "{}", finished.log);
 }

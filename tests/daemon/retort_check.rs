@@ -1,8 +1,5 @@
 //! `retort check` as a judge: right servers pass, and each wrong one is caught by the check that is meant for it.
 
-mod flawed;
-mod harness;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -14,8 +11,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flawed::Flaw;
-use harness::{DEADLINE, Daemon, Directory, Launch, limited, process_id};
+use crate::buggy_servers::{self, Bug};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited, process_id};
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
@@ -59,37 +56,37 @@ impl Judgement {
     }
 }
 
-/// A flaw, the check that is meant for it, words of that check's hint, and checks that pass nevertheless.
-type Case = (Flaw, &'static str, &'static str, &'static [&'static str]);
+/// A bug, the check that is meant for it, words of that check's hint, and checks that pass nevertheless.
+type Case = (Bug, &'static str, &'static str, &'static [&'static str]);
 
-/// Each flaw is caught as its case says. They are judged at the same time: most of it is waiting for silent servers.
+/// Each bug is caught as its case says. They are judged at the same time: most of it is waiting for silent servers.
 fn caught(cases: &[Case]) {
     thread::scope(|scope| cases.iter().for_each(|case| drop(scope.spawn(|| case_holds(case)))));
 }
 
-fn case_holds(&(flaw, by, words, innocent): &Case) {
-    let judgement = judge(flawed::start(flaw), &[]);
+fn case_holds(&(bug, by, words, innocent): &Case) {
+    let judgement = judge(buggy_servers::start(bug), &[]);
     let failed = judgement.failed();
-    assert!(failed.contains(&by), "{flaw:?} is not caught by {by}, but by {failed:?}");
-    assert!(judgement.hint(by).contains(words), "{flaw:?}: the hint is: {}", judgement.hint(by));
-    assert_eq!(judgement.code, 1, "{flaw:?}");
+    assert!(failed.contains(&by), "{bug:?} is not caught by {by}, but by {failed:?}");
+    assert!(judgement.hint(by).contains(words), "{bug:?}: the hint is: {}", judgement.hint(by));
+    assert_eq!(judgement.code, 1, "{bug:?}");
     for name in innocent {
-        assert!(!failed.contains(name), "{flaw:?} fails {name}: {:#}", judgement.checks[*name]);
+        assert!(!failed.contains(name), "{bug:?} fails {name}: {:#}", judgement.checks[*name]);
     }
 }
 
-/// A server with this flaw fails these checks and no other.
-fn caught_by_these_alone(cases: &[(Flaw, &[&str])]) {
-    let judged = |flaw, checks: &[&str]| {
-        assert_eq!(judge(flawed::start(flaw), &[]).failed(), checks, "{flaw:?}");
+/// A server with this bug fails these checks and no other.
+fn caught_by_these_alone(cases: &[(Bug, &[&str])]) {
+    let judged = |bug, checks: &[&str]| {
+        assert_eq!(judge(buggy_servers::start(bug), &[]).failed(), checks, "{bug:?}");
     };
-    thread::scope(|scope| cases.iter().for_each(|&(flaw, checks)| drop(scope.spawn(move || judged(flaw, checks)))));
+    thread::scope(|scope| cases.iter().for_each(|&(bug, checks)| drop(scope.spawn(move || judged(bug, checks)))));
 }
 
 #[test]
-fn a_right_server_passes_and_quickly() {
+fn correct_server_passes_within_10_seconds() {
     let begun = Instant::now();
-    let judgement = judge(flawed::start(Flaw::None), &[]);
+    let judgement = judge(buggy_servers::start(Bug::None), &[]);
     assert_eq!((judgement.failed(), judgement.code), (vec![], 0));
     assert_eq!(judgement.report["notes"], 0);
     assert!(judgement.checks.len() >= 40);
@@ -97,8 +94,8 @@ fn a_right_server_passes_and_quickly() {
 }
 
 #[test]
-fn one_client_at_a_time_is_a_note() {
-    let judgement = judge(flawed::start(Flaw::OneAtATime), &[]);
+fn sequential_server_passes_with_note() {
+    let judgement = judge(buggy_servers::start(Bug::OneAtATime), &[]);
     assert_eq!((judgement.failed(), judgement.code), (vec![], 0));
     assert_eq!(judgement.report["notes"], 2);
     let note = judgement.checks["second-client"]["note"].as_str().expect("a note");
@@ -106,41 +103,36 @@ fn one_client_at_a_time_is_a_note() {
 }
 
 #[test]
-fn one_recv() {
+fn single_recv_is_caught() {
     caught(&[
-        (Flaw::OneRecv, "data-split", "recv was called once", &["uppercase", "header-split", "unknown-action"]),
-        (Flaw::OneRecvForTheHeader, "header-split", "whole header", &["uppercase", "data-split", "482164-bytes"]),
+        (Bug::OneRecv, "data-split", "recv was called once", &["uppercase", "header-split", "unknown-action"]),
+        (Bug::OneRecvForTheHeader, "header-split", "whole header", &["uppercase", "data-split", "482164-bytes"]),
     ]);
 }
 
 #[test]
-fn pipelining_ignored() {
-    caught(&[(Flaw::ForgetsPipelined, "two-in-one", "thrown away", &["uppercase", "keep-alive", "data-split"])]);
+fn discarded_pipelined_input_is_caught() {
+    caught(&[(Bug::ForgetsPipelined, "two-in-one", "thrown away", &["uppercase", "keep-alive", "data-split"])]);
 }
 
 #[test]
-fn a_wrong_header() {
+fn wrong_reply_header_is_caught() {
     caught(&[
-        (Flaw::LittleEndian, "length-field", "little-endian", &["half-close-at-once"]),
-        (Flaw::EchoesHeader, "length-field", "repeats the request's header", &[]),
-        (Flaw::NoHeader, "length-field", "no header", &[]),
-        (Flaw::CountsCharacters, "length-in-bytes", "counts characters", &["uppercase", "burst"]),
-        (Flaw::Newline, "length-field", "one byte too many", &[]),
-        (Flaw::UncountedNewline, "nothing-more", "no newline", &["uppercase", "data-split", "482164-bytes"]),
+        (Bug::LittleEndian, "length-field", "little-endian", &["half-close-at-once"]),
+        (Bug::EchoesHeader, "length-field", "repeats the request's header", &[]),
+        (Bug::NoHeader, "length-field", "no header", &[]),
+        (Bug::CountsCharacters, "length-in-bytes", "counts characters", &["uppercase", "burst"]),
+        (Bug::Newline, "length-field", "one byte too many", &[]),
+        (Bug::UncountedNewline, "nothing-more", "no newline", &["uppercase", "data-split", "482164-bytes"]),
     ]);
 }
 
 #[test]
-fn lengths_cut_short() {
-    caught(&[(
-        Flaw::ShortSend,
-        "64k-plus-one",
-        "sendall",
-        &["uppercase", "burst", "data-split", "half-close-at-once"],
-    )]);
+fn truncated_lengths_are_caught() {
+    caught(&[(Bug::ShortSend, "64k-plus-one", "sendall", &["uppercase", "burst", "data-split", "half-close-at-once"])]);
     caught_by_these_alone(&[
         (
-            Flaw::ShortLength,
+            Bug::ShortLength,
             &[
                 "482164-bytes",
                 "64k-plus-one",
@@ -151,52 +143,52 @@ fn lengths_cut_short() {
                 "unknown-action-long",
             ],
         ),
-        (Flaw::EmptyIsTheEnd, &["burst", "empty", "mixed-sizes", "unknown-action-empty", "unknown-action-kept"]),
+        (Bug::EmptyIsTheEnd, &["burst", "empty", "mixed-sizes", "unknown-action-empty", "unknown-action-kept"]),
     ]);
 }
 
 #[test]
-fn bytes_taken_for_characters() {
+fn byte_wise_text_handling_is_caught() {
     caught(&[
-        (Flaw::Bytes, "reverse-characters", "decode it as UTF-8", &["uppercase", "reverse", "shuffle", "burst"]),
-        (Flaw::Bytes, "shuffle-characters", "decode", &[]),
+        (Bug::Bytes, "reverse-characters", "decode it as UTF-8", &["uppercase", "reverse", "shuffle", "burst"]),
+        (Bug::Bytes, "shuffle-characters", "decode", &[]),
     ]);
     caught_by_these_alone(&[
-        (Flaw::AsciiCase, &["case-beyond-ascii", "final-sigma", "upper-case-grows"]),
-        (Flaw::NoFinalSigma, &["final-sigma"]),
-        (Flaw::Strips, &["control-bytes"]),
-        (Flaw::DecodesParts, &["code-point-split"]),
+        (Bug::AsciiCase, &["case-beyond-ascii", "final-sigma", "upper-case-grows"]),
+        (Bug::NoFinalSigma, &["final-sigma"]),
+        (Bug::Strips, &["control-bytes"]),
+        (Bug::DecodesParts, &["code-point-split"]),
     ]);
 }
 
 #[test]
-fn errors_handled_wrongly() {
+fn wrong_error_handling_is_caught() {
     caught(&[
         (
-            Flaw::ClosesOnError,
+            Bug::ClosesOnError,
             "unknown-action-kept",
             "read the next request",
             &["unknown-action", "invalid-utf8", "burst"],
         ),
-        (Flaw::DoesNotSkip, "unknown-action-consumed", "LENGTH bytes", &["unknown-action-kept", "burst"]),
-        (Flaw::Capital, "unknown-action", "`error`", &["uppercase", "burst"]),
-        (Flaw::UnknownPasses, "unknown-action", "`error`", &["invalid-utf8", "burst"]),
+        (Bug::DoesNotSkip, "unknown-action-consumed", "LENGTH bytes", &["unknown-action-kept", "burst"]),
+        (Bug::Capital, "unknown-action", "`error`", &["uppercase", "burst"]),
+        (Bug::UnknownPasses, "unknown-action", "`error`", &["invalid-utf8", "burst"]),
     ]);
-    caught_by_these_alone(&[(Flaw::Replaces, &["invalid-utf8", "invalid-utf8-kept", "utf8-kinds"])]);
+    caught_by_these_alone(&[(Bug::Replaces, &["invalid-utf8", "invalid-utf8-kept", "utf8-kinds"])]);
 }
 
 #[test]
-fn connections_ended_wrongly() {
-    caught(&[(Flaw::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"])]);
+fn wrong_connection_close_is_caught() {
+    caught(&[(Bug::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"])]);
     caught_by_these_alone(&[
-        (Flaw::ForgetsAtTheEnd, &["half-close", "truncated-data"]),
-        (Flaw::SilentWhenTruncated, &["truncated-data", "truncated-header"]),
+        (Bug::ForgetsAtTheEnd, &["half-close", "truncated-data"]),
+        (Bug::SilentWhenTruncated, &["truncated-data", "truncated-header"]),
     ]);
 }
 
 #[test]
-fn a_server_that_a_client_can_end() {
-    let judgement = judge(flawed::start(Flaw::DiesWithItsClient), &["--only", "clients"]);
+fn server_that_dies_with_its_client_is_caught() {
+    let judgement = judge(buggy_servers::start(Bug::DiesWithItsClient), &["--only", "clients"]);
     // The connection after that may still be made, by the kernel, before the listener is gone: then the next is not.
     let failed = judgement.failed();
     assert!(failed.contains(&"vanish-in-request") && failed.len() <= 2, "{failed:?}");
@@ -206,30 +198,30 @@ fn a_server_that_a_client_can_end() {
 }
 
 #[test]
-fn chance_that_is_none() {
-    caught(&[(Flaw::DrawsTwice, "shuffle", "drawn twice", &["uppercase", "random"])]);
+fn wrong_randomness_is_caught() {
+    caught(&[(Bug::DrawsTwice, "shuffle", "drawn twice", &["uppercase", "random"])]);
     caught_by_these_alone(&[
-        (Flaw::Biased, &["shuffle-uniform"]),
-        (Flaw::DropsNothing, &["random-statistics"]),
-        (Flaw::LeavesNothing, &["random-never-empty"]),
+        (Bug::Biased, &["shuffle-uniform"]),
+        (Bug::DropsNothing, &["random-statistics"]),
+        (Bug::LeavesNothing, &["random-never-empty"]),
     ]);
 }
 
 #[test]
-fn a_server_that_hangs_costs_seconds() {
+fn hanging_server_fails_within_30_seconds() {
     let begun = Instant::now();
-    let judgement = judge(flawed::start(Flaw::Hangs), &["--patience", "200ms"]);
+    let judgement = judge(buggy_servers::start(Bug::Hangs), &["--patience", "200ms"]);
     assert!(judgement.failed().len() > 40);
     assert!(judgement.checks["uppercase"]["came"].as_str().unwrap().contains("nothing in time"));
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 #[test]
-fn the_daemon_passes_in_every_protocol() {
+fn daemon_passes_in_every_protocol() {
     let protocols =
         ["frame", "frame-2021", "text", "echo", "length-prefix", "discard", "daytime", "time", "qotd", "chargen"];
     let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
-    let daemon = Launch::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
     for protocol in protocols {
         let judgement = judge(daemon.address(protocol), &["-P", protocol]);
         assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{protocol}: {:#}", judgement.report);
@@ -238,8 +230,8 @@ fn the_daemon_passes_in_every_protocol() {
 }
 
 #[test]
-fn the_longest_message_and_the_other_edition() {
-    let daemon = Launch::new(&["--listen=frame-2021=127.0.0.1:0"]).start();
+fn daemon_passes_longest_message_and_edition_2021() {
+    let daemon = DaemonBuilder::new(&["--listen=frame-2021=127.0.0.1:0"]).start();
     let judgement =
         judge(daemon.address("frame-2021"), &["--edition", "2021", "--large", "--only", "largest,title-case"]);
     assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{:#}", judgement.report);
@@ -247,7 +239,7 @@ fn the_longest_message_and_the_other_edition() {
 }
 
 #[test]
-fn a_server_of_another_protocol_fails() {
+fn server_of_other_protocol_fails() {
     let daemon = Daemon::serving("echo", &[]);
     let judgement = judge(daemon.address("echo"), &["--patience", "300ms", "--only", "actions"]);
     assert_eq!(judgement.code, 1);
@@ -255,8 +247,8 @@ fn a_server_of_another_protocol_fails() {
 }
 
 #[test]
-fn reports_for_people_and_for_graders() {
-    let address = flawed::start(Flaw::LittleEndian).to_string();
+fn text_tap_and_junit_reports_show_failure() {
+    let address = buggy_servers::start(Bug::LittleEndian).to_string();
     let only = ["--only", "uppercase,half-close-at-once"];
     let text = retort(&[&["check", &address], only.as_slice()].concat());
     let text = String::from_utf8(text.stdout).unwrap();
@@ -285,7 +277,7 @@ fn reports_for_people_and_for_graders() {
 }
 
 #[test]
-fn what_cannot_be_judged() {
+fn impossible_check_exits_2() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for (arguments, words) in [
         (vec!["check", nobody.as_str()], "cannot connect to 127.0.0.1"),
@@ -302,7 +294,7 @@ fn what_cannot_be_judged() {
 }
 
 #[test]
-fn the_list_of_checks() {
+fn list_option_shows_checks_of_edition() {
     let list = String::from_utf8(retort(&["check", "--list"]).stdout).unwrap();
     for name in ["length-field", "shuffle-uniform", "second-client"] {
         assert!(list.contains(&format!("  {name} ")), "{list}");
@@ -322,7 +314,7 @@ fn short_ring() -> Vec<u8> {
 /// The patience is longer than the test allows for everything: each verdict comes as soon as the answer cannot be right
 /// any more, whatever else the server sends.
 #[test]
-fn a_server_that_never_stops_sending_is_judged_in_bounded_time_and_memory() {
+fn endless_server_is_judged_in_bounded_time_and_memory() {
     let ring = short_ring();
     let endless = "more bytes than all answers";
     let cases: [(&str, &[u8], &str); 12] = [
@@ -345,7 +337,7 @@ fn a_server_that_never_stops_sending_is_judged_in_bounded_time_and_memory() {
         let directory = Directory::new();
         let file = directory.path("report.xml");
         let more = [protocol, "--junit", file.to_str().unwrap()];
-        let judgement = judge(flawed::flooding(bytes), &[patience.as_slice(), &more].concat());
+        let judgement = judge(buggy_servers::flooding(bytes), &[patience.as_slice(), &more].concat());
         assert_eq!(judgement.code, 1, "{protocol}");
         let hinted = judgement.failed().into_iter().any(|check| judgement.hint(check).contains(words));
         assert!(hinted, "{protocol}: {:#}", judgement.report);
@@ -371,11 +363,11 @@ fn begun(address: SocketAddr, junit: &str, arguments: &[&str]) -> (Child, BufRea
 
 /// Fault 44: a signal while a server is judged, and a report of an earlier run.
 #[test]
-fn an_earlier_report_stays_when_a_judgement_is_interrupted() {
+fn interrupted_check_keeps_old_report() {
     let directory = Directory::new();
     let junit = directory.write("report.xml", "earlier");
     for signal in [Signal::SIGINT, Signal::SIGKILL] {
-        let (mut child, _output) = begun(flawed::start(Flaw::Hangs), &junit, &["--patience", "1h"]);
+        let (mut child, _output) = begun(buggy_servers::start(Bug::Hangs), &junit, &["--patience", "1h"]);
         kill(process_id(&child), signal).expect("interrupt it");
         assert_eq!(child.wait().expect("wait for retort").code(), None);
         assert_eq!(fs::read_to_string(&junit).unwrap(), "earlier");
@@ -384,7 +376,7 @@ fn an_earlier_report_stays_when_a_judgement_is_interrupted() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_at_the_end_costs_only_the_report() {
+fn unwritable_report_exits_2_after_checks() {
     let directory = Directory::new();
     fs::create_dir(directory.path("gone")).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -412,12 +404,12 @@ fn a_report_that_cannot_be_written_at_the_end_costs_only_the_report() {
 
 /// Fault 44: standard output that nobody reads, beside a report in a file.
 #[test]
-fn a_report_is_complete_although_nobody_reads_standard_output() {
+fn report_is_complete_when_stdout_is_closed() {
     let directory = Directory::new();
     let junit = directory.path("report.xml");
     let (closed, output) = UnixStream::pair().unwrap();
     drop(closed);
-    let address = flawed::start(Flaw::LittleEndian).to_string();
+    let address = buggy_servers::start(Bug::LittleEndian).to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
     command.args(["check", &address, "--only", "uppercase,half-close-at-once", "--junit"]).arg(&junit);
     let ended = command.stdout(OwnedFd::from(output)).output().expect("run retort");
@@ -427,8 +419,8 @@ fn a_report_is_complete_although_nobody_reads_standard_output() {
 }
 
 #[test]
-fn a_report_may_go_to_standard_output() {
-    let address = flawed::start(Flaw::None).to_string();
+fn junit_report_may_go_to_stdout() {
+    let address = buggy_servers::start(Bug::None).to_string();
     let output = retort(&["check", &address, "--only", "uppercase", "-q", "--junit", "/dev/stdout"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("<testsuites>") && text.contains("1 of 1 checks passed"), "{text}");

@@ -1,15 +1,14 @@
 //! Every protocol of the table over real sockets, asked by this test's own client, by Python's socket module, and by
 //! the clients that people have at hand.
 
-mod harness;
-
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use harness::{Client, Daemon, Launch, available, frame, framed, replay_all, skip};
+use crate::harness::action::{REVERSE, UPPERCASE};
+use crate::harness::{self, Client, Daemon, DaemonBuilder, available, frame, length_prefixed, replay_all, skip};
 use nix::sys::signal::Signal;
 use retortd::protocol::PROTOCOLS;
 
@@ -17,11 +16,11 @@ use retortd::protocol::PROTOCOLS;
 fn serve_all(arguments: &[&str]) -> Daemon {
     let listen: Vec<String> = PROTOCOLS.iter().map(|entry| format!("{}=127.0.0.1:0", entry.name)).collect();
     let listen = format!("--listen={}", listen.join(","));
-    Launch::new(&[&[listen.as_str()], arguments].concat()).start()
+    DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start()
 }
 
 #[test]
-fn every_conversation_however_it_is_cut() {
+fn examples_survive_any_split() {
     let daemon = serve_all(&["--workers=1"]);
     replay_all(&daemon, |protocol| !protocol.starts_with("frame"));
 }
@@ -57,7 +56,7 @@ fn try_each(daemon: &Daemon) {
 }
 
 #[test]
-fn all_at_once_on_sockets_of_its_own() {
+fn all_protocols_serve_on_own_sockets() {
     let daemon = serve_all(&[]);
     try_each(&daemon);
     let statistics = daemon.statistics_at_rest();
@@ -65,19 +64,19 @@ fn all_at_once_on_sockets_of_its_own() {
 }
 
 #[test]
-fn all_at_once_on_activated_and_own_sockets() {
+fn all_protocols_serve_on_inherited_and_own_sockets() {
     let handed = ["echo", "frame"];
     let sockets = handed.map(|_| TcpListener::bind("127.0.0.1:0").expect("bind").into());
     let own: Vec<&str> = PROTOCOLS.iter().map(|entry| entry.name).filter(|name| !handed.contains(name)).collect();
     let own: Vec<String> = own.iter().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
     let arguments: Vec<&str> = own.iter().map(String::as_str).collect();
-    let daemon = Launch::new(&arguments).with_sockets("echo:frame", sockets.into()).start();
+    let daemon = DaemonBuilder::new(&arguments).with_sockets("echo:frame", sockets.into()).start();
     assert_eq!(daemon.listening().len(), PROTOCOLS.len());
     try_each(&daemon);
 }
 
 #[test]
-fn chunks_are_answered_as_they_come() {
+fn chunk_protocols_reply_to_each_chunk() {
     let daemon = serve_all(&[]);
     let mut client = daemon.connect("echo-prefix");
     for chunk in [&b"a"[..], b"bc", b"\xff\0\n"] {
@@ -92,7 +91,7 @@ fn chunks_are_answered_as_they_come() {
 }
 
 #[test]
-fn a_chunk_is_at_most_1024_bytes() {
+fn chunk_is_at_most_1024_bytes() {
     let daemon = serve_all(&[]);
     // one write is one segment here, and one read takes all of it
     let answer = daemon.exchange("echo-prefix", &[b'x'; 3000]);
@@ -105,11 +104,11 @@ fn a_chunk_is_at_most_1024_bytes() {
 }
 
 #[test]
-fn what_is_long_comes_back_whole() {
+fn long_input_is_returned_whole() {
     let daemon = serve_all(&["--max-line=none"]);
     let text: Vec<u8> = (0..=255).cycle().take(20_000_000).collect();
     assert!(daemon.exchange("echo", &text) == text, "echo");
-    assert!(daemon.exchange("length-prefix", &framed(&text)) == framed(&text), "length-prefix");
+    assert!(daemon.exchange("length-prefix", &length_prefixed(&text)) == length_prefixed(&text), "length-prefix");
     let line = [b"  ", "a b ".repeat(1_000_000).as_bytes(), b"\n", b"more"].concat();
     let answer = daemon.exchange("upper-line", &line);
     assert!(answer == "A B ".repeat(1_000_000).trim_end().as_bytes(), "upper-line");
@@ -118,11 +117,11 @@ fn what_is_long_comes_back_whole() {
 }
 
 #[test]
-fn what_is_longer_than_the_limit_ends_the_connection_with_a_reason() {
+fn input_over_limit_closes_with_reason() {
     let daemon = serve_all(&["--max-message=1000", "--max-line=1000", "-v"]);
     for (protocol, send, expect, reason) in [
         ("upper-line", [b'x'; 1001].to_vec(), &b""[..], "line too long"),
-        ("length-prefix", framed(&[b'x'; 1001]), b"", "message longer than the limit"),
+        ("length-prefix", length_prefixed(&[b'x'; 1001]), b"", "message longer than the limit"),
         ("text", [b"reverse 1001 ", &[b'x'; 1001][..]].concat(), b"5 error", "no header"),
     ] {
         let before = daemon.log.len();
@@ -135,7 +134,7 @@ fn what_is_longer_than_the_limit_ends_the_connection_with_a_reason() {
 }
 
 #[test]
-fn an_answer_survives_what_the_client_sends_beside_it() {
+fn one_shot_reply_survives_excess_input() {
     let daemon = serve_all(&["--quotes", &quotes_file("a quote\n").1]);
     let flood = [b"first line\n", &vec![b'x'; 8 << 20][..]].concat();
     for (protocol, check) in [
@@ -154,7 +153,7 @@ fn an_answer_survives_what_the_client_sends_beside_it() {
 }
 
 #[test]
-fn a_one_shot_service_does_not_wait_for_a_client_that_stays() {
+fn one_shot_protocol_closes_without_waiting_for_client() {
     let daemon = serve_all(&[]);
     let mut clients: Vec<Client> = ["ack", "daytime", "time"].map(|protocol| daemon.connect(protocol)).into();
     clients[0].send(b"x");
@@ -175,7 +174,7 @@ fn chargen_pattern(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn chargen_costs_no_memory_and_stops_when_the_client_does() {
+fn chargen_uses_no_memory_and_ends_with_client() {
     let daemon = Daemon::serving("chargen", &[]);
     let idle = daemon.rss();
     let mut clients: Vec<Client> = (0..20).map(|_| daemon.connect("chargen")).collect();
@@ -192,7 +191,7 @@ fn chargen_costs_no_memory_and_stops_when_the_client_does() {
 }
 
 #[test]
-fn chargen_drops_what_it_is_sent_and_goes_on_after_a_half_close() {
+fn chargen_discards_input_and_continues_after_half_close() {
     // a small buffer in the kernel: most of what is taken below is made after the end was read
     let daemon = Daemon::serving("chargen", &["--send-buffer=64K"]);
     let mut client = daemon.connect("chargen");
@@ -204,7 +203,7 @@ fn chargen_drops_what_it_is_sent_and_goes_on_after_a_half_close() {
 }
 
 #[test]
-fn discard_takes_everything_and_costs_no_memory() {
+fn discard_reads_everything_and_uses_no_memory() {
     let daemon = Daemon::serving("discard", &[]);
     let idle = daemon.rss();
     assert_eq!(daemon.exchange("discard", &vec![b'x'; 200_000_000]), b"");
@@ -257,7 +256,7 @@ fn quotes_file(text: &str) -> (harness::Directory, String) {
 }
 
 #[test]
-fn quotes_come_from_the_file_and_are_read_again() {
+fn qotd_serves_quotes_file_and_reloads_it() {
     let (directory, path) = quotes_file("First.\n-- One\n%\nSecond.\n%\n");
     let daemon = Daemon::serving("qotd", &["--quotes", &path]);
     let quotes =
@@ -276,7 +275,7 @@ fn quotes_come_from_the_file_and_are_read_again() {
 }
 
 #[test]
-fn a_file_of_quotes_that_cannot_be_used_is_refused() {
+fn invalid_quotes_file_exits_78() {
     let (_directory, long) = quotes_file(&format!("a\n%\nb\n%\n\n{}\n%\n", "é".repeat(513)));
     let (_other, binary) = quotes_file("");
     std::fs::write(&binary, b"a\n%\n\xff\n").expect("write");
@@ -285,7 +284,7 @@ fn a_file_of_quotes_that_cannot_be_used_is_refused() {
         (&*binary, "it is not UTF-8"),
         ("/nonexistent/quotes", "No such file or directory (os error 2)"),
     ] {
-        let finished = Launch::new(&["--listen=qotd=127.0.0.1:0", "--quotes", path]).finish();
+        let finished = DaemonBuilder::new(&["--listen=qotd=127.0.0.1:0", "--quotes", path]).finish();
         assert_eq!(finished.code, 78, "{}", finished.log);
         assert!(finished.log.contains(path) && finished.log.contains(words), "{}", finished.log);
     }
@@ -294,7 +293,7 @@ fn a_file_of_quotes_that_cannot_be_used_is_refused() {
 }
 
 #[test]
-fn quotes_that_are_built_in() {
+fn qotd_has_built_in_quotes() {
     let daemon = Daemon::serving("qotd", &[]);
     for _ in 0..20 {
         let quote = String::from_utf8(daemon.connect("qotd").receive_all()).expect("UTF-8");
@@ -307,7 +306,7 @@ fn now() -> u64 {
 }
 
 #[test]
-fn time_is_the_time() {
+fn time_protocol_sends_current_time() {
     let daemon = serve_all(&[]);
     let before = now();
     let time = daemon.connect("time").receive_all();
@@ -318,7 +317,7 @@ fn time_is_the_time() {
 }
 
 #[test]
-fn daytime_says_what_date_says() {
+fn daytime_matches_date_command() {
     let daemon = serve_all(&[]);
     let before = now();
     let answer = daemon.connect("daytime").receive_all();
@@ -337,14 +336,11 @@ import socket, struct, sys
 
 PORTS = dict(argument.split("=") for argument in sys.argv[1:])
 
-
 def connect(protocol):
     return socket.create_connection(("127.0.0.1", int(PORTS[protocol])), timeout=20)
 
-
 def everything(client):
     return b"".join(iter(lambda: client.recv(4096), b""))
-
 
 def converse(protocol, send, expect):
     with connect(protocol) as client:
@@ -353,16 +349,13 @@ def converse(protocol, send, expect):
         answer = everything(client)
     assert answer == expect, (protocol, send, answer)
 
-
 def request(action, text):
     data = text.encode()
     return (action << 27 | len(data)).to_bytes(4, "big") + data
 
-
 def response(text):
     data = text.encode()
     return len(data).to_bytes(4, "big") + data
-
 
 greeting = b"Hello, Server!"
 converse("ack", greeting, b"Message received!")
@@ -414,7 +407,7 @@ with connect("record") as client:
 "#;
 
 #[test]
-fn conversations_from_python() {
+fn python_socket_clients_are_served() {
     if !available("python3") {
         return;
     }
@@ -472,7 +465,7 @@ impl Drop for Typed {
 }
 
 #[test]
-fn nc_line_by_line() {
+fn nc_gets_reply_to_each_line() {
     if !available("nc") {
         return;
     }
@@ -485,7 +478,7 @@ fn nc_line_by_line() {
 }
 
 #[test]
-fn nc_with_a_frame() {
+fn nc_sends_frame_and_half_closes() {
     if !available("nc") {
         return;
     }
@@ -495,18 +488,18 @@ fn nc_with_a_frame() {
     }
     let daemon = serve_all(&[]);
     let port = daemon.address("frame").port().to_string();
-    let output = run("nc", &["-N", "127.0.0.1", &port], &frame(4, b"The LAN Before Time"));
-    assert_eq!(output.stdout, framed(b"emiT erofeB NAL ehT"));
+    let output = run("nc", &["-N", "127.0.0.1", &port], &frame(REVERSE, b"The LAN Before Time"));
+    assert_eq!(output.stdout, length_prefixed(b"emiT erofeB NAL ehT"));
 }
 
 #[test]
-fn socat_in_both_directions() {
+fn socat_transfers_in_both_directions() {
     if !available("socat") {
         return;
     }
     let daemon = serve_all(&[]);
     for (protocol, send, expect) in [
-        ("frame", frame(1, b"Pretty Fly for a Wi-Fi"), framed(b"PRETTY FLY FOR A WI-FI")),
+        ("frame", frame(UPPERCASE, b"Pretty Fly for a Wi-Fi"), length_prefixed(b"PRETTY FLY FOR A WI-FI")),
         ("text", b"reverse 3 abc".to_vec(), b"3 cba".to_vec()),
         ("echo", vec![b'x'; 1 << 20], vec![b'x'; 1 << 20]),
         ("ack", b"x".to_vec(), b"Message received!".to_vec()),
@@ -518,7 +511,7 @@ fn socat_in_both_directions() {
 }
 
 #[test]
-fn telnet_as_a_person_uses_it() {
+fn telnet_session_is_served() {
     if !available("telnet") {
         return;
     }
@@ -535,8 +528,8 @@ fn telnet_as_a_person_uses_it() {
 }
 
 #[test]
-fn the_list_has_every_protocol() {
-    let finished = Launch::new(&["--list"]).finish();
+fn list_option_shows_every_protocol() {
+    let finished = DaemonBuilder::new(&["--list"]).finish();
     assert_eq!((finished.code, finished.log.as_str()), (0, ""));
     let lines: Vec<&str> = finished.output.lines().collect();
     assert_eq!(lines.len(), PROTOCOLS.len());

@@ -1,7 +1,7 @@
 //! Faults made for real: injected errors, limits, resets, signals, lossy networks, a log that fails.
 //!
 //! Every test breaks something while honest clients are served, and in the end holds the daemon to its statistics, its
-//! descriptors and its memory ([`Watch`]). What needs root or a tool says that it skips and why where there is none;
+//! descriptors and its memory ([`LeakCheck`]). What needs root or a tool says that it skips and why where there is none;
 //! `make fault-test` runs all of it, as root and with more patience than `cargo test`.
 
 mod accept;
@@ -15,9 +15,6 @@ mod peers;
 mod standard_error;
 mod system_calls;
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -28,44 +25,14 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use harness::{Client, Daemon, Directory, Launch, Statistics, available, rss_limit, skip, wait_until};
-
-const UPPERCASE: u8 = 0x01;
-const REVERSE: u8 = 0x04;
-const SHUFFLE: u8 = 0x08;
-
-/// What the daemon held before a fault; it is to hold no more afterwards.
-struct Watch {
-    descriptors: usize,
-    rss: u64,
-}
-
-impl Watch {
-    /// Taken after a first client was served, so that what is only set up once does not count.
-    fn begin(daemon: &Daemon) -> Self {
-        Self::begin_with(daemon, 0)
-    }
-
-    /// The same while clients are there.
-    fn begin_with(daemon: &Daemon, clients: u64) -> Self {
-        let warm = daemon.listening().len() as u64;
-        daemon.listening().iter().for_each(|(protocol, _)| drop(daemon.connect(protocol)));
-        daemon.statistics_when(|statistics| statistics.accepted == warm + clients && statistics.open == clients);
-        Self { descriptors: daemon.descriptors(), rss: daemon.rss() }
-    }
-
-    /// Waits until every client has left; the sums are right, and descriptors and memory are back.
-    fn end(self, daemon: &Daemon) -> Statistics {
-        let statistics = daemon.statistics_at_rest();
-        wait_until("descriptors are back", || daemon.descriptors() <= self.descriptors);
-        wait_until("memory is back", || daemon.rss() <= rss_limit(self.rss, 0));
-        statistics
-    }
-}
+use crate::harness::action::{REVERSE, SHUFFLE, UPPERCASE};
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, LeakCheck, Statistics, available, rss_limit, skip, wait_until,
+};
 
 /// Whether the clients of a service are served as if nothing had happened.
 fn assert_serves(client: &mut Client) {
-    assert_eq!(client.ask(REVERSE, b"The LAN Before Time"), b"emiT erofeB NAL ehT");
+    assert_eq!(client.request(REVERSE, b"The LAN Before Time"), b"emiT erofeB NAL ehT");
 }
 
 /// How long a load lasts: `RETORTD_FAULT_SECONDS`, or a short while.
@@ -87,11 +54,11 @@ fn is_root() -> bool {
 /// A daemon for `frame` under strace(1), which makes system calls fail as `injections` say.
 ///
 /// `-D` makes strace the grandchild, so that signals reach the daemon itself.
-fn injected(injections: &[&str], arguments: &[&str]) -> Option<Launch> {
+fn injected(injections: &[&str], arguments: &[&str]) -> Option<DaemonBuilder> {
     if !available("strace") {
         return None;
     }
-    let launch = Launch::new(&[&["--listen=frame=127.0.0.1:0"], arguments].concat());
+    let launch = DaemonBuilder::new(&[&["--listen=frame=127.0.0.1:0"], arguments].concat());
     Some(launch.under(&strace(injections).iter().map(String::as_str).collect::<Vec<_>>()))
 }
 

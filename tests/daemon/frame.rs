@@ -1,33 +1,25 @@
 //! `frame` and `frame-2021` over real sockets: every request is answered byte for byte as PROTOCOLS says, however it
 //! is cut, however long it is, and whatever else goes on.
 
-mod harness;
+use crate::harness::action::{LOWERCASE, RANDOM, REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
+use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel, length_prefixed, replay_all, wait_until};
 
-use std::time::Duration;
-
-use harness::{Client, Daemon, Launch, frame, framed, in_parallel, replay_all, wait_until};
-use nix::sys::signal::Signal;
-
-const UPPERCASE: u8 = 0x01;
-const LOWERCASE: u8 = 0x02;
-const REVERSE: u8 = 0x04;
-const SHUFFLE: u8 = 0x08;
-const RANDOM: u8 = 0x10;
 const ERROR: &[u8] = b"error";
 /// The longest message that a header can announce.
 const LONGEST: usize = (1 << 27) - 1;
 
 #[test]
-fn every_conversation_however_it_is_cut() {
+fn frame_examples_survive_any_split() {
     let daemon =
-        Launch::new(&["--workers=1", "--listen=frame=127.0.0.1:0,frame-2021=127.0.0.1:0,echo=127.0.0.1:0"]).start();
+        DaemonBuilder::new(&["--workers=1", "--listen=frame=127.0.0.1:0,frame-2021=127.0.0.1:0,echo=127.0.0.1:0"])
+            .start();
     replay_all(&daemon, |protocol| protocol.starts_with("frame"));
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.abandoned, statistics.closed_for("reset")), (0, 0), "{statistics:?}");
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order_after_a_half_close() {
+fn pipelined_requests_are_answered_in_order_after_half_close() {
     let daemon = Daemon::serving("frame", &[]);
     let requests = 100_000;
     let (mut send, mut expect) = (Vec::new(), Vec::new());
@@ -39,7 +31,7 @@ fn pipelined_requests_are_answered_in_order_after_a_half_close() {
             _ => (REVERSE, text.chars().rev().collect()),
         };
         send.extend(frame(code, text.as_bytes()));
-        expect.extend(framed(answer.as_bytes()));
+        expect.extend(length_prefixed(answer.as_bytes()));
     }
     assert!(daemon.exchange("frame", &send) == expect, "an answer is wrong, missing or out of order");
     let statistics = daemon.statistics_at_rest();
@@ -83,8 +75,8 @@ fn all_lengths(texts: &[String], code: u8, expect: impl Fn(&str) -> String) {
     for text in texts {
         send.extend(frame(code, text.as_bytes()));
         send.extend(frame(REVERSE, b"next"));
-        answers.extend(framed(expect(text).as_bytes()));
-        answers.extend(framed(b"txen"));
+        answers.extend(length_prefixed(expect(text).as_bytes()));
+        answers.extend(length_prefixed(b"txen"));
     }
     assert!(daemon.exchange("frame", &send) == answers, "an answer is wrong");
 }
@@ -95,17 +87,17 @@ fn texts(lengths: &[usize]) -> Vec<String> {
 }
 
 #[test]
-fn uppercase_of_every_length() {
+fn uppercase_of_lengths_around_buffer_sizes() {
     all_lengths(&texts(&lengths()), UPPERCASE, str::to_uppercase);
 }
 
 #[test]
-fn lowercase_of_every_length() {
+fn lowercase_of_lengths_around_buffer_sizes() {
     all_lengths(&texts(&lengths()), LOWERCASE, str::to_lowercase);
 }
 
 #[test]
-fn reverse_of_every_length() {
+fn reverse_of_lengths_around_buffer_sizes() {
     all_lengths(&texts(&lengths()), REVERSE, |text| text.chars().rev().collect());
 }
 
@@ -116,25 +108,25 @@ fn sorted(text: &[u8]) -> Vec<char> {
 }
 
 #[test]
-fn shuffle_of_every_length_is_a_permutation_of_the_code_points() {
+fn shuffle_permutes_code_points() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
     for text in texts(&shorter_lengths()) {
-        let answer = client.ask(SHUFFLE, text.as_bytes());
+        let answer = client.request(SHUFFLE, text.as_bytes());
         assert!(sorted(&answer) == sorted(text.as_bytes()), "{} bytes", text.len());
         assert!(text.len() < 100 || answer != text.as_bytes(), "{} bytes were not shuffled", text.len());
     }
 }
 
 #[test]
-fn random_of_every_length_keeps_the_order_and_the_limit() {
+fn random_keeps_order_and_message_limit() {
     let limit = 3 << 20;
     let daemon = Daemon::serving("frame", &["--max-message=3M"]);
     let mut client = daemon.connect("frame");
     for length in shorter_lengths() {
         // no character stands beside its like: what is left after removing repetitions is a part of the text in order
         let text = ascii(length);
-        let answer = client.ask(RANDOM, &text);
+        let answer = client.request(RANDOM, &text);
         assert!(answer.len() <= limit, "{length}: {}", answer.len());
         assert_eq!(answer.is_empty(), text.is_empty(), "{length}");
         let mut rest = text.iter();
@@ -150,24 +142,24 @@ fn random_of_every_length_keeps_the_order_and_the_limit() {
 }
 
 #[test]
-fn errors_are_followed_by_normal_service() {
+fn connection_serves_after_error_replies() {
     let daemon = Daemon::serving("frame", &["--max-message=64K"]);
     let mut client = daemon.connect("frame");
     for length in [0, 1, 100, 65_536, 65_537, 1 << 20] {
-        assert_eq!(client.ask(0x03, &ascii(length)), ERROR, "an unknown action of {length} bytes");
-        assert_eq!(client.ask(UPPERCASE, b"next"), b"NEXT");
+        assert_eq!(client.request(0x03, &ascii(length)), ERROR, "an unknown action of {length} bytes");
+        assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
     }
     for length in [65_537, 1 << 20] {
-        assert_eq!(client.ask(UPPERCASE, &ascii(length)), ERROR, "{length} bytes");
-        assert_eq!(client.ask(UPPERCASE, b"next"), b"NEXT");
+        assert_eq!(client.request(UPPERCASE, &ascii(length)), ERROR, "{length} bytes");
+        assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
     }
-    assert_eq!(client.ask(UPPERCASE, &ascii(65_536)), ascii(65_536).to_ascii_uppercase());
+    assert_eq!(client.request(UPPERCASE, &ascii(65_536)), ascii(65_536).to_ascii_uppercase());
     for length in [1, 2, 5000, 65_536] {
         for code in [UPPERCASE, LOWERCASE, REVERSE, SHUFFLE, RANDOM] {
             let mut text = ascii(length);
             *text.last_mut().expect("not empty") = 0xc3;
-            assert_eq!(client.ask(code, &text), ERROR, "action {code}, {length} bytes that are not UTF-8");
-            assert_eq!(client.ask(UPPERCASE, b"next"), b"NEXT");
+            assert_eq!(client.request(code, &text), ERROR, "action {code}, {length} bytes that are not UTF-8");
+            assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
         }
     }
     // an answer is counted when it has been sent, and may be here before that
@@ -176,11 +168,11 @@ fn errors_are_followed_by_normal_service() {
 }
 
 #[test]
-fn an_unknown_action_of_100_megabytes_is_consumed_without_memory_for_it() {
+fn unknown_action_of_100_megabytes_uses_no_memory() {
     let daemon = Daemon::serving("frame", &[]);
     let idle = daemon.rss();
     let mut client = daemon.connect("frame");
-    client.send(&frame(0x1f, &vec![b'x'; 100_000_000]));
+    client.send(&frame(UNKNOWN, &vec![b'x'; 100_000_000]));
     client.send(&frame(REVERSE, b"next"));
     assert_eq!(client.receive_frame(), ERROR);
     assert_eq!(client.receive_frame(), b"txen");
@@ -188,17 +180,17 @@ fn an_unknown_action_of_100_megabytes_is_consumed_without_memory_for_it() {
 }
 
 #[test]
-fn a_message_of_100_megabytes() {
+fn message_of_100_megabytes_is_reversed() {
     let daemon = Daemon::serving("frame", &[]);
     let text = ascii(100_000_000);
     let answer = daemon.exchange("frame", &frame(REVERSE, &text));
     let mut expect = text;
     expect.reverse();
-    assert!(answer == framed(&expect), "not what was asked for");
+    assert!(answer == length_prefixed(&expect), "not what was asked for");
 }
 
 #[test]
-fn the_longest_message_takes_its_own_length_of_memory() {
+fn longest_message_uses_its_length_in_memory() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
     let mut bytes = frame(UPPERCASE, &[]);
@@ -209,24 +201,24 @@ fn the_longest_message_takes_its_own_length_of_memory() {
     let answer = client.receive_frame();
     assert!(answer == bytes[4..], "not what was asked for");
     assert!(daemon.peak_rss() < LONGEST as u64 * 105 / 100 + (12 << 20), "{}", daemon.peak_rss());
-    assert_eq!(client.ask(UPPERCASE, b"next"), b"NEXT");
+    assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
     wait_until("the memory is given back", || daemon.rss() < 16 << 20);
 }
 
 #[test]
-fn a_truncated_request_is_refused_and_the_connection_closed() {
+fn truncated_request_gets_error_and_close() {
     let daemon = Daemon::serving("frame", &[]);
     for length in [1, 3, 4, 10, 5000, 100_000, 2_000_000] {
         let bytes = frame(UPPERCASE, &ascii(length));
         let cut = bytes.len() - 1;
-        assert_eq!(daemon.exchange("frame", &bytes[..cut]), framed(ERROR), "{cut} of {} bytes", bytes.len());
+        assert_eq!(daemon.exchange("frame", &bytes[..cut]), length_prefixed(ERROR), "{cut} of {} bytes", bytes.len());
     }
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.refused, statistics.closed_for("truncated")), (7, 7), "{statistics:?}");
 }
 
 #[test]
-fn a_thousand_clients_at_once() {
+fn thousand_clients_are_served_at_once() {
     let daemon = Daemon::serving("frame", &[]);
     let descriptors = daemon.descriptors();
     let mut clients: Vec<Client> = (0..1000).map(|_| daemon.connect("frame")).collect();
@@ -248,7 +240,7 @@ fn a_thousand_clients_at_once() {
 }
 
 #[test]
-fn connections_are_spread_over_the_workers() {
+fn connections_are_spread_over_workers() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
     let mut clients: Vec<Client> = (0..200).map(|_| daemon.connect("frame")).collect();
     for _ in 0..100 {
@@ -267,7 +259,7 @@ fn connections_are_spread_over_the_workers() {
 }
 
 #[test]
-fn a_seed_makes_answers_repeatable() {
+fn seed_makes_replies_repeatable() {
     let (short, long) = (ascii(200), ascii(200_000));
     let answers = |seed: Option<&str>| {
         let option = seed.map(|seed| format!("--seed={seed}"));
@@ -281,23 +273,23 @@ fn a_seed_makes_answers_repeatable() {
 }
 
 #[test]
-fn a_seed_makes_answers_repeatable_on_one_connection() {
+fn seed_makes_replies_repeatable_on_one_connection() {
     let daemon = Daemon::serving("frame", &["--seed=1"]);
     let (mut one, mut other) = (daemon.connect("frame"), daemon.connect("frame"));
-    let first = one.ask(SHUFFLE, b"a text to be shuffled");
-    assert_eq!(one.ask(SHUFFLE, b"a text to be shuffled"), first);
-    assert_eq!(other.ask(SHUFFLE, b"a text to be shuffled"), first);
+    let first = one.request(SHUFFLE, b"a text to be shuffled");
+    assert_eq!(one.request(SHUFFLE, b"a text to be shuffled"), first);
+    assert_eq!(other.request(SHUFFLE, b"a text to be shuffled"), first);
 }
 
 #[test]
-fn small_requests_do_not_wait_for_large_work() {
+fn small_requests_do_not_wait_for_offloaded_request() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let text = ascii(8 << 20);
     let mut large = daemon.connect("frame");
     large.send(&frame(SHUFFLE, &text));
     let mut small = daemon.connect("frame");
     for _ in 0..50 {
-        assert_eq!(small.ask(UPPERCASE, b"small"), b"SMALL");
+        assert_eq!(small.request(UPPERCASE, b"small"), b"SMALL");
     }
     large.stream.set_nonblocking(true).expect("non-blocking");
     assert!(large.stream.peek(&mut [0]).is_err(), "the large answer came before 50 small ones");
@@ -314,7 +306,7 @@ fn small_requests_do_not_wait_for_large_work() {
 }
 
 #[test]
-fn large_work_of_many_clients_at_once() {
+fn offloaded_requests_of_many_clients_are_answered() {
     let daemon = Daemon::serving("frame", &[]);
     let text = ascii(300_000);
     let answers = in_parallel(20, |_| {
@@ -328,42 +320,19 @@ fn large_work_of_many_clients_at_once() {
 }
 
 #[test]
-fn a_client_that_vanishes_inside_a_request_harms_nobody() {
+fn reset_inside_request_does_not_affect_other_clients() {
     let daemon = Daemon::serving("frame", &[]);
     let descriptors = daemon.descriptors();
     let mut witness = daemon.connect("frame");
     for cut in [1, 4, 5000, 100_000] {
         let mut client = daemon.connect("frame");
         client.send(&frame(SHUFFLE, &ascii(200_000))[..cut]);
-        assert_eq!(witness.ask(UPPERCASE, b"still here"), b"STILL HERE");
+        assert_eq!(witness.request(UPPERCASE, b"still here"), b"STILL HERE");
         client.reset();
-        assert_eq!(witness.ask(UPPERCASE, b"still here"), b"STILL HERE");
+        assert_eq!(witness.request(UPPERCASE, b"still here"), b"STILL HERE");
     }
     // an answer is counted when it has been sent, and may be here before that
     let statistics = daemon.statistics_when(|statistics| statistics.open == 1 && statistics.answered == 8);
     assert_eq!(statistics.closed_for("reset"), 4, "{statistics:?}");
     assert_eq!(daemon.descriptors(), descriptors + 1);
-}
-
-#[test]
-fn out_of_band_data_has_no_effect() {
-    let daemon = Daemon::serving("frame", &[]);
-    let mut client = daemon.connect("frame");
-    client.send(&frame(UPPERCASE, b"before")[..6]);
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&client.stream);
-    nix::sys::socket::send(fd, b"!", nix::sys::socket::MsgFlags::MSG_OOB).expect("send out of band");
-    client.send(&frame(UPPERCASE, b"before")[6..]);
-    assert_eq!(client.receive_frame(), b"BEFORE");
-    assert_eq!(client.ask(UPPERCASE, b"after"), b"AFTER");
-}
-
-#[test]
-fn requests_are_served_while_signals_rain() {
-    let daemon = Daemon::serving("frame", &[]);
-    let mut client = daemon.connect("frame");
-    for _ in 0..500 {
-        daemon.signal(Signal::SIGUSR1);
-        assert_eq!(client.ask(UPPERCASE, b"rain"), b"RAIN");
-    }
-    assert!(client.is_silent(Duration::from_millis(1)));
 }

@@ -61,18 +61,18 @@ impl Daemon {
     /// Stops one of its threads when that has nothing to do, so that it takes no lock with it; None, and a word about it,
     /// where that is not allowed.
     #[track_caller]
-    pub fn freeze(&self, thread: &str) -> Option<Frozen> {
+    pub fn freeze(&self, thread: &str) -> Option<FrozenThread> {
         let task = self.tasks().into_iter().find(|task| task.name == thread);
         let id = task.unwrap_or_else(|| panic!("no thread {thread}")).id;
         wait_until(&format!("{thread} is idle"), || self.sleeps(id));
-        Frozen::freeze(id)
+        FrozenThread::freeze(id)
     }
 
     /// Stops one of its threads wherever it is, with the locks that it has.
     #[track_caller]
-    pub fn freeze_at_work(&self, thread: &str) -> Option<Frozen> {
+    pub fn freeze_at_work(&self, thread: &str) -> Option<FrozenThread> {
         let task = self.tasks().into_iter().find(|task| task.name == thread);
-        Frozen::freeze(task.unwrap_or_else(|| panic!("no thread {thread}")).id)
+        FrozenThread::freeze(task.unwrap_or_else(|| panic!("no thread {thread}")).id)
     }
 
     /// Whether a thread of that name waits for something.
@@ -89,9 +89,9 @@ impl Daemon {
 
 /// A thread of another process, stopped until this is dropped; the others run on.
 #[derive(Debug)]
-pub struct Frozen(Pid);
+pub struct FrozenThread(Pid);
 
-impl Frozen {
+impl FrozenThread {
     #[track_caller]
     fn freeze(thread: i32) -> Option<Self> {
         let thread = Pid::from_raw(thread);
@@ -108,7 +108,7 @@ impl Frozen {
     }
 }
 
-impl Drop for Frozen {
+impl Drop for FrozenThread {
     fn drop(&mut self) {
         ptrace::detach(self.0, None).expect("let the thread run on");
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::harness::{Client, Daemon, Launch, available, frame, framed, in_parallel, skip};
-use super::{REVERSE, UPPERCASE, Watch, assert_serves, is_root};
+use super::{LeakCheck, REVERSE, UPPERCASE, assert_serves, is_root};
+use crate::harness::{Client, Daemon, DaemonBuilder, available, frame, in_parallel, length_prefixed, skip};
 
 /// Every fifth packet.
 const LOSS: &str = "numgen random mod 100 < 20";
@@ -57,7 +57,7 @@ impl Network {
     /// A daemon for `frame` at the far end.
     fn daemon(&self, arguments: &[&str]) -> Daemon {
         let listen = format!("--listen=frame={}:0", Self::FAR);
-        let launch = Launch::new(&[&[listen.as_str()], arguments].concat());
+        let launch = DaemonBuilder::new(&[&[listen.as_str()], arguments].concat());
         launch.under(&["ip", "netns", "exec", &self.far]).start()
     }
 
@@ -124,17 +124,17 @@ fn exchange_text(client: Client, length: usize) {
     let text: Vec<u8> = (0..length).map(|i| b"The LAN Before Time"[i % 19]).collect();
     let upper = text.to_ascii_uppercase();
     let requests = [frame(UPPERCASE, &text), frame(9, b"?"), frame(REVERSE, b"abc")].concat();
-    let answers = [framed(&upper), framed(b"error"), framed(b"cba")].concat();
+    let answers = [length_prefixed(&upper), length_prefixed(b"error"), length_prefixed(b"cba")].concat();
     assert!(client.exchange(&requests) == answers, "not the answers");
 }
 
 /// Fault 16: every fifth packet is lost.
 #[test]
-fn a_lossy_network_loses_no_answer() {
+fn packet_loss_loses_no_reply() {
     let Some(network) = Network::new() else { return };
     // what is lost again and again is sent again after longer and longer times
     let daemon = network.daemon(&["--workers=2", "--request-timeout=5m", "--write-timeout=5m"]);
-    let watch = network.near(|| Watch::begin(&daemon));
+    let leak_check = network.near(|| LeakCheck::begin(&daemon));
     // in one direction and then in the other: in both at once some packets are lost for longer than tests wait
     for end in [network.near.as_str(), &network.far] {
         let clients = network.near(|| (0..8).map(|_| daemon.connect("frame")).collect::<Vec<Client>>());
@@ -147,13 +147,13 @@ fn a_lossy_network_loses_no_answer() {
         let lost = Network::lose_nothing(&[end]);
         assert!(lost > 20, "{lost} packets were lost");
     }
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (32, 16), "{statistics:?}");
 }
 
 /// Fault 16: a link of a few kilobytes a second.
 #[test]
-fn a_narrow_link_carries_everything_in_the_end() {
+fn slow_link_delivers_every_reply() {
     let Some(network) = Network::new() else { return };
     for end in [&network.near, &network.far] {
         // a megabit a second, and a queue that overflows
@@ -162,23 +162,23 @@ fn a_narrow_link_carries_everything_in_the_end() {
     }
     let daemon = network.daemon(&["--workers=2"]);
     let address = daemon.address("frame");
-    let watch = network.near(|| Watch::begin(&daemon));
+    let leak_check = network.near(|| LeakCheck::begin(&daemon));
     // at about the slowest rate at which a request may come in without end
     in_parallel(6, |_| {
         network.enter();
         exchange_text(Client::connect(address), 60_000);
     });
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (12, 6), "{statistics:?}");
 }
 
 /// Faults 13 and 15: the cable is cut while an answer is under way, and while a request is.
 #[test]
-fn peers_that_vanish_are_given_up_in_time() {
+fn timeouts_close_vanished_peers() {
     let Some(network) = Network::new() else { return };
     let daemon =
         network.daemon(&["--workers=1", "--write-timeout=1s", "--request-timeout=1s", "--idle-timeout=2s", "-v"]);
-    let watch = network.near(|| Watch::begin(&daemon));
+    let leak_check = network.near(|| LeakCheck::begin(&daemon));
     let clients = network.near(|| {
         let mut clients: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
         clients.iter_mut().for_each(assert_serves);
@@ -195,18 +195,18 @@ fn peers_that_vanish_are_given_up_in_time() {
     }
     assert!(Network::lose_nothing(&[&network.near, &network.far]) > 0);
     drop(clients);
-    let statistics = watch.end(&daemon);
+    let statistics = leak_check.end(&daemon);
     assert_eq!(statistics.closed_by.len(), 4, "{statistics:?}");
     network.near(|| assert_serves(&mut daemon.connect("frame")));
 }
 
 /// Fault 16: what is lost on the way delays the others' answers by nothing.
 #[test]
-fn a_client_behind_a_lossy_link_slows_nobody() {
+fn packet_loss_of_one_client_does_not_delay_others() {
     let Some(network) = Network::new() else { return };
     let daemon = network.daemon(&["--workers=1"]);
     let address = daemon.address("frame");
-    let watch = network.near(|| Watch::begin(&daemon));
+    let leak_check = network.near(|| LeakCheck::begin(&daemon));
     let mut close = thread::scope(|scope| {
         let far = scope.spawn(|| {
             let namespace = File::open(format!("/run/netns/{}", network.far)).expect("open the namespace");
@@ -234,5 +234,5 @@ fn a_client_behind_a_lossy_link_slows_nobody() {
     assert!(Network::lose_nothing(&[&network.far]) > 0);
     assert!(slowest < Duration::from_millis(150), "{slowest:?}");
     drop(close);
-    watch.end(&daemon);
+    leak_check.end(&daemon);
 }

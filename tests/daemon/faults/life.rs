@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::harness::{Client, Daemon, Launch, ONE_ORDER, frame, framed, in_parallel};
-use super::{Injection, REVERSE, SHUFFLE, Watch, assert_serves, available, injected, strace, wait_until};
+use super::{Injection, LeakCheck, REVERSE, SHUFFLE, assert_serves, available, injected, strace, wait_until};
+use crate::harness::{Client, Daemon, DaemonBuilder, ONE_ORDER, frame, in_parallel, length_prefixed};
 
 /// The system calls of a start, in about their order; a signal comes with the first few of each.
 const START: [&str; 14] = [
@@ -31,7 +31,7 @@ const START: [&str; 14] = [
 
 /// Fault 26: a signal at every point of the start.
 #[test]
-fn told_to_stop_at_any_point_of_the_start_it_goes() {
+fn signal_at_any_point_of_start_stops() {
     for (call, signal) in START.into_iter().zip([Signal::SIGTERM, Signal::SIGINT].into_iter().cycle()) {
         for when in 1..=3 {
             let injection = format!("{call}:signal={signal}:when={when}");
@@ -56,7 +56,7 @@ fn told_to_stop_at_any_point_of_the_start_it_goes() {
 
 /// Fault 26: signals of every other kind at every point of the start and of the drain.
 #[test]
-fn other_signals_while_it_starts_and_drains_change_nothing() {
+fn other_signals_during_start_and_drain_have_no_effect() {
     for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
         for call in ["bind", "epoll_create1", "clone3"] {
             let injection = format!("{call}:signal={signal}:when=1");
@@ -81,9 +81,9 @@ fn other_signals_while_it_starts_and_drains_change_nothing() {
 
 /// Fault 25: clients that never stop sending cannot keep it from stopping.
 #[test]
-fn a_flood_does_not_keep_it_from_stopping() {
+fn input_flood_does_not_delay_stop() {
     for (drain, within) in [("--drain-timeout=1s", 5), ("--drain-timeout=none", 5)] {
-        let mut daemon = Launch::new(&["--listen=discard=127.0.0.1:0", "--workers=1", drain, "-v"]).start();
+        let mut daemon = DaemonBuilder::new(&["--listen=discard=127.0.0.1:0", "--workers=1", drain, "-v"]).start();
         let address = daemon.address("discard");
         thread::scope(|scope| {
             for _ in 0..3 {
@@ -114,9 +114,9 @@ fn a_flood_does_not_keep_it_from_stopping() {
 
 /// Fault 25: a client that is silent after having sent something at each of the last looks at it.
 #[test]
-fn who_falls_silent_at_a_bad_moment_does_not_keep_it_from_stopping() {
+fn client_silent_after_drain_reads_does_not_delay_stop() {
     let mut daemon =
-        Launch::new(&["--listen=discard=127.0.0.1:0", "--workers=1", "--drain-timeout=none", "-v"]).start();
+        DaemonBuilder::new(&["--listen=discard=127.0.0.1:0", "--workers=1", "--drain-timeout=none", "-v"]).start();
     let client = daemon.connect("discard");
     daemon.statistics_when(|statistics| statistics.open == 1);
     // so many reads find something, although no event says so
@@ -129,7 +129,7 @@ fn who_falls_silent_at_a_bad_moment_does_not_keep_it_from_stopping() {
 
 /// Fault 29: a request that comes with the order to stop, and is there before anybody looks, is answered.
 #[test]
-fn the_last_look_at_the_input_is_after_the_order_to_stop() {
+fn request_arriving_with_sigterm_is_answered() {
     let mut daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
     let mut client = daemon.connect("frame");
     assert_serves(&mut client);
@@ -138,14 +138,14 @@ fn the_last_look_at_the_input_is_after_the_order_to_stop() {
     daemon.wait_for_notice(0, "STOPPING=1");
     client.send(&frame(REVERSE, b"just in time"));
     drop(frozen);
-    assert_eq!(client.receive_all(), framed(b"emit ni tsuj"));
+    assert_eq!(client.receive_all(), length_prefixed(b"emit ni tsuj"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 2);
 }
 
 /// Fault 29: a connection that one worker accepts and hands to another, which has heard of the stop already.
 #[test]
-fn a_connection_on_its_way_to_another_worker_is_served() {
+fn connection_handed_to_other_worker_at_stop_is_served() {
     let mut daemon = Daemon::serving("frame", &["--workers=2", "-v"]);
     // both run
     in_parallel(8, |_| assert_serves(&mut daemon.connect("frame")));
@@ -162,7 +162,7 @@ fn a_connection_on_its_way_to_another_worker_is_served() {
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
     drop(frozen);
-    assert_eq!(late.receive_all(), framed(b"etal"));
+    assert_eq!(late.receive_all(), length_prefixed(b"etal"));
     assert_eq!(daemon.wait_exit(), 0);
     let statistics = daemon.last_statistics();
     assert_eq!((statistics.accepted, statistics.answered), (11, 11), "{statistics:?}");
@@ -171,7 +171,7 @@ fn a_connection_on_its_way_to_another_worker_is_served() {
 
 /// Fault 29: an answer that the kernel still has is not destroyed by what the client sends beside it.
 #[test]
-fn what_is_sent_after_the_stop_does_not_reset_the_last_answer() {
+fn input_after_stop_does_not_reset_last_reply() {
     let mut daemon = Daemon::serving("frame", &["--workers=1", "--send-buffer=1M", "-v"]);
     let mut client = daemon.connect("frame");
     setsockopt(&client.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
@@ -183,40 +183,21 @@ fn what_is_sent_after_the_stop_does_not_reset_the_last_answer() {
     // the daemon has ended its side, which the client cannot see behind what it has not read
     thread::sleep(Duration::from_millis(50));
     client.send(b"too late");
-    assert!(client.receive_all() == framed(&text), "not the whole answer");
+    assert!(client.receive_all() == length_prefixed(&text), "not the whole answer");
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
 }
 
-/// Fault 27: killed while clients are connected, it binds the same port at once, again and again.
-#[test]
-fn killed_under_load_it_is_back_at_once() {
-    let first = Daemon::serving("frame", &[]);
-    let address = first.address("frame");
-    let listen = format!("--listen=frame={address}");
-    let mut daemon = first;
-    for _ in 0..5 {
-        let mut clients: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();
-        clients.iter_mut().for_each(assert_serves);
-        daemon.signal(Signal::SIGKILL);
-        assert_eq!(daemon.wait_exit(), 128 + 9);
-        daemon = Launch::new(&[&listen]).start();
-    }
-    let watch = Watch::begin(&daemon);
-    assert_serves(&mut daemon.connect("frame"));
-    assert_eq!(watch.end(&daemon).answered, 1);
-}
-
 /// Fault 28: a worker that a slow system call holds up is not told of as alive, and is again afterwards.
 #[test]
-fn the_watchdog_is_not_fed_while_a_worker_hangs() {
+fn watchdog_is_not_notified_while_worker_hangs() {
     if !available("strace") {
         return;
     }
     // every second return of the worker's epoll_wait takes a second
     let words = strace(&["epoll_wait:delay_exit=1000000:when=3+8"]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let launch = Launch::new(&["--listen=frame=127.0.0.1:0", "--workers=1"]).env("WATCHDOG_USEC", "400000");
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=1"]).env("WATCHDOG_USEC", "400000");
     let daemon = launch.under(&words).start();
     let (line, _) = daemon.wait_for_line(0, "a worker has not come round in time");
     let before = daemon.notices.len();
@@ -230,11 +211,11 @@ fn the_watchdog_is_not_fed_while_a_worker_hangs() {
 
 /// Fault 25: every request that was read is answered, whatever the moment of the order.
 #[test]
-fn stopped_at_any_moment_under_load_it_owes_nothing() {
+fn drain_at_any_moment_answers_every_request_read() {
     for attempt in 0..10 {
         let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
         let received: u64 = thread::scope(|scope| {
-            let clients = scope.spawn(|| in_parallel(6, |number| ask_until_closed(&daemon, number)));
+            let clients = scope.spawn(|| in_parallel(6, |number| request_until_closed(&daemon, number)));
             daemon.statistics_when(|statistics| statistics.answered > 300 + 150 * attempt);
             daemon.signal(Signal::SIGTERM);
             clients.join().expect("a client failed").into_iter().sum()
@@ -245,7 +226,7 @@ fn stopped_at_any_moment_under_load_it_owes_nothing() {
     }
 }
 
-fn ask_until_closed(daemon: &Daemon, number: usize) -> u64 {
+fn request_until_closed(daemon: &Daemon, number: usize) -> u64 {
     let mut client = daemon.connect("frame");
     let text = vec![b'x'; 1 + number * 30_000];
     // the largest are work for another thread
@@ -265,11 +246,11 @@ fn ask_until_closed(daemon: &Daemon, number: usize) -> u64 {
 
 /// Fault 7 and a reload: lower limits take nothing from those who are served, and hang nobody.
 #[test]
-fn limits_lowered_while_requests_wait_for_memory_hang_nobody() {
-    let directory = super::harness::Directory::new();
+fn lowered_budget_hangs_no_waiting_request() {
+    let directory = crate::harness::Directory::new();
     let file = directory.write("settings", "RETORTD_MAX_BUFFERED=16M\n");
     let daemon = Daemon::serving("frame", &["--settings", &file, "--workers=1", "--request-timeout=3s"]);
-    let watch = Watch::begin(&daemon);
+    let leak_check = LeakCheck::begin(&daemon);
     let request = frame(REVERSE, &vec![b'x'; 7 << 20]);
     let (first, rest) = request.split_at(2 << 20);
     let mut clients: Vec<Client> = (0..8).map(|_| daemon.connect("frame")).collect();
@@ -295,5 +276,5 @@ fn limits_lowered_while_requests_wait_for_memory_hang_nobody() {
     });
     drop(clients);
     assert_serves(&mut daemon.connect("frame"));
-    watch.end(&daemon);
+    leak_check.end(&daemon);
 }

@@ -8,7 +8,7 @@ use super::DEADLINE;
 
 /// Things in the order in which they came; shared by all clones.
 #[derive(Debug)]
-pub struct Feed<T>(Arc<Inner<T>>);
+pub struct EventLog<T>(Arc<Inner<T>>);
 
 #[derive(Debug)]
 struct Inner<T> {
@@ -22,13 +22,13 @@ struct State<T> {
     closed: bool,
 }
 
-impl<T> Clone for Feed<T> {
+impl<T> Clone for EventLog<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T: Clone> Feed<T> {
+impl<T: Clone> EventLog<T> {
     pub fn new() -> Self {
         let state = Mutex::new(State { items: Vec::new(), closed: false });
         Self(Arc::new(Inner { state, changed: Condvar::new() }))
@@ -87,7 +87,7 @@ impl<T: Clone> Feed<T> {
     }
 }
 
-impl<T: Clone + fmt::Display> Feed<T> {
+impl<T: Clone + fmt::Display> EventLog<T> {
     /// All of it, a line each.
     pub fn text(&self) -> String {
         self.all().into_iter().fold(String::new(), |text, item| text + &item.to_string() + "\n")
