@@ -1,5 +1,5 @@
-//! `frame` and `frame-2021` over real sockets: every request is answered byte for byte as PROTOCOLS says, however it
-//! is cut, however long it is, and whatever else goes on.
+//! `frame` and `frame-2021` over real sockets: every request gets the reply that retortd.protocols(7) defines, however
+//! the input is split, at every length, and under load and faults.
 
 use crate::harness::action::{LOWERCASE, RANDOM, REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
 use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel, length_prefixed, replay_all, wait_until};
@@ -13,7 +13,7 @@ fn frame_examples_survive_any_split() {
     let daemon =
         DaemonBuilder::new(&["--workers=1", "--listen=frame=127.0.0.1:0,frame-2021=127.0.0.1:0,echo=127.0.0.1:0"])
             .start();
-    replay_all(&daemon, |protocol| protocol.starts_with("frame"));
+    replay_all(&daemon, |info| info.name.starts_with("frame"));
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.abandoned, statistics.closed_for("reset")), (0, 0), "{statistics:?}");
 }

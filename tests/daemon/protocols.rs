@@ -1,5 +1,4 @@
-//! Every protocol of the table over real sockets, asked by this test's own client, by Python's socket module, and by
-//! the clients that people have at hand.
+//! Every protocol over real sockets, with the client of these tests, Python's socket module, nc, socat and telnet.
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,7 +7,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::harness::action::{REVERSE, UPPERCASE};
-use crate::harness::{self, Client, Daemon, DaemonBuilder, available, frame, length_prefixed, replay_all, skip};
+use crate::harness::{
+    self, Client, Daemon, DaemonBuilder, available, frame, length_prefixed, replay_all, skip, try_protocol,
+};
 use nix::sys::signal::Signal;
 use retortd::protocol::PROTOCOLS;
 
@@ -22,36 +23,13 @@ fn serve_all(arguments: &[&str]) -> Daemon {
 #[test]
 fn examples_survive_any_split() {
     let daemon = serve_all(&["--workers=1"]);
-    replay_all(&daemon, |protocol| !protocol.starts_with("frame"));
+    replay_all(&daemon, |info| !info.name.starts_with("frame"));
 }
 
-/// One thing to send to each protocol, and what the answer begins with.
+/// Plays the first example of every protocol.
 fn try_each(daemon: &Daemon) {
-    for entry in PROTOCOLS {
-        let (send, expect): (&[u8], &[u8]) = match entry.name {
-            "frame" => (b"\x20\0\0\x03abc", b"\0\0\0\x03cba"),
-            "frame-2021" => (b"\x40\0\0\x03abc", b"\0\0\0\x03cba"),
-            "text" => (b"reverse 3 abc", b"3 cba"),
-            "echo" | "record" => (b"abc", b"abc"),
-            "echo-prefix" => (b"abc", b"Echo: abc"),
-            "ack" => (b"abc", b"Message received!"),
-            "respond" => (b"abc", b"Response: ABC"),
-            "upper" | "upper-line" => (b" abc\n", b"ABC"),
-            "length-prefix" => (b"\0\0\0\x03abc", b"\0\0\0\x03abc"),
-            "discard" => (b"abc", b""),
-            "chargen" => {
-                assert!(daemon.connect("chargen").receive(80).starts_with(b" !\"#$%"));
-                continue;
-            }
-            "qotd" | "daytime" | "time" => {
-                let answer = daemon.connect(entry.name).receive_all();
-                assert!((4..=2048).contains(&answer.len()), "{}: {} bytes", entry.name, answer.len());
-                continue;
-            }
-            new => panic!("{new} is not tried here"),
-        };
-        let answer = daemon.exchange(entry.name, send);
-        assert!(answer == expect, "{}: {}", entry.name, answer.escape_ascii());
+    for info in PROTOCOLS {
+        try_protocol(daemon, info);
     }
 }
 

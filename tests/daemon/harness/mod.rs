@@ -14,8 +14,6 @@ mod observe;
 mod replay;
 mod skip;
 mod statistics;
-#[path = "../../tables/mod.rs"]
-pub mod tables;
 
 use std::env;
 use std::ffi::OsString;
@@ -41,7 +39,7 @@ pub use client::{Client, echo_ping, frame, in_parallel, length_prefixed};
 pub use event_log::EventLog;
 pub use leak_check::LeakCheck;
 pub use observe::{any_memory, available, limited, rss_limit, wait_until};
-pub use replay::replay_all;
+pub use replay::{replay_all, try_protocol};
 pub use skip::skip;
 pub use statistics::Statistics;
 
