@@ -1,8 +1,8 @@
-//! What the transforms cost for each byte, beside what they are held against: `str::to_uppercase`, and a bare
-//! shuffle of the same bytes with the same generator. Groups `inline` and `prepare` give the longest times that they take on
-//! the event loop: none may be much longer than half a millisecond.
+//! Time per byte of the transforms, compared with `str::to_uppercase` and with a bare Fisher-Yates shuffle of as many
+//! bytes by the same generator. Groups `inline` and `preprocess` measure the longest calls on the event loop: none may
+//! take much more than half a millisecond.
 //!
-//! `cargo bench --bench transform`, or with the name of a group behind `--`.
+//! `cargo bench --bench transform`, or `cargo bench --bench transform -- GROUP`.
 #![allow(missing_docs, reason = "the macro of criterion makes a public function")]
 
 use std::hint::black_box;
@@ -20,7 +20,7 @@ const MIXED: &str = "Le cœur déçu mais l'âme plutôt naïve; Příliš žlu�
 const GERMAN: &str = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich, und die Straße ist naß. ";
 const GREEK: &str = "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία· ΤΑΧΙΣΤΗ ΑΛΩΠΗΞ ΒΑΦΗΣ. ";
 
-/// Scripts of which each is converted in its own way: the first two by windows, the others one code point after another.
+/// Scripts with different paths through the code: the first two are converted by windows, the others by code point.
 const SCRIPTS: [(&str, &str); 11] = [
     ("vietnamese", "Tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm và quyền lợi. "),
     ("russian", "Съешь же ещё этих мягких французских булок, да выпей чаю. "),
@@ -35,10 +35,11 @@ const SCRIPTS: [(&str, &str); 11] = [
     ("adlam", "𞤋𞤲𞥆𞤢𞤥𞤢 𞤢𞤣𞤮𞤼𞤵𞤲 𞤬𞤮𞤼 "),
 ];
 
-/// What code points a text of [`unruly`] has: of each width, with and without case, that grow and that look around.
-const UNRULY: &str = "a.é ßაΐ漢𐐨😀ЖΣ\u{301}ŉǅ";
+/// The code points of [`random_text`]: of each length in bytes, with and without case, that grow, and that depend on
+/// context.
+const RANDOM_TEXT: &str = "a.é ßაΐ漢𐐨😀ЖΣ\u{301}ŉǅ";
 
-/// The generator of the daemon, through the interface of the library.
+/// The generator that the daemon uses.
 struct Generator(fastrand::Rng);
 
 impl RandomSource for Generator {
@@ -51,14 +52,14 @@ impl RandomSource for Generator {
     }
 }
 
-/// About so many bytes of a phrase again and again.
+/// A repeated phrase, of at most `length` bytes.
 fn text(phrase: &str, length: usize) -> String {
     phrase.repeat(length / phrase.len())
 }
 
-/// Code points in an order that no branch prediction and no window can make use of.
-fn unruly(length: usize) -> String {
-    let code_points: Vec<char> = UNRULY.chars().collect();
+/// Code points in random order, which defeats branch prediction and windows.
+fn random_text(length: usize) -> String {
+    let code_points: Vec<char> = RANDOM_TEXT.chars().collect();
     let mut generator = fastrand::Rng::with_seed(3);
     let mut text = String::with_capacity(length);
     while text.len() + 4 <= length {
@@ -67,27 +68,27 @@ fn unruly(length: usize) -> String {
     text
 }
 
-/// Texts of that length that are each the worst for some action: code points that grow, that are converted one by one,
-/// that are beyond the windows now and then, and sigmas that look at what is around them.
-fn worst(length: usize) -> Vec<(&'static str, String)> {
+/// Texts of at most `length` bytes, each of them the worst case of some action: code points that grow, that need scalar
+/// conversion, always or now and then, and sigmas, whose context is scanned.
+fn worst_cases(length: usize) -> Vec<(&'static str, String)> {
     let repeated = [
         ("ascii", ENGLISH.to_string()),
         ("growing", "ΐ".to_string()),
-        ("one by one", "ա".to_string()),
-        ("in and out", format!("{}ა", "a".repeat(16))),
-        ("alternating", "aßაΐ漢𐐨éЖИ".to_string()),
+        ("scalar", "ա".to_string()),
+        ("alternating windows and scalar", format!("{}ა", "a".repeat(16))),
+        ("mixed lengths", "aßაΐ漢𐐨éЖИ".to_string()),
         ("sigmas", "Σ".to_string()),
         ("sigmas and full stops", format!("aΣ{}Σ ", ".".repeat(500))),
         ("four bytes", "𐐨".to_string()),
         ("german", GERMAN.to_string()),
     ];
     let texts = repeated.into_iter().map(|(name, phrase)| (name, text(&phrase, length)));
-    texts.chain([("unruly", unruly(length))]).collect()
+    texts.chain([("random order", random_text(length))]).collect()
 }
 
-/// One action on one text, which is put back before each round outside of the time that counts.
+/// Measures an action on a text, which is restored before each round, outside the measured time.
 fn bench_action(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, action: Action, text: &str) {
-    let mut out = vec![0; action.answer_bound(text.len(), 4 * text.len())];
+    let mut out = vec![0; action.max_output_len(text.len(), 4 * text.len())];
     let mut generator = Generator(fastrand::Rng::with_seed(1));
     let mut bytes = text.as_bytes().to_vec();
     group.throughput(Throughput::Bytes(text.len() as u64));
@@ -133,13 +134,13 @@ fn scripts(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The longest messages that are transformed on the event loop, as `protocol::message` limits them.
+/// The longest messages that are transformed on the event loop, by the limits of the framed protocols (`InlineLimits`).
 fn inline(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("inline");
     group.warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_millis(500));
     for action in Action::ALL {
         let (ascii, other) = if action.is_light() { (MIB, 64 * 1024) } else { (64 * 1024, 16 * 1024) };
-        for (name, text) in worst(other) {
+        for (name, text) in worst_cases(other) {
             bench_action(&mut group, name, action, &text);
         }
         if action.ascii_in_place() {
@@ -149,19 +150,19 @@ fn inline(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One piece of a message that is prepared on the event loop, with the bound of `protocol::message`.
-fn prepare(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("prepare");
+/// One piece of a message that is preprocessed on the event loop, with the scalar budget of the framed protocols.
+fn preprocess(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("preprocess");
     group.warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_millis(500));
     for action in [Action::Uppercase, Action::Lowercase] {
-        for (name, text) in worst(128 * 1024) {
+        for (name, text) in worst_cases(128 * 1024) {
             let mut bytes = text.as_bytes().to_vec();
             group.bench_function(format!("{}/{name}", action.name()), |bencher| {
                 bencher.iter_custom(|rounds| {
                     let timed = (0..rounds).map(|_| {
                         bytes.copy_from_slice(text.as_bytes());
                         let start = Instant::now();
-                        black_box(action.prepare(black_box(&mut bytes), 0, 16 * 1024));
+                        black_box(action.preprocess(black_box(&mut bytes), 0, 16 * 1024));
                         start.elapsed()
                     });
                     timed.sum()
@@ -180,6 +181,20 @@ fn small(criterion: &mut Criterion) {
         for action in [Action::Uppercase, Action::Lowercase, Action::TitleCase, Action::Reverse, Action::Shuffle] {
             bench_action(&mut group, name, action, &text);
         }
+    }
+    group.finish();
+}
+
+/// ASCII around the length from which `reverse` uses CPU dispatch.
+fn reverse(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("reverse");
+    let mut generator = Generator(fastrand::Rng::with_seed(1));
+    for length in [64, 128, 256, 512, 1024, 4096] {
+        let mut bytes = vec![b'a'; length];
+        group.throughput(Throughput::Bytes(length as u64));
+        group.bench_function(length.to_string(), |bencher| {
+            bencher.iter(|| Action::Reverse.apply_ascii(black_box(&mut bytes), &mut generator));
+        });
     }
     group.finish();
 }
@@ -210,6 +225,6 @@ fn shuffle(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = linear, scripts, small, shuffle, inline, prepare
+    targets = linear, scripts, small, reverse, shuffle, inline, preprocess
 }
 criterion_main!(benches);

@@ -1,23 +1,56 @@
 //! `retortd`, a TCP daemon that answers, and `retort`, its client.
 //!
-//! The floor plan, from the door inward; a module imports only from those below it:
+//! # Layers
 //!
-//! | module | what lives there |
+//! A module imports only from those below it; `daemon` and `client` do not know each other.
+//!
+//! | module | concern |
 //! |---|---|
-//! | [`daemon`] | the daemon's lifecycle: options, log, listeners, signals, systemd |
+//! | [`daemon`] | the process `retortd`: configuration, log, sockets, signals, systemd |
 //! | [`client`] | `retort`: send, ping, bench, check |
-//! | [`server`] | the event loop: workers, accepting, deadlines, heavy work |
-//! | [`connection`] | one client, over any `Read + Write` |
-//! | [`protocol`] | wire formats, no I/O: one file each |
-//! | [`transform`] | pure text functions |
+//! | [`server`] | the event loop: workers, listeners, admission, timers, the offload pool |
+//! | [`connection`] | one client over any stream: a state machine without sockets and clocks |
+//! | [`protocol`] | wire formats without I/O: one file each, and the list of them |
+//! | [`transform`] | functions from text to text |
+//! | `sys` | the system calls: the only module with unsafe code |
 //!
-//! `sys` holds the few system calls that need unsafe code; `server` and `daemon` use it.
-//! `daemon` and `client` do not know each other: the client shares only `protocol` and `transform`.
+//! # The life of a request
+//!
+//! 1. A worker waits in `sys::Poller::wait` (epoll) and gets an event for a connection.
+//! 2. It looks the connection up in its `ConnectionTable` by the event's token, and calls [`connection::Connection::readable`].
+//! 3. `Connection::drive` reads once into the worker's read buffer (`read.rs`),
+//! 4. and shows the input to the protocol (`process.rs`), as an [`protocol::Exchange`].
+//! 5. [`protocol::Protocol::process`] consumes whole requests and leaves replies: in place of the request, or in the worker's
+//!    reply buffer. What it returns ([`protocol::Progress`]) says what is missing for more.
+//! 6. `drive` sends the replies with one write (`write.rs`).
+//! 7. The rest of a request that is incomplete is saved (`in_flight.rs`); so are replies that the client has no room for.
+//! 8. A request that takes long goes to the offload pool, which posts the result to the worker's mailbox.
+//! 9. The worker updates what epoll watches for and the connection's timer, as the connection's state says.
+//! 10. When the connection closes, its [`connection::CloseReason`] is counted and logged.
+//!
+//! # Glossary
+//!
+//! | word | meaning |
+//! |---|---|
+//! | worker | a thread with an event loop of its own |
+//! | listener | a listening socket and its protocol; all workers accept from all listeners |
+//! | admission | whether one more connection may be accepted, and which worker gets it |
+//! | exchange | input and replies of one call of a protocol |
+//! | in flight | a request that has arrived in part, or whose reply the client has not taken in full |
+//! | offload | to process a long request on a thread of the offload pool |
+//! | preprocess | to transform the part of a message that has arrived, while the rest is on its way |
+//! | budget | the memory that all connections together may hold |
+//! | charge | the part of the budget that one connection uses |
+//! | linger | to wait, half-closed, until the client has what was sent to it |
+//! | drain | to stop accepting, and to finish what has arrived |
+//! | peer | the client of a connection |
+
+#[cfg(test)]
+extern crate self as retortd;
 
 pub mod client;
 pub mod connection;
 pub mod daemon;
-
 pub mod protocol;
 pub mod server;
 mod sys;

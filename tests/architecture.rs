@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Each module, and those below it that it imports.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("daemon", &["protocol", "server", "sys"]),
-    ("client", &["protocol", "transform"]),
+    ("client", &["protocol", "sys", "transform"]),
     ("server", &["connection", "protocol", "sys"]),
     ("connection", &["protocol"]),
     ("protocol", &["transform"]),
@@ -31,8 +31,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("listenfd", &["daemon/activation.rs"]),
     ("log", &["connection/", "daemon/", "server/"]),
     ("memmap2", &["connection/memory/"]),
-    ("multiversion", &["transform/vectors.rs"]),
-    ("nix", &["client/poll.rs", "daemon/", "server/", "sys/"]),
+    ("multiversion", &["transform/"]),
+    ("nix", &["sys/"]),
     ("sd_notify", &["daemon/notify.rs"]),
     ("serde_json", &["client/json.rs"]),
     ("simdutf8", &["transform/utf8.rs"]),
@@ -49,6 +49,10 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("connection", &["env", "fs", "net", "os", "process", "thread"]),
     ("server", &["env", "fs", "process"]),
 ];
+
+/// Folders whose files may not import one another in a ring. A file of a folder may import its children, `mod.rs` too; so a
+/// child imports from the file that defines a name, never from a `mod.rs` above it that imports the child.
+const WITHOUT_CYCLES: &[&str] = &["connection", "transform"];
 
 /// One source file without comments and unit tests.
 struct Source {
@@ -71,6 +75,13 @@ impl Source {
         behind.flat_map(first_names).collect()
     }
 
+    /// The paths in the code that begin with `root`, without it; lists in braces are taken apart.
+    fn paths_behind(&self, root: &str) -> Vec<Vec<String>> {
+        let start = format!("{root}::");
+        let places = self.text.match_indices(&start).filter(|(at, _)| is_path_start(&self.text[..*at]));
+        places.flat_map(|(at, _)| expand(&self.text[at + start.len()..])).collect()
+    }
+
     fn names_crate(&self, name: &str) -> bool {
         let path = format!("{name}::");
         self.text.match_indices(&path).any(|(at, _)| is_path_start(&self.text[..at]))
@@ -85,18 +96,33 @@ fn is_path_start(before: &str) -> bool {
 /// The first name of each path in `a::b` or `{a::b, c::{d, e}}`.
 fn first_names(text: &str) -> Vec<&str> {
     let Some(list) = text.strip_prefix('{') else { return vec![name_of(text)] };
+    parts_of(list).into_iter().map(|part| name_of(part.trim())).filter(|name| !name.is_empty()).collect()
+}
+
+/// The parts of a list, from behind its opening brace to its closing one.
+fn parts_of(list: &str) -> Vec<&str> {
     let mut depth = 0_i32;
     let end = list.find(|c| {
         depth += i32::from(c == '{') - i32::from(c == '}');
         depth < 0
     });
-    let list = &list[..end.expect("a closed brace")];
     let mut depth = 0_i32;
-    let parts = list.split(|c| {
+    let parts = list[..end.expect("a closed brace")].split(|c| {
         depth += i32::from(c == '{') - i32::from(c == '}');
         c == ',' && depth == 0
     });
-    parts.map(|part| name_of(part.trim())).filter(|name| !name.is_empty()).collect()
+    parts.collect()
+}
+
+/// Every path in `a::b` or `{a::b, c::{d, e}}`, as far as it is one.
+fn expand(text: &str) -> Vec<Vec<String>> {
+    let Some(list) = text.strip_prefix('{') else {
+        let name = name_of(text);
+        let behind = text[name.len()..].strip_prefix("::").map(expand).filter(|paths| !paths.is_empty());
+        let tails = behind.unwrap_or_else(|| vec![Vec::new()]);
+        return tails.into_iter().map(|tail| [vec![name.to_string()], tail].concat()).collect();
+    };
+    parts_of(list).into_iter().flat_map(|part| expand(part.trim())).filter(|path| !path[0].is_empty()).collect()
 }
 
 fn name_of(text: &str) -> &str {
@@ -148,11 +174,17 @@ fn test_modules(file: &Path) -> BTreeSet<String> {
     names.map(|(name, _)| name.to_string()).filter(|name| name_of(name) == name).collect()
 }
 
-/// A file without lines of comment, and without the unit tests at its end.
+/// A file without lines of comment, without lines for tests only, and without the unit tests at its end.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("read a source");
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| line.to_string() + "\n").collect()
+    let mut only_in_tests = false;
+    let is_code = |line: &&str| {
+        let is_code = !line.trim_start().starts_with("//") && !only_in_tests;
+        only_in_tests = line.trim() == "#[cfg(test)]";
+        is_code
+    };
+    code.lines().filter(is_code).map(|line| line.replace("pub(in crate::", "pub(in ") + "\n").collect()
 }
 
 #[test]
@@ -251,8 +283,62 @@ fn pure_modules_do_without_the_outside_world() {
 
 #[test]
 fn unsafe_code_is_in_sys_only() {
-    for source in sources() {
-        let has_unsafe = source.text.contains("unsafe {") || source.text.contains("allow(unsafe_code)");
-        assert_eq!(has_unsafe, source.module() == "sys", "{}", source.path);
+    let sources = sources();
+    let has_unsafe = |source: &&Source| source.text.contains("unsafe {") || source.text.contains("allow(unsafe_code)");
+    let modules: BTreeSet<&str> = sources.iter().filter(has_unsafe).map(Source::module).collect();
+    assert_eq!(modules, BTreeSet::from(["sys"]));
+}
+
+/// The file of the longest beginning of `path` (names of modules) that is one.
+fn file_of<'a>(sources: &'a [Source], path: &[String]) -> Option<&'a str> {
+    let longest =
+        (1..=path.len()).rev().find_map(|length| sources.iter().find(|source| source.modules == path[..length]));
+    longest.map(|source| source.path.as_str())
+}
+
+/// The files that a file imports from, of the crate.
+fn imported_files<'a>(sources: &'a [Source], source: &Source) -> BTreeSet<&'a str> {
+    let mut paths = source.paths_behind("crate");
+    let mut above = source.modules.clone();
+    let mut root = String::new();
+    while above.pop().is_some() {
+        root = if root.is_empty() { "super".into() } else { format!("{root}::super") };
+        let behind = source.paths_behind(&root).into_iter().filter(|path| path[0] != "super");
+        paths.extend(behind.map(|path| [above.clone(), path].concat()));
+    }
+    // `child::name` in a parent
+    let children = sources.iter().filter(|child| child.modules.len() == source.modules.len() + 1);
+    for child in children.filter(|child| child.modules.starts_with(&source.modules)) {
+        let name = child.modules.last().expect("a name");
+        let behind = source.paths_behind(name);
+        paths.extend(behind.into_iter().map(|path| [child.modules.clone(), path].concat()));
+    }
+    let files = paths.iter().filter_map(|path| file_of(sources, path));
+    files.filter(|file| *file != source.path).collect()
+}
+
+#[test]
+fn files_of_a_folder_import_one_another_without_cycles() {
+    let sources = sources();
+    for folder in WITHOUT_CYCLES {
+        let is_inside = |path: &str| path.starts_with(&format!("{folder}/"));
+        let files = sources.iter().filter(|source| is_inside(&source.path));
+        let mut left: Vec<(&str, BTreeSet<&str>)> = files
+            .map(|source| {
+                let imports = imported_files(&sources, source).into_iter().filter(|file| is_inside(file));
+                (source.path.as_str(), imports.collect())
+            })
+            .collect();
+        assert!(left.iter().map(|(_, imports)| imports.len()).sum::<usize>() > 10, "no imports are found: {left:?}");
+        loop {
+            let names: BTreeSet<&str> = left.iter().map(|(path, _)| *path).collect();
+            let before = left.len();
+            left.retain(|(_, imports)| imports.iter().any(|file| names.contains(file)));
+            if left.len() == before {
+                break;
+            }
+        }
+        let ring: Vec<String> = left.iter().map(|(path, imports)| format!("{path} imports {imports:?}")).collect();
+        assert!(ring.is_empty(), "files that import one another, or lead to such files:\n{}", ring.join("\n"));
     }
 }

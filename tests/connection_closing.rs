@@ -4,7 +4,10 @@ mod scripted;
 
 use std::sync::Arc;
 
-use retortd::connection::{BITE, Budget, CloseReason, Connection, Context, Counter, Demand, Next, PIECE, WRITE_MOST};
+use retortd::connection::{
+    Budget, CloseReason, Connection, Context, Counter, Demand, FAIR_READ_SIZE, Grace, MAX_BUFFERED_WRITE, MAX_WRITE,
+    Next,
+};
 use retortd::protocol::services::frame;
 use retortd::protocol::{ProtocolSettings, RequestRng, by_name};
 
@@ -70,7 +73,7 @@ fn a_close_waits_until_the_client_has_everything() {
 
     let mut stopped = Talkative::new("frame", &request, |_| {});
     let (connection, script) = (&mut stopped.connection, &mut stopped.script);
-    assert!(matches!(connection.wind_up(script, &mut stopped.context, false), Next::Wait));
+    assert!(matches!(connection.drain(script, &mut stopped.context, Grace::Over), Next::Wait));
     assert_eq!(stopped.take_all(), CloseReason::Stopped);
 
     for (input, reason) in
@@ -149,9 +152,9 @@ fn a_stop_shortens_lingering() {
     let mut closing = Talkative::new("ack", b"abc", |_| {});
     closing.script.unacknowledged = Some(0);
     assert!(matches!(closing.talk(50), Next::Wait));
-    closing.context.stopping = true;
+    closing.context.draining = true;
     let (connection, script) = (&mut closing.connection, &mut closing.script);
-    assert!(matches!(connection.wind_up(script, &mut closing.context, false), Next::Wait));
+    assert!(matches!(connection.drain(script, &mut closing.context, Grace::Over), Next::Wait));
     assert_eq!(connection.deadline(&closing.context), 300);
 }
 
@@ -176,12 +179,12 @@ fn offloaded(action: u8, text: &[u8], budget: u64) -> (Connection, Script, Conte
 fn an_answer_is_charged_with_what_it_holds() {
     let text = b"a".repeat(100_000);
     let (mut connection, mut script, mut context, next) = offloaded(RANDOM, &text, 8 << 20);
-    let Next::Heavy(job) = next else { panic!("not offloaded: {next:?}") };
-    assert!(context.budget.taken() > 1 << 20, "{} charged for any answer up to the limit", context.budget.taken());
+    let Next::Offload(job) = next else { panic!("not offloaded: {next:?}") };
+    assert!(context.budget.used() > 1 << 20, "{} charged for any answer up to the limit", context.budget.used());
     let done = job.run(&mut RequestRng::new(None), context.unix_time).unwrap_or_else(|_| panic!("no memory"));
-    assert!(matches!(connection.finished(&mut script, &mut context, done), Next::Wait));
+    assert!(matches!(connection.offload_done(&mut script, &mut context, done), Next::Wait));
     assert!(connection.interest().write, "the client takes ten bytes and then nothing");
-    let held = context.budget.taken();
+    let held = context.budget.used();
     assert!((50_000..500_000).contains(&held), "{held} charged for an answer of about 100 KB");
 }
 
@@ -203,14 +206,14 @@ fn waiting_for_memory_costs_no_work() {
     while matches!(next, Next::Wait) {
         next = connection.readable(&mut script, &mut context);
     }
-    let Next::Starved(demand) = next else { panic!("not waiting: {next:?}") };
+    let Next::WaitForMemory(demand) = next else { panic!("not waiting: {next:?}") };
     assert_eq!(context.counters.bytes_in.get(), request.len() as u64, "it waits for the memory of its answer");
     drop(others);
     let grant = budget.grant(demand).expect("memory was given back");
     // a protocol that was called again would draw from this
     let drawn = context.random.seed();
     let next = connection.resume(&mut script, &mut context, grant);
-    assert!(matches!(next, Next::Heavy(_)), "{next:?}");
+    assert!(matches!(next, Next::Offload(_)), "{next:?}");
     assert_eq!(context.random.seed(), drawn, "the protocol has looked at it again");
 }
 
@@ -219,10 +222,10 @@ fn waiting_for_memory_costs_no_work() {
 fn a_slow_reader_is_closed_only_while_others_wait() {
     let text = "é".repeat(50_000);
     let (mut connection, mut script, mut context, next) = offloaded(SHUFFLE, text.as_bytes(), 8 << 20);
-    let Next::Heavy(job) = next else { panic!("not offloaded: {next:?}") };
+    let Next::Offload(job) = next else { panic!("not offloaded: {next:?}") };
     context.limits.min_rate = 1000;
     let done = job.run(&mut RequestRng::new(None), context.unix_time).unwrap_or_else(|_| panic!("no memory"));
-    assert!(matches!(connection.finished(&mut script, &mut context, done), Next::Wait));
+    assert!(matches!(connection.offload_done(&mut script, &mut context, done), Next::Wait));
     // 10 bytes in a minute, and nobody minds
     context.now = 60_000;
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
@@ -256,13 +259,13 @@ fn a_slow_reader_is_closed_only_while_others_wait() {
     // without a limit it goes on
     context.limits.min_rate = 0;
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
-    assert!(!script.output_ended && context.budget.taken() > 0);
+    assert!(!script.output_ended && context.budget.used() > 0);
     // with it the memory is free at once; what was sent before, an earlier answer for example, still arrives
     context.limits.min_rate = 1000;
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     assert!(script.output_ended && !connection.interest().write);
     drop(std::mem::take(&mut context.retired));
-    assert_eq!((context.budget.taken(), connection.unanswered()), (0, 1));
+    assert_eq!((context.budget.used(), connection.unanswered()), (0, 1));
     context.now = connection.deadline(&context);
     script.unacknowledged = Some(0);
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
@@ -295,12 +298,12 @@ fn taking_an_answer_slowly_puts_off_the_next_request_once() {
 fn an_offloaded_request_that_fails_closes_gently() {
     let text = b"a".repeat(100_000);
     let (mut connection, mut script, mut context, next) = offloaded(SHUFFLE, &text, 8 << 20);
-    let Next::Heavy(job) = next else { panic!("not offloaded: {next:?}") };
+    let Next::Offload(job) = next else { panic!("not offloaded: {next:?}") };
     drop(job.retire());
     script.unacknowledged = Some(1000);
-    assert!(matches!(connection.failed(&mut script, &mut context), Next::Wait));
+    assert!(matches!(connection.offload_failed(&mut script, &mut context), Next::Wait));
     assert!(script.output_ended && connection.interest().read);
-    assert_eq!((connection.unanswered(), context.budget.taken()), (1, 0));
+    assert_eq!((connection.unanswered(), context.budget.used()), (1, 0));
 }
 
 /// A stop closes a client that has been answered, and waits for one that has not asked anything yet.
@@ -321,7 +324,10 @@ fn a_stop_waits_for_clients_that_have_not_asked() {
         assert_eq!(counted, [u64::from(asked); 2]);
         for (patient, closes) in [(true, asked), (false, true)] {
             script.await_input();
-            assert!(matches!(connection.wind_up(&mut script, &mut context, patient), Next::Wait));
+            assert!(matches!(
+                connection.drain(&mut script, &mut context, if patient { Grace::Given } else { Grace::Over }),
+                Next::Wait
+            ));
             assert_eq!(script.output_ended, closes, "asked: {asked}, patient: {patient}");
         }
     }
@@ -385,18 +391,18 @@ fn one_call_reads_and_sends_a_bounded_amount() {
         let before = script.unread();
         // a message that is never offloaded: each piece is prepared at once
         assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
-        assert!(before - script.unread() <= BITE + 256 * 1024);
+        assert!(before - script.unread() <= FAIR_READ_SIZE + 256 * 1024);
     }
     // the first part goes out of the turn that made the answer
     let begun = script.output.len();
-    assert!(begun <= WRITE_MOST);
+    assert!(begun <= MAX_WRITE);
     let mut calls = 0;
     while script.output.len() < length + 4 {
         let before = script.output.len();
         assert!(connection.interest().write && !connection.interest().read);
         assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
-        assert!(script.output.len() - before <= PIECE);
+        assert!(script.output.len() - before <= MAX_BUFFERED_WRITE);
         calls += 1;
     }
-    assert_eq!(calls, (length + 4 - begun).div_ceil(PIECE));
+    assert_eq!(calls, (length + 4 - begun).div_ceil(MAX_BUFFERED_WRITE));
 }

@@ -10,7 +10,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use retortd::connection::{Budget, CloseReason, Connection, Context, Counter, Lease, Next, SCRATCH, SPILL, Stream};
+use retortd::connection::{
+    Budget, Charge, CloseReason, Connection, Context, Counter, Next, READ_BUF_SIZE, REPLY_BUF_SIZE, Stream,
+};
 use retortd::protocol::services::frame;
 use retortd::protocol::{Input, PROTOCOLS, ProtocolInfo, ProtocolSettings, by_name};
 use scripted::{Act, Play, Script, check_sums, context};
@@ -39,7 +41,7 @@ fn alone(name: &str, script: Script, setting: Setting) -> Seen {
     let output = std::mem::take(&mut play.script.output);
     drop(play);
     check_sums(&context.counters);
-    assert_eq!(budget.taken(), 0, "memory was not given back to the budget");
+    assert_eq!(budget.used(), 0, "memory was not given back to the budget");
     let count = |pick: fn(&Context) -> &Counter| pick(&context).get();
     assert_eq!(count(|context| &context.counters.bytes_out), output.len() as u64);
     Seen {
@@ -192,7 +194,7 @@ fn crowd(
     setting: Setting,
 ) -> Vec<Vec<u8>> {
     /// What a connection may hold beyond its share of the budget: scratch and spill at the moment when it runs out.
-    const CONSTANT: u64 = (SCRATCH + SPILL) as u64;
+    const CONSTANT: u64 = (READ_BUF_SIZE + REPLY_BUF_SIZE) as u64;
     let budget = Arc::new(Budget::new(setting.budget));
     let mut context = context(setting.message, &budget, setting.seed);
     let play = |bytes: &Vec<u8>| Play::new("frame", Script::new(bytes, reads, writes));
@@ -209,9 +211,9 @@ fn crowd(
         fruitless = if play.is_starved() && chosen.is_none() { fruitless + 1 } else { 0 };
         assert!(fruitless <= open.len(), "all wait for memory, and nobody has any to give");
         assert!(
-            budget.taken() <= i64::try_from(setting.budget + CONSTANT).expect("a budget"),
+            budget.used() <= i64::try_from(setting.budget + CONSTANT).expect("a budget"),
             "over the budget: {}",
-            budget.taken()
+            budget.used()
         );
         if ended {
             // what a connection holds goes when it is closed, not before
@@ -222,7 +224,7 @@ fn crowd(
             open.rotate_left(1);
         }
     }
-    assert_eq!(budget.taken(), 0);
+    assert_eq!(budget.used(), 0);
     check_sums(&context.counters);
     plays.into_iter().map(|play| play.script.output).collect()
 }
@@ -238,7 +240,7 @@ fn winding_up_a_flood_takes_turns() {
     assert!(matches!(connection.open(&mut flood, &mut context), Next::Wait));
     for _ in 0..3 {
         let before = flood.0;
-        assert!(matches!(connection.wind_up(&mut flood, &mut context, false), Next::Wait));
+        assert!(matches!(connection.drain(&mut flood, &mut context, retortd::connection::Grace::Over), Next::Wait));
         assert!(connection.is_idle() && (1..1000).contains(&(flood.0 - before)), "{} reads", flood.0);
     }
 }
@@ -250,7 +252,7 @@ fn a_send_that_moves_nothing_renews_no_deadline() {
     let mut context = context(1 << 16, &budget, 1);
     context.limits.write = 100;
     let request = [&frame::header(4, 3)[..], b"abc"].concat();
-    let mut script = Script::new(&request, &[], &[Act::Bytes(2), Act::WouldBlock, Act::WouldBlock, Act::Bytes(2)]);
+    let mut script = Script::new(&request, &[], &[Act::Bytes(2), Act::WouldBlock, Act::Bytes(2)]);
     let mut connection = Connection::new(
         (by_name("frame").expect("a name in the table").new)(&ProtocolSettings::default(), &()),
         None,
@@ -292,9 +294,9 @@ fn lingering_outlasts_a_read_of_nothing() {
 #[test]
 fn what_may_not_fit_while_memory_is_short_goes_to_a_thread() {
     let budget = Arc::new(Budget::new(1 << 20));
-    let mut taken = Lease::new(&budget);
-    taken.force(1 << 19);
-    assert!(budget.is_tight());
+    let mut taken = Charge::new(&budget);
+    taken.set_unchecked(1 << 19);
+    assert!(budget.is_exhausted());
     let text = "é".repeat(8000);
     let request = [&frame::header(1, text.len()), text.as_bytes()].concat();
     let mut context = context(1 << 16, &budget, 1);
@@ -306,7 +308,7 @@ fn what_may_not_fit_while_memory_is_short_goes_to_a_thread() {
     );
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     let next = (0..20).map(|_| connection.readable(&mut script, &mut context)).find(|next| !matches!(next, Next::Wait));
-    assert!(matches!(next, Some(Next::Heavy(_))), "{next:?}");
+    assert!(matches!(next, Some(Next::Offload(_))), "{next:?}");
 }
 
 /// However much a client sends and takes, it gets a turn and then lets go of the worker.
@@ -356,7 +358,7 @@ impl Write for Flood {
 }
 
 impl Stream for Flood {
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shutdown_write(&mut self) -> io::Result<()> {
         Ok(())
     }
 
@@ -398,7 +400,7 @@ fn clients_that_never_read_cost_little() {
     }
     assert!(plays.iter().all(|play| play.is_blocked() || play.is_starved()), "some still read");
     let most = BUDGET + i64::try_from(CLIENTS).expect("a number of clients") * EACH;
-    assert!((BUDGET / 2..most).contains(&budget.taken()), "{} taken, at most {most} expected", budget.taken());
+    assert!((BUDGET / 2..most).contains(&budget.used()), "{} taken, at most {most} expected", budget.used());
     drop(plays);
-    assert_eq!(budget.taken(), 0);
+    assert_eq!(budget.used(), 0);
 }

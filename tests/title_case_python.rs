@@ -1,7 +1,7 @@
-//! Title-case against the `str.title()` of the Python that is installed here, if there is one.
+//! Title-case compared with `str.title()` of the installed Python, if there is one.
 //!
-//! The two may know different versions of Unicode. What Python has no name for is left out, and so is a text whose
-//! letters they do not agree on: of these there are few, which is checked.
+//! The two may have different versions of Unicode. Code points that are unassigned in Python are left out, and so are
+//! texts for which upper case, lower case or cased letters differ; the test checks that these are few.
 
 #[path = "daemon/harness/skip.rs"]
 mod skip;
@@ -10,8 +10,9 @@ use std::process::Command;
 
 use retortd::transform::{Action, Placed, RandomSource};
 
-/// Prints texts with their title, upper and lower case and what is a letter of either, in hexadecimal: each code point
-/// at the start of a word, inside one and before a letter; and words put together from what is special.
+/// Prints texts, each with its title-case, upper case, lower case and cased letters, in hexadecimal. The texts are each
+/// code point at the start of a word, inside a word and before a letter; and random words of code points with special
+/// mappings.
 const SCRIPT: &str = r#"
 import random, unicodedata
 def show(text):
@@ -26,28 +27,28 @@ for _ in range(20000):
     show("".join(random.choices(special, k=random.randrange(1, 20))))
 "#;
 
-/// Title-case draws no random numbers.
-struct Unasked;
+/// Panics when used: title-case draws no random numbers.
+struct NoRandomNumbers;
 
-impl RandomSource for Unasked {
+impl RandomSource for NoRandomNumbers {
     fn below(&mut self, _bound: usize) -> usize {
-        unreachable!("nobody draws")
+        unreachable!("title-case draws no random numbers")
     }
 
     fn unit(&mut self) -> f64 {
-        unreachable!("nobody draws")
+        unreachable!("title-case draws no random numbers")
     }
 }
 
 fn title_case(text: &str) -> String {
     let mut text = text.as_bytes().to_vec();
-    let mut out = vec![0; Action::TitleCase.answer_bound(text.len(), 0)];
-    let answer = match Action::TitleCase.apply(&mut text, &mut out, &mut Unasked, 0) {
+    let mut out = vec![0; Action::TitleCase.max_output_len(text.len(), 0)];
+    let output = match Action::TitleCase.apply(&mut text, &mut out, &mut NoRandomNumbers, 0) {
         Ok(Placed::InPlace) => text,
         Ok(Placed::Out(length)) => out[..length].to_vec(),
         Err(error) => panic!("{error:?} for what Python encoded"),
     };
-    String::from_utf8(answer).expect("the answer is UTF-8")
+    String::from_utf8(output).expect("the output is UTF-8")
 }
 
 fn decoded(hexadecimal: &str) -> String {
@@ -56,7 +57,8 @@ fn decoded(hexadecimal: &str) -> String {
     String::from_utf8(bytes).expect("Python encodes UTF-8")
 }
 
-/// Whether the title-case was compared; not if Python's letters are not those of `std`.
+/// Compares the title-case of a text, unless Python and `std` have different data for it; returns whether it was
+/// compared.
 fn compare(line: &str) -> bool {
     let columns: Vec<_> = line.split(' ').map(decoded).collect();
     let [text, title, upper, lower, letters] = &columns[..] else { panic!("five columns, not {line}") };
@@ -69,7 +71,7 @@ fn compare(line: &str) -> bool {
 #[test]
 fn title_case_matches_python() {
     let Ok(output) = Command::new("python3").args(["-c", SCRIPT]).output() else {
-        skip::skip("there is no python3 to compare with");
+        skip::skip("python3 is not installed");
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,6 +1,6 @@
 //! Times as people write and read them: `500ms`, `30s`, `5m`; and the date behind a count of seconds.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A time such as `500ms`, `30s` or `1m 30s`; a bare `0` needs no unit.
 pub fn parse(text: &str) -> Result<Duration, String> {
@@ -11,12 +11,6 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 #[must_use]
 pub fn date(unix_seconds: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(unix_seconds)).to_string()
-}
-
-/// Seconds since 1970, by this machine's clock.
-#[must_use]
-pub fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `retort`: the client that sends, measures and judges.
 //!
-//! Shares only [`protocol`](mod@crate::protocol) and [`transform`](mod@crate::transform) with the daemon. Guarantees: nothing
-//! but results on standard output; a reader that closes it ends the program quietly; exit codes as in [`failure`].
+//! Shares only [`protocol`](mod@crate::protocol), [`transform`](mod@crate::transform) and `sys` with the daemon.
+//! Guarantees: nothing but results on standard output; a reader that closes it ends the program quietly; exit codes as in
+//! [`failure`].
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -12,7 +13,7 @@
 //! | [`measure`] | the length that an answer tells |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
-//! | `duration`, `json`, `poll`, `progress`, `report_file`, `xml` | one concern each, and the one crate that it needs |
+//! | `duration`, `json`, `progress`, `report_file`, `xml` | one concern each, and the one crate that it needs |
 
 pub mod answers;
 pub mod bench;
@@ -24,7 +25,6 @@ mod json;
 pub mod measure;
 pub mod options;
 pub mod ping;
-mod poll;
 mod progress;
 mod report_file;
 pub mod send;

@@ -1,38 +1,38 @@
-//! Why a connection ended: the one word that every close is counted and logged under.
+//! Why a connection closed: the word under which every close is counted and logged.
 
 use std::io;
 
-/// Why a connection ended.
+/// Why a connection closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CloseReason {
-    /// The client ended its side and has every answer.
+    /// The client half-closed, and has every reply.
     Finished,
-    /// The service is one that closes after its answer.
+    /// The protocol closes after its reply.
     Served,
-    /// The client ended its side in the middle of a request.
+    /// The client half-closed in the middle of a request.
     Truncated,
-    /// The client broke the protocol.
+    /// The client violated the protocol.
     Violation,
-    /// The client went away: reset, broken pipe.
+    /// The client has gone: ECONNRESET, EPIPE and the like.
     Reset,
-    /// Nothing was asked for too long.
+    /// No request was in progress for the idle timeout.
     IdleTimeout,
-    /// A request was begun and did not become complete.
+    /// A request did not become complete within the request timeout.
     RequestTimeout,
-    /// The client did not take its answer.
+    /// The client took nothing of its replies within the write timeout.
     WriteTimeout,
-    /// The client took its answer too slowly while others waited for the memory that the answer held.
+    /// The client took its replies more slowly than `--min-rate` while other connections waited for memory.
     MinRate,
-    /// The daemon stops, and nothing was owed.
+    /// The server drains, and no request was in progress.
     Stopped,
-    /// The daemon stops at once, or the drain time is over.
+    /// The server stops at once, or the drain timeout has expired.
     Forced,
-    /// Too many connections from one address.
+    /// There were too many connections from the client's address.
     SourceLimit,
-    /// The system refused what the connection needs (memory, a place in epoll).
+    /// The system lacks what the connection needs: memory, a place in epoll.
     Resources,
-    /// Any other error of the socket.
+    /// The socket failed in another way.
     Failed,
 }
 
@@ -76,7 +76,7 @@ impl CloseReason {
         }
     }
 
-    /// The reason that an error of the client's socket is.
+    /// The reason for a close after an error of the client's socket.
     #[must_use]
     pub fn of(error: &io::Error) -> Self {
         match error.kind() {

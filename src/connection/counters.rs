@@ -1,7 +1,7 @@
 //! What is counted on connections.
 //!
-//! One worker writes a [`Counters`], anybody may read it. The sums always add up: accepted = closed by reason + open;
-//! requests read = answered + refused + abandoned by reason + still under way.
+//! One worker writes its [`Counters`], any thread may read them. The sums add up: accepted = closed by reason + open;
+//! requests = answered + refused + abandoned by reason + in flight.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,17 +10,17 @@ use crate::protocol::RequestCounts;
 
 const REASONS: usize = CloseReason::ALL.len();
 
-/// A number that one thread raises and any thread reads.
+/// A number that one thread increases and any thread reads.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Raises it by `n`. Only the thread that owns it may: load and store are cheaper than an atomic addition.
+    /// Adds `n`. Only one thread may call it: a load and a store are cheaper than an atomic addition.
     pub fn add(&self, n: u64) {
         self.0.store(self.get().wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// The number now.
+    /// The current value.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -34,34 +34,34 @@ pub struct Counters {
     pub accepted: Counter,
     /// Connections closed, by [`CloseReason`].
     pub closed: [Counter; REASONS],
-    /// Requests that were there whole.
+    /// Requests that arrived in full, or were rejected before that.
     pub requests: Counter,
-    /// Requests whose answers the kernel has taken.
+    /// Requests whose replies the kernel has taken.
     pub answered: Counter,
-    /// Requests whose error answers the kernel has taken.
+    /// Requests whose error replies the kernel has taken.
     pub refused: Counter,
-    /// Requests that were read and not answered, by the [`CloseReason`] of their connection.
+    /// Requests that were read and not replied to, by the [`CloseReason`] of their connection.
     pub abandoned: [Counter; REASONS],
     /// Records decoded.
     pub records: Counter,
     /// Bytes read from clients.
     pub bytes_in: Counter,
-    /// Bytes that the kernel took for clients.
+    /// Bytes that the kernel has taken for clients.
     pub bytes_out: Counter,
-    /// Calls of accept(2) that failed because a client was gone already.
+    /// Clients that had gone before they were accepted.
     pub accept_lost: Counter,
-    /// Times that a listener was switched off because the system had nothing left.
+    /// Times that a listener backed off because the system had no descriptors or memory left.
     pub accept_paused: Counter,
 }
 
 impl Counters {
-    /// The answers to these requests have been taken by the kernel.
+    /// The kernel has taken the replies to these requests.
     pub fn sent(&self, tally: RequestCounts) {
         self.answered.add(tally.answered.into());
         self.refused.add(tally.refused.into());
     }
 
-    /// A connection ended, with so many requests unanswered.
+    /// A connection has closed, with `unanswered` requests that were read and not replied to.
     pub fn close(&self, reason: CloseReason, unanswered: u64) {
         self.closed[reason as usize].add(1);
         self.abandoned[reason as usize].add(unanswered);

@@ -1,47 +1,54 @@
-//! What the log is told of a connection.
+//! What the log says of a connection.
 
+use std::fmt;
 use std::time::Duration;
 
 use log::{Level, debug, info, log_enabled, trace};
 
-use super::{Connection, Label};
 use crate::protocol::{Exchange, LogEvent};
 
-/// Bytes of a connection's input or output that `-vvv` shows.
-const SHOWN: usize = 64;
+/// Bytes of a connection's input or output that one line of `-vvv` shows. Chosen so that the line fits a wide terminal.
+const MAX_TRACED: usize = 64;
 
-impl Connection {
-    /// Tells what a turn did: its requests, and the bytes of its answers.
-    pub(super) fn tell_turn(&self, exchange: &mut Exchange<'_>, took: Duration) {
+/// How the log calls a client; a connection that was accepted while nothing was logged has no name.
+#[derive(Debug)]
+pub struct PeerName(pub(super) Option<Box<str>>);
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("a client"))
+    }
+}
+
+impl PeerName {
+    /// Logs what a call of the protocol did: its requests, and the bytes of its replies.
+    pub(super) fn log_call(&self, exchange: &mut Exchange<'_>, took: Duration) {
         if log_enabled!(Level::Trace) {
-            exchange
-                .replies()
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .for_each(|part| show(&self.label, "answered", part));
+            let parts = exchange.replies().into_iter().filter(|part| !part.is_empty());
+            parts.for_each(|part| trace_bytes(self, "answered", part));
         }
-        self.tell(exchange.drain_log_events(), took);
+        self.log_events(exchange.drain_log_events(), took);
     }
 
-    pub(super) fn tell(&self, notes: impl IntoIterator<Item = LogEvent>, took: Duration) {
-        for note in notes {
-            match note {
+    /// Logs what the protocol reports of its requests.
+    pub(super) fn log_events(&self, events: impl IntoIterator<Item = LogEvent>, took: Duration) {
+        for event in events {
+            match event {
                 LogEvent::Request(request) => debug!(
-                    "{}: {} of {} bytes {} in {took:?}",
-                    self.label,
+                    "{self}: {} of {} bytes {} in {took:?}",
                     request.action,
                     request.length,
                     if request.refused { "refused" } else { "answered" },
                 ),
-                LogEvent::Protocol(text) => info!("{}: {text}", self.label),
+                LogEvent::Protocol(text) => info!("{self}: {text}"),
             }
         }
     }
 }
 
-/// What a client sent never reaches the log as it is: it could forge lines.
-pub(super) fn show(label: &Label, what: &str, bytes: &[u8]) {
-    let cut = if bytes.len() > SHOWN { "..." } else { "" };
-    let shown = bytes[..bytes.len().min(SHOWN)].escape_ascii();
-    trace!("{label}: {what} {} bytes: {shown}{cut}", bytes.len());
+/// Logs bytes, escaped: as they are, a client could forge lines with them.
+pub(super) fn trace_bytes(peer: &PeerName, what: &str, bytes: &[u8]) {
+    let ellipsis = if bytes.len() > MAX_TRACED { "..." } else { "" };
+    let shown = bytes[..bytes.len().min(MAX_TRACED)].escape_ascii();
+    trace!("{peer}: {what} {} bytes: {shown}{ellipsis}", bytes.len());
 }

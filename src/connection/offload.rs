@@ -1,46 +1,112 @@
-//! A request that takes long, on its way to another thread and back.
+//! A request on its way to the thread pool and back.
 
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
+use log::{Level, log_enabled};
+
+use super::context::Context;
 use super::in_flight::Output;
-use super::memory::budget::Lease;
-use super::memory::buffer::{Buffer, Retired};
+use super::memory::{Buffer, Charge, Retired};
+use super::state::{Connection, Phase, State};
 use crate::protocol::{
     CallContext, Cancel, Exchange, LogEvent, Needed, Progress, Protocol, RequestCounts, RequestLimits, RequestRng,
 };
 
-/// Bytes of room beside what the protocol asked for: a response's header.
+/// Bytes of the reply buffer beside what the protocol asked for. Chosen: more than any protocol's reply header.
 const HEADER_ROOM: usize = 64;
 
 /// One whole request, with the state of its protocol and the memory that it may take.
-pub struct Job {
-    pub(super) protocol: Box<dyn Protocol>,
-    pub(super) input: Buffer,
-    pub(super) needed: Needed,
-    pub(super) seed: u64,
-    pub(super) lease: Lease,
-    pub(super) limits: RequestLimits,
-    pub(super) notes: bool,
-    pub(super) cancel: Cancel,
+pub struct OffloadJob {
+    protocol: Box<dyn Protocol>,
+    input: Buffer,
+    needed: Needed,
+    seed: u64,
+    charge: Charge,
+    limits: RequestLimits,
+    wants_log_events: bool,
+    cancel: Cancel,
 }
 
-/// A [`Job`] that is done.
-pub struct Finished {
+/// What an [`OffloadJob`] came to.
+pub struct OffloadResult {
     pub(super) protocol: Box<dyn Protocol>,
-    pub(super) lease: Lease,
+    pub(super) charge: Charge,
     pub(super) output: Output,
-    /// Buffers that the answer is not in.
+    /// Buffers that the reply does not need.
     pub(super) spent: Vec<Buffer>,
-    pub(super) tally: RequestCounts,
-    pub(super) notes: Vec<LogEvent>,
+    pub(super) counts: RequestCounts,
+    pub(super) log_events: Vec<LogEvent>,
     pub(super) progress: Progress,
     pub(super) took: Duration,
 }
 
-impl Job {
-    /// Bytes of the request: what its work is measured by.
+/// What an attempt to offload came to.
+pub(super) enum OffloadOutcome {
+    /// The job is to be run.
+    Job(Box<OffloadJob>),
+    /// The budget has too little for the reply: `bytes` are needed for it and its request.
+    OverBudget { bytes: usize },
+    /// The system has no memory.
+    NoMemory,
+}
+
+impl Connection {
+    /// Makes a job of the request at the front of the saved input, if there is memory for its reply.
+    pub(super) fn offload(&mut self, context: &Context) -> OffloadOutcome {
+        let (State::Busy(_, in_flight), Some(protocol)) = (&mut self.state, self.protocol.take()) else {
+            debug_assert!(false, "only a request in progress is offloaded");
+            return OffloadOutcome::NoMemory;
+        };
+        let (needed, seed) = (in_flight.needed, in_flight.seed);
+        let bytes = needed.memory();
+        let mut charge = in_flight.charge.take().unwrap_or_else(|| Charge::new(&context.budget));
+        if !charge.try_grow(bytes, bytes) {
+            in_flight.charge = Some(charge);
+            self.protocol = Some(protocol);
+            return OffloadOutcome::OverBudget { bytes };
+        }
+        let Ok(input) = in_flight.split_request(needed.request_len) else {
+            in_flight.charge = Some(charge);
+            self.protocol = Some(protocol);
+            return OffloadOutcome::NoMemory;
+        };
+        self.set_phase(Phase::Offloaded);
+        self.served_any = true;
+        context.counters.requests.add(1);
+        OffloadOutcome::Job(Box::new(OffloadJob {
+            protocol,
+            input,
+            needed,
+            seed,
+            charge,
+            limits: context.limits.of_request(&context.budget),
+            wants_log_events: log_enabled!(Level::Info),
+            cancel: Cancel::default(),
+        }))
+    }
+
+    /// Takes the protocol and the replies back from a job; returns the protocol's progress.
+    pub(super) fn take_back(&mut self, context: &mut Context, result: OffloadResult) -> Progress {
+        let OffloadResult { protocol, mut charge, output, spent, counts, log_events, progress, took } = result;
+        self.protocol = Some(protocol);
+        self.peer.log_events(log_events, took);
+        for buffer in spent {
+            context.recycle(buffer, Some(&mut charge));
+        }
+        // what the reply might have needed and does not hold is for others
+        charge.set_unchecked(output.resident());
+        let in_flight = self.start_request(context.now);
+        in_flight.charge = Some(charge);
+        in_flight.pending_replies = counts;
+        in_flight.queue_output(output, context.now);
+        progress
+    }
+}
+
+impl OffloadJob {
+    /// Bytes of the request, by which its work is measured.
     #[must_use]
     pub fn length(&self) -> usize {
         self.needed.request_len
@@ -55,72 +121,85 @@ impl Job {
     /// The memory of a job that will not be run.
     #[must_use]
     pub fn retire(self) -> Retired {
-        Retired::new(vec![self.input], Some(self.lease))
+        Retired::new(vec![self.input], Some(self.charge))
     }
 
-    /// Answers the request; takes as long as that takes.
+    /// Processes the request; takes as long as that takes.
     ///
     /// # Errors
-    /// When the system has no memory for the answer, whatever the budget says; the memory that there is.
-    pub fn run(mut self, random: &mut RequestRng, unix_time: fn() -> u64) -> Result<Finished, (io::Error, Retired)> {
-        let begun = Instant::now();
-        let mut spill = match Buffer::with_capacity(self.needed.reply_capacity + HEADER_ROOM) {
-            Ok(spill) => spill,
+    /// When the system has no memory for the reply, whatever the budget says; the memory of the job.
+    pub fn run(
+        mut self,
+        random: &mut RequestRng,
+        unix_time: fn() -> u64,
+    ) -> Result<OffloadResult, (io::Error, Retired)> {
+        let started = Instant::now();
+        let mut reply_buf = match Buffer::with_capacity(self.needed.reply_capacity + HEADER_ROOM) {
+            Ok(reply_buf) => reply_buf,
             Err(error) => return Err((error, self.retire())),
         };
         random.replay(self.seed);
         random.watch(self.cancel);
-        let mut exchange = Exchange::new(self.input.held(), spill.spare())
+        let mut exchange = Exchange::new(self.input.filled_mut(), reply_buf.unfilled_mut())
             .with_preprocessed(self.needed.preprocessed)
-            .with_log_events(self.notes);
-        let mut call_context = CallContext { random, unix_time, limits: self.limits, may_block: true };
-        let progress = self.protocol.process(&mut exchange, &mut call_context);
-        let (placed, spilled) = exchange.reply_ranges();
-        let tally = exchange.counts();
-        let notes = exchange.drain_log_events().collect();
-        spill.fill(spilled);
-        let (output, spent) = match Output::of_turn(self.input, placed, spill) {
+            .with_log_events(self.wants_log_events);
+        let mut context = CallContext { random, unix_time, limits: self.limits, may_block: true };
+        let progress = self.protocol.process(&mut exchange, &mut context);
+        let (in_place, copied) = exchange.reply_ranges();
+        let counts = exchange.counts();
+        let log_events = exchange.drain_log_events().collect();
+        reply_buf.advance(copied);
+        let (output, spent) = match Output::of_call(self.input, in_place, reply_buf) {
             Ok(done) => done,
-            Err((error, buffers)) => return Err((error, Retired::new(buffers, Some(self.lease)))),
+            Err((error, buffers)) => return Err((error, Retired::new(buffers, Some(self.charge)))),
         };
-        let took = begun.elapsed();
-        Ok(Finished { protocol: self.protocol, lease: self.lease, output, spent, tally, notes, progress, took })
+        let took = started.elapsed();
+        Ok(OffloadResult {
+            protocol: self.protocol,
+            charge: self.charge,
+            output,
+            spent,
+            counts,
+            log_events,
+            progress,
+            took,
+        })
     }
 }
 
-impl Finished {
-    /// The memory of a result that nobody waits for any more.
+impl OffloadResult {
+    /// The memory of a result whose connection has closed.
     #[must_use]
     pub fn retire(self) -> Retired {
         let mut buffers = self.spent;
         buffers.push(self.output.into_buffer());
-        Retired::new(buffers, Some(self.lease))
+        Retired::new(buffers, Some(self.charge))
     }
 }
 
 #[cfg(test)]
-impl Job {
+impl OffloadJob {
     /// A job with a request of that length, to be queued.
     #[must_use]
     pub fn of_length(length: usize) -> Self {
-        use super::memory::budget::Budget;
+        use super::memory::Budget;
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let limits = RequestLimits { message: length, memory: length, line: length };
         let needed = Needed { request_len: length, ..Needed::default() };
-        let lease = Lease::new(&std::sync::Arc::new(Budget::new(0)));
+        let charge = Charge::new(&std::sync::Arc::new(Budget::new(0)));
         let (input, cancel) = (Buffer::default(), Cancel::default());
-        Self { protocol, input, needed, seed: 0, lease, limits, notes: false, cancel }
+        Self { protocol, input, needed, seed: 0, charge, limits, wants_log_events: false, cancel }
     }
 }
 
-impl fmt::Debug for Job {
+impl fmt::Debug for OffloadJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job").field("need", &self.needed).finish_non_exhaustive()
+        f.debug_struct("OffloadJob").field("need", &self.needed).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Finished {
+impl fmt::Debug for OffloadResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Finished").field("tally", &self.tally).finish_non_exhaustive()
+        f.debug_struct("OffloadResult").field("counts", &self.counts).finish_non_exhaustive()
     }
 }

@@ -1,364 +1,222 @@
-//! Turns of the protocol: shows it the input, sends what it answers, keeps what is left.
+//! Processing: one call of the protocol over input, and what is kept of it.
 
 use std::io;
 use std::ops::Range;
 use std::time::Instant;
 
-use log::{Level, info, log_enabled};
+use log::{Level, log_enabled};
 
-use super::in_flight::{Output, Pending};
-use super::offload::Job;
-use super::write::send;
-use super::{ASIDE, Buffer, CloseReason, Connection, Context, Next, SPILL, State, Stream, request_limits};
-use crate::protocol::{CallContext, Cancel, CloseCause, Exchange, Needed, Progress, Protocol, RequestCounts};
+use super::context::{Context, REPLY_BUF_SIZE, SCARCE_REPLY_BUF_SIZE, SMALL_REQUEST};
+use super::in_flight::Output;
+use super::memory::Buffer;
+use super::state::{Connection, State};
+use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestCounts};
 
-/// Bytes of answer that one turn may make while the budget is used up (else [`SPILL`]): then a connection must not come
-/// to hold much that it has no room for.
-const TIGHT_SPILL: usize = 8 * ASIDE;
-
-/// What the protocol is called for.
+/// The method of the protocol that is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
+    /// [`Protocol::open`].
     Open,
-    Advance,
+    /// [`Protocol::process`].
+    Process,
+    /// [`Protocol::on_skipped`], then [`Protocol::process`].
     Skipped,
-    End,
+    /// [`Protocol::on_eof`].
+    Eof,
 }
 
 impl Call {
-    fn make(
+    #[inline]
+    fn dispatch(
         self,
         protocol: &mut dyn Protocol,
         exchange: &mut Exchange<'_>,
-        call_context: &mut CallContext<'_>,
+        context: &mut CallContext<'_>,
     ) -> Progress {
         match self {
-            Self::Open => protocol.open(exchange, call_context),
-            Self::Advance => protocol.process(exchange, call_context),
+            Self::Open => protocol.open(exchange, context),
+            Self::Process => protocol.process(exchange, context),
             Self::Skipped => {
-                protocol.on_skipped(exchange, call_context);
-                protocol.process(exchange, call_context)
+                protocol.on_skipped(exchange, context);
+                protocol.process(exchange, context)
             }
-            Self::End => {
-                protocol.on_eof(exchange, call_context);
+            Self::Eof => {
+                protocol.on_eof(exchange, context);
                 Progress::Close(CloseCause::Complete)
             }
         }
     }
 }
 
-/// The input of a turn.
-pub(super) enum Input<'a> {
-    /// In the worker's scratch buffer.
-    Scratch(&'a mut [u8]),
-    /// In a buffer of its own.
+/// Where the input of a batch is.
+pub(super) enum Input {
+    /// The first bytes of the worker's read buffer, this number of them.
+    Shared(usize),
+    /// A buffer of its own.
     Own(Buffer),
 }
 
-impl Input<'_> {
-    fn bytes(&mut self) -> &mut [u8] {
-        match self {
-            Self::Scratch(bytes) => bytes,
-            Self::Own(buffer) => buffer.held(),
+/// Input on its way through the protocol.
+pub(super) struct Batch {
+    input: Input,
+    /// Bytes at the front that are consumed.
+    consumed: usize,
+}
+
+impl Batch {
+    pub(super) fn new(input: Input) -> Self {
+        Self { input, consumed: 0 }
+    }
+
+    /// No input.
+    pub(super) fn empty() -> Self {
+        Self::new(Input::Shared(0))
+    }
+
+    /// Bytes that are not consumed.
+    pub(super) fn left(&self) -> usize {
+        let length = match &self.input {
+            Input::Shared(length) => *length,
+            Input::Own(buffer) => buffer.len(),
+        };
+        length - self.consumed
+    }
+
+    /// Consumes `n` bytes.
+    pub(super) fn consume(&mut self, n: usize) {
+        self.consumed += n;
+    }
+
+    /// All of the input, consumed or not.
+    fn bytes<'a>(&'a self, context: &'a Context) -> &'a [u8] {
+        match &self.input {
+            Input::Shared(length) => &context.read_buf.filled()[..*length],
+            Input::Own(buffer) => buffer.filled(),
         }
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Self::Scratch(bytes) => bytes.len(),
-            Self::Own(buffer) => buffer.len(),
+    /// The buffer that the batch has of its own, if any.
+    pub(super) fn take_buffer(&mut self) -> Option<Buffer> {
+        match &mut self.input {
+            Input::Shared(_) => None,
+            Input::Own(buffer) => Some(std::mem::take(buffer)),
         }
     }
 }
 
-/// What one turn of the protocol came to.
-struct Turned {
-    progress: Progress,
-    taken: usize,
-    tally: RequestCounts,
-    /// Answers that the client had no room for: in the input, and in the spill.
-    unsent: (Range<usize>, Range<usize>),
+/// The replies of one call that are not sent yet: first those in the batch's input, then those in the worker's reply buffer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Replies {
+    in_place: Range<usize>,
+    copied: Range<usize>,
 }
 
-impl Turned {
-    fn all_sent(&self) -> bool {
-        self.unsent.0.is_empty() && self.unsent.1.is_empty()
+impl Replies {
+    pub(super) fn is_empty(&self) -> bool {
+        self.in_place.is_empty() && self.copied.is_empty()
     }
+
+    /// Their bytes, in the order in which they are sent.
+    pub(super) fn parts<'a>(&self, batch: &'a Batch, context: &'a Context) -> [&'a [u8]; 2] {
+        [&batch.bytes(context)[self.in_place.clone()], &context.reply_buf.filled()[self.copied.clone()]]
+    }
+
+    /// The first `n` bytes are sent.
+    pub(super) fn advance(&mut self, n: usize) {
+        let in_place = n.min(self.in_place.len());
+        self.in_place.start += in_place;
+        self.copied.start += n - in_place;
+    }
+}
+
+/// What one call of the protocol came to.
+pub(super) struct CallOutcome {
+    pub(super) progress: Progress,
+    pub(super) counts: RequestCounts,
+    pub(super) replies: Replies,
 }
 
 impl Connection {
-    /// Lets the protocol answer what stands in the first `length` bytes of the scratch buffer.
-    pub(super) fn digest_scratch<S: Stream>(
-        &mut self,
-        stream: &mut S,
-        context: &mut Context,
-        length: usize,
-        call: Call,
-    ) -> Next {
-        let mut scratch = std::mem::take(&mut context.scratch);
-        let next = self.digest(stream, context, &mut Input::Scratch(&mut scratch.held()[..length]), call);
-        context.scratch = scratch;
-        next
-    }
-
-    /// Lets the protocol answer what stands in a buffer of its own; the buffer goes back to the pool, or stays in use.
-    pub(super) fn digest_own<S: Stream>(
-        &mut self,
-        stream: &mut S,
-        context: &mut Context,
-        buffer: Buffer,
-        call: Call,
-    ) -> Next {
-        let mut input = Input::Own(buffer);
-        let next = self.digest(stream, context, &mut input, call);
-        if let Input::Own(buffer) = input {
-            context.recycle(buffer, None);
-        }
-        next
-    }
-
-    /// Turn after turn, until something is missing: input, room at the client's, memory, another thread.
-    fn digest<S: Stream>(
-        &mut self,
-        stream: &mut S,
-        context: &mut Context,
-        input: &mut Input<'_>,
-        mut call: Call,
-    ) -> Next {
-        let mut at = 0;
-        loop {
-            if let Some(skipped) = self.skip(input.len() - at) {
-                at += skipped;
-                if self.is_skipping() {
-                    return Next::Wait;
-                }
-                call = Call::Skipped;
-            }
-            let turned = match self.turn(stream, context, &mut input.bytes()[at..], call) {
-                Ok(turned) => turned,
-                Err(reason) => return Next::Close(reason),
-            };
-            let start = at;
-            at += turned.taken;
-            call = Call::Advance;
-            if let Progress::Skip(bytes) = turned.progress {
-                self.begin_work(context).skip = Some(bytes);
-            }
-            if self.is_at_rest(&turned, input.len() - at) {
-                self.since = context.now;
-                return Next::Wait;
-            }
-            if !(turned.all_sent() && matches!(turned.progress, Progress::NeedOutput | Progress::Skip(_))) {
-                return self.settle(stream, context, input, (start, at), &turned);
-            }
-        }
-    }
-
-    /// Looks at kept input again, when what kept it has passed.
-    pub(super) fn look_again<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
-        let Some(work) = &mut self.work else { return Next::Wait };
-        match std::mem::take(&mut work.pending) {
-            Pending::Nothing => Next::Wait,
-            Pending::Offload(needed, seed) => self.start_heavy(stream, context, needed, seed),
-            Pending::Input => {
-                let input = std::mem::take(&mut work.input);
-                self.digest_own(stream, context, input, Call::Advance)
-            }
-        }
-    }
-
-    /// Nothing is left of the turn: the usual case, which so costs nothing more.
-    fn is_at_rest(&self, turned: &Turned, input_left: usize) -> bool {
-        let done = input_left == 0 && turned.all_sent() && matches!(turned.progress, Progress::NeedInput(_));
-        done && self.work.is_none() && !self.produces
-    }
-
-    /// Drops what is to be skipped of `available` bytes; says how many, if any were to be.
-    fn skip(&mut self, available: usize) -> Option<usize> {
-        let work = self.work.as_mut()?;
-        let left = work.skip?;
-        let n = usize::try_from(left).unwrap_or(usize::MAX).min(available);
-        work.skip = (left > n as u64).then(|| left - n as u64);
-        Some(n)
-    }
-
-    fn is_skipping(&self) -> bool {
-        self.work.as_ref().is_some_and(|work| work.skip.is_some())
-    }
-
-    /// Calls the protocol once, and sends what it answers.
-    fn turn<S: Stream>(
-        &mut self,
-        stream: &mut S,
-        context: &mut Context,
-        bytes: &mut [u8],
-        call: Call,
-    ) -> Result<Turned, CloseReason> {
-        let Some(protocol) = &mut self.protocol else { return Err(CloseReason::Failed) };
-        let begun = log_enabled!(Level::Info).then(Instant::now);
-        // of the request that the input begins with: another turn of the same input begins with another one
-        let prepared = self.work.as_mut().map_or(0, |work| std::mem::take(&mut work.needed.preprocessed));
-        let room = if context.budget.is_tight() { TIGHT_SPILL } else { SPILL };
-        let mut exchange = Exchange::new(bytes, &mut context.spill.held()[..room])
-            .with_preprocessed(prepared)
-            .with_log_events(begun.is_some());
-        let mut call_context = CallContext {
-            random: &mut context.random,
-            unix_time: context.unix_time,
-            limits: request_limits(&context.limits, &context.budget),
-            may_block: false,
+    /// Calls the protocol once over the batch; consumes from it.
+    pub(super) fn process(&mut self, context: &mut Context, batch: &mut Batch, call: Call) -> CallOutcome {
+        let Some(protocol) = self.protocol.as_deref_mut() else {
+            debug_assert!(false, "an offloaded connection has no input to process");
+            let (counts, replies) = (RequestCounts::default(), Replies::default());
+            return CallOutcome { progress: Progress::Close(CloseCause::Complete), counts, replies };
         };
-        let progress = call.make(protocol.as_mut(), &mut exchange, &mut call_context);
-        if let Some(begun) = begun {
-            self.tell_turn(&mut exchange, begun.elapsed());
+        let started = log_enabled!(Level::Info).then(Instant::now);
+        // it belongs to the request at the front: the next call of this batch is about another one
+        let preprocessed = match &mut self.state {
+            State::Busy(_, in_flight) => std::mem::take(&mut in_flight.needed.preprocessed),
+            _ => 0,
+        };
+        let limits = context.limits.of_request(&context.budget);
+        let capacity = if context.budget.is_exhausted() { SCARCE_REPLY_BUF_SIZE } else { REPLY_BUF_SIZE };
+        let start = batch.consumed;
+        let input = match &mut batch.input {
+            Input::Shared(length) => &mut context.read_buf.filled_mut()[start..*length],
+            Input::Own(buffer) => &mut buffer.filled_mut()[start..],
+        };
+        let mut exchange = Exchange::new(input, &mut context.reply_buf.filled_mut()[..capacity])
+            .with_preprocessed(preprocessed)
+            .with_log_events(started.is_some());
+        let mut call_context =
+            CallContext { random: &mut context.random, unix_time: context.unix_time, limits, may_block: false };
+        let progress = call.dispatch(protocol, &mut exchange, &mut call_context);
+        if let Some(started) = started {
+            self.peer.log_call(&mut exchange, started.elapsed());
         }
-        let (taken, tally, (placed, spilled)) = (exchange.consumed(), exchange.counts(), exchange.reply_ranges());
-        let sent = send(stream, exchange.replies(), &mut context.write_left);
-        let written = *sent.as_ref().unwrap_or(&0);
-        context.counters.bytes_out.add(written as u64);
-        if written > 0 {
-            self.unacknowledged = 0;
-        }
-        let in_input = written.min(placed.len());
-        let unsent = (placed.start + in_input..placed.end, written - in_input..spilled);
-        let turned = Turned { progress, taken, tally, unsent };
-        self.count(context, tally, turned.all_sent());
-        sent.map(|_| turned).map_err(|error| CloseReason::of(&error))
+        let (in_place, copied) = exchange.reply_ranges();
+        let counts = exchange.counts();
+        batch.consumed += exchange.consumed();
+        let replies = Replies { in_place: start + in_place.start..start + in_place.end, copied: 0..copied };
+        self.count_requests(context, counts);
+        CallOutcome { progress, counts, replies }
     }
 
-    fn count(&mut self, context: &mut Context, tally: RequestCounts, sent: bool) {
-        let requests = u64::from(tally.answered) + u64::from(tally.refused);
-        self.asked |= requests > 0;
+    #[inline]
+    fn count_requests(&mut self, context: &Context, counts: RequestCounts) {
+        let requests = u64::from(counts.answered) + u64::from(counts.refused);
+        self.served_any |= requests > 0;
         context.counters.requests.add(requests);
-        context.counters.records.add(tally.events.into());
-        if sent {
-            context.counters.sent(tally);
-        } else {
-            self.begin_work(context).owed = tally;
-        }
+        context.counters.records.add(counts.events.into());
     }
 
-    /// Keeps what the turn left: input that is not taken, answers that are not sent.
-    fn settle<S: Stream>(
-        &mut self,
-        stream: &mut S,
-        context: &mut Context,
-        input: &mut Input<'_>,
-        (start, at): (usize, usize),
-        turned: &Turned,
-    ) -> Next {
-        let kept = match turned.progress {
-            Progress::NeedInput(needed) => self.keep(context, input, at, needed, Pending::Nothing),
-            Progress::Offload(needed) => {
-                let seed = context.random.seed();
-                self.keep(context, input, at, needed, Pending::Offload(needed, seed))
+    /// Keeps the input that the protocol left, of a request that needs `needed`. Starts a request if none is in progress.
+    ///
+    /// # Errors
+    /// When the system has no memory.
+    pub(super) fn save_input(&mut self, context: &mut Context, batch: &mut Batch, needed: Needed) -> io::Result<()> {
+        let continues = batch.consumed == 0;
+        let capacity = if needed.request_len > SMALL_REQUEST { needed.request_len } else { 0 };
+        let kept = match &mut batch.input {
+            Input::Own(buffer) if continues && buffer.capacity() >= capacity => std::mem::take(buffer),
+            Input::Own(buffer) => context.buffer(&buffer.filled()[batch.consumed..], capacity)?,
+            Input::Shared(length) => {
+                let read_buf = std::mem::take(&mut context.read_buf);
+                let kept = context.buffer(&read_buf.filled()[batch.consumed..*length], capacity);
+                context.read_buf = read_buf;
+                kept?
             }
-            Progress::NeedOutput | Progress::Skip(_) => {
-                self.keep(context, input, at, Needed::default(), Pending::Input)
-            }
-            Progress::Close(ending) => {
-                self.close_after(context, ending, turned.tally.refused > 0);
-                Ok(())
-            }
-        };
-        let held = kept.and_then(|()| self.hold(context, input, start, turned));
-        if !self.produces {
-            self.since = context.now;
-        }
-        if let Input::Own(buffer) = input {
-            let lease = self.work.as_mut().and_then(|work| work.lease.as_mut());
-            context.recycle(std::mem::take(buffer), lease);
-        }
-        if held.is_err() {
-            return self.give_up(stream, context);
-        }
-        self.settle_account(context);
-        Next::Wait
-    }
-
-    /// Keeps the input from `at` on, of a request that needs so much; `pending` says what is to be done with it.
-    fn keep(
-        &mut self,
-        context: &mut Context,
-        input: &mut Input<'_>,
-        at: usize,
-        needed: Needed,
-        pending: Pending,
-    ) -> io::Result<()> {
-        if at == input.len() && self.work.is_none() {
-            return Ok(());
-        }
-        let capacity = if needed.request_len > ASIDE { needed.request_len } else { 0 };
-        let kept = match input {
-            Input::Own(buffer) if at == 0 && buffer.capacity() >= capacity => std::mem::take(buffer),
-            _ => context.buffer(&input.bytes()[at..], capacity)?,
         };
         let now = context.now;
-        let work = self.begin_work(context);
-        let goes_on = at == 0 && work.received > 0;
-        if !goes_on {
-            work.request.begun = now;
-            work.received = kept.len() as u64;
-        }
-        let is_pending = !kept.is_empty() || work.skip == Some(0);
-        work.pending = if is_pending { pending } else { Pending::Nothing };
-        work.needed = needed;
-        work.input = kept;
+        self.start_request(now).save_input(kept, needed, continues, now);
         Ok(())
     }
 
-    /// Holds the answers that were not sent; those in a buffer of their own stay where they are.
-    fn hold(&mut self, context: &Context, input: &mut Input<'_>, start: usize, turned: &Turned) -> io::Result<()> {
-        if turned.all_sent() {
-            return Ok(());
-        }
-        let (placed, spilled) = turned.unsent.clone();
-        let placed = placed.start + start..placed.end + start;
-        let output = match input {
-            Input::Own(buffer) if spilled.is_empty() => Output::new(std::mem::take(buffer), placed),
-            _ => Output::copied([&input.bytes()[placed], &context.spill.as_slice()[spilled]])?,
+    /// Keeps replies that were not sent; those in a buffer of the batch's own stay where they are.
+    ///
+    /// # Errors
+    /// When the system has no memory.
+    pub(super) fn save_replies(&mut self, context: &Context, batch: &mut Batch, replies: &Replies) -> io::Result<()> {
+        let output = match &mut batch.input {
+            Input::Own(buffer) if replies.copied.is_empty() => {
+                Output::new(std::mem::take(buffer), replies.in_place.clone())
+            }
+            _ => Output::copied(replies.parts(batch, context))?,
         };
         let now = context.now;
-        self.begin_work(context).begin_output(output, now);
+        self.start_request(now).queue_output(output, now);
         Ok(())
-    }
-
-    /// Hands the request at the front of the kept input to a heavy thread, if there is memory for its answer.
-    fn start_heavy<S: Stream>(&mut self, stream: &mut S, context: &mut Context, needed: Needed, seed: u64) -> Next {
-        let whole = needed.memory();
-        let work = self.begin_work(context);
-        if !work.lease(&context.budget).ensure(whole, whole) {
-            work.pending = Pending::Offload(needed, seed);
-            return self.starve(stream, context, whole, whole);
-        }
-        let Ok(input) = work.split_request(needed.request_len) else { return self.give_up(stream, context) };
-        let (Some(lease), Some(protocol)) = (work.lease.take(), self.protocol.take()) else {
-            return Next::Close(CloseReason::Failed);
-        };
-        self.state = State::Working;
-        self.asked = true;
-        context.counters.requests.add(1);
-        let limits = request_limits(&context.limits, &context.budget);
-        let notes = log_enabled!(Level::Info);
-        let cancel = Cancel::default();
-        Next::Heavy(Box::new(Job { protocol, input, needed, seed, lease, limits, notes, cancel }))
-    }
-
-    /// Takes no more input; closes when all is sent. An input that ended in what had to be `refused` was cut short.
-    pub(super) fn close_after(&mut self, context: &mut Context, ending: CloseCause, refused: bool) {
-        self.state = State::Closing(match ending {
-            CloseCause::Complete if self.ended && refused => CloseReason::Truncated,
-            CloseCause::Complete if self.ended => CloseReason::Finished,
-            CloseCause::Complete => CloseReason::Served,
-            CloseCause::ProtocolError(how) => {
-                info!("{}: {how}", self.label());
-                CloseReason::Violation
-            }
-        });
-        if let Some(work) = &mut self.work {
-            context.recycle(std::mem::take(&mut work.input), work.lease.as_mut());
-            work.pending = Pending::Nothing;
-            work.skip = None;
-        }
     }
 }

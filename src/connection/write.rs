@@ -1,92 +1,105 @@
-//! Sending what is owed, and going on for as long as that needs nothing from the client.
+//! Writing: the only place that sends to the client.
 
 use std::io::{self, ErrorKind, IoSlice, Write};
 
-use super::in_flight::Pending;
-use super::{CloseReason, Connection, Context, Next, PIECE, State, Stream};
+use super::close_reason::CloseReason;
+use super::context::{Context, MAX_BUFFERED_WRITE};
+use super::process::{Batch, Replies};
+use super::state::{Connection, Phase, State};
+use super::stream::Stream;
 use crate::protocol::Exchange;
 
+/// What one write came to.
+pub(super) enum WriteOutcome {
+    /// The client's kernel has taken all.
+    Done,
+    /// Replies are left: the client's kernel has no room, or the connection has sent all that it may in this call.
+    Blocked,
+    /// The connection is broken.
+    Failed(CloseReason),
+}
+
 impl Connection {
-    /// Goes on for as long as that needs nothing from the client: sends, looks at kept input, closes.
-    pub(super) fn go_on<S: Stream>(&mut self, mut next: Next, stream: &mut S, context: &mut Context) -> Next {
-        loop {
-            if !matches!(next, Next::Wait) || matches!(self.state, State::Working | State::Starved) {
-                return next;
-            }
-            match self.flush(stream, context) {
-                Ok(true) => {}
-                Ok(false) => return Next::Wait,
-                Err(reason) => return Next::Close(reason),
-            }
-            next = match self.state {
-                State::Closing(reason) => return self.close_gently(stream, context, reason),
-                State::Reading if self.work.as_ref().is_some_and(|work| work.pending != Pending::Nothing) => {
-                    self.look_again(stream, context)
-                }
-                State::Reading if self.produces => return self.produce(stream, context),
-                _ => return Next::Wait,
-            };
+    /// Sends the replies of a call from where the protocol left them.
+    #[inline]
+    pub(super) fn write_replies<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context,
+        batch: &Batch,
+        replies: &mut Replies,
+    ) -> WriteOutcome {
+        if replies.is_empty() {
+            return WriteOutcome::Done;
         }
+        let sent = match send(stream, replies.parts(batch, context), context.write_left) {
+            Ok(sent) => sent,
+            Err(error) => return WriteOutcome::Failed(CloseReason::of(&error)),
+        };
+        self.on_sent(context, sent);
+        replies.advance(sent);
+        if replies.is_empty() { WriteOutcome::Done } else { WriteOutcome::Blocked }
     }
 
-    /// Sends what is owed; true when nothing is owed any more.
-    fn flush<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Result<bool, CloseReason> {
-        let Some(work) = self.work.as_mut().filter(|work| !work.output.is_empty()) else { return Ok(true) };
-        let parts = [work.output.bytes(), &[]];
-        let mut left = context.write_left.min(PIECE);
-        let sent = send(stream, parts, &mut left).map_err(|error| CloseReason::of(&error))?;
+    /// Sends the next piece of the replies that wait.
+    pub(super) fn write_output<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> WriteOutcome {
+        let State::Busy(Phase::Replying(_), in_flight) = &mut self.state else { return WriteOutcome::Done };
+        let most = context.write_left.min(MAX_BUFFERED_WRITE);
+        let sent = match send(stream, [in_flight.output.unsent(), &[]], most) {
+            Ok(sent) => sent,
+            Err(error) => return WriteOutcome::Failed(CloseReason::of(&error)),
+        };
+        if sent > 0 {
+            in_flight.last_write = context.now;
+            in_flight.sent += sent as u64;
+        }
+        if let Some(buffer) = in_flight.output.advance(sent) {
+            context.recycle(buffer, in_flight.charge.as_mut());
+        }
+        let is_done = in_flight.output.is_empty();
+        self.on_sent(context, sent);
+        if is_done { WriteOutcome::Done } else { WriteOutcome::Blocked }
+    }
+
+    /// Sends the next bytes of a generator; what the client has no room for is generated again.
+    pub(super) fn write_generated<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> WriteOutcome {
+        let (Some(protocol), State::Generating { last_write }) = (&mut self.protocol, &mut self.state) else {
+            return WriteOutcome::Done;
+        };
+        let mut exchange = Exchange::new(&mut [], context.reply_buf.filled_mut());
+        protocol.generate(&mut exchange);
+        let replies = exchange.replies();
+        let generated = replies[0].len() + replies[1].len();
+        let sent = match send(stream, replies, context.write_left) {
+            Ok(sent) => sent,
+            Err(error) => return WriteOutcome::Failed(CloseReason::of(&error)),
+        };
+        protocol.rewind(generated - sent);
+        if sent > 0 {
+            *last_write = context.now;
+        }
+        self.on_sent(context, sent);
+        WriteOutcome::Blocked
+    }
+
+    #[inline]
+    fn on_sent(&mut self, context: &mut Context, sent: usize) {
         context.write_left -= sent;
         context.counters.bytes_out.add(sent as u64);
         if sent > 0 {
             self.unacknowledged = 0;
-            work.progress = context.now;
-            work.sent += sent as u64;
-        }
-        if let Some(buffer) = work.output.advance(sent) {
-            context.recycle(buffer, work.lease.as_mut());
-        }
-        if !work.output.is_empty() {
-            return Ok(false);
-        }
-        context.counters.sent(std::mem::take(&mut work.owed));
-        self.since = context.now;
-        if let Some(work) = &mut self.work {
-            work.request.begun = context.now;
-        }
-        self.settle_account(context);
-        Ok(true)
-    }
-
-    /// Sends the next bytes of an endless answer; keeps nothing of what the client has no room for.
-    fn produce<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
-        let Some(protocol) = &mut self.protocol else { return Next::Wait };
-        let mut exchange = Exchange::new(&mut [], context.spill.held());
-        protocol.generate(&mut exchange);
-        let answers = exchange.replies();
-        let made = answers[0].len() + answers[1].len();
-        match send(stream, answers, &mut context.write_left) {
-            Ok(sent) => {
-                protocol.rewind(made - sent);
-                context.counters.bytes_out.add(sent as u64);
-                if sent > 0 {
-                    self.unacknowledged = 0;
-                    self.since = context.now;
-                }
-                Next::Wait
-            }
-            Err(error) => Next::Close(CloseReason::of(&error)),
         }
     }
 }
 
-/// Sends as much of both parts as the client has room for, at most `left` bytes, and takes that from `left`; says how
-/// much it was.
+/// Sends as much of both parts as the client's kernel takes, at most `most` bytes; returns how many bytes that was.
 ///
-/// A short write means that the room is used up: asking again would only be told so (EAGAIN).
-pub(super) fn send<S: Write>(stream: &mut S, [first, second]: [&[u8]; 2], left: &mut usize) -> io::Result<usize> {
-    let first = &first[..first.len().min(*left)];
-    let second = &second[..second.len().min(*left - first.len())];
-    let sent = loop {
+/// A short write means that the kernel has no more room: another call would return EAGAIN.
+#[inline]
+fn send<S: Write>(stream: &mut S, [first, second]: [&[u8]; 2], most: usize) -> io::Result<usize> {
+    let first = &first[..first.len().min(most)];
+    let second = &second[..second.len().min(most - first.len())];
+    loop {
         let result = match (first, second) {
             ([], []) => return Ok(0),
             (one, []) | ([], one) => stream.write(one),
@@ -94,11 +107,8 @@ pub(super) fn send<S: Write>(stream: &mut S, [first, second]: [&[u8]; 2], left: 
         };
         match result {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break 0,
-            Err(error) => return Err(error),
-            Ok(sent) => break sent,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            result => return result,
         }
-    };
-    *left -= sent;
-    Ok(sent)
+    }
 }

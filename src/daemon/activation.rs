@@ -12,21 +12,16 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 use listenfd::ListenFd;
 use log::warn;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, SockType, SockaddrLike, SockaddrStorage, getpeername, getsockname, getsockopt, sockopt,
-};
 
 use super::announced::announced;
 use crate::daemon::config::args;
 use crate::daemon::exit_status::Failure;
 use crate::protocol::{self, ProtocolInfo};
-use crate::sys;
+use crate::sys::{self, Errno, SocketKind};
 
 /// What was handed over.
 #[derive(Debug, Default)]
@@ -123,51 +118,42 @@ enum Use {
 /// What a descriptor is for, of which there may be more.
 fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
     // a memfd, a file, a pipe: ENOTSOCK
-    let Ok(kind) = getsockopt(descriptor, sockopt::SockType) else { return Use::Stored };
-    let listens = getsockopt(descriptor, sockopt::AcceptConn).unwrap_or(false);
-    let tcp = kind == SockType::Stream && is_internet(descriptor);
+    let Ok(kind) = sys::socket_kind(descriptor) else { return Use::Stored };
+    let listens = sys::is_listening(descriptor);
+    let tcp = kind == SocketKind::Stream && sys::is_internet(descriptor);
     match (kind, alone) {
         _ if listens && tcp => Use::Listener,
         _ if listens => Use::Nothing("it is no TCP socket"),
         // from ListenDatagram= of a socket unit
-        (SockType::Datagram, _) if !is_connected(descriptor) => Use::Nothing("it is no TCP socket"),
-        (SockType::Stream, true) if is_connected(descriptor) || was_connected(descriptor) => {
+        (SocketKind::Datagram, _) if !sys::is_connected(descriptor) => Use::Nothing("it is no TCP socket"),
+        (SocketKind::Stream, true) if sys::is_connected(descriptor) || was_connected(descriptor) => {
             if tcp {
                 Use::Connection
             } else {
                 Use::Nothing("it is no TCP socket")
             }
         }
-        (SockType::Stream, true) => Use::Nothing("it neither listens nor is connected"),
+        (SocketKind::Stream, true) => Use::Nothing("it neither listens nor is connected"),
         _ => Use::Stored,
     }
-}
-
-fn is_internet(socket: &OwnedFd) -> bool {
-    let family = getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok().and_then(|address| address.family());
-    matches!(family, Some(AddressFamily::Inet | AddressFamily::Inet6))
-}
-
-fn is_connected(socket: &OwnedFd) -> bool {
-    getpeername::<SockaddrStorage>(socket.as_raw_fd()).err() != Some(Errno::ENOTCONN)
 }
 
 /// Whether there was a connection that a reset has ended: getpeername(2) fails then as it does for a socket that was
 /// never connected. The input of the first has ended, which poll(2) calls readable; the other has never had any.
 fn was_connected(socket: &OwnedFd) -> bool {
-    let mut watched = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    let looked = poll(&mut watched, PollTimeout::ZERO);
-    looked.is_ok() && watched[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
+    sys::is_readable(socket)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::File;
     use std::net::UdpSocket;
+    use std::os::fd::{AsFd, AsRawFd};
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::memfd::{MFdFlags, memfd_create};
-    use nix::sys::socket::{MsgFlags, SockFlag, send, socket, socketpair};
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socket, socketpair};
 
     use super::*;
 
@@ -243,7 +229,7 @@ mod tests {
             let server = OwnedFd::from(server);
             let mut reset = [PollFd::new(server.as_fd(), PollFlags::POLLERR)];
             poll(&mut reset, PollTimeout::NONE).expect("wait for the reset");
-            assert!(!is_connected(&server));
+            assert!(!sys::is_connected(&server));
             assert_eq!(uses(server), [Use::Connection, Use::Stored]);
         }
     }

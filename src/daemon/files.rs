@@ -3,15 +3,12 @@
 //! Only regular files are read: a FIFO or a device would have the main thread wait, which is the one that obeys
 //! signals, and may never end.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
-
 use crate::daemon::exit_status::{Failure, Kind};
+use crate::sys::{self, Errno};
 
 /// The largest file that is read, in bytes. Chosen: settings and quotes that people write are thousands of times
 /// smaller. The worst, quotes of one letter, takes a second of CPU and 230 MiB.
@@ -22,15 +19,10 @@ pub const LARGEST: u64 = 16 << 20;
 /// # Errors
 /// 78: it cannot be read, is no regular file, or is larger than [`LARGEST`]; 71: the system lacks what it takes.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    open(path).and_then(read_regular).map_err(|error| {
+    sys::open_without_waiting(path).and_then(read_regular).map_err(|error| {
         let message = format!("cannot read {}: {error}", path.display());
         Failure::of(kind(&error), message)
     })
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
 }
 
 fn read_regular(file: File) -> io::Result<Vec<u8>> {

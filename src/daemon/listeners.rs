@@ -4,18 +4,16 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use log::warn;
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt};
 
 use super::activation::Inherited;
 use crate::daemon::config::args::{self, Listen, Settings};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
 use crate::server::BoundListener;
-use crate::sys;
+use crate::sys::{self, Errno};
 
 /// Seconds without a sign of life after which a silent client is probed, and between probes (`tcp(7)`).
 const KEEPALIVE_IDLE: u32 = 60;
@@ -87,18 +85,18 @@ fn prepare_inherited(listener: &BoundListener, settings: &Settings) {
 /// Sets what accepted connections inherit from their listener; says what could not be set.
 fn set_options(socket: &impl AsFd, settings: &Settings) -> Vec<(&'static str, Errno)> {
     let mut results = vec![
-        ("TCP_NODELAY", setsockopt(socket, sockopt::TcpNoDelay, &true)),
-        ("SO_KEEPALIVE", setsockopt(socket, sockopt::KeepAlive, &true)),
-        ("TCP_KEEPIDLE", setsockopt(socket, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE)),
-        ("TCP_KEEPINTVL", setsockopt(socket, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL)),
-        ("TCP_KEEPCNT", setsockopt(socket, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)),
-        ("TCP_USER_TIMEOUT", setsockopt(socket, sockopt::TcpUserTimeout, &USER_TIMEOUT)),
+        ("TCP_NODELAY", sys::enable_nodelay(socket)),
+        ("SO_KEEPALIVE", sys::enable_keepalive(socket)),
+        ("TCP_KEEPIDLE", sys::set_keepalive_idle(socket, KEEPALIVE_IDLE)),
+        ("TCP_KEEPINTVL", sys::set_keepalive_interval(socket, KEEPALIVE_INTERVAL)),
+        ("TCP_KEEPCNT", sys::set_keepalive_probes(socket, KEEPALIVE_PROBES)),
+        ("TCP_USER_TIMEOUT", sys::set_user_timeout(socket, USER_TIMEOUT)),
     ];
     if let Some(size) = settings.recv_buffer {
-        results.push(("SO_RCVBUF", setsockopt(socket, sockopt::RcvBuf, &size)));
+        results.push(("SO_RCVBUF", sys::set_receive_buffer(socket, size)));
     }
     if let Some(size) = settings.send_buffer {
-        results.push(("SO_SNDBUF", setsockopt(socket, sockopt::SndBuf, &size)));
+        results.push(("SO_SNDBUF", sys::set_send_buffer(socket, size)));
     }
     results.into_iter().filter_map(|(what, result)| result.err().map(|error| (what, error))).collect()
 }
@@ -119,17 +117,15 @@ fn bind_own(listen: &Listen, settings: &Settings) -> Result<BoundListener, Failu
 }
 
 fn try_bind(address: SocketAddr, settings: &Settings) -> Result<TcpListener, Errno> {
-    let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(family, SockType::Stream, flags, None)?;
-    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    let socket = sys::tcp_socket(address)?;
+    sys::enable_address_reuse(&socket)?;
     if address.ip() == IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED) {
-        setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
+        sys::enable_dual_stack(&socket)?;
     }
     for (what, error) in set_options(&socket, settings) {
         warn!("cannot set {what} on {address}: {error}; serving without");
     }
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    sys::bind(&socket, address)?;
     // the kernel takes net.core.somaxconn where that is less
     let backlog = settings.backlog.and_then(|backlog| i32::try_from(backlog).ok()).unwrap_or(i32::MAX);
     sys::listen(&socket, backlog)?;

@@ -11,8 +11,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::notify::Manager;
 use super::phase::{Phase, Progress};
@@ -25,7 +23,7 @@ use crate::daemon::config::values::in_words;
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolSettings;
 use crate::server::Server;
-use crate::sys::Arrivals;
+use crate::sys::{self, Arrivals, Errno};
 
 /// How often the status line is brought up to date.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
@@ -135,15 +133,8 @@ impl<'a> Supervisor<'a> {
         let now = Instant::now();
         let timers = [&self.watchdog, &self.status, &self.extend, &self.retry, &self.idle_look];
         let left = timers.iter().filter_map(|timer| timer.left(now)).chain(self.server.report_in()).min();
-        let timeout = left.map_or(PollTimeout::NONE, |left| {
-            // rounded up: to wake a moment early would only mean to sleep again
-            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
-        });
-        let watched = [self.signals.as_fd(), self.server.notice_fd()];
-        let mut watched = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut watched, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => self.pause(error),
+        if let Err(error) = sys::wait_readable([self.signals.as_fd(), self.server.notice_fd()], left) {
+            self.pause(error);
         }
     }
 

@@ -28,6 +28,7 @@ use log::{error, warn};
 
 use crate::protocol::{self, ProtocolSettings};
 use crate::server::{self, Server};
+use crate::sys::Errno;
 use activation::Inherited;
 use config::args::{OptionsError, Request, Settings};
 use config::{args, quotes};
@@ -82,7 +83,7 @@ fn start_log_thread(target: args::LogTarget) -> Result<(), ExitCode> {
 
 /// From settings to the last answer.
 fn serve(
-    signals: nix::Result<Signals>,
+    signals: Result<Signals, Errno>,
     inherited: Result<Inherited, Failure>,
     settings: Settings,
     arguments: &[OsString],

@@ -6,10 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::eventfd::EventFd;
-use nix::sys::signal::Signal;
-
-use crate::sys::{self, Arrivals};
+use crate::sys::{self, Arrivals, Errno, EventFd, Signal};
 
 /// What the signals since the last look ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,15 +37,14 @@ impl Signals {
     ///
     /// # Errors
     /// What eventfd(2) and sigaction(2) say.
-    pub fn catch() -> nix::Result<Self> {
+    pub fn catch() -> Result<Self, Errno> {
         let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1];
         Ok(Self { notice: sys::catch_signals(&signals)? })
     }
 
     /// Takes what was asked for since the last call.
     pub fn take(&self) -> Orders {
-        // EAGAIN: woken for something else
-        let _ = self.notice.read();
+        self.notice.clear();
         Orders {
             stop: either(sys::caught(Signal::SIGINT), sys::caught(Signal::SIGTERM)),
             reload: sys::caught(Signal::SIGHUP).is_some(),

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use log::{debug, warn};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::daemon::config::args::{LEAST_BUFFERED, Settings};
 use crate::daemon::exit_status::Failure;
 use crate::server::{BoundListener, ServerLimits};
+use crate::sys::{self, Errno};
 
 /// Descriptors kept for what is no connection: standard ones, epoll, eventfds, the log, the manager.
 const RESERVE: u64 = 32;
@@ -33,7 +32,7 @@ pub fn limits(settings: &Settings, listeners: usize) -> Result<ServerLimits, Fai
     Ok(ServerLimits {
         message: settings.max_message,
         buffered: settings.max_buffered.unwrap_or_else(|| Some(default_buffered(memory().bytes))),
-        connections: Some(connections(settings.max_connections, reserve, descriptors())?),
+        connections: Some(connections(settings.max_connections, reserve, sys::raise_descriptor_limit())?),
         per_source: settings.max_per_source,
         idle: settings.idle_timeout,
         request: settings.request_timeout,
@@ -55,15 +54,6 @@ fn connections(asked: Option<usize>, reserve: u64, descriptors: u64) -> Result<u
     }
 }
 
-/// How many descriptors this process may open; raises the soft limit to the hard one (getrlimit(2)).
-fn descriptors() -> u64 {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
-    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_err() {
-        return soft;
-    }
-    hard
-}
-
 /// An amount of memory, and what limits it to that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Memory {
@@ -76,23 +66,22 @@ impl Memory {
     const MACHINE: &'static str = "the memory of this machine";
 
     /// What a soft resource limit of this process allows (getrlimit(2)).
-    fn of_process(resource: Resource, limit: &'static str) -> Self {
-        // RLIM_INFINITY is the largest number
-        Self { bytes: getrlimit(resource).map_or(u64::MAX, |(soft, _)| soft), limit }
+    fn of_process(bytes: Option<u64>, limit: &'static str) -> Self {
+        Self { bytes: bytes.unwrap_or(u64::MAX), limit }
     }
 }
 
 /// The memory that this process may use: the least of what the machine has, its cgroup allows, and its limits on
 /// address space and data allow.
 fn memory() -> Memory {
-    let machine = nix::sys::sysinfo::sysinfo().map_or(u64::MAX, |info| info.ram_total());
+    let machine = sys::machine_memory().unwrap_or(u64::MAX);
     let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let cgroup = cgroups.lines().filter_map(cgroup_limit).min().unwrap_or(u64::MAX);
     let limits = [
         Memory { bytes: machine, limit: Memory::MACHINE },
         Memory { bytes: cgroup, limit: "the memory limit of the control group" },
-        Memory::of_process(Resource::RLIMIT_AS, "RLIMIT_AS"),
-        Memory::of_process(Resource::RLIMIT_DATA, "RLIMIT_DATA"),
+        Memory::of_process(sys::address_space_limit(), "RLIMIT_AS"),
+        Memory::of_process(sys::data_limit(), "RLIMIT_DATA"),
     ];
     limits.into_iter().fold(limits[0], |least, limit| if limit.bytes < least.bytes { limit } else { least })
 }
@@ -140,7 +129,7 @@ fn cgroup_limit(line: &str) -> Option<u64> {
 /// Has the kernel give this process pages of the usual size only (`PR_SET_THP_DISABLE`, prctl(2)): where huge pages are
 /// always used, a few bytes of a large message would cost 2 MiB.
 pub fn refuse_huge_pages() {
-    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+    if let Err(error) = sys::disable_huge_pages() {
         debug!(
             "cannot do without huge pages: {error}; where the system always uses them, a large message costs 2 MiB at once"
         );
@@ -169,12 +158,12 @@ pub fn report(listeners: &[BoundListener], settings: &Settings, limits: &ServerL
 }
 
 fn report_buffers(name: &str, socket: &TcpListener) {
-    let size = |size: nix::Result<usize>| size.map_or("unknown".into(), |size| size.to_string());
+    let size = |size: Result<usize, Errno>| size.map_or("unknown".into(), |size| size.to_string());
     debug!(
         "{name}: receive buffer {} (at most {}, net.ipv4.tcp_rmem), send buffer {} (at most {}, net.ipv4.tcp_wmem)",
-        size(getsockopt(socket, sockopt::RcvBuf)),
+        size(sys::receive_buffer(socket)),
         maximum(&sysctl("net/ipv4/tcp_rmem")),
-        size(getsockopt(socket, sockopt::SndBuf)),
+        size(sys::send_buffer(socket)),
         maximum(&sysctl("net/ipv4/tcp_wmem")),
     );
 }

@@ -92,7 +92,7 @@ pub fn transformed(action: Action, message: &[u8]) -> Option<Vec<u8>> {
     }
     let mut text = message.to_vec();
     // the limit bounds `random` alone, which has returned above
-    let mut out = vec![0; action.answer_bound(text.len(), usize::MAX)];
+    let mut out = vec![0; action.max_output_len(text.len(), usize::MAX)];
     match action.apply(&mut text, &mut out, &mut NoChance, usize::MAX) {
         Ok(Placed::InPlace) => Some(text),
         Ok(Placed::Out(length)) => {

@@ -25,7 +25,7 @@ const MIN_PREPROCESS: usize = 64 * 1024;
 const MAX_PREPROCESS_INLINE: usize = 256 * 1024;
 
 /// The most code points that are converted one by one while a message is prepared on the event loop, at once. Chosen: they
-/// take about 0.1 ms (group `prepare` of `benches/transform.rs`), and 128 KiB of text have more of them in every script
+/// take about 0.1 ms (group `preprocess` of `benches/transform.rs`), and 128 KiB of text have more of them in every script
 /// that is converted in this way.
 const MAX_PREPROCESS_SCALAR: usize = 16 * 1024;
 
@@ -84,7 +84,7 @@ impl RequestHead {
 
     /// The most bytes that the answer to any text of this length takes.
     fn max_reply_len<F: Framing>(&self, limits: RequestLimits) -> usize {
-        let bound = self.action.answer_bound(self.length, limits.message.min(F::MAX_LENGTH));
+        let bound = self.action.max_output_len(self.length, limits.message.min(F::MAX_LENGTH));
         F::MAX_REPLY_HEADER.saturating_add(bound.max(ERROR_TEXT.len()))
     }
 
@@ -138,7 +138,7 @@ fn reply_long<F: Framing>(
     if preprocessed < head.size() {
         return reply_other::<F>(exchange, context, head);
     }
-    let done = head.action.is_done_early();
+    let done = head.action.transforms_incrementally();
     if !context.may_block && !done && head.length > InlineLimits::of(head.action).ascii {
         return Break(Progress::Offload(Needed { preprocessed, ..offload_needed::<F>(context, head) }));
     }
@@ -175,9 +175,9 @@ fn preprocess(exchange: &mut Exchange<'_>, head: RequestHead, may_block: bool) -
     if !head.action.ascii_in_place() || !may_block && end - preprocessed > MAX_PREPROCESS_INLINE {
         return preprocessed;
     }
-    let singly = if may_block { usize::MAX } else { MAX_PREPROCESS_SCALAR };
+    let scalar_budget = if may_block { usize::MAX } else { MAX_PREPROCESS_SCALAR };
     let text = &mut exchange.input()[head.header..end];
-    head.header + head.action.prepare(text, preprocessed - head.header, singly)
+    head.header + head.action.preprocess(text, preprocessed - head.header, scalar_budget)
 }
 
 #[inline(always)]

@@ -8,12 +8,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use log::{debug, warn};
-use nix::errno::Errno;
 
 use super::BoundListener;
 use super::poller::{Poller, Source};
 use crate::connection::{Counters, NEVER};
-use crate::sys;
+use crate::sys::{self, Errno};
 
 /// How long a listener rests when the system has nothing left, in milliseconds.
 const REST: u64 = 100;
@@ -260,6 +259,7 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::time::Duration;
 
     use super::*;
     use crate::protocol::PROTOCOLS;
@@ -275,7 +275,7 @@ mod tests {
     }
 
     fn is_in_epoll(poller: &mut Poller) -> bool {
-        poller.wait(Some(0)).expect("epoll_wait") == 1
+        poller.wait(Some(Duration::ZERO)).expect("epoll_wait") == 1
     }
 
     #[test]

@@ -10,24 +10,23 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
-
 use super::poller::Token;
-use crate::connection::{Finished, Lease, Limits, Retired};
+use crate::connection::{Charge, Limits, OffloadResult, Retired};
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
+use crate::sys::{Errno, EventFd};
 
 /// One message to a worker.
 pub enum Mail {
     /// Serve this connection.
     Accepted(TcpStream, &'static ProtocolInfo),
     /// This heavy work is done, or could not be.
-    Finished(Token, Result<Box<Finished>, (io::Error, Retired)>),
+    Finished(Token, Result<Box<OffloadResult>, (io::Error, Retired)>),
     /// Show that the loop comes round.
     Beat(u64),
     /// These limits and this configuration of protocols from now on; the sender is dropped when that is so.
     Renew(Limits, Arc<ProtocolSettings>, Sender<Infallible>),
     /// The memory that this connection waits for.
-    Memory(Token, Lease),
+    Memory(Token, Charge),
     /// A connection waits for memory, and none did before: look at the deadlines of slow readers.
     Contention,
     /// Run one offloaded request here, if there is still no thread for it.
@@ -74,9 +73,8 @@ impl Letters {
 
 impl Mailbox {
     /// An empty one.
-    pub fn new() -> nix::Result<Self> {
-        let notice = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Self { letters: Mutex::new(Some(Letters::default())), notice })
+    pub fn new() -> Result<Self, Errno> {
+        Ok(Self { letters: Mutex::new(Some(Letters::default())), notice: EventFd::new()? })
     }
 
     /// Adds a message and wakes the worker; gives it back if the worker has ended.
@@ -86,8 +84,7 @@ impl Mailbox {
         let was_empty = letters.mail.is_empty();
         letters.add(message);
         if was_empty {
-            // fails only when the counter is full: then the worker is woken already
-            let _ = self.notice.write(1);
+            self.notice.notify();
         }
         Ok(())
     }
@@ -101,8 +98,7 @@ impl Mailbox {
     /// Takes all messages, oldest first.
     pub fn collect(&self) -> Vec<Mail> {
         let mut letters = self.lock();
-        // EAGAIN: woken for nothing
-        let _ = self.notice.read();
+        self.notice.clear();
         letters.as_mut().map(std::mem::take).unwrap_or_default().mail
     }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::poller::Token;
-use crate::connection::{Budget, Demand, Lease};
+use crate::connection::{Budget, Charge, Demand};
 
 /// How long a connection is passed by those that need less, in milliseconds. Chosen: a small part of the 30 seconds that
 /// clients usually wait for a reply.
@@ -102,23 +102,23 @@ impl MemoryQueue {
     /// Takes out the connection that has waited longest among those that can have what they wait for, with that memory; in
     /// every other period of [`PATIENCE`] only the one that has waited longest of all. `now` is in milliseconds.
     ///
-    /// One that waits for more than a lowered limit will ever give is taken out with an empty lease: it has to be told.
-    pub fn pop(&self, budget: &Arc<Budget>, now: u64) -> Option<(Waiter, Lease)> {
+    /// One that waits for more than a lowered limit will ever give is taken out with an empty charge: it has to be told.
+    pub fn pop(&self, budget: &Arc<Budget>, now: u64) -> Option<(Waiter, Charge)> {
         let mut queue = self.lock();
         let mut heads = queue.heads();
         heads.sort_unstable_by_key(|(place, ..)| place.arrival);
         let is_urgent = heads.first().is_some_and(|(.., since)| now.saturating_sub(*since) / PATIENCE % 2 == 1);
         heads.truncate(if is_urgent { 1 } else { heads.len() });
         budget.keep_reserve(is_urgent);
-        let (place, waiter, lease) = heads.into_iter().find_map(|(place, waiter, _)| {
+        let (place, waiter, charge) = heads.into_iter().find_map(|(place, waiter, _)| {
             let hopeless = waiter.demand.reserve > budget.largest_request();
-            let lease = budget.grant(waiter.demand).or_else(|| hopeless.then(|| Lease::new(budget)))?;
-            Some((place, waiter, lease))
+            let charge = budget.grant(waiter.demand).or_else(|| hopeless.then(|| Charge::new(budget)))?;
+            Some((place, waiter, charge))
         })?;
         queue.waiting.remove(&place);
         budget.keep_reserve(false);
         self.length.fetch_sub(1, Ordering::SeqCst);
-        Some((waiter, lease))
+        Some((waiter, charge))
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -153,16 +153,16 @@ mod tests {
         Waiter { worker: 0, token, demand: Demand { shared, reserve } }
     }
 
-    fn pop(queue: &MemoryQueue, budget: &Arc<Budget>) -> Option<(u32, Lease)> {
+    fn pop(queue: &MemoryQueue, budget: &Arc<Budget>) -> Option<(u32, Charge)> {
         pop_at(queue, budget, 0)
     }
 
-    fn pop_at(queue: &MemoryQueue, budget: &Arc<Budget>, now: u64) -> Option<(u32, Lease)> {
-        queue.pop(budget, now).map(|(waiter, lease)| (waiter.token.slot, lease))
+    fn pop_at(queue: &MemoryQueue, budget: &Arc<Budget>, now: u64) -> Option<(u32, Charge)> {
+        queue.pop(budget, now).map(|(waiter, charge)| (waiter.token.slot, charge))
     }
 
     /// A budget of 2000 bytes, of which the shared half and `taken` bytes of the reserve are taken.
-    fn budget(taken: usize) -> (Arc<Budget>, [Lease; 2]) {
+    fn budget(taken: usize) -> (Arc<Budget>, [Charge; 2]) {
         let budget = Arc::new(Budget::new(2000));
         let shared = budget.grant(Demand { shared: 1000, reserve: 1000 }).expect("all of the shared half");
         let reserve = budget.grant(Demand { shared: 1, reserve: taken }).expect("a part of the reserve");
@@ -177,12 +177,12 @@ mod tests {
         for (number, reserve) in [(0, 900), (1, 500), (2, 100), (3, 110)] {
             queue.push(waiter(number, 50, reserve), 0);
         }
-        let (first, lease) = pop(&queue, &budget).expect("500 of 600 are there");
-        assert_eq!((first, lease.held()), (1, 500));
+        let (first, charge) = pop(&queue, &budget).expect("500 of 600 are there");
+        assert_eq!((first, charge.bytes()), (1, 500));
         let (second, other) = pop(&queue, &budget).expect("100 of 100 are there");
-        assert_eq!((second, other.held()), (2, 100));
+        assert_eq!((second, other.bytes()), (2, 100));
         assert!(pop(&queue, &budget).is_none(), "nothing is left");
-        drop(lease);
+        drop(charge);
         assert_eq!(pop(&queue, &budget).expect("500 are there").0, 3, "900 are not there");
         assert!(!queue.is_empty());
     }
@@ -209,13 +209,13 @@ mod tests {
         for number in 1..=4 {
             queue.push(waiter(number, 100, 100), 1);
         }
-        let (passing, lease) = pop_at(&queue, &budget, PATIENCE).expect("600 are left");
+        let (passing, charge) = pop_at(&queue, &budget, PATIENCE).expect("600 are left");
         assert_eq!(passing, 1);
-        drop(lease);
-        let mut other = Lease::new(&budget);
+        drop(charge);
+        let mut other = Charge::new(&budget);
         for now in [PATIENCE + 1, 3 * PATIENCE + 1] {
             assert!(pop_at(&queue, &budget, now).is_none(), "now only the one that has waited longest is served");
-            assert!(!other.ensure(100, 100), "and nobody else gets a part of the reserve");
+            assert!(!other.try_grow(100, 100), "and nobody else gets a part of the reserve");
         }
         // in between the others go on
         let (second, second_lease) = pop_at(&queue, &budget, 4 * PATIENCE + 1).expect("600 are left");
@@ -223,11 +223,11 @@ mod tests {
         assert!(pop_at(&queue, &budget, 5 * PATIENCE + 1).is_none());
         // and when it has gone
         drop(second_lease);
-        assert!(budget.take_released());
+        assert!(budget.take_released_flag());
         queue.remove(place, &budget, 5 * PATIENCE + 2);
-        assert!(budget.take_released(), "the others are to be looked at");
+        assert!(budget.take_released_flag(), "the others are to be looked at");
         assert_eq!(pop_at(&queue, &budget, PATIENCE).expect("600 are left").0, 3);
-        assert!(other.ensure(100, 100));
+        assert!(other.try_grow(100, 100));
     }
 
     #[test]
@@ -257,8 +257,8 @@ mod tests {
         assert!(pop_at(&queue, &budget, PATIENCE).is_none());
         let [shared, reserve] = taken;
         drop(reserve);
-        let (first, lease) = pop_at(&queue, &budget, PATIENCE).expect("all of the reserve is left");
-        assert_eq!((first, lease.held()), (0, 900));
+        let (first, charge) = pop_at(&queue, &budget, PATIENCE).expect("all of the reserve is left");
+        assert_eq!((first, charge.bytes()), (0, 900));
         assert_eq!(pop_at(&queue, &budget, PATIENCE).expect("100 are left").0, 1);
         drop(shared);
     }
@@ -275,7 +275,7 @@ mod tests {
         queue.remove(place, &budget, 9);
         assert_eq!(pop(&queue, &budget).expect("the other").0, 1);
         assert!(pop(&queue, &budget).is_none() && queue.is_empty());
-        assert_eq!(budget.taken(), 1001, "what was granted has come back");
+        assert_eq!(budget.used(), 1001, "what was granted has come back");
     }
 
     /// Fault 36: a demand that a lowered limit can never meet.
@@ -287,7 +287,7 @@ mod tests {
         budget.resize(1800);
         assert!(pop(&queue, &budget).is_none(), "900 are what it can give");
         budget.resize(1000);
-        let (number, lease) = pop(&queue, &budget).expect("taken out all the same");
-        assert_eq!((number, lease.held()), (0, 0));
+        let (number, charge) = pop(&queue, &budget).expect("taken out all the same");
+        assert_eq!((number, charge.bytes()), (0, 0));
     }
 }

@@ -181,8 +181,7 @@ impl Server {
 
     /// What [`Server::notice_fd`] told has been seen.
     pub fn clear_notice(&self) {
-        // EAGAIN: there was nothing
-        let _ = self.shared.notice.read();
+        self.shared.notice.clear();
     }
 
     /// Whether every worker has ended.

@@ -13,13 +13,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use log::debug;
 
 use super::mailbox::{Mail, Mailbox};
 use super::poller::Token;
-use crate::connection::{Job, has_headroom};
+use crate::connection::{OffloadJob, has_headroom};
 use crate::protocol::{Cancel, RequestRng};
 use crate::sys;
 
@@ -36,7 +36,7 @@ type Place = (u64, u64);
 
 /// One piece of work, and where its result goes.
 struct Order {
-    job: Box<Job>,
+    job: Box<OffloadJob>,
     owner: Owner,
     mailbox: Arc<Mailbox>,
 }
@@ -99,7 +99,7 @@ impl Heavy {
     ///
     /// # Errors
     /// When a thread that is needed cannot be started: call [`Heavy::run_one`] then.
-    pub fn submit(self: &Arc<Self>, job: Box<Job>, owner: Owner, mailbox: Arc<Mailbox>) -> io::Result<()> {
+    pub fn submit(self: &Arc<Self>, job: Box<OffloadJob>, owner: Owner, mailbox: Arc<Mailbox>) -> io::Result<()> {
         let mut queue = self.lock();
         queue.push(Order { job, owner, mailbox });
         if queue.idle >= queue.orders.len() || queue.threads == self.most {
@@ -118,7 +118,7 @@ impl Heavy {
 
     /// The connection has closed: its request is not worth any work. Returns one that had not begun, to be freed.
     #[must_use]
-    pub fn cancel(&self, owner: Owner) -> Option<Box<Job>> {
+    pub fn cancel(&self, owner: Owner) -> Option<Box<OffloadJob>> {
         self.lock().cancel(owner).map(|order| order.job)
     }
 
@@ -161,7 +161,7 @@ impl Heavy {
     /// Does the work, and posts the result.
     fn run(&self, order: Order, random: &mut RequestRng) {
         let Order { job, owner, mailbox } = order;
-        let finished = job.run(random, unix_time);
+        let finished = job.run(random, sys::unix_time);
         self.lock().running.remove(&owner);
         // a worker that has ended has counted the request with its connection
         drop(mailbox.post(Mail::Finished(owner.1, finished.map(Box::new))));
@@ -172,18 +172,13 @@ impl Heavy {
     }
 }
 
-/// Seconds since 1970; 0 for a clock that is set to before that.
-pub fn unix_time() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn order(number: u32, length: usize) -> Order {
         let mailbox = Arc::new(Mailbox::new().expect("an eventfd"));
-        Order { job: Box::new(Job::of_length(length)), owner: owner(number), mailbox }
+        Order { job: Box::new(OffloadJob::of_length(length)), owner: owner(number), mailbox }
     }
 
     fn owner(number: u32) -> Owner {

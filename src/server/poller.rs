@@ -1,17 +1,17 @@
-//! epoll(7), level-triggered, behind [`Source`] and [`Interest`].
+//! The keys under which a worker's poller watches descriptors: [`Source`], and [`Token`] for a connection.
 //!
-//! Connections are known by [`Token`], never by descriptor. A descriptor leaves epoll when it is closed: each has exactly
-//! one, nothing here duplicates or inherits them, so no separate call is needed for that.
-
-use std::io;
-use std::os::fd::AsFd;
-
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+//! Connections are identified by token, never by descriptor.
 
 use crate::connection::Interest;
+use crate::sys::{self, Key};
 
-/// Events taken at one wake-up.
+/// Events taken at one wake-up. Chosen without tuning.
 const BATCH: usize = 256;
+
+/// The poller of a worker.
+pub type Poller = sys::Poller<Source, BATCH>;
+/// The readiness of the mailbox, of a listener or of a connection.
+pub type Event = sys::Event<Source>;
 
 /// The bits of an event's data that name a slot.
 const SLOT_BITS: u32 = 24;
@@ -62,7 +62,14 @@ impl Source {
     pub fn is(self, token: Token) -> bool {
         self == Self::connection(token)
     }
+}
 
+const fn low_bits() -> u64 {
+    (1 << SEQUENCE_BITS) - 1
+}
+
+impl Key for Source {
+    #[inline]
     fn pack(self) -> u64 {
         let (slot, number) = match self {
             Self::Mailbox => (MAILBOX, 0),
@@ -72,6 +79,7 @@ impl Source {
         number << SLOT_BITS | u64::from(slot)
     }
 
+    #[inline]
     fn unpack(data: u64) -> Self {
         let (slot, number) = (data as u32 & MAILBOX, data >> SLOT_BITS);
         match slot {
@@ -82,88 +90,11 @@ impl Source {
     }
 }
 
-const fn low_bits() -> u64 {
-    (1 << SEQUENCE_BITS) - 1
-}
-
-/// What happened on one descriptor.
-#[derive(Clone, Copy, Debug)]
-pub struct Event {
-    /// Whose it is.
-    pub source: Source,
-    /// Input, or its end.
-    pub readable: bool,
-    /// Room for output.
-    pub writable: bool,
-    /// The connection is broken or both of its sides ended; reported whether asked for or not.
-    pub hung_up: bool,
-}
-
-/// An epoll instance and its events.
-#[derive(Debug)]
-pub struct Poller {
-    epoll: Epoll,
-    events: Box<[EpollEvent; BATCH]>,
-}
-
-impl Poller {
-    /// A new instance.
-    pub fn new() -> io::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Self { epoll, events: Box::new([EpollEvent::empty(); BATCH]) })
+impl From<Interest> for sys::Interest {
+    #[inline]
+    fn from(Interest { read, write }: Interest) -> Self {
+        Self { read, write }
     }
-
-    /// Waits for events, at most so many milliseconds (`None`: until one comes). A signal ends the wait early.
-    pub fn wait(&mut self, timeout: Option<u64>) -> io::Result<usize> {
-        let timeout = timeout.map_or(EpollTimeout::NONE, |milliseconds| {
-            EpollTimeout::try_from(milliseconds.min(i32::MAX as u64)).unwrap_or(EpollTimeout::MAX)
-        });
-        match self.epoll.wait(&mut self.events[..], timeout) {
-            Err(nix::errno::Errno::EINTR) => Ok(0),
-            result => Ok(result?),
-        }
-    }
-
-    /// One of the events that the last [`Poller::wait`] counted.
-    #[must_use]
-    pub fn event(&self, number: usize) -> Event {
-        let event = &self.events[number];
-        let flags = event.events();
-        Event {
-            source: Source::unpack(event.data()),
-            readable: flags.contains(EpollFlags::EPOLLIN),
-            writable: flags.contains(EpollFlags::EPOLLOUT),
-            hung_up: flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
-        }
-    }
-
-    /// Watches a descriptor of this worker's own.
-    pub fn add(&self, fd: &impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
-        Ok(self.epoll.add(fd, EpollEvent::new(flags(interest), source.pack()))?)
-    }
-
-    /// Watches a descriptor for something else.
-    pub fn change(&self, fd: &impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
-        Ok(self.epoll.modify(fd, &mut EpollEvent::new(flags(interest), source.pack()))?)
-    }
-
-    /// Watches a descriptor that several workers wait on: not all of them are woken for each event (`EPOLLEXCLUSIVE`).
-    pub fn add_shared(&self, fd: &impl AsFd, source: Source) -> io::Result<()> {
-        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
-        Ok(self.epoll.add(fd, EpollEvent::new(flags, source.pack()))?)
-    }
-
-    /// Watches a descriptor no more.
-    pub fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
-        Ok(self.epoll.delete(fd)?)
-    }
-}
-
-fn flags(interest: Interest) -> EpollFlags {
-    let mut flags = EpollFlags::empty();
-    flags.set(EpollFlags::EPOLLIN, interest.read);
-    flags.set(EpollFlags::EPOLLOUT, interest.write);
-    flags
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::connection::Retired;
 use crate::sys;
 
 /// Memory given back at once, in bytes: other threads that map memory wait no longer than for one of these.
-const PIECE: usize = 1024 * 1024;
+const MAX_BUFFERED_WRITE: usize = 1024 * 1024;
 
 /// What there is to do.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ fn run(receiver: &Receiver<Work>, shared: &Weak<Shared>) {
 }
 
 fn free(mut retired: Retired) {
-    for piece in retired.memory().flat_map(|memory| memory.chunks_mut(PIECE)) {
+    for piece in retired.memory().flat_map(|memory| memory.chunks_mut(MAX_BUFFERED_WRITE)) {
         sys::release_pages(piece);
     }
     drop(retired);

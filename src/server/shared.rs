@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use log::warn;
-use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::condition::{Condition, Due};
 use super::mailbox::{Mail, Mailbox};
@@ -17,7 +16,8 @@ use super::offload_pool::Heavy;
 use super::reclaim::Reclaimer;
 use super::stats::Totals;
 use super::{ServerLimits, Settings};
-use crate::connection::{Budget, Counters, NEVER, RETIRE_FROM, Retired};
+use crate::connection::{Budget, Counters, MIN_DEFERRED_FREE, NEVER, Retired};
+use crate::sys::{Errno, EventFd};
 
 /// Connections that are given memory at once, at most; the next thread that looks goes on. Chosen without tuning.
 const MOST_GRANTS: u32 = 64;
@@ -71,11 +71,10 @@ pub struct Shared {
 
 impl Shared {
     /// For so many workers and such limits.
-    pub fn new(settings: &Settings) -> nix::Result<Arc<Self>> {
+    pub fn new(settings: &Settings) -> Result<Arc<Self>, Errno> {
         let Settings { workers, limits, seed, .. } = settings;
-        let mailboxes: nix::Result<Vec<_>> = (0..*workers).map(|_| Mailbox::new().map(Arc::new)).collect();
-        let (mailboxes, notice) =
-            (mailboxes?, EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+        let mailboxes: Result<Vec<_>, Errno> = (0..*workers).map(|_| Mailbox::new().map(Arc::new)).collect();
+        let (mailboxes, notice) = (mailboxes?, EventFd::new()?);
         Ok(Arc::new_cyclic(|this| Self {
             start: Instant::now(),
             budget: Arc::new(Budget::new(limits.buffered.unwrap_or(u64::MAX))),
@@ -249,7 +248,7 @@ impl Shared {
 
     /// Frees memory; on a thread of its own where that takes long.
     pub fn free(&self, retired: Retired) {
-        if retired.footprint() >= RETIRE_FROM {
+        if retired.resident() >= MIN_DEFERRED_FREE {
             self.reclaimer.free(retired, &self.this);
         }
     }
@@ -261,7 +260,7 @@ impl Shared {
 
     /// Gives memory to connections that wait for it, if any was given back since the last look.
     pub fn serve_waiting(&self) {
-        if !self.memory_queue.is_empty() && self.budget.take_released() {
+        if !self.memory_queue.is_empty() && self.budget.take_released_flag() {
             self.grant_memory();
         }
     }
@@ -269,12 +268,12 @@ impl Shared {
     /// Gives the memory that there is to connections that wait for it.
     pub fn grant_memory(&self) {
         for _ in 0..MOST_GRANTS {
-            let Some((waiter, lease)) = self.memory_queue.pop(&self.budget, self.now()) else { return };
-            // the lease of a worker that has ended goes back to the budget
-            drop(self.mailboxes[waiter.worker].post(Mail::Memory(waiter.token, lease)));
+            let Some((waiter, charge)) = self.memory_queue.pop(&self.budget, self.now()) else { return };
+            // the charge of a worker that has ended goes back to the budget
+            drop(self.mailboxes[waiter.worker].post(Mail::Memory(waiter.token, charge)));
         }
         // there may be more: the worker that has just got something looks again
-        self.budget.mark_released();
+        self.budget.set_released_flag();
     }
 
     /// See [`super::Server::renew`].
@@ -324,8 +323,7 @@ impl Shared {
     }
 
     fn tell(&self) {
-        // fails only when the counter is full: then it is readable already
-        let _ = self.notice.write(1);
+        self.notice.notify();
     }
 
     /// The first thing that broke.

@@ -1,138 +1,142 @@
-//! Upper and lower case: byte for byte what `str::to_uppercase` and `str::to_lowercase` say.
+//! Upper and lower case: the output has the bytes that `str::to_uppercase` and `str::to_lowercase` produce.
 //!
-//! There are three ways through a text, each for what the one before it cannot do: blocks of ASCII in place; windows of
-//! 64 bytes ([`windows`](super::windows)); one code point after another, by a table ([`tables`]). The answer stays in
-//! the text until the first run of code points that changes its length, and goes on in `out`.
+//! There are three algorithms, each for input that the one before it cannot convert: blocks of ASCII; windows of 64
+//! bytes ([`window`](super::window)); scalar conversion, one code point after another, by a table ([`tables`]). Output
+//! is written over the text until the first scalar run that changes its length; from there on everything is copied to
+//! `out`.
 
-use super::lanes::WINDOW;
-use super::tables::{self, LONGEST_MAPPING, Mapped};
-use super::windows::Scratch;
-use super::{InvalidUtf8, Placed, sigma, utf8, vectors};
+use super::output::Placed;
+use super::tables::{self, MAX_MAPPING_LEN, Mapped};
+use super::utf8::{self, InvalidUtf8};
+use super::window::WINDOW_LEN;
+use super::window::convert_text::Scratch;
+use super::window::lower::Lower;
+use super::window::upper::Upper;
+use super::{cpu_dispatch, sigma};
 
-/// Bytes of an unfinished text that are checked and then converted, so that the second look finds them in the nearest
-/// cache; and the most that are looked at again each time that a byte comes in behind what is not done.
-const PREPARE_BLOCK: usize = 16 * 1024;
+/// Block size of [`preprocess`], in bytes: a block fits in the L1 data cache (32 KiB on common CPUs) between the
+/// validation and the conversion pass, and bounds how much is scanned again when one more byte arrives. Chosen without
+/// tuning.
+const PREPROCESS_BLOCK: usize = 16 * 1024;
 
-/// The bounds of how many bytes are converted singly before the lanes are tried again. Chosen: a window that the lanes
-/// decline costs as much as 16 bytes that are converted singly, and a sixteenth of what 256 cost.
-const LEAST_SINGLY: usize = 16;
-const MOST_SINGLY: usize = 256;
+/// Bounds of the length of a scalar run, in bytes, after which windows are tried again. Measured by group `scripts` of
+/// `benches/transform.rs`: a window that is not converted costs as much as the scalar conversion of 16 bytes, so that
+/// retrying costs at most as much as the run itself, and at most a sixteenth of it in text that windows never convert.
+const MIN_SCALAR_LEN: usize = 16;
+const MAX_SCALAR_LEN: usize = 256;
 
-/// What a run of bytes becomes that are converted singly: at most three times as many bytes. The last code point is written
-/// with room for the longest mapping.
-type Run = [u8; 3 * (MOST_SINGLY + utf8::LONGEST) + LONGEST_MAPPING];
+/// The output of a scalar run: at most three times as many bytes as its input, which ends with a complete code point.
+/// The last code point is written with room for the longest mapping.
+type ScalarBuffer = [u8; 3 * (MAX_SCALAR_LEN + utf8::MAX_LEN) + MAX_MAPPING_LEN];
 
-const EMPTY_RUN: Run = [0; size_of::<Run>()];
+const EMPTY_SCALAR_BUFFER: ScalarBuffer = [0; size_of::<ScalarBuffer>()];
 
-/// What upper and lower case differ in.
-pub(super) trait Mapping {
-    /// A block of ASCII.
-    fn ascii_block(block: &mut [u8]);
-    /// [`super::windows::convert`].
-    fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize;
-    /// Writes the other case of the code point at `at`, whatever it is.
-    fn map(text: &[u8], at: usize, out: &mut [u8; LONGEST_MAPPING]) -> Mapped;
-    /// How many bytes there are before the first code point whose other case is decided by those around it.
-    fn certain(text: &[u8]) -> usize;
+/// The differences between upper and lower case.
+trait CaseMapping {
+    /// Converts ASCII in place.
+    fn convert_ascii(block: &mut [u8]);
+    /// Calls [`convert_text::convert`](super::window::convert_text::convert).
+    fn convert_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize;
+    /// Writes the other case of any code point, which starts at index `at`.
+    fn map_code_point(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped;
+    /// The number of bytes before the first code point whose other case depends on the code points around it.
+    fn context_free_len(text: &[u8]) -> usize;
 }
 
-/// Upper case.
-pub(super) struct Upper;
-
-/// Lower case.
-pub(super) struct Lower;
-
-impl Mapping for Upper {
-    fn ascii_block(block: &mut [u8]) {
-        vectors::uppercase_ascii(block);
+impl CaseMapping for Upper {
+    fn convert_ascii(block: &mut [u8]) {
+        cpu_dispatch::uppercase_ascii(block);
     }
 
-    fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
-        vectors::uppercase_windows(text, start, scratch)
+    fn convert_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
+        cpu_dispatch::uppercase_windows(text, start, scratch)
     }
 
     #[inline]
-    fn map(text: &[u8], at: usize, out: &mut [u8; LONGEST_MAPPING]) -> Mapped {
+    fn map_code_point(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
         tables::upper().map(text, at, out)
     }
 
-    fn certain(text: &[u8]) -> usize {
+    fn context_free_len(text: &[u8]) -> usize {
         text.len()
     }
 }
 
-impl Mapping for Lower {
-    fn ascii_block(block: &mut [u8]) {
-        vectors::lowercase_ascii(block);
+impl CaseMapping for Lower {
+    fn convert_ascii(block: &mut [u8]) {
+        cpu_dispatch::lowercase_ascii(block);
     }
 
-    fn windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
-        vectors::lowercase_windows(text, start, scratch)
+    fn convert_windows(text: &mut [u8], start: usize, scratch: &mut Scratch) -> usize {
+        cpu_dispatch::lowercase_windows(text, start, scratch)
     }
 
     #[inline]
-    fn map(text: &[u8], at: usize, out: &mut [u8; LONGEST_MAPPING]) -> Mapped {
-        sigma::settle(tables::lower().map(text, at, out), text, at, out)
+    fn map_code_point(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
+        sigma::resolve(tables::lower().map(text, at, out), text, at, out)
     }
 
-    fn certain(text: &[u8]) -> usize {
-        sigma::first(text)
+    fn context_free_len(text: &[u8]) -> usize {
+        sigma::find_first(text)
     }
 }
 
-/// Upper case.
+/// Converts any bytes to upper case.
 pub(super) fn uppercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     convert::<Upper>(text, out)
 }
 
-/// Lower case.
+/// Converts any bytes to lower case.
 pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     convert::<Lower>(text, out)
 }
 
-/// Converts the front of a text of which more may arrive: in place, from `done` on, as far as each code point by itself
-/// decides what becomes of it, and the text keeps its length. It also ends where `singly` code points have been converted
-/// one by one, or a few more. Returns how many bytes at the front are converted.
+/// Converts the beginning of a text of which more may arrive to upper case, in place, from index `done` on. Returns the
+/// index up to which the text is converted.
 ///
-/// [`uppercase`] converts the rest, or all of it again: a converted letter stays what it is.
-pub(super) fn prepare_uppercase(text: &mut [u8], done: usize, singly: usize) -> usize {
-    prepare::<Upper>(text, done, singly)
+/// Conversion stops before a code point that is incomplete, whose other case depends on context, or that changes its
+/// length, and after about `scalar_budget` code points of scalar conversion. [`uppercase`] then converts the rest, or
+/// the whole text again: conversion is idempotent.
+pub(super) fn preprocess_uppercase(text: &mut [u8], done: usize, scalar_budget: usize) -> usize {
+    preprocess::<Upper>(text, done, scalar_budget)
 }
 
-/// [`prepare_uppercase`] for [`lowercase`].
-pub(super) fn prepare_lowercase(text: &mut [u8], done: usize, singly: usize) -> usize {
-    prepare::<Lower>(text, done, singly)
+/// Converts to lower case like [`preprocess_uppercase`].
+pub(super) fn preprocess_lowercase(text: &mut [u8], done: usize, scalar_budget: usize) -> usize {
+    preprocess::<Lower>(text, done, scalar_budget)
 }
 
-fn prepare<M: Mapping>(text: &mut [u8], done: usize, singly: usize) -> usize {
-    let mut converter = Converter::new(done, singly);
+/// See [`preprocess_uppercase`].
+fn preprocess<M: CaseMapping>(text: &mut [u8], done: usize, scalar_budget: usize) -> usize {
+    let mut converter = Converter::new(done, scalar_budget);
     while converter.done < text.len() {
         let start = converter.done;
-        let end = utf8::whole(&text[..text.len().min(start + PREPARE_BLOCK)]);
-        if !prepare_block::<M>(&mut converter, &mut text[..end]) || converter.done == start {
+        let end = utf8::complete_len(&text[..text.len().min(start + PREPROCESS_BLOCK)]);
+        if !preprocess_block::<M>(&mut converter, &mut text[..end]) || converter.done == start {
             break;
         }
     }
     converter.done
 }
 
-/// [`prepare`] for a block that ends where the text ends; says whether all of it is converted.
-fn prepare_block<M: Mapping>(converter: &mut Converter, text: &mut [u8]) -> bool {
+/// Preprocesses one block, from `converter.done` to the end of `text`. Returns whether it is converted completely.
+fn preprocess_block<M: CaseMapping>(converter: &mut Converter, text: &mut [u8]) -> bool {
     let block = &mut text[converter.done..];
     if block.is_ascii() {
-        M::ascii_block(block);
+        M::convert_ascii(block);
         converter.done = text.len();
         return true;
     }
     if utf8::check(block).is_err() {
         return false;
     }
-    let end = converter.done + M::certain(block);
-    converter.in_place::<M>(&mut text[..end]) && end == text.len()
+    let end = converter.done + M::context_free_len(block);
+    converter.convert_in_place::<M>(&mut text[..end]) && end == text.len()
 }
 
-fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
-    let start = utf8::each_ascii_block(text, M::ascii_block);
+/// Converts any bytes.
+fn convert<M: CaseMapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, InvalidUtf8> {
+    let start = utf8::each_ascii_block(text, M::convert_ascii);
     if start == text.len() {
         return Ok(Placed::InPlace);
     }
@@ -142,96 +146,95 @@ fn convert<M: Mapping>(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Invali
 
 /// Converts valid UTF-8 from `start` on.
 ///
-/// A sigma looks at what is before it: in the text, where converted and original letters are equally good
-/// (the case of a letter does not matter for that), and where all of it is as long as `start` is a boundary.
-fn convert_from<M: Mapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Placed {
+/// To convert a sigma, the code points before it are read from `text`, which holds the converted ones up to some index
+/// and the original ones behind it. Both give the same result, because the context of a sigma does not depend on case.
+fn convert_from<M: CaseMapping>(text: &mut [u8], start: usize, out: &mut [u8]) -> Placed {
     let mut converter = Converter::new(start, usize::MAX);
-    if converter.in_place::<M>(text) {
+    if converter.convert_in_place::<M>(text) {
         return Placed::InPlace;
     }
     let mut length = converter.done;
     out[..length].copy_from_slice(&text[..length]);
     while converter.done < text.len() {
         let start = converter.done;
-        converter.windows::<M>(text);
+        converter.convert_windows::<M>(text);
         let windows = &text[start..converter.done];
         out[length..length + windows.len()].copy_from_slice(windows);
         length += windows.len();
-        let mut run = EMPTY_RUN;
-        let Singly { taken, made } = converter.singly::<M>(text, &mut run);
-        out[length..length + made].copy_from_slice(&run[..made]);
-        length += made;
-        converter.done += taken;
+        let mut run = EMPTY_SCALAR_BUFFER;
+        let ScalarRun { input_len, output_len } = converter.convert_scalar::<M>(text, &mut run);
+        out[length..length + output_len].copy_from_slice(&run[..output_len]);
+        length += output_len;
+        converter.done += input_len;
     }
     Placed::Out(length)
 }
 
-/// A run of code points that has been converted singly.
-struct Singly {
-    /// How many bytes they took.
-    taken: usize,
-    /// How many bytes the converted ones take.
-    made: usize,
+/// The lengths of a scalar run, in bytes.
+struct ScalarRun {
+    input_len: usize,
+    output_len: usize,
 }
 
-/// A text that is being converted: by windows in place, and singly where the lanes decline, in runs that become longer
-/// while the lanes decline again and again.
+/// Converts by windows where it can and by code point where it must; the scalar run doubles after each window that
+/// fails.
 struct Converter {
-    /// How far it is.
+    /// Index up to which the text is converted.
     done: usize,
-    /// How many code points may still be converted singly in place.
-    singly: usize,
-    /// How many bytes are converted singly the next time.
-    patience: usize,
+    /// Number of code points that [`Converter::convert_in_place`] may still convert one by one.
+    scalar_budget: usize,
+    /// Length of the next scalar run, in bytes.
+    scalar_len: usize,
 }
 
 impl Converter {
-    fn new(start: usize, singly: usize) -> Self {
-        Self { done: start, singly, patience: LEAST_SINGLY }
+    fn new(start: usize, scalar_budget: usize) -> Self {
+        Self { done: start, scalar_budget, scalar_len: MIN_SCALAR_LEN }
     }
 
-    /// Converts in place, up to the first run that changes its length, or to the bound of what may be converted singly.
-    /// Says whether it came to the end.
-    fn in_place<M: Mapping>(&mut self, text: &mut [u8]) -> bool {
+    /// Converts in place to the end of the text, to the first scalar run that changes its length, or until the scalar
+    /// budget is used up. Returns whether it reached the end.
+    fn convert_in_place<M: CaseMapping>(&mut self, text: &mut [u8]) -> bool {
         loop {
-            self.windows::<M>(text);
+            self.convert_windows::<M>(text);
             if self.done == text.len() {
                 return true;
             }
-            if self.singly == 0 {
+            if self.scalar_budget == 0 {
                 return false;
             }
-            let mut run = EMPTY_RUN;
-            let Singly { taken, made } = self.singly::<M>(text, &mut run);
-            if made != taken {
+            let mut run = EMPTY_SCALAR_BUFFER;
+            let ScalarRun { input_len, output_len } = self.convert_scalar::<M>(text, &mut run);
+            if output_len != input_len {
                 return false;
             }
-            text[self.done..self.done + taken].copy_from_slice(&run[..made]);
-            self.done += taken;
+            text[self.done..self.done + input_len].copy_from_slice(&run[..output_len]);
+            self.done += input_len;
         }
     }
 
-    fn windows<M: Mapping>(&mut self, text: &mut [u8]) {
-        let reached = M::windows(text, self.done, &mut Scratch::new());
-        if reached - self.done >= WINDOW {
-            self.patience = LEAST_SINGLY;
+    /// Converts windows in place. If that is at least one window, the next scalar run is short again.
+    fn convert_windows<M: CaseMapping>(&mut self, text: &mut [u8]) {
+        let reached = M::convert_windows(text, self.done, &mut Scratch::new());
+        if reached - self.done >= WINDOW_LEN {
+            self.scalar_len = MIN_SCALAR_LEN;
         }
         self.done = reached;
     }
 
-    /// Converts the next code points of the text into `run`.
-    fn singly<M: Mapping>(&mut self, text: &[u8], run: &mut Run) -> Singly {
-        let end = text.len().min(self.done + self.patience);
-        self.patience = MOST_SINGLY.min(self.patience * 2);
-        let (mut at, mut made, mut count) = (self.done, 0, 0);
+    /// Converts a scalar run from `done` on, which it does not advance, and writes the output to `run`.
+    fn convert_scalar<M: CaseMapping>(&mut self, text: &[u8], run: &mut ScalarBuffer) -> ScalarRun {
+        let end = text.len().min(self.done + self.scalar_len);
+        self.scalar_len = MAX_SCALAR_LEN.min(self.scalar_len * 2);
+        let (mut at, mut output_len, mut count) = (self.done, 0, 0);
         while at < end {
-            let Some(out) = run.get_mut(made..).and_then(|rest| rest.first_chunk_mut()) else { break };
-            let mapped = M::map(text, at, out);
-            at += mapped.width;
-            made += mapped.made;
+            let Some(out) = run.get_mut(output_len..).and_then(|rest| rest.first_chunk_mut()) else { break };
+            let mapped = M::map_code_point(text, at, out);
+            at += mapped.input_len;
+            output_len += mapped.output_len;
             count += 1;
         }
-        self.singly = self.singly.saturating_sub(count);
-        Singly { taken: at - self.done, made }
+        self.scalar_budget = self.scalar_budget.saturating_sub(count);
+        ScalarRun { input_len: at - self.done, output_len }
     }
 }

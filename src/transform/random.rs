@@ -1,14 +1,17 @@
-//! Random: each code point dropped with probability 1/6; of those that stay, one in six repeated by a Pareto draw.
+//! Random: each code point is dropped with probability 1/6; each one that is kept is repeated with probability 1/6.
 //!
-//! The number of repetitions is `floor(1 / (1 - U))`, whose mean is infinite: the answer is cut before the first
-//! code point that would take it over the limit. If every code point is dropped, the answer is the first one.
+//! A repeated code point is written `floor(1 / (1 - U))` times for a uniform U in `[0, 1)`, a Pareto distribution of
+//! shape 1 by inversion. Its mean is infinite: the output ends before the first code point that would exceed the limit.
+//! If every code point is dropped, the output is the first one.
 
-use super::{InvalidUtf8, Placed, RandomSource, WATCHED, utf8};
+use super::output::Placed;
+use super::random_source::{CHECK_INTERVAL, RandomSource};
+use super::utf8::{self, InvalidUtf8};
 
-/// One in so many code points is dropped, and one in so many of the others repeated.
+/// One of `ODDS` code points is dropped, and one of `ODDS` others repeated. Specified in retortd.protocols(7).
 const ODDS: usize = 6;
 
-/// Writes the answer for any bytes to `out`: at most `limit` bytes, or the first code point.
+/// Writes the output for any bytes to `out`: at most `limit` bytes, or the first code point.
 pub(super) fn random(
     text: &[u8],
     out: &mut [u8],
@@ -17,62 +20,62 @@ pub(super) fn random(
 ) -> Result<Placed, InvalidUtf8> {
     utf8::check(text)?;
     let room = limit.min(out.len());
-    let made = scatter(text, &mut out[..room], random);
-    if made > 0 || text.is_empty() {
-        return Ok(Placed::Out(made));
+    let output_len = drop_and_repeat(text, &mut out[..room], random);
+    if output_len > 0 || text.is_empty() {
+        return Ok(Placed::Out(output_len));
     }
-    let width = utf8::width(text[0]);
-    out[..width].copy_from_slice(&text[..width]);
-    Ok(Placed::Out(width))
+    let len = utf8::sequence_len(text[0]);
+    out[..len].copy_from_slice(&text[..len]);
+    Ok(Placed::Out(len))
 }
 
-/// Writes code points until the text ends or `out` is full; returns how many bytes that made.
-fn scatter(text: &[u8], out: &mut [u8], random: &mut impl RandomSource) -> usize {
-    let (mut at, mut made, mut watch) = (0, 0, 0);
+/// Writes code points until the text ends or `out` is full; returns the length of the output in bytes.
+fn drop_and_repeat(text: &[u8], out: &mut [u8], random: &mut impl RandomSource) -> usize {
+    let (mut at, mut output_len, mut next_check) = (0, 0, 0);
     while at < text.len() {
-        if at >= watch {
+        if at >= next_check {
             if !random.is_wanted() {
                 break;
             }
-            watch = at + WATCHED;
+            next_check = at + CHECK_INTERVAL;
         }
-        let width = utf8::width(text[at]);
-        let wanted = repetitions(random);
-        if wanted <= 1 && utf8::copy_loosely(&text[at..], &mut out[made..]) {
-            made += wanted * width;
+        let len = utf8::sequence_len(text[at]);
+        let times = repetitions(random);
+        if times <= 1 && utf8::copy_four(&text[at..], &mut out[output_len..]) {
+            output_len += times * len;
         } else {
-            let written = repeat(&text[at..at + width], wanted, &mut out[made..]);
-            made += written * width;
-            if written < wanted {
+            let written = repeat(&text[at..at + len], times, &mut out[output_len..]);
+            output_len += written * len;
+            if written < times {
                 break;
             }
         }
-        at += width;
+        at += len;
     }
-    made
+    output_len
 }
 
-/// How often the next code point is to stand in the answer.
+/// Draws how many times the next code point is written.
 fn repetitions(random: &mut impl RandomSource) -> usize {
     let mut one_in_six = || random.below(ODDS) == 0;
     let dropped = one_in_six();
     if !dropped && one_in_six() { pareto(random.unit()) } else { usize::from(!dropped) }
 }
 
-/// The whole part of a number with the Pareto distribution of shape 1, from a uniform one.
-#[allow(clippy::cast_sign_loss, reason = "it is at least 1")]
+/// The integer part of a number with the Pareto distribution of shape 1, from a uniform number in `[0, 1)`.
+#[allow(clippy::cast_sign_loss, reason = "the number is at least 1")]
 fn pareto(uniform: f64) -> usize {
     (1.0 / (1.0 - uniform)) as usize
 }
 
-/// Writes the code point as often as wanted, or as it fits; returns how often.
-fn repeat(code_point: &[u8], wanted: usize, out: &mut [u8]) -> usize {
-    let times = wanted.min(out.len() / code_point.len());
+/// Writes the code point `times` times, or as many times as fit; returns how many times.
+fn repeat(code_point: &[u8], times: usize, out: &mut [u8]) -> usize {
+    let times = times.min(out.len() / code_point.len());
     let place = &mut out[..times * code_point.len()];
     let mut written = code_point.len().min(place.len());
     place[..written].copy_from_slice(&code_point[..written]);
     while written < place.len() {
-        // twice as many bytes each time: however many copies are drawn, few calls make them
+        // doubles what is written: the number of calls is logarithmic in the number of copies
         let next = written.min(place.len() - written);
         place.copy_within(..next, written);
         written += next;
@@ -84,7 +87,7 @@ fn repeat(code_point: &[u8], wanted: usize, out: &mut [u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// Gives the same numbers to everybody, in this order.
+    /// Returns these numbers, in order.
     struct Script {
         below: Vec<usize>,
         unit: Vec<f64>,
@@ -101,46 +104,46 @@ mod tests {
         }
     }
 
-    fn answer(text: &str, below: &[usize], unit: &[f64], limit: usize) -> String {
+    fn output(text: &str, below: &[usize], unit: &[f64], limit: usize) -> String {
         let mut script = Script { below: below.to_vec(), unit: unit.to_vec() };
         let mut out = [0; 64];
         let Ok(Placed::Out(length)) = random(text.as_bytes(), &mut out, &mut script, limit) else {
-            panic!("an answer in out")
+            panic!("the output is not in out")
         };
-        assert!(script.unit.is_empty(), "all numbers were drawn");
-        String::from_utf8(out[..length].to_vec()).expect("whole code points")
+        assert!(script.unit.is_empty(), "all numbers are drawn");
+        String::from_utf8(out[..length].to_vec()).expect("complete code points")
     }
 
     #[test]
-    fn drops_keeps_and_repeats() {
-        assert_eq!(answer("aß漢", &[0, 1, 1, 5, 5], &[], 64), "ß漢");
-        assert_eq!(answer("aß漢", &[1, 0, 1, 0, 0], &[0.0, 0.7], 64), "aßßß");
-        assert_eq!(answer("x", &[1, 0], &[0.5], 64), "xx");
-        assert_eq!(answer("x", &[1, 0], &[0.499], 64), "x");
-        assert_eq!(answer("ß漢", &[1, 0, 1, 0], &[0.9, 0.81], 64), "ß".repeat(10) + &"漢".repeat(5));
+    fn code_points_are_dropped_kept_and_repeated() {
+        assert_eq!(output("aß漢", &[0, 1, 1, 5, 5], &[], 64), "ß漢");
+        assert_eq!(output("aß漢", &[1, 0, 1, 0, 0], &[0.0, 0.7], 64), "aßßß");
+        assert_eq!(output("x", &[1, 0], &[0.5], 64), "xx");
+        assert_eq!(output("x", &[1, 0], &[0.499], 64), "x");
+        assert_eq!(output("ß漢", &[1, 0, 1, 0], &[0.9, 0.81], 64), "ß".repeat(10) + &"漢".repeat(5));
     }
 
     #[test]
-    fn the_first_stands_in_if_nothing_is_left() {
-        assert_eq!(answer("漢ab", &[0, 0, 0], &[], 64), "漢");
-        assert_eq!(answer("", &[], &[], 64), "");
+    fn first_code_point_is_kept_if_all_are_dropped() {
+        assert_eq!(output("漢ab", &[0, 0, 0], &[], 64), "漢");
+        assert_eq!(output("", &[], &[], 64), "");
     }
 
     #[test]
-    fn the_limit_cuts_at_a_whole_code_point() {
-        assert_eq!(answer("漢b", &[1, 0], &[0.999_999], 8), "漢漢");
-        assert_eq!(answer("ab漢d", &[1, 1, 1, 1, 1, 1], &[], 4), "ab");
-        assert_eq!(answer("漢b", &[1, 1, 1, 1], &[], 2), "漢");
-        assert_eq!(answer("ab", &[1, 0], &[1.0 - f64::EPSILON / 2.0], 5), "aaaaa");
+    fn limit_cuts_at_a_complete_code_point() {
+        assert_eq!(output("漢b", &[1, 0], &[0.999_999], 8), "漢漢");
+        assert_eq!(output("ab漢d", &[1, 1, 1, 1, 1, 1], &[], 4), "ab");
+        assert_eq!(output("漢b", &[1, 1, 1, 1], &[], 2), "漢");
+        assert_eq!(output("ab", &[1, 0], &[1.0 - f64::EPSILON / 2.0], 5), "aaaaa");
     }
 
-    /// Of 60,000 code points 10,000 are dropped, 8,333 repeated; bounds of six standard deviations.
+    /// Expected of 60,000 code points: 10,000 dropped, 8,333 repeated. The bounds are six standard deviations.
     #[test]
     #[cfg_attr(miri, ignore = "needs many rounds")]
-    fn the_odds_are_as_stated() {
+    fn drop_and_repeat_probabilities_are_one_sixth() {
         let mut source = fastrand::Rng::with_seed(2);
         let drawn: Vec<_> = (0..60_000).map(|_| repetitions(&mut source)).collect();
-        let count = |wanted: fn(&usize) -> bool| drawn.iter().filter(|times| wanted(times)).count();
+        let count = |holds: fn(&usize) -> bool| drawn.iter().filter(|times| holds(times)).count();
         assert!(count(|times| *times == 0).abs_diff(10_000) < 550);
         // Once: not repeated (25/36), or repeated with X below 2 (5/72). Ten times or more: 1/10 of 5/36.
         assert!(count(|times| *times == 1).abs_diff(45_833) < 620);

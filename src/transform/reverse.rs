@@ -1,94 +1,35 @@
-//! Reverse: the code points in the opposite order, in place.
+//! Reverse: the code points in reverse order, in place.
 //!
-//! All bytes are reversed, after which each code point stands in its place but back to front, and is turned round.
-//! Like `lanes`, the turning computes each byte from its neighbours alone, so it runs in vector instructions.
+//! All bytes are reversed first; then each code point is in its place, but with its bytes in reverse order, and
+//! [`restore_code_points`](super::window::reverse::restore_code_points) reverses these.
 
-#![allow(
-    clippy::inline_always,
-    reason = "what is inlined is compiled for each kind of processor, see `super::vectors`"
-)]
+use super::cpu_dispatch;
+use super::output::Placed;
+use super::utf8::{self, InvalidUtf8};
 
-use super::{InvalidUtf8, Placed, utf8, vectors};
+/// Minimum length in bytes for CPU dispatch: below it the indirect call costs more than wider vectors save. Measured by
+/// group `reverse` of `benches/transform.rs`: both ways take equally long for 64 bytes, and from 256 bytes on dispatch
+/// takes a quarter of the time or less.
+const MIN_DISPATCH_LEN: usize = 256;
 
-/// Bytes that are turned at a time.
-const WINDOW: usize = 64;
-
-/// The furthest that a byte of a code point has to move.
-const REACH: usize = utf8::LONGEST - 1;
-
-/// From so many bytes on the way to vector instructions pays.
-const LONG: usize = 4096;
-
-/// Reverses ASCII.
+/// Reverses ASCII, in place.
 #[inline(never)]
 pub(super) fn ascii(text: &mut [u8]) {
-    if text.len() < LONG {
+    if text.len() < MIN_DISPATCH_LEN {
         text.reverse();
     } else {
-        vectors::reverse_bytes(text);
+        cpu_dispatch::reverse_bytes(text);
     }
 }
 
-/// Reverses any bytes.
+/// Reverses the code points of any bytes, in place.
 pub(super) fn reverse(text: &mut [u8]) -> Result<Placed, InvalidUtf8> {
     if text.is_ascii() {
         ascii(text);
     } else {
         utf8::check(text)?;
-        vectors::reverse_bytes(text);
-        vectors::turn_code_points(text);
+        cpu_dispatch::reverse_bytes(text);
+        cpu_dispatch::restore_code_points(text);
     }
     Ok(Placed::InPlace)
-}
-
-/// Turns round each code point of a text whose bytes have been reversed.
-#[inline(always)]
-pub(super) fn turn_code_points(text: &mut [u8]) {
-    let mut original = [0; WINDOW + 2 * REACH];
-    for start in (0..text.len()).step_by(WINDOW) {
-        let end = text.len().min(start + WINDOW + REACH);
-        original.copy_within(WINDOW..WINDOW + REACH, 0);
-        original[REACH..].fill(0);
-        original[REACH..REACH + end - start].copy_from_slice(&text[start..end]);
-        let window = &mut text[start..end.min(start + WINDOW)];
-        let turned = turn(&original);
-        window.copy_from_slice(&turned[..window.len()]);
-    }
-}
-
-/// The bytes of a window with each code point turned round, given the window and what is in reach of it.
-#[inline(always)]
-fn turn(original: &[u8; WINDOW + 2 * REACH]) -> [u8; WINDOW] {
-    let mut turned = [0; WINDOW];
-    for at in 0..WINDOW {
-        let [before3, before2, before1] = [original[at], original[at + 1], original[at + 2]];
-        let [after1, after2, after3] = [original[at + 4], original[at + 5], original[at + 6]];
-        let byte = original[at + REACH];
-        let from_before = pick(is_four(byte), before3, pick(is_three(byte), before2, before1));
-        let from_after = pick(is_four(after3), after3, pick(is_three(after2), after2, after1));
-        let moves_on = (byte >= 0xc0) | is_four(after1);
-        let moves_up = is_two(after1) | is_three(after2) | is_four(after2) | is_four(after3);
-        turned[at] = pick(moves_on, from_before, pick(moves_up, from_after, byte));
-    }
-    turned
-}
-
-#[inline(always)]
-fn pick(condition: bool, chosen: u8, otherwise: u8) -> u8 {
-    if condition { chosen } else { otherwise }
-}
-
-#[inline(always)]
-fn is_two(lead: u8) -> bool {
-    lead & 0xe0 == 0xc0
-}
-
-#[inline(always)]
-fn is_three(lead: u8) -> bool {
-    lead & 0xf0 == 0xe0
-}
-
-#[inline(always)]
-fn is_four(lead: u8) -> bool {
-    lead >= 0xf0
 }

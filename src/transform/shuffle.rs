@@ -1,26 +1,28 @@
-//! Shuffle: a uniform permutation of the code points, with no more working memory than the text has bytes.
+//! Shuffle: a uniform permutation of the code points, with as many bytes of working memory as the text has.
 //!
-//! ASCII is shuffled in place. Else the code points are sorted by their width into four runs, each run is shuffled,
-//! and the text is written anew: at each place a width is drawn with a probability proportional to how many code
-//! points of that width are left, and the next one of its run is taken.
+//! ASCII is shuffled in place by the algorithm of Fisher and Yates, in the form of Durstenfeld (Algorithm 235, CACM
+//! 7(7), 1964). Other text is sorted by the length of its code points, 1 to 4 bytes, into four runs; each run is
+//! shuffled; and the runs are merged into the text: each code point comes from a run that is drawn with a probability
+//! proportional to the number of code points that remain in it.
 //!
-//! Why this is uniform, for n code points of which n1, n2, n3, n4 have the four widths: each sequence of widths is
-//! drawn with probability n1! n2! n3! n4! / n!, and each order within the runs with 1 / (n1! n2! n3! n4!). The two are
-//! independent and together name one permutation, which therefore has probability 1 / n!.
+//! This is uniform. Let n code points be n1, n2, n3 and n4 of the four lengths. Each sequence of lengths is drawn with
+//! probability n1! n2! n3! n4! / n!, and each order within the runs with 1 / (n1! n2! n3! n4!). The two are independent
+//! and together determine one permutation, which therefore has probability 1 / n!.
 
-use super::utf8::LONGEST;
-use super::{InvalidUtf8, Placed, RandomSource, WATCHED, utf8};
+use super::output::Placed;
+use super::random_source::{CHECK_INTERVAL, RandomSource};
+use super::utf8::{self, InvalidUtf8};
 
-/// Shuffles ASCII: Fisher and Yates, from the end.
+/// Shuffles ASCII in place, from the end (Fisher-Yates).
 #[inline(never)]
 pub(super) fn ascii(text: &mut [u8], random: &mut impl RandomSource) {
-    let mut left = text.len();
-    while left > 1 && random.is_wanted() {
-        let stop = left.saturating_sub(WATCHED).max(1);
-        for last in (stop..left).rev() {
+    let mut remaining = text.len();
+    while remaining > 1 && random.is_wanted() {
+        let stop = remaining.saturating_sub(CHECK_INTERVAL).max(1);
+        for last in (stop..remaining).rev() {
             text.swap(last, random.below(last + 1));
         }
-        left = stop;
+        remaining = stop;
     }
 }
 
@@ -30,33 +32,33 @@ pub(super) fn shuffle(text: &mut [u8], out: &mut [u8], random: &mut impl RandomS
         ascii(text, random);
     } else {
         utf8::check(text)?;
-        let mut runs = sort_by_width(text, out);
+        let mut runs = sort_by_len(text, out);
         shuffle_run::<1>(runs[0], random);
         shuffle_run::<2>(runs[1], random);
         shuffle_run::<3>(runs[2], random);
         shuffle_run::<4>(runs[3], random);
-        deal(&mut runs, text, random);
+        merge_runs(&mut runs, text, random);
     }
     Ok(Placed::InPlace)
 }
 
-/// Copies the code points to four runs, by width.
-fn sort_by_width<'a>(text: &[u8], out: &'a mut [u8]) -> [&'a mut [u8]; LONGEST] {
-    let runs = split(out, bytes_by_width(text));
-    let mut filled = [0; LONGEST];
+/// Copies the code points to four runs in `out`, by their length in bytes.
+fn sort_by_len<'a>(text: &[u8], out: &'a mut [u8]) -> [&'a mut [u8]; utf8::MAX_LEN] {
+    let runs = split_runs(out, bytes_by_len(text));
+    let mut filled = [0; utf8::MAX_LEN];
     let mut at = 0;
     while at < text.len() {
-        let width = utf8::width(text[at]);
-        let place = &mut filled[width - 1];
-        copy(width, &text[at..], &mut runs[width - 1][*place..]);
-        *place += width;
-        at += width;
+        let len = utf8::sequence_len(text[at]);
+        let place = &mut filled[len - 1];
+        copy(len, &text[at..], &mut runs[len - 1][*place..]);
+        *place += len;
+        at += len;
     }
     runs
 }
 
-/// How many bytes the code points of each width take.
-fn bytes_by_width(text: &[u8]) -> [usize; LONGEST] {
+/// The number of bytes that the code points of each length take together.
+fn bytes_by_len(text: &[u8]) -> [usize; utf8::MAX_LEN] {
     let count = |from: u8| text.iter().filter(|byte| **byte >= from).count();
     let (two, three, four) = (count(0xc0), count(0xe0), count(0xf0));
     let continuing = two + three + four;
@@ -64,60 +66,61 @@ fn bytes_by_width(text: &[u8]) -> [usize; LONGEST] {
     [text.len() - multibyte, 2 * (two - three), 3 * (three - four), 4 * four]
 }
 
-fn split(out: &mut [u8], [one, two, three, four]: [usize; LONGEST]) -> [&mut [u8]; LONGEST] {
+fn split_runs(out: &mut [u8], [one, two, three, four]: [usize; utf8::MAX_LEN]) -> [&mut [u8]; utf8::MAX_LEN] {
     let (ones, out) = out.split_at_mut(one);
     let (twos, out) = out.split_at_mut(two);
     let (threes, out) = out.split_at_mut(three);
     [ones, twos, threes, &mut out[..four]]
 }
 
-/// Fisher and Yates over code points of one width.
-fn shuffle_run<const WIDTH: usize>(run: &mut [u8], random: &mut impl RandomSource) {
-    let mut left = run.len() / WIDTH;
-    while left > 1 && random.is_wanted() {
-        let stop = left.saturating_sub(WATCHED).max(1);
-        for last in (stop..left).rev() {
+/// Shuffles code points of `LEN` bytes each (Fisher-Yates).
+fn shuffle_run<const LEN: usize>(run: &mut [u8], random: &mut impl RandomSource) {
+    let mut remaining = run.len() / LEN;
+    while remaining > 1 && random.is_wanted() {
+        let stop = remaining.saturating_sub(CHECK_INTERVAL).max(1);
+        for last in (stop..remaining).rev() {
             let chosen = random.below(last + 1);
-            for byte in 0..WIDTH {
-                run.swap(last * WIDTH + byte, chosen * WIDTH + byte);
+            for byte in 0..LEN {
+                run.swap(last * LEN + byte, chosen * LEN + byte);
             }
         }
-        left = stop;
+        remaining = stop;
     }
 }
 
-/// Writes the text anew from the runs, each place from a width drawn by what is left of it.
-fn deal(runs: &mut [&mut [u8]; LONGEST], text: &mut [u8], random: &mut impl RandomSource) {
-    let mut left: [usize; LONGEST] = std::array::from_fn(|index| runs[index].len() / (index + 1));
-    let mut tickets = Tickets::new(&left);
+/// Overwrites the text with the code points of the runs, each from a run drawn in proportion to its remaining code
+/// points.
+fn merge_runs(runs: &mut [&mut [u8]; utf8::MAX_LEN], text: &mut [u8], random: &mut impl RandomSource) {
+    let mut remaining: [usize; utf8::MAX_LEN] = std::array::from_fn(|index| runs[index].len() / (index + 1));
+    let mut boundaries = RunBoundaries::new(&remaining);
     let mut at = 0;
-    for total in (1..=left.iter().sum()).rev() {
-        if total % WATCHED == 0 && !random.is_wanted() {
+    for total in (1..=remaining.iter().sum()).rev() {
+        if total % CHECK_INTERVAL == 0 && !random.is_wanted() {
             return;
         }
-        let index = tickets.take(random.below(total));
-        let width = index + 1;
-        left[index] -= 1;
-        copy(width, &runs[index][left[index] * width..], &mut text[at..]);
-        at += width;
+        let index = boundaries.pick_run(random.below(total));
+        let len = index + 1;
+        remaining[index] -= 1;
+        copy(len, &runs[index][remaining[index] * len..], &mut text[at..]);
+        at += len;
     }
 }
 
-/// The code points that are left have a ticket each, those of one run after those of another: the first tickets of the
-/// second, third and fourth run.
+/// The remaining code points of all runs are numbered, run after run: the first numbers of the second, third and fourth
+/// run.
 ///
-/// They could be computed from the numbers of code points, but then each draw would wait for the one before it.
-struct Tickets([usize; LONGEST - 1]);
+/// Computing them from the lengths of the runs for each draw would make the draw wait for the one before it.
+struct RunBoundaries([usize; utf8::MAX_LEN - 1]);
 
-impl Tickets {
-    fn new([one, two, three, _]: &[usize; LONGEST]) -> Self {
+impl RunBoundaries {
+    fn new([one, two, three, _]: &[usize; utf8::MAX_LEN]) -> Self {
         Self([*one, one + two, one + two + three])
     }
 
-    /// The run that a ticket belongs to, which has one ticket less afterwards.
+    /// The index of the run that the code point numbered `drawn` belongs to, which has one code point less afterwards.
     #[inline]
-    fn take(&mut self, ticket: usize) -> usize {
-        let behind = self.0.map(|begin| usize::from(ticket >= begin));
+    fn pick_run(&mut self, drawn: usize) -> usize {
+        let behind = self.0.map(|begin| usize::from(drawn >= begin));
         for (begin, behind) in self.0.iter_mut().zip(behind) {
             *begin -= 1 - behind;
         }
@@ -125,11 +128,11 @@ impl Tickets {
     }
 }
 
-/// Copies a code point, and perhaps bytes behind it: runs and text are written from the front to the end.
+/// Copies a code point of `len` bytes, and possibly bytes after it, which the next code point overwrites.
 #[inline]
-fn copy(width: usize, from: &[u8], to: &mut [u8]) {
-    if !utf8::copy_loosely(from, to) {
-        to[..width].copy_from_slice(&from[..width]);
+fn copy(len: usize, from: &[u8], to: &mut [u8]) {
+    if !utf8::copy_four(from, to) {
+        to[..len].copy_from_slice(&from[..len]);
     }
 }
 
@@ -143,10 +146,11 @@ mod tests {
         let mut bytes = text.as_bytes().to_vec();
         let mut out = vec![0; text.len()];
         assert_eq!(shuffle(&mut bytes, &mut out, random), Ok(Placed::InPlace));
-        String::from_utf8(bytes).expect("a shuffled text is text")
+        String::from_utf8(bytes).expect("shuffled text is UTF-8")
     }
 
-    /// Shuffles a text of distinct code points again and again: chi-square over how often each permutation came.
+    /// Shuffles a text of distinct code points 200 times for each of its permutations: the chi-square statistic of the
+    /// counts.
     fn chi_square(text: &str) -> f64 {
         let permutations: usize = (1..=text.chars().count()).product();
         let rounds = permutations * 200;
@@ -155,13 +159,13 @@ mod tests {
         for _ in 0..rounds {
             *counts.entry(shuffled(text, &mut random)).or_insert(0) += 1;
         }
-        assert_eq!(counts.len(), permutations, "every permutation has come");
+        assert_eq!(counts.len(), permutations, "permutations drawn");
         let squares: i32 = counts.values().map(|count| (count - 200) * (count - 200)).sum();
         f64::from(squares) / 200.0
     }
 
-    /// 4! permutations have 23 degrees of freedom, 5! have 119: a uniform shuffle goes over these bounds once in
-    /// a million seeds, and this seed is fixed.
+    /// 4! permutations have 23 degrees of freedom, 5! have 119: a uniform shuffle exceeds these bounds for one seed in
+    /// a million, and this seed is fixed.
     #[test]
     #[cfg_attr(miri, ignore = "needs thousands of rounds")]
     fn every_permutation_is_equally_likely() {
@@ -175,17 +179,17 @@ mod tests {
         }
     }
 
-    /// Is wanted for a number of looks; counts what is drawn.
-    struct Unwanted {
-        looks: std::cell::Cell<usize>,
+    /// Is wanted for a number of checks; counts the numbers drawn.
+    struct WantedFor {
+        checks: std::cell::Cell<usize>,
         drawn: usize,
     }
 
-    impl RandomSource for Unwanted {
+    impl RandomSource for WantedFor {
         fn is_wanted(&self) -> bool {
-            let left = self.looks.get();
-            self.looks.set(left.saturating_sub(1));
-            left > 0
+            let remaining = self.checks.get();
+            self.checks.set(remaining.saturating_sub(1));
+            remaining > 0
         }
 
         fn below(&mut self, bound: usize) -> usize {
@@ -198,34 +202,37 @@ mod tests {
         }
     }
 
-    /// Fault 38: a text whose answer nobody wants any more is left soon.
     #[test]
-    fn an_unwanted_text_is_left_soon() {
-        for text in ["a".repeat(10 * WATCHED), "é".repeat(10 * WATCHED)] {
-            for looks in 0..3 {
-                let mut random = Unwanted { looks: looks.into(), drawn: 0 };
+    fn shuffle_stops_at_the_next_check_when_unwanted() {
+        for text in ["a".repeat(10 * CHECK_INTERVAL), "é".repeat(10 * CHECK_INTERVAL)] {
+            for checks in 0..3 {
+                let mut random = WantedFor { checks: checks.into(), drawn: 0 };
                 let (mut bytes, mut out) = (text.as_bytes().to_vec(), vec![0; text.len()]);
                 assert!(shuffle(&mut bytes, &mut out, &mut random).is_ok());
-                assert!((looks * WATCHED..=(looks + 1) * WATCHED).contains(&random.drawn), "{} drawn", random.drawn);
+                assert!(
+                    (checks * CHECK_INTERVAL..=(checks + 1) * CHECK_INTERVAL).contains(&random.drawn),
+                    "{} drawn",
+                    random.drawn
+                );
             }
         }
     }
 
     #[test]
-    fn the_bytes_of_each_width_are_counted() {
-        assert_eq!(bytes_by_width("".as_bytes()), [0; 4]);
-        assert_eq!(bytes_by_width("abcßé漢😀😁".as_bytes()), [3, 4, 3, 8]);
+    fn bytes_by_len_counts_each_length() {
+        assert_eq!(bytes_by_len("".as_bytes()), [0; 4]);
+        assert_eq!(bytes_by_len("abcßé漢😀😁".as_bytes()), [3, 4, 3, 8]);
     }
 
     #[test]
-    fn tickets_belong_to_runs() {
-        let left = [2, 0, 3, 1];
-        let drawn: Vec<_> = (0..6).map(|ticket| Tickets::new(&left).take(ticket)).collect();
+    fn pick_run_follows_the_remaining_code_points() {
+        let remaining = [2, 0, 3, 1];
+        let drawn: Vec<_> = (0..6).map(|number| RunBoundaries::new(&remaining).pick_run(number)).collect();
         assert_eq!(drawn, [0, 0, 2, 2, 2, 3]);
-        for ticket in 0..6 {
-            let (mut tickets, mut left) = (Tickets::new(&left), left);
-            left[tickets.take(ticket)] -= 1;
-            assert_eq!(tickets.0, Tickets::new(&left).0, "after {ticket}");
+        for number in 0..6 {
+            let (mut boundaries, mut remaining) = (RunBoundaries::new(&remaining), remaining);
+            remaining[boundaries.pick_run(number)] -= 1;
+            assert_eq!(boundaries.0, RunBoundaries::new(&remaining).0, "after {number}");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The small form of the capital sigma: `ς` at the end of a word, else `σ`.
+//! The lower case of the capital sigma: `ς` at the end of a word, else `σ`.
 //!
-//! The Unicode Standard, section 3.13, table 3-17, `Final_Sigma`: a cased letter stands before the sigma and none
-//! after it, where case-ignorable code points (accents, apostrophes, full stops, ...) do not count.
+//! The Unicode Standard, section 3.13, table 3-17, `Final_Sigma`: `ς` if a cased letter precedes the sigma and none
+//! follows it, where case-ignorable code points (accents, apostrophes, full stops, ...) are skipped.
 //!
-//! A look goes no further than to the next code point that counts, and a sigma counts: so each stretch of ignorable
-//! ones is looked over at most twice, and a text of sigmas and full stops takes linear time like any other.
+//! A scan ends at the first code point that is not case-ignorable, which a sigma is not. So each run of case-ignorable
+//! code points is scanned at most twice, and text of sigmas and full stops takes linear time like any other.
 
-use super::tables::{self, LONGEST_MAPPING, Mapped};
+use super::tables::{self, MAX_MAPPING_LEN, Mapped};
 use super::utf8;
 
 /// `Σ`, `σ` and `ς` in UTF-8.
@@ -14,32 +14,34 @@ const CAPITAL: [u8; 2] = [0xce, 0xa3];
 const SMALL: [u8; 2] = [0xcf, 0x83];
 const FINAL: [u8; 2] = [0xcf, 0x82];
 
-/// Bytes that are looked at together for a Greek letter.
+/// Bytes that are searched together for the first byte of a Greek letter, in vector instructions. Chosen without
+/// tuning.
 const BLOCK: usize = 1024;
 
-/// Writes the small form of the capital sigma at `at`, if that is what has been looked up.
+/// Writes the lower case of the capital sigma that starts at `at`, if `mapped` is the table's entry for it (which is
+/// empty); else returns `mapped` as it is.
 #[inline]
-pub(super) fn settle(mapped: Mapped, text: &[u8], at: usize, out: &mut [u8; LONGEST_MAPPING]) -> Mapped {
-    if mapped.made > 0 {
+pub(super) fn resolve(mapped: Mapped, text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
+    if mapped.output_len > 0 {
         return mapped;
     }
-    let small = small(text, at);
-    out[..small.len()].copy_from_slice(&small);
-    Mapped { made: small.len(), ..mapped }
+    let form = lower_case_form(text, at);
+    out[..form.len()].copy_from_slice(&form);
+    Mapped { output_len: form.len(), ..mapped }
 }
 
-/// The small form of the capital sigma at `at`.
+/// The lower case of the capital sigma that starts at `at`.
 #[inline(never)]
-fn small(text: &[u8], at: usize) -> [u8; 2] {
-    let goes_on = || is_cased(utf8::numbers(&text[at + CAPITAL.len()..]));
-    let begins = || is_cased(utf8::numbers_backward(&text[..at]));
-    if !goes_on() && begins() { FINAL } else { SMALL }
+fn lower_case_form(text: &[u8], at: usize) -> [u8; 2] {
+    let word_continues = || starts_cased(utf8::code_points(&text[at + CAPITAL.len()..]));
+    let word_precedes = || starts_cased(utf8::code_points_backward(&text[..at]));
+    if !word_continues() && word_precedes() { FINAL } else { SMALL }
 }
 
-/// Where the first capital sigma stands, or the text ends.
-pub(super) fn first(text: &[u8]) -> usize {
+/// The index of the first capital sigma, or the length of the text if it has none.
+pub(super) fn find_first(text: &[u8]) -> usize {
     for (number, block) in text.chunks(BLOCK).enumerate() {
-        // most text has no Greek letter, which this finds out in vector instructions
+        // most text has no Greek letter: this loop compiles to vector instructions, the search below does not
         if block.iter().fold(0, |any, byte| any | u8::from(*byte == CAPITAL[0])) != 0 {
             let start = number * BLOCK;
             let mut pairs = text[start..text.len().min(start + BLOCK + 1)].windows(CAPITAL.len());
@@ -51,10 +53,10 @@ pub(super) fn first(text: &[u8]) -> usize {
     text.len()
 }
 
-/// Whether the first code point that counts is a cased letter.
-fn is_cased(numbers: impl Iterator<Item = usize>) -> bool {
-    let mut kinds = numbers.map(tables::kind);
-    kinds.find(|kind| !kind.is_ignorable()).is_some_and(tables::Kind::is_cased)
+/// Whether the first code point that is not case-ignorable is a cased letter.
+fn starts_cased(code_points: impl Iterator<Item = usize>) -> bool {
+    let mut classes = code_points.map(tables::class);
+    classes.find(|class| !class.is_case_ignorable()).is_some_and(tables::Class::is_cased)
 }
 
 #[cfg(test)]
@@ -62,25 +64,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_found_wherever_it_stands() {
+    fn find_first_sigma_at_block_boundaries() {
         for before in [0, 1, BLOCK - 2, BLOCK - 1, BLOCK, 3 * BLOCK] {
             for fill in ["a", "Π", "π"] {
                 let front = format!("{}{}", "a".repeat(before % 2), fill.repeat(before / fill.len()));
-                assert_eq!(first(front.as_bytes()), front.len());
-                assert_eq!(first(format!("{front}Σ{fill}Σ").as_bytes()), front.len());
+                assert_eq!(find_first(front.as_bytes()), front.len());
+                assert_eq!(find_first(format!("{front}Σ{fill}Σ").as_bytes()), front.len());
             }
         }
     }
 
-    /// Lower case is written over the text before a later sigma looks back at it.
+    /// Lower case is written over the text before the scan for a later sigma reads it.
     #[test]
-    fn lower_case_does_not_change_what_a_look_back_finds() {
+    fn lower_case_keeps_the_class_for_a_later_sigma() {
         let last = if cfg!(miri) { '\u{800}' } else { char::MAX };
         for code_point in ('\0'..=last).filter(|code_point| !code_point.to_lowercase().eq([*code_point])) {
             let lower = code_point.to_lowercase().collect::<String>();
             for before in ["", "a", " "] {
-                let looks_back = |text: &str| is_cased(utf8::numbers_backward(text.as_bytes()));
-                let [is, was] = [&lower, &String::from(code_point)].map(|last| looks_back(&format!("{before}{last}")));
+                let is_preceded_by_cased = |text: &str| starts_cased(utf8::code_points_backward(text.as_bytes()));
+                let [is, was] =
+                    [&lower, &String::from(code_point)].map(|last| is_preceded_by_cased(&format!("{before}{last}")));
                 assert_eq!(is, was, "{code_point:?}");
             }
         }

@@ -11,8 +11,8 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use retortd::connection::{
-    Budget, Buffer, CloseReason, Connection, Context, Counters, Demand, Lease, Limits, NEVER, Next, Pool, Retired,
-    SCRATCH, SPILL, Stream,
+    Budget, Buffer, Charge, CloseReason, Connection, Context, Counters, Demand, Limits, NEVER, Next, Pool,
+    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream,
 };
 use retortd::protocol::{RequestRng, by_name};
 
@@ -126,7 +126,7 @@ impl Write for Script {
 }
 
 impl Stream for Script {
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shutdown_write(&mut self) -> io::Result<()> {
         self.output_ended = true;
         Ok(())
     }
@@ -142,8 +142,8 @@ pub const NOW: u64 = 1_795_220_304;
 /// What a worker gives its connections: messages up to `message` bytes, and a budget that may be shared.
 pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
     Context {
-        scratch: Buffer::zeroed(SCRATCH).expect("memory"),
-        spill: Buffer::zeroed(SPILL).expect("memory"),
+        read_buf: Buffer::zeroed(READ_BUF_SIZE).expect("memory"),
+        reply_buf: Buffer::zeroed(REPLY_BUF_SIZE).expect("memory"),
         random: RequestRng::new(Some(seed)),
         pool: Pool::default(),
         unix_time: || NOW,
@@ -151,7 +151,7 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
         budget: Arc::clone(budget),
         counters: Arc::default(),
         now: 0,
-        stopping: false,
+        draining: false,
         contended_since: None,
         write_left: 0,
         retired: Retired::default(),
@@ -182,7 +182,7 @@ impl Play {
 
     /// Whether it waits for memory.
     pub fn is_starved(&self) -> bool {
-        matches!(self.next, Some(Next::Starved(_)))
+        matches!(self.next, Some(Next::WaitForMemory(_)))
     }
 
     /// Does the next thing that a worker would do; says why the connection ended, if it has.
@@ -190,13 +190,13 @@ impl Play {
         let (connection, script) = (&mut self.connection, &mut self.script);
         let next = match self.next.take() {
             None => connection.open(script, context),
-            Some(Next::Starved(demand)) => match granted(context, demand) {
+            Some(Next::WaitForMemory(demand)) => match granted(context, demand) {
                 Some(grant) => connection.resume(script, context, grant),
-                None => Next::Starved(demand),
+                None => Next::WaitForMemory(demand),
             },
-            Some(Next::Heavy(job)) => {
+            Some(Next::Offload(job)) => {
                 let done = job.run(&mut RequestRng::new(None), context.unix_time).expect("memory");
-                connection.finished(script, context, done)
+                connection.offload_done(script, context, done)
             }
             Some(Next::Close(reason)) => return Some(reason),
             Some(Next::Wait) => {
@@ -212,7 +212,7 @@ impl Play {
             self.next = Some(next);
             return None;
         };
-        context.counters.close(reason, connection.unanswered());
+        context.counters.close(reason, connection.unanswered().into());
         self.next = Some(Next::Close(reason));
         Some(reason)
     }
@@ -233,9 +233,9 @@ impl Play {
 }
 
 /// What a server gives a connection that waits for memory: what it waits for, or nothing where that can never be had.
-fn granted(context: &Context, demand: Demand) -> Option<Lease> {
+fn granted(context: &Context, demand: Demand) -> Option<Charge> {
     let hopeless = demand.reserve > context.budget.largest_request();
-    context.budget.grant(demand).or_else(|| hopeless.then(|| Lease::new(&context.budget)))
+    context.budget.grant(demand).or_else(|| hopeless.then(|| Charge::new(&context.budget)))
 }
 
 /// Holds the counters of one worker, whose connections have all ended, to the sums that the statistics promise.

@@ -10,10 +10,12 @@
 //! | `judge` | whether answers are right |
 //! | `tally` | requests, errors by kind, latencies |
 //! | `slot` | one connection |
+//! | `connect` | the source address of a connection |
 //! | `load` | the loop that drives them all |
 //! | `server_cpu` | the server's CPU time |
 //! | `report`, `svg` | what is told |
 
+mod connect;
 mod judge;
 mod load;
 mod report;
@@ -26,9 +28,9 @@ mod workload;
 use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Verdict};
 use super::options::BenchOptions;
-use super::poll;
 use super::report_file::ReportFile;
 use super::target::Target;
+use crate::sys;
 use load::{Load, Pace};
 use report::Report;
 use workload::Workload;
@@ -42,7 +44,7 @@ pub fn run(options: &BenchOptions) -> Result<Verdict, Failure> {
         .peer_addr()
         .map_err(|error| target.unreachable(&error))?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
-    poll::raise_descriptor_limit();
+    sys::raise_descriptor_limit();
     let pace = pace(options);
     let measured = Load::new(options, &workload, address, pace)
         .and_then(Load::run)

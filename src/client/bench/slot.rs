@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpStream};
 
 use super::judge::{Judge, Track};
 use super::tally::Trouble;
-use crate::client::poll::Interest;
+use crate::sys::Interest;
 
 /// A connection, or the place of one.
 #[derive(Debug, Default)]

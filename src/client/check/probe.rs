@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::flaw::{Excerpt, Flaw, Seen, State};
 use crate::client::client_protocol::ReplyFraming;
 use crate::client::measure::{Measure, measure};
-use crate::client::poll::{self, Interest};
+use crate::sys::{self, Interest};
 
 /// A connection, with deadlines and a memory.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Probe {
 
     /// Leaves with a reset.
     pub fn reset(self) {
-        poll::reset(self.stream);
+        sys::close_with_reset(self.stream);
     }
 
     /// Exactly these bytes come next.
@@ -293,7 +293,7 @@ impl Probe {
     /// Waits for the socket, not beyond the end of the check's time.
     fn wait(&self, interest: Interest, at_most: Duration) -> Result<Option<Interest>, Flaw> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let ready = poll::ready(&self.stream, interest, at_most.min(left))
+        let ready = sys::wait_ready(&self.stream, interest, at_most.min(left))
             .map_err(|error| self.flaw("", format!("cannot wait for the socket: {error}")))?;
         // A server that never stops sending is always ready: its time is up nevertheless.
         Ok(ready.filter(|_| !left.is_zero()))
@@ -302,7 +302,7 @@ impl Probe {
     /// How the connection stands after a wait in vain.
     fn out_of_time(&self) -> State {
         let late = Instant::now() >= self.deadline
-            && matches!(poll::ready(&self.stream, READ, Duration::ZERO), Ok(Some(Interest { read: true, .. })));
+            && matches!(sys::wait_ready(&self.stream, READ, Duration::ZERO), Ok(Some(Interest { read: true, .. })));
         if late { State::Late } else { State::Silent }
     }
 
@@ -414,7 +414,7 @@ mod tests {
         let (probe, server) = pair();
         let server = flood(server);
         let mut probe = Probe { deadline: Instant::now(), ..probe };
-        poll::ready(&probe.stream, READ, Duration::from_secs(10)).unwrap().expect("bytes come");
+        sys::wait_ready(&probe.stream, READ, Duration::from_secs(10)).unwrap().expect("bytes come");
         assert_eq!(probe.gather(1).unwrap_err().state, State::Late);
         drop(probe);
         server.join().unwrap();

@@ -15,8 +15,8 @@ use super::answers::Answers;
 use super::client_protocol::{ClientProtocol, ConnectionUse, ReplyFraming};
 use super::failure::{Failure, Verdict};
 use super::options::PingOptions;
-use super::poll::{Interrupts, Woken};
 use super::target::Target;
+use crate::sys::{Interrupts, Woken};
 use statistics::Statistics;
 
 /// What is asked for where there are actions; its answer shows that the server did something.

@@ -30,10 +30,9 @@ use std::thread;
 use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record, error};
-use nix::sys::signal::SigSet;
-use nix::sys::stat::fstat;
 
 use crate::daemon::config::args::LogTarget;
+use crate::sys::{self, FileId};
 use queue::Queue;
 use sink::{Sink, Target};
 use syslog::SyslogSocket;
@@ -102,8 +101,7 @@ pub fn finish() {
 
 /// The log thread.
 fn write_lines(queue: &Queue, mut sink: Sink) {
-    // cannot fail with a set of signals that exist
-    let _ = SigSet::all().thread_block();
+    sys::block_all_signals();
     loop {
         let batch = queue.take();
         let lost = sink.write(&batch);
@@ -143,7 +141,7 @@ pub fn dropped() -> u64 {
 /// Whether standard error is connected to the journal (systemd.exec(5), `$JOURNAL_STREAM`).
 fn stderr_is_journal() -> bool {
     let Ok(stream) = env::var("JOURNAL_STREAM") else { return false };
-    fstat(io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+    sys::file_id(&io::stderr()).is_ok_and(|FileId { device, inode }| stream == format!("{device}:{inode}"))
 }
 
 #[derive(Default)]

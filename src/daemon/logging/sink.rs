@@ -7,15 +7,12 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use log::LevelFilter;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{SockType, getsockopt, sockopt};
-use nix::unistd;
 
 use super::queue::{Batch, Line};
 use super::syslog::SyslogSocket;
 use super::{NAME, Severity};
 use crate::daemon::config::values::time_stamp;
+use crate::sys::{self, Errno, SocketKind};
 
 /// The most bytes that one write(2) has, unless a single line is longer: `PIPE_BUF`, so that a pipe does not mix them
 /// with what other processes write (pipe(7)).
@@ -139,8 +136,8 @@ struct Descriptor<D> {
 impl<D: AsFd> Descriptor<D> {
     fn new(fd: D) -> Self {
         // each datagram has one line
-        let largest = match getsockopt(&fd, sockopt::SockType) {
-            Ok(SockType::Datagram) => 0,
+        let largest = match sys::socket_kind(&fd) {
+            Ok(SocketKind::Datagram) => 0,
             _ => LARGEST_WRITE,
         };
         Self { fd, largest, cut: false }
@@ -166,7 +163,7 @@ impl<D: AsFd> Descriptor<D> {
     fn write<'a>(&self, mut rest: &'a [u8]) -> &'a [u8] {
         let mut in_vain = false;
         while !rest.is_empty() {
-            match unistd::write(&self.fd, rest) {
+            match sys::write(&self.fd, rest) {
                 Ok(written @ 1..) => {
                     rest = &rest[written..];
                     in_vain = false;
@@ -177,7 +174,7 @@ impl<D: AsFd> Descriptor<D> {
                 Err(Errno::EAGAIN) => {
                     in_vain = true;
                     // an error shows at the next write
-                    let _ = poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
+                    let _ = sys::wait_writable(&self.fd);
                 }
                 Ok(0) | Err(_) => break,
             }
@@ -190,7 +187,8 @@ impl<D: AsFd> Descriptor<D> {
 mod tests {
     use super::*;
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    use nix::sys::socket::{AddressFamily, SockFlag, socketpair};
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use nix::unistd;
     use std::fs::File;
     use std::io::Read;
     use std::os::fd::OwnedFd;

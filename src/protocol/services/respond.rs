@@ -62,7 +62,7 @@ impl Protocol for Respond {
             if length == 0 {
                 return Progress::NeedInput(Needed::default());
             }
-            let max_reply_len = PREFIX.len() + Action::Uppercase.answer_bound(length, length).max(INVALID.len());
+            let max_reply_len = PREFIX.len() + Action::Uppercase.max_output_len(length, length).max(INVALID.len());
             if exchange.remaining() < max_reply_len {
                 return Progress::NeedOutput;
             }

@@ -12,23 +12,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{Level, info, log_enabled};
-use nix::errno::Errno;
 
 use crate::connection::{
-    Buffer, CloseReason, Connection, Context, Demand, Finished, Interest, Job, Limits, NEVER, Next, Pool, Retired,
-    SCRATCH, SPILL, Stream, has_headroom,
+    Buffer, CloseReason, Connection, Context, Demand, Grace, Interest, Limits, NEVER, Next, OffloadJob, OffloadResult,
+    Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream, has_headroom,
 };
 use crate::protocol::{self, ConnectionInfo, ProtocolSettings, RequestRng};
 use crate::server::connection_table::{Entry, Registry};
 use crate::server::listener::{Accepted, Acceptor};
 use crate::server::mailbox::{Mail, Mailbox};
 use crate::server::memory_queue::{self, Place, Waiter};
-use crate::server::offload_pool::unix_time;
 use crate::server::poller::{Event, Poller, Source, Token};
 use crate::server::shared::{Admission, Shared};
 use crate::server::timers::Deadlines;
 use crate::server::{BoundListener, Settings};
-use crate::sys;
+use crate::sys::{self, Errno};
 
 /// How long after the order to stop a client that has not asked anything may still do so, in milliseconds.
 const PATIENCE: u64 = 500;
@@ -44,7 +42,7 @@ const LONGEST_PASS: Duration = Duration::from_millis(1);
 const PASS_STEP: usize = 16;
 
 impl Stream for TcpStream {
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
     }
 
@@ -187,7 +185,7 @@ impl Worker {
     /// The loop; ends when the server stops, or when a listener breaks.
     pub fn run(mut self) {
         while self.goes_on() {
-            match self.poller.wait(self.timeout()) {
+            match self.poller.wait(self.timeout().map(Duration::from_millis)) {
                 Ok(events) => self.wake_up(events),
                 Err(error) => self.fail(format!("cannot wait for events: {error}")),
             }
@@ -249,7 +247,7 @@ impl Worker {
     }
 
     fn dispatch(&mut self, event: Event) {
-        match event.source {
+        match event.key {
             Source::Listener(number) => self.accept(number as usize),
             Source::Mailbox => self.collect(),
             Source::Connection(..) => self.serve(event),
@@ -258,7 +256,7 @@ impl Worker {
 
     /// Lets one connection do what its event says.
     fn serve(&mut self, event: Event) {
-        let Some(token) = self.registry.token_of(event.source) else { return };
+        let Some(token) = self.registry.token_of(event.key) else { return };
         let Some(entry) = self.registry.get_mut(token) else { return };
         let interest = entry.interest;
         if event.hung_up && !interest.read && !interest.write {
@@ -279,14 +277,18 @@ impl Worker {
         let Some(entry) = self.registry.get_mut(token) else { return };
         let mut next = call(&mut entry.connection, &mut entry.stream, &mut self.context);
         if let (Phase::Draining { patient_until, .. }, Next::Wait) = (self.phase, &next) {
-            next = entry.connection.wind_up(&mut entry.stream, &mut self.context, patient_until.is_some());
+            next = entry.connection.drain(
+                &mut entry.stream,
+                &mut self.context,
+                if patient_until.is_some() { Grace::Given } else { Grace::Over },
+            );
             // a client without patience that still sends would keep us here
             self.restless |= patient_until.is_none() && matches!(next, Next::Wait) && entry.connection.is_idle();
         }
         match next {
             Next::Wait => self.watch(token),
-            Next::Starved(demand) => self.starve(token, demand),
-            Next::Heavy(job) => {
+            Next::WaitForMemory(demand) => self.starve(token, demand),
+            Next::Offload(job) => {
                 self.watch(token);
                 self.offload(token, job);
             }
@@ -295,7 +297,7 @@ impl Worker {
     }
 
     /// Has a thread work on a request; without threads the work is done here.
-    fn offload(&mut self, token: Token, job: Box<Job>) {
+    fn offload(&mut self, token: Token, job: Box<OffloadJob>) {
         if let Err(error) = self.shared.heavy.submit(job, (self.number, token), Arc::clone(&self.mailbox)) {
             let message = format_args!("cannot start a thread for a large message: {error}; small ones have to wait");
             self.shared.warn(&self.shared.no_thread, message);
@@ -317,7 +319,7 @@ impl Worker {
         if interest != entry.interest {
             entry.interest = interest;
             if let Err(error) = self.poller.change(&entry.stream, Source::connection(token), interest) {
-                let message = format_args!("{}: cannot watch the connection: {error}", entry.connection.label());
+                let message = format_args!("{}: cannot watch the connection: {error}", entry.connection.peer());
                 self.shared.warn(&self.shared.no_watch, message);
                 self.close(token, CloseReason::Resources);
             }
@@ -338,9 +340,9 @@ impl Worker {
 
     fn close(&mut self, token: Token, reason: CloseReason) {
         let Some(Entry { stream, connection, source, .. }) = self.registry.remove(token) else { return };
-        self.context.counters.close(reason, connection.unanswered());
+        self.context.counters.close(reason, connection.unanswered().into());
         if log_enabled!(Level::Info) {
-            info!("{}: closed: {}", connection.label(), reason.name());
+            info!("{}: closed: {}", connection.peer(), reason.name());
         }
         if let Some(source) = source {
             self.shared.release_source(*source);
@@ -472,7 +474,7 @@ impl Worker {
         match self.poller.add(&entry.stream, Source::connection(token), interest) {
             Ok(()) => self.call(token, Connection::open),
             Err(error) => {
-                let message = format_args!("{}: cannot watch the connection: {error}", entry.connection.label());
+                let message = format_args!("{}: cannot watch the connection: {error}", entry.connection.peer());
                 self.shared.warn(&self.shared.no_watch, message);
                 self.close(token, CloseReason::Resources);
             }
@@ -515,9 +517,9 @@ impl Worker {
                     self.context.retired.append(retired);
                     self.out_of_memory(token, &error);
                 }
-                Mail::Memory(token, lease) => {
+                Mail::Memory(token, charge) => {
                     self.waiting.remove(&token);
-                    self.call(token, |connection, stream, context| connection.resume(stream, context, lease));
+                    self.call(token, |connection, stream, context| connection.resume(stream, context, charge));
                 }
                 // the deadlines of clients that take their answers slowly come from now on
                 Mail::Contention => {
@@ -552,19 +554,19 @@ impl Worker {
     }
 
     /// Heavy work is done; its connection may be gone by now.
-    fn finish(&mut self, token: Token, finished: Finished) {
+    fn finish(&mut self, token: Token, finished: OffloadResult) {
         if self.registry.get_mut(token).is_none() {
             return self.context.retired.append(finished.retire());
         }
-        self.call(token, |connection, stream, context| connection.finished(stream, context, finished));
+        self.call(token, |connection, stream, context| connection.offload_done(stream, context, finished));
     }
 
     /// Heavy work could not be done.
     fn out_of_memory(&mut self, token: Token, error: &io::Error) {
         let Some(entry) = self.registry.get_mut(token) else { return };
-        let message = format_args!("{}: no memory for an answer: {error}", entry.connection.label());
+        let message = format_args!("{}: no memory for an answer: {error}", entry.connection.peer());
         self.shared.warn(&self.shared.no_memory, message);
-        self.call(token, Connection::failed);
+        self.call(token, Connection::offload_failed);
     }
 
     /// There may be room again for connections.
@@ -595,7 +597,7 @@ impl Worker {
             return;
         }
         let now = self.context.now;
-        self.context.stopping = true;
+        self.context.draining = true;
         for acceptor in &mut self.acceptors {
             acceptor.stop(&self.poller);
         }
@@ -681,16 +683,16 @@ impl Worker {
 
 fn new_context(number: usize, shared: &Shared, settings: &Settings) -> io::Result<Context> {
     Ok(Context {
-        scratch: Buffer::zeroed(SCRATCH)?,
-        spill: Buffer::zeroed(SPILL)?,
+        read_buf: Buffer::zeroed(READ_BUF_SIZE)?,
+        reply_buf: Buffer::zeroed(REPLY_BUF_SIZE)?,
         pool: Pool::default(),
         random: RequestRng::new(settings.seed),
-        unix_time,
+        unix_time: sys::unix_time,
         limits: settings.limits.of_connection(),
         budget: Arc::clone(&shared.budget),
         counters: Arc::clone(&shared.counters[number]),
         now: shared.now(),
-        stopping: false,
+        draining: false,
         contended_since: None,
         write_left: 0,
         retired: Retired::default(),

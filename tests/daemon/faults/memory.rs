@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use retortd::connection::{POOL, SCRATCH, SPILL};
+use retortd::connection::{POOL_CAPACITY, READ_BUF_SIZE, REPLY_BUF_SIZE};
 
 use super::{LeakCheck, UPPERCASE, assert_serves, rss_limit};
 use crate::harness::{Client, Daemon, frame};
@@ -15,7 +15,10 @@ const EACH: u64 = 24 * 1024;
 
 /// The formula of the README.
 fn most(leak_check: &LeakCheck, workers: u64, buffered: u64, connections: u64) -> u64 {
-    rss_limit(leak_check.rss, workers * (SCRATCH + SPILL + POOL) as u64 + buffered + connections * EACH)
+    rss_limit(
+        leak_check.rss,
+        workers * (READ_BUF_SIZE + REPLY_BUF_SIZE + POOL_CAPACITY) as u64 + buffered + connections * EACH,
+    )
 }
 
 /// Sends without waiting for room, as much as the kernel takes; how much that was.

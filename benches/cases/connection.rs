@@ -1,0 +1,237 @@
+//! Connections to a scripted client: all of the daemon's work for a request except the system calls.
+
+#[path = "../../tests/scripted/mod.rs"]
+mod scripted;
+
+use std::hint::black_box;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use retortd::connection::{Budget, Connection, Context, Next, Retired, Stream};
+use retortd::protocol::services::frame;
+use retortd::protocol::{ProtocolInfo, ProtocolSettings, RequestRng, by_name};
+use scripted::context;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const UPPERCASE: u8 = 0x01;
+const SHUFFLE: u8 = 0x08;
+
+/// Number of rounds that a connection lasts.
+#[derive(Clone, Copy)]
+enum Lifetime {
+    /// One connection serves all rounds.
+    Persistent,
+    /// Each round opens a connection and drops it.
+    OneRound,
+}
+
+/// What a client sends in a round, and in which pieces.
+pub struct Case {
+    /// Name of the case.
+    pub name: &'static str,
+    protocol: &'static str,
+    lifetime: Lifetime,
+    request: Vec<u8>,
+    /// Number of requests in a round.
+    pub requests: usize,
+    /// Most bytes that one read delivers.
+    read_most: usize,
+    /// Most bytes that one write accepts.
+    write_most: usize,
+}
+
+/// A client and the connection that serves it.
+pub struct Server {
+    info: &'static ProtocolInfo,
+    settings: ProtocolSettings,
+    /// `None` where each round has its own.
+    connection: Option<Connection>,
+    client: Client,
+    worker: Worker,
+}
+
+/// The threads that serve the connection: what the event loop lends it, and the random numbers of the offload pool.
+struct Worker {
+    context: Context,
+    offload_random: RequestRng,
+}
+
+/// A client that sends its requests once in each round and receives all replies.
+struct Client {
+    requests: Vec<u8>,
+    sent: usize,
+    read_most: usize,
+    write_most: usize,
+    reply_bytes: usize,
+    received: Box<[u8]>,
+}
+
+/// All cases.
+pub fn cases() -> Vec<Case> {
+    let whole = usize::MAX;
+    let row = |name, request, requests, read_most, write_most| Case {
+        name,
+        protocol: "frame",
+        lifetime: Lifetime::Persistent,
+        request,
+        requests,
+        read_most,
+        write_most,
+    };
+    let lifetime = Lifetime::OneRound;
+    vec![
+        row("ping-pong 64 B", framed(UPPERCASE, 64), 1, whole, whole),
+        row("64 B in pieces of 4 B", framed(UPPERCASE, 64), 1, 4, whole),
+        row("pipeline 32 x 64 B", framed(UPPERCASE, 64), 32, whole, whole),
+        row("pipeline cut anywhere", framed(UPPERCASE, 64), 32, 1000, whole),
+        row("pipeline, short writes", framed(UPPERCASE, 64), 32, whole, 500),
+        row("1 MiB", framed(UPPERCASE, MIB), 1, 64 * KIB, 256 * KIB),
+        row("1 MiB shuffled by the offload pool", framed(SHUFFLE, MIB), 1, 64 * KIB, 256 * KIB),
+        Case { protocol: "echo", ..row("echo 64 B", vec![b'x'; 64], 1, whole, whole) },
+        Case { lifetime, ..row("open, one request, drop: frame", framed(UPPERCASE, 64), 1, whole, whole) },
+        Case {
+            lifetime,
+            protocol: "echo",
+            ..row("open, one request, drop: echo", framed(UPPERCASE, 64), 1, whole, whole)
+        },
+    ]
+}
+
+impl Case {
+    /// A client, and a connection where all rounds share one.
+    pub fn server(&self) -> Server {
+        let info = by_name(self.protocol).expect("a protocol of that name");
+        let settings = ProtocolSettings::default();
+        let connection = match self.lifetime {
+            Lifetime::Persistent => Some(connect(info, &settings)),
+            Lifetime::OneRound => None,
+        };
+        let budget = Arc::new(Budget::new(u64::MAX));
+        Server {
+            info,
+            settings,
+            connection,
+            client: Client::new(self.request.repeat(self.requests), self.read_most, self.write_most),
+            worker: Worker {
+                context: context(frame::MAX_LENGTH, &budget, 1),
+                offload_random: RequestRng::new(Some(1)),
+            },
+        }
+    }
+}
+
+impl Server {
+    /// One round: serves all requests of the case as a worker does.
+    pub fn round(&mut self) {
+        let (client, worker) = (&mut self.client, &mut self.worker);
+        if let Some(connection) = &mut self.connection {
+            return serve(connection, client, worker);
+        }
+        let mut connection = connect(self.info, &self.settings);
+        assert!(matches!(connection.open(client, &mut worker.context), Next::Wait), "the client speaks first");
+        serve(&mut connection, client, worker);
+    }
+}
+
+fn connect(info: &ProtocolInfo, settings: &ProtocolSettings) -> Connection {
+    Connection::new((info.new)(settings, &()), None, 0)
+}
+
+/// Serves the client's requests until all replies are sent. A reply is as long as its request.
+fn serve(connection: &mut Connection, client: &mut Client, worker: &mut Worker) {
+    let context = &mut worker.context;
+    client.begin();
+    let mut next = Next::Wait;
+    while client.reply_bytes < client.requests.len() {
+        next = match next {
+            Next::Wait if connection.interest().write => connection.writable(client, context),
+            Next::Wait => connection.readable(client, context),
+            Next::WaitForMemory(_) => panic!("there is no limit on memory"),
+            Next::Offload(job) => {
+                let done = job.run(&mut worker.offload_random, context.unix_time).expect("memory");
+                connection.offload_done(client, context, done)
+            }
+            Next::Close(reason) => panic!("closed: {reason:?}"),
+        };
+        context.retired = Retired::default();
+    }
+    assert!(connection.is_idle(), "all replies are sent, and the connection is not idle");
+}
+
+impl Client {
+    fn new(requests: Vec<u8>, read_most: usize, write_most: usize) -> Self {
+        let received = vec![0; MIB].into();
+        Self { sent: requests.len(), requests, read_most, write_most, reply_bytes: 0, received }
+    }
+
+    fn begin(&mut self) {
+        self.sent = 0;
+        self.reply_bytes = 0;
+    }
+
+    /// The copy that recv(2) makes. A function of its own under a name of its own, as `benches/instructions` does not
+    /// count what runs inside it.
+    #[inline(never)]
+    fn kernel_copy_in(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = (self.requests.len() - self.sent).min(self.read_most).min(into.len());
+        if n == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        into[..n].copy_from_slice(&self.requests[self.sent..][..n]);
+        self.sent += n;
+        Ok(n)
+    }
+
+    /// The copy that sendmsg(2) makes. Not counted either: see [`Self::kernel_copy_in`].
+    #[inline(never)]
+    fn kernel_copy_out(&mut self, parts: &[IoSlice<'_>]) -> usize {
+        let mut accepted = 0;
+        for part in parts {
+            let n = part.len().min(self.write_most).min(self.received.len());
+            self.received[..n].copy_from_slice(&part[..n]);
+            black_box(&self.received);
+            accepted += n;
+            if n < part.len() {
+                break;
+            }
+        }
+        self.reply_bytes += accepted;
+        accepted
+    }
+}
+
+impl Read for Client {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.kernel_copy_in(into)
+    }
+}
+
+impl Write for Client {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(self.kernel_copy_out(&[IoSlice::new(bytes)]))
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(self.kernel_copy_out(parts))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Client {
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
+}
+
+fn framed(code: u8, length: usize) -> Vec<u8> {
+    let text = (b'a'..=b'z').cycle().take(length);
+    frame::header(code, length).into_iter().chain(text).collect()
+}

@@ -1,0 +1,92 @@
+//! What a worker lends to the connection that it calls, and how large it is.
+
+use std::io;
+use std::sync::Arc;
+
+use super::counters::Counters;
+use super::limits::Limits;
+use super::memory::{Budget, Buffer, Charge, MIN_DEFERRED_FREE, Pool, Retired};
+use crate::protocol::RequestRng;
+
+/// Bytes of the worker's read buffer, and the most that one read delivers to a protocol that passes its input through
+/// ([`Protocol::is_passthrough`](crate::protocol::Protocol::is_passthrough)). Derived: what such a protocol replies is sent
+/// at once, so it is [`MAX_WRITE`].
+pub const READ_BUF_SIZE: usize = 256 * 1024;
+/// The most bytes that one read delivers to a protocol that transforms its input, because other connections wait meanwhile.
+/// Derived: they cost about 18 us of CPU (row "bulk" of `docs/performance.md`: 288 us for 1 MiB).
+pub const FAIR_READ_SIZE: usize = 64 * 1024;
+/// Bytes of the worker's reply buffer. Derived: the longest reply to a text that grows and is transformed on the event loop,
+/// 64 KiB, takes less than four times that.
+pub const REPLY_BUF_SIZE: usize = 256 * 1024;
+/// Bytes of the reply buffer that one call may fill while the budget is exhausted: what the client does not take is copied,
+/// and held uncharged. Chosen without tuning; a reply to one chunk takes an eighth.
+pub const SCARCE_REPLY_BUF_SIZE: usize = 32 * 1024;
+/// An unfinished request that is shorter than this is completed in the read buffer; a longer one gets a buffer of its own.
+/// Derived: one page, and the most that a protocol may leave unprocessed while it does not know the request's length.
+pub const SMALL_REQUEST: usize = 4 * 1024;
+/// Bytes that a connection may hold without a charge. Chosen without tuning: many small requests in progress never wait.
+pub const UNCHARGED_BYTES: usize = 16 * 1024;
+/// The most bytes that a connection sends at one wake-up: all replies that one call makes in the worker's buffers, because
+/// what is not sent of them is copied. Measured: with 64 KiB, echo of 1 MiB takes three times the CPU time (`make bench`).
+pub const MAX_WRITE: usize = 256 * 1024;
+/// The most bytes that are sent at one wake-up of a reply that has a buffer of its own: nothing is copied, and the other
+/// connections come next. Measured beside 4 clients of `frame` that send 1 MiB each (4 MiB each): with 64 KiB a small
+/// request's p99 is 0.9 ms (1.8 ms), with 256 KiB 1.8 ms (4.3 ms), with whole replies 3.2 ms (14 ms); the throughput of the
+/// four does not differ.
+pub const MAX_BUFFERED_WRITE: usize = 64 * 1024;
+
+/// What the connections of one worker share.
+#[derive(Debug)]
+pub struct Context {
+    /// Where input is read to; [`READ_BUF_SIZE`] bytes, all of them filled.
+    pub read_buf: Buffer,
+    /// Where replies are written that do not fit in place of their request; [`REPLY_BUF_SIZE`] bytes, all of them filled.
+    pub reply_buf: Buffer,
+    /// Buffers for large requests, used again and again.
+    pub pool: Pool,
+    /// The worker's random numbers.
+    pub random: RequestRng,
+    /// Seconds since 1970-01-01 UTC.
+    pub unix_time: fn() -> u64,
+    /// The limits of each connection.
+    pub limits: Limits,
+    /// The memory of all connections.
+    pub budget: Arc<Budget>,
+    /// The worker's counters.
+    pub counters: Arc<Counters>,
+    /// The time of this wake-up, in milliseconds since the server's start. Never goes back.
+    pub now: u64,
+    /// The server drains: connections that only wait are closed sooner.
+    pub draining: bool,
+    /// Since when connections have waited for memory without a break; `None` while none waits. Clients that take their
+    /// replies too slowly are closed meanwhile.
+    pub contended_since: Option<u64>,
+    /// Bytes that the connection may still send in this call.
+    pub write_left: usize,
+    /// Memory for the caller to free outside of the event loop.
+    pub retired: Retired,
+}
+
+impl Context {
+    /// A buffer that starts with `bytes` and has at least `capacity` bytes in all.
+    ///
+    /// A recycled buffer is resident in full and is charged in full, so it is used only while the budget has slack.
+    pub(super) fn buffer(&mut self, bytes: &[u8], capacity: usize) -> io::Result<Buffer> {
+        if self.budget.has_slack() {
+            self.pool.acquire_with(bytes, capacity)
+        } else {
+            Buffer::with_contents([bytes, &[]], capacity)
+        }
+    }
+
+    /// Keeps a buffer for the next large request, unless memory is short: the pool is charged to no connection.
+    ///
+    /// A large buffer that is not kept goes to [`Context::retired`], with the part of `charge` that covers it.
+    pub(super) fn recycle(&mut self, buffer: Buffer, charge: Option<&mut Charge>) {
+        let left = if self.budget.has_slack() { self.pool.release(buffer) } else { Some(buffer) };
+        if let Some(buffer) = left.filter(|buffer| buffer.resident() >= MIN_DEFERRED_FREE) {
+            let charge = charge.map(|charge| charge.split(buffer.resident()));
+            self.retired.append(Retired::new(vec![buffer], charge));
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The states of a connection, and what each of them waits for.
+
+use super::close_reason::CloseReason;
+use super::in_flight::InFlight;
+use super::log::PeerName;
+use super::memory::Retired;
+use super::stream::Interest;
+use crate::protocol::Protocol;
+
+/// One client: the protocol's state, and what the connection waits for.
+///
+/// The contract between a connection and its caller (a worker), in the order of a connection's life:
+///
+/// 1. [`Connection::open`] is called once, before any other call.
+/// 2. Every call gets the same stream, and a [`Context`](super::Context) in which [`Context::now`](super::Context::now) never goes back.
+/// 3. Every call that returns [`Next`](super::Next) obliges the caller to do what it says before the next call for this connection:
+///    * [`Next::Wait`](super::Next::Wait): watch the stream for [`Connection::interest`], and call [`Connection::readable`] or
+///      [`Connection::writable`] when it is ready; call [`Connection::expire`] at [`Connection::deadline`];
+///    * [`Next::WaitForMemory`](super::Next::WaitForMemory): call [`Connection::resume`] with what [`Budget::grant`](super::Budget::grant) gave for
+///      the demand, or with an empty charge when the budget will never have it;
+///    * [`Next::Offload`](super::Next::Offload): run the job on another thread, then call [`Connection::offload_done`] with its result or
+///      [`Connection::offload_failed`];
+///    * [`Next::Close`](super::Next::Close): count the reason and [`Connection::unanswered`], free the memory of [`Connection::retire`], and
+///      close the stream. No call may follow.
+/// 4. Memory in [`Context::retired`](super::Context::retired) is freed by the caller after the call.
+///
+/// Each call does a bounded amount of work: it reads at most [`READ_BUF_SIZE`](super::READ_BUF_SIZE) bytes or two pieces of
+/// a large request, sends at most [`MAX_WRITE`](super::MAX_WRITE) bytes, and processes no more than it has read.
+pub struct Connection {
+    /// `None` exactly while the connection is offloaded: then the job has it.
+    pub(super) protocol: Option<Box<dyn Protocol>>,
+    pub(super) state: State,
+    pub(super) peer: PeerName,
+    /// Bytes that the client's kernel had not acknowledged at the last look; 0 before the first look since a send.
+    pub(super) unacknowledged: u32,
+    /// The client has half-closed: no more input will come.
+    pub(super) read_closed: bool,
+    /// A request has been processed on this connection.
+    pub(super) served_any: bool,
+}
+
+/// What a connection is doing. Times are milliseconds of [`Context::now`](super::Context::now). [`TRANSITIONS`] lists which state may follow which.
+#[derive(Debug)]
+pub(super) enum State {
+    /// No request in progress, no reply pending. Reads; closes at the idle timeout.
+    Idle {
+        /// The end of the last request, or the start of the connection.
+        since: u64,
+    },
+    /// A request or its reply is in progress.
+    Busy(Phase, Box<InFlight>),
+    /// The protocol sends without requests. Reads and writes; closes at the write timeout.
+    Generating {
+        /// The last time that the client has taken bytes.
+        last_write: u64,
+    },
+    /// Our side has half-closed. Reads and discards until the client has everything and has half-closed, too.
+    Lingering {
+        reason: CloseReason,
+        /// Requests that were read and not answered.
+        unanswered: u32,
+        /// When to close, unless the client has taken more by then.
+        until: u64,
+        /// When to look at what the client has taken.
+        next_look: u64,
+    },
+}
+
+/// What a request in progress waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The start of a request has arrived. Reads; closes at the request timeout.
+    Receiving,
+    /// The rest of a rejected request is discarded, this number of bytes. Reads; closes at the request timeout.
+    Skipping(u64),
+    /// Replies wait for the client. Writes; closes at the write timeout, or for `--min-rate`.
+    Replying(Then),
+    /// The budget has too little for the next step. Waits for a grant, without a time-out.
+    WaitingForMemory(Resume),
+    /// The protocol and its request are on the thread pool. Waits for the result, without a time-out.
+    Offloaded,
+}
+
+/// What follows when the client has taken all replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Read the rest of a request, or the next one.
+    Receive,
+    /// Process buffered input.
+    Process,
+    /// Discard this number of bytes, then tell the protocol.
+    Skip(u64),
+    /// Offload the request at the front of the buffered input.
+    Offload,
+    /// Generate again.
+    Generate,
+    /// Close.
+    Close(CloseReason),
+}
+
+/// What memory is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// The next piece of a large request.
+    Read,
+    /// The reply of a request that is to be offloaded.
+    Offload,
+}
+
+/// A state without its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Idle,
+    Receiving,
+    Skipping,
+    Replying,
+    WaitingForMemory,
+    Offloaded,
+    Generating,
+    Lingering,
+}
+
+/// The states that may follow each state; a connection may close in every state. Debug builds check every transition, and
+/// a test makes each of them.
+pub(super) const TRANSITIONS: &[(Kind, &[Kind])] = {
+    use Kind::{Generating, Idle, Lingering, Offloaded, Receiving, Replying, Skipping, WaitingForMemory};
+    &[
+        (Idle, &[Receiving, Lingering]),
+        (Receiving, &[Idle, Skipping, Replying, WaitingForMemory, Offloaded, Lingering]),
+        (Skipping, &[Receiving, Lingering]),
+        (Replying, &[Idle, Receiving, Skipping, Generating, Lingering]),
+        (WaitingForMemory, &[Receiving]),
+        (Offloaded, &[Replying, Lingering]),
+        (Generating, &[Receiving, Lingering]),
+        (Lingering, &[]),
+    ]
+};
+
+impl Connection {
+    /// A connection at its start, at `now` milliseconds; `peer` names the client in the log.
+    #[must_use]
+    pub fn new(protocol: Box<dyn Protocol>, peer: Option<Box<str>>, now: u64) -> Self {
+        let state =
+            if protocol.is_generator() { State::Generating { last_write: now } } else { State::Idle { since: now } };
+        let peer = PeerName(peer);
+        Self { protocol: Some(protocol), state, peer, unacknowledged: 0, read_closed: false, served_any: false }
+    }
+
+    /// The client's name for the log.
+    #[must_use]
+    pub fn peer(&self) -> &PeerName {
+        &self.peer
+    }
+
+    /// Whether no request is in progress and no reply is pending.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle { .. })
+    }
+
+    /// Whether a job of [`Next::Offload`](super::Next::Offload) has its request.
+    #[must_use]
+    pub fn is_offloaded(&self) -> bool {
+        matches!(self.state, State::Busy(Phase::Offloaded, _))
+    }
+
+    /// What it waits for from its stream: follows from the state alone.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        let (read, write) = match &self.state {
+            State::Idle { .. } | State::Busy(Phase::Receiving | Phase::Skipping(_), _) | State::Lingering { .. } => {
+                (true, false)
+            }
+            State::Busy(Phase::Replying(_), _) => (false, true),
+            State::Busy(Phase::WaitingForMemory(_) | Phase::Offloaded, _) => (false, false),
+            State::Generating { .. } => (!self.read_closed, true),
+        };
+        Interest { read, write }
+    }
+
+    /// Requests that were read, and whose replies the client did not get.
+    #[must_use]
+    pub fn unanswered(&self) -> u32 {
+        match &self.state {
+            State::Busy(phase, in_flight) => in_flight.unanswered() + u32::from(*phase == Phase::Offloaded),
+            State::Lingering { unanswered, .. } => *unanswered,
+            State::Idle { .. } | State::Generating { .. } => 0,
+        }
+    }
+
+    /// The memory that it holds, with what is charged for it.
+    #[must_use]
+    pub fn retire(self) -> Retired {
+        match self.state {
+            State::Busy(_, in_flight) => in_flight.retire(),
+            State::Idle { .. } | State::Generating { .. } | State::Lingering { .. } => Retired::default(),
+        }
+    }
+
+    /// The request in progress; one starts at `now` if there is none.
+    pub(super) fn start_request(&mut self, now: u64) -> &mut InFlight {
+        if !matches!(self.state, State::Busy(..)) {
+            self.set_state(State::Busy(Phase::Receiving, Box::new(InFlight::starting(now))));
+        }
+        match &mut self.state {
+            State::Busy(_, in_flight) => in_flight,
+            _ => unreachable!("the state has just been set"),
+        }
+    }
+
+    /// Changes what the request in progress waits for.
+    pub(super) fn set_phase(&mut self, next: Phase) {
+        let from = self.state.kind();
+        if let State::Busy(phase, _) = &mut self.state {
+            *phase = next;
+        }
+        check_transition(from, self.state.kind());
+    }
+
+    /// Changes the state; returns the one before.
+    pub(super) fn set_state(&mut self, next: State) -> State {
+        check_transition(self.state.kind(), next.kind());
+        std::mem::replace(&mut self.state, next)
+    }
+}
+
+/// Debug builds hold every transition to the table; unit tests record it.
+fn check_transition(from: Kind, to: Kind) {
+    debug_assert!(
+        from == to || TRANSITIONS.iter().any(|(state, next)| *state == from && next.contains(&to)),
+        "{from:?} may not be followed by {to:?}"
+    );
+    #[cfg(test)]
+    super::tests::record(from, to);
+}
+
+impl State {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Idle { .. } => Kind::Idle,
+            Self::Busy(Phase::Receiving, _) => Kind::Receiving,
+            Self::Busy(Phase::Skipping(_), _) => Kind::Skipping,
+            Self::Busy(Phase::Replying(_), _) => Kind::Replying,
+            Self::Busy(Phase::WaitingForMemory(_), _) => Kind::WaitingForMemory,
+            Self::Busy(Phase::Offloaded, _) => Kind::Offloaded,
+            Self::Generating { .. } => Kind::Generating,
+            Self::Lingering { .. } => Kind::Lingering,
+        }
+    }
+}

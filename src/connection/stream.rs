@@ -1,0 +1,26 @@
+//! What a connection reads from and writes to.
+
+use std::io::{self, Read, Write};
+
+/// A non-blocking byte stream to one client: both directions return [`WouldBlock`](io::ErrorKind::WouldBlock) when they
+/// cannot move a byte.
+pub trait Stream: Read + Write {
+    /// Half-closes: the client sees the end of input after the last reply (shutdown(2) with `SHUT_WR`).
+    ///
+    /// # Errors
+    /// When the client has gone.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Bytes that were written and that the client's kernel has not acknowledged (`SIOCOUTQ`, tcp(7)); the end of the output
+    /// counts as one. `None` where that cannot be known.
+    fn unacknowledged(&self) -> Option<usize>;
+}
+
+/// What a connection waits for from its stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// Input, or its end.
+    pub read: bool,
+    /// Room for output.
+    pub write: bool,
+}

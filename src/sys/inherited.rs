@@ -1,0 +1,51 @@
+//! Descriptors that came through execve(2), from a service manager.
+
+#![allow(unsafe_code)]
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// The number of the first descriptor that a service manager passes (`SD_LISTEN_FDS_START`, `sd_listen_fds(3)`).
+pub const FIRST_INHERITED: u32 = 3;
+
+/// The descriptor flags (`F_GETFD`) of an inherited descriptor.
+///
+/// # Errors
+/// EBADF: it is not open, was taken before, or was opened by this process.
+pub fn inherited_flags(number: RawFd) -> Result<i32, Errno> {
+    // SAFETY: F_GETFD takes numbers and touches no memory; a number that is not open gives EBADF.
+    let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    if flags & libc::FD_CLOEXEC == 0 { Ok(flags) } else { Err(Errno::EBADF) }
+}
+
+/// Takes ownership of an inherited descriptor, and marks it to be closed on exec.
+///
+/// # Errors
+/// As [`inherited_flags`].
+pub fn take_inherited(number: RawFd) -> Result<OwnedFd, Errno> {
+    let flags = inherited_flags(number)?;
+    // SAFETY: F_SETFD takes numbers and touches no memory.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) })?;
+    // SAFETY: std, nix and this module open every descriptor with FD_CLOEXEC: one without the flag came through execve
+    // and has no owner in this process. From now on it has the flag, so that a second call does not take it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, AsRawFd};
+
+    use super::*;
+    use crate::sys::EventFd;
+
+    #[test]
+    fn only_what_came_through_execve_is_taken() {
+        // a descriptor of this process: each one that it opens has FD_CLOEXEC
+        let own = EventFd::new().expect("an eventfd");
+        for number in [own.as_fd().as_raw_fd(), 100_000, i32::MAX, -1] {
+            assert_eq!(take_inherited(number).map(drop), Err(Errno::EBADF), "{number}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Upper and lower case of a window.
+//!
+//! In the scripts that most text is written in, the other case of a byte depends only on the byte and its nearest
+//! neighbours. A [`ByteMapping`] computes it with comparisons and sums but without a branch, so [`Changes::add`]
+//! compiles to vector instructions. Unsupported code points (those that change their length, rarer scripts) are not
+//! converted but reported. Each script has a loop of its own, and a window runs the loops of the scripts that it has,
+//! which takes less time than one loop for all.
+
+use super::super::utf8;
+use super::byte_mapping::{ByteContext, ByteMapping, Change, mask_if, within};
+use super::{CONTEXT_BEFORE, WINDOW_LEN, Window};
+
+/// The changes of the bytes of a window.
+struct Changes {
+    delta: [u8; WINDOW_LEN],
+    unsupported: [u8; WINDOW_LEN],
+}
+
+impl Changes {
+    /// Adds the change of each byte, unless `script` is 0.
+    #[inline(always)]
+    fn add(&mut self, window: &Window, script: u8, change: impl Fn(ByteContext) -> Change) {
+        if script == 0 {
+            return;
+        }
+        for at in 0..WINDOW_LEN {
+            let [two_before, before, byte, after] = [window[at], window[at + 1], window[at + 2], window[at + 3]];
+            let change = change(ByteContext { two_before, before, byte, after });
+            self.delta[at] |= change.delta;
+            self.unsupported[at] |= mask_if(change.unsupported, 0xff);
+        }
+    }
+
+    #[inline(always)]
+    fn add_less_common<L: ByteMapping>(&mut self, window: &Window) {
+        let scripts = scripts_in(window, less_common_script_of);
+        self.add(window, scripts & GREEK, L::greek);
+        self.add(window, scripts & OTHER_TWO_BYTE, L::other_two_byte);
+        self.add(window, scripts & LATIN_ADDITIONAL, L::latin_additional);
+        self.add(window, scripts & OTHER_LONG, |at| Change { delta: 0, unsupported: L::is_unsupported_long(at) });
+    }
+}
+
+/// Scripts by the first byte of their letters, a bit each.
+const LATIN_1: u8 = 1;
+const CYRILLIC: u8 = 2;
+const LESS_COMMON: u8 = 4;
+
+/// The script of code points that start with this byte; 0 for ASCII, kana and CJK.
+#[inline(always)]
+fn script_of(byte: u8) -> u8 {
+    let less_common = within(byte, 0xc4, 0xcf) | within(byte, 0xd2, 0xe2) | within(byte, 0xea, 0xff);
+    mask_if(within(byte, 0xc2, 0xc3), LATIN_1)
+        | mask_if(within(byte, 0xd0, 0xd1), CYRILLIC)
+        | mask_if(less_common, LESS_COMMON)
+}
+
+/// Scripts that are [`LESS_COMMON`], a bit each.
+const GREEK: u8 = 1;
+const OTHER_TWO_BYTE: u8 = 2;
+const LATIN_ADDITIONAL: u8 = 4;
+const OTHER_LONG: u8 = 8;
+
+/// The script of code points that start with this byte, if it is [`LESS_COMMON`].
+#[inline(always)]
+fn less_common_script_of(byte: u8) -> u8 {
+    mask_if(within(byte, 0xce, 0xcf), GREEK)
+        | mask_if(within(byte, 0xc4, 0xcd) | within(byte, 0xd2, 0xd6), OTHER_TWO_BYTE)
+        | mask_if(byte == 0xe1, LATIN_ADDITIONAL)
+        | mask_if((byte == 0xe2) | within(byte, 0xea, 0xff), OTHER_LONG)
+}
+
+/// The scripts in a window.
+///
+/// In two loops: each of them compiles to vector instructions, a single loop does not.
+#[inline(always)]
+fn scripts_in(window: &Window, script_of: impl Fn(u8) -> u8) -> u8 {
+    let mut scripts = [0; WINDOW_LEN];
+    for at in 0..WINDOW_LEN {
+        scripts[at] = script_of(window[CONTEXT_BEFORE + at]);
+    }
+    scripts.iter().fold(0, |all, script| all | script)
+}
+
+/// Converts a window. Returns the index at which its first unsupported code point starts, if it has one.
+///
+/// The bytes of a code point that continues after the window are converted, too.
+#[inline(always)]
+pub(super) fn convert<L: ByteMapping>(window: &Window, converted: &mut [u8; WINDOW_LEN]) -> Option<usize> {
+    let scripts = scripts_in(window, script_of);
+    let mut changes = Changes { delta: [0; WINDOW_LEN], unsupported: [0; WINDOW_LEN] };
+    changes.add(window, scripts & LATIN_1, L::latin_1);
+    changes.add(window, scripts & CYRILLIC, L::cyrillic);
+    if scripts & LESS_COMMON != 0 {
+        changes.add_less_common::<L>(window);
+    }
+    let Changes { delta, unsupported } = changes;
+    for at in 0..WINDOW_LEN {
+        let byte = window[CONTEXT_BEFORE + at];
+        converted[at] = L::apply(byte, delta[at] | L::ascii(byte));
+    }
+    (unsupported != [0; WINDOW_LEN]).then(|| start_of_first(window, &unsupported))
+}
+
+/// The index at which the code point of the first marked byte starts.
+fn start_of_first(window: &Window, marks: &[u8; WINDOW_LEN]) -> usize {
+    let marked = marks.iter().position(|mark| *mark != 0).unwrap_or(0);
+    let start = window[CONTEXT_BEFORE..=CONTEXT_BEFORE + marked].iter().rposition(|byte| !utf8::is_continuation(*byte));
+    start.unwrap_or(marked)
+}
