@@ -268,7 +268,7 @@ impl<'a> Supervisor<'a> {
         settings.remarks.iter().for_each(|remark| warn!("{remark}"));
         let limits = system_limits::limits(&settings, self.listeners).map_err(|failure| failure.to_string())?;
         let quotes = quotes::load(settings.quotes.as_deref()).map_err(|failure| failure.to_string())?;
-        let protocols = Arc::new(ProtocolSettings { quotes });
+        let protocols = Arc::new(ProtocolSettings { quotes, host_name: sys::host_name() });
         if !self.server.renew(&limits, &protocols, RENEW_PATIENCE) {
             warn!("a worker has not come round in time: its connections keep to the old limits until it does");
         }

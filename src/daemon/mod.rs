@@ -28,7 +28,7 @@ use log::{error, warn};
 
 use crate::protocol::{self, ProtocolSettings};
 use crate::server::{self, Server};
-use crate::sys::Errno;
+use crate::sys::{self, Errno};
 use activation::Inherited;
 use config::args::{OptionsError, Request, Settings};
 use config::{args, quotes};
@@ -95,7 +95,8 @@ fn serve(
     for name in &stored {
         manager.forget(name);
     }
-    let protocols = Arc::new(ProtocolSettings { quotes: quotes::load(settings.quotes.as_deref())? });
+    let protocols =
+        Arc::new(ProtocolSettings { quotes: quotes::load(settings.quotes.as_deref())?, host_name: sys::host_name() });
     let limits = system_limits::limits(&settings, listeners.len())?;
     system_limits::warn_about_memory(&settings);
     system_limits::report(&listeners, &settings, &limits);

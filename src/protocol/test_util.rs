@@ -45,7 +45,7 @@ pub const NOW: u64 = 1_795_220_304;
 
 /// Passes `pieces` to a new connection of the protocol called `name`, then half-closes it.
 pub fn run(name: &str, pieces: &[&[u8]], config: Config<'_>) -> Outcome {
-    let settings = ProtocolSettings { quotes: config.quotes.into() };
+    let settings = ProtocolSettings { quotes: config.quotes.into(), ..ProtocolSettings::default() };
     let mut driver = Driver {
         protocol: (by_name(name).expect("a protocol").new)(&settings, &()),
         random: RequestRng::new(Some(config.seed)),
