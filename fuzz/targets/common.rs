@@ -51,7 +51,7 @@ pub fn serve(name: &str, script: Script, message: usize, budget: u64) -> Seen {
         let reason = play.finish(context, ENOUGH);
         let output = std::mem::take(&mut play.script.output);
         drop(play);
-        assert_eq!(context.budget.taken(), 0, "memory was not given back");
+        assert_eq!(context.budget.used(), 0, "memory was not given back");
         if reason.is_some() {
             check_sums(&context.counters);
         }
