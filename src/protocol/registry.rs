@@ -21,6 +21,7 @@ pub const PROTOCOLS: &[&ProtocolInfo] = &[
     &services::qotd::INFO,
     &services::daytime::INFO,
     &services::time::INFO,
+    &services::who::INFO,
 ];
 
 /// The protocol called `name`.

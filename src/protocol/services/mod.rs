@@ -16,3 +16,4 @@ pub mod text;
 pub mod time;
 pub mod upper;
 pub mod upper_line;
+pub mod who;
