@@ -3,7 +3,7 @@
 //! Each protocol describes its client side in its own file, apart from the code that serves it. `retort` speaks every protocol
 //! from these descriptions alone.
 
-use super::framed_text::ERROR_TEXT;
+use super::request_head::ERROR_TEXT;
 use crate::transform::{Action, Placed, RandomSource};
 
 /// The client's side of a protocol.
@@ -17,8 +17,8 @@ pub struct ClientSide {
     pub max_message: usize,
     /// The port of a server, if it is not the protocol's own.
     pub port: Option<u16>,
-    /// Appends a request, made of an action and a message, to a buffer. The error says why there is no such request.
-    pub write_request: fn(&str, &[u8], &mut Vec<u8>) -> Result<(), String>,
+    /// Appends a request to a buffer.
+    pub write_request: WriteRequest,
     /// Where the reply to this message ends.
     pub framing: fn(&[u8]) -> ReplyFraming,
     /// The correct reply to an action and a message, without its length field. `None`: chance or the server decides.
@@ -44,6 +44,9 @@ impl ClientSide {
         display: |reply| reply,
     };
 }
+
+/// Appends the request that consists of an action and a message to a buffer. The error says why there is no such request.
+pub type WriteRequest = fn(action: &str, message: &[u8], wire: &mut Vec<u8>) -> Result<(), String>;
 
 /// The actions that a request can name.
 #[derive(Clone, Copy, Debug)]

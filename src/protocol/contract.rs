@@ -8,7 +8,7 @@ pub use super::exchange::{Exchange, RequestRecord};
 pub use super::progress::{CloseCause, Needed, Progress};
 
 /// Minimum reply space that every call on the event loop gets, in bytes. Derived: the longest reply to one chunk of
-/// [`chunk::CHUNK`](super::chunk::CHUNK) bytes, which `respond` gives (three bytes for each byte of the chunk, and words).
+/// `chunk::CHUNK` bytes, which `respond` gives (three bytes for each byte of the chunk, and words).
 pub const MIN_REPLY_SPACE: usize = 4096;
 
 /// The server's side of one connection.

@@ -12,11 +12,11 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::contract::{CallContext, Exchange, Needed, Progress, RequestLimits, RequestRecord};
-use crate::transform::{Action, Placed};
+use super::contract::{CallContext, Exchange, Needed, Progress, RequestRecord};
+use super::request_head::InlineLimits;
+use crate::transform::Placed;
 
-/// The text of the reply to a rejected request.
-pub const ERROR_TEXT: &[u8] = b"error";
+pub use super::request_head::{ERROR_TEXT, Framing, RequestHead};
 
 /// From this length on a message is transformed while it arrives, in bytes. Derived: shorter ones arrive with one read.
 const MIN_PREPROCESS: usize = 64 * 1024;
@@ -25,80 +25,13 @@ const MIN_PREPROCESS: usize = 64 * 1024;
 /// that preprocessing had stopped, and the request is offloaded.
 const MAX_PREPROCESS_INLINE: usize = 256 * 1024;
 
-/// Most code points to convert one by one per call on the event loop. Chosen: they take about 0.1 ms (group `preprocess` of `benches/transform.rs`), and 128 KiB of text have more of them in every script
-/// that is converted in this way.
+/// Most code points to convert one by one per call on the event loop. Chosen: they take about 0.1 ms
+/// (group `preprocess` of `benches/transform.rs`), and 128 KiB of text have more of them in every script that is converted in
+/// this way.
 const MAX_PREPROCESS_SCALAR: usize = 16 * 1024;
 
 /// Length of the longest code point in UTF-8, in bytes.
 const CODE_POINT: usize = 4;
-
-/// The form of a protocol's replies.
-pub trait Framing {
-    /// The longest message that a request's header can announce, in bytes.
-    const MAX_LENGTH: usize;
-    /// Length of the longest reply header, in bytes. No request's header is shorter than that of its reply in place.
-    const MAX_REPLY_HEADER: usize;
-    /// The whole reply to a rejected request.
-    const ERROR_REPLY: &'static [u8];
-
-    /// Length of the header of a reply of `length` bytes, in bytes.
-    fn header_size(length: usize) -> usize;
-
-    /// Writes that header into `to`, which has its length.
-    fn write_header(length: usize, to: &mut [u8]);
-}
-
-/// A request to transform a message.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestHead {
-    /// The transform.
-    pub action: Action,
-    /// Length of the request's header, in bytes.
-    pub header: usize,
-    /// Length of the message, in bytes.
-    pub length: usize,
-}
-
-/// Maximum length of a message that is transformed on the event loop, in bytes, by kind of text. Chosen so that no transform
-/// takes longer than half a millisecond (group `inline` of `benches/transform.rs`).
-struct InlineLimits {
-    ascii: usize,
-    other: usize,
-}
-
-impl InlineLimits {
-    fn of(action: Action) -> Self {
-        if action.is_light() {
-            Self { ascii: 1024 * 1024, other: 64 * 1024 }
-        } else {
-            Self { ascii: 64 * 1024, other: 16 * 1024 }
-        }
-    }
-}
-
-impl RequestHead {
-    /// Length of the whole request, in bytes.
-    fn size(&self) -> usize {
-        self.header.saturating_add(self.length)
-    }
-
-    /// Length of the longest reply to a text of this length, in bytes.
-    fn max_reply_len<F: Framing>(&self, limits: RequestLimits) -> usize {
-        let bound = self.action.max_output_len(self.length, limits.message.min(F::MAX_LENGTH));
-        F::MAX_REPLY_HEADER.saturating_add(bound.max(ERROR_TEXT.len()))
-    }
-
-    /// The memory for the request: at most that for one request, because most texts need far less than the bound. A text that
-    /// turns out to need more is rejected; `random` stops repeating there.
-    fn needed<F: Framing>(&self, limits: RequestLimits) -> Needed {
-        let left = limits.memory.saturating_sub(self.size());
-        Needed { request_len: self.size(), reply_capacity: self.max_reply_len::<F>(limits).min(left), preprocessed: 0 }
-    }
-
-    fn reject<F: Framing>(&self, exchange: &mut Exchange<'_>) -> ControlFlow<Progress> {
-        reject::<F>(exchange, self.action.name(), self.header, self.length)
-    }
-}
 
 /// Replies to the request at the front of the input, or returns what it needs.
 #[inline(always)]
@@ -110,7 +43,7 @@ pub fn reply<F: Framing>(
     let least =
         Needed { request_len: head.size(), reply_capacity: F::MAX_REPLY_HEADER + ERROR_TEXT.len(), preprocessed: 0 };
     if !context.limits.allow(head.length, least) {
-        return head.reject::<F>(exchange);
+        return reject_head::<F>(exchange, head);
     }
     if head.length >= MIN_PREPROCESS {
         return reply_long::<F>(exchange, context, head);
@@ -207,7 +140,7 @@ fn reply_text<F: Framing>(
 ) -> ControlFlow<Progress> {
     let most = head.max_reply_len::<F>(context.limits);
     if most > head.needed::<F>(context.limits).reply_capacity {
-        return head.reject::<F>(exchange);
+        return reject_head::<F>(exchange, head);
     }
     if exchange.remaining() < most || !fits_in_place::<F>(exchange, head) {
         return Break(no_room::<F>(exchange, context, head));
@@ -218,7 +151,7 @@ fn reply_text<F: Framing>(
     match head.action.apply(text, out, context.random.next_request(), context.limits.message) {
         Ok(Placed::InPlace) => finish_in_place::<F>(exchange, head),
         Ok(Placed::Out(length)) => finish_copied::<F>(exchange, head, length),
-        Err(_) => return head.reject::<F>(exchange),
+        Err(_) => return reject_head::<F>(exchange, head),
     }
     Continue(())
 }
@@ -253,7 +186,7 @@ fn reply_random<F: Framing>(
         }
         Ok(Placed::Out(length)) => finish_copied::<F>(exchange, head, length),
         Ok(Placed::InPlace) => finish_in_place::<F>(exchange, head),
-        Err(_) => return head.reject::<F>(exchange),
+        Err(_) => return reject_head::<F>(exchange, head),
     }
     Continue(())
 }
@@ -303,6 +236,10 @@ fn offload_needed<F: Framing>(context: &mut CallContext<'_>, head: RequestHead) 
     head.needed::<F>(context.limits)
 }
 
+fn reject_head<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead) -> ControlFlow<Progress> {
+    reject::<F>(exchange, head.action.name(), head.header, head.length)
+}
+
 /// Rejects a request. Its message is dropped; no memory is used for the part that has not arrived.
 pub fn reject<F: Framing>(
     exchange: &mut Exchange<'_>,
@@ -334,6 +271,7 @@ pub fn truncated<F: Framing>(exchange: &mut Exchange<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::contract::RequestLimits;
     use super::super::test_util::{Config, DEFAULT, NOW, Outcome, run};
     use super::super::{Protocol, RequestCounts, RequestRng};
     use super::*;

@@ -21,6 +21,7 @@ mod progress;
 #[cfg(test)]
 mod proptests;
 mod registry;
+mod request_head;
 mod rng;
 pub mod services;
 mod settings;

@@ -1,4 +1,4 @@
-//! What holds for every input: how it is cut and how much reply_space there is has no influence on the answers.
+//! Properties of every input: neither its splits nor the reply space influence the replies.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
