@@ -308,6 +308,28 @@ fn daytime_matches_date_command() {
     assert!((before..=now()).any(|moment| date(moment) == answer), "{}", answer.escape_ascii());
 }
 
+#[test]
+fn who_names_both_ends_of_each_connection() {
+    let daemon = serve_all(&[]);
+    let before = now();
+    for number in 1..=3 {
+        let mut client = daemon.connect("who");
+        let (peer, local) = (client.stream.local_addr().expect("address"), client.stream.peer_addr().expect("address"));
+        let line: serde_json::Value = serde_json::from_slice(&client.receive_all()).expect("JSON");
+        assert_eq!(line["peer"], peer.to_string());
+        assert_eq!(line["local"], local.to_string());
+        assert_eq!(line["connection"], number);
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("host name");
+        assert_eq!(line["host"], kernel.trim_end());
+        let date = |moment: u64| {
+            let moment = format!("@{moment}");
+            Command::new("date").args(["-u", "-d", &moment, "+%Y-%m-%dT%H:%M:%SZ"]).output().expect("date").stdout
+        };
+        let time = line["time"].as_str().expect("a time");
+        assert!((before..=now()).any(|moment| date(moment).trim_ascii_end() == time.as_bytes()), "{time}");
+    }
+}
+
 /// The conversations that the servers' authors wrote clients for, in Python's socket module.
 const CONVERSATIONS: &str = r#"
 import socket, struct, sys
