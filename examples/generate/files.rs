@@ -1,6 +1,7 @@
 //! The content of the generated files.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -70,7 +71,8 @@ fn readme() -> String {
     for info in PROTOCOLS {
         let port = info.port.map_or("-".to_string(), |port| port.to_string());
         let command = info.try_it.replace("{port}", SHOWN_PORT).replace('|', "\\|");
-        table += &format!("| `{}` | {port} | {}{} | `{command}` |\n", info.name, info.summary, rfc(info));
+        writeln!(table, "| `{}` | {port} | {}{} | `{command}` |", info.name, info.summary, rfc(info))
+            .expect("a string takes everything");
     }
     table
 }
@@ -80,7 +82,8 @@ fn man_page() -> String {
     for info in PROTOCOLS {
         let name = info.name.replace('-', "\\-");
         let mark = if info.port.is_none() { "*" } else { "" };
-        table += &format!("{name}\t{}{mark}\tT{{\n{}{}\nT}}\n", info.socket_unit.port, roff(info.summary), rfc(info));
+        writeln!(table, "{name}\t{}{mark}\tT{{\n{}{}\nT}}", info.socket_unit.port, roff(info.summary), rfc(info))
+            .expect("a string takes everything");
     }
     table + ".TE\n"
 }

@@ -270,7 +270,7 @@ mod tests {
         socket.set_nonblocking(true).expect("O_NONBLOCK");
         let client = TcpStream::connect(socket.local_addr().expect("an address")).expect("connect");
         let poller = Poller::new().expect("epoll");
-        let listener = BoundListener::new(socket, &PROTOCOLS[0], "frame".into(), inherited);
+        let listener = BoundListener::new(socket, PROTOCOLS[0], "frame".into(), inherited);
         (Acceptor::new(Arc::new(listener), 3, &poller).expect("in epoll"), poller, client)
     }
 

@@ -1,6 +1,6 @@
 //! `retort send`: requests from the command line, a file or standard input; answers on standard output.
 //!
-//! Owns the conversation: which requests are sent when, in each protocol's connection_use. Guarantees: answers are printed in
+//! Owns the conversation: which requests are sent when, as each protocol uses connections. Guarantees: answers are printed in
 //! the order of the requests; sending and receiving go on at the same time, so that neither side can block the other
 //! however much is pipelined; every failure names the request that it happened to. A refused request is a failure, but
 //! its answer is printed, and the next request is served.

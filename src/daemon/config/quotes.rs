@@ -15,7 +15,7 @@ const MAX_CHARACTERS: usize = 512;
 /// Reads the quotes of `file`; `None` loads the built-in ones.
 ///
 /// # Errors
-/// Those of [`files::read`]; exit status 78 if the file is not UTF-8 or a quote is too long.
+/// Those of `files::read`; exit status 78 if the file is not UTF-8 or a quote is too long.
 pub fn load(file: Option<&Path>) -> Result<Arc<[String]>, Failure> {
     let Some(file) = file else { return Ok(built_in().into()) };
     let text = String::from_utf8(files::read(file)?)
