@@ -1,5 +1,5 @@
 #!/bin/bash
-# The man pages are formatted without a warning, and say which version they belong to.
+# Checks that the man pages are formatted without a warning, and name the version of the package.
 set -euo pipefail
 cd "$(dirname "$0")/../packaging/man"
 command -v man >/dev/null || exec ../../tests/skip manuals.sh "man is not installed"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Every shell script of the project is free of complaints from shellcheck(1), and nothing is skipped but by tests/skip and
-# tests/daemon/harness/skip.rs, which .ci/run listens to.
+# Checks every shell script with shellcheck(1), and that tests are skipped only by tests/skip and
+# tests/daemon/harness/skip.rs, which notify .ci/run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v shellcheck >/dev/null || exec tests/skip scripts.sh "shellcheck is not installed"

@@ -69,7 +69,7 @@ fn compare(line: &str) -> bool {
 }
 
 #[test]
-fn title_case_matches_python() {
+fn title_case_equals_python() {
     let Ok(output) = Command::new("python3").args(["-c", SCRIPT]).output() else {
         skip::skip("python3 is not installed");
         return;

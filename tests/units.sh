@@ -1,6 +1,6 @@
 #!/bin/bash
-# The unit files load without a word, and the sandbox is as tight as promised (systemd-analyze(1)).
-# Exit status: 0 as promised or systemd-analyze is missing (with a reason), 1 otherwise.
+# Checks that the unit files load without a warning, and the exposure level of the sandbox (systemd-analyze(1)).
+# Exit status: 0 if all is well, or if systemd-analyze is missing (with a message); 1 otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/../systemd"
 services=(retortd.service retortd-inetd@.service)
@@ -15,7 +15,7 @@ cp ./*.socket ./*.service "$units"
 sed -i "s|^ExecStart=/usr/sbin/retortd|ExecStart=$(command -v true)|" "$units"/*.service
 cd "$units"
 
-# `verify` exits 0 on some complaints: whatever it says is a failure.
+# `verify` exits with 0 after some warnings: any output is a failure.
 complaints=$(systemd-analyze verify --man=no --recursive-errors=yes ./*.socket ./*.service 2>&1) || true
 [ -z "$complaints" ] || { echo "units.sh: systemd-analyze verify: $complaints" >&2; exit 1; }
 

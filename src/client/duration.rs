@@ -1,13 +1,13 @@
-//! Times as people write and read them: `500ms`, `30s`, `5m`; and the date behind a count of seconds.
+//! Times in words: `500ms`, `30s`, `5m`; and dates.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A time such as `500ms`, `30s` or `1m 30s`; a bare `0` needs no unit.
+/// Parses a time such as `500ms`, `30s` or `1m 30s`; a bare `0` needs no unit.
 pub fn parse(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| String::from("not a time, such as 500ms, 30s or 5m"))
 }
 
-/// The UTC date and time of a second after 1970.
+/// The date and time in UTC, RFC 3339, of a number of seconds since 1970.
 #[must_use]
 pub fn date(unix_seconds: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(unix_seconds)).to_string()

@@ -1,4 +1,4 @@
-//! Why a subcommand ended before it had a result, and the exit codes.
+//! The end of a subcommand, and the exit codes.
 //!
 //! 0: all went well. 1: it ran, and something failed. 2: it could not run.
 
@@ -6,35 +6,35 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-/// What a subcommand that ran has found.
+/// The result of a subcommand that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Status {
     /// All went well: exit code 0.
-    Good,
+    Success,
     /// Something failed, and the output says what: exit code 1.
-    Bad,
+    Failed,
 }
 
-impl Verdict {
-    /// Good only if `good`.
+impl Status {
+    /// [`Status::Success`] if `success`.
     #[must_use]
-    pub fn of(good: bool) -> Self {
-        if good { Self::Good } else { Self::Bad }
+    pub fn success_if(success: bool) -> Self {
+        if success { Self::Success } else { Self::Failed }
     }
 
-    /// Good only if both are.
+    /// [`Status::Success`] if both are.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self::of(self == Self::Good && other == Self::Good)
+        Self::success_if(self == Self::Success && other == Self::Success)
     }
 }
 
 /// Why a subcommand could not run to its end.
 #[derive(Debug)]
 pub enum Failure {
-    /// For the reason given: exit code 2.
+    /// For this reason: exit code 2.
     CannotRun(String),
-    /// Whoever read standard output has closed it: nothing more to do, exit code 0 and not a word.
+    /// The reader of standard output has closed it: exit code 0, without a message.
     OutputClosed,
 }
 
@@ -63,20 +63,20 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The exit code of a subcommand's end; tells why on standard error where it could not run.
+/// The exit code of a subcommand that ended so; prints the reason if it could not run.
 #[must_use]
-pub fn exit_code(end: &Result<Verdict, Failure>) -> ExitCode {
+pub fn exit_code(end: &Result<Status, Failure>) -> ExitCode {
     match end {
-        Ok(Verdict::Good) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
-        Ok(Verdict::Bad) => ExitCode::from(1),
+        Ok(Status::Success) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Ok(Status::Failed) => ExitCode::from(1),
         Err(failure @ Failure::CannotRun(_)) => {
-            complain(failure);
+            warn(failure);
             ExitCode::from(2)
         }
     }
 }
 
-/// Writes a message to standard error; one that is closed is nobody's loss.
-pub fn complain(message: &dyn fmt::Display) {
+/// Prints a message on standard error; does nothing if that is closed.
+pub fn warn(message: &dyn fmt::Display) {
     let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("retort: {message}\n"));
 }

@@ -1,6 +1,6 @@
-//! JSON values, for `--json`.
+//! JSON values: reports with `--json`, and the strings of TAP.
 
 pub use serde_json::{Value, json};
 
-/// An object.
+/// A JSON object.
 pub type Map = serde_json::Map<String, Value>;

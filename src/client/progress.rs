@@ -1,6 +1,6 @@
-//! A progress bar on standard error, for what takes longer than a second.
+//! A progress bar on standard error, for runs that take longer than a second.
 //!
-//! Guarantees: nothing is drawn unless standard error is a terminal, and never on standard output.
+//! Guarantees: nothing is drawn unless standard error is a terminal; nothing is written to standard output.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What is too short to be worth a bar.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The bar appears after this time. Chosen: the usual limit from which a user wonders whether a program works.
+const DELAY: Duration = Duration::from_secs(1);
 
-/// Shared by the thread that sends and the one that receives.
+/// Counts bytes, and draws the bar. Shared by the thread that sends and the one that receives.
 #[derive(Clone, Debug)]
-pub struct Progress(Option<Arc<Meter>>);
+pub struct ProgressMeter(Option<Arc<ByteCounters>>);
 
 #[derive(Debug)]
-struct Meter {
+struct ByteCounters {
     bar: ProgressBar,
     started: Instant,
     drawn: AtomicBool,
@@ -25,15 +25,15 @@ struct Meter {
     received: AtomicU64,
 }
 
-impl Progress {
-    /// A bar for `total` bytes to send, or for an unknown number; none if `quiet`.
+impl ProgressMeter {
+    /// A bar for `total` bytes to send, if that number is known; with `quiet` none is drawn.
     #[must_use]
     pub fn new(total: Option<u64>, quiet: bool) -> Self {
         if quiet || !stderr().is_terminal() {
             return Self(None);
         }
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style(total.is_some()));
-        Self(Some(Arc::new(Meter {
+        Self(Some(Arc::new(ByteCounters {
             bar,
             started: Instant::now(),
             drawn: AtomicBool::new(false),
@@ -42,41 +42,41 @@ impl Progress {
         })))
     }
 
-    /// So many more bytes of requests have been sent.
+    /// `bytes` more bytes of requests have been sent.
     pub fn sent(&self, bytes: usize) {
-        if let Some(meter) = &self.0 {
-            meter.sent.fetch_add(bytes as u64, Ordering::Relaxed);
-            meter.show();
+        if let Some(counters) = &self.0 {
+            counters.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+            counters.show();
         }
     }
 
-    /// So many more bytes of answers have come.
+    /// `bytes` more bytes of replies have been received.
     pub fn received(&self, bytes: usize) {
-        if let Some(meter) = &self.0 {
-            meter.received.fetch_add(bytes as u64, Ordering::Relaxed);
-            meter.show();
+        if let Some(counters) = &self.0 {
+            counters.received.fetch_add(bytes as u64, Ordering::Relaxed);
+            counters.show();
         }
     }
 
-    /// Does what may write to the terminal, with the bar out of the way.
-    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Runs `work`, which may write to the terminal, while the bar is hidden.
+    pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.0 {
-            Some(meter) if meter.drawn.load(Ordering::Relaxed) => meter.bar.suspend(work),
+            Some(counters) if counters.drawn.load(Ordering::Relaxed) => counters.bar.suspend(work),
             _ => work(),
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
-        if let Some(meter) = &self.0 {
-            meter.bar.finish_and_clear();
+        if let Some(counters) = &self.0 {
+            counters.bar.finish_and_clear();
         }
     }
 }
 
-impl Meter {
+impl ByteCounters {
     fn show(&self) {
-        if self.started.elapsed() < PATIENCE {
+        if self.started.elapsed() < DELAY {
             return;
         }
         if !self.drawn.swap(true, Ordering::Relaxed) {

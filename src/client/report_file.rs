@@ -1,10 +1,10 @@
-//! A report in a file: whole, or not there at all.
+//! A report in a file that is either complete or not there.
 //!
 //! Owns the path of one report. Guarantees: the report is written to a temporary name in the same directory and renamed
-//! (rename(2) replaces in one step), so that no reader sees half of it and an earlier report stays as it is until the
-//! new one is complete; the temporary name exists only during [`ReportFile::prepare`] and [`ReportFile::write`], so that a
-//! signal that ends a run between these leaves nothing behind (one during these may leave `.retort-` and six characters).
-//! What cannot be replaced (a pipe, a device, `/dev/stdout`) is written to directly.
+//! (rename(2) is atomic), so that no reader sees half of it and an earlier report is kept until the new one is
+//! complete; the temporary name exists only during [`ReportFile::prepare`] and [`ReportFile::write`], so that a
+//! signal between these leaves no file behind (one during these may leave `.retort-` and six characters). A pipe, a
+//! device and `/dev/stdout` cannot be replaced, and are written to directly.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -15,62 +15,62 @@ use tempfile::{Builder, NamedTempFile};
 
 use super::failure::Failure;
 
-/// Where a report goes.
+/// The file of one report.
 #[derive(Debug)]
 pub struct ReportFile {
-    /// As the user wrote it, for messages.
+    /// The path as the user wrote it, for messages.
     name: String,
-    place: Place,
+    destination: Destination,
 }
 
 #[derive(Debug)]
-enum Place {
-    /// A regular file of this name, there already or not.
+enum Destination {
+    /// A regular file at this path, which may not exist yet.
     Regular(PathBuf),
-    /// Anything else, open since the beginning.
+    /// Anything else, opened before the run.
     Special(File),
 }
 
-/// The permissions of a new file, less those that the umask takes away: those of std's `File::create`.
+/// Permissions of a new file before the umask: those of std's `File::create`.
 const NEW_FILE: u32 = 0o666;
 
 impl ReportFile {
-    /// Prepares to write a report; finds out before the run whether that is possible, since the results would be lost.
+    /// Prepares to write a report. Fails before the run if that is impossible, because its results would be lost.
     pub fn prepare(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        match Place::of(path) {
-            Ok(place) => Ok(Self { name, place }),
+        match Destination::of(path) {
+            Ok(destination) => Ok(Self { name, destination }),
             Err(error) => Err(Failure::cannot_run(format!("cannot create {name}: {error}"))),
         }
     }
 
     /// Writes the whole report.
     pub fn write(self, report: &[u8]) -> Result<(), Failure> {
-        let written = match self.place {
-            Place::Special(mut file) => file.write_all(report),
-            Place::Regular(path) => replace(&path, report),
+        let written = match self.destination {
+            Destination::Special(mut file) => file.write_all(report),
+            Destination::Regular(path) => replace(&path, report),
         };
         written.map_err(|error| Failure::cannot_run(format!("cannot write {}: {error}", self.name)))
     }
 }
 
-impl Place {
+impl Destination {
     fn of(path: &Path) -> io::Result<Self> {
-        let there = fs::metadata(path).ok();
-        // `/dev/stdout` may lead to a regular file, but to replace that would not write to standard output.
-        let special = there.is_some_and(|there| !there.is_file()) || path.parent() == Some(Path::new("/dev"));
+        let existing = fs::metadata(path).ok();
+        // `/dev/stdout` may be a link to a regular file; replacing that file would not write to standard output.
+        let special = existing.is_some_and(|existing| !existing.is_file()) || path.parent() == Some(Path::new("/dev"));
         if special {
             return OpenOptions::new().write(true).open(path).map(Self::Special);
         }
-        // A symbolic link stays, and the file that it leads to is replaced.
+        // A symbolic link is kept, and its target is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         drop(temporary(&path)?);
         Ok(Self::Regular(path))
     }
 }
 
-/// A temporary file beside `path`, with the permissions that the file of that name has or would get; removed when
-/// dropped.
+/// A temporary file in the directory of `path`, with the permissions that the file at `path` has or would get; removed
+/// when dropped.
 fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -78,8 +78,8 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     };
     let file =
         Builder::new().prefix(".retort-").permissions(Permissions::from_mode(NEW_FILE)).tempfile_in(directory)?;
-    if let Ok(there) = fs::metadata(path) {
-        file.as_file().set_permissions(there.permissions())?;
+    if let Ok(existing) = fs::metadata(path) {
+        file.as_file().set_permissions(existing.permissions())?;
     }
     Ok(file)
 }
@@ -87,7 +87,7 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = temporary(path)?;
     file.write_all(content)?;
-    // Some file systems report a full disk only here; the old report must not have been replaced by then.
+    // Some file systems report a full disk only here, which must be before the old report is replaced.
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_report_stays_until_the_new_one_is_written() {
+    fn earlier_report_is_kept_until_the_new_one_is_complete() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("report");
         fs::write(&path, "earlier").unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn permissions_are_those_of_any_file_or_of_the_earlier_report() {
+    fn permissions_follow_the_umask_or_the_earlier_report() {
         let directory = tempfile::tempdir().unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let (other, report) = (directory.path().join("other"), directory.path().join("report"));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_and_a_device_is_not_replaced() {
+    fn links_and_devices_are_not_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let (file, link) = (directory.path().join("file"), directory.path().join("link"));
         fs::write(&file, "earlier").unwrap();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_cannot_be_written_is_an_error_and_leaves_nothing() {
+    fn failed_report_is_an_error_and_leaves_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gone/report");
         assert!(ReportFile::prepare(&path).unwrap_err().to_string().starts_with("cannot create "));

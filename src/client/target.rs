@@ -1,7 +1,6 @@
-//! Where the server is: `HOST[:PORT]`, resolved, and connected to in time.
+//! The server: `HOST[:PORT]`, resolved and connected to.
 //!
-//! Guarantees: every address of a name is tried, in the resolver's order, each within the timeout. Does not read or
-//! write.
+//! Guarantees: every address of a name is tried, in the resolver's order, each within the timeout. Sends nothing.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -11,17 +10,17 @@ use std::time::Duration;
 
 use super::failure::Failure;
 
-/// A host, and a port if one was named.
+/// A host, with or without a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub struct HostPort {
     host: String,
     port: Option<u16>,
 }
 
-impl FromStr for Address {
+impl FromStr for HostPort {
     type Err = String;
 
-    /// `name`, `name:port`, `192.0.2.1:port`, `[2001:db8::1]:port`, `2001:db8::1`.
+    /// Parses `name`, `name:port`, `192.0.2.1:port`, `[2001:db8::1]:port`, `2001:db8::1`.
     fn from_str(text: &str) -> Result<Self, String> {
         let (host, port) = split(text)?;
         if host.is_empty() {
@@ -46,12 +45,12 @@ fn split(text: &str) -> Result<(&str, Option<&str>), String> {
     }
     match text.matches(':').count() {
         1 => Ok(text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))),
-        // No colon, or more than one: an IPv6 address without brackets, which leaves no place for a port.
+        // No colon: no port. Several: an IPv6 address without brackets, behind which a port would be ambiguous.
         _ => Ok((text, None)),
     }
 }
 
-/// A server that the resolver knows: at least one address, and how to name it in messages.
+/// A server with at least one address, and its name in messages.
 #[derive(Clone, Debug)]
 pub struct Target {
     name: String,
@@ -59,12 +58,12 @@ pub struct Target {
 }
 
 impl Target {
-    /// Asks the resolver for every address of the host; `default_port` is used where none was named.
-    pub fn resolve(address: &Address, default_port: Option<u16>) -> Result<Self, Failure> {
+    /// Resolves all addresses of the host; without a port in `address`, `default_port` is used.
+    pub fn resolve(address: &HostPort, default_port: Option<u16>) -> Result<Self, Failure> {
         let Some(port) = address.port.or(default_port) else {
             return Err(Failure::cannot_run("this protocol has no default port: give HOST:PORT"));
         };
-        let name = named(&address.host, port);
+        let name = display_name(&address.host, port);
         let addresses: Vec<_> = (address.host.as_str(), port)
             .to_socket_addrs()
             .map_err(|error| Failure::cannot_run(format!("cannot find {}: {error}", address.host)))?
@@ -75,7 +74,7 @@ impl Target {
         Ok(Self { name, addresses })
     }
 
-    /// Connects to the first address that accepts; each may take `timeout`. Small writes leave at once.
+    /// Connects to the first address that accepts, with `TCP_NODELAY`; each may take `timeout`.
     pub fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
         let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
         for address in &self.addresses {
@@ -87,12 +86,12 @@ impl Target {
         Err(last)
     }
 
-    /// [`Target::connect`], where no connection means that there is nothing to do.
+    /// Like [`Target::connect`]; the failure ends the subcommand.
     pub fn connect_or_fail(&self, timeout: Duration) -> Result<TcpStream, Failure> {
         self.connect(timeout).map_err(|error| self.unreachable(&error))
     }
 
-    /// The failure of not getting a connection, with a hint.
+    /// The failure that there is no connection, with a hint.
     #[must_use]
     pub fn unreachable(&self, error: &io::Error) -> Failure {
         let hint = match error.kind() {
@@ -110,7 +109,7 @@ impl fmt::Display for Target {
     }
 }
 
-fn named(host: &str, port: u16) -> String {
+fn display_name(host: &str, port: u16) -> String {
     match host.parse() {
         Ok(IpAddr::V6(_)) => format!("[{host}]:{port}"),
         _ => format!("{host}:{port}"),
@@ -122,12 +121,12 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> (String, Option<u16>) {
-        let address: Address = text.parse().unwrap();
+        let address: HostPort = text.parse().unwrap();
         (address.host, address.port)
     }
 
     #[test]
-    fn hosts_and_ports() {
+    fn host_and_port_are_parsed() {
         for (text, host, port) in [
             ("localhost", "localhost", None),
             ("localhost:7", "localhost", Some(7)),
@@ -141,20 +140,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address() {
+    fn invalid_addresses_are_errors() {
         for text in ["", ":80", "[::1", "[::1]x", "host:", "host:http", "host:65536", "host:0", "[]:80"] {
-            assert!(text.parse::<Address>().is_err(), "{text}");
+            assert!(text.parse::<HostPort>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn an_ipv6_address_is_named_in_brackets() {
+    fn ipv6_address_is_displayed_in_brackets() {
         let target = Target::resolve(&"::1".parse().unwrap(), Some(7)).unwrap();
         assert_eq!(target.to_string(), "[::1]:7");
     }
 
     #[test]
-    fn no_port_is_an_error_that_says_so() {
+    fn missing_port_error_says_how_to_give_one() {
         let failure = Target::resolve(&"localhost".parse().unwrap(), None).unwrap_err();
         assert!(failure.to_string().contains("HOST:PORT"), "{failure}");
     }

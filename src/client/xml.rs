@@ -1,6 +1,6 @@
-//! Text in XML documents: the reports for graders and the plots.
+//! Text in XML documents: the `JUnit` report and the plot.
 
-/// The text, with what XML gives a meaning written as entities, and what XML cannot hold left out.
+/// Escapes markup characters, and drops the control characters that XML 1.0 cannot contain (section 2.2).
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let mut xml = String::with_capacity(text.len());
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markup_is_escaped_and_control_characters_are_left_out() {
+    fn markup_is_escaped_and_control_characters_are_dropped() {
         assert_eq!(escaped("<a href=\"x\">&\u{1b}\n"), "&lt;a href=&quot;x&quot;&gt;&amp;\n");
     }
 }

@@ -113,11 +113,9 @@ enum Step {
     Offload,
     /// Close when the client has everything.
     Linger(CloseReason),
+    /// Nothing, until something happens outside.
+    Wait,
     Return(Next),
-}
-
-impl Step {
-    const WAIT: Self = Self::Return(Next::Wait);
 }
 
 impl Connection {
@@ -230,20 +228,22 @@ impl Connection {
                     let written = self.write_replies(stream, context, &batch, &mut outcome.replies);
                     self.after_process(context, &mut batch, &outcome, &written, direct_reads)
                 }
-                Step::Write => {
-                    let outcome = self.write_output(stream, context);
-                    self.after_write(context, &mut batch, &outcome)
-                }
+                Step::Write => match self.write_output(stream, context) {
+                    WriteOutcome::Done => self.after_write(context, &mut batch),
+                    WriteOutcome::Blocked => return Next::Wait,
+                    WriteOutcome::Failed(reason) => return Next::Close(reason),
+                },
                 Step::Generate => match self.write_generated(stream, context) {
-                    WriteOutcome::Failed(reason) => Step::Return(Next::Close(reason)),
-                    WriteOutcome::Done | WriteOutcome::Blocked => Step::WAIT,
+                    WriteOutcome::Done | WriteOutcome::Blocked => return Next::Wait,
+                    WriteOutcome::Failed(reason) => return Next::Close(reason),
                 },
                 Step::Offload => {
                     let outcome = self.offload(context);
                     self.after_offload(context, outcome)
                 }
-                Step::Linger(reason) if self.linger(stream, context, reason) => Step::WAIT,
+                Step::Linger(reason) if self.linger(stream, context, reason) => Step::Wait,
                 Step::Linger(reason) => Step::Return(Next::Close(reason)),
+                Step::Wait => return Next::Wait,
                 Step::Return(next) => return next,
             };
         }
@@ -266,7 +266,7 @@ impl Connection {
                 *direct_reads = if filled { *direct_reads - 1 } else { 0 };
                 self.read_on(*direct_reads)
             }
-            ReadOutcome::WouldBlock => Step::WAIT,
+            ReadOutcome::WouldBlock => Step::Wait,
             ReadOutcome::EndOfInput => self.after_eof(batch),
             ReadOutcome::OverBudget { bytes, whole } => self.wait_for_memory(context, Resume::Read, bytes, whole),
             ReadOutcome::NoMemory => Step::Linger(CloseReason::Resources),
@@ -276,7 +276,7 @@ impl Connection {
 
     /// Reads the next piece of a large request, if one may still be read in this call.
     fn read_on(&self, direct_reads: u32) -> Step {
-        if direct_reads > 0 && self.reads_directly() { Step::Read } else { Step::WAIT }
+        if direct_reads > 0 && self.reads_directly() { Step::Read } else { Step::Wait }
     }
 
     /// The client has half-closed: what is left of a request is the protocol's to judge.
@@ -288,7 +288,7 @@ impl Connection {
                 self.set_phase(Phase::Receiving);
                 Step::Process(Call::Eof)
             }
-            State::Generating { .. } => Step::WAIT,
+            State::Generating { .. } => Step::Wait,
             State::Idle { .. } | State::Lingering { .. } => Step::Return(Next::Close(CloseReason::Finished)),
         }
     }
@@ -333,7 +333,7 @@ impl Connection {
             // the usual case, which has nothing to save
             (Progress::NeedInput(_), State::Idle { since }) if is_sent && batch.left() == 0 => {
                 *since = context.now;
-                Step::WAIT
+                Step::Wait
             }
             (Progress::NeedInput(_), State::Generating { .. }) if is_sent && batch.left() == 0 => Step::Generate,
             (Progress::NeedOutput, _) if is_sent => Step::Process(Call::Process),
@@ -381,16 +381,12 @@ impl Connection {
         let in_flight = self.start_request(context.now);
         in_flight.update_charge(&context.budget);
         self.set_phase(Phase::Replying(then));
-        Step::WAIT
+        Step::Wait
     }
 
-    fn after_write(&mut self, context: &mut Context, batch: &mut Batch, outcome: &WriteOutcome) -> Step {
-        match outcome {
-            WriteOutcome::Done => {}
-            WriteOutcome::Blocked => return Step::WAIT,
-            WriteOutcome::Failed(reason) => return Step::Return(Next::Close(*reason)),
-        }
-        let State::Busy(Phase::Replying(then), in_flight) = &mut self.state else { return Step::WAIT };
+    /// The client's kernel has taken all replies.
+    fn after_write(&mut self, context: &mut Context, batch: &mut Batch) -> Step {
+        let State::Busy(Phase::Replying(then), in_flight) = &mut self.state else { return Step::Wait };
         let then = *then;
         context.counters.sent(std::mem::take(&mut in_flight.pending_replies));
         in_flight.request.start = context.now;
@@ -413,7 +409,7 @@ impl Connection {
         match then {
             Then::Receive if in_flight.input.is_empty() => {
                 self.set_state(State::Idle { since: now });
-                Step::WAIT
+                Step::Wait
             }
             Then::Process | Then::Skip(_) => {
                 *batch = Batch::new(Input::Own(std::mem::take(&mut in_flight.input)));

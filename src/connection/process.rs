@@ -187,9 +187,10 @@ impl Connection {
     /// # Errors
     /// When the system has no memory.
     pub(super) fn save_input(&mut self, context: &mut Context, batch: &mut Batch, needed: Needed) -> io::Result<()> {
-        let continues = batch.consumed == 0;
+        let (continues, is_empty) = (batch.consumed == 0, batch.left() == 0);
         let capacity = if needed.request_len > SMALL_REQUEST { needed.request_len } else { 0 };
         let kept = match &mut batch.input {
+            _ if is_empty => Buffer::default(),
             Input::Own(buffer) if continues && buffer.capacity() >= capacity => std::mem::take(buffer),
             Input::Own(buffer) => context.buffer(&buffer.filled()[batch.consumed..], capacity)?,
             Input::Shared(length) => {

@@ -1,13 +1,14 @@
-//! The descriptors that the service manager hands over (`sd_listen_fds(3)`), and the use of each.
+//! The descriptors that the service manager passes (`sd_listen_fds(3)`), and the use of each.
 //!
-//! listenfd takes them over from the environment; it believes what that says, so it is checked before ([`announced`]).
+//! The crate listenfd takes them from the environment without a check of its variables, so [`super::listen_fds`] checks
+//! them before.
 //!
 //! Descriptors come from two sources, which only the descriptors themselves can tell apart:
 //!
 //! * from socket units: sockets that listen, datagram sockets without a peer, or with `Accept=yes` exactly one
-//!   descriptor, a connected stream socket. Something is wrong with the configuration when we cannot serve on one.
-//! * from the manager's file descriptor store, to which another version of this daemon has given them: everything
-//!   else. They are closed and the store is asked to drop them, so that an older version can always be started.
+//!   descriptor, a connected stream socket. One that cannot be served is an error of the configuration.
+//! * from the manager's file descriptor store, where another version of this daemon has put them: all others. They are
+//!   closed, and the store is requested to remove them, so that an older version can always be started.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,62 +18,78 @@ use std::os::fd::{OwnedFd, RawFd};
 use listenfd::ListenFd;
 use log::warn;
 
-use super::announced::announced;
-use crate::daemon::config::args;
+use super::listen_fds::announced;
+use crate::daemon::config::listen::protocol_of_descriptor;
 use crate::daemon::exit_status::Failure;
-use crate::protocol::{self, ProtocolInfo};
+use crate::protocol::ProtocolInfo;
 use crate::sys::{self, Errno, SocketKind};
 
-/// What was handed over.
+/// What the service manager has passed.
 #[derive(Debug, Default)]
 pub struct Inherited {
-    /// Sockets that listen, and the protocol of each.
-    pub listeners: Vec<(TcpListener, &'static ProtocolInfo)>,
-    /// The one connection of an `Accept=yes` unit, and what is spoken on it. Its client may be gone already.
+    /// Sockets that listen.
+    pub listeners: Vec<InheritedListener>,
+    /// The one connection of an `Accept=yes` unit, and its protocol. Its client may have disconnected already.
     pub connection: Option<(TcpStream, &'static ProtocolInfo)>,
     /// The names of descriptors from the store, which were closed.
     pub stored: Vec<String>,
 }
 
-/// Takes what was handed over.
+/// A socket that listens.
+#[derive(Debug)]
+pub struct InheritedListener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// The name of the descriptor; may be empty.
+    pub descriptor: String,
+    /// The protocol that the name means.
+    pub protocol: &'static ProtocolInfo,
+}
+
+/// Takes the descriptors that the service manager has passed, and removes its variables from the environment.
 ///
 /// # Errors
-/// 78: the environment contradicts itself, or a socket unit hands over what cannot be served.
+/// 78: the environment contradicts itself, or a socket unit passes a socket that cannot be served.
 pub fn take() -> Result<Inherited, Failure> {
-    let names = announced(|variable| env::var_os(variable), std::process::id())?;
-    // listenfd makes a list of that length: only of descriptors that there are
-    for place in 0..names.count {
-        sys::inherited_flags(number_of(place)).map_err(|_| unusable(place, names.of(place), "it is not open"))?;
+    let announced = announced(|variable| env::var_os(variable), std::process::id())?;
+    // listenfd allocates a list of this length, so every descriptor must exist
+    for place in 0..announced.count {
+        sys::inherited_flags(number_of(place)).map_err(|_| unusable(place, announced.name(place), "it is not open"))?;
     }
-    let mut announced = ListenFd::from_env();
+    let mut listenfd = ListenFd::from_env();
     let mut inherited = Inherited::default();
     let mut stored: BTreeMap<String, usize> = BTreeMap::new();
-    for place in 0..names.count {
-        let name = names.of(place);
-        let number = announced.take_raw_fd(place as usize).ok().flatten();
+    for place in 0..announced.count {
+        let name = announced.name(place);
+        let number = listenfd.take_raw_fd(place as usize).ok().flatten();
         let descriptor = number.ok_or(Errno::EBADF).and_then(sys::take_inherited);
         let descriptor = descriptor.map_err(|_| unusable(place, name, "it is not open"))?;
-        match use_of(&descriptor, names.count == 1) {
-            Use::Listener => inherited.listeners.push((descriptor.into(), known(place, name)?)),
-            Use::Connection => inherited.connection = Some((descriptor.into(), known(place, name)?)),
+        match use_of(&descriptor, announced.count == 1) {
+            Use::Listener => {
+                let (socket, protocol) = (descriptor.into(), required_protocol(place, name)?);
+                inherited.listeners.push(InheritedListener { socket, descriptor: name.into(), protocol });
+            }
+            Use::Connection => inherited.connection = Some((descriptor.into(), required_protocol(place, name)?)),
             Use::Stored => *stored.entry(name.into()).or_default() += 1,
-            Use::Nothing(why) => return Err(unusable(place, name, why)),
+            Use::Unusable(why) => return Err(unusable(place, name, why)),
         }
     }
     for (name, count) in &stored {
         let name = name.escape_debug();
-        warn!("descriptors named '{name}' from the manager's store are dropped ({count}): another version stored them");
+        warn!(
+            "descriptors named '{name}' from the file descriptor store are dropped ({count}): another version stored them"
+        );
     }
     inherited.stored = stored.into_keys().filter(|name| is_stored_name(name)).collect();
     Ok(inherited)
 }
 
-/// Whether a store can have descriptors of that name: printable ASCII, and not nothing (`sd_notify(3)`).
+/// Whether a store can contain descriptors of this name: it must be printable ASCII, and not empty (`sd_notify(3)`).
 fn is_stored_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| matches!(c, ' '..='~'))
 }
 
-/// The number of a descriptor, by its place among those that were handed over.
+/// The number of a descriptor, by its place among those that were passed.
 fn number_of(place: u32) -> RawFd {
     RawFd::try_from(sys::FIRST_INHERITED + place).unwrap_or(RawFd::MAX)
 }
@@ -83,39 +100,28 @@ fn unusable(place: u32, name: &str, why: &str) -> Failure {
     Failure::configuration(format!("cannot serve on inherited descriptor {number} ({name}): {why}"))
 }
 
-/// The protocol that a name means, which must mean one.
-fn known(place: u32, name: &str) -> Result<&'static ProtocolInfo, Failure> {
-    protocol_of(name).ok_or_else(|| {
+/// The protocol that the name of a descriptor means.
+fn required_protocol(place: u32, name: &str) -> Result<&'static ProtocolInfo, Failure> {
+    protocol_of_descriptor(name).ok_or_else(|| {
         unusable(place, name, "no protocol has that name")
             .with_hint("set FileDescriptorName= to one that retortd --list prints")
     })
 }
 
-/// The protocol that a descriptor's name means. What systemd calls a socket without `FileDescriptorName=` (its unit,
-/// `connection` with `Accept=yes`, `unknown`) means the main job, or what the unit's name ends in.
-fn protocol_of(name: &str) -> Option<&'static ProtocolInfo> {
-    match name.strip_suffix(".socket") {
-        Some("retortd") => Some(args::default_protocol()),
-        Some(unit) => protocol::by_name(unit.strip_prefix("retortd-").unwrap_or(unit)),
-        None if ["", "unknown", "connection"].contains(&name) => Some(args::default_protocol()),
-        None => protocol::by_name(name),
-    }
-}
-
-/// What a descriptor is for.
+/// The use of a descriptor.
 #[derive(Debug, PartialEq, Eq)]
 enum Use {
-    /// To accept connections from.
+    /// A listener.
     Listener,
-    /// To serve this one connection.
+    /// The one connection to serve.
     Connection,
-    /// For nothing that this version does.
+    /// None: another version of the daemon has stored it.
     Stored,
-    /// For something, but we cannot do it: why.
-    Nothing(&'static str),
+    /// A socket unit passes it, but it cannot be served, for this reason.
+    Unusable(&'static str),
 }
 
-/// What a descriptor is for, of which there may be more.
+/// The use of a descriptor; `alone` if it is the only one that was passed.
 fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
     // a memfd, a file, a pipe: ENOTSOCK
     let Ok(kind) = sys::socket_kind(descriptor) else { return Use::Stored };
@@ -123,23 +129,23 @@ fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
     let tcp = kind == SocketKind::Stream && sys::is_internet(descriptor);
     match (kind, alone) {
         _ if listens && tcp => Use::Listener,
-        _ if listens => Use::Nothing("it is no TCP socket"),
+        _ if listens => Use::Unusable("it is not a TCP socket"),
         // from ListenDatagram= of a socket unit
-        (SocketKind::Datagram, _) if !sys::is_connected(descriptor) => Use::Nothing("it is no TCP socket"),
+        (SocketKind::Datagram, _) if !sys::is_connected(descriptor) => Use::Unusable("it is not a TCP socket"),
         (SocketKind::Stream, true) if sys::is_connected(descriptor) || was_connected(descriptor) => {
             if tcp {
                 Use::Connection
             } else {
-                Use::Nothing("it is no TCP socket")
+                Use::Unusable("it is not a TCP socket")
             }
         }
-        (SocketKind::Stream, true) => Use::Nothing("it neither listens nor is connected"),
+        (SocketKind::Stream, true) => Use::Unusable("it neither listens nor is connected"),
         _ => Use::Stored,
     }
 }
 
-/// Whether there was a connection that a reset has ended: getpeername(2) fails then as it does for a socket that was
-/// never connected. The input of the first has ended, which poll(2) calls readable; the other has never had any.
+/// Whether a reset has ended the connection of a socket. getpeername(2) fails for it as for a socket that was never
+/// connected, but poll(2) reports the end of its input as readable, and nothing for the other.
 fn was_connected(socket: &OwnedFd) -> bool {
     sys::is_readable(socket)
 }
@@ -157,19 +163,6 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn names_of_descriptors() {
-        let name = |fd: &str| protocol_of(fd).map(|entry| entry.name);
-        assert_eq!(name("frame"), Some("frame"));
-        assert_eq!(name("echo"), Some("echo"));
-        for default in ["", "unknown", "connection", "retortd.socket"] {
-            assert_eq!(name(default), Some("frame"), "{default}");
-        }
-        assert_eq!(name("retortd-echo.socket"), Some("echo"));
-        assert_eq!(name("gopher"), None);
-        assert_eq!(name("retortd-gopher.socket"), None);
-    }
-
     fn connection() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
@@ -180,15 +173,15 @@ mod tests {
         socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket")
     }
 
-    /// What it is for alone, and among others.
+    /// The use of a descriptor that is alone, and among others.
     fn uses(descriptor: impl Into<OwnedFd>) -> [Use; 2] {
         let descriptor = descriptor.into();
         [use_of(&descriptor, true), use_of(&descriptor, false)]
     }
 
     #[test]
-    fn sockets_of_socket_units() {
-        let no_tcp = || Use::Nothing("it is no TCP socket");
+    fn listeners_and_datagram_sockets_are_from_socket_units() {
+        let no_tcp = || Use::Unusable("it is not a TCP socket");
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         assert_eq!(uses(listener), [Use::Listener, Use::Listener]);
         assert_eq!(uses(UdpSocket::bind("127.0.0.1:0").expect("bind")), [no_tcp(), no_tcp()]);
@@ -202,20 +195,20 @@ mod tests {
     }
 
     #[test]
-    fn connections() {
+    fn single_connected_sockets_are_connections() {
         let (_client, server) = connection();
         assert_eq!(uses(server), [Use::Connection, Use::Stored]);
         let (client, server) = connection();
         drop(client);
         assert_eq!(uses(server), [Use::Connection, Use::Stored]);
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let never = || Use::Nothing("it neither listens nor is connected");
+            let never = || Use::Unusable("it neither listens nor is connected");
             assert_eq!(uses(stream(family)), [never(), Use::Stored]);
         }
     }
 
     #[test]
-    fn a_connection_that_was_reset_was_a_connection() {
+    fn reset_connections_are_recognized() {
         for received in [false, true] {
             let (client, server) = connection();
             // closing with unread input resets the connection (RFC 2525, section 2.17)
@@ -235,13 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_store() {
+    fn store_names_are_printable_ascii() {
         assert!(is_stored_name("state") && is_stored_name("stored connections"));
         assert!(!is_stored_name("") && !is_stored_name("a\nREADY=1") && !is_stored_name("ä"));
     }
 
     #[test]
-    fn descriptors_of_the_store() {
+    fn other_descriptors_are_from_the_store() {
         let stored = || [Use::Stored, Use::Stored];
         assert_eq!(uses(File::open("/dev/null").expect("open")), stored());
         assert_eq!(uses(memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd")), stored());

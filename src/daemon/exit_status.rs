@@ -1,23 +1,23 @@
-//! Why the daemon does not start or ends, and the exit code that tells the service manager what to make of it.
+//! Failures of the daemon, and their exit codes, by which the service manager decides whether to try again.
 //!
 //! | code | meaning |
 //! |---|---|
-//! | 0 | stopped as asked |
+//! | 0 | stopped as requested |
 //! | 2 | usage: an option or its value is wrong |
 //! | 71 | the system refused something; another try may succeed (`EX_OSERR` of sysexits(3)) |
-//! | 78 | the configuration cannot work; another try will not mend it (`EX_CONFIG`) |
+//! | 78 | the configuration cannot work, and another try will not change that (`EX_CONFIG`) |
 //!
-//! The unit names 2 and 78 in `RestartPreventExitStatus=`.
+//! The unit lists 2 and 78 in `RestartPreventExitStatus=`.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// What kind of failure it is.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An option or its value is wrong.
     Usage,
-    /// The system refused; another try may succeed.
+    /// The system refused something; another try may succeed.
     System,
     /// The configuration cannot work.
     Configuration,
@@ -35,22 +35,22 @@ impl Kind {
     }
 }
 
-/// A failure, in words for the person who has to mend it: what was tried, on what, why, and what helps.
+/// A failure, for the person who has to resolve it: what was tried, on what, the reason, and a hint.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What kind it is.
+    /// The kind.
     pub kind: Kind,
     message: String,
     hint: Option<String>,
 }
 
 impl Failure {
-    /// A failure of that kind.
+    /// A failure of this kind.
     pub fn of(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None }
     }
 
-    /// The system refused.
+    /// The system refused something.
     pub fn system(message: impl Into<String>) -> Self {
         Self::of(Kind::System, message)
     }
@@ -60,7 +60,7 @@ impl Failure {
         Self::of(Kind::Configuration, message)
     }
 
-    /// What helps.
+    /// Adds a hint: how to resolve the failure.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_and_words() {
+    fn failures_have_a_code_and_a_hint() {
         assert_eq!([Kind::Usage, Kind::System, Kind::Configuration].map(Kind::code), [2, 71, 78]);
         let failure = Failure::system("cannot listen on [::]:7: Permission denied (os error 13)").with_hint("be root");
         assert_eq!(failure.to_string(), "cannot listen on [::]:7: Permission denied (os error 13) (be root)");

@@ -1,6 +1,6 @@
-//! The sockets to serve on: those that systemd hands over, and those that we bind ourselves.
+//! The sockets to serve: those that systemd passes, and those that the daemon binds itself.
 //!
-//! An option that cannot be set on an inherited socket is warned about and no more: the socket serves without it.
+//! A socket option that cannot be set causes a warning: the listener serves without it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,52 +8,66 @@ use std::os::fd::AsFd;
 
 use log::warn;
 
-use super::activation::Inherited;
-use crate::daemon::config::args::{self, Listen, Settings};
+use super::activation::{Inherited, InheritedListener};
+use crate::daemon::config::args::FixedSettings;
+use crate::daemon::config::listen::{Endpoint, ListenAddress, Origin};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
 use crate::server::BoundListener;
 use crate::sys::{self, Errno};
 
-/// Seconds without a sign of life after which a silent client is probed, and between probes (`tcp(7)`).
+/// Seconds without a packet from a client after which the kernel probes it (tcp(7)). Chosen: an idle connection costs
+/// the client's network one packet a minute, and a client that is gone is detected within two minutes.
 const KEEPALIVE_IDLE: u32 = 60;
+/// Seconds between probes. Chosen: a client that is gone is detected a minute after the first of [`KEEPALIVE_PROBES`].
 const KEEPALIVE_INTERVAL: u32 = 15;
+/// Probes without a reply after which the connection is reset. Chosen: three lost packets in a row are no reason.
 const KEEPALIVE_PROBES: u32 = 4;
-/// Milliseconds that sent data may stay without an acknowledgement (`TCP_USER_TIMEOUT`).
-const USER_TIMEOUT: u32 = 120_000;
-/// Below this port the system asks for a privilege.
-const FIRST_FREE_PORT: u16 = 1024;
+/// Milliseconds that sent data may stay without an acknowledgement (`TCP_USER_TIMEOUT`, tcp(7)). Derived: the time in
+/// which keepalive detects that a silent client is gone.
+const USER_TIMEOUT: u32 = 1000 * (KEEPALIVE_IDLE + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL);
+/// The first port that any process may bind (`net.ipv4.ip_unprivileged_port_start`, ip(7)). Derived: its default.
+const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
-/// What there is to serve.
+/// The sockets to serve.
 #[derive(Debug)]
 pub struct Sockets {
     /// Sockets that listen.
     pub listeners: Vec<BoundListener>,
-    /// The one connection of an `Accept=yes` unit, and what is spoken on it.
+    /// The origin of each of [`Sockets::listeners`].
+    pub origins: Vec<Origin>,
+    /// The one connection of an `Accept=yes` unit, and its protocol.
     pub connection: Option<(TcpStream, &'static ProtocolInfo)>,
-    /// Names of descriptors that the manager's store is to drop.
+    /// Names of descriptors that the manager's store has to remove.
     pub stored: Vec<String>,
 }
 
-/// Makes what systemd handed over ready, and binds what `settings` ask for.
+impl Sockets {
+    fn add(&mut self, listener: BoundListener, origin: Origin) {
+        self.listeners.push(listener);
+        self.origins.push(origin);
+    }
+}
+
+/// Prepares the inherited sockets and binds the configured endpoints; the default one if there is no other socket.
 ///
 /// # Errors
-/// 78 for a descriptor that cannot be used and for an address that a retry will not give; 71 for what may pass.
-pub fn open(settings: &Settings, inherited: Inherited) -> Result<Sockets, Failure> {
-    let mut sockets = Sockets { listeners: Vec::new(), connection: None, stored: inherited.stored };
-    for (socket, entry) in inherited.listeners {
-        let listener = inherited_listener(socket, entry)?;
+/// 78: an address that another try will not get; 71: the system refused an address or an option that is needed.
+pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, Failure> {
+    let (listeners, origins) = (Vec::new(), Vec::new());
+    let mut sockets = Sockets { listeners, origins, connection: None, stored: inherited.stored };
+    for InheritedListener { socket, descriptor, protocol } in inherited.listeners {
+        let listener = inherited_listener(socket, protocol)?;
         prepare_inherited(&listener, settings);
-        sockets.listeners.push(listener);
+        sockets.add(listener, Origin::Inherited { descriptor, protocol: protocol.name });
     }
-    if let Some((stream, entry)) = inherited.connection {
-        sockets.connection = Some((inherited_connection(stream)?, entry));
+    if let Some((stream, protocol)) = inherited.connection {
+        sockets.connection = Some((inherited_connection(stream)?, protocol));
     }
-    let nothing = sockets.listeners.is_empty() && sockets.connection.is_none();
-    let wanted =
-        if nothing && settings.listen.is_empty() { vec![args::default_listen()] } else { settings.listen.clone() };
-    for listen in &wanted {
-        sockets.listeners.push(bind_own(listen, settings)?);
+    let has_inherited = !sockets.listeners.is_empty() || sockets.connection.is_some();
+    let default = (settings.endpoints.is_empty() && !has_inherited).then(Endpoint::default);
+    for endpoint in settings.endpoints.iter().chain(&default) {
+        sockets.add(bind_own(endpoint, settings)?, Origin::Own(*endpoint));
     }
     Ok(sockets)
 }
@@ -68,22 +82,22 @@ fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-fn inherited_listener(socket: TcpListener, entry: &'static ProtocolInfo) -> Result<BoundListener, Failure> {
-    let name = listener_name(&socket, entry);
+fn inherited_listener(socket: TcpListener, protocol: &'static ProtocolInfo) -> Result<BoundListener, Failure> {
+    let name = listener_name(&socket, protocol);
     socket
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make inherited {name} non-blocking: {error}")))?;
-    Ok(BoundListener::new(socket, entry, name, true))
+    Ok(BoundListener::new(socket, protocol, name, true))
 }
 
-fn prepare_inherited(listener: &BoundListener, settings: &Settings) {
-    for (what, error) in set_options(&listener.socket, settings) {
-        warn!("cannot set {what} on inherited {}: {error}; serving without", listener.name);
+fn prepare_inherited(listener: &BoundListener, settings: &FixedSettings) {
+    for (option, error) in set_options(&listener.socket, settings) {
+        warn!("cannot set {option} on inherited {}: {error}; serving without it", listener.name);
     }
 }
 
-/// Sets what accepted connections inherit from their listener; says what could not be set.
-fn set_options(socket: &impl AsFd, settings: &Settings) -> Vec<(&'static str, Errno)> {
+/// Sets the options that accepted connections inherit from their listener; the result is those that cannot be set.
+fn set_options(socket: &impl AsFd, settings: &FixedSettings) -> Vec<(&'static str, Errno)> {
     let mut results = vec![
         ("TCP_NODELAY", sys::enable_nodelay(socket)),
         ("SO_KEEPALIVE", sys::enable_keepalive(socket)),
@@ -93,62 +107,64 @@ fn set_options(socket: &impl AsFd, settings: &Settings) -> Vec<(&'static str, Er
         ("TCP_USER_TIMEOUT", sys::set_user_timeout(socket, USER_TIMEOUT)),
     ];
     if let Some(size) = settings.recv_buffer {
-        results.push(("SO_RCVBUF", sys::set_receive_buffer(socket, size)));
+        results.push(("SO_RCVBUF", sys::set_receive_buffer(socket, size.in_memory())));
     }
     if let Some(size) = settings.send_buffer {
-        results.push(("SO_SNDBUF", sys::set_send_buffer(socket, size)));
+        results.push(("SO_SNDBUF", sys::set_send_buffer(socket, size.in_memory())));
     }
-    results.into_iter().filter_map(|(what, result)| result.err().map(|error| (what, error))).collect()
+    results.into_iter().filter_map(|(option, result)| result.err().map(|error| (option, error))).collect()
 }
 
-/// Binds a socket of our own.
-fn bind_own(listen: &Listen, settings: &Settings) -> Result<BoundListener, Failure> {
-    let address = listen.socket_address();
-    let bound = match try_bind(address, settings) {
-        // no IPv6 here: all addresses are IPv4's
-        Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) if listen.address.is_none() => {
-            try_bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port), settings)
+/// Binds an endpoint.
+fn bind_own(endpoint: &Endpoint, settings: &FixedSettings) -> Result<BoundListener, Failure> {
+    let Endpoint { protocol, address } = *endpoint;
+    let bound = match (try_bind(address.socket_address(), settings), address) {
+        // no IPv6 on this machine: all addresses are those of IPv4
+        (Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL), ListenAddress::AllAddresses(port)) => {
+            try_bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), settings)
         }
-        result => result,
+        (result, _) => result,
     };
-    let socket = bound.map_err(|error| cannot_listen(listen, error))?;
-    let name = listener_name(&socket, listen.entry);
-    Ok(BoundListener::new(socket, listen.entry, name, false))
+    let socket = bound.map_err(|error| cannot_listen(address, error))?;
+    let name = listener_name(&socket, protocol);
+    Ok(BoundListener::new(socket, protocol, name, false))
 }
 
-fn try_bind(address: SocketAddr, settings: &Settings) -> Result<TcpListener, Errno> {
+fn try_bind(address: SocketAddr, settings: &FixedSettings) -> Result<TcpListener, Errno> {
     let socket = sys::tcp_socket(address)?;
     sys::enable_address_reuse(&socket)?;
     if address.ip() == IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED) {
         sys::enable_dual_stack(&socket)?;
     }
-    for (what, error) in set_options(&socket, settings) {
-        warn!("cannot set {what} on {address}: {error}; serving without");
+    for (option, error) in set_options(&socket, settings) {
+        warn!("cannot set {option} on {address}: {error}; serving without it");
     }
     sys::bind(&socket, address)?;
-    // the kernel takes net.core.somaxconn where that is less
+    // the kernel limits it to net.core.somaxconn (listen(2))
     let backlog = settings.backlog.and_then(|backlog| i32::try_from(backlog).ok()).unwrap_or(i32::MAX);
     sys::listen(&socket, backlog)?;
     Ok(TcpListener::from(socket))
 }
 
-fn cannot_listen(listen: &Listen, error: Errno) -> Failure {
-    let what = format!("cannot listen on {}: {}", listen.socket_address(), io::Error::from(error));
+fn cannot_listen(address: ListenAddress, error: Errno) -> Failure {
+    let port = address.port();
+    let what = format!("cannot listen on {}: {}", address.socket_address(), io::Error::from(error));
     match error {
-        Errno::EACCES if listen.port < FIRST_FREE_PORT => Failure::configuration(what)
+        Errno::EACCES if port < FIRST_UNPRIVILEGED_PORT => Failure::configuration(what)
             .with_hint("ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that binds them"),
         Errno::EACCES | Errno::EAFNOSUPPORT | Errno::EINVAL => Failure::configuration(what),
-        Errno::EADDRINUSE => Failure::system(what)
-            .with_hint(format!("another process listens there: ss -ltnp sport = :{} shows it", listen.port)),
+        Errno::EADDRINUSE => {
+            Failure::system(what).with_hint(format!("another process listens there: ss -ltnp sport = :{port} shows it"))
+        }
         Errno::EADDRNOTAVAIL => Failure::system(what).with_hint("no interface of this machine has that address"),
         _ => Failure::system(what),
     }
 }
 
-/// How a listener is called in messages: `frame=[::]:8083`.
-fn listener_name(socket: &TcpListener, entry: &ProtocolInfo) -> String {
+/// The name of a listener in messages: `frame=[::]:8083`.
+fn listener_name(socket: &TcpListener, protocol: &ProtocolInfo) -> String {
     match socket.local_addr() {
-        Ok(address) => format!("{}={address}", entry.name),
-        Err(_) => entry.name.to_string(),
+        Ok(address) => format!("{}={address}", protocol.name),
+        Err(_) => protocol.name.to_string(),
     }
 }

@@ -1,66 +1,71 @@
-//! The daemon's lifecycle: options, log, signals, listeners, ready, run, stopping.
+//! The daemon from start to exit: configuration, signals, log, listeners, server, main loop.
 //!
-//! Everything that can be wrong is found before the first client is accepted, and ends in one line on the log and an
-//! exit code of `exit_status.rs`.
+//! Every error of the configuration is found before the first client is accepted. It is logged in one line, and decides
+//! the exit code (`exit_status.rs`).
 
 mod activation;
-mod announced;
 pub mod config;
 mod exit_status;
-mod files;
+mod idle;
+mod listen_fds;
 mod listeners;
 mod logging;
 mod main_loop;
 mod notify;
-mod pending;
+mod notify_queue;
 mod phase;
+mod reload;
+mod server_config;
 mod signals;
 mod system_limits;
-mod timer;
+mod timers;
 
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use log::{error, warn};
 
 use crate::protocol::{self, ProtocolSettings};
-use crate::server::{self, Server};
+use crate::server::{BoundListener, Server};
 use crate::sys::{self, Errno};
 use activation::Inherited;
-use config::args::{OptionsError, Request, Settings};
-use config::{args, quotes};
+use config::args::LogTarget;
+use config::load::{Command, ConfigError, load};
+use config::quotes;
+use config::settings::Settings;
 use exit_status::{Failure, Kind};
 use listeners::Sockets;
-use main_loop::Supervisor;
-use notify::Manager;
+use main_loop::{MainLoop, Serving};
+use notify::Notifier;
 use signals::Signals;
 
-/// The whole daemon.
+/// The program `retortd`.
 #[must_use]
 pub fn main() -> ExitCode {
     signals::ignore_file_size_limit();
     let arguments: Vec<OsString> = env::args_os().collect();
-    let code = match args::read(&arguments) {
-        Ok(Request::Serve(settings)) => run(*settings, &arguments),
-        Ok(Request::List) => print_list(),
-        Err(error) => refuse(error),
+    let code = match load(&arguments) {
+        Ok(Command::Serve { settings, warnings }) => run(*settings, &warnings, &arguments),
+        Ok(Command::List) => print_list(),
+        Err(error) => reject(error),
     };
     logging::finish();
     code
 }
 
-/// Serves, and logs the reason when that fails.
-fn run(settings: Settings, arguments: &[OsString]) -> ExitCode {
-    // first of all, so that a signal that comes while starting is obeyed
+/// Serves, and logs the reason if that fails.
+fn run(settings: Settings, warnings: &[String], arguments: &[OsString]) -> ExitCode {
+    // before anything else, so that a signal during the start is handled after it
     let signals = Signals::catch();
-    logging::start(settings.verbose);
-    settings.remarks.iter().for_each(|remark| warn!("{remark}"));
-    // before any thread is started: listenfd changes the environment
+    logging::start(settings.reloadable.verbose);
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    // before any thread is started, because listenfd changes the environment
     let inherited = activation::take();
-    if let Err(code) = start_log_thread(settings.log) {
+    if let Err(code) = start_log_thread(settings.fixed.log) {
         return code;
     }
     match serve(signals, inherited, settings, arguments) {
@@ -72,16 +77,16 @@ fn run(settings: Settings, arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// Has the log written from now on; where that is refused there is only standard error for the reason.
-fn start_log_thread(target: args::LogTarget) -> Result<(), ExitCode> {
+/// Starts the thread that writes the log. If the system refuses it, the reason goes to standard error.
+fn start_log_thread(target: LogTarget) -> Result<(), ExitCode> {
     logging::start_thread(target).map_err(|error| {
-        // fails when standard error is closed
-        let _ = writeln!(io::stderr(), "retortd: cannot start the log's thread: {error}");
+        // fails if standard error is closed
+        let _ = writeln!(io::stderr(), "retortd: cannot start the log thread: {error}");
         ExitCode::from(Kind::System.code())
     })
 }
 
-/// From settings to the last answer.
+/// From the settings to the end of the server.
 fn serve(
     signals: Result<Signals, Errno>,
     inherited: Result<Inherited, Failure>,
@@ -89,31 +94,28 @@ fn serve(
     arguments: &[OsString],
 ) -> Result<(), Failure> {
     let signals = signals.map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
-    system_limits::refuse_huge_pages();
-    let mut manager = Manager::from_environment();
-    let Sockets { listeners, connection, stored } = listeners::open(&settings, inherited?)?;
+    system_limits::disable_huge_pages();
+    let mut notifier = Notifier::from_environment();
+    let Sockets { listeners, origins, connection, stored } = listeners::open(&settings.fixed, inherited?)?;
     for name in &stored {
-        manager.forget(name);
+        notifier.remove_stored(name);
     }
-    let protocols =
-        Arc::new(ProtocolSettings { quotes: quotes::load(settings.quotes.as_deref())?, host_name: sys::host_name() });
-    let limits = system_limits::limits(&settings, listeners.len())?;
-    system_limits::warn_about_memory(&settings);
-    system_limits::report(&listeners, &settings, &limits);
-    let workers = system_limits::workers(&settings);
-    let serving = serving(&listeners);
-    let count = listeners.len();
-    let once = connection.is_some() && listeners.is_empty();
-    let plan = server::Settings { workers, limits, seed: settings.seed, protocols };
-    let server = Server::start(listeners, &plan).map_err(|error| Failure::system(error.to_string()))?;
-    if let Some((stream, entry)) = connection {
-        server.serve(stream, entry);
+    let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
+    let protocols = ProtocolSettings { quotes, host_name: sys::host_name() };
+    let config = server_config::server_config(&settings, protocols, origins.len())?;
+    server_config::warn_about_memory(settings.reloadable.max_buffered);
+    system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);
+    let single_connection = connection.is_some() && listeners.is_empty();
+    let serving = Serving { status_prefix: status_prefix(&listeners), origins, single_connection };
+    let server = Server::start(listeners, &config).map_err(|error| Failure::system(error.to_string()))?;
+    if let Some((stream, protocol)) = connection {
+        server.serve(stream, protocol);
     }
-    Supervisor::new(server, &signals, manager, settings, arguments, (serving, count, once)).run()
+    MainLoop::new(server, serving, &signals, notifier, settings, arguments).run()
 }
 
-/// What the status line says is served.
-fn serving(listeners: &[server::BoundListener]) -> String {
+/// The beginning of the status.
+fn status_prefix(listeners: &[BoundListener]) -> String {
     if listeners.is_empty() {
         return "serving one connection".into();
     }
@@ -121,17 +123,18 @@ fn serving(listeners: &[server::BoundListener]) -> String {
     format!("listening on {}", names.join(", "))
 }
 
-/// The options cannot be used, or ask for help: clap's text, or a line in the form of all our messages.
-fn refuse(error: OptionsError) -> ExitCode {
+/// Prints why the configuration cannot be used, or the help that was requested: clap's text as it is, an error of the
+/// settings file as a line of the log.
+fn reject(error: ConfigError) -> ExitCode {
     match error {
-        OptionsError::Usage(error) => {
-            // help goes to standard output, the rest to standard error; a closed one is no reason to fail differently
+        ConfigError::Usage(error) => {
+            // help goes to standard output, the rest to standard error; fails if that is closed
             let _ = error.print();
             if error.use_stderr() { ExitCode::from(Kind::Usage.code()) } else { ExitCode::SUCCESS }
         }
-        OptionsError::File(failure) => {
+        ConfigError::File(failure) => {
             logging::start(0);
-            if let Err(code) = start_log_thread(args::LogTarget::Auto) {
+            if let Err(code) = start_log_thread(LogTarget::Auto) {
                 return code;
             }
             error!("{failure}");
@@ -140,13 +143,13 @@ fn refuse(error: OptionsError) -> ExitCode {
     }
 }
 
-/// Prints the table of protocols: name, default port, summary, RFC.
+/// Prints the list of protocols: name, default port, summary, RFC.
 fn print_list() -> ExitCode {
     let mut out = io::stdout().lock();
-    for entry in protocol::PROTOCOLS {
-        let port = entry.port.map_or("-".to_string(), |port| port.to_string());
-        let rfc = entry.rfc.map_or(String::new(), |rfc| format!(" (RFC {rfc})"));
-        if writeln!(out, "{:<14} {port:>5}  {}{rfc}", entry.name, entry.summary).is_err() {
+    for protocol in protocol::PROTOCOLS {
+        let port = protocol.port.map_or("-".to_string(), |port| port.to_string());
+        let rfc = protocol.rfc.map_or(String::new(), |rfc| format!(" (RFC {rfc})"));
+        if writeln!(out, "{:<14} {port:>5}  {}{rfc}", protocol.name, protocol.summary).is_err() {
             break;
         }
     }

@@ -1,9 +1,9 @@
-//! What the service manager is told, by `sd_notify(3)`.
+//! Notifies the service manager (`sd_notify(3)`).
 //!
-//! The messages and the watchdog's settings are the sd-notify crate's. The socket is ours: it is opened once, so that
-//! running out of descriptors cannot silence us; it never blocks; and it may be an abstract one (`@name`). Status,
-//! watchdog and extension messages that the manager does not take are lost: the next one says as much or more. All
-//! others are sent again ([`Manager::retry`]) until they are delivered. Nothing here is ever fatal.
+//! The crate sd-notify formats the messages and reads the watchdog's variables. The socket is this module's: it is
+//! opened once, so that messages do not depend on free descriptors; it never blocks; and its address may be abstract
+//! (`@name`). Status, watchdog and extension messages that the manager does not take are lost, because the next one
+//! replaces them. All others are sent again ([`Notifier::retry`]) until they are delivered. No error is fatal.
 
 use std::env;
 use std::ffi::OsStr;
@@ -17,48 +17,48 @@ use std::time::Duration;
 use log::warn;
 use sd_notify::NotifyState;
 
-use super::pending::{Message, Pending};
+use super::notify_queue::{Message, NotifyQueue};
 
-/// The longest status, in bytes. Derived: systemd ignores a message of more than 4096 bytes (`PIPE_BUF`) as a whole,
-/// and READY travels with the status.
-const LONGEST_STATUS: usize = 3072;
+/// The maximum length of a status, in bytes. Derived: systemd ignores a message of more than 4096 bytes (`PIPE_BUF`) as
+/// a whole, and READY is sent with the status.
+const MAX_STATUS: usize = 3072;
 
-/// The longest period of a watchdog, in microseconds: one more means without end (`USEC_INFINITY` of systemd).
-const LONGEST_PERIOD: u64 = u64::MAX - 1;
+/// The maximum period of a watchdog, in microseconds. Derived: one more means no end (`USEC_INFINITY` of systemd).
+const MAX_PERIOD: u64 = u64::MAX - 1;
 
-/// The connection to the service manager; without one all messages go nowhere.
+/// Sends messages to the service manager; does nothing if there is none.
 #[derive(Debug)]
-pub struct Manager {
-    link: Option<Link>,
+pub struct Notifier {
+    connection: Option<Connection>,
     status: String,
-    pending: Pending,
+    pending: NotifyQueue,
 }
 
-impl Manager {
-    /// The manager that `NOTIFY_SOCKET` names.
+impl Notifier {
+    /// Connects to the manager that `NOTIFY_SOCKET` names; warns if that is not possible.
     #[must_use]
     pub fn from_environment() -> Self {
         let name = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
-        let link = name.and_then(|name| match Link::to(name.as_bytes()) {
-            Ok(link) => Some(link),
+        let connection = name.and_then(|name| match Connection::to(name.as_bytes()) {
+            Ok(connection) => Some(connection),
             Err(error) => {
                 warn!("cannot reach the service manager at {}: {error}", name.to_string_lossy().escape_debug());
                 None
             }
         });
-        Self { link, status: String::new(), pending: Pending::default() }
+        Self { connection, status: String::new(), pending: NotifyQueue::default() }
     }
 
-    /// Whether there is one.
+    /// Whether there is a service manager.
     #[must_use]
-    pub fn is_there(&self) -> bool {
-        self.link.is_some()
+    pub fn is_connected(&self) -> bool {
+        self.connection.is_some()
     }
 
-    /// How often the watchdog wants to hear from us, if it does.
+    /// The period within which the watchdog expects a message, if it is enabled.
     #[must_use]
-    pub fn watchdog(&self) -> Option<Duration> {
-        if !self.is_there() {
+    pub fn watchdog_period(&self) -> Option<Duration> {
+        if !self.is_connected() {
             return None;
         }
         let period = watchdog_period(env::var_os("WATCHDOG_USEC").as_deref());
@@ -66,84 +66,84 @@ impl Manager {
         period.filter(|_| sd_notify::watchdog_enabled().is_some())
     }
 
-    /// The store of descriptors is to drop those of this name.
-    pub fn forget(&mut self, name: &str) {
-        self.must_arrive(Message::Forget(name.into()));
+    /// Requests that the store of descriptors removes those of this name.
+    pub fn remove_stored(&mut self, name: &str) {
+        self.send_until_delivered(Message::RemoveStored(name.into()));
     }
 
-    /// Every listener accepts.
+    /// Reports that every listener accepts; also the end of a reload.
     pub fn ready(&mut self, status: String) {
         self.status = status;
-        self.must_arrive(Message::Ready);
+        self.send_until_delivered(Message::Ready);
     }
 
-    /// New figures; said only when they changed.
+    /// Reports a status, if it has changed.
     pub fn status(&mut self, status: String) {
         if status != self.status {
             self.status = status;
-            self.tell(&[NotifyState::Status(shortened(&self.status))]);
+            self.send_once(&[NotifyState::Status(shortened(&self.status))]);
         }
     }
 
-    /// Reloading has begun; [`Manager::ready`] ends it.
+    /// Reports that a reload has begun; [`Notifier::ready`] reports its end.
     pub fn reloading(&mut self) {
         let now = match NotifyState::monotonic_usec_now() {
             Ok(NotifyState::MonotonicUsec(now)) => now,
             // clock_gettime(2) does not fail for this clock
             _ => 0,
         };
-        self.must_arrive(Message::Reloading(now));
+        self.send_until_delivered(Message::Reloading(now));
     }
 
-    /// Every worker is alive.
-    pub fn alive(&self) {
-        self.tell(&[NotifyState::Watchdog]);
+    /// Reports to the watchdog that every worker is alive.
+    pub fn watchdog(&self) {
+        self.send_once(&[NotifyState::Watchdog]);
     }
 
-    /// Stopping has begun.
+    /// Reports that the daemon is stopping.
     pub fn stopping(&mut self, status: String) {
         self.status = status;
-        self.must_arrive(Message::Stopping);
+        self.send_until_delivered(Message::Stopping);
     }
 
-    /// Stopping takes up to so much longer, counted from now.
+    /// Requests more time for the stop, counted from now.
     pub fn extend(&self, by: Duration) {
         let microseconds = u32::try_from(by.as_micros()).unwrap_or(u32::MAX);
-        self.tell(&[NotifyState::ExtendTimeoutUsec(microseconds)]);
+        self.send_once(&[NotifyState::ExtendTimeoutUsec(microseconds)]);
     }
 
-    /// Whether a message waits to be sent again.
+    /// Whether a message has to be sent again.
     #[must_use]
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Sends again what has not been delivered.
+    /// Sends the messages again that have not been delivered.
     pub fn retry(&mut self) {
-        let Self { link: Some(link), status, pending } = self else { return };
-        pending.deliver(|message| link.send(&text(message, shortened(status))));
+        let Self { connection: Some(connection), status, pending } = self else { return };
+        pending.deliver(|message| connection.send(&text(message, shortened(status))));
     }
 
-    fn must_arrive(&mut self, message: Message) {
-        if self.is_there() {
+    fn send_until_delivered(&mut self, message: Message) {
+        if self.is_connected() {
             self.pending.push(message);
             self.retry();
         }
     }
 
-    /// Sends what may be lost.
-    fn tell(&self, states: &[NotifyState<'_>]) {
-        if let Some(link) = &self.link {
-            link.send(&lines(states));
+    /// Sends a message that may be lost.
+    fn send_once(&self, states: &[NotifyState<'_>]) {
+        if let Some(connection) = &self.connection {
+            connection.send(&lines(states));
         }
     }
 }
 
-/// A message that must arrive, with the status as it is now.
+/// The text of a message; the status is the present one.
 fn text(message: &Message, status: &str) -> String {
     let status = NotifyState::Status(status);
     match message {
-        Message::Forget(name) => format!("FDSTOREREMOVE=1\nFDNAME={name}\n"),
+        Message::RemoveStored(name) => format!("FDSTOREREMOVE=1\nFDNAME={name}\n"),
         Message::Ready => lines(&[NotifyState::Ready, status]),
         Message::Reloading(since) => lines(&[NotifyState::Reloading, NotifyState::MonotonicUsec(*since)]),
         Message::Stopping => lines(&[NotifyState::Stopping, status]),
@@ -158,33 +158,33 @@ fn lines(states: &[NotifyState<'_>]) -> String {
     })
 }
 
-/// What fits into a message.
+/// The part of a status that fits into a message.
 fn shortened(status: &str) -> &str {
-    let end = (0..=LONGEST_STATUS.min(status.len())).rev().find(|end| status.is_char_boundary(*end));
+    let end = (0..=MAX_STATUS.min(status.len())).rev().find(|end| status.is_char_boundary(*end));
     &status[..end.unwrap_or_default()]
 }
 
-/// The period that `WATCHDOG_USEC` asks for. Like `sd_watchdog_enabled(3)`, no period is 0 or without end.
+/// The period in `WATCHDOG_USEC`. It is neither 0 nor infinite, as in `sd_watchdog_enabled(3)`.
 fn watchdog_period(value: Option<&OsStr>) -> Option<Duration> {
     let value = value?;
     let period = value.to_str().and_then(|value| value.parse().ok());
-    let period = period.filter(|period| (1..=LONGEST_PERIOD).contains(period)).map(Duration::from_micros);
+    let period = period.filter(|period| (1..=MAX_PERIOD).contains(period)).map(Duration::from_micros);
     if period.is_none() {
         let value = value.to_string_lossy();
-        warn!("WATCHDOG_USEC={} is no period: the watchdog is not notified", value.escape_debug());
+        warn!("WATCHDOG_USEC={} is not a period: the watchdog is not notified", value.escape_debug());
     }
     period
 }
 
 /// A socket that is connected to the manager's.
 #[derive(Debug)]
-struct Link {
+struct Connection {
     socket: UnixDatagram,
     address: SocketAddr,
 }
 
-impl Link {
-    /// To an absolute path, or to an abstract name after `@` (`sd_notify(3)`).
+impl Connection {
+    /// Connects to an absolute path, or to an abstract name after `@` (`sd_notify(3)`).
     fn to(name: &[u8]) -> io::Result<Self> {
         let address = match name {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
@@ -197,13 +197,13 @@ impl Link {
         Ok(Self { socket, address })
     }
 
-    /// Whether the manager has the message now. Never waits.
+    /// Sends a message without blocking; true if the manager has taken it.
     fn send(&self, message: &str) -> bool {
         match self.socket.send(message.as_bytes()) {
             Ok(_) => true,
             // its queue is full
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            // it is gone, which disconnects the socket (unix(7)), and may be back at its address
+            // the manager has closed its socket, which disconnects this one (unix(7)); it may have a new one there
             Err(_) => self.socket.connect_addr(&self.address).is_ok() && self.socket.send(message.as_bytes()).is_ok(),
         }
     }
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn periods_of_the_watchdog() {
+    fn watchdog_periods_are_positive_and_finite() {
         let period = |text: &str| watchdog_period(Some(OsStr::new(text)));
         assert_eq!(watchdog_period(None), None);
         assert_eq!(period("1"), Some(Duration::from_micros(1)));
@@ -225,36 +225,36 @@ mod tests {
     }
 
     #[test]
-    fn messages() {
+    fn messages_end_with_a_newline_and_fit() {
         assert_eq!(text(&Message::Ready, "idle"), "READY=1\nSTATUS=idle\n");
         assert_eq!(text(&Message::Reloading(12), "idle"), "RELOADING=1\nMONOTONIC_USEC=12\n");
         assert_eq!(text(&Message::Stopping, "idle"), "STOPPING=1\nSTATUS=idle\n");
-        assert_eq!(text(&Message::Forget("old".into()), "idle"), "FDSTOREREMOVE=1\nFDNAME=old\n");
+        assert_eq!(text(&Message::RemoveStored("old".into()), "idle"), "FDSTOREREMOVE=1\nFDNAME=old\n");
         let long = "ä".repeat(4000);
         assert!(text(&Message::Ready, shortened(&long)).len() < 4096);
         assert_eq!(shortened("short"), "short");
     }
 
     #[test]
-    fn addresses() {
+    fn wrong_addresses_are_rejected() {
         for name in ["vsock:2:99", "notify", "./notify", " /run/notify"] {
-            let refused = Link::to(name.as_bytes()).expect_err(name).to_string();
+            let refused = Connection::to(name.as_bytes()).expect_err(name).to_string();
             assert_eq!(refused, "neither an absolute path nor an abstract name (@NAME)");
         }
-        assert!(Link::to(&[b'/'; 300]).is_err());
+        assert!(Connection::to(&[b'/'; 300]).is_err());
     }
 
     #[test]
-    fn a_manager_that_comes_back_to_its_address_is_found_again() {
+    fn restarted_managers_are_connected_again() {
         let name = format!("retortd-unit-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).expect("a name");
         let first = UnixDatagram::bind_addr(&address).expect("bind");
-        let link = Link::to(format!("@{name}").as_bytes()).expect("connect");
-        assert!(link.send("one"));
+        let connection = Connection::to(format!("@{name}").as_bytes()).expect("connect");
+        assert!(connection.send("one"));
         drop(first);
-        assert!(!link.send("lost") && !link.send("lost"));
+        assert!(!connection.send("lost") && !connection.send("lost"));
         let second = UnixDatagram::bind_addr(&address).expect("bind again");
-        assert!(link.send("two"));
+        assert!(connection.send("two"));
         let mut message = [0; 8];
         assert_eq!(second.recv(&mut message).map(|length| message[..length].to_vec()).expect("a message"), b"two");
     }

@@ -1,51 +1,55 @@
-//! Signals as orders: a handler notes when they came and writes an eventfd, the supervisor reads it.
+//! Signals: a handler records when they came and writes to an eventfd, on which the main loop waits.
 //!
-//! SIGINT and SIGTERM ask to stop, SIGHUP to reload, SIGUSR1 for the statistics. Caught from the first moment on: what
-//! comes while starting is obeyed when started. SIGPIPE is ignored by the Rust runtime before main, SIGXFSZ by
-//! [`ignore_file_size_limit`]; programs that a process executes would inherit both, but the daemon executes none.
+//! A handler and not signalfd(2): the time of each signal is needed ([`super::phase`]), and signals that are pending
+//! until a signalfd is read are merged into one.
+//!
+//! SIGINT and SIGTERM stop the daemon, SIGHUP reloads the configuration, SIGUSR1 logs the statistics. They are caught
+//! before anything else is done: a signal during the start is handled after it. SIGPIPE is ignored by the Rust runtime
+//! before main, SIGXFSZ by [`ignore_file_size_limit`]; an executed program would inherit both, but the daemon executes
+//! none.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::sys::{self, Arrivals, Errno, EventFd, Signal};
 
-/// What the signals since the last look ask for.
+/// The signals since the last call of [`Signals::take`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Orders {
-    /// Stop; what an order to stop means depends on when it came ([`super::phase`]).
+pub struct PendingSignals {
+    /// Stop, depending on the times of the signals ([`super::phase`]).
     pub stop: Option<Arrivals>,
-    /// Reload what can be reloaded.
+    /// Reload the configuration.
     pub reload: bool,
-    /// Write the statistics to the log.
+    /// Log the statistics.
     pub statistics: bool,
 }
 
-/// Has a write to a file that has reached `RLIMIT_FSIZE`, such as the log, fail with EFBIG instead of ending the
-/// process by SIGXFSZ (setrlimit(2)).
+/// Ignores SIGXFSZ: a write to a file that has reached `RLIMIT_FSIZE`, such as the log, then fails with EFBIG and does
+/// not kill the process (setrlimit(2)).
 pub fn ignore_file_size_limit() {
     // fails only for a signal that does not exist
     let _ = sys::ignore_signal(Signal::SIGXFSZ);
 }
 
-/// The signals that the daemon obeys.
+/// The signals that the daemon handles.
 #[derive(Debug)]
 pub struct Signals {
     notice: EventFd,
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Catches the signals from now on.
     ///
     /// # Errors
-    /// What eventfd(2) and sigaction(2) say.
+    /// Those of eventfd(2) and sigaction(2).
     pub fn catch() -> Result<Self, Errno> {
         let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1];
         Ok(Self { notice: sys::catch_signals(&signals)? })
     }
 
-    /// Takes what was asked for since the last call.
-    pub fn take(&self) -> Orders {
+    /// Takes the signals since the last call.
+    pub fn take(&self) -> PendingSignals {
         self.notice.clear();
-        Orders {
+        PendingSignals {
             stop: either(sys::caught(Signal::SIGINT), sys::caught(Signal::SIGTERM)),
             reload: sys::caught(Signal::SIGHUP).is_some(),
             statistics: sys::caught(Signal::SIGUSR1).is_some(),
@@ -53,7 +57,7 @@ impl Signals {
     }
 }
 
-/// Two signals that mean one thing.
+/// The arrivals of two signals with one meaning.
 fn either(one: Option<Arrivals>, other: Option<Arrivals>) -> Option<Arrivals> {
     match (one, other) {
         (Some(one), Some(other)) => {

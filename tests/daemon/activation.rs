@@ -1,4 +1,4 @@
-//! Sockets that somebody else has opened: handed over as `sd_listen_fds(3)` has it, and by systemd-socket-activate(1).
+//! Socket activation: inherited sockets as in `sd_listen_fds(3)`, and systemd-socket-activate(1).
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -24,13 +24,13 @@ fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A daemon on one handed socket of that name.
+/// A daemon with one inherited socket of this name.
 fn named(name: &str) -> Daemon {
     DaemonBuilder::new(&[]).with_sockets(name, vec![listener().0.into()]).start()
 }
 
-/// What becomes of a daemon that is handed this.
-fn refused(names: &str, sockets: Vec<OwnedFd>) -> Finished {
+/// Starts a daemon with sockets that it must reject, and asserts exit code 78.
+fn rejected(names: &str, sockets: Vec<OwnedFd>) -> Finished {
     let finished = DaemonBuilder::new(&[]).with_sockets(names, sockets).finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     finished
@@ -41,7 +41,7 @@ fn descriptor_name_selects_protocol() {
     for name in ["echo", "retortd-echo.socket"] {
         assert_eq!(named(name).exchange("echo", b"abc"), b"abc", "{name}");
     }
-    // what systemd calls a socket that has no name of its own means the main job
+    // the names that systemd gives to sockets without FileDescriptorName= select `frame`
     for name in ["", "unknown", "retortd.socket", "frame"] {
         assert_eq!(named(name).exchange("frame", &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"), "{name}");
     }
@@ -55,6 +55,29 @@ fn two_inherited_sockets_serve_two_protocols() {
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     assert_eq!(daemon.exchange("discard", b"abc"), b"");
     assert_eq!(daemon.log.text(), "");
+}
+
+/// This release defines no options: entries have none, and the socket is served as without them.
+#[test]
+fn listener_options_name_inherited_sockets() {
+    for name in ["echo", "retortd-echo.socket"] {
+        let launch = DaemonBuilder::new(&[]).with_sockets("retortd-echo.socket", vec![listener().0.into()]);
+        let daemon = launch.env("RETORTD_LISTENER_OPTIONS", format!("{name} frame")).start();
+        assert_eq!(daemon.exchange("echo", b"abc"), b"abc", "{name}");
+        assert_eq!(daemon.log.text(), "", "{name}");
+    }
+    for (entry, words) in [
+        ("retortd-gopher.socket", "no socket is called 'retortd-gopher.socket'"),
+        (
+            "retortd-echo.socket,fast",
+            "retortd-echo.socket has no option 'fast': this release defines no listener options",
+        ),
+    ] {
+        let launch = DaemonBuilder::new(&[]).with_sockets("retortd-echo.socket", vec![listener().0.into()]);
+        let finished = launch.env("RETORTD_LISTENER_OPTIONS", entry).finish();
+        assert_eq!(finished.code, 2, "{entry}: {}", finished.log);
+        assert!(finished.log.contains(words), "{entry}: {}", finished.log);
+    }
 }
 
 #[test]
@@ -71,7 +94,7 @@ fn inherited_socket_suppresses_default_port() {
 #[test]
 fn unknown_descriptor_name_exits_78() {
     for name in ["gopher", "retortd-gopher.socket"] {
-        let log = refused(name, vec![listener().0.into()]).log;
+        let log = rejected(name, vec![listener().0.into()]).log;
         let words = format!("cannot serve on inherited descriptor 3 ({name}): no protocol has that name");
         assert!(log.contains(&words) && log.contains("FileDescriptorName="), "{log}");
     }
@@ -81,18 +104,18 @@ fn unknown_descriptor_name_exits_78() {
 #[test]
 fn datagram_and_unix_sockets_exit_78() {
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
-    let log = refused("echo", vec![udp.into()]).log;
-    assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
+    let log = rejected("echo", vec![udp.into()]).log;
+    assert!(log.contains("descriptor 3 (echo): it is not a TCP socket"), "{log}");
     let directory = Directory::new();
     let unix = UnixListener::bind(directory.path("socket")).expect("bind");
-    let log = refused("echo", vec![unix.into()]).log;
-    assert!(log.contains("descriptor 3 (echo): it is no TCP socket"), "{log}");
+    let log = rejected("echo", vec![unix.into()]).log;
+    assert!(log.contains("descriptor 3 (echo): it is not a TCP socket"), "{log}");
     let (pair, _other) = UnixStream::pair().expect("a pair");
-    let log = refused("echo", vec![pair.into()]).log;
-    assert!(log.contains("it is no TCP socket"), "{log}");
-    // the good one beside it does not help
+    let log = rejected("echo", vec![pair.into()]).log;
+    assert!(log.contains("it is not a TCP socket"), "{log}");
+    // a valid socket beside it changes nothing
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
-    let log = refused("echo:discard", vec![listener().0.into(), udp.into()]).log;
+    let log = rejected("echo:discard", vec![listener().0.into(), udp.into()]).log;
     assert!(log.contains("descriptor 4 (discard)"), "{log}");
 }
 
@@ -100,7 +123,7 @@ fn datagram_and_unix_sockets_exit_78() {
 fn unconnected_socket_exits_78() {
     use nix::sys::socket::socket;
     let bare = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
-    let log = refused("echo", vec![bare]).log;
+    let log = rejected("echo", vec![bare]).log;
     assert!(log.contains("it neither listens nor is connected"), "{log}");
 }
 
@@ -132,21 +155,21 @@ fn invalid_listen_variables_exit_78() {
         let launch = DaemonBuilder::new(&[LOCAL]).with_sockets("", vec![listener().0.into()]);
         let finished = launch.env("LISTEN_FDS", fds).finish();
         assert_eq!(finished.code, 78, "{fds}: {}", finished.log);
-        assert!(finished.log.contains(&format!("LISTEN_FDS={fds} is no number of descriptors")), "{}", finished.log);
+        assert!(finished.log.contains(&format!("LISTEN_FDS={fds} is not a number of descriptors")), "{}", finished.log);
     }
     for pid in ["", "garbage"] {
         let finished = DaemonBuilder::new(&[LOCAL]).env("LISTEN_PID", pid).env("LISTEN_FDS", "1").finish();
         assert_eq!(finished.code, 78, "{pid}: {}", finished.log);
-        assert!(finished.log.contains(&format!("LISTEN_PID={pid} is no process id")), "{}", finished.log);
+        assert!(finished.log.contains(&format!("LISTEN_PID={pid} is not a process id")), "{}", finished.log);
     }
-    // no descriptor is there, but the daemon has opened some of its own by then
+    // descriptor 4 is not inherited, but the daemon must not take one of its own for it
     let none = DaemonBuilder::new(&[]).with_sockets("", vec![listener().0.into()]);
     let finished = none.env("LISTEN_FDS", "999999").finish();
     assert_eq!(finished.code, 78, "{}", finished.log);
     assert!(finished.log.contains("cannot serve on inherited descriptor 4 (): it is not open"), "{}", finished.log);
 }
 
-/// A descriptor without a name is for the main job, as one of a socket unit without `FileDescriptorName=` is.
+/// A descriptor without a name serves `frame`, like that of a socket unit without `FileDescriptorName=`.
 #[test]
 fn missing_descriptor_names_log_warning() {
     let sockets = vec![listener().0.into(), listener().0.into()];
@@ -166,7 +189,7 @@ fn first_descriptor_other_than_3_exits_78() {
     assert!(finished.log.contains("LISTEN_FDS_FIRST_FD=1, and not 3"), "{}", finished.log);
 }
 
-/// A daemon that is handed a listener for echo and one thing more.
+/// A daemon that inherits a listener for `echo` and one more descriptor.
 fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
     let (socket, address) = listener();
     let daemon =
@@ -176,13 +199,13 @@ fn beside_a_listener(name: &str, other: impl Into<OwnedFd>) -> Daemon {
     daemon
 }
 
-/// Fault 43: descriptors from the store that this version does not know.
+/// Fault 43: descriptors from the file descriptor store that this version does not know.
 #[test]
 fn unknown_stored_descriptors_are_removed_from_store() {
     let memory = || memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
     let pair = |kind| socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
     let ((one, _other), (stream, _peer)) = (pair(SockType::SeqPacket), UnixStream::pair().expect("a pair"));
-    // by their kind, whatever their names
+    // recognized by their type, whatever their names
     let descriptors: [(&str, OwnedFd); 6] = [
         ("state", memory()),
         ("echo", memory()),
@@ -193,10 +216,10 @@ fn unknown_stored_descriptors_are_removed_from_store() {
     ];
     for (name, descriptor) in descriptors {
         let daemon = beside_a_listener(name, descriptor);
-        daemon.wait_for_line(0, &format!("descriptors named '{name}' from the manager's store are dropped (1)"));
+        daemon.wait_for_line(0, &format!("descriptors named '{name}' from the file descriptor store are dropped (1)"));
         let (at, forgotten) = daemon.wait_for_notice(0, "FDSTOREREMOVE=1");
         assert_eq!(forgotten, format!("FDSTOREREMOVE=1\nFDNAME={name}\n"));
-        assert_eq!(at, 1, "the store is asked before READY=1 is said");
+        assert_eq!(at, 1, "FDSTOREREMOVE=1 is sent before READY=1");
         assert_eq!(daemon.listening().len(), 1);
     }
 }
@@ -221,7 +244,7 @@ fn inherited_listener_becomes_nonblocking() {
     let (socket, address) = listener();
     let copy = socket.try_clone().expect("a copy");
     let daemon = DaemonBuilder::new(&["--workers=2"]).with_sockets("echo", vec![socket.into()]).start();
-    // flags belong to the socket, not to the descriptor: seen through the copy
+    // status flags belong to the open file description (fcntl(2)), so the copy shows them
     let flags = nix::fcntl::fcntl(&copy, nix::fcntl::FcntlArg::F_GETFL).expect("flags");
     assert_ne!(flags & nix::libc::O_NONBLOCK, 0);
     assert_eq!(Client::connect(address).exchange(b"abc"), b"abc");
@@ -280,7 +303,7 @@ fn several_inherited_connections_are_removed_from_store() {
     let ((client, one), (other, two)) = (connection(), connection());
     let daemon = DaemonBuilder::new(&[LOCAL]).with_sockets("echo:echo", vec![one.into(), two.into()]).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
-    daemon.wait_for_line(0, "descriptors named 'echo' from the manager's store are dropped (2)");
+    daemon.wait_for_line(0, "descriptors named 'echo' from the file descriptor store are dropped (2)");
     let forgotten = daemon.notices.all().into_iter().filter(|notice| notice.contains("FDSTOREREMOVE=1")).count();
     assert_eq!(forgotten, 1, "once for each name");
     for client in [client, other] {
@@ -297,7 +320,7 @@ fn closed_inherited_connection_exits_0() {
     assert_eq!(daemon.last_statistics().closed_for("finished"), 1);
 }
 
-/// Fault 4, fault 30: the client of an `Accept=yes` unit is gone before the daemon looks.
+/// Fault 4, fault 30: the client of an `Accept=yes` unit resets the connection before the daemon reads.
 #[test]
 fn reset_inherited_connection_exits_0() {
     let request = frame(UPPERCASE, b"abc");
@@ -325,7 +348,7 @@ fn sigterm_closes_inherited_connection() {
     assert_eq!(client.wait_closed(), b"");
 }
 
-/// systemd-socket-activate(1) and what it starts; both are ended when dropped.
+/// systemd-socket-activate(1) and the daemon that it starts; both are ended when dropped.
 struct Activator {
     child: Child,
     log: EventLog<String>,
@@ -333,12 +356,12 @@ struct Activator {
 }
 
 impl Activator {
-    /// Listens on so many free ports. None: it is not installed.
+    /// Listens on `listeners` free ports. None: systemd-socket-activate is not installed.
     fn start(options: &[&str], listeners: usize, arguments: &[&str]) -> Option<Self> {
         if !available("systemd-socket-activate") {
             return None;
         }
-        // it takes no port 0: a port that was free a moment ago may be somebody else's by now
+        // it does not accept port 0; a port that was free before may be in use now, so retry
         (0..20).find_map(|_| Self::try_start(options, listeners, arguments))
     }
 
@@ -360,9 +383,9 @@ impl Activator {
         activator.log.wait_for(0, |line| line.contains(&last)).map(|_| activator)
     }
 
-    fn says(&self, words: &str) {
-        let said = self.log.wait_for(0, |line| line.contains(words));
-        assert!(said.is_some(), "{words:?} is not in {}", self.log.text());
+    fn wait_for_line(&self, words: &str) {
+        let found = self.log.wait_for(0, |line| line.contains(words));
+        assert!(found.is_some(), "{words:?} is not in {}", self.log.text());
     }
 
     fn connect(&self, number: usize) -> Client {
@@ -400,10 +423,10 @@ fn socket_activate_without_name_serves_frame() {
 #[test]
 fn socket_activate_with_unknown_name_exits_78() {
     let Some(mut activator) = Activator::start(&["--fdname=gopher"], 1, &[]) else { return };
-    // starts the daemon, and is reset when that gives up: perhaps before this side has noticed that it is connected
+    // starts the daemon, and is reset when that exits, perhaps before connect(2) returns
     let _client = TcpStream::connect(activator.addresses[0]);
     assert_eq!(activator.wait_exit(), 78);
-    activator.says("cannot serve on inherited descriptor 3 (gopher): no protocol has that name");
+    activator.wait_for_line("cannot serve on inherited descriptor 3 (gopher): no protocol has that name");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Servers of the frame protocol as people write them: one that is right, and many with one mistake each; and servers
-//! of any protocol that never stop sending.
+//! Servers of the frame protocol as people write them, correct ones and many with one bug each; and servers of any
+//! protocol that never stop sending.
 //!
-//! Plain threads and blocking sockets, and nothing of the daemon's or the client's code: what `retort check` finds is
-//! found in foreign servers. A server lives until the test program ends.
+//! They use threads and blocking sockets, and none of the daemon's or the client's code, so that `retort check` is
+//! tested with foreign servers. A server runs until the test program exits.
 
 use crate::harness::action::{LOWERCASE, RANDOM, REVERSE, SHUFFLE, UPPERCASE};
 use std::io::{self, Read, Write};
@@ -10,34 +10,34 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-/// The one mistake of a server.
+/// The bug of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
-    /// It has none.
+    /// No bug.
     None,
-    /// None either: it serves one client at a time.
+    /// No bug either, but it serves one client at a time.
     OneAtATime,
     /// `recv` is called once for the data.
     OneRecv,
     /// `recv` is called once for the header.
     OneRecvForTheHeader,
-    /// What was read beyond a request is thrown away.
+    /// Input that was read beyond the end of a request is discarded.
     ForgetsPipelined,
-    /// The answer's length is little-endian.
+    /// The length of the reply is little-endian.
     LittleEndian,
-    /// The answer's header is the request's.
+    /// The header of the reply is that of the request.
     EchoesHeader,
-    /// The answer has no header.
+    /// The reply has no header.
     NoHeader,
-    /// The answer's length counts characters.
+    /// The length of the reply counts characters.
     CountsCharacters,
-    /// A newline stands behind the answer, and is counted.
+    /// A newline follows the reply, and is counted.
     Newline,
-    /// A newline stands behind the answer, and is not counted.
+    /// A newline follows the reply, and is not counted.
     UncountedNewline,
-    /// Only 16 bits of the length are kept.
+    /// Only 16 bits of the length are used.
     ShortLength,
-    /// At most 64 KiB of an answer are sent.
+    /// At most 64 KiB of a reply are sent.
     ShortSend,
     /// Text is reversed and shuffled byte by byte.
     Bytes,
@@ -49,39 +49,39 @@ pub enum Bug {
     ClosesOnError,
     /// The data of an unknown action is not read.
     DoesNotSkip,
-    /// Errors are spelt with a capital.
+    /// The error text begins with a capital.
     Capital,
     /// An unknown action returns the text as it is.
     UnknownPasses,
-    /// Invalid UTF-8 is replaced instead of refused.
+    /// Invalid UTF-8 is replaced instead of rejected.
     Replaces,
-    /// The connection is closed after every answer.
+    /// The connection is closed after every reply.
     OneAnswer,
-    /// An empty message is taken for the end.
+    /// An empty message is taken for end of input.
     EmptyIsTheEnd,
-    /// Nothing is answered.
+    /// No request is answered.
     Hangs,
-    /// Answers wait for the end of input, and are then forgotten.
+    /// Requests before a half-close are not answered.
     ForgetsAtTheEnd,
-    /// A request that ends early is not answered.
+    /// A truncated request is not answered.
     SilentWhenTruncated,
-    /// A client that vanishes in a request ends the server.
+    /// A client that closes within a request ends the server.
     DiesWithItsClient,
-    /// A shuffle draws with replacement.
+    /// Shuffle draws with replacement.
     DrawsTwice,
-    /// A shuffle swaps every position with any other.
+    /// Shuffle swaps every position with any other, which is biased.
     Biased,
     /// Random drops nothing.
     DropsNothing,
-    /// Random may leave nothing.
+    /// Random may reply with an empty text.
     LeavesNothing,
-    /// The lower case of each character is looked up alone.
+    /// Each character is converted to lower case without its context.
     NoFinalSigma,
-    /// Parts of the data are decoded as they arrive.
+    /// Parts of the data are decoded as they arrive, even when a code point is split.
     DecodesParts,
 }
 
-/// Starts the server; its address.
+/// Starts the server and returns its address.
 pub fn start(bug: Bug) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
     let address = listener.local_addr().expect("the listener's address");
@@ -89,14 +89,15 @@ pub fn start(bug: Bug) -> SocketAddr {
     address
 }
 
-/// Starts a server that sends these bytes to every client over and over, without end, and reads nothing; its address.
+/// Starts a server that sends `bytes` to every client again and again, without end, and reads nothing; returns its
+/// address.
 pub fn flooding(bytes: &[u8]) -> SocketAddr {
     let block = bytes.repeat((1 << 16) / bytes.len());
     for_each_client(move |mut stream| while stream.write_all(&block).is_ok() {})
 }
 
-/// Starts a server that sends these bytes to every client over and over, one at a time with a pause between them, and
-/// reads nothing; its address.
+/// Starts a server that sends `bytes` to every client again and again, one byte at a time with `pause` between them,
+/// and reads nothing; returns its address.
 pub fn dripping(bytes: &'static [u8], pause: Duration) -> SocketAddr {
     for_each_client(move |mut stream| {
         for byte in bytes.iter().cycle() {
@@ -108,7 +109,7 @@ pub fn dripping(bytes: &'static [u8], pause: Duration) -> SocketAddr {
     })
 }
 
-/// Starts a server that does this in a thread for each client; its address.
+/// Starts a server that calls `serve` in a thread for each client; returns its address.
 pub fn for_each_client(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
     let address = listener.local_addr().expect("the listener's address");
@@ -139,10 +140,10 @@ struct Client {
     bug: Bug,
 }
 
-/// What a request came to.
+/// The outcome of reading a request.
 enum Request {
     Whole(u8, Vec<u8>),
-    /// The client's side ended: within a request, or between two.
+    /// End of input, within a request (`truncated`) or between two.
     End {
         truncated: bool,
     },
@@ -154,7 +155,7 @@ impl Client {
         loop {
             match self.request()? {
                 Request::Whole(action, data) => {
-                    if !self.answer(action, &data)? {
+                    if !self.reply(action, &data)? {
                         return Ok(());
                     }
                 }
@@ -202,7 +203,7 @@ impl Client {
         Ok(Request::Whole(action, data))
     }
 
-    /// Looks whether the client has ended its side before it answers, and then does not.
+    /// Checks for a half-close before it replies, and does not reply then.
     fn at_the_end(&mut self, action: u8, length: usize) -> io::Result<Request> {
         let data = self.take(length, false)?;
         self.stream.set_read_timeout(Some(Duration::from_millis(2)))?;
@@ -211,9 +212,9 @@ impl Client {
         Ok(if ended { Request::End { truncated: false } } else { Request::Whole(action, data) })
     }
 
-    /// So many bytes, or fewer at the end of input; with `once`, what one read brings.
+    /// Reads `length` bytes, or fewer at end of input; with `once`, what one read returns.
     fn take(&mut self, length: usize, once: bool) -> io::Result<Vec<u8>> {
-        // Reading too much is what the one that forgets it must do.
+        // the server that discards what it has read too much must read too much
         let greedy = self.bug == Bug::ForgetsPipelined;
         while self.ahead.len() < length {
             let mut buffer = vec![0; if greedy { 65_536 } else { length - self.ahead.len() }];
@@ -231,29 +232,29 @@ impl Client {
         Ok(std::mem::replace(&mut self.ahead, rest))
     }
 
-    /// Answers a request; false when the connection is to be closed.
-    fn answer(&mut self, action: u8, data: &[u8]) -> io::Result<bool> {
+    /// Answers a request; returns false when the connection is to be closed.
+    fn reply(&mut self, action: u8, data: &[u8]) -> io::Result<bool> {
         if self.bug == Bug::Hangs {
             return Ok(true);
         }
-        let answer = transformed(self.bug, action, data);
-        self.send(&answer)?;
-        let refused = answer == b"error";
+        let reply = transformed(self.bug, action, data);
+        self.send(&reply)?;
+        let refused = reply == b"error";
         Ok(self.bug != Bug::OneAnswer && !(refused && self.bug == Bug::ClosesOnError))
     }
 
-    fn send(&mut self, answer: &[u8]) -> io::Result<()> {
+    fn send(&mut self, reply: &[u8]) -> io::Result<()> {
         let length = match self.bug {
-            Bug::CountsCharacters => String::from_utf8_lossy(answer).chars().count(),
-            Bug::Newline => answer.len() + 1,
-            _ => answer.len(),
+            Bug::CountsCharacters => String::from_utf8_lossy(reply).chars().count(),
+            Bug::Newline => reply.len() + 1,
+            _ => reply.len(),
         } as u32;
         let mut wire = match self.bug {
             Bug::LittleEndian => length.to_le_bytes().to_vec(),
             Bug::NoHeader => Vec::new(),
             _ => length.to_be_bytes().to_vec(),
         };
-        wire.extend_from_slice(answer);
+        wire.extend_from_slice(reply);
         match self.bug {
             Bug::Newline | Bug::UncountedNewline => wire.push(b'\n'),
             Bug::ShortSend => wire.truncate(65_536),
@@ -307,7 +308,7 @@ fn shuffled<T: Copy>(bug: Bug, mut items: Vec<T>) -> Vec<T> {
 }
 
 fn random(bug: Bug, text: &str) -> String {
-    let mut answer = String::new();
+    let mut reply = String::new();
     for character in text.chars() {
         let times = match fastrand::u8(..36) {
             0..6 if bug == Bug::DropsNothing => 1,
@@ -315,15 +316,15 @@ fn random(bug: Bug, text: &str) -> String {
             6..11 => pareto(),
             _ => 1,
         };
-        answer.extend(std::iter::repeat_n(character, times));
+        reply.extend(std::iter::repeat_n(character, times));
     }
-    if answer.is_empty() && bug != Bug::LeavesNothing {
-        answer.extend(text.chars().next());
+    if reply.is_empty() && bug != Bug::LeavesNothing {
+        reply.extend(text.chars().next());
     }
-    answer
+    reply
 }
 
-/// `floor(X)` with X Pareto-distributed with shape 1, within what memory allows.
+/// `floor(X)` with X Pareto-distributed with shape 1, at most 10^7 so that it fits in memory.
 #[allow(clippy::cast_sign_loss)]
 fn pareto() -> usize {
     (1.0 / (1.0 - fastrand::f64())).min(1e7) as usize

@@ -1,5 +1,5 @@
-//! `frame` and `frame-2021` over real sockets: every request gets the reply that retortd.protocols(7) defines, however
-//! the input is split, at every length, and under load and faults.
+//! `frame` and `frame-2021` over real sockets: replies are exact for every split and length of the input and under
+//! load, as retortd.protocols(7) describes.
 
 use crate::harness::action::{LOWERCASE, RANDOM, REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
 use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel, length_prefixed, replay_all, wait_until};
@@ -11,7 +11,7 @@ const LONGEST: usize = (1 << 27) - 1;
 #[test]
 fn frame_examples_survive_any_split() {
     let daemon =
-        DaemonBuilder::new(&["--workers=1", "--listen=frame=127.0.0.1:0,frame-2021=127.0.0.1:0,echo=127.0.0.1:0"])
+        DaemonBuilder::new(&["--workers=1", "--listen=frame=127.0.0.1:0 frame-2021=127.0.0.1:0 echo=127.0.0.1:0"])
             .start();
     replay_all(&daemon, |info| info.name.starts_with("frame"));
     let statistics = daemon.statistics_at_rest();
@@ -25,38 +25,38 @@ fn pipelined_requests_are_answered_in_order_after_half_close() {
     let (mut send, mut expect) = (Vec::new(), Vec::new());
     for number in 0..requests {
         let text = format!("Request {number}");
-        let (code, answer) = match number % 3 {
+        let (code, reply) = match number % 3 {
             0 => (UPPERCASE, text.to_uppercase()),
             1 => (LOWERCASE, text.to_lowercase()),
             _ => (REVERSE, text.chars().rev().collect()),
         };
         send.extend(frame(code, text.as_bytes()));
-        expect.extend(length_prefixed(answer.as_bytes()));
+        expect.extend(length_prefixed(reply.as_bytes()));
     }
-    assert!(daemon.exchange("frame", &send) == expect, "an answer is wrong, missing or out of order");
+    assert!(daemon.exchange("frame", &send) == expect, "a reply is wrong, missing or out of order");
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.answered, statistics.closed_for("finished")), (requests, 1));
     assert_eq!((statistics.bytes_in, statistics.bytes_out), (send.len() as u64, expect.len() as u64));
 }
 
-/// Lengths around the sizes at which something changes inside: buffers, in-line work, mapped memory.
+/// Lengths around sizes at which the daemon takes another path: buffers, offloading, mapped memory.
 fn lengths() -> Vec<usize> {
     let around = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
     let near = around.into_iter().flat_map(|size: usize| [size - 5, size - 4, size - 1, size, size + 1]);
     [0, 1, 2, 3, 5].into_iter().chain(near).collect()
 }
 
-/// The same without the longest ones, for actions that take long.
+/// Fewer of the longest [`lengths`], for slow actions.
 fn shorter_lengths() -> Vec<usize> {
     lengths().into_iter().filter(|length| *length < 100_000 || length % (1 << 20) == 0).collect()
 }
 
-/// A text of that length that has every printable ASCII character.
+/// `length` printable ASCII characters, all of them in turn.
 fn ascii(length: usize) -> Vec<u8> {
     (b' '..=b'~').cycle().take(length).collect()
 }
 
-/// A text of at most that length, of one, two, three and four bytes a code point, that grows in upper case.
+/// A text of at most `length` bytes, with code points of one to four bytes, that is longer in upper case.
 fn mixed(length: usize) -> String {
     let text = "aß€😀ΐ";
     text.repeat(length / text.len() + 1)
@@ -68,17 +68,17 @@ fn mixed(length: usize) -> String {
         .collect()
 }
 
-/// Asks for everything at once, each followed by a small request that shows that service goes on.
+/// Sends all texts in one pipeline, each followed by a small request, and compares the replies.
 fn all_lengths(texts: &[String], code: u8, expect: impl Fn(&str) -> String) {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
-    let (mut send, mut answers) = (Vec::new(), Vec::new());
+    let (mut send, mut replies) = (Vec::new(), Vec::new());
     for text in texts {
         send.extend(frame(code, text.as_bytes()));
         send.extend(frame(REVERSE, b"next"));
-        answers.extend(length_prefixed(expect(text).as_bytes()));
-        answers.extend(length_prefixed(b"txen"));
+        replies.extend(length_prefixed(expect(text).as_bytes()));
+        replies.extend(length_prefixed(b"txen"));
     }
-    assert!(daemon.exchange("frame", &send) == answers, "an answer is wrong");
+    assert!(daemon.exchange("frame", &send) == replies, "a reply is wrong");
 }
 
 fn texts(lengths: &[usize]) -> Vec<String> {
@@ -102,7 +102,7 @@ fn reverse_of_lengths_around_buffer_sizes() {
 }
 
 fn sorted(text: &[u8]) -> Vec<char> {
-    let mut characters: Vec<char> = std::str::from_utf8(text).expect("an answer in UTF-8").chars().collect();
+    let mut characters: Vec<char> = std::str::from_utf8(text).expect("a reply in UTF-8").chars().collect();
     characters.sort_unstable();
     characters
 }
@@ -112,9 +112,9 @@ fn shuffle_permutes_code_points() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
     for text in texts(&shorter_lengths()) {
-        let answer = client.request(SHUFFLE, text.as_bytes());
-        assert!(sorted(&answer) == sorted(text.as_bytes()), "{} bytes", text.len());
-        assert!(text.len() < 100 || answer != text.as_bytes(), "{} bytes were not shuffled", text.len());
+        let reply = client.request(SHUFFLE, text.as_bytes());
+        assert!(sorted(&reply) == sorted(text.as_bytes()), "{} bytes", text.len());
+        assert!(text.len() < 100 || reply != text.as_bytes(), "{} bytes were not shuffled", text.len());
     }
 }
 
@@ -124,17 +124,17 @@ fn random_keeps_order_and_message_limit() {
     let daemon = Daemon::serving("frame", &["--max-message=3M"]);
     let mut client = daemon.connect("frame");
     for length in shorter_lengths() {
-        // no character stands beside its like: what is left after removing repetitions is a part of the text in order
+        // no two neighbours in the text are equal, so the reply without repetitions is a subsequence of it
         let text = ascii(length);
-        let answer = client.request(RANDOM, &text);
-        assert!(answer.len() <= limit, "{length}: {}", answer.len());
-        assert_eq!(answer.is_empty(), text.is_empty(), "{length}");
+        let reply = client.request(RANDOM, &text);
+        assert!(reply.len() <= limit, "{length}: {}", reply.len());
+        assert_eq!(reply.is_empty(), text.is_empty(), "{length}");
         let mut rest = text.iter();
-        let mut kept = answer.clone();
+        let mut kept = reply.clone();
         kept.dedup();
         assert!(kept.iter().all(|byte| rest.any(|other| other == byte)), "{length}: not in order");
-        // five of six stay; 10,000 characters miss these bounds less than once in a million runs
-        if length >= 10_000 && answer.len() < limit {
+        // five of six characters stay; with 10,000 the bounds fail less than once in a million runs
+        if length >= 10_000 && reply.len() < limit {
             let per_mille = kept.len() * 1000 / length;
             assert!((803..863).contains(&per_mille), "{length}: {per_mille} of 1000 kept");
         }
@@ -162,7 +162,7 @@ fn connection_serves_after_error_replies() {
             assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
         }
     }
-    // an answer is counted when it has been sent, and may be here before that
+    // a reply is counted after it has been sent, and may arrive before
     let statistics = daemon.statistics_when(|statistics| statistics.answered + statistics.refused == 57);
     assert_eq!((statistics.answered, statistics.refused), (29, 28), "{statistics:?}");
 }
@@ -176,17 +176,17 @@ fn unknown_action_of_100_megabytes_uses_no_memory() {
     client.send(&frame(REVERSE, b"next"));
     assert_eq!(client.receive_frame(), ERROR);
     assert_eq!(client.receive_frame(), b"txen");
-    assert!(daemon.peak_rss() < idle + (8 << 20), "{} bytes for what is thrown away", daemon.peak_rss() - idle);
+    assert!(daemon.peak_rss() < idle + (8 << 20), "{} bytes for discarded input", daemon.peak_rss() - idle);
 }
 
 #[test]
 fn message_of_100_megabytes_is_reversed() {
     let daemon = Daemon::serving("frame", &[]);
     let text = ascii(100_000_000);
-    let answer = daemon.exchange("frame", &frame(REVERSE, &text));
+    let reply = daemon.exchange("frame", &frame(REVERSE, &text));
     let mut expect = text;
     expect.reverse();
-    assert!(answer == length_prefixed(&expect), "not what was asked for");
+    assert!(reply == length_prefixed(&expect), "a wrong reply");
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn longest_message_uses_its_length_in_memory() {
     bytes.resize(LONGEST + 4, b'x');
     client.send(&bytes);
     bytes.fill(b'X');
-    let answer = client.receive_frame();
-    assert!(answer == bytes[4..], "not what was asked for");
+    let reply = client.receive_frame();
+    assert!(reply == bytes[4..], "a wrong reply");
     assert!(daemon.peak_rss() < LONGEST as u64 * 105 / 100 + (12 << 20), "{}", daemon.peak_rss());
     assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
     wait_until("the memory is given back", || daemon.rss() < 16 << 20);
@@ -261,15 +261,15 @@ fn connections_are_spread_over_workers() {
 #[test]
 fn seed_makes_replies_repeatable() {
     let (short, long) = (ascii(200), ascii(200_000));
-    let answers = |seed: Option<&str>| {
+    let replies = |seed: Option<&str>| {
         let option = seed.map(|seed| format!("--seed={seed}"));
         let daemon = Daemon::serving("frame", option.as_deref().as_slice());
         let requests = [frame(SHUFFLE, &short), frame(RANDOM, &short), frame(SHUFFLE, &long), frame(RANDOM, &long)];
         daemon.exchange("frame", &requests.concat())
     };
-    assert!(answers(Some("7")) == answers(Some("7")), "the same seed, other answers");
-    assert!(answers(Some("7")) != answers(Some("8")), "another seed, the same answers");
-    assert!(answers(None) != answers(None), "no seed, the same answers");
+    assert!(replies(Some("7")) == replies(Some("7")), "the same seed, other replies");
+    assert!(replies(Some("7")) != replies(Some("8")), "another seed, the same replies");
+    assert!(replies(None) != replies(None), "no seed, the same replies");
 }
 
 #[test]
@@ -292,30 +292,30 @@ fn small_requests_do_not_wait_for_offloaded_request() {
         assert_eq!(small.request(UPPERCASE, b"small"), b"SMALL");
     }
     large.stream.set_nonblocking(true).expect("non-blocking");
-    assert!(large.stream.peek(&mut [0]).is_err(), "the large answer came before 50 small ones");
+    assert!(large.stream.peek(&mut [0]).is_err(), "the large reply came before 50 small ones");
     large.stream.set_nonblocking(false).expect("blocking");
-    let answer = large.receive_frame();
-    assert_eq!(answer.len(), text.len());
+    let reply = large.receive_frame();
+    assert_eq!(reply.len(), text.len());
     let count = |bytes: &[u8]| {
         bytes.iter().fold([0_u32; 256], |mut counts, byte| {
             counts[*byte as usize] += 1;
             counts
         })
     };
-    assert_eq!(count(&answer), count(&text));
+    assert_eq!(count(&reply), count(&text));
 }
 
 #[test]
 fn offloaded_requests_of_many_clients_are_answered() {
     let daemon = Daemon::serving("frame", &[]);
     let text = ascii(300_000);
-    let answers = in_parallel(20, |_| {
+    let replies = in_parallel(20, |_| {
         let mut client = daemon.connect("frame");
         let send = [frame(SHUFFLE, &text), frame(REVERSE, b"next"), frame(RANDOM, &text)].concat();
         client.send(&send);
         (client.receive_frame().len(), client.receive_frame(), client.receive_frame().is_empty())
     });
-    assert!(answers.iter().all(|answer| *answer == (text.len(), b"txen".to_vec(), false)));
+    assert!(replies.iter().all(|reply| *reply == (text.len(), b"txen".to_vec(), false)));
     assert_eq!(daemon.statistics_at_rest().answered, 60);
 }
 
@@ -331,7 +331,7 @@ fn reset_inside_request_does_not_affect_other_clients() {
         client.reset();
         assert_eq!(witness.request(UPPERCASE, b"still here"), b"STILL HERE");
     }
-    // an answer is counted when it has been sent, and may be here before that
+    // a reply is counted after it has been sent, and may arrive before
     let statistics = daemon.statistics_when(|statistics| statistics.open == 1 && statistics.answered == 8);
     assert_eq!(statistics.closed_for("reset"), 4, "{statistics:?}");
     assert_eq!(daemon.descriptors(), descriptors + 1);

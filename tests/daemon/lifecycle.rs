@@ -1,4 +1,4 @@
-//! From start to end: signals, draining, reloading, and what the service manager is told.
+//! From start to exit: signals, drain, reload, and notification of the service manager.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -30,7 +30,7 @@ fn sigterm_and_sigint_exit_0_within_a_second_when_idle() {
     }
 }
 
-/// Asks without pause, `depth` requests at a time, until the connection ends: how many answers came whole.
+/// Sends requests without pause, `depth` at a time, until the connection is closed; returns the number of replies.
 fn request_until_closed(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 {
     let mut client = daemon.connect("frame");
     let requests = frame(REVERSE, b"abc").repeat(depth);
@@ -45,7 +45,7 @@ fn request_until_closed(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 
         warm.fetch_add(1, Ordering::Relaxed);
     }
     received.extend(client.wait_closed());
-    assert!(received.chunks(expect.len()).all(|answer| answer == expect), "an answer is not whole");
+    assert!(received.chunks(expect.len()).all(|reply| reply == expect), "a reply is not complete");
     (received.len() / expect.len()) as u64
 }
 
@@ -60,7 +60,7 @@ fn drain_under_load_answers_every_request_read() {
                 scope.spawn(move || request_until_closed(daemon, 1 + 4 * number, warm))
             })
             .collect();
-        wait_until("2000 answers", || warm.load(Ordering::Relaxed) >= 2000);
+        wait_until("2000 replies", || warm.load(Ordering::Relaxed) >= 2000);
         daemon.signal(Signal::SIGTERM);
         clients.into_iter().map(|client| client.join().expect("a client failed")).sum()
     });
@@ -95,7 +95,7 @@ fn drain_completes_offloaded_request() {
     client.send(&frame(SHUFFLE, &text));
     daemon.statistics_when(|statistics| statistics.requests == 1);
     daemon.signal(Signal::SIGTERM);
-    assert!(client.receive_all() == length_prefixed(&text), "the answer is not whole");
+    assert!(client.receive_all() == length_prefixed(&text), "the reply is not complete");
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 1);
 }
@@ -110,7 +110,7 @@ fn drain_completes_reply_to_slow_reader() {
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
     assert!(!daemon.has_exited());
-    assert!([first, client.receive_all()].concat() == length_prefixed(&text), "the answer is not whole");
+    assert!([first, client.receive_all()].concat() == length_prefixed(&text), "the reply is not complete");
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().answered, 1);
 }
@@ -138,11 +138,11 @@ fn second_sigterm_or_sigint_stops_at_once() {
         daemon.statistics_when(|statistics| statistics.bytes_in == 10);
         daemon.signal(Signal::SIGTERM);
         daemon.wait_for_notice(0, "STOPPING=1");
-        // as patient as it is asked to be, for longer than signals are one order
+        // it drains for longer than the time within which signals count as one
         assert!(client.is_silent(ONE_ORDER + Duration::from_millis(100)) && !daemon.has_exited());
         daemon.signal(signal);
         assert_eq!(daemon.wait_exit(), 0);
-        daemon.wait_for_line(0, "told to stop again: stopping now");
+        daemon.wait_for_line(0, "received a second SIGTERM or SIGINT: stopping at once");
         assert_eq!(daemon.last_statistics().closed_for("forced"), 1);
     }
 }
@@ -155,7 +155,7 @@ fn simultaneous_signals_count_as_one() {
     let request = frame(REVERSE, b"one order");
     client.send(&request[..10]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 10);
-    // as timeout(1) does it, and with another signal, which the kernel cannot merge with the first
+    // like timeout(1), and with another signal, which the kernel cannot merge with the first
     for signal in [Signal::SIGTERM, Signal::SIGTERM, Signal::SIGINT] {
         daemon.signal(signal);
     }
@@ -165,13 +165,13 @@ fn simultaneous_signals_count_as_one() {
     assert_eq!(client.receive_all(), length_prefixed(b"redro eno"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
-    assert!(!daemon.log.text().contains("told to stop again"), "{}", daemon.log.text());
+    assert!(!daemon.log.text().contains("received a second SIGTERM or SIGINT"), "{}", daemon.log.text());
 }
 
 #[test]
 fn clients_in_accept_queue_at_sigterm_are_served() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
-    // stopped, so that all of them are in the listener's queue when the order comes
+    // suspended, so that all clients are in the accept queue when the signal arrives
     daemon.pause();
     let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect("frame")).collect();
     daemon.signal(Signal::SIGTERM);
@@ -185,10 +185,10 @@ fn clients_in_accept_queue_at_sigterm_are_served() {
     assert_eq!((statistics.accepted, statistics.answered), (50, 50));
 }
 
-/// Clients that connect when the only worker has got the order to stop, but has not looked at it. None: a thread
-/// cannot be frozen here.
+/// Clients that connect after the stop was sent to the only worker, and before it handles it. None: threads cannot be
+/// frozen here.
 fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Client>> {
-    // its name is its own to set: it has done so when it has answered
+    // a thread sets its name itself: it has done so when it replies
     assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
     let frozen = daemon.freeze("worker-0")?;
     daemon.signal(Signal::SIGTERM);
@@ -289,7 +289,7 @@ fn sigkill_leaves_port_free_for_restart() {
 fn sigterm_during_start_never_hangs() {
     for attempt in 0..30 {
         let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0"]).spawn();
-        // somewhere between the start of the process and the first look at signals
+        // at some point between execve(2) and the first check for signals
         thread::sleep(Duration::from_micros(100 * attempt));
         daemon.signal(Signal::SIGTERM);
         let code = daemon.wait_exit();
@@ -319,7 +319,7 @@ fn sighup_reloads_settings_file() {
     assert_eq!(client.request(UPPERCASE, b"eleven byte"), b"error");
     directory.write("settings", "RETORTD_MAX_MESSAGE=11\nRETORTD_VERBOSE=2\n");
     daemon.reload();
-    // connections that are there already keep to the new limits too
+    // the new limits apply to open connections, too
     assert_eq!(client.request(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
     daemon.wait_for_line(0, "uppercase of 11 bytes answered in");
     directory.write("settings", "# nothing\n");
@@ -328,7 +328,7 @@ fn sighup_reloads_settings_file() {
     assert_eq!(client.request(UPPERCASE, &[b'x'; 100]), [b'X'; 100]);
     assert_eq!(daemon.connect("frame").request(UPPERCASE, b"x"), b"X");
     assert_eq!(daemon.statistics_when(|statistics| statistics.answered == 3).refused, 1);
-    assert!(daemon.log.all()[before..].iter().all(|line| line.contains("statistics: ")), "not silent again");
+    assert!(daemon.log.all()[before..].iter().all(|line| line.contains("statistics: ")), "requests are still logged");
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn reload_completes_after_every_worker() {
     let Some(frozen) = daemon.freeze("worker-0") else { return };
     let before = daemon.notices.len();
     daemon.signal(Signal::SIGHUP);
-    let (next, _) = daemon.wait_for_line(0, "a worker has not come round in time");
+    let (next, _) = daemon.wait_for_line(0, "a worker missed the reload");
     daemon.wait_for_line(next, "reloaded");
     daemon.wait_for_notice(before, "READY=1");
     drop(frozen);
@@ -364,7 +364,7 @@ fn reload_with_invalid_settings_keeps_old_settings() {
         let before = daemon.log.len();
         daemon.reload();
         let (_, line) = daemon.wait_for_line(before, "cannot reload: ");
-        assert!(line.contains(words) && line.ends_with("; going on as before"), "{line}");
+        assert!(line.contains(words) && line.ends_with("; the running configuration stays in force"), "{line}");
         assert_eq!(daemon.connect("frame").request(UPPERCASE, b"eleven byte"), b"error");
     }
     std::fs::remove_file(&file).expect("remove");
@@ -417,7 +417,7 @@ fn service_manager_gets_ready_status_reloading_and_stopping() {
     daemon.statistics_when(|statistics| statistics.bytes_in == 20);
     daemon.signal(Signal::SIGTERM);
     let (at, _) = daemon.wait_for_notice(at, "STOPPING=1");
-    // while it drains it asks for more time, again and again
+    // while it drains, it extends its timeout repeatedly
     let (at, _) = daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
     daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
     client.send(&frame(UPPERCASE, b"begun")[5..]);
@@ -438,7 +438,7 @@ fn watchdog_is_notified_four_times_per_period() {
     for _ in 0..8 {
         at = daemon.wait_for_notice(at, "WATCHDOG=1").0;
     }
-    // four in each period, not in a rush
+    // at most four in each period
     assert!(begun.elapsed() > Duration::from_millis(600), "{:?}", begun.elapsed());
 }
 
@@ -447,11 +447,11 @@ fn watchdog_is_not_notified_while_worker_is_frozen() {
     let daemon = with_watchdog("200000");
     daemon.wait_for_notice(0, "WATCHDOG=1");
     let Some(frozen) = daemon.freeze("worker-1") else { return };
-    // one may have been under way
-    daemon.wait_for_line(0, "a worker has not come round in time");
+    // one notification may have been sent before
+    daemon.wait_for_line(0, "a worker missed its heartbeat");
     let before = daemon.notices.len();
     let heard = daemon.notices.wait_within(Duration::from_millis(600), before, |notice| notice.contains("WATCHDOG=1"));
-    assert_eq!(heard, None, "the watchdog was told that all is well");
+    assert_eq!(heard, None, "the watchdog was notified");
     drop(frozen);
     daemon.wait_for_notice(before, "WATCHDOG=1");
 }
@@ -480,7 +480,7 @@ fn missing_notify_socket_logs_warning() {
     assert_eq!(daemon.stop(), 0);
 }
 
-/// A service manager whose queue is full until it is emptied.
+/// A service manager whose socket is full until it is read.
 struct BusyManager {
     socket: UnixDatagram,
     path: PathBuf,
@@ -502,7 +502,7 @@ impl BusyManager {
         while other.send_to(b"full", &self.path).is_ok() {}
     }
 
-    /// Reads until a message says something about the state of the service.
+    /// Reads messages until one is about the state of the service.
     fn next_state(&self) -> String {
         let mut message = [0; 4096];
         loop {
@@ -553,7 +553,7 @@ fn full_notify_socket_gets_ready_reloading_and_stopping_later() {
     daemon.statistics_when(|statistics| statistics.bytes_in == 10);
     manager.fill();
     daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_line(0, "stopping: told to stop");
+    daemon.wait_for_line(0, "stopping: received SIGTERM or SIGINT");
     let stopping = manager.next_state();
     assert!(stopping.starts_with("STOPPING=1\nSTATUS=stopping"), "{stopping}");
     client.send(&request[10..]);
@@ -576,7 +576,7 @@ fn full_notify_socket_gets_ready_before_stopping() {
     client.send(&request[..10]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 10);
     daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_line(0, "stopping: told to stop");
+    daemon.wait_for_line(0, "stopping: received SIGTERM or SIGINT");
     let states = [manager.next_state(), manager.next_state()];
     assert!(states[0].starts_with("READY=1\n") && states[1].starts_with("STOPPING=1\n"), "{states:?}");
     client.send(&request[10..]);
@@ -593,12 +593,12 @@ fn unreasonable_watchdog_period_is_limited_or_rejected() {
         for _ in 0..20 {
             at = daemon.wait_for_notice(at, "WATCHDOG=1").0;
         }
-        // a message every 10 ms, and not one every 250 ns
+        // a message every 10 ms, not every 250 ns
         assert!(begun.elapsed() > Duration::from_millis(100), "{microseconds}: {:?}", begun.elapsed());
     }
     for microseconds in ["0", "-5", "abc", "18446744073709551615"] {
         let daemon = with_watchdog(microseconds);
-        daemon.wait_for_line(0, &format!("WATCHDOG_USEC={microseconds} is no period"));
+        daemon.wait_for_line(0, &format!("WATCHDOG_USEC={microseconds} is not a period"));
     }
 }
 
@@ -621,7 +621,7 @@ fn main_thread_sleeps_without_service_manager() {
     let mut client = daemon.connect("frame");
     daemon.statistics_when(|statistics| statistics.open == 1);
     let waits = || daemon.status("voluntary_ctxt_switches");
-    // it has written the statistics, and goes to sleep once more; the kernel counts that a moment after it shows it
+    // it has written the statistics and sleeps again; the kernel counts the switch shortly after it shows the state
     let last = AtomicU64::new(0);
     wait_until("the main thread sleeps", || {
         daemon.sleeps(daemon.pid.as_raw()) && last.swap(waits(), Ordering::Relaxed) == waits()

@@ -1,4 +1,4 @@
-//! Every limit: exact, said in the log, and recovered from; honest clients are served meanwhile.
+//! The limits: their exact values, what is logged, recovery, and service for other clients meanwhile.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use crate::harness::{
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt};
 
-/// Long enough for a daemon that is busy, short enough for a test: what must not come is waited for so long.
+/// How long to wait for something that must not happen. Chosen without tuning.
 const QUIET: Duration = Duration::from_millis(200);
 
 /// Fault 7: the limit is exact, and the next client is served when one leaves.
@@ -63,13 +63,13 @@ fn connection_limit_does_not_spin() {
     assert!(used < Duration::from_millis(5), "{used:?} of processor time in 400 ms");
 }
 
-/// Fault 39: at the limit, a stop serves those in the backlog when there is room for them.
+/// Fault 39: a stop at the connection limit serves clients in the backlog as soon as there is room.
 #[test]
 fn drain_at_connection_limit_serves_backlog() {
     let mut daemon = Daemon::serving("frame", &["--max-connections=1", "--workers=2", "-v"]);
     let mut served = daemon.connect("frame");
     assert_eq!(served.request(UPPERCASE, b"in"), b"IN");
-    // a request that is not complete: this connection stays open while the daemon stops
+    // an incomplete request, which keeps the connection open during the drain
     served.send(&frame(UPPERCASE, b"half")[..6]);
     let mut waiting: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
     for client in &mut waiting {
@@ -113,7 +113,7 @@ fn raised_connection_limit_admits_waiting_clients() {
     assert_eq!(waiting.request(UPPERCASE, b"in"), b"IN");
 }
 
-/// A connection to `address` from another address of this machine.
+/// A connection to `address` from the loopback address `source`.
 fn connect_from(source: [u8; 4], address: SocketAddr) -> Client {
     let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
     let source = SocketAddr::from((source, 0)).to_string();
@@ -171,7 +171,7 @@ fn announced_length_over_limit_uses_no_memory() {
     let idle = daemon.rss();
     let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
-        // the most that a header can announce, and little of it
+        // the largest length that a header can announce, and few bytes of the message
         client.send(&[0x0f, 0xff, 0xff, 0xff]);
         client.send(&[b'x'; 1000]);
     }
@@ -192,8 +192,8 @@ fn memory_grows_with_received_bytes_not_announced_length() {
     assert!(daemon.peak_rss() < rss_limit(idle, 50 * 50_004 * 2), "{}", daemon.peak_rss() - idle);
 }
 
-/// What a daemon may use beside what is charged to the budget: 16 KiB for each connection, and 8 MiB that each worker
-/// keeps for the next large message.
+/// Memory that is not charged to the budget, in bytes: 16 KiB for each connection, and 8 MiB of recycled buffers for
+/// each worker.
 fn beside_the_budget(clients: u64, workers: u64) -> u64 {
     clients * (16 << 10) + workers * (8 << 20)
 }
@@ -247,11 +247,11 @@ fn reused_buffers_are_charged_to_budget() {
     let begin = &frame(REVERSE, &text)[..20_000];
     let mut begun = Vec::new();
     for _ in 0..clients {
-        // whole messages leave memory behind that those which are only begun then get
+        // a complete request leaves a recycled buffer, which the next incomplete one gets
         let mut client = daemon.connect("frame");
         client.send(&frame(REVERSE, &text));
         if client.is_silent(QUIET) {
-            // those that are begun hold all of the budget
+            // the incomplete requests hold the whole budget
             break;
         }
         assert!(client.receive_frame() == text);
@@ -266,15 +266,16 @@ fn reused_buffers_are_charged_to_budget() {
 fn request_timeout_frees_budget_of_stalled_requests() {
     let arguments = ["--max-buffered=4M", "--request-timeout=300ms", "--workers=1"];
     let daemon = Daemon::serving("frame", &arguments);
-    // each holds a part of a large message and goes no further: together they take the shared half, one the reserve
+    // each sends a part of a large request and stalls: together they hold the shared half of the budget, one the
+    // reserve
     let mut greedy: Vec<Client> = (0..130).map(|_| daemon.connect("frame")).collect();
     let begin = &frame(REVERSE, &vec![b'x'; 1_900_000])[..20_000];
     for client in &mut greedy {
         client.send(begin);
     }
-    // small requests need nothing of it
+    // small requests need no budget
     assert_eq!(daemon.connect("frame").request(UPPERCASE, b"small"), b"SMALL");
-    // a large one waits until those are cut off
+    // a large one waits until the stalled ones are closed
     let text = vec![b'y'; 1_500_000];
     assert!(daemon.connect("frame").request(REVERSE, &text) == text);
     let statistics = daemon.statistics_at_rest();
@@ -441,9 +442,9 @@ fn write_timeout_spares_slow_reader() {
     let begun = Instant::now();
     let mut piece = vec![0; 512 << 10];
     while received.len() < text.len() + 4 {
-        let length = client.stream.read(&mut piece).expect("an answer in pieces");
+        let length = client.stream.read(&mut piece).expect("a reply in pieces");
         received.extend_from_slice(&piece[..length]);
-        // the pauses are what is tested: each read makes room for more
+        // the pauses are what is tested: each read makes room for more output
         thread::sleep(Duration::from_millis(20));
     }
     assert!(begun.elapsed() > Duration::from_millis(800), "too quick to show anything: {:?}", begun.elapsed());
@@ -469,7 +470,7 @@ fn min_rate_closes_slow_reader_when_memory_is_needed() {
     // more than the other half
     let mut waiting = daemon.connect("frame");
     assert_eq!(waiting.request(REVERSE, &request[4..]).len(), 3 << 20);
-    // its memory is free; it may still take what was sent, until the write timeout
+    // its memory has been freed; what is in the kernel's buffer could still be read, until the write timeout
     drop(slow);
     let statistics = daemon.statistics_when(|statistics| statistics.closed > 0);
     assert_eq!((statistics.closed, statistics.closed_for("min-rate")), (1, 1), "{statistics:?}");

@@ -1,8 +1,11 @@
-//! The two programs from outside: the daemon over real sockets, and its client as people run it. One program, so that
-//! the harness is compiled and linked once; `cargo test --test daemon limits::` runs one module.
+//! Tests of the daemon over real sockets, and of its client as a user runs it.
 //!
-//! Under plain `cargo test` all of these tests are threads of one process. A test must not change what belongs to the
-//! process (environment, current directory, signal dispositions); what a daemon needs goes through [`harness::DaemonBuilder`].
+//! All of them are modules of one test program, so that the harness is compiled and linked once. `cargo test --test
+//! daemon limits::` runs one module.
+//!
+//! Under plain `cargo test` all tests are threads of one process. A test must not change what the process shares
+//! (environment, current directory, signal dispositions, limits), and opens descriptors with close-on-exec, because
+//! other tests start programs at any moment. [`harness::DaemonBuilder`] sets what a daemon is to inherit.
 
 mod activation;
 mod buggy_servers;

@@ -1,4 +1,4 @@
-//! Options, environment and settings file: what they do, what is refused, and in which words.
+//! Options, environment and settings file: their effects, and the messages about invalid ones.
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -16,52 +16,61 @@ fn finish(arguments: &[&str]) -> Finished {
     DaemonBuilder::new(arguments).finish()
 }
 
+fn assert_rejected(option: &str, value: &str) {
+    let finished = finish(&[&format!("{option}={value}")]);
+    assert_eq!(finished.code, 2, "{option}={value}: {}", finished.log);
+    assert!(finished.log.contains(option), "{option}={value}: {}", finished.log);
+    assert_eq!(finished.output, "", "{option}={value}");
+}
+
 #[test]
 fn invalid_option_value_exits_2_and_names_option() {
     let table: &[(&str, &[&str])] = &[
-        ("--port", &["", "x", "-1", "65536", "8083.5"]),
-        (
-            "--listen",
-            &["", "gopher", "frame=", "frame=65536", "frame=1.2.3.4", "frame=[::1]", "frame=::1:1", "frame-2021"],
-        ),
-        ("--backlog", &["0", "-1", "x", "2147483648", "none"]),
-        ("--recv-buffer", &["0", "x", "-1", "1025M", "64KB"]),
-        ("--send-buffer", &["0", "x", "-1", "1025M", "99999999999G"]),
-        ("--workers", &["0", "x", "-1", "1025", "none"]),
-        ("--max-connections", &["x", "-1", "1.5", "64K"]),
-        ("--max-per-source", &["x", "-1", ""]),
-        ("--max-message", &["x", "-1", "134217728", "128M", "1.5M", ""]),
-        ("--max-buffered", &["x", "-1", "1", "1023K"]),
-        ("--max-line", &["x", "-1", "64KB", ""]),
-        ("--min-rate", &["x", "-1", "16K/s", ""]),
-        ("--idle-timeout", &["x", "-1", "5", "2years", ""]),
-        ("--request-timeout", &["x", "-1s", "5", "1s2"]),
-        ("--write-timeout", &["x", "-1s", "30"]),
-        ("--drain-timeout", &["x", "-1s", "30"]),
-        ("--exit-idle", &["x", "-1s", "30"]),
-        ("--seed", &["x", "-1", "18446744073709551616"]),
-        ("--log", &["x", "", "journal"]),
+        ("--port", &["", "65536", "8083.5"]),
+        ("--listen", &["", "frame=", "frame=65536", "frame=1.2.3.4", "frame=[::1]", "frame=::1:1", "frame-2021"]),
+        ("--listener-options", &["", "gopher", "echo=7"]),
+        ("--backlog", &["0", "2147483648", "none"]),
+        ("--recv-buffer", &["0", "1025M", "64KB"]),
+        ("--send-buffer", &["0", "1025M", "99999999999G"]),
+        ("--workers", &["0", "1025", "none"]),
+        ("--max-connections", &["1.5", "64K"]),
+        ("--max-per-source", &[""]),
+        ("--max-message", &["134217728", "128M", "1.5M", ""]),
+        ("--max-buffered", &["1", "1023K"]),
+        ("--max-line", &["64KB", ""]),
+        ("--min-rate", &["16K/s", ""]),
+        ("--idle-timeout", &["5", "2years", ""]),
+        ("--request-timeout", &["-1s", "5", "1s2"]),
+        ("--write-timeout", &["-1s", "30"]),
+        ("--drain-timeout", &["-1s", "30"]),
+        ("--exit-idle", &["-1s", "30"]),
+        ("--seed", &["18446744073709551616"]),
+        ("--log", &["", "journal"]),
     ];
     for (option, values) in table {
         for value in *values {
-            let finished = finish(&[&format!("{option}={value}")]);
-            assert_eq!(finished.code, 2, "{option}={value}: {}", finished.log);
-            assert!(finished.log.contains(option), "{option}={value}: {}", finished.log);
-            assert_eq!(finished.output, "", "{option}={value}");
+            assert_rejected(option, value);
         }
     }
 }
 
+/// Without a table, so that it includes every new option.
 #[test]
-fn every_option_has_cases_of_invalid_values() {
-    // the names above, and those whose values are files, whatever they contain
-    let known = "port listen backlog recv-buffer send-buffer workers max-connections max-per-source max-message \
-        max-buffered max-line min-rate idle-timeout request-timeout write-timeout drain-timeout exit-idle seed log quotes settings \
-        verbose help version list";
-    let command = retortd::daemon::config::args::command();
-    for option in command.get_arguments().filter_map(|argument| argument.get_long()) {
-        assert!(known.split(' ').any(|name| name == option), "--{option} is not tested here");
+fn every_option_rejects_a_word_and_a_negative_number() {
+    let mut count = 0;
+    for option in retortd::daemon::config::args::command().get_arguments() {
+        let names = option.get_value_names().unwrap_or_default();
+        // any text is the name of a file
+        if !option.get_action().takes_values() || names.iter().any(|name| name.as_str() == "FILE") {
+            continue;
+        }
+        let long = format!("--{}", option.get_long().expect("every option has a long name"));
+        for value in ["x", "-1"] {
+            assert_rejected(&long, value);
+        }
+        count += 1;
     }
+    assert!(count >= 20, "{count} options with a value");
 }
 
 #[test]
@@ -143,7 +152,89 @@ fn listen_option_repeats_and_combines_with_port() {
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
 }
 
-/// What the daemon logs about its limits at the start.
+/// The words in which wrong listeners are rejected.
+#[test]
+fn wrong_listeners_are_rejected_with_advice() {
+    for (option, value, words) in [
+        ("--listen", "gopher=70", "there is no protocol 'gopher': retortd --list prints the protocols"),
+        ("--listen", "frame-2021", "frame-2021 has no port of its own: write frame-2021=PORT"),
+        ("--listen", "echo=", "there is no address after 'echo='"),
+        ("--listen", "echo=65536", "port 65536 is out of range: 0 to 65535"),
+        ("--listen", "echo=localhost:7", "'localhost:7' is not an address: write PORT, ADDRESS:PORT or [ADDRESS]:PORT"),
+        ("--listen", "echo=::1", "'::1' has no port: write [::1]:PORT"),
+        ("--listen", "=7", "there is no name at the beginning of '=7'"),
+        ("--listen", " ", "the value is empty"),
+        (
+            "--listen",
+            "echo=7,",
+            "there is no option after a comma behind 'echo': a comma begins an option, white space",
+        ),
+        ("--listen", "echo=7,=1", "there is no name before '=1' behind 'echo'"),
+        ("--listen", "echo=7,fast=", "there is no value after 'fast=' behind 'echo'"),
+        ("--listen", "echo=7,fast=1", "echo has no option 'fast': this release defines no listener options"),
+        (
+            "--listen",
+            "echo=7,time=37",
+            "'time' is a protocol and not an option of echo: write a space between listeners",
+        ),
+        (
+            "--listen",
+            "time=37 echo,ack",
+            "'ack' is a protocol and not an option of echo: write a space between listeners",
+        ),
+        ("--listener-options", "gopher", "no socket is called 'gopher': write the name of a protocol (retortd --list"),
+        ("--listener-options", "echo=7", "echo has an address here: the address of a socket from systemd is in its"),
+        (
+            "--listener-options",
+            "frame echo,fast",
+            "echo has no option 'fast': this release defines no listener options",
+        ),
+        ("--listener-options", "echo,frame", "'frame' is a protocol and not an option of echo: write a space between"),
+    ] {
+        let finished = finish(&[&format!("{option}={value}")]);
+        assert_eq!((finished.code, finished.output.as_str()), (2, ""), "{option}={value}: {}", finished.log);
+        assert!(finished.log.contains(words), "{option}={value}: {}", finished.log);
+        // in the environment too, and by the name of the variable
+        let variable = option.replacen("--", "RETORTD_", 1).replace('-', "_").to_uppercase();
+        let finished = DaemonBuilder::new(&[]).env(&variable, value).finish();
+        assert_eq!(finished.code, 2, "{variable}={value}: {}", finished.log);
+        assert!(finished.log.contains(words), "{variable}={value}: {}", finished.log);
+    }
+}
+
+#[test]
+fn any_white_space_separates_listeners() {
+    let listen = " frame=127.0.0.1:0\techo=127.0.0.1:0 \n time=127.0.0.1:0\n";
+    let launch = DaemonBuilder::new(&[]).env("RETORTD_LISTEN", listen).env("RETORTD_LISTENER_OPTIONS", "echo\tframe");
+    let daemon = launch.start();
+    let names: Vec<&str> = daemon.listening().iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["frame", "echo", "time"]);
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+}
+
+#[test]
+fn reload_keeps_addresses_and_warns_until_the_restart() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0\n");
+    let daemon = DaemonBuilder::new(&["--settings", &file]).start();
+    directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0\nRETORTD_LISTENER_OPTIONS=echo\n");
+    daemon.reload();
+    assert!(!daemon.log.text().contains("restart"), "{}", daemon.log.text());
+    directory.write("settings", "RETORTD_LISTEN=time=127.0.0.1:0\nRETORTD_WORKERS=7\n");
+    for _ in 0..2 {
+        let before = daemon.log.len();
+        daemon.reload();
+        let names = "the addresses of listeners, --backlog, --recv-buffer, --send-buffer, --workers, --seed and --log";
+        daemon.wait_for_line(before, &format!("{names} change only with a restart"));
+        assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    }
+    directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0,fast\n");
+    let before = daemon.log.len();
+    daemon.reload();
+    daemon.wait_for_line(before, ":1: RETORTD_LISTEN: invalid value 'echo=127.0.0.1:0,fast'");
+}
+
+/// The line about limits that the daemon logs at start with `-vv`.
 fn limits_line(launch: DaemonBuilder) -> String {
     let mut daemon = launch.spawn();
     let (_, line) = daemon.wait_for_line(0, "at most");
@@ -154,7 +245,7 @@ fn limits_line(launch: DaemonBuilder) -> String {
 #[test]
 fn environment_variables_set_options() {
     let launch =
-        DaemonBuilder::new(&[]).env("RETORTD_LISTEN", "frame=127.0.0.1:0,echo=127.0.0.1:0").env("RETORTD_VERBOSE", "2");
+        DaemonBuilder::new(&[]).env("RETORTD_LISTEN", "frame=127.0.0.1:0 echo=127.0.0.1:0").env("RETORTD_VERBOSE", "2");
     let line = limits_line(launch.env("RETORTD_WORKERS", "3").env("RETORTD_MAX_CONNECTIONS", "77"));
     assert!(line.contains("at most 77 connections") && line.ends_with("on 3 workers"), "{line}");
     let bad = DaemonBuilder::new(&[LOCAL]).env("RETORTD_IDLE_TIMEOUT", "soon").finish();
@@ -194,12 +285,14 @@ fn invalid_settings_file_exits_78_and_names_line() {
         ("RETORTD_PORT=\"0\" # any\n", ":1: RETORTD_PORT: invalid value '0# any'"),
         ("# \\\nRETORTD_PORT=0\\\n0 x\n", ":2: RETORTD_PORT: invalid value '00 x'"),
         ("RETORTD_PORT='0\u{9b}'\n", ":1: RETORTD_PORT: invalid value '0\u{fffd}'"),
-        ("\u{feff}RETORTD_PORT=0\n", ":1: a byte order mark is no part of a name"),
+        ("\u{feff}RETORTD_PORT=0\n", ":1: a byte order mark is not part of a name"),
         ("export RETORTD_PORT=0\n", ":1: there is no setting export RETORTD_PORT"),
         ("RETORTD_SETTINGS=/dev/null\n", ":1: RETORTD_SETTINGS: a settings file cannot name another one"),
         ("RETORTD_PORT=0\n\0", ":2: a byte is NUL"),
         ("RETORTD_VERBOSE=4\n", ":1: RETORTD_VERBOSE: invalid value '4'"),
         ("RETORTD_LISTEN=gopher=70\n", ":1: RETORTD_LISTEN: invalid value 'gopher=70'"),
+        ("RETORTD_LISTEN=echo=7,time=37\n", ":1: RETORTD_LISTEN: invalid value 'echo=7,time=37'"),
+        ("RETORTD_LISTENER_OPTIONS=gopher\n", ":1: RETORTD_LISTENER_OPTIONS: invalid value 'gopher'"),
     ] {
         let file = directory.write("settings", text);
         let finished = finish(&["--settings", &file]);
@@ -225,7 +318,7 @@ fn settings_file_follows_environment_file_syntax() {
         let line = limits_line(DaemonBuilder::new(&[LOCAL, "--settings", &file]));
         assert!(line.ends_with(&format!("on {workers} workers")), "{text:?}: {line}");
     }
-    // the last value of a name counts, of options that may be repeated too
+    // the last value of a name counts, also for options that may be repeated
     let file = directory.write("settings", "RETORTD_LISTEN=time=127.0.0.1:0\nRETORTD_LISTEN=echo=127.0.0.1:0\n");
     let daemon = DaemonBuilder::new(&["--settings", &file]).start();
     assert_eq!((daemon.listening().len(), daemon.exchange("echo", b"abc")), (1, b"abc".to_vec()));
@@ -244,7 +337,8 @@ fn settings_line_without_value_logs_warning() {
     assert!(line.ends_with("ignored: not NAME=VALUE"), "{line}");
 }
 
-/// What cannot be read as settings or quotes, and why; each would have the daemon wait, or take what memory there is.
+/// Files that must not be read as settings or quotes, because the daemon would block or need much memory; with the
+/// reason that it logs.
 fn unreadable(directory: &Directory) -> Vec<(String, &'static str)> {
     let fifo = directory.path("fifo");
     mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
@@ -275,7 +369,7 @@ fn blocking_or_huge_file_exits_78() {
     }
 }
 
-/// Fault 43: the same files at a reload; the old settings stay.
+/// Fault 43: FIFOs, devices, directories and huge files at a reload; the old settings stay.
 #[test]
 fn blocking_or_huge_file_fails_reload() {
     let directory = Directory::new();
@@ -311,28 +405,28 @@ fn port_in_use_exits_71() {
     assert!(finished.log.starts_with(&words), "{}", finished.log);
 }
 
-/// Fault 31: an address that is not there.
+/// Fault 31: an address that no interface has.
 #[test]
 fn unavailable_address_exits_71() {
-    // RFC 5737: for documentation, so nobody has it
+    // an address for documentation (RFC 5737)
     let finished = finish(&["--listen=frame=192.0.2.1:8083"]);
     assert_eq!(finished.code, 71);
     let words = "retortd: cannot listen on 192.0.2.1:8083: Cannot assign requested address (os error 99) (no interface";
     assert!(finished.log.starts_with(words), "{}", finished.log);
 }
 
-/// Fault 31: a port below 1024 without the right.
+/// Fault 31: a port below 1024 without `CAP_NET_BIND_SERVICE`.
 #[test]
 fn privileged_port_without_capability_exits_78() {
     let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first_free.trim().parse::<u16>().is_ok_and(|port| port < 1000) {
         return skip("ports below 1024 are free for all here");
     }
-    // Somebody else is nobody. The binary is copied to where nobody may look.
+    // the user `nobody`, who can read only a copy of the binary
     let directory = Directory::new();
     let copy = directory.path("retortd");
-    // By another process: had this one a descriptor for writing, another thread could start a program that inherits it
-    // for a moment, and execve(2) of the copy would fail with ETXTBSY.
+    // By another process: if this one had it open for writing, a program that another thread starts could inherit the
+    // descriptor for a moment, and execve(2) of the copy would fail with ETXTBSY.
     let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_retortd")).arg(&copy).status();
     assert!(copied.is_ok_and(|status| status.success()), "copy the binary");
     let mut command = Command::new(&copy);
@@ -360,7 +454,8 @@ fn connection_limit_above_descriptor_limit_exits_78() {
     let launch = |arguments: &[&str]| DaemonBuilder::new(arguments).under(&["prlimit", "--nofile=64:64"]);
     let finished = launch(&[LOCAL, "--workers=1", "--max-connections=64"]).finish();
     assert_eq!(finished.code, 78);
-    let words = "retortd: cannot allow 64 connections: this process may open 64 files and keeps 35 for itself (raise";
+    let words =
+        "retortd: cannot allow 64 connections: this process may open 64 files and reserves 35 for itself (raise";
     assert!(finished.log.starts_with(words), "{}", finished.log);
     for arguments in [&[LOCAL, "-vv", "--workers=1"][..], &[LOCAL, "-vv", "--workers=1", "--max-connections=none"]] {
         let line = limits_line(launch(arguments));
@@ -368,7 +463,8 @@ fn connection_limit_above_descriptor_limit_exits_78() {
     }
 }
 
-/// A daemon that may use half a gigabyte by that limit of prlimit(1); None under a sanitizer, which needs more.
+/// A daemon with `limit`, an option of prlimit(1) for half a gigabyte. None: prlimit is not installed, or this runs
+/// under a sanitizer, which needs more.
 fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<DaemonBuilder> {
     if !available("prlimit") || any_memory() {
         return None;
@@ -425,10 +521,10 @@ fn vv_logs_kernel_limits_at_start() {
     daemon.wait_ready_in_log();
     let log = daemon.log.text();
     let (somaxconn, syn_backlog) = (sysctl("core/somaxconn"), sysctl("ipv4/tcp_max_syn_backlog"));
-    assert!(log.contains(&format!("accept backlog: 77 asked, {somaxconn} allowed (net.core.somaxconn)")), "{log}");
-    assert!(log.contains(&format!("not yet acknowledged: {syn_backlog} (net.ipv4.tcp_max_syn_backlog)")), "{log}");
+    assert!(log.contains(&format!("accept backlog: 77 requested, {somaxconn} allowed (net.core.somaxconn)")), "{log}");
+    assert!(log.contains(&format!("handshakes in progress: {syn_backlog} (net.ipv4.tcp_max_syn_backlog)")), "{log}");
     let retries: u32 = sysctl("ipv4/tcp_synack_retries").parse().expect("a number of retries");
-    // one second, then twice as long after each retry
+    // one second, doubled after each retry
     let timeout: u64 = (0..=retries).map(|retry| 1 << retry).sum();
     assert!(
         log.contains(&format!("SYN/ACK retries: {retries} ")) && log.contains(&format!("after {timeout} s")),
@@ -460,12 +556,12 @@ fn socket_buffers_and_backlog_are_set() {
 fn workers_option_sets_thread_count() {
     for workers in [1, 5] {
         let daemon = DaemonBuilder::new(&[LOCAL, &format!("--workers={workers}")]).start();
-        // beside the main thread and the log's
+        // and the main thread and that of the log
         assert_eq!(daemon.status("Threads"), 2 + workers);
     }
 }
 
-/// The log of one client that asks for what could forge lines, and then for something unknown.
+/// The log of one client that sends bytes that could forge lines, an unknown action, and a long message.
 fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
     let daemon = DaemonBuilder::new(&[LOCAL, "--listen=upper=127.0.0.1:0", verbose]).start();
     let mut client = daemon.connect("frame");

@@ -1,4 +1,4 @@
-//! `retort bench` against the real daemon, and against servers that are slow, wrong or gone.
+//! `retort bench` against the real daemon, and against servers that are slow, wrong or stopped.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use crate::buggy_servers::{self, Bug};
 use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited, process_id};
 use nix::sys::signal::{Signal, kill};
+use retortd::protocol::client_side::ConnectionUse;
+use retortd::protocol::{PROTOCOLS, ProtocolInfo};
 use serde_json::Value;
 
 fn bench(address: &str, arguments: &[&str]) -> Output {
@@ -33,7 +35,7 @@ fn number(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer} in {report:#}"))
 }
 
-/// Requests were answered, and all of them rightly.
+/// Asserts that requests were answered, all of them correctly.
 fn good((report, code): (Value, i32)) -> Value {
     assert_eq!(code, 0, "{report:#}");
     assert!(number(&report, "/requests") > 0.0, "{report:#}");
@@ -41,7 +43,7 @@ fn good((report, code): (Value, i32)) -> Value {
     report
 }
 
-/// Some requests came to nothing, in this way and in no other.
+/// Asserts that requests failed, with errors of this kind only.
 fn failing((report, code): (Value, i32), kind: &str) {
     assert_eq!(code, 1, "{report:#}");
     for (name, count) in report["errors"].as_object().expect("errors by kind") {
@@ -51,21 +53,8 @@ fn failing((report, code): (Value, i32), kind: &str) {
 
 #[test]
 fn load_options_work_on_every_protocol() {
-    let protocols = [
-        "frame",
-        "frame-2021",
-        "text",
-        "echo",
-        "length-prefix",
-        "respond",
-        "echo-prefix",
-        "ack",
-        "upper-line",
-        "daytime",
-    ];
-    let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
-    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
-    for (protocol, arguments) in [
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    let cases = [
         ("frame", vec!["--depth", "32", "--connections", "8"]),
         ("frame", vec!["--size", "1M", "--connections", "2", "--action", "reverse"]),
         ("frame", vec!["--size", "0"]),
@@ -79,20 +68,20 @@ fn load_options_work_on_every_protocol() {
         ("frame-2021", vec!["--action", "title-case"]),
         ("text", vec!["--depth", "7"]),
         ("echo", vec!["--verify", "length"]),
-        ("length-prefix", vec![]),
-        ("respond", vec![]),
         ("echo-prefix", vec!["--connections", "1"]),
-        ("ack", vec![]),
-        ("upper-line", vec![]),
-        ("daytime", vec![]),
-    ] {
+    ];
+    let has_end = |info: &&&ProtocolInfo| {
+        !matches!(info.client.connection_use, ConnectionUse::NoReply | ConnectionUse::Streaming)
+    };
+    let default = PROTOCOLS.iter().filter(has_end).map(|info| (info.name, vec![]));
+    for (protocol, arguments) in cases.into_iter().chain(default) {
         let address = daemon.address(protocol).to_string();
         let report =
-            good(measured(&address, &[&["-P", protocol, "--duration", "150ms"], arguments.as_slice()].concat()));
+            good(measured(&address, &[&["-P", protocol, "--duration", "100ms"], arguments.as_slice()].concat()));
         assert_eq!(report["protocol"], protocol, "{arguments:?}");
     }
     let at_rest = daemon.statistics_when(|statistics| statistics.open == 0);
-    assert_eq!(at_rest.refused, 0, "a benchmark asks for nothing that is refused");
+    assert_eq!(at_rest.refused, 0, "a benchmark sends no request that is rejected");
 }
 
 #[test]
@@ -104,15 +93,15 @@ fn open_loop_keeps_its_rate() {
     assert!((990.0..=1010.0).contains(&requests), "{requests} requests were due within a second");
 }
 
-/// The server answers nothing for 300 ms: in the open loop the requests that were due meanwhile have waited, and
-/// latency says so, although the closed loop would have seen a single slow answer.
+/// The server does not answer for 300 ms: latencies of the open loop include the time for which requests that were due
+/// have waited; the closed loop would have measured a single slow reply.
 #[test]
 fn open_loop_latency_includes_server_stall() {
     let stall = Duration::from_millis(300);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
-        // The first connection only shows that there is a server.
+        // the first connection only checks that the server is there
         let _first = listener.accept().unwrap();
         let (stream, _) = listener.accept().unwrap();
         stall_once(stream, stall);
@@ -159,7 +148,7 @@ fn errors_are_counted_by_kind() {
     failing(measured(&closing(), &short), "closed_early");
 }
 
-/// A server that takes a request and closes.
+/// A server that reads a request and closes.
 fn closing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -232,10 +221,10 @@ fn impossible_benchmark_exits_2() {
     }
 }
 
-/// What the client may allocate for a few connections and small requests.
+/// The client's limit on memory for a few connections and small requests, in bytes.
 const MEMORY: u64 = 64 << 20;
 
-/// Fault 44: a server whose answers have no end, under load.
+/// Fault 44: a server whose replies have no end, under load.
 #[test]
 fn endless_replies_are_errors_in_bounded_memory() {
     let begun = Instant::now();
@@ -268,7 +257,7 @@ fn endless_replies_are_errors_in_bounded_memory() {
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }
 
-/// A selection may have 134,217,727 bytes: one that goes on for as long as it may is judged as it comes and not kept.
+/// A reply of `random` may have 134,217,727 bytes: a long one is verified as it arrives, and not buffered.
 #[test]
 fn long_random_replies_are_not_buffered() {
     let address = buggy_servers::for_each_client(|mut stream| {
@@ -281,7 +270,7 @@ fn long_random_replies_are_not_buffered() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
 
-/// All requests that may be on their way at once have 128 MiB.
+/// The requests in flight have 128 MiB in total.
 #[test]
 fn deep_pipelines_use_bounded_memory() {
     let daemon = Daemon::serving("echo", &[]);
@@ -297,7 +286,7 @@ fn deep_pipelines_use_bounded_memory() {
 fn read_timeout_over_64_bit_nanoseconds_does_not_expire() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
-    // More nanoseconds than 64 bits hold.
+    // more nanoseconds than 64 bits hold
     good(measured(&address, &["--duration", "100ms", "--connections", "2", "--read-timeout", "5124096h"]));
 }
 
@@ -313,7 +302,7 @@ fn interrupted_benchmark_keeps_old_svg() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
     command.args(["bench", &address.to_string(), "--connections", "1", "--duration", "1h", "--svg", &plot]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start retort");
-    // The first connection is made before the plot is prepared, the second one for the measurement.
+    // the first connection is made before the plot is prepared, the second one for the measurement
     told.iter().take(2).for_each(drop);
     kill(process_id(&child), Signal::SIGINT).expect("interrupt it");
     assert_eq!(child.wait().expect("wait for retort").code(), None);

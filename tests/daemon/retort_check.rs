@@ -1,4 +1,4 @@
-//! `retort check` as a judge: right servers pass, and each wrong one is caught by the check that is meant for it.
+//! `retort check`: correct servers pass, and each bug is found by the check that is meant for it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,24 +14,25 @@ use std::time::{Duration, Instant};
 use crate::buggy_servers::{self, Bug};
 use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited, process_id};
 use nix::sys::signal::{Signal, kill};
+use retortd::protocol::PROTOCOLS;
 use serde_json::Value;
 
 fn retort(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_retort")).args(arguments).output().expect("run retort")
 }
 
-/// A judgement in JSON, and the exit code.
+/// The report in JSON, and the exit code.
 struct Judgement {
     code: i32,
     report: Value,
     checks: BTreeMap<String, Value>,
 }
 
-/// What the client may allocate for all checks but those of the longest message.
+/// The client's limit on memory for all checks but that of the longest message, in bytes.
 const MEMORY: u64 = 64 << 20;
 
-/// The longest message. The check of it holds the request, the answer that is expected, the answer that comes (in a
-/// buffer that grows by doubling), and copies while these are made.
+/// The length of the longest message, in bytes. Its check holds the request, the expected and the received reply (in a
+/// buffer that doubles when it grows), and copies of them.
 const MESSAGE: u64 = 1 << 27;
 
 fn judge(address: SocketAddr, arguments: &[&str]) -> Judgement {
@@ -56,10 +57,11 @@ impl Judgement {
     }
 }
 
-/// A bug, the check that is meant for it, words of that check's hint, and checks that pass nevertheless.
+/// A bug, the check that must find it, words of that check's hint, and checks that must pass nevertheless.
 type Case = (Bug, &'static str, &'static str, &'static [&'static str]);
 
-/// Each bug is caught as its case says. They are judged at the same time: most of it is waiting for silent servers.
+/// Asserts that each bug is found as its case says. The servers are checked at the same time, as most of the time is
+/// spent waiting for silent ones.
 fn caught(cases: &[Case]) {
     thread::scope(|scope| cases.iter().for_each(|case| drop(scope.spawn(|| case_holds(case)))));
 }
@@ -75,7 +77,7 @@ fn case_holds(&(bug, by, words, innocent): &Case) {
     }
 }
 
-/// A server with this bug fails these checks and no other.
+/// Asserts that a server with this bug fails these checks and no other.
 fn caught_by_these_alone(cases: &[(Bug, &[&str])]) {
     let judged = |bug, checks: &[&str]| {
         assert_eq!(judge(buggy_servers::start(bug), &[]).failed(), checks, "{bug:?}");
@@ -189,11 +191,11 @@ fn wrong_connection_close_is_caught() {
 #[test]
 fn server_that_dies_with_its_client_is_caught() {
     let judgement = judge(buggy_servers::start(Bug::DiesWithItsClient), &["--only", "clients"]);
-    // The connection after that may still be made, by the kernel, before the listener is gone: then the next is not.
+    // the kernel may still accept the next connection before the listener is closed; then the one after it fails
     let failed = judgement.failed();
     assert!(failed.contains(&"vanish-in-request") && failed.len() <= 2, "{failed:?}");
     assert!(failed.iter().any(|name| judgement.hint(name).contains("must not end it")), "{:#}", judgement.report);
-    assert_eq!(judgement.checks["second-client"]["status"], "skipped", "there is nobody left to ask");
+    assert_eq!(judgement.checks["second-client"]["status"], "skipped", "the server has exited");
     assert_eq!(judgement.code, 1);
 }
 
@@ -218,15 +220,21 @@ fn hanging_server_fails_within_30_seconds() {
 
 #[test]
 fn daemon_passes_in_every_protocol() {
-    let protocols =
-        ["frame", "frame-2021", "text", "echo", "length-prefix", "discard", "daytime", "time", "qotd", "chargen"];
-    let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
-    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
-    for protocol in protocols {
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    let mut checked = 0;
+    for protocol in PROTOCOLS.iter().map(|protocol| protocol.name) {
+        let list = retort(&["check", "--list", "-P", protocol]);
+        if list.status.code() == Some(2) {
+            let message = String::from_utf8_lossy(&list.stderr).into_owned();
+            assert!(message.contains(&format!("no checks for protocol {protocol}")), "{message}");
+            continue;
+        }
         let judgement = judge(daemon.address(protocol), &["-P", protocol]);
         assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{protocol}: {:#}", judgement.report);
         assert_eq!(judgement.report["notes"], 0, "{protocol}");
+        checked += 1;
     }
+    assert!(checked >= 10, "there are checks for {checked} protocols only");
 }
 
 #[test]
@@ -304,15 +312,14 @@ fn list_option_shows_checks_of_edition() {
     assert!(older.contains("title-case ") && !older.contains("random-statistics"));
 }
 
-/// A ring of 94 characters instead of 95, as xinetd has it: wrong, but the pattern has no end.
+/// A chargen pattern of 94 characters instead of 95, as xinetd sends it: wrong, but without an end.
 fn short_ring() -> Vec<u8> {
     let ring = |start: usize| (0..72).map(move |i| b'!' + ((start + i) % 94) as u8).chain(*b"\r\n");
     (0..94).flat_map(ring).collect()
 }
 
-/// Fault 44: a server that never stops sending.
-/// The patience is longer than the test allows for everything: each verdict comes as soon as the answer cannot be right
-/// any more, whatever else the server sends.
+/// Fault 44: a server that never stops sending. The timeout is longer than the test's deadline, so each check must fail
+/// as soon as the reply cannot be correct any more.
 #[test]
 fn endless_server_is_judged_in_bounded_time_and_memory() {
     let ring = short_ring();
@@ -349,7 +356,7 @@ fn endless_server_is_judged_in_bounded_time_and_memory() {
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }
 
-/// Starts a judgement that reports to this file and prints text, and waits until it has begun.
+/// Starts a check that reports to the file `junit` and prints text, and waits until it has begun.
 fn begun(address: SocketAddr, junit: &str, arguments: &[&str]) -> (Child, BufReader<impl Read>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
     command.args(["check", &address.to_string(), "--junit", junit]).args(arguments);
@@ -361,7 +368,7 @@ fn begun(address: SocketAddr, junit: &str, arguments: &[&str]) -> (Child, BufRea
     (child, output)
 }
 
-/// Fault 44: a signal while a server is judged, and a report of an earlier run.
+/// Fault 44: a signal while a server is checked, and a report of an earlier run.
 #[test]
 fn interrupted_check_keeps_old_report() {
     let directory = Directory::new();
@@ -382,7 +389,7 @@ fn unwritable_report_exits_2_after_checks() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (removed, wait) = mpsc::channel::<()>();
-    // Nothing is answered until the directory has been removed, and then every client is sent away.
+    // does not answer until the directory has been removed, and then closes every connection
     thread::spawn(move || {
         let held: Vec<_> = listener.incoming().take(2).collect();
         let _ = wait.recv();
@@ -402,7 +409,7 @@ fn unwritable_report_exits_2_after_checks() {
     assert_eq!(directory.names(), Vec::<String>::new());
 }
 
-/// Fault 44: standard output that nobody reads, beside a report in a file.
+/// Fault 44: standard output is closed, and the report goes to a file.
 #[test]
 fn report_is_complete_when_stdout_is_closed() {
     let directory = Directory::new();

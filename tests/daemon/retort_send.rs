@@ -1,4 +1,4 @@
-//! `retort send` and `retort ping` against the real daemon, and against servers that answer wrongly.
+//! `retort send` and `retort ping` against the real daemon, and against servers with wrong replies.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -23,7 +23,7 @@ fn run(arguments: &[&str]) -> Output {
     retort(arguments).output().expect("run retort")
 }
 
-/// Runs it with this on standard input, written while the output is read.
+/// Runs retort with `input` on standard input, which is written while the output is read.
 fn run_with_input(arguments: &[&str], input: Vec<u8>) -> Output {
     let mut child = retort(arguments).stdin(Stdio::piped()).spawn().expect("start retort");
     let mut stdin = child.stdin.take().expect("its standard input");
@@ -41,12 +41,12 @@ fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).expect("UTF-8 on standard error")
 }
 
-/// It printed exactly this, complained of nothing, and all went well.
+/// Asserts that it printed exactly `expected`, and exited with 0 and without a message.
 fn good(output: &Output, expected: &str) {
     assert_eq!((stdout(output), stderr(output), output.status.code()), (expected, "", Some(0)));
 }
 
-/// A server that says this to its first client, whatever it is sent, and then ends its side.
+/// A server that sends `words` to its first client, whatever it receives, and then half-closes.
 fn saying(words: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
     let address = listener.local_addr().expect("its address").to_string();
@@ -115,8 +115,7 @@ fn invalid_line_exits_2_after_earlier_replies() {
     assert!(stderr(&output).contains("requests.txt:2: no such action: nonsense"), "{}", stderr(&output));
 }
 
-/// Far more than all buffers on the way hold, in both directions at once: whoever waited for the other would wait
-/// forever.
+/// Far more bytes in both directions than all buffers hold: a client that does not read while it writes would deadlock.
 #[test]
 fn large_transfers_in_both_directions_do_not_deadlock() {
     let daemon = Daemon::serving("echo", &[]);
@@ -157,8 +156,7 @@ fn stdin_data_sends_one_message() {
 
 #[test]
 fn send_speaks_every_protocol() {
-    let listen: Vec<String> = PROTOCOLS.iter().map(|info| format!("--listen={}=127.0.0.1:0", info.name)).collect();
-    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
     let send = |protocol: &str, words: &[&str]| {
         run(&[&["send", &daemon.address(protocol).to_string(), "-P", protocol], words].concat())
     };
@@ -200,7 +198,7 @@ fn endless_reply_ends_when_stdout_closes() {
     child.stdout.take().unwrap().read_exact(&mut line).unwrap();
     assert!(line.ends_with(b"\r\n"));
     let output = child.wait_with_output().unwrap();
-    assert_eq!((stderr(&output), output.status.code()), ("", Some(0)), "a closed pipe is not worth a word");
+    assert_eq!((stderr(&output), output.status.code()), ("", Some(0)), "a closed pipe is not reported");
 }
 
 #[test]
@@ -299,17 +297,17 @@ fn lost_pings_are_counted() {
     assert!(stdout(&output).contains("2 sent, 0 received, 2 lost (100%)"), "{output:?}");
 }
 
-/// What the client may allocate for small requests, the stacks of its threads included.
+/// The client's limit on memory for small requests, in bytes, with the stacks of its threads.
 const MEMORY: u64 = 64 << 20;
 
-/// Runs it within [`MEMORY`], with a patience that is longer than the test allows for everything.
+/// Runs retort within [`MEMORY`], with a timeout that is longer than the test's deadline.
 fn run_bounded(arguments: &[&str]) -> Output {
     let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
     command.args(arguments).args(["--read-timeout", "5m"]);
     command.stdin(Stdio::null()).output().expect("run retort")
 }
 
-/// Fault 44: a server whose answer has no end.
+/// Fault 44: a server whose reply has no end.
 #[test]
 fn endless_reply_fails_in_bounded_memory() {
     let begun = Instant::now();
@@ -339,7 +337,7 @@ fn endless_reply_fails_in_bounded_memory() {
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }
 
-/// Fault 44: a server that sends a byte of its answer now and then.
+/// Fault 44: a server that sends a byte of its reply every 10 ms.
 #[test]
 fn slow_reply_fails_after_read_timeout() {
     let address = buggy_servers::dripping(b"x", Duration::from_millis(10)).to_string();
@@ -350,7 +348,7 @@ fn slow_reply_fails_after_read_timeout() {
     }
 }
 
-/// The time of a round trip is up although there are bytes to be read.
+/// The timeout of a round trip expires although bytes arrive.
 #[test]
 fn ping_timeout_expires_while_bytes_arrive() {
     let address = buggy_servers::flooding(b"abcd").to_string();
@@ -359,7 +357,7 @@ fn ping_timeout_expires_while_bytes_arrive() {
     assert!(stdout(&output).contains("3 sent, 0 received, 3 lost (100%)"), "{output:?}");
 }
 
-/// Requests without end, to a server that reads all of them and answers none.
+/// Endless requests to a server that reads all of them and answers none.
 #[test]
 fn server_that_never_replies_gets_bounded_input() {
     let address = buggy_servers::for_each_client(|mut stream| drop(io::copy(&mut stream, &mut io::sink())));

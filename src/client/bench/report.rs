@@ -1,115 +1,120 @@
-//! What a benchmark tells: a table for people, or one JSON object.
+//! The report of a benchmark: a table, or one JSON object.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use super::load::Pace;
-use super::tally::{Tally, Trouble};
+use super::measurement::{ErrorClass, Measurement};
+use super::model::LoadModel;
+use super::workload::DEFAULT_ACTION;
 use crate::client::failure::Failure;
 use crate::client::json::{Map, Value, json};
 use crate::client::options::BenchOptions;
 use crate::client::target::Target;
 
-/// The shares of requests whose latency is told.
+/// The percentiles in the report.
 const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
 /// A finished measurement.
 #[derive(Debug)]
-pub struct Report<'a> {
+pub struct BenchReport<'a> {
     options: &'a BenchOptions,
     target: String,
-    pace: Pace,
-    tally: &'a Tally,
+    model: LoadModel,
+    measurement: &'a Measurement,
 }
 
-impl<'a> Report<'a> {
-    /// Of this measurement.
-    pub fn new(options: &'a BenchOptions, target: &Target, pace: Pace, tally: &'a Tally) -> Self {
-        Self { options, target: target.to_string(), pace, tally }
+impl<'a> BenchReport<'a> {
+    /// The report of `measurement`.
+    pub fn new(options: &'a BenchOptions, target: &Target, model: LoadModel, measurement: &'a Measurement) -> Self {
+        Self { options, target: target.to_string(), model, measurement }
     }
 
-    /// What was measured, in a line.
+    /// The workload and the load model, in one line.
     pub fn title(&self) -> String {
         let options = self.options;
         let action = match &options.action {
             Some(action) => format!(" {action}"),
-            None if options.protocol.has_actions() => String::from(" uppercase"),
+            None if options.protocol.has_actions() => format!(" {DEFAULT_ACTION}"),
             None => String::new(),
         };
-        let pace = match self.pace {
-            Pace::Closed { depth } => format!("{depth} under way on each"),
-            Pace::Reconnect => "one request each".into(),
-            Pace::Open { rate, reconnect: false } => format!("{rate} requests/s"),
-            Pace::Open { rate, reconnect: true } => format!("{rate} requests/s, one a connection"),
+        let model = match self.model {
+            LoadModel::Closed { depth } => format!("{depth} in flight on each"),
+            LoadModel::Reconnect => "one request each".into(),
+            LoadModel::Open { rate, reconnect: false } => format!("{rate} requests/s"),
+            LoadModel::Open { rate, reconnect: true } => format!("{rate} requests/s, one per connection"),
         };
         let connections = options.connections;
         let plural = if connections == 1 { "" } else { "s" };
-        format!("{}{action}, {} bytes, {connections} connection{plural}, {pace}", options.protocol.name(), options.size)
+        format!(
+            "{}{action}, {} bytes, {connections} connection{plural}, {model}",
+            options.protocol.name(),
+            options.size
+        )
     }
 
-    /// Prints it.
+    /// Prints the report.
     pub fn print(&self, as_json: bool) -> Result<(), Failure> {
         let text = if as_json { format!("{:#}\n", self.json()) } else { self.table() };
         io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
     }
 
     fn table(&self) -> String {
-        let (tally, seconds) = (self.tally, self.tally.elapsed.as_secs_f64());
+        let (measurement, seconds) = (self.measurement, self.measurement.elapsed.as_secs_f64());
         let mut table = format!("{}: {}\n\n", self.target, self.title());
         let _ = writeln!(
             table,
             "requests  {:>14}  {:>12}/s in {seconds:.2} s",
-            grouped(tally.requests),
+            grouped(measurement.requests),
             grouped(self.rate())
         );
         let megabytes = self.bytes() / 1e6;
         let _ = writeln!(table, "received  {megabytes:>11.1} MB  {:>9.1} MB/s", megabytes / seconds);
-        let _ = writeln!(table, "errors    {:>14}", grouped(tally.errors()));
-        for trouble in Trouble::ALL.into_iter().filter(|&trouble| tally.troubles(trouble) > 0) {
-            let _ = writeln!(table, "  {:<15} {:>7}", trouble.name(), grouped(tally.troubles(trouble)));
+        let _ = writeln!(table, "errors    {:>14}", grouped(measurement.errors()));
+        for class in ErrorClass::ALL.into_iter().filter(|&class| measurement.errors_of(class) > 0) {
+            let _ = writeln!(table, "  {:<15} {:>7}", class.name(), grouped(measurement.errors_of(class)));
         }
-        if let Some(example) = &tally.example {
+        if let Some(example) = &measurement.example {
             let _ = writeln!(table, "  such as: {example}");
         }
         if let Some(cpu) = self.server_cpu() {
-            let _ = writeln!(table, "server    {cpu:>11.3} us of CPU a request");
+            let _ = writeln!(table, "server    {cpu:>11.3} us of CPU per request");
         }
-        if tally.requests == 0 {
+        if measurement.requests == 0 {
             return table;
         }
         table.push_str("\nlatency   ");
         let column = |text: &str| format!("{text:>11}");
         table.extend(SHARES.iter().map(|(name, _)| column(name)));
         table.push_str("\n          ");
-        table.extend(SHARES.iter().map(|&(_, share)| column(&readable(tally.latencies.at(share)))));
+        table.extend(SHARES.iter().map(|&(_, share)| column(&readable(measurement.latencies.at(share)))));
         table.push('\n');
         table
     }
 
     fn json(&self) -> Value {
-        let (options, tally) = (self.options, self.tally);
-        let errors: Map = Trouble::ALL
+        let (options, measurement) = (self.options, self.measurement);
+        let errors: Map = ErrorClass::ALL
             .into_iter()
-            .map(|trouble| (trouble.name().replace(' ', "_"), Value::from(tally.troubles(trouble))))
+            .map(|class| (class.name().replace(' ', "_"), Value::from(measurement.errors_of(class))))
             .collect();
         let mut latency: Map = SHARES
             .iter()
-            .map(|&(name, share)| (name.replace('.', "_"), microseconds(tally.latencies.at(share))))
+            .map(|&(name, share)| (name.replace('.', "_"), microseconds(measurement.latencies.at(share))))
             .collect();
-        latency.insert("min".into(), microseconds(tally.latencies.min()));
-        latency.insert("mean".into(), microseconds(tally.latencies.mean()));
+        latency.insert("min".into(), microseconds(measurement.latencies.min()));
+        latency.insert("mean".into(), microseconds(measurement.latencies.mean()));
         json!({
             "target": self.target,
             "title": self.title(),
             "protocol": options.protocol.name(),
             "loop": if options.rate.is_some() { "open" } else { "closed" },
             "connections": options.connections,
-            "depth": match self.pace { Pace::Closed { depth } => Some(depth), _ => None },
+            "depth": match self.model { LoadModel::Closed { depth } => Some(depth), _ => None },
             "rate": options.rate,
             "size": options.size,
-            "seconds": tally.elapsed.as_secs_f64(),
-            "requests": tally.requests,
+            "seconds": measurement.elapsed.as_secs_f64(),
+            "requests": measurement.requests,
             "requests_per_second": self.exact_rate(),
             "bytes_received": self.bytes(),
             "errors": errors,
@@ -120,7 +125,7 @@ impl<'a> Report<'a> {
 
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn exact_rate(&self) -> f64 {
-        self.tally.requests as f64 / self.tally.elapsed.as_secs_f64()
+        self.measurement.requests as f64 / self.measurement.elapsed.as_secs_f64()
     }
 
     #[allow(clippy::cast_sign_loss, reason = "a rate is not negative")]
@@ -130,14 +135,14 @@ impl<'a> Report<'a> {
 
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn bytes(&self) -> f64 {
-        self.tally.received as f64
+        self.measurement.received as f64
     }
 
-    /// Microseconds of CPU that the server took for a request.
+    /// CPU time of the server per request, in microseconds.
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn server_cpu(&self) -> Option<f64> {
-        let requests = self.tally.requests as f64;
-        self.tally.server_cpu.filter(|_| requests > 0.0).map(|cpu| cpu.as_secs_f64() * 1e6 / requests)
+        let requests = self.measurement.requests as f64;
+        self.measurement.server_cpu.filter(|_| requests > 0.0).map(|cpu| cpu.as_secs_f64() * 1e6 / requests)
     }
 }
 
@@ -145,7 +150,7 @@ fn microseconds(time: Duration) -> Value {
     Value::from(time.as_secs_f64() * 1e6)
 }
 
-/// With commas between thousands.
+/// The number with commas between thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -158,7 +163,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// Three digits and a unit.
+/// The time with three digits and a unit.
 pub fn readable(time: Duration) -> String {
     let nanoseconds = time.as_secs_f64() * 1e9;
     let (value, unit) = match nanoseconds {
@@ -176,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped() {
+    fn thousands_are_separated() {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
         }

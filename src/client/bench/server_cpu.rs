@@ -1,17 +1,18 @@
-//! The CPU time of a server on this machine: its process, and those that it has started (a server may fork for every
+//! The CPU time of a server on this machine: its process and the descendants of that (a server may fork for every
 //! connection).
 //!
-//! The time of what runs comes from schedstat: nanoseconds, where stat counts in hundredths of a second. The time of
-//! children that have ended is told in stat alone (proc(5)).
+//! The time of running threads is read from `schedstat`, in nanoseconds, because `stat` counts in hundredths of a
+//! second. The time of children that have ended is only in `stat` (proc(5)).
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The unit of stat: `USER_HZ` is 100 wherever Linux runs in earnest.
+/// The unit of `stat`: a clock tick, of which there are `USER_HZ` per second. That is 100 on every architecture that
+/// retortd supports (time(7)).
 const TICK: Duration = Duration::from_millis(10);
 
-/// The time that the process and its descendants have run so far; nothing if there is no such process.
+/// CPU time of the process and its descendants so far; `None` if there is no such process.
 #[must_use]
 pub fn of(process: u32) -> Option<Duration> {
     let all: Vec<Process> = processes().collect();
@@ -24,18 +25,18 @@ pub fn of(process: u32) -> Option<Duration> {
     Some(family.into_iter().map(|each| each.ended_children + running(each.id)).sum())
 }
 
-/// What stat tells of a process.
+/// A process, as its `stat` file describes it.
 struct Process {
     id: u32,
     parent: u32,
-    /// The time of its children that have ended and been waited for.
+    /// CPU time of its children that have ended and have been waited for.
     ended_children: Duration,
 }
 
 impl Process {
     fn read(id: u32) -> Option<Self> {
         let stat = fs::read_to_string(directory(id).join("stat")).ok()?;
-        // The second field, the program's name, may hold anything; the last parenthesis ends it.
+        // The second field is the program's name in parentheses, and may itself contain parentheses and spaces.
         let (_, fields) = stat.rsplit_once(')')?;
         let field = |number: usize| fields.split_whitespace().nth(number - 3)?.parse().ok();
         Some(Self { id, parent: field(4)?, ended_children: TICK * (field(16)? + field(17)?) })
@@ -47,7 +48,7 @@ fn processes() -> impl Iterator<Item = Process> {
     entries.filter_map(|entry| Process::read(entry.file_name().to_str()?.parse().ok()?))
 }
 
-/// The time that the threads of a process have run which it has now.
+/// CPU time of the threads that a process has now.
 fn running(process: u32) -> Duration {
     let threads = fs::read_dir(directory(process).join("task")).into_iter().flatten().flatten();
     let nanoseconds = threads.filter_map(|thread| {
@@ -67,17 +68,17 @@ mod tests {
 
     use super::*;
 
-    /// Work of some tens of milliseconds for a shell.
+    /// Shell commands that take some tens of milliseconds.
     const WORK: &str = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done;";
 
     #[test]
-    fn this_process_has_run() {
+    fn own_cpu_time_is_measured() {
         assert!(of(std::process::id()).is_some_and(|time| !time.is_zero()));
         assert_eq!(of(u32::MAX), None);
     }
 
     #[test]
-    fn children_count_while_they_run_and_when_they_have_ended() {
+    fn children_count_while_they_run_and_after_they_ended() {
         for (script, what) in [("{ WORK echo; read end; } | cat; :", "runs"), ("(WORK :); echo; read end", "has ended")]
         {
             let script = script.replace("WORK", WORK);
@@ -88,8 +89,8 @@ mod tests {
                 .spawn()
                 .expect("sh runs");
             let mut line = [0];
-            std::io::Read::read_exact(parent.stdout.as_mut().expect("piped"), &mut line).expect("the work gets done");
-            let (whole, own) = (of(parent.id()).expect("it is there"), running(parent.id()));
+            std::io::Read::read_exact(parent.stdout.as_mut().expect("piped"), &mut line).expect("the work is done");
+            let (whole, own) = (of(parent.id()).expect("the process exists"), running(parent.id()));
             drop(parent.stdin.take());
             parent.wait().expect("it ends");
             assert!(whole > own + Duration::from_millis(10), "a child that {what}: {whole:?}, without it {own:?}");

@@ -1,16 +1,17 @@
 //! Latency by percentile as an SVG document.
 //!
-//! Both axes are logarithmic: along x the rarity 1/(1-p), so that the tail, which is what matters, has as much room as
-//! the bulk; along y the latency. The colours follow the reader's scheme (`prefers-color-scheme`), also where the
-//! document is an image in a README. Needs nothing but a viewer: no script, no font, no reference to anything outside.
+//! Both axes are logarithmic: x is the rarity 1/(1-p), so that the tail, which matters most, has as much room as the
+//! bulk; y is the latency. The colours follow the reader's scheme (`prefers-color-scheme`), also where the document is
+//! an image in a README. Self-contained: no script, no font, no external reference.
 
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::latencies::Latencies;
 use super::report::readable;
-use super::tally::Latencies;
 use crate::client::xml::escaped;
 
+// Pixels. Chosen: as wide as a README, with room at the left for `100 ms` and below for the percentiles.
 const WIDTH: f64 = 840.0;
 const HEIGHT: f64 = 420.0;
 const LEFT: f64 = 84.0;
@@ -18,7 +19,7 @@ const RIGHT: f64 = 36.0;
 const TOP: f64 = 76.0;
 const BOTTOM: f64 = 60.0;
 
-/// Shares that have a line and a name on the x axis.
+/// Percentiles with a grid line and a label on the x axis.
 const TICKS: [(f64, &str); 7] = [
     (0.0, "0%"),
     (0.5, "50%"),
@@ -29,10 +30,10 @@ const TICKS: [(f64, &str); 7] = [
     (0.99999, "99.999%"),
 ];
 
-/// Shares whose latency is written at the curve.
+/// Percentiles whose latency is written at the curve.
 const MARKS: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
 
-// Each colour twice, and no custom properties: not every viewer knows them.
+// Each colour is written out for both schemes, because not every viewer knows custom properties.
 const STYLE: &str = "
   text { font: 12px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #59636e; }
   .title { font-size: 16px; font-weight: 600; fill: #1f2328; }
@@ -54,11 +55,11 @@ const STYLE: &str = "
   }
 ";
 
-/// Where percentiles and latencies stand in the picture.
+/// Maps percentiles and latencies to coordinates.
 struct Scale {
-    /// The rarest share, as the logarithm of 1/(1-p).
+    /// The right end of the x axis: log10 of 1/(1-p).
     rarest: f64,
-    /// The lowest and the highest latency, as logarithms of nanoseconds.
+    /// The ends of the y axis: log10 of the latency in nanoseconds.
     lowest: f64,
     highest: f64,
 }
@@ -82,13 +83,13 @@ impl Scale {
         HEIGHT - BOTTOM - height * (HEIGHT - TOP - BOTTOM)
     }
 
-    /// Whether this share is within the picture.
+    /// Whether this percentile is within the picture.
     fn shows(&self, share: f64) -> bool {
         (1.0 / (1.0 - share)).log10() <= self.rarest + 1e-9
     }
 }
 
-/// The plot, titled.
+/// The whole SVG document; `title` need not be escaped.
 #[must_use]
 pub fn document(title: &str, latencies: &Latencies) -> String {
     let mut svg = String::new();
@@ -137,7 +138,7 @@ fn axes(svg: &mut String, scale: &Scale) {
     }
     let _ = writeln!(
         svg,
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">share of requests answered within this time</text>",
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">share of requests with a reply within this time</text>",
         LEFT + (WIDTH - LEFT - RIGHT) / 2.0,
         HEIGHT - 16.0
     );
@@ -176,7 +177,7 @@ fn mark(svg: &mut String, scale: &Scale, x: f64, name: &str, latency: Duration) 
     );
 }
 
-/// The latencies that have a line: 1, 2 and 5 times powers of ten, or powers alone where those would be too many.
+/// The latencies with a grid line: 1, 2 and 5 times powers of ten, or only powers where those would be too many.
 fn levels(scale: &Scale) -> Vec<f64> {
     let factors: &[f64] = if scale.highest - scale.lowest > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
     let decades = (0..=12).map(|exponent| 10f64.powi(exponent));
@@ -184,13 +185,13 @@ fn levels(scale: &Scale) -> Vec<f64> {
     all.filter(|level| (scale.lowest - 1e-9..=scale.highest + 1e-9).contains(&level.log10())).collect()
 }
 
-/// The largest of 1, 2, 5, 10, 20, ... that is not above.
+/// The largest of 1, 2, 5, 10, 20, ... that is at most `value`.
 fn nice_below(value: f64) -> f64 {
     let decade = 10f64.powf(value.max(1.0).log10().floor());
     [5.0, 2.0].into_iter().map(|factor| factor * decade).find(|&nice| nice <= value).unwrap_or(decade)
 }
 
-/// The smallest of 1, 2, 5, 10, 20, ... that is not below.
+/// The smallest of 1, 2, 5, 10, 20, ... that is at least `value`.
 fn nice_above(value: f64) -> f64 {
     let decade = 10f64.powf(value.max(1.0).log10().floor());
     [1.0, 2.0, 5.0].into_iter().map(|factor| factor * decade).find(|&nice| nice >= value).unwrap_or(10.0 * decade)
@@ -200,7 +201,7 @@ fn nanoseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e9
 }
 
-/// A round latency with its unit.
+/// A round latency as a label.
 fn unit(nanoseconds: f64) -> String {
     match nanoseconds {
         under if under < 1e3 => format!("{nanoseconds:.0} ns"),
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_curve_stays_within_the_picture() {
+    fn curve_is_within_the_picture() {
         let mut latencies = Latencies::new();
         latencies.record(25_000, 10_000);
         latencies.record(3_000_000, 90);
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn titles_are_escaped_and_an_empty_plot_is_a_document() {
+    fn title_is_escaped_and_an_empty_plot_is_valid() {
         let svg = document("a < b", &Latencies::new());
         assert!(svg.contains("a &lt; b") && svg.trim_end().ends_with("</svg>"));
     }

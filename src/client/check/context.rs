@@ -1,165 +1,145 @@
-//! What a check gets: the server's address, connections to it, requests and their answers.
-//!
-//! Guarantees: a check's time is bounded whatever the server does; when patience has been used up a few times, the
-//! server is taken to hang and less is spent on what follows; when connections are refused twice in a row, the server
-//! is taken to be gone.
+//! What a check gets: connections to the server, requests and their replies.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use super::diagnosis;
-use super::flaw::{Flaw, Remark, State};
-use super::probe::Probe;
-use super::table::Check;
+use super::connection::TestConnection;
+use super::failure::{CheckFailure, ConnectionState};
 use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH, REFUSAL, ReplyFraming};
 use crate::client::target::Target;
 
-/// The server under judgement, and how it is judged.
+/// The server, and the time that one check may take.
 #[derive(Debug)]
-pub struct Context {
-    target: Target,
-    dialogue: ClientProtocol,
+pub struct CheckContext<'a> {
+    target: &'a Target,
+    protocol: ClientProtocol,
     /// Whether to send the longest message.
     pub large: bool,
-    patience: Cell<Duration>,
-    /// The patience of the current check.
-    waiting: Cell<Duration>,
-    deadline: Cell<Instant>,
-    used_up: Cell<u32>,
-    gone: Cell<bool>,
+    patience: Duration,
+    time: Cell<CheckTime>,
 }
 
-/// How many times its patience a check may take in all.
-const STRETCH: u32 = 5;
+/// The time that a check may take.
+#[derive(Clone, Copy, Debug)]
+struct CheckTime {
+    /// The most time that the check waits for any progress.
+    patience: Duration,
+    /// The end of the check.
+    deadline: Instant,
+}
 
-/// Time for 134 MB there and back, at 10 MB/s.
-const LONGER: Duration = Duration::from_secs(30);
+/// The time of a whole check, in multiples of its patience. Chosen: the slowest correct server needs a few waits per
+/// check, and a server that sends a byte now and then must not hold it up.
+const PATIENCE_MULTIPLE: u32 = 5;
 
-/// The number of checks without a whole answer after which the server is taken to hang; chosen without tuning.
-const HANGS: u32 = 3;
+/// The time of the check of the longest message. Derived: 134 MB in each direction, at 10 MB/s.
+const LONGEST_MESSAGE_TIME: Duration = Duration::from_secs(30);
 
-/// The patience with a server that hangs.
-const SHORT: Duration = Duration::from_millis(400);
+/// The most time for a server that has refused a connection to listen again. Chosen: a supervisor restarts a crashed
+/// server in less.
+const RESTART_TIME: Duration = Duration::from_millis(300);
 
-/// How long a server may take to listen again.
-const RESTART: Duration = Duration::from_millis(300);
-
-impl Context {
-    /// To judge this server, waiting so long for any progress.
+impl<'a> CheckContext<'a> {
+    /// A context for one check, which waits at most `patience` for any progress.
     #[must_use]
-    pub fn new(target: Target, dialogue: ClientProtocol, patience: Duration, large: bool) -> Self {
-        Self {
-            target,
-            dialogue,
-            large,
-            patience: Cell::new(patience),
-            waiting: Cell::new(patience),
-            deadline: Cell::new(Instant::now()),
-            used_up: Cell::new(0),
-            gone: Cell::new(false),
-        }
+    pub fn new(target: &'a Target, protocol: ClientProtocol, patience: Duration, large: bool) -> Self {
+        let deadline = Instant::now() + patience * PATIENCE_MULTIPLE;
+        Self { target, protocol, large, patience, time: Cell::new(CheckTime { patience, deadline }) }
     }
 
-    /// The server's address.
+    /// The protocol that the server should speak.
     #[must_use]
-    pub fn target(&self) -> &Target {
-        &self.target
+    pub fn protocol(&self) -> ClientProtocol {
+        self.protocol
     }
 
-    /// The protocol that it should speak.
-    #[must_use]
-    pub fn dialogue(&self) -> ClientProtocol {
-        self.dialogue
-    }
-
-    /// How long a wait may be.
+    /// The most time to wait for any progress, as the user has set it.
     #[must_use]
     pub fn patience(&self) -> Duration {
-        self.patience.get()
-    }
-
-    /// Runs one check within its time.
-    pub fn run(&self, check: &Check) -> Result<Remark, Flaw> {
-        if self.gone.get() {
-            return Ok(Remark::Skipped("the server is gone".into()));
-        }
-        self.waiting.set(self.patience());
-        self.deadline.set(Instant::now() + self.patience() * STRETCH);
-        let result = (check.run)(self);
-        let remark = result.map_err(|flaw| self.explained(check, flaw))?;
-        self.used_up.set(0);
-        Ok(remark)
-    }
-
-    fn explained(&self, check: &Check, flaw: Flaw) -> Flaw {
-        if matches!(flaw.state, State::Silent | State::Late) {
-            self.used_up.set(self.used_up.get() + 1);
-            if self.used_up.get() >= HANGS {
-                self.patience.set(self.patience().min(SHORT));
-            }
-        }
-        diagnosis::hinted(flaw, self.dialogue, check.hint).condensed()
+        self.patience
     }
 
     /// Gives this check the time that the longest message takes.
-    pub fn allow_longer(&self) {
-        self.deadline.set(Instant::now() + LONGER);
-        self.waiting.set(LONGER);
+    pub fn allow_longest_message(&self) {
+        let deadline = Instant::now() + LONGEST_MESSAGE_TIME;
+        self.time.set(CheckTime { patience: LONGEST_MESSAGE_TIME, deadline });
     }
 
-    /// A new connection.
-    pub fn connect(&self) -> Result<Probe, Flaw> {
-        let stream = self.target.connect(self.patience()).or_else(|_| {
-            // A server that restarts after a crash may be back in a moment.
-            std::thread::sleep(RESTART);
-            self.target.connect(self.patience())
+    /// A new connection. A server that refuses it is given 300 ms and a second chance.
+    pub fn connect(&self) -> Result<TestConnection, CheckFailure> {
+        let stream = self.target.connect(self.patience).or_else(|_| {
+            std::thread::sleep(RESTART_TIME);
+            self.target.connect(self.patience)
         });
-        let probe = stream.and_then(|stream| Probe::new(stream, self.waiting.get(), self.deadline.get()));
-        probe.map_err(|error| {
-            self.gone.set(true);
-            let flaw = Flaw::in_words("a connection", format!("cannot connect: {error}"));
-            Flaw { state: State::Refused, ..flaw }.with_hint(
+        let time = self.time.get();
+        let connection = stream.and_then(|stream| TestConnection::new(stream, time.patience, time.deadline));
+        connection.map_err(|error| {
+            let failure = CheckFailure::in_words("a connection", format!("cannot connect: {error}"));
+            CheckFailure { state: ConnectionState::Refused, ..failure }.with_hint(
                 "the server has stopped: an error of one client must not end it; look at what it printed last",
             )
         })
     }
 
-    /// A request for `action`, on the wire; protocols without actions ignore it.
+    /// The bytes of a request; protocols without actions ignore the action.
     #[must_use]
     pub fn request(&self, action: &str, message: &[u8]) -> Vec<u8> {
         let mut wire = Vec::new();
-        let written = self.dialogue.write_request(action, message, &mut wire);
-        debug_assert_eq!(written, Ok(()), "a check asks for what the protocol cannot say");
+        let written = self.protocol.write_request(action, message, &mut wire);
+        debug_assert_eq!(written, Ok(()), "a check sends a request that the protocol does not have");
         wire
     }
 
-    /// The correct answer to it, on the wire; where chance decides there is none.
+    /// The bytes of the correct reply; empty where chance decides.
     #[must_use]
-    pub fn answer(&self, action: &str, message: &[u8]) -> Vec<u8> {
-        self.dialogue.wire_answer(&self.dialogue.expected(action, message).unwrap_or_default())
+    pub fn reply(&self, action: &str, message: &[u8]) -> Vec<u8> {
+        self.protocol.wire_answer(&self.protocol.expected(action, message).unwrap_or_default())
     }
 
-    /// Where an answer ends.
+    /// How the reply to a message is delimited.
     #[must_use]
     pub fn framing(&self, message: &[u8]) -> ReplyFraming {
-        self.dialogue.framing(message)
+        self.protocol.framing(message)
     }
 
-    /// The most bytes that a correct answer has, or a refusal, without what tells its length.
+    /// The most bytes that the body of a correct reply has, or of a refusal.
     #[must_use]
-    pub fn longest_answer(&self, action: &str, message: &[u8]) -> usize {
-        self.dialogue.expected_length(action, message).map_or(MAX_LENGTH, |length| length.max(REFUSAL.len()))
+    pub fn max_reply_len(&self, action: &str, message: &[u8]) -> usize {
+        self.protocol.expected_length(action, message).map_or(MAX_LENGTH, |length| length.max(REFUSAL.len()))
     }
 
-    /// On a connection of its own: this is sent, and exactly that comes back.
-    pub fn exchange(&self, request: &[u8], answer: &[u8]) -> Result<(), Flaw> {
-        let mut probe = self.connect()?;
-        probe.send(request)?;
-        probe.expect(answer)
+    /// Sends `request` on a connection of its own, and expects exactly `reply`.
+    pub fn exchange(&self, request: &[u8], reply: &[u8]) -> Result<(), CheckFailure> {
+        let mut connection = self.connect()?;
+        connection.send(request)?;
+        connection.expect(reply)
     }
 
-    /// On a connection of its own: the request is answered correctly.
-    pub fn ask(&self, action: &str, message: &[u8]) -> Result<(), Flaw> {
-        self.exchange(&self.request(action, message), &self.answer(action, message))
+    /// Sends a request on a connection of its own, and expects its correct reply.
+    pub fn request_and_expect(&self, action: &str, message: &[u8]) -> Result<(), CheckFailure> {
+        self.exchange(&self.request(action, message), &self.reply(action, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written out by hand: what a server is checked against must not change with the code that describes a protocol.
+    #[test]
+    fn requests_and_replies_are_those_of_the_specification() {
+        let target = Target::resolve(&"127.0.0.1:1".parse().unwrap(), None).unwrap();
+        for (name, request, reply) in [
+            ("frame", b"\x20\0\0\x03abc".as_slice(), b"\0\0\0\x03cba".as_slice()),
+            ("frame-2021", b"\x40\0\0\x03abc", b"\0\0\0\x03cba"),
+            ("text", b"reverse 3 abc", b"3 cba"),
+            ("length-prefix", b"\0\0\0\x03abc", b"\0\0\0\x03abc"),
+            ("echo", b"abc", b"abc"),
+        ] {
+            let protocol = ClientProtocol::by_name(name).unwrap();
+            let context = CheckContext::new(&target, protocol, Duration::from_secs(1), false);
+            assert_eq!(context.request("reverse", b"abc"), request, "{name}");
+            assert_eq!(context.reply("reverse", b"abc"), reply, "{name}");
+        }
     }
 }

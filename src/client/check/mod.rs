@@ -1,94 +1,76 @@
-//! `retort check`: judges a server by what it answers.
+//! `retort check`: checks a server of any origin against its protocol.
 //!
-//! Owns the run: which checks, in which order, with how much patience. Guarantees: one check at a time, each on
-//! connections of its own, so that a server that serves one client at a time can pass; a server that hangs costs each
-//! check its patience and no more, and the patience shrinks when it has been used up a few times.
+//! Guarantees: one check at a time, each on connections of its own, so that a server that serves one client at a time
+//! can pass; a server that hangs costs each check its patience and no more, and less after a few such checks.
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`table`] | the checks: names, groups, hints |
-//! | [`context`] | what a check gets: the server, connections, requests |
-//! | [`probe`] | one connection with deadlines that remembers what went over it |
-//! | [`flaw`] | what a failure tells |
-//! | [`diagnosis`] | what a failure probably means |
-//! | [`statistics`] | bounds for what chance decides |
-//! | `messages`, `actions`, `errors`, `clients`, `chance`, `services` | what the checks do |
-//! | `report` | text, JSON, TAP, `JUnit` |
+//! | [`definition`] | a check: name, group, hint, the protocols that it applies to |
+//! | [`catalog`] | the list of checks |
+//! | `checks` | what the checks do |
+//! | [`context`] | what a check gets: connections, requests and their replies |
+//! | [`connection`] | one connection with deadlines, which remembers what was sent |
+//! | [`runner`] | runs one check after another within their times |
+//! | [`failure`](mod@failure), [`excerpt`] | what was sent, expected and received |
+//! | [`diagnosis`] | the probable cause of a failure |
+//! | [`bounds`] | bounds for random results |
+//! | `outcome`, `report` | text, JSON, TAP, `JUnit` |
 
-mod actions;
-mod chance;
-mod clients;
+pub mod bounds;
+pub mod catalog;
+mod checks;
+pub mod connection;
 pub mod context;
+pub mod definition;
 pub mod diagnosis;
-mod errors;
-pub mod flaw;
-mod messages;
-pub mod probe;
+pub mod excerpt;
+pub mod failure;
+mod outcome;
 mod report;
-mod services;
-pub mod statistics;
-pub mod table;
-
-use std::time::{Duration, Instant};
+pub mod runner;
 
 use super::client_protocol::ClientProtocol;
-use super::failure::{Failure, Verdict};
+use super::failure::{Failure, Status};
 use super::options::CheckOptions;
 use super::target::Target;
-use context::Context;
-use flaw::{Flaw, Remark};
-use report::Report;
-use table::Check;
+use definition::Check;
+use outcome::RunSummary;
+use report::CheckReport;
+use runner::CheckRunner;
 
-/// What came of one check.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Which.
-    pub check: &'static Check,
-    /// How it went.
-    pub result: Result<Remark, Flaw>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// Runs the checks that the options ask for.
-pub fn run(options: &CheckOptions) -> Result<Verdict, Failure> {
-    let dialogue = dialogue(options)?;
-    let checks = selected(dialogue, &options.selection.only)?;
+/// Runs the checks that the options name.
+pub fn run(options: &CheckOptions) -> Result<Status, Failure> {
+    let protocol = protocol(options)?;
+    let checks = selected(protocol, &options.selection.only)?;
     let Some(host) = options.host.as_ref().filter(|_| !options.selection.list) else {
         report::list(&checks)?;
-        return Ok(Verdict::Good);
+        return Ok(Status::Success);
     };
-    let target = Target::resolve(host, dialogue.port())?;
-    let context = Context::new(target, dialogue, options.selection.patience, options.selection.large);
-    // Whether there is a server at all: without one there is nothing to judge.
-    drop(context.target().connect_or_fail(options.selection.patience)?);
-    let mut report = Report::begin(&options.report, &context, checks.len())?;
+    let target = Target::resolve(host, protocol.port())?;
+    // Without a server there is nothing to check: exit code 2, not failed checks.
+    drop(target.connect_or_fail(options.selection.patience)?);
+    let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());
+    let mut report = CheckReport::begin(&options.report, summary)?;
+    let mut runner = CheckRunner::new(target, protocol, &options.selection);
     for check in checks {
-        report.outcome(judge(check, &context))?;
+        report.add(runner.run(check))?;
     }
     report.end()
 }
 
-fn dialogue(options: &CheckOptions) -> Result<ClientProtocol, Failure> {
+fn protocol(options: &CheckOptions) -> Result<ClientProtocol, Failure> {
     let name = if options.edition.is_some() { "frame-2021" } else { options.protocol.name() };
-    ClientProtocol::by_name(name).filter(|&dialogue| table::checks(dialogue).next().is_some()).ok_or_else(|| {
-        Failure::cannot_run(format!("no checks for protocol {name}; there are some for {}", table::judged()))
+    ClientProtocol::by_name(name).filter(|&protocol| catalog::checks(protocol).next().is_some()).ok_or_else(|| {
+        Failure::cannot_run(format!("no checks for protocol {name}; there are some for {}", definition::checkable()))
     })
 }
 
-fn selected(dialogue: ClientProtocol, only: &[String]) -> Result<Vec<&'static Check>, Failure> {
-    let wanted = |check: &&Check| only.is_empty() || only.iter().any(|name| check.is_called(name));
+fn selected(protocol: ClientProtocol, only: &[String]) -> Result<Vec<&'static Check>, Failure> {
+    let wanted = |check: &&Check| only.is_empty() || only.iter().any(|name| check.has_name(name));
     for name in only {
-        if !table::checks(dialogue).any(|check| check.is_called(name)) {
-            return Err(Failure::cannot_run(format!("no check and no group is called {name}; --list shows them")));
+        if !catalog::checks(protocol).any(|check| check.has_name(name)) {
+            return Err(Failure::cannot_run(format!("no check or group has the name {name}; see --list")));
         }
     }
-    Ok(table::checks(dialogue).filter(wanted).collect())
-}
-
-fn judge(check: &'static Check, context: &Context) -> Outcome {
-    let begun = Instant::now();
-    let result = context.run(check);
-    Outcome { check, result, took: begun.elapsed() }
+    Ok(catalog::checks(protocol).filter(wanted).collect())
 }

@@ -1,143 +1,117 @@
 //! `retort ping`: round trips at an interval, as ping(8) shows them.
 //!
-//! Owns the rhythm: a request is due every interval, whether or not the one before was answered in time. Guarantees:
-//! connecting is timed apart from asking; a lost answer is counted and the next request has a connection of its own;
+//! A request is due every interval, whether or not the reply to the one before has arrived in time. Guarantees: the
+//! time to connect is measured apart from the round trip; after a lost reply the next request has a new connection;
 //! Ctrl-C ends with the summary.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `request` | the request, and the reply to expect |
+//! | `round_trip` | one request and its reply, interruptible |
+//! | `statistics` | minimum, mean, maximum, standard deviation |
 
+mod request;
+mod round_trip;
 mod statistics;
 
 use std::fmt::Write as _;
-use std::io::{self, Read, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::answers::Answers;
-use super::client_protocol::{ClientProtocol, ConnectionUse, ReplyFraming};
-use super::failure::{Failure, Verdict};
+use super::client_protocol::ConnectionUse;
+use super::failure::{Failure, Status};
 use super::options::PingOptions;
 use super::target::Target;
 use crate::sys::{Interrupts, Woken};
-use statistics::Statistics;
+use request::PingRequest;
+use round_trip::{ExchangeResult, PingExchange};
+use statistics::TimeStatistics;
 
-/// What is asked for where there are actions; its answer shows that the server did something.
-const ACTION: &str = "reverse";
-
-/// Sends requests until there were enough, or somebody wants an end.
-pub fn run(options: &PingOptions) -> Result<Verdict, Failure> {
-    let request = request(options)?;
+/// Sends requests until there were `--count`, or until a signal.
+pub fn run(options: &PingOptions) -> Result<Status, Failure> {
+    let request = PingRequest::new(options)?;
     let target = Target::resolve(&options.host, options.protocol.port())?;
     let interrupts =
         Interrupts::watch().map_err(|error| Failure::cannot_run(format!("cannot watch for an interrupt: {error}")))?;
-    let mut ping = Ping { options, target, interrupts, request, connection: None, counts: Counts::default() };
-    ping.begin()?;
-    ping.go_on()?;
-    ping.summary()
-}
-
-/// Small, because making it is part of the time that is measured.
-const BUFFER: usize = 4096;
-
-struct Request {
-    wire: Vec<u8>,
-    framing: ReplyFraming,
-    answer: Option<Vec<u8>>,
-    /// How many bytes of an answer are worth reading.
-    most: usize,
-}
-
-fn request(options: &PingOptions) -> Result<Request, Failure> {
-    let dialogue = options.protocol;
-    if matches!(dialogue.connection_use(), ConnectionUse::Streaming | ConnectionUse::NoReply) {
-        return Err(Failure::cannot_run(format!(
-            "{} has no answers with an end: there is no round trip",
-            dialogue.name()
-        )));
-    }
-    let size = if dialogue.takes_messages() { options.size } else { 0 };
-    if size == 0 && dialogue.framing(b"") == ReplyFraming::Fixed(0) {
-        return Err(Failure::cannot_run(format!(
-            "an empty message has no answer in {}: give a --size",
-            dialogue.name()
-        )));
-    }
-    let message: Vec<u8> = (b'a'..=b'z').cycle().take(size).collect();
-    let mut wire = Vec::new();
-    dialogue.write_request(ACTION, &message, &mut wire).map_err(Failure::cannot_run)?;
-    let answer = dialogue.expected(ACTION, &message);
-    let most = dialogue.longest_answer(answer.as_ref().map(Vec::len));
-    Ok(Request { wire, framing: dialogue.framing(&message), answer, most })
+    let mut pinger = Pinger { options, target, interrupts, request, connection: None, counts: PingCounts::default() };
+    pinger.connect_first()?;
+    pinger.ping_all()?;
+    pinger.print_summary()
 }
 
 #[derive(Default)]
-struct Counts {
+struct PingCounts {
     sent: u64,
-    connects: Statistics,
-    round_trips: Statistics,
+    connects: TimeStatistics,
+    round_trips: TimeStatistics,
 }
 
-struct Ping<'a> {
+struct Pinger<'a> {
     options: &'a PingOptions,
     target: Target,
     interrupts: Interrupts,
-    request: Request,
+    request: PingRequest,
+    /// `None` after a lost reply, and between requests that reconnect.
     connection: Option<TcpStream>,
-    counts: Counts,
+    counts: PingCounts,
 }
 
-/// What came of one request.
-enum Reply {
-    /// An answer of so many bytes, after so long.
-    Answered(usize, Duration),
-    /// None, for this reason.
+/// The result of one request.
+enum RoundTrip {
+    /// A correct reply.
+    Replied {
+        /// Length of its body, in bytes.
+        length: usize,
+        time: Duration,
+    },
+    /// No reply, or a wrong one, for this reason.
     Lost(String),
-    /// Somebody wants an end.
+    /// A signal arrived first.
     Interrupted,
 }
 
-impl Ping<'_> {
-    fn dialogue(&self) -> ClientProtocol {
-        self.options.protocol
-    }
-
-    /// The first connection: without one there is nothing to measure.
-    fn begin(&mut self) -> Result<(), Failure> {
-        let begun = Instant::now();
-        let stream = self.target.connect_or_fail(self.options.patience.connect_timeout)?;
-        self.counts.connects.add(begun.elapsed());
+impl Pinger<'_> {
+    /// Makes the first connection: without one there is nothing to measure.
+    fn connect_first(&mut self) -> Result<(), Failure> {
+        let started = Instant::now();
+        let stream = self.target.connect_or_fail(self.options.timeouts.connect_timeout)?;
+        self.counts.connects.add(started.elapsed());
         self.connection = Some(stream);
-        let connected = milliseconds(begun.elapsed());
-        self.say(&format!("{} ({}): connected in {connected} ms", self.target, self.dialogue().name()))
+        let connected = milliseconds(started.elapsed());
+        self.print(&format!("{} ({}): connected in {connected} ms", self.target, self.options.protocol.name()))
     }
 
-    fn go_on(&mut self) -> Result<(), Failure> {
-        let begun = Instant::now();
+    fn ping_all(&mut self) -> Result<(), Failure> {
+        let started = Instant::now();
         let mut due = Duration::ZERO;
         loop {
             self.counts.sent += 1;
             match self.round_trip() {
-                Reply::Interrupted => {
-                    // Nobody waited for this one to its end.
+                RoundTrip::Interrupted => {
+                    // Its reply was not waited for.
                     self.counts.sent -= 1;
                     return Ok(());
                 }
-                Reply::Lost(reason) => {
+                RoundTrip::Lost(reason) => {
                     self.connection = None;
-                    self.say(&format!("seq={} lost: {reason}", self.counts.sent))?;
+                    self.print(&format!("seq={} lost: {reason}", self.counts.sent))?;
                 }
-                Reply::Answered(length, time) => self.tell(length, time)?,
+                RoundTrip::Replied { length, time } => self.count_reply(length, time)?,
             }
             if self.options.count == Some(self.counts.sent) {
                 return Ok(());
             }
             due += self.options.interval;
-            let wait = due.saturating_sub(begun.elapsed());
-            if self.wait(None, wait)? == Woken::Interrupted {
+            let wait = due.saturating_sub(started.elapsed());
+            let woken = self.interrupts.wait(None, wait);
+            if woken.map_err(|error| Failure::cannot_run(format!("cannot wait: {error}")))? == Woken::Interrupted {
                 return Ok(());
             }
         }
     }
 
-    fn tell(&mut self, length: usize, time: Duration) -> Result<(), Failure> {
+    fn count_reply(&mut self, length: usize, time: Duration) -> Result<(), Failure> {
         self.counts.round_trips.add(time);
         let mut line = format!("{length} bytes: seq={} time={} ms", self.counts.sent, milliseconds(time));
         if self.reconnects() {
@@ -145,69 +119,45 @@ impl Ping<'_> {
             let connect = self.counts.connects.last().unwrap_or_default();
             let _ = write!(line, " connect={} ms", milliseconds(connect));
         }
-        self.say(&line)
+        self.print(&line)
     }
 
     fn reconnects(&self) -> bool {
-        self.options.reconnect || self.dialogue().connection_use() == ConnectionUse::PerRequest
+        self.options.reconnect || self.options.protocol.connection_use() == ConnectionUse::PerRequest
     }
 
-    fn round_trip(&mut self) -> Reply {
-        let stream = match self.connected() {
+    fn round_trip(&mut self) -> RoundTrip {
+        let stream = match self.take_connection() {
             Ok(stream) => stream,
-            Err(error) => return Reply::Lost(format!("cannot connect: {error}")),
+            Err(error) => return RoundTrip::Lost(format!("cannot connect: {error}")),
         };
-        let begun = Instant::now();
-        match self.exchange(&stream, begun) {
-            Ok(Some(answer)) => {
-                let time = begun.elapsed();
+        let (interrupts, timeouts) = (&self.interrupts, &self.options.timeouts);
+        let exchange = PingExchange { stream: &stream, request: &self.request, interrupts, timeouts };
+        match exchange.run() {
+            ExchangeResult::Reply { body, time } => {
                 self.connection = Some(stream);
-                self.judge(&answer, time)
+                match &self.request.reply {
+                    Some(expected) if body != *expected => RoundTrip::Lost("the reply is wrong".into()),
+                    _ => RoundTrip::Replied { length: body.len(), time },
+                }
             }
-            Ok(None) => Reply::Interrupted,
-            Err(reason) => Reply::Lost(reason),
+            ExchangeResult::Lost(reason) => RoundTrip::Lost(reason),
+            ExchangeResult::Interrupted => RoundTrip::Interrupted,
         }
     }
 
-    fn judge(&self, answer: &[u8], time: Duration) -> Reply {
-        match &self.request.answer {
-            Some(expected) if answer != expected => Reply::Lost("the answer is wrong".into()),
-            _ => Reply::Answered(answer.len(), time),
-        }
-    }
-
-    fn connected(&mut self) -> io::Result<TcpStream> {
+    /// The connection, or a new one.
+    fn take_connection(&mut self) -> io::Result<TcpStream> {
         if let Some(stream) = self.connection.take() {
             return Ok(stream);
         }
-        let begun = Instant::now();
-        let stream = self.target.connect(self.options.patience.connect_timeout)?;
-        self.counts.connects.add(begun.elapsed());
+        let started = Instant::now();
+        let stream = self.target.connect(self.options.timeouts.connect_timeout)?;
+        self.counts.connects.add(started.elapsed());
         Ok(stream)
     }
 
-    /// Asks, and waits for the answer; nothing when interrupted.
-    fn exchange(&self, stream: &TcpStream, begun: Instant) -> Result<Option<Vec<u8>>, String> {
-        stream.set_write_timeout(Some(self.options.patience.write_timeout)).map_err(|error| error.to_string())?;
-        (&mut &*stream).write_all(&self.request.wire).map_err(|error| format!("cannot send: {error}"))?;
-        if self.request.framing == ReplyFraming::CloseDelimited {
-            let _ = stream.shutdown(Shutdown::Write);
-        }
-        let mut patient = Patient { ping: self, stream, begun, interrupted: false };
-        let mut answers = Answers::with_buffer(&mut patient, BUFFER);
-        let answer = answers.next(self.request.framing, self.request.most, &mut || false);
-        match answer {
-            _ if patient.interrupted => Ok(None),
-            Ok(answer) => Ok(Some(answer)),
-            Err(broken) => Err(broken.to_string()),
-        }
-    }
-
-    fn wait(&self, socket: Option<&TcpStream>, time: Duration) -> Result<Woken, Failure> {
-        self.interrupts.wait(socket, time).map_err(|error| Failure::cannot_run(format!("cannot wait: {error}")))
-    }
-
-    fn summary(&self) -> Result<Verdict, Failure> {
+    fn print_summary(&self) -> Result<Status, Failure> {
         let (sent, received) = (self.counts.sent, self.counts.round_trips.count());
         let lost = sent - received;
         let share = 100 * lost / sent.max(1);
@@ -217,42 +167,17 @@ impl Ping<'_> {
                 let _ = write!(text, "\n{name:<10} min/avg/max/stddev = {statistics} ms");
             }
         }
-        print(&text)?;
-        Ok(Verdict::of(lost == 0 && received > 0))
+        print_line(&text)?;
+        Ok(Status::success_if(lost == 0 && received > 0))
     }
 
-    fn say(&self, line: &str) -> Result<(), Failure> {
-        if self.options.quiet { Ok(()) } else { print(line) }
-    }
-}
-
-/// Reads from the server, and notices an interrupt while it waits.
-struct Patient<'a> {
-    ping: &'a Ping<'a>,
-    stream: &'a TcpStream,
-    begun: Instant,
-    interrupted: bool,
-}
-
-impl Read for Patient<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.ping.options.patience.read_timeout.saturating_sub(self.begun.elapsed());
-        if left.is_zero() {
-            // A server that never stops sending is always readable.
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match self.ping.interrupts.wait(Some(self.stream), left)? {
-            Woken::Readable => (&mut &*self.stream).read(buffer),
-            Woken::TimedOut => Err(io::ErrorKind::TimedOut.into()),
-            Woken::Interrupted => {
-                self.interrupted = true;
-                Err(io::ErrorKind::TimedOut.into())
-            }
-        }
+    /// Prints a line, unless `--quiet`.
+    fn print(&self, line: &str) -> Result<(), Failure> {
+        if self.options.quiet { Ok(()) } else { print_line(line) }
     }
 }
 
-fn print(line: &str) -> Result<(), Failure> {
+fn print_line(line: &str) -> Result<(), Failure> {
     writeln!(io::stdout(), "{line}").map_err(|error| Failure::output(&error))
 }
 

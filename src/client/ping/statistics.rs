@@ -1,52 +1,53 @@
-//! Smallest, mean, largest and standard deviation of times, without keeping them.
+//! Minimum, mean, maximum and standard deviation of times, without keeping the times.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Times, summed up as they come (Welford's method, which loses no digits to cancellation).
+/// Statistics of times, in milliseconds, by Welford's method, which loses no digits to cancellation.
 #[derive(Clone, Debug, Default)]
-pub struct Statistics {
+pub struct TimeStatistics {
     count: u64,
     min: f64,
     max: f64,
     mean: f64,
+    /// Sum of the squared differences from the mean.
     squares: f64,
     last: Duration,
 }
 
-impl Statistics {
-    /// Takes in one more.
-    #[allow(clippy::cast_precision_loss, reason = "nobody pings 2^52 times")]
+impl TimeStatistics {
+    /// Adds a time.
+    #[allow(clippy::cast_precision_loss, reason = "a count of round trips is far below 2^52")]
     pub fn add(&mut self, time: Duration) {
         let value = time.as_secs_f64() * 1e3;
         self.count += 1;
-        let apart = value - self.mean;
-        self.mean += apart / self.count as f64;
-        self.squares += apart * (value - self.mean);
+        let difference = value - self.mean;
+        self.mean += difference / self.count as f64;
+        self.squares += difference * (value - self.mean);
         self.min = if self.count == 1 { value } else { self.min.min(value) };
         self.max = self.max.max(value);
         self.last = time;
     }
 
-    /// How many there were.
+    /// The number of times.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The last one.
+    /// The time that was added last.
     #[must_use]
     pub fn last(&self) -> Option<Duration> {
         (self.count > 0).then_some(self.last)
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "nobody pings 2^52 times")]
+    #[allow(clippy::cast_precision_loss, reason = "a count of round trips is far below 2^52")]
     fn deviation(&self) -> f64 {
         (self.squares / self.count.max(1) as f64).sqrt()
     }
 }
 
-impl fmt::Display for Statistics {
+impl fmt::Display for TimeStatistics {
     /// In milliseconds, as `min/avg/max/stddev`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}/{:.3}/{:.3}/{:.3}", self.min, self.mean, self.max, self.deviation())
@@ -58,8 +59,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn four_figures_of_five_times() {
-        let mut statistics = Statistics::default();
+    fn statistics_of_known_times() {
+        let mut statistics = TimeStatistics::default();
         for milliseconds in [2, 4, 4, 4, 5, 5, 7, 9] {
             statistics.add(Duration::from_millis(milliseconds));
         }
@@ -68,9 +69,9 @@ mod tests {
     }
 
     #[test]
-    fn none_and_one() {
-        assert_eq!(Statistics::default().last(), None);
-        let mut one = Statistics::default();
+    fn statistics_of_none_and_of_one() {
+        assert_eq!(TimeStatistics::default().last(), None);
+        let mut one = TimeStatistics::default();
         one.add(Duration::from_millis(3));
         assert_eq!(one.to_string(), "3.000/3.000/3.000/0.000");
     }

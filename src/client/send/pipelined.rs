@@ -1,52 +1,65 @@
-//! Requests one behind another on one connection, while their answers come back.
+//! Pipelined requests on one connection, while their replies arrive.
 //!
-//! A thread sends; this one receives. The sending side notes each request in a channel before it sends it. The channel
-//! holds [`UNANSWERED`] requests, so that a server that reads without end and answers nothing cannot make the client
-//! grow: the sending side then sends what it holds back and waits for an answer, for as long as the receiving side does.
+//! One thread sends, this one receives. The sender passes each request on through a channel before it sends it. The
+//! channel holds [`MAX_IN_FLIGHT`] requests, so that a server that reads without end and never replies cannot make the
+//! client grow: the sender then flushes what it has buffered and blocks until a reply arrives or the receiver gives up.
 
 use std::io::{self, BufWriter, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::time::Duration;
 use std::{mem, thread};
 
-use super::input::{Input, Request};
-use super::{Conversation, GOODBYE, Label, Output};
-use crate::client::answers::{Answers, Broken};
+use super::reply_printer::ReplyPrinter;
+use super::request::{RequestLabel, SendRequest};
+use super::request_source::RequestSource;
+use super::session::Session;
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::failure::{Failure, Verdict, complain};
-use crate::client::progress::Progress;
+use crate::client::failure::{Failure, Status, warn};
+use crate::client::progress::ProgressMeter;
+use crate::client::reply::reader::{ReadError, ReplyReader};
 
-/// What the sending side tells: the next request, without its bytes, or why there is none.
-type Note = Result<Request, Failure>;
+/// A request that is being sent, without its bytes, or the reason why there are no more.
+type Queued = Result<SendRequest, Failure>;
 
-/// How many requests may be without an answer. Chosen: 2 MiB of memory, which the channel takes at once, and 160,000
-/// requests a second where an answer comes after 100 ms.
-const UNANSWERED: usize = 1 << 14;
+/// The most requests without a reply. Chosen: 2 MiB of memory, which the channel allocates at once, and 160,000
+/// requests per second over a round trip of 100 ms.
+const MAX_IN_FLIGHT: usize = 1 << 14;
 
-/// Sends every request as soon as the server takes it, and prints the answers as they come.
-pub fn run(conversation: &Conversation, input: Input, output: &mut Output) -> Result<Verdict, Failure> {
-    let stream = conversation.connect()?;
+/// Bytes of requests that are sent with one call. Chosen without tuning.
+const WRITE_SIZE: usize = 64 << 10;
+
+/// The most time to wait, after the last reply, for the server to close the connection or to send too much. Chosen: far
+/// more than either takes, far less than a user notices as a delay of the prompt.
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
+
+/// The most bytes beyond the last reply that the warning about them shows. Chosen: enough to recognize them.
+const SHOWN: usize = 32;
+
+/// Sends every request as soon as the server takes it, and prints the replies as they arrive.
+pub fn run(session: &Session, source: RequestSource, printer: &mut ReplyPrinter) -> Result<Status, Failure> {
+    let stream = session.connect()?;
     let share = || stream.try_clone().map_err(|error| Failure::cannot_run(format!("cannot share the socket: {error}")));
-    let (tell, told) = mpsc::sync_channel(UNANSWERED);
+    let (queue, queued) = mpsc::sync_channel(MAX_IN_FLIGHT);
     let written = Arc::new(AtomicU64::new(0));
-    let wire = Wire { stream: share()?, written: Arc::clone(&written), progress: conversation.progress.clone() };
-    let sending = SendingSide { dialogue: conversation.dialogue, wire: BufWriter::with_capacity(1 << 16, wire), tell };
-    // Detached: a side that waits for a line of standard input must not keep a finished program alive.
-    thread::spawn(move || sending.run(input));
-    let answers = Answers::new(stream).within(conversation.patience.read_timeout);
-    ReceivingSide { answers, told, written, seen: 0 }.run(output)
+    let wire = CountingWriter { stream: share()?, written: Arc::clone(&written), progress: session.progress.clone() };
+    let sender = RequestSender { protocol: session.protocol, wire: BufWriter::with_capacity(WRITE_SIZE, wire), queue };
+    // Detached: a thread that waits for a line of standard input must not keep a finished program alive.
+    thread::spawn(move || sender.run(source));
+    let replies = ReplyReader::new(stream).within(session.timeouts.read_timeout);
+    ReplyReceiver { replies, queued, written, written_before: 0 }.run(printer)
 }
 
-/// The socket, with a count of what it has taken.
-struct Wire {
+/// The socket, with a count of the bytes that it has taken.
+struct CountingWriter {
     stream: TcpStream,
     written: Arc<AtomicU64>,
-    progress: Progress,
+    progress: ProgressMeter,
 }
 
-impl Write for Wire {
+impl Write for CountingWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.stream.write(bytes)?;
         self.written.fetch_add(n as u64, Ordering::Relaxed);
@@ -59,105 +72,106 @@ impl Write for Wire {
     }
 }
 
-struct SendingSide {
-    dialogue: ClientProtocol,
-    wire: BufWriter<Wire>,
-    tell: SyncSender<Note>,
+struct RequestSender {
+    protocol: ClientProtocol,
+    wire: BufWriter<CountingWriter>,
+    queue: SyncSender<Queued>,
 }
 
-impl SendingSide {
-    /// Ends when there is nothing more to send, or nobody to send it to: what the latter means is for the receiving
-    /// side to find out.
-    fn run(mut self, mut input: Input) {
-        let end = self.send_all(&mut input);
+impl RequestSender {
+    /// Ends after the last request, and when the connection or the receiver has failed: the receiver reports why.
+    fn run(mut self, mut source: RequestSource) {
+        let end = self.send_all(&mut source);
         let _ = self.wire.flush();
         if let Err(failure) = end {
-            let _ = self.tell.send(Err(failure));
+            let _ = self.queue.send(Err(failure));
         }
     }
 
-    fn send_all(&mut self, input: &mut Input) -> Result<(), Failure> {
+    fn send_all(&mut self, source: &mut RequestSource) -> Result<(), Failure> {
         loop {
-            if input.may_block() && self.wire.flush().is_err() {
+            if source.may_block() && self.wire.flush().is_err() {
                 return Ok(());
             }
-            let Some(mut request) = input.next(self.dialogue)? else { return Ok(()) };
+            let Some(mut request) = source.next(self.protocol)? else { return Ok(()) };
             let bytes = mem::take(&mut request.wire);
-            if !self.note(request) || self.wire.write_all(&bytes).is_err() {
+            if !self.enqueue(request) || self.wire.write_all(&bytes).is_err() {
                 return Ok(());
             }
         }
     }
 
-    /// Notes a request for the receiving side; false when that has ended.
-    fn note(&mut self, request: Request) -> bool {
-        match self.tell.try_send(Ok(request)) {
+    /// Passes a request to the receiver; false if that has ended.
+    fn enqueue(&mut self, request: SendRequest) -> bool {
+        match self.queue.try_send(Ok(request)) {
             Ok(()) => true,
-            // The answer that is waited for may be to a request that has not left yet.
-            Err(TrySendError::Full(request)) => self.wire.flush().is_ok() && self.tell.send(request).is_ok(),
+            // The receiver may wait for the reply to a request that is still buffered here.
+            Err(TrySendError::Full(request)) => self.wire.flush().is_ok() && self.queue.send(request).is_ok(),
             Err(TrySendError::Disconnected(_)) => false,
         }
     }
 }
 
-struct ReceivingSide {
-    answers: Answers<TcpStream>,
-    told: Receiver<Note>,
+struct ReplyReceiver {
+    replies: ReplyReader<TcpStream>,
+    queued: Receiver<Queued>,
+    /// Bytes that the sender's socket has taken.
     written: Arc<AtomicU64>,
-    seen: u64,
+    /// [`written`](Self::written) at the last timeout.
+    written_before: u64,
 }
 
-impl ReceivingSide {
-    fn run(mut self, output: &mut Output) -> Result<Verdict, Failure> {
-        let mut verdict = Verdict::Good;
+impl ReplyReceiver {
+    fn run(mut self, printer: &mut ReplyPrinter) -> Result<Status, Failure> {
+        let mut status = Status::Success;
         let mut last = None;
-        while let Some(note) = self.next(output)? {
-            let request = note?;
-            match self.answer_to(&request) {
-                Ok(answer) => verdict = verdict.and(output.answer(&request, answer)?),
-                Err(broken) => {
-                    complain(&format_args!("{}: {broken}", request.label));
-                    return Ok(Verdict::Bad);
+        while let Some(queued) = self.next_request(printer)? {
+            let request = queued?;
+            match self.reply_to(&request) {
+                Ok(reply) => status = status.and(printer.reply(&request, reply)?),
+                Err(error) => {
+                    warn(&format_args!("{}: {error}", request.label));
+                    return Ok(Status::Failed);
                 }
             }
             last = Some(request.label);
         }
-        output.flush()?;
-        Ok(verdict.and(self.nothing_more(last)))
+        printer.flush()?;
+        Ok(status.and(self.expect_end(last)))
     }
 
-    /// What the sending side tells next. Before anything is waited for, what was printed is passed on: whoever reads
-    /// it may be the one who writes the next request.
-    fn next(&mut self, output: &mut Output) -> Result<Option<Note>, Failure> {
-        let note = self.told.try_recv().ok();
-        if note.is_none() || self.answers.ahead().is_empty() {
-            output.flush()?;
+    /// The next request from the sender; `None` after the last. Flushes the output before it blocks: a program that
+    /// reads it may be the one that writes the next request.
+    fn next_request(&mut self, printer: &mut ReplyPrinter) -> Result<Option<Queued>, Failure> {
+        let queued = self.queued.try_recv().ok();
+        if queued.is_none() || self.replies.buffered().is_empty() {
+            printer.flush()?;
         }
-        Ok(note.or_else(|| self.told.recv().ok()))
+        Ok(queued.or_else(|| self.queued.recv().ok()))
     }
 
-    fn answer_to(&mut self, request: &Request) -> Result<Vec<u8>, Broken> {
-        let (written, seen) = (&self.written, &mut self.seen);
-        // A long request may take its time: while bytes are leaving, the answer is not late.
-        self.answers.next(request.framing, request.most, &mut || {
+    fn reply_to(&mut self, request: &SendRequest) -> Result<Vec<u8>, ReadError> {
+        let (written, before) = (&self.written, &mut self.written_before);
+        // A long request takes time: while the socket takes bytes of it, its reply is not late.
+        self.replies.next(request.framing, request.reply_limit, &mut || {
             let now = written.load(Ordering::Relaxed);
-            mem::replace(seen, now) != now
+            mem::replace(before, now) != now
         })
     }
 
-    /// After the last answer: whatever the server still sends is too much.
-    fn nothing_more(&mut self, last: Option<Label>) -> Verdict {
-        let stream = self.answers.stream();
+    /// After the last reply, whatever else the server sends is an error.
+    fn expect_end(&mut self, last: Option<RequestLabel>) -> Status {
+        let stream = self.replies.stream();
         let _ = stream.shutdown(Shutdown::Write);
-        let _ = stream.set_read_timeout(Some(GOODBYE));
-        let Some(label) = last else { return Verdict::Good };
-        match self.answers.portion() {
-            // A server that does not close yet, or closes rudely, has answered all the same.
-            Ok([]) | Err(_) => Verdict::Good,
+        let _ = stream.set_read_timeout(Some(CLOSE_WAIT));
+        let Some(label) = last else { return Status::Success };
+        match self.replies.read_some() {
+            // A server that keeps the connection open, or resets it, has replied nevertheless.
+            Ok([]) | Err(_) => Status::Success,
             Ok(portion) => {
-                let shown = portion[..portion.len().min(32)].escape_ascii();
-                complain(&format_args!("{label}: {} bytes came after its answer: {shown}", portion.len()));
-                Verdict::Bad
+                let shown = portion[..portion.len().min(SHOWN)].escape_ascii();
+                warn(&format_args!("{label}: {} bytes arrived after its reply: {shown}", portion.len()));
+                Status::Failed
             }
         }
     }

@@ -1,77 +1,93 @@
 //! The file of `RETORTD_` variables that `--settings` names, in the form that systemd.exec(5) gives `EnvironmentFile=`.
 //!
-//! Every file means here what it means to systemd (since version 254), down to what the manual page does not say:
+//! A file is read exactly as systemd reads it (since version 254), including what the manual page does not say:
 //!
-//! * lines end with LF or CR; spaces around names and values do not count;
+//! * lines end with LF or CR; spaces around names and values are dropped;
 //! * a comment begins with `#` or `;` where a name could begin, and nowhere else;
-//! * a line without `=` is ignored, for which there is a remark;
+//! * a line without `=` is ignored, with a warning;
 //! * a backslash before the end of a line joins the next line to a value, but not to a comment;
-//! * before anything else a backslash stands for that character; in double quotes only before `"`, `\`, `` ` `` and
+//! * before any other character a backslash means that character; in double quotes only before `"`, `\`, `` ` `` and
 //!   `$`; in single quotes never;
-//! * a value may consist of several quoted parts; behind them come characters as they are, `#` and quotes included;
-//! * the last value of a name counts. An empty one counts as not set.
+//! * a value may consist of several quoted parts; characters behind them are taken literally, `#` and quotes included;
+//! * of several values of a name the last one is used. An empty value means that the variable is not set.
 
 use std::path::Path;
 
+use crate::daemon::config::files;
 use crate::daemon::exit_status::Failure;
-use crate::daemon::files;
 
-/// How many characters of a wrong name are repeated in the error. Chosen: more than any setting has.
-const LONGEST_NAME: usize = 60;
+/// How many characters of an unknown name the error repeats. Chosen: more than the name of any setting has.
+const MAX_NAME: usize = 60;
 
 /// A variable of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
     /// The line on which it begins, counted from 1.
     pub line: usize,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its value, without quotes.
+    /// The value, without quotes.
     pub value: String,
-    /// A quote is not closed: what follows in the file is part of the value.
+    /// A quote is not closed, so that the value extends to the end of the file.
     pub open_quote: bool,
 }
 
-/// What is in a file.
+/// The lines that are ignored because they contain no `=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// The first of them, counted from 1.
+    pub first_line: usize,
+    /// The number of them.
+    pub count: usize,
+}
+
+/// The content of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Content {
     /// The variables, each name once.
     pub variables: Vec<Variable>,
-    /// The lines that are ignored because they have no `=`: the first, and how many there are.
-    pub ignored: Option<(usize, usize)>,
+    /// Lines without `=`, if there are any.
+    pub ignored: Option<Ignored>,
 }
 
-/// Reads a file, in which only names are allowed that are a setting.
+/// Reads a file. Only names for which `is_setting` holds are allowed.
 ///
 /// # Errors
-/// What [`files::read`] says, or which line is wrong.
+/// Those of [`files::read`]; 78 for a line that cannot be used.
 pub fn read(file: &Path, is_setting: impl Fn(&str) -> bool) -> Result<Content, Failure> {
     parse(&files::read(file)?, is_setting)
-        .map_err(|(line, why)| Failure::configuration(format!("{}:{line}: {why}", file.display())))
+        .map_err(|LineError { line, why }| Failure::configuration(format!("{}:{line}: {why}", file.display())))
 }
 
-/// The first name that is no setting ends it, so that a file of the wrong kind costs neither time nor memory.
-fn parse(bytes: &[u8], is_setting: impl Fn(&str) -> bool) -> Result<Content, (usize, String)> {
+/// Why a line cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+struct LineError {
+    /// Counted from 1.
+    line: usize,
+    why: String,
+}
+
+/// Parses a file, up to the first name that is not a setting: a file of the wrong kind costs neither time nor memory.
+fn parse(bytes: &[u8], is_setting: impl Fn(&str) -> bool) -> Result<Content, LineError> {
     let mut text = Text { bytes, at: 0, line: 1 };
     let mut content = Content::default();
     while let Some(first) = text.find_name() {
         let line = text.line;
-        let utf8 = |bytes| String::from_utf8(bytes).map_err(|_| (line, "not UTF-8".to_string()));
+        let utf8 = |bytes| String::from_utf8(bytes).map_err(|_| LineError { line, why: "not UTF-8".into() });
         let Some(name) = text.name(first) else {
-            let (first, count) = content.ignored.unwrap_or((line, 0));
-            content.ignored = Some((first, count + 1));
+            content.ignored.get_or_insert(Ignored { first_line: line, count: 0 }).count += 1;
             continue;
         };
         let name = utf8(name)?;
         if !is_setting(&name) {
-            return Err((line, no_setting(&name)));
+            return Err(LineError { line, why: no_setting(&name) });
         }
         let (value, open_quote) = text.value();
         content.variables.retain(|earlier| earlier.name != name);
         content.variables.push(Variable { line, name, value: utf8(value)?, open_quote });
     }
     if text.at < bytes.len() {
-        return Err((text.line, "a byte is NUL".into()));
+        return Err(LineError { line: text.line, why: "a byte is NUL".into() });
     }
     content.variables.retain(|variable| !variable.value.is_empty());
     Ok(content)
@@ -79,15 +95,15 @@ fn parse(bytes: &[u8], is_setting: impl Fn(&str) -> bool) -> Result<Content, (us
 
 fn no_setting(name: &str) -> String {
     if name.starts_with('\u{feff}') {
-        return "a byte order mark is no part of a name".into();
+        return "a byte order mark is not part of a name".into();
     }
     if name == "RETORTD_SETTINGS" {
         return format!("{name}: a settings file cannot name another one");
     }
-    format!("there is no setting {}", name.chars().take(LONGEST_NAME).collect::<String>().escape_debug())
+    format!("there is no setting {}", name.chars().take(MAX_NAME).collect::<String>().escape_debug())
 }
 
-/// A file while it is read; it ends at a NUL, which makes it unusable.
+/// The part of a file that is not parsed yet. A NUL ends it, and makes the file unusable.
 struct Text<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -104,7 +120,7 @@ impl Text<'_> {
         Some(byte)
     }
 
-    /// Goes to the byte with which the next name begins, and over it.
+    /// Skips to the first byte of the next name, and consumes it.
     fn find_name(&mut self) -> Option<u8> {
         loop {
             match self.next()? {
@@ -115,7 +131,7 @@ impl Text<'_> {
         }
     }
 
-    /// The name that begins with `first`, up to the `=`; `None` for a line without one.
+    /// The name that begins with `first`, up to the `=`; `None` for a line without `=`.
     fn name(&mut self, first: u8) -> Option<Vec<u8>> {
         let mut name = vec![first];
         loop {
@@ -130,7 +146,7 @@ impl Text<'_> {
         Some(name)
     }
 
-    /// The value behind the `=`, and whether it ends within quotes.
+    /// The value behind the `=`, and whether a quote in it is not closed.
     fn value(&mut self) -> (Vec<u8>, bool) {
         let mut value = Vec::new();
         loop {
@@ -150,7 +166,7 @@ impl Text<'_> {
         (value, false)
     }
 
-    /// What is behind the opening quote; false if it is not closed.
+    /// Appends the text behind an opening `'`; false if the quote is not closed.
     fn single_quoted(&mut self, value: &mut Vec<u8>) -> bool {
         while let Some(byte) = self.next() {
             if byte == b'\'' {
@@ -161,7 +177,7 @@ impl Text<'_> {
         false
     }
 
-    /// What is behind the opening quote; false if it is not closed.
+    /// Appends the text behind an opening `"`; false if the quote is not closed.
     fn double_quoted(&mut self, value: &mut Vec<u8>) -> bool {
         while let Some(byte) = self.next() {
             match byte {
@@ -177,10 +193,10 @@ impl Text<'_> {
         false
     }
 
-    /// What begins with `first` and is not quoted, to the end of the line and without the spaces before that.
+    /// Appends unquoted text that begins with `first`, up to the end of the line, without trailing spaces.
     fn plain(&mut self, first: u8, value: &mut Vec<u8>) {
         let mut next = Some(first);
-        // where the value ends if nothing but spaces follows
+        // the end of the value if only spaces follow
         let mut end = value.len();
         while let Some(byte) = next.filter(|byte| !is_newline(*byte)) {
             if byte == b'\\' {
@@ -209,15 +225,15 @@ fn is_space(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Name and value of all variables.
+    /// Name and value of each variable.
     fn pairs(text: &str) -> Vec<(String, String)> {
         let content = parse(text.as_bytes(), |_| true).unwrap_or_else(|error| panic!("{text:?}: {error:?}"));
         content.variables.into_iter().map(|variable| (variable.name, variable.value)).collect()
     }
 
-    /// What systemd makes of a text; the first column was compared with its own parser.
+    /// Each text was also given to systemd's own parser, with these results.
     #[test]
-    fn reads_what_systemd_reads() {
+    fn files_are_read_as_systemd_reads_them() {
         let table: &[(&str, &[(&str, &str)])] = &[
             // lines and spaces
             ("", &[]),
@@ -259,7 +275,7 @@ mod tests {
             ("A=\"1\\\n2\"\n", &[("A", "12")]),
             ("A=\"1\\\r\n2\"\n", &[("A", "1\\\r\n2")]),
             ("A=\"1\n2\"\nB=3\n", &[("A", "1\n2"), ("B", "3")]),
-            // what is behind quotes, and quotes behind something
+            // text behind quotes, and quotes behind text
             ("A=\"1\"'2' \"3\"\n", &[("A", "123")]),
             ("A=\"1\" # one\n", &[("A", "1# one")]),
             ("A='1 '  \n", &[("A", "1 ")]),
@@ -271,7 +287,7 @@ mod tests {
             ("A=\"1", &[("A", "1")]),
             ("A='1\nB=2\n", &[("A", "1\nB=2\n")]),
             ("A=\"1\\", &[("A", "1")]),
-            // the last value of a name counts; here an empty one is none
+            // the last value of a name is used; an empty one means not set
             ("A=1\nB=2\nA=3\n", &[("B", "2"), ("A", "3")]),
             ("A=1\nA=\n", &[]),
             ("A=\nB=''\nC=\"\"\n", &[]),
@@ -289,28 +305,31 @@ mod tests {
             assert_eq!(content.variables.last().map(|variable| variable.line), Some(3), "{text:?}");
         }
         let ignored = |text: &str| parse(text.as_bytes(), |_| true).expect(text).ignored;
-        assert_eq!(ignored("A=1\nnonsense\n\nagain"), Some((2, 2)));
+        assert_eq!(ignored("A=1\nnonsense\n\nagain"), Some(Ignored { first_line: 2, count: 2 }));
         assert_eq!(ignored("A=1\n# nothing\n \n"), None);
     }
 
     #[test]
-    fn says_which_line_is_wrong() {
-        let wrong = |bytes: &[u8]| parse(bytes, |name| name == "A").expect_err("wrong");
+    fn errors_name_the_line() {
+        let wrong = |bytes: &[u8]| {
+            let LineError { line, why } = parse(bytes, |name| name == "A").expect_err("wrong");
+            (line, why)
+        };
         assert_eq!(wrong(b"A=1\nB=2\n"), (2, "there is no setting B".into()));
         assert_eq!(wrong(b"A=1\nexport A=2\n"), (2, "there is no setting export A".into()));
         assert_eq!(wrong(b"B\x1b=2\n"), (1, "there is no setting B\\u{1b}".into()));
-        assert_eq!(wrong(b"\xef\xbb\xbfA=1\n"), (1, "a byte order mark is no part of a name".into()));
+        assert_eq!(wrong(b"\xef\xbb\xbfA=1\n"), (1, "a byte order mark is not part of a name".into()));
         assert_eq!(wrong(b"A=1\nA=\xff\n"), (2, "not UTF-8".into()));
         assert_eq!(wrong(b"\xff=1\n"), (1, "not UTF-8".into()));
         assert_eq!(wrong(b"A=1\n# \0\nA=2\n"), (2, "a byte is NUL".into()));
         let long = wrong(format!("{}=1", "x".repeat(100_000)).as_bytes()).1;
         assert!(long.len() < 100, "{long}");
-        // systemd does not look at what is in a comment
+        // systemd does not check the text of a comment
         assert!(parse(b"# \xff\nA=1\n", |_| true).is_ok());
     }
 
     #[test]
-    fn an_open_quote_is_known() {
+    fn open_quotes_are_detected() {
         for (text, open) in [("A='1'\n", false), ("A='1\n", true), ("A=\"1\\\"\n", true), ("A=1'\n", false)] {
             let content = parse(text.as_bytes(), |_| true).expect(text);
             assert_eq!(content.variables[0].open_quote, open, "{text:?}");

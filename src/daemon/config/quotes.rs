@@ -6,8 +6,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::daemon::config::files;
 use crate::daemon::exit_status::Failure;
-use crate::daemon::files;
 
 /// The longest quote, in characters (RFC 865).
 const MAX_CHARACTERS: usize = 512;

@@ -1,22 +1,24 @@
-//! The log: to standard error, to the journal, or to the system log; it can neither stall nor end the daemon.
+//! The log: to standard error, to the journal, or to the system log. It can neither block nor end the daemon.
 //!
-//! Whether a write will block cannot be asked. poll(2) reports room on a terminal that has it for one byte, and on a
-//! regular file always, a hung network file system included. Making the descriptor non-blocking is no way out: standard
-//! error shares its open file description with the shell or other services, so its flags are not ours to change; a
-//! description of our own (by opening /proc/self/fd/2) cannot be had of a socket or of another user's terminal, and a
-//! regular file has no non-blocking writes. Therefore one thread writes the log and may hang in a write for any time,
-//! whatever the descriptor is; every other thread only adds its line to a bounded queue (`queue.rs`). The order of the
-//! lines is the order in which they were added. A line that was only taken in part is finished before anything else is
-//! written, or ended by a line feed when the rest was refused (`sink.rs`).
+//! Whether a write will block cannot be determined in advance. poll(2) reports a terminal as writable that has room for
+//! one byte, and a regular file always, even on a network file system that hangs. Nor can the descriptor be made
+//! non-blocking: standard error shares its open file description, and so its flags, with the shell or with other
+//! services; a separate description (by opening /proc/self/fd/2) is not available for a socket or another user's
+//! terminal; and a regular file has no non-blocking writes. Therefore one thread writes the log and may block in a write
+//! for any time; all other threads only add their lines to a bounded queue (`queue.rs`). Lines are written in the order
+//! in which they were added. A line that was written in part is completed before anything else is written, or ended by a
+//! line feed if the rest was refused (`sink.rs`).
 //!
-//! A line that finds the queue full is dropped and counted, and so is one that a write refuses (no space left, file too
-//! large, closed); the number is written where the lines are missing, as soon as the log takes lines again.
+//! A line is dropped and counted if the queue is full or if the write fails (no space left, file too large, closed); the
+//! number is written where the lines are missing, as soon as the log accepts lines again.
 //!
-//! The log thread blocks every signal: a write to a terminal from the background stops the process by SIGTTOU under
-//! `stty tostop` unless that is blocked or ignored (termios(3)).
+//! The log thread blocks every signal: a write to a terminal from the background stops the process with SIGTTOU under
+//! `stty tostop`, unless that signal is blocked or ignored (termios(3)).
 //!
-//! Every line is cut and freed of control characters here, so that nothing that a client sends can forge one.
+//! Every line is cut, and its control characters are escaped (`line.rs`), so that no input of a client can forge a
+//! line.
 
+mod line;
 mod queue;
 mod sink;
 mod syslog;
@@ -29,49 +31,26 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use log::{Level, LevelFilter, Log, Metadata, Record, error};
+use log::{LevelFilter, Log, Metadata, Record, error};
 
 use crate::daemon::config::args::LogTarget;
 use crate::sys::{self, FileId};
+use line::{Severity, clean};
 use queue::Queue;
 use sink::{Sink, Target};
 use syslog::SyslogSocket;
 
-/// The longest line, in bytes: RFC 3164 section 4.1 allows 1024 with the header.
-const LONGEST: usize = 900;
-/// The program's name in the log.
-const NAME: &str = "retortd";
-/// Where the system log listens (`syslog(3)`).
+/// The socket of the system log (syslog(3)).
 const SYSLOG_SOCKET: &str = "/dev/log";
-/// How long the end of the daemon waits for the last lines to be written. Chosen: half of the second in which an idle
-/// daemon obeys SIGTERM.
-const LAST_PATIENCE: Duration = Duration::from_millis(500);
+/// The maximum time that the exit waits for the last lines to be written. Chosen: half of the second within which an
+/// idle daemon exits after SIGTERM.
+const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// How serious a line is, as syslog(3) numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Severity {
-    Error = 3,
-    Warning = 4,
-    Info = 6,
-    Debug = 7,
-}
-
-impl From<Level> for Severity {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Error => Self::Error,
-            Level::Warn => Self::Warning,
-            Level::Info => Self::Info,
-            Level::Debug | Level::Trace => Self::Debug,
-        }
-    }
-}
-
-/// Starts the log; `verbose` as counted on the command line. Lines wait for [`start_thread`]. To be called once.
+/// Starts the log with the level of `verbose` times `--verbose`. Lines are queued until [`start_thread`]. Call it once.
 pub fn start(verbose: u8) {
-    // fails only when there is a logger already
+    // fails only if there is a logger already
     let _ = log::set_logger(LOGGER.get_or_init(Logger::default));
     set_verbosity(verbose);
     panic::set_hook(Box::new(report_panic));
@@ -80,7 +59,7 @@ pub fn start(verbose: u8) {
 /// Starts the thread that writes the log.
 ///
 /// # Errors
-/// When the system refuses it: nothing can be written then.
+/// The system refuses the thread: nothing can be logged then.
 pub fn start_thread(target: LogTarget) -> io::Result<()> {
     let target = match target {
         LogTarget::Syslog => Target::Syslog(SyslogSocket::new(SYSLOG_SOCKET.into())),
@@ -92,14 +71,14 @@ pub fn start_thread(target: LogTarget) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until every line is written, for a bounded time; to be called at the end of the daemon.
+/// Waits until every line is written, at most for [`EXIT_FLUSH_TIMEOUT`]. Call it before the exit.
 pub fn finish() {
     if let Some(logger) = LOGGER.get() {
-        logger.queue.flush(LAST_PATIENCE);
+        logger.queue.flush(EXIT_FLUSH_TIMEOUT);
     }
 }
 
-/// The log thread.
+/// Writes the lines of the queue, for ever: the log thread.
 fn write_lines(queue: &Queue, mut sink: Sink) {
     sys::block_all_signals();
     loop {
@@ -109,14 +88,15 @@ fn write_lines(queue: &Queue, mut sink: Sink) {
     }
 }
 
-/// Logs a panic: the standard library would write to standard error from the thread that panics, which may block.
+/// Logs a panic. The hook of the standard library would write to standard error from the thread that panics, and could
+/// block it.
 fn report_panic(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
     error!("{} {}", thread.name().unwrap_or("a thread"), panic.to_string().replace('\n', " "));
     finish();
 }
 
-/// Changes how much is said.
+/// Sets the log level: 0 warnings and errors, 1 also connections, 2 also requests, 3 also bytes.
 pub fn set_verbosity(verbose: u8) {
     log::set_max_level(match verbose {
         0 => LevelFilter::Warn,
@@ -126,19 +106,19 @@ pub fn set_verbosity(verbose: u8) {
     });
 }
 
-/// Writes a line that was asked for, whatever the level.
-pub fn answer(line: &str) {
+/// Logs a line whatever the level: the result of a signal.
+pub fn log_always(line: &str) {
     if let Some(logger) = LOGGER.get() {
         logger.queue.push(Severity::Info, clean(line));
     }
 }
 
-/// How many lines were dropped so far.
+/// The number of lines that were dropped since the start.
 pub fn dropped() -> u64 {
     LOGGER.get().map_or(0, |logger| logger.queue.dropped())
 }
 
-/// Whether standard error is connected to the journal (systemd.exec(5), `$JOURNAL_STREAM`).
+/// Whether standard error is the journal (`$JOURNAL_STREAM` in systemd.exec(5)).
 fn stderr_is_journal() -> bool {
     let Ok(stream) = env::var("JOURNAL_STREAM") else { return false };
     sys::file_id(&io::stderr()).is_ok_and(|FileId { device, inode }| stream == format!("{device}:{inode}"))
@@ -167,23 +147,6 @@ impl fmt::Debug for Logger {
     }
 }
 
-/// One line: no control characters, and not too long.
-fn clean(message: &str) -> String {
-    let mut line = String::with_capacity(message.len().min(LONGEST));
-    for character in message.chars() {
-        if line.len() >= LONGEST {
-            line.push_str("...");
-            break;
-        }
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,26 +157,19 @@ mod tests {
 
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-    #[test]
-    fn a_client_cannot_forge_lines() {
-        assert_eq!(clean("a\nb\u{1b}[2J\0\r\u{9b}é"), "a\\nb\\u{1b}[2J\\u{0}\\r\\u{9b}é");
-        let long = clean(&"é".repeat(10_000));
-        assert!(long.len() <= LONGEST + 5 && long.ends_with("..."), "{}", long.len());
-    }
+    /// The name of a test that acts as a daemon, in a process of its own, if this variable is set.
+    const CHILD: (&str, &str) = ("daemon::logging::tests::panics_are_logged", "RETORTD_TEST_PANIC");
 
-    /// The name of a test that plays a daemon in a process of its own when this variable is set.
-    const PLAYED: (&str, &str) = ("daemon::logging::tests::a_panic_is_logged", "RETORTD_TEST_PANIC");
-
-    /// A process with a thread that panics, and with a log.
+    /// A process with a log and a thread that panics.
     fn panicking() -> Command {
         let mut command = Command::new(env::current_exe().expect("the test program"));
-        command.args(["--exact", PLAYED.0, "--nocapture"]).env(PLAYED.1, "").stdout(Stdio::null());
+        command.args(["--exact", CHILD.0, "--nocapture"]).env(CHILD.1, "").stdout(Stdio::null());
         command
     }
 
     #[test]
-    fn a_panic_is_logged() {
-        if env::var_os(PLAYED.1).is_some() {
+    fn panics_are_logged() {
+        if env::var_os(CHILD.1).is_some() {
             start(0);
             start_thread(LogTarget::Stderr).expect("a thread");
             let thread = thread::Builder::new().name("worker-9".into()).spawn(|| panic!("first\nsecond"));
@@ -234,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_does_not_wait_for_a_log_that_nobody_reads() {
+    fn panics_do_not_block_on_a_full_log() {
         let (_reader, writer) = nix::unistd::pipe().expect("a pipe");
         let writer = File::from(writer);
         fill(&writer);

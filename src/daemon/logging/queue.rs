@@ -1,38 +1,27 @@
-//! The lines that wait for the log thread: a bounded queue, whose lock is never held during a write.
+//! The queue of lines for the log thread. It is bounded, and its lock is never held during a write.
 //!
-//! A line that finds the queue full is dropped and counted. The log thread takes all lines at once, and lines are only
-//! dropped while the queue is full: they follow the lines that are taken next and come before any that is added later.
-//! The number that [`Batch::lost`] reports therefore belongs behind the lines of its batch.
+//! If the queue is full, a line is dropped and counted. The log thread takes all lines at once, and lines are dropped
+//! only while the queue is full: so they come after the lines that are taken next, and before any that is added later.
+//! The number in [`Batch::lost`] therefore belongs behind the lines of its batch.
 
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::Severity;
+use super::line::{Line, Severity};
 
-/// The bytes that may wait, with what the queue itself needs for each line ([`LINE`]); the log thread may have the same
-/// again.
+/// The capacity of the queue, in bytes, including what the queue needs for each line ([`LINE_OVERHEAD`]). A batch that
+/// the log thread is writing may occupy as much again.
 ///
-/// Chosen: about 10,000 requests at `-vv`. Measured with that on two processors (`retort bench --depth 64`, the log in a
-/// file): nothing is lost at 350,000 requests a second, a sixth of the lines at 700,000.
+/// Chosen: the lines of about 10,000 requests at `-vv`. Measured with that on two processors (`retort bench --depth 64`,
+/// the log in a file): no line is lost at 350,000 requests per second, a sixth of the lines at 700,000.
 const CAPACITY: usize = 3 << 19;
 
-/// What a line needs beside its text, in bytes. Derived: a [`Vec`] that grows has at most twice the room that it needs,
-/// and the allocator adds 8 bytes to each text and rounds up to 16 (glibc's malloc).
-const LINE: usize = 2 * size_of::<Line>() + 16;
+/// The memory of a line in addition to its text, in bytes. Derived: the capacity of a [`Vec`] that grows is at most twice
+/// what it contains, and the allocator adds 8 bytes to each text and rounds up to 16 (glibc's malloc).
+const LINE_OVERHEAD: usize = 2 * size_of::<Line>() + 16;
 
-/// One line for the log, free of control characters.
-#[derive(Debug)]
-pub struct Line {
-    /// When it was logged.
-    pub time: SystemTime,
-    /// How serious it is.
-    pub severity: Severity,
-    /// The message.
-    pub text: String,
-}
-
-/// What the log thread takes from the queue.
+/// The lines that the log thread takes from the queue at once.
 #[derive(Debug)]
 pub struct Batch {
     /// The lines, oldest first; never empty.
@@ -44,7 +33,7 @@ pub struct Batch {
 #[derive(Debug, Default)]
 struct State {
     lines: Vec<Line>,
-    /// What the lines occupy.
+    /// The memory of the lines.
     bytes: usize,
     /// Lines dropped since the last batch was taken.
     lost: u64,
@@ -54,7 +43,7 @@ struct State {
     added: u64,
     /// Lines that the log thread has finished with since the start.
     finished: u64,
-    /// The log thread sleeps.
+    /// The log thread is waiting for a line.
     sleeping: bool,
 }
 
@@ -71,9 +60,9 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line; drops and counts it when there is no room.
+    /// Adds a line, or drops and counts it if the queue is full.
     pub fn push(&self, severity: Severity, text: String) {
-        let size = LINE + text.capacity();
+        let size = LINE_OVERHEAD + text.capacity();
         let mut state = self.lock();
         if state.bytes + size > CAPACITY {
             state.lost += 1;
@@ -82,7 +71,7 @@ impl Queue {
         }
         state.bytes += size;
         state.added += 1;
-        // under the lock, so that the times in the log never run backwards
+        // under the lock, so that the times in the log are in order
         state.lines.push(Line { time: SystemTime::now(), severity, text });
         let wake = mem::take(&mut state.sleeping);
         drop(state);
@@ -91,7 +80,7 @@ impl Queue {
         }
     }
 
-    /// Takes all lines; waits for one if there is none.
+    /// Takes all lines; waits if there is none.
     pub fn take(&self) -> Batch {
         let mut state = self.lock();
         while state.lines.is_empty() {
@@ -102,7 +91,7 @@ impl Queue {
         Batch { lines: mem::take(&mut state.lines), lost: mem::take(&mut state.lost) }
     }
 
-    /// The log thread has finished with a batch of `lines` lines, of which it had to drop `dropped`.
+    /// Reports that the log thread has written a batch of `lines` lines, except `dropped` of them.
     pub fn finish(&self, lines: usize, dropped: u64) {
         let mut state = self.lock();
         state.finished += lines as u64;
@@ -111,16 +100,16 @@ impl Queue {
         self.finished.notify_all();
     }
 
-    /// Waits until the log thread has finished with every line that was added before this call, at most for `patience`;
-    /// whether that was long enough.
-    pub fn flush(&self, patience: Duration) -> bool {
+    /// Waits until the log thread has finished every line that was added before this call, at most for `timeout`; false
+    /// after the timeout.
+    pub fn flush(&self, timeout: Duration) -> bool {
         let state = self.lock();
         let goal = state.added;
-        let waited = self.finished.wait_timeout_while(state, patience, |state| state.finished < goal);
+        let waited = self.finished.wait_timeout_while(state, timeout, |state| state.finished < goal);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    /// Lines dropped since the start.
+    /// The number of lines dropped since the start.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
     }
@@ -149,9 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted_with_the_lines_before_it() {
+    fn dropped_lines_are_counted_with_the_lines_before_them() {
         let queue = Queue::default();
-        let room = CAPACITY / (LINE + 900);
+        let room = CAPACITY / (LINE_OVERHEAD + 900);
         (0..room + 7).for_each(|_| queue.push(Severity::Debug, "x".repeat(900)));
         assert_eq!(queue.dropped(), 7);
         let batch = queue.take();
@@ -163,9 +152,9 @@ mod tests {
         assert_eq!(queue.dropped(), 9);
     }
 
-    /// Short lines, of which the list itself is the larger part.
+    /// Includes short lines, for which the list needs more memory than the texts.
     #[test]
-    fn lines_occupy_no_more_than_the_capacity() {
+    fn lines_occupy_at_most_the_capacity() {
         for length in [0, 10, 20, 900] {
             let queue = Queue::default();
             while queue.dropped() == 0 {
@@ -179,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn flushing_waits_for_the_lines_before_it() {
+    fn flush_waits_for_earlier_lines() {
         let queue = Queue::default();
         assert!(queue.flush(Duration::ZERO), "there is nothing to wait for");
         queue.push(Severity::Info, "line".into());
@@ -192,11 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeping_log_thread_wakes() {
+    fn waiting_log_thread_is_woken() {
         let queue = Queue::default();
         thread::scope(|scope| {
             let taker = scope.spawn(|| (0..100).map(|_| queue.take().lines.len()).sum::<usize>());
-            // each take needs a line: one at a time, the next when it is asleep again
+            // one line for each take, and the next one when the thread waits again
             for _ in 0..100 {
                 while !queue.lock().sleeping {
                     thread::yield_now();

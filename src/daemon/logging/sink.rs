@@ -1,4 +1,4 @@
-//! Where the lines go: standard error or the system log. Belongs to the log thread, which may wait here.
+//! Writes lines to standard error or to the system log. Belongs to the log thread, which may block here.
 
 use std::fmt::Write;
 use std::io::{self, ErrorKind, Stderr};
@@ -8,43 +8,42 @@ use std::time::{Duration, SystemTime};
 
 use log::LevelFilter;
 
-use super::queue::{Batch, Line};
+use super::line::{Line, NAME, Severity, time_stamp};
+use super::queue::Batch;
 use super::syslog::SyslogSocket;
-use super::{NAME, Severity};
-use crate::daemon::config::values::time_stamp;
 use crate::sys::{self, Errno, SocketKind};
 
-/// The most bytes that one write(2) has, unless a single line is longer: `PIPE_BUF`, so that a pipe does not mix them
-/// with what other processes write (pipe(7)).
-const LARGEST_WRITE: usize = 4096;
-/// How long to wait where poll(2) says that there is room and write(2) does not find it: a terminal may have room for
-/// one byte, but not for the two of a line's end. Chosen: ten wake-ups a second cost nothing.
+/// The maximum length of one write(2), in bytes, unless a single line is longer. Derived: `PIPE_BUF`, up to which a pipe
+/// does not mix it with the writes of other processes (pipe(7)).
+const MAX_WRITE: usize = 4096;
+/// The pause if poll(2) reports a descriptor as writable and write(2) fails with EAGAIN: a terminal may have room for one
+/// byte, but not for the two of a line's end. Chosen: ten wake-ups per second are no load.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the lines look like, and where they go.
+/// The destination of the lines, which decides their format.
 pub enum Target {
-    /// Standard error, for people.
+    /// Standard error: lines with the program's name.
     Stderr,
-    /// Standard error, which leads to the journal.
+    /// Standard error, if that is the journal: lines with a priority (sd-daemon(3)).
     Journal,
-    /// The system log; standard error while that is not there.
+    /// The system log; standard error while there is none.
     Syslog(SyslogSocket),
 }
 
-/// Writes lines, and counts those that could not be written.
+/// Writes lines, and counts those that cannot be written.
 pub struct Sink<D = Stderr> {
     target: Target,
     out: Descriptor<D>,
-    /// Whole lines for the next write.
+    /// Complete lines for the next write.
     text: String,
     /// Lines of the present batch that could not be written.
     refused: u64,
-    /// Lines lost that the log does not mention yet.
+    /// Lost lines that the log does not report yet.
     unreported: u64,
 }
 
 impl Sink {
-    /// A sink that writes to standard error where the target wants that.
+    /// A sink for a target.
     pub fn new(target: Target) -> Self {
         Self::with(target, io::stderr())
     }
@@ -55,7 +54,7 @@ impl<D: AsFd> Sink<D> {
         Self { target, out: Descriptor::new(fd), text: String::new(), refused: 0, unreported: 0 }
     }
 
-    /// Writes a batch, and the number of lost lines where there are some; returns how many of the lines are lost.
+    /// Writes a batch, and reports lost lines where they are missing; returns the number of lines that were not written.
     pub fn write(&mut self, batch: &Batch) -> u64 {
         self.refused = 0;
         for line in &batch.lines {
@@ -97,10 +96,11 @@ impl<D: AsFd> Sink<D> {
             Target::Stderr | Target::Syslog(_) => writeln!(self.text, "{NAME}: {text}"),
             Target::Journal => writeln!(self.text, "<{}>{text}", *severity as u8),
         };
-        result.expect("a String takes everything");
+        result.expect("writing to a String does not fail");
     }
 
-    /// Reports how many lines were lost before the next one, which is of that time; again later if the report is lost.
+    /// Reports the number of lines that were lost before the next one, with that line's time; again later if the report
+    /// is lost.
     fn report_lost(&mut self, time: SystemTime) {
         if self.unreported == 0 || !self.text.is_empty() {
             return;
@@ -117,33 +117,33 @@ impl<D: AsFd> Sink<D> {
 
     fn write_text(&mut self) {
         if let Err(unwritten) = self.out.write_all(self.text.as_bytes()) {
-            // a line whose beginning was written is lost too
+            // a line of which only the beginning was written is lost, too
             self.refused += unwritten.split(|byte| *byte == b'\n').count() as u64 - 1;
         }
         self.text.clear();
     }
 }
 
-/// A descriptor of any kind, which other processes may use too: its flags are left as they are.
+/// A descriptor of any kind. Other processes may use it, too, so its flags are not changed.
 struct Descriptor<D> {
     fd: D,
-    /// See [`LARGEST_WRITE`].
+    /// See [`MAX_WRITE`].
     largest: usize,
-    /// The last line was only written in part.
+    /// The last line was written only in part.
     cut: bool,
 }
 
 impl<D: AsFd> Descriptor<D> {
     fn new(fd: D) -> Self {
-        // each datagram has one line
+        // one line in each datagram
         let largest = match sys::socket_kind(&fd) {
             Ok(SocketKind::Datagram) => 0,
-            _ => LARGEST_WRITE,
+            _ => MAX_WRITE,
         };
         Self { fd, largest, cut: false }
     }
 
-    /// Writes whole lines, however long that takes; the part that could not be written, if there is one.
+    /// Writes complete lines, for any time that it takes; the error is the part that could not be written.
     fn write_all<'a>(&mut self, text: &'a [u8]) -> Result<(), &'a [u8]> {
         if self.cut {
             if !self.write(b"\n").is_empty() {
@@ -159,21 +159,21 @@ impl<D: AsFd> Descriptor<D> {
         Err(rest)
     }
 
-    /// Writes until an error; the part that is not written.
+    /// Writes until an error; returns the part that is not written.
     fn write<'a>(&self, mut rest: &'a [u8]) -> &'a [u8] {
-        let mut in_vain = false;
+        let mut was_blocked = false;
         while !rest.is_empty() {
             match sys::write(&self.fd, rest) {
                 Ok(written @ 1..) => {
                     rest = &rest[written..];
-                    in_vain = false;
+                    was_blocked = false;
                 }
                 Err(Errno::EINTR) => {}
                 // another process has made the open file description non-blocking
-                Err(Errno::EAGAIN) if in_vain => thread::sleep(PAUSE),
+                Err(Errno::EAGAIN) if was_blocked => thread::sleep(PAUSE),
                 Err(Errno::EAGAIN) => {
-                    in_vain = true;
-                    // an error shows at the next write
+                    was_blocked = true;
+                    // the next write reports the error
                     let _ = sys::wait_writable(&self.fd);
                 }
                 Ok(0) | Err(_) => break,
@@ -198,7 +198,7 @@ mod tests {
         Batch { lines: texts.iter().map(line).collect(), lost }
     }
 
-    /// What a sink for people writes that is given these batches, to a reader that takes a few bytes at a time.
+    /// The lines that a sink writes of these batches to a reader that reads in small parts.
     fn written(to: OwnedFd, from: OwnedFd, batches: &[Batch]) -> Vec<String> {
         thread::scope(|scope| {
             let reader = scope.spawn(move || {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_written_to_a_slow_reader() {
+    fn slow_readers_get_every_line() {
         let text = "x".repeat(900);
         let texts = vec![text.as_str(); 300];
         for flags in [OFlag::empty(), OFlag::O_NONBLOCK] {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_lost_lines_is_written_where_they_are_missing() {
+    fn lost_lines_are_reported_where_they_are_missing() {
         let (reader, writer) = unistd::pipe().expect("a pipe");
         let lines = written(writer, reader, &[batch(&["before"], 17), batch(&["after"], 0)]);
         let report = "retortd: 17 log messages were lost: the log did not take them";
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn each_datagram_has_one_line() {
+    fn datagrams_contain_one_line_each() {
         let pair = socketpair(AddressFamily::Unix, SockType::Datagram, None, SockFlag::empty());
         let (reader, writer) = pair.expect("a pair of sockets");
         let mut sink = Sink::with(Target::Journal, writer);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_be_written_are_counted() {
+    fn unwritten_lines_are_counted() {
         let (reader, writer) = unistd::pipe().expect("a pipe");
         drop(reader);
         let mut sink = Sink::with(Target::Stderr, writer);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_is_ended_before_the_next() {
+    fn cut_lines_are_ended_before_the_next_one() {
         let (reader, writer) = unistd::pipe().expect("a pipe");
         let mut out = Descriptor::new(writer);
         out.cut = true;

@@ -1,8 +1,8 @@
-//! The socket of the system log: never waits, and is connected again when it breaks.
+//! The socket of the system log. It never blocks, and reconnects after an error.
 //!
-//! The syslog crate formats (RFC 3164, which journald reads too); the socket is ours, because the crate's blocks and
-//! never reconnects. What the system log does not take at once is dropped, and not sent late: each line has the time at
-//! which it is sent.
+//! The crate syslog formats the lines (RFC 3164, which journald reads, too); the socket is this module's, because that of
+//! the crate blocks and never reconnects. A line that the system log does not take at once is dropped, not sent later:
+//! its time stamp is that of the transmission.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixDatagram;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use syslog::{Facility, Formatter3164, LogFormat};
 
-use super::{NAME, Severity};
+use super::line::{NAME, Severity};
 
 /// A connection to the system log.
 pub struct SyslogSocket {
@@ -20,7 +20,7 @@ pub struct SyslogSocket {
 }
 
 impl SyslogSocket {
-    /// For the system log that listens at `path`; connected when the first line is sent.
+    /// A socket for the system log at `path`; connects when the first line is sent.
     pub fn new(path: PathBuf) -> Self {
         let formatter = Formatter3164 {
             facility: Facility::LOG_DAEMON,
@@ -34,13 +34,13 @@ impl SyslogSocket {
     /// Sends one line.
     ///
     /// # Errors
-    /// `WouldBlock` when the system log is there and takes nothing now; any other error means that it is not there.
+    /// `WouldBlock` if the queue of the system log is full; any other error means that there is no system log.
     pub fn send(&mut self, severity: Severity, line: &str) -> io::Result<()> {
         let datagram = self.format(severity, line)?;
         let first = self.try_send(&datagram);
         match first {
             Err(error) if error.kind() != ErrorKind::WouldBlock => {
-                // the system log was restarted and has another socket now
+                // the system log was restarted and has a new socket
                 self.socket = None;
                 self.try_send(&datagram)
             }
@@ -89,10 +89,10 @@ mod tests {
     }
 
     #[test]
-    fn syslog_is_found_again_after_a_restart() {
+    fn restarted_system_log_is_connected_again() {
         let path = directory("syslog").join("log");
         let mut syslog = SyslogSocket::new(path.clone());
-        assert!(syslog.send(Severity::Info, "nobody there").is_err());
+        assert!(syslog.send(Severity::Info, "no system log").is_err());
         for round in ["first", "second"] {
             let daemon = UnixDatagram::bind(&path).expect("bind");
             syslog.send(Severity::Warning, round).expect("send");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stalled_syslog_does_not_block() {
+    fn full_system_log_does_not_block() {
         let path = directory("stalled").join("log");
         let _daemon = UnixDatagram::bind(&path).expect("bind");
         let mut syslog = SyslogSocket::new(path);

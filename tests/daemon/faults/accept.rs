@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::{Injection, LeakCheck, SHUFFLE, UPPERCASE, assert_serves, available, injected, wait_until};
 use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel};
 
-/// Fault 1: the system is out of something for a while.
+/// Fault 1: accept4(2) fails for want of descriptors or memory, for a while.
 #[test]
 fn accept_backs_off_and_recovers_from_resource_errors() {
     for (error, words) in [
@@ -30,26 +30,27 @@ fn accept_backs_off_and_recovers_from_resource_errors() {
         drop((served, late, injection));
         let statistics = leak_check.end(&daemon);
         assert_eq!((statistics.accepted, statistics.accept_paused), (3, 4), "{error}: {statistics:?}");
-        let said = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
-        assert_eq!(said, 1, "{error}: said more than once");
+        let lines = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
+        assert_eq!(lines, 1, "{error}: logged more than once");
     }
 }
 
-/// The time without a condition after which it has ended, and that between two lines that it is on.
+/// The daemon logs the end of a condition after [`QUIET`] without an occurrence, and while it lasts one line per
+/// [`INTERVAL`] (`server::condition`).
 const QUIET: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// The most lines about a condition that is not older than `begun`, of each kind.
+/// The maximum number of lines of each kind about a condition that began at `begun` or later.
 fn most_lines(begun: Instant) -> usize {
     1 + usize::try_from(begun.elapsed().as_secs() / INTERVAL.as_secs()).expect("a short time")
 }
 
-/// The number of times in the line that a condition has ended: `again (3 times in 0.4 s)`.
+/// The number of occurrences in the line about the end of a condition: `again (3 times in 0.4 s)`.
 fn times_in(line: &str) -> Option<u64> {
     line.split_once("again (").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok())
 }
 
-/// Fault 41: an error that comes and goes is logged once, and its end when it has not come for a while.
+/// Fault 41: an error that recurs is logged once, and its end after some time without it.
 #[test]
 fn intermittent_accept_errors_are_logged_once() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
@@ -64,7 +65,7 @@ fn intermittent_accept_errors_are_logged_once() {
     let (_, end) = daemon.wait_for_line(0, "accepting on frame=");
     let statistics = leak_check.end(&daemon);
     assert!(statistics.accept_paused >= 10, "{statistics:?}");
-    // what comes after a pause is another occurrence: this machine may have made one
+    // an error after a longer pause begins another condition: a slow machine may have caused one
     let counted = times_in(&end);
     assert!(
         counted == Some(statistics.accept_paused) || took >= QUIET && counted < Some(statistics.accept_paused),
@@ -76,7 +77,7 @@ fn intermittent_accept_errors_are_logged_once() {
     assert!(count("cannot accept on") <= most && count("accepting on") <= most, "{}", daemon.log.text());
 }
 
-/// Fault 1: a daemon that just tried again would fail half a million times a second.
+/// Fault 1: without a back-off, accept4(2) would fail half a million times per second.
 #[test]
 fn persistent_emfile_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
@@ -92,15 +93,15 @@ fn persistent_emfile_does_not_spin() {
     let tries = paused() - before;
     let most = begun.elapsed().as_millis() as u64 / 100 + 2;
     assert!((5..=most).contains(&tries), "{tries} tries in {:?}", begun.elapsed());
-    // and one that just slept would do so before each request
+    // the back-off must not delay requests of open connections
     let before = paused();
     (0..100).for_each(|_| assert_serves(&mut served));
-    assert!(paused() - before < 100, "served clients wait");
+    assert!(paused() - before < 100, "accept4 was called for each request of an open connection");
     drop((served, waiting, injection));
     leak_check.end(&daemon);
 }
 
-/// Fault 1, as it comes about in life: the limit is lowered below what is in use.
+/// Fault 1: the limit on descriptors is lowered below the number in use.
 #[test]
 fn descriptor_exhaustion_does_not_affect_open_connections() {
     if !available("prlimit") {
@@ -119,7 +120,7 @@ fn descriptor_exhaustion_does_not_affect_open_connections() {
     let mut late: Vec<Client> = (0..5).map(|_| daemon.connect("frame")).collect();
     daemon.wait_for_line(0, "Too many open files");
     served.iter_mut().for_each(assert_serves);
-    // a client that leaves makes room for one that waits
+    // a connection that is closed makes room for one that waits
     served.truncate(15);
     late.iter_mut().for_each(assert_serves);
     daemon.wait_for_line(0, "accepting on frame=");
@@ -127,11 +128,11 @@ fn descriptor_exhaustion_does_not_affect_open_connections() {
     assert_eq!(leak_check.end(&daemon).closed_for("finished"), 26);
 }
 
-/// Fault 2: this client is gone; the next one is not to suffer.
+/// Fault 2: errors of accept4(2) that concern one client must not affect the next one.
 #[test]
 fn lost_clients_of_failed_accepts_are_counted() {
     for error in ["ECONNABORTED", "EPROTO", "ENETDOWN", "EPERM", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENONET"] {
-        // those that are lost do not take the places of those that come
+        // lost clients must not count for the limit
         let daemon = Daemon::serving("frame", &["--workers=1", "--max-connections=6"]);
         let leak_check = LeakCheck::begin(&daemon);
         let injection = format!("accept4:error={error}:when=2..5");
@@ -145,7 +146,7 @@ fn lost_clients_of_failed_accepts_are_counted() {
     }
 }
 
-/// Fault 2: an error that takes no client from the queue comes again at once. A security module's refusal is one.
+/// Fault 2: an error that does not dequeue the client repeats at once, such as the denial of a security module.
 #[test]
 fn persistent_eperm_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
@@ -157,19 +158,19 @@ fn persistent_eperm_does_not_spin() {
     assert!((10..1500).contains(&lost), "{lost} attempts in a second");
     drop(injection);
     assert_serves(&mut waiting);
-    // that is over: one that is lost later is one
+    // the series has ended: a single error later causes no back-off
     let Some(injection) = Injection::into_workers(&daemon, 1, &["accept4:error=EPERM:when=1"]) else { return };
     assert_serves(&mut daemon.connect("frame"));
     drop((waiting, injection));
     assert_eq!(leak_check.end(&daemon).accepted, 3);
-    let said = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
-    assert_eq!(said, 1, "{}", daemon.log.text());
+    let lines = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
+    assert_eq!(lines, 1, "{}", daemon.log.text());
 }
 
-/// Fault 3: EINTR is nobody's error.
+/// Fault 3: system calls fail with EINTR.
 #[test]
 fn interrupted_system_calls_are_retried() {
-    // not those that never wait here, and so are never interrupted: eventfds are non-blocking
+    // without read(2) and write(2) on eventfds, which are non-blocking and so never interrupted
     let calls = ["accept4", "epoll_wait", "recvfrom", "sendto", "sendmsg", "writev", "poll"];
     let injections: Vec<String> = calls.iter().map(|call| format!("{call}:error=EINTR:when=4+3")).collect();
     let injections: Vec<&str> = injections.iter().map(String::as_str).collect();
@@ -187,7 +188,7 @@ fn interrupted_system_calls_are_retried() {
     assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{}", daemon.log.text());
 }
 
-/// Fault 4: nobody is there any more to have an address.
+/// Fault 4: a client resets its connection before it is accepted, so that it has no address any more.
 #[test]
 fn reset_before_accept_is_counted_as_reset() {
     let daemon = Daemon::serving("frame", &["-v", "--max-per-source=100"]);
@@ -202,7 +203,7 @@ fn reset_before_accept_is_counted_as_reset() {
     daemon.wait_for_line(0, "frame unknown address: closed: reset");
 }
 
-/// Fault 5: more clients than the queue holds; the kernel has them try again.
+/// Fault 5: more clients than the accept queue holds; the kernel retries their handshakes.
 #[test]
 fn backlog_overflow_recovers() {
     let daemon = Daemon::serving("frame", &["--backlog=4", "--workers=1"]);
@@ -218,7 +219,7 @@ fn backlog_overflow_recovers() {
     assert_eq!(leak_check.end(&daemon).answered, 30);
 }
 
-/// How many connections the kernel has turned away because a listener's queue was full (/proc/net/netstat).
+/// The number of connections that the kernel has rejected because an accept queue was full (/proc/net/netstat).
 fn overflows() -> u64 {
     let table = std::fs::read_to_string("/proc/net/netstat").expect("read /proc/net/netstat");
     let mut rows = table.lines().filter_map(|line| line.strip_prefix("TcpExt:")).map(str::split_whitespace);
@@ -227,7 +228,7 @@ fn overflows() -> u64 {
     value.expect("ListenOverflows").expect("a number")
 }
 
-/// Fault 6: epoll has no room for one connection.
+/// Fault 6: `epoll_ctl(2)` fails for one connection.
 #[test]
 fn failed_epoll_add_closes_only_that_connection() {
     for error in ["ENOSPC", "ENOMEM"] {
@@ -249,7 +250,7 @@ fn failed_epoll_add_closes_only_that_connection() {
     }
 }
 
-/// Fault 6: what a connection waits for changes, and epoll cannot be told.
+/// Fault 6: `epoll_ctl(2)` fails when the interest of a connection changes.
 #[test]
 fn failed_epoll_modify_closes_only_that_connection() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
@@ -258,7 +259,7 @@ fn failed_epoll_modify_closes_only_that_connection() {
     let mut first = daemon.connect("frame");
     assert_serves(&mut first);
     let mut unlucky = daemon.connect("frame");
-    // large work: nothing is wanted of the client meanwhile
+    // an offloaded request: the connection is not read from meanwhile, so its interest changes
     unlucky.send(&frame(SHUFFLE, &vec![b'x'; 100_000]));
     assert_eq!(unlucky.wait_closed(), b"");
     assert_serves(&mut first);
@@ -267,30 +268,30 @@ fn failed_epoll_modify_closes_only_that_connection() {
     assert_eq!((statistics.closed_for("resources"), statistics.abandoned), (1, 1), "{statistics:?}");
 }
 
-/// Fault 6: epoll has no room for the listener when it is to be watched again.
+/// Fault 6: `epoll_ctl(2)` fails when a listener is to be added again.
 #[test]
 fn failed_epoll_add_of_listener_is_retried() {
     let daemon = Daemon::serving("frame", &["--workers=1", "--max-connections=1"]);
     let leak_check = LeakCheck::begin(&daemon);
-    // the first client, the listener that is taken out because the house is full, the listener again
+    // the first call adds the client, the second removes the listener at the limit, the third adds it again
     let Some(injection) = Injection::into_workers(&daemon, 1, &["epoll_ctl:error=ENOSPC:when=3..7"]) else { return };
     let mut served = daemon.connect("frame");
     assert_serves(&mut served);
     let mut waiting = daemon.connect("frame");
     daemon.wait_for_line(0, "as many as allowed");
-    // that may have been logged before, and is not logged again within a minute; rests are counted from now
+    // the line may be about LeakCheck's client, and is not repeated within a minute; so wait, too
     assert!(waiting.is_silent(Duration::from_secs(1)));
     let begun = Instant::now();
     drop(served);
     assert_serves(&mut waiting);
-    // five times in vain, at rest between: not as fast as it can
+    // five failures with a back-off between them
     assert!((400..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     drop((waiting, injection));
     assert_eq!(leak_check.end(&daemon).accepted, 3);
 }
 
-/// Fault 41: clients that come and go at the limit are one condition: one line when it begins, one when it has ended,
-/// though nothing else wakes the daemon then.
+/// Fault 41: clients that connect and close at the limit are one condition: one line when it begins, and one when it
+/// has ended, although nothing else wakes the daemon then.
 #[test]
 fn connection_limit_reached_repeatedly_is_logged_once() {
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--max-connections=2", "--workers=2", "-vv"]);
@@ -308,7 +309,7 @@ fn connection_limit_reached_repeatedly_is_logged_once() {
     assert!(full <= most_lines(begun) && room <= most_lines(begun), "{}", daemon.log.text());
 }
 
-/// Fault 9: no thread to be had for large messages; the workers do them themselves.
+/// Fault 9: no thread can be started for offloaded requests; the workers process them.
 #[test]
 fn offloaded_requests_run_inline_without_threads() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
@@ -324,7 +325,7 @@ fn offloaded_requests_run_inline_without_threads() {
     assert_eq!(leak_check.end(&daemon).answered, 160);
 }
 
-/// Fault 9: what the daemon cannot do without is missing at start.
+/// Fault 9: a resource that the daemon needs is missing at start.
 #[test]
 fn failed_start_exits_71_and_names_cause() {
     for (injection, words) in [

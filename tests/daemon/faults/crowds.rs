@@ -1,4 +1,4 @@
-//! Clients that leave work, memory or messages behind, and crowds of them: rows 35 to 42.
+//! Clients that close while requests, memory or messages of theirs are pending, and crowds of them: rows 35 to 42.
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +12,11 @@ use super::{LeakCheck, REVERSE, SHUFFLE, Trace, UPPERCASE, assert_serves, availa
 use crate::harness::action::RANDOM;
 use crate::harness::{Client, Daemon, DaemonBuilder, Directory, any_memory, frame, length_prefixed, wait_until};
 
-/// More connections than the table of a worker keeps slots for when it is empty.
+/// More connections than the number from which on a worker returns their memory to the system (1024).
 const CROWD: usize = 1100;
 const MIB: usize = 1 << 20;
 
-/// Fault 35: the result of a request whose client has gone comes when others have its slot.
+/// Fault 35: the result of an offloaded request arrives when its client has gone and another has the slot.
 #[test]
 fn offload_result_of_closed_connection_is_dropped() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
@@ -24,31 +24,31 @@ fn offload_result_of_closed_connection_is_dropped() {
     let mut victim = daemon.connect("frame");
     assert_serves(&mut victim);
     victim.send(&frame(SHUFFLE, &vec![b's'; 8 * MIB]));
-    wait_until("the request is worked on", || daemon.tasks().iter().any(|task| task.name == "heavy" && task.ran > 0));
+    wait_until("the request is processed", || daemon.tasks().iter().any(|task| task.name == "heavy" && task.ran > 0));
     let Some(frozen) = daemon.freeze_at_work("heavy") else { return };
     crowd.into_iter().chain([victim]).for_each(Client::reset);
     daemon.statistics_at_rest();
     let mut strangers: Vec<Client> = (0..CROWD + 10).map(|_| daemon.connect("frame")).collect();
     strangers.iter_mut().for_each(assert_serves);
     drop(frozen);
-    // the next result comes behind the late one
+    // the next result arrives after the late one
     assert!(strangers[0].request(SHUFFLE, &vec![b't'; 2 * MIB]) == vec![b't'; 2 * MIB]);
     for stranger in &mut strangers {
         stranger.stream.set_nonblocking(true).expect("non-blocking");
-        assert!(stranger.stream.read(&mut [0]).is_err(), "a stranger got an answer");
+        assert!(stranger.stream.read(&mut [0]).is_err(), "a client got the reply to another one's request");
     }
     drop(strangers);
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.abandoned, statistics.under_way), (1, 0), "{statistics:?}");
 }
 
-/// Fault 38: requests of clients that have gone are dropped, with their memory, before any thread comes to them.
+/// Fault 38: queued requests of clients that have gone are dropped, with their memory, before a thread processes them.
 #[test]
 fn queued_requests_of_closed_connections_are_dropped() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
-    let mut honest = daemon.connect("frame");
+    let mut other = daemon.connect("frame");
     let text = vec![b'x'; 100_000];
-    assert!(honest.request(SHUFFLE, &text) == text);
+    assert!(other.request(SHUFFLE, &text) == text);
     let leak_check = LeakCheck::begin_with(&daemon, 1);
     let Some(frozen) = daemon.freeze("heavy") else { return };
     let gone: Vec<Client> = (0..8)
@@ -63,12 +63,12 @@ fn queued_requests_of_closed_connections_are_dropped() {
     daemon.statistics_when(|statistics| statistics.abandoned == 8 && statistics.open == 1);
     wait_until("their memory is back", || daemon.rss() <= rss_limit(leak_check.rss, 8 << 20));
     drop(frozen);
-    assert!(honest.request(SHUFFLE, &text) == text);
-    drop(honest);
+    assert!(other.request(SHUFFLE, &text) == text);
+    drop(other);
     leak_check.end(&daemon);
 }
 
-/// Fault 39: clients that connect without pause do not keep the daemon from stopping.
+/// Fault 39: clients that connect without pause do not delay the stop.
 #[test]
 fn connection_flood_does_not_delay_stop() {
     let mut daemon =
@@ -92,7 +92,7 @@ fn connection_flood_does_not_delay_stop() {
     daemon.last_statistics();
 }
 
-/// Fault 39: connections that one worker accepts when the worker that they are for has ended are counted.
+/// Fault 39: connections that one worker accepts for another one that has ended are counted.
 #[test]
 fn connections_dropped_at_stop_are_counted() {
     const SERVED: u64 = 10;
@@ -101,25 +101,25 @@ fn connections_dropped_at_stop_are_counted() {
     served.iter_mut().for_each(assert_serves);
     let Some(last) = daemon.freeze("worker-0") else { return };
     let Some(first) = daemon.freeze("worker-1") else { return };
-    // each worker hears of these before it hears of the stop, and accepts at least one of them before it obeys
+    // for each worker these connections come before the stop, and it accepts at least one of them first
     let late: Vec<Client> = (0..40).map(|_| daemon.connect("frame")).collect();
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
     daemon.stop_now();
     daemon.wait_for_line(0, "stopping now");
-    wait_until("the order is given", || daemon.is_idle("retortd"));
+    wait_until("the main thread has sent the order", || daemon.is_idle("retortd"));
     drop(first);
     wait_until("the first worker has ended", || daemon.tasks().iter().all(|task| task.name != "worker-1"));
-    // the other one has more connections than that, and gives it the next one
+    // the other worker has more connections than the ended one, and dispatches the next one to it
     drop(last);
     assert_eq!(daemon.wait_exit(), 0);
-    // checks the sums
+    // last_statistics() checks the sums
     let statistics = daemon.last_statistics();
     assert!(statistics.accepted >= SERVED + 2 && statistics.open == 0, "{statistics:?}");
     drop((served, late));
 }
 
-/// A client that takes a large answer slowly, and sends a byte now and then.
+/// Receives a large reply slowly, and sends a byte after each part.
 fn take_slowly(client: &mut Client, length: usize) -> Vec<u8> {
     let mut taken = Vec::new();
     while taken.len() < length {
@@ -127,13 +127,14 @@ fn take_slowly(client: &mut Client, length: usize) -> Vec<u8> {
         client.stream.read_exact(&mut piece).unwrap_or_else(|error| panic!("after {} bytes: {error}", taken.len()));
         taken.extend(piece);
         let _ = client.stream.write_all(&[0]);
-        // longer in all than the time for which a connection lingers that has nothing to send any more
+        // longer in total than a connection without pending output lingers
         thread::sleep(Duration::from_millis(30));
     }
     taken
 }
 
-/// Fault 40: the kernel has all of the answer, the client little of it and something to say: a stop cuts nothing off.
+/// Fault 40: the kernel has the whole reply, of which the client has received little, and the client sends: a stop must
+/// not truncate the reply.
 #[test]
 fn drain_keeps_reply_in_kernel_send_buffer() {
     let mut daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
@@ -145,11 +146,11 @@ fn drain_keeps_reply_in_kernel_send_buffer() {
     let mut other = daemon.connect("frame");
     assert_serves(&mut other);
     daemon.signal(Signal::SIGTERM);
-    // looked at after the client
+    // processed after the first client
     assert_eq!(other.wait_closed(), b"");
     client.send(b"more");
-    let answer = length_prefixed(&text.to_ascii_uppercase());
-    assert!(take_slowly(&mut client, answer.len()) == answer);
+    let reply = length_prefixed(&text.to_ascii_uppercase());
+    assert!(take_slowly(&mut client, reply.len()) == reply);
     client.half_close();
     drop(other);
     assert_eq!(daemon.wait_exit(), 0);
@@ -157,7 +158,7 @@ fn drain_keeps_reply_in_kernel_send_buffer() {
     assert_eq!((statistics.answered, statistics.closed_for("stopped")), (2, 2), "{statistics:?}");
 }
 
-/// Fault 36: clients that read slowly hold what their answers are, not what these could have been.
+/// Fault 36: replies to slow readers are charged with their real size, not with the largest possible one.
 #[test]
 fn slow_readers_of_random_replies_leave_memory_to_others() {
     let daemon = Daemon::serving("frame", &["--workers=2", "--max-buffered=32M", "--send-buffer=4K", "--seed=1"]);
@@ -165,12 +166,12 @@ fn slow_readers_of_random_replies_leave_memory_to_others() {
     for client in &mut slow {
         setsockopt(&client.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
         client.send(&frame(RANDOM, &vec![b'x'; 200_000]));
-        // the answer has begun to come
+        // the reply is being sent
         client.receive(100);
     }
     let text = vec![b'y'; 4 * MIB];
     assert!(daemon.connect("frame").request(REVERSE, &text).iter().all(|byte| *byte == b'y'));
-    // and none of them had to go for that
+    // and no slow reader was closed for that
     for client in &mut slow {
         client.receive(100);
     }
@@ -178,7 +179,8 @@ fn slow_readers_of_random_replies_leave_memory_to_others() {
     daemon.statistics_at_rest();
 }
 
-/// Fault 37: a crowd whose time is over at once is closed a few at a time, with a look at what others want in between.
+/// Fault 37: connections whose timeouts expire at the same time are closed in batches; other events are handled in
+/// between.
 #[test]
 fn mass_timeout_closes_in_small_batches() {
     let directory = Directory::new();
@@ -193,11 +195,11 @@ fn mass_timeout_closes_in_small_batches() {
         assert_eq!(client.wait_closed(), b"");
     }
     let calls = trace.end();
-    // beside the calls there may be a signal
+    // the trace may contain signals, too
     let passes = calls.split(|call| call.contains("epoll_"));
     let passes = passes.map(|calls| calls.iter().filter(|call| call.starts_with("shutdown(")).count());
     assert_eq!(passes.clone().sum::<usize>(), 2 * CROWD);
-    // a pass ends after a millisecond, in which strace does not note as many calls on any machine
+    // a pass ends after a millisecond, in which strace traces fewer calls than this on any machine
     let longest = passes.max().expect("a pass");
     assert!(longest <= 256, "{longest} at once");
     drop(crowd);
@@ -205,7 +207,7 @@ fn mass_timeout_closes_in_small_batches() {
     assert_eq!(statistics.closed_for("idle-timeout"), 2 * CROWD as u64, "{statistics:?}");
 }
 
-/// Fault 42: the memory of a crowd goes back, whatever its requests are.
+/// Fault 42: the memory of a crowd is returned to the system, whatever the size of its requests.
 #[test]
 fn memory_of_crowd_is_returned() {
     for length in [900, 3_000, 5_000, 15_000, 30_000] {
@@ -217,7 +219,7 @@ fn memory_of_crowd_is_returned() {
             client.send(&begun[..length]);
         }
         daemon.statistics_when(|statistics| statistics.bytes_in >= (crowd.len() * length) as u64);
-        // in no order: what is left of the crowd lies between what has gone
+        // in no order, so that memory in use lies between memory that is free
         let mut crowd: Vec<Option<Client>> = crowd.into_iter().map(Some).collect();
         for number in 0..crowd.len() {
             let chosen = number * 1_871 % crowd.len();
@@ -228,14 +230,14 @@ fn memory_of_crowd_is_returned() {
     }
 }
 
-/// Fault 42: no page is larger than what was written to it, whatever the system does for other processes.
+/// Fault 42: transparent huge pages are off for the daemon, so that a page is not larger than what was written to it.
 #[test]
 fn transparent_huge_pages_are_disabled() {
     let daemon = Daemon::serving("frame", &[]);
     assert_eq!(daemon.status("THP_enabled"), 0);
 }
 
-/// Fault 42: with little address space, clients are turned away before the allocator has to give up.
+/// Fault 42: with little address space, connections are rejected before an allocation fails.
 #[test]
 fn small_address_space_rejects_connections_only() {
     if !available("prlimit") || any_memory() {
@@ -248,7 +250,7 @@ fn small_address_space_rejects_connections_only() {
         let begun = frame(SHUFFLE, &vec![b'x'; 60_000]);
         let mut crowd: Vec<Client> = (0..900).map(|_| daemon.connect("frame")).collect();
         for client in &mut crowd {
-            // one that was turned away is reset
+            // fails on a rejected connection
             let _ = client.stream.write_all(&begun[..50_000]);
         }
         let resources = |statistics: &super::Statistics| statistics.closed_for("resources") > 0;
@@ -259,7 +261,7 @@ fn small_address_space_rejects_connections_only() {
     }
 }
 
-/// Fault 42: threads, the log and buffers of all sizes at once do not take the last of little address space.
+/// Fault 42: threads, the log and buffers of all sizes do not exhaust a small address space.
 #[test]
 fn mixed_load_in_small_address_space_is_survived() {
     if !available("prlimit") || any_memory() {
@@ -274,7 +276,7 @@ fn mixed_load_in_small_address_space_is_survived() {
         let request = frame([SHUFFLE, UPPERCASE][number % 2], &vec![b'x'; length]);
         let mut client = daemon.connect("frame");
         client.stream.set_nonblocking(true).expect("O_NONBLOCK");
-        // as much as there is room for; one that was turned away is reset
+        // as much as the kernel takes; fails on a rejected connection
         let _ = client.stream.write(&request[..request.len() - number % 3]);
         crowd.push_back(client);
         if crowd.len() > 900 {

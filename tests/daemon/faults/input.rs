@@ -1,11 +1,13 @@
-//! Input that is wrong, hostile or random.
+//! Invalid, hostile and random input.
 
 use std::thread;
 
 use super::{LeakCheck, REVERSE, UPPERCASE, assert_serves};
+use retortd::protocol::PROTOCOLS;
+
 use crate::harness::{Daemon, DaemonBuilder, Directory, frame, length_prefixed};
 
-/// Fault 19: lengths at the edges, and a request that never becomes whole.
+/// Fault 19: lengths around the limit, and a request that stays incomplete.
 #[test]
 fn announced_lengths_around_message_limit_are_handled() {
     let daemon = Daemon::serving("frame", &["--max-message=1000"]);
@@ -13,26 +15,26 @@ fn announced_lengths_around_message_limit_are_handled() {
     let most = vec![b'x'; 1000];
     let over = vec![b'x'; 1001];
     let requests = [frame(REVERSE, b""), frame(REVERSE, &most), frame(REVERSE, &over), frame(REVERSE, b"ab")].concat();
-    let answers =
+    let replies =
         [length_prefixed(b""), length_prefixed(&most), length_prefixed(b"error"), length_prefixed(b"ba")].concat();
-    assert_eq!(daemon.exchange("frame", &requests), answers);
+    assert_eq!(daemon.exchange("frame", &requests), replies);
     assert_eq!(daemon.exchange("frame", &frame(REVERSE, b"truncated")[..8]), length_prefixed(b"error"));
-    // announced, and never sent
+    // a length without a message
     assert_eq!(daemon.exchange("frame", b"\x0f\xff\xff\xff"), length_prefixed(b"error"));
     let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (3, 3), "{statistics:?}");
 }
 
-/// Fault 20: what is no text is refused, what grows is answered, wherever it is cut.
+/// Fault 20: invalid UTF-8 is rejected, text that grows is transformed, however the input is split.
 #[test]
 fn invalid_utf8_and_growing_text_are_handled() {
     let daemon = Daemon::serving("frame", &[]);
     let leak_check = LeakCheck::begin(&daemon);
     let grows = "\u{390}".repeat(50_000);
-    let answer = grows.to_uppercase();
+    let reply = grows.to_uppercase();
     let requests = [frame(UPPERCASE, b"a\xffb"), frame(UPPERCASE, grows.as_bytes()), frame(UPPERCASE, b"\xe2\x82")];
-    let answers = [length_prefixed(b"error"), length_prefixed(answer.as_bytes()), length_prefixed(b"error")].concat();
-    assert!(daemon.exchange("frame", &requests.concat()) == answers, "not the answers");
+    let replies = [length_prefixed(b"error"), length_prefixed(reply.as_bytes()), length_prefixed(b"error")].concat();
+    assert!(daemon.exchange("frame", &requests.concat()) == replies, "wrong replies");
     let mut client = daemon.connect("frame");
     for piece in frame(UPPERCASE, "stra\u{df}e \u{1f600}".as_bytes()).chunks(1) {
         client.send(piece);
@@ -42,7 +44,7 @@ fn invalid_utf8_and_growing_text_are_handled() {
     assert_eq!(leak_check.end(&daemon).refused, 2);
 }
 
-/// Fault 21: nothing that a client sends can look like a line of the log, or do something to a terminal.
+/// Fault 21: no bytes of a client can look like a line of the log, or control a terminal.
 #[test]
 fn client_bytes_cannot_forge_log_lines() {
     let hostile = [
@@ -68,7 +70,7 @@ fn client_bytes_cannot_forge_log_lines() {
         drop(client);
     }
     leak_check.end(&daemon);
-    // what others than clients have written is no more to be trusted
+    // the settings file is not trusted either
     directory.write("settings", format!("RETORTD_\u{1b}[2J{}=1\n", "X".repeat(5000)));
     daemon.reload();
     for line in daemon.log.all() {
@@ -86,7 +88,7 @@ fn client_bytes_cannot_forge_log_lines() {
     daemon.wait_for_line(0, r"there is no setting RETORTD_\u{1b}[2JXXX");
 }
 
-/// Fault 22: what somebody would try who has read the sources.
+/// Fault 22: input that an attacker with the source code would try.
 #[test]
 fn hostile_requests_leave_daemon_serving() {
     let hostile: [&[u8]; 10] = [
@@ -101,25 +103,23 @@ fn hostile_requests_leave_daemon_serving() {
         &[b'x'; 5000],
         &[0; 22],
     ];
-    let protocols = retortd::protocol::PROTOCOLS.iter().map(|entry| entry.name).filter(|name| *name != "chargen");
-    let listen: Vec<String> = protocols.clone().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
-    let words = [&listen.iter().map(String::as_str).collect::<Vec<_>>()[..], &["--max-message=1000"]].concat();
-    let daemon = DaemonBuilder::new(&words).start();
+    let daemon =
+        DaemonBuilder::every_protocol(&["--max-message=1000", "--max-line=1000", "--request-timeout=none"]).start();
     let leak_check = LeakCheck::begin(&daemon);
-    for protocol in protocols {
+    for protocol in PROTOCOLS.iter().map(|protocol| protocol.name).filter(|name| *name != "chargen") {
         for bytes in hostile {
             let mut client = daemon.connect(protocol);
             client.send(bytes);
             client.half_close();
             client.wait_closed();
         }
-        // and a header that never ends: refused when it is too long, or an end that comes in the middle
+        // a header without an end: rejected when it is too long, or truncated
         let mut client = daemon.connect(protocol);
         let _ = std::io::Write::write_all(&mut client.stream, &vec![b'1'; 200_000]);
         let _ = client.stream.shutdown(std::net::Shutdown::Write);
         client.wait_closed();
     }
-    // nobody is waited for who has said too much already
+    // input over the limit is rejected without waiting for the rest
     for protocol in ["text", "upper-line"] {
         let mut client = daemon.connect(protocol);
         client.send(&[b'1'; 2000]);
@@ -134,24 +134,21 @@ fn hostile_requests_leave_daemon_serving() {
 /// Fault 22: random bytes to every protocol.
 #[test]
 fn random_bytes_leave_daemon_serving() {
-    let protocols: Vec<&str> = retortd::protocol::PROTOCOLS.iter().map(|entry| entry.name).collect();
-    let listen: Vec<String> = protocols.iter().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
-    let mut words: Vec<&str> = listen.iter().map(String::as_str).collect();
-    words.extend(["--workers=2", "--max-message=100000", "--idle-timeout=1s", "--write-timeout=1s"]);
-    let daemon = DaemonBuilder::new(&words).start();
+    let limits = ["--max-message=100000", "--idle-timeout=1s", "--write-timeout=1s"];
+    let daemon = DaemonBuilder::every_protocol(&[&["--workers=2"][..], &limits].concat()).start();
     let leak_check = LeakCheck::begin(&daemon);
     thread::scope(|scope| {
-        for (number, protocol) in protocols.iter().enumerate() {
+        for (number, protocol) in PROTOCOLS.iter().map(|protocol| protocol.name).enumerate() {
             let daemon = &daemon;
             scope.spawn(move || {
                 for round in 0..30 {
                     let bytes = random_bytes(number as u64 * 1000 + round);
                     let mut client = daemon.connect(protocol);
-                    // the service may close before it has taken all
+                    // the daemon may close before it has read everything
                     let _ = std::io::Write::write_all(&mut client.stream, &bytes);
                     if round % 3 == 0 {
                         client.reset();
-                    } else if *protocol != "chargen" {
+                    } else if protocol != "chargen" {
                         let _ = client.stream.shutdown(std::net::Shutdown::Write);
                         client.wait_closed();
                     }
@@ -161,11 +158,12 @@ fn random_bytes_leave_daemon_serving() {
     });
     assert_serves(&mut daemon.connect("frame"));
     let statistics = leak_check.end(&daemon);
-    let chargen = protocols.len() as u64;
-    assert_eq!(statistics.accepted + statistics.accept_lost, chargen + 30 * protocols.len() as u64 + 1);
+    let protocols = PROTOCOLS.len() as u64;
+    assert_eq!(statistics.accepted + statistics.accept_lost, protocols + 30 * protocols + 1);
 }
 
-/// Up to 20,000 bytes; small numbers and ASCII are as likely as anything else (xorshift64*).
+/// Up to 20,000 pseudorandom bytes (xorshift64*): a quarter each of any bytes, small numbers, letters, and digits or
+/// spaces.
 fn random_bytes(seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = move || {

@@ -1,4 +1,4 @@
-//! Starting and stopping at bad moments.
+//! Signals and faults during start and stop.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -11,7 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use super::{Injection, LeakCheck, REVERSE, SHUFFLE, assert_serves, available, injected, strace, wait_until};
 use crate::harness::{Client, Daemon, DaemonBuilder, ONE_ORDER, frame, in_parallel, length_prefixed};
 
-/// The system calls of a start, in about their order; a signal comes with the first few of each.
+/// The system calls of a start, roughly in their order; a signal is injected into the first three of each.
 const START: [&str; 14] = [
     "execve",
     "openat",
@@ -37,14 +37,14 @@ fn signal_at_any_point_of_start_stops() {
             let injection = format!("{call}:signal={signal}:when={when}");
             let Some(launch) = injected(&[&injection], &["--workers=2", "--drain-timeout=5s", "-v"]) else { return };
             let mut daemon = launch.spawn();
-            // a call that is made less often sends no signal
+            // a system call that is made less often than `when` sends no signal
             let ready = |daemon: &Daemon| daemon.notices.all().iter().any(|notice| notice.contains("READY=1"));
             wait_until("ready or gone", || ready(&daemon) || daemon.has_exited());
             if !daemon.has_exited() && !daemon.notices.all().iter().any(|notice| notice.contains("STOPPING=1")) {
                 daemon.signal(signal);
             }
             let code = daemon.wait_exit();
-            // before it listens to signals at all, they do what they always do
+            // before its handlers are installed, signals have their default action
             let killed = 128 + signal as i32;
             assert!([0, killed].contains(&code), "{injection}: {code}: {}", daemon.log.text());
             let caught = ["bind", "listen", "epoll_create1", "epoll_ctl", "clone3"].contains(&call);
@@ -54,7 +54,7 @@ fn signal_at_any_point_of_start_stops() {
     }
 }
 
-/// Fault 26: signals of every other kind at every point of the start and of the drain.
+/// Fault 26: other signals during the start and the drain.
 #[test]
 fn other_signals_during_start_and_drain_have_no_effect() {
     for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
@@ -79,7 +79,7 @@ fn other_signals_during_start_and_drain_have_no_effect() {
     }
 }
 
-/// Fault 25: clients that never stop sending cannot keep it from stopping.
+/// Fault 25: clients that send without end do not delay the stop.
 #[test]
 fn input_flood_does_not_delay_stop() {
     for (drain, within) in [("--drain-timeout=1s", 5), ("--drain-timeout=none", 5)] {
@@ -99,8 +99,8 @@ fn input_flood_does_not_delay_stop() {
             if drain.ends_with("none") {
                 daemon.wait_for_notice(0, "STOPPING=1");
                 let stopping = Instant::now();
-                // sooner it would be the first order again
-                wait_until("the end, or time for another order", || {
+                // a second signal within ONE_ORDER would count as the first
+                wait_until("the exit, or the time for the second signal", || {
                     daemon.has_exited() || stopping.elapsed() > ONE_ORDER
                 });
                 let _ = kill(daemon.pid, Signal::SIGTERM);
@@ -112,14 +112,14 @@ fn input_flood_does_not_delay_stop() {
     }
 }
 
-/// Fault 25: a client that is silent after having sent something at each of the last looks at it.
+/// Fault 25: a client that has sent something before each of the drain's reads, and then is silent.
 #[test]
 fn client_silent_after_drain_reads_does_not_delay_stop() {
     let mut daemon =
         DaemonBuilder::new(&["--listen=discard=127.0.0.1:0", "--workers=1", "--drain-timeout=none", "-v"]).start();
     let client = daemon.connect("discard");
     daemon.statistics_when(|statistics| statistics.open == 1);
-    // so many reads find something, although no event says so
+    // 200 reads return data without an event
     let Some(injection) = Injection::into_workers(&daemon, 1, &["recvfrom:retval=100:when=1..200"]) else { return };
     assert_eq!(daemon.stop(), 0);
     let statistics = daemon.last_statistics();
@@ -127,7 +127,7 @@ fn client_silent_after_drain_reads_does_not_delay_stop() {
     drop((client, injection));
 }
 
-/// Fault 29: a request that comes with the order to stop, and is there before anybody looks, is answered.
+/// Fault 29: a request that arrives after the signal, but before the worker handles the stop, is answered.
 #[test]
 fn request_arriving_with_sigterm_is_answered() {
     let mut daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
@@ -143,17 +143,17 @@ fn request_arriving_with_sigterm_is_answered() {
     assert_eq!(daemon.last_statistics().answered, 2);
 }
 
-/// Fault 29: a connection that one worker accepts and hands to another, which has heard of the stop already.
+/// Fault 29: a connection that one worker accepts and dispatches to another, which is draining already.
 #[test]
 fn connection_handed_to_other_worker_at_stop_is_served() {
     let mut daemon = Daemon::serving("frame", &["--workers=2", "-v"]);
-    // both run
+    // both workers run
     in_parallel(8, |_| assert_serves(&mut daemon.connect("frame")));
     daemon.statistics_at_rest();
     let Some(frozen) = daemon.freeze("worker-0") else { return };
     let mut busy: Vec<Client> = (0..2).map(|_| daemon.connect("frame")).collect();
     busy.iter_mut().for_each(assert_serves);
-    // the other worker has two more now: the next one is not for itself
+    // worker 1 has two more connections than worker 0 now, and dispatches the next one to it
     let slow = ["accept4:delay_exit=500000:when=1"];
     let Some(injection) = Injection::into_threads(&daemon, &["worker-1"], &slow) else { return };
     let mut late = daemon.connect("frame");
@@ -169,7 +169,7 @@ fn connection_handed_to_other_worker_at_stop_is_served() {
     drop((busy, injection));
 }
 
-/// Fault 29: an answer that the kernel still has is not destroyed by what the client sends beside it.
+/// Fault 29: input after the stop must not cause a reset that discards a reply in the kernel's send buffer.
 #[test]
 fn input_after_stop_does_not_reset_last_reply() {
     let mut daemon = Daemon::serving("frame", &["--workers=1", "--send-buffer=1M", "-v"]);
@@ -180,36 +180,36 @@ fn input_after_stop_does_not_reset_last_reply() {
     daemon.statistics_when(|statistics| statistics.answered == 1);
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
-    // the daemon has ended its side, which the client cannot see behind what it has not read
+    // the daemon half-closes, which the client cannot notice before it has read the reply
     thread::sleep(Duration::from_millis(50));
     client.send(b"too late");
-    assert!(client.receive_all() == length_prefixed(&text), "not the whole answer");
+    assert!(client.receive_all() == length_prefixed(&text), "the reply is not complete");
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
 }
 
-/// Fault 28: a worker that a slow system call holds up is not told of as alive, and is again afterwards.
+/// Fault 28: while a slow system call blocks a worker, the watchdog is not notified; afterwards it is again.
 #[test]
 fn watchdog_is_not_notified_while_worker_hangs() {
     if !available("strace") {
         return;
     }
-    // every second return of the worker's epoll_wait takes a second
+    // every eighth epoll_wait, from the third on, returns a second late
     let words = strace(&["epoll_wait:delay_exit=1000000:when=3+8"]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=1"]).env("WATCHDOG_USEC", "400000");
     let daemon = launch.under(&words).start();
-    let (line, _) = daemon.wait_for_line(0, "a worker has not come round in time");
+    let (line, _) = daemon.wait_for_line(0, "a worker missed its heartbeat");
     let before = daemon.notices.len();
     daemon.wait_for_notice(before, "WATCHDOG=1");
-    daemon.wait_for_line(line, "a worker has not come round in time");
+    daemon.wait_for_line(line, "a worker missed its heartbeat");
     let descriptors = daemon.descriptors();
     assert_serves(&mut daemon.connect("frame"));
     assert_eq!(daemon.statistics_at_rest().answered, 1);
     wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
 }
 
-/// Fault 25: every request that was read is answered, whatever the moment of the order.
+/// Fault 25: every request that was read is answered, whenever the signal arrives.
 #[test]
 fn drain_at_any_moment_answers_every_request_read() {
     for attempt in 0..10 {
@@ -229,22 +229,22 @@ fn drain_at_any_moment_answers_every_request_read() {
 fn request_until_closed(daemon: &Daemon, number: usize) -> u64 {
     let mut client = daemon.connect("frame");
     let text = vec![b'x'; 1 + number * 30_000];
-    // the largest are work for another thread
+    // the larger ones are offloaded
     let request = frame(if number < 3 { REVERSE } else { SHUFFLE }, &text);
-    let mut answers = 0;
+    let mut replies = 0;
     while client.stream.write_all(&request).is_ok() {
         let mut header = [0; 4];
-        let mut answer = vec![0; text.len()];
+        let mut reply = vec![0; text.len()];
         let read = std::io::Read::read_exact(&mut client.stream, &mut header);
-        if read.and_then(|()| std::io::Read::read_exact(&mut client.stream, &mut answer)).is_err() {
+        if read.and_then(|()| std::io::Read::read_exact(&mut client.stream, &mut reply)).is_err() {
             break;
         }
-        answers += 1;
+        replies += 1;
     }
-    answers
+    replies
 }
 
-/// Fault 7 and a reload: lower limits take nothing from those who are served, and hang nobody.
+/// Fault 7, with a reload: a lower budget blocks no request that waits for memory.
 #[test]
 fn lowered_budget_hangs_no_waiting_request() {
     let directory = crate::harness::Directory::new();
@@ -256,10 +256,10 @@ fn lowered_budget_hangs_no_waiting_request() {
     let mut clients: Vec<Client> = (0..8).map(|_| daemon.connect("frame")).collect();
     thread::scope(|scope| {
         for client in &mut clients {
-            // it may be closed before it has sent that much
+            // fails if the connection is closed before
             scope.spawn(|| drop(client.stream.write_all(first)));
         }
-        // one has the memory for all of its request, and the others have begun to wait
+        // one request has all the memory that it needs, and the others wait
         daemon.statistics_when(|statistics| statistics.bytes_in > 6 << 20);
         directory.write("settings", "RETORTD_MAX_BUFFERED=4M\n");
         daemon.reload();
@@ -267,10 +267,10 @@ fn lowered_budget_hangs_no_waiting_request() {
     thread::scope(|scope| {
         for client in &mut clients {
             scope.spawn(|| {
-                // answered, refused, or closed for want of memory; what may not be is silence
+                // answered, rejected, or closed for want of memory, but not left waiting
                 let sent = client.stream.write_all(rest).and_then(|()| client.stream.shutdown(Shutdown::Write));
-                let answer = client.wait_closed();
-                assert!(sent.is_err() || [0, 9, request.len()].contains(&answer.len()), "{} bytes", answer.len());
+                let reply = client.wait_closed();
+                assert!(sent.is_err() || [0, 9, request.len()].contains(&reply.len()), "{} bytes", reply.len());
             });
         }
     });

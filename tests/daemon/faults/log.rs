@@ -1,4 +1,4 @@
-//! A system log that is missing, stalls or restarts; a service manager that does.
+//! A system log or a service manager that is missing, blocks or restarts.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use nix::sys::signal::Signal;
 use super::{LeakCheck, REVERSE, assert_serves, is_root, rss_limit, wait_until};
 use crate::harness::{DEADLINE, DaemonBuilder, Directory, Statistics};
 
-/// A daemon that logs to /dev/log, which is a file of the test's in a /dev of the daemon's own.
+/// A daemon that logs to /dev/log, in a mount namespace in which /dev is a directory of the test. None: not possible
+/// here.
 fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<DaemonBuilder> {
     const SCRIPT: &str = "touch $0/null $0/urandom && mount --bind /dev/null $0/null && \
         mount --bind /dev/urandom $0/urandom && mount --rbind $0 /dev && exec \"$@\"";
@@ -34,7 +35,7 @@ fn next(socket: &UnixDatagram) -> String {
     String::from_utf8_lossy(&datagram[..length]).into_owned()
 }
 
-/// Fault 32: until there is a syslog, the log goes to standard error; then it is found without a restart.
+/// Fault 32: while there is no syslog, the log goes to standard error; syslog is used as soon as it appears.
 #[test]
 fn syslog_is_used_as_soon_as_it_appears() {
     let directory = Directory::new();
@@ -48,7 +49,7 @@ fn syslog_is_used_as_soon_as_it_appears() {
     assert!(first.starts_with("<30>") && first.contains(": accepted"), "{first}");
     assert!(next(&socket).contains(": closed: finished"));
     let descriptors = daemon.descriptors();
-    // gone again, and back
+    // syslog stops, and starts again
     drop(socket);
     std::fs::remove_file(directory.path("dev/log")).expect("remove");
     let before = daemon.log.len();
@@ -58,7 +59,7 @@ fn syslog_is_used_as_soon_as_it_appears() {
     assert_serves(&mut daemon.connect("frame"));
     assert!(next(&socket).contains(": accepted"));
     assert!(next(&socket).contains(": closed: finished"));
-    // another one in its place, and nothing was said in between
+    // syslog restarts while nothing is logged
     drop(socket);
     std::fs::remove_file(directory.path("dev/log")).expect("remove");
     let socket = syslog(&directory);
@@ -72,7 +73,7 @@ fn syslog_is_used_as_soon_as_it_appears() {
     });
 }
 
-/// Fault 32: a syslog that does not read costs messages, not time; they are counted and confessed.
+/// Fault 32: a syslog that does not read loses messages, but delays nothing; lost messages are counted and reported.
 #[test]
 fn blocked_syslog_does_not_block_service() {
     let directory = Directory::new();
@@ -89,22 +90,22 @@ fn blocked_syslog_does_not_block_service() {
     assert_eq!(daemon.descriptors(), descriptors);
     assert!(daemon.rss() <= rss_limit(rss, 0), "{} of {rss} bytes", daemon.rss());
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    // everything was offered to syslog
+    // every message was sent or dropped
     wait_until("the log thread is idle", || daemon.is_idle("log"));
     socket.set_nonblocking(true).expect("non-blocking");
     let mut datagram = [0; 8192];
-    let mut told = String::new();
+    let mut received = String::new();
     while let Ok(length) = socket.recv(&mut datagram) {
-        told.push_str(&String::from_utf8_lossy(&datagram[..length]));
+        received.push_str(&String::from_utf8_lossy(&datagram[..length]));
     }
     socket.set_nonblocking(false).expect("blocking");
     assert_serves(&mut client);
-    // there may have been room for it already while the queue was emptied
-    while !told.contains(" log messages were lost") {
-        told = next(&socket);
+    // the report may have been sent already while the queue was emptied
+    while !received.contains(" log messages were lost") {
+        received = next(&socket);
     }
-    assert!(told.contains("<28>"), "not a warning: {told}");
-    // confessed once: from now on there are only the requests
+    assert!(received.contains("<28>"), "not a warning: {received}");
+    // reported once: only requests are logged from here on
     (0..3).for_each(|_| assert_serves(&mut client));
     for _ in 0..4 {
         let message = next(&socket);
@@ -130,7 +131,7 @@ fn syslog_messages_are_at_most_1024_bytes() {
     let mut client = daemon.connect("frame");
     assert!(client.request(REVERSE, &vec![b'\n'; 50_000]).len() == 50_000);
     drop(client);
-    // a client is not shown at such a length; what is wrong in the settings is
+    // client bytes are truncated earlier; an invalid setting is not
     directory.write("settings", format!("RETORTD_IDLE_TIMEOUT={}\n", "x".repeat(5000)));
     daemon.signal(Signal::SIGHUP);
     let mut longest = 0;
@@ -145,7 +146,7 @@ fn syslog_messages_are_at_most_1024_bytes() {
     assert!((900..=1024).contains(&longest), "{longest}");
 }
 
-/// Fault 34: nobody is to be told anything.
+/// Fault 34: there is no service manager.
 #[test]
 fn missing_notify_socket_variable_is_no_fault() {
     let words = ["env", "--unset=NOTIFY_SOCKET"];

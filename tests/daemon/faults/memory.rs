@@ -1,5 +1,4 @@
-//! Memory is bounded by arithmetic: what was used when idle, what each worker has, `--max-buffered`, and a constant
-//! for each connection.
+//! The bound on memory: idle memory + buffers of each worker + `--max-buffered` + a constant for each connection.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +9,10 @@ use retortd::connection::{POOL_CAPACITY, READ_BUF_SIZE, REPLY_BUF_SIZE};
 use super::{LeakCheck, UPPERCASE, assert_serves, rss_limit};
 use crate::harness::{Client, Daemon, frame};
 
-/// What a connection may hold beyond the budget: [`retortd::connection::ALLOWANCE`] and its own record.
+/// Uncharged memory of a connection, in bytes: [`retortd::connection::UNCHARGED_BYTES`] and its own state, rounded up.
 const EACH: u64 = 24 * 1024;
 
-/// The formula of the README.
+/// The limit for resident memory, in bytes.
 fn most(leak_check: &LeakCheck, workers: u64, buffered: u64, connections: u64) -> u64 {
     rss_limit(
         leak_check.rss,
@@ -21,7 +20,7 @@ fn most(leak_check: &LeakCheck, workers: u64, buffered: u64, connections: u64) -
     )
 }
 
-/// Sends without waiting for room, as much as the kernel takes; how much that was.
+/// Sends as much as the kernel takes without waiting; returns the number of bytes.
 fn send_what_fits(client: &mut Client, bytes: &[u8]) -> usize {
     client.stream.set_nonblocking(true).expect("non-blocking");
     let mut sent = 0;
@@ -36,16 +35,16 @@ fn mebibytes(bytes: u64) -> u64 {
     bytes >> 20
 }
 
-/// Fault 8: each announces the largest frame that there is, and sends of it what it can.
+/// Fault 8: every client announces the largest frame, and sends as much of it as the daemon reads.
 #[test]
 fn largest_frames_of_many_clients_stay_within_budget() {
     const CLIENTS: u64 = 200;
     const BUFFERED: u64 = 320 << 20;
-    // small buffers in the kernel, so that what is sent is either read or still the client's
+    // small kernel buffers, so that sent bytes have been read by the daemon
     let arguments = ["--max-buffered=320M", "--workers=2", "--recv-buffer=64K"];
     let daemon = Daemon::serving("frame", &arguments);
     let leak_check = LeakCheck::begin(&daemon);
-    let mut honest = daemon.connect("frame");
+    let mut other = daemon.connect("frame");
     let chunk = vec![b'x'; 4 << 20];
     let mut clients: Vec<(Client, usize)> = (0..CLIENTS).map(|_| (daemon.connect("frame"), 0)).collect();
     for (client, _) in &mut clients {
@@ -60,46 +59,46 @@ fn largest_frames_of_many_clients_stay_within_budget() {
             moved = if fits > 0 { Instant::now() } else { moved };
         }
         let asked = Instant::now();
-        assert_serves(&mut honest);
+        assert_serves(&mut other);
         slowest = slowest.max(asked.elapsed());
     }
     let sent: usize = clients.iter().map(|(_, sent)| sent).sum();
     let (peak, most) = (daemon.peak_rss(), most(&leak_check, 2, BUFFERED, CLIENTS + 1));
     println!(
-        "{sent} bytes sent; peak {} MiB of {} MiB; slowest small answer {slowest:?}",
+        "{sent} bytes sent; peak {} MiB of {} MiB; slowest small reply {slowest:?}",
         mebibytes(peak),
         mebibytes(most)
     );
     assert!(peak <= most, "{} MiB of {} MiB", mebibytes(peak), mebibytes(most));
-    drop((clients, honest));
+    drop((clients, other));
     leak_check.end(&daemon);
 }
 
-/// Fault 13: many that ask without end and take no answer.
+/// Fault 13: many clients that send requests without end and read no reply.
 #[test]
 fn clients_that_never_read_stay_within_budget() {
     const CLIENTS: u64 = 400;
     const BUFFERED: u64 = 4 << 20;
-    // small buffers in the kernel, so that what is not taken stays with the daemon
+    // small kernel buffers, so that unread replies stay in the daemon
     let arguments = ["--max-buffered=4M", "--workers=1", "--write-timeout=none", "--send-buffer=4K"];
     let daemon = Daemon::serving("frame", &arguments);
     let leak_check = LeakCheck::begin(&daemon);
-    let mut honest = daemon.connect("frame");
+    let mut other = daemon.connect("frame");
     let requests = frame(UPPERCASE, "\u{390}".repeat(300).as_bytes()).repeat(2000);
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
         setsockopt(&client.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
         send_what_fits(client, &requests);
-        assert_serves(&mut honest);
+        assert_serves(&mut other);
     }
     let (peak, most) = (daemon.peak_rss(), most(&leak_check, 1, BUFFERED, CLIENTS + 1));
     println!("peak {} MiB of {} MiB", mebibytes(peak), mebibytes(most));
     assert!(peak <= most, "{} MiB of {} MiB", mebibytes(peak), mebibytes(most));
-    drop((clients, honest));
+    drop((clients, other));
     leak_check.end(&daemon);
 }
 
-/// Fault 8: services that produce or drop without end hold nothing.
+/// Fault 8: protocols that generate output or discard input without end use no memory.
 #[test]
 fn chargen_and_discard_use_no_memory() {
     let listen = ["--listen=chargen=127.0.0.1:0", "--listen=discard=127.0.0.1:0", "--listen=echo=127.0.0.1:0"];

@@ -1,8 +1,9 @@
-//! Faults made for real: injected errors, limits, resets, signals, lossy networks, a log that fails.
+//! Real faults: injected errors, limits, resets, signals, lossy networks, a log that fails. `Fault N` is row N of
+//! docs/faults.md.
 //!
-//! Every test breaks something while honest clients are served, and in the end holds the daemon to its statistics, its
-//! descriptors and its memory ([`LeakCheck`]). What needs root or a tool says that it skips and why where there is none;
-//! `make fault-test` runs all of it, as root and with more patience than `cargo test`.
+//! A test causes a fault while other clients are served, and checks in the end that statistics add up and that
+//! descriptors and memory are back ([`LeakCheck`]). Tests that need root or a tool are skipped without, and say so.
+//! `make fault-test` runs this module as root, one test at a time and with longer loads than `cargo test`.
 
 mod accept;
 mod crowds;
@@ -30,18 +31,18 @@ use crate::harness::{
     Client, Daemon, DaemonBuilder, Directory, LeakCheck, Statistics, available, rss_limit, skip, wait_until,
 };
 
-/// Whether the clients of a service are served as if nothing had happened.
+/// Asserts that a request is answered correctly.
 fn assert_serves(client: &mut Client) {
     assert_eq!(client.request(REVERSE, b"The LAN Before Time"), b"emiT erofeB NAL ehT");
 }
 
-/// How long a load lasts: `RETORTD_FAULT_SECONDS`, or a short while.
+/// The duration of a load: `RETORTD_FAULT_SECONDS`, or 1.5 s, which is chosen without tuning.
 fn load_time() -> Duration {
     let seconds = env::var("RETORTD_FAULT_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     seconds.map_or(Duration::from_millis(1500), Duration::from_secs)
 }
 
-/// Whether this runs as root; a test that must says that it skips.
+/// Whether the test runs as root; if not, it is noted as skipped.
 #[track_caller]
 fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
@@ -51,9 +52,9 @@ fn is_root() -> bool {
     root
 }
 
-/// A daemon for `frame` under strace(1), which makes system calls fail as `injections` say.
+/// A daemon for `frame` under strace(1) with these `injections` (`CALL:error=...`). None: strace is not installed.
 ///
-/// `-D` makes strace the grandchild, so that signals reach the daemon itself.
+/// With `-D` strace is a grandchild, so that signals reach the daemon itself.
 fn injected(injections: &[&str], arguments: &[&str]) -> Option<DaemonBuilder> {
     if !available("strace") {
         return None;
@@ -62,7 +63,7 @@ fn injected(injections: &[&str], arguments: &[&str]) -> Option<DaemonBuilder> {
     Some(launch.under(&strace(injections).iter().map(String::as_str).collect::<Vec<_>>()))
 }
 
-/// The words of a strace command; only calls that stand in `trace=` can be injected.
+/// The words of a strace command. Only system calls in `trace=` can be injected.
 fn strace(injections: &[&str]) -> Vec<String> {
     let calls: Vec<&str> = injections.iter().map(|each| each.split(':').next().unwrap_or_default()).collect();
     let trace = format!("trace={}", calls.join(","));
@@ -73,50 +74,50 @@ fn strace(injections: &[&str]) -> Vec<String> {
     words
 }
 
-/// System calls of some threads of a running daemon that fail until this is dropped.
+/// An injection into some threads of a running daemon, until this is dropped.
 struct Injection(Child);
 
 impl Injection {
-    /// Into the workers, of which there are so many. strace counts the calls of each thread apart.
+    /// Injects into the workers 0 to `workers` - 1. strace counts the calls of each thread separately (`when=`).
     fn into_workers(daemon: &Daemon, workers: usize, injections: &[&str]) -> Option<Self> {
         let names: Vec<String> = (0..workers).map(|number| format!("worker-{number}")).collect();
         Self::into_threads(daemon, &names.iter().map(String::as_str).collect::<Vec<_>>(), injections)
     }
 
-    /// Into the threads of these names.
+    /// Injects into the threads with these names.
     fn into_threads(daemon: &Daemon, names: &[&str], injections: &[&str]) -> Option<Self> {
         Self::attach(daemon, names, &strace(injections))
     }
 
-    /// Has strace do with the threads of these names what the words of a command say.
+    /// Attaches strace to the threads with these names, with the options in `words`. None: strace is not installed.
     fn attach(daemon: &Daemon, names: &[&str], words: &[String]) -> Option<Self> {
         if !available("strace") {
             return None;
         }
         let threads = || daemon.tasks().into_iter().filter(|task| names.contains(&task.name.as_str()));
-        // a thread gives itself its name when it runs for the first time
+        // a thread sets its name when it starts to run
         wait_until("the threads run", || threads().count() == names.len());
         let threads: Vec<String> = threads().map(|task| format!("--attach={}", task.id)).collect();
-        // without -D and -f: these threads and no others
+        // without -D and -f, which would include other threads
         let options = words.iter().filter(|word| !["strace", "-D", "-f", "-qq"].contains(&word.as_str()));
         let mut strace = Command::new("strace");
         strace.args(options).args(&threads).stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = strace.spawn().expect("start strace");
-        let told = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-        assert_eq!(told.take(threads.len()).filter(|line| line.contains("attached")).count(), threads.len());
+        let messages = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        assert_eq!(messages.take(threads.len()).filter(|line| line.contains("attached")).count(), threads.len());
         Some(Self(child))
     }
 }
 
 impl Drop for Injection {
-    /// SIGINT has strace let go of the threads (strace(1)).
+    /// SIGINT makes strace detach from the threads (strace(1)).
     fn drop(&mut self) {
         let _ = kill(Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")), Signal::SIGINT);
         let _ = self.0.wait();
     }
 }
 
-/// The system calls of one thread of a running daemon, as strace(1) notes them until the end of this.
+/// A trace of the system calls of one thread of a running daemon, by strace(1).
 struct Trace {
     attached: Injection,
     notes: PathBuf,
@@ -124,7 +125,7 @@ struct Trace {
 }
 
 impl Trace {
-    /// The `calls` of the thread, some of which may fail as `injections` say.
+    /// Traces these `calls` (in strace's syntax), with `injections`. None: strace is not installed.
     fn of_thread(daemon: &Daemon, thread: &str, calls: &str, injections: &[&str]) -> Option<Self> {
         let directory = Directory::new();
         let notes = directory.path("calls");
@@ -135,7 +136,7 @@ impl Trace {
         Some(Self { attached, notes, _directory: directory })
     }
 
-    /// Lets the thread go; its calls, oldest first.
+    /// Detaches from the thread and returns its calls, oldest first.
     fn end(self) -> Vec<String> {
         drop(self.attached);
         let calls = fs::read_to_string(self.notes).expect("read what strace has noted");

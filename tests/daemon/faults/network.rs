@@ -1,4 +1,4 @@
-//! Networks that lose, delay and squeeze: two network namespaces with a cable between them (root).
+//! Lossy, slow and cut networks: two network namespaces with a veth pair between them (root only).
 
 use std::fs::File;
 use std::process::Command;
@@ -11,7 +11,7 @@ use nix::sched::{CloneFlags, setns};
 use super::{LeakCheck, REVERSE, UPPERCASE, assert_serves, is_root};
 use crate::harness::{Client, Daemon, DaemonBuilder, available, frame, in_parallel, length_prefixed, skip};
 
-/// Every fifth packet.
+/// Matches 20% of the packets.
 const LOSS: &str = "numgen random mod 100 < 20";
 
 /// Two namespaces, `near` with the clients and `far` with the daemon.
@@ -42,7 +42,7 @@ impl Network {
             format!("ip -n {near} link add cable type veth peer name cable netns {far}"),
             format!("ip -n {near} addr add {}/24 dev cable", Self::NEAR),
             format!("ip -n {far} addr add {}/24 dev cable", Self::FAR),
-            // packets as they are on a wire: what is lost is not 64 KiB at once, or nothing
+            // without segmentation offload, with which a lost packet would be up to 64 KiB
             format!("ip -n {near} link set cable gso_max_segs 1"),
             format!("ip -n {far} link set cable gso_max_segs 1"),
             format!("ip -n {near} link set cable up"),
@@ -61,7 +61,7 @@ impl Network {
         launch.under(&["ip", "netns", "exec", &self.far]).start()
     }
 
-    /// Does something in the near namespace, in a thread of its own.
+    /// Runs `work` in the near namespace, in its own thread.
     fn near<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
@@ -72,13 +72,13 @@ impl Network {
         })
     }
 
-    /// The calling thread's sockets are in the near namespace from now on.
+    /// Moves the calling thread to the near namespace; its new sockets are there.
     fn enter(&self) {
         let namespace = File::open(format!("/run/netns/{}", self.near)).expect("open the namespace");
         setns(namespace, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
     }
 
-    /// Drops what arrives at these ends by cable and matches, in the words of nft(8).
+    /// Drops packets that arrive at these ends and match `matches`, in the syntax of nft(8).
     fn lose(ends: &[&str], matches: &str) {
         for end in ends {
             let rules = format!(
@@ -90,7 +90,7 @@ impl Network {
         }
     }
 
-    /// Loses nothing any more; how many packets were lost.
+    /// Ends the loss and returns the number of packets that were dropped.
     fn lose_nothing(ends: &[&str]) -> u64 {
         let lost = ends.iter().map(|end| Self::lost(end)).sum();
         for end in ends {
@@ -99,7 +99,7 @@ impl Network {
         lost
     }
 
-    /// What the rule has counted: `counter packets 12 bytes 3456 drop`.
+    /// Reads the counter of the rule: `counter packets 12 bytes 3456 drop`.
     fn lost(end: &str) -> u64 {
         let list = Command::new("ip").args(["netns", "exec", end, "nft", "list", "table", "ip", "fault"]).output();
         let rules = String::from_utf8(list.expect("nft").stdout).expect("UTF-8");
@@ -124,18 +124,18 @@ fn exchange_text(client: Client, length: usize) {
     let text: Vec<u8> = (0..length).map(|i| b"The LAN Before Time"[i % 19]).collect();
     let upper = text.to_ascii_uppercase();
     let requests = [frame(UPPERCASE, &text), frame(9, b"?"), frame(REVERSE, b"abc")].concat();
-    let answers = [length_prefixed(&upper), length_prefixed(b"error"), length_prefixed(b"cba")].concat();
-    assert!(client.exchange(&requests) == answers, "not the answers");
+    let replies = [length_prefixed(&upper), length_prefixed(b"error"), length_prefixed(b"cba")].concat();
+    assert!(client.exchange(&requests) == replies, "wrong replies");
 }
 
-/// Fault 16: every fifth packet is lost.
+/// Fault 16: 20% of the packets are lost.
 #[test]
 fn packet_loss_loses_no_reply() {
     let Some(network) = Network::new() else { return };
-    // what is lost again and again is sent again after longer and longer times
+    // long timeouts, as TCP doubles the time before each retransmission
     let daemon = network.daemon(&["--workers=2", "--request-timeout=5m", "--write-timeout=5m"]);
     let leak_check = network.near(|| LeakCheck::begin(&daemon));
-    // in one direction and then in the other: in both at once some packets are lost for longer than tests wait
+    // one direction after the other: with loss in both, some retransmissions take longer than tests wait
     for end in [network.near.as_str(), &network.far] {
         let clients = network.near(|| (0..8).map(|_| daemon.connect("frame")).collect::<Vec<Client>>());
         Network::lose(&[end], LOSS);
@@ -156,14 +156,14 @@ fn packet_loss_loses_no_reply() {
 fn slow_link_delivers_every_reply() {
     let Some(network) = Network::new() else { return };
     for end in [&network.near, &network.far] {
-        // a megabit a second, and a queue that overflows
+        // 1 Mbit/s, and a queue that overflows
         let shape = format!("tc -n {end} qdisc add dev cable root tbf rate 1mbit burst 4kb limit 12kb");
         assert!(run(&shape), "{shape}");
     }
     let daemon = network.daemon(&["--workers=2"]);
     let address = daemon.address("frame");
     let leak_check = network.near(|| LeakCheck::begin(&daemon));
-    // at about the slowest rate at which a request may come in without end
+    // about the rate at which a request is not timed out
     in_parallel(6, |_| {
         network.enter();
         exchange_text(Client::connect(address), 60_000);
@@ -172,7 +172,8 @@ fn slow_link_delivers_every_reply() {
     assert_eq!((statistics.answered, statistics.refused), (12, 6), "{statistics:?}");
 }
 
-/// Faults 13 and 15: the cable is cut while an answer is under way, and while a request is.
+/// Faults 13 and 15: the link is cut while a reply is sent, while a request is received, and while a connection is
+/// idle.
 #[test]
 fn timeouts_close_vanished_peers() {
     let Some(network) = Network::new() else { return };
@@ -182,7 +183,7 @@ fn timeouts_close_vanished_peers() {
     let clients = network.near(|| {
         let mut clients: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
         clients.iter_mut().for_each(assert_serves);
-        // one with an answer that it has not taken, one in the middle of a request, one that is idle
+        // one client with an unread reply, one within a request, one idle
         clients[0].send(&frame(REVERSE, &vec![b'x'; 8 << 20]));
         clients[0].receive(4);
         clients[1].send(&frame(REVERSE, b"unfinished")[..6]);
@@ -200,7 +201,7 @@ fn timeouts_close_vanished_peers() {
     network.near(|| assert_serves(&mut daemon.connect("frame")));
 }
 
-/// Fault 16: what is lost on the way delays the others' answers by nothing.
+/// Fault 16: lost packets of one client do not delay replies to others.
 #[test]
 fn packet_loss_of_one_client_does_not_delay_others() {
     let Some(network) = Network::new() else { return };
@@ -216,7 +217,7 @@ fn packet_loss_of_one_client_does_not_delay_others() {
         far.join().expect("connect at the far end")
     });
     assert_serves(&mut close);
-    // the client beside the daemon uses the loopback interface
+    // the client in the daemon's namespace uses the loopback interface
     Network::lose(&[&network.far], LOSS);
     let slowest = thread::scope(|scope| {
         let lossy = scope.spawn(|| {

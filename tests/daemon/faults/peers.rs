@@ -1,4 +1,4 @@
-//! Clients that leave, that stall, and that take more than their part.
+//! Clients that reset their connections, stall, or send more than others.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -13,16 +13,16 @@ use super::{LeakCheck, REVERSE, SHUFFLE, UPPERCASE, assert_serves, load_time};
 use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel, length_prefixed};
 use std::os::fd::AsRawFd;
 
-/// Fault 10: the client has said all that it wants to say, and gets all of it answered.
+/// Fault 10: a client that has half-closed gets the replies to all its requests.
 #[test]
 fn half_closed_clients_get_every_reply() {
-    // small buffers in the kernel: most answers are still owed when the end of the input comes
+    // small kernel buffers: most replies are pending when the daemon reads end of input
     let daemon = Daemon::serving("frame", &["--workers=2", "--send-buffer=4K"]);
     let leak_check = LeakCheck::begin(&daemon);
-    // in their midst one that another thread answers, so that what is behind it waits
+    // an offloaded request among them, so that those after it wait
     let (small, large) = (frame(REVERSE, b"abc"), "é".repeat(15_000).into_bytes());
     let requests = [small.repeat(10_000), frame(SHUFFLE, &large), small.repeat(20_000)].concat();
-    let answers =
+    let replies =
         [length_prefixed(b"cba").repeat(10_000), length_prefixed(&large), length_prefixed(b"cba").repeat(20_000)]
             .concat();
     let mut clients: Vec<Client> = (0..8).map(|_| daemon.connect("frame")).collect();
@@ -33,18 +33,18 @@ fn half_closed_clients_get_every_reply() {
     }
     thread::scope(|scope| {
         for mut client in clients {
-            let answers = &answers;
-            scope.spawn(move || assert!(client.receive_all() == *answers, "not every answer"));
+            let replies = &replies;
+            scope.spawn(move || assert!(client.receive_all() == *replies, "replies are missing"));
         }
     });
     let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.closed_for("finished")), (240_008, 9), "{statistics:?}");
 }
 
-/// Fault 11: a reset at every stage of a request and of its answer.
+/// Fault 11: a reset at every stage of a request and of its reply.
 #[test]
 fn resets_in_requests_and_replies_are_counted() {
-    // a small buffer in the kernel: it never takes a whole answer
+    // a small kernel buffer, which cannot hold a whole reply
     let daemon = Daemon::serving("frame", &["--workers=2", "--send-buffer=64K"]);
     let leak_check = LeakCheck::begin(&daemon);
     let small = frame(UPPERCASE, b"hello");
@@ -59,7 +59,7 @@ fn resets_in_requests_and_replies_are_counted() {
         client.send(&large[..length]);
         client.reset();
     }
-    // the answer has begun; some have ended their side before, which makes it EPIPE
+    // the reply is being sent; clients that have half-closed cause EPIPE
     for number in 0..10 {
         let mut client = daemon.connect("frame");
         client.send(&large);
@@ -77,7 +77,7 @@ fn resets_in_requests_and_replies_are_counted() {
     assert_eq!((statistics.accepted, statistics.closed_for("reset")), (resets + 2, resets), "{statistics:?}");
 }
 
-/// Fault 11: what was done for a client that is gone is not given to the next one.
+/// Fault 11: the reply for a client that has gone is not sent to the next one.
 #[test]
 fn reply_of_reset_client_does_not_reach_next_client() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
@@ -88,33 +88,33 @@ fn reply_of_reset_client_does_not_reach_next_client() {
         gone.send(&large);
         daemon.statistics_when(|statistics| statistics.requests == 2 * round - 1);
         gone.reset();
-        // it has the place of the other one
+        // it has the slot of the first client
         let mut next = daemon.connect("frame");
         assert_serves(&mut next);
-        assert!(next.is_silent(Duration::from_millis(50)), "it got something that it has not asked for");
+        assert!(next.is_silent(Duration::from_millis(50)), "the client got bytes without a request");
     }
     let statistics = leak_check.end(&daemon);
     assert_eq!(statistics.answered + statistics.abandoned, 20, "{statistics:?}");
     assert!(statistics.abandoned_by.contains_key("reset"), "{statistics:?}");
 }
 
-/// Fault 11: a client from which nothing is wanted, because there is no memory for it.
+/// Fault 11: a reset of a connection that is not read from while it waits for memory.
 #[test]
 fn reset_while_waiting_for_memory_closes_connection() {
     let arguments = ["--max-buffered=4M", "--request-timeout=none", "--workers=1"];
     let daemon = Daemon::serving("frame", &arguments);
     let leak_check = LeakCheck::begin(&daemon);
-    let mut honest = daemon.connect("frame");
+    let mut other = daemon.connect("frame");
     let begin = &frame(REVERSE, &vec![b'x'; 1_900_000])[..20_000];
-    // together they take the shared half, one the reserve; those that come later wait
+    // together they use up the shared half of the budget, and one the reserve; later ones wait
     let mut clients: Vec<Client> = (0..130).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
         client.send(begin);
-        assert_serves(&mut honest);
+        assert_serves(&mut other);
     }
     clients.drain(120..).for_each(Client::reset);
     daemon.statistics_when(|statistics| statistics.closed_for("reset") == 10);
-    drop((clients, honest));
+    drop((clients, other));
     leak_check.end(&daemon);
 }
 
@@ -129,7 +129,7 @@ fn reset_storm_leaves_no_resources() {
         let mut made = 0;
         while begun.elapsed() < load_time() {
             let mut client = daemon.connect("frame");
-            // one in two has asked something; a write may already meet the reset of a full queue
+            // half of the clients send a request; the write fails if a full queue has reset the connection
             let _ = if number % 2 == 0 { client.stream.write(&request) } else { Ok(0) };
             client.reset();
             made += 1;
@@ -141,12 +141,12 @@ fn reset_storm_leaves_no_resources() {
     println!("{} resets a second", made * 1000 / begun.elapsed().as_millis() as u64);
     assert_serves(&mut daemon.connect("frame"));
     let statistics = leak_check.end(&daemon);
-    // a client that met a full queue was never accepted: its reset came before its place in the queue
+    // a client whose handshake met a full queue was never accepted
     let known = statistics.accepted + statistics.accept_lost;
     assert!((made - made / 100..=made + 2).contains(&known), "{made} made, {statistics:?}");
 }
 
-/// Fault 14: who has sent much may not rest on it.
+/// Fault 14: a client that has sent much at first must not stall for longer because of it.
 #[test]
 fn burst_does_not_extend_request_timeout() {
     let daemon = Daemon::serving("frame", &["--request-timeout=500ms", "-v"]);
@@ -160,7 +160,7 @@ fn burst_does_not_extend_request_timeout() {
     assert_eq!(leak_check.end(&daemon).closed_for("request-timeout"), 1);
 }
 
-/// Fault 15: the kernel looks after peers that vanish without a word.
+/// Fault 15: the kernel probes peers that vanish without a packet.
 #[test]
 fn connections_have_keepalive_timer() {
     if !super::available("ss") {
@@ -179,7 +179,7 @@ fn connections_have_keepalive_timer() {
     leak_check.end(&daemon);
 }
 
-/// Fault 15: what the kernel is told about peers that vanish, seen on our copy of a listener that was handed over.
+/// Fault 15: the keepalive options, read from the test's copy of an inherited listener.
 #[test]
 fn keepalive_and_user_timeout_are_set() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -187,7 +187,7 @@ fn keepalive_and_user_timeout_are_set() {
     let daemon = DaemonBuilder::new(&[]).with_sockets("frame", vec![listener.into()]).start();
     let leak_check = LeakCheck::begin(&daemon);
     assert_eq!(getsockopt(&copy, sockopt::KeepAlive), Ok(true));
-    // first probed after a minute, given up after a second one, or when an answer is unacknowledged for two
+    // the first probe after a minute, closed after another one, or when data is unacknowledged for two minutes
     assert_eq!(getsockopt(&copy, sockopt::TcpKeepIdle), Ok(60));
     assert_eq!(getsockopt(&copy, sockopt::TcpKeepInterval), Ok(15));
     assert_eq!(getsockopt(&copy, sockopt::TcpKeepCount), Ok(4));
@@ -195,7 +195,7 @@ fn keepalive_and_user_timeout_are_set() {
     leak_check.end(&daemon);
 }
 
-/// Fault 17: who asks as fast as possible gets no more than a turn in each round.
+/// Fault 17: clients that send requests as fast as possible get a bounded share of each iteration of the event loop.
 #[test]
 fn greedy_clients_do_not_starve_small_requests() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
@@ -207,11 +207,11 @@ fn greedy_clients_do_not_starve_small_requests() {
             let (daemon, over) = (&daemon, &over);
             scope.spawn(move || be_greedy(daemon, number, over));
         }
-        // whatever happens here: nobody is to be waited for who goes on
+        // ends the load even if this closure panics
         let _end = SetWhenDropped(&over);
         daemon.statistics_when(|statistics| statistics.answered > 5000);
-        // a round reads at most 320 KiB of each of them and sends it at most 256 KiB; half of all requests may be late by
-        // the machine's other work, and all of two tries
+        // an iteration reads at most 320 KiB from each client and sends it at most 256 KiB; as other programs use the
+        // CPU, only the median counts, and the best of three attempts
         (0..3).all(|_| {
             let loud = times(&daemon);
             for percent in [50, 99] {
@@ -221,7 +221,7 @@ fn greedy_clients_do_not_starve_small_requests() {
             loud[loud.len() / 2] >= Duration::from_millis(100)
         })
     });
-    assert!(!is_late, "a round takes too long");
+    assert!(!is_late, "an iteration of the event loop takes too long");
     leak_check.end(&daemon);
 }
 
@@ -234,7 +234,7 @@ impl Drop for SetWhenDropped<'_> {
     }
 }
 
-/// The times that small requests take, the shortest first.
+/// The latencies of small requests, sorted.
 fn times(daemon: &Daemon) -> Vec<Duration> {
     let mut client = daemon.connect("frame");
     let mut times: Vec<Duration> = (0..300)
@@ -248,7 +248,7 @@ fn times(daemon: &Daemon) -> Vec<Duration> {
     times
 }
 
-/// Has large messages shuffled without pause, or pipelines small requests: some without ever waiting for an answer.
+/// Sends requests without waiting for replies: large ones that are offloaded, or small ones.
 fn be_greedy(daemon: &Daemon, number: usize, over: &AtomicBool) {
     let mut client = daemon.connect("frame");
     let requests = match number {
@@ -264,11 +264,11 @@ fn be_greedy(daemon: &Daemon, number: usize, over: &AtomicBool) {
             writer.shutdown(Shutdown::Write).expect("shutdown");
         });
         let mut taken = vec![0; 1 << 20];
-        while client.stream.read(&mut taken).expect("answers") > 0 {}
+        while client.stream.read(&mut taken).expect("replies") > 0 {}
     });
 }
 
-/// Fault 17: large messages have as many threads as there are workers, and those give way to everybody else.
+/// Fault 17: at most as many threads as workers process offloaded requests, at the lowest priority.
 #[test]
 fn offload_threads_are_limited_and_niced() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
@@ -286,7 +286,7 @@ fn offload_threads_are_limited_and_niced() {
     leak_check.end(&daemon);
 }
 
-/// Fault 17: a crowd that comes in at once is let in a few at a time.
+/// Fault 17: connections of a crowd are accepted in batches.
 #[test]
 fn mass_connect_does_not_delay_open_connections() {
     const CROWD: usize = 400;
@@ -294,7 +294,7 @@ fn mass_connect_does_not_delay_open_connections() {
     let leak_check = LeakCheck::begin(&daemon);
     let mut served = daemon.connect("frame");
     assert_serves(&mut served);
-    // stopped, so that the crowd and the request are there at the same time
+    // suspended, so that the crowd and the request arrive at the same time
     daemon.pause();
     let crowd: Vec<Client> = (0..CROWD).map(|_| daemon.connect("frame")).collect();
     let before = daemon.log.len();
@@ -308,7 +308,7 @@ fn mass_connect_does_not_delay_open_connections() {
     leak_check.end(&daemon);
 }
 
-/// Fault 18: urgent data is no part of the stream, and no reason for anything.
+/// Fault 18: urgent data is not part of the stream, and has no effect.
 #[test]
 fn urgent_data_has_no_effect() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
@@ -341,7 +341,7 @@ fn tiny_segments_and_windows_lose_nothing() {
         }
         assert_eq!(client.receive_frame(), b"emit a ta etyb eno");
         let requests = frame(REVERSE, &text).repeat(3);
-        assert!(client.exchange(&requests) == length_prefixed(&reversed).repeat(3), "not the answers");
+        assert!(client.exchange(&requests) == length_prefixed(&reversed).repeat(3), "wrong replies");
     });
     assert_eq!(leak_check.end(&daemon).answered, 16);
 }

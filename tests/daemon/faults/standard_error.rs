@@ -1,4 +1,4 @@
-//! Standard error that is closed, full, never read, hangs, or stops those that write to it.
+//! Standard error that is closed, full, never read, hangs, or stops processes that write to it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -15,12 +15,12 @@ use nix::unistd::{mkfifo, pipe2};
 use super::{Injection, REVERSE, assert_serves, rss_limit, wait_until};
 use crate::harness::{Daemon, DaemonBuilder, Directory, EventLog, Statistics, available, frame};
 
-/// What standard error can be, with the end that a test may read.
+/// A kind of file for standard error, with the end that the test reads.
 struct Outlet {
     name: &'static str,
     daemon: OwnedFd,
     test: OwnedFd,
-    /// A reader of datagrams does not notice that the daemon has ended: this sends it an empty one.
+    /// Sends an empty datagram to the reader, which does not notice otherwise that the daemon has exited.
     end: Option<UnixDatagram>,
 }
 
@@ -46,7 +46,8 @@ impl Outlet {
     }
 }
 
-/// A pseudoterminal, and the end that a terminal emulator has; closed on exec like a [`pipe`], unlike those of openpty(3).
+/// A pseudoterminal, and the end that a terminal emulator has; closed on exec like a [`pipe`], unlike those of
+/// openpty(3).
 fn terminal() -> (OwnedFd, OwnedFd) {
     let controller = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudoterminal");
     grantpt(&controller).expect("grantpt");
@@ -56,8 +57,8 @@ fn terminal() -> (OwnedFd, OwnedFd) {
     (terminal.expect("open the terminal").into(), controller.into())
 }
 
-/// The ends of a pipe for reading and for writing. They are closed on exec: under plain `cargo test` other threads start
-/// programs, and a copy of the reading end in one of them would hide that it is closed here.
+/// The ends of a pipe for reading and for writing. They are closed on exec: under plain `cargo test` other threads
+/// start programs, and a copy of the reading end in one of them would hide that it is closed here.
 fn pipe() -> (OwnedFd, OwnedFd) {
     pipe2(OFlag::O_CLOEXEC).expect("a pipe")
 }
@@ -66,14 +67,13 @@ fn pipe() -> (OwnedFd, OwnedFd) {
 fn fifo(directory: &Directory) -> (File, File) {
     let path = directory.path("fifo");
     mkfifo(&path, Mode::S_IRWXU).expect("a FIFO");
-    // open(2) of a FIFO waits for the other end, unless it is non-blocking
+    // open(2) of a FIFO blocks until the other end is opened, unless it is non-blocking
     let reader = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path).expect("open");
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::empty())).expect("blocking again");
     (reader, OpenOptions::new().write(true).open(&path).expect("open"))
 }
 
-/// Everything that arrives at an outlet, line by line, until nothing more will come; at a terminal without writers that
-/// is EIO.
+/// Collects lines until end of input; that of a terminal without writers is EIO.
 fn read_lines(from: OwnedFd) -> EventLog<String> {
     let lines = EventLog::new();
     let filled = lines.clone();
@@ -91,7 +91,7 @@ fn read_lines(from: OwnedFd) -> EventLog<String> {
     lines
 }
 
-/// Waits for the last line after the daemon has ended.
+/// Waits for the last line after the daemon has exited.
 fn wait_last(lines: &EventLog<String>, end: Option<&UnixDatagram>) {
     if let Some(end) = end {
         end.send(b"").expect("an empty datagram");
@@ -99,7 +99,7 @@ fn wait_last(lines: &EventLog<String>, end: Option<&UnixDatagram>) {
     lines.wait_closed();
 }
 
-/// Sends `hundreds` times a hundred requests and waits for their answers.
+/// Sends `hundreds` times 100 requests and receives the replies.
 fn send_hundreds(daemon: &Daemon, hundreds: usize) {
     let mut client = daemon.connect("frame");
     let requests = frame(REVERSE, b"the log has a line for this").repeat(100);
@@ -109,8 +109,8 @@ fn send_hundreds(daemon: &Daemon, hundreds: usize) {
     }
 }
 
-/// Fault 33, fault 41: whatever standard error is, nobody needs to read it. poll(2) says that a terminal has room while
-/// write(2) waits.
+/// Fault 33, fault 41: standard error of any kind need not be read. For a terminal, poll(2) reports room although
+/// write(2) blocks.
 #[test]
 fn unread_stderr_does_not_block_service() {
     let directory = Directory::new();
@@ -120,14 +120,14 @@ fn unread_stderr_does_not_block_service() {
         send_hundreds(&daemon, 20);
         (0..10).for_each(|_| assert_serves(&mut daemon.connect("frame")));
         assert_eq!(daemon.stop(), 0, "{name}");
-        // there really was no room any more: the last line is missing
+        // standard error was full: the last line is missing
         let lines = read_lines(test);
         wait_last(&lines, end.as_ref());
         assert!(lines.len() > 20 && !lines.text().contains("statistics: "), "{name}: {}", lines.text());
     }
 }
 
-/// Fault 33, fault 41: what a log could not take is counted, and the lines that it gets are whole.
+/// Fault 33, fault 41: lines that could not be written are counted, and those that were written are complete.
 #[test]
 fn stderr_reports_lost_lines_when_read_again() {
     let directory = Directory::new();
@@ -144,14 +144,14 @@ fn stderr_reports_lost_lines_when_read_again() {
         let (after, _) = report.unwrap_or_else(|| panic!("{name}: not reported"));
         assert_serves(&mut daemon.connect("frame"));
         let last = lines.wait_for(after, |line| line.ends_with("closed: finished"));
-        assert!(last.is_some(), "{name}: nothing is logged any more");
+        assert!(last.is_some(), "{name}: logging has stopped");
         assert_eq!(daemon.stop(), 0, "{name}");
         wait_last(&lines, end.as_ref());
         assert_is_complete(name, &lines.all());
     }
 }
 
-/// Whether every line is whole, and as many are reported lost as the statistics at the end have.
+/// Asserts that every line is complete, and that the reported losses add up to the number in the last statistics.
 fn assert_is_complete(name: &str, lines: &[String]) {
     for line in lines {
         // 2026-11-21T10:00:00.000Z retortd: ...
@@ -164,10 +164,10 @@ fn assert_is_complete(name: &str, lines: &[String]) {
     assert!(reported > 1000, "{name}: {reported}");
 }
 
-/// What follows the number of lost lines.
+/// The words after the number of lost lines.
 const LOST: &str = " log messages were lost: the log did not take them";
 
-/// Fault 41: a write to a file can hang too, where it is on a network file system whose server has gone.
+/// Fault 41: a write to a file can hang, too: on a network file system whose server is down.
 #[test]
 fn hanging_log_file_does_not_block_service() {
     let directory = Directory::new();
@@ -205,10 +205,10 @@ fn log_file_at_size_limit_does_not_end_daemon() {
     assert_eq!(daemon.stop(), 0);
     let log = std::fs::read_to_string(&path).expect("read the log");
     let lines: Vec<&str> = log.lines().collect();
-    assert!(lines[0].is_empty(), "the line that was cut is not ended: {log}");
+    assert!(lines[0].is_empty(), "the truncated line has no newline: {log}");
     assert!(lines[1].ends_with(LOST), "{log}");
     assert_is_complete("file", &lines[1..].iter().map(|line| (*line).to_string()).collect::<Vec<_>>());
-    // a daemon that does not start ends with its own exit code
+    // a failed start exits with its own code, not by the signal
     open().write_all(&[b'x'; LIMIT as usize]).expect("fill the log");
     for (argument, code) in [("--settings=/nonexistent", 78), ("--nonsense", 2)] {
         let finished = DaemonBuilder::new(&[argument]).stderr(open()).under(&prlimit).finish();
@@ -216,10 +216,10 @@ fn log_file_at_size_limit_does_not_end_daemon() {
     }
 }
 
-/// Fault 41: under `stty tostop` a terminal stops the processes in the background that write to it.
+/// Fault 41: with `stty tostop` a terminal stops background processes that write to it.
 #[test]
 fn terminal_does_not_stop_background_daemon() {
-    // a shell with job control: the daemon is a process group of its own, and not the one in the foreground
+    // a shell with job control: the daemon is in a process group of its own, in the background
     const SCRIPT: &str = "set -m; stty tostop <&2; setpriv --pdeathsig=KILL \"$@\" & \
         trap 'kill -TERM $!' TERM; wait $!; wait $!";
     if !["setsid", "setpriv", "stty"].iter().all(|program| available(program)) {
@@ -235,7 +235,7 @@ fn terminal_does_not_stop_background_daemon() {
     assert_eq!(daemon.stop(), 0);
 }
 
-/// Fault 33: standard error is closed, or takes nothing.
+/// Fault 33: standard error is closed, full or broken.
 #[test]
 fn closed_or_full_stderr_does_not_block_service() {
     let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
@@ -254,14 +254,14 @@ fn closed_or_full_stderr_does_not_block_service() {
         for _ in 0..50 {
             assert_serves(&mut daemon.connect("frame"));
         }
-        let answers = || daemon.notices.all().iter().any(|notice| notice.contains(" 50 requests"));
-        wait_until("50 requests in the status", answers);
+        let replies = || daemon.notices.all().iter().any(|notice| notice.contains(" 50 requests"));
+        wait_until("50 requests in the status", replies);
         wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
         assert_eq!(daemon.stop(), 0);
     }
 }
 
-/// Fault 33: requests that are logged while the log takes nothing; they are answered all the same.
+/// Fault 33: requests are logged while nothing reads the log; they are answered, and use no memory.
 #[test]
 fn unread_stderr_uses_no_memory_for_logged_requests() {
     let (reader, writer) = pipe();
@@ -278,7 +278,7 @@ fn unread_stderr_uses_no_memory_for_logged_requests() {
     drop((reader, client));
 }
 
-/// Fault 3: a line whose write is interrupted is written.
+/// Fault 3: an interrupted write of a log line is retried.
 #[test]
 fn interrupted_log_write_is_retried() {
     if !super::available("strace") {
@@ -287,7 +287,7 @@ fn interrupted_log_write_is_retried() {
     let directory = Directory::new();
     let path = directory.write("log", "");
     let file = OpenOptions::new().append(true).open(&path).expect("open the log");
-    // only writes to this file: eventfds, which never wait, are written to as well
+    // only for this file: writes to eventfds are non-blocking and never interrupted
     let injection = [super::strace(&["write:error=EINTR:when=1+2"]), vec!["-P".into(), path.clone()]].concat();
     let words: Vec<&str> = injection.iter().map(String::as_str).collect();
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv", "--workers=1"]).stderr(file).under(&words);

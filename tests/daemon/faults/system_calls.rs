@@ -1,4 +1,4 @@
-//! System calls that do less than was asked, or refuse.
+//! System calls that transfer less than requested, or fail.
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{Injection, LeakCheck, REVERSE, Trace, UPPERCASE, assert_serves, injected, load_time, strace};
 use crate::harness::{Client, Daemon, DaemonBuilder, available, frame, in_parallel, length_prefixed};
 
-/// Fault 23: a socket that is ready and then has nothing, or no room.
+/// Fault 23: a socket is reported ready, but read or write fails with EAGAIN.
 #[test]
 fn spurious_readiness_loses_nothing() {
     let daemon = Daemon::serving("frame", &["--workers=2"]);
@@ -26,33 +26,33 @@ fn spurious_readiness_loses_nothing() {
     assert_eq!(leak_check.end(&daemon).answered, 220);
 }
 
-/// Fault 23: room for a few hundred bytes at a time, and a client that takes them slowly.
+/// Fault 23: the smallest socket buffers, so that each send takes a few hundred bytes.
 #[test]
 fn short_sends_lose_nothing() {
     let daemon = Daemon::serving("frame", &["--workers=1", "--send-buffer=1"]);
     let leak_check = LeakCheck::begin(&daemon);
     let grows = "\u{390}x".repeat(20_000);
     let requests = [frame(REVERSE, &[b'r'; 5000]), frame(UPPERCASE, grows.as_bytes()), frame(9, b"?")].concat();
-    let answer = grows.to_uppercase();
-    let answers =
-        [length_prefixed(&[b'r'; 5000]), length_prefixed(answer.as_bytes()), length_prefixed(b"error")].concat();
+    let reply = grows.to_uppercase();
+    let replies =
+        [length_prefixed(&[b'r'; 5000]), length_prefixed(reply.as_bytes()), length_prefixed(b"error")].concat();
     in_parallel(4, |_| {
         let client = daemon.connect("frame");
         nix::sys::socket::setsockopt(&client.stream, nix::sys::socket::sockopt::RcvBuf, &1).expect("SO_RCVBUF");
-        assert!(client.exchange(&requests.repeat(5)) == answers.repeat(5), "not the answers");
+        assert!(client.exchange(&requests.repeat(5)) == replies.repeat(5), "wrong replies");
     });
     let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.answered, statistics.refused), (40, 20));
 }
 
-/// Fault 41: a poll(2) that goes on failing costs the main thread neither a processor nor a line each time.
+/// Fault 41: poll(2) fails again and again: the main thread does not spin, and does not log each failure.
 #[test]
 fn failing_poll_backs_off() {
     let daemon = Daemon::serving("frame", &["--workers=1"]);
     let leak_check = LeakCheck::begin(&daemon);
     let begun = Instant::now();
     let Some(trace) = Trace::of_thread(&daemon, "retortd", "poll", &["poll:error=ENOMEM"]) else { return };
-    // signals are obeyed all the same
+    // signals are handled nevertheless
     for _ in 0..5 {
         daemon.statistics_when(|_| true);
         assert_serves(&mut daemon.connect("frame"));
@@ -65,7 +65,7 @@ fn failing_poll_backs_off() {
     leak_check.end(&daemon);
 }
 
-/// Fault 24: an inherited socket that takes no option serves without.
+/// Fault 24: an inherited socket that rejects socket options is served without them.
 #[test]
 fn rejected_options_of_inherited_socket_log_warning() {
     if !available("strace") {
@@ -79,14 +79,14 @@ fn rejected_options_of_inherited_socket_log_warning() {
     for option in ["TCP_NODELAY", "SO_KEEPALIVE", "TCP_USER_TIMEOUT", "SO_RCVBUF"] {
         let words = format!("cannot set {option} on inherited frame=127.0.0.1:");
         let (_, line) = daemon.wait_for_line(0, &words);
-        assert!(line.ends_with("; serving without"), "{line}");
+        assert!(line.ends_with("; serving without it"), "{line}");
     }
     let leak_check = LeakCheck::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
     leak_check.end(&daemon);
 }
 
-/// Fault 24: the same for the one connection of an `Accept=yes` unit.
+/// Fault 24: the connection of an `Accept=yes` unit rejects socket options.
 #[test]
 fn rejected_options_of_inherited_connection_log_warning() {
     if !available("strace") {
@@ -105,21 +105,21 @@ fn rejected_options_of_inherited_connection_log_warning() {
     assert_eq!(daemon.last_statistics().answered, 1);
 }
 
-/// Fault 24: and for a socket of the daemon's own, where only binding again at once is worth an end.
+/// Fault 24: the daemon's own socket rejects socket options other than `SO_REUSEADDR`, which is required.
 #[test]
 fn rejected_options_of_own_socket_log_warning() {
     let Some(launch) = injected(&["setsockopt:error=ENOPROTOOPT:when=2+"], &[]) else { return };
     let daemon = launch.start();
     for option in ["TCP_NODELAY", "SO_KEEPALIVE", "TCP_USER_TIMEOUT"] {
         let (_, line) = daemon.wait_for_line(0, &format!("cannot set {option} on 127.0.0.1:"));
-        assert!(line.ends_with("; serving without"), "{line}");
+        assert!(line.ends_with("; serving without it"), "{line}");
     }
     let leak_check = LeakCheck::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
     leak_check.end(&daemon);
 }
 
-/// Fault 3: a thousand signals a second, at every thread in turn.
+/// Fault 3: a thousand signals per second, to every thread in turn.
 #[test]
 fn signal_storm_at_every_thread_loses_nothing() {
     if !available("python3") {
@@ -133,15 +133,15 @@ fn signal_storm_at_every_thread_loses_nothing() {
         let clients = scope.spawn(|| in_parallel(4, |_| request_until(&daemon, &over)));
         let ended = storm.wait().expect("wait for the storm");
         over.store(true, Ordering::Relaxed);
-        assert!(ended.success(), "the storm came to nothing");
+        assert!(ended.success(), "the storm of signals failed");
         clients.join().expect("a client failed").into_iter().sum()
     });
     assert!(asked > 100, "{asked} requests in all the time");
     assert_eq!(leak_check.end(&daemon).answered, asked);
-    assert!(daemon.log.all().iter().filter(|line| line.contains("reloaded")).count() > 100, "few signals were noticed");
+    assert!(daemon.log.all().iter().filter(|line| line.contains("reloaded")).count() > 100, "few signals were handled");
 }
 
-/// Sends SIGHUP to each thread in turn, a thousand a second; tgkill(2) is not in nix.
+/// Sends SIGHUP to each thread in turn, 1000 per second; by Python, because nix has no tgkill(2).
 fn storm(daemon: &Daemon) -> std::process::Child {
     const SCRIPT: &str = "import ctypes, os, sys, time\n\
         pid, count = int(sys.argv[1]), int(sys.argv[2]); libc = ctypes.CDLL(None)\n\

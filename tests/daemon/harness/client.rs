@@ -1,4 +1,4 @@
-//! A client of a test: plain blocking sockets, with a deadline on everything.
+//! A test's client: a blocking socket with a timeout on every call.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::{DEADLINE, Daemon};
 
-/// A connection whose every write is a segment of its own.
+/// A connection with `TCP_NODELAY`: each write becomes a segment.
 #[derive(Debug)]
 pub struct Client {
     pub stream: TcpStream,
@@ -33,14 +33,14 @@ impl Client {
         self.stream.write_all(bytes).unwrap_or_else(|error| panic!("cannot send {} bytes: {error}", bytes.len()));
     }
 
-    /// Ends this side.
+    /// Half-closes the connection: the server reads end of input.
     pub fn half_close(&self) {
         self.stream.shutdown(Shutdown::Write).expect("shutdown");
     }
 
-    /// Makes the next close a reset.
+    /// Closes the connection with a reset.
     pub fn reset(self) {
-        // SO_LINGER with no time (socket(7)): what is queued is discarded, and the peer gets RST
+        // SO_LINGER with a timeout of zero (socket(7)): queued data is discarded, and the peer gets RST
         let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
         setsockopt(&self.stream.as_fd(), sockopt::Linger, &linger).expect("SO_LINGER");
     }
@@ -48,11 +48,11 @@ impl Client {
     pub fn receive(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         let read = self.stream.read_exact(&mut bytes);
-        read.unwrap_or_else(|error| panic!("{length} bytes did not come: {error}"));
+        read.unwrap_or_else(|error| panic!("cannot receive {length} bytes: {error}"));
         bytes
     }
 
-    /// Everything until the server ends its side; panics if it resets the connection.
+    /// Receives until the server closes; panics if it resets the connection.
     pub fn receive_all(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let read = self.stream.read_to_end(&mut bytes);
@@ -60,7 +60,7 @@ impl Client {
         bytes
     }
 
-    /// Sends `bytes`, ends this side, and takes everything; both at the same time.
+    /// Sends `bytes` and half-closes; receives until the server closes, at the same time.
     pub fn exchange(mut self, bytes: &[u8]) -> Vec<u8> {
         let mut writer = Self { stream: self.stream.try_clone().expect("a second handle") };
         thread::scope(|scope| {
@@ -72,19 +72,19 @@ impl Client {
         })
     }
 
-    /// One answer of the frame protocol.
+    /// Receives one reply of the frame protocol and returns its text.
     pub fn receive_frame(&mut self) -> Vec<u8> {
         let header: [u8; 4] = self.receive(4).try_into().expect("four bytes");
         self.receive(u32::from_be_bytes(header) as usize)
     }
 
-    /// One request of the frame protocol, and its answer.
+    /// Sends one request of the frame protocol and returns the text of the reply.
     pub fn request(&mut self, code: u8, message: &[u8]) -> Vec<u8> {
         self.send(&frame(code, message));
         self.receive_frame()
     }
 
-    /// Waits until the server has closed or reset the connection; what came before.
+    /// Waits until the server has closed or reset the connection; returns what it sent before.
     pub fn wait_closed(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self.stream.read_to_end(&mut bytes) {
@@ -95,7 +95,7 @@ impl Client {
         }
     }
 
-    /// Whether nothing comes, not even an end, for so long; what comes is not taken.
+    /// Whether the server sends nothing for `time` and does not close; what it sends remains to be received.
     pub fn is_silent(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).expect("SO_RCVTIMEO");
         let read = self.stream.peek(&mut [0]);
@@ -104,25 +104,25 @@ impl Client {
     }
 }
 
-/// A request of the frame protocol: 5 bits of action, 27 of length, the message.
+/// A request of the frame protocol: 5 bits of action code, 27 bits of length, the message.
 pub fn frame(code: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).expect("a short message");
     [&(u32::from(code) << 27 | length).to_be_bytes(), message].concat()
 }
 
-/// An answer of the frame protocol: 32 bits of length, the text.
+/// A reply of the frame protocol, or a message of `length-prefix`: 32 bits of length, the text.
 pub fn length_prefixed(text: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(text.len()).expect("a short answer");
+    let length = u32::try_from(text.len()).expect("a length of 32 bits");
     [&length.to_be_bytes(), text].concat()
 }
 
-/// Waits until a daemon with one worker has looked at all that was sent before: its answers come in order.
+/// Waits until a daemon with one worker has read everything that was sent to it before, on any connection.
 pub fn echo_ping(echo: &mut Client) {
     echo.send(b"?");
     assert_eq!(echo.receive(1), b"?");
 }
 
-/// Runs `clients` clients at the same time, each in a thread of its own.
+/// Runs `client` for the numbers below `clients`, each in its own thread; returns the results in order.
 pub fn in_parallel<R: Send>(clients: usize, client: impl Fn(usize) -> R + Sync) -> Vec<R> {
     thread::scope(|scope| {
         let client = &client;
@@ -132,7 +132,7 @@ pub fn in_parallel<R: Send>(clients: usize, client: impl Fn(usize) -> R + Sync) 
 }
 
 impl Daemon {
-    /// Sends `bytes` to a service on a connection of its own, ends it, and takes everything.
+    /// Sends `bytes` to a protocol on a new connection and half-closes; returns everything received.
     pub fn exchange(&self, protocol: &str, bytes: &[u8]) -> Vec<u8> {
         self.connect(protocol).exchange(bytes)
     }

@@ -1,4 +1,4 @@
-//! A list that one thread fills and others wait on.
+//! A list of events that one thread fills and others wait for: log lines, notifications, the exit status.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 
-/// Things in the order in which they came; shared by all clones.
+/// Events in the order of their arrival; all clones share one list.
 #[derive(Debug)]
 pub struct EventLog<T>(Arc<Inner<T>>);
 
@@ -43,7 +43,7 @@ impl<T: Clone> EventLog<T> {
         self.0.changed.notify_all();
     }
 
-    /// Nothing more will come.
+    /// Marks the list as complete.
     pub fn close(&self) {
         self.lock().closed = true;
         self.0.changed.notify_all();
@@ -57,12 +57,13 @@ impl<T: Clone> EventLog<T> {
         self.lock().items.clone()
     }
 
-    /// The first item from number `from` on that is `wanted`, and the number of the next one. None: it did not come
-    /// before the deadline, or cannot come any more.
+    /// Waits for the first item from index `from` on that is `wanted`; returns the index of the item after it, and the
+    /// item. None: [`DEADLINE`] is over, or the list is complete without such an item.
     pub fn wait_for(&self, from: usize, wanted: impl Fn(&T) -> bool) -> Option<(usize, T)> {
         self.wait_within(DEADLINE, from, wanted)
     }
 
+    /// Like [`Self::wait_for`], but waits at most `time`.
     pub fn wait_within(&self, time: Duration, from: usize, wanted: impl Fn(&T) -> bool) -> Option<(usize, T)> {
         let deadline = Instant::now() + time;
         let mut state = self.lock();
@@ -79,16 +80,16 @@ impl<T: Clone> EventLog<T> {
         }
     }
 
-    /// Waits until nothing more will come.
+    /// Waits until the list is complete.
     pub fn wait_closed(&self) {
         let state = self.lock();
         let waited = self.0.changed.wait_timeout_while(state, DEADLINE, |state| !state.closed);
-        assert!(waited.is_ok_and(|(state, _)| state.closed), "did not come to an end");
+        assert!(waited.is_ok_and(|(state, _)| state.closed), "the list is not complete after {DEADLINE:?}");
     }
 }
 
 impl<T: Clone + fmt::Display> EventLog<T> {
-    /// All of it, a line each.
+    /// All items, one per line.
     pub fn text(&self) -> String {
         self.all().into_iter().fold(String::new(), |text, item| text + &item.to_string() + "\n")
     }

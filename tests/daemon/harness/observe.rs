@@ -1,4 +1,4 @@
-//! A daemon seen from outside, through proc(5).
+//! Observes a daemon from outside, by proc(5) and ptrace(2).
 
 use std::env;
 use std::fs;
@@ -20,7 +20,7 @@ pub struct Task {
     /// Its thread id (gettid(2)).
     pub id: i32,
     pub name: String,
-    /// Nanoseconds on a processor.
+    /// CPU time in nanoseconds.
     pub ran: u64,
 }
 
@@ -29,7 +29,7 @@ impl Daemon {
         PathBuf::from(format!("/proc/{}/{file}", self.pid))
     }
 
-    /// A number of /proc/PID/status, such as `VmRSS` (in KiB) or `Threads`.
+    /// A number in /proc/PID/status, such as `VmRSS` (in KiB) or `Threads`.
     pub fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(self.proc("status")).expect("read the status of the daemon");
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
@@ -37,17 +37,17 @@ impl Daemon {
         value.unwrap_or_else(|| panic!("no {field} in {status}"))
     }
 
-    /// The memory it uses now, in bytes.
+    /// Resident memory, in bytes.
     pub fn rss(&self) -> u64 {
         self.status("VmRSS") * 1024
     }
 
-    /// The most memory that it has used, in bytes.
+    /// The peak of resident memory, in bytes.
     pub fn peak_rss(&self) -> u64 {
         self.status("VmHWM") * 1024
     }
 
-    /// How many descriptors it has open.
+    /// The number of open descriptors.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(self.proc("fd")).expect("list the descriptors of the daemon").count()
     }
@@ -58,8 +58,8 @@ impl Daemon {
         tasks.filter_map(|task| task_of(&task.ok()?.path())).collect()
     }
 
-    /// Stops one of its threads when that has nothing to do, so that it takes no lock with it; None, and a word about it,
-    /// where that is not allowed.
+    /// Stops one of its threads while it sleeps, so that it holds no lock. None: this is not allowed here, and the test
+    /// is noted as skipped.
     #[track_caller]
     pub fn freeze(&self, thread: &str) -> Option<FrozenThread> {
         let task = self.tasks().into_iter().find(|task| task.name == thread);
@@ -68,26 +68,26 @@ impl Daemon {
         FrozenThread::freeze(id)
     }
 
-    /// Stops one of its threads wherever it is, with the locks that it has.
+    /// Stops one of its threads at once, with the locks that it holds. None: see [`Self::freeze`].
     #[track_caller]
     pub fn freeze_at_work(&self, thread: &str) -> Option<FrozenThread> {
         let task = self.tasks().into_iter().find(|task| task.name == thread);
         FrozenThread::freeze(task.unwrap_or_else(|| panic!("no thread {thread}")).id)
     }
 
-    /// Whether a thread of that name waits for something.
+    /// Whether a thread of this name sleeps.
     pub fn is_idle(&self, thread: &str) -> bool {
         self.tasks().iter().any(|task| task.name == thread && self.sleeps(task.id))
     }
 
-    /// Whether a thread waits for something (`State` in proc(5)).
+    /// Whether a thread sleeps (`State` in proc(5)).
     pub fn sleeps(&self, thread: i32) -> bool {
         let status = fs::read_to_string(self.proc(&format!("task/{thread}/status")));
         status.expect("read the status of a thread").contains("\nState:\tS")
     }
 }
 
-/// A thread of another process, stopped until this is dropped; the others run on.
+/// A stopped thread of another process; it runs on when this is dropped.
 #[derive(Debug)]
 pub struct FrozenThread(Pid);
 
@@ -121,7 +121,7 @@ fn task_of(path: &std::path::Path) -> Option<Task> {
     Some(Task { id, name, ran })
 }
 
-/// Waits for something that tells nobody when it happens.
+/// Waits, by polling, until a condition holds whose change causes no event.
 pub fn wait_until(what: &str, happened: impl Fn() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !happened() {
@@ -130,7 +130,7 @@ pub fn wait_until(what: &str, happened: impl Fn() -> bool) {
     }
 }
 
-/// Whether a program is installed; a test that needs it says that it skips.
+/// Whether a program is installed; if not, the test is noted as skipped.
 #[track_caller]
 pub fn available(program: &str) -> bool {
     let words = format!("command -v {program}");
@@ -142,8 +142,8 @@ pub fn available(program: &str) -> bool {
     found
 }
 
-/// A command that starts a program with a limit on what it allocates, its threads' stacks included (`RLIMIT_DATA` in
-/// setrlimit(2)), so that one that needs more ends with SIGABRT; without the limit under a sanitizer.
+/// A command that runs a program with `memory` bytes as the limit for its allocations, including stacks of threads
+/// (`RLIMIT_DATA` in setrlimit(2)): a program that needs more gets SIGABRT. No limit under a sanitizer.
 pub fn limited(program: &str, memory: u64) -> Command {
     let mut command = Command::new("sh");
     let limit = if any_memory() { "unlimited".into() } else { (memory >> 10).to_string() };
@@ -151,17 +151,17 @@ pub fn limited(program: &str, memory: u64) -> Command {
     command
 }
 
-/// Whether a program may use any memory: under a sanitizer, whose own memory is large.
+/// Whether memory is not limited: under a sanitizer, which needs much itself (`RETORTD_TEST_ANY_MEMORY`).
 pub fn any_memory() -> bool {
     env::var_os("RETORTD_TEST_ANY_MEMORY").is_some()
 }
 
-/// What a daemon may use: what it used when it was idle, and so much more. Anything under a sanitizer, whose own memory is
-/// large (`RETORTD_TEST_ANY_MEMORY`).
+/// The limit, in bytes, for a daemon that used `idle` bytes when it was idle and may use `more` now; none under a
+/// sanitizer.
 pub fn rss_limit(idle: u64, more: u64) -> u64 {
     if any_memory() {
         return u64::MAX;
     }
-    // the allocator's own overhead, thread stacks that are touched for the first time
+    // 4 MiB, chosen without tuning, for the allocator's overhead and for stack pages that are used for the first time
     idle + more + (4 << 20)
 }

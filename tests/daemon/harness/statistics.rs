@@ -1,8 +1,8 @@
-//! The statistics line, as a test wants to look at it.
+//! The parsed statistics line of the log.
 
 use std::collections::BTreeMap;
 
-/// What the daemon says it has done.
+/// The counters of the line; field names are the words of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statistics {
     pub accepted: u64,
@@ -47,12 +47,12 @@ impl Statistics {
         }
     }
 
-    /// How many connections were closed for that reason.
+    /// The number of connections that were closed for this reason.
     pub fn closed_for(&self, reason: &str) -> u64 {
         self.closed_by.get(reason).copied().unwrap_or(0)
     }
 
-    /// What is counted apart must be the sum; which one is not.
+    /// The name of a counter that is not the sum of its parts; None if all sums are right.
     pub fn wrong_sum(&self) -> Option<&'static str> {
         let ended = self.answered + self.refused + self.abandoned;
         let sums = [
@@ -60,7 +60,7 @@ impl Statistics {
             ("closed by reason", self.closed == self.closed_by.values().sum::<u64>()),
             ("abandoned by reason", self.abandoned == self.abandoned_by.values().sum::<u64>()),
             ("requests", self.requests == ended + self.under_way),
-            ("requests of nobody under way", self.open > 0 || self.under_way == 0),
+            ("requests under way without a connection", self.open > 0 || self.under_way == 0),
         ];
         sums.into_iter().find_map(|(what, right)| (!right).then_some(what))
     }
@@ -72,7 +72,7 @@ fn number(line: &str, label: &str) -> u64 {
     digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("no number after{label}in {line}"))
 }
 
-/// What stands in parentheses behind the number: `(finished 2, reset 1)`.
+/// Parses the list in parentheses after the number: `(finished 2, reset 1)`.
 fn reasons(line: &str, label: &str) -> BTreeMap<String, u64> {
     let at = line.find(label).expect("checked by number()") + label.len();
     let behind = line[at..].trim_start_matches(|character: char| character.is_ascii_digit());

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The socket listens before the service has ever run; the first connection starts the service and is answered.
+# The socket listens before the service has run; the first connection starts the service, which answers it.
 . "$(dirname "$0")/lib.sh"
 
 equal "the socket is enabled" enabled "$(systemctl is-enabled retortd.socket)"

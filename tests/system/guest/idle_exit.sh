@@ -1,5 +1,5 @@
 #!/bin/bash
-# The service leaves when it is idle, cleanly, and comes back with the next connection.
+# The service exits with 0 when it is idle, and starts again with the next connection.
 . "$(dirname "$0")/lib.sh"
 expect "the package sets a time" grep -qx 'RETORTD_EXIT_IDLE=5m' "$settings"
 sed -i 's/^RETORTD_EXIT_IDLE=.*/RETORTD_EXIT_IDLE=1s/' "$settings"
@@ -13,7 +13,7 @@ for round in 1 2 3; do
   equal "round $round: the socket listens" listening "$(property retortd.socket SubState)"
 done
 
-# A client that is connected keeps it.
+# A connected client prevents the exit.
 exec 9<>/dev/tcp/127.0.0.1/8083
 soon 5 is retortd.service ActiveState active || fail "a connection started no service"
 sleep 3
@@ -21,7 +21,7 @@ equal "it stays while a client is connected" active "$(systemctl is-active retor
 exec 9>&-
 expect "and leaves after it" soon 10 gone
 
-# Leaving and arriving at once: nobody falls between the two.
+# Connections that arrive during the exit are served.
 sed -i 's/^RETORTD_EXIT_IDLE=.*/RETORTD_EXIT_IDLE=100ms/' "$settings"
 for _ in {1..25}; do
   [ "$(load ask 8083 hello)" = HELLO ] || fail "a client that came while the service left"

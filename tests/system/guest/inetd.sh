@@ -1,5 +1,5 @@
 #!/bin/bash
-# retortd-inetd.socket takes the place of retortd.socket: a process for each connection, in the same sandbox.
+# retortd-inetd.socket replaces retortd.socket: a process for each connection, in the same sandbox.
 . "$(dirname "$0")/lib.sh"
 instances() { systemctl list-units --no-legend --plain 'retortd-inetd@*.service' | wc -l; }
 none() { [ "$(instances)" = 0 ]; }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Lines reach the journal under the unit's name, with the right priority and nothing in front of the message.
+# Lines are in the journal under the unit's name, with the right priority and without a prefix.
 . "$(dirname "$0")/lib.sh"
 echo RETORTD_VERBOSE=2 >>"$settings"
 start=$(now)

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the tests in a guest have in common. Each test is run as root, on a booted systemd, with the package installed.
+# Functions for the tests in a guest, which run as root on a booted systemd with the package installed.
 set -euo pipefail
 guest=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 settings=/etc/default/retortd
@@ -11,7 +11,7 @@ fail() {
   exit 1
 }
 
-# Not here, for the reason given: the runner counts it apart.
+# Ends the test as skipped, with the reason; the runner counts it separately.
 skip() { echo "$*"; exit 77; }
 
 # expect WHAT COMMAND...: the command must succeed.
@@ -26,7 +26,7 @@ equal() {
   if [ "$2" = "$3" ]; then echo "ok: $1"; else fail "$1: expected '$2', is '$3'"; fi
 }
 
-# soon SECONDS COMMAND...: the command succeeds before the time is over.
+# soon SECONDS COMMAND...: the command must succeed within this time; it is retried.
 soon() {
   local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
   shift
@@ -39,7 +39,7 @@ soon() {
 property() { systemctl show --value --property="$2" "$1"; }
 pid() { property retortd.service MainPID; }
 is() { [ "$(property "$1" "$2")" = "$3" ]; }
-# The journal of the service since a moment: everything, or what matches.
+# The journal of the service since a time: all lines, or those that match.
 now() { echo "@$EPOCHREALTIME"; }
 logged() { # SINCE [OPTION]...
   local since=$1
@@ -49,7 +49,7 @@ logged() { # SINCE [OPTION]...
 }
 says() { logged "$1" | grep -qE -- "$2"; }
 
-# Adds to a unit: drop_in UNIT SECTION LINE...
+# Adds lines to a unit: drop_in UNIT SECTION LINE...
 drop_in() {
   local directory=/run/systemd/system/$1.d section=$2
   mkdir -p "$directory"
@@ -58,7 +58,7 @@ drop_in() {
   systemctl daemon-reload
 }
 
-# Load in the background that ends, and is judged, with end_load.
+# Starts a load in the background; end_load ends it and checks its result.
 begin_load() {
   local pipe
   pipe=$(mktemp -u)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# MemoryMax=64M, and clients that send the largest frames: refused or served, but the service lives and serves others.
+# MemoryMax=64M, and clients that send the largest frames: they are rejected or served, and others are served meanwhile.
 . "$(dirname "$0")/lib.sh"
 drop_in retortd.service Service MemoryMax=64M MemorySwapMax=0
 load ask 8083 hello >/dev/null
@@ -7,7 +7,7 @@ pid=$(pid)
 limit=$(cat /sys/fs/cgroup/{,memory/}system.slice/retortd.service/memory.{max,limit_in_bytes} 2>/dev/null || true)
 equal "the limit is in force" 67108864 "$limit"
 
-# meanwhile COUNTxLENGTH: large messages from COUNT clients at once, and beside them a small one is served all the time.
+# meanwhile COUNTxLENGTH: COUNT clients send large messages at the same time, and small requests are served meanwhile.
 meanwhile() {
   load large 8083 "$1" >/root/large &
   local clients=$!

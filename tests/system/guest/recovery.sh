@@ -1,5 +1,5 @@
 #!/bin/bash
-# kill -9 and a stopped process: systemd brings the service back, and clients wait meanwhile instead of being refused.
+# kill -9, and a suspended process: systemd restarts the service, and clients wait meanwhile.
 . "$(dirname "$0")/lib.sh"
 load ask 8083 hello >/dev/null
 pid=$(pid)
@@ -11,7 +11,7 @@ expect "by a new process" another
 equal "the socket listens" active "$(systemctl is-active retortd.socket)"
 
 equal "a process that hangs is noticed after a while" 30s "$(property retortd.service WatchdogUSec)"
-# As far as the service manager knows, the process runs; only the watchdog tells.
+# For the service manager the process runs; only the watchdog notices.
 drop_in retortd.service Service WatchdogSec=2s
 systemctl restart retortd.service
 load ask 8083 hello >/dev/null
@@ -21,7 +21,7 @@ equal "after SIGSTOP the next client is answered" HELLO "$(load ask 8083 hello)"
 expect "by a new process" another
 expect "because of the watchdog" grep -qi 'watchdog timeout' <(logged "$start")
 
-# An idle daemon gives its signs of life too.
+# An idle daemon notifies the watchdog, too.
 pid=$(pid)
 sleep 5
 equal "without clients the watchdog leaves it alone" "$pid" "$(pid)"

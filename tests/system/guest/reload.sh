@@ -1,5 +1,5 @@
 #!/bin/bash
-# `systemctl reload` takes over log level and limits without a new process; wrong settings leave everything as it was.
+# `systemctl reload` changes log level and limits without a new process; invalid settings change nothing.
 . "$(dirname "$0")/lib.sh"
 equal "a long message is served" "A LONGER MESSAGE" "$(load ask 8083 'a longer message')"
 pid=$(pid) start=$(now)

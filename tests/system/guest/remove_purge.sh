@@ -1,5 +1,5 @@
 #!/bin/bash
-# Remove stops everything and leaves the settings; purge leaves nothing.
+# `remove` stops the service and keeps the settings; `purge` removes everything.
 . "$(dirname "$0")/lib.sh"
 systemctl enable --quiet --now retortd-echo.socket
 load ask 8083 hello >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Ten restarts under load: no connection is refused, no answer lost, and the socket never leaves its state.
+# Ten restarts under load: no connection is rejected, no reply is lost, and the socket stays active.
 . "$(dirname "$0")/lib.sh"
 since=$(property retortd.socket ActiveEnterTimestampMonotonic)
 begin_load visits 8083 8
@@ -9,8 +9,7 @@ for _ in {1..10}; do
   systemctl restart retortd.service
   [ "$(pid)" != "$pid" ] || fail "a restart left the same process"
 done
-# Stopping is restarting too, as long as clients come.
-# A stop may be cancelled by the start that a client's connection orders.
+# While clients connect, a stop is followed by a start, which may also cancel it.
 for _ in {1..20}; do systemctl stop retortd.service 2>/dev/null || true; done
 end_load
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the running process may do, as the kernel tells it: a dynamic user, no capabilities, a seccomp filter, no network.
+# The privileges of the running process (proc(5)): a dynamic user, no capabilities, a seccomp filter, no network.
 . "$(dirname "$0")/lib.sh"
 start=$(now)
 load ask 8083 hello >/dev/null

@@ -1,10 +1,10 @@
 #!/bin/bash
-# An upgrade under load: the service is a new process of the new version, and nobody was refused or lost an answer.
+# An upgrade under load: the service is a new process of the new version; no connection is rejected, no reply is lost.
 . "$(dirname "$0")/lib.sh"
 packages=("${RETORTD_TEST_PACKAGES:-/nonexistent}"/retortd_*.deb)
 [ -f "${packages[0]}" ] || skip "no package to upgrade to: set RETORTD_TEST_PACKAGES to the directory of the .deb"
 
-# The next version is this one under a higher number.
+# The next version is this one with a higher number.
 dpkg-deb --raw-extract "${packages[0]}" /root/next
 sed -i 's/^Version: .*/&+next/' /root/next/DEBIAN/control
 dpkg-deb --build -Znone /root/next /root/next.deb >/dev/null

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Wrong settings: systemctl status says what is wrong, there is no endless loop of attempts, and mending them helps.
+# Invalid settings: systemctl status shows the error, restarts are limited, and the corrected service starts.
 . "$(dirname "$0")/lib.sh"
 cp "$settings" /root/settings
 
@@ -11,7 +11,7 @@ expect "systemctl status says what is wrong" \
   grep -q 'RETORTD_WORKERS.*nonsense' <(systemctl --no-pager --full status retortd.service)
 equal "systemd did not try again" 0 "$(property retortd.service NRestarts)"
 
-# A client that waits makes the socket start the service again and again.
+# A waiting client makes the socket start the service repeatedly.
 start=$(now)
 (load ask 8083 hello >/root/answer) &
 client=$!
@@ -25,7 +25,7 @@ cp /root/settings "$settings"
 expect "when the settings are mended, the client is answered" wait $client
 equal "with what it asked for" HELLO "$(cat /root/answer)"
 
-# An option that does not exist is no reason to try again either.
+# An unknown option does not cause restarts either.
 drop_in retortd.service Service ExecStart= 'ExecStart=/usr/sbin/retortd --nonsense'
 expect "a wrong command line fails" eval '! systemctl restart retortd.service'
 equal "because of the usage" "exit-code 2" \

@@ -2,23 +2,24 @@
 
 use std::io::{self, Write};
 
-use super::super::flaw::Remark;
-use super::{Form, Outcome, Run};
+use super::reporter::Reporter;
+use crate::client::check::failure::Pass;
+use crate::client::check::outcome::{CheckOutcome, RunSummary};
 use crate::client::json::{Value, json};
 
-/// JSON, when all is done.
-pub struct Json;
+/// One JSON object, at the end of the run.
+pub struct JsonReporter;
 
-impl Form for Json {
-    fn begin(&mut self, _out: &mut dyn Write, _run: &Run) -> io::Result<()> {
+impl Reporter for JsonReporter {
+    fn begin(&mut self, _out: &mut dyn Write, _run: &RunSummary) -> io::Result<()> {
         Ok(())
     }
 
-    fn outcome(&mut self, _out: &mut dyn Write, _number: usize, _outcome: &Outcome) -> io::Result<()> {
+    fn outcome(&mut self, _out: &mut dyn Write, _number: usize, _outcome: &CheckOutcome) -> io::Result<()> {
         Ok(())
     }
 
-    fn end(&mut self, out: &mut dyn Write, run: &Run) -> io::Result<()> {
+    fn end(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()> {
         let score = run.score();
         let document = json!({
             "target": run.target,
@@ -27,30 +28,30 @@ impl Form for Json {
             "failed": score.failed,
             "notes": score.notes,
             "skipped": score.skipped,
-            "seconds": run.took.as_secs_f64(),
+            "seconds": run.duration.as_secs_f64(),
             "checks": run.outcomes.iter().map(entry).collect::<Vec<_>>(),
         });
         writeln!(out, "{document:#}")
     }
 }
 
-fn entry(outcome: &Outcome) -> Value {
+fn entry(outcome: &CheckOutcome) -> Value {
     let mut entry = json!({
         "name": outcome.check.name,
         "group": outcome.check.group,
         "about": outcome.check.about,
-        "seconds": outcome.took.as_secs_f64(),
+        "seconds": outcome.duration.as_secs_f64(),
     });
     let details = match &outcome.result {
-        Ok(Remark::Passed) => json!({ "status": "passed" }),
-        Ok(Remark::Note(note)) => json!({ "status": "passed", "note": note }),
-        Ok(Remark::Skipped(reason)) => json!({ "status": "skipped", "reason": reason }),
-        Err(flaw) => json!({
+        Ok(Pass::Clean) => json!({ "status": "passed" }),
+        Ok(Pass::WithNote(note)) => json!({ "status": "passed", "note": note }),
+        Ok(Pass::Skipped(reason)) => json!({ "status": "skipped", "reason": reason }),
+        Err(failure) => json!({
             "status": "failed",
-            "sent": flaw.sent.shown(),
-            "expected": flaw.expected_shown(),
-            "came": flaw.came_shown(),
-            "hint": flaw.hint,
+            "sent": failure.sent.shown(),
+            "expected": failure.expected_shown(),
+            "came": failure.received_shown(),
+            "hint": failure.hint,
         }),
     };
     if let (Value::Object(entry), Value::Object(details)) = (&mut entry, details) {

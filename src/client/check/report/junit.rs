@@ -1,13 +1,13 @@
-//! The XML that graders and CI systems read.
+//! `JUnit` XML, which graders and CI systems read.
 
 use std::fmt::Write;
 
-use super::super::flaw::Remark;
-use super::{Outcome, Run};
+use crate::client::check::failure::Pass;
+use crate::client::check::outcome::{CheckOutcome, RunSummary};
 use crate::client::xml::escaped;
 
 /// The whole document.
-pub fn document(run: &Run) -> String {
+pub fn document(run: &RunSummary) -> String {
     let score = run.score();
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
@@ -18,7 +18,7 @@ pub fn document(run: &Run) -> String {
         run.outcomes.len(),
         score.failed,
         score.skipped,
-        run.took.as_secs_f64()
+        run.duration.as_secs_f64()
     );
     for outcome in &run.outcomes {
         case(&mut xml, run.protocol, outcome);
@@ -27,28 +27,28 @@ pub fn document(run: &Run) -> String {
     xml
 }
 
-fn case(xml: &mut String, protocol: &str, outcome: &Outcome) {
+fn case(xml: &mut String, protocol: &str, outcome: &CheckOutcome) {
     let check = outcome.check;
     let _ = write!(
         xml,
         "  <testcase classname=\"{protocol}.{}\" name=\"{}\" time=\"{:.3}\"",
         check.group,
         check.name,
-        outcome.took.as_secs_f64()
+        outcome.duration.as_secs_f64()
     );
     let body = match &outcome.result {
-        Ok(Remark::Passed) => None,
-        Ok(Remark::Note(note)) => Some(format!("<system-out>{}</system-out>", escaped(note))),
-        Ok(Remark::Skipped(reason)) => Some(format!("<skipped message=\"{}\"/>", escaped(reason))),
-        Err(flaw) => {
+        Ok(Pass::Clean) => None,
+        Ok(Pass::WithNote(note)) => Some(format!("<system-out>{}</system-out>", escaped(note))),
+        Ok(Pass::Skipped(reason)) => Some(format!("<skipped message=\"{}\"/>", escaped(reason))),
+        Err(failure) => {
             let details = format!(
                 "{}\nsent: {}\nexpected: {}\ncame: {}\n",
                 check.about,
-                flaw.sent.shown(),
-                flaw.expected_shown(),
-                flaw.came_shown()
+                failure.sent.shown(),
+                failure.expected_shown(),
+                failure.received_shown()
             );
-            Some(format!("<failure message=\"{}\">{}</failure>", escaped(flaw.hint), escaped(&details)))
+            Some(format!("<failure message=\"{}\">{}</failure>", escaped(failure.hint), escaped(&details)))
         }
     };
     let _ = match body {

@@ -1,123 +1,67 @@
-//! What a run of checks tells: text as it goes, or JSON or TAP; and beside it a `JUnit` file.
+//! The report of a run: text, JSON or TAP on standard output, and beside it a `JUnit` file.
 //!
 //! Owns standard output during the run. Guarantees: text and TAP appear line by line, so that a slow run can be
-//! watched; the score counts every check once; a `JUnit` file is complete or stays as it was, also where standard output
-//! is closed before the last check.
+//! watched; a `JUnit` file is complete or stays as it was, also if standard output is closed before the last check.
 
 mod json;
 mod junit;
+mod reporter;
 mod tap;
 mod text;
 
 use std::io::{self, StdoutLock, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::Outcome;
-use super::context::Context;
-use super::flaw::Remark;
-use super::table::Check;
-use crate::client::failure::{Failure, Verdict};
+use super::definition::Check;
+use super::outcome::{CheckOutcome, RunSummary};
+use crate::client::failure::{Failure, Status};
 use crate::client::options::ReportOptions;
 use crate::client::report_file::ReportFile;
+use reporter::Reporter;
 
-/// A way to print outcomes.
-trait Form {
-    /// Before the first check.
-    fn begin(&mut self, out: &mut dyn Write, run: &Run) -> io::Result<()>;
-    /// After each check.
-    fn outcome(&mut self, out: &mut dyn Write, number: usize, outcome: &Outcome) -> io::Result<()>;
-    /// After the last.
-    fn end(&mut self, out: &mut dyn Write, run: &Run) -> io::Result<()>;
-}
-
-/// The run as a whole.
-#[derive(Debug)]
-pub struct Run {
-    /// `HOST:PORT`.
-    pub target: String,
-    /// The protocol's name.
-    pub protocol: &'static str,
-    /// How many checks there are.
-    pub planned: usize,
-    /// What came of those that ran.
-    pub outcomes: Vec<Outcome>,
-    /// How long it took so far.
-    pub took: Duration,
-}
-
-/// How many checks ended in which way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Score {
-    /// Passed, with or without a note.
-    pub passed: usize,
-    /// Failed.
-    pub failed: usize,
-    /// Passed with a note.
-    pub notes: usize,
-    /// Not run.
-    pub skipped: usize,
-}
-
-impl Run {
-    fn score(&self) -> Score {
-        self.outcomes.iter().fold(Score::default(), |score, outcome| match &outcome.result {
-            Ok(Remark::Passed) => Score { passed: score.passed + 1, ..score },
-            Ok(Remark::Note(_)) => Score { passed: score.passed + 1, notes: score.notes + 1, ..score },
-            Ok(Remark::Skipped(_)) => Score { skipped: score.skipped + 1, ..score },
-            Err(_) => Score { failed: score.failed + 1, ..score },
-        })
-    }
-}
-
-/// A run being reported.
-pub struct Report {
-    form: Box<dyn Form>,
+/// The report of a run in progress.
+pub struct CheckReport {
+    reporter: Box<dyn Reporter>,
     out: StdoutLock<'static>,
-    /// Why nothing is printed any more, in a run that goes on for the file alone.
-    unprinted: Option<Failure>,
+    /// Why nothing more is printed, in a run that continues only for the file.
+    print_failure: Option<Failure>,
     junit: Option<ReportFile>,
-    begun: Instant,
-    run: Run,
+    started: Instant,
+    run: RunSummary,
 }
 
-impl Report {
-    /// Opens what there is to open, and prints what comes before the checks.
-    pub fn begin(options: &ReportOptions, context: &Context, planned: usize) -> Result<Self, Failure> {
-        let form: Box<dyn Form> = match (options.json, options.tap) {
-            (true, _) => Box::new(json::Json),
-            (_, true) => Box::new(tap::Tap),
-            _ => Box::new(text::Text::new(options.quiet)),
+impl CheckReport {
+    /// Prepares the file, and prints the lines before the first check.
+    pub fn begin(options: &ReportOptions, run: RunSummary) -> Result<Self, Failure> {
+        let reporter: Box<dyn Reporter> = match (options.json, options.tap) {
+            (true, _) => Box::new(json::JsonReporter),
+            (_, true) => Box::new(tap::TapReporter),
+            _ => Box::new(text::TextReporter::new(options.quiet)),
         };
         let junit = options.junit.as_deref().map(ReportFile::prepare).transpose()?;
-        let run = Run {
-            target: context.target().to_string(),
-            protocol: context.dialogue().name(),
-            planned,
-            outcomes: Vec::new(),
-            took: Duration::ZERO,
-        };
-        let mut report = Self { form, out: io::stdout().lock(), unprinted: None, junit, begun: Instant::now(), run };
-        let printed = report.form.begin(&mut report.out, &report.run);
-        report.note(printed)?;
+        let (out, started) = (io::stdout().lock(), Instant::now());
+        let mut report = Self { reporter, out, print_failure: None, junit, started, run };
+        let printed = report.reporter.begin(&mut report.out, &report.run);
+        report.after_printing(printed)?;
         Ok(report)
     }
 
-    /// Prints the outcome of a check.
-    pub fn outcome(&mut self, outcome: Outcome) -> Result<(), Failure> {
+    /// Adds the outcome of a check, and prints it.
+    pub fn add(&mut self, outcome: CheckOutcome) -> Result<(), Failure> {
         let number = self.run.outcomes.len() + 1;
-        let printed = match self.unprinted {
-            None => self.form.outcome(&mut self.out, number, &outcome).and_then(|()| self.out.flush()),
+        let printed = match self.print_failure {
+            None => self.reporter.outcome(&mut self.out, number, &outcome).and_then(|()| self.out.flush()),
             Some(_) => Ok(()),
         };
         self.run.outcomes.push(outcome);
-        self.note(printed)
+        self.after_printing(printed)
     }
 
-    /// A failure of standard output ends the run, unless there is a report in a file to complete.
-    fn note(&mut self, printed: io::Result<()>) -> Result<(), Failure> {
+    /// A failure of standard output ends the run, unless there is a file to complete.
+    fn after_printing(&mut self, printed: io::Result<()>) -> Result<(), Failure> {
         match printed.map_err(|error| Failure::output(&error)) {
             Err(failure) if self.junit.is_some() => {
-                self.unprinted = Some(failure);
+                self.print_failure = Some(failure);
                 Ok(())
             }
             printed => printed,
@@ -125,24 +69,24 @@ impl Report {
     }
 
     /// Prints the score, and writes the `JUnit` file.
-    pub fn end(mut self) -> Result<Verdict, Failure> {
-        self.run.took = self.begun.elapsed();
-        if self.unprinted.is_none() {
-            let printed = self.form.end(&mut self.out, &self.run).and_then(|()| self.out.flush());
-            self.note(printed)?;
+    pub fn end(mut self) -> Result<Status, Failure> {
+        self.run.duration = self.started.elapsed();
+        if self.print_failure.is_none() {
+            let printed = self.reporter.end(&mut self.out, &self.run).and_then(|()| self.out.flush());
+            self.after_printing(printed)?;
         }
         if let Some(file) = self.junit {
             file.write(junit::document(&self.run).as_bytes())?;
         }
-        match self.unprinted {
+        match self.print_failure {
             Some(failure @ Failure::CannotRun(_)) => Err(failure),
-            // The file has the whole report, whoever read standard output.
-            Some(Failure::OutputClosed) | None => Ok(Verdict::of(self.run.score().failed == 0)),
+            // The file has the whole report, even if the reader of standard output has closed it.
+            Some(Failure::OutputClosed) | None => Ok(Status::success_if(self.run.score().failed == 0)),
         }
     }
 }
 
-/// Prints which checks there are.
+/// Prints the list of checks.
 pub fn list(checks: &[&'static Check]) -> Result<(), Failure> {
     text::list(&mut io::stdout().lock(), checks).map_err(|error| Failure::output(&error))
 }

@@ -1,25 +1,29 @@
-//! The report that people read.
+//! The report for people.
 
 use std::io::{self, IsTerminal, Write};
 
-use super::super::flaw::{Flaw, Remark};
-use super::super::table::Check;
-use super::{Form, Outcome, Run};
+use super::reporter::Reporter;
+use crate::client::check::definition::Check;
+use crate::client::check::failure::{CheckFailure, Pass};
+use crate::client::check::outcome::{CheckOutcome, RunSummary};
 
 /// Text, in colour on a terminal unless `NO_COLOR` is set.
-pub struct Text {
+pub struct TextReporter {
+    /// Only failures and the score.
     quiet: bool,
     colour: bool,
+    /// The group of the last check that was printed; empty before the first.
     group: &'static str,
 }
 
+// Parameters of the escape sequence SGR, console_codes(4).
 const GREEN: &str = "32";
 const RED: &str = "1;31";
 const YELLOW: &str = "33";
 const FAINT: &str = "2";
 
-impl Text {
-    /// With `quiet`, only failures and the score.
+impl TextReporter {
+    /// With `quiet`, prints only failures and the score.
     pub fn new(quiet: bool) -> Self {
         let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self { quiet, colour, group: "" }
@@ -37,49 +41,49 @@ impl Text {
         writeln!(out, "  {mark}  {:<24} {words}", check.name)
     }
 
-    fn flaw(&self, out: &mut dyn Write, flaw: &Flaw) -> io::Result<()> {
-        if flaw.sent.total > 0 {
-            writeln!(out, "        {} {}", self.painted(FAINT, "sent     "), flaw.sent.shown())?;
+    fn failure(&self, out: &mut dyn Write, failure: &CheckFailure) -> io::Result<()> {
+        if failure.sent.total > 0 {
+            writeln!(out, "        {} {}", self.painted(FAINT, "sent     "), failure.sent.shown())?;
         }
-        writeln!(out, "        {} {}", self.painted(FAINT, "expected "), flaw.expected_shown())?;
-        writeln!(out, "        {} {}", self.painted(FAINT, "came     "), flaw.came_shown())?;
-        writeln!(out, "        {} {}", self.painted(FAINT, "hint     "), flaw.hint)
+        writeln!(out, "        {} {}", self.painted(FAINT, "expected "), failure.expected_shown())?;
+        writeln!(out, "        {} {}", self.painted(FAINT, "received "), failure.received_shown())?;
+        writeln!(out, "        {} {}", self.painted(FAINT, "hint     "), failure.hint)
     }
 }
 
-impl Form for Text {
-    fn begin(&mut self, out: &mut dyn Write, run: &Run) -> io::Result<()> {
+impl Reporter for TextReporter {
+    fn begin(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()> {
         if self.quiet {
             return Ok(());
         }
         writeln!(out, "{} on {}: {} checks", run.protocol, run.target, run.planned)
     }
 
-    fn outcome(&mut self, out: &mut dyn Write, _number: usize, outcome: &Outcome) -> io::Result<()> {
+    fn outcome(&mut self, out: &mut dyn Write, _number: usize, outcome: &CheckOutcome) -> io::Result<()> {
         let check = outcome.check;
         match &outcome.result {
-            Err(flaw) => {
+            Err(failure) => {
                 let mark = self.painted(RED, "FAIL");
                 self.line(out, &mark, check, check.about)?;
-                self.flaw(out, flaw)
+                self.failure(out, failure)
             }
             _ if self.quiet => Ok(()),
-            Ok(Remark::Passed) => {
+            Ok(Pass::Clean) => {
                 let mark = self.painted(GREEN, "ok  ");
                 self.line(out, &mark, check, check.about)
             }
-            Ok(Remark::Note(words)) => {
+            Ok(Pass::WithNote(words)) => {
                 let mark = self.painted(YELLOW, "note");
                 self.line(out, &mark, check, words)
             }
-            Ok(Remark::Skipped(reason)) => {
+            Ok(Pass::Skipped(reason)) => {
                 let mark = self.painted(FAINT, "skip");
                 self.line(out, &mark, check, reason)
             }
         }
     }
 
-    fn end(&mut self, out: &mut dyn Write, run: &Run) -> io::Result<()> {
+    fn end(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()> {
         let score = run.score();
         let passed = format!("{} of {} checks passed", score.passed, score.passed + score.failed);
         let gap = if self.quiet && self.group.is_empty() { "" } else { "\n" };
@@ -91,13 +95,13 @@ impl Form for Text {
                 write!(out, ", {count} {}", if count == 1 { one } else { many })?;
             }
         }
-        writeln!(out, ", in {:.1} s", run.took.as_secs_f64())
+        writeln!(out, ", in {:.1} s", run.duration.as_secs_f64())
     }
 }
 
-/// The names of checks, with their groups and what they are about.
+/// Prints the names of the checks by group, each with its description.
 pub fn list(out: &mut dyn Write, checks: &[&'static Check]) -> io::Result<()> {
-    let mut text = Text { quiet: false, colour: false, group: "" };
+    let mut text = TextReporter { quiet: false, colour: false, group: "" };
     for check in checks {
         if text.group != check.group {
             let gap = if text.group.is_empty() { "" } else { "\n" };

@@ -1,0 +1,223 @@
+//! One connection of a benchmark: its socket, the bytes that it has to send, and its requests in flight.
+//!
+//! Guarantees: each request is counted once, as replied to or as failed. Decides neither when requests are made nor
+//! what is counted.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use super::measurement::ErrorClass;
+use super::verifier::{Mismatch, Verifier, VerifierState};
+use crate::sys::Interest;
+
+/// A connection, or the place of one that is closed. Times are nanoseconds since the start of the run.
+#[derive(Debug, Default)]
+pub struct BenchConnection {
+    /// `None` while there is no connection.
+    stream: Option<TcpStream>,
+    /// The handshake is complete.
+    connected: bool,
+    /// The sending direction has been shut down.
+    half_closed: bool,
+    /// Bytes of requests that are queued and not sent.
+    to_send: usize,
+    /// Bytes of the request at the front of the queue that have been sent.
+    position: usize,
+    /// Requests in flight, in groups of those with one due time.
+    in_flight: VecDeque<RequestGroup>,
+    /// The number of requests in [`in_flight`](Self::in_flight).
+    in_flight_count: usize,
+    verified: VerifierState,
+    /// What the poller watches for.
+    pub watched: Interest,
+    /// Due times of requests that are not queued yet (open model only).
+    pub waiting: VecDeque<u64>,
+    /// The connection is not made again before this time.
+    pub retry_at: u64,
+}
+
+/// Requests that were due at one time.
+#[derive(Debug)]
+struct RequestGroup {
+    due: u64,
+    count: u32,
+}
+
+/// The result of a read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Bytes, or none.
+    Bytes {
+        /// Replies that these bytes complete.
+        replies: usize,
+        /// The read filled the buffer: there may be more to read.
+        more: bool,
+    },
+    /// The server has closed the connection.
+    Closed {
+        /// Replies that this completes.
+        replies: usize,
+    },
+}
+
+impl BenchConnection {
+    /// The socket, if there is one.
+    #[must_use]
+    pub fn stream(&self) -> Option<&TcpStream> {
+        self.stream.as_ref()
+    }
+
+    /// Whether the handshake is incomplete.
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.stream.is_some() && !self.connected
+    }
+
+    /// The number of requests in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight_count
+    }
+
+    /// When the oldest request in flight was due.
+    #[must_use]
+    pub fn oldest_due(&self) -> Option<u64> {
+        self.in_flight.front().map(|group| group.due)
+    }
+
+    /// What to watch for.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        Interest { read: self.connected, write: !self.connected || self.to_send > 0 }
+    }
+
+    /// Takes a socket that is connecting.
+    pub fn start(&mut self, stream: TcpStream) {
+        self.stream = Some(stream);
+    }
+
+    /// Whether the handshake is complete now; the error says why it failed.
+    pub fn finish_connect(&mut self) -> io::Result<bool> {
+        let Some(stream) = &self.stream else { return Ok(false) };
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+        match stream.peer_addr() {
+            Ok(_) => self.connected = true,
+            Err(error) if error.kind() == ErrorKind::NotConnected => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self.connected)
+    }
+
+    /// Queues `requests` requests of `length` bytes each that are due at `due`; they are in flight from now on.
+    pub fn queue(&mut self, due: u64, requests: usize, length: usize) {
+        self.to_send += requests * length;
+        self.in_flight_count += requests;
+        match self.in_flight.back_mut() {
+            Some(last) if last.due == due => last.count += requests as u32,
+            _ => self.in_flight.push_back(RequestGroup { due, count: requests as u32 }),
+        }
+    }
+
+    /// Sends what is queued, as far as the socket takes it; while the connection is being made, nothing.
+    ///
+    /// `batch` is the request of `length` bytes, repeated. With `half_close` the sending direction is shut down after
+    /// the last request.
+    pub fn send(&mut self, batch: &[u8], length: usize, half_close: bool) -> io::Result<()> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        while self.to_send > 0 {
+            // All requests are alike, so any copy in the batch continues the one that is partly sent.
+            let end = batch.len().min(self.position + self.to_send);
+            match stream.write(&batch[self.position..end]) {
+                Ok(n) => {
+                    self.connected = true;
+                    self.to_send -= n;
+                    self.position = (self.position + n) % length;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if half_close && self.connected && !std::mem::replace(&mut self.half_closed, true) {
+            stream.shutdown(Shutdown::Write)?;
+        }
+        Ok(())
+    }
+
+    /// Reads once, and adds the number of bytes to `received`.
+    pub fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        verifier: &Verifier,
+        received: &mut u64,
+    ) -> Result<Arrival, ConnectionError> {
+        let nothing = Arrival::Bytes { replies: 0, more: false };
+        let Some(stream) = &mut self.stream else { return Ok(nothing) };
+        match stream.read(buffer) {
+            Ok(0) => Ok(Arrival::Closed { replies: verifier.finish(&mut self.verified)? }),
+            Ok(n) => {
+                *received += n as u64;
+                let replies = verifier.feed(&mut self.verified, &buffer[..n])?;
+                if replies > self.in_flight_count {
+                    return Err(ConnectionError::from(ErrorClass::WrongLength));
+                }
+                Ok(Arrival::Bytes { replies, more: n == buffer.len() })
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(nothing),
+            Err(error) => Err(ConnectionError::from(error)),
+        }
+    }
+
+    /// Ends the oldest `replies` requests in flight; calls `count` with the due time and the size of each group.
+    pub fn complete(&mut self, mut replies: usize, mut count: impl FnMut(u64, u32)) {
+        self.in_flight_count -= replies;
+        while replies > 0 {
+            let Some(group) = self.in_flight.front_mut() else { return };
+            let taken = replies.min(group.count as usize) as u32;
+            count(group.due, taken);
+            group.count -= taken;
+            replies -= taken as usize;
+            if group.count == 0 {
+                self.in_flight.pop_front();
+            }
+        }
+    }
+
+    /// Closes the connection, and returns the number of requests that were in flight. The waiting requests are kept.
+    pub fn close(&mut self) -> usize {
+        let lost = self.in_flight_count;
+        let (waiting, retry_at) = (std::mem::take(&mut self.waiting), self.retry_at);
+        *self = Self { waiting, retry_at, ..Self::default() };
+        lost
+    }
+}
+
+/// Why a connection is of no more use.
+#[derive(Debug)]
+pub struct ConnectionError {
+    /// The class that its requests in flight are counted in.
+    pub class: ErrorClass,
+    /// The system's message, if it is an error of the system.
+    pub message: Option<String>,
+}
+
+impl From<ErrorClass> for ConnectionError {
+    fn from(class: ErrorClass) -> Self {
+        Self { class, message: None }
+    }
+}
+
+impl From<Mismatch> for ConnectionError {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::from(ErrorClass::from(mismatch))
+    }
+}
+
+impl From<io::Error> for ConnectionError {
+    fn from(error: io::Error) -> Self {
+        Self { class: ErrorClass::from(&error), message: Some(error.to_string()) }
+    }
+}

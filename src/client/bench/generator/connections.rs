@@ -1,0 +1,195 @@
+//! What the load generator does with one of its connections: connect, queue, send, receive, count, fail.
+
+use super::LoadGenerator;
+use crate::client::bench::connect::start_connect;
+use crate::client::bench::connection::{Arrival, ConnectionError};
+use crate::client::bench::measurement::ErrorClass;
+use crate::client::bench::model::LoadModel;
+use crate::client::bench::timeline::BenchPhase;
+
+/// Time before a failed connection is made again, in nanoseconds. Chosen without tuning: a server that refuses
+/// connections must not be flooded with them.
+const BACKOFF: u64 = 10_000_000;
+
+/// The most reads of a ready connection in one iteration. Chosen: 4 MiB, which take about a millisecond; a server that
+/// sends without end must not keep the loop from the other connections and from the clock.
+const MAX_READS: usize = 16;
+
+/// What a connection has done after an event.
+enum EventOutcome {
+    /// It stays in use.
+    Continues,
+    /// It has carried all that it was made for, or the server has closed it.
+    Done,
+}
+
+/// What a series of reads has found.
+struct ReadOutcome {
+    closed: bool,
+    /// The time after the last read.
+    now: u64,
+}
+
+impl LoadGenerator<'_> {
+    /// Begins to connect, if the connection is closed and has something to carry, and queues its first requests.
+    pub(super) fn open(&mut self, index: usize) {
+        let now = self.timeline.now();
+        let connection = &mut self.connections[index];
+        let needless = match self.model {
+            LoadModel::Open { reconnect, .. } => reconnect && connection.waiting.is_empty(),
+            LoadModel::Closed { .. } | LoadModel::Reconnect => self.timeline.phase == BenchPhase::Draining,
+        };
+        if needless || connection.stream().is_some() {
+            return;
+        }
+        self.opened += 1;
+        match start_connect(self.address, self.opened) {
+            Ok(stream) => connection.start(stream),
+            Err(error) => return self.fail(index, ConnectionError::from(error)),
+        }
+        self.queue(index, now);
+        if let Err(error) = self.send(index).and_then(|()| self.register(index)) {
+            self.fail(index, error);
+        }
+    }
+
+    /// Queues the requests that the model allows this connection now.
+    fn queue(&mut self, index: usize, now: u64) {
+        let (connection, length) = (&mut self.connections[index], self.workload.request.len());
+        let draining = self.timeline.phase == BenchPhase::Draining;
+        match self.model {
+            LoadModel::Closed { depth } if !draining && connection.in_flight() < depth => {
+                connection.queue(now, depth - connection.in_flight(), length);
+            }
+            LoadModel::Reconnect if !draining && connection.in_flight() == 0 => connection.queue(now, 1, length),
+            LoadModel::Open { reconnect: true, .. } if connection.in_flight() == 0 => {
+                if let Some(due) = connection.waiting.pop_front() {
+                    connection.queue(due, 1, length);
+                }
+            }
+            LoadModel::Open { reconnect: false, .. } => {
+                while let Some(due) = connection.waiting.pop_front() {
+                    connection.queue(due, 1, length);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends what has become due, if the connection is open.
+    pub(super) fn send_due(&mut self, index: usize, now: u64) {
+        if self.connections[index].stream().is_none() {
+            return;
+        }
+        self.queue(index, now);
+        if let Err(error) = self.send(index).and_then(|()| self.reregister(index)) {
+            self.fail(index, error);
+        }
+    }
+
+    fn send(&mut self, index: usize) -> Result<(), ConnectionError> {
+        let half_close = self.model.reconnects() && self.workload.verifier.is_close_delimited();
+        Ok(self.connections[index].send(&self.batch, self.workload.request.len(), half_close)?)
+    }
+
+    fn register(&mut self, index: usize) -> Result<(), ConnectionError> {
+        let connection = &mut self.connections[index];
+        connection.watched = connection.interest();
+        match connection.stream() {
+            Some(stream) => Ok(self.poller.add(stream, index as u64, connection.watched)?),
+            None => Ok(()),
+        }
+    }
+
+    fn reregister(&mut self, index: usize) -> Result<(), ConnectionError> {
+        let connection = &mut self.connections[index];
+        let interest = connection.interest();
+        match connection.stream() {
+            Some(stream) if interest != connection.watched => {
+                self.poller.change(stream, index as u64, interest)?;
+                connection.watched = interest;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn on_event(&mut self, index: usize) {
+        match self.drive(index) {
+            Ok(EventOutcome::Done) => {
+                self.connections[index].close();
+                self.open(index);
+            }
+            Ok(EventOutcome::Continues) => {}
+            Err(error) => self.fail(index, error),
+        }
+    }
+
+    /// Receives, counts, queues the next requests and sends them.
+    fn drive(&mut self, index: usize) -> Result<EventOutcome, ConnectionError> {
+        if self.connections[index].is_connecting() && !self.connections[index].finish_connect()? {
+            return Ok(EventOutcome::Continues);
+        }
+        let ReadOutcome { closed, now } = self.receive(index)?;
+        let in_flight = self.connections[index].in_flight();
+        if closed && in_flight > 0 {
+            return Err(ConnectionError::from(ErrorClass::ClosedEarly));
+        }
+        if in_flight == 0 && (closed || self.model.reconnects()) {
+            return Ok(EventOutcome::Done);
+        }
+        self.queue(index, now);
+        self.send(index)?;
+        self.reregister(index)?;
+        Ok(EventOutcome::Continues)
+    }
+
+    /// Reads until there is no more, at most [`MAX_READS`] times, and counts replies.
+    fn receive(&mut self, index: usize) -> Result<ReadOutcome, ConnectionError> {
+        let mut now = 0;
+        for _ in 0..MAX_READS {
+            let (buffer, verifier) = (&mut self.buffer, &self.workload.verifier);
+            let arrival = self.connections[index].receive(buffer, verifier, &mut self.measurement.received)?;
+            now = self.timeline.now();
+            match arrival {
+                Arrival::Bytes { replies, more } => {
+                    self.count_replies(index, replies, now);
+                    if !more {
+                        break;
+                    }
+                }
+                Arrival::Closed { replies } => {
+                    self.count_replies(index, replies, now);
+                    return Ok(ReadOutcome { closed: true, now });
+                }
+            }
+        }
+        Ok(ReadOutcome { closed: false, now })
+    }
+
+    fn count_replies(&mut self, index: usize, replies: usize, now: u64) {
+        if replies == 0 {
+            return;
+        }
+        self.last_reply = now;
+        let (measurement, from, phase) = (&mut self.measurement, self.timeline.measured_from, self.timeline.phase);
+        self.connections[index].complete(replies, |due, count| {
+            if phase != BenchPhase::WarmUp && due >= from {
+                measurement.count_replies(now - due, u64::from(count));
+            }
+        });
+    }
+
+    /// Closes a connection, counts its requests in flight as errors (at least one), and backs off.
+    pub(super) fn fail(&mut self, index: usize, error: ConnectionError) {
+        let requests = self.connections[index].close();
+        if self.timeline.phase != BenchPhase::WarmUp {
+            self.measurement.count_errors(error.class, requests.max(1) as u64);
+            if error.class == ErrorClass::Other && self.measurement.example.is_none() {
+                self.measurement.example = error.message;
+            }
+        }
+        self.connections[index].retry_at = self.timeline.now() + BACKOFF;
+        self.backing_off.push(index);
+    }
+}

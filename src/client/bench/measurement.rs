@@ -1,0 +1,145 @@
+//! The counts of a benchmark: requests, bytes, errors by class, latencies.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use super::latencies::Latencies;
+use super::verifier::Mismatch;
+
+/// Why a request got no correct reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// No connection: no process listens there.
+    Refused,
+    /// The connection was reset.
+    Reset,
+    /// No connection, or no reply, in time.
+    Timeout,
+    /// The reply had the wrong content.
+    WrongContent,
+    /// The reply had the wrong length.
+    WrongLength,
+    /// The server closed the connection before the reply was complete.
+    ClosedEarly,
+    /// Another error of the system.
+    Other,
+}
+
+impl ErrorClass {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Reset,
+        Self::Timeout,
+        Self::WrongContent,
+        Self::WrongLength,
+        Self::ClosedEarly,
+        Self::Other,
+    ];
+
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "connect refused",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::WrongContent => "wrong content",
+            Self::WrongLength => "wrong length",
+            Self::ClosedEarly => "closed early",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl From<&io::Error> for ErrorClass {
+    fn from(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::Refused,
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Self::Reset,
+            ErrorKind::TimedOut => Self::Timeout,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<Mismatch> for ErrorClass {
+    fn from(mismatch: Mismatch) -> Self {
+        match mismatch {
+            Mismatch::Length => Self::WrongLength,
+            Mismatch::Content => Self::WrongContent,
+        }
+    }
+}
+
+/// Everything that was counted.
+#[derive(Debug)]
+pub struct Measurement {
+    /// Requests with a correct reply.
+    pub requests: u64,
+    /// Bytes of replies since the start of the measurement.
+    pub received: u64,
+    /// Requests without a correct reply, by class.
+    errors: [u64; ErrorClass::ALL.len()],
+    /// The message of the first error of class [`ErrorClass::Other`].
+    pub example: Option<String>,
+    /// Latencies of the requests with a correct reply.
+    pub latencies: Latencies,
+    /// Duration of the measurement.
+    pub elapsed: Duration,
+    /// The server's CPU time meanwhile, with `--server-pid`.
+    pub server_cpu: Option<Duration>,
+}
+
+impl Measurement {
+    /// All counts are 0.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            requests: 0,
+            received: 0,
+            errors: [0; ErrorClass::ALL.len()],
+            example: None,
+            latencies: Latencies::new(),
+            elapsed: Duration::ZERO,
+            server_cpu: None,
+        }
+    }
+
+    /// Counts `requests` correct replies with a latency of `nanoseconds`.
+    pub fn count_replies(&mut self, nanoseconds: u64, requests: u64) {
+        self.requests += requests;
+        self.latencies.record(nanoseconds, requests);
+    }
+
+    /// Counts `requests` requests without a correct reply.
+    pub fn count_errors(&mut self, class: ErrorClass, requests: u64) {
+        self.errors[class as usize] += requests;
+    }
+
+    /// The number of requests with an error of this class.
+    #[must_use]
+    pub fn errors_of(&self, class: ErrorClass) -> u64 {
+        self.errors[class as usize]
+    }
+
+    /// The number of requests without a correct reply.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.iter().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_counted_by_class() {
+        let mut measurement = Measurement::new();
+        for class in ErrorClass::ALL {
+            measurement.count_errors(class, 2);
+        }
+        assert_eq!((measurement.errors(), measurement.errors_of(ErrorClass::Other)), (14, 2));
+    }
+}

@@ -1,0 +1,144 @@
+//! Checks of the small services: echo, discard, daytime, time, qotd, chargen.
+
+use std::time::Duration;
+
+use super::sample::text;
+use crate::client::check::connection::TestConnection;
+use crate::client::check::context::CheckContext;
+use crate::client::check::failure::{CheckFailure, CheckResult, Observed, Pass};
+use crate::client::duration;
+use crate::sys;
+
+/// Seconds from 1900-01-01 to 1970-01-01, RFC 868.
+const SINCE_1900: u64 = 2_208_988_800;
+
+pub fn every_byte(context: &CheckContext) -> CheckResult {
+    let bytes: Vec<u8> = (0..=255).collect();
+    context.exchange(&bytes, &bytes).map(|()| Pass::Clean)
+}
+
+pub fn at_once(context: &CheckContext) -> CheckResult {
+    let mut connection = context.connect()?;
+    for byte in [b"a", b"\n", b"\0"] {
+        connection.send(byte)?;
+        connection.expect(byte)?;
+    }
+    Ok(Pass::Clean)
+}
+
+/// The time in which a wrong reply to a megabyte would arrive. Chosen: far more than the server needs to read it.
+const SILENCE: Duration = Duration::from_millis(100);
+
+pub fn discards(context: &CheckContext) -> CheckResult {
+    let mut connection = context.connect()?;
+    connection.send(&text(1 << 20))?;
+    connection.expect_silence(SILENCE)?;
+    connection.half_close();
+    connection.expect_close()?;
+    Ok(Pass::Clean)
+}
+
+/// The longest line of `daytime`, in bytes. RFC 867 has no limit; chosen far above the 39 of its longer example.
+const MAX_DAYTIME: usize = 512;
+
+/// The longest quote, in bytes. Derived: RFC 865 allows 512 characters, of up to four bytes each in UTF-8, and the last
+/// line may end with CR LF.
+const MAX_QUOTE: usize = 4 * 512 + 2;
+
+/// The reply of `time`, in bytes, RFC 868.
+const TIME: usize = 4;
+
+/// Everything that the server sends on a connection of its own; more than `limit` bytes are a failure.
+fn receive_all(context: &CheckContext, limit: usize) -> Result<Vec<u8>, CheckFailure> {
+    context.connect()?.reply_until_close(limit)
+}
+
+fn wrong_reply(expected: &str, received: Vec<u8>) -> CheckFailure {
+    CheckFailure { received: Observed::Bytes(received), ..CheckFailure::in_words(expected, "") }
+}
+
+pub fn daytime_line(context: &CheckContext) -> CheckResult {
+    let line = receive_all(context, MAX_DAYTIME)?;
+    let words = line.trim_ascii_end();
+    let printable = words.iter().all(|byte| (b' '..=b'~').contains(byte));
+    if words.is_empty() || !printable {
+        return Err(wrong_reply("one line of printable ASCII", line));
+    }
+    Ok(Pass::Clean)
+}
+
+pub fn daytime_year(context: &CheckContext) -> CheckResult {
+    let line = receive_all(context, MAX_DAYTIME)?;
+    let now = duration::date(sys::unix_time());
+    if String::from_utf8_lossy(&line).contains(&now[..4]) {
+        return Ok(Pass::Clean);
+    }
+    // RFC 867 does not prescribe the format of the line.
+    Ok(Pass::WithNote(format!("{} is not in the line: {}", &now[..4], line.escape_ascii())))
+}
+
+pub fn time_bytes(context: &CheckContext) -> CheckResult {
+    let bytes = receive_all(context, TIME)?;
+    if bytes.len() == TIME { Ok(Pass::Clean) } else { Err(wrong_reply("four bytes", bytes)) }
+}
+
+pub fn time_now(context: &CheckContext) -> CheckResult {
+    let bytes = receive_all(context, TIME)?;
+    let Ok(seconds) = <[u8; TIME]>::try_from(bytes.as_slice()).map(u32::from_be_bytes) else {
+        return Err(wrong_reply("four bytes", bytes));
+    };
+    // The count wraps in 2036, and so does the difference. A second or two are the network's and the clocks' error.
+    let ours = (sys::unix_time() + SINCE_1900) as u32;
+    let difference = seconds.wrapping_sub(ours).min(ours.wrapping_sub(seconds));
+    match difference {
+        0..=5 => Ok(Pass::Clean),
+        6..=86_400 => Ok(Pass::WithNote(format!("differs from this machine's clock by {difference} s"))),
+        _ => Err(wrong_reply(&format!("{ours}, or close to it"), bytes)),
+    }
+}
+
+pub fn quote(context: &CheckContext) -> CheckResult {
+    let quote = receive_all(context, MAX_QUOTE)?;
+    let characters = String::from_utf8_lossy(&quote).trim_end().chars().count();
+    if (1..=512).contains(&characters) { Ok(Pass::Clean) } else { Err(wrong_reply("1 to 512 characters", quote)) }
+}
+
+/// A line of the pattern with CR LF, in bytes, RFC 864.
+const LINE: usize = 74;
+
+/// The line that begins with character `start` of the ring of 95 printable characters.
+fn pattern_line(start: usize) -> Vec<u8> {
+    let ring = |i: usize| b' ' + ((start + i) % 95) as u8;
+    (0..72).map(ring).chain(*b"\r\n").collect()
+}
+
+/// Expects this number of lines of the pattern, which may begin anywhere in the ring.
+fn expect_lines(connection: &mut TestConnection, count: usize) -> CheckResult {
+    connection.expect_bytes(1)?;
+    let start = usize::from(connection.unread()[0].saturating_sub(b' '));
+    let lines: Vec<u8> = (0..count).flat_map(|line| pattern_line(start + line)).collect();
+    debug_assert_eq!(lines.len(), count * LINE);
+    connection.expect(&lines)?;
+    Ok(Pass::Clean)
+}
+
+pub fn pattern(context: &CheckContext) -> CheckResult {
+    let mut connection = context.connect()?;
+    expect_lines(&mut connection, 200)
+}
+
+pub fn endless(context: &CheckContext) -> CheckResult {
+    let mut connection = context.connect()?;
+    for _ in 0..16 {
+        connection.expect_bytes(65_536)?;
+        let portion = connection.unread()[..65_536].to_vec();
+        connection.expect(&portion)?;
+    }
+    Ok(Pass::Clean)
+}
+
+pub fn input_ignored(context: &CheckContext) -> CheckResult {
+    let mut connection = context.connect()?;
+    connection.send(b"stop that\r\n")?;
+    expect_lines(&mut connection, 20)
+}

@@ -1,0 +1,104 @@
+//! What a check is, and the protocols that it applies to.
+
+use super::context::CheckContext;
+use super::failure::CheckResult;
+use crate::client::client_protocol::{ClientProtocol, ConnectionUse};
+
+/// A named check.
+#[derive(Debug)]
+pub struct Check {
+    /// The group that `--only` and the reports know it by.
+    pub group: &'static str,
+    /// The name, unique among all checks and groups.
+    pub name: &'static str,
+    /// The protocols that it applies to.
+    pub applies_to: AppliesTo,
+    /// The check itself.
+    pub run: fn(&CheckContext) -> CheckResult,
+    /// What a correct server does, in one line.
+    pub about: &'static str,
+    /// The probable cause of a failure: a sentence without a period, to the author of the server.
+    pub hint: &'static str,
+}
+
+/// The protocols that a check applies to.
+#[derive(Clone, Copy, Debug)]
+pub enum AppliesTo {
+    /// All that can be checked.
+    All,
+    /// Both editions of `frame`.
+    Frames,
+    /// Those whose requests name an action.
+    WithActions,
+    /// Those with this action.
+    WithAction(&'static str),
+    /// Those whose messages have a length field.
+    WithLengths,
+    /// Those that reply to requests, any number of which may be in flight.
+    Replying,
+    /// This one.
+    Only(&'static str),
+}
+
+/// The protocols that can be checked.
+pub const CHECKABLE: &[&str] =
+    &["frame", "frame-2021", "text", "echo", "length-prefix", "discard", "daytime", "time", "qotd", "chargen"];
+
+impl AppliesTo {
+    /// Whether the protocol is one of them.
+    #[must_use]
+    pub fn includes(self, protocol: ClientProtocol) -> bool {
+        let name = protocol.name();
+        CHECKABLE.contains(&name)
+            && match self {
+                Self::All => true,
+                Self::Frames => protocol.has_action_codes(),
+                Self::WithActions => protocol.has_actions(),
+                Self::WithAction(action) => protocol.actions().any(|possible| possible.name() == action),
+                Self::WithLengths => protocol.has_reply_length(),
+                Self::Replying => protocol.connection_use() == ConnectionUse::Pipelined,
+                Self::Only(only) => name == only,
+            }
+    }
+}
+
+impl Check {
+    /// Whether `name` is its name or that of its group.
+    #[must_use]
+    pub fn has_name(&self, name: &str) -> bool {
+        self.name == name || self.group == name
+    }
+}
+
+/// The protocols that can be checked, for a message.
+#[must_use]
+pub fn checkable() -> String {
+    CHECKABLE.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn included(applies_to: AppliesTo) -> Vec<&'static str> {
+        let includes = |name: &&&str| applies_to.includes(ClientProtocol::by_name(name).unwrap());
+        CHECKABLE.iter().filter(includes).copied().collect()
+    }
+
+    #[test]
+    fn checks_apply_by_the_form_of_a_protocol() {
+        let framed = ["frame", "frame-2021", "text", "length-prefix"];
+        assert_eq!(included(AppliesTo::WithLengths), framed);
+        assert_eq!(included(AppliesTo::Replying), ["frame", "frame-2021", "text", "echo", "length-prefix"]);
+        assert_eq!(included(AppliesTo::All), CHECKABLE);
+        assert!(!AppliesTo::All.includes(ClientProtocol::by_name("ack").unwrap()));
+    }
+
+    #[test]
+    fn help_names_the_checkable_protocols() {
+        let command = crate::client::command();
+        let check = command.find_subcommand("check").expect("a subcommand");
+        let help = check.get_long_about().expect("a description").to_string();
+        assert!(help.contains(&checkable()), "{help}");
+    }
+}

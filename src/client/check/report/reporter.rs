@@ -1,0 +1,15 @@
+//! The interface of the formats that are printed.
+
+use std::io::{self, Write};
+
+use crate::client::check::outcome::{CheckOutcome, RunSummary};
+
+/// Prints a run in one format.
+pub trait Reporter {
+    /// Before the first check.
+    fn begin(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()>;
+    /// After each check; `number` counts from 1.
+    fn outcome(&mut self, out: &mut dyn Write, number: usize, outcome: &CheckOutcome) -> io::Result<()>;
+    /// After the last.
+    fn end(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()>;
+}

@@ -1,0 +1,90 @@
+//! The options of `retort bench`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::timeouts::Timeouts;
+use super::values::{connections, depth, positive_time, protocol, rate, size};
+use crate::client::client_protocol::ClientProtocol;
+use crate::client::duration;
+use crate::client::target::HostPort;
+
+pub(super) const EXIT_STATUS: &str = "\
+Exit status:
+  0  every reply was correct
+  1  there were errors; the table counts them by kind
+  2  nothing was measured: usage, no connection, a file that cannot be written";
+
+/// `retort bench`.
+#[derive(Args, Debug)]
+pub struct BenchOptions {
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
+    #[arg(value_name = "HOST[:PORT]")]
+    pub host: HostPort,
+    /// The protocol to speak: any whose replies have an end
+    #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
+    pub protocol: ClientProtocol,
+    /// The action to request [default: uppercase, for protocols with actions]
+    #[arg(short, long, value_name = "ACTION", help_heading = "Load")]
+    pub action: Option<String>,
+    /// Number of connections
+    #[arg(short, long, value_name = "N", default_value_t = 16, value_parser = connections, help_heading = "Load")]
+    pub connections: usize,
+    /// Requests in flight on each connection [default: 1]
+    #[arg(short, long, value_name = "N", value_parser = depth, help_heading = "Load", conflicts_with = "rate")]
+    pub depth: Option<usize>,
+    /// Open loop: requests per second, over all connections
+    #[arg(short, long, value_name = "N", value_parser = rate, help_heading = "Load")]
+    pub rate: Option<f64>,
+    /// One request per connection: connect, send, receive, close (protocols that close after a reply are always
+    /// measured so)
+    #[arg(long, help_heading = "Load", conflicts_with = "depth")]
+    pub reconnect: bool,
+    /// Length of each message in bytes: 64, 64K, 1M
+    #[arg(short, long, value_name = "BYTES", default_value = "64", value_parser = size, help_heading = "Load")]
+    pub size: usize,
+    /// The text of the messages
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = TextKind::Ascii, help_heading = "Load")]
+    pub text: TextKind,
+    /// Duration of the measurement
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_time, help_heading = "Measurement")]
+    pub duration: Duration,
+    /// Duration of the load before the measurement
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration::parse, help_heading = "Measurement")]
+    pub warm_up: Duration,
+    /// The part of each reply to verify
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::Content, help_heading = "Measurement")]
+    pub verify: Verify,
+    /// The server's process, on this machine: report its CPU time per request
+    #[arg(long, value_name = "PID", help_heading = "Measurement")]
+    pub server_pid: Option<u32>,
+    /// Print one JSON object instead of the table
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// Draw latency by percentile; an earlier file is kept until the drawing is complete
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub svg: Option<PathBuf>,
+    /// Timeouts.
+    #[command(flatten)]
+    pub timeouts: Timeouts,
+}
+
+/// The text of a benchmark's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TextKind {
+    /// The alphabet, repeated
+    Ascii,
+    /// Latin with accents, Cyrillic and CJK
+    Mixed,
+}
+
+/// The part of each reply that a benchmark verifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Verify {
+    /// Length and content
+    Content,
+    /// Only the length
+    Length,
+}

@@ -1,0 +1,76 @@
+//! The options of `retort check`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values::{positive_time, protocol};
+use crate::client::client_protocol::ClientProtocol;
+use crate::client::target::HostPort;
+
+pub(super) const EXIT_STATUS: &str = "\
+Exit status:
+  0  every check passed (notes and skipped checks do not count)
+  1  at least one check failed
+  2  the server could not be checked: usage, no connection, a file that cannot be written";
+
+/// `retort check`.
+#[derive(Args, Debug)]
+pub struct CheckOptions {
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
+    #[arg(value_name = "HOST[:PORT]", required_unless_present = "list")]
+    pub host: Option<HostPort>,
+    /// The protocol to check
+    #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
+    pub protocol: ClientProtocol,
+    /// The edition of the frame protocol: 2021 means -P frame-2021
+    #[arg(long, value_name = "YEAR", value_parser = ["2021"], conflicts_with = "protocol")]
+    pub edition: Option<String>,
+    /// Which checks to run.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// How to report.
+    #[command(flatten)]
+    pub report: ReportOptions,
+}
+
+/// Which checks `retort check` runs.
+#[derive(Args, Debug)]
+pub struct Selection {
+    /// List the checks, and exit
+    #[arg(short, long, help_heading = "Selection")]
+    pub list: bool,
+    /// Run only these: names of checks or of groups, separated by commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Selection")]
+    pub only: Vec<String>,
+    /// Also check the longest message (134217727 bytes)
+    #[arg(long, help_heading = "Selection")]
+    pub large: bool,
+    /// Maximum time that a check waits for a server that does nothing; whatever the server does, a check ends after
+    /// about five times this time
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = positive_time, help_heading = "Selection")]
+    pub patience: Duration,
+}
+
+/// How `retort check` reports.
+#[derive(Args, Debug)]
+pub struct ReportOptions {
+    /// Print one JSON object
+    #[arg(long, help_heading = "Output", conflicts_with = "tap")]
+    pub json: bool,
+    /// Print TAP, the Test Anything Protocol (version 13)
+    #[arg(long, help_heading = "Output")]
+    pub tap: bool,
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Output",
+        help = "Write a JUnit report in addition to the printed one; an earlier file is kept until it is complete"
+    )]
+    #[allow(missing_docs, reason = "the help text would need backticks")]
+    pub junit: Option<PathBuf>,
+    /// Print only failures and the score
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+}

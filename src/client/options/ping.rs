@@ -1,0 +1,46 @@
+//! The options of `retort ping`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::timeouts::Timeouts;
+use super::values::{protocol, size};
+use crate::client::client_protocol::ClientProtocol;
+use crate::client::duration;
+use crate::client::target::HostPort;
+
+pub(super) const EXIT_STATUS: &str = "\
+Exit status:
+  0  every request got its reply
+  1  at least one was lost
+  2  nothing could be sent: usage, no such host, no connection";
+
+/// `retort ping`.
+#[derive(Args, Debug)]
+pub struct PingOptions {
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
+    #[arg(value_name = "HOST[:PORT]")]
+    pub host: HostPort,
+    /// The protocol to speak: any whose replies have an end
+    #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
+    pub protocol: ClientProtocol,
+    /// Stop after N requests
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// The time from one request to the next
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
+    pub interval: Duration,
+    /// Length of the message in bytes: 64, 64K, 1M
+    #[arg(short, long, value_name = "BYTES", default_value = "56", value_parser = size)]
+    pub size: usize,
+    /// Make a new connection for each request
+    #[arg(long)]
+    pub reconnect: bool,
+    /// Print only the summary
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Timeouts.
+    #[command(flatten)]
+    pub timeouts: Timeouts,
+}

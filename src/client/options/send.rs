@@ -1,0 +1,51 @@
+//! The options of `retort send`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::timeouts::Timeouts;
+use super::values::protocol;
+use crate::client::client_protocol::ClientProtocol;
+use crate::client::target::HostPort;
+
+pub(super) const EXIT_STATUS: &str = "\
+Exit status:
+  0  every request got the reply that its protocol prescribes
+  1  a request was refused (`error`), or its reply was short, long, late or missing
+  2  nothing could be sent: usage, an unreadable file, no connection";
+
+/// `retort send`.
+#[derive(Args, Debug)]
+pub struct SendOptions {
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
+    #[arg(value_name = "HOST[:PORT]")]
+    pub host: HostPort,
+    /// The action (a name, or a number from 0 to 31 for the frame protocols) and the message
+    #[arg(value_names = ["ACTION", "MESSAGE"], num_args = 0..=2)]
+    pub words: Vec<OsString>,
+    /// The protocol to speak: a name from `retortd --list`
+    #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
+    pub protocol: ClientProtocol,
+    /// Read requests from FILE, one per line; `-` is standard input
+    #[arg(short, long, value_name = "FILE", help_heading = "Input", conflicts_with_all = ["words", "stdin_data"])]
+    pub file: Option<PathBuf>,
+    /// Send all of standard input as one message, at most 134217727 bytes, and write the reply unchanged (protocols
+    /// without actions: no ACTION)
+    #[arg(
+        long,
+        value_name = "ACTION",
+        num_args = 0..=1,
+        default_missing_value = "",
+        help_heading = "Input",
+        conflicts_with = "words"
+    )]
+    pub stdin_data: Option<OsString>,
+    /// Draw no progress bar (it is drawn on standard error, if that is a terminal, after a second)
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Timeouts.
+    #[command(flatten)]
+    pub timeouts: Timeouts,
+}

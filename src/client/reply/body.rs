@@ -1,0 +1,39 @@
+//! What becomes of the body of a reply: the interface, and the two simplest ways.
+
+/// What becomes of the body of a reply.
+pub trait ReplyBody {
+    /// Takes the next bytes of the body.
+    fn push(&mut self, part: &[u8]) -> Result<(), WrongContent>;
+
+    /// The body is complete; the next [`push`](Self::push) begins another one.
+    fn finish(&mut self) -> Result<(), WrongContent>;
+}
+
+/// The body is not one of a correct reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongContent;
+
+/// A body that is not kept.
+#[derive(Clone, Copy, Debug)]
+pub struct DiscardBody;
+
+impl ReplyBody for Vec<u8> {
+    fn push(&mut self, part: &[u8]) -> Result<(), WrongContent> {
+        self.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), WrongContent> {
+        Ok(())
+    }
+}
+
+impl ReplyBody for DiscardBody {
+    fn push(&mut self, _part: &[u8]) -> Result<(), WrongContent> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), WrongContent> {
+        Ok(())
+    }
+}

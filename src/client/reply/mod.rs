@@ -1,0 +1,21 @@
+//! Replies out of the bytes of a connection: the one place that knows where a reply begins and ends.
+//!
+//! [`decoder`] does no I/O: it is fed bytes as they arrive, in any portions, and reports whether a reply is complete,
+//! needs more bytes or cannot be correct. It reads no more of a reply than a correct one can have. `send` and `ping`
+//! read through the blocking [`reader`]; `bench` and `check` feed the decoder from their own sockets.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`length`] | the length field of a reply, binary or decimal |
+//! | [`decoder`] | the state machine |
+//! | [`body`] | what becomes of a body: kept or dropped |
+//! | [`content`] | verifies a body while it arrives, without keeping it |
+//! | [`reader`] | whole replies from a blocking stream, with timeouts |
+
+pub mod body;
+pub mod content;
+pub mod decoder;
+pub mod length;
+#[cfg(test)]
+mod proptests;
+pub mod reader;

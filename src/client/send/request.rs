@@ -1,0 +1,77 @@
+//! A request, and what its reply must look like.
+
+use std::fmt;
+
+use crate::client::client_protocol::{ClientProtocol, ReplyFraming};
+
+/// A request, ready to be sent.
+#[derive(Debug)]
+pub struct SendRequest {
+    /// Its name in messages.
+    pub label: RequestLabel,
+    /// Its bytes on the wire.
+    pub wire: Vec<u8>,
+    /// How its reply is delimited.
+    pub framing: ReplyFraming,
+    /// The length that its reply must have, in bytes, if that is known.
+    pub reply_length: Option<usize>,
+    /// The length, in bytes, beyond which its reply is not read.
+    pub reply_limit: usize,
+    /// Whether a correct reply could be the word that a refusal is.
+    pub may_reply_error: bool,
+}
+
+/// Names a request in messages.
+#[derive(Clone, Debug)]
+pub struct RequestLabel {
+    number: u64,
+    action: String,
+    length: usize,
+}
+
+impl SendRequest {
+    /// The request number `number`, from 1, for this action and message; the error says why there is no such request.
+    pub fn new(protocol: ClientProtocol, number: u64, action: &str, message: &[u8]) -> Result<Self, String> {
+        // More than any request's header has.
+        let mut wire = Vec::with_capacity(message.len() + 32);
+        protocol.write_request(action, message, &mut wire)?;
+        let reply_length = protocol.expected_length(action, message);
+        Ok(Self {
+            label: RequestLabel { number, action: action.to_owned(), length: message.len() },
+            wire,
+            framing: protocol.framing(message),
+            reply_length,
+            reply_limit: protocol.longest_answer(reply_length),
+            may_reply_error: may_reply_error(message),
+        })
+    }
+}
+
+/// Whether an action can turn the message into `error`, the word that a refusal is.
+///
+/// True too often rather than too seldom: 64 bytes is far more than a message needs from which `random` draws five.
+fn may_reply_error(message: &[u8]) -> bool {
+    message.len() <= 64 && b"ero".iter().all(|letter| message.to_ascii_lowercase().contains(letter))
+}
+
+impl fmt::Display for RequestLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request {} (", self.number)?;
+        if !self.action.is_empty() {
+            write!(f, "{}, ", self.action.escape_debug())?;
+        }
+        write!(f, "{} bytes)", self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_can_become_error() {
+        assert!(may_reply_error(b"ERROR"));
+        assert!(may_reply_error(b"rorre"));
+        assert!(!may_reply_error(b"hello"));
+    }
+}

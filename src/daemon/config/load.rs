@@ -1,0 +1,138 @@
+//! Reads the configuration: the settings file becomes options of the command line, so that clap checks both alike.
+//!
+//! The command line takes precedence over the environment, and the environment over the file.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, FromArgMatches};
+
+use super::args::{Arguments, command};
+use super::env_file::{self, Content, Ignored, Variable};
+use super::settings::Settings;
+use crate::daemon::exit_status::Failure;
+
+/// What the command line requests.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve.
+    Serve {
+        /// With these settings.
+        settings: Box<Settings>,
+        /// Warnings about the settings file, for the log.
+        warnings: Vec<String>,
+    },
+    /// Print the protocols.
+    List,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The command line or the environment is wrong; also `--help` and `--version`.
+    Usage(clap::Error),
+    /// The settings file is wrong.
+    File(Failure),
+}
+
+/// Reads `arguments` (with the program's name first), the environment, and the settings file that they name.
+///
+/// # Errors
+/// [`ConfigError::Usage`] for the command line, the environment, and a request for help; [`ConfigError::File`] for the
+/// settings file.
+pub fn load(arguments: &[OsString]) -> Result<Command, ConfigError> {
+    let matches = command().try_get_matches_from(arguments).map_err(ConfigError::Usage)?;
+    let parsed = Arguments::from_arg_matches(&matches).map_err(ConfigError::Usage)?;
+    let Some(file) = &parsed.settings else { return Ok(Command::new(parsed, Vec::new())) };
+    let command = command();
+    // it cannot name another file
+    let is_setting = |name: &str| name != "RETORTD_SETTINGS" && option_of(&command, name).is_some();
+    let content = env_file::read(file, is_setting).map_err(ConfigError::File)?;
+    let from_file = options_of(&command, file, &content, &matches).map_err(ConfigError::File)?;
+    let all = arguments[..1].iter().chain(&from_file).chain(&arguments[1..]);
+    let matches = command.try_get_matches_from(all).map_err(ConfigError::Usage)?;
+    let parsed = Arguments::from_arg_matches(&matches).map_err(ConfigError::Usage)?;
+    Ok(Command::new(parsed, warnings(file, &content)))
+}
+
+impl Command {
+    fn new(arguments: Arguments, warnings: Vec<String>) -> Self {
+        if arguments.list {
+            return Self::List;
+        }
+        Self::Serve { settings: Box::new(Settings::new(arguments)), warnings }
+    }
+}
+
+/// The variables of a settings file as options, without those that `given` has already.
+fn options_of(
+    command: &clap::Command,
+    file: &Path,
+    content: &Content,
+    given: &ArgMatches,
+) -> Result<Vec<OsString>, Failure> {
+    let mut options = Vec::new();
+    for Variable { line, name, value, open_quote } in &content.variables {
+        let Some(option) = option_of(command, name) else { continue };
+        let source = given.value_source(option.get_id().as_str());
+        if matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
+            continue;
+        }
+        let long = option.get_long().unwrap_or_default();
+        check(command, long, value).map_err(|error| {
+            let why = if *open_quote { "a quote is not closed".into() } else { format!("{name}: {error}") };
+            Failure::configuration(format!("{}:{line}: {why}", file.display()))
+        })?;
+        options.extend(as_options(long, value));
+    }
+    Ok(options)
+}
+
+/// The option with the environment variable `name`.
+fn option_of<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg> {
+    command.get_arguments().find(|option| option.get_env().is_some_and(|variable| variable == name))
+}
+
+/// The warnings about a file that can be used.
+fn warnings(file: &Path, content: &Content) -> Vec<String> {
+    let warning = |ignored: Ignored| {
+        let Ignored { first_line, count } = ignored;
+        let count = if count == 1 { String::new() } else { format!(" ({count} such lines)") };
+        format!("{}:{first_line}: ignored: not NAME=VALUE{count}", file.display())
+    };
+    content.ignored.map(warning).into_iter().collect()
+}
+
+/// A setting as options of the command line. `--verbose` takes no value: it is repeated.
+fn as_options(long: &str, value: &str) -> Vec<OsString> {
+    if long == "verbose" {
+        return vec!["--verbose".into(); value.parse().unwrap_or(0)];
+    }
+    vec![format!("--{long}={value}").into()]
+}
+
+/// Checks a value of the settings file; the error is one line.
+fn check(command: &clap::Command, long: &str, value: &str) -> Result<(), String> {
+    if long == "verbose" {
+        let is_level = value.parse::<u8>().is_ok_and(|level| level <= 3);
+        return if is_level { Ok(()) } else { Err(format!("invalid value '{value}': 0 to 3")) };
+    }
+    let arguments = [OsString::from("retortd"), format!("--{long}={value}").into()];
+    match command.clone().try_get_matches_from(arguments) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let text = error.to_string();
+            Err(shorten(text.lines().next().unwrap_or_default().trim_start_matches("error: ")))
+        }
+    }
+}
+
+/// The maximum length of an error about a value, in characters. Chosen: more than a line of the log can have, and far
+/// less than a file.
+const MAX_ERROR: usize = 4000;
+
+/// An error that contains a value, which may contain anything, as a part of one line of the log.
+fn shorten(error: &str) -> String {
+    error.chars().take(MAX_ERROR).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}

@@ -1,0 +1,66 @@
+//! Reads the configuration again, for SIGHUP. Nothing changes unless all of it can be used.
+
+use std::ffi::OsString;
+
+use log::warn;
+
+use super::config::args::fixed_options;
+use super::config::load::{Command, ConfigError, load};
+use super::config::quotes;
+use super::config::settings::Settings;
+use super::server_config::server_config;
+use crate::protocol::ProtocolSettings;
+use crate::server;
+use crate::sys;
+
+/// The configuration after a reload.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// The settings that are in force from now on: the fixed ones are those of the start.
+    pub settings: Settings,
+    /// The configuration of the server that follows from them.
+    pub config: server::Settings,
+}
+
+/// Reads the configuration of a daemon with `listeners` listeners again; warns about settings that need a restart.
+///
+/// # Errors
+/// The reason why the configuration cannot be used.
+pub fn reload(arguments: &[OsString], running: &Settings, listeners: usize) -> Result<Reloaded, String> {
+    let (settings, warnings) = match load(arguments) {
+        Ok(Command::Serve { settings, warnings }) => (*settings, warnings),
+        Ok(Command::List) => return Err("--list does not serve".into()),
+        Err(ConfigError::File(failure)) => return Err(failure.to_string()),
+        Err(ConfigError::Usage(error)) => return Err(error.to_string()),
+    };
+    for warning in &warnings {
+        warn!("{warning}");
+    }
+    let needs_restart = settings.need_restart(running);
+    let settings = Settings { fixed: running.fixed.clone(), ..settings };
+    let quotes = quotes::load(settings.reloadable.quotes.as_deref()).map_err(|failure| failure.to_string())?;
+    let protocols = ProtocolSettings { quotes, host_name: sys::host_name() };
+    let config = server_config(&settings, protocols, listeners).map_err(|failure| failure.to_string())?;
+    if needs_restart {
+        warn!("{} change only with a restart", fixed_names());
+    }
+    Ok(Reloaded { settings, config })
+}
+
+/// The names of all fixed settings, for a message.
+fn fixed_names() -> String {
+    let options = fixed_options();
+    let (last, others) = options.split_last().map_or(("", &[][..]), |(last, others)| (last.as_str(), others));
+    format!("the addresses of listeners, {} and {last}", others.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixed_settings_are_named() {
+        let names = "the addresses of listeners, --backlog, --recv-buffer, --send-buffer, --workers, --seed and --log";
+        assert_eq!(fixed_names(), names);
+    }
+}
