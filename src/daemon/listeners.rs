@@ -13,7 +13,7 @@ use crate::daemon::config::args::FixedSettings;
 use crate::daemon::config::listen::{Endpoint, ListenAddress, Origin};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
-use crate::server::BoundListener;
+use crate::server::{self, Listener};
 use crate::sys::{self, Errno};
 
 /// Seconds without a packet from a client after which the kernel probes it (tcp(7)). Chosen: an idle connection costs
@@ -33,7 +33,7 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 #[derive(Debug)]
 pub struct Sockets {
     /// Sockets that listen.
-    pub listeners: Vec<BoundListener>,
+    pub listeners: Vec<Listener>,
     /// The origin of each of [`Sockets::listeners`].
     pub origins: Vec<Origin>,
     /// The one connection of an `Accept=yes` unit, and its protocol.
@@ -43,7 +43,7 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    fn add(&mut self, listener: BoundListener, origin: Origin) {
+    fn add(&mut self, listener: Listener, origin: Origin) {
         self.listeners.push(listener);
         self.origins.push(origin);
     }
@@ -82,15 +82,15 @@ fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-fn inherited_listener(socket: TcpListener, protocol: &'static ProtocolInfo) -> Result<BoundListener, Failure> {
+fn inherited_listener(socket: TcpListener, protocol: &'static ProtocolInfo) -> Result<Listener, Failure> {
     let name = listener_name(&socket, protocol);
     socket
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make inherited {name} non-blocking: {error}")))?;
-    Ok(BoundListener::new(socket, protocol, name, true))
+    Ok(Listener::new(socket, protocol, name, server::Origin::Inherited))
 }
 
-fn prepare_inherited(listener: &BoundListener, settings: &FixedSettings) {
+fn prepare_inherited(listener: &Listener, settings: &FixedSettings) {
     for (option, error) in set_options(&listener.socket, settings) {
         warn!("cannot set {option} on inherited {}: {error}; serving without it", listener.name);
     }
@@ -116,7 +116,7 @@ fn set_options(socket: &impl AsFd, settings: &FixedSettings) -> Vec<(&'static st
 }
 
 /// Binds an endpoint.
-fn bind_own(endpoint: &Endpoint, settings: &FixedSettings) -> Result<BoundListener, Failure> {
+fn bind_own(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listener, Failure> {
     let Endpoint { protocol, address } = *endpoint;
     let bound = match (try_bind(address.socket_address(), settings), address) {
         // no IPv6 on this machine: all addresses are those of IPv4
@@ -127,7 +127,7 @@ fn bind_own(endpoint: &Endpoint, settings: &FixedSettings) -> Result<BoundListen
     };
     let socket = bound.map_err(|error| cannot_listen(address, error))?;
     let name = listener_name(&socket, protocol);
-    Ok(BoundListener::new(socket, protocol, name, false))
+    Ok(Listener::new(socket, protocol, name, server::Origin::Own))
 }
 
 fn try_bind(address: SocketAddr, settings: &FixedSettings) -> Result<TcpListener, Errno> {

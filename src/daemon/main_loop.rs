@@ -88,7 +88,7 @@ impl<'a> MainLoop<'a> {
         let status = self.status_line();
         debug!("ready: {status}");
         self.notifier.ready(status);
-        self.server.ask_for_life(self.heartbeat);
+        self.server.send_heartbeat(self.heartbeat);
         while !self.server.has_ended() {
             self.wait();
             self.handle_signals();
@@ -101,7 +101,7 @@ impl<'a> MainLoop<'a> {
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
         self.timers.retry(self.notifier.has_pending());
-        let left = self.timers.left(Instant::now()).into_iter().chain(self.server.report_in()).min();
+        let left = self.timers.left(Instant::now()).into_iter().chain(self.server.recovery_due_in()).min();
         if let Err(error) = sys::wait_readable([self.signals.as_fd(), self.server.notice_fd()], left) {
             self.pause(error);
         }
@@ -137,7 +137,7 @@ impl<'a> MainLoop<'a> {
             Some(Phase::Draining) => self.drain("received SIGTERM or SIGINT"),
             Some(Phase::Aborting) => {
                 warn!("received a second SIGTERM or SIGINT: stopping at once");
-                self.server.stop_now();
+                self.server.abort();
             }
             Some(Phase::Serving) | None => {}
         }
@@ -152,7 +152,7 @@ impl<'a> MainLoop<'a> {
     /// Begins the drain: accepts no more connections, and replies to the requests that were read.
     fn drain(&mut self, reason: &str) {
         info!("stopping: {reason}");
-        self.server.stop(self.settings.reloadable.drain_timeout.max());
+        self.server.drain(self.settings.reloadable.drain_timeout.max());
         self.notifier.stopping(format!("stopping: {}", self.figures()));
         self.notifier.extend(EXTEND_BY);
         self.timers.extend(self.notifier.is_connected());
@@ -160,13 +160,13 @@ impl<'a> MainLoop<'a> {
 
     fn check_server(&mut self) {
         self.server.clear_notice();
-        self.server.report();
+        self.server.log_recoveries();
         if self.progress.is_stopping() {
             return;
         }
         if self.server.failure().is_some() {
             self.stop("a worker has failed");
-        } else if self.serving.single_connection && self.server.totals().open == 0 {
+        } else if self.serving.single_connection && self.server.stats().open == 0 {
             self.stop("the connection has ended");
         }
     }
@@ -193,17 +193,17 @@ impl<'a> MainLoop<'a> {
 
     /// Notifies the watchdog if every worker has acknowledged the last heartbeat, and sends the next one.
     fn check_heartbeats(&mut self) {
-        if self.server.answered(self.heartbeat) {
+        if self.server.heartbeat_acked(self.heartbeat) {
             self.notifier.watchdog();
             self.heartbeat += 1;
-            self.server.ask_for_life(self.heartbeat);
+            self.server.send_heartbeat(self.heartbeat);
         } else {
             warn!("a worker missed its heartbeat: not notifying the watchdog");
         }
     }
 
     fn check_idle(&mut self, now: Instant) {
-        let totals = self.server.totals();
+        let totals = self.server.stats();
         let idle = self.idle.check(now, totals.open, totals.accepted);
         let timeout = self.settings.reloadable.exit_idle.max();
         if let Some(timeout) = timeout.filter(|timeout| idle >= *timeout) {
@@ -226,7 +226,7 @@ impl<'a> MainLoop<'a> {
     }
 
     fn apply(&mut self, Reloaded { settings, config }: Reloaded) {
-        if !self.server.renew(&config.limits, &config.protocols, RELOAD_TIMEOUT) {
+        if !self.server.reconfigure(&config.limits, &config.protocols, RELOAD_TIMEOUT) {
             warn!("a worker missed the reload: its connections keep to the old limits until it has applied it");
         }
         logging::set_verbosity(settings.reloadable.verbose);
@@ -238,7 +238,7 @@ impl<'a> MainLoop<'a> {
     }
 
     fn figures(&self) -> String {
-        let totals = self.server.totals();
+        let totals = self.server.stats();
         format!("{} connections, {} requests", totals.open, totals.requests)
     }
 
@@ -248,7 +248,7 @@ impl<'a> MainLoop<'a> {
     }
 
     fn statistics(&self) -> String {
-        format!("statistics: {}; log messages dropped {}", self.server.totals(), logging::dropped())
+        format!("statistics: {}; log messages dropped {}", self.server.stats(), logging::dropped())
     }
 
     fn finish(mut self) -> Result<(), Failure> {

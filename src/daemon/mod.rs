@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use log::{error, warn};
 
 use crate::protocol::{self, ProtocolSettings};
-use crate::server::{BoundListener, Server};
+use crate::server::{Listener, Server};
 use crate::sys::{self, Errno};
 use activation::Inherited;
 use config::args::LogTarget;
@@ -109,13 +109,13 @@ fn serve(
     let serving = Serving { status_prefix: status_prefix(&listeners), origins, single_connection };
     let server = Server::start(listeners, &config).map_err(|error| Failure::system(error.to_string()))?;
     if let Some((stream, protocol)) = connection {
-        server.serve(stream, protocol);
+        server.adopt_connection(stream, protocol);
     }
     MainLoop::new(server, serving, &signals, notifier, settings, arguments).run()
 }
 
 /// The beginning of the status.
-fn status_prefix(listeners: &[BoundListener]) -> String {
+fn status_prefix(listeners: &[Listener]) -> String {
     if listeners.is_empty() {
         return "serving one connection".into();
     }

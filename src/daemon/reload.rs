@@ -19,7 +19,7 @@ pub struct Reloaded {
     /// The settings that are in force from now on: the fixed ones are those of the start.
     pub settings: Settings,
     /// The configuration of the server that follows from them.
-    pub config: server::Settings,
+    pub config: server::ServerConfig,
 }
 
 /// Reads the configuration of a daemon with `listeners` listeners again; warns about settings that need a restart.

@@ -28,11 +28,11 @@ pub fn server_config(
     settings: &Settings,
     protocols: ProtocolSettings,
     listeners: usize,
-) -> Result<server::Settings, Failure> {
+) -> Result<server::ServerConfig, Failure> {
     let workers = settings.fixed.workers.map_or_else(system_limits::processors, usize::from);
     let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners as u64;
     let connections = connections(settings.reloadable.max_connections, reserved, sys::raise_descriptor_limit())?;
-    Ok(server::Settings {
+    Ok(server::ServerConfig {
         workers,
         limits: limits(&settings.reloadable, connections),
         seed: settings.fixed.seed,
@@ -43,14 +43,14 @@ pub fn server_config(
 fn limits(settings: &ReloadableSettings, connections: usize) -> ServerLimits {
     let buffered = settings.max_buffered.unwrap_or_else(|| Limit::Max(default_buffered(system_limits::memory().bytes)));
     ServerLimits {
-        message: settings.max_message.max().map_or(frame::MAX_LENGTH, Size::in_memory),
-        buffered: buffered.max().map(|size| size.0),
-        connections: Some(connections),
-        per_source: settings.max_per_source.max(),
-        idle: settings.idle_timeout.max(),
-        request: settings.request_timeout.max(),
-        write: settings.write_timeout.max(),
-        line: settings.max_line.max().map(Size::in_memory),
+        max_message: settings.max_message.max().map_or(frame::MAX_LENGTH, Size::in_memory),
+        max_buffered: buffered.max().map(|size| size.0),
+        max_connections: Some(connections),
+        max_per_source: settings.max_per_source.max(),
+        idle_timeout: settings.idle_timeout.max(),
+        request_timeout: settings.request_timeout.max(),
+        write_timeout: settings.write_timeout.max(),
+        max_line: settings.max_line.max().map(Size::in_memory),
         min_rate: settings.min_rate.max().map(|size| size.0),
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use log::debug;
 
-use crate::server::{self, BoundListener};
+use crate::server::{self, Listener};
 use crate::sys::{self, Errno};
 
 /// The number of processors that this process may use, by CPU affinity and cgroup quota; 1 if it is unknown.
@@ -79,7 +79,7 @@ pub fn disable_huge_pages() {
 }
 
 /// Logs the limits that the kernel grants (`-vv`).
-pub fn log_system_limits(listeners: &[BoundListener], backlog: Option<u32>, config: &server::Settings) {
+pub fn log_system_limits(listeners: &[Listener], backlog: Option<u32>, config: &server::ServerConfig) {
     let backlog = backlog.map_or("the maximum".to_string(), |backlog| backlog.to_string());
     debug!(
         "accept backlog: {backlog} requested, {} allowed (net.core.somaxconn); handshakes in progress: {} \
@@ -90,8 +90,8 @@ pub fn log_system_limits(listeners: &[BoundListener], backlog: Option<u32>, conf
     let retries = sysctl("net/ipv4/tcp_synack_retries");
     let timeout = retries.parse().map_or("unknown".into(), |retries| format!("{} s", connect_timeout(retries)));
     debug!("SYN/ACK retries: {retries} (net.ipv4.tcp_synack_retries); an unanswered connect fails after {timeout}");
-    let connections = config.limits.connections.unwrap_or(usize::MAX);
-    let buffered = config.limits.buffered.map_or("any number of".into(), |bytes| bytes.to_string());
+    let connections = config.limits.max_connections.unwrap_or(usize::MAX);
+    let buffered = config.limits.max_buffered.map_or("any number of".into(), |bytes| bytes.to_string());
     debug!("at most {connections} connections, holding {buffered} bytes, on {} workers", config.workers);
     for listener in listeners {
         log_buffers(&listener.name, &listener.socket);

@@ -1,156 +1,155 @@
 //! The connections of one worker, by token.
 //!
-//! A slot that is used again holds a connection with another number, and numbers are never used twice: an event, a
-//! message or the result of offloaded work that was meant for a connection that has gone finds nobody, whatever has
-//! become of its slot since ([`Registry::shrink`] included).
+//! A slot is reused for connections with other numbers, and no number is used twice: an event, a message or the result of
+//! an offloaded request for a connection that has closed finds no connection, whatever has become of its slot since
+//! ([`ConnectionTable::shrink`] included).
 
-use std::net::{IpAddr, TcpStream};
+use std::mem;
+use std::net::TcpStream;
 
+use super::admission::SourceKey;
 use super::poller::{Source, Token};
 use crate::connection::{Connection, Interest};
 
-/// A connection and what the event loop knows of it.
-pub struct Entry {
+/// A connection, and the state that the event loop keeps for it.
+pub struct Session {
     /// Its socket.
     pub stream: TcpStream,
     /// Its state.
     pub connection: Connection,
-    /// What epoll was told to watch for.
+    /// The events that epoll watches for.
     pub interest: Interest,
-    /// Its address, where connections are counted by source.
-    pub source: Option<Box<IpAddr>>,
+    /// The source that it counts for, where connections are limited by source.
+    pub source: Option<Box<SourceKey>>,
 }
 
-enum Slot {
-    /// Free; the number of the next free one.
-    Free(u32),
-    /// A connection and its number.
-    Taken(u64, Entry),
+/// A place for one connection.
+struct Slot {
+    /// The number of its connection; of a free slot, the index of the next free one.
+    number: u64,
+    session: Option<Session>,
 }
 
 /// The connections of one worker.
-pub struct Registry {
+pub struct ConnectionTable {
     slots: Vec<Slot>,
+    /// The index of the first free slot.
     free: u32,
-    taken: usize,
+    occupied: usize,
     /// The number of the next connection.
-    sequence: u64,
-    /// The most connections since [`Registry::crowd_has_left`] last said so.
+    next_number: u64,
+    /// The most connections since [`ConnectionTable::has_receded`] last returned true.
     peak: usize,
-    /// The rest of a crowd is still there.
-    has_rest: bool,
+    /// Connections of the last peak are left.
+    has_remainder: bool,
 }
 
 /// No slot.
 const NONE: u32 = u32::MAX;
-/// From this number of connections on, what they leave behind is given back to the system; chosen without tuning.
-const CROWD: usize = 1024;
+/// From this number of connections on, memory that they leave behind is given back to the system. Chosen without tuning:
+/// that of fewer connections is some 100 KiB, and will be used again.
+const TRIM_FROM: usize = 1024;
 
-impl Registry {
-    /// An empty one.
+impl ConnectionTable {
+    /// An empty table; it takes no memory yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { slots: Vec::new(), free: NONE, taken: 0, sequence: 0, peak: 0, has_rest: false }
+        Self { slots: Vec::new(), free: NONE, occupied: 0, next_number: 0, peak: 0, has_remainder: false }
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.taken
+        self.occupied
     }
 
-    /// Whether there is none.
+    /// Whether there are no connections.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.taken == 0
+        self.occupied == 0
     }
 
-    /// Takes in a connection; gives it back when there are as many as tokens can tell apart, or no memory for it.
-    pub fn insert(&mut self, entry: Entry) -> Result<Token, Entry> {
+    /// Adds a connection.
+    ///
+    /// # Errors
+    /// The session, if there are [`Token::SLOTS`] connections, or no memory for one more.
+    pub fn insert(&mut self, session: Session) -> Result<(Token, &mut Session), Session> {
         if self.free == NONE && !self.grow() {
-            return Err(entry);
+            return Err(session);
         }
-        let token = Token { slot: self.free, sequence: self.sequence };
-        let slot = &mut self.slots[self.free as usize];
-        if let Slot::Free(next) = slot {
-            self.free = *next;
-        }
-        *slot = Slot::Taken(token.sequence, entry);
-        self.taken += 1;
-        self.peak = self.peak.max(self.taken);
-        self.sequence += 1;
-        Ok(token)
+        let token = Token { slot: self.free, sequence: self.next_number };
+        self.occupied += 1;
+        self.peak = self.peak.max(self.occupied);
+        self.next_number += 1;
+        let slot = &mut self.slots[token.slot as usize];
+        self.free = slot.number as u32;
+        slot.number = token.sequence;
+        Ok((token, slot.session.insert(session)))
     }
 
-    /// Adds a free slot.
+    /// Adds a free slot; false where that is impossible.
     fn grow(&mut self) -> bool {
-        let number = self.slots.len() as u32;
-        if number >= Token::SLOTS || self.slots.try_reserve(1).is_err() {
+        let index = self.slots.len() as u32;
+        if index >= Token::SLOTS || self.slots.try_reserve(1).is_err() {
             return false;
         }
-        self.slots.push(Slot::Free(NONE));
-        self.free = number;
+        self.slots.push(Slot { number: NONE.into(), session: None });
+        self.free = index;
         true
     }
 
-    /// The connection with that token, if it is still there.
-    pub fn get_mut(&mut self, token: Token) -> Option<&mut Entry> {
-        match self.slots.get_mut(token.slot as usize) {
-            Some(Slot::Taken(sequence, entry)) if *sequence == token.sequence => Some(entry),
-            _ => None,
-        }
+    /// The connection with this token, if it is open.
+    pub fn get_mut(&mut self, token: Token) -> Option<&mut Session> {
+        let slot = self.slots.get_mut(token.slot as usize)?;
+        slot.session.as_mut().filter(|_| slot.number == token.sequence)
     }
 
-    /// The token of the connection that an event is for, if it is still there.
-    #[must_use]
-    pub fn token_of(&self, source: Source) -> Option<Token> {
+    /// The connection that an event is for, if it is open.
+    pub fn find(&mut self, source: Source) -> Option<(Token, &mut Session)> {
         let Source::Connection(slot, _) = source else { return None };
-        self.token_at(slot as usize).filter(|token| source.is(*token))
+        self.at(slot as usize).filter(|(token, _)| source.is(*token))
     }
 
-    /// The token of the connection in a slot, if there is one.
-    #[must_use]
-    pub fn token_at(&self, slot: usize) -> Option<Token> {
-        match self.slots.get(slot) {
-            Some(Slot::Taken(sequence, _)) => Some(Token { slot: slot as u32, sequence: *sequence }),
-            _ => None,
-        }
+    /// The connection in the slot with this index, if there is one.
+    pub fn at(&mut self, index: usize) -> Option<(Token, &mut Session)> {
+        let slot = self.slots.get_mut(index)?;
+        let token = Token { slot: index as u32, sequence: slot.number };
+        Some((token, slot.session.as_mut()?))
     }
 
-    /// The number of slots: connections are in those below it.
+    /// The number of slots: [`ConnectionTable::at`] finds every connection at an index below it.
     #[must_use]
     pub fn slots(&self) -> usize {
         self.slots.len()
     }
 
-    /// Takes a connection out.
-    pub fn remove(&mut self, token: Token) -> Option<Entry> {
+    /// Removes a connection, if it is open.
+    pub fn remove(&mut self, token: Token) -> Option<Session> {
         self.get_mut(token)?;
-        let removed = std::mem::replace(&mut self.slots[token.slot as usize], Slot::Free(self.free));
+        let slot = &mut self.slots[token.slot as usize];
+        slot.number = self.free.into();
         self.free = token.slot;
-        self.taken -= 1;
-        match removed {
-            Slot::Taken(_, entry) => Some(entry),
-            Slot::Free(_) => None,
-        }
+        self.occupied -= 1;
+        slot.session.take()
     }
 
-    /// Gives back the memory of a crowd that has left, when all have.
+    /// Frees the memory of a table that is empty and was large.
     pub fn shrink(&mut self) {
-        if self.is_empty() && self.slots.capacity() > CROWD {
+        if self.is_empty() && self.slots.capacity() > TRIM_FROM {
             self.slots = Vec::new();
             self.free = NONE;
         }
     }
 
-    /// Whether three of four connections of a crowd have gone, or, after that, the last connection; said once each.
-    pub fn crowd_has_left(&mut self) -> bool {
-        if self.peak > CROWD && self.taken < self.peak / 4 {
-            self.peak = self.taken;
-            self.has_rest = true;
+    /// Whether memory should be given back to the system: true once when three of four connections of a large number have
+    /// closed, and once more when the last one of them has.
+    pub fn has_receded(&mut self) -> bool {
+        if self.peak > TRIM_FROM && self.occupied < self.peak / 4 {
+            self.peak = self.occupied;
+            self.has_remainder = true;
             return true;
         }
-        self.is_empty() && std::mem::take(&mut self.has_rest)
+        self.is_empty() && mem::take(&mut self.has_remainder)
     }
 }
 
@@ -162,46 +161,50 @@ mod tests {
 
     use proptest::prelude::*;
 
-    /// The registry looks at no socket: any descriptor will do.
-    fn entry() -> Entry {
+    /// A session; any descriptor will do, because the table looks at no socket.
+    fn session() -> Session {
         let stream = OwnedFd::from(std::fs::File::open("/dev/null").expect("open /dev/null")).into();
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let connection = Connection::new(protocol, None, 0);
-        Entry { stream, connection, interest: Interest::default(), source: None }
+        Session { stream, connection, interest: Interest::default(), source: None }
     }
 
-    fn insert(registry: &mut Registry) -> Token {
-        registry.insert(entry()).unwrap_or_else(|_| panic!("there is room"))
+    fn insert_session(table: &mut ConnectionTable, session: Session) -> Token {
+        table.insert(session).unwrap_or_else(|_| panic!("there is room")).0
+    }
+
+    fn insert(table: &mut ConnectionTable) -> Token {
+        insert_session(table, session())
     }
 
     #[test]
     fn a_token_does_not_outlive_its_connection() {
-        let mut registry = Registry::new();
-        let first = insert(&mut registry);
-        assert!(registry.remove(first).is_some());
-        let second = insert(&mut registry);
+        let mut table = ConnectionTable::new();
+        let first = insert(&mut table);
+        assert!(table.remove(first).is_some());
+        let second = insert(&mut table);
         assert_eq!(first.slot, second.slot);
-        assert!(registry.get_mut(first).is_none());
-        assert!(registry.remove(first).is_none());
-        assert!(registry.get_mut(second).is_some());
-        assert_eq!(registry.token_of(Source::connection(first)), None);
-        assert_eq!(registry.token_of(Source::connection(second)), Some(second));
-        assert_eq!(registry.len(), 1);
+        assert!(table.get_mut(first).is_none());
+        assert!(table.remove(first).is_none());
+        assert!(table.get_mut(second).is_some());
+        assert_eq!(table.find(Source::connection(first)).map(|(token, _)| token), None);
+        assert_eq!(table.find(Source::connection(second)).map(|(token, _)| token), Some(second));
+        assert_eq!(table.len(), 1);
     }
 
     #[test]
     fn free_slots_are_used_again() {
-        let mut registry = Registry::new();
-        let tokens: Vec<Token> = (0..5).map(|_| insert(&mut registry)).collect();
+        let mut table = ConnectionTable::new();
+        let tokens: Vec<Token> = (0..5).map(|_| insert(&mut table)).collect();
         for token in &tokens[1..4] {
-            registry.remove(*token);
+            table.remove(*token);
         }
-        let again: Vec<u32> = (0..3).map(|_| insert(&mut registry).slot).collect();
+        let again: Vec<u32> = (0..3).map(|_| insert(&mut table).slot).collect();
         assert_eq!(again, [3, 2, 1]);
-        assert_eq!((registry.len(), registry.slots()), (5, 5));
+        assert_eq!((table.len(), table.slots()), (5, 5));
     }
 
-    /// What happens to a registry; numbers choose among the tokens there have been.
+    /// An operation on a table; numbers choose among the tokens that there have been.
     #[derive(Clone, Debug)]
     enum Operation {
         Insert(u8),
@@ -221,95 +224,98 @@ mod tests {
         ]
     }
 
-    /// A registry, and what it must hold: the descriptor of each connection by its token.
+    /// The expected contents of a table: the descriptor of each connection by its token.
     #[derive(Default)]
     struct Model {
-        there: HashMap<Token, i32>,
+        open: HashMap<Token, i32>,
         ever: Vec<Token>,
     }
 
     impl Model {
-        fn insert(&mut self, registry: &mut Registry) {
+        fn insert(&mut self, table: &mut ConnectionTable) {
             use std::os::fd::AsRawFd;
-            let entry = entry();
-            let fd = entry.stream.as_raw_fd();
-            let token = registry.insert(entry).unwrap_or_else(|_| panic!("there is room"));
+            let session = session();
+            let fd = session.stream.as_raw_fd();
+            let token = insert_session(table, session);
             self.ever.push(token);
-            assert!(self.there.insert(token, fd).is_none(), "two connections have {token:?}");
+            assert!(self.open.insert(token, fd).is_none(), "two connections have {token:?}");
         }
 
-        fn remove(&mut self, registry: &mut Registry, token: Token) {
-            assert_eq!(registry.remove(token).is_some(), self.there.remove(&token).is_some());
+        fn remove(&mut self, table: &mut ConnectionTable, token: Token) {
+            assert_eq!(table.remove(token).is_some(), self.open.remove(&token).is_some());
         }
 
-        /// A late result finds its own connection or nobody.
-        fn look(&self, registry: &mut Registry, token: Token) {
+        /// A late result finds its own connection or none.
+        fn look(&self, table: &mut ConnectionTable, token: Token) {
             use std::os::fd::AsRawFd;
-            let found = registry.get_mut(token).map(|entry| entry.stream.as_raw_fd());
-            assert_eq!(found, self.there.get(&token).copied());
-            assert_eq!(registry.token_of(Source::connection(token)), found.map(|_| token));
+            let found = table.get_mut(token).map(|session| session.stream.as_raw_fd());
+            assert_eq!(found, self.open.get(&token).copied());
+            assert_eq!(table.find(Source::connection(token)).map(|(token, _)| token), found.map(|_| token));
         }
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Fault 35: whatever order connections come and go in, no token is ever valid for two of them.
+        /// In whatever order connections open and close, no token is ever valid for two of them.
         #[test]
-        fn a_late_result_never_finds_a_stranger(operations in proptest::collection::vec(operation(), 1..80)) {
-            let (mut registry, mut model) = (Registry::new(), Model::default());
+        fn a_late_result_never_finds_another_connection(operations in proptest::collection::vec(operation(), 1..80)) {
+            let (mut table, mut model) = (ConnectionTable::new(), Model::default());
             for operation in operations {
                 match operation {
-                    Operation::Insert(count) => (0..count).for_each(|_| model.insert(&mut registry)),
+                    Operation::Insert(count) => (0..count).for_each(|_| model.insert(&mut table)),
                     Operation::Remove(which) if !model.ever.is_empty() => {
                         let token = model.ever[which % model.ever.len()];
-                        model.remove(&mut registry, token);
+                        model.remove(&mut table, token);
                     }
                     Operation::RemoveAll => {
                         for token in model.ever.clone() {
-                            model.remove(&mut registry, token);
+                            model.remove(&mut table, token);
                         }
                     }
-                    Operation::Shrink if registry.is_empty() => {
-                        // whatever the size at which it would do so
-                        registry.slots.reserve(CROWD + 1);
-                        registry.shrink();
-                        prop_assert_eq!(registry.slots.capacity(), 0);
+                    Operation::Shrink if table.is_empty() => {
+                        // whatever the size at which a table shrinks
+                        table.slots.reserve(TRIM_FROM + 1);
+                        table.shrink();
+                        prop_assert_eq!(table.slots.capacity(), 0);
                     }
                     Operation::LateResult(which) if !model.ever.is_empty() => {
                         let token = model.ever[which % model.ever.len()];
-                        model.look(&mut registry, token);
+                        model.look(&mut table, token);
                     }
                     _ => {}
                 }
-                prop_assert_eq!(registry.len(), model.there.len());
+                prop_assert_eq!(table.len(), model.open.len());
                 prop_assert_eq!(model.ever.iter().collect::<HashSet<_>>().len(), model.ever.len());
             }
         }
     }
 
     #[test]
-    fn a_crowd_that_has_left_is_noticed_once() {
-        let mut registry = Registry::new();
-        for (peak, taken, expect) in
-            [(CROWD, 1, false), (4 * CROWD, CROWD, false), (4 * CROWD, CROWD - 1, true), (0, 1, false)]
-        {
-            (registry.peak, registry.taken) = (peak, taken);
-            assert_eq!([registry.crowd_has_left(), registry.crowd_has_left()], [expect, false], "{taken} of {peak}");
+    fn a_large_number_of_connections_that_has_receded_is_reported_once() {
+        let mut table = ConnectionTable::new();
+        for (peak, occupied, expect) in [
+            (TRIM_FROM, 1, false),
+            (4 * TRIM_FROM, TRIM_FROM, false),
+            (4 * TRIM_FROM, TRIM_FROM - 1, true),
+            (0, 1, false),
+        ] {
+            (table.peak, table.occupied) = (peak, occupied);
+            assert_eq!([table.has_receded(), table.has_receded()], [expect, false], "{occupied} of {peak}");
         }
-        registry.taken = 0;
-        assert_eq!([registry.crowd_has_left(), registry.crowd_has_left()], [true, false]);
+        table.occupied = 0;
+        assert_eq!([table.has_receded(), table.has_receded()], [true, false]);
     }
 
     #[test]
-    fn only_an_empty_registry_shrinks() {
-        let mut registry = Registry::new();
-        registry.slots.reserve(CROWD + 1);
-        let token = insert(&mut registry);
-        registry.shrink();
-        assert!(registry.slots.capacity() > CROWD && registry.get_mut(token).is_some());
-        registry.remove(token);
-        registry.shrink();
-        assert_eq!(registry.slots.capacity(), 0);
+    fn only_an_empty_table_shrinks() {
+        let mut table = ConnectionTable::new();
+        table.slots.reserve(TRIM_FROM + 1);
+        let token = insert(&mut table);
+        table.shrink();
+        assert!(table.slots.capacity() > TRIM_FROM && table.get_mut(token).is_some());
+        table.remove(token);
+        table.shrink();
+        assert_eq!(table.slots.capacity(), 0);
     }
 }

@@ -1,199 +1,170 @@
-//! What other threads hand a worker: sockets, finished work, orders.
+//! A worker's queue of messages from other threads: sockets, processed requests, commands.
 //!
-//! Any thread may post; only the worker collects. The eventfd is written only when the box was empty, so a burst
-//! costs one system call.
+//! Any thread may send; only the worker drains. The worker is notified only when the queue was empty, so a burst of
+//! messages costs one system call.
 
-use std::convert::Infallible;
-use std::io;
-use std::net::TcpStream;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::poller::Token;
-use crate::connection::{Charge, Limits, OffloadResult, Retired};
-use crate::protocol::{ProtocolInfo, ProtocolSettings};
-use crate::sys::{Errno, EventFd};
+use super::message::WorkerMessage;
+use super::notifier::Notifier;
+use super::sync::{Mutex, lock};
+use crate::sys::EventFd;
 
-/// One message to a worker.
-pub enum Mail {
-    /// Serve this connection.
-    Accepted(TcpStream, &'static ProtocolInfo),
-    /// This heavy work is done, or could not be.
-    Finished(Token, Result<Box<OffloadResult>, (io::Error, Retired)>),
-    /// Show that the loop comes round.
-    Beat(u64),
-    /// These limits and this configuration of protocols from now on; the sender is dropped when that is so.
-    Renew(Limits, Arc<ProtocolSettings>, Sender<Infallible>),
-    /// The memory that this connection waits for.
-    Memory(Token, Charge),
-    /// A connection waits for memory, and none did before: look at the deadlines of slow readers.
-    Contention,
-    /// Run one offloaded request here, if there is still no thread for it.
-    RunOffloaded,
-    /// There may be room again: look at what waits for it.
-    Retry,
-    /// Stop: accept no more, answer what was asked, until so many milliseconds have passed.
-    Stop(u64),
-    /// Stop at once.
-    StopNow,
-}
-
-/// A worker's letter box.
+/// A queue of messages, and the notifier that its worker waits for.
 #[derive(Debug)]
-pub struct Mailbox {
+pub struct Mailbox<N = EventFd> {
     /// `None` once it is closed.
-    letters: Mutex<Option<Letters>>,
-    notice: EventFd,
+    queue: Mutex<Option<Queue>>,
+    notifier: N,
 }
 
-/// The messages that were not collected yet.
+/// The messages that were not drained yet.
 #[derive(Debug, Default)]
-struct Letters {
-    mail: Vec<Mail>,
-    /// Whether [`Mail::Contention`] is among them.
-    contention: bool,
-    /// Whether [`Mail::Retry`] is among them.
-    retry: bool,
+struct Queue {
+    messages: Vec<WorkerMessage>,
+    /// [`WorkerMessage::MemoryContention`] is among them.
+    has_contention: bool,
+    /// [`WorkerMessage::SlotsFreed`] is among them.
+    has_slots_freed: bool,
 }
 
-impl Letters {
-    /// Adds a message; not a second one of those that say the same each time, however often clients cause them.
-    fn add(&mut self, message: Mail) {
-        let is_there = match message {
-            Mail::Contention => std::mem::replace(&mut self.contention, true),
-            Mail::Retry => std::mem::replace(&mut self.retry, true),
+impl Queue {
+    /// Adds a message, unless it is a reminder that is there already: clients cause those as often as they like.
+    fn push(&mut self, message: WorkerMessage) {
+        let is_repeated = match message {
+            WorkerMessage::MemoryContention => mem::replace(&mut self.has_contention, true),
+            WorkerMessage::SlotsFreed => mem::replace(&mut self.has_slots_freed, true),
             _ => false,
         };
-        if !is_there {
-            self.mail.push(message);
+        if !is_repeated {
+            self.messages.push(message);
         }
     }
 }
 
-impl Mailbox {
-    /// An empty one.
-    pub fn new() -> Result<Self, Errno> {
-        Ok(Self { letters: Mutex::new(Some(Letters::default())), notice: EventFd::new()? })
+impl<N: Notifier> Mailbox<N> {
+    /// An empty, open mailbox.
+    pub fn new(notifier: N) -> Self {
+        Self { queue: Mutex::new(Some(Queue::default())), notifier }
     }
 
-    /// Adds a message and wakes the worker; gives it back if the worker has ended.
-    pub fn post(&self, message: Mail) -> Result<(), Mail> {
-        let mut letters = self.lock();
-        let Some(letters) = letters.as_mut() else { return Err(message) };
-        let was_empty = letters.mail.is_empty();
-        letters.add(message);
+    /// Adds a message and notifies the worker.
+    ///
+    /// # Errors
+    /// The message, if the worker has ended.
+    pub fn send(&self, message: WorkerMessage) -> Result<(), WorkerMessage> {
+        let mut queue = lock(&self.queue);
+        let Some(queue) = queue.as_mut() else { return Err(message) };
+        let was_empty = queue.messages.is_empty();
+        queue.push(message);
         if was_empty {
-            self.notice.notify();
+            self.notifier.notify();
         }
         Ok(())
     }
 
-    /// Whether there is nothing to collect.
+    /// Whether there are no messages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lock().as_ref().is_none_or(|letters| letters.mail.is_empty())
+        lock(&self.queue).as_ref().is_none_or(|queue| queue.messages.is_empty())
     }
 
-    /// Takes all messages, oldest first.
-    pub fn collect(&self) -> Vec<Mail> {
-        let mut letters = self.lock();
-        self.notice.clear();
-        letters.as_mut().map(std::mem::take).unwrap_or_default().mail
-    }
-
-    /// Takes no more messages; those that are left are returned.
+    /// Takes all messages, oldest first, and clears the notifier.
     #[must_use]
-    pub fn close(&self) -> Vec<Mail> {
-        self.lock().take().unwrap_or_default().mail
+    pub fn drain(&self) -> Vec<WorkerMessage> {
+        let mut queue = lock(&self.queue);
+        // under the lock: a message that is sent after this one notifies again
+        self.notifier.clear();
+        queue.as_mut().map(mem::take).unwrap_or_default().messages
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Letters>> {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Accepts no more messages; returns those that are left, oldest first.
+    #[must_use]
+    pub fn close(&self) -> Vec<WorkerMessage> {
+        lock(&self.queue).take().unwrap_or_default().messages
+    }
+
+    /// The notifier that the worker waits for.
+    #[cfg(test)]
+    pub fn notifier(&self) -> &N {
+        &self.notifier
     }
 }
 
 impl AsFd for Mailbox {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.notice.as_fd()
-    }
-}
-
-impl std::fmt::Debug for Mail {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Accepted(..) => "Accepted",
-            Self::Finished(..) => "Finished",
-            Self::Memory(..) => "Memory",
-            Self::Contention => "Contention",
-            Self::RunOffloaded => "RunOffloaded",
-            Self::Beat(_) => "Beat",
-            Self::Renew(..) => "Renew",
-            Self::Retry => "Retry",
-            Self::Stop(_) => "Stop",
-            Self::StopNow => "StopNow",
-        })
+        self.notifier.as_fd()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use std::thread;
 
+    fn mailbox() -> Mailbox {
+        Mailbox::new(EventFd::new().expect("an eventfd"))
+    }
+
+    fn is_notified(mailbox: &Mailbox, timeout: u16) -> bool {
+        let mut ready = [nix::poll::PollFd::new(mailbox.as_fd(), nix::poll::PollFlags::POLLIN)];
+        nix::poll::poll(&mut ready, timeout) == Ok(1)
+    }
+
     #[test]
-    fn mail_from_many_threads_arrives_once_and_wakes() {
-        let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
-        let posters: Vec<_> = (0..4u64)
-            .map(|poster| {
+    fn each_message_of_many_threads_arrives_once_and_notifies() {
+        let mailbox = Arc::new(mailbox());
+        let senders: Vec<_> = (0..4u64)
+            .map(|sender| {
                 let mailbox = Arc::clone(&mailbox);
-                thread::spawn(move || (0..250).for_each(|n| mailbox.post(Mail::Beat(poster * 250 + n)).expect("open")))
+                let send = move |n| mailbox.send(WorkerMessage::Heartbeat(sender * 250 + n)).expect("an open mailbox");
+                thread::spawn(move || (0..250).for_each(send))
             })
             .collect();
         let mut seen = vec![false; 1000];
         while seen.iter().any(|seen| !seen) {
-            let mut ready = [nix::poll::PollFd::new(mailbox.as_fd(), nix::poll::PollFlags::POLLIN)];
-            assert_eq!(nix::poll::poll(&mut ready, 5000u16), Ok(1), "mail without a notice");
-            for mail in mailbox.collect() {
-                let Mail::Beat(n) = mail else { panic!("not what was posted") };
-                assert!(!std::mem::replace(&mut seen[n as usize], true), "twice");
+            assert!(is_notified(&mailbox, 5000), "messages without a notification");
+            for message in mailbox.drain() {
+                let WorkerMessage::Heartbeat(n) = message else { panic!("{message:?} was not sent") };
+                assert!(!mem::replace(&mut seen[n as usize], true), "{n} arrived twice");
             }
         }
-        for poster in posters {
-            poster.join().expect("poster");
+        for sender in senders {
+            sender.join().expect("no panic");
         }
     }
 
     #[test]
-    fn the_first_message_wakes_and_collecting_ends_that() {
-        let mailbox = Mailbox::new().expect("eventfd");
-        let is_woken = || {
-            let mut ready = [nix::poll::PollFd::new(mailbox.as_fd(), nix::poll::PollFlags::POLLIN)];
-            nix::poll::poll(&mut ready, 0u16) == Ok(1)
-        };
-        assert!(mailbox.is_empty() && !is_woken());
-        assert!(mailbox.post(Mail::Beat(1)).is_ok());
-        assert!(!mailbox.is_empty() && is_woken());
-        assert_eq!(mailbox.collect().len(), 1);
-        assert!(mailbox.is_empty() && !is_woken());
+    fn the_first_message_notifies_and_draining_clears_that() {
+        let mailbox = mailbox();
+        assert!(mailbox.is_empty() && !is_notified(&mailbox, 0));
+        assert!(mailbox.send(WorkerMessage::Heartbeat(1)).is_ok());
+        assert!(!mailbox.is_empty() && is_notified(&mailbox, 0));
+        assert_eq!(mailbox.drain().len(), 1);
+        assert!(mailbox.is_empty() && !is_notified(&mailbox, 0));
     }
 
     #[test]
     fn reminders_do_not_pile_up() {
-        let mailbox = Mailbox::new().expect("eventfd");
-        let post = || assert!(mailbox.post(Mail::Retry).and(mailbox.post(Mail::Contention)).is_ok());
-        (0..3).for_each(|_| post());
-        assert!(matches!(mailbox.collect()[..], [Mail::Retry, Mail::Contention]));
-        post();
-        assert_eq!(mailbox.collect().len(), 2, "each is posted again once it was collected");
+        let mailbox = mailbox();
+        let send = || {
+            let sent = mailbox.send(WorkerMessage::SlotsFreed).and(mailbox.send(WorkerMessage::MemoryContention));
+            assert!(sent.is_ok());
+        };
+        (0..3).for_each(|_| send());
+        assert!(matches!(mailbox.drain()[..], [WorkerMessage::SlotsFreed, WorkerMessage::MemoryContention]));
+        send();
+        assert_eq!(mailbox.drain().len(), 2, "each is sent again after the mailbox was drained");
     }
 
     #[test]
-    fn a_closed_one_gives_back_what_is_there_and_what_comes() {
-        let mailbox = Mailbox::new().expect("eventfd");
-        assert!(mailbox.post(Mail::Beat(1)).is_ok());
-        assert!(matches!(mailbox.close()[..], [Mail::Beat(1)]));
-        assert!(matches!(mailbox.post(Mail::Beat(2)), Err(Mail::Beat(2))));
-        assert!(mailbox.is_empty() && mailbox.collect().is_empty() && mailbox.close().is_empty());
+    fn a_closed_mailbox_returns_its_messages_and_rejects_later_ones() {
+        let mailbox = mailbox();
+        assert!(mailbox.send(WorkerMessage::Heartbeat(1)).is_ok());
+        assert!(matches!(mailbox.close()[..], [WorkerMessage::Heartbeat(1)]));
+        assert!(matches!(mailbox.send(WorkerMessage::Heartbeat(2)), Err(WorkerMessage::Heartbeat(2))));
+        assert!(mailbox.is_empty() && mailbox.drain().is_empty() && mailbox.close().is_empty());
     }
 }

@@ -1,28 +1,31 @@
-//! Connections that wait for memory, of all workers, and whose turn it is.
+//! The queue of connections, of all workers, that wait for memory.
 //!
-//! A connection that waits is woken only with the memory that it waits for in its hands: the budget is asked first, on
-//! its behalf. So freeing memory costs the work of those that can go on, however many wait.
+//! A connection that waits is woken only together with the memory that it waits for: the queue takes it from the budget on
+//! the connection's behalf. So the cost of freeing memory depends on the connections that can continue, and not on the
+//! number that wait.
 //!
-//! Waiting connections are kept by the size of what they ask from the reserve, in classes of a factor of two; of each
-//! class the one that has waited longest is next. A connection that needs little does not wait behind one that needs
-//! much, and finding the next one looks at one connection of each class. For as long as the one that has waited longest
-//! waits, every other period of [`PATIENCE`] is its own: nobody else gets a part of the reserve then, so that small requests do
-//! not pass a large one for ever. In between the others are served, because the reserve may be held by a client that sends
-//! slowly, and nobody is to wait for that.
+//! Waiting connections are ordered by the size of their demand from the reserve, in classes of a factor of two; in each
+//! class the one that has waited longest is next. A connection that needs little does not wait behind one that needs much,
+//! and finding the next one examines one connection of each class. While the connection that has waited longest waits,
+//! every other period of [`PRIORITY_PERIOD`] is reserved for it: no other connection gets a part of the reserve then, so
+//! that small requests do not overtake a large one for ever. In the periods between, the others are served, because the
+//! reserve may be held by a client that sends slowly, and no connection should wait for that.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
+use super::clock::Millis;
 use super::poller::Token;
+use super::sync::{Mutex, lock};
 use crate::connection::{Budget, Charge, Demand};
 
-/// How long a connection is passed by those that need less, in milliseconds. Chosen: a small part of the 30 seconds that
-/// clients usually wait for a reply.
-pub const PATIENCE: u64 = 2_000;
-/// How soon after the last connection has given up waiting another one is taken for a client that tries again, in
-/// milliseconds. Chosen: more than the pause that clients make between two tries.
-const RETRY: u64 = 10_000;
+/// The time for which connections that need less overtake one that has waited longer, in milliseconds. Chosen: a small part
+/// of the 30 seconds that clients usually wait for a reply.
+pub const PRIORITY_PERIOD: Millis = 2_000;
+/// A connection that begins to wait within this time after the last one gave up is taken for a retry of its client, in
+/// milliseconds. Chosen: more than the usual pause of clients between two tries.
+const RETRY_WINDOW: Millis = 10_000;
 
 /// A connection that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,7 @@ pub struct Waiter {
     pub worker: usize,
     /// Its token there.
     pub token: Token,
-    /// What it waits for.
+    /// The memory that it waits for.
     pub demand: Demand,
 }
 
@@ -44,11 +47,11 @@ pub struct Place {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// With the time since when each waits, in milliseconds.
-    waiting: BTreeMap<Place, (Waiter, u64)>,
+    /// Each with the time at which it began to wait.
+    waiting: BTreeMap<Place, (Waiter, Millis)>,
     arrivals: u64,
-    /// When the last connection that waited gave up, in milliseconds; none if it was served.
-    gave_up: Option<u64>,
+    /// When the last connection that waited gave up; `None` if it was served.
+    gave_up: Option<Millis>,
 }
 
 /// Connections that wait for memory.
@@ -56,19 +59,19 @@ struct Queue {
 pub struct MemoryQueue {
     queue: Mutex<Queue>,
     length: AtomicUsize,
-    /// Since when memory has been short, in milliseconds.
+    /// When memory became short, in milliseconds.
     since: AtomicU64,
 }
 
 impl MemoryQueue {
-    /// Adds a connection at the end; whether it is the only one now.
-    pub fn push(&self, waiter: Waiter, now: u64) -> (Place, bool) {
+    /// Adds a connection; returns its place, and whether it is the only one.
+    pub fn push(&self, waiter: Waiter, now: Millis) -> (Place, bool) {
         let mut queue = self.lock();
         let place = Place { class: class_of(waiter.demand), arrival: queue.arrivals };
         queue.arrivals += 1;
         queue.waiting.insert(place, (waiter, now));
         let alone = queue.waiting.len() == 1;
-        let goes_on = queue.gave_up.take().is_some_and(|gave_up| now.saturating_sub(gave_up) < RETRY);
+        let goes_on = queue.gave_up.take().is_some_and(|gave_up| now.saturating_sub(gave_up) < RETRY_WINDOW);
         if alone && !goes_on {
             self.since.store(now, Ordering::SeqCst);
         }
@@ -77,7 +80,7 @@ impl MemoryQueue {
     }
 
     /// Removes a connection that has given up.
-    pub fn remove(&self, place: Place, budget: &Budget, now: u64) {
+    pub fn remove(&self, place: Place, budget: &Budget, now: Millis) {
         let mut queue = self.lock();
         if queue.waiting.remove(&place).is_some() {
             queue.gave_up = queue.waiting.is_empty().then_some(now);
@@ -92,22 +95,21 @@ impl MemoryQueue {
         self.length.load(Ordering::SeqCst) == 0
     }
 
-    /// If any connection waits: since when memory has been short, in milliseconds. That does not begin anew when clients give
-    /// up and try again.
+    /// If any connection waits: the time at which memory became short. That stays when clients give up and try again.
     #[must_use]
-    pub fn since(&self) -> Option<u64> {
+    pub fn since(&self) -> Option<Millis> {
         (!self.is_empty()).then(|| self.since.load(Ordering::SeqCst))
     }
 
-    /// Takes out the connection that has waited longest among those that can have what they wait for, with that memory; in
-    /// every other period of [`PATIENCE`] only the one that has waited longest of all. `now` is in milliseconds.
+    /// Removes the connection that has waited longest among those whose demand the budget can meet, and returns it with that
+    /// memory; in every other period of [`PRIORITY_PERIOD`] only the one that has waited longest of all.
     ///
-    /// One that waits for more than a lowered limit will ever give is taken out with an empty charge: it has to be told.
-    pub fn pop(&self, budget: &Arc<Budget>, now: u64) -> Option<(Waiter, Charge)> {
+    /// A connection whose demand a lowered limit can never meet is returned with an empty charge, so that it can be closed.
+    pub fn pop(&self, budget: &Arc<Budget>, now: Millis) -> Option<(Waiter, Charge)> {
         let mut queue = self.lock();
         let mut heads = queue.heads();
         heads.sort_unstable_by_key(|(place, ..)| place.arrival);
-        let is_urgent = heads.first().is_some_and(|(.., since)| now.saturating_sub(*since) / PATIENCE % 2 == 1);
+        let is_urgent = heads.first().is_some_and(|(.., since)| now.saturating_sub(*since) / PRIORITY_PERIOD % 2 == 1);
         heads.truncate(if is_urgent { 1 } else { heads.len() });
         budget.keep_reserve(is_urgent);
         let (place, waiter, charge) = heads.into_iter().find_map(|(place, waiter, _)| {
@@ -122,13 +124,13 @@ impl MemoryQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 
 impl Queue {
     /// The connection of each class that has waited longest.
-    fn heads(&self) -> Vec<(Place, Waiter, u64)> {
+    fn heads(&self) -> Vec<(Place, Waiter, Millis)> {
         let mut heads = Vec::new();
         let mut next = self.waiting.iter().next();
         while let Some((place, (waiter, since))) = next {
@@ -139,7 +141,7 @@ impl Queue {
     }
 }
 
-/// The size class: the binary logarithm of what is asked from the reserve.
+/// The size class: the binary logarithm of the demand from the reserve.
 fn class_of(demand: Demand) -> u32 {
     demand.reserve.checked_ilog2().map_or(0, |log| log + 1)
 }
@@ -169,9 +171,8 @@ mod tests {
         (budget, [shared, reserve])
     }
 
-    /// Fault 36: a small demand does not wait behind a large one.
     #[test]
-    fn the_first_that_fits_is_next_and_has_its_memory() {
+    fn a_small_demand_does_not_wait_behind_a_large_one() {
         let (budget, _taken) = budget(400);
         let queue = MemoryQueue::default();
         for (number, reserve) in [(0, 900), (1, 500), (2, 100), (3, 110)] {
@@ -187,9 +188,8 @@ mod tests {
         assert!(!queue.is_empty());
     }
 
-    /// Fault 36: demands of similar size are met in the order of their arrival.
     #[test]
-    fn in_a_class_the_order_is_that_of_arrival() {
+    fn demands_of_one_size_class_are_met_in_order_of_arrival() {
         let (budget, _taken) = budget(1);
         let queue = MemoryQueue::default();
         for number in 0..3 {
@@ -200,71 +200,70 @@ mod tests {
         assert!(queue.is_empty());
     }
 
-    /// Fault 36: a connection that has gone gets no memory.
     #[test]
-    fn a_connection_that_needs_much_is_passed_for_a_bounded_time() {
+    fn a_large_demand_is_overtaken_for_a_bounded_time() {
         let (budget, _taken) = budget(400);
         let queue = MemoryQueue::default();
         let (place, _) = queue.push(waiter(0, 900, 900), 1);
         for number in 1..=4 {
             queue.push(waiter(number, 100, 100), 1);
         }
-        let (passing, charge) = pop_at(&queue, &budget, PATIENCE).expect("600 are left");
-        assert_eq!(passing, 1);
+        let (overtaking, charge) = pop_at(&queue, &budget, PRIORITY_PERIOD).expect("600 are left");
+        assert_eq!(overtaking, 1);
         drop(charge);
         let mut other = Charge::new(&budget);
-        for now in [PATIENCE + 1, 3 * PATIENCE + 1] {
-            assert!(pop_at(&queue, &budget, now).is_none(), "now only the one that has waited longest is served");
-            assert!(!other.try_grow(100, 100), "and nobody else gets a part of the reserve");
+        for now in [PRIORITY_PERIOD + 1, 3 * PRIORITY_PERIOD + 1] {
+            assert!(pop_at(&queue, &budget, now).is_none(), "only the one that has waited longest is served now");
+            assert!(!other.try_grow(100, 100), "and no other connection gets a part of the reserve");
         }
-        // in between the others go on
-        let (second, second_lease) = pop_at(&queue, &budget, 4 * PATIENCE + 1).expect("600 are left");
+        // in the periods between, the others continue
+        let (second, second_lease) = pop_at(&queue, &budget, 4 * PRIORITY_PERIOD + 1).expect("600 are left");
         assert_eq!(second, 2);
-        assert!(pop_at(&queue, &budget, 5 * PATIENCE + 1).is_none());
-        // and when it has gone
+        assert!(pop_at(&queue, &budget, 5 * PRIORITY_PERIOD + 1).is_none());
+        // and when it has closed
         drop(second_lease);
         assert!(budget.take_released_flag());
-        queue.remove(place, &budget, 5 * PATIENCE + 2);
-        assert!(budget.take_released_flag(), "the others are to be looked at");
-        assert_eq!(pop_at(&queue, &budget, PATIENCE).expect("600 are left").0, 3);
+        queue.remove(place, &budget, 5 * PRIORITY_PERIOD + 2);
+        assert!(budget.take_released_flag(), "the others must be examined again");
+        assert_eq!(pop_at(&queue, &budget, PRIORITY_PERIOD).expect("600 are left").0, 3);
         assert!(other.try_grow(100, 100));
     }
 
     #[test]
-    fn clients_that_give_up_and_try_again_do_not_begin_anew() {
+    fn a_client_that_gives_up_and_retries_does_not_restart_the_time_of_contention() {
         let (budget, _taken) = budget(1);
         let queue = MemoryQueue::default();
         let wait = |now| queue.push(waiter(0, 10, 10), now).0;
         queue.remove(wait(100), &budget, 3_000);
         assert_eq!(queue.since(), None);
-        let second = wait(3_000 + RETRY - 1);
-        assert_eq!(queue.since(), Some(100), "somebody has waited since then, but for a pause");
+        let second = wait(3_000 + RETRY_WINDOW - 1);
+        assert_eq!(queue.since(), Some(100), "a client has waited since then, but for a pause");
         queue.remove(second, &budget, 20_000);
-        queue.remove(wait(20_000 + RETRY), &budget, 40_000);
+        queue.remove(wait(20_000 + RETRY_WINDOW), &budget, 40_000);
         wait(40_001);
-        assert_eq!(queue.since(), Some(20_000 + RETRY));
+        assert_eq!(queue.since(), Some(20_000 + RETRY_WINDOW));
         assert!(pop(&queue, &budget).is_some());
         wait(40_002);
-        assert_eq!(queue.since(), Some(40_002), "who waited was served");
+        assert_eq!(queue.since(), Some(40_002), "the one that waited was served");
     }
 
     #[test]
-    fn a_connection_that_needs_much_is_served_in_the_end() {
+    fn a_large_demand_is_met_when_the_reserve_is_free() {
         let (budget, taken) = budget(400);
         let queue = MemoryQueue::default();
         queue.push(waiter(0, 900, 900), 0);
         queue.push(waiter(1, 100, 100), 0);
-        assert!(pop_at(&queue, &budget, PATIENCE).is_none());
+        assert!(pop_at(&queue, &budget, PRIORITY_PERIOD).is_none());
         let [shared, reserve] = taken;
         drop(reserve);
-        let (first, charge) = pop_at(&queue, &budget, PATIENCE).expect("all of the reserve is left");
+        let (first, charge) = pop_at(&queue, &budget, PRIORITY_PERIOD).expect("all of the reserve is left");
         assert_eq!((first, charge.bytes()), (0, 900));
-        assert_eq!(pop_at(&queue, &budget, PATIENCE).expect("100 are left").0, 1);
+        assert_eq!(pop_at(&queue, &budget, PRIORITY_PERIOD).expect("100 are left").0, 1);
         drop(shared);
     }
 
     #[test]
-    fn a_connection_that_has_gone_is_not_served() {
+    fn a_connection_that_has_closed_gets_no_memory() {
         let (budget, _taken) = budget(1);
         let queue = MemoryQueue::default();
         assert_eq!(queue.since(), None);
@@ -275,19 +274,18 @@ mod tests {
         queue.remove(place, &budget, 9);
         assert_eq!(pop(&queue, &budget).expect("the other").0, 1);
         assert!(pop(&queue, &budget).is_none() && queue.is_empty());
-        assert_eq!(budget.used(), 1001, "what was granted has come back");
+        assert_eq!(budget.used(), 1001, "the memory that was granted was given back");
     }
 
-    /// Fault 36: a demand that a lowered limit can never meet.
     #[test]
-    fn more_than_a_lowered_limit_can_give_is_told_so() {
+    fn a_demand_that_a_lowered_limit_can_never_meet_is_returned_without_memory() {
         let (budget, _taken) = budget(1);
         let queue = MemoryQueue::default();
         queue.push(waiter(0, 10, 900), 0);
         budget.resize(1800);
-        assert!(pop(&queue, &budget).is_none(), "900 are what it can give");
+        assert!(pop(&queue, &budget).is_none(), "the reserve has 900, and they are taken");
         budget.resize(1000);
-        let (number, charge) = pop(&queue, &budget).expect("taken out all the same");
+        let (number, charge) = pop(&queue, &budget).expect("returned although there is no memory");
         assert_eq!((number, charge.bytes()), (0, 0));
     }
 }

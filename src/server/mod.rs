@@ -1,138 +1,99 @@
 //! The event loop: any number of connections on a few threads.
 //!
-//! [`Server::start`] takes all that it needs as values: listeners, settings. Each worker is a thread with an epoll
-//! instance of its own; all wait on the same listeners. What the caller may then do is in the methods of [`Server`]:
-//! look at the figures, change limits, ask for a sign of life, stop. Nothing here reads options, environment or
-//! signals.
+//! [`Server::start`] takes listeners and a [`ServerConfig`]. Each worker is a thread with an epoll instance of its own; all
+//! accept from the same listeners. The caller may then read statistics, change limits, check that the workers go on, and
+//! stop them: see the methods of [`Server`]. Nothing here reads options, environment or signals.
+//!
+//! | file | content |
+//! |---|---|
+//! | `config` | the configuration, and its per-connection part |
+//! | `worker` | one thread: the loop, accepting, driving connections, draining |
+//! | `listener`, `acceptor` | a listening socket; one worker's state of it |
+//! | `admission` | limits on connections, choice of the worker |
+//! | `connection_table`, `timers` | the connections of one worker, and when to visit them |
+//! | `peer` | a client's socket, address and name |
+//! | `message`, `mailbox`, `channels`, `notifier` | messages between the threads |
+//! | `offload_pool` | threads for large requests |
+//! | `memory_queue`, `shared_memory`, `reclaim` | connections that wait for memory; giving it back to the system |
+//! | `lifecycle`, `heartbeat` | workers that accept, run, have ended, are stuck |
+//! | `condition`, `warnings` | log messages at a bounded rate |
+//! | `stats` | the statistics line |
+//! | `poller` | epoll |
+//! | `shared` | the parts that all threads share |
+//! | `clock`, `sync` | time in milliseconds; locks that can be model-checked |
 
+mod acceptor;
+mod admission;
+mod channels;
+mod clock;
 mod condition;
+mod config;
 mod connection_table;
+mod heartbeat;
+mod lifecycle;
 mod listener;
 mod mailbox;
 mod memory_queue;
+mod message;
+#[cfg(test)]
+mod models;
+mod notifier;
 mod offload_pool;
+mod peer;
 mod poller;
 mod reclaim;
 mod shared;
+mod shared_memory;
 mod stats;
+mod sync;
+#[cfg(test)]
+mod sync_model;
 mod timers;
+mod warnings;
 mod worker;
 
 use std::fmt;
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use condition::Condition;
-use mailbox::Mail;
+pub use config::{ServerConfig, ServerLimits};
+pub use listener::{Listener, Origin};
+pub use stats::StatsSnapshot;
+
+use message::{NewConnection, Reconfiguration, WorkerMessage};
 use shared::Shared;
-pub use stats::Totals;
 use worker::Worker;
 
-use crate::connection::{self, Limits, NEVER};
+use crate::connection::{self, NEVER};
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
 use crate::sys;
 
-/// A socket that listens, and what is spoken there.
-#[derive(Debug)]
-pub struct BoundListener {
-    /// The socket; non-blocking.
-    pub socket: TcpListener,
-    /// The protocol.
-    pub entry: &'static ProtocolInfo,
-    /// How it is called in messages: `frame=[::]:8083`.
-    pub name: String,
-    /// It came from the service manager: what still queues there when we stop is our successor's.
-    pub inherited: bool,
-    /// It cannot accept; one condition for all workers.
-    failing: Condition,
-}
-
-impl BoundListener {
-    /// A listener called `name`, from the service manager if `inherited`.
-    #[must_use]
-    pub fn new(socket: TcpListener, entry: &'static ProtocolInfo, name: String, inherited: bool) -> Self {
-        Self { socket, entry, name, inherited, failing: Condition::default() }
-    }
-}
-
-/// What the server is to keep to; `None` is without limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerLimits {
-    /// The longest message, in bytes.
-    pub message: usize,
-    /// Bytes that all connections together may hold.
-    pub buffered: Option<u64>,
-    /// Connections at once.
-    pub connections: Option<usize>,
-    /// Connections at once from one address.
-    pub per_source: Option<usize>,
-    /// Nothing asked for so long.
-    pub idle: Option<Duration>,
-    /// A request must be complete in so long, longer by what arrives at [`Limits::REQUEST_RATE`].
-    pub request: Option<Duration>,
-    /// An answer must make progress in so long.
-    pub write: Option<Duration>,
-    /// The longest line, in bytes, where a request is a line.
-    pub line: Option<usize>,
-    /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for five
-    /// seconds.
-    pub min_rate: Option<u64>,
-}
-
-impl ServerLimits {
-    /// The part that a single connection has to keep to.
-    fn of_connection(&self) -> Limits {
-        Limits {
-            message: self.message,
-            idle: milliseconds(self.idle),
-            request: milliseconds(self.request),
-            write: milliseconds(self.write),
-            line: self.line.unwrap_or(self.message),
-            min_rate: self.min_rate.unwrap_or(0),
-        }
-    }
-}
-
-fn milliseconds(time: Option<Duration>) -> u64 {
-    time.map_or(NEVER, |time| u64::try_from(time.as_millis()).unwrap_or(NEVER))
-}
-
-/// How the server is to run.
-#[derive(Debug)]
-pub struct Settings {
-    /// Threads that serve; each also may start one for large messages.
-    pub workers: usize,
-    /// What it is to keep to.
-    pub limits: ServerLimits,
-    /// Makes shuffle and random repeatable.
-    pub seed: Option<u64>,
-    /// Configuration of single protocols.
-    pub protocols: Arc<ProtocolSettings>,
-}
-
-/// Why the server could not start.
+/// The server could not start.
 #[derive(Debug)]
 pub struct StartError {
-    what: &'static str,
+    /// What the system refused.
+    action: &'static str,
     error: io::Error,
+}
+
+impl StartError {
+    fn when<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self { action, error: error.into() }
+    }
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}", self.what, self.error)
+        write!(f, "cannot {}: {}", self.action, self.error)
     }
 }
 
-fn failed<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StartError {
-    move |error| StartError { what, error: error.into() }
-}
-
-/// A server at work.
+/// A running server.
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
@@ -140,122 +101,132 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts serving on `listeners`.
+    /// Starts to serve on `listeners`.
     ///
     /// # Errors
-    /// When the system refuses a thread, an epoll instance or an eventfd. Nothing runs then.
-    pub fn start(listeners: Vec<BoundListener>, settings: &Settings) -> Result<Self, StartError> {
+    /// When the system refuses a thread, an epoll instance or an eventfd. No thread runs then.
+    pub fn start(listeners: Vec<Listener>, config: &ServerConfig) -> Result<Self, StartError> {
         connection::keep_headroom(sys::memory_left);
-        let shared = Shared::new(settings).map_err(failed("create an eventfd"))?;
-        let listeners: Vec<Arc<BoundListener>> = listeners.into_iter().map(Arc::new).collect();
-        let workers: Result<Vec<Worker>, io::Error> = (0..settings.workers)
-            .map(|number| Worker::new(number, &listeners, Arc::clone(&shared), settings))
-            .collect();
+        let shared = Shared::new(config).map_err(StartError::when("create an eventfd"))?;
+        let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
+        let workers: io::Result<Vec<Worker>> =
+            (0..config.workers).map(|number| Worker::new(number, &listeners, &shared, config)).collect();
         let mut server = Self { shared, threads: Vec::new() };
-        for worker in workers.map_err(failed("set up epoll"))? {
+        for worker in workers.map_err(StartError::when("set up epoll"))? {
             match thread::Builder::new().name(format!("worker-{}", worker.number())).spawn(move || worker.run()) {
                 Ok(thread) => server.threads.push(thread),
                 Err(error) => {
-                    server.shared.post_all(|| Mail::StopNow);
+                    server.abort();
                     let _ = server.join();
-                    return Err(failed("start a worker thread")(error));
+                    return Err(StartError::when("start a worker thread")(error));
                 }
             }
         }
         Ok(server)
     }
 
-    /// Serves one connection that is there already, on the first worker.
-    pub fn serve(&self, stream: TcpStream, entry: &'static ProtocolInfo) {
-        self.shared.admit_given();
-        if self.shared.mailboxes[0].post(Mail::Accepted(stream, entry)).is_err() {
-            self.shared.leave(0);
+    /// Serves a connection that no listener of this server accepted, on the first worker.
+    pub fn adopt_connection(&self, stream: TcpStream, protocol: &'static ProtocolInfo) {
+        let worker = 0;
+        self.shared.admission.adopt(worker);
+        let message = WorkerMessage::Connection(NewConnection { stream, protocol });
+        if self.shared.channels.send(worker, message).is_err() {
+            self.shared.admission.connection_closed(worker);
         }
     }
 
-    /// Becomes readable when a worker has ended, or the last connection, or when [`Server::report_in`] has become less.
+    /// A descriptor that becomes readable when a worker has ended, when a connection closes after
+    /// [`Server::adopt_connection`], and when [`Server::recovery_due_in`] has become less.
     #[must_use]
     pub fn notice_fd(&self) -> BorrowedFd<'_> {
-        self.shared.notice.as_fd()
+        self.shared.channels.owner().as_fd()
     }
 
-    /// What [`Server::notice_fd`] told has been seen.
+    /// Makes [`Server::notice_fd`] unreadable until the next event.
     pub fn clear_notice(&self) {
-        self.shared.notice.clear();
+        self.shared.channels.owner().clear();
     }
 
     /// Whether every worker has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.shared.has_ended()
+        self.shared.lifecycle.has_ended()
     }
 
-    /// What broke, if a worker ended because of it.
+    /// Why the first worker that failed has ended.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        self.shared.failure()
+        self.shared.lifecycle.failure()
     }
 
-    /// In what time [`Server::report`] is to be called; None if there is no reason. [`Server::notice_fd`] becomes
-    /// readable when that changes.
+    /// The time after which [`Server::log_recoveries`] must be called; `None` while there is no reason.
+    /// [`Server::notice_fd`] becomes readable when it becomes less.
     #[must_use]
-    pub fn report_in(&self) -> Option<Duration> {
-        let due = self.shared.report_due();
-        (due != NEVER).then(|| Duration::from_millis(due.saturating_sub(self.shared.now())))
+    pub fn recovery_due_in(&self) -> Option<Duration> {
+        let due = self.shared.recovery_due();
+        (due != NEVER).then(|| Duration::from_millis(due.saturating_sub(self.shared.clock.now())))
     }
 
-    /// Logs which conditions have ended.
-    pub fn report(&self) {
-        self.shared.report();
+    /// Logs which conditions have ended, such as a want of memory.
+    pub fn log_recoveries(&self) {
+        self.shared.log_recoveries();
     }
 
-    /// The figures now.
+    /// The current statistics.
     #[must_use]
-    pub fn totals(&self) -> Totals {
-        self.shared.totals()
+    pub fn stats(&self) -> StatsSnapshot {
+        self.shared.stats()
     }
 
-    /// Keeps to these limits and gives new connections this configuration of protocols from now on; what is over the limits already may stay.
+    /// Applies changed limits, and gives new connections changed settings of their protocols. Open connections stay, also
+    /// above the limit.
     ///
-    /// Waits for the workers to take them over, at most for `patience`; false when one had no time for that yet.
+    /// Waits at most `timeout` for the workers to apply them; false if one has not by then, and will later.
     #[must_use]
-    pub fn renew(&self, limits: &ServerLimits, protocols: &Arc<ProtocolSettings>, patience: Duration) -> bool {
+    pub fn reconfigure(&self, limits: &ServerLimits, protocols: &Arc<ProtocolSettings>, timeout: Duration) -> bool {
         self.shared.set_limits(limits);
-        let (renewal, done) = mpsc::channel();
-        self.shared.post_all(|| Mail::Renew(limits.of_connection(), Arc::clone(protocols), Sender::clone(&renewal)));
-        drop(renewal);
-        // nothing is ever sent: the channel closes when the last worker drops its end
-        done.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
+        let (applied, all_applied) = mpsc::channel();
+        self.shared.channels.send_all(|| {
+            WorkerMessage::Reconfigure(Reconfiguration {
+                limits: limits.per_connection(),
+                protocols: Arc::clone(protocols),
+                applied: Sender::clone(&applied),
+            })
+        });
+        drop(applied);
+        // nothing is ever sent: the channel closes when the last worker drops its sender
+        all_applied.recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
     }
 
-    /// Asks every worker for a sign of life; [`Server::answered`] tells whether all gave it.
-    pub fn ask_for_life(&self, round: u64) {
-        self.shared.post_all(|| Mail::Beat(round));
+    /// Sends every worker a heartbeat; numbers must ascend. See [`Server::heartbeat_acked`].
+    pub fn send_heartbeat(&self, number: u64) {
+        self.shared.channels.send_all(|| WorkerMessage::Heartbeat(number));
     }
 
-    /// Whether every worker's loop has come round since [`Server::ask_for_life`] with that number.
+    /// Whether every worker has acknowledged this heartbeat.
     #[must_use]
-    pub fn answered(&self, round: u64) -> bool {
-        self.shared.alive_since(round)
+    pub fn heartbeat_acked(&self, number: u64) -> bool {
+        self.shared.heartbeats.all_acked(number)
     }
 
-    /// Accepts no more, answers what was asked, and ends; what is not done by `drain` is cut off.
-    pub fn stop(&self, drain: Option<Duration>) {
-        self.shared.post_all(|| Mail::Stop(milliseconds(drain)));
+    /// Stops accepting, sends the replies to all requests that were received, and ends; connections that are left after
+    /// `timeout` are closed.
+    pub fn drain(&self, timeout: Option<Duration>) {
+        self.shared.channels.send_all(|| WorkerMessage::Drain(config::millis(timeout)));
     }
 
-    /// Ends at once.
-    pub fn stop_now(&self) {
-        self.shared.post_all(|| Mail::StopNow);
+    /// Closes all connections and ends.
+    pub fn abort(&self) {
+        self.shared.channels.send_all(|| WorkerMessage::Abort);
     }
 
-    /// Waits for every worker to end; the figures are final then.
+    /// Waits for every worker to end; returns the final statistics.
     #[must_use]
-    pub fn join(self) -> Totals {
+    pub fn join(self) -> StatsSnapshot {
         for thread in self.threads {
-            // a worker that panicked has said so on stderr; its figures are still there
+            // a worker that panicked has reported that on stderr; its counters are still there
             let _ = thread.join();
         }
-        self.shared.totals()
+        self.shared.stats()
     }
 }

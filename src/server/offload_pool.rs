@@ -1,13 +1,13 @@
-//! The threads that transform large messages, so that small ones never wait for them.
+//! The threads that process large requests, so that small ones never wait for them.
 //!
-//! They start when there is work, up to a fixed number, and end when there has been none for a while. They run at the
-//! lowest priority: a worker with a small request goes first.
+//! A thread starts when there is a request, up to a fixed number, and ends when there has been none for a while. The threads
+//! run at the lowest priority: a worker with a small request goes first.
 //!
-//! Order: fair queueing. Requests start in the order in which they would end if all connections that wait shared the threads
-//! equally (Demers, Keshav, Shenker: "Analysis and Simulation of a Fair Queueing Algorithm"). So a short request passes long
-//! ones, and a long one is passed for a bounded time only. A request whose connection has closed is dropped. One that runs is
-//! stopped at its next look at [`Cancel`] (shuffle and random, once a millisecond) or runs to its end: of the other actions
-//! title-case takes longest, 0.9 s of CPU for the longest message.
+//! Order: fair queueing. Requests start in the order in which they would end if all waiting connections shared the threads
+//! equally (Demers, Keshav, Shenker: "Analysis and Simulation of a Fair Queueing Algorithm"). So a short request overtakes
+//! long ones, and a long one is overtaken for a bounded time only. A request whose connection has closed is dropped. One
+//! that runs already stops at its next look at [`Cancel`] (shuffle and random, once a millisecond) or runs to its end: of
+//! the other actions title-case takes longest, 0.9 s of CPU for the longest message.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -17,36 +17,50 @@ use std::time::Duration;
 
 use log::debug;
 
-use super::mailbox::{Mail, Mailbox};
+use super::channels::Channels;
+use super::message::WorkerMessage;
 use super::poller::Token;
 use crate::connection::{OffloadJob, has_headroom};
 use crate::protocol::{Cancel, RequestRng};
 use crate::sys;
+use crate::sys::unix_time;
 
-/// How long a thread waits for work before it ends; chosen without tuning.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time without a request after which a thread ends. Chosen without tuning.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a thread takes of limited memory, in bytes: the default size of its stack (`std::thread`).
-const STACK: usize = 2 * 1024 * 1024;
+/// Bytes that a thread takes of limited memory. Derived: the default size of its stack (`std::thread`).
+const STACK_SIZE: usize = 2 * 1024 * 1024;
 
-/// The connection that a request belongs to: its worker, and its token there.
-type Owner = (usize, Token);
-/// A place in the order: the virtual time at which the request would be done, then the order of arrival.
-type Place = (u64, u64);
-
-/// One piece of work, and where its result goes.
-struct Order {
-    job: Box<OffloadJob>,
-    owner: Owner,
-    mailbox: Arc<Mailbox>,
+/// The connection that a request belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// The worker that serves it.
+    pub worker: usize,
+    /// Its token there.
+    pub token: Token,
 }
 
-#[derive(Default)]
+/// A place in the queue; the least is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// The virtual time at which the request would be done.
+    end: u64,
+    arrival: u64,
+}
+
+/// A request, and the connection that its result goes to.
+#[derive(Debug)]
+struct Task {
+    job: Box<OffloadJob>,
+    owner: Owner,
+}
+
+#[derive(Debug, Default)]
 struct Queue {
-    orders: BTreeMap<Place, Order>,
+    tasks: BTreeMap<Place, Task>,
     places: HashMap<Owner, Place>,
     running: HashMap<Owner, Cancel>,
-    /// Bytes of requests served for each connection that waited, since the start.
+    /// Bytes of requests processed for each waiting connection, since the start.
     virtual_time: u64,
     arrivals: u64,
     threads: usize,
@@ -54,117 +68,121 @@ struct Queue {
 }
 
 impl Queue {
-    fn push(&mut self, order: Order) {
-        let place = (self.virtual_time + order.job.length() as u64, self.arrivals);
+    fn push(&mut self, task: Task) {
+        let end = self.virtual_time + task.job.length() as u64;
+        let place = Place { end, arrival: self.arrivals };
         self.arrivals += 1;
-        self.places.insert(order.owner, place);
-        self.orders.insert(place, order);
+        self.places.insert(task.owner, place);
+        self.tasks.insert(place, task);
     }
 
-    fn pop(&mut self) -> Option<Order> {
-        let waiting = self.orders.len() as u64;
-        let (_, order) = self.orders.pop_first()?;
-        self.places.remove(&order.owner);
-        self.running.insert(order.owner, order.job.cancel());
-        self.virtual_time += order.job.length() as u64 / waiting;
-        Some(order)
+    fn pop(&mut self) -> Option<Task> {
+        let waiting = self.tasks.len() as u64;
+        let (_, task) = self.tasks.pop_first()?;
+        self.places.remove(&task.owner);
+        self.running.insert(task.owner, task.job.cancel());
+        self.virtual_time += task.job.length() as u64 / waiting;
+        Some(task)
     }
 
-    /// Takes out the request of a connection that has closed; stops it if it runs.
-    fn cancel(&mut self, owner: Owner) -> Option<Order> {
+    /// Removes the request of a connection that has closed; stops it if it runs.
+    fn cancel(&mut self, owner: Owner) -> Option<Task> {
         if let Some(cancel) = self.running.get(&owner) {
             cancel.set();
         }
         let place = self.places.remove(&owner)?;
-        self.orders.remove(&place)
+        self.tasks.remove(&place)
     }
 }
 
-/// The heavy threads and their queue.
-pub struct Heavy {
+/// The threads and their queue.
+#[derive(Debug)]
+pub struct OffloadPool {
     queue: Mutex<Queue>,
     ready: Condvar,
-    most: usize,
+    max_threads: usize,
     seed: Option<u64>,
+    channels: Channels,
 }
 
-impl Heavy {
-    /// Up to `most` threads; none is started yet.
+impl OffloadPool {
+    /// A pool of up to `max_threads` threads, none of which is started yet.
     #[must_use]
-    pub fn new(most: usize, seed: Option<u64>) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), ready: Condvar::new(), most, seed })
+    pub fn new(max_threads: usize, seed: Option<u64>, channels: Channels) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::default(), ready: Condvar::new(), max_threads, seed, channels })
     }
 
-    /// Has `job` done; the result is posted to `mailbox`, for the token in `owner`.
+    /// Queues `job`; its result is sent to the worker of `owner`.
     ///
     /// # Errors
-    /// When a thread that is needed cannot be started: call [`Heavy::run_one`] then.
-    pub fn submit(self: &Arc<Self>, job: Box<OffloadJob>, owner: Owner, mailbox: Arc<Mailbox>) -> io::Result<()> {
+    /// When a thread that is needed cannot be started: the job is queued, call [`OffloadPool::run_inline`].
+    pub fn submit(self: &Arc<Self>, job: Box<OffloadJob>, owner: Owner) -> io::Result<()> {
         let mut queue = self.lock();
-        queue.push(Order { job, owner, mailbox });
-        if queue.idle >= queue.orders.len() || queue.threads == self.most {
+        queue.push(Task { job, owner });
+        if queue.idle >= queue.tasks.len() || queue.threads == self.max_threads {
             self.ready.notify_one();
             return Ok(());
         }
-        if !has_headroom(STACK) {
+        if !has_headroom(STACK_SIZE) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         queue.threads += 1;
         drop(queue);
-        let heavy = Arc::clone(self);
-        let started = thread::Builder::new().name("heavy".into()).spawn(move || heavy.work());
+        let pool = Arc::clone(self);
+        let started = thread::Builder::new().name("offload".into()).spawn(move || pool.run_thread());
         started.map(drop).inspect_err(|_| self.lock().threads -= 1)
     }
 
-    /// The connection has closed: its request is not worth any work. Returns one that had not begun, to be freed.
+    /// Drops the request of a connection that has closed. Returns it if it had not begun, to be freed.
     #[must_use]
     pub fn cancel(&self, owner: Owner) -> Option<Box<OffloadJob>> {
-        self.lock().cancel(owner).map(|order| order.job)
+        self.lock().cancel(owner).map(|task| task.job)
     }
 
-    /// No thread could be had: if there is none at all, does one request's work here. Says whether to call again.
+    /// If there are no threads, processes one request on the calling thread. Returns whether to call again.
     #[must_use]
-    pub fn run_one(&self) -> bool {
+    pub fn run_inline(&self) -> bool {
         let mut queue = self.lock();
         if queue.threads > 0 {
             return false;
         }
-        let Some(order) = queue.pop() else { return false };
+        let Some(task) = queue.pop() else { return false };
         drop(queue);
-        self.run(order, &mut RequestRng::new(self.seed));
+        self.run(task, &mut RequestRng::new(self.seed));
         true
     }
 
-    /// A thread's life.
-    fn work(&self) {
+    /// Processes requests until there has been none for [`IDLE_TIMEOUT`].
+    fn run_thread(&self) {
         if let Err(error) = sys::lower_priority() {
             debug!("large messages run at the same priority as small ones: {error}");
         }
         let mut random = RequestRng::new(self.seed);
-        while let Some(order) = self.next() {
-            self.run(order, &mut random);
+        while let Some(task) = self.next() {
+            self.run(task, &mut random);
         }
     }
 
-    /// The next order; none after a long time without.
-    fn next(&self) -> Option<Order> {
+    /// Waits for the next request; `None` after [`IDLE_TIMEOUT`] without one: the thread must end.
+    fn next(&self) -> Option<Task> {
         let mut queue = self.lock();
         queue.idle += 1;
-        let waited = self.ready.wait_timeout_while(queue, PATIENCE, |queue| queue.orders.is_empty());
+        let waited = self.ready.wait_timeout_while(queue, IDLE_TIMEOUT, |queue| queue.tasks.is_empty());
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         queue.idle -= 1;
-        let order = queue.pop();
-        queue.threads -= usize::from(order.is_none());
-        order
+        let task = queue.pop();
+        queue.threads -= usize::from(task.is_none());
+        task
     }
 
-    /// Does the work, and posts the result.
-    fn run(&self, order: Order, random: &mut RequestRng) {
-        let Order { job, owner, mailbox } = order;
-        let finished = job.run(random, sys::unix_time);
+    /// Processes a request and sends the result.
+    fn run(&self, task: Task, random: &mut RequestRng) {
+        let Task { job, owner } = task;
+        let finished = job.run(random, unix_time);
         self.lock().running.remove(&owner);
+        let message = WorkerMessage::OffloadFinished(owner.token, finished.map(Box::new));
         // a worker that has ended has counted the request with its connection
-        drop(mailbox.post(Mail::Finished(owner.1, finished.map(Box::new))));
+        drop(self.channels.send(owner.worker, message));
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -176,64 +194,62 @@ impl Heavy {
 mod tests {
     use super::*;
 
-    fn order(number: u32, length: usize) -> Order {
-        let mailbox = Arc::new(Mailbox::new().expect("an eventfd"));
-        Order { job: Box::new(OffloadJob::of_length(length)), owner: owner(number), mailbox }
+    fn task(number: u32, length: usize) -> Task {
+        Task { job: Box::new(OffloadJob::of_length(length)), owner: owner(number) }
     }
 
     fn owner(number: u32) -> Owner {
-        (0, Token { slot: number, sequence: number.into() })
+        Owner { worker: 0, token: Token { slot: number, sequence: number.into() } }
     }
 
-    fn slot(order: Option<Order>) -> Option<u32> {
-        order.map(|order| order.owner.1.slot)
+    fn slot(task: Option<Task>) -> Option<u32> {
+        task.map(|task| task.owner.token.slot)
     }
 
-    /// Fault 38: a small request behind large ones.
     #[test]
-    fn a_short_request_passes_long_ones() {
+    fn a_short_request_overtakes_long_ones() {
         let mut queue = Queue::default();
         for number in 0..16 {
-            queue.push(order(number, 100 << 20));
+            queue.push(task(number, 100 << 20));
         }
         assert_eq!(slot(queue.pop()), Some(0));
-        queue.push(order(99, 70_000));
+        queue.push(task(99, 70_000));
         assert_eq!([slot(queue.pop()), slot(queue.pop())], [Some(99), Some(1)]);
     }
 
     #[test]
-    fn without_threads_requests_are_done_one_at_a_time() {
-        let heavy = Heavy::new(1, None);
-        let queued = || heavy.lock().orders.len();
-        (0..2).for_each(|number| heavy.lock().push(order(number, 10)));
-        assert!(heavy.run_one() && queued() == 1);
-        heavy.lock().threads = 1;
-        assert!(!heavy.run_one() && queued() == 1, "there is a thread for it");
-        heavy.lock().threads = 0;
-        assert!(heavy.run_one() && !heavy.run_one() && queued() == 0);
+    fn without_threads_requests_are_processed_inline_one_at_a_time() {
+        let pool = OffloadPool::new(1, None, Channels::new(1).expect("eventfds"));
+        let queued = || pool.lock().tasks.len();
+        (0..2).for_each(|number| pool.lock().push(task(number, 10)));
+        assert!(pool.run_inline() && queued() == 1);
+        pool.lock().threads = 1;
+        assert!(!pool.run_inline() && queued() == 1, "there is a thread for it");
+        pool.lock().threads = 0;
+        assert!(pool.run_inline() && !pool.run_inline() && queued() == 0);
     }
 
     #[test]
-    fn a_long_request_is_passed_for_a_bounded_time() {
+    fn a_long_request_is_overtaken_for_a_bounded_time() {
         let mut queue = Queue::default();
-        queue.push(order(0, 1 << 20));
-        let mut passed = 0;
+        queue.push(task(0, 1 << 20));
+        let mut overtaken = 0;
         loop {
-            queue.push(order(1 + passed, 64 << 10));
+            queue.push(task(1 + overtaken, 64 << 10));
             if slot(queue.pop()) == Some(0) {
                 break;
             }
-            passed += 1;
+            overtaken += 1;
         }
-        // an equal share for each of two connections: it waits for as many bytes as it has, twice
-        assert!((16..=33).contains(&passed), "{passed}");
+        // two connections have equal shares: it waits for up to twice its own bytes
+        assert!((16..=33).contains(&overtaken), "{overtaken}");
     }
 
     #[test]
     fn a_request_is_dropped_with_its_connection() {
         let mut queue = Queue::default();
-        queue.push(order(0, 10));
-        queue.push(order(1, 20));
+        queue.push(task(0, 10));
+        queue.push(task(1, 20));
         assert_eq!(slot(queue.cancel(owner(0))), Some(0));
         assert!(queue.cancel(owner(0)).is_none());
         let running = queue.pop().expect("the other");

@@ -1,62 +1,73 @@
 //! A thread that gives large memory back to the system, because that takes longer than an event may.
 //!
-//! munmap(2) of memory that was written to costs about 80 us for each MiB: a message of 128 MiB would stop a worker for 10 ms.
-//! What a [`Retired`] value is charged to the budget comes back when its memory has gone.
+//! munmap(2) of memory that was written to costs about 80 us for each MiB: a message of 128 MiB would block a worker for
+//! 10 ms. The budget gets back what a [`Retired`] value was charged when its memory has been freed.
 
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use log::debug;
 
-use super::shared::Shared;
-use crate::connection::Retired;
+use super::shared_memory::SharedMemory;
+use crate::connection::{MIN_DEFERRED_FREE, Retired};
 use crate::sys;
 
-/// Memory given back at once, in bytes: other threads that map memory wait no longer than for one of these.
-const MAX_BUFFERED_WRITE: usize = 1024 * 1024;
+/// Bytes of memory given back by one system call. Chosen: other threads that map memory wait for the lock of the address
+/// space meanwhile, about 80 us.
+const RELEASE_SIZE: usize = 1024 * 1024;
 
-/// What there is to do.
+/// A task of the thread.
 #[derive(Debug)]
-enum Work {
-    /// Free this.
+enum Task {
+    /// Free this memory.
     Free(Retired),
     /// Have the allocator give back what it keeps.
-    Trim,
+    TrimHeap,
 }
 
-/// The thread, once there was something for it to do.
-#[derive(Debug, Default)]
+/// Starts the thread with the first task, and sends it tasks; the thread ends when this is dropped.
+#[derive(Debug)]
 pub struct Reclaimer {
-    sender: Mutex<Option<Sender<Work>>>,
+    memory: Arc<SharedMemory>,
+    sender: Mutex<Option<Sender<Task>>>,
 }
 
 impl Reclaimer {
-    /// Frees `retired` on the thread; here, if there can be no thread.
-    pub fn free(&self, retired: Retired, shared: &Weak<Shared>) {
-        self.submit(Work::Free(retired), shared);
+    /// A reclaimer without a thread yet, which grants the memory that it frees to connections that wait for it.
+    #[must_use]
+    pub fn new(memory: Arc<SharedMemory>) -> Self {
+        Self { memory, sender: Mutex::default() }
     }
 
-    /// Gives back what the allocator keeps of a crowd's small allocations, on the thread if there can be one.
-    pub fn trim(&self, shared: &Weak<Shared>) {
-        self.submit(Work::Trim, shared);
+    /// Frees `retired`, on the thread where that takes long; on this one if there can be no thread.
+    pub fn free(&self, retired: Retired) {
+        if retired.resident() >= MIN_DEFERRED_FREE {
+            self.submit(Task::Free(retired));
+        }
     }
 
-    fn submit(&self, work: Work, shared: &Weak<Shared>) {
+    /// Gives back what the allocator keeps of the small allocations of connections that have closed, if there can be a
+    /// thread for that.
+    pub fn trim_heap(&self) {
+        self.submit(Task::TrimHeap);
+    }
+
+    fn submit(&self, task: Task) {
         let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         if sender.is_none() {
-            *sender = start(shared.clone());
+            *sender = start(Arc::clone(&self.memory));
         }
         if let Some(sender) = sender.as_ref() {
-            // gives the work back, and so frees its memory, if the thread has panicked
-            let _ = sender.send(work);
+            // returns the task, and so frees its memory, if the thread has panicked
+            let _ = sender.send(task);
         }
     }
 }
 
-fn start(shared: Weak<Shared>) -> Option<Sender<Work>> {
+fn start(memory: Arc<SharedMemory>) -> Option<Sender<Task>> {
     let (sender, receiver) = mpsc::channel();
-    match thread::Builder::new().name("reclaim".into()).spawn(move || run(&receiver, &shared)) {
+    match thread::Builder::new().name("reclaim".into()).spawn(move || run(&receiver, &memory)) {
         Ok(_) => Some(sender),
         Err(error) => {
             debug!("cannot start a thread that frees memory: {error}; the workers free it");
@@ -65,21 +76,18 @@ fn start(shared: Weak<Shared>) -> Option<Sender<Work>> {
     }
 }
 
-/// Ends with the server.
-fn run(receiver: &Receiver<Work>, shared: &Weak<Shared>) {
-    for work in receiver {
-        match work {
-            Work::Free(retired) => free(retired),
-            Work::Trim => sys::trim_heap(),
+fn run(receiver: &Receiver<Task>, memory: &SharedMemory) {
+    for task in receiver {
+        match task {
+            Task::Free(retired) => free(retired),
+            Task::TrimHeap => sys::trim_heap(),
         }
-        if let Some(shared) = shared.upgrade() {
-            shared.serve_waiting();
-        }
+        memory.grant_released();
     }
 }
 
 fn free(mut retired: Retired) {
-    for piece in retired.memory().flat_map(|memory| memory.chunks_mut(MAX_BUFFERED_WRITE)) {
+    for piece in retired.memory().flat_map(|memory| memory.chunks_mut(RELEASE_SIZE)) {
         sys::release_pages(piece);
     }
     drop(retired);

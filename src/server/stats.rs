@@ -1,12 +1,12 @@
-//! Figures for the status line and the log: the sum of all workers' counters.
+//! The sum of all workers' counters, for the status line and the log.
 
 use std::fmt;
 
 use crate::connection::{CloseReason, Counter, Counters};
 
-/// All workers' counters added up. While the workers run, figures of one moment may be a few events apart.
+/// The sum of all workers' counters. They are read one after another: while workers run, they may be a few events apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct StatsSnapshot {
     /// Connections accepted.
     pub accepted: u64,
     /// Connections that are open.
@@ -15,11 +15,11 @@ pub struct Totals {
     pub closed: Vec<u64>,
     /// Requests read.
     pub requests: u64,
-    /// Requests answered.
+    /// Requests with a reply that the kernel has taken.
     pub answered: u64,
-    /// Requests answered with an error.
+    /// Requests whose reply is an error.
     pub refused: u64,
-    /// Requests read and not answered, by the reason that their connection closed for.
+    /// Requests read and not answered, by the reason for which their connection closed.
     pub abandoned: Vec<u64>,
     /// Records decoded.
     pub records: u64,
@@ -27,13 +27,13 @@ pub struct Totals {
     pub bytes_in: u64,
     /// Bytes sent.
     pub bytes_out: u64,
-    /// Clients gone before they were accepted.
+    /// Connections that were gone before they were accepted.
     pub accept_lost: u64,
-    /// Times that a listener had to rest.
+    /// Times that accept(2) failed for want of descriptors or memory, and was suspended.
     pub accept_paused: u64,
 }
 
-impl Totals {
+impl StatsSnapshot {
     /// The sum of `counters`, with `open` connections.
     pub fn of<'a>(counters: &(impl Iterator<Item = &'a Counters> + Clone), open: u64) -> Self {
         let sum = |pick: fn(&Counters) -> &Counter| counters.clone().map(|one| pick(one).get()).sum();
@@ -57,28 +57,28 @@ impl Totals {
         }
     }
 
-    /// Requests that were read and are still to be answered.
+    /// Requests that were read, and that are neither answered nor abandoned yet.
     #[must_use]
-    pub fn under_way(&self) -> u64 {
+    pub fn in_flight(&self) -> u64 {
         let ended = self.answered + self.refused + self.abandoned.iter().sum::<u64>();
         self.requests.saturating_sub(ended)
     }
 }
 
-/// One line, in which what is left of `=` is the sum of what is right of it.
-impl fmt::Display for Totals {
+/// One line; the number left of each `=` is the sum of those right of it.
+impl fmt::Display for StatsSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { accepted, open, requests, answered, refused, .. } = self;
         write!(f, "accepted {accepted} = closed {} + open {open}; ", Reasons(&self.closed))?;
-        let (abandoned, under_way) = (Reasons(&self.abandoned), self.under_way());
+        let (abandoned, in_flight) = (Reasons(&self.abandoned), self.in_flight());
         write!(f, "requests {requests} = answered {answered} + refused {refused} + abandoned {abandoned}")?;
-        write!(f, " + under way {under_way}; records {}; ", self.records)?;
+        write!(f, " + in flight {in_flight}; records {}; ", self.records)?;
         write!(f, "bytes in {}, out {}; ", self.bytes_in, self.bytes_out)?;
         write!(f, "accept lost {}, paused {}", self.accept_lost, self.accept_paused)
     }
 }
 
-/// A number, and what it is made of.
+/// A sum, and its parts by reason.
 struct Reasons<'a>(&'a [u64]);
 
 impl fmt::Display for Reasons<'_> {
@@ -100,7 +100,7 @@ mod tests {
     use crate::protocol::RequestCounts;
 
     #[test]
-    fn the_line_adds_up() {
+    fn the_statistics_line_has_sums_and_their_parts() {
         let (one, two) = (Counters::default(), Counters::default());
         one.accepted.add(3);
         two.accepted.add(2);
@@ -110,11 +110,11 @@ mod tests {
         one.close(CloseReason::Finished, 0);
         one.close(CloseReason::Reset, 1);
         two.close(CloseReason::Finished, 0);
-        let totals = Totals::of(&[&one, &two].into_iter(), 2);
+        let stats = StatsSnapshot::of(&[&one, &two].into_iter(), 2);
         assert_eq!(
-            totals.to_string(),
+            stats.to_string(),
             "accepted 5 = closed 3 (finished 2, reset 1) + open 2; \
-             requests 11 = answered 5 + refused 1 + abandoned 1 (reset 1) + under way 4; records 0; \
+             requests 11 = answered 5 + refused 1 + abandoned 1 (reset 1) + in flight 4; records 0; \
              bytes in 0, out 0; accept lost 0, paused 0"
         );
     }

@@ -1,49 +1,54 @@
-//! When to look for connections whose time is over.
+//! When to look for connections whose deadline has passed.
 //!
-//! Each connection carries its own deadline, which costs one store when something happens. They are not kept in order:
-//! when the earliest one that was ever noted has come, all connections are looked at. A sweep over many connections
-//! waits longer for the next one, so that sweeping never takes more than about a hundredth of a worker's time.
+//! Each connection computes its own deadline; scheduling it costs one comparison. Deadlines are not kept in order: when the
+//! earliest one that was scheduled has passed, all connections are visited. A sweep over many connections defers the next
+//! one, so that sweeping takes a small part of a worker's time.
 
+use super::clock::Millis;
 use crate::connection::NEVER;
 
-/// Connections that a sweep may look at for each millisecond between sweeps.
-const PER_MILLISECOND: u64 = 1000;
-/// The least time between two sweeps, in milliseconds.
-const GRAIN: u64 = 10;
+/// Connections visited for each millisecond between two sweeps. Chosen so that sweeping takes about a hundredth of the time
+/// if a visit takes 10 ns, which is an estimate for a slot of the table and a few comparisons.
+const CONNECTIONS_PER_MS: u64 = 1000;
+/// The least time between two sweeps, in milliseconds. Chosen: all timeouts are seconds, except for a connection that
+/// lingers, which is looked at every 50 ms.
+const MIN_SWEEP_INTERVAL: Millis = 10;
 
-/// The next time to sweep.
+/// The time of the next sweep.
 #[derive(Debug)]
-pub struct Deadlines {
-    next: u64,
-    not_before: u64,
+pub struct SweepTimer {
+    /// The earliest deadline that was scheduled since the last sweep.
+    next: Millis,
+    not_before: Millis,
 }
 
-impl Deadlines {
-    /// No deadline yet.
+impl SweepTimer {
+    /// A timer without a deadline.
     #[must_use]
     pub fn new() -> Self {
         Self { next: NEVER, not_before: 0 }
     }
 
     /// There is a connection with this deadline.
-    pub fn note(&mut self, deadline: u64) {
+    pub fn schedule(&mut self, deadline: Millis) {
         self.next = self.next.min(deadline);
     }
 
-    /// How long to wait for the next sweep, in milliseconds.
+    /// The time until the next sweep; `None` without a deadline.
     #[must_use]
-    pub fn timeout(&self, now: u64) -> Option<u64> {
+    pub fn timeout(&self, now: Millis) -> Option<Millis> {
         (self.next != NEVER).then(|| self.next.max(self.not_before).saturating_sub(now))
     }
 
-    /// Whether a sweep is due; if so, the deadlines that are left are to be noted anew.
-    pub fn sweep(&mut self, now: u64, connections: usize) -> bool {
-        let due = self.next <= now && self.not_before <= now;
-        if due {
+    /// Whether a sweep over this number of connections is due. If so, it begins: the deadlines that are left must be
+    /// scheduled again.
+    pub fn begin_sweep(&mut self, now: Millis, connections: usize) -> bool {
+        let is_due = self.next <= now && self.not_before <= now;
+        if is_due {
             self.next = NEVER;
-            self.not_before = now + GRAIN + connections as u64 / PER_MILLISECOND;
+            self.not_before = now + MIN_SWEEP_INTERVAL + connections as u64 / CONNECTIONS_PER_MS;
         }
-        due
+        is_due
     }
 }
 
@@ -53,17 +58,17 @@ mod tests {
 
     #[test]
     fn sweeps_at_the_earliest_deadline_and_not_too_often() {
-        let mut deadlines = Deadlines::new();
-        assert_eq!(deadlines.timeout(0), None);
-        deadlines.note(500);
-        deadlines.note(300);
-        assert_eq!(deadlines.timeout(100), Some(200));
-        assert!(!deadlines.sweep(299, 1));
-        assert!(deadlines.sweep(300, 20_000));
-        assert_eq!(deadlines.timeout(300), None);
-        deadlines.note(301);
-        assert!(!deadlines.sweep(301, 20_000));
-        assert_eq!(deadlines.timeout(301), Some(29));
-        assert!(deadlines.sweep(330, 20_000));
+        let mut timer = SweepTimer::new();
+        assert_eq!(timer.timeout(0), None);
+        timer.schedule(500);
+        timer.schedule(300);
+        assert_eq!(timer.timeout(100), Some(200));
+        assert!(!timer.begin_sweep(299, 1));
+        assert!(timer.begin_sweep(300, 20_000));
+        assert_eq!(timer.timeout(300), None);
+        timer.schedule(301);
+        assert!(!timer.begin_sweep(301, 20_000));
+        assert_eq!(timer.timeout(301), Some(29));
+        assert!(timer.begin_sweep(330, 20_000));
     }
 }

@@ -231,7 +231,7 @@ fn thousand_clients_are_served_at_once() {
             assert_eq!(client.receive_frame(), expect.as_bytes());
         }
     }
-    assert_eq!(daemon.statistics_when(|statistics| statistics.under_way == 0).open, 1000);
+    assert_eq!(daemon.statistics_when(|statistics| statistics.in_flight == 0).open, 1000);
     drop(clients);
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.accepted, statistics.answered), (1000, 3000));

@@ -24,8 +24,8 @@ fn offload_result_of_closed_connection_is_dropped() {
     let mut victim = daemon.connect("frame");
     assert_serves(&mut victim);
     victim.send(&frame(SHUFFLE, &vec![b's'; 8 * MIB]));
-    wait_until("the request is processed", || daemon.tasks().iter().any(|task| task.name == "heavy" && task.ran > 0));
-    let Some(frozen) = daemon.freeze_at_work("heavy") else { return };
+    wait_until("the request is processed", || daemon.tasks().iter().any(|task| task.name == "offload" && task.ran > 0));
+    let Some(frozen) = daemon.freeze_at_work("offload") else { return };
     crowd.into_iter().chain([victim]).for_each(Client::reset);
     daemon.statistics_at_rest();
     let mut strangers: Vec<Client> = (0..CROWD + 10).map(|_| daemon.connect("frame")).collect();
@@ -39,7 +39,7 @@ fn offload_result_of_closed_connection_is_dropped() {
     }
     drop(strangers);
     let statistics = daemon.statistics_at_rest();
-    assert_eq!((statistics.abandoned, statistics.under_way), (1, 0), "{statistics:?}");
+    assert_eq!((statistics.abandoned, statistics.in_flight), (1, 0), "{statistics:?}");
 }
 
 /// Fault 38: queued requests of clients that have gone are dropped, with their memory, before a thread processes them.
@@ -50,7 +50,7 @@ fn queued_requests_of_closed_connections_are_dropped() {
     let text = vec![b'x'; 100_000];
     assert!(other.request(SHUFFLE, &text) == text);
     let leak_check = LeakCheck::begin_with(&daemon, 1);
-    let Some(frozen) = daemon.freeze("heavy") else { return };
+    let Some(frozen) = daemon.freeze("offload") else { return };
     let gone: Vec<Client> = (0..8)
         .map(|_| {
             let mut client = daemon.connect("frame");
@@ -58,7 +58,7 @@ fn queued_requests_of_closed_connections_are_dropped() {
             client
         })
         .collect();
-    daemon.statistics_when(|statistics| statistics.under_way == 8);
+    daemon.statistics_when(|statistics| statistics.in_flight == 8);
     gone.into_iter().for_each(Client::reset);
     daemon.statistics_when(|statistics| statistics.abandoned == 8 && statistics.open == 1);
     wait_until("their memory is back", || daemon.rss() <= rss_limit(leak_check.rss, 8 << 20));

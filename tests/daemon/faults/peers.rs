@@ -275,7 +275,7 @@ fn offload_threads_are_limited_and_niced() {
     let leak_check = LeakCheck::begin(&daemon);
     let text = vec![b'x'; 1 << 20];
     in_parallel(8, |_| assert!(daemon.connect("frame").request(SHUFFLE, &text) == text));
-    let heavy: Vec<i32> = daemon.tasks().iter().filter(|task| task.name == "heavy").map(|task| task.id).collect();
+    let heavy: Vec<i32> = daemon.tasks().iter().filter(|task| task.name == "offload").map(|task| task.id).collect();
     assert!((1..=2).contains(&heavy.len()), "{} threads", heavy.len());
     for thread in heavy {
         let stat = std::fs::read_to_string(format!("/proc/{}/task/{thread}/stat", daemon.pid)).expect("a thread");

@@ -14,7 +14,7 @@ pub struct Statistics {
     pub refused: u64,
     pub abandoned: u64,
     pub abandoned_by: BTreeMap<String, u64>,
-    pub under_way: u64,
+    pub in_flight: u64,
     pub records: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -37,7 +37,7 @@ impl Statistics {
             refused: number(line, " refused "),
             abandoned: number(line, " abandoned "),
             abandoned_by: reasons(line, " abandoned "),
-            under_way: number(line, " under way "),
+            in_flight: number(line, " in flight "),
             records: number(line, " records "),
             bytes_in: number(line, " bytes in "),
             bytes_out: number(line, ", out "),
@@ -59,8 +59,8 @@ impl Statistics {
             ("connections", self.accepted == self.closed + self.open),
             ("closed by reason", self.closed == self.closed_by.values().sum::<u64>()),
             ("abandoned by reason", self.abandoned == self.abandoned_by.values().sum::<u64>()),
-            ("requests", self.requests == ended + self.under_way),
-            ("requests under way without a connection", self.open > 0 || self.under_way == 0),
+            ("requests", self.requests == ended + self.in_flight),
+            ("requests in flight without a connection", self.open > 0 || self.in_flight == 0),
         ];
         sums.into_iter().find_map(|(what, right)| (!right).then_some(what))
     }

@@ -1,0 +1,402 @@
+//! Accepting from one listener, for one worker.
+//!
+//! Errors of accept(2) are classified by their consequence; only a listener that is broken ends the server. For want of
+//! descriptors or memory, the worker backs off: a level-triggered loop that retried at once would use up a processor.
+//!
+//! | state | registered with epoll | left by |
+//! |---|---|---|
+//! | `Ready` | yes | all slots taken: `AtLimit`; accept(2) fails: `BackingOff`; shutdown: `Draining` |
+//! | `BackingOff` | no | its time: `Ready`; shutdown: `Draining` |
+//! | `AtLimit` | no | a free slot: `Ready`; shutdown: `Draining` |
+//! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::sys::Errno;
+use log::debug;
+
+use super::clock::Millis;
+use super::listener::{Listener, Origin};
+use super::poller::{Poller, Source};
+use crate::connection::{Counters, NEVER};
+use crate::sys;
+
+/// The time for which a worker backs off, in milliseconds. Chosen: ten tries a second cost nothing, and no client notices a
+/// tenth of a second in such a state of the system.
+const BACKOFF: Millis = 100;
+/// Back off also after this number of consecutive lost clients: an error that does not dequeue the connection (the refusal
+/// of a security module) repeats at once. Chosen: that of two full batches.
+const MAX_CONSECUTIVE_LOST: u32 = 64;
+/// Connections accepted in one iteration of the loop from one listener, at most. Derived: a connection with one request costs
+/// 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
+const MAX_BATCH: u32 = 32;
+
+/// The consequence of an error of accept(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AcceptErrorClass {
+    /// No connection is waiting.
+    QueueEmpty,
+    /// A signal came first.
+    Interrupted,
+    /// This connection is gone; others may wait.
+    Lost,
+    /// The system has no descriptors or memory left.
+    Exhausted,
+    /// The listener cannot be used any more.
+    Broken,
+}
+
+fn classify(error: Errno) -> AcceptErrorClass {
+    match error {
+        Errno::EAGAIN => AcceptErrorClass::QueueEmpty,
+        Errno::EINTR => AcceptErrorClass::Interrupted,
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM | Errno::ENOSR => AcceptErrorClass::Exhausted,
+        // accept(2): errors of the new connection that are reported here, among them the refusal of a firewall
+        Errno::ECONNABORTED
+        | Errno::EPROTO
+        | Errno::EPERM
+        | Errno::EACCES
+        | Errno::ECONNRESET
+        | Errno::EPROTONOSUPPORT
+        | Errno::ESOCKTNOSUPPORT
+        | Errno::ENETDOWN
+        | Errno::ENETUNREACH
+        | Errno::EHOSTDOWN
+        | Errno::EHOSTUNREACH
+        | Errno::ENONET
+        | Errno::ENOPROTOOPT
+        | Errno::EOPNOTSUPP
+        | Errno::ETIMEDOUT => AcceptErrorClass::Lost,
+        _ => AcceptErrorClass::Broken,
+    }
+}
+
+/// The result of one accept(2).
+#[derive(Debug)]
+pub enum Accepted {
+    /// A connection.
+    Socket(OwnedFd),
+    /// No connection, but there may be another.
+    Retry,
+    /// No connection, and no other one now.
+    Nothing,
+    /// The listener is broken.
+    Broken(Errno),
+}
+
+/// See the table in the description of this module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ListenerState {
+    Ready,
+    BackingOff {
+        until: Millis,
+    },
+    AtLimit,
+    Draining {
+        /// Connections that are still to be accepted.
+        queued: u32,
+        is_at_limit: bool,
+    },
+}
+
+/// One worker's use of one listener.
+#[derive(Debug)]
+pub struct Acceptor {
+    listener: Arc<Listener>,
+    source: Source,
+    state: ListenerState,
+    /// Connections lost since one was accepted or the queue was empty.
+    consecutive_lost: u32,
+    batch: u32,
+    last_iteration: u64,
+}
+
+impl Acceptor {
+    /// Registers a listener, as number `index` of this worker.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC: `epoll_ctl(2)`.
+    pub fn new(listener: Arc<Listener>, index: usize, poller: &Poller) -> io::Result<Self> {
+        let source = Source::Listener(index as u32);
+        poller.add_shared(&listener.socket, source)?;
+        let state = ListenerState::Ready;
+        Ok(Self { listener, source, state, consecutive_lost: 0, batch: 1, last_iteration: 0 })
+    }
+
+    /// The listener.
+    #[must_use]
+    pub fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// Whether it is registered with epoll.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state == ListenerState::Ready
+    }
+
+    /// How many connections to accept in this iteration of the event loop.
+    ///
+    /// One, so that a lone client does not cost a second accept(2) that finds an empty queue; twice the last number when the
+    /// listener was ready in the iteration before, because then clients come faster than that.
+    pub fn next_batch(&mut self, iteration: u64) -> u32 {
+        let is_next = iteration == self.last_iteration + 1;
+        self.batch = if is_next { (self.batch * 2).min(MAX_BATCH) } else { 1 };
+        self.last_iteration = iteration;
+        self.batch
+    }
+
+    /// Accepts one connection, or backs off.
+    pub fn accept(&mut self, counters: &Counters, poller: &Poller, now: Millis) -> Accepted {
+        let error = match sys::accept(&self.listener.socket) {
+            Ok(socket) => {
+                self.consecutive_lost = 0;
+                return Accepted::Socket(socket);
+            }
+            Err(error) => error,
+        };
+        match classify(error) {
+            AcceptErrorClass::QueueEmpty => {
+                self.consecutive_lost = 0;
+                Accepted::Nothing
+            }
+            AcceptErrorClass::Interrupted => Accepted::Retry,
+            AcceptErrorClass::Lost => {
+                counters.accept_lost.add(1);
+                debug!("a client of {} was gone before it was accepted: {}", self.listener.name, error.desc());
+                self.consecutive_lost += 1;
+                if self.consecutive_lost < MAX_CONSECUTIVE_LOST {
+                    return Accepted::Retry;
+                }
+                self.back_off(error, poller, now);
+                Accepted::Nothing
+            }
+            AcceptErrorClass::Exhausted => {
+                counters.accept_paused.add(1);
+                self.back_off(error, poller, now);
+                Accepted::Nothing
+            }
+            AcceptErrorClass::Broken => Accepted::Broken(error),
+        }
+    }
+
+    fn back_off(&mut self, error: Errno, poller: &Poller, now: Millis) {
+        let error = io::Error::from(error);
+        self.listener.warn_failing(format_args!("{error}; trying again every {BACKOFF} ms"), now);
+        match &mut self.state {
+            // it is closed then: the connections that are left get a reset
+            ListenerState::Draining { queued, .. } => *queued = 0,
+            _ => self.unregister(poller, ListenerState::BackingOff { until: now + BACKOFF }),
+        }
+    }
+
+    /// All slots are taken: leaves the next connections in the accept queue.
+    pub fn wait_for_slot(&mut self, poller: &Poller) {
+        let state = match self.state {
+            ListenerState::Draining { queued, .. } => ListenerState::Draining { queued, is_at_limit: true },
+            _ => ListenerState::AtLimit,
+        };
+        self.unregister(poller, state);
+    }
+
+    /// Whether it waits for a free slot.
+    #[must_use]
+    pub fn is_at_limit(&self) -> bool {
+        matches!(self.state, ListenerState::AtLimit | ListenerState::Draining { is_at_limit: true, .. })
+    }
+
+    /// There may be free slots.
+    pub fn slots_freed(&mut self, poller: &Poller, now: Millis) {
+        match &mut self.state {
+            ListenerState::AtLimit => self.register(poller, now),
+            ListenerState::Draining { is_at_limit, .. } => *is_at_limit = false,
+            ListenerState::Ready | ListenerState::BackingOff { .. } => {}
+        }
+    }
+
+    /// Registers the listener again when it has backed off long enough; logs when accept(2) does not fail any more.
+    pub fn run_timers(&mut self, poller: &Poller, now: Millis) {
+        self.listener.log_recovery(now);
+        if matches!(self.state, ListenerState::BackingOff { until } if until <= now) {
+            self.register(poller, now);
+        }
+    }
+
+    /// When to call [`Acceptor::run_timers`]; `None` without a reason.
+    #[must_use]
+    pub fn timers_due(&self) -> Option<Millis> {
+        let retry = match self.state {
+            ListenerState::BackingOff { until } => until,
+            _ => NEVER,
+        };
+        Some(retry.min(self.listener.recovery_due())).filter(|due| *due != NEVER)
+    }
+
+    /// Waits for no more connections. Those that the kernel has completed by now are still to be accepted, unless the
+    /// listener is inherited: then they are left to the next instance.
+    pub fn begin_drain(&mut self, poller: &Poller) {
+        let queued = match self.listener.origin {
+            Origin::Inherited => 0,
+            // and one batch more, so that an empty queue ends this, right before the listener is closed: the kernel resets
+            // connections that complete between the two
+            Origin::Own => sys::queued_connections(&self.listener.socket).unwrap_or(0).saturating_add(MAX_BATCH),
+        };
+        self.unregister(poller, ListenerState::Draining { queued, is_at_limit: false });
+    }
+
+    /// While draining: whether connections that [`Acceptor::begin_drain`] has found are still to be accepted.
+    #[must_use]
+    pub fn has_queued(&self) -> bool {
+        matches!(self.state, ListenerState::Draining { queued: 1.., .. })
+    }
+
+    /// While draining: one of these connections was taken from the queue.
+    pub fn count_dequeued(&mut self) {
+        if let ListenerState::Draining { queued, .. } = &mut self.state {
+            *queued = queued.saturating_sub(1);
+        }
+    }
+
+    fn unregister(&mut self, poller: &Poller, state: ListenerState) {
+        if self.state == ListenerState::Ready {
+            // it was added, so it can be removed
+            let _ = poller.remove(&self.listener.socket);
+        }
+        self.state = state;
+    }
+
+    fn register(&mut self, poller: &Poller, now: Millis) {
+        self.state = match poller.add_shared(&self.listener.socket, self.source) {
+            Ok(()) => ListenerState::Ready,
+            // ENOMEM, ENOSPC: epoll itself has no room
+            Err(_) => ListenerState::BackingOff { until: now + BACKOFF },
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    use super::*;
+    use crate::protocol::PROTOCOLS;
+
+    /// An acceptor on a listener of its own, its poller, and a client.
+    fn acceptor(origin: Origin) -> (Acceptor, Poller, TcpStream) {
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+        socket.set_nonblocking(true).expect("O_NONBLOCK");
+        let client = TcpStream::connect(socket.local_addr().expect("an address")).expect("connect");
+        let poller = Poller::new().expect("epoll");
+        let listener = Listener::new(socket, PROTOCOLS[0], "frame".into(), origin);
+        (Acceptor::new(Arc::new(listener), 3, &poller).expect("registered"), poller, client)
+    }
+
+    fn has_event(poller: &mut Poller) -> bool {
+        poller.wait(Some(std::time::Duration::ZERO)).expect("epoll_wait") == 1
+    }
+
+    #[test]
+    fn at_the_limit_the_listener_is_unregistered_until_a_slot_is_free() {
+        let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
+        assert!(acceptor.is_ready() && !acceptor.is_at_limit() && has_event(&mut poller));
+        acceptor.wait_for_slot(&poller);
+        assert!(!acceptor.is_ready() && acceptor.is_at_limit() && !has_event(&mut poller));
+        acceptor.slots_freed(&poller, 0);
+        assert!(acceptor.is_ready() && !acceptor.is_at_limit() && has_event(&mut poller));
+    }
+
+    #[test]
+    fn after_an_error_the_listener_backs_off() {
+        let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
+        assert_eq!(acceptor.timers_due(), None);
+        acceptor.back_off(Errno::EMFILE, &poller, 50);
+        assert!(!acceptor.is_ready() && !has_event(&mut poller));
+        assert_eq!(acceptor.timers_due(), Some(50 + BACKOFF));
+        acceptor.slots_freed(&poller, 51);
+        assert!(!acceptor.is_ready(), "a free slot does not end the back-off");
+        acceptor.run_timers(&poller, 50 + BACKOFF - 1);
+        assert!(!acceptor.is_ready());
+        acceptor.run_timers(&poller, 50 + BACKOFF);
+        assert!(acceptor.is_ready() && has_event(&mut poller));
+    }
+
+    #[test]
+    fn a_draining_listener_empties_its_queue_also_at_the_limit() {
+        let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
+        acceptor.begin_drain(&poller);
+        assert!(!acceptor.is_ready() && !has_event(&mut poller));
+        acceptor.wait_for_slot(&poller);
+        assert!(acceptor.is_at_limit() && !acceptor.is_ready());
+        acceptor.slots_freed(&poller, 0);
+        assert!(!acceptor.is_at_limit() && !acceptor.is_ready() && !has_event(&mut poller), "it stays unregistered");
+        for _ in 0..=MAX_BATCH {
+            assert!(acceptor.has_queued(), "one client and a batch");
+            acceptor.count_dequeued();
+        }
+        assert!(!acceptor.has_queued());
+        assert!(matches!(acceptor.accept(&Counters::default(), &poller, 0), Accepted::Socket(_)));
+        assert!(matches!(acceptor.accept(&Counters::default(), &poller, 0), Accepted::Nothing));
+    }
+
+    #[test]
+    fn draining_follows_every_state_and_is_final() {
+        for enter in [
+            |_: &mut Acceptor, _: &Poller| {},
+            |acceptor: &mut Acceptor, poller: &Poller| acceptor.back_off(Errno::EMFILE, poller, 0),
+            |acceptor: &mut Acceptor, poller: &Poller| acceptor.wait_for_slot(poller),
+        ] {
+            let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
+            enter(&mut acceptor, &poller);
+            acceptor.begin_drain(&poller);
+            assert!(acceptor.has_queued() && !acceptor.is_at_limit());
+            acceptor.slots_freed(&poller, 1);
+            acceptor.run_timers(&poller, 2 * BACKOFF);
+            assert!(!acceptor.is_ready() && acceptor.has_queued() && !has_event(&mut poller));
+        }
+    }
+
+    #[test]
+    fn the_queue_of_an_inherited_listener_is_left() {
+        let (mut acceptor, poller, _client) = acceptor(Origin::Inherited);
+        acceptor.begin_drain(&poller);
+        assert!(!acceptor.has_queued());
+    }
+
+    #[test]
+    fn batches_grow_while_clients_come_in_every_iteration() {
+        let (mut acceptor, ..) = acceptor(Origin::Own);
+        let batches: Vec<u32> = (1..=8).map(|iteration| acceptor.next_batch(iteration)).collect();
+        let doubled = [2, 4, 8, 16, 32, 64, 64, 64];
+        assert_eq!(batches, doubled.map(|batch: u32| batch.min(MAX_BATCH)));
+        assert_eq!([10, 11].map(|iteration| acceptor.next_batch(iteration)), [1, 2], "an iteration without a client");
+    }
+
+    #[test]
+    fn each_accept_error_has_its_class() {
+        use AcceptErrorClass::{Broken, Exhausted, Interrupted, Lost, QueueEmpty};
+        let table: &[(AcceptErrorClass, &[Errno])] = &[
+            (QueueEmpty, &[Errno::EAGAIN]),
+            (Interrupted, &[Errno::EINTR]),
+            (Exhausted, &[Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::ENOSR]),
+            (
+                Lost,
+                &[
+                    Errno::ECONNABORTED,
+                    Errno::EPROTO,
+                    Errno::EPERM,
+                    Errno::ENETDOWN,
+                    Errno::EHOSTUNREACH,
+                    Errno::EACCES,
+                ],
+            ),
+            (Broken, &[Errno::EBADF, Errno::EINVAL, Errno::ENOTSOCK]),
+        ];
+        for (expected, errors) in table {
+            for error in *errors {
+                assert_eq!(classify(*error), *expected, "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The messages that a worker receives.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use super::clock::Millis;
+use super::poller::Token;
+use crate::connection::{Charge, Limits, OffloadResult, Retired};
+use crate::protocol::{ProtocolInfo, ProtocolSettings};
+
+/// A connection that no worker serves yet. It holds a slot of [`super::admission::Admission`] and counts for the worker
+/// that it is sent to.
+#[derive(Debug)]
+pub struct NewConnection {
+    /// Its socket; non-blocking.
+    pub stream: TcpStream,
+    /// The protocol of its listener.
+    pub protocol: &'static ProtocolInfo,
+}
+
+/// The settings that a worker changes while it runs.
+pub struct Reconfiguration {
+    /// Limits of each connection, also of those that are open.
+    pub limits: Limits,
+    /// Configuration that new connections give to their protocols.
+    pub protocols: Arc<ProtocolSettings>,
+    /// Nothing is sent here: the worker drops it when it has applied the settings.
+    pub applied: Sender<Infallible>,
+}
+
+/// A message to a worker.
+pub enum WorkerMessage {
+    /// Serve this connection.
+    Connection(NewConnection),
+    /// The offloaded request of a connection was processed, or could not be for want of memory.
+    OffloadFinished(Token, Result<Box<OffloadResult>, (io::Error, Retired)>),
+    /// Acknowledge this heartbeat.
+    Heartbeat(u64),
+    /// Apply these settings.
+    Reconfigure(Reconfiguration),
+    /// The memory that this connection waits for.
+    MemoryGranted(Token, Charge),
+    /// A connection waits for memory, and none did before: check the deadlines of slow readers.
+    MemoryContention,
+    /// Process one offloaded request on this thread, if there is still no other thread for it.
+    RunOffloaded,
+    /// A connection slot may be free: listeners at the limit may accept again.
+    SlotsFreed,
+    /// Stop accepting, and finish the connections within this time.
+    Drain(Millis),
+    /// Close all connections and end.
+    Abort,
+}
+
+impl fmt::Debug for WorkerMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection(_) => "Connection",
+            Self::OffloadFinished(..) => "OffloadFinished",
+            Self::Heartbeat(_) => "Heartbeat",
+            Self::Reconfigure(_) => "Reconfigure",
+            Self::MemoryGranted(..) => "MemoryGranted",
+            Self::MemoryContention => "MemoryContention",
+            Self::RunOffloaded => "RunOffloaded",
+            Self::SlotsFreed => "SlotsFreed",
+            Self::Drain(_) => "Drain",
+            Self::Abort => "Abort",
+        })
+    }
+}

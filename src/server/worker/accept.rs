@@ -1,0 +1,207 @@
+//! Accepting connections, choosing their workers, and beginning to serve them.
+
+use std::io;
+use std::mem;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::ControlFlow;
+
+use crate::sys::Errno;
+use log::info;
+
+use super::Worker;
+use crate::connection::{CloseReason, Connection, Next, has_headroom};
+use crate::server::acceptor::{Accepted, Acceptor};
+use crate::server::admission::{Slot, SourceKey};
+use crate::server::connection_table::Session;
+use crate::server::message::{NewConnection, WorkerMessage};
+use crate::server::peer::{self, SocketInfo};
+use crate::server::poller::Source;
+use crate::server::warnings::Shortage;
+
+/// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one request
+/// costs 32 us of CPU (churn in `docs/performance.md`), so these cost two milliseconds.
+const MAX_ACCEPTS: u32 = 64;
+
+/// What a worker accepts from.
+pub struct Accepting {
+    /// An acceptor for each listener; while the worker drains, those whose queues are still to be emptied.
+    pub acceptors: Vec<Acceptor>,
+    /// Connections that may still be accepted in this iteration of the loop.
+    pub left: u32,
+    /// The number of this iteration.
+    iteration: u64,
+    /// It is counted by [`Lifecycle::any_accepting`](crate::server::lifecycle::Lifecycle::any_accepting).
+    is_counted: bool,
+}
+
+impl Accepting {
+    pub fn new(acceptors: Vec<Acceptor>) -> Self {
+        Self { acceptors, left: 0, iteration: 0, is_counted: true }
+    }
+
+    /// Begins an iteration of the loop.
+    pub fn begin_iteration(&mut self) {
+        self.left = MAX_ACCEPTS;
+        self.iteration += 1;
+    }
+
+    /// While the worker drains: whether connections can be accepted without waiting for an event.
+    #[must_use]
+    pub fn can_continue_drain(&self) -> bool {
+        self.is_counted && !self.acceptors.last().is_some_and(Acceptor::is_at_limit)
+    }
+}
+
+impl Worker {
+    /// Accepts a batch of connections from one listener.
+    pub(super) fn on_listener_event(&mut self, index: usize) {
+        let accepting = &mut self.accepting;
+        // the event may have been reported before the listener was unregistered
+        let Some(acceptor) = accepting.acceptors.get_mut(index).filter(|acceptor| acceptor.is_ready()) else { return };
+        for _ in 0..acceptor.next_batch(accepting.iteration).min(accepting.left) {
+            self.accepting.left -= 1;
+            if self.accept_one(index).is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Accepts one connection; breaks when there are no more to be had now.
+    pub(super) fn accept_one(&mut self, index: usize) -> ControlFlow<()> {
+        let acceptor = &mut self.accepting.acceptors[index];
+        let driver = &mut self.driver;
+        if self.shared.admission.take_slot() == Slot::AtLimit {
+            acceptor.wait_for_slot(&driver.poller);
+            return ControlFlow::Break(());
+        }
+        match acceptor.accept(&driver.context.counters, &driver.poller, driver.context.now) {
+            Accepted::Socket(socket) => {
+                let protocol = acceptor.listener().protocol;
+                self.dispatch_connection(NewConnection { stream: TcpStream::from(socket), protocol });
+                return ControlFlow::Continue(());
+            }
+            Accepted::Retry => {
+                self.shared.admission.release_slot();
+                return ControlFlow::Continue(());
+            }
+            Accepted::Nothing => {}
+            Accepted::Broken(error) => self.on_listener_broken(index, error),
+        }
+        self.shared.admission.release_slot();
+        ControlFlow::Break(())
+    }
+
+    fn on_listener_broken(&mut self, index: usize, error: Errno) {
+        let name = &self.accepting.acceptors[index].listener().name;
+        let why = format!("cannot accept on {name} any more: {}", io::Error::from(error));
+        self.fail(why);
+    }
+
+    /// Gives a connection to the worker that is to serve it.
+    fn dispatch_connection(&mut self, connection: NewConnection) {
+        let worker = self.shared.admission.choose_worker(self.number);
+        if worker == self.number {
+            self.add_connection(connection);
+        } else if let Err(message) = self.shared.channels.send(worker, WorkerMessage::Connection(connection)) {
+            self.discard(message, worker);
+        }
+    }
+
+    /// Begins to serve a connection.
+    pub(super) fn add_connection(&mut self, NewConnection { stream, protocol }: NewConnection) {
+        self.driver.context.counters.accepted.add(1);
+        let needs_peer = self.shared.admission.limits_sources() || peer::log_wants_names();
+        // ENOTCONN: it was reset already; reading will report that
+        let peer = if needs_peer { stream.peer_addr().ok() } else { None };
+        let source = match self.count_source(peer) {
+            Ok(source) => source,
+            Err(source) => return self.reject_source(source),
+        };
+        let label = peer::log_name(peer, protocol.name);
+        if let Some(label) = &label {
+            info!("{label}: accepted");
+        }
+        let info = SocketInfo { stream: &stream, number: self.shared.admission.next_number() };
+        let protocol = (protocol.new)(&self.protocols, &info);
+        let connection = Connection::new(protocol, label, self.driver.context.now);
+        let interest = connection.interest();
+        self.open_session(Session { stream, connection, interest, source });
+    }
+
+    /// Puts a connection into the table and into epoll, and makes its first call.
+    fn open_session(&mut self, session: Session) {
+        let inserted = if has_headroom(0) { self.table.insert(session) } else { Err(session) };
+        let (token, session) = match inserted {
+            Ok(inserted) => inserted,
+            Err(session) => return self.reject_session(session),
+        };
+        let driver = &mut self.driver;
+        let next = match driver.poller.add(&session.stream, Source::connection(token), session.interest) {
+            Ok(()) => driver.call(token, session, Connection::open),
+            Err(error) => driver.cannot_watch(session, &error, Next::Wait),
+        };
+        self.take_step(token, next);
+    }
+
+    /// There is no memory for one more connection.
+    fn reject_session(&self, session: Session) {
+        self.shared.warnings.warn(Shortage::Memory, format_args!("no memory for another connection"));
+        if let Some(source) = &session.source {
+            self.shared.admission.release_source(**source);
+        }
+        drop(session);
+        self.count_rejected(CloseReason::Resources, self.number);
+    }
+
+    /// Counts the source of a connection, where that is limited.
+    ///
+    /// # Errors
+    /// The source, if it has as many connections as allowed.
+    fn count_source(&self, peer: Option<SocketAddr>) -> Result<Option<Box<SourceKey>>, SourceKey> {
+        let Some(peer) = peer.filter(|_| self.shared.admission.limits_sources()) else { return Ok(None) };
+        let source = SourceKey::of(peer.ip());
+        if self.shared.admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(source) }
+    }
+
+    fn reject_source(&self, source: SourceKey) {
+        info!("{}: closed: too many connections from this address", source.address());
+        self.count_rejected(CloseReason::SourceLimit, self.number);
+    }
+
+    /// Counts an accepted connection of `worker` that was closed before anything was read.
+    fn count_rejected(&self, reason: CloseReason, worker: usize) {
+        self.driver.context.counters.close(reason, 0);
+        self.shared.admission.connection_closed(worker);
+    }
+
+    /// Drops a message that worker `to` will never handle: a connection in it is closed and counted.
+    pub(super) fn discard(&self, message: WorkerMessage, to: usize) {
+        if let WorkerMessage::Connection(connection) = message {
+            self.driver.context.counters.accepted.add(1);
+            drop(connection);
+            self.count_rejected(CloseReason::Forced, to);
+        }
+    }
+
+    /// There may be free slots for connections.
+    pub(super) fn on_slots_freed(&mut self) {
+        let driver = &self.driver;
+        for acceptor in &mut self.accepting.acceptors {
+            acceptor.slots_freed(&driver.poller, driver.context.now);
+        }
+    }
+
+    pub(super) fn run_accept_timers(&mut self) {
+        let driver = &self.driver;
+        for acceptor in &mut self.accepting.acceptors {
+            acceptor.run_timers(&driver.poller, driver.context.now);
+        }
+    }
+
+    /// Tells the other workers, once, that this one accepts no more.
+    pub(super) fn announce_stopped_accepting(&mut self) {
+        if mem::take(&mut self.accepting.is_counted) {
+            self.shared.lifecycle.worker_stopped_accepting();
+        }
+    }
+}

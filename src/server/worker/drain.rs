@@ -1,0 +1,196 @@
+//! The phases of a worker, and all rules of its drain.
+//!
+//! While it drains, a worker accepts only what was queued at its own listeners when the drain began. It visits all its
+//! connections: at the beginning, when the grace period ends, and again as long as a visit finds that a client still sends.
+//! It winds up a connection at each visit, and after each event after which the connection would wait. Connections that are
+//! left when the drain times out are closed.
+
+use std::mem;
+
+use super::Worker;
+use crate::connection::{CloseReason, Connection, Context, Grace, NEVER, Next, Stream};
+use crate::server::clock::Millis;
+
+/// The time after a drain has begun in which a client that has sent nothing yet may still send a request, in
+/// milliseconds. Chosen: a request that was on its way when the drain began arrives within it also over slow networks, and
+/// an idle daemon exits in under a second.
+const DRAIN_GRACE: Millis = 500;
+
+/// The phase of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It accepts and serves connections.
+    Running,
+    /// It accepts no more, and finishes those that it has.
+    Draining(Drain),
+    /// It closes all connections and ends.
+    Stopping,
+}
+
+impl Phase {
+    /// Whether it drains.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        matches!(self, Self::Draining(_))
+    }
+}
+
+/// A drain in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// The end of the grace period; `None` when it has passed.
+    grace_until: Option<Millis>,
+    /// When the drain times out.
+    until: Millis,
+    /// A client without grace still had input at its last visit.
+    is_unsettled: bool,
+}
+
+/// The next step of a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainStep {
+    /// Nothing; look again at [`Drain::due`].
+    Wait,
+    /// Visit all connections.
+    VisitAll,
+    /// Close all connections.
+    CloseAll,
+}
+
+impl Drain {
+    /// A drain that begins now and times out after `timeout`.
+    #[must_use]
+    pub fn begin(now: Millis, timeout: Millis) -> Self {
+        let until = now.saturating_add(timeout);
+        Self { grace_until: Some(until.min(now + DRAIN_GRACE)), until, is_unsettled: false }
+    }
+
+    /// Decides the next step, in each iteration of the loop. `is_sweeping`: all connections are being visited already.
+    pub fn step(&mut self, now: Millis, is_sweeping: bool) -> DrainStep {
+        if now >= self.until {
+            DrainStep::CloseAll
+        } else if self.grace_until.is_some_and(|grace_until| now >= grace_until) {
+            self.grace_until = None;
+            DrainStep::VisitAll
+        } else if !is_sweeping && mem::take(&mut self.is_unsettled) {
+            DrainStep::VisitAll
+        } else {
+            DrainStep::Wait
+        }
+    }
+
+    /// When [`Drain::step`] returns something else than now; `None` if that follows from no time.
+    #[must_use]
+    pub fn due(&self) -> Option<Millis> {
+        Some(self.grace_until.unwrap_or(self.until)).filter(|due| *due != NEVER)
+    }
+
+    /// Whether connections must be visited again without waiting for an event.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.is_unsettled
+    }
+
+    /// Winds up a connection that would wait otherwise; returns the next step for it.
+    pub fn wind_up<S: Stream>(&mut self, connection: &mut Connection, stream: &mut S, context: &mut Context) -> Next {
+        let grace = if self.grace_until.is_some() { Grace::Given } else { Grace::Over };
+        let next = connection.drain(stream, context, grace);
+        // its requests were processed in this call; it is closed at a visit that finds no further input
+        self.is_unsettled |= grace == Grace::Over && matches!(next, Next::Wait) && connection.is_idle();
+        next
+    }
+}
+
+impl Worker {
+    /// Stops accepting and begins to drain, unless that was done already.
+    pub(super) fn begin_drain(&mut self, timeout: Millis) {
+        if self.driver.phase != Phase::Running {
+            return;
+        }
+        let driver = &mut self.driver;
+        driver.context.draining = true;
+        for acceptor in &mut self.accepting.acceptors {
+            acceptor.begin_drain(&driver.poller);
+        }
+        driver.phase = Phase::Draining(Drain::begin(driver.context.now, timeout));
+        self.sweep.restart();
+    }
+
+    /// Continues the drain, if there is one.
+    pub(super) fn drain(&mut self) {
+        if !self.driver.phase.is_draining() {
+            return;
+        }
+        self.drain_accept_queues();
+        // no longer, if a listener turned out to be broken
+        let Phase::Draining(drain) = &mut self.driver.phase else { return };
+        match drain.step(self.driver.context.now, self.sweep.is_in_progress()) {
+            DrainStep::Wait => {}
+            DrainStep::VisitAll => self.sweep.restart(),
+            DrainStep::CloseAll => self.close_all(CloseReason::Forced),
+        }
+    }
+
+    /// While the worker drains: accepts the connections that are left in the queue of one listener after another, and drops
+    /// each listener whose queue is empty. The last worker that drops a listener closes it. At the limit of connections the
+    /// rest waits for a free slot.
+    fn drain_accept_queues(&mut self) {
+        while let Some(last) = self.accepting.acceptors.len().checked_sub(1) {
+            if self.accepting.acceptors[last].is_at_limit() || self.accepting.left == 0 {
+                return;
+            }
+            self.accepting.left -= 1;
+            if !self.accepting.acceptors[last].has_queued() {
+                self.accepting.acceptors.pop();
+            } else if self.accept_one(last).is_continue() {
+                self.accepting.acceptors[last].count_dequeued();
+            } else if !self.accepting.acceptors[last].is_at_limit() {
+                self.accepting.acceptors.pop();
+            }
+        }
+        self.announce_stopped_accepting();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_has_a_grace_period_then_visits_all_and_times_out() {
+        let mut drain = Drain::begin(1000, 5000);
+        assert_eq!(drain.due(), Some(1000 + DRAIN_GRACE));
+        assert_eq!(drain.step(1000 + DRAIN_GRACE - 1, false), DrainStep::Wait);
+        assert_eq!(drain.step(1000 + DRAIN_GRACE, true), DrainStep::VisitAll);
+        assert_eq!((drain.step(1000 + DRAIN_GRACE, false), drain.due()), (DrainStep::Wait, Some(6000)));
+        assert_eq!(drain.step(5999, false), DrainStep::Wait);
+        assert_eq!(drain.step(6000, false), DrainStep::CloseAll);
+    }
+
+    #[test]
+    fn grace_never_outlasts_the_drain() {
+        let mut drain = Drain::begin(1000, 10);
+        assert_eq!(drain.due(), Some(1010));
+        assert_eq!(drain.step(1010, false), DrainStep::CloseAll);
+        assert_eq!(Drain::begin(1000, 0).step(1000, false), DrainStep::CloseAll);
+    }
+
+    #[test]
+    fn a_drain_without_a_timeout_has_only_its_grace() {
+        let mut drain = Drain::begin(1000, NEVER);
+        assert_eq!(drain.due(), Some(1000 + DRAIN_GRACE));
+        assert_eq!(drain.step(2000, false), DrainStep::VisitAll);
+        assert_eq!((drain.due(), drain.step(NEVER - 1, false)), (None, DrainStep::Wait));
+    }
+
+    #[test]
+    fn clients_that_still_send_are_visited_again_after_the_others() {
+        let mut drain = Drain::begin(0, 5000);
+        assert_eq!(drain.step(DRAIN_GRACE, false), DrainStep::VisitAll);
+        drain.is_unsettled = true;
+        assert_eq!(drain.step(DRAIN_GRACE, true), DrainStep::Wait, "a visit of all is in progress");
+        assert!(drain.is_unsettled());
+        assert_eq!(drain.step(DRAIN_GRACE, false), DrainStep::VisitAll);
+        assert!(!drain.is_unsettled(), "until one of them is visited");
+    }
+}

@@ -1,0 +1,222 @@
+//! Driving one connection: a call, then its new interest and deadline, then the step that the connection requires.
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use log::info;
+
+use super::Worker;
+use super::drain::Phase;
+use crate::connection::{Charge, CloseReason, Connection, Context, Demand, Next, OffloadJob, OffloadResult};
+use crate::server::connection_table::Session;
+use crate::server::memory_queue::Waiter;
+use crate::server::message::WorkerMessage;
+use crate::server::offload_pool::Owner;
+use crate::server::peer;
+use crate::server::poller::{Event, Poller, Source, Token};
+use crate::server::shared::Shared;
+use crate::server::timers::SweepTimer;
+use crate::server::warnings::Shortage;
+
+/// The state of a worker that each call of a connection uses.
+pub struct Driver {
+    pub poller: Poller,
+    pub timer: SweepTimer,
+    pub context: Context,
+    pub phase: Phase,
+    pub shared: Arc<Shared>,
+}
+
+impl Driver {
+    /// Makes a call of a connection; returns the next step for it ([`Worker::take_step`]).
+    pub fn call(
+        &mut self,
+        token: Token,
+        session: &mut Session,
+        call: impl FnOnce(&mut Connection, &mut TcpStream, &mut Context) -> Next,
+    ) -> Next {
+        let next = call(&mut session.connection, &mut session.stream, &mut self.context);
+        self.after_call(token, session, next)
+    }
+
+    /// Visits a connection while the worker drains.
+    pub fn visit(&mut self, token: Token, session: &mut Session) -> Next {
+        self.after_call(token, session, Next::Wait)
+    }
+
+    /// Ends each call. While the worker drains, winds the connection up. Unless it is to be closed, schedules its deadline and
+    /// changes the events that epoll watches for.
+    fn after_call(&mut self, token: Token, session: &mut Session, next: Next) -> Next {
+        let next = match (&mut self.phase, next) {
+            (Phase::Draining(drain), Next::Wait) => {
+                drain.wind_up(&mut session.connection, &mut session.stream, &mut self.context)
+            }
+            (_, next) => next,
+        };
+        if matches!(next, Next::Close(_)) {
+            return next;
+        }
+        self.timer.schedule(session.connection.deadline(&self.context));
+        let interest = session.connection.interest();
+        if interest == session.interest {
+            return next;
+        }
+        session.interest = interest;
+        match self.poller.change(&session.stream, Source::connection(token), interest) {
+            Ok(()) => next,
+            Err(error) => self.cannot_watch(session, &error, next),
+        }
+    }
+
+    /// epoll does not watch a connection: it must be closed, in place of its `next` step.
+    pub fn cannot_watch(&mut self, session: &Session, error: &io::Error, next: Next) -> Next {
+        let message = format_args!("{}: cannot watch the connection: {error}", session.connection.peer());
+        self.shared.warnings.warn(Shortage::Epoll, message);
+        if let Next::Offload(job) = next {
+            self.context.retired.append(job.retire());
+        }
+        Next::Close(CloseReason::Resources)
+    }
+}
+
+impl Worker {
+    /// Handles an event of a connection.
+    pub(super) fn on_connection_event(&mut self, event: Event) {
+        let Some((token, session)) = self.table.find(event.key) else { return };
+        let interest = session.interest;
+        let is_broken = event.hung_up;
+        let mut next = Next::Wait;
+        if is_broken && !interest.read && !interest.write {
+            // epoll reports this whatever it watches for, and would do so again
+            next = Next::Close(CloseReason::Reset);
+        }
+        if interest.write && (event.writable || is_broken) {
+            next = self.driver.call(token, session, Connection::writable);
+        }
+        if interest.read && (event.readable || is_broken) && matches!(next, Next::Wait) {
+            next = self.driver.call(token, session, Connection::readable);
+        }
+        // the usual case costs no call
+        if !matches!(next, Next::Wait) {
+            self.take_step(token, next);
+        }
+    }
+
+    /// Makes a call of the connection with this token, if it is open.
+    pub(super) fn drive(
+        &mut self,
+        token: Token,
+        call: impl FnOnce(&mut Connection, &mut TcpStream, &mut Context) -> Next,
+    ) {
+        let Some(session) = self.table.get_mut(token) else { return };
+        let next = self.driver.call(token, session, call);
+        self.take_step(token, next);
+    }
+
+    /// Takes the next step for a connection.
+    pub(super) fn take_step(&mut self, token: Token, next: Next) {
+        match next {
+            Next::Wait => {}
+            Next::WaitForMemory(demand) => self.wait_for_memory(token, demand),
+            Next::Offload(job) => self.offload(token, job),
+            Next::Close(reason) => self.close(token, reason),
+        }
+    }
+
+    fn wait_for_memory(&mut self, token: Token, demand: Demand) {
+        let place = self.shared.memory.wait(Waiter { worker: self.number, token, demand });
+        self.memory_waits.insert(token, place);
+    }
+
+    /// The memory that a connection waits for is granted.
+    pub(super) fn on_memory_granted(&mut self, token: Token, charge: Charge) {
+        self.memory_waits.remove(token);
+        self.drive(token, |connection, stream, context| connection.resume(stream, context, charge));
+    }
+
+    /// Has a thread process a request; without threads this one does.
+    fn offload(&mut self, token: Token, job: Box<OffloadJob>) {
+        let owner = Owner { worker: self.number, token };
+        if let Err(error) = self.shared.offload_pool.submit(job, owner) {
+            let message = format_args!("cannot start a thread for a large message: {error}; small ones have to wait");
+            self.shared.warnings.warn(Shortage::Threads, message);
+            self.run_offloaded_later();
+        }
+    }
+
+    /// Processes an offloaded request on this thread, for want of another, after the other messages.
+    fn run_offloaded_later(&self) {
+        // open: only this worker closes it
+        drop(self.shared.channels.send(self.number, WorkerMessage::RunOffloaded));
+    }
+
+    /// Processes one offloaded request on this thread, if there is no other.
+    pub(super) fn run_offloaded(&self) {
+        if self.shared.offload_pool.run_inline() {
+            self.run_offloaded_later();
+        }
+    }
+
+    /// An offloaded request was processed; its connection may have closed meanwhile.
+    pub(super) fn on_offload_finished(&mut self, token: Token, finished: OffloadResult) {
+        if self.table.get_mut(token).is_none() {
+            return self.driver.context.retired.append(finished.retire());
+        }
+        self.drive(token, |connection, stream, context| connection.offload_done(stream, context, finished));
+    }
+
+    /// An offloaded request could not be processed for want of memory.
+    pub(super) fn on_offload_failed(&mut self, token: Token, error: &io::Error) {
+        let Some(session) = self.table.get_mut(token) else { return };
+        let message = format_args!("{}: no memory for a reply: {error}", session.connection.peer());
+        self.shared.warnings.warn(Shortage::Memory, message);
+        let next = self.driver.call(token, session, Connection::offload_failed);
+        self.take_step(token, next);
+    }
+
+    /// Closes a connection, and gives back everything that it holds.
+    pub(super) fn close(&mut self, token: Token, reason: CloseReason) {
+        let Some(Session { stream, connection, source, .. }) = self.table.remove(token) else { return };
+        let context = &mut self.driver.context;
+        context.counters.close(reason, connection.unanswered().into());
+        if peer::log_wants_names() {
+            info!("{}: closed: {}", connection.peer(), reason.name());
+        }
+        if let Some(source) = source {
+            self.shared.admission.release_source(*source);
+        }
+        if let Some(place) = self.memory_waits.remove(token) {
+            self.shared.memory.stop_waiting(place);
+        }
+        if connection.is_offloaded() {
+            let job = self.shared.offload_pool.cancel(Owner { worker: self.number, token });
+            context.retired.append(job.map(|job| job.retire()).unwrap_or_default());
+        }
+        context.retired.append(connection.retire());
+        drop(stream);
+        self.shared.admission.connection_closed(self.number);
+        self.trim();
+    }
+
+    /// Gives back the memory of connections that have closed, when many have.
+    fn trim(&mut self) {
+        if self.table.has_receded() {
+            self.shared.reclaimer.trim_heap();
+        }
+        if self.table.is_empty() {
+            self.table.shrink();
+            self.memory_waits.shrink();
+            let context = &mut self.driver.context;
+            context.retired.append(context.pool.clear());
+        }
+    }
+
+    pub(super) fn close_all(&mut self, reason: CloseReason) {
+        for slot in 0..self.table.slots() {
+            if let Some((token, _)) = self.table.at(slot) {
+                self.close(token, reason);
+            }
+        }
+    }
+}

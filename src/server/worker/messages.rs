@@ -1,0 +1,62 @@
+//! Handling messages: commands at once, the others a bounded number in each iteration of the loop.
+
+use super::Worker;
+use super::drain::Phase;
+use crate::server::message::{Reconfiguration, WorkerMessage};
+
+/// Messages handled in one iteration of the loop, at most. Chosen: as many as connections are accepted in one, because most
+/// of them are accepted connections.
+const MAX_MESSAGES: usize = 64;
+
+impl Worker {
+    /// Drains the mailbox: commands are executed at once, the other messages wait for their turn.
+    pub(super) fn drain_mailbox(&mut self) {
+        for message in self.shared.channels.mailbox(self.number).drain() {
+            match message {
+                WorkerMessage::Heartbeat(number) => self.shared.heartbeats.acknowledge(self.number, number),
+                WorkerMessage::Reconfigure(settings) => self.reconfigure(settings),
+                WorkerMessage::Drain(timeout) => self.begin_drain(timeout),
+                WorkerMessage::Abort => self.driver.phase = Phase::Stopping,
+                message => self.inbox.push_back(message),
+            }
+        }
+    }
+
+    /// Handles a batch of the other messages, oldest first.
+    pub(super) fn handle_messages(&mut self) {
+        for _ in 0..MAX_MESSAGES {
+            let Some(message) = self.inbox.pop_front() else { return };
+            match message {
+                WorkerMessage::Connection(connection) => self.add_connection(connection),
+                WorkerMessage::OffloadFinished(token, Ok(finished)) => self.on_offload_finished(token, *finished),
+                WorkerMessage::OffloadFinished(token, Err((error, retired))) => {
+                    self.driver.context.retired.append(retired);
+                    self.on_offload_failed(token, &error);
+                }
+                WorkerMessage::MemoryGranted(token, charge) => self.on_memory_granted(token, charge),
+                WorkerMessage::MemoryContention => self.on_memory_contention(),
+                WorkerMessage::RunOffloaded => self.run_offloaded(),
+                WorkerMessage::SlotsFreed => self.on_slots_freed(),
+                // executed when the mailbox was drained
+                WorkerMessage::Heartbeat(_)
+                | WorkerMessage::Reconfigure(_)
+                | WorkerMessage::Drain(_)
+                | WorkerMessage::Abort => {}
+            }
+        }
+    }
+
+    /// The deadlines of clients that take their replies slowly begin now: visits all connections.
+    fn on_memory_contention(&mut self) {
+        self.driver.context.contended_since = self.shared.memory.contended_since();
+        self.driver.timer.schedule(self.driver.context.now);
+    }
+
+    /// Applies new settings; visits all connections, because a shorter timeout may have passed.
+    fn reconfigure(&mut self, Reconfiguration { limits, protocols, applied }: Reconfiguration) {
+        self.driver.context.limits = limits;
+        self.protocols = protocols;
+        self.driver.timer.schedule(self.driver.context.now);
+        drop(applied);
+    }
+}

@@ -1,0 +1,67 @@
+//! Visiting all connections one after another, in parts: for their deadlines, and while the worker drains.
+
+use std::time::{Duration, Instant};
+
+use super::Worker;
+use crate::connection::Connection;
+
+/// The time for which connections are visited before events are served again. Chosen: a delay that no client notices.
+const MAX_SWEEP_TIME: Duration = Duration::from_millis(1);
+/// Connections visited between two readings of the clock. Chosen so that the clock is a small part of the cost.
+const CLOCK_INTERVAL: usize = 16;
+
+/// The progress of a sweep.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    /// The slot at which it continues.
+    position: Option<usize>,
+}
+
+impl Sweep {
+    /// Begins a sweep, anew if one is in progress.
+    pub fn restart(&mut self) {
+        self.position = Some(0);
+    }
+
+    /// Whether one is in progress.
+    #[must_use]
+    pub fn is_in_progress(&self) -> bool {
+        self.position.is_some()
+    }
+}
+
+impl Worker {
+    /// Begins a sweep if a deadline may have passed; continues one that is in progress.
+    pub(super) fn sweep(&mut self) {
+        let driver = &mut self.driver;
+        if !self.sweep.is_in_progress() && driver.timer.begin_sweep(driver.context.now, self.table.len()) {
+            self.sweep.restart();
+        }
+        let Some(mut slot) = self.sweep.position else { return };
+        let begun = Instant::now();
+        while slot < self.table.slots() {
+            let end = (slot + CLOCK_INTERVAL).min(self.table.slots());
+            (slot..end).for_each(|slot| self.visit(slot));
+            slot = end;
+            if begun.elapsed() >= MAX_SWEEP_TIME {
+                break;
+            }
+        }
+        self.sweep.position = (slot < self.table.slots()).then_some(slot);
+    }
+
+    /// Does what is due for the connection in a slot, if there is one.
+    fn visit(&mut self, slot: usize) {
+        let Some((token, session)) = self.table.at(slot) else { return };
+        let driver = &mut self.driver;
+        let deadline = session.connection.deadline(&driver.context);
+        let next = if deadline <= driver.context.now {
+            driver.call(token, session, Connection::expire)
+        } else if driver.phase.is_draining() {
+            driver.visit(token, session)
+        } else {
+            return driver.timer.schedule(deadline);
+        };
+        self.take_step(token, next);
+    }
+}
