@@ -177,7 +177,7 @@ fn test_modules(file: &Path) -> BTreeSet<String> {
 /// A file without lines of comment, without lines for tests only, and without the unit tests at its end.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("read a source");
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code = text.split("\nmod tests {").next().unwrap_or_default();
     let mut only_in_tests = false;
     let is_code = |line: &&str| {
         let is_code = !line.trim_start().starts_with("//") && !only_in_tests;
@@ -313,7 +313,13 @@ fn imported_files<'a>(sources: &'a [Source], source: &Source) -> BTreeSet<&'a st
         let behind = source.paths_behind(name);
         paths.extend(behind.into_iter().map(|path| [child.modules.clone(), path].concat()));
     }
-    let files = paths.iter().filter_map(|path| file_of(sources, path));
+    // a child that has a part of its parent's type in an `impl` block
+    let implements = |path: &[String]| {
+        let (name, module) = path.split_last().expect("a name");
+        source.modules.split_last().is_some_and(|(_, parent)| module == parent)
+            && source.text.contains(&format!("impl {name} {{"))
+    };
+    let files = paths.iter().filter(|path| !implements(path)).filter_map(|path| file_of(sources, path));
     files.filter(|file| *file != source.path).collect()
 }
 

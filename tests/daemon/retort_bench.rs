@@ -191,7 +191,7 @@ fn bench_prints_table_and_writes_svg() {
     let address = daemon.address("frame").to_string();
     let output = bench(&address, &["--duration", "200ms", "--svg", plot.to_str().unwrap()]);
     let table = String::from_utf8(output.stdout).unwrap();
-    for words in ["frame uppercase, 64 bytes, 16 connections, 1 under way on each", "requests ", "errors ", "p99.9"] {
+    for words in ["frame uppercase, 64 bytes, 16 connections, 1 in flight on each", "requests ", "errors ", "p99.9"] {
         assert!(table.contains(words), "{table}");
     }
     let svg = std::fs::read_to_string(plot).unwrap();
@@ -205,8 +205,8 @@ fn impossible_benchmark_exits_2() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for (address, arguments, words) in [
         (&nobody, vec![], "cannot connect"),
-        (&address, vec!["-P", "discard"], "answers nothing"),
-        (&address, vec!["-P", "chargen"], "has no end"),
+        (&address, vec!["-P", "discard"], "has no replies"),
+        (&address, vec!["-P", "chargen"], "without end"),
         (&address, vec!["-P", "respond", "--depth", "2"], "only --depth 1"),
         (&address, vec!["-P", "echo", "--size", "0"], "give a --size"),
         (&address, vec!["-P", "echo", "--action", "reverse"], "has no actions"),

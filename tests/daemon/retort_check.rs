@@ -264,7 +264,7 @@ fn text_tap_and_junit_reports_show_failure() {
         "FAIL  uppercase",
         "sent ",
         "expected  \\x00\\x00\\x00\\x16PRETTY",
-        "came      \\x16\\x00\\x00\\x00PRETTY",
+        "received  \\x16\\x00\\x00\\x00PRETTY",
         "hint ",
         "ok    half-close-at-once",
         "1 of 2 checks passed, 1 failed",
@@ -290,7 +290,7 @@ fn impossible_check_exits_2() {
     for (arguments, words) in [
         (vec!["check", nobody.as_str()], "cannot connect to 127.0.0.1"),
         (vec!["check", "--list", "-P", "ack"], "no checks for protocol ack"),
-        (vec!["check", nobody.as_str(), "--only", "nonsense"], "no check and no group is called nonsense"),
+        (vec!["check", nobody.as_str(), "--only", "nonsense"], "no check or group has the name nonsense"),
         (vec!["check", "localhost:http"], "not a port"),
     ] {
         let output = retort(&arguments);
@@ -323,7 +323,7 @@ fn short_ring() -> Vec<u8> {
 #[test]
 fn endless_server_is_judged_in_bounded_time_and_memory() {
     let ring = short_ring();
-    let endless = "more bytes than all answers";
+    let endless = "more bytes than all replies";
     let cases: [(&str, &[u8], &str); 12] = [
         ("frame", b"x", endless),
         ("frame", b"\0\0\0\x01x", endless),

@@ -204,10 +204,10 @@ fn endless_reply_ends_when_stdout_closes() {
 #[test]
 fn wrong_replies_are_reported_by_request() {
     for (words, complaint) in [
-        (b"".as_slice(), "request 1 (uppercase, 3 bytes): the server closed the connection before its answer began"),
-        (b"\0\0\0\x03AB", "the server closed the connection after 6 of the 7 bytes of its answer"),
-        (b"\0\0\0\x02AB", "request 1 (uppercase, 3 bytes): the answer has 2 bytes, 3 were expected"),
-        (b"\0\0\0\x03ABCDE", "request 1 (uppercase, 3 bytes): 2 bytes came after its answer: DE"),
+        (b"".as_slice(), "request 1 (uppercase, 3 bytes): the server closed the connection before the reply began"),
+        (b"\0\0\0\x03AB", "the server closed the connection after 6 of the 7 bytes of the reply"),
+        (b"\0\0\0\x02AB", "request 1 (uppercase, 3 bytes): the reply has 2 bytes, 3 were expected"),
+        (b"\0\0\0\x03ABCDE", "request 1 (uppercase, 3 bytes): 2 bytes arrived after its reply: DE"),
     ] {
         let output = run(&["send", &saying(words), "uppercase", "abc"]);
         assert_eq!(output.status.code(), Some(1), "{words:?}");
@@ -221,11 +221,7 @@ fn read_timeout_fails_silent_server() {
     let address = listener.local_addr().unwrap().to_string();
     let output = run(&["send", &address, "uppercase", "abc", "--read-timeout", "50ms"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        stderr(&output).contains("request 1 (uppercase, 3 bytes): nothing more came in time"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("request 1 (uppercase, 3 bytes): the read timed out"), "{}", stderr(&output));
 }
 
 #[test]
@@ -233,7 +229,7 @@ fn impossible_request_exits_2() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for (arguments, words) in [
         (vec!["send", nobody.as_str(), "uppercase", "x"], "is the server running"),
-        (vec!["send", nobody.as_str()], "what to send?"),
+        (vec!["send", nobody.as_str()], "nothing to send"),
         (vec!["send", nobody.as_str(), "x", "-P", "gopher"], "no such protocol"),
         (vec!["send", nobody.as_str(), "-f", "/nonexistent"], "cannot open /nonexistent"),
         (vec!["send", "localhost", "-P", "length-prefix", "x"], "no default port"),
@@ -312,16 +308,16 @@ fn run_bounded(arguments: &[&str]) -> Output {
 fn endless_reply_fails_in_bounded_memory() {
     let begun = Instant::now();
     for (protocol, words, bytes, complaint) in [
-        ("qotd", vec![], b"x".as_slice(), "the server sent more than 65536 bytes, although no right answer has more"),
+        ("qotd", vec![], b"x".as_slice(), "the server sent more than 65536 bytes, although no correct reply has more"),
         ("time", vec![], b"x", "the server sent more than 65536 bytes"),
         ("ack", vec!["abc"], b"x", "the server sent more than 4113 bytes"),
         ("upper", vec!["abc"], b"x", "the server sent more than 4099 bytes"),
-        ("frame", vec!["reverse", "abc"], b"x", "the server announced 2021161080 bytes, although no right answer has"),
+        ("frame", vec!["reverse", "abc"], b"x", "the server announced 2021161080 bytes, although no correct reply has"),
         ("frame", vec!["shuffle", "abc"], b"\x07\xff\xff\xff", "the server announced 134217727 bytes, although"),
-        ("frame", vec!["random", "abc"], b"\x08\0\0\0", "no right answer has more than 134217727"),
+        ("frame", vec!["random", "abc"], b"\x08\0\0\0", "no correct reply has more than 134217727"),
         ("text", vec!["reverse", "abc"], b"9999999999 ", "the server announced 9999999999 bytes, although"),
         ("length-prefix", vec!["abc"], b"x", "the server announced 2021161080 bytes, although"),
-        ("echo", vec!["xxx"], b"x", "came after its answer: xxx"),
+        ("echo", vec!["xxx"], b"x", "arrived after its reply: xxx"),
     ] {
         let address = buggy_servers::flooding(bytes).to_string();
         let output = run_bounded(&[["send", &address, "-P", protocol].as_slice(), &words].concat());
@@ -332,7 +328,7 @@ fn endless_reply_fails_in_bounded_memory() {
         let address = buggy_servers::flooding(b"x").to_string();
         let output = run_bounded(&["ping", &address, "-P", protocol, "-c", "2", "-i", "1ms"]);
         assert_eq!(output.status.code(), Some(1), "{protocol}: {output:?}");
-        assert!(stdout(&output).contains("although no right answer has more"), "{protocol}: {output:?}");
+        assert!(stdout(&output).contains("although no correct reply has more"), "{protocol}: {output:?}");
     }
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }
@@ -344,7 +340,11 @@ fn slow_reply_fails_after_read_timeout() {
     for words in [["-P", "qotd"].as_slice(), &["-P", "echo", &"x".repeat(100_000)]] {
         let output = run(&[["send", &address, "--read-timeout", "200ms"].as_slice(), words].concat());
         assert_eq!(output.status.code(), Some(1));
-        assert!(stderr(&output).contains("the answer came too slowly: time was up after "), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("the reply arrived too slowly: the read timed out after "),
+            "{}",
+            stderr(&output)
+        );
     }
 }
 
@@ -371,5 +371,5 @@ fn server_that_never_replies_gets_bounded_input() {
     let output = child.wait_with_output().expect("wait for retort");
     writer.join().expect("it is not read any more");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("request 1 (uppercase, 1 bytes): nothing more came in time"), "{output:?}");
+    assert!(stderr(&output).contains("request 1 (uppercase, 1 bytes): the read timed out"), "{output:?}");
 }

@@ -106,7 +106,7 @@ fn connections_dropped_at_stop_are_counted() {
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
     daemon.stop_now();
-    daemon.wait_for_line(0, "stopping now");
+    daemon.wait_for_line(0, "stopping at once");
     wait_until("the main thread has sent the order", || daemon.is_idle("retortd"));
     drop(first);
     wait_until("the first worker has ended", || daemon.tasks().iter().all(|task| task.name != "worker-1"));
