@@ -20,7 +20,7 @@ release     := $(or $(CARGO_TARGET_DIR),target)/release
 units       := $(notdir $(wildcard systemd/*.socket systemd/*.service))
 manuals     := $(notdir $(wildcard packaging/man/*.[1-8]))
 
-.PHONY: help build run test check bench install uninstall deb dist system-test piuparts fault-test soak fuzz miri tsan asan
+.PHONY: help build run test check generate bench install uninstall deb dist system-test piuparts fault-test soak fuzz miri tsan asan
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ check: ## Check format, lints, documentation, units, man pages and scripts
 	tests/manuals.sh
 	tests/scripts.sh
 	tests/dependencies.sh
+
+generate: ## Write the files that are derived from the list of protocols
+	$(CARGO) run --locked $(CARGOFLAGS) --example generate
 
 bench: ## Measure transforms, codec, connection, and the daemon against other servers (BENCHFLAGS=--help)
 	$(CARGO) bench --locked $(CARGOFLAGS) --bench '*'

@@ -14,11 +14,13 @@ use retortd::connection::{
     Budget, Charge, CloseReason, Connection, Context, Counter, Next, READ_BUF_SIZE, REPLY_BUF_SIZE, Stream,
 };
 use retortd::protocol::services::frame;
-use retortd::protocol::{PROTOCOLS, ProtocolSettings, by_name};
+use retortd::protocol::{Input, PROTOCOLS, ProtocolInfo, ProtocolSettings, by_name};
 use scripted::{Act, Play, Script, check_sums, context};
 
-/// The protocols whose answers do not depend on how the input is cut.
-const STREAMS: [&str; 6] = ["frame", "frame-2021", "text", "length-prefix", "echo", "upper-line"];
+/// The protocols whose replies do not depend on how the input is split.
+fn streams() -> Vec<&'static ProtocolInfo> {
+    PROTOCOLS.iter().copied().filter(|info| info.input == Input::Stream).collect()
+}
 
 /// What the client and the statistics see of a whole connection.
 #[derive(Debug, PartialEq)]
@@ -76,23 +78,25 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn request(name: &'static str) -> BoxedStrategy<Vec<u8>> {
-    let actions = ["uppercase", "lowercase", "title-case", "reverse", "shuffle", "random", "scream"];
-    match name {
-        "frame" | "frame-2021" => (select(vec![1u8, 2, 4, 8, 16, 3, 0]), message())
-            .prop_map(|(code, text)| [&frame::header(code, text.len()), &text[..]].concat())
-            .boxed(),
-        "text" => (select(actions.to_vec()), message())
-            .prop_map(|(action, text)| [format!("{action} {} ", text.len()).as_bytes(), &text[..]].concat())
-            .boxed(),
-        "length-prefix" => message().prop_map(|text| [&(text.len() as u32).to_be_bytes(), &text[..]].concat()).boxed(),
-        _ => message().boxed(),
-    }
+/// The words for actions that a request can name, and some that it cannot.
+fn action_words(info: &ProtocolInfo) -> Vec<&'static str> {
+    let Some(actions) = info.client.actions else { return vec![""] };
+    let unknown: &[&str] = if actions.have_codes { &["3", "0"] } else { &["scream"] };
+    actions.known.iter().map(|action| action.name()).chain(unknown.iter().copied()).collect()
+}
+
+/// Requests as the protocol's client side writes them.
+fn request(info: &'static ProtocolInfo) -> impl Strategy<Value = Vec<u8>> {
+    (select(action_words(info)), message()).prop_map(|(action, message)| {
+        let mut wire = Vec::new();
+        (info.client.write_request)(action, &message, &mut wire).expect("a request");
+        wire
+    })
 }
 
 /// Requests, sometimes with rubbish between them or cut short at the end.
-fn conversation(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
-    let part = prop_oneof![20 => request(name), 1 => vec(any::<u8>(), 0..9).boxed()];
+fn conversation(info: &'static ProtocolInfo) -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![20 => request(info).boxed(), 1 => vec(any::<u8>(), 0..9).boxed()];
     (vec(part, 0..8), prop_oneof![3 => Just(0), 1 => 0..40usize]).prop_map(|(parts, missing)| {
         let mut bytes = parts.concat();
         bytes.truncate(bytes.len().saturating_sub(missing));
@@ -101,7 +105,7 @@ fn conversation(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn exchange() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
-    select(STREAMS.to_vec()).prop_flat_map(|name| conversation(name).prop_map(move |bytes| (name, bytes)))
+    select(streams()).prop_flat_map(|info| conversation(info).prop_map(move |bytes| (info.name, bytes)))
 }
 
 /// What system calls come to; without `reset`, nothing that loses the connection.
@@ -170,7 +174,7 @@ proptest! {
 
     #[test]
     fn everybody_is_answered_however_small_the_budget(
-        (conversations, reads) in (vec(conversation("frame"), 2..12), acts()),
+        (conversations, reads) in (vec(conversation(&frame::INFO), 2..12), acts()),
         order in vec(any::<prop::sample::Index>(), 1..200),
         (budget, writes) in (select(vec![1u64 << 18, 1 << 19, 1 << 20]), acts()),
     ) {

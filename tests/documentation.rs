@@ -3,6 +3,9 @@
 //! The programs' own command lines and the list of protocols are the reference. A name that the documents lack fails, and
 //! so does a name that only they have.
 
+#[path = "../examples/generate/files.rs"]
+mod generated;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -302,34 +305,41 @@ fn value<'a>(unit: &'a str, key: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn protocols_have_a_socket_unit_with_their_port() {
-    let mut ports = BTreeSet::new();
-    for entry in protocol::PROTOCOLS {
-        let name =
-            if entry.name == "frame" { "retortd.socket".into() } else { format!("retortd-{}.socket", entry.name) };
-        let unit = read(format!("systemd/{name}"));
-        let port: u16 = value(&unit, "ListenStream").and_then(|port| port.parse().ok()).expect("a port");
-        assert_eq!(value(&unit, "FileDescriptorName"), Some(entry.name), "{name}");
-        assert_eq!(value(&unit, "Service"), Some("retortd.service"), "{name}");
-        assert!(entry.port.is_none_or(|expected| expected == port), "{name}: {port}");
-        assert!(ports.insert(port), "{name}: {port} is another protocol's");
+fn generated_files_are_up_to_date() {
+    let generated = generated::generated(&root());
+    let is_old = |path: &&String| fs::read(root().join(path)).ok().as_ref() != generated.get(*path);
+    let old: Vec<&String> = generated.keys().filter(is_old).collect();
+    let stale = generated::stale(&root(), &generated);
+    assert!(
+        old.is_empty() && stale.is_empty(),
+        "run `make generate`: out of date {old:?}, no longer generated {stale:?}"
+    );
+}
+
+#[test]
+fn socket_units_are_those_of_the_protocols_and_of_inetd() {
+    for info in protocol::PROTOCOLS {
+        let unit = read(format!("systemd/{}", generated::unit_name(info)));
+        assert_eq!(value(&unit, "FileDescriptorName"), Some(info.name));
+        assert_eq!(value(&unit, "Service"), Some("retortd.service"), "{}", info.name);
+        assert_eq!(value(&unit, "ListenStream"), Some(info.socket_unit.port.to_string().as_str()), "{}", info.name);
     }
     let sockets = fs::read_dir(root().join("systemd")).expect("systemd").filter_map(Result::ok);
     let sockets = sockets.filter(|file| file.path().extension().is_some_and(|kind| kind == "socket")).count();
     assert_eq!(sockets, protocol::PROTOCOLS.len() + 1, "a socket for each protocol, and the one for Accept=yes");
 }
 
+/// The man page has a paragraph with each name as its tag, or a section with the name in its heading.
 #[test]
-fn man_page_has_every_protocol_with_the_port_of_its_socket_unit() {
+fn man_page_describes_every_protocol() {
     let text = manual("retortd.protocols.7");
-    for entry in protocol::PROTOCOLS {
-        let name =
-            if entry.name == "frame" { "retortd.socket".into() } else { format!("retortd-{}.socket", entry.name) };
-        let unit = read(format!("systemd/{name}"));
-        let port = value(&unit, "ListenStream").expect("a port");
-        let mark = if entry.port.is_none() { "*" } else { "" };
-        let row = format!("\n{}\t{port}{mark}\t", entry.name);
-        assert!(text.contains(&row), "retortd.protocols(7) lacks {row:?}");
+    for info in protocol::PROTOCOLS {
+        let is_tag = text.contains(&format!("\n.TP\n.B {}\n", info.name));
+        let headings = text.lines().filter_map(|line| line.strip_prefix(".SH ")).map(str::to_lowercase);
+        let is_heading =
+            headings.flat_map(|line| line.replace('"', "").split(' ').map(str::to_string).collect::<Vec<_>>());
+        let is_heading = is_heading.into_iter().any(|word| word == info.name);
+        assert!(is_tag || is_heading, "retortd.protocols(7) has no paragraph about {}", info.name);
     }
 }
 

@@ -37,8 +37,8 @@ miri)
     # Pure code: no sockets, no processes. Few cases of each property: Miri is a thousand times slower than the machine.
     cargo +nightly miri --version >/dev/null 2>&1 || skip "there is no Miri (rustup +nightly component add miri rust-src)"
     export MIRIFLAGS="-Zmiri-disable-isolation" PROPTEST_CASES="${PROPTEST_CASES:-2}"
-    slow="every_day_of_400_years long_work_leaves what_preparing_was_kept a_message_that_is_converted_one_by_one
-        every_table_however_it_is_cut daemon::config::files"
+    slow="every_day_of_400_years long_work_is_offloaded a_backlog_of_preprocessing preprocessing_one_by_one
+        examples_hold_however_the_input_is_split daemon::config::files"
     run_tests "$slow" miri test --lib -- connection:: protocol:: server::timers server::stats daemon::config
     ;;
 tsan)

@@ -1,4 +1,4 @@
-//! Any bytes as frames, against the plainest reading of the format that there is.
+//! Any bytes as frames, compared with a second implementation of the format.
 #![no_main]
 
 mod common;
@@ -7,11 +7,12 @@ mod reference;
 use common::scripted::Script;
 use libfuzzer_sys::fuzz_target;
 
+/// The message limit, in bytes. Chosen: reached by inputs of the usual size.
 const MESSAGE: usize = 1 << 16;
 
 const ACTIONS: [(u32, &str); 5] = [(1, "uppercase"), (2, "lowercase"), (4, "reverse"), (8, "shuffle"), (16, "random")];
 
-/// What is to be answered. Requests whose answer is a matter of chance are left to the other targets.
+/// The correct replies; `None` if chance decides one of them. The other targets cover those.
 fn expected(mut input: &[u8]) -> Option<Vec<u8>> {
     let mut output = Vec::new();
     while !input.is_empty() {
@@ -23,7 +24,7 @@ fn expected(mut input: &[u8]) -> Option<Vec<u8>> {
     Some(output)
 }
 
-/// Takes a request from the front of the input; `None` if it is to be refused.
+/// Takes a request from the front of the input; `None` if the reply is an error.
 fn request<'a>(input: &mut &'a [u8]) -> Option<(&'static str, &'a [u8])> {
     let Some((header, rest)) = std::mem::take(input).split_first_chunk() else { return None };
     let word = u32::from_be_bytes(*header);

@@ -1,6 +1,6 @@
 //! Any bytes to any protocol: no panic, no hang, bounded memory, and sums that add up.
 //!
-//! The first byte chooses the protocol, the rest is what the client sends.
+//! The first line names the protocol; the rest is what the client sends.
 #![no_main]
 
 mod common;
@@ -10,7 +10,6 @@ use libfuzzer_sys::fuzz_target;
 use retortd::protocol::PROTOCOLS;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((number, input)) = data.split_first() else { return };
-    let entry = &PROTOCOLS[usize::from(*number) % PROTOCOLS.len()];
-    common::serve(entry.name, Script::new(input, &[], &[]), 1 << 16, 1 << 20);
+    let Some((info, input)) = common::protocol(data, PROTOCOLS) else { return };
+    common::serve(info.name, Script::new(input, &[], &[]), 1 << 16, 1 << 20);
 });

@@ -1,6 +1,6 @@
-//! The transforms as the standard library has them.
+//! The transforms by means of the standard library.
 
-/// The answer, where it is not a matter of chance (outer `None`); inner `None`: the text is refused.
+/// The correct reply. Outer `None`: chance decides. Inner `None`: the reply is an error.
 pub fn answer(action: &str, message: &[u8]) -> Option<Option<Vec<u8>>> {
     let Ok(text) = std::str::from_utf8(message) else { return Some(None) };
     let answer = match action {

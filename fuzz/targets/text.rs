@@ -1,4 +1,4 @@
-//! Any bytes as requests in words, against the plainest reading of the format that there is.
+//! Any bytes as requests of `text`, compared with a second implementation of the format.
 #![no_main]
 
 mod common;
@@ -7,11 +7,12 @@ mod reference;
 use common::scripted::Script;
 use libfuzzer_sys::fuzz_target;
 
+/// The message limit, in bytes. Chosen: reached by inputs of the usual size.
 const MESSAGE: usize = 1 << 16;
-/// The most bytes of a header, with both its spaces.
+/// The longest header with both its spaces, in bytes.
 const HEADER: usize = 32;
 
-/// What the front of the input is: the name, the length, and where the message begins; or no header.
+/// The header at the front of the input: name, length, and index of the message.
 fn header(input: &[u8]) -> Option<(&str, usize, usize)> {
     let window = &input[..input.len().min(HEADER)];
     let first = window.iter().position(|byte| *byte == b' ')?;
@@ -19,11 +20,11 @@ fn header(input: &[u8]) -> Option<(&str, usize, usize)> {
     let digits = std::str::from_utf8(&window[first + 1..second]).ok()?;
     let decimal = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let length = digits.parse().ok().filter(|length| decimal && *length <= MESSAGE)?;
-    // a name that is not even text is an unknown action
+    // a name that is not UTF-8 is an unknown action
     Some((std::str::from_utf8(&window[..first]).unwrap_or("?"), length, second + 1))
 }
 
-/// What is to be answered. Requests whose answer is a matter of chance are left to the other targets.
+/// The correct replies; `None` if chance decides one of them. The other targets cover those.
 fn expected(mut input: &[u8]) -> Option<Vec<u8>> {
     const ACTIONS: [&str; 6] = ["uppercase", "lowercase", "title-case", "reverse", "shuffle", "random"];
     let mut output = Vec::new();

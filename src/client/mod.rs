@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`target`] | `HOST[:PORT]`: resolve and connect |
-//! | [`dialogue`] | each protocol from the client's side |
+//! | [`client_protocol`] | each protocol from the client's side |
 //! | [`reply`] | the decoder of replies, and a blocking reader |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
@@ -18,7 +18,7 @@
 
 pub mod bench;
 pub mod check;
-pub mod dialogue;
+pub mod client_protocol;
 mod duration;
 pub mod failure;
 mod json;

@@ -40,7 +40,7 @@ impl PeerName {
                     request.length,
                     if request.refused { "refused" } else { "answered" },
                 ),
-                LogEvent::Record(fields) => info!("{self}: record {fields}"),
+                LogEvent::Protocol(text) => info!("{self}: {text}"),
             }
         }
     }

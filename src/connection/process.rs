@@ -179,7 +179,7 @@ impl Connection {
         let requests = u64::from(counts.answered) + u64::from(counts.refused);
         self.served_any |= requests > 0;
         context.counters.requests.add(requests);
-        context.counters.records.add(counts.records.into());
+        context.counters.records.add(counts.events.into());
     }
 
     /// Keeps the input that the protocol left, of a request that needs `needed`. Starts a request if none is in progress.

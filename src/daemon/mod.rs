@@ -29,7 +29,7 @@ use log::{error, warn};
 
 use crate::protocol::{self, ProtocolSettings};
 use crate::server::{Listener, Server};
-use crate::sys::Errno;
+use crate::sys::{self, Errno};
 use activation::Inherited;
 use config::args::LogTarget;
 use config::load::{Command, ConfigError, load};
@@ -100,7 +100,8 @@ fn serve(
     for name in &stored {
         notifier.remove_stored(name);
     }
-    let protocols = ProtocolSettings { quotes: quotes::load(settings.reloadable.quotes.as_deref())? };
+    let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
+    let protocols = ProtocolSettings { quotes, host_name: sys::host_name() };
     let config = server_config::server_config(&settings, protocols, origins.len())?;
     server_config::warn_about_memory(settings.reloadable.max_buffered);
     system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);

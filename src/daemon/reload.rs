@@ -11,6 +11,7 @@ use super::config::settings::Settings;
 use super::server_config::server_config;
 use crate::protocol::ProtocolSettings;
 use crate::server;
+use crate::sys;
 
 /// The configuration after a reload.
 #[derive(Debug)]
@@ -38,8 +39,8 @@ pub fn reload(arguments: &[OsString], running: &Settings, listeners: usize) -> R
     let needs_restart = settings.need_restart(running);
     let settings = Settings { fixed: running.fixed.clone(), ..settings };
     let quotes = quotes::load(settings.reloadable.quotes.as_deref()).map_err(|failure| failure.to_string())?;
-    let config =
-        server_config(&settings, ProtocolSettings { quotes }, listeners).map_err(|failure| failure.to_string())?;
+    let protocols = ProtocolSettings { quotes, host_name: sys::host_name() };
+    let config = server_config(&settings, protocols, listeners).map_err(|failure| failure.to_string())?;
     if needs_restart {
         warn!("{} change only with a restart", fixed_names());
     }

@@ -1,20 +1,20 @@
-//! Tells long work that nobody waits for its result any more.
+//! A flag that stops an offloaded request whose client is gone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A flag that is set once, shared by the side that waits and the side that works.
+/// A flag that is set once, shared by the connection and the thread that works for it.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Sets it.
+    /// Sets the flag.
     pub fn set(&self) {
-        // nothing else is passed on with it
+        // relaxed: no other memory is published with it
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is set.
+    /// Whether the flag is set.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -1,40 +1,45 @@
-//! What the services share that answer chunk by chunk.
+//! Functions for the services that reply chunk by chunk.
 //!
-//! A chunk is what one read delivered, cut into pieces of at most [`CHUNK`] bytes: a bound, never a wait.
+//! A chunk is the input that one read returns, split into pieces of at most [`CHUNK`] bytes. No service waits for a full chunk.
 
 use std::ops::Range;
 
-use super::{Exchange, RequestRecord};
+use super::contract::{Exchange, RequestRecord};
 
-/// The most bytes of a chunk.
+/// The longest chunk, in bytes. A part of the protocols.
 pub const CHUNK: usize = 1024;
 
-/// Bytes of the next chunk; 0 when there is none.
+/// Length of the next chunk, in bytes; 0 if there is no input.
 pub fn next(exchange: &mut Exchange<'_>) -> usize {
     exchange.input().len().min(CHUNK)
 }
 
-/// Counts a chunk of `length` bytes that was answered as asked.
+/// Counts a chunk of `length` bytes that got a reply without an error.
 pub fn count(exchange: &mut Exchange<'_>, action: &'static str, length: usize) {
     exchange.count_request(RequestRecord { action, length, refused: false });
 }
 
-/// Answers the next `length` bytes where they stand, without the white space at both ends: the turn's only answer.
-pub fn answer_stripped(exchange: &mut Exchange<'_>, action: &'static str, length: usize) {
-    let bytes = &exchange.input()[..length];
-    let start = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(length);
-    let end = bytes.iter().rposition(|byte| !is_space(*byte)).map_or(start, |last| last + 1);
-    answer_part(exchange, action, length, start..end);
+/// Sends the next `length` bytes back in place, without white space at both ends: the only reply of the exchange.
+pub fn reply_stripped(exchange: &mut Exchange<'_>, action: &'static str, length: usize) {
+    let part = stripped(&exchange.input()[..length]);
+    reply_part(exchange, action, length, part);
 }
 
-/// Answers a `part` of the next `length` bytes where it stands: the turn's only answer.
-pub fn answer_part(exchange: &mut Exchange<'_>, action: &'static str, length: usize, part: Range<usize>) {
+/// The range of `bytes` without white space at both ends.
+pub fn stripped(bytes: &[u8]) -> Range<usize> {
+    let start = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !is_space(*byte)).map_or(start, |last| last + 1);
+    start..end
+}
+
+/// Sends a `part` of the next `length` bytes back in place: the only reply of the exchange.
+pub fn reply_part(exchange: &mut Exchange<'_>, action: &'static str, length: usize, part: Range<usize>) {
     exchange.consume(part.start);
     exchange.reply_in_place(part.len());
     count(exchange, action, length);
 }
 
-/// White space as `bytes.strip()` has it: with the vertical tab, which Rust's ASCII white space leaves out.
+/// White space as Python's `bytes.strip()` defines it: Rust's ASCII white space and the vertical tab.
 pub fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }

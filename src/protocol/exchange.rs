@@ -1,12 +1,12 @@
-//! What a protocol works on: the input that has arrived, and the answers to it.
+//! Input and output of one call of a protocol.
 //!
-//! Answers leave in the order in which they are given. Those that stand in the input itself, one behind another, cost
-//! no copy; from the first that does not, all go to the spill, a second slice of fixed size. So a turn holds at most
-//! one run of input and one run of spill, and both leave with one system call.
+//! Replies are sent in the order in which they are made. Replies that are in the input itself, one directly behind another,
+//! are not copied. From the first reply that is not, all go to the reply buffer, a second slice of fixed size. So the replies
+//! of one call are at most one range of the input and one range of the reply buffer, and one system call sends both.
 
 use std::ops::Range;
 
-/// Input and answers of one call to a [`Protocol`](super::Protocol).
+/// Input and replies of one call of a [`Protocol`](super::Protocol).
 #[derive(Debug)]
 pub struct Exchange<'a> {
     input: &'a mut [u8],
@@ -19,39 +19,39 @@ pub struct Exchange<'a> {
     log_events: Option<Vec<LogEvent>>,
 }
 
-/// How many requests a turn has dealt with.
+/// Numbers of requests and events of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestCounts {
-    /// Answered as asked.
+    /// Requests that got a reply.
     pub answered: u32,
-    /// Answered with an error.
+    /// Requests that got an error.
     pub refused: u32,
-    /// Records decoded (the `record` protocol).
-    pub records: u32,
+    /// Events of the protocol itself, such as the records of `record`.
+    pub events: u32,
 }
 
-/// One request, as the log tells it.
+/// One request, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestRecord {
-    /// What was asked for.
+    /// The action, or the name of the service.
     pub action: &'static str,
-    /// Bytes of the message.
+    /// Length of the message, in bytes.
     pub length: usize,
-    /// Answered with an error.
+    /// Whether the reply is an error.
     pub refused: bool,
 }
 
-/// What a protocol has to tell the log.
+/// A line for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogEvent {
-    /// A request was dealt with.
+    /// A request got its reply.
     Request(RequestRecord),
-    /// A record was decoded; its fields in words.
-    Record(String),
+    /// An event of the protocol itself; its text.
+    Protocol(String),
 }
 
 impl<'a> Exchange<'a> {
-    /// A turn over `input`, with `reply_buf` for the answers that do not fit into it.
+    /// One call over `input`, with `reply_buf` for the replies that are not in it.
     pub fn new(input: &'a mut [u8], reply_buf: &'a mut [u8]) -> Self {
         Self {
             input,
@@ -65,57 +65,57 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The first `preprocessed` bytes of the input have been worked on ([`super::Needed::preprocessed`]).
+    /// The first `preprocessed` bytes of the input are already transformed ([`super::Needed::preprocessed`]).
     #[must_use]
     pub fn with_preprocessed(mut self, preprocessed: usize) -> Self {
         self.preprocessed = preprocessed;
         self
     }
 
-    /// How many bytes of the rest have been worked on.
+    /// Number of bytes at the front of the unconsumed input that are already transformed.
     #[must_use]
     #[inline]
     pub fn preprocessed(&self) -> usize {
         if self.consumed == 0 { self.preprocessed } else { 0 }
     }
 
-    /// Collects notes for the log from here on.
+    /// Whether to collect log events from here on.
     #[must_use]
     pub fn with_log_events(mut self, wanted: bool) -> Self {
         self.log_events = wanted.then(Vec::new);
         self
     }
 
-    /// The input that nobody has taken yet.
+    /// The unconsumed input.
     #[inline]
     pub fn input(&mut self) -> &mut [u8] {
         &mut self.input[self.consumed..]
     }
 
-    /// Takes `n` bytes of the input: they are done with.
+    /// Consumes `n` bytes of the input.
     ///
     /// # Panics
     /// If there are fewer.
     #[inline]
     pub fn consume(&mut self, n: usize) {
-        assert!(n <= self.input.len() - self.consumed, "took more input than there is");
+        assert!(n <= self.input.len() - self.consumed, "consumed more input than there is");
         self.consumed += n;
     }
 
-    /// Whether the next `n` bytes of input can be an answer where they stand, or by copying.
+    /// Whether the next `n` bytes of input can become a reply, in place or by copying.
     #[must_use]
     pub fn fits_in_place(&self, n: usize) -> bool {
         self.fits_behind(0, n)
     }
 
-    /// Whether the `n` bytes of input behind the next `gap` can be an answer, once those have been taken.
+    /// Whether the `n` bytes of input behind the next `gap` bytes can become a reply after the gap is consumed.
     #[must_use]
     #[inline]
     pub fn fits_behind(&self, gap: usize, n: usize) -> bool {
         self.continues_in_place_at(self.consumed + gap) || n <= self.remaining()
     }
 
-    /// Takes the next `n` bytes of the input, as they are now, as an answer.
+    /// Consumes the next `n` bytes of the input; they are a reply as they are now.
     ///
     /// # Panics
     /// If there are fewer, or unless [`Exchange::fits_in_place`].
@@ -137,13 +137,13 @@ impl<'a> Exchange<'a> {
         self.copied == 0 && (self.in_place.is_empty() || self.in_place.end == start)
     }
 
-    /// How many bytes of answer the spill can still take.
+    /// Free space in the reply buffer, in bytes.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.reply_buf.len() - self.copied
     }
 
-    /// Copies an answer, or a part of one.
+    /// Copies a reply, or a part of one, into the reply buffer.
     ///
     /// # Panics
     /// If it is longer than [`Exchange::remaining`].
@@ -152,27 +152,27 @@ impl<'a> Exchange<'a> {
         self.copied += bytes.len();
     }
 
-    /// The untaken input, and the room for an answer to be written to and then [`Exchange::advance`]ted.
+    /// The unconsumed input, and the free space of the reply buffer. [`Exchange::advance`] makes what is written there a reply.
     pub fn input_and_remaining(&mut self) -> (&mut [u8], &mut [u8]) {
         (&mut self.input[self.consumed..], &mut self.reply_buf[self.copied..])
     }
 
-    /// The first `n` bytes of the spare room are an answer.
+    /// The first `n` bytes of the free space are a reply.
     ///
     /// # Panics
-    /// If there is less room.
+    /// If there is less space.
     pub fn advance(&mut self, n: usize) {
-        assert!(n <= self.remaining(), "committed more than there is room for");
+        assert!(n <= self.remaining(), "advanced beyond the reply buffer");
         self.copied += n;
     }
 
-    /// Whether there is no answer yet.
+    /// Whether there is no reply yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.in_place.is_empty() && self.copied == 0
     }
 
-    /// Counts a request, and notes it for the log. Every request is to be counted once, when it is answered.
+    /// Counts a request and logs it. A protocol calls this once for each request, with its reply.
     #[inline]
     pub fn count_request(&mut self, request: RequestRecord) {
         if request.refused {
@@ -185,39 +185,39 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Counts a record; `words` are made only for a log that wants them.
-    pub fn count_record(&mut self, words: impl FnOnce() -> String) {
-        self.counts.records += 1;
+    /// Counts an event of the protocol itself. `text` is called only if the log wants it.
+    pub fn count_event(&mut self, text: impl FnOnce() -> String) {
+        self.counts.events += 1;
         if let Some(log_events) = &mut self.log_events {
-            log_events.push(LogEvent::Record(words()));
+            log_events.push(LogEvent::Protocol(text()));
         }
     }
 
-    /// How many bytes of the input are taken.
+    /// Number of consumed bytes.
     #[must_use]
     pub fn consumed(&self) -> usize {
         self.consumed
     }
 
-    /// The answers: where they stand in the input, then how much of the spill.
+    /// The replies: a range of the input, then the number of bytes in the reply buffer.
     #[must_use]
     pub fn reply_ranges(&self) -> (Range<usize>, usize) {
         (self.in_place.clone(), self.copied)
     }
 
-    /// The answers' bytes, in the two runs in which they stand.
+    /// The bytes of the replies, in the order in which they are sent.
     #[must_use]
     pub fn replies(&self) -> [&[u8]; 2] {
         [&self.input[self.in_place.clone()], &self.reply_buf[..self.copied]]
     }
 
-    /// How many requests were dealt with.
+    /// The counts of this call.
     #[must_use]
     pub fn counts(&self) -> RequestCounts {
         self.counts
     }
 
-    /// The notes made so far.
+    /// Takes the log events collected so far.
     pub fn drain_log_events(&mut self) -> impl Iterator<Item = LogEvent> {
         self.log_events.as_mut().map(std::mem::take).unwrap_or_default().into_iter()
     }

@@ -1,121 +1,55 @@
-//! One transform of one message: what `frame` and `text` have in common.
+//! One transform of one message: the common part of `frame` and `text`.
 //!
-//! The request stands at the front of the turn's rest: a header of the protocol's own, then the message. This module
-//! decides whether it is served, where the work is done, and where the answer goes. ASCII text is changed where it
-//! stands and the answer's header written over the request's; other text goes to the spare room. Nothing here
-//! allocates, and nothing depends on how the input was cut.
+//! The request is at the front of the input: a header in the protocol's own form, then the message. This module decides whether
+//! the request is served or rejected, on the event loop or on a thread, and where the reply is made. ASCII text is transformed in
+//! place, and the reply's header overwrites the end of the request's; other text is transformed into the reply buffer. Nothing
+//! here allocates, and nothing depends on how the input is split.
 
 #![allow(
     clippy::inline_always,
     reason = "a short ASCII request takes 5.8 ns with the whole path in one function, 9.7 without"
 )]
 
-use super::{CallContext, Exchange, Needed, Progress, RequestLimits, RequestRecord};
-use crate::transform::{Action, Placed};
+use std::ops::ControlFlow::{self, Break, Continue};
 
-/// The longest message that the frame header can announce: 27 bits.
-pub const MAX_LENGTH: usize = (1 << 27) - 1;
+use super::contract::{CallContext, Exchange, Needed, Progress, RequestRecord};
+use super::request_head::InlineLimits;
+use crate::transform::Placed;
 
-/// What every refused request is answered with.
-pub const ERROR_TEXT: &[u8] = b"error";
+pub use super::request_head::{ERROR_TEXT, Framing, RequestHead};
 
-/// From this length on a message is prepared while it comes in, in bytes: then it comes in pieces.
+/// From this length on a message is transformed while it arrives, in bytes. Derived: shorter ones arrive with one read.
 const MIN_PREPROCESS: usize = 64 * 1024;
 
-/// So many bytes are prepared on the event loop at once; more come in only if preparing was held up, and are heavy.
+/// Most bytes to preprocess per call on the event loop. Derived: twice what a connection reads at once; a larger backlog means
+/// that preprocessing had stopped, and the request is offloaded.
 const MAX_PREPROCESS_INLINE: usize = 256 * 1024;
 
-/// The most code points that are converted one by one while a message is prepared on the event loop, at once. Chosen: they
-/// take about 0.1 ms (group `preprocess` of `benches/transform.rs`), and 128 KiB of text have more of them in every script
-/// that is converted in this way.
+/// Most code points to convert one by one per call on the event loop. Chosen: they take about 0.1 ms
+/// (group `preprocess` of `benches/transform.rs`), and 128 KiB of text have more of them in every script that is converted in
+/// this way.
 const MAX_PREPROCESS_SCALAR: usize = 16 * 1024;
 
-/// The bytes that the longest code point takes in UTF-8.
+/// Length of the longest code point in UTF-8, in bytes.
 const CODE_POINT: usize = 4;
 
-/// How a protocol announces an answer.
-pub trait Framing {
-    /// The most bytes that an answer's header takes. A request's header is never shorter than its answer's.
-    const MAX_REPLY_HEADER: usize;
-    /// The whole answer to a refused request.
-    const ERROR_REPLY: &'static [u8];
-
-    /// Bytes of the header of an answer of `length` bytes.
-    fn header_size(length: usize) -> usize;
-
-    /// Writes that header; `to` has its size.
-    fn write_header(length: usize, to: &mut [u8]);
-}
-
-/// A request to transform a message.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestHead {
-    /// What to do with it.
-    pub action: Action,
-    /// Bytes of the request's header.
-    pub header: usize,
-    /// Bytes of the message.
-    pub length: usize,
-}
-
-/// The most bytes of a message that is transformed on the event loop. Chosen so that no text takes an action longer than
-/// half a millisecond (group `inline` of `benches/transform.rs`).
-struct InlineLimits {
-    ascii: usize,
-    other: usize,
-}
-
-impl InlineLimits {
-    fn of(action: Action) -> Self {
-        if action.is_light() {
-            Self { ascii: 1024 * 1024, other: 64 * 1024 }
-        } else {
-            Self { ascii: 64 * 1024, other: 16 * 1024 }
-        }
-    }
-}
-
-impl RequestHead {
-    /// Bytes of the whole request.
-    fn size(&self) -> usize {
-        self.header.saturating_add(self.length)
-    }
-
-    /// The most bytes that the answer to any text of this length takes.
-    fn max_reply_len<F: Framing>(&self, limits: RequestLimits) -> usize {
-        let bound = self.action.max_output_len(self.length, limits.message.min(MAX_LENGTH));
-        F::MAX_REPLY_HEADER.saturating_add(bound.max(ERROR_TEXT.len()))
-    }
-
-    /// What the request takes: never more than the memory for one request, because most texts need far less than the
-    /// bound says. What turns out to need more is refused then; `random` stops repeating there.
-    fn needed<F: Framing>(&self, limits: RequestLimits) -> Needed {
-        let left = limits.memory.saturating_sub(self.size());
-        Needed { request_len: self.size(), reply_capacity: self.max_reply_len::<F>(limits).min(left), preprocessed: 0 }
-    }
-
-    fn reject<F: Framing>(&self, exchange: &mut Exchange<'_>) -> Result<(), Progress> {
-        reject::<F>(exchange, self.action.name(), self.header, self.length)
-    }
-}
-
-/// Answers the request at the front of the rest, or says what it waits for.
+/// Replies to the request at the front of the input, or returns what it needs.
 #[inline(always)]
 pub fn reply<F: Framing>(
     exchange: &mut Exchange<'_>,
     context: &mut CallContext<'_>,
     head: RequestHead,
-) -> Result<(), Progress> {
+) -> ControlFlow<Progress> {
     let least =
         Needed { request_len: head.size(), reply_capacity: F::MAX_REPLY_HEADER + ERROR_TEXT.len(), preprocessed: 0 };
     if !context.limits.allow(head.length, least) {
-        return head.reject::<F>(exchange);
+        return reject_head::<F>(exchange, head);
     }
     if head.length >= MIN_PREPROCESS {
         return reply_long::<F>(exchange, context, head);
     }
     let Some(text) = exchange.input().get_mut(head.header..least.request_len) else {
-        return Err(Progress::NeedInput(head.needed::<F>(context.limits)));
+        return Break(Progress::NeedInput(head.needed::<F>(context.limits)));
     };
     if head.action.ascii_in_place() && text.is_ascii() {
         reply_ascii::<F>(exchange, context, head)
@@ -124,38 +58,38 @@ pub fn reply<F: Framing>(
     }
 }
 
-/// The same for a message that comes in pieces and takes its time.
+/// Replies to a long message, which arrives in pieces and takes time.
 fn reply_long<F: Framing>(
     exchange: &mut Exchange<'_>,
     context: &mut CallContext<'_>,
     head: RequestHead,
-) -> Result<(), Progress> {
+) -> ControlFlow<Progress> {
     let preprocessed = preprocess(exchange, head, context.may_block);
     if exchange.input().len() < head.size() {
-        return Err(Progress::NeedInput(Needed { preprocessed, ..head.needed::<F>(context.limits) }));
+        return Break(Progress::NeedInput(Needed { preprocessed, ..head.needed::<F>(context.limits) }));
     }
     if preprocessed < head.size() {
         return reply_other::<F>(exchange, context, head);
     }
     let done = head.action.transforms_incrementally();
     if !context.may_block && !done && head.length > InlineLimits::of(head.action).ascii {
-        return Err(Progress::Offload(Needed { preprocessed, ..offload_needed::<F>(context, head) }));
+        return Break(Progress::Offload(Needed { preprocessed, ..offload_needed::<F>(context, head) }));
     }
     if done && fits_in_place::<F>(exchange, head) {
         finish_in_place::<F>(exchange, head);
-        return Ok(());
+        return Continue(());
     }
     reply_ascii::<F>(exchange, context, head)
 }
 
-/// What is not ASCII, or is not answered in place.
+/// Replies to text that is not ASCII, and to actions whose reply is never in place.
 fn reply_other<F: Framing>(
     exchange: &mut Exchange<'_>,
     context: &mut CallContext<'_>,
     head: RequestHead,
-) -> Result<(), Progress> {
+) -> ControlFlow<Progress> {
     if !context.may_block && head.length > InlineLimits::of(head.action).other {
-        return Err(offload::<F>(context, head));
+        return Break(offload::<F>(context, head));
     }
     if head.action.ascii_in_place() {
         reply_text::<F>(exchange, context, head)
@@ -164,10 +98,10 @@ fn reply_other<F: Framing>(
     }
 }
 
-/// Works on the part of a long message that has come in; says how far that is done, header and all.
+/// Transforms the part of a long message that has arrived; returns the length of the transformed part, header included.
 ///
-/// Preparing ends where it would take long. Then the message is shown again when it is whole, and is heavy, unless the rest
-/// of it can be prepared within the bounds of one call.
+/// Preprocessing stops where it would take long. Then the protocol is called again when the message is complete, and offloads
+/// it, unless the remaining part is within the bounds of one call.
 fn preprocess(exchange: &mut Exchange<'_>, head: RequestHead, may_block: bool) -> usize {
     let preprocessed = exchange.preprocessed().max(head.header);
     let end = exchange.input().len().min(head.size());
@@ -184,9 +118,9 @@ fn reply_ascii<F: Framing>(
     exchange: &mut Exchange<'_>,
     context: &mut CallContext<'_>,
     head: RequestHead,
-) -> Result<(), Progress> {
+) -> ControlFlow<Progress> {
     if !fits_in_place::<F>(exchange, head) {
-        return Err(no_room::<F>(exchange, context, head));
+        return Break(no_room::<F>(exchange, context, head));
     }
     let text = &mut exchange.input()[head.header..head.size()];
     if head.action.is_light() {
@@ -195,21 +129,21 @@ fn reply_ascii<F: Framing>(
         head.action.apply_ascii(text, context.random.next_request());
     }
     finish_in_place::<F>(exchange, head);
-    Ok(())
+    Continue(())
 }
 
-/// Any text, for the actions that answer in a bounded length.
+/// Replies to any text, for the actions whose replies have a bounded length.
 fn reply_text<F: Framing>(
     exchange: &mut Exchange<'_>,
     context: &mut CallContext<'_>,
     head: RequestHead,
-) -> Result<(), Progress> {
+) -> ControlFlow<Progress> {
     let most = head.max_reply_len::<F>(context.limits);
     if most > head.needed::<F>(context.limits).reply_capacity {
-        return head.reject::<F>(exchange);
+        return reject_head::<F>(exchange, head);
     }
     if exchange.remaining() < most || !fits_in_place::<F>(exchange, head) {
-        return Err(no_room::<F>(exchange, context, head));
+        return Break(no_room::<F>(exchange, context, head));
     }
     let (rest, spare) = exchange.input_and_remaining();
     let text = &mut rest[head.header..head.size()];
@@ -217,29 +151,29 @@ fn reply_text<F: Framing>(
     match head.action.apply(text, out, context.random.next_request(), context.limits.message) {
         Ok(Placed::InPlace) => finish_in_place::<F>(exchange, head),
         Ok(Placed::Out(length)) => finish_copied::<F>(exchange, head, length),
-        Err(_) => return head.reject::<F>(exchange),
+        Err(_) => return reject_head::<F>(exchange, head),
     }
-    Ok(())
+    Continue(())
 }
 
-/// `random`, whose answer may become as long as memory allows, and hardly ever does.
+/// Replies to `random`, whose reply may become as long as memory allows, and hardly ever does.
 ///
-/// On the event loop it is tried in the room that there is. An answer that reaches the end of that room goes to a
-/// thread with room for all of it, where the same numbers are drawn again ([`super::RequestRng::replay`]); so the room has
-/// no influence on the answer. That holds only because whether to try is decided before the first number is drawn,
-/// and because `random` leaves the text itself alone.
+/// On the event loop the available reply space is tried. If the reply reaches its end, the request is offloaded with space for
+/// any reply, and draws the same numbers again ([`RequestRng::replay`](super::rng::RequestRng::replay)): the reply space has no
+/// influence on the reply. That holds only because the decision to try precedes the first random number, and because `random`
+/// does not change the text in place.
 fn reply_random<F: Framing>(
     exchange: &mut Exchange<'_>,
     context: &mut CallContext<'_>,
     head: RequestHead,
-) -> Result<(), Progress> {
+) -> ControlFlow<Progress> {
     let needed = head.needed::<F>(context.limits);
     let usual = F::MAX_REPLY_HEADER + 1024 + head.length.saturating_mul(4);
     if exchange.remaining() < usual.min(needed.reply_capacity) && !exchange.is_empty() {
-        return Err(Progress::NeedOutput);
+        return Break(Progress::NeedOutput);
     }
     if exchange.remaining() < F::MAX_REPLY_HEADER + ERROR_TEXT.len() {
-        return Err(offload::<F>(context, head));
+        return Break(offload::<F>(context, head));
     }
     let (rest, spare) = exchange.input_and_remaining();
     let text = &mut rest[head.header..head.size()];
@@ -248,22 +182,22 @@ fn reply_random<F: Framing>(
     let tried = limit.min(out.len());
     match head.action.apply(text, out, context.random.next_request(), tried) {
         Ok(Placed::Out(length)) if !context.may_block && tried < limit && length + CODE_POINT > tried => {
-            return Err(Progress::Offload(needed));
+            return Break(Progress::Offload(needed));
         }
         Ok(Placed::Out(length)) => finish_copied::<F>(exchange, head, length),
         Ok(Placed::InPlace) => finish_in_place::<F>(exchange, head),
-        Err(_) => return head.reject::<F>(exchange),
+        Err(_) => return reject_head::<F>(exchange, head),
     }
-    Ok(())
+    Continue(())
 }
 
-/// Whether the changed message, behind its header, can be the answer where it stands.
+/// Whether the transformed message, behind the reply's header, can be the reply in place.
 fn fits_in_place<F: Framing>(exchange: &Exchange<'_>, head: RequestHead) -> bool {
     let header = F::header_size(head.length);
     exchange.fits_behind(head.header - header, header + head.length)
 }
 
-/// The message was changed where it stands: puts the answer's header right before it.
+/// The message is transformed in place: writes the reply's header before it.
 #[inline(always)]
 fn finish_in_place<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead) {
     let header = F::header_size(head.length);
@@ -273,7 +207,7 @@ fn finish_in_place<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead) {
     exchange.count_request(RequestRecord { action: head.action.name(), length: head.length, refused: false });
 }
 
-/// The answer stands in the spare room, behind the longest header: puts its own header before it.
+/// The transformed text is in the reply buffer, behind space for the longest header: writes the header before it.
 fn finish_copied<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead, length: usize) {
     let header = F::header_size(length);
     let (_, spare) = exchange.input_and_remaining();
@@ -286,43 +220,47 @@ fn finish_copied<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead, len
     exchange.count_request(RequestRecord { action: head.action.name(), length: head.length, refused: false });
 }
 
-/// No room for this answer now.
+/// There is no space for this reply: sends those before it, or offloads the request.
 fn no_room<F: Framing>(exchange: &Exchange<'_>, context: &mut CallContext<'_>, head: RequestHead) -> Progress {
     if exchange.is_empty() { offload::<F>(context, head) } else { Progress::NeedOutput }
 }
 
-/// Work for a thread.
+/// Offloads the request.
 fn offload<F: Framing>(context: &mut CallContext<'_>, head: RequestHead) -> Progress {
     Progress::Offload(offload_needed::<F>(context, head))
 }
 
-/// What work for a thread needs; it gets random numbers of its own.
+/// The memory for an offloaded request, which also gets a seed of its own.
 fn offload_needed<F: Framing>(context: &mut CallContext<'_>, head: RequestHead) -> Needed {
     context.random.next_request();
     head.needed::<F>(context.limits)
 }
 
-/// Refuses a request; its message is dropped, without memory for what has not arrived.
+fn reject_head<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead) -> ControlFlow<Progress> {
+    reject::<F>(exchange, head.action.name(), head.header, head.length)
+}
+
+/// Rejects a request. Its message is dropped; no memory is used for the part that has not arrived.
 pub fn reject<F: Framing>(
     exchange: &mut Exchange<'_>,
     action: &'static str,
     header: usize,
     length: usize,
-) -> Result<(), Progress> {
+) -> ControlFlow<Progress> {
     if exchange.remaining() < F::ERROR_REPLY.len() {
-        return Err(Progress::NeedOutput);
+        return Break(Progress::NeedOutput);
     }
     exchange.count_request(RequestRecord { action, length, refused: true });
     if exchange.input().len() - header < length {
         exchange.consume(header);
-        return Err(Progress::Skip(length as u64));
+        return Break(Progress::Skip(length as u64));
     }
     exchange.consume(header + length);
     exchange.reply(F::ERROR_REPLY);
-    Ok(())
+    Continue(())
 }
 
-/// The client ended its side inside a request: refuses it. One that is being skipped was counted when that began.
+/// Rejects a request in which the client has half-closed. A request that is being skipped is already counted.
 pub fn truncated<F: Framing>(exchange: &mut Exchange<'_>) {
     let length = exchange.input().len();
     if length > 0 {
@@ -333,40 +271,41 @@ pub fn truncated<F: Framing>(exchange: &mut Exchange<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_util::{NOW, Played, SETTING, Setting, play};
+    use super::super::contract::RequestLimits;
+    use super::super::test_util::{Config, DEFAULT, NOW, Outcome, run};
     use super::super::{Protocol, RequestCounts, RequestRng};
     use super::*;
-    use crate::protocol::services::frame::{Frame, HEADER, header};
+    use crate::protocol::services::frame::{Frame, HEADER, MAX_LENGTH, header};
 
     const KIB: usize = 1024;
-    /// How many random answers are tried; Miri is a thousand times slower.
+    /// Number of random replies; Miri is a thousand times slower.
     const SEEDS: u64 = if cfg!(miri) { 20 } else { 500 };
 
     fn request(code: u8, message: &[u8]) -> Vec<u8> {
         [&header(code, message.len()), message].concat()
     }
 
-    fn answers(messages: &[&[u8]]) -> Vec<u8> {
+    fn replies(messages: &[&[u8]]) -> Vec<u8> {
         messages.iter().flat_map(|text| [&(text.len() as u32).to_be_bytes(), *text].concat()).collect()
     }
 
-    fn limited(message: usize, memory: usize) -> Setting<'static> {
-        Setting { limits: RequestLimits { message, memory, line: message }, ..SETTING }
+    fn limited(message: usize, memory: usize) -> Config<'static> {
+        Config { limits: RequestLimits { message, memory, line: message }, ..DEFAULT }
     }
 
-    /// What the protocol says to `input`, and how much of it was taken.
+    /// The protocol's progress with `input`, and the number of bytes that it consumed.
     fn progress(input: &[u8], limits: RequestLimits) -> (Progress, usize) {
-        let (mut input, mut spill) = (input.to_vec(), [0; 64]);
-        let mut exchange = Exchange::new(&mut input, &mut spill);
+        let (mut input, mut reply_buf) = (input.to_vec(), [0; 64]);
+        let mut exchange = Exchange::new(&mut input, &mut reply_buf);
         let random = &mut RequestRng::new(None);
         let mut context = CallContext { random, unix_time: || NOW, limits, may_block: false };
-        let progress = Frame::<false>.process(&mut exchange, &mut context);
+        let progress = Frame.process(&mut exchange, &mut context);
         (progress, exchange.consumed())
     }
 
     #[test]
-    fn a_request_says_what_it_takes_before_it_is_there() {
-        let limits = SETTING.limits;
+    fn an_incomplete_request_returns_what_it_needs() {
+        let limits = DEFAULT.limits;
         assert_eq!(progress(b"", limits).0, Progress::NeedInput(Needed::default()));
         assert_eq!(progress(b"\x20\0\0", limits).0, Progress::NeedInput(Needed::default()));
         assert_eq!(
@@ -382,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_request_is_skipped_before_it_is_there() {
+    fn an_incomplete_rejected_request_is_skipped() {
         let limits = RequestLimits { message: 1000, memory: 900, line: 0 };
         for (code, length) in [(1, 1001), (1, 888), (3, MAX_LENGTH), (16, MAX_LENGTH)] {
             assert_eq!(
@@ -394,30 +333,30 @@ mod tests {
     }
 
     #[test]
-    fn a_message_over_a_limit_is_consumed() {
+    fn messages_over_a_limit_are_consumed() {
         let bytes = [request(1, &[b'a'; 101]), request(1, &[b'a'; 100]), request(4, b"ab")].concat();
-        let played = play("frame", &[&bytes], limited(100, 1 << 20));
-        assert_eq!(played.answers, answers(&[ERROR_TEXT, &[b'A'; 100], b"ba"]));
-        assert_eq!(played.counts, RequestCounts { answered: 2, refused: 1, records: 0 });
-        let played = play("frame", &[&bytes], limited(1000, 104 + 8));
-        assert_eq!(played.answers, answers(&[ERROR_TEXT, ERROR_TEXT, b"ba"]));
+        let outcome = run("frame", &[&bytes], limited(100, 1 << 20));
+        assert_eq!(outcome.replies, replies(&[ERROR_TEXT, &[b'A'; 100], b"ba"]));
+        assert_eq!(outcome.counts, RequestCounts { answered: 2, refused: 1, events: 0 });
+        let outcome = run("frame", &[&bytes], limited(1000, 104 + 8));
+        assert_eq!(outcome.replies, replies(&[ERROR_TEXT, ERROR_TEXT, b"ba"]));
     }
 
     #[test]
-    fn only_text_that_needs_more_memory_is_refused() {
+    fn only_text_that_needs_more_memory_is_rejected() {
         let ascii = [b'a'; 90];
         let other = "é".repeat(45);
         let bytes = [request(1, &ascii), request(1, other.as_bytes()), request(4, other.as_bytes())].concat();
-        let played = play("frame", &[&bytes], limited(100, 200));
-        assert_eq!(played.answers, answers(&[&[b'A'; 90], ERROR_TEXT, other.as_bytes()]));
+        let outcome = run("frame", &[&bytes], limited(100, 200));
+        assert_eq!(outcome.replies, replies(&[&[b'A'; 90], ERROR_TEXT, other.as_bytes()]));
     }
 
-    /// Fault 37: work that takes long goes to a thread.
+    /// Fault 37: long work is offloaded.
     #[test]
-    fn long_work_leaves_the_event_loop() {
+    fn long_work_is_offloaded() {
         let ascii = |length| vec![b'a'; length];
         let other = |length: usize| "é".repeat(length / 2).into_bytes();
-        for (code, message, heavy) in [
+        for (code, message, offloaded) in [
             (1, ascii(1024 * KIB), 0),
             (1, ascii(1024 * KIB + 1), 0),
             (4, ascii(1024 * KIB), 0),
@@ -433,7 +372,7 @@ mod tests {
             (2, other(1024 * KIB), 0),
             (2, "Σ".repeat(64 * KIB).into_bytes(), 1),
             (16, ascii(16 * KIB + 1), 1),
-            // scripts that are converted by windows; others one by one; and others now and then
+            // scripts that are converted by windows; one by one; and one by one now and then
             (1, "Tất cả mọi người sinh ra đều được tự do. ".repeat(24 * KIB).into_bytes(), 0),
             (1, "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία· ".repeat(16 * KIB).into_bytes(), 0),
             (1, "ა".repeat(340 * KIB).into_bytes(), 1),
@@ -445,31 +384,31 @@ mod tests {
             let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
             let request = request(code, &message);
             let pieces: Vec<_> = request.chunks(128 * KIB).collect();
-            let played = play("frame", &pieces, Setting { limits, ..SETTING });
-            assert_eq!((played.heavy, played.counts.answered), (heavy, 1), "{code}, {} bytes", message.len());
+            let outcome = run("frame", &pieces, Config { limits, ..DEFAULT });
+            assert_eq!((outcome.offloaded, outcome.counts.answered), (offloaded, 1), "{code}, {} bytes", message.len());
         }
     }
 
-    /// The protocol's step for the beginning of a long request, of which `preprocessed` bytes have been prepared.
+    /// The protocol's progress with the beginning of a long request, of which `preprocessed` bytes are transformed.
     fn show(part: &mut [u8], preprocessed: usize) -> Progress {
-        let mut spill = [0; 64];
-        let mut exchange = Exchange::new(part, &mut spill).with_preprocessed(preprocessed);
+        let mut reply_buf = [0; 64];
+        let mut exchange = Exchange::new(part, &mut reply_buf).with_preprocessed(preprocessed);
         let random = &mut RequestRng::new(None);
         let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
         let mut context = CallContext { random, unix_time: || NOW, limits, may_block: false };
-        Frame::<false>.process(&mut exchange, &mut context)
+        Frame.process(&mut exchange, &mut context)
     }
 
     /// Fault 37: a large text in a script that windows do not convert.
-    /// In pieces as a connection reads them. A message that is not prepared any more is shown again when it is whole.
+    /// The pieces are those that a connection reads. When preprocessing has stopped, the next call has the whole message.
     #[test]
-    fn a_message_that_is_converted_one_by_one_is_prepared_to_a_bound_and_heavy() {
+    fn preprocessing_one_by_one_is_bounded_and_the_rest_offloaded() {
         for text in ["ა", "𐐨", "ա", "aა"] {
             let mut bytes = request(1, text.repeat(1024 * KIB / text.len()).as_bytes());
             let mut preprocessed = HEADER;
             for shown in (64 * KIB..bytes.len()).step_by(128 * KIB) {
                 let Progress::NeedInput(needed) = show(&mut bytes[..shown], preprocessed) else {
-                    panic!("not all is there")
+                    panic!("the request is incomplete")
                 };
                 let fresh = std::str::from_utf8(&bytes[preprocessed..needed.preprocessed]).expect("whole code points");
                 assert!((1..MAX_PREPROCESS_SCALAR + KIB).contains(&fresh.chars().count()), "{text}, {shown} bytes");
@@ -484,74 +423,78 @@ mod tests {
     }
 
     #[test]
-    fn what_preparing_was_kept_from_is_heavy() {
+    fn a_backlog_of_preprocessing_is_offloaded() {
         let long = vec![b'a'; MAX_PREPROCESS_INLINE + 1];
-        let played = play("frame", &[&request(1, &long)], SETTING);
-        assert_eq!((played.heavy, played.answers), (1, answers(&[&long.to_ascii_uppercase()])));
+        let outcome = run("frame", &[&request(1, &long)], DEFAULT);
+        assert_eq!((outcome.offloaded, outcome.replies), (1, replies(&[&long.to_ascii_uppercase()])));
     }
 
     #[test]
-    fn answers_before_and_behind_long_work_keep_their_order() {
+    fn replies_around_an_offloaded_request_keep_their_order() {
         let long = vec![b'x'; 65 * KIB];
         let bytes = [request(4, b"ab"), request(8, &long), request(4, b"cd")].concat();
-        let played = play("frame", &[&bytes], SETTING);
-        assert_eq!(played.answers, answers(&[b"ba", &long, b"dc"]));
-        assert_eq!(played.heavy, 1);
+        let outcome = run("frame", &[&bytes], DEFAULT);
+        assert_eq!(outcome.replies, replies(&[b"ba", &long, b"dc"]));
+        assert_eq!(outcome.offloaded, 1);
     }
 
-    fn random_answer(seed: u64, room: usize, limits: RequestLimits) -> Played {
+    fn random_reply(seed: u64, reply_space: usize, limits: RequestLimits) -> Outcome {
         let bytes = request(16, "The LAN Before Time, naïve café".as_bytes()).repeat(3);
-        play("frame", &[&bytes], Setting { room, limits, seed, ..SETTING })
+        run("frame", &[&bytes], Config { reply_space, limits, seed, ..DEFAULT })
     }
 
     #[test]
-    fn room_has_no_influence_on_random_answers() {
-        let mut heavy = [0; 3];
+    fn reply_space_has_no_influence_on_random_replies() {
+        let mut offloaded = [0; 3];
         for seed in 0..SEEDS {
-            let roomy = random_answer(seed, 1 << 21, SETTING.limits);
-            assert_eq!(roomy.heavy, 0);
-            for (heavy, room) in heavy.iter_mut().zip([9, 60, 500]) {
-                let cramped = random_answer(seed, room, SETTING.limits);
-                assert_eq!(cramped.answers, roomy.answers, "seed {seed}, room {room}");
-                *heavy += cramped.heavy;
+            let roomy = random_reply(seed, 1 << 21, DEFAULT.limits);
+            assert_eq!(roomy.offloaded, 0);
+            for (offloaded, reply_space) in offloaded.iter_mut().zip([9, 60, 500]) {
+                let cramped = random_reply(seed, reply_space, DEFAULT.limits);
+                assert_eq!(cramped.replies, roomy.replies, "seed {seed}, reply_space {reply_space}");
+                *offloaded += cramped.offloaded;
             }
         }
         let all = 3 * SEEDS as usize;
-        assert!(heavy[0] == all && heavy[1] < all && heavy[2] < heavy[1] && heavy[2] > 0, "{heavy:?}");
+        assert!(
+            offloaded[0] == all && offloaded[1] < all && offloaded[2] < offloaded[1] && offloaded[2] > 0,
+            "{offloaded:?}"
+        );
     }
 
     #[test]
-    fn random_answers_stop_at_the_limits() {
+    fn random_replies_stop_at_the_limits() {
         for seed in 0..SEEDS {
             for (limits, most) in [((40, 1 << 20), 40), ((1000, 120), 120 - 4 - 33 - 4)] {
                 let limits = RequestLimits { message: limits.0, memory: limits.1, line: 0 };
-                let played = random_answer(seed, 1 << 16, limits);
-                assert!(played.answers.len() <= 3 * (4 + most), "seed {seed}");
-                assert_eq!(played.counts.answered, 3);
+                let outcome = random_reply(seed, 1 << 16, limits);
+                assert!(outcome.replies.len() <= 3 * (4 + most), "seed {seed}");
+                assert_eq!(outcome.counts.answered, 3);
             }
         }
     }
 
     #[test]
-    fn a_request_that_ends_while_it_is_skipped_counts_once() {
-        let played = play("frame", &[&header(3, 9), b"abc"], SETTING);
-        assert_eq!(played.answers, answers(&[ERROR_TEXT]));
-        assert_eq!(played.counts, RequestCounts { answered: 0, refused: 1, records: 0 });
+    fn a_request_that_ends_while_skipped_counts_once() {
+        let outcome = run("frame", &[&header(3, 9), b"abc"], DEFAULT);
+        assert_eq!(outcome.replies, replies(&[ERROR_TEXT]));
+        assert_eq!(outcome.counts, RequestCounts { answered: 0, refused: 1, events: 0 });
     }
 
     #[test]
-    fn every_request_is_told_to_the_log_once() {
+    fn every_request_is_logged_once() {
         let bytes = [request(4, b"ab"), request(3, b"x"), request(1, b"\xff"), request(8, b"")].concat();
-        let played = play("frame", &[&bytes, &header(2, 5)[..3]], SETTING);
-        let told = |action, length, refused| super::super::LogEvent::Request(RequestRecord { action, length, refused });
+        let outcome = run("frame", &[&bytes, &header(2, 5)[..3]], DEFAULT);
+        let logged =
+            |action, length, refused| super::super::LogEvent::Request(RequestRecord { action, length, refused });
         let expect = [
-            told("reverse", 2, false),
-            told("unknown", 1, true),
-            told("uppercase", 1, true),
-            told("shuffle", 0, false),
-            told("truncated", 3, true),
+            logged("reverse", 2, false),
+            logged("unknown", 1, true),
+            logged("uppercase", 1, true),
+            logged("shuffle", 0, false),
+            logged("truncated", 3, true),
         ];
-        assert_eq!(played.notes, expect);
-        assert_eq!(played.counts, RequestCounts { answered: 2, refused: 3, records: 0 });
+        assert_eq!(outcome.log_events, expect);
+        assert_eq!(outcome.counts, RequestCounts { answered: 2, refused: 3, events: 0 });
     }
 }

@@ -1,15 +1,14 @@
-//! What holds for every input: how it is cut and how much room there is has no influence on the answers.
+//! Properties of every input: neither its splits nor the reply space influence the replies.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::services::frame;
-use super::test_util::{Played, SETTING, Setting, play};
+use super::test_util::{Config, DEFAULT, Outcome, run};
 use super::*;
-use crate::transform::Action;
 
-/// Text, and sometimes bytes that are none.
+/// Text, and sometimes bytes that are not UTF-8.
 fn message() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         6 => "[ -~]{0,60}".prop_map(String::into_bytes),
@@ -23,38 +22,31 @@ fn framed((code, text): (u8, Vec<u8>)) -> Vec<u8> {
     [&frame::header(code, text.len()), &text[..]].concat()
 }
 
-fn frame_request() -> impl Strategy<Value = Vec<u8>> {
-    (select(vec![1, 2, 4, 8, 16, 1, 2, 4, 8, 16, 0, 3, 31]), message()).prop_map(framed)
+/// The words for actions that a request can name, and some that it cannot.
+fn action_words(info: &ProtocolInfo) -> Vec<&'static str> {
+    let Some(actions) = info.client.actions else { return vec![""] };
+    let unknown: &[&str] = if actions.have_codes { &["0", "3", "31"] } else { &["scream"] };
+    actions.known.iter().map(|action| action.name()).chain(unknown.iter().copied()).collect()
 }
 
-fn text_request() -> impl Strategy<Value = Vec<u8>> {
-    let names: Vec<&str> = Action::ALL.iter().map(|action| action.name()).chain(["scream", ""]).collect();
-    (select(names), message())
-        .prop_map(|(name, text)| [format!("{name} {} ", text.len()).as_bytes(), &text[..]].concat())
-}
-
-fn prefixed_message() -> impl Strategy<Value = Vec<u8>> {
-    message().prop_map(|text| [&(text.len() as u32).to_be_bytes(), &text[..]].concat())
-}
-
-/// Requests, and now and then something else.
-fn conversation(request: impl Strategy<Value = Vec<u8>> + 'static) -> impl Strategy<Value = Vec<u8>> {
+/// Requests as the protocol's client side writes them, with other bytes now and then.
+fn conversation(info: &'static ProtocolInfo) -> impl Strategy<Value = Vec<u8>> {
+    let request = (select(action_words(info)), message()).prop_map(|(action, message)| {
+        let mut wire = Vec::new();
+        (info.client.write_request)(action, &message, &mut wire).unwrap();
+        wire
+    });
     vec(prop_oneof![12 => request.boxed(), 1 => vec(any::<u8>(), 0..9).boxed()], 0..12).prop_map(|parts| parts.concat())
 }
 
-/// A protocol whose answers do not depend on chunks, and what might be sent to it.
+/// A protocol whose replies do not depend on how the input is split, and an input; frame is the most frequent.
 fn any_stream() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
-    prop_oneof![
-        6 => conversation(frame_request()).prop_map(|bytes| ("frame", bytes)),
-        2 => conversation(frame_request()).prop_map(|bytes| ("frame-2021", bytes)),
-        4 => conversation(text_request()).prop_map(|bytes| ("text", bytes)),
-        2 => conversation(prefixed_message()).prop_map(|bytes| ("length-prefix", bytes)),
-        1 => vec(any::<u8>(), 0..200).prop_map(|bytes| ("echo", bytes)),
-        1 => "[ a-z]{0,30}\n?[ a-z]{0,30}".prop_map(|line| ("upper-line", line.into_bytes())),
-    ]
+    let streams: Vec<_> = PROTOCOLS.iter().copied().filter(|info| info.input == Input::Stream).collect();
+    let info = prop_oneof![1 => Just(&frame::INFO), 2 => select(streams)];
+    info.prop_flat_map(|info| conversation(info).prop_map(move |bytes| (info.name, bytes)))
 }
 
-fn cut<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
+fn split<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
     let mut places: Vec<usize> = places.iter().map(|place| place.index(bytes.len() + 1)).collect();
     places.sort_unstable();
     places.push(bytes.len());
@@ -63,27 +55,27 @@ fn cut<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
     places.into_iter().map(piece).collect()
 }
 
-/// What the client and the sums see: not the way in which the work was done.
-fn outcome(played: Played) -> (Vec<u8>, Option<CloseCause>, u32) {
-    (played.answers, played.ending, played.counts.refused)
+/// The part of the outcome that must not depend on splits and reply space.
+fn visible(outcome: Outcome) -> (Vec<u8>, Option<CloseCause>, u32) {
+    (outcome.replies, outcome.close_cause, outcome.counts.refused)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn cuts_and_room_change_nothing(
+    fn splits_and_reply_space_change_no_reply(
         (name, bytes) in any_stream(),
         places in vec(any::<Index>(), 0..12),
-        room in prop_oneof![16usize..80, 80usize..300],
+        reply_space in prop_oneof![16usize..80, 80usize..300],
         message in select(vec![20usize, 1 << 20]),
         memory in select(vec![64usize, 400, 1 << 23]),
         seed: u64,
     ) {
-        let setting = Setting { limits: RequestLimits { message, memory, line: message }, seed, ..SETTING };
-        let whole = play(name, &[&bytes], setting);
-        let cut = play(name, &cut(&bytes, &places), Setting { room, ..setting });
-        prop_assert_eq!(outcome(cut), outcome(whole));
+        let config = Config { limits: RequestLimits { message, memory, line: message }, seed, ..DEFAULT };
+        let whole = run(name, &[&bytes], config);
+        let split = run(name, &split(&bytes, &places), Config { reply_space, ..config });
+        prop_assert_eq!(visible(split), visible(whole));
     }
 
     #[test]
@@ -92,14 +84,14 @@ proptest! {
         bytes in vec(any::<u8>(), 0..9000),
         places in vec(any::<Index>(), 0..6),
     ) {
-        let played = play(name, &cut(&bytes, &places), Setting { room: MIN_REPLY_SPACE, ..SETTING });
+        let outcome = run(name, &split(&bytes, &places), Config { reply_space: MIN_REPLY_SPACE, ..DEFAULT });
         if ["discard", "chargen", "echo", "echo-prefix"].contains(&name) {
-            prop_assert_eq!(played.left, 0);
+            prop_assert_eq!(outcome.unconsumed, 0);
         }
     }
 
     #[test]
-    fn frames_are_answered_as_std_has_it(requests in vec((select(vec![1u8, 2, 4]), "[ -~]{0,40}|\\PC{0,20}"), 0..8)) {
+    fn frame_replies_are_those_of_the_standard_library(requests in vec((select(vec![1u8, 2, 4]), "[ -~]{0,40}|\\PC{0,20}"), 0..8)) {
         let mut expect = Vec::new();
         for (code, text) in &requests {
             let answer = match code {
@@ -112,16 +104,16 @@ proptest! {
         }
         let count = requests.len() as u32;
         let bytes: Vec<u8> = requests.into_iter().flat_map(|(code, text)| framed((code, text.into_bytes()))).collect();
-        let played = play("frame", &[&bytes], SETTING);
-        prop_assert_eq!(played.answers, expect);
-        prop_assert_eq!(played.counts, RequestCounts { answered: count, ..RequestCounts::default() });
+        let outcome = run("frame", &[&bytes], DEFAULT);
+        prop_assert_eq!(outcome.replies, expect);
+        prop_assert_eq!(outcome.counts, RequestCounts { answered: count, ..RequestCounts::default() });
     }
 
     #[test]
     fn respond_never_splits_a_code_point(text in "[a-zß€😀]{0,2000}", places in vec(any::<Index>(), 0..8)) {
-        let played = play("respond", &cut(text.as_bytes(), &places), Setting { room: MIN_REPLY_SPACE, ..SETTING });
-        let answers = String::from_utf8(played.answers).unwrap();
+        let outcome = run("respond", &split(text.as_bytes(), &places), Config { reply_space: MIN_REPLY_SPACE, ..DEFAULT });
+        let answers = String::from_utf8(outcome.replies).unwrap();
         prop_assert_eq!(answers.replace("Response: ", ""), text.to_uppercase());
-        prop_assert_eq!(played.counts.refused, 0);
+        prop_assert_eq!(outcome.counts.refused, 0);
     }
 }

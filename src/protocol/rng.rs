@@ -1,69 +1,68 @@
-//! The random source of a worker.
+//! The random numbers of a worker.
 //!
-//! Every request that wants randomness gets a generator of its own, from a seed of its own, so that the same request
-//! can be begun again, here or in another thread, and draw the same numbers ([`RequestRng::replay`]). With a fixed seed all
-//! requests start from it.
+//! Every request that draws random numbers gets a generator with a seed of its own, so that the request can start again, here
+//! or on another thread, and draw the same numbers ([`RequestRng::replay`]). A fixed seed is the seed of all requests.
 
-use super::Cancel;
+use super::cancel::Cancel;
 use crate::transform::RandomSource;
 
-/// Where requests get their random numbers.
+/// Makes the generator of each request.
 #[derive(Clone, Debug)]
 pub struct RequestRng {
     seeds: fastrand::Rng,
     fixed: Option<u64>,
     replay: Option<u64>,
     seed: u64,
-    request: RequestRecord,
+    request: Draws,
 }
 
-/// What one request draws from.
+/// The numbers of one request.
 #[derive(Clone, Debug)]
-struct RequestRecord {
+struct Draws {
     numbers: fastrand::Rng,
-    /// Set when the request's client has gone; only requests on threads of their own have one.
+    /// Set when the client is gone; only offloaded requests have one.
     cancel: Option<Cancel>,
 }
 
 impl RequestRng {
-    /// A source seeded from the system, or the repeatable one of `seed`.
+    /// Seeds each request from the system, or each one with `seed`.
     #[must_use]
     pub fn new(seed: Option<u64>) -> Self {
         let first = seed.unwrap_or_else(|| fastrand::u64(..));
-        let request = RequestRecord { numbers: fastrand::Rng::with_seed(first), cancel: None };
+        let request = Draws { numbers: fastrand::Rng::with_seed(first), cancel: None };
         Self { seeds: fastrand::Rng::new(), fixed: seed, replay: None, seed: first, request }
     }
 
-    /// The source as one new request is to see it.
+    /// The generator of a new request.
     pub fn next_request(&mut self) -> &mut impl RandomSource {
         self.seed = self.replay.take().or(self.fixed).unwrap_or_else(|| self.seeds.u64(..));
         self.request.numbers = fastrand::Rng::with_seed(self.seed);
         &mut self.request
     }
 
-    /// The source of the request that drew last, as it is now.
+    /// The generator of the last request, in its current state.
     pub fn current_request(&mut self) -> &mut impl RandomSource {
         &mut self.request
     }
 
-    /// The seed of the request that drew last.
+    /// The seed of the last request.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// The next request draws what the one with this [`RequestRng::seed`] drew: it is the same, begun again.
+    /// The next request draws the numbers of the one that had this [`RequestRng::seed`]: it is that request, started again.
     pub fn replay(&mut self, seed: u64) {
         self.replay = Some(seed);
     }
 
-    /// Requests from now on are not wanted any more once this is set.
+    /// Requests from now on stop when this flag is set.
     pub fn watch(&mut self, cancel: Cancel) {
         self.request.cancel = Some(cancel);
     }
 }
 
-impl RandomSource for RequestRecord {
+impl RandomSource for Draws {
     fn is_wanted(&self) -> bool {
         !self.cancel.as_ref().is_some_and(Cancel::is_set)
     }
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_begun_again_draws_what_it_drew() {
+    fn a_replayed_request_draws_the_same_numbers() {
         let (mut here, mut there) = (RequestRng::new(None), RequestRng::new(None));
         for _ in 0..10 {
             let drawn = draw(here.next_request());

@@ -1,21 +1,17 @@
-//! What a protocol is constructed with: its configuration and facts about its connection.
+//! What a protocol is constructed from: its configuration, and facts about its connection.
 
 use std::sync::Arc;
 
 /// Configuration of single protocols. A protocol takes its part in its constructor; no other layer reads it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ProtocolSettings {
     /// The quotes that `qotd` chooses from.
     pub quotes: Arc<[String]>,
+    /// The name of the machine. `None` where it is unknown.
+    pub host_name: Option<String>,
 }
 
-impl Default for ProtocolSettings {
-    fn default() -> Self {
-        Self { quotes: Arc::from([]) }
-    }
-}
-
-/// Facts about a connection. Each call may cost a system call, so only a protocol that sends the fact makes it.
+/// Facts about a connection. Each call may cost a system call, so a protocol asks only for facts that it sends.
 pub trait ConnectionInfo {
     /// The client's address, as the log shows it. `None` where it is unknown.
     fn peer(&self) -> Option<String>;
@@ -27,7 +23,7 @@ pub trait ConnectionInfo {
     fn number(&self) -> u64;
 }
 
-/// A connection of which nothing is known, as in tests and benchmarks.
+/// A connection without an address, as in tests and benchmarks.
 impl ConnectionInfo for () {
     fn peer(&self) -> Option<String> {
         None

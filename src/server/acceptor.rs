@@ -289,7 +289,7 @@ mod tests {
         socket.set_nonblocking(true).expect("O_NONBLOCK");
         let client = TcpStream::connect(socket.local_addr().expect("an address")).expect("connect");
         let poller = Poller::new().expect("epoll");
-        let listener = Listener::new(socket, &PROTOCOLS[0], "frame".into(), origin);
+        let listener = Listener::new(socket, PROTOCOLS[0], "frame".into(), origin);
         (Acceptor::new(Arc::new(listener), 3, &poller).expect("registered"), poller, client)
     }
 

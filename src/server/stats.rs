@@ -106,7 +106,7 @@ mod tests {
         two.accepted.add(2);
         one.requests.add(7);
         two.requests.add(4);
-        one.sent(RequestCounts { answered: 5, refused: 1, records: 0 });
+        one.sent(RequestCounts { answered: 5, refused: 1, events: 0 });
         one.close(CloseReason::Finished, 0);
         one.close(CloseReason::Reset, 1);
         two.close(CloseReason::Finished, 0);

@@ -18,12 +18,14 @@
 //! | `file.rs` | open(2), fstat(2), write(2) |
 //! | `resource_limits.rs` | getrlimit(2), setrlimit(2) |
 //! | `memory.rs` | sysinfo(2), madvise(2), prctl(2), `malloc_trim(3)` |
+//! | `host.rs` | gethostname(2) |
 //! | `clock.rs` | `clock_gettime(2)` |
 //! | `thread.rs` | setpriority(2) |
 
 mod clock;
 mod event_fd;
 mod file;
+mod host;
 mod inherited;
 mod memory;
 mod poll;
@@ -40,6 +42,7 @@ mod timer_fd;
 pub use clock::unix_time;
 pub use event_fd::EventFd;
 pub use file::{FileId, file_id, open_without_waiting, write};
+pub use host::host_name;
 pub use inherited::{FIRST_INHERITED, inherited_flags, take_inherited};
 pub use memory::{disable_huge_pages, machine_memory, memory_left, release_pages, trim_heap};
 pub use nix::errno::Errno;

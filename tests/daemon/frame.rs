@@ -13,7 +13,7 @@ fn frame_examples_survive_any_split() {
     let daemon =
         DaemonBuilder::new(&["--workers=1", "--listen=frame=127.0.0.1:0 frame-2021=127.0.0.1:0 echo=127.0.0.1:0"])
             .start();
-    replay_all(&daemon, |protocol| protocol.starts_with("frame"));
+    replay_all(&daemon, |info| info.name.starts_with("frame"));
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.abandoned, statistics.closed_for("reset")), (0, 0), "{statistics:?}");
 }

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::harness::action::{REVERSE, UPPERCASE};
-use crate::harness::{self, Client, Daemon, DaemonBuilder, available, frame, length_prefixed, replay_all, skip};
+use crate::harness::{
+    self, Client, Daemon, DaemonBuilder, available, frame, length_prefixed, replay_all, skip, try_protocol,
+};
 use nix::sys::signal::Signal;
 use retortd::protocol::PROTOCOLS;
 
@@ -19,36 +21,13 @@ fn serve_all(arguments: &[&str]) -> Daemon {
 #[test]
 fn examples_survive_any_split() {
     let daemon = serve_all(&["--workers=1"]);
-    replay_all(&daemon, |protocol| !protocol.starts_with("frame"));
+    replay_all(&daemon, |info| !info.name.starts_with("frame"));
 }
 
-/// One thing to send to each protocol, and what the answer begins with.
+/// Plays the first example of every protocol.
 fn try_each(daemon: &Daemon) {
-    for entry in PROTOCOLS {
-        let (send, expect): (&[u8], &[u8]) = match entry.name {
-            "frame" => (b"\x20\0\0\x03abc", b"\0\0\0\x03cba"),
-            "frame-2021" => (b"\x40\0\0\x03abc", b"\0\0\0\x03cba"),
-            "text" => (b"reverse 3 abc", b"3 cba"),
-            "echo" | "record" => (b"abc", b"abc"),
-            "echo-prefix" => (b"abc", b"Echo: abc"),
-            "ack" => (b"abc", b"Message received!"),
-            "respond" => (b"abc", b"Response: ABC"),
-            "upper" | "upper-line" => (b" abc\n", b"ABC"),
-            "length-prefix" => (b"\0\0\0\x03abc", b"\0\0\0\x03abc"),
-            "discard" => (b"abc", b""),
-            "chargen" => {
-                assert!(daemon.connect("chargen").receive(80).starts_with(b" !\"#$%"));
-                continue;
-            }
-            "qotd" | "daytime" | "time" => {
-                let answer = daemon.connect(entry.name).receive_all();
-                assert!((4..=2048).contains(&answer.len()), "{}: {} bytes", entry.name, answer.len());
-                continue;
-            }
-            new => panic!("{new} is not tried here"),
-        };
-        let answer = daemon.exchange(entry.name, send);
-        assert!(answer == expect, "{}: {}", entry.name, answer.escape_ascii());
+    for info in PROTOCOLS {
+        try_protocol(daemon, info);
     }
 }
 
@@ -328,6 +307,28 @@ fn daytime_matches_date_command() {
         date.stdout
     };
     assert!((before..=now()).any(|moment| date(moment) == answer), "{}", answer.escape_ascii());
+}
+
+#[test]
+fn who_names_both_ends_of_each_connection() {
+    let daemon = serve_all(&[]);
+    let before = now();
+    for number in 1..=3 {
+        let mut client = daemon.connect("who");
+        let (peer, local) = (client.stream.local_addr().expect("address"), client.stream.peer_addr().expect("address"));
+        let line: serde_json::Value = serde_json::from_slice(&client.receive_all()).expect("JSON");
+        assert_eq!(line["peer"], peer.to_string());
+        assert_eq!(line["local"], local.to_string());
+        assert_eq!(line["connection"], number);
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("host name");
+        assert_eq!(line["host"], kernel.trim_end());
+        let date = |moment: u64| {
+            let moment = format!("@{moment}");
+            Command::new("date").args(["-u", "-d", &moment, "+%Y-%m-%dT%H:%M:%SZ"]).output().expect("date").stdout
+        };
+        let time = line["time"].as_str().expect("a time");
+        assert!((before..=now()).any(|moment| date(moment).trim_ascii_end() == time.as_bytes()), "{time}");
+    }
 }
 
 /// Clients as people write them for these protocols, with Python's socket module.

@@ -10,6 +10,8 @@ use crate::buggy_servers;
 use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use retortd::protocol::PROTOCOLS;
+use retortd::protocol::client_side::ConnectionUse;
 
 fn retort(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
@@ -154,27 +156,11 @@ fn stdin_data_sends_one_message() {
 
 #[test]
 fn send_speaks_every_protocol() {
-    let protocols = [
-        "frame-2021",
-        "text",
-        "echo-prefix",
-        "ack",
-        "respond",
-        "upper",
-        "upper-line",
-        "length-prefix",
-        "record",
-        "discard",
-        "qotd",
-        "daytime",
-        "time",
-    ];
-    let listen: Vec<String> = protocols.iter().map(|protocol| format!("--listen={protocol}=127.0.0.1:0")).collect();
-    let daemon = DaemonBuilder::new(&listen.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
     let send = |protocol: &str, words: &[&str]| {
         run(&[&["send", &daemon.address(protocol).to_string(), "-P", protocol], words].concat())
     };
-    for (protocol, words, answer) in [
+    for (protocol, words, reply) in [
         ("frame-2021", vec!["title-case", "they're here"], "They'Re Here\n"),
         ("text", vec!["reverse", "Hello"], "olleH\n"),
         ("echo-prefix", vec!["hello"], "Echo: hello\n"),
@@ -186,11 +172,14 @@ fn send_speaks_every_protocol() {
         ("record", vec!["hello"], "hello\n"),
         ("discard", vec!["hello"], ""),
     ] {
-        good(&send(protocol, &words), answer);
+        good(&send(protocol, &words), reply);
     }
-    for protocol in ["qotd", "daytime", "time"] {
-        let output = send(protocol, &[]);
-        assert!(output.status.success() && stdout(&output).ends_with('\n'), "{protocol}: {output:?}");
+    for info in PROTOCOLS.iter().filter(|info| info.client.connection_use != ConnectionUse::Streaming) {
+        let action = info.client.actions.map(|actions| actions.known[0].name());
+        let words: Vec<&str> = if info.speaks_first() { vec![] } else { action.into_iter().chain(["hello"]).collect() };
+        let output = send(info.name, &words);
+        let has_reply = info.client.connection_use != ConnectionUse::NoReply;
+        assert!(output.status.success() && stdout(&output).ends_with('\n') == has_reply, "{}: {output:?}", info.name);
     }
     let seconds: u64 = stdout(&send("time", &[])).trim().parse().expect("a number of seconds");
     assert!(seconds > 3_900_000_000, "{seconds}");

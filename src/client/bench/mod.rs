@@ -34,7 +34,7 @@ mod timeline;
 mod verifier;
 mod workload;
 
-use super::dialogue::Manner;
+use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status};
 use super::options::BenchOptions;
 use super::report_file::ReportFile;
@@ -71,7 +71,7 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
 
 /// The load model that the options describe.
 fn load_model(options: &BenchOptions) -> LoadModel {
-    let reconnect = options.reconnect || options.protocol.manner() == Manner::Fresh;
+    let reconnect = options.reconnect || options.protocol.connection_use() == ConnectionUse::PerRequest;
     match options.rate {
         Some(rate) => LoadModel::Open { rate, reconnect },
         None if reconnect => LoadModel::Reconnect,

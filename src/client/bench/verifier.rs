@@ -5,7 +5,7 @@
 //! `--verify length`), each reply goes through the [`ReplyDecoder`]. Both count replies that are complete and correct,
 //! and keep none. After a mismatch the connection is of no more use, because where the next reply begins is unknown.
 
-use crate::client::dialogue::Ending;
+use crate::client::client_protocol::ReplyFraming;
 use crate::client::reply::content::{ContentCheck, ContentState, ExpectedContent};
 use crate::client::reply::decoder::{ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 
@@ -67,7 +67,7 @@ impl Verifier {
     /// Whether a reply ends with its connection.
     #[must_use]
     pub fn is_close_delimited(&self) -> bool {
-        matches!(self, Self::Each { format: ReplyFormat { framing: Ending::Close, .. }, .. })
+        matches!(self, Self::Each { format: ReplyFormat { framing: ReplyFraming::CloseDelimited, .. }, .. })
     }
 
     /// Takes the bytes of one read, at most [`READ_SIZE`], and returns the number of replies that they complete.
@@ -81,7 +81,7 @@ impl Verifier {
     /// The connection was closed: returns the number of replies that this completes.
     pub fn finish(&self, state: &mut VerifierState) -> Result<usize, Mismatch> {
         match self {
-            Self::Each { format, content } if format.framing == Ending::Close => {
+            Self::Each { format, content } if format.framing == ReplyFraming::CloseDelimited => {
                 let decoder = state.decoder.get_or_insert_with(|| ReplyDecoder::new(*format));
                 match decoder.finish(&mut ContentCheck { expected: content, state: &mut state.content })? {
                     // An empty reply is a connection that was closed without a reply.
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::client::reply::decoder::BodyLength;
 
-    fn each(framing: Ending, length: BodyLength, content: ExpectedContent) -> Verifier {
+    fn each(framing: ReplyFraming, length: BodyLength, content: ExpectedContent) -> Verifier {
         Verifier::Each { format: ReplyFormat { framing, length }, content }
     }
 
@@ -167,17 +167,17 @@ mod tests {
 
     #[test]
     fn random_replies_are_decoded_one_by_one() {
-        let shuffled = each(Ending::BinaryLength, BodyLength::Exactly(3), ExpectedContent::permutation(b"abc"));
+        let shuffled = each(ReplyFraming::Length32, BodyLength::Exactly(3), ExpectedContent::permutation(b"abc"));
         assert_eq!(verified(&shuffled, b"\0\0\0\x03cab\0\0\0\x03bac"), Ok(2));
         assert_eq!(verified(&shuffled, b"\0\0\0\x03cab\0\0\0\x03baa"), Err(Mismatch::Content));
         assert_eq!(verified(&shuffled, b"\0\0\0\x04cabc"), Err(Mismatch::Length));
-        let random = each(Ending::DecimalLength, BodyLength::AtMost(9), ExpectedContent::selection(b"abc"));
+        let random = each(ReplyFraming::DecimalLength, BodyLength::AtMost(9), ExpectedContent::selection(b"abc"));
         assert_eq!(verified(&random, b"1 a4 cccb3 ab"), Ok(2));
         assert_eq!(verified(&random, b"1 x"), Err(Mismatch::Content));
         assert_eq!(verified(&random, b"x1 a"), Err(Mismatch::Length));
         assert_eq!(verified(&random, b"10 a"), Err(Mismatch::Length));
         let characters = "\u{e9}\u{6f22}".as_bytes();
-        let random = each(Ending::BinaryLength, BodyLength::AtMost(9), ExpectedContent::selection(characters));
+        let random = each(ReplyFraming::Length32, BodyLength::AtMost(9), ExpectedContent::selection(characters));
         assert_eq!(verified(&random, "\0\0\0\u{7}\u{6f22}\u{e9}\u{e9}\0\0\0\0".as_bytes()), Ok(2));
         assert_eq!(verified(&random, b"\0\0\0\x02\xe6\xbc\0\0\0\0"), Err(Mismatch::Content));
         assert_eq!(verified(&random, b"\0\0\0\x03\xa9\xa9\xa9"), Err(Mismatch::Content));
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_reply_may_be_as_long_as_the_longest_message() {
         let any_length = BodyLength::AtMost(usize::MAX);
-        let random = each(Ending::BinaryLength, any_length, ExpectedContent::selection(b"a"));
+        let random = each(ReplyFraming::Length32, any_length, ExpectedContent::selection(b"a"));
         let mut state = VerifierState::default();
         assert_eq!(random.feed(&mut state, b"\x07\xff\xff\xff"), Ok(0));
         for _ in 0..100 {
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn empty_replies_count() {
-        let verifier = each(Ending::BinaryLength, BodyLength::Exactly(0), ExpectedContent::Anything);
+        let verifier = each(ReplyFraming::Length32, BodyLength::Exactly(0), ExpectedContent::Anything);
         assert_eq!(verified(&verifier, b"\0\0\0\0\0\0\0\0"), Ok(2));
         assert_eq!(verified(&Verifier::repeated(b"\0\0\0\0", 4), b"\0\0\0\0\0\0\0\0"), Ok(2));
     }
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn close_delimited_replies_count_at_the_end() {
         let quote = ExpectedContent::Exactly(b"quote".to_vec());
-        let verifier = each(Ending::Close, BodyLength::Exactly(5), quote);
+        let verifier = each(ReplyFraming::CloseDelimited, BodyLength::Exactly(5), quote);
         assert!(verifier.is_close_delimited());
         let mut state = VerifierState::default();
         assert_eq!(verifier.feed(&mut state, b"quo"), Ok(0));
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(verifier.finish(&mut state), Ok(1));
         assert_eq!(verifier.finish(&mut VerifierState::default()), Err(Mismatch::Length));
         for length in [BodyLength::Exactly(5), BodyLength::AtMost(5)] {
-            let verifier = each(Ending::Close, length, ExpectedContent::Anything);
+            let verifier = each(ReplyFraming::CloseDelimited, length, ExpectedContent::Anything);
             assert_eq!(verifier.finish(&mut VerifierState::default()), Err(Mismatch::Length), "nothing arrived");
             assert_eq!(verified(&verifier, b"quote"), Ok(0));
             assert_eq!(verified(&verifier, b"quotes"), Err(Mismatch::Length), "before the end");
@@ -223,13 +223,13 @@ mod tests {
     #[test]
     fn a_wrong_byte_of_a_close_delimited_reply_is_found_before_its_end() {
         let quote = ExpectedContent::Exactly(b"quote".to_vec());
-        let verifier = each(Ending::Close, BodyLength::Exactly(5), quote);
+        let verifier = each(ReplyFraming::CloseDelimited, BodyLength::Exactly(5), quote);
         assert_eq!(verified(&verifier, b"quX"), Err(Mismatch::Content));
     }
 
     #[test]
     fn lengths_alone_can_be_verified_without_a_length_field() {
-        let verifier = each(Ending::Exactly(3), BodyLength::Exactly(3), ExpectedContent::Anything);
+        let verifier = each(ReplyFraming::Fixed(3), BodyLength::Exactly(3), ExpectedContent::Anything);
         assert_eq!(verified(&verifier, b"abcxyz1"), Ok(2));
     }
 }

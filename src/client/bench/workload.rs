@@ -1,7 +1,7 @@
 //! The request that a benchmark sends again and again, and the verifier of its replies.
 
 use super::verifier::Verifier;
-use crate::client::dialogue::{Dialogue, Ending, Manner};
+use crate::client::client_protocol::{ClientProtocol, ConnectionUse, ReplyFraming};
 use crate::client::failure::Failure;
 use crate::client::options::{BenchOptions, TextKind, Verify};
 use crate::client::reply::content::ExpectedContent;
@@ -39,14 +39,16 @@ impl Workload {
 fn check_measurable(options: &BenchOptions) -> Result<(), Failure> {
     let name = options.protocol.name();
     let pipelined = options.depth.is_some_and(|depth| depth > 1);
-    let reason = match options.protocol.manner() {
-        Manner::Silent => format!("{name} has no replies to measure"),
-        Manner::Endless => format!("{name} has replies without end, which cannot be measured"),
-        Manner::InTurn if pipelined || options.rate.is_some() => {
+    let reason = match options.protocol.connection_use() {
+        ConnectionUse::NoReply => format!("{name} has no replies to measure"),
+        ConnectionUse::Streaming => format!("{name} has replies without end, which cannot be measured"),
+        ConnectionUse::Sequential if pipelined || options.rate.is_some() => {
             format!("replies of {name} cannot be told apart when they are pipelined: only --depth 1 can be measured")
         }
-        Manner::Fresh if pipelined => format!("{name} closes the connection after a reply: --depth has no meaning"),
-        _ if options.size == 0 && options.protocol.ending(b"") == Ending::Exactly(0) => {
+        ConnectionUse::PerRequest if pipelined => {
+            format!("{name} closes the connection after a reply: --depth has no meaning")
+        }
+        _ if options.size == 0 && options.protocol.framing(b"") == ReplyFraming::Fixed(0) => {
             format!("an empty message has no reply in {name}: give a --size")
         }
         _ => return Ok(()),
@@ -76,15 +78,15 @@ fn text(kind: TextKind, size: usize) -> Vec<u8> {
     text
 }
 
-fn verifier(protocol: Dialogue, action: &str, message: &[u8], verify: Verify) -> Verifier {
-    let framing = protocol.ending(message);
+fn verifier(protocol: ClientProtocol, action: &str, message: &[u8], verify: Verify) -> Verifier {
+    let framing = protocol.framing(message);
     let length = match protocol.expected_length(action, message) {
         Some(length) => BodyLength::Exactly(length),
         None => BodyLength::AtMost(protocol.longest_answer(None)),
     };
     let format = ReplyFormat { framing, length };
     match (verify, protocol.expected(action, message)) {
-        (Verify::Content, Some(body)) if framing != Ending::Close => {
+        (Verify::Content, Some(body)) if framing != ReplyFraming::CloseDelimited => {
             let reply = protocol.wire_answer(&body);
             Verifier::repeated(&reply, reply.len() - body.len())
         }

@@ -5,11 +5,11 @@
 
 use super::checks::{actions, clients, errors, messages, randomness, services};
 use super::definition::{AppliesTo, Check};
-use crate::client::dialogue::Dialogue;
+use crate::client::client_protocol::ClientProtocol;
 use AppliesTo::{All, Frames, Only, Replying, WithAction, WithActions, WithLengths};
 
 /// The checks of a protocol, in order.
-pub fn checks(protocol: Dialogue) -> impl Iterator<Item = &'static Check> {
+pub fn checks(protocol: ClientProtocol) -> impl Iterator<Item = &'static Check> {
     CHECKS.iter().filter(move |check| check.applies_to.includes(protocol))
 }
 
@@ -264,9 +264,9 @@ mod tests {
     #[test]
     fn every_checkable_protocol_has_checks_and_frame_has_more_than_forty() {
         for name in CHECKABLE {
-            assert!(checks(Dialogue::by_name(name).unwrap()).count() >= 7, "{name}");
+            assert!(checks(ClientProtocol::by_name(name).unwrap()).count() >= 7, "{name}");
         }
-        assert!(checks(Dialogue::by_name("frame").unwrap()).count() >= 40);
-        assert_eq!(checks(Dialogue::by_name("ack").unwrap()).count(), 0);
+        assert!(checks(ClientProtocol::by_name("frame").unwrap()).count() >= 40);
+        assert_eq!(checks(ClientProtocol::by_name("ack").unwrap()).count(), 0);
     }
 }

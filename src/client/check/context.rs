@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::connection::TestConnection;
 use super::failure::{CheckFailure, ConnectionState};
-use crate::client::dialogue::{Dialogue, Ending, MAX_LENGTH, REFUSAL};
+use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH, REFUSAL, ReplyFraming};
 use crate::client::target::Target;
 
 /// The server, and the time that one check may take.
 #[derive(Debug)]
 pub struct CheckContext<'a> {
     target: &'a Target,
-    protocol: Dialogue,
+    protocol: ClientProtocol,
     /// Whether to send the longest message.
     pub large: bool,
     patience: Duration,
@@ -42,14 +42,14 @@ const RESTART_TIME: Duration = Duration::from_millis(300);
 impl<'a> CheckContext<'a> {
     /// A context for one check, which waits at most `patience` for any progress.
     #[must_use]
-    pub fn new(target: &'a Target, protocol: Dialogue, patience: Duration, large: bool) -> Self {
+    pub fn new(target: &'a Target, protocol: ClientProtocol, patience: Duration, large: bool) -> Self {
         let deadline = Instant::now() + patience * PATIENCE_MULTIPLE;
         Self { target, protocol, large, patience, time: Cell::new(CheckTime { patience, deadline }) }
     }
 
     /// The protocol that the server should speak.
     #[must_use]
-    pub fn protocol(&self) -> Dialogue {
+    pub fn protocol(&self) -> ClientProtocol {
         self.protocol
     }
 
@@ -98,8 +98,8 @@ impl<'a> CheckContext<'a> {
 
     /// How the reply to a message is delimited.
     #[must_use]
-    pub fn framing(&self, message: &[u8]) -> Ending {
-        self.protocol.ending(message)
+    pub fn framing(&self, message: &[u8]) -> ReplyFraming {
+        self.protocol.framing(message)
     }
 
     /// The most bytes that the body of a correct reply has, or of a refusal.
@@ -136,7 +136,7 @@ mod tests {
             ("length-prefix", b"\0\0\0\x03abc", b"\0\0\0\x03abc"),
             ("echo", b"abc", b"abc"),
         ] {
-            let protocol = Dialogue::by_name(name).unwrap();
+            let protocol = ClientProtocol::by_name(name).unwrap();
             let context = CheckContext::new(&target, protocol, Duration::from_secs(1), false);
             assert_eq!(context.request("reverse", b"abc"), request, "{name}");
             assert_eq!(context.reply("reverse", b"abc"), reply, "{name}");

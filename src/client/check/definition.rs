@@ -2,7 +2,7 @@
 
 use super::context::CheckContext;
 use super::failure::CheckResult;
-use crate::client::dialogue::{Dialogue, Ending, Manner};
+use crate::client::client_protocol::{ClientProtocol, ConnectionUse};
 
 /// A named check.
 #[derive(Debug)]
@@ -47,17 +47,16 @@ pub const CHECKABLE: &[&str] =
 impl AppliesTo {
     /// Whether the protocol is one of them.
     #[must_use]
-    pub fn includes(self, protocol: Dialogue) -> bool {
+    pub fn includes(self, protocol: ClientProtocol) -> bool {
         let name = protocol.name();
-        let has_length = || matches!(protocol.ending(b""), Ending::BinaryLength | Ending::DecimalLength);
         CHECKABLE.contains(&name)
             && match self {
                 Self::All => true,
-                Self::Frames => protocol.edition().is_some(),
+                Self::Frames => protocol.has_action_codes(),
                 Self::WithActions => protocol.has_actions(),
                 Self::WithAction(action) => protocol.actions().any(|possible| possible.name() == action),
-                Self::WithLengths => has_length(),
-                Self::Replying => protocol.manner() == Manner::Pipelined,
+                Self::WithLengths => protocol.has_reply_length(),
+                Self::Replying => protocol.connection_use() == ConnectionUse::Pipelined,
                 Self::Only(only) => name == only,
             }
     }
@@ -82,7 +81,7 @@ mod tests {
     use super::*;
 
     fn included(applies_to: AppliesTo) -> Vec<&'static str> {
-        let includes = |name: &&&str| applies_to.includes(Dialogue::by_name(name).unwrap());
+        let includes = |name: &&&str| applies_to.includes(ClientProtocol::by_name(name).unwrap());
         CHECKABLE.iter().filter(includes).copied().collect()
     }
 
@@ -92,7 +91,7 @@ mod tests {
         assert_eq!(included(AppliesTo::WithLengths), framed);
         assert_eq!(included(AppliesTo::Replying), ["frame", "frame-2021", "text", "echo", "length-prefix"]);
         assert_eq!(included(AppliesTo::All), CHECKABLE);
-        assert!(!AppliesTo::All.includes(Dialogue::by_name("ack").unwrap()));
+        assert!(!AppliesTo::All.includes(ClientProtocol::by_name("ack").unwrap()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Each mistake is recognized by the bytes that it leads to. Where none is, the hint is that of the check.
 
 use super::failure::{CheckFailure, ConnectionState};
-use crate::client::dialogue::{Dialogue, REFUSAL};
+use crate::client::client_protocol::{ClientProtocol, REFUSAL};
 
 /// The hint for a server that sends without end.
 const ENDLESS: &str = "the server sent more bytes than all replies to these requests have together: reply to each request \
@@ -11,9 +11,9 @@ const ENDLESS: &str = "the server sent more bytes than all replies to these requ
 
 /// Sets the hint that fits best, unless the failure has one; `hint` is that of the check.
 #[must_use]
-pub fn with_hint(mut failure: CheckFailure, protocol: Dialogue, hint: &'static str) -> CheckFailure {
+pub fn with_hint(mut failure: CheckFailure, protocol: ClientProtocol, hint: &'static str) -> CheckFailure {
     if failure.hint.is_empty() {
-        let cause = if protocol.edition().is_some() { header_mistake(&failure) } else { None };
+        let cause = if protocol.has_action_codes() { header_mistake(&failure) } else { None };
         let endless = failure.state == ConnectionState::Excess && protocol.takes_messages();
         failure.hint = endless.then_some(ENDLESS).or(cause).unwrap_or(hint);
     }
@@ -71,7 +71,7 @@ mod tests {
         failure.sent.push(sent);
         (failure.expected, failure.received) = (Observed::Bytes(expected.to_vec()), Observed::Bytes(received.to_vec()));
         failure.state = state;
-        with_hint(failure, Dialogue::by_name("frame").unwrap(), "the check's own").hint
+        with_hint(failure, ClientProtocol::by_name("frame").unwrap(), "the check's own").hint
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod outcome;
 mod report;
 pub mod runner;
 
-use super::dialogue::Dialogue;
+use super::client_protocol::ClientProtocol;
 use super::failure::{Failure, Status};
 use super::options::CheckOptions;
 use super::target::Target;
@@ -58,14 +58,14 @@ pub fn run(options: &CheckOptions) -> Result<Status, Failure> {
     report.end()
 }
 
-fn protocol(options: &CheckOptions) -> Result<Dialogue, Failure> {
+fn protocol(options: &CheckOptions) -> Result<ClientProtocol, Failure> {
     let name = if options.edition.is_some() { "frame-2021" } else { options.protocol.name() };
-    Dialogue::by_name(name).filter(|&protocol| catalog::checks(protocol).next().is_some()).ok_or_else(|| {
+    ClientProtocol::by_name(name).filter(|&protocol| catalog::checks(protocol).next().is_some()).ok_or_else(|| {
         Failure::cannot_run(format!("no checks for protocol {name}; there are some for {}", definition::checkable()))
     })
 }
 
-fn selected(protocol: Dialogue, only: &[String]) -> Result<Vec<&'static Check>, Failure> {
+fn selected(protocol: ClientProtocol, only: &[String]) -> Result<Vec<&'static Check>, Failure> {
     let wanted = |check: &&Check| only.is_empty() || only.iter().any(|name| check.has_name(name));
     for name in only {
         if !catalog::checks(protocol).any(|check| check.has_name(name)) {

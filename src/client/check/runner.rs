@@ -11,7 +11,7 @@ use super::definition::Check;
 use super::diagnosis;
 use super::failure::{CheckFailure, CheckResult, ConnectionState, Pass};
 use super::outcome::CheckOutcome;
-use crate::client::dialogue::Dialogue;
+use crate::client::client_protocol::ClientProtocol;
 use crate::client::options::Selection;
 use crate::client::target::Target;
 
@@ -19,7 +19,7 @@ use crate::client::target::Target;
 #[derive(Debug)]
 pub struct CheckRunner {
     target: Target,
-    protocol: Dialogue,
+    protocol: ClientProtocol,
     /// Whether to send the longest message.
     large: bool,
     patience: Duration,
@@ -37,7 +37,7 @@ const HANGING_PATIENCE: Duration = Duration::from_millis(400);
 impl CheckRunner {
     /// Checks this server.
     #[must_use]
-    pub fn new(target: Target, protocol: Dialogue, selection: &Selection) -> Self {
+    pub fn new(target: Target, protocol: ClientProtocol, selection: &Selection) -> Self {
         let (patience, large) = (selection.patience, selection.large);
         Self { target, protocol, large, patience, timeouts: 0, gone: false }
     }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::timeouts::Timeouts;
 use super::values::{connections, depth, positive_time, protocol, rate, size};
-use crate::client::dialogue::Dialogue;
+use crate::client::client_protocol::ClientProtocol;
 use crate::client::duration;
 use crate::client::target::HostPort;
 
@@ -25,7 +25,7 @@ pub struct BenchOptions {
     pub host: HostPort,
     /// The protocol to speak: any whose replies have an end
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
-    pub protocol: Dialogue,
+    pub protocol: ClientProtocol,
     /// The action to request [default: uppercase, for protocols with actions]
     #[arg(short, long, value_name = "ACTION", help_heading = "Load")]
     pub action: Option<String>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::{positive_time, protocol};
-use crate::client::dialogue::Dialogue;
+use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::HostPort;
 
 pub(super) const EXIT_STATUS: &str = "\
@@ -23,7 +23,7 @@ pub struct CheckOptions {
     pub host: Option<HostPort>,
     /// The protocol to check
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
-    pub protocol: Dialogue,
+    pub protocol: ClientProtocol,
     /// The edition of the frame protocol: 2021 means -P frame-2021
     #[arg(long, value_name = "YEAR", value_parser = ["2021"], conflicts_with = "protocol")]
     pub edition: Option<String>,

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::timeouts::Timeouts;
 use super::values::{protocol, size};
-use crate::client::dialogue::Dialogue;
+use crate::client::client_protocol::ClientProtocol;
 use crate::client::duration;
 use crate::client::target::HostPort;
 
@@ -24,7 +24,7 @@ pub struct PingOptions {
     pub host: HostPort,
     /// The protocol to speak: any whose replies have an end
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
-    pub protocol: Dialogue,
+    pub protocol: ClientProtocol,
     /// Stop after N requests
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,

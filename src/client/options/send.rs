@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::timeouts::Timeouts;
 use super::values::protocol;
-use crate::client::dialogue::Dialogue;
+use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::HostPort;
 
 pub(super) const EXIT_STATUS: &str = "\
@@ -27,7 +27,7 @@ pub struct SendOptions {
     pub words: Vec<OsString>,
     /// The protocol to speak: a name from `retortd --list`
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
-    pub protocol: Dialogue,
+    pub protocol: ClientProtocol,
     /// Read requests from FILE, one per line; `-` is standard input
     #[arg(short, long, value_name = "FILE", help_heading = "Input", conflicts_with_all = ["words", "stdin_data"])]
     pub file: Option<PathBuf>,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::client::dialogue::{Dialogue, MAX_LENGTH};
+use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH};
 use crate::client::duration;
 
-pub fn protocol(name: &str) -> Result<Dialogue, String> {
-    Dialogue::by_name(name).ok_or_else(|| format!("no such protocol; one of {}", Dialogue::names()))
+pub fn protocol(name: &str) -> Result<ClientProtocol, String> {
+    ClientProtocol::by_name(name).ok_or_else(|| format!("no such protocol; one of {}", ClientProtocol::names()))
 }
 
 pub fn positive_time(text: &str) -> Result<Duration, String> {

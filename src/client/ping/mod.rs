@@ -19,7 +19,7 @@ use std::io::{self, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::dialogue::Manner;
+use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status};
 use super::options::PingOptions;
 use super::target::Target;
@@ -123,7 +123,7 @@ impl Pinger<'_> {
     }
 
     fn reconnects(&self) -> bool {
-        self.options.reconnect || self.options.protocol.manner() == Manner::Fresh
+        self.options.reconnect || self.options.protocol.connection_use() == ConnectionUse::PerRequest
     }
 
     fn round_trip(&mut self) -> RoundTrip {

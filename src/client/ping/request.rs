@@ -1,6 +1,6 @@
 //! The request that `ping` sends again and again.
 
-use crate::client::dialogue::{Ending, Manner};
+use crate::client::client_protocol::{ConnectionUse, ReplyFraming};
 use crate::client::failure::Failure;
 use crate::client::options::PingOptions;
 
@@ -9,7 +9,7 @@ pub struct PingRequest {
     /// The bytes of the request.
     pub wire: Vec<u8>,
     /// How a reply is delimited.
-    pub framing: Ending,
+    pub framing: ReplyFraming,
     /// The body of a correct reply; `None` where chance or the server's clock decides.
     pub reply: Option<Vec<u8>>,
     /// The length, in bytes, beyond which a reply is not read.
@@ -24,11 +24,11 @@ impl PingRequest {
     pub fn new(options: &PingOptions) -> Result<Self, Failure> {
         let protocol = options.protocol;
         let name = protocol.name();
-        if matches!(protocol.manner(), Manner::Endless | Manner::Silent) {
+        if matches!(protocol.connection_use(), ConnectionUse::Streaming | ConnectionUse::NoReply) {
             return Err(Failure::cannot_run(format!("{name} has no replies with an end: there is no round trip")));
         }
         let size = if protocol.takes_messages() { options.size } else { 0 };
-        if size == 0 && protocol.ending(b"") == Ending::Exactly(0) {
+        if size == 0 && protocol.framing(b"") == ReplyFraming::Fixed(0) {
             return Err(Failure::cannot_run(format!("an empty message has no reply in {name}: give a --size")));
         }
         let message: Vec<u8> = (b'a'..=b'z').cycle().take(size).collect();
@@ -36,6 +36,6 @@ impl PingRequest {
         protocol.write_request(ACTION, &message, &mut wire).map_err(Failure::cannot_run)?;
         let reply = protocol.expected(ACTION, &message);
         let reply_limit = protocol.longest_answer(reply.as_ref().map(Vec::len));
-        Ok(Self { wire, framing: protocol.ending(&message), reply, reply_limit })
+        Ok(Self { wire, framing: protocol.framing(&message), reply, reply_limit })
     }
 }

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::request::PingRequest;
-use crate::client::dialogue::Ending;
+use crate::client::client_protocol::ReplyFraming;
 use crate::client::options::Timeouts;
 use crate::client::reply::reader::ReplyReader;
 use crate::sys::{Interrupts, Woken};
@@ -64,7 +64,7 @@ impl PingExchange<'_> {
         let mut stream = self.stream;
         stream.set_write_timeout(Some(self.timeouts.write_timeout)).map_err(|error| error.to_string())?;
         stream.write_all(&self.request.wire).map_err(|error| format!("cannot send: {error}"))?;
-        if self.request.framing == Ending::Close {
+        if self.request.framing == ReplyFraming::CloseDelimited {
             let _ = stream.shutdown(Shutdown::Write);
         }
         Ok(())

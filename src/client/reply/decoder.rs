@@ -10,13 +10,13 @@ use std::fmt;
 
 use super::body::{ReplyBody, WrongContent};
 use super::length::{self, LengthField};
-use crate::client::dialogue::Ending;
+use crate::client::client_protocol::ReplyFraming;
 
 /// The replies to expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyFormat {
     /// How a reply is delimited.
-    pub framing: Ending,
+    pub framing: ReplyFraming,
     /// The lengths that a reply may have.
     pub length: BodyLength,
 }
@@ -135,7 +135,7 @@ impl ReplyDecoder {
     pub fn finish(&mut self, body: &mut impl ReplyBody) -> Result<usize, ReplyError> {
         let received = match self.state {
             DecoderState::Body { length: None, received } => received,
-            DecoderState::Length if self.format.framing == Ending::Close => 0,
+            DecoderState::Length if self.format.framing == ReplyFraming::CloseDelimited => 0,
             _ => return Err(ReplyError::Truncated),
         };
         if !self.format.length.allows(received) {
@@ -152,7 +152,7 @@ impl ReplyDecoder {
         let before = self.field_size;
         match self.state {
             DecoderState::Length => {
-                let announced = if let Ending::Exactly(length) = self.format.framing { Some(length) } else { None };
+                let announced = if let ReplyFraming::Fixed(length) = self.format.framing { Some(length) } else { None };
                 Received { bytes: before, announced }
             }
             DecoderState::Body { length, received } => {
@@ -268,13 +268,13 @@ mod tests {
     use super::super::body::DiscardBody;
     use super::*;
 
-    fn decoder(framing: Ending, length: BodyLength) -> ReplyDecoder {
+    fn decoder(framing: ReplyFraming, length: BodyLength) -> ReplyDecoder {
         ReplyDecoder::new(ReplyFormat { framing, length })
     }
 
     #[test]
     fn bytes_behind_a_reply_are_not_consumed() {
-        let mut decoder = decoder(Ending::BinaryLength, BodyLength::AtMost(9));
+        let mut decoder = decoder(ReplyFraming::Length32, BodyLength::AtMost(9));
         let mut body = Vec::new();
         assert_eq!(decoder.feed(b"\0\0\0\x02abcd", &mut body), Ok(ReplyProgress::Reply { consumed: 6, length: 2 }));
         assert_eq!(body, b"ab");
@@ -283,34 +283,36 @@ mod tests {
 
     #[test]
     fn empty_replies_are_replies() {
-        let mut empty = decoder(Ending::DecimalLength, BodyLength::Exactly(0));
+        let mut empty = decoder(ReplyFraming::DecimalLength, BodyLength::Exactly(0));
         assert_eq!(empty.feed(b"0 0 ", &mut DiscardBody), Ok(ReplyProgress::Reply { consumed: 2, length: 0 }));
-        let mut fixed = decoder(Ending::Exactly(0), BodyLength::AtMost(9));
+        let mut fixed = decoder(ReplyFraming::Fixed(0), BodyLength::AtMost(9));
         assert_eq!(fixed.feed(b"", &mut DiscardBody), Ok(ReplyProgress::Reply { consumed: 0, length: 0 }));
-        assert_eq!(decoder(Ending::Close, BodyLength::AtMost(9)).finish(&mut DiscardBody), Ok(0));
+        assert_eq!(decoder(ReplyFraming::CloseDelimited, BodyLength::AtMost(9)).finish(&mut DiscardBody), Ok(0));
     }
 
     #[test]
     fn progress_counts_the_length_field() {
-        let mut text = decoder(Ending::DecimalLength, BodyLength::AtMost(99));
+        let mut text = decoder(ReplyFraming::DecimalLength, BodyLength::AtMost(99));
         assert_eq!(text.feed(b"1", &mut DiscardBody), Ok(ReplyProgress::NeedMore));
         assert_eq!(text.received(), Received { bytes: 1, announced: None });
         assert_eq!((text.body_received(), text.length_field()), (0, b"1".as_slice()));
         assert_eq!(text.feed(b"2 ab", &mut DiscardBody), Ok(ReplyProgress::NeedMore));
         assert_eq!(text.received(), Received { bytes: 5, announced: Some(15) });
         assert_eq!((text.body_received(), text.length_field()), (2, b"".as_slice()));
-        let fixed = decoder(Ending::Exactly(7), BodyLength::AtMost(9));
+        let fixed = decoder(ReplyFraming::Fixed(7), BodyLength::AtMost(9));
         assert_eq!(fixed.received(), Received { bytes: 0, announced: Some(7) });
     }
 
     #[test]
     fn too_long_a_reply_is_an_error_before_its_body_arrives() {
         let bound = BodyLength::AtMost(3);
-        for (framing, bytes) in [(Ending::BinaryLength, b"\0\0\0\x04".as_slice()), (Ending::DecimalLength, b"4 ")] {
+        for (framing, bytes) in
+            [(ReplyFraming::Length32, b"\0\0\0\x04".as_slice()), (ReplyFraming::DecimalLength, b"4 ")]
+        {
             assert_eq!(decoder(framing, bound).feed(bytes, &mut DiscardBody), Err(ReplyError::WrongLength(4, bound)));
         }
         let mut kept = Vec::new();
-        let mut endless = decoder(Ending::Close, bound);
+        let mut endless = decoder(ReplyFraming::CloseDelimited, bound);
         assert_eq!(endless.feed(b"abc", &mut kept), Ok(ReplyProgress::NeedMore));
         assert_eq!(endless.feed(b"d", &mut kept), Err(ReplyError::Excess(bound)));
         assert_eq!(kept, b"abc", "nothing of the excess is kept");
@@ -319,19 +321,19 @@ mod tests {
     #[test]
     fn a_closed_connection_completes_only_close_delimited_replies() {
         let exact = BodyLength::Exactly(3);
-        let mut quote = decoder(Ending::Close, exact);
+        let mut quote = decoder(ReplyFraming::CloseDelimited, exact);
         assert_eq!(quote.feed(b"abc", &mut DiscardBody), Ok(ReplyProgress::NeedMore));
         assert_eq!(quote.finish(&mut DiscardBody), Ok(3));
         assert_eq!(quote.feed(b"ab", &mut DiscardBody), Ok(ReplyProgress::NeedMore), "ready for the next reply");
         assert_eq!(quote.finish(&mut DiscardBody), Err(ReplyError::WrongLength(2, exact)));
-        for framing in [Ending::BinaryLength, Ending::DecimalLength, Ending::Exactly(3)] {
+        for framing in [ReplyFraming::Length32, ReplyFraming::DecimalLength, ReplyFraming::Fixed(3)] {
             assert_eq!(decoder(framing, exact).finish(&mut DiscardBody), Err(ReplyError::Truncated));
         }
     }
 
     #[test]
     fn an_invalid_length_leaves_the_bytes_before_it() {
-        let mut decoder = decoder(Ending::DecimalLength, BodyLength::AtMost(9));
+        let mut decoder = decoder(ReplyFraming::DecimalLength, BodyLength::AtMost(9));
         assert_eq!(decoder.feed(b"1", &mut DiscardBody), Ok(ReplyProgress::NeedMore));
         assert_eq!(decoder.feed(b"x", &mut DiscardBody), Err(ReplyError::InvalidLength));
         assert_eq!(decoder.length_field(), b"1");

@@ -1,6 +1,6 @@
 //! The length field in front of a reply.
 
-use crate::client::dialogue::Ending;
+use crate::client::client_protocol::ReplyFraming;
 
 /// What the first bytes of a reply say about its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +28,15 @@ pub const MAX_SIZE: usize = MAX_DIGITS + 1;
 /// Parses the length field at the beginning of `bytes`.
 #[must_use]
 #[inline]
-pub fn parse(bytes: &[u8], framing: Ending) -> LengthField {
+pub fn parse(bytes: &[u8], framing: ReplyFraming) -> LengthField {
     match framing {
-        Ending::Exactly(length) => LengthField::Complete { size: 0, body: Some(length) },
-        Ending::Close => LengthField::Complete { size: 0, body: None },
-        Ending::BinaryLength => match bytes.first_chunk::<4>() {
+        ReplyFraming::Fixed(length) => LengthField::Complete { size: 0, body: Some(length) },
+        ReplyFraming::CloseDelimited => LengthField::Complete { size: 0, body: None },
+        ReplyFraming::Length32 => match bytes.first_chunk::<4>() {
             Some(&field) => LengthField::Complete { size: 4, body: Some(u32::from_be_bytes(field) as usize) },
             None => LengthField::Incomplete,
         },
-        Ending::DecimalLength => parse_decimal(bytes),
+        ReplyFraming::DecimalLength => parse_decimal(bytes),
     }
 }
 
@@ -63,25 +63,29 @@ mod tests {
 
     #[test]
     fn binary_length_is_four_bytes_big_endian() {
-        assert_eq!(parse(b"\0\0\x01\x02a", Ending::BinaryLength), complete(4, Some(258)));
-        assert_eq!(parse(b"\0\0\x01", Ending::BinaryLength), LengthField::Incomplete);
+        assert_eq!(parse(b"\0\0\x01\x02a", ReplyFraming::Length32), complete(4, Some(258)));
+        assert_eq!(parse(b"\0\0\x01", ReplyFraming::Length32), LengthField::Incomplete);
     }
 
     #[test]
     fn decimal_length_is_one_to_ten_digits_and_a_space() {
-        assert_eq!(parse(b"258 a", Ending::DecimalLength), complete(4, Some(258)));
-        assert_eq!(parse(b"9999999999 ", Ending::DecimalLength), complete(MAX_SIZE, Some(9_999_999_999)));
+        assert_eq!(parse(b"258 a", ReplyFraming::DecimalLength), complete(4, Some(258)));
+        assert_eq!(parse(b"9999999999 ", ReplyFraming::DecimalLength), complete(MAX_SIZE, Some(9_999_999_999)));
         for incomplete in ["", "2", "1234567890"] {
-            assert_eq!(parse(incomplete.as_bytes(), Ending::DecimalLength), LengthField::Incomplete, "{incomplete}");
+            assert_eq!(
+                parse(incomplete.as_bytes(), ReplyFraming::DecimalLength),
+                LengthField::Incomplete,
+                "{incomplete}"
+            );
         }
         for invalid in [" 2", "a", "2a", "12345678901", "12345678901 "] {
-            assert_eq!(parse(invalid.as_bytes(), Ending::DecimalLength), LengthField::Invalid, "{invalid}");
+            assert_eq!(parse(invalid.as_bytes(), ReplyFraming::DecimalLength), LengthField::Invalid, "{invalid}");
         }
     }
 
     #[test]
     fn framings_without_a_length_field_are_complete_at_once() {
-        assert_eq!(parse(b"", Ending::Exactly(5)), complete(0, Some(5)));
-        assert_eq!(parse(b"", Ending::Close), complete(0, None));
+        assert_eq!(parse(b"", ReplyFraming::Fixed(5)), complete(0, Some(5)));
+        assert_eq!(parse(b"", ReplyFraming::CloseDelimited), complete(0, None));
     }
 }

@@ -7,26 +7,31 @@ use proptest::sample::{Index, select};
 use super::body::ReplyBody;
 use super::content::{ContentCheck, ContentState, ExpectedContent};
 use super::decoder::{BodyLength, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
-use crate::client::dialogue::Ending;
+use crate::client::client_protocol::ReplyFraming;
 
-const FRAMINGS: [Ending; 5] =
-    [Ending::BinaryLength, Ending::DecimalLength, Ending::Exactly(4), Ending::Exactly(1), Ending::Close];
+const FRAMINGS: [ReplyFraming; 5] = [
+    ReplyFraming::Length32,
+    ReplyFraming::DecimalLength,
+    ReplyFraming::Fixed(4),
+    ReplyFraming::Fixed(1),
+    ReplyFraming::CloseDelimited,
+];
 
 fn format() -> impl Strategy<Value = ReplyFormat> {
     let length = prop_oneof![(0..12_usize).prop_map(BodyLength::AtMost), (0..6_usize).prop_map(BodyLength::Exactly)];
     (select(FRAMINGS.to_vec()), length).prop_map(|(framing, length)| ReplyFormat { framing, length })
 }
 
-fn wire(framing: Ending, body: &[u8]) -> Vec<u8> {
+fn wire(framing: ReplyFraming, body: &[u8]) -> Vec<u8> {
     match framing {
-        Ending::BinaryLength => [&(body.len() as u32).to_be_bytes(), body].concat(),
-        Ending::DecimalLength => [format!("{} ", body.len()).as_bytes(), body].concat(),
-        Ending::Exactly(_) | Ending::Close => body.to_vec(),
+        ReplyFraming::Length32 => [&(body.len() as u32).to_be_bytes(), body].concat(),
+        ReplyFraming::DecimalLength => [format!("{} ", body.len()).as_bytes(), body].concat(),
+        ReplyFraming::Fixed(_) | ReplyFraming::CloseDelimited => body.to_vec(),
     }
 }
 
 /// Replies in this framing, of which one byte may be wrong, and bytes of any kind.
-fn stream(framing: Ending) -> impl Strategy<Value = Vec<u8>> {
+fn stream(framing: ReplyFraming) -> impl Strategy<Value = Vec<u8>> {
     let replies = vec(vec(select(b"abc\xc3\xa9 1".to_vec()), 0..8), 0..6);
     let flip = proptest::option::of((any::<Index>(), any::<u8>()));
     prop_oneof![

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 use super::decoder::{BodyLength, Received, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
-use crate::client::dialogue::Ending;
+use crate::client::client_protocol::ReplyFraming;
 
 /// Bytes to read at once, at most. Chosen without tuning: about what a socket's receive buffer holds on loopback.
 const READ_SIZE: usize = 256 << 10;
@@ -83,7 +83,7 @@ impl<R: Read> ReplyReader<R> {
     /// `on_timeout` is called when the reply is late; if it returns true, the time limit begins again.
     pub fn next(
         &mut self,
-        framing: Ending,
+        framing: ReplyFraming,
         limit: usize,
         on_timeout: &mut dyn FnMut() -> bool,
     ) -> Result<Vec<u8>, ReadError> {
@@ -229,8 +229,8 @@ mod tests {
     #[test]
     fn replies_do_not_depend_on_how_they_are_cut() {
         for (framing, wire) in [
-            (Ending::BinaryLength, b"\0\0\0\x03abc\0\0\0\0\0\0\0\x02de".as_slice()),
-            (Ending::DecimalLength, b"3 abc0 2 de"),
+            (ReplyFraming::Length32, b"\0\0\0\x03abc\0\0\0\0\0\0\0\x02de".as_slice()),
+            (ReplyFraming::DecimalLength, b"3 abc0 2 de"),
         ] {
             let mut whole = ReplyReader::new(wire);
             let mut cut = ReplyReader::new(OneByteReads(wire));
@@ -249,7 +249,7 @@ mod tests {
             (b"\0\0\0\x05abc".as_slice(), "the server closed the connection after 7 of the 9 bytes of the reply"),
             (b"\0\0", "the server closed the connection after 2 bytes of the reply"),
         ] {
-            let error = ReplyReader::new(wire).next(Ending::BinaryLength, 9, &mut give_up()).unwrap_err();
+            let error = ReplyReader::new(wire).next(ReplyFraming::Length32, 9, &mut give_up()).unwrap_err();
             assert_eq!(error.to_string(), words);
         }
     }
@@ -258,19 +258,19 @@ mod tests {
     fn invalid_length_error_shows_the_bytes() {
         for wire in ["abc", " 3", "3x", "12345678901 "] {
             for stream in [&mut wire.as_bytes() as &mut dyn Read, &mut OneByteReads(wire.as_bytes())] {
-                let error = ReplyReader::new(stream).next(Ending::DecimalLength, 9, &mut give_up()).unwrap_err();
+                let error = ReplyReader::new(stream).next(ReplyFraming::DecimalLength, 9, &mut give_up()).unwrap_err();
                 let ReadError::InvalidLength(shown) = &error else { panic!("{wire}: {error}") };
                 assert!(wire.as_bytes().starts_with(shown) && !shown.is_empty(), "{wire}: {error}");
             }
         }
-        let error = ReplyReader::new(b"HTTP/1.1 400".as_slice()).next(Ending::DecimalLength, 9, &mut give_up());
+        let error = ReplyReader::new(b"HTTP/1.1 400".as_slice()).next(ReplyFraming::DecimalLength, 9, &mut give_up());
         assert_eq!(error.unwrap_err().to_string(), "the reply does not begin with a length: HTTP/1.1 400");
     }
 
     #[test]
     fn close_delimited_reply_ends_with_the_connection() {
         let mut replies = ReplyReader::new(OneByteReads(b"a quote"));
-        assert_eq!(replies.next(Ending::Close, 7, &mut give_up()).unwrap(), b"a quote");
+        assert_eq!(replies.next(ReplyFraming::CloseDelimited, 7, &mut give_up()).unwrap(), b"a quote");
     }
 
     #[test]
@@ -286,25 +286,28 @@ mod tests {
                 Ok(1)
             }
         }
-        assert_eq!(ReplyReader::new(Late(0)).next(Ending::Exactly(1), 1, &mut || true).unwrap(), b"x");
-        let error = ReplyReader::new(Late(0)).next(Ending::Exactly(1), 1, &mut || false);
+        assert_eq!(ReplyReader::new(Late(0)).next(ReplyFraming::Fixed(1), 1, &mut || true).unwrap(), b"x");
+        let error = ReplyReader::new(Late(0)).next(ReplyFraming::Fixed(1), 1, &mut || false);
         assert!(matches!(error, Err(ReadError::TimedOut(_))));
     }
 
     #[test]
     fn too_long_reply_is_not_read() {
         for (framing, wire, words) in [
-            (Ending::BinaryLength, b"\0\0\0\x04".as_slice(), "the server announced 4 bytes, although"),
-            (Ending::DecimalLength, b"4 ", "no correct reply has more than 3"),
-            (Ending::Close, b"abcd", "the server sent more than 3 bytes, although"),
+            (ReplyFraming::Length32, b"\0\0\0\x04".as_slice(), "the server announced 4 bytes, although"),
+            (ReplyFraming::DecimalLength, b"4 ", "no correct reply has more than 3"),
+            (ReplyFraming::CloseDelimited, b"abcd", "the server sent more than 3 bytes, although"),
         ] {
             let mut replies = ReplyReader::new(wire.chain(io::repeat(b'x')));
             let error = replies.next(framing, 3, &mut give_up()).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
-        assert_eq!(ReplyReader::new(b"abc".as_slice()).next(Ending::Close, 3, &mut give_up()).unwrap(), b"abc");
+        assert_eq!(
+            ReplyReader::new(b"abc".as_slice()).next(ReplyFraming::CloseDelimited, 3, &mut give_up()).unwrap(),
+            b"abc"
+        );
         let mut text = ReplyReader::new(b"3 abc".as_slice());
-        assert_eq!(text.next(Ending::DecimalLength, 3, &mut give_up()).unwrap(), b"abc");
+        assert_eq!(text.next(ReplyFraming::DecimalLength, 3, &mut give_up()).unwrap(), b"abc");
     }
 
     #[test]
@@ -319,8 +322,8 @@ mod tests {
     #[test]
     fn dripping_bytes_do_not_extend_the_time_limit() {
         let dripping = || ReplyReader::new(OneByteReads(b"abc")).within(Duration::ZERO);
-        let error = dripping().next(Ending::Exactly(3), 3, &mut give_up()).unwrap_err();
+        let error = dripping().next(ReplyFraming::Fixed(3), 3, &mut give_up()).unwrap_err();
         assert!(matches!(error, ReadError::TooSlow(Received { bytes: 0, .. })), "{error}");
-        assert_eq!(dripping().next(Ending::Exactly(3), 3, &mut || true).unwrap(), b"abc");
+        assert_eq!(dripping().next(ReplyFraming::Fixed(3), 3, &mut || true).unwrap(), b"abc");
     }
 }

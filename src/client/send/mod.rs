@@ -20,7 +20,7 @@ mod request_source;
 mod sequential;
 mod session;
 
-use super::dialogue::Manner;
+use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status};
 use super::options::SendOptions;
 use super::progress::ProgressMeter;
@@ -38,11 +38,11 @@ pub fn run(options: SendOptions) -> Result<Status, Failure> {
     let progress = ProgressMeter::new(source.total(), options.quiet);
     let session = Session { protocol, target, timeouts: options.timeouts, progress };
     let mut printer = ReplyPrinter::new(protocol, raw, session.progress.clone());
-    let status = match protocol.manner() {
-        Manner::Pipelined => pipelined::run(&session, source, &mut printer),
-        Manner::InTurn | Manner::Fresh => sequential::run(&session, source, &mut printer),
-        Manner::Endless => one_way::receive_only(&session, &mut printer),
-        Manner::Silent => one_way::send_only(&session, source),
+    let status = match protocol.connection_use() {
+        ConnectionUse::Pipelined => pipelined::run(&session, source, &mut printer),
+        ConnectionUse::Sequential | ConnectionUse::PerRequest => sequential::run(&session, source, &mut printer),
+        ConnectionUse::Streaming => one_way::receive_only(&session, &mut printer),
+        ConnectionUse::NoReply => one_way::send_only(&session, source),
     };
     session.progress.finish();
     printer.flush()?;

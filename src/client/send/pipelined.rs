@@ -16,7 +16,7 @@ use super::reply_printer::ReplyPrinter;
 use super::request::{RequestLabel, SendRequest};
 use super::request_source::RequestSource;
 use super::session::Session;
-use crate::client::dialogue::Dialogue;
+use crate::client::client_protocol::ClientProtocol;
 use crate::client::failure::{Failure, Status, warn};
 use crate::client::progress::ProgressMeter;
 use crate::client::reply::reader::{ReadError, ReplyReader};
@@ -73,7 +73,7 @@ impl Write for CountingWriter {
 }
 
 struct RequestSender {
-    protocol: Dialogue,
+    protocol: ClientProtocol,
     wire: BufWriter<CountingWriter>,
     queue: SyncSender<Queued>,
 }

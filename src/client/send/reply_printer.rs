@@ -5,7 +5,7 @@
 use std::io::{self, BufWriter, Stdout, Write};
 
 use super::request::SendRequest;
-use crate::client::dialogue::{Dialogue, REFUSAL};
+use crate::client::client_protocol::{ClientProtocol, REFUSAL};
 use crate::client::failure::{Failure, Status, warn};
 use crate::client::progress::ProgressMeter;
 
@@ -15,7 +15,7 @@ const BUFFER_SIZE: usize = 64 << 10;
 /// Standard output.
 #[derive(Debug)]
 pub struct ReplyPrinter {
-    protocol: Dialogue,
+    protocol: ClientProtocol,
     raw: bool,
     writer: BufWriter<Stdout>,
     progress: ProgressMeter,
@@ -23,7 +23,7 @@ pub struct ReplyPrinter {
 
 impl ReplyPrinter {
     /// Prints each reply in a line of its own, or with `raw` unchanged.
-    pub fn new(protocol: Dialogue, raw: bool, progress: ProgressMeter) -> Self {
+    pub fn new(protocol: ClientProtocol, raw: bool, progress: ProgressMeter) -> Self {
         Self { protocol, raw, writer: BufWriter::with_capacity(BUFFER_SIZE, io::stdout()), progress }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::client::dialogue::{Dialogue, Ending};
+use crate::client::client_protocol::{ClientProtocol, ReplyFraming};
 
 /// A request, ready to be sent.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct SendRequest {
     /// Its bytes on the wire.
     pub wire: Vec<u8>,
     /// How its reply is delimited.
-    pub framing: Ending,
+    pub framing: ReplyFraming,
     /// The length that its reply must have, in bytes, if that is known.
     pub reply_length: Option<usize>,
     /// The length, in bytes, beyond which its reply is not read.
@@ -31,7 +31,7 @@ pub struct RequestLabel {
 
 impl SendRequest {
     /// The request number `number`, from 1, for this action and message; the error says why there is no such request.
-    pub fn new(protocol: Dialogue, number: u64, action: &str, message: &[u8]) -> Result<Self, String> {
+    pub fn new(protocol: ClientProtocol, number: u64, action: &str, message: &[u8]) -> Result<Self, String> {
         // More than any request's header has.
         let mut wire = Vec::with_capacity(message.len() + 32);
         protocol.write_request(action, message, &mut wire)?;
@@ -39,7 +39,7 @@ impl SendRequest {
         Ok(Self {
             label: RequestLabel { number, action: action.to_owned(), length: message.len() },
             wire,
-            framing: protocol.ending(message),
+            framing: protocol.framing(message),
             reply_length,
             reply_limit: protocol.longest_answer(reply_length),
             may_reply_error: may_reply_error(message),

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::request::SendRequest;
-use crate::client::dialogue::{Dialogue, MAX_LENGTH};
+use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH};
 use crate::client::failure::Failure;
 use crate::client::options::SendOptions;
 
@@ -74,7 +74,7 @@ impl RequestSource {
     }
 
     /// The next request; `None` after the last.
-    pub fn next(&mut self, protocol: Dialogue) -> Result<Option<SendRequest>, Failure> {
+    pub fn next(&mut self, protocol: ClientProtocol) -> Result<Option<SendRequest>, Failure> {
         self.number += 1;
         match &mut self.kind {
             SourceKind::Exhausted => Ok(None),
@@ -113,7 +113,7 @@ fn from_words(options: &SendOptions) -> Result<(String, Vec<u8>), Failure> {
     }
 }
 
-fn action_word(protocol: Dialogue, word: &OsStr) -> Result<String, Failure> {
+fn action_word(protocol: ClientProtocol, word: &OsStr) -> Result<String, Failure> {
     let word = word.to_str().ok_or_else(|| Failure::cannot_run("an action is a word in UTF-8"))?;
     if !protocol.has_actions() && !word.is_empty() {
         return Err(Failure::cannot_run(format!("protocol {} has no actions: omit ACTION", protocol.name())));
@@ -147,7 +147,7 @@ fn read_line(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// `ACTION MESSAGE`, or in protocols without actions `MESSAGE`.
-fn split_line(protocol: Dialogue, line: &[u8]) -> Result<(&str, &[u8]), String> {
+fn split_line(protocol: ClientProtocol, line: &[u8]) -> Result<(&str, &[u8]), String> {
     if !protocol.has_actions() {
         return Ok(("", line));
     }
@@ -165,13 +165,13 @@ mod tests {
 
     #[test]
     fn lines_are_split_into_action_and_message() {
-        let frame = Dialogue::by_name("frame").unwrap();
+        let frame = ClientProtocol::by_name("frame").unwrap();
         assert_eq!(split_line(frame, b"reverse a b"), Ok(("reverse", b"a b".as_slice())));
         assert_eq!(split_line(frame, b"reverse"), Ok(("reverse", b"".as_slice())));
         assert_eq!(split_line(frame, b"reverse "), Ok(("reverse", b"".as_slice())));
         assert!(split_line(frame, b"").is_err());
         assert!(split_line(frame, b" x").is_err());
-        let echo = Dialogue::by_name("echo").unwrap();
+        let echo = ClientProtocol::by_name("echo").unwrap();
         assert_eq!(split_line(echo, b"a b"), Ok(("", b"a b".as_slice())));
     }
 

@@ -7,7 +7,7 @@ use super::reply_printer::ReplyPrinter;
 use super::request::SendRequest;
 use super::request_source::RequestSource;
 use super::session::Session;
-use crate::client::dialogue::{Ending, Manner};
+use crate::client::client_protocol::{ConnectionUse, ReplyFraming};
 use crate::client::failure::{Failure, Status, warn};
 use crate::client::reply::reader::{ReadError, ReplyReader};
 
@@ -16,7 +16,7 @@ pub fn run(session: &Session, mut source: RequestSource, printer: &mut ReplyPrin
     let mut status = Status::Success;
     let mut connection = None;
     while let Some(request) = source.next(session.protocol)? {
-        if connection.is_none() || session.protocol.manner() == Manner::Fresh {
+        if connection.is_none() || session.protocol.connection_use() == ConnectionUse::PerRequest {
             connection = Some(session.connect_reader()?);
         }
         let Some(replies) = &mut connection else { continue };
@@ -40,7 +40,7 @@ fn exchange(
     // A server may reply and close before it has read everything: then the reply counts, not the error of sending.
     let _ = replies.stream().write_all(&request.wire);
     session.progress.sent(request.wire.len());
-    if request.framing == Ending::Close {
+    if request.framing == ReplyFraming::CloseDelimited {
         let _ = replies.stream().shutdown(Shutdown::Write);
     }
     replies.next(request.framing, request.reply_limit, &mut || false)

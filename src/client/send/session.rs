@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use crate::client::dialogue::Dialogue;
+use crate::client::client_protocol::ClientProtocol;
 use crate::client::failure::Failure;
 use crate::client::options::Timeouts;
 use crate::client::progress::ProgressMeter;
@@ -13,7 +13,7 @@ use crate::client::target::Target;
 #[derive(Debug)]
 pub struct Session {
     /// The protocol to speak.
-    pub protocol: Dialogue,
+    pub protocol: ClientProtocol,
     /// The server.
     pub target: Target,
     /// Limits on every wait.

@@ -14,7 +14,7 @@ const DEFAULT_PORT: u16 = 8083;
 /// The protocol that is served where none is named: `frame`, the first one in the list.
 #[must_use]
 pub fn default_protocol() -> &'static ProtocolInfo {
-    &protocol::PROTOCOLS[0]
+    protocol::PROTOCOLS[0]
 }
 
 /// The protocol that the name of an inherited descriptor means. The names that systemd gives to a socket without

@@ -1,8 +1,28 @@
-//! `ack`: says that the first chunk has arrived, then closes.
+//! `ack`: acknowledges the first chunk, then closes.
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, chunk};
+use crate::protocol::chunk;
+use crate::protocol::client_side::ClientSide;
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol};
+use crate::protocol::example::Example;
+use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
-/// A connection.
+const REPLY: &[u8] = b"Message received!";
+
+/// The descriptor.
+pub const INFO: ProtocolInfo = ProtocolInfo {
+    name: "ack",
+    port: None,
+    summary: "`Message received!` to the first chunk, then close",
+    rfc: None,
+    input: Input::Chunks,
+    socket_unit: SocketUnit { port: 8086, description: "Acknowledging service" },
+    new: |_, _| Box::new(Ack),
+    client: ClientSide { expected: |_, _| Some(REPLY.to_vec()), ..ClientSide::DEFAULT },
+    examples: &[Example::stream("anything", b"anything", b"Message received!"), Example::stream("nothing", b"", b"")],
+    try_it: "echo hello | nc localhost {port}",
+};
+
+/// The server's side of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ack;
 
@@ -13,7 +33,7 @@ impl Protocol for Ack {
             return Progress::NeedInput(Needed::default());
         }
         exchange.consume(length);
-        exchange.reply(b"Message received!");
+        exchange.reply(REPLY);
         chunk::count(exchange, "ack", length);
         Progress::Close(CloseCause::Complete)
     }

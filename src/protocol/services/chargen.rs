@@ -1,20 +1,46 @@
-//! `chargen`: a rotating pattern of characters, for as long as the client reads (RFC 864).
+//! `chargen`: sends a rotating pattern of characters, for as long as the client reads (RFC 864).
 //!
-//! 95 lines of 72 characters, each line one character further on in printable ASCII, then again from the first.
-//! What the client sends is dropped. The pattern is a constant; a connection keeps its place in it.
+//! 95 lines of 72 characters; each line starts one character later in printable ASCII than the line before. Then the pattern
+//! repeats. Input is dropped. The pattern is a constant, and a connection is an index into it.
 
-use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::client_side::{ClientSide, ConnectionUse};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::example::{Example, Reply};
+use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
-/// Printable ASCII, the space among it.
+/// The descriptor.
+pub const INFO: ProtocolInfo = ProtocolInfo {
+    name: "chargen",
+    port: Some(19),
+    summary: "a rotating pattern, for as long as the client reads",
+    rfc: Some(864),
+    input: Input::Ignored,
+    socket_unit: SocketUnit { port: 19, description: "Character generator, RFC 864" },
+    new: |_, _| Box::new(Chargen::default()),
+    client: ClientSide { connection_use: ConnectionUse::Streaming, ..ClientSide::DEFAULT },
+    examples: &[Example::spoken(
+        "the first line",
+        Reply::Form {
+            start: br##" !"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\]^_`abcdefg"##,
+            end: b"\r\n",
+            lengths: (74, 74),
+        },
+    )],
+    try_it: "nc localhost {port} < /dev/null | head -5",
+};
+
+/// Number of printable ASCII characters, space included.
 const CHARACTERS: usize = 95;
+/// Characters per line (RFC 864).
 const COLUMNS: usize = 72;
+/// Length of a line with its line end, in bytes.
 const LINE: usize = COLUMNS + 2;
 
-/// Bytes after which the pattern comes round.
-pub const PERIOD: usize = CHARACTERS * LINE;
+/// Length after which the pattern repeats, in bytes.
+const PERIOD: usize = CHARACTERS * LINE;
 
-/// One round of the pattern.
-pub static PATTERN: [u8; PERIOD] = pattern();
+/// One period of the pattern.
+static PATTERN: [u8; PERIOD] = pattern();
 
 const fn pattern() -> [u8; PERIOD] {
     let mut bytes = [0; PERIOD];
@@ -30,9 +56,10 @@ const fn pattern() -> [u8; PERIOD] {
     bytes
 }
 
-/// A connection.
+/// The server's side of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chargen {
+    /// Index of the next byte in [`PATTERN`].
     position: usize,
 }
 
@@ -65,9 +92,9 @@ impl Protocol for Chargen {
 mod tests {
     use super::*;
 
-    fn produce(chargen: &mut Chargen, room: usize) -> Vec<u8> {
-        let mut spill = vec![0; room];
-        let mut exchange = Exchange::new(&mut [], &mut spill);
+    fn generate(chargen: &mut Chargen, reply_space: usize) -> Vec<u8> {
+        let mut reply_buf = vec![0; reply_space];
+        let mut exchange = Exchange::new(&mut [], &mut reply_buf);
         chargen.generate(&mut exchange);
         exchange.replies().concat()
     }
@@ -83,12 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_any_size_make_one_pattern() {
+    fn pieces_of_any_size_form_one_pattern() {
         let mut chargen = Chargen::default();
         let expect: Vec<u8> = PATTERN.iter().cycle().copied().take(3 * PERIOD).collect();
         let mut got = Vec::new();
-        for room in [1, 73, 74, 5000, PERIOD, 4096].into_iter().cycle() {
-            got.extend(produce(&mut chargen, room));
+        for reply_space in [1, 73, 74, 5000, PERIOD, 4096].into_iter().cycle() {
+            got.extend(generate(&mut chargen, reply_space));
             if got.len() >= expect.len() {
                 break;
             }
@@ -97,12 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_is_produced_again() {
+    fn unsent_bytes_are_generated_again() {
         for unsent in [0, 1, 100, PERIOD, 2 * PERIOD + 3] {
             let mut chargen = Chargen::default();
-            let first = produce(&mut chargen, 3 * PERIOD);
+            let first = generate(&mut chargen, 3 * PERIOD);
             chargen.rewind(unsent);
-            let again = produce(&mut chargen, unsent);
+            let again = generate(&mut chargen, unsent);
             assert_eq!(first[first.len() - unsent..], again, "{unsent}");
         }
     }

@@ -1,7 +1,13 @@
-//! `daytime`: the date and time as one line of ASCII, then closes (RFC 867).
+//! `daytime`: sends the date and time as one line of ASCII, then closes (RFC 867).
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Progress, Protocol, chunk};
+use crate::protocol::calendar::{self, Moment};
+use crate::protocol::chunk;
+use crate::protocol::client_side::ClientSide;
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
+use crate::protocol::example::{Example, Reply};
+use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
+/// The days of the week, from that of 1970-01-01.
 const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 const MONTHS: [&str; 12] = [
     "January",
@@ -18,7 +24,24 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// A connection.
+/// The descriptor.
+pub const INFO: ProtocolInfo = ProtocolInfo {
+    name: "daytime",
+    port: Some(13),
+    summary: "date and time as a line, then close",
+    rfc: Some(867),
+    input: Input::Ignored,
+    socket_unit: SocketUnit { port: 13, description: "Daytime service, RFC 867" },
+    new: |_, _| Box::new(Daytime),
+    client: ClientSide::DEFAULT,
+    examples: &[
+        // Friday, May 1, 1970 to Wednesday, September 10, 9999
+        Example::spoken("a line", Reply::Form { start: b"", end: b"-UTC\r\n", lengths: (32, 46) }),
+    ],
+    try_it: "nc localhost {port} < /dev/null",
+};
+
+/// The server's side of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Daytime;
 
@@ -35,36 +58,16 @@ impl Protocol for Daytime {
 }
 
 /// `Weekday, Month Day, Year Time-Zone`, the first form that the RFC suggests.
-#[must_use]
-pub fn line(unix_time: u64) -> String {
-    let (days, second) = (unix_time / 86_400, unix_time % 86_400);
-    let (year, month, day) = civil(days);
-    let weekday = WEEKDAYS[(days % 7) as usize];
+fn line(unix_time: u64) -> String {
+    let Moment { year, month, day, hour, minute, second } = Moment::new(unix_time);
+    let weekday = WEEKDAYS[(unix_time / calendar::DAY % 7) as usize];
     let month = MONTHS[month - 1];
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{weekday}, {month} {day}, {year} {hour:02}:{minute:02}:{second:02}-UTC\r\n")
-}
-
-/// Year, month (from 1) and day (from 1) of the Gregorian calendar, so many days after 1970-01-01.
-///
-/// Years are counted from March, so that the leap day is the last of its year, and in eras of 400 years, all of which
-/// have the same 146,097 days.
-fn civil(days: u64) -> (u64, usize, u64) {
-    let since_march_0000 = days + 719_468;
-    let (era, day_of_era) = (since_march_0000 / 146_097, since_march_0000 % 146_097);
-    let leap_days = day_of_era / 1460 - day_of_era / 36_524 + day_of_era / 146_096;
-    let year_of_era = (day_of_era - leap_days) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // From March on, five months always have 153 days.
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12 + 1;
-    (era * 400 + year_of_era + u64::from(month <= 2), month as usize, day)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{civil, line};
+    use super::line;
 
     #[test]
     fn known_moments() {
@@ -81,18 +84,5 @@ mod tests {
         ] {
             assert_eq!(line(unix_time), expect);
         }
-    }
-
-    #[test]
-    fn every_day_of_400_years_follows_the_one_before() {
-        let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let (mut year, mut month, mut day) = (1970, 1, 1);
-        for days in 0..146_097 {
-            assert_eq!(civil(days), (year, month, day));
-            let last = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1];
-            (day, month) = if day < last { (day + 1, month) } else { (1, month + 1) };
-            (year, month) = if month <= 12 { (year, month) } else { (year + 1, 1) };
-        }
-        assert_eq!((year, month, day), (2370, 1, 1));
     }
 }

@@ -1,8 +1,25 @@
-//! `discard`: takes whatever comes and answers nothing (RFC 863).
+//! `discard`: drops all input and sends nothing (RFC 863).
 
-use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::client_side::{ClientSide, ConnectionUse};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::example::Example;
+use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
-/// A connection.
+/// The descriptor.
+pub const INFO: ProtocolInfo = ProtocolInfo {
+    name: "discard",
+    port: Some(9),
+    summary: "drops all input, sends nothing",
+    rfc: Some(863),
+    input: Input::Stream,
+    socket_unit: SocketUnit { port: 9, description: "Discard service, RFC 863" },
+    new: |_, _| Box::new(Discard),
+    client: ClientSide { connection_use: ConnectionUse::NoReply, ..ClientSide::DEFAULT },
+    examples: &[Example::stream("anything", b"anything", b"")],
+    try_it: "nc -N localhost {port} < /etc/services",
+};
+
+/// The server's side of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Discard;
 

@@ -1,14 +1,48 @@
-//! `length-prefix`: each message back in the form in which it came, its length in four bytes and then itself.
+//! `length-prefix`: sends each message back as it came, behind its length in four bytes.
 //!
-//! A message is answered when it is there whole, and where it stands: each answer is all that was taken, so they
-//! follow one another without gaps. A message over the limit ends the connection.
+//! A message is the reply to itself and stays where it is in the input. It is sent when it is complete. A message over the
+//! limit closes the connection.
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
+use crate::protocol::client_side::{ClientSide, ConnectionUse, ReplyFraming};
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
+use crate::protocol::example::Example;
+use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
+use crate::protocol::services::frame;
 
-/// Bytes of the length.
+/// Size of the length, in bytes.
 pub const PREFIX: usize = 4;
 
-/// A connection; its unread input is all its state.
+/// The descriptor.
+pub const INFO: ProtocolInfo = ProtocolInfo {
+    name: "length-prefix",
+    port: None,
+    summary: "each message back, after its length in four bytes",
+    rfc: None,
+    input: Input::Stream,
+    socket_unit: SocketUnit { port: 8090, description: "Echo of length-prefixed messages" },
+    new: |_, _| Box::new(LengthPrefix),
+    client: ClientSide {
+        connection_use: ConnectionUse::Pipelined,
+        // the format allows 4 GiB; no server of ours takes more than this
+        max_message: frame::MAX_LENGTH,
+        write_request: |_, message, wire| {
+            wire.extend_from_slice(&(message.len() as u32).to_be_bytes());
+            wire.extend_from_slice(message);
+            Ok(())
+        },
+        framing: |_| ReplyFraming::Length32,
+        expected: |_, message| Some(message.to_vec()),
+        ..ClientSide::DEFAULT
+    },
+    examples: &[
+        Example::stream("two messages", b"\0\0\0\x02ab\0\0\0\0\0\0\0\x01c", b"\0\0\0\x02ab\0\0\0\0\0\0\0\x01c"),
+        Example::stream("an end inside a message", b"\0\0\0\x01a\0\0\0\x02b", b"\0\0\0\x01a"),
+        Example::stream("longer than any limit", b"\0\0\0\x01a\xff\xff\xff\xffb", b"\0\0\0\x01a"),
+    ],
+    try_it: r"printf '\0\0\0\2hi' | nc -N localhost {port} | xxd",
+};
+
+/// The server's side of a connection. Its state is its unconsumed input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LengthPrefix;
 

@@ -1,4 +1,4 @@
-//! The protocols, one file each.
+//! The protocols, one file each: descriptor, client side, server side.
 
 pub mod ack;
 pub mod chargen;
@@ -7,6 +7,7 @@ pub mod discard;
 pub mod echo;
 pub mod echo_prefix;
 pub mod frame;
+pub mod frame_2021;
 pub mod length_prefix;
 pub mod qotd;
 pub mod record;
@@ -15,3 +16,4 @@ pub mod text;
 pub mod time;
 pub mod upper;
 pub mod upper_line;
+pub mod who;

@@ -1,16 +1,56 @@
-//! `respond`: each chunk back as text in upper case, behind `Response: `.
+//! `respond`: sends each chunk back as text in upper case, after `Response: `.
 //!
-//! A code point that a chunk's end has split is held back for the next chunk. A chunk that is not UTF-8 is answered
-//! with an error, and so is a code point that the client never completes.
+//! A code point that the end of a chunk splits is held back and completed by the next chunk. The reply to a chunk that is not
+//! UTF-8, and to a code point that the client never completes, is an error text.
 
-use crate::protocol::chunk;
-use crate::protocol::{CallContext, Exchange, Needed, Progress, Protocol, RequestRecord};
+use crate::protocol::chunk::{self, CHUNK};
+use crate::protocol::client_side::{ClientSide, ConnectionUse, ReplyFraming, transformed};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol, RequestRecord};
+use crate::protocol::example::Example;
+use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 use crate::transform::{Action, InvalidUtf8, Placed};
 
 const PREFIX: &[u8] = b"Response: ";
 const INVALID: &[u8] = b"Error: Invalid UTF-8 encoding";
 
-/// A connection; a code point held back stays in its unread input.
+/// The descriptor.
+pub const INFO: ProtocolInfo = ProtocolInfo {
+    name: "respond",
+    port: None,
+    summary: "each chunk back in upper case, after `Response: `",
+    rfc: None,
+    input: Input::Chunks,
+    socket_unit: SocketUnit { port: 8087, description: "Upper-casing responder" },
+    new: |_, _| Box::new(Respond),
+    client: ClientSide {
+        connection_use: ConnectionUse::Sequential,
+        max_message: CHUNK,
+        framing: |message| ReplyFraming::Fixed(expected(message).len()),
+        expected: |_, message| Some(expected(message)),
+        ..ClientSide::DEFAULT
+    },
+    examples: &[
+        Example::chunk("upper case", b"hello\n", b"Response: HELLO\n"),
+        Example::chunk("all of Unicode", "straße ŉ".as_bytes(), "Response: STRASSE ʼN".as_bytes()),
+        Example::chunk("not UTF-8", b"a\xffb", b"Error: Invalid UTF-8 encoding"),
+        Example::chunk(
+            "a code point that is never completed",
+            b"a\xe2\x82",
+            b"Response: AError: Invalid UTF-8 encoding",
+        ),
+        Example::stream("a code point in pieces", "€".as_bytes(), "Response: €".as_bytes()),
+    ],
+    try_it: "echo grüße | nc -N localhost {port}",
+};
+
+fn expected(message: &[u8]) -> Vec<u8> {
+    match transformed(Action::Uppercase, message) {
+        Some(reply) if std::str::from_utf8(message).is_ok() => [PREFIX, &reply].concat(),
+        _ => INVALID.to_vec(),
+    }
+}
+
+/// The server's side of a connection. A code point that is held back remains in the input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Respond;
 
@@ -22,29 +62,29 @@ impl Protocol for Respond {
             if length == 0 {
                 return Progress::NeedInput(Needed::default());
             }
-            let most = PREFIX.len() + Action::Uppercase.max_output_len(length, length).max(INVALID.len());
-            if exchange.remaining() < most {
+            let max_reply_len = PREFIX.len() + Action::Uppercase.max_output_len(length, length).max(INVALID.len());
+            if exchange.remaining() < max_reply_len {
                 return Progress::NeedOutput;
             }
-            if upper(exchange, context, length).is_ok() {
+            if reply_upper(exchange, context, length).is_ok() {
                 chunk::count(exchange, "respond", length);
             } else {
-                refuse(exchange, length);
+                reject(exchange, length);
             }
         }
     }
 
     fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
         let length = exchange.input().len();
-        refuse(exchange, length);
+        reject(exchange, length);
     }
 }
 
-/// Answers the next `length` bytes, which have room.
-fn upper(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>, length: usize) -> Result<(), InvalidUtf8> {
-    let (rest, spare) = exchange.input_and_remaining();
-    let (prefix, out) = spare.split_at_mut(PREFIX.len());
-    let text = &mut rest[..length];
+/// Replies to the next `length` bytes. The caller has made sure of the reply space.
+fn reply_upper(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>, length: usize) -> Result<(), InvalidUtf8> {
+    let (input, reply) = exchange.input_and_remaining();
+    let (prefix, out) = reply.split_at_mut(PREFIX.len());
+    let text = &mut input[..length];
     let size = match Action::Uppercase.apply(text, out, context.random.current_request(), length)? {
         Placed::Out(size) => size,
         Placed::InPlace => {
@@ -58,13 +98,13 @@ fn upper(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>, length: usi
     Ok(())
 }
 
-fn refuse(exchange: &mut Exchange<'_>, length: usize) {
+fn reject(exchange: &mut Exchange<'_>, length: usize) {
     exchange.consume(length);
     exchange.reply(INVALID);
     exchange.count_request(RequestRecord { action: "respond", length, refused: true });
 }
 
-/// How many bytes at the end begin a code point that more bytes could complete.
+/// Number of bytes at the end of `chunk`, at most 3, that are the beginning of a code point.
 fn split_tail(chunk: &[u8]) -> usize {
     let is_split = |n: &usize| {
         let tail = &chunk[chunk.len() - n..];
@@ -78,7 +118,7 @@ mod tests {
     use super::split_tail;
 
     #[test]
-    fn only_what_can_still_become_a_code_point_is_held_back() {
+    fn only_an_incomplete_code_point_is_held_back() {
         for (chunk, held) in [
             (&b""[..], 0),
             (b"a", 0),

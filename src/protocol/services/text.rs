@@ -1,29 +1,97 @@
-//! `text`: the transforms of `frame`, asked for in words.
+//! `text`: the transforms of `frame`, with requests in words.
 //!
-//! A request is `ACTION LENGTH MESSAGE`, an answer `LENGTH MESSAGE`; nothing stands between requests. A header that
-//! cannot be one ends the connection, as soon as that is certain: where the next request would start is unknown.
+//! A request is `ACTION LENGTH MESSAGE`, a reply `LENGTH MESSAGE`; nothing separates requests. Input that cannot be a header
+//! closes the connection as soon as that is certain, because the start of the next request is unknown.
 
 use std::io::Write;
+use std::ops::ControlFlow::{self, Break};
 
-use crate::protocol::framed_text::{self, Framing, MAX_LENGTH, RequestHead};
-use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
+use crate::protocol::client_side::{Actions, ClientSide, ConnectionUse, ReplyFraming, transformed};
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
+use crate::protocol::example::Example;
+use crate::protocol::framed_text::{self, ERROR_TEXT, Framing, RequestHead};
+use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
+use crate::protocol::services::frame::MAX_LENGTH;
 use crate::transform::Action;
 
-/// The most bytes that a request's header takes, with both its spaces.
+/// The longest request header with both its spaces, in bytes. A part of the protocol.
 const MAX_REQUEST_HEADER: usize = 32;
 
-/// A connection; its unread input is all its state.
+/// The descriptor.
+pub const INFO: ProtocolInfo = ProtocolInfo {
+    name: "text",
+    port: Some(8082),
+    summary: "text transforms with requests in words: ACTION LENGTH MESSAGE",
+    rfc: None,
+    input: Input::Stream,
+    socket_unit: SocketUnit { port: 8082, description: "Text transforms with decimal lengths" },
+    new: |_, _| Box::new(Text),
+    client: ClientSide {
+        connection_use: ConnectionUse::Pipelined,
+        actions: Some(Actions { known: &Action::ALL, parse: Action::from_name, have_codes: false }),
+        max_message: MAX_LENGTH,
+        write_request,
+        framing: |_| ReplyFraming::DecimalLength,
+        expected: |action, message| match Action::from_name(action) {
+            Some(action) => transformed(action, message),
+            None => Some(ERROR_TEXT.to_vec()),
+        },
+        ..ClientSide::DEFAULT
+    },
+    examples: &[
+        Example::stream(
+            "two requests, nothing between them",
+            b"reverse 11 Hello Worlduppercase 11 Hello World",
+            b"11 dlroW olleH11 HELLO WORLD",
+        ),
+        Example::stream(
+            "every action",
+            b"uppercase 1 alowercase 1 Atitle-case 5 ab cdshuffle 2 aareverse 2 abrandom 0 ",
+            b"1 A1 a5 Ab Cd2 aa2 ba0 ",
+        ),
+        Example::stream(
+            "text that grows",
+            "uppercase 2 ßuppercase 2 ΐlowercase 1 A".as_bytes(),
+            b"2 SS6 \xce\x99\xcc\x88\xcc\x811 a",
+        ),
+        Example::stream("an unknown action is consumed", b"scream 5 helloreverse 2 ab", b"5 error2 ba"),
+        Example::stream("names are written in small letters", b"Reverse 2 ab 2 xyreverse 2 ab", b"5 error5 error2 ba"),
+        Example::stream("text that is not UTF-8", b"reverse 2 \xc3(reverse 2 ab", b"5 error2 ba"),
+        Example::stream("a length that is none ends it", b"reverse x abreverse 2 ab", b"5 error"),
+        Example::stream("a missing length ends it", b"reverse  abreverse 2 ab", b"5 error"),
+        Example::stream("a negative length ends it", b"reverse 2 abreverse -2 ab", b"2 ba5 error"),
+        Example::stream("a length over the limit ends it", b"reverse 134217728 ab", b"5 error"),
+        Example::stream("no space in 32 bytes ends it", b"abcdefghijklmnopqrstuvwxyzabcdef 2 ab", b"5 error"),
+        Example::stream("leading zeros", b"reverse 0000000002 abreverse 2 cd", b"2 ba2 dc"),
+        Example::stream("an end inside a header", b"reverse 2 abreverse 2", b"2 ba5 error"),
+        Example::stream("an end inside a message", b"reverse 3 ab", b"5 error"),
+        Example::stream("an end inside a message of an unknown action", b"scream 3 ab", b"5 error"),
+        Example::stream("nothing", b"", b""),
+    ],
+    try_it: "printf 'reverse 5 Hello' | nc -N localhost {port}",
+};
+
+fn write_request(action: &str, message: &[u8], wire: &mut Vec<u8>) -> Result<(), String> {
+    if action.is_empty() || action.contains(' ') {
+        return Err("an action is one word".into());
+    }
+    wire.extend_from_slice(format!("{action} {} ", message.len()).as_bytes());
+    wire.extend_from_slice(message);
+    Ok(())
+}
+
+/// The server's side of a connection. Its state is its unconsumed input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Text;
 
-/// What the front of the input is.
+/// The front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Header<'a> {
-    /// A header: the action's name, the message's length, and the size of the header itself.
+    /// A whole header: the action's name, the length of the message, and the length of the header, in bytes.
     Whole(&'a [u8], usize, usize),
     /// The beginning of a header.
     Partial,
-    /// Nothing that a header begins with.
+    /// Bytes that no header begins with.
     Bad,
 }
 
@@ -46,17 +114,17 @@ impl Header<'_> {
     }
 }
 
-/// The decimal number, if it is one that a length can be.
+/// The value of `digits`, if it is a length that a message can have.
 fn number(digits: &[u8]) -> Option<usize> {
     let decimal = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit))?;
     decimal.parse().ok().filter(|length| *length <= MAX_LENGTH)
 }
 
-fn answer(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Result<(), Progress> {
+fn reply(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> ControlFlow<Progress> {
     let (name, length, header) = match Header::parse(exchange.input()) {
         Header::Whole(name, length, header) if length <= context.limits.message => (name, length, header),
-        Header::Partial => return Err(Progress::NeedInput(Needed::default())),
-        Header::Whole(..) | Header::Bad => return Err(reject(exchange)),
+        Header::Partial => return Break(Progress::NeedInput(Needed::default())),
+        Header::Whole(..) | Header::Bad => return Break(reject(exchange)),
     };
     match std::str::from_utf8(name).ok().and_then(Action::from_name) {
         Some(action) => framed_text::reply::<Words>(exchange, context, RequestHead { action, header, length }),
@@ -64,7 +132,7 @@ fn answer(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Result<
     }
 }
 
-/// Answers what cannot be a header.
+/// Replies to input that cannot be a header.
 fn reject(exchange: &mut Exchange<'_>) -> Progress {
     if exchange.remaining() < Words::ERROR_REPLY.len() {
         return Progress::NeedOutput;
@@ -77,7 +145,7 @@ fn reject(exchange: &mut Exchange<'_>) -> Progress {
 impl Protocol for Text {
     fn process(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
         loop {
-            if let Err(progress) = answer(exchange, context) {
+            if let Break(progress) = reply(exchange, context) {
                 return progress;
             }
         }
@@ -92,10 +160,11 @@ impl Protocol for Text {
     }
 }
 
-/// An answer behind its length in decimal and a space.
+/// A reply behind its length in decimal and a space.
 struct Words;
 
 impl Framing for Words {
+    const MAX_LENGTH: usize = MAX_LENGTH;
     const MAX_REPLY_HEADER: usize = 10;
     const ERROR_REPLY: &'static [u8] = b"5 error";
 
@@ -113,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_told_from_their_beginnings_and_from_what_is_none() {
+    fn whole_partial_and_bad_headers() {
         for (input, expect) in [
             (&b"reverse 11 Hello"[..], Header::Whole(b"reverse", 11, 11)),
             (b"title-case 134217727 ", Header::Whole(b"title-case", MAX_LENGTH, 21)),
@@ -140,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_headers_have_the_size_that_they_say() {
+    fn reply_headers_have_the_announced_size() {
         for length in [0, 1, 9, 10, 99, 100, MAX_LENGTH, 3 * MAX_LENGTH] {
             let text = format!("{length} ");
             let mut header = vec![0; Words::header_size(length)];

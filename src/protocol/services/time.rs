@@ -1,17 +1,40 @@
-//! `time`: the seconds since 1900-01-01 00:00 UTC in four bytes, then closes (RFC 868).
+//! `time`: sends the seconds since 1900-01-01 00:00 UTC in four bytes, then closes (RFC 868).
 
-use crate::protocol::{CallContext, CloseCause, Exchange, Progress, Protocol, chunk};
+use crate::protocol::chunk;
+use crate::protocol::client_side::ClientSide;
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
+use crate::protocol::example::{Example, Reply};
+use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
 /// Seconds from 1900-01-01 to 1970-01-01: 70 years with 17 leap days.
-pub const EPOCH: u64 = (70 * 365 + 17) * 86_400;
+const EPOCH: u64 = (70 * 365 + 17) * 86_400;
 
-/// A connection.
+/// The descriptor.
+pub const INFO: ProtocolInfo = ProtocolInfo {
+    name: "time",
+    port: Some(37),
+    summary: "seconds since 1900 in four bytes, then close",
+    rfc: Some(868),
+    input: Input::Ignored,
+    socket_unit: SocketUnit { port: 37, description: "Time service, RFC 868" },
+    new: |_, _| Box::new(Time),
+    client: ClientSide {
+        display: |reply| match <[u8; 4]>::try_from(reply.as_slice()) {
+            Ok(seconds) => u32::from_be_bytes(seconds).to_string().into_bytes(),
+            Err(_) => reply,
+        },
+        ..ClientSide::DEFAULT
+    },
+    examples: &[Example::spoken("32 bits", Reply::Form { start: b"", end: b"", lengths: (4, 4) })],
+    try_it: "nc localhost {port} < /dev/null | xxd",
+};
+
+/// The server's side of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Time;
 
-/// The time on the wire. It wraps in 2036, as the RFC's arithmetic does.
-#[must_use]
-pub fn since_1900(unix_time: u64) -> u32 {
+/// The time on the wire, from seconds since 1970. It wraps in 2036, as the RFC's arithmetic does.
+fn since_1900(unix_time: u64) -> u32 {
     unix_time.wrapping_add(EPOCH) as u32
 }
 

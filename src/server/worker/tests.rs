@@ -110,7 +110,7 @@ fn an_aborted_worker_stops_with_its_connections_open() {
 fn a_worker_that_ends_discards_its_messages_and_notifies_the_owner() {
     let Harness { worker, shared, address, .. } = Harness::new(2);
     shared.admission.adopt(0);
-    let protocol = &protocol::PROTOCOLS[0];
+    let protocol = protocol::PROTOCOLS[0];
     let stream = TcpStream::connect(address).expect("connect");
     let connection = crate::server::message::NewConnection { stream, protocol };
     assert!(shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());

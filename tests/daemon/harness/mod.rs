@@ -16,8 +16,6 @@ mod observe;
 mod replay;
 mod skip;
 mod statistics;
-#[path = "../../tables/mod.rs"]
-pub mod tables;
 
 use std::env;
 use std::fs;
@@ -31,7 +29,7 @@ pub use daemon::Daemon;
 pub use event_log::EventLog;
 pub use leak_check::LeakCheck;
 pub use observe::{any_memory, available, limited, rss_limit, wait_until};
-pub use replay::replay_all;
+pub use replay::{replay_all, try_protocol};
 pub use skip::skip;
 pub use statistics::Statistics;
 

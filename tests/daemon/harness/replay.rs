@@ -1,44 +1,63 @@
-//! Replays the shared examples of exchanges to a real daemon.
+//! The examples of the protocols, played to a real daemon.
 //!
-//! The input is sent whole, in two pieces split at every byte, and byte by byte. The daemon reads the pieces one by
-//! one: the next one is sent when the reply of `echo` on another connection shows that the only worker has read the
-//! last one. The daemon must run with `--workers=1` and serve `echo`.
+//! An example is played whole, in two pieces at every place, and byte by byte. The pieces reach the daemon apart: the next one
+//! is sent when an echo on another connection shows that the only worker has read the one before. That needs a daemon with
+//! `--workers 1` that serves `echo` too.
 
-use super::tables::{EXAMPLES, Example};
+use retortd::protocol::client_side::ConnectionUse;
+use retortd::protocol::{Example, PROTOCOLS, ProtocolInfo};
+
 use super::{Client, Daemon, echo_ping};
 
-/// Replays all examples whose protocol is `wanted`.
-pub fn replay_all(daemon: &Daemon, wanted: impl Fn(&str) -> bool) {
-    let exchanges: Vec<&Example> = EXAMPLES.iter().filter(|exchange| wanted(exchange.protocol)).collect();
-    assert!(!exchanges.is_empty());
-    for exchange in exchanges {
-        replay(daemon, exchange);
+/// Plays all examples of the protocols that are `wanted`.
+pub fn replay_all(daemon: &Daemon, wanted: impl Fn(&ProtocolInfo) -> bool) {
+    let protocols: Vec<&ProtocolInfo> = PROTOCOLS.iter().copied().filter(|info| wanted(info)).collect();
+    assert!(!protocols.is_empty());
+    for info in protocols {
+        for example in info.examples {
+            replay(daemon, info, example);
+        }
     }
 }
 
-/// Replays one example with every split that it allows.
-fn replay(daemon: &Daemon, exchange: &Example) {
-    let Example { protocol, send, .. } = *exchange;
-    expect(exchange, "whole", &daemon.exchange(protocol, send));
-    if exchange.cut_anywhere && send.len() > 1 {
+/// Plays the first example of a protocol.
+pub fn try_protocol(daemon: &Daemon, info: &ProtocolInfo) {
+    play_whole(daemon, info, &info.examples[0]);
+}
+
+fn play_whole(daemon: &Daemon, info: &ProtocolInfo, example: &Example) {
+    let reply = if info.client.connection_use == ConnectionUse::Streaming {
+        let (.., (_, length)) = example.reply.form();
+        daemon.connect(info.name).receive(length)
+    } else {
+        daemon.exchange(info.name, example.send)
+    };
+    expect(info, example, "whole", &reply);
+}
+
+/// Plays one example in every way that it allows.
+fn replay(daemon: &Daemon, info: &ProtocolInfo, example: &Example) {
+    let send = example.send;
+    play_whole(daemon, info, example);
+    if example.split_anywhere && send.len() > 1 {
         let halves: Vec<Vec<&[u8]>> = (1..send.len()).map(|at| vec![&send[..at], &send[at..]]).collect();
-        for (at, reply) in in_pieces(daemon, protocol, &halves).into_iter().enumerate() {
-            expect(exchange, &format!("split after byte {}", at + 1), &reply);
+        for (at, reply) in in_pieces(daemon, info.name, &halves).into_iter().enumerate() {
+            expect(info, example, &format!("split behind byte {}", at + 1), &reply);
         }
         let bytes = vec![send.chunks(1).collect()];
-        expect(exchange, "byte by byte", &in_pieces(daemon, protocol, &bytes)[0]);
+        expect(info, example, "byte by byte", &in_pieces(daemon, info.name, &bytes)[0]);
     }
 }
 
-/// Replays several splits at the same time, each on its own connection.
-fn in_pieces(daemon: &Daemon, protocol: &str, ways: &[Vec<&[u8]>]) -> Vec<Vec<u8>> {
+/// Plays several splits at the same time, each on a connection of its own.
+fn in_pieces(daemon: &Daemon, protocol: &str, splits: &[Vec<&[u8]>]) -> Vec<Vec<u8>> {
     let mut echo = daemon.connect("echo");
-    let mut clients: Vec<Client> = ways.iter().map(|_| daemon.connect(protocol)).collect();
-    let rounds = ways.iter().map(Vec::len).max().unwrap_or(0);
+    let mut clients: Vec<Client> = splits.iter().map(|_| daemon.connect(protocol)).collect();
+    let rounds = splits.iter().map(Vec::len).max().unwrap_or(0);
     for round in 0..rounds {
-        for (client, pieces) in clients.iter_mut().zip(ways) {
+        for (client, pieces) in clients.iter_mut().zip(splits) {
             if let Some(piece) = pieces.get(round) {
-                // a protocol that closes after its reply may have done so before the last piece
+                // a service that closes after its reply may be gone before the last piece
                 let _ = std::io::Write::write_all(&mut client.stream, piece);
             }
         }
@@ -50,8 +69,7 @@ fn in_pieces(daemon: &Daemon, protocol: &str, ways: &[Vec<&[u8]>]) -> Vec<Vec<u8
     clients.iter_mut().map(Client::receive_all).collect()
 }
 
-fn expect(exchange: &Example, how: &str, reply: &[u8]) {
-    let (got, expected) = (reply.escape_ascii(), exchange.expect.escape_ascii());
-    let what = format!("{}: {}, {how}", exchange.protocol, exchange.what);
-    assert!(reply == exchange.expect, "{what}: got {got}, expected {expected}");
+fn expect(info: &ProtocolInfo, example: &Example, how: &str, reply: &[u8]) {
+    let what = format!("{}: {}, {how}", info.name, example.about);
+    assert!(example.reply.matches(reply), "{what}: got {}, expected {:?}", reply.escape_ascii(), example.reply);
 }

@@ -6,7 +6,7 @@ use super::sample::{ANY_ACTION, text};
 use crate::client::check::connection::TestConnection;
 use crate::client::check::context::CheckContext;
 use crate::client::check::failure::{CheckFailure, CheckResult, Pass};
-use crate::client::dialogue::{Manner, REFUSAL};
+use crate::client::client_protocol::{ConnectionUse, REFUSAL};
 
 /// The most time to wait for a server to serve a second client while the first is connected. Chosen: one that serves
 /// clients concurrently replies in far less.
@@ -22,7 +22,7 @@ fn request(context: &CheckContext) -> Vec<u8> {
 
 /// Whether the server never sends anything.
 fn is_silent(context: &CheckContext) -> bool {
-    context.protocol().manner() == Manner::Silent
+    context.protocol().connection_use() == ConnectionUse::NoReply
 }
 
 /// Sends a request, and expects the service that the protocol provides.

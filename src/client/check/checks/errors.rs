@@ -3,7 +3,7 @@
 use super::sample::text;
 use crate::client::check::context::CheckContext;
 use crate::client::check::failure::{CheckResult, Pass};
-use crate::client::dialogue::REFUSAL;
+use crate::client::client_protocol::REFUSAL;
 
 /// An action that no edition has; in the text protocol any word may be one.
 const UNKNOWN_ACTION: &str = "6";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::sample::{ANY_ACTION, text};
 use crate::client::check::context::CheckContext;
 use crate::client::check::failure::{CheckResult, Pass};
-use crate::client::dialogue::MAX_LENGTH;
+use crate::client::client_protocol::MAX_LENGTH;
 use crate::transform::Action;
 
 /// An empty message for each action.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{READABLE, TestConnection};
 use crate::client::check::failure::{CheckFailure, ConnectionState, Observed};
-use crate::client::dialogue::Ending;
+use crate::client::client_protocol::ReplyFraming;
 use crate::client::reply::body::DiscardBody;
 use crate::client::reply::decoder::{BodyLength, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 
@@ -51,7 +51,7 @@ impl TestConnection {
     /// body arrives.
     ///
     /// Of a body that is longer than `enough` bytes, only that many are read; the connection is of no more use then.
-    pub fn reply(&mut self, framing: Ending, limit: usize, enough: usize) -> Result<Vec<u8>, CheckFailure> {
+    pub fn reply(&mut self, framing: ReplyFraming, limit: usize, enough: usize) -> Result<Vec<u8>, CheckFailure> {
         match self.decode(ReplyFormat { framing, length: BodyLength::AtMost(limit) }, enough)? {
             Decoded::Body(body) => Ok(body),
             Decoded::Wrong(ReplyError::InvalidLength) => Err(self.failure("a reply that begins with its length", "")),
@@ -62,7 +62,10 @@ impl TestConnection {
 
     /// Expects at most `limit` bytes and then the end of the connection, and returns the bytes.
     pub fn reply_until_close(&mut self, limit: usize) -> Result<Vec<u8>, CheckFailure> {
-        match self.decode(ReplyFormat { framing: Ending::Close, length: BodyLength::AtMost(limit) }, usize::MAX)? {
+        match self.decode(
+            ReplyFormat { framing: ReplyFraming::CloseDelimited, length: BodyLength::AtMost(limit) },
+            usize::MAX,
+        )? {
             Decoded::Body(body) => Ok(body),
             Decoded::Wrong(_) | Decoded::Incomplete => {
                 Err(self.failure(format!("at most {limit} bytes, then the end"), ""))
@@ -174,17 +177,17 @@ mod tests {
     fn replies_are_decoded_one_after_another() {
         let (mut connection, mut server) = pair();
         server.write_all(b"\0\0\0\x02ab12 abcdefghijklrest").unwrap();
-        assert_eq!(connection.reply(Ending::BinaryLength, 2, 2).unwrap(), b"ab");
-        assert_eq!(connection.reply(Ending::DecimalLength, 12, 20).unwrap(), b"abcdefghijkl");
+        assert_eq!(connection.reply(ReplyFraming::Length32, 2, 2).unwrap(), b"ab");
+        assert_eq!(connection.reply(ReplyFraming::DecimalLength, 12, 20).unwrap(), b"abcdefghijkl");
         drop(server);
-        assert_eq!(connection.reply(Ending::Exactly(4), 4, 4).unwrap(), b"rest");
+        assert_eq!(connection.reply(ReplyFraming::Fixed(4), 4, 4).unwrap(), b"rest");
     }
 
     #[test]
     fn too_long_reply_is_a_failure_before_it_arrives() {
         let (mut connection, mut server) = pair();
         server.write_all(b"\xff\xff\xff\xff").unwrap();
-        let failure = connection.reply(Ending::BinaryLength, 10, 10).unwrap_err();
+        let failure = connection.reply(ReplyFraming::Length32, 10, 10).unwrap_err();
         assert_eq!((failure.hint, failure.state), (TOO_LONG, ConnectionState::Open));
         let (mut connection, mut server) = pair();
         server.write_all(b"12345").unwrap();
@@ -200,7 +203,7 @@ mod tests {
             let (mut connection, mut server) = pair();
             server.write_all(sent).unwrap();
             drop(server);
-            let failure = connection.reply(Ending::DecimalLength, 99, 99).unwrap_err();
+            let failure = connection.reply(ReplyFraming::DecimalLength, 99, 99).unwrap_err();
             assert!(failure.expected_shown().contains(expected), "{failure:?}");
             assert_eq!(failure.received, Observed::Bytes(sent.to_vec()));
         }
@@ -213,6 +216,6 @@ mod tests {
     fn of_a_long_reply_only_enough_is_read() {
         let (mut connection, mut server) = pair();
         server.write_all(b"\x07\xff\xff\xffabc").unwrap();
-        assert_eq!(connection.reply(Ending::BinaryLength, usize::MAX, 2).unwrap(), b"ab");
+        assert_eq!(connection.reply(ReplyFraming::Length32, usize::MAX, 2).unwrap(), b"ab");
     }
 }

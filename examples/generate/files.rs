@@ -1,0 +1,165 @@
+//! The content of the generated files.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use retortd::protocol::client_side::ConnectionUse;
+use retortd::protocol::{Example, Input, PROTOCOLS, ProtocolInfo};
+
+/// The port in the commands that README.md shows.
+const SHOWN_PORT: &str = "4000";
+/// Limits, repetitions and acts of the fuzzing target `splits`: pieces of one byte with interruptions, repeated.
+const SPLITS_HEADER: &[u8] = &[2, 3, 0, 6, 2, 0, 2, 0, 0, 0, 0, 0, 1, 0, 2, 1];
+/// How the names of generated seeds begin, in contrast to inputs that somebody adds.
+const SEED: &str = "seed-";
+
+/// Every generated file: its path below the root, and its content.
+pub fn generated(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut add = |path: String, content: Vec<u8>| assert!(files.insert(path.clone(), content).is_none(), "{path}");
+    let readme =
+        between_markers(root, "README.md", ("<!-- protocols: begin -->\n", "<!-- protocols: end -->"), &readme());
+    add("README.md".into(), readme);
+    let page = "packaging/man/retortd.protocols.7";
+    add(page.into(), between_markers(root, page, (".\\\" protocols: begin\n", ".\\\" protocols: end"), &man_page()));
+    for info in PROTOCOLS {
+        add(format!("systemd/{}", unit_name(info)), socket_unit(info).into_bytes());
+    }
+    add("tests/system/guest/examples.tsv".into(), system_test_examples().into_bytes());
+    for info in PROTOCOLS {
+        for (number, example) in info.examples.iter().enumerate() {
+            for (target, content) in seeds(info, example) {
+                add(format!("fuzz/corpus/{target}/{SEED}{}-{number:02}", info.name), content);
+            }
+        }
+    }
+    files
+}
+
+/// Files that an earlier list of protocols generated and this one does not.
+pub fn stale(root: &Path, generated: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+    let is_unit =
+        |name: &str| name.starts_with("retortd-") && name.ends_with(".socket") && name != "retortd-inetd.socket";
+    let units = names(root, "systemd").into_iter().filter(|path| is_unit(path.trim_start_matches("systemd/")));
+    let targets = names(root, "fuzz/corpus").into_iter().flat_map(|target| names(root, &target));
+    let seeds = targets.filter(|path| path.rsplit('/').next().is_some_and(|name| name.starts_with(SEED)));
+    units.chain(seeds).filter(|path| !generated.contains_key(path)).collect()
+}
+
+/// The entries of a directory, as paths below the root.
+fn names(root: &Path, directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(root.join(directory)).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| Some(format!("{directory}/{}", entry.file_name().to_str()?))).collect()
+}
+
+/// A file with new text between two markers.
+fn between_markers(root: &Path, path: &str, (begin, end): (&str, &str), text: &str) -> Vec<u8> {
+    let file = fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let (before, rest) = file.split_once(begin).unwrap_or_else(|| panic!("{path} has no line {begin}"));
+    let (_, after) = rest.split_once(end).unwrap_or_else(|| panic!("{path} has no line {end}"));
+    [before, begin, text, end, after].concat().into_bytes()
+}
+
+fn rfc(info: &ProtocolInfo) -> String {
+    info.rfc.map_or(String::new(), |rfc| format!(" (RFC {rfc})"))
+}
+
+fn readme() -> String {
+    let mut table = "| name | port | what it does | try it |\n|---|---|---|---|\n".to_string();
+    for info in PROTOCOLS {
+        let port = info.port.map_or("-".to_string(), |port| port.to_string());
+        let command = info.try_it.replace("{port}", SHOWN_PORT).replace('|', "\\|");
+        writeln!(table, "| `{}` | {port} | {}{} | `{command}` |", info.name, info.summary, rfc(info))
+            .expect("a string takes everything");
+    }
+    table
+}
+
+fn man_page() -> String {
+    let mut table = ".TS\nl r lx.\nName\tPort\tService\n_\n".to_string();
+    for info in PROTOCOLS {
+        let name = info.name.replace('-', "\\-");
+        let mark = if info.port.is_none() { "*" } else { "" };
+        writeln!(table, "{name}\t{}{mark}\tT{{\n{}{}\nT}}", info.socket_unit.port, roff(info.summary), rfc(info))
+            .expect("a string takes everything");
+    }
+    table + ".TE\n"
+}
+
+/// A text with roff's quotation marks in place of backquotes, between which no line breaks.
+fn roff(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    parts
+        .map(|(number, part)| match number % 2 {
+            0 => part.to_string(),
+            _ => format!("\\(lq{}\\(rq", part.replace(' ', "\\~")),
+        })
+        .collect()
+}
+
+/// The name of a protocol's socket unit. The first protocol is the one that is served by default.
+pub fn unit_name(info: &ProtocolInfo) -> String {
+    if info.name == PROTOCOLS[0].name { "retortd.socket".into() } else { format!("retortd-{}.socket", info.name) }
+}
+
+fn socket_unit(info: &ProtocolInfo) -> String {
+    let no_port = "# No port is assigned to this protocol; this one is the project's choice.\n";
+    format!(
+        "\
+[Unit]
+Description={description} (retortd)
+Documentation=man:retortd(8) man:retortd.protocols(7)
+
+[Socket]
+# The name of the socket is the protocol that retortd serves on it.
+FileDescriptorName={name}
+Service=retortd.service
+{no_port}ListenStream={port}
+# One socket for IPv6 and IPv4, whatever net.ipv6.bindv6only says; IPv4 alone where IPv6 is off.
+BindIPv6Only=both
+# Written out because the default differs between versions; the kernel cuts it to net.core.somaxconn.
+Backlog=4096
+# A socket that has started its service too often fails and refuses its clients for good. By default twenty times in two
+# seconds are enough, which a script that stops the service under load can reach.
+TriggerLimitIntervalSec=2s
+TriggerLimitBurst=50
+
+[Install]
+WantedBy=sockets.target
+# A socket cannot start while its service runs. Wanted by the service too, it joins when that is restarted.
+WantedBy=retortd.service
+",
+        description = info.socket_unit.description,
+        name = info.name,
+        no_port = if info.port.is_none() { no_port } else { "" },
+        port = info.socket_unit.port,
+    )
+}
+
+/// One line per protocol: name, socket unit, and of its first example what to send and the beginning, the end, the minimum
+/// and the maximum length of the reply, and whether the reply is endless.
+fn system_test_examples() -> String {
+    let line = |info: &&ProtocolInfo| {
+        let Example { send, reply, .. } = &info.examples[0];
+        let (start, end, (min, max)) = reply.form();
+        let [send, start, end] = [send, start, end].map(|bytes| bytes.escape_ascii());
+        let ending = if info.client.connection_use == ConnectionUse::Streaming { "endless" } else { "ends" };
+        format!("{}\t{}\t{send}\t{start}\t{end}\t{min}\t{max}\t{ending}\n", info.name, unit_name(info))
+    };
+    PROTOCOLS.iter().map(line).collect()
+}
+
+/// The seeds for an example: the fuzzing target, and the input in the form of that target.
+fn seeds(info: &ProtocolInfo, example: &Example) -> Vec<(&'static str, Vec<u8>)> {
+    let name = format!("{}\n", info.name);
+    let mut seeds = vec![("protocols", [name.as_bytes(), example.send].concat())];
+    if info.input == Input::Stream {
+        seeds.push(("splits", [name.as_bytes(), SPLITS_HEADER, example.send].concat()));
+    }
+    if let Some(target) = ["frame", "text"].into_iter().find(|target| *target == info.name) {
+        seeds.push((target, example.send.to_vec()));
+    }
+    seeds
+}

@@ -1,0 +1,245 @@
+//! The protocol that `retort` speaks: a name, and the client's side from the list of protocols.
+//!
+//! The protocols describe requests and replies themselves ([`ClientSide`]). This module adds what is a client's
+//! own decision: how much of a wrong reply to read.
+
+use crate::protocol::client_side::ClientSide;
+use crate::protocol::services::frame;
+use crate::protocol::{self, ProtocolInfo};
+use crate::transform::Action;
+
+pub use crate::protocol::client_side::{ConnectionUse, ReplyFraming};
+
+/// A protocol, as a client speaks it.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientProtocol {
+    info: &'static ProtocolInfo,
+    side: &'static ClientSide,
+}
+
+/// The reply of frame protocols and `text` to a request that they reject.
+pub const REFUSAL: &[u8] = frame::ERROR_TEXT;
+
+/// The longest message of a frame, in bytes.
+pub const MAX_LENGTH: usize = frame::MAX_LENGTH;
+
+/// How much longer than the correct reply a wrong one may be to be read and shown, in bytes. Chosen: more than the words
+/// and line ends that servers add.
+const BEYOND: usize = 4096;
+
+/// The longest reply that is read from a service that speaks first, in bytes. Chosen: the RFCs have 512 characters,
+/// a line and 32 bits; quotes are often longer.
+const SPEECH: usize = 64 << 10;
+
+impl ClientProtocol {
+    /// The protocol called `name`.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        protocol::by_name(name).map(|info| Self { info, side: &info.client })
+    }
+
+    /// All names, for a message.
+    #[must_use]
+    pub fn names() -> String {
+        protocol::PROTOCOLS.iter().map(|info| info.name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The protocol's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.info.name
+    }
+
+    /// How requests share a connection.
+    #[must_use]
+    pub fn connection_use(self) -> ConnectionUse {
+        self.side.connection_use
+    }
+
+    /// The port of a server if the user names none.
+    #[must_use]
+    pub fn port(self) -> Option<u16> {
+        self.side.port.or(self.info.port)
+    }
+
+    /// Whether a request names an action.
+    #[must_use]
+    pub fn has_actions(self) -> bool {
+        self.side.actions.is_some()
+    }
+
+    /// Whether a request names its action by a code, as in a frame's header.
+    #[must_use]
+    pub fn has_action_codes(self) -> bool {
+        self.side.actions.is_some_and(|actions| actions.have_codes)
+    }
+
+    /// Whether a request has a message; otherwise the server speaks first.
+    #[must_use]
+    pub fn takes_messages(self) -> bool {
+        !self.info.speaks_first()
+    }
+
+    /// Whether the length of a reply precedes it.
+    #[must_use]
+    pub fn has_reply_length(self) -> bool {
+        matches!(self.framing(b""), ReplyFraming::Length32 | ReplyFraming::DecimalLength)
+    }
+
+    /// The actions that a request may name.
+    pub fn actions(self) -> impl Iterator<Item = Action> {
+        let known = self.side.actions.map_or(&[][..], |actions| actions.known);
+        Action::ALL.iter().copied().filter(move |action| known.contains(action))
+    }
+
+    /// Appends a request to `wire`; the error says why there is no such request.
+    pub fn write_request(self, action: &str, message: &[u8], wire: &mut Vec<u8>) -> Result<(), String> {
+        let (length, most) = (message.len(), self.side.max_message);
+        if length > most {
+            return Err(format!("the message has {length} bytes, and {} takes {most}", self.name()));
+        }
+        (self.side.write_request)(action, message, wire)
+    }
+
+    /// Where the reply to this message ends.
+    #[must_use]
+    pub fn framing(self, message: &[u8]) -> ReplyFraming {
+        (self.side.framing)(message)
+    }
+
+    /// The correct reply, without its length field; `None` where chance or the server's clock decides.
+    #[must_use]
+    pub fn expected(self, action: &str, message: &[u8]) -> Option<Vec<u8>> {
+        (self.side.expected)(action, message)
+    }
+
+    /// The length of the correct reply, in bytes, where that is known although its content may not be.
+    #[must_use]
+    pub fn expected_length(self, action: &str, message: &[u8]) -> Option<usize> {
+        match self.action(action) {
+            Some(Action::Random) => None,
+            Some(Action::Shuffle | Action::Reverse) if std::str::from_utf8(message).is_ok() => Some(message.len()),
+            _ => self.expected(action, message).map(|reply| reply.len()),
+        }
+    }
+
+    /// How many bytes of a reply are worth reading; `expected` is the length of the correct one, if that is known.
+    #[must_use]
+    pub fn longest_answer(self, expected: Option<usize>) -> usize {
+        match expected {
+            Some(length) => length.saturating_add(BEYOND),
+            None if self.info.speaks_first() => SPEECH,
+            None => MAX_LENGTH,
+        }
+    }
+
+    /// The action that a word stands for in a request.
+    #[must_use]
+    pub fn action(self, action: &str) -> Option<Action> {
+        (self.side.actions?.parse)(action)
+    }
+
+    /// The bytes on the wire for this reply.
+    #[must_use]
+    pub fn wire_answer(self, reply: &[u8]) -> Vec<u8> {
+        match self.framing(b"") {
+            ReplyFraming::Length32 => [&(reply.len() as u32).to_be_bytes(), reply].concat(),
+            ReplyFraming::DecimalLength => [reply.len().to_string().as_bytes(), b" ", reply].concat(),
+            ReplyFraming::Fixed(_) | ReplyFraming::CloseDelimited => reply.to_vec(),
+        }
+    }
+
+    /// The reply in a form that people read.
+    #[must_use]
+    pub fn readable(self, reply: Vec<u8>) -> Vec<u8> {
+        (self.side.display)(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client_protocol(name: &str) -> ClientProtocol {
+        ClientProtocol::by_name(name).unwrap()
+    }
+
+    fn request(name: &str, action: &str, message: &[u8]) -> Vec<u8> {
+        let mut wire = Vec::new();
+        client_protocol(name).write_request(action, message, &mut wire).unwrap();
+        wire
+    }
+
+    #[test]
+    fn every_protocol_has_a_client_side() {
+        for info in protocol::PROTOCOLS {
+            let protocol = client_protocol(info.name);
+            assert_eq!(protocol.name(), info.name);
+            let action = protocol.actions().next().map_or("", Action::name);
+            protocol.write_request(action, b"abc", &mut Vec::new()).unwrap();
+        }
+    }
+
+    #[test]
+    fn requests_on_the_wire() {
+        assert_eq!(request("frame", "reverse", b"abc"), b"\x20\0\0\x03abc");
+        assert_eq!(request("frame-2021", "reverse", b"abc"), b"\x40\0\0\x03abc");
+        assert_eq!(request("frame", "6", b"abc"), b"\x30\0\0\x03abc");
+        assert_eq!(request("frame", "0x1f", b""), b"\xf8\0\0\0");
+        assert_eq!(request("text", "reverse", b"abc"), b"reverse 3 abc");
+        assert_eq!(request("length-prefix", "", b"abc"), b"\0\0\0\x03abc");
+        assert_eq!(request("echo", "", b"abc"), b"abc");
+        assert_eq!(request("upper-line", "", b"abc"), b"abc\n");
+    }
+
+    #[test]
+    fn impossible_requests_are_errors() {
+        let mut wire = Vec::new();
+        for (name, action, message) in [
+            ("frame", "title-case", b"x".to_vec()),
+            ("frame-2021", "random", b"x".to_vec()),
+            ("frame", "32", b"x".to_vec()),
+            ("text", "", b"x".to_vec()),
+            ("respond", "", vec![b'x'; 1025]),
+            ("frame", "reverse", vec![b'x'; MAX_LENGTH + 1]),
+        ] {
+            assert!(client_protocol(name).write_request(action, &message, &mut wire).is_err(), "{name} {action}");
+        }
+    }
+
+    #[test]
+    fn correct_replies() {
+        for (name, action, message, answer) in [
+            ("frame", "uppercase", "stra\u{df}e", "STRASSE"),
+            ("frame", "6", "abc", "error"),
+            ("text", "nonsense", "abc", "error"),
+            ("echo", "", "abc", "abc"),
+            ("echo-prefix", "", "abc", "Echo: abc"),
+            ("respond", "", "abc", "Response: ABC"),
+            ("ack", "", "abc", "Message received!"),
+            ("upper", "", " abc ", "ABC"),
+        ] {
+            let expected = client_protocol(name).expected(action, message.as_bytes());
+            assert_eq!(expected.as_deref(), Some(answer.as_bytes()), "{name} {action}");
+        }
+        assert_eq!(client_protocol("frame").expected("reverse", b"\xff"), Some(REFUSAL.to_vec()));
+        assert_eq!(client_protocol("frame").expected("shuffle", b"abc"), None);
+        assert_eq!(client_protocol("frame").expected_length("shuffle", b"abc"), Some(3));
+        assert_eq!(client_protocol("frame").expected_length("random", b"abc"), None);
+    }
+
+    #[test]
+    fn lengths_on_the_wire() {
+        assert_eq!(client_protocol("frame").wire_answer(b"abc"), b"\0\0\0\x03abc");
+        assert_eq!(client_protocol("text").wire_answer(b"abc"), b"3 abc");
+        assert_eq!(client_protocol("echo").wire_answer(b"abc"), b"abc");
+    }
+
+    #[test]
+    fn default_ports() {
+        assert_eq!(client_protocol("frame").port(), Some(8083));
+        assert_eq!(client_protocol("frame-2021").port(), Some(8083));
+        assert_eq!(client_protocol("length-prefix").port(), None);
+        assert_eq!(client_protocol("echo-prefix").port(), None);
+    }
+}

@@ -1,0 +1,36 @@
+//! What a protocol gets from outside for the time of one call.
+
+use super::progress::Needed;
+use super::rng::RequestRng;
+
+/// Random numbers, time and limits of one call.
+pub struct CallContext<'a> {
+    /// The random source for shuffle, random and qotd.
+    pub random: &'a mut RequestRng,
+    /// Returns the time of day, in seconds since 1970-01-01 00:00 UTC.
+    pub unix_time: fn() -> u64,
+    /// The limits of one request.
+    pub limits: RequestLimits,
+    /// Whether the call may take long. False on the event loop: long work must be returned as
+    /// [`Progress::Offload`](super::Progress::Offload) there.
+    pub may_block: bool,
+}
+
+/// Limits of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Maximum length of a message, in bytes.
+    pub message: usize,
+    /// Maximum memory of a request and its reply together, in bytes.
+    pub memory: usize,
+    /// Maximum length of a line without its newline, in bytes, where a request is a line; at most `memory`.
+    pub line: usize,
+}
+
+impl RequestLimits {
+    /// Whether a message of `length` bytes whose request takes `needed` is within the limits.
+    #[must_use]
+    pub fn allow(&self, length: usize, needed: Needed) -> bool {
+        length <= self.message && needed.memory() <= self.memory
+    }
+}

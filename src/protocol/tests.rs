@@ -1,0 +1,143 @@
+//! Tests of all protocols, and of behaviour that several share.
+
+use super::client_side::ConnectionUse;
+use super::test_util::{Config, DEFAULT, NOW, run};
+use super::*;
+
+/// All splits with which the examples are tried: whole, in two pieces at every place, and byte by byte.
+fn splits(send: &[u8], anywhere: bool) -> Vec<Vec<&[u8]>> {
+    let mut all = vec![vec![send]];
+    if anywhere {
+        all.extend((1..send.len()).map(|at| vec![&send[..at], &send[at..]]));
+        all.push(send.chunks(1).collect());
+    }
+    all
+}
+
+#[test]
+fn examples_hold_however_the_input_is_split() {
+    let quotes = ["a quote\n".to_owned()];
+    for (info, example) in PROTOCOLS.iter().flat_map(|info| info.examples.iter().map(move |example| (info, example))) {
+        for pieces in splits(example.send, example.split_anywhere) {
+            for reply_space in [DEFAULT.reply_space, MIN_REPLY_SPACE] {
+                let mut replies = run(info.name, &pieces, Config { reply_space, quotes: &quotes, ..DEFAULT }).replies;
+                if info.client.connection_use == ConnectionUse::Streaming {
+                    replies.truncate(example.reply.form().2.1);
+                }
+                let lengths: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
+                assert!(
+                    example.reply.matches(&replies),
+                    "{}: {}: pieces {lengths:?}: got {}, expected {:?}",
+                    info.name,
+                    example.about,
+                    replies.escape_ascii(),
+                    example.reply
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reply_form_has_beginning_end_and_length() {
+    let form = Reply::Form { start: b"ab", end: b"z", lengths: (3, 4) };
+    assert!(form.matches(b"abz") && form.matches(b"abcz"));
+    assert!(!form.matches(b"ab") && !form.matches(b"abcdz") && !form.matches(b"xbz") && !form.matches(b"abc"));
+    assert!(Reply::Bytes(b"ab").matches(b"ab") && !Reply::Bytes(b"ab").matches(b"abc"));
+}
+
+/// The client's side agrees with the server's: a request is answered as the description says.
+#[test]
+fn client_sides_expect_the_replies_of_their_servers() {
+    for info in PROTOCOLS.iter().filter(|info| !info.speaks_first()) {
+        let mut actions: Vec<&str> =
+            info.client.actions.map_or(vec![], |actions| actions.known.iter().map(|action| action.name()).collect());
+        actions.extend(if actions.is_empty() { vec![""] } else { vec!["0", "31"] });
+        for action in actions {
+            for message in ["hello", " straße \x0b", "Ab"] {
+                let mut wire = Vec::new();
+                (info.client.write_request)(action, message.as_bytes(), &mut wire).unwrap();
+                let replies = run(info.name, &[&wire], DEFAULT).replies;
+                let Some(expected) = (info.client.expected)(action, message.as_bytes()) else { continue };
+                let start = match (info.client.framing)(message.as_bytes()) {
+                    client_side::ReplyFraming::Length32 => 4,
+                    client_side::ReplyFraming::DecimalLength => expected.len().to_string().len() + 1,
+                    client_side::ReplyFraming::Fixed(length) => replies.len() - length,
+                    client_side::ReplyFraming::CloseDelimited => 0,
+                };
+                let (got, expected) = (replies[start..].escape_ascii(), expected.escape_ascii());
+                assert_eq!(got.to_string(), expected.to_string(), "{} {action} {message}", info.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_chunk_is_1024_bytes() {
+    let bytes = [b'x'; 1024 + 22 + 1500];
+    let answers = |name| {
+        run(name, &[&bytes], Config { reply_space: MIN_REPLY_SPACE, ..DEFAULT }).replies.escape_ascii().to_string()
+    };
+    let chunks = |prefix, byte: &str| [1024, 1024, 498].map(|size| format!("{prefix}{}", byte.repeat(size))).concat();
+    assert_eq!(answers("echo-prefix"), chunks("Echo: ", "x"));
+    assert_eq!(answers("respond"), chunks("Response: ", "X"));
+    assert_eq!(answers("upper"), "X".repeat(1024));
+    assert_eq!(answers("record"), "x".repeat(bytes.len() - 2 * 22), "two records are not echoed");
+}
+
+#[test]
+fn a_chunk_waits_for_room_for_its_whole_answer() {
+    let bytes = [b'x'; 9000];
+    for name in ["echo-prefix", "respond"] {
+        let roomy = run(name, &[&bytes], DEFAULT);
+        for reply_space in (MIN_REPLY_SPACE..MIN_REPLY_SPACE + 1100).step_by(if cfg!(miri) { 97 } else { 1 }) {
+            assert!(
+                run(name, &[&bytes], Config { reply_space, ..DEFAULT }) == roomy,
+                "{name}, reply_space {reply_space}"
+            );
+        }
+    }
+}
+
+#[test]
+fn services_that_speak_first_close_after_their_reply() {
+    let quotes = ["one\n".to_owned(), "two\n".to_owned()];
+    let opened = |name, quotes| run(name, &[b"ignored"], Config { quotes, ..DEFAULT });
+    for (name, quotes, expect) in [
+        ("daytime", &[][..], &b"Saturday, November 21, 2026 00:18:24-UTC\r\n"[..]),
+        ("time", &[], &(NOW as u32 + 2_208_988_800).to_be_bytes()),
+        ("qotd", &quotes[..1], b"one\n"),
+    ] {
+        let outcome = opened(name, quotes);
+        assert_eq!((&outcome.replies[..], outcome.close_cause), (expect, Some(CloseCause::Complete)), "{name}");
+        assert_eq!(outcome.counts.answered, 1);
+    }
+    let none = opened("qotd", &[]);
+    assert_eq!((none.replies, none.close_cause, none.counts.answered), (Vec::new(), Some(CloseCause::Complete), 0));
+}
+
+#[test]
+fn protocol_errors_close_with_a_reason() {
+    let limits = RequestLimits { message: 5, memory: 100, line: 5 };
+    for (name, pieces, answers, reason) in [
+        ("upper-line", &[&b"abcdef\n"[..]][..], &b""[..], Some("line too long")),
+        ("upper-line", &[b"abc", b"def"], b"", Some("line too long")),
+        ("upper-line", &[b"abc", b"de\n"], b"ABCDE", None),
+        ("upper-line", &[b"abc", b"de"], b"ABCDE", None),
+        ("length-prefix", &[b"\0\0\0\x05abcde\0\0\0\x06"], b"\0\0\0\x05abcde", Some("message longer than the limit")),
+        (
+            "text",
+            &[b"reverse 5 abcdereverse 6 "],
+            b"5 edcba5 error",
+            Some("no header: ACTION LENGTH MESSAGE was expected"),
+        ),
+    ] {
+        let outcome = run(name, pieces, Config { limits, ..DEFAULT });
+        assert_eq!(outcome.replies, answers, "{name}");
+        let violation = match outcome.close_cause {
+            Some(CloseCause::ProtocolError(reason)) => Some(reason),
+            _ => None,
+        };
+        assert_eq!(violation, reason, "{name}");
+    }
+}
