@@ -220,4 +220,15 @@ impl Connection {
         self.start_request(now).queue_output(output, now);
         Ok(())
     }
+
+    /// Gives the buffer of a batch back to the pool, with what is charged for it.
+    pub(super) fn recycle(&mut self, context: &mut Context, batch: &mut Batch) {
+        if let Some(buffer) = batch.take_buffer() {
+            let charge = match &mut self.state {
+                State::Busy(_, in_flight) => in_flight.charge.as_mut(),
+                _ => None,
+            };
+            context.recycle(buffer, charge);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use log::{Level, log_enabled};
 
 use super::close_reason::CloseReason;
 use super::context::{Context, FAIR_READ_SIZE, READ_BUF_SIZE, SMALL_REQUEST, UNCHARGED_BYTES};
+use super::in_flight::InFlight;
 use super::log::trace_bytes;
 use super::memory::Buffer;
 use super::process::{Batch, Input};
@@ -94,19 +95,10 @@ impl Connection {
     /// Reads into the request's own buffer.
     fn read_direct<S: Stream>(&mut self, stream: &mut S, context: &mut Context, batch: &mut Batch) -> ReadOutcome {
         let State::Busy(_, in_flight) = &mut self.state else { return ReadOutcome::WouldBlock };
-        let whole = in_flight.needed.memory();
-        if in_flight.reserve_request(context).is_err() {
-            return ReadOutcome::NoMemory;
-        }
-        let resident = in_flight.input.resident();
-        if resident > UNCHARGED_BYTES {
-            in_flight.charge(&context.budget).raise_unchecked(resident);
-        }
-        let most = in_flight.unfilled_request().len().min(DIRECT_READ_SIZE);
-        let bytes = in_flight.input.len() + most;
-        if bytes > UNCHARGED_BYTES && !in_flight.charge(&context.budget).try_grow(bytes, whole) {
-            return ReadOutcome::OverBudget { bytes, whole };
-        }
+        let most = match prepare_direct(in_flight, context) {
+            Ok(most) => most,
+            Err(outcome) => return outcome,
+        };
         let read = read_once(stream, &mut in_flight.unfilled_request()[..most]);
         let length = *read.as_ref().unwrap_or(&0);
         // a request that is preprocessed so far is preprocessed further while the cache has the new bytes
@@ -147,6 +139,24 @@ impl Connection {
             Err(_) => Some(reason),
         }
     }
+}
+
+/// Makes room for the next piece of a request in its own buffer, and charges it. Returns the length of the piece.
+fn prepare_direct(in_flight: &mut InFlight, context: &mut Context) -> Result<usize, ReadOutcome> {
+    let whole = in_flight.needed.memory();
+    if in_flight.reserve_request(context).is_err() {
+        return Err(ReadOutcome::NoMemory);
+    }
+    let resident = in_flight.input.resident();
+    if resident > UNCHARGED_BYTES {
+        in_flight.charge(&context.budget).raise_unchecked(resident);
+    }
+    let most = in_flight.unfilled_request().len().min(DIRECT_READ_SIZE);
+    let bytes = in_flight.input.len() + most;
+    if bytes > UNCHARGED_BYTES && !in_flight.charge(&context.budget).try_grow(bytes, whole) {
+        return Err(ReadOutcome::OverBudget { bytes, whole });
+    }
+    Ok(most)
 }
 
 /// Reads once; again after EINTR.

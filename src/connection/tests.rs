@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::state::{Kind, TRANSITIONS};
 use super::*;
 use crate::protocol::services::frame;
-use crate::protocol::{CallContext, Exchange, Protocol, ProtocolSettings, by_name};
+use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Protocol, ProtocolSettings, by_name};
 use scripted::{Act, Play, Script, context};
 
 #[path = "../../tests/scripted/mod.rs"]

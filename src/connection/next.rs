@@ -1,0 +1,18 @@
+//! What a connection obliges its caller to do.
+
+use super::close_reason::CloseReason;
+use super::memory::Demand;
+use super::offload::OffloadJob;
+
+/// What the caller has to do next for the connection.
+#[derive(Debug)]
+pub enum Next {
+    /// Wait for what [`Connection::interest`] and [`Connection::deadline`] say.
+    Wait,
+    /// The budget has too little: call [`Connection::resume`] with a charge for this demand when it has enough.
+    WaitForMemory(Demand),
+    /// Run this on another thread, then call [`Connection::offload_done`].
+    Offload(Box<OffloadJob>),
+    /// Close the stream.
+    Close(CloseReason),
+}
