@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::ops::ControlFlow;
 
 use crate::sys::Errno;
@@ -11,10 +11,10 @@ use log::info;
 use super::Worker;
 use crate::connection::{CloseReason, Connection, Next, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
-use crate::server::admission::{Slot, SourceKey};
+use crate::server::admission::Slot;
 use crate::server::connection_table::Session;
 use crate::server::message::{NewConnection, WorkerMessage};
-use crate::server::peer::{self, SocketInfo};
+use crate::server::peer::{self, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
 use crate::server::warnings::Shortage;
 
@@ -111,9 +111,8 @@ impl Worker {
     pub(super) fn add_connection(&mut self, NewConnection { stream, protocol }: NewConnection) {
         self.driver.context.counters.accepted.add(1);
         let needs_peer = self.shared.admission.limits_sources() || peer::log_wants_names();
-        // ENOTCONN: it was reset already; reading will report that
-        let peer = if needs_peer { stream.peer_addr().ok() } else { None };
-        let source = match self.count_source(peer) {
+        let peer = if needs_peer { Peer::of(&stream) } else { None };
+        let source = match self.admit_peer(peer) {
             Ok(source) => source,
             Err(source) => return self.reject_source(source),
         };
@@ -153,18 +152,18 @@ impl Worker {
         self.count_rejected(CloseReason::Resources, self.number);
     }
 
-    /// Counts the source of a connection, where that is limited.
+    /// The second step of admission, once the peer is known: counts the connection for its source, where that is limited.
     ///
     /// # Errors
     /// The source, if it has as many connections as allowed.
-    fn count_source(&self, peer: Option<SocketAddr>) -> Result<Option<Box<SourceKey>>, SourceKey> {
+    fn admit_peer(&self, peer: Option<Peer>) -> Result<Option<Box<SourceKey>>, SourceKey> {
         let Some(peer) = peer.filter(|_| self.shared.admission.limits_sources()) else { return Ok(None) };
-        let source = SourceKey::of(peer.ip());
+        let source = peer.source();
         if self.shared.admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(source) }
     }
 
     fn reject_source(&self, source: SourceKey) {
-        info!("{}: closed: too many connections from this address", source.address());
+        info!("{source}: closed: too many connections from this address");
         self.count_rejected(CloseReason::SourceLimit, self.number);
     }
 
