@@ -19,6 +19,10 @@ impl Stream for TcpStream {
     fn unacknowledged(&self) -> Option<usize> {
         sys::unacknowledged(self).ok()
     }
+
+    fn discard(&mut self, n: usize) -> Option<io::Result<usize>> {
+        Some(sys::discard(self, n).map_err(Into::into))
+    }
 }
 
 /// A client. A further kind of socket, or a handshake that announces another address, is a variant here.
