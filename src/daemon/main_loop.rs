@@ -203,8 +203,8 @@ impl<'a> MainLoop<'a> {
     }
 
     fn check_idle(&mut self, now: Instant) {
-        let totals = self.server.stats();
-        let idle = self.idle.check(now, totals.open, totals.accepted);
+        let stats = self.server.stats();
+        let idle = self.idle.check(now, stats.open, stats.totals.accepted);
         let timeout = self.settings.reloadable.exit_idle.max();
         if let Some(timeout) = timeout.filter(|timeout| idle >= *timeout) {
             self.stop(&format!("no connection for {}", format_time(timeout)));
@@ -238,8 +238,8 @@ impl<'a> MainLoop<'a> {
     }
 
     fn figures(&self) -> String {
-        let totals = self.server.stats();
-        format!("{} connections, {} requests", totals.open, totals.requests)
+        let stats = self.server.stats();
+        format!("{} connections, {} requests", stats.open, stats.totals.requests)
     }
 
     fn status_line(&self) -> String {
@@ -255,8 +255,8 @@ impl<'a> MainLoop<'a> {
         // the last try: the exit does not wait for a manager that takes nothing
         self.notifier.retry();
         let failure = self.server.failure();
-        let totals = self.server.join();
-        info!("statistics: {totals}; log messages dropped {}", logging::dropped());
+        let stats = self.server.join();
+        info!("statistics: {stats}; log messages dropped {}", logging::dropped());
         match failure {
             Some(message) => Err(Failure::system(message)),
             None => Ok(()),

@@ -13,7 +13,7 @@ use super::reclaim::Reclaimer;
 use super::shared_memory::SharedMemory;
 use super::stats::StatsSnapshot;
 use super::warnings::Warnings;
-use crate::connection::Counters;
+use crate::connection::{Counters, Totals};
 use crate::sys::Errno;
 
 /// The parts of a server that all its threads share.
@@ -73,9 +73,10 @@ impl Shared {
         self.warnings.log_recoveries();
     }
 
-    /// The sum of all workers' counters.
+    /// The current statistics.
     #[must_use]
     pub fn stats(&self) -> StatsSnapshot {
-        StatsSnapshot::of(&self.counters.iter().map(AsRef::as_ref), self.admission.open_connections())
+        let totals = Totals::of(self.counters.iter().map(AsRef::as_ref));
+        StatsSnapshot { totals, open: self.admission.open_connections() }
     }
 }

@@ -70,7 +70,7 @@ impl Harness {
 fn a_drain_at_the_limit_serves_its_accept_queue_when_a_slot_is_free() {
     let mut harness = Harness::new(1);
     let first = harness.connect_and_begin();
-    harness.iterate_until("the first request has begun", |harness| harness.shared.stats().bytes_in == 1);
+    harness.iterate_until("the first request has begun", |harness| harness.shared.stats().totals.bytes_in == 1);
     let second = harness.connect_and_begin();
     harness.iterate_until("the worker is at the limit", |harness| harness.shared.admission.is_at_limit());
     harness.shared.channels.send_all(|| WorkerMessage::Drain(NEVER));
@@ -82,7 +82,7 @@ fn a_drain_at_the_limit_serves_its_accept_queue_when_a_slot_is_free() {
         assert!(harness.worker.is_running() && harness.connections() == 1);
     }
     first.shutdown(Shutdown::Both).expect("shutdown");
-    harness.iterate_until("the second request has begun", |harness| harness.shared.stats().bytes_in == 2);
+    harness.iterate_until("the second request has begun", |harness| harness.shared.stats().totals.bytes_in == 2);
     drop(second);
     harness.iterate_until("the worker has drained", |harness| !harness.worker.is_running());
 }
@@ -118,5 +118,5 @@ fn a_worker_that_ends_discards_its_messages_and_notifies_the_owner() {
     assert!(shared.lifecycle.has_ended() && !shared.lifecycle.any_accepting());
     assert!(shared.channels.send(0, WorkerMessage::Abort).is_err(), "its mailbox is closed");
     let stats = shared.stats();
-    assert_eq!((stats.accepted, stats.open, stats.closed[CloseReason::Forced as usize]), (1, 0, 1));
+    assert_eq!((stats.totals.accepted, stats.open, stats.totals.closed[CloseReason::Forced as usize]), (1, 0, 1));
 }
