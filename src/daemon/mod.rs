@@ -2,6 +2,10 @@
 //!
 //! Every error of the configuration is found before the first client is accepted. It is logged in one line, and decides
 //! the exit code (`exit_status.rs`).
+//!
+//! The main loop (`main_loop.rs`) runs beside the workers. A service that is not to count as a client, such as metrics, is a
+//! thread that is started beside [`Server::start`], and that [`MainLoop`] holds and ends: it reads [`Server::stats`] and
+//! [`Server::phase`], and takes no connection from a worker.
 
 mod activation;
 pub mod config;
@@ -13,10 +17,10 @@ mod logging;
 mod main_loop;
 mod notify;
 mod notify_queue;
-mod phase;
 mod reload;
 mod server_config;
 mod signals;
+mod stop_signals;
 mod system_limits;
 mod timers;
 

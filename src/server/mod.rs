@@ -15,7 +15,7 @@
 //! | `message`, `mailbox`, `channels`, `notifier` | messages between the threads |
 //! | `offload_pool` | threads for large requests |
 //! | `memory_queue`, `shared_memory`, `reclaim` | connections that wait for memory; giving it back to the system |
-//! | `lifecycle`, `heartbeat` | workers that accept, run, have ended, are stuck |
+//! | `lifecycle`, `heartbeat` | the phase of the server; workers that accept, run, have ended, are stuck |
 //! | `condition`, `warnings` | log messages at a bounded rate |
 //! | `stats` | the statistics line |
 //! | `poller` | epoll |
@@ -62,6 +62,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use config::{ServerConfig, ServerLimits};
+pub use lifecycle::Phase;
 pub use listener::{Listener, Origin};
 pub use stats::StatsSnapshot;
 
@@ -147,10 +148,10 @@ impl Server {
         self.shared.channels.owner().clear();
     }
 
-    /// Whether every worker has ended.
+    /// The phase, from which readiness follows.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.shared.lifecycle.has_ended()
+    pub fn phase(&self) -> Phase {
+        self.shared.lifecycle.phase()
     }
 
     /// Why the first worker that failed has ended.
@@ -212,11 +213,13 @@ impl Server {
     /// Stops accepting, sends the replies to all requests that were received, and ends; connections that are left after
     /// `timeout` are closed.
     pub fn drain(&self, timeout: Option<Duration>) {
+        self.shared.lifecycle.begin(Phase::Draining);
         self.shared.channels.send_all(|| WorkerMessage::Drain(config::millis(timeout)));
     }
 
     /// Closes all connections and ends.
     pub fn abort(&self) {
+        self.shared.lifecycle.begin(Phase::Stopping);
         self.shared.channels.send_all(|| WorkerMessage::Abort);
     }
 
