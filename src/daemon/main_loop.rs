@@ -40,7 +40,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Serving {
     /// The beginning of the status: `listening on frame=[::]:8083`.
     pub status_prefix: String,
-    /// The origin of each listener, by which a reload finds the listener's options.
+    /// The origin of each listener, and of the adopted connection, by which a reload finds the options.
     pub origins: Vec<Origin>,
     /// There is one connection and no listener: the daemon exits when the connection ends.
     pub single_connection: bool,
@@ -220,7 +220,7 @@ impl<'a> MainLoop<'a> {
     /// Reads the configuration again and applies it, or leaves the running one in force.
     fn reload(&mut self) {
         self.notifier.reloading();
-        match reload(self.arguments, &self.settings, self.serving.origins.len()) {
+        match reload(self.arguments, &self.settings, &self.serving.origins) {
             Ok(reloaded) => {
                 self.apply(reloaded);
                 logging::log_always("reloaded");
@@ -232,7 +232,7 @@ impl<'a> MainLoop<'a> {
     }
 
     fn apply(&mut self, Reloaded { settings, config }: Reloaded) {
-        if !self.server.reconfigure(&config.limits, &config.protocols, RELOAD_TIMEOUT) {
+        if !self.server.reconfigure(&config.limits, &config.listeners, RELOAD_TIMEOUT) {
             warn!("a worker missed the reload: its connections keep to the old limits until it has applied it");
         }
         logging::set_verbosity(settings.reloadable.verbose);

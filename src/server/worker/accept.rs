@@ -76,8 +76,8 @@ impl Worker {
         }
         match acceptor.accept(&driver.context.counters, &driver.poller, driver.context.now) {
             Accepted::Socket(socket) => {
-                let protocol = acceptor.listener().protocol;
-                self.dispatch_connection(NewConnection { stream: TcpStream::from(socket), protocol });
+                let connection = NewConnection { stream: TcpStream::from(socket), listener: acceptor.index() };
+                self.dispatch_connection(connection);
                 return ControlFlow::Continue(());
             }
             Accepted::Retry => {
@@ -108,7 +108,7 @@ impl Worker {
     }
 
     /// Begins to serve a connection.
-    pub(super) fn add_connection(&mut self, NewConnection { stream, protocol }: NewConnection) {
+    pub(super) fn add_connection(&mut self, NewConnection { stream, listener }: NewConnection) {
         self.driver.context.counters.accepted.add(1);
         let needs_peer = self.shared.admission.limits_sources() || peer::log_wants_names();
         let peer = if needs_peer { Peer::of(&stream) } else { None };
@@ -116,12 +116,13 @@ impl Worker {
             Ok(source) => source,
             Err(source) => return self.reject_source(source),
         };
-        let label = peer::log_name(peer, protocol.name);
+        let profile = self.shared.profile(listener);
+        let label = peer::log_name(peer, profile.protocol.name);
         if let Some(label) = &label {
             info!("{label}: accepted");
         }
         let info = SocketInfo { stream: &stream, number: self.shared.admission.next_number() };
-        let protocol = (protocol.new)(&self.protocols, &info);
+        let protocol = (profile.protocol.new)(&profile.options().protocols, &info);
         let connection = Connection::new(protocol, label, self.driver.context.now);
         let interest = connection.interest();
         self.open_session(Session { stream, connection, interest, source });
