@@ -47,6 +47,14 @@
 //! | generator | a protocol that sends without requests, such as `chargen` |
 //! | peer | the client of a connection |
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        reason = "lengths of tests are small; the build without tests checks the others"
+    )
+)]
+
 #[cfg(test)]
 extern crate self as retortd;
 

@@ -1,6 +1,8 @@
 //! Calls of a protocol, without connection and system calls: one small request, a pipeline as one read delivers it,
 //! requests that are rejected, text that is not ASCII, and large messages.
 
+#![allow(clippy::cast_possible_truncation, reason = "lengths of messages are small")]
+
 use std::hint::black_box;
 
 use retortd::connection::{FAIR_READ_SIZE, REPLY_BUF_SIZE};

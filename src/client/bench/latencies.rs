@@ -1,5 +1,10 @@
 //! A histogram of latencies.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "a mean becomes nanoseconds: `as` saturates, and fractions are dropped on purpose"
+)]
+
 use std::time::Duration;
 
 use hdrhistogram::Histogram;

@@ -4,6 +4,8 @@
 //! `frame-2021` differs in the action codes alone. The state of a connection is its unconsumed input, so it takes no memory of
 //! its own.
 
+#![allow(clippy::cast_possible_truncation, reason = "a length is at most MAX_LENGTH, 27 bits")]
+
 use std::ops::ControlFlow::Break;
 
 use crate::protocol::client_side::{Actions, ClientSide, ConnectionUse, ReplyFraming, transformed};

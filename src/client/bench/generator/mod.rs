@@ -5,6 +5,11 @@
 //! the loop costs little beside its system calls; an open model sends requests when they are due and not before; the
 //! run ends at the latest when the read timeout has passed after the measurement.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "indices of connections: they are below the number of connections, a usize"
+)]
+
 mod connections;
 
 use std::io;
