@@ -17,10 +17,10 @@ use crate::transform::Action;
 
 pub use crate::protocol::framed_text::ERROR_TEXT;
 
-/// Length of a header, of a request and of a reply, in bytes.
+/// Length of a header, of a request and of a reply, in bytes. A part of the protocol.
 pub const HEADER: usize = 4;
 
-/// The longest message that a header can announce, in bytes: 27 bits.
+/// The longest message that a header can announce, in bytes. Derived: the protocol has 27 bits for it.
 pub const MAX_LENGTH: usize = (1 << 27) - 1;
 
 const EDITION: Edition = Edition::Current;

@@ -11,7 +11,7 @@ use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 use crate::protocol::services::frame;
 
-/// Size of the length, in bytes.
+/// Size of the length, in bytes. A part of the protocol.
 pub const PREFIX: usize = 4;
 
 /// The descriptor.

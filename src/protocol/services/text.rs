@@ -165,6 +165,7 @@ struct Words;
 
 impl Framing for Words {
     const MAX_LENGTH: usize = MAX_LENGTH;
+    // derived: MAX_LENGTH has nine digits, and a space follows
     const MAX_REPLY_HEADER: usize = 10;
     const ERROR_REPLY: &'static [u8] = b"5 error";
 
