@@ -29,8 +29,8 @@ use crate::sys::{self, Errno, SocketKind};
 pub struct Inherited {
     /// Sockets that listen.
     pub listeners: Vec<InheritedListener>,
-    /// The one connection of an `Accept=yes` unit, and its protocol. Its client may have disconnected already.
-    pub connection: Option<(TcpStream, &'static ProtocolInfo)>,
+    /// The one connection of an `Accept=yes` unit.
+    pub connection: Option<InheritedConnection>,
     /// The names of descriptors from the store, which were closed.
     pub stored: Vec<String>,
 }
@@ -43,6 +43,15 @@ pub struct InheritedListener {
     /// The name of the descriptor; may be empty.
     pub descriptor: String,
     /// The protocol that the name means.
+    pub protocol: &'static ProtocolInfo,
+}
+
+/// A connection that systemd has accepted.
+#[derive(Debug)]
+pub struct InheritedConnection {
+    /// The socket. Its client may have disconnected already.
+    pub stream: TcpStream,
+    /// The protocol that the name of the descriptor means.
     pub protocol: &'static ProtocolInfo,
 }
 
@@ -69,7 +78,10 @@ pub fn take() -> Result<Inherited, Failure> {
                 let (socket, protocol) = (descriptor.into(), required_protocol(place, name)?);
                 inherited.listeners.push(InheritedListener { socket, descriptor: name.into(), protocol });
             }
-            Use::Connection => inherited.connection = Some((descriptor.into(), required_protocol(place, name)?)),
+            Use::Connection => {
+                let protocol = required_protocol(place, name)?;
+                inherited.connection = Some(InheritedConnection { stream: descriptor.into(), protocol });
+            }
             Use::Stored => *stored.entry(name.into()).or_default() += 1,
             Use::Unusable(why) => return Err(unusable(place, name, why)),
         }

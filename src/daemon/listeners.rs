@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 
 use log::warn;
 
-use super::activation::{Inherited, InheritedListener};
+use super::activation::{Inherited, InheritedConnection, InheritedListener};
 use crate::daemon::config::args::FixedSettings;
 use crate::daemon::config::listen::{Endpoint, ListenAddress, Origin};
 use crate::daemon::exit_status::Failure;
@@ -36,8 +36,8 @@ pub struct Sockets {
     pub listeners: Vec<Listener>,
     /// The origin of each of [`Sockets::listeners`].
     pub origins: Vec<Origin>,
-    /// The one connection of an `Accept=yes` unit, and its protocol.
-    pub connection: Option<(TcpStream, &'static ProtocolInfo)>,
+    /// The one connection of an `Accept=yes` unit.
+    pub connection: Option<InheritedConnection>,
     /// Names of descriptors that the manager's store has to remove.
     pub stored: Vec<String>,
 }
@@ -52,7 +52,7 @@ impl Sockets {
 /// Prepares the inherited sockets and binds the configured endpoints; the default one if there is no other socket.
 ///
 /// # Errors
-/// 78: an address that another try will not get; 71: the system refused an address or an option that is needed.
+/// 78: an address that another start will not get; 71: the system refused an address or an option that is needed.
 pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, Failure> {
     let (listeners, origins) = (Vec::new(), Vec::new());
     let mut sockets = Sockets { listeners, origins, connection: None, stored: inherited.stored };
@@ -61,8 +61,9 @@ pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, F
         prepare_inherited(&listener, settings);
         sockets.add(listener, Origin::Inherited { descriptor, protocol: protocol.name });
     }
-    if let Some((stream, protocol)) = inherited.connection {
-        sockets.connection = Some((inherited_connection(stream)?, protocol));
+    if let Some(connection) = inherited.connection {
+        prepare_connection(&connection.stream)?;
+        sockets.connection = Some(connection);
     }
     let has_inherited = !sockets.listeners.is_empty() || sockets.connection.is_some();
     let default = (settings.endpoints.is_empty() && !has_inherited).then(Endpoint::default);
@@ -72,14 +73,14 @@ pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, F
     Ok(sockets)
 }
 
-fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {
+fn prepare_connection(stream: &TcpStream) -> Result<(), Failure> {
     stream
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make the inherited connection non-blocking: {error}")))?;
     if let Err(error) = stream.set_nodelay(true) {
         warn!("cannot set TCP_NODELAY on the inherited connection: {error}");
     }
-    Ok(stream)
+    Ok(())
 }
 
 fn inherited_listener(socket: TcpListener, protocol: &'static ProtocolInfo) -> Result<Listener, Failure> {

@@ -30,7 +30,7 @@ use log::{error, warn};
 use crate::protocol::{self, ProtocolSettings};
 use crate::server::{Listener, Server};
 use crate::sys::{self, Errno};
-use activation::Inherited;
+use activation::{Inherited, InheritedConnection};
 use config::args::LogTarget;
 use config::load::{Command, ConfigError, load};
 use config::quotes;
@@ -108,7 +108,7 @@ fn serve(
     let single_connection = connection.is_some() && listeners.is_empty();
     let serving = Serving { status_prefix: status_prefix(&listeners), origins, single_connection };
     let server = Server::start(listeners, &config).map_err(|error| Failure::system(error.to_string()))?;
-    if let Some((stream, protocol)) = connection {
+    if let Some(InheritedConnection { stream, protocol }) = connection {
         server.adopt_connection(stream, protocol);
     }
     MainLoop::new(server, serving, &signals, notifier, settings, arguments).run()
