@@ -1,7 +1,7 @@
 //! Holds the floor plan: which module may import which, and where each external crate may be named.
 //!
-//! The tables here are the plan; they are exact: what is used and not in them fails, and so does what is in them and
-//! not used. Unit tests inside the sources are not looked at, they may use what they like.
+//! The tables here are the plan, and they are exact: an import that is not in them fails, and so does an entry that no
+//! source uses. Unit tests inside the sources are exempt.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -68,7 +68,7 @@ impl Source {
         &self.modules[0]
     }
 
-    /// The names that stand behind `root::`, in lists in braces too.
+    /// The names that follow `root::`, in lists in braces too.
     fn names_behind(&self, root: &str) -> BTreeSet<&str> {
         let places = self.text.match_indices(root).filter(|(at, _)| is_path_start(&self.text[..*at]));
         let behind = places.filter_map(|(at, _)| self.text[at + root.len()..].strip_prefix("::"));
@@ -284,7 +284,7 @@ fn pure_modules_do_without_the_outside_world() {
 #[test]
 fn unsafe_code_is_in_sys_only() {
     let sources = sources();
-    let has_unsafe = |source: &&Source| source.text.contains("unsafe {") || source.text.contains("allow(unsafe_code)");
+    let has_unsafe = |source: &&Source| source.text.contains("unsafe {") || source.text.contains("allow(unsafe_code");
     let modules: BTreeSet<&str> = sources.iter().filter(has_unsafe).map(Source::module).collect();
     assert_eq!(modules, BTreeSet::from(["sys"]));
 }
