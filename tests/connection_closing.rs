@@ -2,11 +2,12 @@
 
 mod scripted;
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use retortd::connection::{
     Budget, CloseReason, Connection, Context, Counter, Demand, FAIR_READ_SIZE, Grace, MAX_BUFFERED_WRITE, MAX_WRITE,
-    Next,
+    Millis, Next,
 };
 use retortd::protocol::services::frame;
 use retortd::protocol::{ProtocolSettings, RequestRng, by_name};
@@ -31,8 +32,11 @@ impl Talkative {
         prepare(&mut context);
         let mut script = Script::new(request, &[Act::Bytes(request.len()), Act::WouldBlock], &[]);
         script.unacknowledged = Some(1000);
-        let mut connection =
-            Connection::new((by_name(protocol).expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
+        let mut connection = Connection::new(
+            (by_name(protocol).expect("a name").new)(&ProtocolSettings::default(), &()),
+            None,
+            Millis::ZERO,
+        );
         assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
         assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
         Self { connection, script, context }
@@ -40,7 +44,7 @@ impl Talkative {
 
     /// The client sends, and its time goes on to `now`.
     fn talk(&mut self, now: u64) -> Next {
-        self.context.now = now;
+        self.context.now = Millis::new(now);
         self.script.send(b"more");
         let next = self.connection.readable(&mut self.script, &mut self.context);
         assert!(matches!(next, Next::Wait), "{next:?}");
@@ -49,7 +53,7 @@ impl Talkative {
 
     /// The client takes more and more of what was sent, and talks; what comes when it has all of it, and is silent.
     fn take_all(mut self) -> CloseReason {
-        let begun = self.context.now;
+        let begun = self.context.now.get();
         for step in 1..=10u32 {
             self.script.unacknowledged = Some(1000 - 100 * step as usize);
             let next = self.talk(begun + 100 * u64::from(step));
@@ -80,15 +84,15 @@ fn a_close_waits_until_the_client_has_everything() {
         [(&request[..], CloseReason::IdleTimeout), (&request.repeat(2)[..12], CloseReason::RequestTimeout)]
     {
         let mut late = Talkative::new("frame", input, |context| {
-            context.limits.idle = 1000;
-            context.limits.request = 1000;
+            context.limits.idle = Some(Millis::new(1000));
+            context.limits.request = Some(Millis::new(1000));
         });
         // the client takes some of the answer: its time begins anew
-        late.context.now = 1000;
+        late.context.now = Millis::new(1000);
         assert!(matches!(late.connection.expire(&mut late.script, &mut late.context), Next::Wait));
-        assert!(!late.script.output_ended && late.connection.deadline(&late.context) == 2000);
+        assert!(!late.script.output_ended && late.connection.deadline(&late.context) == Millis::new(2000));
         // it takes nothing more, and its time is over
-        late.context.now = 2000;
+        late.context.now = Millis::new(2000);
         assert!(matches!(late.connection.expire(&mut late.script, &mut late.context), Next::Wait));
         assert_eq!(late.take_all(), reason);
     }
@@ -97,12 +101,12 @@ fn a_close_waits_until_the_client_has_everything() {
 /// Fault 40: a client that takes nothing more of what was sent is closed after the write timeout.
 #[test]
 fn a_client_that_takes_nothing_is_not_waited_for_without_end() {
-    let mut closing = Talkative::new("ack", b"abc", |context| context.limits.write = 500);
+    let mut closing = Talkative::new("ack", b"abc", |context| context.limits.write = Some(Millis::new(500)));
     assert!(closing.script.output_ended);
     // a look every 50 ms, and one when the time is over
     for (now, again) in [(100, 150), (499, 500)] {
         assert!(matches!(closing.talk(now), Next::Wait));
-        assert_eq!(closing.connection.deadline(&closing.context), again);
+        assert_eq!(closing.connection.deadline(&closing.context), Millis::new(again));
     }
     assert!(matches!(closing.talk(500), Next::Close(CloseReason::Served)));
 }
@@ -114,23 +118,26 @@ fn a_client_that_takes_its_answers_slowly_is_not_closed() {
     for (protocol, input) in [("frame", &request[..]), ("chargen", b"x")] {
         let budget = Arc::new(Budget::new(1 << 20));
         let mut context = context(1 << 16, &budget, 1);
-        context.limits.write = 1000;
+        context.limits.write = Some(Millis::new(1000));
         let writes = [Act::Bytes(5000), Act::WouldBlock, Act::WouldBlock];
         let mut script = Script::new(input, &[Act::Bytes(input.len()), Act::WouldBlock], &writes);
-        let mut connection =
-            Connection::new((by_name(protocol).expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
+        let mut connection = Connection::new(
+            (by_name(protocol).expect("a name").new)(&ProtocolSettings::default(), &()),
+            None,
+            Millis::ZERO,
+        );
         script.unacknowledged = Some(5000);
         assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
         assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
         // a byte for each period; then none
         for (now, left, next) in [(250, 5000, 1250), (1250, 4999, 2250), (2250, 4998, 3250)] {
-            assert_eq!(connection.deadline(&context), now, "{protocol}");
-            context.now = now;
+            assert_eq!(connection.deadline(&context), Millis::new(now), "{protocol}");
+            context.now = Millis::new(now);
             script.unacknowledged = Some(left);
             assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait), "{protocol} at {now}");
-            assert_eq!(connection.deadline(&context), next, "{protocol}");
+            assert_eq!(connection.deadline(&context), Millis::new(next), "{protocol}");
         }
-        context.now = 3250;
+        context.now = Millis::new(3250);
         let next = connection.expire(&mut script, &mut context);
         assert!(matches!(next, Next::Close(CloseReason::WriteTimeout)), "{protocol}: {next:?}");
     }
@@ -142,7 +149,7 @@ fn without_an_answer_from_the_kernel_lingering_takes_a_fixed_time() {
     let mut closing = Talkative::new("ack", b"abc", |_| {});
     closing.script.unacknowledged = None;
     assert!(matches!(closing.talk(50), Next::Wait));
-    assert_eq!(closing.connection.deadline(&closing.context), 2050);
+    assert_eq!(closing.connection.deadline(&closing.context), Millis::new(2050));
     assert!(matches!(closing.talk(2050), Next::Close(CloseReason::Served)));
 }
 
@@ -155,7 +162,7 @@ fn a_stop_shortens_lingering() {
     closing.context.draining = true;
     let (connection, script) = (&mut closing.connection, &mut closing.script);
     assert!(matches!(connection.drain(script, &mut closing.context, Grace::Over), Next::Wait));
-    assert_eq!(connection.deadline(&closing.context), 300);
+    assert_eq!(connection.deadline(&closing.context), Millis::new(300));
 }
 
 /// A request on its way to a thread, and the context with its budget.
@@ -165,7 +172,7 @@ fn offloaded(action: u8, text: &[u8], budget: u64) -> (Connection, Script, Conte
     let request = [&frame::header(action, text.len()), text].concat();
     let mut script = Script::new(&request, &[], &[Act::Bytes(10), Act::WouldBlock]);
     let mut connection =
-        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
+        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, Millis::ZERO);
     let mut next = connection.open(&mut script, &mut context);
     while matches!(next, Next::Wait) {
         next = connection.readable(&mut script, &mut context);
@@ -197,7 +204,7 @@ fn waiting_for_memory_costs_no_work() {
     let request = [&frame::header(SHUFFLE, text.len()), text.as_bytes()].concat();
     let mut script = Script::new(&request, &[], &[]);
     let mut connection =
-        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
+        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, Millis::ZERO);
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     // others leave enough for the request, and not enough for its answer
     let others = [(4 << 20) - 250_000, 4 << 20].map(|bytes| budget.grant(Demand { shared: bytes, reserve: bytes }));
@@ -223,45 +230,45 @@ fn a_slow_reader_is_closed_only_while_others_wait() {
     let text = "é".repeat(50_000);
     let (mut connection, mut script, mut context, next) = offloaded(SHUFFLE, text.as_bytes(), 8 << 20);
     let Next::Offload(job) = next else { panic!("not offloaded: {next:?}") };
-    context.limits.min_rate = 1000;
+    context.limits.min_rate = NonZero::new(1000);
     let done = job.run(&mut RequestRng::new(None), context.unix_time).unwrap_or_else(|_| panic!("no memory"));
     assert!(matches!(connection.offload_done(&mut script, &mut context, done), Next::Wait));
     // 10 bytes in a minute, and nobody minds
-    context.now = 60_000;
+    context.now = Millis::new(60_000);
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     // somebody begins to wait: from then on it has five seconds to become faster
-    context.contended_since = Some(60_000);
+    context.contended_since = Some(Millis::new(60_000));
     for (now, deadline) in [(60_000, 61_000), (61_000, 65_000)] {
-        context.now = now;
+        context.now = Millis::new(now);
         assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
-        assert_eq!(connection.deadline(&context), deadline);
+        assert_eq!(connection.deadline(&context), Millis::new(deadline));
     }
     // what the kernel takes is not what the client takes
-    context.now = 62_000;
+    context.now = Millis::new(62_000);
     script.take(&[Act::Bytes(50_000), Act::WouldBlock]);
     script.unacknowledged = Some(47_000);
     assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
-    context.now = 65_000;
+    context.now = Millis::new(65_000);
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     assert_eq!(
         connection.deadline(&context),
-        68_000,
+        Millis::new(68_000),
         "three seconds' worth was taken; the minute before does not count"
     );
     // a client that is fast enough goes on although nothing can be sent for a while
     for (now, left) in [(68_000, 43_000), (72_000, 39_000), (76_000, 35_000)] {
-        context.now = now;
+        context.now = Millis::new(now);
         script.unacknowledged = Some(left);
         assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
-        assert_eq!(connection.deadline(&context), now + 4_000);
+        assert_eq!(connection.deadline(&context), Millis::new(now + 4_000));
     }
-    context.now = 80_000;
+    context.now = Millis::new(80_000);
     // without a limit it goes on
-    context.limits.min_rate = 0;
+    context.limits.min_rate = None;
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     assert!(!script.output_ended && context.budget.used() > 0);
     // with it the memory is free at once; what was sent before, an earlier answer for example, still arrives
-    context.limits.min_rate = 1000;
+    context.limits.min_rate = NonZero::new(1000);
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     assert!(script.output_ended && !connection.interest().write);
     drop(std::mem::take(&mut context.retired));
@@ -277,19 +284,22 @@ fn a_slow_reader_is_closed_only_while_others_wait() {
 #[test]
 fn taking_an_answer_slowly_puts_off_the_next_request_once() {
     let half = [&frame::header(UPPERCASE, 3)[..], b"abc", &frame::header(UPPERCASE, 30_000), b"abc"].concat();
-    let mut late = Talkative::new("frame", &half, |context| context.limits.request = 1000);
+    let mut late = Talkative::new("frame", &half, |context| context.limits.request = Some(Millis::new(1000)));
     for (now, left, deadline) in [(1000, 100_000, 2000), (2000, 99_984, 2000)] {
-        late.context.now = now;
+        late.context.now = Millis::new(now);
         late.script.unacknowledged = Some(left);
         assert!(matches!(late.connection.expire(&mut late.script, &mut late.context), Next::Wait));
         assert!(late.script.output_ended == (now == deadline), "at {now}");
     }
-    let mut fair = Talkative::new("frame", &half, |context| context.limits.request = 1000);
+    let mut fair = Talkative::new("frame", &half, |context| context.limits.request = Some(Millis::new(1000)));
     for (now, left) in [(1000, 100_000), (2000, 100_000 - 16_384), (3000, 100_000 - 2 * 16_384)] {
-        fair.context.now = now;
+        fair.context.now = Millis::new(now);
         fair.script.unacknowledged = Some(left);
         assert!(matches!(fair.connection.expire(&mut fair.script, &mut fair.context), Next::Wait));
-        assert_eq!((fair.script.output_ended, fair.connection.deadline(&fair.context)), (false, now + 1000));
+        assert_eq!(
+            (fair.script.output_ended, fair.connection.deadline(&fair.context)),
+            (false, Millis::new(now + 1000))
+        );
     }
 }
 
@@ -314,8 +324,11 @@ fn a_stop_waits_for_clients_that_have_not_asked() {
         let budget = Arc::new(Budget::new(1 << 20));
         let mut context = context(1 << 16, &budget, 1);
         let mut script = Script::new(if asked { &request } else { b"" }, &[], &[]);
-        let mut connection =
-            Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
+        let mut connection = Connection::new(
+            (by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()),
+            None,
+            Millis::ZERO,
+        );
         assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
         if asked {
             assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
@@ -337,18 +350,18 @@ fn a_stop_waits_for_clients_that_have_not_asked() {
 #[test]
 fn the_time_of_a_request_counts_from_its_first_byte() {
     let request = [&frame::header(UPPERCASE, 40)[..], &[b'a'; 40]].concat();
-    let mut client = Talkative::new("frame", &request[..2], |context| context.limits.request = 1000);
+    let mut client = Talkative::new("frame", &request[..2], |context| context.limits.request = Some(Millis::new(1000)));
     let (connection, script, context) = (&mut client.connection, &mut client.script, &mut client.context);
     for (now, piece, deadline) in [(500, &request[2..9], 1000), (900, &request[9..20], 1001)] {
-        context.now = now;
+        context.now = Millis::new(now);
         script.send(piece);
         assert!(matches!(connection.readable(script, context), Next::Wait));
-        assert_eq!(connection.deadline(context), deadline, "at {now}");
+        assert_eq!(connection.deadline(context), Millis::new(deadline), "at {now}");
     }
-    context.now = 950;
+    context.now = Millis::new(950);
     script.send(&[&request[20..], &request[..9]].concat());
     assert!(matches!(connection.readable(script, context), Next::Wait));
-    assert_eq!(connection.deadline(context), 1950);
+    assert_eq!(connection.deadline(context), Millis::new(1950));
 }
 
 /// The time of a request counts from its start also where it is refused and its rest is skipped; when all is answered, nothing
@@ -357,23 +370,26 @@ fn the_time_of_a_request_counts_from_its_first_byte() {
 fn a_refused_request_has_its_time_and_leaves_nothing() {
     let budget = Arc::new(Budget::new(1 << 20));
     let mut context = context(1 << 16, &budget, 1);
-    context.limits.request = 1000;
-    context.limits.idle = 2000;
-    context.now = 50_000;
+    context.limits.request = Some(Millis::new(1000));
+    context.limits.idle = Some(Millis::new(2000));
+    context.now = Millis::new(50_000);
     let long = [&frame::header(UPPERCASE, 1 << 17)[..], &vec![b'x'; 1 << 17]].concat();
     let mut script = Script::new(&long[..1000], &[Act::Bytes(1000), Act::WouldBlock], &[]);
-    let mut connection =
-        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 50_000);
+    let mut connection = Connection::new(
+        (by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()),
+        None,
+        Millis::new(50_000),
+    );
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     assert!(connection.is_idle());
     assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
-    assert_eq!((connection.is_idle(), connection.deadline(&context)), (false, 51_000));
-    context.now = 50_500;
+    assert_eq!((connection.is_idle(), connection.deadline(&context)), (false, Millis::new(51_000)));
+    context.now = Millis::new(50_500);
     script.send(&long[1000..]);
     while script.unread() > 0 {
         assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
     }
-    assert_eq!((connection.is_idle(), connection.deadline(&context)), (true, 52_500));
+    assert_eq!((connection.is_idle(), connection.deadline(&context)), (true, Millis::new(52_500)));
 }
 
 /// Fault 37: a large request is read, worked on and answered piece by piece, with a turn for others between two of them.
@@ -385,7 +401,7 @@ fn one_call_reads_and_sends_a_bounded_amount() {
     let request = [&frame::header(UPPERCASE, length)[..], &vec![b'a'; length]].concat();
     let mut script = Script::new(&request, &[], &[]);
     let mut connection =
-        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
+        Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, Millis::ZERO);
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     while script.output.is_empty() {
         let before = script.unread();

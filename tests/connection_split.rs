@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use retortd::connection::{
-    Budget, Charge, CloseReason, Connection, Context, Counter, Next, READ_BUF_SIZE, REPLY_BUF_SIZE, Stream,
+    Budget, Charge, CloseReason, Connection, Context, Counter, Millis, Next, READ_BUF_SIZE, REPLY_BUF_SIZE, Stream,
 };
 use retortd::protocol::services::frame;
 use retortd::protocol::{Input, PROTOCOLS, ProtocolInfo, ProtocolSettings, by_name};
@@ -236,7 +236,7 @@ fn winding_up_a_flood_takes_turns() {
     let mut context = context(1 << 16, &budget, 1);
     let mut flood = Flood(0);
     let protocol = (by_name("discard").expect("a name in the table").new)(&ProtocolSettings::default(), &());
-    let mut connection = Connection::new(protocol, None, 0);
+    let mut connection = Connection::new(protocol, None, Millis::ZERO);
     assert!(matches!(connection.open(&mut flood, &mut context), Next::Wait));
     for _ in 0..3 {
         let before = flood.0;
@@ -250,28 +250,28 @@ fn winding_up_a_flood_takes_turns() {
 fn a_send_that_moves_nothing_renews_no_deadline() {
     let budget = Arc::new(Budget::new(1 << 20));
     let mut context = context(1 << 16, &budget, 1);
-    context.limits.write = 100;
+    context.limits.write = Some(Millis::new(100));
     let request = [&frame::header(4, 3)[..], b"abc"].concat();
     let mut script = Script::new(&request, &[], &[Act::Bytes(2), Act::WouldBlock, Act::Bytes(2)]);
     let mut connection = Connection::new(
         (by_name("frame").expect("a name in the table").new)(&ProtocolSettings::default(), &()),
         None,
-        0,
+        Millis::ZERO,
     );
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
-    assert_eq!(connection.deadline(&context), 25);
+    assert_eq!(connection.deadline(&context), Millis::new(25));
     for (now, look) in [(10, 25), (20, 45)] {
-        context.now = now;
+        context.now = Millis::new(now);
         assert!(matches!(connection.writable(&mut script, &mut context), Next::Wait));
-        assert_eq!(connection.deadline(&context), look);
+        assert_eq!(connection.deadline(&context), Millis::new(look));
     }
     for (now, deadline) in [(45, 120), (119, 120)] {
-        context.now = now;
+        context.now = Millis::new(now);
         assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
-        assert_eq!(connection.deadline(&context), deadline);
+        assert_eq!(connection.deadline(&context), Millis::new(deadline));
     }
-    context.now = 120;
+    context.now = Millis::new(120);
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Close(CloseReason::WriteTimeout)));
 }
 
@@ -281,8 +281,11 @@ fn lingering_outlasts_a_read_of_nothing() {
     let budget = Arc::new(Budget::new(1 << 20));
     let mut context = context(1 << 16, &budget, 1);
     let mut script = Script::new(b"abc", &[Act::Bytes(3), Act::WouldBlock], &[]);
-    let mut connection =
-        Connection::new((by_name("ack").expect("a name in the table").new)(&ProtocolSettings::default(), &()), None, 0);
+    let mut connection = Connection::new(
+        (by_name("ack").expect("a name in the table").new)(&ProtocolSettings::default(), &()),
+        None,
+        Millis::ZERO,
+    );
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
     assert!(script.output_ended && script.output == b"Message received!");
@@ -304,7 +307,7 @@ fn what_may_not_fit_while_memory_is_short_goes_to_a_thread() {
     let mut connection = Connection::new(
         (by_name("frame").expect("a name in the table").new)(&ProtocolSettings::default(), &()),
         None,
-        0,
+        Millis::ZERO,
     );
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     let next = (0..20).map(|_| connection.readable(&mut script, &mut context)).find(|next| !matches!(next, Next::Wait));
@@ -321,7 +324,7 @@ fn one_call_moves_a_bounded_amount() {
         let budget = Arc::new(Budget::new(1 << 30));
         let mut context = context(frame::MAX_LENGTH, &budget, 1);
         let protocol = (by_name(name).expect("a name in the table").new)(&ProtocolSettings::default(), &());
-        let mut connection = Connection::new(protocol, None, 0);
+        let mut connection = Connection::new(protocol, None, Millis::ZERO);
         let mut begin = Script::new(&first, &[Act::Bytes(4), Act::WouldBlock], &[Act::WouldBlock; 9]);
         for call in [Connection::open, Connection::readable] {
             assert!(matches!(call(&mut connection, &mut begin, &mut context), Next::Wait));

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -90,12 +91,12 @@ fn expire(input: &[u8], writes: &[Act], prepare: impl FnOnce(&mut Context)) {
     prepare(&mut context);
     let mut script = Script::new(input, &[Act::Bytes(input.len()), Act::WouldBlock], writes);
     script.unacknowledged = Some(5000);
-    let mut connection = Connection::new(frame(), None, 0);
+    let mut connection = Connection::new(frame(), None, Millis::ZERO);
     connection.open(&mut script, &mut context);
     if !input.is_empty() {
         connection.readable(&mut script, &mut context);
     }
-    while !script.output_ended && connection.deadline(&context) != NEVER {
+    while !script.output_ended && connection.deadline(&context) != Millis::NEVER {
         context.now = connection.deadline(&context);
         if let Next::Close(_) = connection.expire(&mut script, &mut context) {
             return;
@@ -128,7 +129,7 @@ fn generate(input: &[u8], writes: &[Act]) {
     let budget = Arc::new(Budget::new(u64::MAX));
     let mut context = context(1 << 20, &budget, 1);
     let mut script = Script::new(input, &[Act::Bytes(input.len()), Act::WouldBlock], writes);
-    let mut connection = Connection::new(Box::new(Generator), None, 0);
+    let mut connection = Connection::new(Box::new(Generator), None, Millis::ZERO);
     connection.open(&mut script, &mut context);
     connection.readable(&mut script, &mut context);
     connection.writable(&mut script, &mut context);
@@ -141,7 +142,7 @@ fn fail_to_offload(input: &[u8]) {
     let budget = Arc::new(Budget::new(u64::MAX));
     let mut context = context(1 << 20, &budget, 1);
     let mut script = Script::new(input, &[], &[]);
-    let mut connection = Connection::new(frame(), None, 0);
+    let mut connection = Connection::new(frame(), None, Millis::ZERO);
     let mut next = connection.open(&mut script, &mut context);
     while !matches!(next, Next::Offload(_)) {
         next = connection.readable(&mut script, &mut context);
@@ -187,10 +188,11 @@ fn every_transition_of_the_table_is_made() {
     wait_for_memory(&large);
     fail_to_offload(&offloaded);
     for (input, writes) in [(&b""[..], &[][..]), (&small[..12], &[]), (&rejected[..12], &[])] {
-        expire(input, writes, |context| (context.limits.idle, context.limits.request) = (1000, 1000));
+        let second = Some(Millis::new(1000));
+        expire(input, writes, |context| (context.limits.idle, context.limits.request) = (second, second));
     }
     expire(&small, &[Act::Bytes(5), Act::WouldBlock], |context| {
-        (context.limits.min_rate, context.contended_since) = (1, Some(0));
+        (context.limits.min_rate, context.contended_since) = (NonZero::new(1), Some(Millis::ZERO));
     });
     let made = MADE.with_borrow(Clone::clone);
     for (from, next) in TRANSITIONS {

@@ -7,8 +7,8 @@ use std::net::TcpListener;
 
 use log::warn;
 
-use super::clock::Millis;
 use super::condition::Condition;
+use crate::connection::Millis;
 use crate::protocol::ProtocolInfo;
 
 /// Where a listening socket comes from.

@@ -7,9 +7,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use super::clock::Millis;
 use super::poller::Token;
-use crate::connection::{Charge, Limits, OffloadResult, Retired};
+use crate::connection::{Charge, Limits, Millis, OffloadResult, Retired};
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
 
 /// A connection that no worker serves yet. It holds a slot of [`super::admission::Admission`] and counts for the worker
@@ -51,7 +50,7 @@ pub enum WorkerMessage {
     /// A connection slot may be free: listeners at the limit may accept again.
     SlotsFreed,
     /// Stop accepting, and finish the connections within this time.
-    Drain(Millis),
+    Drain(Option<Millis>),
     /// Close all connections and end.
     Abort,
 }

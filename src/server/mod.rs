@@ -69,7 +69,7 @@ use message::{NewConnection, Reconfiguration, WorkerMessage};
 use shared::Shared;
 use worker::Worker;
 
-use crate::connection::{self, NEVER};
+use crate::connection::{self, Millis};
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
 use crate::sys;
 
@@ -164,7 +164,7 @@ impl Server {
     #[must_use]
     pub fn recovery_due_in(&self) -> Option<Duration> {
         let due = self.shared.recovery_due();
-        (due != NEVER).then(|| Duration::from_millis(due.saturating_sub(self.shared.clock.now())))
+        (due != Millis::NEVER).then(|| (due - self.shared.clock.now()).into())
     }
 
     /// Logs which conditions have ended, such as a want of memory.
@@ -212,7 +212,7 @@ impl Server {
     /// Stops accepting, sends the replies to all requests that were received, and ends; connections that are left after
     /// `timeout` are closed.
     pub fn drain(&self, timeout: Option<Duration>) {
-        self.shared.channels.send_all(|| WorkerMessage::Drain(config::millis(timeout)));
+        self.shared.channels.send_all(|| WorkerMessage::Drain(timeout.map(Millis::from)));
     }
 
     /// Closes all connections and ends.

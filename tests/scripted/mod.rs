@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use retortd::connection::{
-    Budget, Buffer, Charge, CloseReason, Connection, Context, Counters, Demand, Limits, NEVER, Next, Pool,
+    Budget, Buffer, Charge, CloseReason, Connection, Context, Counters, Demand, Limits, Millis, Next, Pool,
     READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream,
 };
 use retortd::protocol::{RequestRng, by_name};
@@ -147,10 +147,10 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
         random: RequestRng::new(Some(seed)),
         pool: Pool::default(),
         unix_time: || NOW,
-        limits: Limits { message, idle: NEVER, request: NEVER, write: NEVER, line: 1 << 16, min_rate: 0 },
+        limits: Limits { message, idle: None, request: None, write: None, line: 1 << 16, min_rate: None },
         budget: Arc::clone(budget),
         counters: Arc::default(),
-        now: 0,
+        now: Millis::ZERO,
         draining: false,
         contended_since: None,
         write_left: 0,
@@ -172,7 +172,7 @@ impl Play {
     pub fn new(name: &str, script: Script) -> Self {
         let protocol =
             (by_name(name).expect("a name in the table").new)(&retortd::protocol::ProtocolSettings::default(), &());
-        Self { script, connection: Connection::new(protocol, None, 0), next: None, read_last: false }
+        Self { script, connection: Connection::new(protocol, None, Millis::ZERO), next: None, read_last: false }
     }
 
     /// Whether it waits only until the client takes what it was sent.
