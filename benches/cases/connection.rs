@@ -1,6 +1,6 @@
 //! Connections to a scripted client: all of the daemon's work for a request except the system calls.
 
-#[path = "../../tests/scripted/mod.rs"]
+#[path = "../../tests/connection/scripted.rs"]
 mod scripted;
 
 use std::hint::black_box;
