@@ -1,13 +1,13 @@
 //! Connections to a scripted client: all of the daemon's work for a request except the system calls.
 
-#[path = "../../tests/scripted/mod.rs"]
+#[path = "../../tests/connection/scripted.rs"]
 mod scripted;
 
 use std::hint::black_box;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
-use retortd::connection::{Budget, Connection, Context, Next, Retired, Stream};
+use retortd::connection::{Budget, Connection, Context, Millis, Next, Retired, Stream};
 use retortd::protocol::services::frame;
 use retortd::protocol::{ProtocolInfo, ProtocolSettings, RequestRng, by_name};
 use scripted::context;
@@ -135,7 +135,7 @@ impl Server {
 }
 
 fn connect(info: &ProtocolInfo, settings: &ProtocolSettings) -> Connection {
-    Connection::new((info.new)(settings, &()), None, 0)
+    Connection::new((info.new)(settings, &()), None, Millis::ZERO)
 }
 
 /// Serves the client's requests until all replies are sent. A reply is as long as its request.

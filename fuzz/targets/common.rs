@@ -1,7 +1,6 @@
-//! Helpers of the targets: connections one after another, in the context of one worker.
+//! Serves connections one after another, in the context of one worker.
 
-#[path = "../../tests/scripted/mod.rs"]
-#[allow(dead_code)] // each target uses a part
+#[path = "../../tests/connection/scripted.rs"]
 pub mod scripted;
 
 use std::cell::RefCell;
@@ -9,10 +8,10 @@ use std::sync::Arc;
 
 use retortd::connection::{Budget, CloseReason, Context};
 use retortd::protocol::ProtocolInfo;
-use scripted::{Play, Script, check_sums};
+use scripted::{Driver, ScriptedStream, check_sums};
 
-/// How much of an endless reply is read, in bytes. Chosen without tuning.
-const ENOUGH: usize = 1 << 20;
+/// Bytes of output after which a connection is not served any further: chargen never ends. Chosen without tuning.
+const MAX_OUTPUT: usize = 1 << 20;
 
 /// The protocol that an input is for, and the rest of the input. The first line is the name, so that a seed keeps its meaning
 /// when the list of protocols changes; any other line selects one of `protocols` by its sum, so that no mutation is lost.
@@ -29,33 +28,32 @@ thread_local! {
     static CONTEXT: RefCell<Context> = RefCell::new(scripted::context(0, &Arc::new(Budget::new(1 << 20)), 1));
 }
 
-/// The client's and the statistics' view of a whole connection.
-#[derive(Debug, PartialEq)]
-pub struct Outcome {
-    /// All that the client received.
+/// A whole connection as its client and the statistics see it.
+#[allow(dead_code)] // each target uses a part
+pub struct Transcript {
+    /// All bytes that the client received.
     pub output: Vec<u8>,
-    /// Why the connection ended; `None` for an endless one.
+    /// Why the connection closed; `None` if it was not served to its end.
     pub reason: Option<CloseReason>,
-    /// Requests that got a reply, and those that got an error.
-    pub counts: (u64, u64),
+    /// Requests that were rejected.
+    pub refused: u64,
 }
 
-/// Serves one client to the end and checks the sums of the statistics.
-pub fn serve(name: &str, script: Script, message: usize, budget: u64) -> Outcome {
+/// Serves one client until the connection closes; checks the sums of the counters.
+pub fn serve(name: &str, stream: ScriptedStream, message: usize, budget: u64) -> Transcript {
     CONTEXT.with_borrow_mut(|context| {
         context.limits.message = message;
         context.budget = Arc::new(Budget::new(budget));
         context.counters = Arc::default();
         context.counters.accepted.add(1);
-        let mut play = Play::new(name, script);
-        let reason = play.finish(context, ENOUGH);
-        let output = std::mem::take(&mut play.script.output);
-        drop(play);
+        let mut driver = Driver::new(name, stream);
+        let reason = driver.run(context, MAX_OUTPUT);
+        let output = std::mem::take(&mut driver.stream.output);
+        drop(driver);
         assert_eq!(context.budget.used(), 0, "memory was not given back");
         if reason.is_some() {
             check_sums(&context.counters);
         }
-        let counters = &context.counters;
-        Outcome { output, reason, counts: (counters.answered.get(), counters.refused.get()) }
+        Transcript { output, reason, refused: context.counters.refused.get() }
     })
 }

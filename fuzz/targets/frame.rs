@@ -4,15 +4,15 @@
 mod common;
 mod reference;
 
-use common::scripted::Script;
+use common::scripted::ScriptedStream;
 use libfuzzer_sys::fuzz_target;
 
-/// The message limit, in bytes. Chosen: reached by inputs of the usual size.
+/// The message limit, in bytes. Chosen: inputs of the usual size reach it.
 const MESSAGE: usize = 1 << 16;
 
 const ACTIONS: [(u32, &str); 5] = [(1, "uppercase"), (2, "lowercase"), (4, "reverse"), (8, "shuffle"), (16, "random")];
 
-/// The correct replies; `None` if chance decides one of them. The other targets cover those.
+/// The correct replies; `None` if one of them is random: `splits` and `protocols` cover those.
 fn expected(mut input: &[u8]) -> Option<Vec<u8>> {
     let mut output = Vec::new();
     while !input.is_empty() {
@@ -37,6 +37,6 @@ fn request<'a>(input: &mut &'a [u8]) -> Option<(&'static str, &'a [u8])> {
 
 fuzz_target!(|data: &[u8]| {
     let Some(expected) = expected(data) else { return };
-    let seen = common::serve("frame", Script::new(data, &[], &[]), MESSAGE, 1 << 20);
-    assert_eq!(seen.output, expected);
+    let transcript = common::serve("frame", ScriptedStream::new(data, &[], &[]), MESSAGE, 1 << 20);
+    assert_eq!(transcript.output, expected);
 });

@@ -5,11 +5,11 @@
 
 mod common;
 
-use common::scripted::Script;
+use common::scripted::ScriptedStream;
 use libfuzzer_sys::fuzz_target;
 use retortd::protocol::PROTOCOLS;
 
 fuzz_target!(|data: &[u8]| {
     let Some((info, input)) = common::protocol(data, PROTOCOLS) else { return };
-    common::serve(info.name, Script::new(input, &[], &[]), 1 << 16, 1 << 20);
+    common::serve(info.name, ScriptedStream::new(input, &[], &[]), 1 << 16, 1 << 20);
 });

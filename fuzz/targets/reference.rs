@@ -1,6 +1,6 @@
-//! The transforms by means of the standard library.
+//! The transforms, written with the standard library only.
 
-/// The correct reply. Outer `None`: chance decides. Inner `None`: the reply is an error.
+/// The correct reply: `None` if it is random, `Some(None)` if it is an error.
 pub fn reply(action: &str, message: &[u8]) -> Option<Option<Vec<u8>>> {
     let Ok(text) = std::str::from_utf8(message) else { return Some(None) };
     let reply = match action {

@@ -4,10 +4,10 @@
 mod common;
 mod reference;
 
-use common::scripted::Script;
+use common::scripted::ScriptedStream;
 use libfuzzer_sys::fuzz_target;
 
-/// The message limit, in bytes. Chosen: reached by inputs of the usual size.
+/// The message limit, in bytes. Chosen: inputs of the usual size reach it.
 const MESSAGE: usize = 1 << 16;
 /// The longest header with both its spaces, in bytes.
 const HEADER: usize = 32;
@@ -24,7 +24,7 @@ fn header(input: &[u8]) -> Option<(&str, usize, usize)> {
     Some((std::str::from_utf8(&window[..first]).unwrap_or("?"), length, second + 1))
 }
 
-/// The correct replies; `None` if chance decides one of them. The other targets cover those.
+/// The correct replies; `None` if one of them is random: `splits` and `protocols` cover those.
 fn expected(mut input: &[u8]) -> Option<Vec<u8>> {
     const ACTIONS: [&str; 6] = ["uppercase", "lowercase", "title-case", "reverse", "shuffle", "random"];
     let mut output = Vec::new();
@@ -48,6 +48,6 @@ fn expected(mut input: &[u8]) -> Option<Vec<u8>> {
 
 fuzz_target!(|data: &[u8]| {
     let Some(expected) = expected(data) else { return };
-    let seen = common::serve("text", Script::new(data, &[], &[]), MESSAGE, 1 << 20);
-    assert_eq!(seen.output, expected);
+    let transcript = common::serve("text", ScriptedStream::new(data, &[], &[]), MESSAGE, 1 << 20);
+    assert_eq!(transcript.output, expected);
 });

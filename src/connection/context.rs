@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::counters::Counters;
 use super::limits::Limits;
 use super::memory::{Budget, Buffer, Charge, MIN_DEFERRED_FREE, Pool, Retired};
+use super::millis::Millis;
 use crate::protocol::RequestRng;
 
 /// Bytes of the worker's read buffer, and the most that one read delivers to a protocol that passes its input through
@@ -54,13 +55,13 @@ pub struct Context {
     pub budget: Arc<Budget>,
     /// The worker's counters.
     pub counters: Arc<Counters>,
-    /// The time of this wake-up, in milliseconds since the server's start. Never goes back.
-    pub now: u64,
+    /// The time of this wake-up. Never goes back.
+    pub now: Millis,
     /// The server drains: connections that only wait are closed sooner.
     pub draining: bool,
     /// Since when connections have waited for memory without a break; `None` while none waits. Clients that take their
     /// replies too slowly are closed meanwhile.
-    pub contended_since: Option<u64>,
+    pub contended_since: Option<Millis>,
     /// Bytes that the connection may still send in this call.
     pub write_left: usize,
     /// Memory for the caller to free outside of the event loop.

@@ -1,48 +1,50 @@
 //! The buffers, counts and timers of a request in progress and of its reply: only busy connections have them.
 
 use std::io;
+use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::context::{Context, SMALL_REQUEST, UNCHARGED_BYTES};
-use super::limits::{Limits, NEVER};
+use super::limits::Limits;
 use super::memory::{Budget, Buffer, Charge, Retired};
+use super::millis::Millis;
 use crate::protocol::{Needed, RequestCounts};
 
 /// Upper bound on the tail, in bytes, that preprocessing leaves for the next read: a split code point, or a sigma that needs
 /// context. Chosen without tuning: texts whose tail is longer hardly exist.
 const MAX_UNPROCESSED_TAIL: usize = 4 * 1024;
-/// How far a client may be behind `--min-rate`, and for how long others must have waited for memory, in milliseconds. Chosen
+/// How far a client may be behind `--min-rate`, and for how long others must have waited for memory. Chosen
 /// without tuning: time for a TCP window that was closed to open again.
-const MIN_RATE_GRACE: u64 = 5_000;
-/// When within [`MIN_RATE_GRACE`] the first look is taken at what the client has taken, in milliseconds. Chosen so that most
+const MIN_RATE_GRACE: Millis = Millis::new(5_000);
+/// When within [`MIN_RATE_GRACE`] the first look is taken at what the client has taken. Chosen so that most
 /// of that time is judged, and that short waits for memory cost nothing.
-const MIN_RATE_FIRST_LOOK: u64 = 1_000;
+const MIN_RATE_FIRST_LOOK: Millis = Millis::new(1_000);
 
 /// The time of a transfer that has to keep a rate: bytes put its start off.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    /// The time from which the client is late, in milliseconds, less the period that it is allowed.
-    pub(super) start: u64,
+    /// The time from which the client is late, less the period that it is allowed.
+    pub(super) start: Millis,
     /// Credit that is worth less than a millisecond, in bytes times 1000.
     remainder: u64,
 }
 
 impl Pace {
-    pub(super) fn starting(start: u64) -> Self {
+    pub(super) fn starting(start: Millis) -> Self {
         Self { start, remainder: 0 }
     }
 
     /// Puts the start off for `bytes` that have moved: at `rate` bytes a second, but never beyond `now`, so that a burst
-    /// does not buy a long stall. Without a rate (0), any progress puts it off to `now`.
-    pub(super) fn advance(&mut self, bytes: usize, now: u64, rate: u64) {
+    /// does not buy a long stall.
+    pub(super) fn advance(&mut self, bytes: usize, now: Millis, rate: NonZero<u64>) {
         let credit = self.remainder + bytes as u64 * 1000;
-        self.start = credit.checked_div(rate).map_or(now, |time| (self.start + time).min(now));
-        self.remainder = credit.checked_rem(rate).unwrap_or(0);
+        self.start = (self.start + Millis::new(credit / rate)).min(now);
+        self.remainder = credit % rate;
     }
 }
 
-/// A request in progress, its reply, and the replies to the requests before it. Times are in milliseconds.
+/// A request in progress, its reply, and the replies to the requests before it.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     /// Input that the protocol has not consumed: the start of a request, or input to process before more is read.
@@ -68,14 +70,14 @@ pub(super) struct InFlight {
     /// Bytes of them that the client had taken at the last look, plus a constant; `None` before the first look.
     taken: Option<u64>,
     /// When the client last took a part of `output`.
-    pub(super) last_write: u64,
+    pub(super) last_write: Millis,
     /// When the connection began to wait for memory.
-    pub(super) waiting_since: u64,
+    pub(super) waiting_since: Millis,
 }
 
 impl InFlight {
     /// A request that starts now.
-    pub(super) fn starting(now: u64) -> Self {
+    pub(super) fn starting(now: Millis) -> Self {
         Self { request: Pace::starting(now), ..Self::default() }
     }
 
@@ -90,7 +92,7 @@ impl InFlight {
     }
 
     /// Stores input that the protocol left; `continues` if all of it belongs to the request whose timer runs already.
-    pub(super) fn save_input(&mut self, input: Buffer, needed: Needed, continues: bool, now: u64) {
+    pub(super) fn save_input(&mut self, input: Buffer, needed: Needed, continues: bool, now: Millis) {
         if !continues || self.received == 0 {
             self.request.start = now;
             self.received = input.len() as u64;
@@ -100,7 +102,7 @@ impl InFlight {
     }
 
     /// Stores replies that the client had no room for.
-    pub(super) fn queue_output(&mut self, output: Output, now: u64) {
+    pub(super) fn queue_output(&mut self, output: Output, now: Millis) {
         self.output = output;
         self.last_write = now;
         self.reply = Pace::starting(now);
@@ -154,39 +156,40 @@ impl InFlight {
     }
 
     /// Bytes of the request have arrived.
-    pub(super) fn on_received(&mut self, bytes: usize, now: u64) {
+    pub(super) fn on_received(&mut self, bytes: usize, now: Millis) {
         self.received += bytes as u64;
         self.request.advance(bytes, now, Limits::REQUEST_RATE);
     }
 
     /// When the request in progress must be complete.
-    pub(super) fn request_deadline(&self, limits: &Limits) -> u64 {
-        if limits.request == NEVER { NEVER } else { self.request.start + limits.request }
+    pub(super) fn request_deadline(&self, limits: &Limits) -> Millis {
+        self.request.start.after(limits.request)
     }
 
     /// When the client is too far behind `--min-rate` with its reply, while others wait for the memory that it holds.
-    pub(super) fn min_rate_deadline(&self, context: &Context) -> u64 {
+    pub(super) fn min_rate_deadline(&self, context: &Context) -> Millis {
         match context.contended_since {
-            Some(since) if context.limits.min_rate > 0 && self.charged() > 0 => {
+            Some(since) if context.limits.min_rate.is_some() && self.charged() > 0 => {
                 self.reply.start.max(since) + if self.taken.is_none() { MIN_RATE_FIRST_LOOK } else { MIN_RATE_GRACE }
             }
-            _ => NEVER,
+            _ => Millis::NEVER,
         }
     }
 
     /// Credits what the client has taken since the last look, given that `unacknowledged` bytes were sent and not taken. What
     /// was sent is no measure: the kernel takes megabytes at once, and then nothing until the client has taken a third of them.
     pub(super) fn judge_pace(&mut self, unacknowledged: u32, context: &Context) {
+        let Some(rate) = context.limits.min_rate else { return };
         let now = context.now;
         // bytes that were sent before this counter began may be unacknowledged, too: the constant keeps this positive
         let taken = self.sent + u64::from(u32::MAX - unacknowledged);
         match self.taken.replace(taken) {
-            None => self.reply = Pace::starting(now.saturating_sub(MIN_RATE_FIRST_LOOK)),
+            None => self.reply = Pace::starting(now - MIN_RATE_FIRST_LOOK),
             Some(before) => {
                 // time in which no connection waited for memory does not count
                 self.reply.start = self.reply.start.max(context.contended_since.unwrap_or(now));
                 let taken = usize::try_from(taken.saturating_sub(before)).unwrap_or(usize::MAX);
-                self.reply.advance(taken, now, context.limits.min_rate);
+                self.reply.advance(taken, now, rate);
             }
         }
     }
@@ -286,22 +289,30 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1000;
-    const LIMITS: Limits =
-        Limits { message: 1 << 27, idle: NEVER, request: 30 * SECOND, write: NEVER, line: 1 << 16, min_rate: 0 };
+    const LIMITS: Limits = Limits {
+        message: 1 << 27,
+        idle: None,
+        request: Some(Millis::new(30 * SECOND)),
+        write: None,
+        line: 1 << 16,
+        min_rate: None,
+    };
 
-    /// The deadline of a request after `arrivals`: each a time in milliseconds, and the bytes that arrive then.
+    /// The deadline, in milliseconds, of a request after `arrivals`: each a time in milliseconds, and the bytes that arrive
+    /// then.
     fn deadline(arrivals: impl IntoIterator<Item = (u64, usize)>) -> u64 {
         let mut in_flight = InFlight::default();
         for (now, bytes) in arrivals {
-            assert!(now < in_flight.request_deadline(&LIMITS), "timed out at {}", in_flight.request_deadline(&LIMITS));
-            in_flight.on_received(bytes, now);
+            let deadline = in_flight.request_deadline(&LIMITS).get();
+            assert!(now < deadline, "timed out at {deadline} ms");
+            in_flight.on_received(bytes, Millis::new(now));
         }
-        in_flight.request_deadline(&LIMITS)
+        in_flight.request_deadline(&LIMITS).get()
     }
 
     #[test]
     fn request_at_the_fair_rate_does_not_time_out() {
-        let rate = Limits::REQUEST_RATE as usize;
+        let rate = Limits::REQUEST_RATE.get() as usize;
         let hour = 3600;
         assert_eq!(deadline((1..hour).map(|second| (second * SECOND, rate))), (hour + 29) * SECOND);
         // in pieces that are worth less than a millisecond each
@@ -324,7 +335,7 @@ mod tests {
 
     #[test]
     fn slow_request_times_out() {
-        let rate = Limits::REQUEST_RATE as usize;
+        let rate = Limits::REQUEST_RATE.get() as usize;
         assert_eq!(deadline((1..30).map(|second| (second * SECOND, 1))), 30 * SECOND + 1);
         assert_eq!(deadline((1..59).map(|second| (second * SECOND, rate / 2))), 59 * SECOND);
     }

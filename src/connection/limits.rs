@@ -1,32 +1,32 @@
 //! What one connection may take.
 
+use std::num::NonZero;
+
 use super::memory::Budget;
+use super::millis::Millis;
 use crate::protocol::RequestLimits;
 
-/// A time that never comes, in milliseconds.
-pub const NEVER: u64 = u64::MAX;
-
-/// What one connection may take; times in milliseconds, [`NEVER`] for no limit.
+/// What one connection may take; `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest message, in bytes.
     pub message: usize,
     /// A connection without a request in progress closes after this time.
-    pub idle: u64,
+    pub idle: Option<Millis>,
     /// A request must be complete after this time, longer by what has arrived at [`Limits::REQUEST_RATE`].
-    pub request: u64,
+    pub request: Option<Millis>,
     /// A client must take a part of its pending replies in this time.
-    pub write: u64,
-    /// The longest line, in bytes, where a request is a line.
+    pub write: Option<Millis>,
+    /// The longest line, in bytes, where a request is a line; a line without a limit of its own has that of a message.
     pub line: usize,
     /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for five
-    /// seconds; 0 for no such limit.
-    pub min_rate: u64,
+    /// seconds.
+    pub min_rate: Option<NonZero<u64>>,
 }
 
 impl Limits {
     /// Bytes a second at which a client may go on sending one request without end. Chosen: a slow modem link keeps it.
-    pub const REQUEST_RATE: u64 = 16 * 1024;
+    pub const REQUEST_RATE: NonZero<u64> = NonZero::new(16 * 1024).unwrap();
 
     /// What one request may take under these limits.
     pub(super) fn of_request(&self, budget: &Budget) -> RequestLimits {

@@ -7,18 +7,38 @@
 
 use super::close_reason::CloseReason;
 use super::context::Context;
-use super::limits::NEVER;
+use super::millis::Millis;
 use super::state::{Connection, State};
 use super::stream::Stream;
 use super::timers::{TimerOutcome, unacknowledged};
 
-/// The time between two looks at a connection that lingers, in milliseconds. Chosen without tuning: 20 looks a second cost
+/// The time between two looks at a connection that lingers. Chosen without tuning: 20 looks a second cost
 /// little, and a client that has everything is not kept for long.
-const LOOK_INTERVAL_MS: u64 = 50;
-/// How long a client that has everything may take to half-close, in milliseconds. Chosen without tuning.
-const LINGER_MS: u64 = 2_000;
-/// How long that may take while the server drains, in milliseconds. Chosen so that an idle daemon exits in under a second.
-const DRAIN_LINGER_MS: u64 = 250;
+const LOOK_INTERVAL: Millis = Millis::new(50);
+/// How long a client that has everything may take to half-close. Chosen without tuning.
+const HALF_CLOSE_TIME: Millis = Millis::new(2_000);
+/// How long that may take while the server drains. Chosen so that an idle daemon exits in under a second.
+const DRAIN_HALF_CLOSE_TIME: Millis = Millis::new(250);
+
+/// The times of a connection that lingers, after a look that found progress.
+struct LingerTimes {
+    /// When to close, unless the client makes progress before.
+    until: Millis,
+    next_look: Millis,
+}
+
+impl LingerTimes {
+    /// The client has not acknowledged `left` bytes yet.
+    fn new(left: u32, context: &Context) -> Self {
+        let time = match left {
+            0 if context.draining => Some(DRAIN_HALF_CLOSE_TIME),
+            0 => Some(HALF_CLOSE_TIME),
+            _ => context.limits.write,
+        };
+        let until = context.now.after(time);
+        Self { until, next_look: if left == 0 { until } else { until.min(context.now + LOOK_INTERVAL) } }
+    }
+}
 
 impl Connection {
     /// Half-closes, and lingers until the client has all that was sent; replies that were not sent are given up. Returns
@@ -28,13 +48,12 @@ impl Connection {
             return false;
         }
         let unanswered = self.unanswered();
-        let state = State::Lingering { reason, unanswered, until: NEVER, next_look: NEVER };
+        self.unacknowledged = unacknowledged(stream);
+        let LingerTimes { until, next_look } = LingerTimes::new(self.unacknowledged, context);
+        let state = State::Lingering { reason, unanswered, until, next_look };
         if let State::Busy(_, in_flight) = self.set_state(state) {
             context.retired.append(in_flight.retire());
         }
-        self.unacknowledged = 0;
-        // a first look closes nothing: it only sets the times
-        self.look_while_lingering(stream, context);
         true
     }
 
@@ -43,22 +62,15 @@ impl Connection {
         let State::Lingering { reason, until, next_look, .. } = &mut self.state else { return TimerOutcome::Continue };
         let now = context.now;
         let left = unacknowledged(stream);
-        let has_progress = *until == NEVER || left < self.unacknowledged;
-        if !has_progress {
-            if now >= *until {
-                return TimerOutcome::CloseNow(*reason);
-            }
-            *next_look = (*until).min(now + LOOK_INTERVAL_MS);
-            return TimerOutcome::Continue;
+        if left < self.unacknowledged {
+            self.unacknowledged = left;
+            let times = LingerTimes::new(left, context);
+            (*until, *next_look) = (times.until, times.next_look);
+        } else if now >= *until {
+            return TimerOutcome::CloseNow(*reason);
+        } else {
+            *next_look = (*until).min(now + LOOK_INTERVAL);
         }
-        self.unacknowledged = left;
-        let time = match left {
-            0 if context.draining => DRAIN_LINGER_MS,
-            0 => LINGER_MS,
-            _ => context.limits.write,
-        };
-        *until = now.saturating_add(time).min(NEVER - 1);
-        *next_look = if left == 0 { *until } else { (*until).min(now + LOOK_INTERVAL_MS) };
         TimerOutcome::Continue
     }
 
@@ -66,7 +78,7 @@ impl Connection {
     pub(super) fn hurry_linger(&mut self, context: &Context) {
         if let State::Lingering { until, next_look, .. } = &mut self.state {
             if self.unacknowledged == 0 {
-                *until = (*until).min(context.now + DRAIN_LINGER_MS);
+                *until = (*until).min(context.now + DRAIN_HALF_CLOSE_TIME);
                 *next_look = *until;
             }
         }

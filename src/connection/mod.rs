@@ -35,7 +35,7 @@
 //! | `offload` | a request on its way to the thread pool and back |
 //! | `timers`, `linger` | deadlines, and the end of a connection |
 //! | `memory` | the budget of all connections, buffers, and the pool of a worker |
-//! | `context`, `limits` | what a worker lends, and what one connection may take |
+//! | `context`, `limits`, `millis` | what a worker lends, what one connection may take, and times |
 //! | `close_reason`, `counters`, `log` | what is counted and logged |
 
 mod close_reason;
@@ -47,6 +47,7 @@ mod limits;
 mod linger;
 mod log;
 mod memory;
+mod millis;
 mod next;
 mod offload;
 mod process;
@@ -64,10 +65,11 @@ pub use context::{
 };
 pub use counters::{Counter, Counters, Totals};
 use drive::Step;
-pub use limits::{Limits, NEVER};
+pub use limits::Limits;
 pub use memory::{
     Budget, Buffer, Charge, Demand, MIN_DEFERRED_FREE, POOL_CAPACITY, Pool, Retired, has_headroom, keep_headroom,
 };
+pub use millis::Millis;
 pub use next::Next;
 pub use offload::{OffloadJob, OffloadResult};
 use process::Call;
@@ -125,7 +127,7 @@ impl Connection {
             Resume::Offload => Step::Offload,
         };
         // the client is not to blame for the time in which we did not read
-        in_flight.request.start += context.now.saturating_sub(in_flight.waiting_since);
+        in_flight.request.start += context.now - in_flight.waiting_since;
         in_flight.charge(&context.budget).absorb(grant);
         self.set_phase(Phase::Receiving);
         self.drive(stream, context, step, DIRECT_READS)

@@ -7,6 +7,7 @@ use super::close_reason::CloseReason;
 use super::in_flight::InFlight;
 use super::log::PeerName;
 use super::memory::Retired;
+use super::millis::Millis;
 use super::stream::Interest;
 use crate::protocol::Protocol;
 
@@ -42,20 +43,20 @@ pub struct Connection {
     pub(super) served_any: bool,
 }
 
-/// What a connection is doing. Times are milliseconds of [`Context::now`](super::Context::now). [`TRANSITIONS`] lists which state may follow which.
+/// What a connection is doing. Times are those of [`Context::now`](super::Context::now). [`TRANSITIONS`] lists which state may follow which.
 #[derive(Debug)]
 pub(super) enum State {
     /// No request in progress, no reply pending. Reads; closes at the idle timeout.
     Idle {
         /// The end of the last request, or the start of the connection.
-        since: u64,
+        since: Millis,
     },
     /// A request or its reply is in progress.
     Busy(Phase, Box<InFlight>),
     /// The protocol sends without requests. Reads and writes; closes at the write timeout.
     Generating {
         /// The last time that the client has taken bytes.
-        last_write: u64,
+        last_write: Millis,
     },
     /// Our side has half-closed. Reads and discards until the client has everything and has half-closed, too.
     Lingering {
@@ -63,9 +64,9 @@ pub(super) enum State {
         /// Requests that were read and not answered.
         unanswered: u32,
         /// When to close, unless the client has taken more by then.
-        until: u64,
+        until: Millis,
         /// When to look at what the client has taken.
-        next_look: u64,
+        next_look: Millis,
     },
 }
 
@@ -140,9 +141,9 @@ pub(super) const TRANSITIONS: &[(Kind, &[Kind])] = {
 };
 
 impl Connection {
-    /// A connection at its start, at `now` milliseconds; `peer` names the client in the log.
+    /// A connection that starts at `now`; `peer` names the client in the log.
     #[must_use]
-    pub fn new(protocol: Box<dyn Protocol>, peer: Option<Box<str>>, now: u64) -> Self {
+    pub fn new(protocol: Box<dyn Protocol>, peer: Option<Box<str>>, now: Millis) -> Self {
         let state =
             if protocol.is_generator() { State::Generating { last_write: now } } else { State::Idle { since: now } };
         let peer = PeerName(peer);
@@ -201,7 +202,7 @@ impl Connection {
     }
 
     /// The request in progress; one starts at `now` if there is none.
-    pub(super) fn start_request(&mut self, now: u64) -> &mut InFlight {
+    pub(super) fn start_request(&mut self, now: Millis) -> &mut InFlight {
         if !matches!(self.state, State::Busy(..)) {
             self.set_state(State::Busy(Phase::Receiving, Box::new(InFlight::starting(now))));
         }

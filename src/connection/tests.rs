@@ -1,7 +1,8 @@
-//! Random scripts drive connections, and every transition between states is held to the table; all of the table is reached.
+//! Connections make every transition of the table, and no other. Random ones make as many as they can.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -10,23 +11,25 @@ use super::state::{Kind, TRANSITIONS};
 use super::*;
 use crate::protocol::services::frame;
 use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Protocol, ProtocolSettings, by_name};
-use scripted::{Act, Play, Script, context};
+use scripted::{Driver, IoResult, ScriptedStream, context};
 
-#[path = "../../tests/scripted/mod.rs"]
+#[path = "../../tests/connection/scripted.rs"]
 mod scripted;
 
 thread_local! {
-    /// The transitions that this thread has made.
+    /// The transitions of the connections in this thread.
     static MADE: RefCell<BTreeSet<(Kind, Kind)>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// Notes a transition; called for every one of them.
+/// Records a transition; the connection calls it at each one.
 pub(super) fn record(from: Kind, to: Kind) {
     if from != to {
         MADE.with_borrow_mut(|made| made.insert((from, to)));
     }
 }
 
+/// Bytes of output after which a connection is not run any further.
+const MAX_OUTPUT: usize = 1 << 20;
 const UPPERCASE: u8 = 0x01;
 const SHUFFLE: u8 = 0x08;
 const UNKNOWN: u8 = 0x03;
@@ -39,71 +42,70 @@ fn request(code: u8, length: usize) -> Vec<u8> {
     [&frame::header(code, length)[..], &vec![b'a'; length]].concat()
 }
 
-/// Requests of all kinds: small, large, rejected and skipped, offloaded, cut short.
+/// Requests of all kinds: small, large, rejected and skipped, offloaded, truncated.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let request =
         (prop_oneof![Just(UPPERCASE), Just(SHUFFLE), Just(UNKNOWN)], prop_oneof![0..100usize, 60_000..140_000usize])
             .prop_map(|(code, length)| request(code, length));
-    (proptest::collection::vec(request, 0..4), 0..20usize).prop_map(|(requests, cut)| {
+    (proptest::collection::vec(request, 0..4), 0..20usize).prop_map(|(requests, missing)| {
         let all = requests.concat();
-        all[..all.len().saturating_sub(cut)].to_vec()
+        all[..all.len().saturating_sub(missing)].to_vec()
     })
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn io_result() -> impl Strategy<Value = IoResult> {
     prop_oneof![
-        6 => (1..200_000usize).prop_map(Act::Bytes),
-        2 => Just(Act::WouldBlock),
-        1 => Just(Act::Interrupted),
+        6 => (1..200_000usize).prop_map(IoResult::AtMost),
+        2 => Just(IoResult::WouldBlock),
+        1 => Just(IoResult::Interrupted),
     ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Every debug build asserts that a transition is in the table; here connections make as many of them as they can.
+    /// A debug build asserts that each transition is in the table.
     #[test]
     fn random_connections_make_only_transitions_of_the_table(
         protocol in prop_oneof![4 => Just("frame"), 1 => Just("echo"), 1 => Just("chargen"), 1 => Just("text"), 1 => Just("ack")],
         input in input(),
-        reads in proptest::collection::vec(act(), 0..12),
-        writes in proptest::collection::vec(act(), 0..12),
+        reads in proptest::collection::vec(io_result(), 0..12),
+        writes in proptest::collection::vec(io_result(), 0..12),
         budget in prop_oneof![Just(600_000u64), Just(u64::MAX)],
     ) {
         let budget = Arc::new(Budget::new(budget));
         let mut context = context(1 << 20, &budget, 1);
-        let mut play = Play::new(protocol, Script::new(&input, &reads, &writes));
-        play.finish(&mut context, 1 << 20);
+        Driver::new(protocol, ScriptedStream::new(&input, &reads, &writes)).run(&mut context, MAX_OUTPUT);
     }
 }
 
-/// Plays one connection to its end, or until it has been sent a mebibyte.
-fn play(protocol: &str, budget: u64, script: Script) {
+/// Runs one connection until it closes or has sent [`MAX_OUTPUT`].
+fn run(protocol: &str, budget: u64, stream: ScriptedStream) {
     let budget = Arc::new(Budget::new(budget));
-    Play::new(protocol, script).finish(&mut context(1 << 20, &budget, 1), 1 << 20);
+    Driver::new(protocol, stream).run(&mut context(1 << 20, &budget, 1), MAX_OUTPUT);
 }
 
-/// A connection that waits, in the state that `prepare` brings it to, expires.
-fn expire(input: &[u8], writes: &[Act], prepare: impl FnOnce(&mut Context)) {
+/// A connection reads `input`, and its timers run until it closes; `prepare` sets its limits.
+fn expire(input: &[u8], writes: &[IoResult], prepare: impl FnOnce(&mut Context)) {
     let budget = Arc::new(Budget::new(u64::MAX));
     let mut context = context(1 << 20, &budget, 1);
     prepare(&mut context);
-    let mut script = Script::new(input, &[Act::Bytes(input.len()), Act::WouldBlock], writes);
-    script.unacknowledged = Some(5000);
-    let mut connection = Connection::new(frame(), None, 0);
-    connection.open(&mut script, &mut context);
+    let mut stream = ScriptedStream::new(input, &[IoResult::AtMost(input.len()), IoResult::WouldBlock], writes);
+    stream.unacknowledged = Some(5000);
+    let mut connection = Connection::new(frame(), None, Millis::ZERO);
+    connection.open(&mut stream, &mut context);
     if !input.is_empty() {
-        connection.readable(&mut script, &mut context);
+        connection.readable(&mut stream, &mut context);
     }
-    while !script.output_ended && connection.deadline(&context) != NEVER {
+    while !stream.write_closed && connection.deadline(&context) != Millis::NEVER {
         context.now = connection.deadline(&context);
-        if let Next::Close(_) = connection.expire(&mut script, &mut context) {
+        if let Next::Close(_) = connection.expire(&mut stream, &mut context) {
             return;
         }
     }
 }
 
-/// Generates `.`; replies to input with the input, and closes when that contains an `x`.
+/// Generates `.`; replies to input with the input, and closes after input that contains an `x`.
 struct Generator;
 
 impl Protocol for Generator {
@@ -123,45 +125,45 @@ impl Protocol for Generator {
     }
 }
 
-/// A connection to a [`Generator`], which is sent `input` and then has room for its replies.
-fn generate(input: &[u8], writes: &[Act]) {
+/// A connection to a [`Generator`] reads `input`; then its stream is writable.
+fn generate(input: &[u8], writes: &[IoResult]) {
     let budget = Arc::new(Budget::new(u64::MAX));
     let mut context = context(1 << 20, &budget, 1);
-    let mut script = Script::new(input, &[Act::Bytes(input.len()), Act::WouldBlock], writes);
-    let mut connection = Connection::new(Box::new(Generator), None, 0);
-    connection.open(&mut script, &mut context);
-    connection.readable(&mut script, &mut context);
-    connection.writable(&mut script, &mut context);
+    let mut stream = ScriptedStream::new(input, &[IoResult::AtMost(input.len()), IoResult::WouldBlock], writes);
+    let mut connection = Connection::new(Box::new(Generator), None, Millis::ZERO);
+    connection.open(&mut stream, &mut context);
+    connection.readable(&mut stream, &mut context);
+    connection.writable(&mut stream, &mut context);
     let expect = [b".", input].concat();
-    assert_eq!(&script.output[..expect.len()], expect);
+    assert_eq!(&stream.output[..expect.len()], expect);
 }
 
-/// The thread pool has no memory for a request.
+/// The offload pool has no memory for a request.
 fn fail_to_offload(input: &[u8]) {
     let budget = Arc::new(Budget::new(u64::MAX));
     let mut context = context(1 << 20, &budget, 1);
-    let mut script = Script::new(input, &[], &[]);
-    let mut connection = Connection::new(frame(), None, 0);
-    let mut next = connection.open(&mut script, &mut context);
+    let mut stream = ScriptedStream::new(input, &[], &[]);
+    let mut connection = Connection::new(frame(), None, Millis::ZERO);
+    let mut next = connection.open(&mut stream, &mut context);
     while !matches!(next, Next::Offload(_)) {
-        next = connection.readable(&mut script, &mut context);
+        next = connection.readable(&mut stream, &mut context);
     }
-    assert!(matches!(connection.offload_failed(&mut script, &mut context), Next::Wait));
+    assert!(matches!(connection.offload_failed(&mut stream, &mut context), Next::Wait));
     assert_eq!(connection.unanswered(), 1);
 }
 
-/// A large request arrives while another connection holds all memory, which is then given back.
+/// A large request arrives while another connection holds all memory, which that one then gives back.
 fn wait_for_memory(input: &[u8]) {
     let budget = Arc::new(Budget::new(1 << 20));
     let mut context = context(1 << 20, &budget, 1);
     let mut other = Charge::new(&budget);
     assert!(other.try_grow(1 << 19, 1 << 19) && other.try_grow(1 << 20, 1 << 20));
-    let mut play = Play::new("frame", Script::new(input, &[], &[]));
-    while !play.waits_for_memory() {
-        assert!(play.step(&mut context).is_none());
+    let mut driver = Driver::new("frame", ScriptedStream::new(input, &[], &[]));
+    while !driver.waits_for_memory() {
+        assert!(driver.step(&mut context).is_none());
     }
     drop(other);
-    play.finish(&mut context, 1 << 20);
+    driver.run(&mut context, MAX_OUTPUT);
 }
 
 #[test]
@@ -170,27 +172,32 @@ fn every_transition_of_the_table_is_made() {
     let large = request(UPPERCASE, 100_000);
     let offloaded = request(SHUFFLE, 100_000);
     let rejected = [request(UNKNOWN, 100_000), small.clone()].concat();
-    let slow = [Act::Bytes(5), Act::WouldBlock, Act::Bytes(5)];
-    play("frame", u64::MAX, Script::new(&large, &[Act::Bytes(10)], &slow));
-    play("frame", u64::MAX, Script::new(&offloaded.repeat(2), &[], &slow));
-    play("frame", u64::MAX, Script::new(&rejected, &[Act::Bytes(10)], &slow));
+    let slow = [IoResult::AtMost(5), IoResult::WouldBlock, IoResult::AtMost(5)];
+    run("frame", u64::MAX, ScriptedStream::new(&large, &[IoResult::AtMost(10)], &slow));
+    run("frame", u64::MAX, ScriptedStream::new(&offloaded.repeat(2), &[], &slow));
+    run("frame", u64::MAX, ScriptedStream::new(&rejected, &[IoResult::AtMost(10)], &slow));
     // a reply that waits while the request behind it is rejected
-    play("frame", u64::MAX, Script::new(&[&small[..], &rejected].concat(), &[Act::Bytes(200)], &slow));
+    run("frame", u64::MAX, ScriptedStream::new(&[&small[..], &rejected].concat(), &[IoResult::AtMost(200)], &slow));
     // a reply that waits while the request behind it is incomplete
-    play("frame", u64::MAX, Script::new(&small.repeat(2), &[Act::Bytes(20), Act::WouldBlock], &slow));
-    play("ack", u64::MAX, Script::new(b"once", &[Act::Bytes(4), Act::WouldBlock], &[]));
-    play("ack", u64::MAX, Script::new(b"once", &[Act::Bytes(4), Act::WouldBlock], &slow));
-    play("text", u64::MAX, Script::new(&[b'x'; 40], &[Act::Bytes(10), Act::Bytes(30), Act::WouldBlock], &[]));
+    run("frame", u64::MAX, ScriptedStream::new(&small.repeat(2), &[IoResult::AtMost(20), IoResult::WouldBlock], &slow));
+    run("ack", u64::MAX, ScriptedStream::new(b"once", &[IoResult::AtMost(4), IoResult::WouldBlock], &[]));
+    run("ack", u64::MAX, ScriptedStream::new(b"once", &[IoResult::AtMost(4), IoResult::WouldBlock], &slow));
+    run(
+        "text",
+        u64::MAX,
+        ScriptedStream::new(&[b'x'; 40], &[IoResult::AtMost(10), IoResult::AtMost(30), IoResult::WouldBlock], &[]),
+    );
     generate(b"abc", &[]);
-    generate(b"abc", &[Act::Bytes(1), Act::Bytes(1), Act::Bytes(2)]);
+    generate(b"abc", &[IoResult::AtMost(1), IoResult::AtMost(1), IoResult::AtMost(2)]);
     generate(b"x", &[]);
     wait_for_memory(&large);
     fail_to_offload(&offloaded);
     for (input, writes) in [(&b""[..], &[][..]), (&small[..12], &[]), (&rejected[..12], &[])] {
-        expire(input, writes, |context| (context.limits.idle, context.limits.request) = (1000, 1000));
+        let second = Some(Millis::new(1000));
+        expire(input, writes, |context| (context.limits.idle, context.limits.request) = (second, second));
     }
-    expire(&small, &[Act::Bytes(5), Act::WouldBlock], |context| {
-        (context.limits.min_rate, context.contended_since) = (1, Some(0));
+    expire(&small, &[IoResult::AtMost(5), IoResult::WouldBlock], |context| {
+        (context.limits.min_rate, context.contended_since) = (NonZero::new(1), Some(Millis::ZERO));
     });
     let made = MADE.with_borrow(Clone::clone);
     for (from, next) in TRANSITIONS {

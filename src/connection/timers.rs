@@ -5,7 +5,8 @@
 
 use super::close_reason::CloseReason;
 use super::context::Context;
-use super::limits::{Limits, NEVER};
+use super::limits::Limits;
+use super::millis::Millis;
 use super::state::{Connection, Phase, State};
 use super::stream::Stream;
 
@@ -43,17 +44,17 @@ pub(super) enum TimerOutcome {
 }
 
 impl Connection {
-    /// When to call [`Connection::expire`] if nothing happens before, in milliseconds; [`NEVER`] without a timer.
+    /// When to call [`Connection::expire`] if nothing happens before; [`Millis::NEVER`] without a timer.
     #[must_use]
-    pub fn deadline(&self, context: &Context) -> u64 {
+    pub fn deadline(&self, context: &Context) -> Millis {
         self.timer(context).0
     }
 
     /// The state's timer: when it is due, and what it does.
-    pub(super) fn timer(&self, context: &Context) -> (u64, Timer) {
+    pub(super) fn timer(&self, context: &Context) -> (Millis, Timer) {
         let limits = &context.limits;
         match &self.state {
-            State::Idle { since } => (since.saturating_add(limits.idle), Timer::Expire(CloseReason::IdleTimeout)),
+            State::Idle { since } => (since.after(limits.idle), Timer::Expire(CloseReason::IdleTimeout)),
             State::Busy(Phase::Receiving | Phase::Skipping(_), in_flight) => {
                 (in_flight.request_deadline(limits), Timer::Expire(CloseReason::RequestTimeout))
             }
@@ -62,16 +63,16 @@ impl Connection {
                 let slow = in_flight.min_rate_deadline(context);
                 if slow < stalled { (slow, Timer::MinRate) } else { (stalled, Timer::Write) }
             }
-            State::Busy(Phase::WaitingForMemory(_) | Phase::Offloaded, _) => (NEVER, Timer::None),
+            State::Busy(Phase::WaitingForMemory(_) | Phase::Offloaded, _) => (Millis::NEVER, Timer::None),
             State::Generating { last_write } => (self.write_deadline(*last_write, limits), Timer::Write),
             State::Lingering { next_look, .. } => (*next_look, Timer::Linger),
         }
     }
 
     /// When to look at a client that has taken nothing since `last_write`.
-    fn write_deadline(&self, last_write: u64, limits: &Limits) -> u64 {
-        let has_looked = self.unacknowledged > 0 || limits.write == NEVER;
-        last_write.saturating_add(if has_looked { limits.write } else { limits.write / FIRST_LOOK_DIVISOR })
+    fn write_deadline(&self, last_write: Millis, limits: &Limits) -> Millis {
+        let has_looked = self.unacknowledged > 0;
+        last_write.after(limits.write.map(|limit| if has_looked { limit } else { limit / FIRST_LOOK_DIVISOR }))
     }
 
     /// Does what the state's timer does, if it is due.

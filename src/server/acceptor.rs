@@ -22,15 +22,14 @@ use std::sync::Arc;
 use crate::sys::Errno;
 use log::debug;
 
-use super::clock::Millis;
 use super::listener::{Listener, ListenerIndex, Origin};
 use super::poller::{Poller, Source};
-use crate::connection::{Counters, NEVER};
+use crate::connection::{Counters, Millis};
 use crate::sys;
 
-/// The time for which a worker backs off, in milliseconds. Chosen: ten tries a second cost nothing, and no client notices a
+/// The time for which a worker backs off. Chosen: ten tries a second cost nothing, and no client notices a
 /// tenth of a second in such a state of the system.
-const BACKOFF: Millis = 100;
+const BACKOFF: Millis = Millis::new(100);
 /// Back off also after this number of consecutive lost clients: an error that does not dequeue the connection (the refusal
 /// of a security module) repeats at once. Chosen: that of two full batches.
 const MAX_CONSECUTIVE_LOST: u32 = 64;
@@ -194,7 +193,7 @@ impl Acceptor {
 
     fn back_off(&mut self, error: Errno, poller: &Poller, now: Millis) {
         let error = io::Error::from(error);
-        self.listener.warn_failing(format_args!("{error}; trying again every {BACKOFF} ms"), now);
+        self.listener.warn_failing(format_args!("{error}; trying again every {} ms", BACKOFF.get()), now);
         match &mut self.state {
             // it is closed then: the connections that are left get a reset
             ListenerState::Draining { queued, .. } => *queued = 0,
@@ -239,9 +238,9 @@ impl Acceptor {
     pub fn timers_due(&self) -> Option<Millis> {
         let retry = match self.state {
             ListenerState::BackingOff { until } => until,
-            _ => NEVER,
+            _ => Millis::NEVER,
         };
-        Some(retry.min(self.listener.recovery_due())).filter(|due| *due != NEVER)
+        Some(retry.min(self.listener.recovery_due())).filter(|due| *due != Millis::NEVER)
     }
 
     /// Waits for no more connections. Those that the kernel has completed by now are still to be accepted, unless the
@@ -313,7 +312,7 @@ mod tests {
         assert!(acceptor.is_ready() && !acceptor.is_at_limit() && has_event(&mut poller));
         acceptor.wait_for_slot(&poller);
         assert!(!acceptor.is_ready() && acceptor.is_at_limit() && !has_event(&mut poller));
-        acceptor.slots_freed(&poller, 0);
+        acceptor.slots_freed(&poller, Millis::ZERO);
         assert!(acceptor.is_ready() && !acceptor.is_at_limit() && has_event(&mut poller));
     }
 
@@ -321,14 +320,15 @@ mod tests {
     fn after_an_error_the_listener_backs_off() {
         let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
         assert_eq!(acceptor.timers_due(), None);
-        acceptor.back_off(Errno::EMFILE, &poller, 50);
+        let now = Millis::new(50);
+        acceptor.back_off(Errno::EMFILE, &poller, now);
         assert!(!acceptor.is_ready() && !has_event(&mut poller));
-        assert_eq!(acceptor.timers_due(), Some(50 + BACKOFF));
-        acceptor.slots_freed(&poller, 51);
+        assert_eq!(acceptor.timers_due(), Some(now + BACKOFF));
+        acceptor.slots_freed(&poller, Millis::new(51));
         assert!(!acceptor.is_ready(), "a free slot does not end the back-off");
-        acceptor.run_timers(&poller, 50 + BACKOFF - 1);
+        acceptor.run_timers(&poller, now + BACKOFF - Millis::new(1));
         assert!(!acceptor.is_ready());
-        acceptor.run_timers(&poller, 50 + BACKOFF);
+        acceptor.run_timers(&poller, now + BACKOFF);
         assert!(acceptor.is_ready() && has_event(&mut poller));
     }
 
@@ -339,30 +339,30 @@ mod tests {
         assert!(!acceptor.is_ready() && !has_event(&mut poller));
         acceptor.wait_for_slot(&poller);
         assert!(acceptor.is_at_limit() && !acceptor.is_ready());
-        acceptor.slots_freed(&poller, 0);
+        acceptor.slots_freed(&poller, Millis::ZERO);
         assert!(!acceptor.is_at_limit() && !acceptor.is_ready() && !has_event(&mut poller), "it stays unregistered");
         for _ in 0..=MAX_BATCH {
             assert!(acceptor.has_queued(), "one client and a batch");
             acceptor.count_dequeued();
         }
         assert!(!acceptor.has_queued());
-        assert!(matches!(acceptor.accept(&Counters::default(), &poller, 0), Accepted::Socket(_)));
-        assert!(matches!(acceptor.accept(&Counters::default(), &poller, 0), Accepted::Nothing));
+        assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Socket(_)));
+        assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Nothing));
     }
 
     #[test]
     fn draining_follows_every_state_and_is_final() {
         for enter in [
             |_: &mut Acceptor, _: &Poller| {},
-            |acceptor: &mut Acceptor, poller: &Poller| acceptor.back_off(Errno::EMFILE, poller, 0),
+            |acceptor: &mut Acceptor, poller: &Poller| acceptor.back_off(Errno::EMFILE, poller, Millis::ZERO),
             |acceptor: &mut Acceptor, poller: &Poller| acceptor.wait_for_slot(poller),
         ] {
             let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
             enter(&mut acceptor, &poller);
             acceptor.begin_drain(&poller);
             assert!(acceptor.has_queued() && !acceptor.is_at_limit());
-            acceptor.slots_freed(&poller, 1);
-            acceptor.run_timers(&poller, 2 * BACKOFF);
+            acceptor.slots_freed(&poller, Millis::new(1));
+            acceptor.run_timers(&poller, BACKOFF + BACKOFF);
             assert!(!acceptor.is_ready() && acceptor.has_queued() && !has_event(&mut poller));
         }
     }

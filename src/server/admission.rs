@@ -15,13 +15,14 @@ use std::sync::atomic::Ordering;
 use log::warn;
 
 use super::channels::Channels;
-use super::clock::{Clock, Millis};
+use super::clock::Clock;
 use super::condition::{Condition, Due};
 use super::config::ServerLimits;
 use super::message::WorkerMessage;
 use super::notifier::Notifier;
 use super::peer::SourceKey;
 use super::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, lock};
+use crate::connection::Millis;
 use crate::sys::EventFd;
 
 /// An atomic limit that is none.

@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use crate::connection::NEVER;
-
-/// A time in milliseconds since the server started, or a span in milliseconds; [`NEVER`] is a time that does not come.
-pub type Millis = u64;
+use crate::connection::Millis;
 
 /// Reads the monotonic clock.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +20,6 @@ impl Clock {
     /// The current time.
     #[must_use]
     pub fn now(self) -> Millis {
-        Millis::try_from(self.start.elapsed().as_millis()).unwrap_or(NEVER)
+        self.start.elapsed().into()
     }
 }

@@ -23,16 +23,15 @@ use std::fmt;
 use std::mem;
 use std::sync::atomic::Ordering;
 
-use super::clock::Millis;
 use super::sync::{AtomicBool, AtomicU64, Mutex, lock};
-use crate::connection::NEVER;
+use crate::connection::Millis;
 
-/// The time between two lines that a condition is on, in milliseconds. Chosen: often enough to see that it goes on, and
+/// The time between two lines that a condition is on. Chosen: often enough to see that it goes on, and
 /// 1,440 lines a day.
-const INTERVAL: Millis = 60_000;
-/// The time without the condition after which it has ended, in milliseconds. Chosen: long for a loop that retries every
+const INTERVAL: Millis = Millis::new(60_000);
+/// The time without the condition after which it has ended. Chosen: long for a loop that retries every
 /// 100 ms, short for a person who waits for the line.
-const QUIET: Millis = 2_000;
+const QUIET: Millis = Millis::new(2_000);
 
 /// The number of occurrences since the last line that a condition is on; to be appended to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +53,8 @@ pub struct Past {
 impl fmt::Display for Past {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.times == 1 { "" } else { "s" };
-        write!(f, " ({} time{plural} in {}.{} s)", self.times, self.lasted / 1000, self.lasted % 1000 / 100)
+        let lasted = self.lasted.get();
+        write!(f, " ({} time{plural} in {}.{} s)", self.times, lasted / 1000, lasted % 1000 / 100)
     }
 }
 
@@ -72,14 +72,14 @@ pub enum Due {
 pub struct Condition {
     /// True from [`Condition::begin`] to [`Condition::end`]; changed under the lock.
     on: AtomicBool,
-    /// When to call [`Condition::check_ended`], [`NEVER`] while there is no reason; changed under the lock.
+    /// When to call [`Condition::check_ended`], in milliseconds; changed under the lock.
     due: AtomicU64,
     state: Mutex<State>,
 }
 
 impl Default for Condition {
     fn default() -> Self {
-        Self { on: AtomicBool::new(false), due: AtomicU64::new(NEVER), state: Mutex::default() }
+        Self { on: AtomicBool::new(false), due: AtomicU64::new(Millis::NEVER.get()), state: Mutex::default() }
     }
 }
 
@@ -122,24 +122,24 @@ impl Condition {
         }
         let mut state = lock(&self.state);
         if self.is_on() {
-            self.due.store(NEVER, Ordering::Relaxed);
+            self.due.store(Millis::NEVER.get(), Ordering::Relaxed);
             return None;
         }
         let past = state.check_ended(now);
-        self.due.store(state.ends_at(), Ordering::Relaxed);
+        self.due.store(state.ends_at().get(), Ordering::Relaxed);
         past
     }
 
-    /// When to call [`Condition::check_ended`]; [`NEVER`] while there is no reason.
+    /// When to call [`Condition::check_ended`]; [`Millis::NEVER`] while there is no reason.
     pub fn due(&self) -> Millis {
-        self.due.load(Ordering::Relaxed)
+        Millis::new(self.due.load(Ordering::Relaxed))
     }
 
     /// Only [`Condition::check_ended`] defers the time: a condition that flaps does not wake a thread each time.
     fn bring_forward(&self, state: &State) -> Due {
         let ends_at = state.ends_at();
-        if ends_at < self.due.load(Ordering::Relaxed) {
-            self.due.store(ends_at, Ordering::Relaxed);
+        if ends_at < self.due() {
+            self.due.store(ends_at.get(), Ordering::Relaxed);
             Due::Sooner
         } else {
             Due::Unchanged
@@ -192,7 +192,7 @@ impl State {
     fn ends_at(&self) -> Millis {
         let quiet = self.last + QUIET;
         match self.announced {
-            _ if !self.open => NEVER,
+            _ if !self.open => Millis::NEVER,
             Some(announced) if self.silent => quiet.max(announced + INTERVAL),
             _ => quiet,
         }
@@ -216,18 +216,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The lines about a condition that occurs at these times, and that is checked whenever it is due.
+    /// The lines, each with its time in milliseconds, about a condition that occurs at these times, and that is checked
+    /// whenever it is due.
     fn lines(occurrences: &[u64]) -> Vec<(u64, String)> {
         let condition = Condition::default();
         let mut lines = Vec::new();
-        for now in occurrences.iter().chain([&(NEVER - 1)]) {
-            while condition.due() <= *now {
+        for now in occurrences.iter().copied().map(Some).chain([None]) {
+            while condition.due() < now.map_or(Millis::NEVER, |now| Millis::new(now + 1)) {
                 let due = condition.due();
-                lines.extend(condition.check_ended(due).map(|past| (due, format!("off{past}"))));
+                lines.extend(condition.check_ended(due).map(|past| (due.get(), format!("off{past}"))));
             }
-            if *now < NEVER - 1 {
-                lines.extend(condition.occurred(*now).0.map(|times| (*now, format!("on{times}"))));
-            }
+            let times = now.and_then(|now| Some((now, condition.occurred(Millis::new(now)).0?)));
+            lines.extend(times.map(|(now, times)| (now, format!("on{times}"))));
         }
         lines
     }
@@ -268,45 +268,45 @@ mod tests {
     #[test]
     fn a_condition_with_a_duration_ends_only_after_it_is_off() {
         let condition = Condition::default();
-        assert_eq!(condition.begin(1000), Some(Times(1)));
-        assert_eq!((condition.begin(1001), condition.is_on()), (None, true));
-        assert_eq!(condition.due(), NEVER, "nothing wakes a thread while it lasts");
-        assert_eq!(condition.end(500_000), Some(Due::Sooner));
-        assert_eq!((condition.end(500_001), condition.is_on()), (None, false));
-        assert_eq!(condition.due(), 502_000);
-        assert_eq!(condition.check_ended(501_999), None);
+        assert_eq!(condition.begin(Millis::new(1000)), Some(Times(1)));
+        assert_eq!((condition.begin(Millis::new(1001)), condition.is_on()), (None, true));
+        assert_eq!(condition.due(), Millis::NEVER, "nothing wakes a thread while it lasts");
+        assert_eq!(condition.end(Millis::new(500_000)), Some(Due::Sooner));
+        assert_eq!((condition.end(Millis::new(500_001)), condition.is_on()), (None, false));
+        assert_eq!(condition.due(), Millis::new(502_000));
+        assert_eq!(condition.check_ended(Millis::new(501_999)), None);
         // on again at that moment
-        assert_eq!(condition.begin(502_000), Some(Times(1)));
-        assert_eq!((condition.check_ended(502_000), condition.due()), (None, NEVER));
-        assert_eq!(condition.end(502_500), Some(Due::Sooner));
-        assert_eq!(condition.check_ended(504_500), Some(Past { times: 2, lasted: 501_500 }));
-        assert_eq!(condition.due(), NEVER);
+        assert_eq!(condition.begin(Millis::new(502_000)), Some(Times(1)));
+        assert_eq!((condition.check_ended(Millis::new(502_000)), condition.due()), (None, Millis::NEVER));
+        assert_eq!(condition.end(Millis::new(502_500)), Some(Due::Sooner));
+        assert_eq!(condition.check_ended(Millis::new(504_500)), Some(Past { times: 2, lasted: Millis::new(501_500) }));
+        assert_eq!(condition.due(), Millis::NEVER);
     }
 
     #[test]
     fn a_condition_that_flaps_has_one_line_a_minute_and_wakes_the_thread_once() {
         let condition = Condition::default();
         let (mut lines, mut woken) = (0, 0);
-        for now in 0..180_000 {
+        for now in (0..180_000).map(Millis::new) {
             lines += u64::from(condition.begin(now).is_some());
             woken += u64::from(condition.end(now) == Some(Due::Sooner));
             lines += u64::from(condition.check_ended(now).is_some());
         }
         assert_eq!((lines, woken), (3, 1));
         assert_eq!(condition.check_ended(condition.due()), None);
-        assert_eq!(condition.check_ended(condition.due()), Some(Past { times: 180_000, lasted: 179_999 }));
+        assert_eq!(condition.check_ended(condition.due()), Some(Past { times: 180_000, lasted: Millis::new(179_999) }));
     }
 
     #[test]
     fn concurrent_reports_make_one_line() {
         let condition = Condition::default();
         let lines: usize = std::thread::scope(|scope| {
-            let report = || (0..1000).filter(|now| condition.occurred(*now).0.is_some()).count();
+            let report = || (0..1000).filter(|now| condition.occurred(Millis::new(*now)).0.is_some()).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(report)).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
         assert_eq!(lines, 1);
-        assert_eq!(condition.check_ended(NEVER - 1).map(|past| past.times), Some(4000));
+        assert_eq!(condition.check_ended(Millis::NEVER - Millis::new(1)).map(|past| past.times), Some(4000));
     }
 
     proptest! {
@@ -315,10 +315,10 @@ mod tests {
             let mut now = 0;
             let occurrences: Vec<u64> = gaps.iter().map(|gap| { now += gap; now }).collect();
             let lines = lines(&occurrences);
-            let minutes = now / INTERVAL + 2;
+            let minutes = now / INTERVAL.get() + 2;
             prop_assert!(lines.len() as u64 <= 2 * minutes, "{lines:?}");
             let on: Vec<u64> = lines.iter().filter(|(_, line)| line.starts_with("on")).map(|(at, _)| *at).collect();
-            prop_assert!(on.windows(2).all(|pair| pair[1] - pair[0] >= INTERVAL), "{lines:?}");
+            prop_assert!(on.windows(2).all(|pair| pair[1] - pair[0] >= INTERVAL.get()), "{lines:?}");
             let off = lines.iter().filter_map(|(_, line)| line.strip_prefix("off (")?.split(' ').next());
             let counted: usize = off.map(|times| times.parse::<usize>().expect("a number")).sum();
             prop_assert_eq!(counted, occurrences.len(), "{:?}", lines);

@@ -1,12 +1,11 @@
-//! The configuration of a server. Here "no limit" is `None`; this file turns it into the values that the parts below use
-//! in their hot paths.
+//! The configuration of a server. Here and in [`Limits`], "no limit" is `None`.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::Millis;
 use super::listener::ListenerOptions;
-use crate::connection::{Limits, NEVER};
+use crate::connection::{Limits, Millis};
 
 /// The configuration of a server; `limits` and `listeners` can be changed while it runs.
 #[derive(Debug)]
@@ -51,11 +50,11 @@ impl ServerLimits {
     pub fn per_connection(&self) -> Limits {
         Limits {
             message: self.max_message,
-            idle: millis(self.idle_timeout),
-            request: millis(self.request_timeout),
-            write: millis(self.write_timeout),
+            idle: self.idle_timeout.map(Millis::from),
+            request: self.request_timeout.map(Millis::from),
+            write: self.write_timeout.map(Millis::from),
             line: self.max_line.unwrap_or(self.max_message),
-            min_rate: self.min_rate.unwrap_or(0),
+            min_rate: self.min_rate.and_then(NonZero::new),
         }
     }
 
@@ -64,12 +63,6 @@ impl ServerLimits {
     pub fn budget(&self) -> u64 {
         self.max_buffered.unwrap_or(u64::MAX)
     }
-}
-
-/// A time limit in milliseconds, rounded down; [`NEVER`] for none.
-#[must_use]
-pub fn millis(limit: Option<Duration>) -> Millis {
-    limit.map_or(NEVER, |limit| Millis::try_from(limit.as_millis()).unwrap_or(NEVER))
 }
 
 #[cfg(test)]
@@ -93,10 +86,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_limit_becomes_the_value_that_never_applies() {
+    fn server_without_limits_sets_none_for_a_connection() {
         let limits = ServerLimits::UNLIMITED.per_connection();
-        assert_eq!(limits, Limits { message: 1, idle: NEVER, request: NEVER, write: NEVER, line: 1, min_rate: 0 });
+        assert_eq!(limits, Limits { message: 1, idle: None, request: None, write: None, line: 1, min_rate: None });
         assert_eq!(ServerLimits::UNLIMITED.budget(), u64::MAX);
-        assert_eq!([millis(Some(Duration::from_micros(1999))), millis(Some(Duration::MAX))], [1, NEVER]);
+    }
+
+    #[test]
+    fn limits_of_a_connection_are_those_of_the_server_in_milliseconds() {
+        let limits = ServerLimits {
+            max_message: 100,
+            idle_timeout: Some(Duration::from_micros(1999)),
+            request_timeout: Some(Duration::from_secs(2)),
+            write_timeout: Some(Duration::MAX),
+            max_line: Some(50),
+            min_rate: Some(10),
+            ..ServerLimits::UNLIMITED
+        };
+        let expected = Limits {
+            message: 100,
+            idle: Some(Millis::new(1)),
+            request: Some(Millis::new(2000)),
+            write: Some(Millis::NEVER),
+            line: 50,
+            min_rate: NonZero::new(10),
+        };
+        assert_eq!(limits.per_connection(), expected);
     }
 }

@@ -163,11 +163,13 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use crate::connection::Millis;
+
     /// A session; any descriptor will do, because the table looks at no socket.
     fn session() -> Session {
         let stream = OwnedFd::from(std::fs::File::open("/dev/null").expect("open /dev/null")).into();
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
-        let connection = Connection::new(protocol, None, 0);
+        let connection = Connection::new(protocol, None, Millis::ZERO);
         Session { stream, connection, interest: Interest::default(), source: None }
     }
 

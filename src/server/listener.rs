@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use log::warn;
 
-use super::clock::Millis;
 use super::condition::Condition;
 use super::sync::{Mutex, lock};
+use crate::connection::Millis;
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
 
 /// Where a listening socket comes from.

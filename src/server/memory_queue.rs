@@ -15,17 +15,16 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 
-use super::clock::Millis;
 use super::poller::Token;
 use super::sync::{Mutex, lock};
-use crate::connection::{Budget, Charge, Demand};
+use crate::connection::{Budget, Charge, Demand, Millis};
 
-/// The time for which connections that need less overtake one that has waited longer, in milliseconds. Chosen: a small part
+/// The time for which connections that need less overtake one that has waited longer. Chosen: a small part
 /// of the 30 seconds that clients usually wait for a reply.
-pub const PRIORITY_PERIOD: Millis = 2_000;
-/// A connection that begins to wait within this time after the last one gave up is taken for a retry of its client, in
-/// milliseconds. Chosen: more than the usual pause of clients between two tries.
-const RETRY_WINDOW: Millis = 10_000;
+pub const PRIORITY_PERIOD: Millis = Millis::new(2_000);
+/// A connection that begins to wait within this time after the last one gave up is taken for a retry of its client.
+/// Chosen: more than the usual pause of clients between two tries.
+const RETRY_WINDOW: Millis = Millis::new(10_000);
 
 /// A connection that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +70,9 @@ impl MemoryQueue {
         queue.arrivals += 1;
         queue.waiting.insert(place, (waiter, now));
         let alone = queue.waiting.len() == 1;
-        let goes_on = queue.gave_up.take().is_some_and(|gave_up| now.saturating_sub(gave_up) < RETRY_WINDOW);
+        let goes_on = queue.gave_up.take().is_some_and(|gave_up| now - gave_up < RETRY_WINDOW);
         if alone && !goes_on {
-            self.since.store(now, Ordering::SeqCst);
+            self.since.store(now.get(), Ordering::SeqCst);
         }
         self.length.fetch_add(1, Ordering::SeqCst);
         (place, alone)
@@ -98,7 +97,7 @@ impl MemoryQueue {
     /// If any connection waits: the time at which memory became short. That stays when clients give up and try again.
     #[must_use]
     pub fn since(&self) -> Option<Millis> {
-        (!self.is_empty()).then(|| self.since.load(Ordering::SeqCst))
+        (!self.is_empty()).then(|| Millis::new(self.since.load(Ordering::SeqCst)))
     }
 
     /// Removes the connection that has waited longest among those whose demand the budget can meet, and returns it with that
@@ -109,7 +108,8 @@ impl MemoryQueue {
         let mut queue = self.lock();
         let mut heads = queue.heads();
         heads.sort_unstable_by_key(|(place, ..)| place.arrival);
-        let is_urgent = heads.first().is_some_and(|(.., since)| now.saturating_sub(*since) / PRIORITY_PERIOD % 2 == 1);
+        let periods = |since| (now - since).get() / PRIORITY_PERIOD.get();
+        let is_urgent = heads.first().is_some_and(|(.., since)| periods(*since) % 2 == 1);
         heads.truncate(if is_urgent { 1 } else { heads.len() });
         budget.keep_reserve(is_urgent);
         let (place, waiter, charge) = heads.into_iter().find_map(|(place, waiter, _)| {
@@ -150,6 +150,10 @@ fn class_of(demand: Demand) -> u32 {
 mod tests {
     use super::*;
 
+    /// The period and the window, in milliseconds.
+    const PERIOD: u64 = PRIORITY_PERIOD.get();
+    const WINDOW: u64 = RETRY_WINDOW.get();
+
     fn waiter(number: u32, shared: usize, reserve: usize) -> Waiter {
         let token = Token { slot: number, sequence: 0 };
         Waiter { worker: 0, token, demand: Demand { shared, reserve } }
@@ -160,7 +164,7 @@ mod tests {
     }
 
     fn pop_at(queue: &MemoryQueue, budget: &Arc<Budget>, now: u64) -> Option<(u32, Charge)> {
-        queue.pop(budget, now).map(|(waiter, charge)| (waiter.token.slot, charge))
+        queue.pop(budget, Millis::new(now)).map(|(waiter, charge)| (waiter.token.slot, charge))
     }
 
     /// A budget of 2000 bytes, of which the shared half and `taken` bytes of the reserve are taken.
@@ -176,7 +180,7 @@ mod tests {
         let (budget, _taken) = budget(400);
         let queue = MemoryQueue::default();
         for (number, reserve) in [(0, 900), (1, 500), (2, 100), (3, 110)] {
-            queue.push(waiter(number, 50, reserve), 0);
+            queue.push(waiter(number, 50, reserve), Millis::ZERO);
         }
         let (first, charge) = pop(&queue, &budget).expect("500 of 600 are there");
         assert_eq!((first, charge.bytes()), (1, 500));
@@ -193,7 +197,7 @@ mod tests {
         let (budget, _taken) = budget(1);
         let queue = MemoryQueue::default();
         for number in 0..3 {
-            queue.push(waiter(number, 50, 100 + number as usize), 0);
+            queue.push(waiter(number, 50, 100 + number as usize), Millis::ZERO);
         }
         let order: Vec<u32> = std::iter::from_fn(|| pop(&queue, &budget).map(|(number, _)| number)).collect();
         assert_eq!(order, [0, 1, 2]);
@@ -204,28 +208,28 @@ mod tests {
     fn a_large_demand_is_overtaken_for_a_bounded_time() {
         let (budget, _taken) = budget(400);
         let queue = MemoryQueue::default();
-        let (place, _) = queue.push(waiter(0, 900, 900), 1);
+        let (place, _) = queue.push(waiter(0, 900, 900), Millis::new(1));
         for number in 1..=4 {
-            queue.push(waiter(number, 100, 100), 1);
+            queue.push(waiter(number, 100, 100), Millis::new(1));
         }
-        let (overtaking, charge) = pop_at(&queue, &budget, PRIORITY_PERIOD).expect("600 are left");
+        let (overtaking, charge) = pop_at(&queue, &budget, PERIOD).expect("600 are left");
         assert_eq!(overtaking, 1);
         drop(charge);
         let mut other = Charge::new(&budget);
-        for now in [PRIORITY_PERIOD + 1, 3 * PRIORITY_PERIOD + 1] {
+        for now in [PERIOD + 1, 3 * PERIOD + 1] {
             assert!(pop_at(&queue, &budget, now).is_none(), "only the one that has waited longest is served now");
             assert!(!other.try_grow(100, 100), "and no other connection gets a part of the reserve");
         }
         // in the periods between, the others continue
-        let (second, second_lease) = pop_at(&queue, &budget, 4 * PRIORITY_PERIOD + 1).expect("600 are left");
+        let (second, second_lease) = pop_at(&queue, &budget, 4 * PERIOD + 1).expect("600 are left");
         assert_eq!(second, 2);
-        assert!(pop_at(&queue, &budget, 5 * PRIORITY_PERIOD + 1).is_none());
+        assert!(pop_at(&queue, &budget, 5 * PERIOD + 1).is_none());
         // and when it has closed
         drop(second_lease);
         assert!(budget.take_released_flag());
-        queue.remove(place, &budget, 5 * PRIORITY_PERIOD + 2);
+        queue.remove(place, &budget, Millis::new(5 * PERIOD + 2));
         assert!(budget.take_released_flag(), "the others must be examined again");
-        assert_eq!(pop_at(&queue, &budget, PRIORITY_PERIOD).expect("600 are left").0, 3);
+        assert_eq!(pop_at(&queue, &budget, PERIOD).expect("600 are left").0, 3);
         assert!(other.try_grow(100, 100));
     }
 
@@ -233,32 +237,32 @@ mod tests {
     fn a_client_that_gives_up_and_retries_does_not_restart_the_time_of_contention() {
         let (budget, _taken) = budget(1);
         let queue = MemoryQueue::default();
-        let wait = |now| queue.push(waiter(0, 10, 10), now).0;
-        queue.remove(wait(100), &budget, 3_000);
+        let wait = |now| queue.push(waiter(0, 10, 10), Millis::new(now)).0;
+        queue.remove(wait(100), &budget, Millis::new(3_000));
         assert_eq!(queue.since(), None);
-        let second = wait(3_000 + RETRY_WINDOW - 1);
-        assert_eq!(queue.since(), Some(100), "a client has waited since then, but for a pause");
-        queue.remove(second, &budget, 20_000);
-        queue.remove(wait(20_000 + RETRY_WINDOW), &budget, 40_000);
+        let second = wait(3_000 + WINDOW - 1);
+        assert_eq!(queue.since(), Some(Millis::new(100)), "a client has waited since then, but for a pause");
+        queue.remove(second, &budget, Millis::new(20_000));
+        queue.remove(wait(20_000 + WINDOW), &budget, Millis::new(40_000));
         wait(40_001);
-        assert_eq!(queue.since(), Some(20_000 + RETRY_WINDOW));
+        assert_eq!(queue.since(), Some(Millis::new(20_000 + WINDOW)));
         assert!(pop(&queue, &budget).is_some());
         wait(40_002);
-        assert_eq!(queue.since(), Some(40_002), "the one that waited was served");
+        assert_eq!(queue.since(), Some(Millis::new(40_002)), "the one that waited was served");
     }
 
     #[test]
     fn a_large_demand_is_met_when_the_reserve_is_free() {
         let (budget, taken) = budget(400);
         let queue = MemoryQueue::default();
-        queue.push(waiter(0, 900, 900), 0);
-        queue.push(waiter(1, 100, 100), 0);
-        assert!(pop_at(&queue, &budget, PRIORITY_PERIOD).is_none());
+        queue.push(waiter(0, 900, 900), Millis::ZERO);
+        queue.push(waiter(1, 100, 100), Millis::ZERO);
+        assert!(pop_at(&queue, &budget, PERIOD).is_none());
         let [shared, reserve] = taken;
         drop(reserve);
-        let (first, charge) = pop_at(&queue, &budget, PRIORITY_PERIOD).expect("all of the reserve is left");
+        let (first, charge) = pop_at(&queue, &budget, PERIOD).expect("all of the reserve is left");
         assert_eq!((first, charge.bytes()), (0, 900));
-        assert_eq!(pop_at(&queue, &budget, PRIORITY_PERIOD).expect("100 are left").0, 1);
+        assert_eq!(pop_at(&queue, &budget, PERIOD).expect("100 are left").0, 1);
         drop(shared);
     }
 
@@ -267,11 +271,11 @@ mod tests {
         let (budget, _taken) = budget(1);
         let queue = MemoryQueue::default();
         assert_eq!(queue.since(), None);
-        let (place, alone) = queue.push(waiter(0, 10, 10), 7);
-        assert!(alone && !queue.push(waiter(1, 10, 10), 8).1);
-        assert_eq!(queue.since(), Some(7));
-        queue.remove(place, &budget, 9);
-        queue.remove(place, &budget, 9);
+        let (place, alone) = queue.push(waiter(0, 10, 10), Millis::new(7));
+        assert!(alone && !queue.push(waiter(1, 10, 10), Millis::new(8)).1);
+        assert_eq!(queue.since(), Some(Millis::new(7)));
+        queue.remove(place, &budget, Millis::new(9));
+        queue.remove(place, &budget, Millis::new(9));
         assert_eq!(pop(&queue, &budget).expect("the other").0, 1);
         assert!(pop(&queue, &budget).is_none() && queue.is_empty());
         assert_eq!(budget.used(), 1001, "the memory that was granted was given back");
@@ -281,7 +285,7 @@ mod tests {
     fn a_demand_that_a_lowered_limit_can_never_meet_is_returned_without_memory() {
         let (budget, _taken) = budget(1);
         let queue = MemoryQueue::default();
-        queue.push(waiter(0, 10, 900), 0);
+        queue.push(waiter(0, 10, 900), Millis::ZERO);
         budget.resize(1800);
         assert!(pop(&queue, &budget).is_none(), "the reserve has 900, and they are taken");
         budget.resize(1000);

@@ -6,10 +6,9 @@ use std::io;
 use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 
-use super::clock::Millis;
 use super::listener::ListenerIndex;
 use super::poller::Token;
-use crate::connection::{Charge, Limits, OffloadResult, Retired};
+use crate::connection::{Charge, Limits, Millis, OffloadResult, Retired};
 
 /// A connection that no worker serves yet. It holds a slot of [`super::admission::Admission`] and counts for the worker
 /// that it is sent to.
@@ -48,7 +47,7 @@ pub enum WorkerMessage {
     /// A connection slot may be free: listeners at the limit may accept again.
     SlotsFreed,
     /// Stop accepting, and finish the connections within this time.
-    Drain(Millis),
+    Drain(Option<Millis>),
     /// Close all connections and end.
     Abort,
 }

@@ -71,7 +71,7 @@ use message::{NewConnection, Reconfiguration, WorkerMessage};
 use shared::Shared;
 use worker::Worker;
 
-use crate::connection::{self, NEVER};
+use crate::connection::{self, Millis};
 use crate::protocol::ProtocolInfo;
 use crate::sys;
 
@@ -189,7 +189,7 @@ impl Server {
     #[must_use]
     pub fn recovery_due_in(&self) -> Option<Duration> {
         let due = self.shared.recovery_due();
-        (due != NEVER).then(|| Duration::from_millis(due.saturating_sub(self.shared.clock.now())))
+        (due != Millis::NEVER).then(|| (due - self.shared.clock.now()).into())
     }
 
     /// Logs which conditions have ended, such as a want of memory.
@@ -238,7 +238,7 @@ impl Server {
     /// `timeout` are closed.
     pub fn drain(&self, timeout: Option<Duration>) {
         self.shared.lifecycle.begin(Phase::Draining);
-        self.shared.channels.send_all(|| WorkerMessage::Drain(config::millis(timeout)));
+        self.shared.channels.send_all(|| WorkerMessage::Drain(timeout.map(Millis::from)));
     }
 
     /// Closes all connections and ends.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::admission::Admission;
 use super::channels::Channels;
-use super::clock::{Clock, Millis};
+use super::clock::Clock;
 use super::config::{ServerConfig, ServerLimits};
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
@@ -14,7 +14,7 @@ use super::reclaim::Reclaimer;
 use super::shared_memory::SharedMemory;
 use super::stats::StatsSnapshot;
 use super::warnings::Warnings;
-use crate::connection::{Counters, Totals};
+use crate::connection::{Counters, Millis, Totals};
 use crate::sys::Errno;
 
 /// The parts of a server that all its threads share.

@@ -6,7 +6,7 @@ use super::channels::Channels;
 use super::clock::Clock;
 use super::memory_queue::{MemoryQueue, Place, Waiter};
 use super::message::WorkerMessage;
-use crate::connection::Budget;
+use crate::connection::{Budget, Millis};
 
 /// Connections that are granted memory in a row, at most; the next thread that looks goes on. Chosen without tuning.
 const MAX_GRANTS: u32 = 64;
@@ -42,9 +42,9 @@ impl SharedMemory {
         self.queue.remove(place, &self.budget, self.clock.now());
     }
 
-    /// If any connection waits: since when memory has been short, in milliseconds ([`MemoryQueue::since`]).
+    /// If any connection waits: since when memory has been short ([`MemoryQueue::since`]).
     #[must_use]
-    pub fn contended_since(&self) -> Option<u64> {
+    pub fn contended_since(&self) -> Option<Millis> {
         self.queue.since()
     }
 

@@ -4,15 +4,14 @@
 //! earliest one that was scheduled has passed, all connections are visited. A sweep over many connections defers the next
 //! one, so that sweeping takes a small part of a worker's time.
 
-use super::clock::Millis;
-use crate::connection::NEVER;
+use crate::connection::Millis;
 
 /// Connections visited for each millisecond between two sweeps. Chosen so that sweeping takes about a hundredth of the time
 /// if a visit takes 10 ns, which is an estimate for a slot of the table and a few comparisons.
 const CONNECTIONS_PER_MS: u64 = 1000;
-/// The least time between two sweeps, in milliseconds. Chosen: all timeouts are seconds, except for a connection that
+/// The least time between two sweeps. Chosen: all timeouts are seconds, except for a connection that
 /// lingers, which is looked at every 50 ms.
-const MIN_SWEEP_INTERVAL: Millis = 10;
+const MIN_SWEEP_INTERVAL: Millis = Millis::new(10);
 
 /// The time of the next sweep.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ impl SweepTimer {
     /// A timer without a deadline.
     #[must_use]
     pub fn new() -> Self {
-        Self { next: NEVER, not_before: 0 }
+        Self { next: Millis::NEVER, not_before: Millis::ZERO }
     }
 
     /// There is a connection with this deadline.
@@ -37,7 +36,7 @@ impl SweepTimer {
     /// The time until the next sweep; `None` without a deadline.
     #[must_use]
     pub fn timeout(&self, now: Millis) -> Option<Millis> {
-        (self.next != NEVER).then(|| self.next.max(self.not_before).saturating_sub(now))
+        (self.next != Millis::NEVER).then(|| self.next.max(self.not_before) - now)
     }
 
     /// Whether a sweep over this number of connections is due. If so, it begins: the deadlines that are left must be
@@ -45,8 +44,8 @@ impl SweepTimer {
     pub fn begin_sweep(&mut self, now: Millis, connections: usize) -> bool {
         let is_due = self.next <= now && self.not_before <= now;
         if is_due {
-            self.next = NEVER;
-            self.not_before = now + MIN_SWEEP_INTERVAL + connections as u64 / CONNECTIONS_PER_MS;
+            self.next = Millis::NEVER;
+            self.not_before = now + MIN_SWEEP_INTERVAL + Millis::new(connections as u64 / CONNECTIONS_PER_MS);
         }
         is_due
     }
@@ -59,16 +58,16 @@ mod tests {
     #[test]
     fn sweeps_at_the_earliest_deadline_and_not_too_often() {
         let mut timer = SweepTimer::new();
-        assert_eq!(timer.timeout(0), None);
-        timer.schedule(500);
-        timer.schedule(300);
-        assert_eq!(timer.timeout(100), Some(200));
-        assert!(!timer.begin_sweep(299, 1));
-        assert!(timer.begin_sweep(300, 20_000));
-        assert_eq!(timer.timeout(300), None);
-        timer.schedule(301);
-        assert!(!timer.begin_sweep(301, 20_000));
-        assert_eq!(timer.timeout(301), Some(29));
-        assert!(timer.begin_sweep(330, 20_000));
+        assert_eq!(timer.timeout(Millis::new(0)), None);
+        timer.schedule(Millis::new(500));
+        timer.schedule(Millis::new(300));
+        assert_eq!(timer.timeout(Millis::new(100)), Some(Millis::new(200)));
+        assert!(!timer.begin_sweep(Millis::new(299), 1));
+        assert!(timer.begin_sweep(Millis::new(300), 20_000));
+        assert_eq!(timer.timeout(Millis::new(300)), None);
+        timer.schedule(Millis::new(301));
+        assert!(!timer.begin_sweep(Millis::new(301), 20_000));
+        assert_eq!(timer.timeout(Millis::new(301)), Some(Millis::new(29)));
+        assert!(timer.begin_sweep(Millis::new(330), 20_000));
     }
 }

@@ -6,9 +6,9 @@ use std::fmt;
 use log::warn;
 
 use super::channels::Channels;
-use super::clock::{Clock, Millis};
+use super::clock::Clock;
 use super::condition::{Condition, Due};
-use crate::connection::NEVER;
+use crate::connection::Millis;
 
 /// A resource that the system refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Warnings {
     /// When to call [`Warnings::log_recoveries`].
     #[must_use]
     pub fn recovery_due(&self) -> Millis {
-        self.conditions.iter().map(Condition::due).min().unwrap_or(NEVER)
+        self.conditions.iter().map(Condition::due).min().unwrap_or(Millis::NEVER)
     }
 
     /// Logs which shortages have ended.
@@ -80,10 +80,10 @@ mod tests {
         assert_eq!(positions, [0, 1, 2]);
         let channels = Channels::new(0).expect("an eventfd");
         let warnings = Warnings::new(Clock::start(), channels.clone());
-        assert_eq!(warnings.recovery_due(), NEVER);
+        assert_eq!(warnings.recovery_due(), Millis::NEVER);
         warnings.warn(Shortage::Threads, format_args!("cannot start a thread"));
-        assert_ne!(warnings.conditions[Shortage::Threads as usize].due(), NEVER);
-        assert_ne!(warnings.recovery_due(), NEVER);
+        assert_ne!(warnings.conditions[Shortage::Threads as usize].due(), Millis::NEVER);
+        assert_ne!(warnings.recovery_due(), Millis::NEVER);
         let mut notified =
             [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(channels.owner()), nix::poll::PollFlags::POLLIN)];
         assert_eq!(nix::poll::poll(&mut notified, 0u16), Ok(1));

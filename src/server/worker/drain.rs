@@ -8,13 +8,12 @@
 use std::mem;
 
 use super::Worker;
-use crate::connection::{CloseReason, Connection, Context, Grace, NEVER, Next, Stream};
-use crate::server::clock::Millis;
+use crate::connection::{CloseReason, Connection, Context, Grace, Millis, Next, Stream};
 
-/// The time after a drain has begun in which a client that has sent nothing yet may still send a request, in
-/// milliseconds. Chosen: a request that was on its way when the drain began arrives within it also over slow networks, and
+/// The time after a drain has begun in which a client that has sent nothing yet may still send a request.
+/// Chosen: a request that was on its way when the drain began arrives within it also over slow networks, and
 /// an idle daemon exits in under a second.
-const DRAIN_GRACE: Millis = 500;
+const DRAIN_GRACE: Millis = Millis::new(500);
 
 /// The phase of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +57,10 @@ pub enum DrainStep {
 }
 
 impl Drain {
-    /// A drain that begins now and times out after `timeout`.
+    /// A drain that begins now and times out after `timeout`, if there is one.
     #[must_use]
-    pub fn begin(now: Millis, timeout: Millis) -> Self {
-        let until = now.saturating_add(timeout);
+    pub fn begin(now: Millis, timeout: Option<Millis>) -> Self {
+        let until = now.after(timeout);
         Self { grace_until: Some(until.min(now + DRAIN_GRACE)), until, is_unsettled: false }
     }
 
@@ -82,7 +81,7 @@ impl Drain {
     /// When [`Drain::step`] returns something else than now; `None` if that follows from no time.
     #[must_use]
     pub fn due(&self) -> Option<Millis> {
-        Some(self.grace_until.unwrap_or(self.until)).filter(|due| *due != NEVER)
+        Some(self.grace_until.unwrap_or(self.until)).filter(|due| *due != Millis::NEVER)
     }
 
     /// Whether connections must be visited again without waiting for an event.
@@ -103,7 +102,7 @@ impl Drain {
 
 impl Worker {
     /// Stops accepting and begins to drain, unless that was done already.
-    pub(super) fn begin_drain(&mut self, timeout: Millis) {
+    pub(super) fn begin_drain(&mut self, timeout: Option<Millis>) {
         if self.driver.phase != Phase::Running {
             return;
         }
@@ -156,36 +155,42 @@ impl Worker {
 mod tests {
     use super::*;
 
+    /// A drain that begins after a second, with a timeout in milliseconds.
+    fn drain(timeout: Option<u64>) -> Drain {
+        Drain::begin(Millis::new(1000), timeout.map(Millis::new))
+    }
+
     #[test]
     fn a_drain_has_a_grace_period_then_visits_all_and_times_out() {
-        let mut drain = Drain::begin(1000, 5000);
-        assert_eq!(drain.due(), Some(1000 + DRAIN_GRACE));
-        assert_eq!(drain.step(1000 + DRAIN_GRACE - 1, false), DrainStep::Wait);
-        assert_eq!(drain.step(1000 + DRAIN_GRACE, true), DrainStep::VisitAll);
-        assert_eq!((drain.step(1000 + DRAIN_GRACE, false), drain.due()), (DrainStep::Wait, Some(6000)));
-        assert_eq!(drain.step(5999, false), DrainStep::Wait);
-        assert_eq!(drain.step(6000, false), DrainStep::CloseAll);
+        let mut drain = drain(Some(5000));
+        let grace_end = Millis::new(1000) + DRAIN_GRACE;
+        assert_eq!(drain.due(), Some(grace_end));
+        assert_eq!(drain.step(grace_end - Millis::new(1), false), DrainStep::Wait);
+        assert_eq!(drain.step(grace_end, true), DrainStep::VisitAll);
+        assert_eq!((drain.step(grace_end, false), drain.due()), (DrainStep::Wait, Some(Millis::new(6000))));
+        assert_eq!(drain.step(Millis::new(5999), false), DrainStep::Wait);
+        assert_eq!(drain.step(Millis::new(6000), false), DrainStep::CloseAll);
     }
 
     #[test]
     fn grace_never_outlasts_the_drain() {
-        let mut drain = Drain::begin(1000, 10);
-        assert_eq!(drain.due(), Some(1010));
-        assert_eq!(drain.step(1010, false), DrainStep::CloseAll);
-        assert_eq!(Drain::begin(1000, 0).step(1000, false), DrainStep::CloseAll);
+        let mut drain = drain(Some(10));
+        assert_eq!(drain.due(), Some(Millis::new(1010)));
+        assert_eq!(drain.step(Millis::new(1010), false), DrainStep::CloseAll);
+        assert_eq!(self::drain(Some(0)).step(Millis::new(1000), false), DrainStep::CloseAll);
     }
 
     #[test]
     fn a_drain_without_a_timeout_has_only_its_grace() {
-        let mut drain = Drain::begin(1000, NEVER);
-        assert_eq!(drain.due(), Some(1000 + DRAIN_GRACE));
-        assert_eq!(drain.step(2000, false), DrainStep::VisitAll);
-        assert_eq!((drain.due(), drain.step(NEVER - 1, false)), (None, DrainStep::Wait));
+        let mut drain = drain(None);
+        assert_eq!(drain.due(), Some(Millis::new(1000) + DRAIN_GRACE));
+        assert_eq!(drain.step(Millis::new(2000), false), DrainStep::VisitAll);
+        assert_eq!((drain.due(), drain.step(Millis::NEVER - Millis::new(1), false)), (None, DrainStep::Wait));
     }
 
     #[test]
     fn clients_that_still_send_are_visited_again_after_the_others() {
-        let mut drain = Drain::begin(0, 5000);
+        let mut drain = Drain::begin(Millis::ZERO, Some(Millis::new(5000)));
         assert_eq!(drain.step(DRAIN_GRACE, false), DrainStep::VisitAll);
         drain.is_unsettled = true;
         assert_eq!(drain.step(DRAIN_GRACE, true), DrainStep::Wait, "a visit of all is in progress");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::mem;
 
-use crate::server::clock::Millis;
+use crate::connection::Millis;
 use crate::server::memory_queue::{PRIORITY_PERIOD, Place};
 use crate::server::poller::Token;
 
@@ -63,15 +63,16 @@ mod tests {
         let token = Token { slot: 0, sequence: 0 };
         let demand = Demand { shared: 1, reserve: 1 };
         let queue = MemoryQueue::default();
-        let (place, _) = queue.push(Waiter { worker: 0, token, demand }, 0);
+        let (place, _) = queue.push(Waiter { worker: 0, token, demand }, Millis::ZERO);
         let mut waits = MemoryWaits::default();
-        assert_eq!((waits.due(), waits.take_check(0)), (None, false));
+        assert_eq!((waits.due(), waits.take_check(Millis::ZERO)), (None, false));
         waits.insert(token, place);
-        assert_eq!([waits.take_check(1), waits.take_check(PRIORITY_PERIOD)], [true, false]);
-        assert_eq!(waits.due(), Some(1 + PRIORITY_PERIOD));
-        assert_eq!([waits.take_check(1 + PRIORITY_PERIOD), waits.take_check(2 + PRIORITY_PERIOD)], [true, false]);
+        assert_eq!([Millis::new(1), PRIORITY_PERIOD].map(|now| waits.take_check(now)), [true, false]);
+        let next = Millis::new(1) + PRIORITY_PERIOD;
+        assert_eq!(waits.due(), Some(next));
+        assert_eq!([next, next + Millis::new(1)].map(|now| waits.take_check(now)), [true, false]);
         assert_eq!(waits.remove(token), Some(place));
-        assert_eq!((waits.due(), waits.take_check(10 * PRIORITY_PERIOD)), (None, false));
-        queue.remove(place, &Budget::new(0), 0);
+        assert_eq!((waits.due(), waits.take_check(next + next)), (None, false));
+        queue.remove(place, &Budget::new(0), Millis::ZERO);
     }
 }

@@ -37,7 +37,6 @@ use memory_waits::MemoryWaits;
 use sweep::Sweep;
 
 use super::acceptor::Acceptor;
-use super::clock::Millis;
 use super::config::ServerConfig;
 use super::connection_table::ConnectionTable;
 use super::listener::{Listener, ListenerIndex};
@@ -45,7 +44,7 @@ use super::message::WorkerMessage;
 use super::poller::{Event, Poller, Source};
 use super::shared::Shared;
 use super::timers::SweepTimer;
-use crate::connection::{Buffer, CloseReason, Context, Interest, Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired};
+use crate::connection::{Buffer, CloseReason, Context, Interest, Millis, Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired};
 use crate::protocol::RequestRng;
 use crate::sys::unix_time;
 
@@ -107,7 +106,7 @@ impl Worker {
     /// The loop; returns when the worker has drained, is stopped, or fails.
     pub fn run(mut self) {
         while self.is_running() {
-            match self.driver.poller.wait(self.timeout().map(Duration::from_millis)) {
+            match self.driver.poller.wait(self.timeout().map(Duration::from)) {
                 Ok(events) => self.run_iteration(events),
                 Err(error) => self.fail(format!("cannot wait for events: {error}")),
             }
@@ -138,7 +137,7 @@ impl Worker {
     /// How long to wait for events at most; `None` until one comes.
     fn timeout(&self) -> Option<Millis> {
         if self.has_work() {
-            return Some(0);
+            return Some(Millis::ZERO);
         }
         let now = self.driver.context.now;
         let accept_timers = self.accepting.acceptors.iter().filter_map(Acceptor::timers_due);
@@ -147,7 +146,7 @@ impl Worker {
             Phase::Running | Phase::Stopping => None,
         };
         let due = accept_timers.chain(drain).chain(self.memory_waits.due());
-        due.map(|due| due.saturating_sub(now)).chain(self.driver.timer.timeout(now)).min()
+        due.map(|due| due - now).chain(self.driver.timer.timeout(now)).min()
     }
 
     /// Whether there is work without waiting for an event.

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Weak;
 
 use super::*;
-use crate::connection::NEVER;
 use crate::protocol::{self, ProtocolSettings};
 use crate::server::config::ServerLimits;
 use crate::server::listener::{ListenerOptions, ListenerProfile, Origin};
@@ -75,7 +74,7 @@ fn a_drain_at_the_limit_serves_its_accept_queue_when_a_slot_is_free() {
     harness.iterate_until("the first request has begun", |harness| harness.shared.stats().totals.bytes_in == 1);
     let second = harness.connect_and_begin();
     harness.iterate_until("the worker is at the limit", |harness| harness.shared.admission.is_at_limit());
-    harness.shared.channels.send_all(|| WorkerMessage::Drain(NEVER));
+    harness.shared.channels.send_all(|| WorkerMessage::Drain(None));
     harness.iterate_until("the drain begins", |harness| harness.worker.driver.phase.is_draining());
     for _ in 0..100 {
         // events of other connections wake it as often
@@ -92,7 +91,7 @@ fn a_drain_at_the_limit_serves_its_accept_queue_when_a_slot_is_free() {
 #[test]
 fn a_drained_worker_closes_its_listener() {
     let mut harness = Harness::new(1);
-    harness.shared.channels.send_all(|| WorkerMessage::Drain(NEVER));
+    harness.shared.channels.send_all(|| WorkerMessage::Drain(None));
     harness.iterate_until("the worker has drained", |harness| !harness.worker.is_running());
     assert!(harness.listener.upgrade().is_none(), "it was dropped before the worker");
 }

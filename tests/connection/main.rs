@@ -1,0 +1,21 @@
+//! The guarantees of a connection to its client and to its worker, tested on scripted streams: without sockets, threads or a
+//! clock.
+//!
+//! | module | guarantee |
+//! |---|---|
+//! | `cutting` | the client sees no difference, however input and output are cut or interrupted |
+//! | `fairness` | one call does a bounded amount of work |
+//! | `budget` | the memory that connections hold and wait for |
+//! | `timeouts` | when a deadline is, and what extends it |
+//! | `closing` | a close waits until the client has received every reply |
+//! | `drain` | the end of each connection while the server drains |
+
+mod budget;
+mod closing;
+mod conversations;
+mod cutting;
+mod drain;
+mod fairness;
+mod scripted;
+mod session;
+mod timeouts;

@@ -1,0 +1,255 @@
+//! A client as a script: the bytes that each read returns, the bytes that each write takes, and the errors between them.
+//! [`Driver`] calls a `Connection` as a worker does, without sockets, threads or a clock.
+//!
+//! Shared by tests, fuzz targets and benchmarks. [`Driver`] panics if a connection neither waits for an event nor closes.
+
+#![allow(dead_code, reason = "each of its users uses a part")]
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use retortd::connection::{
+    Budget, Buffer, Charge, CloseReason, Connection, Context, Counter, Counters, Demand, Limits, Millis, Next, Pool,
+    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream,
+};
+use retortd::protocol::{ProtocolSettings, RequestRng, by_name};
+
+/// The result of one system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoResult {
+    /// It transfers at most this number of bytes, and at least one.
+    AtMost(usize),
+    /// EAGAIN, although the socket was reported ready.
+    WouldBlock,
+    /// EINTR.
+    Interrupted,
+    /// ECONNRESET, for this call and every later one.
+    Reset,
+}
+
+/// The stream to a scripted client. When the results are used up, every call transfers as many bytes as it can.
+#[derive(Debug, Default)]
+pub struct ScriptedStream {
+    input: VecDeque<u8>,
+    reads: VecDeque<IoResult>,
+    writes: VecDeque<IoResult>,
+    /// All bytes that were sent to the client.
+    pub output: Vec<u8>,
+    /// The server has half-closed.
+    pub write_closed: bool,
+    /// Bytes that the client's kernel has not acknowledged; `None` where the stream cannot tell.
+    pub unacknowledged: Option<usize>,
+    is_reset: bool,
+}
+
+impl ScriptedStream {
+    /// A client that sends `input`, then half-closes; with the results of the first reads and writes.
+    pub fn new(input: &[u8], reads: &[IoResult], writes: &[IoResult]) -> Self {
+        Self {
+            input: input.iter().copied().collect(),
+            reads: reads.iter().copied().collect(),
+            writes: writes.iter().copied().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The client sends more input.
+    pub fn send(&mut self, input: &[u8]) {
+        self.input.extend(input);
+    }
+
+    /// The next read returns EAGAIN, if there is no input: without this it would return the end of the input.
+    pub fn await_input(&mut self) {
+        if self.input.is_empty() {
+            self.reads.push_front(IoResult::WouldBlock);
+        }
+    }
+
+    /// Bytes of the input that have not been read.
+    pub fn unread(&self) -> usize {
+        self.input.len()
+    }
+
+    /// Sets the results of the next writes.
+    pub fn set_writes(&mut self, writes: &[IoResult]) {
+        self.writes = writes.iter().copied().collect();
+    }
+
+    /// The most bytes that the next call may transfer.
+    fn next(results: &mut VecDeque<IoResult>, is_reset: &mut bool) -> io::Result<usize> {
+        if *is_reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        match results.pop_front() {
+            None => Ok(usize::MAX),
+            Some(IoResult::AtMost(bytes)) => Ok(bytes.max(1)),
+            Some(IoResult::WouldBlock) => Err(ErrorKind::WouldBlock.into()),
+            Some(IoResult::Interrupted) => Err(ErrorKind::Interrupted.into()),
+            Some(IoResult::Reset) => {
+                *is_reset = true;
+                Err(ErrorKind::ConnectionReset.into())
+            }
+        }
+    }
+}
+
+impl Read for ScriptedStream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        assert!(!into.is_empty(), "a read into an empty buffer looks like the end of the input");
+        let most = Self::next(&mut self.reads, &mut self.is_reset)?.min(into.len());
+        self.input.read(&mut into[..most])
+    }
+}
+
+impl Write for ScriptedStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        assert!(!self.write_closed, "sent after the half-close");
+        let mut room = Self::next(&mut self.writes, &mut self.is_reset)?;
+        let before = self.output.len();
+        for part in parts {
+            let n = part.len().min(room);
+            self.output.extend_from_slice(&part[..n]);
+            room -= n;
+        }
+        Ok(self.output.len() - before)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for ScriptedStream {
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.write_closed = true;
+        Ok(())
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        self.unacknowledged
+    }
+}
+
+/// The time of day in every context, in seconds since 1970-01-01 UTC.
+pub const UNIX_TIME: u64 = 1_795_220_304;
+
+/// The context of a worker: messages of up to `message` bytes, no other limits, and a budget that contexts may share.
+pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
+    Context {
+        read_buf: Buffer::zeroed(READ_BUF_SIZE).expect("memory"),
+        reply_buf: Buffer::zeroed(REPLY_BUF_SIZE).expect("memory"),
+        random: RequestRng::new(Some(seed)),
+        pool: Pool::default(),
+        unix_time: || UNIX_TIME,
+        limits: Limits { message, idle: None, request: None, write: None, line: 1 << 16, min_rate: None },
+        budget: Arc::clone(budget),
+        counters: Arc::default(),
+        now: Millis::ZERO,
+        draining: false,
+        contended_since: None,
+        write_left: 0,
+        retired: Retired::default(),
+    }
+}
+
+/// A new connection to the protocol of that name.
+pub fn connection(protocol: &str) -> Connection {
+    let info = by_name(protocol).expect("a protocol of that name");
+    Connection::new((info.new)(&ProtocolSettings::default(), &()), None, Millis::ZERO)
+}
+
+/// Calls one connection as a worker does.
+pub struct Driver {
+    /// The stream to the client.
+    pub stream: ScriptedStream,
+    connection: Connection,
+    /// What the last call returned; `None` before the first call.
+    next: Option<Next>,
+    was_read_last: bool,
+}
+
+impl Driver {
+    /// A connection to the protocol of that name, before its first call.
+    pub fn new(protocol: &str, stream: ScriptedStream) -> Self {
+        Self { stream, connection: connection(protocol), next: None, was_read_last: false }
+    }
+
+    /// Whether it waits only until the client takes its replies.
+    pub fn waits_to_write(&self) -> bool {
+        matches!(self.next, Some(Next::Wait)) && !self.connection.interest().read
+    }
+
+    /// Whether it waits for memory.
+    pub fn waits_for_memory(&self) -> bool {
+        matches!(self.next, Some(Next::WaitForMemory(_)))
+    }
+
+    /// Makes the call that a worker would make next. Returns the reason when the connection has closed.
+    pub fn step(&mut self, context: &mut Context) -> Option<CloseReason> {
+        let (connection, stream) = (&mut self.connection, &mut self.stream);
+        let next = match self.next.take() {
+            None => connection.open(stream, context),
+            Some(Next::WaitForMemory(demand)) => match grant(context, demand) {
+                Some(grant) => connection.resume(stream, context, grant),
+                None => Next::WaitForMemory(demand),
+            },
+            Some(Next::Offload(job)) => {
+                let result = job.run(&mut RequestRng::new(None), context.unix_time).expect("memory");
+                connection.offload_done(stream, context, result)
+            }
+            Some(Next::Close(reason)) => return Some(reason),
+            Some(Next::Wait) => {
+                let interest = connection.interest();
+                assert!(interest.read || interest.write, "the connection waits for no event");
+                // alternates where it waits for both
+                self.was_read_last = interest.read && !(interest.write && self.was_read_last);
+                let call = if self.was_read_last { Connection::readable } else { Connection::writable };
+                call(connection, stream, context)
+            }
+        };
+        context.retired = Retired::default();
+        let Next::Close(reason) = next else {
+            self.next = Some(next);
+            return None;
+        };
+        context.counters.close(reason, connection.unanswered().into());
+        self.next = Some(Next::Close(reason));
+        Some(reason)
+    }
+
+    /// Steps until the connection closes, or until it has sent more than `max_output` bytes: then `None`. The connection must
+    /// be the only one of its budget.
+    pub fn run(&mut self, context: &mut Context, max_output: usize) -> Option<CloseReason> {
+        loop {
+            let waited = self.waits_for_memory();
+            if let Some(reason) = self.step(context) {
+                return Some(reason);
+            }
+            assert!(!(waited && self.waits_for_memory()), "the only connection waits for memory in vain");
+            if self.stream.output.len() > max_output {
+                return None;
+            }
+        }
+    }
+}
+
+/// What the server grants a connection that waits for memory: its demand, an empty charge if the budget can never meet
+/// that, or nothing yet.
+fn grant(context: &Context, demand: Demand) -> Option<Charge> {
+    let hopeless = demand.reserve > context.budget.largest_request();
+    context.budget.grant(demand).or_else(|| hopeless.then(|| Charge::new(&context.budget)))
+}
+
+/// Checks the sums of the counters of a worker whose connections have all closed.
+pub fn check_sums(counters: &Counters) {
+    let closed: u64 = counters.closed.iter().map(Counter::get).sum();
+    let abandoned: u64 = counters.abandoned.iter().map(Counter::get).sum();
+    assert_eq!(counters.accepted.get(), closed, "accepted = closed");
+    let (answered, refused) = (counters.answered.get(), counters.refused.get());
+    assert_eq!(counters.requests.get(), answered + refused + abandoned, "requests = answered + refused + abandoned");
+}
