@@ -175,7 +175,9 @@ fn clients_in_accept_queue_at_sigterm_are_served() {
     daemon.pause();
     let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect("frame")).collect();
     // before the grace period begins: this test may get less of the CPU than the daemon
-    clients.iter_mut().for_each(|client| client.send(&frame(UPPERCASE, b"late")));
+    for client in &mut clients {
+        client.send(&frame(UPPERCASE, b"late"));
+    }
     daemon.signal(Signal::SIGTERM);
     daemon.signal(Signal::SIGCONT);
     daemon.wait_for_notice(0, "STOPPING=1");
@@ -196,7 +198,9 @@ fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Cl
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_notice(0, "STOPPING=1");
     let mut clients: Vec<Client> = (0..50).map(|_| Client::connect(address)).collect();
-    clients.iter_mut().for_each(|client| client.send(&frame(UPPERCASE, b"late")));
+    for client in &mut clients {
+        client.send(&frame(UPPERCASE, b"late"));
+    }
     drop(frozen);
     Some(clients)
 }
