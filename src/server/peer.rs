@@ -95,9 +95,10 @@ impl ConnectionInfo for SocketInfo<'_> {
     }
 }
 
-/// An address in messages: an IPv4 address that is mapped to IPv6 as IPv4.
-fn canonical(address: SocketAddr) -> String {
-    SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
+/// An address as messages show it: an IPv4 address that is mapped to IPv6 as IPv4, one of IPv6 with its scope.
+fn canonical(mut address: SocketAddr) -> String {
+    address.set_ip(address.ip().to_canonical());
+    address.to_string()
 }
 
 /// Whether the log wants the names of clients.
@@ -121,10 +122,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mapped_addresses_are_shown_as_ipv4() {
+    fn addresses_are_shown_in_their_own_family_and_scope() {
         for (address, shown) in [
             ("[::ffff:192.0.2.1]:7", "192.0.2.1:7"),
             ("[2001:db8::1]:7", "[2001:db8::1]:7"),
+            ("[fe80::1%2]:7", "[fe80::1%2]:7"),
             ("192.0.2.1:7", "192.0.2.1:7"),
         ] {
             assert_eq!(Peer::Tcp(address.parse().expect("an address")).to_string(), shown);

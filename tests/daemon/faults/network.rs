@@ -219,21 +219,25 @@ fn packet_loss_of_one_client_does_not_delay_others() {
     assert_serves(&mut close);
     // the client in the daemon's namespace uses the loopback interface
     Network::lose(&[&network.far], LOSS);
-    let slowest = thread::scope(|scope| {
+    // a retransmission takes 200 ms or more (TCP_RTO_MIN): a worker that waited for one would do so most of the time; other
+    // programs that use the CPU cause a delay now and then
+    let begun = std::time::Instant::now();
+    let delayed: Duration = thread::scope(|scope| {
         let lossy = scope.spawn(|| {
             network.enter();
             exchange_text(Client::connect(address), 50_000);
         });
-        let mut slowest = Duration::ZERO;
+        let mut delayed = Duration::ZERO;
         while !lossy.is_finished() {
             let begun = std::time::Instant::now();
             assert_serves(&mut close);
-            slowest = slowest.max(begun.elapsed());
+            delayed += Some(begun.elapsed()).filter(|took| *took > Duration::from_millis(150)).unwrap_or_default();
         }
-        slowest
+        delayed
     });
+    let whole = begun.elapsed();
     assert!(Network::lose_nothing(&[&network.far]) > 0);
-    assert!(slowest < Duration::from_millis(150), "{slowest:?}");
+    assert!(delayed < whole / 4, "delayed for {delayed:?} of {whole:?}");
     drop(close);
     leak_check.end(&daemon);
 }
