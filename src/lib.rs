@@ -1,4 +1,4 @@
-//! `retortd`, a TCP daemon that answers, and `retort`, its client.
+//! `retortd`, a TCP daemon for framed text transforms, echo and other small protocols, and `retort`, its client.
 //!
 //! # Layers
 //!
@@ -18,12 +18,12 @@
 //!
 //! 1. A worker waits in `sys::Poller::wait` (epoll) and gets an event for a connection.
 //! 2. It looks the connection up in its `ConnectionTable` by the event's token, and calls [`connection::Connection::readable`].
-//! 3. `Connection::drive` reads once into the worker's read buffer (`read.rs`),
+//! 3. `Connection::drive` (`drive.rs`) reads once into the worker's read buffer (`read.rs`),
 //! 4. and shows the input to the protocol (`process.rs`), as an [`protocol::Exchange`].
 //! 5. [`protocol::Protocol::process`] consumes whole requests and leaves replies: in place of the request, or in the worker's
 //!    reply buffer. What it returns ([`protocol::Progress`]) says what is missing for more.
 //! 6. `drive` sends the replies with one write (`write.rs`).
-//! 7. The rest of a request that is incomplete is saved (`in_flight.rs`); so are replies that the client has no room for.
+//! 7. An incomplete request is saved (`in_flight.rs`), and so are replies that the client does not take yet.
 //! 8. A request that takes long goes to the offload pool, which posts the result to the worker's mailbox.
 //! 9. The worker updates what epoll watches for and the connection's timer, as the connection's state says.
 //! 10. When the connection closes, its [`connection::CloseReason`] is counted and logged.
@@ -41,9 +41,19 @@
 //! | preprocess | to transform the part of a message that has arrived, while the rest is on its way |
 //! | budget | the memory that all connections together may hold |
 //! | charge | the part of the budget that one connection uses |
+//! | grant | the part of the budget that a connection gets after it has waited for memory |
 //! | linger | to wait, half-closed, until the client has what was sent to it |
 //! | drain | to stop accepting, and to finish what has arrived |
+//! | generator | a protocol that sends without requests, such as `chargen` |
 //! | peer | the client of a connection |
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        reason = "lengths of tests are small; the build without tests checks the others"
+    )
+)]
 
 #[cfg(test)]
 extern crate self as retortd;

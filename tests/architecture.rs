@@ -1,7 +1,7 @@
 //! Holds the floor plan: which module may import which, and where each external crate may be named.
 //!
-//! The tables here are the plan; they are exact: what is used and not in them fails, and so does what is in them and
-//! not used. Unit tests inside the sources are not looked at, they may use what they like.
+//! The tables here are the plan, and they are exact: an import that is not in them fails, and so does an entry that no
+//! source uses. Unit tests inside the sources are exempt.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,7 +52,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
 
 /// Folders whose files may not import one another in a ring. A file of a folder may import its children, `mod.rs` too; so a
 /// child imports from the file that defines a name, never from a `mod.rs` above it that imports the child.
-const WITHOUT_CYCLES: &[&str] = &["client", "connection", "daemon", "protocol", "server", "transform"];
+const WITHOUT_CYCLES: &[&str] = &["client", "connection", "daemon", "protocol", "server", "sys", "transform"];
 
 /// One source file without comments and unit tests.
 struct Source {
@@ -68,7 +68,7 @@ impl Source {
         &self.modules[0]
     }
 
-    /// The names that stand behind `root::`, in lists in braces too.
+    /// The names that follow `root::`, in lists in braces too.
     fn names_behind(&self, root: &str) -> BTreeSet<&str> {
         let places = self.text.match_indices(root).filter(|(at, _)| is_path_start(&self.text[..*at]));
         let behind = places.filter_map(|(at, _)| self.text[at + root.len()..].strip_prefix("::"));
@@ -284,7 +284,7 @@ fn pure_modules_do_without_the_outside_world() {
 #[test]
 fn unsafe_code_is_in_sys_only() {
     let sources = sources();
-    let has_unsafe = |source: &&Source| source.text.contains("unsafe {") || source.text.contains("allow(unsafe_code)");
+    let has_unsafe = |source: &&Source| source.text.contains("unsafe {") || source.text.contains("allow(unsafe_code");
     let modules: BTreeSet<&str> = sources.iter().filter(has_unsafe).map(Source::module).collect();
     assert_eq!(modules, BTreeSet::from(["sys"]));
 }

@@ -1,4 +1,4 @@
-//! How a connection ends, and what it may hold until then: on a stream that is only a script.
+//! The end of a connection, and the memory that it may hold until then, on a scripted stream.
 
 mod scripted;
 
@@ -17,7 +17,7 @@ const UPPERCASE: u8 = 0x01;
 const SHUFFLE: u8 = 0x08;
 const RANDOM: u8 = 0x10;
 
-/// A connection whose client has got an answer that its kernel has not acknowledged, and goes on sending.
+/// A connection whose client continues to send, and whose kernel has not acknowledged a reply.
 struct Talkative {
     connection: Connection,
     script: Script,
@@ -38,7 +38,7 @@ impl Talkative {
         Self { connection, script, context }
     }
 
-    /// The client sends, and its time goes on to `now`.
+    /// The client sends at `now`, in milliseconds; then the timer runs.
     fn talk(&mut self, now: u64) -> Next {
         self.context.now = now;
         self.script.send(b"more");
@@ -47,7 +47,8 @@ impl Talkative {
         self.connection.expire(&mut self.script, &mut self.context)
     }
 
-    /// The client takes more and more of what was sent, and talks; what comes when it has all of it, and is silent.
+    /// The client sends, and acknowledges more and more, up to everything, and then sends nothing. Returns the reason of
+    /// the close.
     fn take_all(mut self) -> CloseReason {
         let begun = self.context.now;
         for step in 1..=10u32 {
@@ -64,7 +65,7 @@ impl Talkative {
     }
 }
 
-/// Fault 40: a client that goes on sending still gets all that was counted as answered, for whatever reason we close.
+/// Fault 40: a client that continues to send gets every reply that was counted, whatever the reason of the close.
 #[test]
 fn a_close_waits_until_the_client_has_everything() {
     let request = [&frame::header(UPPERCASE, 3)[..], b"abc"].concat();
@@ -83,11 +84,11 @@ fn a_close_waits_until_the_client_has_everything() {
             context.limits.idle = 1000;
             context.limits.request = 1000;
         });
-        // the client takes some of the answer: its time begins anew
+        // the client takes some of the reply: its timeout starts again
         late.context.now = 1000;
         assert!(matches!(late.connection.expire(&mut late.script, &mut late.context), Next::Wait));
         assert!(!late.script.output_ended && late.connection.deadline(&late.context) == 2000);
-        // it takes nothing more, and its time is over
+        // it takes nothing more, and the timeout expires
         late.context.now = 2000;
         assert!(matches!(late.connection.expire(&mut late.script, &mut late.context), Next::Wait));
         assert_eq!(late.take_all(), reason);
@@ -99,7 +100,7 @@ fn a_close_waits_until_the_client_has_everything() {
 fn a_client_that_takes_nothing_is_not_waited_for_without_end() {
     let mut closing = Talkative::new("ack", b"abc", |context| context.limits.write = 500);
     assert!(closing.script.output_ended);
-    // a look every 50 ms, and one when the time is over
+    // a look every 50 ms, and one when the timeout expires
     for (now, again) in [(100, 150), (499, 500)] {
         assert!(matches!(closing.talk(now), Next::Wait));
         assert_eq!(closing.connection.deadline(&closing.context), again);
@@ -107,9 +108,9 @@ fn a_client_that_takes_nothing_is_not_waited_for_without_end() {
     assert!(matches!(closing.talk(500), Next::Close(CloseReason::Served)));
 }
 
-/// Fault 40: the time for taking an answer counts from what the client takes, not from what the kernel takes.
+/// Fault 40: the write timeout counts from the last acknowledgement of the client, not from the last send.
 #[test]
-fn a_client_that_takes_its_answers_slowly_is_not_closed() {
+fn a_client_that_takes_its_replies_slowly_is_not_closed() {
     let request = [&frame::header(UPPERCASE, 10_000)[..], &[b'a'; 10_000]].concat();
     for (protocol, input) in [("frame", &request[..]), ("chargen", b"x")] {
         let budget = Arc::new(Budget::new(1 << 20));
@@ -136,9 +137,9 @@ fn a_client_that_takes_its_answers_slowly_is_not_closed() {
     }
 }
 
-/// Where the kernel cannot be asked, the client has two seconds to end its side.
+/// Where unacknowledged bytes are unknown, the client has two seconds to half-close.
 #[test]
-fn without_an_answer_from_the_kernel_lingering_takes_a_fixed_time() {
+fn where_unacknowledged_bytes_are_unknown_lingering_takes_a_fixed_time() {
     let mut closing = Talkative::new("ack", b"abc", |_| {});
     closing.script.unacknowledged = None;
     assert!(matches!(closing.talk(50), Next::Wait));
@@ -173,22 +174,22 @@ fn offloaded(action: u8, text: &[u8], budget: u64) -> (Connection, Script, Conte
     (connection, script, context, next)
 }
 
-/// Fault 36: what an answer could have needed is given back when it is there; a client that reads slowly holds no more
-/// than its answer.
+/// Fault 36: the charge for the longest possible reply shrinks to the size of the reply when that is known; a client that
+/// reads slowly holds no more.
 #[test]
-fn an_answer_is_charged_with_what_it_holds() {
+fn a_reply_is_charged_with_what_it_holds() {
     let text = b"a".repeat(100_000);
     let (mut connection, mut script, mut context, next) = offloaded(RANDOM, &text, 8 << 20);
     let Next::Offload(job) = next else { panic!("not offloaded: {next:?}") };
-    assert!(context.budget.used() > 1 << 20, "{} charged for any answer up to the limit", context.budget.used());
+    assert!(context.budget.used() > 1 << 20, "{} charged for any reply up to the limit", context.budget.used());
     let done = job.run(&mut RequestRng::new(None), context.unix_time).unwrap_or_else(|_| panic!("no memory"));
     assert!(matches!(connection.offload_done(&mut script, &mut context, done), Next::Wait));
     assert!(connection.interest().write, "the client takes ten bytes and then nothing");
     let held = context.budget.used();
-    assert!((50_000..500_000).contains(&held), "{held} charged for an answer of about 100 KB");
+    assert!((50_000..500_000).contains(&held), "{held} charged for a reply of about 100 KB");
 }
 
-/// Fault 36: a request that waits for memory goes on from where it was, when it is given the memory.
+/// Fault 36: a request that waits for memory is not processed again when it gets the memory.
 #[test]
 fn waiting_for_memory_costs_no_work() {
     let text = "é".repeat(100_000);
@@ -199,7 +200,7 @@ fn waiting_for_memory_costs_no_work() {
     let mut connection =
         Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
-    // others leave enough for the request, and not enough for its answer
+    // others leave enough for the request, and not enough for its reply
     let others = [(4 << 20) - 250_000, 4 << 20].map(|bytes| budget.grant(Demand { shared: bytes, reserve: bytes }));
     assert!(others.iter().all(Option::is_some));
     let mut next = Next::Wait;
@@ -207,7 +208,7 @@ fn waiting_for_memory_costs_no_work() {
         next = connection.readable(&mut script, &mut context);
     }
     let Next::WaitForMemory(demand) = next else { panic!("not waiting: {next:?}") };
-    assert_eq!(context.counters.bytes_in.get(), request.len() as u64, "it waits for the memory of its answer");
+    assert_eq!(context.counters.bytes_in.get(), request.len() as u64, "it waits for the memory of its reply");
     drop(others);
     let grant = budget.grant(demand).expect("memory was given back");
     // a protocol that was called again would draw from this
@@ -217,7 +218,7 @@ fn waiting_for_memory_costs_no_work() {
     assert_eq!(context.random.seed(), drawn, "the protocol has looked at it again");
 }
 
-/// Fault 36: while others wait for memory, a client has to take its answer at a fair rate; else it may take its time.
+/// Fault 36: `min-rate` applies only while other connections wait for memory.
 #[test]
 fn a_slow_reader_is_closed_only_while_others_wait() {
     let text = "é".repeat(50_000);
@@ -226,10 +227,10 @@ fn a_slow_reader_is_closed_only_while_others_wait() {
     context.limits.min_rate = 1000;
     let done = job.run(&mut RequestRng::new(None), context.unix_time).unwrap_or_else(|_| panic!("no memory"));
     assert!(matches!(connection.offload_done(&mut script, &mut context, done), Next::Wait));
-    // 10 bytes in a minute, and nobody minds
+    // 10 bytes in a minute, while no connection waits
     context.now = 60_000;
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
-    // somebody begins to wait: from then on it has five seconds to become faster
+    // a connection begins to wait: from then on the client has five seconds to become faster
     context.contended_since = Some(60_000);
     for (now, deadline) in [(60_000, 61_000), (61_000, 65_000)] {
         context.now = now;
@@ -260,7 +261,7 @@ fn a_slow_reader_is_closed_only_while_others_wait() {
     context.limits.min_rate = 0;
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     assert!(!script.output_ended && context.budget.used() > 0);
-    // with it the memory is free at once; what was sent before, an earlier answer for example, still arrives
+    // with it the memory is free at once; what was sent before, an earlier reply for example, still arrives
     context.limits.min_rate = 1000;
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Wait));
     assert!(script.output_ended && !connection.interest().write);
@@ -273,9 +274,9 @@ fn a_slow_reader_is_closed_only_while_others_wait() {
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Close(CloseReason::MinRate)));
 }
 
-/// Fault 36: a client that takes the last answer a byte at a time does not hold the memory of its next request for long.
+/// Fault 36: a client that takes its last reply byte by byte cannot hold the memory of its next request for long.
 #[test]
-fn taking_an_answer_slowly_puts_off_the_next_request_once() {
+fn taking_a_reply_slowly_extends_the_next_request_once() {
     let half = [&frame::header(UPPERCASE, 3)[..], b"abc", &frame::header(UPPERCASE, 30_000), b"abc"].concat();
     let mut late = Talkative::new("frame", &half, |context| context.limits.request = 1000);
     for (now, left, deadline) in [(1000, 100_000, 2000), (2000, 99_984, 2000)] {
@@ -293,7 +294,7 @@ fn taking_an_answer_slowly_puts_off_the_next_request_once() {
     }
 }
 
-/// A request that a thread had no memory for is counted as dropped, and what was answered before still arrives.
+/// An offloaded request without memory is counted as abandoned, and earlier replies still arrive.
 #[test]
 fn an_offloaded_request_that_fails_closes_gently() {
     let text = b"a".repeat(100_000);
@@ -306,34 +307,31 @@ fn an_offloaded_request_that_fails_closes_gently() {
     assert_eq!((connection.unanswered(), context.budget.used()), (1, 0));
 }
 
-/// A stop closes a client that has been answered, and waits for one that has not asked anything yet.
+/// A drain closes a connection that has served a request, and waits for the first request of another one.
 #[test]
-fn a_stop_waits_for_clients_that_have_not_asked() {
+fn a_drain_waits_for_the_first_request() {
     let request = [&frame::header(UPPERCASE, 3)[..], b"abc"].concat();
-    for asked in [true, false] {
+    for served in [true, false] {
         let budget = Arc::new(Budget::new(1 << 20));
         let mut context = context(1 << 16, &budget, 1);
-        let mut script = Script::new(if asked { &request } else { b"" }, &[], &[]);
+        let mut script = Script::new(if served { &request } else { b"" }, &[], &[]);
         let mut connection =
             Connection::new((by_name("frame").expect("a name").new)(&ProtocolSettings::default(), &()), None, 0);
         assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
-        if asked {
+        if served {
             assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
         }
         let counted = [&context.counters.requests, &context.counters.answered].map(Counter::get);
-        assert_eq!(counted, [u64::from(asked); 2]);
-        for (patient, closes) in [(true, asked), (false, true)] {
+        assert_eq!(counted, [u64::from(served); 2]);
+        for (grace, closes) in [(Grace::Given, served), (Grace::Over, true)] {
             script.await_input();
-            assert!(matches!(
-                connection.drain(&mut script, &mut context, if patient { Grace::Given } else { Grace::Over }),
-                Next::Wait
-            ));
-            assert_eq!(script.output_ended, closes, "asked: {asked}, patient: {patient}");
+            assert!(matches!(connection.drain(&mut script, &mut context, grace), Next::Wait));
+            assert_eq!(script.output_ended, closes, "served: {served}, {grace:?}");
         }
     }
 }
 
-/// Pieces of a request put off its time by what they take at 16 KiB a second; the request behind it has its own time.
+/// Each piece of a request extends its timeout by the time that it takes at 16 KiB/s; the next request has its own timeout.
 #[test]
 fn the_time_of_a_request_counts_from_its_first_byte() {
     let request = [&frame::header(UPPERCASE, 40)[..], &[b'a'; 40]].concat();
@@ -351,8 +349,7 @@ fn the_time_of_a_request_counts_from_its_first_byte() {
     assert_eq!(connection.deadline(context), 1950);
 }
 
-/// The time of a request counts from its start also where it is refused and its rest is skipped; when all is answered, nothing
-/// is left of it.
+/// The request timeout also applies while the rest of a rejected request is skipped; it ends when all replies are sent.
 #[test]
 fn a_refused_request_has_its_time_and_leaves_nothing() {
     let budget = Arc::new(Budget::new(1 << 20));
@@ -376,7 +373,7 @@ fn a_refused_request_has_its_time_and_leaves_nothing() {
     assert_eq!((connection.is_idle(), connection.deadline(&context)), (true, 52_500));
 }
 
-/// Fault 37: a large request is read, worked on and answered piece by piece, with a turn for others between two of them.
+/// Fault 37: a large request is read, processed and replied to piece by piece, one piece for each wake-up.
 #[test]
 fn one_call_reads_and_sends_a_bounded_amount() {
     let length = 8 << 20;
@@ -389,11 +386,11 @@ fn one_call_reads_and_sends_a_bounded_amount() {
     assert!(matches!(connection.open(&mut script, &mut context), Next::Wait));
     while script.output.is_empty() {
         let before = script.unread();
-        // a message that is never offloaded: each piece is prepared at once
+        // a message that is never offloaded: each piece is preprocessed at once
         assert!(matches!(connection.readable(&mut script, &mut context), Next::Wait));
         assert!(before - script.unread() <= FAIR_READ_SIZE + 256 * 1024);
     }
-    // the first part goes out of the turn that made the answer
+    // the first part is sent by the call that completed the reply
     let begun = script.output.len();
     assert!(begun <= MAX_WRITE);
     let mut calls = 0;

@@ -1,5 +1,7 @@
-//! The engine's promise to every protocol: how the input is cut, how short the writes are, and what interrupts either
-//! changes nothing that a client can see, nor the sums.
+//! Guarantees of the connection to every protocol: neither the split of the input, nor short writes, nor interruptions
+//! change what a client receives, or the counters.
+
+#![allow(clippy::cast_possible_truncation, reason = "lengths of tests are small")]
 
 mod scripted;
 
@@ -108,7 +110,7 @@ fn exchange() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
     select(streams()).prop_flat_map(|info| conversation(info).prop_map(move |bytes| (info.name, bytes)))
 }
 
-/// What system calls come to; without `reset`, nothing that loses the connection.
+/// Results of system calls; without `reset`, none that loses the connection.
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         4 => (1usize..9).prop_map(Act::Bytes),
@@ -141,7 +143,7 @@ proptest! {
     }
 
     #[test]
-    fn a_reset_anywhere_cuts_the_answers_and_nothing_else(
+    fn a_reset_anywhere_cuts_the_replies_and_nothing_else(
         (name, bytes) in exchange(),
         mut reads in acts(),
         mut writes in acts(),
@@ -173,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn everybody_is_answered_however_small_the_budget(
+    fn every_client_gets_its_replies_however_small_the_budget(
         (conversations, reads) in (vec(conversation(&frame::INFO), 2..12), acts()),
         order in vec(any::<prop::sample::Index>(), 1..200),
         (budget, writes) in (select(vec![1u64 << 18, 1 << 19, 1 << 20]), acts()),
@@ -186,14 +188,14 @@ proptest! {
     }
 }
 
-/// Serves all conversations at once from one budget, in the `order` given and then round by round; their outputs.
+/// Serves all conversations at once from one budget, in the given `order` and then round-robin. Returns their outputs.
 fn crowd(
     conversations: &[Vec<u8>],
     (reads, writes): (&[Act], &[Act]),
     order: &[prop::sample::Index],
     setting: Setting,
 ) -> Vec<Vec<u8>> {
-    /// What a connection may hold beyond its share of the budget: scratch and spill at the moment when it runs out.
+    /// What a connection may hold beyond its share of the budget: what it had read and replied when the budget ran out.
     const CONSTANT: u64 = (READ_BUF_SIZE + REPLY_BUF_SIZE) as u64;
     let budget = Arc::new(Budget::new(setting.budget));
     let mut context = context(setting.message, &budget, setting.seed);
@@ -208,7 +210,7 @@ fn crowd(
         let turn = chosen.map_or(fruitless % open.len(), |index| index.index(open.len()));
         let play = &mut plays[open[turn]];
         let ended = play.step(&mut context).is_some();
-        fruitless = if play.is_starved() && chosen.is_none() { fruitless + 1 } else { 0 };
+        fruitless = if play.waits_for_memory() && chosen.is_none() { fruitless + 1 } else { 0 };
         assert!(fruitless <= open.len(), "all wait for memory, and nobody has any to give");
         assert!(
             budget.used() <= i64::try_from(setting.budget + CONSTANT).expect("a budget"),
@@ -216,11 +218,11 @@ fn crowd(
             budget.used()
         );
         if ended {
-            // what a connection holds goes when it is closed, not before
+            // the memory of a connection is free when it is closed, not before
             let script = std::mem::take(&mut play.script);
             *play = Play::new("frame", script);
             open.remove(turn);
-        } else if !play.is_starved() {
+        } else if !play.waits_for_memory() {
             open.rotate_left(1);
         }
     }
@@ -229,9 +231,9 @@ fn crowd(
     plays.into_iter().map(|play| play.script.output).collect()
 }
 
-/// A client that sends as fast as it is read keeps nobody from stopping.
+/// A client that sends as fast as it is read does not delay the drain of other connections.
 #[test]
-fn winding_up_a_flood_takes_turns() {
+fn draining_a_flood_takes_turns() {
     let budget = Arc::new(Budget::new(1 << 20));
     let mut context = context(1 << 16, &budget, 1);
     let mut flood = Flood(0);
@@ -245,7 +247,7 @@ fn winding_up_a_flood_takes_turns() {
     }
 }
 
-/// Room for nothing is no progress (EAGAIN behind a readiness that was not true): the deadline stays.
+/// A write that moves nothing is no progress (EAGAIN after a false readiness): the deadline stays.
 #[test]
 fn a_send_that_moves_nothing_renews_no_deadline() {
     let budget = Arc::new(Budget::new(1 << 20));
@@ -275,7 +277,7 @@ fn a_send_that_moves_nothing_renews_no_deadline() {
     assert!(matches!(connection.expire(&mut script, &mut context), Next::Close(CloseReason::WriteTimeout)));
 }
 
-/// A connection that has answered all waits for the client's end, through readiness that was not true.
+/// A connection that lingers waits for the client's half-close, also after a false readiness.
 #[test]
 fn lingering_outlasts_a_read_of_nothing() {
     let budget = Arc::new(Budget::new(1 << 20));
@@ -290,7 +292,7 @@ fn lingering_outlasts_a_read_of_nothing() {
     assert!(matches!(connection.readable(&mut script, &mut context), Next::Close(CloseReason::Served)));
 }
 
-/// While memory is short the event loop has little room: what may not fit there is work for a thread, not a vain wait.
+/// While memory is short the reply buffer is small: a request whose reply may not fit is offloaded, and does not wait.
 #[test]
 fn what_may_not_fit_while_memory_is_short_goes_to_a_thread() {
     let budget = Arc::new(Budget::new(1 << 20));
@@ -311,7 +313,7 @@ fn what_may_not_fit_while_memory_is_short_goes_to_a_thread() {
     assert!(matches!(next, Some(Next::Offload(_))), "{next:?}");
 }
 
-/// However much a client sends and takes, it gets a turn and then lets go of the worker.
+/// One call does a bounded amount of work, however much a client sends and takes.
 #[test]
 fn one_call_moves_a_bounded_amount() {
     // small requests, one that is large, one that is refused and dropped, and services that never end
@@ -334,7 +336,7 @@ fn one_call_moves_a_bounded_amount() {
     }
 }
 
-/// Always has something to read, and room for what is written; counts how often it was asked.
+/// Always has input and accepts all output; counts the calls.
 struct Flood(u32);
 
 impl Read for Flood {
@@ -367,7 +369,7 @@ impl Stream for Flood {
     }
 }
 
-/// Half of each request in turn is more than the budget: without an order in which they get it, all would wait.
+/// The first halves of all requests together exceed the budget: without an order in which they get it, all would wait.
 #[test]
 fn large_requests_take_turns() {
     const MESSAGE: usize = 3 << 20;
@@ -398,7 +400,7 @@ fn clients_that_never_read_cost_little() {
             assert!(play.step(&mut context).is_none(), "closed");
         }
     }
-    assert!(plays.iter().all(|play| play.is_blocked() || play.is_starved()), "some still read");
+    assert!(plays.iter().all(|play| play.is_blocked() || play.waits_for_memory()), "some still read");
     let most = BUDGET + i64::try_from(CLIENTS).expect("a number of clients") * EACH;
     assert!((BUDGET / 2..most).contains(&budget.used()), "{} taken, at most {most} expected", budget.used());
     drop(plays);

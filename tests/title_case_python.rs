@@ -3,6 +3,8 @@
 //! The two may have different versions of Unicode. Code points that are unassigned in Python are left out, and so are
 //! texts for which upper case, lower case or cased letters differ; the test checks that these are few.
 
+#![allow(clippy::cast_possible_truncation, reason = "a digit fits in a byte")]
+
 #[path = "daemon/harness/skip.rs"]
 mod skip;
 

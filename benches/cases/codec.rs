@@ -1,6 +1,8 @@
 //! Calls of a protocol, without connection and system calls: one small request, a pipeline as one read delivers it,
 //! requests that are rejected, text that is not ASCII, and large messages.
 
+#![allow(clippy::cast_possible_truncation, reason = "lengths of messages are small")]
+
 use std::hint::black_box;
 
 use retortd::connection::{FAIR_READ_SIZE, REPLY_BUF_SIZE};
@@ -77,7 +79,7 @@ impl Caller {
 
 /// Requests of about 64 bytes, in pipelines of several lengths.
 pub fn small() -> Vec<Case> {
-    PIPELINES.into_iter().flat_map(|most| small_requests().map(|row| pipeline(row, most))).collect()
+    PIPELINES.into_iter().flat_map(|max_requests| small_requests().map(|row| pipeline(row, max_requests))).collect()
 }
 
 /// Messages longer than the event loop transforms, as a thread of the offload pool processes them.
@@ -117,11 +119,11 @@ fn small_requests() -> [Row; 7] {
     ]
 }
 
-/// `most` requests, or the number of whole requests that one read of a worker delivers where that is less.
-fn pipeline((name, protocol, request): Row, most: usize) -> Case {
-    let requests = most.min(FAIR_READ_SIZE / request.len());
+/// `max_requests` requests, or the number of whole requests that one read of a worker delivers where that is less.
+fn pipeline((name, protocol, request): Row, max_requests: usize) -> Case {
+    let requests = max_requests.min(FAIR_READ_SIZE / request.len());
     Case {
-        group: format!("codec/{most} requests of 64 B"),
+        group: format!("codec/{max_requests} requests of 64 B"),
         name: name.into(),
         protocol,
         input: request.repeat(requests),

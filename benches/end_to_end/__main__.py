@@ -115,7 +115,7 @@ def compare(row, peers, options):
 
 
 def figures(options):
-    for name, (measure, says, told) in FIGURES.items():
+    for name, (measure, says, shown) in FIGURES.items():
         if not chosen(name, options):
             continue
         try:
@@ -125,7 +125,7 @@ def figures(options):
             progress(f"{name} skipped: {reason}")
             continue
         median = {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
-        yield name, {"says": says, "told": told.format(**median), "median": median, "samples": samples}
+        yield name, {"says": says, "shown": shown.format(**median), "median": median, "samples": samples}
 
 
 def progress(text):

@@ -1,4 +1,4 @@
-"""The same services in plain Python: asyncio_server.py PORT echo|frame."""
+"""The services `echo` and `frame` in plain Python: asyncio_server.py PORT echo|frame."""
 
 import asyncio
 import struct
@@ -8,7 +8,7 @@ HEADER = struct.Struct("!I")
 ACTIONS = {1: str.upper, 2: str.lower, 4: lambda text: text[::-1]}
 
 
-def answer(code, data):
+def reply(code, data):
     try:
         text = ACTIONS[code](data.decode()).encode()
     except (KeyError, UnicodeDecodeError):
@@ -30,18 +30,18 @@ class Frame(Echo):
         self.pending = bytearray()
 
     def data_received(self, data):
-        pending, at, answers = self.pending, 0, []
+        pending, at, replies = self.pending, 0, []
         pending += data
         while len(pending) - at >= HEADER.size:
             (header,) = HEADER.unpack_from(pending, at)
             end = at + HEADER.size + (header & 0x7FFFFFF)
             if len(pending) < end:
                 break
-            answers.append(answer(header >> 27, pending[at + HEADER.size : end]))
+            replies.append(reply(header >> 27, pending[at + HEADER.size : end]))
             at = end
         del pending[:at]
-        if answers:
-            self.transport.write(b"".join(answers))
+        if replies:
+            self.transport.write(b"".join(replies))
 
 
 async def main(port, protocol):

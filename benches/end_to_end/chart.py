@@ -9,7 +9,7 @@ from html import escape
 from report import quantity
 from servers import PEERS
 
-# What is drawn, in reading order; the other rows stand in the table alone.
+# The rows that are drawn, in reading order; the other rows are only in the table.
 PANELS = [
     ("ping-pong", "frame"),
     ("ping-pong", "echo"),
@@ -89,14 +89,14 @@ def panel(row, x, y):
 def bar(row, peer, share, x, y):
     width = max(share * (COLUMN - LABEL - VALUE), 1.5)
     kind = "own" if peer == "retortd" else ""
-    told = quantity(row["median"][peer], row["unit"]).replace("us", "µs")
+    shown = quantity(row["median"][peer], row["unit"]).replace("us", "µs")
     own = row["median"].get("retortd", 0)
     if own and peer != "retortd":
-        told += f" · {row['median'][peer] / own:.2f} ×"
+        shown += f" · {row['median'][peer] / own:.2f} ×"
     return (
         text(x, y + 11, PEERS[peer].short, kind)
         + f'<rect class="bar {kind}" x="{x + LABEL:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" rx="{CURVE}"/>'
-        + text(x + LABEL + width + 8, y + 11, told, kind)
+        + text(x + LABEL + width + 8, y + 11, shown, kind)
     )
 
 

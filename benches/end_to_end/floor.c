@@ -1,6 +1,6 @@
-/* The floor: what the kernel asks for the same work, with nothing beside it. One thread, epoll, one recv and one send
- * for each wake-up; no limits, no deadlines, no counters, no log, no check that text is text. Frames, of 65,532 bytes
- * at most, are turned to upper case in place, as if they were ASCII.
+/* The floor: little more than the system calls that the kernel requires for this work. One thread, epoll, one recv and
+ * one send for each wake-up; no limits, no deadlines, no counters, no log, no UTF-8 validation. Frames, of 65,532 bytes
+ * at most, are converted to upper case in place, as if they were ASCII.
  *
  * floor PORT echo|frame */
 #define _GNU_SOURCE
@@ -16,13 +16,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SCRATCH = 256 * 1024, EVENTS = 256, HEADER = 4 };
+enum { BUFFER_SIZE = 256 * 1024, EVENTS = 256, HEADER = 4 };
 
-/* What has not been sent stands first in `kept`, then what is not a whole frame yet; an idle client has nothing. */
+/* `kept` holds replies that are not sent yet, and then an incomplete frame; it is NULL for an idle client. */
 struct client { int fd; unsigned char *kept; size_t length, unsent; };
 
 static int poller, frames;
-static unsigned char scratch[SCRATCH];
+static unsigned char read_buffer[BUFFER_SIZE];
 
 static void fail(const char *what) { perror(what); exit(1); }
 
@@ -31,7 +31,7 @@ static void watch(int operation, int fd, uint32_t events, struct client *client)
   if (epoll_ctl(poller, operation, fd, &event) != 0) fail("epoll_ctl");
 }
 
-static void let_in(int listener) {
+static void accept_client(int listener) {
   int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd < 0) return;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -40,14 +40,14 @@ static void let_in(int listener) {
   watch(EPOLL_CTL_ADD, fd, EPOLLIN, client);
 }
 
-static void let_go(struct client *client) {
+static void close_client(struct client *client) {
   close(client->fd);
   free(client->kept);
   free(client);
 }
 
-/* Answers the whole frames at the front, in place; says how many bytes they are. */
-static size_t answer(unsigned char *bytes, size_t length) {
+/* Replies in place to the complete frames at the front; returns their length in bytes. */
+static size_t reply(unsigned char *bytes, size_t length) {
   size_t at = 0;
   while (frames && length - at >= HEADER) {
     uint32_t header;
@@ -63,7 +63,7 @@ static size_t answer(unsigned char *bytes, size_t length) {
 }
 
 static void keep(struct client *client, const unsigned char *bytes, size_t length) {
-  if (length && !client->kept) client->kept = malloc(SCRATCH);
+  if (length && !client->kept) client->kept = malloc(BUFFER_SIZE);
   if (length) memmove(client->kept, bytes, length);
   else free(client->kept), client->kept = NULL;
   client->length = length;
@@ -83,11 +83,11 @@ static int push(struct client *client, unsigned char *bytes, size_t length, size
 
 static int serve(struct client *client) {
   if (client->unsent) return push(client, client->kept, client->length, client->unsent);
-  unsigned char *bytes = client->kept ? client->kept : scratch;
-  ssize_t got = recv(client->fd, bytes + client->length, SCRATCH - client->length, 0);
+  unsigned char *bytes = client->kept ? client->kept : read_buffer;
+  ssize_t got = recv(client->fd, bytes + client->length, BUFFER_SIZE - client->length, 0);
   if (got <= 0) return -1;
   size_t length = client->length + got;
-  return push(client, bytes, length, answer(bytes, length));
+  return push(client, bytes, length, reply(bytes, length));
 }
 
 int main(int count, char **words) {
@@ -104,8 +104,8 @@ int main(int count, char **words) {
     int ready = epoll_wait(poller, events, EVENTS, -1);
     for (int i = 0; i < ready; i++) {
       struct client *client = events[i].data.ptr;
-      if (!client) let_in(listener);
-      else if (serve(client) != 0) let_go(client);
+      if (!client) accept_client(listener);
+      else if (serve(client) != 0) close_client(client);
     }
   }
 }

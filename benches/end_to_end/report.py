@@ -21,7 +21,7 @@ def tables(results):
     if results["comparisons"]:
         parts.append(comparisons(results["comparisons"]))
     if results["figures"]:
-        rows = [[figure["says"], figure["told"]] for figure in results["figures"].values()]
+        rows = [[figure["says"], figure["shown"]] for figure in results["figures"].values()]
         parts.append(table(["retortd alone", "measured"], rows))
     return "\n".join(parts)
 

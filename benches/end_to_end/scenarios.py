@@ -44,7 +44,7 @@ class Load:
     protocol: str
     shape: Shape
     says: str
-    content: str = ""  # what is asked for; nothing that an echo could be asked for
+    content: str = ""  # options of retort bench for the message; none where the floor echoes
     unit: str = "us"
 
     def measure(self, peer, seconds):
@@ -71,7 +71,7 @@ class Idle:
         raise_descriptor_limit()
         with running(peer, self.protocol) as (pid, port):
             with socket.create_connection(("127.0.0.1", port)) as first:
-                ask(first)
+                send_request(first)
             before = status(pid, "VmRSS")
             with connected(port, IDLE_CONNECTIONS):
                 return (status(pid, "VmRSS") - before) / IDLE_CONNECTIONS
@@ -128,24 +128,24 @@ def redis_benchmark(port, shape, seconds, pid):
 
 @contextmanager
 def connected(port, count):
-    """So many clients, each of which has been answered once."""
+    """`count` clients, each of which has received one reply."""
     clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
     for client in clients:
-        ask(client)
+        send_request(client)
     yield
     for client in clients:
         client.close()
 
 
-def ask(client):
+def send_request(client):
     client.sendall(HELLO)
-    answer = client.recv(9, socket.MSG_WAITALL)
-    assert answer == b"\0\0\0\5HELLO", answer
+    reply = client.recv(9, socket.MSG_WAITALL)
+    assert reply == b"\0\0\0\5HELLO", reply
 
 
 def raise_descriptor_limit():
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Skipped(Exception):
@@ -227,7 +227,7 @@ def activation(_seconds):
             stdin=listener,
             env={"LISTEN_FDS": "1", "LISTEN_FDNAMES": "frame"},
         )
-        ask(client)
+        send_request(client)
         took = time.perf_counter() - began
     client.close()
     process.terminate()
@@ -236,7 +236,7 @@ def activation(_seconds):
 
 
 def largest(_seconds):
-    """The most memory that was resident while the largest frame was answered, beside the frame itself, in MiB."""
+    """The most memory that was resident while the largest frame was processed, beside the frame itself, in MiB."""
     with running("retortd", "frame") as (pid, port):
         bench(port, "frame", f"--connections 1 --size {LARGEST} --warm-up 0s", 0.1)
         return {"mib": (status(pid, "VmHWM") - LARGEST) / MIB}
@@ -247,7 +247,7 @@ def binary(_seconds):
     return {"mib": os.path.getsize(RETORTD) / MIB}
 
 
-# name, how it is measured, and how it is told
+# name: the function that measures, the name of the figure, and the format of its value
 FIGURES = {
     "shuffle": (shuffle, "16 MiB shuffled", "{ms:.0f} ms of CPU, {ratio:.2f} x the bare algorithm"),
     "fairness": (

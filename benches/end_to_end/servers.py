@@ -106,7 +106,7 @@ def wait_for(port, process):
         try:
             return socket.create_connection(("127.0.0.1", port)).close()
         except ConnectionRefusedError:
-            time.sleep(0.005)  # strangers do not tell when they are ready
+            time.sleep(0.005)  # other servers do not announce readiness
     raise SystemExit(f"{process.args[0]} ended with {process.returncode} before it listened")
 
 

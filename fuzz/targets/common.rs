@@ -15,7 +15,7 @@ use scripted::{Play, Script, check_sums};
 const ENOUGH: usize = 1 << 20;
 
 /// The protocol that an input is for, and the rest of the input. The first line is the name, so that a seed keeps its meaning
-/// when the list of protocols changes; any other line stands for one of `protocols` too, so that no mutation is lost.
+/// when the list of protocols changes; any other line selects one of `protocols` by its sum, so that no mutation is lost.
 #[allow(dead_code)] // two targets are for one protocol each
 pub fn protocol<'a>(data: &'a [u8], protocols: &[&'static ProtocolInfo]) -> Option<(&'static ProtocolInfo, &'a [u8])> {
     let end = data.iter().position(|byte| *byte == b'\n')?;
@@ -31,7 +31,7 @@ thread_local! {
 
 /// The client's and the statistics' view of a whole connection.
 #[derive(Debug, PartialEq)]
-pub struct Seen {
+pub struct Outcome {
     /// All that the client received.
     pub output: Vec<u8>,
     /// Why the connection ended; `None` for an endless one.
@@ -41,7 +41,7 @@ pub struct Seen {
 }
 
 /// Serves one client to the end and checks the sums of the statistics.
-pub fn serve(name: &str, script: Script, message: usize, budget: u64) -> Seen {
+pub fn serve(name: &str, script: Script, message: usize, budget: u64) -> Outcome {
     CONTEXT.with_borrow_mut(|context| {
         context.limits.message = message;
         context.budget = Arc::new(Budget::new(budget));
@@ -56,6 +56,6 @@ pub fn serve(name: &str, script: Script, message: usize, budget: u64) -> Seen {
             check_sums(&context.counters);
         }
         let counters = &context.counters;
-        Seen { output, reason, counts: (counters.answered.get(), counters.refused.get()) }
+        Outcome { output, reason, counts: (counters.answered.get(), counters.refused.get()) }
     })
 }

@@ -16,10 +16,10 @@ const ACTIONS: [(u32, &str); 5] = [(1, "uppercase"), (2, "lowercase"), (4, "reve
 fn expected(mut input: &[u8]) -> Option<Vec<u8>> {
     let mut output = Vec::new();
     while !input.is_empty() {
-        let answer = request(&mut input).map_or(Some(None), |(name, message)| reference::answer(name, message))?;
-        let answer = answer.unwrap_or_else(|| b"error".to_vec());
-        output.extend((answer.len() as u32).to_be_bytes());
-        output.extend(answer);
+        let reply = request(&mut input).map_or(Some(None), |(name, message)| reference::reply(name, message))?;
+        let reply = reply.unwrap_or_else(|| b"error".to_vec());
+        output.extend((reply.len() as u32).to_be_bytes());
+        output.extend(reply);
     }
     Some(output)
 }

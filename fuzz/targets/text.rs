@@ -35,13 +35,13 @@ fn expected(mut input: &[u8]) -> Option<Vec<u8>> {
         };
         let message = input.get(start..start + length).filter(|_| ACTIONS.contains(&name));
         input = input.get(start + length..).unwrap_or_default();
-        let answer = match message {
-            Some(message) => reference::answer(name, message)?,
+        let reply = match message {
+            Some(message) => reference::reply(name, message)?,
             None => None,
         };
-        let answer = answer.unwrap_or_else(|| b"error".to_vec());
-        output.extend(format!("{} ", answer.len()).bytes());
-        output.extend(answer);
+        let reply = reply.unwrap_or_else(|| b"error".to_vec());
+        output.extend(format!("{} ", reply.len()).bytes());
+        output.extend(reply);
     }
     Some(output)
 }

@@ -3,6 +3,8 @@
 //! The protocols describe requests and replies themselves ([`ClientSide`]). This module adds what is a client's
 //! own decision: how much of a wrong reply to read.
 
+#![allow(clippy::cast_possible_truncation, reason = "the length of a reply is at most 32 bits on the wire")]
+
 use crate::protocol::client_side::ClientSide;
 use crate::protocol::services::frame;
 use crate::protocol::{self, ProtocolInfo};
@@ -18,18 +20,18 @@ pub struct ClientProtocol {
 }
 
 /// The reply of frame protocols and `text` to a request that they reject.
-pub const REFUSAL: &[u8] = frame::ERROR_TEXT;
+pub const ERROR_TEXT: &[u8] = frame::ERROR_TEXT;
 
 /// The longest message of a frame, in bytes.
 pub const MAX_LENGTH: usize = frame::MAX_LENGTH;
 
 /// How much longer than the correct reply a wrong one may be to be read and shown, in bytes. Chosen: more than the words
 /// and line ends that servers add.
-const BEYOND: usize = 4096;
+const MAX_EXCESS: usize = 4096;
 
 /// The longest reply that is read from a service that speaks first, in bytes. Chosen: the RFCs have 512 characters,
 /// a line and 32 bits; quotes are often longer.
-const SPEECH: usize = 64 << 10;
+const MAX_SPOKEN_REPLY: usize = 64 << 10;
 
 impl ClientProtocol {
     /// The protocol called `name`.
@@ -93,10 +95,13 @@ impl ClientProtocol {
     }
 
     /// Appends a request to `wire`; the error says why there is no such request.
+    ///
+    /// # Errors
+    /// The action is unknown to the protocol, or the message is too long for it.
     pub fn write_request(self, action: &str, message: &[u8], wire: &mut Vec<u8>) -> Result<(), String> {
-        let (length, most) = (message.len(), self.side.max_message);
-        if length > most {
-            return Err(format!("the message has {length} bytes, and {} takes {most}", self.name()));
+        let (length, max_length) = (message.len(), self.side.max_message);
+        if length > max_length {
+            return Err(format!("the message has {length} bytes, and {} takes {max_length}", self.name()));
         }
         (self.side.write_request)(action, message, wire)
     }
@@ -123,17 +128,17 @@ impl ClientProtocol {
         }
     }
 
-    /// How many bytes of a reply are worth reading; `expected` is the length of the correct one, if that is known.
+    /// The most bytes of a reply to read; `expected` is the length of the correct one, if that is known.
     #[must_use]
-    pub fn longest_answer(self, expected: Option<usize>) -> usize {
+    pub fn max_reply_len(self, expected: Option<usize>) -> usize {
         match expected {
-            Some(length) => length.saturating_add(BEYOND),
-            None if self.info.speaks_first() => SPEECH,
+            Some(length) => length.saturating_add(MAX_EXCESS),
+            None if self.info.speaks_first() => MAX_SPOKEN_REPLY,
             None => MAX_LENGTH,
         }
     }
 
-    /// The action that a word stands for in a request.
+    /// The action that a word in a request names.
     #[must_use]
     pub fn action(self, action: &str) -> Option<Action> {
         (self.side.actions?.parse)(action)
@@ -141,7 +146,7 @@ impl ClientProtocol {
 
     /// The bytes on the wire for this reply.
     #[must_use]
-    pub fn wire_answer(self, reply: &[u8]) -> Vec<u8> {
+    pub fn wire_reply(self, reply: &[u8]) -> Vec<u8> {
         match self.framing(b"") {
             ReplyFraming::Length32 => [&(reply.len() as u32).to_be_bytes(), reply].concat(),
             ReplyFraming::DecimalLength => [reply.len().to_string().as_bytes(), b" ", reply].concat(),
@@ -209,7 +214,7 @@ mod tests {
 
     #[test]
     fn correct_replies() {
-        for (name, action, message, answer) in [
+        for (name, action, message, reply) in [
             ("frame", "uppercase", "stra\u{df}e", "STRASSE"),
             ("frame", "6", "abc", "error"),
             ("text", "nonsense", "abc", "error"),
@@ -220,9 +225,9 @@ mod tests {
             ("upper", "", " abc ", "ABC"),
         ] {
             let expected = client_protocol(name).expected(action, message.as_bytes());
-            assert_eq!(expected.as_deref(), Some(answer.as_bytes()), "{name} {action}");
+            assert_eq!(expected.as_deref(), Some(reply.as_bytes()), "{name} {action}");
         }
-        assert_eq!(client_protocol("frame").expected("reverse", b"\xff"), Some(REFUSAL.to_vec()));
+        assert_eq!(client_protocol("frame").expected("reverse", b"\xff"), Some(ERROR_TEXT.to_vec()));
         assert_eq!(client_protocol("frame").expected("shuffle", b"abc"), None);
         assert_eq!(client_protocol("frame").expected_length("shuffle", b"abc"), Some(3));
         assert_eq!(client_protocol("frame").expected_length("random", b"abc"), None);
@@ -230,9 +235,9 @@ mod tests {
 
     #[test]
     fn lengths_on_the_wire() {
-        assert_eq!(client_protocol("frame").wire_answer(b"abc"), b"\0\0\0\x03abc");
-        assert_eq!(client_protocol("text").wire_answer(b"abc"), b"3 abc");
-        assert_eq!(client_protocol("echo").wire_answer(b"abc"), b"abc");
+        assert_eq!(client_protocol("frame").wire_reply(b"abc"), b"\0\0\0\x03abc");
+        assert_eq!(client_protocol("text").wire_reply(b"abc"), b"3 abc");
+        assert_eq!(client_protocol("echo").wire_reply(b"abc"), b"abc");
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub struct Target {
 
 impl Target {
     /// Resolves all addresses of the host; without a port in `address`, `default_port` is used.
+    ///
+    /// # Errors
+    /// The host is unknown, or there is no port.
     pub fn resolve(address: &HostPort, default_port: Option<u16>) -> Result<Self, Failure> {
         let Some(port) = address.port.or(default_port) else {
             return Err(Failure::cannot_run("this protocol has no default port: give HOST:PORT"));
@@ -76,6 +79,9 @@ impl Target {
     }
 
     /// Connects to the first address that accepts, with `TCP_NODELAY`; each may take `timeout`.
+    ///
+    /// # Errors
+    /// No address accepts: the error of the last one.
     pub fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
         let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
         for address in &self.addresses {
@@ -88,6 +94,9 @@ impl Target {
     }
 
     /// Like [`Target::connect`]; the failure ends the subcommand.
+    ///
+    /// # Errors
+    /// As [`Target::connect`].
     pub fn connect_or_fail(&self, timeout: Duration) -> Result<TcpStream, Failure> {
         self.connect(timeout).map_err(|error| self.unreachable(&error))
     }

@@ -157,7 +157,7 @@ fn wait_for_memory(input: &[u8]) {
     let mut other = Charge::new(&budget);
     assert!(other.try_grow(1 << 19, 1 << 19) && other.try_grow(1 << 20, 1 << 20));
     let mut play = Play::new("frame", Script::new(input, &[], &[]));
-    while !play.is_starved() {
+    while !play.waits_for_memory() {
         assert!(play.step(&mut context).is_none());
     }
     drop(other);

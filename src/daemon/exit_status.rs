@@ -4,8 +4,8 @@
 //! |---|---|
 //! | 0 | stopped as requested |
 //! | 2 | usage: an option or its value is wrong |
-//! | 71 | the system refused something; another try may succeed (`EX_OSERR` of sysexits(3)) |
-//! | 78 | the configuration cannot work, and another try will not change that (`EX_CONFIG`) |
+//! | 71 | the system refused something; another start may succeed (`EX_OSERR` of sysexits(3)) |
+//! | 78 | the configuration cannot work, and another start will not change that (`EX_CONFIG`) |
 //!
 //! The unit lists 2 and 78 in `RestartPreventExitStatus=`.
 
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 pub enum Kind {
     /// An option or its value is wrong.
     Usage,
-    /// The system refused something; another try may succeed.
+    /// The system refused something; another start may succeed.
     System,
     /// The configuration cannot work.
     Configuration,

@@ -52,7 +52,7 @@ impl Sockets {
 /// Prepares the inherited sockets and binds the configured endpoints; the default one if there is no other socket.
 ///
 /// # Errors
-/// 78: an address that another try will not get; 71: the system refused an address or an option that is needed.
+/// 78: an address that another start will not get; 71: the system refused an address or an option that is needed.
 pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, Failure> {
     let (listeners, origins) = (Vec::new(), Vec::new());
     let mut sockets = Sockets { listeners, origins, connection: None, stored: inherited.stored };

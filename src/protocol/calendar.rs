@@ -1,5 +1,7 @@
 //! Dates from seconds: UTC, without leap seconds.
 
+#![allow(clippy::cast_possible_truncation, reason = "a month is at most 12")]
+
 /// Seconds of a day.
 pub const DAY: u64 = 86_400;
 

@@ -53,7 +53,7 @@ pub type WriteRequest = fn(action: &str, message: &[u8], wire: &mut Vec<u8>) -> 
 pub struct Actions {
     /// All of them.
     pub known: &'static [Action],
-    /// The action that this word stands for in a request.
+    /// The action that this word in a request names.
     pub parse: fn(&str) -> Option<Action>,
     /// A request names its action by a code, so that a client can also send codes without an action.
     pub have_codes: bool,

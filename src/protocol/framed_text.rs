@@ -30,7 +30,7 @@ const MAX_PREPROCESS_INLINE: usize = 256 * 1024;
 /// this way.
 const MAX_PREPROCESS_SCALAR: usize = 16 * 1024;
 
-/// Length of the longest code point in UTF-8, in bytes.
+/// Length of the longest code point in UTF-8, in bytes (RFC 3629, section 3).
 const CODE_POINT: usize = 4;
 
 /// Replies to the request at the front of the input, or returns what it needs.

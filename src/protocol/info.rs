@@ -26,7 +26,7 @@ pub struct ProtocolInfo {
     pub client: ClientSide,
     /// What a client sends and receives. The first example is tried wherever one is enough.
     pub examples: &'static [Example],
-    /// A shell command that shows the service; `{port}` stands for the port.
+    /// A shell command that shows the service; `{port}` is replaced by the port.
     pub try_it: &'static str,
 }
 

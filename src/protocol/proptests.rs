@@ -94,13 +94,13 @@ proptest! {
     fn frame_replies_are_those_of_the_standard_library(requests in vec((select(vec![1u8, 2, 4]), "[ -~]{0,40}|\\PC{0,20}"), 0..8)) {
         let mut expect = Vec::new();
         for (code, text) in &requests {
-            let answer = match code {
+            let reply = match code {
                 1 => text.to_uppercase(),
                 2 => text.to_lowercase(),
                 _ => text.chars().rev().collect(),
             };
-            expect.extend((answer.len() as u32).to_be_bytes());
-            expect.extend(answer.into_bytes());
+            expect.extend((reply.len() as u32).to_be_bytes());
+            expect.extend(reply.into_bytes());
         }
         let count = requests.len() as u32;
         let bytes: Vec<u8> = requests.into_iter().flat_map(|(code, text)| framed((code, text.into_bytes()))).collect();
@@ -112,8 +112,8 @@ proptest! {
     #[test]
     fn respond_never_splits_a_code_point(text in "[a-zß€😀]{0,2000}", places in vec(any::<Index>(), 0..8)) {
         let outcome = run("respond", &split(text.as_bytes(), &places), Config { reply_space: MIN_REPLY_SPACE, ..DEFAULT });
-        let answers = String::from_utf8(outcome.replies).unwrap();
-        prop_assert_eq!(answers.replace("Response: ", ""), text.to_uppercase());
+        let replies = String::from_utf8(outcome.replies).unwrap();
+        prop_assert_eq!(replies.replace("Response: ", ""), text.to_uppercase());
         prop_assert_eq!(outcome.counts.refused, 0);
     }
 }

@@ -46,7 +46,7 @@ fn a_reply_form_has_beginning_end_and_length() {
     assert!(Reply::Bytes(b"ab").matches(b"ab") && !Reply::Bytes(b"ab").matches(b"abc"));
 }
 
-/// The client's side agrees with the server's: a request is answered as the description says.
+/// The client's side agrees with the server's: the reply to a request is the described one.
 #[test]
 fn client_sides_expect_the_replies_of_their_servers() {
     for info in PROTOCOLS.iter().filter(|info| !info.speaks_first()) {
@@ -75,18 +75,18 @@ fn client_sides_expect_the_replies_of_their_servers() {
 #[test]
 fn a_full_chunk_is_1024_bytes() {
     let bytes = [b'x'; 1024 + 22 + 1500];
-    let answers = |name| {
+    let replies = |name| {
         run(name, &[&bytes], Config { reply_space: MIN_REPLY_SPACE, ..DEFAULT }).replies.escape_ascii().to_string()
     };
     let chunks = |prefix, byte: &str| [1024, 1024, 498].map(|size| format!("{prefix}{}", byte.repeat(size))).concat();
-    assert_eq!(answers("echo-prefix"), chunks("Echo: ", "x"));
-    assert_eq!(answers("respond"), chunks("Response: ", "X"));
-    assert_eq!(answers("upper"), "X".repeat(1024));
-    assert_eq!(answers("record"), "x".repeat(bytes.len() - 2 * 22), "two records are not echoed");
+    assert_eq!(replies("echo-prefix"), chunks("Echo: ", "x"));
+    assert_eq!(replies("respond"), chunks("Response: ", "X"));
+    assert_eq!(replies("upper"), "X".repeat(1024));
+    assert_eq!(replies("record"), "x".repeat(bytes.len() - 2 * 22), "two records are not echoed");
 }
 
 #[test]
-fn a_chunk_waits_for_room_for_its_whole_answer() {
+fn a_chunk_waits_for_room_for_its_whole_reply() {
     let bytes = [b'x'; 9000];
     for name in ["echo-prefix", "respond"] {
         let roomy = run(name, &[&bytes], DEFAULT);
@@ -119,7 +119,7 @@ fn services_that_speak_first_close_after_their_reply() {
 #[test]
 fn protocol_errors_close_with_a_reason() {
     let limits = RequestLimits { message: 5, memory: 100, line: 5 };
-    for (name, pieces, answers, reason) in [
+    for (name, pieces, replies, reason) in [
         ("upper-line", &[&b"abcdef\n"[..]][..], &b""[..], Some("line too long")),
         ("upper-line", &[b"abc", b"def"], b"", Some("line too long")),
         ("upper-line", &[b"abc", b"de\n"], b"ABCDE", None),
@@ -133,7 +133,7 @@ fn protocol_errors_close_with_a_reason() {
         ),
     ] {
         let outcome = run(name, pieces, Config { limits, ..DEFAULT });
-        assert_eq!(outcome.replies, answers, "{name}");
+        assert_eq!(outcome.replies, replies, "{name}");
         let violation = match outcome.close_cause {
             Some(CloseCause::ProtocolError(reason)) => Some(reason),
             _ => None,

@@ -10,6 +10,11 @@
 //! | `AtLimit` | no | a free slot: `Ready`; shutdown: `Draining` |
 //! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "the index of a listener is below the number of listeners, which descriptors limit"
+)]
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

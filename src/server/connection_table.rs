@@ -4,6 +4,8 @@
 //! an offloaded request for a connection that has closed finds no connection, whatever has become of its slot since
 //! ([`ConnectionTable::shrink`] included).
 
+#![allow(clippy::cast_possible_truncation, reason = "slots are below 2^24, the number of slots that a token can name")]
+
 use std::mem;
 use std::net::TcpStream;
 

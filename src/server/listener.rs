@@ -35,6 +35,17 @@ pub struct ListenerOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerIndex(pub u32);
 
+impl ListenerIndex {
+    /// The index of the listener at `place`.
+    ///
+    /// # Panics
+    /// If there are 2^32 listeners: a process cannot have that many descriptors.
+    #[must_use]
+    pub fn of(place: usize) -> Self {
+        Self(u32::try_from(place).expect("fewer listeners than descriptors"))
+    }
+}
+
 /// What the connections of a listener share.
 #[derive(Debug)]
 pub struct ListenerProfile {

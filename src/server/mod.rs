@@ -128,7 +128,7 @@ impl Server {
             .zip(&config.listeners)
             .map(|(protocol, options)| ListenerProfile::new(protocol, options))
             .collect();
-        let adopted_listener = ListenerIndex(listeners.len() as u32);
+        let adopted_listener = ListenerIndex::of(listeners.len());
         let shared = Shared::new(config, profiles).map_err(StartError::when("create an eventfd"))?;
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let workers: io::Result<Vec<Worker>> =

@@ -2,6 +2,8 @@
 //!
 //! Connections are identified by token, never by descriptor.
 
+#![allow(clippy::cast_possible_truncation, reason = "the parts of a token are cut out of its 64 bits on purpose")]
+
 use crate::connection::Interest;
 use crate::sys::{self, Key};
 

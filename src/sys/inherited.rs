@@ -1,6 +1,6 @@
 //! Descriptors that came through execve(2), from a service manager.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls fcntl(2), and takes ownership of descriptors by number")]
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 

@@ -1,6 +1,6 @@
 //! Memory: how much there is, and returning unused pages to the system.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls sysconf(3), madvise(2) and malloc_trim(3)")]
 
 use std::fs::File;
 use std::io::Read;

@@ -7,6 +7,7 @@
 //! | file | system calls |
 //! |---|---|
 //! | `poller.rs` | epoll(7): many descriptors |
+//! | `interest.rs` | what a descriptor is watched for |
 //! | `poll.rs` | poll(2): a few descriptors |
 //! | `event_fd.rs`, `timer_fd.rs` | eventfd(2) and `timerfd_create(2)`, to wake a poller |
 //! | `signals.rs` | sigaction(2): signals of the daemon |
@@ -27,6 +28,7 @@ mod event_fd;
 mod file;
 mod host;
 mod inherited;
+mod interest;
 mod memory;
 mod poll;
 mod poller;
@@ -44,11 +46,12 @@ pub use event_fd::EventFd;
 pub use file::{FileId, file_id, open_without_waiting, write};
 pub use host::host_name;
 pub use inherited::{FIRST_INHERITED, inherited_flags, take_inherited};
+pub use interest::Interest;
 pub use memory::{disable_huge_pages, machine_memory, memory_left, release_pages, trim_heap};
 pub use nix::errno::Errno;
 pub use nix::sys::signal::Signal;
 pub use poll::{is_readable, wait_readable, wait_ready, wait_writable};
-pub use poller::{Event, Interest, Key, Poller};
+pub use poller::{Event, Key, Poller};
 pub use resource_limits::{address_space_limit, data_limit, raise_descriptor_limit};
 pub use signal_fd::{Interrupts, Woken};
 pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_signal};

@@ -7,7 +7,7 @@
 //! the last time; the eventfd only wakes the main thread. To the client one signal means to end and a second one adds
 //! nothing: it needs neither the times nor the unsafe code of a handler.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "installs signal handlers (sigaction(2))")]
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};

@@ -1,6 +1,7 @@
 //! Properties and state of a socket: its kind, its addresses, and its queues.
 
-#![allow(unsafe_code)]
+#![allow(clippy::cast_possible_truncation, reason = "the size of a struct of the kernel")]
+#![allow(unsafe_code, reason = "calls getsockopt(2) and ioctl(2) for values that nix does not have")]
 
 use std::os::fd::{AsFd, AsRawFd};
 

@@ -3,7 +3,7 @@
 //! Each function fails as setsockopt(2) or getsockopt(2): ENOTSOCK for what is no socket, ENOPROTOOPT or EOPNOTSUPP
 //! where the kernel or the socket does not have the option.
 
-#![allow(clippy::missing_errors_doc)]
+#![allow(clippy::missing_errors_doc, reason = "described above for all of them")]
 
 use std::os::fd::AsFd;
 

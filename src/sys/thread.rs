@@ -1,6 +1,6 @@
 //! The priority of a thread.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls setpriority(2), which nix does not have")]
 
 use nix::errno::Errno;
 use nix::libc;

@@ -4,6 +4,11 @@
 //! shape 1 by inversion. Its mean is infinite: the output ends before the first code point that would exceed the limit.
 //! If every code point is dropped, the output is the first one.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "a float becomes a count: `as` saturates, and fractions are dropped on purpose"
+)]
+
 use super::output::Placed;
 use super::random_source::{CHECK_INTERVAL, RandomSource};
 use super::utf8::{self, InvalidUtf8};

@@ -41,7 +41,7 @@ pub enum Bug {
     ShortSend,
     /// Text is reversed and shuffled byte by byte.
     Bytes,
-    /// Only ASCII letters have a case.
+    /// Only ASCII letters are converted.
     AsciiCase,
     /// White space is stripped from the text.
     Strips,
@@ -56,14 +56,14 @@ pub enum Bug {
     /// Invalid UTF-8 is replaced instead of rejected.
     Replaces,
     /// The connection is closed after every reply.
-    OneAnswer,
+    OneReply,
     /// An empty message is taken for end of input.
     EmptyIsTheEnd,
-    /// No request is answered.
+    /// No request gets a reply.
     Hangs,
-    /// Requests before a half-close are not answered.
+    /// Requests before a half-close get no reply.
     ForgetsAtTheEnd,
-    /// A truncated request is not answered.
+    /// A truncated request gets no reply.
     SilentWhenTruncated,
     /// A client that closes within a request ends the server.
     DiesWithItsClient,
@@ -232,7 +232,7 @@ impl Client {
         Ok(std::mem::replace(&mut self.ahead, rest))
     }
 
-    /// Answers a request; returns false when the connection is to be closed.
+    /// Replies to a request; returns false when the connection is to be closed.
     fn reply(&mut self, action: u8, data: &[u8]) -> io::Result<bool> {
         if self.bug == Bug::Hangs {
             return Ok(true);
@@ -240,7 +240,7 @@ impl Client {
         let reply = transformed(self.bug, action, data);
         self.send(&reply)?;
         let refused = reply == b"error";
-        Ok(self.bug != Bug::OneAnswer && !(refused && self.bug == Bug::ClosesOnError))
+        Ok(self.bug != Bug::OneReply && !(refused && self.bug == Bug::ClosesOnError))
     }
 
     fn send(&mut self, reply: &[u8]) -> io::Result<()> {
@@ -265,11 +265,11 @@ impl Client {
 }
 
 fn transformed(bug: Bug, action: u8, data: &[u8]) -> Vec<u8> {
-    let refusal = if bug == Bug::Capital { b"Error" } else { b"error" };
+    let error = if bug == Bug::Capital { b"Error" } else { b"error" };
     let text = match std::str::from_utf8(data) {
         Ok(text) => text.to_owned(),
         Err(_) if bug == Bug::Replaces => String::from_utf8_lossy(data).into_owned(),
-        Err(_) => return refusal.to_vec(),
+        Err(_) => return error.to_vec(),
     };
     let text = if bug == Bug::Strips { text.trim() } else { &text };
     match action {
@@ -286,7 +286,7 @@ fn transformed(bug: Bug, action: u8, data: &[u8]) -> Vec<u8> {
         SHUFFLE => shuffled(bug, text.chars().collect()).into_iter().collect::<String>().into_bytes(),
         RANDOM => random(bug, text).into_bytes(),
         _ if bug == Bug::UnknownPasses => data.to_vec(),
-        _ => refusal.to_vec(),
+        _ => error.to_vec(),
     }
 }
 
@@ -325,7 +325,7 @@ fn random(bug: Bug, text: &str) -> String {
 }
 
 /// `floor(X)` with X Pareto-distributed with shape 1, at most 10^7 so that it fits in memory.
-#[allow(clippy::cast_sign_loss)]
+#[allow(clippy::cast_sign_loss, reason = "the number is at least 1")]
 fn pareto() -> usize {
     (1.0 / (1.0 - fastrand::f64())).min(1e7) as usize
 }

@@ -6,7 +6,7 @@ use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel, length_p
 
 const ERROR: &[u8] = b"error";
 /// The longest message that a header can announce.
-const LONGEST: usize = (1 << 27) - 1;
+const MAX_LENGTH: usize = (1 << 27) - 1;
 
 #[test]
 fn frame_examples_survive_any_split() {
@@ -19,7 +19,7 @@ fn frame_examples_survive_any_split() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order_after_half_close() {
+fn pipelined_requests_get_replies_in_order_after_half_close() {
     let daemon = Daemon::serving("frame", &[]);
     let requests = 100_000;
     let (mut send, mut expect) = (Vec::new(), Vec::new());
@@ -194,13 +194,13 @@ fn longest_message_uses_its_length_in_memory() {
     let daemon = Daemon::serving("frame", &[]);
     let mut client = daemon.connect("frame");
     let mut bytes = frame(UPPERCASE, &[]);
-    bytes[..4].copy_from_slice(&(u32::from(UPPERCASE) << 27 | LONGEST as u32).to_be_bytes());
-    bytes.resize(LONGEST + 4, b'x');
+    bytes[..4].copy_from_slice(&(u32::from(UPPERCASE) << 27 | MAX_LENGTH as u32).to_be_bytes());
+    bytes.resize(MAX_LENGTH + 4, b'x');
     client.send(&bytes);
     bytes.fill(b'X');
     let reply = client.receive_frame();
     assert!(reply == bytes[4..], "a wrong reply");
-    assert!(daemon.peak_rss() < LONGEST as u64 * 105 / 100 + (12 << 20), "{}", daemon.peak_rss());
+    assert!(daemon.peak_rss() < MAX_LENGTH as u64 * 105 / 100 + (12 << 20), "{}", daemon.peak_rss());
     assert_eq!(client.request(UPPERCASE, b"next"), b"NEXT");
     wait_until("the memory is given back", || daemon.rss() < 16 << 20);
 }
@@ -306,7 +306,7 @@ fn small_requests_do_not_wait_for_offloaded_request() {
 }
 
 #[test]
-fn offloaded_requests_of_many_clients_are_answered() {
+fn offloaded_requests_of_many_clients_get_replies() {
     let daemon = Daemon::serving("frame", &[]);
     let text = ascii(300_000);
     let replies = in_parallel(20, |_| {

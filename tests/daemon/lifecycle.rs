@@ -19,8 +19,8 @@ fn sigterm_and_sigint_exit_0_within_a_second_when_idle() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut daemon = Daemon::serving("frame", &[]);
         let silent = daemon.connect("frame");
-        let mut asked = daemon.connect("frame");
-        assert_eq!(asked.request(UPPERCASE, b"x"), b"X");
+        let mut served = daemon.connect("frame");
+        assert_eq!(served.request(UPPERCASE, b"x"), b"X");
         let begun = Instant::now();
         daemon.signal(signal);
         assert_eq!(daemon.wait_exit(), 0);
@@ -50,7 +50,7 @@ fn request_until_closed(daemon: &Daemon, depth: usize, warm: &AtomicU64) -> u64 
 }
 
 #[test]
-fn drain_under_load_answers_every_request_read() {
+fn drain_under_load_replies_to_every_request_read() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
     let warm = AtomicU64::new(0);
     let received: u64 = thread::scope(|scope| {
@@ -235,17 +235,17 @@ fn restarts_on_inherited_socket_lose_no_connection() {
         DaemonBuilder::new(&["-v"]).with_sockets("frame", vec![socket.into()]).start()
     };
     let over = AtomicBool::new(false);
-    let (served, asked) = thread::scope(|scope| {
+    let (served, sent) = thread::scope(|scope| {
         let over = &over;
         let clients: Vec<_> = (0..4)
             .map(|_| {
                 scope.spawn(move || {
-                    let mut asked = 0;
+                    let mut sent = 0;
                     while !over.load(Ordering::Relaxed) {
                         assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
-                        asked += 1;
+                        sent += 1;
                     }
-                    asked
+                    sent
                 })
             })
             .collect();
@@ -260,10 +260,10 @@ fn restarts_on_inherited_socket_lose_no_connection() {
             assert_eq!(daemon.stop(), 0);
             served += daemon.last_statistics().answered;
         }
-        let asked: u64 = clients.into_iter().map(|client| client.join().expect("a client failed")).sum();
-        (served, asked)
+        let sent: u64 = clients.into_iter().map(|client| client.join().expect("a client failed")).sum();
+        (served, sent)
     });
-    assert_eq!(served, asked);
+    assert_eq!(served, sent);
 }
 
 /// Fault 27: killed while clients are connected, the daemon can bind its port again at once.

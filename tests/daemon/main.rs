@@ -7,6 +7,8 @@
 //! (environment, current directory, signal dispositions, limits), and opens descriptors with close-on-exec, because
 //! other tests start programs at any moment. [`harness::DaemonBuilder`] sets what a daemon is to inherit.
 
+#![allow(clippy::cast_possible_truncation, reason = "lengths and times of tests are small")]
+
 mod activation;
 mod buggy_servers;
 mod faults;

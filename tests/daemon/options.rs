@@ -486,10 +486,10 @@ fn default_budget_respects_rlimits() {
 #[test]
 fn budget_above_rlimit_logs_one_warning() {
     for (limit, name) in [("--as=512000000", "RLIMIT_AS"), ("--data=512000000", "RLIMIT_DATA")] {
-        for asked in ["600000000", "none"] {
-            let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered", asked]) else { return };
+        for size in ["600000000", "none"] {
+            let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered", size]) else { return };
             let mut daemon = launch.spawn();
-            daemon.wait_for_line(0, &format!("--max-buffered={asked} is above {name} (512000000 bytes)"));
+            daemon.wait_for_line(0, &format!("--max-buffered={size} is above {name} (512000000 bytes)"));
             daemon.wait_ready_in_log();
             daemon.reload();
             assert_eq!(daemon.log.text().matches("is above").count(), 1, "{}", daemon.log.text());
@@ -541,7 +541,7 @@ fn socket_buffers_and_backlog_are_set() {
     let arguments = [LOCAL, "-vv", "--recv-buffer=16K", "--send-buffer=32K", "--backlog=7"];
     let mut daemon = DaemonBuilder::new(&arguments).spawn();
     daemon.wait_ready_in_log();
-    // socket(7): the kernel doubles what it is asked for
+    // socket(7): the kernel doubles the requested size
     let (_, line) = daemon.wait_for_line(0, "receive buffer");
     assert!(line.contains("receive buffer 32768 ") && line.contains("send buffer 65536 "), "{line}");
     if available("ss") {

@@ -60,9 +60,9 @@ fn chunk_protocols_reply_to_each_chunk() {
         assert_eq!(client.receive(6 + chunk.len()), [b"Echo: ", chunk].concat());
     }
     let mut client = daemon.connect("respond");
-    for (chunk, answer) in [("straße", "Response: STRASSE"), ("x", "Response: X")] {
+    for (chunk, reply) in [("straße", "Response: STRASSE"), ("x", "Response: X")] {
         client.send(chunk.as_bytes());
-        assert_eq!(client.receive(answer.len()), answer.as_bytes());
+        assert_eq!(client.receive(reply.len()), reply.as_bytes());
     }
 }
 
@@ -70,12 +70,12 @@ fn chunk_protocols_reply_to_each_chunk() {
 fn chunk_is_at_most_1024_bytes() {
     let daemon = serve_all(&[]);
     // one write is one segment on loopback, and one read returns all of it
-    let answer = daemon.exchange("echo-prefix", &[b'x'; 3000]);
-    let chunks: Vec<usize> = answer.split(|byte| *byte == b'E').skip(1).map(|chunk| chunk.len() - 5).collect();
+    let reply = daemon.exchange("echo-prefix", &[b'x'; 3000]);
+    let chunks: Vec<usize> = reply.split(|byte| *byte == b'E').skip(1).map(|chunk| chunk.len() - 5).collect();
     assert_eq!(chunks, [1024, 1024, 952]);
     let text = "a".repeat(1023) + "é" + &"b".repeat(500);
-    let answer = String::from_utf8(daemon.exchange("respond", text.as_bytes())).expect("UTF-8");
-    assert_eq!(answer, format!("Response: {}Response: É{}", "A".repeat(1023), "B".repeat(500)));
+    let reply = String::from_utf8(daemon.exchange("respond", text.as_bytes())).expect("UTF-8");
+    assert_eq!(reply, format!("Response: {}Response: É{}", "A".repeat(1023), "B".repeat(500)));
     assert_eq!(daemon.exchange("upper", &[b'x'; 3000]), [b'X'; 1024]);
 }
 
@@ -86,8 +86,8 @@ fn long_input_is_returned_whole() {
     assert!(daemon.exchange("echo", &text) == text, "echo");
     assert!(daemon.exchange("length-prefix", &length_prefixed(&text)) == length_prefixed(&text), "length-prefix");
     let line = [b"  ", "a b ".repeat(1_000_000).as_bytes(), b"\n", b"more"].concat();
-    let answer = daemon.exchange("upper-line", &line);
-    assert!(answer == "A B ".repeat(1_000_000).trim_end().as_bytes(), "upper-line");
+    let reply = daemon.exchange("upper-line", &line);
+    assert!(reply == "A B ".repeat(1_000_000).trim_end().as_bytes(), "upper-line");
     let request = format!("lowercase 5000000 {}reverse 2 ab", "X".repeat(5_000_000));
     assert!(daemon.exchange("text", request.as_bytes()) == format!("5000000 {}2 ba", "x".repeat(5_000_000)).as_bytes());
 }
@@ -114,16 +114,16 @@ fn one_shot_reply_survives_excess_input() {
     let daemon = serve_all(&["--quotes", &quotes_file("a quote\n").1]);
     let flood = [b"first line\n", &vec![b'x'; 8 << 20][..]].concat();
     for (protocol, check) in [
-        ("ack", &(|answer: &[u8]| answer == b"Message received!") as &dyn Fn(&[u8]) -> bool),
-        ("upper", &|answer| answer.starts_with(b"FIRST LINE\nXXX") && answer.len() <= 1024),
-        ("upper-line", &|answer| answer == b"FIRST LINE"),
-        ("qotd", &|answer| answer == b"a quote\n"),
-        ("daytime", &|answer| answer.ends_with(b"-UTC\r\n")),
-        ("time", &|answer| answer.len() == 4),
+        ("ack", &(|reply: &[u8]| reply == b"Message received!") as &dyn Fn(&[u8]) -> bool),
+        ("upper", &|reply| reply.starts_with(b"FIRST LINE\nXXX") && reply.len() <= 1024),
+        ("upper-line", &|reply| reply == b"FIRST LINE"),
+        ("qotd", &|reply| reply == b"a quote\n"),
+        ("daytime", &|reply| reply.ends_with(b"-UTC\r\n")),
+        ("time", &|reply| reply.len() == 4),
     ] {
         // exchange() panics on a reset, while it sends and while it receives
-        let answer = daemon.exchange(protocol, &flood);
-        assert!(check(&answer), "{protocol}: {}", answer.escape_ascii());
+        let reply = daemon.exchange(protocol, &flood);
+        assert!(check(&reply), "{protocol}: {}", reply.escape_ascii());
     }
     assert_eq!(daemon.statistics_at_rest().closed_for("served"), 6);
 }
@@ -299,14 +299,14 @@ fn time_protocol_sends_current_time() {
 fn daytime_matches_date_command() {
     let daemon = serve_all(&[]);
     let before = now();
-    let answer = daemon.connect("daytime").receive_all();
+    let reply = daemon.connect("daytime").receive_all();
     let date = |moment: u64| {
         let moment = format!("@{moment}");
         let format = "+%A, %B %-d, %Y %H:%M:%S-UTC\r";
         let date = Command::new("date").env("LC_ALL", "C").args(["-u", "-d", &moment, format]).output().expect("date");
         date.stdout
     };
-    assert!((before..=now()).any(|moment| date(moment) == answer), "{}", answer.escape_ascii());
+    assert!((before..=now()).any(|moment| date(moment) == reply), "{}", reply.escape_ascii());
 }
 
 #[test]
@@ -347,8 +347,8 @@ def converse(protocol, send, expect):
     with connect(protocol) as client:
         client.sendall(send)
         client.shutdown(socket.SHUT_WR)
-        answer = everything(client)
-    assert answer == expect, (protocol, send, answer)
+        reply = everything(client)
+    assert reply == expect, (protocol, send, reply)
 
 def request(action, text):
     data = text.encode()
@@ -472,9 +472,9 @@ fn nc_gets_reply_to_each_line() {
     }
     let daemon = serve_all(&[]);
     let mut nc = Typed::start("nc", &daemon, "respond");
-    for (line, answer) in [("hello\n", "Response: HELLO\n"), ("straße\n", "Response: STRASSE\n")] {
+    for (line, reply) in [("hello\n", "Response: HELLO\n"), ("straße\n", "Response: STRASSE\n")] {
         nc.types(line);
-        assert_eq!(nc.shows("\n"), answer);
+        assert_eq!(nc.shows("\n"), reply);
     }
 }
 

@@ -35,7 +35,7 @@ fn number(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer} in {report:#}"))
 }
 
-/// Asserts that requests were answered, all of them correctly.
+/// Asserts that there were replies, all of them correct.
 fn good((report, code): (Value, i32)) -> Value {
     assert_eq!(code, 0, "{report:#}");
     assert!(number(&report, "/requests") > 0.0, "{report:#}");
@@ -93,7 +93,7 @@ fn open_loop_keeps_its_rate() {
     assert!((990.0..=1010.0).contains(&requests), "{requests} requests were due within a second");
 }
 
-/// The server does not answer for 300 ms: latencies of the open loop include the time for which requests that were due
+/// The server sends no reply for 300 ms: latencies of the open loop include the time for which requests that were due
 /// have waited; the closed loop would have measured a single slow reply.
 #[test]
 fn open_loop_latency_includes_server_stall() {

@@ -181,7 +181,7 @@ fn wrong_error_handling_is_caught() {
 
 #[test]
 fn wrong_connection_close_is_caught() {
-    caught(&[(Bug::OneAnswer, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"])]);
+    caught(&[(Bug::OneReply, "keep-alive", "stays open", &["uppercase", "one-byte", "482164-bytes"])]);
     caught_by_these_alone(&[
         (Bug::ForgetsAtTheEnd, &["half-close", "truncated-data"]),
         (Bug::SilentWhenTruncated, &["truncated-data", "truncated-header"]),
@@ -389,7 +389,7 @@ fn unwritable_report_exits_2_after_checks() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (removed, wait) = mpsc::channel::<()>();
-    // does not answer until the directory has been removed, and then closes every connection
+    // accepts nothing until the directory has been removed, and then closes every connection
     thread::spawn(move || {
         let held: Vec<_> = listener.incoming().take(2).collect();
         let _ = wait.recv();

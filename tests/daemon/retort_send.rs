@@ -132,11 +132,11 @@ fn each_line_is_answered_before_next_is_written() {
     let mut child: Child =
         retort(&["send", &daemon.address("frame").to_string(), "-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    for (line, answer) in [("uppercase first\n", b"FIRST\n".as_slice()), ("reverse abc\n", b"cba\n")] {
+    for (line, reply) in [("uppercase first\n", b"FIRST\n".as_slice()), ("reverse abc\n", b"cba\n")] {
         stdin.write_all(line.as_bytes()).unwrap();
-        let mut answered = vec![0; answer.len()];
-        stdout.read_exact(&mut answered).unwrap();
-        assert_eq!(answered, answer);
+        let mut received = vec![0; reply.len()];
+        stdout.read_exact(&mut received).unwrap();
+        assert_eq!(received, reply);
     }
     drop(stdin);
     assert!(child.wait().unwrap().success());
@@ -357,7 +357,7 @@ fn ping_timeout_expires_while_bytes_arrive() {
     assert!(stdout(&output).contains("3 sent, 0 received, 3 lost (100%)"), "{output:?}");
 }
 
-/// Endless requests to a server that reads all of them and answers none.
+/// Endless requests to a server that reads all of them and replies to none.
 #[test]
 fn server_that_never_replies_gets_bounded_input() {
     let address = buggy_servers::for_each_client(|mut stream| drop(io::copy(&mut stream, &mut io::sink())));

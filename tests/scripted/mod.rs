@@ -1,8 +1,8 @@
-//! A client that exists only as a script: which bytes each read delivers, how many each write takes, and what goes
-//! wrong between. Drives a `Connection` as a worker does, without sockets, threads or time.
+//! A scripted client: the bytes that each read delivers, the number that each write takes, and the errors between them.
+//! Drives a `Connection` as a worker does, without sockets, threads or time.
 //!
-//! Shared by the tests, the fuzzing targets and the benchmarks of the connection. Whoever uses it may assume that a
-//! connection which neither waits for something nor closes has panicked here.
+//! Shared by the tests, the fuzzing targets and the benchmarks of the connection. It panics if a connection neither waits
+//! for something nor closes.
 
 #![allow(dead_code, reason = "each of those that share it uses a part")]
 
@@ -16,10 +16,10 @@ use retortd::connection::{
 };
 use retortd::protocol::{RequestRng, by_name};
 
-/// What one system call comes to.
+/// The result of one system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// It moves at most so many bytes (at least one).
+    /// It moves at most this number of bytes (at least one).
     Bytes(usize),
     /// EAGAIN, although the socket was ready.
     WouldBlock,
@@ -37,15 +37,15 @@ pub struct Script {
     writes: VecDeque<Act>,
     /// All that was sent to the client.
     pub output: Vec<u8>,
-    /// The server has ended its side.
+    /// The server has half-closed.
     pub output_ended: bool,
-    /// What the client's kernel has not acknowledged.
+    /// Bytes that the client's kernel has not acknowledged; `None`: unknown.
     pub unacknowledged: Option<usize>,
     reset: bool,
 }
 
 impl Script {
-    /// A client that sends `input`, then ends its side.
+    /// A client that sends `input`, then half-closes.
     pub fn new(input: &[u8], reads: &[Act], writes: &[Act]) -> Self {
         Self {
             input: input.iter().copied().collect(),
@@ -67,17 +67,17 @@ impl Script {
         }
     }
 
-    /// How much of the input has not been read.
+    /// Bytes of the input that have not been read.
     pub fn unread(&self) -> usize {
         self.input.len()
     }
 
-    /// What the next writes come to.
+    /// Sets the results of the next writes.
     pub fn take(&mut self, writes: &[Act]) {
         self.writes = writes.iter().copied().collect();
     }
 
-    /// How much the next call may move.
+    /// The most bytes that the next call may move.
     fn next(acts: &mut VecDeque<Act>, reset: &mut bool) -> io::Result<usize> {
         if *reset {
             return Err(ErrorKind::ConnectionReset.into());
@@ -175,13 +175,13 @@ impl Play {
         Self { script, connection: Connection::new(protocol, None, 0), next: None, read_last: false }
     }
 
-    /// Whether it waits only until the client takes what it was sent.
+    /// Whether it waits only until the client takes replies.
     pub fn is_blocked(&self) -> bool {
         matches!(self.next, Some(Next::Wait)) && !self.connection.interest().read
     }
 
     /// Whether it waits for memory.
-    pub fn is_starved(&self) -> bool {
+    pub fn waits_for_memory(&self) -> bool {
         matches!(self.next, Some(Next::WaitForMemory(_)))
     }
 
@@ -202,7 +202,7 @@ impl Play {
             Some(Next::Wait) => {
                 let interest = connection.interest();
                 assert!(interest.read || interest.write, "a connection that waits for nothing");
-                // one that waits for both gets both, in turns
+                // one that waits for both gets them alternately
                 self.read_last = interest.read && !(interest.write && self.read_last);
                 if self.read_last { connection.readable(script, context) } else { connection.writable(script, context) }
             }
@@ -217,14 +217,14 @@ impl Play {
         Some(reason)
     }
 
-    /// Goes on to the end, at most until so many bytes were sent; a connection alone never waits for memory twice.
+    /// Continues to the end, or until more than `most` bytes were sent. A connection alone never waits for memory twice.
     pub fn finish(&mut self, context: &mut Context, most: usize) -> Option<CloseReason> {
         loop {
-            let starved = self.is_starved();
+            let waited = self.waits_for_memory();
             if let Some(reason) = self.step(context) {
                 return Some(reason);
             }
-            assert!(!(starved && self.is_starved()), "a connection alone waits for memory in vain");
+            assert!(!(waited && self.waits_for_memory()), "a connection alone waits for memory in vain");
             if self.script.output.len() > most {
                 return None;
             }
@@ -232,13 +232,13 @@ impl Play {
     }
 }
 
-/// What a server gives a connection that waits for memory: what it waits for, or nothing where that can never be had.
+/// The grant to a connection that waits for memory; an empty one where the budget can never have the `demand`.
 fn granted(context: &Context, demand: Demand) -> Option<Charge> {
     let hopeless = demand.reserve > context.budget.largest_request();
     context.budget.grant(demand).or_else(|| hopeless.then(|| Charge::new(&context.budget)))
 }
 
-/// Holds the counters of one worker, whose connections have all ended, to the sums that the statistics promise.
+/// Asserts the sums of the statistics for one worker whose connections have all closed.
 pub fn check_sums(counters: &Counters) {
     let closed: u64 = counters.closed.iter().map(retortd::connection::Counter::get).sum();
     let abandoned: u64 = counters.abandoned.iter().map(retortd::connection::Counter::get).sum();

@@ -3,6 +3,11 @@
 //! Guarantees: each request is counted once, as replied to or as failed. Decides neither when requests are made nor
 //! what is counted.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "the requests in flight on a connection are counted in u32, as --depth is"
+)]
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

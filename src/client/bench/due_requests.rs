@@ -3,6 +3,11 @@
 //! The due times depend only on the rate, never on the server, so that a stall shows in the latencies of all requests
 //! that were due meanwhile (coordinated omission).
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "a float becomes nanoseconds: `as` saturates, and fractions are dropped on purpose"
+)]
+
 use std::io;
 use std::time::Duration;
 

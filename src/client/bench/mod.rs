@@ -46,6 +46,9 @@ use report::BenchReport;
 use workload::Workload;
 
 /// Loads the server as the options say, and reports.
+///
+/// # Errors
+/// Nothing was measured: usage, no connection, or a report that cannot be written.
 pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let workload = Workload::new(options)?;
     let target = Target::resolve(&options.host, options.protocol.port())?;

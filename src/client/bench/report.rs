@@ -1,5 +1,7 @@
 //! The report of a benchmark: a table, or one JSON object.
 
+#![allow(clippy::cast_possible_truncation, reason = "a rate is printed without its fraction")]
+
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;

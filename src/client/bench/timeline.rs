@@ -27,7 +27,7 @@ pub struct Timeline {
     pub read_timeout: u64,
 }
 
-/// The longest time, in nanoseconds: 146 years, so that the sum of three still fits.
+/// The longest time, in nanoseconds. Derived: the sum of three still fits; 146 years.
 const MAX_TIME: u64 = u64::MAX / 4;
 
 impl Timeline {

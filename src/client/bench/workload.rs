@@ -82,12 +82,12 @@ fn verifier(protocol: ClientProtocol, action: &str, message: &[u8], verify: Veri
     let framing = protocol.framing(message);
     let length = match protocol.expected_length(action, message) {
         Some(length) => BodyLength::Exactly(length),
-        None => BodyLength::AtMost(protocol.longest_answer(None)),
+        None => BodyLength::AtMost(protocol.max_reply_len(None)),
     };
     let format = ReplyFormat { framing, length };
     match (verify, protocol.expected(action, message)) {
         (Verify::Content, Some(body)) if framing != ReplyFraming::CloseDelimited => {
-            let reply = protocol.wire_answer(&body);
+            let reply = protocol.wire_reply(&body);
             Verifier::repeated(&reply, reply.len() - body.len())
         }
         (Verify::Content, Some(body)) => Verifier::Each { format, content: ExpectedContent::Exactly(body) },

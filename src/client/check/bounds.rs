@@ -1,5 +1,7 @@
 //! Bounds for random results, wide enough that a correct server misses one less than once in a million runs.
 
+#![allow(clippy::cast_possible_truncation, reason = "a rounded float that is at most `trials`, a usize")]
+
 use std::ops::RangeInclusive;
 
 /// Upper limit of the probability that a correct server misses one side of one bound.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::TestConnection;
 use super::failure::{CheckFailure, ConnectionState};
-use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH, REFUSAL, ReplyFraming};
+use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT, MAX_LENGTH, ReplyFraming};
 use crate::client::target::Target;
 
 /// The server, and the time that one check may take.
@@ -66,6 +66,9 @@ impl<'a> CheckContext<'a> {
     }
 
     /// A new connection. A server that refuses it is given 300 ms and a second chance.
+    ///
+    /// # Errors
+    /// The server refuses both attempts, or does not accept within the patience.
     pub fn connect(&self) -> Result<TestConnection, CheckFailure> {
         let stream = self.target.connect(self.patience).or_else(|_| {
             std::thread::sleep(RESTART_TIME);
@@ -93,7 +96,7 @@ impl<'a> CheckContext<'a> {
     /// The bytes of the correct reply; empty where chance decides.
     #[must_use]
     pub fn reply(&self, action: &str, message: &[u8]) -> Vec<u8> {
-        self.protocol.wire_answer(&self.protocol.expected(action, message).unwrap_or_default())
+        self.protocol.wire_reply(&self.protocol.expected(action, message).unwrap_or_default())
     }
 
     /// How the reply to a message is delimited.
@@ -105,10 +108,13 @@ impl<'a> CheckContext<'a> {
     /// The most bytes that the body of a correct reply has, or of a refusal.
     #[must_use]
     pub fn max_reply_len(&self, action: &str, message: &[u8]) -> usize {
-        self.protocol.expected_length(action, message).map_or(MAX_LENGTH, |length| length.max(REFUSAL.len()))
+        self.protocol.expected_length(action, message).map_or(MAX_LENGTH, |length| length.max(ERROR_TEXT.len()))
     }
 
     /// Sends `request` on a connection of its own, and expects exactly `reply`.
+    ///
+    /// # Errors
+    /// The server refuses the connection, or its reply is another one.
     pub fn exchange(&self, request: &[u8], reply: &[u8]) -> Result<(), CheckFailure> {
         let mut connection = self.connect()?;
         connection.send(request)?;
@@ -116,6 +122,9 @@ impl<'a> CheckContext<'a> {
     }
 
     /// Sends a request on a connection of its own, and expects its correct reply.
+    ///
+    /// # Errors
+    /// As [`CheckContext::exchange`].
     pub fn request_and_expect(&self, action: &str, message: &[u8]) -> Result<(), CheckFailure> {
         self.exchange(&self.request(action, message), &self.reply(action, message))
     }

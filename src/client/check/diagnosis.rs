@@ -3,7 +3,7 @@
 //! Each mistake is recognized by the bytes that it leads to. Where none is, the hint is that of the check.
 
 use super::failure::{CheckFailure, ConnectionState};
-use crate::client::client_protocol::{ClientProtocol, REFUSAL};
+use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT};
 
 /// The hint for a server that sends without end.
 const ENDLESS: &str = "the server sent more bytes than all replies to these requests have together: reply to each request \
@@ -51,7 +51,7 @@ fn length_mistake(failure: &CheckFailure, expected: &[u8], announced: usize, rec
     if trailing.is_some_and(|rest| matches!(rest, b"\n" | b"\0")) {
         return Some("the reply has one byte too many at its end: a newline or NUL that is not part of the text");
     }
-    if announced == REFUSAL.len() && received.starts_with(REFUSAL) && expected != REFUSAL {
+    if announced == ERROR_TEXT.len() && received.starts_with(ERROR_TEXT) && expected != ERROR_TEXT {
         return Some("the server refused a correct request: look at how it reads the header and the text");
     }
     let cut = announced == expected.len() && received.len() < announced && expected.starts_with(received);

@@ -39,6 +39,9 @@ use report::CheckReport;
 use runner::CheckRunner;
 
 /// Runs the checks that the options name.
+///
+/// # Errors
+/// The server could not be checked: usage, no connection, or a report that cannot be written.
 pub fn run(options: &CheckOptions) -> Result<Status, Failure> {
     let protocol = protocol(options)?;
     let checks = selected(protocol, &options.selection.only)?;

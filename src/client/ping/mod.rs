@@ -29,6 +29,9 @@ use round_trip::{ExchangeResult, PingExchange};
 use statistics::TimeStatistics;
 
 /// Sends requests until there were `--count`, or until a signal.
+///
+/// # Errors
+/// Nothing could be sent: usage, an unknown host, or no connection.
 pub fn run(options: &PingOptions) -> Result<Status, Failure> {
     let request = PingRequest::new(options)?;
     let target = Target::resolve(&options.host, options.protocol.port())?;

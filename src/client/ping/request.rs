@@ -35,7 +35,7 @@ impl PingRequest {
         let mut wire = Vec::new();
         protocol.write_request(ACTION, &message, &mut wire).map_err(Failure::cannot_run)?;
         let reply = protocol.expected(ACTION, &message);
-        let reply_limit = protocol.longest_answer(reply.as_ref().map(Vec::len));
+        let reply_limit = protocol.max_reply_len(reply.as_ref().map(Vec::len));
         Ok(Self { wire, framing: protocol.framing(&message), reply, reply_limit })
     }
 }

@@ -10,7 +10,7 @@ use crate::client::options::Timeouts;
 use crate::client::reply::reader::ReplyReader;
 use crate::sys::{Interrupts, Woken};
 
-/// Bytes of a reply to read at once. Small, because the time to allocate the buffer is part of the round trip.
+/// Bytes of a reply to read at once. Chosen: small, because the time to allocate the buffer is part of the round trip.
 const READ_SIZE: usize = 4096;
 
 /// What one round trip needs.

@@ -3,9 +3,15 @@
 /// What becomes of the body of a reply.
 pub trait ReplyBody {
     /// Takes the next bytes of the body.
+    ///
+    /// # Errors
+    /// The bytes differ from the expected content.
     fn push(&mut self, part: &[u8]) -> Result<(), WrongContent>;
 
     /// The body is complete; the next [`push`](Self::push) begins another one.
+    ///
+    /// # Errors
+    /// The content is shorter than expected.
     fn finish(&mut self) -> Result<(), WrongContent>;
 }
 

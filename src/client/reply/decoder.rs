@@ -104,6 +104,9 @@ impl ReplyDecoder {
     ///
     /// Feed the rest of `input` again after [`ReplyProgress::Reply`]. An empty input is allowed; it completes a reply
     /// of a fixed length of 0. After an error the decoder must not be fed again.
+    ///
+    /// # Errors
+    /// The reply has an invalid or a wrong length, or wrong content.
     pub fn feed(&mut self, input: &[u8], body: &mut impl ReplyBody) -> Result<ReplyProgress, ReplyError> {
         let (field, length, received) = match self.state {
             DecoderState::Body { length, received } => (0, length, received),
@@ -132,6 +135,9 @@ impl ReplyDecoder {
     }
 
     /// The connection was closed: completes a reply that ends so, and returns the length of its body in bytes.
+    ///
+    /// # Errors
+    /// The reply is incomplete, or it has a wrong length or wrong content.
     pub fn finish(&mut self, body: &mut impl ReplyBody) -> Result<usize, ReplyError> {
         let received = match self.state {
             DecoderState::Body { length: None, received } => received,

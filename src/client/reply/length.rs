@@ -18,7 +18,7 @@ pub enum LengthField {
     Invalid,
 }
 
-/// The most digits of a decimal length: 4,294,967,295, the largest 32-bit number, has ten.
+/// The most digits of a decimal length. Derived: 4,294,967,295, the largest 32-bit number, has ten.
 const MAX_DIGITS: usize = 10;
 
 /// The longest length field, in bytes: ten digits and a space. That many bytes are never

@@ -81,6 +81,9 @@ impl<R: Read> ReplyReader<R> {
     /// Reads the body of the next reply; one of more than `limit` bytes is an error as soon as that is known.
     ///
     /// `on_timeout` is called when the reply is late; if it returns true, the time limit begins again.
+    ///
+    /// # Errors
+    /// The reply is late, incomplete or wrong, or reading fails; see [`ReadError`].
     pub fn next(
         &mut self,
         framing: ReplyFraming,
@@ -112,6 +115,9 @@ impl<R: Read> ReplyReader<R> {
     }
 
     /// The bytes that are buffered or arrive next, in any portion; empty when the server has closed the connection.
+    ///
+    /// # Errors
+    /// As recv(2).
     pub fn read_some(&mut self) -> io::Result<&[u8]> {
         if self.buffered().is_empty() {
             self.start = 0;

@@ -30,6 +30,9 @@ use request_source::RequestSource;
 use session::Session;
 
 /// Sends the requests that the options name, and prints the replies.
+///
+/// # Errors
+/// Nothing could be sent: usage, an unreadable file, or no connection.
 pub fn run(options: SendOptions) -> Result<Status, Failure> {
     let protocol = options.protocol;
     let raw = options.stdin_data.is_some();

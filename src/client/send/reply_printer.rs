@@ -5,7 +5,7 @@
 use std::io::{self, BufWriter, Stdout, Write};
 
 use super::request::SendRequest;
-use crate::client::client_protocol::{ClientProtocol, REFUSAL};
+use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT};
 use crate::client::failure::{Failure, Status, warn};
 use crate::client::progress::ProgressMeter;
 
@@ -50,7 +50,7 @@ impl ReplyPrinter {
     }
 
     fn fault(&self, request: &SendRequest, reply: &[u8]) -> Option<String> {
-        let refused = self.protocol.has_actions() && reply == REFUSAL;
+        let refused = self.protocol.has_actions() && reply == ERROR_TEXT;
         match request.reply_length {
             _ if refused => (!request.may_reply_error).then(|| String::from("refused by the server: error")),
             Some(length) if length != reply.len() => {

@@ -41,7 +41,7 @@ impl SendRequest {
             wire,
             framing: protocol.framing(message),
             reply_length,
-            reply_limit: protocol.longest_answer(reply_length),
+            reply_limit: protocol.max_reply_len(reply_length),
             may_reply_error: may_reply_error(message),
         })
     }

@@ -82,9 +82,9 @@ fn parse(bytes: &[u8], is_setting: impl Fn(&str) -> bool) -> Result<Content, Lin
         if !is_setting(&name) {
             return Err(LineError { line, why: no_setting(&name) });
         }
-        let (value, open_quote) = text.value();
+        let RawValue { bytes, open_quote } = text.value();
         content.variables.retain(|earlier| earlier.name != name);
-        content.variables.push(Variable { line, name, value: utf8(value)?, open_quote });
+        content.variables.push(Variable { line, name, value: utf8(bytes)?, open_quote });
     }
     if text.at < bytes.len() {
         return Err(LineError { line: text.line, why: "a byte is NUL".into() });
@@ -101,6 +101,14 @@ fn no_setting(name: &str) -> String {
         return format!("{name}: a settings file cannot name another one");
     }
     format!("there is no setting {}", name.chars().take(MAX_NAME).collect::<String>().escape_debug())
+}
+
+/// The value of a variable.
+struct RawValue {
+    /// The value without quotes.
+    bytes: Vec<u8>,
+    /// A quote in it is not closed.
+    open_quote: bool,
 }
 
 /// The part of a file that is not parsed yet. A NUL ends it, and makes the file unusable.
@@ -146,14 +154,14 @@ impl Text<'_> {
         Some(name)
     }
 
-    /// The value behind the `=`, and whether a quote in it is not closed.
-    fn value(&mut self) -> (Vec<u8>, bool) {
+    /// The value behind the `=`.
+    fn value(&mut self) -> RawValue {
         let mut value = Vec::new();
         loop {
             match self.next() {
                 Some(b'\'') if self.single_quoted(&mut value) => {}
                 Some(b'"') if self.double_quoted(&mut value) => {}
-                Some(b'\'' | b'"') => return (value, true),
+                Some(b'\'' | b'"') => return RawValue { bytes: value, open_quote: true },
                 Some(byte) if is_newline(byte) => break,
                 Some(byte) if is_space(byte) => {}
                 Some(byte) => {
@@ -163,7 +171,7 @@ impl Text<'_> {
                 None => break,
             }
         }
-        (value, false)
+        RawValue { bytes: value, open_quote: false }
     }
 
     /// Appends the text behind an opening `'`; false if the quote is not closed.

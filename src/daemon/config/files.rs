@@ -3,6 +3,8 @@
 //! Only regular files are read: a FIFO or a device may never end, and would block the main thread, which handles
 //! signals.
 
+#![allow(clippy::cast_possible_truncation, reason = "the length of a file has been compared with MAX_FILE")]
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;

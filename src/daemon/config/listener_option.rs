@@ -27,6 +27,9 @@ impl ListenerOption {
     }
 
     /// Parses the options of a listener or entry.
+    ///
+    /// # Errors
+    /// An option is unknown to this release, or its value is invalid.
     pub fn parse_all(written: &Written<'_>) -> Result<Vec<Self>, String> {
         written.options.iter().map(|option| Self::parse(option, written.name)).collect()
     }

@@ -42,6 +42,9 @@ pub struct WrittenOption<'a> {
 
 impl<'a> Written<'a> {
     /// Cuts a text that contains no white space into its parts.
+    ///
+    /// # Errors
+    /// A part is empty, or missing.
     pub fn parse(text: &'a str) -> Result<Self, String> {
         let (head, options) = text.split_once(',').map_or((text, None), |(head, options)| (head, Some(options)));
         let (name, address) = split_value(head);

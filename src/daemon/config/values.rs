@@ -37,6 +37,9 @@ impl<T: Quantity> FromStr for Limit<T> {
 /// A type that a [`Limit`] can limit.
 pub trait Quantity: Sized {
     /// Parses the value of an option; the error says what a value looks like.
+    ///
+    /// # Errors
+    /// The text is no such value; the error says what a value looks like.
     fn parse(text: &str) -> Result<Self, String>;
     /// Whether the value means "no limit".
     fn is_zero(&self) -> bool;

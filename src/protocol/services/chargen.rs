@@ -3,6 +3,8 @@
 //! 95 lines of 72 characters; each line starts one character later in printable ASCII than the line before. Then the pattern
 //! repeats. Input is dropped. The pattern is a constant, and a connection is an index into it.
 
+#![allow(clippy::cast_possible_truncation, reason = "a remainder of CHARACTERS fits in a byte")]
+
 use crate::protocol::client_side::{ClientSide, ConnectionUse};
 use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
 use crate::protocol::example::{Example, Reply};

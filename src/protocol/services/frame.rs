@@ -4,6 +4,8 @@
 //! `frame-2021` differs in the action codes alone. The state of a connection is its unconsumed input, so it takes no memory of
 //! its own.
 
+#![allow(clippy::cast_possible_truncation, reason = "a length is at most MAX_LENGTH, 27 bits")]
+
 use std::ops::ControlFlow::Break;
 
 use crate::protocol::client_side::{Actions, ClientSide, ConnectionUse, ReplyFraming, transformed};
@@ -15,10 +17,10 @@ use crate::transform::Action;
 
 pub use crate::protocol::framed_text::ERROR_TEXT;
 
-/// Length of a header, of a request and of a reply, in bytes.
+/// Length of a header, of a request and of a reply, in bytes. A part of the protocol.
 pub const HEADER: usize = 4;
 
-/// The longest message that a header can announce, in bytes: 27 bits.
+/// The longest message that a header can announce, in bytes. Derived: the protocol has 27 bits for it.
 pub const MAX_LENGTH: usize = (1 << 27) - 1;
 
 const EDITION: Edition = Edition::Current;

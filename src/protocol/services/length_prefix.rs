@@ -3,13 +3,15 @@
 //! A message is the reply to itself and stays where it is in the input. It is sent when it is complete. A message over the
 //! limit closes the connection.
 
+#![allow(clippy::cast_possible_truncation, reason = "the length of a message is at most 32 bits on the wire")]
+
 use crate::protocol::client_side::{ClientSide, ConnectionUse, ReplyFraming};
 use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 use crate::protocol::services::frame;
 
-/// Size of the length, in bytes.
+/// Size of the length, in bytes. A part of the protocol.
 pub const PREFIX: usize = 4;
 
 /// The descriptor.

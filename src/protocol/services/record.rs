@@ -11,7 +11,7 @@ use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protoco
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
-/// Length of a record, in bytes.
+/// Length of a record, in bytes. A part of the protocol.
 pub const RECORD: usize = 22;
 
 /// The descriptor.

@@ -87,8 +87,15 @@ pub struct Text;
 /// The front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Header<'a> {
-    /// A whole header: the action's name, the length of the message, and the length of the header, in bytes.
-    Whole(&'a [u8], usize, usize),
+    /// A complete header. Lengths are bytes.
+    Complete {
+        /// The name of the action.
+        name: &'a [u8],
+        /// The length of the message.
+        length: usize,
+        /// The length of the header.
+        header: usize,
+    },
     /// The beginning of a header.
     Partial,
     /// Bytes that no header begins with.
@@ -102,7 +109,7 @@ impl Header<'_> {
         let (name, length, head) = (fields.next().unwrap_or_default(), fields.next(), fields.next());
         let Some(digits) = length else { return Self::unfinished(window) };
         match (number(digits), head) {
-            (Some(length), Some(_)) => Header::Whole(name, length, name.len() + digits.len() + 2),
+            (Some(length), Some(_)) => Header::Complete { name, length, header: name.len() + digits.len() + 2 },
             (Some(_), None) => Self::unfinished(window),
             (None, None) if digits.is_empty() => Self::unfinished(window),
             (None, _) => Header::Bad,
@@ -122,9 +129,9 @@ fn number(digits: &[u8]) -> Option<usize> {
 
 fn reply(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> ControlFlow<Progress> {
     let (name, length, header) = match Header::parse(exchange.input()) {
-        Header::Whole(name, length, header) if length <= context.limits.message => (name, length, header),
+        Header::Complete { name, length, header } if length <= context.limits.message => (name, length, header),
         Header::Partial => return Break(Progress::NeedInput(Needed::default())),
-        Header::Whole(..) | Header::Bad => return Break(reject(exchange)),
+        Header::Complete { .. } | Header::Bad => return Break(reject(exchange)),
     };
     match std::str::from_utf8(name).ok().and_then(Action::from_name) {
         Some(action) => framed_text::reply::<Words>(exchange, context, RequestHead { action, header, length }),
@@ -165,6 +172,7 @@ struct Words;
 
 impl Framing for Words {
     const MAX_LENGTH: usize = MAX_LENGTH;
+    // derived: MAX_LENGTH has nine digits, and a space follows
     const MAX_REPLY_HEADER: usize = 10;
     const ERROR_REPLY: &'static [u8] = b"5 error";
 
@@ -182,12 +190,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_partial_and_bad_headers() {
+    fn complete_partial_and_bad_headers() {
+        let complete = |name, length, header| Header::Complete { name, length, header };
         for (input, expect) in [
-            (&b"reverse 11 Hello"[..], Header::Whole(b"reverse", 11, 11)),
-            (b"title-case 134217727 ", Header::Whole(b"title-case", MAX_LENGTH, 21)),
-            (b"x 007 ", Header::Whole(b"x", 7, 6)),
-            (b" 1 ", Header::Whole(b"", 1, 3)),
+            (&b"reverse 11 Hello"[..], complete(&b"reverse"[..], 11, 11)),
+            (b"title-case 134217727 ", complete(b"title-case", MAX_LENGTH, 21)),
+            (b"x 007 ", complete(b"x", 7, 6)),
+            (b" 1 ", complete(b"", 1, 3)),
             (b"", Header::Partial),
             (b"reverse", Header::Partial),
             (b"reverse ", Header::Partial),
@@ -200,8 +209,8 @@ mod tests {
             (b"reverse 99999999999999999999999", Header::Bad),
             (b"0123456789012345678901234567890", Header::Partial),
             (b"01234567890123456789012345678901", Header::Bad),
-            (b"0123456789012345678901234567 1 ", Header::Whole(b"0123456789012345678901234567", 1, 31)),
-            (b"0123456789012345678901234567 12 ", Header::Whole(b"0123456789012345678901234567", 12, 32)),
+            (b"0123456789012345678901234567 1 ", complete(b"0123456789012345678901234567", 1, 31)),
+            (b"0123456789012345678901234567 12 ", complete(b"0123456789012345678901234567", 12, 32)),
             (b"0123456789012345678901234567 123 ", Header::Bad),
         ] {
             assert_eq!(Header::parse(input), expect, "{}", input.escape_ascii());

@@ -1,5 +1,7 @@
 //! `time`: sends the seconds since 1900-01-01 00:00 UTC in four bytes, then closes (RFC 868).
 
+#![allow(clippy::cast_possible_truncation, reason = "the seconds since 1900 wrap around at 32 bits (RFC 868)")]
+
 use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
 use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};

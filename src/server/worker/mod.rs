@@ -81,7 +81,7 @@ impl Worker {
         let acceptors: io::Result<Vec<Acceptor>> = listeners
             .iter()
             .enumerate()
-            .map(|(index, listener)| Acceptor::new(Arc::clone(listener), ListenerIndex(index as u32), &poller))
+            .map(|(index, listener)| Acceptor::new(Arc::clone(listener), ListenerIndex::of(index), &poller))
             .collect();
         let context = new_context(number, shared, config)?;
         let (timer, phase) = (SweepTimer::new(), Phase::Running);

@@ -127,9 +127,9 @@ fn client_silent_after_drain_reads_does_not_delay_stop() {
     drop((client, injection));
 }
 
-/// Fault 29: a request that arrives after the signal, but before the worker handles the stop, is answered.
+/// Fault 29: a request that arrives after the signal, but before the worker handles the stop, gets its reply.
 #[test]
-fn request_arriving_with_sigterm_is_answered() {
+fn request_arriving_with_sigterm_gets_its_reply() {
     let mut daemon = Daemon::serving("frame", &["--workers=1", "-v"]);
     let mut client = daemon.connect("frame");
     assert_serves(&mut client);
@@ -209,9 +209,9 @@ fn watchdog_is_not_notified_while_worker_hangs() {
     wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
 }
 
-/// Fault 25: every request that was read is answered, whenever the signal arrives.
+/// Fault 25: every request that was read gets its reply, whenever the signal arrives.
 #[test]
-fn drain_at_any_moment_answers_every_request_read() {
+fn drain_at_any_moment_replies_to_every_request_read() {
     for attempt in 0..10 {
         let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
         let received: u64 = thread::scope(|scope| {
@@ -267,7 +267,7 @@ fn lowered_budget_hangs_no_waiting_request() {
     thread::scope(|scope| {
         for client in &mut clients {
             scope.spawn(|| {
-                // answered, rejected, or closed for want of memory, but not left waiting
+                // served, rejected, or closed for want of memory, but not left waiting
                 let sent = client.stream.write_all(rest).and_then(|()| client.stream.shutdown(Shutdown::Write));
                 let reply = client.wait_closed();
                 assert!(sent.is_err() || [0, 9, request.len()].contains(&reply.len()), "{} bytes", reply.len());

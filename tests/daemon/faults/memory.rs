@@ -58,9 +58,9 @@ fn largest_frames_of_many_clients_stay_within_budget() {
             *sent += fits;
             moved = if fits > 0 { Instant::now() } else { moved };
         }
-        let asked = Instant::now();
+        let start = Instant::now();
         assert_serves(&mut other);
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(start.elapsed());
     }
     let sent: usize = clients.iter().map(|(_, sent)| sent).sum();
     let (peak, most) = (daemon.peak_rss(), most(&leak_check, 2, BUFFERED, CLIENTS + 1));

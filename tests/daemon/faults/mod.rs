@@ -31,7 +31,7 @@ use crate::harness::{
     Client, Daemon, DaemonBuilder, Directory, LeakCheck, Statistics, available, rss_limit, skip, wait_until,
 };
 
-/// Asserts that a request is answered correctly.
+/// Asserts that a request gets its correct reply.
 fn assert_serves(client: &mut Client) {
     assert_eq!(client.request(REVERSE, b"The LAN Before Time"), b"emiT erofeB NAL ehT");
 }

@@ -275,9 +275,10 @@ fn offload_threads_are_limited_and_niced() {
     let leak_check = LeakCheck::begin(&daemon);
     let text = vec![b'x'; 1 << 20];
     in_parallel(8, |_| assert!(daemon.connect("frame").request(SHUFFLE, &text) == text));
-    let heavy: Vec<i32> = daemon.tasks().iter().filter(|task| task.name == "offload").map(|task| task.id).collect();
-    assert!((1..=2).contains(&heavy.len()), "{} threads", heavy.len());
-    for thread in heavy {
+    let offload_threads: Vec<i32> =
+        daemon.tasks().iter().filter(|task| task.name == "offload").map(|task| task.id).collect();
+    assert!((1..=2).contains(&offload_threads.len()), "{} threads", offload_threads.len());
+    for thread in offload_threads {
         let stat = std::fs::read_to_string(format!("/proc/{}/task/{thread}/stat", daemon.pid)).expect("a thread");
         // proc_pid_stat(5): the name in parentheses is the second field, the nice value the nineteenth
         let nice = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(16));

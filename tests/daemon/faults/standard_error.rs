@@ -261,7 +261,7 @@ fn closed_or_full_stderr_does_not_block_service() {
     }
 }
 
-/// Fault 33: requests are logged while nothing reads the log; they are answered, and use no memory.
+/// Fault 33: requests are logged while nothing reads the log; they get their replies, and use no memory.
 #[test]
 fn unread_stderr_uses_no_memory_for_logged_requests() {
     let (reader, writer) = pipe();

@@ -119,7 +119,7 @@ fn rejected_options_of_own_socket_log_warning() {
     leak_check.end(&daemon);
 }
 
-/// Fault 3: a thousand signals per second, to every thread in turn.
+/// Fault 3: a thousand signals per second, to all threads, one after another.
 #[test]
 fn signal_storm_at_every_thread_loses_nothing() {
     if !available("python3") {
@@ -129,19 +129,19 @@ fn signal_storm_at_every_thread_loses_nothing() {
     let leak_check = LeakCheck::begin(&daemon);
     let mut storm = storm(&daemon);
     let over = AtomicBool::new(false);
-    let asked: u64 = thread::scope(|scope| {
+    let sent: u64 = thread::scope(|scope| {
         let clients = scope.spawn(|| in_parallel(4, |_| request_until(&daemon, &over)));
         let ended = storm.wait().expect("wait for the storm");
         over.store(true, Ordering::Relaxed);
         assert!(ended.success(), "the storm of signals failed");
         clients.join().expect("a client failed").into_iter().sum()
     });
-    assert!(asked > 100, "{asked} requests in all the time");
-    assert_eq!(leak_check.end(&daemon).answered, asked);
+    assert!(sent > 100, "{sent} requests in total");
+    assert_eq!(leak_check.end(&daemon).answered, sent);
     assert!(daemon.log.all().iter().filter(|line| line.contains("reloaded")).count() > 100, "few signals were handled");
 }
 
-/// Sends SIGHUP to each thread in turn, 1000 per second; by Python, because nix has no tgkill(2).
+/// Sends SIGHUP to one thread after another, 1000 per second; by Python, because nix has no tgkill(2).
 fn storm(daemon: &Daemon) -> std::process::Child {
     const SCRIPT: &str = "import ctypes, os, sys, time\n\
         pid, count = int(sys.argv[1]), int(sys.argv[2]); libc = ctypes.CDLL(None)\n\
@@ -157,11 +157,11 @@ fn storm(daemon: &Daemon) -> std::process::Child {
 fn request_until(daemon: &Daemon, over: &AtomicBool) -> u64 {
     let mut client = daemon.connect("frame");
     let large = vec![b'x'; 200_000];
-    let mut asked = 0;
+    let mut sent = 0;
     while !over.load(Ordering::Relaxed) {
         (0..20).for_each(|_| assert_serves(&mut client));
         assert!(client.request(REVERSE, &large) == large);
-        asked += 21;
+        sent += 21;
     }
-    asked
+    sent
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The socket listens before the service has run; the first connection starts the service, which answers it.
+# The socket listens before the service has run; the first connection starts the service, which serves it.
 . "$(dirname "$0")/lib.sh"
 
 equal "the socket is enabled" enabled "$(systemctl is-enabled retortd.socket)"
@@ -11,9 +11,9 @@ for unit in $(systemctl list-unit-files --no-legend 'retortd-*.socket' | cut -d'
 done
 
 begun=${EPOCHREALTIME/./}
-equal "the first connection is answered" "HELLO" "$(load ask 8083 hello)"
-echo "note: first answer $(((${EPOCHREALTIME/./} - begun) / 1000)) ms after the start of the client"
+equal "the first connection gets its reply" "HELLO" "$(load request 8083 hello)"
+echo "note: first reply $(((${EPOCHREALTIME/./} - begun) / 1000)) ms after the start of the client"
 equal "the service runs" active "$(systemctl is-active retortd.service)"
-equal "over IPv6 too" "HELLO" "$(load ask 8083 hello ::1)"
+equal "over IPv6 too" "HELLO" "$(load request 8083 hello ::1)"
 status() { systemctl status retortd.service | grep -E 'Status: "listening on frame=\[::\]:8083; [0-9]+ connections?, 2 requests"'; }
 expect "systemctl status has the status line with its figures" soon 5 status

@@ -2,11 +2,11 @@
 # Every protocol's socket, enabled as the manual says, and tried with the protocol's first example (examples.tsv is generated
 # from the list of protocols).
 . "$(dirname "$0")/lib.sh"
-load ask 8083 hello >/dev/null # the service runs: the sockets must join it all the same
+load request 8083 hello >/dev/null # the service runs already when the sockets are enabled
 mapfile -t protocols < <(retortd --list | cut -d' ' -f1)
 mapfile -t sockets < <(systemctl list-unit-files --no-legend 'retortd*.socket' | cut -d' ' -f1 | grep -v inetd)
 systemctl enable --quiet "${sockets[@]}"
-expect "they join a running service when that is restarted" systemctl restart retortd.service
+expect "a running service gets them when it is restarted" systemctl restart retortd.service
 
 # talk PORT REQUEST: sends (escapes as in printf %b), half-closes, and prints the reply as text.
 talk() { python3 - "$@" <<'PYTHON'
@@ -44,7 +44,7 @@ like() { expect "$1" grep -qE -- "$2" <(talk "$(port "retortd-$1.socket")" ""); 
 for protocol in "${protocols[@]}"; do
   expect "$protocol" play "$protocol"
 done
-# What is true of the reply beyond its form.
+# The content of two replies; the examples describe only their form.
 like qotd '^.{10,}'
 like daytime "$(date -u +%Y)"
 

@@ -6,8 +6,8 @@ none() { [ "$(instances)" = 0 ]; }
 
 systemctl start retortd-inetd.socket
 equal "the other socket has gone" inactive "$(systemctl is-active retortd.socket || true)"
-equal "a client is answered" HELLO "$(load ask 8083 hello)"
-expect "its process leaves with it" soon 10 none
+equal "a client gets its reply" HELLO "$(load request 8083 hello)"
+expect "its process exits with it" soon 10 none
 equal "the shared service was not started" 0 "$(property retortd.service ActiveEnterTimestampMonotonic)"
 
 exec 7<>/dev/tcp/127.0.0.1/8083 8<>/dev/tcp/127.0.0.1/8083
@@ -19,9 +19,9 @@ for pid in $pids; do
   expect "and no capability" grep -qE '^CapEff:\s+0+$' "/proc/$pid/status"
 done
 exec 7>&- 8>&-
-expect "both leave" soon 10 none
+expect "both processes exit" soon 10 none
 begin_load visits 8083 4
 sleep 2
 end_load
-expect "all leave" soon 20 none
+expect "all processes exit" soon 20 none
 equal "no unit has failed" "" "$(systemctl list-units --failed --no-legend)"

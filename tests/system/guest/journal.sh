@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 echo RETORTD_VERBOSE=2 >>"$settings"
 start=$(now)
-load ask 8083 hello >/dev/null
+load request 8083 hello >/dev/null
 
 expect "a request is logged" soon 5 says "$start" 'uppercase'
 priority() { logged "$start" --output=json --output-fields=PRIORITY,MESSAGE | grep -F "$1" | grep -o '"PRIORITY":"[0-9]"' | sort -u; }

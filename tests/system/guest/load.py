@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 """Load for the system tests: clients of the frame protocol that count what goes wrong. Independent of retort.
 
-    load.py ask PORT TEXT [ADDRESS]     one request; prints the answer
+    load.py request PORT TEXT [ADDRESS] one request; prints the reply
     load.py visits PORT COUNT           one request a connection, by COUNT clients, until standard input ends
     load.py stays PORT COUNT            many requests a connection, pipelined
     load.py large PORT COUNTxLENGTH     one message of LENGTH bytes from each of COUNT clients; prints what came of them
 
-visits and stays print what they counted and exit 1 if a connection was refused, an answer lost, cut or wrong.
+visits and stays print what they counted and exit 1 if a connection was refused, a reply lost, cut or wrong.
 """
 import socket
 import struct
@@ -14,7 +14,7 @@ import sys
 import threading
 
 UPPERCASE = 0x01 << 27
-PATIENCE = 20  # seconds after which an answer counts as lost
+TIMEOUT = 20  # seconds after which a reply counts as lost
 
 
 def frame(text):
@@ -32,32 +32,32 @@ def receive(sock, length):
     return data
 
 
-def answer(sock):
-    """The next answer; None where the server closed instead of it."""
+def read_reply(sock):
+    """The next reply; None where the server closed instead of it."""
     header = receive(sock, 4)
     if not header:
         return None
     if len(header) < 4:
-        raise ValueError("an answer cut in its header")
+        raise ValueError("a reply cut in its header")
     (length,) = struct.unpack(">I", header)
     text = receive(sock, length)
     if len(text) < length:
-        raise ValueError("an answer cut after %d of %d bytes" % (len(text), length))
+        raise ValueError("a reply cut after %d of %d bytes" % (len(text), length))
     return text
 
 
 def connect(port, address="127.0.0.1"):
-    return socket.create_connection((address, port), PATIENCE)
+    return socket.create_connection((address, port), TIMEOUT)
 
 
 class Crowd:
-    """Clients, each in a thread, that go on until told to stop."""
+    """Clients, each in a thread, that go on until they are stopped."""
 
     def __init__(self, behaviour, port):
         self.behaviour, self.port = behaviour, port
         self.stop = threading.Event()
         self.lock = threading.Lock()
-        self.counts = {"connections": 0, "answers": 0, "unread": 0}
+        self.counts = {"connections": 0, "replies": 0, "unread": 0}
         self.failures = {}
 
     def count(self, name, number=1):
@@ -74,7 +74,7 @@ class Crowd:
                 with self.lock:
                     what = "%s: %s" % (type(error).__name__, error)
                     self.failures[what] = self.failures.get(what, 0) + 1
-                self.stop.wait(0.01)  # a server that is gone is not to be asked a million times
+                self.stop.wait(0.01)  # avoids a busy loop while the server is gone
 
     def run(self, count):
         threads = [threading.Thread(target=self.live, args=(number,)) for number in range(count)]
@@ -87,23 +87,23 @@ class Crowd:
         print(", ".join("%d %s" % (number, name) for name, number in self.counts.items()))
         for what, number in self.failures.items():
             print("failed %d times: %s" % (number, what))
-        return 1 if self.failures or not self.counts["answers"] else 0
+        return 1 if self.failures or not self.counts["replies"] else 0
 
 
 def visit(crowd, text):
     with connect(crowd.port) as sock:
         crowd.count("connections")
         sock.sendall(frame(text))
-        got = answer(sock)
+        got = read_reply(sock)
         if got is None:
-            raise ValueError("closed without an answer")
+            raise ValueError("closed without a reply")
         if got != text.upper():
-            raise ValueError("a wrong answer: %r" % got)
-        crowd.count("answers")
+            raise ValueError("a wrong reply: %r" % got)
+        crowd.count("replies")
 
 
 def stay(crowd, text):
-    """Sixteen requests at a time. A server that stops may leave requests unread, but closes between two answers."""
+    """Sixteen requests at a time. A server that stops may leave requests unread, but closes between two replies."""
     depth = 16
     with connect(crowd.port) as sock:
         crowd.count("connections")
@@ -111,15 +111,15 @@ def stay(crowd, text):
             sock.sendall(frame(text) * depth)
             for number in range(depth):
                 try:
-                    got = answer(sock)
+                    got = read_reply(sock)
                 except (ConnectionResetError, BrokenPipeError):
                     got = None
                 if got is None:
                     crowd.count("unread", depth - number)
                     return
                 if got != text.upper():
-                    raise ValueError("a wrong answer: %r" % got)
-                crowd.count("answers")
+                    raise ValueError("a wrong reply: %r" % got)
+                crowd.count("replies")
 
 
 def large(port, length, results):
@@ -154,10 +154,10 @@ def send_large(sock, left, piece):
 
 def main(what, port, argument, address="127.0.0.1"):
     port = int(port)
-    if what == "ask":
+    if what == "request":
         with connect(port, address) as sock:
             sock.sendall(frame(argument.encode()))
-            print((answer(sock) or b"(closed)").decode())
+            print((read_reply(sock) or b"(closed)").decode())
         return 0
     if what in ("visits", "stays"):
         return Crowd(visit if what == "visits" else stay, port).run(int(argument))

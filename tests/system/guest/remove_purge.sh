@@ -2,7 +2,7 @@
 # `remove` stops the service and keeps the settings; `purge` removes everything.
 . "$(dirname "$0")/lib.sh"
 systemctl enable --quiet --now retortd-echo.socket
-load ask 8083 hello >/dev/null
+load request 8083 hello >/dev/null
 begin_load stays 8083 2 # a client that is served keeps nothing from ending
 left() { find / -xdev \( -path /proc -o -path /sys -o -path /run/system-test -o -path /root \) -prune -o -iname '*retort*' -print; }
 units() { systemctl list-units --all --no-legend --plain 'retortd*' | grep -v 'not-found' || true; }

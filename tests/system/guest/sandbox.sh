@@ -2,7 +2,7 @@
 # The privileges of the running process (proc(5)): a dynamic user, no capabilities, a seccomp filter, no network.
 . "$(dirname "$0")/lib.sh"
 start=$(now)
-load ask 8083 hello >/dev/null
+load request 8083 hello >/dev/null
 pid=$(pid)
 field() { awk -v name="$1:" '$1 == name { print $2 }' "/proc/$pid/status"; }
 apart() { [ "$(readlink "/proc/$pid/ns/$1")" != "$(readlink "/proc/1/ns/$1")" ]; }
@@ -21,5 +21,5 @@ interfaces=$(awk -F: 'NR > 2 { print $1 }' "/proc/$pid/net/dev" | tr -d ' ')
 equal "it sees no network interface but its own loopback" lo "$interfaces"
 expect "its root file system is read-only" grep -qE ' / / ro[, ]' "/proc/$pid/mountinfo"
 expect "open files are limited" grep -qE 'Max open files +(20000|65536)' "/proc/$pid/limits"
-equal "and it answers all the same" HELLO "$(load ask 8083 hello)"
-equal "nothing it does was forbidden" "" "$(logged "$start" | grep -iE 'not permitted|denied|cannot' || true)"
+equal "a request gets its reply" HELLO "$(load request 8083 hello)"
+equal "the sandbox forbade nothing that it does" "" "$(logged "$start" | grep -iE 'not permitted|denied|cannot' || true)"

@@ -23,4 +23,4 @@ equal "the other sockets are still disabled" disabled "$(systemctl is-enabled re
 systemctl stop retortd.service
 dpkg --install /root/next.deb >/dev/null
 equal "an upgrade does not start a service that is not running" inactive "$(systemctl is-active retortd.service || true)"
-equal "it answers" HELLO "$(load ask 8083 hello)"
+equal "it replies" HELLO "$(load request 8083 hello)"

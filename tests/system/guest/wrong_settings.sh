@@ -13,7 +13,7 @@ equal "systemd did not try again" 0 "$(property retortd.service NRestarts)"
 
 # A waiting client makes the socket start the service repeatedly.
 start=$(now)
-(load ask 8083 hello >/root/answer) &
+(load request 8083 hello >/root/reply) &
 client=$!
 sleep 12
 attempts=$(logged "$start" | grep -c 'RETORTD_WORKERS' || true)
@@ -22,8 +22,8 @@ expect "with a client waiting there are a few attempts ($attempts)" test "$attem
 equal "the socket has not failed" active "$(systemctl is-active retortd.socket)"
 
 cp /root/settings "$settings"
-expect "when the settings are mended, the client is answered" wait $client
-equal "with what it asked for" HELLO "$(cat /root/answer)"
+expect "when the settings are corrected, the client is served" wait $client
+equal "with the right reply" HELLO "$(cat /root/reply)"
 
 # An unknown option does not cause restarts either.
 drop_in retortd.service Service ExecStart= 'ExecStart=/usr/sbin/retortd --nonsense'

@@ -5,6 +5,11 @@
 //! the loop costs little beside its system calls; an open model sends requests when they are due and not before; the
 //! run ends at the latest when the read timeout has passed after the measurement.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "indices of connections: they are below the number of connections, a usize"
+)]
+
 mod connections;
 
 use std::io;
@@ -53,7 +58,7 @@ pub struct LoadGenerator<'a> {
 /// nothing beside any sensible timeout, and the search goes through all connections.
 const SWEEP_INTERVAL: u64 = 250_000_000;
 
-/// The poller's token for the timer of an open model; the token of a connection is its index.
+/// The poller's token for the timer of an open model. Derived: the token of a connection is its index, which is smaller.
 const TIMER: u64 = u64::MAX;
 
 impl<'a> LoadGenerator<'a> {

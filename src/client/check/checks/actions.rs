@@ -21,7 +21,7 @@ fn expect_replies(context: &CheckContext, cases: &[Case]) -> CheckResult {
         if protocol.has_actions() && protocol.action(action).is_none() {
             continue;
         }
-        context.exchange(&context.request(action, message.as_bytes()), &protocol.wire_answer(reply.as_bytes()))?;
+        context.exchange(&context.request(action, message.as_bytes()), &protocol.wire_reply(reply.as_bytes()))?;
     }
     Ok(Pass::Clean)
 }

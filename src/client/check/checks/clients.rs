@@ -6,7 +6,7 @@ use super::sample::{ANY_ACTION, text};
 use crate::client::check::connection::TestConnection;
 use crate::client::check::context::CheckContext;
 use crate::client::check::failure::{CheckFailure, CheckResult, Pass};
-use crate::client::client_protocol::{ConnectionUse, REFUSAL};
+use crate::client::client_protocol::{ConnectionUse, ERROR_TEXT};
 
 /// The most time to wait for a server to serve a second client while the first is connected. Chosen: one that serves
 /// clients concurrently replies in far less.
@@ -74,7 +74,7 @@ fn truncated(context: &CheckContext, length: usize) -> CheckResult {
     let mut connection = context.connect()?;
     connection.send(&context.request("uppercase", b"never complete")[..length])?;
     connection.half_close();
-    connection.expect(&context.protocol().wire_answer(REFUSAL))?;
+    connection.expect(&context.protocol().wire_reply(ERROR_TEXT))?;
     connection.expect_close()?;
     Ok(Pass::Clean)
 }

@@ -3,7 +3,7 @@
 use super::sample::text;
 use crate::client::check::context::CheckContext;
 use crate::client::check::failure::{CheckResult, Pass};
-use crate::client::client_protocol::REFUSAL;
+use crate::client::client_protocol::ERROR_TEXT;
 
 /// An action that no edition has; in the text protocol any word may be one.
 const UNKNOWN_ACTION: &str = "6";
@@ -13,7 +13,7 @@ const GOOD_ACTION: &str = "lowercase";
 const GOOD_MESSAGE: &[u8] = b"IN STEP";
 
 fn refusal(context: &CheckContext) -> Vec<u8> {
-    context.protocol().wire_answer(REFUSAL)
+    context.protocol().wire_reply(ERROR_TEXT)
 }
 
 /// Expects a refusal, on a connection of its own: whether the connection stays open is another check.

@@ -15,7 +15,7 @@ pub fn empty(context: &CheckContext) -> CheckResult {
     let protocol = context.protocol();
     let actions: Vec<_> = protocol.actions().map(Action::name).collect();
     for action in if actions.is_empty() { vec![ANY_ACTION] } else { actions } {
-        context.exchange(&context.request(action, b""), &protocol.wire_answer(b""))?;
+        context.exchange(&context.request(action, b""), &protocol.wire_reply(b""))?;
     }
     Ok(Pass::Clean)
 }

@@ -1,5 +1,7 @@
 //! Messages that several checks send.
 
+#![allow(clippy::cast_possible_truncation, reason = "the remainder of a division by 26 fits in a byte")]
+
 /// The action of a request whose action does not matter.
 pub const ANY_ACTION: &str = "reverse";
 

@@ -26,6 +26,9 @@ enum Decoded {
 
 impl TestConnection {
     /// Expects exactly these bytes next.
+    ///
+    /// # Errors
+    /// Other bytes arrive, too few within the patience, or the server closes the connection.
     pub fn expect(&mut self, expected: &[u8]) -> Result<(), CheckFailure> {
         let mut equal = 0;
         loop {
@@ -51,6 +54,9 @@ impl TestConnection {
     /// body arrives.
     ///
     /// Of a body that is longer than `enough` bytes, only that many are read; the connection is of no more use then.
+    ///
+    /// # Errors
+    /// The reply is malformed, too long, or not complete within the patience.
     pub fn reply(&mut self, framing: ReplyFraming, limit: usize, enough: usize) -> Result<Vec<u8>, CheckFailure> {
         match self.decode(ReplyFormat { framing, length: BodyLength::AtMost(limit) }, enough)? {
             Decoded::Body(body) => Ok(body),
@@ -61,6 +67,9 @@ impl TestConnection {
     }
 
     /// Expects at most `limit` bytes and then the end of the connection, and returns the bytes.
+    ///
+    /// # Errors
+    /// More than `limit` bytes arrive, or the connection does not end within the patience.
     pub fn reply_until_close(&mut self, limit: usize) -> Result<Vec<u8>, CheckFailure> {
         match self.decode(
             ReplyFormat { framing: ReplyFraming::CloseDelimited, length: BodyLength::AtMost(limit) },
@@ -99,6 +108,9 @@ impl TestConnection {
     }
 
     /// Expects the server to close the connection, and to send nothing before.
+    ///
+    /// # Errors
+    /// Bytes arrive, or the connection does not end within the patience.
     pub fn expect_close(&mut self) -> Result<(), CheckFailure> {
         while self.unread().is_empty() && self.receive_more()? {}
         if self.unread().is_empty() && self.state == ConnectionState::Closed {
@@ -109,6 +121,9 @@ impl TestConnection {
     }
 
     /// Expects that nothing arrives within `time`, and that the connection stays open.
+    ///
+    /// # Errors
+    /// Bytes arrive, or the connection ends.
     pub fn expect_silence(&mut self, time: Duration) -> Result<(), CheckFailure> {
         self.pause(time)?;
         if self.unread().is_empty() && self.state == ConnectionState::Open {
@@ -118,6 +133,9 @@ impl TestConnection {
     }
 
     /// Whether anything arrives within `time`, be it the end of the connection.
+    ///
+    /// # Errors
+    /// As poll(2).
     pub fn anything_within(&mut self, time: Duration) -> Result<bool, CheckFailure> {
         if self.unread().is_empty() && self.state == ConnectionState::Open {
             if self.wait(READABLE, time)?.is_none() {
@@ -129,6 +147,9 @@ impl TestConnection {
     }
 
     /// Expects at least `length` bytes; they remain unread.
+    ///
+    /// # Errors
+    /// Fewer bytes arrive within the patience, or the server closes the connection.
     pub fn expect_bytes(&mut self, length: usize) -> Result<(), CheckFailure> {
         while self.unread().len() < length {
             if !self.receive_more()? {

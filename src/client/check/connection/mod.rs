@@ -49,6 +49,9 @@ const READABLE: Interest = Interest { read: true, write: false };
 
 impl TestConnection {
     /// Takes over a connection; waits at most `patience` for any progress, and not beyond `deadline`.
+    ///
+    /// # Errors
+    /// The socket cannot be made non-blocking.
     pub fn new(stream: TcpStream, patience: Duration, deadline: Instant) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let (sent, received) = (Excerpt::default(), Vec::new());
@@ -63,6 +66,9 @@ impl TestConnection {
 
     /// Sends all of `bytes`. A server that stops reading is a failure; one that closes, or sends more than can be
     /// correct, is reported when its reply is judged.
+    ///
+    /// # Errors
+    /// The server takes nothing for the patience.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), CheckFailure> {
         let mut rest = bytes;
         while !rest.is_empty() && self.state != ConnectionState::Excess {
@@ -89,6 +95,9 @@ impl TestConnection {
     }
 
     /// Sends the parts one after another, so that the server receives each alone.
+    ///
+    /// # Errors
+    /// As [`TestConnection::send`].
     pub fn send_in_parts(&mut self, parts: &[&[u8]]) -> Result<(), CheckFailure> {
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {
@@ -100,6 +109,9 @@ impl TestConnection {
     }
 
     /// Lets `time` pass, and receives meanwhile; returns at once when nothing can arrive any more.
+    ///
+    /// # Errors
+    /// As poll(2).
     pub fn pause(&mut self, time: Duration) -> Result<(), CheckFailure> {
         let end = Instant::now() + time;
         while self.state == ConnectionState::Open {
