@@ -45,13 +45,10 @@ impl Summand for Counter {
     }
 }
 
-impl<const N: usize> Summand for [Counter; N]
-where
-    [u64; N]: Default,
-{
-    type Sum = [u64; N];
+impl Summand for [Counter; REASONS] {
+    type Sum = [u64; REASONS];
 
-    fn add_to(&self, sums: &mut [u64; N]) {
+    fn add_to(&self, sums: &mut Self::Sum) {
         self.iter().zip(sums).for_each(|(one, sum)| one.add_to(sum));
     }
 }

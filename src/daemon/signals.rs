@@ -1,6 +1,6 @@
 //! Signals: a handler records when they came and writes to an eventfd, on which the main loop waits.
 //!
-//! A handler and not signalfd(2): the time of each signal is needed ([`super::phase`]), and signals that are pending
+//! A handler and not signalfd(2): the time of each signal is needed ([`super::stop_signals`]), and signals that are pending
 //! until a signalfd is read are merged into one.
 //!
 //! SIGINT and SIGTERM stop the daemon, SIGHUP reloads the configuration, SIGUSR1 logs the statistics. They are caught
@@ -15,7 +15,7 @@ use crate::sys::{self, Arrivals, Errno, EventFd, Signal};
 /// The signals since the last call of [`Signals::take`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PendingSignals {
-    /// Stop, depending on the times of the signals ([`super::phase`]).
+    /// Stop, depending on the times of the signals ([`super::stop_signals`]).
     pub stop: Option<Arrivals>,
     /// Reload the configuration.
     pub reload: bool,

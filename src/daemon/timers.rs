@@ -9,7 +9,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(10);
 /// Time between updates of the status. Chosen: `systemctl status` shows figures that are at most this old, and the load is
 /// negligible.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
-/// Time between requests for more time while draining. Derived: a fifth of [`EXTEND_BY`], so that four requests in a row
+/// Time between requests for more time while draining. Derived: a fifth of `EXTEND_BY`, so that four requests in a row
 /// may be lost.
 const EXTEND_INTERVAL: Duration = Duration::from_secs(2);
 /// Heartbeats in each period of the watchdog. Chosen: one that is late does not get the daemon killed.
