@@ -24,7 +24,7 @@ fn streams() -> Vec<&'static ProtocolInfo> {
     PROTOCOLS.iter().copied().filter(|info| info.input == Input::Stream).collect()
 }
 
-/// What the client and the statistics see of a whole connection.
+/// The output and the counts of a whole connection.
 #[derive(Debug, PartialEq)]
 struct Seen {
     output: Vec<u8>,
@@ -55,7 +55,7 @@ fn alone(name: &str, script: Script, setting: Setting) -> Seen {
     }
 }
 
-/// What a connection may take.
+/// The limits of a connection.
 #[derive(Clone, Copy, Debug)]
 struct Setting {
     message: usize,
@@ -195,7 +195,7 @@ fn crowd(
     order: &[prop::sample::Index],
     setting: Setting,
 ) -> Vec<Vec<u8>> {
-    /// What a connection may hold beyond its share of the budget: what it had read and replied when the budget ran out.
+    /// Bytes that a connection may hold beyond its charge: its input and replies when the budget ran out.
     const CONSTANT: u64 = (READ_BUF_SIZE + REPLY_BUF_SIZE) as u64;
     let budget = Arc::new(Budget::new(setting.budget));
     let mut context = context(setting.message, &budget, setting.seed);

@@ -139,7 +139,7 @@ impl Stream for Script {
 /// The time on every script's clock.
 pub const NOW: u64 = 1_795_220_304;
 
-/// What a worker gives its connections: messages up to `message` bytes, and a budget that may be shared.
+/// The context that a worker gives its connections: messages up to `message` bytes, and a budget that may be shared.
 pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
     Context {
         read_buf: Buffer::zeroed(READ_BUF_SIZE).expect("memory"),
