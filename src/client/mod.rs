@@ -7,7 +7,8 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`target`] | `HOST[:PORT]`: resolve and connect |
+//! | [`target`] | `HOST[:PORT]`: resolve, and connect to the first address that accepts |
+//! | `connector` | the one place where a connection is made |
 //! | [`client_protocol`] | each protocol from the client's side |
 //! | [`reply`] | the decoder of replies, and a blocking reader |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
@@ -19,6 +20,7 @@
 pub mod bench;
 pub mod check;
 pub mod client_protocol;
+mod connector;
 mod duration;
 pub mod failure;
 mod json;

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::connector;
 use super::failure::Failure;
 
 /// A host, with or without a port.
@@ -84,8 +85,8 @@ impl Target {
     pub fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
         let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
         for address in &self.addresses {
-            match TcpStream::connect_timeout(address, timeout) {
-                Ok(stream) => return stream.set_nodelay(true).map(|()| stream),
+            match connector::connect(*address, None, timeout) {
+                Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
         }

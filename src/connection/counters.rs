@@ -3,6 +3,7 @@
 //! One worker writes its [`Counters`], any thread may read them. The sums add up: accepted = closed by reason + open;
 //! requests = answered + refused + abandoned by reason + in flight.
 
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::close_reason::CloseReason;
@@ -27,31 +28,81 @@ impl Counter {
     }
 }
 
-/// One worker's counters.
-#[derive(Debug, Default)]
-pub struct Counters {
+/// What a counter adds to the sum over all workers: a number, or one for each [`CloseReason`].
+pub trait Summand {
+    /// The sum.
+    type Sum: Clone + Debug + Default + Eq;
+
+    /// Adds the current value.
+    fn add_to(&self, sum: &mut Self::Sum);
+}
+
+impl Summand for Counter {
+    type Sum = u64;
+
+    fn add_to(&self, sum: &mut u64) {
+        *sum += self.get();
+    }
+}
+
+impl<const N: usize> Summand for [Counter; N]
+where
+    [u64; N]: Default,
+{
+    type Sum = [u64; N];
+
+    fn add_to(&self, sums: &mut [u64; N]) {
+        self.iter().zip(sums).for_each(|(one, sum)| one.add_to(sum));
+    }
+}
+
+/// The table of all counters: each with its help text, its name and its type. Everything else about them derives from it.
+macro_rules! counters {
+    ($($(#[doc = $help:literal])+ $name:ident: $counter:ty,)+) => {
+        /// One worker's counters.
+        #[derive(Debug, Default)]
+        pub struct Counters { $($(#[doc = $help])+ pub $name: $counter,)+ }
+
+        /// The sums of all workers' counters.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Totals { $($(#[doc = $help])+ pub $name: <$counter as Summand>::Sum,)+ }
+
+        impl Totals {
+            /// The sums of `counters`, which are read one after another.
+            pub fn of<'a>(counters: impl IntoIterator<Item = &'a Counters>) -> Self {
+                let mut totals = Self::default();
+                for one in counters {
+                    $(one.$name.add_to(&mut totals.$name);)+
+                }
+                totals
+            }
+        }
+    };
+}
+
+counters! {
     /// Connections accepted.
-    pub accepted: Counter,
+    accepted: Counter,
     /// Connections closed, by [`CloseReason`].
-    pub closed: [Counter; REASONS],
+    closed: [Counter; REASONS],
     /// Requests that arrived in full, or were rejected before that.
-    pub requests: Counter,
+    requests: Counter,
     /// Requests whose replies the kernel has taken.
-    pub answered: Counter,
+    answered: Counter,
     /// Requests whose error replies the kernel has taken.
-    pub refused: Counter,
+    refused: Counter,
     /// Requests that were read and not replied to, by the [`CloseReason`] of their connection.
-    pub abandoned: [Counter; REASONS],
+    abandoned: [Counter; REASONS],
     /// Records decoded.
-    pub records: Counter,
+    records: Counter,
     /// Bytes read from clients.
-    pub bytes_in: Counter,
+    bytes_in: Counter,
     /// Bytes that the kernel has taken for clients.
-    pub bytes_out: Counter,
+    bytes_out: Counter,
     /// Clients that had gone before they were accepted.
-    pub accept_lost: Counter,
+    accept_lost: Counter,
     /// Times that a listener backed off because the system had no descriptors or memory left.
-    pub accept_paused: Counter,
+    accept_paused: Counter,
 }
 
 impl Counters {

@@ -62,7 +62,7 @@ pub use close_reason::CloseReason;
 pub use context::{
     Context, FAIR_READ_SIZE, MAX_BUFFERED_WRITE, MAX_WRITE, READ_BUF_SIZE, REPLY_BUF_SIZE, UNCHARGED_BYTES,
 };
-pub use counters::{Counter, Counters};
+pub use counters::{Counter, Counters, Totals};
 use drive::Step;
 pub use limits::{Limits, NEVER};
 pub use memory::{

@@ -129,13 +129,15 @@ impl Connection {
     /// Reads and discards what a client sends to a connection that lingers. Returns why to close, if that is over.
     pub(super) fn discard_input<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<CloseReason> {
         let State::Lingering { reason, .. } = self.state else { return None };
-        match read_once(stream, &mut context.read_buf.filled_mut()[..FAIR_READ_SIZE]) {
+        let unread = &mut context.read_buf.filled_mut()[..FAIR_READ_SIZE];
+        let discarded = stream.discard(FAIR_READ_SIZE).unwrap_or_else(|| stream.read(unread));
+        match discarded {
             Ok(0) => Some(reason),
             Ok(length) => {
                 context.counters.bytes_in.add(length as u64);
                 None
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
             Err(_) => Some(reason),
         }
     }

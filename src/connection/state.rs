@@ -1,4 +1,7 @@
 //! The states of a connection, and what each of them waits for.
+//!
+//! Except for the charge to the budget (`InFlight::charge`), the states hold neither an `Arc` nor a function pointer: all of their
+//! data can be written down and restored elsewhere.
 
 use super::close_reason::CloseReason;
 use super::in_flight::InFlight;

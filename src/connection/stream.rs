@@ -14,6 +14,12 @@ pub trait Stream: Read + Write {
     /// Bytes that were written and that the client's kernel has not acknowledged (`SIOCOUTQ`, tcp(7)); the end of the output
     /// counts as one. `None` where that cannot be known.
     fn unacknowledged(&self) -> Option<usize>;
+
+    /// Reads at most `n` bytes without copying them, and drops them; 0 is the end of input. `None` where the stream cannot
+    /// do that: then [`Read::read`] has to do.
+    fn discard(&mut self, _n: usize) -> Option<io::Result<usize>> {
+        None
+    }
 }
 
 /// What a connection waits for from its stream.

@@ -28,30 +28,21 @@ use crate::sys::{self, Errno, SocketKind};
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// Sockets that listen.
-    pub listeners: Vec<InheritedListener>,
-    /// The one connection of an `Accept=yes` unit.
-    pub connection: Option<InheritedConnection>,
+    pub listeners: Vec<InheritedSocket<TcpListener>>,
+    /// The one connection of an `Accept=yes` unit. Its client may have disconnected already.
+    pub connection: Option<InheritedSocket<TcpStream>>,
     /// The names of descriptors from the store, which were closed.
     pub stored: Vec<String>,
 }
 
-/// A socket that listens.
+/// A socket to serve.
 #[derive(Debug)]
-pub struct InheritedListener {
+pub struct InheritedSocket<S> {
     /// The socket.
-    pub socket: TcpListener,
+    pub socket: S,
     /// The name of the descriptor; may be empty.
     pub descriptor: String,
     /// The protocol that the name means.
-    pub protocol: &'static ProtocolInfo,
-}
-
-/// A connection that systemd has accepted.
-#[derive(Debug)]
-pub struct InheritedConnection {
-    /// The socket. Its client may have disconnected already.
-    pub stream: TcpStream,
-    /// The protocol that the name of the descriptor means.
     pub protocol: &'static ProtocolInfo,
 }
 
@@ -74,14 +65,8 @@ pub fn take() -> Result<Inherited, Failure> {
         let descriptor = number.ok_or(Errno::EBADF).and_then(sys::take_inherited);
         let descriptor = descriptor.map_err(|_| unusable(place, name, "it is not open"))?;
         match use_of(&descriptor, announced.count == 1) {
-            Use::Listener => {
-                let (socket, protocol) = (descriptor.into(), required_protocol(place, name)?);
-                inherited.listeners.push(InheritedListener { socket, descriptor: name.into(), protocol });
-            }
-            Use::Connection => {
-                let protocol = required_protocol(place, name)?;
-                inherited.connection = Some(InheritedConnection { stream: descriptor.into(), protocol });
-            }
+            Use::Listener => inherited.listeners.push(inherited_socket(descriptor, place, name)?),
+            Use::Connection => inherited.connection = Some(inherited_socket(descriptor, place, name)?),
             Use::Stored => *stored.entry(name.into()).or_default() += 1,
             Use::Unusable(why) => return Err(unusable(place, name, why)),
         }
@@ -110,6 +95,12 @@ fn unusable(place: u32, name: &str, why: &str) -> Failure {
     let number = number_of(place);
     let name = name.escape_debug();
     Failure::configuration(format!("cannot serve on inherited descriptor {number} ({name}): {why}"))
+}
+
+/// A socket, with the protocol that its name means.
+fn inherited_socket<S: From<OwnedFd>>(socket: OwnedFd, place: u32, name: &str) -> Result<InheritedSocket<S>, Failure> {
+    let protocol = required_protocol(place, name)?;
+    Ok(InheritedSocket { socket: socket.into(), descriptor: name.into(), protocol })
 }
 
 /// The protocol that the name of a descriptor means.

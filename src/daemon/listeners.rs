@@ -8,12 +8,12 @@ use std::os::fd::AsFd;
 
 use log::warn;
 
-use super::activation::{Inherited, InheritedConnection, InheritedListener};
+use super::activation::{Inherited, InheritedSocket};
 use crate::daemon::config::args::FixedSettings;
 use crate::daemon::config::listen::{Endpoint, ListenAddress, Origin};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
-use crate::server::{self, Listener};
+use crate::server::{self, AdoptedConnection, Listener};
 use crate::sys::{self, Errno};
 
 /// Seconds without a packet from a client after which the kernel probes it (tcp(7)). Chosen: an idle connection costs
@@ -34,10 +34,10 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 pub struct Sockets {
     /// Sockets that listen.
     pub listeners: Vec<Listener>,
-    /// The origin of each of [`Sockets::listeners`].
-    pub origins: Vec<Origin>,
     /// The one connection of an `Accept=yes` unit.
-    pub connection: Option<InheritedConnection>,
+    pub connection: Option<AdoptedConnection>,
+    /// The origin of each of [`Sockets::listeners`], and behind them that of [`Sockets::connection`].
+    pub origins: Vec<Origin>,
     /// Names of descriptors that the manager's store has to remove.
     pub stored: Vec<String>,
 }
@@ -56,31 +56,31 @@ impl Sockets {
 pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, Failure> {
     let (listeners, origins) = (Vec::new(), Vec::new());
     let mut sockets = Sockets { listeners, origins, connection: None, stored: inherited.stored };
-    for InheritedListener { socket, descriptor, protocol } in inherited.listeners {
+    for InheritedSocket { socket, descriptor, protocol } in inherited.listeners {
         let listener = inherited_listener(socket, protocol)?;
         prepare_inherited(&listener, settings);
         sockets.add(listener, Origin::Inherited { descriptor, protocol: protocol.name });
     }
-    if let Some(connection) = inherited.connection {
-        prepare_connection(&connection.stream)?;
-        sockets.connection = Some(connection);
-    }
-    let has_inherited = !sockets.listeners.is_empty() || sockets.connection.is_some();
+    let has_inherited = !sockets.listeners.is_empty() || inherited.connection.is_some();
     let default = (settings.endpoints.is_empty() && !has_inherited).then(Endpoint::default);
     for endpoint in settings.endpoints.iter().chain(&default) {
         sockets.add(bind_own(endpoint, settings)?, Origin::Own(*endpoint));
     }
+    if let Some(InheritedSocket { socket, descriptor, protocol }) = inherited.connection {
+        sockets.connection = Some(AdoptedConnection { stream: inherited_connection(socket)?, protocol });
+        sockets.origins.push(Origin::Inherited { descriptor, protocol: protocol.name });
+    }
     Ok(sockets)
 }
 
-fn prepare_connection(stream: &TcpStream) -> Result<(), Failure> {
+fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {
     stream
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make the inherited connection non-blocking: {error}")))?;
     if let Err(error) = stream.set_nodelay(true) {
         warn!("cannot set TCP_NODELAY on the inherited connection: {error}");
     }
-    Ok(())
+    Ok(stream)
 }
 
 fn inherited_listener(socket: TcpListener, protocol: &'static ProtocolInfo) -> Result<Listener, Failure> {

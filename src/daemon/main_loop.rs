@@ -17,12 +17,12 @@ use super::exit_status::Failure;
 use super::idle::Idle;
 use super::logging;
 use super::notify::Notifier;
-use super::phase::{Phase, Progress};
 use super::reload::{Reloaded, reload};
 use super::server_config::warn_about_memory;
 use super::signals::Signals;
+use super::stop_signals::StopSignals;
 use super::timers::Timers;
-use crate::server::Server;
+use crate::server::{Phase, Server};
 use crate::sys::{self, Arrivals, Errno};
 
 /// The time that a request for more time asks for while draining. Chosen: if the daemon hangs, the manager kills it this much later.
@@ -40,7 +40,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Serving {
     /// The beginning of the status: `listening on frame=[::]:8083`.
     pub status_prefix: String,
-    /// The origin of each listener, by which a reload finds the listener's options.
+    /// The origin of each listener, and of the adopted connection, by which a reload finds the options.
     pub origins: Vec<Origin>,
     /// There is one connection and no listener: the daemon exits when the connection ends.
     pub single_connection: bool,
@@ -54,7 +54,7 @@ pub struct MainLoop<'a> {
     notifier: Notifier,
     settings: Settings,
     arguments: &'a [OsString],
-    progress: Progress,
+    stop_signals: StopSignals,
     /// The number of the last heartbeat.
     heartbeat: u64,
     /// When the last line about a failed poll(2) was logged.
@@ -76,8 +76,20 @@ impl<'a> MainLoop<'a> {
         let mut timers = Timers::new(notifier.is_connected(), notifier.watchdog_period());
         timers.check_idle(settings.reloadable.exit_idle.max());
         let idle = Idle::new(Instant::now());
-        let (progress, heartbeat, poll_logged) = (Progress::new(), 0, None);
-        Self { server, serving, signals, notifier, settings, arguments, progress, heartbeat, poll_logged, idle, timers }
+        let (stop_signals, heartbeat, poll_logged) = (StopSignals::default(), 0, None);
+        Self {
+            server,
+            serving,
+            signals,
+            notifier,
+            settings,
+            arguments,
+            stop_signals,
+            heartbeat,
+            poll_logged,
+            idle,
+            timers,
+        }
     }
 
     /// Runs until the server has ended.
@@ -89,7 +101,7 @@ impl<'a> MainLoop<'a> {
         debug!("ready: {status}");
         self.notifier.ready(status);
         self.server.send_heartbeat(self.heartbeat);
-        while !self.server.has_ended() {
+        while self.server.phase() != Phase::Stopped {
             self.wait();
             self.handle_signals();
             self.check_server();
@@ -133,24 +145,18 @@ impl<'a> MainLoop<'a> {
 
     /// Handles a SIGTERM or SIGINT that came at `at`, by the monotonic clock.
     fn handle_stop_signal(&mut self, at: Duration) {
-        match self.progress.stop_signal(at) {
-            Some(Phase::Draining) => self.drain("received SIGTERM or SIGINT"),
-            Some(Phase::Aborting) => {
+        match self.stop_signals.next_phase(at, self.server.phase()) {
+            Some(Phase::Draining) => self.stop("received SIGTERM or SIGINT"),
+            Some(Phase::Stopping) => {
                 warn!("received a second SIGTERM or SIGINT: stopping at once");
                 self.server.abort();
             }
-            Some(Phase::Serving) | None => {}
+            Some(Phase::Running | Phase::Stopped) | None => {}
         }
     }
 
-    /// Stops without a signal.
-    fn stop(&mut self, reason: &str) {
-        self.progress.drain();
-        self.drain(reason);
-    }
-
     /// Begins the drain: accepts no more connections, and replies to the requests that were read.
-    fn drain(&mut self, reason: &str) {
+    fn stop(&mut self, reason: &str) {
         info!("stopping: {reason}");
         self.server.drain(self.settings.reloadable.drain_timeout.max());
         self.notifier.stopping(format!("stopping: {}", self.figures()));
@@ -161,7 +167,7 @@ impl<'a> MainLoop<'a> {
     fn check_server(&mut self) {
         self.server.clear_notice();
         self.server.log_recoveries();
-        if self.progress.is_stopping() {
+        if self.server.phase() != Phase::Running {
             return;
         }
         if self.server.failure().is_some() {
@@ -186,7 +192,7 @@ impl<'a> MainLoop<'a> {
         if self.timers.extend.is_due(now) {
             self.notifier.extend(EXTEND_BY);
         }
-        if self.timers.idle_check.is_due(now) && !self.progress.is_stopping() {
+        if self.timers.idle_check.is_due(now) && self.server.phase() == Phase::Running {
             self.check_idle(now);
         }
     }
@@ -203,8 +209,8 @@ impl<'a> MainLoop<'a> {
     }
 
     fn check_idle(&mut self, now: Instant) {
-        let totals = self.server.stats();
-        let idle = self.idle.check(now, totals.open, totals.accepted);
+        let stats = self.server.stats();
+        let idle = self.idle.check(now, stats.open, stats.totals.accepted);
         let timeout = self.settings.reloadable.exit_idle.max();
         if let Some(timeout) = timeout.filter(|timeout| idle >= *timeout) {
             self.stop(&format!("no connection for {}", format_time(timeout)));
@@ -214,7 +220,7 @@ impl<'a> MainLoop<'a> {
     /// Reads the configuration again and applies it, or leaves the running one in force.
     fn reload(&mut self) {
         self.notifier.reloading();
-        match reload(self.arguments, &self.settings, self.serving.origins.len()) {
+        match reload(self.arguments, &self.settings, &self.serving.origins) {
             Ok(reloaded) => {
                 self.apply(reloaded);
                 logging::log_always("reloaded");
@@ -226,7 +232,7 @@ impl<'a> MainLoop<'a> {
     }
 
     fn apply(&mut self, Reloaded { settings, config }: Reloaded) {
-        if !self.server.reconfigure(&config.limits, &config.protocols, RELOAD_TIMEOUT) {
+        if !self.server.reconfigure(&config.limits, &config.listeners, RELOAD_TIMEOUT) {
             warn!("a worker missed the reload: its connections keep to the old limits until it has applied it");
         }
         logging::set_verbosity(settings.reloadable.verbose);
@@ -238,12 +244,12 @@ impl<'a> MainLoop<'a> {
     }
 
     fn figures(&self) -> String {
-        let totals = self.server.stats();
-        format!("{} connections, {} requests", totals.open, totals.requests)
+        let stats = self.server.stats();
+        format!("{} connections, {} requests", stats.open, stats.totals.requests)
     }
 
     fn status_line(&self) -> String {
-        let phase = if self.progress.is_stopping() { "stopping; " } else { "" };
+        let phase = if self.server.phase().is_ready() { "" } else { "stopping; " };
         format!("{phase}{}; {}", self.serving.status_prefix, self.figures())
     }
 
@@ -255,8 +261,8 @@ impl<'a> MainLoop<'a> {
         // the last try: the exit does not wait for a manager that takes nothing
         self.notifier.retry();
         let failure = self.server.failure();
-        let totals = self.server.join();
-        info!("statistics: {totals}; log messages dropped {}", logging::dropped());
+        let stats = self.server.join();
+        info!("statistics: {stats}; log messages dropped {}", logging::dropped());
         match failure {
             Some(message) => Err(Failure::system(message)),
             None => Ok(()),

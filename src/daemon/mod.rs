@@ -2,6 +2,10 @@
 //!
 //! Every error of the configuration is found before the first client is accepted. It is logged in one line, and decides
 //! the exit code (`exit_status.rs`).
+//!
+//! The main loop (`main_loop.rs`) runs beside the workers. A service that is not to count as a client, such as metrics, is a
+//! thread that is started beside [`Server::start`], and that [`MainLoop`] holds and ends: it reads [`Server::stats`] and
+//! [`Server::phase`], and takes no connection from a worker.
 
 mod activation;
 pub mod config;
@@ -13,10 +17,10 @@ mod logging;
 mod main_loop;
 mod notify;
 mod notify_queue;
-mod phase;
 mod reload;
 mod server_config;
 mod signals;
+mod stop_signals;
 mod system_limits;
 mod timers;
 
@@ -30,7 +34,7 @@ use log::{error, warn};
 use crate::protocol::{self, ProtocolSettings};
 use crate::server::{Listener, Server};
 use crate::sys::{self, Errno};
-use activation::{Inherited, InheritedConnection};
+use activation::Inherited;
 use config::args::LogTarget;
 use config::load::{Command, ConfigError, load};
 use config::quotes;
@@ -102,15 +106,12 @@ fn serve(
     }
     let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
     let protocols = ProtocolSettings { quotes, host_name: sys::host_name() };
-    let config = server_config::server_config(&settings, protocols, origins.len())?;
+    let config = server_config::server_config(&settings, protocols, &origins)?;
     server_config::warn_about_memory(settings.reloadable.max_buffered);
     system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);
     let single_connection = connection.is_some() && listeners.is_empty();
     let serving = Serving { status_prefix: status_prefix(&listeners), origins, single_connection };
-    let server = Server::start(listeners, &config).map_err(|error| Failure::system(error.to_string()))?;
-    if let Some(InheritedConnection { stream, protocol }) = connection {
-        server.adopt_connection(stream, protocol);
-    }
+    let server = Server::start(listeners, connection, &config).map_err(|error| Failure::system(error.to_string()))?;
     MainLoop::new(server, serving, &signals, notifier, settings, arguments).run()
 }
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use log::warn;
 
 use super::config::args::fixed_options;
+use super::config::listen::Origin;
 use super::config::load::{Command, ConfigError, load};
 use super::config::quotes;
 use super::config::settings::Settings;
@@ -22,11 +23,11 @@ pub struct Reloaded {
     pub config: server::ServerConfig,
 }
 
-/// Reads the configuration of a daemon with `listeners` listeners again; warns about settings that need a restart.
+/// Reads the configuration of a daemon whose listeners have these origins again; warns about settings that need a restart.
 ///
 /// # Errors
 /// The reason why the configuration cannot be used.
-pub fn reload(arguments: &[OsString], running: &Settings, listeners: usize) -> Result<Reloaded, String> {
+pub fn reload(arguments: &[OsString], running: &Settings, origins: &[Origin]) -> Result<Reloaded, String> {
     let (settings, warnings) = match load(arguments) {
         Ok(Command::Serve { settings, warnings }) => (*settings, warnings),
         Ok(Command::List) => return Err("--list does not serve".into()),
@@ -40,7 +41,7 @@ pub fn reload(arguments: &[OsString], running: &Settings, listeners: usize) -> R
     let settings = Settings { fixed: running.fixed.clone(), ..settings };
     let quotes = quotes::load(settings.reloadable.quotes.as_deref()).map_err(|failure| failure.to_string())?;
     let protocols = ProtocolSettings { quotes, host_name: sys::host_name() };
-    let config = server_config(&settings, protocols, listeners).map_err(|failure| failure.to_string())?;
+    let config = server_config(&settings, protocols, origins).map_err(|failure| failure.to_string())?;
     if needs_restart {
         warn!("{} change only with a restart", fixed_names());
     }

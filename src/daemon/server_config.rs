@@ -5,6 +5,8 @@ use std::sync::Arc;
 use log::warn;
 
 use super::config::args::{MIN_BUFFERED, ReloadableSettings};
+use super::config::listen::Origin;
+use super::config::listener_option::ListenerOption;
 use super::config::settings::Settings;
 use super::config::values::{Limit, Size};
 use super::exit_status::Failure;
@@ -20,24 +22,37 @@ const RESERVED_DESCRIPTORS: u64 = 32;
 /// Descriptors of each worker. Derived: its epoll instance and the eventfd of its mailbox.
 const DESCRIPTORS_PER_WORKER: u64 = 2;
 
-/// The configuration of a server with `listeners` listeners.
+/// The configuration of a server whose listeners have these origins.
 ///
 /// # Errors
 /// 78: more connections are allowed than the process may open descriptors.
 pub fn server_config(
     settings: &Settings,
     protocols: ProtocolSettings,
-    listeners: usize,
+    origins: &[Origin],
 ) -> Result<server::ServerConfig, Failure> {
     let workers = settings.fixed.workers.map_or_else(system_limits::processors, usize::from);
-    let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners as u64;
+    let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + origins.len() as u64;
     let connections = connections(settings.reloadable.max_connections, reserved, sys::raise_descriptor_limit())?;
+    let protocols = Arc::new(protocols);
+    let options = |origin| listener_options(&settings.reloadable.listener_options.of(origin), &protocols);
     Ok(server::ServerConfig {
         workers,
         limits: limits(&settings.reloadable, connections),
         seed: settings.fixed.seed,
-        protocols: Arc::new(protocols),
+        listeners: origins.iter().map(options).collect(),
     })
+}
+
+/// The options of a listener: those that all listeners have in common, changed by each of its own.
+fn listener_options(options: &[&ListenerOption], protocols: &Arc<ProtocolSettings>) -> Arc<server::ListenerOptions> {
+    let common = server::ListenerOptions { protocols: Arc::clone(protocols) };
+    Arc::new(options.iter().copied().fold(common, with_option))
+}
+
+/// `options`, changed by one option of the listener; there is no option yet.
+fn with_option(_options: server::ListenerOptions, option: &ListenerOption) -> server::ListenerOptions {
+    match *option {}
 }
 
 fn limits(settings: &ReloadableSettings, connections: usize) -> ServerLimits {

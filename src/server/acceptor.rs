@@ -23,7 +23,7 @@ use crate::sys::Errno;
 use log::debug;
 
 use super::clock::Millis;
-use super::listener::{Listener, Origin};
+use super::listener::{Listener, ListenerIndex, Origin};
 use super::poller::{Poller, Source};
 use crate::connection::{Counters, NEVER};
 use crate::sys;
@@ -110,7 +110,7 @@ enum ListenerState {
 #[derive(Debug)]
 pub struct Acceptor {
     listener: Arc<Listener>,
-    source: Source,
+    index: ListenerIndex,
     state: ListenerState,
     /// Connections lost since one was accepted or the queue was empty.
     consecutive_lost: u32,
@@ -119,21 +119,26 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Registers a listener, as number `index` of this worker.
+    /// Registers the listener with this index.
     ///
     /// # Errors
     /// ENOMEM, ENOSPC: `epoll_ctl(2)`.
-    pub fn new(listener: Arc<Listener>, index: usize, poller: &Poller) -> io::Result<Self> {
-        let source = Source::Listener(index as u32);
-        poller.add_shared(&listener.socket, source)?;
+    pub fn new(listener: Arc<Listener>, index: ListenerIndex, poller: &Poller) -> io::Result<Self> {
+        poller.add_shared(&listener.socket, Source::Listener(index.0))?;
         let state = ListenerState::Ready;
-        Ok(Self { listener, source, state, consecutive_lost: 0, batch: 1, last_iteration: 0 })
+        Ok(Self { listener, index, state, consecutive_lost: 0, batch: 1, last_iteration: 0 })
     }
 
     /// The listener.
     #[must_use]
     pub fn listener(&self) -> &Listener {
         &self.listener
+    }
+
+    /// The index of the listener.
+    #[must_use]
+    pub fn index(&self) -> ListenerIndex {
+        self.index
     }
 
     /// Whether it is registered with epoll.
@@ -273,7 +278,7 @@ impl Acceptor {
     }
 
     fn register(&mut self, poller: &Poller, now: Millis) {
-        self.state = match poller.add_shared(&self.listener.socket, self.source) {
+        self.state = match poller.add_shared(&self.listener.socket, Source::Listener(self.index.0)) {
             Ok(()) => ListenerState::Ready,
             // ENOMEM, ENOSPC: epoll itself has no room
             Err(_) => ListenerState::BackingOff { until: now + BACKOFF },
@@ -295,7 +300,7 @@ mod tests {
         let client = TcpStream::connect(socket.local_addr().expect("an address")).expect("connect");
         let poller = Poller::new().expect("epoll");
         let listener = Listener::new(socket, PROTOCOLS[0], "frame".into(), origin);
-        (Acceptor::new(Arc::new(listener), 3, &poller).expect("registered"), poller, client)
+        (Acceptor::new(Arc::new(listener), ListenerIndex(3), &poller).expect("registered"), poller, client)
     }
 
     fn has_event(poller: &mut Poller) -> bool {

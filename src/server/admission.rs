@@ -1,15 +1,15 @@
 //! Which connections are admitted, and which worker serves them.
 //!
-//! A connection takes a slot before accept(2): the limit on connections is never exceeded, not even for a moment. Whether
-//! its source (its client's address) may have one more is known only afterwards, and is checked by the worker that serves
-//! it. Both are given back when it closes.
+//! A connection is admitted in two steps. It takes a slot before accept(2) ([`Admission::take_slot`]): the limit on
+//! connections is never exceeded, not even for a moment. When its peer is known, the worker that serves it admits its source
+//! ([`Admission::admit_source`]): right after accept(2), or after a handshake that announces another peer, where a listener
+//! has one. Slot and source are given back when it closes.
 //!
 //! At the limit a worker unregisters its listener and waits for [`WorkerMessage::SlotsFreed`]. No such message is lost: the
 //! condition `at_limit` is set before the worker looks at the number of connections a second time, and a connection that
 //! closes lowers that number before it looks at the condition.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use log::warn;
@@ -20,6 +20,7 @@ use super::condition::{Condition, Due};
 use super::config::ServerLimits;
 use super::message::WorkerMessage;
 use super::notifier::Notifier;
+use super::peer::SourceKey;
 use super::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, lock};
 use crate::sys::EventFd;
 
@@ -36,24 +37,6 @@ pub enum Slot {
     Granted,
     /// All slots are taken. [`WorkerMessage::SlotsFreed`] will come.
     AtLimit,
-}
-
-/// The part of a client's address by which connections are counted and limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SourceKey(IpAddr);
-
-impl SourceKey {
-    /// The key of an IP address; an IPv4 address that is mapped to IPv6 counts as IPv4.
-    #[must_use]
-    pub fn of(address: IpAddr) -> Self {
-        Self(address.to_canonical())
-    }
-
-    /// The address as log messages show it.
-    #[must_use]
-    pub fn address(self) -> IpAddr {
-        self.0
-    }
 }
 
 /// The limits on connections, and the connections that count towards them.
@@ -242,20 +225,13 @@ mod tests {
     #[test]
     fn a_source_is_forgotten_with_its_last_connection() {
         let admission = admission(1, 1, Some(2));
-        let source = SourceKey::of(IpAddr::from([192, 0, 2, 1]));
+        let source = SourceKey::Address([192, 0, 2, 1].into());
         let admitted: Vec<bool> = (0..3).map(|_| admission.admit_source(source)).collect();
         assert_eq!(admitted, [true, true, false]);
         for left in [1, 0] {
             admission.release_source(source);
             assert_eq!(lock(&admission.connections_per_source).len(), left);
         }
-    }
-
-    #[test]
-    fn a_mapped_address_is_the_source_of_its_ipv4_address() {
-        let address = |text: &str| SourceKey::of(text.parse().expect("an address"));
-        assert_eq!(address("::ffff:192.0.2.1"), address("192.0.2.1"));
-        assert_ne!(address("192.0.2.2"), address("192.0.2.1"));
     }
 
     #[test]

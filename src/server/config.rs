@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Millis;
+use super::listener::ListenerOptions;
 use crate::connection::{Limits, NEVER};
-use crate::protocol::ProtocolSettings;
 
-/// The configuration of a server; `limits` and `protocols` can be changed while it runs.
+/// The configuration of a server; `limits` and `listeners` can be changed while it runs.
 #[derive(Debug)]
 pub struct ServerConfig {
     /// The number of worker threads, and the greatest number of threads for offloaded requests.
@@ -17,8 +17,8 @@ pub struct ServerConfig {
     pub seed: Option<u64>,
     /// Limits on connections, memory and time.
     pub limits: ServerLimits,
-    /// Configuration of single protocols, for new connections.
-    pub protocols: Arc<ProtocolSettings>,
+    /// The options of each listener, in their order; behind them those of the adopted connection, if there is one.
+    pub listeners: Vec<Arc<ListenerOptions>>,
 }
 
 /// Limits on connections, memory and time, each with the name of its option; `None` is no limit.

@@ -9,7 +9,7 @@
 use std::mem;
 use std::net::TcpStream;
 
-use super::admission::SourceKey;
+use super::peer::SourceKey;
 use super::poller::{Source, Token};
 use crate::connection::{Connection, Interest};
 

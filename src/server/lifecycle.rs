@@ -1,6 +1,6 @@
-//! How far the workers of a server are: accepting, running, ended, and the reason if one failed.
+//! The phase of the server, and how far its workers are: accepting, running, ended, and the reason if one failed.
 //!
-//! The phases of a single worker (running, draining, stopped) are in `worker/drain.rs`; here is the part that the others see.
+//! A worker has phases of its own (`worker/drain.rs`): it enters one when it handles the message of that phase.
 
 use std::sync::atomic::Ordering;
 
@@ -10,10 +10,36 @@ use super::notifier::Notifier;
 use super::sync::{AtomicUsize, Mutex, lock};
 use crate::sys::EventFd;
 
-/// The number of workers that still accept, and that still run.
+/// The phase of the whole server. Phases only advance, in this order; one may be skipped.
+///
+/// A phase in which readiness has failed and clients are still accepted (lameduck) belongs between `Running` and `Draining`;
+/// one in which connections pass to a successor, between `Draining` and `Stopping`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It accepts and serves connections, until its owner begins another phase.
+    Running,
+    /// It accepts no more connections, and replies to the requests that it has read.
+    Draining,
+    /// It closes every connection at once.
+    Stopping,
+    /// Every worker has ended.
+    Stopped,
+}
+
+impl Phase {
+    /// Whether new clients should be sent here.
+    #[must_use]
+    pub fn is_ready(self) -> bool {
+        self == Self::Running
+    }
+}
+
+/// The phase, and the number of workers that still accept, and that still run.
 #[derive(Debug)]
 pub struct Lifecycle<N = EventFd> {
     channels: Channels<N>,
+    /// The last phase that the owner has begun.
+    begun: Mutex<Phase>,
     accepting: AtomicUsize,
     running: AtomicUsize,
     failure: Mutex<Option<String>>,
@@ -25,10 +51,25 @@ impl<N: Notifier> Lifecycle<N> {
     pub fn new(workers: usize, channels: Channels<N>) -> Self {
         Self {
             channels,
+            begun: Mutex::new(Phase::Running),
             accepting: AtomicUsize::new(workers),
             running: AtomicUsize::new(workers),
             failure: Mutex::default(),
         }
+    }
+
+    /// The owner begins a phase; without effect if that one or a later one has begun.
+    pub fn begin(&self, phase: Phase) {
+        let mut begun = lock(&self.begun);
+        *begun = phase.max(*begun);
+    }
+
+    /// The phase. Workers that all have failed do not end [`Phase::Running`]: the owner does when it sees the failure.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        let begun = *lock(&self.begun);
+        let has_ended = self.running.load(Ordering::SeqCst) == 0;
+        if has_ended && begun != Phase::Running { Phase::Stopped } else { begun }
     }
 
     /// A worker accepts no more connections. When the last one does not, all are woken: a worker that drains may end only
@@ -52,12 +93,6 @@ impl<N: Notifier> Lifecycle<N> {
         }
         self.running.fetch_sub(1, Ordering::SeqCst);
         self.channels.notify_owner();
-    }
-
-    /// Whether every worker has ended.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.running.load(Ordering::SeqCst) == 0
     }
 
     /// The reason of the first worker that failed.
@@ -87,11 +122,33 @@ mod tests {
     #[test]
     fn the_first_failure_is_kept_until_all_have_ended() {
         let lifecycle = Lifecycle::new(3, Channels::new(3).expect("eventfds"));
+        lifecycle.begin(Phase::Draining);
         for failure in [None, Some("first"), Some("second")] {
-            assert!(!lifecycle.has_ended());
+            assert_eq!(lifecycle.phase(), Phase::Draining);
             lifecycle.worker_ended(failure.map(Into::into));
         }
-        assert!(lifecycle.has_ended());
+        assert_eq!(lifecycle.phase(), Phase::Stopped);
         assert_eq!(lifecycle.failure().as_deref(), Some("first"));
+    }
+
+    #[test]
+    fn phases_only_advance() {
+        let lifecycle = Lifecycle::new(1, Channels::new(1).expect("eventfds"));
+        let begin = |phase| {
+            lifecycle.begin(phase);
+            lifecycle.phase()
+        };
+        assert!(lifecycle.phase().is_ready());
+        assert_eq!([Phase::Stopping, Phase::Draining].map(begin), [Phase::Stopping; 2]);
+        assert!(!lifecycle.phase().is_ready());
+    }
+
+    #[test]
+    fn the_owner_ends_the_first_phase_of_failed_workers() {
+        let lifecycle = Lifecycle::new(1, Channels::new(1).expect("eventfds"));
+        lifecycle.worker_ended(Some("failed".into()));
+        assert_eq!(lifecycle.phase(), Phase::Running);
+        lifecycle.begin(Phase::Draining);
+        assert_eq!(lifecycle.phase(), Phase::Stopped);
     }
 }

@@ -1,15 +1,19 @@
-//! A listening socket, shared by all workers.
+//! A listening socket, and what the connections of a listener share.
 //!
-//! Each worker accepts from it through an [`super::acceptor::Acceptor`] of its own.
+//! Each worker accepts from a [`Listener`] through an [`super::acceptor::Acceptor`] of its own. A connection refers to its
+//! [`ListenerProfile`] by a [`ListenerIndex`]: the profile outlives the socket, and a connection that no listener accepted has one,
+//! too.
 
 use std::fmt;
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use log::warn;
 
 use super::clock::Millis;
 use super::condition::Condition;
-use crate::protocol::ProtocolInfo;
+use super::sync::{Mutex, lock};
+use crate::protocol::{ProtocolInfo, ProtocolSettings};
 
 /// Where a listening socket comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +22,55 @@ pub enum Origin {
     Own,
     /// The service manager passed it: on shutdown its accept queue is left to the next instance.
     Inherited,
+}
+
+/// What the new connections of a listener are served with; a reload replaces it.
+#[derive(Debug, Default)]
+pub struct ListenerOptions {
+    /// Configuration of the protocols.
+    pub protocols: Arc<ProtocolSettings>,
+}
+
+/// The place of a listener among those of the server, in the order in which the server got them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerIndex(pub u32);
+
+impl ListenerIndex {
+    /// The index of the listener at `place`.
+    ///
+    /// # Panics
+    /// If there are 2^32 listeners: a process cannot have that many descriptors.
+    #[must_use]
+    pub fn of(place: usize) -> Self {
+        Self(u32::try_from(place).expect("fewer listeners than descriptors"))
+    }
+}
+
+/// What the connections of a listener share.
+#[derive(Debug)]
+pub struct ListenerProfile {
+    /// The protocol of its connections.
+    pub protocol: &'static ProtocolInfo,
+    options: Mutex<Arc<ListenerOptions>>,
+}
+
+impl ListenerProfile {
+    /// The profile of a listener that begins with these options.
+    #[must_use]
+    pub fn new(protocol: &'static ProtocolInfo, options: &Arc<ListenerOptions>) -> Self {
+        Self { protocol, options: Mutex::new(Arc::clone(options)) }
+    }
+
+    /// The present options.
+    #[must_use]
+    pub fn options(&self) -> Arc<ListenerOptions> {
+        Arc::clone(&lock(&self.options))
+    }
+
+    /// Replaces the options, for connections that are accepted from now on.
+    pub fn set_options(&self, options: Arc<ListenerOptions>) {
+        *lock(&self.options) = options;
+    }
 }
 
 /// A listening socket, shared by all workers. It is closed when the last worker drops it.

@@ -4,13 +4,12 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::clock::Millis;
+use super::listener::ListenerIndex;
 use super::poller::Token;
 use crate::connection::{Charge, Limits, OffloadResult, Retired};
-use crate::protocol::{ProtocolInfo, ProtocolSettings};
 
 /// A connection that no worker serves yet. It holds a slot of [`super::admission::Admission`] and counts for the worker
 /// that it is sent to.
@@ -18,16 +17,14 @@ use crate::protocol::{ProtocolInfo, ProtocolSettings};
 pub struct NewConnection {
     /// Its socket; non-blocking.
     pub stream: TcpStream,
-    /// The protocol of its listener.
-    pub protocol: &'static ProtocolInfo,
+    /// Its listener.
+    pub listener: ListenerIndex,
 }
 
 /// The settings that a worker changes while it runs.
 pub struct Reconfiguration {
     /// Limits of each connection, also of those that are open.
     pub limits: Limits,
-    /// Configuration that new connections give to their protocols.
-    pub protocols: Arc<ProtocolSettings>,
     /// Nothing is sent here: the worker drops it when it has applied the settings.
     pub applied: Sender<Infallible>,
 }

@@ -8,14 +8,14 @@
 //! |---|---|
 //! | `config` | the configuration, and its per-connection part |
 //! | `worker` | one thread: the loop, accepting, driving connections, draining |
-//! | `listener`, `acceptor` | a listening socket; one worker's state of it |
+//! | `listener`, `acceptor` | a listening socket, and what its connections share; one worker's state of it |
 //! | `admission` | limits on connections, choice of the worker |
 //! | `connection_table`, `timers` | the connections of one worker, and when to visit them |
 //! | `peer` | a client's socket, address and name |
 //! | `message`, `mailbox`, `channels`, `notifier` | messages between the threads |
 //! | `offload_pool` | threads for large requests |
 //! | `memory_queue`, `shared_memory`, `reclaim` | connections that wait for memory; giving it back to the system |
-//! | `lifecycle`, `heartbeat` | workers that accept, run, have ended, are stuck |
+//! | `lifecycle`, `heartbeat` | the phase of the server; workers that accept, run, have ended, are stuck |
 //! | `condition`, `warnings` | log messages at a bounded rate |
 //! | `stats` | the statistics line |
 //! | `poller` | epoll |
@@ -62,15 +62,17 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use config::{ServerConfig, ServerLimits};
-pub use listener::{Listener, Origin};
+pub use lifecycle::Phase;
+pub use listener::{Listener, ListenerOptions, Origin};
 pub use stats::StatsSnapshot;
 
+use listener::{ListenerIndex, ListenerProfile};
 use message::{NewConnection, Reconfiguration, WorkerMessage};
 use shared::Shared;
 use worker::Worker;
 
 use crate::connection::{self, NEVER};
-use crate::protocol::{ProtocolInfo, ProtocolSettings};
+use crate::protocol::ProtocolInfo;
 use crate::sys;
 
 /// The server could not start.
@@ -93,6 +95,15 @@ impl fmt::Display for StartError {
     }
 }
 
+/// A connection that no listener of the server accepted.
+#[derive(Debug)]
+pub struct AdoptedConnection {
+    /// Its socket; non-blocking.
+    pub stream: TcpStream,
+    /// Its protocol.
+    pub protocol: &'static ProtocolInfo,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
@@ -101,13 +112,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to serve on `listeners`.
+    /// Starts to serve on `listeners`, and to serve `connection`, for which there is a listener's profile behind theirs.
     ///
     /// # Errors
     /// When the system refuses a thread, an epoll instance or an eventfd. No thread runs then.
-    pub fn start(listeners: Vec<Listener>, config: &ServerConfig) -> Result<Self, StartError> {
+    pub fn start(
+        listeners: Vec<Listener>,
+        connection: Option<AdoptedConnection>,
+        config: &ServerConfig,
+    ) -> Result<Self, StartError> {
         connection::keep_headroom(sys::memory_left);
-        let shared = Shared::new(config).map_err(StartError::when("create an eventfd"))?;
+        let protocols = listeners.iter().map(|listener| listener.protocol);
+        let protocols = protocols.chain(connection.iter().map(|connection| connection.protocol));
+        let profiles = protocols
+            .zip(&config.listeners)
+            .map(|(protocol, options)| ListenerProfile::new(protocol, options))
+            .collect();
+        let adopted_listener = ListenerIndex::of(listeners.len());
+        let shared = Shared::new(config, profiles).map_err(StartError::when("create an eventfd"))?;
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let workers: io::Result<Vec<Worker>> =
             (0..config.workers).map(|number| Worker::new(number, &listeners, &shared, config)).collect();
@@ -122,21 +144,24 @@ impl Server {
                 }
             }
         }
+        if let Some(AdoptedConnection { stream, .. }) = connection {
+            server.adopt(NewConnection { stream, listener: adopted_listener });
+        }
         Ok(server)
     }
 
-    /// Serves a connection that no listener of this server accepted, on the first worker.
-    pub fn adopt_connection(&self, stream: TcpStream, protocol: &'static ProtocolInfo) {
+    /// Serves a connection on the first worker.
+    fn adopt(&self, connection: NewConnection) {
         let worker = 0;
         self.shared.admission.adopt(worker);
-        let message = WorkerMessage::Connection(NewConnection { stream, protocol });
+        let message = WorkerMessage::Connection(connection);
         if self.shared.channels.send(worker, message).is_err() {
             self.shared.admission.connection_closed(worker);
         }
     }
 
-    /// A descriptor that becomes readable when a worker has ended, when a connection closes after
-    /// [`Server::adopt_connection`], and when [`Server::recovery_due_in`] has become less.
+    /// A descriptor that becomes readable when a worker has ended, when a connection of a server with an adopted one closes,
+    /// and when [`Server::recovery_due_in`] has become less.
     #[must_use]
     pub fn notice_fd(&self) -> BorrowedFd<'_> {
         self.shared.channels.owner().as_fd()
@@ -147,10 +172,10 @@ impl Server {
         self.shared.channels.owner().clear();
     }
 
-    /// Whether every worker has ended.
+    /// The phase, from which readiness follows.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.shared.lifecycle.has_ended()
+    pub fn phase(&self) -> Phase {
+        self.shared.lifecycle.phase()
     }
 
     /// Why the first worker that failed has ended.
@@ -178,18 +203,18 @@ impl Server {
         self.shared.stats()
     }
 
-    /// Applies changed limits, and gives new connections changed settings of their protocols. Open connections stay, also
-    /// above the limit.
+    /// Applies changed limits, and gives new connections the changed options of their `listeners`, in the order of
+    /// [`ServerConfig::listeners`]. Open connections stay, also above the limit.
     ///
-    /// Waits at most `timeout` for the workers to apply them; false if one has not by then, and will later.
+    /// Waits at most `timeout` for the workers to apply the limits; false if one has not by then, and will later.
     #[must_use]
-    pub fn reconfigure(&self, limits: &ServerLimits, protocols: &Arc<ProtocolSettings>, timeout: Duration) -> bool {
+    pub fn reconfigure(&self, limits: &ServerLimits, listeners: &[Arc<ListenerOptions>], timeout: Duration) -> bool {
         self.shared.set_limits(limits);
+        self.shared.set_listener_options(listeners);
         let (applied, all_applied) = mpsc::channel();
         self.shared.channels.send_all(|| {
             WorkerMessage::Reconfigure(Reconfiguration {
                 limits: limits.per_connection(),
-                protocols: Arc::clone(protocols),
                 applied: Sender::clone(&applied),
             })
         });
@@ -212,11 +237,13 @@ impl Server {
     /// Stops accepting, sends the replies to all requests that were received, and ends; connections that are left after
     /// `timeout` are closed.
     pub fn drain(&self, timeout: Option<Duration>) {
+        self.shared.lifecycle.begin(Phase::Draining);
         self.shared.channels.send_all(|| WorkerMessage::Drain(config::millis(timeout)));
     }
 
     /// Closes all connections and ends.
     pub fn abort(&self) {
+        self.shared.lifecycle.begin(Phase::Stopping);
         self.shared.channels.send_all(|| WorkerMessage::Abort);
     }
 

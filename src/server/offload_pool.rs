@@ -5,7 +5,7 @@
 //!
 //! Order: fair queueing. Requests start in the order in which they would end if all waiting connections shared the threads
 //! equally (Demers, Keshav, Shenker: "Analysis and Simulation of a Fair Queueing Algorithm"). So a short request overtakes
-//! long ones, and a long one is overtaken for a bounded time only. A request whose connection has closed is dropped. One
+//! long ones, and a long one is overtaken for a bounded time only. A request whose connection closes is recalled. One
 //! that runs already stops at its next look at [`Cancel`] (shuffle and random, once a millisecond) or runs to its end: of
 //! the other actions title-case takes longest, 0.9 s of CPU for the longest message.
 
@@ -85,8 +85,8 @@ impl Queue {
         Some(task)
     }
 
-    /// Removes the request of a connection that has closed; stops it if it runs.
-    fn cancel(&mut self, owner: Owner) -> Option<Task> {
+    /// Removes and returns a request that has not begun; stops it if it runs.
+    fn recall(&mut self, owner: Owner) -> Option<Task> {
         if let Some(cancel) = self.running.get(&owner) {
             cancel.set();
         }
@@ -133,10 +133,11 @@ impl OffloadPool {
         started.map(drop).inspect_err(|_| self.lock().threads -= 1)
     }
 
-    /// Drops the request of a connection that has closed. Returns it if it had not begun, to be freed.
+    /// Takes the request of a connection back: returns it, with its input unchanged, if it has not begun. One that runs is
+    /// stopped as soon as its action allows, and its result is sent nevertheless.
     #[must_use]
-    pub fn cancel(&self, owner: Owner) -> Option<Box<OffloadJob>> {
-        self.lock().cancel(owner).map(|task| task.job)
+    pub fn recall(&self, owner: Owner) -> Option<Box<OffloadJob>> {
+        self.lock().recall(owner).map(|task| task.job)
     }
 
     /// If there are no threads, processes one request on the calling thread. Returns whether to call again.
@@ -250,11 +251,11 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(task(0, 10));
         queue.push(task(1, 20));
-        assert_eq!(slot(queue.cancel(owner(0))), Some(0));
-        assert!(queue.cancel(owner(0)).is_none());
+        assert_eq!(slot(queue.recall(owner(0))), Some(0));
+        assert!(queue.recall(owner(0)).is_none());
         let running = queue.pop().expect("the other");
         assert!(!running.job.cancel().is_set());
-        assert!(queue.cancel(owner(1)).is_none(), "it has begun");
+        assert!(queue.recall(owner(1)).is_none(), "it has begun");
         assert!(running.job.cancel().is_set(), "and stops at its next look");
         assert!(queue.pop().is_none());
     }

@@ -8,12 +8,13 @@ use super::clock::{Clock, Millis};
 use super::config::{ServerConfig, ServerLimits};
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
+use super::listener::{ListenerIndex, ListenerOptions, ListenerProfile};
 use super::offload_pool::OffloadPool;
 use super::reclaim::Reclaimer;
 use super::shared_memory::SharedMemory;
 use super::stats::StatsSnapshot;
 use super::warnings::Warnings;
-use crate::connection::Counters;
+use crate::connection::{Counters, Totals};
 use crate::sys::Errno;
 
 /// The parts of a server that all its threads share.
@@ -28,16 +29,18 @@ pub struct Shared {
     pub memory: Arc<SharedMemory>,
     pub reclaimer: Reclaimer,
     pub offload_pool: Arc<OffloadPool>,
+    /// The profile of each listener, by its index.
+    profiles: Vec<ListenerProfile>,
     /// The counters of each worker.
     pub counters: Vec<Arc<Counters>>,
 }
 
 impl Shared {
-    /// The parts for `config.workers` workers, none of which runs yet.
+    /// The parts for `config.workers` workers, none of which runs yet, and listeners with these profiles.
     ///
     /// # Errors
     /// As [`Channels::new`].
-    pub fn new(config: &ServerConfig) -> Result<Arc<Self>, Errno> {
+    pub fn new(config: &ServerConfig, profiles: Vec<ListenerProfile>) -> Result<Arc<Self>, Errno> {
         let ServerConfig { workers, seed, limits, .. } = config;
         let (clock, channels) = (Clock::start(), Channels::new(*workers)?);
         let memory = Arc::new(SharedMemory::new(limits.budget(), clock, channels.clone()));
@@ -50,6 +53,7 @@ impl Shared {
             reclaimer: Reclaimer::new(Arc::clone(&memory)),
             memory,
             offload_pool: OffloadPool::new(*workers, *seed, channels.clone()),
+            profiles,
             counters: (0..*workers).map(|_| Arc::default()).collect(),
             channels,
         }))
@@ -59,6 +63,19 @@ impl Shared {
     pub fn set_limits(&self, limits: &ServerLimits) {
         self.admission.set_limits(limits);
         self.memory.resize(limits.budget());
+    }
+
+    /// The profile of a listener.
+    #[must_use]
+    pub fn profile(&self, listener: ListenerIndex) -> &ListenerProfile {
+        &self.profiles[listener.0 as usize]
+    }
+
+    /// Replaces the options of every listener; `options` in the order of [`ServerConfig::listeners`].
+    pub fn set_listener_options(&self, options: &[Arc<ListenerOptions>]) {
+        for (profile, options) in self.profiles.iter().zip(options) {
+            profile.set_options(Arc::clone(options));
+        }
     }
 
     /// When to call [`Shared::log_recoveries`].
@@ -73,9 +90,10 @@ impl Shared {
         self.warnings.log_recoveries();
     }
 
-    /// The sum of all workers' counters.
+    /// The current statistics.
     #[must_use]
     pub fn stats(&self) -> StatsSnapshot {
-        StatsSnapshot::of(&self.counters.iter().map(AsRef::as_ref), self.admission.open_connections())
+        let totals = Totals::of(self.counters.iter().map(AsRef::as_ref));
+        StatsSnapshot { totals, open: self.admission.open_connections() }
     }
 }

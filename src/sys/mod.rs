@@ -7,11 +7,12 @@
 //! | file | system calls |
 //! |---|---|
 //! | `poller.rs` | epoll(7): many descriptors |
+//! | `interest.rs` | what a descriptor is watched for |
 //! | `poll.rs` | poll(2): a few descriptors |
 //! | `event_fd.rs`, `timer_fd.rs` | eventfd(2) and `timerfd_create(2)`, to wake a poller |
 //! | `signals.rs` | sigaction(2): signals of the daemon |
 //! | `signal_fd.rs` | signalfd(2): signals of the client |
-//! | `socket.rs` | socket(2), bind(2), listen(2), accept4(2), connect(2) |
+//! | `socket.rs` | socket(2), bind(2), listen(2), accept4(2), connect(2), recv(2) |
 //! | `socket_options.rs` | setsockopt(2), and reading back what was set |
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
 //! | `inherited.rs` | descriptors that came through execve(2) |
@@ -27,6 +28,7 @@ mod event_fd;
 mod file;
 mod host;
 mod inherited;
+mod interest;
 mod memory;
 mod poll;
 mod poller;
@@ -44,15 +46,16 @@ pub use event_fd::EventFd;
 pub use file::{FileId, file_id, open_without_waiting, write};
 pub use host::host_name;
 pub use inherited::{FIRST_INHERITED, inherited_flags, take_inherited};
+pub use interest::Interest;
 pub use memory::{disable_huge_pages, machine_memory, memory_left, release_pages, trim_heap};
 pub use nix::errno::Errno;
 pub use nix::sys::signal::Signal;
 pub use poll::{is_readable, wait_readable, wait_ready, wait_writable};
-pub use poller::{Event, Interest, Key, Poller};
+pub use poller::{Event, Key, Poller};
 pub use resource_limits::{address_space_limit, data_limit, raise_descriptor_limit};
 pub use signal_fd::{Interrupts, Woken};
 pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_signal};
-pub use socket::{accept, bind, close_with_reset, listen, start_connect, tcp_socket};
+pub use socket::{accept, bind, close_with_reset, discard, listen, start_connect, tcp_socket};
 pub use socket_info::{
     SocketKind, is_connected, is_internet, is_listening, queued_connections, socket_kind, unacknowledged,
 };

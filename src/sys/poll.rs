@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::poller::Interest;
+use super::interest::Interest;
 
 /// Waits until one of the descriptors is readable, at most for `timeout` (rounded up to a millisecond; `None`: without
 /// a limit). A signal ends the wait early.

@@ -11,16 +11,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
+use super::interest::Interest;
 use super::poll::poll_timeout;
-
-/// The kinds of readiness that a descriptor is watched for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Interest {
-    /// Input, the end of input, or on a listener a connection to accept.
-    pub read: bool,
-    /// Room for output, or on a connecting socket the outcome of the attempt.
-    pub write: bool,
-}
 
 /// The name of a watched descriptor, stored by the kernel in the 64 bits of `epoll_data` (`epoll_ctl(2)`).
 pub trait Key: Copy {

@@ -1,4 +1,4 @@
-//! Creating sockets: listening, accepting, connecting; and closing with a reset.
+//! Creating sockets: listening, accepting, connecting; discarding input; closing with a reset.
 
 #![allow(unsafe_code, reason = "calls accept4(2) and listen(2), which nix restricts")]
 
@@ -71,6 +71,17 @@ pub fn start_connect(address: SocketAddr, source: Option<SocketAddr>) -> io::Res
     }
 }
 
+/// Takes at most `n` received bytes from a TCP connection and drops them in the kernel; returns their number, 0 at the end
+/// of input (`MSG_TRUNC` of recv(2), tcp(7)).
+///
+/// # Errors
+/// As recv(2): EAGAIN if nothing has arrived on a non-blocking connection.
+pub fn discard(stream: &TcpStream, n: usize) -> Result<usize, Errno> {
+    // SAFETY: with MSG_TRUNC, TCP writes nothing to the buffer, so it may be null.
+    let length = unsafe { libc::recv(stream.as_raw_fd(), std::ptr::null_mut(), n, libc::MSG_TRUNC) };
+    Errno::result(length).map(isize::unsigned_abs)
+}
+
 /// Closes a connection with a reset (RST) instead of a FIN: `SO_LINGER` with time 0 (socket(7)).
 pub fn close_with_reset(stream: TcpStream) {
     // fails only for what is no socket
@@ -80,7 +91,7 @@ pub fn close_with_reset(stream: TcpStream) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, Read};
+    use std::io::{ErrorKind, Read, Write};
     use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
 
@@ -96,6 +107,24 @@ mod tests {
         let listener = std::net::TcpListener::from(socket);
         let address = listener.local_addr().expect("an address");
         (listener, address)
+    }
+
+    #[test]
+    fn discarded_input_is_not_read() {
+        let (listener, address) = listener();
+        let mut client = TcpStream::connect(address).expect("connect");
+        wait_readable([listener.as_fd()], None).expect("poll");
+        let mut server = TcpStream::from(accept(&listener).expect("a connection"));
+        assert_eq!(discard(&server, 100), Err(Errno::EAGAIN));
+        client.write_all(b"discarded, kept").expect("send");
+        drop(client);
+        wait_readable([server.as_fd()], None).expect("poll");
+        assert_eq!(discard(&server, 11), Ok(11));
+        let mut kept = [0; 4];
+        server.read_exact(&mut kept).expect("receive");
+        assert_eq!(&kept, b"kept");
+        wait_readable([server.as_fd()], None).expect("poll");
+        assert_eq!(discard(&server, 100), Ok(0), "the end of input");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
-use crate::sys;
+use crate::client::connector;
 
 /// Loopback addresses that connections come from. Chosen: with 28,000 ports each (`net.ipv4.ip_local_port_range`) they
 /// allow 90,000 new connections a second, each of which stays in TIME-WAIT for a minute after its end.
@@ -16,5 +16,5 @@ const LOOPBACK_SOURCES: u64 = 200;
 pub fn start_connect(address: SocketAddr, number: u64) -> io::Result<TcpStream> {
     let source = Ipv4Addr::new(127, 0, 0, 1 + (number % LOOPBACK_SOURCES) as u8);
     let source = (address.ip() == Ipv4Addr::LOCALHOST).then(|| SocketAddr::new(source.into(), 0));
-    sys::start_connect(address, source)
+    connector::start(address, source)
 }

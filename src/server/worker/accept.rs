@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::ops::ControlFlow;
 
 use crate::sys::Errno;
@@ -11,10 +11,10 @@ use log::info;
 use super::Worker;
 use crate::connection::{CloseReason, Connection, Next, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
-use crate::server::admission::{Slot, SourceKey};
+use crate::server::admission::Slot;
 use crate::server::connection_table::Session;
 use crate::server::message::{NewConnection, WorkerMessage};
-use crate::server::peer::{self, SocketInfo};
+use crate::server::peer::{self, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
 use crate::server::warnings::Shortage;
 
@@ -76,8 +76,8 @@ impl Worker {
         }
         match acceptor.accept(&driver.context.counters, &driver.poller, driver.context.now) {
             Accepted::Socket(socket) => {
-                let protocol = acceptor.listener().protocol;
-                self.dispatch_connection(NewConnection { stream: TcpStream::from(socket), protocol });
+                let connection = NewConnection { stream: TcpStream::from(socket), listener: acceptor.index() };
+                self.dispatch_connection(connection);
                 return ControlFlow::Continue(());
             }
             Accepted::Retry => {
@@ -108,21 +108,21 @@ impl Worker {
     }
 
     /// Begins to serve a connection.
-    pub(super) fn add_connection(&mut self, NewConnection { stream, protocol }: NewConnection) {
+    pub(super) fn add_connection(&mut self, NewConnection { stream, listener }: NewConnection) {
         self.driver.context.counters.accepted.add(1);
         let needs_peer = self.shared.admission.limits_sources() || peer::log_wants_names();
-        // ENOTCONN: it was reset already; reading will report that
-        let peer = if needs_peer { stream.peer_addr().ok() } else { None };
-        let source = match self.count_source(peer) {
+        let peer = if needs_peer { Peer::of(&stream) } else { None };
+        let source = match self.admit_peer(peer) {
             Ok(source) => source,
             Err(source) => return self.reject_source(source),
         };
-        let label = peer::log_name(peer, protocol.name);
+        let profile = self.shared.profile(listener);
+        let label = peer::log_name(peer, profile.protocol.name);
         if let Some(label) = &label {
             info!("{label}: accepted");
         }
         let info = SocketInfo { stream: &stream, number: self.shared.admission.next_number() };
-        let protocol = (protocol.new)(&self.protocols, &info);
+        let protocol = (profile.protocol.new)(&profile.options().protocols, &info);
         let connection = Connection::new(protocol, label, self.driver.context.now);
         let interest = connection.interest();
         self.open_session(Session { stream, connection, interest, source });
@@ -153,18 +153,18 @@ impl Worker {
         self.count_rejected(CloseReason::Resources, self.number);
     }
 
-    /// Counts the source of a connection, where that is limited.
+    /// The second step of admission, once the peer is known: counts the connection for its source, where that is limited.
     ///
     /// # Errors
     /// The source, if it has as many connections as allowed.
-    fn count_source(&self, peer: Option<SocketAddr>) -> Result<Option<Box<SourceKey>>, SourceKey> {
+    fn admit_peer(&self, peer: Option<Peer>) -> Result<Option<Box<SourceKey>>, SourceKey> {
         let Some(peer) = peer.filter(|_| self.shared.admission.limits_sources()) else { return Ok(None) };
-        let source = SourceKey::of(peer.ip());
+        let source = peer.source();
         if self.shared.admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(source) }
     }
 
     fn reject_source(&self, source: SourceKey) {
-        info!("{}: closed: too many connections from this address", source.address());
+        info!("{source}: closed: too many connections from this address");
         self.count_rejected(CloseReason::SourceLimit, self.number);
     }
 

@@ -190,7 +190,7 @@ impl Worker {
             self.shared.memory.stop_waiting(place);
         }
         if connection.is_offloaded() {
-            let job = self.shared.offload_pool.cancel(Owner { worker: self.number, token });
+            let job = self.shared.offload_pool.recall(Owner { worker: self.number, token });
             context.retired.append(job.map(|job| job.retire()).unwrap_or_default());
         }
         context.retired.append(connection.retire());

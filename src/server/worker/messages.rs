@@ -52,10 +52,9 @@ impl Worker {
         self.driver.timer.schedule(self.driver.context.now);
     }
 
-    /// Applies new settings; visits all connections, because a shorter timeout may have passed.
-    fn reconfigure(&mut self, Reconfiguration { limits, protocols, applied }: Reconfiguration) {
+    /// Applies new limits; visits all connections, because a shorter timeout may have passed.
+    fn reconfigure(&mut self, Reconfiguration { limits, applied }: Reconfiguration) {
         self.driver.context.limits = limits;
-        self.protocols = protocols;
         self.driver.timer.schedule(self.driver.context.now);
         drop(applied);
     }

@@ -40,13 +40,13 @@ use super::acceptor::Acceptor;
 use super::clock::Millis;
 use super::config::ServerConfig;
 use super::connection_table::ConnectionTable;
-use super::listener::Listener;
+use super::listener::{Listener, ListenerIndex};
 use super::message::WorkerMessage;
 use super::poller::{Event, Poller, Source};
 use super::shared::Shared;
 use super::timers::SweepTimer;
 use crate::connection::{Buffer, CloseReason, Context, Interest, Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired};
-use crate::protocol::{ProtocolSettings, RequestRng};
+use crate::protocol::RequestRng;
 use crate::sys::unix_time;
 
 /// One thread of the server.
@@ -56,8 +56,6 @@ pub struct Worker {
     table: ConnectionTable,
     driver: Driver,
     accepting: Accepting,
-    /// Configuration that new connections give to their protocols.
-    protocols: Arc<ProtocolSettings>,
     memory_waits: MemoryWaits,
     sweep: Sweep,
     /// Messages that were taken from the mailbox and are not handled yet.
@@ -83,7 +81,7 @@ impl Worker {
         let acceptors: io::Result<Vec<Acceptor>> = listeners
             .iter()
             .enumerate()
-            .map(|(index, listener)| Acceptor::new(Arc::clone(listener), index, &poller))
+            .map(|(index, listener)| Acceptor::new(Arc::clone(listener), ListenerIndex::of(index), &poller))
             .collect();
         let context = new_context(number, shared, config)?;
         let (timer, phase) = (SweepTimer::new(), Phase::Running);
@@ -92,7 +90,6 @@ impl Worker {
             table: ConnectionTable::new(),
             driver: Driver { poller, timer, context, phase, shared: Arc::clone(shared) },
             accepting: Accepting::new(acceptors?),
-            protocols: Arc::clone(&config.protocols),
             memory_waits: MemoryWaits::default(),
             sweep: Sweep::default(),
             inbox: VecDeque::new(),
