@@ -23,10 +23,10 @@ enum Case {
 
 /// A case that is ready to run.
 trait Load {
-    /// What is not counted.
+    /// The part that is not counted.
     fn prepare(&mut self) {}
 
-    /// What is counted.
+    /// The part that is counted.
     fn round(&mut self);
 }
 

@@ -26,7 +26,7 @@ enum Lifetime {
     OneRound,
 }
 
-/// What a client sends in a round, and in which pieces.
+/// The bytes that a client sends in a round, and their pieces.
 pub struct Case {
     /// Name of the case.
     pub name: &'static str,

@@ -24,7 +24,7 @@ use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
 use crate::sys::{self, Errno, SocketKind};
 
-/// What the service manager has passed.
+/// The sockets that the service manager has passed.
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// Sockets that listen.

@@ -69,7 +69,7 @@ pub fn announced(variable: impl Fn(&str) -> Option<OsString>, own: u32) -> Resul
 mod tests {
     use super::*;
 
-    /// What is announced to process 7 by `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`.
+    /// The descriptors that are announced to process 7 by `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`.
     fn environment(pid: Option<&str>, fds: Option<&str>, names: Option<&str>) -> Result<ListenFds, String> {
         let variable = |name: &str| match name {
             "LISTEN_PID" => pid.map(OsString::from),

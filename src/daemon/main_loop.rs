@@ -35,7 +35,7 @@ const POLL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The maximum time that a reload waits for the workers. Chosen: workers take milliseconds to handle a message; a reload
 /// must not delay signals for long if one hangs.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(1);
-/// What the server serves.
+/// The sockets that the server serves.
 #[derive(Debug)]
 pub struct Serving {
     /// The beginning of the status: `listening on frame=[::]:8083`.

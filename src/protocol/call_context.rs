@@ -1,4 +1,4 @@
-//! What a protocol gets from outside for the time of one call.
+//! The resources that a protocol gets for the time of one call.
 
 use super::progress::Needed;
 use super::rng::RequestRng;

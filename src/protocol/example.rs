@@ -5,7 +5,7 @@
 /// One connection. The client sends everything, half-closes and reads to the end.
 #[derive(Clone, Copy, Debug)]
 pub struct Example {
-    /// What the example shows.
+    /// The feature that the example shows.
     pub about: &'static str,
     /// All that the client sends.
     pub send: &'static [u8],
@@ -15,7 +15,7 @@ pub struct Example {
     pub split_anywhere: bool,
 }
 
-/// What the server sends.
+/// The bytes that the server sends.
 #[derive(Clone, Copy, Debug)]
 pub enum Reply {
     /// These bytes.

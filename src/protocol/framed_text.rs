@@ -138,11 +138,11 @@ fn reply_text<F: Framing>(
     context: &mut CallContext<'_>,
     head: RequestHead,
 ) -> ControlFlow<Progress> {
-    let most = head.max_reply_len::<F>(context.limits);
-    if most > head.needed::<F>(context.limits).reply_capacity {
+    let max_reply_len = head.max_reply_len::<F>(context.limits);
+    if max_reply_len > head.needed::<F>(context.limits).reply_capacity {
         return reject_head::<F>(exchange, head);
     }
-    if exchange.remaining() < most || !fits_in_place::<F>(exchange, head) {
+    if exchange.remaining() < max_reply_len || !fits_in_place::<F>(exchange, head) {
         return Break(no_room::<F>(exchange, context, head));
     }
     let (rest, spare) = exchange.input_and_remaining();

@@ -5,18 +5,18 @@ use super::contract::Protocol;
 use super::example::Example;
 use super::settings::{ConnectionInfo, ProtocolSettings};
 
-/// What the programs, the documents and the tests know of a protocol.
+/// The description of a protocol for the programs, the documents and the tests.
 #[derive(Debug)]
 pub struct ProtocolInfo {
     /// The name, as in `--listen NAME=ADDRESS`, `retort -P NAME` and `FileDescriptorName=`.
     pub name: &'static str,
     /// The assigned or customary port. `None`: there is none, and `--listen` requires one.
     pub port: Option<u16>,
-    /// What it does, in one line.
+    /// The service in one line.
     pub summary: &'static str,
     /// The number of its RFC.
     pub rfc: Option<u16>,
-    /// What it does with its input.
+    /// The treatment of its input.
     pub input: Input,
     /// Its socket unit.
     pub socket_unit: SocketUnit,
@@ -24,13 +24,13 @@ pub struct ProtocolInfo {
     pub new: fn(&ProtocolSettings, &dyn ConnectionInfo) -> Box<dyn Protocol>,
     /// The client's side.
     pub client: ClientSide,
-    /// What a client sends and receives. The first example is tried wherever one is enough.
+    /// Requests and their replies. The first example is tried wherever one is enough.
     pub examples: &'static [Example],
     /// A shell command that shows the service; `{port}` is replaced by the port.
     pub try_it: &'static str,
 }
 
-/// What a protocol does with its input.
+/// The treatment of a protocol's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Reads requests. The replies do not depend on how the input is split.
@@ -41,7 +41,7 @@ pub enum Input {
     Ignored,
 }
 
-/// What is special in the socket unit of a protocol.
+/// The values of a protocol's socket unit.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketUnit {
     /// The port: that of the protocol, or one that no other unit has.

@@ -1,4 +1,4 @@
-//! What a protocol needs in order to continue.
+//! The need of a protocol before it can continue.
 
 use std::num::NonZeroUsize;
 

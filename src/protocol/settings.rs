@@ -1,4 +1,4 @@
-//! What a protocol is constructed from: its configuration, and facts about its connection.
+//! The arguments of a protocol's constructor: its configuration, and facts about its connection.
 
 use std::sync::Arc;
 

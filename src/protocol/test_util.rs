@@ -59,7 +59,7 @@ pub fn run(name: &str, pieces: &[&[u8]], config: Config<'_>) -> Outcome {
     driver.outcome
 }
 
-/// What a single call gets; the defaults are those of the event loop.
+/// The parameters of a single call; the defaults are those of the event loop.
 struct CallConfig<'a> {
     reply_space: usize,
     may_block: bool,

@@ -8,6 +8,7 @@
 //! | `budget` | the memory that connections hold and wait for |
 //! | `timeouts` | when a deadline is, and what extends it |
 //! | `closing` | a close waits until the client has received every reply |
+//! | `events` | whatever happens, a connection waits for something or closes, and returns its memory |
 //! | `drain` | the end of each connection while the server drains |
 
 mod budget;
@@ -15,6 +16,7 @@ mod closing;
 mod conversations;
 mod cutting;
 mod drain;
+mod events;
 mod fairness;
 mod scripted;
 mod session;

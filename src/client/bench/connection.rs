@@ -34,7 +34,7 @@ pub struct BenchConnection {
     /// The number of requests in [`in_flight`](Self::in_flight).
     in_flight_count: usize,
     verified: VerifierState,
-    /// What the poller watches for.
+    /// The readiness that the poller watches for.
     pub watched: Interest,
     /// Due times of requests that are not queued yet (open model only).
     pub waiting: VecDeque<u64>,
@@ -91,7 +91,7 @@ impl BenchConnection {
         self.in_flight.front().map(|group| group.due)
     }
 
-    /// What to watch for.
+    /// The readiness to watch for.
     #[must_use]
     pub fn interest(&self) -> Interest {
         Interest { read: self.connected, write: !self.connected || self.to_send > 0 }

@@ -12,7 +12,7 @@ use crate::client::reply::decoder::{ReplyDecoder, ReplyError, ReplyFormat, Reply
 /// Bytes to read at once, at most. Chosen without tuning: a socket's receive buffer on loopback holds about as many.
 pub const READ_SIZE: usize = 256 << 10;
 
-/// What was wrong with a reply.
+/// The error of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
     /// Its length.
@@ -30,7 +30,7 @@ pub enum Verifier {
     Each {
         /// How replies are delimited, and how long they may be.
         format: ReplyFormat,
-        /// What they must be.
+        /// The expected content.
         content: ExpectedContent,
     },
 }

@@ -96,7 +96,7 @@ fn verifier(protocol: ClientProtocol, action: &str, message: &[u8], verify: Veri
     }
 }
 
-/// What is known of the reply of a random action.
+/// The known properties of the reply of a random action.
 fn random_content(action: Option<Action>, message: &[u8]) -> ExpectedContent {
     match action {
         Some(Action::Shuffle) => ExpectedContent::permutation(message),

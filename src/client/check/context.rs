@@ -1,4 +1,4 @@
-//! What a check gets: connections to the server, requests and their replies.
+//! The interface of a check: connections to the server, requests and their replies.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

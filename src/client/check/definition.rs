@@ -1,4 +1,4 @@
-//! What a check is, and the protocols that it applies to.
+//! The definition of a check, and the protocols that it applies to.
 
 use super::context::CheckContext;
 use super::failure::CheckResult;
@@ -15,7 +15,7 @@ pub struct Check {
     pub applies_to: AppliesTo,
     /// The check itself.
     pub run: fn(&CheckContext) -> CheckResult,
-    /// What a correct server does, in one line.
+    /// The behaviour of a correct server, in one line.
     pub about: &'static str,
     /// The probable cause of a failure: a sentence without a period, to the author of the server.
     pub hint: &'static str,

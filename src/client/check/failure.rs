@@ -40,9 +40,9 @@ pub enum ConnectionState {
 pub struct CheckFailure {
     /// The bytes sent on this connection.
     pub sent: Excerpt,
-    /// What should have been received.
+    /// The expected reply or event.
     pub expected: Observed,
-    /// What was received.
+    /// The actual reply or event.
     pub received: Observed,
     /// The state of the connection.
     pub state: ConnectionState,
@@ -50,7 +50,7 @@ pub struct CheckFailure {
     pub hint: &'static str,
 }
 
-/// What was received, or should have been.
+/// A reply or event, expected or actual.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observed {
     /// These bytes.
@@ -86,13 +86,13 @@ impl CheckFailure {
         Self { expected, received, ..self }
     }
 
-    /// What was expected, for people.
+    /// The expectation, for people.
     #[must_use]
     pub fn expected_shown(&self) -> String {
         self.expected.shown(self.first_shown())
     }
 
-    /// What was received, for people.
+    /// The received bytes or event, for people.
     #[must_use]
     pub fn received_shown(&self) -> String {
         let end = match self.state {

@@ -13,7 +13,7 @@ use crate::sys::{Interrupts, Woken};
 /// Bytes of a reply to read at once. Chosen: small, because the time to allocate the buffer is part of the round trip.
 const READ_SIZE: usize = 4096;
 
-/// What one round trip needs.
+/// The parts of one round trip.
 pub struct PingExchange<'a> {
     /// The connection.
     pub stream: &'a TcpStream,

@@ -1,6 +1,6 @@
-//! What becomes of the body of a reply: the interface, and the two simplest ways.
+//! Receivers of the body of a reply: the interface, and the two simplest implementations.
 
-/// What becomes of the body of a reply.
+/// A receiver of the bodies of replies.
 pub trait ReplyBody {
     /// Takes the next bytes of the body.
     ///

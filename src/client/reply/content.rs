@@ -34,7 +34,7 @@ pub struct ContentState {
 /// A body that is verified.
 #[derive(Debug)]
 pub struct ContentCheck<'a> {
-    /// What it must be.
+    /// The expected content.
     pub expected: &'a ExpectedContent,
     /// How far it has been verified.
     pub state: &'a mut ContentState,

@@ -30,7 +30,7 @@ pub enum BodyLength {
     AtMost(usize),
 }
 
-/// What the bytes amount to so far.
+/// The progress of a reply after the bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyProgress {
     /// All bytes were consumed, and the reply is not complete.

@@ -2,7 +2,7 @@
 
 use crate::client::client_protocol::ReplyFraming;
 
-/// What the first bytes of a reply say about its length.
+/// The length of a reply, as far as its first bytes determine it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LengthField {
     /// The length field has arrived.

@@ -1,4 +1,4 @@
-//! What all ways of sending share.
+//! The data that all ways of sending share.
 
 use std::net::TcpStream;
 

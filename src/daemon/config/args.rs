@@ -79,7 +79,7 @@ pub struct ListenerArguments {
 /// Settings that apply from the start of the daemon to its end.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct FixedSettings {
-    /// What `--port` and `--listen` define; empty: the sockets from systemd, or else [`Endpoint::default`].
+    /// The listeners of `--port` and `--listen`; empty: the sockets from systemd, or else [`Endpoint::default`].
     #[arg(skip)]
     pub endpoints: Vec<Endpoint>,
     /// Maximum number of clients that queue before they are accepted [default: the kernel's maximum]

@@ -25,7 +25,7 @@ impl<T: FromStr<Err = String>> FromStr for Separated<T> {
 pub struct Written<'a> {
     /// The name of a protocol or of a descriptor; not empty.
     pub name: &'a str,
-    /// What is behind the `=`; may be empty.
+    /// The text after the `=`; may be empty.
     pub address: Option<&'a str>,
     /// The options, in their order.
     pub options: Vec<WrittenOption<'a>>,
@@ -36,7 +36,7 @@ pub struct Written<'a> {
 pub struct WrittenOption<'a> {
     /// The name; not empty.
     pub name: &'a str,
-    /// What is behind the `=`; not empty.
+    /// The text after the `=`; not empty.
     pub value: Option<&'a str>,
 }
 

@@ -13,7 +13,7 @@ use super::env_file::{self, Content, Ignored, Variable};
 use super::settings::Settings;
 use crate::daemon::exit_status::Failure;
 
-/// What the command line requests.
+/// The request of the command line.
 #[derive(Debug)]
 pub enum Command {
     /// Serve.

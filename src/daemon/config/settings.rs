@@ -6,9 +6,9 @@ use super::listen::{Endpoint, InheritedOptions, Listen, ListenerOptions};
 /// The settings. Every option is in one of the two parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// What only a restart changes.
+    /// Settings that only a restart changes.
     pub fixed: FixedSettings,
-    /// What a reload changes, too.
+    /// Settings that a reload changes, too.
     pub reloadable: ReloadableSettings,
 }
 

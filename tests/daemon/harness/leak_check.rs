@@ -1,4 +1,4 @@
-//! What a daemon holds before a test, and must not exceed after it.
+//! The descriptors and the memory of a daemon before a test, which it must not exceed after the test.
 
 use super::{Daemon, Statistics, rss_limit, wait_until};
 

@@ -1,4 +1,4 @@
-//! What the load generator does with one of its connections: connect, queue, send, receive, count, fail.
+//! The operations of the load generator on one of its connections: connect, queue, send, receive, count, fail.
 
 use super::LoadGenerator;
 use crate::client::bench::connect::start_connect;
@@ -15,7 +15,7 @@ const BACKOFF: u64 = 10_000_000;
 /// sends without end must not keep the loop from the other connections and from the clock.
 const MAX_READS: usize = 16;
 
-/// What a connection has done after an event.
+/// The result of an event of a connection.
 enum EventOutcome {
     /// It stays in use.
     Continues,
@@ -23,7 +23,7 @@ enum EventOutcome {
     Done,
 }
 
-/// What a series of reads has found.
+/// The result of a series of reads.
 struct ReadOutcome {
     closed: bool,
     /// The time after the last read.

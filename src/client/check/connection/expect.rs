@@ -1,4 +1,4 @@
-//! What a check expects to receive on a connection.
+//! The expectations of a check on a connection.
 //!
 //! A wrong byte is noticed when it arrives, without waiting for the rest.
 

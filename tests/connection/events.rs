@@ -1,20 +1,19 @@
 //! Events at any time: timeouts, a drain, a reload, work on the thread pool that fails, clients that disconnect. Whatever
 //! happens to a connection, it waits for something or closes, it returns all memory, and the statistics add up.
 
-mod scripted;
-
+use std::num::NonZero;
 use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::scripted::{IoResult, ScriptedStream, check_sums, connection, context};
 use retortd::connection::{
-    Budget, Charge, CloseReason, Connection, Context, Grace, Interest, NEVER, Next, OffloadJob, Retired,
+    Budget, Charge, CloseReason, Connection, Context, Grace, Interest, Millis, Next, OffloadJob, Retired,
 };
 use retortd::protocol::services::frame;
-use retortd::protocol::{PROTOCOLS, ProtocolSettings, RequestRng, by_name};
-use scripted::{Act, Script, check_sums, context};
+use retortd::protocol::{PROTOCOLS, RequestRng};
 
 /// Calls after which a connection is closed: `chargen` never ends by itself. Chosen: many more than the others need.
 const MAX_CALLS: usize = 2000;
@@ -79,22 +78,22 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
+fn acts() -> impl Strategy<Value = Vec<IoResult>> {
     let act = prop_oneof![
-        6 => (1..200_000usize).prop_map(Act::Bytes),
-        2 => (1..10usize).prop_map(Act::Bytes),
-        2 => Just(Act::WouldBlock),
-        1 => Just(Act::Interrupted),
+        6 => (1..200_000usize).prop_map(IoResult::AtMost),
+        2 => (1..10usize).prop_map(IoResult::AtMost),
+        2 => Just(IoResult::WouldBlock),
+        1 => Just(IoResult::Interrupted),
     ];
     vec(act, 0..30)
 }
 
-fn client() -> impl Strategy<Value = (&'static str, Script)> {
+fn client() -> impl Strategy<Value = (&'static str, ScriptedStream)> {
     let names: Vec<_> = PROTOCOLS.iter().map(|info| info.name).collect();
     let name = prop_oneof![Just("frame"), select(names)];
     let unacknowledged = proptest::option::of(0..100_000usize);
     (name, input(), acts(), acts(), unacknowledged).prop_map(|(name, input, reads, writes, unacknowledged)| {
-        let mut script = Script::new(&input, &reads, &writes);
+        let mut script = ScriptedStream::new(&input, &reads, &writes);
         script.unacknowledged = unacknowledged;
         (name, script)
     })
@@ -102,16 +101,15 @@ fn client() -> impl Strategy<Value = (&'static str, Script)> {
 
 /// A client and its connection.
 struct Pair {
-    script: Script,
+    script: ScriptedStream,
     connection: Connection,
     next: Option<Next>,
     calls: usize,
 }
 
 impl Pair {
-    fn new((name, script): (&str, Script)) -> Self {
-        let protocol = (by_name(name).expect("listed").new)(&ProtocolSettings::default(), &());
-        Self { script, connection: Connection::new(protocol, None, 0), next: None, calls: 0 }
+    fn new((name, script): (&str, ScriptedStream)) -> Self {
+        Self { script, connection: connection(name), next: None, calls: 0 }
     }
 
     /// Lets `event` happen, and what follows from it. Returns the reason when the connection is to be closed.
@@ -167,7 +165,7 @@ impl Pair {
         let (connection, script) = (&mut self.connection, &mut self.script);
         let (interest, deadline) = (connection.interest(), connection.deadline(context));
         assert!(interest.read || interest.write, "a connection that waits for nothing");
-        assert!(deadline != NEVER, "a connection that waits without end");
+        assert!(deadline != Millis::NEVER, "a connection that waits without end");
         match event {
             Event::Deadline => {
                 context.now = context.now.max(deadline);
@@ -184,9 +182,9 @@ impl Pair {
 }
 
 /// Changes what an event changes outside of the connection.
-fn apply(event: Event, context: &mut Context, script: &mut Script) {
+fn apply(event: Event, context: &mut Context, script: &mut ScriptedStream) {
     match event {
-        Event::Time(time) => context.now += time,
+        Event::Time(time) => context.now += Millis::new(time),
         Event::Drain(_) => context.draining = true,
         Event::MessageLimit(bytes) => context.limits.message = bytes,
         Event::BudgetSize(bytes) => context.budget.resize(bytes),
@@ -211,13 +209,15 @@ proptest! {
     ) {
         let budget = Arc::new(Budget::new(size));
         let mut context = context(1 << 20, &budget, seed);
-        (context.limits.idle, context.limits.request, context.limits.write) = (1000, 3000, 2000);
-        context.limits.min_rate = 1000;
+        context.limits.idle = Some(Millis::new(1000));
+        context.limits.request = Some(Millis::new(3000));
+        context.limits.write = Some(Millis::new(2000));
+        context.limits.min_rate = NonZero::new(1000);
         context.counters.accepted.add(clients.len() as u64);
         let mut pairs: Vec<Pair> = clients.into_iter().map(Pair::new).collect();
         let mut events = events.into_iter();
-        for turn in 0.. {
-            let (which, event) = events.next().unwrap_or((turn, Event::None));
+        for index in 0.. {
+            let (which, event) = events.next().unwrap_or((index, Event::None));
             let Some(which) = which.checked_rem(pairs.len()) else { break };
             if let Some(reason) = pairs[which].step(&mut context, event) {
                 let connection = pairs.swap_remove(which).connection;
