@@ -104,9 +104,9 @@ counters! {
 
 impl Counters {
     /// The kernel has taken the replies to these requests.
-    pub fn sent(&self, tally: RequestCounts) {
-        self.answered.add(tally.answered.into());
-        self.refused.add(tally.refused.into());
+    pub fn sent(&self, counts: RequestCounts) {
+        self.answered.add(counts.answered.into());
+        self.refused.add(counts.refused.into());
     }
 
     /// A connection has closed, with `unanswered` requests that were read and not replied to.

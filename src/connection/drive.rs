@@ -1,7 +1,5 @@
 //! The driver: the only place that decides what a connection does next.
 
-use ::log::info;
-
 use super::close_reason::CloseReason;
 use super::context::{Context, MAX_WRITE};
 use super::next::Next;
@@ -11,7 +9,7 @@ use super::read::ReadOutcome;
 use super::state::{Connection, Phase, Resume, State, Then};
 use super::stream::Stream;
 use super::write::WriteOutcome;
-use crate::protocol::{CloseCause, Needed, Progress};
+use crate::protocol::{Needed, Progress};
 
 /// What `Connection::drive` does next.
 pub(super) enum Step {
@@ -45,15 +43,7 @@ impl Connection {
                     let outcome = self.read(stream, context, &mut batch);
                     self.after_read(context, &mut batch, outcome, &mut direct_reads)
                 }
-                Step::Process(call) => {
-                    let Some(call) = self.skip(&mut batch, call) else {
-                        self.recycle(context, &mut batch);
-                        return Next::Wait;
-                    };
-                    let mut outcome = self.process(context, &mut batch, call);
-                    let written = self.write_replies(stream, context, &batch, &mut outcome.replies);
-                    self.after_process(context, &mut batch, &outcome, &written, direct_reads)
-                }
+                Step::Process(call) => self.process_batch(stream, context, &mut batch, call, direct_reads),
                 Step::Write => match self.write_output(stream, context) {
                     WriteOutcome::Done => self.after_write(context, &mut batch),
                     WriteOutcome::Blocked => return Next::Wait,
@@ -73,6 +63,25 @@ impl Connection {
                 Step::Return(next) => return next,
             };
         }
+    }
+
+    /// Calls the protocol over the batch once, and sends the replies; what is to be skipped is discarded first.
+    #[inline]
+    fn process_batch<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context,
+        batch: &mut Batch,
+        call: Call,
+        direct_reads: u32,
+    ) -> Step {
+        let Some(call) = self.skip(batch, call) else {
+            self.recycle(context, batch);
+            return Step::Wait;
+        };
+        let mut outcome = self.process(context, batch, call);
+        let written = self.write_replies(stream, context, batch, &mut outcome.replies);
+        self.after_process(context, batch, &outcome, &written, direct_reads)
     }
 
     fn after_read(
@@ -272,22 +281,5 @@ impl Connection {
         let demand = in_flight.charge(&context.budget).demand(bytes, whole);
         self.set_phase(Phase::WaitingForMemory(resume));
         Step::Return(Next::WaitForMemory(demand))
-    }
-
-    /// The protocol takes no more input. Returns why the connection closes: input that ended in what had to be `rejected` was
-    /// cut short.
-    pub(super) fn end_input(&mut self, context: &mut Context, cause: CloseCause, rejected: bool) -> CloseReason {
-        if let State::Busy(_, in_flight) = &mut self.state {
-            context.recycle(std::mem::take(&mut in_flight.input), in_flight.charge.as_mut());
-        }
-        match cause {
-            CloseCause::Complete if self.read_closed && rejected => CloseReason::Truncated,
-            CloseCause::Complete if self.read_closed => CloseReason::Finished,
-            CloseCause::Complete => CloseReason::Served,
-            CloseCause::ProtocolError(how) => {
-                info!("{}: {how}", self.peer());
-                CloseReason::Violation
-            }
-        }
     }
 }

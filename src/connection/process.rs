@@ -4,8 +4,9 @@ use std::io;
 use std::ops::Range;
 use std::time::Instant;
 
-use log::{Level, log_enabled};
+use log::{Level, info, log_enabled};
 
+use super::close_reason::CloseReason;
 use super::context::{Context, REPLY_BUF_SIZE, SCARCE_REPLY_BUF_SIZE, SMALL_REQUEST};
 use super::in_flight::Output;
 use super::memory::Buffer;
@@ -219,6 +220,23 @@ impl Connection {
         let now = context.now;
         self.start_request(now).queue_output(output, now);
         Ok(())
+    }
+
+    /// The protocol takes no more input. Returns why the connection closes: input that ended in what had to be `rejected` was
+    /// cut short.
+    pub(super) fn end_input(&mut self, context: &mut Context, cause: CloseCause, rejected: bool) -> CloseReason {
+        if let State::Busy(_, in_flight) = &mut self.state {
+            context.recycle(std::mem::take(&mut in_flight.input), in_flight.charge.as_mut());
+        }
+        match cause {
+            CloseCause::Complete if self.read_closed && rejected => CloseReason::Truncated,
+            CloseCause::Complete if self.read_closed => CloseReason::Finished,
+            CloseCause::Complete => CloseReason::Served,
+            CloseCause::ProtocolError(how) => {
+                info!("{}: {how}", self.peer());
+                CloseReason::Violation
+            }
+        }
     }
 
     /// Gives the buffer of a batch back to the pool, with what is charged for it.

@@ -70,8 +70,8 @@ impl MemoryQueue {
         queue.arrivals += 1;
         queue.waiting.insert(place, (waiter, now));
         let alone = queue.waiting.len() == 1;
-        let goes_on = queue.gave_up.take().is_some_and(|gave_up| now - gave_up < RETRY_WINDOW);
-        if alone && !goes_on {
+        let continues = queue.gave_up.take().is_some_and(|gave_up| now - gave_up < RETRY_WINDOW);
+        if alone && !continues {
             self.since.store(now.get(), Ordering::SeqCst);
         }
         self.length.fetch_add(1, Ordering::SeqCst);

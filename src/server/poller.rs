@@ -15,7 +15,8 @@ pub type Poller = sys::Poller<Source, BATCH>;
 /// The readiness of the mailbox, of a listener or of a connection.
 pub type Event = sys::Event<Source>;
 
-/// The bits of an event's data that name a slot.
+/// The bits of an event's data that name a slot. Chosen: 16 million slots are more than a process can have descriptors, and
+/// the 40 bits that are left number connections for 12 days at a million a second.
 const SLOT_BITS: u32 = 24;
 /// The bits that are left for a connection's number.
 const SEQUENCE_BITS: u32 = u64::BITS - SLOT_BITS;

@@ -137,7 +137,7 @@ impl Worker {
         };
         let driver = &mut self.driver;
         let next = match driver.poller.add(&session.stream, Source::connection(token), session.interest) {
-            Ok(()) => driver.call(token, session, Connection::open),
+            Ok(()) => driver.drive_connection(token, session, Connection::open),
             Err(error) => driver.cannot_watch(session, &error, Next::Wait),
         };
         self.take_step(token, next);

@@ -91,7 +91,12 @@ impl Drain {
     }
 
     /// Winds up a connection that would wait otherwise; returns the next step for it.
-    pub fn wind_up<S: Stream>(&mut self, connection: &mut Connection, stream: &mut S, context: &mut Context) -> Next {
+    pub fn drain_connection<S: Stream>(
+        &mut self,
+        connection: &mut Connection,
+        stream: &mut S,
+        context: &mut Context,
+    ) -> Next {
         let grace = if self.grace_until.is_some() { Grace::Given } else { Grace::Over };
         let next = connection.drain(stream, context, grace);
         // its requests were processed in this call; it is closed at a visit that finds no further input

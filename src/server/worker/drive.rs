@@ -30,7 +30,7 @@ pub struct Driver {
 
 impl Driver {
     /// Makes a call of a connection; returns the next step for it ([`Worker::take_step`]).
-    pub fn call(
+    pub fn drive_connection(
         &mut self,
         token: Token,
         session: &mut Session,
@@ -50,7 +50,7 @@ impl Driver {
     fn after_call(&mut self, token: Token, session: &mut Session, next: Next) -> Next {
         let next = match (&mut self.phase, next) {
             (Phase::Draining(drain), Next::Wait) => {
-                drain.wind_up(&mut session.connection, &mut session.stream, &mut self.context)
+                drain.drain_connection(&mut session.connection, &mut session.stream, &mut self.context)
             }
             (_, next) => next,
         };
@@ -92,10 +92,10 @@ impl Worker {
             next = Next::Close(CloseReason::Reset);
         }
         if interest.write && (event.writable || is_broken) {
-            next = self.driver.call(token, session, Connection::writable);
+            next = self.driver.drive_connection(token, session, Connection::writable);
         }
         if interest.read && (event.readable || is_broken) && matches!(next, Next::Wait) {
-            next = self.driver.call(token, session, Connection::readable);
+            next = self.driver.drive_connection(token, session, Connection::readable);
         }
         // the usual case costs no call
         if !matches!(next, Next::Wait) {
@@ -110,7 +110,7 @@ impl Worker {
         call: impl FnOnce(&mut Connection, &mut TcpStream, &mut Context) -> Next,
     ) {
         let Some(session) = self.table.get_mut(token) else { return };
-        let next = self.driver.call(token, session, call);
+        let next = self.driver.drive_connection(token, session, call);
         self.take_step(token, next);
     }
 
@@ -171,7 +171,7 @@ impl Worker {
         let Some(session) = self.table.get_mut(token) else { return };
         let message = format_args!("{}: no memory for a reply: {error}", session.connection.peer());
         self.shared.warnings.warn(Shortage::Memory, message);
-        let next = self.driver.call(token, session, Connection::offload_failed);
+        let next = self.driver.drive_connection(token, session, Connection::offload_failed);
         self.take_step(token, next);
     }
 

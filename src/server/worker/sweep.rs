@@ -56,7 +56,7 @@ impl Worker {
         let driver = &mut self.driver;
         let deadline = session.connection.deadline(&driver.context);
         let next = if deadline <= driver.context.now {
-            driver.call(token, session, Connection::expire)
+            driver.drive_connection(token, session, Connection::expire)
         } else if driver.phase.is_draining() {
             driver.visit(token, session)
         } else {
