@@ -25,7 +25,7 @@ pub struct Task {
 }
 
 impl Daemon {
-    fn proc(&self, file: &str) -> PathBuf {
+    pub fn proc(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.pid))
     }
 
