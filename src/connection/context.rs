@@ -12,7 +12,7 @@ use crate::protocol::RequestRng;
 /// Bytes of the worker's read buffer, and the most that one read delivers to a protocol that passes its input through
 /// ([`Protocol::is_passthrough`](crate::protocol::Protocol::is_passthrough)). Derived: what such a protocol replies is sent
 /// at once, so it is [`MAX_WRITE`].
-pub const READ_BUF_SIZE: usize = 256 * 1024;
+pub const READ_BUF_SIZE: usize = MAX_WRITE;
 /// The most bytes that one read delivers to a protocol that transforms its input, because other connections wait meanwhile.
 /// Derived: they cost about 18 us of CPU (row "bulk" of `docs/performance.md`: 288 us for 1 MiB).
 pub const FAIR_READ_SIZE: usize = 64 * 1024;

@@ -91,16 +91,12 @@ impl Connection {
         outcome: ReadOutcome,
         direct_reads: &mut u32,
     ) -> Step {
+        if let ReadOutcome::Request { filled } | ReadOutcome::Piece { filled } = outcome {
+            *direct_reads = if filled { *direct_reads - 1 } else { 0 };
+        }
         match outcome {
-            ReadOutcome::Input => Step::Process(Call::Process),
-            ReadOutcome::Request { filled } => {
-                *direct_reads = if filled { *direct_reads - 1 } else { 0 };
-                Step::Process(Call::Process)
-            }
-            ReadOutcome::Piece { filled } => {
-                *direct_reads = if filled { *direct_reads - 1 } else { 0 };
-                self.read_on(*direct_reads)
-            }
+            ReadOutcome::Input | ReadOutcome::Request { .. } => Step::Process(Call::Process),
+            ReadOutcome::Piece { .. } => self.read_on(*direct_reads),
             ReadOutcome::WouldBlock => Step::Wait,
             ReadOutcome::EndOfInput => self.after_eof(batch),
             ReadOutcome::OverBudget { bytes, whole } => self.wait_for_memory(context, Resume::Read, bytes, whole),
@@ -151,18 +147,14 @@ impl Connection {
         written: &WriteOutcome,
         direct_reads: u32,
     ) -> Step {
-        let is_sent = match written {
-            WriteOutcome::Done => true,
-            WriteOutcome::Blocked => false,
-            WriteOutcome::Failed(reason) => {
-                self.start_request(context.now).pending_replies = outcome.counts;
-                return Step::Return(Next::Close(*reason));
-            }
-        };
+        let is_sent = matches!(written, WriteOutcome::Done);
         if is_sent {
             context.counters.sent(outcome.counts);
         } else {
             self.start_request(context.now).pending_replies = outcome.counts;
+        }
+        if let WriteOutcome::Failed(reason) = written {
+            return Step::Return(Next::Close(*reason));
         }
         match (outcome.progress, &mut self.state) {
             // the usual case, which has nothing to save
@@ -230,36 +222,42 @@ impl Connection {
 
     /// All replies are sent: does what follows them.
     fn follow(&mut self, context: &mut Context, batch: &mut Batch, then: Then, direct_reads: u32) -> Step {
-        let now = context.now;
         match then {
-            Then::Close(reason) => return Step::Linger(reason),
-            Then::Generate => {
-                self.set_state(State::Generating { last_write: now });
-                return Step::Generate;
-            }
-            Then::Receive | Then::Process | Then::Skip(_) | Then::Offload => {}
-        }
-        let in_flight = self.start_request(now);
-        in_flight.update_charge(&context.budget);
-        match then {
-            Then::Receive if in_flight.input.is_empty() => {
-                self.set_state(State::Idle { since: now });
-                Step::Wait
-            }
-            Then::Process | Then::Skip(_) => {
-                *batch = Batch::new(Input::Own(std::mem::take(&mut in_flight.input)));
-                self.set_phase(if let Then::Skip(bytes) = then { Phase::Skipping(bytes) } else { Phase::Receiving });
-                Step::Process(Call::Process)
-            }
+            Then::Receive => self.receive(context, direct_reads),
+            Then::Process => self.process_saved(context, batch, Phase::Receiving),
+            Then::Skip(bytes) => self.process_saved(context, batch, Phase::Skipping(bytes)),
             Then::Offload => {
+                self.start_request(context.now).update_charge(&context.budget);
                 self.set_phase(Phase::Receiving);
                 Step::Offload
             }
-            Then::Receive | Then::Generate | Then::Close(_) => {
-                self.set_phase(Phase::Receiving);
-                self.read_on(direct_reads)
+            Then::Generate => {
+                self.set_state(State::Generating { last_write: context.now });
+                Step::Generate
             }
+            Then::Close(reason) => Step::Linger(reason),
         }
+    }
+
+    /// Waits for the rest of a request, or for the next one.
+    fn receive(&mut self, context: &Context, direct_reads: u32) -> Step {
+        let in_flight = self.start_request(context.now);
+        in_flight.update_charge(&context.budget);
+        if in_flight.input.is_empty() {
+            self.set_state(State::Idle { since: context.now });
+            return Step::Wait;
+        }
+        self.set_phase(Phase::Receiving);
+        self.read_on(direct_reads)
+    }
+
+    /// Processes the saved input, in `phase`.
+    fn process_saved(&mut self, context: &Context, batch: &mut Batch, phase: Phase) -> Step {
+        let in_flight = self.start_request(context.now);
+        in_flight.update_charge(&context.budget);
+        *batch = Batch::new(Input::Own(std::mem::take(&mut in_flight.input)));
+        self.set_phase(phase);
+        Step::Process(Call::Process)
     }
 
     fn after_offload(&mut self, context: &mut Context, outcome: OffloadOutcome) -> Step {

@@ -25,7 +25,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Bytes a second at which a client may go on sending one request without end. Chosen: a slow modem link keeps it.
+    /// Bytes a second at which a client may go on sending one request without end. Chosen without tuning: 131 kbit/s.
     pub const REQUEST_RATE: NonZero<u64> = NonZero::new(16 * 1024).unwrap();
 
     /// What one request may take under these limits.

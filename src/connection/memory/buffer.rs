@@ -12,7 +12,7 @@ use super::headroom;
 
 /// Buffers of this capacity or more are mapped, in bytes: the allocator keeps what a crowd of clients leaves behind, the kernel
 /// takes mappings back. Derived: one page.
-const MIN_MAPPED: usize = 4 * 1024;
+pub(super) const MIN_MAPPED: usize = 4 * 1024;
 /// Memory that a buffer leaves free beside the headroom, in bytes, so that buffers do not keep out connections that need
 /// none. Chosen without tuning.
 const BUFFER_HEADROOM: usize = 4 * 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::buffer::{Buffer, Retired};
+use super::buffer::{Buffer, MIN_MAPPED, Retired};
 
 /// Large buffers have a multiple of this capacity, in bytes, so that one fits again for a request of about the same length.
 /// Derived: one page.
@@ -23,7 +23,7 @@ impl Pool {
     /// # Errors
     /// When mmap(2) has no memory.
     pub fn acquire(&mut self, capacity: usize) -> io::Result<Buffer> {
-        if capacity < GRANULARITY {
+        if capacity < MIN_MAPPED {
             return Buffer::with_capacity(capacity);
         }
         let capacity = capacity.next_multiple_of(GRANULARITY);
