@@ -202,8 +202,8 @@ fn timeouts_close_vanished_peers() {
     network.near(|| assert_serves(&mut daemon.connect("frame")));
 }
 
-/// The time that the worker with this `schedstat` file and the calling thread have waited for a CPU so far (proc(5)); zero
-/// where the kernel does not count it.
+/// The time that the worker with this `schedstat` file and the calling thread have waited for a CPU so far (proc(5));
+/// zero where the kernel does not count it.
 fn waited_for_cpu(worker: &Path) -> Duration {
     let waited = |schedstat: &Path| -> u64 {
         let fields = fs::read_to_string(schedstat).unwrap_or_default();
@@ -232,7 +232,8 @@ fn packet_loss_of_one_client_does_not_delay_others() {
     let worker = daemon.proc(&format!("task/{}/schedstat", worker.id));
     // the client in the daemon's namespace uses the loopback interface
     Network::lose(&[&network.far], LOSS);
-    // a retransmission takes 200 ms or more (TCP_RTO_MIN); time in which other programs kept a thread from the CPU is not counted
+    // a retransmission takes 200 ms or more (TCP_RTO_MIN); time in which other programs kept a thread from the CPU is
+    // not counted
     let slowest = thread::scope(|scope| {
         let lossy = scope.spawn(|| {
             network.enter();
@@ -242,7 +243,7 @@ fn packet_loss_of_one_client_does_not_delay_others() {
         while !lossy.is_finished() {
             let (begun, waited) = (Instant::now(), waited_for_cpu(&worker));
             assert_serves(&mut close);
-            slowest = slowest.max(begun.elapsed().saturating_sub(waited_for_cpu(&worker) - waited));
+            slowest = slowest.max((begun.elapsed() + waited).saturating_sub(waited_for_cpu(&worker)));
         }
         slowest
     });
