@@ -17,11 +17,12 @@
 //! # The life of a request
 //!
 //! 1. A worker waits in `sys::Poller::wait` (epoll) and gets an event for a connection.
-//! 2. It looks the connection up in its `ConnectionTable` by the event's token, and calls [`connection::Connection::readable`].
+//! 2. It looks the connection up in its `ConnectionTable` by the event's token, and calls
+//!    [`connection::Connection::readable`].
 //! 3. `Connection::drive` (`drive.rs`) reads once into the worker's read buffer (`read.rs`),
 //! 4. and shows the input to the protocol (`process.rs`), as an [`protocol::Exchange`].
-//! 5. [`protocol::Protocol::process`] consumes whole requests and leaves replies: in place of the request, or in the worker's
-//!    reply buffer. What it returns ([`protocol::Progress`]) says what is missing for more.
+//! 5. [`protocol::Protocol::process`] consumes whole requests and leaves replies: in place of the request, or in the
+//!    worker's reply buffer. What it returns ([`protocol::Progress`]) says what is missing for more.
 //! 6. `drive` sends the replies with one write (`write.rs`).
 //! 7. An incomplete request is saved (`in_flight.rs`), and so are replies that the client does not take yet.
 //! 8. A request that takes long goes to the offload pool, which posts the result to the worker's mailbox.

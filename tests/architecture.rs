@@ -50,8 +50,8 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("server", &["env", "fs", "process"]),
 ];
 
-/// Folders whose files may not import one another in a ring. A file of a folder may import its children, `mod.rs` too; so a
-/// child imports from the file that defines a name, never from a `mod.rs` above it that imports the child.
+/// Folders whose files may not import one another in a ring. A file of a folder may import its children, `mod.rs` too;
+/// so a child imports from the file that defines a name, never from a `mod.rs` above it that imports the child.
 const WITHOUT_CYCLES: &[&str] = &["client", "connection", "daemon", "protocol", "server", "sys", "transform"];
 
 /// One source file without comments and unit tests.

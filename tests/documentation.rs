@@ -1,7 +1,8 @@
-//! Tests of the documents against the code: options, variables, defaults, protocols, ports, close reasons, commands, links.
+//! Tests of the documents against the code: options, variables, defaults, protocols, ports, close reasons, commands,
+//! links.
 //!
-//! The programs' own command lines and the list of protocols are the reference. A name that the documents lack fails, and
-//! so does a name that only they have.
+//! The programs' own command lines and the list of protocols are the reference. A name that the documents lack fails,
+//! and so does a name that only they have.
 
 #[path = "../examples/generate/files.rs"]
 mod generated;
@@ -226,8 +227,8 @@ fn shell_words(command: &str) -> Vec<String> {
     words
 }
 
-/// The commands `retortd ...` and `retort ...` that a document shows: in indented lines, also behind `$` and `|`, and in
-/// backquotes.
+/// The commands `retortd ...` and `retort ...` that a document shows: in indented lines, also behind `$` and `|`, and
+/// in backquotes.
 fn shown_commands(text: &str) -> Vec<String> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
     let indented = lines.flat_map(|line| line.trim_start_matches("$ ").split(" | "));

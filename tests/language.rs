@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Phrases without a good use here, and what to write instead. Words are compared in lower case; punctuation, underscores
-/// and line ends separate them.
+/// Phrases without a good use here, and what to write instead. Words are compared in lower case; punctuation,
+/// underscores and line ends separate them.
 const BANNED: &[(&str, &str)] = &[
     ("an answer", "a reply"),
     ("answers", "replies"),

@@ -13,8 +13,9 @@ use scripted::{Driver, ScriptedStream, check_sums};
 /// Bytes of output after which a connection is not served any further: chargen never ends. Chosen without tuning.
 const MAX_OUTPUT: usize = 1 << 20;
 
-/// The protocol that an input is for, and the rest of the input. The first line is the name, so that a seed keeps its meaning
-/// when the list of protocols changes; any other line selects one of `protocols` by its sum, so that no mutation is lost.
+/// The protocol that an input is for, and the rest of the input. The first line is the name, so that a seed keeps its
+/// meaning when the list of protocols changes; any other line selects one of `protocols` by its sum, so that no
+/// mutation is lost.
 #[allow(dead_code)] // two targets are for one protocol each
 pub fn protocol<'a>(data: &'a [u8], protocols: &[&'static ProtocolInfo]) -> Option<(&'static ProtocolInfo, &'a [u8])> {
     let end = data.iter().position(|byte| *byte == b'\n')?;

@@ -1,7 +1,7 @@
 //! Any bytes, cut anywhere, with any short writes and EINTR: the client sees no difference from one read and one write.
 //!
-//! The first line names the protocol. Four bytes follow: message limit, budget, repetitions of the input, number of results of
-//! system calls; then two bytes for each result (odd ones for reads, even ones for writes), then the input.
+//! The first line names the protocol. Four bytes follow: message limit, budget, repetitions of the input, number of
+//! results of system calls; then two bytes for each result (odd ones for reads, even ones for writes), then the input.
 #![no_main]
 
 mod common;

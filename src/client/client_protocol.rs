@@ -25,8 +25,8 @@ pub const ERROR_TEXT: &[u8] = frame::ERROR_TEXT;
 /// The longest message of a frame, in bytes.
 pub const MAX_LENGTH: usize = frame::MAX_LENGTH;
 
-/// How much longer than the correct reply a wrong one may be to be read and shown, in bytes. Chosen: more than the words
-/// and line ends that servers add.
+/// How much longer than the correct reply a wrong one may be to be read and shown, in bytes. Chosen: more than the
+/// words and line ends that servers add.
 const MAX_EXCESS: usize = 4096;
 
 /// The longest reply that is read from a service that speaks first, in bytes. Chosen: the RFCs have 512 characters,

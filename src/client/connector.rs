@@ -55,7 +55,8 @@ mod tests {
     #[test]
     fn an_attempt_without_a_reply_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // the kernel drops the SYNs of further clients when the accept queue is full: one more than the backlog (listen(2))
+        // the kernel drops the SYNs of further clients when the accept queue is full: one more than the backlog
+        // (listen(2))
         sys::listen(&listener, 0).unwrap();
         let address = listener.local_addr().unwrap();
         let _queued = connect(address, None, TIMEOUT).unwrap();

@@ -1,8 +1,8 @@
 //! `retort`: the client, which sends requests, measures a server and checks it.
 //!
 //! Shares only [`protocol`](mod@crate::protocol), [`transform`](mod@crate::transform) and `sys` with the daemon.
-//! Guarantees: only results are written to standard output; when its reader closes it, the program ends without a message; exit
-//! codes as in [`failure`].
+//! Guarantees: only results are written to standard output; when its reader closes it, the program ends without a
+//! message; exit codes as in [`failure`].
 //!
 //! | module | what lives there |
 //! |---|---|

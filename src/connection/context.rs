@@ -10,30 +10,33 @@ use super::millis::Millis;
 use crate::protocol::RequestRng;
 
 /// Bytes of the worker's read buffer, and the most that one read delivers to a protocol that passes its input through
-/// ([`Protocol::is_passthrough`](crate::protocol::Protocol::is_passthrough)). Derived: what such a protocol replies is sent
-/// at once, so it is [`MAX_WRITE`].
+/// ([`Protocol::is_passthrough`](crate::protocol::Protocol::is_passthrough)). Derived: what such a protocol replies is
+/// sent at once, so it is [`MAX_WRITE`].
 pub const READ_BUF_SIZE: usize = MAX_WRITE;
-/// The most bytes that one read delivers to a protocol that transforms its input, because other connections wait meanwhile.
-/// Derived: they cost about 18 us of CPU (row "bulk" of `docs/performance.md`: 288 us for 1 MiB).
+/// The most bytes that one read delivers to a protocol that transforms its input, because other connections wait
+/// meanwhile. Derived: they cost about 18 us of CPU (row "bulk" of `docs/performance.md`: 288 us for 1 MiB).
 pub const FAIR_READ_SIZE: usize = 64 * 1024;
-/// Bytes of the worker's reply buffer. Derived: the longest reply to a text that grows and is transformed on the event loop,
-/// 64 KiB, takes less than four times that.
+/// Bytes of the worker's reply buffer. Derived: the longest reply to a text that grows and is transformed on the event
+/// loop, 64 KiB, takes less than four times that.
 pub const REPLY_BUF_SIZE: usize = 256 * 1024;
-/// Bytes of the reply buffer that one call may fill while the budget is exhausted: what the client does not take is copied,
-/// and held uncharged. Chosen without tuning; a reply to one chunk takes an eighth.
+/// Bytes of the reply buffer that one call may fill while the budget is exhausted: what the client does not take is
+/// copied, and held uncharged. Chosen without tuning; a reply to one chunk takes an eighth.
 pub const SCARCE_REPLY_BUF_SIZE: usize = 32 * 1024;
-/// An unfinished request that is shorter than this is completed in the read buffer; a longer one gets a buffer of its own.
-/// Derived: one page, and the most that a protocol may leave unprocessed while it does not know the request's length.
+/// An unfinished request that is shorter than this is completed in the read buffer; a longer one gets a buffer of its
+/// own. Derived: one page, and the most that a protocol may leave unprocessed while it does not know the request's
+/// length.
 pub const SMALL_REQUEST: usize = 4 * 1024;
-/// Bytes that a connection may hold without a charge. Chosen without tuning: many small requests in progress never wait.
+/// Bytes that a connection may hold without a charge. Chosen without tuning: many small requests in progress never
+/// wait.
 pub const UNCHARGED_BYTES: usize = 16 * 1024;
-/// The most bytes that a connection sends at one wake-up: all replies that one call makes in the worker's buffers, because
-/// what is not sent of them is copied. Measured: with 64 KiB, echo of 1 MiB takes three times the CPU time (`make bench`).
+/// The most bytes that a connection sends at one wake-up: all replies that one call makes in the worker's buffers,
+/// because what is not sent of them is copied. Measured: with 64 KiB, echo of 1 MiB takes three times the CPU time
+/// (`make bench`).
 pub const MAX_WRITE: usize = 256 * 1024;
-/// The most bytes that are sent at one wake-up of a reply that has a buffer of its own: nothing is copied, and the other
-/// connections come next. Measured beside 4 clients of `frame` that send 1 MiB each (4 MiB each): with 64 KiB a small
-/// request's p99 is 0.9 ms (1.8 ms), with 256 KiB 1.8 ms (4.3 ms), with whole replies 3.2 ms (14 ms); the throughput of the
-/// four does not differ.
+/// The most bytes that are sent at one wake-up of a reply that has a buffer of its own: nothing is copied, and the
+/// other connections come next. Measured beside 4 clients of `frame` that send 1 MiB each (4 MiB each): with 64 KiB a
+/// small request's p99 is 0.9 ms (1.8 ms), with 256 KiB 1.8 ms (4.3 ms), with whole replies 3.2 ms (14 ms); the
+/// throughput of the four does not differ.
 pub const MAX_BUFFERED_WRITE: usize = 64 * 1024;
 
 /// What the connections of one worker share.
@@ -41,7 +44,8 @@ pub const MAX_BUFFERED_WRITE: usize = 64 * 1024;
 pub struct Context {
     /// Where input is read to; [`READ_BUF_SIZE`] bytes, all of them filled.
     pub read_buf: Buffer,
-    /// Where replies are written that do not fit in place of their request; [`REPLY_BUF_SIZE`] bytes, all of them filled.
+    /// Where replies are written that do not fit in place of their request; [`REPLY_BUF_SIZE`] bytes, all of them
+    /// filled.
     pub reply_buf: Buffer,
     /// Buffers for large requests, used again and again.
     pub pool: Pool,

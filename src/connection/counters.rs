@@ -53,7 +53,8 @@ impl Summand for [Counter; REASONS] {
     }
 }
 
-/// The table of all counters: each with its help text, its name and its type. Everything else about them derives from it.
+/// The table of all counters: each with its help text, its name and its type. Everything else about them derives from
+/// it.
 macro_rules! counters {
     ($($(#[doc = $help:literal])+ $name:ident: $counter:ty,)+) => {
         /// One worker's counters.

@@ -26,7 +26,8 @@ pub(super) enum Step {
 }
 
 impl Connection {
-    /// Goes on for as long as that needs nothing from outside. At most `direct_reads` pieces of a large request are read.
+    /// Goes on for as long as that needs nothing from outside. At most `direct_reads` pieces of a large request are
+    /// read.
     pub(super) fn drive<S: Stream>(
         &mut self,
         stream: &mut S,
@@ -124,7 +125,8 @@ impl Connection {
         }
     }
 
-    /// Discards what is to be skipped of the batch. Returns the call that comes next, or `None` while more is to be skipped.
+    /// Discards what is to be skipped of the batch. Returns the call that comes next, or `None` while more is to be
+    /// skipped.
     #[inline]
     fn skip(&mut self, batch: &mut Batch, call: Call) -> Option<Call> {
         let State::Busy(Phase::Skipping(left), _) = &mut self.state else { return Some(call) };
@@ -173,7 +175,8 @@ impl Connection {
         }
     }
 
-    /// Saves what a call has left: input that is not consumed, replies that are not sent. Decides what is done with them.
+    /// Saves what a call has left: input that is not consumed, replies that are not sent. Decides what is done with
+    /// them.
     fn save(
         &mut self,
         context: &mut Context,
@@ -268,8 +271,8 @@ impl Connection {
         }
     }
 
-    /// Waits until the budget has `bytes` for the next step of a request that needs `whole` in all; closes if it never will,
-    /// which a lowered limit can cause.
+    /// Waits until the budget has `bytes` for the next step of a request that needs `whole` in all; closes if it never
+    /// will, which a lowered limit can cause.
     fn wait_for_memory(&mut self, context: &mut Context, resume: Resume, bytes: usize, whole: usize) -> Step {
         if whole > context.budget.largest_request() {
             return Step::Linger(CloseReason::Resources);

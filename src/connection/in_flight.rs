@@ -11,8 +11,8 @@ use super::memory::{Budget, Buffer, Charge, Retired};
 use super::millis::Millis;
 use crate::protocol::{Needed, RequestCounts};
 
-/// Upper bound on the tail, in bytes, that preprocessing leaves for the next read: a split code point, or a sigma that needs
-/// context. Chosen without tuning: texts whose tail is longer hardly exist.
+/// Upper bound on the tail, in bytes, that preprocessing leaves for the next read: a split code point, or a sigma that
+/// needs context. Chosen without tuning: texts whose tail is longer hardly exist.
 const MAX_UNPROCESSED_TAIL: usize = 4 * 1024;
 /// How far a client may be behind `--min-rate`, and for how long others must have waited for memory. Chosen
 /// without tuning: time for a TCP window that was closed to open again.
@@ -35,8 +35,8 @@ impl Pace {
         Self { start, remainder: 0 }
     }
 
-    /// Puts the start off for `bytes` that have moved: at `rate` bytes a second, but never beyond `now`, so that a burst
-    /// does not buy a long stall.
+    /// Puts the start off for `bytes` that have moved: at `rate` bytes a second, but never beyond `now`, so that a
+    /// burst does not buy a long stall.
     pub(super) fn advance(&mut self, bytes: usize, now: Millis, rate: NonZero<u64>) {
         let credit = self.remainder + bytes as u64 * 1000;
         self.start = (self.start + Millis::new(credit / rate)).min(now);
@@ -176,8 +176,9 @@ impl InFlight {
         }
     }
 
-    /// Credits what the client has taken since the last look, given that `unacknowledged` bytes were sent and not taken. What
-    /// was sent is no measure: the kernel takes megabytes at once, and then nothing until the client has taken a third of them.
+    /// Credits what the client has taken since the last look, given that `unacknowledged` bytes were sent and not
+    /// taken. What was sent is no measure: the kernel takes megabytes at once, and then nothing until the client has
+    /// taken a third of them.
     pub(super) fn judge_pace(&mut self, unacknowledged: u32, context: &Context) {
         let Some(rate) = context.limits.min_rate else { return };
         let now = context.now;
@@ -226,8 +227,8 @@ impl Output {
         Self { buffer, unsent }
     }
 
-    /// The replies of one call: at `in_place` in its input, followed by all of `reply_buf`. Returns the buffers that they do
-    /// not need, too.
+    /// The replies of one call: at `in_place` in its input, followed by all of `reply_buf`. Returns the buffers that
+    /// they do not need, too.
     ///
     /// # Errors
     /// When there is no memory to bring the two together: both buffers.
@@ -298,8 +299,8 @@ mod tests {
         min_rate: None,
     };
 
-    /// The deadline, in milliseconds, of a request after `arrivals`: each a time in milliseconds, and the bytes that arrive
-    /// then.
+    /// The deadline, in milliseconds, of a request after `arrivals`: each a time in milliseconds, and the bytes that
+    /// arrive then.
     fn deadline(arrivals: impl IntoIterator<Item = (u64, usize)>) -> u64 {
         let mut in_flight = InFlight::default();
         for (now, bytes) in arrivals {

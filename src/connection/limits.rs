@@ -19,8 +19,8 @@ pub struct Limits {
     pub write: Option<Millis>,
     /// The longest line, in bytes, where a request is a line; a line without a limit of its own has that of a message.
     pub line: usize,
-    /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for five
-    /// seconds.
+    /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for
+    /// five seconds.
     pub min_rate: Option<NonZero<u64>>,
 }
 

@@ -1,9 +1,9 @@
 //! Lingering: what was counted as answered reaches the client before the close.
 //!
-//! close(2) of a socket whose client still sends makes the kernel reset the connection and drop all that the client has not
-//! yet been sent. So our side half-closes first, and input is read and discarded until the client's kernel has acknowledged
-//! everything (`SIOCOUTQ`, read by timer: there is no event for it), and after that for a while, so that the client can
-//! half-close, too. Where that cannot be known, only the while is left.
+//! close(2) of a socket whose client still sends makes the kernel reset the connection and drop all that the client has
+//! not yet been sent. So our side half-closes first, and input is read and discarded until the client's kernel has
+//! acknowledged everything (`SIOCOUTQ`, read by timer: there is no event for it), and after that for a while, so that
+//! the client can half-close, too. Where that cannot be known, only the while is left.
 
 use super::close_reason::CloseReason;
 use super::context::Context;
@@ -41,8 +41,8 @@ impl LingerTimes {
 }
 
 impl Connection {
-    /// Half-closes, and lingers until the client has all that was sent; replies that were not sent are given up. Returns
-    /// false when there is nothing to wait for: then the connection is to be closed.
+    /// Half-closes, and lingers until the client has all that was sent; replies that were not sent are given up.
+    /// Returns false when there is nothing to wait for: then the connection is to be closed.
     pub(super) fn linger<S: Stream>(&mut self, stream: &mut S, context: &mut Context, reason: CloseReason) -> bool {
         if self.read_closed || stream.shutdown_write().is_err() {
             return false;

@@ -1,16 +1,17 @@
-//! One client, over any [`Stream`]: reads, lets the protocol process what has arrived, writes, and knows what it waits for.
+//! One client, over any [`Stream`]: reads, lets the protocol process what has arrived, writes, and knows what it waits
+//! for.
 //!
-//! Deterministic: no socket, no clock, no thread. [`Connection`] has the contract between a connection and its caller. Input is
-//! read into the worker's read buffer, processed there, and replied to from there with one write; only what is unfinished
-//! is kept, so an idle connection has no memory of its own. A large request is read into a buffer of its own, transformed
-//! there where the text allows, and sent from there.
+//! Deterministic: no socket, no clock, no thread. [`Connection`] has the contract between a connection and its caller.
+//! Input is read into the worker's read buffer, processed there, and replied to from there with one write; only what is
+//! unfinished is kept, so an idle connection has no memory of its own. A large request is read into a buffer of its
+//! own, transformed there where the text allows, and sent from there.
 //!
 //! Guarantees: replies in the order of the requests; no reading while replies wait for the client; every request that
 //! arrived before the client half-closed is replied to; a bounded amount of work in each call; a close waits until the
 //! client has what was counted as answered. Every connection ends with a [`CloseReason`].
 //!
-//! `Connection::drive` (`drive.rs`) alone decides what happens next. `read`, `process`, `write` and `offload` each do one thing and
-//! return an outcome. Between two calls a connection is in one of these states:
+//! `Connection::drive` (`drive.rs`) alone decides what happens next. `read`, `process`, `write` and `offload` each do
+//! one thing and return an outcome. Between two calls a connection is in one of these states:
 //!
 //! | state | interest | timer | next state |
 //! |---|---|---|---|
@@ -23,8 +24,8 @@
 //! | Generating | read, write | closes: `write-timeout`; continues while the client takes bytes | Receiving, Lingering |
 //! | Lingering | read | continues while the client takes bytes, then closes for the reason that it lingers for | |
 //!
-//! Every state may also end with [`Next::Close`]. A state before the protocol (a PROXY header, TLS) belongs in front of Idle:
-//! what it has read beyond its own bytes becomes the first batch.
+//! Every state may also end with [`Next::Close`]. A state before the protocol (a PROXY header, TLS) belongs in front of
+//! Idle: what it has read beyond its own bytes becomes the first batch.
 //!
 //! | file | concern |
 //! |---|---|
@@ -80,8 +81,8 @@ use timers::TimerOutcome;
 
 use crate::protocol::Progress;
 
-/// How often a large request is read from at one wake-up. Measured: beside 4 clients that send 4 MiB each, a small request's
-/// p99 is 1.8 ms with 2 and 4.0 ms with 8, and the throughput of the four does not differ.
+/// How often a large request is read from at one wake-up. Measured: beside 4 clients that send 4 MiB each, a small
+/// request's p99 is 1.8 ms with 2 and 4.0 ms with 8, and the throughput of the four does not differ.
 const DIRECT_READS: u32 = 2;
 
 /// Whether a connection that has sent no request may still send one while the server drains.

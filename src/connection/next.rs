@@ -7,9 +7,11 @@ use super::offload::OffloadJob;
 /// What the caller has to do next for the connection.
 #[derive(Debug)]
 pub enum Next {
-    /// Wait for what [`Connection::interest`](super::Connection::interest) and [`Connection::deadline`](super::Connection::deadline) say.
+    /// Wait for what [`Connection::interest`](super::Connection::interest) and
+    /// [`Connection::deadline`](super::Connection::deadline) say.
     Wait,
-    /// The budget has too little: call [`Connection::resume`](super::Connection::resume) with a charge for this demand when it has enough.
+    /// The budget has too little: call [`Connection::resume`](super::Connection::resume) with a charge for this demand
+    /// when it has enough.
     WaitForMemory(Demand),
     /// Run this on another thread, then call [`Connection::offload_done`](super::Connection::offload_done).
     Offload(Box<OffloadJob>),

@@ -105,7 +105,8 @@ impl Batch {
     }
 }
 
-/// The replies of one call that are not sent yet: first those in the batch's input, then those in the worker's reply buffer.
+/// The replies of one call that are not sent yet: first those in the batch's input, then those in the worker's reply
+/// buffer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replies {
     in_place: Range<usize>,
@@ -183,7 +184,8 @@ impl Connection {
         context.counters.records.add(counts.events.into());
     }
 
-    /// Keeps the input that the protocol left, of a request that needs `needed`. Starts a request if none is in progress.
+    /// Keeps the input that the protocol left, of a request that needs `needed`. Starts a request if none is in
+    /// progress.
     ///
     /// # Errors
     /// When the system has no memory.
@@ -222,8 +224,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The protocol takes no more input. Returns why the connection closes: input that ended in what had to be `rejected` was
-    /// cut short.
+    /// The protocol takes no more input. Returns why the connection closes: input that ended in what had to be
+    /// `rejected` was cut short.
     pub(super) fn end_input(&mut self, context: &mut Context, cause: CloseCause, rejected: bool) -> CloseReason {
         if let State::Busy(_, in_flight) = &mut self.state {
             context.recycle(std::mem::take(&mut in_flight.input), in_flight.charge.as_mut());

@@ -13,8 +13,8 @@ use super::process::{Batch, Input};
 use super::state::{Connection, Phase, State};
 use super::stream::Stream;
 
-/// The most bytes that one read delivers into the buffer of a large request. Chosen without tuning: two of them stay in the
-/// cache while they are transformed.
+/// The most bytes that one read delivers into the buffer of a large request. Chosen without tuning: two of them stay in
+/// the cache while they are transformed.
 const DIRECT_READ_SIZE: usize = 128 * 1024;
 
 /// What one read came to.

@@ -1,7 +1,7 @@
 //! The states of a connection, and what each of them waits for.
 //!
-//! Except for the charge to the budget (`InFlight::charge`), the states hold neither an `Arc` nor a function pointer: all of their
-//! data can be written down and restored elsewhere.
+//! Except for the charge to the budget (`InFlight::charge`), the states hold neither an `Arc` nor a function pointer:
+//! all of their data can be written down and restored elsewhere.
 
 use super::close_reason::CloseReason;
 use super::in_flight::InFlight;
@@ -16,20 +16,25 @@ use crate::protocol::Protocol;
 /// The contract between a connection and its caller (a worker), in the order of a connection's life:
 ///
 /// 1. [`Connection::open`] is called once, before any other call.
-/// 2. Every call gets the same stream, and a [`Context`](super::Context) in which [`Context::now`](super::Context::now) never goes back.
-/// 3. Every call that returns [`Next`](super::Next) obliges the caller to do what it says before the next call for this connection:
-///    * [`Next::Wait`](super::Next::Wait): watch the stream for [`Connection::interest`], and call [`Connection::readable`] or
-///      [`Connection::writable`] when it is ready; call [`Connection::expire`] at [`Connection::deadline`];
-///    * [`Next::WaitForMemory`](super::Next::WaitForMemory): call [`Connection::resume`] with what [`Budget::grant`](super::Budget::grant) gave for
-///      the demand, or with an empty charge when the budget will never have it;
-///    * [`Next::Offload`](super::Next::Offload): run the job on another thread, then call [`Connection::offload_done`] with its result or
-///      [`Connection::offload_failed`];
-///    * [`Next::Close`](super::Next::Close): count the reason and [`Connection::unanswered`], free the memory of [`Connection::retire`], and
-///      close the stream. No call may follow.
+/// 2. Every call gets the same stream, and a [`Context`](super::Context) in which [`Context::now`](super::Context::now)
+///    never goes back.
+/// 3. Every call that returns [`Next`](super::Next) obliges the caller to do what it says before the next call for this
+///    connection:
+///    * [`Next::Wait`](super::Next::Wait): watch the stream for [`Connection::interest`], and call
+///      [`Connection::readable`] or [`Connection::writable`] when it is ready; call [`Connection::expire`] at
+///      [`Connection::deadline`];
+///    * [`Next::WaitForMemory`](super::Next::WaitForMemory): call [`Connection::resume`] with what
+///      [`Budget::grant`](super::Budget::grant) gave for the demand, or with an empty charge when the budget will never
+///      have it;
+///    * [`Next::Offload`](super::Next::Offload): run the job on another thread, then call [`Connection::offload_done`]
+///      with its result or [`Connection::offload_failed`];
+///    * [`Next::Close`](super::Next::Close): count the reason and [`Connection::unanswered`], free the memory of
+///      [`Connection::retire`], and close the stream. No call may follow.
 /// 4. Memory in [`Context::retired`](super::Context::retired) is freed by the caller after the call.
 ///
-/// Each call does a bounded amount of work: it reads at most [`READ_BUF_SIZE`](super::READ_BUF_SIZE) bytes or two pieces of
-/// a large request, sends at most [`MAX_WRITE`](super::MAX_WRITE) bytes, and processes no more than it has read.
+/// Each call does a bounded amount of work: it reads at most [`READ_BUF_SIZE`](super::READ_BUF_SIZE) bytes or two
+/// pieces of a large request, sends at most [`MAX_WRITE`](super::MAX_WRITE) bytes, and processes no more than it has
+/// read.
 pub struct Connection {
     /// `None` exactly while the connection is offloaded: then the job has it.
     pub(super) protocol: Option<Box<dyn Protocol>>,
@@ -43,7 +48,8 @@ pub struct Connection {
     pub(super) served_any: bool,
 }
 
-/// What a connection is doing. Times are those of [`Context::now`](super::Context::now). [`TRANSITIONS`] lists which state may follow which.
+/// What a connection is doing. Times are those of [`Context::now`](super::Context::now). [`TRANSITIONS`] lists which
+/// state may follow which.
 #[derive(Debug)]
 pub(super) enum State {
     /// No request in progress, no reply pending. Reads; closes at the idle timeout.
@@ -124,8 +130,8 @@ pub(super) enum Kind {
     Lingering,
 }
 
-/// The states that may follow each state; a connection may close in every state. Debug builds check every transition, and
-/// a test makes each of them.
+/// The states that may follow each state; a connection may close in every state. Debug builds check every transition,
+/// and a test makes each of them.
 pub(super) const TRANSITIONS: &[(Kind, &[Kind])] = {
     use Kind::{Generating, Idle, Lingering, Offloaded, Receiving, Replying, Skipping, WaitingForMemory};
     &[

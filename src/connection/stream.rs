@@ -11,12 +11,12 @@ pub trait Stream: Read + Write {
     /// When the client has gone.
     fn shutdown_write(&mut self) -> io::Result<()>;
 
-    /// Bytes that were written and that the client's kernel has not acknowledged (`SIOCOUTQ`, tcp(7)); the end of the output
-    /// counts as one. `None` where that cannot be known.
+    /// Bytes that were written and that the client's kernel has not acknowledged (`SIOCOUTQ`, tcp(7)); the end of the
+    /// output counts as one. `None` where that cannot be known.
     fn unacknowledged(&self) -> Option<usize>;
 
-    /// Reads at most `n` bytes without copying them, and drops them; 0 is the end of input. `None` where the stream cannot
-    /// do that: then [`Read::read`] has to do.
+    /// Reads at most `n` bytes without copying them, and drops them; 0 is the end of input. `None` where the stream
+    /// cannot do that: then [`Read::read`] has to do.
     fn discard(&mut self, _n: usize) -> Option<io::Result<usize>> {
         None
     }

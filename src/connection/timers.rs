@@ -1,7 +1,7 @@
 //! Timers: when a connection is to be looked at although nothing has happened, and what that look does.
 //!
-//! A timer closes with a reason or lets the connection continue. Waiting for the client counts from what the client's kernel
-//! has acknowledged, not from what our kernel has taken: that may be megabytes more.
+//! A timer closes with a reason or lets the connection continue. Waiting for the client counts from what the client's
+//! kernel has acknowledged, not from what our kernel has taken: that may be megabytes more.
 
 use super::close_reason::CloseReason;
 use super::context::Context;
@@ -10,9 +10,9 @@ use super::millis::Millis;
 use super::state::{Connection, Phase, State};
 use super::stream::Stream;
 
-/// While replies wait, the unacknowledged bytes are first read after the write timeout divided by this number, so that a
-/// later look can tell whether the client has taken any. A client is then closed between one and two timeouts after it took
-/// the last byte, and a client that never reads after 1.25 timeouts. Chosen without tuning.
+/// While replies wait, the unacknowledged bytes are first read after the write timeout divided by this number, so that
+/// a later look can tell whether the client has taken any. A client is then closed between one and two timeouts after
+/// it took the last byte, and a client that never reads after 1.25 timeouts. Chosen without tuning.
 const FIRST_LOOK_DIVISOR: u64 = 4;
 /// The result of a look at a stream that cannot tell its unacknowledged bytes: there only what send(2) takes counts.
 const UNKNOWN: u32 = u32::MAX;
@@ -122,8 +122,9 @@ impl Connection {
         TimerOutcome::Close(CloseReason::MinRate)
     }
 
-    /// Puts off the deadline of a client that has not taken all of the last reply: once by a whole period, because the time
-    /// of its next request begins when it has the reply; then by what it has taken, as if it had sent that many bytes.
+    /// Puts off the deadline of a client that has not taken all of the last reply: once by a whole period, because the
+    /// time of its next request begins when it has the reply; then by what it has taken, as if it had sent that many
+    /// bytes.
     fn credit_taken<S: Stream>(&mut self, stream: &S, context: &Context) {
         let left = unacknowledged(stream);
         let before = std::mem::replace(&mut self.unacknowledged, left);

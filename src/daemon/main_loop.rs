@@ -25,15 +25,16 @@ use super::timers::Timers;
 use crate::server::{Phase, Server};
 use crate::sys::{self, Arrivals, Errno};
 
-/// The time that a request for more time asks for while draining. Chosen: if the daemon hangs, the manager kills it this much later.
+/// The time that a request for more time asks for while draining. Chosen: if the daemon hangs, the manager kills it
+/// this much later.
 const EXTEND_BY: Duration = Duration::from_secs(10);
-/// The pause after poll(2) has failed, so that a failure that lasts (ENOMEM) does not keep a processor busy. Chosen: ten
-/// tries per second are no load, and nobody notices that a signal waits for the next one.
+/// The pause after poll(2) has failed, so that a failure that lasts (ENOMEM) does not keep a processor busy. Chosen:
+/// ten tries per second are no load, and nobody notices that a signal waits for the next one.
 const POLL_PAUSE: Duration = Duration::from_millis(100);
 /// The minimum time between two log lines about a failed poll(2). Chosen: that of the server's conditions.
 const POLL_LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// The maximum time that a reload waits for the workers. Chosen: workers take milliseconds to handle a message; a reload
-/// must not delay signals for long if one hangs.
+/// The maximum time that a reload waits for the workers. Chosen: workers take milliseconds to handle a message; a
+/// reload must not delay signals for long if one hangs.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(1);
 /// The sockets that the server serves.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The messages to the service manager that must be delivered.
 //!
-//! The queue of a busy manager is full: sending fails then, and must not block. READY, RELOADING and STOPPING change the
-//! state that the manager assumes, so they are kept and sent again, in their order. Messages that later ones make
+//! The queue of a busy manager is full: sending fails then, and must not block. READY, RELOADING and STOPPING change
+//! the state that the manager assumes, so they are kept and sent again, in their order. Messages that later ones make
 //! obsolete are dropped, so the queue stays short even if the manager never takes a message:
 //!
 //! * RELOADING replaces an earlier reload that the manager does not know of;

@@ -23,7 +23,8 @@ pub struct Reloaded {
     pub config: server::ServerConfig,
 }
 
-/// Reads the configuration of a daemon whose listeners have these origins again; warns about settings that need a restart.
+/// Reads the configuration of a daemon whose listeners have these origins again; warns about settings that need a
+/// restart.
 ///
 /// # Errors
 /// The reason why the configuration cannot be used.

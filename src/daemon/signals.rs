@@ -1,7 +1,7 @@
 //! Signals: a handler records when they came and writes to an eventfd, on which the main loop waits.
 //!
-//! A handler and not signalfd(2): the time of each signal is needed ([`super::stop_signals`]), and signals that are pending
-//! until a signalfd is read are merged into one.
+//! A handler and not signalfd(2): the time of each signal is needed ([`super::stop_signals`]), and signals that are
+//! pending until a signalfd is read are merged into one.
 //!
 //! SIGINT and SIGTERM stop the daemon, SIGHUP reloads the configuration, SIGUSR1 logs the statistics. They are caught
 //! before anything else is done: a signal during the start is handled after it. SIGPIPE is ignored by the Rust runtime

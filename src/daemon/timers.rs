@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 /// `WATCHDOG_USEC=1` cannot keep a processor busy.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Time between updates of the status. Chosen: `systemctl status` shows figures that are at most this old, and the load is
-/// negligible.
+/// Time between updates of the status. Chosen: `systemctl status` shows figures that are at most this old, and the load
+/// is negligible.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 /// Time between requests for more time while draining. Derived: a fifth of `EXTEND_BY`, so that four requests in a row
 /// may be lost.
@@ -17,7 +17,8 @@ const HEARTBEATS_PER_PERIOD: u32 = 4;
 /// Time after which a message that the manager did not take is sent again. Chosen: short compared to the timeouts of a
 /// manager, which are seconds, and no load.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// Checks for connections in each period of `--exit-idle`. Chosen: the daemon exits at most an eighth of the period late.
+/// Checks for connections in each period of `--exit-idle`. Chosen: the daemon exits at most an eighth of the period
+/// late.
 const IDLE_CHECKS_PER_TIMEOUT: u32 = 8;
 
 /// The timers of the main loop.

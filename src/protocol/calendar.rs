@@ -34,8 +34,8 @@ impl Moment {
 
 /// Year, month (from 1) and day (from 1) of the Gregorian calendar, from the number of days since 1970-01-01.
 ///
-/// The algorithm is Howard Hinnant's `civil_from_days`. Years begin in March, so that the leap day is the last of its year, and
-/// are grouped in eras of 400 years, each of which has 146,097 days.
+/// The algorithm is Howard Hinnant's `civil_from_days`. Years begin in March, so that the leap day is the last of its
+/// year, and are grouped in eras of 400 years, each of which has 146,097 days.
 fn civil(days: u64) -> (u64, usize, u64) {
     let since_march_0000 = days + 719_468;
     let (era, day_of_era) = (since_march_0000 / 146_097, since_march_0000 % 146_097);

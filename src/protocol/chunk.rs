@@ -1,6 +1,7 @@
 //! Functions for the services that reply chunk by chunk.
 //!
-//! A chunk is the input that one read returns, split into pieces of at most [`CHUNK`] bytes. No service waits for a full chunk.
+//! A chunk is the input that one read returns, split into pieces of at most [`CHUNK`] bytes. No service waits for a
+//! full chunk.
 
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! A protocol from the client's side: how a request is written, where its reply ends, and what the correct reply is.
 //!
-//! Each protocol describes its client side in its own file, apart from the code that serves it. `retort` speaks every protocol
-//! from these descriptions alone.
+//! Each protocol describes its client side in its own file, apart from the code that serves it. `retort` speaks every
+//! protocol from these descriptions alone.
 
 use super::request_head::ERROR_TEXT;
 use crate::transform::{Action, Placed, RandomSource};
@@ -28,8 +28,8 @@ pub struct ClientSide {
 }
 
 impl ClientSide {
-    /// A message of any length without a header; one reply per connection, about which nothing is known. Descriptions change
-    /// what differs.
+    /// A message of any length without a header; one reply per connection, about which nothing is known. Descriptions
+    /// change what differs.
     pub const DEFAULT: Self = Self {
         connection_use: ConnectionUse::PerRequest,
         actions: None,
@@ -45,7 +45,8 @@ impl ClientSide {
     };
 }
 
-/// Appends the request that consists of an action and a message to a buffer. The error says why there is no such request.
+/// Appends the request that consists of an action and a message to a buffer. The error says why there is no such
+/// request.
 pub type WriteRequest = fn(action: &str, message: &[u8], wire: &mut Vec<u8>) -> Result<(), String>;
 
 /// The actions that a request can name.

@@ -1,7 +1,8 @@
 //! The contract between a protocol and its caller.
 //!
-//! The caller owns socket, buffers and clock. It calls [`Protocol::open`] once and then [`Protocol::process`] whenever there
-//! is input that the protocol has not consumed. Each call returns a [`Progress`], which names the caller's next duty.
+//! The caller owns socket, buffers and clock. It calls [`Protocol::open`] once and then [`Protocol::process`] whenever
+//! there is input that the protocol has not consumed. Each call returns a [`Progress`], which names the caller's next
+//! duty.
 
 pub use super::call_context::{CallContext, RequestLimits};
 pub use super::exchange::{Exchange, RequestRecord};
@@ -20,16 +21,18 @@ pub trait Protocol: Send {
 
     /// Replies to the complete requests at the front of [`Exchange::input`], and consumes them.
     ///
-    /// Input that is not consumed is passed again, with the changes that this call made to it and with more input behind it.
-    /// The replies must not depend on how the input was split, except where the protocol is defined by chunks.
+    /// Input that is not consumed is passed again, with the changes that this call made to it and with more input
+    /// behind it. The replies must not depend on how the input was split, except where the protocol is defined by
+    /// chunks.
     fn process(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress;
 
-    /// All bytes that [`Progress::Skip`] named are dropped: replies to the request that they belonged to. The call has the
-    /// exchange that returned the `Skip`, or one with at least [`MIN_REPLY_SPACE`].
+    /// All bytes that [`Progress::Skip`] named are dropped: replies to the request that they belonged to. The call has
+    /// the exchange that returned the `Skip`, or one with at least [`MIN_REPLY_SPACE`].
     fn on_skipped(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {}
 
-    /// The client has half-closed inside a request: [`Exchange::input`] is its beginning (empty while its bytes are skipped).
-    /// The exchange has at least [`MIN_REPLY_SPACE`]. The connection closes after the replies that are left here.
+    /// The client has half-closed inside a request: [`Exchange::input`] is its beginning (empty while its bytes are
+    /// skipped). The exchange has at least [`MIN_REPLY_SPACE`]. The connection closes after the replies that are left
+    /// here.
     fn on_eof(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {}
 
     /// Whether the input is only sent back or dropped, never transformed. The caller then reads more of it at once.
@@ -42,7 +45,8 @@ pub trait Protocol: Send {
         false
     }
 
-    /// Fills the reply space of `exchange` with the next bytes of an endless reply. Called whenever the client takes more.
+    /// Fills the reply space of `exchange` with the next bytes of an endless reply. Called whenever the client takes
+    /// more.
     fn generate(&mut self, _exchange: &mut Exchange<'_>) {}
 
     /// The last `unsent` bytes that [`Protocol::generate`] wrote were not sent: the next call generates them again.

@@ -1,6 +1,7 @@
 //! Examples of a protocol: what a client sends, and what it receives until the server closes.
 //!
-//! Every protocol has some in its own file. Unit tests, tests of the daemon, the system test and the fuzzing corpus use them.
+//! Every protocol has some in its own file. Unit tests, tests of the daemon, the system test and the fuzzing corpus use
+//! them.
 
 /// One connection. The client sends everything, half-closes and reads to the end.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,9 @@
 //! Input and output of one call of a protocol.
 //!
-//! Replies are sent in the order in which they are made. Replies that are in the input itself, one directly behind another,
-//! are not copied. From the first reply that is not, all go to the reply buffer, a second slice of fixed size. So the replies
-//! of one call are at most one range of the input and one range of the reply buffer, and one system call sends both.
+//! Replies are sent in the order in which they are made. Replies that are in the input itself, one directly behind
+//! another, are not copied. From the first reply that is not, all go to the reply buffer, a second slice of fixed size.
+//! So the replies of one call are at most one range of the input and one range of the reply buffer, and one system call
+//! sends both.
 
 use std::ops::Range;
 
@@ -152,7 +153,8 @@ impl<'a> Exchange<'a> {
         self.copied += bytes.len();
     }
 
-    /// The unconsumed input, and the free space of the reply buffer. [`Exchange::advance`] makes what is written there a reply.
+    /// The unconsumed input, and the free space of the reply buffer. [`Exchange::advance`] makes what is written there
+    /// a reply.
     pub fn input_and_remaining(&mut self) -> (&mut [u8], &mut [u8]) {
         (&mut self.input[self.consumed..], &mut self.reply_buf[self.copied..])
     }

@@ -1,9 +1,9 @@
 //! One transform of one message: the common part of `frame` and `text`.
 //!
-//! The request is at the front of the input: a header in the protocol's own form, then the message. This module decides whether
-//! the request is served or rejected, on the event loop or on a thread, and where the reply is made. ASCII text is transformed in
-//! place, and the reply's header overwrites the end of the request's; other text is transformed into the reply buffer. Nothing
-//! here allocates, and nothing depends on how the input is split.
+//! The request is at the front of the input: a header in the protocol's own form, then the message. This module decides
+//! whether the request is served or rejected, on the event loop or on a thread, and where the reply is made. ASCII text
+//! is transformed in place, and the reply's header overwrites the end of the request's; other text is transformed into
+//! the reply buffer. Nothing here allocates, and nothing depends on how the input is split.
 
 #![allow(
     clippy::inline_always,
@@ -21,12 +21,12 @@ pub use super::request_head::{ERROR_TEXT, Framing, RequestHead};
 /// From this length on a message is transformed while it arrives, in bytes. Derived: shorter ones arrive with one read.
 const MIN_PREPROCESS: usize = 64 * 1024;
 
-/// Most bytes to preprocess per call on the event loop. Derived: twice what a connection reads at once; a larger backlog means
-/// that preprocessing had stopped, and the request is offloaded.
+/// Most bytes to preprocess per call on the event loop. Derived: twice what a connection reads at once; a larger
+/// backlog means that preprocessing had stopped, and the request is offloaded.
 const MAX_PREPROCESS_INLINE: usize = 256 * 1024;
 
-/// Most code points to convert one by one per call on the event loop. Chosen: they take about 0.1 ms
-/// (group `preprocess` of `benches/transform.rs`), and 128 KiB of text have more of them in every script that is converted in
+/// Most code points to convert one by one per call on the event loop. Chosen: they take about 0.1 ms (group
+/// `preprocess` of `benches/transform.rs`), and 128 KiB of text have more of them in every script that is converted in
 /// this way.
 const MAX_PREPROCESS_SCALAR: usize = 16 * 1024;
 
@@ -100,8 +100,8 @@ fn reply_other<F: Framing>(
 
 /// Transforms the part of a long message that has arrived; returns the length of the transformed part, header included.
 ///
-/// Preprocessing stops where it would take long. Then the protocol is called again when the message is complete, and offloads
-/// it, unless the remaining part is within the bounds of one call.
+/// Preprocessing stops where it would take long. Then the protocol is called again when the message is complete, and
+/// offloads it, unless the remaining part is within the bounds of one call.
 fn preprocess(exchange: &mut Exchange<'_>, head: RequestHead, may_block: bool) -> usize {
     let preprocessed = exchange.preprocessed().max(head.header);
     let end = exchange.input().len().min(head.size());
@@ -158,10 +158,10 @@ fn reply_text<F: Framing>(
 
 /// Replies to `random`, whose reply may become as long as memory allows, and hardly ever does.
 ///
-/// On the event loop the available reply space is tried. If the reply reaches its end, the request is offloaded with space for
-/// any reply, and draws the same numbers again ([`RequestRng::replay`](super::rng::RequestRng::replay)): the reply space has no
-/// influence on the reply. That holds only because the decision to try precedes the first random number, and because `random`
-/// does not change the text in place.
+/// On the event loop the available reply space is tried. If the reply reaches its end, the request is offloaded with
+/// space for any reply, and draws the same numbers again ([`RequestRng::replay`](super::rng::RequestRng::replay)): the
+/// reply space has no influence on the reply. That holds only because the decision to try precedes the first random
+/// number, and because `random` does not change the text in place.
 fn reply_random<F: Framing>(
     exchange: &mut Exchange<'_>,
     context: &mut CallContext<'_>,
@@ -399,8 +399,8 @@ mod tests {
         Frame.process(&mut exchange, &mut context)
     }
 
-    /// Fault 37: a large text in a script that windows do not convert.
-    /// The pieces are those that a connection reads. When preprocessing has stopped, the next call has the whole message.
+    /// Fault 37: a large text in a script that windows do not convert. The pieces are those that a connection reads.
+    /// When preprocessing has stopped, the next call has the whole message.
     #[test]
     fn preprocessing_one_by_one_is_bounded_and_the_rest_offloaded() {
         for text in ["ა", "𐐨", "ա", "aა"] {

@@ -1,11 +1,11 @@
 //! The wire formats: state machines from bytes to bytes, without I/O.
 //!
-//! A [`Protocol`] is one connection's server side. Each call gets the input that has arrived in an [`Exchange`] and writes its
-//! replies there. A protocol owns no socket, clock or log; what it needs from outside is in [`CallContext`], and what it is
-//! constructed from in [`ProtocolSettings`] and [`ConnectionInfo`].
+//! A [`Protocol`] is one connection's server side. Each call gets the input that has arrived in an [`Exchange`] and
+//! writes its replies there. A protocol owns no socket, clock or log; what it needs from outside is in [`CallContext`],
+//! and what it is constructed from in [`ProtocolSettings`] and [`ConnectionInfo`].
 //!
-//! To add a protocol, write `services/NAME.rs` with its descriptor ([`ProtocolInfo`]), name the file in `services/mod.rs`, and
-//! add a line to [`PROTOCOLS`].
+//! To add a protocol, write `services/NAME.rs` with its descriptor ([`ProtocolInfo`]), name the file in
+//! `services/mod.rs`, and add a line to [`PROTOCOLS`].
 
 mod calendar;
 mod call_context;

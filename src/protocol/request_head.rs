@@ -1,4 +1,5 @@
-//! The head of a request of `frame` or `text`, and what follows from it: form of the reply, memory, work on the event loop.
+//! The head of a request of `frame` or `text`, and what follows from it: form of the reply, memory, work on the event
+//! loop.
 
 use super::contract::{Needed, RequestLimits};
 use crate::transform::Action;
@@ -45,16 +46,16 @@ impl RequestHead {
         F::MAX_REPLY_HEADER.saturating_add(bound.max(ERROR_TEXT.len()))
     }
 
-    /// The memory for the request: at most that for one request, because most texts need far less than the bound. A text that
-    /// turns out to need more is rejected; `random` stops repeating there.
+    /// The memory for the request: at most that for one request, because most texts need far less than the bound. A
+    /// text that turns out to need more is rejected; `random` stops repeating there.
     pub(super) fn needed<F: Framing>(&self, limits: RequestLimits) -> Needed {
         let left = limits.memory.saturating_sub(self.size());
         Needed { request_len: self.size(), reply_capacity: self.max_reply_len::<F>(limits).min(left), preprocessed: 0 }
     }
 }
 
-/// Maximum length of a message that is transformed on the event loop, in bytes, by kind of text. Chosen so that no transform
-/// takes longer than half a millisecond (group `inline` of `benches/transform.rs`).
+/// Maximum length of a message that is transformed on the event loop, in bytes, by kind of text. Chosen so that no
+/// transform takes longer than half a millisecond (group `inline` of `benches/transform.rs`).
 pub(super) struct InlineLimits {
     pub(super) ascii: usize,
     pub(super) other: usize,

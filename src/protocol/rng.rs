@@ -1,7 +1,8 @@
 //! The random numbers of a worker.
 //!
-//! Every request that draws random numbers gets a generator with a seed of its own, so that the request can start again, here
-//! or on another thread, and draw the same numbers ([`RequestRng::replay`]). A fixed seed is the seed of all requests.
+//! Every request that draws random numbers gets a generator with a seed of its own, so that the request can start
+//! again, here or on another thread, and draw the same numbers ([`RequestRng::replay`]). A fixed seed is the seed of
+//! all requests.
 
 use super::cancel::Cancel;
 use crate::transform::RandomSource;
@@ -51,7 +52,8 @@ impl RequestRng {
         self.seed
     }
 
-    /// The next request draws the numbers of the one that had this [`RequestRng::seed`]: it is that request, started again.
+    /// The next request draws the numbers of the one that had this [`RequestRng::seed`]: it is that request, started
+    /// again.
     pub fn replay(&mut self, seed: u64) {
         self.replay = Some(seed);
     }

@@ -30,11 +30,11 @@ use crate::sys;
 /// The time for which a worker backs off. Chosen: ten tries a second cost nothing, and no client notices a
 /// tenth of a second in such a state of the system.
 const BACKOFF: Millis = Millis::new(100);
-/// Back off also after this number of consecutive lost clients: an error that does not dequeue the connection (the refusal
-/// of a security module) repeats at once. Chosen: that of two full batches.
+/// Back off also after this number of consecutive lost clients: an error that does not dequeue the connection (the
+/// refusal of a security module) repeats at once. Chosen: that of two full batches.
 const MAX_CONSECUTIVE_LOST: u32 = 64;
-/// Connections accepted in one iteration of the loop from one listener, at most. Derived: a connection with one request costs
-/// 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
+/// Connections accepted in one iteration of the loop from one listener, at most. Derived: a connection with one request
+/// costs 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
 const MAX_BATCH: u32 = 32;
 
 /// The consequence of an error of accept(2).
@@ -148,8 +148,8 @@ impl Acceptor {
 
     /// How many connections to accept in this iteration of the event loop.
     ///
-    /// One, so that a lone client does not cost a second accept(2) that finds an empty queue; twice the last number when the
-    /// listener was ready in the iteration before, because then clients come faster than that.
+    /// One, so that a lone client does not cost a second accept(2) that finds an empty queue; twice the last number
+    /// when the listener was ready in the iteration before, because then clients come faster than that.
     pub fn next_batch(&mut self, iteration: u64) -> u32 {
         let is_next = iteration == self.last_iteration + 1;
         self.batch = if is_next { (self.batch * 2).min(MAX_BATCH) } else { 1 };
@@ -248,8 +248,8 @@ impl Acceptor {
     pub fn begin_drain(&mut self, poller: &Poller) {
         let queued = match self.listener.origin {
             Origin::Inherited => 0,
-            // and one batch more, so that an empty queue ends this, right before the listener is closed: the kernel resets
-            // connections that complete between the two
+            // and one batch more, so that an empty queue ends this, right before the listener is closed: the kernel
+            // resets connections that complete between the two
             Origin::Own => sys::queued_connections(&self.listener.socket).unwrap_or(0).saturating_add(MAX_BATCH),
         };
         self.unregister(poller, ListenerState::Draining { queued, is_at_limit: false });

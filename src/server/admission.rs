@@ -1,13 +1,13 @@
 //! Which connections are admitted, and which worker serves them.
 //!
 //! A connection is admitted in two steps. It takes a slot before accept(2) ([`Admission::take_slot`]): the limit on
-//! connections is never exceeded, not even for a moment. When its peer is known, the worker that serves it admits its source
-//! ([`Admission::admit_source`]): right after accept(2), or after a handshake that announces another peer, where a listener
-//! has one. Slot and source are given back when it closes.
+//! connections is never exceeded, not even for a moment. When its peer is known, the worker that serves it admits its
+//! source ([`Admission::admit_source`]): right after accept(2), or after a handshake that announces another peer, where
+//! a listener has one. Slot and source are given back when it closes.
 //!
-//! At the limit a worker unregisters its listener and waits for [`WorkerMessage::SlotsFreed`]. No such message is lost: the
-//! condition `at_limit` is set before the worker looks at the number of connections a second time, and a connection that
-//! closes lowers that number before it looks at the condition.
+//! At the limit a worker unregisters its listener and waits for [`WorkerMessage::SlotsFreed`]. No such message is lost:
+//! the condition `at_limit` is set before the worker looks at the number of connections a second time, and a connection
+//! that closes lowers that number before it looks at the condition.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -108,8 +108,8 @@ impl<N: Notifier> Admission<N> {
         self.wake_waiting();
     }
 
-    /// Chooses the worker that serves a connection that `accepting` has accepted, and counts it there: `accepting` itself,
-    /// unless another worker has clearly fewer connections.
+    /// Chooses the worker that serves a connection that `accepting` has accepted, and counts it there: `accepting`
+    /// itself, unless another worker has clearly fewer connections.
     pub fn choose_worker(&self, accepting: usize) -> usize {
         let connections = |worker: usize| self.connections_per_worker[worker].load(Ordering::Relaxed);
         let own = connections(accepting);

@@ -1,23 +1,24 @@
-//! A condition (a failure that may last or recur, and that clients can cause as often as they like), logged at a bounded
-//! rate.
+//! A condition (a failure that may last or recur, and that clients can cause as often as they like), logged at a
+//! bounded rate.
 //!
 //! The rules:
 //!
 //! - One line when the condition begins. While it lasts or recurs, at most one line a minute ([`INTERVAL`]), with the
 //!   number of occurrences since the last one.
-//! - One line when it has ended, that is, when it was off for [`QUIET`]: a condition that begins and ends a thousand times
-//!   a second is one condition. The line has the number of occurrences and the time from the first to the last.
+//! - One line when it has ended, that is, when it was off for [`QUIET`]: a condition that begins and ends a thousand
+//!   times a second is one condition. The line has the number of occurrences and the time from the first to the last.
 //! - If it begins again less than a minute after the last line that it is on, no line is written at once. If it occurs
-//!   once more after that minute, a line that it is on has the number; otherwise the line that it has ended has the number,
-//!   and is not written before that minute has passed.
+//!   once more after that minute, a line that it is on has the number; otherwise the line that it has ended has the
+//!   number, and is not written before that minute has passed.
 //!
 //! A condition therefore has one line a minute while it flaps faster than [`QUIET`], and two in the worst case. Every
 //! occurrence is counted in the line about an end.
 //!
 //! A condition that has a duration is switched by [`Condition::begin`] and [`Condition::end`]; one that is a series of
 //! single failures is reported by [`Condition::occurred`]. Several threads may report one condition. Nothing is logged
-//! here: the caller appends the returned value to its message. [`Condition::check_ended`] detects the end; a thread must call it
-//! at the time of [`Condition::due`], and sleep no longer than that. An idle daemon has no condition that is due.
+//! here: the caller appends the returned value to its message. [`Condition::check_ended`] detects the end; a thread
+//! must call it at the time of [`Condition::due`], and sleep no longer than that. An idle daemon has no condition that
+//! is due.
 
 use std::fmt;
 use std::mem;

@@ -39,8 +39,8 @@ pub struct ServerLimits {
     pub write_timeout: Option<Duration>,
     /// Bytes of the longest line, where a request is a line.
     pub max_line: Option<usize>,
-    /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for five
-    /// seconds.
+    /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for
+    /// five seconds.
     pub min_rate: Option<u64>,
 }
 

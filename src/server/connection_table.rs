@@ -1,7 +1,7 @@
 //! The connections of one worker, by token.
 //!
-//! A slot is reused for connections with other numbers, and no number is used twice: an event, a message or the result of
-//! an offloaded request for a connection that has closed finds no connection, whatever has become of its slot since
+//! A slot is reused for connections with other numbers, and no number is used twice: an event, a message or the result
+//! of an offloaded request for a connection that has closed finds no connection, whatever has become of its slot since
 //! ([`ConnectionTable::shrink`] included).
 
 #![allow(clippy::cast_possible_truncation, reason = "slots are below 2^24, the number of slots that a token can name")]
@@ -48,8 +48,8 @@ pub struct ConnectionTable {
 
 /// No slot.
 const NONE: u32 = u32::MAX;
-/// From this number of connections on, memory that they leave behind is given back to the system. Chosen without tuning:
-/// that of fewer connections is some 100 KiB, and will be used again.
+/// From this number of connections on, memory that they leave behind is given back to the system. Chosen without
+/// tuning: that of fewer connections is some 100 KiB, and will be used again.
 const TRIM_FROM: usize = 1024;
 
 impl ConnectionTable {
@@ -143,8 +143,8 @@ impl ConnectionTable {
         }
     }
 
-    /// Whether memory should be given back to the system: true once when three of four connections of a large number have
-    /// closed, and once more when the last one of them has.
+    /// Whether memory should be given back to the system: true once when three of four connections of a large number
+    /// have closed, and once more when the last one of them has.
     pub fn has_receded(&mut self) -> bool {
         if self.peak > TRIM_FROM && self.occupied < self.peak / 4 {
             self.peak = self.occupied;

@@ -12,8 +12,8 @@ use crate::sys::EventFd;
 
 /// The phase of the whole server. Phases only advance, in this order; one may be skipped.
 ///
-/// A phase in which readiness has failed and clients are still accepted (lameduck) belongs between `Running` and `Draining`;
-/// one in which connections pass to a successor, between `Draining` and `Stopping`.
+/// A phase in which readiness has failed and clients are still accepted (lameduck) belongs between `Running` and
+/// `Draining`; one in which connections pass to a successor, between `Draining` and `Stopping`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// It accepts and serves connections, until its owner begins another phase.
@@ -72,8 +72,8 @@ impl<N: Notifier> Lifecycle<N> {
         if has_ended && begun != Phase::Running { Phase::Stopped } else { begun }
     }
 
-    /// A worker accepts no more connections. When the last one does not, all are woken: a worker that drains may end only
-    /// then, because until then another could still hand it a connection ([`Lifecycle::any_accepting`]).
+    /// A worker accepts no more connections. When the last one does not, all are woken: a worker that drains may end
+    /// only then, because until then another could still hand it a connection ([`Lifecycle::any_accepting`]).
     pub fn worker_stopped_accepting(&self) {
         if self.accepting.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.channels.send_all(|| WorkerMessage::SlotsFreed);

@@ -1,8 +1,8 @@
 //! A listening socket, and what the connections of a listener share.
 //!
-//! Each worker accepts from a [`Listener`] through an [`super::acceptor::Acceptor`] of its own. A connection refers to its
-//! [`ListenerProfile`] by a [`ListenerIndex`]: the profile outlives the socket, and a connection that no listener accepted has one,
-//! too.
+//! Each worker accepts from a [`Listener`] through an [`super::acceptor::Acceptor`] of its own. A connection refers to
+//! its [`ListenerProfile`] by a [`ListenerIndex`]: the profile outlives the socket, and a connection that no listener
+//! accepted has one, too.
 
 use std::fmt;
 use std::net::TcpListener;

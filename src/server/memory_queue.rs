@@ -1,15 +1,15 @@
 //! The queue of connections, of all workers, that wait for memory.
 //!
-//! A connection that waits is woken only together with the memory that it waits for: the queue takes it from the budget on
-//! the connection's behalf. So the cost of freeing memory depends on the connections that can continue, and not on the
-//! number that wait.
+//! A connection that waits is woken only together with the memory that it waits for: the queue takes it from the budget
+//! on the connection's behalf. So the cost of freeing memory depends on the connections that can continue, and not on
+//! the number that wait.
 //!
 //! Waiting connections are ordered by the size of their demand from the reserve, in classes of a factor of two; in each
-//! class the one that has waited longest is next. A connection that needs little does not wait behind one that needs much,
-//! and finding the next one examines one connection of each class. While the connection that has waited longest waits,
-//! every other period of [`PRIORITY_PERIOD`] is reserved for it: no other connection gets a part of the reserve then, so
-//! that small requests do not overtake a large one for ever. In the periods between, the others are served, because the
-//! reserve may be held by a client that sends slowly, and no connection should wait for that.
+//! class the one that has waited longest is next. A connection that needs little does not wait behind one that needs
+//! much, and finding the next one examines one connection of each class. While the connection that has waited longest
+//! waits, every other period of [`PRIORITY_PERIOD`] is reserved for it: no other connection gets a part of the reserve
+//! then, so that small requests do not overtake a large one for ever. In the periods between, the others are served,
+//! because the reserve may be held by a client that sends slowly, and no connection should wait for that.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -100,10 +100,11 @@ impl MemoryQueue {
         (!self.is_empty()).then(|| Millis::new(self.since.load(Ordering::SeqCst)))
     }
 
-    /// Removes the connection that has waited longest among those whose demand the budget can meet, and returns it with that
-    /// memory; in every other period of [`PRIORITY_PERIOD`] only the one that has waited longest of all.
+    /// Removes the connection that has waited longest among those whose demand the budget can meet, and returns it with
+    /// that memory; in every other period of [`PRIORITY_PERIOD`] only the one that has waited longest of all.
     ///
-    /// A connection whose demand a lowered limit can never meet is returned with an empty charge, so that it can be closed.
+    /// A connection whose demand a lowered limit can never meet is returned with an empty charge, so that it can be
+    /// closed.
     pub fn pop(&self, budget: &Arc<Budget>, now: Millis) -> Option<(Waiter, Charge)> {
         let mut queue = self.lock();
         let mut heads = queue.heads();

@@ -1,8 +1,8 @@
 //! The event loop: any number of connections on a few threads.
 //!
-//! [`Server::start`] takes listeners and a [`ServerConfig`]. Each worker is a thread with an epoll instance of its own; all
-//! accept from the same listeners. The caller may then read statistics, change limits, check that the workers go on, and
-//! stop them: see the methods of [`Server`]. Nothing here reads options, environment or signals.
+//! [`Server::start`] takes listeners and a [`ServerConfig`]. Each worker is a thread with an epoll instance of its own;
+//! all accept from the same listeners. The caller may then read statistics, change limits, check that the workers go
+//! on, and stop them: see the methods of [`Server`]. Nothing here reads options, environment or signals.
 //!
 //! | file | content |
 //! |---|---|
@@ -112,7 +112,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to serve on `listeners`, and to serve `connection`, for which there is a listener's profile behind theirs.
+    /// Starts to serve on `listeners`, and to serve `connection`, for which there is a listener's profile behind
+    /// theirs.
     ///
     /// # Errors
     /// When the system refuses a thread, an epoll instance or an eventfd. No thread runs then.
@@ -160,8 +161,8 @@ impl Server {
         }
     }
 
-    /// A descriptor that becomes readable when a worker has ended, when a connection of a server with an adopted one closes,
-    /// and when [`Server::recovery_due_in`] has become less.
+    /// A descriptor that becomes readable when a worker has ended, when a connection of a server with an adopted one
+    /// closes, and when [`Server::recovery_due_in`] has become less.
     #[must_use]
     pub fn notice_fd(&self) -> BorrowedFd<'_> {
         self.shared.channels.owner().as_fd()

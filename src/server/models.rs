@@ -1,5 +1,5 @@
-//! Model checks: shuttle runs the threads of each test in many orders, switching at every lock and atomic operation, and
-//! fails where all that are left wait for each other: a lost wake-up.
+//! Model checks: shuttle runs the threads of each test in many orders, switching at every lock and atomic operation,
+//! and fails where all that are left wait for each other: a lost wake-up.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,8 +15,9 @@ use super::message::WorkerMessage;
 use super::notifier::Notifier;
 use super::sync_model::check;
 
-/// Orders that are tried of each model. Chosen: all models together take a few seconds; errors that were put in on purpose
-/// (no second look at the number of connections, the notifier cleared outside of the lock) show within this number.
+/// Orders that are tried of each model. Chosen: all models together take a few seconds; errors that were put in on
+/// purpose (no second look at the number of connections, the notifier cleared outside of the lock) show within this
+/// number.
 const ORDERS: usize = 500;
 
 /// A notifier without a descriptor; waiting for it is a blocking call that the model checker sees.

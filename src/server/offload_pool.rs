@@ -1,13 +1,13 @@
 //! The threads that process large requests, so that small ones never wait for them.
 //!
-//! A thread starts when there is a request, up to a fixed number, and ends when there has been none for a while. The threads
-//! run at the lowest priority: a worker with a small request goes first.
+//! A thread starts when there is a request, up to a fixed number, and ends when there has been none for a while. The
+//! threads run at the lowest priority: a worker with a small request goes first.
 //!
-//! Order: fair queueing. Requests start in the order in which they would end if all waiting connections shared the threads
-//! equally (Demers, Keshav, Shenker: "Analysis and Simulation of a Fair Queueing Algorithm"). So a short request overtakes
-//! long ones, and a long one is overtaken for a bounded time only. A request whose connection closes is recalled. One
-//! that runs already stops at its next look at [`Cancel`] (shuffle and random, once a millisecond) or runs to its end: of
-//! the other actions title-case takes longest, 0.9 s of CPU for the longest message.
+//! Order: fair queueing. Requests start in the order in which they would end if all waiting connections shared the
+//! threads equally (Demers, Keshav, Shenker: "Analysis and Simulation of a Fair Queueing Algorithm"). So a short
+//! request overtakes long ones, and a long one is overtaken for a bounded time only. A request whose connection closes
+//! is recalled. One that runs already stops at its next look at [`Cancel`] (shuffle and random, once a millisecond) or
+//! runs to its end: of the other actions title-case takes longest, 0.9 s of CPU for the longest message.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -133,8 +133,8 @@ impl OffloadPool {
         started.map(drop).inspect_err(|_| self.lock().threads -= 1)
     }
 
-    /// Takes the request of a connection back: returns it, with its input unchanged, if it has not begun. One that runs is
-    /// stopped as soon as its action allows, and its result is sent nevertheless.
+    /// Takes the request of a connection back: returns it, with its input unchanged, if it has not begun. One that runs
+    /// is stopped as soon as its action allows, and its result is sent nevertheless.
     #[must_use]
     pub fn recall(&self, owner: Owner) -> Option<Box<OffloadJob>> {
         self.lock().recall(owner).map(|task| task.job)

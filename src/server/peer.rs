@@ -1,5 +1,5 @@
-//! The client at the other end of a connection: its name in the log, the key by which it is limited, and the facts that a
-//! protocol may use.
+//! The client at the other end of a connection: its name in the log, the key by which it is limited, and the facts that
+//! a protocol may use.
 
 use std::fmt;
 use std::io;

@@ -15,8 +15,8 @@ pub type Poller = sys::Poller<Source, BATCH>;
 /// The readiness of the mailbox, of a listener or of a connection.
 pub type Event = sys::Event<Source>;
 
-/// The bits of an event's data that name a slot. Chosen: 16 million slots are more than a process can have descriptors, and
-/// the 40 bits that are left number connections for 12 days at a million a second.
+/// The bits of an event's data that name a slot. Chosen: 16 million slots are more than a process can have descriptors,
+/// and the 40 bits that are left number connections for 12 days at a million a second.
 const SLOT_BITS: u32 = 24;
 /// The bits that are left for a connection's number.
 const SEQUENCE_BITS: u32 = u64::BITS - SLOT_BITS;
@@ -59,8 +59,8 @@ impl Source {
 
     /// Whether this is the connection with that number.
     ///
-    /// The low 40 bits decide: an event is handled before the worker waits for the next ones, and between two of these a worker
-    /// takes in a few hundred connections, never 2^40.
+    /// The low 40 bits decide: an event is handled before the worker waits for the next ones, and between two of these
+    /// a worker takes in a few hundred connections, never 2^40.
     #[must_use]
     pub fn is(self, token: Token) -> bool {
         self == Self::connection(token)

@@ -1,7 +1,7 @@
 //! A thread that gives large memory back to the system, because that takes longer than an event may.
 //!
-//! munmap(2) of memory that was written to costs about 80 us for each MiB: a message of 128 MiB would block a worker for
-//! 10 ms. The budget gets back what a [`Retired`] value was charged when its memory has been freed.
+//! munmap(2) of memory that was written to costs about 80 us for each MiB: a message of 128 MiB would block a worker
+//! for 10 ms. The budget gets back what a [`Retired`] value was charged when its memory has been freed.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +13,8 @@ use super::shared_memory::SharedMemory;
 use crate::connection::{MIN_DEFERRED_FREE, Retired};
 use crate::sys;
 
-/// Bytes of memory given back by one system call. Chosen: other threads that map memory wait for the lock of the address
-/// space meanwhile, about 80 us.
+/// Bytes of memory given back by one system call. Chosen: other threads that map memory wait for the lock of the
+/// address space meanwhile, about 80 us.
 const RELEASE_SIZE: usize = 1024 * 1024;
 
 /// A task of the thread.

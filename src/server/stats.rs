@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::connection::{CloseReason, Totals};
 
-/// The sums of all workers' counters, and the connections that are open. The numbers are read one after another: while workers
-/// run, they may be a few events apart.
+/// The sums of all workers' counters, and the connections that are open. The numbers are read one after another: while
+/// workers run, they may be a few events apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatsSnapshot {
     /// The sums; the table of counters declares them.

@@ -1,10 +1,10 @@
-//! The primitives of `sync` as a model checker needs them: in a model, every operation is a point at which another thread
-//! may run; elsewhere they are those of the standard library.
+//! The primitives of `sync` as a model checker needs them: in a model, every operation is a point at which another
+//! thread may run; elsewhere they are those of the standard library.
 //!
 //! shuttle runs the threads of a model one at a time on one thread of the system, and switches between them only inside
-//! its own primitives. It explores sequentially consistent executions: that fits here, because each order that matters is
-//! one of `SeqCst` operations. loom would explore weaker orders, but does not implement `SeqCst` (it reports executions
-//! that cannot happen).
+//! its own primitives. It explores sequentially consistent executions: that fits here, because each order that matters
+//! is one of `SeqCst` operations. loom would explore weaker orders, but does not implement `SeqCst` (it reports
+//! executions that cannot happen).
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;

@@ -1,13 +1,13 @@
 //! When to look for connections whose deadline has passed.
 //!
-//! Each connection computes its own deadline; scheduling it costs one comparison. Deadlines are not kept in order: when the
-//! earliest one that was scheduled has passed, all connections are visited. A sweep over many connections defers the next
-//! one, so that sweeping takes a small part of a worker's time.
+//! Each connection computes its own deadline; scheduling it costs one comparison. Deadlines are not kept in order: when
+//! the earliest one that was scheduled has passed, all connections are visited. A sweep over many connections defers
+//! the next one, so that sweeping takes a small part of a worker's time.
 
 use crate::connection::Millis;
 
-/// Connections visited for each millisecond between two sweeps. Chosen so that sweeping takes about a hundredth of the time
-/// if a visit takes 10 ns, which is an estimate for a slot of the table and a few comparisons.
+/// Connections visited for each millisecond between two sweeps. Chosen so that sweeping takes about a hundredth of the
+/// time if a visit takes 10 ns, which is an estimate for a slot of the table and a few comparisons.
 const CONNECTIONS_PER_MS: u64 = 1000;
 /// The least time between two sweeps. Chosen: all timeouts are seconds, except for a connection that
 /// lingers, which is looked at every 50 ms.

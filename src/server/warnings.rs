@@ -1,5 +1,5 @@
-//! Warnings about resources that the system refuses: clients can cause them as often as they like, so they are logged at a
-//! bounded rate ([`Condition`]), and once more when the system grants the resource again.
+//! Warnings about resources that the system refuses: clients can cause them as often as they like, so they are logged
+//! at a bounded rate ([`Condition`]), and once more when the system grants the resource again.
 
 use std::fmt;
 

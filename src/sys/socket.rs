@@ -71,8 +71,8 @@ pub fn start_connect(address: SocketAddr, source: Option<SocketAddr>) -> io::Res
     }
 }
 
-/// Takes at most `n` received bytes from a TCP connection and drops them in the kernel; returns their number, 0 at the end
-/// of input (`MSG_TRUNC` of recv(2), tcp(7)).
+/// Takes at most `n` received bytes from a TCP connection and drops them in the kernel; returns their number, 0 at the
+/// end of input (`MSG_TRUNC` of recv(2), tcp(7)).
 ///
 /// # Errors
 /// As recv(2): EAGAIN if nothing has arrived on a non-blocking connection.

@@ -109,8 +109,8 @@ fn min_rate_closes_a_slow_client_only_while_others_wait_for_memory() {
     assert!(matches!(session.expire_at(session.deadline()), Next::Close(CloseReason::MinRate)));
 }
 
-/// While memory is short the reply buffer is small: a request whose reply may not fit there is offloaded, and does not wait
-/// for memory.
+/// While memory is short the reply buffer is small: a request whose reply may not fit there is offloaded, and does not
+/// wait for memory.
 #[test]
 fn request_whose_reply_may_not_fit_while_memory_is_short_is_offloaded() {
     let budget = Arc::new(Budget::new(1 << 20));

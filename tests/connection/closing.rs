@@ -15,7 +15,8 @@ fn send_at(session: &mut Session, now: u64) -> Next {
     session.expire_at(now)
 }
 
-/// The client acknowledges the replies in steps, and sends input at each; then it is silent. Returns the reason for the close.
+/// The client acknowledges the replies in steps, and sends input at each; then it is silent. Returns the reason for the
+/// close.
 fn receive_all(mut session: Session) -> CloseReason {
     let start = session.context.now.get();
     for step in 1..=10u32 {

@@ -1,5 +1,6 @@
-//! Events at any time: timeouts, a drain, a reload, work on the thread pool that fails, clients that disconnect. Whatever
-//! happens to a connection, it waits for something or closes, it returns all memory, and the statistics add up.
+//! Events at any time: timeouts, a drain, a reload, work on the thread pool that fails, clients that disconnect.
+//! Whatever happens to a connection, it waits for something or closes, it returns all memory, and the statistics add
+//! up.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -60,7 +61,8 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Requests of `frame`: small, large, invalid, offloaded, unknown, cut short. Other protocols take the bytes as they are.
+/// Requests of `frame`: small, large, invalid, offloaded, unknown, cut short. Other protocols take the bytes as they
+/// are.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let text = (select(vec!["a", "é", "ŉ", "ა", "Σ "]), select(vec![0, 50, 6000, 70_000, 300_000]), any::<u32>());
     let request = (select(vec![1, 2, 3, 4, 8, 16]), text, 0..6u8).prop_map(|(code, (unit, length, at), broken)| {

@@ -71,7 +71,8 @@ fn one_call_makes_a_bounded_number_of_system_calls() {
     }
 }
 
-/// Fault 37: a large request is read, processed and replied to in pieces, and other connections are served between them.
+/// Fault 37: a large request is read, processed and replied to in pieces, and other connections are served between
+/// them.
 #[test]
 fn one_call_reads_and_sends_a_bounded_number_of_bytes() {
     let length = 8 << 20;

@@ -1,5 +1,5 @@
-//! The guarantees of a connection to its client and to its worker, tested on scripted streams: without sockets, threads or a
-//! clock.
+//! The guarantees of a connection to its client and to its worker, tested on scripted streams: without sockets, threads
+//! or a clock.
 //!
 //! | module | guarantee |
 //! |---|---|

@@ -1,7 +1,8 @@
-//! A client as a script: the bytes that each read returns, the bytes that each write takes, and the errors between them.
-//! [`Driver`] calls a `Connection` as a worker does, without sockets, threads or a clock.
+//! A client as a script: the bytes that each read returns, the bytes that each write takes, and the errors between
+//! them. [`Driver`] calls a `Connection` as a worker does, without sockets, threads or a clock.
 //!
-//! Shared by tests, fuzz targets and benchmarks. [`Driver`] panics if a connection neither waits for an event nor closes.
+//! Shared by tests, fuzz targets and benchmarks. [`Driver`] panics if a connection neither waits for an event nor
+//! closes.
 
 #![allow(dead_code, reason = "each of its users uses a part")]
 
@@ -222,8 +223,8 @@ impl Driver {
         Some(reason)
     }
 
-    /// Steps until the connection closes, or until it has sent more than `max_output` bytes: then `None`. The connection must
-    /// be the only one of its budget.
+    /// Steps until the connection closes, or until it has sent more than `max_output` bytes: then `None`. The
+    /// connection must be the only one of its budget.
     pub fn run(&mut self, context: &mut Context, max_output: usize) -> Option<CloseReason> {
         loop {
             let waited = self.waits_for_memory();

@@ -54,7 +54,8 @@ fn write_without_progress_does_not_extend_the_write_timeout() {
     assert!(matches!(session.expire_at(120), Next::Close(CloseReason::WriteTimeout)));
 }
 
-/// Fault 36: a client that receives the last reply one byte at a time does not hold the memory of its next request for long.
+/// Fault 36: a client that receives the last reply one byte at a time does not hold the memory of its next request for
+/// long.
 #[test]
 fn slow_receipt_of_the_last_reply_extends_the_request_timeout_once() {
     let input = [&frame_request(UPPERCASE, b"abc"), &frame::header(UPPERCASE, 30_000)[..], b"abc"].concat();
@@ -90,7 +91,8 @@ fn request_timeout_counts_from_the_first_byte_of_each_request() {
     assert_eq!(session.deadline(), 1950);
 }
 
-/// The timeout of a request counts from its start also while a rejected request is skipped; then the connection is idle.
+/// The timeout of a request counts from its start also while a rejected request is skipped; then the connection is
+/// idle.
 #[test]
 fn rejected_request_has_its_timeout_until_it_is_skipped() {
     let request = frame_request(UPPERCASE, &vec![b'x'; 1 << 17]);

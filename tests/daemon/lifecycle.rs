@@ -189,8 +189,8 @@ fn clients_in_accept_queue_at_sigterm_are_served() {
     assert_eq!((statistics.accepted, statistics.answered), (50, 50));
 }
 
-/// Clients that connect, and send a request, after the stop was sent to the only worker, and before it handles it. None:
-/// threads cannot be frozen here.
+/// Clients that connect, and send a request, after the stop was sent to the only worker, and before it handles it.
+/// None: threads cannot be frozen here.
 fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Client>> {
     // a thread sets its name itself: it has done so when it replies
     assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");

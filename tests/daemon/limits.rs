@@ -198,7 +198,8 @@ fn beside_the_budget(clients: u64, workers: u64) -> u64 {
     clients * (16 << 10) + workers * (8 << 20)
 }
 
-/// Fault 8: together the requests need several times the budget; they get their replies one after another, and small ones meanwhile.
+/// Fault 8: together the requests need several times the budget; they get their replies one after another, and small
+/// ones meanwhile.
 #[test]
 fn large_requests_share_small_budget() {
     for (clients, budget, length) in [(80, 8 << 20, 1 << 20), (30, 24 << 20, 6 << 20)] {

@@ -16,7 +16,8 @@ pub struct Latencies(Histogram<u64>);
 /// The largest latency, in nanoseconds; longer ones count as this. Chosen: an hour; a bound keeps the histogram small.
 const MAX_LATENCY: u64 = 3_600_000_000_000;
 
-/// The precision of a latency, in decimal digits. Chosen: the reports show three; the histogram takes about 270 kB then.
+/// The precision of a latency, in decimal digits. Chosen: the reports show three; the histogram takes about 270 kB
+/// then.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 impl Latencies {

@@ -1,18 +1,18 @@
 //! How much memory all connections together may hold.
 //!
 //! The budget has two halves. From the *shared* half a connection takes as its bytes arrive. When that is used up, a
-//! connection that wants more asks the *reserve* for all that its request can still need, at once; if that is not there, the
-//! connection waits, and is not read from.
+//! connection that wants more asks the *reserve* for all that its request can still need, at once; if that is not
+//! there, the connection waits, and is not read from.
 //!
-//! Why this cannot lock up: a connection with a grant from the reserve needs nothing more, so its request ends by itself
-//! (the client sends the rest, or the deadline passes) and gives everything back. No request may need more than the whole
-//! reserve, so when all grants have ended, the next connection that waits gets its own. No connection that waits holds a
-//! grant. So that new requests do not take the reserve again and again before a connection that waits, it can be kept for
-//! those that wait ([`Budget::keep_reserve`]).
+//! Why this cannot lock up: a connection with a grant from the reserve needs nothing more, so its request ends by
+//! itself (the client sends the rest, or the deadline passes) and gives everything back. No request may need more than
+//! the whole reserve, so when all grants have ended, the next connection that waits gets its own. No connection that
+//! waits holds a grant. So that new requests do not take the reserve again and again before a connection that waits, it
+//! can be kept for those that wait ([`Budget::keep_reserve`]).
 //!
-//! What a connection already holds when it turns out to be too much ([`Charge::set_unchecked`]: replies that the client does
-//! not take) is charged all the same. The shared half then goes below zero, and [`Budget::is_exhausted`] makes the readers
-//! read little at a time, so that each connection exceeds the budget by a constant at most.
+//! What a connection already holds when it turns out to be too much ([`Charge::set_unchecked`]: replies that the client
+//! does not take) is charged all the same. The shared half then goes below zero, and [`Budget::is_exhausted`] makes the
+//! readers read little at a time, so that each connection exceeds the budget by a constant at most.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -148,7 +148,8 @@ impl Charge {
         self.shared + self.granted
     }
 
-    /// Raises the charge to `bytes`, of a request that needs at most `whole` bytes in all. False if the budget has too little.
+    /// Raises the charge to `bytes`, of a request that needs at most `whole` bytes in all. False if the budget has too
+    /// little.
     pub fn try_grow(&mut self, bytes: usize, whole: usize) -> bool {
         self.bytes() >= bytes || self.take_shared(bytes) || self.may_take_grant() && self.take_grant(whole.max(bytes))
     }

@@ -1,7 +1,7 @@
 //! Memory for input that has arrived and for replies that wait.
 //!
-//! Large buffers are mapped: pages that nothing was written to cost nothing, so memory grows with the bytes that arrive, not
-//! with the length that was announced, and all of it goes back to the system at once.
+//! Large buffers are mapped: pages that nothing was written to cost nothing, so memory grows with the bytes that
+//! arrive, not with the length that was announced, and all of it goes back to the system at once.
 
 use std::io;
 
@@ -10,14 +10,14 @@ use memmap2::MmapMut;
 use super::budget::Charge;
 use super::headroom;
 
-/// Buffers of this capacity or more are mapped, in bytes: the allocator keeps what a crowd of clients leaves behind, the kernel
-/// takes mappings back. Derived: one page.
+/// Buffers of this capacity or more are mapped, in bytes: the allocator keeps what a crowd of clients leaves behind,
+/// the kernel takes mappings back. Derived: one page.
 pub(super) const MIN_MAPPED: usize = 4 * 1024;
-/// Memory that a buffer leaves free beside the headroom, in bytes, so that buffers do not keep out connections that need
-/// none. Chosen without tuning.
+/// Memory that a buffer leaves free beside the headroom, in bytes, so that buffers do not keep out connections that
+/// need none. Chosen without tuning.
 const BUFFER_HEADROOM: usize = 4 * 1024 * 1024;
-/// Memory of this size or more is freed by the caller outside of the event loop, in bytes. Measured: munmap(2) takes about 80
-/// us for each MiB that was written to.
+/// Memory of this size or more is freed by the caller outside of the event loop, in bytes. Measured: munmap(2) takes
+/// about 80 us for each MiB that was written to.
 pub const MIN_DEFERRED_FREE: usize = 1024 * 1024;
 
 /// Bytes with a fixed capacity, filled from the front.

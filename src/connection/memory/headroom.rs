@@ -1,10 +1,10 @@
-//! Memory that is kept free where the process's memory is limited: an allocation that cannot fail with an error ends the
-//! process, so buffers and connections do not take the last of it.
+//! Memory that is kept free where the process's memory is limited: an allocation that cannot fail with an error ends
+//! the process, so buffers and connections do not take the last of it.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Memory that no connection and no thread may take, in bytes, so that small allocations succeed. Derived: the log may take
-/// 3 MiB more, and malloc(3) asks for 132 KiB at once.
+/// Memory that no connection and no thread may take, in bytes, so that small allocations succeed. Derived: the log may
+/// take 3 MiB more, and malloc(3) asks for 132 KiB at once.
 const HEADROOM: usize = 4 * 1024 * 1024;
 
 /// Returns how many bytes the process may still take; set only where its memory is limited.

@@ -4,8 +4,8 @@ use std::io;
 
 use super::buffer::{Buffer, MIN_MAPPED, Retired};
 
-/// Large buffers have a multiple of this capacity, in bytes, so that one fits again for a request of about the same length.
-/// Derived: one page.
+/// Large buffers have a multiple of this capacity, in bytes, so that one fits again for a request of about the same
+/// length. Derived: one page.
 const GRANULARITY: usize = 4 * 1024;
 /// The most bytes that a [`Pool`] keeps. Chosen without tuning: two requests of 4 MiB at once.
 pub const POOL_CAPACITY: usize = 8 * 1024 * 1024;
@@ -27,8 +27,8 @@ impl Pool {
             return Buffer::with_capacity(capacity);
         }
         let capacity = capacity.next_multiple_of(GRANULARITY);
-        // the last one released is the one that is still in the processor's cache; one that is much too large would be charged
-        // for nothing
+        // the last one released is the one that is still in the processor's cache; one that is much too large would be
+        // charged for nothing
         let fits = |spare: &Buffer| (capacity..=2 * capacity).contains(&spare.capacity());
         let Some(found) = self.spare.iter().rposition(fits) else {
             return Buffer::with_capacity(capacity);

@@ -17,8 +17,8 @@ const MAX_WORKERS: u16 = 1024;
 /// The maximum size of a socket buffer, in bytes. Derived: `SO_RCVBUF` takes an int, and the kernel doubles it
 /// (socket(7)).
 const MAX_SOCKET_BUFFER: u64 = 1 << 30;
-/// The minimum of `--max-buffered`, in bytes. Chosen: half of it, the maximum for one request, must hold a small message
-/// and its reply.
+/// The minimum of `--max-buffered`, in bytes. Chosen: half of it, the maximum for one request, must hold a small
+/// message and its reply.
 pub const MIN_BUFFERED: u64 = 1 << 20;
 
 const LISTENING: &str = "Listening";

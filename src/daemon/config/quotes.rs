@@ -61,8 +61,8 @@ fn parse_quotes(text: &str) -> Result<Vec<String>, QuoteError> {
     Ok(quotes)
 }
 
-/// Joins the lines of a quote, the first of which is `line` of the file. A newline ends it, unless that would make it too
-/// long.
+/// Joins the lines of a quote, the first of which is `line` of the file. A newline ends it, unless that would make it
+/// too long.
 fn quote(lines: &[&str], line: usize) -> Result<String, QuoteError> {
     let mut quote = lines.join("\n");
     quote.truncate(quote.trim_end().len());

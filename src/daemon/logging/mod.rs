@@ -4,13 +4,13 @@
 //! one byte, and a regular file always, even on a network file system that hangs. Nor can the descriptor be made
 //! non-blocking: standard error shares its open file description, and so its flags, with the shell or with other
 //! services; a separate description (by opening /proc/self/fd/2) is not available for a socket or another user's
-//! terminal; and a regular file has no non-blocking writes. Therefore one thread writes the log and may block in a write
-//! for any time; all other threads only add their lines to a bounded queue (`queue.rs`). Lines are written in the order
-//! in which they were added. A line that was written in part is completed before anything else is written, or ended by a
-//! line feed if the rest was refused (`sink.rs`).
+//! terminal; and a regular file has no non-blocking writes. Therefore one thread writes the log and may block in a
+//! write for any time; all other threads only add their lines to a bounded queue (`queue.rs`). Lines are written in the
+//! order in which they were added. A line that was written in part is completed before anything else is written, or
+//! ended by a line feed if the rest was refused (`sink.rs`).
 //!
-//! A line is dropped and counted if the queue is full or if the write fails (no space left, file too large, closed); the
-//! number is written where the lines are missing, as soon as the log accepts lines again.
+//! A line is dropped and counted if the queue is full or if the write fails (no space left, file too large, closed);
+//! the number is written where the lines are missing, as soon as the log accepts lines again.
 //!
 //! The log thread blocks every signal: a write to a terminal from the background stops the process with SIGTTOU under
 //! `stty tostop`, unless that signal is blocked or ignored (termios(3)).

@@ -13,11 +13,11 @@ use super::queue::Batch;
 use super::syslog::SyslogSocket;
 use crate::sys::{self, Errno, SocketKind};
 
-/// The maximum length of one write(2), in bytes, unless a single line is longer. Derived: `PIPE_BUF`, up to which a pipe
-/// does not mix it with the writes of other processes (pipe(7)).
+/// The maximum length of one write(2), in bytes, unless a single line is longer. Derived: `PIPE_BUF`, up to which a
+/// pipe does not mix it with the writes of other processes (pipe(7)).
 const MAX_WRITE: usize = 4096;
-/// The pause if poll(2) reports a descriptor as writable and write(2) fails with EAGAIN: a terminal may have room for one
-/// byte, but not for the two of a line's end. Chosen: ten wake-ups per second are no load.
+/// The pause if poll(2) reports a descriptor as writable and write(2) fails with EAGAIN: a terminal may have room for
+/// one byte, but not for the two of a line's end. Chosen: ten wake-ups per second are no load.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The destination of the lines, which decides their format.
@@ -54,7 +54,8 @@ impl<D: AsFd> Sink<D> {
         Self { target, out: Descriptor::new(fd), text: String::new(), refused: 0, unreported: 0 }
     }
 
-    /// Writes a batch, and reports lost lines where they are missing; returns the number of lines that were not written.
+    /// Writes a batch, and reports lost lines where they are missing; returns the number of lines that were not
+    /// written.
     pub fn write(&mut self, batch: &Batch) -> u64 {
         self.refused = 0;
         for line in &batch.lines {

@@ -1,8 +1,8 @@
 //! The socket of the system log. It never blocks, and reconnects after an error.
 //!
-//! The crate syslog formats the lines (RFC 3164, which journald reads, too); the socket is this module's, because that of
-//! the crate blocks and never reconnects. A line that the system log does not take at once is dropped, not sent later:
-//! its time stamp is that of the transmission.
+//! The crate syslog formats the lines (RFC 3164, which journald reads, too); the socket is this module's, because that
+//! of the crate blocks and never reconnects. A line that the system log does not take at once is dropped, not sent
+//! later: its time stamp is that of the transmission.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixDatagram;

@@ -1,7 +1,7 @@
 //! `chargen`: sends a rotating pattern of characters, for as long as the client reads (RFC 864).
 //!
-//! 95 lines of 72 characters; each line starts one character later in printable ASCII than the line before. Then the pattern
-//! repeats. Input is dropped. The pattern is a constant, and a connection is an index into it.
+//! 95 lines of 72 characters; each line starts one character later in printable ASCII than the line before. Then the
+//! pattern repeats. Input is dropped. The pattern is a constant, and a connection is an index into it.
 
 #![allow(clippy::cast_possible_truncation, reason = "a remainder of CHARACTERS fits in a byte")]
 

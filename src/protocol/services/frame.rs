@@ -1,8 +1,8 @@
 //! `frame`: text transforms in length-prefixed binary frames.
 //!
-//! A request is a header of 32 bits (5 of action, 27 of length) and a message; a reply is a length of 32 bits and the text.
-//! `frame-2021` differs in the action codes alone. The state of a connection is its unconsumed input, so it takes no memory of
-//! its own.
+//! A request is a header of 32 bits (5 of action, 27 of length) and a message; a reply is a length of 32 bits and the
+//! text. `frame-2021` differs in the action codes alone. The state of a connection is its unconsumed input, so it takes
+//! no memory of its own.
 
 #![allow(clippy::cast_possible_truncation, reason = "a length is at most MAX_LENGTH, 27 bits")]
 

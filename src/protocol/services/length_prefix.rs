@@ -1,7 +1,7 @@
 //! `length-prefix`: sends each message back as it came, behind its length in four bytes.
 //!
-//! A message is the reply to itself and stays where it is in the input. It is sent when it is complete. A message over the
-//! limit closes the connection.
+//! A message is the reply to itself and stays where it is in the input. It is sent when it is complete. A message over
+//! the limit closes the connection.
 
 #![allow(clippy::cast_possible_truncation, reason = "the length of a message is at most 32 bits on the wire")]
 

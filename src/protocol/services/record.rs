@@ -1,7 +1,7 @@
 //! `record`: alternately echoes a chunk and decodes a record of 22 bytes for the log.
 //!
-//! A record has the form of Python's `struct` format `! I 2s Q 2h f`: big-endian, without padding. It may arrive in pieces and
-//! gets no reply.
+//! A record has the form of Python's `struct` format `! I 2s Q 2h f`: big-endian, without padding. It may arrive in
+//! pieces and gets no reply.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 

@@ -1,7 +1,7 @@
 //! `respond`: sends each chunk back as text in upper case, after `Response: `.
 //!
-//! A code point that the end of a chunk splits is held back and completed by the next chunk. The reply to a chunk that is not
-//! UTF-8, and to a code point that the client never completes, is an error text.
+//! A code point that the end of a chunk splits is held back and completed by the next chunk. The reply to a chunk that
+//! is not UTF-8, and to a code point that the client never completes, is an error text.
 
 use crate::protocol::chunk::{self, CHUNK};
 use crate::protocol::client_side::{ClientSide, ConnectionUse, ReplyFraming, transformed};

@@ -1,7 +1,7 @@
 //! `text`: the transforms of `frame`, with requests in words.
 //!
-//! A request is `ACTION LENGTH MESSAGE`, a reply `LENGTH MESSAGE`; nothing separates requests. Input that cannot be a header
-//! closes the connection as soon as that is certain, because the start of the next request is unknown.
+//! A request is `ACTION LENGTH MESSAGE`, a reply `LENGTH MESSAGE`; nothing separates requests. Input that cannot be a
+//! header closes the connection as soon as that is certain, because the start of the next request is unknown.
 
 use std::io::Write;
 use std::ops::ControlFlow::{self, Break};

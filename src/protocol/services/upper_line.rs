@@ -1,7 +1,7 @@
 //! `upper-line`: sends the first line back in ASCII upper case, without white space at both ends, then closes.
 //!
-//! A line ends with a newline or at the end of input. Each call transforms the new bytes where they are in the input and
-//! remembers the white space, so that its work depends on the new bytes alone.
+//! A line ends with a newline or at the end of input. Each call transforms the new bytes where they are in the input
+//! and remembers the white space, so that its work depends on the new bytes alone.
 
 use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
@@ -9,8 +9,8 @@ use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progr
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
-/// From this length on, a line gets a buffer for the longest line ([`Needed::request_len`]), in bytes. Chosen: half of the 4
-/// KiB that a request of unknown length may have.
+/// From this length on, a line gets a buffer for the longest line ([`Needed::request_len`]), in bytes. Chosen: half of
+/// the 4 KiB that a request of unknown length may have.
 const LONG: usize = 2 * 1024;
 
 /// The descriptor.

@@ -1,7 +1,7 @@
 //! `who`: sends facts about the connection as one line of JSON, then closes.
 //!
-//! The line is an object with the keys `host`, `protocol`, `peer`, `local`, `connection`, `time` and `version`, in this order. A
-//! fact that is unknown is `null`.
+//! The line is an object with the keys `host`, `protocol`, `peer`, `local`, `connection`, `time` and `version`, in this
+//! order. A fact that is unknown is `null`.
 
 use std::fmt::Write;
 

@@ -18,8 +18,8 @@ use crate::server::peer::{self, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
 use crate::server::warnings::Shortage;
 
-/// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one request
-/// costs 32 us of CPU (churn in `docs/performance.md`), so these cost two milliseconds.
+/// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one
+/// request costs 32 us of CPU (churn in `docs/performance.md`), so these cost two milliseconds.
 const MAX_ACCEPTS: u32 = 64;
 
 /// What a worker accepts from.
@@ -153,7 +153,8 @@ impl Worker {
         self.count_rejected(CloseReason::Resources, self.number);
     }
 
-    /// The second step of admission, once the peer is known: counts the connection for its source, where that is limited.
+    /// The second step of admission, once the peer is known: counts the connection for its source, where that is
+    /// limited.
     ///
     /// # Errors
     /// The source, if it has as many connections as allowed.

@@ -1,9 +1,9 @@
 //! The phases of a worker, and all rules of its drain.
 //!
 //! While it drains, a worker accepts only what was queued at its own listeners when the drain began. It visits all its
-//! connections: at the beginning, when the grace period ends, and again as long as a visit finds that a client still sends.
-//! It winds up a connection at each visit, and after each event after which the connection would wait. Connections that are
-//! left when the drain times out are closed.
+//! connections: at the beginning, when the grace period ends, and again as long as a visit finds that a client still
+//! sends. It winds up a connection at each visit, and after each event after which the connection would wait.
+//! Connections that are left when the drain times out are closed.
 
 use std::mem;
 
@@ -135,9 +135,9 @@ impl Worker {
         }
     }
 
-    /// While the worker drains: accepts the connections that are left in the queue of one listener after another, and drops
-    /// each listener whose queue is empty. The last worker that drops a listener closes it. At the limit of connections the
-    /// rest waits for a free slot.
+    /// While the worker drains: accepts the connections that are left in the queue of one listener after another, and
+    /// drops each listener whose queue is empty. The last worker that drops a listener closes it. At the limit of
+    /// connections the rest waits for a free slot.
     fn drain_accept_queues(&mut self) {
         while let Some(last) = self.accepting.acceptors.len().checked_sub(1) {
             if self.accepting.acceptors[last].is_at_limit() || self.accepting.left == 0 {

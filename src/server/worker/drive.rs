@@ -45,8 +45,8 @@ impl Driver {
         self.after_call(token, session, Next::Wait)
     }
 
-    /// Ends each call. While the worker drains, winds the connection up. Unless it is to be closed, schedules its deadline and
-    /// changes the events that epoll watches for.
+    /// Ends each call. While the worker drains, winds the connection up. Unless it is to be closed, schedules its
+    /// deadline and changes the events that epoll watches for.
     fn after_call(&mut self, token: Token, session: &mut Session, next: Next) -> Next {
         let next = match (&mut self.phase, next) {
             (Phase::Draining(drain), Next::Wait) => {

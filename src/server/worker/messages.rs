@@ -4,8 +4,8 @@ use super::Worker;
 use super::drain::Phase;
 use crate::server::message::{Reconfiguration, WorkerMessage};
 
-/// Messages handled in one iteration of the loop, at most. Chosen: as many as connections are accepted in one, because most
-/// of them are accepted connections.
+/// Messages handled in one iteration of the loop, at most. Chosen: as many as connections are accepted in one, because
+/// most of them are accepted connections.
 const MAX_MESSAGES: usize = 64;
 
 impl Worker {

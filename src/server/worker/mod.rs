@@ -1,9 +1,9 @@
 //! One thread of the server: waits for events, and accepts, drives and closes connections.
 //!
-//! A worker owns its connections and its epoll instance; other threads reach it by messages. Its work in each iteration is
-//! bounded in every direction, so that no client delays the others and every command is handled soon: a batch of events, of
-//! accepted connections and of messages; the bytes that one connection reads and writes ([`crate::connection`]); and the
-//! time of a sweep over all connections.
+//! A worker owns its connections and its epoll instance; other threads reach it by messages. Its work in each iteration
+//! is bounded in every direction, so that no client delays the others and every command is handled soon: a batch of
+//! events, of accepted connections and of messages; the bytes that one connection reads and writes
+//! ([`crate::connection`]); and the time of a sweep over all connections.
 //!
 //! | file | content |
 //! |---|---|

@@ -1,8 +1,8 @@
 //! The examples of the protocols, played to a real daemon.
 //!
-//! An example is played whole, in two pieces at every place, and byte by byte. The pieces reach the daemon apart: the next one
-//! is sent when an echo on another connection shows that the only worker has read the one before. That needs a daemon with
-//! `--workers 1` that serves `echo` too.
+//! An example is played whole, in two pieces at every place, and byte by byte. The pieces reach the daemon apart: the
+//! next one is sent when an echo on another connection shows that the only worker has read the one before. That needs a
+//! daemon with `--workers 1` that serves `echo` too.
 
 use retortd::protocol::client_side::ConnectionUse;
 use retortd::protocol::{Example, PROTOCOLS, ProtocolInfo};

@@ -58,7 +58,8 @@ pub struct LoadGenerator<'a> {
 /// nothing beside any sensible timeout, and the search goes through all connections.
 const SWEEP_INTERVAL: u64 = 250_000_000;
 
-/// The poller's token for the timer of an open model. Derived: the token of a connection is its index, which is smaller.
+/// The poller's token for the timer of an open model. Derived: the token of a connection is its index, which is
+/// smaller.
 const TIMER: u64 = u64::MAX;
 
 impl<'a> LoadGenerator<'a> {

@@ -163,11 +163,11 @@ const MIN_DECIDED: usize = 2000;
 /// the [`acceptance_bounds`], which a correct server misses with a probability of at most 6 times
 /// [`FALSE_ALARM_RATE`](crate::client::check::bounds::FALSE_ALARM_RATE), about one in sixteen million.
 ///
-/// The distribution has a heavy tail: a server may reach its longest reply before the last character (a repetition of k has the
-/// chance 1/k), or this check the end of its [`MAX_JUDGED`] bytes. The characters after that are missing, not dropped:
-/// only characters before the last one that is there are counted. When these are too few, which has a chance of 1 in
-/// 160,000 with replies of up to 134 MB, but is likely with a small `--max-message`, the check sends its request again,
-/// and after the third time passes with a note.
+/// The distribution has a heavy tail: a server may reach its longest reply before the last character (a repetition of k
+/// has the chance 1/k), or this check the end of its [`MAX_JUDGED`] bytes. The characters after that are missing, not
+/// dropped: only characters before the last one that is there are counted. When these are too few, which has a chance
+/// of 1 in 160,000 with replies of up to 134 MB, but is likely with a small `--max-message`, the check sends its
+/// request again, and after the third time passes with a note.
 pub fn random_statistics(context: &CheckContext) -> CheckResult {
     let message: Vec<char> = ('\u{4e00}'..).take(CHARACTERS).collect();
     let text: String = message.iter().collect();
