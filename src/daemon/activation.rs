@@ -46,7 +46,8 @@ pub struct InheritedSocket<S> {
     pub protocol: &'static ProtocolInfo,
 }
 
-/// Takes the descriptors that the service manager has passed, and removes its variables from the environment.
+/// Takes the descriptors that the service manager has passed, and removes `LISTEN_PID` and `LISTEN_FDS` from the
+/// environment.
 ///
 /// # Errors
 /// 78: the environment contradicts itself, or a socket unit passes a socket that cannot be served.

@@ -28,7 +28,7 @@ const LOGGING: &str = "Logging";
 
 const AFTER_HELP: &str = "\
 Sizes are bytes, or 64K, 16M, 1G. Times are 500ms, 30s, 5m, 2h. 0 or none disables a limit.
-Every option is also an environment variable: --idle-timeout is RETORTD_IDLE_TIMEOUT.
+Every option with a value, and --verbose, is also an environment variable: --idle-timeout is RETORTD_IDLE_TIMEOUT.
 A socket from systemd is served by the protocol that its FileDescriptorName= names.
 
 Signals: TERM and INT stop the daemon when every request has its reply; a second one, a second or
