@@ -21,17 +21,15 @@ use super::reload::{Reloaded, reload};
 use super::server_config::warn_about_memory;
 use super::signals::Signals;
 use super::stop_signals::StopSignals;
-use super::timers::Timers;
-use crate::server::{Phase, Server};
+use super::timers::{EXTEND_BY, Timers};
+use crate::server::{Phase, Server, StatsSnapshot};
 use crate::sys::{self, Arrivals, Errno};
 
-/// The time that a request for more time asks for while draining. Chosen: if the daemon hangs, the manager kills it
-/// this much later.
-const EXTEND_BY: Duration = Duration::from_secs(10);
 /// The pause after poll(2) has failed, so that a failure that lasts (ENOMEM) does not keep a processor busy. Chosen:
 /// ten tries per second are no load, and nobody notices that a signal waits for the next one.
 const POLL_PAUSE: Duration = Duration::from_millis(100);
-/// The minimum time between two log lines about a failed poll(2). Chosen: that of the server's conditions.
+/// The minimum time between two log lines about a failed poll(2). Chosen: often enough to see that
+/// it goes on, and 1,440 lines a day.
 const POLL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The maximum time that a reload waits for the workers. Chosen: workers take milliseconds to handle a message; a
 /// reload must not delay signals for long if one hangs.
@@ -133,7 +131,7 @@ impl<'a> MainLoop<'a> {
     fn handle_signals(&mut self) {
         let pending = self.signals.take();
         if pending.statistics {
-            logging::log_always(&self.statistics());
+            logging::log_always(&statistics(&self.server.stats()));
         }
         if pending.reload {
             self.reload();
@@ -254,19 +252,20 @@ impl<'a> MainLoop<'a> {
         format!("{phase}{}; {}", self.serving.status_prefix, self.figures())
     }
 
-    fn statistics(&self) -> String {
-        format!("statistics: {}; log messages dropped {}", self.server.stats(), logging::dropped())
-    }
-
     fn finish(mut self) -> Result<(), Failure> {
         // the last try: the exit does not wait for a manager that takes nothing
         self.notifier.retry();
         let failure = self.server.failure();
         let stats = self.server.join();
-        info!("statistics: {stats}; log messages dropped {}", logging::dropped());
+        info!("{}", statistics(&stats));
         match failure {
             Some(message) => Err(Failure::system(message)),
             None => Ok(()),
         }
     }
+}
+
+/// The line with the statistics, for the log.
+fn statistics(stats: &StatsSnapshot) -> String {
+    format!("statistics: {stats}; log messages dropped {}", logging::dropped())
 }

@@ -31,13 +31,12 @@ use std::process::ExitCode;
 
 use log::{error, warn};
 
-use crate::protocol::{self, ProtocolSettings};
+use crate::protocol;
 use crate::server::{Listener, Server};
-use crate::sys::{self, Errno};
+use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
 use config::load::{Command, ConfigError, load};
-use config::quotes;
 use config::settings::Settings;
 use exit_status::{Failure, Kind};
 use listeners::Sockets;
@@ -61,7 +60,7 @@ pub fn main() -> ExitCode {
 
 /// Serves, and logs the reason if that fails.
 fn run(settings: Settings, warnings: &[String], arguments: &[OsString]) -> ExitCode {
-    // before anything else, so that a signal during the start is handled after it
+    // before the rest of the start, so that a signal during it is handled after it
     let signals = Signals::catch();
     logging::start(settings.reloadable.verbose);
     for warning in warnings {
@@ -104,9 +103,7 @@ fn serve(
     for name in &stored {
         notifier.remove_stored(name);
     }
-    let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
-    let protocols = ProtocolSettings { quotes, host_name: sys::host_name() };
-    let config = server_config::server_config(&settings, protocols, &origins)?;
+    let config = server_config::server_config(&settings, &origins)?;
     server_config::warn_about_memory(settings.reloadable.max_buffered);
     system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);
     let single_connection = connection.is_some() && listeners.is_empty();

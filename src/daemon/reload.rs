@@ -7,12 +7,9 @@ use log::warn;
 use super::config::args::fixed_options;
 use super::config::listen::Origin;
 use super::config::load::{Command, ConfigError, load};
-use super::config::quotes;
 use super::config::settings::Settings;
 use super::server_config::server_config;
-use crate::protocol::ProtocolSettings;
 use crate::server;
-use crate::sys;
 
 /// The configuration after a reload.
 #[derive(Debug)]
@@ -40,9 +37,7 @@ pub fn reload(arguments: &[OsString], running: &Settings, origins: &[Origin]) ->
     }
     let needs_restart = settings.need_restart(running);
     let settings = Settings { fixed: running.fixed.clone(), ..settings };
-    let quotes = quotes::load(settings.reloadable.quotes.as_deref()).map_err(|failure| failure.to_string())?;
-    let protocols = ProtocolSettings { quotes, host_name: sys::host_name() };
-    let config = server_config(&settings, protocols, origins).map_err(|failure| failure.to_string())?;
+    let config = server_config(&settings, origins).map_err(|failure| failure.to_string())?;
     if needs_restart {
         warn!("{} change only with a restart", fixed_names());
     }

@@ -7,6 +7,7 @@ use log::warn;
 use super::config::args::{MIN_BUFFERED, ReloadableSettings};
 use super::config::listen::Origin;
 use super::config::listener_option::ListenerOption;
+use super::config::quotes;
 use super::config::settings::Settings;
 use super::config::values::{Limit, Size};
 use super::exit_status::Failure;
@@ -25,16 +26,13 @@ const DESCRIPTORS_PER_WORKER: u64 = 2;
 /// The configuration of a server whose listeners have these origins.
 ///
 /// # Errors
-/// 78: more connections are allowed than the process may open descriptors.
-pub fn server_config(
-    settings: &Settings,
-    protocols: ProtocolSettings,
-    origins: &[Origin],
-) -> Result<server::ServerConfig, Failure> {
+/// As [`quotes::load`]; 78: more connections are allowed than the process may open descriptors.
+pub fn server_config(settings: &Settings, origins: &[Origin]) -> Result<server::ServerConfig, Failure> {
+    let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
+    let protocols = Arc::new(ProtocolSettings { quotes, host_name: sys::host_name() });
     let workers = settings.fixed.workers.map_or_else(system_limits::processors, usize::from);
     let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + origins.len() as u64;
     let connections = connections(settings.reloadable.max_connections, reserved, sys::raise_descriptor_limit())?;
-    let protocols = Arc::new(protocols);
     let options = |origin| listener_options(&settings.reloadable.listener_options.of(origin), &protocols);
     Ok(server::ServerConfig {
         workers,

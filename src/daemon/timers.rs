@@ -9,9 +9,12 @@ const MIN_INTERVAL: Duration = Duration::from_millis(10);
 /// Time between updates of the status. Chosen: `systemctl status` shows figures that are at most this old, and the load
 /// is negligible.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
-/// Time between requests for more time while draining. Derived: a fifth of `EXTEND_BY`, so that four requests in a row
+/// The time that a request for more time asks for while draining. Chosen: if the daemon hangs, the manager kills it
+/// this much later.
+pub const EXTEND_BY: Duration = Duration::from_secs(10);
+/// Time between requests for more time while draining. Derived: a fifth of [`EXTEND_BY`], so that four requests in a row
 /// may be lost.
-const EXTEND_INTERVAL: Duration = Duration::from_secs(2);
+const EXTEND_INTERVAL: Duration = Duration::from_secs(EXTEND_BY.as_secs() / 5);
 /// Heartbeats in each period of the watchdog. Chosen: one that is late does not get the daemon killed.
 const HEARTBEATS_PER_PERIOD: u32 = 4;
 /// Time after which a message that the manager did not take is sent again. Chosen: short compared to the timeouts of a
