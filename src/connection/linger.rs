@@ -3,7 +3,8 @@
 //! close(2) of a socket whose client still sends makes the kernel reset the connection and drop all that the client has
 //! not yet been sent. So our side half-closes first, and input is read and discarded until the client's kernel has
 //! acknowledged everything (`SIOCOUTQ`, read by timer: there is no event for it), and after that for a while, so that
-//! the client can half-close, too. Where that cannot be known, only the while is left.
+//! the client can half-close, too. A stream that cannot tell what is acknowledged gets only that second wait
+//! ([`HALF_CLOSE_TIME`]).
 
 use super::close_reason::CloseReason;
 use super::context::Context;

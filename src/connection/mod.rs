@@ -1,7 +1,7 @@
 //! One client, over any [`Stream`]: reads, lets the protocol process what has arrived, writes, and knows what it waits
 //! for.
 //!
-//! Deterministic: no socket, no clock, no thread. [`Connection`] has the contract between a connection and its caller.
+//! Deterministic: no socket, no thread, and no clock but for the durations in the log. [`Connection`] has the contract between a connection and its caller.
 //! Input is read into the worker's read buffer, processed there, and replied to from there with one write; only what is
 //! unfinished is kept, so an idle connection has no memory of its own. A large request is read into a buffer of its
 //! own, transformed there where the text allows, and sent from there.
