@@ -23,8 +23,10 @@ pub trait Protocol: Send {
     ///
     /// Input that is not consumed is passed again, with the changes that this call made to it and with more input
     /// behind it. The replies must not depend on how the input was split, except where the protocol is defined by
-    /// chunks.
-    fn process(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress;
+    /// chunks. Not called after [`Progress::Close`]: a service that says everything in [`Protocol::open`] has none.
+    fn process(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
+        Progress::Close(CloseCause::Complete)
+    }
 
     /// All bytes that [`Progress::Skip`] named are dropped: replies to the request that they belonged to. The call has
     /// the exchange that returned the `Skip`, or one with at least [`MIN_REPLY_SPACE`].

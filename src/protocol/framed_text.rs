@@ -30,6 +30,12 @@ const MAX_PREPROCESS_INLINE: usize = 256 * 1024;
 /// this way.
 const MAX_PREPROCESS_SCALAR: usize = 16 * 1024;
 
+/// Earlier replies are sent before `random` is tried in less space than the length of the text times [`USUAL_FACTOR`],
+/// and this number of bytes. Chosen without tuning: few replies are longer.
+const USUAL_GROWTH: usize = 1024;
+/// See [`USUAL_GROWTH`].
+const USUAL_FACTOR: usize = 4;
+
 /// Length of the longest code point in UTF-8, in bytes (RFC 3629, section 3).
 const CODE_POINT: usize = 4;
 
@@ -168,7 +174,7 @@ fn reply_random<F: Framing>(
     head: RequestHead,
 ) -> ControlFlow<Progress> {
     let needed = head.needed::<F>(context.limits);
-    let usual = F::MAX_REPLY_HEADER + 1024 + head.length.saturating_mul(4);
+    let usual = F::MAX_REPLY_HEADER + USUAL_GROWTH.saturating_add(head.length.saturating_mul(USUAL_FACTOR));
     if exchange.remaining() < usual.min(needed.reply_capacity) && !exchange.is_empty() {
         return Break(Progress::NeedOutput);
     }

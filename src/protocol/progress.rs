@@ -1,7 +1,5 @@
 //! The need of a protocol before it can continue.
 
-use std::num::NonZeroUsize;
-
 /// The result of one call: why the protocol stopped, and what the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -38,12 +36,6 @@ pub struct Needed {
 }
 
 impl Needed {
-    /// The length of the whole request, as soon as it is known.
-    #[must_use]
-    pub fn known_request_len(&self) -> Option<NonZeroUsize> {
-        NonZeroUsize::new(self.request_len)
-    }
-
     /// Request and reply together, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -119,7 +119,7 @@ impl Driver<'_> {
         match progress {
             Progress::NeedOutput => return true,
             Progress::NeedInput(needed) => {
-                let is_missing = needed.known_request_len().is_none_or(|length| length.get() > self.pending.len());
+                let is_missing = needed.request_len == 0 || needed.request_len > self.pending.len();
                 assert!(is_missing, "needs input that is there: {needed:?}");
                 self.preprocessed = needed.preprocessed;
             }

@@ -51,10 +51,6 @@ impl Protocol for Daytime {
         chunk::count(exchange, "daytime", 0);
         Progress::Close(CloseCause::Complete)
     }
-
-    fn process(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
-        Progress::Close(CloseCause::Complete)
-    }
 }
 
 /// `Weekday, Month Day, Year Time-Zone`, the first form that the RFC suggests.

@@ -52,10 +52,6 @@ impl Protocol for Qotd {
         }
         Progress::Close(CloseCause::Complete)
     }
-
-    fn process(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
-        Progress::Close(CloseCause::Complete)
-    }
 }
 
 #[cfg(test)]

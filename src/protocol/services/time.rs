@@ -2,6 +2,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "the seconds since 1900 wrap around at 32 bits (RFC 868)")]
 
+use crate::protocol::calendar::DAY;
 use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
 use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
@@ -9,7 +10,7 @@ use crate::protocol::example::{Example, Reply};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
 /// Seconds from 1900-01-01 to 1970-01-01: 70 years with 17 leap days.
-const EPOCH: u64 = (70 * 365 + 17) * 86_400;
+const EPOCH: u64 = (70 * 365 + 17) * DAY;
 
 /// The descriptor.
 pub const INFO: ProtocolInfo = ProtocolInfo {
@@ -44,10 +45,6 @@ impl Protocol for Time {
     fn open(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
         exchange.reply(&since_1900((context.unix_time)()).to_be_bytes());
         chunk::count(exchange, "time", 0);
-        Progress::Close(CloseCause::Complete)
-    }
-
-    fn process(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
         Progress::Close(CloseCause::Complete)
     }
 }

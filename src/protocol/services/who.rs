@@ -70,10 +70,6 @@ impl Protocol for Who {
         chunk::count(exchange, "who", 0);
         Progress::Close(CloseCause::Complete)
     }
-
-    fn process(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> Progress {
-        Progress::Close(CloseCause::Complete)
-    }
 }
 
 /// A JSON string, or `null` (RFC 8259, section 7).
