@@ -55,21 +55,15 @@ pub(super) enum OffloadOutcome {
 impl Connection {
     /// Makes a job of the request at the front of the saved input, if there is memory for its reply.
     pub(super) fn offload(&mut self, context: &Context) -> OffloadOutcome {
-        let (State::Busy(_, in_flight), Some(protocol)) = (&mut self.state, self.protocol.take()) else {
-            debug_assert!(false, "only a request in progress is offloaded");
-            return OffloadOutcome::NoMemory;
-        };
+        let State::Busy(_, in_flight) = &mut self.state else { return OffloadOutcome::NoMemory };
         let (needed, seed) = (in_flight.needed, in_flight.seed);
         let bytes = needed.memory();
-        let mut charge = in_flight.charge.take().unwrap_or_else(|| Charge::new(&context.budget));
-        if !charge.try_grow(bytes, bytes) {
-            in_flight.charge = Some(charge);
-            self.protocol = Some(protocol);
+        if !in_flight.charge(&context.budget).try_grow(bytes, bytes) {
             return OffloadOutcome::OverBudget { bytes };
         }
-        let Ok(input) = in_flight.split_request(needed.request_len) else {
-            in_flight.charge = Some(charge);
-            self.protocol = Some(protocol);
+        let Ok(input) = in_flight.split_request(needed.request_len) else { return OffloadOutcome::NoMemory };
+        let (Some(charge), Some(protocol)) = (in_flight.charge.take(), self.protocol.take()) else {
+            debug_assert!(false, "a request in progress has a charge, and its connection a protocol");
             return OffloadOutcome::NoMemory;
         };
         self.set_phase(Phase::Offloaded);
@@ -194,7 +188,7 @@ impl OffloadJob {
 
 impl fmt::Debug for OffloadJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OffloadJob").field("need", &self.needed).finish_non_exhaustive()
+        f.debug_struct("OffloadJob").field("needed", &self.needed).finish_non_exhaustive()
     }
 }
 

@@ -10,11 +10,6 @@
 //! | `AtLimit` | no | a free slot: `Ready`; shutdown: `Draining` |
 //! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
 
-#![allow(
-    clippy::cast_possible_truncation,
-    reason = "the index of a listener is below the number of listeners, which descriptors limit"
-)]
-
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -31,8 +26,8 @@ use crate::sys;
 /// tenth of a second in such a state of the system.
 const BACKOFF: Millis = Millis::new(100);
 /// Back off also after this number of consecutive lost clients: an error that does not dequeue the connection (the
-/// refusal of a security module) repeats at once. Chosen: that of two full batches.
-const MAX_CONSECUTIVE_LOST: u32 = 64;
+/// refusal of a security module) repeats at once. Chosen: as many as two full batches.
+const MAX_CONSECUTIVE_LOST: u32 = 2 * MAX_BATCH;
 /// Connections accepted in one iteration of the loop from one listener, at most. Derived: a connection with one request
 /// costs 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
 const MAX_BATCH: u32 = 32;

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use log::debug;
 use super::channels::Channels;
 use super::message::WorkerMessage;
 use super::poller::Token;
+use super::sync::{Mutex, lock};
 use crate::connection::{OffloadJob, has_headroom};
 use crate::protocol::{Cancel, RequestRng};
 use crate::sys;
@@ -187,7 +188,7 @@ impl OffloadPool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

@@ -28,7 +28,7 @@ const MAILBOX: u32 = LISTENER + 1;
 /// 64 bits, and no two have the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
-    /// Where the registry keeps the connection.
+    /// The index of its slot in the table of connections.
     pub slot: u32,
     /// The number of the connection, counted from the start of the worker.
     pub sequence: u64,

@@ -3,13 +3,14 @@
 //! munmap(2) of memory that was written to costs about 80 us for each MiB: a message of 128 MiB would block a worker
 //! for 10 ms. The budget gets back what a [`Retired`] value was charged when its memory has been freed.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use log::debug;
 
 use super::shared_memory::SharedMemory;
+use super::sync::{Mutex, lock};
 use crate::connection::{MIN_DEFERRED_FREE, Retired};
 use crate::sys;
 
@@ -54,7 +55,7 @@ impl Reclaimer {
     }
 
     fn submit(&self, task: Task) {
-        let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sender = lock(&self.sender);
         if sender.is_none() {
             *sender = start(Arc::clone(&self.memory));
         }

@@ -1,5 +1,4 @@
-//! Locks and atomic numbers of the parts whose correctness depends on the order in which threads run:
-//! [`super::mailbox`], [`super::admission`], [`super::condition`], [`super::lifecycle`].
+//! Locks and atomic numbers of the server: its correctness depends on the order in which threads run.
 //!
 //! Unit tests use the types of `sync_model` in place of those of the standard library, so that a model checker can
 //! choose that order. Outside of a model both behave alike.

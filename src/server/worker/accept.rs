@@ -20,7 +20,7 @@ use crate::server::warnings::Shortage;
 
 /// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one
 /// request costs 32 us of CPU (churn in `docs/performance.md`), so these cost two milliseconds.
-const MAX_ACCEPTS: u32 = 64;
+pub const MAX_ACCEPTS: u32 = 64;
 
 /// What a worker accepts from.
 pub struct Accepting {

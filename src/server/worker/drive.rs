@@ -13,7 +13,6 @@ use crate::server::connection_table::Session;
 use crate::server::memory_queue::Waiter;
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
-use crate::server::peer;
 use crate::server::poller::{Event, Poller, Source, Token};
 use crate::server::shared::Shared;
 use crate::server::timers::SweepTimer;
@@ -180,9 +179,7 @@ impl Worker {
         let Some(Session { stream, connection, source, .. }) = self.table.remove(token) else { return };
         let context = &mut self.driver.context;
         context.counters.close(reason, connection.unanswered().into());
-        if peer::log_wants_names() {
-            info!("{}: closed: {}", connection.peer(), reason.name());
-        }
+        info!("{}: closed: {}", connection.peer(), reason.name());
         if let Some(source) = source {
             self.shared.admission.release_source(*source);
         }

@@ -1,12 +1,13 @@
 //! Handling messages: commands at once, the others a bounded number in each iteration of the loop.
 
 use super::Worker;
+use super::accept::MAX_ACCEPTS;
 use super::drain::Phase;
 use crate::server::message::{Reconfiguration, WorkerMessage};
 
 /// Messages handled in one iteration of the loop, at most. Chosen: as many as connections are accepted in one, because
 /// most of them are accepted connections.
-const MAX_MESSAGES: usize = 64;
+const MAX_MESSAGES: usize = MAX_ACCEPTS as usize;
 
 impl Worker {
     /// Drains the mailbox: commands are executed at once, the other messages wait for their turn.
