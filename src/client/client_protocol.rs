@@ -5,7 +5,6 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "the length of a reply is at most 32 bits on the wire")]
 
-use crate::protocol::client_side::ClientSide;
 use crate::protocol::services::frame;
 use crate::protocol::{self, ProtocolInfo};
 use crate::transform::Action;
@@ -16,7 +15,6 @@ pub use crate::protocol::client_side::{ConnectionUse, ReplyFraming};
 #[derive(Clone, Copy, Debug)]
 pub struct ClientProtocol {
     info: &'static ProtocolInfo,
-    side: &'static ClientSide,
 }
 
 /// The reply of frame protocols and `text` to a request that they reject.
@@ -37,7 +35,7 @@ impl ClientProtocol {
     /// The protocol called `name`.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        protocol::by_name(name).map(|info| Self { info, side: &info.client })
+        protocol::by_name(name).map(|info| Self { info })
     }
 
     /// All names, for a message.
@@ -55,25 +53,25 @@ impl ClientProtocol {
     /// How requests share a connection.
     #[must_use]
     pub fn connection_use(self) -> ConnectionUse {
-        self.side.connection_use
+        self.info.client.connection_use
     }
 
     /// The port of a server if the user names none.
     #[must_use]
     pub fn port(self) -> Option<u16> {
-        self.side.port.or(self.info.port)
+        self.info.client.port.or(self.info.port)
     }
 
     /// Whether a request names an action.
     #[must_use]
     pub fn has_actions(self) -> bool {
-        self.side.actions.is_some()
+        self.info.client.actions.is_some()
     }
 
     /// Whether a request names its action by a code, as in a frame's header.
     #[must_use]
     pub fn has_action_codes(self) -> bool {
-        self.side.actions.is_some_and(|actions| actions.have_codes)
+        self.info.client.actions.is_some_and(|actions| actions.have_codes)
     }
 
     /// Whether a request has a message; otherwise the server speaks first.
@@ -90,7 +88,7 @@ impl ClientProtocol {
 
     /// The actions that a request may name.
     pub fn actions(self) -> impl Iterator<Item = Action> {
-        let known = self.side.actions.map_or(&[][..], |actions| actions.known);
+        let known = self.info.client.actions.map_or(&[][..], |actions| actions.known);
         Action::ALL.iter().copied().filter(move |action| known.contains(action))
     }
 
@@ -99,23 +97,23 @@ impl ClientProtocol {
     /// # Errors
     /// The action is unknown to the protocol, or the message is too long for it.
     pub fn write_request(self, action: &str, message: &[u8], wire: &mut Vec<u8>) -> Result<(), String> {
-        let (length, max_length) = (message.len(), self.side.max_message);
+        let (length, max_length) = (message.len(), self.info.client.max_message);
         if length > max_length {
             return Err(format!("the message has {length} bytes, and {} takes {max_length}", self.name()));
         }
-        (self.side.write_request)(action, message, wire)
+        (self.info.client.write_request)(action, message, wire)
     }
 
     /// Where the reply to this message ends.
     #[must_use]
     pub fn framing(self, message: &[u8]) -> ReplyFraming {
-        (self.side.framing)(message)
+        (self.info.client.framing)(message)
     }
 
     /// The correct reply, without its length field; `None` where chance or the server's clock decides.
     #[must_use]
     pub fn expected(self, action: &str, message: &[u8]) -> Option<Vec<u8>> {
-        (self.side.expected)(action, message)
+        (self.info.client.expected)(action, message)
     }
 
     /// The length of the correct reply, in bytes, where that is known although its content may not be.
@@ -141,7 +139,7 @@ impl ClientProtocol {
     /// The action that a word in a request names.
     #[must_use]
     pub fn action(self, action: &str) -> Option<Action> {
-        (self.side.actions?.parse)(action)
+        (self.info.client.actions?.parse)(action)
     }
 
     /// The bytes on the wire for this reply.
@@ -157,7 +155,7 @@ impl ClientProtocol {
     /// The reply in a form that people read.
     #[must_use]
     pub fn readable(self, reply: Vec<u8>) -> Vec<u8> {
-        (self.side.display)(reply)
+        (self.info.client.display)(reply)
     }
 }
 

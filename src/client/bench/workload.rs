@@ -80,12 +80,13 @@ fn text(kind: TextKind, size: usize) -> Vec<u8> {
 
 fn verifier(protocol: ClientProtocol, action: &str, message: &[u8], verify: Verify) -> Verifier {
     let framing = protocol.framing(message);
-    let length = match protocol.expected_length(action, message) {
+    let expected = protocol.expected(action, message);
+    let length = match expected.as_ref().map(Vec::len).or_else(|| protocol.expected_length(action, message)) {
         Some(length) => BodyLength::Exactly(length),
         None => BodyLength::AtMost(protocol.max_reply_len(None)),
     };
     let format = ReplyFormat { framing, length };
-    match (verify, protocol.expected(action, message)) {
+    match (verify, expected) {
         (Verify::Content, Some(body)) if framing != ReplyFraming::CloseDelimited => {
             let reply = protocol.wire_reply(&body);
             Verifier::repeated(&reply, reply.len() - body.len())

@@ -53,7 +53,7 @@ impl<'a> CheckContext<'a> {
         self.protocol
     }
 
-    /// The most time to wait for any progress, as the user has set it.
+    /// The most time to wait for any progress, before [`CheckContext::allow_longest_message`] changes it.
     #[must_use]
     pub fn patience(&self) -> Duration {
         self.patience

@@ -11,7 +11,7 @@ pub struct Excerpt {
     pub total: usize,
 }
 
-/// Bytes that an excerpt keeps. Chosen: a diagnosis looks at the first few.
+/// Bytes that an excerpt keeps. Chosen: far more than are shown or than a diagnosis looks at, and little memory.
 const KEPT: usize = 4096;
 
 /// Bytes that are shown. Chosen: escaped as `\x00` they fill two lines of a terminal.

@@ -77,11 +77,9 @@ enum RoundTrip {
 impl Pinger<'_> {
     /// Makes the first connection: without one there is nothing to measure.
     fn connect_first(&mut self) -> Result<(), Failure> {
-        let started = Instant::now();
-        let stream = self.target.connect_or_fail(self.options.timeouts.connect_timeout)?;
-        self.counts.connects.add(started.elapsed());
+        let stream = self.take_connection().map_err(|error| self.target.unreachable(&error))?;
         self.connection = Some(stream);
-        let connected = milliseconds(started.elapsed());
+        let connected = milliseconds(self.counts.connects.last().unwrap_or_default());
         self.print(&format!("{} ({}): connected in {connected} ms", self.target, self.options.protocol.name()))
     }
 

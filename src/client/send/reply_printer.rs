@@ -8,6 +8,7 @@ use super::request::SendRequest;
 use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT};
 use crate::client::failure::{Failure, Status, warn};
 use crate::client::progress::ProgressMeter;
+use crate::client::reply::decoder::{BodyLength, ReplyError};
 
 /// Bytes of replies that are held back until a flush. Chosen without tuning.
 const BUFFER_SIZE: usize = 64 << 10;
@@ -54,7 +55,7 @@ impl ReplyPrinter {
         match request.reply_length {
             _ if refused => (!request.may_reply_error).then(|| String::from("refused by the server: error")),
             Some(length) if length != reply.len() => {
-                Some(format!("the reply has {} bytes, {length} were expected", reply.len()))
+                Some(ReplyError::WrongLength(reply.len(), BodyLength::Exactly(length)).to_string())
             }
             _ => None,
         }

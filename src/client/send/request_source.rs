@@ -60,7 +60,7 @@ impl RequestSource {
         Ok(Self { kind: SourceKind::Lines { name, lines }, total, number: 0 })
     }
 
-    /// The number of bytes to send, if that is known; of a file, its size.
+    /// The length of the message, or the size of the file, in bytes, if that is known.
     pub fn total(&self) -> Option<u64> {
         self.total
     }
