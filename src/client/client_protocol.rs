@@ -1,7 +1,7 @@
 //! The protocol that `retort` speaks: a name, and the client's side from the list of protocols.
 //!
-//! The protocols describe requests and replies themselves ([`ClientSide`]). This module adds what is a client's
-//! own decision: how much of a wrong reply to read.
+//! The protocols describe requests and replies themselves, in [`client_side`](crate::protocol::client_side). This module
+//! adds what is a client's own decision: how much of a wrong reply to read.
 
 #![allow(clippy::cast_possible_truncation, reason = "the length of a reply is at most 32 bits on the wire")]
 
