@@ -138,8 +138,8 @@ WantedBy=retortd.service
     )
 }
 
-/// One line per protocol: name, socket unit, and of its first example what to send and the beginning, the end, the minimum
-/// and the maximum length of the reply, and whether the reply is endless.
+/// One line per protocol: name and socket unit; of its first example, the bytes to send, and the beginning, the end,
+/// the minimum length and the maximum length of the reply; and whether the reply is endless.
 fn system_test_examples() -> String {
     let line = |info: &&ProtocolInfo| {
         let Example { send, reply, .. } = &info.examples[0];

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Every protocol's socket, enabled as the manual says, and tried with the protocol's first example (examples.tsv is generated
-# from the list of protocols).
+# Every protocol's socket, enabled as the manual says, and tried with the protocol's first example (examples.tsv is
+# generated from the list of protocols).
 . "$(dirname "$0")/lib.sh"
 load request 8083 hello >/dev/null # the service runs already when the sockets are enabled
 mapfile -t protocols < <(retortd --list | cut -d' ' -f1)
