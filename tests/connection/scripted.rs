@@ -242,7 +242,7 @@ impl Driver {
 
 /// What the server grants a connection that waits for memory: its demand, an empty charge if the budget can never meet
 /// that, or nothing yet.
-fn grant(context: &Context, demand: Demand) -> Option<Charge> {
+pub fn grant(context: &Context, demand: Demand) -> Option<Charge> {
     let hopeless = demand.reserve > context.budget.largest_request();
     context.budget.grant(demand).or_else(|| hopeless.then(|| Charge::new(&context.budget)))
 }
