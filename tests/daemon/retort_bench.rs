@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers::{self, Bug};
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited, process_id};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, process_id};
 use nix::sys::signal::{Signal, kill};
 use retortd::protocol::client_side::ConnectionUse;
 use retortd::protocol::{PROTOCOLS, ProtocolInfo};
@@ -25,10 +25,13 @@ fn bench(address: &str, arguments: &[&str]) -> Output {
 }
 
 /// The report in JSON, and the exit code.
-fn measured(address: &str, arguments: &[&str]) -> (Value, i32) {
-    let output = bench(address, &[arguments, &["--json"]].concat());
+fn report(output: &Output) -> (Value, i32) {
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     (report, output.status.code().expect("an exit code"))
+}
+
+fn measured(address: &str, arguments: &[&str]) -> (Value, i32) {
+    report(&bench(address, &[arguments, &["--json"]].concat()))
 }
 
 fn number(report: &Value, pointer: &str) -> f64 {
@@ -221,9 +224,6 @@ fn impossible_benchmark_exits_2() {
     }
 }
 
-/// The client's limit on memory for a few connections and small requests, in bytes.
-const MEMORY: u64 = 64 << 20;
-
 /// Fault 44: a server whose replies have no end, under load.
 #[test]
 fn endless_replies_are_errors_in_bounded_memory() {
@@ -237,7 +237,7 @@ fn endless_replies_are_errors_in_bounded_memory() {
         ("echo", vec!["--size", "4"], b"abcd", "wrong_length"),
     ] {
         let address = buggy_servers::flooding(bytes).to_string();
-        let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+        let mut command = limited_retort(RETORT_MEMORY);
         command.args([
             "bench",
             &address,
@@ -251,8 +251,7 @@ fn endless_replies_are_errors_in_bounded_memory() {
             "200ms",
         ]);
         let output = command.args(["--read-timeout", "5m", "--json"]).args(more).output().expect("run retort");
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-        failing((report, output.status.code().expect("an exit code")), kind);
+        failing(report(&output), kind);
     }
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }
@@ -264,7 +263,7 @@ fn long_random_replies_are_not_buffered() {
         let _ = stream.write_all(b"\x07\xff\xff\xff");
         while stream.write_all(&[b'a'; 1 << 14]).is_ok() {}
     });
-    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    let mut command = limited_retort(RETORT_MEMORY);
     command.args(["bench", &address.to_string(), "--action", "random", "--connections", "4", "--warm-up", "0"]);
     let output = command.args(["--duration", "2s", "--read-timeout", "1s"]).output().expect("run retort");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -274,12 +273,11 @@ fn long_random_replies_are_not_buffered() {
 #[test]
 fn deep_pipelines_use_bounded_memory() {
     let daemon = Daemon::serving("echo", &[]);
-    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    let mut command = limited_retort(RETORT_MEMORY);
     let address = daemon.address("echo").to_string();
     command.args(["bench", &address, "-P", "echo", "--size", "64K", "--depth", "2048", "--warm-up", "0"]);
     let output = command.args(["--connections", "1", "--duration", "1ms", "--json"]).output().expect("run retort");
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-    good((report, output.status.code().expect("an exit code")));
+    good(report(&output));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers;
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use retortd::protocol::PROTOCOLS;
@@ -293,12 +293,9 @@ fn lost_pings_are_counted() {
     assert!(stdout(&output).contains("2 sent, 0 received, 2 lost (100%)"), "{output:?}");
 }
 
-/// The client's limit on memory for small requests, in bytes, with the stacks of its threads.
-const MEMORY: u64 = 64 << 20;
-
-/// Runs retort within [`MEMORY`], with a timeout that is longer than the test's deadline.
+/// Runs retort within [`RETORT_MEMORY`], with a timeout that is longer than the test's deadline.
 fn run_bounded(arguments: &[&str]) -> Output {
-    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    let mut command = limited_retort(RETORT_MEMORY);
     command.args(arguments).args(["--read-timeout", "5m"]);
     command.stdin(Stdio::null()).output().expect("run retort")
 }

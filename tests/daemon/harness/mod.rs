@@ -28,7 +28,7 @@ pub use client::{Client, echo_ping, frame, in_parallel, length_prefixed};
 pub use daemon::Daemon;
 pub use event_log::EventLog;
 pub use leak_check::LeakCheck;
-pub use observe::{any_memory, available, limited, rss_limit, wait_until};
+pub use observe::{RETORT_MEMORY, any_memory, available, limited_retort, rss_limit, wait_until};
 pub use replay::{replay_all, try_protocol};
 pub use skip::skip;
 pub use statistics::Statistics;
