@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::harness::action::{REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
 use crate::harness::{
-    Client, DEADLINE, Daemon, DaemonBuilder, Directory, LeakCheck, ONE_ORDER, frame, in_parallel, length_prefixed,
-    wait_until,
+    Client, DEADLINE, Daemon, DaemonBuilder, Directory, LeakCheck, ONE_ORDER, SetWhenDropped, frame, in_parallel,
+    length_prefixed, wait_until,
 };
 use nix::sys::signal::Signal;
 
@@ -256,6 +256,7 @@ fn restarts_on_inherited_socket_lose_no_connection() {
                 })
             })
             .collect();
+        let _end = SetWhenDropped(over);
         let mut served = 0;
         for round in 0..5 {
             let mut daemon = start();
@@ -667,11 +668,11 @@ fn sighup_and_sigusr1_under_load_lose_no_request() {
                 thread::sleep(Duration::from_micros(500));
             }
         });
+        let _end = SetWhenDropped(&over);
         in_parallel(4, |_| {
             let mut client = daemon.connect("frame");
             (0..1000).for_each(|_| assert_eq!(client.request(REVERSE, b"abc"), b"cba"));
         });
-        over.store(true, Ordering::Relaxed);
     });
     assert_eq!(daemon.statistics_at_rest().answered, 4000);
 }
