@@ -54,15 +54,10 @@ fn drain_under_load_replies_to_every_request_read() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
     let warm = AtomicU64::new(0);
     let received: u64 = thread::scope(|scope| {
-        let clients: Vec<_> = (0..16)
-            .map(|number| {
-                let (daemon, warm) = (&daemon, &warm);
-                scope.spawn(move || request_until_closed(daemon, 1 + 4 * number, warm))
-            })
-            .collect();
+        let clients = scope.spawn(|| in_parallel(16, |number| request_until_closed(&daemon, 1 + 4 * number, &warm)));
         wait_until("2000 replies", || warm.load(Ordering::Relaxed) >= 2000);
         daemon.signal(Signal::SIGTERM);
-        clients.into_iter().map(|client| client.join().expect("a client failed")).sum()
+        clients.join().expect("a client failed").into_iter().sum()
     });
     assert_eq!(daemon.wait_exit(), 0);
     let statistics = daemon.last_statistics();
@@ -242,21 +237,17 @@ fn restarts_on_inherited_socket_lose_no_connection() {
         DaemonBuilder::new(&["-v"]).with_sockets("frame", vec![socket.into()]).start()
     };
     let over = AtomicBool::new(false);
+    let request_until_over = |_| {
+        let mut sent = 0;
+        while !over.load(Ordering::Relaxed) {
+            assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
+            sent += 1;
+        }
+        sent
+    };
     let (served, sent) = thread::scope(|scope| {
-        let over = &over;
-        let clients: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(move || {
-                    let mut sent = 0;
-                    while !over.load(Ordering::Relaxed) {
-                        assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
-                        sent += 1;
-                    }
-                    sent
-                })
-            })
-            .collect();
-        let _end = SetWhenDropped(over);
+        let clients = scope.spawn(|| in_parallel(4, request_until_over));
+        let _end = SetWhenDropped(&over);
         let mut served = 0;
         for round in 0..5 {
             let mut daemon = start();
@@ -268,7 +259,7 @@ fn restarts_on_inherited_socket_lose_no_connection() {
             assert_eq!(daemon.stop(), 0);
             served += daemon.last_statistics().answered;
         }
-        let sent: u64 = clients.into_iter().map(|client| client.join().expect("a client failed")).sum();
+        let sent: u64 = clients.join().expect("a client failed").into_iter().sum();
         (served, sent)
     });
     assert_eq!(served, sent);
