@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::action::UPPERCASE;
 use crate::harness::{
-    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, frame, length_prefixed, process_id, skip,
+    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, frame, length_prefixed, listener,
+    process_id, skip,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -17,12 +18,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, setsockopt, socketpair, sockopt};
 
 const LOCAL: &str = "--listen=echo=127.0.0.1:0";
-
-fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = listener.local_addr().expect("address");
-    (listener, address)
-}
 
 /// A daemon with one inherited socket of this name.
 fn named(name: &str) -> Daemon {

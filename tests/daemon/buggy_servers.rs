@@ -5,6 +5,7 @@
 //! tested with foreign servers. A server runs until the test program exits.
 
 use crate::harness::action::{LOWERCASE, RANDOM, REVERSE, SHUFFLE, UPPERCASE};
+use crate::harness::listener;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -83,8 +84,7 @@ pub enum Bug {
 
 /// Starts the server and returns its address.
 pub fn start(bug: Bug) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
-    let address = listener.local_addr().expect("the listener's address");
+    let (listener, address) = listener();
     thread::spawn(move || accept(&listener, bug));
     address
 }
@@ -111,8 +111,7 @@ pub fn dripping(bytes: &'static [u8], pause: Duration) -> SocketAddr {
 
 /// Starts a server that calls `serve` in a thread for each client; returns its address.
 pub fn for_each_client(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
-    let address = listener.local_addr().expect("the listener's address");
+    let (listener, address) = listener();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let serve = serve.clone();

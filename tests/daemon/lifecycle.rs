@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::harness::action::{REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
 use crate::harness::{
     Client, DEADLINE, Daemon, DaemonBuilder, Directory, LeakCheck, ONE_ORDER, SetWhenDropped, frame, in_parallel,
-    length_prefixed, wait_until,
+    length_prefixed, listener, wait_until,
 };
 use nix::sys::signal::Signal;
 
@@ -213,8 +213,7 @@ fn own_listener_is_emptied_before_close() {
 
 #[test]
 fn inherited_listener_queue_is_left_to_next_instance() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = listener.local_addr().expect("address");
+    let (listener, address) = listener();
     let launch = |socket: std::net::TcpListener| {
         DaemonBuilder::new(&["-v", "--workers=1"]).with_sockets("frame", vec![socket.into()]).start()
     };
@@ -230,8 +229,7 @@ fn inherited_listener_queue_is_left_to_next_instance() {
 
 #[test]
 fn restarts_on_inherited_socket_lose_no_connection() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = listener.local_addr().expect("address");
+    let (listener, address) = listener();
     let start = || {
         let socket = listener.try_clone().expect("a copy of the listener");
         DaemonBuilder::new(&["-v"]).with_sockets("frame", vec![socket.into()]).start()

@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
-use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Finished, any_memory, available, frame, skip};
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, Finished, any_memory, available, frame, listener, skip,
+};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -397,8 +399,7 @@ fn blocking_or_huge_file_fails_reload() {
 /// Fault 31: a port in use.
 #[test]
 fn port_in_use_exits_71() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = taken.local_addr().expect("address");
+    let (_taken, address) = listener();
     let finished = finish(&[&format!("--listen=frame={address}")]);
     assert_eq!(finished.code, 71);
     let words = format!("retortd: cannot listen on {address}: Address already in use (os error 98) (another process");

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers::{self, Bug};
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, process_id};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id};
 use nix::sys::signal::{Signal, kill};
 use retortd::protocol::client_side::ConnectionUse;
 use retortd::protocol::{PROTOCOLS, ProtocolInfo};
@@ -101,8 +101,7 @@ fn open_loop_keeps_its_rate() {
 #[test]
 fn open_loop_latency_includes_server_stall() {
     let stall = Duration::from_millis(300);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let (listener, address) = listener();
     thread::spawn(move || {
         // the first connection only checks that the server is there
         let _first = listener.accept().unwrap();
@@ -110,7 +109,7 @@ fn open_loop_latency_includes_server_stall() {
         stall_once(stream, stall);
     });
     let report = good(measured(
-        &address,
+        &address.to_string(),
         &["-P", "echo", "--rate", "1000", "--duration", "1s", "--connections", "1", "--size", "8"],
     ));
     let p90 = number(&report, "/latency_us/p90");
@@ -205,7 +204,7 @@ fn bench_prints_table_and_writes_svg() {
 fn impossible_benchmark_exits_2() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let nobody = listener().1.to_string();
     for (address, arguments, words) in [
         (&nobody, vec![], "cannot connect"),
         (&address, vec!["-P", "discard"], "has no replies"),

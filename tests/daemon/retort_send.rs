@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers;
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use retortd::protocol::PROTOCOLS;
@@ -217,16 +217,15 @@ fn wrong_replies_are_reported_by_request() {
 
 #[test]
 fn read_timeout_fails_silent_server() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let output = run(&["send", &address, "uppercase", "abc", "--read-timeout", "50ms"]);
+    let (_silent, address) = listener();
+    let output = run(&["send", &address.to_string(), "uppercase", "abc", "--read-timeout", "50ms"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("request 1 (uppercase, 3 bytes): the read timed out"), "{}", stderr(&output));
 }
 
 #[test]
 fn impossible_request_exits_2() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let nobody = listener().1.to_string();
     for (arguments, words) in [
         (vec!["send", nobody.as_str(), "uppercase", "x"], "is the server running"),
         (vec!["send", nobody.as_str()], "nothing to send"),
