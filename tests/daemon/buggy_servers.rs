@@ -7,7 +7,7 @@
 use crate::harness::action::{LOWERCASE, RANDOM, REVERSE, SHUFFLE, UPPERCASE};
 use crate::harness::listener;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -84,8 +84,17 @@ pub enum Bug {
 
 /// Starts the server and returns its address.
 pub fn start(bug: Bug) -> SocketAddr {
+    if !matches!(bug, Bug::OneAtATime | Bug::DiesWithItsClient) {
+        return for_each_client(move |stream| drop(Client::new(stream, bug).serve()));
+    }
     let (listener, address) = listener();
-    thread::spawn(move || accept(&listener, bug));
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            if Client::new(stream, bug).serve().is_err() && bug == Bug::DiesWithItsClient {
+                return;
+            }
+        }
+    });
     address
 }
 
@@ -121,18 +130,6 @@ pub fn for_each_client(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> So
     address
 }
 
-fn accept(listener: &TcpListener, bug: Bug) {
-    for stream in listener.incoming().flatten() {
-        let one_at_a_time = matches!(bug, Bug::OneAtATime | Bug::DiesWithItsClient);
-        let client = Client { stream, ahead: Vec::new(), bug };
-        if !one_at_a_time {
-            thread::spawn(move || client.serve());
-        } else if client.serve().is_err() && bug == Bug::DiesWithItsClient {
-            return;
-        }
-    }
-}
-
 struct Client {
     stream: TcpStream,
     ahead: Vec<u8>,
@@ -149,6 +146,10 @@ enum Request {
 }
 
 impl Client {
+    fn new(stream: TcpStream, bug: Bug) -> Self {
+        Self { stream, ahead: Vec::new(), bug }
+    }
+
     fn serve(mut self) -> io::Result<()> {
         self.stream.set_nodelay(true)?;
         loop {

@@ -1,7 +1,7 @@
 //! `retort bench` against the real daemon, and against servers that are slow, wrong or stopped.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Output, Stdio};
@@ -152,14 +152,7 @@ fn errors_are_counted_by_kind() {
 
 /// A server that reads a request and closes.
 fn closing() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 1024]);
-        }
-    });
-    address
+    buggy_servers::for_each_client(|mut stream| drop(stream.read(&mut [0; 1024]))).to_string()
 }
 
 #[test]

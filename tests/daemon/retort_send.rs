@@ -1,7 +1,7 @@
 //! `retort send` and `retort ping` against the real daemon, and against servers with wrong replies.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,19 +46,16 @@ fn good(output: &Output, expected: &str) {
     assert_eq!((stdout(output), stderr(output), output.status.code()), (expected, "", Some(0)));
 }
 
-/// A server that sends `words` to its first client, whatever it receives, and then half-closes.
+/// A server that sends `words` to every client, whatever it receives, and then half-closes.
 fn saying(words: &'static [u8]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
-    let address = listener.local_addr().expect("its address").to_string();
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a client");
+    let serve = |mut stream: TcpStream| {
         let mut request = [0; 1024];
         let _ = stream.read(&mut request);
         let _ = stream.write_all(words);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let _ = stream.read(&mut request);
-    });
-    address
+    };
+    buggy_servers::for_each_client(serve).to_string()
 }
 
 #[test]
@@ -283,9 +280,7 @@ fn sigint_prints_ping_summary() {
 
 #[test]
 fn lost_pings_are_counted() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || listener.incoming().for_each(|stream: Result<TcpStream, _>| drop(stream)));
+    let address = buggy_servers::for_each_client(drop).to_string();
     let output = run(&["ping", &address, "-c", "2", "-i", "1ms"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("seq=2 lost: "), "{output:?}");
