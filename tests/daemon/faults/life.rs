@@ -196,7 +196,6 @@ fn watchdog_is_not_notified_while_worker_hangs() {
     }
     // every eighth epoll_wait, from the third on, returns a second late
     let words = strace(&["epoll_wait:delay_exit=1000000:when=3+8"]);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=1"]).env("WATCHDOG_USEC", "400000");
     let daemon = launch.under(&words).start();
     let (line, _) = daemon.wait_for_line(0, "a worker missed its heartbeat");

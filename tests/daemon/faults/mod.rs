@@ -60,17 +60,24 @@ fn injected(injections: &[&str], arguments: &[&str]) -> Option<DaemonBuilder> {
         return None;
     }
     let launch = DaemonBuilder::new(&[&["--listen=frame=127.0.0.1:0"], arguments].concat());
-    Some(launch.under(&strace(injections).iter().map(String::as_str).collect::<Vec<_>>()))
+    Some(launch.under(&strace(injections)))
 }
 
-/// The words of a strace command. Only system calls in `trace=` can be injected.
+/// The words of a strace command with these `injections`, which runs the command after it.
 fn strace(injections: &[&str]) -> Vec<String> {
+    [["strace", "-D", "-f", "-qq"].map(String::from).to_vec(), injecting(injections)].concat()
+}
+
+/// The options of strace for these `injections` alone. Only system calls in `trace=` can be injected.
+fn injecting(injections: &[&str]) -> Vec<String> {
     let calls: Vec<&str> = injections.iter().map(|each| each.split(':').next().unwrap_or_default()).collect();
-    let trace = format!("trace={}", calls.join(","));
-    let mut words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace].map(String::from).to_vec();
-    for injection in injections {
-        words.extend(["-e".to_string(), format!("inject={injection}")]);
-    }
+    options("/dev/null", &calls.join(","), injections)
+}
+
+/// The options of strace for a trace of these `calls` (in its syntax) in the file `output`, with `injections`.
+fn options(output: &str, calls: &str, injections: &[&str]) -> Vec<String> {
+    let mut words = ["-o", output, "-e", &format!("trace={calls}")].map(String::from).to_vec();
+    words.extend(injections.iter().flat_map(|injection| ["-e".into(), format!("inject={injection}")]));
     words
 }
 
@@ -86,11 +93,12 @@ impl Injection {
 
     /// Injects into the threads with these names.
     fn into_threads(daemon: &Daemon, names: &[&str], injections: &[&str]) -> Option<Self> {
-        Self::attach(daemon, names, &strace(injections))
+        Self::attach(daemon, names, &injecting(injections))
     }
 
-    /// Attaches strace to the threads with these names, with the options in `words`. None: strace is not installed.
-    fn attach(daemon: &Daemon, names: &[&str], words: &[String]) -> Option<Self> {
+    /// Attaches strace, with `options`, to the threads with these names; without `-f`, which would include others.
+    /// None: strace is not installed.
+    fn attach(daemon: &Daemon, names: &[&str], options: &[String]) -> Option<Self> {
         if !available("strace") {
             return None;
         }
@@ -98,8 +106,6 @@ impl Injection {
         // a thread sets its name when it starts to run
         wait_until("the threads run", || threads().count() == names.len());
         let threads: Vec<String> = threads().map(|task| format!("--attach={}", task.id)).collect();
-        // without -D and -f, which would include other threads
-        let options = words.iter().filter(|word| !["strace", "-D", "-f", "-qq"].contains(&word.as_str()));
         let mut strace = Command::new("strace");
         strace.args(options).args(&threads).stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = strace.spawn().expect("start strace");
@@ -130,9 +136,7 @@ impl Trace {
         let directory = Directory::new();
         let notes = directory.path("calls");
         let output = notes.to_str().expect("a path in UTF-8");
-        let mut words = ["-o", output, "-e", &format!("trace={calls}")].map(String::from).to_vec();
-        words.extend(injections.iter().flat_map(|injection| ["-e".into(), format!("inject={injection}")]));
-        let attached = Injection::attach(daemon, &[thread], &words)?;
+        let attached = Injection::attach(daemon, &[thread], &options(output, calls, injections))?;
         Some(Self { attached, notes, _directory: directory })
     }
 

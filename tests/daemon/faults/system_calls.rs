@@ -73,7 +73,6 @@ fn rejected_options_of_inherited_socket_log_warning() {
     }
     let (listener, _) = listener();
     let words = strace(&["setsockopt:error=ENOPROTOOPT"]);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let launch = DaemonBuilder::new(&["--recv-buffer=64K"]).with_sockets("frame", vec![listener.into()]).under(&words);
     let daemon = launch.start();
     for option in ["TCP_NODELAY", "SO_KEEPALIVE", "TCP_USER_TIMEOUT", "SO_RCVBUF"] {
@@ -96,7 +95,6 @@ fn rejected_options_of_inherited_connection_log_warning() {
     let client = TcpStream::connect(address).expect("connect");
     let (connection, _) = listener.accept().expect("accept");
     let words = strace(&["setsockopt:error=ENOPROTOOPT"]);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let launch = DaemonBuilder::new(&["-v"]).with_sockets("connection", vec![connection.into()]).under(&words);
     let mut daemon = launch.spawn();
     daemon.wait_for_line(0, "cannot set TCP_NODELAY on the inherited connection: Protocol not available");

@@ -1,7 +1,7 @@
 //! Starts daemons, and collects their output, notifications and exit status.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -58,7 +58,7 @@ impl DaemonBuilder {
 
     /// Runs the daemon by a command that executes its last arguments, such as `prlimit --nofile=64`. A second one is
     /// executed by the first.
-    pub fn under(mut self, wrapper: &[&str]) -> Self {
+    pub fn under(mut self, wrapper: &[impl AsRef<OsStr>]) -> Self {
         self.wrapper.extend(wrapper.iter().map(OsString::from));
         self
     }
