@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -514,7 +514,7 @@ fn half_closed_client_gets_all_pipelined_replies() {
     let request = frame(REVERSE, &vec![b'x'; 3 << 20]);
     client.send(&request);
     client.send(&request);
-    client.stream.shutdown(Shutdown::Write).expect("shutdown");
+    client.half_close();
     daemon.signal(Signal::SIGUSR1);
     assert_eq!(client.receive_all().len(), 2 * ((3 << 20) + 4));
 }

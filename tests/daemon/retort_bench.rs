@@ -83,8 +83,7 @@ fn load_options_work_on_every_protocol() {
             good(measured(&address, &[&["-P", protocol, "--duration", "100ms"], arguments.as_slice()].concat()));
         assert_eq!(report["protocol"], protocol, "{arguments:?}");
     }
-    let at_rest = daemon.statistics_when(|statistics| statistics.open == 0);
-    assert_eq!(at_rest.refused, 0, "a benchmark sends no request that is rejected");
+    assert_eq!(daemon.statistics_at_rest().refused, 0, "a benchmark sends no request that is rejected");
 }
 
 #[test]

@@ -7,9 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers;
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use retortd::protocol::PROTOCOLS;
 use retortd::protocol::client_side::ConnectionUse;
 
@@ -257,7 +256,7 @@ fn ping_counts_and_times_round_trips() {
     assert!(text.contains("3 sent, 3 received, 0 lost (0%)\nconnect    min/avg/max/stddev = "), "{text}");
     let fresh = run(&["ping", &address, "-c", "2", "-i", "0", "--reconnect", "-q"]);
     assert!(fresh.status.success() && !stdout(&fresh).contains("seq="), "{fresh:?}");
-    assert_eq!(daemon.statistics_when(|statistics| statistics.open == 0).accepted, 3);
+    assert_eq!(daemon.statistics_at_rest().accepted, 3);
 }
 
 #[test]
@@ -271,7 +270,7 @@ fn sigint_prints_ping_summary() {
         output.read_exact(&mut byte).unwrap();
         text.push(byte[0]);
     }
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    kill(process_id(&child), Signal::SIGINT).unwrap();
     let mut rest = String::new();
     output.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("1 sent, 1 received, 0 lost (0%)"), "{rest}");

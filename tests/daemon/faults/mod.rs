@@ -24,11 +24,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::harness::action::{REVERSE, SHUFFLE, UPPERCASE};
 use crate::harness::{
-    Client, Daemon, DaemonBuilder, Directory, LeakCheck, Statistics, available, rss_limit, skip, wait_until,
+    Client, Daemon, DaemonBuilder, Directory, LeakCheck, Statistics, available, process_id, rss_limit, skip, wait_until,
 };
 
 /// Asserts that a request gets its correct reply.
@@ -118,7 +117,7 @@ impl Injection {
 impl Drop for Injection {
     /// SIGINT makes strace detach from the threads (strace(1)).
     fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")), Signal::SIGINT);
+        let _ = kill(process_id(&self.0), Signal::SIGINT);
         let _ = self.0.wait();
     }
 }

@@ -159,7 +159,8 @@ pub fn process_id(child: &Child) -> Pid {
     Pid::from_raw(child.id().try_into().expect("a process id"))
 }
 
-fn collect_lines(from: Option<impl Read + Send + 'static>) -> EventLog<String> {
+/// Collects the lines of an output until its end.
+pub fn collect_lines(from: Option<impl Read + Send + 'static>) -> EventLog<String> {
     let events = EventLog::new();
     let filled = events.clone();
     let Some(from) = from else {
