@@ -74,8 +74,7 @@ fn drain_completes_partial_request() {
     let request = frame(REVERSE, b"The LAN Before Time");
     client.send(&request[..10]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 10);
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     client.send(&request[10..]);
     assert_eq!(client.receive_all(), length_prefixed(b"emiT erofeB NAL ehT"));
     assert_eq!(daemon.wait_exit(), 0);
@@ -102,8 +101,7 @@ fn drain_completes_reply_to_slow_reader() {
     let text = vec![b'x'; 32 << 20];
     client.send(&frame(REVERSE, &text));
     let first = client.receive(4);
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     assert!(!daemon.has_exited());
     assert!([first, client.receive_all()].concat() == length_prefixed(&text), "the reply is not complete");
     assert_eq!(daemon.wait_exit(), 0);
@@ -131,8 +129,7 @@ fn second_sigterm_or_sigint_stops_at_once() {
         let mut client = daemon.connect("frame");
         client.send(&frame(REVERSE, b"never complete")[..10]);
         daemon.statistics_when(|statistics| statistics.bytes_in == 10);
-        daemon.signal(Signal::SIGTERM);
-        daemon.wait_for_notice(0, "STOPPING=1");
+        daemon.begin_drain();
         // it drains for longer than the time within which signals count as one
         assert!(client.is_silent(ONE_ORDER + Duration::from_millis(100)) && !daemon.has_exited());
         daemon.signal(signal);
@@ -190,8 +187,7 @@ fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Cl
     // a thread sets its name itself: it has done so when it replies
     assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
     let frozen = daemon.freeze("worker-0")?;
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     let mut clients: Vec<Client> = (0..50).map(|_| Client::connect(address)).collect();
     for client in &mut clients {
         client.send(&frame(UPPERCASE, b"late"));
@@ -518,8 +514,7 @@ fn full_notify_socket_does_not_block_service() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
-    let mut daemon = launch.env("NOTIFY_SOCKET", &manager.path).spawn();
-    daemon.wait_ready_in_log();
+    let mut daemon = launch.env("NOTIFY_SOCKET", &manager.path).start_by_log();
     let mut client = daemon.connect("frame");
     for _ in 0..3 {
         assert_eq!(client.request(UPPERCASE, b"x"), b"X");
@@ -534,8 +529,7 @@ fn full_notify_socket_gets_ready_reloading_and_stopping_later() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
-    let mut daemon = launch.spawn();
-    daemon.wait_ready_in_log();
+    let mut daemon = launch.start_by_log();
     let mut line = 0;
     for _ in 0..2 {
         daemon.signal(Signal::SIGHUP);
@@ -565,8 +559,7 @@ fn full_notify_socket_gets_ready_before_stopping() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
-    let mut daemon = launch.spawn();
-    daemon.wait_ready_in_log();
+    let mut daemon = launch.start_by_log();
     daemon.signal(Signal::SIGHUP);
     daemon.wait_for_line(0, "reloaded");
     let mut client = daemon.connect("frame");
@@ -603,8 +596,8 @@ fn unreasonable_watchdog_period_is_limited_or_rejected() {
 #[test]
 fn invalid_notify_socket_logs_warning() {
     for (name, warned) in [("vsock:2:99", true), ("notify", true), ("", false)] {
-        let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", name).spawn();
-        daemon.wait_ready_in_log();
+        let mut daemon =
+            DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", name).start_by_log();
         let words =
             format!("cannot reach the service manager at {name}: neither an absolute path nor an abstract name");
         assert_eq!(daemon.log.text().contains(&words), warned, "{}", daemon.log.text());
@@ -614,8 +607,7 @@ fn invalid_notify_socket_logs_warning() {
 
 #[test]
 fn main_thread_sleeps_without_service_manager() {
-    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "").spawn();
-    daemon.wait_ready_in_log();
+    let daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "").start_by_log();
     let mut client = daemon.connect("frame");
     daemon.statistics_when(|statistics| statistics.open == 1);
     let waits = || daemon.status("voluntary_ctxt_switches");

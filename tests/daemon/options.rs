@@ -496,8 +496,7 @@ fn budget_above_rlimit_logs_one_warning() {
             assert_eq!(daemon.log.text().matches("is above").count(), 1, "{}", daemon.log.text());
         }
         let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered=512000000"]) else { return };
-        let mut daemon = launch.spawn();
-        daemon.wait_ready_in_log();
+        let daemon = launch.start_by_log();
         assert!(!daemon.log.text().contains("is above"), "{}", daemon.log.text());
     }
 }
@@ -518,8 +517,7 @@ fn sysctl(name: &str) -> String {
 
 #[test]
 fn vv_logs_kernel_limits_at_start() {
-    let mut daemon = DaemonBuilder::new(&[LOCAL, "-vv", "--backlog=77"]).spawn();
-    daemon.wait_ready_in_log();
+    let daemon = DaemonBuilder::new(&[LOCAL, "-vv", "--backlog=77"]).start_by_log();
     let log = daemon.log.text();
     let (somaxconn, syn_backlog) = (sysctl("core/somaxconn"), sysctl("ipv4/tcp_max_syn_backlog"));
     assert!(log.contains(&format!("accept backlog: 77 requested, {somaxconn} allowed (net.core.somaxconn)")), "{log}");
@@ -540,8 +538,7 @@ fn vv_logs_kernel_limits_at_start() {
 #[test]
 fn socket_buffers_and_backlog_are_set() {
     let arguments = [LOCAL, "-vv", "--recv-buffer=16K", "--send-buffer=32K", "--backlog=7"];
-    let mut daemon = DaemonBuilder::new(&arguments).spawn();
-    daemon.wait_ready_in_log();
+    let daemon = DaemonBuilder::new(&arguments).start_by_log();
     // socket(7): the kernel doubles the requested size
     let (_, line) = daemon.wait_for_line(0, "receive buffer");
     assert!(line.contains("receive buffer 32768 ") && line.contains("send buffer 65536 "), "{line}");

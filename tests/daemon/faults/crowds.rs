@@ -104,8 +104,7 @@ fn connections_dropped_at_stop_are_counted() {
     let Some(first) = daemon.freeze("worker-1") else { return };
     // for each worker these connections come before the stop, and it accepts at least one of them first
     let late: Vec<Client> = (0..40).map(|_| daemon.connect("frame")).collect();
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     daemon.stop_now();
     daemon.wait_for_line(0, "stopping at once");
     wait_until("the main thread has sent the order", || daemon.is_idle("retortd"));

@@ -92,6 +92,14 @@ impl DaemonBuilder {
         daemon
     }
 
+    /// Starts the daemon and waits until its log says that it is ready: no service manager has to listen, and the log
+    /// is collected up to that line. It must run with `-vv`.
+    pub fn start_by_log(self) -> Daemon {
+        let mut daemon = self.spawn();
+        daemon.wait_ready_in_log();
+        daemon
+    }
+
     /// Starts a daemon that is expected to exit by itself, and waits for that.
     pub fn finish(self) -> Finished {
         let mut daemon = self.spawn();
