@@ -1,8 +1,8 @@
 //! Writes the shell completions of both programs: `completions DIRECTORY`.
 //!
 //! The build calls it (see the Makefile's `build`). For each program there is one file for bash (`NAME.bash`), one for
-//! zsh (`_NAME`) and one for fish (`NAME.fish`). It is an example and not a program, so that the generator is not linked
-//! into what is installed.
+//! zsh (`_NAME`) and one for fish (`NAME.fish`). It is an example and not a program, so that the generator is not
+//! linked into what is installed.
 
 use std::io;
 use std::path::Path;

@@ -10,7 +10,9 @@ use retortd::protocol::{Example, Input, PROTOCOLS, ProtocolInfo};
 
 /// The port in the commands that README.md shows.
 const SHOWN_PORT: &str = "4000";
-/// Limits, repetitions and acts of the fuzzing target `splits`: pieces of one byte with interruptions, repeated.
+/// The bytes between the protocol's name and the input in a seed of the fuzzing target `splits`: the longest message
+/// limit, no limit on memory, one repetition, and six results of system calls. Reads: one byte, EAGAIN, EINTR. Writes:
+/// one byte, EAGAIN, two bytes.
 const SPLITS_HEADER: &[u8] = &[2, 3, 0, 6, 2, 0, 2, 0, 0, 0, 0, 0, 1, 0, 2, 1];
 /// How the names of generated seeds begin, in contrast to inputs that somebody adds.
 const SEED: &str = "seed-";
@@ -138,8 +140,8 @@ WantedBy=retortd.service
     )
 }
 
-/// One line per protocol: name, socket unit, and of its first example what to send and the beginning, the end, the minimum
-/// and the maximum length of the reply, and whether the reply is endless.
+/// One line per protocol: name and socket unit; of its first example, the bytes to send, and the beginning, the end,
+/// the minimum length and the maximum length of the reply; and whether the reply is endless.
 fn system_test_examples() -> String {
     let line = |info: &&ProtocolInfo| {
         let Example { send, reply, .. } = &info.examples[0];

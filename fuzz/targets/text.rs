@@ -7,7 +7,8 @@ mod reference;
 use common::scripted::ScriptedStream;
 use libfuzzer_sys::fuzz_target;
 
-/// The message limit, in bytes. Chosen: inputs of the usual size reach it.
+/// The message limit, in bytes. Chosen: above the 4096 bytes that libFuzzer gives an input when the corpus has none
+/// that is longer, so that only an announced length exceeds it.
 const MESSAGE: usize = 1 << 16;
 /// The longest header with both its spaces, in bytes.
 const HEADER: usize = 32;

@@ -9,11 +9,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::scripted::{IoResult, ScriptedStream, check_sums, connection, context};
+use crate::scripted::{IoResult, ScriptedStream, check_sums, connection, context, grant};
+use crate::session::frame_request;
 use retortd::connection::{
-    Budget, Charge, CloseReason, Connection, Context, Grace, Interest, Millis, Next, OffloadJob, Retired,
+    Budget, CloseReason, Connection, Context, Grace, Interest, Millis, Next, OffloadJob, Retired,
 };
-use retortd::protocol::services::frame;
 use retortd::protocol::{PROTOCOLS, RequestRng};
 
 /// Calls after which a connection is closed: `chargen` never ends by itself. Chosen: many more than the others need.
@@ -71,7 +71,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
             let at = at as usize % message.len();
             message[at] = 0xff;
         }
-        [&frame::header(code, message.len())[..], &message].concat()
+        frame_request(code, &message)
     });
     (vec(request, 0..4), prop_oneof![Just(0), 0..100_000usize]).prop_map(|(requests, cut)| {
         let mut input = requests.concat();
@@ -128,9 +128,7 @@ impl Pair {
             (Some(Next::Offload(job)), event) => self.offload(context, *job, event),
             (Some(Next::WaitForMemory(demand)), _) => {
                 assert_eq!(self.connection.interest(), Interest::default());
-                let never = demand.reserve > context.budget.largest_request();
-                let grant = context.budget.grant(demand).or_else(|| never.then(|| Charge::new(&context.budget)));
-                match grant {
+                match grant(context, demand) {
                     Some(grant) => self.connection.resume(&mut self.script, context, grant),
                     None => Next::WaitForMemory(demand),
                 }

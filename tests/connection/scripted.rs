@@ -139,7 +139,8 @@ impl Stream for ScriptedStream {
 /// The time of day in every context, in seconds since 1970-01-01 UTC.
 pub const UNIX_TIME: u64 = 1_795_220_304;
 
-/// The context of a worker: messages of up to `message` bytes, no other limits, and a budget that contexts may share.
+/// The context of a worker: messages of up to `message` bytes, lines of up to 64 KiB, no other limits, and a budget
+/// that contexts may share.
 pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
     Context {
         read_buf: Buffer::zeroed(READ_BUF_SIZE).expect("memory"),
@@ -241,7 +242,7 @@ impl Driver {
 
 /// What the server grants a connection that waits for memory: its demand, an empty charge if the budget can never meet
 /// that, or nothing yet.
-fn grant(context: &Context, demand: Demand) -> Option<Charge> {
+pub fn grant(context: &Context, demand: Demand) -> Option<Charge> {
     let hopeless = demand.reserve > context.budget.largest_request();
     context.budget.grant(demand).or_else(|| hopeless.then(|| Charge::new(&context.budget)))
 }

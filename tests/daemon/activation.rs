@@ -1,7 +1,6 @@
 //! Socket activation: inherited sockets as in `sd_listen_fds(3)`, and systemd-socket-activate(1).
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -9,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::action::UPPERCASE;
 use crate::harness::{
-    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, frame, length_prefixed, process_id, skip,
+    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, collect_lines, frame, length_prefixed,
+    listener, process_id, skip,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -17,12 +17,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, setsockopt, socketpair, sockopt};
 
 const LOCAL: &str = "--listen=echo=127.0.0.1:0";
-
-fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = listener.local_addr().expect("address");
-    (listener, address)
-}
 
 /// A daemon with one inherited socket of this name.
 fn named(name: &str) -> Daemon {
@@ -372,12 +366,7 @@ impl Activator {
         command.args(addresses.iter().map(|address| format!("--listen={address}")));
         command.args(options).arg(env!("CARGO_BIN_EXE_retortd")).args(arguments);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("start the activator");
-        let log = EventLog::new();
-        let (filled, stderr) = (log.clone(), child.stderr.take().expect("piped"));
-        std::thread::spawn(move || {
-            BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| filled.push(line));
-            filled.close();
-        });
+        let log = collect_lines(child.stderr.take());
         let activator = Self { child, log, addresses };
         let last = format!("as {}", 2 + listeners);
         activator.log.wait_for(0, |line| line.contains(&last)).map(|_| activator)

@@ -5,8 +5,9 @@
 //! tested with foreign servers. A server runs until the test program exits.
 
 use crate::harness::action::{LOWERCASE, RANDOM, REVERSE, SHUFFLE, UPPERCASE};
+use crate::harness::listener;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -83,9 +84,17 @@ pub enum Bug {
 
 /// Starts the server and returns its address.
 pub fn start(bug: Bug) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
-    let address = listener.local_addr().expect("the listener's address");
-    thread::spawn(move || accept(&listener, bug));
+    if !matches!(bug, Bug::OneAtATime | Bug::DiesWithItsClient) {
+        return for_each_client(move |stream| drop(Client::new(stream, bug).serve()));
+    }
+    let (listener, address) = listener();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            if Client::new(stream, bug).serve().is_err() && bug == Bug::DiesWithItsClient {
+                return;
+            }
+        }
+    });
     address
 }
 
@@ -111,8 +120,7 @@ pub fn dripping(bytes: &'static [u8], pause: Duration) -> SocketAddr {
 
 /// Starts a server that calls `serve` in a thread for each client; returns its address.
 pub fn for_each_client(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
-    let address = listener.local_addr().expect("the listener's address");
+    let (listener, address) = listener();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let serve = serve.clone();
@@ -120,18 +128,6 @@ pub fn for_each_client(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> So
         }
     });
     address
-}
-
-fn accept(listener: &TcpListener, bug: Bug) {
-    for stream in listener.incoming().flatten() {
-        let one_at_a_time = matches!(bug, Bug::OneAtATime | Bug::DiesWithItsClient);
-        let client = Client { stream, ahead: Vec::new(), bug };
-        if !one_at_a_time {
-            thread::spawn(move || client.serve());
-        } else if client.serve().is_err() && bug == Bug::DiesWithItsClient {
-            return;
-        }
-    }
 }
 
 struct Client {
@@ -150,6 +146,10 @@ enum Request {
 }
 
 impl Client {
+    fn new(stream: TcpStream, bug: Bug) -> Self {
+        Self { stream, ahead: Vec::new(), bug }
+    }
+
     fn serve(mut self) -> io::Result<()> {
         self.stream.set_nodelay(true)?;
         loop {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::harness::action::{REVERSE, SHUFFLE, UNKNOWN, UPPERCASE};
 use crate::harness::{
-    Client, DEADLINE, Daemon, DaemonBuilder, Directory, LeakCheck, ONE_ORDER, frame, in_parallel, length_prefixed,
-    wait_until,
+    Client, DEADLINE, Daemon, DaemonBuilder, Directory, LeakCheck, ONE_ORDER, SetWhenDropped, frame, in_parallel,
+    length_prefixed, listener, wait_until,
 };
 use nix::sys::signal::Signal;
 
@@ -54,15 +54,10 @@ fn drain_under_load_replies_to_every_request_read() {
     let mut daemon = Daemon::serving("frame", &["-v", "--workers=2"]);
     let warm = AtomicU64::new(0);
     let received: u64 = thread::scope(|scope| {
-        let clients: Vec<_> = (0..16)
-            .map(|number| {
-                let (daemon, warm) = (&daemon, &warm);
-                scope.spawn(move || request_until_closed(daemon, 1 + 4 * number, warm))
-            })
-            .collect();
+        let clients = scope.spawn(|| in_parallel(16, |number| request_until_closed(&daemon, 1 + 4 * number, &warm)));
         wait_until("2000 replies", || warm.load(Ordering::Relaxed) >= 2000);
         daemon.signal(Signal::SIGTERM);
-        clients.into_iter().map(|client| client.join().expect("a client failed")).sum()
+        clients.join().expect("a client failed").into_iter().sum()
     });
     assert_eq!(daemon.wait_exit(), 0);
     let statistics = daemon.last_statistics();
@@ -79,8 +74,7 @@ fn drain_completes_partial_request() {
     let request = frame(REVERSE, b"The LAN Before Time");
     client.send(&request[..10]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 10);
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     client.send(&request[10..]);
     assert_eq!(client.receive_all(), length_prefixed(b"emiT erofeB NAL ehT"));
     assert_eq!(daemon.wait_exit(), 0);
@@ -107,8 +101,7 @@ fn drain_completes_reply_to_slow_reader() {
     let text = vec![b'x'; 32 << 20];
     client.send(&frame(REVERSE, &text));
     let first = client.receive(4);
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     assert!(!daemon.has_exited());
     assert!([first, client.receive_all()].concat() == length_prefixed(&text), "the reply is not complete");
     assert_eq!(daemon.wait_exit(), 0);
@@ -136,8 +129,7 @@ fn second_sigterm_or_sigint_stops_at_once() {
         let mut client = daemon.connect("frame");
         client.send(&frame(REVERSE, b"never complete")[..10]);
         daemon.statistics_when(|statistics| statistics.bytes_in == 10);
-        daemon.signal(Signal::SIGTERM);
-        daemon.wait_for_notice(0, "STOPPING=1");
+        daemon.begin_drain();
         // it drains for longer than the time within which signals count as one
         assert!(client.is_silent(ONE_ORDER + Duration::from_millis(100)) && !daemon.has_exited());
         daemon.signal(signal);
@@ -195,8 +187,7 @@ fn connect_late(daemon: &Daemon, address: std::net::SocketAddr) -> Option<Vec<Cl
     // a thread sets its name itself: it has done so when it replies
     assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
     let frozen = daemon.freeze("worker-0")?;
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     let mut clients: Vec<Client> = (0..50).map(|_| Client::connect(address)).collect();
     for client in &mut clients {
         client.send(&frame(UPPERCASE, b"late"));
@@ -218,8 +209,7 @@ fn own_listener_is_emptied_before_close() {
 
 #[test]
 fn inherited_listener_queue_is_left_to_next_instance() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = listener.local_addr().expect("address");
+    let (listener, address) = listener();
     let launch = |socket: std::net::TcpListener| {
         DaemonBuilder::new(&["-v", "--workers=1"]).with_sockets("frame", vec![socket.into()]).start()
     };
@@ -235,27 +225,23 @@ fn inherited_listener_queue_is_left_to_next_instance() {
 
 #[test]
 fn restarts_on_inherited_socket_lose_no_connection() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = listener.local_addr().expect("address");
+    let (listener, address) = listener();
     let start = || {
         let socket = listener.try_clone().expect("a copy of the listener");
         DaemonBuilder::new(&["-v"]).with_sockets("frame", vec![socket.into()]).start()
     };
     let over = AtomicBool::new(false);
+    let request_until_over = |_| {
+        let mut sent = 0;
+        while !over.load(Ordering::Relaxed) {
+            assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
+            sent += 1;
+        }
+        sent
+    };
     let (served, sent) = thread::scope(|scope| {
-        let over = &over;
-        let clients: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(move || {
-                    let mut sent = 0;
-                    while !over.load(Ordering::Relaxed) {
-                        assert_eq!(Client::connect(address).request(UPPERCASE, b"x"), b"X");
-                        sent += 1;
-                    }
-                    sent
-                })
-            })
-            .collect();
+        let clients = scope.spawn(|| in_parallel(4, request_until_over));
+        let _end = SetWhenDropped(&over);
         let mut served = 0;
         for round in 0..5 {
             let mut daemon = start();
@@ -267,7 +253,7 @@ fn restarts_on_inherited_socket_lose_no_connection() {
             assert_eq!(daemon.stop(), 0);
             served += daemon.last_statistics().answered;
         }
-        let sent: u64 = clients.into_iter().map(|client| client.join().expect("a client failed")).sum();
+        let sent: u64 = clients.join().expect("a client failed").into_iter().sum();
         (served, sent)
     });
     assert_eq!(served, sent);
@@ -528,8 +514,7 @@ fn full_notify_socket_does_not_block_service() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
-    let mut daemon = launch.env("NOTIFY_SOCKET", &manager.path).spawn();
-    daemon.wait_ready_in_log();
+    let mut daemon = launch.env("NOTIFY_SOCKET", &manager.path).start_by_log();
     let mut client = daemon.connect("frame");
     for _ in 0..3 {
         assert_eq!(client.request(UPPERCASE, b"x"), b"X");
@@ -544,8 +529,7 @@ fn full_notify_socket_gets_ready_reloading_and_stopping_later() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
-    let mut daemon = launch.spawn();
-    daemon.wait_ready_in_log();
+    let mut daemon = launch.start_by_log();
     let mut line = 0;
     for _ in 0..2 {
         daemon.signal(Signal::SIGHUP);
@@ -575,8 +559,7 @@ fn full_notify_socket_gets_ready_before_stopping() {
     let directory = Directory::new();
     let manager = BusyManager::new(&directory);
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", &manager.path);
-    let mut daemon = launch.spawn();
-    daemon.wait_ready_in_log();
+    let mut daemon = launch.start_by_log();
     daemon.signal(Signal::SIGHUP);
     daemon.wait_for_line(0, "reloaded");
     let mut client = daemon.connect("frame");
@@ -613,8 +596,8 @@ fn unreasonable_watchdog_period_is_limited_or_rejected() {
 #[test]
 fn invalid_notify_socket_logs_warning() {
     for (name, warned) in [("vsock:2:99", true), ("notify", true), ("", false)] {
-        let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", name).spawn();
-        daemon.wait_ready_in_log();
+        let mut daemon =
+            DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", name).start_by_log();
         let words =
             format!("cannot reach the service manager at {name}: neither an absolute path nor an abstract name");
         assert_eq!(daemon.log.text().contains(&words), warned, "{}", daemon.log.text());
@@ -624,8 +607,7 @@ fn invalid_notify_socket_logs_warning() {
 
 #[test]
 fn main_thread_sleeps_without_service_manager() {
-    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "").spawn();
-    daemon.wait_ready_in_log();
+    let daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("NOTIFY_SOCKET", "").start_by_log();
     let mut client = daemon.connect("frame");
     daemon.statistics_when(|statistics| statistics.open == 1);
     let waits = || daemon.status("voluntary_ctxt_switches");
@@ -667,11 +649,11 @@ fn sighup_and_sigusr1_under_load_lose_no_request() {
                 thread::sleep(Duration::from_micros(500));
             }
         });
+        let _end = SetWhenDropped(&over);
         in_parallel(4, |_| {
             let mut client = daemon.connect("frame");
             (0..1000).for_each(|_| assert_eq!(client.request(REVERSE, b"abc"), b"cba"));
         });
-        over.store(true, Ordering::Relaxed);
     });
     assert_eq!(daemon.statistics_at_rest().answered, 4000);
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -211,7 +211,7 @@ fn large_requests_share_small_budget() {
         let (most, last) = request.split_at(request.len() - 1);
         let gate = EventLog::new();
         let mut served = 0;
-        let request_large = |number: u64| {
+        let request_large = |number: usize| {
             let mut client = daemon.connect("frame");
             client.send(most);
             gate.wait_for(0, |()| true);
@@ -219,18 +219,18 @@ fn large_requests_share_small_budget() {
             assert!(client.receive_frame() == reply, "client {number}");
         };
         thread::scope(|scope| {
-            let request_large = &request_large;
-            let threads: Vec<_> = (0..clients).map(|number| scope.spawn(move || request_large(number))).collect();
+            let crowd = scope.spawn(|| in_parallel(clients as usize, request_large));
             // no request is complete: when the budget is exhausted, nothing more is read
             let read = Cell::new(0);
             daemon.statistics_when(|statistics| {
                 statistics.accepted == clients + 2 && read.replace(statistics.bytes_in) == statistics.bytes_in
             });
             gate.push(());
-            while threads.iter().any(|thread| !thread.is_finished()) {
+            while !crowd.is_finished() {
                 assert_eq!(small.request(UPPERCASE, b"small"), b"SMALL");
                 served += 1;
             }
+            crowd.join().expect("a client failed");
         });
         let limit = rss_limit(leak_check.rss, budget + beside_the_budget(clients + 1, 2));
         assert!(daemon.peak_rss() < limit, "{} of {limit} bytes", daemon.peak_rss());
@@ -514,7 +514,7 @@ fn half_closed_client_gets_all_pipelined_replies() {
     let request = frame(REVERSE, &vec![b'x'; 3 << 20]);
     client.send(&request);
     client.send(&request);
-    client.stream.shutdown(Shutdown::Write).expect("shutdown");
+    client.half_close();
     daemon.signal(Signal::SIGUSR1);
     assert_eq!(client.receive_all().len(), 2 * ((3 << 20) + 4));
 }

@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
-use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Finished, any_memory, available, frame, skip};
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, Finished, any_memory, available, frame, listener, skip,
+};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -397,8 +399,7 @@ fn blocking_or_huge_file_fails_reload() {
 /// Fault 31: a port in use.
 #[test]
 fn port_in_use_exits_71() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = taken.local_addr().expect("address");
+    let (_taken, address) = listener();
     let finished = finish(&[&format!("--listen=frame={address}")]);
     assert_eq!(finished.code, 71);
     let words = format!("retortd: cannot listen on {address}: Address already in use (os error 98) (another process");
@@ -495,8 +496,7 @@ fn budget_above_rlimit_logs_one_warning() {
             assert_eq!(daemon.log.text().matches("is above").count(), 1, "{}", daemon.log.text());
         }
         let Some(launch) = with_half_a_gigabyte(limit, &["--max-buffered=512000000"]) else { return };
-        let mut daemon = launch.spawn();
-        daemon.wait_ready_in_log();
+        let daemon = launch.start_by_log();
         assert!(!daemon.log.text().contains("is above"), "{}", daemon.log.text());
     }
 }
@@ -517,8 +517,7 @@ fn sysctl(name: &str) -> String {
 
 #[test]
 fn vv_logs_kernel_limits_at_start() {
-    let mut daemon = DaemonBuilder::new(&[LOCAL, "-vv", "--backlog=77"]).spawn();
-    daemon.wait_ready_in_log();
+    let daemon = DaemonBuilder::new(&[LOCAL, "-vv", "--backlog=77"]).start_by_log();
     let log = daemon.log.text();
     let (somaxconn, syn_backlog) = (sysctl("core/somaxconn"), sysctl("ipv4/tcp_max_syn_backlog"));
     assert!(log.contains(&format!("accept backlog: 77 requested, {somaxconn} allowed (net.core.somaxconn)")), "{log}");
@@ -539,8 +538,7 @@ fn vv_logs_kernel_limits_at_start() {
 #[test]
 fn socket_buffers_and_backlog_are_set() {
     let arguments = [LOCAL, "-vv", "--recv-buffer=16K", "--send-buffer=32K", "--backlog=7"];
-    let mut daemon = DaemonBuilder::new(&arguments).spawn();
-    daemon.wait_ready_in_log();
+    let daemon = DaemonBuilder::new(&arguments).start_by_log();
     // socket(7): the kernel doubles the requested size
     let (_, line) = daemon.wait_for_line(0, "receive buffer");
     assert!(line.contains("receive buffer 32768 ") && line.contains("send buffer 65536 "), "{line}");

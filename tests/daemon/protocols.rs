@@ -2,13 +2,12 @@
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::harness::action::{REVERSE, UPPERCASE};
 use crate::harness::{
-    self, Client, Daemon, DaemonBuilder, available, frame, length_prefixed, replay_all, skip, try_protocol,
+    self, Client, Daemon, DaemonBuilder, available, frame, length_prefixed, listener, replay_all, skip, try_protocol,
 };
 use nix::sys::signal::Signal;
 use retortd::protocol::PROTOCOLS;
@@ -42,7 +41,7 @@ fn all_protocols_serve_on_own_sockets() {
 #[test]
 fn all_protocols_serve_on_inherited_and_own_sockets() {
     let handed = ["echo", "frame"];
-    let sockets = handed.map(|_| TcpListener::bind("127.0.0.1:0").expect("bind").into());
+    let sockets = handed.map(|_| listener().0.into());
     let own: Vec<&str> = PROTOCOLS.iter().map(|entry| entry.name).filter(|name| !handed.contains(name)).collect();
     let own: Vec<String> = own.iter().map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
     let arguments: Vec<&str> = own.iter().map(String::as_str).collect();

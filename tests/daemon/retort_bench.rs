@@ -1,7 +1,7 @@
 //! `retort bench` against the real daemon, and against servers that are slow, wrong or stopped.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Output, Stdio};
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers::{self, Bug};
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited, process_id};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id};
 use nix::sys::signal::{Signal, kill};
 use retortd::protocol::client_side::ConnectionUse;
 use retortd::protocol::{PROTOCOLS, ProtocolInfo};
@@ -25,10 +25,13 @@ fn bench(address: &str, arguments: &[&str]) -> Output {
 }
 
 /// The report in JSON, and the exit code.
-fn measured(address: &str, arguments: &[&str]) -> (Value, i32) {
-    let output = bench(address, &[arguments, &["--json"]].concat());
+fn report(output: &Output) -> (Value, i32) {
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     (report, output.status.code().expect("an exit code"))
+}
+
+fn measured(address: &str, arguments: &[&str]) -> (Value, i32) {
+    report(&bench(address, &[arguments, &["--json"]].concat()))
 }
 
 fn number(report: &Value, pointer: &str) -> f64 {
@@ -80,8 +83,7 @@ fn load_options_work_on_every_protocol() {
             good(measured(&address, &[&["-P", protocol, "--duration", "100ms"], arguments.as_slice()].concat()));
         assert_eq!(report["protocol"], protocol, "{arguments:?}");
     }
-    let at_rest = daemon.statistics_when(|statistics| statistics.open == 0);
-    assert_eq!(at_rest.refused, 0, "a benchmark sends no request that is rejected");
+    assert_eq!(daemon.statistics_at_rest().refused, 0, "a benchmark sends no request that is rejected");
 }
 
 #[test]
@@ -98,8 +100,7 @@ fn open_loop_keeps_its_rate() {
 #[test]
 fn open_loop_latency_includes_server_stall() {
     let stall = Duration::from_millis(300);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let (listener, address) = listener();
     thread::spawn(move || {
         // the first connection only checks that the server is there
         let _first = listener.accept().unwrap();
@@ -107,7 +108,7 @@ fn open_loop_latency_includes_server_stall() {
         stall_once(stream, stall);
     });
     let report = good(measured(
-        &address,
+        &address.to_string(),
         &["-P", "echo", "--rate", "1000", "--duration", "1s", "--connections", "1", "--size", "8"],
     ));
     let p90 = number(&report, "/latency_us/p90");
@@ -150,14 +151,7 @@ fn errors_are_counted_by_kind() {
 
 /// A server that reads a request and closes.
 fn closing() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 1024]);
-        }
-    });
-    address
+    buggy_servers::for_each_client(|mut stream| drop(stream.read(&mut [0; 1024]))).to_string()
 }
 
 #[test]
@@ -202,7 +196,7 @@ fn bench_prints_table_and_writes_svg() {
 fn impossible_benchmark_exits_2() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let nobody = listener().1.to_string();
     for (address, arguments, words) in [
         (&nobody, vec![], "cannot connect"),
         (&address, vec!["-P", "discard"], "has no replies"),
@@ -221,9 +215,6 @@ fn impossible_benchmark_exits_2() {
     }
 }
 
-/// The client's limit on memory for a few connections and small requests, in bytes.
-const MEMORY: u64 = 64 << 20;
-
 /// Fault 44: a server whose replies have no end, under load.
 #[test]
 fn endless_replies_are_errors_in_bounded_memory() {
@@ -237,7 +228,7 @@ fn endless_replies_are_errors_in_bounded_memory() {
         ("echo", vec!["--size", "4"], b"abcd", "wrong_length"),
     ] {
         let address = buggy_servers::flooding(bytes).to_string();
-        let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+        let mut command = limited_retort(RETORT_MEMORY);
         command.args([
             "bench",
             &address,
@@ -251,8 +242,7 @@ fn endless_replies_are_errors_in_bounded_memory() {
             "200ms",
         ]);
         let output = command.args(["--read-timeout", "5m", "--json"]).args(more).output().expect("run retort");
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-        failing((report, output.status.code().expect("an exit code")), kind);
+        failing(report(&output), kind);
     }
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }
@@ -264,7 +254,7 @@ fn long_random_replies_are_not_buffered() {
         let _ = stream.write_all(b"\x07\xff\xff\xff");
         while stream.write_all(&[b'a'; 1 << 14]).is_ok() {}
     });
-    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    let mut command = limited_retort(RETORT_MEMORY);
     command.args(["bench", &address.to_string(), "--action", "random", "--connections", "4", "--warm-up", "0"]);
     let output = command.args(["--duration", "2s", "--read-timeout", "1s"]).output().expect("run retort");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -274,12 +264,11 @@ fn long_random_replies_are_not_buffered() {
 #[test]
 fn deep_pipelines_use_bounded_memory() {
     let daemon = Daemon::serving("echo", &[]);
-    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    let mut command = limited_retort(RETORT_MEMORY);
     let address = daemon.address("echo").to_string();
     command.args(["bench", &address, "-P", "echo", "--size", "64K", "--depth", "2048", "--warm-up", "0"]);
     let output = command.args(["--connections", "1", "--duration", "1ms", "--json"]).output().expect("run retort");
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-    good((report, output.status.code().expect("an exit code")));
+    good(report(&output));
 }
 
 #[test]

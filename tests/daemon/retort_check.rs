@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers::{self, Bug};
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited, process_id};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id};
 use nix::sys::signal::{Signal, kill};
 use retortd::protocol::PROTOCOLS;
 use serde_json::Value;
@@ -28,9 +28,6 @@ struct Judgement {
     checks: BTreeMap<String, Value>,
 }
 
-/// The client's limit on memory for all checks but that of the longest message, in bytes.
-const MEMORY: u64 = 64 << 20;
-
 /// The length of the longest message, in bytes. Its check holds the request, the expected and the received reply (in a
 /// buffer that doubles when it grows), and copies of them.
 const MESSAGE: u64 = 1 << 27;
@@ -38,7 +35,7 @@ const MESSAGE: u64 = 1 << 27;
 fn judge(address: SocketAddr, arguments: &[&str]) -> Judgement {
     let address = address.to_string();
     let large = arguments.contains(&"--large");
-    let mut command = limited(env!("CARGO_BIN_EXE_retort"), if large { 8 * MESSAGE } else { MEMORY });
+    let mut command = limited_retort(if large { 8 * MESSAGE } else { RETORT_MEMORY });
     let output = command.args(["check", &address, "--json"]).args(arguments).output().expect("run retort");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let checks = report["checks"].as_array().expect("an array of checks");
@@ -286,7 +283,7 @@ fn text_tap_and_junit_reports_show_failure() {
 
 #[test]
 fn impossible_check_exits_2() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let nobody = listener().1.to_string();
     for (arguments, words) in [
         (vec!["check", nobody.as_str()], "cannot connect to 127.0.0.1"),
         (vec!["check", "--list", "-P", "ack"], "no checks for protocol ack"),
@@ -386,8 +383,7 @@ fn interrupted_check_keeps_old_report() {
 fn unwritable_report_exits_2_after_checks() {
     let directory = Directory::new();
     fs::create_dir(directory.path("gone")).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = listener();
     let (removed, wait) = mpsc::channel::<()>();
     // accepts nothing until the directory has been removed, and then closes every connection
     thread::spawn(move || {

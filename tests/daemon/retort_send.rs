@@ -1,15 +1,14 @@
 //! `retort send` and `retort ping` against the real daemon, and against servers with wrong replies.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers;
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, limited};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use retortd::protocol::PROTOCOLS;
 use retortd::protocol::client_side::ConnectionUse;
 
@@ -46,19 +45,16 @@ fn good(output: &Output, expected: &str) {
     assert_eq!((stdout(output), stderr(output), output.status.code()), (expected, "", Some(0)));
 }
 
-/// A server that sends `words` to its first client, whatever it receives, and then half-closes.
+/// A server that sends `words` to every client, whatever it receives, and then half-closes.
 fn saying(words: &'static [u8]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
-    let address = listener.local_addr().expect("its address").to_string();
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a client");
+    let serve = |mut stream: TcpStream| {
         let mut request = [0; 1024];
         let _ = stream.read(&mut request);
         let _ = stream.write_all(words);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let _ = stream.read(&mut request);
-    });
-    address
+    };
+    buggy_servers::for_each_client(serve).to_string()
 }
 
 #[test]
@@ -217,16 +213,15 @@ fn wrong_replies_are_reported_by_request() {
 
 #[test]
 fn read_timeout_fails_silent_server() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let output = run(&["send", &address, "uppercase", "abc", "--read-timeout", "50ms"]);
+    let (_silent, address) = listener();
+    let output = run(&["send", &address.to_string(), "uppercase", "abc", "--read-timeout", "50ms"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("request 1 (uppercase, 3 bytes): the read timed out"), "{}", stderr(&output));
 }
 
 #[test]
 fn impossible_request_exits_2() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let nobody = listener().1.to_string();
     for (arguments, words) in [
         (vec!["send", nobody.as_str(), "uppercase", "x"], "is the server running"),
         (vec!["send", nobody.as_str()], "nothing to send"),
@@ -261,7 +256,7 @@ fn ping_counts_and_times_round_trips() {
     assert!(text.contains("3 sent, 3 received, 0 lost (0%)\nconnect    min/avg/max/stddev = "), "{text}");
     let fresh = run(&["ping", &address, "-c", "2", "-i", "0", "--reconnect", "-q"]);
     assert!(fresh.status.success() && !stdout(&fresh).contains("seq="), "{fresh:?}");
-    assert_eq!(daemon.statistics_when(|statistics| statistics.open == 0).accepted, 3);
+    assert_eq!(daemon.statistics_at_rest().accepted, 3);
 }
 
 #[test]
@@ -275,7 +270,7 @@ fn sigint_prints_ping_summary() {
         output.read_exact(&mut byte).unwrap();
         text.push(byte[0]);
     }
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    kill(process_id(&child), Signal::SIGINT).unwrap();
     let mut rest = String::new();
     output.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("1 sent, 1 received, 0 lost (0%)"), "{rest}");
@@ -284,21 +279,16 @@ fn sigint_prints_ping_summary() {
 
 #[test]
 fn lost_pings_are_counted() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || listener.incoming().for_each(|stream: Result<TcpStream, _>| drop(stream)));
+    let address = buggy_servers::for_each_client(drop).to_string();
     let output = run(&["ping", &address, "-c", "2", "-i", "1ms"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("seq=2 lost: "), "{output:?}");
     assert!(stdout(&output).contains("2 sent, 0 received, 2 lost (100%)"), "{output:?}");
 }
 
-/// The client's limit on memory for small requests, in bytes, with the stacks of its threads.
-const MEMORY: u64 = 64 << 20;
-
-/// Runs retort within [`MEMORY`], with a timeout that is longer than the test's deadline.
+/// Runs retort within [`RETORT_MEMORY`], with a timeout that is longer than the test's deadline.
 fn run_bounded(arguments: &[&str]) -> Output {
-    let mut command = limited(env!("CARGO_BIN_EXE_retort"), MEMORY);
+    let mut command = limited_retort(RETORT_MEMORY);
     command.args(arguments).args(["--read-timeout", "5m"]);
     command.stdin(Stdio::null()).output().expect("run retort")
 }

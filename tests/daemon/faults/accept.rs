@@ -295,8 +295,7 @@ fn failed_epoll_add_of_listener_is_retried() {
 #[test]
 fn connection_limit_reached_repeatedly_is_logged_once() {
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--max-connections=2", "--workers=2", "-vv"]);
-    let mut daemon = launch.under(&["env", "--unset=NOTIFY_SOCKET"]).spawn();
-    daemon.wait_ready_in_log();
+    let daemon = launch.under(&["env", "--unset=NOTIFY_SOCKET"]).start_by_log();
     let begun = Instant::now();
     in_parallel(20, |_| (0..20).for_each(|_| assert_serves(&mut daemon.connect("frame"))));
     let took = begun.elapsed();

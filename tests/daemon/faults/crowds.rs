@@ -10,7 +10,9 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::{LeakCheck, REVERSE, SHUFFLE, Trace, UPPERCASE, assert_serves, available, rss_limit};
 use crate::harness::action::RANDOM;
-use crate::harness::{Client, Daemon, DaemonBuilder, Directory, any_memory, frame, length_prefixed, wait_until};
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, SetWhenDropped, any_memory, frame, length_prefixed, wait_until,
+};
 
 /// More connections than the number from which on a worker returns their memory to the system (1024).
 const CROWD: usize = 1100;
@@ -84,10 +86,9 @@ fn connection_flood_does_not_delay_stop() {
                 }
             });
         }
+        let _end = SetWhenDropped(&over);
         daemon.statistics_when(|statistics| statistics.accepted > 100);
-        let code = daemon.stop();
-        over.store(true, Ordering::Relaxed);
-        assert_eq!(code, 0);
+        assert_eq!(daemon.stop(), 0);
     });
     daemon.last_statistics();
 }
@@ -103,8 +104,7 @@ fn connections_dropped_at_stop_are_counted() {
     let Some(first) = daemon.freeze("worker-1") else { return };
     // for each worker these connections come before the stop, and it accepts at least one of them first
     let late: Vec<Client> = (0..40).map(|_| daemon.connect("frame")).collect();
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     daemon.stop_now();
     daemon.wait_for_line(0, "stopping at once");
     wait_until("the main thread has sent the order", || daemon.is_idle("retortd"));

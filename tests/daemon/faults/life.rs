@@ -65,8 +65,7 @@ fn other_signals_during_start_and_drain_have_no_effect() {
             let mut client = daemon.connect("frame");
             client.send(&frame(REVERSE, b"begun before the stop")[..8]);
             daemon.statistics_when(|statistics| statistics.bytes_in == 8);
-            daemon.signal(Signal::SIGTERM);
-            daemon.wait_for_notice(0, "STOPPING=1");
+            daemon.begin_drain();
             for _ in 0..20 {
                 daemon.signal(signal);
             }
@@ -134,8 +133,7 @@ fn request_arriving_with_sigterm_gets_its_reply() {
     let mut client = daemon.connect("frame");
     assert_serves(&mut client);
     let Some(frozen) = daemon.freeze("worker-0") else { return };
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     client.send(&frame(REVERSE, b"just in time"));
     drop(frozen);
     assert_eq!(client.receive_all(), length_prefixed(b"emit ni tsuj"));
@@ -159,8 +157,7 @@ fn connection_handed_to_other_worker_at_stop_is_served() {
     let mut late = daemon.connect("frame");
     late.send(&frame(REVERSE, b"late"));
     assert!(late.is_silent(Duration::from_millis(150)));
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     drop(frozen);
     assert_eq!(late.receive_all(), length_prefixed(b"etal"));
     assert_eq!(daemon.wait_exit(), 0);
@@ -178,8 +175,7 @@ fn input_after_stop_does_not_reset_last_reply() {
     let text = vec![b'x'; 100_000];
     client.send(&frame(REVERSE, &text));
     daemon.statistics_when(|statistics| statistics.answered == 1);
-    daemon.signal(Signal::SIGTERM);
-    daemon.wait_for_notice(0, "STOPPING=1");
+    daemon.begin_drain();
     // the daemon half-closes, which the client cannot notice before it has read the reply
     thread::sleep(Duration::from_millis(50));
     client.send(b"too late");
@@ -196,7 +192,6 @@ fn watchdog_is_not_notified_while_worker_hangs() {
     }
     // every eighth epoll_wait, from the third on, returns a second late
     let words = strace(&["epoll_wait:delay_exit=1000000:when=3+8"]);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=1"]).env("WATCHDOG_USEC", "400000");
     let daemon = launch.under(&words).start();
     let (line, _) = daemon.wait_for_line(0, "a worker missed its heartbeat");

@@ -150,8 +150,7 @@ fn syslog_messages_are_at_most_1024_bytes() {
 #[test]
 fn missing_notify_socket_variable_is_no_fault() {
     let words = ["env", "--unset=NOTIFY_SOCKET"];
-    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).under(&words).spawn();
-    daemon.wait_ready_in_log();
+    let mut daemon = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).under(&words).start_by_log();
     let leak_check = LeakCheck::begin(&daemon);
     assert_serves(&mut daemon.connect("frame"));
     leak_check.end(&daemon);
@@ -167,8 +166,7 @@ fn lost_notify_socket_does_not_stop_service() {
     let socket = UnixDatagram::bind(&path).expect("bind");
     socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
-    let mut daemon = launch.env("NOTIFY_SOCKET", &path).spawn();
-    daemon.wait_ready_in_log();
+    let mut daemon = launch.env("NOTIFY_SOCKET", &path).start_by_log();
     assert!(next(&socket).starts_with("READY=1"));
     drop(socket);
     let leak_check = LeakCheck::begin(&daemon);

@@ -24,11 +24,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::harness::action::{REVERSE, SHUFFLE, UPPERCASE};
 use crate::harness::{
-    Client, Daemon, DaemonBuilder, Directory, LeakCheck, Statistics, available, rss_limit, skip, wait_until,
+    Client, Daemon, DaemonBuilder, Directory, LeakCheck, Statistics, available, process_id, rss_limit, skip, wait_until,
 };
 
 /// Asserts that a request gets its correct reply.
@@ -60,17 +59,24 @@ fn injected(injections: &[&str], arguments: &[&str]) -> Option<DaemonBuilder> {
         return None;
     }
     let launch = DaemonBuilder::new(&[&["--listen=frame=127.0.0.1:0"], arguments].concat());
-    Some(launch.under(&strace(injections).iter().map(String::as_str).collect::<Vec<_>>()))
+    Some(launch.under(&strace(injections)))
 }
 
-/// The words of a strace command. Only system calls in `trace=` can be injected.
+/// The words of a strace command with these `injections`, which runs the command after it.
 fn strace(injections: &[&str]) -> Vec<String> {
+    [["strace", "-D", "-f", "-qq"].map(String::from).to_vec(), injecting(injections)].concat()
+}
+
+/// The options of strace for these `injections` alone. Only system calls in `trace=` can be injected.
+fn injecting(injections: &[&str]) -> Vec<String> {
     let calls: Vec<&str> = injections.iter().map(|each| each.split(':').next().unwrap_or_default()).collect();
-    let trace = format!("trace={}", calls.join(","));
-    let mut words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace].map(String::from).to_vec();
-    for injection in injections {
-        words.extend(["-e".to_string(), format!("inject={injection}")]);
-    }
+    options("/dev/null", &calls.join(","), injections)
+}
+
+/// The options of strace for a trace of these `calls` (in its syntax) in the file `output`, with `injections`.
+fn options(output: &str, calls: &str, injections: &[&str]) -> Vec<String> {
+    let mut words = ["-o", output, "-e", &format!("trace={calls}")].map(String::from).to_vec();
+    words.extend(injections.iter().flat_map(|injection| ["-e".into(), format!("inject={injection}")]));
     words
 }
 
@@ -86,11 +92,12 @@ impl Injection {
 
     /// Injects into the threads with these names.
     fn into_threads(daemon: &Daemon, names: &[&str], injections: &[&str]) -> Option<Self> {
-        Self::attach(daemon, names, &strace(injections))
+        Self::attach(daemon, names, &injecting(injections))
     }
 
-    /// Attaches strace to the threads with these names, with the options in `words`. None: strace is not installed.
-    fn attach(daemon: &Daemon, names: &[&str], words: &[String]) -> Option<Self> {
+    /// Attaches strace, with `options`, to the threads with these names; without `-f`, which would include others.
+    /// None: strace is not installed.
+    fn attach(daemon: &Daemon, names: &[&str], options: &[String]) -> Option<Self> {
         if !available("strace") {
             return None;
         }
@@ -98,8 +105,6 @@ impl Injection {
         // a thread sets its name when it starts to run
         wait_until("the threads run", || threads().count() == names.len());
         let threads: Vec<String> = threads().map(|task| format!("--attach={}", task.id)).collect();
-        // without -D and -f, which would include other threads
-        let options = words.iter().filter(|word| !["strace", "-D", "-f", "-qq"].contains(&word.as_str()));
         let mut strace = Command::new("strace");
         strace.args(options).args(&threads).stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = strace.spawn().expect("start strace");
@@ -112,7 +117,7 @@ impl Injection {
 impl Drop for Injection {
     /// SIGINT makes strace detach from the threads (strace(1)).
     fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")), Signal::SIGINT);
+        let _ = kill(process_id(&self.0), Signal::SIGINT);
         let _ = self.0.wait();
     }
 }
@@ -130,9 +135,7 @@ impl Trace {
         let directory = Directory::new();
         let notes = directory.path("calls");
         let output = notes.to_str().expect("a path in UTF-8");
-        let mut words = ["-o", output, "-e", &format!("trace={calls}")].map(String::from).to_vec();
-        words.extend(injections.iter().flat_map(|injection| ["-e".into(), format!("inject={injection}")]));
-        let attached = Injection::attach(daemon, &[thread], &words)?;
+        let attached = Injection::attach(daemon, &[thread], &options(output, calls, injections))?;
         Some(Self { attached, notes, _directory: directory })
     }
 

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, getsockopt, send, setsockopt, sockopt};
 
 use super::{LeakCheck, REVERSE, SHUFFLE, UPPERCASE, assert_serves, load_time};
-use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel, length_prefixed};
+use crate::harness::{Client, Daemon, DaemonBuilder, SetWhenDropped, frame, in_parallel, length_prefixed, listener};
 use std::os::fd::AsRawFd;
 
 /// Fault 10: a client that has half-closed gets the replies to all its requests.
@@ -182,7 +182,7 @@ fn connections_have_keepalive_timer() {
 /// Fault 15: the keepalive options, read from the test's copy of an inherited listener.
 #[test]
 fn keepalive_and_user_timeout_are_set() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let (listener, _) = listener();
     let copy = listener.try_clone().expect("a copy of the listener");
     let daemon = DaemonBuilder::new(&[]).with_sockets("frame", vec![listener.into()]).start();
     let leak_check = LeakCheck::begin(&daemon);
@@ -207,7 +207,6 @@ fn greedy_clients_do_not_starve_small_requests() {
             let (daemon, over) = (&daemon, &over);
             scope.spawn(move || be_greedy(daemon, number, over));
         }
-        // ends the load even if this closure panics
         let _end = SetWhenDropped(&over);
         daemon.statistics_when(|statistics| statistics.answered > 5000);
         // an iteration reads at most 320 KiB from each client and sends it at most 256 KiB; as other programs use the
@@ -223,15 +222,6 @@ fn greedy_clients_do_not_starve_small_requests() {
     });
     assert!(!is_late, "an iteration of the event loop takes too long");
     leak_check.end(&daemon);
-}
-
-/// Sets a flag, even when a test fails.
-struct SetWhenDropped<'a>(&'a AtomicBool);
-
-impl Drop for SetWhenDropped<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// The latencies of small requests, sorted.

@@ -288,8 +288,7 @@ fn interrupted_log_write_is_retried() {
     let path = directory.write("log", "");
     let file = OpenOptions::new().append(true).open(&path).expect("open the log");
     // only for this file: writes to eventfds are non-blocking and never interrupted
-    let injection = [super::strace(&["write:error=EINTR:when=1+2"]), vec!["-P".into(), path.clone()]].concat();
-    let words: Vec<&str> = injection.iter().map(String::as_str).collect();
+    let words = [super::strace(&["write:error=EINTR:when=1+2"]), vec!["-P".into(), path.clone()]].concat();
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv", "--workers=1"]).stderr(file).under(&words);
     let mut daemon = launch.start();
     let mut client = daemon.connect("frame");

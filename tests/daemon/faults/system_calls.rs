@@ -1,12 +1,12 @@
 //! System calls that transfer less than requested, or fail.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use super::{Injection, LeakCheck, REVERSE, Trace, UPPERCASE, assert_serves, injected, load_time, strace};
-use crate::harness::{Client, Daemon, DaemonBuilder, available, frame, in_parallel, length_prefixed};
+use crate::harness::{Client, Daemon, DaemonBuilder, available, frame, in_parallel, length_prefixed, listener};
 
 /// Fault 23: a socket is reported ready, but read or write fails with EAGAIN.
 #[test]
@@ -71,9 +71,8 @@ fn rejected_options_of_inherited_socket_log_warning() {
     if !available("strace") {
         return;
     }
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let (listener, _) = listener();
     let words = strace(&["setsockopt:error=ENOPROTOOPT"]);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let launch = DaemonBuilder::new(&["--recv-buffer=64K"]).with_sockets("frame", vec![listener.into()]).under(&words);
     let daemon = launch.start();
     for option in ["TCP_NODELAY", "SO_KEEPALIVE", "TCP_USER_TIMEOUT", "SO_RCVBUF"] {
@@ -92,11 +91,10 @@ fn rejected_options_of_inherited_connection_log_warning() {
     if !available("strace") {
         return;
     }
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
+    let (listener, address) = listener();
+    let client = TcpStream::connect(address).expect("connect");
     let (connection, _) = listener.accept().expect("accept");
     let words = strace(&["setsockopt:error=ENOPROTOOPT"]);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let launch = DaemonBuilder::new(&["-v"]).with_sockets("connection", vec![connection.into()]).under(&words);
     let mut daemon = launch.spawn();
     daemon.wait_for_line(0, "cannot set TCP_NODELAY on the inherited connection: Protocol not available");

@@ -1,7 +1,7 @@
 //! Starts daemons, and collects their output, notifications and exit status.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -58,7 +58,7 @@ impl DaemonBuilder {
 
     /// Runs the daemon by a command that executes its last arguments, such as `prlimit --nofile=64`. A second one is
     /// executed by the first.
-    pub fn under(mut self, wrapper: &[&str]) -> Self {
+    pub fn under(mut self, wrapper: &[impl AsRef<OsStr>]) -> Self {
         self.wrapper.extend(wrapper.iter().map(OsString::from));
         self
     }
@@ -89,6 +89,14 @@ impl DaemonBuilder {
     pub fn start(self) -> Daemon {
         let mut daemon = self.spawn();
         daemon.wait_ready();
+        daemon
+    }
+
+    /// Starts the daemon and waits until its log says that it is ready: no service manager has to listen, and the log
+    /// is collected up to that line. It must run with `-vv`.
+    pub fn start_by_log(self) -> Daemon {
+        let mut daemon = self.spawn();
+        daemon.wait_ready_in_log();
         daemon
     }
 
@@ -159,7 +167,8 @@ pub fn process_id(child: &Child) -> Pid {
     Pid::from_raw(child.id().try_into().expect("a process id"))
 }
 
-fn collect_lines(from: Option<impl Read + Send + 'static>) -> EventLog<String> {
+/// Collects the lines of an output until its end.
+pub fn collect_lines(from: Option<impl Read + Send + 'static>) -> EventLog<String> {
     let events = EventLog::new();
     let filled = events.clone();
     let Some(from) = from else {

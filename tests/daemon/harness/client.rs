@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -129,6 +130,17 @@ pub fn in_parallel<R: Send>(clients: usize, client: impl Fn(usize) -> R + Sync) 
         let threads: Vec<_> = (0..clients).map(|number| scope.spawn(move || client(number))).collect();
         threads.into_iter().map(|thread| thread.join().expect("a client failed")).collect()
     })
+}
+
+/// Sets a flag when dropped: threads that run until it is set end even when the test fails, and do not keep
+/// [`thread::scope`] waiting.
+#[derive(Debug)]
+pub struct SetWhenDropped<'a>(pub &'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Daemon {

@@ -98,6 +98,12 @@ impl Daemon {
         self.wait_exit()
     }
 
+    /// Sends SIGTERM and waits until the drain has begun.
+    pub fn begin_drain(&self) {
+        self.signal(Signal::SIGTERM);
+        self.wait_for_notice(0, "STOPPING=1");
+    }
+
     /// Sends the second SIGTERM, which ends the drain; the daemon must have noticed the first.
     pub fn stop_now(&self) {
         thread::sleep(ONE_ORDER + Duration::from_millis(100));

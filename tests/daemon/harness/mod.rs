@@ -19,16 +19,17 @@ mod statistics;
 
 use std::env;
 use std::fs;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-pub use builder::{DaemonBuilder, Finished, process_id};
-pub use client::{Client, echo_ping, frame, in_parallel, length_prefixed};
+pub use builder::{DaemonBuilder, Finished, collect_lines, process_id};
+pub use client::{Client, SetWhenDropped, echo_ping, frame, in_parallel, length_prefixed};
 pub use daemon::Daemon;
 pub use event_log::EventLog;
 pub use leak_check::LeakCheck;
-pub use observe::{any_memory, available, limited, rss_limit, wait_until};
+pub use observe::{RETORT_MEMORY, any_memory, available, limited_retort, rss_limit, wait_until};
 pub use replay::{replay_all, try_protocol};
 pub use skip::skip;
 pub use statistics::Statistics;
@@ -74,4 +75,11 @@ impl Drop for Directory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// A listener on a free port of the loopback interface, and its address.
+pub fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
+    let address = listener.local_addr().expect("the listener's address");
+    (listener, address)
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Every protocol's socket, enabled as the manual says, and tried with the protocol's first example (examples.tsv is generated
-# from the list of protocols).
+# Every protocol's socket, enabled as the manual says, and tried with the protocol's first example (examples.tsv is
+# generated from the list of protocols).
 . "$(dirname "$0")/lib.sh"
 load request 8083 hello >/dev/null # the service runs already when the sockets are enabled
 mapfile -t protocols < <(retortd --list | cut -d' ' -f1)
@@ -8,11 +8,11 @@ mapfile -t sockets < <(systemctl list-unit-files --no-legend 'retortd*.socket' |
 systemctl enable --quiet "${sockets[@]}"
 expect "a running service gets them when it is restarted" systemctl restart retortd.service
 
-# talk PORT REQUEST: sends (escapes as in printf %b), half-closes, and prints the reply as text.
+# talk PORT REQUEST: sends the request, half-closes, and prints the reply; bytes that are not printable ASCII as \xHH.
 talk() { python3 - "$@" <<'PYTHON'
 import socket, sys
 with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10) as sock:
-    sock.sendall(sys.argv[2].encode().decode("unicode_escape").encode("latin-1"))
+    sock.sendall(sys.argv[2].encode())
     sock.shutdown(socket.SHUT_WR)
     reply = b""
     while len(reply) < 1000 and (piece := sock.recv(1000)):
