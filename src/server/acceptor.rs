@@ -235,7 +235,7 @@ impl Acceptor {
             ListenerState::BackingOff { until } => until,
             _ => Millis::NEVER,
         };
-        Some(retry.min(self.listener.recovery_due())).filter(|due| *due != Millis::NEVER)
+        retry.min(self.listener.recovery_due()).if_ever()
     }
 
     /// Waits for no more connections. Those that the kernel has completed by now are still to be accepted, unless the

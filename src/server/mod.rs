@@ -189,8 +189,7 @@ impl Server {
     /// [`Server::notice_fd`] becomes readable when it becomes less.
     #[must_use]
     pub fn recovery_due_in(&self) -> Option<Duration> {
-        let due = self.shared.recovery_due();
-        (due != Millis::NEVER).then(|| (due - self.shared.clock.now()).into())
+        self.shared.recovery_due().if_ever().map(|due| (due - self.shared.clock.now()).into())
     }
 
     /// Logs which conditions have ended, such as a want of memory.

@@ -36,7 +36,7 @@ impl SweepTimer {
     /// The time until the next sweep; `None` without a deadline.
     #[must_use]
     pub fn timeout(&self, now: Millis) -> Option<Millis> {
-        (self.next != Millis::NEVER).then(|| self.next.max(self.not_before) - now)
+        self.next.if_ever().map(|next| next.max(self.not_before) - now)
     }
 
     /// Whether a sweep over this number of connections is due. If so, it begins: the deadlines that are left must be

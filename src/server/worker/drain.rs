@@ -81,7 +81,7 @@ impl Drain {
     /// When [`Drain::step`] returns something else than now; `None` if that follows from no time.
     #[must_use]
     pub fn due(&self) -> Option<Millis> {
-        Some(self.grace_until.unwrap_or(self.until)).filter(|due| *due != Millis::NEVER)
+        self.grace_until.unwrap_or(self.until).if_ever()
     }
 
     /// Whether connections must be visited again without waiting for an event.
