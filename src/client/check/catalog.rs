@@ -1,7 +1,7 @@
 //! The list of checks.
 //!
-//! To add a check, write a function in `checks` and give it an entry here. Its hint is written to somebody who wrote
-//! the server and looks for the mistake.
+//! To add a check, write a function in `checks` and give it an entry here. Its hint is addressed to the author of the
+//! server, who is looking for the mistake.
 
 use super::checks::{actions, clients, errors, messages, randomness, services};
 use super::definition::{AppliesTo, Check};

@@ -28,7 +28,7 @@ use request::PingRequest;
 use round_trip::{NoReply, PingExchange, PingReply};
 use statistics::TimeStatistics;
 
-/// Sends requests until there were `--count`, or until a signal.
+/// Sends requests until `--count` have been sent or a signal arrives.
 ///
 /// # Errors
 /// Nothing could be sent: usage, an unknown host, or no connection.
