@@ -10,9 +10,9 @@ use std::mem;
 use super::Worker;
 use crate::connection::{CloseReason, Connection, Context, Grace, Millis, Next, Stream};
 
-/// The time after a drain has begun in which a client that has sent nothing yet may still send a request.
-/// Chosen: a request that was on its way when the drain began arrives within it also over slow networks, and
-/// an idle daemon exits in under a second.
+/// The time after a drain has begun in which a client that has sent nothing yet may still send a request. Chosen: a
+/// request that was on its way when the drain began arrives within it also over slow networks, and an idle daemon exits
+/// in under a second.
 const DRAIN_GRACE: Millis = Millis::new(500);
 
 /// The phase of a worker.
