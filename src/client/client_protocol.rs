@@ -1,7 +1,7 @@
 //! The protocol that `retort` speaks: a name, and the client's side from the list of protocols.
 //!
-//! The protocols describe requests and replies themselves, in [`client_side`](crate::protocol::client_side). This module
-//! adds what is a client's own decision: how much of a wrong reply to read.
+//! The protocols describe requests and replies themselves, in [`client_side`](crate::protocol::client_side). This
+//! module adds what is a client's own decision: how much of a wrong reply to read.
 
 #![allow(clippy::cast_possible_truncation, reason = "the length of a reply is at most 32 bits on the wire")]
 
@@ -27,8 +27,8 @@ pub const MAX_LENGTH: usize = frame::MAX_LENGTH;
 /// words and line ends that servers add.
 const MAX_EXCESS: usize = 4096;
 
-/// The longest reply that is read from a service that speaks first, in bytes. Chosen: the RFCs have 512 characters,
-/// a line and 32 bits; quotes are often longer.
+/// The longest reply that is read from a service that speaks first, in bytes. Chosen: the RFCs have 512 characters, a
+/// line and 32 bits; quotes are often longer.
 const MAX_SPOKEN_REPLY: usize = 64 << 10;
 
 impl ClientProtocol {

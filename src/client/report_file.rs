@@ -2,9 +2,9 @@
 //!
 //! Owns the path of one report. Guarantees: the report is written to a temporary name in the same directory and renamed
 //! (rename(2) is atomic), so that no reader sees half of it and an earlier report is kept until the new one is
-//! complete; the temporary name exists only during [`ReportFile::prepare`] and [`ReportFile::write`], so that a
-//! signal between these leaves no file behind (one during these may leave `.retort-` and six characters). A pipe, a
-//! device and `/dev/stdout` cannot be replaced, and are written to directly.
+//! complete; the temporary name exists only during [`ReportFile::prepare`] and [`ReportFile::write`], so that a signal
+//! between these leaves no file behind (one during these may leave `.retort-` and six characters). A pipe, a device and
+//! `/dev/stdout` cannot be replaced, and are written to directly.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};

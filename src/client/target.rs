@@ -44,8 +44,8 @@ fn split(text: &str) -> Result<(&str, Option<&str>), String> {
             _ => Err("only :PORT may follow ]".into()),
         };
     }
-    match text.matches(':').count() {
-        1 => Ok(text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))),
+    match text.split_once(':') {
+        Some((host, port)) if !port.contains(':') => Ok((host, Some(port))),
         // No colon: no port. Several: an IPv6 address without brackets, behind which a port would be ambiguous.
         _ => Ok((text, None)),
     }

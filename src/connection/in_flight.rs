@@ -14,11 +14,11 @@ use crate::protocol::{Needed, RequestCounts};
 /// Upper bound on the tail, in bytes, that preprocessing leaves for the next read: a split code point, or a sigma that
 /// needs context. Chosen without tuning: texts whose tail is longer hardly exist.
 const MAX_UNPROCESSED_TAIL: usize = 4 * 1024;
-/// How far a client may be behind `--min-rate`, and for how long others must have waited for memory. Chosen
-/// without tuning: time for a TCP window that was closed to open again.
+/// How far a client may be behind `--min-rate`, and for how long others must have waited for memory. Chosen without
+/// tuning: time for a TCP window that was closed to open again.
 const MIN_RATE_GRACE: Millis = Millis::new(5_000);
-/// When within [`MIN_RATE_GRACE`] the first look is taken at what the client has taken. Chosen so that most
-/// of that time is judged, and that short waits for memory cost nothing.
+/// When within [`MIN_RATE_GRACE`] the first look is taken at what the client has taken. Chosen so that most of that
+/// time is judged, and that short waits for memory cost nothing.
 const MIN_RATE_FIRST_LOOK: Millis = Millis::new(1_000);
 
 /// The time of a transfer that has to keep a rate: bytes put its start off.

@@ -13,8 +13,8 @@ use super::state::{Connection, State};
 use super::stream::Stream;
 use super::timers::{TimerOutcome, unacknowledged};
 
-/// The time between two looks at a connection that lingers. Chosen without tuning: 20 looks a second cost
-/// little, and a client that has everything is not kept for long.
+/// The time between two looks at a connection that lingers. Chosen without tuning: 20 looks a second cost little, and a
+/// client that has everything is not kept for long.
 const LOOK_INTERVAL: Millis = Millis::new(50);
 /// How long a client that has everything may take to half-close. Chosen without tuning.
 const HALF_CLOSE_TIME: Millis = Millis::new(2_000);

@@ -30,6 +30,12 @@ impl Millis {
     pub fn after(self, limit: Option<Self>) -> Self {
         limit.map_or(Self::NEVER, |limit| self + limit)
     }
+
+    /// This moment, unless it is [`Millis::NEVER`].
+    #[must_use]
+    pub fn if_ever(self) -> Option<Self> {
+        (self != Self::NEVER).then_some(self)
+    }
 }
 
 impl Add for Millis {

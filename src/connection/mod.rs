@@ -1,10 +1,10 @@
 //! One client, over any [`Stream`]: reads, lets the protocol process what has arrived, writes, and knows what it waits
 //! for.
 //!
-//! Deterministic: no socket, no thread, and no clock but for the durations in the log. [`Connection`] has the contract between a connection and its caller.
-//! Input is read into the worker's read buffer, processed there, and replied to from there with one write; only what is
-//! unfinished is kept, so an idle connection has no memory of its own. A large request is read into a buffer of its
-//! own, transformed there where the text allows, and sent from there.
+//! Deterministic: no socket, no thread, and no clock but for the durations in the log. [`Connection`] has the contract
+//! between a connection and its caller. Input is read into the worker's read buffer, processed there, and replied to
+//! from there with one write; only what is unfinished is kept, so an idle connection has no memory of its own. A large
+//! request is read into a buffer of its own, transformed there where the text allows, and sent from there.
 //!
 //! Guarantees: replies in the order of the requests; no reading while replies wait for the client; every request that
 //! arrived before the client half-closed is replied to; a bounded amount of work in each call; a close waits until the

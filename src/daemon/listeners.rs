@@ -21,7 +21,8 @@ use crate::sys::{self, Errno};
 const KEEPALIVE_IDLE: u32 = 60;
 /// Seconds between probes. Chosen: a client that is gone is detected a minute after the first of [`KEEPALIVE_PROBES`].
 const KEEPALIVE_INTERVAL: u32 = 15;
-/// Probes without a reply after which the connection is reset. Chosen: three lost packets in a row are no reason.
+/// Probes without a reply after which the connection is reset. Chosen: three lost packets in a row are not a reason to
+/// reset it.
 const KEEPALIVE_PROBES: u32 = 4;
 /// Milliseconds that sent data may stay without an acknowledgement (`TCP_USER_TIMEOUT`, tcp(7)). Derived: the time in
 /// which keepalive detects that a silent client is gone.

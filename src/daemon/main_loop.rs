@@ -28,12 +28,13 @@ use crate::sys::{self, Arrivals, Errno};
 /// The pause after poll(2) has failed, so that a failure that lasts (ENOMEM) does not keep a processor busy. Chosen:
 /// ten tries per second are no load, and nobody notices that a signal waits for the next one.
 const POLL_PAUSE: Duration = Duration::from_millis(100);
-/// The minimum time between two log lines about a failed poll(2). Chosen: often enough to see that
-/// it goes on, and 1,440 lines a day.
+/// The minimum time between two log lines about a failed poll(2). Chosen: often enough to see that it persists, and
+/// 1,440 lines a day.
 const POLL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The maximum time that a reload waits for the workers. Chosen: workers take milliseconds to handle a message; a
 /// reload must not delay signals for long if one hangs.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The sockets that the server serves.
 #[derive(Debug)]
 pub struct Serving {

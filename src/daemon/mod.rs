@@ -1,11 +1,12 @@
 //! The daemon from start to exit: configuration, signals, log, listeners, server, main loop.
 //!
-//! Every error of the configuration is found before the first client is accepted. It is logged in one line, and decides
-//! the exit code (`exit_status.rs`).
+//! Every configuration error is found before the first client is accepted, and decides the exit code
+//! (`exit_status.rs`). It is logged in one line, except that clap prints the errors of the command line and the
+//! environment.
 //!
-//! The main loop (`main_loop.rs`) runs beside the workers. A service that is not to count as a client, such as metrics,
-//! is a thread that is started beside [`Server::start`], and that `MainLoop` holds and ends: it reads [`Server::stats`]
-//! and [`Server::phase`], and takes no connection from a worker.
+//! The main loop (`main_loop.rs`) runs beside the workers. A service that must not count as a client, such as metrics,
+//! would be a thread started beside [`Server::start`], which `MainLoop` would hold and end: it would read
+//! [`Server::stats`] and [`Server::phase`], and take no connection from a worker.
 
 mod activation;
 pub mod config;

@@ -5,9 +5,8 @@
 //!
 //! SIGINT and SIGTERM stop the daemon, SIGHUP reloads the configuration, SIGUSR1 logs the statistics. They are caught
 //! as soon as the configuration has been read: a signal before that has its default effect, a later one during the
-//! start is handled after it. SIGPIPE is ignored by the Rust runtime
-//! before main, SIGXFSZ by [`ignore_file_size_limit`]; an executed program would inherit both, but the daemon executes
-//! none.
+//! start is handled after it. SIGPIPE is ignored by the Rust runtime before main, SIGXFSZ by
+//! [`ignore_file_size_limit`]; an executed program would inherit both, but the daemon executes none.
 
 use std::os::fd::{AsFd, BorrowedFd};
 

@@ -1,8 +1,8 @@
 //! The phase of the server that a SIGTERM or SIGINT begins.
 //!
-//! The first signal begins the drain, and a second one aborts it. Programs may send several signals at once:
-//! timeout(1) signals its child and then the process group of the child. A signal within [`MIN_SIGNAL_DISTANCE`] of the
-//! one before that had an effect is therefore ignored.
+//! The first signal begins the drain, and a second one aborts it. Programs may send several signals at once: timeout(1)
+//! signals its child and then the process group of the child. A signal within [`MIN_SIGNAL_DISTANCE`] of the one before
+//! that had an effect is therefore ignored.
 
 use std::time::Duration;
 

@@ -12,8 +12,8 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 /// The time that a request for more time asks for while draining. Chosen: if the daemon hangs, the manager kills it
 /// this much later.
 pub const EXTEND_BY: Duration = Duration::from_secs(10);
-/// Time between requests for more time while draining. Derived: a fifth of [`EXTEND_BY`], so that four requests in a row
-/// may be lost.
+/// Time between requests for more time while draining. Derived: a fifth of [`EXTEND_BY`], so that four requests in a
+/// row may be lost.
 const EXTEND_INTERVAL: Duration = Duration::from_secs(EXTEND_BY.as_secs() / 5);
 /// Heartbeats in each period of the watchdog. Chosen: one that is late does not get the daemon killed.
 const HEARTBEATS_PER_PERIOD: u32 = 4;

@@ -8,8 +8,8 @@ pub use super::call_context::{CallContext, RequestLimits};
 pub use super::exchange::{Exchange, RequestRecord};
 pub use super::progress::{CloseCause, Needed, Progress};
 
-/// Minimum reply space that every call on the event loop gets, in bytes. Derived: the longest reply to one chunk of
-/// `chunk::CHUNK` bytes, which `respond` gives (three bytes for each byte of the chunk, and words).
+/// Minimum reply space that every call on the event loop gets, in bytes. Derived: the longest reply to one chunk, that
+/// of `respond` (10 bytes, and three for each byte of `chunk::CHUNK`: 3,082), rounded up to a power of two.
 pub const MIN_REPLY_SPACE: usize = 4096;
 
 /// The server's side of one connection.

@@ -17,6 +17,7 @@ mod example;
 mod exchange;
 mod framed_text;
 mod info;
+mod opening;
 mod progress;
 #[cfg(test)]
 mod proptests;

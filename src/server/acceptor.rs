@@ -14,16 +14,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::sys::Errno;
 use log::debug;
 
 use super::listener::{Listener, ListenerIndex, Origin};
 use super::poller::{Poller, Source};
 use crate::connection::{Counters, Millis};
-use crate::sys;
+use crate::sys::{self, Errno};
 
-/// The time for which a worker backs off. Chosen: ten tries a second cost nothing, and no client notices a
-/// tenth of a second in such a state of the system.
+/// The time for which a worker backs off. Chosen: ten tries a second cost nothing, and no client notices a tenth of a
+/// second in such a state of the system.
 const BACKOFF: Millis = Millis::new(100);
 /// Back off also after this number of consecutive lost clients: an error that does not dequeue the connection (the
 /// refusal of a security module) repeats at once. Chosen: as many as two full batches.
@@ -235,7 +234,7 @@ impl Acceptor {
             ListenerState::BackingOff { until } => until,
             _ => Millis::NEVER,
         };
-        Some(retry.min(self.listener.recovery_due())).filter(|due| *due != Millis::NEVER)
+        retry.min(self.listener.recovery_due()).if_ever()
     }
 
     /// Waits for no more connections. Those that the kernel has completed by now are still to be accepted, unless the

@@ -7,9 +7,9 @@
 //!   number of occurrences since the last one.
 //! - One line when it has ended, that is, when it was off for [`QUIET`]: a condition that begins and ends a thousand
 //!   times a second is one condition. The line has the number of occurrences and the time from the first to the last.
-//! - If it begins again less than a minute after the last line that it is on, no line is written at once. If it occurs
-//!   once more after that minute, a line that it is on has the number; otherwise the line that it has ended has the
-//!   number, and is not written before that minute has passed.
+//! - If it begins again less than a minute after the last line that reported it on, no line is written at once. If it
+//!   occurs once more after that minute, the next line that reports it on has the number; otherwise the line that
+//!   reports its end has the number, and is not written before that minute has passed.
 //!
 //! A condition therefore has one line a minute while it flaps faster than [`QUIET`], and two in the worst case. Every
 //! occurrence is counted in the line about an end.
@@ -27,14 +27,14 @@ use std::sync::atomic::Ordering;
 use super::sync::{AtomicBool, AtomicU64, Mutex, lock};
 use crate::connection::Millis;
 
-/// The time between two lines that a condition is on. Chosen: often enough to see that it goes on, and
+/// The minimum time between two lines that report a condition on. Chosen: often enough to see that it persists, and
 /// 1,440 lines a day.
 const INTERVAL: Millis = Millis::new(60_000);
-/// The time without the condition after which it has ended. Chosen: long for a loop that retries every
-/// 100 ms, short for a person who waits for the line.
+/// The time without the condition after which it has ended. Chosen: long for a loop that retries every 100 ms, short
+/// for a person who waits for the line.
 const QUIET: Millis = Millis::new(2_000);
 
-/// The number of occurrences since the last line that a condition is on; to be appended to a message.
+/// The number of occurrences since the last line that reported the condition on; to be appended to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times(u64);
 
@@ -151,19 +151,19 @@ impl Condition {
 /// The occurrences, and the lines about them.
 #[derive(Debug, Default)]
 struct State {
-    /// It has occurred, and there was no line about its end yet.
+    /// It has occurred, and no line has reported its end yet.
     open: bool,
-    /// Since it is open, there was no line that it is on yet.
+    /// No line has reported it on since it was opened.
     silent: bool,
-    /// The first occurrence since it is open.
+    /// The first occurrence since it was opened.
     since: Millis,
     /// The last time at which it was on.
     last: Millis,
-    /// Occurrences since it is open.
+    /// Occurrences since it was opened.
     times: u64,
     /// Those of them that came after the last line.
     unreported: u64,
-    /// The time of the last line that it is on.
+    /// When a line last reported it on.
     announced: Option<Millis>,
 }
 
@@ -205,7 +205,7 @@ impl State {
         }
         self.open = false;
         if self.silent {
-            // its only line: it counts as a line that it is on
+            // its only line: it counts as one that reports it on
             self.announced = Some(now);
         }
         Some(Past { times: self.times, lasted: self.last - self.since })

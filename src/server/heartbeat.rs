@@ -1,4 +1,4 @@
-//! Whether the loop of each worker goes on: a worker acknowledges each heartbeat when it drains its mailbox.
+//! Whether each worker's loop is still running: a worker acknowledges each heartbeat when it drains its mailbox.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -64,7 +64,8 @@ impl<N: Notifier> Lifecycle<N> {
         *begun = phase.max(*begun);
     }
 
-    /// The phase. Workers that all have failed do not end [`Phase::Running`]: the owner does when it sees the failure.
+    /// The phase. Even if every worker has failed, it stays [`Phase::Running`] until the owner sees the failure and
+    /// begins another.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let begun = *lock(&self.begun);
@@ -72,8 +73,8 @@ impl<N: Notifier> Lifecycle<N> {
         if has_ended && begun != Phase::Running { Phase::Stopped } else { begun }
     }
 
-    /// A worker accepts no more connections. When the last one does not, all are woken: a worker that drains may end
-    /// only then, because until then another could still hand it a connection ([`Lifecycle::any_accepting`]).
+    /// A worker has stopped accepting. When the last one has, all are woken: a worker that drains may end only then,
+    /// because until then another could still hand it a connection ([`Lifecycle::any_accepting`]).
     pub fn worker_stopped_accepting(&self) {
         if self.accepting.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.channels.send_all(|| WorkerMessage::SlotsFreed);

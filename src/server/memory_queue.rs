@@ -19,8 +19,8 @@ use super::poller::Token;
 use super::sync::{Mutex, lock};
 use crate::connection::{Budget, Charge, Demand, Millis};
 
-/// The time for which connections that need less overtake one that has waited longer. Chosen: a small part
-/// of the 30 seconds that clients usually wait for a reply.
+/// The time for which connections that need less overtake one that has waited longer. Chosen: a small part of the 30
+/// seconds that clients usually wait for a reply.
 pub const PRIORITY_PERIOD: Millis = Millis::new(2_000);
 /// A connection that begins to wait within this time after the last one gave up is taken for a retry of its client.
 /// Chosen: more than the usual pause of clients between two tries.

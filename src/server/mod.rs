@@ -1,8 +1,8 @@
 //! The event loop: any number of connections on a few threads.
 //!
 //! [`Server::start`] takes listeners and a [`ServerConfig`]. Each worker is a thread with an epoll instance of its own;
-//! all accept from the same listeners. The caller may then read statistics, change limits, check that the workers go
-//! on, and stop them: see the methods of [`Server`]. Nothing here reads options, environment or signals.
+//! all accept from the same listeners. The caller may then read statistics, change limits, check that the workers are
+//! alive, and stop them: see the methods of [`Server`]. Nothing here reads options, environment or signals.
 //!
 //! | file | content |
 //! |---|---|
@@ -189,8 +189,7 @@ impl Server {
     /// [`Server::notice_fd`] becomes readable when it becomes less.
     #[must_use]
     pub fn recovery_due_in(&self) -> Option<Duration> {
-        let due = self.shared.recovery_due();
-        (due != Millis::NEVER).then(|| (due - self.shared.clock.now()).into())
+        self.shared.recovery_due().if_ever().map(|due| (due - self.shared.clock.now()).into())
     }
 
     /// Logs which conditions have ended, such as a want of memory.
@@ -252,7 +251,8 @@ impl Server {
     #[must_use]
     pub fn join(self) -> StatsSnapshot {
         for thread in self.threads {
-            // a worker that panicked has reported that on stderr; its counters are still there
+            // a worker that panicked (where panics unwind: a release build aborts) has left its message to the panic
+            // hook; its counters are still there
             let _ = thread.join();
         }
         self.shared.stats()

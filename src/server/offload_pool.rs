@@ -23,8 +23,7 @@ use super::poller::Token;
 use super::sync::{Mutex, lock};
 use crate::connection::{OffloadJob, has_headroom};
 use crate::protocol::{Cancel, RequestRng};
-use crate::sys;
-use crate::sys::unix_time;
+use crate::sys::{self, unix_time};
 
 /// The time without a request after which a thread ends. Chosen without tuning.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);

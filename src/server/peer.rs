@@ -25,7 +25,7 @@ impl Stream for TcpStream {
     }
 }
 
-/// A client. A further kind of socket, or a handshake that announces another address, is a variant here.
+/// A client. A further kind of socket, or a handshake that announces another address, would be a variant here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// The address of a TCP client.

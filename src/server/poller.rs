@@ -24,8 +24,8 @@ const SEQUENCE_BITS: u32 = u64::BITS - SLOT_BITS;
 const LISTENER: u32 = (1 << SLOT_BITS) - 2;
 const MAILBOX: u32 = LISTENER + 1;
 
-/// A connection of one worker, never two of them in the life of the process: the worker counts its connections with
-/// 64 bits, and no two have the same number.
+/// A connection of one worker, never two of them in the life of the process: the worker counts its connections with 64
+/// bits, and no two have the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
     /// The index of its slot in the table of connections.

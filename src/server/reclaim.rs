@@ -41,7 +41,7 @@ impl Reclaimer {
         Self { memory, sender: Mutex::default() }
     }
 
-    /// Frees `retired`, on the thread where that takes long; on this one if there can be no thread.
+    /// Frees `retired`: on the reclaim thread if it is large, otherwise (or if no thread can be started) on this one.
     pub fn free(&self, retired: Retired) {
         if retired.resident() >= MIN_DEFERRED_FREE {
             self.submit(Task::Free(retired));

@@ -9,8 +9,8 @@ use crate::connection::Millis;
 /// Connections visited for each millisecond between two sweeps. Chosen so that sweeping takes about a hundredth of the
 /// time if a visit takes 10 ns, which is an estimate for a slot of the table and a few comparisons.
 const CONNECTIONS_PER_MS: u64 = 1000;
-/// The least time between two sweeps. Chosen: all timeouts are seconds, except for a connection that
-/// lingers, which is looked at every 50 ms.
+/// The least time between two sweeps. Chosen: all timeouts are seconds, except for a connection that lingers, which is
+/// looked at every 50 ms.
 const MIN_SWEEP_INTERVAL: Millis = Millis::new(10);
 
 /// The time of the next sweep.
@@ -36,7 +36,7 @@ impl SweepTimer {
     /// The time until the next sweep; `None` without a deadline.
     #[must_use]
     pub fn timeout(&self, now: Millis) -> Option<Millis> {
-        (self.next != Millis::NEVER).then(|| self.next.max(self.not_before) - now)
+        self.next.if_ever().map(|next| next.max(self.not_before) - now)
     }
 
     /// Whether a sweep over this number of connections is due. If so, it begins: the deadlines that are left must be

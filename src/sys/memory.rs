@@ -50,8 +50,8 @@ pub fn memory_left() -> Option<usize> {
 
 /// Returns the pages that lie completely inside `bytes` to the system (madvise(2), `MADV_DONTNEED`).
 ///
-/// The bytes read as zeros afterwards if the memory is anonymous and private, as that of the allocator and of
-/// mmap(2) for buffers is. Best effort: memory that cannot be returned keeps its content.
+/// The bytes read as zeros afterwards if the memory is anonymous and private, as that of the allocator and of mmap(2)
+/// for buffers is. Best effort: memory that cannot be returned keeps its content.
 pub fn release_pages(bytes: &mut [u8]) {
     let skipped = bytes.as_ptr().align_offset(PAGE).min(bytes.len());
     let length = (bytes.len() - skipped) / PAGE * PAGE;

@@ -1,4 +1,5 @@
-//! System calls behind safe functions: the only module that names nix or libc, and the only one with unsafe code.
+//! System calls behind safe functions: the only module that names nix or libc outside of tests, and the only one with
+//! unsafe code.
 //!
 //! Knows nothing about the rest of the crate; the daemon, the server and the client use it. Guarantees: every function
 //! is safe to call, every descriptor that is opened here is closed on exec, and nothing is logged. Functions whose

@@ -13,17 +13,10 @@ use super::output::Placed;
 use super::random_source::{CHECK_INTERVAL, RandomSource};
 use super::utf8::{self, InvalidUtf8};
 
-/// Shuffles ASCII in place, from the end (Fisher-Yates).
+/// Shuffles ASCII in place.
 #[inline(never)]
 pub(super) fn ascii(text: &mut [u8], random: &mut impl RandomSource) {
-    let mut remaining = text.len();
-    while remaining > 1 && random.is_wanted() {
-        let stop = remaining.saturating_sub(CHECK_INTERVAL).max(1);
-        for last in (stop..remaining).rev() {
-            text.swap(last, random.below(last + 1));
-        }
-        remaining = stop;
-    }
+    shuffle_run::<1>(text, random);
 }
 
 /// Shuffles any bytes; `out` is working memory for a text that is not ASCII.
@@ -73,7 +66,7 @@ fn split_runs(out: &mut [u8], [one, two, three, four]: [usize; utf8::MAX_LEN]) -
     [ones, twos, threes, &mut out[..four]]
 }
 
-/// Shuffles code points of `LEN` bytes each (Fisher-Yates).
+/// Shuffles code points of `LEN` bytes each, from the end (Fisher-Yates).
 fn shuffle_run<const LEN: usize>(run: &mut [u8], random: &mut impl RandomSource) {
     let mut remaining = run.len() / LEN;
     while remaining > 1 && random.is_wanted() {

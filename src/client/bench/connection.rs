@@ -200,7 +200,7 @@ impl BenchConnection {
     }
 }
 
-/// Why a connection is of no more use.
+/// Why a connection is of no further use.
 #[derive(Debug)]
 pub struct ConnectionError {
     /// The class that its requests in flight are counted in.

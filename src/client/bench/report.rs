@@ -167,15 +167,19 @@ fn grouped(number: u64) -> String {
 
 /// The time with three digits and a unit.
 pub fn readable(time: Duration) -> String {
-    let nanoseconds = time.as_secs_f64() * 1e9;
-    let (value, unit) = match nanoseconds {
+    let (value, unit) = in_unit(time.as_secs_f64() * 1e9);
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.digits$} {unit}")
+}
+
+/// A number of nanoseconds in the unit in which it is shown.
+pub fn in_unit(nanoseconds: f64) -> (f64, &'static str) {
+    match nanoseconds {
         under if under < 1e3 => (nanoseconds, "ns"),
         under if under < 1e6 => (nanoseconds / 1e3, "us"),
         under if under < 1e9 => (nanoseconds / 1e6, "ms"),
         _ => (nanoseconds / 1e9, "s"),
-    };
-    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-    format!("{value:.digits$} {unit}")
+    }
 }
 
 #[cfg(test)]

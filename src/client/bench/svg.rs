@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::latencies::Latencies;
-use super::report::readable;
+use super::report::{in_unit, readable};
 use crate::client::xml::escaped;
 
 // Pixels. Chosen: as wide as a README, with room at the left for `100 ms` and below for the percentiles.
@@ -123,7 +123,7 @@ fn axes(svg: &mut String, scale: &Scale) {
             WIDTH - RIGHT,
             LEFT - 10.0,
             y + 4.0,
-            unit(level)
+            label(level)
         );
     }
     for (share, name) in TICKS.into_iter().filter(|&(share, _)| scale.shows(share)) {
@@ -202,13 +202,9 @@ fn nanoseconds(time: Duration) -> f64 {
 }
 
 /// A round latency as a label.
-fn unit(nanoseconds: f64) -> String {
-    match nanoseconds {
-        under if under < 1e3 => format!("{nanoseconds:.0} ns"),
-        under if under < 1e6 => format!("{:.0} us", nanoseconds / 1e3),
-        under if under < 1e9 => format!("{:.0} ms", nanoseconds / 1e6),
-        _ => format!("{:.0} s", nanoseconds / 1e9),
-    }
+fn label(nanoseconds: f64) -> String {
+    let (value, unit) = in_unit(nanoseconds);
+    format!("{value:.0} {unit}")
 }
 
 #[cfg(test)]

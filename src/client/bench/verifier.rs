@@ -3,7 +3,7 @@
 //! Where every reply has the same bytes, the stream of replies is known in advance: what was read is compared with it
 //! in one piece, without looking for where replies begin. Where they differ (random actions, close-delimited replies,
 //! `--verify length`), each reply goes through the [`ReplyDecoder`]. Both count replies that are complete and correct,
-//! and keep none. After a mismatch the connection is of no more use, because where the next reply begins is unknown.
+//! and keep none. After a mismatch the connection is of no further use, because where the next reply begins is unknown.
 
 use crate::client::client_protocol::ReplyFraming;
 use crate::client::reply::content::{ContentCheck, ContentState, ExpectedContent};

@@ -1,7 +1,7 @@
 //! The list of checks.
 //!
-//! To add a check, write a function in `checks` and give it an entry here. Its hint is written to somebody who wrote
-//! the server and looks for the mistake.
+//! To add a check, write a function in `checks` and give it an entry here. Its hint is addressed to the author of the
+//! server, who is looking for the mistake.
 
 use super::checks::{actions, clients, errors, messages, randomness, services};
 use super::definition::{AppliesTo, Check};
@@ -13,11 +13,14 @@ pub fn checks(protocol: ClientProtocol) -> impl Iterator<Item = &'static Check> 
     CHECKS.iter().filter(move |check| check.applies_to.includes(protocol))
 }
 
+const HEADER_BITS: &str = "the top 5 bits of the header are the action, and the other 27 the length";
 const LOOP: &str = "recv was called once: loop until LENGTH bytes have arrived";
 const LOOP_HEADER: &str = "recv may return fewer bytes than requested: loop until the whole header has arrived";
 const LEFTOVER: &str = "bytes beyond the first request were thrown away: keep them for the next request";
 const LEFTOVER_HEADER: &str =
     "keep bytes beyond the first request for the next one, and loop until the whole of its header has arrived";
+const TRUNCATED: &str = "when the client half-closes inside a request, reply `error` before closing";
+const NEXT_CLIENT: &str = "when the first client closes, accept the next";
 const ONE_CLIENT: &str = "an error of one client must end that connection alone: catch it, close, and accept the next";
 const CODE_POINTS: &str = "the text was handled as bytes: decode it as UTF-8 first, and work on characters";
 const KEEP: &str = "reply `error` to a bad request, and read the next request";
@@ -33,10 +36,10 @@ const CHECKS: &[Check] = &[
         hint: "bytes behind a reply are taken for the next one: send no newline or NUL that is not part of the text" },
     Check { group: "actions", name: "uppercase", applies_to: WithAction("uppercase"), run: actions::uppercase,
         about: "upper case",
-        hint: "the top 5 bits of the header are the action, and the other 27 the length" },
+        hint: HEADER_BITS },
     Check { group: "actions", name: "lowercase", applies_to: WithAction("lowercase"), run: actions::lowercase,
         about: "lower case",
-        hint: "the top 5 bits of the header are the action, and the other 27 the length" },
+        hint: HEADER_BITS },
     Check { group: "actions", name: "title-case", applies_to: WithAction("title-case"), run: actions::title_case,
         about: "title case: a word begins after any character without case",
         hint: "a word begins after any character that has no case, such as an apostrophe, as in Python's str.title()" },
@@ -171,10 +174,10 @@ const CHECKS: &[Check] = &[
         hint: "recv returning nothing is the end of the connection: close it" },
     Check { group: "closing", name: "truncated-header", applies_to: Frames, run: clients::truncated_header,
         about: "the end of input in the middle of a header: `error`, then close",
-        hint: "when the client half-closes inside a request, reply `error` before closing" },
+        hint: TRUNCATED },
     Check { group: "closing", name: "truncated-data", applies_to: Frames, run: clients::truncated_data,
         about: "the end of input in the middle of the data: `error`, then close",
-        hint: "when the client half-closes inside a request, reply `error` before closing" },
+        hint: TRUNCATED },
 
     Check { group: "service", name: "bytes-of-every-value", applies_to: Only("echo"), run: services::every_byte,
         about: "all 256 byte values are returned",
@@ -227,10 +230,10 @@ const CHECKS: &[Check] = &[
         hint: ONE_CLIENT },
     Check { group: "clients", name: "second-client", applies_to: All, run: clients::second_client,
         about: "a second client while the first is connected",
-        hint: "when the first client closes, accept the next" },
+        hint: NEXT_CLIENT },
     Check { group: "clients", name: "stalled-client", applies_to: WithLengths, run: clients::stalled_client,
         about: "a second client while the first is in the middle of a request",
-        hint: "when the first client closes, accept the next" },
+        hint: NEXT_CLIENT },
 
     Check { group: "chance", name: "shuffle-uniform", applies_to: WithAction("shuffle"), run: randomness::shuffle_uniform,
         about: "all six orders of three characters are equally frequent",

@@ -1,8 +1,8 @@
 //! Runs checks one after another, each within its time.
 //!
-//! Guarantees: a check's time is bounded whatever the server does; after a few checks without a reply the server is
-//! taken to hang, and the patience shrinks; once it refuses a connection twice in a row it is taken to be gone, and the
-//! remaining checks are skipped.
+//! Guarantees: a check's time is bounded whatever the server does; after a few checks that failed for lack of time, and
+//! none that passed, the server is taken to hang, and the patience shrinks; once it refuses a connection twice in a row
+//! it is taken to be gone, and the remaining checks are skipped.
 
 use std::time::{Duration, Instant};
 
@@ -23,12 +23,12 @@ pub struct CheckRunner {
     /// Whether to send the longest message.
     large: bool,
     patience: Duration,
-    /// Checks in a row that ended because the server did nothing in time.
+    /// Checks that have failed for lack of time since the last one that passed.
     timeouts: u32,
     gone: bool,
 }
 
-/// The number of checks in a row without a whole reply after which the server is taken to hang. Chosen without tuning.
+/// The number of `timeouts` after which the server is taken to hang. Chosen without tuning.
 const HANGS: u32 = 3;
 
 /// The most patience with a server that hangs. Chosen: a server on a local network that is only slow replies in less.

@@ -25,10 +25,10 @@ use super::options::PingOptions;
 use super::target::Target;
 use crate::sys::{Interrupts, Woken};
 use request::PingRequest;
-use round_trip::{ExchangeResult, PingExchange};
+use round_trip::{NoReply, PingExchange, PingReply};
 use statistics::TimeStatistics;
 
-/// Sends requests until there were `--count`, or until a signal.
+/// Sends requests until `--count` have been sent or a signal arrives.
 ///
 /// # Errors
 /// Nothing could be sent: usage, an unknown host, or no connection.
@@ -60,20 +60,6 @@ struct Pinger<'a> {
     counts: PingCounts,
 }
 
-/// The result of one request.
-enum RoundTrip {
-    /// A correct reply.
-    Replied {
-        /// Length of its body, in bytes.
-        length: usize,
-        time: Duration,
-    },
-    /// No reply, or a wrong one, for this reason.
-    Lost(String),
-    /// A signal arrived first.
-    Interrupted,
-}
-
 impl Pinger<'_> {
     /// Makes the first connection: without one there is nothing to measure.
     fn connect_first(&mut self) -> Result<(), Failure> {
@@ -89,16 +75,16 @@ impl Pinger<'_> {
         loop {
             self.counts.sent += 1;
             match self.round_trip() {
-                RoundTrip::Interrupted => {
+                Err(NoReply::Interrupted) => {
                     // Its reply was not waited for.
                     self.counts.sent -= 1;
                     return Ok(());
                 }
-                RoundTrip::Lost(reason) => {
+                Err(NoReply::Lost(reason)) => {
                     self.connection = None;
                     self.print(&format!("seq={} lost: {reason}", self.counts.sent))?;
                 }
-                RoundTrip::Replied { length, time } => self.count_reply(length, time)?,
+                Ok(reply) => self.count_reply(&reply)?,
             }
             if self.options.count == Some(self.counts.sent) {
                 return Ok(());
@@ -112,9 +98,10 @@ impl Pinger<'_> {
         }
     }
 
-    fn count_reply(&mut self, length: usize, time: Duration) -> Result<(), Failure> {
-        self.counts.round_trips.add(time);
-        let mut line = format!("{length} bytes: seq={} time={} ms", self.counts.sent, milliseconds(time));
+    fn count_reply(&mut self, PingReply { body, time }: &PingReply) -> Result<(), Failure> {
+        self.counts.round_trips.add(*time);
+        let (length, time) = (body.len(), milliseconds(*time));
+        let mut line = format!("{length} bytes: seq={} time={time} ms", self.counts.sent);
         if self.reconnects() {
             self.connection = None;
             let connect = self.counts.connects.last().unwrap_or_default();
@@ -127,23 +114,16 @@ impl Pinger<'_> {
         self.options.reconnect || self.options.protocol.connection_use() == ConnectionUse::PerRequest
     }
 
-    fn round_trip(&mut self) -> RoundTrip {
-        let stream = match self.take_connection() {
-            Ok(stream) => stream,
-            Err(error) => return RoundTrip::Lost(format!("cannot connect: {error}")),
-        };
+    /// One request and its correct reply.
+    fn round_trip(&mut self) -> Result<PingReply, NoReply> {
+        let stream = self.take_connection().map_err(|error| NoReply::Lost(format!("cannot connect: {error}")))?;
         let (interrupts, timeouts) = (&self.interrupts, &self.options.timeouts);
         let exchange = PingExchange { stream: &stream, request: &self.request, interrupts, timeouts };
-        match exchange.run() {
-            ExchangeResult::Reply { body, time } => {
-                self.connection = Some(stream);
-                match &self.request.reply {
-                    Some(expected) if body != *expected => RoundTrip::Lost("the reply is wrong".into()),
-                    _ => RoundTrip::Replied { length: body.len(), time },
-                }
-            }
-            ExchangeResult::Lost(reason) => RoundTrip::Lost(reason),
-            ExchangeResult::Interrupted => RoundTrip::Interrupted,
+        let reply = exchange.run()?;
+        self.connection = Some(stream);
+        match &self.request.reply {
+            Some(expected) if reply.body != *expected => Err(NoReply::Lost("the reply is wrong".into())),
+            _ => Ok(reply),
         }
     }
 

@@ -25,16 +25,17 @@ pub struct PingExchange<'a> {
     pub timeouts: &'a Timeouts,
 }
 
-/// The result of one round trip.
-pub enum ExchangeResult {
-    /// A reply.
-    Reply {
-        /// Its body.
-        body: Vec<u8>,
-        /// From before the request was sent until the reply was complete.
-        time: Duration,
-    },
-    /// No reply, for this reason.
+/// A reply.
+pub struct PingReply {
+    /// Its body.
+    pub body: Vec<u8>,
+    /// From before the request was sent until the reply was complete.
+    pub time: Duration,
+}
+
+/// Why there is no correct reply.
+pub enum NoReply {
+    /// It is missing or wrong, for this reason.
     Lost(String),
     /// A signal arrived first.
     Interrupted,
@@ -42,11 +43,9 @@ pub enum ExchangeResult {
 
 impl PingExchange<'_> {
     /// Sends the request, and waits for its reply.
-    pub fn run(&self) -> ExchangeResult {
+    pub fn run(&self) -> Result<PingReply, NoReply> {
         let started = Instant::now();
-        if let Err(reason) = self.send() {
-            return ExchangeResult::Lost(reason);
-        }
+        self.send().map_err(NoReply::Lost)?;
         let mut reader = InterruptibleReader { exchange: self, started, interrupted: false };
         let reply = ReplyReader::with_buffer(&mut reader, READ_SIZE).next(
             self.request.framing,
@@ -54,9 +53,9 @@ impl PingExchange<'_> {
             &mut || false,
         );
         match reply {
-            _ if reader.interrupted => ExchangeResult::Interrupted,
-            Ok(body) => ExchangeResult::Reply { body, time: started.elapsed() },
-            Err(error) => ExchangeResult::Lost(error.to_string()),
+            _ if reader.interrupted => Err(NoReply::Interrupted),
+            Ok(body) => Ok(PingReply { body, time: started.elapsed() }),
+            Err(error) => Err(NoReply::Lost(error.to_string())),
         }
     }
 

@@ -44,7 +44,7 @@ pub enum ReplyProgress {
     },
 }
 
-/// Why the bytes are not a correct reply. The connection is of no more use: where the next reply begins is unknown.
+/// Why the bytes are not a correct reply. The connection is of no further use: where the next reply begins is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyError {
     /// The reply does not begin with a length. [`ReplyDecoder::length_field`] has the bytes before the last input.

@@ -21,8 +21,7 @@ pub enum LengthField {
 /// The most digits of a decimal length. Derived: 4,294,967,295, the largest 32-bit number, has ten.
 const MAX_DIGITS: usize = 10;
 
-/// The longest length field, in bytes: ten digits and a space. That many bytes are never
-/// [`LengthField::Incomplete`].
+/// The longest length field, in bytes: ten digits and a space. That many bytes are never [`LengthField::Incomplete`].
 pub const MAX_SIZE: usize = MAX_DIGITS + 1;
 
 /// Parses the length field at the beginning of `bytes`.

@@ -94,7 +94,7 @@ impl<R: Read> ReplyReader<R> {
         let mut decoder = ReplyDecoder::new(ReplyFormat { framing, length: BodyLength::AtMost(limit) });
         let mut body = Vec::new();
         loop {
-            match decoder.feed(&self.buffer[self.start..self.end], &mut body) {
+            match decoder.feed(self.buffered(), &mut body) {
                 Ok(ReplyProgress::Reply { consumed, .. }) => {
                     self.start += consumed;
                     return Ok(body);
@@ -103,8 +103,8 @@ impl<R: Read> ReplyReader<R> {
                 Err(ReplyError::InvalidLength) => return Err(self.invalid_length(&decoder)),
                 Err(error) => return Err(ReadError::Wrong(error)),
             }
-            if self.fill(decoder.received(), on_timeout)? == 0 {
-                let received = decoder.received();
+            let received = decoder.received();
+            if self.fill(received, on_timeout)? == 0 {
                 return match decoder.finish(&mut body) {
                     Ok(_) => Ok(body),
                     Err(ReplyError::Truncated) => Err(ReadError::Closed(received)),

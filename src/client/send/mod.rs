@@ -1,8 +1,8 @@
 //! `retort send`: requests from the command line, a file or standard input; replies on standard output.
 //!
 //! Guarantees: replies are printed in the order of the requests; pipelined requests are sent while replies are
-//! received, so that neither side can block the other; every failure names its request. A request that the
-//! server refuses counts as a failure, but its reply is printed and the next request is sent.
+//! received, so that neither side can block the other; every failure names its request. A request that the server
+//! refuses counts as a failure, but its reply is printed and the next request is sent.
 //!
 //! | module | what lives there |
 //! |---|---|

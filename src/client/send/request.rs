@@ -49,7 +49,8 @@ impl SendRequest {
 
 /// Whether an action can turn the message into `error`, the word that a refusal is.
 ///
-/// True too often rather than too seldom: 64 bytes is far more than a message needs from which `random` draws five.
+/// Errs towards true: `random` drops a character with a chance of 1/6, and practically never reduces more than 64 bytes
+/// to the five of that word.
 fn may_reply_error(message: &[u8]) -> bool {
     message.len() <= 64 && b"ero".iter().all(|letter| message.to_ascii_lowercase().contains(letter))
 }

@@ -16,10 +16,10 @@ pub fn run(session: &Session, mut source: RequestSource, printer: &mut ReplyPrin
     let mut status = Status::Success;
     let mut connection = None;
     while let Some(request) = source.next(session.protocol)? {
-        if connection.is_none() || session.protocol.connection_use() == ConnectionUse::PerRequest {
-            connection = Some(session.connect_reader()?);
-        }
-        let Some(replies) = &mut connection else { continue };
+        let replies = match &mut connection {
+            Some(replies) if session.protocol.connection_use() != ConnectionUse::PerRequest => replies,
+            slot => slot.insert(session.connect_reader()?),
+        };
         match exchange(session, replies, &request) {
             Ok(reply) => status = status.and(printer.reply(&request, reply)?),
             Err(error) => {

@@ -84,8 +84,7 @@ impl Buffer {
         let length = parts[0].len() + parts[1].len();
         let mut buffer = Self::with_capacity(capacity.max(length))?;
         for part in parts {
-            buffer.unfilled_mut()[..part.len()].copy_from_slice(part);
-            buffer.advance(part.len());
+            buffer.append(part);
         }
         Ok(buffer)
     }
@@ -136,6 +135,15 @@ impl Buffer {
         assert!(n <= self.capacity() - self.filled, "advanced beyond the capacity");
         self.filled += n;
         self.resident = self.resident.max(self.filled);
+    }
+
+    /// Copies `bytes` behind the filled part.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.unfilled_mut()[..bytes.len()].copy_from_slice(bytes);
+        self.advance(bytes.len());
     }
 
     /// Filled bytes.

@@ -44,8 +44,7 @@ impl Pool {
     /// When mmap(2) has no memory.
     pub fn acquire_with(&mut self, bytes: &[u8], capacity: usize) -> io::Result<Buffer> {
         let mut buffer = self.acquire(capacity.max(bytes.len()))?;
-        buffer.unfilled_mut()[..bytes.len()].copy_from_slice(bytes);
-        buffer.advance(bytes.len());
+        buffer.append(bytes);
         Ok(buffer)
     }
 

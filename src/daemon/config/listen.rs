@@ -145,7 +145,7 @@ impl FromStr for Listen {
 ///
 /// The name is that of a descriptor or of a protocol. A name that no descriptor of this daemon can have is an error and
 /// not a warning: an option may restrict the access to a listener, and a misspelt name must not grant it. A name that
-/// no descriptor has at present is none, because socket units are enabled and disabled without the settings.
+/// no descriptor has at present is not an error, because socket units are enabled and disabled without the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InheritedOptions {
     name: String,

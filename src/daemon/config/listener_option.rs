@@ -3,8 +3,7 @@
 use super::listener_syntax::{Written, WrittenOption};
 use crate::protocol;
 
-/// An option of a listener. This release defines none: a later one adds a variant here and its name to
-/// `NAMES`.
+/// An option of a listener. This release defines none: a later one adds a variant here and its name to `NAMES`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenerOption {}
 

@@ -80,11 +80,11 @@ fn options_of(
             continue;
         }
         let long = option.get_long().unwrap_or_default();
-        check(command, long, value).map_err(|error| {
+        let setting = as_options(command, long, value).map_err(|error| {
             let why = if *open_quote { "a quote is not closed".into() } else { format!("{name}: {error}") };
             Failure::configuration(format!("{}:{line}: {why}", file.display()))
         })?;
-        options.extend(as_options(long, value));
+        options.extend(setting);
     }
     Ok(options)
 }
@@ -104,35 +104,26 @@ fn warnings(file: &Path, content: &Content) -> Vec<String> {
     content.ignored.map(warning).into_iter().collect()
 }
 
-/// A setting as options of the command line. `--verbose` takes no value: it is repeated.
-fn as_options(long: &str, value: &str) -> Vec<OsString> {
+/// A setting of the file as options of the command line, if its value is valid; the error is one line. `--verbose`
+/// takes no value: it is repeated.
+fn as_options(command: &clap::Command, long: &str, value: &str) -> Result<Vec<OsString>, String> {
     if long == "verbose" {
-        return vec!["--verbose".into(); value.parse().unwrap_or(0)];
+        return match value.parse::<u8>() {
+            Ok(level @ 0..=3) => Ok(vec!["--verbose".into(); level.into()]),
+            _ => Err(format!("invalid value '{value}': 0 to 3")),
+        };
     }
-    vec![format!("--{long}={value}").into()]
-}
-
-/// Checks a value of the settings file; the error is one line.
-fn check(command: &clap::Command, long: &str, value: &str) -> Result<(), String> {
-    if long == "verbose" {
-        let is_level = value.parse::<u8>().is_ok_and(|level| level <= 3);
-        return if is_level { Ok(()) } else { Err(format!("invalid value '{value}': 0 to 3")) };
-    }
-    let arguments = [OsString::from("retortd"), format!("--{long}={value}").into()];
-    match command.clone().try_get_matches_from(arguments) {
-        Ok(_) => Ok(()),
+    let option = OsString::from(format!("--{long}={value}"));
+    match command.clone().try_get_matches_from([OsString::from("retortd"), option.clone()]) {
+        Ok(_) => Ok(vec![option]),
         Err(error) => {
             let text = error.to_string();
-            Err(shorten(text.lines().next().unwrap_or_default().trim_start_matches("error: ")))
+            Err(printable(text.lines().next().unwrap_or_default().trim_start_matches("error: ")))
         }
     }
 }
 
-/// The maximum length of an error about a value, in characters. Chosen: more than a line of the log can have, and far
-/// less than a file.
-const MAX_ERROR: usize = 4000;
-
-/// An error that contains a value, which may contain anything, as a part of one line of the log.
-fn shorten(error: &str) -> String {
-    error.chars().take(MAX_ERROR).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+/// An error that quotes a value of the file, with its control characters replaced. The log cuts long lines.
+fn printable(error: &str) -> String {
+    error.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -1,9 +1,9 @@
 //! One line of the log: how serious it is, when it was logged, and its text without control characters.
 //!
 //! A line is a value that no target has shaped yet: [`super::queue`] keeps lines in order, and [`super::sink`] formats
-//! each for its target (`Sink::format`) and writes it. Another format, such as JSON, is another arm there; what it
-//! needs beside the text (listener, peer, reason) is a field of [`Line`], filled from the key-value pairs of the
-//! `log::Record`.
+//! each for its target (`Sink::format`) and writes it. Another format, such as JSON, would be another arm there; what
+//! it would need beside the text (listener, peer, reason) would be further fields of [`Line`], filled from the
+//! key-value pairs of the `log::Record`.
 
 use std::fmt::Display;
 use std::time::SystemTime;

@@ -1,11 +1,11 @@
 //! `daytime`: sends the date and time as one line of ASCII, then closes (RFC 867).
 
 use crate::protocol::calendar::{self, Moment};
-use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
+use crate::protocol::contract::{CallContext, Exchange, Progress, Protocol};
 use crate::protocol::example::{Example, Reply};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
+use crate::protocol::opening;
 
 /// The days of the week, from that of 1970-01-01.
 const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
@@ -47,9 +47,7 @@ pub struct Daytime;
 
 impl Protocol for Daytime {
     fn open(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
-        exchange.reply(line((context.unix_time)()).as_bytes());
-        chunk::count(exchange, "daytime", 0);
-        Progress::Close(CloseCause::Complete)
+        opening::reply_and_close(exchange, "daytime", line((context.unix_time)()).as_bytes())
     }
 }
 

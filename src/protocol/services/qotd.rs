@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
 use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
 use crate::protocol::example::{Example, Reply};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
+use crate::protocol::opening;
 use crate::protocol::settings::ProtocolSettings;
 use crate::transform::RandomSource;
 
@@ -45,12 +45,11 @@ impl Qotd {
 
 impl Protocol for Qotd {
     fn open(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
-        if !self.quotes.is_empty() {
-            let chosen = context.random.next_request().below(self.quotes.len());
-            exchange.reply(self.quotes[chosen].as_bytes());
-            chunk::count(exchange, "qotd", 0);
+        if self.quotes.is_empty() {
+            return Progress::Close(CloseCause::Complete);
         }
-        Progress::Close(CloseCause::Complete)
+        let chosen = context.random.next_request().below(self.quotes.len());
+        opening::reply_and_close(exchange, "qotd", self.quotes[chosen].as_bytes())
     }
 }
 

@@ -3,11 +3,11 @@
 #![allow(clippy::cast_possible_truncation, reason = "the seconds since 1900 wrap around at 32 bits (RFC 868)")]
 
 use crate::protocol::calendar::DAY;
-use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
+use crate::protocol::contract::{CallContext, Exchange, Progress, Protocol};
 use crate::protocol::example::{Example, Reply};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
+use crate::protocol::opening;
 
 /// Seconds from 1900-01-01 to 1970-01-01: 70 years with 17 leap days.
 const EPOCH: u64 = (70 * 365 + 17) * DAY;
@@ -43,9 +43,7 @@ fn since_1900(unix_time: u64) -> u32 {
 
 impl Protocol for Time {
     fn open(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
-        exchange.reply(&since_1900((context.unix_time)()).to_be_bytes());
-        chunk::count(exchange, "time", 0);
-        Progress::Close(CloseCause::Complete)
+        opening::reply_and_close(exchange, "time", &since_1900((context.unix_time)()).to_be_bytes())
     }
 }
 

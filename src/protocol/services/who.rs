@@ -6,11 +6,11 @@
 use std::fmt::Write;
 
 use crate::protocol::calendar::Moment;
-use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
+use crate::protocol::contract::{CallContext, Exchange, Progress, Protocol};
 use crate::protocol::example::{Example, Reply};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
+use crate::protocol::opening;
 use crate::protocol::settings::{ConnectionInfo, ProtocolSettings};
 
 /// The descriptor.
@@ -66,9 +66,7 @@ impl Who {
 
 impl Protocol for Who {
     fn open(&mut self, exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> Progress {
-        exchange.reply(self.line((context.unix_time)()).as_bytes());
-        chunk::count(exchange, "who", 0);
-        Progress::Close(CloseCause::Complete)
+        opening::reply_and_close(exchange, "who", self.line((context.unix_time)()).as_bytes())
     }
 }
 

@@ -5,7 +5,6 @@ use std::mem;
 use std::net::TcpStream;
 use std::ops::ControlFlow;
 
-use crate::sys::Errno;
 use log::info;
 
 use super::Worker;
@@ -17,6 +16,7 @@ use crate::server::message::{NewConnection, WorkerMessage};
 use crate::server::peer::{self, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
 use crate::server::warnings::Shortage;
+use crate::sys::Errno;
 
 /// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one
 /// request costs 32 us of CPU (churn in `docs/performance.md`), so these cost two milliseconds.

@@ -10,9 +10,9 @@ use std::mem;
 use super::Worker;
 use crate::connection::{CloseReason, Connection, Context, Grace, Millis, Next, Stream};
 
-/// The time after a drain has begun in which a client that has sent nothing yet may still send a request.
-/// Chosen: a request that was on its way when the drain began arrives within it also over slow networks, and
-/// an idle daemon exits in under a second.
+/// The time after a drain has begun in which a client that has sent nothing yet may still send a request. Chosen: a
+/// request that was on its way when the drain began arrives within it also over slow networks, and an idle daemon exits
+/// in under a second.
 const DRAIN_GRACE: Millis = Millis::new(500);
 
 /// The phase of a worker.
@@ -81,7 +81,7 @@ impl Drain {
     /// When [`Drain::step`] returns something else than now; `None` if that follows from no time.
     #[must_use]
     pub fn due(&self) -> Option<Millis> {
-        Some(self.grace_until.unwrap_or(self.until)).filter(|due| *due != Millis::NEVER)
+        self.grace_until.unwrap_or(self.until).if_ever()
     }
 
     /// Whether connections must be visited again without waiting for an event.

@@ -193,7 +193,8 @@ impl Worker {
     }
 }
 
-/// However a worker ends, by a panic too, the others and the owner are notified, and its messages are discarded.
+/// However a worker ends (by a panic too, in builds in which panics unwind), the others and the owner are notified, and
+/// its messages are discarded.
 impl Drop for Worker {
     fn drop(&mut self) {
         if thread::panicking() {

@@ -162,7 +162,8 @@ impl<'a> LoadGenerator<'a> {
         }
     }
 
-    /// Makes failed connections again whose back-off has passed, and fails those with a request whose timeout has.
+    /// Reopens failed connections whose back-off has passed, and fails each connection whose oldest request has timed
+    /// out.
     fn run_timers(&mut self, now: u64) {
         if self.backing_off.iter().any(|&index| self.connections[index].retry_at <= now) {
             for index in std::mem::take(&mut self.backing_off) {

@@ -53,7 +53,7 @@ impl TestConnection {
     /// Expects a reply of any content, and returns its body. One of more than `limit` bytes is a failure before its
     /// body arrives.
     ///
-    /// Of a body that is longer than `enough` bytes, only that many are read; the connection is of no more use then.
+    /// Of a body that is longer than `enough` bytes, only that many are read; the connection is of no further use then.
     ///
     /// # Errors
     /// The reply is malformed, too long, or not complete within the patience.

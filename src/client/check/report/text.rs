@@ -101,12 +101,12 @@ impl Reporter for TextReporter {
 
 /// Prints the names of the checks by group, each with its description.
 pub fn list(out: &mut dyn Write, checks: &[&'static Check]) -> io::Result<()> {
-    let mut text = TextReporter { quiet: false, colour: false, group: "" };
+    let mut group = "";
     for check in checks {
-        if text.group != check.group {
-            let gap = if text.group.is_empty() { "" } else { "\n" };
-            text.group = check.group;
-            writeln!(out, "{gap}{}", check.group)?;
+        if group != check.group {
+            let gap = if group.is_empty() { "" } else { "\n" };
+            group = check.group;
+            writeln!(out, "{gap}{group}")?;
         }
         writeln!(out, "  {:<24} {}", check.name, check.about)?;
     }
