@@ -4,7 +4,7 @@
 //! Guarantees: only results are written to standard output; when its reader closes it, the program ends without a
 //! message; exit codes as in [`failure`].
 //!
-//! | module | what lives there |
+//! | module | content |
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`target`] | `HOST[:PORT]`: resolve, and connect to the first address that accepts |

@@ -27,9 +27,10 @@
 //! Every state may also end with [`Next::Close`]. A state before the protocol (a PROXY header, TLS) belongs in front of
 //! Idle: what it has read beyond its own bytes becomes the first batch.
 //!
-//! | file | concern |
+//! | file | content |
 //! |---|---|
 //! | `state` | [`Connection`], its states, and the table of transitions |
+//! | `stream` | [`Stream`]: what a connection reads from and writes to |
 //! | `drive`, `next` | the driver, and what it obliges the caller to do |
 //! | `read`, `process`, `write` | one read, one call of the protocol, one write |
 //! | `in_flight` | buffers and timers of an unfinished request |

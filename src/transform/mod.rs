@@ -7,7 +7,7 @@
 //! Upper and lower case are those of Rust's `str`, title-case is that of Python's `str.title()`. Every action takes
 //! time linear in the length of text and output, for any text.
 //!
-//! | file | contents |
+//! | file | content |
 //! |---|---|
 //! | `action` | the actions, and the file that implements each |
 //! | `case` | upper and lower case |

@@ -4,7 +4,7 @@
 //! error of a class; in an open loop, latency counts from the time at which a request was due, however late it was sent
 //! (coordinated omission).
 //!
-//! | module | what lives there |
+//! | module | content |
 //! |---|---|
 //! | `poller` | the poller of the loop |
 //! | `model` | the load models: closed, reconnecting, open |

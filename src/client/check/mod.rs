@@ -3,7 +3,7 @@
 //! Guarantees: one check at a time, each on connections of its own, so that a server that serves one client at a time
 //! can pass; a server that hangs costs each check its patience and no more, and less after a few such checks.
 //!
-//! | module | what lives there |
+//! | module | content |
 //! |---|---|
 //! | [`definition`] | a check: name, group, hint, the protocols that it applies to |
 //! | [`catalog`] | the list of checks |

@@ -4,7 +4,7 @@
 //! time to connect is measured apart from the round trip; after a lost reply the next request has a new connection;
 //! Ctrl-C ends with the summary.
 //!
-//! | module | what lives there |
+//! | module | content |
 //! |---|---|
 //! | `request` | the request, and the reply to expect |
 //! | `round_trip` | one request and its reply, interruptible |

@@ -4,7 +4,7 @@
 //! needs more bytes or cannot be correct. It reads no more of a reply than a correct one can have. `send` and `ping`
 //! read through the blocking [`reader`]; `bench` and `check` feed the decoder from their own sockets.
 //!
-//! | module | what lives there |
+//! | module | content |
 //! |---|---|
 //! | [`length`] | the length field of a reply, binary or decimal |
 //! | [`decoder`] | the state machine |

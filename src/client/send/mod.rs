@@ -4,7 +4,7 @@
 //! received, so that neither side can block the other; every failure names its request. A request that the server
 //! refuses counts as a failure, but its reply is printed and the next request is sent.
 //!
-//! | module | what lives there |
+//! | module | content |
 //! |---|---|
 //! | `request` | a request and its label in messages |
 //! | `request_source` | requests from words, lines or all of standard input |

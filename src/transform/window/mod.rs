@@ -3,7 +3,7 @@
 //! Each output byte is computed from the input byte and its nearest neighbours, without a branch and without knowing
 //! where code points start.
 //!
-//! | file | contents |
+//! | file | content |
 //! |---|---|
 //! | `convert_text` | upper or lower case of a text, window by window |
 //! | `convert_window` | upper or lower case of one window |
