@@ -12,6 +12,7 @@
 //! | [`connection`] | one client over any stream: a state machine without sockets and clocks |
 //! | [`protocol`] | wire formats without I/O: one file each, and the list of them |
 //! | [`transform`] | functions from text to text |
+//! | [`units`] | numbers with units in options: sizes, times, counts |
 //! | `sys` | the system calls: the only module with unsafe code |
 //!
 //! # The life of a request
@@ -66,3 +67,4 @@ pub mod protocol;
 pub mod server;
 mod sys;
 pub mod transform;
+pub mod units;

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 /// Each module, and those below it that it imports.
 const IMPORTS: &[(&str, &[&str])] = &[
-    ("daemon", &["protocol", "server", "sys"]),
-    ("client", &["protocol", "sys", "transform"]),
+    ("daemon", &["protocol", "server", "sys", "units"]),
+    ("client", &["protocol", "sys", "transform", "units"]),
     ("server", &["connection", "protocol", "sys"]),
     ("connection", &["protocol"]),
     ("protocol", &["transform"]),
     ("transform", &[]),
     ("sys", &[]),
+    ("units", &[]),
 ];
 
 /// Each binary, and the one module that it calls.
@@ -26,7 +27,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["client/options/", "daemon/config/"]),
     ("fastrand", &["protocol/rng.rs"]),
     ("hdrhistogram", &["client/bench/latencies.rs"]),
-    ("humantime", &["client/duration.rs", "daemon/config/", "daemon/logging/"]),
+    ("humantime", &["client/date.rs", "daemon/logging/", "units.rs"]),
     ("indicatif", &["client/progress.rs"]),
     ("listenfd", &["daemon/activation.rs"]),
     ("log", &["connection/", "daemon/", "server/"]),

@@ -1,6 +1,7 @@
 //! `retort`: the client, which sends requests, measures a server and checks it.
 //!
-//! Shares only [`protocol`](mod@crate::protocol), [`transform`](mod@crate::transform) and `sys` with the daemon.
+//! Shares only [`protocol`](mod@crate::protocol), [`transform`](mod@crate::transform), [`units`](mod@crate::units) and
+//! `sys` with the daemon.
 //! Guarantees: only results are written to standard output; when its reader closes it, the program ends without a
 //! message; exit codes as in [`failure`].
 //!
@@ -15,13 +16,13 @@
 //! | [`failure`] | exit codes |
 //! | `progress` | the progress bar of `send` |
 //! | `report_file` | reports that replace a file atomically |
-//! | `duration`, `json`, `xml` | times, JSON values, XML text |
+//! | `date`, `json`, `xml` | dates, JSON values, XML text |
 
 pub mod bench;
 pub mod check;
 pub mod client_protocol;
 mod connector;
-mod duration;
+mod date;
 pub mod failure;
 mod json;
 pub mod options;

@@ -12,7 +12,6 @@ use log::{debug, error, info, warn};
 
 use super::config::listen::Origin;
 use super::config::settings::Settings;
-use super::config::values::format_time;
 use super::exit_status::Failure;
 use super::idle::Idle;
 use super::logging;
@@ -24,6 +23,7 @@ use super::stop_signals::StopSignals;
 use super::timers::{EXTEND_BY, Timers};
 use crate::server::{Phase, Server, StatsSnapshot};
 use crate::sys::{self, Arrivals, Errno};
+use crate::units::format_time;
 
 /// The pause after poll(2) has failed, so that a failure that lasts (ENOMEM) does not keep a processor busy. Chosen:
 /// ten tries per second are no load, and nobody notices that a signal waits for the next one.

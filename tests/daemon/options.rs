@@ -28,24 +28,24 @@ fn assert_rejected(option: &str, value: &str) {
 #[test]
 fn invalid_option_value_exits_2_and_names_option() {
     let table: &[(&str, &[&str])] = &[
-        ("--port", &["", "65536", "8083.5"]),
+        ("--port", &["", "65536", "8083.5", "8k"]),
         ("--listen", &["", "frame=", "frame=65536", "frame=1.2.3.4", "frame=[::1]", "frame=::1:1", "frame-2021"]),
         ("--listener-options", &["", "gopher", "echo=7"]),
         ("--backlog", &["0", "2147483648", "none"]),
         ("--recv-buffer", &["0", "1025M", "64KB"]),
         ("--send-buffer", &["0", "1025M", "99999999999G"]),
         ("--workers", &["0", "1025", "none"]),
-        ("--max-connections", &["1.5", "64K"]),
+        ("--max-connections", &["1.5", "64Ki"]),
         ("--max-per-source", &[""]),
         ("--max-message", &["134217728", "128M", "1.5M", ""]),
         ("--max-buffered", &["1", "1023K"]),
         ("--max-line", &["64KB", ""]),
         ("--min-rate", &["16K/s", ""]),
-        ("--idle-timeout", &["5", "2years", ""]),
-        ("--request-timeout", &["-1s", "5", "1s2"]),
-        ("--write-timeout", &["-1s", "30"]),
-        ("--drain-timeout", &["-1s", "30"]),
-        ("--exit-idle", &["-1s", "30"]),
+        ("--idle-timeout", &["5x", "2years", ""]),
+        ("--request-timeout", &["-1s", "1e3", "1:30"]),
+        ("--write-timeout", &["-1s", ".5"]),
+        ("--drain-timeout", &["-1s", "30,5"]),
+        ("--exit-idle", &["-1s", "s"]),
         ("--seed", &["18446744073709551616"]),
         ("--log", &["", "journal"]),
     ];
@@ -280,7 +280,7 @@ fn invalid_settings_file_exits_78_and_names_line() {
     let directory = Directory::new();
     for (text, words) in [
         ("# fine\nRETORTD_PORT=70000\n", ":2: RETORTD_PORT: invalid value '70000'"),
-        ("\n\nRETORTD_IDLE_TIMEOUT=5\n", ":3: RETORTD_IDLE_TIMEOUT: invalid value '5'"),
+        ("\n\nRETORTD_IDLE_TIMEOUT=5x\n", ":3: RETORTD_IDLE_TIMEOUT: invalid value '5x'"),
         ("RETORTD_COLOUR=red\n", ":1: there is no setting RETORTD_COLOUR"),
         ("PATH=/bin\n", ":1: there is no setting PATH"),
         ("RETORTD_PORT=\"0\n", ":1: a quote is not closed"),

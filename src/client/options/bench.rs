@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::timeouts::Timeouts;
-use super::values::{connections, depth, positive_time, protocol, rate, size};
+use super::values::{CONNECTIONS, DEPTH, protocol, rate, size};
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::duration;
 use crate::client::target::HostPort;
+use crate::units;
 
 pub(super) const EXIT_STATUS: &str = "\
 Exit status:
@@ -30,10 +30,10 @@ pub struct BenchOptions {
     #[arg(short, long, value_name = "ACTION", help_heading = "Load")]
     pub action: Option<String>,
     /// Number of connections
-    #[arg(short, long, value_name = "N", default_value_t = 16, value_parser = connections, help_heading = "Load")]
+    #[arg(short, long, value_name = "N", default_value_t = 16, value_parser = units::count_within::<usize>(CONNECTIONS), help_heading = "Load")]
     pub connections: usize,
     /// Requests in flight on each connection [default: 1]
-    #[arg(short, long, value_name = "N", value_parser = depth, help_heading = "Load", conflicts_with = "rate")]
+    #[arg(short, long, value_name = "N", value_parser = units::count_within::<usize>(DEPTH), help_heading = "Load", conflicts_with = "rate")]
     pub depth: Option<usize>,
     /// Open loop: requests per second, over all connections
     #[arg(short, long, value_name = "N", value_parser = rate, help_heading = "Load")]
@@ -49,16 +49,16 @@ pub struct BenchOptions {
     #[arg(long, value_enum, value_name = "KIND", default_value_t = TextKind::Ascii, help_heading = "Load")]
     pub text: TextKind,
     /// Duration of the measurement
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_time, help_heading = "Measurement")]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::positive_time, help_heading = "Measurement")]
     pub duration: Duration,
     /// Duration of the load before the measurement
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration::parse, help_heading = "Measurement")]
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = units::time, help_heading = "Measurement")]
     pub warm_up: Duration,
     /// The part of each reply to verify
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::Content, help_heading = "Measurement")]
     pub verify: Verify,
     /// The server's process, on this machine: report its CPU time per request
-    #[arg(long, value_name = "PID", help_heading = "Measurement")]
+    #[arg(long, value_name = "PID", value_parser = units::number_within::<u32>(1..=i32::MAX as u64), help_heading = "Measurement")]
     pub server_pid: Option<u32>,
     /// Print one JSON object instead of the table
     #[arg(long, help_heading = "Output")]

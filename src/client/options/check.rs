@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::{positive_time, protocol};
+use super::values::protocol;
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::HostPort;
+use crate::units;
 
 pub(super) const EXIT_STATUS: &str = "\
 Exit status:
@@ -49,7 +50,7 @@ pub struct Selection {
     pub large: bool,
     /// Maximum time that a check waits for a server that does nothing; whatever the server does, a check ends after
     /// about five times this time
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = positive_time, help_heading = "Selection")]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::positive_time, help_heading = "Selection")]
     pub patience: Duration,
 }
 

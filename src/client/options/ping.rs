@@ -7,8 +7,8 @@ use clap::Args;
 use super::timeouts::Timeouts;
 use super::values::{protocol, size};
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::duration;
 use crate::client::target::HostPort;
+use crate::units;
 
 pub(super) const EXIT_STATUS: &str = "\
 Exit status:
@@ -26,10 +26,10 @@ pub struct PingOptions {
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
     pub protocol: ClientProtocol,
     /// Stop after N requests
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = units::count_within::<u64>(1..=u64::MAX))]
     pub count: Option<u64>,
     /// The time from one request to the next
-    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = units::unlimited_time)]
     pub interval: Duration,
     /// Length of the message in bytes: 64, 64K, 1M
     #[arg(short, long, value_name = "BYTES", default_value = "56", value_parser = size)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::positive_time;
+use crate::units::positive_time;
 
 /// The most time that each kind of wait may take.
 #[derive(Args, Clone, Debug)]

@@ -11,9 +11,14 @@ use super::listen::{Endpoint, InheritedOptions, Listen, ListenerOptions};
 use super::listener_syntax::Separated;
 use super::values::{Limit, Size};
 use crate::protocol::services::frame;
+use crate::units;
 
 /// The maximum of `--workers`. Chosen: more than any machine has processors.
-const MAX_WORKERS: u16 = 1024;
+const MAX_WORKERS: u64 = 1024;
+/// The maximum of `--backlog`. Derived: listen(2) takes an int.
+const MAX_BACKLOG: u64 = i32::MAX as u64;
+/// The maximum of `--verbose`: beyond it there is nothing to log.
+pub const MAX_VERBOSE: u64 = 3;
 /// The maximum size of a socket buffer, in bytes. Derived: `SO_RCVBUF` takes an int, and the kernel doubles it
 /// (socket(7)).
 const MAX_SOCKET_BUFFER: u64 = 1 << 30;
@@ -27,7 +32,8 @@ const RUNNING: &str = "Running";
 const LOGGING: &str = "Logging";
 
 const AFTER_HELP: &str = "\
-Sizes are bytes, or 64K, 16M, 1G. Times are 500ms, 30s, 5m, 2h. 0 or none disables a limit.
+Sizes are bytes, or 64K, 16M, 1G (powers of 1024). Times are seconds, or 500ms, 5m, 1h30m. Numbers may end
+in k or M (powers of 1000). 0 or none disables a limit.
 Every option with a value, and --verbose, is also an environment variable: --idle-timeout is RETORTD_IDLE_TIMEOUT.
 A socket from systemd is served by the protocol that its FileDescriptorName= names.
 
@@ -64,7 +70,7 @@ pub struct Arguments {
 #[allow(clippy::doc_markdown, rustdoc::broken_intra_doc_links, reason = "these are help texts")]
 pub struct ListenerArguments {
     /// Serve the frame protocol on this port of all addresses [default: 8083]
-    #[arg(short, long, env = "RETORTD_PORT", value_name = "PORT", help_heading = LISTENING)]
+    #[arg(short, long, env = "RETORTD_PORT", value_name = "PORT", help_heading = LISTENING, value_parser = units::number_within::<u16>(0..=u64::from(u16::MAX)))]
     pub port: Option<u16>,
     /// Serve PROTOCOL on ADDRESS: frame=8083, echo=127.0.0.1:7, time=[::1]:3700, or a name alone for its own port;
     /// may be repeated
@@ -83,7 +89,7 @@ pub struct FixedSettings {
     #[arg(skip)]
     pub endpoints: Vec<Endpoint>,
     /// Maximum number of clients that queue before they are accepted [default: the kernel's maximum]
-    #[arg(long, env = "RETORTD_BACKLOG", value_name = "NUMBER", help_heading = LISTENING, value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    #[arg(long, env = "RETORTD_BACKLOG", value_name = "NUMBER", help_heading = LISTENING, value_parser = units::count_within::<u32>(1..=MAX_BACKLOG))]
     pub backlog: Option<u32>,
     /// Receive buffer of each socket [default: the kernel's]
     #[arg(long, env = "RETORTD_RECV_BUFFER", value_name = "SIZE", help_heading = LISTENING, value_parser = socket_buffer)]
@@ -92,10 +98,10 @@ pub struct FixedSettings {
     #[arg(long, env = "RETORTD_SEND_BUFFER", value_name = "SIZE", help_heading = LISTENING, value_parser = socket_buffer)]
     pub send_buffer: Option<Size>,
     /// Number of worker threads [default: the number of processors that this process may use]
-    #[arg(long, env = "RETORTD_WORKERS", value_name = "NUMBER", help_heading = RUNNING, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_WORKERS)))]
+    #[arg(long, env = "RETORTD_WORKERS", value_name = "NUMBER", help_heading = RUNNING, value_parser = units::count_within::<u16>(1..=MAX_WORKERS))]
     pub workers: Option<u16>,
     /// Make shuffle and random repeatable: equal requests get equal replies
-    #[arg(long, env = "RETORTD_SEED", value_name = "NUMBER", help_heading = RUNNING)]
+    #[arg(long, env = "RETORTD_SEED", value_name = "NUMBER", help_heading = RUNNING, value_parser = units::number_within::<u64>(0..=u64::MAX))]
     pub seed: Option<u64>,
     /// Where the log goes
     #[arg(long, env = "RETORTD_LOG", value_name = "WHERE", help_heading = LOGGING, default_value = "auto")]
@@ -150,7 +156,7 @@ pub struct ReloadableSettings {
     pub quotes: Option<PathBuf>,
 
     /// Log connections; twice: also each request; three times: also the bytes
-    #[arg(short, long, env = "RETORTD_VERBOSE", action = ArgAction::Count, help_heading = LOGGING)]
+    #[arg(short, long, env = "RETORTD_VERBOSE", action = ArgAction::Count, help_heading = LOGGING, value_parser = units::number_within::<u8>(0..=MAX_VERBOSE))]
     pub verbose: u8,
 }
 

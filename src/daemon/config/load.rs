@@ -8,10 +8,11 @@ use std::path::Path;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
-use super::args::{Arguments, command};
+use super::args::{Arguments, MAX_VERBOSE, command};
 use super::env_file::{self, Content, Ignored, Variable};
 use super::settings::Settings;
 use crate::daemon::exit_status::Failure;
+use crate::units;
 
 /// The request of the command line.
 #[derive(Debug)]
@@ -108,10 +109,9 @@ fn warnings(file: &Path, content: &Content) -> Vec<String> {
 /// takes no value: it is repeated.
 fn as_options(command: &clap::Command, long: &str, value: &str) -> Result<Vec<OsString>, String> {
     if long == "verbose" {
-        return match value.parse::<u8>() {
-            Ok(level @ 0..=3) => Ok(vec!["--verbose".into(); level.into()]),
-            _ => Err(format!("invalid value '{value}': 0 to 3")),
-        };
+        let level = units::number_within::<u8>(0..=MAX_VERBOSE)(value);
+        let level = level.map_err(|error| printable(&format!("invalid value '{value}': {error}")))?;
+        return Ok(vec!["--verbose".into(); level.into()]);
     }
     let option = OsString::from(format!("--{long}={value}"));
     match command.clone().try_get_matches_from([OsString::from("retortd"), option.clone()]) {

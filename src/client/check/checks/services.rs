@@ -11,7 +11,7 @@ use super::sample::text;
 use crate::client::check::connection::TestConnection;
 use crate::client::check::context::CheckContext;
 use crate::client::check::failure::{CheckFailure, CheckResult, Observed, Pass};
-use crate::client::duration;
+use crate::client::date;
 use crate::sys;
 
 /// Seconds from 1900-01-01 to 1970-01-01, RFC 868.
@@ -74,7 +74,7 @@ pub fn daytime_line(context: &CheckContext) -> CheckResult {
 
 pub fn daytime_year(context: &CheckContext) -> CheckResult {
     let line = receive_all(context, MAX_DAYTIME)?;
-    let now = duration::date(sys::unix_time());
+    let now = date::date(sys::unix_time());
     if String::from_utf8_lossy(&line).contains(&now[..4]) {
         return Ok(Pass::Clean);
     }
