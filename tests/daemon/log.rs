@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
-use crate::harness::{Daemon, DaemonBuilder, Directory, frame, skip};
+use crate::harness::{Daemon, DaemonBuilder, Directory, frame, is_time, skip};
 
 const LOCAL: &str = "--listen=frame=127.0.0.1:0";
 
@@ -29,9 +29,28 @@ fn v_logs_connections() {
     assert_eq!(lines.len(), 2, "{log}");
     for (line, words) in lines.into_iter().zip(["accepted", "closed: finished"]) {
         // 2026-11-21T10:00:00.000Z retortd: frame 127.0.0.1:12345: accepted
-        let (stamp, rest) = line.split_once(' ').expect("a time stamp");
-        assert!(stamp.len() == 24 && stamp.ends_with('Z'), "{line}");
+        let (time, rest) = line.split_once(' ').expect("a time");
+        assert!(is_time(time), "{line}");
         assert!(rest.starts_with("retortd: frame 127.0.0.1:") && rest.ends_with(words), "{line}");
+    }
+}
+
+#[test]
+fn lines_begin_with_time_at_every_level() {
+    for arguments in [&[LOCAL][..], &[LOCAL, "-v"], &[LOCAL, "-vvv"]] {
+        let daemon = DaemonBuilder::new(arguments).start();
+        daemon.statistics_when(|statistics| statistics.accepted == 0);
+        for line in daemon.log.all() {
+            let (time, rest) = line.split_once(' ').expect("a time");
+            assert!(is_time(time) && rest.starts_with("retortd: "), "{arguments:?}: {line}");
+        }
+    }
+    // also the reason of a start that fails, of which the first two are found before the log level is known
+    for argument in ["--settings=/nonexistent/settings", "--settings=/", "--listen=frame=192.0.2.1:8083"] {
+        let mut daemon = DaemonBuilder::new(&[argument]).spawn();
+        let (_, line) = daemon.wait_for_line(0, " retortd: cannot ");
+        assert!(line.split(' ').next().is_some_and(is_time), "{line}");
+        daemon.wait_exit();
     }
 }
 
