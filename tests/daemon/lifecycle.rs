@@ -397,7 +397,7 @@ fn service_manager_gets_ready_status_reloading_and_stopping() {
     let mut client = daemon.connect("frame");
     (0..3).for_each(|_| assert_eq!(client.request(UPPERCASE, b"x"), b"X"));
     let address = daemon.address("frame");
-    daemon.wait_for_notice(0, &format!("STATUS=listening on frame={address}; 1 connections, 3 requests"));
+    daemon.wait_for_notice(0, &format!("STATUS=listening on frame={address}; 1 connection, 3 requests"));
     let before = daemon.notices.len();
     daemon.reload();
     let (at, reloading) = daemon.wait_for_notice(before, "RELOADING=1");
@@ -410,13 +410,17 @@ fn service_manager_gets_ready_status_reloading_and_stopping() {
     client.send(&frame(UPPERCASE, b"begun")[..5]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 20);
     daemon.signal(Signal::SIGTERM);
-    let (at, _) = daemon.wait_for_notice(at, "STOPPING=1");
+    let (at, stopping) = daemon.wait_for_notice(at, "STOPPING=1");
+    assert!(stopping.contains("STATUS=stopping; 1 connection, 3 requests\n"), "{stopping}");
     // while it drains, it extends its timeout repeatedly
     let (at, _) = daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
     daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
     client.send(&frame(UPPERCASE, b"begun")[5..]);
     assert_eq!(client.receive_all(), length_prefixed(b"BEGUN"));
     assert_eq!(daemon.wait_exit(), 0);
+    let notices = &daemon.notices.all()[at..];
+    let mut statuses = notices.iter().flat_map(|notice| notice.lines()).filter(|line| line.starts_with("STATUS="));
+    assert!(statuses.all(|status| status.starts_with("STATUS=stopping; 1 connection, ")), "{notices:?}");
 }
 
 fn with_watchdog(microseconds: &str) -> Daemon {

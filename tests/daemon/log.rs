@@ -25,7 +25,7 @@ fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
 #[test]
 fn v_logs_connections() {
     let (_daemon, log) = log_of_a_talk("-v");
-    let lines: Vec<&str> = log.lines().collect();
+    let lines: Vec<&str> = log.lines().filter(|line| !line.contains(" listening on ")).collect();
     assert_eq!(lines.len(), 2, "{log}");
     for (line, words) in lines.into_iter().zip(["accepted", "closed: finished"]) {
         // 2026-11-21T10:00:00.000Z retortd: frame 127.0.0.1:12345: accepted
@@ -33,6 +33,22 @@ fn v_logs_connections() {
         assert!(is_time(time), "{line}");
         assert!(rest.starts_with("retortd: frame 127.0.0.1:") && rest.ends_with(words), "{line}");
     }
+}
+
+#[test]
+fn v_logs_every_listener_at_start() {
+    let launch = |more: &[&str]| DaemonBuilder::new(&[&[LOCAL, "--listen=echo=[::1]:0"][..], more].concat()).start();
+    let daemon = launch(&["-v"]);
+    let (_, last) = daemon.wait_for_line(0, "listening on echo=");
+    let lines = daemon.log.all();
+    assert_eq!((lines.len(), &lines[1]), (2, &last));
+    for (line, (protocol, address)) in lines.iter().zip(daemon.listening()) {
+        assert_ne!(address.port(), 0);
+        assert!(line.ends_with(&format!("Z retortd: listening on {protocol}={address}")), "{line}");
+    }
+    let quiet = launch(&[]);
+    quiet.statistics_when(|statistics| statistics.accepted == 0);
+    assert!(!quiet.log.text().contains("listening"), "{}", quiet.log.text());
 }
 
 #[test]
@@ -93,7 +109,7 @@ fn journal_lines_have_priority_and_no_timestamp() {
     assert_eq!(daemon.connect("frame").exchange(&frame(UPPERCASE, b"x")), b"\0\0\0\x01X");
     assert_eq!(daemon.stop(), 0);
     let log = fs::read_to_string(&path).expect("read");
-    assert!(log.contains("\n<7>ready: listening on ") && log.contains("\n<6>frame 127.0.0.1:"), "{log}");
+    assert!(log.contains("\n<6>listening on frame=127.0.0.1:") && log.contains("\n<6>frame 127.0.0.1:"), "{log}");
     assert!(log.lines().all(|line| line.starts_with("<6>") || line.starts_with("<7>")), "{log}");
 }
 

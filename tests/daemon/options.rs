@@ -529,7 +529,7 @@ fn vv_logs_kernel_limits_at_start() {
     let most = |name| sysctl(name).split_whitespace().last().unwrap_or("unknown").to_string();
     assert!(log.contains(&format!("(at most {}, net.ipv4.tcp_rmem)", most("ipv4/tcp_rmem"))), "{log}");
     assert!(log.contains(&format!("(at most {}, net.ipv4.tcp_wmem)", most("ipv4/tcp_wmem"))), "{log}");
-    assert!(log.contains("ready: listening on frame=127.0.0.1:"), "{log}");
+    assert!(log.contains("retortd: listening on frame=127.0.0.1:"), "{log}");
 }
 
 #[test]

@@ -92,8 +92,8 @@ impl DaemonBuilder {
         daemon
     }
 
-    /// Starts the daemon and waits until its log says that it is ready: no service manager has to listen, and the log
-    /// is collected up to that line. It must run with `-vv`.
+    /// Starts a daemon with one listener and waits until its log says that it listens: no service manager has to, and
+    /// the log is collected up to that line. It must run with `-v`.
     pub fn start_by_log(self) -> Daemon {
         let mut daemon = self.spawn();
         daemon.wait_ready_in_log();
