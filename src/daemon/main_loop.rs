@@ -19,7 +19,7 @@ use super::reload::{Reloaded, reload};
 use super::server_config::warn_about_memory;
 use super::signals::Signals;
 use super::status::{self, Serving};
-use super::stop_signals::StopSignals;
+use super::stop_signals::{MIN_SIGNAL_DISTANCE, StopSignals};
 use super::timers::{EXTEND_BY, Timers};
 use crate::server::{Phase, Server, StatsSnapshot};
 use crate::sys::{self, Arrivals, Errno};
@@ -135,7 +135,11 @@ impl<'a> MainLoop<'a> {
     /// Handles a SIGTERM or SIGINT that came at `at`, by the monotonic clock.
     fn handle_stop_signal(&mut self, at: Duration) {
         match self.stop_signals.next_phase(at, self.server.phase()) {
-            Some(Phase::Draining) => self.stop("received SIGTERM or SIGINT"),
+            Some(Phase::Draining) => {
+                self.stop("received SIGTERM or SIGINT");
+                // a signal that comes after this time ends the drain
+                self.timers.waiting(Some(MIN_SIGNAL_DISTANCE));
+            }
             Some(Phase::Stopping) => {
                 warn!("received a second SIGTERM or SIGINT: stopping at once");
                 self.server.abort();
@@ -182,8 +186,21 @@ impl<'a> MainLoop<'a> {
         if self.timers.extend.is_due(now) {
             self.notifier.extend(EXTEND_BY);
         }
+        if self.timers.waiting.is_due(now) {
+            self.report_waiting();
+        }
         if self.timers.idle_check.is_due(now) && self.server.phase() == Phase::Running {
             self.check_idle(now);
+        }
+    }
+
+    /// Logs what a drain that a signal began waits for, once. Connections without a request in progress are closed by
+    /// then, so those that are left have one.
+    fn report_waiting(&mut self) {
+        self.timers.waiting(None);
+        let stats = self.server.stats();
+        if self.server.phase() == Phase::Draining && stats.open > 0 {
+            logging::log_always(&status::waiting(&stats, self.settings.reloadable.drain_timeout.max()));
         }
     }
 

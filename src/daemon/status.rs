@@ -1,9 +1,11 @@
-//! What the daemon reports of itself: the status of the service, and the lines of the log at start.
+//! What the daemon reports of itself: the status of the service, and the lines of the log at start and stop.
 
 use std::fmt::{self, Display};
+use std::time::Duration;
 
 use super::config::listen::Origin;
 use crate::server::{Listener, StatsSnapshot};
+use crate::units::format_time;
 
 /// The sockets that the server serves.
 #[derive(Debug)]
@@ -46,6 +48,24 @@ pub fn stopping(stats: &StatsSnapshot) -> String {
     format!("stopping; {}", figures(stats))
 }
 
+/// The line of the log about a stop that has to wait: for what, for how long, and how to end it.
+#[must_use]
+pub fn waiting(stats: &StatsSnapshot, timeout: Option<Duration>) -> String {
+    let connections = Count(stats.open, "connection");
+    let replies = match stats.in_flight() {
+        1 => "1 reply".to_string(),
+        number => format!("{number} replies"),
+    };
+    let time = match timeout {
+        Some(timeout) => format!("for at most {} (--drain-timeout)", format_time(timeout)),
+        None => "without a limit (--drain-timeout=none)".to_string(),
+    };
+    format!(
+        "stopping: waiting {time} for {connections} with requests in progress ({replies} pending); \
+         another SIGTERM or SIGINT (Ctrl-C) stops at once"
+    )
+}
+
 fn figures(stats: &StatsSnapshot) -> String {
     format!("{}, {}", Count(stats.open, "connection"), Count(stats.totals.requests, "request"))
 }
@@ -83,5 +103,16 @@ mod tests {
         );
         assert_eq!(serving(&[]).running(&stats(1, 2)), "serving one connection; 1 connection, 2 requests");
         assert_eq!(stopping(&stats(1, 2)), "stopping; 1 connection, 2 requests");
+    }
+
+    #[test]
+    fn a_stop_names_what_it_waits_for_and_for_how_long() {
+        let line = waiting(&stats(1, 0), Some(Duration::from_secs(90)));
+        let words = "stopping: waiting for at most 1m 30s (--drain-timeout) for 1 connection with requests in progress \
+                     (0 replies pending); another SIGTERM or SIGINT (Ctrl-C) stops at once";
+        assert_eq!(line, words);
+        let line = waiting(&stats(2, 1), None);
+        assert!(line.contains("waiting without a limit (--drain-timeout=none) for 2 connections "), "{line}");
+        assert!(line.contains(" (1 reply pending); "), "{line}");
     }
 }

@@ -139,6 +139,34 @@ fn second_sigterm_or_sigint_stops_at_once() {
     }
 }
 
+/// Without -v, because a user at the terminal has to know why the daemon goes on.
+#[test]
+fn stop_that_waits_logs_what_for_how_long_and_how_to_end_it() {
+    for (timeout, time) in
+        [("50s", "for at most 50s (--drain-timeout)"), ("none", "without a limit (--drain-timeout=none)")]
+    {
+        let mut daemon = Daemon::serving("frame", &[&format!("--drain-timeout={timeout}")]);
+        let (_silent, mut partial, mut unread) =
+            (daemon.connect("frame"), daemon.connect("frame"), daemon.connect("frame"));
+        partial.send(&frame(REVERSE, b"never complete")[..10]);
+        unread.send(&frame(REVERSE, &vec![b'x'; 32 << 20]));
+        daemon.statistics_when(|statistics| statistics.requests == 1 && statistics.open == 3);
+        let before = daemon.log.len();
+        daemon.signal(Signal::SIGINT);
+        let (after, line) = daemon.wait_for_line(before, "stopping");
+        let words = format!(
+            "retortd: stopping: waiting {time} for 2 connections with requests in progress (1 reply pending); \
+             another SIGTERM or SIGINT (Ctrl-C) stops at once"
+        );
+        assert!(line.ends_with(&words), "{line}");
+        daemon.signal(Signal::SIGINT);
+        assert_eq!(daemon.wait_exit(), 0);
+        daemon.log.wait_closed();
+        let later = &daemon.log.all()[after..];
+        assert!(matches!(later, [line] if line.ends_with("stopping at once")), "{later:?}");
+    }
+}
+
 /// Fault 39: two signals at one moment, as timeout(1) sends them.
 #[test]
 fn simultaneous_signals_count_as_one() {
