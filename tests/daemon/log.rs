@@ -85,6 +85,58 @@ fn vv_logs_requests() {
 }
 
 #[test]
+fn vv_names_reason_of_refusal() {
+    let arguments = ["-vv", "--max-message=450K", "--max-buffered=1M", "--max-line=10"];
+    let daemon = DaemonBuilder::every_protocol(&arguments).start();
+    let too_long = frame(REVERSE, &vec![b'x'; 460_801]);
+    let grows = frame(UPPERCASE, "ΐ".repeat(200 << 10).as_bytes());
+    for (protocol, request, words) in [
+        ("frame", &frame(UNKNOWN, b"x")[..], "unknown of 1 bytes refused in: action 31 does not exist"),
+        ("frame", &frame(REVERSE, b"\xff"), "reverse of 1 bytes refused in: the message is not UTF-8"),
+        (
+            "frame",
+            &too_long,
+            "reverse of 460801 bytes refused in: the message is longer than the limit (--max-message)",
+        ),
+        (
+            "frame",
+            &grows,
+            "uppercase of 409600 bytes refused in: request and reply may need more memory than one request gets \
+             (--max-buffered)",
+        ),
+        (
+            "frame",
+            &frame(REVERSE, b"abc")[..6],
+            "truncated of 6 bytes refused in: the client half-closed inside the request",
+        ),
+        ("text", b"scream 1 x", "unknown of 1 bytes refused in: no action has that name"),
+        ("text", b"reverse x ", "unknown of 0 bytes refused in: ACTION LENGTH MESSAGE was expected"),
+        ("respond", b"\xff", "respond of 1 bytes refused in: the message is not UTF-8"),
+        // these close the connection
+        ("text", b"reverse x ", "ACTION LENGTH MESSAGE was expected"),
+        ("length-prefix", b"\x01\0\0\0", "the message is longer than the limit (--max-message)"),
+        ("upper-line", b"longer than ten\n", "the line is longer than the limit (--max-line)"),
+    ] {
+        let before = daemon.log.len();
+        daemon.exchange(protocol, request);
+        let prefix = format!(" retortd: {protocol} ");
+        let wanted = |line: &String| {
+            let text = line.split_once(&prefix).and_then(|(_, rest)| rest.split_once(": ")).map(|(_peer, text)| text);
+            text.is_some_and(|text| without_duration(text) == words)
+        };
+        assert!(daemon.log.wait_for(before, wanted).is_some(), "{words}: {:?}", &daemon.log.all()[before..]);
+    }
+}
+
+/// `x refused in 12.3us: y` as `x refused in: y`.
+fn without_duration(text: &str) -> String {
+    match text.split_once(" in ").and_then(|(start, rest)| Some((start, rest.split_once(": ")?.1))) {
+        Some((start, reason)) => format!("{start} in: {reason}"),
+        None => text.into(),
+    }
+}
+
+#[test]
 fn vvv_logs_escaped_and_truncated_bytes() {
     let (daemon, log) = log_of_a_talk("-vvv");
     let received = r"received 37 bytes: \x08\x00\x00!line\nretortd: forged\x1b[2J\x00\r\x07\xc2\x9b end";
