@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::{Level, debug, info, log_enabled, trace};
 
-use crate::protocol::{Exchange, LogEvent};
+use crate::protocol::{Exchange, LogEvent, RequestRecord};
 
 /// Bytes of a connection's input or output that one line of `-vvv` shows. Chosen so that the line fits a wide terminal.
 const MAX_TRACED: usize = 64;
@@ -34,12 +34,12 @@ impl PeerName {
     pub(super) fn log_events(&self, events: impl IntoIterator<Item = LogEvent>, took: Duration) {
         for event in events {
             match event {
-                LogEvent::Request(request) => debug!(
-                    "{self}: {} of {} bytes {} in {took:?}",
-                    request.action,
-                    request.length,
-                    if request.refused { "refused" } else { "answered" },
-                ),
+                LogEvent::Request(RequestRecord { action, length, refusal: None }) => {
+                    debug!("{self}: {action} of {length} bytes answered in {took:?}");
+                }
+                LogEvent::Request(RequestRecord { action, length, refusal: Some(refusal) }) => {
+                    debug!("{self}: {action} of {length} bytes refused in {took:?}: {refusal}");
+                }
                 LogEvent::Protocol(text) => info!("{self}: {text}"),
             }
         }

@@ -234,8 +234,8 @@ impl Connection {
             CloseCause::Complete if self.read_closed && rejected => CloseReason::Truncated,
             CloseCause::Complete if self.read_closed => CloseReason::Finished,
             CloseCause::Complete => CloseReason::Served,
-            CloseCause::ProtocolError(how) => {
-                info!("{}: {how}", self.peer());
+            CloseCause::ProtocolError(refusal) => {
+                info!("{}: {refusal}", self.peer());
                 CloseReason::Violation
             }
         }

@@ -8,9 +8,8 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use log::{debug, error, info, warn};
+use log::{error, info, warn};
 
-use super::config::listen::Origin;
 use super::config::settings::Settings;
 use super::exit_status::Failure;
 use super::idle::Idle;
@@ -19,7 +18,8 @@ use super::notify::Notifier;
 use super::reload::{Reloaded, reload};
 use super::server_config::warn_about_memory;
 use super::signals::Signals;
-use super::stop_signals::StopSignals;
+use super::status::{self, Serving};
+use super::stop_signals::{MIN_SIGNAL_DISTANCE, StopSignals};
 use super::timers::{EXTEND_BY, Timers};
 use crate::server::{Phase, Server, StatsSnapshot};
 use crate::sys::{self, Arrivals, Errno};
@@ -34,17 +34,6 @@ const POLL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The maximum time that a reload waits for the workers. Chosen: workers take milliseconds to handle a message; a
 /// reload must not delay signals for long if one hangs.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The sockets that the server serves.
-#[derive(Debug)]
-pub struct Serving {
-    /// The beginning of the status: `listening on frame=[::]:8083`.
-    pub status_prefix: String,
-    /// The origin of each listener, and of the adopted connection, by which a reload finds the options.
-    pub origins: Vec<Origin>,
-    /// There is one connection and no listener: the daemon exits when the connection ends.
-    pub single_connection: bool,
-}
 
 /// The daemon while it runs.
 pub struct MainLoop<'a> {
@@ -97,8 +86,8 @@ impl<'a> MainLoop<'a> {
     /// # Errors
     /// 71: a worker has failed.
     pub fn run(mut self) -> Result<(), Failure> {
-        let status = self.status_line();
-        debug!("ready: {status}");
+        self.serving.lines().for_each(|line| info!("{line}"));
+        let status = self.status();
         self.notifier.ready(status);
         self.server.send_heartbeat(self.heartbeat);
         while self.server.phase() != Phase::Stopped {
@@ -146,7 +135,11 @@ impl<'a> MainLoop<'a> {
     /// Handles a SIGTERM or SIGINT that came at `at`, by the monotonic clock.
     fn handle_stop_signal(&mut self, at: Duration) {
         match self.stop_signals.next_phase(at, self.server.phase()) {
-            Some(Phase::Draining) => self.stop("received SIGTERM or SIGINT"),
+            Some(Phase::Draining) => {
+                self.stop("received SIGTERM or SIGINT");
+                // a signal that comes after this time ends the drain
+                self.timers.waiting(Some(MIN_SIGNAL_DISTANCE));
+            }
             Some(Phase::Stopping) => {
                 warn!("received a second SIGTERM or SIGINT: stopping at once");
                 self.server.abort();
@@ -159,7 +152,8 @@ impl<'a> MainLoop<'a> {
     fn stop(&mut self, reason: &str) {
         info!("stopping: {reason}");
         self.server.drain(self.settings.reloadable.drain_timeout.max());
-        self.notifier.stopping(format!("stopping: {}", self.figures()));
+        let status = self.status();
+        self.notifier.stopping(status);
         self.notifier.extend(EXTEND_BY);
         self.timers.extend(self.notifier.is_connected());
     }
@@ -183,7 +177,7 @@ impl<'a> MainLoop<'a> {
             self.check_heartbeats();
         }
         if self.timers.status.is_due(now) {
-            let status = self.status_line();
+            let status = self.status();
             self.notifier.status(status);
         }
         if self.timers.retry.is_due(now) {
@@ -192,8 +186,21 @@ impl<'a> MainLoop<'a> {
         if self.timers.extend.is_due(now) {
             self.notifier.extend(EXTEND_BY);
         }
+        if self.timers.waiting.is_due(now) {
+            self.report_waiting();
+        }
         if self.timers.idle_check.is_due(now) && self.server.phase() == Phase::Running {
             self.check_idle(now);
+        }
+    }
+
+    /// Logs what a drain that a signal began waits for, once. Connections without a request in progress are closed by
+    /// then, so those that are left have one.
+    fn report_waiting(&mut self) {
+        self.timers.waiting(None);
+        let stats = self.server.stats();
+        if self.server.phase() == Phase::Draining && stats.open > 0 {
+            logging::log_always(&status::waiting(&stats, self.settings.reloadable.drain_timeout.max()));
         }
     }
 
@@ -227,7 +234,7 @@ impl<'a> MainLoop<'a> {
             }
             Err(reason) => error!("cannot reload: {reason}; the running configuration stays in force"),
         }
-        let status = self.status_line();
+        let status = self.status();
         self.notifier.ready(status);
     }
 
@@ -243,14 +250,10 @@ impl<'a> MainLoop<'a> {
         self.settings = settings;
     }
 
-    fn figures(&self) -> String {
+    /// The status of the service.
+    fn status(&self) -> String {
         let stats = self.server.stats();
-        format!("{} connections, {} requests", stats.open, stats.totals.requests)
-    }
-
-    fn status_line(&self) -> String {
-        let phase = if self.server.phase().is_ready() { "" } else { "stopping; " };
-        format!("{phase}{}; {}", self.serving.status_prefix, self.figures())
+        if self.server.phase().is_ready() { self.serving.running(&stats) } else { status::stopping(&stats) }
     }
 
     fn finish(mut self) -> Result<(), Failure> {

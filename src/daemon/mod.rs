@@ -21,6 +21,7 @@ mod notify_queue;
 mod reload;
 mod server_config;
 mod signals;
+mod status;
 mod stop_signals;
 mod system_limits;
 mod timers;
@@ -33,7 +34,7 @@ use std::process::ExitCode;
 use log::{error, warn};
 
 use crate::protocol;
-use crate::server::{Listener, Server};
+use crate::server::Server;
 use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
@@ -41,9 +42,10 @@ use config::load::{Command, ConfigError, load};
 use config::settings::Settings;
 use exit_status::{Failure, Kind};
 use listeners::Sockets;
-use main_loop::{MainLoop, Serving};
+use main_loop::MainLoop;
 use notify::Notifier;
 use signals::Signals;
+use status::Serving;
 
 /// The program `retortd`.
 #[must_use]
@@ -107,19 +109,9 @@ fn serve(
     let config = server_config::server_config(&settings, &origins)?;
     server_config::warn_about_memory(settings.reloadable.max_buffered);
     system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);
-    let single_connection = connection.is_some() && listeners.is_empty();
-    let serving = Serving { status_prefix: status_prefix(&listeners), origins, single_connection };
+    let serving = Serving::new(&listeners, origins, connection.is_some());
     let server = Server::start(listeners, connection, &config).map_err(|error| Failure::system(error.to_string()))?;
     MainLoop::new(server, serving, &signals, notifier, settings, arguments).run()
-}
-
-/// The beginning of the status.
-fn status_prefix(listeners: &[Listener]) -> String {
-    if listeners.is_empty() {
-        return "serving one connection".into();
-    }
-    let names: Vec<&str> = listeners.iter().map(|listener| listener.name.as_str()).collect();
-    format!("listening on {}", names.join(", "))
 }
 
 /// Prints why the configuration cannot be used, or the help that was requested: clap's text as it is, an error of the

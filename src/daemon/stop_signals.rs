@@ -10,7 +10,7 @@ use crate::server::Phase;
 
 /// Signals closer together than this count as one. Chosen: far longer than the distance of signals that a program sends
 /// at once, and shorter than the patience of somebody who wants the drain to end.
-const MIN_SIGNAL_DISTANCE: Duration = Duration::from_secs(1);
+pub const MIN_SIGNAL_DISTANCE: Duration = Duration::from_secs(1);
 
 /// The last signal that was not ignored.
 #[derive(Debug, Default)]

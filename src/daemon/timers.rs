@@ -33,6 +33,8 @@ pub struct Timers {
     pub status: Timer,
     /// More time has to be requested for the drain.
     pub extend: Timer,
+    /// What the drain waits for has to be logged.
+    pub waiting: Timer,
     /// Undelivered messages to the service manager have to be sent again.
     pub retry: Timer,
     /// A check for connections is due.
@@ -47,6 +49,7 @@ impl Timers {
             watchdog: Timer::new(watchdog_period.map(|period| period / HEARTBEATS_PER_PERIOD)),
             status: Timer::new(has_manager.then_some(STATUS_INTERVAL)),
             extend: Timer::new(None),
+            waiting: Timer::new(None),
             retry: Timer::new(None),
             idle_check: Timer::new(None),
         }
@@ -67,11 +70,16 @@ impl Timers {
         self.extend = Timer::new(has_manager.then_some(EXTEND_INTERVAL));
     }
 
+    /// Reports what the drain waits for after this time; `None` does not report it any more.
+    pub fn waiting(&mut self, after: Option<Duration>) {
+        self.waiting = Timer::new(after);
+    }
+
     /// The time until the next timer is due; `None` if all are off.
     #[must_use]
     pub fn left(&self, now: Instant) -> Option<Duration> {
-        let Self { watchdog, status, extend, retry, idle_check } = self;
-        [watchdog, status, extend, retry, idle_check].into_iter().filter_map(|timer| timer.left(now)).min()
+        let Self { watchdog, status, extend, waiting, retry, idle_check } = self;
+        [watchdog, status, extend, waiting, retry, idle_check].into_iter().filter_map(|timer| timer.left(now)).min()
     }
 }
 

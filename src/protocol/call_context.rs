@@ -1,6 +1,7 @@
 //! The resources that a protocol gets for the time of one call.
 
 use super::progress::Needed;
+use super::refusal::Refusal;
 use super::rng::RequestRng;
 
 /// Random numbers, time and limits of one call.
@@ -28,9 +29,18 @@ pub struct RequestLimits {
 }
 
 impl RequestLimits {
-    /// Whether a message of `length` bytes whose request takes `needed` is within the limits.
-    #[must_use]
-    pub fn allow(&self, length: usize, needed: Needed) -> bool {
-        length <= self.message && needed.memory() <= self.memory
+    /// Checks whether a message of `length` bytes whose request takes `needed` is within the limits.
+    ///
+    /// # Errors
+    /// The limit that it exceeds.
+    #[inline]
+    pub fn check(&self, length: usize, needed: Needed) -> Result<(), Refusal> {
+        if length > self.message {
+            return Err(Refusal::MessageTooLong);
+        }
+        if needed.memory() > self.memory {
+            return Err(Refusal::TooMuchMemory);
+        }
+        Ok(())
     }
 }

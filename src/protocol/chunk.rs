@@ -17,7 +17,7 @@ pub fn next(exchange: &mut Exchange<'_>) -> usize {
 
 /// Counts a chunk of `length` bytes that got a reply without an error.
 pub fn count(exchange: &mut Exchange<'_>, action: &'static str, length: usize) {
-    exchange.count_request(RequestRecord { action, length, refused: false });
+    exchange.count_request(RequestRecord { action, length, refusal: None });
 }
 
 /// Sends the next `length` bytes back in place, without white space at both ends: the only reply of the exchange.

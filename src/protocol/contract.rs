@@ -7,6 +7,7 @@
 pub use super::call_context::{CallContext, RequestLimits};
 pub use super::exchange::{Exchange, RequestRecord};
 pub use super::progress::{CloseCause, Needed, Progress};
+pub use super::refusal::Refusal;
 
 /// Minimum reply space that every call on the event loop gets, in bytes. Derived: the longest reply to one chunk, that
 /// of `respond` (10 bytes, and three for each byte of `chunk::CHUNK`: 3,082), rounded up to a power of two.

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use super::refusal::Refusal;
+
 /// Input and replies of one call of a [`Protocol`](super::Protocol).
 #[derive(Debug)]
 pub struct Exchange<'a> {
@@ -38,8 +40,8 @@ pub struct RequestRecord {
     pub action: &'static str,
     /// Length of the message, in bytes.
     pub length: usize,
-    /// Whether the reply is an error.
-    pub refused: bool,
+    /// Why the reply is an error; `None` if it is none.
+    pub refusal: Option<Refusal>,
 }
 
 /// A line for the log.
@@ -177,7 +179,7 @@ impl<'a> Exchange<'a> {
     /// Counts a request and logs it. A protocol calls this once for each request, with its reply.
     #[inline]
     pub fn count_request(&mut self, request: RequestRecord) {
-        if request.refused {
+        if request.refusal.is_some() {
             self.counts.refused += 1;
         } else {
             self.counts.answered += 1;

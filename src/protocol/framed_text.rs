@@ -12,9 +12,9 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::contract::{CallContext, Exchange, Needed, Progress, RequestRecord};
+use super::contract::{CallContext, Exchange, Needed, Progress, Refusal, RequestRecord};
 use super::request_head::InlineLimits;
-use crate::transform::Placed;
+use crate::transform::{InvalidUtf8, Placed};
 
 pub use super::request_head::{ERROR_TEXT, Framing, RequestHead};
 
@@ -48,8 +48,8 @@ pub fn reply<F: Framing>(
 ) -> ControlFlow<Progress> {
     let least =
         Needed { request_len: head.size(), reply_capacity: F::MAX_REPLY_HEADER + ERROR_TEXT.len(), preprocessed: 0 };
-    if !context.limits.allow(head.length, least) {
-        return reject_head::<F>(exchange, head);
+    if let Err(refusal) = context.limits.check(head.length, least) {
+        return reject_head::<F>(exchange, head, refusal);
     }
     if head.length >= MIN_PREPROCESS {
         return reply_long::<F>(exchange, context, head);
@@ -146,7 +146,7 @@ fn reply_text<F: Framing>(
 ) -> ControlFlow<Progress> {
     let max_reply_len = head.max_reply_len::<F>(context.limits);
     if max_reply_len > head.needed::<F>(context.limits).reply_capacity {
-        return reject_head::<F>(exchange, head);
+        return reject_head::<F>(exchange, head, Refusal::TooMuchMemory);
     }
     if exchange.remaining() < max_reply_len || !fits_in_place::<F>(exchange, head) {
         return Break(no_room::<F>(exchange, context, head));
@@ -157,7 +157,7 @@ fn reply_text<F: Framing>(
     match head.action.apply(text, out, context.random.next_request(), context.limits.message) {
         Ok(Placed::InPlace) => finish_in_place::<F>(exchange, head),
         Ok(Placed::Out(length)) => finish_copied::<F>(exchange, head, length),
-        Err(_) => return reject_head::<F>(exchange, head),
+        Err(InvalidUtf8) => return reject_head::<F>(exchange, head, Refusal::NotUtf8),
     }
     Continue(())
 }
@@ -192,7 +192,7 @@ fn reply_random<F: Framing>(
         }
         Ok(Placed::Out(length)) => finish_copied::<F>(exchange, head, length),
         Ok(Placed::InPlace) => finish_in_place::<F>(exchange, head),
-        Err(_) => return reject_head::<F>(exchange, head),
+        Err(InvalidUtf8) => return reject_head::<F>(exchange, head, Refusal::NotUtf8),
     }
     Continue(())
 }
@@ -210,7 +210,7 @@ fn finish_in_place<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead) {
     exchange.consume(head.header - header);
     F::write_header(head.length, &mut exchange.input()[..header]);
     exchange.reply_in_place(header + head.length);
-    exchange.count_request(RequestRecord { action: head.action.name(), length: head.length, refused: false });
+    exchange.count_request(RequestRecord { action: head.action.name(), length: head.length, refusal: None });
 }
 
 /// The transformed text is in the reply buffer, behind space for the longest header: writes the header before it.
@@ -223,7 +223,7 @@ fn finish_copied<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead, len
     F::write_header(length, &mut spare[..header]);
     exchange.consume(head.size());
     exchange.advance(header + length);
-    exchange.count_request(RequestRecord { action: head.action.name(), length: head.length, refused: false });
+    exchange.count_request(RequestRecord { action: head.action.name(), length: head.length, refusal: None });
 }
 
 /// There is no space for this reply: sends those before it, or offloads the request.
@@ -242,21 +242,29 @@ fn offload_needed<F: Framing>(context: &mut CallContext<'_>, head: RequestHead) 
     head.needed::<F>(context.limits)
 }
 
-fn reject_head<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead) -> ControlFlow<Progress> {
-    reject::<F>(exchange, head.action.name(), head.header, head.length)
+fn reject_head<F: Framing>(exchange: &mut Exchange<'_>, head: RequestHead, refusal: Refusal) -> ControlFlow<Progress> {
+    let RequestHead { action, header, length } = head;
+    reject::<F>(exchange, header, RequestRecord { action: action.name(), length, refusal: Some(refusal) })
 }
 
-/// Rejects a request. Its message is dropped; no memory is used for the part that has not arrived.
-pub fn reject<F: Framing>(
+/// Rejects a request for an action that does not exist.
+pub fn reject_unknown<F: Framing>(
     exchange: &mut Exchange<'_>,
-    action: &'static str,
     header: usize,
     length: usize,
+    refusal: Refusal,
 ) -> ControlFlow<Progress> {
+    reject::<F>(exchange, header, RequestRecord { action: "unknown", length, refusal: Some(refusal) })
+}
+
+/// Rejects a request with a header of `header` bytes. Its message is dropped; no memory is used for the part that has
+/// not arrived.
+fn reject<F: Framing>(exchange: &mut Exchange<'_>, header: usize, request: RequestRecord) -> ControlFlow<Progress> {
+    let length = request.length;
     if exchange.remaining() < F::ERROR_REPLY.len() {
         return Break(Progress::NeedOutput);
     }
-    exchange.count_request(RequestRecord { action, length, refused: true });
+    exchange.count_request(request);
     if exchange.input().len() - header < length {
         exchange.consume(header);
         return Break(Progress::Skip(length as u64));
@@ -270,7 +278,8 @@ pub fn reject<F: Framing>(
 pub fn truncated<F: Framing>(exchange: &mut Exchange<'_>) {
     let length = exchange.input().len();
     if length > 0 {
-        exchange.count_request(RequestRecord { action: "truncated", length, refused: true });
+        let refusal = Some(Refusal::Truncated);
+        exchange.count_request(RequestRecord { action: "truncated", length, refusal });
     }
     exchange.reply(F::ERROR_REPLY);
 }
@@ -492,13 +501,13 @@ mod tests {
         let bytes = [request(4, b"ab"), request(3, b"x"), request(1, b"\xff"), request(8, b"")].concat();
         let outcome = run("frame", &[&bytes, &header(2, 5)[..3]], DEFAULT);
         let logged =
-            |action, length, refused| super::super::LogEvent::Request(RequestRecord { action, length, refused });
+            |action, length, refusal| super::super::LogEvent::Request(RequestRecord { action, length, refusal });
         let expect = [
-            logged("reverse", 2, false),
-            logged("unknown", 1, true),
-            logged("uppercase", 1, true),
-            logged("shuffle", 0, false),
-            logged("truncated", 3, true),
+            logged("reverse", 2, None),
+            logged("unknown", 1, Some(Refusal::UnknownCode(3))),
+            logged("uppercase", 1, Some(Refusal::NotUtf8)),
+            logged("shuffle", 0, None),
+            logged("truncated", 3, Some(Refusal::Truncated)),
         ];
         assert_eq!(outcome.log_events, expect);
         assert_eq!(outcome.counts, RequestCounts { answered: 2, refused: 3, events: 0 });

@@ -21,6 +21,7 @@ mod opening;
 mod progress;
 #[cfg(test)]
 mod proptests;
+mod refusal;
 mod registry;
 mod request_head;
 mod rng;
@@ -38,6 +39,7 @@ pub use example::{Example, Reply};
 pub use exchange::{Exchange, LogEvent, RequestCounts, RequestRecord};
 pub use info::{Input, ProtocolInfo, SocketUnit};
 pub use progress::{CloseCause, Needed, Progress};
+pub use refusal::Refusal;
 pub use registry::{PROTOCOLS, by_name};
 pub use rng::RequestRng;
 pub use settings::{ConnectionInfo, ProtocolSettings};

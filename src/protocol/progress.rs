@@ -1,5 +1,7 @@
 //! The need of a protocol before it can continue.
 
+use super::refusal::Refusal;
+
 /// The result of one call: why the protocol stopped, and what the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -48,6 +50,6 @@ impl Needed {
 pub enum CloseCause {
     /// The service is complete.
     Complete,
-    /// The client violated the protocol; the text names the violation, for the log.
-    ProtocolError(&'static str),
+    /// The client violated the protocol.
+    ProtocolError(Refusal),
 }

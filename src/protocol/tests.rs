@@ -120,17 +120,13 @@ fn services_that_speak_first_close_after_their_reply() {
 fn protocol_errors_close_with_a_reason() {
     let limits = RequestLimits { message: 5, memory: 100, line: 5 };
     for (name, pieces, replies, reason) in [
-        ("upper-line", &[&b"abcdef\n"[..]][..], &b""[..], Some("line too long")),
-        ("upper-line", &[b"abc", b"def"], b"", Some("line too long")),
+        ("upper-line", &[&b"abcdef\n"[..]][..], &b""[..], Some(Refusal::LineTooLong)),
+        ("upper-line", &[b"abc", b"def"], b"", Some(Refusal::LineTooLong)),
         ("upper-line", &[b"abc", b"de\n"], b"ABCDE", None),
         ("upper-line", &[b"abc", b"de"], b"ABCDE", None),
-        ("length-prefix", &[b"\0\0\0\x05abcde\0\0\0\x06"], b"\0\0\0\x05abcde", Some("message longer than the limit")),
-        (
-            "text",
-            &[b"reverse 5 abcdereverse 6 "],
-            b"5 edcba5 error",
-            Some("no header: ACTION LENGTH MESSAGE was expected"),
-        ),
+        ("length-prefix", &[b"\0\0\0\x05abcde\0\0\0\x06"], b"\0\0\0\x05abcde", Some(Refusal::MessageTooLong)),
+        ("text", &[b"reverse 5 abcdereverse 6 "], b"5 edcba5 error", Some(Refusal::MessageTooLong)),
+        ("text", &[b"reverse 5 abcdereverse -1 "], b"5 edcba5 error", Some(Refusal::NoHeader)),
     ] {
         let outcome = run(name, pieces, Config { limits, ..DEFAULT });
         assert_eq!(outcome.replies, replies, "{name}");
@@ -140,4 +136,45 @@ fn protocol_errors_close_with_a_reason() {
         };
         assert_eq!(violation, reason, "{name}");
     }
+}
+
+#[test]
+fn every_refused_request_has_its_reason() {
+    use Refusal::{MessageTooLong, NoHeader, NotUtf8, TooMuchMemory, Truncated, UnknownCode, UnknownName};
+    let two_byte_letters = [&b"\x08\0\0\x28"[..], "é".repeat(20).as_bytes()].concat();
+    for (name, input, reason) in [
+        ("frame", &b"\x30\0\0\x01x"[..], UnknownCode(6)),
+        ("frame", b"\x08\0\0\x03a\xffb", NotUtf8),
+        ("frame", b"\x80\0\0\x03a\xffb", NotUtf8),
+        ("frame", b"\x08\0\0\x65", MessageTooLong),
+        // the request alone, and the request with the longest reply that it may get
+        ("frame", b"\x08\0\0\x64", TooMuchMemory),
+        ("frame", &two_byte_letters, TooMuchMemory),
+        ("frame", b"\x08\0", Truncated),
+        ("frame-2021", b"\x28\0\0\0", UnknownCode(5)),
+        ("text", b"scream 1 x", UnknownName),
+        ("text", b"reverse 2 \xc3(", NotUtf8),
+        ("text", b"reverse 101 ", MessageTooLong),
+        ("text", b"reverse 134217728 ", MessageTooLong),
+        ("text", b"reverse 100 ", TooMuchMemory),
+        ("text", b"reverse -1 ", NoHeader),
+        ("text", b"reverse 2", Truncated),
+        ("respond", b"a\xffb", NotUtf8),
+        ("respond", b"\xe2\x82", Truncated),
+    ] {
+        let limits = RequestLimits { message: 100, memory: 110, line: 100 };
+        let outcome = run(name, &[input], Config { limits, ..DEFAULT });
+        let reasons = outcome.log_events.iter().map(|event| match event {
+            LogEvent::Request(request) => request.refusal,
+            LogEvent::Protocol(_) => None,
+        });
+        assert_eq!(reasons.collect::<Vec<_>>(), [Some(reason)], "{name} {}", input.escape_ascii());
+        assert_eq!((outcome.counts.answered, outcome.counts.refused), (0, 1), "{name} {}", input.escape_ascii());
+    }
+}
+
+/// A hot path carries it.
+#[test]
+fn a_reason_takes_two_bytes() {
+    assert_eq!(size_of::<Option<Refusal>>(), 2);
 }

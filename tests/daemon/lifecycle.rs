@@ -139,6 +139,34 @@ fn second_sigterm_or_sigint_stops_at_once() {
     }
 }
 
+/// Without -v, because a user at the terminal has to know why the daemon goes on.
+#[test]
+fn stop_that_waits_logs_what_for_how_long_and_how_to_end_it() {
+    for (timeout, time) in
+        [("50s", "for at most 50s (--drain-timeout)"), ("none", "without a limit (--drain-timeout=none)")]
+    {
+        let mut daemon = Daemon::serving("frame", &[&format!("--drain-timeout={timeout}")]);
+        let (_silent, mut partial, mut unread) =
+            (daemon.connect("frame"), daemon.connect("frame"), daemon.connect("frame"));
+        partial.send(&frame(REVERSE, b"never complete")[..10]);
+        unread.send(&frame(REVERSE, &vec![b'x'; 32 << 20]));
+        daemon.statistics_when(|statistics| statistics.requests == 1 && statistics.open == 3);
+        let before = daemon.log.len();
+        daemon.signal(Signal::SIGINT);
+        let (after, line) = daemon.wait_for_line(before, "stopping");
+        let words = format!(
+            "retortd: stopping: waiting {time} for 2 connections with requests in progress (1 reply pending); \
+             another SIGTERM or SIGINT (Ctrl-C) stops at once"
+        );
+        assert!(line.ends_with(&words), "{line}");
+        daemon.signal(Signal::SIGINT);
+        assert_eq!(daemon.wait_exit(), 0);
+        daemon.log.wait_closed();
+        let later = &daemon.log.all()[after..];
+        assert!(matches!(later, [line] if line.ends_with("stopping at once")), "{later:?}");
+    }
+}
+
 /// Fault 39: two signals at one moment, as timeout(1) sends them.
 #[test]
 fn simultaneous_signals_count_as_one() {
@@ -301,7 +329,7 @@ fn sigusr1_logs_statistics() {
     assert_eq!((statistics.accepted, statistics.open, statistics.closed), (1, 1, 0));
     assert_eq!((statistics.requests, statistics.answered, statistics.refused), (2, 1, 1));
     assert_eq!((statistics.bytes_in, statistics.bytes_out), (10, 14));
-    assert!(daemon.log.all().iter().all(|line| line.starts_with("retortd: statistics: ")), "{}", daemon.log.text());
+    assert!(daemon.log.all().iter().all(|line| line.contains(" retortd: statistics: ")), "{}", daemon.log.text());
 }
 
 #[test]
@@ -397,7 +425,7 @@ fn service_manager_gets_ready_status_reloading_and_stopping() {
     let mut client = daemon.connect("frame");
     (0..3).for_each(|_| assert_eq!(client.request(UPPERCASE, b"x"), b"X"));
     let address = daemon.address("frame");
-    daemon.wait_for_notice(0, &format!("STATUS=listening on frame={address}; 1 connections, 3 requests"));
+    daemon.wait_for_notice(0, &format!("STATUS=listening on frame={address}; 1 connection, 3 requests"));
     let before = daemon.notices.len();
     daemon.reload();
     let (at, reloading) = daemon.wait_for_notice(before, "RELOADING=1");
@@ -410,13 +438,17 @@ fn service_manager_gets_ready_status_reloading_and_stopping() {
     client.send(&frame(UPPERCASE, b"begun")[..5]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 20);
     daemon.signal(Signal::SIGTERM);
-    let (at, _) = daemon.wait_for_notice(at, "STOPPING=1");
+    let (at, stopping) = daemon.wait_for_notice(at, "STOPPING=1");
+    assert!(stopping.contains("STATUS=stopping; 1 connection, 3 requests\n"), "{stopping}");
     // while it drains, it extends its timeout repeatedly
     let (at, _) = daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
     daemon.wait_for_notice(at, "EXTEND_TIMEOUT_USEC=10000000");
     client.send(&frame(UPPERCASE, b"begun")[5..]);
     assert_eq!(client.receive_all(), length_prefixed(b"BEGUN"));
     assert_eq!(daemon.wait_exit(), 0);
+    let notices = &daemon.notices.all()[at..];
+    let mut statuses = notices.iter().flat_map(|notice| notice.lines()).filter(|line| line.starts_with("STATUS="));
+    assert!(statuses.all(|status| status.starts_with("STATUS=stopping; 1 connection, ")), "{notices:?}");
 }
 
 fn with_watchdog(microseconds: &str) -> Daemon {

@@ -16,6 +16,7 @@ mod frame;
 mod harness;
 mod lifecycle;
 mod limits;
+mod log;
 mod options;
 mod protocols;
 mod retort_bench;

@@ -2,13 +2,10 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
-use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
-use crate::harness::{
-    Client, Daemon, DaemonBuilder, Directory, Finished, any_memory, available, frame, listener, skip,
-};
+use crate::harness::action::{UNKNOWN, UPPERCASE};
+use crate::harness::{Client, DaemonBuilder, Directory, Finished, any_memory, available, listener, skip};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -443,7 +440,7 @@ fn privileged_port_without_capability_exits_78() {
     assert_eq!(output.status.code(), Some(78), "{log}");
     let words = "retortd: cannot listen on 127.0.0.1:999: Permission denied (os error 13) (ports below 1024 need \
         CAP_NET_BIND_SERVICE";
-    assert!(log.starts_with(words), "{log}");
+    assert!(log.contains(words), "{log}");
 }
 
 /// Fault 9: fewer descriptors than the connections that are allowed.
@@ -532,7 +529,7 @@ fn vv_logs_kernel_limits_at_start() {
     let most = |name| sysctl(name).split_whitespace().last().unwrap_or("unknown").to_string();
     assert!(log.contains(&format!("(at most {}, net.ipv4.tcp_rmem)", most("ipv4/tcp_rmem"))), "{log}");
     assert!(log.contains(&format!("(at most {}, net.ipv4.tcp_wmem)", most("ipv4/tcp_wmem"))), "{log}");
-    assert!(log.contains("ready: listening on frame=127.0.0.1:"), "{log}");
+    assert!(log.contains("retortd: listening on frame=127.0.0.1:"), "{log}");
 }
 
 #[test]
@@ -557,92 +554,4 @@ fn workers_option_sets_thread_count() {
         // and the main thread and that of the log
         assert_eq!(daemon.status("Threads"), 2 + workers);
     }
-}
-
-/// The log of one client that sends bytes that could forge lines, an unknown action, and a long message.
-fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
-    let daemon = DaemonBuilder::new(&[LOCAL, "--listen=upper=127.0.0.1:0", verbose]).start();
-    let mut client = daemon.connect("frame");
-    let text = b"line\nretortd: forged\x1b[2J\0\r\x07\xc2\x9b end";
-    assert_eq!(client.request(UPPERCASE, text).len(), text.len());
-    assert_eq!(client.request(UNKNOWN, b"\xff"), b"error");
-    assert_eq!(client.request(REVERSE, &[b'x'; 500]).len(), 500);
-    drop(client);
-    daemon.wait_for_line(0, "closed: finished");
-    let log = daemon.log.text();
-    (daemon, log)
-}
-
-#[test]
-fn v_logs_connections() {
-    let (_daemon, log) = log_of_a_talk("-v");
-    let lines: Vec<&str> = log.lines().collect();
-    assert_eq!(lines.len(), 2, "{log}");
-    for (line, words) in lines.into_iter().zip(["accepted", "closed: finished"]) {
-        // 2026-11-21T10:00:00.000Z retortd: frame 127.0.0.1:12345: accepted
-        let (stamp, rest) = line.split_once(' ').expect("a time stamp");
-        assert!(stamp.len() == 24 && stamp.ends_with('Z'), "{line}");
-        assert!(rest.starts_with("retortd: frame 127.0.0.1:") && rest.ends_with(words), "{line}");
-    }
-}
-
-#[test]
-fn vv_logs_requests() {
-    let (_daemon, log) = log_of_a_talk("-vv");
-    for words in
-        ["uppercase of 33 bytes answered in ", "unknown of 1 bytes refused in ", "reverse of 500 bytes answered in "]
-    {
-        assert!(
-            log.lines().any(|line| line.contains("retortd: frame 127.0.0.1:") && line.contains(words)),
-            "{words}: {log}"
-        );
-    }
-    assert!(!log.contains("forged") && !log.contains("xxx"), "{log}");
-}
-
-#[test]
-fn vvv_logs_escaped_and_truncated_bytes() {
-    let (daemon, log) = log_of_a_talk("-vvv");
-    let received = r"received 37 bytes: \x08\x00\x00!line\nretortd: forged\x1b[2J\x00\r\x07\xc2\x9b end";
-    let answered = r"answered 37 bytes: \x00\x00\x00!LINE\nRETORTD: FORGED\x1b[2J\x00\r\x07\xc2\x9b END";
-    assert!(log.contains(received) && log.contains(answered), "{log}");
-    assert!(log.contains(&format!(r"answered 504 bytes: \x00\x00\x01\xf4{}...", "x".repeat(60))), "{log}");
-    let controls = log.chars().filter(|character| character.is_control() && *character != '\n').count();
-    assert_eq!(controls, 0, "{log:?}");
-    assert!(log.lines().all(|line| line.contains(" retortd: ")), "a line was forged: {log}");
-    drop(daemon);
-}
-
-#[test]
-fn journal_lines_have_priority_and_no_timestamp() {
-    let directory = Directory::new();
-    let path = directory.path("journal");
-    let file = fs::File::create(&path).expect("create");
-    let metadata = file.metadata().expect("metadata");
-    let stream = format!("{}:{}", metadata.dev(), metadata.ino());
-    let launch = DaemonBuilder::new(&[LOCAL, "-vv"]).stderr(file).env("JOURNAL_STREAM", stream);
-    let mut daemon = launch.start();
-    assert_eq!(daemon.connect("frame").exchange(&frame(UPPERCASE, b"x")), b"\0\0\0\x01X");
-    assert_eq!(daemon.stop(), 0);
-    let log = fs::read_to_string(&path).expect("read");
-    assert!(log.contains("\n<7>ready: listening on ") && log.contains("\n<6>frame 127.0.0.1:"), "{log}");
-    assert!(log.lines().all(|line| line.starts_with("<6>") || line.starts_with("<7>")), "{log}");
-}
-
-#[test]
-fn journal_stream_of_other_file_is_ignored() {
-    let daemon = DaemonBuilder::new(&[LOCAL, "-v"]).env("JOURNAL_STREAM", "1:1").start();
-    drop(daemon.connect("frame"));
-    let (_, line) = daemon.wait_for_line(0, "accepted");
-    assert!(line.contains(" retortd: "), "{line}");
-}
-
-#[test]
-fn log_syslog_falls_back_to_stderr() {
-    if fs::exists("/dev/log").unwrap_or(true) {
-        return skip("there is a system log here");
-    }
-    let daemon = DaemonBuilder::new(&[LOCAL, "-v", "--log=syslog"]).start();
-    drop(daemon.connect("frame"));
-    daemon.wait_for_line(0, "closed: finished");
 }

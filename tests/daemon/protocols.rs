@@ -94,10 +94,11 @@ fn long_input_is_returned_whole() {
 #[test]
 fn input_over_limit_closes_with_reason() {
     let daemon = serve_all(&["--max-message=1000", "--max-line=1000", "-v"]);
+    let too_long = "the message is longer than the limit (--max-message)";
     for (protocol, send, expect, reason) in [
-        ("upper-line", [b'x'; 1001].to_vec(), &b""[..], "line too long"),
-        ("length-prefix", length_prefixed(&[b'x'; 1001]), b"", "message longer than the limit"),
-        ("text", [b"reverse 1001 ", &[b'x'; 1001][..]].concat(), b"5 error", "no header"),
+        ("upper-line", [b'x'; 1001].to_vec(), &b""[..], "the line is longer than the limit (--max-line)"),
+        ("length-prefix", length_prefixed(&[b'x'; 1001]), b"", too_long),
+        ("text", [b"reverse 1001 ", &[b'x'; 1001][..]].concat(), b"5 error", too_long),
     ] {
         let before = daemon.log.len();
         assert_eq!(daemon.exchange(protocol, &send), expect, "{protocol}");

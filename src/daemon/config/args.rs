@@ -155,7 +155,7 @@ pub struct ReloadableSettings {
     #[arg(long, env = "RETORTD_QUOTES", value_name = "FILE", help_heading = RUNNING)]
     pub quotes: Option<PathBuf>,
 
-    /// Log connections; twice: also each request; three times: also the bytes
+    /// Log listeners and connections; twice: also each request; three times: also the bytes
     #[arg(short, long, env = "RETORTD_VERBOSE", action = ArgAction::Count, help_heading = LOGGING, value_parser = units::number_within::<u8>(0..=MAX_VERBOSE))]
     pub verbose: u8,
 }

@@ -15,6 +15,9 @@
 //! The log thread blocks every signal: a write to a terminal from the background stops the process with SIGTTOU under
 //! `stty tostop`, unless that signal is blocked or ignored (termios(3)).
 //!
+//! A line on standard error begins with the time and the program's name, at every log level. The journal and the system
+//! log add both themselves (`sink.rs`).
+//!
 //! Every line is cut, and its control characters are escaped (`line.rs`), so that no input of a client can forge a
 //! line.
 
@@ -37,7 +40,7 @@ use crate::daemon::config::args::LogTarget;
 use crate::sys::{self, FileId};
 use line::{Severity, clean};
 use queue::Queue;
-use sink::{Sink, Target};
+use sink::{Format, Sink};
 use syslog::SyslogSocket;
 
 /// The socket of the system log (syslog(3)).
@@ -61,13 +64,10 @@ pub fn start(verbose: u8) {
 /// # Errors
 /// The system refuses the thread: nothing can be logged then.
 pub fn start_thread(target: LogTarget) -> io::Result<()> {
-    let target = match target {
-        LogTarget::Syslog => Target::Syslog(SyslogSocket::new(SYSLOG_SOCKET.into())),
-        LogTarget::Auto if stderr_is_journal() => Target::Journal,
-        LogTarget::Auto | LogTarget::Stderr => Target::Stderr,
-    };
+    let format = if target != LogTarget::Stderr && stderr_is_journal() { Format::Journal } else { Format::Stamped };
+    let syslog = (target == LogTarget::Syslog).then(|| SyslogSocket::new(SYSLOG_SOCKET.into()));
     let queue = &LOGGER.get_or_init(Logger::default).queue;
-    thread::Builder::new().name("log".into()).spawn(move || write_lines(queue, Sink::new(target)))?;
+    thread::Builder::new().name("log".into()).spawn(move || write_lines(queue, Sink::new(format, syslog)))?;
     Ok(())
 }
 
@@ -106,7 +106,7 @@ pub fn set_verbosity(verbose: u8) {
     });
 }
 
-/// Logs a line whatever the level: the result of a signal.
+/// Logs a line whatever the level: the effect of a signal.
 pub fn log_always(line: &str) {
     if let Some(logger) = LOGGER.get() {
         logger.queue.push(Severity::Info, clean(line));
@@ -179,7 +179,8 @@ mod tests {
         let output = panicking().output().expect("start the test program");
         let log = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(7), "{log}");
-        assert!(log.starts_with("retortd: worker-9 panicked at ") && log.ends_with(": first second\n"), "{log}");
+        let line = log.split_once(' ').map(|(_time, line)| line).unwrap_or_default();
+        assert!(line.starts_with("retortd: worker-9 panicked at ") && line.ends_with(": first second\n"), "{log}");
     }
 
     fn fill(mut pipe: &File) {

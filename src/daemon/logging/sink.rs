@@ -6,8 +6,6 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use log::LevelFilter;
-
 use super::line::{Line, NAME, Severity, time_stamp};
 use super::queue::Batch;
 use super::syslog::SyslogSocket;
@@ -20,19 +18,20 @@ const MAX_WRITE: usize = 4096;
 /// one byte, but not for the two of a line's end. Chosen: ten wake-ups per second are no load.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The destination of the lines, which decides their format.
-pub enum Target {
-    /// Standard error: lines with the program's name.
-    Stderr,
-    /// Standard error, if that is the journal: lines with a priority (sd-daemon(3)).
+/// The format of the lines on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Lines with the time and the program's name, at every log level.
+    Stamped,
+    /// Lines with a priority (sd-daemon(3)), to which the journal adds the time and the name.
     Journal,
-    /// The system log; standard error while there is none.
-    Syslog(SyslogSocket),
 }
 
 /// Writes lines, and counts those that cannot be written.
 pub struct Sink<D = Stderr> {
-    target: Target,
+    format: Format,
+    /// The system log; while there is none, lines go to standard error.
+    syslog: Option<SyslogSocket>,
     out: Descriptor<D>,
     /// Complete lines for the next write.
     text: String,
@@ -43,15 +42,15 @@ pub struct Sink<D = Stderr> {
 }
 
 impl Sink {
-    /// A sink for a target.
-    pub fn new(target: Target) -> Self {
-        Self::with(target, io::stderr())
+    /// A sink that writes to `syslog`, or to standard error if there is none.
+    pub fn new(format: Format, syslog: Option<SyslogSocket>) -> Self {
+        Self { syslog, ..Self::with(format, io::stderr()) }
     }
 }
 
 impl<D: AsFd> Sink<D> {
-    fn with(target: Target, fd: D) -> Self {
-        Self { target, out: Descriptor::new(fd), text: String::new(), refused: 0, unreported: 0 }
+    fn with(format: Format, fd: D) -> Self {
+        Self { format, syslog: None, out: Descriptor::new(fd), text: String::new(), refused: 0, unreported: 0 }
     }
 
     /// Writes a batch, and reports lost lines where they are missing; returns the number of lines that were not
@@ -70,7 +69,7 @@ impl<D: AsFd> Sink<D> {
 
     /// Adds a line to the next write, or sends it to the system log.
     fn add(&mut self, line: &Line) {
-        if let Target::Syslog(syslog) = &mut self.target {
+        if let Some(syslog) = &mut self.syslog {
             match syslog.send(line.severity, &line.text) {
                 Ok(()) => return,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -90,12 +89,9 @@ impl<D: AsFd> Sink<D> {
     }
 
     fn format(&mut self, Line { time, severity, text }: &Line) {
-        let result = match &self.target {
-            Target::Stderr if log::max_level() > LevelFilter::Warn => {
-                writeln!(self.text, "{} {NAME}: {text}", time_stamp(*time))
-            }
-            Target::Stderr | Target::Syslog(_) => writeln!(self.text, "{NAME}: {text}"),
-            Target::Journal => writeln!(self.text, "<{}>{text}", *severity as u8),
+        let result = match self.format {
+            Format::Stamped => writeln!(self.text, "{} {NAME}: {text}", time_stamp(*time)),
+            Format::Journal => writeln!(self.text, "<{}>{text}", *severity as u8),
         };
         result.expect("writing to a String does not fail");
     }
@@ -194,6 +190,9 @@ mod tests {
     use std::io::Read;
     use std::os::fd::OwnedFd;
 
+    /// The beginning of the lines of [`batch`].
+    const PREFIX: &str = "1970-01-01T00:00:00.000Z retortd: ";
+
     fn batch(texts: &[&str], lost: u64) -> Batch {
         let line = |text: &&str| Line { time: SystemTime::UNIX_EPOCH, severity: Severity::Info, text: (*text).into() };
         Batch { lines: texts.iter().map(line).collect(), lost }
@@ -209,7 +208,7 @@ mod tests {
                 }
                 String::from_utf8(text).expect("UTF-8")
             });
-            let mut sink = Sink::with(Target::Stderr, to);
+            let mut sink = Sink::with(Format::Stamped, to);
             for batch in batches {
                 assert_eq!(sink.write(batch), 0);
             }
@@ -227,8 +226,8 @@ mod tests {
             fcntl(&writer, FcntlArg::F_SETFL(flags)).expect("set the flags");
             let lines = written(writer, reader, &[batch(&texts, 0), batch(&["last"], 0)]);
             assert_eq!(lines.len(), 301);
-            assert!(lines[..300].iter().all(|line| line == &format!("retortd: {text}")));
-            assert_eq!(lines[300], "retortd: last");
+            assert!(lines[..300].iter().all(|line| line == &format!("{PREFIX}{text}")));
+            assert_eq!(lines[300], format!("{PREFIX}last"));
         }
     }
 
@@ -236,15 +235,15 @@ mod tests {
     fn lost_lines_are_reported_where_they_are_missing() {
         let (reader, writer) = unistd::pipe().expect("a pipe");
         let lines = written(writer, reader, &[batch(&["before"], 17), batch(&["after"], 0)]);
-        let report = "retortd: 17 log messages were lost: the log did not take them";
-        assert_eq!(lines, ["retortd: before", report, "retortd: after"]);
+        let report = "17 log messages were lost: the log did not take them";
+        assert_eq!(lines, ["before", report, "after"].map(|text| format!("{PREFIX}{text}")));
     }
 
     #[test]
     fn datagrams_contain_one_line_each() {
         let pair = socketpair(AddressFamily::Unix, SockType::Datagram, None, SockFlag::empty());
         let (reader, writer) = pair.expect("a pair of sockets");
-        let mut sink = Sink::with(Target::Journal, writer);
+        let mut sink = Sink::with(Format::Journal, writer);
         assert_eq!(sink.write(&batch(&["first", "second"], 0)), 0);
         let mut datagram = [0; 100];
         for text in ["<6>first\n", "<6>second\n"] {
@@ -254,10 +253,25 @@ mod tests {
     }
 
     #[test]
+    fn lines_for_missing_system_log_have_the_format_of_standard_error() {
+        let directory = std::env::temp_dir().join(format!("retortd-no-log-{}", std::process::id()));
+        for (format, expect) in [(Format::Stamped, format!("{PREFIX}text")), (Format::Journal, "<6>text".into())] {
+            let (reader, writer) = unistd::pipe().expect("a pipe");
+            let syslog = Some(SyslogSocket::new(directory.join("missing")));
+            let mut sink = Sink { syslog, ..Sink::with(format, writer) };
+            assert_eq!(sink.write(&batch(&["text"], 0)), 0);
+            drop(sink);
+            let mut text = String::new();
+            File::from(reader).read_to_string(&mut text).expect("UTF-8");
+            assert_eq!(text, format!("{expect}\n"));
+        }
+    }
+
+    #[test]
     fn unwritten_lines_are_counted() {
         let (reader, writer) = unistd::pipe().expect("a pipe");
         drop(reader);
-        let mut sink = Sink::with(Target::Stderr, writer);
+        let mut sink = Sink::with(Format::Stamped, writer);
         let text = "x".repeat(900);
         assert_eq!(sink.write(&batch(&[text.as_str(); 10], 5)), 10);
         assert_eq!(sink.write(&batch(&["one more"], 0)), 1);

@@ -9,7 +9,7 @@
 use std::ops::ControlFlow::Break;
 
 use crate::protocol::client_side::{Actions, ClientSide, ConnectionUse, ReplyFraming, transformed};
-use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol, Refusal};
 use crate::protocol::example::Example;
 use crate::protocol::framed_text::{self, Framing, RequestHead};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
@@ -215,7 +215,7 @@ pub(super) fn process(edition: Edition, exchange: &mut Exchange<'_>, context: &m
             Some(action) => {
                 framed_text::reply::<Binary>(exchange, context, RequestHead { action, header: HEADER, length })
             }
-            None => framed_text::reject::<Binary>(exchange, "unknown", HEADER, length),
+            None => framed_text::reject_unknown::<Binary>(exchange, HEADER, length, Refusal::UnknownCode(code)),
         };
         if let Break(progress) = outcome {
             return progress;

@@ -53,14 +53,14 @@ impl Protocol for LengthPrefix {
         while let Some(prefix) = exchange.input().first_chunk::<PREFIX>() {
             let length = u32::from_be_bytes(*prefix) as usize;
             let needed = Needed { request_len: length.saturating_add(PREFIX), ..Needed::default() };
-            if !context.limits.allow(length, needed) {
-                return Progress::Close(CloseCause::ProtocolError("message longer than the limit"));
+            if let Err(refusal) = context.limits.check(length, needed) {
+                return Progress::Close(CloseCause::ProtocolError(refusal));
             }
             if exchange.input().len() < needed.request_len {
                 return Progress::NeedInput(needed);
             }
             exchange.reply_in_place(needed.request_len);
-            exchange.count_request(RequestRecord { action: "length-prefix", length, refused: false });
+            exchange.count_request(RequestRecord { action: "length-prefix", length, refusal: None });
         }
         Progress::NeedInput(Needed::default())
     }

@@ -5,7 +5,7 @@
 
 use crate::protocol::chunk::{self, CHUNK};
 use crate::protocol::client_side::{ClientSide, ConnectionUse, ReplyFraming, transformed};
-use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol, RequestRecord};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol, Refusal, RequestRecord};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 use crate::transform::{Action, InvalidUtf8, Placed};
@@ -69,14 +69,14 @@ impl Protocol for Respond {
             if reply_upper(exchange, context, length).is_ok() {
                 chunk::count(exchange, "respond", length);
             } else {
-                reject(exchange, length);
+                reject(exchange, length, Refusal::NotUtf8);
             }
         }
     }
 
     fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
         let length = exchange.input().len();
-        reject(exchange, length);
+        reject(exchange, length, Refusal::Truncated);
     }
 }
 
@@ -98,10 +98,10 @@ fn reply_upper(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>, lengt
     Ok(())
 }
 
-fn reject(exchange: &mut Exchange<'_>, length: usize) {
+fn reject(exchange: &mut Exchange<'_>, length: usize, refusal: Refusal) {
     exchange.consume(length);
     exchange.reply(INVALID);
-    exchange.count_request(RequestRecord { action: "respond", length, refused: true });
+    exchange.count_request(RequestRecord { action: "respond", length, refusal: Some(refusal) });
 }
 
 /// Number of bytes at the end of `chunk`, at most 3, that are the beginning of a code point.

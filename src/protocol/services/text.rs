@@ -7,7 +7,9 @@ use std::io::Write;
 use std::ops::ControlFlow::{self, Break};
 
 use crate::protocol::client_side::{Actions, ClientSide, ConnectionUse, ReplyFraming, transformed};
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, RequestRecord};
+use crate::protocol::contract::{
+    CallContext, CloseCause, Exchange, Needed, Progress, Protocol, Refusal, RequestRecord,
+};
 use crate::protocol::example::Example;
 use crate::protocol::framed_text::{self, ERROR_TEXT, Framing, RequestHead};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
@@ -99,7 +101,7 @@ enum Header<'a> {
     /// The beginning of a header.
     Partial,
     /// Bytes that no header begins with.
-    Bad,
+    Bad(Refusal),
 }
 
 impl Header<'_> {
@@ -109,44 +111,46 @@ impl Header<'_> {
         let (name, length, head) = (fields.next().unwrap_or_default(), fields.next(), fields.next());
         let Some(digits) = length else { return Self::unfinished(window) };
         match (number(digits), head) {
-            (Some(length), Some(_)) => Header::Complete { name, length, header: name.len() + digits.len() + 2 },
-            (Some(_), None) => Self::unfinished(window),
-            (None, None) if digits.is_empty() => Self::unfinished(window),
-            (None, _) => Header::Bad,
+            (Ok(length), Some(_)) => Header::Complete { name, length, header: name.len() + digits.len() + 2 },
+            (Ok(_), None) => Self::unfinished(window),
+            (Err(_), None) if digits.is_empty() => Self::unfinished(window),
+            (Err(refusal), _) => Header::Bad(refusal),
         }
     }
 
     fn unfinished(window: &[u8]) -> Header<'_> {
-        if window.len() < MAX_REQUEST_HEADER { Header::Partial } else { Header::Bad }
+        if window.len() < MAX_REQUEST_HEADER { Header::Partial } else { Header::Bad(Refusal::NoHeader) }
     }
 }
 
 /// The value of `digits`, if it is a length that a message can have.
-fn number(digits: &[u8]) -> Option<usize> {
-    let decimal = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit))?;
-    decimal.parse().ok().filter(|length| *length <= MAX_LENGTH)
+fn number(digits: &[u8]) -> Result<usize, Refusal> {
+    let is_decimal = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let decimal = std::str::from_utf8(digits).ok().filter(|_| is_decimal).ok_or(Refusal::NoHeader)?;
+    decimal.parse().ok().filter(|length| *length <= MAX_LENGTH).ok_or(Refusal::MessageTooLong)
 }
 
 fn reply(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> ControlFlow<Progress> {
     let (name, length, header) = match Header::parse(exchange.input()) {
         Header::Complete { name, length, header } if length <= context.limits.message => (name, length, header),
         Header::Partial => return Break(Progress::NeedInput(Needed::default())),
-        Header::Complete { .. } | Header::Bad => return Break(reject(exchange)),
+        Header::Complete { length, .. } => return Break(reject(exchange, length, Refusal::MessageTooLong)),
+        Header::Bad(refusal) => return Break(reject(exchange, 0, refusal)),
     };
     match std::str::from_utf8(name).ok().and_then(Action::from_name) {
         Some(action) => framed_text::reply::<Words>(exchange, context, RequestHead { action, header, length }),
-        None => framed_text::reject::<Words>(exchange, "unknown", header, length),
+        None => framed_text::reject_unknown::<Words>(exchange, header, length, Refusal::UnknownName),
     }
 }
 
-/// Replies to input that cannot be a header.
-fn reject(exchange: &mut Exchange<'_>) -> Progress {
+/// Replies to input that cannot be a header, or announces a message of `length` bytes that is too long.
+fn reject(exchange: &mut Exchange<'_>, length: usize, refusal: Refusal) -> Progress {
     if exchange.remaining() < Words::ERROR_REPLY.len() {
         return Progress::NeedOutput;
     }
-    exchange.count_request(RequestRecord { action: "unknown", length: 0, refused: true });
+    exchange.count_request(RequestRecord { action: "unknown", length, refusal: Some(refusal) });
     exchange.reply(Words::ERROR_REPLY);
-    Progress::Close(CloseCause::ProtocolError("no header: ACTION LENGTH MESSAGE was expected"))
+    Progress::Close(CloseCause::ProtocolError(refusal))
 }
 
 impl Protocol for Text {
@@ -201,17 +205,17 @@ mod tests {
             (b"reverse", Header::Partial),
             (b"reverse ", Header::Partial),
             (b"reverse 11", Header::Partial),
-            (b"reverse  ", Header::Bad),
-            (b"reverse 1x", Header::Bad),
-            (b"reverse -1 ", Header::Bad),
-            (b"reverse +1 ", Header::Bad),
-            (b"reverse 134217728", Header::Bad),
-            (b"reverse 99999999999999999999999", Header::Bad),
+            (b"reverse  ", Header::Bad(Refusal::NoHeader)),
+            (b"reverse 1x", Header::Bad(Refusal::NoHeader)),
+            (b"reverse -1 ", Header::Bad(Refusal::NoHeader)),
+            (b"reverse +1 ", Header::Bad(Refusal::NoHeader)),
+            (b"reverse 134217728", Header::Bad(Refusal::MessageTooLong)),
+            (b"reverse 99999999999999999999999", Header::Bad(Refusal::MessageTooLong)),
             (b"0123456789012345678901234567890", Header::Partial),
-            (b"01234567890123456789012345678901", Header::Bad),
+            (b"01234567890123456789012345678901", Header::Bad(Refusal::NoHeader)),
             (b"0123456789012345678901234567 1 ", complete(b"0123456789012345678901234567", 1, 31)),
             (b"0123456789012345678901234567 12 ", complete(b"0123456789012345678901234567", 12, 32)),
-            (b"0123456789012345678901234567 123 ", Header::Bad),
+            (b"0123456789012345678901234567 123 ", Header::Bad(Refusal::NoHeader)),
         ] {
             assert_eq!(Header::parse(input), expect, "{}", input.escape_ascii());
         }

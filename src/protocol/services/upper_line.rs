@@ -5,7 +5,7 @@
 
 use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, Refusal};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
@@ -75,7 +75,7 @@ impl Protocol for UpperLine {
         let length = newline.unwrap_or(fresh.len());
         self.scan(&mut fresh[..length]);
         if self.scanned > context.limits.line {
-            return Progress::Close(CloseCause::ProtocolError("line too long"));
+            return Progress::Close(CloseCause::ProtocolError(Refusal::LineTooLong));
         }
         if newline.is_some() {
             self.reply(exchange);

@@ -92,8 +92,8 @@ impl DaemonBuilder {
         daemon
     }
 
-    /// Starts the daemon and waits until its log says that it is ready: no service manager has to listen, and the log
-    /// is collected up to that line. It must run with `-vv`.
+    /// Starts a daemon with one listener and waits until its log says that it listens: no service manager has to, and
+    /// the log is collected up to that line. It must run with `-v`.
     pub fn start_by_log(self) -> Daemon {
         let mut daemon = self.spawn();
         daemon.wait_ready_in_log();
@@ -106,7 +106,8 @@ impl DaemonBuilder {
         let code = daemon.wait_exit();
         daemon.output.wait_closed();
         daemon.log.wait_closed();
-        Finished { code, output: daemon.output.text(), log: daemon.log.text() }
+        let log = daemon.log.all().iter().fold(String::new(), |log, line| log + without_time(line) + "\n");
+        Finished { code, output: daemon.output.text(), log }
     }
 
     /// Starts the daemon without waiting.
@@ -148,7 +149,23 @@ impl DaemonBuilder {
 pub struct Finished {
     pub code: i32,
     pub output: String,
+    /// Its standard error, without the times of the lines.
     pub log: String,
+}
+
+/// A line of the log without its time. Clap prints the errors of the command line without one.
+fn without_time(line: &str) -> &str {
+    match line.split_once(' ') {
+        Some((time, rest)) if is_time(time) => rest,
+        _ => line,
+    }
+}
+
+/// Whether a word is the time of a line: `2026-11-21T10:00:00.000Z`.
+pub fn is_time(word: &str) -> bool {
+    let form = b"dddd-dd-ddTdd:dd:dd.dddZ";
+    let matches = |(byte, form): (u8, &u8)| if *form == b'd' { byte.is_ascii_digit() } else { byte == *form };
+    word.len() == form.len() && word.bytes().zip(form).all(matches)
 }
 
 /// Raises this process's soft limit on descriptors to the hard one: under plain `cargo test` the clients of all tests

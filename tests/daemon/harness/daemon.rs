@@ -42,11 +42,12 @@ impl Daemon {
         self.listening = listening(&ready);
     }
 
-    /// Reads the listeners' addresses from the log, for a daemon without a service manager; it must run with `-vv`.
+    /// Reads the listener's address from the log, for a daemon with one listener and without a service manager; it must
+    /// run with `-v`.
     pub fn wait_ready_in_log(&mut self) {
-        let (_, line) = self.wait_for_line(0, "ready: ");
-        let status = line.split_once("ready: ").map(|(_, status)| format!("STATUS={status}"));
-        self.listening = listening(&status.expect("checked"));
+        let (_, line) = self.wait_for_line(0, "listening on ");
+        let listener = line.split_once("listening on ").map(|(_, listener)| format!("STATUS=listening on {listener}"));
+        self.listening = listening(&listener.expect("checked"));
     }
 
     /// The address at which it serves a protocol.

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-pub use builder::{DaemonBuilder, Finished, collect_lines, process_id};
+pub use builder::{DaemonBuilder, Finished, collect_lines, is_time, process_id};
 pub use client::{Client, SetWhenDropped, echo_ping, frame, in_parallel, length_prefixed};
 pub use daemon::Daemon;
 pub use event_log::EventLog;

@@ -1,0 +1,118 @@
+//! What the daemon reports of itself: the status of the service, and the lines of the log at start and stop.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use super::config::listen::Origin;
+use crate::server::{Listener, StatsSnapshot};
+use crate::units::format_time;
+
+/// The sockets that the server serves.
+#[derive(Debug)]
+pub struct Serving {
+    /// The names of the listeners: `frame=[::]:8083`.
+    listeners: Vec<String>,
+    /// The origin of each listener, and of the adopted connection, by which a reload finds the options.
+    pub origins: Vec<Origin>,
+    /// There is one connection and no listener: the daemon exits when the connection ends.
+    pub single_connection: bool,
+}
+
+impl Serving {
+    /// These listeners, and a connection if systemd has passed one.
+    #[must_use]
+    pub fn new(listeners: &[Listener], origins: Vec<Origin>, has_connection: bool) -> Self {
+        let single_connection = has_connection && listeners.is_empty();
+        let listeners = listeners.iter().map(|listener| listener.name.clone()).collect();
+        Self { listeners, origins, single_connection }
+    }
+
+    /// A line of the log for each listener, with the port that the kernel has chosen for port 0.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.listeners.iter().map(|name| format!("listening on {name}"))
+    }
+
+    /// The status while the daemon serves.
+    #[must_use]
+    pub fn running(&self, stats: &StatsSnapshot) -> String {
+        if self.listeners.is_empty() {
+            return format!("serving one connection; {}", figures(stats));
+        }
+        format!("listening on {}; {}", self.listeners.join(", "), figures(stats))
+    }
+}
+
+/// The status while the daemon stops.
+#[must_use]
+pub fn stopping(stats: &StatsSnapshot) -> String {
+    format!("stopping; {}", figures(stats))
+}
+
+/// The line of the log about a stop that has to wait: for what, for how long, and how to end it.
+#[must_use]
+pub fn waiting(stats: &StatsSnapshot, timeout: Option<Duration>) -> String {
+    let connections = Count(stats.open, "connection");
+    let replies = match stats.in_flight() {
+        1 => "1 reply".to_string(),
+        number => format!("{number} replies"),
+    };
+    let time = match timeout {
+        Some(timeout) => format!("for at most {} (--drain-timeout)", format_time(timeout)),
+        None => "without a limit (--drain-timeout=none)".to_string(),
+    };
+    format!(
+        "stopping: waiting {time} for {connections} with requests in progress ({replies} pending); \
+         another SIGTERM or SIGINT (Ctrl-C) stops at once"
+    )
+}
+
+fn figures(stats: &StatsSnapshot) -> String {
+    format!("{}, {}", Count(stats.open, "connection"), Count(stats.totals.requests, "request"))
+}
+
+/// A number and its noun, which gets an `s` in the plural.
+struct Count(u64, &'static str);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, noun) = self;
+        write!(f, "{number} {noun}{}", if *number == 1 { "" } else { "s" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Totals;
+
+    fn stats(open: u64, requests: u64) -> StatsSnapshot {
+        StatsSnapshot { totals: Totals { requests, ..Totals::default() }, open }
+    }
+
+    fn serving(listeners: &[&str]) -> Serving {
+        let listeners = listeners.iter().map(|name| (*name).to_string()).collect();
+        Serving { listeners, origins: Vec::new(), single_connection: false }
+    }
+
+    #[test]
+    fn status_has_listeners_and_figures() {
+        let two = serving(&["frame=[::]:8083", "echo=127.0.0.1:7"]);
+        assert_eq!(
+            two.running(&stats(0, 1)),
+            "listening on frame=[::]:8083, echo=127.0.0.1:7; 0 connections, 1 request"
+        );
+        assert_eq!(serving(&[]).running(&stats(1, 2)), "serving one connection; 1 connection, 2 requests");
+        assert_eq!(stopping(&stats(1, 2)), "stopping; 1 connection, 2 requests");
+    }
+
+    #[test]
+    fn a_stop_names_what_it_waits_for_and_for_how_long() {
+        let line = waiting(&stats(1, 0), Some(Duration::from_secs(90)));
+        let words = "stopping: waiting for at most 1m 30s (--drain-timeout) for 1 connection with requests in progress \
+                     (0 replies pending); another SIGTERM or SIGINT (Ctrl-C) stops at once";
+        assert_eq!(line, words);
+        let line = waiting(&stats(2, 1), None);
+        assert!(line.contains("waiting without a limit (--drain-timeout=none) for 2 connections "), "{line}");
+        assert!(line.contains(" (1 reply pending); "), "{line}");
+    }
+}

@@ -1,0 +1,184 @@
+//! The log: its lines at each level, and where they go.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
+use crate::harness::{Daemon, DaemonBuilder, Directory, frame, is_time, skip};
+
+const LOCAL: &str = "--listen=frame=127.0.0.1:0";
+
+/// The log of one client that sends bytes that could forge lines, an unknown action, and a long message.
+fn log_of_a_talk(verbose: &str) -> (Daemon, String) {
+    let daemon = DaemonBuilder::new(&[LOCAL, "--listen=upper=127.0.0.1:0", verbose]).start();
+    let mut client = daemon.connect("frame");
+    let text = b"line\nretortd: forged\x1b[2J\0\r\x07\xc2\x9b end";
+    assert_eq!(client.request(UPPERCASE, text).len(), text.len());
+    assert_eq!(client.request(UNKNOWN, b"\xff"), b"error");
+    assert_eq!(client.request(REVERSE, &[b'x'; 500]).len(), 500);
+    drop(client);
+    daemon.wait_for_line(0, "closed: finished");
+    let log = daemon.log.text();
+    (daemon, log)
+}
+
+#[test]
+fn v_logs_connections() {
+    let (_daemon, log) = log_of_a_talk("-v");
+    let lines: Vec<&str> = log.lines().filter(|line| !line.contains(" listening on ")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    for (line, words) in lines.into_iter().zip(["accepted", "closed: finished"]) {
+        // 2026-11-21T10:00:00.000Z retortd: frame 127.0.0.1:12345: accepted
+        let (time, rest) = line.split_once(' ').expect("a time");
+        assert!(is_time(time), "{line}");
+        assert!(rest.starts_with("retortd: frame 127.0.0.1:") && rest.ends_with(words), "{line}");
+    }
+}
+
+#[test]
+fn v_logs_every_listener_at_start() {
+    let launch = |more: &[&str]| DaemonBuilder::new(&[&[LOCAL, "--listen=echo=[::1]:0"][..], more].concat()).start();
+    let daemon = launch(&["-v"]);
+    let (_, last) = daemon.wait_for_line(0, "listening on echo=");
+    let lines = daemon.log.all();
+    assert_eq!((lines.len(), &lines[1]), (2, &last));
+    for (line, (protocol, address)) in lines.iter().zip(daemon.listening()) {
+        assert_ne!(address.port(), 0);
+        assert!(line.ends_with(&format!("Z retortd: listening on {protocol}={address}")), "{line}");
+    }
+    let quiet = launch(&[]);
+    quiet.statistics_when(|statistics| statistics.accepted == 0);
+    assert!(!quiet.log.text().contains("listening"), "{}", quiet.log.text());
+}
+
+#[test]
+fn lines_begin_with_time_at_every_level() {
+    for arguments in [&[LOCAL][..], &[LOCAL, "-v"], &[LOCAL, "-vvv"]] {
+        let daemon = DaemonBuilder::new(arguments).start();
+        daemon.statistics_when(|statistics| statistics.accepted == 0);
+        for line in daemon.log.all() {
+            let (time, rest) = line.split_once(' ').expect("a time");
+            assert!(is_time(time) && rest.starts_with("retortd: "), "{arguments:?}: {line}");
+        }
+    }
+    // also the reason of a start that fails, of which the first two are found before the log level is known
+    for argument in ["--settings=/nonexistent/settings", "--settings=/", "--listen=frame=192.0.2.1:8083"] {
+        let mut daemon = DaemonBuilder::new(&[argument]).spawn();
+        let (_, line) = daemon.wait_for_line(0, " retortd: cannot ");
+        assert!(line.split(' ').next().is_some_and(is_time), "{line}");
+        daemon.wait_exit();
+    }
+}
+
+#[test]
+fn vv_logs_requests() {
+    let (_daemon, log) = log_of_a_talk("-vv");
+    for words in
+        ["uppercase of 33 bytes answered in ", "unknown of 1 bytes refused in ", "reverse of 500 bytes answered in "]
+    {
+        assert!(
+            log.lines().any(|line| line.contains("retortd: frame 127.0.0.1:") && line.contains(words)),
+            "{words}: {log}"
+        );
+    }
+    assert!(!log.contains("forged") && !log.contains("xxx"), "{log}");
+}
+
+#[test]
+fn vv_names_reason_of_refusal() {
+    let arguments = ["-vv", "--max-message=450K", "--max-buffered=1M", "--max-line=10"];
+    let daemon = DaemonBuilder::every_protocol(&arguments).start();
+    let too_long = frame(REVERSE, &vec![b'x'; 460_801]);
+    let grows = frame(UPPERCASE, "ΐ".repeat(200 << 10).as_bytes());
+    for (protocol, request, words) in [
+        ("frame", &frame(UNKNOWN, b"x")[..], "unknown of 1 bytes refused in: action 31 does not exist"),
+        ("frame", &frame(REVERSE, b"\xff"), "reverse of 1 bytes refused in: the message is not UTF-8"),
+        (
+            "frame",
+            &too_long,
+            "reverse of 460801 bytes refused in: the message is longer than the limit (--max-message)",
+        ),
+        (
+            "frame",
+            &grows,
+            "uppercase of 409600 bytes refused in: request and reply may need more memory than one request gets \
+             (--max-buffered)",
+        ),
+        (
+            "frame",
+            &frame(REVERSE, b"abc")[..6],
+            "truncated of 6 bytes refused in: the client half-closed inside the request",
+        ),
+        ("text", b"scream 1 x", "unknown of 1 bytes refused in: no action has that name"),
+        ("text", b"reverse x ", "unknown of 0 bytes refused in: ACTION LENGTH MESSAGE was expected"),
+        ("respond", b"\xff", "respond of 1 bytes refused in: the message is not UTF-8"),
+        // these close the connection
+        ("text", b"reverse x ", "ACTION LENGTH MESSAGE was expected"),
+        ("length-prefix", b"\x01\0\0\0", "the message is longer than the limit (--max-message)"),
+        ("upper-line", b"longer than ten\n", "the line is longer than the limit (--max-line)"),
+    ] {
+        let before = daemon.log.len();
+        daemon.exchange(protocol, request);
+        let prefix = format!(" retortd: {protocol} ");
+        let wanted = |line: &String| {
+            let text = line.split_once(&prefix).and_then(|(_, rest)| rest.split_once(": ")).map(|(_peer, text)| text);
+            text.is_some_and(|text| without_duration(text) == words)
+        };
+        assert!(daemon.log.wait_for(before, wanted).is_some(), "{words}: {:?}", &daemon.log.all()[before..]);
+    }
+}
+
+/// `x refused in 12.3us: y` as `x refused in: y`.
+fn without_duration(text: &str) -> String {
+    match text.split_once(" in ").and_then(|(start, rest)| Some((start, rest.split_once(": ")?.1))) {
+        Some((start, reason)) => format!("{start} in: {reason}"),
+        None => text.into(),
+    }
+}
+
+#[test]
+fn vvv_logs_escaped_and_truncated_bytes() {
+    let (daemon, log) = log_of_a_talk("-vvv");
+    let received = r"received 37 bytes: \x08\x00\x00!line\nretortd: forged\x1b[2J\x00\r\x07\xc2\x9b end";
+    let answered = r"answered 37 bytes: \x00\x00\x00!LINE\nRETORTD: FORGED\x1b[2J\x00\r\x07\xc2\x9b END";
+    assert!(log.contains(received) && log.contains(answered), "{log}");
+    assert!(log.contains(&format!(r"answered 504 bytes: \x00\x00\x01\xf4{}...", "x".repeat(60))), "{log}");
+    let controls = log.chars().filter(|character| character.is_control() && *character != '\n').count();
+    assert_eq!(controls, 0, "{log:?}");
+    assert!(log.lines().all(|line| line.contains(" retortd: ")), "a line was forged: {log}");
+    drop(daemon);
+}
+
+#[test]
+fn journal_lines_have_priority_and_no_timestamp() {
+    let directory = Directory::new();
+    let path = directory.path("journal");
+    let file = fs::File::create(&path).expect("create");
+    let metadata = file.metadata().expect("metadata");
+    let stream = format!("{}:{}", metadata.dev(), metadata.ino());
+    let launch = DaemonBuilder::new(&[LOCAL, "-vv"]).stderr(file).env("JOURNAL_STREAM", stream);
+    let mut daemon = launch.start();
+    assert_eq!(daemon.connect("frame").exchange(&frame(UPPERCASE, b"x")), b"\0\0\0\x01X");
+    assert_eq!(daemon.stop(), 0);
+    let log = fs::read_to_string(&path).expect("read");
+    assert!(log.contains("\n<6>listening on frame=127.0.0.1:") && log.contains("\n<6>frame 127.0.0.1:"), "{log}");
+    assert!(log.lines().all(|line| line.starts_with("<6>") || line.starts_with("<7>")), "{log}");
+}
+
+#[test]
+fn journal_stream_of_other_file_is_ignored() {
+    let daemon = DaemonBuilder::new(&[LOCAL, "-v"]).env("JOURNAL_STREAM", "1:1").start();
+    drop(daemon.connect("frame"));
+    let (_, line) = daemon.wait_for_line(0, "accepted");
+    assert!(line.contains(" retortd: "), "{line}");
+}
+
+#[test]
+fn log_syslog_falls_back_to_stderr() {
+    if fs::exists("/dev/log").unwrap_or(true) {
+        return skip("there is a system log here");
+    }
+    let daemon = DaemonBuilder::new(&[LOCAL, "-v", "--log=syslog"]).start();
+    drop(daemon.connect("frame"));
+    daemon.wait_for_line(0, "closed: finished");
+}
