@@ -15,3 +15,4 @@ pub mod quotes;
 pub mod settings;
 pub mod settings_file;
 pub mod values;
+pub mod written;
