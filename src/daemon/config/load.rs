@@ -10,6 +10,7 @@ use log::Level;
 
 use super::args::{Arguments, MAX_VERBOSE, command};
 use super::env_file::{self, Content, Ignored, Variable};
+use super::environment;
 use super::settings::Settings;
 use super::settings_file::SettingsFile;
 use super::written::{WrittenSetting, written_settings};
@@ -79,7 +80,7 @@ impl From<Failure> for ConfigError {
 /// [`ConfigError::Usage`] for the command line, the environment, and a request for help; [`ConfigError::File`] for the
 /// settings file.
 pub fn load(arguments: &[OsString]) -> Result<Command, ConfigError> {
-    let matches = command().try_get_matches_from(arguments)?;
+    let matches = environment::parse(arguments)?;
     let Some(file) = Arguments::from_arg_matches(&matches)?.settings else { return Command::new(&matches, Vec::new()) };
     let command = command();
     // it cannot name another file
@@ -89,9 +90,9 @@ pub fn load(arguments: &[OsString]) -> Result<Command, ConfigError> {
         return Command::new(&matches, vec![Remark { level: Level::Info, text }]);
     };
     let from_file = options_of(&command, &file, &content, &matches)?;
-    let all = arguments[..1].iter().chain(&from_file).chain(&arguments[1..]);
+    let all = arguments[..1].iter().chain(&from_file).chain(&arguments[1..]).cloned();
     let remarks = ignored_lines(&file, &content).into_iter().collect();
-    Command::new(&command.try_get_matches_from(all)?, remarks)
+    Command::new(&environment::parse(&all.collect::<Vec<_>>())?, remarks)
 }
 
 impl Command {
@@ -121,7 +122,7 @@ fn options_of(
             continue;
         }
         let long = option.get_long().unwrap_or_default();
-        let setting = as_options(command, long, value).map_err(|error| {
+        let setting = as_options(long, value).map_err(|error| {
             let why = if *open_quote { "a quote is not closed".into() } else { format!("{name}: {error}") };
             Failure::configuration(format!("{file}:{line}: {why}"))
         })?;
@@ -144,14 +145,14 @@ fn ignored_lines(file: &SettingsFile, content: &Content) -> Option<Remark> {
 
 /// A setting of the file as options of the command line, if its value is valid; the error is one line. `--verbose`
 /// takes no value: it is repeated.
-fn as_options(command: &clap::Command, long: &str, value: &str) -> Result<Vec<OsString>, String> {
+fn as_options(long: &str, value: &str) -> Result<Vec<OsString>, String> {
     if long == "verbose" {
         let level = units::number_within::<u8>(0..=MAX_VERBOSE)(value);
         let level = level.map_err(|error| printable(&format!("invalid value '{value}': {error}")))?;
         return Ok(vec!["--verbose".into(); level.into()]);
     }
     let option = OsString::from(format!("--{long}={value}"));
-    match command.clone().try_get_matches_from([OsString::from("retortd"), option.clone()]) {
+    match environment::parse(&["retortd".into(), option.clone()]) {
         Ok(_) => Ok(vec![option]),
         Err(error) => {
             let text = error.to_string();

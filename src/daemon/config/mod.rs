@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod env_file;
+pub mod environment;
 pub mod files;
 pub mod listen;
 pub mod listener_option;
