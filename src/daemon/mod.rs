@@ -13,6 +13,7 @@ mod check;
 pub mod config;
 mod exit_status;
 mod idle;
+mod listen_failure;
 mod listen_fds;
 mod listeners;
 mod logging;

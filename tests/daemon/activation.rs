@@ -84,6 +84,43 @@ fn inherited_socket_suppresses_default_port() {
     assert_eq!(both.connect("time").receive_all().len(), 4);
 }
 
+#[test]
+fn address_of_inherited_socket_given_again_exits_78() {
+    let (socket, address) = listener();
+    let launch = DaemonBuilder::new(&[&format!("--listen=frame={address}")]);
+    let finished = launch.with_sockets("echo", vec![socket.into()]).finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    let words = format!("Address already in use (os error 98): systemd passes echo={address}, too (remove");
+    assert!(finished.log.contains(&words), "{}", finished.log);
+}
+
+/// As `RestrictAddressFamilies=` or `SystemCallFilter=` of a unit forbid it.
+#[test]
+fn service_without_network_names_socket_unit() {
+    if !available("strace") {
+        return;
+    }
+    for error in ["EAFNOSUPPORT", "EPERM"] {
+        let injection = format!("inject=socket:error={error}");
+        let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=socket", "-e", &injection];
+        for launch in [DaemonBuilder::new(&[]), DaemonBuilder::new(&[]).env("RETORTD_PORT", "9083")] {
+            let finished = launch.under(&strace).finish();
+            assert_eq!(finished.code, 78, "{error}: {}", finished.log);
+            let words = "systemd passed no socket, and this service may not open one itself (";
+            assert!(finished.log.contains(words), "{error}: {}", finished.log);
+            for words in ["'systemctl start retortd.socket'", "'systemctl edit retortd.socket'), not in RETORTD_PORT"] {
+                assert!(finished.log.contains(words), "{error}: {}", finished.log);
+            }
+        }
+        let launch = DaemonBuilder::new(&["--listen=time=127.0.0.1:0"]).under(&strace);
+        let finished = launch.with_sockets("echo", vec![listener().0.into()]).finish();
+        assert_eq!(finished.code, 78, "{error}: {}", finished.log);
+        assert!(finished.log.contains("this service may not open sockets itself ("), "{error}: {}", finished.log);
+        let words = "(systemd listens for it: remove --port, --listen, RETORTD_PORT and RETORTD_LISTEN, and set";
+        assert!(finished.log.contains(words), "{error}: {}", finished.log);
+    }
+}
+
 /// Fault 30: an unknown name.
 #[test]
 fn unknown_descriptor_name_exits_78() {

@@ -9,6 +9,7 @@ use clap::{ArgMatches, FromArgMatches};
 use log::Level;
 
 use super::args::{Arguments, MAX_VERBOSE, command};
+use super::conflict::check_for_conflicts;
 use super::env_file::{self, Content, Ignored, Variable};
 use super::environment;
 use super::settings::Settings;
@@ -28,7 +29,7 @@ pub enum Command {
     List,
 }
 
-/// A configuration whose values are valid, each for itself.
+/// A configuration: every value is valid, and no listener excludes another.
 #[derive(Debug)]
 pub struct Configuration {
     /// The settings.
@@ -58,7 +59,7 @@ impl Remark {
 pub enum ConfigError {
     /// The command line or the environment is wrong; also `--help` and `--version`.
     Usage(clap::Error),
-    /// The settings file is wrong.
+    /// The settings file is wrong, or two listeners exclude each other.
     File(Failure),
 }
 
@@ -78,7 +79,7 @@ impl From<Failure> for ConfigError {
 ///
 /// # Errors
 /// [`ConfigError::Usage`] for the command line, the environment, and a request for help; [`ConfigError::File`] for the
-/// settings file.
+/// settings file and for listeners that exclude each other.
 pub fn load(arguments: &[OsString]) -> Result<Command, ConfigError> {
     let matches = environment::parse(arguments)?;
     let Some(file) = Arguments::from_arg_matches(&matches)?.settings else { return Command::new(&matches, Vec::new()) };
@@ -103,6 +104,7 @@ impl Command {
         }
         let command = if arguments.check { Self::Check } else { Self::Serve };
         let (settings, written) = (Settings::new(arguments), written_settings(matches));
+        check_for_conflicts(&settings.fixed.endpoints)?;
         Ok(command(Box::new(Configuration { settings, written, remarks })))
     }
 }
