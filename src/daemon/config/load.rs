@@ -15,7 +15,7 @@ use super::environment;
 use super::settings::Settings;
 use super::settings_file::SettingsFile;
 use super::written::{WrittenSetting, written_settings};
-use crate::daemon::exit_status::Failure;
+use crate::daemon::exit_status::{Failure, Kind};
 use crate::units;
 
 /// The request of the command line.
@@ -61,6 +61,17 @@ pub enum ConfigError {
     Usage(clap::Error),
     /// The settings file is wrong, or two listeners exclude each other.
     File(Failure),
+}
+
+impl ConfigError {
+    /// The failure, for the log: of clap's text that is the first line.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Usage(error) => Failure::of(Kind::Usage, first_line(&error)),
+            Self::File(failure) => failure,
+        }
+    }
 }
 
 impl From<clap::Error> for ConfigError {
@@ -156,11 +167,14 @@ fn as_options(long: &str, value: &str) -> Result<Vec<OsString>, String> {
     let option = OsString::from(format!("--{long}={value}"));
     match environment::parse(&["retortd".into(), option.clone()]) {
         Ok(_) => Ok(vec![option]),
-        Err(error) => {
-            let text = error.to_string();
-            Err(printable(text.lines().next().unwrap_or_default().trim_start_matches("error: ")))
-        }
+        Err(error) => Err(first_line(&error)),
     }
+}
+
+/// The first line of clap's text, which says what is wrong.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    printable(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
 }
 
 /// An error that quotes a value of the file, with its control characters replaced. The log cuts long lines.
