@@ -19,7 +19,7 @@ use listenfd::ListenFd;
 use log::warn;
 
 use super::listen_fds::announced;
-use crate::daemon::config::listen::protocol_of_descriptor;
+use crate::daemon::config::listen::{Origin, protocol_of_descriptor};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
 use crate::sys::{self, Errno, SocketKind};
@@ -44,6 +44,22 @@ pub struct InheritedSocket<S> {
     pub descriptor: String,
     /// The protocol that the name means.
     pub protocol: &'static ProtocolInfo,
+}
+
+impl Inherited {
+    /// Whether nothing was passed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty() && self.connection.is_none() && self.stored.is_empty()
+    }
+}
+
+impl<S> InheritedSocket<S> {
+    /// The origin of a listener or connection of this socket.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin::Inherited { descriptor: self.descriptor.clone(), protocol: self.protocol.name }
+    }
 }
 
 /// Takes the descriptors that the service manager has passed, and removes `LISTEN_PID` and `LISTEN_FDS` from the
@@ -114,7 +130,7 @@ fn required_protocol(place: u32, name: &str) -> Result<&'static ProtocolInfo, Fa
 
 /// The use of a descriptor.
 #[derive(Debug, PartialEq, Eq)]
-enum Use {
+pub enum Use {
     /// A listener.
     Listener,
     /// The one connection to serve.
@@ -126,7 +142,7 @@ enum Use {
 }
 
 /// The use of a descriptor; `alone` if it is the only one that was passed.
-fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
+pub fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
     // a memfd, a file, a pipe: ENOTSOCK
     let Ok(kind) = sys::socket_kind(descriptor) else { return Use::Stored };
     let listens = sys::is_listening(descriptor);

@@ -2,13 +2,13 @@
 //!
 //! A socket option that cannot be set causes a warning: the listener serves without it.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
 use log::warn;
 
 use super::activation::{Inherited, InheritedSocket};
+use super::listen_failure::cannot_listen;
 use crate::daemon::config::args::FixedSettings;
 use crate::daemon::config::listen::{Endpoint, ListenAddress, Origin};
 use crate::daemon::exit_status::Failure;
@@ -27,8 +27,6 @@ const KEEPALIVE_PROBES: u32 = 4;
 /// Milliseconds that sent data may stay without an acknowledgement (`TCP_USER_TIMEOUT`, tcp(7)). Derived: the time in
 /// which keepalive detects that a silent client is gone.
 const USER_TIMEOUT: u32 = 1000 * (KEEPALIVE_IDLE + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL);
-/// The first port that any process may bind (`net.ipv4.ip_unprivileged_port_start`, ip(7)). Derived: its default.
-const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
 /// The sockets to serve.
 #[derive(Debug)]
@@ -37,17 +35,27 @@ pub struct Sockets {
     pub listeners: Vec<Listener>,
     /// The one connection of an `Accept=yes` unit.
     pub connection: Option<AdoptedConnection>,
-    /// The origin of each of [`Sockets::listeners`], and behind them that of [`Sockets::connection`].
-    pub origins: Vec<Origin>,
     /// Names of descriptors that the manager's store has to remove.
     pub stored: Vec<String>,
 }
 
-impl Sockets {
-    fn add(&mut self, listener: Listener, origin: Origin) {
-        self.listeners.push(listener);
-        self.origins.push(origin);
+/// The origin of each listener that [`open`] returns for these settings and sockets, and behind them that of the
+/// connection.
+#[must_use]
+pub fn origins(settings: &FixedSettings, inherited: &Inherited) -> Vec<Origin> {
+    let listeners = inherited.listeners.iter().map(InheritedSocket::origin);
+    let connection = inherited.connection.iter().map(InheritedSocket::origin);
+    let own = own_endpoints(settings, inherited).into_iter().map(Origin::Own);
+    listeners.chain(own).chain(connection).collect()
+}
+
+/// The endpoints to bind: those of the settings; the default one if there is no other socket.
+fn own_endpoints(settings: &FixedSettings, inherited: &Inherited) -> Vec<Endpoint> {
+    let has_inherited = !inherited.listeners.is_empty() || inherited.connection.is_some();
+    if settings.endpoints.is_empty() && !has_inherited {
+        return vec![Endpoint::default()];
     }
+    settings.endpoints.clone()
 }
 
 /// Prepares the inherited sockets and binds the configured endpoints; the default one if there is no other socket.
@@ -55,23 +63,24 @@ impl Sockets {
 /// # Errors
 /// 78: an address that another start will not get; 71: the system refused an address or an option that is needed.
 pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, Failure> {
-    let (listeners, origins) = (Vec::new(), Vec::new());
-    let mut sockets = Sockets { listeners, origins, connection: None, stored: inherited.stored };
-    for InheritedSocket { socket, descriptor, protocol } in inherited.listeners {
+    let endpoints = own_endpoints(settings, &inherited);
+    let mut listeners = Vec::new();
+    for InheritedSocket { socket, protocol, .. } in inherited.listeners {
         let listener = inherited_listener(socket, protocol)?;
         prepare_inherited(&listener, settings);
-        sockets.add(listener, Origin::Inherited { descriptor, protocol: protocol.name });
+        listeners.push(listener);
     }
-    let has_inherited = !sockets.listeners.is_empty() || inherited.connection.is_some();
-    let default = (settings.endpoints.is_empty() && !has_inherited).then(Endpoint::default);
-    for endpoint in settings.endpoints.iter().chain(&default) {
-        sockets.add(bind_own(endpoint, settings)?, Origin::Own(*endpoint));
+    let passed = listeners.len();
+    for endpoint in &endpoints {
+        let own = bind_own(endpoint, settings);
+        listeners
+            .push(own.map_err(|error| cannot_listen(endpoint.address.socket_address(), error, &listeners[..passed]))?);
     }
-    if let Some(InheritedSocket { socket, descriptor, protocol }) = inherited.connection {
-        sockets.connection = Some(AdoptedConnection { stream: inherited_connection(socket)?, protocol });
-        sockets.origins.push(Origin::Inherited { descriptor, protocol: protocol.name });
-    }
-    Ok(sockets)
+    let adopt = |InheritedSocket { socket, protocol, .. }| {
+        Ok(AdoptedConnection { stream: inherited_connection(socket)?, protocol })
+    };
+    let connection = inherited.connection.map(adopt).transpose()?;
+    Ok(Sockets { listeners, connection, stored: inherited.stored })
 }
 
 fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {
@@ -118,16 +127,15 @@ fn set_options(socket: &impl AsFd, settings: &FixedSettings) -> Vec<(&'static st
 }
 
 /// Binds an endpoint.
-fn bind_own(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listener, Failure> {
+fn bind_own(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listener, Errno> {
     let Endpoint { protocol, address } = *endpoint;
-    let bound = match (try_bind(address.socket_address(), settings), address) {
+    let socket = match (try_bind(address.socket_address(), settings), address) {
         // no IPv6 on this machine: all addresses are those of IPv4
         (Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL), ListenAddress::AllAddresses(port)) => {
-            try_bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), settings)
+            try_bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), settings)?
         }
-        (result, _) => result,
+        (result, _) => result?,
     };
-    let socket = bound.map_err(|error| cannot_listen(address, error))?;
     let name = listener_name(&socket, protocol);
     Ok(Listener::new(socket, protocol, name, server::Origin::Own))
 }
@@ -146,21 +154,6 @@ fn try_bind(address: SocketAddr, settings: &FixedSettings) -> Result<TcpListener
     let backlog = settings.backlog.and_then(|backlog| i32::try_from(backlog).ok()).unwrap_or(i32::MAX);
     sys::listen(&socket, backlog)?;
     Ok(TcpListener::from(socket))
-}
-
-fn cannot_listen(address: ListenAddress, error: Errno) -> Failure {
-    let port = address.port();
-    let what = format!("cannot listen on {}: {}", address.socket_address(), io::Error::from(error));
-    match error {
-        Errno::EACCES if port < FIRST_UNPRIVILEGED_PORT => Failure::configuration(what)
-            .with_hint("ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that binds them"),
-        Errno::EACCES | Errno::EAFNOSUPPORT | Errno::EINVAL => Failure::configuration(what),
-        Errno::EADDRINUSE => {
-            Failure::system(what).with_hint(format!("another process listens there: ss -ltnp sport = :{port} shows it"))
-        }
-        Errno::EADDRNOTAVAIL => Failure::system(what).with_hint("no interface of this machine has that address"),
-        _ => Failure::system(what),
-    }
 }
 
 /// The name of a listener in messages: `frame=[::]:8083`.

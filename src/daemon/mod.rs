@@ -9,9 +9,12 @@
 //! [`Server::stats`] and [`Server::phase`], and take no connection from a worker.
 
 mod activation;
+mod check;
 pub mod config;
 mod exit_status;
 mod idle;
+mod inetd;
+mod listen_failure;
 mod listen_fds;
 mod listeners;
 mod logging;
@@ -31,14 +34,14 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use log::{error, warn};
+use log::error;
 
 use crate::protocol;
 use crate::server::Server;
 use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
-use config::load::{Command, ConfigError, load};
+use config::load::{Command, ConfigError, Configuration, Remark, load};
 use config::settings::Settings;
 use exit_status::{Failure, Kind};
 use listeners::Sockets;
@@ -51,30 +54,53 @@ use status::Serving;
 #[must_use]
 pub fn main() -> ExitCode {
     signals::ignore_file_size_limit();
+    let Ok(log) = inetd::detach_standard_error() else { return ExitCode::from(Kind::System.code()) };
     let arguments: Vec<OsString> = env::args_os().collect();
     let code = match load(&arguments) {
-        Ok(Command::Serve { settings, warnings }) => run(*settings, &warnings, &arguments),
+        Ok(Command::Serve(configuration)) => run(*configuration, &arguments, log),
+        Ok(Command::Check(configuration)) => print_settings(&configuration, log),
         Ok(Command::List) => print_list(),
-        Err(error) => reject(error),
+        Err(error) => reject(error, log),
     };
     logging::finish();
     code
 }
 
-/// Serves, and logs the reason if that fails.
-fn run(settings: Settings, warnings: &[String], arguments: &[OsString]) -> ExitCode {
+/// Serves, and logs the reason if that fails: to `log`, or else where `--log` says.
+fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarget>) -> ExitCode {
     // before the rest of the start, so that a signal during it is handled after it
     let signals = Signals::catch();
-    logging::start(settings.reloadable.verbose);
-    for warning in warnings {
-        warn!("{warning}");
-    }
+    let Configuration { settings, remarks, .. } = configuration;
+    let (verbose, target) = (settings.reloadable.verbose, log.unwrap_or(settings.fixed.log));
+    with_log(verbose, &remarks, target, |inherited| serve(signals, inherited, settings, arguments))
+}
+
+/// Prints the settings in force, or logs why they cannot be used: to `log`, or else to standard error.
+fn print_settings(configuration: &Configuration, log: Option<LogTarget>) -> ExitCode {
+    let verbose = configuration.settings.reloadable.verbose;
+    with_log(verbose, &configuration.remarks, log.unwrap_or(LogTarget::Auto), |inherited| {
+        let text = check::settings_in_force(configuration, &inherited)?;
+        // fails if standard output is closed
+        let _ = io::stdout().write_all(text.as_bytes());
+        Ok(())
+    })
+}
+
+/// Starts the log, and runs a task with the sockets that the service manager has passed; logs the reason if that fails.
+fn with_log(
+    verbose: u8,
+    remarks: &[Remark],
+    target: LogTarget,
+    task: impl FnOnce(Inherited) -> Result<(), Failure>,
+) -> ExitCode {
+    logging::start(verbose);
+    remarks.iter().for_each(Remark::log);
     // before any thread is started, because listenfd changes the environment
     let inherited = activation::take();
-    if let Err(code) = start_log_thread(settings.fixed.log) {
+    if let Err(code) = start_log_thread(target) {
         return code;
     }
-    match serve(signals, inherited, settings, arguments) {
+    match inherited.and_then(task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             error!("{failure}");
@@ -95,18 +121,20 @@ fn start_log_thread(target: LogTarget) -> Result<(), ExitCode> {
 /// From the settings to the end of the server.
 fn serve(
     signals: Result<Signals, Errno>,
-    inherited: Result<Inherited, Failure>,
+    inherited: Inherited,
     settings: Settings,
     arguments: &[OsString],
 ) -> Result<(), Failure> {
     let signals = signals.map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
     system_limits::disable_huge_pages();
     let mut notifier = Notifier::from_environment();
-    let Sockets { listeners, origins, connection, stored } = listeners::open(&settings.fixed, inherited?)?;
+    let inherited = inetd::adopt(inherited, &settings.fixed)?;
+    let origins = listeners::origins(&settings.fixed, &inherited);
+    let config = server_config::server_config(&settings, &origins)?;
+    let Sockets { listeners, connection, stored } = listeners::open(&settings.fixed, inherited)?;
     for name in &stored {
         notifier.remove_stored(name);
     }
-    let config = server_config::server_config(&settings, &origins)?;
     server_config::warn_about_memory(settings.reloadable.max_buffered);
     system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);
     let serving = Serving::new(&listeners, origins, connection.is_some());
@@ -115,19 +143,20 @@ fn serve(
 }
 
 /// Prints why the configuration cannot be used, or the help that was requested: clap's text as it is, an error of the
-/// settings file as a line of the log.
-fn reject(error: ConfigError) -> ExitCode {
+/// settings file as a line of the log. Where standard error cannot be used, every error goes to `log`.
+fn reject(error: ConfigError, log: Option<LogTarget>) -> ExitCode {
     match error {
-        ConfigError::Usage(error) => {
+        ConfigError::Usage(error) if log.is_none() || !error.use_stderr() => {
             // help goes to standard output, the rest to standard error; fails if that is closed
             let _ = error.print();
             if error.use_stderr() { ExitCode::from(Kind::Usage.code()) } else { ExitCode::SUCCESS }
         }
-        ConfigError::File(failure) => {
+        error => {
             logging::start(0);
-            if let Err(code) = start_log_thread(LogTarget::Auto) {
+            if let Err(code) = start_log_thread(log.unwrap_or(LogTarget::Auto)) {
                 return code;
             }
+            let failure = error.into_failure();
             error!("{failure}");
             failure.exit_code()
         }

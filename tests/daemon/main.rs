@@ -11,6 +11,7 @@
 
 mod activation;
 mod buggy_servers;
+mod check_settings;
 mod faults;
 mod frame;
 mod harness;

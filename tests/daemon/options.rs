@@ -1,7 +1,9 @@
 //! Options, environment and settings file: their effects, and the messages about invalid ones.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 use crate::harness::action::{UNKNOWN, UPPERCASE};
@@ -161,6 +163,13 @@ fn wrong_listeners_are_rejected_with_advice() {
         ("--listen", "echo=65536", "port 65536 is out of range: 0 to 65535"),
         ("--listen", "echo=localhost:7", "'localhost:7' is not an address: write PORT, ADDRESS:PORT or [ADDRESS]:PORT"),
         ("--listen", "echo=::1", "'::1' has no port: write [::1]:PORT"),
+        (
+            "--listen",
+            "echo=224.0.0.1:7",
+            "'224.0.0.1' is a multicast address, on which TCP cannot be served: write the",
+        ),
+        ("--listen", "echo=[ff02::1%2]:7", "'ff02::1' is a multicast address, on which TCP cannot be served: write"),
+        ("--listen", "echo=255.255.255.255:7", "'255.255.255.255' is a broadcast address, on which TCP cannot be"),
         ("--listen", "=7", "there is no name at the beginning of '=7'"),
         ("--listen", " ", "the value is empty"),
         (
@@ -227,6 +236,10 @@ fn reload_keeps_addresses_and_warns_until_the_restart() {
         daemon.wait_for_line(before, &format!("{names} change only with a restart"));
         assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     }
+    directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:7 time=127.0.0.1:7\n");
+    let before = daemon.log.len();
+    daemon.reload();
+    daemon.wait_for_line(before, "cannot reload: cannot listen on echo=127.0.0.1:7 and time=127.0.0.1:7: port 7 is");
     directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0,fast\n");
     let before = daemon.log.len();
     daemon.reload();
@@ -250,6 +263,54 @@ fn environment_variables_set_options() {
     let bad = DaemonBuilder::new(&[LOCAL]).env("RETORTD_IDLE_TIMEOUT", "soon").finish();
     assert_eq!(bad.code, 2);
     assert!(bad.log.contains("--idle-timeout") && bad.log.contains("soon"), "{}", bad.log);
+}
+
+#[test]
+fn empty_environment_variables_are_not_set() {
+    let mut launch = DaemonBuilder::new(&["--check"]);
+    for option in retortd::daemon::config::args::command().get_arguments() {
+        if let Some(variable) = option.get_env().and_then(OsStr::to_str) {
+            launch = launch.env(variable, "");
+        }
+    }
+    let (empty, without) = (launch.finish(), finish(&["--check"]));
+    assert_eq!((empty.code, empty.output, empty.log), (without.code, without.output, without.log));
+    // so the file decides
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0\n");
+    let daemon = DaemonBuilder::new(&["--settings", &file]).env("RETORTD_LISTEN", "").start();
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    daemon.reload();
+    daemon.wait_for_line(0, "reloaded");
+}
+
+#[test]
+fn invalid_utf8_in_environment_names_variable() {
+    let invalid = |text: &[u8]| OsString::from(OsStr::from_bytes(text));
+    for variable in ["RETORTD_PORT", "RETORTD_LISTEN", "RETORTD_IDLE_TIMEOUT", "RETORTD_VERBOSE", "RETORTD_LOG"] {
+        let launch =
+            || DaemonBuilder::new(&["--check"]).env("RETORTD_QUOTES", invalid(b"/\xfe")).env("RETORTD_SEED", "");
+        let finished = launch().env(variable, invalid(b"80\xff")).finish();
+        assert_eq!((finished.code, finished.output.as_str()), (2, ""), "{variable}: {}", finished.log);
+        let words = format!("error: the value of {variable} is not UTF-8: \"80\\xFF\"\n");
+        assert!(finished.log.starts_with(&words), "{}", finished.log);
+    }
+    // the command line takes precedence
+    let finished = DaemonBuilder::new(&["--check", "--port=1"]).env("RETORTD_PORT", invalid(b"80\xff")).finish();
+    assert_eq!(finished.code, 0, "{}", finished.log);
+}
+
+#[test]
+fn paths_in_environment_may_be_any_bytes() {
+    let directory = Directory::new();
+    let path = |name: &[u8]| directory.path("").join(OsStr::from_bytes(name));
+    fs::write(path(b"\xfe"), "RETORTD_WORKERS=3\n").expect("write");
+    fs::write(path(b"\xff"), "a quote\n").expect("write");
+    let launch = DaemonBuilder::new(&["--check"]).env("RETORTD_SETTINGS", path(b"\xfe"));
+    let finished = launch.env("RETORTD_QUOTES", path(b"\xff")).finish();
+    assert_eq!((finished.code, finished.log.as_str()), (0, ""));
+    assert!(finished.output.contains("\nRETORTD_WORKERS=3\n"), "{}", finished.output);
+    assert!(finished.output.contains("\n# RETORTD_QUOTES is not UTF-8: "), "{}", finished.output);
 }
 
 #[test]
@@ -302,6 +363,46 @@ fn invalid_settings_file_exits_78_and_names_line() {
     let finished = finish(&["--settings=/nonexistent/settings"]);
     assert_eq!(finished.code, 78);
     assert_eq!(finished.log, "retortd: cannot read /nonexistent/settings: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn settings_file_behind_hyphen_may_be_missing() {
+    let directory = Directory::new();
+    let path = directory.path("settings");
+    let file = path.to_str().expect("a path in UTF-8");
+    let optional = format!("-{file}");
+    let launches = || {
+        let equals = DaemonBuilder::new(&[LOCAL, "-v", &format!("--settings={optional}")]);
+        let separate = DaemonBuilder::new(&[LOCAL, "-v", "--settings", &optional]);
+        [equals, separate, DaemonBuilder::new(&[LOCAL, "-v"]).env("RETORTD_SETTINGS", &optional)]
+    };
+    for launch in launches() {
+        let daemon = launch.start();
+        daemon.wait_for_line(0, &format!("there is no file {file}: settings that are not given elsewhere have their"));
+    }
+    directory.write("settings", "RETORTD_WORKERS=none\n");
+    for launch in launches() {
+        let finished = launch.finish();
+        assert_eq!(finished.code, 78, "{}", finished.log);
+        assert!(finished.log.starts_with(&format!("retortd: {file}:1: RETORTD_WORKERS: ")), "{}", finished.log);
+    }
+    let quiet = DaemonBuilder::new(&[LOCAL, "--settings=-/nonexistent/settings"]).start();
+    assert_eq!(quiet.log.text(), "");
+    // only a missing file is allowed
+    for other in [format!("-{file}/below"), "-/".into(), "-/dev/zero".into()] {
+        let finished = finish(&[LOCAL, "--settings", &other]);
+        assert_eq!(finished.code, 78, "{other}: {}", finished.log);
+        assert!(finished.log.starts_with(&format!("retortd: cannot read {}: ", &other[1..])), "{}", finished.log);
+    }
+}
+
+#[test]
+fn settings_option_without_value_takes_no_other_option() {
+    for option in ["-v", "--port=0", "-p8083"] {
+        let finished = finish(&["--settings", option]);
+        assert_eq!(finished.code, 2, "{option}: {}", finished.log);
+        assert!(finished.log.contains(&format!("write -./{} for a file", &option[1..])), "{}", finished.log);
+    }
 }
 
 #[test]
@@ -403,6 +504,62 @@ fn port_in_use_exits_71() {
     assert!(finished.log.starts_with(&words), "{}", finished.log);
 }
 
+/// What another process would cause, too: the message names both listeners instead.
+#[test]
+fn port_given_twice_exits_78_and_names_both_listeners() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_LISTEN=frame=127.0.0.1:8083\n");
+    for (arguments, listeners) in [
+        (&["--port=8083", "--listen=frame=8083"][..], "frame=8083 and frame=8083"),
+        (&["--listen=frame=127.0.0.1:7", "--listen=echo=127.0.0.1:7"], "frame=127.0.0.1:7 and echo=127.0.0.1:7"),
+        (&["--listen=echo=[::1]:8083", "--port=8083"], "frame=8083 and echo=[::1]:8083"),
+        (&["--port=8083", "--settings", &file], "frame=8083 and frame=127.0.0.1:8083"),
+    ] {
+        for check in [&["--check"][..], &[]] {
+            let finished = finish(&[arguments, check].concat());
+            assert_eq!((finished.code, finished.output.as_str()), (78, ""), "{arguments:?}: {}", finished.log);
+            let words = format!("retortd: cannot listen on {listeners}: port ");
+            assert!(finished.log.starts_with(&words) && finished.log.contains("is given twice"), "{}", finished.log);
+        }
+    }
+}
+
+/// The kernel refuses what the daemon refuses, and the daemon serves what the kernel accepts.
+#[test]
+fn only_listeners_that_kernel_refuses_are_rejected() {
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return skip("there is no IPv6 here");
+    }
+    let outcome = |one: &str, two: &str| {
+        let port = listener().1.port();
+        let (one, two) = (format!("{one}:{port}"), format!("{two}:{port}"));
+        let bound = TcpListener::bind(&one).is_ok_and(|_first| TcpListener::bind(&two).is_ok());
+        let mut daemon = DaemonBuilder::new(&[&format!("--listen=frame={one} echo={two}")]).spawn();
+        let ready = daemon.notices.wait_for(0, |notice| notice.contains("READY=1")).is_some();
+        let log = daemon.log.text();
+        (bound, if ready { Ok(daemon.stop()) } else { Err((daemon.wait_exit(), log.contains("given twice"))) })
+    };
+    let expect = |one, two, expected| {
+        // the port may be in use by another test by now
+        let outcomes: Vec<_> = (0..20).map(|_| outcome(one, two)).take_while(|found| *found != expected).collect();
+        assert!(outcomes.len() < 20, "{one} and {two}: {outcomes:?}");
+    };
+    for (one, two) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "0.0.0.0"),
+        ("[::1]", "[::]"),
+        ("[::]", "127.0.0.1"),
+        ("0.0.0.0", "[::]"),
+        ("[::ffff:127.0.0.1]", "127.0.0.1"),
+        ("[::ffff:0.0.0.0]", "127.0.0.1"),
+    ] {
+        expect(one, two, (false, Err((78, true))));
+    }
+    for (one, two) in [("127.0.0.1", "127.0.0.2"), ("127.0.0.1", "[::1]"), ("0.0.0.0", "[::1]")] {
+        expect(one, two, (true, Ok(0)));
+    }
+}
+
 /// Fault 31: an address that no interface has.
 #[test]
 fn unavailable_address_exits_71() {
@@ -411,6 +568,16 @@ fn unavailable_address_exits_71() {
     assert_eq!(finished.code, 71);
     let words = "retortd: cannot listen on 192.0.2.1:8083: Cannot assign requested address (os error 99) (no interface";
     assert!(finished.log.starts_with(words), "{}", finished.log);
+}
+
+#[test]
+fn link_local_address_without_interface_exits_78() {
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return skip("there is no IPv6 here");
+    }
+    let finished = finish(&["--listen=frame=[fe80::1]:8083"]);
+    assert_eq!(finished.code, 78);
+    assert!(finished.log.contains("(a link-local address needs the number of its interface: "), "{}", finished.log);
 }
 
 /// Fault 31: a port below 1024 without `CAP_NET_BIND_SERVICE`.

@@ -1,6 +1,7 @@
 //! Listeners: the protocol, the address and the options in a value of `--listen`, and the options in a value of
 //! `--listener-options` (LISTENERS in retortd(8)). The grammar of both is in [`super::listener_syntax`].
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
@@ -64,7 +65,7 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse() {
-            return Ok(Self::One(address));
+            return check_unicast(address).map(|()| Self::One(address));
         }
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             let port = text.parse().map_err(|_| format!("port {text} is out of range: 0 to 65535"))?;
@@ -81,6 +82,21 @@ impl FromStr for ListenAddress {
             }
         })
     }
+}
+
+/// Checks that TCP can listen on an address: connect(2) to a multicast or broadcast address fails, but bind(2) to it may
+/// succeed.
+fn check_unicast(address: SocketAddr) -> Result<(), String> {
+    let ip = address.ip().to_canonical();
+    let kind = match ip {
+        _ if ip.is_multicast() => "multicast",
+        IpAddr::V4(ip) if ip.is_broadcast() => "broadcast",
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "'{ip}' is a {kind} address, on which TCP cannot be served: write the address of an interface, or a port alone \
+         for all addresses"
+    ))
 }
 
 /// A protocol and the address to serve it on. Changes only with a restart.
@@ -109,6 +125,16 @@ impl Endpoint {
 impl Default for Endpoint {
     fn default() -> Self {
         Self::of_port(DEFAULT_PORT)
+    }
+}
+
+/// As `--listen` takes it: `echo=127.0.0.1:7007`, `frame=8083`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            ListenAddress::AllAddresses(port) => write!(f, "{}={port}", self.protocol.name),
+            ListenAddress::One(address) => write!(f, "{}={address}", self.protocol.name),
+        }
     }
 }
 
@@ -187,6 +213,15 @@ pub enum Origin {
     },
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(endpoint) => endpoint.fmt(f),
+            Self::Inherited { protocol, .. } => write!(f, "{protocol} from systemd"),
+        }
+    }
+}
+
 /// The options of all listeners. A reload replaces them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListenerOptions {
@@ -241,6 +276,8 @@ mod tests {
             ("echo=0.0.0.0:7", "echo", "0.0.0.0:7"),
         ] {
             assert_eq!(listen(text), Ok((protocol, address.parse().expect(address))), "{text}");
+            let endpoint = text.parse::<Listen>().expect(text).endpoint;
+            assert_eq!(endpoint.to_string().parse::<Listen>().expect("as it is read").endpoint, endpoint);
         }
         assert_eq!(Endpoint::default(), "frame".parse::<Listen>().expect("a listener").endpoint);
     }
@@ -267,6 +304,24 @@ mod tests {
         for address in ["localhost:7", "*:7", "-1", "+7", "7.0", "1.2.3.4:", ":7", "[::1]:", "unix:/run/echo", "a=b"] {
             let error = listen(&format!("echo={address}")).expect_err(address);
             assert!(error.starts_with(&format!("'{address}' is not an address: write PORT, ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn multicast_and_broadcast_addresses_are_explained() {
+        for (address, kind) in [
+            ("224.0.0.1", "multicast"),
+            ("239.255.255.255", "multicast"),
+            ("255.255.255.255", "broadcast"),
+            ("[ff02::1]", "multicast"),
+            ("[ff02::1%2]", "multicast"),
+            ("[::ffff:224.0.0.1]", "multicast"),
+        ] {
+            let error = listen(&format!("echo={address}:7")).expect_err(address);
+            assert!(error.contains(&format!("is a {kind} address, on which TCP cannot be served: write")), "{error}");
+        }
+        for address in ["223.255.255.255:7", "240.0.0.1:7", "127.255.255.255:7", "[fe80::1%2]:7"] {
+            assert!(listen(&format!("echo={address}")).is_ok(), "{address}");
         }
     }
 

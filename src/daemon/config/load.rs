@@ -3,29 +3,55 @@
 //! The command line takes precedence over the environment, and the environment over the file.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
+use log::Level;
 
 use super::args::{Arguments, MAX_VERBOSE, command};
+use super::conflict::check_for_conflicts;
 use super::env_file::{self, Content, Ignored, Variable};
+use super::environment;
 use super::settings::Settings;
-use crate::daemon::exit_status::Failure;
+use super::settings_file::SettingsFile;
+use super::written::{WrittenSetting, written_settings};
+use crate::daemon::exit_status::{Failure, Kind};
 use crate::units;
 
 /// The request of the command line.
 #[derive(Debug)]
 pub enum Command {
     /// Serve.
-    Serve {
-        /// With these settings.
-        settings: Box<Settings>,
-        /// Warnings about the settings file, for the log.
-        warnings: Vec<String>,
-    },
+    Serve(Box<Configuration>),
+    /// Print the settings in force.
+    Check(Box<Configuration>),
     /// Print the protocols.
     List,
+}
+
+/// A configuration: every value is valid, and no listener excludes another.
+#[derive(Debug)]
+pub struct Configuration {
+    /// The settings.
+    pub settings: Settings,
+    /// The settings as they are written.
+    pub written: Vec<WrittenSetting>,
+    /// What has to be logged about the settings file.
+    pub remarks: Vec<Remark>,
+}
+
+/// A line for the log, which is started by the settings.
+#[derive(Debug)]
+pub struct Remark {
+    level: Level,
+    text: String,
+}
+
+impl Remark {
+    /// Logs it.
+    pub fn log(&self) {
+        log::log!(self.level, "{}", self.text);
+    }
 }
 
 /// Why a configuration cannot be used.
@@ -33,43 +59,71 @@ pub enum Command {
 pub enum ConfigError {
     /// The command line or the environment is wrong; also `--help` and `--version`.
     Usage(clap::Error),
-    /// The settings file is wrong.
+    /// The settings file is wrong, or two listeners exclude each other.
     File(Failure),
+}
+
+impl ConfigError {
+    /// The failure, for the log: of clap's text that is the first line.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Usage(error) => Failure::of(Kind::Usage, first_line(&error)),
+            Self::File(failure) => failure,
+        }
+    }
+}
+
+impl From<clap::Error> for ConfigError {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<Failure> for ConfigError {
+    fn from(failure: Failure) -> Self {
+        Self::File(failure)
+    }
 }
 
 /// Reads `arguments` (with the program's name first), the environment, and the settings file that they name.
 ///
 /// # Errors
 /// [`ConfigError::Usage`] for the command line, the environment, and a request for help; [`ConfigError::File`] for the
-/// settings file.
+/// settings file and for listeners that exclude each other.
 pub fn load(arguments: &[OsString]) -> Result<Command, ConfigError> {
-    let matches = command().try_get_matches_from(arguments).map_err(ConfigError::Usage)?;
-    let parsed = Arguments::from_arg_matches(&matches).map_err(ConfigError::Usage)?;
-    let Some(file) = &parsed.settings else { return Ok(Command::new(parsed, Vec::new())) };
+    let matches = environment::parse(arguments)?;
+    let Some(file) = Arguments::from_arg_matches(&matches)?.settings else { return Command::new(&matches, Vec::new()) };
     let command = command();
     // it cannot name another file
     let is_setting = |name: &str| name != "RETORTD_SETTINGS" && option_of(&command, name).is_some();
-    let content = env_file::read(file, is_setting).map_err(ConfigError::File)?;
-    let from_file = options_of(&command, file, &content, &matches).map_err(ConfigError::File)?;
-    let all = arguments[..1].iter().chain(&from_file).chain(&arguments[1..]);
-    let matches = command.try_get_matches_from(all).map_err(ConfigError::Usage)?;
-    let parsed = Arguments::from_arg_matches(&matches).map_err(ConfigError::Usage)?;
-    Ok(Command::new(parsed, warnings(file, &content)))
+    let Some(content) = env_file::read(&file, is_setting)? else {
+        let text = format!("there is no file {file}: settings that are not given elsewhere have their defaults");
+        return Command::new(&matches, vec![Remark { level: Level::Info, text }]);
+    };
+    let from_file = options_of(&command, &file, &content, &matches)?;
+    let all = arguments[..1].iter().chain(&from_file).chain(&arguments[1..]).cloned();
+    let remarks = ignored_lines(&file, &content).into_iter().collect();
+    Command::new(&environment::parse(&all.collect::<Vec<_>>())?, remarks)
 }
 
 impl Command {
-    fn new(arguments: Arguments, warnings: Vec<String>) -> Self {
+    fn new(matches: &ArgMatches, remarks: Vec<Remark>) -> Result<Self, ConfigError> {
+        let arguments = Arguments::from_arg_matches(matches)?;
         if arguments.list {
-            return Self::List;
+            return Ok(Self::List);
         }
-        Self::Serve { settings: Box::new(Settings::new(arguments)), warnings }
+        let command = if arguments.check { Self::Check } else { Self::Serve };
+        let (settings, written) = (Settings::new(arguments), written_settings(matches));
+        check_for_conflicts(&settings.fixed.endpoints)?;
+        Ok(command(Box::new(Configuration { settings, written, remarks })))
     }
 }
 
 /// The variables of a settings file as options, without those that `given` has already.
 fn options_of(
     command: &clap::Command,
-    file: &Path,
+    file: &SettingsFile,
     content: &Content,
     given: &ArgMatches,
 ) -> Result<Vec<OsString>, Failure> {
@@ -81,9 +135,9 @@ fn options_of(
             continue;
         }
         let long = option.get_long().unwrap_or_default();
-        let setting = as_options(command, long, value).map_err(|error| {
+        let setting = as_options(long, value).map_err(|error| {
             let why = if *open_quote { "a quote is not closed".into() } else { format!("{name}: {error}") };
-            Failure::configuration(format!("{}:{line}: {why}", file.display()))
+            Failure::configuration(format!("{file}:{line}: {why}"))
         })?;
         options.extend(setting);
     }
@@ -95,32 +149,32 @@ fn option_of<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg
     command.get_arguments().find(|option| option.get_env().is_some_and(|variable| variable == name))
 }
 
-/// The warnings about a file that can be used.
-fn warnings(file: &Path, content: &Content) -> Vec<String> {
-    let warning = |ignored: Ignored| {
-        let Ignored { first_line, count } = ignored;
-        let count = if count == 1 { String::new() } else { format!(" ({count} such lines)") };
-        format!("{}:{first_line}: ignored: not NAME=VALUE{count}", file.display())
-    };
-    content.ignored.map(warning).into_iter().collect()
+/// The warning about lines of the file that are ignored.
+fn ignored_lines(file: &SettingsFile, content: &Content) -> Option<Remark> {
+    let Ignored { first_line, count } = content.ignored?;
+    let count = if count == 1 { String::new() } else { format!(" ({count} such lines)") };
+    Some(Remark { level: Level::Warn, text: format!("{file}:{first_line}: ignored: not NAME=VALUE{count}") })
 }
 
 /// A setting of the file as options of the command line, if its value is valid; the error is one line. `--verbose`
 /// takes no value: it is repeated.
-fn as_options(command: &clap::Command, long: &str, value: &str) -> Result<Vec<OsString>, String> {
+fn as_options(long: &str, value: &str) -> Result<Vec<OsString>, String> {
     if long == "verbose" {
         let level = units::number_within::<u8>(0..=MAX_VERBOSE)(value);
         let level = level.map_err(|error| printable(&format!("invalid value '{value}': {error}")))?;
         return Ok(vec!["--verbose".into(); level.into()]);
     }
     let option = OsString::from(format!("--{long}={value}"));
-    match command.clone().try_get_matches_from([OsString::from("retortd"), option.clone()]) {
+    match environment::parse(&["retortd".into(), option.clone()]) {
         Ok(_) => Ok(vec![option]),
-        Err(error) => {
-            let text = error.to_string();
-            Err(printable(text.lines().next().unwrap_or_default().trim_start_matches("error: ")))
-        }
+        Err(error) => Err(first_line(&error)),
     }
+}
+
+/// The first line of clap's text, which says what is wrong.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    printable(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
 }
 
 /// An error that quotes a value of the file, with its control characters replaced. The log cuts long lines.

@@ -5,7 +5,9 @@
 //! configuration of the server.
 
 pub mod args;
+pub mod conflict;
 pub mod env_file;
+pub mod environment;
 pub mod files;
 pub mod listen;
 pub mod listener_option;
@@ -13,4 +15,6 @@ pub mod listener_syntax;
 pub mod load;
 pub mod quotes;
 pub mod settings;
+pub mod settings_file;
 pub mod values;
+pub mod written;
