@@ -3,6 +3,7 @@
 //! Owns every option's name, default and help text. Opens nothing and connects to nothing; combinations of options and
 //! a protocol are checked by the subcommand.
 
+pub mod address_family;
 mod bench;
 mod check;
 mod ping;
@@ -10,6 +11,7 @@ mod send;
 mod timeouts;
 mod values;
 
+pub use address_family::AddressFamily;
 pub use bench::{BenchOptions, TextKind, Verify};
 pub use check::{CheckOptions, ReportOptions, Selection};
 pub use ping::PingOptions;

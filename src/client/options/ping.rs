@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::address_family::AddressFamily;
 use super::timeouts::Timeouts;
 use super::values::{protocol, size};
 use crate::client::client_protocol::ClientProtocol;
@@ -40,6 +41,9 @@ pub struct PingOptions {
     /// Print only the summary
     #[arg(short, long)]
     pub quiet: bool,
+    /// The addresses to connect to.
+    #[command(flatten)]
+    pub family: AddressFamily,
     /// Timeouts.
     #[command(flatten)]
     pub timeouts: Timeouts,

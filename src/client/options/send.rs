@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::address_family::AddressFamily;
 use super::timeouts::Timeouts;
 use super::values::protocol;
 use crate::client::client_protocol::ClientProtocol;
@@ -45,6 +46,9 @@ pub struct SendOptions {
     /// Draw no progress bar (it is drawn on standard error, if that is a terminal, after a second)
     #[arg(short, long)]
     pub quiet: bool,
+    /// The addresses to connect to.
+    #[command(flatten)]
+    pub family: AddressFamily,
     /// Timeouts.
     #[command(flatten)]
     pub timeouts: Timeouts,

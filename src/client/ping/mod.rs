@@ -34,7 +34,7 @@ use statistics::TimeStatistics;
 /// Nothing could be sent: usage, an unknown host, or no connection.
 pub fn run(options: &PingOptions) -> Result<Status, Failure> {
     let request = PingRequest::new(options)?;
-    let target = Target::resolve(&options.host, options.protocol.port())?;
+    let target = Target::resolve(&options.host, options.protocol.port(), options.family)?;
     let interrupts =
         Interrupts::watch().map_err(|error| Failure::cannot_run(format!("cannot watch for an interrupt: {error}")))?;
     let mut pinger = Pinger { options, target, interrupts, request, connection: None, counts: PingCounts::default() };

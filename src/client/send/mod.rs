@@ -36,7 +36,7 @@ use session::Session;
 pub fn run(options: SendOptions) -> Result<Status, Failure> {
     let protocol = options.protocol;
     let raw = options.stdin_data.is_some();
-    let target = Target::resolve(&options.host, protocol.port())?;
+    let target = Target::resolve(&options.host, protocol.port(), options.family)?;
     let source = RequestSource::open(&options)?;
     let progress = ProgressMeter::new(source.total(), options.quiet);
     let session = Session { protocol, target, timeouts: options.timeouts, progress };
