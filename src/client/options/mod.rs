@@ -49,7 +49,7 @@ pub enum Command {
     /// Sends one request from the command line, or many from a file with one `ACTION MESSAGE` per line (protocols
     /// without actions: one MESSAGE per line). Requests are pipelined where the protocol allows it; replies are printed
     /// in the order of the requests, one per line.
-    #[command(after_help = send::EXIT_STATUS)]
+    #[command(after_help = send::after_help())]
     Send(SendOptions),
     /// Measure round trips at an interval, as ping(8) does
     ///
