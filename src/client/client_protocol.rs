@@ -38,10 +38,15 @@ impl ClientProtocol {
         protocol::by_name(name).map(|info| Self { info })
     }
 
+    /// All protocols.
+    pub fn all() -> impl Iterator<Item = Self> {
+        protocol::PROTOCOLS.iter().map(|info| Self { info })
+    }
+
     /// All names, for a message.
     #[must_use]
     pub fn names() -> String {
-        protocol::PROTOCOLS.iter().map(|info| info.name).collect::<Vec<_>>().join(", ")
+        Self::all().map(Self::name).collect::<Vec<_>>().join(", ")
     }
 
     /// The protocol's name.

@@ -49,7 +49,7 @@ impl Failure {
     pub fn output(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::BrokenPipe => Self::OutputClosed,
-            _ => Self::CannotRun(format!("cannot write to standard output: {error}")),
+            _ => Self::CannotRun(format!("cannot write to standard output: {}", reason(error))),
         }
     }
 }
@@ -60,6 +60,16 @@ impl fmt::Display for Failure {
             Self::CannotRun(reason) => f.write_str(reason),
             Self::OutputClosed => f.write_str("standard output was closed"),
         }
+    }
+}
+
+/// The text of an error without Rust's number of it: `Connection refused`, not `Connection refused (os error 111)`.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(number) => text.trim_end_matches(&format!(" (os error {number})")).to_owned(),
+        None => text,
     }
 }
 
@@ -79,4 +89,15 @@ pub fn exit_code(end: &Result<Status, Failure>) -> ExitCode {
 /// Prints a message on standard error; does nothing if that is closed.
 pub fn warn(message: &dyn fmt::Display) {
     let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("retort: {message}\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_an_error_is_not_part_of_its_reason() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(111)), "Connection refused");
+        assert_eq!(reason(&io::Error::other("a text (os error 5)")), "a text (os error 5)");
+    }
 }

@@ -11,7 +11,8 @@
 //! | [`target`] | `HOST[:PORT]`: resolve, and connect to the first address that accepts |
 //! | `connector` | the one place where a connection is made |
 //! | [`client_protocol`] | each protocol from the client's side |
-//! | [`reply`] | the decoder of replies, and a blocking reader |
+//! | [`reply`] | the decoder of replies, and whole replies |
+//! | `pipeline` | the requests in flight on one connection of `send` and `ping` |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
 //! | `progress` | the progress bar of `send` |
@@ -27,6 +28,7 @@ pub mod failure;
 mod json;
 pub mod options;
 pub mod ping;
+mod pipeline;
 mod progress;
 pub mod reply;
 mod report_file;

@@ -9,7 +9,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::connector;
-use super::failure::Failure;
+use super::failure::{Failure, reason};
+use super::options::address_family::AddressFamily;
 
 /// A host, with or without a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,21 +60,23 @@ pub struct Target {
 }
 
 impl Target {
-    /// Resolves all addresses of the host; without a port in `address`, `default_port` is used.
+    /// Resolves the addresses of the host in this family; without a port in `address`, `default_port` is used.
     ///
     /// # Errors
-    /// The host is unknown, or there is no port.
-    pub fn resolve(address: &HostPort, default_port: Option<u16>) -> Result<Self, Failure> {
+    /// The host is unknown or has no such address, or there is no port.
+    pub fn resolve(address: &HostPort, default_port: Option<u16>, family: AddressFamily) -> Result<Self, Failure> {
         let Some(port) = address.port.or(default_port) else {
             return Err(Failure::cannot_run("this protocol has no default port: give HOST:PORT"));
         };
         let name = display_name(&address.host, port);
         let addresses: Vec<_> = (address.host.as_str(), port)
             .to_socket_addrs()
-            .map_err(|error| Failure::cannot_run(format!("cannot find {}: {error}", address.host)))?
+            .map_err(|error| Failure::cannot_run(format!("cannot find {}: {}", address.host, reason(&error))))?
+            .filter(|resolved| family.allows(resolved))
             .collect();
         if addresses.is_empty() {
-            return Err(Failure::cannot_run(format!("cannot find {}: it has no address", address.host)));
+            let kind = family.adjective();
+            return Err(Failure::cannot_run(format!("cannot find {}: it has no {kind}address", address.host)));
         }
         Ok(Self { name, addresses })
     }
@@ -81,16 +84,25 @@ impl Target {
     /// Connects to the first address that accepts, with `TCP_NODELAY`; each may take `timeout`.
     ///
     /// # Errors
-    /// No address accepts: the error of the last one.
+    /// No address accepts: the errors of all, each with its address; the kind is that of the last one.
     pub fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
-        let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
+        let mut kind = ErrorKind::AddrNotAvailable;
+        let mut reasons = Vec::new();
         for address in &self.addresses {
             match connector::connect(*address, None, timeout) {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
+                Err(error) => {
+                    kind = error.kind();
+                    reasons.push(self.attributed(address, reason(&error)));
+                }
             }
         }
-        Err(last)
+        Err(io::Error::new(kind, reasons.join("; ")))
+    }
+
+    /// A reason with the address that it is about, unless the target's name is that address.
+    fn attributed(&self, address: &SocketAddr, reason: String) -> String {
+        if self.name == address.to_string() { reason } else { format!("{address}: {reason}") }
     }
 
     /// Like [`Target::connect`]; the failure ends the subcommand.
@@ -109,7 +121,7 @@ impl Target {
             ErrorKind::TimedOut => "; a firewall may be dropping packets",
             _ => "",
         };
-        Failure::cannot_run(format!("cannot connect to {self}: {error}{hint}"))
+        Failure::cannot_run(format!("cannot connect to {self}: {}{hint}", reason(error)))
     }
 }
 
@@ -158,13 +170,34 @@ mod tests {
 
     #[test]
     fn ipv6_address_is_displayed_in_brackets() {
-        let target = Target::resolve(&"::1".parse().unwrap(), Some(7)).unwrap();
+        let target = Target::resolve(&"::1".parse().unwrap(), Some(7), AddressFamily::default()).unwrap();
         assert_eq!(target.to_string(), "[::1]:7");
     }
 
     #[test]
     fn missing_port_error_says_how_to_give_one() {
-        let failure = Target::resolve(&"localhost".parse().unwrap(), None).unwrap_err();
+        let failure = Target::resolve(&"localhost".parse().unwrap(), None, AddressFamily::default()).unwrap_err();
         assert!(failure.to_string().contains("HOST:PORT"), "{failure}");
+    }
+
+    #[test]
+    fn a_family_excludes_addresses_of_the_other() {
+        let (ipv4, ipv6) = (AddressFamily { ipv4: true, ipv6: false }, AddressFamily { ipv4: false, ipv6: true });
+        let resolve = |host: &str, family| Target::resolve(&host.parse().unwrap(), Some(7), family);
+        assert!(resolve("127.0.0.1", ipv4).is_ok() && resolve("::1", ipv6).is_ok());
+        for (host, family, words) in [("::1", ipv4, "no IPv4 address"), ("127.0.0.1", ipv6, "no IPv6 address")] {
+            let failure = resolve(host, family).unwrap_err().to_string();
+            assert!(failure.ends_with(words), "{failure}");
+        }
+    }
+
+    #[test]
+    fn the_error_of_each_address_is_reported_with_it() {
+        let closed = ["127.0.0.2:1", "127.0.0.1:1"].map(|address| address.parse().unwrap());
+        let target = Target { name: "localhost:1".into(), addresses: closed.to_vec() };
+        let error = target.connect(Duration::from_secs(60)).unwrap_err();
+        let words = "cannot connect to localhost:1: 127.0.0.2:1: Connection refused; 127.0.0.1:1: Connection refused; \
+                     is the server running, and on this port?";
+        assert_eq!(target.unreachable(&error).to_string(), words);
     }
 }

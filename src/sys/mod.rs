@@ -52,10 +52,10 @@ pub use interest::Interest;
 pub use memory::{disable_huge_pages, machine_memory, memory_left, release_pages, trim_heap};
 pub use nix::errno::Errno;
 pub use nix::sys::signal::Signal;
-pub use poll::{is_readable, wait_readable, wait_ready, wait_writable};
+pub use poll::{is_readable, wait_any_ready, wait_readable, wait_ready, wait_writable};
 pub use poller::{Event, Key, Poller};
 pub use resource_limits::{address_space_limit, data_limit, raise_descriptor_limit};
-pub use signal_fd::{Interrupts, Woken};
+pub use signal_fd::Interrupts;
 pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_signal};
 pub use socket::{accept, bind, close_with_reset, discard, listen, start_connect, tcp_socket};
 pub use socket_info::{

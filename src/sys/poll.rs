@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::sys::time::TimeSpec;
 
 use super::interest::Interest;
 
@@ -46,27 +47,46 @@ pub fn is_readable(fd: &impl AsFd) -> bool {
 /// # Errors
 /// As poll(2), except EINTR.
 pub fn wait_ready(fd: &impl AsFd, interest: Interest, timeout: Duration) -> io::Result<Option<Interest>> {
+    let mut watched = [PollFd::new(fd.as_fd(), poll_flags(interest))];
+    let deadline = Instant::now() + timeout;
+    loop {
+        match poll(&mut watched, poll_timeout(Some(deadline.saturating_duration_since(Instant::now())))) {
+            Err(Errno::EINTR) => {}
+            Ok(0) => return Ok(None),
+            Ok(_) => return Ok(Some(readiness(&watched[0]))),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Waits until one of the descriptors is ready for a part of its interest, at most for `timeout` (`None`: without a
+/// limit), and returns the readiness of each. A descriptor that failed or has ended counts as readable. A signal ends
+/// the wait early, with none ready; so do 24 days.
+///
+/// # Errors
+/// As ppoll(2), except EINTR.
+pub fn wait_any_ready(watched: &[(BorrowedFd<'_>, Interest)], timeout: Option<Duration>) -> io::Result<Vec<Interest>> {
+    let mut fds: Vec<_> = watched.iter().map(|(fd, interest)| PollFd::new(*fd, poll_flags(*interest))).collect();
+    match ppoll(&mut fds, timeout.map(|timeout| TimeSpec::from_duration(timeout.min(LONGEST_WAIT))), None) {
+        Err(Errno::EINTR) => Ok(vec![Interest::default(); fds.len()]),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(fds.iter().map(readiness).collect()),
+    }
+}
+
+/// The longest wait of [`wait_any_ready`]. Derived: the longest of poll(2), 2^31 ms, so that no time is out of range.
+const LONGEST_WAIT: Duration = Duration::from_millis(i32::MAX as u64);
+
+fn poll_flags(interest: Interest) -> PollFlags {
     let mut flags = PollFlags::empty();
     flags.set(PollFlags::POLLIN, interest.read);
     flags.set(PollFlags::POLLOUT, interest.write);
-    let mut watched = [PollFd::new(fd.as_fd(), flags)];
-    if wait_any(&mut watched, timeout)? == 0 {
-        return Ok(None);
-    }
-    let readable = PollFlags::POLLIN | PollFlags::POLLERR | PollFlags::POLLHUP;
-    Ok(Some(Interest { read: has(&watched[0], readable), write: has(&watched[0], PollFlags::POLLOUT) }))
+    flags
 }
 
-/// Waits until a descriptor is ready, at most for `timeout`, and returns the number of those that are. The wait
-/// continues after a signal.
-pub(super) fn wait_any(watched: &mut [PollFd<'_>], timeout: Duration) -> io::Result<i32> {
-    let deadline = Instant::now() + timeout;
-    loop {
-        match poll(watched, poll_timeout(Some(deadline.saturating_duration_since(Instant::now())))) {
-            Err(Errno::EINTR) => {}
-            result => return Ok(result?),
-        }
-    }
+fn readiness(fd: &PollFd<'_>) -> Interest {
+    let readable = PollFlags::POLLIN | PollFlags::POLLERR | PollFlags::POLLHUP;
+    Interest { read: has(fd, readable), write: has(fd, PollFlags::POLLOUT) }
 }
 
 /// The timeout in milliseconds that poll(2) and `epoll_wait(2)` take; rounded up, so that a wait never ends before its
@@ -99,6 +119,20 @@ mod tests {
         assert_eq!(milliseconds(Duration::from_nanos(5_000_000_001)), Some(5001));
         assert_eq!(milliseconds(Duration::MAX), Some(i32::MAX as u32));
         assert_eq!(poll_timeout(None), PollTimeout::NONE);
+    }
+
+    #[test]
+    fn readiness_of_several_descriptors() {
+        let (read, write) = (Interest { read: true, write: false }, Interest { read: false, write: true });
+        let ((one, mut peer), (other, other_peer)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+        let ready = |timeout| wait_any_ready(&[(one.as_fd(), read), (other.as_fd(), read)], timeout).expect("ppoll");
+        assert_eq!(ready(Some(Duration::ZERO)), [Interest::default(); 2]);
+        peer.write_all(b"x").expect("write");
+        assert_eq!(ready(Some(Duration::MAX)), [read, Interest::default()]);
+        drop(other_peer);
+        assert_eq!(ready(None), [read, read], "the end is readable");
+        let writable = wait_any_ready(&[(one.as_fd(), write)], None).expect("ppoll");
+        assert_eq!(writable, [write]);
     }
 
     #[test]

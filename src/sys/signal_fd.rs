@@ -3,30 +3,15 @@
 //! [`super::signals`] says why the daemon does not use this.
 
 use std::io;
-use std::net::TcpStream;
-use std::os::fd::AsFd;
-use std::time::Duration;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::poll::wait_any;
-
-/// SIGINT and SIGTERM, which no longer end the process but [`Interrupts::wait`].
+/// SIGINT and SIGTERM, which no longer end the process but make this descriptor readable. A signal stays pending: once
+/// readable, the descriptor remains so.
 #[derive(Debug)]
 pub struct Interrupts(SignalFd);
-
-/// The reason why [`Interrupts::wait`] returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Woken {
-    /// SIGINT or SIGTERM is pending; it stays pending, so that every later wait returns this too.
-    Interrupted,
-    /// The socket has input, or its end, to read.
-    Readable,
-    /// The timeout has expired.
-    TimedOut,
-}
 
 impl Interrupts {
     /// Blocks both signals for the calling thread, and for threads that it starts from now on, and watches for them.
@@ -40,20 +25,10 @@ impl Interrupts {
         signals.thread_block()?;
         Ok(Self(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
+}
 
-    /// Waits for one of the signals, for input on `socket` if there is one, or for `timeout` to expire.
-    ///
-    /// # Errors
-    /// As poll(2), except EINTR.
-    pub fn wait(&self, socket: Option<&TcpStream>, timeout: Duration) -> io::Result<Woken> {
-        let mut watched = vec![PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        watched.extend(socket.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
-        wait_any(&mut watched, timeout)?;
-        let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
-        Ok(match (is_ready(&watched[0]), watched.get(1).is_some_and(is_ready)) {
-            (true, _) => Woken::Interrupted,
-            (false, true) => Woken::Readable,
-            (false, false) => Woken::TimedOut,
-        })
+impl AsFd for Interrupts {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

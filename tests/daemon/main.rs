@@ -22,4 +22,5 @@ mod options;
 mod protocols;
 mod retort_bench;
 mod retort_check;
+mod retort_ping;
 mod retort_send;

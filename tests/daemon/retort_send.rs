@@ -1,4 +1,4 @@
-//! `retort send` and `retort ping` against the real daemon, and against servers with wrong replies.
+//! `retort send` against the real daemon, and against servers with wrong replies.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -7,18 +7,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers;
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id};
-use nix::sys::signal::{Signal, kill};
+use crate::faults::standard_error::terminal;
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener};
 use retortd::protocol::PROTOCOLS;
 use retortd::protocol::client_side::ConnectionUse;
 
-fn retort(arguments: &[&str]) -> Command {
+pub fn retort(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-fn run(arguments: &[&str]) -> Output {
+pub fn run(arguments: &[&str]) -> Output {
     retort(arguments).output().expect("run retort")
 }
 
@@ -32,11 +32,11 @@ fn run_with_input(arguments: &[&str], input: Vec<u8>) -> Output {
     output
 }
 
-fn stdout(output: &Output) -> &str {
+pub fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).expect("UTF-8 on standard output")
 }
 
-fn stderr(output: &Output) -> &str {
+pub fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).expect("UTF-8 on standard error")
 }
 
@@ -244,48 +244,6 @@ fn help_lists_exit_codes() {
     }
 }
 
-#[test]
-fn ping_counts_and_times_round_trips() {
-    let daemon = Daemon::serving("frame", &[]);
-    let address = daemon.address("frame").to_string();
-    let output = run(&["ping", &address, "-c", "3", "-i", "1ms"]);
-    let text = stdout(&output);
-    assert!(output.status.success(), "{output:?}");
-    assert!(text.starts_with(&format!("{address} (frame): connected in ")), "{text}");
-    assert!(text.contains("56 bytes: seq=3 time="), "{text}");
-    assert!(text.contains("3 sent, 3 received, 0 lost (0%)\nconnect    min/avg/max/stddev = "), "{text}");
-    let fresh = run(&["ping", &address, "-c", "2", "-i", "0", "--reconnect", "-q"]);
-    assert!(fresh.status.success() && !stdout(&fresh).contains("seq="), "{fresh:?}");
-    assert_eq!(daemon.statistics_at_rest().accepted, 3);
-}
-
-#[test]
-fn sigint_prints_ping_summary() {
-    let daemon = Daemon::serving("frame", &[]);
-    let mut child = retort(&["ping", &daemon.address("frame").to_string(), "-i", "1h"]).spawn().unwrap();
-    let mut output = child.stdout.take().unwrap();
-    let mut text = Vec::new();
-    while !text.windows(5).any(|bytes| bytes == b"seq=1") {
-        let mut byte = [0];
-        output.read_exact(&mut byte).unwrap();
-        text.push(byte[0]);
-    }
-    kill(process_id(&child), Signal::SIGINT).unwrap();
-    let mut rest = String::new();
-    output.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("1 sent, 1 received, 0 lost (0%)"), "{rest}");
-    assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn lost_pings_are_counted() {
-    let address = buggy_servers::for_each_client(drop).to_string();
-    let output = run(&["ping", &address, "-c", "2", "-i", "1ms"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stdout(&output).contains("seq=2 lost: "), "{output:?}");
-    assert!(stdout(&output).contains("2 sent, 0 received, 2 lost (100%)"), "{output:?}");
-}
-
 /// Runs retort within [`RETORT_MEMORY`], with a timeout that is longer than the test's deadline.
 fn run_bounded(arguments: &[&str]) -> Output {
     let mut command = limited_retort(RETORT_MEMORY);
@@ -338,15 +296,6 @@ fn slow_reply_fails_after_read_timeout() {
     }
 }
 
-/// The timeout of a round trip expires although bytes arrive.
-#[test]
-fn ping_timeout_expires_while_bytes_arrive() {
-    let address = buggy_servers::flooding(b"abcd").to_string();
-    let sized = ["-P", "echo", "-s", "4", "-c", "3", "-i", "20ms"];
-    let output = run(&[["ping", &address, "--read-timeout", "1ns"].as_slice(), &sized].concat());
-    assert!(stdout(&output).contains("3 sent, 0 received, 3 lost (100%)"), "{output:?}");
-}
-
 /// Endless requests to a server that reads all of them and replies to none.
 #[test]
 fn server_that_never_replies_gets_bounded_input() {
@@ -362,4 +311,123 @@ fn server_that_never_replies_gets_bounded_input() {
     writer.join().expect("it is not read any more");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("request 1 (uppercase, 1 bytes): the read timed out"), "{output:?}");
+}
+
+#[test]
+fn words_of_a_message_are_joined_by_spaces() {
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    let address = |protocol| daemon.address(protocol).to_string();
+    good(&run(&["send", &address("frame"), "uppercase", "some", "more  words"]), "SOME MORE  WORDS\n");
+    good(&run(&["send", &address("echo"), "-P", "echo", "a", "b", "c"]), "a b c\n");
+    let output = run(&["send", &address("discard"), "-P", "discard", "a", "b"]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn help_lists_the_actions_of_each_protocol() {
+    let help = run(&["send", "--help"]);
+    for words in
+        ["frame       uppercase, lowercase, reverse, shuffle, random\n", "text        uppercase, lowercase, title-case"]
+    {
+        assert!(stdout(&help).contains(words), "{}", stdout(&help));
+    }
+}
+
+/// The host does not exist, so that the error shows what is verified before it is looked up.
+#[test]
+fn wrong_action_is_reported_before_the_host_is_looked_up() {
+    for (words, complaint) in [
+        (["99", "x"].as_slice(), "retort: no such action: 99 (one of uppercase, "),
+        (&["", "text"], "retort: the action is empty: give one of uppercase, "),
+        (&["--stdin-data", "nonsense"], "retort: no such action: nonsense"),
+    ] {
+        let output = run(&[["send", "host.invalid"].as_slice(), words].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).starts_with(complaint), "{}", stderr(&output));
+    }
+}
+
+/// Runs retort with a terminal as its standard output, and returns what it prints there.
+fn run_on_terminal(arguments: &[&str]) -> String {
+    let (terminal, controller) = terminal();
+    let mut child = retort(arguments).stdout(terminal).spawn().expect("start retort");
+    let mut output = Vec::new();
+    // EIO: every descriptor of the other side is closed (pty(7))
+    let _ = std::fs::File::from(controller).read_to_end(&mut output);
+    assert!(child.wait().expect("wait for retort").success());
+    String::from_utf8(output).expect("UTF-8")
+}
+
+#[test]
+fn control_characters_are_escaped_on_a_terminal_only() {
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    let frame = daemon.address("frame").to_string();
+    let words = ["send", &frame, "lowercase", "\x1b[2J\tA\nB"];
+    assert_eq!(run_on_terminal(&words), "\\x1b[2j\\ta\\nb\r\n");
+    assert_eq!(run_on_terminal(&[words.as_slice(), &["--raw"]].concat()), "\x1b[2j\ta\r\nb\r\n");
+    good(&run(&words), "\x1b[2j\ta\nb\n");
+    let daytime = run_on_terminal(&["send", &daemon.address("daytime").to_string(), "-P", "daytime"]);
+    assert!(daytime.ends_with('\n') && !daytime.contains('\\'), "{daytime:?}");
+}
+
+/// A server that replies to one request of the frame protocol with `X`, and closes the connection.
+fn replying_once() -> String {
+    let serve = |mut stream: TcpStream| {
+        let mut request = [0; 5];
+        if stream.read_exact(&mut request).is_ok() {
+            let _ = stream.write_all(b"\0\0\0\x01X");
+        }
+    };
+    buggy_servers::for_each_client(serve).to_string()
+}
+
+#[test]
+fn closed_connection_is_noticed_while_the_input_is_idle() {
+    let mut child = retort(&["send", &replying_once(), "-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"uppercase x\n").unwrap();
+    // the input stays open
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((stdout(&output), output.status.code()), ("X\n", Some(1)));
+    let words = "retort: the server closed the connection: request 2 and those after it cannot be sent\n";
+    assert_eq!(stderr(&output), words);
+    drop(stdin);
+}
+
+#[test]
+fn server_that_closes_after_the_last_reply_has_replied_to_all() {
+    let output = run_with_input(&["send", &replying_once(), "-f", "-"], b"uppercase x\n".to_vec());
+    good(&output, "X\n");
+}
+
+#[test]
+fn every_request_without_a_reply_is_named() {
+    let lines = b"uppercase x\nuppercase y\nuppercase z\n".to_vec();
+    let output = run_with_input(&["send", &saying(b"\0\0\0\x01X"), "-f", "-"], lines);
+    assert_eq!((stdout(&output), output.status.code()), ("X\n", Some(1)));
+    assert!(stderr(&output).contains("retort: request 2 (uppercase, 1 bytes): "), "{}", stderr(&output));
+    assert!(stderr(&output).ends_with("; request 3 has no reply either\n"), "{}", stderr(&output));
+}
+
+/// Far more bytes than all buffers hold, to a server that sends as much: in the protocols with a request at a time, and
+/// in one without replies.
+#[test]
+fn replies_are_read_while_one_request_is_sent() {
+    let daemon = Daemon::serving("echo", &[]);
+    let address = daemon.address("echo").to_string();
+    let message = vec![b'x'; 32 << 20];
+    let output = run_with_input(&["send", &address, "-P", "record", "--stdin-data"], message.clone());
+    assert!(output.stdout == message && output.status.success(), "{}", stderr(&output));
+    let output = run_with_input(&["send", &address, "-P", "discard", "--stdin-data"], message);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("the server sent bytes, and this protocol has no replies: xxx"), "{output:?}");
+}
+
+#[test]
+fn address_family_can_be_chosen() {
+    let daemon = Daemon::serving("frame", &[]);
+    let port = daemon.address("frame").port();
+    good(&run(&["send", "-4", &format!("localhost:{port}"), "uppercase", "x"]), "X\n");
+    let output = run(&["send", "-6", &format!("127.0.0.1:{port}"), "uppercase", "x"]);
+    assert_eq!(stderr(&output), "retort: cannot find 127.0.0.1: it has no IPv6 address\n");
 }

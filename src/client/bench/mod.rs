@@ -51,7 +51,7 @@ use workload::Workload;
 /// Nothing was measured: usage, no connection, or a report that cannot be written.
 pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let workload = Workload::new(options)?;
-    let target = Target::resolve(&options.host, options.protocol.port())?;
+    let target = Target::resolve(&options.host, options.protocol.port(), options.family)?;
     let address = target
         .connect_or_fail(options.timeouts.connect_timeout)?
         .peer_addr()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::address_family::AddressFamily;
 use super::timeouts::Timeouts;
 use super::values::{CONNECTIONS, DEPTH, protocol, rate, size};
 use crate::client::client_protocol::ClientProtocol;
@@ -66,6 +67,9 @@ pub struct BenchOptions {
     /// Draw latency by percentile; an earlier file is kept until the drawing is complete
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub svg: Option<PathBuf>,
+    /// The addresses to connect to.
+    #[command(flatten)]
+    pub family: AddressFamily,
     /// Timeouts.
     #[command(flatten)]
     pub timeouts: Timeouts,

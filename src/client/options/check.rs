@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::address_family::AddressFamily;
 use super::values::protocol;
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::HostPort;
@@ -28,6 +29,9 @@ pub struct CheckOptions {
     /// The edition of the frame protocol: 2021 means -P frame-2021
     #[arg(long, value_name = "YEAR", value_parser = ["2021"], conflicts_with = "protocol")]
     pub edition: Option<String>,
+    /// The addresses to connect to.
+    #[command(flatten)]
+    pub family: AddressFamily,
     /// Which checks to run.
     #[command(flatten)]
     pub selection: Selection,

@@ -3,6 +3,7 @@
 //! Owns every option's name, default and help text. Opens nothing and connects to nothing; combinations of options and
 //! a protocol are checked by the subcommand.
 
+pub mod address_family;
 mod bench;
 mod check;
 mod ping;
@@ -10,6 +11,7 @@ mod send;
 mod timeouts;
 mod values;
 
+pub use address_family::AddressFamily;
 pub use bench::{BenchOptions, TextKind, Verify};
 pub use check::{CheckOptions, ReportOptions, Selection};
 pub use ping::PingOptions;
@@ -47,7 +49,7 @@ pub enum Command {
     /// Sends one request from the command line, or many from a file with one `ACTION MESSAGE` per line (protocols
     /// without actions: one MESSAGE per line). Requests are pipelined where the protocol allows it; replies are printed
     /// in the order of the requests, one per line.
-    #[command(after_help = send::EXIT_STATUS)]
+    #[command(after_help = send::after_help())]
     Send(SendOptions),
     /// Measure round trips at an interval, as ping(8) does
     ///

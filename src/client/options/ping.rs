@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::address_family::AddressFamily;
 use super::timeouts::Timeouts;
 use super::values::{protocol, size};
 use crate::client::client_protocol::ClientProtocol;
@@ -28,7 +29,10 @@ pub struct PingOptions {
     /// Stop after N requests
     #[arg(short, long, value_name = "N", value_parser = units::count_within::<u64>(1..=u64::MAX))]
     pub count: Option<u64>,
-    /// The time from one request to the next
+    /// Stop after this time, whatever is in flight
+    #[arg(short = 'w', long, value_name = "TIME", value_parser = units::positive_time)]
+    pub deadline: Option<Duration>,
+    /// The time from one request to the next; 0: each follows the reply to the one before
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = units::unlimited_time)]
     pub interval: Duration,
     /// Length of the message in bytes: 64, 64K, 1M
@@ -40,6 +44,9 @@ pub struct PingOptions {
     /// Print only the summary
     #[arg(short, long)]
     pub quiet: bool,
+    /// The addresses to connect to.
+    #[command(flatten)]
+    pub family: AddressFamily,
     /// Timeouts.
     #[command(flatten)]
     pub timeouts: Timeouts,

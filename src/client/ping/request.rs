@@ -1,19 +1,20 @@
 //! The request that `ping` sends again and again.
 
+use std::rc::Rc;
+
 use crate::client::client_protocol::{ConnectionUse, ReplyFraming};
 use crate::client::failure::Failure;
 use crate::client::options::PingOptions;
+use crate::client::reply::collector::ReplyExpectation;
 
 /// The request, and the reply to expect.
 pub struct PingRequest {
-    /// The bytes of the request.
-    pub wire: Vec<u8>,
-    /// How a reply is delimited.
-    pub framing: ReplyFraming,
+    /// The bytes of the request, shared by those in flight.
+    pub wire: Rc<Vec<u8>>,
+    /// Where a reply ends, and how much of it is read.
+    pub expectation: ReplyExpectation,
     /// The body of a correct reply; `None` where chance or the server's clock decides.
     pub reply: Option<Vec<u8>>,
-    /// The length, in bytes, beyond which a reply is not read.
-    pub reply_limit: usize,
 }
 
 /// The action, in protocols with actions. Its reply differs from the message, and so shows that the server worked.
@@ -35,7 +36,8 @@ impl PingRequest {
         let mut wire = Vec::new();
         protocol.write_request(ACTION, &message, &mut wire).map_err(Failure::cannot_run)?;
         let reply = protocol.expected(ACTION, &message);
-        let reply_limit = protocol.max_reply_len(reply.as_ref().map(Vec::len));
-        Ok(Self { wire, framing: protocol.framing(&message), reply, reply_limit })
+        let limit = protocol.max_reply_len(reply.as_ref().map(Vec::len));
+        let expectation = ReplyExpectation { framing: protocol.framing(&message), limit };
+        Ok(Self { wire: Rc::new(wire), expectation, reply })
     }
 }

@@ -1,30 +1,39 @@
 //! `retort send`: requests from the command line, a file or standard input; replies on standard output.
 //!
-//! Guarantees: replies are printed in the order of the requests; pipelined requests are sent while replies are
-//! received, so that neither side can block the other; every failure names its request. A request that the server
-//! refuses counts as a failure, but its reply is printed and the next request is sent.
+//! Guarantees: replies are printed in the order of the requests; requests are sent while replies are received, so that
+//! neither side can block the other; every failure names its request. A request that the server refuses counts as a
+//! failure, but its reply is printed and the next request is sent. Whatever is wrong with the options is reported before
+//! the host is looked up.
 //!
 //! | module | content |
 //! |---|---|
 //! | `request` | a request and its label in messages |
 //! | `request_source` | requests from words, lines or all of standard input |
+//! | `words`, `line_buffer` | the words of a request, and lines out of portions of input |
 //! | `reply_printer` | replies on standard output |
-//! | `session` | what all ways of sending share: protocol, target, timeouts |
-//! | `pipelined`, `sequential`, `one_way` | the ways of sending, by the protocol's use of connections |
+//! | `escape` | control characters in replies |
+//! | `session` | protocol, target, timeouts |
+//! | `exchange` | the loop that sends and receives |
+//! | `progress_clock` | how long the loop waits |
+//! | `streaming` | replies without end |
 
-mod one_way;
-mod pipelined;
+mod escape;
+mod exchange;
+mod line_buffer;
+mod progress_clock;
 mod reply_printer;
 mod request;
 mod request_source;
-mod sequential;
 mod session;
+mod streaming;
+mod words;
 
 use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status};
 use super::options::SendOptions;
 use super::progress::ProgressMeter;
 use super::target::Target;
+use exchange::Exchange;
 use reply_printer::ReplyPrinter;
 use request_source::RequestSource;
 use session::Session;
@@ -35,17 +44,14 @@ use session::Session;
 /// Nothing could be sent: usage, an unreadable file, or no connection.
 pub fn run(options: SendOptions) -> Result<Status, Failure> {
     let protocol = options.protocol;
-    let raw = options.stdin_data.is_some();
-    let target = Target::resolve(&options.host, protocol.port())?;
     let source = RequestSource::open(&options)?;
+    let target = Target::resolve(&options.host, protocol.port(), options.family)?;
     let progress = ProgressMeter::new(source.total(), options.quiet);
+    let mut printer = ReplyPrinter::new(&options, progress.clone());
     let session = Session { protocol, target, timeouts: options.timeouts, progress };
-    let mut printer = ReplyPrinter::new(protocol, raw, session.progress.clone());
     let status = match protocol.connection_use() {
-        ConnectionUse::Pipelined => pipelined::run(&session, source, &mut printer),
-        ConnectionUse::Sequential | ConnectionUse::PerRequest => sequential::run(&session, source, &mut printer),
-        ConnectionUse::Streaming => one_way::receive_only(&session, &mut printer),
-        ConnectionUse::NoReply => one_way::send_only(&session, source),
+        ConnectionUse::Streaming => streaming::receive(&session, &mut printer),
+        _ => Exchange::new(&session, source, &mut printer).run(),
     };
     session.progress.finish();
     printer.flush()?;

@@ -1,22 +1,23 @@
 //! A request, and what its reply must look like.
 
 use std::fmt;
+use std::mem;
+use std::rc::Rc;
 
-use crate::client::client_protocol::{ClientProtocol, ReplyFraming};
+use crate::client::client_protocol::ClientProtocol;
+use crate::client::reply::collector::ReplyExpectation;
 
 /// A request, ready to be sent.
 #[derive(Debug)]
 pub struct SendRequest {
     /// Its name in messages.
     pub label: RequestLabel,
-    /// Its bytes on the wire.
-    pub wire: Vec<u8>,
-    /// How its reply is delimited.
-    pub framing: ReplyFraming,
+    /// Its bytes on the wire; none once [`take_wire`](Self::take_wire) was called.
+    wire: Vec<u8>,
+    /// Where its reply ends, and how much of it is read.
+    pub expectation: ReplyExpectation,
     /// The length that its reply must have, in bytes, if that is known.
     pub reply_length: Option<usize>,
-    /// The length, in bytes, beyond which its reply is not read.
-    pub reply_limit: usize,
     /// Whether a correct reply could be the word that a refusal is.
     pub may_reply_error: bool,
 }
@@ -24,7 +25,8 @@ pub struct SendRequest {
 /// Names a request in messages.
 #[derive(Clone, Debug)]
 pub struct RequestLabel {
-    number: u64,
+    /// From 1.
+    pub number: u64,
     action: String,
     length: usize,
 }
@@ -36,14 +38,19 @@ impl SendRequest {
         let mut wire = Vec::with_capacity(message.len() + 32);
         protocol.write_request(action, message, &mut wire)?;
         let reply_length = protocol.expected_length(action, message);
+        let limit = protocol.max_reply_len(reply_length);
         Ok(Self {
             label: RequestLabel { number, action: action.to_owned(), length: message.len() },
             wire,
-            framing: protocol.framing(message),
+            expectation: ReplyExpectation { framing: protocol.framing(message), limit },
             reply_length,
-            reply_limit: protocol.max_reply_len(reply_length),
             may_reply_error: may_reply_error(message),
         })
+    }
+
+    /// Its bytes on the wire, which it holds no longer.
+    pub fn take_wire(&mut self) -> Rc<Vec<u8>> {
+        Rc::new(mem::take(&mut self.wire))
     }
 }
 
@@ -74,5 +81,13 @@ mod tests {
         assert!(may_reply_error(b"ERROR"));
         assert!(may_reply_error(b"rorre"));
         assert!(!may_reply_error(b"hello"));
+    }
+
+    #[test]
+    fn a_request_gives_its_bytes_away() {
+        let frame = ClientProtocol::by_name("frame").unwrap();
+        let mut request = SendRequest::new(frame, 1, "reverse", b"abc").unwrap();
+        assert_eq!(*request.take_wire(), b"\x20\0\0\x03abc");
+        assert_eq!(request.wire.capacity(), 0);
     }
 }

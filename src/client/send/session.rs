@@ -1,12 +1,12 @@
 //! The data that all ways of sending share.
 
+use std::fmt;
 use std::net::TcpStream;
 
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::failure::Failure;
+use crate::client::failure::{Failure, Status, warn};
 use crate::client::options::Timeouts;
 use crate::client::progress::ProgressMeter;
-use crate::client::reply::reader::ReplyReader;
 use crate::client::target::Target;
 
 /// The server, and how to talk to it.
@@ -23,18 +23,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// A connection whose reads and writes time out.
+    /// A new connection.
     pub fn connect(&self) -> Result<TcpStream, Failure> {
-        let stream = self.target.connect_or_fail(self.timeouts.connect_timeout)?;
-        let timed = stream
-            .set_read_timeout(Some(self.timeouts.read_timeout))
-            .and_then(|()| stream.set_write_timeout(Some(self.timeouts.write_timeout)));
-        timed.map_err(|error| Failure::cannot_run(format!("cannot set a timeout on the socket: {error}")))?;
-        Ok(stream)
+        self.target.connect_or_fail(self.timeouts.connect_timeout)
     }
 
-    /// A connection from which replies are read.
-    pub fn connect_reader(&self) -> Result<ReplyReader<TcpStream>, Failure> {
-        Ok(ReplyReader::new(self.connect()?).within(self.timeouts.read_timeout))
+    /// Prints a message while the progress bar is hidden; the status is that of a failed request.
+    pub fn fail(&self, why: &dyn fmt::Display) -> Status {
+        self.progress.suspend(|| warn(why));
+        Status::Failed
     }
 }

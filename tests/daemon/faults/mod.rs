@@ -13,7 +13,7 @@ mod log;
 mod memory;
 mod network;
 mod peers;
-mod standard_error;
+pub mod standard_error;
 mod system_calls;
 
 use std::env;

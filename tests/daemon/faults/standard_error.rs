@@ -48,7 +48,7 @@ impl Outlet {
 
 /// A pseudoterminal, and the end that a terminal emulator has; closed on exec like a [`pipe`], unlike those of
 /// openpty(3).
-fn terminal() -> (OwnedFd, OwnedFd) {
+pub fn terminal() -> (OwnedFd, OwnedFd) {
     let controller = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudoterminal");
     grantpt(&controller).expect("grantpt");
     unlockpt(&controller).expect("unlockpt");
