@@ -74,7 +74,7 @@ pub struct BenchOptions {
 /// The text of a benchmark's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TextKind {
-    /// The alphabet, repeated
+    /// Lower-case letters without r, repeated: no correct reply is `error`
     Ascii,
     /// Latin with accents, Cyrillic and CJK
     Mixed,
