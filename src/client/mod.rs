@@ -14,7 +14,7 @@
 //! | [`reply`] | the decoder of replies, and a blocking reader |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
-//! | `progress` | the progress bar of `send` |
+//! | `progress` | the progress bars of `send` and `bench` |
 //! | `report_file` | reports that replace a file atomically |
 //! | `date`, `json`, `xml` | dates, JSON values, XML text |
 

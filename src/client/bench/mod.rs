@@ -7,6 +7,7 @@
 //! | module | content |
 //! |---|---|
 //! | `poller` | the poller of the loop |
+//! | `preconditions` | whether the machine and the options allow the run |
 //! | `model` | the load models: closed, reconnecting, open |
 //! | `workload` | the bytes of the requests |
 //! | `verifier` | whether replies are correct |
@@ -27,6 +28,7 @@ mod latencies;
 mod measurement;
 mod model;
 mod poller;
+mod preconditions;
 mod report;
 mod server_cpu;
 mod svg;
@@ -34,13 +36,18 @@ mod timeline;
 mod verifier;
 mod workload;
 
+use std::io::{self, ErrorKind, IsTerminal};
+use std::net::SocketAddr;
+
 use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status};
 use super::options::BenchOptions;
+use super::progress::RunProgress;
 use super::report_file::ReportFile;
 use super::target::Target;
-use crate::sys;
+use crate::sys::Interrupts;
 use generator::LoadGenerator;
+use measurement::Measurement;
 use model::LoadModel;
 use report::BenchReport;
 use workload::Workload;
@@ -48,28 +55,60 @@ use workload::Workload;
 /// Loads the server as the options say, and reports.
 ///
 /// # Errors
-/// Nothing was measured: usage, no connection, or a report that cannot be written.
+/// Nothing was measured: usage, no connection, an interrupt during the warm-up, or a report that cannot be written.
 pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let workload = Workload::new(options)?;
+    preconditions::check(options)?;
     let target = Target::resolve(&options.host, options.protocol.port())?;
-    let address = target
-        .connect_or_fail(options.timeouts.connect_timeout)?
-        .peer_addr()
-        .map_err(|error| target.unreachable(&error))?;
+    let address = connect_once(&target, options)?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
-    sys::raise_descriptor_limit();
     let model = load_model(options);
-    let measurement = LoadGenerator::new(options, &workload, address, model)
-        .and_then(LoadGenerator::run)
-        .map_err(|error| Failure::cannot_run(format!("cannot generate the load: {error}")))?;
+    announce(options, &target, model);
+    let measurement = measure(options, &workload, address, model)?;
     let report = BenchReport::new(options, &target, model, &measurement);
     // The plot is written even if the reader of the table has closed standard output.
     let printed = report.print(options.json);
     if let Some(plot) = plot {
-        plot.write(svg::document(&report.title(), &measurement.latencies).as_bytes())?;
+        plot.write(svg::document(&report::title(options, model), &measurement.latencies).as_bytes())?;
     }
     printed?;
-    Ok(Status::success_if(measurement.errors() == 0 && measurement.requests > 0))
+    Ok(Status::success_if(measurement.errors() == 0 && measurement.replies() > 0))
+}
+
+/// Makes one connection, and returns the address of the server that accepts it.
+fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddr, Failure> {
+    let connected = target.connect(options.timeouts.connect_timeout).and_then(|stream| stream.peer_addr());
+    connected.map_err(|error| match error.kind() {
+        ErrorKind::AddrNotAvailable => Failure::cannot_run(format!(
+            "cannot connect to {target}: {error}; {}",
+            connect::port_remedy(std::net::Ipv4Addr::LOCALHOST.into())
+        )),
+        _ => target.unreachable(&error),
+    })
+}
+
+/// Says on standard error what is measured, and for how long; not if a program reads the report.
+fn announce(options: &BenchOptions, target: &Target, model: LoadModel) {
+    if !options.json || io::stderr().is_terminal() {
+        let (title, extent) = (report::title(options, model), report::extent(options));
+        let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{target}: {title}; {extent}\n"));
+    }
+}
+
+fn measure(
+    options: &BenchOptions,
+    workload: &Workload,
+    address: SocketAddr,
+    model: LoadModel,
+) -> Result<Measurement, Failure> {
+    let failed = |error: io::Error| Failure::cannot_run(format!("cannot generate the load: {error}"));
+    let interrupts = Interrupts::watch().map_err(failed)?;
+    let progress = RunProgress::new();
+    let measurement = LoadGenerator::new(options, workload, address, model, &interrupts, &progress)
+        .and_then(LoadGenerator::run)
+        .map_err(failed);
+    progress.finish();
+    measurement?.ok_or_else(|| Failure::cannot_run("interrupted during the warm-up: nothing was measured"))
 }
 
 /// The load model that the options describe.
