@@ -92,7 +92,7 @@ pub struct Measurement {
     errors: [u64; ErrorClass::ALL.len()],
     /// The message of the first error that has one which says more than its class.
     pub example: Option<String>,
-    /// Latencies of the requests with a correct reply, late ones included.
+    /// Latencies of the requests with a correct reply, late ones included, that were due within the measurement.
     pub latencies: Latencies,
     /// The times to connect, where each request has a connection.
     pub connects: Latencies,
@@ -118,18 +118,6 @@ impl Measurement {
             elapsed: Duration::ZERO,
             server_cpu: None,
         }
-    }
-
-    /// Counts `requests` correct replies with a latency of `nanoseconds`.
-    pub fn count_replies(&mut self, nanoseconds: u64, requests: u64) {
-        self.requests += requests;
-        self.latencies.record(nanoseconds, requests);
-    }
-
-    /// Counts `requests` correct replies that arrived after the measurement.
-    pub fn count_late(&mut self, nanoseconds: u64, requests: u64) {
-        self.late += requests;
-        self.latencies.record(nanoseconds, requests);
     }
 
     /// The number of requests with a correct reply.

@@ -156,8 +156,8 @@ pub fn title(options: &BenchOptions, model: LoadModel) -> String {
             format!("{} requests/s, one per connection", rounded(rate))
         }
     };
-    let (size, connections) = (counted(options.size, "byte"), counted(options.connections, "connection"));
-    format!("{}{action}, {size}, {connections}, {model}", options.protocol.name())
+    let size = if options.protocol.takes_messages() { counted(options.size, "byte") + ", " } else { String::new() };
+    format!("{}{action}, {size}{}, {model}", options.protocol.name(), counted(options.connections, "connection"))
 }
 
 /// The extent of the run, in words.

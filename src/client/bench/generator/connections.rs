@@ -38,7 +38,7 @@ impl LoadGenerator<'_> {
         let needless = match self.model {
             LoadModel::Open { reconnect, .. } => reconnect && connection.waiting.is_empty(),
             LoadModel::Closed { .. } | LoadModel::Reconnect => {
-                self.timeline.phase == BenchPhase::Draining || self.requests_left == 0
+                now >= self.timeline.measured_until || self.requests_left == 0
             }
         };
         if needless || connection.stream().is_some() || now < connection.retry_at {
@@ -68,9 +68,9 @@ impl LoadGenerator<'_> {
     }
 
     /// Queues the requests that the model allows this connection now.
-    fn queue(&mut self, index: usize, now: u64) {
+    pub(super) fn queue(&mut self, index: usize, now: u64) {
         let (connection, length) = (&mut self.connections[index], self.workload.request.len());
-        let more = self.timeline.phase != BenchPhase::Draining && self.requests_left > 0;
+        let more = now < self.timeline.measured_until && self.requests_left > 0;
         match self.model {
             LoadModel::Closed { depth } if more && connection.in_flight() < depth => {
                 let room = depth - connection.in_flight();
@@ -194,18 +194,29 @@ impl LoadGenerator<'_> {
         Ok(ReadOutcome { closed: false, now })
     }
 
-    fn count_replies(&mut self, index: usize, replies: usize, now: u64) {
+    /// Counts replies by their arrival, and latencies by when the requests were due: a rate without the replies to
+    /// requests of the warm-up would be too low where they take long. If a number of requests is measured, it is theirs.
+    pub(super) fn count_replies(&mut self, index: usize, replies: usize, now: u64) {
         if replies == 0 {
             return;
         }
         self.last_end = now;
-        let (measurement, from, until) =
-            (&mut self.measurement, self.timeline.measured_from, self.timeline.measured_until);
-        let warm_up = self.timeline.phase == BenchPhase::WarmUp;
-        self.connections[index].complete(replies, |due, count| match due >= from && !warm_up {
-            true if now < until => measurement.count_replies(now - due, u64::from(count)),
-            true => measurement.count_late(now - due, u64::from(count)),
-            false => {}
+        if self.timeline.phase == BenchPhase::WarmUp {
+            return self.connections[index].complete(replies, |_, _| {});
+        }
+        let (measurement, timeline) = (&mut self.measurement, &self.timeline);
+        let (from, is_late, is_limited) =
+            (timeline.measured_from, now >= timeline.measured_until, self.requests < u64::MAX);
+        self.connections[index].complete(replies, |due, count| {
+            let (measured, count) = (due >= from, u64::from(count));
+            if measured {
+                measurement.latencies.record(now - due, count);
+            }
+            if is_late {
+                measurement.late += count;
+            } else if measured || !is_limited {
+                measurement.requests += count;
+            }
         });
     }
 

@@ -19,15 +19,51 @@ fn batches_of_large_requests_are_bounded() {
     assert_eq!(copies(64, 0), 65);
 }
 
-/// Runs `retort bench ADDRESS -P echo --warm-up 0` with these further words.
-fn measure(address: SocketAddr, words: &str) -> Measurement {
-    let words = format!("retort bench {address} -P echo --warm-up 0 {words}");
+/// Passes the generator of `retort bench ADDRESS -P echo`, with these further words, to `run`.
+fn with_generator<T>(address: SocketAddr, words: &str, run: impl FnOnce(LoadGenerator<'_>) -> T) -> T {
+    let words = format!("retort bench {address} -P echo {words}");
     let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
     let workload = Workload::new(&options).expect("an echo can be measured");
     let (interrupts, progress) = (Interrupts::watch().expect("watch for signals"), RunProgress::new());
     let model = load_model(&options);
-    let generator = LoadGenerator::new(&options, &workload, address, model, &interrupts, &progress).unwrap();
-    generator.run().unwrap().expect("no signal")
+    run(LoadGenerator::new(&options, &workload, address, model, &interrupts, &progress).unwrap())
+}
+
+/// Runs `retort bench ADDRESS -P echo --warm-up 0` with these further words.
+fn measure(address: SocketAddr, words: &str) -> Measurement {
+    let words = format!("--warm-up 0 {words}");
+    with_generator(address, &words, |generator| generator.run().unwrap().expect("no signal"))
+}
+
+/// Of four requests two are due in the warm-up, and the reply to the second arrives in the measurement. The last reply
+/// is late.
+#[test]
+fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
+    let counts = |words: &str| {
+        with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), words, |mut generator| {
+            for (due, arrival) in [(10, 90), (20, 100), (110, 130), (150, 200)] {
+                generator.advance(due);
+                generator.connections[0].queue(due, 1, 64);
+                generator.advance(arrival);
+                generator.count_replies(0, 1, arrival);
+            }
+            (generator.measurement.requests, generator.measurement.late, generator.measurement.latencies.count())
+        })
+    };
+    assert_eq!(counts("--warm-up 100ns --duration 100ns"), (2, 1, 2));
+    assert_eq!(counts("--warm-up 100ns --duration 100ns --requests 9"), (1, 1, 2));
+}
+
+#[test]
+fn no_request_is_made_after_the_measurement() {
+    with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), "--warm-up 0 --duration 100ns --depth 4", |mut generator| {
+        generator.advance(0);
+        generator.queue(0, 99);
+        assert_eq!(generator.connections[0].in_flight(), 4);
+        generator.connections[0].close();
+        generator.queue(0, 100);
+        assert_eq!(generator.connections[0].in_flight(), 0, "the phase has not been entered, but its time has come");
+    });
 }
 
 /// A server whose one client is passed to `serve`.
@@ -47,10 +83,9 @@ fn echo_once(client: &mut TcpStream) -> std::io::Result<()> {
 #[test]
 fn without_a_warm_up_the_first_request_counts() {
     let (address, server) = server(|mut client| echo_once(&mut client));
-    let measurement = measure(address, "--connections 1 --duration 1ns");
+    let measurement = measure(address, "--connections 1 --requests 1");
     server.join().unwrap().unwrap();
-    assert_eq!((measurement.replies(), measurement.lost, measurement.errors()), (1, 0, 0));
-    assert_eq!(measurement.elapsed, Duration::from_nanos(1));
+    assert_eq!((measurement.requests, measurement.lost, measurement.errors()), (1, 0, 0));
 }
 
 /// The server replies to the second request after the period, and never to the third.
