@@ -98,7 +98,7 @@ pub struct Measurement {
     pub connects: Latencies,
     /// Duration of the measurement.
     pub elapsed: Duration,
-    /// The server's CPU time meanwhile, with `--server-pid`.
+    /// The server's CPU time meanwhile, and until the end of the run, with `--server-pid`.
     pub server_cpu: Option<Duration>,
 }
 

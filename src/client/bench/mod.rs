@@ -1,8 +1,8 @@
 //! `retort bench`: throughput and latency of a server under load.
 //!
-//! Guarantees: replies and errors of the warm-up do not count; every reply is verified; a request without a correct reply is counted as an
-//! error of a class; in an open loop, latency counts from the time at which a request was due, however late it was sent
-//! (coordinated omission).
+//! Guarantees: replies and errors of the warm-up do not count; every reply is verified; a request without a correct reply
+//! is counted as an error of a class, or as lost if the run ends before its time is over; in an open loop, latency counts
+//! from the time at which a request was due, however late it was sent (coordinated omission).
 //!
 //! | module | content |
 //! |---|---|

@@ -57,8 +57,8 @@ impl Timeline {
         nanoseconds(self.started.elapsed())
     }
 
-    /// Enters the next phase, if that has begun by `now`, and returns it.
-    pub fn advance(&mut self, now: u64) -> Option<BenchPhase> {
+    /// Enters the next phase, if that has begun by `now`.
+    pub fn advance(&mut self, now: u64) {
         match self.phase {
             BenchPhase::WarmUp if now >= self.measured_from => {
                 self.phase = BenchPhase::Measuring;
@@ -67,9 +67,13 @@ impl Timeline {
                 self.measured_from = now;
             }
             BenchPhase::Measuring if now >= self.measured_until => self.phase = BenchPhase::Draining,
-            _ => return None,
+            _ => {}
         }
-        Some(self.phase)
+    }
+
+    /// Whether `now` is within the measurement.
+    pub fn is_measuring(&self, now: u64) -> bool {
+        self.phase != BenchPhase::WarmUp && now < self.measured_until
     }
 
     /// Ends the measurement at `time`, before its duration has passed; it has lasted for at least a nanosecond.
@@ -109,20 +113,24 @@ mod tests {
     fn a_late_start_does_not_shorten_the_measurement() {
         let time = Duration::from_nanos;
         let mut timeline = Timeline::new(time(100), Some(time(1000)), time(50));
-        assert_eq!(timeline.advance(99), None);
-        assert_eq!((timeline.phase, timeline.phase_end()), (BenchPhase::WarmUp, 100));
-        assert_eq!(timeline.advance(130), Some(BenchPhase::Measuring));
-        assert_eq!(timeline.phase_end(), 1130);
-        assert_eq!(timeline.advance(1129), None);
-        assert_eq!(timeline.advance(1130), Some(BenchPhase::Draining));
-        assert_eq!(timeline.phase_end(), 1180);
+        for (now, phase, end) in [
+            (99, BenchPhase::WarmUp, 100),
+            (130, BenchPhase::Measuring, 1130),
+            (1129, BenchPhase::Measuring, 1130),
+            (1130, BenchPhase::Draining, 1180),
+        ] {
+            timeline.advance(now);
+            assert_eq!((timeline.phase, timeline.phase_end()), (phase, end), "at {now}");
+            assert_eq!(timeline.is_measuring(now), phase == BenchPhase::Measuring, "at {now}");
+        }
     }
 
     #[test]
     fn a_run_ends_soon_after_the_measurement_whatever_the_read_timeout() {
         let mut timeline = Timeline::new(Duration::ZERO, None, Duration::MAX);
-        assert_eq!(timeline.advance(0), Some(BenchPhase::Measuring));
-        assert_eq!(timeline.advance(MAX_TIME - 1), None, "without a duration it goes on");
+        timeline.advance(0);
+        timeline.advance(MAX_TIME - 1);
+        assert_eq!(timeline.phase, BenchPhase::Measuring, "without a duration it goes on");
         timeline.stop(5_000);
         assert_eq!((timeline.phase, timeline.measured_until), (BenchPhase::Draining, 5_000));
         assert_eq!(timeline.phase_end(), 5_000 + nanoseconds(GRACE));

@@ -175,7 +175,7 @@ impl LoadGenerator<'_> {
             let mut bytes = 0;
             let arrival = self.connections[index].receive(buffer, verifier, &mut bytes);
             now = self.timeline.now();
-            if now < self.timeline.measured_until {
+            if self.timeline.is_measuring(now) {
                 self.measurement.received += bytes;
             }
             match arrival? {

@@ -9,16 +9,20 @@ use crate::client::bench::server_cpu;
 use crate::client::bench::timeline::BenchPhase;
 
 impl LoadGenerator<'_> {
-    /// Enters the next phase when it is time; the measurement begins with all counts at 0.
+    /// Enters the next phase when it is time.
+    ///
+    /// Nothing was counted in the warm-up, so that the measurement begins with all counts at 0. To allocate new counts,
+    /// and to read the server's CPU time, would take a part of it.
     pub(super) fn advance(&mut self, now: u64) {
-        match self.timeline.advance(now) {
-            Some(BenchPhase::Measuring) => {
-                self.measurement = Measurement::new();
-                self.requests_left = self.requests;
-                self.cpu_before = self.server_cpu();
-            }
-            Some(BenchPhase::Draining) => self.count_server_cpu(),
-            Some(BenchPhase::WarmUp) | None => {}
+        let begins = self.timeline.phase == BenchPhase::WarmUp && now >= self.timeline.measured_from;
+        if begins && self.server_pid.is_some() {
+            self.cpu_before = self.server_cpu();
+            self.timeline.advance(self.timeline.now());
+        } else {
+            self.timeline.advance(now);
+        }
+        if begins {
+            self.requests_left = self.requests;
         }
         if self.requests_left == 0 && self.timeline.phase == BenchPhase::Measuring && self.is_idle() {
             self.stop(self.last_end);
@@ -29,7 +33,6 @@ impl LoadGenerator<'_> {
     pub(super) fn stop(&mut self, time: u64) {
         if self.timeline.phase == BenchPhase::Measuring {
             self.timeline.stop(time);
-            self.count_server_cpu();
         }
     }
 
@@ -54,12 +57,9 @@ impl LoadGenerator<'_> {
             }
         }
         self.measurement.elapsed = Duration::from_nanos(self.timeline.measured_until - from);
+        let cpu = self.server_cpu().zip(self.cpu_before);
+        self.measurement.server_cpu = cpu.map(|(after, before)| after.saturating_sub(before));
         self.measurement
-    }
-
-    fn count_server_cpu(&mut self) {
-        let (after, before) = (self.server_cpu(), self.cpu_before);
-        self.measurement.server_cpu = after.zip(before).map(|(after, before)| after.saturating_sub(before));
     }
 
     fn server_cpu(&self) -> Option<Duration> {
