@@ -79,10 +79,9 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
 fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddr, Failure> {
     let connected = target.connect(options.timeouts.connect_timeout).and_then(|stream| stream.peer_addr());
     connected.map_err(|error| match error.kind() {
-        ErrorKind::AddrNotAvailable => Failure::cannot_run(format!(
-            "cannot connect to {target}: {error}; {}",
-            connect::port_remedy(std::net::Ipv4Addr::LOCALHOST.into())
-        )),
+        ErrorKind::AddrNotAvailable => {
+            Failure::cannot_run(format!("cannot connect to {target}: {error}: {}", connect::PORT_REMEDY))
+        }
         _ => target.unreachable(&error),
     })
 }

@@ -1,7 +1,7 @@
 //! The operations of the load generator on one of its connections: connect, queue, send, receive, count, fail.
 
 use super::LoadGenerator;
-use crate::client::bench::connect::port_remedy;
+use crate::client::bench::connect::PORT_REMEDY;
 use crate::client::bench::connection::{Arrival, ConnectionError};
 use crate::client::bench::measurement::ErrorClass;
 use crate::client::bench::model::LoadModel;
@@ -231,21 +231,19 @@ impl LoadGenerator<'_> {
             }
             self.measurement.count_errors(error.class, requests.max(1) as u64);
             if self.measurement.example.is_none() {
-                self.measurement.example = self.example(error);
+                self.measurement.example = example(error);
             }
         }
         self.connections[index].retry_at = now + BACKOFF;
         self.backing_off.push(index);
     }
+}
 
-    /// The message of an error, if it says more than the class, and what a user can do about it.
-    fn example(&self, error: ConnectionError) -> Option<String> {
-        match error.class {
-            ErrorClass::Other => error.message,
-            ErrorClass::NoFreePort => {
-                error.message.map(|message| format!("{message}: {}", port_remedy(self.address.ip())))
-            }
-            _ => None,
-        }
+/// The message of an error, if it says more than the class, and what a user can do about it.
+fn example(error: ConnectionError) -> Option<String> {
+    match error.class {
+        ErrorClass::Other => error.message,
+        ErrorClass::NoFreePort => error.message.map(|message| format!("{message}: {PORT_REMEDY}")),
+        _ => None,
     }
 }
