@@ -15,7 +15,7 @@
 //! | `pipeline` | the requests in flight on one connection of `send` and `ping` |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
-//! | `progress` | the progress bar of `send` |
+//! | `progress` | the progress bars of `send` and `bench` |
 //! | `report_file` | reports that replace a file atomically |
 //! | `date`, `json`, `xml` | dates, JSON values, XML text |
 

@@ -74,6 +74,52 @@ impl ProgressMeter {
     }
 }
 
+/// Shows the progress of a run whose end is known.
+#[derive(Debug)]
+pub struct RunProgress(Option<RunBar>);
+
+#[derive(Debug)]
+struct RunBar {
+    bar: ProgressBar,
+    started: Instant,
+}
+
+/// The length of the bar of a run: thousandths. Chosen: finer than it is drawn.
+const RUN_STEPS: u64 = 1000;
+
+impl RunProgress {
+    /// For a run that starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        if !stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::with_draw_target(Some(RUN_STEPS), ProgressDrawTarget::hidden()).with_style(style(true));
+        Self(Some(RunBar { bar, started: Instant::now() }))
+    }
+
+    /// Draws the bar: `done` of `total` (0 is nothing done), and a message.
+    pub fn show(&self, done: u64, total: u64, message: impl FnOnce() -> String) {
+        let Some(RunBar { bar, started }) = &self.0 else { return };
+        if started.elapsed() < DELAY {
+            return;
+        }
+        if bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        let steps = u128::from(done) * u128::from(RUN_STEPS) / u128::from(total.max(1));
+        bar.set_message(message());
+        bar.set_position(u64::try_from(steps).map_or(RUN_STEPS, |steps| steps.min(RUN_STEPS)));
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        if let Some(run) = &self.0 {
+            run.bar.finish_and_clear();
+        }
+    }
+}
+
 impl ByteCounters {
     fn show(&self) {
         if self.started.elapsed() < DELAY {

@@ -4,13 +4,16 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers::{self, Bug};
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id};
+use crate::harness::{
+    DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id, skip, wait_until,
+};
 use nix::sys::signal::{Signal, kill};
 use retortd::protocol::client_side::ConnectionUse;
 use retortd::protocol::{PROTOCOLS, ProtocolInfo};
@@ -82,6 +85,8 @@ fn load_options_work_on_every_protocol() {
         let report =
             good(measured(&address, &[&["-P", protocol, "--duration", "100ms"], arguments.as_slice()].concat()));
         assert_eq!(report["protocol"], protocol, "{arguments:?}");
+        let takes_messages = report["title"].as_str().is_some_and(|title| title.contains(" bytes, "));
+        assert_eq!(takes_messages, !matches!(protocol, "daytime" | "time" | "qotd" | "who"), "{report:#}");
     }
     assert_eq!(daemon.statistics_at_rest().refused, 0, "a benchmark sends no request that is rejected");
 }
@@ -177,6 +182,21 @@ fn server_cpu_time_is_measured() {
     assert!((0.05..10_000.0).contains(&cpu), "{cpu} us");
 }
 
+/// The table is printed all the same.
+#[test]
+fn missing_process_of_the_server_is_an_error() {
+    let daemon = Daemon::serving("frame", &[]);
+    let output = bench(&daemon.address("frame").to_string(), &["--duration", "50ms", "--server-pid", "2147483647"]);
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{messages}");
+    assert!(
+        messages.starts_with("retort: --server-pid: there is no process 2147483647 on this machine\n"),
+        "{messages}"
+    );
+    assert!(messages.contains("the CPU time of process 2147483647 is missing"), "{messages}");
+    assert!(!output.stdout.is_empty());
+}
+
 #[test]
 fn bench_prints_table_and_writes_svg() {
     let daemon = Daemon::serving("frame", &[]);
@@ -185,11 +205,107 @@ fn bench_prints_table_and_writes_svg() {
     let address = daemon.address("frame").to_string();
     let output = bench(&address, &["--duration", "200ms", "--svg", plot.to_str().unwrap()]);
     let table = String::from_utf8(output.stdout).unwrap();
-    for words in ["frame uppercase, 64 bytes, 16 connections, 1 in flight on each", "requests ", "errors ", "p99.9"] {
+    let load = "frame uppercase, 64 bytes, 16 connections, 1 in flight on each";
+    for words in [load, "requests ", "late ", "lost ", "errors ", "p99.9"] {
         assert!(table.contains(words), "{table}");
     }
+    assert!(!table.contains("\nconnect "), "{table}");
+    let announced = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(announced, format!("{address}: {load}; measuring for 200ms, after a warm-up of 20ms\n"));
     let svg = std::fs::read_to_string(plot).unwrap();
     assert!(svg.starts_with("<svg ") && svg.contains("prefers-color-scheme: dark") && svg.contains("p99 "), "{svg}");
+}
+
+#[test]
+fn extent_of_run_is_announced() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    for (arguments, words) in [
+        (vec!["-t", "0.1"], "1 connection, 1 in flight on each; measuring for 100ms, after a warm-up of 20ms"),
+        (vec!["-n", "10", "--warm-up", "0"], "; measuring 10 requests\n"),
+        (vec!["-n", "1k", "-t", "20"], "; measuring 1,000 requests, at most for 20s, after"),
+        (vec!["-s", "1", "-n", "1"], ", 1 byte, "),
+        (vec!["-r", "1.005k", "-n", "1"], "; measuring 1 request,"),
+    ] {
+        let output = bench(&address, &[&["--connections", "1"], arguments.as_slice()].concat());
+        let announced = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && announced.contains(words), "{announced}");
+    }
+    let output = bench(&address, &["-n", "1", "--json"]);
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "a program reads JSON: {output:?}");
+}
+
+#[test]
+fn reconnecting_benchmark_reports_times_to_connect() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let report = good(measured(&address, &["--reconnect", "-n", "20"]));
+    assert!(number(&report, "/connect_us/p50") > 0.0, "{report:#}");
+    assert!(number(&report, "/connect_us/min") <= number(&report, "/latency_us/min"), "{report:#}");
+    assert!(good(measured(&address, &["-n", "20"]))["connect_us"].is_null());
+    let table = String::from_utf8(bench(&address, &["--reconnect", "-n", "20"]).stdout).unwrap();
+    assert!(table.contains("\nconnect "), "{table}");
+}
+
+/// A refusal of 5 bytes is an error, even where the correct reply has 5 bytes, or any number.
+#[test]
+fn refused_requests_are_errors() {
+    let daemon = Daemon::serving("frame", &["--max-message=3"]);
+    let address = daemon.address("frame").to_string();
+    for arguments in [
+        vec!["--size", "5"],
+        vec!["--size", "5", "--verify", "length"],
+        vec!["--size", "5", "--action", "shuffle", "--verify", "length"],
+        vec!["--size", "64", "--action", "random"],
+        vec!["--size", "64", "--action", "random", "--verify", "length"],
+    ] {
+        let (report, code) = measured(&address, &[&["-n", "20"], arguments.as_slice()].concat());
+        assert!(code == 1 && report["requests"] == 0 && report["late"] == 0, "{arguments:?} {report:#}");
+    }
+}
+
+#[test]
+fn more_connections_than_descriptors_are_refused_at_start() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    let limited = |limit: &str, connections: &str| {
+        let mut command = Command::new("prlimit");
+        command.args([&format!("--nofile={limit}"), env!("CARGO_BIN_EXE_retort"), "bench", &address]);
+        command.args(["--connections", connections, "-n", "100", "--warm-up", "0", "--json"]);
+        command.output().expect("run prlimit")
+    };
+    let output = limited("64:64", "100");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("this process may open 64") && message.contains("(ulimit -n 116)"), "{message}");
+    good(report(&limited("64:128", "100")));
+}
+
+/// In a network namespace where a source address has ten ports. Two addresses have enough for 14 connections, after
+/// those of `ping` and of the first attempt; one has not.
+#[test]
+fn exhausted_ports_are_named_and_ipv6_loopback_has_several_sources() {
+    let script = r#"ip link set lo up && ip address add fd00::1/128 dev lo nodad || exit 77
+        echo 40000 40009 >/proc/sys/net/ipv4/ip_local_port_range || exit 77
+        "$1" --listen frame=[::1]:8083 & server=$!
+        until "$2" ping -q -c 1 ::1 >/dev/null 2>&1; do kill -0 $server || exit 1; done
+        "$2" bench ::1 --connections 14 -n 100 --warm-up 0 --json
+        ip address del fd00::1/128 dev lo
+        "$2" bench ::1 --connections 14 -n 100 --warm-up 0 --json
+        kill $server"#;
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--net", "sh", "-c", script, "sh"]);
+    let programs = [env!("CARGO_BIN_EXE_retortd"), env!("CARGO_BIN_EXE_retort")];
+    let output = command.args(programs).output().expect("run unshare");
+    if output.status.code() == Some(77) || output.stderr.starts_with(b"unshare: ") {
+        return skip("a network namespace cannot be made, or has no IPv6");
+    }
+    let reports: Vec<Value> = serde_json::Deserializer::from_slice(&output.stdout).into_iter().flatten().collect();
+    let [two_sources, one_source] = &reports[..] else { panic!("not two reports: {output:?}") };
+    assert!(two_sources["requests"] == 100 && two_sources["errors"]["no_free_port"] == 0, "{two_sources:#}");
+    assert!(number(one_source, "/errors/no_free_port") > 0.0, "{one_source:#}");
+    let example = one_source["example"].as_str().expect("a message");
+    assert!(example.contains("ip address add") && example.contains("ip_local_port_range"), "{example}");
 }
 
 #[test]
@@ -207,6 +323,7 @@ fn impossible_benchmark_exits_2() {
         (&address, vec!["--action", "nonsense"], "no such action"),
         (&address, vec!["--svg", "/nonexistent/plot.svg"], "cannot create /nonexistent/plot.svg"),
         (&address, vec!["--rate", "5", "--depth", "2"], "cannot be used with"),
+        (&address, vec!["--rate", "0.3", "--duration", "300ms"], "--duration 3.334s, or raise the rate"),
     ] {
         let output = bench(address, &arguments);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{arguments:?}");
@@ -267,36 +384,88 @@ fn deep_pipelines_use_bounded_memory() {
     let mut command = limited_retort(RETORT_MEMORY);
     let address = daemon.address("echo").to_string();
     command.args(["bench", &address, "-P", "echo", "--size", "64K", "--depth", "2048", "--warm-up", "0"]);
-    let output = command.args(["--connections", "1", "--duration", "1ms", "--json"]).output().expect("run retort");
-    good(report(&output));
+    let output = command.args(["--connections", "1", "--requests", "2048", "--json"]).output().expect("run retort");
+    assert_eq!(good(report(&output))["requests"], 2048);
 }
 
 #[test]
-fn read_timeout_over_64_bit_nanoseconds_does_not_expire() {
+fn longest_timeouts_do_not_expire() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
-    // more nanoseconds than 64 bits hold
-    good(measured(&address, &["--duration", "100ms", "--connections", "2", "--read-timeout", "5124096h"]));
+    let longest = ["--read-timeout", "366d", "--write-timeout", "366d", "--connect-timeout", "366d"];
+    good(measured(&address, &[&["--duration", "100ms", "--connections", "2"], longest.as_slice()].concat()));
 }
 
-#[test]
-fn interrupted_benchmark_keeps_old_svg() {
-    let directory = Directory::new();
-    let plot = directory.write("latency.svg", "earlier");
+/// A server that never replies, and a receiver that gets a message for each connection.
+fn silent() -> (String, mpsc::Receiver<()>) {
     let (tell, told) = mpsc::channel();
     let address = buggy_servers::for_each_client(move |mut stream| {
         let _ = tell.send(());
-        let _ = stream.read(&mut [0; 1]);
+        let _ = stream.read_to_end(&mut Vec::new());
     });
+    (address.to_string(), told)
+}
+
+#[test]
+fn interrupt_during_warm_up_exits_2_and_keeps_old_svg() {
+    let directory = Directory::new();
+    let plot = directory.write("latency.svg", "earlier");
+    let (address, told) = silent();
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
-    command.args(["bench", &address.to_string(), "--connections", "1", "--duration", "1h", "--svg", &plot]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start retort");
+    command.args(["bench", &address, "--connections", "1", "--warm-up", "1h", "--duration", "1h", "--svg", &plot]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start retort");
     // the first connection is made before the plot is prepared, the second one for the measurement
     told.iter().take(2).for_each(drop);
     kill(process_id(&child), Signal::SIGINT).expect("interrupt it");
-    assert_eq!(child.wait().expect("wait for retort").code(), None);
+    let ended = child.wait_with_output().expect("wait for retort");
+    assert_eq!((ended.status.code(), ended.stdout.len()), (Some(2), 0), "{ended:?}");
+    let message = String::from_utf8(ended.stderr).unwrap();
+    assert!(message.contains("retort: interrupted during the warm-up"), "{message}");
     assert_eq!(std::fs::read_to_string(&plot).unwrap(), "earlier");
     assert_eq!(directory.names(), ["latency.svg"]);
+}
+
+#[test]
+fn interrupt_ends_measurement_and_prints_report() {
+    let daemon = Daemon::serving("frame", &[]);
+    let address = daemon.address("frame").to_string();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let before = daemon.statistics_when(|_| true).answered;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+        command.args(["bench", &address, "--connections", "2", "--warm-up", "0", "--duration", "1h", "--json"]);
+        let child = command.stdout(Stdio::piped()).spawn().expect("start retort");
+        daemon.statistics_when(|statistics| statistics.answered > before + 100);
+        kill(process_id(&child), signal).expect("interrupt it");
+        let report = good(report(&child.wait_with_output().expect("wait for retort")));
+        let (seconds, rate) = (number(&report, "/seconds"), number(&report, "/requests_per_second"));
+        assert!((0.0..3600.0).contains(&seconds), "{report:#}");
+        assert!((seconds * rate - number(&report, "/requests")).abs() < 1.0, "{report:#}");
+        assert_eq!(report["lost"], 0, "{report:#}");
+    }
+}
+
+/// The report cannot be printed, because the reader of standard output reads nothing.
+#[test]
+fn second_interrupt_ends_benchmark_at_once() {
+    let (address, told) = silent();
+    let (mut output, _reader) = UnixStream::pair().unwrap();
+    output.set_nonblocking(true).unwrap();
+    while output.write(&[0; 4096]).is_ok() {}
+    output.set_nonblocking(false).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(["bench", &address, "--connections", "1", "--warm-up", "0", "--duration", "1h", "--json"]);
+    let mut child = command.stdout(OwnedFd::from(output)).spawn().expect("start retort");
+    told.iter().take(2).for_each(drop);
+    let id = process_id(&child);
+    kill(id, Signal::SIGINT).expect("interrupt it");
+    let blocked = || {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("retort runs");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a mask");
+        u64::from_str_radix(mask.trim(), 16).expect("a number") != 0
+    };
+    wait_until("the first signal is taken", || !blocked());
+    kill(id, Signal::SIGINT).expect("interrupt it again");
+    assert_eq!(child.wait().expect("wait for retort").signal(), Some(Signal::SIGINT as i32));
 }
 
 #[test]
@@ -309,6 +478,7 @@ fn svg_is_written_when_stdout_is_closed() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
     command.args(["bench", &daemon.address("frame").to_string(), "--duration", "50ms", "--svg"]).arg(&plot);
     let ended = command.stdout(OwnedFd::from(output)).output().expect("run retort");
-    assert_eq!((ended.status.code(), ended.stderr.len()), (Some(0), 0), "{ended:?}");
+    let message = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success() && message.lines().count() == 1 && message.contains("; measuring"), "{message}");
     assert!(std::fs::read_to_string(plot).unwrap().ends_with("</svg>\n"));
 }

@@ -1,20 +1,113 @@
 //! The source addresses of a benchmark's connections.
+//!
+//! A connection is known by both addresses and ports, so that one source address has as many connections to a server as
+//! it has ports, those in TIME-WAIT included, in which a closed connection stays for a minute (tcp(7)).
 
+use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 
 use crate::client::connector;
 
-/// Loopback addresses that connections come from. Chosen: with 28,000 ports each (`net.ipv4.ip_local_port_range`) they
-/// allow 90,000 new connections a second, each of which stays in TIME-WAIT for a minute after its end.
-const LOOPBACK_SOURCES: u64 = 200;
+/// Loopback addresses that connections to 127.0.0.1 come from. Chosen: with 28,000 ports each
+/// (`net.ipv4.ip_local_port_range`) they allow 90,000 new connections a second.
+const LOOPBACK_SOURCES: u8 = 200;
 
-/// Starts to connect; the socket becomes writable when the attempt has succeeded or failed.
-///
-/// Connections to 127.0.0.1 come from [`LOOPBACK_SOURCES`] addresses in turn (`number` chooses), because the ports of a
-/// single one would soon all be in TIME-WAIT.
-pub fn start_connect(address: SocketAddr, number: u64) -> io::Result<TcpStream> {
-    let source = Ipv4Addr::new(127, 0, 0, 1 + (number % LOOPBACK_SOURCES) as u8);
-    let source = (address.ip() == Ipv4Addr::LOCALHOST).then(|| SocketAddr::new(source.into(), 0));
-    connector::start(address, source)
+/// The kernel's list of IPv6 addresses: for each the address, the number of its interface, prefix length, scope and
+/// flags in hexadecimal, and the name of the interface.
+const IPV6_ADDRESSES: &str = "/proc/net/if_inet6";
+
+/// The scope of addresses that are valid on every link (`IPV6_ADDR_SCOPE_GLOBAL` of the kernel's `include/net/ipv6.h`).
+const SCOPE_GLOBAL: &str = "00";
+
+/// Flags of an address that cannot be used, or not yet: `IFA_F_DADFAILED`, `IFA_F_DEPRECATED` and `IFA_F_TENTATIVE`
+/// (the kernel's `include/uapi/linux/if_addr.h`).
+const UNUSABLE: u8 = 0x08 | 0x20 | 0x40;
+
+/// The addresses that connections to one server come from, in turn; none if the kernel chooses.
+#[derive(Debug)]
+pub struct SourceAddresses(Vec<IpAddr>);
+
+impl SourceAddresses {
+    /// All that this machine has for `server`.
+    ///
+    /// 127.0.0.1 is reached from the whole network 127.0.0.0/8. `::1` is alone on its interface, but is reached from the
+    /// other IPv6 addresses of the machine, too.
+    #[must_use]
+    pub fn for_server(server: IpAddr) -> Self {
+        let list = || fs::read_to_string(IPV6_ADDRESSES).unwrap_or_default();
+        Self(match server {
+            IpAddr::V4(Ipv4Addr::LOCALHOST) => {
+                (1..=LOOPBACK_SOURCES).map(|last| Ipv4Addr::new(127, 0, 0, last).into()).collect()
+            }
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => [server].into_iter().chain(global_addresses(&list())).collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    /// Starts to connect to `server`; `number` chooses the source. The socket becomes writable when the attempt has
+    /// succeeded or failed.
+    ///
+    /// # Errors
+    /// As connect(2), for example EADDRNOTAVAIL when the source has no free port.
+    pub fn start_connect(&self, server: SocketAddr, number: usize) -> io::Result<TcpStream> {
+        let source = self.0.get(number % self.0.len().max(1)).map(|address| SocketAddr::new(*address, 0));
+        connector::start(server, source)
+    }
+}
+
+/// The usable addresses of global scope in a list such as [`IPV6_ADDRESSES`].
+fn global_addresses(list: &str) -> impl Iterator<Item = IpAddr> + '_ {
+    list.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [address, _, _, SCOPE_GLOBAL, flags, _] = fields[..] else { return None };
+        let usable = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & UNUSABLE == 0);
+        usable.then(|| u128::from_str_radix(address, 16).ok().map(|bits| Ipv6Addr::from_bits(bits).into()))?
+    })
+}
+
+/// What a user can do about EADDRNOTAVAIL from connect(2), for a message.
+pub const PORT_REMEDY: &str = "all local ports for this server are in use or in TIME-WAIT; use fewer connections, several \
+    addresses or ports of the server, or more source addresses (for ::1: ip address add fd00::1/128 dev lo), or change \
+    the sysctls net.ipv4.ip_local_port_range and net.ipv4.tcp_tw_reuse";
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn sources_of(address: &str) -> Vec<IpAddr> {
+        let listener = TcpListener::bind((address, 0)).expect("listen");
+        let server = listener.local_addr().expect("an address");
+        let addresses = SourceAddresses::for_server(server.ip());
+        let of = |number| {
+            let _client = addresses.start_connect(server, number).expect("connect");
+            listener.accept().expect("a connection").1.ip()
+        };
+        (0..3).map(of).collect()
+    }
+
+    #[test]
+    fn connections_to_the_loopback_address_come_from_several() {
+        let sources = sources_of("127.0.0.1");
+        assert_eq!(sources, ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|text| text.parse::<IpAddr>().unwrap()));
+    }
+
+    #[test]
+    fn connections_to_other_servers_come_from_the_address_that_the_kernel_chooses() {
+        let sources = sources_of("127.0.0.2");
+        assert!(sources.iter().all(|source| *source == sources[0]), "{sources:?}");
+    }
+
+    #[test]
+    fn only_usable_global_addresses_are_sources() {
+        let list = "00000000000000000000000000000001 01 80 10 80       lo\n\
+                    fd000000000000000000000000000002 04 40 00 82     eth0\n\
+                    20010db8000000000000000000000003 04 40 00 c0     eth0\n\
+                    fe8000000000000000fc00fffe000001 04 40 20 80     eth0\n\
+                    nonsense\n";
+        let expected: IpAddr = "fd00::2".parse().unwrap();
+        assert_eq!(global_addresses(list).collect::<Vec<_>>(), [expected]);
+    }
 }

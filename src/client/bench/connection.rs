@@ -25,10 +25,16 @@ pub struct BenchConnection {
     connected: bool,
     /// The sending direction has been shut down.
     half_closed: bool,
+    /// When the attempt to connect began; `None` once [`take_connect_start`](Self::take_connect_start) has returned it.
+    connecting_since: Option<u64>,
     /// Bytes of requests that are queued and not sent.
     to_send: usize,
     /// Bytes of the request at the front of the queue that have been sent.
     position: usize,
+    /// Bytes that the socket has taken.
+    sent: u64,
+    /// [`sent`](Self::sent) when it was last seen to grow, and the time of that.
+    progress: (u64, u64),
     /// Requests in flight, in groups of those with one due time.
     in_flight: VecDeque<RequestGroup>,
     /// The number of requests in [`in_flight`](Self::in_flight).
@@ -40,6 +46,17 @@ pub struct BenchConnection {
     pub waiting: VecDeque<u64>,
     /// The connection is not made again before this time.
     pub retry_at: u64,
+}
+
+/// The most time that a connection waits, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct WaitLimits {
+    /// For the end of the handshake.
+    pub connect: u64,
+    /// For a reply, since its request was due.
+    pub read: u64,
+    /// For the server to take a byte of a request.
+    pub write: u64,
 }
 
 /// Requests that were due at one time.
@@ -85,10 +102,28 @@ impl BenchConnection {
         self.in_flight_count
     }
 
-    /// When the oldest request in flight was due.
+    /// Whether the server has kept this connection waiting for too long. To be called at an interval that is short
+    /// beside the limits: progress of sending is noticed by a call.
+    pub fn is_overdue(&mut self, now: u64, limits: &WaitLimits) -> bool {
+        if self.is_connecting() || self.to_send == 0 || self.sent != self.progress.0 {
+            self.progress = (self.sent, now);
+        }
+        let connect =
+            self.connecting_since.filter(|_| self.is_connecting()).is_some_and(|time| time + limits.connect < now);
+        let read = self.in_flight.front().is_some_and(|group| group.due + limits.read < now);
+        connect || read || self.progress.1 + limits.write < now
+    }
+
+    /// The requests without a reply, sent or not, in groups: when they were due, and their number.
+    pub fn outstanding(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let in_flight = self.in_flight.iter().map(|group| (group.due, u64::from(group.count)));
+        in_flight.chain(self.waiting.iter().map(|due| (*due, 1)))
+    }
+
+    /// Whether it has no request without a reply.
     #[must_use]
-    pub fn oldest_due(&self) -> Option<u64> {
-        self.in_flight.front().map(|group| group.due)
+    pub fn is_idle(&self) -> bool {
+        self.in_flight_count == 0 && self.waiting.is_empty()
     }
 
     /// The readiness to watch for.
@@ -97,9 +132,16 @@ impl BenchConnection {
         Interest { read: self.connected, write: !self.connected || self.to_send > 0 }
     }
 
-    /// Takes a socket that is connecting.
-    pub fn start(&mut self, stream: TcpStream) {
+    /// Takes a socket that is connecting since `since`.
+    pub fn start(&mut self, stream: TcpStream, since: u64) {
         self.stream = Some(stream);
+        self.connecting_since = Some(since);
+        self.progress = (0, since);
+    }
+
+    /// When the attempt to connect began, if it has succeeded and this was not asked before.
+    pub fn take_connect_start(&mut self) -> Option<u64> {
+        self.connecting_since.take_if(|_| self.connected)
     }
 
     /// Whether the handshake is complete now; the error says why it failed.
@@ -139,6 +181,7 @@ impl BenchConnection {
                 Ok(n) => {
                     self.connected = true;
                     self.to_send -= n;
+                    self.sent += n as u64;
                     self.position = (self.position + n) % length;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -224,5 +267,55 @@ impl From<Mismatch> for ConnectionError {
 impl From<io::Error> for ConnectionError {
     fn from(error: io::Error) -> Self {
         Self { class: ErrorClass::from(&error), message: Some(error.to_string()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const LIMITS: WaitLimits = WaitLimits { connect: 100, read: 1000, write: 200 };
+
+    fn connection() -> (BenchConnection, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let stream = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
+        stream.set_nonblocking(true).expect("non-blocking");
+        let mut connection = BenchConnection::default();
+        connection.start(stream, 5000);
+        (connection, listener)
+    }
+
+    #[test]
+    fn a_handshake_has_a_limit() {
+        let (mut connection, _listener) = connection();
+        assert!(!connection.is_overdue(5100, &LIMITS));
+        assert!(connection.is_overdue(5101, &LIMITS));
+        assert_eq!(connection.take_connect_start(), None);
+        assert!(connection.finish_connect().expect("connected"));
+        assert!(!connection.is_overdue(9000, &LIMITS));
+        assert_eq!((connection.take_connect_start(), connection.take_connect_start()), (Some(5000), None));
+    }
+
+    #[test]
+    fn a_server_that_takes_no_bytes_is_overdue_and_one_that_takes_some_is_not() {
+        let (mut connection, listener) = connection();
+        let request = vec![0; 64 << 20];
+        connection.queue(6000, 1, request.len());
+        connection.send(&request, request.len(), false).expect("send");
+        assert!(connection.to_send > 0, "the socket takes less");
+        assert!(!connection.is_overdue(6000, &LIMITS));
+        assert!(!connection.is_overdue(6200, &LIMITS));
+        assert!(connection.is_overdue(6201, &LIMITS));
+        let (mut server, _) = listener.accept().expect("a connection");
+        let before = connection.sent;
+        while connection.sent == before {
+            server.read_exact(&mut vec![0; 1 << 16]).expect("receive");
+            connection.send(&request, request.len(), false).expect("send");
+        }
+        assert!(!connection.is_overdue(6900, &LIMITS), "it has taken some");
+        assert!(!connection.is_overdue(7000, &LIMITS));
+        assert!(connection.is_overdue(7001, &LIMITS), "the reply is late");
     }
 }

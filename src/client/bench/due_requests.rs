@@ -46,10 +46,8 @@ impl DueRequests {
         Ok(Self { rate, taken: 0, timer, timer_at: 0 })
     }
 
-    /// When the next request is due.
-    #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "exact up to 2^53 nanoseconds: 104 days")]
     fn next_due(&self) -> u64 {
-        (self.taken as f64 * 1e9 / self.rate) as u64
+        due(self.taken, self.rate)
     }
 
     /// Takes the next request, if it is due at `until` or before.
@@ -76,6 +74,19 @@ impl DueRequests {
     }
 }
 
+/// When a request is due.
+#[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "exact up to 2^53 nanoseconds: 104 days")]
+fn due(number: u64, rate: f64) -> u64 {
+    (number as f64 * 1e9 / rate) as u64
+}
+
+/// Whether a request is due at `from` or later, and before `until`.
+#[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "as `due`")]
+pub fn any_due(rate: f64, from: u64, until: u64) -> bool {
+    let first = (from as f64 * rate / 1e9).ceil() as u64;
+    due(first, rate) < until
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +102,20 @@ mod tests {
         assert_eq!(due_requests.take(5_000_000), request(2, 2_000_000));
         assert!(!due_requests.set_timer(3_000_000 - MIN_WAIT + 1, u64::MAX).unwrap());
         assert!(due_requests.set_timer(2_000_000, u64::MAX).unwrap());
+    }
+
+    #[test]
+    fn at_a_low_rate_nothing_is_due_in_a_short_time() {
+        let milliseconds = |from: u64, until: u64| (from * 1_000_000, until * 1_000_000);
+        for (rate, (from, until), expected) in [
+            (0.5, milliseconds(500, 800), false),
+            (0.5, milliseconds(0, 300), true),
+            (0.5, milliseconds(2000, 2001), true),
+            (0.5, milliseconds(1999, 2000), false),
+            (10.0, milliseconds(510, 590), false),
+            (10.0, milliseconds(510, 610), true),
+        ] {
+            assert_eq!(any_due(rate, from, until), expected, "{rate} from {from} to {until}");
+        }
     }
 }

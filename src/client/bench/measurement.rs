@@ -11,9 +11,11 @@ use super::verifier::Mismatch;
 pub enum ErrorClass {
     /// No connection: no process listens there.
     Refused,
+    /// No connection: every local port is in use for this server.
+    NoFreePort,
     /// The connection was reset.
     Reset,
-    /// No connection, or no reply, in time.
+    /// No connection, no reply, or no bytes of a request taken, in time.
     Timeout,
     /// The reply had the wrong content.
     WrongContent,
@@ -27,8 +29,9 @@ pub enum ErrorClass {
 
 impl ErrorClass {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Refused,
+        Self::NoFreePort,
         Self::Reset,
         Self::Timeout,
         Self::WrongContent,
@@ -42,6 +45,7 @@ impl ErrorClass {
     pub fn name(self) -> &'static str {
         match self {
             Self::Refused => "connect refused",
+            Self::NoFreePort => "no free port",
             Self::Reset => "reset",
             Self::Timeout => "timeout",
             Self::WrongContent => "wrong content",
@@ -56,6 +60,7 @@ impl From<&io::Error> for ErrorClass {
     fn from(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::ConnectionRefused => Self::Refused,
+            ErrorKind::AddrNotAvailable => Self::NoFreePort,
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Self::Reset,
             ErrorKind::TimedOut => Self::Timeout,
             _ => Self::Other,
@@ -75,19 +80,25 @@ impl From<Mismatch> for ErrorClass {
 /// Everything that was counted.
 #[derive(Debug)]
 pub struct Measurement {
-    /// Requests with a correct reply.
+    /// Requests whose correct reply arrived within the measurement.
     pub requests: u64,
-    /// Bytes of replies since the start of the measurement.
+    /// Requests whose correct reply arrived after the measurement.
+    pub late: u64,
+    /// Requests whose reply had not arrived, and was not overdue, when the run ended.
+    pub lost: u64,
+    /// Bytes of replies within the measurement.
     pub received: u64,
     /// Requests without a correct reply, by class.
     errors: [u64; ErrorClass::ALL.len()],
-    /// The message of the first error of class [`ErrorClass::Other`].
+    /// The message of the first error that has one which says more than its class.
     pub example: Option<String>,
-    /// Latencies of the requests with a correct reply.
+    /// Latencies of the requests with a correct reply, late ones included, that were due within the measurement.
     pub latencies: Latencies,
+    /// The times to connect, where each request has a connection.
+    pub connects: Latencies,
     /// Duration of the measurement.
     pub elapsed: Duration,
-    /// The server's CPU time meanwhile, with `--server-pid`.
+    /// The server's CPU time meanwhile, and until the end of the run, with `--server-pid`.
     pub server_cpu: Option<Duration>,
 }
 
@@ -97,19 +108,22 @@ impl Measurement {
     pub fn new() -> Self {
         Self {
             requests: 0,
+            late: 0,
+            lost: 0,
             received: 0,
             errors: [0; ErrorClass::ALL.len()],
             example: None,
             latencies: Latencies::new(),
+            connects: Latencies::new(),
             elapsed: Duration::ZERO,
             server_cpu: None,
         }
     }
 
-    /// Counts `requests` correct replies with a latency of `nanoseconds`.
-    pub fn count_replies(&mut self, nanoseconds: u64, requests: u64) {
-        self.requests += requests;
-        self.latencies.record(nanoseconds, requests);
+    /// The number of requests with a correct reply.
+    #[must_use]
+    pub fn replies(&self) -> u64 {
+        self.requests + self.late
     }
 
     /// Counts `requests` requests without a correct reply.
@@ -140,6 +154,6 @@ mod tests {
         for class in ErrorClass::ALL {
             measurement.count_errors(class, 2);
         }
-        assert_eq!((measurement.errors(), measurement.errors_of(ErrorClass::Other)), (14, 2));
+        assert_eq!((measurement.errors(), measurement.errors_of(ErrorClass::Other)), (16, 2));
     }
 }

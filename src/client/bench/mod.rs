@@ -1,12 +1,13 @@
 //! `retort bench`: throughput and latency of a server under load.
 //!
-//! Guarantees: warm-up does not count; every reply is verified; a request without a correct reply is counted as an
-//! error of a class; in an open loop, latency counts from the time at which a request was due, however late it was sent
-//! (coordinated omission).
+//! Guarantees: replies and errors of the warm-up do not count; every reply is verified; a request without a correct reply
+//! is counted as an error of a class, or as lost if the run ends before its time is over; in an open loop, latency counts
+//! from the time at which a request was due, however late it was sent (coordinated omission).
 //!
 //! | module | content |
 //! |---|---|
 //! | `poller` | the poller of the loop |
+//! | `preconditions` | whether the machine and the options allow the run |
 //! | `model` | the load models: closed, reconnecting, open |
 //! | `workload` | the bytes of the requests |
 //! | `verifier` | whether replies are correct |
@@ -27,6 +28,7 @@ mod latencies;
 mod measurement;
 mod model;
 mod poller;
+mod preconditions;
 mod report;
 mod server_cpu;
 mod svg;
@@ -34,13 +36,18 @@ mod timeline;
 mod verifier;
 mod workload;
 
+use std::io::{self, ErrorKind, IsTerminal};
+use std::net::SocketAddr;
+
 use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status};
 use super::options::BenchOptions;
+use super::progress::RunProgress;
 use super::report_file::ReportFile;
 use super::target::Target;
-use crate::sys;
+use crate::sys::Interrupts;
 use generator::LoadGenerator;
+use measurement::Measurement;
 use model::LoadModel;
 use report::BenchReport;
 use workload::Workload;
@@ -48,28 +55,71 @@ use workload::Workload;
 /// Loads the server as the options say, and reports.
 ///
 /// # Errors
-/// Nothing was measured: usage, no connection, or a report that cannot be written.
+/// Nothing was measured: usage, no connection, an interrupt during the warm-up, or a report that cannot be written.
 pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let workload = Workload::new(options)?;
+    preconditions::check(options)?;
     let target = Target::resolve(&options.host, options.protocol.port(), options.family)?;
-    let address = target
-        .connect_or_fail(options.timeouts.connect_timeout)?
-        .peer_addr()
-        .map_err(|error| target.unreachable(&error))?;
+    let address = connect_once(&target, options)?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
-    sys::raise_descriptor_limit();
     let model = load_model(options);
-    let measurement = LoadGenerator::new(options, &workload, address, model)
-        .and_then(LoadGenerator::run)
-        .map_err(|error| Failure::cannot_run(format!("cannot generate the load: {error}")))?;
+    announce(options, &target, model);
+    let measurement = measure(options, &workload, address, model)?;
     let report = BenchReport::new(options, &target, model, &measurement);
     // The plot is written even if the reader of the table has closed standard output.
     let printed = report.print(options.json);
     if let Some(plot) = plot {
-        plot.write(svg::document(&report.title(), &measurement.latencies).as_bytes())?;
+        plot.write(svg::document(&report::title(options, model), &measurement.latencies).as_bytes())?;
     }
     printed?;
-    Ok(Status::success_if(measurement.errors() == 0 && measurement.requests > 0))
+    let is_good = measurement.errors() == 0 && measurement.replies() > 0;
+    Ok(Status::success_if(is_good).and(server_status(options, &measurement)))
+}
+
+/// Whether the CPU time of the server was measured, if that was asked for.
+fn server_status(options: &BenchOptions, measurement: &Measurement) -> Status {
+    match options.server_pid {
+        Some(process) if measurement.server_cpu.is_none() => {
+            warn(&format!("the CPU time of process {process} is missing: it did not run all the time"));
+            Status::Failed
+        }
+        _ => Status::Success,
+    }
+}
+
+/// Makes one connection, and returns the address of the server that accepts it.
+fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddr, Failure> {
+    let connected = target.connect(options.timeouts.connect_timeout).and_then(|stream| stream.peer_addr());
+    connected.map_err(|error| match error.kind() {
+        ErrorKind::AddrNotAvailable => {
+            Failure::cannot_run(format!("cannot connect to {target}: {error}: {}", connect::PORT_REMEDY))
+        }
+        _ => target.unreachable(&error),
+    })
+}
+
+/// Says on standard error what is measured, and for how long; not if a program reads the report.
+fn announce(options: &BenchOptions, target: &Target, model: LoadModel) {
+    if !options.json || io::stderr().is_terminal() {
+        let (title, extent) = (report::title(options, model), report::extent(options));
+        let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{target}: {title}; {extent}\n"));
+    }
+}
+
+fn measure(
+    options: &BenchOptions,
+    workload: &Workload,
+    address: SocketAddr,
+    model: LoadModel,
+) -> Result<Measurement, Failure> {
+    let failed = |error: io::Error| Failure::cannot_run(format!("cannot generate the load: {error}"));
+    let interrupts = Interrupts::watch().map_err(failed)?;
+    let progress = RunProgress::new();
+    let measurement = LoadGenerator::new(options, workload, address, model, &interrupts, &progress)
+        .and_then(LoadGenerator::run)
+        .map_err(failed);
+    progress.finish();
+    measurement?.ok_or_else(|| Failure::cannot_run("interrupted during the warm-up: nothing was measured"))
 }
 
 /// The load model that the options describe.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use super::latencies::Latencies;
 use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
 use super::workload::DEFAULT_ACTION;
@@ -13,6 +14,7 @@ use crate::client::failure::Failure;
 use crate::client::json::{Map, Value, json};
 use crate::client::options::BenchOptions;
 use crate::client::target::Target;
+use crate::units::format_time;
 
 /// The percentiles in the report.
 const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
@@ -32,29 +34,6 @@ impl<'a> BenchReport<'a> {
         Self { options, target: target.to_string(), model, measurement }
     }
 
-    /// The workload and the load model, in one line.
-    pub fn title(&self) -> String {
-        let options = self.options;
-        let action = match &options.action {
-            Some(action) => format!(" {action}"),
-            None if options.protocol.has_actions() => format!(" {DEFAULT_ACTION}"),
-            None => String::new(),
-        };
-        let model = match self.model {
-            LoadModel::Closed { depth } => format!("{depth} in flight on each"),
-            LoadModel::Reconnect => "one request each".into(),
-            LoadModel::Open { rate, reconnect: false } => format!("{rate} requests/s"),
-            LoadModel::Open { rate, reconnect: true } => format!("{rate} requests/s, one per connection"),
-        };
-        let connections = options.connections;
-        let plural = if connections == 1 { "" } else { "s" };
-        format!(
-            "{}{action}, {} bytes, {connections} connection{plural}, {model}",
-            options.protocol.name(),
-            options.size
-        )
-    }
-
     /// Prints the report.
     pub fn print(&self, as_json: bool) -> Result<(), Failure> {
         let text = if as_json { format!("{:#}\n", self.json()) } else { self.table() };
@@ -63,7 +42,7 @@ impl<'a> BenchReport<'a> {
 
     fn table(&self) -> String {
         let (measurement, seconds) = (self.measurement, self.measurement.elapsed.as_secs_f64());
-        let mut table = format!("{}: {}\n\n", self.target, self.title());
+        let mut table = format!("{}: {}\n\n", self.target, title(self.options, self.model));
         let _ = writeln!(
             table,
             "requests  {:>14}  {:>12}/s in {seconds:.2} s",
@@ -72,6 +51,18 @@ impl<'a> BenchReport<'a> {
         );
         let megabytes = self.bytes() / 1e6;
         let _ = writeln!(table, "received  {megabytes:>11.1} MB  {:>9.1} MB/s", megabytes / seconds);
+        let _ = writeln!(table, "late      {:>14}  replies after that time", grouped(measurement.late));
+        let _ = writeln!(table, "lost      {:>14}  requests without a reply at the end", grouped(measurement.lost));
+        self.write_errors(&mut table);
+        if let Some(cpu) = self.server_cpu() {
+            let _ = writeln!(table, "server    {cpu:>11.3} us of CPU per request");
+        }
+        self.write_latencies(&mut table);
+        table
+    }
+
+    fn write_errors(&self, table: &mut String) {
+        let measurement = self.measurement;
         let _ = writeln!(table, "errors    {:>14}", grouped(measurement.errors()));
         for class in ErrorClass::ALL.into_iter().filter(|&class| measurement.errors_of(class) > 0) {
             let _ = writeln!(table, "  {:<15} {:>7}", class.name(), grouped(measurement.errors_of(class)));
@@ -79,19 +70,22 @@ impl<'a> BenchReport<'a> {
         if let Some(example) = &measurement.example {
             let _ = writeln!(table, "  such as: {example}");
         }
-        if let Some(cpu) = self.server_cpu() {
-            let _ = writeln!(table, "server    {cpu:>11.3} us of CPU per request");
+    }
+
+    /// A line for the latencies, and one for the times to connect, if there are any.
+    fn write_latencies(&self, table: &mut String) {
+        if self.measurement.latencies.count() == 0 {
+            return;
         }
-        if measurement.requests == 0 {
-            return table;
-        }
-        table.push_str("\nlatency   ");
         let column = |text: &str| format!("{text:>11}");
+        table.push_str("\nlatency   ");
         table.extend(SHARES.iter().map(|(name, _)| column(name)));
-        table.push_str("\n          ");
-        table.extend(SHARES.iter().map(|&(_, share)| column(&readable(measurement.latencies.at(share)))));
+        let lines = [("", &self.measurement.latencies), ("connect", &self.measurement.connects)];
+        for (name, latencies) in lines.into_iter().filter(|(_, latencies)| latencies.count() > 0) {
+            let _ = write!(table, "\n{name:<10}");
+            table.extend(SHARES.iter().map(|&(_, share)| column(&readable(latencies.at(share)))));
+        }
         table.push('\n');
-        table
     }
 
     fn json(&self) -> Value {
@@ -100,28 +94,27 @@ impl<'a> BenchReport<'a> {
             .into_iter()
             .map(|class| (class.name().replace(' ', "_"), Value::from(measurement.errors_of(class))))
             .collect();
-        let mut latency: Map = SHARES
-            .iter()
-            .map(|&(name, share)| (name.replace('.', "_"), microseconds(measurement.latencies.at(share))))
-            .collect();
-        latency.insert("min".into(), microseconds(measurement.latencies.min()));
-        latency.insert("mean".into(), microseconds(measurement.latencies.mean()));
+        let connects = Some(&measurement.connects).filter(|_| self.model.reconnects());
         json!({
             "target": self.target,
-            "title": self.title(),
+            "title": title(self.options, self.model),
             "protocol": options.protocol.name(),
             "loop": if options.rate.is_some() { "open" } else { "closed" },
             "connections": options.connections,
             "depth": match self.model { LoadModel::Closed { depth } => Some(depth), _ => None },
-            "rate": options.rate,
+            "rate": options.rate.map(rounded),
             "size": options.size,
             "seconds": measurement.elapsed.as_secs_f64(),
             "requests": measurement.requests,
-            "requests_per_second": self.exact_rate(),
-            "bytes_received": self.bytes(),
+            "requests_per_second": rounded(self.exact_rate()),
+            "late": measurement.late,
+            "lost": measurement.lost,
+            "bytes_received": measurement.received,
             "errors": errors,
-            "latency_us": latency,
-            "server_cpu_us_per_request": self.server_cpu(),
+            "example": measurement.example,
+            "latency_us": percentiles(&measurement.latencies),
+            "connect_us": connects.map(percentiles),
+            "server_cpu_us_per_request": self.server_cpu().map(rounded),
         })
     }
 
@@ -140,16 +133,66 @@ impl<'a> BenchReport<'a> {
         self.measurement.received as f64
     }
 
-    /// CPU time of the server per request, in microseconds.
+    /// CPU time of the server per request, late ones included, in microseconds.
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn server_cpu(&self) -> Option<f64> {
-        let requests = self.measurement.requests as f64;
+        let requests = self.measurement.replies() as f64;
         self.measurement.server_cpu.filter(|_| requests > 0.0).map(|cpu| cpu.as_secs_f64() * 1e6 / requests)
     }
 }
 
-fn microseconds(time: Duration) -> Value {
-    Value::from(time.as_secs_f64() * 1e6)
+/// The workload and the load model, in one line.
+pub fn title(options: &BenchOptions, model: LoadModel) -> String {
+    let action = match &options.action {
+        Some(action) => format!(" {action}"),
+        None if options.protocol.has_actions() => format!(" {DEFAULT_ACTION}"),
+        None => String::new(),
+    };
+    let model = match model {
+        LoadModel::Closed { depth } => format!("{depth} in flight on each"),
+        LoadModel::Reconnect => "one request each".into(),
+        LoadModel::Open { rate, reconnect: false } => format!("{} requests/s", rounded(rate)),
+        LoadModel::Open { rate, reconnect: true } => {
+            format!("{} requests/s, one per connection", rounded(rate))
+        }
+    };
+    let size = if options.protocol.takes_messages() { counted(options.size, "byte") + ", " } else { String::new() };
+    format!("{}{action}, {size}{}, {model}", options.protocol.name(), counted(options.connections, "connection"))
+}
+
+/// The extent of the run, in words.
+pub fn extent(options: &BenchOptions) -> String {
+    let limits = match (options.requests, options.time_limit()) {
+        (Some(requests), None) => counted_requests(requests),
+        (Some(requests), Some(time)) => format!("{}, at most for {}", counted_requests(requests), format_time(time)),
+        (None, time) => format!("for {}", format_time(time.unwrap_or_default())),
+    };
+    if options.warm_up.is_zero() {
+        return format!("measuring {limits}");
+    }
+    format!("measuring {limits}, after a warm-up of {}", format_time(options.warm_up))
+}
+
+/// Percentiles, minimum and mean in microseconds.
+fn percentiles(latencies: &Latencies) -> Map {
+    let microseconds = |time: Duration| Value::from(rounded(time.as_secs_f64() * 1e6));
+    let shares = SHARES.iter().map(|&(name, share)| (name.replace('.', "_"), microseconds(latencies.at(share))));
+    let others = [("min", latencies.min()), ("mean", latencies.mean())];
+    shares.chain(others.map(|(name, time)| (name.into(), microseconds(time)))).collect()
+}
+
+/// The number with three decimals: of microseconds, those are nanoseconds, the resolution of every time here.
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
+}
+
+/// `1 byte`, `2 bytes`.
+fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+fn counted_requests(number: u64) -> String {
+    if number == 1 { "1 request".into() } else { format!("{} requests", grouped(number)) }
 }
 
 /// The number with commas between thousands.
@@ -191,6 +234,25 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
         }
+    }
+
+    #[test]
+    fn numbers_in_json_have_no_rounding_errors() {
+        let rate = (0.1 + 0.2) * 1e3;
+        assert_ne!(rate.to_string(), "300");
+        assert_eq!((rounded(rate).to_string(), rounded(2.0 / 3.0).to_string()), ("300".into(), "0.667".into()));
+        let mut latencies = Latencies::new();
+        latencies.record(1_100, 2);
+        latencies.record(1_300, 1);
+        let mut text = Value::from(percentiles(&latencies)).to_string();
+        text.retain(|character| character == '.' || character.is_ascii_digit() || character == ',');
+        let decimals = text.split(',').filter_map(|number| number.split_once('.'));
+        assert!(decimals.clone().count() >= 5 && decimals.clone().all(|(_, digits)| digits.len() <= 3), "{text}");
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!((counted(1, "connection"), counted(2, "byte")), ("1 connection".into(), "2 bytes".into()));
     }
 
     #[test]

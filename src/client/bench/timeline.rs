@@ -9,7 +9,7 @@ pub enum BenchPhase {
     WarmUp,
     /// Requests are sent and counted.
     Measuring,
-    /// No more requests are due; those in flight are waited for.
+    /// No more requests are due; those in flight are waited for, at most for [`GRACE`].
     Draining,
 }
 
@@ -23,23 +23,27 @@ pub struct Timeline {
     pub measured_from: u64,
     /// End of the measurement.
     pub measured_until: u64,
-    /// The most time that a reply may take, and the end of the run after that of the measurement.
-    pub read_timeout: u64,
+    /// The most time to wait after the measurement.
+    grace: u64,
 }
+
+/// The most time to wait, after the measurement, for the replies to the requests in flight. Chosen: far longer than a
+/// reply of a healthy server takes, and short enough that the run ends on time when one never comes.
+pub const GRACE: Duration = Duration::from_secs(1);
 
 /// The longest time, in nanoseconds. Derived: the sum of three still fits; 146 years.
 const MAX_TIME: u64 = u64::MAX / 4;
 
 impl Timeline {
-    /// A run that starts now.
-    pub fn new(warm_up: Duration, duration: Duration, read_timeout: Duration) -> Self {
+    /// A run that starts now. Without a `duration` the measurement ends when it is stopped.
+    pub fn new(warm_up: Duration, duration: Option<Duration>, read_timeout: Duration) -> Self {
         let measured_from = nanoseconds(warm_up);
         Self {
             started: Instant::now(),
             phase: BenchPhase::WarmUp,
             measured_from,
-            measured_until: measured_from + nanoseconds(duration),
-            read_timeout: nanoseconds(read_timeout),
+            measured_until: measured_from + duration.map_or(MAX_TIME, nanoseconds),
+            grace: nanoseconds(read_timeout.min(GRACE)),
         }
     }
 
@@ -53,19 +57,29 @@ impl Timeline {
         nanoseconds(self.started.elapsed())
     }
 
-    /// Enters the phases that have begun by `now`; returns whether the measurement began.
-    pub fn advance(&mut self, now: u64) -> bool {
-        let begins = self.phase == BenchPhase::WarmUp && now >= self.measured_from;
-        if begins {
-            self.phase = BenchPhase::Measuring;
-            // An iteration of the loop late; the measurement keeps its duration.
-            self.measured_until += now - self.measured_from;
-            self.measured_from = now;
+    /// Enters the next phase, if that has begun by `now`.
+    pub fn advance(&mut self, now: u64) {
+        match self.phase {
+            BenchPhase::WarmUp if now >= self.measured_from => {
+                self.phase = BenchPhase::Measuring;
+                // An iteration of the loop late; the measurement keeps its duration.
+                self.measured_until += now - self.measured_from;
+                self.measured_from = now;
+            }
+            BenchPhase::Measuring if now >= self.measured_until => self.phase = BenchPhase::Draining,
+            _ => {}
         }
-        if self.phase == BenchPhase::Measuring && now >= self.measured_until {
-            self.phase = BenchPhase::Draining;
-        }
-        begins
+    }
+
+    /// Whether `now` is within the measurement.
+    pub fn is_measuring(&self, now: u64) -> bool {
+        self.phase != BenchPhase::WarmUp && now < self.measured_until
+    }
+
+    /// Ends the measurement at `time`, before its duration has passed; it has lasted for at least a nanosecond.
+    pub fn stop(&mut self, time: u64) {
+        self.phase = BenchPhase::Draining;
+        self.measured_until = time.max(self.measured_from + 1);
     }
 
     /// The end of the current phase.
@@ -73,7 +87,7 @@ impl Timeline {
         match self.phase {
             BenchPhase::WarmUp => self.measured_from,
             BenchPhase::Measuring => self.measured_until,
-            BenchPhase::Draining => self.measured_until + self.read_timeout,
+            BenchPhase::Draining => self.measured_until + self.grace,
         }
     }
 }
@@ -91,21 +105,34 @@ mod tests {
     fn times_can_be_added() {
         assert_eq!(nanoseconds(Duration::from_millis(1)), 1_000_000);
         let longest = nanoseconds(Duration::MAX);
-        assert!(longest.checked_mul(3).is_some(), "warm-up, duration and read timeout");
+        assert!(longest.checked_mul(3).is_some(), "warm-up, duration and grace");
         assert!(longest > nanoseconds(Duration::from_secs(100 * 365 * 24 * 3600)), "a hundred years are not cut");
     }
 
     #[test]
     fn a_late_start_does_not_shorten_the_measurement() {
         let time = Duration::from_nanos;
-        let mut timeline = Timeline::new(time(100), time(1000), time(50));
-        assert!(!timeline.advance(99));
-        assert_eq!((timeline.phase, timeline.phase_end()), (BenchPhase::WarmUp, 100));
-        assert!(timeline.advance(130));
-        assert_eq!((timeline.phase, timeline.phase_end()), (BenchPhase::Measuring, 1130));
-        assert!(!timeline.advance(1129));
-        assert_eq!(timeline.phase, BenchPhase::Measuring);
-        assert!(!timeline.advance(1130));
-        assert_eq!((timeline.phase, timeline.phase_end()), (BenchPhase::Draining, 1180));
+        let mut timeline = Timeline::new(time(100), Some(time(1000)), time(50));
+        for (now, phase, end) in [
+            (99, BenchPhase::WarmUp, 100),
+            (130, BenchPhase::Measuring, 1130),
+            (1129, BenchPhase::Measuring, 1130),
+            (1130, BenchPhase::Draining, 1180),
+        ] {
+            timeline.advance(now);
+            assert_eq!((timeline.phase, timeline.phase_end()), (phase, end), "at {now}");
+            assert_eq!(timeline.is_measuring(now), phase == BenchPhase::Measuring, "at {now}");
+        }
+    }
+
+    #[test]
+    fn a_run_ends_soon_after_the_measurement_whatever_the_read_timeout() {
+        let mut timeline = Timeline::new(Duration::ZERO, None, Duration::MAX);
+        timeline.advance(0);
+        timeline.advance(MAX_TIME - 1);
+        assert_eq!(timeline.phase, BenchPhase::Measuring, "without a duration it goes on");
+        timeline.stop(5_000);
+        assert_eq!((timeline.phase, timeline.measured_until), (BenchPhase::Draining, 5_000));
+        assert_eq!(timeline.phase_end(), 5_000 + nanoseconds(GRACE));
     }
 }

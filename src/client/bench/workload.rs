@@ -20,7 +20,11 @@ pub struct Workload {
 /// The action without `--action`.
 pub const DEFAULT_ACTION: &str = "uppercase";
 
-/// The text of `--text mixed`: Latin with accents, Cyrillic and CJK, 1 to 3 bytes per character.
+/// The letter that `--text ascii` leaves out. Without it no correct reply is `error`, whatever the action draws at
+/// random, so that every refusal is found.
+const UNUSED_LETTER: u8 = b'r';
+
+/// The text of `--text mixed`: Latin with accents, Cyrillic and CJK, 1 to 3 bytes per character. It has no `r` either.
 const MIXED: &str = "\u{e9}t\u{e9} na\u{ef}ve \u{e7}a \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{43c}\u{438}\u{440} \u{6f22}\u{5b57}\u{6587}\u{5b57} ";
 
 impl Workload {
@@ -61,6 +65,11 @@ fn action(options: &BenchOptions) -> Result<&str, Failure> {
         Some(_) if !options.protocol.has_actions() => {
             Err(Failure::cannot_run(format!("protocol {} has no actions", options.protocol.name())))
         }
+        Some(action) if options.protocol.action(action).is_none() => {
+            let (name, known) = (options.protocol.name(), options.protocol.actions().map(Action::name));
+            let known = known.collect::<Vec<_>>().join(", ");
+            Err(Failure::cannot_run(format!("no such action in {name}: {action}; one of {known}")))
+        }
         Some(action) => Ok(action),
         None => Ok(DEFAULT_ACTION),
     }
@@ -69,7 +78,7 @@ fn action(options: &BenchOptions) -> Result<&str, Failure> {
 /// A text of `size` bytes; where a character does not fit at its end, spaces.
 fn text(kind: TextKind, size: usize) -> Vec<u8> {
     let unit: Vec<u8> = match kind {
-        TextKind::Ascii => (b'a'..=b'z').collect(),
+        TextKind::Ascii => (b'a'..=b'z').filter(|&letter| letter != UNUSED_LETTER).collect(),
         TextKind::Mixed => MIXED.as_bytes().to_vec(),
     };
     let mut text: Vec<u8> = unit.iter().copied().cycle().take(size).collect();
@@ -93,6 +102,9 @@ fn verifier(protocol: ClientProtocol, action: &str, message: &[u8], verify: Veri
         }
         (Verify::Content, Some(body)) => Verifier::Each { format, content: ExpectedContent::Exactly(body) },
         (Verify::Content, None) => Verifier::Each { format, content: random_content(protocol.action(action), message) },
+        (Verify::Length, _) if protocol.has_actions() => {
+            Verifier::Each { format, content: ExpectedContent::NotRefused }
+        }
         (Verify::Length, _) => Verifier::Each { format, content: ExpectedContent::Anything },
     }
 }
@@ -108,7 +120,46 @@ fn random_content(action: Option<Action>, message: &[u8]) -> ExpectedContent {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::client::bench::verifier::VerifierState;
+    use crate::client::client_protocol::ERROR_TEXT;
+    use crate::client::options::{Command, Options};
+    use crate::protocol::PROTOCOLS;
+
+    fn options(words: &str) -> BenchOptions {
+        let words = format!("retort bench localhost:1 {words}");
+        let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
+        options
+    }
+
+    #[test]
+    fn a_refusal_is_never_a_correct_reply() {
+        let with_actions = PROTOCOLS.iter().filter_map(|info| ClientProtocol::by_name(info.name));
+        for protocol in with_actions.filter(|protocol| protocol.has_actions()) {
+            for action in protocol.actions().map(Action::name) {
+                for size in ["0", "5", "64"] {
+                    for how in ["", " --verify length", " --text mixed", " --text mixed --verify length"] {
+                        let words = format!("-P {} -a {action} -s {size}{how}", protocol.name());
+                        let workload = Workload::new(&options(&words)).expect("it can be measured");
+                        let refusal = protocol.wire_reply(ERROR_TEXT);
+                        let verified = workload.verifier.feed(&mut VerifierState::default(), &refusal);
+                        assert!(verified.is_err(), "{words}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_action_that_every_server_refuses_is_rejected() {
+        for words in ["-a 6", "-a nonsense", "-P text -a nonsense", "-P frame-2021 -a random"] {
+            let failure = Workload::new(&options(words)).expect_err(words);
+            assert!(failure.to_string().starts_with("no such action in "), "{failure}");
+        }
+        assert!(Workload::new(&options("-a 1")).is_ok());
+    }
 
     #[test]
     fn texts_are_utf8_of_the_given_size() {

@@ -16,7 +16,8 @@ pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  every reply was correct
   1  there were errors; the table counts them by kind
-  2  nothing was measured: usage, no connection, a file that cannot be written";
+  2  nothing was measured: usage, no connection, too few descriptors, an interrupt during the warm-up, a file that
+     cannot be written";
 
 /// `retort bench`.
 #[derive(Args, Debug)]
@@ -39,8 +40,8 @@ pub struct BenchOptions {
     /// Open loop: requests per second, over all connections
     #[arg(short, long, value_name = "N", value_parser = rate, help_heading = "Load")]
     pub rate: Option<f64>,
-    /// One request per connection: connect, send, receive, close (protocols that close after a reply are always
-    /// measured so)
+    /// One request per connection: connect, send, receive, close; the time to connect is part of the latency, and also
+    /// shown by itself (protocols that close after a reply are always measured so)
     #[arg(long, help_heading = "Load", conflicts_with = "depth")]
     pub reconnect: bool,
     /// Length of each message in bytes: 64, 64K, 1M
@@ -49,9 +50,12 @@ pub struct BenchOptions {
     /// The text of the messages
     #[arg(long, value_enum, value_name = "KIND", default_value_t = TextKind::Ascii, help_heading = "Load")]
     pub text: TextKind,
-    /// Duration of the measurement
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::positive_time, help_heading = "Measurement")]
-    pub duration: Duration,
+    /// Duration of the measurement [default: 10s, with --requests without a limit]
+    #[arg(short = 't', long, value_name = "TIME", value_parser = units::positive_time, help_heading = "Measurement")]
+    pub duration: Option<Duration>,
+    /// Measure N requests, and wait for their replies; with --duration, what comes first ends the measurement
+    #[arg(short = 'n', long, value_name = "N", value_parser = units::count_within::<u64>(1..=u64::MAX), help_heading = "Measurement")]
+    pub requests: Option<u64>,
     /// Duration of the load before the measurement
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = units::time, help_heading = "Measurement")]
     pub warm_up: Duration,
@@ -75,10 +79,22 @@ pub struct BenchOptions {
     pub timeouts: Timeouts,
 }
 
+/// The duration of a measurement without `--duration` and `--requests`. Chosen: long enough that the rate of a busy
+/// machine is stable, short enough to wait for.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
+impl BenchOptions {
+    /// The duration of the measurement, if time limits it.
+    #[must_use]
+    pub fn time_limit(&self) -> Option<Duration> {
+        self.duration.or(self.requests.is_none().then_some(DEFAULT_DURATION))
+    }
+}
+
 /// The text of a benchmark's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TextKind {
-    /// The alphabet, repeated
+    /// Lower-case letters without r, repeated: no correct reply is `error`
     Ascii,
     /// Latin with accents, Cyrillic and CJK
     Mixed,

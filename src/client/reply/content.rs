@@ -4,6 +4,7 @@
 //! bytes of a character that has not arrived in full.
 
 use super::body::{ReplyBody, WrongContent};
+use crate::client::client_protocol::ERROR_TEXT;
 
 /// How often each byte value occurs. 32 bits: the longest message has 2^27 - 1 bytes.
 type Histogram = [u32; 256];
@@ -13,6 +14,8 @@ type Histogram = [u32; 256];
 pub enum ExpectedContent {
     /// Any body.
     Anything,
+    /// Any body but [`ERROR_TEXT`], the reply to a request that is rejected.
+    NotRefused,
     /// These bytes.
     Exactly(Vec<u8>),
     /// Text of these bytes in any order, each as often as it is counted here.
@@ -24,7 +27,8 @@ pub enum ExpectedContent {
 /// How far the body of one connection's current reply has been verified.
 #[derive(Debug, Default)]
 pub struct ContentState {
-    /// [`ExpectedContent::Exactly`]: bytes that have arrived.
+    /// [`ExpectedContent::Exactly`]: bytes that have arrived. [`ExpectedContent::NotRefused`]: bytes that have arrived
+    /// if they are the first ones of [`ERROR_TEXT`], otherwise `usize::MAX`.
     position: usize,
     /// [`ExpectedContent::Permutation`]: bytes that have not arrived; made for the first reply.
     missing: Option<Box<Histogram>>,
@@ -58,6 +62,12 @@ impl ReplyBody for ContentCheck<'_> {
     fn push(&mut self, part: &[u8]) -> Result<(), WrongContent> {
         match self.expected {
             ExpectedContent::Anything => Ok(()),
+            ExpectedContent::NotRefused => {
+                let rest = ERROR_TEXT.get(self.state.position..);
+                let equal = rest.is_some_and(|rest| rest.starts_with(part));
+                self.state.position = if equal { self.state.position + part.len() } else { usize::MAX };
+                Ok(())
+            }
             ExpectedContent::Exactly(bytes) => {
                 let rest = bytes.get(self.state.position..).unwrap_or_default();
                 self.state.position += part.len();
@@ -83,6 +93,7 @@ impl ReplyBody for ContentCheck<'_> {
     fn finish(&mut self) -> Result<(), WrongContent> {
         let complete = match self.expected {
             ExpectedContent::Anything => true,
+            ExpectedContent::NotRefused => std::mem::take(&mut self.state.position) != ERROR_TEXT.len(),
             ExpectedContent::Exactly(bytes) => std::mem::take(&mut self.state.position) == bytes.len(),
             ExpectedContent::Permutation(counts) => {
                 let missing = self.state.missing.get_or_insert_with(|| counts.clone());
@@ -167,6 +178,14 @@ mod tests {
         assert!(verified(&exact, b"abc"));
         for wrong in ["", "ab", "abX", "abcd"] {
             assert!(!verified(&exact, wrong.as_bytes()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_wrong_content() {
+        assert!(!verified(&ExpectedContent::NotRefused, b"error"));
+        for right in ["", "erro", "errors", "errol", "xerror", "error error"] {
+            assert!(verified(&ExpectedContent::NotRefused, right.as_bytes()), "{right}");
         }
     }
 

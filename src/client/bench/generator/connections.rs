@@ -1,7 +1,7 @@
 //! The operations of the load generator on one of its connections: connect, queue, send, receive, count, fail.
 
 use super::LoadGenerator;
-use crate::client::bench::connect::start_connect;
+use crate::client::bench::connect::PORT_REMEDY;
 use crate::client::bench::connection::{Arrival, ConnectionError};
 use crate::client::bench::measurement::ErrorClass;
 use crate::client::bench::model::LoadModel;
@@ -37,31 +37,51 @@ impl LoadGenerator<'_> {
         let connection = &mut self.connections[index];
         let needless = match self.model {
             LoadModel::Open { reconnect, .. } => reconnect && connection.waiting.is_empty(),
-            LoadModel::Closed { .. } | LoadModel::Reconnect => self.timeline.phase == BenchPhase::Draining,
+            LoadModel::Closed { .. } | LoadModel::Reconnect => {
+                now >= self.timeline.measured_until || self.requests_left == 0
+            }
         };
-        if needless || connection.stream().is_some() {
+        if needless || connection.stream().is_some() || now < connection.retry_at {
             return;
         }
-        self.opened += 1;
-        match start_connect(self.address, self.opened) {
-            Ok(stream) => connection.start(stream),
+        self.queue(index, now);
+        self.opened = self.opened.wrapping_add(1);
+        match self.sources.start_connect(self.address, self.opened) {
+            Ok(stream) => self.connections[index].start(stream, now),
             Err(error) => return self.fail(index, ConnectionError::from(error)),
         }
-        self.queue(index, now);
-        if let Err(error) = self.send(index).and_then(|()| self.register(index)) {
-            self.fail(index, error);
+        match self.send(index).and_then(|()| self.register(index)) {
+            Ok(()) => self.count_connect(index),
+            Err(error) => self.fail(index, error),
+        }
+    }
+
+    /// Counts the time to connect, once the connection is made, where each request has one.
+    fn count_connect(&mut self, index: usize) {
+        if !self.model.reconnects() {
+            return;
+        }
+        let from = self.timeline.measured_from;
+        if let Some(since) = self.connections[index].take_connect_start().filter(|since| *since >= from) {
+            self.measurement.connects.record(self.timeline.now() - since, 1);
         }
     }
 
     /// Queues the requests that the model allows this connection now.
-    fn queue(&mut self, index: usize, now: u64) {
+    pub(super) fn queue(&mut self, index: usize, now: u64) {
         let (connection, length) = (&mut self.connections[index], self.workload.request.len());
-        let draining = self.timeline.phase == BenchPhase::Draining;
+        let more = now < self.timeline.measured_until && self.requests_left > 0;
         match self.model {
-            LoadModel::Closed { depth } if !draining && connection.in_flight() < depth => {
-                connection.queue(now, depth - connection.in_flight(), length);
+            LoadModel::Closed { depth } if more && connection.in_flight() < depth => {
+                let room = depth - connection.in_flight();
+                let requests = usize::try_from(self.requests_left).map_or(room, |left| left.min(room));
+                self.requests_left -= requests as u64;
+                connection.queue(now, requests, length);
             }
-            LoadModel::Reconnect if !draining && connection.in_flight() == 0 => connection.queue(now, 1, length),
+            LoadModel::Reconnect if more && connection.in_flight() == 0 => {
+                self.requests_left -= 1;
+                connection.queue(now, 1, length);
+            }
             LoadModel::Open { reconnect: true, .. } if connection.in_flight() == 0 => {
                 if let Some(due) = connection.waiting.pop_front() {
                     connection.queue(due, 1, length);
@@ -127,8 +147,11 @@ impl LoadGenerator<'_> {
 
     /// Receives, counts, queues the next requests and sends them.
     fn drive(&mut self, index: usize) -> Result<EventOutcome, ConnectionError> {
-        if self.connections[index].is_connecting() && !self.connections[index].finish_connect()? {
-            return Ok(EventOutcome::Continues);
+        if self.connections[index].is_connecting() {
+            if !self.connections[index].finish_connect()? {
+                return Ok(EventOutcome::Continues);
+            }
+            self.count_connect(index);
         }
         let ReadOutcome { closed, now } = self.receive(index)?;
         let in_flight = self.connections[index].in_flight();
@@ -149,9 +172,13 @@ impl LoadGenerator<'_> {
         let mut now = 0;
         for _ in 0..MAX_READS {
             let (buffer, verifier) = (&mut self.buffer, &self.workload.verifier);
-            let arrival = self.connections[index].receive(buffer, verifier, &mut self.measurement.received)?;
+            let mut bytes = 0;
+            let arrival = self.connections[index].receive(buffer, verifier, &mut bytes);
             now = self.timeline.now();
-            match arrival {
+            if self.timeline.is_measuring(now) {
+                self.measurement.received += bytes;
+            }
+            match arrival? {
                 Arrival::Bytes { replies, more } => {
                     self.count_replies(index, replies, now);
                     if !more {
@@ -167,15 +194,28 @@ impl LoadGenerator<'_> {
         Ok(ReadOutcome { closed: false, now })
     }
 
-    fn count_replies(&mut self, index: usize, replies: usize, now: u64) {
+    /// Counts replies by their arrival, and latencies by when the requests were due: a rate without the replies to
+    /// requests of the warm-up would be too low where they take long. If a number of requests is measured, it is theirs.
+    pub(super) fn count_replies(&mut self, index: usize, replies: usize, now: u64) {
         if replies == 0 {
             return;
         }
-        self.last_reply = now;
-        let (measurement, from, phase) = (&mut self.measurement, self.timeline.measured_from, self.timeline.phase);
+        self.last_end = now;
+        if self.timeline.phase == BenchPhase::WarmUp {
+            return self.connections[index].complete(replies, |_, _| {});
+        }
+        let (measurement, timeline) = (&mut self.measurement, &self.timeline);
+        let (from, is_late, is_limited) =
+            (timeline.measured_from, now >= timeline.measured_until, self.requests < u64::MAX);
         self.connections[index].complete(replies, |due, count| {
-            if phase != BenchPhase::WarmUp && due >= from {
-                measurement.count_replies(now - due, u64::from(count));
+            let (measured, count) = (due >= from, u64::from(count));
+            if measured {
+                measurement.latencies.record(now - due, count);
+            }
+            if is_late {
+                measurement.late += count;
+            } else if measured || !is_limited {
+                measurement.requests += count;
             }
         });
     }
@@ -183,13 +223,27 @@ impl LoadGenerator<'_> {
     /// Closes a connection, counts its requests in flight as errors (at least one), and backs off.
     pub(super) fn fail(&mut self, index: usize, error: ConnectionError) {
         let requests = self.connections[index].close();
+        let now = self.timeline.now();
+        self.last_end = now;
         if self.timeline.phase != BenchPhase::WarmUp {
+            if requests == 0 {
+                self.requests_left = self.requests_left.saturating_sub(1);
+            }
             self.measurement.count_errors(error.class, requests.max(1) as u64);
-            if error.class == ErrorClass::Other && self.measurement.example.is_none() {
-                self.measurement.example = error.message;
+            if self.measurement.example.is_none() {
+                self.measurement.example = example(error);
             }
         }
-        self.connections[index].retry_at = self.timeline.now() + BACKOFF;
+        self.connections[index].retry_at = now + BACKOFF;
         self.backing_off.push(index);
+    }
+}
+
+/// The message of an error, if it says more than the class, and what a user can do about it.
+fn example(error: ConnectionError) -> Option<String> {
+    match error.class {
+        ErrorClass::Other => error.message,
+        ErrorClass::NoFreePort => error.message.map(|message| format!("{message}: {PORT_REMEDY}")),
+        _ => None,
     }
 }

@@ -3,7 +3,12 @@
 //! Owns the poller, the connections and the phases of a run: warm-up, measurement, and then waiting for the requests in
 //! flight. Guarantees: a ready connection is read until it has no more, within bounds, and then sent to once, so that
 //! the loop costs little beside its system calls; an open model sends requests when they are due and not before; the
-//! run ends at the latest when the read timeout has passed after the measurement.
+//! run ends at the latest when [`GRACE`](super::timeline::GRACE) has passed after the measurement.
+//!
+//! | file | content |
+//! |---|---|
+//! | `phases.rs` | the phases, and what is counted at the end of each |
+//! | `connections.rs` | the operations on one connection |
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -11,21 +16,24 @@
 )]
 
 mod connections;
+mod phases;
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::client::bench::connection::{BenchConnection, ConnectionError};
+use crate::client::bench::connect::SourceAddresses;
+use crate::client::bench::connection::{BenchConnection, ConnectionError, WaitLimits};
 use crate::client::bench::due_requests::DueRequests;
 use crate::client::bench::measurement::{ErrorClass, Measurement};
 use crate::client::bench::model::LoadModel;
 use crate::client::bench::poller::BenchPoller;
-use crate::client::bench::server_cpu;
-use crate::client::bench::timeline::{BenchPhase, Timeline};
+use crate::client::bench::timeline::{BenchPhase, Timeline, nanoseconds};
 use crate::client::bench::verifier::READ_SIZE;
 use crate::client::bench::workload::Workload;
 use crate::client::options::BenchOptions;
+use crate::client::progress::RunProgress;
+use crate::sys::{Interest, Interrupts};
 
 /// A benchmark that runs. Times are nanoseconds since the start of the run.
 #[derive(Debug)]
@@ -34,16 +42,22 @@ pub struct LoadGenerator<'a> {
     /// Copies of the request, to be sent with one call.
     batch: Vec<u8>,
     address: SocketAddr,
+    sources: SourceAddresses,
     model: LoadModel,
     server_pid: Option<u32>,
     timeline: Timeline,
+    limits: WaitLimits,
+    /// The number of requests to measure; `u64::MAX` if only time limits it.
+    requests: u64,
+    /// Requests that may still be made.
+    requests_left: u64,
     /// Open models only.
     due_requests: Option<DueRequests>,
     next_sweep: u64,
-    /// When the last reply was complete.
-    last_reply: u64,
+    /// When the last reply was complete, or the last connection failed.
+    last_end: u64,
     /// The number of connections that have been made.
-    opened: u64,
+    opened: usize,
     /// The server's CPU time at the start of the measurement.
     cpu_before: Option<Duration>,
     poller: BenchPoller,
@@ -52,15 +66,21 @@ pub struct LoadGenerator<'a> {
     backing_off: Vec<usize>,
     buffer: Vec<u8>,
     measurement: Measurement,
+    /// The first signal ends the measurement.
+    interrupts: &'a Interrupts,
+    progress: &'a RunProgress,
 }
 
-/// Interval of the search for requests without a reply in time, in nanoseconds. Chosen: a quarter of a second late is
+/// Interval of the search for connections that wait for too long, in nanoseconds. Chosen: a quarter of a second late is
 /// nothing beside any sensible timeout, and the search goes through all connections.
 const SWEEP_INTERVAL: u64 = 250_000_000;
 
 /// The poller's token for the timer of an open model. Derived: the token of a connection is its index, which is
 /// smaller.
 const TIMER: u64 = u64::MAX;
+
+/// The poller's token for a signal. Derived as [`TIMER`].
+const SIGNAL: u64 = u64::MAX - 1;
 
 impl<'a> LoadGenerator<'a> {
     /// A load as the options describe it, on `address`.
@@ -69,8 +89,12 @@ impl<'a> LoadGenerator<'a> {
         workload: &'a Workload,
         address: SocketAddr,
         model: LoadModel,
+        interrupts: &'a Interrupts,
+        progress: &'a RunProgress,
     ) -> io::Result<Self> {
         let poller = BenchPoller::new()?;
+        poller.add(interrupts, SIGNAL, Interest { read: true, write: false })?;
+        let timeouts = &options.timeouts;
         let due_requests = match model {
             LoadModel::Open { rate, .. } => Some(DueRequests::new(rate, &poller, TIMER)?),
             LoadModel::Closed { .. } | LoadModel::Reconnect => None,
@@ -79,12 +103,20 @@ impl<'a> LoadGenerator<'a> {
             workload,
             batch: workload.request.repeat(copies(model.batch(), workload.request.len())),
             address,
+            sources: SourceAddresses::for_server(address.ip()),
             model,
             server_pid: options.server_pid,
-            timeline: Timeline::new(options.warm_up, options.duration, options.timeouts.read_timeout),
+            timeline: Timeline::new(options.warm_up, options.time_limit(), timeouts.read_timeout),
+            limits: WaitLimits {
+                connect: nanoseconds(timeouts.connect_timeout),
+                read: nanoseconds(timeouts.read_timeout),
+                write: nanoseconds(timeouts.write_timeout),
+            },
+            requests: options.requests.unwrap_or(u64::MAX),
+            requests_left: u64::MAX,
             due_requests,
             next_sweep: SWEEP_INTERVAL,
-            last_reply: 0,
+            last_end: 0,
             opened: 0,
             cpu_before: None,
             poller,
@@ -92,11 +124,13 @@ impl<'a> LoadGenerator<'a> {
             backing_off: Vec::new(),
             buffer: vec![0; READ_SIZE],
             measurement: Measurement::new(),
+            interrupts,
+            progress,
         })
     }
 
-    /// Runs it to its end.
-    pub fn run(mut self) -> io::Result<Measurement> {
+    /// Runs it to its end; returns `None` if a signal has ended it before the measurement began.
+    pub fn run(mut self) -> io::Result<Option<Measurement>> {
         self.timeline.restart();
         // Without a warm-up the first requests count, too.
         self.advance(0);
@@ -107,51 +141,39 @@ impl<'a> LoadGenerator<'a> {
             let now = self.timeline.now();
             self.advance(now);
             if self.timeline.phase == BenchPhase::Draining && self.is_done(now) {
-                return Ok(self.finish(now));
+                return Ok(Some(self.finish(now)));
             }
             self.release_due(now);
             self.run_timers(now);
             let ready = self.wait(now)?;
+            let mut interrupted = false;
             for event in 0..ready {
                 match self.poller.event(event).key {
                     TIMER => {}
+                    SIGNAL => interrupted = self.interrupts.take()?,
                     index => self.on_event(index as usize),
                 }
+            }
+            if interrupted && self.timeline.phase == BenchPhase::WarmUp {
+                return Ok(None);
+            }
+            if interrupted {
+                self.stop(self.timeline.now());
             }
         }
     }
 
-    /// Enters the next phase when it is time; the measurement begins with all counts at 0.
-    fn advance(&mut self, now: u64) {
-        if self.timeline.advance(now) {
-            self.measurement = Measurement::new();
-            self.cpu_before = self.server_pid.and_then(server_cpu::of);
-        }
-    }
-
-    fn is_done(&self, now: u64) -> bool {
-        now > self.timeline.phase_end()
-            || self.connections.iter().all(|connection| connection.in_flight() == 0 && connection.waiting.is_empty())
-    }
-
-    fn finish(mut self, now: u64) -> Measurement {
-        for connection in &self.connections {
-            let lost = connection.in_flight() + connection.waiting.len();
-            self.measurement.count_errors(ErrorClass::Timeout, lost as u64);
-        }
-        let until = if self.measurement.errors_of(ErrorClass::Timeout) > 0 { now } else { self.last_reply };
-        let span = until.max(self.timeline.measured_until) - self.timeline.measured_from;
-        self.measurement.elapsed = Duration::from_nanos(span);
-        let cpu_after = self.server_pid.and_then(server_cpu::of);
-        self.measurement.server_cpu =
-            cpu_after.zip(self.cpu_before).map(|(after, before)| after.saturating_sub(before));
-        self.measurement
-    }
-
     /// Open models: passes every request that is due by now to a connection, in turn.
     fn release_due(&mut self, now: u64) {
-        let until = now.min(self.timeline.measured_until - 1);
-        while let Some(next) = self.due_requests.as_mut().and_then(|due_requests| due_requests.take(until)) {
+        let until = now.min(self.timeline.measured_until.saturating_sub(1));
+        while self.requests_left > 0 {
+            let Some(next) = self.due_requests.as_mut().and_then(|due_requests| due_requests.take(until)) else {
+                return;
+            };
+            // Those of the warm-up that are released late are not measured.
+            if next.due >= self.timeline.measured_from {
+                self.requests_left -= 1;
+            }
             let index = (next.number % self.connections.len() as u64) as usize;
             self.connections[index].waiting.push_back(next.due);
             if self.model.reconnects() {
@@ -179,11 +201,11 @@ impl<'a> LoadGenerator<'a> {
         }
         self.next_sweep = now + SWEEP_INTERVAL;
         for index in 0..self.connections.len() {
-            let oldest = self.connections[index].oldest_due();
-            if oldest.is_some_and(|due| due + self.timeline.read_timeout < now) {
+            if self.connections[index].is_overdue(now, &self.limits) {
                 self.fail(index, ConnectionError::from(ErrorClass::Timeout));
             }
         }
+        self.show_progress(now);
     }
 
     /// Waits for events until the next timer; returns their number.
@@ -191,7 +213,8 @@ impl<'a> LoadGenerator<'a> {
         let retry = self.backing_off.iter().map(|&index| self.connections[index].retry_at).min();
         let next = self.timeline.phase_end().min(self.next_sweep).min(retry.unwrap_or(u64::MAX));
         let mut timeout = Duration::from_nanos(next.saturating_sub(now));
-        if let Some(due_requests) = &mut self.due_requests {
+        let more_are_due = self.timeline.phase != BenchPhase::Draining && self.requests_left > 0;
+        if let Some(due_requests) = self.due_requests.as_mut().filter(|_| more_are_due) {
             if !due_requests.set_timer(now, next)? {
                 timeout = Duration::ZERO;
             }
@@ -210,40 +233,4 @@ fn copies(requests: usize, length: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-
-    use clap::Parser;
-
-    use super::*;
-    use crate::client::options::{Command, Options};
-
-    #[test]
-    fn batches_of_large_requests_are_bounded() {
-        assert_eq!(copies(32, 64), 33);
-        assert_eq!(copies(65_536, 64), 16_384);
-        assert_eq!(copies(64, 1 << 24), 2);
-        assert_eq!(copies(64, 0), 65);
-    }
-
-    #[test]
-    fn without_a_warm_up_the_first_request_counts() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let words = format!("retort bench {address} -P echo --connections 1 --warm-up 0s --duration 1ns");
-        let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
-        let server = std::thread::spawn(move || {
-            let (mut client, _) = listener.accept().unwrap();
-            let mut message = [0; 64];
-            client.read_exact(&mut message).unwrap();
-            client.write_all(&message).unwrap();
-        });
-        let workload = Workload::new(&options).expect("an echo can be measured");
-        let model = LoadModel::Closed { depth: 1 };
-        let generator = LoadGenerator::new(&options, &workload, address, model).unwrap();
-        let measurement = generator.run().unwrap();
-        server.join().unwrap();
-        assert_eq!((measurement.requests, measurement.errors()), (1, 0));
-    }
-}
+mod tests;

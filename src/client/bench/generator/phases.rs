@@ -1,0 +1,87 @@
+//! The phases of a run: what begins with each, when it ends, and what is counted then.
+
+use std::time::Duration;
+
+use super::LoadGenerator;
+use crate::client::bench::connection::BenchConnection;
+use crate::client::bench::measurement::{ErrorClass, Measurement};
+use crate::client::bench::server_cpu;
+use crate::client::bench::timeline::BenchPhase;
+
+impl LoadGenerator<'_> {
+    /// Enters the next phase when it is time.
+    ///
+    /// Nothing was counted in the warm-up, so that the measurement begins with all counts at 0. To allocate new counts,
+    /// and to read the server's CPU time, would take a part of it.
+    pub(super) fn advance(&mut self, now: u64) {
+        let begins = self.timeline.phase == BenchPhase::WarmUp && now >= self.timeline.measured_from;
+        if begins && self.server_pid.is_some() {
+            self.cpu_before = self.server_cpu();
+            self.timeline.advance(self.timeline.now());
+        } else {
+            self.timeline.advance(now);
+        }
+        if begins {
+            self.requests_left = self.requests;
+        }
+        if self.requests_left == 0 && self.timeline.phase == BenchPhase::Measuring && self.is_idle() {
+            self.stop(self.last_end);
+        }
+    }
+
+    /// Ends the measurement at `time`, before its duration has passed.
+    pub(super) fn stop(&mut self, time: u64) {
+        if self.timeline.phase == BenchPhase::Measuring {
+            self.timeline.stop(time);
+        }
+    }
+
+    /// Whether the run ends: every reply has arrived, or the rest is not waited for any longer.
+    pub(super) fn is_done(&self, now: u64) -> bool {
+        now > self.timeline.phase_end() || self.is_idle()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.connections.iter().all(BenchConnection::is_idle)
+    }
+
+    /// Counts the requests without a reply: as errors if their time is over, else as lost.
+    pub(super) fn finish(mut self, now: u64) -> Measurement {
+        let (from, limit) = (self.timeline.measured_from, self.limits.read);
+        let outstanding = self.connections.iter().flat_map(BenchConnection::outstanding);
+        for (due, requests) in outstanding.filter(|(due, _)| *due >= from) {
+            if due + limit < now {
+                self.measurement.count_errors(ErrorClass::Timeout, requests);
+            } else {
+                self.measurement.lost += requests;
+            }
+        }
+        self.measurement.elapsed = Duration::from_nanos(self.timeline.measured_until - from);
+        let cpu = self.server_cpu().zip(self.cpu_before);
+        self.measurement.server_cpu = cpu.map(|(after, before)| after.saturating_sub(before));
+        self.measurement
+    }
+
+    fn server_cpu(&self) -> Option<Duration> {
+        self.server_pid.and_then(server_cpu::of)
+    }
+
+    /// Draws the progress bar: the larger part of the time and of the requests.
+    pub(super) fn show_progress(&self, now: u64) {
+        let timeline = &self.timeline;
+        let time = (now.saturating_sub(timeline.measured_from), timeline.measured_until - timeline.measured_from);
+        let requests = (self.requests.saturating_sub(self.requests_left), self.requests);
+        let larger = |(done, total): (u64, u64), (other, whole): (u64, u64)| {
+            let (first, second) = (u128::from(done) * u128::from(whole), u128::from(other) * u128::from(total));
+            if first >= second { (done, total) } else { (other, whole) }
+        };
+        let (done, total) = if timeline.phase == BenchPhase::WarmUp { (0, 1) } else { larger(time, requests) };
+        self.progress.show(done, total, || match timeline.phase {
+            BenchPhase::WarmUp => "warm-up".into(),
+            BenchPhase::Measuring => {
+                format!("{} requests, {} errors", self.measurement.requests, self.measurement.errors())
+            }
+            BenchPhase::Draining => "waiting for the last replies".into(),
+        });
+    }
+}

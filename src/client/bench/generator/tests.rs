@@ -1,0 +1,195 @@
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use clap::Parser;
+
+use super::*;
+use crate::client::bench::load_model;
+use crate::client::options::{Command, Options};
+
+#[test]
+fn batches_of_large_requests_are_bounded() {
+    assert_eq!(copies(32, 64), 33);
+    assert_eq!(copies(65_536, 64), 16_384);
+    assert_eq!(copies(64, 1 << 24), 2);
+    assert_eq!(copies(64, 0), 65);
+}
+
+/// Passes the generator of `retort bench ADDRESS -P echo`, with these further words, to `run`.
+fn with_generator<T>(address: SocketAddr, words: &str, run: impl FnOnce(LoadGenerator<'_>) -> T) -> T {
+    let words = format!("retort bench {address} -P echo {words}");
+    let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
+    let workload = Workload::new(&options).expect("an echo can be measured");
+    let (interrupts, progress) = (Interrupts::watch().expect("watch for signals"), RunProgress::new());
+    let model = load_model(&options);
+    run(LoadGenerator::new(&options, &workload, address, model, &interrupts, &progress).unwrap())
+}
+
+/// Runs `retort bench ADDRESS -P echo --warm-up 0` with these further words.
+fn measure(address: SocketAddr, words: &str) -> Measurement {
+    let words = format!("--warm-up 0 {words}");
+    with_generator(address, &words, |generator| generator.run().unwrap().expect("no signal"))
+}
+
+/// Of four requests two are due in the warm-up, and the reply to the second arrives in the measurement. The last reply
+/// is late.
+#[test]
+fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
+    let counts = |words: &str| {
+        with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), words, |mut generator| {
+            for (due, arrival) in [(10, 90), (20, 100), (110, 130), (150, 200)] {
+                generator.advance(due);
+                generator.connections[0].queue(due, 1, 64);
+                generator.advance(arrival);
+                generator.count_replies(0, 1, arrival);
+            }
+            (generator.measurement.requests, generator.measurement.late, generator.measurement.latencies.count())
+        })
+    };
+    assert_eq!(counts("--warm-up 100ns --duration 100ns"), (2, 1, 2));
+    assert_eq!(counts("--warm-up 100ns --duration 100ns --requests 9"), (1, 1, 2));
+}
+
+#[test]
+fn no_request_is_made_after_the_measurement() {
+    with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), "--warm-up 0 --duration 100ns --depth 4", |mut generator| {
+        generator.advance(0);
+        generator.queue(0, 99);
+        assert_eq!(generator.connections[0].in_flight(), 4);
+        generator.connections[0].close();
+        generator.queue(0, 100);
+        assert_eq!(generator.connections[0].in_flight(), 0, "the phase has not been entered, but its time has come");
+    });
+}
+
+/// A server whose one client is passed to `serve`.
+fn server<T: Send + 'static>(serve: impl FnOnce(TcpStream) -> T + Send + 'static) -> (SocketAddr, JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (address, thread::spawn(move || serve(listener.accept().unwrap().0)))
+}
+
+/// Returns one message of 64 bytes.
+fn echo_once(client: &mut TcpStream) -> std::io::Result<()> {
+    let mut message = [0; 64];
+    client.read_exact(&mut message)?;
+    client.write_all(&message)
+}
+
+#[test]
+fn without_a_warm_up_the_first_request_counts() {
+    let (address, server) = server(|mut client| echo_once(&mut client));
+    let measurement = measure(address, "--connections 1 --requests 1");
+    server.join().unwrap().unwrap();
+    assert_eq!((measurement.requests, measurement.lost, measurement.errors()), (1, 0, 0));
+}
+
+/// The server replies to the second request after the period, and never to the third.
+#[test]
+fn late_and_lost_replies_do_not_lengthen_the_measurement() {
+    let (address, server) = server(|mut client| {
+        echo_once(&mut client).unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(150) {
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        echo_once(&mut client).unwrap();
+        let _ = client.read_to_end(&mut Vec::new());
+    });
+    let begun = Instant::now();
+    let measurement = measure(address, "--connections 1 --rate 20 --duration 149ms");
+    assert!(begun.elapsed() < Duration::from_secs(20), "the read timeout is 30 s");
+    server.join().unwrap();
+    assert_eq!((measurement.requests, measurement.late, measurement.lost), (1, 1, 1));
+    assert_eq!((measurement.errors(), measurement.elapsed), (0, Duration::from_millis(149)));
+    assert_eq!((measurement.latencies.count(), measurement.received), (2, 64));
+}
+
+/// Noticed by the search for such connections, or at the end of the run.
+#[test]
+fn a_reply_that_exceeds_the_read_timeout_is_an_error() {
+    for extent in ["--requests 1", "--duration 100ms"] {
+        let (address, server) = server(|mut client| client.read_to_end(&mut Vec::new()));
+        let measurement = measure(address, &format!("--connections 1 {extent} --read-timeout 1ms"));
+        server.join().unwrap().unwrap();
+        assert_eq!((measurement.replies(), measurement.lost), (0, 0), "{extent}");
+        assert_eq!(measurement.errors_of(ErrorClass::Timeout), 1, "{extent}");
+    }
+}
+
+/// An echo server for any number of clients, and the number of messages of 64 bytes that it has received.
+fn echo_server() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let counted = Arc::clone(&counted);
+            thread::spawn(move || {
+                let mut message = [0; 64];
+                while client.read_exact(&mut message).is_ok() {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let _ = client.write_all(&message);
+                }
+            });
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn a_number_of_requests_is_measured_exactly() {
+    for load in ["--connections 3 --depth 4", "--connections 16", "--reconnect", "--rate 1000", "--rate 1k --reconnect"]
+    {
+        let (address, count) = echo_server();
+        let measurement = measure(address, &format!("{load} --requests 10"));
+        assert_eq!((measurement.requests, measurement.late, measurement.lost), (10, 0, 0), "{load}");
+        assert_eq!(count.load(Ordering::SeqCst), 10, "{load}");
+        assert!(!measurement.elapsed.is_zero() && measurement.elapsed < Duration::from_secs(20), "{load}");
+    }
+}
+
+#[test]
+fn failed_requests_count_towards_the_number_of_requests() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for load in ["", "--depth 2", "--rate 1000", "--rate 1000 --reconnect"] {
+        let measurement = measure(address, format!("--connections 1 --requests 5 {load}").trim_end());
+        assert_eq!((measurement.requests, measurement.errors_of(ErrorClass::Refused)), (0, 5), "{load}");
+    }
+}
+
+/// At a rate of 10,000 requests per second every request would cause an attempt.
+#[test]
+fn a_server_that_refuses_connections_is_not_flooded() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let measurement = measure(address, "--connections 1 --rate 10k --reconnect --duration 200ms --read-timeout 1ms");
+    let attempts = measurement.errors_of(ErrorClass::Refused);
+    assert!((1..=21).contains(&attempts), "{attempts} attempts in 200 ms, with 10 ms between them");
+}
+
+#[test]
+fn connecting_is_measured_apart_where_each_request_has_a_connection() {
+    let (address, _) = echo_server();
+    let measurement = measure(address, "--reconnect --requests 10");
+    assert_eq!(measurement.connects.count(), 10);
+    assert!(measurement.connects.min() <= measurement.latencies.min());
+    assert_eq!(measure(address, "--requests 10").connects.count(), 0);
+}
+
+#[test]
+fn a_server_that_takes_no_bytes_exceeds_the_write_timeout() {
+    let (address, server) = server(|client| {
+        let mut byte = [0];
+        while client.peek(&mut byte).is_ok_and(|n| n > 0) {
+            thread::park_timeout(Duration::from_millis(20));
+        }
+    });
+    let measurement = measure(address, "--connections 1 --size 64M --duration 1 --requests 1 --write-timeout 10ms");
+    drop(server);
+    assert_eq!((measurement.errors_of(ErrorClass::Timeout), measurement.lost), (1, 0));
+}
