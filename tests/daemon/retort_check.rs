@@ -1,7 +1,7 @@
 //! `retort check`: correct servers pass, and each bug is found by the check that is meant for it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers::{self, Bug};
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id};
+use crate::harness::{
+    DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id, terminal,
+};
 use nix::sys::signal::{Signal, kill};
 use retortd::protocol::PROTOCOLS;
 use serde_json::Value;
@@ -427,4 +429,59 @@ fn junit_report_may_go_to_stdout() {
     let output = retort(&["check", &address, "--only", "uppercase", "-q", "--junit", "/dev/stdout"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("<testsuites>") && text.contains("1 of 1 checks passed"), "{text}");
+}
+
+/// What `retort` prints on a terminal, with these variables.
+fn on_a_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let (terminal, controller) = terminal();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR").env("TERM", "xterm");
+    command.envs(variables.iter().copied());
+    command.stdin(Stdio::null()).stdout(terminal.try_clone().unwrap()).stderr(terminal);
+    let mut child = command.spawn().expect("run retort");
+    // closes this process's copies of the program's end, so that reading ends with the program (EIO, pty(7))
+    drop(command);
+    let mut output = Vec::new();
+    let _ = File::from(controller).read_to_end(&mut output);
+    child.wait().expect("wait for retort");
+    String::from_utf8(output).unwrap()
+}
+
+#[test]
+fn color_option_and_environment_decide_on_colours() {
+    let address = buggy_servers::start(Bug::None).to_string();
+    let report = ["check", &address, "--only", "uppercase"];
+    for (option, variables, coloured) in [
+        ("--color=auto", [].as_slice(), true),
+        ("--color=auto", &[("NO_COLOR", "")], true),
+        ("--color=auto", &[("NO_COLOR", "1")], false),
+        ("--color=auto", &[("TERM", "dumb")], false),
+        ("--color=never", &[], false),
+        ("--color=always", &[("NO_COLOR", "1"), ("TERM", "dumb")], true),
+    ] {
+        for arguments in [report.as_slice(), &["--help"], &["chek"]] {
+            let output = on_a_terminal(&[&[option], arguments].concat(), variables);
+            assert!(output.contains("1 of 1 checks passed") || output.contains("Usage"), "{output}");
+            assert_eq!(output.contains('\x1b'), coloured, "{option} {variables:?}: {output}");
+        }
+    }
+    let piped = |when| retort(&[report.as_slice(), &["--color", when]].concat()).stdout.contains(&b'\x1b');
+    assert_eq!((piped("auto"), piped("always")), (false, true));
+}
+
+#[test]
+fn one_check_is_singular() {
+    let address = buggy_servers::start(Bug::None).to_string();
+    let title = |only| String::from_utf8(retort(&["check", &address, "--only", only]).stdout).unwrap();
+    assert!(title("uppercase").contains(": 1 check\n") && title("uppercase,reverse").contains(": 2 checks\n"));
+}
+
+#[test]
+fn seconds_in_json_have_microseconds() {
+    let report = judge(buggy_servers::start(Bug::None), &["--only", "actions"]).report;
+    let checks = report["checks"].as_array().unwrap();
+    for seconds in checks.iter().chain([&report]).map(|part| part["seconds"].to_string()) {
+        let digits = seconds.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        assert!(digits <= 6 || seconds.contains("e-"), "{seconds}");
+    }
 }

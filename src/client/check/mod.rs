@@ -31,7 +31,7 @@ pub mod runner;
 
 use super::client_protocol::ClientProtocol;
 use super::failure::{Failure, Status};
-use super::options::CheckOptions;
+use super::options::{CheckOptions, ColorWhen};
 use super::target::Target;
 use definition::Check;
 use outcome::RunSummary;
@@ -42,7 +42,7 @@ use runner::CheckRunner;
 ///
 /// # Errors
 /// The server could not be checked: usage, no connection, or a report that cannot be written.
-pub fn run(options: &CheckOptions) -> Result<Status, Failure> {
+pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> {
     let protocol = protocol(options)?;
     let checks = selected(protocol, &options.selection.only)?;
     let Some(host) = options.host.as_ref().filter(|_| !options.selection.list) else {
@@ -53,7 +53,7 @@ pub fn run(options: &CheckOptions) -> Result<Status, Failure> {
     // Without a server there is nothing to check: exit code 2, not failed checks.
     drop(target.connect_or_fail(options.selection.patience)?);
     let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());
-    let mut report = CheckReport::begin(&options.report, summary)?;
+    let mut report = CheckReport::begin(&options.report, color, summary)?;
     let mut runner = CheckRunner::new(target, protocol, &options.selection);
     for check in checks {
         report.add(runner.run(check))?;

@@ -15,8 +15,9 @@ use std::time::Instant;
 use super::definition::Check;
 use super::outcome::{CheckOutcome, RunSummary};
 use crate::client::failure::{Failure, Status};
-use crate::client::options::ReportOptions;
+use crate::client::options::{ColorWhen, ReportOptions};
 use crate::client::report_file::ReportFile;
+use crate::client::terminal;
 use reporter::Reporter;
 
 /// The report of a run in progress.
@@ -32,11 +33,11 @@ pub struct CheckReport {
 
 impl CheckReport {
     /// Prepares the file, and prints the lines before the first check.
-    pub fn begin(options: &ReportOptions, run: RunSummary) -> Result<Self, Failure> {
+    pub fn begin(options: &ReportOptions, color: ColorWhen, run: RunSummary) -> Result<Self, Failure> {
         let reporter: Box<dyn Reporter> = match (options.json, options.tap) {
             (true, _) => Box::new(json::JsonReporter),
             (_, true) => Box::new(tap::TapReporter),
-            _ => Box::new(text::TextReporter::new(options.quiet)),
+            _ => Box::new(text::TextReporter::new(options.quiet, terminal::stdout_has_colour(color))),
         };
         let junit = options.junit.as_deref().map(ReportFile::prepare).transpose()?;
         let (out, started) = (io::stdout().lock(), Instant::now());
