@@ -51,7 +51,7 @@ fn entry(outcome: &CheckOutcome) -> Value {
             "sent": failure.sent.shown(),
             "expected": failure.expected_shown(),
             "came": failure.received_shown(),
-            "hint": failure.hint,
+            "hint": &*failure.hint,
         }),
     };
     if let (Value::Object(entry), Value::Object(details)) = (&mut entry, details) {

@@ -10,9 +10,10 @@ mod tap;
 mod text;
 
 use std::io::{self, StdoutLock, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::definition::Check;
+use super::failure::CheckFailure;
 use super::outcome::{CheckOutcome, RunSummary};
 use crate::client::failure::{Failure, Status};
 use crate::client::options::{ColorWhen, ReportOptions};
@@ -55,6 +56,17 @@ impl CheckReport {
             Some(_) => Ok(()),
         };
         self.run.outcomes.push(outcome);
+        self.after_printing(printed)
+    }
+
+    /// Adds the same failure of all checks, none of which has run, and prints it.
+    pub fn add_all_failed(&mut self, checks: &[&'static Check], failure: &CheckFailure) -> Result<(), Failure> {
+        let outcome = |&check| CheckOutcome { check, result: Err(failure.clone()), duration: Duration::ZERO };
+        self.run.outcomes.extend(checks.iter().map(outcome));
+        let printed = match self.print_failure {
+            None => self.reporter.all_failed(&mut self.out, &self.run.outcomes),
+            Some(_) => Ok(()),
+        };
         self.after_printing(printed)
     }
 

@@ -83,6 +83,12 @@ impl Reporter for TextReporter {
         }
     }
 
+    fn all_failed(&mut self, out: &mut dyn Write, outcomes: &[CheckOutcome]) -> io::Result<()> {
+        let Some(Err(failure)) = outcomes.first().map(|outcome| &outcome.result) else { return Ok(()) };
+        let gap = if self.quiet { "" } else { "\n" };
+        writeln!(out, "{gap}{}  {} Received: {}", self.painted(RED, "FAIL"), failure.hint, failure.received_shown())
+    }
+
     fn end(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()> {
         let score = run.score();
         let passed = format!("{} of {} checks passed", score.passed, score.passed + score.failed);
