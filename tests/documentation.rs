@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap_complete::{Shell, generate};
 use retortd::connection::CloseReason;
 use retortd::protocol;
 
@@ -253,23 +252,6 @@ fn shown_commands_are_accepted() {
         }
     }
     assert!(count >= 8, "{count} commands found");
-}
-
-#[test]
-fn completions_have_every_option() {
-    for commands in [daemon(), client()] {
-        let command = commands.last().expect("the command itself");
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            let mut script = Vec::new();
-            generate(shell, &mut command.clone(), command.get_name(), &mut script);
-            let script = String::from_utf8(script).expect("text");
-            for option in long_options(&commands) {
-                // fish writes `-l name` for --name
-                let form = if shell == Shell::Fish { format!("-l {}", &option[2..]) } else { option.clone() };
-                assert!(script.contains(&form), "{shell} completions of {} lack {option}", command.get_name());
-            }
-        }
-    }
 }
 
 /// The text of every Rust file below a directory.

@@ -16,6 +16,7 @@
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
 //! | `progress` | the progress bars of `send` and `bench` |
+//! | `terminal` | what standard output and standard error can show |
 //! | `report_file` | reports that replace a file atomically |
 //! | `date`, `json`, `xml` | dates, JSON values, XML text |
 
@@ -34,6 +35,7 @@ pub mod reply;
 mod report_file;
 pub mod send;
 pub mod target;
+mod terminal;
 mod xml;
 
 pub use options::command;
@@ -45,11 +47,12 @@ use options::{Command, Options};
 /// Runs the subcommand that the command line names, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Options::from_command_line().command {
+    let Options { color, command } = Options::from_command_line();
+    let result = match command {
         Command::Send(options) => send::run(options),
         Command::Ping(options) => ping::run(&options),
         Command::Bench(options) => bench::run(&options),
-        Command::Check(options) => check::run(&options),
+        Command::Check(options) => check::run(&options, color),
     };
     failure::exit_code(&result)
 }

@@ -1,13 +1,15 @@
 //! A progress bar on standard error, for runs that take longer than a second.
 //!
-//! Guarantees: nothing is drawn unless standard error is a terminal; nothing is written to standard output.
+//! Guarantees: nothing is drawn unless standard error is a terminal that can redraw a line; nothing is written to
+//! standard output.
 
-use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::terminal;
 
 /// The bar appears after this time. Chosen: the usual limit from which a user wonders whether a program works.
 const DELAY: Duration = Duration::from_secs(1);
@@ -29,7 +31,7 @@ impl ProgressMeter {
     /// A bar for `total` bytes to send, if that number is known; with `quiet` none is drawn.
     #[must_use]
     pub fn new(total: Option<u64>, quiet: bool) -> Self {
-        if quiet || !stderr().is_terminal() {
+        if quiet || !terminal::stderr_can_redraw() {
             return Self(None);
         }
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style(total.is_some()));
@@ -91,7 +93,7 @@ impl RunProgress {
     /// For a run that starts now.
     #[must_use]
     pub fn new() -> Self {
-        if !stderr().is_terminal() {
+        if !terminal::stderr_can_redraw() {
             return Self(None);
         }
         let bar = ProgressBar::with_draw_target(Some(RUN_STEPS), ProgressDrawTarget::hidden()).with_style(style(true));

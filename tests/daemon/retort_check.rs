@@ -1,9 +1,9 @@
 //! `retort check`: correct servers pass, and each bug is found by the check that is meant for it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
@@ -12,7 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers::{self, Bug};
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id};
+use crate::harness::{
+    DEADLINE, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id, terminal,
+};
 use nix::sys::signal::{Signal, kill};
 use retortd::protocol::PROTOCOLS;
 use serde_json::Value;
@@ -243,12 +245,146 @@ fn daemon_passes_longest_message_and_edition_2021() {
     assert_eq!(judgement.report["passed"], 2);
 }
 
+/// A server that sends `greeting` to every client, and `reply` when it has read a line or the end of input.
+fn speaking(greeting: &'static [u8], reply: &'static [u8]) -> SocketAddr {
+    buggy_servers::for_each_client(move |mut stream| {
+        let _ = stream.write_all(greeting);
+        let _ = BufReader::new(&stream).read_until(b'\n', &mut Vec::new());
+        let _ = stream.write_all(reply);
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = stream.read_to_end(&mut Vec::new());
+    })
+}
+
+/// Asserts that every check fails with a hint that contains `words`.
+fn mistaken(address: SocketAddr, protocol: &str, words: &str) {
+    let judgement = judge(address, &["-P", protocol]);
+    assert_eq!((judgement.failed().len(), judgement.code), (judgement.checks.len(), 1), "{words}");
+    for name in judgement.failed() {
+        assert!(judgement.hint(name).contains(words), "{name} of {protocol}: {:#}", judgement.checks[name]);
+    }
+}
+
 #[test]
-fn server_of_other_protocol_fails() {
-    let daemon = Daemon::serving("echo", &[]);
-    let judgement = judge(daemon.address("echo"), &["--patience", "300ms", "--only", "actions"]);
-    assert_eq!(judgement.code, 1);
-    assert!(judgement.hint("length-field").contains("repeats the request's header"), "{}", judgement.report);
+fn server_of_foreign_protocol_is_recognized() {
+    const HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+    for (protocol, greeting, reply, words) in [
+        ("frame", b"".as_slice(), HTTP, "speaks HTTP, not frame"),
+        ("text", b"", b"<!DOCTYPE HTML>\n<html lang=\"en\">", "speaks HTTP, not text"),
+        ("echo", b"", HTTP, "speaks HTTP, not echo"),
+        ("discard", b"", HTTP, "speaks HTTP, not discard"),
+        ("daytime", b"", HTTP, "speaks HTTP, not daytime"),
+        ("frame", b"", b"\x15\x03\x03\0\x02\x02\x32", "speaks TLS, not frame"),
+        ("frame", b"SSH-2.0-OpenSSH_9.2\r\n", b"Invalid SSH identification string.\r\n", "speaks SSH, not frame"),
+        ("qotd", b"SSH-2.0-OpenSSH_9.2\r\n", b"", "speaks SSH, not qotd"),
+        ("frame", b"220 mail.example ESMTP\r\n", b"500 unknown\r\n", "speaks SMTP or FTP, not frame"),
+        ("time", b"220 mail.example ESMTP\r\n", b"500 unknown\r\n", "speaks SMTP or FTP, not time"),
+        ("frame", b"Welcome!\n", b"", "sends text before it has received a request"),
+    ] {
+        mistaken(speaking(greeting, reply), protocol, words);
+    }
+}
+
+/// Many servers of TLS close without an alert if the first bytes are not a record.
+#[test]
+fn server_of_tls_is_recognized_without_a_reply_to_the_request() {
+    let address = buggy_servers::for_each_client(|mut stream| {
+        let mut record = [0; 5];
+        if stream.read_exact(&mut record).is_ok() && record[..3] == [22, 3, 1] {
+            let _ = stream.write_all(b"\x15\x03\x03\0\x02\x02\x32");
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    for protocol in ["frame", "text", "discard", "daytime"] {
+        mistaken(address, protocol, &format!("speaks TLS, not {protocol}"));
+    }
+}
+
+#[test]
+fn server_of_other_protocol_of_the_daemon_is_recognized() {
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    for (protocol, served) in [
+        ("frame", "echo"),
+        ("frame", "text"),
+        ("frame", "chargen"),
+        ("frame", "daytime"),
+        ("echo", "frame"),
+        ("length-prefix", "upper"),
+        ("discard", "echo"),
+        ("daytime", "chargen"),
+    ] {
+        mistaken(daemon.address(served), protocol, &format!("speaks {served}, not {protocol}"));
+    }
+}
+
+#[test]
+fn reports_of_other_protocol_agree() {
+    let address = speaking(b"SSH-2.0-OpenSSH_9.2\r\n", b"").to_string();
+    let directory = Directory::new();
+    let junit = directory.path("report.xml");
+    let only = ["check", &address, "--only", "uppercase,half-close-at-once"];
+    let hint = "the server speaks SSH, not frame: is this the right port, and the right -P?";
+    let text = String::from_utf8(retort(&only).stdout).unwrap();
+    assert_eq!(text.matches(hint).count(), 1, "{text}");
+    assert!(text.contains("Received: SSH-2.0-OpenSSH_9.2\\x0d\\x0a") && !text.contains("uppercase"), "{text}");
+    assert!(text.contains("\n0 of 2 checks passed, 2 failed, in "), "{text}");
+    let quiet = String::from_utf8(retort(&[only.as_slice(), &["--quiet"]].concat()).stdout).unwrap();
+    assert_eq!(quiet.lines().count(), 2, "{quiet}");
+    let tap = retort(&[only.as_slice(), &["--tap", "--junit", junit.to_str().unwrap()]].concat());
+    assert_eq!(tap.status.code(), Some(1));
+    let tap = String::from_utf8(tap.stdout).unwrap();
+    assert!(tap.contains("not ok 1 - uppercase\n") && tap.contains("not ok 2 - half-close-at-once\n"), "{tap}");
+    assert_eq!(tap.matches(hint).count(), 2, "{tap}");
+    let xml = fs::read_to_string(junit).expect("the JUnit report");
+    assert!(xml.contains("tests=\"2\" failures=\"2\"") && xml.matches(hint).count() == 2, "{xml}");
+}
+
+#[test]
+fn echo_at_the_end_of_input_gets_its_hint() {
+    let address = buggy_servers::for_each_client(|mut stream| {
+        let mut input = Vec::new();
+        let _ = stream.read_to_end(&mut input);
+        let _ = stream.write_all(&input);
+    });
+    for protocol in ["echo", "length-prefix"] {
+        let judgement =
+            judge(address, &["-P", protocol, "--patience", "200ms", "--only", "one-byte,keep-alive,half-close"]);
+        for name in ["one-byte", "keep-alive"] {
+            assert!(judgement.hint(name).contains("only at the end of input"), "{:#}", judgement.checks[name]);
+        }
+        assert_eq!((judgement.failed(), judgement.code), (vec!["keep-alive", "one-byte"], 1));
+    }
+}
+
+#[test]
+fn chargen_may_send_any_pattern() {
+    let ring = short_ring();
+    for bytes in [ring.as_slice(), b"the data may be anything\r\n", b"x"] {
+        let judgement = judge(buggy_servers::flooding(bytes), &["-P", "chargen"]);
+        assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{:#}", judgement.report);
+        assert_eq!(judgement.report["notes"], 1);
+        let note = judgement.checks["pattern"]["note"].as_str().expect("a note");
+        assert!(note.contains("RFC 864 allows any"), "{note}");
+    }
+}
+
+#[test]
+fn chargen_that_waits_for_input_or_ends_is_caught() {
+    let waits = buggy_servers::for_each_client(|mut stream| {
+        let _ = stream.read(&mut [0; 100]);
+        while stream.write_all(&[b'x'; 1 << 14]).is_ok() {}
+    });
+    let ends = buggy_servers::for_each_client(|mut stream| drop(stream.write_all(&[b'x'; 1 << 14])));
+    let stops = buggy_servers::for_each_client(|mut stream| {
+        let _ = stream.write_all(b"x");
+        let _ = stream.read(&mut [0; 100]);
+        let _ = stream.read(&mut [0; 100]);
+    });
+    for (address, check) in [(waits, "pattern"), (ends, "endless"), (stops, "input-ignored")] {
+        let judgement = judge(address, &["-P", "chargen", "--patience", "200ms", "--only", "service"]);
+        assert!(judgement.failed().contains(&check), "{check}: {:#}", judgement.report);
+        assert_eq!(judgement.code, 1);
+    }
 }
 
 #[test]
@@ -288,6 +424,9 @@ fn impossible_check_exits_2() {
         (vec!["check", nobody.as_str()], "cannot connect to 127.0.0.1"),
         (vec!["check", "--list", "-P", "ack"], "no checks for protocol ack"),
         (vec!["check", nobody.as_str(), "--only", "nonsense"], "no check or group has the name nonsense"),
+        (vec!["check", nobody.as_str(), "--only", "empty,upercase"], "the name upercase; did you mean uppercase?"),
+        (vec!["check", nobody.as_str(), "--only", "pattern"], "frame has no check or group pattern, but chargen has"),
+        (vec!["check", nobody.as_str(), "--only", "largest"], "add --large"),
         (vec!["check", "localhost:http"], "not a port"),
     ] {
         let output = retort(&arguments);
@@ -309,7 +448,7 @@ fn list_option_shows_checks_of_edition() {
     assert!(older.contains("title-case ") && !older.contains("random-statistics"));
 }
 
-/// A chargen pattern of 94 characters instead of 95, as xinetd sends it: wrong, but without an end.
+/// A chargen pattern of 94 characters instead of 95, as xinetd sends it.
 fn short_ring() -> Vec<u8> {
     let ring = |start: usize| (0..72).map(move |i| b'!' + ((start + i) % 94) as u8).chain(*b"\r\n");
     (0..94).flat_map(ring).collect()
@@ -319,9 +458,8 @@ fn short_ring() -> Vec<u8> {
 /// as soon as the reply cannot be correct any more.
 #[test]
 fn endless_server_is_judged_in_bounded_time_and_memory() {
-    let ring = short_ring();
     let endless = "more bytes than all replies";
-    let cases: [(&str, &[u8], &str); 12] = [
+    let cases: [(&str, &[u8], &str); 11] = [
         ("frame", b"x", endless),
         ("frame", b"\0\0\0\x01x", endless),
         ("frame", b"\0\0\0\x05error", endless),
@@ -333,7 +471,6 @@ fn endless_server_is_judged_in_bounded_time_and_memory() {
         ("daytime", b"x", "as one line"),
         ("time", b"x", "exactly four bytes"),
         ("qotd", b"x", "at most 512 characters"),
-        ("chargen", &ring, "the next begins one character later"),
     ];
     let patience = ["--patience", &format!("{}s", 2 * DEADLINE.as_secs()), "-P"];
     let begun = Instant::now();
@@ -427,4 +564,59 @@ fn junit_report_may_go_to_stdout() {
     let output = retort(&["check", &address, "--only", "uppercase", "-q", "--junit", "/dev/stdout"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("<testsuites>") && text.contains("1 of 1 checks passed"), "{text}");
+}
+
+/// What `retort` prints on a terminal, with these variables.
+fn on_a_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let (terminal, controller) = terminal();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR").env("TERM", "xterm");
+    command.envs(variables.iter().copied());
+    command.stdin(Stdio::null()).stdout(terminal.try_clone().unwrap()).stderr(terminal);
+    let mut child = command.spawn().expect("run retort");
+    // closes this process's copies of the program's end, so that reading ends with the program (EIO, pty(7))
+    drop(command);
+    let mut output = Vec::new();
+    let _ = File::from(controller).read_to_end(&mut output);
+    child.wait().expect("wait for retort");
+    String::from_utf8(output).unwrap()
+}
+
+#[test]
+fn color_option_and_environment_decide_on_colours() {
+    let address = buggy_servers::start(Bug::None).to_string();
+    let report = ["check", &address, "--only", "uppercase"];
+    for (option, variables, coloured) in [
+        ("--color=auto", [].as_slice(), true),
+        ("--color=auto", &[("NO_COLOR", "")], true),
+        ("--color=auto", &[("NO_COLOR", "1")], false),
+        ("--color=auto", &[("TERM", "dumb")], false),
+        ("--color=never", &[], false),
+        ("--color=always", &[("NO_COLOR", "1"), ("TERM", "dumb")], true),
+    ] {
+        for arguments in [report.as_slice(), &["--help"], &["chek"]] {
+            let output = on_a_terminal(&[&[option], arguments].concat(), variables);
+            assert!(output.contains("1 of 1 checks passed") || output.contains("Usage"), "{output}");
+            assert_eq!(output.contains('\x1b'), coloured, "{option} {variables:?}: {output}");
+        }
+    }
+    let piped = |when| retort(&[report.as_slice(), &["--color", when]].concat()).stdout.contains(&b'\x1b');
+    assert_eq!((piped("auto"), piped("always")), (false, true));
+}
+
+#[test]
+fn one_check_is_singular() {
+    let address = buggy_servers::start(Bug::None).to_string();
+    let title = |only| String::from_utf8(retort(&["check", &address, "--only", only]).stdout).unwrap();
+    assert!(title("uppercase").contains(": 1 check\n") && title("uppercase,reverse").contains(": 2 checks\n"));
+}
+
+#[test]
+fn seconds_in_json_have_microseconds() {
+    let report = judge(buggy_servers::start(Bug::None), &["--only", "actions"]).report;
+    let checks = report["checks"].as_array().unwrap();
+    for seconds in checks.iter().chain([&report]).map(|part| part["seconds"].to_string()) {
+        let digits = seconds.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        assert!(digits <= 6 || seconds.contains("e-"), "{seconds}");
+    }
 }

@@ -7,8 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers;
-use crate::faults::standard_error::terminal;
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener};
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, terminal};
 use retortd::protocol::PROTOCOLS;
 use retortd::protocol::client_side::ConnectionUse;
 

@@ -40,7 +40,7 @@ use std::io::{self, ErrorKind, IsTerminal};
 use std::net::SocketAddr;
 
 use super::client_protocol::ConnectionUse;
-use super::failure::{Failure, Status};
+use super::failure::{Failure, Status, warn};
 use super::options::BenchOptions;
 use super::progress::RunProgress;
 use super::report_file::ReportFile;

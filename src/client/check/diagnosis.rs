@@ -15,7 +15,7 @@ pub fn with_hint(mut failure: CheckFailure, protocol: ClientProtocol, hint: &'st
     if failure.hint.is_empty() {
         let cause = if protocol.has_action_codes() { header_mistake(&failure) } else { None };
         let endless = failure.state == ConnectionState::Excess && protocol.takes_messages();
-        failure.hint = endless.then_some(ENDLESS).or(cause).unwrap_or(hint);
+        failure.hint = endless.then_some(ENDLESS).or(cause).unwrap_or(hint).into();
     }
     failure
 }
@@ -66,12 +66,12 @@ mod tests {
     use super::super::failure::Observed;
     use super::*;
 
-    fn hint(sent: &[u8], expected: &[u8], received: &[u8], state: ConnectionState) -> &'static str {
+    fn hint(sent: &[u8], expected: &[u8], received: &[u8], state: ConnectionState) -> String {
         let mut failure = CheckFailure::in_words("", "");
         failure.sent.push(sent);
         (failure.expected, failure.received) = (Observed::Bytes(expected.to_vec()), Observed::Bytes(received.to_vec()));
         failure.state = state;
-        with_hint(failure, ClientProtocol::by_name("frame").unwrap(), "the check's own").hint
+        with_hint(failure, ClientProtocol::by_name("frame").unwrap(), "the check's own").hint.into_string()
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct CheckFailure {
     /// The state of the connection.
     pub state: ConnectionState,
     /// The probable cause; if empty, the check's own hint.
-    pub hint: &'static str,
+    pub hint: Box<str>,
 }
 
 /// A reply or event, expected or actual.
@@ -67,14 +67,14 @@ impl CheckFailure {
             expected: Observed::Words(expected.into()),
             received: Observed::Words(received.into()),
             state: ConnectionState::Open,
-            hint: "",
+            hint: Box::default(),
         }
     }
 
     /// Sets a hint that fits better than the check's own.
     #[must_use]
-    pub fn with_hint(mut self, hint: &'static str) -> Self {
-        self.hint = hint;
+    pub fn with_hint(mut self, hint: impl Into<Box<str>>) -> Self {
+        self.hint = hint.into();
         self
     }
 

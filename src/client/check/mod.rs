@@ -11,6 +11,8 @@
 //! | [`context`] | what a check gets: connections, requests and their replies |
 //! | [`connection`] | one connection with deadlines, which remembers what was sent |
 //! | [`runner`] | runs one check after another within their times |
+//! | `selection` | the checks that `--only` names |
+//! | `other_protocol` | recognizes a server of another protocol |
 //! | [`failure`](mod@failure), [`excerpt`] | what was sent, expected and received |
 //! | [`diagnosis`] | the probable cause of a failure |
 //! | [`bounds`] | bounds for random results |
@@ -25,15 +27,17 @@ pub mod definition;
 pub mod diagnosis;
 pub mod excerpt;
 pub mod failure;
+mod other_protocol;
 mod outcome;
 mod report;
 pub mod runner;
+mod selection;
 
 use super::client_protocol::ClientProtocol;
 use super::failure::{Failure, Status};
-use super::options::CheckOptions;
+use super::options::{CheckOptions, ColorWhen};
 use super::target::Target;
-use definition::Check;
+use context::CheckContext;
 use outcome::RunSummary;
 use report::CheckReport;
 use runner::CheckRunner;
@@ -42,9 +46,9 @@ use runner::CheckRunner;
 ///
 /// # Errors
 /// The server could not be checked: usage, no connection, or a report that cannot be written.
-pub fn run(options: &CheckOptions) -> Result<Status, Failure> {
+pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> {
     let protocol = protocol(options)?;
-    let checks = selected(protocol, &options.selection.only)?;
+    let checks = selection::selected(protocol, &options.selection)?;
     let Some(host) = options.host.as_ref().filter(|_| !options.selection.list) else {
         report::list(&checks)?;
         return Ok(Status::Success);
@@ -53,7 +57,12 @@ pub fn run(options: &CheckOptions) -> Result<Status, Failure> {
     // Without a server there is nothing to check: exit code 2, not failed checks.
     drop(target.connect_or_fail(options.selection.patience)?);
     let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());
-    let mut report = CheckReport::begin(&options.report, summary)?;
+    let mut report = CheckReport::begin(&options.report, color, summary)?;
+    let context = CheckContext::new(&target, protocol, options.selection.patience, false);
+    if let Some(failure) = other_protocol::mismatch(&context) {
+        report.add_all_failed(&checks, &failure.condensed())?;
+        return report.end();
+    }
     let mut runner = CheckRunner::new(target, protocol, &options.selection);
     for check in checks {
         report.add(runner.run(check))?;
@@ -66,14 +75,4 @@ fn protocol(options: &CheckOptions) -> Result<ClientProtocol, Failure> {
     ClientProtocol::by_name(name).filter(|&protocol| catalog::checks(protocol).next().is_some()).ok_or_else(|| {
         Failure::cannot_run(format!("no checks for protocol {name}; there are some for {}", definition::checkable()))
     })
-}
-
-fn selected(protocol: ClientProtocol, only: &[String]) -> Result<Vec<&'static Check>, Failure> {
-    let wanted = |check: &&Check| only.is_empty() || only.iter().any(|name| check.has_name(name));
-    for name in only {
-        if !catalog::checks(protocol).any(|check| check.has_name(name)) {
-            return Err(Failure::cannot_run(format!("no check or group has the name {name}; see --list")));
-        }
-    }
-    Ok(catalog::checks(protocol).filter(wanted).collect())
 }

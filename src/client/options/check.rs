@@ -14,7 +14,7 @@ use crate::units;
 pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  every check passed (notes and skipped checks do not count)
-  1  at least one check failed
+  1  at least one check failed, or the server speaks another protocol
   2  the server could not be checked: usage, no connection, a file that cannot be written";
 
 /// `retort check`.

@@ -6,6 +6,7 @@
 pub mod address_family;
 mod bench;
 mod check;
+mod color;
 mod ping;
 mod send;
 mod timeouts;
@@ -14,11 +15,12 @@ mod values;
 pub use address_family::AddressFamily;
 pub use bench::{BenchOptions, TextKind, Verify};
 pub use check::{CheckOptions, ReportOptions, Selection};
+pub use color::ColorWhen;
 pub use ping::PingOptions;
 pub use send::SendOptions;
 pub use timeouts::Timeouts;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,6 +38,9 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(name = "retort", version, subcommand_required = true, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Options {
+    /// When to use colours
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorWhen::Auto, global = true, help_heading = "Terminal")]
+    pub color: ColorWhen,
     /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
@@ -84,7 +89,9 @@ impl Options {
     /// The options of this process; prints help, version or a usage error and exits (0 or 2) where clap says so.
     #[must_use]
     pub fn from_command_line() -> Self {
-        Self::parse()
+        let mut command = Self::command().color(color::choice(std::env::args_os()));
+        let parsed = Self::from_arg_matches(&command.get_matches_mut());
+        parsed.unwrap_or_else(|error| error.format(&mut command).exit())
     }
 }
 

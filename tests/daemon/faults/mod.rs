@@ -13,7 +13,7 @@ mod log;
 mod memory;
 mod network;
 mod peers;
-pub mod standard_error;
+mod standard_error;
 mod system_calls;
 
 use std::env;

@@ -8,12 +8,11 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::thread;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, pipe2};
 
 use super::{Injection, REVERSE, assert_serves, rss_limit, wait_until};
-use crate::harness::{Daemon, DaemonBuilder, Directory, EventLog, Statistics, available, frame};
+use crate::harness::{Daemon, DaemonBuilder, Directory, EventLog, Statistics, available, frame, terminal};
 
 /// A kind of file for standard error, with the end that the test reads.
 struct Outlet {
@@ -44,17 +43,6 @@ impl Outlet {
             Self { end, ..Self::new("datagram socket", datagram, other_datagram) },
         ]
     }
-}
-
-/// A pseudoterminal, and the end that a terminal emulator has; closed on exec like a [`pipe`], unlike those of
-/// openpty(3).
-pub fn terminal() -> (OwnedFd, OwnedFd) {
-    let controller = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudoterminal");
-    grantpt(&controller).expect("grantpt");
-    unlockpt(&controller).expect("unlockpt");
-    let path = ptsname_r(&controller).expect("ptsname");
-    let terminal = OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(path);
-    (terminal.expect("open the terminal").into(), controller.into())
 }
 
 /// The ends of a pipe for reading and for writing. They are closed on exec: under plain `cargo test` other threads

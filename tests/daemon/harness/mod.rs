@@ -16,6 +16,7 @@ mod observe;
 mod replay;
 mod skip;
 mod statistics;
+mod terminal;
 
 use std::env;
 use std::fs;
@@ -33,6 +34,7 @@ pub use observe::{RETORT_MEMORY, any_memory, available, limited_retort, rss_limi
 pub use replay::{replay_all, try_protocol};
 pub use skip::skip;
 pub use statistics::Statistics;
+pub use terminal::terminal;
 
 /// The longest wait for an event that must happen. Chosen without tuning: generous, because other tests run meanwhile.
 pub const DEADLINE: Duration = Duration::from_secs(30);

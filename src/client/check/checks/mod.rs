@@ -8,5 +8,5 @@ pub mod clients;
 pub mod errors;
 pub mod messages;
 pub mod randomness;
-mod sample;
+pub mod sample;
 pub mod services;

@@ -14,6 +14,10 @@ use crate::client::reply::decoder::{BodyLength, ReplyDecoder, ReplyError, ReplyF
 const TOO_LONG: &str =
     "the length before the reply is larger than that of any correct reply: look at how it is counted and written";
 
+/// The hint for a server that replies, correctly, when the client half-closes and not before.
+const AT_THE_END: &str = "the server replies only at the end of input, after the client has half-closed: reply to each \
+    request when it is complete, without waiting for recv to return nothing";
+
 /// How decoding a reply ended.
 enum Decoded {
     /// This is its body, or the beginning of it.
@@ -47,7 +51,19 @@ impl TestConnection {
             self.consume(expected.len());
             return Ok(());
         }
-        Err(CheckFailure { expected: Observed::Bytes(expected.to_vec()), ..self.failure("", "") })
+        let failure = CheckFailure { expected: Observed::Bytes(expected.to_vec()), ..self.failure("", "") };
+        let waits = self.state == ConnectionState::Silent && self.replies_at_the_end(expected);
+        Err(if waits { failure.with_hint(AT_THE_END) } else { failure })
+    }
+
+    /// After silence: whether the rest of the expected reply begins to arrive when the server reads the end of input.
+    /// The connection is of no further use then.
+    fn replies_at_the_end(&mut self, expected: &[u8]) -> bool {
+        let before = self.unread().len();
+        self.half_close();
+        self.state = ConnectionState::Open;
+        self.collect();
+        self.unread().len() > before && expected.starts_with(&self.unread()[..self.unread().len().min(expected.len())])
     }
 
     /// Expects a reply of any content, and returns its body. One of more than `limit` bytes is a failure before its
@@ -209,7 +225,7 @@ mod tests {
         let (mut connection, mut server) = pair();
         server.write_all(b"\xff\xff\xff\xff").unwrap();
         let failure = connection.reply(ReplyFraming::Length32, 10, 10).unwrap_err();
-        assert_eq!((failure.hint, failure.state), (TOO_LONG, ConnectionState::Open));
+        assert_eq!((&*failure.hint, failure.state), (TOO_LONG, ConnectionState::Open));
         let (mut connection, mut server) = pair();
         server.write_all(b"12345").unwrap();
         let failure = connection.reply_until_close(4).unwrap_err();

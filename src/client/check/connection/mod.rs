@@ -64,6 +64,12 @@ impl TestConnection {
         &self.received[self.judged..]
     }
 
+    /// Whether more can arrive.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == ConnectionState::Open
+    }
+
     /// Sends all of `bytes`. A server that stops reading is a failure; one that closes, or sends more than can be
     /// correct, is reported when its reply is judged.
     ///

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::reporter::Reporter;
 use crate::client::check::failure::Pass;
 use crate::client::check::outcome::{CheckOutcome, RunSummary};
-use crate::client::json::{Value, json};
+use crate::client::json::{Value, json, seconds};
 
 /// One JSON object, at the end of the run.
 pub struct JsonReporter;
@@ -28,7 +28,7 @@ impl Reporter for JsonReporter {
             "failed": score.failed,
             "notes": score.notes,
             "skipped": score.skipped,
-            "seconds": run.duration.as_secs_f64(),
+            "seconds": seconds(run.duration),
             "checks": run.outcomes.iter().map(entry).collect::<Vec<_>>(),
         });
         writeln!(out, "{document:#}")
@@ -40,7 +40,7 @@ fn entry(outcome: &CheckOutcome) -> Value {
         "name": outcome.check.name,
         "group": outcome.check.group,
         "about": outcome.check.about,
-        "seconds": outcome.duration.as_secs_f64(),
+        "seconds": seconds(outcome.duration),
     });
     let details = match &outcome.result {
         Ok(Pass::Clean) => json!({ "status": "passed" }),
@@ -51,7 +51,7 @@ fn entry(outcome: &CheckOutcome) -> Value {
             "sent": failure.sent.shown(),
             "expected": failure.expected_shown(),
             "came": failure.received_shown(),
-            "hint": failure.hint,
+            "hint": &*failure.hint,
         }),
     };
     if let (Value::Object(entry), Value::Object(details)) = (&mut entry, details) {

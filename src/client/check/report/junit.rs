@@ -48,7 +48,7 @@ fn case(xml: &mut String, protocol: &str, outcome: &CheckOutcome) {
                 failure.expected_shown(),
                 failure.received_shown()
             );
-            Some(format!("<failure message=\"{}\">{}</failure>", escaped(failure.hint), escaped(&details)))
+            Some(format!("<failure message=\"{}\">{}</failure>", escaped(&failure.hint), escaped(&details)))
         }
     };
     let _ = match body {

@@ -10,13 +10,15 @@ mod tap;
 mod text;
 
 use std::io::{self, StdoutLock, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::definition::Check;
+use super::failure::CheckFailure;
 use super::outcome::{CheckOutcome, RunSummary};
 use crate::client::failure::{Failure, Status};
-use crate::client::options::ReportOptions;
+use crate::client::options::{ColorWhen, ReportOptions};
 use crate::client::report_file::ReportFile;
+use crate::client::terminal;
 use reporter::Reporter;
 
 /// The report of a run in progress.
@@ -32,11 +34,11 @@ pub struct CheckReport {
 
 impl CheckReport {
     /// Prepares the file, and prints the lines before the first check.
-    pub fn begin(options: &ReportOptions, run: RunSummary) -> Result<Self, Failure> {
+    pub fn begin(options: &ReportOptions, color: ColorWhen, run: RunSummary) -> Result<Self, Failure> {
         let reporter: Box<dyn Reporter> = match (options.json, options.tap) {
             (true, _) => Box::new(json::JsonReporter),
             (_, true) => Box::new(tap::TapReporter),
-            _ => Box::new(text::TextReporter::new(options.quiet)),
+            _ => Box::new(text::TextReporter::new(options.quiet, terminal::stdout_has_colour(color))),
         };
         let junit = options.junit.as_deref().map(ReportFile::prepare).transpose()?;
         let (out, started) = (io::stdout().lock(), Instant::now());
@@ -54,6 +56,17 @@ impl CheckReport {
             Some(_) => Ok(()),
         };
         self.run.outcomes.push(outcome);
+        self.after_printing(printed)
+    }
+
+    /// Adds the same failure of all checks, none of which has run, and prints it.
+    pub fn add_all_failed(&mut self, checks: &[&'static Check], failure: &CheckFailure) -> Result<(), Failure> {
+        let outcome = |&check| CheckOutcome { check, result: Err(failure.clone()), duration: Duration::ZERO };
+        self.run.outcomes.extend(checks.iter().map(outcome));
+        let printed = match self.print_failure {
+            None => self.reporter.all_failed(&mut self.out, &self.run.outcomes),
+            Some(_) => Ok(()),
+        };
         self.after_printing(printed)
     }
 

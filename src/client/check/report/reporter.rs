@@ -10,6 +10,10 @@ pub trait Reporter {
     fn begin(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()>;
     /// After each check; `number` counts from 1.
     fn outcome(&mut self, out: &mut dyn Write, number: usize, outcome: &CheckOutcome) -> io::Result<()>;
+    /// If every check has failed for one reason, without having run.
+    fn all_failed(&mut self, out: &mut dyn Write, outcomes: &[CheckOutcome]) -> io::Result<()> {
+        (1..).zip(outcomes).try_for_each(|(number, outcome)| self.outcome(out, number, outcome))
+    }
     /// After the last.
     fn end(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()>;
 }

@@ -28,7 +28,7 @@ impl Reporter for TapReporter {
                     ("sent", failure.sent.shown()),
                     ("expected", failure.expected_shown()),
                     ("came", failure.received_shown()),
-                    ("hint", failure.hint.to_owned()),
+                    ("hint", failure.hint.to_string()),
                 ] {
                     // Every JSON string is a YAML string.
                     writeln!(out, "  {key}: {}", Value::from(value))?;

@@ -1,13 +1,13 @@
 //! The report for people.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use super::reporter::Reporter;
 use crate::client::check::definition::Check;
 use crate::client::check::failure::{CheckFailure, Pass};
 use crate::client::check::outcome::{CheckOutcome, RunSummary};
 
-/// Text, in colour on a terminal unless `NO_COLOR` is set.
+/// Text, with or without colours.
 pub struct TextReporter {
     /// Only failures and the score.
     quiet: bool,
@@ -24,8 +24,7 @@ const FAINT: &str = "2";
 
 impl TextReporter {
     /// With `quiet`, prints only failures and the score.
-    pub fn new(quiet: bool) -> Self {
-        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    pub fn new(quiet: bool, colour: bool) -> Self {
         Self { quiet, colour, group: "" }
     }
 
@@ -56,7 +55,8 @@ impl Reporter for TextReporter {
         if self.quiet {
             return Ok(());
         }
-        writeln!(out, "{} on {}: {} checks", run.protocol, run.target, run.planned)
+        let checks = if run.planned == 1 { "check" } else { "checks" };
+        writeln!(out, "{} on {}: {} {checks}", run.protocol, run.target, run.planned)
     }
 
     fn outcome(&mut self, out: &mut dyn Write, _number: usize, outcome: &CheckOutcome) -> io::Result<()> {
@@ -81,6 +81,12 @@ impl Reporter for TextReporter {
                 self.line(out, &mark, check, reason)
             }
         }
+    }
+
+    fn all_failed(&mut self, out: &mut dyn Write, outcomes: &[CheckOutcome]) -> io::Result<()> {
+        let Some(Err(failure)) = outcomes.first().map(|outcome| &outcome.result) else { return Ok(()) };
+        let gap = if self.quiet { "" } else { "\n" };
+        writeln!(out, "{gap}{}  {} Received: {}", self.painted(RED, "FAIL"), failure.hint, failure.received_shown())
     }
 
     fn end(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()> {

@@ -1,0 +1,96 @@
+//! The completion scripts, and the candidates of the values that clap does not know.
+//!
+//! Those of zsh and fish are written by `clap_complete`. Its script for bash completes words regardless of their position
+//! and offers placeholders, and that for fish leaves out positional arguments: these parts are written here.
+
+mod bash;
+mod fish;
+
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Arg, Command, ValueHint};
+use clap_complete::{Generator, Shell};
+use retortd::client::check::{catalog, definition::CHECKABLE};
+use retortd::client::client_protocol::ClientProtocol;
+use retortd::protocol::PROTOCOLS;
+use retortd::transform::Action;
+
+/// The shells for which there are completions.
+pub const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
+
+/// The command lines of both programs.
+pub fn programs() -> [Command; 2] {
+    [retortd::daemon::config::args::command(), retortd::client::command()]
+}
+
+/// The name under which a shell finds the script.
+pub fn file_name(shell: Shell, command: &Command) -> String {
+    shell.file_name(command.get_name())
+}
+
+/// The completions of a program.
+pub fn script(shell: Shell, command: Command) -> String {
+    let mut command = with_candidates(command);
+    if shell == Shell::Bash {
+        command.build();
+        return bash::script(&command);
+    }
+    let (name, mut script) = (command.get_name().to_owned(), Vec::new());
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    let script = String::from_utf8(script).expect("clap_complete writes text");
+    match shell {
+        Shell::Fish => script + &fish::positionals(&command),
+        // With two colons, no option is completed behind the first positional argument (_arguments, zshcompsys(1)).
+        _ => script.replace("\n'*::", "\n'*:"),
+    }
+}
+
+fn with_candidates(command: Command) -> Command {
+    command.mut_args(with_values).mut_subcommands(with_candidates)
+}
+
+/// The argument with the candidates of its values. The programs parse these values themselves, with errors that say
+/// more than a list; here they are only suggested.
+fn with_values(argument: Arg) -> Arg {
+    let values = match argument.get_id().as_str() {
+        "protocol" | "listen" | "listener_options" => protocols(),
+        "action" | "stdin_data" | "words" => Action::ALL.iter().map(|action| action.name().into()).collect(),
+        "only" => checks(),
+        "host" => return argument.value_hint(ValueHint::Hostname),
+        _ if is_free(&argument) => return argument.value_hint(ValueHint::Other),
+        _ => return argument,
+    };
+    argument.value_parser(PossibleValuesParser::new(values))
+}
+
+/// Whether nothing is known about the values: neither a list of them, nor that they are paths.
+fn is_free(argument: &Arg) -> bool {
+    argument.get_action().takes_values()
+        && argument.get_value_parser().possible_values().is_none()
+        && argument.get_value_hint() == ValueHint::Unknown
+}
+
+fn protocols() -> Vec<PossibleValue> {
+    PROTOCOLS.iter().map(|info| PossibleValue::new(info.name).help(info.summary)).collect()
+}
+
+/// The groups and the checks of all protocols, each once.
+fn checks() -> Vec<PossibleValue> {
+    let protocols = CHECKABLE.iter().filter_map(|name| ClientProtocol::by_name(name));
+    let (mut values, mut group) = (Vec::<PossibleValue>::new(), "");
+    for check in protocols.flat_map(catalog::checks) {
+        if group != check.group {
+            group = check.group;
+            values.push(PossibleValue::new(group).help("a group of checks"));
+        }
+        values.push(PossibleValue::new(check.name).help(check.about));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    values.retain(|value| seen.insert(value.get_name().to_owned()));
+    values
+}
+
+/// The names of the listed values.
+fn names(argument: &Arg) -> Option<Vec<String>> {
+    let values = argument.get_value_parser().possible_values()?;
+    Some(values.filter(|value| !value.is_hide_set()).map(|value| value.get_name().to_owned()).collect())
+}

@@ -1,0 +1,63 @@
+//! What the terminals of standard output and standard error can show: the one place that decides on colour and on lines
+//! that are drawn again.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal};
+
+use super::options::ColorWhen;
+
+/// Whether text on standard output has colours.
+#[must_use]
+pub fn stdout_has_colour(when: ColorWhen) -> bool {
+    match when {
+        ColorWhen::Always => true,
+        ColorWhen::Never => false,
+        ColorWhen::Auto => {
+            is_wanted(env::var_os("NO_COLOR").as_deref())
+                && interprets_sequences(env::var_os("TERM").as_deref())
+                && io::stdout().is_terminal()
+        }
+    }
+}
+
+/// Whether a line on standard error can be drawn again, as a progress bar is.
+#[must_use]
+pub fn stderr_can_redraw() -> bool {
+    interprets_sequences(env::var_os("TERM").as_deref()) && io::stderr().is_terminal()
+}
+
+/// An empty `NO_COLOR` is as none (<https://no-color.org>).
+fn is_wanted(no_color: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty)
+}
+
+/// Whether a terminal of this type interprets escape sequences; `dumb` is one that does not (term(7)).
+fn interprets_sequences(term: Option<&OsStr>) -> bool {
+    term.is_some_and(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choice_of_the_user_comes_first() {
+        assert!(stdout_has_colour(ColorWhen::Always));
+        assert!(!stdout_has_colour(ColorWhen::Never));
+    }
+
+    #[test]
+    fn empty_no_color_is_as_none() {
+        for (value, wanted) in [(None, true), (Some(""), true), (Some("1"), false), (Some("0"), false)] {
+            assert_eq!(is_wanted(value.map(OsStr::new)), wanted, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn dumb_terminal_has_no_escape_sequences() {
+        for (value, interprets) in [(None, false), (Some("dumb"), false), (Some("xterm"), true)] {
+            assert_eq!(interprets_sequences(value.map(OsStr::new)), interprets, "{value:?}");
+        }
+    }
+}
