@@ -19,6 +19,7 @@ mod lifecycle;
 mod limits;
 mod options;
 mod protocols;
+mod readme;
 mod retort_bench;
 mod retort_check;
 mod retort_send;
