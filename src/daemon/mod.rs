@@ -30,14 +30,14 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use log::{error, warn};
+use log::error;
 
 use crate::protocol;
 use crate::server::{Listener, Server};
 use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
-use config::load::{Command, ConfigError, load};
+use config::load::{Command, ConfigError, Remark, load};
 use config::settings::Settings;
 use exit_status::{Failure, Kind};
 use listeners::Sockets;
@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
     signals::ignore_file_size_limit();
     let arguments: Vec<OsString> = env::args_os().collect();
     let code = match load(&arguments) {
-        Ok(Command::Serve { settings, warnings }) => run(*settings, &warnings, &arguments),
+        Ok(Command::Serve { settings, remarks }) => run(*settings, &remarks, &arguments),
         Ok(Command::List) => print_list(),
         Err(error) => reject(error),
     };
@@ -60,13 +60,11 @@ pub fn main() -> ExitCode {
 }
 
 /// Serves, and logs the reason if that fails.
-fn run(settings: Settings, warnings: &[String], arguments: &[OsString]) -> ExitCode {
+fn run(settings: Settings, remarks: &[Remark], arguments: &[OsString]) -> ExitCode {
     // before the rest of the start, so that a signal during it is handled after it
     let signals = Signals::catch();
     logging::start(settings.reloadable.verbose);
-    for warning in warnings {
-        warn!("{warning}");
-    }
+    remarks.iter().for_each(Remark::log);
     // before any thread is started, because listenfd changes the environment
     let inherited = activation::take();
     if let Err(code) = start_log_thread(settings.fixed.log) {

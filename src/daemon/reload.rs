@@ -6,7 +6,7 @@ use log::warn;
 
 use super::config::args::fixed_options;
 use super::config::listen::Origin;
-use super::config::load::{Command, ConfigError, load};
+use super::config::load::{Command, ConfigError, Remark, load};
 use super::config::settings::Settings;
 use super::server_config::server_config;
 use crate::server;
@@ -26,15 +26,13 @@ pub struct Reloaded {
 /// # Errors
 /// The reason why the configuration cannot be used.
 pub fn reload(arguments: &[OsString], running: &Settings, origins: &[Origin]) -> Result<Reloaded, String> {
-    let (settings, warnings) = match load(arguments) {
-        Ok(Command::Serve { settings, warnings }) => (*settings, warnings),
+    let (settings, remarks) = match load(arguments) {
+        Ok(Command::Serve { settings, remarks }) => (*settings, remarks),
         Ok(Command::List) => return Err("--list does not serve".into()),
         Err(ConfigError::File(failure)) => return Err(failure.to_string()),
         Err(ConfigError::Usage(error)) => return Err(error.to_string()),
     };
-    for warning in &warnings {
-        warn!("{warning}");
-    }
+    remarks.iter().for_each(Remark::log);
     let needs_restart = settings.need_restart(running);
     let settings = Settings { fixed: running.fixed.clone(), ..settings };
     let config = server_config(&settings, origins).map_err(|failure| failure.to_string())?;

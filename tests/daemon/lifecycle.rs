@@ -364,6 +364,19 @@ fn reload_with_invalid_settings_keeps_old_settings() {
     std::fs::remove_file(&file).expect("remove");
     daemon.reload();
     daemon.wait_for_line(0, "No such file or directory");
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"eleven byte"), b"error");
+}
+
+#[test]
+fn reload_without_optional_settings_file_applies_defaults() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_MAX_MESSAGE=10\n");
+    let daemon = Daemon::serving("frame", &["-v", "--settings", &format!("-{file}")]);
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"eleven byte"), b"error");
+    std::fs::remove_file(&file).expect("remove");
+    daemon.reload();
+    daemon.wait_for_line(0, &format!("there is no file {file}"));
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"eleven byte"), b"ELEVEN BYTE");
 }
 
 #[test]

@@ -308,6 +308,46 @@ fn invalid_settings_file_exits_78_and_names_line() {
 }
 
 #[test]
+fn settings_file_behind_hyphen_may_be_missing() {
+    let directory = Directory::new();
+    let path = directory.path("settings");
+    let file = path.to_str().expect("a path in UTF-8");
+    let optional = format!("-{file}");
+    let launches = || {
+        let equals = DaemonBuilder::new(&[LOCAL, "-v", &format!("--settings={optional}")]);
+        let separate = DaemonBuilder::new(&[LOCAL, "-v", "--settings", &optional]);
+        [equals, separate, DaemonBuilder::new(&[LOCAL, "-v"]).env("RETORTD_SETTINGS", &optional)]
+    };
+    for launch in launches() {
+        let daemon = launch.start();
+        daemon.wait_for_line(0, &format!("there is no file {file}: settings that are not given elsewhere have their"));
+    }
+    directory.write("settings", "RETORTD_WORKERS=none\n");
+    for launch in launches() {
+        let finished = launch.finish();
+        assert_eq!(finished.code, 78, "{}", finished.log);
+        assert!(finished.log.starts_with(&format!("retortd: {file}:1: RETORTD_WORKERS: ")), "{}", finished.log);
+    }
+    let quiet = DaemonBuilder::new(&[LOCAL, "--settings=-/nonexistent/settings"]).start();
+    assert_eq!(quiet.log.text(), "");
+    // only a missing file is allowed
+    for other in [format!("-{file}/below"), "-/".into(), "-/dev/zero".into()] {
+        let finished = finish(&[LOCAL, "--settings", &other]);
+        assert_eq!(finished.code, 78, "{other}: {}", finished.log);
+        assert!(finished.log.starts_with(&format!("retortd: cannot read {}: ", &other[1..])), "{}", finished.log);
+    }
+}
+
+#[test]
+fn settings_option_without_value_takes_no_other_option() {
+    for option in ["-v", "--port=0", "-p8083"] {
+        let finished = finish(&["--settings", option]);
+        assert_eq!(finished.code, 2, "{option}: {}", finished.log);
+        assert!(finished.log.contains(&format!("write -./{} for a file", &option[1..])), "{}", finished.log);
+    }
+}
+
+#[test]
 fn settings_file_follows_environment_file_syntax() {
     let directory = Directory::new();
     for (text, workers) in [

@@ -5,10 +5,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, CommandFactory, Parser, ValueEnum};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{ArgAction, Args, CommandFactory, Parser, ValueEnum, ValueHint};
 
 use super::listen::{Endpoint, InheritedOptions, Listen, ListenerOptions};
 use super::listener_syntax::Separated;
+use super::settings_file::SettingsFile;
 use super::values::{Limit, Size};
 use crate::protocol::services::frame;
 use crate::units;
@@ -56,9 +58,10 @@ pub struct Arguments {
     #[command(flatten)]
     pub fixed: FixedSettings,
 
-    /// Read RETORTD_ variables from FILE, a regular file of at most 16 MiB, at start and on SIGHUP
-    #[arg(long, env = "RETORTD_SETTINGS", value_name = "FILE", help_heading = RUNNING)]
-    pub settings: Option<PathBuf>,
+    /// Read RETORTD_ variables from FILE, a regular file of at most 16 MiB, at start and on SIGHUP; -FILE, with a
+    /// slash: it may be missing
+    #[arg(long, env = "RETORTD_SETTINGS", value_name = "FILE", help_heading = RUNNING, allow_hyphen_values = true, value_hint = ValueHint::AnyPath, value_parser = OsStringValueParser::new().try_map(|value| SettingsFile::parse(&value)))]
+    pub settings: Option<SettingsFile>,
 
     /// Print the protocols with their ports, and exit
     #[arg(long)]

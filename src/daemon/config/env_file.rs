@@ -11,9 +11,8 @@
 //! * a value may consist of several quoted parts; characters behind them are taken literally, `#` and quotes included;
 //! * of several values of a name the last one is used. An empty value means that the variable is not set.
 
-use std::path::Path;
-
 use crate::daemon::config::files;
+use crate::daemon::config::settings_file::SettingsFile;
 use crate::daemon::exit_status::Failure;
 
 /// How many characters of an unknown name the error repeats. Chosen: more than the name of any setting has.
@@ -50,13 +49,14 @@ pub struct Content {
     pub ignored: Option<Ignored>,
 }
 
-/// Reads a file. Only names for which `is_setting` holds are allowed.
+/// Reads a file; `None` if it is missing and may be. Only names for which `is_setting` holds are allowed.
 ///
 /// # Errors
 /// Those of [`files::read`]; 78 for a line that cannot be used.
-pub fn read(file: &Path, is_setting: impl Fn(&str) -> bool) -> Result<Content, Failure> {
-    parse(&files::read(file)?, is_setting)
-        .map_err(|LineError { line, why }| Failure::configuration(format!("{}:{line}: {why}", file.display())))
+pub fn read(file: &SettingsFile, is_setting: impl Fn(&str) -> bool) -> Result<Option<Content>, Failure> {
+    let bytes = if file.may_be_missing { files::read_if_exists(&file.path)? } else { Some(files::read(&file.path)?) };
+    let content = bytes.map(|bytes| parse(&bytes, is_setting)).transpose();
+    content.map_err(|LineError { line, why }| Failure::configuration(format!("{file}:{line}: {why}")))
 }
 
 /// Why a line cannot be used.

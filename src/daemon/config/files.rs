@@ -21,10 +21,23 @@ pub const MAX_FILE: u64 = 16 << 20;
 /// # Errors
 /// 78: the file cannot be read, is not a regular file, or is larger than [`MAX_FILE`]; 71: the system lacks a resource.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    sys::open_without_waiting(path).and_then(read_regular).map_err(|error| {
-        let message = format!("cannot read {}: {error}", path.display());
-        Failure::of(kind(&error), message)
-    })
+    sys::open_without_waiting(path).and_then(read_regular).map_err(|error| cannot_read(path, &error))
+}
+
+/// Reads a regular file that may be missing: `None` if there is no file of that name.
+///
+/// # Errors
+/// As [`read`] for every other error.
+pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    match sys::open_without_waiting(path).and_then(read_regular) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(cannot_read(path, &error)),
+    }
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Failure {
+    Failure::of(kind(error), format!("cannot read {}: {error}", path.display()))
 }
 
 fn read_regular(file: File) -> io::Result<Vec<u8>> {
@@ -99,6 +112,19 @@ mod tests {
         assert_eq!(why(&large), "larger than 16777216 bytes");
         assert_eq!(why(&directory), "Is a directory (os error 21)");
         assert_eq!(why(&directory.join("none")), "No such file or directory (os error 2)");
+        fs::remove_dir_all(directory).expect("remove");
+    }
+
+    #[test]
+    fn only_a_missing_file_is_none() {
+        let directory = directory("missing");
+        let path = directory.join("file");
+        assert_eq!(read_if_exists(&path), Ok(None));
+        fs::write(&path, "x").expect("write");
+        assert_eq!(read_if_exists(&path), Ok(Some(b"x".to_vec())));
+        for path in [path.join("below"), directory.clone()] {
+            assert_eq!(read_if_exists(&path).expect_err("not read").kind, Kind::Configuration);
+        }
         fs::remove_dir_all(directory).expect("remove");
     }
 

@@ -3,14 +3,15 @@
 //! The command line takes precedence over the environment, and the environment over the file.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
+use log::Level;
 
 use super::args::{Arguments, MAX_VERBOSE, command};
 use super::env_file::{self, Content, Ignored, Variable};
 use super::settings::Settings;
+use super::settings_file::SettingsFile;
 use crate::daemon::exit_status::Failure;
 use crate::units;
 
@@ -21,11 +22,25 @@ pub enum Command {
     Serve {
         /// With these settings.
         settings: Box<Settings>,
-        /// Warnings about the settings file, for the log.
-        warnings: Vec<String>,
+        /// What has to be logged about the settings file.
+        remarks: Vec<Remark>,
     },
     /// Print the protocols.
     List,
+}
+
+/// A line for the log, which is started by the settings.
+#[derive(Debug)]
+pub struct Remark {
+    level: Level,
+    text: String,
+}
+
+impl Remark {
+    /// Logs it.
+    pub fn log(&self) {
+        log::log!(self.level, "{}", self.text);
+    }
 }
 
 /// Why a configuration cannot be used.
@@ -49,27 +64,30 @@ pub fn load(arguments: &[OsString]) -> Result<Command, ConfigError> {
     let command = command();
     // it cannot name another file
     let is_setting = |name: &str| name != "RETORTD_SETTINGS" && option_of(&command, name).is_some();
-    let content = env_file::read(file, is_setting).map_err(ConfigError::File)?;
+    let Some(content) = env_file::read(file, is_setting).map_err(ConfigError::File)? else {
+        let text = format!("there is no file {file}: settings that are not given elsewhere have their defaults");
+        return Ok(Command::new(parsed, vec![Remark { level: Level::Info, text }]));
+    };
     let from_file = options_of(&command, file, &content, &matches).map_err(ConfigError::File)?;
     let all = arguments[..1].iter().chain(&from_file).chain(&arguments[1..]);
     let matches = command.try_get_matches_from(all).map_err(ConfigError::Usage)?;
-    let parsed = Arguments::from_arg_matches(&matches).map_err(ConfigError::Usage)?;
-    Ok(Command::new(parsed, warnings(file, &content)))
+    let remarks = ignored_lines(file, &content).into_iter().collect();
+    Ok(Command::new(Arguments::from_arg_matches(&matches).map_err(ConfigError::Usage)?, remarks))
 }
 
 impl Command {
-    fn new(arguments: Arguments, warnings: Vec<String>) -> Self {
+    fn new(arguments: Arguments, remarks: Vec<Remark>) -> Self {
         if arguments.list {
             return Self::List;
         }
-        Self::Serve { settings: Box::new(Settings::new(arguments)), warnings }
+        Self::Serve { settings: Box::new(Settings::new(arguments)), remarks }
     }
 }
 
 /// The variables of a settings file as options, without those that `given` has already.
 fn options_of(
     command: &clap::Command,
-    file: &Path,
+    file: &SettingsFile,
     content: &Content,
     given: &ArgMatches,
 ) -> Result<Vec<OsString>, Failure> {
@@ -83,7 +101,7 @@ fn options_of(
         let long = option.get_long().unwrap_or_default();
         let setting = as_options(command, long, value).map_err(|error| {
             let why = if *open_quote { "a quote is not closed".into() } else { format!("{name}: {error}") };
-            Failure::configuration(format!("{}:{line}: {why}", file.display()))
+            Failure::configuration(format!("{file}:{line}: {why}"))
         })?;
         options.extend(setting);
     }
@@ -95,14 +113,11 @@ fn option_of<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg
     command.get_arguments().find(|option| option.get_env().is_some_and(|variable| variable == name))
 }
 
-/// The warnings about a file that can be used.
-fn warnings(file: &Path, content: &Content) -> Vec<String> {
-    let warning = |ignored: Ignored| {
-        let Ignored { first_line, count } = ignored;
-        let count = if count == 1 { String::new() } else { format!(" ({count} such lines)") };
-        format!("{}:{first_line}: ignored: not NAME=VALUE{count}", file.display())
-    };
-    content.ignored.map(warning).into_iter().collect()
+/// The warning about lines of the file that are ignored.
+fn ignored_lines(file: &SettingsFile, content: &Content) -> Option<Remark> {
+    let Ignored { first_line, count } = content.ignored?;
+    let count = if count == 1 { String::new() } else { format!(" ({count} such lines)") };
+    Some(Remark { level: Level::Warn, text: format!("{file}:{first_line}: ignored: not NAME=VALUE{count}") })
 }
 
 /// A setting of the file as options of the command line, if its value is valid; the error is one line. `--verbose`

@@ -13,4 +13,5 @@ pub mod listener_syntax;
 pub mod load;
 pub mod quotes;
 pub mod settings;
+pub mod settings_file;
 pub mod values;
