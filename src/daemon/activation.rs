@@ -19,7 +19,7 @@ use listenfd::ListenFd;
 use log::warn;
 
 use super::listen_fds::announced;
-use crate::daemon::config::listen::protocol_of_descriptor;
+use crate::daemon::config::listen::{Origin, protocol_of_descriptor};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
 use crate::sys::{self, Errno, SocketKind};
@@ -44,6 +44,14 @@ pub struct InheritedSocket<S> {
     pub descriptor: String,
     /// The protocol that the name means.
     pub protocol: &'static ProtocolInfo,
+}
+
+impl<S> InheritedSocket<S> {
+    /// The origin of a listener or connection of this socket.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin::Inherited { descriptor: self.descriptor.clone(), protocol: self.protocol.name }
+    }
 }
 
 /// Takes the descriptors that the service manager has passed, and removes `LISTEN_PID` and `LISTEN_FDS` from the

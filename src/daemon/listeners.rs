@@ -37,17 +37,27 @@ pub struct Sockets {
     pub listeners: Vec<Listener>,
     /// The one connection of an `Accept=yes` unit.
     pub connection: Option<AdoptedConnection>,
-    /// The origin of each of [`Sockets::listeners`], and behind them that of [`Sockets::connection`].
-    pub origins: Vec<Origin>,
     /// Names of descriptors that the manager's store has to remove.
     pub stored: Vec<String>,
 }
 
-impl Sockets {
-    fn add(&mut self, listener: Listener, origin: Origin) {
-        self.listeners.push(listener);
-        self.origins.push(origin);
+/// The origin of each listener that [`open`] returns for these settings and sockets, and behind them that of the
+/// connection.
+#[must_use]
+pub fn origins(settings: &FixedSettings, inherited: &Inherited) -> Vec<Origin> {
+    let listeners = inherited.listeners.iter().map(InheritedSocket::origin);
+    let connection = inherited.connection.iter().map(InheritedSocket::origin);
+    let own = own_endpoints(settings, inherited).into_iter().map(Origin::Own);
+    listeners.chain(own).chain(connection).collect()
+}
+
+/// The endpoints to bind: those of the settings; the default one if there is no other socket.
+fn own_endpoints(settings: &FixedSettings, inherited: &Inherited) -> Vec<Endpoint> {
+    let has_inherited = !inherited.listeners.is_empty() || inherited.connection.is_some();
+    if settings.endpoints.is_empty() && !has_inherited {
+        return vec![Endpoint::default()];
     }
+    settings.endpoints.clone()
 }
 
 /// Prepares the inherited sockets and binds the configured endpoints; the default one if there is no other socket.
@@ -55,23 +65,21 @@ impl Sockets {
 /// # Errors
 /// 78: an address that another start will not get; 71: the system refused an address or an option that is needed.
 pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, Failure> {
-    let (listeners, origins) = (Vec::new(), Vec::new());
-    let mut sockets = Sockets { listeners, origins, connection: None, stored: inherited.stored };
-    for InheritedSocket { socket, descriptor, protocol } in inherited.listeners {
+    let endpoints = own_endpoints(settings, &inherited);
+    let mut listeners = Vec::new();
+    for InheritedSocket { socket, protocol, .. } in inherited.listeners {
         let listener = inherited_listener(socket, protocol)?;
         prepare_inherited(&listener, settings);
-        sockets.add(listener, Origin::Inherited { descriptor, protocol: protocol.name });
+        listeners.push(listener);
     }
-    let has_inherited = !sockets.listeners.is_empty() || inherited.connection.is_some();
-    let default = (settings.endpoints.is_empty() && !has_inherited).then(Endpoint::default);
-    for endpoint in settings.endpoints.iter().chain(&default) {
-        sockets.add(bind_own(endpoint, settings)?, Origin::Own(*endpoint));
+    for endpoint in &endpoints {
+        listeners.push(bind_own(endpoint, settings)?);
     }
-    if let Some(InheritedSocket { socket, descriptor, protocol }) = inherited.connection {
-        sockets.connection = Some(AdoptedConnection { stream: inherited_connection(socket)?, protocol });
-        sockets.origins.push(Origin::Inherited { descriptor, protocol: protocol.name });
-    }
-    Ok(sockets)
+    let adopt = |InheritedSocket { socket, protocol, .. }| {
+        Ok(AdoptedConnection { stream: inherited_connection(socket)?, protocol })
+    };
+    let connection = inherited.connection.map(adopt).transpose()?;
+    Ok(Sockets { listeners, connection, stored: inherited.stored })
 }
 
 fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {

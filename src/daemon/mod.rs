@@ -9,6 +9,7 @@
 //! [`Server::stats`] and [`Server::phase`], and take no connection from a worker.
 
 mod activation;
+mod check;
 pub mod config;
 mod exit_status;
 mod idle;
@@ -37,7 +38,7 @@ use crate::server::{Listener, Server};
 use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
-use config::load::{Command, ConfigError, Remark, load};
+use config::load::{Command, ConfigError, Configuration, Remark, load};
 use config::settings::Settings;
 use exit_status::{Failure, Kind};
 use listeners::Sockets;
@@ -51,7 +52,8 @@ pub fn main() -> ExitCode {
     signals::ignore_file_size_limit();
     let arguments: Vec<OsString> = env::args_os().collect();
     let code = match load(&arguments) {
-        Ok(Command::Serve { settings, remarks }) => run(*settings, &remarks, &arguments),
+        Ok(Command::Serve(configuration)) => run(*configuration, &arguments),
+        Ok(Command::Check(configuration)) => print_settings(&configuration),
         Ok(Command::List) => print_list(),
         Err(error) => reject(error),
     };
@@ -60,17 +62,40 @@ pub fn main() -> ExitCode {
 }
 
 /// Serves, and logs the reason if that fails.
-fn run(settings: Settings, remarks: &[Remark], arguments: &[OsString]) -> ExitCode {
+fn run(configuration: Configuration, arguments: &[OsString]) -> ExitCode {
     // before the rest of the start, so that a signal during it is handled after it
     let signals = Signals::catch();
-    logging::start(settings.reloadable.verbose);
+    let Configuration { settings, remarks, .. } = configuration;
+    let (verbose, target) = (settings.reloadable.verbose, settings.fixed.log);
+    with_log(verbose, &remarks, target, |inherited| serve(signals, inherited, settings, arguments))
+}
+
+/// Prints the settings in force, or logs why they cannot be used: to standard error, whatever `--log` says.
+fn print_settings(configuration: &Configuration) -> ExitCode {
+    let verbose = configuration.settings.reloadable.verbose;
+    with_log(verbose, &configuration.remarks, LogTarget::Auto, |inherited| {
+        let text = check::settings_in_force(configuration, &inherited)?;
+        // fails if standard output is closed
+        let _ = io::stdout().write_all(text.as_bytes());
+        Ok(())
+    })
+}
+
+/// Starts the log, and runs a task with the sockets that the service manager has passed; logs the reason if that fails.
+fn with_log(
+    verbose: u8,
+    remarks: &[Remark],
+    target: LogTarget,
+    task: impl FnOnce(Inherited) -> Result<(), Failure>,
+) -> ExitCode {
+    logging::start(verbose);
     remarks.iter().for_each(Remark::log);
     // before any thread is started, because listenfd changes the environment
     let inherited = activation::take();
-    if let Err(code) = start_log_thread(settings.fixed.log) {
+    if let Err(code) = start_log_thread(target) {
         return code;
     }
-    match serve(signals, inherited, settings, arguments) {
+    match inherited.and_then(task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             error!("{failure}");
@@ -91,18 +116,19 @@ fn start_log_thread(target: LogTarget) -> Result<(), ExitCode> {
 /// From the settings to the end of the server.
 fn serve(
     signals: Result<Signals, Errno>,
-    inherited: Result<Inherited, Failure>,
+    inherited: Inherited,
     settings: Settings,
     arguments: &[OsString],
 ) -> Result<(), Failure> {
     let signals = signals.map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
     system_limits::disable_huge_pages();
     let mut notifier = Notifier::from_environment();
-    let Sockets { listeners, origins, connection, stored } = listeners::open(&settings.fixed, inherited?)?;
+    let origins = listeners::origins(&settings.fixed, &inherited);
+    let config = server_config::server_config(&settings, &origins)?;
+    let Sockets { listeners, connection, stored } = listeners::open(&settings.fixed, inherited)?;
     for name in &stored {
         notifier.remove_stored(name);
     }
-    let config = server_config::server_config(&settings, &origins)?;
     server_config::warn_about_memory(settings.reloadable.max_buffered);
     system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);
     let single_connection = connection.is_some() && listeners.is_empty();

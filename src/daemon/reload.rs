@@ -6,7 +6,7 @@ use log::warn;
 
 use super::config::args::fixed_options;
 use super::config::listen::Origin;
-use super::config::load::{Command, ConfigError, Remark, load};
+use super::config::load::{Command, ConfigError, Configuration, Remark, load};
 use super::config::settings::Settings;
 use super::server_config::server_config;
 use crate::server;
@@ -26,9 +26,9 @@ pub struct Reloaded {
 /// # Errors
 /// The reason why the configuration cannot be used.
 pub fn reload(arguments: &[OsString], running: &Settings, origins: &[Origin]) -> Result<Reloaded, String> {
-    let (settings, remarks) = match load(arguments) {
-        Ok(Command::Serve { settings, remarks }) => (*settings, remarks),
-        Ok(Command::List) => return Err("--list does not serve".into()),
+    let Configuration { settings, remarks, .. } = match load(arguments) {
+        Ok(Command::Serve(configuration)) => *configuration,
+        Ok(Command::Check(_) | Command::List) => return Err("the command line does not serve".into()),
         Err(ConfigError::File(failure)) => return Err(failure.to_string()),
         Err(ConfigError::Usage(error)) => return Err(error.to_string()),
     };

@@ -12,6 +12,7 @@
 mod activation;
 mod benchmark;
 mod buggy_servers;
+mod check_settings;
 mod faults;
 mod frame;
 mod harness;

@@ -1,7 +1,9 @@
 //! Options, environment and settings file: their effects, and the messages about invalid ones.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
@@ -253,6 +255,54 @@ fn environment_variables_set_options() {
     let bad = DaemonBuilder::new(&[LOCAL]).env("RETORTD_IDLE_TIMEOUT", "soon").finish();
     assert_eq!(bad.code, 2);
     assert!(bad.log.contains("--idle-timeout") && bad.log.contains("soon"), "{}", bad.log);
+}
+
+#[test]
+fn empty_environment_variables_are_not_set() {
+    let mut launch = DaemonBuilder::new(&["--check"]);
+    for option in retortd::daemon::config::args::command().get_arguments() {
+        if let Some(variable) = option.get_env().and_then(OsStr::to_str) {
+            launch = launch.env(variable, "");
+        }
+    }
+    let (empty, without) = (launch.finish(), finish(&["--check"]));
+    assert_eq!((empty.code, empty.output, empty.log), (without.code, without.output, without.log));
+    // so the file decides
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0\n");
+    let daemon = DaemonBuilder::new(&["--settings", &file]).env("RETORTD_LISTEN", "").start();
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    daemon.reload();
+    daemon.wait_for_line(0, "reloaded");
+}
+
+#[test]
+fn invalid_utf8_in_environment_names_variable() {
+    let invalid = |text: &[u8]| OsString::from(OsStr::from_bytes(text));
+    for variable in ["RETORTD_PORT", "RETORTD_LISTEN", "RETORTD_IDLE_TIMEOUT", "RETORTD_VERBOSE", "RETORTD_LOG"] {
+        let launch =
+            || DaemonBuilder::new(&["--check"]).env("RETORTD_QUOTES", invalid(b"/\xfe")).env("RETORTD_SEED", "");
+        let finished = launch().env(variable, invalid(b"80\xff")).finish();
+        assert_eq!((finished.code, finished.output.as_str()), (2, ""), "{variable}: {}", finished.log);
+        let words = format!("error: the value of {variable} is not UTF-8: \"80\\xFF\"\n");
+        assert!(finished.log.starts_with(&words), "{}", finished.log);
+    }
+    // the command line takes precedence
+    let finished = DaemonBuilder::new(&["--check", "--port=1"]).env("RETORTD_PORT", invalid(b"80\xff")).finish();
+    assert_eq!(finished.code, 0, "{}", finished.log);
+}
+
+#[test]
+fn paths_in_environment_may_be_any_bytes() {
+    let directory = Directory::new();
+    let path = |name: &[u8]| directory.path("").join(OsStr::from_bytes(name));
+    fs::write(path(b"\xfe"), "RETORTD_WORKERS=3\n").expect("write");
+    fs::write(path(b"\xff"), "a quote\n").expect("write");
+    let launch = DaemonBuilder::new(&["--check"]).env("RETORTD_SETTINGS", path(b"\xfe"));
+    let finished = launch.env("RETORTD_QUOTES", path(b"\xff")).finish();
+    assert_eq!((finished.code, finished.log.as_str()), (0, ""));
+    assert!(finished.output.contains("\nRETORTD_WORKERS=3\n"), "{}", finished.output);
+    assert!(finished.output.contains("\n# RETORTD_QUOTES is not UTF-8: "), "{}", finished.output);
 }
 
 #[test]

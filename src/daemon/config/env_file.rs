@@ -61,14 +61,18 @@ pub fn read(file: &SettingsFile, is_setting: impl Fn(&str) -> bool) -> Result<Op
 
 /// Why a line cannot be used.
 #[derive(Debug, PartialEq, Eq)]
-struct LineError {
+pub struct LineError {
     /// Counted from 1.
-    line: usize,
-    why: String,
+    pub line: usize,
+    /// The reason.
+    pub why: String,
 }
 
 /// Parses a file, up to the first name that is not a setting: a file of the wrong kind costs neither time nor memory.
-fn parse(bytes: &[u8], is_setting: impl Fn(&str) -> bool) -> Result<Content, LineError> {
+///
+/// # Errors
+/// The first line that cannot be used.
+pub fn parse(bytes: &[u8], is_setting: impl Fn(&str) -> bool) -> Result<Content, LineError> {
     let mut text = Text { bytes, at: 0, line: 1 };
     let mut content = Content::default();
     while let Some(first) = text.find_name() {

@@ -1,6 +1,7 @@
 //! Listeners: the protocol, the address and the options in a value of `--listen`, and the options in a value of
 //! `--listener-options` (LISTENERS in retortd(8)). The grammar of both is in [`super::listener_syntax`].
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
@@ -112,6 +113,16 @@ impl Default for Endpoint {
     }
 }
 
+/// As `--listen` takes it: `echo=127.0.0.1:7007`, `frame=8083`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            ListenAddress::AllAddresses(port) => write!(f, "{}={port}", self.protocol.name),
+            ListenAddress::One(address) => write!(f, "{}={address}", self.protocol.name),
+        }
+    }
+}
+
 /// One listener: `echo=127.0.0.1:7007`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
@@ -187,6 +198,15 @@ pub enum Origin {
     },
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(endpoint) => endpoint.fmt(f),
+            Self::Inherited { protocol, .. } => write!(f, "{protocol} from systemd"),
+        }
+    }
+}
+
 /// The options of all listeners. A reload replaces them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListenerOptions {
@@ -241,6 +261,8 @@ mod tests {
             ("echo=0.0.0.0:7", "echo", "0.0.0.0:7"),
         ] {
             assert_eq!(listen(text), Ok((protocol, address.parse().expect(address))), "{text}");
+            let endpoint = text.parse::<Listen>().expect(text).endpoint;
+            assert_eq!(endpoint.to_string().parse::<Listen>().expect("as it is read").endpoint, endpoint);
         }
         assert_eq!(Endpoint::default(), "frame".parse::<Listen>().expect("a listener").endpoint);
     }

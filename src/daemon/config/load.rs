@@ -10,8 +10,10 @@ use log::Level;
 
 use super::args::{Arguments, MAX_VERBOSE, command};
 use super::env_file::{self, Content, Ignored, Variable};
+use super::environment;
 use super::settings::Settings;
 use super::settings_file::SettingsFile;
+use super::written::{WrittenSetting, written_settings};
 use crate::daemon::exit_status::Failure;
 use crate::units;
 
@@ -19,14 +21,22 @@ use crate::units;
 #[derive(Debug)]
 pub enum Command {
     /// Serve.
-    Serve {
-        /// With these settings.
-        settings: Box<Settings>,
-        /// What has to be logged about the settings file.
-        remarks: Vec<Remark>,
-    },
+    Serve(Box<Configuration>),
+    /// Print the settings in force.
+    Check(Box<Configuration>),
     /// Print the protocols.
     List,
+}
+
+/// A configuration whose values are valid, each for itself.
+#[derive(Debug)]
+pub struct Configuration {
+    /// The settings.
+    pub settings: Settings,
+    /// The settings as they are written.
+    pub written: Vec<WrittenSetting>,
+    /// What has to be logged about the settings file.
+    pub remarks: Vec<Remark>,
 }
 
 /// A line for the log, which is started by the settings.
@@ -52,35 +62,48 @@ pub enum ConfigError {
     File(Failure),
 }
 
+impl From<clap::Error> for ConfigError {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<Failure> for ConfigError {
+    fn from(failure: Failure) -> Self {
+        Self::File(failure)
+    }
+}
+
 /// Reads `arguments` (with the program's name first), the environment, and the settings file that they name.
 ///
 /// # Errors
 /// [`ConfigError::Usage`] for the command line, the environment, and a request for help; [`ConfigError::File`] for the
 /// settings file.
 pub fn load(arguments: &[OsString]) -> Result<Command, ConfigError> {
-    let matches = command().try_get_matches_from(arguments).map_err(ConfigError::Usage)?;
-    let parsed = Arguments::from_arg_matches(&matches).map_err(ConfigError::Usage)?;
-    let Some(file) = &parsed.settings else { return Ok(Command::new(parsed, Vec::new())) };
+    let matches = environment::parse(arguments)?;
+    let Some(file) = Arguments::from_arg_matches(&matches)?.settings else { return Command::new(&matches, Vec::new()) };
     let command = command();
     // it cannot name another file
     let is_setting = |name: &str| name != "RETORTD_SETTINGS" && option_of(&command, name).is_some();
-    let Some(content) = env_file::read(file, is_setting).map_err(ConfigError::File)? else {
+    let Some(content) = env_file::read(&file, is_setting)? else {
         let text = format!("there is no file {file}: settings that are not given elsewhere have their defaults");
-        return Ok(Command::new(parsed, vec![Remark { level: Level::Info, text }]));
+        return Command::new(&matches, vec![Remark { level: Level::Info, text }]);
     };
-    let from_file = options_of(&command, file, &content, &matches).map_err(ConfigError::File)?;
-    let all = arguments[..1].iter().chain(&from_file).chain(&arguments[1..]);
-    let matches = command.try_get_matches_from(all).map_err(ConfigError::Usage)?;
-    let remarks = ignored_lines(file, &content).into_iter().collect();
-    Ok(Command::new(Arguments::from_arg_matches(&matches).map_err(ConfigError::Usage)?, remarks))
+    let from_file = options_of(&command, &file, &content, &matches)?;
+    let all = arguments[..1].iter().chain(&from_file).chain(&arguments[1..]).cloned();
+    let remarks = ignored_lines(&file, &content).into_iter().collect();
+    Command::new(&environment::parse(&all.collect::<Vec<_>>())?, remarks)
 }
 
 impl Command {
-    fn new(arguments: Arguments, remarks: Vec<Remark>) -> Self {
+    fn new(matches: &ArgMatches, remarks: Vec<Remark>) -> Result<Self, ConfigError> {
+        let arguments = Arguments::from_arg_matches(matches)?;
         if arguments.list {
-            return Self::List;
+            return Ok(Self::List);
         }
-        Self::Serve { settings: Box::new(Settings::new(arguments)), remarks }
+        let command = if arguments.check { Self::Check } else { Self::Serve };
+        let (settings, written) = (Settings::new(arguments), written_settings(matches));
+        Ok(command(Box::new(Configuration { settings, written, remarks })))
     }
 }
 
@@ -99,7 +122,7 @@ fn options_of(
             continue;
         }
         let long = option.get_long().unwrap_or_default();
-        let setting = as_options(command, long, value).map_err(|error| {
+        let setting = as_options(long, value).map_err(|error| {
             let why = if *open_quote { "a quote is not closed".into() } else { format!("{name}: {error}") };
             Failure::configuration(format!("{file}:{line}: {why}"))
         })?;
@@ -122,14 +145,14 @@ fn ignored_lines(file: &SettingsFile, content: &Content) -> Option<Remark> {
 
 /// A setting of the file as options of the command line, if its value is valid; the error is one line. `--verbose`
 /// takes no value: it is repeated.
-fn as_options(command: &clap::Command, long: &str, value: &str) -> Result<Vec<OsString>, String> {
+fn as_options(long: &str, value: &str) -> Result<Vec<OsString>, String> {
     if long == "verbose" {
         let level = units::number_within::<u8>(0..=MAX_VERBOSE)(value);
         let level = level.map_err(|error| printable(&format!("invalid value '{value}': {error}")))?;
         return Ok(vec!["--verbose".into(); level.into()]);
     }
     let option = OsString::from(format!("--{long}={value}"));
-    match command.clone().try_get_matches_from([OsString::from("retortd"), option.clone()]) {
+    match environment::parse(&["retortd".into(), option.clone()]) {
         Ok(_) => Ok(vec![option]),
         Err(error) => {
             let text = error.to_string();

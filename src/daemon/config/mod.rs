@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod env_file;
+pub mod environment;
 pub mod files;
 pub mod listen;
 pub mod listener_option;
@@ -15,3 +16,4 @@ pub mod quotes;
 pub mod settings;
 pub mod settings_file;
 pub mod values;
+pub mod written;

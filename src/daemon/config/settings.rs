@@ -16,7 +16,7 @@ impl Settings {
     /// The settings that `arguments` contain.
     #[must_use]
     pub fn new(arguments: Arguments) -> Self {
-        let Arguments { listeners, mut fixed, mut reloadable, settings: _, list: _ } = arguments;
+        let Arguments { listeners, mut fixed, mut reloadable, settings: _, check: _, list: _ } = arguments;
         let port = listeners.port.map(|port| Listen { endpoint: Endpoint::of_port(port), options: Vec::new() });
         let own: Vec<Listen> = port.into_iter().chain(listeners.listen.into_iter().flat_map(|list| list.0)).collect();
         let inherited: Vec<InheritedOptions> = listeners.listener_options.into_iter().flat_map(|list| list.0).collect();

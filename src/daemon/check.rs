@@ -1,0 +1,51 @@
+//! `--check`: everything that a start reads, and the settings in force. No socket is opened.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+use super::activation::Inherited;
+use super::config::listen::{Endpoint, Origin};
+use super::config::load::Configuration;
+use super::config::written::{WrittenSetting, line};
+use super::exit_status::Failure;
+use super::listeners;
+use super::server_config::{server_config, warn_about_memory};
+use crate::server::ServerConfig;
+
+/// The settings in force, as the text of a settings file in which those with their defaults are comments.
+///
+/// # Errors
+/// Those of a start, before it binds its listeners.
+pub fn settings_in_force(configuration: &Configuration, inherited: &Inherited) -> Result<String, Failure> {
+    let settings = &configuration.settings;
+    let origins = listeners::origins(&settings.fixed, inherited);
+    let config = server_config(settings, &origins)?;
+    warn_about_memory(settings.reloadable.max_buffered);
+    let mut text = String::from("# The settings in force. Those in comments have their defaults.\n");
+    let names: Vec<String> = origins.iter().map(Origin::to_string).collect();
+    // writing to a String cannot fail
+    let _ = writeln!(text, "# Listeners: {}", names.join(", "));
+    for WrittenSetting { name, value, is_default } in &configuration.written {
+        let computed = || computed_default(name, &config, &origins);
+        let value = value.clone().or_else(computed).unwrap_or_default();
+        let line = line(name, &value, *is_default);
+        // a settings file cannot name another one
+        let comment = if name == "RETORTD_SETTINGS" && !is_default { "# Settings file: " } else { "" };
+        let _ = writeln!(text, "{comment}{line}");
+    }
+    Ok(text)
+}
+
+/// The default of a setting for which the system decides it, or the other settings do.
+fn computed_default(name: &str, config: &ServerConfig, origins: &[Origin]) -> Option<OsString> {
+    let number = match name {
+        "RETORTD_PORT" if origins.contains(&Origin::Own(Endpoint::default())) => {
+            Endpoint::default().address.port().into()
+        }
+        "RETORTD_WORKERS" => config.workers as u64,
+        "RETORTD_MAX_CONNECTIONS" => config.limits.max_connections? as u64,
+        "RETORTD_MAX_BUFFERED" => config.limits.max_buffered?,
+        _ => return None,
+    };
+    Some(number.to_string().into())
+}

@@ -1,0 +1,43 @@
+//! Parses the command line with clap, and with the variables of the environment.
+//!
+//! To clap, an empty variable has an empty value: here it is not set, as in the settings file. And clap does not say
+//! which variable is not UTF-8.
+
+use std::env;
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, ValueHint};
+
+use super::args::command;
+
+/// The value of the environment variable of an option.
+fn variable(option: &Arg) -> Option<OsString> {
+    option.get_env().and_then(env::var_os)
+}
+
+/// Parses arguments, with the program's name first. What they lack is taken from the environment.
+///
+/// # Errors
+/// As clap; a variable that is not UTF-8 is named.
+pub fn parse(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let is_empty = |option: &Arg| variable(option).is_some_and(|value| value.is_empty());
+    let command = command().mut_args(|option| if is_empty(&option) { option.env(None) } else { option });
+    command.try_get_matches_from(arguments).map_err(|error| invalid_variable(arguments).unwrap_or(error))
+}
+
+/// The error about a variable that is not UTF-8; `None` if that is not the reason why the arguments cannot be parsed.
+fn invalid_variable(arguments: &[OsString]) -> Option<clap::Error> {
+    let mut command = command();
+    let given = command.clone().mut_args(|option| option.env(None)).try_get_matches_from(arguments).ok()?;
+    let is_given = |option: &Arg| given.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine);
+    // paths may be any bytes
+    let invalid = |option: &Arg| {
+        let value = variable(option).filter(|value| value.to_str().is_none() && !is_given(option));
+        let value = value.filter(|_| option.get_value_hint() != ValueHint::AnyPath)?;
+        Some(format!("the value of {} is not UTF-8: {value:?}", option.get_env()?.to_string_lossy()))
+    };
+    let message = command.get_arguments().find_map(invalid)?;
+    Some(command.error(ErrorKind::InvalidUtf8, message))
+}
