@@ -86,9 +86,8 @@ fn man_pages_have_exactly_the_existing_options() {
     for (page, commands) in [("retortd.8", daemon()), ("retort.1", client())] {
         let text = manual(page);
         // commands of other programs have their own options
-        let own: String =
-            text.lines().filter(|line| !line.contains("systemctl ")).map(|line| format!("{line}\n")).collect();
-        assert_same(page, &words(&own, "--"), &long_options(&commands));
+        let own: Vec<&str> = text.lines().filter(|line| !line.contains("systemctl ")).collect();
+        assert_same(page, &words(&own.join("\n"), "--"), &long_options(&commands));
         for short in short_options(&commands) {
             assert!(text.contains(&format!(".BR {short}")) || text.contains(&format!(".B {short}")), "{page}: {short}");
         }
