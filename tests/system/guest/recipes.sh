@@ -91,3 +91,13 @@ expect "the first socket is enabled" systemctl enable retortd.socket
 expect "the restart of the service starts it" systemctl restart retortd.service
 served "it is served" 8083
 expect "by the service" runs
+
+echo "# Without a socket"
+systemctl disable --quiet --now retortd.socket
+systemctl stop retortd.service
+start=$(now)
+expect "the service cannot start" eval '! systemctl start retortd.service'
+equal "because of the configuration" 78 "$(property retortd.service ExecMainStatus)"
+expect "the log says what to start" says "$start" 'systemctl start retortd\.socket'
+expect "the socket starts" systemctl start retortd.socket
+served "it is served" 8083
