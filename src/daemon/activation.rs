@@ -46,6 +46,14 @@ pub struct InheritedSocket<S> {
     pub protocol: &'static ProtocolInfo,
 }
 
+impl Inherited {
+    /// Whether nothing was passed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty() && self.connection.is_none() && self.stored.is_empty()
+    }
+}
+
 impl<S> InheritedSocket<S> {
     /// The origin of a listener or connection of this socket.
     #[must_use]
@@ -122,7 +130,7 @@ fn required_protocol(place: u32, name: &str) -> Result<&'static ProtocolInfo, Fa
 
 /// The use of a descriptor.
 #[derive(Debug, PartialEq, Eq)]
-enum Use {
+pub enum Use {
     /// A listener.
     Listener,
     /// The one connection to serve.
@@ -134,7 +142,7 @@ enum Use {
 }
 
 /// The use of a descriptor; `alone` if it is the only one that was passed.
-fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
+pub fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
     // a memfd, a file, a pipe: ENOTSOCK
     let Ok(kind) = sys::socket_kind(descriptor) else { return Use::Stored };
     let listens = sys::is_listening(descriptor);

@@ -2,13 +2,13 @@
 //!
 //! A socket option that cannot be set causes a warning: the listener serves without it.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
 use log::warn;
 
 use super::activation::{Inherited, InheritedSocket};
+use super::listen_failure::cannot_listen;
 use crate::daemon::config::args::FixedSettings;
 use crate::daemon::config::listen::{Endpoint, ListenAddress, Origin};
 use crate::daemon::exit_status::Failure;
@@ -27,8 +27,6 @@ const KEEPALIVE_PROBES: u32 = 4;
 /// Milliseconds that sent data may stay without an acknowledgement (`TCP_USER_TIMEOUT`, tcp(7)). Derived: the time in
 /// which keepalive detects that a silent client is gone.
 const USER_TIMEOUT: u32 = 1000 * (KEEPALIVE_IDLE + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL);
-/// The first port that any process may bind (`net.ipv4.ip_unprivileged_port_start`, ip(7)). Derived: its default.
-const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
 /// The sockets to serve.
 #[derive(Debug)]
@@ -72,8 +70,11 @@ pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, F
         prepare_inherited(&listener, settings);
         listeners.push(listener);
     }
+    let passed = listeners.len();
     for endpoint in &endpoints {
-        listeners.push(bind_own(endpoint, settings)?);
+        let own = bind_own(endpoint, settings);
+        listeners
+            .push(own.map_err(|error| cannot_listen(endpoint.address.socket_address(), error, &listeners[..passed]))?);
     }
     let adopt = |InheritedSocket { socket, protocol, .. }| {
         Ok(AdoptedConnection { stream: inherited_connection(socket)?, protocol })
@@ -126,16 +127,15 @@ fn set_options(socket: &impl AsFd, settings: &FixedSettings) -> Vec<(&'static st
 }
 
 /// Binds an endpoint.
-fn bind_own(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listener, Failure> {
+fn bind_own(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listener, Errno> {
     let Endpoint { protocol, address } = *endpoint;
-    let bound = match (try_bind(address.socket_address(), settings), address) {
+    let socket = match (try_bind(address.socket_address(), settings), address) {
         // no IPv6 on this machine: all addresses are those of IPv4
         (Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL), ListenAddress::AllAddresses(port)) => {
-            try_bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), settings)
+            try_bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), settings)?
         }
-        (result, _) => result,
+        (result, _) => result?,
     };
-    let socket = bound.map_err(|error| cannot_listen(address, error))?;
     let name = listener_name(&socket, protocol);
     Ok(Listener::new(socket, protocol, name, server::Origin::Own))
 }
@@ -154,21 +154,6 @@ fn try_bind(address: SocketAddr, settings: &FixedSettings) -> Result<TcpListener
     let backlog = settings.backlog.and_then(|backlog| i32::try_from(backlog).ok()).unwrap_or(i32::MAX);
     sys::listen(&socket, backlog)?;
     Ok(TcpListener::from(socket))
-}
-
-fn cannot_listen(address: ListenAddress, error: Errno) -> Failure {
-    let port = address.port();
-    let what = format!("cannot listen on {}: {}", address.socket_address(), io::Error::from(error));
-    match error {
-        Errno::EACCES if port < FIRST_UNPRIVILEGED_PORT => Failure::configuration(what)
-            .with_hint("ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that binds them"),
-        Errno::EACCES | Errno::EAFNOSUPPORT | Errno::EINVAL => Failure::configuration(what),
-        Errno::EADDRINUSE => {
-            Failure::system(what).with_hint(format!("another process listens there: ss -ltnp sport = :{port} shows it"))
-        }
-        Errno::EADDRNOTAVAIL => Failure::system(what).with_hint("no interface of this machine has that address"),
-        _ => Failure::system(what),
-    }
 }
 
 /// The name of a listener in messages: `frame=[::]:8083`.

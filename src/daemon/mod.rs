@@ -13,6 +13,8 @@ mod check;
 pub mod config;
 mod exit_status;
 mod idle;
+mod inetd;
+mod listen_failure;
 mod listen_fds;
 mod listeners;
 mod logging;
@@ -50,30 +52,31 @@ use signals::Signals;
 #[must_use]
 pub fn main() -> ExitCode {
     signals::ignore_file_size_limit();
+    let Ok(log) = inetd::detach_standard_error() else { return ExitCode::from(Kind::System.code()) };
     let arguments: Vec<OsString> = env::args_os().collect();
     let code = match load(&arguments) {
-        Ok(Command::Serve(configuration)) => run(*configuration, &arguments),
-        Ok(Command::Check(configuration)) => print_settings(&configuration),
+        Ok(Command::Serve(configuration)) => run(*configuration, &arguments, log),
+        Ok(Command::Check(configuration)) => print_settings(&configuration, log),
         Ok(Command::List) => print_list(),
-        Err(error) => reject(error),
+        Err(error) => reject(error, log),
     };
     logging::finish();
     code
 }
 
-/// Serves, and logs the reason if that fails.
-fn run(configuration: Configuration, arguments: &[OsString]) -> ExitCode {
+/// Serves, and logs the reason if that fails: to `log`, or else where `--log` says.
+fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarget>) -> ExitCode {
     // before the rest of the start, so that a signal during it is handled after it
     let signals = Signals::catch();
     let Configuration { settings, remarks, .. } = configuration;
-    let (verbose, target) = (settings.reloadable.verbose, settings.fixed.log);
+    let (verbose, target) = (settings.reloadable.verbose, log.unwrap_or(settings.fixed.log));
     with_log(verbose, &remarks, target, |inherited| serve(signals, inherited, settings, arguments))
 }
 
-/// Prints the settings in force, or logs why they cannot be used: to standard error, whatever `--log` says.
-fn print_settings(configuration: &Configuration) -> ExitCode {
+/// Prints the settings in force, or logs why they cannot be used: to `log`, or else to standard error.
+fn print_settings(configuration: &Configuration, log: Option<LogTarget>) -> ExitCode {
     let verbose = configuration.settings.reloadable.verbose;
-    with_log(verbose, &configuration.remarks, LogTarget::Auto, |inherited| {
+    with_log(verbose, &configuration.remarks, log.unwrap_or(LogTarget::Auto), |inherited| {
         let text = check::settings_in_force(configuration, &inherited)?;
         // fails if standard output is closed
         let _ = io::stdout().write_all(text.as_bytes());
@@ -123,6 +126,7 @@ fn serve(
     let signals = signals.map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
     system_limits::disable_huge_pages();
     let mut notifier = Notifier::from_environment();
+    let inherited = inetd::adopt(inherited, &settings.fixed)?;
     let origins = listeners::origins(&settings.fixed, &inherited);
     let config = server_config::server_config(&settings, &origins)?;
     let Sockets { listeners, connection, stored } = listeners::open(&settings.fixed, inherited)?;
@@ -147,19 +151,20 @@ fn status_prefix(listeners: &[Listener]) -> String {
 }
 
 /// Prints why the configuration cannot be used, or the help that was requested: clap's text as it is, an error of the
-/// settings file as a line of the log.
-fn reject(error: ConfigError) -> ExitCode {
+/// settings file as a line of the log. Where standard error cannot be used, every error goes to `log`.
+fn reject(error: ConfigError, log: Option<LogTarget>) -> ExitCode {
     match error {
-        ConfigError::Usage(error) => {
+        ConfigError::Usage(error) if log.is_none() || !error.use_stderr() => {
             // help goes to standard output, the rest to standard error; fails if that is closed
             let _ = error.print();
             if error.use_stderr() { ExitCode::from(Kind::Usage.code()) } else { ExitCode::SUCCESS }
         }
-        ConfigError::File(failure) => {
+        error => {
             logging::start(0);
-            if let Err(code) = start_log_thread(LogTarget::Auto) {
+            if let Err(code) = start_log_thread(log.unwrap_or(LogTarget::Auto)) {
                 return code;
             }
+            let failure = error.into_failure();
             error!("{failure}");
             failure.exit_code()
         }

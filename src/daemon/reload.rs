@@ -6,7 +6,7 @@ use log::warn;
 
 use super::config::args::fixed_options;
 use super::config::listen::Origin;
-use super::config::load::{Command, ConfigError, Configuration, Remark, load};
+use super::config::load::{Command, Configuration, Remark, load};
 use super::config::settings::Settings;
 use super::server_config::server_config;
 use crate::server;
@@ -29,8 +29,7 @@ pub fn reload(arguments: &[OsString], running: &Settings, origins: &[Origin]) ->
     let Configuration { settings, remarks, .. } = match load(arguments) {
         Ok(Command::Serve(configuration)) => *configuration,
         Ok(Command::Check(_) | Command::List) => return Err("the command line does not serve".into()),
-        Err(ConfigError::File(failure)) => return Err(failure.to_string()),
-        Err(ConfigError::Usage(error)) => return Err(error.to_string()),
+        Err(error) => return Err(error.into_failure().to_string()),
     };
     remarks.iter().for_each(Remark::log);
     let needs_restart = settings.need_restart(running);

@@ -39,6 +39,7 @@ mod signals;
 mod socket;
 mod socket_info;
 mod socket_options;
+mod standard;
 mod thread;
 mod timer_fd;
 
@@ -65,5 +66,6 @@ pub use socket_options::{
     set_keepalive_idle, set_keepalive_interval, set_keepalive_probes, set_receive_buffer, set_send_buffer,
     set_user_timeout,
 };
+pub use standard::{replace_standard_error, replace_standard_input_and_output};
 pub use thread::lower_priority;
 pub use timer_fd::TimerFd;

@@ -84,6 +84,43 @@ fn inherited_socket_suppresses_default_port() {
     assert_eq!(both.connect("time").receive_all().len(), 4);
 }
 
+#[test]
+fn address_of_inherited_socket_given_again_exits_78() {
+    let (socket, address) = listener();
+    let launch = DaemonBuilder::new(&[&format!("--listen=frame={address}")]);
+    let finished = launch.with_sockets("echo", vec![socket.into()]).finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    let words = format!("Address already in use (os error 98): systemd passes echo={address}, too (remove");
+    assert!(finished.log.contains(&words), "{}", finished.log);
+}
+
+/// As `RestrictAddressFamilies=` or `SystemCallFilter=` of a unit forbid it.
+#[test]
+fn service_without_network_names_socket_unit() {
+    if !available("strace") {
+        return;
+    }
+    for error in ["EAFNOSUPPORT", "EPERM"] {
+        let injection = format!("inject=socket:error={error}");
+        let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=socket", "-e", &injection];
+        for launch in [DaemonBuilder::new(&[]), DaemonBuilder::new(&[]).env("RETORTD_PORT", "9083")] {
+            let finished = launch.under(&strace).finish();
+            assert_eq!(finished.code, 78, "{error}: {}", finished.log);
+            let words = "systemd passed no socket, and this service may not open one itself (";
+            assert!(finished.log.contains(words), "{error}: {}", finished.log);
+            for words in ["'systemctl start retortd.socket'", "'systemctl edit retortd.socket'), not in RETORTD_PORT"] {
+                assert!(finished.log.contains(words), "{error}: {}", finished.log);
+            }
+        }
+        let launch = DaemonBuilder::new(&["--listen=time=127.0.0.1:0"]).under(&strace);
+        let finished = launch.with_sockets("echo", vec![listener().0.into()]).finish();
+        assert_eq!(finished.code, 78, "{error}: {}", finished.log);
+        assert!(finished.log.contains("this service may not open sockets itself ("), "{error}: {}", finished.log);
+        let words = "(systemd listens for it: remove --port, --listen, RETORTD_PORT and RETORTD_LISTEN, and set";
+        assert!(finished.log.contains(words), "{error}: {}", finished.log);
+    }
+}
+
 /// Fault 30: an unknown name.
 #[test]
 fn unknown_descriptor_name_exits_78() {
@@ -429,5 +466,96 @@ fn socket_activate_accept_serves_each_connection() {
     }
     for client in clients {
         assert_eq!(client.exchange(b"end"), b"end");
+    }
+}
+
+#[test]
+fn connection_on_standard_input_and_output_is_served() {
+    let (client, server) = connection();
+    let mut daemon = DaemonBuilder::new(&["-v"]).on_standard_socket(server.into()).spawn();
+    daemon.wait_for_notice(0, "STATUS=serving one connection");
+    assert_eq!(Client::from_stream(client).exchange(&frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.last_statistics().answered, 1);
+}
+
+/// The client sees the end of a connection as soon as the server has closed it: no other descriptor keeps it open.
+#[test]
+fn only_the_server_keeps_a_connection_on_standard_input_open() {
+    let (client, server) = connection();
+    let error = server.try_clone().expect("a copy");
+    let launch = DaemonBuilder::new(&[]).on_standard_socket(server.into()).stderr(OwnedFd::from(error));
+    let mut daemon = launch.spawn();
+    let mut client = Client::from_stream(client);
+    assert_eq!(client.request(UPPERCASE, b"abc"), b"ABC");
+    for number in 0..3 {
+        let target = fs::read_link(format!("/proc/{}/fd/{number}", daemon.pid)).expect("a descriptor");
+        assert_eq!(target.to_str(), Some("/dev/null"), "{number}");
+    }
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(client.wait_closed(), b"");
+}
+
+/// inetd's `wait`: as a socket unit passes it.
+#[test]
+fn listener_on_standard_input_is_served() {
+    let (socket, address) = listener();
+    let daemon = DaemonBuilder::new(&[]).on_standard_socket(socket.into()).start();
+    assert_eq!(daemon.address("frame"), address);
+    assert_eq!(daemon.exchange("frame", &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
+}
+
+#[test]
+fn socket_on_standard_input_is_not_served_beside_others() {
+    let (client, server) = connection();
+    let daemon = DaemonBuilder::new(&[LOCAL]).on_standard_socket(server.into()).start();
+    assert_eq!(daemon.listening().len(), 1);
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    drop(daemon);
+    assert_eq!(Client::from_stream(client).receive_all(), b"");
+}
+
+#[test]
+fn datagram_socket_on_standard_input_exits_78() {
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    let finished = DaemonBuilder::new(&[]).on_standard_socket(udp.into()).finish();
+    assert_eq!(finished.code, 78);
+    assert!(
+        finished.log.contains("cannot serve on standard input: it is not a TCP socket (inetd has"),
+        "{}",
+        finished.log
+    );
+}
+
+/// Errors of the command line, too: neither the log nor clap writes into the stream of the client.
+#[test]
+fn log_goes_to_system_log_if_standard_error_is_the_connection() {
+    if !available("strace") {
+        return;
+    }
+    for (arguments, code) in [(&["--colour"][..], 2), (&["--settings=/nonexistent"], 78), (&["-vvv"], 0)] {
+        let (client, server) = connection();
+        let (directory, error) = (Directory::new(), server.try_clone().expect("a copy"));
+        let path = directory.path("calls");
+        let calls = path.to_str().expect("a path in UTF-8");
+        let launch = DaemonBuilder::new(arguments).on_standard_socket(server.into()).stderr(OwnedFd::from(error));
+        let mut daemon = launch.under(&["strace", "-f", "-qq", "-o", calls, "-e", "trace=connect"]).spawn();
+        let mut client = Client::from_stream(client);
+        let (received, expected) = match code {
+            0 => (client.exchange(&frame(UPPERCASE, b"abc")), length_prefixed(b"ABC")),
+            _ => (client.receive_all(), Vec::new()),
+        };
+        assert_eq!(String::from_utf8_lossy(&received), String::from_utf8_lossy(&expected), "{arguments:?}");
+        assert_eq!(daemon.wait_exit(), code, "{arguments:?}");
+        let calls = fs::read_to_string(&path).expect("a trace");
+        assert!(calls.contains("sun_path=\"/dev/log\""), "{arguments:?}: {calls}");
+    }
+}
+
+#[test]
+fn socket_activate_inetd_serves_each_connection() {
+    let Some(activator) = Activator::start(&["--inetd", "--accept"], 1, &[]) else { return };
+    for _ in 0..2 {
+        assert_eq!(activator.connect(0).exchange(&frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
     }
 }

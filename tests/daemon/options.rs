@@ -166,6 +166,13 @@ fn wrong_listeners_are_rejected_with_advice() {
         ("--listen", "echo=65536", "port 65536 is out of range: 0 to 65535"),
         ("--listen", "echo=localhost:7", "'localhost:7' is not an address: write PORT, ADDRESS:PORT or [ADDRESS]:PORT"),
         ("--listen", "echo=::1", "'::1' has no port: write [::1]:PORT"),
+        (
+            "--listen",
+            "echo=224.0.0.1:7",
+            "'224.0.0.1' is a multicast address, on which TCP cannot be served: write the",
+        ),
+        ("--listen", "echo=[ff02::1%2]:7", "'ff02::1' is a multicast address, on which TCP cannot be served: write"),
+        ("--listen", "echo=255.255.255.255:7", "'255.255.255.255' is a broadcast address, on which TCP cannot be"),
         ("--listen", "=7", "there is no name at the beginning of '=7'"),
         ("--listen", " ", "the value is empty"),
         (
@@ -232,6 +239,10 @@ fn reload_keeps_addresses_and_warns_until_the_restart() {
         daemon.wait_for_line(before, &format!("{names} change only with a restart"));
         assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     }
+    directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:7 time=127.0.0.1:7\n");
+    let before = daemon.log.len();
+    daemon.reload();
+    daemon.wait_for_line(before, "cannot reload: cannot listen on echo=127.0.0.1:7 and time=127.0.0.1:7: port 7 is");
     directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0,fast\n");
     let before = daemon.log.len();
     daemon.reload();
@@ -496,6 +507,62 @@ fn port_in_use_exits_71() {
     assert!(finished.log.starts_with(&words), "{}", finished.log);
 }
 
+/// What another process would cause, too: the message names both listeners instead.
+#[test]
+fn port_given_twice_exits_78_and_names_both_listeners() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_LISTEN=frame=127.0.0.1:8083\n");
+    for (arguments, listeners) in [
+        (&["--port=8083", "--listen=frame=8083"][..], "frame=8083 and frame=8083"),
+        (&["--listen=frame=127.0.0.1:7", "--listen=echo=127.0.0.1:7"], "frame=127.0.0.1:7 and echo=127.0.0.1:7"),
+        (&["--listen=echo=[::1]:8083", "--port=8083"], "frame=8083 and echo=[::1]:8083"),
+        (&["--port=8083", "--settings", &file], "frame=8083 and frame=127.0.0.1:8083"),
+    ] {
+        for check in [&["--check"][..], &[]] {
+            let finished = finish(&[arguments, check].concat());
+            assert_eq!((finished.code, finished.output.as_str()), (78, ""), "{arguments:?}: {}", finished.log);
+            let words = format!("retortd: cannot listen on {listeners}: port ");
+            assert!(finished.log.starts_with(&words) && finished.log.contains("is given twice"), "{}", finished.log);
+        }
+    }
+}
+
+/// The kernel refuses what the daemon refuses, and the daemon serves what the kernel accepts.
+#[test]
+fn only_listeners_that_kernel_refuses_are_rejected() {
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return skip("there is no IPv6 here");
+    }
+    let outcome = |one: &str, two: &str| {
+        let port = listener().1.port();
+        let (one, two) = (format!("{one}:{port}"), format!("{two}:{port}"));
+        let bound = TcpListener::bind(&one).is_ok_and(|_first| TcpListener::bind(&two).is_ok());
+        let mut daemon = DaemonBuilder::new(&[&format!("--listen=frame={one} echo={two}")]).spawn();
+        let ready = daemon.notices.wait_for(0, |notice| notice.contains("READY=1")).is_some();
+        let log = daemon.log.text();
+        (bound, if ready { Ok(daemon.stop()) } else { Err((daemon.wait_exit(), log.contains("given twice"))) })
+    };
+    let expect = |one, two, expected| {
+        // the port may be in use by another test by now
+        let outcomes: Vec<_> = (0..20).map(|_| outcome(one, two)).take_while(|found| *found != expected).collect();
+        assert!(outcomes.len() < 20, "{one} and {two}: {outcomes:?}");
+    };
+    for (one, two) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "0.0.0.0"),
+        ("[::1]", "[::]"),
+        ("[::]", "127.0.0.1"),
+        ("0.0.0.0", "[::]"),
+        ("[::ffff:127.0.0.1]", "127.0.0.1"),
+        ("[::ffff:0.0.0.0]", "127.0.0.1"),
+    ] {
+        expect(one, two, (false, Err((78, true))));
+    }
+    for (one, two) in [("127.0.0.1", "127.0.0.2"), ("127.0.0.1", "[::1]"), ("0.0.0.0", "[::1]")] {
+        expect(one, two, (true, Ok(0)));
+    }
+}
+
 /// Fault 31: an address that no interface has.
 #[test]
 fn unavailable_address_exits_71() {
@@ -504,6 +571,16 @@ fn unavailable_address_exits_71() {
     assert_eq!(finished.code, 71);
     let words = "retortd: cannot listen on 192.0.2.1:8083: Cannot assign requested address (os error 99) (no interface";
     assert!(finished.log.starts_with(words), "{}", finished.log);
+}
+
+#[test]
+fn link_local_address_without_interface_exits_78() {
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return skip("there is no IPv6 here");
+    }
+    let finished = finish(&["--listen=frame=[fe80::1]:8083"]);
+    assert_eq!(finished.code, 78);
+    assert!(finished.log.contains("(a link-local address needs the number of its interface: "), "{}", finished.log);
 }
 
 /// Fault 31: a port below 1024 without `CAP_NET_BIND_SERVICE`.

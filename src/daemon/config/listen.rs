@@ -65,7 +65,7 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse() {
-            return Ok(Self::One(address));
+            return check_unicast(address).map(|()| Self::One(address));
         }
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             let port = text.parse().map_err(|_| format!("port {text} is out of range: 0 to 65535"))?;
@@ -82,6 +82,21 @@ impl FromStr for ListenAddress {
             }
         })
     }
+}
+
+/// Checks that TCP can listen on an address: connect(2) to a multicast or broadcast address fails, but bind(2) to it may
+/// succeed.
+fn check_unicast(address: SocketAddr) -> Result<(), String> {
+    let ip = address.ip().to_canonical();
+    let kind = match ip {
+        _ if ip.is_multicast() => "multicast",
+        IpAddr::V4(ip) if ip.is_broadcast() => "broadcast",
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "'{ip}' is a {kind} address, on which TCP cannot be served: write the address of an interface, or a port alone \
+         for all addresses"
+    ))
 }
 
 /// A protocol and the address to serve it on. Changes only with a restart.
@@ -289,6 +304,24 @@ mod tests {
         for address in ["localhost:7", "*:7", "-1", "+7", "7.0", "1.2.3.4:", ":7", "[::1]:", "unix:/run/echo", "a=b"] {
             let error = listen(&format!("echo={address}")).expect_err(address);
             assert!(error.starts_with(&format!("'{address}' is not an address: write PORT, ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn multicast_and_broadcast_addresses_are_explained() {
+        for (address, kind) in [
+            ("224.0.0.1", "multicast"),
+            ("239.255.255.255", "multicast"),
+            ("255.255.255.255", "broadcast"),
+            ("[ff02::1]", "multicast"),
+            ("[ff02::1%2]", "multicast"),
+            ("[::ffff:224.0.0.1]", "multicast"),
+        ] {
+            let error = listen(&format!("echo={address}:7")).expect_err(address);
+            assert!(error.contains(&format!("is a {kind} address, on which TCP cannot be served: write")), "{error}");
+        }
+        for address in ["223.255.255.255:7", "240.0.0.1:7", "127.255.255.255:7", "[fe80::1%2]:7"] {
+            assert!(listen(&format!("echo={address}")).is_ok(), "{address}");
         }
     }
 

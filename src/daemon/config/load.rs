@@ -9,12 +9,13 @@ use clap::{ArgMatches, FromArgMatches};
 use log::Level;
 
 use super::args::{Arguments, MAX_VERBOSE, command};
+use super::conflict::check_for_conflicts;
 use super::env_file::{self, Content, Ignored, Variable};
 use super::environment;
 use super::settings::Settings;
 use super::settings_file::SettingsFile;
 use super::written::{WrittenSetting, written_settings};
-use crate::daemon::exit_status::Failure;
+use crate::daemon::exit_status::{Failure, Kind};
 use crate::units;
 
 /// The request of the command line.
@@ -28,7 +29,7 @@ pub enum Command {
     List,
 }
 
-/// A configuration whose values are valid, each for itself.
+/// A configuration: every value is valid, and no listener excludes another.
 #[derive(Debug)]
 pub struct Configuration {
     /// The settings.
@@ -58,8 +59,19 @@ impl Remark {
 pub enum ConfigError {
     /// The command line or the environment is wrong; also `--help` and `--version`.
     Usage(clap::Error),
-    /// The settings file is wrong.
+    /// The settings file is wrong, or two listeners exclude each other.
     File(Failure),
+}
+
+impl ConfigError {
+    /// The failure, for the log: of clap's text that is the first line.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Usage(error) => Failure::of(Kind::Usage, first_line(&error)),
+            Self::File(failure) => failure,
+        }
+    }
 }
 
 impl From<clap::Error> for ConfigError {
@@ -78,7 +90,7 @@ impl From<Failure> for ConfigError {
 ///
 /// # Errors
 /// [`ConfigError::Usage`] for the command line, the environment, and a request for help; [`ConfigError::File`] for the
-/// settings file.
+/// settings file and for listeners that exclude each other.
 pub fn load(arguments: &[OsString]) -> Result<Command, ConfigError> {
     let matches = environment::parse(arguments)?;
     let Some(file) = Arguments::from_arg_matches(&matches)?.settings else { return Command::new(&matches, Vec::new()) };
@@ -103,6 +115,7 @@ impl Command {
         }
         let command = if arguments.check { Self::Check } else { Self::Serve };
         let (settings, written) = (Settings::new(arguments), written_settings(matches));
+        check_for_conflicts(&settings.fixed.endpoints)?;
         Ok(command(Box::new(Configuration { settings, written, remarks })))
     }
 }
@@ -154,11 +167,14 @@ fn as_options(long: &str, value: &str) -> Result<Vec<OsString>, String> {
     let option = OsString::from(format!("--{long}={value}"));
     match environment::parse(&["retortd".into(), option.clone()]) {
         Ok(_) => Ok(vec![option]),
-        Err(error) => {
-            let text = error.to_string();
-            Err(printable(text.lines().next().unwrap_or_default().trim_start_matches("error: ")))
-        }
+        Err(error) => Err(first_line(&error)),
     }
+}
+
+/// The first line of clap's text, which says what is wrong.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    printable(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
 }
 
 /// An error that quotes a value of the file, with its control characters replaced. The log cuts long lines.

@@ -5,6 +5,7 @@
 //! configuration of the server.
 
 pub mod args;
+pub mod conflict;
 pub mod env_file;
 pub mod environment;
 pub mod files;

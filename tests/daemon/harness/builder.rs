@@ -79,6 +79,12 @@ impl DaemonBuilder {
         self.env("LISTEN_FDS", count).env("LISTEN_FDNAMES", names)
     }
 
+    /// Passes a socket as inetd does: as standard input and standard output.
+    pub fn on_standard_socket(mut self, socket: OwnedFd) -> Self {
+        self.sockets = vec![socket.try_clone().expect("a copy"), socket];
+        self
+    }
+
     /// Redirects standard error; the log is not collected then.
     pub fn stderr(mut self, to: impl Into<Stdio>) -> Self {
         self.stderr = Some(to.into());
