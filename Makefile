@@ -7,6 +7,7 @@ sbindir     ?= $(prefix)/sbin
 datadir     ?= $(prefix)/share
 mandir      ?= $(datadir)/man
 unitdir     ?= $(prefix)/lib/systemd/system
+presetdir   ?= $(prefix)/lib/systemd/system-preset
 bashdir     ?= $(datadir)/bash-completion/completions
 zshdir      ?= $(datadir)/zsh/site-functions
 fishdir     ?= $(datadir)/fish/vendor_completions.d
@@ -19,6 +20,12 @@ cargo_build := $(CARGO) build --release --locked $(CARGOFLAGS)
 release     := $(or $(CARGO_TARGET_DIR),target)/release
 units       := $(notdir $(wildcard systemd/*.socket systemd/*.service))
 manuals     := $(notdir $(wildcard packaging/man/*.[1-8]))
+preset      := 90-retortd.preset
+built       := $(addprefix $(release)/,retortd retort) \
+  $(foreach name,retortd retort,$(addprefix target/completions/,$(name).bash _$(name) $(name).fish))
+# Writes a file with the paths of this installation: $(call localize,FILE,DESTINATION).
+localize     = sed -e 's|/usr/sbin/|$(sbindir)/|g' -e 's|/etc/default/|$(sysconfdir)/default/|g' \
+  -e 's|/etc/retortd|$(sysconfdir)/retortd|g' $(1) >$(2) && chmod 644 $(2)
 
 .PHONY: help build run test check generate bench install uninstall deb dist system-test piuparts fault-test soak fuzz miri tsan asan
 
@@ -29,8 +36,9 @@ build: ## Build both programs and the shell completions
 	$(cargo_build)
 	$(CARGO) run --locked $(CARGOFLAGS) --example completions target/completions
 
-run: ## Serve the frame protocol on port 8083, and log connections
-	$(CARGO) run --release --locked $(CARGOFLAGS) --bin retortd -- -v
+run: ## Build both programs, serve the frame protocol on port 8083, and log connections
+	$(cargo_build)
+	$(release)/retortd -v
 
 test: ## Run every test that needs no root (with cargo-nextest if it is installed)
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
@@ -43,6 +51,7 @@ check: ## Check format, lints, documentation, units, man pages and scripts
 	tests/units.sh
 	tests/manuals.sh
 	tests/scripts.sh
+	tests/install.sh
 	tests/dependencies.sh
 
 generate: ## Write the files that are derived from the list of protocols
@@ -53,17 +62,22 @@ bench: ## Measure transforms, codec, connection, and the daemon against other se
 	$(cargo_build)
 	python3 benches/end_to_end $(BENCHFLAGS)
 
-install: ## Install what `make build` built (DESTDIR=, prefix=); existing settings are kept
+# No file is installed unless all exist. They are not built here: this often runs as root, without the user's cargo.
+$(built):
+	@echo "make install: $@ is missing; run \`make build\` first, as the user who has cargo" >&2; exit 1
+
+install: $(built) ## Install what `make build` built (DESTDIR=, prefix=); existing settings are kept
 	$(INSTALL) -D -m 755 $(release)/retortd $(DESTDIR)$(sbindir)/retortd
 	$(INSTALL) -D -m 755 $(release)/retort $(DESTDIR)$(bindir)/retort
+	$(INSTALL) -d $(DESTDIR)$(sysconfdir)/default $(DESTDIR)$(unitdir)
 	[ -e $(DESTDIR)$(sysconfdir)/default/retortd ] || \
-	  $(INSTALL) -D -m 644 packaging/default/retortd $(DESTDIR)$(sysconfdir)/default/retortd
+	  { $(call localize,packaging/default/retortd,$(DESTDIR)$(sysconfdir)/default/retortd); }
 	for man in $(manuals); do \
-	  $(INSTALL) -D -m 644 packaging/man/$$man $(DESTDIR)$(mandir)/man$${man##*.}/$$man || exit 1; done
-	$(INSTALL) -d $(DESTDIR)$(unitdir)
+	  directory=$(DESTDIR)$(mandir)/man$${man##*.}; $(INSTALL) -d $$directory && \
+	  $(call localize,packaging/man/$$man,$$directory/$$man) || exit 1; done
 	for unit in $(units); do \
-	  sed -e 's|/usr/sbin/|$(sbindir)/|' -e 's|/etc/default/|$(sysconfdir)/default/|' \
-	    systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit && chmod 644 $(DESTDIR)$(unitdir)/$$unit || exit 1; done
+	  $(call localize,systemd/$$unit,$(DESTDIR)$(unitdir)/$$unit) || exit 1; done
+	$(INSTALL) -D -m 644 systemd/$(preset) $(DESTDIR)$(presetdir)/$(preset)
 	for name in retortd retort; do \
 	  $(INSTALL) -D -m 644 target/completions/$$name.bash $(DESTDIR)$(bashdir)/$$name && \
 	  $(INSTALL) -D -m 644 target/completions/_$$name $(DESTDIR)$(zshdir)/_$$name && \
@@ -72,7 +86,7 @@ install: ## Install what `make build` built (DESTDIR=, prefix=); existing settin
 uninstall: ## Remove what `make install` installed, except the settings
 	rm -f $(DESTDIR)$(sbindir)/retortd $(DESTDIR)$(bindir)/retort
 	rm -f $(foreach man,$(manuals),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(man)))/$(man))
-	rm -f $(addprefix $(DESTDIR)$(unitdir)/,$(units))
+	rm -f $(addprefix $(DESTDIR)$(unitdir)/,$(units)) $(DESTDIR)$(presetdir)/$(preset)
 	rm -f $(foreach name,retortd retort,$(DESTDIR)$(bashdir)/$(name) \
 	  $(DESTDIR)$(zshdir)/_$(name) $(DESTDIR)$(fishdir)/$(name).fish)
 

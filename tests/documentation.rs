@@ -84,7 +84,9 @@ fn assert_same(what: &str, documented: &BTreeSet<String>, real: &BTreeSet<String
 fn man_pages_have_exactly_the_existing_options() {
     for (page, commands) in [("retortd.8", daemon()), ("retort.1", client())] {
         let text = manual(page);
-        assert_same(page, &words(&text, "--"), &long_options(&commands));
+        // commands of other programs have their own options
+        let own: Vec<&str> = text.lines().filter(|line| !line.contains("systemctl ")).collect();
+        assert_same(page, &words(&own.join("\n"), "--"), &long_options(&commands));
         for short in short_options(&commands) {
             assert!(text.contains(&format!(".BR {short}")) || text.contains(&format!(".B {short}")), "{page}: {short}");
         }
@@ -198,8 +200,7 @@ fn relative_links_point_to_existing_files() {
     }
     for document in documents {
         let text = read(&document);
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+        for target in relative_links(&text) {
             let file = target.split('#').next().unwrap_or_default();
             let path = root().join(&document).parent().expect("a directory").join(file);
             assert!(path.exists(), "{document} links to {target}, which does not exist");
@@ -252,6 +253,92 @@ fn shown_commands_are_accepted() {
         }
     }
     assert!(count >= 8, "{count} commands found");
+}
+
+/// The commands `systemctl ...` and `journalctl ...` in a document.
+fn systemd_commands(text: &str) -> BTreeSet<String> {
+    let begins = ["systemctl ", "journalctl "].into_iter().flat_map(|program| text.match_indices(program));
+    let command = |(at, _)| {
+        let rest: &str = text[at..].lines().next().unwrap_or_default();
+        // where the command ends: a quote, a comment, an explanation behind spaces, the end of a sentence in roff
+        let end = ["`", "\"", "#", "  ", " ."].iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
+        rest[..end].trim().to_string()
+    };
+    begins.map(command).filter(|command| !command.contains(" (")).collect()
+}
+
+/// Whether a script has a command on a line that is not a comment.
+fn has_command(script: &str, command: &str) -> bool {
+    let is_name = |character: char| character.is_ascii_alphanumeric() || ".-_@".contains(character);
+    let is_end = |rest: &str| !rest.starts_with(is_name);
+    let mut lines = script.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.any(|line| line.match_indices(command).any(|(at, _)| is_end(&line[at + command.len()..])))
+}
+
+#[test]
+fn systemd_commands_in_the_documents_run_in_a_system_test() {
+    let scripts =
+        fs::read_dir(root().join("tests/system/guest")).expect("guest").map(|file| file.expect("a file").path());
+    let scripts: String = scripts.filter(|path| path.extension().is_some_and(|kind| kind == "sh")).map(read).collect();
+    let mut count = 0;
+    for (name, text) in [
+        ("README.md", read("README.md")),
+        ("packaging/default/retortd", read("packaging/default/retortd")),
+        ("retortd.8", manual("retortd.8")),
+        ("retortd.protocols.7", manual("retortd.protocols.7")),
+    ] {
+        for command in systemd_commands(&text) {
+            assert!(has_command(&scripts, &command), "{name}: no script in tests/system/guest runs `{command}`");
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count} commands found");
+    assert!(!has_command("# systemctl stop x\nsystemctl stop x.socket\n", "systemctl stop x"));
+}
+
+/// The packages that README.md installs with apt.
+fn installed_packages() -> BTreeSet<String> {
+    let text = read("README.md");
+    let lines = text.lines().filter_map(|line| line.strip_prefix("    apt install "));
+    let packages = lines.flat_map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
+    packages.map(str::to_string).collect()
+}
+
+#[test]
+fn readme_installs_what_ci_and_the_package_build_install() {
+    let control = read("packaging/debian/control");
+    let (_, build) = control.split_once("Build-Depends: ").expect("a list");
+    let (build, _) = build.split_once("Standards-Version").expect("the field after it");
+    let names = build.split(',').filter_map(|entry| entry.split_whitespace().next());
+    let required: BTreeSet<String> =
+        names.filter(|name| !["cargo", "rustc"].contains(name)).map(|name| name.replace("-compat", "")).collect();
+    let readme = installed_packages();
+    assert!(required.is_subset(&readme), "README.md lacks {:?}", required.difference(&readme));
+
+    let ci = read(".ci/run");
+    let (_, ci) = ci.split_once("packages=(").expect("a list");
+    let ci: BTreeSet<String> =
+        ci.split(')').next().unwrap_or_default().split_whitespace().map(str::to_string).collect();
+    let known: BTreeSet<String> = ci.union(&required).cloned().collect();
+    assert!(readme.is_subset(&known), "only README.md installs {:?}", readme.difference(&known));
+}
+
+/// The targets of the links in a document, without those to other sites.
+fn relative_links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://") && !target.starts_with('#')).collect()
+}
+
+/// The system test `documents` follows the links of the installed README.md.
+#[test]
+fn package_has_every_document_that_readme_links_to() {
+    let listed = ["docs", "links", "rules"].map(|name| read(format!("packaging/debian/{name}"))).concat();
+    let installed: Vec<&str> =
+        listed.lines().filter_map(|line| line.split_whitespace().last()?.rsplit('/').next()).collect();
+    for target in relative_links(&read("README.md")) {
+        let top = target.split('/').next().unwrap_or_default();
+        assert!(installed.contains(&top), "README.md links to {target}, which packaging/debian does not install");
+    }
 }
 
 /// The text of every Rust file below a directory.

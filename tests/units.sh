@@ -12,7 +12,7 @@ units=$(mktemp -d)
 trap 'rm -rf "$units"' EXIT
 cp ./*.socket ./*.service "$units"
 # The daemon need not be installed here, nor its man pages.
-sed -i "s|^ExecStart=/usr/sbin/retortd|ExecStart=$(command -v true)|" "$units"/*.service
+sed -i "/^Exec/ s|/usr/sbin/retortd|$(command -v true)|" "$units"/*.service
 cd "$units"
 
 # `verify` exits with 0 after some warnings: any output is a failure.

@@ -1,10 +1,11 @@
 """The daemon under load, beside other servers: measures, prints a table, and draws it.
 
-    python3 benches/end_to_end [--rounds N] [--seconds S] [--only NAME,...] [--peers NAME,...] [--output DIRECTORY]
+    python3 benches/end_to_end [--rounds N] [--seconds S] [--only NAME,...] [--peers NAME,...] [--write[=DIRECTORY]]
 
 Takes target/release/retortd and retort. Each server runs on the first processor and the load on the second; the peers
-take turns, and medians count. Writes performance.json and performance.svg, and the tables in performance.md between
-their two marks; a run with --only or --peers writes nothing without --output.
+take turns, and medians count. Prints the tables and changes no file. --write also writes performance.json,
+performance.svg, and the tables in performance.md between their two marks, into docs or DIRECTORY; with --only or
+--peers, which measure a part, it requires another DIRECTORY.
 """
 
 import argparse
@@ -22,6 +23,10 @@ import servers
 from scenarios import COMPARISONS, FIGURES, Skipped
 
 
+# Where the published figures are.
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
 def main():
     options = command_line()
     for program in (servers.RETORTD, servers.RETORT):
@@ -37,10 +42,9 @@ def main():
         "figures": dict(figures(options)),
     }
     print(report.tables(results))
-    directory = options.output or (None if options.only or options.peers else "docs")
-    if directory:
-        report.write(results, Path(directory))
-        (Path(directory) / "performance.svg").write_text(chart.document(results))
+    if options.write:
+        report.write(results, options.write)
+        (options.write / "performance.svg").write_text(chart.document(results))
 
 
 def command_line():
@@ -51,8 +55,11 @@ def command_line():
     add("--seconds", type=float, default=2, metavar="S", help="how long each measurement is [2]")
     add("--only", type=list_of(names), metavar="NAME,...", help=f"some of: {', '.join(names)}")
     add("--peers", type=list_of(servers.PEERS), metavar="NAME,...", help=f"some of: {', '.join(servers.PEERS)}")
-    add("--output", metavar="DIRECTORY", help="where the files go [docs]")
-    return parser.parse_args()
+    add("--write", nargs="?", const=DOCS, type=Path, metavar="DIRECTORY", help="write the files, too [docs]")
+    options = parser.parse_args()
+    if options.write and options.write.resolve() == DOCS and (options.only or options.peers):
+        parser.error("docs has figures of everything: with --only or --peers, write to another --write=DIRECTORY")
+    return options
 
 
 def list_of(names):

@@ -113,6 +113,8 @@ fn socket_unit(info: &ProtocolInfo) -> String {
 [Unit]
 Description={description} (retortd)
 Documentation=man:retortd(8) man:retortd.protocols(7)
+# No start limit: a socket that reached it would refuse its clients until an administrator intervenes.
+StartLimitIntervalSec=0
 
 [Socket]
 # The name of the socket is the protocol that retortd serves on it.

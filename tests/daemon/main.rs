@@ -10,6 +10,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "lengths and times of tests are small")]
 
 mod activation;
+mod benchmark;
 mod buggy_servers;
 mod check_settings;
 mod faults;
@@ -20,6 +21,7 @@ mod limits;
 mod log;
 mod options;
 mod protocols;
+mod readme;
 mod retort_bench;
 mod retort_check;
 mod retort_ping;

@@ -16,7 +16,7 @@ pub const INFO: ProtocolInfo = ProtocolInfo {
     new: |_, _| Box::new(Discard),
     client: ClientSide { connection_use: ConnectionUse::NoReply, ..ClientSide::DEFAULT },
     examples: &[Example::stream("anything", b"anything", b"")],
-    try_it: "nc -N localhost {port} < /etc/services",
+    try_it: "echo hello | nc -N localhost {port}",
 };
 
 /// The server's side of a connection.

@@ -11,6 +11,6 @@ equal "requests have the priority of debugging" '"PRIORITY":"7"' "$(priority upp
 equal "no message begins with a priority or a date" "" "$(logged "$start" | grep -E '^(<|[0-9]{4}-)' || true)"
 
 echo RETORTD_WORKERS=nonsense >>"$settings"
-systemctl reload retortd.service
+expect "with wrong settings reload fails" eval '! systemctl reload retortd.service'
 warned() { logged "$start" --priority=warning | grep RETORTD_WORKERS; }
 expect "wrong settings are logged as an error or a warning" soon 5 warned
