@@ -16,7 +16,7 @@ use crate::harness::{Daemon, DaemonBuilder, available};
 /// The ports in README.md, with the protocol that a daemon serves there.
 const SHOWN_PORTS: [(&str, &str); 2] = [("8083", "frame"), ("8084", "frame-2021")];
 /// How long the benchmark in README.md runs, and how long it runs here: the figures are not compared.
-const DURATION: (&str, &str) = ("--duration 5s", "--duration 300ms");
+const DURATION: (&str, &str) = ("5s", "300ms");
 const TIMES: [&str; 4] = ["ns", "us", "ms", "s"];
 const SIZES: [&str; 5] = ["B", "kB", "KB", "MB", "GB"];
 
@@ -54,7 +54,8 @@ fn port(daemon: &Daemon, protocol: &str) -> String {
 /// A command of README.md with the ports of a daemon in place of those in README.md (8083 is also the default of
 /// retort), and a shorter benchmark.
 fn localized(command: &str, daemon: &Daemon) -> String {
-    let mut command = command.replace(DURATION.0, DURATION.1);
+    let [shown, here] = [DURATION.0, DURATION.1].map(|time| format!("--duration {time}"));
+    let mut command = command.replace(&shown, &here);
     for action in ["send", "ping", "bench"] {
         command = command.replace(&format!("retort {action} localhost "), &format!("retort {action} localhost:8083 "));
     }
@@ -66,9 +67,10 @@ fn localized(command: &str, daemon: &Daemon) -> String {
     command
 }
 
-/// The output with the ports of README.md in place of those of the daemon, and one form of the loopback address.
+/// The output with the ports and the duration of README.md in place of those here, and one form of the loopback address.
 fn generalized(output: &str, daemon: &Daemon) -> String {
     let mut output = output.replace("[::1]", "127.0.0.1");
+    output = output.replace(&format!("for {},", DURATION.1), &format!("for {},", DURATION.0));
     for (shown, protocol) in SHOWN_PORTS {
         output = output.replace(&format!(":{}", port(daemon, protocol)), &format!(":{shown}"));
     }

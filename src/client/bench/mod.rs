@@ -36,7 +36,7 @@ mod timeline;
 mod verifier;
 mod workload;
 
-use std::io::{self, ErrorKind, IsTerminal};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 
 use super::client_protocol::ConnectionUse;
@@ -98,12 +98,15 @@ fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddr, F
     })
 }
 
-/// Says on standard error what is measured, and for how long; not if a program reads the report.
+/// Says what is measured, and for how long: the title of the table, or with JSON a line for the user at the terminal.
+/// An error is reported when the table is written.
 fn announce(options: &BenchOptions, target: &Target, model: LoadModel) {
-    if !options.json || io::stderr().is_terminal() {
-        let (title, extent) = (report::title(options, model), report::extent(options));
-        let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{target}: {title}; {extent}\n"));
-    }
+    let line = format!("{target}: {}; {}\n", report::title(options, model), report::extent(options));
+    let _ = match options.json {
+        false => io::stdout().write_all(line.as_bytes()),
+        true if io::stderr().is_terminal() => io::stderr().write_all(line.as_bytes()),
+        true => Ok(()),
+    };
 }
 
 fn measure(

@@ -42,7 +42,7 @@ impl<'a> BenchReport<'a> {
 
     fn table(&self) -> String {
         let (measurement, seconds) = (self.measurement, self.measurement.elapsed.as_secs_f64());
-        let mut table = format!("{}: {}\n\n", self.target, title(self.options, self.model));
+        let mut table = String::from("\n");
         let _ = writeln!(
             table,
             "requests  {:>14}  {:>12}/s in {seconds:.2} s",
