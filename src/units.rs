@@ -3,12 +3,12 @@
 //! | kind | a bare number | suffixes |
 //! |---|---|---|
 //! | size | bytes | `K` or `KiB` is 1024 bytes, `M` or `MiB`, `G` or `GiB`; `B` is bytes |
-//! | time | seconds, with decimals | `ns`, `us`, `ms`, `s`, `m`, `h`, `d` and their long forms; parts are added: `1h30m` |
+//! | time | seconds, with decimals | `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w` and their long forms; parts are added: `1h30m` |
 //! | count, rate | itself | `k` is 1000, `M`, `G` |
 //! | number | itself | none |
 //!
 //! Upper and lower case are the same in suffixes of sizes, counts and rates. `MB` is rejected: it is 1000 kilobytes to
-//! some and 1024 to others. Every error is one line that says what to write instead.
+//! some and 1024 to others; and so is a time in `M`. Every error is one line that says what to write instead.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -43,28 +43,39 @@ fn ambiguous(digits: &str, suffix: &str) -> String {
     format!("{suffix} is ambiguous: write {digits}{letter}, which counts in powers of 1024, or the number of bytes")
 }
 
-/// A time.
+/// A time of at most [`MAX_TIME`].
 ///
 /// # Errors
-/// Not a time; more than [`MAX_TIME`].
+/// Not a time; longer.
 pub fn time(text: &str) -> Result<Duration, String> {
-    let time = unlimited_time(text)?;
-    if time > MAX_TIME { Err(TOO_LONG.into()) } else { Ok(time) }
+    match unlimited_time(text)? {
+        time if time > MAX_TIME => Err(TOO_LONG.into()),
+        time => Ok(time),
+    }
 }
 
 const TOO_LONG: &str = "too long: a year at most";
 
-/// A time without a maximum, for one that nothing is added to.
+/// A time without a maximum, for one that nothing is added to; more than a [`Duration`] holds is [`Duration::MAX`].
 ///
 /// # Errors
-/// Not a time; more than 2^64 seconds.
+/// Not a time.
 pub fn unlimited_time(text: &str) -> Result<Duration, String> {
-    let is_bare = text.ends_with(|last: char| last.is_ascii_digit());
-    let parsed = if is_bare { humantime::parse_duration(&format!("{text}s")) } else { humantime::parse_duration(text) };
-    parsed.map_err(|error| match error {
-        humantime::DurationError::NumberOverflow if !text.contains('.') => TOO_LONG.into(),
-        _ => "not a time: write seconds, or for example 500ms, 5m or 1h30m".into(),
-    })
+    if text.split(|c: char| !c.is_ascii_alphabetic()).any(|unit| unit == "M") {
+        return Err("M is ambiguous: write m for minutes, or d for days".into());
+    }
+    match humantime::parse_duration(&in_seconds(text)) {
+        Ok(time) => Ok(time),
+        Err(humantime::DurationError::NumberOverflow) if !text.contains('.') => Ok(Duration::MAX),
+        Err(_) => Err("not a time: write seconds, or for example 500ms, 5m or 1h30m".into()),
+    }
+}
+
+/// A time with its unit: a bare number is seconds. Digits before the point may be left out, as in `.5`.
+fn in_seconds(text: &str) -> String {
+    let zero = if text.starts_with('.') { "0" } else { "" };
+    let unit = if text.ends_with(|last: char| last.is_ascii_digit()) { "s" } else { "" };
+    format!("{zero}{text}{unit}")
 }
 
 /// A time above 0.
@@ -184,10 +195,12 @@ mod tests {
     fn bare_times_are_seconds() {
         let milliseconds = |text: &str| time(text).map(|time| time.as_millis());
         let table = [("0", 0), ("0s", 0), ("5", 5_000), ("0.2", 200), ("0.5s", 500), ("500ms", 500), ("5m", 300_000)];
-        for (text, expected) in table.into_iter().chain([("1h30m", 5_400_000), ("1m 30s", 90_000), ("1m30", 90_000)]) {
+        for (text, expected) in
+            table.into_iter().chain([("1h30m", 5_400_000), ("1m 30s", 90_000), ("1m30", 90_000), (".5", 500)])
+        {
             assert_eq!(milliseconds(text), Ok(expected), "{text}");
         }
-        for text in ["", "s", "soon", "-1", "5x", ".5", "5.", "1e3", "0.0000000001s", "1:30"] {
+        for text in ["", ".", "s", "soon", "-1", "5x", "5.", "1e3", "0.0000000001s", "1:30"] {
             assert!(time(text).expect_err(text).starts_with("not a time: "), "{text}");
         }
     }
@@ -197,6 +210,14 @@ mod tests {
         assert_eq!(time("366d"), Ok(MAX_TIME));
         for text in ["367d", "2years", "31622401", "99999999999999999999", "18446744073709551615s"] {
             assert_eq!(time(text), Err(TOO_LONG.into()), "{text}");
+        }
+        assert_eq!(unlimited_time("18446744073709551616"), Ok(Duration::MAX));
+    }
+
+    #[test]
+    fn a_capital_m_is_neither_minutes_nor_months() {
+        for text in ["5M", "1h5M", "5 M"] {
+            assert!(time(text).expect_err(text).contains("write m for minutes"), "{text}");
         }
     }
 
