@@ -102,6 +102,12 @@ impl BenchConnection {
         self.in_flight_count
     }
 
+    /// The number of requests in flight that were due at `time` or later.
+    #[must_use]
+    pub fn in_flight_since(&self, time: u64) -> u64 {
+        self.in_flight.iter().filter(|group| group.due >= time).map(|group| u64::from(group.count)).sum()
+    }
+
     /// Whether the server has kept this connection waiting for too long. To be called at an interval that is short
     /// beside the limits: progress of sending is noticed by a call.
     pub fn is_overdue(&mut self, now: u64, limits: &WaitLimits) -> bool {

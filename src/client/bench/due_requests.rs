@@ -60,6 +60,11 @@ impl DueRequests {
         Some(next)
     }
 
+    /// The number of requests that are due at `from` or later and before `until`, and have not been taken.
+    pub fn left(&self, from: u64, until: u64) -> u64 {
+        due_before(until, self.rate).saturating_sub(self.taken.max(due_before(from, self.rate)))
+    }
+
     /// Sets the timer for the next request, if that is due before `limit`; returns false if there is no time to block.
     pub fn set_timer(&mut self, now: u64, limit: u64) -> io::Result<bool> {
         let due = self.next_due().min(limit);
@@ -80,11 +85,15 @@ fn due(number: u64, rate: f64) -> u64 {
     (number as f64 * 1e9 / rate) as u64
 }
 
-/// Whether a request is due at `from` or later, and before `until`.
+/// The number of requests that are due before a time.
 #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "as `due`")]
+fn due_before(time: u64, rate: f64) -> u64 {
+    (time as f64 * rate / 1e9).ceil() as u64
+}
+
+/// Whether a request is due at `from` or later, and before `until`.
 pub fn any_due(rate: f64, from: u64, until: u64) -> bool {
-    let first = (from as f64 * rate / 1e9).ceil() as u64;
-    due(first, rate) < until
+    due(due_before(from, rate), rate) < until
 }
 
 #[cfg(test)]
@@ -102,6 +111,9 @@ mod tests {
         assert_eq!(due_requests.take(5_000_000), request(2, 2_000_000));
         assert!(!due_requests.set_timer(3_000_000 - MIN_WAIT + 1, u64::MAX).unwrap());
         assert!(due_requests.set_timer(2_000_000, u64::MAX).unwrap());
+        assert_eq!(due_requests.left(0, 10_000_000), 7, "three of ten have been taken");
+        assert_eq!(due_requests.left(5_000_000, 10_000_000), 5);
+        assert_eq!(due_requests.left(0, 2_000_000), 0);
     }
 
     #[test]

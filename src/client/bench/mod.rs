@@ -73,6 +73,9 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     }
     printed?;
     let is_good = measurement.errors() == 0 && measurement.replies() > 0;
+    if measurement.errors() == 0 && measurement.replies() == 0 {
+        warn(&"no request that was measured has a reply");
+    }
     Ok(Status::success_if(is_good).and(server_status(options, &measurement)))
 }
 

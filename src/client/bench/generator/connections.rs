@@ -62,7 +62,9 @@ impl LoadGenerator<'_> {
             return;
         }
         let from = self.timeline.measured_from;
-        if let Some(since) = self.connections[index].take_connect_start().filter(|since| *since >= from) {
+        let is_measured = self.connections[index].in_flight_since(from) > 0;
+        if let Some(since) = self.connections[index].take_connect_start().filter(|since| is_measured && *since >= from)
+        {
             self.measurement.connects.record(self.timeline.now() - since, 1);
         }
     }
@@ -201,35 +203,41 @@ impl LoadGenerator<'_> {
             return;
         }
         self.last_end = now;
+        self.outstanding = self.outstanding.saturating_sub(replies as u64);
         if self.timeline.phase == BenchPhase::WarmUp {
             return self.connections[index].complete(replies, |_, _| {});
         }
+        let counts_from = self.counts_from();
         let (measurement, timeline) = (&mut self.measurement, &self.timeline);
-        let (from, is_late, is_limited) =
-            (timeline.measured_from, now >= timeline.measured_until, self.requests < u64::MAX);
+        let (from, is_late) = (timeline.measured_from, now >= timeline.measured_until);
         self.connections[index].complete(replies, |due, count| {
-            let (measured, count) = (due >= from, u64::from(count));
-            if measured {
+            let count = u64::from(count);
+            if due >= from {
                 measurement.latencies.record(now - due, count);
+            }
+            if due < counts_from {
+                return;
             }
             if is_late {
                 measurement.late += count;
-            } else if measured || !is_limited {
+            } else {
                 measurement.requests += count;
             }
         });
     }
 
-    /// Closes a connection, counts its requests in flight as errors (at least one), and backs off.
+    /// Closes a connection, counts its requests in flight as errors (one if there are none), and backs off.
     pub(super) fn fail(&mut self, index: usize, error: ConnectionError) {
+        let counted = self.connections[index].in_flight_since(self.counts_from());
         let requests = self.connections[index].close();
+        self.outstanding = self.outstanding.saturating_sub(requests as u64);
         let now = self.timeline.now();
         self.last_end = now;
         if self.timeline.phase != BenchPhase::WarmUp {
             if requests == 0 {
                 self.requests_left = self.requests_left.saturating_sub(1);
             }
-            self.measurement.count_errors(error.class, requests.max(1) as u64);
+            self.measurement.count_errors(error.class, if requests == 0 { 1 } else { counted });
             if self.measurement.example.is_none() {
                 self.measurement.example = example(error);
             }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::client::bench::connect::SourceAddresses;
 use crate::client::bench::connection::{BenchConnection, ConnectionError, WaitLimits};
-use crate::client::bench::due_requests::DueRequests;
+use crate::client::bench::due_requests::{DueRequest, DueRequests};
 use crate::client::bench::measurement::{ErrorClass, Measurement};
 use crate::client::bench::model::LoadModel;
 use crate::client::bench::poller::BenchPoller;
@@ -53,6 +53,8 @@ pub struct LoadGenerator<'a> {
     requests_left: u64,
     /// Open models only.
     due_requests: Option<DueRequests>,
+    /// The number of requests of an open model that have been released, and have neither a reply nor failed.
+    outstanding: u64,
     next_sweep: u64,
     /// When the last reply was complete, or the last connection failed.
     last_end: u64,
@@ -74,6 +76,14 @@ pub struct LoadGenerator<'a> {
 /// Interval of the search for connections that wait for too long, in nanoseconds. Chosen: a quarter of a second late is
 /// nothing beside any sensible timeout, and the search goes through all connections.
 const SWEEP_INTERVAL: u64 = 250_000_000;
+
+/// The most requests that an open model releases in one iteration. Chosen: they are sent in a few milliseconds; at a
+/// rate that is too high for this machine, the loop still receives replies, looks at the clock, and takes signals.
+const MAX_RELEASES: u64 = 4096;
+
+/// The most requests without a reply in an open model; those that become due meanwhile are lost. Chosen: some 100 MB,
+/// and more than a second at any rate that one thread can make.
+const MAX_OUTSTANDING: u64 = 1 << 22;
 
 /// The poller's token for the timer of an open model. Derived: the token of a connection is its index, which is
 /// smaller.
@@ -115,6 +125,7 @@ impl<'a> LoadGenerator<'a> {
             requests: options.requests.unwrap_or(u64::MAX),
             requests_left: u64::MAX,
             due_requests,
+            outstanding: 0,
             next_sweep: SWEEP_INTERVAL,
             last_end: 0,
             opened: 0,
@@ -163,25 +174,43 @@ impl<'a> LoadGenerator<'a> {
         }
     }
 
-    /// Open models: passes every request that is due by now to a connection, in turn.
+    /// Open models: passes the requests that are due by now to the connections, in turn, and sends them.
     fn release_due(&mut self, now: u64) {
         let until = now.min(self.timeline.measured_until.saturating_sub(1));
-        while self.requests_left > 0 {
+        let (mut first, mut released) = (0, 0);
+        while self.requests_left > 0 && released < MAX_RELEASES {
             let Some(next) = self.due_requests.as_mut().and_then(|due_requests| due_requests.take(until)) else {
-                return;
+                break;
             };
-            // Those of the warm-up that are released late are not measured.
-            if next.due >= self.timeline.measured_from {
-                self.requests_left -= 1;
+            if released == 0 {
+                first = next.number;
             }
-            let index = (next.number % self.connections.len() as u64) as usize;
-            self.connections[index].waiting.push_back(next.due);
+            released += 1;
+            self.release(next);
+        }
+        let connections = self.connections.len() as u64;
+        for number in first..first + released.min(connections) {
+            let index = (number % connections) as usize;
             if self.model.reconnects() {
                 self.open(index);
             } else {
                 self.send_due(index, now);
             }
         }
+    }
+
+    /// Passes a request to its connection, unless there are too many already.
+    fn release(&mut self, request: DueRequest) {
+        // Those of the warm-up that are released late are not measured.
+        let is_measured = request.due >= self.timeline.measured_from;
+        self.requests_left -= u64::from(is_measured);
+        if self.outstanding == MAX_OUTSTANDING {
+            self.measurement.lost += u64::from(is_measured);
+            return;
+        }
+        self.outstanding += 1;
+        let index = (request.number % self.connections.len() as u64) as usize;
+        self.connections[index].waiting.push_back(request.due);
     }
 
     /// Reopens failed connections whose back-off has passed, and fails each connection whose oldest request has timed
@@ -213,7 +242,7 @@ impl<'a> LoadGenerator<'a> {
         let retry = self.backing_off.iter().map(|&index| self.connections[index].retry_at).min();
         let next = self.timeline.phase_end().min(self.next_sweep).min(retry.unwrap_or(u64::MAX));
         let mut timeout = Duration::from_nanos(next.saturating_sub(now));
-        let more_are_due = self.timeline.phase != BenchPhase::Draining && self.requests_left > 0;
+        let more_are_due = self.has_due();
         if let Some(due_requests) = self.due_requests.as_mut().filter(|_| more_are_due) {
             if !due_requests.set_timer(now, next)? {
                 timeout = Duration::ZERO;

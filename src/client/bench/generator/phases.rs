@@ -38,28 +38,44 @@ impl LoadGenerator<'_> {
 
     /// Whether the run ends: every reply has arrived, or the rest is not waited for any longer.
     pub(super) fn is_done(&self, now: u64) -> bool {
-        now > self.timeline.phase_end() || self.is_idle()
+        now > self.timeline.phase_end() || self.is_idle() && !self.has_due()
+    }
+
+    /// Whether there are more requests to release.
+    pub(super) fn has_due(&self) -> bool {
+        self.requests_left > 0
+            && self.due_requests.as_ref().is_some_and(|due| due.left(0, self.timeline.measured_until) > 0)
     }
 
     fn is_idle(&self) -> bool {
         self.connections.iter().all(BenchConnection::is_idle)
     }
 
-    /// Counts the requests without a reply: as errors if their time is over, else as lost.
+    /// Counts the requests without a reply: as errors if their time is over, else as lost; those that were due and not
+    /// released as lost, too.
     pub(super) fn finish(mut self, now: u64) -> Measurement {
-        let (from, limit) = (self.timeline.measured_from, self.limits.read);
+        let (from, until, limit) = (self.timeline.measured_from, self.timeline.measured_until, self.limits.read);
+        let unreleased = self.due_requests.as_ref().map_or(0, |due| due.left(from, until));
+        self.measurement.lost += unreleased.min(self.requests_left);
+        let counts_from = self.counts_from();
         let outstanding = self.connections.iter().flat_map(BenchConnection::outstanding);
-        for (due, requests) in outstanding.filter(|(due, _)| *due >= from) {
+        for (due, requests) in outstanding.filter(|(due, _)| *due >= counts_from) {
             if due + limit < now {
                 self.measurement.count_errors(ErrorClass::Timeout, requests);
             } else {
                 self.measurement.lost += requests;
             }
         }
-        self.measurement.elapsed = Duration::from_nanos(self.timeline.measured_until - from);
+        self.measurement.elapsed = Duration::from_nanos(until - from);
         let cpu = self.server_cpu().zip(self.cpu_before);
         self.measurement.server_cpu = cpu.map(|(after, before)| after.saturating_sub(before));
         self.measurement
+    }
+
+    /// The due time from which on requests count. What happens in the measurement counts, whichever request it is
+    /// about; but if a number of requests is measured, only they do.
+    pub(super) fn counts_from(&self) -> u64 {
+        if self.requests < u64::MAX { self.timeline.measured_from } else { 0 }
     }
 
     fn server_cpu(&self) -> Option<Duration> {

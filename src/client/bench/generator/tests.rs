@@ -54,6 +54,60 @@ fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
     assert_eq!(counts("--warm-up 100ns --duration 100ns --requests 9"), (1, 1, 2));
 }
 
+/// A server that never replies: all requests of the warm-up are in flight, and no others are made.
+#[test]
+fn requests_that_the_server_has_had_since_the_warm_up_are_lost() {
+    let outcome = |words: &str| {
+        with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), words, |mut generator| {
+            generator.connections[0].queue(10, 3, 64);
+            generator.advance(100);
+            generator.advance(200);
+            let measurement = generator.finish(300);
+            (measurement.lost, measurement.errors())
+        })
+    };
+    assert_eq!(outcome("--warm-up 100ns --duration 100ns"), (3, 0));
+    assert_eq!(outcome("--warm-up 100ns --duration 100ns --requests 2"), (0, 0), "they are not measured");
+}
+
+#[test]
+fn failed_requests_of_the_warm_up_are_not_among_a_number_of_requests() {
+    let errors = |words: &str| {
+        with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), words, |mut generator| {
+            generator.connections[0].queue(10, 3, 64);
+            generator.advance(100);
+            generator.connections[0].queue(110, 2, 64);
+            generator.fail(0, ConnectionError::from(ErrorClass::Timeout));
+            generator.measurement.errors()
+        })
+    };
+    assert_eq!(errors("--warm-up 100ns --duration 1s"), 5);
+    assert_eq!(errors("--warm-up 100ns --duration 1s --requests 9"), 2);
+}
+
+/// The rate is one that no machine can make.
+#[test]
+fn an_open_loop_ends_on_time_when_it_cannot_keep_up() {
+    let (address, _) = echo_server();
+    let measurement = measure(address, "--connections 2 --rate 100M --duration 50ms");
+    assert_eq!(measurement.elapsed.as_millis(), 50);
+    let (requests, lost) = (measurement.requests + measurement.late, measurement.lost);
+    assert!(requests > 0 && lost > 0 && measurement.errors() == 0, "{measurement:?}");
+    assert_eq!(requests + lost, 5_000_000);
+}
+
+#[test]
+fn a_due_request_is_lost_when_too_many_are_outstanding() {
+    with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), "--warm-up 0 --rate 1k --duration 1s", |mut generator| {
+        generator.advance(0);
+        generator.outstanding = MAX_OUTSTANDING - 1;
+        for number in 0..3 {
+            generator.release(DueRequest { number, due: number });
+        }
+        assert_eq!((generator.measurement.lost, generator.outstanding), (2, MAX_OUTSTANDING));
+    });
+}
+
 #[test]
 fn no_request_is_made_after_the_measurement() {
     with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), "--warm-up 0 --duration 100ns --depth 4", |mut generator| {
