@@ -84,6 +84,30 @@ fn error_reply_is_printed_and_exits_1() {
     good(&run(&["send", &address, "lowercase", "ERROR"]), "error\n");
 }
 
+/// The letters of `error` are in each message, but the actions do not turn it into that word.
+#[test]
+fn refusal_is_an_error_whatever_the_message_is() {
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    let refusing = saying(b"\0\0\0\x05error");
+    let frame = daemon.address("frame").to_string();
+    let text = daemon.address("text").to_string();
+    for (address, protocol, action) in [
+        (&frame, "frame", "6"),
+        (&text, "text", "nonsense"),
+        (&refusing, "frame", "uppercase"),
+        (&refusing, "frame", "shuffle"),
+        (&refusing, "frame", "random"),
+    ] {
+        let output = run(&["send", address, "-P", protocol, action, "hello world"]);
+        assert_eq!((stdout(&output), output.status.code()), ("error\n", Some(1)), "{protocol} {action}");
+        let words = format!("retort: request 1 ({action}, 11 bytes): refused by the server: error\n");
+        assert_eq!(stderr(&output), words);
+    }
+    let invalid = run_with_input(&["send", &frame, "--stdin-data", "lowercase"], b"ERRO\xff".to_vec());
+    assert_eq!((invalid.stdout.as_slice(), invalid.status.code()), (b"error".as_slice(), Some(1)));
+    good(&run(&["send", &refusing, "shuffle", "orrer"]), "error\n");
+}
+
 #[test]
 fn requests_from_file_are_answered_in_order() {
     let daemon = Daemon::serving("frame", &[]);
