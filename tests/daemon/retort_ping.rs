@@ -4,11 +4,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Child;
 use std::sync::mpsc;
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{Backlog, listen};
 
 use crate::buggy_servers;
-use crate::harness::{Daemon, process_id};
+use crate::harness::{DEADLINE, Daemon, listener, process_id};
 use crate::retort_send::{retort, run, stderr, stdout};
 
 /// Length of a request of the frame protocol for the default message: a header of 4 bytes, and 56 bytes.
@@ -136,6 +138,19 @@ fn deadline_ends_a_run_with_a_request_in_flight() {
     let output = run(&["ping", &address.to_string(), "-i", "1h", "-w", "50ms"]);
     assert!(stdout(&output).contains("1 sent, 0 received, 1 lost (100%)"), "{output:?}");
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// The accept queue is full, so that the kernel drops the packets of further clients (listen(2)).
+#[test]
+fn deadline_ends_a_run_that_cannot_connect() {
+    let (listener, address) = listener();
+    listen(&listener, Backlog::new(0).expect("a backlog")).expect("listen");
+    let _queued = TcpStream::connect(address).expect("connect");
+    let begun = Instant::now();
+    let output = run(&["ping", &address.to_string(), "-w", "50ms", "--connect-timeout", "5m"]);
+    assert_eq!((stdout(&output), output.status.code()), ("", Some(2)));
+    assert!(stderr(&output).contains(&format!("cannot connect to {address}: connection timed out")), "{output:?}");
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }
 
 /// Far more bytes than all buffers hold: a client that did not read while it writes would be stuck.

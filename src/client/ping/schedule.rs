@@ -57,15 +57,15 @@ pub enum Expired {
 }
 
 impl PingSchedule {
-    /// The schedule that the options describe.
-    pub fn new(options: &PingOptions) -> Self {
+    /// The schedule that the options describe, with a first request at `first_due`.
+    pub fn new(options: &PingOptions, first_due: Duration) -> Self {
         Self {
             interval: options.interval,
             count: options.count,
             deadline: options.deadline,
             connect_timeout: options.timeouts.connect_timeout,
             read_timeout: options.timeouts.read_timeout,
-            next_due: Some(Duration::ZERO),
+            next_due: Some(first_due),
             sent: 0,
             in_flight: BTreeMap::new(),
             round_trips: TimeStatistics::default(),
@@ -163,7 +163,7 @@ mod tests {
     fn schedule(options: &str) -> PingSchedule {
         let words = format!("retort ping localhost {options}");
         let Command::Ping(options) = Options::parse_from(words.split_whitespace()).command else { panic!("{words}") };
-        PingSchedule::new(&options)
+        PingSchedule::new(&options, Duration::ZERO)
     }
 
     fn ms(milliseconds: u64) -> Duration {
@@ -241,5 +241,16 @@ mod tests {
         schedule.take_due(ms(0));
         assert!(!schedule.is_done(ms(1999)) && schedule.is_done(ms(2000)));
         assert_eq!(schedule.take_due(ms(2000)), None);
+    }
+
+    #[test]
+    fn the_interval_begins_with_the_first_request_and_the_time_to_the_deadline_before_it() {
+        let Command::Ping(options) = Options::parse_from(["retort", "ping", "localhost", "-w", "2s"]).command else {
+            panic!("not ping")
+        };
+        let mut schedule = PingSchedule::new(&options, ms(700));
+        assert_eq!((schedule.take_due(ms(699)), schedule.take_due(ms(700))), (None, Some(Due::Send(1))));
+        assert_eq!((schedule.take_due(ms(1699)), schedule.take_due(ms(1700))), (None, Some(Due::Send(2))));
+        assert!(schedule.is_done(ms(2000)));
     }
 }
