@@ -66,6 +66,16 @@ fn lost_pings_are_counted() {
     assert!(stdout(&output).contains("2 sent, 0 received, 2 lost (100%)"), "{output:?}");
 }
 
+/// 10 ms pass after each failure, so that no more than 50 of them are possible before the deadline.
+#[test]
+fn without_an_interval_a_failing_server_is_not_flooded() {
+    let address = buggy_servers::for_each_client(drop).to_string();
+    let output = run(&["ping", &address, "-i", "0", "-w", "500ms"]);
+    let failures = stdout(&output).matches(" lost: ").count();
+    assert!((1..=50).contains(&failures), "{failures}: {output:?}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
 /// The timeout of a round trip expires although bytes arrive.
 #[test]
 fn ping_timeout_expires_while_bytes_arrive() {

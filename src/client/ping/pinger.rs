@@ -122,7 +122,7 @@ impl<'a> Pinger<'a> {
         let index = match usable.map_or_else(|| self.open(now), Ok) {
             Ok(index) => index,
             Err(error) => {
-                self.schedule.lose(number);
+                self.schedule.lose(number, now);
                 return self.print_lost(number, &format_args!("cannot connect: {}", reason(&error)));
             }
         };
@@ -180,7 +180,7 @@ impl<'a> Pinger<'a> {
         connection.is_retired |= reconnects;
         if self.request.reply.as_ref().is_some_and(|expected| expected != body) {
             connection.is_retired = true;
-            let was_in_flight = self.schedule.lose(number);
+            let was_in_flight = self.schedule.lose(number, self.now());
             return if was_in_flight { self.print_lost(number, &"the reply is wrong") } else { Ok(()) };
         }
         let connect_time = connection.connect_time().filter(|_| reconnects);
@@ -194,11 +194,12 @@ impl<'a> Pinger<'a> {
 
     /// A connection has failed, and with it the requests in flight.
     fn fail(&mut self, index: usize, why: &dyn fmt::Display) -> Result<(), Failure> {
+        let now = self.now();
         let connection = &mut self.connections[index];
         connection.is_retired = true;
         let numbers: Vec<u64> = connection.pipeline.in_flight().copied().collect();
         for number in numbers {
-            if self.schedule.lose(number) {
+            if self.schedule.lose(number, now) {
                 self.print_lost(number, why)?;
             }
         }
