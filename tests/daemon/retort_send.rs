@@ -1,5 +1,6 @@
 //! `retort send` against the real daemon, and against servers with wrong replies.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
@@ -391,6 +392,39 @@ fn control_characters_are_escaped_on_a_terminal_only() {
     good(&run(&words), "\x1b[2j\ta\nb\n");
     let daytime = run_on_terminal(&["send", &daemon.address("daytime").to_string(), "-P", "daytime"]);
     assert!(daytime.ends_with('\n') && !daytime.contains('\\'), "{daytime:?}");
+}
+
+/// Requests are typed until long after a bar would be drawn.
+#[test]
+fn no_progress_bar_is_drawn_over_typed_input() {
+    let daemon = Daemon::serving("frame", &[]);
+    let (terminal, controller) = terminal();
+    let (mut keyboard, mut screen) = (fs::File::from(controller.try_clone().unwrap()), fs::File::from(controller));
+    let mut child = retort(&["send", &daemon.address("frame").to_string(), "-f", "-"])
+        .env("TERM", "xterm")
+        .stdin(terminal.try_clone().unwrap())
+        .stderr(terminal)
+        .spawn()
+        .unwrap();
+    let reader = thread::spawn(move || {
+        let mut shown = Vec::new();
+        // EIO: every descriptor of the other side is closed (pty(7))
+        let _ = screen.read_to_end(&mut shown);
+        String::from_utf8(shown).unwrap()
+    });
+    let mut replies = child.stdout.take().unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1200) {
+        keyboard.write_all(b"uppercase x\n").unwrap();
+        let mut reply = [0; 2];
+        replies.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"X\n");
+    }
+    // the end of input (termios(3), VEOF)
+    keyboard.write_all(b"\x04").unwrap();
+    assert!(child.wait().unwrap().success());
+    let shown = reader.join().unwrap();
+    assert_eq!(shown.replace("uppercase x\r\n", ""), "", "only what was typed");
 }
 
 /// A server that replies to one request of the frame protocol with `X`, and closes the connection.
