@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use crate::sys::{self, Interest};
 
+/// Time before the client connects or sends again after a failure. Chosen without tuning: a server that refuses
+/// connections must not be flooded with them.
+pub const BACKOFF: Duration = Duration::from_millis(10);
+
 /// Starts to connect, with `TCP_NODELAY`, from `source` if given; returns a non-blocking socket at once, which becomes
 /// writable when the attempt has succeeded or failed.
 pub fn start(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::connector;
 use super::failure::{Failure, reason};
@@ -86,10 +86,19 @@ impl Target {
     /// # Errors
     /// No address accepts: the errors of all, each with its address; the kind is that of the last one.
     pub fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
+        self.connect_before(timeout, None)
+    }
+
+    /// Like [`Target::connect`], and all addresses together may take until `deadline`.
+    ///
+    /// # Errors
+    /// As [`Target::connect`].
+    pub fn connect_before(&self, timeout: Duration, deadline: Option<Instant>) -> io::Result<TcpStream> {
         let mut kind = ErrorKind::AddrNotAvailable;
         let mut reasons = Vec::new();
         for address in &self.addresses {
-            match connector::connect(*address, None, timeout) {
+            let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
+            match connector::connect(*address, None, timeout.min(left)) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => {
                     kind = error.kind();
@@ -140,7 +149,10 @@ fn display_name(host: &str, port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::sys;
 
     fn parsed(text: &str) -> (String, Option<u16>) {
         let address: HostPort = text.parse().unwrap();
@@ -199,5 +211,21 @@ mod tests {
         let words = "cannot connect to localhost:1: 127.0.0.2:1: Connection refused; 127.0.0.1:1: Connection refused; \
                      is the server running, and on this port?";
         assert_eq!(target.unreachable(&error).to_string(), words);
+    }
+
+    #[test]
+    fn all_addresses_together_have_until_the_deadline() {
+        let listeners = ["127.0.0.1:0", "127.0.0.2:0"].map(|address| TcpListener::bind(address).unwrap());
+        let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+        let _queued = listeners.each_ref().map(|listener| {
+            // a full accept queue: the kernel drops the SYNs of further clients (listen(2))
+            sys::listen(listener, 0).unwrap();
+            TcpStream::connect(listener.local_addr().unwrap()).unwrap()
+        });
+        let target = Target { name: "localhost:7".into(), addresses: addresses.to_vec() };
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let error = target.connect_before(Duration::from_secs(3600), Some(deadline)).unwrap_err();
+        let words = addresses.map(|address| format!("{address}: connection timed out")).join("; ");
+        assert_eq!(error.to_string(), words);
     }
 }

@@ -4,11 +4,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Child;
 use std::sync::mpsc;
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{Backlog, listen};
 
 use crate::buggy_servers;
-use crate::harness::{Daemon, process_id};
+use crate::harness::{DEADLINE, Daemon, listener, process_id};
 use crate::retort_send::{retort, run, stderr, stdout};
 
 /// Length of a request of the frame protocol for the default message: a header of 4 bytes, and 56 bytes.
@@ -62,6 +64,16 @@ fn lost_pings_are_counted() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("seq=2 lost: "), "{output:?}");
     assert!(stdout(&output).contains("2 sent, 0 received, 2 lost (100%)"), "{output:?}");
+}
+
+/// 10 ms pass after each failure, so that no more than 50 of them are possible before the deadline.
+#[test]
+fn without_an_interval_a_failing_server_is_not_flooded() {
+    let address = buggy_servers::for_each_client(drop).to_string();
+    let output = run(&["ping", &address, "-i", "0", "-w", "500ms"]);
+    let failures = stdout(&output).matches(" lost: ").count();
+    assert!((1..=50).contains(&failures), "{failures}: {output:?}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 /// The timeout of a round trip expires although bytes arrive.
@@ -136,6 +148,19 @@ fn deadline_ends_a_run_with_a_request_in_flight() {
     let output = run(&["ping", &address.to_string(), "-i", "1h", "-w", "50ms"]);
     assert!(stdout(&output).contains("1 sent, 0 received, 1 lost (100%)"), "{output:?}");
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// The accept queue is full, so that the kernel drops the packets of further clients (listen(2)).
+#[test]
+fn deadline_ends_a_run_that_cannot_connect() {
+    let (listener, address) = listener();
+    listen(&listener, Backlog::new(0).expect("a backlog")).expect("listen");
+    let _queued = TcpStream::connect(address).expect("connect");
+    let begun = Instant::now();
+    let output = run(&["ping", &address.to_string(), "-w", "50ms", "--connect-timeout", "5m"]);
+    assert_eq!((stdout(&output), output.status.code()), ("", Some(2)));
+    assert!(stderr(&output).contains(&format!("cannot connect to {address}: connection timed out")), "{output:?}");
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }
 
 /// Far more bytes than all buffers hold: a client that did not read while it writes would be stuck.

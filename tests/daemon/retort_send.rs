@@ -1,5 +1,6 @@
 //! `retort send` against the real daemon, and against servers with wrong replies.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
@@ -82,6 +83,30 @@ fn error_reply_is_printed_and_exits_1() {
     assert_eq!((stdout(&refused), refused.status.code()), ("error\n", Some(1)));
     assert_eq!(stderr(&refused), "retort: request 1 (6, 9 bytes): refused by the server: error\n");
     good(&run(&["send", &address, "lowercase", "ERROR"]), "error\n");
+}
+
+/// The letters of `error` are in each message, but the actions do not turn it into that word.
+#[test]
+fn refusal_is_an_error_whatever_the_message_is() {
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    let refusing = saying(b"\0\0\0\x05error");
+    let frame = daemon.address("frame").to_string();
+    let text = daemon.address("text").to_string();
+    for (address, protocol, action) in [
+        (&frame, "frame", "6"),
+        (&text, "text", "nonsense"),
+        (&refusing, "frame", "uppercase"),
+        (&refusing, "frame", "shuffle"),
+        (&refusing, "frame", "random"),
+    ] {
+        let output = run(&["send", address, "-P", protocol, action, "hello world"]);
+        assert_eq!((stdout(&output), output.status.code()), ("error\n", Some(1)), "{protocol} {action}");
+        let words = format!("retort: request 1 ({action}, 11 bytes): refused by the server: error\n");
+        assert_eq!(stderr(&output), words);
+    }
+    let invalid = run_with_input(&["send", &frame, "--stdin-data", "lowercase"], b"ERRO\xff".to_vec());
+    assert_eq!((invalid.stdout.as_slice(), invalid.status.code()), (b"error".as_slice(), Some(1)));
+    good(&run(&["send", &refusing, "shuffle", "orrer"]), "error\n");
 }
 
 #[test]
@@ -367,6 +392,39 @@ fn control_characters_are_escaped_on_a_terminal_only() {
     good(&run(&words), "\x1b[2j\ta\nb\n");
     let daytime = run_on_terminal(&["send", &daemon.address("daytime").to_string(), "-P", "daytime"]);
     assert!(daytime.ends_with('\n') && !daytime.contains('\\'), "{daytime:?}");
+}
+
+/// Requests are typed until long after a bar would be drawn.
+#[test]
+fn no_progress_bar_is_drawn_over_typed_input() {
+    let daemon = Daemon::serving("frame", &[]);
+    let (terminal, controller) = terminal();
+    let (mut keyboard, mut screen) = (fs::File::from(controller.try_clone().unwrap()), fs::File::from(controller));
+    let mut child = retort(&["send", &daemon.address("frame").to_string(), "-f", "-"])
+        .env("TERM", "xterm")
+        .stdin(terminal.try_clone().unwrap())
+        .stderr(terminal)
+        .spawn()
+        .unwrap();
+    let reader = thread::spawn(move || {
+        let mut shown = Vec::new();
+        // EIO: every descriptor of the other side is closed (pty(7))
+        let _ = screen.read_to_end(&mut shown);
+        String::from_utf8(shown).unwrap()
+    });
+    let mut replies = child.stdout.take().unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1200) {
+        keyboard.write_all(b"uppercase x\n").unwrap();
+        let mut reply = [0; 2];
+        replies.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"X\n");
+    }
+    // the end of input (termios(3), VEOF)
+    keyboard.write_all(b"\x04").unwrap();
+    assert!(child.wait().unwrap().success());
+    let shown = reader.join().unwrap();
+    assert_eq!(shown.replace("uppercase x\r\n", ""), "", "only what was typed");
 }
 
 /// A server that replies to one request of the frame protocol with `X`, and closes the connection.

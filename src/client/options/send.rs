@@ -60,7 +60,8 @@ pub struct SendOptions {
     /// Write replies to a terminal unchanged: by default their control characters are escaped there
     #[arg(long)]
     pub raw: bool,
-    /// Draw no progress bar (it is drawn on standard error, if that is a terminal, after a second)
+    /// Draw no progress bar (it is drawn on standard error, if that is a terminal and requests are not typed at one,
+    /// after a second)
     #[arg(short, long)]
     pub quiet: bool,
     /// The addresses to connect to.

@@ -4,7 +4,7 @@
 //! it, the requests share a connection; otherwise a request that is due while another is in flight gets a new one.
 //! Guarantees: the time to connect is measured apart from the round trip; after a lost reply the next request has a new
 //! connection; a connection that the server closes while nothing is in flight is replaced and nothing is lost; Ctrl-C
-//! ends with the summary, in which requests in flight are lost.
+//! ends with the summary, in which requests in flight are lost; the deadline bounds the first connection, too.
 //!
 //! | module | content |
 //! |---|---|
@@ -20,6 +20,8 @@ mod request;
 mod schedule;
 mod statistics;
 
+use std::time::Instant;
+
 use super::failure::{Failure, Status};
 use super::options::PingOptions;
 use super::target::Target;
@@ -31,9 +33,10 @@ use request::PingRequest;
 /// # Errors
 /// Nothing could be sent: usage, an unknown host, or no connection.
 pub fn run(options: &PingOptions) -> Result<Status, Failure> {
+    let started = Instant::now();
     let request = PingRequest::new(options)?;
     let target = Target::resolve(&options.host, options.protocol.port(), options.family)?;
-    let mut pinger = Pinger::connect(options, &target, request)?;
+    let mut pinger = Pinger::connect(options, &target, request, started)?;
     pinger.run()?;
     pinger.print_summary()
 }

@@ -34,11 +34,19 @@ pub struct Pinger<'a> {
 }
 
 impl<'a> Pinger<'a> {
-    /// Makes the first connection: without one there is nothing to measure.
-    pub fn connect(options: &'a PingOptions, target: &'a Target, request: PingRequest) -> Result<Self, Failure> {
-        let started = Instant::now();
-        let stream = target.connect_or_fail(options.timeouts.connect_timeout)?;
-        let connect_time = started.elapsed();
+    /// Makes the first connection, within the deadline of the run that has `started`: without one there is nothing to
+    /// measure.
+    pub fn connect(
+        options: &'a PingOptions,
+        target: &'a Target,
+        request: PingRequest,
+        started: Instant,
+    ) -> Result<Self, Failure> {
+        let connect_started = Instant::now();
+        let deadline = options.deadline.map(|deadline| started + deadline);
+        let connected = target.connect_before(options.timeouts.connect_timeout, deadline);
+        let stream = connected.map_err(|error| target.unreachable(&error))?;
+        let connect_time = connect_started.elapsed();
         let address = stream.peer_addr().map_err(|error| target.unreachable(&error))?;
         let first = PingConnection::connected(stream, connect_time).map_err(|error| target.unreachable(&error))?;
         // from now on Ctrl-C ends the run with its summary
@@ -46,7 +54,7 @@ impl<'a> Pinger<'a> {
             .map_err(|error| Failure::cannot_run(format!("cannot watch for an interrupt: {}", reason(&error))))?;
         let mut connects = TimeStatistics::default();
         connects.add(connect_time);
-        let schedule = PingSchedule::new(options);
+        let schedule = PingSchedule::new(options, started.elapsed());
         let connections = vec![first];
         Ok(Self { options, target, address, interrupts, request, schedule, connects, connections, started })
     }
@@ -54,7 +62,6 @@ impl<'a> Pinger<'a> {
     /// Runs until the schedule is done, or a signal arrives.
     pub fn run(&mut self) -> Result<(), Failure> {
         self.print_header()?;
-        self.started = Instant::now();
         loop {
             let now = self.now();
             self.expire(now)?;
@@ -115,7 +122,7 @@ impl<'a> Pinger<'a> {
         let index = match usable.map_or_else(|| self.open(now), Ok) {
             Ok(index) => index,
             Err(error) => {
-                self.schedule.lose(number);
+                self.schedule.lose(number, now);
                 return self.print_lost(number, &format_args!("cannot connect: {}", reason(&error)));
             }
         };
@@ -173,7 +180,7 @@ impl<'a> Pinger<'a> {
         connection.is_retired |= reconnects;
         if self.request.reply.as_ref().is_some_and(|expected| expected != body) {
             connection.is_retired = true;
-            let was_in_flight = self.schedule.lose(number);
+            let was_in_flight = self.schedule.lose(number, self.now());
             return if was_in_flight { self.print_lost(number, &"the reply is wrong") } else { Ok(()) };
         }
         let connect_time = connection.connect_time().filter(|_| reconnects);
@@ -187,11 +194,12 @@ impl<'a> Pinger<'a> {
 
     /// A connection has failed, and with it the requests in flight.
     fn fail(&mut self, index: usize, why: &dyn fmt::Display) -> Result<(), Failure> {
+        let now = self.now();
         let connection = &mut self.connections[index];
         connection.is_retired = true;
         let numbers: Vec<u64> = connection.pipeline.in_flight().copied().collect();
         for number in numbers {
-            if self.schedule.lose(number) {
+            if self.schedule.lose(number, now) {
                 self.print_lost(number, why)?;
             }
         }

@@ -1,12 +1,14 @@
 //! When requests are due, which are in flight, and the statistics. Does no I/O and knows no clock.
 //!
 //! A request is due every interval, whether or not earlier ones have got their replies. Guarantees: a request is counted
-//! as sent when it is taken, and then as received or lost once. Times are durations since the start of the run.
+//! as sent when it is taken, and then as received or lost once; after a lost one the next is not due before [`BACKOFF`]
+//! has passed, unless the interval is longer. Times are durations since the start of the run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::statistics::TimeStatistics;
+use crate::client::connector::BACKOFF;
 use crate::client::options::PingOptions;
 
 /// The most requests in flight; one that is due beyond them is lost. Chosen: each may have a connection of its own, and
@@ -57,15 +59,15 @@ pub enum Expired {
 }
 
 impl PingSchedule {
-    /// The schedule that the options describe.
-    pub fn new(options: &PingOptions) -> Self {
+    /// The schedule that the options describe, with a first request at `first_due`.
+    pub fn new(options: &PingOptions, first_due: Duration) -> Self {
         Self {
             interval: options.interval,
             count: options.count,
             deadline: options.deadline,
             connect_timeout: options.timeouts.connect_timeout,
             read_timeout: options.timeouts.read_timeout,
-            next_due: Some(Duration::ZERO),
+            next_due: Some(first_due),
             sent: 0,
             in_flight: BTreeMap::new(),
             round_trips: TimeStatistics::default(),
@@ -93,6 +95,7 @@ impl PingSchedule {
         self.sent += 1;
         self.next_due = due.checked_add(self.interval);
         if self.in_flight.len() >= MAX_IN_FLIGHT {
+            self.back_off(now);
             return Some(Due::TooMany(self.sent));
         }
         let deadline = now.saturating_add(self.connect_timeout);
@@ -125,14 +128,25 @@ impl PingSchedule {
     }
 
     /// A request gets no reply; false if that was known.
-    pub fn lose(&mut self, number: u64) -> bool {
-        self.in_flight.remove(&number).is_some()
+    pub fn lose(&mut self, number: u64, now: Duration) -> bool {
+        let was_in_flight = self.in_flight.remove(&number).is_some();
+        if was_in_flight {
+            self.back_off(now);
+        }
+        was_in_flight
+    }
+
+    /// Delays the next request after a lost one, if the interval does not.
+    fn back_off(&mut self, now: Duration) {
+        if self.interval < BACKOFF {
+            self.next_due = self.next_due.map(|due| due.max(now.saturating_add(BACKOFF)));
+        }
     }
 
     /// A request that has waited for too long, and is lost.
     pub fn take_expired(&mut self, now: Duration) -> Option<Expired> {
         let (&number, &request) = self.in_flight.iter().find(|(_, request)| request.deadline <= now)?;
-        self.in_flight.remove(&number);
+        self.lose(number, now);
         Some(if request.sent_at.is_some() { Expired::Reply(number) } else { Expired::Connection(number) })
     }
 
@@ -163,7 +177,7 @@ mod tests {
     fn schedule(options: &str) -> PingSchedule {
         let words = format!("retort ping localhost {options}");
         let Command::Ping(options) = Options::parse_from(words.split_whitespace()).command else { panic!("{words}") };
-        PingSchedule::new(&options)
+        PingSchedule::new(&options, Duration::ZERO)
     }
 
     fn ms(milliseconds: u64) -> Duration {
@@ -196,7 +210,7 @@ mod tests {
         assert_eq!((schedule.next_event(), schedule.take_expired(ms(54))), (Some(ms(55)), None));
         assert_eq!(schedule.receive(1, ms(55)), None);
         assert_eq!(schedule.take_expired(ms(55)), Some(Expired::Reply(1)));
-        assert_eq!((schedule.lose(1), schedule.receive(1, ms(56))), (false, None), "it is counted once");
+        assert_eq!((schedule.lose(1, ms(56)), schedule.receive(1, ms(56))), (false, None), "it is counted once");
         assert_eq!((schedule.sent(), schedule.round_trips().count()), (1, 0));
     }
 
@@ -214,23 +228,41 @@ mod tests {
         assert_eq!(dues.len(), MAX_IN_FLIGHT + 1);
         assert!(dues[..MAX_IN_FLIGHT].iter().all(|due| matches!(due, Due::Send(_))));
         assert_eq!(dues[MAX_IN_FLIGHT], Due::TooMany(MAX_IN_FLIGHT as u64 + 1));
-        assert!(schedule.lose(1) && schedule.take_due(ms(1000)).is_some_and(|due| matches!(due, Due::Send(_))));
+        assert!(
+            schedule.lose(1, ms(1000)) && schedule.take_due(ms(1010)).is_some_and(|due| matches!(due, Due::Send(_)))
+        );
     }
 
     #[test]
     fn without_an_interval_each_request_follows_a_reply() {
         let mut schedule = schedule("-i 0");
         assert_eq!(schedule.take_due(ms(0)), Some(Due::Send(1)));
+        schedule.start(1, ms(0));
         assert_eq!(schedule.take_due(ms(9)), None);
-        assert!(schedule.lose(1));
+        assert!(schedule.receive(1, ms(9)).is_some());
         assert_eq!(schedule.take_due(ms(9)), Some(Due::Send(2)));
+    }
+
+    #[test]
+    fn a_lost_request_delays_the_next_one_unless_the_interval_does() {
+        for (options, next_due) in
+            [("-i 0", ms(13)), ("-i 1ms", ms(13)), ("-i 10ms", ms(10)), ("-i 0 --read-timeout 3ms", ms(13))]
+        {
+            let mut schedule = schedule(options);
+            assert_eq!(schedule.take_due(ms(0)), Some(Due::Send(1)));
+            schedule.start(1, ms(0));
+            assert!(schedule.take_expired(ms(3)).is_some() || schedule.lose(1, ms(3)));
+            assert_eq!(schedule.next_event(), Some(next_due), "{options}");
+            assert!(!schedule.lose(1, ms(9)));
+            assert_eq!(schedule.next_event(), Some(next_due), "it was lost before: {options}");
+        }
     }
 
     #[test]
     fn after_the_longest_interval_nothing_is_due() {
         let mut schedule = schedule("-i 18446744073709551614s");
         schedule.take_due(ms(0));
-        assert!(schedule.lose(1));
+        assert!(schedule.lose(1, ms(0)));
         schedule.next_due = schedule.next_due.and_then(|due| due.checked_add(Duration::MAX));
         assert_eq!((schedule.next_event(), schedule.take_due(Duration::MAX)), (None, None));
     }
@@ -241,5 +273,16 @@ mod tests {
         schedule.take_due(ms(0));
         assert!(!schedule.is_done(ms(1999)) && schedule.is_done(ms(2000)));
         assert_eq!(schedule.take_due(ms(2000)), None);
+    }
+
+    #[test]
+    fn the_interval_begins_with_the_first_request_and_the_time_to_the_deadline_before_it() {
+        let Command::Ping(options) = Options::parse_from(["retort", "ping", "localhost", "-w", "2s"]).command else {
+            panic!("not ping")
+        };
+        let mut schedule = PingSchedule::new(&options, ms(700));
+        assert_eq!((schedule.take_due(ms(699)), schedule.take_due(ms(700))), (None, Some(Due::Send(1))));
+        assert_eq!((schedule.take_due(ms(1699)), schedule.take_due(ms(1700))), (None, Some(Due::Send(2))));
+        assert!(schedule.is_done(ms(2000)));
     }
 }

@@ -46,7 +46,8 @@ pub fn run(options: SendOptions) -> Result<Status, Failure> {
     let protocol = options.protocol;
     let source = RequestSource::open(&options)?;
     let target = Target::resolve(&options.host, protocol.port(), options.family)?;
-    let progress = ProgressMeter::new(source.total(), options.quiet);
+    // a bar would be drawn over what is typed
+    let progress = ProgressMeter::new(source.total(), options.quiet || source.is_interactive());
     let mut printer = ReplyPrinter::new(&options, progress.clone());
     let session = Session { protocol, target, timeouts: options.timeouts, progress };
     let status = match protocol.connection_use() {

@@ -74,9 +74,10 @@ impl ReplyPrinter {
     }
 
     fn fault(&self, request: &SendRequest, reply: &[u8]) -> Option<String> {
-        let refused = self.protocol.has_actions() && reply == ERROR_TEXT;
+        if self.protocol.has_actions() && reply == ERROR_TEXT && !request.may_reply_error {
+            return Some(String::from("refused by the server: error"));
+        }
         match request.reply_length {
-            _ if refused => (!request.may_reply_error).then(|| String::from("refused by the server: error")),
             Some(length) if length != reply.len() => {
                 Some(ReplyError::WrongLength(reply.len(), BodyLength::Exactly(length)).to_string())
             }

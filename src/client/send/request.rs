@@ -4,8 +4,9 @@ use std::fmt;
 use std::mem;
 use std::rc::Rc;
 
-use crate::client::client_protocol::ClientProtocol;
+use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT};
 use crate::client::reply::collector::ReplyExpectation;
+use crate::transform::Action;
 
 /// A request, ready to be sent.
 #[derive(Debug)]
@@ -18,9 +19,13 @@ pub struct SendRequest {
     pub expectation: ReplyExpectation,
     /// The length that its reply must have, in bytes, if that is known.
     pub reply_length: Option<usize>,
-    /// Whether a correct reply could be the word that a refusal is.
+    /// Whether the word that a refusal is could also be the reply of the action.
     pub may_reply_error: bool,
 }
+
+/// The longest message that `random` may have reduced to `error`, in bytes. Derived: it drops a character with a chance
+/// of 1/6, and turns a longer message into that word less than once in ten million requests.
+const MAX_REDUCED: usize = 20;
 
 /// Names a request in messages.
 #[derive(Clone, Debug)]
@@ -44,7 +49,7 @@ impl SendRequest {
             wire,
             expectation: ReplyExpectation { framing: protocol.framing(message), limit },
             reply_length,
-            may_reply_error: may_reply_error(message),
+            may_reply_error: may_reply_error(protocol, action, message, reply_length),
         })
     }
 
@@ -54,12 +59,33 @@ impl SendRequest {
     }
 }
 
-/// Whether an action can turn the message into `error`, the word that a refusal is.
-///
-/// Errs towards true: `random` drops a character with a chance of 1/6, and practically never reduces more than 64 bytes
-/// to the five of that word.
-fn may_reply_error(message: &[u8]) -> bool {
-    message.len() <= 64 && b"ero".iter().all(|letter| message.to_ascii_lowercase().contains(letter))
+/// Whether the action can turn the message into `error`. An unknown action and invalid UTF-8 must be refused: with them
+/// that word is a refusal although it is the correct reply.
+fn may_reply_error(protocol: ClientProtocol, action: &str, message: &[u8], reply_length: Option<usize>) -> bool {
+    let Some(known) = protocol.action(action).filter(|_| std::str::from_utf8(message).is_ok()) else { return false };
+    match known {
+        Action::Shuffle => is_permutation(message, ERROR_TEXT),
+        Action::Random => message.len() <= MAX_REDUCED && can_become(message, ERROR_TEXT),
+        _ if reply_length == Some(ERROR_TEXT.len()) => {
+            protocol.expected(action, message).as_deref() == Some(ERROR_TEXT)
+        }
+        _ => false,
+    }
+}
+
+fn is_permutation(message: &[u8], word: &[u8]) -> bool {
+    let sorted = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        bytes.sort_unstable();
+        bytes
+    };
+    message.len() == word.len() && sorted(message) == sorted(word)
+}
+
+/// Whether some characters of the message, in their order and each as often as one likes, are the word.
+fn can_become(message: &[u8], word: &[u8]) -> bool {
+    let mut left = message.iter();
+    word.chunk_by(|one, next| one == next).all(|run| left.any(|byte| *byte == run[0]))
 }
 
 impl fmt::Display for RequestLabel {
@@ -77,10 +103,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_that_can_become_error() {
-        assert!(may_reply_error(b"ERROR"));
-        assert!(may_reply_error(b"rorre"));
-        assert!(!may_reply_error(b"hello"));
+    fn only_the_reply_of_an_action_may_be_error() {
+        for (protocol, action, message, may_reply_error) in [
+            ("frame", "lowercase", "ERROR", true),
+            ("frame", "2", "Error", true),
+            ("frame", "reverse", "rorre", true),
+            ("frame", "reverse", "error", false),
+            ("frame", "uppercase", "hello world", false),
+            ("frame", "lowercase", "hello", false),
+            ("frame", "6", "error", false),
+            ("text", "nonsense", "hello world", false),
+            ("frame", "shuffle", "orrer", true),
+            ("frame", "shuffle", "eerro", false),
+            ("frame", "shuffle", "hello world", false),
+            ("frame", "random", "eror", true),
+            ("frame", "random", "better orders", true),
+            ("frame", "random", "roe", false),
+            ("frame", "random", "hello world", false),
+            ("frame", "random", "better orders than these", false),
+            ("echo", "", "error", false),
+        ] {
+            let protocol = ClientProtocol::by_name(protocol).unwrap();
+            let request = SendRequest::new(protocol, 1, action, message.as_bytes()).unwrap();
+            assert_eq!(request.may_reply_error, may_reply_error, "{action} {message}");
+        }
+        let frame = ClientProtocol::by_name("frame").unwrap();
+        for action in ["lowercase", "shuffle", "random"] {
+            assert!(!SendRequest::new(frame, 1, action, b"erro\xff").unwrap().may_reply_error, "{action}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! [`RequestSource::descriptor`] is readable never blocks.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, IsTerminal, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
@@ -129,6 +129,11 @@ impl RequestSource {
             SourceKind::Lines { input: Input::File(file), .. } => Some(file.as_fd()),
             SourceKind::One(_) | SourceKind::Exhausted => None,
         }
+    }
+
+    /// Whether lines are typed, at a terminal.
+    pub fn is_interactive(&self) -> bool {
+        self.descriptor().is_some_and(|input| input.is_terminal())
     }
 
     /// Reads once.

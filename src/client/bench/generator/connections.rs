@@ -5,11 +5,8 @@ use crate::client::bench::connect::PORT_REMEDY;
 use crate::client::bench::connection::{Arrival, ConnectionError};
 use crate::client::bench::measurement::ErrorClass;
 use crate::client::bench::model::LoadModel;
-use crate::client::bench::timeline::BenchPhase;
-
-/// Time before a failed connection is made again, in nanoseconds. Chosen without tuning: a server that refuses
-/// connections must not be flooded with them.
-const BACKOFF: u64 = 10_000_000;
+use crate::client::bench::timeline::{BenchPhase, nanoseconds};
+use crate::client::connector::BACKOFF;
 
 /// The most reads of a ready connection in one iteration. Chosen: 4 MiB, which take about a millisecond; a server that
 /// sends without end must not keep the loop from the other connections and from the clock.
@@ -242,7 +239,7 @@ impl LoadGenerator<'_> {
                 self.measurement.example = example(error);
             }
         }
-        self.connections[index].retry_at = now + BACKOFF;
+        self.connections[index].retry_at = now + nanoseconds(BACKOFF);
         self.backing_off.push(index);
     }
 }
