@@ -93,6 +93,20 @@ fn man_pages_have_exactly_the_existing_options() {
     }
 }
 
+/// clap wraps longer lines at the width of the terminal, and leaves the rest of each on a line of its own.
+#[test]
+fn texts_behind_the_options_fit_in_a_terminal_of_80_columns() {
+    let mut count = 0;
+    for command in daemon().into_iter().chain(client()) {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for line in text.lines() {
+            assert!(line.chars().count() < 80, "{} --help: {line}", command.get_name());
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count} lines found");
+}
+
 #[test]
 fn retort_man_page_has_a_section_per_subcommand() {
     let text = manual("retort.1");
