@@ -83,7 +83,7 @@ install: $(built) ## Install what `make build` built (DESTDIR=, prefix=); existi
 	  $(INSTALL) -D -m 644 target/completions/_$$name $(DESTDIR)$(zshdir)/_$$name && \
 	  $(INSTALL) -D -m 644 target/completions/$$name.fish $(DESTDIR)$(fishdir)/$$name.fish || exit 1; done
 
-uninstall: ## Remove what `make install` installed, except the settings
+uninstall: ## Remove what `make install` installed, except the settings (disable the sockets first)
 	rm -f $(DESTDIR)$(sbindir)/retortd $(DESTDIR)$(bindir)/retort
 	rm -f $(foreach man,$(manuals),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(man)))/$(man))
 	rm -f $(addprefix $(DESTDIR)$(unitdir)/,$(units)) $(DESTDIR)$(presetdir)/$(preset)

@@ -15,9 +15,10 @@ use crate::units;
 pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  every reply was correct
-  1  there were errors; the table counts them by kind
-  2  nothing was measured: usage, no connection, too few descriptors, an interrupt during the warm-up, a file that
-     cannot be written";
+  1  there were errors, which the table counts by kind, or no replies; or the
+     process of --server-pid did not run during all of the measurement
+  2  nothing was measured: usage, no connection, too few descriptors, an
+     interrupt during the warm-up, a file that cannot be written";
 
 /// `retort bench`.
 #[derive(Args, Debug)]

@@ -15,7 +15,8 @@ pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  every check passed (notes and skipped checks do not count)
   1  at least one check failed, or the server speaks another protocol
-  2  the server could not be checked: usage, no connection, a file that cannot be written";
+  2  the server could not be checked: usage, no connection, a file that cannot
+     be written";
 
 /// `retort check`.
 #[derive(Args, Debug)]

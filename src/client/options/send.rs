@@ -16,7 +16,8 @@ use crate::transform::Action;
 const EXIT_STATUS: &str = "\
 Exit status:
   0  every request got the reply that its protocol prescribes
-  1  a request was refused (`error`), or its reply was short, long, late or missing
+  1  a request was refused (`error`), or its reply was short, long, late or
+     missing
   2  nothing could be sent: usage, an unreadable file, no connection";
 
 /// The actions of the protocols that have some, and the exit status.

@@ -34,13 +34,17 @@ const RUNNING: &str = "Running";
 const LOGGING: &str = "Logging";
 
 const AFTER_HELP: &str = "\
-Sizes are bytes, or 64K, 16M, 1G (powers of 1024). Times are seconds, or 500ms, 5m, 1h30m. Numbers may end
-in k or M (powers of 1000). 0 or none disables a limit.
-Every option with a value, and --verbose, is also an environment variable: --idle-timeout is RETORTD_IDLE_TIMEOUT.
-A socket from systemd is served by the protocol that its FileDescriptorName= names.
+Sizes are bytes, or 64K, 16M, 1G (powers of 1024). Times are seconds, or 500ms,
+5m, 1h30m. Numbers may end in k, M or G (powers of 1000). 0 or none disables a
+limit.
+Every option with a value, and --verbose, is also an environment variable:
+--idle-timeout is RETORTD_IDLE_TIMEOUT.
+A socket from systemd is served by the protocol that its FileDescriptorName=
+names.
 
-Signals: TERM and INT stop the daemon when every request has its reply; a second one, a second or
-more later, stops it at once. HUP reloads the configuration. USR1 logs statistics.
+Signals: TERM and INT stop the daemon when every request has its reply; another
+one, a second or more later, stops it at once. HUP reloads the configuration.
+USR1 logs statistics.
 Exit status: 0 stopped as requested, 2 usage, 71 the system refused something,
 78 the configuration cannot work.";
 

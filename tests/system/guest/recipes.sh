@@ -17,8 +17,22 @@ equal "a socket for each protocol, and one for inetd, is installed" "$(($(retort
 expect "the status is that of the service" systemctl status retortd
 
 echo "# Settings"
+pid=$(pid)
 expect "a reload succeeds" systemctl reload retortd
-expect "so does a restart" systemctl restart retortd
+expect "so does the reload of a service that may not run" systemctl try-reload-or-restart retortd
+echo RETORTD_MAX_MESSAGE=nonsense >>"$settings"
+expect "it fails if a setting is wrong" eval '! systemctl try-reload-or-restart retortd'
+equal "and restarts nothing" "$pid" "$(pid)"
+sed -i '/^RETORTD_MAX_MESSAGE/d' "$settings"
+expect "a restart succeeds" systemctl restart retortd
+
+systemctl stop retortd.service
+expect "a reload fails while the service does not run" eval '! systemctl reload retortd'
+expect "that of a service that may not run succeeds" systemctl try-reload-or-restart retortd
+equal "and starts nothing" inactive "$(systemctl is-active retortd.service || true)"
+expect "the status of the socket says that systemd listens" systemctl status retortd.socket
+served "a client starts the service" 8083
+
 start=$(now)
 echo RETORTD_LISTEN=frame=9083 >>"$settings"
 expect "a service without network cannot listen by itself" eval '! systemctl restart retortd'
@@ -36,12 +50,28 @@ cat >/root/editor <<'SH'
 cat /root/drop-in >"$1"
 SH
 chmod +x /root/editor
-expect "the drop-in is written" script --quiet --return --command \
-  'SYSTEMD_EDITOR=/root/editor systemctl edit retortd.socket' /dev/null
+edit() {
+  script --quiet --return --command 'SYSTEMD_EDITOR=/root/editor systemctl edit retortd.socket' /dev/null
+}
+expect "the drop-in is written" edit
 expect "the socket is stopped" systemctl stop retortd.socket
 expect "the restart of the service starts it" systemctl restart retortd.service
 equal "the port has moved" 9083 "$(ports)"
 equal "to the one address" "127.0.0.1:9083" "$(property retortd.socket Listen | cut -d' ' -f1)"
+served "it is served there" 9083
+
+# As at a boot that opens the sockets before the network has its addresses.
+printf '[Socket]\nListenStream=\nListenStream=192.0.2.1:9083\n' >/root/drop-in
+expect "an address that the machine does not have is written" edit
+systemctl stop retortd.socket retortd.service
+expect "its socket fails" eval '! systemctl start retortd.socket'
+echo FreeBind=yes >>/root/drop-in
+expect "FreeBind=yes is added" edit
+expect "its socket starts" systemctl start retortd.socket
+printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:9083\n' >/root/drop-in
+expect "the address of before is written" edit
+expect "the socket is stopped" systemctl stop retortd.socket
+expect "the restart of the service starts it" systemctl restart retortd.service
 served "it is served there" 9083
 expect "the drop-in is removed" systemctl revert retortd.socket
 
