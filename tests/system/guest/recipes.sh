@@ -44,10 +44,11 @@ served "and serves" 8083
 
 echo "# Another port or address"
 printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:9083\n' >/root/drop-in
-# systemctl edit requires a terminal, and an editor, which gets a drop-in to fill.
+# systemctl edit requires a terminal, and an editor, which gets a drop-in to fill between two comments.
 cat >/root/editor <<'SH'
 #!/bin/sh
-cat /root/drop-in >"$1"
+awk '/^### Anything between/ { print; system("cat /root/drop-in"); skip = 1; next }
+  /^### / { skip = 0 } !skip' "$1" >/root/edited && cat /root/edited >"$1"
 SH
 chmod +x /root/editor
 edit() {
