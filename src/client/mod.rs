@@ -15,6 +15,7 @@
 //! | `pipeline` | the requests in flight on one connection of `send` and `ping` |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
+//! | `progress_clock` | how long `send` and `ping` wait for progress |
 //! | `progress` | the progress bars of `send` and `bench` |
 //! | `terminal` | what standard output and standard error can show |
 //! | `report_file` | reports that replace a file atomically |
@@ -31,6 +32,7 @@ pub mod options;
 pub mod ping;
 mod pipeline;
 mod progress;
+mod progress_clock;
 pub mod reply;
 mod report_file;
 pub mod send;

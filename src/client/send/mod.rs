@@ -14,13 +14,11 @@
 //! | `escape` | control characters in replies |
 //! | `session` | protocol, target, timeouts |
 //! | `exchange` | the loop that sends and receives |
-//! | `progress_clock` | how long the loop waits |
 //! | `streaming` | replies without end |
 
 mod escape;
 mod exchange;
 mod line_buffer;
-mod progress_clock;
 mod reply_printer;
 mod request;
 mod request_source;

@@ -27,7 +27,7 @@ impl Exchange<'_> {
     /// Fails the first request in flight if it takes too long.
     pub(super) fn check_deadline(&mut self) -> Result<Next, Failure> {
         let (Some(deadline), Some(connection)) = (self.deadline(), &self.connection) else { return Ok(Next::Wait) };
-        let now = Instant::now();
+        let now = self.now();
         if now < deadline {
             return Ok(Next::Wait);
         }
