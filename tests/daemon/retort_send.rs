@@ -227,6 +227,15 @@ fn impossible_request_exits_2() {
         (vec!["send", nobody.as_str(), "x", "-P", "gopher"], "no such protocol"),
         (vec!["send", nobody.as_str(), "-f", "/nonexistent"], "cannot open /nonexistent"),
         (vec!["send", "localhost", "-P", "length-prefix", "x"], "no default port"),
+        (vec!["send", "localhost", "-P", "qotd", "x"], "this protocol has no requests: omit MESSAGE (protocol qotd)"),
+        (
+            vec!["send", "localhost", "-P", "qotd", "-f", "-"],
+            "this protocol has no requests: omit --file (protocol qotd)",
+        ),
+        (
+            vec!["send", "localhost", "-P", "chargen", "--stdin-data"],
+            "this protocol has no requests: omit --stdin-data",
+        ),
         (vec!["ping", nobody.as_str(), "-P", "discard"], "no round trip"),
     ] {
         let output = run(&arguments);

@@ -21,8 +21,23 @@ pub fn from_command_line(options: &SendOptions) -> Result<(String, Vec<u8>), Fai
         (false, true, []) => Err(usage("nothing to send: give MESSAGE, or -f FILE, or --stdin-data")),
         (false, true, message) => Ok((String::new(), joined(message))),
         (false, false, []) => Ok((String::new(), Vec::new())),
-        (false, false, _) => Err(usage("this protocol has no requests: omit MESSAGE")),
+        (false, false, _) => Err(no_requests(protocol, "MESSAGE")),
     }
+}
+
+/// Rejects a file or standard input as the source of requests where the protocol has none.
+pub fn check_source(options: &SendOptions) -> Result<(), Failure> {
+    let source = match (&options.file, &options.stdin_data) {
+        (Some(_), _) => "--file",
+        (_, Some(_)) => "--stdin-data",
+        (None, None) => return Ok(()),
+    };
+    let protocol = options.protocol;
+    if protocol.takes_messages() { Ok(()) } else { Err(no_requests(protocol, source)) }
+}
+
+fn no_requests(protocol: ClientProtocol, source: &str) -> Failure {
+    Failure::cannot_run(format!("this protocol has no requests: omit {source} (protocol {})", protocol.name()))
 }
 
 /// The action of `--stdin-data`; empty in protocols without actions.
