@@ -40,7 +40,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 
 use super::client_protocol::ConnectionUse;
-use super::failure::{Failure, Status, warn};
+use super::failure::{Failure, Status, reason, warn};
 use super::options::BenchOptions;
 use super::progress::RunProgress;
 use super::report_file::ReportFile;
@@ -92,7 +92,7 @@ fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddr, F
     let connected = target.connect(options.timeouts.connect_timeout).and_then(|stream| stream.peer_addr());
     connected.map_err(|error| match error.kind() {
         ErrorKind::AddrNotAvailable => {
-            Failure::cannot_run(format!("cannot connect to {target}: {error}: {}", connect::PORT_REMEDY))
+            Failure::cannot_run(format!("cannot connect to {target}: {}: {}", reason(&error), connect::PORT_REMEDY))
         }
         _ => target.unreachable(&error),
     })
@@ -115,7 +115,7 @@ fn measure(
     address: SocketAddr,
     model: LoadModel,
 ) -> Result<Measurement, Failure> {
-    let failed = |error: io::Error| Failure::cannot_run(format!("cannot generate the load: {error}"));
+    let failed = |error: io::Error| Failure::cannot_run(format!("cannot generate the load: {}", reason(&error)));
     let interrupts = Interrupts::watch().map_err(failed)?;
     let progress = RunProgress::new();
     let measurement = LoadGenerator::new(options, workload, address, model, &interrupts, &progress)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::connection::TestConnection;
 use super::failure::{CheckFailure, ConnectionState};
 use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT, MAX_LENGTH, ReplyFraming};
+use crate::client::failure::reason;
 use crate::client::target::Target;
 
 /// The server, and the time that one check may take.
@@ -77,7 +78,7 @@ impl<'a> CheckContext<'a> {
         let time = self.time.get();
         let connection = stream.and_then(|stream| TestConnection::new(stream, time.patience, time.deadline));
         connection.map_err(|error| {
-            let failure = CheckFailure::in_words("a connection", format!("cannot connect: {error}"));
+            let failure = CheckFailure::in_words("a connection", format!("cannot connect: {}", reason(&error)));
             CheckFailure { state: ConnectionState::Refused, ..failure }.with_hint(
                 "the server has stopped: an error of one client must not end it; look at what it printed last",
             )
