@@ -14,7 +14,7 @@ use crate::client::failure::Failure;
 use crate::client::json::{Map, Value, json};
 use crate::client::options::BenchOptions;
 use crate::client::target::Target;
-use crate::units::format_time;
+use crate::units::{counted, format_time, noun_for};
 
 /// The percentiles in the report.
 const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
@@ -186,13 +186,8 @@ fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
 
-/// `1 byte`, `2 bytes`.
-fn counted(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
 fn counted_requests(number: u64) -> String {
-    if number == 1 { "1 request".into() } else { format!("{} requests", grouped(number)) }
+    format!("{} {}", grouped(number), noun_for(number, "request"))
 }
 
 /// The number with commas between thousands.
@@ -248,11 +243,6 @@ mod tests {
         text.retain(|character| character == '.' || character.is_ascii_digit() || character == ',');
         let decimals = text.split(',').filter_map(|number| number.split_once('.'));
         assert!(decimals.clone().count() >= 5 && decimals.clone().all(|(_, digits)| digits.len() <= 3), "{text}");
-    }
-
-    #[test]
-    fn one_is_singular() {
-        assert_eq!((counted(1, "connection"), counted(2, "byte")), ("1 connection".into(), "2 bytes".into()));
     }
 
     #[test]

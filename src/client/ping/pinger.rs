@@ -17,7 +17,7 @@ use crate::client::reply::collector::ReadError;
 use crate::client::reply::decoder::Received;
 use crate::client::target::Target;
 use crate::sys::{Interest, Interrupts, wait_any_ready};
-use crate::units::format_time;
+use crate::units::{counted, format_time};
 
 /// A run of `ping`.
 pub struct Pinger<'a> {
@@ -178,7 +178,7 @@ impl<'a> Pinger<'a> {
         }
         let connect_time = connection.connect_time().filter(|_| reconnects);
         let Some(time) = self.schedule.receive(number, self.now()) else { return Ok(()) };
-        let mut line = format!("{} bytes: seq={number} time={} ms", body.len(), Milliseconds::from(time));
+        let mut line = format!("{}: seq={number} time={} ms", counted(body.len(), "byte"), Milliseconds::from(time));
         if let Some(time) = connect_time {
             let _ = write!(line, " connect={} ms", Milliseconds::from(time));
         }

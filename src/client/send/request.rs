@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::reply::collector::ReplyExpectation;
+use crate::units::counted;
 
 /// A request, ready to be sent.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ impl fmt::Display for RequestLabel {
         if !self.action.is_empty() {
             write!(f, "{}, ", self.action.escape_debug())?;
         }
-        write!(f, "{} bytes)", self.length)
+        write!(f, "{})", counted(self.length, "byte"))
     }
 }
 
