@@ -51,7 +51,11 @@ impl<'a> BenchReport<'a> {
         );
         let megabytes = self.bytes() / 1e6;
         let _ = writeln!(table, "received  {megabytes:>11.1} MB  {:>9.1} MB/s", megabytes / seconds);
-        let _ = writeln!(table, "late      {:>14}  replies after that time", grouped(measurement.late));
+        let _ = writeln!(
+            table,
+            "late      {:>14}  replies to requests that were in flight at the end",
+            grouped(measurement.late)
+        );
         let _ = writeln!(table, "lost      {:>14}  requests without a reply at the end", grouped(measurement.lost));
         self.write_errors(&mut table);
         if let Some(cpu) = self.server_cpu() {
