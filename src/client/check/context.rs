@@ -139,7 +139,8 @@ mod tests {
     /// Written out by hand: what a server is checked against must not change with the code that describes a protocol.
     #[test]
     fn requests_and_replies_are_those_of_the_specification() {
-        let target = Target::resolve(&"127.0.0.1:1".parse().unwrap(), None, AddressFamily::default()).unwrap();
+        let frame = ClientProtocol::by_name("frame").unwrap();
+        let target = Target::resolve(&"127.0.0.1:1".parse().unwrap(), frame, AddressFamily::default()).unwrap();
         for (name, request, reply) in [
             ("frame", b"\x20\0\0\x03abc".as_slice(), b"\0\0\0\x03cba".as_slice()),
             ("frame-2021", b"\x40\0\0\x03abc", b"\0\0\0\x03cba"),

@@ -53,7 +53,7 @@ pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> 
         report::list(&checks)?;
         return Ok(Status::Success);
     };
-    let target = Target::resolve(host, protocol.port(), options.family)?;
+    let target = Target::resolve(host, protocol, options.family)?;
     // Without a server there is nothing to check: exit code 2, not failed checks.
     drop(target.connect_or_fail(options.selection.patience)?);
     let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());

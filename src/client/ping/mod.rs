@@ -32,7 +32,7 @@ use request::PingRequest;
 /// Nothing could be sent: usage, an unknown host, or no connection.
 pub fn run(options: &PingOptions) -> Result<Status, Failure> {
     let request = PingRequest::new(options)?;
-    let target = Target::resolve(&options.host, options.protocol.port(), options.family)?;
+    let target = Target::resolve(&options.host, options.protocol, options.family)?;
     let mut pinger = Pinger::connect(options, &target, request)?;
     pinger.run()?;
     pinger.print_summary()

@@ -43,7 +43,7 @@ use session::Session;
 pub fn run(options: SendOptions) -> Result<Status, Failure> {
     let protocol = options.protocol;
     let source = RequestSource::open(&options)?;
-    let target = Target::resolve(&options.host, protocol.port(), options.family)?;
+    let target = Target::resolve(&options.host, protocol, options.family)?;
     let progress = ProgressMeter::new(source.total(), options.quiet);
     let mut printer = ReplyPrinter::new(&options, progress.clone());
     let session = Session { protocol, target, timeouts: options.timeouts, progress };
