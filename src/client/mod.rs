@@ -17,7 +17,7 @@
 //! | [`failure`] | exit codes |
 //! | `progress_clock` | how long `send` and `ping` wait for progress |
 //! | `progress` | the progress bars of `send` and `bench` |
-//! | `terminal` | what standard output and standard error can show |
+//! | `terminal` | colours on standard output, and redrawn lines on standard error |
 //! | `report_file` | reports that replace a file atomically |
 //! | `date`, `json`, `xml` | dates, JSON values, XML text |
 
