@@ -6,7 +6,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `poller` | the poller of the loop |
+//! | `poller` | how many events the loop takes at one wake-up |
 //! | `preconditions` | whether the machine and the options allow the run |
 //! | `model` | the load models: closed, reconnecting, open |
 //! | `workload` | the bytes of the requests |
@@ -102,10 +102,12 @@ fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddr, F
 /// An error is reported when the table is written.
 fn announce(options: &BenchOptions, target: &Target, model: LoadModel) {
     let line = format!("{target}: {}; {}\n", report::title(options, model), report::extent(options));
-    let _ = match options.json {
-        false => io::stdout().write_all(line.as_bytes()),
-        true if io::stderr().is_terminal() => io::stderr().write_all(line.as_bytes()),
-        true => Ok(()),
+    let _ = if !options.json {
+        io::stdout().write_all(line.as_bytes())
+    } else if io::stderr().is_terminal() {
+        io::stderr().write_all(line.as_bytes())
+    } else {
+        Ok(())
     };
 }
 

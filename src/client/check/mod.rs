@@ -59,7 +59,7 @@ pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> 
     let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());
     let mut report = CheckReport::begin(&options.report, color, summary)?;
     let context = CheckContext::new(&target, protocol, options.selection.patience, false);
-    if let Some(failure) = other_protocol::mismatch(&context) {
+    if let Some(failure) = other_protocol::failure_of_all(&context) {
         report.add_all_failed(&checks, &failure.condensed())?;
         return report.end();
     }

@@ -100,7 +100,7 @@ impl PingSchedule {
         Some(Due::Send(self.sent))
     }
 
-    /// When the next request is due; `None`: never, or without an interval not before a reply.
+    /// When the next request is due; `None` if none is: all were sent, or one without an interval waits for a reply.
     fn due(&self) -> Option<Duration> {
         let waits = self.interval.is_zero() && !self.in_flight.is_empty();
         self.next_due.filter(|_| !waits && self.count != Some(self.sent))
@@ -114,8 +114,8 @@ impl PingSchedule {
         }
     }
 
-    /// A correct reply has arrived; returns its time. `None`: it is late, so that the request is lost
-    /// ([`take_expired`](Self::take_expired)) or was before.
+    /// A correct reply has arrived; returns its time. `None` if it arrived too late: then the request is lost already, or
+    /// the next [`take_expired`](Self::take_expired) finds that it is.
     pub fn receive(&mut self, number: u64, now: Duration) -> Option<Duration> {
         let request = self.in_flight.get(&number).filter(|request| now < request.deadline)?;
         let time = now.saturating_sub(request.sent_at?);
