@@ -29,7 +29,7 @@ impl FromStr for HostPort {
         if host.is_empty() {
             return Err("no host before the port".into());
         }
-        let port = port.map(|digits| digits.parse().map_err(|_| format!("not a port: {digits}"))).transpose()?;
+        let port = port.map(|digits| digits.parse().map_err(|_| format!("not a port: '{digits}'"))).transpose()?;
         if port == Some(0) {
             return Err("port 0 cannot be connected to".into());
         }
@@ -172,6 +172,7 @@ mod tests {
         for text in ["", ":80", "[::1", "[::1]x", "host:", "host:http", "host:65536", "host:0", "[]:80"] {
             assert!(text.parse::<HostPort>().is_err(), "{text}");
         }
+        assert_eq!("host:".parse::<HostPort>(), Err("not a port: ''".into()));
     }
 
     #[test]
