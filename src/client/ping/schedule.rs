@@ -1,7 +1,8 @@
 //! When requests are due, which are in flight, and the statistics. Does no I/O and knows no clock.
 //!
 //! A request is due every interval, whether or not earlier ones have got their replies. Guarantees: a request is counted
-//! as sent when it is taken, and then as received or lost once. Times are durations since the start of the run.
+//! as sent when it is taken, and then as received or lost once; requests that were due while the process was stopped are
+//! skipped, not sent in a burst. Times are durations since the start of the run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -91,13 +92,20 @@ impl PingSchedule {
     pub fn take_due(&mut self, now: Duration) -> Option<Due> {
         let due = self.due().filter(|due| *due <= now && !self.is_over(now))?;
         self.sent += 1;
-        self.next_due = due.checked_add(self.interval);
+        self.next_due = self.due_after(due, now);
         if self.in_flight.len() >= MAX_IN_FLIGHT {
             return Some(Due::TooMany(self.sent));
         }
         let deadline = now.saturating_add(self.connect_timeout);
         self.in_flight.insert(self.sent, InFlight { sent_at: None, deadline });
         Some(Due::Send(self.sent))
+    }
+
+    /// When the request after one that was due at `due` and is taken at `now` is due: an interval later, or from now if
+    /// that has passed.
+    fn due_after(&self, due: Duration, now: Duration) -> Option<Duration> {
+        let next = due.checked_add(self.interval)?;
+        if next < now { now.checked_add(self.interval) } else { Some(next) }
     }
 
     /// When the next request is due; `None` if none is: all were sent, or one without an interval waits for a reply.
@@ -188,6 +196,16 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_were_missed_are_skipped() {
+        let mut schedule = schedule("-i 100ms");
+        assert_eq!(schedule.take_due(ms(0)), Some(Due::Send(1)));
+        assert_eq!(schedule.take_due(ms(150)), Some(Due::Send(2)), "late, and the next one is due in time");
+        assert_eq!(schedule.take_due(ms(200)), Some(Due::Send(3)));
+        assert_eq!(schedule.take_due(ms(60_020)), Some(Due::Send(4)));
+        assert_eq!((schedule.take_due(ms(60_119)), schedule.take_due(ms(60_120))), (None, Some(Due::Send(5))));
+    }
+
+    #[test]
     fn a_late_reply_is_lost() {
         let mut schedule = schedule("-c 1 --read-timeout 50ms --connect-timeout 10ms");
         schedule.take_due(ms(0));
@@ -210,7 +228,7 @@ mod tests {
     #[test]
     fn requests_in_flight_are_bounded() {
         let mut schedule = schedule("-i 1ms");
-        let dues: Vec<_> = std::iter::from_fn(|| schedule.take_due(ms(MAX_IN_FLIGHT as u64))).collect();
+        let dues: Vec<_> = (0..=MAX_IN_FLIGHT as u64).filter_map(|time| schedule.take_due(ms(time))).collect();
         assert_eq!(dues.len(), MAX_IN_FLIGHT + 1);
         assert!(dues[..MAX_IN_FLIGHT].iter().all(|due| matches!(due, Due::Send(_))));
         assert_eq!(dues[MAX_IN_FLIGHT], Due::TooMany(MAX_IN_FLIGHT as u64 + 1));
