@@ -1,4 +1,4 @@
-//! Numbers with units, as people type them in options of both programs.
+//! Numbers with units, as people type them in options of both programs, and numbers of things in messages.
 //!
 //! | kind | a bare number | suffixes |
 //! |---|---|---|
@@ -134,6 +134,18 @@ pub fn rate_within(text: &str, range: &RangeInclusive<f64>) -> Result<f64, Strin
     }
 }
 
+/// A number of things, for a message: `1 byte`, `2 bytes`.
+#[must_use]
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    format!("{number} {}", noun_for(number, noun))
+}
+
+/// The noun in the singular or the plural that the number needs.
+#[must_use]
+pub fn noun_for<N: Copy + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    if number == N::from(1) { noun.to_owned() } else { format!("{noun}s") }
+}
+
 /// A number of digits and at most one point; not what else [`f64`] can be parsed from.
 fn decimal(digits: &str) -> Option<f64> {
     digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| digits.parse().ok())?
@@ -232,6 +244,12 @@ mod tests {
     fn a_positive_time_is_not_zero() {
         assert_eq!(positive_time("0"), Err("must be more than 0".into()));
         assert_eq!(positive_time("1"), Ok(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!((counted(1_usize, "connection"), counted(2_u64, "byte")), ("1 connection".into(), "2 bytes".into()));
+        assert_eq!((counted(0, "byte"), noun_for(1, "note")), ("0 bytes".into(), "note".into()));
     }
 
     #[test]

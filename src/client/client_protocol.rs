@@ -97,6 +97,49 @@ impl ClientProtocol {
         Action::ALL.iter().copied().filter(move |action| known.contains(action))
     }
 
+    /// The names of [`actions`](Self::actions), for a message.
+    #[must_use]
+    pub fn action_names(self) -> String {
+        self.actions().map(Action::name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Checks that a request may name this action, although a server may refuse it.
+    ///
+    /// # Errors
+    /// As [`write_request`](Self::write_request).
+    pub fn check_action(self, action: &str) -> Result<(), String> {
+        self.write_request(action, b"", &mut Vec::new())
+    }
+
+    /// Checks that a server accepts this action.
+    ///
+    /// # Errors
+    /// The action is unknown to the protocol.
+    pub fn check_accepted_action(self, action: &str) -> Result<(), String> {
+        match self.action(action) {
+            Some(_) => Ok(()),
+            None => Err(format!("no such action: {} (one of {})", action.escape_debug(), self.action_names())),
+        }
+    }
+
+    /// Checks that a message of `size` bytes has a reply that ends, so that its time can be measured.
+    ///
+    /// # Errors
+    /// There is no such reply.
+    pub fn check_round_trip(self, size: usize) -> Result<(), String> {
+        let name = self.name();
+        match self.connection_use() {
+            ConnectionUse::NoReply => Err(format!("{name} has no replies: there is no round trip to measure")),
+            ConnectionUse::Streaming => {
+                Err(format!("{name} has replies without end: there is no round trip to measure"))
+            }
+            _ if size == 0 && self.framing(b"") == ReplyFraming::Fixed(0) => {
+                Err(format!("an empty message has no reply in {name}: give a --size"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Appends a request to `wire`; the error says why there is no such request.
     ///
     /// # Errors
@@ -176,6 +219,39 @@ mod tests {
         let mut wire = Vec::new();
         client_protocol(name).write_request(action, message, &mut wire).unwrap();
         wire
+    }
+
+    #[test]
+    fn an_action_may_be_one_that_servers_refuse() {
+        for (name, action, is_writable, is_accepted) in [
+            ("frame", "reverse", true, true),
+            ("frame", "1", true, true),
+            ("frame", "6", true, false),
+            ("frame", "nonsense", false, false),
+            ("text", "nonsense", true, false),
+        ] {
+            let protocol = client_protocol(name);
+            let (writable, accepted) = (protocol.check_action(action), protocol.check_accepted_action(action));
+            assert_eq!((writable.is_ok(), accepted.is_ok()), (is_writable, is_accepted), "{name} {action}");
+            for error in [writable, accepted].into_iter().filter_map(Result::err) {
+                assert!(error.starts_with(&format!("no such action: {action} (one of uppercase, ")), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_round_trip_needs_a_reply_that_ends() {
+        for (name, size, words) in [
+            ("discard", 1, "discard has no replies: "),
+            ("chargen", 1, "chargen has replies without end: "),
+            ("echo", 0, "an empty message has no reply in echo: "),
+        ] {
+            let error = client_protocol(name).check_round_trip(size).unwrap_err();
+            assert!(error.starts_with(words), "{error}");
+        }
+        for (name, size) in [("echo", 1), ("frame", 0), ("daytime", 0), ("respond", 0)] {
+            assert_eq!(client_protocol(name).check_round_trip(size), Ok(()), "{name}");
+        }
     }
 
     #[test]

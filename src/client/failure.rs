@@ -67,10 +67,8 @@ impl fmt::Display for Failure {
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
-    match error.raw_os_error() {
-        Some(number) => text.trim_end_matches(&format!(" (os error {number})")).to_owned(),
-        None => text,
-    }
+    let number = error.raw_os_error().map(|number| format!(" (os error {number})")).unwrap_or_default();
+    text.strip_suffix(&number).unwrap_or(&text).to_owned()
 }
 
 /// The exit code of a subcommand that ended so; prints the reason if it could not run.

@@ -15,8 +15,9 @@
 //! | `pipeline` | the requests in flight on one connection of `send` and `ping` |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
 //! | [`failure`] | exit codes |
+//! | `progress_clock` | how long `send` and `ping` wait for progress |
 //! | `progress` | the progress bars of `send` and `bench` |
-//! | `terminal` | what standard output and standard error can show |
+//! | `terminal` | colours on standard output, and redrawn lines on standard error |
 //! | `report_file` | reports that replace a file atomically |
 //! | `date`, `json`, `xml` | dates, JSON values, XML text |
 
@@ -31,6 +32,7 @@ pub mod options;
 pub mod ping;
 mod pipeline;
 mod progress;
+mod progress_clock;
 pub mod reply;
 mod report_file;
 pub mod send;

@@ -37,7 +37,7 @@ pub struct Pipeline<T> {
     queued_bytes: u64,
     sent_bytes: u64,
     /// Sending has failed.
-    takes_no_bytes: bool,
+    send_failed: bool,
     half_close: HalfClose,
     in_flight: VecDeque<InFlight<T>>,
     /// The reply to the first request in flight, once a part of it was looked for.
@@ -81,7 +81,7 @@ impl<T> Pipeline<T> {
             position: 0,
             queued_bytes: 0,
             sent_bytes: 0,
-            takes_no_bytes: false,
+            send_failed: false,
             half_close: HalfClose::No,
             in_flight: VecDeque::new(),
             collector: None,
@@ -129,7 +129,7 @@ impl<T> Pipeline<T> {
 
     fn has_work_to_send(&self) -> bool {
         let has_work = !self.unsent.is_empty() || self.half_close == HalfClose::AfterTheLastByte;
-        has_work && !self.takes_no_bytes
+        has_work && !self.send_failed
     }
 
     /// Bytes that are still to be sent.
@@ -177,14 +177,14 @@ impl<T> Pipeline<T> {
     pub fn send(&mut self) -> usize {
         let mut sent = 0;
         for _ in 0..MAX_WRITES {
-            if self.unsent.is_empty() || self.takes_no_bytes {
+            if self.unsent.is_empty() || self.send_failed {
                 break;
             }
             match self.write_batch() {
                 Ok(n) => sent += n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => self.takes_no_bytes = true,
+                Err(_) => self.send_failed = true,
             }
         }
         if self.unsent.is_empty() && self.half_close == HalfClose::AfterTheLastByte {

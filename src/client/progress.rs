@@ -3,8 +3,8 @@
 //! Guarantees: nothing is drawn unless standard error is a terminal that can redraw a line; nothing is written to
 //! standard output.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -14,17 +14,17 @@ use super::terminal;
 /// The bar appears after this time. Chosen: the usual limit from which a user wonders whether a program works.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Counts bytes, and draws the bar. Shared by the thread that sends and the one that receives.
+/// Counts bytes, and draws the bar. Shared by what sends requests and what prints replies, on one thread.
 #[derive(Clone, Debug)]
-pub struct ProgressMeter(Option<Arc<ByteCounters>>);
+pub struct ProgressMeter(Option<Rc<ByteCounters>>);
 
 #[derive(Debug)]
 struct ByteCounters {
     bar: ProgressBar,
     started: Instant,
-    drawn: AtomicBool,
-    sent: AtomicU64,
-    received: AtomicU64,
+    drawn: Cell<bool>,
+    sent: Cell<u64>,
+    received: Cell<u64>,
 }
 
 impl ProgressMeter {
@@ -35,19 +35,19 @@ impl ProgressMeter {
             return Self(None);
         }
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style(total.is_some()));
-        Self(Some(Arc::new(ByteCounters {
+        Self(Some(Rc::new(ByteCounters {
             bar,
             started: Instant::now(),
-            drawn: AtomicBool::new(false),
-            sent: AtomicU64::new(0),
-            received: AtomicU64::new(0),
+            drawn: Cell::new(false),
+            sent: Cell::new(0),
+            received: Cell::new(0),
         })))
     }
 
     /// `bytes` more bytes of requests have been sent.
     pub fn sent(&self, bytes: usize) {
         if let Some(counters) = &self.0 {
-            counters.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+            counters.sent.set(counters.sent.get() + bytes as u64);
             counters.show();
         }
     }
@@ -55,7 +55,7 @@ impl ProgressMeter {
     /// `bytes` more bytes of replies have been received.
     pub fn received(&self, bytes: usize) {
         if let Some(counters) = &self.0 {
-            counters.received.fetch_add(bytes as u64, Ordering::Relaxed);
+            counters.received.set(counters.received.get() + bytes as u64);
             counters.show();
         }
     }
@@ -63,7 +63,7 @@ impl ProgressMeter {
     /// Runs `work`, which may write to the terminal, while the bar is hidden.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.0 {
-            Some(counters) if counters.drawn.load(Ordering::Relaxed) => counters.bar.suspend(work),
+            Some(counters) if counters.drawn.get() => counters.bar.suspend(work),
             _ => work(),
         }
     }
@@ -127,11 +127,10 @@ impl ByteCounters {
         if self.started.elapsed() < DELAY {
             return;
         }
-        if !self.drawn.swap(true, Ordering::Relaxed) {
+        if !self.drawn.replace(true) {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        let sent = self.sent.load(Ordering::Relaxed);
-        let received = self.received.load(Ordering::Relaxed);
+        let (sent, received) = (self.sent.get(), self.received.get());
         self.bar.set_message(format!("{} sent, {} received", HumanBytes(sent), HumanBytes(received)));
         self.bar.set_position(sent);
     }

@@ -6,14 +6,13 @@
 //! between these leaves no file behind (one during these may leave `.retort-` and six characters). A pipe, a device and
 //! `/dev/stdout` cannot be replaced, and are written to directly.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::failure::Failure;
+use super::failure::{Failure, reason};
 
 /// The file of one report.
 #[derive(Debug)]
@@ -31,16 +30,13 @@ enum Destination {
     Special(File),
 }
 
-/// Permissions of a new file before the umask: those of std's `File::create`.
-const NEW_FILE: u32 = 0o666;
-
 impl ReportFile {
     /// Prepares to write a report. Fails before the run if that is impossible, because its results would be lost.
     pub fn prepare(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
         match Destination::of(path) {
             Ok(destination) => Ok(Self { name, destination }),
-            Err(error) => Err(Failure::cannot_run(format!("cannot create {name}: {error}"))),
+            Err(error) => Err(Failure::cannot_run(format!("cannot create {name}: {}", reason(&error)))),
         }
     }
 
@@ -50,7 +46,7 @@ impl ReportFile {
             Destination::Special(mut file) => file.write_all(report),
             Destination::Regular(path) => replace(&path, report),
         };
-        written.map_err(|error| Failure::cannot_run(format!("cannot write {}: {error}", self.name)))
+        written.map_err(|error| Failure::cannot_run(format!("cannot write {}: {}", self.name, reason(&error))))
     }
 }
 
@@ -76,8 +72,9 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let file =
-        Builder::new().prefix(".retort-").permissions(Permissions::from_mode(NEW_FILE)).tempfile_in(directory)?;
+    // not `tempfile_in`, whose errors have the temporary name: the user did not choose that
+    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+    let file = Builder::new().prefix(".retort-").make_in(directory, create)?;
     if let Ok(existing) = fs::metadata(path) {
         file.as_file().set_permissions(existing.permissions())?;
     }
@@ -85,8 +82,9 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
 }
 
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = temporary(path)?;
-    file.write_all(content)?;
+    let file = temporary(path)?;
+    // not `NamedTempFile::write_all`, whose errors have the temporary name, too
+    file.as_file().write_all(content)?;
     // Some file systems report a full disk only here, which must be before the old report is replaced.
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
@@ -94,7 +92,8 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -145,11 +144,13 @@ mod tests {
     fn failed_report_is_an_error_and_leaves_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gone/report");
-        assert!(ReportFile::prepare(&path).unwrap_err().to_string().starts_with("cannot create "));
+        let failure = ReportFile::prepare(&path).unwrap_err().to_string();
+        assert_eq!(failure, format!("cannot create {}: No such file or directory", path.display()));
         fs::create_dir(directory.path().join("gone")).unwrap();
         let report = ReportFile::prepare(&path).unwrap();
         fs::remove_dir(directory.path().join("gone")).unwrap();
-        assert!(report.write(b"new").unwrap_err().to_string().starts_with("cannot write "));
+        let failure = report.write(b"new").unwrap_err().to_string();
+        assert_eq!(failure, format!("cannot write {}: No such file or directory", path.display()));
         let report = ReportFile::prepare(&directory.path().join("taken")).unwrap();
         fs::create_dir(directory.path().join("taken")).unwrap();
         report.write(b"new").unwrap_err();

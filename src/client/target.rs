@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use super::client_protocol::ClientProtocol;
 use super::connector;
 use super::failure::{Failure, reason};
 use super::options::address_family::AddressFamily;
@@ -28,7 +29,7 @@ impl FromStr for HostPort {
         if host.is_empty() {
             return Err("no host before the port".into());
         }
-        let port = port.map(|digits| digits.parse().map_err(|_| format!("not a port: {digits}"))).transpose()?;
+        let port = port.map(|digits| digits.parse().map_err(|_| format!("not a port: '{digits}'"))).transpose()?;
         if port == Some(0) {
             return Err("port 0 cannot be connected to".into());
         }
@@ -60,13 +61,14 @@ pub struct Target {
 }
 
 impl Target {
-    /// Resolves the addresses of the host in this family; without a port in `address`, `default_port` is used.
+    /// Resolves the addresses of the host in this family; without a port in `address`, that of the protocol is used.
     ///
     /// # Errors
     /// The host is unknown or has no such address, or there is no port.
-    pub fn resolve(address: &HostPort, default_port: Option<u16>, family: AddressFamily) -> Result<Self, Failure> {
-        let Some(port) = address.port.or(default_port) else {
-            return Err(Failure::cannot_run("this protocol has no default port: give HOST:PORT"));
+    pub fn resolve(address: &HostPort, protocol: ClientProtocol, family: AddressFamily) -> Result<Self, Failure> {
+        let Some(port) = address.port.or(protocol.port()) else {
+            let why = format!("{} has no default port: give HOST:PORT", protocol.name());
+            return Err(Failure::cannot_run(why));
         };
         let name = display_name(&address.host, port);
         let addresses: Vec<_> = (address.host.as_str(), port)
@@ -154,6 +156,10 @@ mod tests {
     use super::*;
     use crate::sys;
 
+    fn protocol(name: &str) -> ClientProtocol {
+        ClientProtocol::by_name(name).unwrap()
+    }
+
     fn parsed(text: &str) -> (String, Option<u16>) {
         let address: HostPort = text.parse().unwrap();
         (address.host, address.port)
@@ -178,24 +184,27 @@ mod tests {
         for text in ["", ":80", "[::1", "[::1]x", "host:", "host:http", "host:65536", "host:0", "[]:80"] {
             assert!(text.parse::<HostPort>().is_err(), "{text}");
         }
+        assert_eq!("host:".parse::<HostPort>(), Err("not a port: ''".into()));
     }
 
     #[test]
     fn ipv6_address_is_displayed_in_brackets() {
-        let target = Target::resolve(&"::1".parse().unwrap(), Some(7), AddressFamily::default()).unwrap();
+        let target = Target::resolve(&"::1".parse().unwrap(), protocol("echo"), AddressFamily::default()).unwrap();
         assert_eq!(target.to_string(), "[::1]:7");
     }
 
     #[test]
     fn missing_port_error_says_how_to_give_one() {
-        let failure = Target::resolve(&"localhost".parse().unwrap(), None, AddressFamily::default()).unwrap_err();
-        assert!(failure.to_string().contains("HOST:PORT"), "{failure}");
+        let failure =
+            Target::resolve(&"localhost".parse().unwrap(), protocol("length-prefix"), AddressFamily::default());
+        let failure = failure.unwrap_err().to_string();
+        assert_eq!(failure, "length-prefix has no default port: give HOST:PORT");
     }
 
     #[test]
     fn a_family_excludes_addresses_of_the_other() {
         let (ipv4, ipv6) = (AddressFamily { ipv4: true, ipv6: false }, AddressFamily { ipv4: false, ipv6: true });
-        let resolve = |host: &str, family| Target::resolve(&host.parse().unwrap(), Some(7), family);
+        let resolve = |host: &str, family| Target::resolve(&host.parse().unwrap(), protocol("echo"), family);
         assert!(resolve("127.0.0.1", ipv4).is_ok() && resolve("::1", ipv6).is_ok());
         for (host, family, words) in [("::1", ipv4, "no IPv4 address"), ("127.0.0.1", ipv6, "no IPv6 address")] {
             let failure = resolve(host, family).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! What the terminals of standard output and standard error can show: the one place that decides on colour and on lines
-//! that are drawn again.
+//! What a terminal can show, by its type and the user's choice: whether standard output has colours, and whether a line
+//! on standard error can be drawn again.
 
 use std::env;
 use std::ffi::OsStr;

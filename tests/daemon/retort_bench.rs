@@ -210,7 +210,7 @@ fn bench_prints_table_and_writes_svg() {
         table.starts_with(&format!("{address}: {load}; measuring for 200ms, after a warm-up of 20ms\n\n")),
         "{table}"
     );
-    for words in ["requests ", "late ", "lost ", "errors ", "p99.9"] {
+    for words in ["requests ", "replies to requests that were in flight at the end", "lost ", "errors ", "p99.9"] {
         assert!(table.contains(words), "{table}");
     }
     assert!(!table.contains("\nconnect "), "{table}");

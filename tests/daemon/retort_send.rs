@@ -252,6 +252,15 @@ fn impossible_request_exits_2() {
         (vec!["send", nobody.as_str(), "x", "-P", "gopher"], "no such protocol"),
         (vec!["send", nobody.as_str(), "-f", "/nonexistent"], "cannot open /nonexistent"),
         (vec!["send", "localhost", "-P", "length-prefix", "x"], "no default port"),
+        (vec!["send", "localhost", "-P", "qotd", "x"], "this protocol has no requests: omit MESSAGE (protocol qotd)"),
+        (
+            vec!["send", "localhost", "-P", "qotd", "-f", "-"],
+            "this protocol has no requests: omit --file (protocol qotd)",
+        ),
+        (
+            vec!["send", "localhost", "-P", "chargen", "--stdin-data"],
+            "this protocol has no requests: omit --stdin-data",
+        ),
         (vec!["ping", nobody.as_str(), "-P", "discard"], "no round trip"),
     ] {
         let output = run(&arguments);
@@ -334,7 +343,7 @@ fn server_that_never_replies_gets_bounded_input() {
     let output = child.wait_with_output().expect("wait for retort");
     writer.join().expect("it is not read any more");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("request 1 (uppercase, 1 bytes): the read timed out"), "{output:?}");
+    assert!(stderr(&output).contains("request 1 (uppercase, 1 byte): the read timed out"), "{output:?}");
 }
 
 #[test]
@@ -462,7 +471,7 @@ fn every_request_without_a_reply_is_named() {
     let lines = b"uppercase x\nuppercase y\nuppercase z\n".to_vec();
     let output = run_with_input(&["send", &saying(b"\0\0\0\x01X"), "-f", "-"], lines);
     assert_eq!((stdout(&output), output.status.code()), ("X\n", Some(1)));
-    assert!(stderr(&output).contains("retort: request 2 (uppercase, 1 bytes): "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("retort: request 2 (uppercase, 1 byte): "), "{}", stderr(&output));
     assert!(stderr(&output).ends_with("; request 3 has no reply either\n"), "{}", stderr(&output));
 }
 

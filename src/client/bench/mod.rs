@@ -6,7 +6,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `poller` | the poller of the loop |
+//! | `poller` | how many events the loop takes at one wake-up |
 //! | `preconditions` | whether the machine and the options allow the run |
 //! | `model` | the load models: closed, reconnecting, open |
 //! | `workload` | the bytes of the requests |
@@ -40,7 +40,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 
 use super::client_protocol::ConnectionUse;
-use super::failure::{Failure, Status, warn};
+use super::failure::{Failure, Status, reason, warn};
 use super::options::BenchOptions;
 use super::progress::RunProgress;
 use super::report_file::ReportFile;
@@ -59,7 +59,7 @@ use workload::Workload;
 pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let workload = Workload::new(options)?;
     preconditions::check(options)?;
-    let target = Target::resolve(&options.host, options.protocol.port(), options.family)?;
+    let target = Target::resolve(&options.host, options.protocol, options.family)?;
     let address = connect_once(&target, options)?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
     let model = load_model(options);
@@ -95,7 +95,7 @@ fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddr, F
     let connected = target.connect(options.timeouts.connect_timeout).and_then(|stream| stream.peer_addr());
     connected.map_err(|error| match error.kind() {
         ErrorKind::AddrNotAvailable => {
-            Failure::cannot_run(format!("cannot connect to {target}: {error}: {}", connect::PORT_REMEDY))
+            Failure::cannot_run(format!("cannot connect to {target}: {}: {}", reason(&error), connect::PORT_REMEDY))
         }
         _ => target.unreachable(&error),
     })
@@ -105,10 +105,12 @@ fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddr, F
 /// An error is reported when the table is written.
 fn announce(options: &BenchOptions, target: &Target, model: LoadModel) {
     let line = format!("{target}: {}; {}\n", report::title(options, model), report::extent(options));
-    let _ = match options.json {
-        false => io::stdout().write_all(line.as_bytes()),
-        true if io::stderr().is_terminal() => io::stderr().write_all(line.as_bytes()),
-        true => Ok(()),
+    let _ = if !options.json {
+        io::stdout().write_all(line.as_bytes())
+    } else if io::stderr().is_terminal() {
+        io::stderr().write_all(line.as_bytes())
+    } else {
+        Ok(())
     };
 }
 
@@ -118,7 +120,7 @@ fn measure(
     address: SocketAddr,
     model: LoadModel,
 ) -> Result<Measurement, Failure> {
-    let failed = |error: io::Error| Failure::cannot_run(format!("cannot generate the load: {error}"));
+    let failed = |error: io::Error| Failure::cannot_run(format!("cannot generate the load: {}", reason(&error)));
     let interrupts = Interrupts::watch().map_err(failed)?;
     let progress = RunProgress::new();
     let measurement = LoadGenerator::new(options, workload, address, model, &interrupts, &progress)

@@ -11,10 +11,10 @@ use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
 use super::workload::DEFAULT_ACTION;
 use crate::client::failure::Failure;
-use crate::client::json::{Map, Value, json};
+use crate::client::json::{Map, Value, json, rounded, seconds};
 use crate::client::options::BenchOptions;
 use crate::client::target::Target;
-use crate::units::format_time;
+use crate::units::{counted, format_time, noun_for};
 
 /// The percentiles in the report.
 const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
@@ -51,7 +51,11 @@ impl<'a> BenchReport<'a> {
         );
         let megabytes = self.bytes() / 1e6;
         let _ = writeln!(table, "received  {megabytes:>11.1} MB  {:>9.1} MB/s", megabytes / seconds);
-        let _ = writeln!(table, "late      {:>14}  replies after that time", grouped(measurement.late));
+        let _ = writeln!(
+            table,
+            "late      {:>14}  replies to requests that were in flight at the end",
+            grouped(measurement.late)
+        );
         let _ = writeln!(table, "lost      {:>14}  requests without a reply at the end", grouped(measurement.lost));
         self.write_errors(&mut table);
         if let Some(cpu) = self.server_cpu() {
@@ -104,7 +108,7 @@ impl<'a> BenchReport<'a> {
             "depth": match self.model { LoadModel::Closed { depth } => Some(depth), _ => None },
             "rate": options.rate.map(rounded),
             "size": options.size,
-            "seconds": measurement.elapsed.as_secs_f64(),
+            "seconds": seconds(measurement.elapsed),
             "requests": measurement.requests,
             "requests_per_second": rounded(self.exact_rate()),
             "late": measurement.late,
@@ -181,18 +185,8 @@ fn percentiles(latencies: &Latencies) -> Map {
     shares.chain(others.map(|(name, time)| (name.into(), microseconds(time)))).collect()
 }
 
-/// The number with three decimals: of microseconds, those are nanoseconds, the resolution of every time here.
-fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
-}
-
-/// `1 byte`, `2 bytes`.
-fn counted(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
 fn counted_requests(number: u64) -> String {
-    if number == 1 { "1 request".into() } else { format!("{} requests", grouped(number)) }
+    format!("{} {}", grouped(number), noun_for(number, "request"))
 }
 
 /// The number with commas between thousands.
@@ -238,9 +232,6 @@ mod tests {
 
     #[test]
     fn numbers_in_json_have_no_rounding_errors() {
-        let rate = (0.1 + 0.2) * 1e3;
-        assert_ne!(rate.to_string(), "300");
-        assert_eq!((rounded(rate).to_string(), rounded(2.0 / 3.0).to_string()), ("300".into(), "0.667".into()));
         let mut latencies = Latencies::new();
         latencies.record(1_100, 2);
         latencies.record(1_300, 1);
@@ -248,11 +239,6 @@ mod tests {
         text.retain(|character| character == '.' || character.is_ascii_digit() || character == ',');
         let decimals = text.split(',').filter_map(|number| number.split_once('.'));
         assert!(decimals.clone().count() >= 5 && decimals.clone().all(|(_, digits)| digits.len() <= 3), "{text}");
-    }
-
-    #[test]
-    fn one_is_singular() {
-        assert_eq!((counted(1, "connection"), counted(2, "byte")), ("1 connection".into(), "2 bytes".into()));
     }
 
     #[test]

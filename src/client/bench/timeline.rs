@@ -32,7 +32,7 @@ pub struct Timeline {
 pub const GRACE: Duration = Duration::from_secs(1);
 
 /// The longest time, in nanoseconds. Derived: the sum of three still fits; 146 years.
-const MAX_TIME: u64 = u64::MAX / 4;
+const MAX_NANOSECONDS: u64 = u64::MAX / 4;
 
 impl Timeline {
     /// A run that starts now. Without a `duration` the measurement ends when it is stopped.
@@ -42,7 +42,7 @@ impl Timeline {
             started: Instant::now(),
             phase: BenchPhase::WarmUp,
             measured_from,
-            measured_until: measured_from + duration.map_or(MAX_TIME, nanoseconds),
+            measured_until: measured_from + duration.map_or(MAX_NANOSECONDS, nanoseconds),
             grace: nanoseconds(read_timeout.min(GRACE)),
         }
     }
@@ -62,7 +62,7 @@ impl Timeline {
         match self.phase {
             BenchPhase::WarmUp if now >= self.measured_from => {
                 self.phase = BenchPhase::Measuring;
-                // An iteration of the loop late; the measurement keeps its duration.
+                // The loop may notice the end of the warm-up late: the measurement is moved, and not shortened.
                 self.measured_until += now - self.measured_from;
                 self.measured_from = now;
             }
@@ -92,9 +92,9 @@ impl Timeline {
     }
 }
 
-/// A time in nanoseconds, at most [`MAX_TIME`].
+/// A time in nanoseconds, at most [`MAX_NANOSECONDS`].
 pub fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).map_or(MAX_TIME, |nanoseconds| nanoseconds.min(MAX_TIME))
+    u64::try_from(time.as_nanos()).map_or(MAX_NANOSECONDS, |nanoseconds| nanoseconds.min(MAX_NANOSECONDS))
 }
 
 #[cfg(test)]
@@ -129,7 +129,7 @@ mod tests {
     fn a_run_ends_soon_after_the_measurement_whatever_the_read_timeout() {
         let mut timeline = Timeline::new(Duration::ZERO, None, Duration::MAX);
         timeline.advance(0);
-        timeline.advance(MAX_TIME - 1);
+        timeline.advance(MAX_NANOSECONDS - 1);
         assert_eq!(timeline.phase, BenchPhase::Measuring, "without a duration it goes on");
         timeline.stop(5_000);
         assert_eq!((timeline.phase, timeline.measured_until), (BenchPhase::Draining, 5_000));

@@ -31,7 +31,8 @@ impl Workload {
     /// The workload that the options describe; the error says why it cannot be measured.
     pub fn new(options: &BenchOptions) -> Result<Self, Failure> {
         let protocol = options.protocol;
-        check_measurable(options)?;
+        protocol.check_round_trip(options.size).map_err(Failure::cannot_run)?;
+        check_load(options)?;
         let action = action(options)?;
         let message = if protocol.takes_messages() { text(options.text, options.size) } else { Vec::new() };
         let mut request = Vec::new();
@@ -40,20 +41,16 @@ impl Workload {
     }
 }
 
-fn check_measurable(options: &BenchOptions) -> Result<(), Failure> {
+/// Checks that the protocol allows the load that the options ask for.
+fn check_load(options: &BenchOptions) -> Result<(), Failure> {
     let name = options.protocol.name();
     let pipelined = options.depth.is_some_and(|depth| depth > 1);
     let reason = match options.protocol.connection_use() {
-        ConnectionUse::NoReply => format!("{name} has no replies to measure"),
-        ConnectionUse::Streaming => format!("{name} has replies without end, which cannot be measured"),
         ConnectionUse::Sequential if pipelined || options.rate.is_some() => {
             format!("replies of {name} cannot be told apart when they are pipelined: only --depth 1 can be measured")
         }
         ConnectionUse::PerRequest if pipelined => {
             format!("{name} closes the connection after a reply: --depth has no meaning")
-        }
-        _ if options.size == 0 && options.protocol.framing(b"") == ReplyFraming::Fixed(0) => {
-            format!("an empty message has no reply in {name}: give a --size")
         }
         _ => return Ok(()),
     };
@@ -65,12 +62,10 @@ fn action(options: &BenchOptions) -> Result<&str, Failure> {
         Some(_) if !options.protocol.has_actions() => {
             Err(Failure::cannot_run(format!("protocol {} has no actions", options.protocol.name())))
         }
-        Some(action) if options.protocol.action(action).is_none() => {
-            let (name, known) = (options.protocol.name(), options.protocol.actions().map(Action::name));
-            let known = known.collect::<Vec<_>>().join(", ");
-            Err(Failure::cannot_run(format!("no such action in {name}: {action}; one of {known}")))
+        Some(action) => {
+            options.protocol.check_accepted_action(action).map_err(Failure::cannot_run)?;
+            Ok(action)
         }
-        Some(action) => Ok(action),
         None => Ok(DEFAULT_ACTION),
     }
 }
@@ -156,7 +151,7 @@ mod tests {
     fn an_action_that_every_server_refuses_is_rejected() {
         for words in ["-a 6", "-a nonsense", "-P text -a nonsense", "-P frame-2021 -a random"] {
             let failure = Workload::new(&options(words)).expect_err(words);
-            assert!(failure.to_string().starts_with("no such action in "), "{failure}");
+            assert!(failure.to_string().starts_with("no such action: "), "{failure}");
         }
         assert!(Workload::new(&options("-a 1")).is_ok());
     }

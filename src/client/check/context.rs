@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::connection::TestConnection;
 use super::failure::{CheckFailure, ConnectionState};
 use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT, MAX_LENGTH, ReplyFraming};
+use crate::client::failure::reason;
 use crate::client::target::Target;
 
 /// The server, and the time that one check may take.
@@ -77,7 +78,7 @@ impl<'a> CheckContext<'a> {
         let time = self.time.get();
         let connection = stream.and_then(|stream| TestConnection::new(stream, time.patience, time.deadline));
         connection.map_err(|error| {
-            let failure = CheckFailure::in_words("a connection", format!("cannot connect: {error}"));
+            let failure = CheckFailure::in_words("a connection", format!("cannot connect: {}", reason(&error)));
             CheckFailure { state: ConnectionState::Refused, ..failure }.with_hint(
                 "the server has stopped: an error of one client must not end it; look at what it printed last",
             )
@@ -138,7 +139,8 @@ mod tests {
     /// Written out by hand: what a server is checked against must not change with the code that describes a protocol.
     #[test]
     fn requests_and_replies_are_those_of_the_specification() {
-        let target = Target::resolve(&"127.0.0.1:1".parse().unwrap(), None, AddressFamily::default()).unwrap();
+        let frame = ClientProtocol::by_name("frame").unwrap();
+        let target = Target::resolve(&"127.0.0.1:1".parse().unwrap(), frame, AddressFamily::default()).unwrap();
         for (name, request, reply) in [
             ("frame", b"\x20\0\0\x03abc".as_slice(), b"\0\0\0\x03cba".as_slice()),
             ("frame-2021", b"\x40\0\0\x03abc", b"\0\0\0\x03cba"),

@@ -53,13 +53,13 @@ pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> 
         report::list(&checks)?;
         return Ok(Status::Success);
     };
-    let target = Target::resolve(host, protocol.port(), options.family)?;
+    let target = Target::resolve(host, protocol, options.family)?;
     // Without a server there is nothing to check: exit code 2, not failed checks.
     drop(target.connect_or_fail(options.selection.patience)?);
     let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());
     let mut report = CheckReport::begin(&options.report, color, summary)?;
     let context = CheckContext::new(&target, protocol, options.selection.patience, false);
-    if let Some(failure) = other_protocol::mismatch(&context) {
+    if let Some(failure) = other_protocol::failure_of_all(&context) {
         report.add_all_failed(&checks, &failure.condensed())?;
         return report.end();
     }

@@ -42,21 +42,22 @@ const GREETINGS: &[(&[u8], &str)] = &[
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\0\x05\x01\0\0\x01\0";
 
 /// The failure of every check, if the server speaks another protocol.
-pub fn mismatch(context: &CheckContext) -> Option<CheckFailure> {
+pub fn failure_of_all(context: &CheckContext) -> Option<CheckFailure> {
     let protocol = context.protocol();
     let time = REPLY_TIME.min(context.patience());
     let (first, request) = first_reply(context, time).ok()?;
     if let Some(name) = protocol_of_reply(protocol, &request, first.unread()) {
         return Some(speaks(&first, protocol, name));
     }
-    let (nothing, line) = (first.unread().is_empty() && !first.is_open(), begins_with_line(first.unread()));
+    let closed_without_reply = first.unread().is_empty() && !first.is_open();
+    let is_text = begins_with_line(first.unread());
     drop(first);
-    if nothing {
+    if closed_without_reply {
         let second = reply_to(context, CLIENT_HELLO, time).ok()?;
         return foreign_protocol(second.unread()).map(|name| speaks(&second, protocol, name));
     }
     // A wrong reply may be text. Only text without a request is a greeting.
-    let may_greet = line && !FREE_TEXT.contains(&protocol.name());
+    let may_greet = is_text && !FREE_TEXT.contains(&protocol.name());
     if may_greet { greeting_of_other(context, time) } else { None }
 }
 

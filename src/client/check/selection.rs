@@ -31,12 +31,12 @@ fn unknown(protocol: ClientProtocol, name: &str) -> String {
     let others = CHECKABLE.iter().filter_map(|other| ClientProtocol::by_name(other));
     let has_name = |other: &ClientProtocol| catalog::checks(*other).any(|check| check.has_name(name));
     if let Some(other) = others.into_iter().find(has_name) {
-        return format!("{own} has no check or group {name}, but {} has; see --list -P {own}", other.name());
+        return format!("{own} has no check or group '{name}', but {} has; see --list -P {own}", other.name());
     }
     let known = catalog::checks(protocol).flat_map(|check| [check.name, check.group]);
     match nearest(name, known) {
-        Some(near) => format!("no check or group has the name {name}; did you mean {near}? See --list"),
-        None => format!("no check or group has the name {name}; see --list"),
+        Some(near) => format!("no check or group has the name '{name}'; did you mean {near}? See --list"),
+        None => format!("no check or group has the name '{name}'; see --list"),
     }
 }
 
@@ -80,8 +80,9 @@ mod tests {
         for (name, words) in [
             ("upercase", "did you mean uppercase?"),
             ("pipeline", "did you mean pipelining?"),
-            ("nonsense", "has the name nonsense; see --list"),
-            ("pattern", "frame has no check or group pattern, but chargen has"),
+            ("nonsense", "has the name 'nonsense'; see --list"),
+            ("", "has the name ''; see --list"),
+            ("pattern", "frame has no check or group 'pattern', but chargen has"),
             ("title-case", "but frame-2021 has"),
         ] {
             assert!(message("frame", name).contains(words), "{}", message("frame", name));

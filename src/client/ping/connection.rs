@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::request::PingRequest;
 use crate::client::client_protocol::ConnectionUse;
 use crate::client::connector;
+use crate::client::options::Timeouts;
 use crate::client::pipeline::Pipeline;
+use crate::client::progress_clock::ProgressClock;
 
 /// A connection. Times are durations since the start of the run.
 #[derive(Debug)]
@@ -21,24 +23,30 @@ pub struct PingConnection {
     is_used: bool,
     /// It gets no further request: one was lost, or each has a connection of its own.
     pub is_retired: bool,
-    /// When it was made, got bytes to send behind none, or accepted some.
-    progress_at: Duration,
+    /// Restarted when it is made, when bytes are queued and none were to be sent, and when the server accepts some.
+    clock: ProgressClock,
 }
 
 impl PingConnection {
     /// Starts to connect.
-    pub fn start(address: SocketAddr, now: Duration) -> io::Result<Self> {
-        Self::new(connector::start(address, None)?, now, None)
+    pub fn start(address: SocketAddr, timeouts: &Timeouts, now: Duration) -> io::Result<Self> {
+        Self::new(connector::start(address, None)?, timeouts, now, None)
     }
 
     /// Uses a connection that took `connect_time` to make.
-    pub fn connected(stream: TcpStream, connect_time: Duration) -> io::Result<Self> {
-        Self::new(stream, Duration::ZERO, Some(connect_time))
+    pub fn connected(stream: TcpStream, timeouts: &Timeouts, connect_time: Duration) -> io::Result<Self> {
+        Self::new(stream, timeouts, Duration::ZERO, Some(connect_time))
     }
 
-    fn new(stream: TcpStream, started: Duration, connect_time: Option<Duration>) -> io::Result<Self> {
+    fn new(
+        stream: TcpStream,
+        timeouts: &Timeouts,
+        started: Duration,
+        connect_time: Option<Duration>,
+    ) -> io::Result<Self> {
         let pipeline = Pipeline::new(stream)?;
-        Ok(Self { pipeline, started, connect_time, is_used: false, is_retired: false, progress_at: started })
+        let clock = ProgressClock::new(timeouts, started);
+        Ok(Self { pipeline, started, connect_time, is_used: false, is_retired: false, clock })
     }
 
     /// The time that it took to connect; `None` while it is connecting.
@@ -60,7 +68,7 @@ impl PingConnection {
     pub fn queue(&mut self, request: &PingRequest, number: u64, now: Duration) {
         self.is_used = true;
         if self.pipeline.unsent_bytes() == 0 {
-            self.progress_at = now;
+            self.clock.restart(now);
         }
         self.pipeline.queue(request.wire.clone(), request.expectation, number);
     }
@@ -71,7 +79,10 @@ impl PingConnection {
             return Err(error);
         }
         match self.pipeline.stream().peer_addr() {
-            Ok(_) => (self.connect_time, self.progress_at) = (Some(now.saturating_sub(self.started)), now),
+            Ok(_) => {
+                self.connect_time = Some(now.saturating_sub(self.started));
+                self.clock.restart(now);
+            }
             Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
             Err(error) => return Err(error),
         }
@@ -81,14 +92,42 @@ impl PingConnection {
     /// Sends and receives what is possible.
     pub fn transfer(&mut self, now: Duration) {
         if self.pipeline.send() > 0 {
-            self.progress_at = now;
+            self.clock.restart(now);
         }
         self.pipeline.receive();
     }
 
-    /// When it has accepted no bytes for `timeout`; `None` if none are to be sent.
-    pub fn send_deadline(&self, timeout: Duration) -> Option<Duration> {
+    /// When it has accepted no bytes for too long; `None` if none are to be sent, or no reply to them would count.
+    pub fn send_deadline(&self) -> Option<Duration> {
         let is_sending = self.connect_time.is_some() && self.pipeline.unsent_bytes() > 0;
-        is_sending.then(|| self.progress_at.saturating_add(timeout))
+        (is_sending && !self.is_retired).then(|| self.clock.send_deadline())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::client::client_protocol::ReplyFraming;
+    use crate::client::reply::collector::ReplyExpectation;
+
+    /// A server that reads nothing: most of the request stays unsent.
+    #[test]
+    fn a_retired_connection_has_no_send_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let seconds = Duration::from_secs;
+        let timeouts = Timeouts { connect_timeout: seconds(1), read_timeout: seconds(2), write_timeout: seconds(3) };
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut connection = PingConnection::connected(stream, &timeouts, Duration::ZERO).unwrap();
+        let expectation = ReplyExpectation { framing: ReplyFraming::Length32, limit: 1 };
+        let request = PingRequest { wire: vec![0; 64 << 20].into(), expectation, reply: None };
+        assert_eq!(connection.send_deadline(), None, "nothing is to be sent");
+        connection.queue(&request, 1, seconds(5));
+        assert_eq!(connection.send_deadline(), Some(seconds(8)));
+        connection.transfer(seconds(6));
+        assert_eq!(connection.send_deadline(), Some(seconds(9)), "bytes were accepted");
+        connection.is_retired = true;
+        assert_eq!(connection.send_deadline(), None);
     }
 }

@@ -35,7 +35,7 @@ use request::PingRequest;
 pub fn run(options: &PingOptions) -> Result<Status, Failure> {
     let started = Instant::now();
     let request = PingRequest::new(options)?;
-    let target = Target::resolve(&options.host, options.protocol.port(), options.family)?;
+    let target = Target::resolve(&options.host, options.protocol, options.family)?;
     let mut pinger = Pinger::connect(options, &target, request, started)?;
     pinger.run()?;
     pinger.print_summary()

@@ -17,7 +17,7 @@ use crate::client::reply::collector::ReadError;
 use crate::client::reply::decoder::Received;
 use crate::client::target::Target;
 use crate::sys::{Interest, Interrupts, wait_any_ready};
-use crate::units::format_time;
+use crate::units::{counted, format_time};
 
 /// A run of `ping`.
 pub struct Pinger<'a> {
@@ -48,7 +48,8 @@ impl<'a> Pinger<'a> {
         let stream = connected.map_err(|error| target.unreachable(&error))?;
         let connect_time = connect_started.elapsed();
         let address = stream.peer_addr().map_err(|error| target.unreachable(&error))?;
-        let first = PingConnection::connected(stream, connect_time).map_err(|error| target.unreachable(&error))?;
+        let first = PingConnection::connected(stream, &options.timeouts, connect_time)
+            .map_err(|error| target.unreachable(&error))?;
         // from now on Ctrl-C ends the run with its summary
         let interrupts = Interrupts::watch()
             .map_err(|error| Failure::cannot_run(format!("cannot watch for an interrupt: {}", reason(&error))))?;
@@ -85,8 +86,7 @@ impl<'a> Pinger<'a> {
 
     /// Waits for the next event and handles it; true if a signal has arrived.
     fn wait(&mut self) -> Result<bool, Failure> {
-        let write_timeout = self.options.timeouts.write_timeout;
-        let stalls = self.connections.iter().filter_map(|connection| connection.send_deadline(write_timeout));
+        let stalls = self.connections.iter().filter_map(PingConnection::send_deadline);
         let next = stalls.chain(self.schedule.next_event()).min();
         let timeout = next.map(|next| next.saturating_sub(self.now()));
         let mut watched = vec![(self.interrupts.as_fd(), Interest { read: true, write: false })];
@@ -135,7 +135,7 @@ impl<'a> Pinger<'a> {
     }
 
     fn open(&mut self, now: Duration) -> io::Result<usize> {
-        self.connections.push(PingConnection::start(self.address, now)?);
+        self.connections.push(PingConnection::start(self.address, &self.options.timeouts, now)?);
         Ok(self.connections.len() - 1)
     }
 
@@ -185,7 +185,7 @@ impl<'a> Pinger<'a> {
         }
         let connect_time = connection.connect_time().filter(|_| reconnects);
         let Some(time) = self.schedule.receive(number, self.now()) else { return Ok(()) };
-        let mut line = format!("{} bytes: seq={number} time={} ms", body.len(), Milliseconds::from(time));
+        let mut line = format!("{}: seq={number} time={} ms", counted(body.len(), "byte"), Milliseconds::from(time));
         if let Some(time) = connect_time {
             let _ = write!(line, " connect={} ms", Milliseconds::from(time));
         }
@@ -220,11 +220,9 @@ impl<'a> Pinger<'a> {
                 }
             }
         }
-        let write_timeout = self.options.timeouts.write_timeout;
         for index in 0..self.connections.len() {
-            let deadline = self.connections[index].send_deadline(write_timeout);
-            if deadline.is_some_and(|deadline| deadline <= now) && !self.connections[index].is_retired {
-                let time = format_time(write_timeout);
+            if self.connections[index].send_deadline().is_some_and(|deadline| deadline <= now) {
+                let time = format_time(self.options.timeouts.write_timeout);
                 self.fail(index, &format_args!("cannot send: the server has accepted no bytes for {time}"))?;
             }
         }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use crate::client::client_protocol::{ConnectionUse, ReplyFraming};
 use crate::client::failure::Failure;
 use crate::client::options::PingOptions;
 use crate::client::reply::collector::ReplyExpectation;
@@ -24,14 +23,8 @@ impl PingRequest {
     /// The request that the options name; a protocol or a size without a round trip is an error.
     pub fn new(options: &PingOptions) -> Result<Self, Failure> {
         let protocol = options.protocol;
-        let name = protocol.name();
-        if matches!(protocol.connection_use(), ConnectionUse::Streaming | ConnectionUse::NoReply) {
-            return Err(Failure::cannot_run(format!("{name} has no replies with an end: there is no round trip")));
-        }
         let size = if protocol.takes_messages() { options.size } else { 0 };
-        if size == 0 && protocol.framing(b"") == ReplyFraming::Fixed(0) {
-            return Err(Failure::cannot_run(format!("an empty message has no reply in {name}: give a --size")));
-        }
+        protocol.check_round_trip(size).map_err(Failure::cannot_run)?;
         let message: Vec<u8> = (b'a'..=b'z').cycle().take(size).collect();
         let mut wire = Vec::new();
         protocol.write_request(ACTION, &message, &mut wire).map_err(Failure::cannot_run)?;

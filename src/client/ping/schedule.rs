@@ -2,7 +2,8 @@
 //!
 //! A request is due every interval, whether or not earlier ones have got their replies. Guarantees: a request is counted
 //! as sent when it is taken, and then as received or lost once; after a lost one the next is not due before [`BACKOFF`]
-//! has passed, unless the interval is longer. Times are durations since the start of the run.
+//! has passed, unless the interval is longer; requests that were due while the process was stopped are skipped, not sent
+//! in a burst. Times are durations since the start of the run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -93,7 +94,7 @@ impl PingSchedule {
     pub fn take_due(&mut self, now: Duration) -> Option<Due> {
         let due = self.due().filter(|due| *due <= now && !self.is_over(now))?;
         self.sent += 1;
-        self.next_due = due.checked_add(self.interval);
+        self.next_due = self.due_after(due, now);
         if self.in_flight.len() >= MAX_IN_FLIGHT {
             self.back_off(now);
             return Some(Due::TooMany(self.sent));
@@ -103,7 +104,14 @@ impl PingSchedule {
         Some(Due::Send(self.sent))
     }
 
-    /// When the next request is due; `None`: never, or without an interval not before a reply.
+    /// When the request after one that was due at `due` and is taken at `now` is due: an interval later, or from now if
+    /// that has passed.
+    fn due_after(&self, due: Duration, now: Duration) -> Option<Duration> {
+        let next = due.checked_add(self.interval)?;
+        if next < now { now.checked_add(self.interval) } else { Some(next) }
+    }
+
+    /// When the next request is due; `None` if none is: all were sent, or one without an interval waits for a reply.
     fn due(&self) -> Option<Duration> {
         let waits = self.interval.is_zero() && !self.in_flight.is_empty();
         self.next_due.filter(|_| !waits && self.count != Some(self.sent))
@@ -117,8 +125,8 @@ impl PingSchedule {
         }
     }
 
-    /// A correct reply has arrived; returns its time. `None`: it is late, so that the request is lost
-    /// ([`take_expired`](Self::take_expired)) or was before.
+    /// A correct reply has arrived; returns its time. `None` if it arrived too late: then the request is lost already, or
+    /// the next [`take_expired`](Self::take_expired) finds that it is.
     pub fn receive(&mut self, number: u64, now: Duration) -> Option<Duration> {
         let request = self.in_flight.get(&number).filter(|request| now < request.deadline)?;
         let time = now.saturating_sub(request.sent_at?);
@@ -202,6 +210,16 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_were_missed_are_skipped() {
+        let mut schedule = schedule("-i 100ms");
+        assert_eq!(schedule.take_due(ms(0)), Some(Due::Send(1)));
+        assert_eq!(schedule.take_due(ms(150)), Some(Due::Send(2)), "late, and the next one is due in time");
+        assert_eq!(schedule.take_due(ms(200)), Some(Due::Send(3)));
+        assert_eq!(schedule.take_due(ms(60_020)), Some(Due::Send(4)));
+        assert_eq!((schedule.take_due(ms(60_119)), schedule.take_due(ms(60_120))), (None, Some(Due::Send(5))));
+    }
+
+    #[test]
     fn a_late_reply_is_lost() {
         let mut schedule = schedule("-c 1 --read-timeout 50ms --connect-timeout 10ms");
         schedule.take_due(ms(0));
@@ -224,7 +242,7 @@ mod tests {
     #[test]
     fn requests_in_flight_are_bounded() {
         let mut schedule = schedule("-i 1ms");
-        let dues: Vec<_> = std::iter::from_fn(|| schedule.take_due(ms(MAX_IN_FLIGHT as u64))).collect();
+        let dues: Vec<_> = (0..=MAX_IN_FLIGHT as u64).filter_map(|time| schedule.take_due(ms(time))).collect();
         assert_eq!(dues.len(), MAX_IN_FLIGHT + 1);
         assert!(dues[..MAX_IN_FLIGHT].iter().all(|due| matches!(due, Due::Send(_))));
         assert_eq!(dues[MAX_IN_FLIGHT], Due::TooMany(MAX_IN_FLIGHT as u64 + 1));

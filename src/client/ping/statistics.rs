@@ -3,13 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::client::json::rounded;
+
 /// A time as it is shown: milliseconds, rounded to three decimals.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Milliseconds(f64);
 
 impl From<Duration> for Milliseconds {
     fn from(time: Duration) -> Self {
-        Self((time.as_secs_f64() * 1e6).round() / 1e3)
+        Self(rounded(time.as_secs_f64() * 1e3))
     }
 }
 

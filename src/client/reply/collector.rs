@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::decoder::{BodyLength, Received, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 use crate::client::client_protocol::ReplyFraming;
 use crate::client::failure::reason;
+use crate::units::counted;
 
 /// The rate, in bytes per second, at which a reply that takes longer than its time limit must arrive. Chosen: the rate
 /// at which retortd extends the deadline of a request (`--request-timeout`).
@@ -128,7 +129,7 @@ impl fmt::Display for Received {
         match (self.bytes, self.announced) {
             (0, _) => f.write_str("before the reply began"),
             (bytes, Some(announced)) => write!(f, "after {bytes} of the {announced} bytes of the reply"),
-            (bytes, None) => write!(f, "after {bytes} bytes of the reply"),
+            (bytes, None) => write!(f, "after {} of the reply", counted(bytes, "byte")),
         }
     }
 }

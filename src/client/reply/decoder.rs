@@ -11,6 +11,7 @@ use std::fmt;
 use super::body::{ReplyBody, WrongContent};
 use super::length::{self, LengthField};
 use crate::client::client_protocol::ReplyFraming;
+use crate::units::counted;
 
 /// The replies to expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,7 +259,7 @@ impl fmt::Display for ReplyError {
                 write!(f, "the server announced {length} bytes, although no correct reply has more than {max}")
             }
             Self::WrongLength(length, BodyLength::Exactly(exact)) => {
-                write!(f, "the reply has {length} bytes, {exact} were expected")
+                write!(f, "the reply has {}, {exact} were expected", counted(*length, "byte"))
             }
             Self::Excess(length) => {
                 write!(f, "the server sent more than {} bytes, although no correct reply has more", length.max())

@@ -14,13 +14,11 @@
 //! | `escape` | control characters in replies |
 //! | `session` | protocol, target, timeouts |
 //! | `exchange` | the loop that sends and receives |
-//! | `progress_clock` | how long the loop waits |
 //! | `streaming` | replies without end |
 
 mod escape;
 mod exchange;
 mod line_buffer;
-mod progress_clock;
 mod reply_printer;
 mod request;
 mod request_source;
@@ -45,7 +43,7 @@ use session::Session;
 pub fn run(options: SendOptions) -> Result<Status, Failure> {
     let protocol = options.protocol;
     let source = RequestSource::open(&options)?;
-    let target = Target::resolve(&options.host, protocol.port(), options.family)?;
+    let target = Target::resolve(&options.host, protocol, options.family)?;
     // a bar would be drawn over what is typed
     let progress = ProgressMeter::new(source.total(), options.quiet || source.is_interactive());
     let mut printer = ReplyPrinter::new(&options, progress.clone());

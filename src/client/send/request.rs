@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT};
 use crate::client::reply::collector::ReplyExpectation;
 use crate::transform::Action;
+use crate::units::counted;
 
 /// A request, ready to be sent.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl fmt::Display for RequestLabel {
         if !self.action.is_empty() {
             write!(f, "{}, ", self.action.escape_debug())?;
         }
-        write!(f, "{} bytes)", self.length)
+        write!(f, "{})", counted(self.length, "byte"))
     }
 }
 

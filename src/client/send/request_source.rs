@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::line_buffer::LineBuffer;
 use super::request::SendRequest;
-use super::words::{from_command_line, split_line, stdin_action};
+use super::words::{check_source, from_command_line, split_line, stdin_action};
 use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH};
 use crate::client::failure::{Failure, reason};
 use crate::client::options::SendOptions;
@@ -57,6 +57,7 @@ impl RequestSource {
     /// Opens the source that the options name; with `--stdin-data` reads all of standard input.
     pub fn open(options: &SendOptions) -> Result<Self, Failure> {
         let protocol = options.protocol;
+        check_source(options)?;
         if let Some(path) = &options.file {
             return Self::lines(protocol, path);
         }

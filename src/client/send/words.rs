@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::failure::Failure;
 use crate::client::options::SendOptions;
-use crate::transform::Action;
 
 /// The action and the message on the command line; several words of a message are joined by spaces.
 pub fn from_command_line(options: &SendOptions) -> Result<(String, Vec<u8>), Failure> {
@@ -21,8 +20,23 @@ pub fn from_command_line(options: &SendOptions) -> Result<(String, Vec<u8>), Fai
         (false, true, []) => Err(usage("nothing to send: give MESSAGE, or -f FILE, or --stdin-data")),
         (false, true, message) => Ok((String::new(), joined(message))),
         (false, false, []) => Ok((String::new(), Vec::new())),
-        (false, false, _) => Err(usage("this protocol has no requests: omit MESSAGE")),
+        (false, false, _) => Err(no_requests(protocol, "MESSAGE")),
     }
+}
+
+/// Rejects a file or standard input as the source of requests where the protocol has none.
+pub fn check_source(options: &SendOptions) -> Result<(), Failure> {
+    let source = match (&options.file, &options.stdin_data) {
+        (Some(_), _) => "--file",
+        (_, Some(_)) => "--stdin-data",
+        (None, None) => return Ok(()),
+    };
+    let protocol = options.protocol;
+    if protocol.takes_messages() { Ok(()) } else { Err(no_requests(protocol, source)) }
+}
+
+fn no_requests(protocol: ClientProtocol, source: &str) -> Failure {
+    Failure::cannot_run(format!("this protocol has no requests: omit {source} (protocol {})", protocol.name()))
 }
 
 /// The action of `--stdin-data`; empty in protocols without actions.
@@ -56,11 +70,10 @@ fn joined(words: &[&OsStr]) -> Vec<u8> {
 /// An action that the protocol has.
 fn action_word(protocol: ClientProtocol, word: &OsStr) -> Result<String, Failure> {
     if word.is_empty() {
-        let names: Vec<_> = protocol.actions().map(Action::name).collect();
-        return Err(Failure::cannot_run(format!("the action is empty: give one of {}", names.join(", "))));
+        return Err(Failure::cannot_run(format!("the action is empty: give one of {}", protocol.action_names())));
     }
     let action = word.to_str().ok_or_else(|| Failure::cannot_run("an action is a word in UTF-8"))?;
-    protocol.write_request(action, b"", &mut Vec::new()).map_err(Failure::cannot_run)?;
+    protocol.check_action(action).map_err(Failure::cannot_run)?;
     Ok(action.to_owned())
 }
 

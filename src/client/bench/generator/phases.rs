@@ -7,6 +7,7 @@ use crate::client::bench::connection::BenchConnection;
 use crate::client::bench::measurement::{ErrorClass, Measurement};
 use crate::client::bench::server_cpu;
 use crate::client::bench::timeline::BenchPhase;
+use crate::units::counted;
 
 impl LoadGenerator<'_> {
     /// Enters the next phase when it is time.
@@ -95,7 +96,11 @@ impl LoadGenerator<'_> {
         self.progress.show(done, total, || match timeline.phase {
             BenchPhase::WarmUp => "warm-up".into(),
             BenchPhase::Measuring => {
-                format!("{} requests, {} errors", self.measurement.requests, self.measurement.errors())
+                format!(
+                    "{}, {}",
+                    counted(self.measurement.requests, "request"),
+                    counted(self.measurement.errors(), "error")
+                )
             }
             BenchPhase::Draining => "waiting for the last replies".into(),
         });

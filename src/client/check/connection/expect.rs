@@ -9,6 +9,7 @@ use crate::client::check::failure::{CheckFailure, ConnectionState, Observed};
 use crate::client::client_protocol::ReplyFraming;
 use crate::client::reply::body::DiscardBody;
 use crate::client::reply::decoder::{BodyLength, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
+use crate::units::counted;
 
 /// The hint for a reply that announces more bytes than any correct reply has.
 const TOO_LONG: &str =
@@ -169,8 +170,8 @@ impl TestConnection {
     pub fn expect_bytes(&mut self, length: usize) -> Result<(), CheckFailure> {
         while self.unread().len() < length {
             if !self.receive_more()? {
-                let received = format!("{} bytes", self.unread().len());
-                return Err(self.failure(format!("at least {length} bytes"), received));
+                let received = counted(self.unread().len(), "byte");
+                return Err(self.failure(format!("at least {}", counted(length, "byte")), received));
             }
         }
         Ok(())

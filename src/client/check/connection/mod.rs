@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::excerpt::Excerpt;
 use super::failure::{CheckFailure, ConnectionState, Observed};
+use crate::client::failure::reason;
 use crate::sys::{self, Interest};
 
 /// A connection with deadlines and a memory.
@@ -194,7 +195,7 @@ impl TestConnection {
     fn wait(&self, interest: Interest, at_most: Duration) -> Result<Option<Interest>, CheckFailure> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let ready = sys::wait_ready(&self.stream, interest, at_most.min(left))
-            .map_err(|error| self.failure("", format!("cannot wait for the socket: {error}")))?;
+            .map_err(|error| self.failure("", format!("cannot wait for the socket: {}", reason(&error))))?;
         // A server that never stops sending is always ready, and must not pass the deadline.
         Ok(ready.filter(|_| !left.is_zero()))
     }

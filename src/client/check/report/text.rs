@@ -6,6 +6,7 @@ use super::reporter::Reporter;
 use crate::client::check::definition::Check;
 use crate::client::check::failure::{CheckFailure, Pass};
 use crate::client::check::outcome::{CheckOutcome, RunSummary};
+use crate::units::{counted, noun_for};
 
 /// Text, with or without colours.
 pub struct TextReporter {
@@ -55,8 +56,7 @@ impl Reporter for TextReporter {
         if self.quiet {
             return Ok(());
         }
-        let checks = if run.planned == 1 { "check" } else { "checks" };
-        writeln!(out, "{} on {}: {} {checks}", run.protocol, run.target, run.planned)
+        writeln!(out, "{} on {}: {}", run.protocol, run.target, counted(run.planned, "check"))
     }
 
     fn outcome(&mut self, out: &mut dyn Write, _number: usize, outcome: &CheckOutcome) -> io::Result<()> {
@@ -94,11 +94,10 @@ impl Reporter for TextReporter {
         let passed = format!("{} of {} checks passed", score.passed, score.passed + score.failed);
         let gap = if self.quiet && self.group.is_empty() { "" } else { "\n" };
         write!(out, "{gap}{}", self.painted(if score.failed == 0 { GREEN } else { RED }, &passed))?;
-        for (count, one, many) in
-            [(score.failed, "failed", "failed"), (score.notes, "note", "notes"), (score.skipped, "skipped", "skipped")]
-        {
+        let notes = noun_for(score.notes, "note");
+        for (count, word) in [(score.failed, "failed"), (score.notes, notes.as_str()), (score.skipped, "skipped")] {
             if count > 0 {
-                write!(out, ", {count} {}", if count == 1 { one } else { many })?;
+                write!(out, ", {count} {word}")?;
             }
         }
         writeln!(out, ", in {:.1} s", run.duration.as_secs_f64())

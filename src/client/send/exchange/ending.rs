@@ -10,7 +10,7 @@ use crate::client::pipeline::Pipeline;
 use crate::client::reply::collector::ReadError;
 use crate::client::send::request_source::NextRequest;
 use crate::sys::{wait_any_ready, wait_ready};
-use crate::units::format_time;
+use crate::units::{counted, format_time};
 
 /// The most time to wait, after the last reply, for the server to close the connection or to send too much. Chosen: far
 /// more than either takes, far less than a user notices as a delay of the prompt.
@@ -27,7 +27,7 @@ impl Exchange<'_> {
     /// Fails the first request in flight if it takes too long.
     pub(super) fn check_deadline(&mut self) -> Result<Next, Failure> {
         let (Some(deadline), Some(connection)) = (self.deadline(), &self.connection) else { return Ok(Next::Wait) };
-        let now = Instant::now();
+        let now = self.now();
         if now < deadline {
             return Ok(Next::Wait);
         }
@@ -58,13 +58,13 @@ impl Exchange<'_> {
     pub(super) fn fail_unexpected(&mut self) -> Result<Next, Failure> {
         let Some(connection) = self.connection.take() else { return Ok(Next::Wait) };
         let bytes = connection.unexpected();
-        let (length, shown) = (bytes.len(), bytes[..bytes.len().min(SHOWN)].escape_ascii());
+        let (length, shown) = (counted(bytes.len(), "byte"), bytes[..bytes.len().min(SHOWN)].escape_ascii());
         if self.connection_use() == ConnectionUse::NoReply {
             return self.fail(&format_args!("the server sent bytes, and this protocol has no replies: {shown}"));
         }
         match self.last.clone() {
-            Some(label) => self.fail(&format_args!("{label}: {length} bytes arrived after its reply: {shown}")),
-            None => self.fail(&format_args!("{length} bytes arrived before the first request: {shown}")),
+            Some(label) => self.fail(&format_args!("{label}: {length} arrived after its reply: {shown}")),
+            None => self.fail(&format_args!("{length} arrived before the first request: {shown}")),
         }
     }
 

@@ -13,9 +13,8 @@ mod ending;
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::progress_clock::ProgressClock;
 use super::reply_printer::ReplyPrinter;
 use super::request::{RequestLabel, SendRequest};
 use super::request_source::{NextRequest, RequestSource};
@@ -23,6 +22,7 @@ use super::session::Session;
 use crate::client::client_protocol::ConnectionUse;
 use crate::client::failure::{Failure, Status, reason};
 use crate::client::pipeline::Pipeline;
+use crate::client::progress_clock::ProgressClock;
 use crate::sys::{Interest, wait_any_ready};
 
 /// The most requests without a reply. Chosen: 160,000 requests per second over a round trip of 100 ms, in a few MiB.
@@ -41,6 +41,7 @@ pub struct Exchange<'a> {
     printer: &'a mut ReplyPrinter,
     /// `None` where the next request makes a connection.
     connection: Option<Pipeline<SendRequest>>,
+    started: Instant,
     clock: ProgressClock,
     status: Status,
     /// The request whose reply arrived last, or that was queued last if there are no replies.
@@ -66,9 +67,10 @@ enum Next {
 impl<'a> Exchange<'a> {
     /// An exchange that has not begun.
     pub fn new(session: &'a Session, source: RequestSource, printer: &'a mut ReplyPrinter) -> Self {
-        let clock = ProgressClock::new(&session.timeouts);
+        let clock = ProgressClock::new(&session.timeouts, Duration::ZERO);
         let (input, status) = (InputState::Open, Status::Success);
-        Self { session, source, input, printer, connection: None, clock, status, last: None }
+        let started = Instant::now();
+        Self { session, source, input, printer, connection: None, started, clock, status, last: None }
     }
 
     /// Sends all requests, and prints the replies.
@@ -101,6 +103,11 @@ impl<'a> Exchange<'a> {
             InputState::Ended(Err(failure)) => Err(failure),
             _ => Ok(self.status),
         }
+    }
+
+    /// The time since the start of the exchange.
+    fn now(&self) -> Duration {
+        self.started.elapsed()
     }
 
     fn connection_use(&self) -> ConnectionUse {
@@ -145,7 +152,7 @@ impl<'a> Exchange<'a> {
             None => self.connect()?,
         };
         if connection.in_flight().len() == 0 {
-            self.clock.restart();
+            self.clock.restart(self.now());
         }
         let wire = request.take_wire();
         if self.connection_use() == ConnectionUse::NoReply {
@@ -164,7 +171,7 @@ impl<'a> Exchange<'a> {
         let sent = connection.send();
         self.session.progress.sent(sent);
         if sent > 0 && !was_sent {
-            self.clock.restart();
+            self.clock.restart(self.now());
         }
     }
 
@@ -174,7 +181,7 @@ impl<'a> Exchange<'a> {
         loop {
             let Some(connection) = &mut self.connection else { return Ok(next) };
             if connection.receive() > 0 {
-                self.clock.receive();
+                self.clock.receive(self.started.elapsed());
             }
             match connection.next_reply() {
                 Err(error) => return self.fail_request(&error),
@@ -183,7 +190,7 @@ impl<'a> Exchange<'a> {
                 Ok(None) => return Ok(next),
                 Ok(Some((request, reply))) => {
                     next = Next::Continue;
-                    self.clock.restart();
+                    self.clock.restart(self.now());
                     self.status = self.status.and(self.printer.reply(self.session, &request, reply)?);
                     self.last = Some(request.label);
                     if self.connection_use() == ConnectionUse::PerRequest {
@@ -204,7 +211,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// When the current wait has lasted too long.
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Duration> {
         let connection = self.connection.as_ref()?;
         if !connection.first_is_sent() {
             return Some(self.clock.send_deadline());
@@ -220,7 +227,7 @@ impl<'a> Exchange<'a> {
         watched.extend(input.map(|input| (input, READABLE)));
         let connection = self.connection.as_ref();
         watched.extend(connection.map(|connection| (connection.stream().as_fd(), connection.interest())));
-        let timeout = self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = self.deadline().map(|deadline| deadline.saturating_sub(self.now()));
         let ready = wait_any_ready(&watched, timeout).map_err(|error| cannot_wait(&error))?;
         if input.is_some() && ready[0].read {
             self.read_input();
