@@ -301,6 +301,20 @@ fn invalid_utf8_in_environment_names_variable() {
 }
 
 #[test]
+fn invalid_utf8_on_command_line_names_option() {
+    for (argument, words) in [
+        ("--workers=$bytes", "the value of --workers is not UTF-8: \"80\\xFF\""),
+        ("--workers $bytes", "the value of --workers is not UTF-8: \"80\\xFF\""),
+        ("--quotes=$bytes --seed=$bytes", "the value of --seed is not UTF-8: \"80\\xFF\""),
+    ] {
+        let script = format!("bytes=$(printf '80\\377'); exec \"$@\" {argument}");
+        let finished = DaemonBuilder::new(&[]).under(&["sh", "-c", &script, "sh"]).finish();
+        assert_eq!(finished.code, 2, "{argument}: {}", finished.log);
+        assert!(finished.log.starts_with(&format!("error: {words}\n")), "{argument}: {}", finished.log);
+    }
+}
+
+#[test]
 fn output_that_cannot_be_written_exits_71() {
     for option in ["--check", "--list", "--help", "--version"] {
         let full = ["sh", "-c", "exec \"$@\" >/dev/full", "sh"];
