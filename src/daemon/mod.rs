@@ -79,7 +79,7 @@ fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarg
 fn print_settings(configuration: &Configuration, log: Option<LogTarget>) -> ExitCode {
     let verbose = configuration.settings.reloadable.verbose;
     with_log(verbose, &configuration.remarks, log.unwrap_or(LogTarget::Auto), |inherited| {
-        print(&check::settings_in_force(configuration, &inherited)?)
+        print(&check::settings_in_force(configuration, inherited)?)
     })
 }
 
