@@ -135,9 +135,8 @@ impl<'a> MainLoop<'a> {
         if pending.reload {
             self.reload();
         }
-        if let Some(Arrivals { first, last }) = pending.stop {
-            self.handle_stop_signal(first);
-            self.handle_stop_signal(last);
+        for at in pending.stop.into_iter().flat_map(Arrivals::times) {
+            self.handle_stop_signal(at);
         }
     }
 
@@ -154,7 +153,7 @@ impl<'a> MainLoop<'a> {
                 self.server.abort();
             }
             Effect::TooEarly if self.waiting_logged => {
-                warn!("SIGTERM or SIGINT ignored: less than a second after the first; send it again to stop at once")
+                warn!("SIGTERM or SIGINT ignored: less than a second after the first; send it again to stop at once");
             }
             Effect::TooEarly | Effect::None => {}
         }

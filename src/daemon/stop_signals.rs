@@ -36,9 +36,7 @@ impl StopSignals {
     /// The effect of a signal at `at`, by the monotonic clock, in `phase`.
     pub fn effect(&mut self, at: Duration, phase: Phase) -> Effect {
         if self.last.is_some_and(|last| at.saturating_sub(last) < MIN_SIGNAL_DISTANCE) {
-            // one signal may be reported twice, as the first and as the last one
-            let is_another = self.last != Some(at);
-            return if phase == Phase::Draining && is_another { Effect::TooEarly } else { Effect::None };
+            return if phase == Phase::Draining { Effect::TooEarly } else { Effect::None };
         }
         let is_first = self.last.replace(at).is_none();
         match phase {
@@ -74,7 +72,7 @@ mod tests {
 
     #[test]
     fn signals_at_once_count_as_one() {
-        let expected = [Effect::Drain, Effect::None, Effect::TooEarly, Effect::TooEarly];
+        let expected = [Effect::Drain, Effect::TooEarly, Effect::TooEarly, Effect::TooEarly];
         assert_eq!(effects(Phase::Running, &[0, 0, 1, 999]), expected);
     }
 

@@ -146,7 +146,7 @@ fn echo_client_that_does_not_read(daemon: &Daemon) -> Client {
     let is_full = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
     wait_until("full buffers", || {
         let before = daemon.statistics_when(|_| true).bytes_in;
-        while !std::io::Write::write(&mut &client.stream, &[b'x'; 64 << 10]).is_err_and(is_full) {}
+        while !std::io::Write::write(&mut &client.stream, &[b'x'; 16 << 10]).is_err_and(is_full) {}
         before > 0 && daemon.statistics_when(|_| true).bytes_in == before
     });
     client
