@@ -19,7 +19,7 @@ pub enum Refusal {
     NotUtf8,
     /// The message is longer than [`RequestLimits::message`](super::RequestLimits::message).
     MessageTooLong,
-    /// The message is longer than [`MAX_MESSAGE`].
+    /// The message is longer than the header of `frame` can announce.
     LongerThanProtocol,
     /// The line is longer than [`RequestLimits::line`](super::RequestLimits::line).
     LineTooLong,
