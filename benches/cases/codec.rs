@@ -68,7 +68,7 @@ impl Caller {
     pub fn process(&mut self, input: &mut [u8]) -> RequestCounts {
         let length = input.len();
         let mut exchange = Exchange::new(input, &mut self.reply_buf);
-        let limits = RequestLimits { message: frame::MAX_LENGTH, memory: usize::MAX, line: 1 << 16 };
+        let limits = RequestLimits { message: frame::MAX_LENGTH, memory: usize::MAX, line: Some(1 << 16) };
         let mut context = CallContext { random: &mut self.random, unix_time: || 0, limits, may_block: self.may_block };
         black_box(self.protocol.process(&mut exchange, &mut context));
         assert_eq!(exchange.consumed(), length, "bytes consumed");

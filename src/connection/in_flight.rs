@@ -295,7 +295,7 @@ mod tests {
         idle: None,
         request: Some(Millis::new(30 * SECOND)),
         write: None,
-        line: 1 << 16,
+        line: Some(1 << 16),
         min_rate: None,
     };
 

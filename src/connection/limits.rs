@@ -17,8 +17,8 @@ pub struct Limits {
     pub request: Option<Millis>,
     /// A client must take a part of its pending replies in this time.
     pub write: Option<Millis>,
-    /// The longest line, in bytes, where a request is a line; a line without a limit of its own has that of a message.
-    pub line: usize,
+    /// The longest line, in bytes, where a request is a line; `None`: that of a message.
+    pub line: Option<usize>,
     /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for
     /// five seconds.
     pub min_rate: Option<NonZero<u64>>,
@@ -30,7 +30,6 @@ impl Limits {
 
     /// What one request may take under these limits.
     pub(super) fn of_request(&self, budget: &Budget) -> RequestLimits {
-        let memory = budget.largest_request();
-        RequestLimits { message: self.message, memory, line: self.line.min(memory) }
+        RequestLimits { message: self.message, memory: budget.largest_request(), line: self.line }
     }
 }

@@ -178,7 +178,7 @@ impl OffloadJob {
     pub fn of_length(length: usize) -> Self {
         use super::memory::Budget;
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
-        let limits = RequestLimits { message: length, memory: length, line: length };
+        let limits = RequestLimits { message: length, memory: length, line: None };
         let needed = Needed { request_len: length, ..Needed::default() };
         let charge = Charge::new(&std::sync::Arc::new(Budget::new(0)));
         let (input, cancel) = (Buffer::default(), Cancel::default());

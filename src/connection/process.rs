@@ -41,10 +41,7 @@ impl Call {
                 protocol.on_skipped(exchange, context);
                 protocol.process(exchange, context)
             }
-            Self::Eof => {
-                protocol.on_eof(exchange, context);
-                Progress::Close(CloseCause::Complete)
-            }
+            Self::Eof => Progress::Close(protocol.on_eof(exchange, context)),
         }
     }
 }
@@ -224,18 +221,20 @@ impl Connection {
         Ok(())
     }
 
-    /// The protocol takes no more input. Returns why the connection closes: input that ended in what had to be
-    /// `rejected` was cut short.
+    /// The protocol takes no more input. Returns why the connection closes. A violation is logged, unless the request
+    /// was `rejected` and is logged with the reason.
     pub(super) fn end_input(&mut self, context: &mut Context, cause: CloseCause, rejected: bool) -> CloseReason {
         if let State::Busy(_, in_flight) = &mut self.state {
             context.recycle(std::mem::take(&mut in_flight.input), in_flight.charge.as_mut());
         }
         match cause {
-            CloseCause::Complete if self.read_closed && rejected => CloseReason::Truncated,
+            CloseCause::Truncated => CloseReason::Truncated,
             CloseCause::Complete if self.read_closed => CloseReason::Finished,
             CloseCause::Complete => CloseReason::Served,
             CloseCause::ProtocolError(refusal) => {
-                info!("{}: {refusal}", self.peer());
+                if !(rejected && log_enabled!(Level::Debug)) {
+                    info!("{}: {refusal}", self.peer());
+                }
                 CloseReason::Violation
             }
         }

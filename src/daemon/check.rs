@@ -1,4 +1,4 @@
-//! `--check`: everything that a start reads, and the settings in force. No socket is opened.
+//! `--check`: everything that a start reads, and the settings in force. No address is bound.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -8,18 +8,20 @@ use super::config::listen::{Endpoint, Origin};
 use super::config::load::Configuration;
 use super::config::written::{WrittenSetting, line};
 use super::exit_status::Failure;
-use super::listeners;
 use super::server_config::{server_config, warn_about_memory};
+use super::{inetd, listeners};
 use crate::server::ServerConfig;
 
 /// The settings in force, as the text of a settings file in which those with their defaults are comments.
 ///
 /// # Errors
 /// Those of a start, before it binds its listeners.
-pub fn settings_in_force(configuration: &Configuration, inherited: &Inherited) -> Result<String, Failure> {
+pub fn settings_in_force(configuration: &Configuration, inherited: Inherited) -> Result<String, Failure> {
     let settings = &configuration.settings;
-    let origins = listeners::origins(&settings.fixed, inherited);
+    let inherited = inetd::look(inherited, &settings.fixed)?;
+    let origins = listeners::origins(&settings.fixed, &inherited);
     let config = server_config(settings, &origins)?;
+    listeners::check(&settings.fixed, &inherited)?;
     warn_about_memory(settings.reloadable.max_buffered);
     let mut text = String::from("# The settings in force. Those in comments have their defaults.\n");
     let names: Vec<String> = origins.iter().map(Origin::to_string).collect();

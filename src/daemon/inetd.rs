@@ -32,11 +32,27 @@ pub fn detach_standard_error() -> io::Result<Option<LogTarget>> {
 ///
 /// # Errors
 /// 78: it is no TCP socket; 71: the system lacks a resource.
-pub fn adopt(mut inherited: Inherited, settings: &FixedSettings) -> Result<Inherited, Failure> {
+pub fn adopt(inherited: Inherited, settings: &FixedSettings) -> Result<Inherited, Failure> {
+    with_standard_socket(inherited, settings, detach_socket)
+}
+
+/// As [`adopt`], but leaves the standard descriptors as they are.
+///
+/// # Errors
+/// As [`adopt`].
+pub fn look(inherited: Inherited, settings: &FixedSettings) -> Result<Inherited, Failure> {
+    with_standard_socket(inherited, settings, copy_socket)
+}
+
+fn with_standard_socket(
+    mut inherited: Inherited,
+    settings: &FixedSettings,
+    take: fn() -> io::Result<OwnedFd>,
+) -> Result<Inherited, Failure> {
     if !inherited.is_empty() || !settings.endpoints.is_empty() || !is_socket_on_input(&io::stdout()) {
         return Ok(inherited);
     }
-    let socket = detach_socket().map_err(|error| Failure::system(format!("cannot take standard input: {error}")))?;
+    let socket = take().map_err(|error| Failure::system(format!("cannot take standard input: {error}")))?;
     match use_of(&socket, true) {
         Use::Listener => inherited.listeners.push(named(socket, "")),
         Use::Connection => inherited.connection = Some(named(socket, "connection")),
@@ -56,9 +72,14 @@ fn is_socket_on_input(descriptor: &impl AsFd) -> bool {
 
 /// The socket, on a descriptor of its own; standard input and output become /dev/null.
 fn detach_socket() -> io::Result<OwnedFd> {
-    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    let socket = copy_socket()?;
     sys::replace_standard_input_and_output(&null()?)?;
     Ok(socket)
+}
+
+/// The socket, on another descriptor.
+fn copy_socket() -> io::Result<OwnedFd> {
+    io::stdin().as_fd().try_clone_to_owned()
 }
 
 fn null() -> io::Result<File> {

@@ -19,7 +19,7 @@ pub fn cannot_listen(address: SocketAddr, error: Errno, inherited: &[Listener]) 
     if !may_open_sockets() {
         return forbidden(address, error, !inherited.is_empty());
     }
-    let what = format!("cannot listen on {address}: {}", io::Error::from(error));
+    let what = cannot_bind(address, error);
     match error {
         Errno::EACCES if address.port() < FIRST_UNPRIVILEGED_PORT => Failure::configuration(what).with_hint(
             "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that binds them; another port needs neither",
@@ -67,12 +67,24 @@ fn forbidden(address: SocketAddr, error: Errno, has_inherited: bool) -> Failure 
 fn in_use(address: SocketAddr, what: String, inherited: &[Listener]) -> Failure {
     let excludes = |listener: &&Listener| listener.socket.local_addr().is_ok_and(|other| exclude(other, address));
     match inherited.iter().find(excludes) {
-        Some(Listener { name, .. }) => Failure::configuration(format!("{what}: systemd passes {name}, too")).with_hint(
-            "remove the listener from --port, --listen, RETORTD_PORT and RETORTD_LISTEN, or disable the socket unit",
-        ),
+        Some(Listener { name, .. }) => passed_too(&what, name),
         None => Failure::system(what)
             .with_hint(format!("another process listens there: ss -ltnp sport = :{} shows it", address.port())),
     }
+}
+
+/// What failed, and why.
+#[must_use]
+pub fn cannot_bind(address: SocketAddr, error: Errno) -> String {
+    format!("cannot listen on {address}: {}", io::Error::from(error))
+}
+
+/// The failure of a listener whose address the inherited listener `name` has.
+#[must_use]
+pub fn passed_too(what: &str, name: &str) -> Failure {
+    Failure::configuration(format!("{what}: systemd passes {name}, too")).with_hint(
+        "remove the listener from --port, --listen, RETORTD_PORT and RETORTD_LISTEN, or disable the socket unit",
+    )
 }
 
 fn is_link_local(address: SocketAddr) -> bool {

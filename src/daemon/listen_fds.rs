@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 use log::warn;
 
+use crate::daemon::config::listen::default_protocol;
 use crate::daemon::exit_status::Failure;
 use crate::sys::FIRST_INHERITED;
 
@@ -24,6 +25,25 @@ impl ListenFds {
     #[must_use]
     pub fn name(&self, place: u32) -> &str {
         self.names.get(place as usize).map_or("", String::as_str)
+    }
+
+    /// What is doubtful about the names: some descriptors have none although others do, or there are more names.
+    fn doubt(&self) -> Option<String> {
+        let count = self.count as usize;
+        let listed = self.names.join(":");
+        let listed = listed.escape_debug();
+        let named = self.names.iter().take(count).filter(|name| !name.is_empty()).count();
+        if self.names.is_empty() {
+            None
+        } else if named < count {
+            let default = default_protocol().name;
+            Some(format!("LISTEN_FDNAMES={listed} names {named} of {count} descriptors: the others count as {default}"))
+        } else if self.names.len() > count {
+            let names = self.names.len();
+            Some(format!("LISTEN_FDNAMES={listed} has {names} names for {count} descriptors: the last are ignored"))
+        } else {
+            None
+        }
     }
 }
 
@@ -58,11 +78,11 @@ pub fn announced(variable: impl Fn(&str) -> Option<OsString>, own: u32) -> Resul
     let number: u32 = number.ok_or_else(|| garbled("LISTEN_FDS", &count, "number of descriptors"))?;
     let names = text("LISTEN_FDNAMES").filter(|names| !names.is_empty());
     let names: Vec<String> = names.map_or(Vec::new(), |names| names.split(':').map(String::from).collect());
-    if !names.is_empty() && names.len() != number as usize {
-        let listed = names.join(":");
-        warn!("LISTEN_FDNAMES={} names {} of {number} descriptors", listed.escape_debug(), names.len());
+    let announced = ListenFds { count: number, names };
+    if let Some(warning) = announced.doubt() {
+        warn!("{warning}");
     }
-    Ok(ListenFds { count: number, names })
+    Ok(announced)
 }
 
 #[cfg(test)]
@@ -95,6 +115,25 @@ mod tests {
         assert_eq!(environment(Some("7"), Some("2147483644"), None), names(2_147_483_644, &[]));
         let fewer = environment(Some("7"), Some("2"), Some("echo")).expect("names for some");
         assert_eq!([fewer.name(0), fewer.name(1)], ["echo", ""]);
+    }
+
+    #[test]
+    fn descriptors_without_a_name_are_doubtful() {
+        let doubt = |count, names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_string()).collect();
+            ListenFds { count, names }.doubt()
+        };
+        for (count, names, expected) in [
+            (2, &["echo"][..], "LISTEN_FDNAMES=echo names 1 of 2 descriptors: the others count as frame"),
+            (2, &["echo", ""], "LISTEN_FDNAMES=echo: names 1 of 2 descriptors: the others count as frame"),
+            (3, &["", "", ""], "LISTEN_FDNAMES=:: names 0 of 3 descriptors: the others count as frame"),
+            (1, &["echo", "time"], "LISTEN_FDNAMES=echo:time has 2 names for 1 descriptors: the last are ignored"),
+        ] {
+            assert_eq!(doubt(count, names).as_deref(), Some(expected));
+        }
+        for (count, names) in [(2, &[][..]), (2, &["echo", "time"]), (1, &["unknown"])] {
+            assert_eq!(doubt(count, names), None);
+        }
     }
 
     #[test]

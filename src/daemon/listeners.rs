@@ -8,9 +8,10 @@ use std::os::fd::AsFd;
 use log::warn;
 
 use super::activation::{Inherited, InheritedSocket};
-use super::listen_failure::cannot_listen;
+use super::listen_failure::{cannot_bind, cannot_listen, passed_too};
 use crate::daemon::config::args::FixedSettings;
-use crate::daemon::config::listen::{Endpoint, ListenAddress, Origin};
+use crate::daemon::config::conflict::exclude;
+use crate::daemon::config::listen::{Endpoint, ListenAddress, Origin, not_unicast};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
 use crate::server::{self, AdoptedConnection, Listener};
@@ -72,6 +73,7 @@ pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, F
     }
     let passed = listeners.len();
     for endpoint in &endpoints {
+        check_unicast(endpoint.address.socket_address())?;
         let own = bind_own(endpoint, settings);
         listeners
             .push(own.map_err(|error| cannot_listen(endpoint.address.socket_address(), error, &listeners[..passed]))?);
@@ -81,6 +83,39 @@ pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, F
     };
     let connection = inherited.connection.map(adopt).transpose()?;
     Ok(Sockets { listeners, connection, stored: inherited.stored })
+}
+
+/// Checks what is known without binding the configured endpoints.
+///
+/// # Errors
+/// 78, as [`open`]: an endpoint that the kernel would refuse beside the inherited sockets, or that no client can reach.
+pub fn check(settings: &FixedSettings, inherited: &Inherited) -> Result<(), Failure> {
+    for endpoint in own_endpoints(settings, inherited) {
+        let address = endpoint.address.socket_address();
+        check_unicast(address)?;
+        if let Some(passed) = inherited.listeners.iter().find(|passed| takes(&passed.socket, address)) {
+            let name = listener_name(&passed.socket, passed.protocol);
+            return Err(passed_too(&cannot_bind(address, Errno::EADDRINUSE), &name));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that an address is no broadcast address of a network of this machine: bind(2) accepts that, and no client can
+/// connect to it.
+fn check_unicast(address: SocketAddr) -> Result<(), Failure> {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) if sys::is_broadcast(ip) => {
+            Err(Failure::configuration(format!("cannot listen on {address}: {}", not_unicast(ip.into(), "broadcast"))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the kernel refuses to bind `address` beside this listener.
+fn takes(listener: &TcpListener, address: SocketAddr) -> bool {
+    listener.local_addr().is_ok_and(|other| exclude(other, address))
+        && !(address.is_ipv4() && sys::is_ipv6_only(listener))
 }
 
 fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {

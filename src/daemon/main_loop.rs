@@ -19,7 +19,7 @@ use super::reload::{Reloaded, reload};
 use super::server_config::warn_about_memory;
 use super::signals::Signals;
 use super::status::{self, Serving};
-use super::stop_signals::{MIN_SIGNAL_DISTANCE, StopSignals};
+use super::stop_signals::{Effect, StopSignals};
 use super::timers::{EXTEND_BY, Timers};
 use crate::server::{Phase, Server, StatsSnapshot};
 use crate::sys::{self, Arrivals, Errno};
@@ -34,6 +34,9 @@ const POLL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The maximum time that a reload waits for the workers. Chosen: workers take milliseconds to handle a message; a
 /// reload must not delay signals for long if one hangs.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(1);
+/// The maximum time in which the workers count the connections that a stop has to wait for. Chosen: as for a reload,
+/// and a signal is not delayed for longer than anybody notices; what is not counted is counted the next time.
+const COUNT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The daemon while it runs.
 pub struct MainLoop<'a> {
@@ -44,6 +47,10 @@ pub struct MainLoop<'a> {
     settings: Settings,
     arguments: &'a [OsString],
     stop_signals: StopSignals,
+    /// When the drain times out, if it does.
+    drain_until: Option<Instant>,
+    /// What the drain waits for has been logged.
+    waiting_logged: bool,
     /// The number of the last heartbeat.
     heartbeat: u64,
     /// When the last line about a failed poll(2) was logged.
@@ -74,6 +81,8 @@ impl<'a> MainLoop<'a> {
             settings,
             arguments,
             stop_signals,
+            drain_until: None,
+            waiting_logged: false,
             heartbeat,
             poll_logged,
             idle,
@@ -126,32 +135,36 @@ impl<'a> MainLoop<'a> {
         if pending.reload {
             self.reload();
         }
-        if let Some(Arrivals { first, last }) = pending.stop {
-            self.handle_stop_signal(first);
-            self.handle_stop_signal(last);
+        for at in pending.stop.into_iter().flat_map(Arrivals::times) {
+            self.handle_stop_signal(at);
         }
     }
 
     /// Handles a SIGTERM or SIGINT that came at `at`, by the monotonic clock.
     fn handle_stop_signal(&mut self, at: Duration) {
-        match self.stop_signals.next_phase(at, self.server.phase()) {
-            Some(Phase::Draining) => {
+        match self.stop_signals.effect(at, self.server.phase()) {
+            Effect::Drain => {
                 self.stop("received SIGTERM or SIGINT");
-                // a signal that comes after this time ends the drain
-                self.timers.waiting(Some(MIN_SIGNAL_DISTANCE));
+                self.timers.watch_waiting(true);
+                self.report_waiting();
             }
-            Some(Phase::Stopping) => {
+            Effect::Abort => {
                 warn!("received a second SIGTERM or SIGINT: stopping at once");
                 self.server.abort();
             }
-            Some(Phase::Running | Phase::Stopped) | None => {}
+            Effect::TooEarly if self.waiting_logged => {
+                warn!("SIGTERM or SIGINT ignored: less than a second after the first; send it again to stop at once");
+            }
+            Effect::TooEarly | Effect::None => {}
         }
     }
 
     /// Begins the drain: accepts no more connections, and replies to the requests that were read.
     fn stop(&mut self, reason: &str) {
         info!("stopping: {reason}");
-        self.server.drain(self.settings.reloadable.drain_timeout.max());
+        let timeout = self.settings.reloadable.drain_timeout.max();
+        self.drain_until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.server.drain(timeout);
         let status = self.status();
         self.notifier.stopping(status);
         self.notifier.extend(EXTEND_BY);
@@ -194,13 +207,14 @@ impl<'a> MainLoop<'a> {
         }
     }
 
-    /// Logs what a drain that a signal began waits for, once. Connections without a request in progress are closed by
-    /// then, so those that are left have one.
+    /// Logs what a drain that a signal began waits for, as soon as there is something, and once.
     fn report_waiting(&mut self) {
-        self.timers.waiting(None);
-        let stats = self.server.stats();
-        if self.server.phase() == Phase::Draining && stats.open > 0 {
-            logging::log_always(&status::waiting(&stats, self.settings.reloadable.drain_timeout.max()));
+        let connections = self.server.pending(COUNT_TIMEOUT);
+        if connections > 0 && self.server.phase() == Phase::Draining {
+            let left = self.drain_until.map(|until| until.saturating_duration_since(Instant::now()));
+            logging::log_always(&status::waiting(connections, left));
+            self.waiting_logged = true;
+            self.timers.watch_waiting(false);
         }
     }
 

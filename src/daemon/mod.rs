@@ -59,7 +59,7 @@ pub fn main() -> ExitCode {
     let code = match load(&arguments) {
         Ok(Command::Serve(configuration)) => run(*configuration, &arguments, log),
         Ok(Command::Check(configuration)) => print_settings(&configuration, log),
-        Ok(Command::List) => print_list(),
+        Ok(Command::List) => exit_code(print(&list())),
         Err(error) => reject(error, log),
     };
     logging::finish();
@@ -79,10 +79,7 @@ fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarg
 fn print_settings(configuration: &Configuration, log: Option<LogTarget>) -> ExitCode {
     let verbose = configuration.settings.reloadable.verbose;
     with_log(verbose, &configuration.remarks, log.unwrap_or(LogTarget::Auto), |inherited| {
-        let text = check::settings_in_force(configuration, &inherited)?;
-        // fails if standard output is closed
-        let _ = io::stdout().write_all(text.as_bytes());
-        Ok(())
+        print(&check::settings_in_force(configuration, inherited)?)
     })
 }
 
@@ -147,9 +144,9 @@ fn serve(
 fn reject(error: ConfigError, log: Option<LogTarget>) -> ExitCode {
     match error {
         ConfigError::Usage(error) if log.is_none() || !error.use_stderr() => {
-            // help goes to standard output, the rest to standard error; fails if that is closed
-            let _ = error.print();
-            if error.use_stderr() { ExitCode::from(Kind::Usage.code()) } else { ExitCode::SUCCESS }
+            // help goes to standard output, the rest to standard error
+            let printed = error.print();
+            if error.use_stderr() { ExitCode::from(Kind::Usage.code()) } else { exit_code(printed_to_stdout(printed)) }
         }
         error => {
             logging::start(0);
@@ -163,15 +160,47 @@ fn reject(error: ConfigError, log: Option<LogTarget>) -> ExitCode {
     }
 }
 
-/// Prints the list of protocols: name, default port, summary, RFC.
-fn print_list() -> ExitCode {
-    let mut out = io::stdout().lock();
-    for protocol in protocol::PROTOCOLS {
+/// The list of protocols: name, default port, summary, RFC.
+fn list() -> String {
+    let line = |protocol: &&protocol::ProtocolInfo| {
         let port = protocol.port.map_or("-".to_string(), |port| port.to_string());
         let rfc = protocol.rfc.map_or(String::new(), |rfc| format!(" (RFC {rfc})"));
-        if writeln!(out, "{:<14} {port:>5}  {}{rfc}", protocol.name, protocol.summary).is_err() {
-            break;
+        format!("{:<14} {port:>5}  {}{rfc}\n", protocol.name, protocol.summary)
+    };
+    protocol::PROTOCOLS.iter().map(line).collect()
+}
+
+/// Prints text to standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    printed_to_stdout(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// The result of writing to standard output. A reader that has closed the pipe wants no more: that is no failure.
+fn printed_to_stdout(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::system(format!("cannot write to standard output: {error}")))
         }
+        _ => Ok(()),
     }
-    ExitCode::SUCCESS
+}
+
+/// The exit code where there is no log: a failure is printed to standard error.
+fn exit_code(result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    // fails if standard error is closed
+    let _ = writeln!(io::stderr(), "retortd: {failure}");
+    failure.exit_code()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_reader_may_end_the_output() {
+        assert_eq!(printed_to_stdout(Err(io::ErrorKind::BrokenPipe.into())), Ok(()));
+        assert!(printed_to_stdout(Err(io::ErrorKind::StorageFull.into())).is_err());
+    }
 }

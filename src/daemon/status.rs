@@ -7,6 +7,9 @@ use super::config::listen::Origin;
 use crate::server::{Listener, StatsSnapshot};
 use crate::units::format_time;
 
+/// The unit in which the time that is left is shown. Chosen: nobody counts shorter times.
+const SHOWN_TIME: Duration = Duration::from_millis(100);
+
 /// The sockets that the server serves.
 #[derive(Debug)]
 pub struct Serving {
@@ -48,22 +51,25 @@ pub fn stopping(stats: &StatsSnapshot) -> String {
     format!("stopping; {}", figures(stats))
 }
 
-/// The line of the log about a stop that has to wait: for what, for how long, and how to end it.
+/// The line of the log about a stop that has to wait: for how long at most from now on, for how many connections, and
+/// how to end it.
 #[must_use]
-pub fn waiting(stats: &StatsSnapshot, timeout: Option<Duration>) -> String {
-    let connections = Count(stats.open, "connection");
-    let replies = match stats.in_flight() {
-        1 => "1 reply".to_string(),
-        number => format!("{number} replies"),
-    };
-    let time = match timeout {
-        Some(timeout) => format!("for at most {} (--drain-timeout)", format_time(timeout)),
+pub fn waiting(connections: u64, left: Option<Duration>) -> String {
+    let time = match left {
+        Some(left) => format!("for at most {} (--drain-timeout)", format_time(rounded_up(left))),
         None => "without a limit (--drain-timeout=none)".to_string(),
     };
+    let connections = Count(connections, "connection");
     format!(
-        "stopping: waiting {time} for {connections} with requests in progress ({replies} pending); \
-         another SIGTERM or SIGINT (Ctrl-C) stops at once"
+        "stopping: waiting {time} for {connections} with requests or replies pending; another SIGTERM or SIGINT \
+         (Ctrl-C), a second or more after the first, stops at once"
     )
+}
+
+/// A multiple of [`SHOWN_TIME`] that is at least this time.
+fn rounded_up(time: Duration) -> Duration {
+    let units = time.as_millis().div_ceil(SHOWN_TIME.as_millis());
+    SHOWN_TIME.saturating_mul(u32::try_from(units).unwrap_or(u32::MAX))
 }
 
 fn figures(stats: &StatsSnapshot) -> String {
@@ -107,12 +113,12 @@ mod tests {
 
     #[test]
     fn a_stop_names_what_it_waits_for_and_for_how_long() {
-        let line = waiting(&stats(1, 0), Some(Duration::from_secs(90)));
-        let words = "stopping: waiting for at most 1m 30s (--drain-timeout) for 1 connection with requests in progress \
-                     (0 replies pending); another SIGTERM or SIGINT (Ctrl-C) stops at once";
+        let line = waiting(1, Some(Duration::from_millis(89_901)));
+        let words = "stopping: waiting for at most 1m 30s (--drain-timeout) for 1 connection with requests or replies \
+                     pending; another SIGTERM or SIGINT (Ctrl-C), a second or more after the first, stops at once";
         assert_eq!(line, words);
-        let line = waiting(&stats(2, 1), None);
-        assert!(line.contains("waiting without a limit (--drain-timeout=none) for 2 connections "), "{line}");
-        assert!(line.contains(" (1 reply pending); "), "{line}");
+        assert!(waiting(1, Some(Duration::from_millis(250))).contains(" at most 300ms "), "never too short");
+        let line = waiting(2, None);
+        assert!(line.contains("waiting without a limit (--drain-timeout=none) for 2 connections with "), "{line}");
     }
 }

@@ -23,6 +23,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Checks for connections in each period of `--exit-idle`. Chosen: the daemon exits at most an eighth of the period
 /// late.
 const IDLE_CHECKS_PER_TIMEOUT: u32 = 8;
+/// Time between checks for what the drain waits for, until there is something. Chosen: a user at the terminal reads at
+/// once why the daemon goes on, and a few checks are no load.
+const WAITING_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The timers of the main loop.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub struct Timers {
     pub status: Timer,
     /// More time has to be requested for the drain.
     pub extend: Timer,
-    /// What the drain waits for has to be logged.
+    /// A check for what the drain waits for is due.
     pub waiting: Timer,
     /// Undelivered messages to the service manager have to be sent again.
     pub retry: Timer,
@@ -70,9 +73,9 @@ impl Timers {
         self.extend = Timer::new(has_manager.then_some(EXTEND_INTERVAL));
     }
 
-    /// Reports what the drain waits for after this time; `None` does not report it any more.
-    pub fn waiting(&mut self, after: Option<Duration>) {
-        self.waiting = Timer::new(after);
+    /// Begins to check for what the drain waits for, or ends that.
+    pub fn watch_waiting(&mut self, wanted: bool) {
+        self.waiting.switch(wanted.then_some(WAITING_INTERVAL));
     }
 
     /// The time until the next timer is due; `None` if all are off.

@@ -1,7 +1,7 @@
 //! The resources that a protocol gets for the time of one call.
 
 use super::progress::Needed;
-use super::refusal::Refusal;
+use super::refusal::{MAX_MESSAGE, Refusal};
 use super::rng::RequestRng;
 
 /// Random numbers, time and limits of one call.
@@ -24,8 +24,8 @@ pub struct RequestLimits {
     pub message: usize,
     /// Maximum memory of a request and its reply together, in bytes.
     pub memory: usize,
-    /// Maximum length of a line without its newline, in bytes, where a request is a line; at most `memory`.
-    pub line: usize,
+    /// Maximum length of a line without its newline, in bytes, where a request is a line; `None`: that of a message.
+    pub line: Option<usize>,
 }
 
 impl RequestLimits {
@@ -36,11 +36,30 @@ impl RequestLimits {
     #[inline]
     pub fn check(&self, length: usize, needed: Needed) -> Result<(), Refusal> {
         if length > self.message {
-            return Err(Refusal::MessageTooLong);
+            return Err(if length > MAX_MESSAGE { Refusal::LongerThanProtocol } else { Refusal::MessageTooLong });
         }
         if needed.memory() > self.memory {
             return Err(Refusal::TooMuchMemory);
         }
         Ok(())
+    }
+
+    /// Length of the longest line without its newline, in bytes.
+    #[must_use]
+    pub fn max_line(&self) -> usize {
+        self.line.unwrap_or(self.message).min(self.memory)
+    }
+
+    /// Checks whether a line of `length` bytes is within the limits.
+    ///
+    /// # Errors
+    /// The limit that it exceeds.
+    pub fn check_line(&self, length: usize) -> Result<(), Refusal> {
+        match self.line {
+            Some(max) if length > max => return Err(Refusal::LineTooLong),
+            None => self.check(length, Needed::default())?,
+            Some(_) => {}
+        }
+        if length > self.memory { Err(Refusal::TooMuchMemory) } else { Ok(()) }
     }
 }

@@ -7,7 +7,7 @@
 pub use super::call_context::{CallContext, RequestLimits};
 pub use super::exchange::{Exchange, RequestRecord};
 pub use super::progress::{CloseCause, Needed, Progress};
-pub use super::refusal::Refusal;
+pub use super::refusal::{MAX_MESSAGE, Refusal};
 
 /// Minimum reply space that every call on the event loop gets, in bytes. Derived: the longest reply to one chunk, that
 /// of `respond` (10 bytes, and three for each byte of `chunk::CHUNK`: 3,082), rounded up to a power of two.
@@ -35,8 +35,10 @@ pub trait Protocol: Send {
 
     /// The client has half-closed inside a request: [`Exchange::input`] is its beginning (empty while its bytes are
     /// skipped). The exchange has at least [`MIN_REPLY_SPACE`]. The connection closes after the replies that are left
-    /// here.
-    fn on_eof(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {}
+    /// here, for the cause that is returned.
+    fn on_eof(&mut self, _exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
+        CloseCause::Truncated
+    }
 
     /// Whether the input is only sent back or dropped, never transformed. The caller then reads more of it at once.
     fn is_passthrough(&self) -> bool {

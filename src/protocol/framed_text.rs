@@ -12,7 +12,7 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::contract::{CallContext, Exchange, Needed, Progress, Refusal, RequestRecord};
+use super::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Refusal, RequestRecord};
 use super::request_head::InlineLimits;
 use crate::transform::{InvalidUtf8, Placed};
 
@@ -275,13 +275,14 @@ fn reject<F: Framing>(exchange: &mut Exchange<'_>, header: usize, request: Reque
 }
 
 /// Rejects a request in which the client has half-closed. A request that is being skipped is already counted.
-pub fn truncated<F: Framing>(exchange: &mut Exchange<'_>) {
+pub fn truncated<F: Framing>(exchange: &mut Exchange<'_>) -> CloseCause {
     let length = exchange.input().len();
     if length > 0 {
         let refusal = Some(Refusal::Truncated);
         exchange.count_request(RequestRecord { action: "truncated", length, refusal });
     }
     exchange.reply(F::ERROR_REPLY);
+    CloseCause::Truncated
 }
 
 #[cfg(test)]
@@ -305,7 +306,7 @@ mod tests {
     }
 
     fn limited(message: usize, memory: usize) -> Config<'static> {
-        Config { limits: RequestLimits { message, memory, line: message }, ..DEFAULT }
+        Config { limits: RequestLimits { message, memory, line: None }, ..DEFAULT }
     }
 
     /// The protocol's progress with `input`, and the number of bytes that it consumed.
@@ -337,7 +338,7 @@ mod tests {
 
     #[test]
     fn an_incomplete_rejected_request_is_skipped() {
-        let limits = RequestLimits { message: 1000, memory: 900, line: 0 };
+        let limits = RequestLimits { message: 1000, memory: 900, line: None };
         for (code, length) in [(1, 1001), (1, 888), (3, MAX_LENGTH), (16, MAX_LENGTH)] {
             assert_eq!(
                 progress(&[&header(code, length)[..], b"abc"].concat(), limits),
@@ -396,7 +397,7 @@ mod tests {
             (2, "𐐀".repeat(256 * KIB).into_bytes(), 1),
             (1, ("a".repeat(500) + "ა").repeat(2 * KIB).into_bytes(), 0),
         ] {
-            let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
+            let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: None };
             let request = request(code, &message);
             let pieces: Vec<_> = request.chunks(128 * KIB).collect();
             let outcome = run("frame", &pieces, Config { limits, ..DEFAULT });
@@ -409,7 +410,7 @@ mod tests {
         let mut reply_buf = [0; 64];
         let mut exchange = Exchange::new(part, &mut reply_buf).with_preprocessed(preprocessed);
         let random = &mut RequestRng::new(None);
-        let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: 0 };
+        let limits = RequestLimits { message: 1 << 21, memory: 1 << 24, line: None };
         let mut context = CallContext { random, unix_time: || NOW, limits, may_block: false };
         Frame.process(&mut exchange, &mut context)
     }
@@ -481,7 +482,7 @@ mod tests {
     fn random_replies_stop_at_the_limits() {
         for seed in 0..SEEDS {
             for (limits, most) in [((40, 1 << 20), 40), ((1000, 120), 120 - 4 - 33 - 4)] {
-                let limits = RequestLimits { message: limits.0, memory: limits.1, line: 0 };
+                let limits = RequestLimits { message: limits.0, memory: limits.1, line: None };
                 let outcome = random_reply(seed, 1 << 16, limits);
                 assert!(outcome.replies.len() <= 3 * (4 + most), "seed {seed}");
                 assert_eq!(outcome.counts.answered, 3);

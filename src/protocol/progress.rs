@@ -50,6 +50,8 @@ impl Needed {
 pub enum CloseCause {
     /// The service is complete.
     Complete,
+    /// The client half-closed inside a request.
+    Truncated,
     /// The client violated the protocol.
     ProtocolError(Refusal),
 }

@@ -72,7 +72,7 @@ proptest! {
         memory in select(vec![64usize, 400, 1 << 23]),
         seed: u64,
     ) {
-        let config = Config { limits: RequestLimits { message, memory, line: message }, seed, ..DEFAULT };
+        let config = Config { limits: RequestLimits { message, memory, line: None }, seed, ..DEFAULT };
         let whole = run(name, &[&bytes], config);
         let split = run(name, &split(&bytes, &places), Config { reply_space, ..config });
         prop_assert_eq!(visible(split), visible(whole));

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The longest message of any protocol, in bytes. Derived: the header of `frame` has 27 bits for the length.
+pub const MAX_MESSAGE: usize = (1 << 27) - 1;
+
 /// Why a request gets an error as its reply, or why the connection closes instead.
 ///
 /// It takes two bytes and no memory of its own: a request is refused at the cost of a request that is answered. The text
@@ -14,8 +17,10 @@ pub enum Refusal {
     UnknownName,
     /// The message is not UTF-8.
     NotUtf8,
-    /// The message is longer than [`RequestLimits::message`](super::RequestLimits::message), or than any message can be.
+    /// The message is longer than [`RequestLimits::message`](super::RequestLimits::message).
     MessageTooLong,
+    /// The message is longer than the header of `frame` can announce.
+    LongerThanProtocol,
     /// The line is longer than [`RequestLimits::line`](super::RequestLimits::line).
     LineTooLong,
     /// Request and reply may need more than [`RequestLimits::memory`](super::RequestLimits::memory).
@@ -33,6 +38,9 @@ impl fmt::Display for Refusal {
             Self::UnknownName => "no action has that name",
             Self::NotUtf8 => "the message is not UTF-8",
             Self::MessageTooLong => "the message is longer than the limit (--max-message)",
+            Self::LongerThanProtocol => {
+                return write!(f, "the message is longer than the protocol allows ({MAX_MESSAGE} bytes)");
+            }
             Self::LineTooLong => "the line is longer than the limit (--max-line)",
             Self::TooMuchMemory => "request and reply may need more memory than one request gets (--max-buffered)",
             Self::NoHeader => "ACTION LENGTH MESSAGE was expected",

@@ -18,7 +18,7 @@ pub struct Config<'a> {
 /// Much reply space, and limits that a test can reach.
 pub const DEFAULT: Config<'static> = Config {
     reply_space: 64 * 1024,
-    limits: RequestLimits { message: 1 << 20, memory: 1 << 23, line: 1 << 16 },
+    limits: RequestLimits { message: 1 << 20, memory: 1 << 23, line: Some(1 << 16) },
     seed: 1,
     quotes: &[],
 };

@@ -118,11 +118,12 @@ fn services_that_speak_first_close_after_their_reply() {
 
 #[test]
 fn protocol_errors_close_with_a_reason() {
-    let limits = RequestLimits { message: 5, memory: 100, line: 5 };
+    let limits = RequestLimits { message: 5, memory: 100, line: Some(5) };
     for (name, pieces, replies, reason) in [
         ("upper-line", &[&b"abcdef\n"[..]][..], &b""[..], Some(Refusal::LineTooLong)),
         ("upper-line", &[b"abc", b"def"], b"", Some(Refusal::LineTooLong)),
         ("upper-line", &[b"abc", b"de\n"], b"ABCDE", None),
+        ("length-prefix", &[b"\x08\0\0\0"], b"", Some(Refusal::LongerThanProtocol)),
         ("upper-line", &[b"abc", b"de"], b"ABCDE", None),
         ("length-prefix", &[b"\0\0\0\x05abcde\0\0\0\x06"], b"\0\0\0\x05abcde", Some(Refusal::MessageTooLong)),
         ("text", &[b"reverse 5 abcdereverse 6 "], b"5 edcba5 error", Some(Refusal::MessageTooLong)),
@@ -140,7 +141,9 @@ fn protocol_errors_close_with_a_reason() {
 
 #[test]
 fn every_refused_request_has_its_reason() {
-    use Refusal::{MessageTooLong, NoHeader, NotUtf8, TooMuchMemory, Truncated, UnknownCode, UnknownName};
+    use Refusal::{
+        LongerThanProtocol, MessageTooLong, NoHeader, NotUtf8, TooMuchMemory, Truncated, UnknownCode, UnknownName,
+    };
     let two_byte_letters = [&b"\x08\0\0\x28"[..], "é".repeat(20).as_bytes()].concat();
     for (name, input, reason) in [
         ("frame", &b"\x30\0\0\x01x"[..], UnknownCode(6)),
@@ -155,14 +158,14 @@ fn every_refused_request_has_its_reason() {
         ("text", b"scream 1 x", UnknownName),
         ("text", b"reverse 2 \xc3(", NotUtf8),
         ("text", b"reverse 101 ", MessageTooLong),
-        ("text", b"reverse 134217728 ", MessageTooLong),
+        ("text", b"reverse 134217728 ", LongerThanProtocol),
         ("text", b"reverse 100 ", TooMuchMemory),
         ("text", b"reverse -1 ", NoHeader),
         ("text", b"reverse 2", Truncated),
         ("respond", b"a\xffb", NotUtf8),
         ("respond", b"\xe2\x82", Truncated),
     ] {
-        let limits = RequestLimits { message: 100, memory: 110, line: 100 };
+        let limits = RequestLimits { message: 100, memory: 110, line: Some(100) };
         let outcome = run(name, &[input], Config { limits, ..DEFAULT });
         let reasons = outcome.log_events.iter().map(|event| match event {
             LogEvent::Request(request) => request.refusal,
@@ -171,6 +174,27 @@ fn every_refused_request_has_its_reason() {
         assert_eq!(reasons.collect::<Vec<_>>(), [Some(reason)], "{name} {}", input.escape_ascii());
         assert_eq!((outcome.counts.answered, outcome.counts.refused), (0, 1), "{name} {}", input.escape_ascii());
     }
+}
+
+#[test]
+fn a_line_that_is_too_long_has_the_limit_that_decides() {
+    use Refusal::{LineTooLong, LongerThanProtocol, MessageTooLong, TooMuchMemory};
+    let reason = |message, memory, line, length: usize| {
+        let limits = RequestLimits { message, memory, line };
+        let line = vec![b'x'; length];
+        run("upper-line", &[&line], Config { limits, ..DEFAULT }).close_cause
+    };
+    for (message, memory, line, expected) in [
+        (100, 1000, Some(10), LineTooLong),
+        (10, 1000, None, MessageTooLong),
+        (100, 10, Some(50), TooMuchMemory),
+        (100, 10, None, TooMuchMemory),
+    ] {
+        assert_eq!(reason(message, memory, line, 10), None);
+        assert_eq!(reason(message, memory, line, 11), Some(CloseCause::ProtocolError(expected)));
+    }
+    let limits = RequestLimits { message: contract::MAX_MESSAGE, memory: usize::MAX, line: None };
+    assert_eq!(limits.check_line(contract::MAX_MESSAGE + 1), Err(LongerThanProtocol));
 }
 
 /// A hot path carries it.

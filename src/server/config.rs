@@ -53,7 +53,7 @@ impl ServerLimits {
             idle: self.idle_timeout.map(Millis::from),
             request: self.request_timeout.map(Millis::from),
             write: self.write_timeout.map(Millis::from),
-            line: self.max_line.unwrap_or(self.max_message),
+            line: self.max_line,
             min_rate: self.min_rate.and_then(NonZero::new),
         }
     }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn server_without_limits_sets_none_for_a_connection() {
         let limits = ServerLimits::UNLIMITED.per_connection();
-        assert_eq!(limits, Limits { message: 1, idle: None, request: None, write: None, line: 1, min_rate: None });
+        assert_eq!(limits, Limits { message: 1, idle: None, request: None, write: None, line: None, min_rate: None });
         assert_eq!(ServerLimits::UNLIMITED.budget(), u64::MAX);
     }
 
@@ -108,7 +108,7 @@ mod tests {
             idle: Some(Millis::new(1)),
             request: Some(Millis::new(2000)),
             write: Some(Millis::NEVER),
-            line: 50,
+            line: Some(50),
             min_rate: NonZero::new(10),
         };
         assert_eq!(limits.per_connection(), expected);

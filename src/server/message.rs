@@ -48,6 +48,8 @@ pub enum WorkerMessage {
     SlotsFreed,
     /// Stop accepting, and finish the connections within this time.
     Drain(Option<Millis>),
+    /// Send the number of connections that a drain has to wait for.
+    CountPending(Sender<u64>),
     /// Close all connections and end.
     Abort,
 }
@@ -64,6 +66,7 @@ impl fmt::Debug for WorkerMessage {
             Self::RunOffloaded => "RunOffloaded",
             Self::SlotsFreed => "SlotsFreed",
             Self::Drain(_) => "Drain",
+            Self::CountPending(_) => "CountPending",
             Self::Abort => "Abort",
         })
     }

@@ -54,12 +54,13 @@ mod worker;
 
 use std::fmt;
 use std::io;
+use std::iter;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use config::{ServerConfig, ServerLimits};
 pub use lifecycle::Phase;
@@ -239,6 +240,18 @@ impl Server {
     pub fn drain(&self, timeout: Option<Duration>) {
         self.shared.lifecycle.begin(Phase::Draining);
         self.shared.channels.send_all(|| WorkerMessage::Drain(timeout.map(Millis::from)));
+    }
+
+    /// The connections that a drain has to wait for: with a request in progress, or with replies that the client has not
+    /// taken. Waits at most `timeout` for the workers to count theirs.
+    #[must_use]
+    pub fn pending(&self, timeout: Duration) -> u64 {
+        let until = Instant::now() + timeout;
+        let (counted, counts) = mpsc::channel();
+        self.shared.channels.send_all(|| WorkerMessage::CountPending(Sender::clone(&counted)));
+        drop(counted);
+        let next = || counts.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+        iter::from_fn(next).sum()
     }
 
     /// Closes all connections and ends.

@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code, reason = "installs signal handlers (sigaction(2))")]
 
+use std::iter;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +37,13 @@ pub struct Arrivals {
     pub first: Duration,
     /// The last arrival; equal to `first` if the signal came once.
     pub last: Duration,
+}
+
+impl Arrivals {
+    /// The times of arrival that are known: two, or one if the signal came once.
+    pub fn times(self) -> impl Iterator<Item = Duration> {
+        iter::once(self.first).chain((self.last != self.first).then_some(self.last))
+    }
 }
 
 /// Installs a handler for `signals`, and returns the eventfd that becomes readable when one arrives; [`caught`] then
@@ -102,6 +110,13 @@ extern "C" fn on_signal(number: libc::c_int) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_that_came_once_has_one_time() {
+        let (one, two) = (Duration::from_millis(1), Duration::from_millis(2));
+        assert!(Arrivals { first: one, last: one }.times().eq([one]));
+        assert!(Arrivals { first: one, last: two }.times().eq([one, two]));
+    }
 
     #[test]
     fn a_signal_is_noted_with_its_times_and_leaves_errno_alone() {

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "calls accept4(2) and listen(2), which nix restricts")]
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -28,6 +28,16 @@ pub fn tcp_socket(address: SocketAddr) -> Result<OwnedFd, Errno> {
 /// As bind(2), for example EADDRINUSE, EADDRNOTAVAIL or EACCES.
 pub fn bind(socket: &impl AsFd, address: SocketAddr) -> Result<(), Errno> {
     bind_to(socket.as_fd().as_raw_fd(), &SockaddrStorage::from(address))
+}
+
+/// Whether a route of this machine makes an address a broadcast address: connect(2) of a datagram socket that may not
+/// broadcast fails with EACCES then (ip(7)). Nothing is sent. False if the system refuses the socket.
+#[must_use]
+pub fn is_broadcast(address: Ipv4Addr) -> bool {
+    // the port of discard; any other would do
+    let address = SocketAddr::new(address.into(), 9);
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
+    socket.is_ok_and(|socket| connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) == Err(Errno::EACCES))
 }
 
 /// Makes a bound socket accept connections. The kernel limits `backlog` to net.core.somaxconn.
@@ -92,7 +102,7 @@ pub fn close_with_reset(stream: TcpStream) {
 #[cfg(test)]
 mod tests {
     use std::io::{ErrorKind, Read, Write};
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::IpAddr;
     use std::time::Duration;
 
     use super::*;
@@ -107,6 +117,15 @@ mod tests {
         let listener = std::net::TcpListener::from(socket);
         let address = listener.local_addr().expect("an address");
         (listener, address)
+    }
+
+    #[test]
+    fn broadcast_addresses_follow_from_routes() {
+        assert!(is_broadcast(Ipv4Addr::new(127, 255, 255, 255)));
+        assert!(is_broadcast(Ipv4Addr::BROADCAST));
+        for address in [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 255), Ipv4Addr::UNSPECIFIED] {
+            assert!(!is_broadcast(address), "{address}");
+        }
     }
 
     #[test]

@@ -50,6 +50,12 @@ pub fn enable_dual_stack(socket: &impl AsFd) -> Result<(), Errno> {
     setsockopt(socket, sockopt::Ipv6V6Only, &false)
 }
 
+/// Whether an IPv6 socket takes no IPv4 connections (`IPV6_V6ONLY`); false for other sockets.
+#[must_use]
+pub fn is_ipv6_only(socket: &impl AsFd) -> bool {
+    getsockopt(socket, sockopt::Ipv6V6Only).unwrap_or(false)
+}
+
 /// Requests a receive buffer of `bytes`, which the kernel doubles (`SO_RCVBUF`).
 pub fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> Result<(), Errno> {
     setsockopt(socket, sockopt::RcvBuf, &bytes)

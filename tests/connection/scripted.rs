@@ -148,7 +148,7 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
         random: RequestRng::new(Some(seed)),
         pool: Pool::default(),
         unix_time: || UNIX_TIME,
-        limits: Limits { message, idle: None, request: None, write: None, line: 1 << 16, min_rate: None },
+        limits: Limits { message, idle: None, request: None, write: None, line: Some(1 << 16), min_rate: None },
         budget: Arc::clone(budget),
         counters: Arc::default(),
         now: Millis::ZERO,

@@ -205,7 +205,7 @@ fn invalid_listen_variables_exit_78() {
 fn missing_descriptor_names_log_warning() {
     let sockets = vec![listener().0.into(), listener().0.into()];
     let daemon = DaemonBuilder::new(&[]).with_sockets("echo", sockets).start();
-    daemon.wait_for_line(0, "LISTEN_FDNAMES=echo names 1 of 2 descriptors");
+    daemon.wait_for_line(0, "LISTEN_FDNAMES=echo names 1 of 2 descriptors: the others count as frame");
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     assert_eq!(daemon.exchange("frame", &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
 }

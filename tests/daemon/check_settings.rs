@@ -126,3 +126,45 @@ fn check_logs_warnings_to_stderr() {
         assert!(limited.log.contains("--max-buffered=none is above RLIMIT_AS"), "{}", limited.log);
     }
 }
+
+#[test]
+fn broadcast_address_of_an_interface_is_rejected() {
+    let arguments = &["--listen=frame=127.255.255.255:8083"];
+    let words = "cannot listen on 127.255.255.255:8083: '127.255.255.255' is a broadcast address, on which TCP cannot be \
+                 served: write the address of an interface";
+    for finished in [check(arguments).finish(), DaemonBuilder::new(arguments).finish()] {
+        assert_eq!((finished.code, finished.output.as_str()), (78, ""), "{}", finished.log);
+        assert!(finished.log.contains(words), "{}", finished.log);
+    }
+}
+
+#[test]
+fn check_reports_listener_that_a_passed_socket_excludes() {
+    let (socket, address) = listener();
+    let arguments = &[&*format!("--listen=frame=127.0.0.1:{}", address.port())];
+    let socket = || socket.try_clone().expect("a copy").into();
+    let started = DaemonBuilder::new(arguments).with_sockets("echo", vec![socket()]).finish();
+    let checked = check(arguments).with_sockets("echo", vec![socket()]).finish();
+    for finished in [checked, started] {
+        assert_eq!((finished.code, finished.output.as_str()), (78, ""), "{}", finished.log);
+        let words = format!(
+            "cannot listen on {address}: Address already in use (os error 98): systemd passes echo={address}, too (remove"
+        );
+        assert!(finished.log.contains(&words), "{}", finished.log);
+    }
+    let other = check(&["--listen=frame=127.0.0.2:1"]).with_sockets("echo", vec![socket()]).finish();
+    assert_eq!(other.code, 0, "{}", other.log);
+}
+
+/// The settings go to standard output, which is the connection here.
+#[test]
+fn check_shows_socket_on_standard_input() {
+    let (listener, address) = listener();
+    let client = std::net::TcpStream::connect(address).expect("connect");
+    let (server, _) = listener.accept().expect("accept");
+    let finished = check(&[]).on_standard_socket(server.into()).finish();
+    assert_eq!(finished.code, 0);
+    let output = crate::harness::Client::from_stream(client).receive_all();
+    let output = String::from_utf8_lossy(&output);
+    assert!(output.contains("\n# Listeners: frame from systemd\n"), "{output}");
+}

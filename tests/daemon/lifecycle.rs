@@ -139,12 +139,27 @@ fn second_sigterm_or_sigint_stops_at_once() {
     }
 }
 
+/// A client of `echo` that sends until the daemon takes no more, because it reads no reply.
+fn echo_client_that_does_not_read(daemon: &Daemon) -> Client {
+    let client = daemon.connect("echo");
+    client.stream.set_nonblocking(true).expect("a socket");
+    let is_full = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+    wait_until("full buffers", || {
+        let before = daemon.statistics_when(|_| true).bytes_in;
+        while !std::io::Write::write(&mut &client.stream, &[b'x'; 16 << 10]).is_err_and(is_full) {}
+        before > 0 && daemon.statistics_when(|_| true).bytes_in == before
+    });
+    client
+}
+
 /// Without -v, because a user at the terminal has to know why the daemon goes on.
 #[test]
-fn stop_that_waits_logs_what_for_how_long_and_how_to_end_it() {
-    for (timeout, time) in
-        [("50s", "for at most 50s (--drain-timeout)"), ("none", "without a limit (--drain-timeout=none)")]
-    {
+fn stop_that_waits_logs_at_once_what_for_how_long_and_how_to_end_it() {
+    for (timeout, time) in [
+        ("50s", "for at most 50s (--drain-timeout)"),
+        ("900ms", "for at most 900ms (--drain-timeout)"),
+        ("none", "without a limit (--drain-timeout=none)"),
+    ] {
         let mut daemon = Daemon::serving("frame", &[&format!("--drain-timeout={timeout}")]);
         let (_silent, mut partial, mut unread) =
             (daemon.connect("frame"), daemon.connect("frame"), daemon.connect("frame"));
@@ -155,16 +170,62 @@ fn stop_that_waits_logs_what_for_how_long_and_how_to_end_it() {
         daemon.signal(Signal::SIGINT);
         let (after, line) = daemon.wait_for_line(before, "stopping");
         let words = format!(
-            "retortd: stopping: waiting {time} for 2 connections with requests in progress (1 reply pending); \
-             another SIGTERM or SIGINT (Ctrl-C) stops at once"
+            "retortd: stopping: waiting {time} for 2 connections with requests or replies pending; another SIGTERM or \
+             SIGINT (Ctrl-C), a second or more after the first, stops at once"
         );
         assert!(line.ends_with(&words), "{line}");
-        daemon.signal(Signal::SIGINT);
+        if timeout == "900ms" {
+            assert_eq!(daemon.wait_exit(), 0);
+            continue;
+        }
+        daemon.stop_now();
         assert_eq!(daemon.wait_exit(), 0);
         daemon.log.wait_closed();
         let later = &daemon.log.all()[after..];
         assert!(matches!(later, [line] if line.ends_with("stopping at once")), "{later:?}");
     }
+}
+
+#[test]
+fn stop_waits_for_replies_of_protocols_without_requests() {
+    let daemon = Daemon::serving("echo", &[]);
+    let _client = echo_client_that_does_not_read(&daemon);
+    let before = daemon.log.len();
+    daemon.signal(Signal::SIGINT);
+    daemon.wait_for_line(before, "for 1 connection with requests or replies pending; ");
+}
+
+/// The client is in the accept queue when the drain begins.
+#[test]
+fn stop_that_begins_to_wait_later_logs_that_then() {
+    let daemon = Daemon::serving("frame", &[]);
+    daemon.pause();
+    let mut client = daemon.connect("frame");
+    client.send(&frame(REVERSE, b"never complete")[..10]);
+    daemon.signal(Signal::SIGTERM);
+    daemon.signal(Signal::SIGCONT);
+    daemon.wait_for_line(0, "for 1 connection with requests or replies pending; ");
+}
+
+#[test]
+fn second_signal_that_comes_too_early_is_logged() {
+    let mut daemon = Daemon::serving("frame", &["--drain-timeout=none"]);
+    let mut client = daemon.connect("frame");
+    let request = frame(REVERSE, b"one order");
+    client.send(&request[..10]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    // suspended, so that less than a second lies between the two for certain
+    daemon.pause();
+    daemon.signal(Signal::SIGINT);
+    daemon.signal(Signal::SIGTERM);
+    daemon.signal(Signal::SIGCONT);
+    daemon.wait_for_line(
+        0,
+        "SIGTERM or SIGINT ignored: less than a second after the first; send it again to stop at once",
+    );
+    client.send(&request[10..]);
+    assert_eq!(client.receive_all(), length_prefixed(b"redro eno"));
+    assert_eq!(daemon.wait_exit(), 0);
 }
 
 /// Fault 39: two signals at one moment, as timeout(1) sends them.

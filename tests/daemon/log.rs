@@ -110,10 +110,15 @@ fn vv_names_reason_of_refusal() {
             "truncated of 6 bytes refused in: the client half-closed inside the request",
         ),
         ("text", b"scream 1 x", "unknown of 1 bytes refused in: no action has that name"),
-        ("text", b"reverse x ", "unknown of 0 bytes refused in: ACTION LENGTH MESSAGE was expected"),
+        ("text", b"reverse x ", "reverse of 0 bytes refused in: ACTION LENGTH MESSAGE was expected"),
+        ("text", b"scream x ", "unknown of 0 bytes refused in: ACTION LENGTH MESSAGE was expected"),
+        (
+            "text",
+            b"reverse 134217728 ",
+            "reverse of 0 bytes refused in: the message is longer than the protocol allows (134217727 bytes)",
+        ),
         ("respond", b"\xff", "respond of 1 bytes refused in: the message is not UTF-8"),
         // these close the connection
-        ("text", b"reverse x ", "ACTION LENGTH MESSAGE was expected"),
         ("length-prefix", b"\x01\0\0\0", "the message is longer than the limit (--max-message)"),
         ("upper-line", b"longer than ten\n", "the line is longer than the limit (--max-line)"),
     ] {
@@ -125,6 +130,19 @@ fn vv_names_reason_of_refusal() {
             text.is_some_and(|text| without_duration(text) == words)
         };
         assert!(daemon.log.wait_for(before, wanted).is_some(), "{words}: {:?}", &daemon.log.all()[before..]);
+    }
+}
+
+/// Once: at `-vv` with the request, at `-v` alone.
+#[test]
+fn violation_of_text_is_logged_once() {
+    for (level, words) in [("-v", ": ACTION LENGTH MESSAGE was expected"), ("-vv", "reverse of 0 bytes refused in ")] {
+        let mut daemon = Daemon::serving("text", &[level]);
+        assert_eq!(daemon.exchange("text", b"reverse x "), b"5 error");
+        assert_eq!(daemon.stop(), 0);
+        let lines = daemon.log.all();
+        let reasons: Vec<_> = lines.iter().filter(|line| line.contains("ACTION LENGTH MESSAGE")).collect();
+        assert!(matches!(reasons[..], [line] if line.contains(words)), "{level}: {lines:?}");
     }
 }
 

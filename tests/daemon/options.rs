@@ -113,7 +113,7 @@ fn help_lists_every_option_and_variable() {
 fn full_stdout_does_not_panic() {
     for argument in ["--help", "--list", "--version"] {
         let full = DaemonBuilder::new(&[argument]).under(&["sh", "-c", "exec \"$@\" >/dev/full", "sh"]).finish();
-        assert!(full.code <= 2 && !full.log.contains("panic"), "{argument}: {} {}", full.code, full.log);
+        assert!(full.code == 71 && !full.log.contains("panic"), "{argument}: {} {}", full.code, full.log);
     }
 }
 
@@ -298,6 +298,31 @@ fn invalid_utf8_in_environment_names_variable() {
     // the command line takes precedence
     let finished = DaemonBuilder::new(&["--check", "--port=1"]).env("RETORTD_PORT", invalid(b"80\xff")).finish();
     assert_eq!(finished.code, 0, "{}", finished.log);
+}
+
+#[test]
+fn invalid_utf8_on_command_line_names_option() {
+    for (argument, words) in [
+        ("--workers=$bytes", "the value of --workers is not UTF-8: \"80\\xFF\""),
+        ("--workers $bytes", "the value of --workers is not UTF-8: \"80\\xFF\""),
+        ("--quotes=$bytes --seed=$bytes", "the value of --seed is not UTF-8: \"80\\xFF\""),
+    ] {
+        let script = format!("bytes=$(printf '80\\377'); exec \"$@\" {argument}");
+        let finished = DaemonBuilder::new(&[]).under(&["sh", "-c", &script, "sh"]).finish();
+        assert_eq!(finished.code, 2, "{argument}: {}", finished.log);
+        assert!(finished.log.starts_with(&format!("error: {words}\n")), "{argument}: {}", finished.log);
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_exits_71() {
+    for option in ["--check", "--list", "--help", "--version"] {
+        let full = ["sh", "-c", "exec \"$@\" >/dev/full", "sh"];
+        let finished = DaemonBuilder::new(&[option]).under(&full).finish();
+        assert_eq!(finished.code, 71, "{option}: {}", finished.log);
+        let words = "retortd: cannot write to standard output: No space left on device (os error 28)\n";
+        assert!(finished.log.ends_with(words), "{option}: {}", finished.log);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::harness::action::{REVERSE, UPPERCASE};
+use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
 use crate::harness::{
     self, Client, Daemon, DaemonBuilder, available, frame, length_prefixed, listener, replay_all, skip, try_protocol,
 };
@@ -561,4 +561,31 @@ fn lines_of_two_clients_do_not_mix() {
     }
     daemon.signal(Signal::SIGUSR1);
     assert!(clients[0].is_silent(Duration::from_millis(1)));
+}
+
+#[test]
+fn end_of_input_inside_a_request_closes_as_truncated() {
+    for (protocol, input, reply, reason) in [
+        ("length-prefix", &b"\0\0\0\x0aabc"[..], &b""[..], "truncated"),
+        ("length-prefix", b"\0\0", b"", "truncated"),
+        ("length-prefix", b"\0\0\0\x01a", b"\0\0\0\x01a", "finished"),
+        ("frame", &frame(UNKNOWN, b"skipped")[..8], &length_prefixed(b"error"), "truncated"),
+        ("text", b"scream 7 skip", b"5 error", "truncated"),
+        ("respond", b"\xe2\x82", b"Error: Invalid UTF-8 encoding", "truncated"),
+        // the end of input ends a line
+        ("upper-line", b"abc", b"ABC", "finished"),
+    ] {
+        let mut daemon = Daemon::serving(protocol, &["-v"]);
+        let received = daemon.exchange(protocol, input);
+        assert_eq!(daemon.stop(), 0);
+        assert_eq!(daemon.last_statistics().closed_for(reason), 1, "{protocol} {}", input.escape_ascii());
+        assert_eq!(received, reply, "{protocol} {}", input.escape_ascii());
+    }
+    let mut daemon = Daemon::serving("record", &["-v"]);
+    let mut client = daemon.connect("record");
+    client.send(b"a chunk");
+    assert_eq!(client.receive(7), b"a chunk");
+    assert_eq!(client.exchange(b"half a record"), b"");
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(daemon.last_statistics().closed_for("truncated"), 1);
 }

@@ -67,7 +67,7 @@ pub struct Arguments {
     #[arg(long, env = "RETORTD_SETTINGS", value_name = "FILE", help_heading = RUNNING, allow_hyphen_values = true, value_hint = ValueHint::AnyPath, value_parser = OsStringValueParser::new().try_map(|value| SettingsFile::parse(&value)))]
     pub settings: Option<SettingsFile>,
 
-    /// Print the settings in force as a settings file, or why they cannot be used, and exit; no socket is opened
+    /// Print the settings in force as a settings file, or why they cannot be used, and exit; no port is opened
     #[arg(long)]
     pub check: bool,
     /// Print the protocols with their ports, and exit

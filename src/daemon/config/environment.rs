@@ -1,10 +1,11 @@
 //! Parses the command line with clap, and with the variables of the environment.
 //!
 //! To clap, an empty variable has an empty value: here it is not set, as in the settings file. And clap does not say
-//! which variable is not UTF-8.
+//! which option or variable is not UTF-8.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -20,11 +21,36 @@ fn variable(option: &Arg) -> Option<OsString> {
 /// Parses arguments, with the program's name first. What they lack is taken from the environment.
 ///
 /// # Errors
-/// As clap; a variable that is not UTF-8 is named.
+/// As clap; an option or a variable that is not UTF-8 is named.
 pub fn parse(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
     let is_empty = |option: &Arg| variable(option).is_some_and(|value| value.is_empty());
     let command = command().mut_args(|option| if is_empty(&option) { option.env(None) } else { option });
-    command.try_get_matches_from(arguments).map_err(|error| invalid_variable(arguments).unwrap_or(error))
+    command.try_get_matches_from(arguments).map_err(|error| {
+        let is_invalid = error.kind() == ErrorKind::InvalidUtf8;
+        let named = is_invalid.then(|| invalid_argument(arguments)).flatten();
+        named.or_else(|| invalid_variable(arguments)).unwrap_or(error)
+    })
+}
+
+/// The error about the first value on the command line that is not UTF-8 and no path; `None` if there is none.
+fn invalid_argument(arguments: &[OsString]) -> Option<clap::Error> {
+    let mut command = command();
+    let message = arguments.windows(2).find_map(|pair| {
+        let argument = pair.last().filter(|argument| argument.to_str().is_none())?;
+        let text = argument.to_string_lossy();
+        let (name, is_value) = match text.split_once('=') {
+            Some((name, _)) if name.starts_with("--") => (name.to_owned(), false),
+            _ => (pair[0].to_string_lossy().into_owned(), true),
+        };
+        let long = name.strip_prefix("--")?;
+        let option = command.get_arguments().find(|option| option.get_long() == Some(long));
+        // paths may be any bytes
+        option.filter(|option| option.get_value_hint() != ValueHint::AnyPath)?;
+        let prefix = if is_value { 0 } else { name.len() + 1 };
+        let value = OsStr::from_bytes(&argument.as_bytes()[prefix..]);
+        Some(format!("the value of {name} is not UTF-8: {value:?}"))
+    })?;
+    Some(command.error(ErrorKind::InvalidUtf8, message))
 }
 
 /// The error about a variable that is not UTF-8; `None` if that is not the reason why the arguments cannot be parsed.

@@ -93,10 +93,16 @@ fn check_unicast(address: SocketAddr) -> Result<(), String> {
         IpAddr::V4(ip) if ip.is_broadcast() => "broadcast",
         _ => return Ok(()),
     };
-    Err(format!(
+    Err(not_unicast(ip, kind))
+}
+
+/// The error about an address of a kind on which TCP cannot be served.
+#[must_use]
+pub fn not_unicast(ip: IpAddr, kind: &str) -> String {
+    format!(
         "'{ip}' is a {kind} address, on which TCP cannot be served: write the address of an interface, or a port alone \
          for all addresses"
-    ))
+    )
 }
 
 /// A protocol and the address to serve it on. Changes only with a restart.

@@ -9,7 +9,7 @@
 use std::ops::ControlFlow::Break;
 
 use crate::protocol::client_side::{Actions, ClientSide, ConnectionUse, ReplyFraming, transformed};
-use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol, Refusal};
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, MAX_MESSAGE, Needed, Progress, Protocol, Refusal};
 use crate::protocol::example::Example;
 use crate::protocol::framed_text::{self, Framing, RequestHead};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
@@ -21,7 +21,7 @@ pub use crate::protocol::framed_text::ERROR_TEXT;
 pub const HEADER: usize = 4;
 
 /// The longest message that a header can announce, in bytes. Derived: the protocol has 27 bits for it.
-pub const MAX_LENGTH: usize = (1 << 27) - 1;
+pub const MAX_LENGTH: usize = MAX_MESSAGE;
 
 const EDITION: Edition = Edition::Current;
 
@@ -200,8 +200,8 @@ impl Protocol for Frame {
         exchange.reply(Binary::ERROR_REPLY);
     }
 
-    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
-        framed_text::truncated::<Binary>(exchange);
+    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
+        framed_text::truncated::<Binary>(exchange)
     }
 }
 

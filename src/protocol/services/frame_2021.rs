@@ -1,7 +1,7 @@
 //! `frame-2021`: `frame` with the action codes of the 2021 edition.
 
 use crate::protocol::client_side::{Actions, ClientSide};
-use crate::protocol::contract::{CallContext, Exchange, Progress, Protocol};
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
 use crate::protocol::example::Example;
 use crate::protocol::framed_text::{self, Framing};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
@@ -49,7 +49,7 @@ impl Protocol for Frame2021 {
         exchange.reply(Binary::ERROR_REPLY);
     }
 
-    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
-        framed_text::truncated::<Binary>(exchange);
+    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
+        framed_text::truncated::<Binary>(exchange)
     }
 }

@@ -5,7 +5,9 @@
 
 use crate::protocol::chunk::{self, CHUNK};
 use crate::protocol::client_side::{ClientSide, ConnectionUse, ReplyFraming, transformed};
-use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol, Refusal, RequestRecord};
+use crate::protocol::contract::{
+    CallContext, CloseCause, Exchange, Needed, Progress, Protocol, Refusal, RequestRecord,
+};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 use crate::transform::{Action, InvalidUtf8, Placed};
@@ -74,9 +76,10 @@ impl Protocol for Respond {
         }
     }
 
-    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
+    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
         let length = exchange.input().len();
         reject(exchange, length, Refusal::Truncated);
+        CloseCause::Truncated
     }
 }
 

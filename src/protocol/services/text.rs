@@ -123,11 +123,18 @@ impl Header<'_> {
     }
 }
 
+/// The action whose name is the first word of the input.
+fn action(input: &[u8]) -> Option<Action> {
+    let window = &input[..input.len().min(MAX_REQUEST_HEADER)];
+    let name = window.split(|byte| *byte == b' ').next()?;
+    Action::from_name(std::str::from_utf8(name).ok()?)
+}
+
 /// The value of `digits`, if it is a length that a message can have.
 fn number(digits: &[u8]) -> Result<usize, Refusal> {
     let is_decimal = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let decimal = std::str::from_utf8(digits).ok().filter(|_| is_decimal).ok_or(Refusal::NoHeader)?;
-    decimal.parse().ok().filter(|length| *length <= MAX_LENGTH).ok_or(Refusal::MessageTooLong)
+    decimal.parse().ok().filter(|length| *length <= MAX_LENGTH).ok_or(Refusal::LongerThanProtocol)
 }
 
 fn reply(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> ControlFlow<Progress> {
@@ -148,7 +155,8 @@ fn reject(exchange: &mut Exchange<'_>, length: usize, refusal: Refusal) -> Progr
     if exchange.remaining() < Words::ERROR_REPLY.len() {
         return Progress::NeedOutput;
     }
-    exchange.count_request(RequestRecord { action: "unknown", length, refusal: Some(refusal) });
+    let action = action(exchange.input()).map_or("unknown", |action| action.name());
+    exchange.count_request(RequestRecord { action, length, refusal: Some(refusal) });
     exchange.reply(Words::ERROR_REPLY);
     Progress::Close(CloseCause::ProtocolError(refusal))
 }
@@ -166,8 +174,8 @@ impl Protocol for Text {
         exchange.reply(Words::ERROR_REPLY);
     }
 
-    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
-        framed_text::truncated::<Words>(exchange);
+    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
+        framed_text::truncated::<Words>(exchange)
     }
 }
 
@@ -209,8 +217,8 @@ mod tests {
             (b"reverse 1x", Header::Bad(Refusal::NoHeader)),
             (b"reverse -1 ", Header::Bad(Refusal::NoHeader)),
             (b"reverse +1 ", Header::Bad(Refusal::NoHeader)),
-            (b"reverse 134217728", Header::Bad(Refusal::MessageTooLong)),
-            (b"reverse 99999999999999999999999", Header::Bad(Refusal::MessageTooLong)),
+            (b"reverse 134217728", Header::Bad(Refusal::LongerThanProtocol)),
+            (b"reverse 99999999999999999999999", Header::Bad(Refusal::LongerThanProtocol)),
             (b"0123456789012345678901234567890", Header::Partial),
             (b"01234567890123456789012345678901", Header::Bad(Refusal::NoHeader)),
             (b"0123456789012345678901234567 1 ", complete(b"0123456789012345678901234567", 1, 31)),

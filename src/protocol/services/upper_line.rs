@@ -5,7 +5,7 @@
 
 use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol, Refusal};
+use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
@@ -74,19 +74,20 @@ impl Protocol for UpperLine {
         let newline = fresh.iter().position(|byte| *byte == b'\n');
         let length = newline.unwrap_or(fresh.len());
         self.scan(&mut fresh[..length]);
-        if self.scanned > context.limits.line {
-            return Progress::Close(CloseCause::ProtocolError(Refusal::LineTooLong));
+        if let Err(refusal) = context.limits.check_line(self.scanned) {
+            return Progress::Close(CloseCause::ProtocolError(refusal));
         }
         if newline.is_some() {
             self.reply(exchange);
             return Progress::Close(CloseCause::Complete);
         }
-        let request_len = if self.scanned < LONG { 0 } else { context.limits.line + 1 };
+        let request_len = if self.scanned < LONG { 0 } else { context.limits.max_line() + 1 };
         Progress::NeedInput(Needed { request_len, reply_capacity: 0, preprocessed: self.scanned })
     }
 
-    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) {
+    fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
         self.reply(exchange);
+        CloseCause::Complete
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
     use crate::protocol::test_util::{Config, DEFAULT, Outcome, run};
 
     fn limited(pieces: &[&[u8]], line: usize) -> Outcome {
-        let limits = crate::protocol::RequestLimits { line, ..DEFAULT.limits };
+        let limits = crate::protocol::RequestLimits { line: Some(line), ..DEFAULT.limits };
         run("upper-line", pieces, Config { limits, ..DEFAULT })
     }
 
@@ -125,7 +126,7 @@ mod tests {
         let (mut input, mut reply_buf) = (vec![b'a'; (1 << 20) + 1], [0; 16]);
         input[1 << 20] = b'\n';
         let mut exchange = Exchange::new(&mut input, &mut reply_buf);
-        let limits = crate::protocol::RequestLimits { line: 1 << 21, ..DEFAULT.limits };
+        let limits = crate::protocol::RequestLimits { line: Some(1 << 21), ..DEFAULT.limits };
         let random = &mut crate::protocol::RequestRng::new(None);
         let mut context = CallContext { random, unix_time: || 0, limits, may_block: false };
         assert_eq!(line.process(&mut exchange, &mut context), Progress::Close(CloseCause::Complete));

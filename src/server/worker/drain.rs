@@ -6,6 +6,7 @@
 //! Connections that are left when the drain times out are closed.
 
 use std::mem;
+use std::sync::mpsc::Sender;
 
 use super::Worker;
 use crate::connection::{CloseReason, Connection, Context, Grace, Millis, Next, Stream};
@@ -90,6 +91,10 @@ impl Drain {
         self.is_unsettled
     }
 
+    fn grace(&self) -> Grace {
+        if self.grace_until.is_some() { Grace::Given } else { Grace::Over }
+    }
+
     /// Winds up a connection that would wait otherwise; returns the next step for it.
     pub fn drain_connection<S: Stream>(
         &mut self,
@@ -97,7 +102,7 @@ impl Drain {
         stream: &mut S,
         context: &mut Context,
     ) -> Next {
-        let grace = if self.grace_until.is_some() { Grace::Given } else { Grace::Over };
+        let grace = self.grace();
         let next = connection.drain(stream, context, grace);
         // its requests were processed in this call; it is closed at a visit that finds no further input
         self.is_unsettled |= grace == Grace::Over && matches!(next, Next::Wait) && connection.is_idle();
@@ -118,6 +123,19 @@ impl Worker {
         }
         driver.phase = Phase::Draining(Drain::begin(driver.context.now, timeout));
         self.sweep.restart();
+    }
+
+    /// Counts the connections that a drain has to wait for, all at once: nothing is done for them.
+    pub(super) fn count_pending(&mut self, counted: &Sender<u64>) {
+        let Phase::Draining(drain) = &self.driver.phase else { return };
+        let grace = drain.grace();
+        let mut pending = 0;
+        for slot in 0..self.table.slots() {
+            let is_pending = self.table.at(slot).is_some_and(|(_, session)| session.connection.is_pending(grace));
+            pending += u64::from(is_pending);
+        }
+        // the owner may have waited too long for it
+        let _ = counted.send(pending);
     }
 
     /// Continues the drain, if there is one.

@@ -17,6 +17,7 @@ impl Worker {
                 WorkerMessage::Heartbeat(number) => self.shared.heartbeats.acknowledge(self.number, number),
                 WorkerMessage::Reconfigure(settings) => self.reconfigure(settings),
                 WorkerMessage::Drain(timeout) => self.begin_drain(timeout),
+                WorkerMessage::CountPending(counted) => self.count_pending(&counted),
                 WorkerMessage::Abort => self.driver.phase = Phase::Stopping,
                 message => self.inbox.push_back(message),
             }
@@ -42,6 +43,7 @@ impl Worker {
                 WorkerMessage::Heartbeat(_)
                 | WorkerMessage::Reconfigure(_)
                 | WorkerMessage::Drain(_)
+                | WorkerMessage::CountPending(_)
                 | WorkerMessage::Abort => {}
             }
         }
