@@ -1,11 +1,10 @@
 //! What the daemon reports of itself: the status of the service, and the lines of the log at start and stop.
 
-use std::fmt::{self, Display};
 use std::time::Duration;
 
 use super::config::listen::Origin;
 use crate::server::{Listener, StatsSnapshot};
-use crate::units::format_time;
+use crate::units::{counted, format_time};
 
 /// The unit in which the time that is left is shown. Chosen: nobody counts shorter times.
 const SHOWN_TIME: Duration = Duration::from_millis(100);
@@ -59,7 +58,7 @@ pub fn waiting(connections: u64, left: Option<Duration>) -> String {
         Some(left) => format!("for at most {} (--drain-timeout)", format_time(rounded_up(left))),
         None => "without a limit (--drain-timeout=none)".to_string(),
     };
-    let connections = Count(connections, "connection");
+    let connections = counted(connections, "connection");
     format!(
         "stopping: waiting {time} for {connections} with requests or replies pending; another SIGTERM or SIGINT \
          (Ctrl-C), a second or more after the first, stops at once"
@@ -73,17 +72,7 @@ fn rounded_up(time: Duration) -> Duration {
 }
 
 fn figures(stats: &StatsSnapshot) -> String {
-    format!("{}, {}", Count(stats.open, "connection"), Count(stats.totals.requests, "request"))
-}
-
-/// A number and its noun, which gets an `s` in the plural.
-struct Count(u64, &'static str);
-
-impl Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(number, noun) = self;
-        write!(f, "{number} {noun}{}", if *number == 1 { "" } else { "s" })
-    }
+    format!("{}, {}", counted(stats.open, "connection"), counted(stats.totals.requests, "request"))
 }
 
 #[cfg(test)]

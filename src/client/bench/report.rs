@@ -43,12 +43,8 @@ impl<'a> BenchReport<'a> {
     fn table(&self) -> String {
         let (measurement, seconds) = (self.measurement, self.measurement.elapsed.as_secs_f64());
         let mut table = String::from("\n");
-        let _ = writeln!(
-            table,
-            "requests  {:>14}  {:>12}/s in {seconds:.2} s",
-            grouped(measurement.requests),
-            grouped(self.rate())
-        );
+        let _ =
+            writeln!(table, "requests  {:>14}  {:>12}/s in {seconds:.2} s", grouped(measurement.requests), self.rate());
         let megabytes = self.bytes() / 1e6;
         let _ = writeln!(table, "received  {megabytes:>11.1} MB  {:>9.1} MB/s", megabytes / seconds);
         let _ = writeln!(
@@ -127,9 +123,13 @@ impl<'a> BenchReport<'a> {
         self.measurement.requests as f64 / self.measurement.elapsed.as_secs_f64()
     }
 
+    /// The rate for people: with decimals if it is small.
     #[allow(clippy::cast_sign_loss, reason = "a rate is not negative")]
-    fn rate(&self) -> u64 {
-        self.exact_rate() as u64
+    fn rate(&self) -> String {
+        match self.exact_rate() {
+            rate if rate < 10.0 => format!("{rate:.2}"),
+            rate => grouped(rate as u64),
+        }
     }
 
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]

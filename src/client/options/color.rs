@@ -7,7 +7,7 @@ use clap::{ColorChoice, ValueEnum};
 /// When text has colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorWhen {
-    /// On a terminal, unless NO_COLOR is set or TERM is dumb
+    /// On a terminal, unless NO_COLOR is set, or TERM is unset or dumb
     #[allow(clippy::doc_markdown, reason = "this is a help text")]
     Auto,
     /// Also to a file or a pipe
