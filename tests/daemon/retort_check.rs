@@ -279,7 +279,8 @@ fn server_of_foreign_protocol_is_recognized() {
         ("qotd", b"SSH-2.0-OpenSSH_9.2\r\n", b"", "speaks SSH, not qotd"),
         ("frame", b"220 mail.example ESMTP\r\n", b"500 unknown\r\n", "speaks SMTP or FTP, not frame"),
         ("time", b"220 mail.example ESMTP\r\n", b"500 unknown\r\n", "speaks SMTP or FTP, not time"),
-        ("frame", b"Welcome!\n", b"", "sends text before it has received a request"),
+        ("frame", b"Welcome!\n", b"", "speaks first: it sends text before it has received a request"),
+        ("frame", b"\x4a\0\0\0\x0a8.0.36\0", b"", "speaks first: it sends bytes before it has received a request"),
     ] {
         mistaken(speaking(greeting, reply), protocol, words);
     }
@@ -304,17 +305,59 @@ fn server_of_tls_is_recognized_without_a_reply_to_the_request() {
 fn server_of_other_protocol_of_the_daemon_is_recognized() {
     let daemon = DaemonBuilder::every_protocol(&[]).start();
     for (protocol, served) in [
-        ("frame", "echo"),
         ("frame", "text"),
         ("frame", "chargen"),
         ("frame", "daytime"),
-        ("echo", "frame"),
-        ("length-prefix", "upper"),
-        ("discard", "echo"),
+        ("frame", "who"),
+        ("frame", "time"),
+        ("daytime", "time"),
+        ("daytime", "who"),
+        ("frame", "length-prefix"),
+        ("text", "length-prefix"),
         ("daytime", "chargen"),
     ] {
         mistaken(daemon.address(served), protocol, &format!("speaks {served}, not {protocol}"));
     }
+    for (protocol, served, names) in [
+        ("frame", "echo", "echo or record"),
+        ("discard", "record", "echo or record"),
+        ("echo", "frame", "frame or frame-2021"),
+        ("echo", "frame-2021", "frame or frame-2021"),
+        ("length-prefix", "upper", "upper or upper-line"),
+        ("frame", "upper-line", "upper or upper-line"),
+    ] {
+        mistaken(daemon.address(served), protocol, &format!("speaks {names}, not {protocol}"));
+    }
+}
+
+#[test]
+fn server_that_never_replies_is_reported_in_one_line() {
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    let closing = buggy_servers::for_each_client(drop);
+    let silent = buggy_servers::for_each_client(|stream| {
+        let _ = (&stream).read_to_end(&mut Vec::new());
+        // holds the connection open
+        std::mem::forget(stream);
+    });
+    for protocol in ["frame", "daytime"] {
+        mistaken(daemon.address("discard"), protocol, "accepts connections and never replies");
+        mistaken(closing, protocol, "closes every connection at once, without a byte");
+    }
+    mistaken(silent, "frame", "accepts connections and never replies");
+}
+
+/// A server that replies after longer than the search for other protocols waits, and within the patience.
+#[test]
+fn slow_server_is_left_to_the_checks() {
+    let address = buggy_servers::for_each_client(|mut stream| {
+        let mut request = [0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut request) {
+            thread::sleep(Duration::from_millis(1200));
+            let _ = stream.write_all(&request[..length]);
+        }
+    });
+    let judgement = judge(address, &["-P", "echo", "--only", "one-byte", "--patience", "10s"]);
+    assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{:#}", judgement.report);
 }
 
 #[test]

@@ -47,6 +47,12 @@ impl<'a> CheckContext<'a> {
         Self { target, protocol, large, patience, time: Cell::new(CheckTime { patience, deadline }) }
     }
 
+    /// The same context, with the whole time of a check.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        Self::new(self.target, self.protocol, self.patience, self.large)
+    }
+
     /// The protocol that the server should speak.
     #[must_use]
     pub fn protocol(&self) -> ClientProtocol {
