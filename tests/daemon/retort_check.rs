@@ -469,6 +469,9 @@ fn impossible_check_exits_2() {
         (vec!["check", nobody.as_str(), "--only", "nonsense"], "no check or group has the name nonsense"),
         (vec!["check", nobody.as_str(), "--only", "empty,upercase"], "the name upercase; did you mean uppercase?"),
         (vec!["check", nobody.as_str(), "--only", "pattern"], "frame has no check or group pattern, but chargen has"),
+        (vec!["check", nobody.as_str(), "--only", "title-case"], "but frame-2021 has: add -P frame-2021"),
+        (vec!["check", nobody.as_str(), "--only", ""], "--only has an empty name ('')"),
+        (vec!["check", nobody.as_str(), "--only", "empty,,reverse"], "--only has an empty name ('')"),
         (vec!["check", nobody.as_str(), "--only", "largest"], "add --large"),
         (vec!["check", "localhost:http"], "not a port"),
     ] {
@@ -651,7 +654,7 @@ fn color_option_and_environment_decide_on_colours() {
 fn one_check_is_singular() {
     let address = buggy_servers::start(Bug::None).to_string();
     let title = |only| String::from_utf8(retort(&["check", &address, "--only", only]).stdout).unwrap();
-    assert!(title("uppercase").contains(": 1 check\n") && title("uppercase,reverse").contains(": 2 checks\n"));
+    assert!(title("uppercase").contains(": 1 check\n") && title("uppercase, reverse").contains(": 2 checks\n"));
 }
 
 #[test]
@@ -662,4 +665,21 @@ fn seconds_in_json_have_microseconds() {
         let digits = seconds.split_once('.').map_or(0, |(_, fraction)| fraction.len());
         assert!(digits <= 6 || seconds.contains("e-"), "{seconds}");
     }
+}
+
+/// Standard input, output and error, and one more: enough for one connection, and not for two at once.
+#[test]
+fn descriptor_limit_of_the_client_exits_2() {
+    let address = buggy_servers::start(Bug::None).to_string();
+    let limited = |only: &str| {
+        let script = "ulimit -n 4; exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_retort"), "check", &address, "--only", only]);
+        command.stdin(Stdio::null()).output().expect("run retort")
+    };
+    let output = limited("second-client");
+    let words = format!("cannot connect to {address}: Too many open files; raise the limit (ulimit -n)\n");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*message), (Some(2), &*format!("retort: check second-client: {words}")));
+    assert_eq!(limited("uppercase").status.code(), Some(0));
 }
