@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn greetings_are_recognized() {
         let pattern: Vec<u8> = (b' '..b' ' + 72).chain(*b"\r\n!").collect();
-        let time = |unix_time: u64| ((unix_time + 2_208_988_800) as u32).to_be_bytes();
+        let time = |unix_time: u64| u32::try_from(unix_time + 2_208_988_800).unwrap().to_be_bytes();
         for (greeting, name) in [
             (b"220 mail.example ESMTP\r\n".as_slice(), Some("SMTP or FTP")),
             (b"+OK ready\r\n", Some("POP3")),
