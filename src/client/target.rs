@@ -12,6 +12,7 @@ use super::client_protocol::ClientProtocol;
 use super::connector;
 use super::failure::{Failure, reason};
 use super::options::address_family::AddressFamily;
+use crate::sys::Errno;
 
 /// A host, with or without a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +87,8 @@ impl Target {
     /// Connects to the first address that accepts, with `TCP_NODELAY`; each may take `timeout`.
     ///
     /// # Errors
-    /// No address accepts: the errors of all, each with its address; the kind is that of the last one.
+    /// No address accepts: the errors of all, each with its address; the kind is that of the last one. Or there is no
+    /// free descriptor ([`lacks_descriptors`]).
     pub fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
         self.connect_before(timeout, None)
     }
@@ -102,6 +104,8 @@ impl Target {
             let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
             match connector::connect(*address, None, timeout.min(left)) {
                 Ok(stream) => return Ok(stream),
+                // of this process or machine, not of the address
+                Err(error) if lacks_descriptors(&error) => return Err(error),
                 Err(error) => {
                     kind = error.kind();
                     reasons.push(self.attributed(address, reason(&error)));
@@ -130,6 +134,7 @@ impl Target {
         let hint = match error.kind() {
             ErrorKind::ConnectionRefused => "; is the server running, and on this port?",
             ErrorKind::TimedOut => "; a firewall may be dropping packets",
+            _ if lacks_descriptors(error) => "; raise the limit (ulimit -n)",
             _ => "",
         };
         Failure::cannot_run(format!("cannot connect to {self}: {}{hint}", reason(error)))
@@ -140,6 +145,12 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }
+}
+
+/// Whether a connection has failed because the client can open no more descriptors: EMFILE or ENFILE, socket(2).
+#[must_use]
+pub fn lacks_descriptors(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|number| matches!(Errno::from_raw(number), Errno::EMFILE | Errno::ENFILE))
 }
 
 fn display_name(host: &str, port: u16) -> String {

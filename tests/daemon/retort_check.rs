@@ -279,7 +279,8 @@ fn server_of_foreign_protocol_is_recognized() {
         ("qotd", b"SSH-2.0-OpenSSH_9.2\r\n", b"", "speaks SSH, not qotd"),
         ("frame", b"220 mail.example ESMTP\r\n", b"500 unknown\r\n", "speaks SMTP or FTP, not frame"),
         ("time", b"220 mail.example ESMTP\r\n", b"500 unknown\r\n", "speaks SMTP or FTP, not time"),
-        ("frame", b"Welcome!\n", b"", "sends text before it has received a request"),
+        ("frame", b"Welcome!\n", b"", "speaks first: it sends text before it has received a request"),
+        ("frame", b"\x4a\0\0\0\x0a8.0.36\0", b"", "speaks first: it sends bytes before it has received a request"),
     ] {
         mistaken(speaking(greeting, reply), protocol, words);
     }
@@ -304,17 +305,59 @@ fn server_of_tls_is_recognized_without_a_reply_to_the_request() {
 fn server_of_other_protocol_of_the_daemon_is_recognized() {
     let daemon = DaemonBuilder::every_protocol(&[]).start();
     for (protocol, served) in [
-        ("frame", "echo"),
         ("frame", "text"),
         ("frame", "chargen"),
         ("frame", "daytime"),
-        ("echo", "frame"),
-        ("length-prefix", "upper"),
-        ("discard", "echo"),
+        ("frame", "who"),
+        ("frame", "time"),
+        ("daytime", "time"),
+        ("daytime", "who"),
+        ("frame", "length-prefix"),
+        ("text", "length-prefix"),
         ("daytime", "chargen"),
     ] {
         mistaken(daemon.address(served), protocol, &format!("speaks {served}, not {protocol}"));
     }
+    for (protocol, served, names) in [
+        ("frame", "echo", "echo or record"),
+        ("discard", "record", "echo or record"),
+        ("echo", "frame", "frame or frame-2021"),
+        ("echo", "frame-2021", "frame or frame-2021"),
+        ("length-prefix", "upper", "upper or upper-line"),
+        ("frame", "upper-line", "upper or upper-line"),
+    ] {
+        mistaken(daemon.address(served), protocol, &format!("speaks {names}, not {protocol}"));
+    }
+}
+
+#[test]
+fn server_that_never_replies_is_reported_in_one_line() {
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    let closing = buggy_servers::for_each_client(drop);
+    let silent = buggy_servers::for_each_client(|stream| {
+        let _ = (&stream).read_to_end(&mut Vec::new());
+        // holds the connection open
+        std::mem::forget(stream);
+    });
+    for protocol in ["frame", "daytime"] {
+        mistaken(daemon.address("discard"), protocol, "accepts connections and never replies");
+        mistaken(closing, protocol, "closes every connection at once, without a byte");
+    }
+    mistaken(silent, "frame", "accepts connections and never replies");
+}
+
+/// A server that replies after longer than the search for other protocols waits, and within the patience.
+#[test]
+fn slow_server_is_left_to_the_checks() {
+    let address = buggy_servers::for_each_client(|mut stream| {
+        let mut request = [0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut request) {
+            thread::sleep(Duration::from_millis(1200));
+            let _ = stream.write_all(&request[..length]);
+        }
+    });
+    let judgement = judge(address, &["-P", "echo", "--only", "one-byte", "--patience", "10s"]);
+    assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{:#}", judgement.report);
 }
 
 #[test]
@@ -426,6 +469,9 @@ fn impossible_check_exits_2() {
         (vec!["check", nobody.as_str(), "--only", "nonsense"], "no check or group has the name 'nonsense'"),
         (vec!["check", nobody.as_str(), "--only", "empty,upercase"], "the name 'upercase'; did you mean uppercase?"),
         (vec!["check", nobody.as_str(), "--only", "pattern"], "frame has no check or group 'pattern', but chargen has"),
+        (vec!["check", nobody.as_str(), "--only", "title-case"], "but frame-2021 has: add -P frame-2021"),
+        (vec!["check", nobody.as_str(), "--only", ""], "--only has an empty name ('')"),
+        (vec!["check", nobody.as_str(), "--only", "empty,,reverse"], "--only has an empty name ('')"),
         (vec!["check", nobody.as_str(), "--only", "largest"], "add --large"),
         (vec!["check", "localhost:http"], "not a port: 'http'"),
     ] {
@@ -608,7 +654,7 @@ fn color_option_and_environment_decide_on_colours() {
 fn one_check_is_singular() {
     let address = buggy_servers::start(Bug::None).to_string();
     let title = |only| String::from_utf8(retort(&["check", &address, "--only", only]).stdout).unwrap();
-    assert!(title("uppercase").contains(": 1 check\n") && title("uppercase,reverse").contains(": 2 checks\n"));
+    assert!(title("uppercase").contains(": 1 check\n") && title("uppercase, reverse").contains(": 2 checks\n"));
 }
 
 #[test]
@@ -619,4 +665,21 @@ fn seconds_in_json_have_microseconds() {
         let digits = seconds.split_once('.').map_or(0, |(_, fraction)| fraction.len());
         assert!(digits <= 6 || seconds.contains("e-"), "{seconds}");
     }
+}
+
+/// Standard input, output and error, and one more: enough for one connection, and not for two at once.
+#[test]
+fn descriptor_limit_of_the_client_exits_2() {
+    let address = buggy_servers::start(Bug::None).to_string();
+    let limited = |only: &str| {
+        let script = "ulimit -n 4; exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_retort"), "check", &address, "--only", only]);
+        command.stdin(Stdio::null()).output().expect("run retort")
+    };
+    let output = limited("second-client");
+    let words = format!("cannot connect to {address}: Too many open files; raise the limit (ulimit -n)\n");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*message), (Some(2), &*format!("retort: check second-client: {words}")));
+    assert_eq!(limited("uppercase").status.code(), Some(0));
 }

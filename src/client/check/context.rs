@@ -7,7 +7,7 @@ use super::connection::TestConnection;
 use super::failure::{CheckFailure, ConnectionState};
 use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT, MAX_LENGTH, ReplyFraming};
 use crate::client::failure::reason;
-use crate::client::target::Target;
+use crate::client::target::{Target, lacks_descriptors};
 
 /// The server, and the time that one check may take.
 #[derive(Debug)]
@@ -48,6 +48,12 @@ impl<'a> CheckContext<'a> {
         Self { target, protocol, large, patience, time: Cell::new(CheckTime { patience, deadline }) }
     }
 
+    /// The same context, with the whole time of a check.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        Self::new(self.target, self.protocol, self.patience, self.large)
+    }
+
     /// The protocol that the server should speak.
     #[must_use]
     pub fn protocol(&self) -> ClientProtocol {
@@ -69,15 +75,22 @@ impl<'a> CheckContext<'a> {
     /// A new connection. A server that refuses it is given 300 ms and a second chance.
     ///
     /// # Errors
-    /// The server refuses both attempts, or does not accept within the patience.
+    /// The server refuses both attempts, or does not accept within the patience; or this client has no free descriptor.
     pub fn connect(&self) -> Result<TestConnection, CheckFailure> {
-        let stream = self.target.connect(self.patience).or_else(|_| {
+        let stream = self.target.connect(self.patience).or_else(|error| {
+            if lacks_descriptors(&error) {
+                return Err(error);
+            }
             std::thread::sleep(RESTART_TIME);
             self.target.connect(self.patience)
         });
         let time = self.time.get();
         let connection = stream.and_then(|stream| TestConnection::new(stream, time.patience, time.deadline));
         connection.map_err(|error| {
+            if lacks_descriptors(&error) {
+                let failure = CheckFailure::in_words("a connection", self.target.unreachable(&error).to_string());
+                return CheckFailure { state: ConnectionState::NoDescriptor, ..failure };
+            }
             let failure = CheckFailure::in_words("a connection", format!("cannot connect: {}", reason(&error)));
             CheckFailure { state: ConnectionState::Refused, ..failure }.with_hint(
                 "the server has stopped: an error of one client must not end it; look at what it printed last",

@@ -33,6 +33,8 @@ pub enum ConnectionState {
     Reset,
     /// It was not made.
     Refused,
+    /// It was not made, because this client can open no more descriptors.
+    NoDescriptor,
 }
 
 /// Why a check failed.
@@ -102,7 +104,7 @@ impl CheckFailure {
             ConnectionState::Excess => "and more, which was not read",
             ConnectionState::Closed => "then the server closed the connection",
             ConnectionState::Reset => "then the server reset the connection",
-            ConnectionState::Refused => "no connection",
+            ConnectionState::Refused | ConnectionState::NoDescriptor => "no connection",
         };
         match (self.received.is_empty(), end.is_empty()) {
             (true, false) => {
@@ -145,7 +147,9 @@ impl Observed {
         }
     }
 
-    fn shown(&self, start: usize) -> String {
+    /// It, for people, from the byte `start` on.
+    #[must_use]
+    pub fn shown(&self, start: usize) -> String {
         match self {
             Self::Bytes(bytes) => escaped(bytes, bytes.len(), start),
             Self::Words(words) => words.clone(),

@@ -45,7 +45,7 @@ use runner::CheckRunner;
 /// Runs the checks that the options name.
 ///
 /// # Errors
-/// The server could not be checked: usage, no connection, or a report that cannot be written.
+/// The server could not be checked: usage, no connection, no free descriptor, or a report that cannot be written.
 pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> {
     let protocol = protocol(options)?;
     let checks = selection::selected(protocol, &options.selection)?;
@@ -65,7 +65,7 @@ pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> 
     }
     let mut runner = CheckRunner::new(target, protocol, &options.selection);
     for check in checks {
-        report.add(runner.run(check))?;
+        report.add(runner.run(check)?)?;
     }
     report.end()
 }

@@ -1,19 +1,18 @@
 //! Recognizes a server of another protocol before the checks, so that a report says so once and not in every hint.
 //!
-//! Guarantees: a server that replies correctly is asked once, and any other at most three times, each within
-//! [`REPLY_TIME`]. Only what no server of the right protocol sends is taken for another protocol: everything else is left
-//! to the checks.
+//! Guarantees: a server that replies correctly is asked once, and any other at most four times, each within
+//! [`REPLY_TIME`]; one that has not replied by then gets the whole patience once. Only what no server of the right
+//! protocol does is taken for another protocol: everything else is left to the checks.
 
 use std::time::Duration;
 
 use super::checks::sample::ANY_ACTION;
-use super::checks::services::is_chargen_pattern;
+use super::checks::services::{difference_to_time, is_chargen_pattern};
 use super::connection::TestConnection;
 use super::context::CheckContext;
-use super::failure::CheckFailure;
+use super::failure::{CheckFailure, ConnectionState};
 use crate::client::client_protocol::{ClientProtocol, ConnectionUse, ERROR_TEXT};
 use crate::client::date;
-use crate::protocol::PROTOCOLS;
 use crate::sys;
 
 /// The message of the first request. It ends the request line and the head of an HTTP request, so that a server of HTTP
@@ -41,41 +40,120 @@ const GREETINGS: &[(&[u8], &str)] = &[
 /// close without one if the first bytes are no record.
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\0\x05\x01\0\0\x01\0";
 
-/// The failure of every check, if the server speaks another protocol.
+/// A whole request of `length-prefix`, and the reply to it. Servers of it take other requests for the beginning of a
+/// long one.
+const LENGTH_PREFIX_REQUEST: &[u8] = b"\0\0\0\x0cretort check";
+
+/// The greatest error of a clock whose time is taken for that of `time`, in seconds.
+const DAY: u32 = 86_400;
+
+const WEEKDAYS: &[&str] = &["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+const MONTHS: &[&str] = &[
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// The failure of every check, if the server speaks another protocol, or none.
 pub fn failure_of_all(context: &CheckContext) -> Option<CheckFailure> {
     let protocol = context.protocol();
     let time = REPLY_TIME.min(context.patience());
     let (first, request) = first_reply(context, time).ok()?;
-    if let Some(name) = protocol_of_reply(protocol, &request, first.unread()) {
-        return Some(speaks(&first, protocol, name));
+    if let Some(names) = protocols_of_reply(protocol, &request, first.unread()) {
+        return Some(speaks(&first, protocol, &names));
     }
-    let closed_without_reply = first.unread().is_empty() && !first.is_open();
-    let is_text = begins_with_line(first.unread());
+    let is_silent = first.unread().is_empty();
+    // What a server does that sends without end is what the checks find.
+    let endless = first.has_excess() && !begins_with_line(first.unread());
+    let for_checks = endless || is_right(protocol, first.unread()) || FREE_TEXT.contains(&protocol.name());
+    if !is_silent && for_checks {
+        return None;
+    }
+    if !is_silent && request.is_empty() {
+        return judged_greeting(&first, protocol);
+    }
     drop(first);
-    if closed_without_reply {
-        let second = reply_to(context, CLIENT_HELLO, time).ok()?;
-        return foreign_protocol(second.unread()).map(|name| speaks(&second, protocol, name));
-    }
-    // A wrong reply may be text. Only text without a request is a greeting.
-    let may_greet = is_text && !FREE_TEXT.contains(&protocol.name());
-    if may_greet { greeting_of_other(context, time) } else { None }
+    if is_silent { mute_server(context, time) } else { greeting_of_other(context, time) }
 }
 
 /// The failure of every check, if the server greets a client that has sent nothing.
 fn greeting_of_other(context: &CheckContext, time: Duration) -> Option<CheckFailure> {
-    let protocol = context.protocol();
     let mut connection = context.connect().ok()?;
     connection.anything_within(time).ok()?;
-    match protocol_of_greeting(connection.unread()) {
+    judged_greeting(&connection, context.protocol())
+}
+
+/// The failure of every check, if a server of `protocol` does not send what has arrived without a request.
+fn judged_greeting(connection: &TestConnection, protocol: ClientProtocol) -> Option<CheckFailure> {
+    let greeting = connection.unread();
+    match protocol_of_greeting(greeting, sys::unix_time()) {
         Some(name) if name == protocol.name() => None,
-        Some(name) => Some(speaks(&connection, protocol, name)),
-        None if protocol.takes_messages() && begins_with_line(connection.unread()) => {
+        Some(name) => Some(speaks(connection, protocol, name)),
+        None if protocol.takes_messages() && !greeting.is_empty() => {
+            let sent = if begins_with_line(greeting) { "text" } else { "bytes" };
             let name = protocol.name();
-            let does = format!("sends text before it has received a request, and a server of {name} waits");
-            Some(failure(&connection, protocol, &does))
+            let does =
+                format!("speaks first: it sends {sent} before it has received a request, and a server of {name} waits");
+            Some(failure(connection, protocol, &does))
         }
         None => None,
     }
+}
+
+/// The failure of every check, if the server has not replied to the first request, and replies to requests of other
+/// protocols or to none.
+fn mute_server(context: &CheckContext, time: Duration) -> Option<CheckFailure> {
+    let protocol = context.protocol();
+    let tls = reply_to(context, CLIENT_HELLO, time).ok()?;
+    if let Some(name) = foreign_protocol(tls.unread()) {
+        return Some(speaks(&tls, protocol, name));
+    }
+    let is_mute = tls.unread().is_empty();
+    drop(tls);
+    let length_prefix = reply_to(context, LENGTH_PREFIX_REQUEST, time).ok()?;
+    if length_prefix.unread() == LENGTH_PREFIX_REQUEST && protocol.name() != "length-prefix" {
+        return Some(speaks(&length_prefix, protocol, "length-prefix"));
+    }
+    let is_mute = is_mute && length_prefix.unread().is_empty();
+    drop(length_prefix);
+    // No reply is the right one of discard.
+    if is_mute && protocol.connection_use() != ConnectionUse::NoReply {
+        never_replies(&context.renewed(), time)
+    } else {
+        None
+    }
+}
+
+/// The failure of every check, if the server sends nothing before a request and, for the whole patience, after it. The
+/// client does not half-close: some servers reply only to one that does not.
+fn never_replies(context: &CheckContext, time: Duration) -> Option<CheckFailure> {
+    let mut connection = context.connect().ok()?;
+    connection.anything_within(time).ok()?;
+    if !connection.unread().is_empty() {
+        return None;
+    }
+    if !connection.is_open() {
+        let does = "closes every connection at once, without a byte: look at what it prints, and whether it refuses this \
+            address";
+        return Some(unanswered(&connection, context.protocol(), does));
+    }
+    connection.send(&context.request(ANY_ACTION, MESSAGE)).ok()?;
+    connection.anything_within(context.patience()).ok()?;
+    if !connection.unread().is_empty() {
+        return None;
+    }
+    let does = "accepts connections and never replies: does it hang, is this the right port, and the right -P?";
+    Some(unanswered(&connection, context.protocol(), does))
 }
 
 fn speaks(connection: &TestConnection, protocol: ClientProtocol, name: &str) -> CheckFailure {
@@ -85,6 +163,14 @@ fn speaks(connection: &TestConnection, protocol: ClientProtocol, name: &str) -> 
 fn failure(connection: &TestConnection, protocol: ClientProtocol, does: &str) -> CheckFailure {
     let failure = connection.failure(format!("a server of {}", protocol.name()), "");
     failure.with_hint(format!("the server {does}: is this the right port, and the right -P?"))
+}
+
+fn unanswered(connection: &TestConnection, protocol: ClientProtocol, does: &str) -> CheckFailure {
+    let mut failure = failure(connection, protocol, "").with_hint(format!("the server {does}"));
+    if connection.is_open() {
+        failure.state = ConnectionState::Silent;
+    }
+    failure
 }
 
 /// A connection with the reply to the first request, and the request. A server that should speak first gets it only if
@@ -109,17 +195,23 @@ fn reply_to(context: &CheckContext, sent: &[u8], time: Duration) -> Result<TestC
     Ok(connection)
 }
 
-/// The other protocol whose reply to `request` this is; `request` is empty if none was sent.
-fn protocol_of_reply(protocol: ClientProtocol, request: &[u8], reply: &[u8]) -> Option<&'static str> {
-    foreign_protocol(reply).or_else(|| {
-        let is_right = protocol.takes_messages()
-            && protocol.expected(ANY_ACTION, MESSAGE).is_some_and(|expected| protocol.wire_reply(&expected) == reply);
-        if request.is_empty() || reply.is_empty() || is_right {
-            return None;
-        }
-        let known = PROTOCOLS.iter().filter_map(|info| ClientProtocol::by_name(info.name));
-        known.filter(|other| is_reply_of(*other, protocol, request, reply)).map(ClientProtocol::name).next()
-    })
+/// The other protocols whose reply to `request` this is, for a message; `request` is empty if none was sent.
+fn protocols_of_reply(protocol: ClientProtocol, request: &[u8], reply: &[u8]) -> Option<String> {
+    if let Some(name) = foreign_protocol(reply) {
+        return Some(name.to_owned());
+    }
+    if request.is_empty() || reply.is_empty() || is_right(protocol, reply) {
+        return None;
+    }
+    let replying = ClientProtocol::all().filter(|other| is_reply_of(*other, protocol, request, reply));
+    let names: Vec<_> = replying.map(ClientProtocol::name).collect();
+    if names.is_empty() { None } else { Some(names.join(" or ")) }
+}
+
+/// Whether this is the reply to the first request.
+fn is_right(protocol: ClientProtocol, reply: &[u8]) -> bool {
+    protocol.takes_messages()
+        && protocol.expected(ANY_ACTION, MESSAGE).is_some_and(|expected| protocol.wire_reply(&expected) == reply)
 }
 
 /// The protocol of a reply that no protocol of this program has.
@@ -149,20 +241,47 @@ fn is_reply_of(other: ClientProtocol, protocol: ClientProtocol, request: &[u8], 
         && other.expected("", request).is_some_and(|expected| reply == expected)
 }
 
-/// The protocol of a server that has sent this without a request.
-fn protocol_of_greeting(greeting: &[u8]) -> Option<&'static str> {
-    if is_chargen_pattern(greeting) {
-        return Some("chargen");
-    }
+/// The protocol of a server that has sent this without a request, at this time in seconds since 1970.
+fn protocol_of_greeting(greeting: &[u8], now: u64) -> Option<&'static str> {
     let known = GREETINGS.iter().find(|(start, _)| greeting.starts_with(start)).map(|(_, name)| *name);
-    let year = &date::date(sys::unix_time())[..4];
-    known.or_else(|| is_daytime(greeting, year).then_some("daytime"))
+    known.or(match greeting {
+        _ if is_chargen_pattern(greeting) => Some("chargen"),
+        _ if is_who(greeting) => Some("who"),
+        _ if is_daytime(greeting, &date::date(now)[..4]) => Some("daytime"),
+        _ if difference_to_time(greeting, now).is_some_and(|seconds| seconds <= DAY) => Some("time"),
+        _ => None,
+    })
 }
 
-/// Whether this is one line of text that names the year and the time.
+/// Whether this is the line of `who`, a JSON object.
+fn is_who(greeting: &[u8]) -> bool {
+    let names_itself = |line: &str| line.starts_with("{\"host\":") && line.contains(",\"protocol\":\"who\",");
+    std::str::from_utf8(greeting).is_ok_and(|line| line.ends_with("}\n") && names_itself(line))
+}
+
+/// Whether this is one line in a form that servers of daytime have: the day of the week first, or day and month (both
+/// RFC 867), with the time, and with the year in two digits or four.
 fn is_daytime(greeting: &[u8], year: &str) -> bool {
-    let line = greeting.trim_ascii_end();
-    !line.contains(&b'\n') && std::str::from_utf8(line).is_ok_and(|line| line.contains(year) && line.contains(':'))
+    let Ok(line) = std::str::from_utf8(greeting.trim_ascii()) else { return false };
+    let words: Vec<&str> = line.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+    let date = match words.as_slice() {
+        [day, rest @ ..] if is_name(day, WEEKDAYS) => rest,
+        [day, month, ..] if day.parse::<u8>().is_ok() && is_name(month, MONTHS) => &words[1..],
+        _ => return false,
+    };
+    // A time zone may follow the time.
+    let is_time = |word: &&str| word.get(..8).is_some_and(is_time_of_day);
+    !line.contains('\n') && date.iter().any(is_time) && date.iter().any(|word| *word == year || *word == &year[2..])
+}
+
+/// Whether a word is one of these names, whole or its first three letters.
+fn is_name(word: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| word.eq_ignore_ascii_case(name) || word.eq_ignore_ascii_case(&name[..3]))
+}
+
+/// Whether this has the form `HH:MM:SS`.
+fn is_time_of_day(text: &str) -> bool {
+    text.bytes().enumerate().all(|(i, byte)| if matches!(i, 2 | 5) { byte == b':' } else { byte.is_ascii_digit() })
 }
 
 /// Whether the first bytes are a line of text.
@@ -176,8 +295,8 @@ fn begins_with_line(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn recognized(protocol: &str, request: &[u8], reply: &[u8]) -> Option<&'static str> {
-        protocol_of_reply(ClientProtocol::by_name(protocol).unwrap(), request, reply)
+    fn recognized(protocol: &str, request: &[u8], reply: &[u8]) -> Option<String> {
+        protocols_of_reply(ClientProtocol::by_name(protocol).unwrap(), request, reply)
     }
 
     #[test]
@@ -188,7 +307,7 @@ mod tests {
             (b"<!DOCTYPE HTML>\n<html lang=\"en\">", Some("HTTP")),
             (b"SSH-2.0-OpenSSH_9.2\r\n", Some("SSH")),
             (b"\x15\x03\x01\0\x02\x02\x46", Some("TLS")),
-            (request, Some("echo")),
+            (request, Some("echo or record")),
             (b"Echo: \x20\0\0\x10retort check\r\n\r\n", Some("echo-prefix")),
             (b"Message received!", Some("ack")),
             (b"5 error", Some("text")),
@@ -199,7 +318,7 @@ mod tests {
             (b"\n\r\n\rkcehc troter", None),
             (b"", None),
         ] {
-            assert_eq!(recognized("frame", request, reply), name, "{}", reply.escape_ascii());
+            assert_eq!(recognized("frame", request, reply).as_deref(), name, "{}", reply.escape_ascii());
         }
     }
 
@@ -214,23 +333,40 @@ mod tests {
         ] {
             assert_eq!(recognized(protocol, request, reply), None, "{protocol}");
         }
-        assert_eq!(recognized("echo", MESSAGE, b"\0\0\0\x05error"), Some("frame"));
+        assert_eq!(recognized("echo", MESSAGE, b"\0\0\0\x05error").as_deref(), Some("frame or frame-2021"));
     }
+
+    /// 2026-11-26 12:00:00 UTC.
+    const NOW: u64 = 1_795_694_400;
 
     #[test]
     fn greetings_are_recognized() {
-        let year = date::date(sys::unix_time())[..4].to_owned();
-        let daytime = format!("Thursday, November 26, {year} 12:00:00-UTC\r\n");
         let pattern: Vec<u8> = (b' '..b' ' + 72).chain(*b"\r\n!").collect();
+        let time = |unix_time: u64| u32::try_from(unix_time + 2_208_988_800).unwrap().to_be_bytes();
         for (greeting, name) in [
             (b"220 mail.example ESMTP\r\n".as_slice(), Some("SMTP or FTP")),
             (b"+OK ready\r\n", Some("POP3")),
-            (daytime.as_bytes(), Some("daytime")),
+            (b"Thursday, November 26, 2026 12:00:00-UTC\r\n", Some("daytime")),
+            (b"Thu Nov 26 12:00:00 2026\r\n", Some("daytime")),
+            (b"26 NOV 26 12:00:00 UTC\r\n", Some("daytime")),
+            (b"Thursday, February 22, 1982 12:00:00-UTC\r\n", None),
+            (b"{\"host\":\"mill\",\"protocol\":\"who\",\"time\":\"2026-11-26T12:00:00Z\"}\n", Some("who")),
+            (b"{\"started\":\"2026-11-26T12:00:00Z\"}\n", None),
+            (b"game server 2026: ready\n", None),
             (&pattern, Some("chargen")),
+            (&time(NOW + 80_000), Some("time")),
+            (&time(NOW - 90_000), None),
             (b"Welcome\r\n", None),
+            (b"", None),
         ] {
-            assert_eq!(protocol_of_greeting(greeting), name, "{}", greeting.escape_ascii());
-            assert!(begins_with_line(greeting));
+            assert_eq!(protocol_of_greeting(greeting, NOW), name, "{}", greeting.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn lines_of_text_are_recognized() {
+        for line in [b"220 mail.example ESMTP\r\n".as_slice(), b"a\tb\n", b"Welcome\nmore"] {
+            assert!(begins_with_line(line), "{}", line.escape_ascii());
         }
         for other in [b"".as_slice(), b"\n", b"no end", b"\0\0\0\x05error\n", b"\x1b[2J\n", b"xxxx"] {
             assert!(!begins_with_line(other), "{}", other.escape_ascii());

@@ -12,6 +12,7 @@ use super::diagnosis;
 use super::failure::{CheckFailure, CheckResult, ConnectionState, Pass};
 use super::outcome::CheckOutcome;
 use crate::client::client_protocol::ClientProtocol;
+use crate::client::failure::Failure;
 use crate::client::options::Selection;
 use crate::client::target::Target;
 
@@ -43,10 +44,19 @@ impl CheckRunner {
     }
 
     /// Runs one check.
-    pub fn run(&mut self, check: &'static Check) -> CheckOutcome {
+    ///
+    /// # Errors
+    /// This client has no free descriptor for a connection, which says nothing about the server.
+    pub fn run(&mut self, check: &'static Check) -> Result<CheckOutcome, Failure> {
         let started = Instant::now();
         let result = self.result(check);
-        CheckOutcome { check, result, duration: started.elapsed() }
+        match &result {
+            Err(failure) if failure.state == ConnectionState::NoDescriptor => {
+                let reason = failure.received.shown(0);
+                Err(Failure::cannot_run(format!("check {}: {reason}", check.name)))
+            }
+            _ => Ok(CheckOutcome { check, result, duration: started.elapsed() }),
+        }
     }
 
     fn result(&mut self, check: &Check) -> CheckResult {

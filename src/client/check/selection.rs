@@ -14,11 +14,14 @@ const LARGE: &str = "largest";
 /// # Errors
 /// A name is unknown, or its check needs `--large`.
 pub fn selected(protocol: ClientProtocol, selection: &Selection) -> Result<Vec<&'static Check>, Failure> {
-    let only = &selection.only;
+    let only: Vec<&str> = selection.only.iter().map(|name| name.trim()).collect();
+    if only.contains(&"") {
+        return Err(Failure::cannot_run("--only has an empty name (''): put one comma between two names; see --list"));
+    }
     if let Some(name) = only.iter().find(|name| !catalog::checks(protocol).any(|check| check.has_name(name))) {
         return Err(Failure::cannot_run(unknown(protocol, name)));
     }
-    if !selection.large && !selection.list && only.iter().any(|name| name == LARGE) {
+    if !selection.large && !selection.list && only.contains(&LARGE) {
         return Err(Failure::cannot_run(format!("the check {LARGE} sends {MAX_LENGTH} bytes: add --large to run it")));
     }
     let wanted = |check: &&Check| only.is_empty() || only.iter().any(|name| check.has_name(name));
@@ -31,7 +34,8 @@ fn unknown(protocol: ClientProtocol, name: &str) -> String {
     let others = CHECKABLE.iter().filter_map(|other| ClientProtocol::by_name(other));
     let has_name = |other: &ClientProtocol| catalog::checks(*other).any(|check| check.has_name(name));
     if let Some(other) = others.into_iter().find(has_name) {
-        return format!("{own} has no check or group '{name}', but {} has; see --list -P {own}", other.name());
+        let other = other.name();
+        return format!("{own} has no check or group '{name}', but {other} has: add -P {other}");
     }
     let known = catalog::checks(protocol).flat_map(|check| [check.name, check.group]);
     match nearest(name, known) {
@@ -81,9 +85,8 @@ mod tests {
             ("upercase", "did you mean uppercase?"),
             ("pipeline", "did you mean pipelining?"),
             ("nonsense", "has the name 'nonsense'; see --list"),
-            ("", "has the name ''; see --list"),
             ("pattern", "frame has no check or group 'pattern', but chargen has"),
-            ("title-case", "but frame-2021 has"),
+            ("title-case", "but frame-2021 has: add -P frame-2021"),
         ] {
             assert!(message("frame", name).contains(words), "{}", message("frame", name));
         }

@@ -88,17 +88,25 @@ pub fn time_bytes(context: &CheckContext) -> CheckResult {
 
 pub fn time_now(context: &CheckContext) -> CheckResult {
     let bytes = receive_all(context, TIME)?;
-    let Ok(seconds) = <[u8; TIME]>::try_from(bytes.as_slice()).map(u32::from_be_bytes) else {
-        return Err(wrong_reply("four bytes", bytes));
-    };
-    // The count wraps in 2036, and so does the difference. A second or two are the network's and the clocks' error.
-    let ours = (sys::unix_time() + SINCE_1900) as u32;
-    let difference = seconds.wrapping_sub(ours).min(ours.wrapping_sub(seconds));
-    match difference {
-        0..=5 => Ok(Pass::Clean),
-        6..=86_400 => Ok(Pass::WithNote(format!("differs from this machine's clock by {difference} s"))),
-        _ => Err(wrong_reply(&format!("{ours}, or close to it"), bytes)),
+    let now = sys::unix_time();
+    // A second or two are the network's and the clocks' error.
+    match difference_to_time(&bytes, now) {
+        None => Err(wrong_reply("four bytes", bytes)),
+        Some(0..=5) => Ok(Pass::Clean),
+        Some(seconds @ 6..=86_400) => Ok(Pass::WithNote(format!("differs from this machine's clock by {seconds} s"))),
+        Some(_) => Err(wrong_reply(&format!("{}, or close to it", since_1900(now)), bytes)),
     }
+}
+
+/// The seconds between a reply of `time` and a time since 1970; `None` if it is not four bytes. The count wraps in 2036,
+/// and so does the difference.
+pub fn difference_to_time(reply: &[u8], unix_time: u64) -> Option<u32> {
+    let (theirs, ours) = (u32::from_be_bytes(reply.try_into().ok()?), since_1900(unix_time));
+    Some(theirs.wrapping_sub(ours).min(ours.wrapping_sub(theirs)))
+}
+
+fn since_1900(unix_time: u64) -> u32 {
+    (unix_time + SINCE_1900) as u32
 }
 
 pub fn quote(context: &CheckContext) -> CheckResult {

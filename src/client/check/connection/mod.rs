@@ -71,6 +71,12 @@ impl TestConnection {
         self.state == ConnectionState::Open
     }
 
+    /// Whether more arrived than a correct server sends.
+    #[must_use]
+    pub fn has_excess(&self) -> bool {
+        self.state == ConnectionState::Excess
+    }
+
     /// Sends all of `bytes`. A server that stops reading is a failure; one that closes, or sends more than can be
     /// correct, is reported when its reply is judged.
     ///
