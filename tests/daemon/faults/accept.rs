@@ -1,11 +1,13 @@
 //! Errors of accept(2), the backlog, and the limits on connections.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use super::{Injection, LeakCheck, SHUFFLE, UPPERCASE, assert_serves, available, injected, wait_until};
-use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel};
+use crate::harness::{Client, DEADLINE, Daemon, DaemonBuilder, frame, in_parallel, length_prefixed};
 
 /// Fault 1: accept4(2) fails for want of descriptors or memory, for a while.
 #[test]
@@ -203,6 +205,19 @@ fn reset_before_accept_is_counted_as_reset() {
     daemon.wait_for_line(0, "frame unknown address: closed: reset");
 }
 
+/// Whether a new client gets its reply. No: the kernel has reset a handshake for which there was no room.
+fn is_served(daemon: &Daemon) -> bool {
+    let mut stream = TcpStream::connect(daemon.address("frame")).expect("connect");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    let mut reply = [0; 6];
+    match stream.write_all(&frame(UPPERCASE, b"hi")).and_then(|()| stream.read_exact(&mut reply)) {
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => return false,
+        result => result.expect("a reply"),
+    }
+    assert_eq!(reply, *length_prefixed(b"HI"));
+    true
+}
+
 /// Fault 5: more clients than the accept queue holds; the kernel retries their handshakes.
 #[test]
 fn backlog_overflow_recovers() {
@@ -211,12 +226,13 @@ fn backlog_overflow_recovers() {
     let before = overflows();
     daemon.pause();
     std::thread::scope(|scope| {
-        let crowd = scope.spawn(|| in_parallel(30, |_| assert_serves(&mut daemon.connect("frame"))));
+        let crowd = scope.spawn(|| in_parallel(30, |_| while !is_served(&daemon) {}));
         wait_until("the queue overflows", || overflows() > before);
         daemon.signal(Signal::SIGCONT);
         crowd.join().expect("a client was not served");
     });
-    assert_eq!(leak_check.end(&daemon).answered, 30);
+    let answered = leak_check.end(&daemon).answered;
+    assert!(answered >= 30, "{answered}");
 }
 
 /// The number of connections that the kernel has rejected because an accept queue was full (/proc/net/netstat).
