@@ -7,7 +7,7 @@
 //! To add a protocol, write `services/NAME.rs` with its descriptor ([`ProtocolInfo`]), name the file in
 //! `services/mod.rs`, and add a line to [`PROTOCOLS`].
 
-mod calendar;
+pub mod calendar;
 mod call_context;
 mod cancel;
 mod chunk;

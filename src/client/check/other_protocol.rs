@@ -13,6 +13,7 @@ use super::context::CheckContext;
 use super::failure::{CheckFailure, ConnectionState};
 use crate::client::client_protocol::{ClientProtocol, ConnectionUse, ERROR_TEXT};
 use crate::client::date;
+use crate::protocol::calendar::{MONTHS, WEEKDAYS};
 use crate::sys;
 
 /// The message of the first request. It ends the request line and the head of an HTTP request, so that a server of HTTP
@@ -46,23 +47,6 @@ const LENGTH_PREFIX_REQUEST: &[u8] = b"\0\0\0\x0cretort check";
 
 /// The greatest error of a clock whose time is taken for that of `time`, in seconds.
 const DAY: u32 = 86_400;
-
-const WEEKDAYS: &[&str] = &["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-
-const MONTHS: &[&str] = &[
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 /// The failure of every check, if the server speaks another protocol, or none.
 pub fn failure_of_all(context: &CheckContext) -> Option<CheckFailure> {
@@ -265,8 +249,8 @@ fn is_daytime(greeting: &[u8], year: &str) -> bool {
     let Ok(line) = std::str::from_utf8(greeting.trim_ascii()) else { return false };
     let words: Vec<&str> = line.split([' ', ',']).filter(|word| !word.is_empty()).collect();
     let date = match words.as_slice() {
-        [day, rest @ ..] if is_name(day, WEEKDAYS) => rest,
-        [day, month, ..] if day.parse::<u8>().is_ok() && is_name(month, MONTHS) => &words[1..],
+        [day, rest @ ..] if is_name(day, &WEEKDAYS) => rest,
+        [day, month, ..] if day.parse::<u8>().is_ok() && is_name(month, &MONTHS) => &words[1..],
         _ => return false,
     };
     // A time zone may follow the time.

@@ -7,23 +7,6 @@ use crate::protocol::example::{Example, Reply};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 use crate::protocol::opening;
 
-/// The days of the week, from that of 1970-01-01.
-const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
 /// The descriptor.
 pub const INFO: ProtocolInfo = ProtocolInfo {
     name: "daytime",
@@ -54,8 +37,8 @@ impl Protocol for Daytime {
 /// `Weekday, Month Day, Year Time-Zone`, the first form that the RFC suggests.
 fn line(unix_time: u64) -> String {
     let Moment { year, month, day, hour, minute, second } = Moment::new(unix_time);
-    let weekday = WEEKDAYS[(unix_time / calendar::DAY % 7) as usize];
-    let month = MONTHS[month - 1];
+    let weekday = calendar::WEEKDAYS[(unix_time / calendar::DAY % 7) as usize];
+    let month = calendar::MONTHS[month - 1];
     format!("{weekday}, {month} {day}, {year} {hour:02}:{minute:02}:{second:02}-UTC\r\n")
 }
 

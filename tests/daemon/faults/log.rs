@@ -87,7 +87,8 @@ fn blocked_syslog_does_not_block_service() {
     for _ in 1..2000 {
         assert_serves(&mut client);
     }
-    assert_eq!(daemon.descriptors(), descriptors);
+    // the log thread may be connecting again
+    wait_until("descriptors are back", || daemon.descriptors() <= descriptors);
     assert!(daemon.rss() <= rss_limit(rss, 0), "{} of {rss} bytes", daemon.rss());
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     // every message was sent or dropped
