@@ -1,24 +1,20 @@
-//! What a terminal can show, by its type and the user's choice: whether standard output has colours, and whether a line
+//! What a terminal can show, by its type and the environment: whether standard output has colours, and whether a line
 //! on standard error can be drawn again.
 
 use std::env;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 
-use super::options::ColorWhen;
-
-/// Whether text on standard output has colours.
+/// Whether text on standard output can have colours.
 #[must_use]
-pub fn stdout_has_colour(when: ColorWhen) -> bool {
-    match when {
-        ColorWhen::Always => true,
-        ColorWhen::Never => false,
-        ColorWhen::Auto => {
-            is_wanted(env::var_os("NO_COLOR").as_deref())
-                && interprets_sequences(env::var_os("TERM").as_deref())
-                && io::stdout().is_terminal()
-        }
-    }
+pub fn stdout_has_colour() -> bool {
+    environment_has_colour() && io::stdout().is_terminal()
+}
+
+/// Whether the environment leaves colours to each stream: `NO_COLOR` and `TERM` do not rule them out.
+#[must_use]
+pub fn environment_has_colour() -> bool {
+    is_wanted(env::var_os("NO_COLOR").as_deref()) && interprets_sequences(env::var_os("TERM").as_deref())
 }
 
 /// Whether a line on standard error can be drawn again, as a progress bar is.
@@ -40,12 +36,6 @@ fn interprets_sequences(term: Option<&OsStr>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn choice_of_the_user_comes_first() {
-        assert!(stdout_has_colour(ColorWhen::Always));
-        assert!(!stdout_has_colour(ColorWhen::Never));
-    }
 
     #[test]
     fn empty_no_color_is_as_none() {

@@ -616,7 +616,10 @@ fn junit_report_may_go_to_stdout() {
 fn on_a_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let (terminal, controller) = terminal();
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
-    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR").env("TERM", "xterm");
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).env("TERM", "xterm");
     command.envs(variables.iter().copied());
     command.stdin(Stdio::null()).stdout(terminal.try_clone().unwrap()).stderr(terminal);
     let mut child = command.spawn().expect("run retort");
@@ -637,6 +640,7 @@ fn color_option_and_environment_decide_on_colours() {
         ("--color=auto", &[("NO_COLOR", "")], true),
         ("--color=auto", &[("NO_COLOR", "1")], false),
         ("--color=auto", &[("TERM", "dumb")], false),
+        ("--color=auto", &[("TERM", "dumb"), ("CI", "true")], false),
         ("--color=never", &[], false),
         ("--color=always", &[("NO_COLOR", "1"), ("TERM", "dumb")], true),
     ] {

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use clap::{ColorChoice, ValueEnum};
 
+use crate::client::terminal;
+
 /// When text has colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorWhen {
@@ -16,11 +18,31 @@ pub enum ColorWhen {
     Never,
 }
 
+impl ColorWhen {
+    /// Whether text on standard output has colours.
+    #[must_use]
+    pub fn on_stdout(self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => terminal::stdout_has_colour(),
+        }
+    }
+}
+
 /// The colours of clap's own texts: its texts must follow the option before clap has parsed it.
 ///
-/// Without the option, and with a value that clap will reject, clap decides by its own rules, which are those of
-/// [`ColorWhen::Auto`].
+/// Without the option, and with a value that clap will reject, this is [`ColorWhen::Auto`]. clap's own automatic choice
+/// would ignore `TERM` where `CI` is set, and so decides only where the environment allows colours.
 pub fn choice(arguments: impl IntoIterator<Item = OsString>) -> ColorChoice {
+    match written(arguments) {
+        ColorChoice::Auto if !terminal::environment_has_colour() => ColorChoice::Never,
+        choice => choice,
+    }
+}
+
+/// The choice that the command line states.
+fn written(arguments: impl IntoIterator<Item = OsString>) -> ColorChoice {
     let mut choice = ColorChoice::Auto;
     let mut arguments = arguments.into_iter().take_while(|argument| argument != "--");
     while let Some(argument) = arguments.next() {
@@ -43,6 +65,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn choice_of_the_user_comes_first() {
+        assert!(ColorWhen::Always.on_stdout());
+        assert!(!ColorWhen::Never.on_stdout());
+    }
+
+    #[test]
     fn texts_of_clap_follow_the_option() {
         for (arguments, expected) in [
             ("retort check host", ColorChoice::Auto),
@@ -53,7 +81,7 @@ mod tests {
             ("retort check --color", ColorChoice::Auto),
             ("retort send host -- --color always", ColorChoice::Auto),
         ] {
-            assert_eq!(choice(arguments.split(' ').map(OsString::from)), expected, "{arguments}");
+            assert_eq!(written(arguments.split(' ').map(OsString::from)), expected, "{arguments}");
         }
     }
 }

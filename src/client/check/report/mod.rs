@@ -18,7 +18,6 @@ use super::outcome::{CheckOutcome, RunSummary};
 use crate::client::failure::{Failure, Status};
 use crate::client::options::{ColorWhen, ReportOptions};
 use crate::client::report_file::ReportFile;
-use crate::client::terminal;
 use reporter::Reporter;
 
 /// The report of a run in progress.
@@ -38,7 +37,7 @@ impl CheckReport {
         let reporter: Box<dyn Reporter> = match (options.json, options.tap) {
             (true, _) => Box::new(json::JsonReporter),
             (_, true) => Box::new(tap::TapReporter),
-            _ => Box::new(text::TextReporter::new(options.quiet, terminal::stdout_has_colour(color))),
+            _ => Box::new(text::TextReporter::new(options.quiet, color.on_stdout())),
         };
         let junit = options.junit.as_deref().map(ReportFile::prepare).transpose()?;
         let (out, started) = (io::stdout().lock(), Instant::now());
