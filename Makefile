@@ -44,7 +44,7 @@ test: ## Run every test that needs no root (with cargo-nextest if it is installe
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  $(CARGO) nextest run --locked $(CARGOFLAGS); else $(CARGO) test --locked $(CARGOFLAGS); fi
 
-check: ## Check format, lints, documentation, units, man pages and scripts
+check: ## Check format, lints, documentation, units, man pages, scripts, installation and dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked $(CARGOFLAGS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked $(CARGOFLAGS)

@@ -7,7 +7,7 @@
 //! | count, rate | itself | `k` is 1000, `M`, `G` |
 //! | number | itself | none |
 //!
-//! Upper and lower case are the same in suffixes of sizes, counts and rates. `MB` is rejected: it is 1000 kilobytes to
+//! Suffixes of sizes, counts and rates may be in upper or lower case. `MB` is rejected: it is 1000 kilobytes to
 //! some and 1024 to others; and so is a time in `M`. Every error is one line that says what to write instead.
 
 use std::fmt::Display;
@@ -32,7 +32,7 @@ pub fn size(text: &str) -> Result<u64, String> {
         "kb" | "mb" | "gb" => return Err(ambiguous(digits, suffix)),
         _ => return Err(NOT_A_SIZE.into()),
     };
-    multiple(digits, factor).map_err(|error| error.unwrap_or(NOT_A_SIZE).into())
+    multiple(digits, factor, NOT_A_SIZE)
 }
 
 const NOT_A_SIZE: &str = "not a size: write bytes, or a number with K, M or G, such as 64K";
@@ -93,14 +93,14 @@ pub fn format_time(time: Duration) -> impl Display {
     humantime::format_duration(time)
 }
 
-/// How many of something.
+/// A count.
 ///
 /// # Errors
 /// Not a whole number; an unknown suffix; more than 2^64 - 1.
 pub fn count(text: &str) -> Result<u64, String> {
     let (digits, suffix) = split(text);
     let factor = decimal_factor(suffix).ok_or(NOT_A_COUNT)?;
-    multiple(digits, factor.into()).map_err(|error| error.unwrap_or(NOT_A_COUNT).into())
+    multiple(digits, factor.into(), NOT_A_COUNT)
 }
 
 const NOT_A_COUNT: &str = "not a whole number: write for example 500, or 10k for 10000";
@@ -112,8 +112,7 @@ pub fn count_within<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str
 
 /// A parser of numbers in a range that fits into `T`, for what is not counted, such as ports.
 pub fn number_within<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
-    const NOT_A_NUMBER: &str = "not a whole number";
-    move |text| within(multiple(text, 1).map_err(|error| error.unwrap_or(NOT_A_NUMBER))?, &range)
+    move |text| within(multiple(text, 1, "not a whole number")?, &range)
 }
 
 fn within<T: TryFrom<u64>>(number: u64, range: &RangeInclusive<u64>) -> Result<T, String> {
@@ -121,7 +120,7 @@ fn within<T: TryFrom<u64>>(number: u64, range: &RangeInclusive<u64>) -> Result<T
     fits.ok_or_else(|| format!("must be from {} to {}", range.start(), range.end()))
 }
 
-/// How many of something in a second, within a range.
+/// A rate per second, within a range.
 ///
 /// # Errors
 /// Not a number; an unknown suffix; not in the range.
@@ -167,12 +166,12 @@ fn split(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// The product of a number and the factor of its suffix. The error is `None` for what is not a number.
-fn multiple(digits: &str, factor: u64) -> Result<u64, Option<&'static str>> {
+/// The product of a number and the factor of its suffix; `not_a_number` is the error about digits that are none.
+fn multiple(digits: &str, factor: u64, not_a_number: &str) -> Result<u64, String> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(None);
+        return Err(not_a_number.into());
     }
-    digits.parse().ok().and_then(|number: u64| number.checked_mul(factor)).ok_or(Some("too large"))
+    digits.parse().ok().and_then(|number: u64| number.checked_mul(factor)).ok_or_else(|| "too large".into())
 }
 
 #[cfg(test)]

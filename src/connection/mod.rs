@@ -86,7 +86,8 @@ use crate::protocol::Progress;
 /// request's p99 is 1.8 ms with 2 and 4.0 ms with 8, and the throughput of the four does not differ.
 const DIRECT_READS: u32 = 2;
 
-/// What the end of our output counts for among the unacknowledged bytes (tcp(7)).
+/// Unacknowledged bytes that the end of our output counts as. Derived: a FIN counts as one byte
+/// ([`Stream::unacknowledged`]).
 const FIN: u32 = 1;
 
 /// Whether a connection that has sent no request may still send one while the server drains.
@@ -189,7 +190,8 @@ impl Connection {
     }
 
     /// Whether a drain has to wait for its client: a request is in progress, or the client has not taken all replies.
-    /// Replies that the kernel sends already count when the grace is over: the acknowledgement takes a moment.
+    /// Replies that the kernel has taken count only once the grace is over: until then, the client's acknowledgement may
+    /// still be on its way.
     #[must_use]
     pub fn is_pending(&self, grace: Grace) -> bool {
         match self.state {

@@ -29,7 +29,7 @@ use crate::sys::{self, Errno, SocketKind};
 pub struct Inherited {
     /// Sockets that listen.
     pub listeners: Vec<InheritedSocket<TcpListener>>,
-    /// The one connection of an `Accept=yes` unit. Its client may have disconnected already.
+    /// The one connection of an `Accept=yes` unit, or of inetd's `nowait`. Its client may have disconnected already.
     pub connection: Option<InheritedSocket<TcpStream>>,
     /// The names of descriptors from the store, which were closed.
     pub stored: Vec<String>,

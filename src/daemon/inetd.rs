@@ -86,7 +86,7 @@ fn null() -> io::Result<File> {
     File::options().read(true).write(true).open("/dev/null")
 }
 
-/// A socket with the name that systemd gives to one like it.
+/// A socket of the default protocol, with a descriptor name that means that protocol.
 fn named<S: From<OwnedFd>>(socket: OwnedFd, descriptor: &str) -> InheritedSocket<S> {
     InheritedSocket { socket: socket.into(), descriptor: descriptor.into(), protocol: default_protocol() }
 }

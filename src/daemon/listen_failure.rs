@@ -1,7 +1,7 @@
 //! Why the daemon cannot listen on an address, and how to resolve it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use super::config::conflict::exclude;
 use super::exit_status::Failure;
@@ -64,16 +64,22 @@ fn forbidden(address: SocketAddr, error: Errno, has_inherited: bool) -> Failure 
     )
 }
 
+/// Whether the kernel refuses to bind `address` beside this listener.
+#[must_use]
+pub fn excludes(listener: &TcpListener, address: SocketAddr) -> bool {
+    listener.local_addr().is_ok_and(|other| exclude(other, address))
+        && !(address.ip().to_canonical().is_ipv4() && sys::is_ipv6_only(listener))
+}
+
 fn in_use(address: SocketAddr, what: String, inherited: &[Listener]) -> Failure {
-    let excludes = |listener: &&Listener| listener.socket.local_addr().is_ok_and(|other| exclude(other, address));
-    match inherited.iter().find(excludes) {
+    match inherited.iter().find(|listener| excludes(&listener.socket, address)) {
         Some(Listener { name, .. }) => passed_too(&what, name),
         None => Failure::system(what)
             .with_hint(format!("another process listens there: ss -ltnp sport = :{} shows it", address.port())),
     }
 }
 
-/// What failed, and why.
+/// The address that cannot be bound, and why.
 #[must_use]
 pub fn cannot_bind(address: SocketAddr, error: Errno) -> String {
     format!("cannot listen on {address}: {}", io::Error::from(error))

@@ -10,6 +10,7 @@ use log::warn;
 use crate::daemon::config::listen::default_protocol;
 use crate::daemon::exit_status::Failure;
 use crate::sys::FIRST_INHERITED;
+use crate::units::counted;
 
 /// The descriptors that are announced.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl ListenFds {
         self.names.get(place as usize).map_or("", String::as_str)
     }
 
-    /// What is doubtful about the names: some descriptors have none although others do, or there are more names.
+    /// The doubt about the names: some descriptors have none although others do, or there are more names.
     fn doubt(&self) -> Option<String> {
         let count = self.count as usize;
         let listed = self.names.join(":");
@@ -39,8 +40,8 @@ impl ListenFds {
             let default = default_protocol().name;
             Some(format!("LISTEN_FDNAMES={listed} names {named} of {count} descriptors: the others count as {default}"))
         } else if self.names.len() > count {
-            let names = self.names.len();
-            Some(format!("LISTEN_FDNAMES={listed} has {names} names for {count} descriptors: the last are ignored"))
+            let (names, descriptors) = (counted(self.names.len(), "name"), counted(count, "descriptor"));
+            Some(format!("LISTEN_FDNAMES={listed} has {names} for {descriptors}: the last are ignored"))
         } else {
             None
         }
@@ -127,7 +128,7 @@ mod tests {
             (2, &["echo"][..], "LISTEN_FDNAMES=echo names 1 of 2 descriptors: the others count as frame"),
             (2, &["echo", ""], "LISTEN_FDNAMES=echo: names 1 of 2 descriptors: the others count as frame"),
             (3, &["", "", ""], "LISTEN_FDNAMES=:: names 0 of 3 descriptors: the others count as frame"),
-            (1, &["echo", "time"], "LISTEN_FDNAMES=echo:time has 2 names for 1 descriptors: the last are ignored"),
+            (1, &["echo", "time"], "LISTEN_FDNAMES=echo:time has 2 names for 1 descriptor: the last are ignored"),
         ] {
             assert_eq!(doubt(count, names).as_deref(), Some(expected));
         }

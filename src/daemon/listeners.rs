@@ -1,4 +1,4 @@
-//! The sockets to serve: those that systemd passes, and those that the daemon binds itself.
+//! The sockets to serve: those that systemd or inetd passes, and those that the daemon binds itself.
 //!
 //! A socket option that cannot be set causes a warning: the listener serves without it.
 
@@ -8,9 +8,8 @@ use std::os::fd::AsFd;
 use log::warn;
 
 use super::activation::{Inherited, InheritedSocket};
-use super::listen_failure::{cannot_bind, cannot_listen, passed_too};
+use super::listen_failure::{cannot_bind, cannot_listen, excludes, passed_too};
 use crate::daemon::config::args::FixedSettings;
-use crate::daemon::config::conflict::exclude;
 use crate::daemon::config::listen::{Endpoint, ListenAddress, Origin, not_unicast};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
@@ -34,7 +33,7 @@ const USER_TIMEOUT: u32 = 1000 * (KEEPALIVE_IDLE + KEEPALIVE_PROBES * KEEPALIVE_
 pub struct Sockets {
     /// Sockets that listen.
     pub listeners: Vec<Listener>,
-    /// The one connection of an `Accept=yes` unit.
+    /// The one connection of an `Accept=yes` unit, or of inetd's `nowait`.
     pub connection: Option<AdoptedConnection>,
     /// Names of descriptors that the manager's store has to remove.
     pub stored: Vec<String>,
@@ -73,10 +72,10 @@ pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, F
     }
     let passed = listeners.len();
     for endpoint in &endpoints {
-        check_unicast(endpoint.address.socket_address())?;
-        let own = bind_own(endpoint, settings);
-        listeners
-            .push(own.map_err(|error| cannot_listen(endpoint.address.socket_address(), error, &listeners[..passed]))?);
+        let address = endpoint.address.socket_address();
+        check_unicast(address)?;
+        let own = bind_own(endpoint, settings).map_err(|error| cannot_listen(address, error, &listeners[..passed]))?;
+        listeners.push(own);
     }
     let adopt = |InheritedSocket { socket, protocol, .. }| {
         Ok(AdoptedConnection { stream: inherited_connection(socket)?, protocol })
@@ -93,7 +92,7 @@ pub fn check(settings: &FixedSettings, inherited: &Inherited) -> Result<(), Fail
     for endpoint in own_endpoints(settings, inherited) {
         let address = endpoint.address.socket_address();
         check_unicast(address)?;
-        if let Some(passed) = inherited.listeners.iter().find(|passed| takes(&passed.socket, address)) {
+        if let Some(passed) = inherited.listeners.iter().find(|passed| excludes(&passed.socket, address)) {
             let name = listener_name(&passed.socket, passed.protocol);
             return Err(passed_too(&cannot_bind(address, Errno::EADDRINUSE), &name));
         }
@@ -110,12 +109,6 @@ fn check_unicast(address: SocketAddr) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether the kernel refuses to bind `address` beside this listener.
-fn takes(listener: &TcpListener, address: SocketAddr) -> bool {
-    listener.local_addr().is_ok_and(|other| exclude(other, address))
-        && !(address.is_ipv4() && sys::is_ipv6_only(listener))
 }
 
 fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {

@@ -49,7 +49,7 @@ pub struct MainLoop<'a> {
     stop_signals: StopSignals,
     /// When the drain times out, if it does.
     drain_until: Option<Instant>,
-    /// What the drain waits for has been logged.
+    /// The line about the connections that the drain waits for has been logged.
     waiting_logged: bool,
     /// The number of the last heartbeat.
     heartbeat: u64,
@@ -163,7 +163,7 @@ impl<'a> MainLoop<'a> {
     fn stop(&mut self, reason: &str) {
         info!("stopping: {reason}");
         let timeout = self.settings.reloadable.drain_timeout.max();
-        self.drain_until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.drain_until = timeout.map(|timeout| Instant::now() + timeout);
         self.server.drain(timeout);
         let status = self.status();
         self.notifier.stopping(status);
@@ -207,7 +207,7 @@ impl<'a> MainLoop<'a> {
         }
     }
 
-    /// Logs what a drain that a signal began waits for, as soon as there is something, and once.
+    /// Logs how many connections a drain waits for that a signal began: once, as soon as there is one.
     fn report_waiting(&mut self) {
         let connections = self.server.pending(COUNT_TIMEOUT);
         if connections > 0 && self.server.phase() == Phase::Draining {

@@ -139,8 +139,8 @@ fn serve(
     MainLoop::new(server, serving, &signals, notifier, settings, arguments).run()
 }
 
-/// Prints why the configuration cannot be used, or the help that was requested: clap's text as it is, an error of the
-/// settings file as a line of the log. Where standard error cannot be used, every error goes to `log`.
+/// Prints why the configuration cannot be used, or the help that was requested: clap's text as it is, every other
+/// error as a line of the log. Where standard error cannot be used, every error goes to `log`.
 fn reject(error: ConfigError, log: Option<LogTarget>) -> ExitCode {
     match error {
         ConfigError::Usage(error) if log.is_none() || !error.use_stderr() => {

@@ -1,4 +1,4 @@
-//! What the daemon reports of itself: the status of the service, and the lines of the log at start and stop.
+//! The daemon's reports about itself: the status of the service, and the lines of the log at start and stop.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// These listeners, and a connection if systemd has passed one.
+    /// These listeners, and a connection if one was passed.
     #[must_use]
     pub fn new(listeners: &[Listener], origins: Vec<Origin>, has_connection: bool) -> Self {
         let single_connection = has_connection && listeners.is_empty();

@@ -1,4 +1,4 @@
-//! What a SIGTERM or SIGINT does.
+//! The effect of a SIGTERM or SIGINT.
 //!
 //! The first signal begins the drain, and a second one aborts it. Programs may send several signals at once: timeout(1)
 //! signals its child and then the process group of the child. A signal within [`MIN_SIGNAL_DISTANCE`] of the one before
@@ -12,7 +12,7 @@ use crate::server::Phase;
 /// at once, and shorter than the patience of somebody who wants the drain to end.
 const MIN_SIGNAL_DISTANCE: Duration = Duration::from_secs(1);
 
-/// What a signal does.
+/// The effect of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Begins the drain.

@@ -23,7 +23,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Checks for connections in each period of `--exit-idle`. Chosen: the daemon exits at most an eighth of the period
 /// late.
 const IDLE_CHECKS_PER_TIMEOUT: u32 = 8;
-/// Time between checks for what the drain waits for, until there is something. Chosen: a user at the terminal reads at
+/// Time between checks for connections that the drain waits for, until there is one. Chosen: a user at the terminal reads at
 /// once why the daemon goes on, and a few checks are no load.
 const WAITING_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -36,7 +36,7 @@ pub struct Timers {
     pub status: Timer,
     /// More time has to be requested for the drain.
     pub extend: Timer,
-    /// A check for what the drain waits for is due.
+    /// A check for connections that the drain waits for is due.
     pub waiting: Timer,
     /// Undelivered messages to the service manager have to be sent again.
     pub retry: Timer,
@@ -73,7 +73,7 @@ impl Timers {
         self.extend = Timer::new(has_manager.then_some(EXTEND_INTERVAL));
     }
 
-    /// Begins to check for what the drain waits for, or ends that.
+    /// Begins to check for connections that the drain waits for, or ends that.
     pub fn watch_waiting(&mut self, wanted: bool) {
         self.waiting.switch(wanted.then_some(WAITING_INTERVAL));
     }

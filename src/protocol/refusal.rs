@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The longest message of any protocol, in bytes. Derived: the header of `frame` has 27 bits for the length.
+/// The longest message that retortd takes in any protocol, in bytes. Derived: the header of `frame` has 27 bits for the
+/// length.
 pub const MAX_MESSAGE: usize = (1 << 27) - 1;
 
 /// Why a request gets an error as its reply, or why the connection closes instead.
@@ -19,7 +20,7 @@ pub enum Refusal {
     NotUtf8,
     /// The message is longer than [`RequestLimits::message`](super::RequestLimits::message).
     MessageTooLong,
-    /// The message is longer than the header of `frame` can announce.
+    /// The message is longer than [`MAX_MESSAGE`], the maximum of `--max-message`.
     LongerThanProtocol,
     /// The line is longer than [`RequestLimits::line`](super::RequestLimits::line).
     LineTooLong,
@@ -39,7 +40,7 @@ impl fmt::Display for Refusal {
             Self::NotUtf8 => "the message is not UTF-8",
             Self::MessageTooLong => "the message is longer than the limit (--max-message)",
             Self::LongerThanProtocol => {
-                return write!(f, "the message is longer than the protocol allows ({MAX_MESSAGE} bytes)");
+                return write!(f, "the message is longer than retortd allows in any protocol ({MAX_MESSAGE} bytes)");
             }
             Self::LineTooLong => "the line is longer than the limit (--max-line)",
             Self::TooMuchMemory => "request and reply may need more memory than one request gets (--max-buffered)",

@@ -282,25 +282,53 @@ fn inherited_listener_becomes_nonblocking() {
     drop(daemon);
 }
 
+/// A listener on a free port of all IPv6 addresses, and of none of IPv4; `None`, and noted as skipped, without IPv6.
+#[track_caller]
+fn ipv6_only_listener() -> Option<OwnedFd> {
+    use nix::sys::socket::{SockaddrIn6, bind, socket};
+    let any = SockaddrIn6::from(std::net::SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
+    let bound = socket(AddressFamily::Inet6, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).and_then(|socket| {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+        bind(socket.as_raw_fd(), &any)?;
+        listen(&socket, Backlog::new(16)?)?;
+        Ok(socket)
+    });
+    if bound.is_err() {
+        skip("there is no IPv6 here");
+    }
+    bound.ok()
+}
+
 /// Fault 30: a socket for IPv6 only.
 #[test]
 fn ipv6_only_inherited_socket_rejects_ipv4() {
-    use nix::sys::socket::{SockaddrIn6, bind, socket};
-    let family = AddressFamily::Inet6;
-    let Ok(socket) = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else {
-        return skip("there is no IPv6 here");
-    };
-    setsockopt(&socket, sockopt::Ipv6V6Only, &true).expect("IPV6_V6ONLY");
-    let any = SockaddrIn6::from(std::net::SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
-    if bind(socket.as_raw_fd(), &any).is_err() {
-        return skip("there is no IPv6 here");
-    }
-    listen(&socket, Backlog::new(16).expect("a backlog")).expect("listen");
+    let Some(socket) = ipv6_only_listener() else { return };
     let daemon = DaemonBuilder::new(&[]).with_sockets("echo", vec![socket]).start();
     let address = daemon.address("echo");
     assert!(address.is_ipv6());
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     assert!(TcpStream::connect(("127.0.0.1", address.port())).is_err(), "IPv4 on an IPv6 socket");
+}
+
+/// A start and `--check` agree, and another process is not mistaken for systemd.
+#[test]
+fn ipv6_only_inherited_socket_leaves_ipv4_addresses() {
+    let Some(socket) = ipv6_only_listener() else { return };
+    let socket = TcpListener::from(socket);
+    let port = socket.local_addr().expect("an address").port();
+    let copy = || vec![socket.try_clone().expect("a copy").into()];
+    for address in ["0.0.0.0", "[::ffff:127.0.0.1]"] {
+        let listen = format!("--listen=time={address}:{port}");
+        let checked = DaemonBuilder::new(&["--check", &listen]).with_sockets("echo", copy()).finish();
+        assert_eq!(checked.code, 0, "{}", checked.log);
+        let daemon = DaemonBuilder::new(&[&listen]).with_sockets("echo", copy()).start();
+        assert_eq!(daemon.connect("time").receive_all().len(), 4);
+    }
+    let _other = TcpListener::bind(("0.0.0.0", port)).expect("bind");
+    let listen = format!("--listen=time=0.0.0.0:{port}");
+    let finished = DaemonBuilder::new(&[&listen]).with_sockets("echo", copy()).finish();
+    assert_eq!(finished.code, 71, "{}", finished.log);
+    assert!(finished.log.contains("another process listens there"), "{}", finished.log);
 }
 
 /// Both ends of a connection.

@@ -79,7 +79,7 @@ fn check_serves_no_inherited_socket() {
     let (socket, address) = listener();
     let finished = check(&["--listen=time=1"]).with_sockets("echo", vec![socket.into()]).finish();
     assert_eq!(settings(&finished), ["RETORTD_LISTEN=time=1"]);
-    assert!(finished.output.contains("# Listeners: echo from systemd, time=1\n"), "{}", finished.output);
+    assert!(finished.output.contains("# Listeners: echo (inherited), time=1\n"), "{}", finished.output);
     assert!(std::net::TcpStream::connect(address).is_err(), "it still listens");
     let finished = check(&[]).with_sockets("gopher", vec![listener().0.into()]).finish();
     assert_eq!((finished.code, finished.output.as_str()), (78, ""), "{}", finished.log);
@@ -166,5 +166,5 @@ fn check_shows_socket_on_standard_input() {
     assert_eq!(finished.code, 0);
     let output = crate::harness::Client::from_stream(client).receive_all();
     let output = String::from_utf8_lossy(&output);
-    assert!(output.contains("\n# Listeners: frame from systemd\n"), "{output}");
+    assert!(output.contains("\n# Listeners: frame (inherited)\n"), "{output}");
 }

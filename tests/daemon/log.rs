@@ -115,7 +115,7 @@ fn vv_names_reason_of_refusal() {
         (
             "text",
             b"reverse 134217728 ",
-            "reverse of 0 bytes refused in: the message is longer than the protocol allows (134217727 bytes)",
+            "reverse of 0 bytes refused in: the message is longer than retortd allows in any protocol (134217727 bytes)",
         ),
         ("respond", b"\xff", "respond of 1 bytes refused in: the message is not UTF-8"),
         // these close the connection

@@ -19,7 +19,7 @@ use crate::units;
 const MAX_WORKERS: u64 = 1024;
 /// The maximum of `--backlog`. Derived: listen(2) takes an int.
 const MAX_BACKLOG: u64 = i32::MAX as u64;
-/// The maximum of `--verbose`: beyond it there is nothing to log.
+/// The maximum of `--verbose`. Derived: the highest level that logs more than the one before, the bytes.
 pub const MAX_VERBOSE: u64 = 3;
 /// The maximum size of a socket buffer, in bytes. Derived: `SO_RCVBUF` takes an int, and the kernel doubles it
 /// (socket(7)).
@@ -62,8 +62,8 @@ pub struct Arguments {
     #[command(flatten)]
     pub fixed: FixedSettings,
 
-    /// Read RETORTD_ variables from FILE, a regular file of at most 16 MiB, at start and on SIGHUP; -FILE, with a
-    /// slash: it may be missing
+    /// Read RETORTD_ variables from FILE, a regular file of at most 16 MiB, at start and on SIGHUP. With - before a path
+    /// that contains a slash (-/etc/default/retortd), the file may be missing
     #[arg(long, env = "RETORTD_SETTINGS", value_name = "FILE", help_heading = RUNNING, allow_hyphen_values = true, value_hint = ValueHint::AnyPath, value_parser = OsStringValueParser::new().try_map(|value| SettingsFile::parse(&value)))]
     pub settings: Option<SettingsFile>,
 

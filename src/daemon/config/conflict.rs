@@ -22,7 +22,9 @@ pub fn check_for_conflicts(endpoints: &[Endpoint]) -> Result<(), Failure> {
     Ok(())
 }
 
-const HINT: &str = "each listener needs a port of its own: a port without an address is one of all addresses, and --port is a listener";
+/// How to resolve a conflict.
+const HINT: &str =
+    "give one of them another port; a port without an address, also that of --port, is a port of all addresses";
 
 /// Whether the kernel refuses to bind two listeners that set `SO_REUSEADDR`, as those of the daemon do (socket(7)).
 #[must_use]

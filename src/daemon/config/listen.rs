@@ -223,7 +223,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Own(endpoint) => endpoint.fmt(f),
-            Self::Inherited { protocol, .. } => write!(f, "{protocol} from systemd"),
+            Self::Inherited { protocol, .. } => write!(f, "{protocol} (inherited)"),
         }
     }
 }

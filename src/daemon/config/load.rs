@@ -36,7 +36,7 @@ pub struct Configuration {
     pub settings: Settings,
     /// The settings as they are written.
     pub written: Vec<WrittenSetting>,
-    /// What has to be logged about the settings file.
+    /// Remarks about the settings file, for the log.
     pub remarks: Vec<Remark>,
 }
 
@@ -60,7 +60,7 @@ pub enum ConfigError {
     /// The command line or the environment is wrong; also `--help` and `--version`.
     Usage(clap::Error),
     /// The settings file is wrong, or two listeners exclude each other.
-    File(Failure),
+    Settings(Failure),
 }
 
 impl ConfigError {
@@ -69,7 +69,7 @@ impl ConfigError {
     pub fn into_failure(self) -> Failure {
         match self {
             Self::Usage(error) => Failure::of(Kind::Usage, first_line(&error)),
-            Self::File(failure) => failure,
+            Self::Settings(failure) => failure,
         }
     }
 }
@@ -82,28 +82,28 @@ impl From<clap::Error> for ConfigError {
 
 impl From<Failure> for ConfigError {
     fn from(failure: Failure) -> Self {
-        Self::File(failure)
+        Self::Settings(failure)
     }
 }
 
 /// Reads `arguments` (with the program's name first), the environment, and the settings file that they name.
 ///
 /// # Errors
-/// [`ConfigError::Usage`] for the command line, the environment, and a request for help; [`ConfigError::File`] for the
+/// [`ConfigError::Usage`] for the command line, the environment, and a request for help; [`ConfigError::Settings`] for the
 /// settings file and for listeners that exclude each other.
 pub fn load(arguments: &[OsString]) -> Result<Command, ConfigError> {
     let matches = environment::parse(arguments)?;
-    let Some(file) = Arguments::from_arg_matches(&matches)?.settings else { return Command::new(&matches, Vec::new()) };
+    let Some(file) = matches.get_one::<SettingsFile>("settings") else { return Command::new(&matches, Vec::new()) };
     let command = command();
     // it cannot name another file
     let is_setting = |name: &str| name != "RETORTD_SETTINGS" && option_of(&command, name).is_some();
-    let Some(content) = env_file::read(&file, is_setting)? else {
+    let Some(content) = env_file::read(file, is_setting)? else {
         let text = format!("there is no file {file}: settings that are not given elsewhere have their defaults");
         return Command::new(&matches, vec![Remark { level: Level::Info, text }]);
     };
-    let from_file = options_of(&command, &file, &content, &matches)?;
+    let from_file = options_of(&command, file, &content, &matches)?;
     let all = arguments[..1].iter().chain(&from_file).chain(&arguments[1..]).cloned();
-    let remarks = ignored_lines(&file, &content).into_iter().collect();
+    let remarks = ignored_lines(file, &content).into_iter().collect();
     Command::new(&environment::parse(&all.collect::<Vec<_>>())?, remarks)
 }
 

@@ -1,8 +1,8 @@
 //! The value of `--settings`: a file, and whether it may be missing.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// The file of settings, as `EnvironmentFile=` in systemd.exec(5) names it: `-` before the path allows it to be missing.
@@ -21,7 +21,7 @@ impl SettingsFile {
     /// # Errors
     /// There is no path; a path behind `-` contains no slash, or begins with `-`.
     pub fn parse(value: &OsStr) -> Result<Self, String> {
-        let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+        let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
         match value.as_bytes() {
             [] | b"-" => Err("there is no name of a file".into()),
             [b'-', rest @ ..] if rest.starts_with(b"-") || !rest.contains(&b'/') => {

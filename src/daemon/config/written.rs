@@ -12,7 +12,7 @@ use super::args::command;
 pub struct WrittenSetting {
     /// The variable.
     pub name: String,
-    /// The value; `None` if it is not set and its default is not the same for every process.
+    /// The value; `None` if it is not set, and has no default or one that the system or other settings decide.
     pub value: Option<OsString>,
     /// The value is not set.
     pub is_default: bool,

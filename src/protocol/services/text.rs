@@ -123,10 +123,8 @@ impl Header<'_> {
     }
 }
 
-/// The action whose name is the first word of the input.
-fn action(input: &[u8]) -> Option<Action> {
-    let window = &input[..input.len().min(MAX_REQUEST_HEADER)];
-    let name = window.split(|byte| *byte == b' ').next()?;
+/// The action of this name.
+fn action(name: &[u8]) -> Option<Action> {
     Action::from_name(std::str::from_utf8(name).ok()?)
 }
 
@@ -144,7 +142,7 @@ fn reply(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> ControlF
         Header::Complete { length, .. } => return Break(reject(exchange, length, Refusal::MessageTooLong)),
         Header::Bad(refusal) => return Break(reject(exchange, 0, refusal)),
     };
-    match std::str::from_utf8(name).ok().and_then(Action::from_name) {
+    match action(name) {
         Some(action) => framed_text::reply::<Words>(exchange, context, RequestHead { action, header, length }),
         None => framed_text::reject_unknown::<Words>(exchange, header, length, Refusal::UnknownName),
     }
@@ -155,7 +153,10 @@ fn reject(exchange: &mut Exchange<'_>, length: usize, refusal: Refusal) -> Progr
     if exchange.remaining() < Words::ERROR_REPLY.len() {
         return Progress::NeedOutput;
     }
-    let action = action(exchange.input()).map_or("unknown", |action| action.name());
+    let input = exchange.input();
+    let window = &input[..input.len().min(MAX_REQUEST_HEADER)];
+    let first = window.split(|byte| *byte == b' ').next().and_then(action);
+    let action = first.map_or("unknown", |action| action.name());
     exchange.count_request(RequestRecord { action, length, refusal: Some(refusal) });
     exchange.reply(Words::ERROR_REPLY);
     Progress::Close(CloseCause::ProtocolError(refusal))

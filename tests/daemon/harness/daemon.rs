@@ -93,10 +93,12 @@ impl Daemon {
         self.exit.len() > 0
     }
 
-    /// Sends SIGTERM and waits for the exit code.
+    /// Sends SIGTERM and waits for the exit code; the log is complete then.
     pub fn stop(&mut self) -> i32 {
         self.signal(Signal::SIGTERM);
-        self.wait_exit()
+        let code = self.wait_exit();
+        self.log.wait_closed();
+        code
     }
 
     /// Sends SIGTERM and waits until the drain has begun.
