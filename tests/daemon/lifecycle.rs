@@ -142,11 +142,9 @@ fn second_sigterm_or_sigint_stops_at_once() {
 /// A client of `echo` that sends until the daemon takes no more, because it reads no reply.
 fn echo_client_that_does_not_read(daemon: &Daemon) -> Client {
     let client = daemon.connect("echo");
-    client.stream.set_nonblocking(true).expect("a socket");
-    let is_full = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
     wait_until("full buffers", || {
         let before = daemon.statistics_when(|_| true).bytes_in;
-        while !std::io::Write::write(&mut &client.stream, &[b'x'; 16 << 10]).is_err_and(is_full) {}
+        while client.send_what_fits(&[b'x'; 16 << 10]) > 0 {}
         before > 0 && daemon.statistics_when(|_| true).bytes_in == before
     });
     client
