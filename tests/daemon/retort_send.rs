@@ -8,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers;
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, terminal};
+use crate::harness::{
+    DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, has_ipv6, limited_retort, listener, terminal,
+};
 use retortd::protocol::PROTOCOLS;
 use retortd::protocol::client_side::ConnectionUse;
 
@@ -68,6 +70,9 @@ fn send_prints_reply() {
 
 #[test]
 fn host_may_be_name_or_ip_address() {
+    if !has_ipv6() {
+        return;
+    }
     let daemon = DaemonBuilder::new(&["--listen=frame=[::]:0"]).start();
     let port = daemon.address("frame").port();
     for host in ["localhost", "127.0.0.1", "[::1]"] {

@@ -30,7 +30,7 @@ pub use client::{Client, SetWhenDropped, echo_ping, frame, in_parallel, length_p
 pub use daemon::Daemon;
 pub use event_log::EventLog;
 pub use leak_check::LeakCheck;
-pub use observe::{RETORT_MEMORY, any_memory, available, limited_retort, rss_limit, wait_until};
+pub use observe::{RETORT_MEMORY, any_memory, available, has_ipv6, limited_retort, rss_limit, wait_until};
 pub use replay::{replay_all, try_protocol};
 pub use skip::skip;
 pub use statistics::Statistics;

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::net::{Ipv6Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -138,6 +139,16 @@ pub fn available(program: &str) -> bool {
         Command::new("sh").args(["-c", &words]).stdout(Stdio::null()).status().is_ok_and(|status| status.success());
     if !found {
         skip(&format!("{program} is not installed"));
+    }
+    found
+}
+
+/// Whether this machine has IPv6; if not, the test is noted as skipped.
+#[track_caller]
+pub fn has_ipv6() -> bool {
+    let found = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    if !found {
+        skip("there is no IPv6 here");
     }
     found
 }
