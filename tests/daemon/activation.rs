@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::action::UPPERCASE;
 use crate::harness::{
-    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, collect_lines, frame, has_ipv6,
-    length_prefixed, listener, process_id,
+    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, collect_lines, connection, frame,
+    has_ipv6, length_prefixed, listener, process_id,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -299,13 +299,6 @@ fn ipv6_only_inherited_socket_rejects_ipv4() {
     assert!(address.is_ipv6());
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     assert!(TcpStream::connect(("127.0.0.1", address.port())).is_err(), "IPv4 on an IPv6 socket");
-}
-
-/// Both ends of a connection.
-fn connection() -> (TcpStream, TcpStream) {
-    let (listener, address) = listener();
-    let client = TcpStream::connect(address).expect("connect");
-    (client, listener.accept().expect("accept").0)
 }
 
 /// Fault 30: the connection of an `Accept=yes` unit.

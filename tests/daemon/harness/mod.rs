@@ -20,7 +20,7 @@ mod terminal;
 
 use std::env;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -84,4 +84,11 @@ pub fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
     let address = listener.local_addr().expect("the listener's address");
     (listener, address)
+}
+
+/// The client's and the server's end of a connection over the loopback interface.
+pub fn connection() -> (TcpStream, TcpStream) {
+    let (listener, address) = listener();
+    let client = TcpStream::connect(address).expect("connect");
+    (client, listener.accept().expect("accept").0)
 }
