@@ -1,7 +1,7 @@
 //! `retort check`: correct servers pass, and each bug is found by the check that is meant for it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::buggy_servers::{self, Bug};
 use crate::harness::{
-    DEADLINE, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id, terminal,
+    DEADLINE, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id, shown_on, terminal,
 };
 use nix::sys::signal::{Signal, kill};
 use retortd::protocol::PROTOCOLS;
@@ -623,12 +623,11 @@ fn on_a_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     command.envs(variables.iter().copied());
     command.stdin(Stdio::null()).stdout(terminal.try_clone().unwrap()).stderr(terminal);
     let mut child = command.spawn().expect("run retort");
-    // closes this process's copies of the program's end, so that reading ends with the program (EIO, pty(7))
+    // closes this process's copies of the program's end
     drop(command);
-    let mut output = Vec::new();
-    let _ = File::from(controller).read_to_end(&mut output);
+    let shown = shown_on(controller);
     child.wait().expect("wait for retort");
-    String::from_utf8(output).unwrap()
+    shown
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::buggy_servers;
 use crate::harness::{
-    DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, has_ipv6, limited_retort, listener, terminal,
+    DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, has_ipv6, limited_retort, listener, shown_on, terminal,
 };
 use retortd::protocol::PROTOCOLS;
 use retortd::protocol::client_side::ConnectionUse;
@@ -389,11 +389,9 @@ fn wrong_action_is_reported_before_the_host_is_looked_up() {
 fn run_on_terminal(arguments: &[&str]) -> String {
     let (terminal, controller) = terminal();
     let mut child = retort(arguments).stdout(terminal).spawn().expect("start retort");
-    let mut output = Vec::new();
-    // EIO: every descriptor of the other side is closed (pty(7))
-    let _ = std::fs::File::from(controller).read_to_end(&mut output);
+    let shown = shown_on(controller);
     assert!(child.wait().expect("wait for retort").success());
-    String::from_utf8(output).expect("UTF-8")
+    shown
 }
 
 #[test]
@@ -413,19 +411,14 @@ fn control_characters_are_escaped_on_a_terminal_only() {
 fn no_progress_bar_is_drawn_over_typed_input() {
     let daemon = Daemon::serving("frame", &[]);
     let (terminal, controller) = terminal();
-    let (mut keyboard, mut screen) = (fs::File::from(controller.try_clone().unwrap()), fs::File::from(controller));
+    let mut keyboard = fs::File::from(controller.try_clone().unwrap());
     let mut child = retort(&["send", &daemon.address("frame").to_string(), "-f", "-"])
         .env("TERM", "xterm")
         .stdin(terminal.try_clone().unwrap())
         .stderr(terminal)
         .spawn()
         .unwrap();
-    let reader = thread::spawn(move || {
-        let mut shown = Vec::new();
-        // EIO: every descriptor of the other side is closed (pty(7))
-        let _ = screen.read_to_end(&mut shown);
-        String::from_utf8(shown).unwrap()
-    });
+    let reader = thread::spawn(move || shown_on(controller));
     let mut replies = child.stdout.take().unwrap();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(1200) {

@@ -34,7 +34,7 @@ pub use observe::{RETORT_MEMORY, any_memory, available, has_ipv6, limited_retort
 pub use replay::{replay_all, try_protocol};
 pub use skip::skip;
 pub use statistics::Statistics;
-pub use terminal::terminal;
+pub use terminal::{shown_on, terminal};
 
 /// The longest wait for an event that must happen. Chosen without tuning: generous, because other tests run meanwhile.
 pub const DEADLINE: Duration = Duration::from_secs(30);
