@@ -3,26 +3,17 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers;
 use crate::harness::{
-    DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, has_ipv6, limited_retort, listener, shown_on, terminal,
+    DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, has_ipv6, limited_retort, listener, retort, run,
+    shown_on, stderr, stdout, terminal,
 };
 use retortd::protocol::PROTOCOLS;
 use retortd::protocol::client_side::ConnectionUse;
-
-pub fn retort(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-pub fn run(arguments: &[&str]) -> Output {
-    retort(arguments).output().expect("run retort")
-}
 
 /// Runs retort with `input` on standard input, which is written while the output is read.
 fn run_with_input(arguments: &[&str], input: Vec<u8>) -> Output {
@@ -32,14 +23,6 @@ fn run_with_input(arguments: &[&str], input: Vec<u8>) -> Output {
     let output = child.wait_with_output().expect("wait for retort");
     let _ = writer.join();
     output
-}
-
-pub fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).expect("UTF-8 on standard output")
-}
-
-pub fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).expect("UTF-8 on standard error")
 }
 
 /// Asserts that it printed exactly `expected`, and exited with 0 and without a message.

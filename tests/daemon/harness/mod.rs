@@ -14,6 +14,7 @@ mod event_log;
 mod leak_check;
 mod observe;
 mod replay;
+mod retort;
 mod skip;
 mod statistics;
 mod terminal;
@@ -30,8 +31,9 @@ pub use client::{Client, SetWhenDropped, echo_ping, frame, in_parallel, length_p
 pub use daemon::Daemon;
 pub use event_log::EventLog;
 pub use leak_check::LeakCheck;
-pub use observe::{RETORT_MEMORY, any_memory, available, has_ipv6, limited_retort, rss_limit, wait_until};
+pub use observe::{any_memory, available, has_ipv6, rss_limit, wait_until};
 pub use replay::{replay_all, try_protocol};
+pub use retort::{RETORT_MEMORY, limited_retort, retort, run, stderr, stdout};
 pub use skip::skip;
 pub use statistics::Statistics;
 pub use terminal::{shown_on, terminal};
