@@ -327,7 +327,7 @@ fn server_of_other_protocol_of_the_daemon_is_recognized() {
 }
 
 #[test]
-fn server_that_never_replies_is_reported_in_one_line() {
+fn server_that_never_replies_is_recognized() {
     let daemon = DaemonBuilder::every_protocol(&[]).start();
     let closing = buggy_servers::for_each_client(drop);
     let silent = buggy_servers::for_each_client(|stream| {
