@@ -64,7 +64,7 @@ fn lines_begin_with_time_at_every_level() {
             assert!(is_time(time) && rest.starts_with("retortd: "), "{arguments:?}: {line}");
         }
     }
-    // also the reason of a start that fails, of which the first two are found before the log level is known
+    // also the error of a start that fails; the first two errors are found before the log level is known
     for argument in ["--settings=/nonexistent/settings", "--settings=/", "--listen=frame=192.0.2.1:8083"] {
         let mut daemon = DaemonBuilder::new(&[argument]).spawn();
         let (_, line) = daemon.wait_for_line(0, " retortd: cannot ");

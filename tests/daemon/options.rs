@@ -520,7 +520,8 @@ fn port_in_use_exits_71() {
     assert!(finished.log.starts_with(&words), "{}", finished.log);
 }
 
-/// What another process would cause, too: the message names both listeners instead.
+/// Without this check the second bind(2) fails as if another process had the port. The message names both listeners
+/// instead.
 #[test]
 fn port_given_twice_exits_78_and_names_both_listeners() {
     let directory = Directory::new();
