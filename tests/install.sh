@@ -1,6 +1,6 @@
 #!/bin/bash
 # Checks `make install` and `make uninstall`, with empty files in place of what `make build` builds: nothing is installed
-# when something is missing, and what is installed names the paths of the installation.
+# when a file is missing, and the installed files name the paths of their own prefix.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)

@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::action::UPPERCASE;
 use crate::harness::{
-    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, collect_lines, frame, length_prefixed,
-    listener, process_id, skip,
+    Client, Daemon, DaemonBuilder, Directory, EventLog, Finished, available, collect_lines, connection, frame,
+    has_ipv6, length_prefixed, listener, process_id,
 };
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
@@ -282,27 +283,24 @@ fn inherited_listener_becomes_nonblocking() {
     drop(daemon);
 }
 
-/// A listener on a free port of all IPv6 addresses, and of none of IPv4; `None`, and noted as skipped, without IPv6.
-#[track_caller]
-fn ipv6_only_listener() -> Option<OwnedFd> {
+/// A listener on this port of all IPv6 addresses, and of none of IPv4; 0 is a free port. EADDRINUSE: it is taken.
+fn ipv6_only_listener(port: u16) -> Result<OwnedFd, Errno> {
     use nix::sys::socket::{SockaddrIn6, bind, socket};
-    let any = SockaddrIn6::from(std::net::SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
-    let bound = socket(AddressFamily::Inet6, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).and_then(|socket| {
-        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
-        bind(socket.as_raw_fd(), &any)?;
-        listen(&socket, Backlog::new(16)?)?;
-        Ok(socket)
-    });
-    if bound.is_err() {
-        skip("there is no IPv6 here");
-    }
-    bound.ok()
+    let socket = socket(AddressFamily::Inet6, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    let any = SockaddrIn6::from(std::net::SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0));
+    bind(socket.as_raw_fd(), &any)?;
+    listen(&socket, Backlog::new(16)?)?;
+    Ok(socket)
 }
 
 /// Fault 30: a socket for IPv6 only.
 #[test]
 fn ipv6_only_inherited_socket_rejects_ipv4() {
-    let Some(socket) = ipv6_only_listener() else { return };
+    if !has_ipv6() {
+        return;
+    }
+    let socket = ipv6_only_listener(0).expect("a listener");
     let daemon = DaemonBuilder::new(&[]).with_sockets("echo", vec![socket]).start();
     let address = daemon.address("echo");
     assert!(address.is_ipv6());
@@ -310,32 +308,28 @@ fn ipv6_only_inherited_socket_rejects_ipv4() {
     assert!(TcpStream::connect(("127.0.0.1", address.port())).is_err(), "IPv4 on an IPv6 socket");
 }
 
-/// A start and `--check` agree, and another process is not mistaken for systemd.
+/// A port of an inherited socket for IPv6 only, and another process that has it for IPv4.
 #[test]
 fn ipv6_only_inherited_socket_leaves_ipv4_addresses() {
-    let Some(socket) = ipv6_only_listener() else { return };
-    let socket = TcpListener::from(socket);
-    let port = socket.local_addr().expect("an address").port();
-    let copy = || vec![socket.try_clone().expect("a copy").into()];
+    if !has_ipv6() {
+        return;
+    }
+    let (_other, socket, port) = (0..10)
+        .find_map(|_| {
+            let other = TcpListener::bind(("0.0.0.0", 0)).expect("bind");
+            let port = other.local_addr().expect("an address").port();
+            Some((other, ipv6_only_listener(port).ok()?, port))
+        })
+        .expect("a port that is free for IPv6, too");
+    let copy = || vec![socket.try_clone().expect("a copy")];
     for address in ["0.0.0.0", "[::ffff:127.0.0.1]"] {
         let listen = format!("--listen=time={address}:{port}");
         let checked = DaemonBuilder::new(&["--check", &listen]).with_sockets("echo", copy()).finish();
         assert_eq!(checked.code, 0, "{}", checked.log);
-        let daemon = DaemonBuilder::new(&[&listen]).with_sockets("echo", copy()).start();
-        assert_eq!(daemon.connect("time").receive_all().len(), 4);
+        let started = DaemonBuilder::new(&[&listen]).with_sockets("echo", copy()).finish();
+        assert_eq!(started.code, 71, "{}", started.log);
+        assert!(started.log.contains("another process listens there"), "{}", started.log);
     }
-    let _other = TcpListener::bind(("0.0.0.0", port)).expect("bind");
-    let listen = format!("--listen=time=0.0.0.0:{port}");
-    let finished = DaemonBuilder::new(&[&listen]).with_sockets("echo", copy()).finish();
-    assert_eq!(finished.code, 71, "{}", finished.log);
-    assert!(finished.log.contains("another process listens there"), "{}", finished.log);
-}
-
-/// Both ends of a connection.
-fn connection() -> (TcpStream, TcpStream) {
-    let (listener, address) = listener();
-    let client = TcpStream::connect(address).expect("connect");
-    (client, listener.accept().expect("accept").0)
 }
 
 /// Fault 30: the connection of an `Accept=yes` unit.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{DaemonBuilder, Directory, Finished, available, listener};
+use crate::harness::{DaemonBuilder, Directory, Finished, available, connection, listener};
 use retortd::daemon::config::args::command;
 
 fn check(arguments: &[&str]) -> DaemonBuilder {
@@ -159,9 +159,7 @@ fn check_reports_listener_that_a_passed_socket_excludes() {
 /// The settings go to standard output, which is the connection here.
 #[test]
 fn check_shows_socket_on_standard_input() {
-    let (listener, address) = listener();
-    let client = std::net::TcpStream::connect(address).expect("connect");
-    let (server, _) = listener.accept().expect("accept");
+    let (client, server) = connection();
     let finished = check(&[]).on_standard_socket(server.into()).finish();
     assert_eq!(finished.code, 0);
     let output = crate::harness::Client::from_stream(client).receive_all();

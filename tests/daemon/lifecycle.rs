@@ -67,13 +67,19 @@ fn drain_under_load_replies_to_every_request_read() {
     assert_eq!(statistics.closed_for("stopped"), statistics.closed, "{statistics:?}");
 }
 
+/// A client that has sent the first ten bytes of a request, which the daemon has read.
+fn client_within(daemon: &Daemon, request: &[u8]) -> Client {
+    let mut client = daemon.connect("frame");
+    client.send(&request[..10]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    client
+}
+
 #[test]
 fn drain_completes_partial_request() {
     let mut daemon = Daemon::serving("frame", &["-v"]);
-    let mut client = daemon.connect("frame");
     let request = frame(REVERSE, b"The LAN Before Time");
-    client.send(&request[..10]);
-    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    let mut client = client_within(&daemon, &request);
     daemon.begin_drain();
     client.send(&request[10..]);
     assert_eq!(client.receive_all(), length_prefixed(b"emiT erofeB NAL ehT"));
@@ -111,9 +117,7 @@ fn drain_completes_reply_to_slow_reader() {
 #[test]
 fn drain_timeout_closes_partial_request() {
     let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=300ms"]);
-    let mut client = daemon.connect("frame");
-    client.send(&frame(REVERSE, b"never complete")[..10]);
-    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    let mut client = client_within(&daemon, &frame(REVERSE, b"never complete"));
     let begun = Instant::now();
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait_exit(), 0);
@@ -126,9 +130,7 @@ fn drain_timeout_closes_partial_request() {
 fn second_sigterm_or_sigint_stops_at_once() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
-        let mut client = daemon.connect("frame");
-        client.send(&frame(REVERSE, b"never complete")[..10]);
-        daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+        let mut client = client_within(&daemon, &frame(REVERSE, b"never complete"));
         daemon.begin_drain();
         // it drains for longer than the time within which signals count as one
         assert!(client.is_silent(ONE_ORDER + Duration::from_millis(100)) && !daemon.has_exited());
@@ -142,11 +144,9 @@ fn second_sigterm_or_sigint_stops_at_once() {
 /// A client of `echo` that sends until the daemon takes no more, because it reads no reply.
 fn echo_client_that_does_not_read(daemon: &Daemon) -> Client {
     let client = daemon.connect("echo");
-    client.stream.set_nonblocking(true).expect("a socket");
-    let is_full = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
     wait_until("full buffers", || {
         let before = daemon.statistics_when(|_| true).bytes_in;
-        while !std::io::Write::write(&mut &client.stream, &[b'x'; 16 << 10]).is_err_and(is_full) {}
+        while client.send_what_fits(&[b'x'; 16 << 10]) > 0 {}
         before > 0 && daemon.statistics_when(|_| true).bytes_in == before
     });
     client
@@ -210,10 +210,8 @@ fn stop_that_begins_to_wait_later_logs_that_then() {
 #[test]
 fn second_signal_that_comes_too_early_is_logged() {
     let mut daemon = Daemon::serving("frame", &["--drain-timeout=none"]);
-    let mut client = daemon.connect("frame");
     let request = frame(REVERSE, b"one order");
-    client.send(&request[..10]);
-    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    let mut client = client_within(&daemon, &request);
     // suspended, so that less than a second lies between the two for certain
     daemon.pause();
     daemon.signal(Signal::SIGINT);
@@ -232,10 +230,8 @@ fn second_signal_that_comes_too_early_is_logged() {
 #[test]
 fn simultaneous_signals_count_as_one() {
     let mut daemon = Daemon::serving("frame", &["-v", "--drain-timeout=none"]);
-    let mut client = daemon.connect("frame");
     let request = frame(REVERSE, b"one order");
-    client.send(&request[..10]);
-    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    let mut client = client_within(&daemon, &request);
     // like timeout(1), and with another signal, which the kernel cannot merge with the first
     for signal in [Signal::SIGTERM, Signal::SIGTERM, Signal::SIGINT] {
         daemon.signal(signal);
@@ -652,10 +648,8 @@ fn full_notify_socket_gets_ready_reloading_and_stopping_later() {
     let reloading = manager.next_state();
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
     assert!(manager.next_state().starts_with("READY=1\n"));
-    let mut client = daemon.connect("frame");
     let request = frame(REVERSE, b"still draining");
-    client.send(&request[..10]);
-    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    let mut client = client_within(&daemon, &request);
     manager.fill();
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_line(0, "stopping: received SIGTERM or SIGINT");
@@ -675,10 +669,8 @@ fn full_notify_socket_gets_ready_before_stopping() {
     let mut daemon = launch.start_by_log();
     daemon.signal(Signal::SIGHUP);
     daemon.wait_for_line(0, "reloaded");
-    let mut client = daemon.connect("frame");
     let request = frame(REVERSE, b"still draining");
-    client.send(&request[..10]);
-    daemon.statistics_when(|statistics| statistics.bytes_in == 10);
+    let mut client = client_within(&daemon, &request);
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_line(0, "stopping: received SIGTERM or SIGINT");
     let states = [manager.next_state(), manager.next_state()];

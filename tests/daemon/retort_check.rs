@@ -1,27 +1,23 @@
 //! `retort check`: correct servers pass, and each bug is found by the check that is meant for it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers::{self, Bug};
 use crate::harness::{
-    DEADLINE, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id, terminal,
+    DEADLINE, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, process_id, run, shown_on, terminal,
 };
 use nix::sys::signal::{Signal, kill};
 use retortd::protocol::PROTOCOLS;
 use serde_json::Value;
-
-fn retort(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_retort")).args(arguments).output().expect("run retort")
-}
 
 /// The report in JSON, and the exit code.
 struct Judgement {
@@ -222,7 +218,7 @@ fn daemon_passes_in_every_protocol() {
     let daemon = DaemonBuilder::every_protocol(&[]).start();
     let mut checked = 0;
     for protocol in PROTOCOLS.iter().map(|protocol| protocol.name) {
-        let list = retort(&["check", "--list", "-P", protocol]);
+        let list = run(&["check", "--list", "-P", protocol]);
         if list.status.code() == Some(2) {
             let message = String::from_utf8_lossy(&list.stderr).into_owned();
             assert!(message.contains(&format!("no checks for protocol {protocol}")), "{message}");
@@ -331,7 +327,7 @@ fn server_of_other_protocol_of_the_daemon_is_recognized() {
 }
 
 #[test]
-fn server_that_never_replies_is_reported_in_one_line() {
+fn server_that_never_replies_is_recognized() {
     let daemon = DaemonBuilder::every_protocol(&[]).start();
     let closing = buggy_servers::for_each_client(drop);
     let silent = buggy_servers::for_each_client(|stream| {
@@ -367,13 +363,13 @@ fn reports_of_other_protocol_agree() {
     let junit = directory.path("report.xml");
     let only = ["check", &address, "--only", "uppercase,half-close-at-once"];
     let hint = "the server speaks SSH, not frame: is this the right port, and the right -P?";
-    let text = String::from_utf8(retort(&only).stdout).unwrap();
+    let text = String::from_utf8(run(&only).stdout).unwrap();
     assert_eq!(text.matches(hint).count(), 1, "{text}");
     assert!(text.contains("Received: SSH-2.0-OpenSSH_9.2\\x0d\\x0a") && !text.contains("uppercase"), "{text}");
     assert!(text.contains("\n0 of 2 checks passed, 2 failed, in "), "{text}");
-    let quiet = String::from_utf8(retort(&[only.as_slice(), &["--quiet"]].concat()).stdout).unwrap();
+    let quiet = String::from_utf8(run(&[only.as_slice(), &["--quiet"]].concat()).stdout).unwrap();
     assert_eq!(quiet.lines().count(), 2, "{quiet}");
-    let tap = retort(&[only.as_slice(), &["--tap", "--junit", junit.to_str().unwrap()]].concat());
+    let tap = run(&[only.as_slice(), &["--tap", "--junit", junit.to_str().unwrap()]].concat());
     assert_eq!(tap.status.code(), Some(1));
     let tap = String::from_utf8(tap.stdout).unwrap();
     assert!(tap.contains("not ok 1 - uppercase\n") && tap.contains("not ok 2 - half-close-at-once\n"), "{tap}");
@@ -434,7 +430,7 @@ fn chargen_that_waits_for_input_or_ends_is_caught() {
 fn text_tap_and_junit_reports_show_failure() {
     let address = buggy_servers::start(Bug::LittleEndian).to_string();
     let only = ["--only", "uppercase,half-close-at-once"];
-    let text = retort(&[&["check", &address], only.as_slice()].concat());
+    let text = run(&[&["check", &address], only.as_slice()].concat());
     let text = String::from_utf8(text.stdout).unwrap();
     for words in [
         "FAIL  uppercase",
@@ -449,7 +445,7 @@ fn text_tap_and_junit_reports_show_failure() {
     }
     let directory = Directory::new();
     let junit = directory.path("report.xml");
-    let tap = retort(&[&["check", &address, "--tap", "--junit", junit.to_str().unwrap()], only.as_slice()].concat());
+    let tap = run(&[&["check", &address, "--tap", "--junit", junit.to_str().unwrap()], only.as_slice()].concat());
     let tap = String::from_utf8(tap.stdout).unwrap();
     assert!(tap.starts_with("TAP version 13\n1..2\nnot ok 1 - uppercase\n  ---\n"), "{tap}");
     assert!(tap.contains("ok 2 - half-close-at-once\n"), "{tap}");
@@ -475,7 +471,7 @@ fn impossible_check_exits_2() {
         (vec!["check", nobody.as_str(), "--only", "largest"], "add --large"),
         (vec!["check", "localhost:http"], "not a port: 'http'"),
     ] {
-        let output = retort(&arguments);
+        let output = run(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
         let message = String::from_utf8(output.stderr).unwrap();
@@ -485,12 +481,12 @@ fn impossible_check_exits_2() {
 
 #[test]
 fn list_option_shows_checks_of_edition() {
-    let list = String::from_utf8(retort(&["check", "--list"]).stdout).unwrap();
+    let list = String::from_utf8(run(&["check", "--list"]).stdout).unwrap();
     for name in ["length-field", "shuffle-uniform", "second-client"] {
         assert!(list.contains(&format!("  {name} ")), "{list}");
     }
     assert!(!list.contains("title-case "));
-    let older = String::from_utf8(retort(&["check", "--list", "--edition", "2021"]).stdout).unwrap();
+    let older = String::from_utf8(run(&["check", "--list", "--edition", "2021"]).stdout).unwrap();
     assert!(older.contains("title-case ") && !older.contains("random-statistics"));
 }
 
@@ -607,7 +603,7 @@ fn report_is_complete_when_stdout_is_closed() {
 #[test]
 fn junit_report_may_go_to_stdout() {
     let address = buggy_servers::start(Bug::None).to_string();
-    let output = retort(&["check", &address, "--only", "uppercase", "-q", "--junit", "/dev/stdout"]);
+    let output = run(&["check", &address, "--only", "uppercase", "-q", "--junit", "/dev/stdout"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("<testsuites>") && text.contains("1 of 1 checks passed"), "{text}");
 }
@@ -623,12 +619,11 @@ fn on_a_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     command.envs(variables.iter().copied());
     command.stdin(Stdio::null()).stdout(terminal.try_clone().unwrap()).stderr(terminal);
     let mut child = command.spawn().expect("run retort");
-    // closes this process's copies of the program's end, so that reading ends with the program (EIO, pty(7))
+    // closes this process's copies of the program's end
     drop(command);
-    let mut output = Vec::new();
-    let _ = File::from(controller).read_to_end(&mut output);
+    let shown = shown_on(controller);
     child.wait().expect("wait for retort");
-    String::from_utf8(output).unwrap()
+    shown
 }
 
 #[test]
@@ -650,14 +645,14 @@ fn color_option_and_environment_decide_on_colours() {
             assert_eq!(output.contains('\x1b'), coloured, "{option} {variables:?}: {output}");
         }
     }
-    let piped = |when| retort(&[report.as_slice(), &["--color", when]].concat()).stdout.contains(&b'\x1b');
+    let piped = |when| run(&[report.as_slice(), &["--color", when]].concat()).stdout.contains(&b'\x1b');
     assert_eq!((piped("auto"), piped("always")), (false, true));
 }
 
 #[test]
 fn one_check_is_singular() {
     let address = buggy_servers::start(Bug::None).to_string();
-    let title = |only| String::from_utf8(retort(&["check", &address, "--only", only]).stdout).unwrap();
+    let title = |only| String::from_utf8(run(&["check", &address, "--only", only]).stdout).unwrap();
     assert!(title("uppercase").contains(": 1 check\n") && title("uppercase, reverse").contains(": 2 checks\n"));
 }
 

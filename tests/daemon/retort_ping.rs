@@ -10,8 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{Backlog, listen};
 
 use crate::buggy_servers;
-use crate::harness::{DEADLINE, Daemon, listener, process_id};
-use crate::retort_send::{retort, run, stderr, stdout};
+use crate::harness::{DEADLINE, Daemon, listener, process_id, retort, run, stderr, stdout};
 
 /// Length of a request of the frame protocol for the default message: a header of 4 bytes, and 56 bytes.
 const REQUEST: usize = 60;

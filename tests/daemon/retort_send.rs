@@ -3,24 +3,17 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::buggy_servers;
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, limited_retort, listener, terminal};
+use crate::harness::{
+    DEADLINE, Daemon, DaemonBuilder, Directory, RETORT_MEMORY, has_ipv6, limited_retort, listener, retort, run,
+    shown_on, stderr, stdout, terminal,
+};
 use retortd::protocol::PROTOCOLS;
 use retortd::protocol::client_side::ConnectionUse;
-
-pub fn retort(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-pub fn run(arguments: &[&str]) -> Output {
-    retort(arguments).output().expect("run retort")
-}
 
 /// Runs retort with `input` on standard input, which is written while the output is read.
 fn run_with_input(arguments: &[&str], input: Vec<u8>) -> Output {
@@ -30,14 +23,6 @@ fn run_with_input(arguments: &[&str], input: Vec<u8>) -> Output {
     let output = child.wait_with_output().expect("wait for retort");
     let _ = writer.join();
     output
-}
-
-pub fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).expect("UTF-8 on standard output")
-}
-
-pub fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).expect("UTF-8 on standard error")
 }
 
 /// Asserts that it printed exactly `expected`, and exited with 0 and without a message.
@@ -68,6 +53,9 @@ fn send_prints_reply() {
 
 #[test]
 fn host_may_be_name_or_ip_address() {
+    if !has_ipv6() {
+        return;
+    }
     let daemon = DaemonBuilder::new(&["--listen=frame=[::]:0"]).start();
     let port = daemon.address("frame").port();
     for host in ["localhost", "127.0.0.1", "[::1]"] {
@@ -384,11 +372,9 @@ fn wrong_action_is_reported_before_the_host_is_looked_up() {
 fn run_on_terminal(arguments: &[&str]) -> String {
     let (terminal, controller) = terminal();
     let mut child = retort(arguments).stdout(terminal).spawn().expect("start retort");
-    let mut output = Vec::new();
-    // EIO: every descriptor of the other side is closed (pty(7))
-    let _ = std::fs::File::from(controller).read_to_end(&mut output);
+    let shown = shown_on(controller);
     assert!(child.wait().expect("wait for retort").success());
-    String::from_utf8(output).expect("UTF-8")
+    shown
 }
 
 #[test]
@@ -408,19 +394,14 @@ fn control_characters_are_escaped_on_a_terminal_only() {
 fn no_progress_bar_is_drawn_over_typed_input() {
     let daemon = Daemon::serving("frame", &[]);
     let (terminal, controller) = terminal();
-    let (mut keyboard, mut screen) = (fs::File::from(controller.try_clone().unwrap()), fs::File::from(controller));
+    let mut keyboard = fs::File::from(controller.try_clone().unwrap());
     let mut child = retort(&["send", &daemon.address("frame").to_string(), "-f", "-"])
         .env("TERM", "xterm")
         .stdin(terminal.try_clone().unwrap())
         .stderr(terminal)
         .spawn()
         .unwrap();
-    let reader = thread::spawn(move || {
-        let mut shown = Vec::new();
-        // EIO: every descriptor of the other side is closed (pty(7))
-        let _ = screen.read_to_end(&mut shown);
-        String::from_utf8(shown).unwrap()
-    });
+    let reader = thread::spawn(move || shown_on(controller));
     let mut replies = child.stdout.take().unwrap();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(1200) {

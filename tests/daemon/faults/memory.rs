@@ -20,17 +20,6 @@ fn most(leak_check: &LeakCheck, workers: u64, buffered: u64, connections: u64) -
     )
 }
 
-/// Sends as much as the kernel takes without waiting; returns the number of bytes.
-fn send_what_fits(client: &mut Client, bytes: &[u8]) -> usize {
-    client.stream.set_nonblocking(true).expect("non-blocking");
-    let mut sent = 0;
-    while let Ok(length @ 1..) = std::io::Write::write(&mut client.stream, &bytes[sent..]) {
-        sent += length;
-    }
-    client.stream.set_nonblocking(false).expect("blocking");
-    sent
-}
-
 fn mebibytes(bytes: u64) -> u64 {
     bytes >> 20
 }
@@ -54,7 +43,7 @@ fn largest_frames_of_many_clients_stay_within_budget() {
     let (mut slowest, mut moved) = (Duration::ZERO, Instant::now());
     while moved.elapsed() < Duration::from_millis(300) {
         for (client, sent) in &mut clients {
-            let fits = send_what_fits(client, &chunk[*sent..]);
+            let fits = client.send_what_fits(&chunk[*sent..]);
             *sent += fits;
             moved = if fits > 0 { Instant::now() } else { moved };
         }
@@ -88,7 +77,7 @@ fn clients_that_never_read_stay_within_budget() {
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| daemon.connect("frame")).collect();
     for client in &mut clients {
         setsockopt(&client.stream, sockopt::RcvBuf, &4096).expect("SO_RCVBUF");
-        send_what_fits(client, &requests);
+        client.send_what_fits(&requests);
         assert_serves(&mut other);
     }
     let (peak, most) = (daemon.peak_rss(), most(&leak_check, 1, BUFFERED, CLIENTS + 1));

@@ -182,7 +182,8 @@ fn timeouts_close_vanished_peers() {
         network.daemon(&["--workers=1", "--write-timeout=1s", "--request-timeout=1s", "--idle-timeout=2s", "-v"]);
     let leak_check = network.near(|| LeakCheck::begin(&daemon));
     let clients = network.near(|| {
-        // one client with an unread reply; the others come later, because that takes time
+        // one client with an unread reply, first: sending its request may take longer than the idle timeout of the
+        // others
         let mut unread = daemon.connect("frame");
         unread.send(&frame(REVERSE, &vec![b'x'; 8 << 20]));
         unread.receive(4);

@@ -1,12 +1,13 @@
 //! System calls that transfer less than requested, or fail.
 
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use super::{Injection, LeakCheck, REVERSE, Trace, UPPERCASE, assert_serves, injected, load_time, strace};
-use crate::harness::{Client, Daemon, DaemonBuilder, available, frame, in_parallel, length_prefixed, listener};
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, available, connection, frame, in_parallel, length_prefixed, listener,
+};
 
 /// Fault 23: a socket is reported ready, but read or write fails with EAGAIN.
 #[test]
@@ -91,11 +92,9 @@ fn rejected_options_of_inherited_connection_log_warning() {
     if !available("strace") {
         return;
     }
-    let (listener, address) = listener();
-    let client = TcpStream::connect(address).expect("connect");
-    let (connection, _) = listener.accept().expect("accept");
+    let (client, server) = connection();
     let words = strace(&["setsockopt:error=ENOPROTOOPT"]);
-    let launch = DaemonBuilder::new(&["-v"]).with_sockets("connection", vec![connection.into()]).under(&words);
+    let launch = DaemonBuilder::new(&["-v"]).with_sockets("connection", vec![server.into()]).under(&words);
     let mut daemon = launch.spawn();
     daemon.wait_for_line(0, "cannot set TCP_NODELAY on the inherited connection: Protocol not available");
     assert_eq!(Client::from_stream(client).exchange(&frame(REVERSE, b"abc")), length_prefixed(b"cba"));

@@ -34,6 +34,17 @@ impl Client {
         self.stream.write_all(bytes).unwrap_or_else(|error| panic!("cannot send {} bytes: {error}", bytes.len()));
     }
 
+    /// Sends as much as the kernel takes without waiting; returns the number of bytes.
+    pub fn send_what_fits(&self, bytes: &[u8]) -> usize {
+        self.stream.set_nonblocking(true).expect("non-blocking");
+        let mut sent = 0;
+        while let Ok(length @ 1..) = (&self.stream).write(&bytes[sent..]) {
+            sent += length;
+        }
+        self.stream.set_nonblocking(false).expect("blocking");
+        sent
+    }
+
     /// Half-closes the connection: the server reads end of input.
     pub fn half_close(&self) {
         self.stream.shutdown(Shutdown::Write).expect("shutdown");

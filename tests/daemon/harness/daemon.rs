@@ -46,8 +46,7 @@ impl Daemon {
     /// run with `-v`.
     pub fn wait_ready_in_log(&mut self) {
         let (_, line) = self.wait_for_line(0, "listening on ");
-        let listener = line.split_once("listening on ").map(|(_, listener)| format!("STATUS=listening on {listener}"));
-        self.listening = listening(&listener.expect("checked"));
+        self.listening = listening(&line);
     }
 
     /// The address at which it serves a protocol.
@@ -179,10 +178,11 @@ impl Drop for Daemon {
     }
 }
 
-/// Parses the names and addresses in `STATUS=listening on frame=[::]:8083, echo=127.0.0.1:7; ...`.
-fn listening(notice: &str) -> Vec<(String, SocketAddr)> {
-    let status = notice.lines().find_map(|line| line.strip_prefix("STATUS=listening on ")).unwrap_or_default();
-    let listeners = status.split(';').next().unwrap_or_default();
+/// Parses the names and addresses in `listening on frame=[::]:8083, echo=127.0.0.1:7; ...`, which is a part of the
+/// status for the service manager and of a line of the log.
+fn listening(text: &str) -> Vec<(String, SocketAddr)> {
+    let (_, listeners) = text.split_once("listening on ").unwrap_or_default();
+    let listeners = listeners.split([';', '\n']).next().unwrap_or_default();
     let pairs = listeners.split(", ").filter_map(|pair| pair.split_once('='));
     pairs.map(|(name, address)| (name.to_string(), reachable(address.parse().expect("an address")))).collect()
 }

@@ -14,13 +14,14 @@ mod event_log;
 mod leak_check;
 mod observe;
 mod replay;
+mod retort;
 mod skip;
 mod statistics;
 mod terminal;
 
 use std::env;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -30,11 +31,12 @@ pub use client::{Client, SetWhenDropped, echo_ping, frame, in_parallel, length_p
 pub use daemon::Daemon;
 pub use event_log::EventLog;
 pub use leak_check::LeakCheck;
-pub use observe::{RETORT_MEMORY, any_memory, available, limited_retort, rss_limit, wait_until};
+pub use observe::{any_memory, available, has_ipv6, rss_limit, wait_until};
 pub use replay::{replay_all, try_protocol};
+pub use retort::{RETORT_MEMORY, limited_retort, retort, run, stderr, stdout};
 pub use skip::skip;
 pub use statistics::Statistics;
-pub use terminal::terminal;
+pub use terminal::{shown_on, terminal};
 
 /// The longest wait for an event that must happen. Chosen without tuning: generous, because other tests run meanwhile.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -84,4 +86,11 @@ pub fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
     let address = listener.local_addr().expect("the listener's address");
     (listener, address)
+}
+
+/// The client's and the server's end of a connection over the loopback interface.
+pub fn connection() -> (TcpStream, TcpStream) {
+    let (listener, address) = listener();
+    let client = TcpStream::connect(address).expect("connect");
+    (client, listener.accept().expect("accept").0)
 }

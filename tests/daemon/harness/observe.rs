@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::net::{Ipv6Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -142,17 +143,14 @@ pub fn available(program: &str) -> bool {
     found
 }
 
-/// The memory that a retort with a few connections and small requests may allocate, in bytes, with the stacks of its
-/// threads. Chosen: half of the longest message, so that a client that buffers such a reply gets SIGABRT.
-pub const RETORT_MEMORY: u64 = 64 << 20;
-
-/// A command that runs retort with `memory` bytes as the limit for its allocations, including stacks of threads
-/// (`RLIMIT_DATA` in setrlimit(2)): it gets SIGABRT if it needs more. No limit under a sanitizer.
-pub fn limited_retort(memory: u64) -> Command {
-    let mut command = Command::new("sh");
-    let limit = if any_memory() { "unlimited".into() } else { (memory >> 10).to_string() };
-    command.args(["-c", "ulimit -d \"$0\" && exec \"$@\"", &limit, env!("CARGO_BIN_EXE_retort")]);
-    command
+/// Whether this machine has IPv6; if not, the test is noted as skipped.
+#[track_caller]
+pub fn has_ipv6() -> bool {
+    let found = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    if !found {
+        skip("there is no IPv6 here");
+    }
+    found
 }
 
 /// Whether memory is not limited: under a sanitizer, which needs much itself (`RETORTD_TEST_ANY_MEMORY`).

@@ -43,7 +43,8 @@ expect "without the setting it starts" systemctl restart retortd
 served "and serves" 8083
 
 echo "# Another port or address"
-printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:9083\n' >/root/drop-in
+listen_on() { printf '[Socket]\nListenStream=\nListenStream=%s\n' "$1" >/root/drop-in; }
+listen_on 127.0.0.1:9083
 # systemctl edit requires a terminal, and an editor, which gets a drop-in to fill between two comments.
 cat >/root/editor <<'SH'
 #!/bin/sh
@@ -62,14 +63,14 @@ equal "to the one address" "127.0.0.1:9083" "$(property retortd.socket Listen | 
 served "it is served there" 9083
 
 # As at a boot that opens the sockets before the network has its addresses.
-printf '[Socket]\nListenStream=\nListenStream=192.0.2.1:9083\n' >/root/drop-in
+listen_on 192.0.2.1:9083
 expect "an address that the machine does not have is written" edit
 systemctl stop retortd.socket retortd.service
 expect "its socket fails" eval '! systemctl start retortd.socket'
 echo FreeBind=yes >>/root/drop-in
 expect "FreeBind=yes is added" edit
 expect "its socket starts" systemctl start retortd.socket
-printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:9083\n' >/root/drop-in
+listen_on 127.0.0.1:9083
 expect "the address of before is written" edit
 expect "the socket is stopped" systemctl stop retortd.socket
 expect "the restart of the service starts it" systemctl restart retortd.service
