@@ -12,8 +12,7 @@ use super::connection::TestConnection;
 use super::context::CheckContext;
 use super::failure::{CheckFailure, ConnectionState};
 use crate::client::client_protocol::{ClientProtocol, ConnectionUse, ERROR_TEXT};
-use crate::client::date;
-use crate::protocol::calendar::{MONTHS, WEEKDAYS};
+use crate::protocol::calendar::{MONTHS, Moment, WEEKDAYS};
 use crate::sys;
 
 /// The message of the first request. It ends the request line and the head of an HTTP request, so that a server of HTTP
@@ -231,7 +230,7 @@ fn protocol_of_greeting(greeting: &[u8], now: u64) -> Option<&'static str> {
     known.or(match greeting {
         _ if is_chargen_pattern(greeting) => Some("chargen"),
         _ if is_who(greeting) => Some("who"),
-        _ if is_daytime(greeting, &date::date(now)[..4]) => Some("daytime"),
+        _ if is_daytime(greeting, &Moment::new(now).year.to_string()) => Some("daytime"),
         _ if difference_to_time(greeting, now).is_some_and(|seconds| seconds <= DAY) => Some("time"),
         _ => None,
     })
