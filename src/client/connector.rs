@@ -29,6 +29,18 @@ pub fn connect(address: SocketAddr, source: Option<SocketAddr>, timeout: Duratio
     }
 }
 
+/// Whether an attempt that [`start`] began has succeeded by now; the error says why it failed.
+pub fn is_connected(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;

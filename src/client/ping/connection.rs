@@ -1,6 +1,6 @@
 //! One connection of `ping`: connecting, or carrying requests.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -75,18 +75,12 @@ impl PingConnection {
 
     /// Whether the handshake has completed; the error says why it failed.
     pub fn finish_connect(&mut self, now: Duration) -> io::Result<bool> {
-        if let Some(error) = self.pipeline.stream().take_error()? {
-            return Err(error);
+        let is_connected = connector::is_connected(self.pipeline.stream())?;
+        if is_connected {
+            self.connect_time = Some(now.saturating_sub(self.started));
+            self.clock.restart(now);
         }
-        match self.pipeline.stream().peer_addr() {
-            Ok(_) => {
-                self.connect_time = Some(now.saturating_sub(self.started));
-                self.clock.restart(now);
-            }
-            Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        Ok(true)
+        Ok(is_connected)
     }
 
     /// Sends and receives what is possible.
