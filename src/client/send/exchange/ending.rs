@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::{Exchange, InputState, Next, READABLE, cannot_wait};
+use super::{Exchange, InputState, Next, READABLE};
 use crate::client::client_protocol::ConnectionUse;
 use crate::client::failure::{Failure, reason};
 use crate::client::pipeline::Pipeline;
@@ -119,7 +119,8 @@ impl Exchange<'_> {
     fn has_input_until(&self, deadline: Instant) -> Result<bool, Failure> {
         let Some(input) = self.source.descriptor() else { return Ok(false) };
         let left = deadline.saturating_duration_since(Instant::now());
-        let ready = wait_any_ready(&[(input, READABLE)], Some(left)).map_err(|error| cannot_wait(&error))?;
+        let ready =
+            wait_any_ready(&[(input, READABLE)], Some(left)).map_err(|error| Failure::cannot("wait", &error))?;
         Ok(ready[0].read)
     }
 
@@ -136,7 +137,7 @@ impl Exchange<'_> {
         connection.half_close();
         connection.send();
         let patience = if never_replies { self.session.timeouts.read_timeout } else { CLOSE_WAIT };
-        wait_ready(connection.stream(), READABLE, patience).map_err(|error| cannot_wait(&error))?;
+        wait_ready(connection.stream(), READABLE, patience).map_err(|error| Failure::cannot("wait", &error))?;
         connection.receive();
         if !connection.unexpected().is_empty() {
             return self.fail_unexpected().map(drop);
