@@ -82,11 +82,17 @@ impl RunProgress {
         Self(terminal::stderr_can_redraw().then(|| DelayedBar::new(Some(RUN_STEPS))))
     }
 
-    /// Draws the bar: `done` of `total` (0 is nothing done), and a message.
-    pub fn show(&self, done: u64, total: u64, message: impl FnOnce() -> String) {
-        let Some(bar) = &self.0 else { return };
-        let steps = u128::from(done) * u128::from(RUN_STEPS) / u128::from(total.max(1));
-        bar.show(u64::try_from(steps).map_or(RUN_STEPS, |steps| steps.min(RUN_STEPS)), message);
+    /// Draws the bar, of which the share `done` is full, and a message.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "from 0 to RUN_STEPS; fractions are dropped on purpose"
+    )]
+    pub fn show(&self, done: f64, message: impl FnOnce() -> String) {
+        if let Some(bar) = &self.0 {
+            bar.show((done.clamp(0.0, 1.0) * RUN_STEPS as f64) as u64, message);
+        }
     }
 
     /// Removes the bar.

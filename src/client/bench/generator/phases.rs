@@ -83,17 +83,15 @@ impl LoadGenerator<'_> {
         self.server_pid.and_then(server_cpu::of)
     }
 
-    /// Draws the progress bar: the larger part of the time and of the requests.
+    /// Draws the progress bar: the larger share of the time and of the requests; none in the warm-up.
+    #[allow(clippy::cast_precision_loss, reason = "the bar shows thousandths")]
     pub(super) fn show_progress(&self, now: u64) {
         let timeline = &self.timeline;
-        let time = (now.saturating_sub(timeline.measured_from), timeline.measured_until - timeline.measured_from);
-        let requests = (self.requests.saturating_sub(self.requests_left), self.requests);
-        let larger = |(done, total): (u64, u64), (other, whole): (u64, u64)| {
-            let (first, second) = (u128::from(done) * u128::from(whole), u128::from(other) * u128::from(total));
-            if first >= second { (done, total) } else { (other, whole) }
-        };
-        let (done, total) = if timeline.phase == BenchPhase::WarmUp { (0, 1) } else { larger(time, requests) };
-        self.progress.show(done, total, || match timeline.phase {
+        let share = |done: u64, total: u64| done as f64 / total as f64;
+        let time = share(now.saturating_sub(timeline.measured_from), timeline.measured_until - timeline.measured_from);
+        let requests = share(self.requests.saturating_sub(self.requests_left), self.requests);
+        let done = if timeline.phase == BenchPhase::WarmUp { 0.0 } else { time.max(requests) };
+        self.progress.show(done, || match timeline.phase {
             BenchPhase::WarmUp => "warm-up".into(),
             BenchPhase::Measuring => {
                 format!(
