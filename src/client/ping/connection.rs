@@ -70,7 +70,7 @@ impl PingConnection {
         if self.pipeline.unsent_bytes() == 0 {
             self.clock.restart(now);
         }
-        self.pipeline.queue(request.wire.clone(), request.expectation, number);
+        self.pipeline.queue(request.wire.clone(), request.format, number);
     }
 
     /// Whether the handshake has completed; the error says why it failed.
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::client::client_protocol::ReplyFraming;
-    use crate::client::reply::collector::ReplyExpectation;
+    use crate::client::reply::decoder::{BodyLength, ReplyFormat};
 
     /// A server that reads nothing: most of the request stays unsent.
     #[test]
@@ -114,8 +114,8 @@ mod tests {
         let timeouts = Timeouts { connect_timeout: seconds(1), read_timeout: seconds(2), write_timeout: seconds(3) };
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut connection = PingConnection::connected(stream, &timeouts, Duration::ZERO).unwrap();
-        let expectation = ReplyExpectation { framing: ReplyFraming::Length32, limit: 1 };
-        let request = PingRequest { wire: vec![0; 64 << 20].into(), expectation, reply: None };
+        let format = ReplyFormat { framing: ReplyFraming::Length32, length: BodyLength::AtMost(1) };
+        let request = PingRequest { wire: vec![0; 64 << 20].into(), format, reply: None };
         assert_eq!(connection.send_deadline(), None, "nothing is to be sent");
         connection.queue(&request, 1, seconds(5));
         assert_eq!(connection.send_deadline(), Some(seconds(8)));

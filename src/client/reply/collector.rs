@@ -7,8 +7,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::decoder::{BodyLength, Received, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
-use crate::client::client_protocol::ReplyFraming;
+use super::decoder::{Received, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 use crate::client::failure::reason;
 use crate::units::counted;
 
@@ -18,15 +17,6 @@ const MIN_RATE: usize = 16 << 10;
 
 /// The most bytes that the error about an invalid length shows. Chosen: enough to recognize another protocol.
 const SHOWN: usize = 32;
-
-/// What is known of a reply before it arrives.
-#[derive(Clone, Copy, Debug)]
-pub struct ReplyExpectation {
-    /// How it is delimited.
-    pub framing: ReplyFraming,
-    /// The length, in bytes, beyond which it is not read.
-    pub limit: usize,
-}
 
 /// Collects the body of one reply.
 #[derive(Debug)]
@@ -55,8 +45,7 @@ pub enum ReadError {
 impl ReplyCollector {
     /// A collector at the beginning of a reply.
     #[must_use]
-    pub fn new(expectation: ReplyExpectation) -> Self {
-        let format = ReplyFormat { framing: expectation.framing, length: BodyLength::AtMost(expectation.limit) };
+    pub fn new(format: ReplyFormat) -> Self {
         Self { decoder: ReplyDecoder::new(format), body: Vec::new() }
     }
 
@@ -137,9 +126,11 @@ impl fmt::Display for Received {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::client_protocol::ReplyFraming;
+    use crate::client::reply::decoder::BodyLength;
 
     fn collector(framing: ReplyFraming, limit: usize) -> ReplyCollector {
-        ReplyCollector::new(ReplyExpectation { framing, limit })
+        ReplyCollector::new(ReplyFormat { framing, length: BodyLength::AtMost(limit) })
     }
 
     #[test]

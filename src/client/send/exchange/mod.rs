@@ -157,7 +157,7 @@ impl<'a> Exchange<'a> {
             connection.queue_bytes(wire);
             self.last = Some(request.label);
         } else {
-            connection.queue(wire, request.expectation, request);
+            connection.queue(wire, request.format, request);
         }
         self.connection = Some(connection);
         Ok(())
