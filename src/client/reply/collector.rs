@@ -5,15 +5,10 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use super::decoder::{Received, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 use crate::client::failure::reason;
 use crate::units::counted;
-
-/// The rate, in bytes per second, at which a reply that takes longer than its time limit must arrive. Chosen: the rate
-/// at which retortd extends the deadline of a request (`--request-timeout`).
-const MIN_RATE: usize = 16 << 10;
 
 /// The most bytes that the error about an invalid length shows. Chosen: enough to recognize another protocol.
 const SHOWN: usize = 32;
@@ -91,13 +86,6 @@ impl ReplyCollector {
     pub fn into_body(self) -> Vec<u8> {
         self.body
     }
-}
-
-/// The time that the first `received` bytes of a reply may take, where the time limit is `time`: a second more for each
-/// 16 KiB.
-#[must_use]
-pub fn time_allowed(time: Duration, received: usize) -> Duration {
-    time.saturating_add(Duration::from_secs((received / MIN_RATE) as u64))
 }
 
 impl fmt::Display for ReadError {
@@ -182,14 +170,5 @@ mod tests {
         let mut text = collector(ReplyFraming::DecimalLength, 3);
         assert_eq!(text.feed(b"3 abc").unwrap(), Some(5));
         assert_eq!(text.into_body(), b"abc");
-    }
-
-    #[test]
-    fn time_allowed_grows_with_the_bytes_that_arrive() {
-        let (second, ten) = (Duration::from_secs(1), Duration::from_secs(10));
-        assert_eq!(time_allowed(ten, 0), ten);
-        assert_eq!(time_allowed(ten, MIN_RATE - 1), ten);
-        assert_eq!(time_allowed(ten, 5 * MIN_RATE), ten + 5 * second);
-        assert_eq!(time_allowed(Duration::MAX, MIN_RATE), Duration::MAX);
     }
 }
