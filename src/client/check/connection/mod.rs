@@ -126,8 +126,16 @@ impl TestConnection {
     /// # Errors
     /// As poll(2).
     pub fn pause(&mut self, time: Duration) -> Result<(), CheckFailure> {
+        self.receive_until(time, |_| false)
+    }
+
+    /// Like [`TestConnection::pause`], and returns as soon as the bytes that were not judged are enough.
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn receive_until(&mut self, time: Duration, is_enough: impl Fn(&[u8]) -> bool) -> Result<(), CheckFailure> {
         let end = Instant::now() + time;
-        while self.state == ConnectionState::Open {
+        while self.state == ConnectionState::Open && !is_enough(self.unread()) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() || self.wait(READABLE, left)?.is_none() {
                 return Ok(());
@@ -267,6 +275,23 @@ mod tests {
         assert_eq!(connection.expect_bytes(1).unwrap_err().state, ConnectionState::OutOfTime);
         drop(connection);
         server.join().unwrap();
+    }
+
+    /// A server that leaves the connection open, and sends more when its reply is looked at.
+    #[test]
+    fn bytes_after_enough_are_left() {
+        let (mut connection, server) = pair();
+        (&server).write_all(b"reply").unwrap();
+        let is_whole = |received: &[u8]| {
+            let is_whole = received == b"reply";
+            if is_whole {
+                (&server).write_all(b"more").unwrap();
+            }
+            is_whole
+        };
+        connection.receive_until(Duration::from_secs(60), is_whole).unwrap();
+        assert_eq!((connection.unread(), connection.is_open()), (b"reply".as_slice(), true));
+        connection.expect(b"replymore").unwrap();
     }
 
     #[test]
