@@ -9,7 +9,7 @@ use crate::client::failure::{Failure, reason};
 use crate::client::pipeline::Pipeline;
 use crate::client::reply::collector::ReadError;
 use crate::client::send::request_source::NextRequest;
-use crate::sys::{wait_any_ready, wait_ready};
+use crate::sys::wait_ready;
 use crate::units::{counted, format_time};
 
 /// The most time to wait, after the last reply, for the server to close the connection or to send too much. Chosen: far
@@ -119,9 +119,8 @@ impl Exchange<'_> {
     fn has_input_until(&self, deadline: Instant) -> Result<bool, Failure> {
         let Some(input) = self.source.descriptor() else { return Ok(false) };
         let left = deadline.saturating_duration_since(Instant::now());
-        let ready =
-            wait_any_ready(&[(input, READABLE)], Some(left)).map_err(|error| Failure::cannot("wait", &error))?;
-        Ok(ready[0].read)
+        let ready = wait_ready(&input, READABLE, left).map_err(|error| Failure::cannot("wait", &error))?;
+        Ok(ready.is_some_and(|ready| ready.read))
     }
 
     /// After the last reply, whatever else the server sends is an error. A server that never replies closes the
