@@ -12,19 +12,18 @@ use crate::units::counted;
 impl LoadGenerator<'_> {
     /// Enters the next phase when it is time.
     ///
-    /// Nothing was counted in the warm-up, so that the measurement begins with all counts at 0. To allocate new counts,
-    /// and to read the server's CPU time, would take a part of it.
-    pub(super) fn advance(&mut self, now: u64) {
-        let begins = self.timeline.phase == BenchPhase::WarmUp && now >= self.timeline.measured_from;
-        if begins && self.server_pid.is_some() {
-            self.cpu_before = self.server_cpu();
-            self.timeline.advance(self.timeline.now());
-        } else {
-            self.timeline.advance(now);
-        }
-        if begins {
+    /// Nothing was counted in the warm-up, so that the measurement begins with all counts at 0. To allocate new counts
+    /// would take a part of it.
+    pub(super) fn advance(&mut self, mut now: u64) {
+        if self.timeline.phase == BenchPhase::WarmUp && now >= self.timeline.measured_from {
             self.requests_left = self.requests;
+            if self.server_pid.is_some() {
+                // Reading the CPU time takes time itself: the measurement begins after it.
+                self.cpu_before = self.server_cpu();
+                now = self.timeline.now();
+            }
         }
+        self.timeline.advance(now);
         if self.requests_left == 0 && self.timeline.phase == BenchPhase::Measuring && self.is_idle() {
             self.stop(self.last_end);
         }
