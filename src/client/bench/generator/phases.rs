@@ -72,8 +72,8 @@ impl LoadGenerator<'_> {
         self.measurement
     }
 
-    /// The due time from which on requests count. What happens in the measurement counts, whichever request it is
-    /// about; but if a number of requests is measured, only they do.
+    /// The due time from which on requests count. Without `--requests` this is 0: replies and errors count by when they
+    /// occur. With it, only requests that are due in the measurement count.
     pub(super) fn counts_from(&self) -> u64 {
         if self.requests < u64::MAX { self.timeline.measured_from } else { 0 }
     }
