@@ -20,7 +20,7 @@ pub fn start(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpS
 /// Connects, with `TCP_NODELAY`, within `timeout`; returns a blocking socket.
 pub fn connect(address: SocketAddr, source: Option<SocketAddr>, timeout: Duration) -> io::Result<TcpStream> {
     let stream = start(address, source)?;
-    if sys::wait_ready(&stream, Interest { read: false, write: true }, timeout)?.is_none() {
+    if sys::wait_ready(&stream, Interest::WRITE, timeout)?.is_none() {
         return Err(io::Error::new(ErrorKind::TimedOut, "connection timed out"));
     }
     match stream.take_error()? {

@@ -272,8 +272,7 @@ mod tests {
     }
 
     fn receive(pipeline: &mut Pipeline<u32>) {
-        let readable = Interest { read: true, write: false };
-        wait_ready(pipeline.stream(), readable, Duration::from_secs(60)).unwrap().expect("bytes arrive");
+        wait_ready(pipeline.stream(), Interest::READ, Duration::from_secs(60)).unwrap().expect("bytes arrive");
         pipeline.receive();
     }
 
@@ -310,8 +309,7 @@ mod tests {
         assert!(pipeline.unsent_bytes() > 0 && !pipeline.first_is_sent() && pipeline.interest().write);
         let reader = std::thread::spawn(move || server.read_exact(&mut vec![0; 8 << 20]));
         while !pipeline.first_is_sent() {
-            let writable = Interest { read: false, write: true };
-            wait_ready(pipeline.stream(), writable, Duration::from_secs(60)).unwrap().expect("room");
+            wait_ready(pipeline.stream(), Interest::WRITE, Duration::from_secs(60)).unwrap().expect("room");
             pipeline.send();
         }
         reader.join().unwrap().unwrap();

@@ -88,7 +88,7 @@ impl<'a> Pinger<'a> {
         let stalls = self.connections.iter().filter_map(PingConnection::send_deadline);
         let next = stalls.chain(self.schedule.next_event()).min();
         let timeout = next.map(|next| next.saturating_sub(self.now()));
-        let mut watched = vec![(self.interrupts.as_fd(), Interest { read: true, write: false })];
+        let mut watched = vec![(self.interrupts.as_fd(), Interest::READ)];
         for PingConnection { pipeline, .. } in &self.connections {
             watched.push((pipeline.stream().as_fd(), pipeline.interest()));
         }

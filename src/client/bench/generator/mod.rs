@@ -103,7 +103,7 @@ impl<'a> LoadGenerator<'a> {
         progress: &'a RunProgress,
     ) -> io::Result<Self> {
         let poller = BenchPoller::new()?;
-        poller.add(interrupts, SIGNAL, Interest { read: true, write: false })?;
+        poller.add(interrupts, SIGNAL, Interest::READ)?;
         let timeouts = &options.timeouts;
         let due_requests = match model {
             LoadModel::Open { rate, .. } => Some(DueRequests::new(rate, &poller, TIMER)?),

@@ -46,8 +46,6 @@ const PART_INTERVAL: Duration = Duration::from_millis(3);
 /// Bytes to read at once. Chosen without tuning: it is on the stack.
 const READ_SIZE: usize = 16 << 10;
 
-const READABLE: Interest = Interest { read: true, write: false };
-
 impl TestConnection {
     /// Takes over a connection; waits at most `patience` for any progress, and not beyond `deadline`.
     ///
@@ -137,7 +135,7 @@ impl TestConnection {
         let end = Instant::now() + time;
         while self.state == ConnectionState::Open && !is_enough(self.unread()) {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.wait(READABLE, left)?.is_none() {
+            if left.is_zero() || self.wait(Interest::READ, left)?.is_none() {
                 return Ok(());
             }
             self.receive_bounded();
@@ -170,7 +168,7 @@ impl TestConnection {
         if matches!(self.state, ConnectionState::Closed | ConnectionState::Reset | ConnectionState::Excess) {
             return Ok(false);
         }
-        if self.wait(READABLE, self.patience)?.is_none() {
+        if self.wait(Interest::READ, self.patience)?.is_none() {
             self.state = self.state_after_timeout();
             return Ok(false);
         }
@@ -216,7 +214,7 @@ impl TestConnection {
 
     fn state_after_timeout(&self) -> ConnectionState {
         let arriving =
-            || matches!(sys::wait_ready(&self.stream, READABLE, Duration::ZERO), Ok(Some(ready)) if ready.read);
+            || matches!(sys::wait_ready(&self.stream, Interest::READ, Duration::ZERO), Ok(Some(ready)) if ready.read);
         if Instant::now() >= self.deadline && arriving() { ConnectionState::OutOfTime } else { ConnectionState::Silent }
     }
 
@@ -271,7 +269,7 @@ mod tests {
         let (connection, server) = pair();
         let server = flood(server);
         let mut connection = TestConnection { deadline: Instant::now(), ..connection };
-        sys::wait_ready(&connection.stream, READABLE, Duration::from_secs(10)).unwrap().expect("bytes arrive");
+        sys::wait_ready(&connection.stream, Interest::READ, Duration::from_secs(10)).unwrap().expect("bytes arrive");
         assert_eq!(connection.expect_bytes(1).unwrap_err().state, ConnectionState::OutOfTime);
         drop(connection);
         server.join().unwrap();

@@ -30,8 +30,6 @@ const MAX_IN_FLIGHT: usize = 1 << 14;
 /// No further request is queued while more bytes than these are to be sent. Chosen without tuning.
 const ENOUGH_TO_SEND: u64 = 64 << 10;
 
-const READABLE: Interest = Interest { read: true, write: false };
-
 /// Requests on their way, and what has become of them.
 pub struct Exchange<'a> {
     session: &'a Session,
@@ -222,7 +220,7 @@ impl<'a> Exchange<'a> {
     fn wait(&mut self) -> Result<(), Failure> {
         let mut watched = Vec::new();
         let input = if self.may_queue() { self.source.descriptor() } else { None };
-        watched.extend(input.map(|input| (input, READABLE)));
+        watched.extend(input.map(|input| (input, Interest::READ)));
         let connection = self.connection.as_ref();
         watched.extend(connection.map(|connection| (connection.stream().as_fd(), connection.interest())));
         let timeout = self.deadline().map(|deadline| deadline.saturating_sub(self.now()));
