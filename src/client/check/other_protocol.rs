@@ -26,7 +26,7 @@ const REPLY_TIME: Duration = Duration::from_secs(1);
 /// The protocols whose replies are any text, so that no text is a sign of another one.
 const FREE_TEXT: &[&str] = &["qotd", "chargen"];
 
-/// The beginnings of greetings. SMTP and FTP have the same code (RFC 5321, RFC 959).
+/// The beginnings of greetings. SMTP and FTP share the codes 220 and 421 (RFC 5321, RFC 959).
 const GREETINGS: &[(&[u8], &str)] = &[
     (b"220 ", "SMTP or FTP"),
     (b"220-", "SMTP or FTP"),
@@ -56,7 +56,7 @@ pub fn failure_of_all(context: &CheckContext) -> Option<CheckFailure> {
         return Some(speaks(&first, protocol, &names));
     }
     let is_silent = first.unread().is_empty();
-    // What a server does that sends without end is what the checks find.
+    // The checks judge a server that sends without end.
     let endless = first.has_excess() && !begins_with_line(first.unread());
     let for_checks = endless || is_right(protocol, first.unread()) || FREE_TEXT.contains(&protocol.name());
     if !is_silent && for_checks {
