@@ -27,7 +27,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["client/options/", "daemon/config/"]),
     ("fastrand", &["protocol/rng.rs"]),
     ("hdrhistogram", &["client/bench/latencies.rs"]),
-    ("humantime", &["client/date.rs", "daemon/logging/", "units.rs"]),
+    ("humantime", &["daemon/logging/", "units.rs"]),
     ("indicatif", &["client/progress.rs"]),
     ("listenfd", &["daemon/activation.rs"]),
     ("log", &["connection/", "daemon/", "server/"]),

@@ -20,12 +20,24 @@ pub fn start(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpS
 /// Connects, with `TCP_NODELAY`, within `timeout`; returns a blocking socket.
 pub fn connect(address: SocketAddr, source: Option<SocketAddr>, timeout: Duration) -> io::Result<TcpStream> {
     let stream = start(address, source)?;
-    if sys::wait_ready(&stream, Interest { read: false, write: true }, timeout)?.is_none() {
+    if sys::wait_ready(&stream, Interest::WRITE, timeout)?.is_none() {
         return Err(io::Error::new(ErrorKind::TimedOut, "connection timed out"));
     }
     match stream.take_error()? {
         None => stream.set_nonblocking(false).map(|()| stream),
         Some(error) => Err(error),
+    }
+}
+
+/// Whether an attempt that [`start`] began has succeeded by now; the error says why it failed.
+pub fn is_connected(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

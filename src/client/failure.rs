@@ -44,12 +44,17 @@ impl Failure {
         Self::CannotRun(reason.into())
     }
 
+    /// The failure to do this, for example `open FILE`, because of an error.
+    pub fn cannot(action: impl fmt::Display, error: &io::Error) -> Self {
+        Self::CannotRun(format!("cannot {action}: {}", reason(error)))
+    }
+
     /// The failure of writing to standard output.
     #[must_use]
     pub fn output(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::BrokenPipe => Self::OutputClosed,
-            _ => Self::CannotRun(format!("cannot write to standard output: {}", reason(error))),
+            _ => Self::cannot("write to standard output", error),
         }
     }
 }

@@ -19,13 +19,12 @@
 //! | `progress` | the progress bars of `send` and `bench` |
 //! | `terminal` | colours on standard output, and redrawn lines on standard error |
 //! | `report_file` | reports that replace a file atomically |
-//! | `date`, `json`, `xml` | dates, JSON values, XML text |
+//! | `json`, `xml` | JSON values, XML text |
 
 pub mod bench;
 pub mod check;
 pub mod client_protocol;
 mod connector;
-mod date;
 pub mod failure;
 mod json;
 pub mod options;

@@ -12,8 +12,8 @@ use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 
 use super::client_protocol::ReplyFraming;
-use super::reply::collector::{ReadError, ReplyCollector, ReplyExpectation};
-use super::reply::decoder::Received;
+use super::reply::collector::{ReadError, ReplyCollector};
+use super::reply::decoder::{Received, ReplyFormat};
 use crate::sys::Interest;
 
 /// Bytes to read at once, at most. Chosen without tuning.
@@ -66,7 +66,7 @@ enum Closed {
 #[derive(Debug)]
 struct InFlight<T> {
     request: T,
-    expectation: ReplyExpectation,
+    format: ReplyFormat,
     /// The value of `queued_bytes` behind the request.
     end: u64,
 }
@@ -99,10 +99,10 @@ impl<T> Pipeline<T> {
 
     /// Queues a request that gets a reply. Behind a request whose reply ends with the connection, the sending direction
     /// is shut down.
-    pub fn queue(&mut self, wire: Rc<Vec<u8>>, expectation: ReplyExpectation, request: T) {
+    pub fn queue(&mut self, wire: Rc<Vec<u8>>, format: ReplyFormat, request: T) {
         self.queue_bytes(wire);
-        self.in_flight.push_back(InFlight { request, expectation, end: self.queued_bytes });
-        if expectation.framing == ReplyFraming::CloseDelimited {
+        self.in_flight.push_back(InFlight { request, format, end: self.queued_bytes });
+        if format.framing == ReplyFraming::CloseDelimited {
             self.half_close();
         }
     }
@@ -233,7 +233,7 @@ impl<T> Pipeline<T> {
     /// use then.
     pub fn next_reply(&mut self) -> Result<Option<(T, Vec<u8>)>, ReadError> {
         let Some(first) = self.in_flight.front() else { return Ok(None) };
-        let collector = self.collector.get_or_insert_with(|| ReplyCollector::new(first.expectation));
+        let collector = self.collector.get_or_insert_with(|| ReplyCollector::new(first.format));
         if let Some(consumed) = collector.feed(&self.buffer[self.start..self.end])? {
             self.start += consumed;
         } else {
@@ -258,6 +258,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::client::reply::decoder::BodyLength;
     use crate::sys::wait_ready;
 
     fn connected() -> (Pipeline<u32>, TcpStream) {
@@ -271,12 +272,11 @@ mod tests {
     }
 
     fn receive(pipeline: &mut Pipeline<u32>) {
-        let readable = Interest { read: true, write: false };
-        wait_ready(pipeline.stream(), readable, Duration::from_secs(60)).unwrap().expect("bytes arrive");
+        wait_ready(pipeline.stream(), Interest::READ, Duration::from_secs(60)).unwrap().expect("bytes arrive");
         pipeline.receive();
     }
 
-    const THREE: ReplyExpectation = ReplyExpectation { framing: ReplyFraming::Fixed(3), limit: 3 };
+    const THREE: ReplyFormat = ReplyFormat { framing: ReplyFraming::Fixed(3), length: BodyLength::AtMost(3) };
 
     #[test]
     fn replies_come_in_the_order_of_the_requests() {
@@ -309,8 +309,7 @@ mod tests {
         assert!(pipeline.unsent_bytes() > 0 && !pipeline.first_is_sent() && pipeline.interest().write);
         let reader = std::thread::spawn(move || server.read_exact(&mut vec![0; 8 << 20]));
         while !pipeline.first_is_sent() {
-            let writable = Interest { read: false, write: true };
-            wait_ready(pipeline.stream(), writable, Duration::from_secs(60)).unwrap().expect("room");
+            wait_ready(pipeline.stream(), Interest::WRITE, Duration::from_secs(60)).unwrap().expect("room");
             pipeline.send();
         }
         reader.join().unwrap().unwrap();
@@ -320,14 +319,15 @@ mod tests {
     #[test]
     fn a_reply_without_bytes_needs_no_input() {
         let (mut pipeline, _server) = connected();
-        pipeline.queue(wire(b""), ReplyExpectation { framing: ReplyFraming::Fixed(0), limit: 9 }, 1);
+        pipeline.queue(wire(b""), ReplyFormat { framing: ReplyFraming::Fixed(0), length: BodyLength::AtMost(9) }, 1);
         assert_eq!(pipeline.next_reply().unwrap(), Some((1, Vec::new())));
     }
 
     #[test]
     fn a_reply_that_ends_with_the_connection_follows_a_half_close() {
         let (mut pipeline, mut server) = connected();
-        pipeline.queue(wire(b"who"), ReplyExpectation { framing: ReplyFraming::CloseDelimited, limit: 9 }, 1);
+        let format = ReplyFormat { framing: ReplyFraming::CloseDelimited, length: BodyLength::AtMost(9) };
+        pipeline.queue(wire(b"who"), format, 1);
         pipeline.send();
         let mut request = Vec::new();
         server.read_to_end(&mut request).unwrap();

@@ -14,15 +14,13 @@ use super::terminal;
 /// The bar appears after this time. Chosen: the usual limit from which a user wonders whether a program works.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Counts bytes, and draws the bar. Shared by what sends requests and what prints replies, on one thread.
+/// Counts bytes, and draws the bar. The exchange counts requests on it and the printer replies, on one thread.
 #[derive(Clone, Debug)]
 pub struct ProgressMeter(Option<Rc<ByteCounters>>);
 
 #[derive(Debug)]
 struct ByteCounters {
-    bar: ProgressBar,
-    started: Instant,
-    drawn: Cell<bool>,
+    bar: DelayedBar,
     sent: Cell<u64>,
     received: Cell<u64>,
 }
@@ -34,14 +32,8 @@ impl ProgressMeter {
         if quiet || !terminal::stderr_can_redraw() {
             return Self(None);
         }
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style(total.is_some()));
-        Self(Some(Rc::new(ByteCounters {
-            bar,
-            started: Instant::now(),
-            drawn: Cell::new(false),
-            sent: Cell::new(0),
-            received: Cell::new(0),
-        })))
+        let bar = DelayedBar::new(total);
+        Self(Some(Rc::new(ByteCounters { bar, sent: Cell::new(0), received: Cell::new(0) })))
     }
 
     /// `bytes` more bytes of requests have been sent.
@@ -63,28 +55,22 @@ impl ProgressMeter {
     /// Runs `work`, which may write to the terminal, while the bar is hidden.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.0 {
-            Some(counters) if counters.drawn.get() => counters.bar.suspend(work),
-            _ => work(),
+            Some(counters) => counters.bar.bar.suspend(work),
+            None => work(),
         }
     }
 
     /// Removes the bar.
     pub fn finish(&self) {
         if let Some(counters) = &self.0 {
-            counters.bar.finish_and_clear();
+            counters.bar.bar.finish_and_clear();
         }
     }
 }
 
 /// Shows the progress of a run whose end is known.
 #[derive(Debug)]
-pub struct RunProgress(Option<RunBar>);
-
-#[derive(Debug)]
-struct RunBar {
-    bar: ProgressBar,
-    started: Instant,
-}
+pub struct RunProgress(Option<DelayedBar>);
 
 /// The length of the bar of a run: thousandths. Chosen: finer than it is drawn.
 const RUN_STEPS: u64 = 1000;
@@ -93,46 +79,60 @@ impl RunProgress {
     /// For a run that starts now.
     #[must_use]
     pub fn new() -> Self {
-        if !terminal::stderr_can_redraw() {
-            return Self(None);
-        }
-        let bar = ProgressBar::with_draw_target(Some(RUN_STEPS), ProgressDrawTarget::hidden()).with_style(style(true));
-        Self(Some(RunBar { bar, started: Instant::now() }))
+        Self(terminal::stderr_can_redraw().then(|| DelayedBar::new(Some(RUN_STEPS))))
     }
 
-    /// Draws the bar: `done` of `total` (0 is nothing done), and a message.
-    pub fn show(&self, done: u64, total: u64, message: impl FnOnce() -> String) {
-        let Some(RunBar { bar, started }) = &self.0 else { return };
-        if started.elapsed() < DELAY {
-            return;
+    /// Draws the bar, of which the share `done` is full, and a message.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "from 0 to RUN_STEPS; fractions are dropped on purpose"
+    )]
+    pub fn show(&self, done: f64, message: impl FnOnce() -> String) {
+        if let Some(bar) = &self.0 {
+            bar.show((done.clamp(0.0, 1.0) * RUN_STEPS as f64) as u64, message);
         }
-        if bar.is_hidden() {
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        let steps = u128::from(done) * u128::from(RUN_STEPS) / u128::from(total.max(1));
-        bar.set_message(message());
-        bar.set_position(u64::try_from(steps).map_or(RUN_STEPS, |steps| steps.min(RUN_STEPS)));
     }
 
     /// Removes the bar.
     pub fn finish(&self) {
-        if let Some(run) = &self.0 {
-            run.bar.finish_and_clear();
+        if let Some(bar) = &self.0 {
+            bar.bar.finish_and_clear();
         }
     }
 }
 
 impl ByteCounters {
     fn show(&self) {
+        let (sent, received) = (self.sent.get(), self.received.get());
+        self.bar.show(sent, || format!("{} sent, {} received", HumanBytes(sent), HumanBytes(received)));
+    }
+}
+
+/// A bar that is hidden until [`DELAY`] has passed.
+#[derive(Debug)]
+struct DelayedBar {
+    bar: ProgressBar,
+    started: Instant,
+}
+
+impl DelayedBar {
+    /// A bar of this length, if it is known, whose time begins now.
+    fn new(length: Option<u64>) -> Self {
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
+        Self { bar: bar.with_style(style(length.is_some())), started: Instant::now() }
+    }
+
+    fn show(&self, position: u64, message: impl FnOnce() -> String) {
         if self.started.elapsed() < DELAY {
             return;
         }
-        if !self.drawn.replace(true) {
+        if self.bar.is_hidden() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        let (sent, received) = (self.sent.get(), self.received.get());
-        self.bar.set_message(format!("{} sent, {} received", HumanBytes(sent), HumanBytes(received)));
-        self.bar.set_position(sent);
+        self.bar.set_message(message());
+        self.bar.set_position(position);
     }
 }
 

@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use super::options::Timeouts;
-use super::reply::collector::time_allowed;
+
+/// The rate, in bytes per second, at which a reply that takes longer than its time limit must arrive. Chosen: the rate
+/// at which retortd extends the deadline of a request (`--request-timeout`).
+const MIN_RATE: usize = 16 << 10;
 
 /// Restarted when the first of the requests that wait is queued, when the server accepts bytes, and when a reply is
 /// complete. A part of a reply ends a silence, and only extends the time for the whole.
@@ -51,6 +54,12 @@ impl ProgressClock {
     }
 }
 
+/// The time that the first `received` bytes of a reply may take, where the time limit is `time`: a second more for each
+/// 16 KiB.
+fn time_allowed(time: Duration, received: usize) -> Duration {
+    time.saturating_add(Duration::from_secs((received / MIN_RATE) as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +77,14 @@ mod tests {
         assert_eq!((clock.reply_deadline(40 << 10), clock.send_deadline()), (seconds(112), seconds(103)));
         clock.restart(seconds(102));
         assert_eq!((clock.reply_deadline(0), clock.silence_deadline()), (seconds(112), seconds(112)));
+    }
+
+    #[test]
+    fn time_allowed_grows_with_the_bytes_that_arrive() {
+        let (second, ten) = (Duration::from_secs(1), Duration::from_secs(10));
+        assert_eq!(time_allowed(ten, 0), ten);
+        assert_eq!(time_allowed(ten, MIN_RATE - 1), ten);
+        assert_eq!(time_allowed(ten, 5 * MIN_RATE), ten + 5 * second);
+        assert_eq!(time_allowed(Duration::MAX, MIN_RATE), Duration::MAX);
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::failure::{Failure, reason};
+use super::failure::Failure;
 
 /// The file of one report.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl ReportFile {
         let name = path.display().to_string();
         match Destination::of(path) {
             Ok(destination) => Ok(Self { name, destination }),
-            Err(error) => Err(Failure::cannot_run(format!("cannot create {name}: {}", reason(&error)))),
+            Err(error) => Err(Failure::cannot(format_args!("create {name}"), &error)),
         }
     }
 
@@ -46,7 +46,7 @@ impl ReportFile {
             Destination::Special(mut file) => file.write_all(report),
             Destination::Regular(path) => replace(&path, report),
         };
-        written.map_err(|error| Failure::cannot_run(format!("cannot write {}: {}", self.name, reason(&error))))
+        written.map_err(|error| Failure::cannot(format_args!("write {}", self.name), &error))
     }
 }
 

@@ -74,7 +74,7 @@ impl Target {
         let name = display_name(&address.host, port);
         let addresses: Vec<_> = (address.host.as_str(), port)
             .to_socket_addrs()
-            .map_err(|error| Failure::cannot_run(format!("cannot find {}: {}", address.host, reason(&error))))?
+            .map_err(|error| Failure::cannot(format_args!("find {}", address.host), &error))?
             .filter(|resolved| family.allows(resolved))
             .collect();
         if addresses.is_empty() {

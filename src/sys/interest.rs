@@ -8,3 +8,10 @@ pub struct Interest {
     /// Room for output, or on a connecting socket the outcome of the attempt.
     pub write: bool,
 }
+
+impl Interest {
+    /// Input alone.
+    pub const READ: Self = Self { read: true, write: false };
+    /// Output alone.
+    pub const WRITE: Self = Self { read: false, write: true };
+}

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use clap::{Arg, Command, ValueHint};
 
-use super::names;
+use super::{names, subcommands};
 
 /// `@NAME@` is the program. Of a word, `$cur` is what is completed; `$kept` is the part that readline keeps, because it
 /// ends a word at `=` and `:`.
@@ -66,7 +66,6 @@ const HOSTS: &str = "mapfile -t COMPREPLY < <(compgen -A hostname -- \"$cur\")";
 
 /// The whole script. The command must have been built.
 pub fn script(command: &Command) -> String {
-    let subcommands: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
     let mut parts = Parts::default();
     parts.add("", command);
     for subcommand in command.get_subcommands() {
@@ -74,7 +73,7 @@ pub fn script(command: &Command) -> String {
     }
     TEMPLATE
         .replace("@NAME@", command.get_name())
-        .replace("@SUBCOMMANDS@", &subcommands.join(" "))
+        .replace("@SUBCOMMANDS@", &subcommands(command))
         .replace("@WITH_VALUE@\n", &parts.with_value)
         .replace("@VALUES@\n", &parts.values)
         .replace("@OPTIONS@\n", &parts.options)
@@ -97,9 +96,9 @@ impl Parts {
             let _ = writeln!(self.with_value, "                {pattern}) option=$word ;;");
             self.add_values(&pattern, option);
         }
-        let subcommands: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+        let subcommands = subcommands(command);
         if !subcommands.is_empty() {
-            let _ = writeln!(self.values, "        \"{name} 0\") values=\"{}\" ;;", subcommands.join(" "));
+            let _ = writeln!(self.values, "        \"{name} 0\") values=\"{subcommands}\" ;;");
         }
         for (position, argument) in command.get_positionals().enumerate() {
             self.add_values(&format!("\"{name} {position}\""), argument);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::{Arg, Command, ValueHint};
 
-use super::names;
+use super::{names, subcommands};
 
 /// `@` is the name of the program. The arguments of the function are the subcommand, the number of words behind it, and
 /// the options for argparse(1).
@@ -39,7 +39,7 @@ pub fn positionals(command: &Command) -> String {
 
 /// The candidates of each word behind a subcommand.
 fn words(subcommand: &Command) -> Vec<String> {
-    let subcommands: Vec<&str> = subcommand.get_subcommands().map(Command::get_name).collect();
+    let subcommands = subcommands(subcommand);
     let positionals = subcommand.get_positionals().map(|argument| match (names(argument), argument.get_value_hint()) {
         (Some(names), _) => names.join(" "),
         // The function omits names of this machine.
@@ -47,7 +47,7 @@ fn words(subcommand: &Command) -> Vec<String> {
         (None, _) => String::new(),
     });
     // `clap_complete` does not complete behind `help`, as that is a subcommand of itself.
-    if subcommands.is_empty() { positionals.collect() } else { vec![subcommands.join(" ")] }
+    if subcommands.is_empty() { positionals.collect() } else { vec![subcommands] }
 }
 
 /// The option as argparse(1) describes it.

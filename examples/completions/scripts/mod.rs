@@ -6,11 +6,12 @@
 mod bash;
 mod fish;
 
+use std::collections::BTreeSet;
+
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, Command, ValueHint};
 use clap_complete::{Generator, Shell};
-use retortd::client::check::{catalog, definition::CHECKABLE};
-use retortd::client::client_protocol::ClientProtocol;
+use retortd::client::check::{catalog, definition::checkable_protocols};
 use retortd::protocol::PROTOCOLS;
 use retortd::transform::Action;
 
@@ -75,18 +76,18 @@ fn protocols() -> Vec<PossibleValue> {
 
 /// The groups and the checks of all protocols, each once.
 fn checks() -> Vec<PossibleValue> {
-    let protocols = CHECKABLE.iter().filter_map(|name| ClientProtocol::by_name(name));
-    let (mut values, mut group) = (Vec::<PossibleValue>::new(), "");
-    for check in protocols.flat_map(catalog::checks) {
-        if group != check.group {
-            group = check.group;
-            values.push(PossibleValue::new(group).help("a group of checks"));
-        }
-        values.push(PossibleValue::new(check.name).help(check.about));
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    values.retain(|value| seen.insert(value.get_name().to_owned()));
-    values
+    let mut seen = BTreeSet::new();
+    checkable_protocols()
+        .flat_map(catalog::checks)
+        .flat_map(|check| [(check.group, "a group of checks"), (check.name, check.about)])
+        .filter(|(name, _)| seen.insert(*name))
+        .map(|(name, about)| PossibleValue::new(name).help(about))
+        .collect()
+}
+
+/// The names of the subcommands, separated by spaces.
+fn subcommands(command: &Command) -> String {
+    command.get_subcommands().map(Command::get_name).collect::<Vec<_>>().join(" ")
 }
 
 /// The names of the listed values.

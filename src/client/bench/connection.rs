@@ -14,6 +14,7 @@ use std::net::{Shutdown, TcpStream};
 
 use super::measurement::ErrorClass;
 use super::verifier::{Mismatch, Verifier, VerifierState};
+use crate::client::connector;
 use crate::sys::Interest;
 
 /// A connection, or the place of one that is closed. Times are nanoseconds since the start of the run.
@@ -153,14 +154,7 @@ impl BenchConnection {
     /// Whether the handshake is complete now; the error says why it failed.
     pub fn finish_connect(&mut self) -> io::Result<bool> {
         let Some(stream) = &self.stream else { return Ok(false) };
-        if let Some(error) = stream.take_error()? {
-            return Err(error);
-        }
-        match stream.peer_addr() {
-            Ok(_) => self.connected = true,
-            Err(error) if error.kind() == ErrorKind::NotConnected => {}
-            Err(error) => return Err(error),
-        }
+        self.connected = connector::is_connected(stream)?;
         Ok(self.connected)
     }
 

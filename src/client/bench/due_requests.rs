@@ -42,7 +42,7 @@ impl DueRequests {
     /// `rate` requests per second. The poller wakes for the next one by `token`.
     pub fn new(rate: f64, poller: &BenchPoller, token: u64) -> io::Result<Self> {
         let timer = TimerFd::new()?;
-        poller.add(&timer, token, Interest { read: true, write: false })?;
+        poller.add(&timer, token, Interest::READ)?;
         Ok(Self { rate, taken: 0, timer, timer_at: 0 })
     }
 

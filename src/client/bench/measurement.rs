@@ -84,7 +84,7 @@ pub struct Measurement {
     pub requests: u64,
     /// Requests whose correct reply arrived after the measurement.
     pub late: u64,
-    /// Requests whose reply had not arrived, and was not overdue, when the run ended.
+    /// Requests without a reply, not overdue, when the run ended, and those that were due and not sent.
     pub lost: u64,
     /// Bytes of replies within the measurement.
     pub received: u64,

@@ -120,7 +120,7 @@ fn measure(
     address: SocketAddr,
     model: LoadModel,
 ) -> Result<Measurement, Failure> {
-    let failed = |error: io::Error| Failure::cannot_run(format!("cannot generate the load: {}", reason(&error)));
+    let failed = |error: io::Error| Failure::cannot("generate the load", &error);
     let interrupts = Interrupts::watch().map_err(failed)?;
     let progress = RunProgress::new();
     let measurement = LoadGenerator::new(options, workload, address, model, &interrupts, &progress)

@@ -70,6 +70,11 @@ impl Check {
     }
 }
 
+/// The protocols that can be checked, in the order of [`CHECKABLE`].
+pub fn checkable_protocols() -> impl Iterator<Item = ClientProtocol> {
+    CHECKABLE.iter().filter_map(|name| ClientProtocol::by_name(name))
+}
+
 /// The protocols that can be checked, for a message.
 #[must_use]
 pub fn checkable() -> String {

@@ -12,22 +12,21 @@ use super::connection::TestConnection;
 use super::context::CheckContext;
 use super::failure::{CheckFailure, ConnectionState};
 use crate::client::client_protocol::{ClientProtocol, ConnectionUse, ERROR_TEXT};
-use crate::client::date;
-use crate::protocol::calendar::{MONTHS, WEEKDAYS};
+use crate::protocol::calendar::{MONTHS, Moment, WEEKDAYS};
 use crate::sys;
 
 /// The message of the first request. It ends the request line and the head of an HTTP request, so that a server of HTTP
 /// replies.
 const MESSAGE: &[u8] = b"retort check\r\n\r\n";
 
-/// The most time to wait for the first reply, and for bytes without a request. Chosen: far more than a server on a local
-/// network needs; a server that hangs delays the first check by it.
+/// The most time to wait for the first reply, and for bytes without a request. Chosen: far more than a server on a
+/// local network needs; a server that hangs delays the first check by it.
 const REPLY_TIME: Duration = Duration::from_secs(1);
 
 /// The protocols whose replies are any text, so that no text is a sign of another one.
 const FREE_TEXT: &[&str] = &["qotd", "chargen"];
 
-/// The beginnings of greetings. SMTP and FTP have the same code (RFC 5321, RFC 959).
+/// The beginnings of greetings. SMTP and FTP share the codes 220 and 421 (RFC 5321, RFC 959).
 const GREETINGS: &[(&[u8], &str)] = &[
     (b"220 ", "SMTP or FTP"),
     (b"220-", "SMTP or FTP"),
@@ -37,8 +36,8 @@ const GREETINGS: &[(&[u8], &str)] = &[
     (b"* OK ", "IMAP"),
 ];
 
-/// A TLS record with a truncated `ClientHello` (RFC 8446, 5.1 and 4), to which a server of TLS replies with an alert. Many
-/// close without one if the first bytes are no record.
+/// A TLS record with a truncated `ClientHello` (RFC 8446, 5.1 and 4), to which a server of TLS replies with an alert.
+/// Many close without one if the first bytes are no record.
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\0\x05\x01\0\0\x01\0";
 
 /// A whole request of `length-prefix`, and the reply to it. Servers of it take other requests for the beginning of a
@@ -57,7 +56,7 @@ pub fn failure_of_all(context: &CheckContext) -> Option<CheckFailure> {
         return Some(speaks(&first, protocol, &names));
     }
     let is_silent = first.unread().is_empty();
-    // What a server does that sends without end is what the checks find.
+    // The checks judge a server that sends without end.
     let endless = first.has_excess() && !begins_with_line(first.unread());
     let for_checks = endless || is_right(protocol, first.unread()) || FREE_TEXT.contains(&protocol.name());
     if !is_silent && for_checks {
@@ -170,12 +169,13 @@ fn first_reply(context: &CheckContext, time: Duration) -> Result<(TestConnection
     Ok((reply_to(context, &request, time)?, request))
 }
 
-/// A connection with the reply to these bytes and the end of input.
+/// A connection with the reply to these bytes and the end of input. Nothing is waited for after the right reply to the
+/// first request: a correct server may leave the connection open.
 fn reply_to(context: &CheckContext, sent: &[u8], time: Duration) -> Result<TestConnection, CheckFailure> {
     let mut connection = context.connect()?;
     connection.send(sent)?;
     connection.half_close();
-    connection.pause(time)?;
+    connection.receive_until(time, |reply| !reply.is_empty() && is_right(context.protocol(), reply))?;
     Ok(connection)
 }
 
@@ -231,7 +231,7 @@ fn protocol_of_greeting(greeting: &[u8], now: u64) -> Option<&'static str> {
     known.or(match greeting {
         _ if is_chargen_pattern(greeting) => Some("chargen"),
         _ if is_who(greeting) => Some("who"),
-        _ if is_daytime(greeting, &date::date(now)[..4]) => Some("daytime"),
+        _ if is_daytime(greeting, &Moment::new(now).year.to_string()) => Some("daytime"),
         _ if difference_to_time(greeting, now).is_some_and(|seconds| seconds <= DAY) => Some("time"),
         _ => None,
     })

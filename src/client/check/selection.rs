@@ -1,7 +1,7 @@
 //! The checks that `--only` names.
 
 use super::catalog;
-use super::definition::{CHECKABLE, Check};
+use super::definition::{Check, checkable_protocols};
 use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH};
 use crate::client::failure::Failure;
 use crate::client::options::Selection;
@@ -31,9 +31,8 @@ pub fn selected(protocol: ClientProtocol, selection: &Selection) -> Result<Vec<&
 /// The message about a name that the protocol does not have.
 fn unknown(protocol: ClientProtocol, name: &str) -> String {
     let own = protocol.name();
-    let others = CHECKABLE.iter().filter_map(|other| ClientProtocol::by_name(other));
     let has_name = |other: &ClientProtocol| catalog::checks(*other).any(|check| check.has_name(name));
-    if let Some(other) = others.into_iter().find(has_name) {
+    if let Some(other) = checkable_protocols().find(has_name) {
         let other = other.name();
         return format!("{own} has no check or group '{name}', but {other} has: add -P {other}");
     }

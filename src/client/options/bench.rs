@@ -51,10 +51,10 @@ pub struct BenchOptions {
     /// The text of the messages
     #[arg(long, value_enum, value_name = "KIND", default_value_t = TextKind::Ascii, help_heading = "Load")]
     pub text: TextKind,
-    /// Duration of the measurement [default: 10s, with --requests without a limit]
+    /// Duration of the measurement [default: 10s; no limit with --requests]
     #[arg(short = 't', long, value_name = "TIME", value_parser = units::positive_time, help_heading = "Measurement")]
     pub duration: Option<Duration>,
-    /// Measure N requests, and wait for their replies; with --duration, what comes first ends the measurement
+    /// Measure N requests, and wait for their replies; --duration can end the measurement before
     #[arg(short = 'n', long, value_name = "N", value_parser = units::count_within::<u64>(1..=u64::MAX), help_heading = "Measurement")]
     pub requests: Option<u64>,
     /// Duration of the load before the measurement

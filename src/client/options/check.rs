@@ -14,7 +14,8 @@ use crate::units;
 pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  every check passed (notes and skipped checks do not count)
-  1  at least one check failed, or the server speaks another protocol
+  1  at least one check failed; all of them count as failed if the server
+     speaks another protocol or never replies
   2  the server could not be checked: usage, no connection, a file that cannot
      be written";
 

@@ -9,12 +9,12 @@ use crate::client::terminal;
 /// When text has colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorWhen {
-    /// On a terminal, unless NO_COLOR is set, or TERM is unset or dumb
+    /// On a terminal, unless NO_COLOR is not empty, or TERM is unset or dumb
     #[allow(clippy::doc_markdown, reason = "this is a help text")]
     Auto,
     /// Also to a file or a pipe
     Always,
-    /// Without
+    /// No colours
     Never,
 }
 
@@ -30,7 +30,8 @@ impl ColorWhen {
     }
 }
 
-/// The colours of clap's own texts: its texts must follow the option before clap has parsed it.
+/// The colours of clap's own texts, help and usage errors. They follow --color, too, so the option is looked up here
+/// before clap parses the command line.
 ///
 /// Without the option, and with a value that clap will reject, this is [`ColorWhen::Auto`]. clap's own automatic choice
 /// would ignore `TERM` where `CI` is set, and so decides only where the environment allows colours.

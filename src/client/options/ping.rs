@@ -29,7 +29,7 @@ pub struct PingOptions {
     /// Stop after N requests
     #[arg(short, long, value_name = "N", value_parser = units::count_within::<u64>(1..=u64::MAX))]
     pub count: Option<u64>,
-    /// Stop after this time, whatever is in flight; connecting counts
+    /// Stop after this time, which includes the time to connect; requests in flight are lost
     #[arg(short = 'w', long, value_name = "TIME", value_parser = units::positive_time)]
     pub deadline: Option<Duration>,
     /// The time from one request to the next; 0: each follows the reply to the one before

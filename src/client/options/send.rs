@@ -11,7 +11,6 @@ use super::timeouts::Timeouts;
 use super::values::protocol;
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::HostPort;
-use crate::transform::Action;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -24,9 +23,8 @@ Exit status:
 pub(super) fn after_help() -> String {
     let mut text = String::from("Actions:\n");
     for protocol in ClientProtocol::all().filter(|protocol| protocol.has_actions()) {
-        let names: Vec<_> = protocol.actions().map(Action::name).collect();
         // writing to a String does not fail
-        let _ = writeln!(text, "  {:<11} {}", protocol.name(), names.join(", "));
+        let _ = writeln!(text, "  {:<11} {}", protocol.name(), protocol.action_names());
     }
     text + "\n" + EXIT_STATUS
 }

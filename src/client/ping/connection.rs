@@ -1,6 +1,6 @@
 //! One connection of `ping`: connecting, or carrying requests.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -70,23 +70,17 @@ impl PingConnection {
         if self.pipeline.unsent_bytes() == 0 {
             self.clock.restart(now);
         }
-        self.pipeline.queue(request.wire.clone(), request.expectation, number);
+        self.pipeline.queue(request.wire.clone(), request.format, number);
     }
 
     /// Whether the handshake has completed; the error says why it failed.
     pub fn finish_connect(&mut self, now: Duration) -> io::Result<bool> {
-        if let Some(error) = self.pipeline.stream().take_error()? {
-            return Err(error);
+        let is_connected = connector::is_connected(self.pipeline.stream())?;
+        if is_connected {
+            self.connect_time = Some(now.saturating_sub(self.started));
+            self.clock.restart(now);
         }
-        match self.pipeline.stream().peer_addr() {
-            Ok(_) => {
-                self.connect_time = Some(now.saturating_sub(self.started));
-                self.clock.restart(now);
-            }
-            Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        Ok(true)
+        Ok(is_connected)
     }
 
     /// Sends and receives what is possible.
@@ -110,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::client::client_protocol::ReplyFraming;
-    use crate::client::reply::collector::ReplyExpectation;
+    use crate::client::reply::decoder::{BodyLength, ReplyFormat};
 
     /// A server that reads nothing: most of the request stays unsent.
     #[test]
@@ -120,8 +114,8 @@ mod tests {
         let timeouts = Timeouts { connect_timeout: seconds(1), read_timeout: seconds(2), write_timeout: seconds(3) };
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut connection = PingConnection::connected(stream, &timeouts, Duration::ZERO).unwrap();
-        let expectation = ReplyExpectation { framing: ReplyFraming::Length32, limit: 1 };
-        let request = PingRequest { wire: vec![0; 64 << 20].into(), expectation, reply: None };
+        let format = ReplyFormat { framing: ReplyFraming::Length32, length: BodyLength::AtMost(1) };
+        let request = PingRequest { wire: vec![0; 64 << 20].into(), format, reply: None };
         assert_eq!(connection.send_deadline(), None, "nothing is to be sent");
         connection.queue(&request, 1, seconds(5));
         assert_eq!(connection.send_deadline(), Some(seconds(8)));

@@ -51,8 +51,7 @@ impl<'a> Pinger<'a> {
         let first = PingConnection::connected(stream, &options.timeouts, connect_time)
             .map_err(|error| target.unreachable(&error))?;
         // from now on Ctrl-C ends the run with its summary
-        let interrupts = Interrupts::watch()
-            .map_err(|error| Failure::cannot_run(format!("cannot watch for an interrupt: {}", reason(&error))))?;
+        let interrupts = Interrupts::watch().map_err(|error| Failure::cannot("watch for an interrupt", &error))?;
         let mut connects = TimeStatistics::default();
         connects.add(connect_time);
         let schedule = PingSchedule::new(options, started.elapsed());
@@ -89,12 +88,11 @@ impl<'a> Pinger<'a> {
         let stalls = self.connections.iter().filter_map(PingConnection::send_deadline);
         let next = stalls.chain(self.schedule.next_event()).min();
         let timeout = next.map(|next| next.saturating_sub(self.now()));
-        let mut watched = vec![(self.interrupts.as_fd(), Interest { read: true, write: false })];
+        let mut watched = vec![(self.interrupts.as_fd(), Interest::READ)];
         for PingConnection { pipeline, .. } in &self.connections {
             watched.push((pipeline.stream().as_fd(), pipeline.interest()));
         }
-        let ready = wait_any_ready(&watched, timeout)
-            .map_err(|error| Failure::cannot_run(format!("cannot wait: {}", reason(&error))))?;
+        let ready = wait_any_ready(&watched, timeout).map_err(|error| Failure::cannot("wait", &error))?;
         if ready[0].read {
             return Ok(true);
         }

@@ -4,14 +4,14 @@ use std::rc::Rc;
 
 use crate::client::failure::Failure;
 use crate::client::options::PingOptions;
-use crate::client::reply::collector::ReplyExpectation;
+use crate::client::reply::decoder::{BodyLength, ReplyFormat};
 
 /// The request, and the reply to expect.
 pub struct PingRequest {
     /// The bytes of the request, shared by those in flight.
     pub wire: Rc<Vec<u8>>,
     /// Where a reply ends, and how much of it is read.
-    pub expectation: ReplyExpectation,
+    pub format: ReplyFormat,
     /// The body of a correct reply; `None` where chance or the server's clock decides.
     pub reply: Option<Vec<u8>>,
 }
@@ -29,8 +29,8 @@ impl PingRequest {
         let mut wire = Vec::new();
         protocol.write_request(ACTION, &message, &mut wire).map_err(Failure::cannot_run)?;
         let reply = protocol.expected(ACTION, &message);
-        let limit = protocol.max_reply_len(reply.as_ref().map(Vec::len));
-        let expectation = ReplyExpectation { framing: protocol.framing(&message), limit };
-        Ok(Self { wire: Rc::new(wire), expectation, reply })
+        let length = BodyLength::AtMost(protocol.max_reply_len(reply.as_ref().map(Vec::len)));
+        let format = ReplyFormat { framing: protocol.framing(&message), length };
+        Ok(Self { wire: Rc::new(wire), format, reply })
     }
 }

@@ -183,9 +183,14 @@ mod tests {
     use crate::client::options::{Command, Options};
 
     fn schedule(options: &str) -> PingSchedule {
+        schedule_from(options, Duration::ZERO)
+    }
+
+    /// The schedule of `retort ping localhost` with these options, whose first request is due at `first`.
+    fn schedule_from(options: &str, first: Duration) -> PingSchedule {
         let words = format!("retort ping localhost {options}");
         let Command::Ping(options) = Options::parse_from(words.split_whitespace()).command else { panic!("{words}") };
-        PingSchedule::new(&options, Duration::ZERO)
+        PingSchedule::new(&options, first)
     }
 
     fn ms(milliseconds: u64) -> Duration {
@@ -295,10 +300,7 @@ mod tests {
 
     #[test]
     fn the_interval_begins_with_the_first_request_and_the_time_to_the_deadline_before_it() {
-        let Command::Ping(options) = Options::parse_from(["retort", "ping", "localhost", "-w", "2s"]).command else {
-            panic!("not ping")
-        };
-        let mut schedule = PingSchedule::new(&options, ms(700));
+        let mut schedule = schedule_from("-w 2s", ms(700));
         assert_eq!((schedule.take_due(ms(699)), schedule.take_due(ms(700))), (None, Some(Due::Send(1))));
         assert_eq!((schedule.take_due(ms(1699)), schedule.take_due(ms(1700))), (None, Some(Due::Send(2))));
         assert!(schedule.is_done(ms(2000)));

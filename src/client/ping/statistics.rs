@@ -21,7 +21,8 @@ impl fmt::Display for Milliseconds {
     }
 }
 
-/// Statistics of times as they are shown, in milliseconds, so that a reader can verify them; by Welford's method, which loses no digits to cancellation.
+/// Statistics of times in milliseconds, rounded as they are shown, so that a reader can verify them. By Welford's
+/// method, which loses no digits to cancellation.
 #[derive(Clone, Debug, Default)]
 pub struct TimeStatistics {
     count: u64,

@@ -5,28 +5,13 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
-use super::decoder::{BodyLength, Received, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
-use crate::client::client_protocol::ReplyFraming;
+use super::decoder::{Received, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 use crate::client::failure::reason;
 use crate::units::counted;
 
-/// The rate, in bytes per second, at which a reply that takes longer than its time limit must arrive. Chosen: the rate
-/// at which retortd extends the deadline of a request (`--request-timeout`).
-const MIN_RATE: usize = 16 << 10;
-
 /// The most bytes that the error about an invalid length shows. Chosen: enough to recognize another protocol.
 const SHOWN: usize = 32;
-
-/// What is known of a reply before it arrives.
-#[derive(Clone, Copy, Debug)]
-pub struct ReplyExpectation {
-    /// How it is delimited.
-    pub framing: ReplyFraming,
-    /// The length, in bytes, beyond which it is not read.
-    pub limit: usize,
-}
 
 /// Collects the body of one reply.
 #[derive(Debug)]
@@ -55,8 +40,7 @@ pub enum ReadError {
 impl ReplyCollector {
     /// A collector at the beginning of a reply.
     #[must_use]
-    pub fn new(expectation: ReplyExpectation) -> Self {
-        let format = ReplyFormat { framing: expectation.framing, length: BodyLength::AtMost(expectation.limit) };
+    pub fn new(format: ReplyFormat) -> Self {
         Self { decoder: ReplyDecoder::new(format), body: Vec::new() }
     }
 
@@ -104,13 +88,6 @@ impl ReplyCollector {
     }
 }
 
-/// The time that the first `received` bytes of a reply may take, where the time limit is `time`: a second more for each
-/// 16 KiB.
-#[must_use]
-pub fn time_allowed(time: Duration, received: usize) -> Duration {
-    time.saturating_add(Duration::from_secs((received / MIN_RATE) as u64))
-}
-
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -137,9 +114,11 @@ impl fmt::Display for Received {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::client_protocol::ReplyFraming;
+    use crate::client::reply::decoder::BodyLength;
 
     fn collector(framing: ReplyFraming, limit: usize) -> ReplyCollector {
-        ReplyCollector::new(ReplyExpectation { framing, limit })
+        ReplyCollector::new(ReplyFormat { framing, length: BodyLength::AtMost(limit) })
     }
 
     #[test]
@@ -191,14 +170,5 @@ mod tests {
         let mut text = collector(ReplyFraming::DecimalLength, 3);
         assert_eq!(text.feed(b"3 abc").unwrap(), Some(5));
         assert_eq!(text.into_body(), b"abc");
-    }
-
-    #[test]
-    fn time_allowed_grows_with_the_bytes_that_arrive() {
-        let (second, ten) = (Duration::from_secs(1), Duration::from_secs(10));
-        assert_eq!(time_allowed(ten, 0), ten);
-        assert_eq!(time_allowed(ten, MIN_RATE - 1), ten);
-        assert_eq!(time_allowed(ten, 5 * MIN_RATE), ten + 5 * second);
-        assert_eq!(time_allowed(Duration::MAX, MIN_RATE), Duration::MAX);
     }
 }

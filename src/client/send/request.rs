@@ -5,7 +5,7 @@ use std::mem;
 use std::rc::Rc;
 
 use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT};
-use crate::client::reply::collector::ReplyExpectation;
+use crate::client::reply::decoder::{BodyLength, ReplyFormat};
 use crate::transform::Action;
 use crate::units::counted;
 
@@ -17,7 +17,7 @@ pub struct SendRequest {
     /// Its bytes on the wire; none once [`take_wire`](Self::take_wire) was called.
     wire: Vec<u8>,
     /// Where its reply ends, and how much of it is read.
-    pub expectation: ReplyExpectation,
+    pub format: ReplyFormat,
     /// The length that its reply must have, in bytes, if that is known.
     pub reply_length: Option<usize>,
     /// Whether the word that a refusal is could also be the reply of the action.
@@ -44,11 +44,11 @@ impl SendRequest {
         let mut wire = Vec::with_capacity(message.len() + 32);
         protocol.write_request(action, message, &mut wire)?;
         let reply_length = protocol.expected_length(action, message);
-        let limit = protocol.max_reply_len(reply_length);
+        let length = BodyLength::AtMost(protocol.max_reply_len(reply_length));
         Ok(Self {
             label: RequestLabel { number, action: action.to_owned(), length: message.len() },
             wire,
-            expectation: ReplyExpectation { framing: protocol.framing(message), limit },
+            format: ReplyFormat { framing: protocol.framing(message), length },
             reply_length,
             may_reply_error: may_reply_error(protocol, action, message, reply_length),
         })

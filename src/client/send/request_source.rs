@@ -13,7 +13,7 @@ use super::line_buffer::LineBuffer;
 use super::request::SendRequest;
 use super::words::{check_source, from_command_line, split_line, stdin_action};
 use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH};
-use crate::client::failure::{Failure, reason};
+use crate::client::failure::Failure;
 use crate::client::options::SendOptions;
 
 /// Requests, one after another.
@@ -76,7 +76,7 @@ impl RequestSource {
         } else {
             let name = path.display().to_string();
             let open = File::open(path);
-            let file = open.map_err(|error| Failure::cannot_run(format!("cannot open {name}: {}", reason(&error))))?;
+            let file = open.map_err(|error| Failure::cannot(format_args!("open {name}"), &error))?;
             let total = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|data| data.len());
             (name, Input::File(file), total)
         };
@@ -147,7 +147,7 @@ impl RequestSource {
         };
         match read {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
-                Err(Failure::cannot_run(format!("cannot read {name}: {}", reason(&error))))
+                Err(Failure::cannot(format_args!("read {name}"), &error))
             }
             _ => Ok(()),
         }
@@ -159,7 +159,7 @@ fn all_of_stdin() -> Result<Vec<u8>, Failure> {
     // One byte more than the limit shows that there is too much, without reading the rest.
     let read = io::stdin().lock().take(MAX_LENGTH as u64 + 1).read_to_end(&mut message);
     match read {
-        Err(error) => Err(Failure::cannot_run(format!("cannot read standard input: {}", reason(&error)))),
+        Err(error) => Err(Failure::cannot("read standard input", &error)),
         Ok(length) if length > MAX_LENGTH => {
             Err(Failure::cannot_run(format!("standard input has more than {MAX_LENGTH} bytes, the longest message")))
         }

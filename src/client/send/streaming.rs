@@ -13,7 +13,7 @@ const READ_SIZE: usize = 64 << 10;
 pub fn receive(session: &Session, printer: &mut ReplyPrinter) -> Result<Status, Failure> {
     let mut stream = session.connect()?;
     let timed = stream.set_read_timeout(Some(session.timeouts.read_timeout));
-    timed.map_err(|error| Failure::cannot_run(format!("cannot set a timeout on the socket: {}", reason(&error))))?;
+    timed.map_err(|error| Failure::cannot("set a timeout on the socket", &error))?;
     let mut buffer = vec![0; READ_SIZE];
     loop {
         match stream.read(&mut buffer) {

@@ -44,9 +44,9 @@ use super::message::WorkerMessage;
 use super::poller::{Event, Poller, Source};
 use super::shared::Shared;
 use super::timers::SweepTimer;
-use crate::connection::{Buffer, CloseReason, Context, Interest, Millis, Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired};
+use crate::connection::{Buffer, CloseReason, Context, Millis, Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired};
 use crate::protocol::RequestRng;
-use crate::sys::unix_time;
+use crate::sys::{Interest, unix_time};
 
 /// One thread of the server.
 pub struct Worker {
@@ -76,7 +76,7 @@ impl Worker {
         config: &ServerConfig,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
-        poller.add(shared.channels.mailbox(number), Source::Mailbox, Interest { read: true, write: false })?;
+        poller.add(shared.channels.mailbox(number), Source::Mailbox, Interest::READ)?;
         let acceptors: io::Result<Vec<Acceptor>> = listeners
             .iter()
             .enumerate()

@@ -194,7 +194,8 @@ impl LoadGenerator<'_> {
     }
 
     /// Counts replies by their arrival, and latencies by when the requests were due: a rate without the replies to
-    /// requests of the warm-up would be too low where they take long. If a number of requests is measured, it is theirs.
+    /// requests of the warm-up would be too low where they take long. With `--requests`, only replies to requests that
+    /// were due in the measurement count.
     pub(super) fn count_replies(&mut self, index: usize, replies: usize, now: u64) {
         if replies == 0 {
             return;

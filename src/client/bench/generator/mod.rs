@@ -103,7 +103,7 @@ impl<'a> LoadGenerator<'a> {
         progress: &'a RunProgress,
     ) -> io::Result<Self> {
         let poller = BenchPoller::new()?;
-        poller.add(interrupts, SIGNAL, Interest { read: true, write: false })?;
+        poller.add(interrupts, SIGNAL, Interest::READ)?;
         let timeouts = &options.timeouts;
         let due_requests = match model {
             LoadModel::Open { rate, .. } => Some(DueRequests::new(rate, &poller, TIMER)?),
@@ -213,8 +213,8 @@ impl<'a> LoadGenerator<'a> {
         self.connections[index].waiting.push_back(request.due);
     }
 
-    /// Reopens failed connections whose back-off has passed, and fails each connection whose oldest request has timed
-    /// out.
+    /// Reopens failed connections whose back-off has passed. Every [`SWEEP_INTERVAL`], fails the connections that have
+    /// waited for too long, and draws the progress bar.
     fn run_timers(&mut self, now: u64) {
         if self.backing_off.iter().any(|&index| self.connections[index].retry_at <= now) {
             for index in std::mem::take(&mut self.backing_off) {

@@ -12,19 +12,18 @@ use crate::units::counted;
 impl LoadGenerator<'_> {
     /// Enters the next phase when it is time.
     ///
-    /// Nothing was counted in the warm-up, so that the measurement begins with all counts at 0. To allocate new counts,
-    /// and to read the server's CPU time, would take a part of it.
-    pub(super) fn advance(&mut self, now: u64) {
-        let begins = self.timeline.phase == BenchPhase::WarmUp && now >= self.timeline.measured_from;
-        if begins && self.server_pid.is_some() {
-            self.cpu_before = self.server_cpu();
-            self.timeline.advance(self.timeline.now());
-        } else {
-            self.timeline.advance(now);
-        }
-        if begins {
+    /// Nothing was counted in the warm-up, so that the measurement begins with all counts at 0. To allocate new counts
+    /// would take a part of it.
+    pub(super) fn advance(&mut self, mut now: u64) {
+        if self.timeline.phase == BenchPhase::WarmUp && now >= self.timeline.measured_from {
             self.requests_left = self.requests;
+            if self.server_pid.is_some() {
+                // Reading the CPU time takes time itself: the measurement begins after it.
+                self.cpu_before = self.server_cpu();
+                now = self.timeline.now();
+            }
         }
+        self.timeline.advance(now);
         if self.requests_left == 0 && self.timeline.phase == BenchPhase::Measuring && self.is_idle() {
             self.stop(self.last_end);
         }
@@ -73,8 +72,8 @@ impl LoadGenerator<'_> {
         self.measurement
     }
 
-    /// The due time from which on requests count. What happens in the measurement counts, whichever request it is
-    /// about; but if a number of requests is measured, only they do.
+    /// The due time from which on requests count. Without `--requests` this is 0: replies and errors count by when they
+    /// occur. With it, only requests that are due in the measurement count.
     pub(super) fn counts_from(&self) -> u64 {
         if self.requests < u64::MAX { self.timeline.measured_from } else { 0 }
     }
@@ -83,17 +82,15 @@ impl LoadGenerator<'_> {
         self.server_pid.and_then(server_cpu::of)
     }
 
-    /// Draws the progress bar: the larger part of the time and of the requests.
+    /// Draws the progress bar: the larger share of the time and of the requests; none in the warm-up.
+    #[allow(clippy::cast_precision_loss, reason = "the bar shows thousandths")]
     pub(super) fn show_progress(&self, now: u64) {
         let timeline = &self.timeline;
-        let time = (now.saturating_sub(timeline.measured_from), timeline.measured_until - timeline.measured_from);
-        let requests = (self.requests.saturating_sub(self.requests_left), self.requests);
-        let larger = |(done, total): (u64, u64), (other, whole): (u64, u64)| {
-            let (first, second) = (u128::from(done) * u128::from(whole), u128::from(other) * u128::from(total));
-            if first >= second { (done, total) } else { (other, whole) }
-        };
-        let (done, total) = if timeline.phase == BenchPhase::WarmUp { (0, 1) } else { larger(time, requests) };
-        self.progress.show(done, total, || match timeline.phase {
+        let share = |done: u64, total: u64| done as f64 / total as f64;
+        let time = share(now.saturating_sub(timeline.measured_from), timeline.measured_until - timeline.measured_from);
+        let requests = share(self.requests.saturating_sub(self.requests_left), self.requests);
+        let done = if timeline.phase == BenchPhase::WarmUp { 0.0 } else { time.max(requests) };
+        self.progress.show(done, || match timeline.phase {
             BenchPhase::WarmUp => "warm-up".into(),
             BenchPhase::Measuring => {
                 format!(

@@ -29,6 +29,11 @@ fn with_generator<T>(address: SocketAddr, words: &str, run: impl FnOnce(LoadGene
     run(LoadGenerator::new(&options, &workload, address, model, &interrupts, &progress).unwrap())
 }
 
+/// As [`with_generator`], for a generator that connects to no server.
+fn without_server<T>(words: &str, run: impl FnOnce(LoadGenerator<'_>) -> T) -> T {
+    with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), words, run)
+}
+
 /// Runs `retort bench ADDRESS -P echo --warm-up 0` with these further words.
 fn measure(address: SocketAddr, words: &str) -> Measurement {
     let words = format!("--warm-up 0 {words}");
@@ -40,7 +45,7 @@ fn measure(address: SocketAddr, words: &str) -> Measurement {
 #[test]
 fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
     let counts = |words: &str| {
-        with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), words, |mut generator| {
+        without_server(words, |mut generator| {
             for (due, arrival) in [(10, 90), (20, 100), (110, 130), (150, 200)] {
                 generator.advance(due);
                 generator.connections[0].queue(due, 1, 64);
@@ -58,7 +63,7 @@ fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
 #[test]
 fn requests_that_the_server_has_had_since_the_warm_up_are_lost() {
     let outcome = |words: &str| {
-        with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), words, |mut generator| {
+        without_server(words, |mut generator| {
             generator.connections[0].queue(10, 3, 64);
             generator.advance(100);
             generator.advance(200);
@@ -73,7 +78,7 @@ fn requests_that_the_server_has_had_since_the_warm_up_are_lost() {
 #[test]
 fn failed_requests_of_the_warm_up_are_not_among_a_number_of_requests() {
     let errors = |words: &str| {
-        with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), words, |mut generator| {
+        without_server(words, |mut generator| {
             generator.connections[0].queue(10, 3, 64);
             generator.advance(100);
             generator.connections[0].queue(110, 2, 64);
@@ -98,7 +103,7 @@ fn an_open_loop_ends_on_time_when_it_cannot_keep_up() {
 
 #[test]
 fn a_due_request_is_lost_when_too_many_are_outstanding() {
-    with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), "--warm-up 0 --rate 1k --duration 1s", |mut generator| {
+    without_server("--warm-up 0 --rate 1k --duration 1s", |mut generator| {
         generator.advance(0);
         generator.outstanding = MAX_OUTSTANDING - 1;
         for number in 0..3 {
@@ -110,7 +115,7 @@ fn a_due_request_is_lost_when_too_many_are_outstanding() {
 
 #[test]
 fn no_request_is_made_after_the_measurement() {
-    with_generator(SocketAddr::from(([127, 0, 0, 1], 1)), "--warm-up 0 --duration 100ns --depth 4", |mut generator| {
+    without_server("--warm-up 0 --duration 100ns --depth 4", |mut generator| {
         generator.advance(0);
         generator.queue(0, 99);
         assert_eq!(generator.connections[0].in_flight(), 4);
@@ -147,10 +152,7 @@ fn without_a_warm_up_the_first_request_counts() {
 fn late_and_lost_replies_do_not_lengthen_the_measurement() {
     let (address, server) = server(|mut client| {
         echo_once(&mut client).unwrap();
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(150) {
-            thread::park_timeout(Duration::from_millis(20));
-        }
+        thread::sleep(Duration::from_millis(150));
         echo_once(&mut client).unwrap();
         let _ = client.read_to_end(&mut Vec::new());
     });
@@ -163,7 +165,7 @@ fn late_and_lost_replies_do_not_lengthen_the_measurement() {
     assert_eq!((measurement.latencies.count(), measurement.received), (2, 64));
 }
 
-/// Noticed by the search for such connections, or at the end of the run.
+/// The error is found by the search for overdue connections, or at the end of the run.
 #[test]
 fn a_reply_that_exceeds_the_read_timeout_is_an_error() {
     for extent in ["--requests 1", "--duration 100ms"] {
@@ -240,7 +242,7 @@ fn a_server_that_takes_no_bytes_exceeds_the_write_timeout() {
     let (address, server) = server(|client| {
         let mut byte = [0];
         while client.peek(&mut byte).is_ok_and(|n| n > 0) {
-            thread::park_timeout(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
     });
     let measurement = measure(address, "--connections 1 --size 64M --duration 1 --requests 1 --write-timeout 10ms");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::sample::text;
 use crate::client::check::context::CheckContext;
 use crate::client::check::failure::{CheckFailure, CheckResult, Observed, Pass};
-use crate::client::date;
+use crate::protocol::calendar::Moment;
 use crate::sys;
 
 /// Seconds from 1900-01-01 to 1970-01-01, RFC 868.
@@ -73,12 +73,12 @@ pub fn daytime_line(context: &CheckContext) -> CheckResult {
 
 pub fn daytime_year(context: &CheckContext) -> CheckResult {
     let line = receive_all(context, MAX_DAYTIME)?;
-    let now = date::date(sys::unix_time());
-    if String::from_utf8_lossy(&line).contains(&now[..4]) {
+    let year = Moment::new(sys::unix_time()).year.to_string();
+    if String::from_utf8_lossy(&line).contains(&year) {
         return Ok(Pass::Clean);
     }
     // RFC 867 does not prescribe the format of the line.
-    Ok(Pass::WithNote(format!("{} is not in the line: {}", &now[..4], line.escape_ascii())))
+    Ok(Pass::WithNote(format!("{year} is not in the line: {}", line.escape_ascii())))
 }
 
 pub fn time_bytes(context: &CheckContext) -> CheckResult {

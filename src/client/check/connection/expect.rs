@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
-use super::{READABLE, TestConnection};
+use super::TestConnection;
 use crate::client::check::failure::{CheckFailure, ConnectionState, Observed};
 use crate::client::client_protocol::ReplyFraming;
 use crate::client::reply::body::DiscardBody;
 use crate::client::reply::decoder::{BodyLength, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
+use crate::sys::Interest;
 use crate::units::counted;
 
 /// The hint for a reply that announces more bytes than any correct reply has.
@@ -155,7 +156,7 @@ impl TestConnection {
     /// As poll(2).
     pub fn anything_within(&mut self, time: Duration) -> Result<bool, CheckFailure> {
         if self.unread().is_empty() && self.state == ConnectionState::Open {
-            if self.wait(READABLE, time)?.is_none() {
+            if self.wait(Interest::READ, time)?.is_none() {
                 return Ok(false);
             }
             self.receive();

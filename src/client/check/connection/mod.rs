@@ -46,8 +46,6 @@ const PART_INTERVAL: Duration = Duration::from_millis(3);
 /// Bytes to read at once. Chosen without tuning: it is on the stack.
 const READ_SIZE: usize = 16 << 10;
 
-const READABLE: Interest = Interest { read: true, write: false };
-
 impl TestConnection {
     /// Takes over a connection; waits at most `patience` for any progress, and not beyond `deadline`.
     ///
@@ -126,10 +124,18 @@ impl TestConnection {
     /// # Errors
     /// As poll(2).
     pub fn pause(&mut self, time: Duration) -> Result<(), CheckFailure> {
+        self.receive_until(time, |_| false)
+    }
+
+    /// Like [`TestConnection::pause`], and returns as soon as the bytes that were not judged are enough.
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn receive_until(&mut self, time: Duration, is_enough: impl Fn(&[u8]) -> bool) -> Result<(), CheckFailure> {
         let end = Instant::now() + time;
-        while self.state == ConnectionState::Open {
+        while self.state == ConnectionState::Open && !is_enough(self.unread()) {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.wait(READABLE, left)?.is_none() {
+            if left.is_zero() || self.wait(Interest::READ, left)?.is_none() {
                 return Ok(());
             }
             self.receive_bounded();
@@ -162,7 +168,7 @@ impl TestConnection {
         if matches!(self.state, ConnectionState::Closed | ConnectionState::Reset | ConnectionState::Excess) {
             return Ok(false);
         }
-        if self.wait(READABLE, self.patience)?.is_none() {
+        if self.wait(Interest::READ, self.patience)?.is_none() {
             self.state = self.state_after_timeout();
             return Ok(false);
         }
@@ -208,7 +214,7 @@ impl TestConnection {
 
     fn state_after_timeout(&self) -> ConnectionState {
         let arriving =
-            || matches!(sys::wait_ready(&self.stream, READABLE, Duration::ZERO), Ok(Some(ready)) if ready.read);
+            || matches!(sys::wait_ready(&self.stream, Interest::READ, Duration::ZERO), Ok(Some(ready)) if ready.read);
         if Instant::now() >= self.deadline && arriving() { ConnectionState::OutOfTime } else { ConnectionState::Silent }
     }
 
@@ -263,10 +269,27 @@ mod tests {
         let (connection, server) = pair();
         let server = flood(server);
         let mut connection = TestConnection { deadline: Instant::now(), ..connection };
-        sys::wait_ready(&connection.stream, READABLE, Duration::from_secs(10)).unwrap().expect("bytes arrive");
+        sys::wait_ready(&connection.stream, Interest::READ, Duration::from_secs(10)).unwrap().expect("bytes arrive");
         assert_eq!(connection.expect_bytes(1).unwrap_err().state, ConnectionState::OutOfTime);
         drop(connection);
         server.join().unwrap();
+    }
+
+    /// A server that leaves the connection open, and sends more when its reply is looked at.
+    #[test]
+    fn bytes_after_enough_are_left() {
+        let (mut connection, server) = pair();
+        (&server).write_all(b"reply").unwrap();
+        let is_whole = |received: &[u8]| {
+            let is_whole = received == b"reply";
+            if is_whole {
+                (&server).write_all(b"more").unwrap();
+            }
+            is_whole
+        };
+        connection.receive_until(Duration::from_secs(60), is_whole).unwrap();
+        assert_eq!((connection.unread(), connection.is_open()), (b"reply".as_slice(), true));
+        connection.expect(b"replymore").unwrap();
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::{Exchange, InputState, Next, READABLE, cannot_wait};
+use super::{Exchange, InputState, Next};
 use crate::client::client_protocol::ConnectionUse;
 use crate::client::failure::{Failure, reason};
 use crate::client::pipeline::Pipeline;
 use crate::client::reply::collector::ReadError;
 use crate::client::send::request_source::NextRequest;
-use crate::sys::{wait_any_ready, wait_ready};
+use crate::sys::{Interest, wait_ready};
 use crate::units::{counted, format_time};
 
 /// The most time to wait, after the last reply, for the server to close the connection or to send too much. Chosen: far
@@ -119,8 +119,8 @@ impl Exchange<'_> {
     fn has_input_until(&self, deadline: Instant) -> Result<bool, Failure> {
         let Some(input) = self.source.descriptor() else { return Ok(false) };
         let left = deadline.saturating_duration_since(Instant::now());
-        let ready = wait_any_ready(&[(input, READABLE)], Some(left)).map_err(|error| cannot_wait(&error))?;
-        Ok(ready[0].read)
+        let ready = wait_ready(&input, Interest::READ, left).map_err(|error| Failure::cannot("wait", &error))?;
+        Ok(ready.is_some_and(|ready| ready.read))
     }
 
     /// After the last reply, whatever else the server sends is an error. A server that never replies closes the
@@ -136,7 +136,7 @@ impl Exchange<'_> {
         connection.half_close();
         connection.send();
         let patience = if never_replies { self.session.timeouts.read_timeout } else { CLOSE_WAIT };
-        wait_ready(connection.stream(), READABLE, patience).map_err(|error| cannot_wait(&error))?;
+        wait_ready(connection.stream(), Interest::READ, patience).map_err(|error| Failure::cannot("wait", &error))?;
         connection.receive();
         if !connection.unexpected().is_empty() {
             return self.fail_unexpected().map(drop);

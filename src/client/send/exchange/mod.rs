@@ -11,7 +11,6 @@
 
 mod ending;
 
-use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use super::request::{RequestLabel, SendRequest};
 use super::request_source::{NextRequest, RequestSource};
 use super::session::Session;
 use crate::client::client_protocol::ConnectionUse;
-use crate::client::failure::{Failure, Status, reason};
+use crate::client::failure::{Failure, Status};
 use crate::client::pipeline::Pipeline;
 use crate::client::progress_clock::ProgressClock;
 use crate::sys::{Interest, wait_any_ready};
@@ -30,8 +29,6 @@ const MAX_IN_FLIGHT: usize = 1 << 14;
 
 /// No further request is queued while more bytes than these are to be sent. Chosen without tuning.
 const ENOUGH_TO_SEND: u64 = 64 << 10;
-
-const READABLE: Interest = Interest { read: true, write: false };
 
 /// Requests on their way, and what has become of them.
 pub struct Exchange<'a> {
@@ -120,8 +117,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn connect(&self) -> Result<Pipeline<SendRequest>, Failure> {
-        Pipeline::new(self.session.connect()?)
-            .map_err(|error| Failure::cannot_run(format!("cannot prepare the socket: {}", reason(&error))))
+        Pipeline::new(self.session.connect()?).map_err(|error| Failure::cannot("prepare the socket", &error))
     }
 
     /// Queues requests from the source, as many as may be in flight.
@@ -159,7 +155,7 @@ impl<'a> Exchange<'a> {
             connection.queue_bytes(wire);
             self.last = Some(request.label);
         } else {
-            connection.queue(wire, request.expectation, request);
+            connection.queue(wire, request.format, request);
         }
         self.connection = Some(connection);
         Ok(())
@@ -224,11 +220,11 @@ impl<'a> Exchange<'a> {
     fn wait(&mut self) -> Result<(), Failure> {
         let mut watched = Vec::new();
         let input = if self.may_queue() { self.source.descriptor() } else { None };
-        watched.extend(input.map(|input| (input, READABLE)));
+        watched.extend(input.map(|input| (input, Interest::READ)));
         let connection = self.connection.as_ref();
         watched.extend(connection.map(|connection| (connection.stream().as_fd(), connection.interest())));
         let timeout = self.deadline().map(|deadline| deadline.saturating_sub(self.now()));
-        let ready = wait_any_ready(&watched, timeout).map_err(|error| cannot_wait(&error))?;
+        let ready = wait_any_ready(&watched, timeout).map_err(|error| Failure::cannot("wait", &error))?;
         if input.is_some() && ready[0].read {
             self.read_input();
         }
@@ -240,8 +236,4 @@ impl<'a> Exchange<'a> {
             self.input = InputState::Ended(Err(failure));
         }
     }
-}
-
-fn cannot_wait(error: &io::Error) -> Failure {
-    Failure::cannot_run(format!("cannot wait: {}", reason(error)))
 }
