@@ -20,7 +20,7 @@ pub enum Refusal {
     NotUtf8,
     /// The message is longer than [`RequestLimits::message`](super::RequestLimits::message).
     MessageTooLong,
-    /// The message is longer than [`MAX_MESSAGE`], the maximum of `--max-message`.
+    /// The message is longer than the maximum of `--max-message`.
     LongerThanProtocol,
     /// The line is longer than [`RequestLimits::line`](super::RequestLimits::line).
     LineTooLong,
