@@ -3,9 +3,10 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use crate::sys::{self, Interest};
+use crate::sys::{self, Interest, SocketAddress};
 
 /// Time before the client connects or sends again after a failure. Chosen without tuning: a server that refuses
 /// connections must not be flooded with them.
@@ -14,7 +15,7 @@ pub const BACKOFF: Duration = Duration::from_millis(10);
 /// Starts to connect, with `TCP_NODELAY`, from `source` if given; returns a non-blocking socket at once, which becomes
 /// writable when the attempt has succeeded or failed.
 pub fn start(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
-    sys::start_connect(address, source)
+    sys::start_connect(&SocketAddress::Internet(address), source).map(|socket| OwnedFd::from(socket).into())
 }
 
 /// Connects, with `TCP_NODELAY`, within `timeout`; returns a blocking socket.

@@ -12,7 +12,6 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::net::{TcpListener, TcpStream};
 use std::os::fd::{OwnedFd, RawFd};
 
 use listenfd::ListenFd;
@@ -22,15 +21,15 @@ use super::listen_fds::announced;
 use crate::daemon::config::listen::{Origin, protocol_of_descriptor};
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
-use crate::sys::{self, Errno, SocketKind};
+use crate::sys::{self, Errno, SocketKind, StreamListener, StreamSocket};
 
 /// The sockets that the service manager has passed.
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// Sockets that listen.
-    pub listeners: Vec<InheritedSocket<TcpListener>>,
+    pub listeners: Vec<InheritedSocket<StreamListener>>,
     /// The one connection of an `Accept=yes` unit, or of inetd's `nowait`. Its client may have disconnected already.
-    pub connection: Option<InheritedSocket<TcpStream>>,
+    pub connection: Option<InheritedSocket<StreamSocket>>,
     /// The names of descriptors from the store, which were closed.
     pub stored: Vec<String>,
 }
@@ -115,9 +114,13 @@ fn unusable(place: u32, name: &str, why: &str) -> Failure {
 }
 
 /// A socket, with the protocol that its name means.
-fn inherited_socket<S: From<OwnedFd>>(socket: OwnedFd, place: u32, name: &str) -> Result<InheritedSocket<S>, Failure> {
+fn inherited_socket<S>(socket: OwnedFd, place: u32, name: &str) -> Result<InheritedSocket<S>, Failure>
+where
+    S: TryFrom<OwnedFd, Error = Errno>,
+{
     let protocol = required_protocol(place, name)?;
-    Ok(InheritedSocket { socket: socket.into(), descriptor: name.into(), protocol })
+    let socket = socket.try_into().map_err(|error: Errno| unusable(place, name, error.desc()))?;
+    Ok(InheritedSocket { socket, descriptor: name.into(), protocol })
 }
 
 /// The protocol that the name of a descriptor means.
@@ -173,7 +176,7 @@ fn was_connected(socket: &OwnedFd) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::net::UdpSocket;
+    use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::fd::{AsFd, AsRawFd};
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 

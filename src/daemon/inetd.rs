@@ -13,7 +13,7 @@ use super::activation::{Inherited, InheritedSocket, Use, use_of};
 use super::config::args::{FixedSettings, LogTarget};
 use super::config::listen::default_protocol;
 use super::exit_status::Failure;
-use crate::sys;
+use crate::sys::{self, Errno};
 
 /// If standard error is the socket, makes it /dev/null: the log goes to the system log then, which is returned. Call it
 /// before anything is written.
@@ -54,8 +54,8 @@ fn with_standard_socket(
     }
     let socket = take().map_err(|error| Failure::system(format!("cannot take standard input: {error}")))?;
     match use_of(&socket, true) {
-        Use::Listener => inherited.listeners.push(named(socket, "")),
-        Use::Connection => inherited.connection = Some(named(socket, "connection")),
+        Use::Listener => inherited.listeners.push(named(socket, "")?),
+        Use::Connection => inherited.connection = Some(named(socket, "connection")?),
         Use::Stored => {}
         Use::Unusable(why) => {
             return Err(Failure::configuration(format!("cannot serve on standard input: {why}"))
@@ -87,6 +87,12 @@ fn null() -> io::Result<File> {
 }
 
 /// A socket of the default protocol, with a descriptor name that means that protocol.
-fn named<S: From<OwnedFd>>(socket: OwnedFd, descriptor: &str) -> InheritedSocket<S> {
-    InheritedSocket { socket: socket.into(), descriptor: descriptor.into(), protocol: default_protocol() }
+fn named<S>(socket: OwnedFd, descriptor: &str) -> Result<InheritedSocket<S>, Failure>
+where
+    S: TryFrom<OwnedFd, Error = Errno>,
+{
+    let socket = socket
+        .try_into()
+        .map_err(|error: Errno| Failure::system(format!("cannot use standard input: {}", error.desc())))?;
+    Ok(InheritedSocket { socket, descriptor: descriptor.into(), protocol: default_protocol() })
 }

@@ -1,12 +1,12 @@
 //! Why the daemon cannot listen on an address, and how to resolve it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::config::conflict::exclude;
 use super::exit_status::Failure;
 use crate::server::Listener;
-use crate::sys::{self, Errno};
+use crate::sys::{self, Errno, SocketAddress, StreamListener};
 
 /// The first port that any process may bind (`net.ipv4.ip_unprivileged_port_start`, ip(7)). Derived: its default.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
@@ -39,7 +39,8 @@ pub fn cannot_listen(address: SocketAddr, error: Errno, inherited: &[Listener]) 
 /// Whether this process may open sockets of IPv4, which every machine has. `RestrictAddressFamilies=` in systemd.exec(5)
 /// makes socket(2) fail with EAFNOSUPPORT, and a filter of system calls usually with EPERM.
 fn may_open_sockets() -> bool {
-    let socket = sys::tcp_socket(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
+    let address = SocketAddress::Internet(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
+    let socket = sys::stream_socket(&address);
     !matches!(socket, Err(Errno::EAFNOSUPPORT | Errno::EPERM | Errno::EACCES))
 }
 
@@ -66,8 +67,9 @@ fn forbidden(address: SocketAddr, error: Errno, has_inherited: bool) -> Failure 
 
 /// Whether the kernel refuses to bind `address` beside this listener.
 #[must_use]
-pub fn excludes(listener: &TcpListener, address: SocketAddr) -> bool {
-    listener.local_addr().is_ok_and(|other| exclude(other, address))
+pub fn excludes(listener: &StreamListener, address: SocketAddr) -> bool {
+    let other = listener.local_address();
+    matches!(other, Ok(SocketAddress::Internet(other)) if exclude(other, address))
         && !(address.ip().to_canonical().is_ipv4() && sys::is_ipv6_only(listener))
 }
 

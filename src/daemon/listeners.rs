@@ -2,7 +2,7 @@
 //!
 //! A socket option that cannot be set causes a warning: the listener serves without it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 
 use log::warn;
@@ -14,7 +14,7 @@ use crate::daemon::config::listen::{Endpoint, ListenAddress, Origin, not_unicast
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
 use crate::server::{self, AdoptedConnection, Listener};
-use crate::sys::{self, Errno};
+use crate::sys::{self, Errno, SocketAddress, SocketFamily, StreamListener, StreamSocket};
 
 /// Seconds without a packet from a client after which the kernel probes it (tcp(7)). Chosen: an idle connection costs
 /// the client's network one packet a minute, and a client that is gone is detected within two minutes.
@@ -111,17 +111,19 @@ fn check_unicast(address: SocketAddr) -> Result<(), Failure> {
     }
 }
 
-fn inherited_connection(stream: TcpStream) -> Result<TcpStream, Failure> {
+fn inherited_connection(stream: StreamSocket) -> Result<StreamSocket, Failure> {
     stream
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make the inherited connection non-blocking: {error}")))?;
-    if let Err(error) = stream.set_nodelay(true) {
-        warn!("cannot set TCP_NODELAY on the inherited connection: {error}");
+    if stream.family() == SocketFamily::Internet {
+        if let Err(error) = sys::enable_nodelay(&stream) {
+            warn!("cannot set TCP_NODELAY on the inherited connection: {}", error.desc());
+        }
     }
     Ok(stream)
 }
 
-fn inherited_listener(socket: TcpListener, protocol: &'static ProtocolInfo) -> Result<Listener, Failure> {
+fn inherited_listener(socket: StreamListener, protocol: &'static ProtocolInfo) -> Result<Listener, Failure> {
     let name = listener_name(&socket, protocol);
     socket
         .set_nonblocking(true)
@@ -168,8 +170,9 @@ fn bind_own(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listener, E
     Ok(Listener::new(socket, protocol, name, server::Origin::Own))
 }
 
-fn try_bind(address: SocketAddr, settings: &FixedSettings) -> Result<TcpListener, Errno> {
-    let socket = sys::tcp_socket(address)?;
+fn try_bind(address: SocketAddr, settings: &FixedSettings) -> Result<StreamListener, Errno> {
+    let bound = SocketAddress::Internet(address);
+    let socket = sys::stream_socket(&bound)?;
     sys::enable_address_reuse(&socket)?;
     if address.ip() == IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED) {
         sys::enable_dual_stack(&socket)?;
@@ -177,16 +180,16 @@ fn try_bind(address: SocketAddr, settings: &FixedSettings) -> Result<TcpListener
     for (option, error) in set_options(&socket, settings) {
         warn!("cannot set {option} on {address}: {error}; serving without it");
     }
-    sys::bind(&socket, address)?;
+    sys::bind(&socket, &bound)?;
     // the kernel limits it to net.core.somaxconn (listen(2))
     let backlog = settings.backlog.and_then(|backlog| i32::try_from(backlog).ok()).unwrap_or(i32::MAX);
     sys::listen(&socket, backlog)?;
-    Ok(TcpListener::from(socket))
+    StreamListener::try_from(socket)
 }
 
 /// The name of a listener in messages: `frame=[::]:8083`.
-fn listener_name(socket: &TcpListener, protocol: &ProtocolInfo) -> String {
-    match socket.local_addr() {
+fn listener_name(socket: &StreamListener, protocol: &ProtocolInfo) -> String {
+    match socket.local_address() {
         Ok(address) => format!("{}={address}", protocol.name),
         Err(_) => protocol.name.to_string(),
     }

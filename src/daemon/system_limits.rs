@@ -1,14 +1,13 @@
 //! The limits of the system: descriptors, memory, processors, and, for the log, the kernel's TCP settings.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use log::debug;
 
 use crate::server::{self, Listener};
-use crate::sys::{self, Errno};
+use crate::sys::{self, Errno, StreamListener};
 
 /// The number of processors that this process may use, by CPU affinity and cgroup quota; 1 if it is unknown.
 #[must_use]
@@ -98,7 +97,7 @@ pub fn log_system_limits(listeners: &[Listener], backlog: Option<u32>, config: &
     }
 }
 
-fn log_buffers(name: &str, socket: &TcpListener) {
+fn log_buffers(name: &str, socket: &StreamListener) {
     let size = |size: Result<usize, Errno>| size.map_or("unknown".into(), |size| size.to_string());
     debug!(
         "{name}: receive buffer {} (at most {}, net.ipv4.tcp_rmem), send buffer {} (at most {}, net.ipv4.tcp_wmem)",

@@ -11,7 +11,6 @@
 //! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use log::debug;
@@ -19,7 +18,7 @@ use log::debug;
 use super::listener::{Listener, ListenerIndex, Origin};
 use super::poller::{Poller, Source};
 use crate::connection::{Counters, Millis};
-use crate::sys::{self, Errno};
+use crate::sys::{self, Errno, StreamSocket};
 
 /// The time for which a worker backs off. Chosen: ten tries a second cost nothing, and no client notices a tenth of a
 /// second in such a state of the system.
@@ -75,7 +74,7 @@ fn classify(error: Errno) -> AcceptErrorClass {
 #[derive(Debug)]
 pub enum Accepted {
     /// A connection.
-    Socket(OwnedFd),
+    Socket(StreamSocket),
     /// No connection, but there may be another.
     Retry,
     /// No connection, and no other one now.
@@ -153,7 +152,7 @@ impl Acceptor {
 
     /// Accepts one connection, or backs off.
     pub fn accept(&mut self, counters: &Counters, poller: &Poller, now: Millis) -> Accepted {
-        let error = match sys::accept(&self.listener.socket) {
+        let error = match self.listener.socket.accept() {
             Ok(socket) => {
                 self.consecutive_lost = 0;
                 return Accepted::Socket(socket);
@@ -292,7 +291,7 @@ mod tests {
         socket.set_nonblocking(true).expect("O_NONBLOCK");
         let client = TcpStream::connect(socket.local_addr().expect("an address")).expect("connect");
         let poller = Poller::new().expect("epoll");
-        let listener = Listener::new(socket, PROTOCOLS[0], "frame".into(), origin);
+        let listener = Listener::new(socket.into(), PROTOCOLS[0], "frame".into(), origin);
         (Acceptor::new(Arc::new(listener), ListenerIndex(3), &poller).expect("registered"), poller, client)
     }
 

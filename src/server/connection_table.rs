@@ -7,16 +7,16 @@
 #![allow(clippy::cast_possible_truncation, reason = "slots are below 2^24, the number of slots that a token can name")]
 
 use std::mem;
-use std::net::TcpStream;
 
 use super::peer::SourceKey;
 use super::poller::{Source, Token};
 use crate::connection::{Connection, Interest};
+use crate::sys::StreamSocket;
 
 /// A connection, and the state that the event loop keeps for it.
 pub struct Session {
     /// Its socket.
-    pub stream: TcpStream,
+    pub stream: StreamSocket,
     /// Its state.
     pub connection: Connection,
     /// The events that epoll watches for.
@@ -164,10 +164,12 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::connection::Millis;
+    use crate::sys::SocketFamily;
 
     /// A session; any descriptor will do, because the table looks at no socket.
     fn session() -> Session {
-        let stream = OwnedFd::from(std::fs::File::open("/dev/null").expect("open /dev/null")).into();
+        let file = OwnedFd::from(std::fs::File::open("/dev/null").expect("open /dev/null"));
+        let stream = StreamSocket::new(file, SocketFamily::Internet);
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let connection = Connection::new(protocol, None, Millis::ZERO);
         Session { stream, connection, interest: Interest::default(), source: None }

@@ -5,7 +5,6 @@
 //! accepted has one, too.
 
 use std::fmt;
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use log::warn;
@@ -14,6 +13,7 @@ use super::condition::Condition;
 use super::sync::{Mutex, lock};
 use crate::connection::Millis;
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
+use crate::sys::StreamListener;
 
 /// Where a listening socket comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl ListenerProfile {
 #[derive(Debug)]
 pub struct Listener {
     /// The socket; non-blocking.
-    pub socket: TcpListener,
+    pub socket: StreamListener,
     /// The protocol of its connections.
     pub protocol: &'static ProtocolInfo,
     /// Its name in messages: `frame=[::]:8083`.
@@ -91,7 +91,7 @@ pub struct Listener {
 impl Listener {
     /// A listener on a socket that listens and is non-blocking.
     #[must_use]
-    pub fn new(socket: TcpListener, protocol: &'static ProtocolInfo, name: String, origin: Origin) -> Self {
+    pub fn new(socket: StreamListener, protocol: &'static ProtocolInfo, name: String, origin: Origin) -> Self {
         Self { socket, protocol, name, origin, accept_failing: Condition::default() }
     }
 

@@ -3,19 +3,19 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 
 use super::listener::ListenerIndex;
 use super::poller::Token;
 use crate::connection::{Charge, Limits, Millis, OffloadResult, Retired};
+use crate::sys::StreamSocket;
 
 /// A connection that no worker serves yet. It holds a slot of [`super::admission::Admission`] and counts for the worker
 /// that it is sent to.
 #[derive(Debug)]
 pub struct NewConnection {
     /// Its socket; non-blocking.
-    pub stream: TcpStream,
+    pub stream: StreamSocket,
     /// Its listener.
     pub listener: ListenerIndex,
 }

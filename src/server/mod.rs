@@ -55,7 +55,6 @@ mod worker;
 use std::fmt;
 use std::io;
 use std::iter;
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -74,7 +73,7 @@ use worker::Worker;
 
 use crate::connection::{self, Millis};
 use crate::protocol::ProtocolInfo;
-use crate::sys;
+use crate::sys::{self, StreamSocket};
 
 /// The server could not start.
 #[derive(Debug)]
@@ -100,7 +99,7 @@ impl fmt::Display for StartError {
 #[derive(Debug)]
 pub struct AdoptedConnection {
     /// Its socket; non-blocking.
-    pub stream: TcpStream,
+    pub stream: StreamSocket,
     /// Its protocol.
     pub protocol: &'static ProtocolInfo,
 }

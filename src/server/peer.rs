@@ -3,15 +3,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use log::{Level, log_enabled};
 
 use crate::connection::Stream;
 use crate::protocol::ConnectionInfo;
-use crate::sys;
+use crate::sys::{self, Credentials, SocketAddress, SocketFamily, StreamSocket, VsockAddress};
 
-impl Stream for TcpStream {
+impl Stream for StreamSocket {
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
@@ -21,15 +21,19 @@ impl Stream for TcpStream {
     }
 
     fn discard(&mut self, n: usize) -> Option<io::Result<usize>> {
-        Some(sys::discard(self, n).map_err(Into::into))
+        StreamSocket::discard(self, n).map(|result| result.map_err(Into::into))
     }
 }
 
-/// A client. A further kind of socket, or a handshake that announces another address, would be a variant here.
+/// A client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// The address of a TCP client.
     Tcp(SocketAddr),
+    /// The process that has connected to a Unix socket.
+    Unix(Credentials),
+    /// The address of a client on a virtual machine or its host.
+    Vsock(VsockAddress),
 }
 
 /// The part of a peer by which connections are counted and limited.
@@ -37,20 +41,34 @@ pub enum Peer {
 pub enum SourceKey {
     /// An IP address.
     Address(IpAddr),
+    /// A user, of a Unix socket.
+    Uid(u32),
+    /// A context identifier, of a vsock.
+    Cid(u32),
 }
 
 impl Peer {
     /// The peer of a socket; `None` if the connection was reset already (ENOTCONN), which reading will report.
     #[must_use]
-    pub fn of(stream: &TcpStream) -> Option<Self> {
-        stream.peer_addr().ok().map(Self::Tcp)
+    pub fn of(stream: &StreamSocket) -> Option<Self> {
+        if stream.family() == SocketFamily::Unix {
+            return stream.peer_credentials().ok().map(Self::Unix);
+        }
+        match stream.peer_address().ok()? {
+            SocketAddress::Internet(address) => Some(Self::Tcp(address)),
+            SocketAddress::Vsock(address) => Some(Self::Vsock(address)),
+            SocketAddress::Unix(_) => None,
+        }
     }
 
-    /// The source that its connections count for; an IPv4 address that is mapped to IPv6 counts as IPv4.
+    /// The source that its connections count for; an IPv4 address that is mapped to IPv6 counts as IPv4. `None` for an
+    /// unknown user.
     #[must_use]
-    pub fn source(self) -> SourceKey {
+    pub fn source(self) -> Option<SourceKey> {
         match self {
-            Self::Tcp(address) => SourceKey::Address(address.ip().to_canonical()),
+            Self::Tcp(address) => Some(SourceKey::Address(address.ip().to_canonical())),
+            Self::Unix(credentials) => credentials.uid.map(SourceKey::Uid),
+            Self::Vsock(address) => Some(SourceKey::Cid(address.cid)),
         }
     }
 }
@@ -60,6 +78,12 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => f.write_str(&canonical(*address)),
+            Self::Unix(Credentials { pid, uid, gid }) => {
+                let [pid, uid, gid] =
+                    [pid, uid, gid].map(|id| id.map_or_else(|| "unknown".to_string(), |id| id.to_string()));
+                write!(f, "unix:pid={pid},uid={uid},gid={gid}")
+            }
+            Self::Vsock(address) => address.fmt(f),
         }
     }
 }
@@ -68,6 +92,8 @@ impl fmt::Display for SourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
+            Self::Uid(uid) => write!(f, "uid {uid}"),
+            Self::Cid(cid) => write!(f, "cid {cid}"),
         }
     }
 }
@@ -76,7 +102,7 @@ impl fmt::Display for SourceKey {
 #[derive(Debug)]
 pub struct SocketInfo<'a> {
     /// The socket.
-    pub stream: &'a TcpStream,
+    pub stream: &'a StreamSocket,
     /// The number of the connection, counted from 1.
     pub number: u64,
 }
@@ -87,7 +113,10 @@ impl ConnectionInfo for SocketInfo<'_> {
     }
 
     fn local(&self) -> Option<String> {
-        self.stream.local_addr().ok().map(canonical)
+        self.stream.local_address().ok().map(|address| match address {
+            SocketAddress::Internet(address) => canonical(address),
+            address => address.to_string(),
+        })
     }
 
     fn number(&self) -> u64 {
@@ -138,6 +167,16 @@ mod tests {
         let source = |text: &str| Peer::Tcp(text.parse().expect("an address")).source();
         assert_eq!(source("[::ffff:192.0.2.1]:7"), source("192.0.2.1:8"));
         assert_ne!(source("192.0.2.2:7"), source("192.0.2.1:7"));
-        assert_eq!(source("[::ffff:192.0.2.1]:7").to_string(), "192.0.2.1");
+        assert_eq!(source("[::ffff:192.0.2.1]:7").expect("a source").to_string(), "192.0.2.1");
+    }
+
+    #[test]
+    fn local_clients_count_by_user_and_by_machine() {
+        let peer = |uid| Peer::Unix(Credentials { pid: Some(7), uid, gid: None });
+        assert_eq!(peer(Some(1000)).to_string(), "unix:pid=7,uid=1000,gid=unknown");
+        assert_eq!(peer(Some(1000)).source(), Some(SourceKey::Uid(1000)));
+        assert_eq!(peer(None).source(), None, "an unknown user is no source");
+        let guest = Peer::Vsock(VsockAddress { cid: 5, port: 1024 });
+        assert_eq!((guest.to_string(), guest.source()), ("vsock:5:1024".into(), Some(SourceKey::Cid(5))));
     }
 }

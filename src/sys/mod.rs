@@ -13,7 +13,9 @@
 //! | `event_fd.rs`, `timer_fd.rs` | eventfd(2) and `timerfd_create(2)`, to wake a poller |
 //! | `signals.rs` | sigaction(2): signals of the daemon |
 //! | `signal_fd.rs` | signalfd(2): signals of the client |
-//! | `socket.rs` | socket(2), bind(2), listen(2), accept4(2), connect(2), recv(2) |
+//! | `socket_address.rs` | addresses of stream sockets, and how they are written |
+//! | `socket.rs` | socket(2), bind(2), listen(2), connect(2) |
+//! | `stream_socket.rs` | accept4(2), send(2), recv(2), shutdown(2), getsockname(2): listeners and connections |
 //! | `socket_options.rs` | setsockopt(2), and reading back what was set |
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
 //! | `inherited.rs` | descriptors that came through execve(2) |
@@ -37,9 +39,11 @@ mod resource_limits;
 mod signal_fd;
 mod signals;
 mod socket;
+mod socket_address;
 mod socket_info;
 mod socket_options;
 mod standard;
+mod stream_socket;
 mod thread;
 mod timer_fd;
 
@@ -57,7 +61,8 @@ pub use poller::{Event, Key, Poller};
 pub use resource_limits::{address_space_limit, data_limit, raise_descriptor_limit};
 pub use signal_fd::Interrupts;
 pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_signal};
-pub use socket::{accept, bind, close_with_reset, discard, is_broadcast, listen, start_connect, tcp_socket};
+pub use socket::{bind, close_with_reset, is_broadcast, listen, start_connect, stream_socket};
+pub use socket_address::{SocketAddress, SocketFamily, VsockAddress};
 pub use socket_info::{
     SocketKind, is_connected, is_internet, is_listening, queued_connections, socket_kind, unacknowledged,
 };
@@ -67,5 +72,6 @@ pub use socket_options::{
     set_user_timeout,
 };
 pub use standard::{replace_standard_error, replace_standard_input_and_output};
+pub use stream_socket::{Credentials, StreamListener, StreamSocket};
 pub use thread::lower_priority;
 pub use timer_fd::TimerFd;

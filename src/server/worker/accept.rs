@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem;
-use std::net::TcpStream;
 use std::ops::ControlFlow;
 
 use log::info;
@@ -76,7 +75,7 @@ impl Worker {
         }
         match acceptor.accept(&driver.context.counters, &driver.poller, driver.context.now) {
             Accepted::Socket(socket) => {
-                let connection = NewConnection { stream: TcpStream::from(socket), listener: acceptor.index() };
+                let connection = NewConnection { stream: socket, listener: acceptor.index() };
                 self.dispatch_connection(connection);
                 return ControlFlow::Continue(());
             }
@@ -160,12 +159,12 @@ impl Worker {
     /// The source, if it has as many connections as allowed.
     fn admit_peer(&self, peer: Option<Peer>) -> Result<Option<Box<SourceKey>>, SourceKey> {
         let Some(peer) = peer.filter(|_| self.shared.admission.limits_sources()) else { return Ok(None) };
-        let source = peer.source();
+        let Some(source) = peer.source() else { return Ok(None) };
         if self.shared.admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(source) }
     }
 
     fn reject_source(&self, source: SourceKey) {
-        info!("{source}: closed: too many connections from this address");
+        info!("{source}: closed: too many connections from this source");
         self.count_rejected(CloseReason::SourceLimit, self.number);
     }
 

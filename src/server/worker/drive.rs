@@ -1,7 +1,6 @@
 //! Driving one connection: a call, then its new interest and deadline, then the step that the connection requires.
 
 use std::io;
-use std::net::TcpStream;
 use std::sync::Arc;
 
 use log::info;
@@ -17,6 +16,7 @@ use crate::server::poller::{Event, Poller, Source, Token};
 use crate::server::shared::Shared;
 use crate::server::timers::SweepTimer;
 use crate::server::warnings::Shortage;
+use crate::sys::StreamSocket;
 
 /// The state of a worker that each call of a connection uses.
 pub struct Driver {
@@ -33,7 +33,7 @@ impl Driver {
         &mut self,
         token: Token,
         session: &mut Session,
-        call: impl FnOnce(&mut Connection, &mut TcpStream, &mut Context) -> Next,
+        call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
     ) -> Next {
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
         self.after_call(token, session, next)
@@ -106,7 +106,7 @@ impl Worker {
     pub(super) fn drive(
         &mut self,
         token: Token,
-        call: impl FnOnce(&mut Connection, &mut TcpStream, &mut Context) -> Next,
+        call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
     ) {
         let Some(session) = self.table.get_mut(token) else { return };
         let next = self.driver.drive_connection(token, session, call);

@@ -27,7 +27,7 @@ impl Harness {
         socket.set_nonblocking(true).expect("O_NONBLOCK");
         let address = socket.local_addr().expect("an address");
         let [frame, qotd] = ["frame", "qotd"].map(|name| protocol::by_name(name).expect(name));
-        let listener = Arc::new(Listener::new(socket, frame, "frame".into(), Origin::Own));
+        let listener = Arc::new(Listener::new(socket.into(), frame, "frame".into(), Origin::Own));
         let limits =
             ServerLimits { max_message: 1024, max_connections: Some(max_connections), ..ServerLimits::UNLIMITED };
         let config = ServerConfig { workers: 1, seed: None, limits, listeners: Vec::new() };
@@ -112,7 +112,7 @@ fn a_worker_that_ends_discards_its_messages_and_notifies_the_owner() {
     let Harness { worker, shared, address, .. } = Harness::new(2);
     shared.admission.adopt(0);
     let stream = TcpStream::connect(address).expect("connect");
-    let connection = NewConnection { stream, listener: ListenerIndex(0) };
+    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0) };
     assert!(shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
     drop(worker);
     assert!(!shared.lifecycle.any_accepting());
@@ -132,7 +132,7 @@ fn a_connection_is_served_with_the_present_options_of_its_listener() {
     let (stream, _) = other.accept().expect("accept");
     stream.set_nonblocking(true).expect("O_NONBLOCK");
     harness.shared.admission.adopt(0);
-    let connection = NewConnection { stream, listener: ListenerIndex(1) };
+    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(1) };
     assert!(harness.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
     harness.iterate_until("the quote is sent", |harness| harness.shared.stats().totals.bytes_out > 0);
     let mut reply = String::new();

@@ -150,7 +150,7 @@ impl TestConnection {
 
     /// Resets the connection.
     pub fn reset(self) {
-        sys::close_with_reset(self.stream);
+        sys::close_with_reset(self.stream.into());
     }
 
     /// A failure of this connection as it is now; without a description in `received`, with the bytes that were not

@@ -1,0 +1,332 @@
+//! Stream sockets of every family: those that listen, and connections.
+//!
+//! The standard library's `TcpStream` reads and writes every stream socket alike (recv(2), send(2) with `MSG_NOSIGNAL`);
+//! only its addresses are those of TCP. So [`StreamSocket`] is one, with addresses of its own.
+
+#![allow(unsafe_code, reason = "calls recv(2) without a buffer, and takes ownership of what accept4(2) opens")]
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::sys::socket::{SockFlag, SockaddrStorage, accept4, getpeername, getsockname, getsockopt, sockopt};
+
+use super::socket_address::{SocketAddress, SocketFamily};
+
+/// A connection.
+#[derive(Debug)]
+pub struct StreamSocket {
+    socket: TcpStream,
+    family: SocketFamily,
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct StreamListener {
+    socket: OwnedFd,
+    family: SocketFamily,
+}
+
+/// The process at the other end of a Unix socket when it connected (`SO_PEERCRED`, unix(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The process; `None` if it is not in the PID namespace of this process.
+    pub pid: Option<u32>,
+    /// The user; `None` if it is not in the user namespace of this process (`PrivateUsers=` in systemd.exec(5)).
+    pub uid: Option<u32>,
+    /// The group; likewise.
+    pub gid: Option<u32>,
+}
+
+/// The user and group that the kernel names in place of one that is not in the user namespace. Derived: the default of
+/// kernel.overflowuid and kernel.overflowgid (`user_namespaces(7)`), which no process should run as.
+const OVERFLOW_ID: u32 = 65534;
+
+impl StreamSocket {
+    /// A connected socket of this family.
+    #[must_use]
+    pub fn new(socket: OwnedFd, family: SocketFamily) -> Self {
+        Self { socket: socket.into(), family }
+    }
+
+    /// The family.
+    #[must_use]
+    pub fn family(&self) -> SocketFamily {
+        self.family
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// ENOTCONN: it is not connected yet, or no longer.
+    pub fn peer_address(&self) -> Result<SocketAddress, Errno> {
+        SocketAddress::from_kernel(&getpeername::<SockaddrStorage>(self.as_raw_fd())?)
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// As getsockname(2).
+    pub fn local_address(&self) -> Result<SocketAddress, Errno> {
+        local_address(self)
+    }
+
+    /// The process at the other end of a Unix socket.
+    ///
+    /// # Errors
+    /// As getsockopt(2): for a socket of another family.
+    pub fn peer_credentials(&self) -> Result<Credentials, Errno> {
+        let credentials = getsockopt(self, sockopt::PeerCredentials)?;
+        let known = |id: u32| Some(id).filter(|id| *id != OVERFLOW_ID);
+        Ok(Credentials {
+            pid: u32::try_from(credentials.pid()).ok().filter(|pid| *pid != 0),
+            uid: known(credentials.uid()),
+            gid: known(credentials.gid()),
+        })
+    }
+
+    /// Ends one direction, or both (shutdown(2)).
+    ///
+    /// # Errors
+    /// ENOTCONN: the peer has gone.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.shutdown(how)
+    }
+
+    /// Whether calls return EAGAIN instead of waiting.
+    ///
+    /// # Errors
+    /// As ioctl(2).
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket.set_nonblocking(nonblocking)
+    }
+
+    /// The longest time that a read waits (`SO_RCVTIMEO`, socket(7)).
+    ///
+    /// # Errors
+    /// EINVAL: zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_read_timeout(timeout)
+    }
+
+    /// The error that is pending, which this clears (`SO_ERROR`, socket(7)).
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket.take_error()
+    }
+
+    /// Takes at most `n` received bytes and drops them in the kernel; returns their number, 0 at the end of input
+    /// (`MSG_TRUNC` of recv(2), tcp(7)). `None` where the family cannot do that.
+    pub fn discard(&self, n: usize) -> Option<Result<usize, Errno>> {
+        if self.family != SocketFamily::Internet {
+            return None;
+        }
+        // SAFETY: with MSG_TRUNC, TCP writes nothing to the buffer, so it may be null.
+        let length = unsafe { libc::recv(self.as_raw_fd(), std::ptr::null_mut(), n, libc::MSG_TRUNC) };
+        Some(Errno::result(length).map(isize::unsigned_abs))
+    }
+}
+
+impl Read for StreamSocket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for StreamSocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.write_vectored(parts)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for StreamSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A connected socket. ENOTSOCK: it is none; EAFNOSUPPORT: it is of a family that [`SocketAddress`] does not have.
+impl TryFrom<OwnedFd> for StreamSocket {
+    type Error = Errno;
+
+    fn try_from(socket: OwnedFd) -> Result<Self, Errno> {
+        let family = local_address(&socket)?.family();
+        Ok(Self::new(socket, family))
+    }
+}
+
+impl AsRawFd for StreamSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl From<TcpStream> for StreamSocket {
+    fn from(socket: TcpStream) -> Self {
+        Self { socket, family: SocketFamily::Internet }
+    }
+}
+
+impl From<UnixStream> for StreamSocket {
+    fn from(socket: UnixStream) -> Self {
+        Self::new(socket.into(), SocketFamily::Unix)
+    }
+}
+
+impl From<StreamSocket> for OwnedFd {
+    fn from(socket: StreamSocket) -> Self {
+        socket.socket.into()
+    }
+}
+
+impl StreamListener {
+    /// The family.
+    #[must_use]
+    pub fn family(&self) -> SocketFamily {
+        self.family
+    }
+
+    /// The address.
+    ///
+    /// # Errors
+    /// As getsockname(2).
+    pub fn local_address(&self) -> Result<SocketAddress, Errno> {
+        local_address(self)
+    }
+
+    /// Whether calls return EAGAIN instead of waiting.
+    ///
+    /// # Errors
+    /// As ioctl(2).
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        set_nonblocking(self, nonblocking).map_err(Into::into)
+    }
+
+    /// Accepts a connection, non-blocking and closed on exec; never waits on a non-blocking listener.
+    ///
+    /// # Errors
+    /// As accept4(2), EINTR included.
+    pub fn accept(&self) -> Result<StreamSocket, Errno> {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let socket = accept4(self.socket.as_raw_fd(), flags)?;
+        // SAFETY: accept4 has just opened this descriptor, and no other code knows its number.
+        Ok(StreamSocket::new(unsafe { OwnedFd::from_raw_fd(socket) }, self.family))
+    }
+}
+
+/// A socket that listens; the errors are those for a [`StreamSocket`].
+impl TryFrom<OwnedFd> for StreamListener {
+    type Error = Errno;
+
+    fn try_from(socket: OwnedFd) -> Result<Self, Errno> {
+        let family = local_address(&socket)?.family();
+        Ok(Self { socket, family })
+    }
+}
+
+impl AsFd for StreamListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl From<TcpListener> for StreamListener {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket: socket.into(), family: SocketFamily::Internet }
+    }
+}
+
+impl From<UnixListener> for StreamListener {
+    fn from(socket: UnixListener) -> Self {
+        Self { socket: socket.into(), family: SocketFamily::Unix }
+    }
+}
+
+fn set_nonblocking(socket: &impl AsFd, nonblocking: bool) -> Result<(), Errno> {
+    let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
+    let mut changed = flags;
+    changed.set(OFlag::O_NONBLOCK, nonblocking);
+    fcntl(socket, FcntlArg::F_SETFL(changed)).map(drop)
+}
+
+/// The address of a socket.
+///
+/// # Errors
+/// ENOTSOCK; EAFNOSUPPORT: it is of a family that [`SocketAddress`] does not have.
+fn local_address(socket: &impl AsFd) -> Result<SocketAddress, Errno> {
+    SocketAddress::from_kernel(&getsockname::<SockaddrStorage>(socket.as_fd().as_raw_fd())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::socket_address::UnixAddress;
+    use crate::sys::wait_readable;
+
+    #[test]
+    fn a_unix_connection_has_credentials_and_addresses() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let listener = StreamListener::from(UnixListener::bind(&path).expect("bind"));
+        let address = SocketAddress::Unix(UnixAddress::Path(path.clone()));
+        assert_eq!((listener.family(), listener.local_address()), (SocketFamily::Unix, Ok(address.clone())));
+        let client = StreamSocket::from(UnixStream::connect(&path).expect("connect"));
+        assert_eq!(client.peer_address(), Ok(address.clone()));
+        let server = listener.accept().expect("a connection");
+        assert_eq!(server.peer_address(), Ok(SocketAddress::Unix(UnixAddress::Unnamed)));
+        assert_eq!(server.local_address(), Ok(address));
+        let credentials = server.peer_credentials().expect("credentials");
+        assert_eq!(credentials.pid, Some(std::process::id()));
+        assert_eq!(credentials.uid, Some(nix::unistd::getuid().as_raw()));
+        assert_eq!(credentials.gid, Some(nix::unistd::getgid().as_raw()));
+        assert!(server.discard(1).is_none());
+    }
+
+    #[test]
+    fn a_descriptor_tells_its_family() {
+        let (one, other) = UnixStream::pair().expect("a pair of sockets");
+        let mut one = StreamSocket::try_from(OwnedFd::from(one)).expect("a socket");
+        let mut other = StreamSocket::from(other);
+        assert_eq!(one.family(), SocketFamily::Unix);
+        assert_eq!(one.write_vectored(&[IoSlice::new(b"ab"), IoSlice::new(b"c")]).expect("send"), 3);
+        one.shutdown(Shutdown::Write).expect("shutdown");
+        let mut received = String::new();
+        other.read_to_string(&mut received).expect("receive");
+        assert_eq!(received, "abc");
+        let file = std::fs::File::open("/dev/null").expect("open");
+        assert_eq!(StreamSocket::try_from(OwnedFd::from(file)).expect_err("no socket"), Errno::ENOTSOCK);
+    }
+
+    #[test]
+    fn discarded_input_is_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let mut client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
+        let listener = StreamListener::from(listener);
+        let mut server = listener.accept().expect("a connection");
+        assert_eq!(server.discard(100), Some(Err(Errno::EAGAIN)));
+        client.write_all(b"discarded, kept").expect("send");
+        drop(client);
+        wait_readable([server.as_fd()], None).expect("poll");
+        assert_eq!(server.discard(11), Some(Ok(11)));
+        let mut kept = [0; 4];
+        server.read_exact(&mut kept).expect("receive");
+        assert_eq!(&kept, b"kept");
+        wait_readable([server.as_fd()], None).expect("poll");
+        assert_eq!(server.discard(100), Some(Ok(0)), "the end of input");
+    }
+}
