@@ -110,9 +110,10 @@ fn every_change_of_one_byte_has_the_result_of_the_second_implementation() {
         b"PROXY TCP6 ::ffff:192.0.2.10 1::ffff:1 1 10\r\n",
         b"PROXY UNKNOWN x\r\n",
     ];
+    let step = if cfg!(miri) { 41 } else { 1 };
     for line in lines {
-        for at in 0..line.len() {
-            for byte in 0..=u8::MAX {
+        for at in (0..line.len()).step_by(step) {
+            for byte in (0..=u8::MAX).step_by(step) {
                 let mut bytes = [line, &[b'x'; 107]].concat();
                 bytes[at] = byte;
                 let result = parse(&bytes);

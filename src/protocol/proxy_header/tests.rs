@@ -42,7 +42,8 @@ fn every_vector_has_its_outcome_however_it_is_cut() {
             let check = |result| check(name, header.len(), *outcome, result);
             check(parse(&bytes));
             check(arrive(&bytes, 0..=length));
-            (0..length).for_each(|cut| check(arrive(&bytes, [cut, length])));
+            let cuts = (0..length).step_by(if cfg!(miri) { 23 } else { 1 });
+            cuts.for_each(|cut| check(arrive(&bytes, [cut, length])));
         }
     }
 }
