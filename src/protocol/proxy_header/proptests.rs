@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::tests::arrive;
+use super::tests::{VECTORS, arrive};
 use super::*;
 
 #[path = "../../../tests/proxy_header/reference.rs"]
@@ -96,6 +96,13 @@ proptest! {
         bytes in vec(any::<u8>(), 0..300),
     ) {
         check_all(&[start, &bytes].concat())?;
+    }
+}
+
+#[test]
+fn the_second_implementation_has_the_result_of_every_vector() {
+    for (name, bytes, _) in VECTORS {
+        assert_eq!(complete(parse(bytes)), reference::header(bytes), "{name}");
     }
 }
 

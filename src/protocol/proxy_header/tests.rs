@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::*;
-use vectors::{Outcome, VECTORS};
+use vectors::Outcome;
+pub use vectors::VECTORS;
 
 #[path = "../../../tests/proxy_header/vectors.rs"]
 mod vectors;
