@@ -67,12 +67,11 @@ impl Worker {
 
     /// Accepts one connection; breaks when there are no more to be had now.
     pub(super) fn accept_one(&mut self, index: usize) -> ControlFlow<()> {
-        let acceptor = &mut self.accepting.acceptors[index];
-        let driver = &mut self.driver;
-        if self.shared.admission.take_slot() == Slot::AtLimit {
-            acceptor.wait_for_slot(&driver.poller);
+        if !self.take_place(index) {
             return ControlFlow::Break(());
         }
+        let acceptor = &mut self.accepting.acceptors[index];
+        let driver = &mut self.driver;
         match acceptor.accept(&driver.context.counters, &driver.poller, driver.context.now) {
             Accepted::Socket(socket) => {
                 let connection = NewConnection { stream: socket, listener: acceptor.index() };
@@ -80,14 +79,43 @@ impl Worker {
                 return ControlFlow::Continue(());
             }
             Accepted::Retry => {
-                self.shared.admission.release_slot();
+                self.give_place_back(index);
                 return ControlFlow::Continue(());
             }
             Accepted::Nothing => {}
             Accepted::Broken(error) => self.on_listener_broken(index, error),
         }
-        self.shared.admission.release_slot();
+        self.give_place_back(index);
         ControlFlow::Break(())
+    }
+
+    /// Takes what a connection needs before it is accepted: a slot, and a place within the rate of the listener. Returns
+    /// false without one of them; the listener is unregistered then, if a client waits.
+    fn take_place(&mut self, index: usize) -> bool {
+        let acceptor = &mut self.accepting.acceptors[index];
+        let (poller, now) = (&self.driver.poller, self.driver.context.now);
+        if self.shared.admission.take_slot() == Slot::AtLimit {
+            acceptor.wait_for_slot(poller);
+            return false;
+        }
+        let limiter = &self.shared.profile(acceptor.index()).rate_limiter;
+        if !acceptor.is_paced() || limiter.take(now) {
+            return true;
+        }
+        self.shared.admission.release_slot();
+        if acceptor.has_client() {
+            acceptor.pause(limiter.next_attempt(now), poller, now);
+        }
+        false
+    }
+
+    /// Gives back what [`Worker::take_place`] took for a connection that was not accepted.
+    fn give_place_back(&self, index: usize) {
+        self.shared.admission.release_slot();
+        let acceptor = &self.accepting.acceptors[index];
+        if acceptor.is_paced() {
+            self.shared.profile(acceptor.index()).rate_limiter.give_back();
+        }
     }
 
     fn on_listener_broken(&mut self, index: usize, error: Errno) {
@@ -113,7 +141,7 @@ impl Worker {
         let options = profile.options();
         let peer = if self.needs_peer() { Peer::of(&stream) } else { None };
         let label = peer::log_name(peer, profile.protocol.name);
-        let source = match self.admit_client(peer.and_then(Peer::source)) {
+        let source = match self.admit_client(peer.and_then(|peer| peer.source(self.shared.admission.source_prefix()))) {
             Ok(source) => source,
             Err(reason) => return self.reject(label.as_deref(), reason),
         };
@@ -196,6 +224,14 @@ impl Worker {
         let driver = &self.driver;
         for acceptor in &mut self.accepting.acceptors {
             acceptor.slots_freed(&driver.poller, driver.context.now);
+        }
+    }
+
+    /// The rates of listeners may have changed.
+    pub(super) fn end_pauses(&mut self) {
+        let driver = &self.driver;
+        for acceptor in &mut self.accepting.acceptors {
+            acceptor.end_pause(&driver.poller, driver.context.now);
         }
     }
 

@@ -126,7 +126,9 @@ fn a_connection_is_served_with_the_present_options_of_its_listener() {
     let mut harness = Harness::new(2);
     let quotes = Arc::from(["a quote".to_string()]);
     let protocols = Arc::new(ProtocolSettings { quotes, host_name: None });
-    harness.shared.set_listener_options(&[Arc::default(), Arc::new(ListenerOptions { protocols })]);
+    harness
+        .shared
+        .set_listener_options(&[Arc::default(), Arc::new(ListenerOptions { protocols, ..ListenerOptions::default() })]);
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
     let mut client = TcpStream::connect(other.local_addr().expect("an address")).expect("connect");
     let (stream, _) = other.accept().expect("accept");
