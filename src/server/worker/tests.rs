@@ -31,7 +31,8 @@ impl Harness {
         let limits =
             ServerLimits { max_message: 1024, max_connections: Some(max_connections), ..ServerLimits::UNLIMITED };
         let config = ServerConfig { workers: 1, seed: None, limits, listeners: Vec::new() };
-        let profiles = [frame, qotd].map(|protocol| ListenerProfile::new(protocol, &Arc::default()));
+        let profiles =
+            [frame, qotd].map(|protocol| ListenerProfile::new(protocol, protocol.name.into(), &Arc::default()));
         let shared = Shared::new(&config, profiles.into()).expect("eventfds");
         let weak = Arc::downgrade(&listener);
         let worker = Worker::new(0, &[listener], &shared, &config).expect("a worker");
