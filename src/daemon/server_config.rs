@@ -5,8 +5,8 @@ use std::sync::Arc;
 use log::warn;
 
 use super::config::args::{MIN_BUFFERED, ReloadableSettings};
-use super::config::listen::Origin;
 use super::config::listener_option::ListenerOption;
+use super::config::origin::Origin;
 use super::config::quotes;
 use super::config::settings::Settings;
 use super::config::values::{Limit, Size};

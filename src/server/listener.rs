@@ -13,7 +13,7 @@ use super::condition::Condition;
 use super::sync::{Mutex, lock};
 use crate::connection::Millis;
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
-use crate::sys::StreamListener;
+use crate::sys::{self, SocketFile, StreamListener, StreamSocket};
 
 /// Where a listening socket comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,11 @@ pub struct Listener {
     pub name: String,
     /// Where the socket comes from.
     pub origin: Origin,
+    /// The file of an own Unix socket. It is removed when this is dropped, before the socket is closed.
+    file: Mutex<Option<SocketFile>>,
+    /// The size of the send buffer of a connection, if the kernel's default is not wanted and the connection does not
+    /// inherit it.
+    send_buffer: Option<usize>,
     /// accept(2) fails; one condition for all workers.
     accept_failing: Condition,
 }
@@ -92,7 +97,33 @@ impl Listener {
     /// A listener on a socket that listens and is non-blocking.
     #[must_use]
     pub fn new(socket: StreamListener, protocol: &'static ProtocolInfo, name: String, origin: Origin) -> Self {
-        Self { socket, protocol, name, origin, accept_failing: Condition::default() }
+        let (file, accept_failing) = (Mutex::new(None), Condition::default());
+        Self { socket, protocol, name, origin, file, send_buffer: None, accept_failing }
+    }
+
+    /// With the file of its socket.
+    #[must_use]
+    pub fn with_file(self, file: Option<SocketFile>) -> Self {
+        Self { file: Mutex::new(file), ..self }
+    }
+
+    /// With a send buffer of this size for each connection, which does not inherit it: that of a Unix socket.
+    #[must_use]
+    pub fn with_send_buffer(self, bytes: Option<usize>) -> Self {
+        Self { send_buffer: bytes, ..self }
+    }
+
+    /// Sets the options of an accepted connection that it does not inherit.
+    pub fn prepare(&self, connection: &StreamSocket) {
+        if let Some(bytes) = self.send_buffer {
+            // fails for no size that is allowed (socket(7))
+            let _ = sys::set_send_buffer(connection, bytes);
+        }
+    }
+
+    /// Removes the file of an own Unix socket: nobody can connect any more.
+    pub fn remove_file(&self) {
+        drop(lock(&self.file).take());
     }
 
     /// Logs that accept(2) failed, at a bounded rate.
