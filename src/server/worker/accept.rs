@@ -61,7 +61,9 @@ impl Driver {
     /// Why the connection is to be closed: there are as many from this source as allowed.
     pub fn admit_client(&self, client: Client) -> Result<Option<Box<SourceKey>>, CloseReason> {
         let admission = &self.shared.admission;
-        let Some(source) = client.source(admission.source_prefix()).filter(|_| admission.limits_sources()) else { return Ok(None) };
+        let Some(source) = client.source(admission.source_prefix()).filter(|_| admission.limits_sources()) else {
+            return Ok(None);
+        };
         if admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(CloseReason::SourceLimit) }
     }
 }
