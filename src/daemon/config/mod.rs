@@ -14,6 +14,7 @@ pub mod listen;
 pub mod listener_option;
 pub mod listener_syntax;
 pub mod load;
+pub mod network;
 pub mod origin;
 pub mod quotes;
 pub mod settings;
