@@ -23,6 +23,7 @@ mod local_sockets;
 mod log;
 mod options;
 mod protocols;
+mod proxy;
 mod readme;
 mod retort_bench;
 mod retort_check;
