@@ -1,12 +1,14 @@
 //! Accepting from one listener, for one worker.
 //!
-//! Errors of accept(2) are classified by their consequence; only a listener that is broken ends the server. For want of
-//! descriptors or memory, the worker backs off: a level-triggered loop that retried at once would use up a processor.
+//! Errors of accept(2) are classified by their consequence ([`AcceptErrorClass`]); only a listener that is broken ends
+//! the server. For want of descriptors or memory, the worker backs off: a level-triggered loop that retried at once
+//! would use up a processor.
 //!
 //! | state | registered with epoll | left by |
 //! |---|---|---|
-//! | `Ready` | yes | all slots taken: `AtLimit`; accept(2) fails: `BackingOff`; shutdown: `Draining` |
+//! | `Ready` | yes | all slots taken: `AtLimit`; over the rate: `Paused`; accept(2) fails: `BackingOff`; shutdown: `Draining` |
 //! | `BackingOff` | no | its time: `Ready`; shutdown: `Draining` |
+//! | `Paused` | no | its time, a changed rate: `Ready`; shutdown: `Draining` |
 //! | `AtLimit` | no | a free slot: `Ready`; shutdown: `Draining` |
 //! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
 
@@ -15,10 +17,11 @@ use std::sync::Arc;
 
 use log::debug;
 
+use super::accept_error::AcceptErrorClass;
 use super::listener::{Listener, ListenerIndex, Origin};
 use super::poller::{Poller, Source};
 use crate::connection::{Counters, Millis};
-use crate::sys::{self, Errno, StreamSocket};
+use crate::sys::{self, Errno, SocketFamily, StreamSocket};
 
 /// The time for which a worker backs off. Chosen: ten tries a second cost nothing, and no client notices a tenth of a
 /// second in such a state of the system.
@@ -30,45 +33,10 @@ const MAX_CONSECUTIVE_LOST: u32 = 2 * MAX_BATCH;
 /// costs 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
 const MAX_BATCH: u32 = 32;
 
-/// The consequence of an error of accept(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AcceptErrorClass {
-    /// No connection is waiting.
-    QueueEmpty,
-    /// A signal came first.
-    Interrupted,
-    /// This connection is gone; others may wait.
-    Lost,
-    /// The system has no descriptors or memory left.
-    Exhausted,
-    /// The listener cannot be used any more.
-    Broken,
-}
-
-fn classify(error: Errno) -> AcceptErrorClass {
-    match error {
-        Errno::EAGAIN => AcceptErrorClass::QueueEmpty,
-        Errno::EINTR => AcceptErrorClass::Interrupted,
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM | Errno::ENOSR => AcceptErrorClass::Exhausted,
-        // accept(2): errors of the new connection that are reported here, among them the refusal of a firewall
-        Errno::ECONNABORTED
-        | Errno::EPROTO
-        | Errno::EPERM
-        | Errno::EACCES
-        | Errno::ECONNRESET
-        | Errno::EPROTONOSUPPORT
-        | Errno::ESOCKTNOSUPPORT
-        | Errno::ENETDOWN
-        | Errno::ENETUNREACH
-        | Errno::EHOSTDOWN
-        | Errno::EHOSTUNREACH
-        | Errno::ENONET
-        | Errno::ENOPROTOOPT
-        | Errno::EOPNOTSUPP
-        | Errno::ETIMEDOUT => AcceptErrorClass::Lost,
-        _ => AcceptErrorClass::Broken,
-    }
-}
+/// Connections accepted from a Unix or vsock socket of which the kernel does not tell the length of the queue, while it
+/// drains: until the queue is empty, and not for ever if clients keep coming. Chosen: 16 times the default of
+/// net.core.somaxconn, which bounds the queue.
+const MAX_LOCAL_QUEUE: u32 = 1 << 16;
 
 /// The result of one accept(2).
 #[derive(Debug)]
@@ -88,6 +56,9 @@ pub enum Accepted {
 enum ListenerState {
     Ready,
     BackingOff {
+        until: Millis,
+    },
+    Paused {
         until: Millis,
     },
     AtLimit,
@@ -155,11 +126,12 @@ impl Acceptor {
         let error = match self.listener.socket.accept() {
             Ok(socket) => {
                 self.consecutive_lost = 0;
+                self.listener.prepare(&socket);
                 return Accepted::Socket(socket);
             }
             Err(error) => error,
         };
-        match classify(error) {
+        match AcceptErrorClass::of(error) {
             AcceptErrorClass::QueueEmpty => {
                 self.consecutive_lost = 0;
                 Accepted::Nothing
@@ -194,6 +166,31 @@ impl Acceptor {
         }
     }
 
+    /// There are as many new connections as the rate of the listener allows: leaves the next ones in the accept queue.
+    pub fn pause(&mut self, until: Millis, poller: &Poller, now: Millis) {
+        self.listener.warn_over_rate(now);
+        self.unregister(poller, ListenerState::Paused { until });
+    }
+
+    /// The rate of the listener may have changed.
+    pub fn end_pause(&mut self, poller: &Poller, now: Millis) {
+        if matches!(self.state, ListenerState::Paused { .. }) {
+            self.register(poller, now);
+        }
+    }
+
+    /// Whether a client waits in the accept queue.
+    #[must_use]
+    pub fn has_client(&self) -> bool {
+        sys::is_readable(&self.listener.socket)
+    }
+
+    /// Whether the rate of the listener applies: a drain empties the queue, because what is left in it is reset.
+    #[must_use]
+    pub fn is_paced(&self) -> bool {
+        !matches!(self.state, ListenerState::Draining { .. })
+    }
+
     /// All slots are taken: leaves the next connections in the accept queue.
     pub fn wait_for_slot(&mut self, poller: &Poller) {
         let state = match self.state {
@@ -214,14 +211,14 @@ impl Acceptor {
         match &mut self.state {
             ListenerState::AtLimit => self.register(poller, now),
             ListenerState::Draining { is_at_limit, .. } => *is_at_limit = false,
-            ListenerState::Ready | ListenerState::BackingOff { .. } => {}
+            ListenerState::Ready | ListenerState::BackingOff { .. } | ListenerState::Paused { .. } => {}
         }
     }
 
-    /// Registers the listener again when it has backed off long enough; logs when accept(2) does not fail any more.
+    /// Registers the listener again when it has backed off or paused long enough; logs which conditions have ended.
     pub fn run_timers(&mut self, poller: &Poller, now: Millis) {
-        self.listener.log_recovery(now);
-        if matches!(self.state, ListenerState::BackingOff { until } if until <= now) {
+        self.listener.log_recoveries(now);
+        if self.registers_at() <= now {
             self.register(poller, now);
         }
     }
@@ -229,11 +226,15 @@ impl Acceptor {
     /// When to call [`Acceptor::run_timers`]; `None` without a reason.
     #[must_use]
     pub fn timers_due(&self) -> Option<Millis> {
-        let retry = match self.state {
-            ListenerState::BackingOff { until } => until,
-            _ => Millis::NEVER,
-        };
-        retry.min(self.listener.recovery_due()).if_ever()
+        self.registers_at().min(self.listener.recovery_due()).if_ever()
+    }
+
+    /// When to register the listener again; [`Millis::NEVER`] if that follows from no time.
+    fn registers_at(&self) -> Millis {
+        match self.state {
+            ListenerState::BackingOff { until } | ListenerState::Paused { until } => until,
+            ListenerState::Ready | ListenerState::AtLimit | ListenerState::Draining { .. } => Millis::NEVER,
+        }
     }
 
     /// Waits for no more connections. Those that the kernel has completed by now are still to be accepted, unless the
@@ -243,7 +244,13 @@ impl Acceptor {
             Origin::Inherited => 0,
             // and one batch more, so that an empty queue ends this, right before the listener is closed: the kernel
             // resets connections that complete between the two
-            Origin::Own => sys::queued_connections(&self.listener.socket).unwrap_or(0).saturating_add(MAX_BATCH),
+            Origin::Own if self.listener.socket.family() == SocketFamily::Internet => {
+                sys::queued_connections(&self.listener.socket).unwrap_or(0).saturating_add(MAX_BATCH)
+            }
+            Origin::Own => {
+                self.listener.remove_file();
+                MAX_LOCAL_QUEUE
+            }
         };
         self.unregister(poller, ListenerState::Draining { queued, is_at_limit: false });
     }
@@ -281,6 +288,7 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
     use crate::protocol::PROTOCOLS;
@@ -326,6 +334,26 @@ mod tests {
     }
 
     #[test]
+    fn over_the_rate_the_listener_pauses_until_its_time_or_a_change() {
+        let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
+        let (now, until) = (Millis::new(50), Millis::new(80));
+        acceptor.pause(until, &poller, now);
+        assert!(!acceptor.is_ready() && acceptor.is_paced() && acceptor.has_client() && !has_event(&mut poller));
+        assert_eq!(acceptor.timers_due(), Some(until));
+        acceptor.slots_freed(&poller, now);
+        acceptor.run_timers(&poller, until - Millis::new(1));
+        assert!(!acceptor.is_ready(), "a free slot does not end the pause");
+        acceptor.run_timers(&poller, until);
+        assert!(acceptor.is_ready() && has_event(&mut poller));
+        acceptor.pause(Millis::new(1000), &poller, until);
+        acceptor.end_pause(&poller, until);
+        assert!(acceptor.is_ready() && has_event(&mut poller));
+        acceptor.wait_for_slot(&poller);
+        acceptor.end_pause(&poller, until);
+        assert!(acceptor.is_at_limit(), "a changed rate frees no slot");
+    }
+
+    #[test]
     fn a_draining_listener_empties_its_queue_also_at_the_limit() {
         let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
         acceptor.begin_drain(&poller);
@@ -349,15 +377,40 @@ mod tests {
             |_: &mut Acceptor, _: &Poller| {},
             |acceptor: &mut Acceptor, poller: &Poller| acceptor.back_off(Errno::EMFILE, poller, Millis::ZERO),
             |acceptor: &mut Acceptor, poller: &Poller| acceptor.wait_for_slot(poller),
+            |acceptor: &mut Acceptor, poller: &Poller| acceptor.pause(Millis::new(1), poller, Millis::ZERO),
         ] {
             let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
             enter(&mut acceptor, &poller);
             acceptor.begin_drain(&poller);
-            assert!(acceptor.has_queued() && !acceptor.is_at_limit());
+            assert!(acceptor.has_queued() && !acceptor.is_at_limit() && !acceptor.is_paced());
             acceptor.slots_freed(&poller, Millis::new(1));
+            acceptor.end_pause(&poller, Millis::new(1));
             acceptor.run_timers(&poller, BACKOFF + BACKOFF);
             assert!(!acceptor.is_ready() && acceptor.has_queued() && !has_event(&mut poller));
         }
+    }
+
+    #[test]
+    fn the_connections_of_a_unix_socket_get_their_send_buffer_and_a_drain_accepts_them_all() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let socket = UnixListener::bind(&path).expect("listen");
+        socket.set_nonblocking(true).expect("O_NONBLOCK");
+        let clients: Vec<_> = (0..2 * MAX_BATCH).map(|_| UnixStream::connect(&path).expect("connect")).collect();
+        let poller = Poller::new().expect("epoll");
+        let listener = Listener::new(socket.into(), PROTOCOLS[0], "frame".into(), Origin::Own);
+        let listener = Arc::new(listener.with_send_buffer(Some(11_000)));
+        let mut acceptor = Acceptor::new(listener, ListenerIndex(3), &poller).expect("registered");
+        acceptor.begin_drain(&poller);
+        for _ in clients {
+            assert!(acceptor.has_queued());
+            let accepted = acceptor.accept(&Counters::default(), &poller, Millis::ZERO);
+            let Accepted::Socket(socket) = accepted else { panic!("{accepted:?}") };
+            // the kernel doubles it (socket(7))
+            assert_eq!(sys::send_buffer(&socket), Ok(22_000));
+            acceptor.count_dequeued();
+        }
+        assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Nothing));
     }
 
     #[test]
@@ -374,32 +427,5 @@ mod tests {
         let doubled = [2, 4, 8, 16, 32, 64, 64, 64];
         assert_eq!(batches, doubled.map(|batch: u32| batch.min(MAX_BATCH)));
         assert_eq!([10, 11].map(|iteration| acceptor.next_batch(iteration)), [1, 2], "an iteration without a client");
-    }
-
-    #[test]
-    fn each_accept_error_has_its_class() {
-        use AcceptErrorClass::{Broken, Exhausted, Interrupted, Lost, QueueEmpty};
-        let table: &[(AcceptErrorClass, &[Errno])] = &[
-            (QueueEmpty, &[Errno::EAGAIN]),
-            (Interrupted, &[Errno::EINTR]),
-            (Exhausted, &[Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::ENOSR]),
-            (
-                Lost,
-                &[
-                    Errno::ECONNABORTED,
-                    Errno::EPROTO,
-                    Errno::EPERM,
-                    Errno::ENETDOWN,
-                    Errno::EHOSTUNREACH,
-                    Errno::EACCES,
-                ],
-            ),
-            (Broken, &[Errno::EBADF, Errno::EINVAL, Errno::ENOTSOCK]),
-        ];
-        for (expected, errors) in table {
-            for error in *errors {
-                assert_eq!(classify(*error), *expected, "{error}");
-            }
-        }
     }
 }

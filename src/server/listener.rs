@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 use log::warn;
 
+use super::access::{AccessList, PrefixSet};
 use super::condition::Condition;
+use super::peer::{Client, Peer};
+use super::rate_limit::{RateLimiter, Rates};
 use super::sync::{Mutex, lock};
 use crate::connection::Millis;
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
-use crate::sys::StreamListener;
+use crate::sys::{self, SocketFile, StreamListener, StreamSocket};
 
 /// Where a listening socket comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +28,37 @@ pub enum Origin {
 }
 
 /// What the new connections of a listener are served with; a reload replaces it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ListenerOptions {
     /// Configuration of the protocols.
     pub protocols: Arc<ProtocolSettings>,
+    /// Each connection begins with a PROXY header.
+    pub proxy: Option<ProxyOptions>,
+    /// The addresses that may connect.
+    pub access: Arc<AccessList>,
+    /// The rates of new connections.
+    pub rates: Rates,
+}
+
+/// How PROXY headers are received.
+#[derive(Clone, Debug)]
+pub struct ProxyOptions {
+    /// The peers whose headers count; `None` is every peer: the listener is bound to loopback or to a Unix socket.
+    pub from: Option<Arc<PrefixSet>>,
+    /// Time in which a header must be complete.
+    pub timeout: Millis,
+}
+
+impl ProxyOptions {
+    /// Whether the headers of a peer count. That of an unknown address counts only where every peer's does; Unix
+    /// sockets have no addresses: their modes decide who may connect.
+    #[must_use]
+    pub fn trusts(&self, peer: Option<Peer>) -> bool {
+        match (&self.from, peer) {
+            (None, _) | (Some(_), Some(Peer::Unix(_))) => true,
+            (Some(from), peer) => peer.and_then(Peer::ip).is_some_and(|ip| from.contains(ip)),
+        }
+    }
 }
 
 /// The place of a listener among those of the server, in the order in which the server got them.
@@ -51,14 +81,46 @@ impl ListenerIndex {
 pub struct ListenerProfile {
     /// The protocol of its connections.
     pub protocol: &'static ProtocolInfo,
+    /// The rates of its new connections.
+    pub rate_limiter: RateLimiter,
+    /// Its name in messages: `frame=[::]:8083`.
+    name: String,
+    /// Connections end without the PROXY header that they should begin with.
+    missing_header: Condition,
+    /// Connections begin with a PROXY header that they should not have.
+    found_header: Condition,
     options: Mutex<Arc<ListenerOptions>>,
 }
 
 impl ListenerProfile {
     /// The profile of a listener that begins with these options.
     #[must_use]
-    pub fn new(protocol: &'static ProtocolInfo, options: &Arc<ListenerOptions>) -> Self {
-        Self { protocol, options: Mutex::new(Arc::clone(options)) }
+    pub fn new(protocol: &'static ProtocolInfo, name: String, options: &Arc<ListenerOptions>) -> Self {
+        let rate_limiter = RateLimiter::new(options.rates);
+        let (missing_header, found_header) = (Condition::default(), Condition::default());
+        Self { protocol, rate_limiter, name, missing_header, found_header, options: Mutex::new(Arc::clone(options)) }
+    }
+
+    /// Logs that a connection was closed without a valid PROXY header, at a bounded rate.
+    pub fn warn_missing_header(&self, peer: Client, now: Millis) {
+        if let (Some(times), _) = self.missing_header.occurred(now) {
+            let name = &self.name;
+            warn!(
+                "{name}: no valid PROXY header from {peer}{times}: is send-proxy set in the balancer, or does a client \
+                 connect directly?"
+            );
+        }
+    }
+
+    /// Logs that a connection begins like a PROXY header, which this listener does not expect, at a bounded rate.
+    pub fn warn_found_header(&self, peer: Client, now: Millis) {
+        if let (Some(times), _) = self.found_header.occurred(now) {
+            let name = &self.name;
+            warn!(
+                "{name}: a connection from {peer} begins with a PROXY header, which is served as input{times}: if a \
+                 balancer sends it, add the option proxy to the listener"
+            );
+        }
     }
 
     /// The present options.
@@ -69,6 +131,7 @@ impl ListenerProfile {
 
     /// Replaces the options, for connections that are accepted from now on.
     pub fn set_options(&self, options: Arc<ListenerOptions>) {
+        self.rate_limiter.set_rates(options.rates);
         *lock(&self.options) = options;
     }
 }
@@ -84,15 +147,48 @@ pub struct Listener {
     pub name: String,
     /// Where the socket comes from.
     pub origin: Origin,
+    /// The file of an own Unix socket. It is removed when this is dropped, before the socket is closed.
+    file: Mutex<Option<SocketFile>>,
+    /// The size of the send buffer of a connection, if the kernel's default is not wanted and the connection does not
+    /// inherit it.
+    send_buffer: Option<usize>,
     /// accept(2) fails; one condition for all workers.
     accept_failing: Condition,
+    /// Clients come faster than the rate of the listener; one condition for all workers.
+    over_rate: Condition,
 }
 
 impl Listener {
     /// A listener on a socket that listens and is non-blocking.
     #[must_use]
     pub fn new(socket: StreamListener, protocol: &'static ProtocolInfo, name: String, origin: Origin) -> Self {
-        Self { socket, protocol, name, origin, accept_failing: Condition::default() }
+        let (accept_failing, over_rate) = (Condition::default(), Condition::default());
+        Self { socket, protocol, name, origin, file: Mutex::new(None), send_buffer: None, accept_failing, over_rate }
+    }
+
+    /// With the file of its socket.
+    #[must_use]
+    pub fn with_file(self, file: Option<SocketFile>) -> Self {
+        Self { file: Mutex::new(file), ..self }
+    }
+
+    /// With a send buffer of this size for each connection, which does not inherit it: that of a Unix socket.
+    #[must_use]
+    pub fn with_send_buffer(self, bytes: Option<usize>) -> Self {
+        Self { send_buffer: bytes, ..self }
+    }
+
+    /// Sets the options of an accepted connection that it does not inherit.
+    pub fn prepare(&self, connection: &StreamSocket) {
+        if let Some(bytes) = self.send_buffer {
+            // fails for no size that is allowed (socket(7))
+            let _ = sys::set_send_buffer(connection, bytes);
+        }
+    }
+
+    /// Removes the file of an own Unix socket: nobody can connect any more.
+    pub fn remove_file(&self) {
+        drop(lock(&self.file).take());
     }
 
     /// Logs that accept(2) failed, at a bounded rate.
@@ -103,16 +199,26 @@ impl Listener {
         }
     }
 
-    /// When to call [`Listener::log_recovery`].
-    #[must_use]
-    pub fn recovery_due(&self) -> Millis {
-        self.accept_failing.due()
+    /// Logs that clients come faster than the rate of the listener, at a bounded rate.
+    pub fn warn_over_rate(&self, now: Millis) {
+        if let (Some(times), _) = self.over_rate.occurred(now) {
+            warn!("clients of {} come faster than --max-rate allows: they wait in the backlog{times}", self.name);
+        }
     }
 
-    /// Logs that accept(2) succeeds again, once that has lasted.
-    pub fn log_recovery(&self, now: Millis) {
+    /// When to call [`Listener::log_recoveries`].
+    #[must_use]
+    pub fn recovery_due(&self) -> Millis {
+        self.accept_failing.due().min(self.over_rate.due())
+    }
+
+    /// Logs which conditions have ended, once that has lasted.
+    pub fn log_recoveries(&self, now: Millis) {
         if let Some(past) = self.accept_failing.check_ended(now) {
             warn!("accepting on {} again{past}", self.name);
+        }
+        if let Some(past) = self.over_rate.check_ended(now) {
+            warn!("clients of {} come within --max-rate again{past}", self.name);
         }
     }
 }

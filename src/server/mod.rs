@@ -8,8 +8,8 @@
 //! |---|---|
 //! | `config` | the configuration, and its per-connection part |
 //! | `worker` | one thread: the loop, accepting, driving connections, draining |
-//! | `listener`, `acceptor` | a listening socket, and what its connections share; one worker's state of it |
-//! | `admission` | limits on connections, choice of the worker |
+//! | `listener`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
+//! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
 //! | `connection_table`, `timers` | the connections of one worker, and when to visit them |
 //! | `peer` | a client's socket, address and name |
 //! | `message`, `mailbox`, `channels`, `notifier` | messages between the threads |
@@ -22,7 +22,9 @@
 //! | `shared` | the parts that all threads share |
 //! | `clock`, `sync` | time in milliseconds; locks that can be model-checked |
 
+mod accept_error;
 mod acceptor;
+mod access;
 mod admission;
 mod channels;
 mod clock;
@@ -41,6 +43,7 @@ mod notifier;
 mod offload_pool;
 mod peer;
 mod poller;
+mod rate_limit;
 mod reclaim;
 mod shared;
 mod shared_memory;
@@ -61,9 +64,11 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use access::{AccessList, PrefixSet, Verdict};
 pub use config::{ServerConfig, ServerLimits};
 pub use lifecycle::Phase;
-pub use listener::{Listener, ListenerOptions, Origin};
+pub use listener::{Listener, ListenerOptions, Origin, ProxyOptions};
+pub use rate_limit::{Rate, Rates};
 pub use stats::StatsSnapshot;
 
 use listener::{ListenerIndex, ListenerProfile};
@@ -123,11 +128,11 @@ impl Server {
         config: &ServerConfig,
     ) -> Result<Self, StartError> {
         connection::keep_headroom(sys::memory_left);
-        let protocols = listeners.iter().map(|listener| listener.protocol);
-        let protocols = protocols.chain(connection.iter().map(|connection| connection.protocol));
-        let profiles = protocols
+        let names = listeners.iter().map(|listener| (listener.protocol, listener.name.as_str()));
+        let names = names.chain(connection.iter().map(|connection| (connection.protocol, connection.protocol.name)));
+        let profiles = names
             .zip(&config.listeners)
-            .map(|(protocol, options)| ListenerProfile::new(protocol, options))
+            .map(|((protocol, name), options)| ListenerProfile::new(protocol, name.into(), options))
             .collect();
         let adopted_listener = ListenerIndex::of(listeners.len());
         let shared = Shared::new(config, profiles).map_err(StartError::when("create an eventfd"))?;

@@ -5,10 +5,12 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 
+use ipnet::IpNet;
 use log::{Level, log_enabled};
 
 use crate::connection::Stream;
 use crate::protocol::ConnectionInfo;
+use crate::protocol::proxy_header::ProxyHeader;
 use crate::sys::{self, Credentials, SocketAddress, SocketFamily, StreamSocket, VsockAddress};
 
 impl Stream for StreamSocket {
@@ -39,12 +41,23 @@ pub enum Peer {
 /// The part of a peer by which connections are counted and limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SourceKey {
-    /// An IP address.
-    Address(IpAddr),
+    /// An IPv4 address, or the network of an IPv6 address.
+    Address(IpNet),
     /// A user, of a Unix socket.
     Uid(u32),
     /// A context identifier, of a vsock.
     Cid(u32),
+}
+
+impl SourceKey {
+    /// The source of clients at this address; of an IPv6 address that is its network of `prefix` bits, of which one
+    /// client has all. An IPv4 address that is mapped to IPv6 counts as IPv4.
+    #[must_use]
+    pub fn of_address(ip: IpAddr, prefix: u8) -> Self {
+        let host = IpNet::from(ip.to_canonical());
+        let length = if ip.to_canonical().is_ipv4() { host.prefix_len() } else { prefix.min(host.prefix_len()) };
+        Self::Address(IpNet::new(host.addr(), length).map_or(host, |network| network.trunc()))
+    }
 }
 
 impl Peer {
@@ -61,14 +74,95 @@ impl Peer {
         }
     }
 
-    /// The source that its connections count for; an IPv4 address that is mapped to IPv6 counts as IPv4. `None` for an
-    /// unknown user.
+    /// Its IP address, if it has one; an IPv4 address that is mapped to IPv6 is IPv4.
     #[must_use]
-    pub fn source(self) -> Option<SourceKey> {
+    pub fn ip(self) -> Option<IpAddr> {
         match self {
-            Self::Tcp(address) => Some(SourceKey::Address(address.ip().to_canonical())),
+            Self::Tcp(address) => Some(address.ip().to_canonical()),
+            Self::Unix(_) | Self::Vsock(_) => None,
+        }
+    }
+
+    /// The source that its connections count for: of IPv6 a network of `prefix` bits. `None` for an unknown user.
+    #[must_use]
+    pub fn source(self, prefix: u8) -> Option<SourceKey> {
+        match self {
+            Self::Tcp(address) => Some(SourceKey::of_address(address.ip(), prefix)),
             Self::Unix(credentials) => credentials.uid.map(SourceKey::Uid),
             Self::Vsock(address) => Some(SourceKey::Cid(address.cid)),
+        }
+    }
+}
+
+/// A client as limits and log see it. A peer is `None` if it is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// The peer of the socket.
+    Direct(Option<Peer>),
+    /// A client that the peer has announced.
+    Announced {
+        /// Its address.
+        source: SocketAddr,
+        /// The peer.
+        via: Option<Peer>,
+    },
+    /// A peer that may announce clients, and uses this connection itself: to probe the server, for example.
+    Balancer(Option<Peer>),
+}
+
+impl Client {
+    /// The client of a connection whose `peer` has sent this header.
+    #[must_use]
+    pub fn announced(header: ProxyHeader, peer: Option<Peer>) -> Self {
+        match header {
+            ProxyHeader::Local => Self::Balancer(peer),
+            ProxyHeader::Proxied { source, .. } => Self::Announced { source, via: peer },
+        }
+    }
+
+    /// The address that the peer has announced, if it has.
+    #[must_use]
+    pub fn announced_address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Announced { source, .. } => Some(source),
+            Self::Direct(_) | Self::Balancer(_) => None,
+        }
+    }
+
+    /// The IP address that access lists judge.
+    #[must_use]
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Direct(peer) | Self::Balancer(peer) => peer.and_then(Peer::ip),
+            Self::Announced { source, .. } => Peer::Tcp(source).ip(),
+        }
+    }
+
+    /// The source that its connection counts for: of IPv6 a network of `prefix` bits. None of a balancer counts: it is
+    /// trusted, and its probes must not fail because it has many clients.
+    #[must_use]
+    pub fn source(self, prefix: u8) -> Option<SourceKey> {
+        match self {
+            Self::Direct(peer) => peer.and_then(|peer| peer.source(prefix)),
+            Self::Announced { source, .. } => Peer::Tcp(source).source(prefix),
+            Self::Balancer(_) => None,
+        }
+    }
+}
+
+/// The client as messages show it: `192.0.2.10:56324 via 10.0.0.5:41234`.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peer = match self {
+            Self::Direct(peer) | Self::Balancer(peer) => peer,
+            Self::Announced { source, via } => {
+                write!(f, "{} via ", Peer::Tcp(*source))?;
+                via
+            }
+        };
+        match peer {
+            Some(peer) => peer.fmt(f),
+            None => f.write_str("unknown address"),
         }
     }
 }
@@ -91,7 +185,8 @@ impl fmt::Display for Peer {
 impl fmt::Display for SourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(address) => address.fmt(f),
+            Self::Address(network) if network.prefix_len() == network.max_prefix_len() => network.addr().fmt(f),
+            Self::Address(network) => network.fmt(f),
             Self::Uid(uid) => write!(f, "uid {uid}"),
             Self::Cid(cid) => write!(f, "cid {cid}"),
         }
@@ -103,13 +198,15 @@ impl fmt::Display for SourceKey {
 pub struct SocketInfo<'a> {
     /// The socket.
     pub stream: &'a StreamSocket,
+    /// The client's address, where its peer has announced it.
+    pub announced: Option<SocketAddr>,
     /// The number of the connection, counted from 1.
     pub number: u64,
 }
 
 impl ConnectionInfo for SocketInfo<'_> {
     fn peer(&self) -> Option<String> {
-        Peer::of(self.stream).map(|peer| peer.to_string())
+        self.announced.map(Peer::Tcp).or_else(|| Peer::of(self.stream)).map(|peer| peer.to_string())
     }
 
     fn local(&self) -> Option<String> {
@@ -138,12 +235,8 @@ pub fn log_wants_names() -> bool {
 
 /// The name of a client in the log; `None`, at no cost, if the log does not want it.
 #[must_use]
-pub fn log_name(peer: Option<Peer>, protocol: &str) -> Option<Box<str>> {
-    if !log_wants_names() {
-        return None;
-    }
-    let name = peer.map_or_else(|| format!("{protocol} unknown address"), |peer| format!("{protocol} {peer}"));
-    Some(name.into())
+pub fn log_name(client: Client, protocol: &str) -> Option<Box<str>> {
+    log_wants_names().then(|| format!("{protocol} {client}").into())
 }
 
 #[cfg(test)]
@@ -164,19 +257,54 @@ mod tests {
 
     #[test]
     fn a_mapped_address_is_the_source_of_its_ipv4_address() {
-        let source = |text: &str| Peer::Tcp(text.parse().expect("an address")).source();
+        let source = |text: &str| Peer::Tcp(text.parse().expect("an address")).source(64);
         assert_eq!(source("[::ffff:192.0.2.1]:7"), source("192.0.2.1:8"));
         assert_ne!(source("192.0.2.2:7"), source("192.0.2.1:7"));
         assert_eq!(source("[::ffff:192.0.2.1]:7").expect("a source").to_string(), "192.0.2.1");
     }
 
     #[test]
+    fn ipv6_addresses_count_by_their_network() {
+        let source = |text: &str, prefix| SourceKey::of_address(text.parse().expect("an address"), prefix);
+        assert_eq!(source("2001:db8::1", 64), source("2001:db8::ffff:0:0:1", 64));
+        assert_ne!(source("2001:db8::1", 64), source("2001:db8:0:1::1", 64));
+        assert_ne!(source("2001:db8::1", 128), source("2001:db8::2", 128));
+        for (address, prefix, shown) in [
+            ("2001:db8::1", 64, "2001:db8::/64"),
+            ("2001:db8::1", 1, "::/1"),
+            ("2001:db8::1", 128, "2001:db8::1"),
+            ("192.0.2.1", 1, "192.0.2.1"),
+            ("::ffff:192.0.2.1", 64, "192.0.2.1"),
+        ] {
+            assert_eq!(source(address, prefix).to_string(), shown);
+        }
+    }
+
+    #[test]
     fn local_clients_count_by_user_and_by_machine() {
         let peer = |uid| Peer::Unix(Credentials { pid: Some(7), uid, gid: None });
         assert_eq!(peer(Some(1000)).to_string(), "unix:pid=7,uid=1000,gid=unknown");
-        assert_eq!(peer(Some(1000)).source(), Some(SourceKey::Uid(1000)));
-        assert_eq!(peer(None).source(), None, "an unknown user is no source");
+        assert_eq!(peer(Some(1000)).source(64), Some(SourceKey::Uid(1000)));
+        assert_eq!(peer(None).source(64), None, "an unknown user is no source");
         let guest = Peer::Vsock(VsockAddress { cid: 5, port: 1024 });
-        assert_eq!((guest.to_string(), guest.source()), ("vsock:5:1024".into(), Some(SourceKey::Cid(5))));
+        assert_eq!((guest.to_string(), guest.source(64)), ("vsock:5:1024".into(), Some(SourceKey::Cid(5))));
+    }
+
+    #[test]
+    fn announced_client_is_named_with_its_peer_and_counts_alone() {
+        let [source, balancer] =
+            ["[::ffff:192.0.2.10]:56324", "10.0.0.5:41234"].map(|address| address.parse().expect("an address"));
+        let peer = Some(Peer::Tcp(balancer));
+        let client = Client::announced(ProxyHeader::Proxied { source, destination: balancer }, peer);
+        assert_eq!(client.to_string(), "192.0.2.10:56324 via 10.0.0.5:41234");
+        assert_eq!(client.ip(), Some([192, 0, 2, 10].into()));
+        assert_eq!(client.source(64), Peer::Tcp("192.0.2.10:7".parse().expect("an address")).source(64));
+        assert_eq!(client.announced_address(), Some(source));
+        let own = Client::announced(ProxyHeader::Local, peer);
+        assert_eq!((own.to_string(), own.ip()), ("10.0.0.5:41234".into(), Some([10, 0, 0, 5].into())));
+        assert_eq!((own.source(64), own.announced_address()), (None, None), "probes count for no source");
+        let direct = Client::Direct(peer);
+        assert_eq!((direct.ip(), direct.source(64)), (own.ip(), Peer::Tcp(balancer).source(64)));
+        assert_eq!(Client::Direct(None).to_string(), "unknown address");
     }
 }

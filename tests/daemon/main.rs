@@ -9,6 +9,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "lengths and times of tests are small")]
 
+mod access;
 mod activation;
 mod benchmark;
 mod buggy_servers;
@@ -18,9 +19,11 @@ mod frame;
 mod harness;
 mod lifecycle;
 mod limits;
+mod local_sockets;
 mod log;
 mod options;
 mod protocols;
+mod proxy;
 mod readme;
 mod retort_bench;
 mod retort_check;

@@ -8,11 +8,15 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, CommandFactory, Parser, ValueEnum, ValueHint};
 
-use super::listen::{Endpoint, InheritedOptions, Listen, ListenerOptions};
+use super::descriptor::{Descriptor, InheritedOptions};
+use super::listen::{Endpoint, Listen};
 use super::listener_syntax::Separated;
+use super::network::Networks;
+use super::origin::ListenerOptions;
 use super::settings_file::SettingsFile;
 use super::values::{Limit, Size};
 use crate::protocol::services::frame;
+use crate::server::Rate;
 use crate::units;
 
 /// The maximum of `--workers`. Chosen: more than any machine has processors.
@@ -29,6 +33,7 @@ const MAX_SOCKET_BUFFER: u64 = 1 << 30;
 pub const MIN_BUFFERED: u64 = 1 << 20;
 
 const LISTENING: &str = "Listening";
+const ACCESS: &str = "Access";
 const LIMITS: &str = "Limits";
 const RUNNING: &str = "Running";
 const LOGGING: &str = "Logging";
@@ -36,7 +41,9 @@ const LOGGING: &str = "Logging";
 const AFTER_HELP: &str = "\
 Sizes are bytes, or 64K, 16M, 1G (powers of 1024). Times are seconds, or 500ms,
 5m, 1h30m. Numbers may end in k, M or G (powers of 1000). 0 or none disables a
-limit.
+limit. Rates are connections per second. Networks are 10.0.0.0/8, 2001:db8::/32
+or an address; commas or white space separate them.
+A listener may have options of its own: echo=7,allow=10.0.0.0/8,max-rate=100.
 Every option with a value, and --verbose, is also an environment variable:
 --idle-timeout is RETORTD_IDLE_TIMEOUT.
 A socket from systemd is served by the protocol that its FileDescriptorName=
@@ -83,7 +90,7 @@ pub struct ListenerArguments {
     #[arg(short, long, env = "RETORTD_PORT", value_name = "PORT", help_heading = LISTENING, value_parser = units::number_within::<u16>(0..=u64::from(u16::MAX)))]
     pub port: Option<u16>,
     /// Serve PROTOCOL on ADDRESS: frame=8083, echo=127.0.0.1:7, time=[::1]:3700, or a name alone for its own port;
-    /// may be repeated
+    /// echo=unix:/run/echo.sock, echo=unix:@echo, echo=vsock::7; may be repeated
     #[arg(long, env = "RETORTD_LISTEN", value_name = "PROTOCOL[=ADDRESS][,OPTION[=VALUE]]...", help_heading = LISTENING, action = ArgAction::Append)]
     pub listen: Vec<Separated<Listen>>,
     /// Add options to the listeners whose sockets come from systemd, by the name of the descriptor or the protocol;
@@ -98,6 +105,9 @@ pub struct FixedSettings {
     /// The listeners of `--port` and `--listen`; empty: the sockets from systemd, or else [`Endpoint::default`].
     #[arg(skip)]
     pub endpoints: Vec<Endpoint>,
+    /// Serve PROTOCOL on the sockets from systemd that have the name 'connection', as with Accept=yes
+    #[arg(long, env = "RETORTD_CONNECTION", value_name = "PROTOCOL[,OPTION[=VALUE]]...", help_heading = LISTENING, value_parser = Descriptor::of_connection)]
+    pub connection: Option<Descriptor>,
     /// Maximum number of clients that queue before they are accepted [default: the kernel's maximum]
     #[arg(long, env = "RETORTD_BACKLOG", value_name = "NUMBER", help_heading = LISTENING, value_parser = units::count_within::<u32>(1..=MAX_BACKLOG))]
     pub backlog: Option<u32>,
@@ -125,12 +135,35 @@ pub struct ReloadableSettings {
     #[arg(skip)]
     pub listener_options: ListenerOptions,
 
+    /// Accept only clients of these networks; of the networks in --allow and --deny the most specific one decides
+    #[arg(long, env = "RETORTD_ALLOW", value_name = "NETWORK,...", help_heading = ACCESS, action = ArgAction::Append)]
+    pub allow: Vec<Networks>,
+    /// Close the connections of clients of these networks
+    #[arg(long, env = "RETORTD_DENY", value_name = "NETWORK,...", help_heading = ACCESS, action = ArgAction::Append)]
+    pub deny: Vec<Networks>,
+    /// Accept PROXY headers from these networks; required by a listener with the option proxy that is bound neither to
+    /// a loopback address nor to a Unix socket
+    #[arg(long, env = "RETORTD_PROXY_FROM", value_name = "NETWORK,...", help_heading = ACCESS, action = ArgAction::Append)]
+    pub proxy_from: Vec<Networks>,
+    /// Close a connection whose PROXY header is not complete after this time
+    #[arg(long, env = "RETORTD_PROXY_TIMEOUT", value_name = "TIME", help_heading = ACCESS, default_value = "5s", value_parser = units::positive_time)]
+    pub proxy_timeout: Duration,
+
     /// Maximum concurrent connections [default: the limit on open files less a reserve]
     #[arg(long, env = "RETORTD_MAX_CONNECTIONS", value_name = "NUMBER", help_heading = LIMITS)]
     pub max_connections: Option<Limit<usize>>,
     /// Maximum concurrent connections from one address
     #[arg(long, env = "RETORTD_MAX_PER_SOURCE", value_name = "NUMBER", help_heading = LIMITS, default_value = "none")]
     pub max_per_source: Limit<usize>,
+    /// Maximum new connections per second of each listener; further clients wait in the backlog
+    #[arg(long, env = "RETORTD_MAX_RATE", value_name = "RATE", help_heading = LIMITS, default_value = "none")]
+    pub max_rate: Limit<Rate>,
+    /// Maximum new connections per second from one address to each listener; further ones are closed
+    #[arg(long, env = "RETORTD_MAX_RATE_PER_SOURCE", value_name = "RATE", help_heading = LIMITS, default_value = "none")]
+    pub max_rate_per_source: Limit<Rate>,
+    /// Bits of an IPv6 address by which --max-per-source and --max-rate-per-source count clients
+    #[arg(long, env = "RETORTD_SOURCE_PREFIX", value_name = "BITS", help_heading = LIMITS, default_value = "64", value_parser = units::number_within::<u8>(1..=128))]
+    pub source_prefix: u8,
     /// Maximum length of a message
     #[arg(long, env = "RETORTD_MAX_MESSAGE", value_name = "SIZE", help_heading = LIMITS, default_value = "134217727", value_parser = message)]
     pub max_message: Limit<Size>,
@@ -221,6 +254,7 @@ mod tests {
 
     #[test]
     fn fixed_options_are_those_that_need_a_restart() {
-        assert_eq!(fixed_options(), ["--backlog", "--recv-buffer", "--send-buffer", "--workers", "--seed", "--log"]);
+        let fixed = ["--connection", "--backlog", "--recv-buffer", "--send-buffer", "--workers", "--seed", "--log"];
+        assert_eq!(fixed_options(), fixed);
     }
 }

@@ -7,12 +7,15 @@ use std::ops::ControlFlow;
 use log::info;
 
 use super::Worker;
+use super::drive::Driver;
 use crate::connection::{CloseReason, Connection, Next, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
+use crate::server::access::{AccessList, Verdict};
 use crate::server::admission::Slot;
 use crate::server::connection_table::Session;
+use crate::server::listener::{ListenerOptions, ListenerProfile};
 use crate::server::message::{NewConnection, WorkerMessage};
-use crate::server::peer::{self, Peer, SocketInfo, SourceKey};
+use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
 use crate::server::warnings::Shortage;
 use crate::sys::Errno;
@@ -51,6 +54,44 @@ impl Accepting {
     }
 }
 
+impl Driver {
+    /// The second step of admission, once the client is known: judges its address, and counts the connection for its
+    /// source, where that is limited.
+    ///
+    /// # Errors
+    /// Why the connection is to be closed: its address is denied; there are as many connections, or as many new ones,
+    /// from its source as allowed.
+    pub fn admit_client(
+        &self,
+        client: Client,
+        profile: &ListenerProfile,
+        options: &ListenerOptions,
+    ) -> Result<Option<Box<SourceKey>>, CloseReason> {
+        if is_denied(client, &options.access) {
+            return Err(CloseReason::Denied);
+        }
+        let (admission, limiter) = (&self.shared.admission, &profile.rate_limiter);
+        let Some(source) = client.source(admission.source_prefix()) else { return Ok(None) };
+        if limiter.limits_sources() && !limiter.take_from_source(source, self.context.now) {
+            return Err(CloseReason::RateLimit);
+        }
+        if !admission.limits_sources() {
+            return Ok(None);
+        }
+        if admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(CloseReason::SourceLimit) }
+    }
+}
+
+/// Whether an access list denies a client. It denies an unknown address, whatever its networks: a client that has reset
+/// its connection already must not have its requests processed.
+fn is_denied(client: Client, access: &AccessList) -> bool {
+    !access.is_empty()
+        && match client {
+            Client::Direct(None) | Client::Balancer(None) => true,
+            client => client.ip().is_some_and(|ip| access.judge(ip) == Verdict::Denied),
+        }
+}
+
 impl Worker {
     /// Accepts a batch of connections from one listener.
     pub(super) fn on_listener_event(&mut self, index: usize) {
@@ -67,12 +108,11 @@ impl Worker {
 
     /// Accepts one connection; breaks when there are no more to be had now.
     pub(super) fn accept_one(&mut self, index: usize) -> ControlFlow<()> {
-        let acceptor = &mut self.accepting.acceptors[index];
-        let driver = &mut self.driver;
-        if self.shared.admission.take_slot() == Slot::AtLimit {
-            acceptor.wait_for_slot(&driver.poller);
+        if !self.take_place(index) {
             return ControlFlow::Break(());
         }
+        let acceptor = &mut self.accepting.acceptors[index];
+        let driver = &mut self.driver;
         match acceptor.accept(&driver.context.counters, &driver.poller, driver.context.now) {
             Accepted::Socket(socket) => {
                 let connection = NewConnection { stream: socket, listener: acceptor.index() };
@@ -80,14 +120,43 @@ impl Worker {
                 return ControlFlow::Continue(());
             }
             Accepted::Retry => {
-                self.shared.admission.release_slot();
+                self.give_place_back(index);
                 return ControlFlow::Continue(());
             }
             Accepted::Nothing => {}
             Accepted::Broken(error) => self.on_listener_broken(index, error),
         }
-        self.shared.admission.release_slot();
+        self.give_place_back(index);
         ControlFlow::Break(())
+    }
+
+    /// Takes what a connection needs before it is accepted: a slot, and a place within the rate of the listener. Returns
+    /// false without one of them; the listener is unregistered then, if a client waits.
+    fn take_place(&mut self, index: usize) -> bool {
+        let acceptor = &mut self.accepting.acceptors[index];
+        let (poller, now) = (&self.driver.poller, self.driver.context.now);
+        if self.shared.admission.take_slot() == Slot::AtLimit {
+            acceptor.wait_for_slot(poller);
+            return false;
+        }
+        let limiter = &self.shared.profile(acceptor.index()).rate_limiter;
+        if !acceptor.is_paced() || limiter.take(now) {
+            return true;
+        }
+        self.shared.admission.release_slot();
+        if acceptor.has_client() {
+            acceptor.pause(limiter.next_attempt(now), poller, now);
+        }
+        false
+    }
+
+    /// Gives back what [`Worker::take_place`] took for a connection that was not accepted.
+    fn give_place_back(&self, index: usize) {
+        self.shared.admission.release_slot();
+        let acceptor = &self.accepting.acceptors[index];
+        if acceptor.is_paced() {
+            self.shared.profile(acceptor.index()).rate_limiter.give_back();
+        }
     }
 
     fn on_listener_broken(&mut self, index: usize, error: Errno) {
@@ -106,29 +175,44 @@ impl Worker {
         }
     }
 
-    /// Begins to serve a connection.
-    pub(super) fn add_connection(&mut self, NewConnection { stream, listener }: NewConnection) {
+    /// Begins to serve a connection, or waits for its PROXY header first.
+    pub(super) fn add_connection(&mut self, connection: NewConnection) {
         self.driver.context.counters.accepted.add(1);
-        let needs_peer = self.shared.admission.limits_sources() || peer::log_wants_names();
-        let peer = if needs_peer { Peer::of(&stream) } else { None };
-        let source = match self.admit_peer(peer) {
-            Ok(source) => source,
-            Err(source) => return self.reject_source(source),
-        };
+        let options = self.shared.profile(connection.listener).options();
+        match &options.proxy {
+            Some(proxy) => self.await_header(connection, proxy),
+            None => self.serve_peer(connection, &options),
+        }
+    }
+
+    /// Begins to serve a connection whose client is its peer.
+    fn serve_peer(&mut self, NewConnection { stream, listener }: NewConnection, options: &ListenerOptions) {
         let profile = self.shared.profile(listener);
-        let label = peer::log_name(peer, profile.protocol.name);
+        let needs_peer = self.needs_peer(profile) || !options.access.is_empty();
+        let peer = if needs_peer { Peer::of(&stream) } else { None };
+        let client = Client::Direct(peer);
+        let label = peer::log_name(client, profile.protocol.name);
+        let source = match self.driver.admit_client(client, profile, options) {
+            Ok(source) => source,
+            Err(reason) => return self.reject(label.as_deref(), reason),
+        };
         if let Some(label) = &label {
             info!("{label}: accepted");
         }
-        let info = SocketInfo { stream: &stream, number: self.shared.admission.next_number() };
-        let protocol = (profile.protocol.new)(&profile.options().protocols, &info);
+        let info = SocketInfo { stream: &stream, announced: None, number: self.shared.admission.next_number() };
+        let protocol = (profile.protocol.new)(&options.protocols, &info);
         let connection = Connection::new(protocol, label, self.driver.context.now);
         let interest = connection.interest();
-        self.open_session(Session { stream, connection, interest, source });
+        self.open_session(Session { stream, connection, interest, listener, source });
+    }
+
+    /// Whether the log or a limit depends on the peers of new connections: looking one up costs a system call.
+    fn needs_peer(&self, profile: &ListenerProfile) -> bool {
+        self.shared.admission.limits_sources() || profile.rate_limiter.limits_sources() || peer::log_wants_names()
     }
 
     /// Puts a connection into the table and into epoll, and makes its first call.
-    fn open_session(&mut self, session: Session) {
+    pub(super) fn open_session(&mut self, session: Session) {
         let inserted = if has_headroom(0) { self.table.insert(session) } else { Err(session) };
         let (token, session) = match inserted {
             Ok(inserted) => inserted,
@@ -152,20 +236,12 @@ impl Worker {
         self.count_rejected(CloseReason::Resources, self.number);
     }
 
-    /// The second step of admission, once the peer is known: counts the connection for its source, where that is
-    /// limited.
-    ///
-    /// # Errors
-    /// The source, if it has as many connections as allowed.
-    fn admit_peer(&self, peer: Option<Peer>) -> Result<Option<Box<SourceKey>>, SourceKey> {
-        let Some(peer) = peer.filter(|_| self.shared.admission.limits_sources()) else { return Ok(None) };
-        let Some(source) = peer.source() else { return Ok(None) };
-        if self.shared.admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(source) }
-    }
-
-    fn reject_source(&self, source: SourceKey) {
-        info!("{source}: closed: too many connections from this source");
-        self.count_rejected(CloseReason::SourceLimit, self.number);
+    /// Closes a connection that is not admitted, before anything was read. `label` names the client in the log.
+    pub(super) fn reject(&self, label: Option<&str>, reason: CloseReason) {
+        if let Some(label) = label {
+            info!("{label}: closed: {}", reason.name());
+        }
+        self.count_rejected(reason, self.number);
     }
 
     /// Counts an accepted connection of `worker` that was closed before anything was read.
@@ -188,6 +264,14 @@ impl Worker {
         let driver = &self.driver;
         for acceptor in &mut self.accepting.acceptors {
             acceptor.slots_freed(&driver.poller, driver.context.now);
+        }
+    }
+
+    /// The rates of listeners may have changed.
+    pub(super) fn end_pauses(&mut self) {
+        let driver = &self.driver;
+        for acceptor in &mut self.accepting.acceptors {
+            acceptor.end_pause(&driver.poller, driver.context.now);
         }
     }
 

@@ -2,13 +2,19 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::num::NonZero;
 use std::sync::Weak;
 
 use super::*;
 use crate::protocol::{self, ProtocolSettings};
+use crate::server::access::AccessList;
+use crate::server::admission::Slot;
 use crate::server::config::ServerLimits;
-use crate::server::listener::{ListenerOptions, ListenerProfile, Origin};
-use crate::server::message::NewConnection;
+use crate::server::listener::{ListenerOptions, ListenerProfile, Origin, ProxyOptions};
+use crate::server::message::{NewConnection, Reconfiguration};
+use crate::server::peer::{Client, Peer};
+use crate::server::rate_limit::{Rate, Rates};
+use crate::sys::Credentials;
 
 /// Iterations that a test runs at most for something that happens at once.
 const MAX_ITERATIONS: usize = 1000;
@@ -23,15 +29,29 @@ struct Harness {
 impl Harness {
     /// A worker with this limit on connections. Listener 0 serves `frame`; listener 1, whose socket is closed, `qotd`.
     fn new(max_connections: usize) -> Self {
+        let max_connections = Some(max_connections);
+        Self::with(ServerLimits { max_connections, ..ServerLimits::UNLIMITED }, ListenerOptions::default())
+    }
+
+    /// A worker whose connections begin with PROXY headers of peers in `from`, complete within `timeout`. From one
+    /// source it serves one connection.
+    fn expecting_headers(from: Option<&str>, timeout: Millis) -> Self {
+        let from = from.map(|network| Arc::new([network.parse().expect("a network")].into_iter().collect()));
+        let options = ListenerOptions { proxy: Some(ProxyOptions { from, timeout }), ..ListenerOptions::default() };
+        Self::with(ServerLimits { max_per_source: Some(1), ..ServerLimits::UNLIMITED }, options)
+    }
+
+    /// A worker with these limits, and these options of listener 0.
+    fn with(limits: ServerLimits, options: ListenerOptions) -> Self {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
         socket.set_nonblocking(true).expect("O_NONBLOCK");
         let address = socket.local_addr().expect("an address");
         let [frame, qotd] = ["frame", "qotd"].map(|name| protocol::by_name(name).expect(name));
         let listener = Arc::new(Listener::new(socket.into(), frame, "frame".into(), Origin::Own));
-        let limits =
-            ServerLimits { max_message: 1024, max_connections: Some(max_connections), ..ServerLimits::UNLIMITED };
+        let limits = ServerLimits { max_message: 1024, ..limits };
         let config = ServerConfig { workers: 1, seed: None, limits, listeners: Vec::new() };
-        let profiles = [frame, qotd].map(|protocol| ListenerProfile::new(protocol, &Arc::default()));
+        let profiles = [(frame, Arc::new(options)), (qotd, Arc::default())]
+            .map(|(protocol, options)| ListenerProfile::new(protocol, protocol.name.into(), &options));
         let shared = Shared::new(&config, profiles.into()).expect("eventfds");
         let weak = Arc::downgrade(&listener);
         let worker = Worker::new(0, &[listener], &shared, &config).expect("a worker");
@@ -42,6 +62,31 @@ impl Harness {
     fn connect_and_begin(&self) -> TcpStream {
         let mut client = TcpStream::connect(self.address).expect("connect");
         client.write_all(&[0]).expect("a part of a header");
+        client
+    }
+
+    /// A client that has sent these bytes.
+    fn connect_and_send(&self, bytes: &[u8]) -> TcpStream {
+        let mut client = TcpStream::connect(self.address).expect("connect");
+        client.write_all(bytes).expect("send");
+        client
+    }
+
+    /// Runs iterations until this number of connections have closed for a reason.
+    fn await_closed(&mut self, reason: CloseReason, connections: u64) {
+        self.iterate_until(reason.name(), |harness| {
+            harness.shared.stats().totals.closed[reason as usize] == connections
+        });
+    }
+
+    /// Connects and sends `header` and a request; runs iterations until that is answered.
+    fn serve(&mut self, header: &[u8]) -> TcpStream {
+        let before = self.shared.stats().totals.answered;
+        let mut client = self.connect_and_send(&[header, b"\x08\0\0\x02hi"].concat());
+        self.iterate_until("a request is answered", |harness| harness.shared.stats().totals.answered > before);
+        let mut reply = [0; 6];
+        client.read_exact(&mut reply).expect("a reply");
+        assert_eq!(&reply, b"\0\0\0\x02HI");
         client
     }
 
@@ -126,7 +171,9 @@ fn a_connection_is_served_with_the_present_options_of_its_listener() {
     let mut harness = Harness::new(2);
     let quotes = Arc::from(["a quote".to_string()]);
     let protocols = Arc::new(ProtocolSettings { quotes, host_name: None });
-    harness.shared.set_listener_options(&[Arc::default(), Arc::new(ListenerOptions { protocols })]);
+    harness
+        .shared
+        .set_listener_options(&[Arc::default(), Arc::new(ListenerOptions { protocols, ..ListenerOptions::default() })]);
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
     let mut client = TcpStream::connect(other.local_addr().expect("an address")).expect("connect");
     let (stream, _) = other.accept().expect("accept");
@@ -138,4 +185,140 @@ fn a_connection_is_served_with_the_present_options_of_its_listener() {
     let mut reply = String::new();
     client.read_to_string(&mut reply).expect("a quote and the end");
     assert_eq!(reply.trim_end(), "a quote");
+}
+
+/// The time in which a header must be complete, where it is.
+const TIMEOUT: Millis = Millis::new(60_000);
+
+#[test]
+fn connections_count_for_the_source_that_their_header_announces() {
+    const FIRST: &[u8] = b"PROXY TCP4 192.0.2.1 127.0.0.1 1000 80\r\n";
+    const MAPPED: &[u8] = b"PROXY TCP6 ::ffff:192.0.2.1 ::1 1001 80\r\n";
+    let mut harness = Harness::expecting_headers(None, TIMEOUT);
+    let first = harness.serve(FIRST);
+    let mut second = harness.connect_and_send(MAPPED);
+    harness.await_closed(CloseReason::SourceLimit, 1);
+    let mut received = Vec::new();
+    second.read_to_end(&mut received).expect("the end");
+    assert_eq!(received, b"", "nothing is sent to a client that is not admitted");
+    let other = harness.serve(b"PROXY TCP4 192.0.2.2 127.0.0.1 1000 80\r\n");
+    drop(first);
+    harness.await_closed(CloseReason::Finished, 1);
+    let third = harness.serve(MAPPED);
+    drop((other, third));
+    harness.await_closed(CloseReason::Finished, 3);
+    assert_eq!((harness.shared.stats().open, harness.connections()), (0, 0));
+}
+
+#[test]
+fn connections_of_the_balancer_itself_count_for_no_source() {
+    let mut harness = Harness::expecting_headers(Some("127.0.0.0/8"), TIMEOUT);
+    let clients = [(); 2].map(|()| harness.serve(b"PROXY UNKNOWN\r\n"));
+    drop(clients);
+    harness.await_closed(CloseReason::Finished, 2);
+}
+
+#[test]
+fn peer_that_may_not_announce_clients_is_closed_when_it_is_accepted() {
+    let mut harness = Harness::expecting_headers(Some("10.0.0.0/8"), TIMEOUT);
+    let client = harness.connect_and_send(b"");
+    harness.await_closed(CloseReason::ProxyUntrusted, 1);
+    let stats = harness.shared.stats();
+    assert_eq!((stats.totals.accepted, stats.open, harness.connections()), (1, 0, 0));
+    drop(client);
+}
+
+#[test]
+fn header_that_is_late_or_invalid_closes_its_connection() {
+    let mut harness = Harness::expecting_headers(None, Millis::new(1));
+    let late = harness.connect_and_send(b"PROXY ");
+    harness.await_closed(CloseReason::ProxyTimeout, 1);
+    let mut harness = Harness::expecting_headers(None, TIMEOUT);
+    let invalid = harness.connect_and_send(b"\x08\0\0\x02hi");
+    harness.await_closed(CloseReason::ProxyHeader, 1);
+    let totals = harness.shared.stats().totals;
+    assert_eq!((totals.bytes_in, totals.requests), (6, 0));
+    drop((late, invalid));
+}
+
+#[test]
+fn drain_closes_a_connection_without_a_header_when_the_grace_is_over() {
+    let mut harness = Harness::expecting_headers(None, TIMEOUT);
+    let silent = harness.connect_and_send(b"");
+    harness.iterate_until("the connection is accepted", |harness| harness.connections() == 1);
+    harness.shared.channels.send_all(|| WorkerMessage::Drain(None));
+    harness.await_closed(CloseReason::Stopped, 1);
+    harness.iterate_until("the worker has drained", |harness| !harness.worker.is_running());
+    drop(silent);
+}
+
+/// The options of a listener with this rate of new connections.
+fn paced(rate: u32) -> ListenerOptions {
+    let total = NonZero::new(rate).map(Rate::per_second);
+    ListenerOptions { rates: Rates { total, per_source: None }, ..ListenerOptions::default() }
+}
+
+/// A worker that has accepted one client, and leaves a second one in the backlog.
+fn paused() -> (Harness, [TcpStream; 2]) {
+    let limits = ServerLimits { max_connections: Some(2), ..ServerLimits::UNLIMITED };
+    let mut harness = Harness::with(limits, paced(1));
+    let clients = [(); 2].map(|()| harness.connect_and_begin());
+    harness.iterate_until("the listener is paused", |harness| !harness.worker.accepting.acceptors[0].is_ready());
+    assert_eq!(harness.connections(), 1);
+    (harness, clients)
+}
+
+#[test]
+fn a_paused_listener_keeps_no_slot_and_accepts_when_its_rate_is_raised() {
+    let (mut harness, _clients) = paused();
+    assert_eq!(harness.shared.admission.take_slot(), Slot::Granted);
+    harness.shared.admission.release_slot();
+    let due = harness.worker.accepting.acceptors[0].timers_due().expect("a time");
+    assert!(due <= harness.worker.driver.context.now + Millis::new(1000), "when the next connection is possible");
+    harness.shared.set_listener_options(&[Arc::new(paced(1000)), Arc::default()]);
+    let limits = ServerLimits::UNLIMITED.per_connection();
+    let applied = std::sync::mpsc::channel().0;
+    let message = WorkerMessage::Reconfigure(Reconfiguration { limits, applied });
+    assert!(harness.shared.channels.send(0, message).is_ok());
+    harness.iterate_until("the second client is accepted", |harness| harness.connections() == 2);
+}
+
+#[test]
+fn a_drain_accepts_those_who_wait_for_the_rate() {
+    let (mut harness, clients) = paused();
+    harness.shared.channels.send_all(|| WorkerMessage::Drain(None));
+    harness.iterate_until("the drain begins", |harness| harness.worker.driver.phase.is_draining());
+    harness.iterate_until("both requests have begun", |harness| harness.shared.stats().totals.bytes_in == 2);
+    drop(clients);
+    harness.iterate_until("the worker has drained", |harness| !harness.worker.is_running());
+}
+
+#[test]
+fn an_accept_without_a_client_takes_nothing_from_the_rate() {
+    let mut harness = Harness::with(ServerLimits::UNLIMITED, paced(2));
+    for _ in 0..10 {
+        assert!(harness.worker.accept_one(0).is_break());
+    }
+    let _clients = [harness.serve(b""), harness.serve(b"")];
+}
+
+#[test]
+fn lists_deny_unknown_addresses_and_admit_clients_without_one() {
+    let network = |text: &str| [text.parse().expect(text)];
+    let denying = AccessList::new([], network("192.0.2.1/32"));
+    for (access, expected) in [
+        (AccessList::default(), [true, true, true]),
+        (denying, [false, true, true]),
+        (AccessList::new(network("192.0.2.0/24"), []), [false, true, false]),
+    ] {
+        let options = ListenerOptions { access: Arc::new(access), ..ListenerOptions::default() };
+        let harness = Harness::with(ServerLimits::UNLIMITED, options.clone());
+        let user = Peer::Unix(Credentials { pid: None, uid: Some(1000), gid: None });
+        let address = Peer::Tcp(([127, 0, 0, 1], 7).into());
+        let admitted = [None, Some(user), Some(address)].map(|peer| {
+            let profile = harness.shared.profile(ListenerIndex(0));
+            harness.worker.driver.admit_client(Client::Direct(peer), profile, &options).is_ok()
+        });
+        assert_eq!(admitted, expected);
+    }
 }
