@@ -378,7 +378,7 @@ fn one_inherited_unix_connection_is_served() {
     assert_eq!(daemon.wait_exit(), 0);
 }
 
-/// systemd 252 gives the name `connection` whatever FileDescriptorName= says.
+/// systemd 252 gives the name `connection` whatever `FileDescriptorName=` says.
 #[test]
 fn the_name_connection_has_the_meaning_of_the_setting() {
     for (name, option, expected) in [
