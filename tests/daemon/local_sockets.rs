@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpListener};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -378,7 +378,7 @@ fn one_inherited_unix_connection_is_served() {
     assert_eq!(daemon.wait_exit(), 0);
 }
 
-/// systemd 252 gives the name `connection` whatever FileDescriptorName= says.
+/// systemd 252 gives the name `connection` whatever `FileDescriptorName=` says.
 #[test]
 fn the_name_connection_has_the_meaning_of_the_setting() {
     for (name, option, expected) in [
@@ -412,6 +412,37 @@ fn names_with_an_address_or_an_unknown_option_exit_78() {
         assert!(finished.log.contains(words), "{}", finished.log);
         assert!(finished.log.contains("(set FileDescriptorName= to "), "{}", finished.log);
     }
+}
+
+#[test]
+fn the_option_proxy_is_for_own_and_inherited_sockets() {
+    let header = b"PROXY TCP4 192.0.2.10 192.0.2.20 56324 443\r\nabc";
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let daemon = start(&format!("{option},proxy"));
+    assert_eq!(exchange(&path, header), b"abc");
+    daemon.wait_for_line(0, "echo 192.0.2.10:56324 via unix:pid=");
+    drop(daemon);
+    // the file that the killed daemon has left
+    fs::remove_file(&path).expect("remove");
+    let socket = UnixListener::bind(&path).expect("bind");
+    let _daemon = DaemonBuilder::new(&[]).with_sockets("echo,proxy", vec![socket.into()]).start();
+    assert_eq!(exchange(&path, header), b"abc");
+    let (mut client, server) = UnixStream::pair().expect("a pair of sockets");
+    let mut daemon =
+        DaemonBuilder::new(&["--connection=echo,proxy"]).with_sockets("connection", vec![server.into()]).spawn();
+    send(&mut client, header);
+    assert_eq!(receive(client), b"abc");
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+/// Every process that can reach the port could announce any client.
+#[test]
+fn a_name_with_the_option_proxy_needs_networks_in_the_settings() {
+    let all = TcpListener::bind("0.0.0.0:0").expect("bind");
+    let finished = DaemonBuilder::new(&[]).with_sockets("echo,proxy", vec![all.into()]).finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    assert!(finished.log.contains("--proxy-from"), "{}", finished.log);
 }
 
 /// As a program passes it that plays inetd for Unix sockets; `--connection` selects the protocol.

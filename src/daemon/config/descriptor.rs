@@ -30,7 +30,7 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// The use of a socket whose descriptor has this name; `connection`, if given, is that of the name [`CONNECTION`].
+    /// The use of a socket whose descriptor has this name; `connection`, if given, is that of the name `connection`.
     ///
     /// # Errors
     /// The name means no protocol, or it has an address or an option that no name can have.
@@ -46,7 +46,7 @@ impl Descriptor {
         Ok(Self { name, protocol, options })
     }
 
-    /// The use of the sockets that systemd calls [`CONNECTION`]: a value of `--connection`.
+    /// The use of the sockets that systemd calls `connection`: a value of `--connection`.
     ///
     /// # Errors
     /// It names no protocol, has an address, or an option is unknown or invalid.
