@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::harness::{
     rss_limit,
 };
 use nix::sys::signal::Signal;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 
 /// How long to wait for something that must not happen. Chosen without tuning.
 const QUIET: Duration = Duration::from_millis(200);
@@ -113,17 +113,6 @@ fn raised_connection_limit_admits_waiting_clients() {
     assert_eq!(waiting.request(UPPERCASE, b"in"), b"IN");
 }
 
-/// A connection to `address` from the loopback address `source`.
-fn connect_from(source: [u8; 4], address: SocketAddr) -> Client {
-    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
-    let source = SocketAddr::from((source, 0)).to_string();
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
-    bind(fd, &source.parse::<std::net::SocketAddrV4>().map(SockaddrIn::from).expect("an address")).expect("bind");
-    let address: std::net::SocketAddrV4 = address.to_string().parse().expect("an IPv4 address");
-    connect(fd, &SockaddrIn::from(address)).expect("connect");
-    Client::from_stream(TcpStream::from(socket))
-}
-
 /// Fault 7: one address cannot take all connections.
 #[test]
 fn source_limit_is_exact() {
@@ -140,7 +129,7 @@ fn source_limit_is_exact() {
         }
         daemon.wait_for_line(0, ": closed: source-limit");
         // other addresses are not affected, and neither are the connections that are open
-        assert_eq!(connect_from([127, 0, 0, 2], address).request(UPPERCASE, b"other"), b"OTHER");
+        assert_eq!(Client::connect_from([127, 0, 0, 2], address).request(UPPERCASE, b"other"), b"OTHER");
         for client in &mut served {
             assert_eq!(client.request(UPPERCASE, b"still"), b"STILL");
         }

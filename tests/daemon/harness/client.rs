@@ -1,13 +1,13 @@
 //! A test's client: a blocking socket with a timeout on every call.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt};
 
 use super::{DEADLINE, Daemon};
 
@@ -21,6 +21,16 @@ impl Client {
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, DEADLINE);
         Self::from_stream(stream.unwrap_or_else(|error| panic!("cannot connect to {address}: {error}")))
+    }
+
+    /// Connects from the loopback address `source`.
+    pub fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
+        let SocketAddr::V4(address) = address else { panic!("{address} is not an IPv4 address") };
+        let source = SocketAddrV4::new(source.into(), 0);
+        bind(socket.as_raw_fd(), &SockaddrIn::from(source)).expect("bind");
+        connect(socket.as_raw_fd(), &SockaddrIn::from(address)).expect("connect");
+        Self::from_stream(TcpStream::from(socket))
     }
 
     pub fn from_stream(stream: TcpStream) -> Self {
@@ -82,6 +92,15 @@ impl Client {
             });
             self.receive_all()
         })
+    }
+
+    /// Sends `bytes` and half-closes; returns what the server sends until it closes, which it may do at once.
+    pub fn exchange_or_closed(mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.stream.write_all(bytes).is_ok() {
+            // fails if the server has closed meanwhile
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+        self.wait_closed()
     }
 
     /// Receives one reply of the frame protocol and returns its text.
