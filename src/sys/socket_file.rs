@@ -62,7 +62,7 @@ impl Drop for SocketFile {
 /// Locks a directory as flock(2) does, until the result is dropped; waits while another process has the lock.
 fn lock_directory(path: &Path) -> Result<Flock<File>, Errno> {
     let directory = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path);
-    Flock::lock(directory.map_err(errno)?, FlockArg::LockExclusive).map_err(|(_, error)| error)
+    Flock::lock(directory.map_err(|error| errno(&error))?, FlockArg::LockExclusive).map_err(|(_, error)| error)
 }
 
 /// The kernel gives the file the permissions of the socket, less those that the umask forbids.
@@ -74,18 +74,20 @@ fn bind_with_mode(socket: &impl AsFd, path: &Path, address: &SocketAddress, mode
 
 /// Removes the file of a socket on which no process listens.
 fn remove_leftover(path: &Path, address: &SocketAddress) -> Result<(), Errno> {
-    let metadata = fs::symlink_metadata(path).map_err(errno)?;
+    let metadata = fs::symlink_metadata(path).map_err(|error| errno(&error))?;
     if !metadata.file_type().is_socket() {
         return Err(Errno::EEXIST);
     }
     match start_connect(address, None).map_err(|error| error.raw_os_error()) {
-        Err(Some(number)) if number == Errno::ECONNREFUSED as i32 => fs::remove_file(path).map_err(errno),
+        Err(Some(number)) if number == Errno::ECONNREFUSED as i32 => {
+            fs::remove_file(path).map_err(|error| errno(&error))
+        }
         // also where connecting is not allowed (EACCES), the queue is full (EAGAIN), or the socket is one of datagrams
         _ => Err(Errno::EADDRINUSE),
     }
 }
 
-fn errno(error: io::Error) -> Errno {
+fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
