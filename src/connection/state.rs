@@ -235,10 +235,7 @@ impl Connection {
     /// The memory that it holds, with what is charged for it.
     #[must_use]
     pub fn retire(self) -> Retired {
-        match self.state {
-            State::Busy(_, in_flight) => in_flight.retire(),
-            _ => Retired::default(),
-        }
+        if let State::Busy(_, in_flight) = self.state { in_flight.retire() } else { Retired::default() }
     }
 
     /// The request in progress; one starts at `now` if there is none.

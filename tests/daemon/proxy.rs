@@ -71,7 +71,9 @@ fn header_and_requests_arrive_in_any_pieces() {
         let bytes = [header, &frame(UPPERCASE, b"one"), &frame(UPPERCASE, b"two")].concat();
         assert_eq!(daemon.exchange("frame", &bytes), b"\0\0\0\x03ONE\0\0\0\x03TWO");
         let mut client = daemon.connect("frame");
-        bytes.iter().for_each(|byte| client.send(&[*byte]));
+        for byte in &bytes {
+            client.send(&[*byte]);
+        }
         assert_eq!((client.receive_frame(), client.receive_frame()), (b"ONE".to_vec(), b"TWO".to_vec()));
     }
     let statistics = daemon.statistics_at_rest();
