@@ -36,6 +36,7 @@ mod selection;
 use super::client_protocol::ClientProtocol;
 use super::failure::{Failure, Status};
 use super::options::{CheckOptions, ColorWhen};
+use super::proxy_header::HeaderTemplate;
 use super::target::Target;
 use context::CheckContext;
 use outcome::RunSummary;
@@ -49,11 +50,12 @@ use runner::CheckRunner;
 pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> {
     let protocol = protocol(options)?;
     let checks = selection::selected(protocol, &options.selection)?;
+    let header = HeaderTemplate::new(&options.proxy)?;
     let Some(host) = options.host.as_ref().filter(|_| !options.selection.list) else {
         report::list(&checks)?;
         return Ok(Status::Success);
     };
-    let target = Target::resolve(host, protocol, options.family)?;
+    let target = Target::resolve(host, protocol, options.family)?.with_header(header);
     // Without a server there is nothing to check: exit code 2, not failed checks.
     drop(target.connect_or_fail(options.selection.patience)?);
     let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());
