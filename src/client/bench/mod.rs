@@ -37,7 +37,6 @@ mod verifier;
 mod workload;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::net::SocketAddr;
 
 use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status, reason, warn};
@@ -45,7 +44,7 @@ use super::options::BenchOptions;
 use super::progress::RunProgress;
 use super::report_file::ReportFile;
 use super::target::Target;
-use crate::sys::Interrupts;
+use crate::sys::{Interrupts, SocketAddress};
 use generator::LoadGenerator;
 use measurement::Measurement;
 use model::LoadModel;
@@ -60,6 +59,7 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let workload = Workload::new(options)?;
     preconditions::check(options)?;
     let target = Target::resolve(&options.host, options.protocol, options.family)?;
+    let target = target.with_header(workload.header.clone());
     let address = connect_once(&target, options)?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
     let model = load_model(options);
@@ -91,8 +91,9 @@ fn server_status(options: &BenchOptions, measurement: &Measurement) -> Status {
 }
 
 /// Makes one connection, and returns the address of the server that accepts it.
-fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddr, Failure> {
-    let connected = target.connect(options.timeouts.connect_timeout).and_then(|stream| stream.peer_addr());
+fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddress, Failure> {
+    let connected = target.connect(options.timeouts.connect_timeout);
+    let connected = connected.and_then(|stream| Ok(target.address_of(&stream)?));
     connected.map_err(|error| match error.kind() {
         ErrorKind::AddrNotAvailable => {
             Failure::cannot_run(format!("cannot connect to {target}: {}: {}", reason(&error), connect::PORT_REMEDY))
@@ -117,7 +118,7 @@ fn announce(options: &BenchOptions, target: &Target, model: LoadModel) {
 fn measure(
     options: &BenchOptions,
     workload: &Workload,
-    address: SocketAddr,
+    address: SocketAddress,
     model: LoadModel,
 ) -> Result<Measurement, Failure> {
     let failed = |error: io::Error| Failure::cannot("generate the load", &error);

@@ -6,10 +6,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::address_family::AddressFamily;
+use super::proxy::ProxyOptions;
 use super::timeouts::Timeouts;
-use super::values::{CONNECTIONS, DEPTH, protocol, rate, size};
+use super::values::{CONNECTIONS, DEPTH, SERVER, protocol, rate, size};
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::target::HostPort;
+use crate::client::target::ServerName;
 use crate::units;
 
 pub(super) const EXIT_STATUS: &str = "\
@@ -23,9 +24,9 @@ Exit status:
 /// `retort bench`.
 #[derive(Args, Debug)]
 pub struct BenchOptions {
-    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
-    #[arg(value_name = "HOST[:PORT]")]
-    pub host: HostPort,
+    /// The server.
+    #[arg(value_name = "HOST[:PORT]", help = SERVER)]
+    pub host: ServerName,
     /// The protocol to speak: any whose replies have an end
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
     pub protocol: ClientProtocol,
@@ -75,6 +76,9 @@ pub struct BenchOptions {
     /// The addresses to connect to.
     #[command(flatten)]
     pub family: AddressFamily,
+    /// The first bytes of each connection.
+    #[command(flatten)]
+    pub proxy: ProxyOptions,
     /// Timeouts.
     #[command(flatten)]
     pub timeouts: Timeouts,
