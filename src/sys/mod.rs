@@ -66,9 +66,7 @@ pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_sig
 pub use socket::{bind, close_with_reset, connect_unix, is_broadcast, listen, start_connect, stream_socket};
 pub use socket_address::{SocketAddress, SocketFamily, UnixAddress, VsockAddress};
 pub use socket_file::SocketFile;
-pub use socket_info::{
-    SocketKind, is_connected, is_internet, is_listening, queued_connections, socket_kind, unacknowledged,
-};
+pub use socket_info::{SocketKind, is_connected, is_listening, queued_connections, socket_kind, unacknowledged};
 pub use socket_options::{
     enable_address_reuse, enable_dual_stack, enable_keepalive, enable_nodelay, is_ipv6_only, receive_buffer,
     send_buffer, set_keepalive_idle, set_keepalive_interval, set_keepalive_probes, set_receive_buffer, set_send_buffer,
