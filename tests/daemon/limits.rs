@@ -2,17 +2,17 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
 use crate::harness::{
-    Client, DEADLINE, Daemon, DaemonBuilder, Directory, EventLog, LeakCheck, frame, in_parallel, length_prefixed,
-    rss_limit,
+    Client, DEADLINE, Daemon, DaemonBuilder, Directory, EventLog, LeakCheck, connect_from, frame, in_parallel,
+    length_prefixed, rss_limit,
 };
 use nix::sys::signal::Signal;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 
 /// How long to wait for something that must not happen. Chosen without tuning.
 const QUIET: Duration = Duration::from_millis(200);
@@ -111,17 +111,6 @@ fn raised_connection_limit_admits_waiting_clients() {
     directory.write("settings", "RETORTD_MAX_CONNECTIONS=2\n");
     daemon.reload();
     assert_eq!(waiting.request(UPPERCASE, b"in"), b"IN");
-}
-
-/// A connection to `address` from the loopback address `source`.
-fn connect_from(source: [u8; 4], address: SocketAddr) -> Client {
-    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
-    let source = SocketAddr::from((source, 0)).to_string();
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
-    bind(fd, &source.parse::<std::net::SocketAddrV4>().map(SockaddrIn::from).expect("an address")).expect("bind");
-    let address: std::net::SocketAddrV4 = address.to_string().parse().expect("an IPv4 address");
-    connect(fd, &SockaddrIn::from(address)).expect("connect");
-    Client::from_stream(TcpStream::from(socket))
 }
 
 /// Fault 7: one address cannot take all connections.

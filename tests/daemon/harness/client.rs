@@ -1,13 +1,13 @@
 //! A test's client: a blocking socket with a timeout on every call.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt};
 
 use super::{DEADLINE, Daemon};
 
@@ -114,6 +114,16 @@ impl Client {
         self.stream.set_read_timeout(Some(DEADLINE)).expect("SO_RCVTIMEO");
         read.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
+}
+
+/// A connection to an IPv4 address from the loopback address `source`.
+pub fn connect_from(source: [u8; 4], address: SocketAddr) -> Client {
+    let SocketAddr::V4(address) = address else { panic!("not an IPv4 address: {address}") };
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
+    let source = SocketAddrV4::new(Ipv4Addr::from(source), 0);
+    bind(socket.as_raw_fd(), &SockaddrIn::from(source)).expect("bind");
+    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).expect("connect");
+    Client::from_stream(TcpStream::from(socket))
 }
 
 /// A request of the frame protocol: 5 bits of action code, 27 bits of length, the message.
