@@ -10,6 +10,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "lengths and times of tests are small")]
 
 mod activation;
+mod balancers;
 mod benchmark;
 mod buggy_servers;
 mod check_settings;
