@@ -29,7 +29,7 @@ struct Balancer {
     child: Child,
     log: EventLog<String>,
     port: u16,
-    directory: Directory,
+    _directory: Directory,
 }
 
 impl Balancer {
@@ -89,7 +89,7 @@ impl Balancer {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let log = collect_lines(child.stderr.take());
-        let balancer = Self { child, log, port, directory };
+        let balancer = Self { child, log, port, _directory: directory };
         wait_until("the balancer listens", || is_listening(port) || balancer.log.is_closed());
         assert!(is_listening(port), "the balancer has exited");
         balancer
