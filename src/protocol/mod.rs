@@ -21,6 +21,7 @@ mod opening;
 mod progress;
 #[cfg(test)]
 mod proptests;
+pub mod proxy_header;
 mod refusal;
 mod registry;
 mod request_head;

@@ -1,0 +1,46 @@
+//! The header of the PROXY protocol: what a proxy sends first on a connection, to announce the client behind it.
+//!
+//! Both versions, as in the specification (doc/proxy-protocol.txt of haproxy, revision 2026/04/27). [`parse`] is called
+//! with all bytes since the start of the connection, again after each that arrives. It refuses a header at the first
+//! byte that makes it impossible, except for the TLVs of version 2: those are checked once, when the header is complete.
+
+mod crc32c;
+mod encode;
+mod error;
+mod header;
+#[cfg(test)]
+mod tests;
+mod v1;
+mod v2;
+
+pub use encode::{EncodeError, encode_v1, encode_v2};
+pub use error::HeaderError;
+pub use header::{MAX_HEADER, Parsed, ProxyHeader};
+
+/// The start of a line of version 1 for a TCP connection. A request of another protocol that begins with `PROXY ` may
+/// be text; with these bytes it hardly is.
+const PROXY_TCP: &[u8] = b"PROXY TCP";
+
+/// Reads the header at the start of `bytes`, which are all that has arrived on the connection.
+///
+/// # Errors
+///
+/// [`HeaderError`] if no further bytes can make it a header.
+pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
+    if bytes.starts_with(v1::PREFIX) {
+        v1::parse(bytes)
+    } else if bytes.starts_with(v2::SIGNATURE) {
+        v2::parse(bytes)
+    } else if v1::PREFIX.starts_with(bytes) || v2::SIGNATURE.starts_with(bytes) {
+        Ok(Parsed::Incomplete)
+    } else {
+        Err(HeaderError::Start)
+    }
+}
+
+/// Whether bytes that were sent to another protocol are probably a header: they begin with the signature of version 2
+/// or with `PROXY TCP`.
+#[must_use]
+pub fn begins_like_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(v2::SIGNATURE) || bytes.starts_with(PROXY_TCP)
+}

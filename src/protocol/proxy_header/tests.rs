@@ -1,0 +1,131 @@
+//! Every vector, however it is cut; the first byte at which a header is refused; and what is sent.
+
+use std::net::SocketAddr;
+
+use super::*;
+use vectors::{Outcome, VECTORS};
+
+#[path = "../../../tests/proxy_header/vectors.rs"]
+mod vectors;
+
+/// A request of `frame`, as the client's bytes behind a header.
+const REQUEST: &[u8] = b"\x08\0\0\x02hi";
+
+/// The first result that is not `Incomplete`, if the bytes arrive in parts that end at `ends`.
+pub fn arrive(bytes: &[u8], ends: impl IntoIterator<Item = usize>) -> Result<Parsed, HeaderError> {
+    let mut results = ends.into_iter().map(|end| parse(&bytes[..end]));
+    results.find(|result| *result != Ok(Parsed::Incomplete)).unwrap_or(Ok(Parsed::Incomplete))
+}
+
+/// The result that an outcome means, apart from the destination, which vectors do not name.
+fn check(name: &str, header_length: usize, outcome: Outcome, result: Result<Parsed, HeaderError>) {
+    let header = match (outcome, result) {
+        (Outcome::Refused(error), result) => return assert_eq!(result, Err(error), "{name}"),
+        (_, Ok(Parsed::Complete { header, length })) if length == header_length => header,
+        (_, result) => panic!("{name}: {result:?}"),
+    };
+    match (outcome, header) {
+        (Outcome::Client(expected), ProxyHeader::Proxied { source, .. }) => {
+            assert_eq!(source, expected.parse::<SocketAddr>().unwrap(), "{name}");
+        }
+        (outcome, header) => assert_eq!((outcome, header), (Outcome::Local, ProxyHeader::Local), "{name}"),
+    }
+}
+
+#[test]
+fn every_vector_has_its_outcome_however_it_is_cut() {
+    for (name, header, outcome) in VECTORS {
+        for requests in 0..3 {
+            let bytes = [*header, &REQUEST.repeat(requests)].concat();
+            let length = bytes.len();
+            let check = |result| check(name, header.len(), *outcome, result);
+            check(parse(&bytes));
+            check(arrive(&bytes, 0..=length));
+            (0..length).for_each(|cut| check(arrive(&bytes, [cut, length])));
+        }
+    }
+}
+
+#[test]
+fn every_truncated_header_is_incomplete() {
+    for (name, header, _) in VECTORS.iter().filter(|(_, _, outcome)| !matches!(outcome, Outcome::Refused(_))) {
+        for end in 0..header.len() {
+            assert_eq!(parse(&header[..end]), Ok(Parsed::Incomplete), "{name}, {end} bytes");
+        }
+    }
+}
+
+#[test]
+fn both_addresses_are_read() {
+    let client = "192.0.2.10:56324".parse().unwrap();
+    let expected = ProxyHeader::proxied(client, "198.51.100.1:8083".parse().unwrap());
+    for name in ["v1-tcp4", "v1-tcp6-mapped-dotted", "v1-tcp6-mapped-hex", "v2-tcp4", "v2-tcp6-mapped", "v2-crc32c"] {
+        let (_, bytes, _) = VECTORS.iter().find(|(each, ..)| *each == name).unwrap();
+        assert_eq!(parse(bytes), Ok(Parsed::Complete { header: expected, length: bytes.len() }), "{name}");
+    }
+}
+
+/// The bytes up to the one that cannot be part of a header.
+#[test]
+fn a_header_is_refused_at_the_first_impossible_byte() {
+    let cases: &[&[u8]] = &[
+        b"G",
+        b"PROXy",
+        b"PROXY  ",
+        b"PROXY TCP5",
+        b"PROXY UNKNOWNx",
+        b"PROXY UNKNOWN\rx",
+        b"PROXY TCP4 a",
+        b"PROXY TCP4 256",
+        b"PROXY TCP4 01",
+        b"PROXY TCP4 1..",
+        b"PROXY TCP4 1.2.3.4.",
+        b"PROXY TCP4 1.2.3 ",
+        b"PROXY TCP4 1.2.3.4\n",
+        b"PROXY TCP4 1.2.3.4\xc3",
+        b"PROXY TCP6 12345",
+        b"PROXY TCP6 :::",
+        b"PROXY TCP6 1::2::",
+        b"PROXY TCP6 1:2:3:4:5:6:7:8:",
+        b"PROXY TCP6 1::2:3:4:5:6:7:",
+        b"PROXY TCP6 ::ffff:1.2.3.4.",
+        b"PROXY TCP6 ::fffe:1.",
+        b"PROXY TCP4 1.2.3.4 5.6.7.8 65536",
+        b"PROXY TCP4 1.2.3.4 5.6.7.8 00",
+        b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2 ",
+        b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\rx",
+        b"\r\n\r\n\0\r\nQUIT\r",
+        b"\r\n\r\n\0\r\nQUIT\n\x1f",
+        b"\r\n\r\n\0\r\nQUIT\n\x22",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x41",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x13",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0b",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\x0f\xf1",
+    ];
+    for bytes in cases {
+        let before = bytes.len() - 1;
+        assert_eq!(parse(&bytes[..before]), Ok(Parsed::Incomplete), "{}", bytes.escape_ascii());
+        assert!(parse(bytes).is_err(), "{}", bytes.escape_ascii());
+    }
+    let line = format!("PROXY UNKNOWN {}", "x".repeat(92));
+    assert_eq!(parse(&line.as_bytes()[..105]), Ok(Parsed::Incomplete));
+    assert_eq!(parse(line.as_bytes()), Err(HeaderError::LongLine), "no room for CR and LF");
+}
+
+#[test]
+fn the_longest_header_is_accepted() {
+    let noop = vec![(4, vec![0; MAX_HEADER - 16 - 3])];
+    let bytes = encode_v2(&ProxyHeader::Local, &noop, false).unwrap();
+    assert_eq!(parse(&bytes), Ok(Parsed::Complete { header: ProxyHeader::Local, length: 4096 }));
+}
+
+#[test]
+fn headers_in_other_protocols_are_recognized() {
+    for (name, bytes, outcome) in VECTORS.iter().filter(|(_, _, outcome)| !matches!(outcome, Outcome::Refused(_))) {
+        let is_tcp = bytes.starts_with(b"PROXY T") || name.starts_with("v2");
+        assert_eq!(begins_like_header(bytes), is_tcp, "{name} {outcome:?}");
+    }
+    for bytes in [&b""[..], b"PROXY", b"PROXY TC", b"PROXY me", b"\r\n\r\n\0\r\nQUIT", b"\r\n\r\n"] {
+        assert!(!begins_like_header(bytes), "{}", bytes.escape_ascii());
+    }
+}
