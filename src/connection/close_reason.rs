@@ -28,8 +28,18 @@ pub enum CloseReason {
     Stopped,
     /// The server stops at once, or the drain timeout has expired.
     Forced,
-    /// There were too many connections from the client's address.
+    /// There were too many connections from the client's source.
     SourceLimit,
+    /// New connections came too fast from the client's source.
+    RateLimit,
+    /// The access lists deny the client's address.
+    Denied,
+    /// The bytes in front of the protocol were no PROXY header, or it was incomplete when the client half-closed.
+    ProxyHeader,
+    /// The PROXY header was not complete in time.
+    ProxyTimeout,
+    /// The peer may not announce clients by PROXY headers.
+    ProxyUntrusted,
     /// The system lacks what the connection needs: memory, a place in epoll.
     Resources,
     /// The socket failed in another way.
@@ -38,7 +48,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::Finished,
         Self::Served,
         Self::Truncated,
@@ -51,6 +61,11 @@ impl CloseReason {
         Self::Stopped,
         Self::Forced,
         Self::SourceLimit,
+        Self::RateLimit,
+        Self::Denied,
+        Self::ProxyHeader,
+        Self::ProxyTimeout,
+        Self::ProxyUntrusted,
         Self::Resources,
         Self::Failed,
     ];
@@ -71,6 +86,11 @@ impl CloseReason {
             Self::Stopped => "stopped",
             Self::Forced => "forced",
             Self::SourceLimit => "source-limit",
+            Self::RateLimit => "rate-limit",
+            Self::Denied => "denied",
+            Self::ProxyHeader => "proxy-header",
+            Self::ProxyTimeout => "proxy-timeout",
+            Self::ProxyUntrusted => "proxy-untrusted",
             Self::Resources => "resources",
             Self::Failed => "failed",
         }

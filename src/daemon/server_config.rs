@@ -44,7 +44,7 @@ pub fn server_config(settings: &Settings, origins: &[Origin]) -> Result<server::
 
 /// The options of a listener: those that all listeners have in common, changed by each of its own.
 fn listener_options(options: &[&ListenerOption], protocols: &Arc<ProtocolSettings>) -> Arc<server::ListenerOptions> {
-    let common = server::ListenerOptions { protocols: Arc::clone(protocols) };
+    let common = server::ListenerOptions { protocols: Arc::clone(protocols), ..server::ListenerOptions::default() };
     Arc::new(options.iter().copied().fold(common, with_option))
 }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use log::warn;
 
+use super::access::{AccessList, PrefixSet};
 use super::condition::Condition;
+use super::rate_limit::{RateLimiter, Rates};
 use super::sync::{Mutex, lock};
 use crate::connection::Millis;
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
@@ -25,10 +27,25 @@ pub enum Origin {
 }
 
 /// What the new connections of a listener are served with; a reload replaces it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ListenerOptions {
     /// Configuration of the protocols.
     pub protocols: Arc<ProtocolSettings>,
+    /// Each connection begins with a PROXY header.
+    pub proxy: Option<ProxyOptions>,
+    /// The addresses that may connect.
+    pub access: Arc<AccessList>,
+    /// The rates of new connections.
+    pub rates: Rates,
+}
+
+/// How PROXY headers are received.
+#[derive(Clone, Debug)]
+pub struct ProxyOptions {
+    /// The peers whose headers count; `None` is every peer: the listener is bound to loopback or to a Unix socket.
+    pub from: Option<Arc<PrefixSet>>,
+    /// Time in which a header must be complete.
+    pub timeout: Millis,
 }
 
 /// The place of a listener among those of the server, in the order in which the server got them.
@@ -51,6 +68,8 @@ impl ListenerIndex {
 pub struct ListenerProfile {
     /// The protocol of its connections.
     pub protocol: &'static ProtocolInfo,
+    /// The rates of its new connections.
+    pub rate_limiter: RateLimiter,
     options: Mutex<Arc<ListenerOptions>>,
 }
 
@@ -58,7 +77,8 @@ impl ListenerProfile {
     /// The profile of a listener that begins with these options.
     #[must_use]
     pub fn new(protocol: &'static ProtocolInfo, options: &Arc<ListenerOptions>) -> Self {
-        Self { protocol, options: Mutex::new(Arc::clone(options)) }
+        let rate_limiter = RateLimiter::new(options.rates);
+        Self { protocol, rate_limiter, options: Mutex::new(Arc::clone(options)) }
     }
 
     /// The present options.
@@ -69,6 +89,7 @@ impl ListenerProfile {
 
     /// Replaces the options, for connections that are accepted from now on.
     pub fn set_options(&self, options: Arc<ListenerOptions>) {
+        self.rate_limiter.set_rates(options.rates);
         *lock(&self.options) = options;
     }
 }

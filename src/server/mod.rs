@@ -9,7 +9,7 @@
 //! | `config` | the configuration, and its per-connection part |
 //! | `worker` | one thread: the loop, accepting, driving connections, draining |
 //! | `listener`, `acceptor` | a listening socket, and what its connections share; one worker's state of it |
-//! | `admission` | limits on connections, choice of the worker |
+//! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
 //! | `connection_table`, `timers` | the connections of one worker, and when to visit them |
 //! | `peer` | a client's socket, address and name |
 //! | `message`, `mailbox`, `channels`, `notifier` | messages between the threads |
@@ -23,6 +23,7 @@
 //! | `clock`, `sync` | time in milliseconds; locks that can be model-checked |
 
 mod acceptor;
+mod access;
 mod admission;
 mod channels;
 mod clock;
@@ -41,6 +42,7 @@ mod notifier;
 mod offload_pool;
 mod peer;
 mod poller;
+mod rate_limit;
 mod reclaim;
 mod shared;
 mod shared_memory;
@@ -61,9 +63,11 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use access::{AccessList, PrefixSet, Verdict};
 pub use config::{ServerConfig, ServerLimits};
 pub use lifecycle::Phase;
-pub use listener::{Listener, ListenerOptions, Origin};
+pub use listener::{Listener, ListenerOptions, Origin, ProxyOptions};
+pub use rate_limit::{Rate, Rates};
 pub use stats::StatsSnapshot;
 
 use listener::{ListenerIndex, ListenerProfile};

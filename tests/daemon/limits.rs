@@ -127,7 +127,7 @@ fn source_limit_is_exact() {
         for _ in 0..4 {
             assert_eq!(Client::connect(address).wait_closed(), b"");
         }
-        daemon.wait_for_line(0, "127.0.0.1: closed: too many connections from this source");
+        daemon.wait_for_line(0, ": closed: source-limit");
         // other addresses are not affected, and neither are the connections that are open
         assert_eq!(connect_from([127, 0, 0, 2], address).request(UPPERCASE, b"other"), b"OTHER");
         for client in &mut served {

@@ -109,22 +109,27 @@ impl Worker {
     /// Begins to serve a connection.
     pub(super) fn add_connection(&mut self, NewConnection { stream, listener }: NewConnection) {
         self.driver.context.counters.accepted.add(1);
-        let needs_peer = self.shared.admission.limits_sources() || peer::log_wants_names();
-        let peer = if needs_peer { Peer::of(&stream) } else { None };
-        let source = match self.admit_peer(peer) {
-            Ok(source) => source,
-            Err(source) => return self.reject_source(source),
-        };
         let profile = self.shared.profile(listener);
+        let options = profile.options();
+        let peer = if self.needs_peer() { Peer::of(&stream) } else { None };
         let label = peer::log_name(peer, profile.protocol.name);
+        let source = match self.admit_client(peer.and_then(Peer::source)) {
+            Ok(source) => source,
+            Err(reason) => return self.reject(label.as_deref(), reason),
+        };
         if let Some(label) = &label {
             info!("{label}: accepted");
         }
         let info = SocketInfo { stream: &stream, number: self.shared.admission.next_number() };
-        let protocol = (profile.protocol.new)(&profile.options().protocols, &info);
+        let protocol = (profile.protocol.new)(&options.protocols, &info);
         let connection = Connection::new(protocol, label, self.driver.context.now);
         let interest = connection.interest();
         self.open_session(Session { stream, connection, interest, source });
+    }
+
+    /// Whether something depends on the peers of new connections: looking one up costs a system call.
+    fn needs_peer(&self) -> bool {
+        self.shared.admission.limits_sources() || peer::log_wants_names()
     }
 
     /// Puts a connection into the table and into epoll, and makes its first call.
@@ -152,20 +157,23 @@ impl Worker {
         self.count_rejected(CloseReason::Resources, self.number);
     }
 
-    /// The second step of admission, once the peer is known: counts the connection for its source, where that is
+    /// The second step of admission, once the client is known: counts the connection for its source, where that is
     /// limited.
     ///
     /// # Errors
-    /// The source, if it has as many connections as allowed.
-    fn admit_peer(&self, peer: Option<Peer>) -> Result<Option<Box<SourceKey>>, SourceKey> {
-        let Some(peer) = peer.filter(|_| self.shared.admission.limits_sources()) else { return Ok(None) };
-        let Some(source) = peer.source() else { return Ok(None) };
-        if self.shared.admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(source) }
+    /// Why the connection is to be closed: there are as many from this source as allowed.
+    fn admit_client(&self, source: Option<SourceKey>) -> Result<Option<Box<SourceKey>>, CloseReason> {
+        let admission = &self.shared.admission;
+        let Some(source) = source.filter(|_| admission.limits_sources()) else { return Ok(None) };
+        if admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(CloseReason::SourceLimit) }
     }
 
-    fn reject_source(&self, source: SourceKey) {
-        info!("{source}: closed: too many connections from this source");
-        self.count_rejected(CloseReason::SourceLimit, self.number);
+    /// Closes a connection that is not admitted, before anything was read. `label` names the client in the log.
+    fn reject(&self, label: Option<&str>, reason: CloseReason) {
+        if let Some(label) = label {
+            info!("{label}: closed: {}", reason.name());
+        }
+        self.count_rejected(reason, self.number);
     }
 
     /// Counts an accepted connection of `worker` that was closed before anything was read.
