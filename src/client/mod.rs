@@ -8,7 +8,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`target`] | `HOST[:PORT]`: resolve, and connect to the first address that accepts |
+//! | [`target`] | the server: resolve its name, and connect to the first address that accepts |
 //! | `connector` | the one place where a connection is made |
 //! | [`client_protocol`] | each protocol from the client's side |
 //! | [`reply`] | the decoder of replies, and whole replies |

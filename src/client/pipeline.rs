@@ -8,13 +8,13 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::mem;
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::rc::Rc;
 
 use super::client_protocol::ReplyFraming;
 use super::reply::collector::{ReadError, ReplyCollector};
 use super::reply::decoder::{Received, ReplyFormat};
-use crate::sys::Interest;
+use crate::sys::{Interest, StreamSocket};
 
 /// Bytes to read at once, at most. Chosen without tuning.
 const READ_SIZE: usize = 64 << 10;
@@ -28,7 +28,7 @@ const MAX_WRITES: usize = 16;
 /// A connection; `T` is what the caller keeps with a request.
 #[derive(Debug)]
 pub struct Pipeline<T> {
-    stream: TcpStream,
+    stream: StreamSocket,
     /// Requests of which bytes are to be sent.
     unsent: VecDeque<Rc<Vec<u8>>>,
     /// Bytes of the first of them that have been sent.
@@ -73,7 +73,7 @@ struct InFlight<T> {
 
 impl<T> Pipeline<T> {
     /// Uses a connected or connecting socket, which it makes non-blocking.
-    pub fn new(stream: TcpStream) -> io::Result<Self> {
+    pub fn new(stream: StreamSocket) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,
@@ -93,7 +93,7 @@ impl<T> Pipeline<T> {
     }
 
     /// The socket, to wait for it.
-    pub fn stream(&self) -> &TcpStream {
+    pub fn stream(&self) -> &StreamSocket {
         &self.stream
     }
 
@@ -254,7 +254,7 @@ impl<T> Pipeline<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
 
     use super::*;
@@ -264,7 +264,7 @@ mod tests {
     fn connected() -> (Pipeline<u32>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (Pipeline::new(client).unwrap(), listener.accept().unwrap().0)
+        (Pipeline::new(client.into()).unwrap(), listener.accept().unwrap().0)
     }
 
     fn wire(bytes: &[u8]) -> Rc<Vec<u8>> {

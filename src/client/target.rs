@@ -1,10 +1,10 @@
-//! The server: `HOST[:PORT]`, resolved and connected to.
+//! The server: `HOST[:PORT]`, or the address of a Unix or vsock socket; resolved and connected to.
 //!
 //! Guarantees: every address of a name is tried, in the resolver's order, each within the timeout. Sends nothing.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,46 @@ use super::client_protocol::ClientProtocol;
 use super::connector;
 use super::failure::{Failure, reason};
 use super::options::address_family::AddressFamily;
-use crate::sys::Errno;
+use crate::sys::{Errno, SocketAddress, SocketFamily, StreamSocket, VsockAddress};
 
-/// A host, with or without a port.
+/// The server that a command line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    host: String,
-    port: Option<u16>,
+pub enum ServerName {
+    /// A host, with or without a port.
+    Host {
+        /// A name or an IP address.
+        host: String,
+        /// The port.
+        port: Option<u16>,
+    },
+    /// A Unix or vsock socket.
+    Local(LocalServer),
 }
 
-impl FromStr for HostPort {
+/// The address of a Unix or vsock socket that can be connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalServer(SocketAddress);
+
+impl LocalServer {
+    fn new(address: SocketAddress) -> Result<Self, String> {
+        match address {
+            SocketAddress::Vsock(VsockAddress { cid: VsockAddress::ANY, port }) => {
+                Err(format!("vsock::{port} is every CID: name one (1: this machine, 2: its host)"))
+            }
+            address => Ok(Self(address)),
+        }
+    }
+}
+
+impl FromStr for ServerName {
     type Err = String;
 
-    /// Parses `name`, `name:port`, `192.0.2.1:port`, `[2001:db8::1]:port`, `2001:db8::1`.
+    /// Parses `name`, `name:port`, `192.0.2.1:port`, `[2001:db8::1]:port`, `2001:db8::1`, `unix:/path`, `unix:@name`,
+    /// `vsock:cid:port`.
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(address) = SocketAddress::parse_local(text) {
+            return address.and_then(LocalServer::new).map(Self::Local);
+        }
         let (host, port) = split(text)?;
         if host.is_empty() {
             return Err("no host before the port".into());
@@ -34,7 +60,7 @@ impl FromStr for HostPort {
         if port == Some(0) {
             return Err("port 0 cannot be connected to".into());
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self::Host { host: host.to_owned(), port })
     }
 }
 
@@ -58,30 +84,48 @@ fn split(text: &str) -> Result<(&str, Option<&str>), String> {
 #[derive(Clone, Debug)]
 pub struct Target {
     name: String,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<SocketAddress>,
 }
 
 impl Target {
-    /// Resolves the addresses of the host in this family; without a port in `address`, that of the protocol is used.
+    /// Resolves the addresses of the server in this family; for a host without a port, that of the protocol is used.
     ///
     /// # Errors
     /// The host is unknown or has no such address, or there is no port.
-    pub fn resolve(address: &HostPort, protocol: ClientProtocol, family: AddressFamily) -> Result<Self, Failure> {
-        let Some(port) = address.port.or(protocol.port()) else {
+    pub fn resolve(server: &ServerName, protocol: ClientProtocol, family: AddressFamily) -> Result<Self, Failure> {
+        match server {
+            ServerName::Host { host, port } => Self::of_host(host, port.or(protocol.port()), protocol, family),
+            ServerName::Local(LocalServer(address)) if family.adjective().is_empty() => {
+                Ok(Self { name: address.to_string(), addresses: vec![address.clone()] })
+            }
+            ServerName::Local(LocalServer(address)) => {
+                let kind = family.adjective();
+                Err(Failure::cannot_run(format!("{address} has no {kind}address: leave out -4 and -6")))
+            }
+        }
+    }
+
+    fn of_host(
+        host: &str,
+        port: Option<u16>,
+        protocol: ClientProtocol,
+        family: AddressFamily,
+    ) -> Result<Self, Failure> {
+        let Some(port) = port else {
             let why = format!("{} has no default port: give HOST:PORT", protocol.name());
             return Err(Failure::cannot_run(why));
         };
-        let name = display_name(&address.host, port);
-        let addresses: Vec<_> = (address.host.as_str(), port)
+        let addresses: Vec<_> = (host, port)
             .to_socket_addrs()
-            .map_err(|error| Failure::cannot(format_args!("find {}", address.host), &error))?
+            .map_err(|error| Failure::cannot(format_args!("find {host}"), &error))?
             .filter(|resolved| family.allows(resolved))
+            .map(SocketAddress::Internet)
             .collect();
         if addresses.is_empty() {
             let kind = family.adjective();
-            return Err(Failure::cannot_run(format!("cannot find {}: it has no {kind}address", address.host)));
+            return Err(Failure::cannot_run(format!("cannot find {host}: it has no {kind}address")));
         }
-        Ok(Self { name, addresses })
+        Ok(Self { name: display_name(host, port), addresses })
     }
 
     /// Connects to the first address that accepts, with `TCP_NODELAY`; each may take `timeout`.
@@ -89,7 +133,7 @@ impl Target {
     /// # Errors
     /// No address accepts: the errors of all, each with its address; the kind is that of the last one. Or there is no
     /// free descriptor ([`lacks_descriptors`]).
-    pub fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
+    pub fn connect(&self, timeout: Duration) -> io::Result<StreamSocket> {
         self.connect_before(timeout, None)
     }
 
@@ -97,12 +141,12 @@ impl Target {
     ///
     /// # Errors
     /// As [`Target::connect`].
-    pub fn connect_before(&self, timeout: Duration, deadline: Option<Instant>) -> io::Result<TcpStream> {
+    pub fn connect_before(&self, timeout: Duration, deadline: Option<Instant>) -> io::Result<StreamSocket> {
         let mut kind = ErrorKind::AddrNotAvailable;
         let mut reasons = Vec::new();
         for address in &self.addresses {
             let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
-            match connector::connect(*address, None, timeout.min(left)) {
+            match connector::connect(address, timeout.min(left)) {
                 Ok(stream) => return Ok(stream),
                 // of this process or machine, not of the address
                 Err(error) if lacks_descriptors(&error) => return Err(error),
@@ -116,7 +160,7 @@ impl Target {
     }
 
     /// A reason with the address that it is about, unless the target's name is that address.
-    fn attributed(&self, address: &SocketAddr, reason: String) -> String {
+    fn attributed(&self, address: &SocketAddress, reason: String) -> String {
         if self.name == address.to_string() { reason } else { format!("{address}: {reason}") }
     }
 
@@ -124,20 +168,50 @@ impl Target {
     ///
     /// # Errors
     /// As [`Target::connect`].
-    pub fn connect_or_fail(&self, timeout: Duration) -> Result<TcpStream, Failure> {
+    pub fn connect_or_fail(&self, timeout: Duration) -> Result<StreamSocket, Failure> {
         self.connect(timeout).map_err(|error| self.unreachable(&error))
+    }
+
+    /// The address that a connection was made to, for further ones.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn address_of(&self, connection: &StreamSocket) -> Result<SocketAddress, Errno> {
+        match &self.addresses[..] {
+            // a path that the server's socket was bound to need not lead there from here
+            [address @ SocketAddress::Unix(_)] => Ok(address.clone()),
+            _ => connection.peer_address(),
+        }
     }
 
     /// The failure that there is no connection, with a hint.
     #[must_use]
     pub fn unreachable(&self, error: &io::Error) -> Failure {
-        let hint = match error.kind() {
-            ErrorKind::ConnectionRefused => "; is the server running, and on this port?",
-            ErrorKind::TimedOut => "; a firewall may be dropping packets",
-            _ if lacks_descriptors(error) => "; raise the limit (ulimit -n)",
-            _ => "",
-        };
+        let hint = if lacks_descriptors(error) { "; raise the limit (ulimit -n)" } else { self.hint(error.kind()) };
         Failure::cannot_run(format!("cannot connect to {self}: {}{hint}", reason(error)))
+    }
+
+    fn hint(&self, kind: ErrorKind) -> &'static str {
+        match (self.family(), kind) {
+            (SocketFamily::Internet, ErrorKind::ConnectionRefused) => "; is the server running, and on this port?",
+            (SocketFamily::Internet, ErrorKind::TimedOut) => "; a firewall may be dropping packets",
+            (SocketFamily::Unix, ErrorKind::NotFound) => "; is the server running, and is this its path or name?",
+            // an abstract name without a socket has this error, too
+            (SocketFamily::Unix, ErrorKind::ConnectionRefused) => "; no process listens there: is the server running?",
+            (SocketFamily::Unix, ErrorKind::PermissionDenied) => {
+                "; this takes write permission on the socket, and search permission on its directories"
+            }
+            (SocketFamily::Unix, ErrorKind::TimedOut) => "; the server accepts no connections: does it hang?",
+            (SocketFamily::Vsock, ErrorKind::ConnectionReset) => "; is the server running, and on this port?",
+            (SocketFamily::Vsock, ErrorKind::TimedOut) => "; is there a machine with this CID?",
+            _ => "",
+        }
+    }
+
+    /// The family of the addresses.
+    #[must_use]
+    pub fn family(&self) -> SocketFamily {
+        self.addresses.first().map_or(SocketFamily::Internet, SocketAddress::family)
     }
 }
 
@@ -172,8 +246,10 @@ mod tests {
     }
 
     fn parsed(text: &str) -> (String, Option<u16>) {
-        let address: HostPort = text.parse().unwrap();
-        (address.host, address.port)
+        match text.parse().unwrap() {
+            ServerName::Host { host, port } => (host, port),
+            ServerName::Local(server) => panic!("{server:?}"),
+        }
     }
 
     #[test]
@@ -193,9 +269,9 @@ mod tests {
     #[test]
     fn invalid_addresses_are_errors() {
         for text in ["", ":80", "[::1", "[::1]x", "host:", "host:http", "host:65536", "host:0", "[]:80"] {
-            assert!(text.parse::<HostPort>().is_err(), "{text}");
+            assert!(text.parse::<ServerName>().is_err(), "{text}");
         }
-        assert_eq!("host:".parse::<HostPort>(), Err("not a port: ''".into()));
+        assert_eq!("host:".parse::<ServerName>(), Err("not a port: ''".into()));
     }
 
     #[test]
@@ -225,12 +301,61 @@ mod tests {
 
     #[test]
     fn the_error_of_each_address_is_reported_with_it() {
-        let closed = ["127.0.0.2:1", "127.0.0.1:1"].map(|address| address.parse().unwrap());
+        let closed = ["127.0.0.2:1", "127.0.0.1:1"].map(|text| SocketAddress::Internet(text.parse().unwrap()));
         let target = Target { name: "localhost:1".into(), addresses: closed.to_vec() };
         let error = target.connect(Duration::from_secs(60)).unwrap_err();
         let words = "cannot connect to localhost:1: 127.0.0.2:1: Connection refused; 127.0.0.1:1: Connection refused; \
                      is the server running, and on this port?";
         assert_eq!(target.unreachable(&error).to_string(), words);
+    }
+
+    fn target(text: &str) -> Target {
+        Target::resolve(&text.parse().unwrap(), protocol("length-prefix"), AddressFamily::default()).unwrap()
+    }
+
+    #[test]
+    fn local_sockets_are_servers_without_a_port() {
+        for text in ["unix:/run/retortd/echo.sock", "unix:@echo", "vsock:2:7"] {
+            let target = target(text);
+            assert_eq!((target.to_string(), target.addresses[0].to_string()), (text.into(), text.into()));
+        }
+        for (text, words) in [("vsock::7", "every CID"), ("unix:echo", "absolute path"), ("vsock:2", "vsock:CID:PORT")]
+        {
+            let error = text.parse::<ServerName>().unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        let ipv6 = AddressFamily { ipv4: false, ipv6: true };
+        let failure = Target::resolve(&"unix:@echo".parse().unwrap(), protocol("echo"), ipv6).unwrap_err().to_string();
+        assert_eq!(failure, "unix:@echo has no IPv6 address: leave out -4 and -6");
+    }
+
+    #[test]
+    fn each_family_has_hints_of_its_own() {
+        for (text, kind, words) in [
+            ("127.0.0.1:1", ErrorKind::ConnectionRefused, "on this port?"),
+            ("127.0.0.1:1", ErrorKind::TimedOut, "firewall"),
+            ("unix:/run/x", ErrorKind::NotFound, "its path or name?"),
+            ("unix:@x", ErrorKind::ConnectionRefused, "no process listens there"),
+            ("unix:/run/x", ErrorKind::PermissionDenied, "write permission"),
+            ("unix:/run/x", ErrorKind::TimedOut, "accepts no connections"),
+            ("vsock:2:7", ErrorKind::ConnectionReset, "on this port?"),
+            ("vsock:2:7", ErrorKind::TimedOut, "this CID?"),
+        ] {
+            let failure = target(text).unreachable(&kind.into()).to_string();
+            assert!(failure.contains(words), "{failure}");
+        }
+    }
+
+    #[test]
+    fn further_connections_go_where_the_first_one_went() {
+        let directory = tempfile::tempdir().unwrap();
+        let (bound, link) = (directory.path().join("socket"), directory.path().join("link"));
+        let _listener = std::os::unix::net::UnixListener::bind(&bound).unwrap();
+        std::os::unix::fs::symlink(&bound, &link).unwrap();
+        let name = format!("unix:{}", link.display());
+        let target = target(&name);
+        let connection = target.connect(Duration::from_secs(60)).unwrap();
+        assert_eq!(target.address_of(&connection).unwrap().to_string(), name);
     }
 
     #[test]
@@ -240,9 +365,9 @@ mod tests {
         let _queued = listeners.each_ref().map(|listener| {
             // a full accept queue: the kernel drops the SYNs of further clients (listen(2))
             sys::listen(listener, 0).unwrap();
-            TcpStream::connect(listener.local_addr().unwrap()).unwrap()
+            std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap()
         });
-        let target = Target { name: "localhost:7".into(), addresses: addresses.to_vec() };
+        let target = Target { name: "localhost:7".into(), addresses: addresses.map(SocketAddress::Internet).to_vec() };
         let deadline = Instant::now() + Duration::from_millis(20);
         let error = target.connect_before(Duration::from_secs(3600), Some(deadline)).unwrap_err();
         let words = addresses.map(|address| format!("{address}: connection timed out")).join("; ");

@@ -61,7 +61,7 @@ pub use poller::{Event, Key, Poller};
 pub use resource_limits::{address_space_limit, data_limit, raise_descriptor_limit};
 pub use signal_fd::Interrupts;
 pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_signal};
-pub use socket::{bind, close_with_reset, is_broadcast, listen, start_connect, stream_socket};
+pub use socket::{bind, close_with_reset, connect_unix, is_broadcast, listen, start_connect, stream_socket};
 pub use socket_address::{SocketAddress, SocketFamily, VsockAddress};
 pub use socket_info::{
     SocketKind, is_connected, is_internet, is_listening, queued_connections, socket_kind, unacknowledged,

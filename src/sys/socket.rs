@@ -5,13 +5,15 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage};
 use nix::sys::socket::{bind as bind_to, connect, setsockopt, socket, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::socket_address::{SocketAddress, SocketFamily};
+use super::socket_address::{SocketAddress, SocketFamily, UnixAddress};
 use super::socket_options::enable_nodelay;
 use super::stream_socket::StreamSocket;
 
@@ -79,6 +81,21 @@ pub fn start_connect(address: &SocketAddress, source: Option<SocketAddr>) -> io:
     }
 }
 
+/// Connects to a Unix socket; returns a blocking socket. While the accept queue is full it waits, as poll(2) cannot for
+/// a Unix socket: `SO_SNDTIMEO`, socket(7).
+///
+/// # Errors
+/// As socket(2) and connect(2). EAGAIN: the queue was full for `timeout`.
+pub fn connect_unix(address: &UnixAddress, timeout: Duration) -> io::Result<StreamSocket> {
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    // zero would be no limit
+    let microseconds = i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX).max(1);
+    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::microseconds(microseconds))?;
+    SocketAddress::Unix(address.clone()).with_kernel_form(|form| connect(socket.as_raw_fd(), form))??;
+    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::microseconds(0))?;
+    Ok(StreamSocket::new(socket, SocketFamily::Unix))
+}
+
 /// Closes a connection with a reset (RST) instead of a FIN: `SO_LINGER` with time 0 (socket(7)).
 pub fn close_with_reset(stream: StreamSocket) {
     // fails only for what is no socket
@@ -120,8 +137,8 @@ mod tests {
 
     #[test]
     fn the_queue_of_a_unix_socket_may_be_full() {
-        let address = SocketAddress::parse_local(&format!("unix:@retortd-unit-{}", std::process::id()));
-        let address = address.expect("a prefix").expect("an address");
+        let unix = UnixAddress::Abstract(format!("retortd-unit-{}", std::process::id()).into());
+        let address = SocketAddress::Unix(unix.clone());
         let socket = stream_socket(&address).expect("a socket");
         bind(&socket, &address).expect("bind");
         // one more than the backlog is queued (listen(2))
@@ -129,6 +146,15 @@ mod tests {
         let _queued = start_connect(&address, None).expect("connect");
         let full = start_connect(&address, None).expect_err("a full queue");
         assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        let full = connect_unix(&unix, Duration::from_millis(5)).expect_err("a full queue");
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        // the queue gets room while the client waits
+        let listener = StreamListener::try_from(socket).expect("a listener");
+        let waiting = std::thread::spawn(move || connect_unix(&unix, Duration::from_secs(60)));
+        listener.accept().expect("the queued connection");
+        let mut connection = waiting.join().expect("a thread").expect("a connection");
+        drop(listener.accept().expect("the connection"));
+        assert_eq!(connection.read(&mut [0]).expect("the end"), 0, "it is blocking");
     }
 
     #[test]

@@ -25,5 +25,6 @@ mod protocols;
 mod readme;
 mod retort_bench;
 mod retort_check;
+mod retort_local;
 mod retort_ping;
 mod retort_send;

@@ -5,9 +5,10 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::client::connector;
+use crate::sys::{SocketAddress, StreamSocket};
 
 /// Loopback addresses that connections to 127.0.0.1 come from. Chosen: with 28,000 ports each
 /// (`net.ipv4.ip_local_port_range`) they allow 90,000 new connections a second.
@@ -34,13 +35,14 @@ impl SourceAddresses {
     /// 127.0.0.1 is reached from the whole network 127.0.0.0/8. `::1` is alone on its interface, but is reached from the
     /// other IPv6 addresses of the machine, too.
     #[must_use]
-    pub fn for_server(server: IpAddr) -> Self {
+    pub fn for_server(server: &SocketAddress) -> Self {
+        let SocketAddress::Internet(server) = server else { return Self(Vec::new()) };
         let list = || fs::read_to_string(IPV6_ADDRESSES).unwrap_or_default();
-        Self(match server {
+        Self(match server.ip() {
             IpAddr::V4(Ipv4Addr::LOCALHOST) => {
                 (1..=LOOPBACK_SOURCES).map(|last| Ipv4Addr::new(127, 0, 0, last).into()).collect()
             }
-            IpAddr::V6(Ipv6Addr::LOCALHOST) => [server].into_iter().chain(global_addresses(&list())).collect(),
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => [server.ip()].into_iter().chain(global_addresses(&list())).collect(),
             _ => Vec::new(),
         })
     }
@@ -50,7 +52,7 @@ impl SourceAddresses {
     ///
     /// # Errors
     /// As connect(2), for example EADDRNOTAVAIL when the source has no free port.
-    pub fn start_connect(&self, server: SocketAddr, number: usize) -> io::Result<TcpStream> {
+    pub fn start_connect(&self, server: &SocketAddress, number: usize) -> io::Result<StreamSocket> {
         let source = self.0.get(number % self.0.len().max(1)).map(|address| SocketAddr::new(*address, 0));
         connector::start(server, source)
     }
@@ -79,10 +81,10 @@ mod tests {
 
     fn sources_of(address: &str) -> Vec<IpAddr> {
         let listener = TcpListener::bind((address, 0)).expect("listen");
-        let server = listener.local_addr().expect("an address");
-        let addresses = SourceAddresses::for_server(server.ip());
+        let server = SocketAddress::Internet(listener.local_addr().expect("an address"));
+        let addresses = SourceAddresses::for_server(&server);
         let of = |number| {
-            let _client = addresses.start_connect(server, number).expect("connect");
+            let _client = addresses.start_connect(&server, number).expect("connect");
             listener.accept().expect("a connection").1.ip()
         };
         (0..3).map(of).collect()

@@ -10,18 +10,18 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 
 use super::measurement::ErrorClass;
 use super::verifier::{Mismatch, Verifier, VerifierState};
 use crate::client::connector;
-use crate::sys::Interest;
+use crate::sys::{Interest, StreamSocket};
 
 /// A connection, or the place of one that is closed. Times are nanoseconds since the start of the run.
 #[derive(Debug, Default)]
 pub struct BenchConnection {
     /// `None` while there is no connection.
-    stream: Option<TcpStream>,
+    stream: Option<StreamSocket>,
     /// The handshake is complete.
     connected: bool,
     /// The sending direction has been shut down.
@@ -87,7 +87,7 @@ pub enum Arrival {
 impl BenchConnection {
     /// The socket, if there is one.
     #[must_use]
-    pub fn stream(&self) -> Option<&TcpStream> {
+    pub fn stream(&self) -> Option<&StreamSocket> {
         self.stream.as_ref()
     }
 
@@ -140,7 +140,7 @@ impl BenchConnection {
     }
 
     /// Takes a socket that is connecting since `since`.
-    pub fn start(&mut self, stream: TcpStream, since: u64) {
+    pub fn start(&mut self, stream: StreamSocket, since: u64) {
         self.stream = Some(stream);
         self.connecting_since = Some(since);
         self.progress = (0, since);
@@ -272,7 +272,7 @@ impl From<io::Error> for ConnectionError {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -283,7 +283,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
         stream.set_nonblocking(true).expect("non-blocking");
         let mut connection = BenchConnection::default();
-        connection.start(stream, 5000);
+        connection.start(stream.into(), 5000);
         (connection, listener)
     }
 

@@ -37,7 +37,6 @@ mod verifier;
 mod workload;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::net::SocketAddr;
 
 use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status, reason, warn};
@@ -45,7 +44,7 @@ use super::options::BenchOptions;
 use super::progress::RunProgress;
 use super::report_file::ReportFile;
 use super::target::Target;
-use crate::sys::Interrupts;
+use crate::sys::{Interrupts, SocketAddress};
 use generator::LoadGenerator;
 use measurement::Measurement;
 use model::LoadModel;
@@ -91,8 +90,9 @@ fn server_status(options: &BenchOptions, measurement: &Measurement) -> Status {
 }
 
 /// Makes one connection, and returns the address of the server that accepts it.
-fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddr, Failure> {
-    let connected = target.connect(options.timeouts.connect_timeout).and_then(|stream| stream.peer_addr());
+fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddress, Failure> {
+    let connected = target.connect(options.timeouts.connect_timeout);
+    let connected = connected.and_then(|stream| Ok(target.address_of(&stream)?));
     connected.map_err(|error| match error.kind() {
         ErrorKind::AddrNotAvailable => {
             Failure::cannot_run(format!("cannot connect to {target}: {}: {}", reason(&error), connect::PORT_REMEDY))
@@ -117,7 +117,7 @@ fn announce(options: &BenchOptions, target: &Target, model: LoadModel) {
 fn measure(
     options: &BenchOptions,
     workload: &Workload,
-    address: SocketAddr,
+    address: SocketAddress,
     model: LoadModel,
 ) -> Result<Measurement, Failure> {
     let failed = |error: io::Error| Failure::cannot("generate the load", &error);

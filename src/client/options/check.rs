@@ -8,7 +8,7 @@ use clap::Args;
 use super::address_family::AddressFamily;
 use super::values::protocol;
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::target::HostPort;
+use crate::client::target::ServerName;
 use crate::units;
 
 pub(super) const EXIT_STATUS: &str = "\
@@ -22,9 +22,10 @@ Exit status:
 /// `retort check`.
 #[derive(Args, Debug)]
 pub struct CheckOptions {
-    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets, with the protocol's port as the default; or
+    /// unix:/PATH, unix:@NAME, vsock:CID:PORT
     #[arg(value_name = "HOST[:PORT]", required_unless_present = "list")]
-    pub host: Option<HostPort>,
+    pub host: Option<ServerName>,
     /// The protocol to check
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
     pub protocol: ClientProtocol,

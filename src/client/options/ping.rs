@@ -8,7 +8,7 @@ use super::address_family::AddressFamily;
 use super::timeouts::Timeouts;
 use super::values::{protocol, size};
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::target::HostPort;
+use crate::client::target::ServerName;
 use crate::units;
 
 pub(super) const EXIT_STATUS: &str = "\
@@ -20,9 +20,10 @@ Exit status:
 /// `retort ping`.
 #[derive(Args, Debug)]
 pub struct PingOptions {
-    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets, with the protocol's port as the default; or
+    /// unix:/PATH, unix:@NAME, vsock:CID:PORT
     #[arg(value_name = "HOST[:PORT]")]
-    pub host: HostPort,
+    pub host: ServerName,
     /// The protocol to speak: any whose replies have an end
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
     pub protocol: ClientProtocol,

@@ -10,7 +10,7 @@ use super::address_family::AddressFamily;
 use super::timeouts::Timeouts;
 use super::values::protocol;
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::target::HostPort;
+use crate::client::target::ServerName;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -32,9 +32,10 @@ pub(super) fn after_help() -> String {
 /// `retort send`.
 #[derive(Args, Debug)]
 pub struct SendOptions {
-    /// The server: a name, an IPv4 address, or an IPv6 address in brackets; the default port is the protocol's
+    /// The server: a name, an IPv4 address, or an IPv6 address in brackets, with the protocol's port as the default; or
+    /// unix:/PATH, unix:@NAME, vsock:CID:PORT
     #[arg(value_name = "HOST[:PORT]")]
-    pub host: HostPort,
+    pub host: ServerName,
     /// The action (a name, or a number from 0 to 31 for the frame protocols) and the message, whose words are joined by
     /// spaces; protocols without actions: only the message
     #[arg(value_names = ["ACTION", "MESSAGE"], num_args = 0..)]

@@ -1,7 +1,6 @@
 //! One connection of `ping`: connecting, or carrying requests.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::request::PingRequest;
@@ -10,6 +9,7 @@ use crate::client::connector;
 use crate::client::options::Timeouts;
 use crate::client::pipeline::Pipeline;
 use crate::client::progress_clock::ProgressClock;
+use crate::sys::{SocketAddress, StreamSocket};
 
 /// A connection. Times are durations since the start of the run.
 #[derive(Debug)]
@@ -29,17 +29,17 @@ pub struct PingConnection {
 
 impl PingConnection {
     /// Starts to connect.
-    pub fn start(address: SocketAddr, timeouts: &Timeouts, now: Duration) -> io::Result<Self> {
+    pub fn start(address: &SocketAddress, timeouts: &Timeouts, now: Duration) -> io::Result<Self> {
         Self::new(connector::start(address, None)?, timeouts, now, None)
     }
 
     /// Uses a connection that took `connect_time` to make.
-    pub fn connected(stream: TcpStream, timeouts: &Timeouts, connect_time: Duration) -> io::Result<Self> {
+    pub fn connected(stream: StreamSocket, timeouts: &Timeouts, connect_time: Duration) -> io::Result<Self> {
         Self::new(stream, timeouts, Duration::ZERO, Some(connect_time))
     }
 
     fn new(
-        stream: TcpStream,
+        stream: StreamSocket,
         timeouts: &Timeouts,
         started: Duration,
         connect_time: Option<Duration>,
@@ -100,7 +100,7 @@ impl PingConnection {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::client::client_protocol::ReplyFraming;
@@ -113,7 +113,7 @@ mod tests {
         let seconds = Duration::from_secs;
         let timeouts = Timeouts { connect_timeout: seconds(1), read_timeout: seconds(2), write_timeout: seconds(3) };
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let mut connection = PingConnection::connected(stream, &timeouts, Duration::ZERO).unwrap();
+        let mut connection = PingConnection::connected(stream.into(), &timeouts, Duration::ZERO).unwrap();
         let format = ReplyFormat { framing: ReplyFraming::Length32, length: BodyLength::AtMost(1) };
         let request = PingRequest { wire: vec![0; 64 << 20].into(), format, reply: None };
         assert_eq!(connection.send_deadline(), None, "nothing is to be sent");

@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use crate::client::options::PingOptions;
 use crate::client::reply::collector::ReadError;
 use crate::client::reply::decoder::Received;
 use crate::client::target::Target;
-use crate::sys::{Interest, Interrupts, wait_any_ready};
+use crate::sys::{Interest, Interrupts, SocketAddress, wait_any_ready};
 use crate::units::{counted, format_time};
 
 /// A run of `ping`.
@@ -24,7 +23,7 @@ pub struct Pinger<'a> {
     options: &'a PingOptions,
     target: &'a Target,
     /// The address of the first connection, which all others are made to.
-    address: SocketAddr,
+    address: SocketAddress,
     interrupts: Interrupts,
     request: PingRequest,
     schedule: PingSchedule,
@@ -47,7 +46,7 @@ impl<'a> Pinger<'a> {
         let connected = target.connect_before(options.timeouts.connect_timeout, deadline);
         let stream = connected.map_err(|error| target.unreachable(&error))?;
         let connect_time = connect_started.elapsed();
-        let address = stream.peer_addr().map_err(|error| target.unreachable(&error))?;
+        let address = target.address_of(&stream).map_err(|error| target.unreachable(&error.into()))?;
         let first = PingConnection::connected(stream, &options.timeouts, connect_time)
             .map_err(|error| target.unreachable(&error))?;
         // from now on Ctrl-C ends the run with its summary
@@ -133,7 +132,7 @@ impl<'a> Pinger<'a> {
     }
 
     fn open(&mut self, now: Duration) -> io::Result<usize> {
-        self.connections.push(PingConnection::start(self.address, &self.options.timeouts, now)?);
+        self.connections.push(PingConnection::start(&self.address, &self.options.timeouts, now)?);
         Ok(self.connections.len() - 1)
     }
 

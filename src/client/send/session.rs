@@ -1,13 +1,13 @@
 //! The data that all ways of sending share.
 
 use std::fmt;
-use std::net::TcpStream;
 
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::failure::{Failure, Status, warn};
 use crate::client::options::Timeouts;
 use crate::client::progress::ProgressMeter;
 use crate::client::target::Target;
+use crate::sys::StreamSocket;
 
 /// The server, and how to talk to it.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Session {
 
 impl Session {
     /// A new connection.
-    pub fn connect(&self) -> Result<TcpStream, Failure> {
+    pub fn connect(&self) -> Result<StreamSocket, Failure> {
         self.target.connect_or_fail(self.timeouts.connect_timeout)
     }
 

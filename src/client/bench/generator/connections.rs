@@ -43,7 +43,7 @@ impl LoadGenerator<'_> {
         }
         self.queue(index, now);
         self.opened = self.opened.wrapping_add(1);
-        match self.sources.start_connect(self.address, self.opened) {
+        match self.sources.start_connect(&self.address, self.opened) {
             Ok(stream) => self.connections[index].start(stream, now),
             Err(error) => return self.fail(index, ConnectionError::from(error)),
         }

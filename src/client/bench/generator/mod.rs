@@ -19,7 +19,6 @@ mod connections;
 mod phases;
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::client::bench::connect::SourceAddresses;
@@ -33,7 +32,7 @@ use crate::client::bench::verifier::READ_SIZE;
 use crate::client::bench::workload::Workload;
 use crate::client::options::BenchOptions;
 use crate::client::progress::RunProgress;
-use crate::sys::{Interest, Interrupts};
+use crate::sys::{Interest, Interrupts, SocketAddress};
 
 /// A benchmark that runs. Times are nanoseconds since the start of the run.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ pub struct LoadGenerator<'a> {
     workload: &'a Workload,
     /// Copies of the request, to be sent with one call.
     batch: Vec<u8>,
-    address: SocketAddr,
+    address: SocketAddress,
     sources: SourceAddresses,
     model: LoadModel,
     server_pid: Option<u32>,
@@ -97,7 +96,7 @@ impl<'a> LoadGenerator<'a> {
     pub fn new(
         options: &BenchOptions,
         workload: &'a Workload,
-        address: SocketAddr,
+        address: SocketAddress,
         model: LoadModel,
         interrupts: &'a Interrupts,
         progress: &'a RunProgress,
@@ -112,8 +111,8 @@ impl<'a> LoadGenerator<'a> {
         Ok(Self {
             workload,
             batch: workload.request.repeat(copies(model.batch(), workload.request.len())),
+            sources: SourceAddresses::for_server(&address),
             address,
-            sources: SourceAddresses::for_server(address.ip()),
             model,
             server_pid: options.server_pid,
             timeline: Timeline::new(options.warm_up, options.time_limit(), timeouts.read_timeout),

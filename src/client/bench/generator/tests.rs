@@ -1,5 +1,5 @@
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -26,7 +26,8 @@ fn with_generator<T>(address: SocketAddr, words: &str, run: impl FnOnce(LoadGene
     let workload = Workload::new(&options).expect("an echo can be measured");
     let (interrupts, progress) = (Interrupts::watch().expect("watch for signals"), RunProgress::new());
     let model = load_model(&options);
-    run(LoadGenerator::new(&options, &workload, address, model, &interrupts, &progress).unwrap())
+    run(LoadGenerator::new(&options, &workload, SocketAddress::Internet(address), model, &interrupts, &progress)
+        .unwrap())
 }
 
 /// As [`with_generator`], for a generator that connects to no server.

@@ -8,18 +8,18 @@
 mod expect;
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use super::excerpt::Excerpt;
 use super::failure::{CheckFailure, ConnectionState, Observed};
 use crate::client::failure::reason;
-use crate::sys::{self, Interest};
+use crate::sys::{self, Interest, SocketFamily, StreamSocket};
 
 /// A connection with deadlines and a memory.
 #[derive(Debug)]
 pub struct TestConnection {
-    stream: TcpStream,
+    stream: StreamSocket,
     patience: Duration,
     deadline: Instant,
     sent: Excerpt,
@@ -51,7 +51,7 @@ impl TestConnection {
     ///
     /// # Errors
     /// The socket cannot be made non-blocking.
-    pub fn new(stream: TcpStream, patience: Duration, deadline: Instant) -> io::Result<Self> {
+    pub fn new(stream: StreamSocket, patience: Duration, deadline: Instant) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let (sent, received) = (Excerpt::default(), Vec::new());
         Ok(Self { stream, patience, deadline, sent, received, judged: 0, state: ConnectionState::Open })
@@ -148,9 +148,15 @@ impl TestConnection {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Resets the connection.
+    /// Whether a connection of this family can be reset without input that is unread.
+    #[must_use]
+    pub fn has_reset(&self) -> bool {
+        self.stream.family() == SocketFamily::Internet
+    }
+
+    /// Resets the connection; closes it if it is not of TCP, which for a Unix socket with unread input is a reset, too.
     pub fn reset(self) {
-        sys::close_with_reset(self.stream.into());
+        sys::close_with_reset(self.stream);
     }
 
     /// A failure of this connection as it is now; without a description in `received`, with the bytes that were not
@@ -230,7 +236,7 @@ impl TestConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::thread;
 
     /// A connection with a patience of 100 ms and a deadline in 10 s, and the server's end.
@@ -239,7 +245,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
         let patience = Duration::from_millis(100);
-        (TestConnection::new(client, patience, Instant::now() + Duration::from_secs(10)).unwrap(), server)
+        (TestConnection::new(client.into(), patience, Instant::now() + Duration::from_secs(10)).unwrap(), server)
     }
 
     /// Sends until the client closes.
