@@ -13,6 +13,8 @@ use crate::protocol::{Needed, Progress};
 
 /// What `Connection::drive` does next.
 pub(super) enum Step {
+    /// Start the service; these bytes have arrived before it.
+    Open(Vec<u8>),
     Read,
     Process(Call),
     Write,
@@ -40,6 +42,10 @@ impl Connection {
         let mut step = first;
         loop {
             step = match step {
+                Step::Open(arrived) => {
+                    batch = Batch::of(&arrived, context);
+                    Step::Process(Call::Open)
+                }
                 Step::Read => {
                     let outcome = self.read(stream, context, &mut batch);
                     self.after_read(context, &mut batch, outcome, &mut direct_reads)
@@ -121,7 +127,9 @@ impl Connection {
                 Step::Process(Call::Eof)
             }
             State::Generating { .. } => Step::Wait,
-            State::Idle { .. } | State::Lingering { .. } => Step::Return(Next::Close(CloseReason::Finished)),
+            State::Handshake(_) | State::Idle { .. } | State::Lingering { .. } => {
+                Step::Return(Next::Close(CloseReason::Finished))
+            }
         }
     }
 

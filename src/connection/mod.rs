@@ -15,6 +15,7 @@
 //!
 //! | state | interest | timer | next state |
 //! |---|---|---|---|
+//! | Handshake | read | closes: `proxy-timeout` | Idle, Generating (the header is complete and its client admitted) |
 //! | Idle | read | closes: `idle-timeout` | Receiving (a request starts), Lingering |
 //! | Receiving | read | closes: `request-timeout` | Idle (replied), Skipping, Replying, `WaitingForMemory`, Offloaded, Lingering |
 //! | Skipping | read | closes: `request-timeout` | Receiving (discarded), Lingering |
@@ -24,14 +25,15 @@
 //! | Generating | read, write | closes: `write-timeout`; continues while the client takes bytes | Receiving, Lingering |
 //! | Lingering | read | continues while the client takes bytes, then closes for the reason that it lingers for | |
 //!
-//! Every state may also end with [`Next::Close`]. A state before the protocol (a PROXY header, TLS) belongs in front of
-//! Idle: what it has read beyond its own bytes becomes the first batch.
+//! Every state may also end with [`Next::Close`]. A connection of a listener that expects a PROXY header begins in
+//! Handshake, in front of the protocol: what it has read beyond the header becomes the first batch.
 //!
 //! | file | content |
 //! |---|---|
 //! | `state` | [`Connection`], its states, and the table of transitions |
 //! | `stream` | [`Stream`]: what a connection reads from and writes to |
 //! | `drive`, `next` | the driver, and what it obliges the caller to do |
+//! | `handshake` | the PROXY header in front of the protocol |
 //! | `read`, `process`, `write` | one read, one call of the protocol, one write |
 //! | `in_flight` | buffers and timers of an unfinished request |
 //! | `offload` | a request on its way to the thread pool and back |
@@ -44,6 +46,7 @@ mod close_reason;
 mod context;
 mod counters;
 mod drive;
+mod handshake;
 mod in_flight;
 mod limits;
 mod linger;
@@ -74,13 +77,12 @@ pub use memory::{
 pub use millis::Millis;
 pub use next::Next;
 pub use offload::{OffloadJob, OffloadResult};
-use process::Call;
 pub use state::Connection;
 use state::{Phase, Resume, State, Then};
 pub use stream::{Interest, Stream};
 use timers::TimerOutcome;
 
-use crate::protocol::Progress;
+use crate::protocol::{Progress, Protocol};
 
 /// How often a large request is read from at one wake-up. Measured: beside 4 clients that send 4 MiB each, a small
 /// request's p99 is 1.8 ms with 2 and 4.0 ms with 8, and the throughput of the four does not differ.
@@ -100,15 +102,30 @@ pub enum Grace {
 }
 
 impl Connection {
-    /// Starts the service: a protocol that speaks first does so now.
+    /// Starts the service: a protocol that speaks first does so now. In front of the protocol this waits for the header.
     pub fn open<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
-        self.drive(stream, context, Step::Process(Call::Open), 0)
+        if let State::Handshake(_) = self.state {
+            return Next::Wait;
+        }
+        self.drive(stream, context, Step::Open(Vec::new()), 0)
+    }
+
+    /// The client that [`Next::Announced`] has announced is admitted: starts its service. The first input is what has
+    /// arrived behind the header.
+    pub fn admit<S: Stream>(&mut self, protocol: Box<dyn Protocol>, stream: &mut S, context: &mut Context) -> Next {
+        let State::Handshake(handshake) = &mut self.state else { return Next::Wait };
+        let arrived = std::mem::take(&mut handshake.received);
+        self.set_state(State::before_requests(&*protocol, context.now));
+        self.protocol = Some(protocol);
+        self.drive(stream, context, Step::Open(arrived), 0)
     }
 
     /// The stream has input, or its end, or an error.
     pub fn readable<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
-        if let State::Lingering { .. } = self.state {
-            return self.discard_input(stream, context).map_or(Next::Wait, Next::Close);
+        match self.state {
+            State::Lingering { .. } => return self.discard_input(stream, context).map_or(Next::Wait, Next::Close),
+            State::Handshake(_) => return self.read_header(stream, context),
+            _ => {}
         }
         if !self.interest().read {
             return Next::Wait;
@@ -170,6 +187,7 @@ impl Connection {
     /// [`Connection::is_idle`] with [`Grace::Over`].
     pub fn drain<S: Stream>(&mut self, stream: &mut S, context: &mut Context, grace: Grace) -> Next {
         match self.state {
+            State::Handshake(_) => return self.drain_handshake(stream, context, grace),
             // no request waits for a reply here, and a client that does not read must not delay the drain
             State::Generating { .. } => return Next::Close(CloseReason::Stopped),
             State::Lingering { .. } => {
@@ -189,6 +207,15 @@ impl Connection {
         }
     }
 
+    /// While the server drains: a header that is complete is served as ever; without one, the connection closes when the
+    /// grace is over.
+    fn drain_handshake<S: Stream>(&mut self, stream: &mut S, context: &mut Context, grace: Grace) -> Next {
+        match self.read_header(stream, context) {
+            Next::Wait if grace == Grace::Over => Next::Close(CloseReason::Stopped),
+            next => next,
+        }
+    }
+
     /// Whether a drain has to wait for its client: a request is in progress, or the client has not taken all replies.
     /// Replies that the kernel has taken count only once the grace is over: until then, the client's acknowledgement may
     /// still be on its way.
@@ -197,7 +224,7 @@ impl Connection {
         match self.state {
             State::Busy(..) => true,
             State::Lingering { .. } => grace == Grace::Over && self.unacknowledged > FIN,
-            State::Idle { .. } | State::Generating { .. } => false,
+            State::Handshake(_) | State::Idle { .. } | State::Generating { .. } => false,
         }
     }
 }

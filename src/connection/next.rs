@@ -3,6 +3,7 @@
 use super::close_reason::CloseReason;
 use super::memory::Demand;
 use super::offload::OffloadJob;
+use crate::protocol::proxy_header::ProxyHeader;
 
 /// What the caller has to do next for the connection.
 #[derive(Debug)]
@@ -15,6 +16,9 @@ pub enum Next {
     WaitForMemory(Demand),
     /// Run this on another thread, then call [`Connection::offload_done`](super::Connection::offload_done).
     Offload(Box<OffloadJob>),
+    /// The PROXY header is complete: judge the client that it announces, then call
+    /// [`Connection::admit`](super::Connection::admit), or close the stream.
+    Announced(Box<ProxyHeader>),
     /// Close the stream.
     Close(CloseReason),
 }

@@ -16,7 +16,7 @@ use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Progress, Proto
 /// The method of the protocol that is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
-    /// [`Protocol::open`].
+    /// [`Protocol::open`], then [`Protocol::process`] over what has arrived already.
     Open,
     /// [`Protocol::process`].
     Process,
@@ -35,7 +35,10 @@ impl Call {
         context: &mut CallContext<'_>,
     ) -> Progress {
         match self {
-            Self::Open => protocol.open(exchange, context),
+            Self::Open => match protocol.open(exchange, context) {
+                Progress::NeedInput(_) if !exchange.input().is_empty() => protocol.process(exchange, context),
+                progress => progress,
+            },
             Self::Process => protocol.process(exchange, context),
             Self::Skipped => {
                 protocol.on_skipped(exchange, context);
@@ -69,6 +72,12 @@ impl Batch {
     /// No input.
     pub(super) fn empty() -> Self {
         Self::new(Input::Shared(0))
+    }
+
+    /// These bytes, in the worker's read buffer.
+    pub(super) fn of(bytes: &[u8], context: &mut Context) -> Self {
+        context.read_buf.filled_mut()[..bytes.len()].copy_from_slice(bytes);
+        Self::new(Input::Shared(bytes.len()))
     }
 
     /// Bytes that are not consumed.

@@ -12,6 +12,7 @@ use super::memory::Buffer;
 use super::process::{Batch, Input};
 use super::state::{Connection, Phase, State};
 use super::stream::Stream;
+use crate::protocol::proxy_header::begins_like_header;
 
 /// The most bytes that one read delivers into the buffer of a large request. Chosen without tuning: two of them stay in
 /// the cache while they are transformed.
@@ -39,7 +40,7 @@ pub(super) enum ReadOutcome {
 }
 
 impl ReadOutcome {
-    fn of_error(error: &io::Error) -> Self {
+    pub(super) fn of_error(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::WouldBlock => Self::WouldBlock,
             _ => Self::Failed(CloseReason::of(error)),
@@ -87,6 +88,9 @@ impl Connection {
         }
         if log_enabled!(Level::Trace) {
             trace_bytes(&self.peer, "received", &context.read_buf.filled()[start..start + length]);
+        }
+        if std::mem::take(&mut self.expects_no_header) {
+            context.found_header = begins_like_header(&context.read_buf.filled()[..length]);
         }
         *batch = Batch::new(Input::Shared(start + length));
         ReadOutcome::Input
@@ -162,7 +166,7 @@ fn prepare_direct(in_flight: &mut InFlight, context: &mut Context) -> Result<usi
 }
 
 /// Reads once; again after EINTR.
-fn read_once<S: Read>(stream: &mut S, into: &mut [u8]) -> io::Result<usize> {
+pub(super) fn read_once<S: Read>(stream: &mut S, into: &mut [u8]) -> io::Result<usize> {
     loop {
         match stream.read(into) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

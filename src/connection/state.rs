@@ -28,6 +28,8 @@ use crate::protocol::Protocol;
 ///      have it;
 ///    * [`Next::Offload`](super::Next::Offload): run the job on another thread, then call [`Connection::offload_done`]
 ///      with its result or [`Connection::offload_failed`];
+///    * [`Next::Announced`](super::Next::Announced): judge the announced client, then call [`Connection::admit`], or
+///      close as for [`Next::Close`](super::Next::Close);
 ///    * [`Next::Close`](super::Next::Close): count the reason and [`Connection::unanswered`], free the memory of
 ///      [`Connection::retire`], and close the stream. No call may follow.
 /// 4. Memory in [`Context::retired`](super::Context::retired) is freed by the caller after the call.
@@ -36,7 +38,7 @@ use crate::protocol::Protocol;
 /// pieces of a large request, sends at most [`MAX_WRITE`](super::MAX_WRITE) bytes, and processes no more than it has
 /// read.
 pub struct Connection {
-    /// `None` exactly while the connection is offloaded: then the job has it.
+    /// `None` exactly in front of the protocol, and while the connection is offloaded: then the job has it.
     pub(super) protocol: Option<Box<dyn Protocol>>,
     pub(super) state: State,
     pub(super) peer: PeerName,
@@ -46,12 +48,16 @@ pub struct Connection {
     pub(super) read_closed: bool,
     /// A request has been processed on this connection.
     pub(super) served_any: bool,
+    /// Nothing has been read yet, and the listener expects no PROXY header.
+    pub(super) expects_no_header: bool,
 }
 
 /// What a connection is doing. Times are those of [`Context::now`](super::Context::now). [`TRANSITIONS`] lists which
 /// state may follow which.
 #[derive(Debug)]
 pub(super) enum State {
+    /// In front of the protocol. Reads; closes at its deadline.
+    Handshake(Box<Handshake>),
     /// No request in progress, no reply pending. Reads; closes at the idle timeout.
     Idle {
         /// The end of the last request, or the start of the connection.
@@ -74,6 +80,15 @@ pub(super) enum State {
         /// When to look at what the client has taken.
         next_look: Millis,
     },
+}
+
+/// What has arrived in front of the protocol.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    /// All bytes so far; when the header is complete, those behind it.
+    pub(super) received: Vec<u8>,
+    /// When to close. Bytes that arrive do not extend it.
+    pub(super) deadline: Millis,
 }
 
 /// What a request in progress waits for.
@@ -120,6 +135,7 @@ pub(super) enum Resume {
 /// A state without its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    Handshake,
     Idle,
     Receiving,
     Skipping,
@@ -133,8 +149,9 @@ pub(super) enum Kind {
 /// The states that may follow each state; a connection may close in every state. Debug builds check every transition,
 /// and a test makes each of them.
 pub(super) const TRANSITIONS: &[(Kind, &[Kind])] = {
-    use Kind::{Generating, Idle, Lingering, Offloaded, Receiving, Replying, Skipping, WaitingForMemory};
+    use Kind::{Generating, Handshake, Idle, Lingering, Offloaded, Receiving, Replying, Skipping, WaitingForMemory};
     &[
+        (Handshake, &[Idle, Generating]),
         (Idle, &[Receiving, Lingering]),
         (Receiving, &[Idle, Skipping, Replying, WaitingForMemory, Offloaded, Lingering]),
         (Skipping, &[Receiving, Lingering]),
@@ -150,10 +167,26 @@ impl Connection {
     /// A connection that starts at `now`; `peer` names the client in the log.
     #[must_use]
     pub fn new(protocol: Box<dyn Protocol>, peer: Option<Box<str>>, now: Millis) -> Self {
-        let state =
-            if protocol.is_generator() { State::Generating { last_write: now } } else { State::Idle { since: now } };
-        let peer = PeerName(peer);
-        Self { protocol: Some(protocol), state, peer, unacknowledged: 0, read_closed: false, served_any: false }
+        let state = State::before_requests(&*protocol, now);
+        Self { protocol: Some(protocol), expects_no_header: true, ..Self::in_state(state, peer) }
+    }
+
+    /// A connection in front of its protocol: it closes at `deadline`, unless a PROXY header is complete by then. `peer`
+    /// names the peer in the log.
+    #[must_use]
+    pub fn awaiting_header(peer: Option<Box<str>>, deadline: Millis) -> Self {
+        Self::in_state(State::Handshake(Box::new(Handshake { received: Vec::new(), deadline })), peer)
+    }
+
+    fn in_state(state: State, peer: Option<Box<str>>) -> Self {
+        let (peer, unacknowledged) = (PeerName(peer), 0);
+        let (read_closed, served_any, expects_no_header) = (false, false, false);
+        Self { protocol: None, state, peer, unacknowledged, read_closed, served_any, expects_no_header }
+    }
+
+    /// Names the client in the log from now on.
+    pub fn rename(&mut self, peer: Option<Box<str>>) {
+        self.peer = PeerName(peer);
     }
 
     /// The client's name for the log.
@@ -178,9 +211,10 @@ impl Connection {
     #[must_use]
     pub fn interest(&self) -> Interest {
         let (read, write) = match &self.state {
-            State::Idle { .. } | State::Busy(Phase::Receiving | Phase::Skipping(_), _) | State::Lingering { .. } => {
-                (true, false)
-            }
+            State::Handshake(_)
+            | State::Idle { .. }
+            | State::Busy(Phase::Receiving | Phase::Skipping(_), _)
+            | State::Lingering { .. } => (true, false),
             State::Busy(Phase::Replying(_), _) => (false, true),
             State::Busy(Phase::WaitingForMemory(_) | Phase::Offloaded, _) => (false, false),
             State::Generating { .. } => (!self.read_closed, true),
@@ -194,7 +228,7 @@ impl Connection {
         match &self.state {
             State::Busy(phase, in_flight) => in_flight.unanswered() + u32::from(*phase == Phase::Offloaded),
             State::Lingering { unanswered, .. } => *unanswered,
-            State::Idle { .. } | State::Generating { .. } => 0,
+            State::Handshake(_) | State::Idle { .. } | State::Generating { .. } => 0,
         }
     }
 
@@ -203,7 +237,7 @@ impl Connection {
     pub fn retire(self) -> Retired {
         match self.state {
             State::Busy(_, in_flight) => in_flight.retire(),
-            State::Idle { .. } | State::Generating { .. } | State::Lingering { .. } => Retired::default(),
+            _ => Retired::default(),
         }
     }
 
@@ -245,8 +279,14 @@ fn check_transition(from: Kind, to: Kind) {
 }
 
 impl State {
+    /// The state in which a protocol starts.
+    pub(super) fn before_requests(protocol: &dyn Protocol, now: Millis) -> Self {
+        if protocol.is_generator() { Self::Generating { last_write: now } } else { Self::Idle { since: now } }
+    }
+
     pub(super) fn kind(&self) -> Kind {
         match self {
+            Self::Handshake(_) => Kind::Handshake,
             Self::Idle { .. } => Kind::Idle,
             Self::Busy(Phase::Receiving, _) => Kind::Receiving,
             Self::Busy(Phase::Skipping(_), _) => Kind::Skipping,

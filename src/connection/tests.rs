@@ -72,10 +72,14 @@ proptest! {
         reads in proptest::collection::vec(io_result(), 0..12),
         writes in proptest::collection::vec(io_result(), 0..12),
         budget in prop_oneof![Just(600_000u64), Just(u64::MAX)],
+        awaits_header: bool,
     ) {
         let budget = Arc::new(Budget::new(budget));
         let mut context = context(1 << 20, &budget, 1);
-        Driver::new(protocol, ScriptedStream::new(&input, &reads, &writes)).run(&mut context, MAX_OUTPUT);
+        let header = if awaits_header { &b"PROXY UNKNOWN\r\n"[..] } else { b"" };
+        let stream = ScriptedStream::new(&[header, &input].concat(), &reads, &writes);
+        let new = if awaits_header { Driver::awaiting_header } else { Driver::new };
+        new(protocol, stream).run(&mut context, MAX_OUTPUT);
     }
 }
 
@@ -138,6 +142,12 @@ fn generate(input: &[u8], writes: &[IoResult]) {
     assert_eq!(&stream.output[..expect.len()], expect);
 }
 
+/// A connection whose header is complete starts its protocol.
+fn announce(protocol: &str) {
+    let stream = ScriptedStream::new(b"PROXY UNKNOWN\r\n", &[], &[]);
+    Driver::awaiting_header(protocol, stream).run(&mut context(1 << 20, &Arc::new(Budget::new(0)), 1), MAX_OUTPUT);
+}
+
 /// The offload pool has no memory for a request.
 fn fail_to_offload(input: &[u8]) {
     let budget = Arc::new(Budget::new(u64::MAX));
@@ -187,6 +197,8 @@ fn every_transition_of_the_table_is_made() {
         u64::MAX,
         ScriptedStream::new(&[b'x'; 40], &[IoResult::AtMost(10), IoResult::AtMost(30), IoResult::WouldBlock], &[]),
     );
+    announce("frame");
+    announce("chargen");
     generate(b"abc", &[]);
     generate(b"abc", &[IoResult::AtMost(1), IoResult::AtMost(1), IoResult::AtMost(2)]);
     generate(b"x", &[]);

@@ -28,6 +28,8 @@ pub(super) enum Timer {
     MinRate,
     /// Closes for this reason, unless the client is still taking the last reply.
     Expire(CloseReason),
+    /// Closes for this reason: nothing was sent.
+    Close(CloseReason),
     /// Looks whether a lingering client has everything.
     Linger,
 }
@@ -39,7 +41,7 @@ pub(super) enum TimerOutcome {
     Continue,
     /// Close when the client has what was sent.
     Close(CloseReason),
-    /// Close now: the client takes nothing.
+    /// Close now: the client takes nothing, or nothing was sent.
     CloseNow(CloseReason),
 }
 
@@ -54,6 +56,7 @@ impl Connection {
     pub(super) fn timer(&self, context: &Context) -> (Millis, Timer) {
         let limits = &context.limits;
         match &self.state {
+            State::Handshake(handshake) => (handshake.deadline, Timer::Close(CloseReason::ProxyTimeout)),
             State::Idle { since } => (since.after(limits.idle), Timer::Expire(CloseReason::IdleTimeout)),
             State::Busy(Phase::Receiving | Phase::Skipping(_), in_flight) => {
                 (in_flight.request_deadline(limits), Timer::Expire(CloseReason::RequestTimeout))
@@ -89,6 +92,7 @@ impl Connection {
                 self.credit_taken(stream, context);
                 if self.deadline(context) > context.now { TimerOutcome::Continue } else { TimerOutcome::Close(reason) }
             }
+            Timer::Close(reason) => TimerOutcome::CloseNow(reason),
             Timer::Linger => self.look_while_lingering(stream, context),
         }
     }
@@ -138,7 +142,7 @@ impl Connection {
                 in_flight.request.advance((before - left) as usize, context.now, Limits::REQUEST_RATE);
             }
             State::Idle { since } => *since = context.now,
-            State::Generating { .. } | State::Lingering { .. } => {}
+            State::Handshake(_) | State::Generating { .. } | State::Lingering { .. } => {}
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use std::mem;
 
+use super::listener::ListenerIndex;
 use super::peer::SourceKey;
 use super::poller::{Source, Token};
 use crate::connection::{Connection, Interest};
@@ -21,6 +22,8 @@ pub struct Session {
     pub connection: Connection,
     /// The events that epoll watches for.
     pub interest: Interest,
+    /// The listener that accepted it.
+    pub listener: ListenerIndex,
     /// The source that it counts for, where connections are limited by source.
     pub source: Option<Box<SourceKey>>,
 }
@@ -172,7 +175,7 @@ mod tests {
         let stream = StreamSocket::new(file, SocketFamily::Internet);
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let connection = Connection::new(protocol, None, Millis::ZERO);
-        Session { stream, connection, interest: Interest::default(), source: None }
+        Session { stream, connection, interest: Interest::default(), listener: ListenerIndex(0), source: None }
     }
 
     fn insert_session(table: &mut ConnectionTable, session: Session) -> Token {

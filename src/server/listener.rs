@@ -11,6 +11,7 @@ use log::warn;
 
 use super::access::{AccessList, PrefixSet};
 use super::condition::Condition;
+use super::peer::{Client, Peer};
 use super::rate_limit::{RateLimiter, Rates};
 use super::sync::{Mutex, lock};
 use crate::connection::Millis;
@@ -48,6 +49,18 @@ pub struct ProxyOptions {
     pub timeout: Millis,
 }
 
+impl ProxyOptions {
+    /// Whether the headers of a peer count. That of an unknown address counts only where every peer's does; Unix
+    /// sockets have no addresses: their modes decide who may connect.
+    #[must_use]
+    pub fn trusts(&self, peer: Option<Peer>) -> bool {
+        match (&self.from, peer) {
+            (None, _) | (Some(_), Some(Peer::Unix(_))) => true,
+            (Some(from), peer) => peer.and_then(Peer::ip).is_some_and(|ip| from.contains(ip)),
+        }
+    }
+}
+
 /// The place of a listener among those of the server, in the order in which the server got them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerIndex(pub u32);
@@ -70,15 +83,44 @@ pub struct ListenerProfile {
     pub protocol: &'static ProtocolInfo,
     /// The rates of its new connections.
     pub rate_limiter: RateLimiter,
+    /// Its name in messages: `frame=[::]:8083`.
+    name: String,
+    /// Connections end without the PROXY header that they should begin with.
+    missing_header: Condition,
+    /// Connections begin with a PROXY header that they should not have.
+    found_header: Condition,
     options: Mutex<Arc<ListenerOptions>>,
 }
 
 impl ListenerProfile {
     /// The profile of a listener that begins with these options.
     #[must_use]
-    pub fn new(protocol: &'static ProtocolInfo, options: &Arc<ListenerOptions>) -> Self {
+    pub fn new(protocol: &'static ProtocolInfo, name: String, options: &Arc<ListenerOptions>) -> Self {
         let rate_limiter = RateLimiter::new(options.rates);
-        Self { protocol, rate_limiter, options: Mutex::new(Arc::clone(options)) }
+        let (missing_header, found_header) = (Condition::default(), Condition::default());
+        Self { protocol, rate_limiter, name, missing_header, found_header, options: Mutex::new(Arc::clone(options)) }
+    }
+
+    /// Logs that a connection was closed without a valid PROXY header, at a bounded rate.
+    pub fn warn_missing_header(&self, peer: Client, now: Millis) {
+        if let (Some(times), _) = self.missing_header.occurred(now) {
+            let name = &self.name;
+            warn!(
+                "{name}: no valid PROXY header from {peer}{times}: is send-proxy set in the balancer, or does a client \
+                 connect directly?"
+            );
+        }
+    }
+
+    /// Logs that a connection begins like a PROXY header, which this listener does not expect, at a bounded rate.
+    pub fn warn_found_header(&self, peer: Client, now: Millis) {
+        if let (Some(times), _) = self.found_header.occurred(now) {
+            let name = &self.name;
+            warn!(
+                "{name}: a connection from {peer} begins with a PROXY header, which is served as input{times}: if a \
+                 balancer sends it, add the option proxy to the listener"
+            );
+        }
     }
 
     /// The present options.

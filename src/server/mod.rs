@@ -127,11 +127,11 @@ impl Server {
         config: &ServerConfig,
     ) -> Result<Self, StartError> {
         connection::keep_headroom(sys::memory_left);
-        let protocols = listeners.iter().map(|listener| listener.protocol);
-        let protocols = protocols.chain(connection.iter().map(|connection| connection.protocol));
-        let profiles = protocols
+        let names = listeners.iter().map(|listener| (listener.protocol, listener.name.as_str()));
+        let names = names.chain(connection.iter().map(|connection| (connection.protocol, connection.protocol.name)));
+        let profiles = names
             .zip(&config.listeners)
-            .map(|(protocol, options)| ListenerProfile::new(protocol, options))
+            .map(|((protocol, name), options)| ListenerProfile::new(protocol, name.into(), options))
             .collect();
         let adopted_listener = ListenerIndex::of(listeners.len());
         let shared = Shared::new(config, profiles).map_err(StartError::when("create an eventfd"))?;

@@ -9,6 +9,7 @@ use log::{Level, log_enabled};
 
 use crate::connection::Stream;
 use crate::protocol::ConnectionInfo;
+use crate::protocol::proxy_header::ProxyHeader;
 use crate::sys::{self, Credentials, SocketAddress, SocketFamily, StreamSocket, VsockAddress};
 
 impl Stream for StreamSocket {
@@ -61,6 +62,15 @@ impl Peer {
         }
     }
 
+    /// Its IP address, if it has one; an IPv4 address that is mapped to IPv6 is IPv4.
+    #[must_use]
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(address) => Some(address.ip().to_canonical()),
+            Self::Unix(_) | Self::Vsock(_) => None,
+        }
+    }
+
     /// The source that its connections count for; an IPv4 address that is mapped to IPv6 counts as IPv4. `None` for an
     /// unknown user.
     #[must_use]
@@ -69,6 +79,79 @@ impl Peer {
             Self::Tcp(address) => Some(SourceKey::Address(address.ip().to_canonical())),
             Self::Unix(credentials) => credentials.uid.map(SourceKey::Uid),
             Self::Vsock(address) => Some(SourceKey::Cid(address.cid)),
+        }
+    }
+}
+
+/// A client as limits and log see it. A peer is `None` if it is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// The peer of the socket.
+    Direct(Option<Peer>),
+    /// A client that the peer has announced.
+    Announced {
+        /// Its address.
+        source: SocketAddr,
+        /// The peer.
+        via: Option<Peer>,
+    },
+    /// A peer that may announce clients, and uses this connection itself: to probe the server, for example.
+    Balancer(Option<Peer>),
+}
+
+impl Client {
+    /// The client of a connection whose `peer` has sent this header.
+    #[must_use]
+    pub fn announced(header: ProxyHeader, peer: Option<Peer>) -> Self {
+        match header {
+            ProxyHeader::Local => Self::Balancer(peer),
+            ProxyHeader::Proxied { source, .. } => Self::Announced { source, via: peer },
+        }
+    }
+
+    /// The address that the peer has announced, if it has.
+    #[must_use]
+    pub fn announced_address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Announced { source, .. } => Some(source),
+            Self::Direct(_) | Self::Balancer(_) => None,
+        }
+    }
+
+    /// The IP address that access lists judge.
+    #[must_use]
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Direct(peer) | Self::Balancer(peer) => peer.and_then(Peer::ip),
+            Self::Announced { source, .. } => Peer::Tcp(source).ip(),
+        }
+    }
+
+    /// The source that its connection counts for. None of a balancer counts: it is trusted, and its probes must not
+    /// fail because it has many clients.
+    #[must_use]
+    pub fn source(self) -> Option<SourceKey> {
+        match self {
+            Self::Direct(peer) => peer.and_then(Peer::source),
+            Self::Announced { source, .. } => Peer::Tcp(source).source(),
+            Self::Balancer(_) => None,
+        }
+    }
+}
+
+/// The client as messages show it: `192.0.2.10:56324 via 10.0.0.5:41234`.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peer = match self {
+            Self::Direct(peer) | Self::Balancer(peer) => peer,
+            Self::Announced { source, via } => {
+                write!(f, "{} via ", Peer::Tcp(*source))?;
+                via
+            }
+        };
+        match peer {
+            Some(peer) => peer.fmt(f),
+            None => f.write_str("unknown address"),
         }
     }
 }
@@ -103,13 +186,15 @@ impl fmt::Display for SourceKey {
 pub struct SocketInfo<'a> {
     /// The socket.
     pub stream: &'a StreamSocket,
+    /// The client's address, where its peer has announced it.
+    pub announced: Option<SocketAddr>,
     /// The number of the connection, counted from 1.
     pub number: u64,
 }
 
 impl ConnectionInfo for SocketInfo<'_> {
     fn peer(&self) -> Option<String> {
-        Peer::of(self.stream).map(|peer| peer.to_string())
+        self.announced.map(Peer::Tcp).or_else(|| Peer::of(self.stream)).map(|peer| peer.to_string())
     }
 
     fn local(&self) -> Option<String> {
@@ -138,12 +223,8 @@ pub fn log_wants_names() -> bool {
 
 /// The name of a client in the log; `None`, at no cost, if the log does not want it.
 #[must_use]
-pub fn log_name(peer: Option<Peer>, protocol: &str) -> Option<Box<str>> {
-    if !log_wants_names() {
-        return None;
-    }
-    let name = peer.map_or_else(|| format!("{protocol} unknown address"), |peer| format!("{protocol} {peer}"));
-    Some(name.into())
+pub fn log_name(client: Client, protocol: &str) -> Option<Box<str>> {
+    log_wants_names().then(|| format!("{protocol} {client}").into())
 }
 
 #[cfg(test)]

@@ -38,10 +38,14 @@ pub struct Transcript {
 
 /// Serves one client, as the only one of its budget, until the connection closes.
 pub fn serve(protocol: &str, stream: ScriptedStream, setting: Setting) -> Transcript {
+    serve_with(Driver::new(protocol, stream), setting)
+}
+
+/// As [`serve`], for a connection before its first call.
+pub fn serve_with(mut driver: Driver, setting: Setting) -> Transcript {
     let budget = Arc::new(Budget::new(setting.budget));
     let mut context = context(setting.message, &budget, setting.seed);
     context.counters.accepted.add(1);
-    let mut driver = Driver::new(protocol, stream);
     let reason = driver.run(&mut context, usize::MAX);
     let output = std::mem::take(&mut driver.stream.output);
     drop(driver);

@@ -9,6 +9,7 @@
 //! | `timeouts` | when a deadline is, and what extends it |
 //! | `closing` | a close waits until the client has received every reply |
 //! | `events` | whatever happens, a connection waits for something or closes, and returns its memory |
+//! | `handshake` | a PROXY header in front of the protocol |
 //! | `drain` | the end of each connection while the server drains |
 
 mod budget;
@@ -18,6 +19,9 @@ mod cutting;
 mod drain;
 mod events;
 mod fairness;
+mod handshake;
 mod scripted;
 mod session;
 mod timeouts;
+#[path = "../proxy_header/vectors.rs"]
+mod vectors;

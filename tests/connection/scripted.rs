@@ -14,7 +14,8 @@ use retortd::connection::{
     Budget, Buffer, Charge, CloseReason, Connection, Context, Counter, Counters, Demand, Limits, Millis, Next, Pool,
     READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream,
 };
-use retortd::protocol::{ProtocolSettings, RequestRng, by_name};
+use retortd::protocol::proxy_header::ProxyHeader;
+use retortd::protocol::{Protocol, ProtocolSettings, RequestRng, by_name};
 
 /// The result of one system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,15 +155,20 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
         now: Millis::ZERO,
         draining: false,
         contended_since: None,
+        found_header: false,
         write_left: 0,
         retired: Retired::default(),
     }
 }
 
+/// The server's side of the protocol of that name.
+pub fn protocol(name: &str) -> Box<dyn Protocol> {
+    (by_name(name).expect("a protocol of that name").new)(&ProtocolSettings::default(), &())
+}
+
 /// A new connection to the protocol of that name.
-pub fn connection(protocol: &str) -> Connection {
-    let info = by_name(protocol).expect("a protocol of that name");
-    Connection::new((info.new)(&ProtocolSettings::default(), &()), None, Millis::ZERO)
+pub fn connection(name: &str) -> Connection {
+    Connection::new(protocol(name), None, Millis::ZERO)
 }
 
 /// Calls one connection as a worker does.
@@ -170,6 +176,10 @@ pub struct Driver {
     /// The stream to the client.
     pub stream: ScriptedStream,
     connection: Connection,
+    /// The protocol of a connection whose header is not complete yet.
+    protocol: Option<Box<dyn Protocol>>,
+    /// What its header announced.
+    pub announced: Option<ProxyHeader>,
     /// What the last call returned; `None` before the first call.
     next: Option<Next>,
     was_read_last: bool,
@@ -178,7 +188,16 @@ pub struct Driver {
 impl Driver {
     /// A connection to the protocol of that name, before its first call.
     pub fn new(protocol: &str, stream: ScriptedStream) -> Self {
-        Self { stream, connection: connection(protocol), next: None, was_read_last: false }
+        Self::of(connection(protocol), None, stream)
+    }
+
+    /// A connection that begins with a PROXY header, before its first call.
+    pub fn awaiting_header(name: &str, stream: ScriptedStream) -> Self {
+        Self::of(Connection::awaiting_header(None, Millis::NEVER), Some(protocol(name)), stream)
+    }
+
+    fn of(connection: Connection, protocol: Option<Box<dyn Protocol>>, stream: ScriptedStream) -> Self {
+        Self { stream, connection, protocol, announced: None, next: None, was_read_last: false }
     }
 
     /// Whether it waits only until the client takes its replies.
@@ -203,6 +222,10 @@ impl Driver {
             Some(Next::Offload(job)) => {
                 let result = job.run(&mut RequestRng::new(None), context.unix_time).expect("memory");
                 connection.offload_done(stream, context, result)
+            }
+            Some(Next::Announced(header)) => {
+                self.announced = Some(*header);
+                connection.admit(self.protocol.take().expect("announced once"), stream, context)
             }
             Some(Next::Close(reason)) => return Some(reason),
             Some(Next::Wait) => {

@@ -7,12 +7,14 @@ use std::ops::ControlFlow;
 use log::info;
 
 use super::Worker;
+use super::drive::Driver;
 use crate::connection::{CloseReason, Connection, Next, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
 use crate::server::admission::Slot;
 use crate::server::connection_table::Session;
+use crate::server::listener::ListenerOptions;
 use crate::server::message::{NewConnection, WorkerMessage};
-use crate::server::peer::{self, Peer, SocketInfo, SourceKey};
+use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
 use crate::server::warnings::Shortage;
 use crate::sys::Errno;
@@ -48,6 +50,19 @@ impl Accepting {
     #[must_use]
     pub fn can_continue_drain(&self) -> bool {
         self.is_counted && !self.acceptors.last().is_some_and(Acceptor::is_at_limit)
+    }
+}
+
+impl Driver {
+    /// The second step of admission, once the client is known: counts the connection for its source, where that is
+    /// limited.
+    ///
+    /// # Errors
+    /// Why the connection is to be closed: there are as many from this source as allowed.
+    pub fn admit_client(&self, client: Client) -> Result<Option<Box<SourceKey>>, CloseReason> {
+        let admission = &self.shared.admission;
+        let Some(source) = client.source().filter(|_| admission.limits_sources()) else { return Ok(None) };
+        if admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(CloseReason::SourceLimit) }
     }
 }
 
@@ -106,25 +121,34 @@ impl Worker {
         }
     }
 
-    /// Begins to serve a connection.
-    pub(super) fn add_connection(&mut self, NewConnection { stream, listener }: NewConnection) {
+    /// Begins to serve a connection, or waits for its PROXY header first.
+    pub(super) fn add_connection(&mut self, connection: NewConnection) {
         self.driver.context.counters.accepted.add(1);
+        let options = self.shared.profile(connection.listener).options();
+        match &options.proxy {
+            Some(proxy) => self.await_header(connection, proxy),
+            None => self.serve_peer(connection, &options),
+        }
+    }
+
+    /// Begins to serve a connection whose client is its peer.
+    fn serve_peer(&mut self, NewConnection { stream, listener }: NewConnection, options: &ListenerOptions) {
         let profile = self.shared.profile(listener);
-        let options = profile.options();
         let peer = if self.needs_peer() { Peer::of(&stream) } else { None };
-        let label = peer::log_name(peer, profile.protocol.name);
-        let source = match self.admit_client(peer.and_then(Peer::source)) {
+        let client = Client::Direct(peer);
+        let label = peer::log_name(client, profile.protocol.name);
+        let source = match self.driver.admit_client(client) {
             Ok(source) => source,
             Err(reason) => return self.reject(label.as_deref(), reason),
         };
         if let Some(label) = &label {
             info!("{label}: accepted");
         }
-        let info = SocketInfo { stream: &stream, number: self.shared.admission.next_number() };
+        let info = SocketInfo { stream: &stream, announced: None, number: self.shared.admission.next_number() };
         let protocol = (profile.protocol.new)(&options.protocols, &info);
         let connection = Connection::new(protocol, label, self.driver.context.now);
         let interest = connection.interest();
-        self.open_session(Session { stream, connection, interest, source });
+        self.open_session(Session { stream, connection, interest, listener, source });
     }
 
     /// Whether something depends on the peers of new connections: looking one up costs a system call.
@@ -133,7 +157,7 @@ impl Worker {
     }
 
     /// Puts a connection into the table and into epoll, and makes its first call.
-    fn open_session(&mut self, session: Session) {
+    pub(super) fn open_session(&mut self, session: Session) {
         let inserted = if has_headroom(0) { self.table.insert(session) } else { Err(session) };
         let (token, session) = match inserted {
             Ok(inserted) => inserted,
@@ -157,19 +181,8 @@ impl Worker {
         self.count_rejected(CloseReason::Resources, self.number);
     }
 
-    /// The second step of admission, once the client is known: counts the connection for its source, where that is
-    /// limited.
-    ///
-    /// # Errors
-    /// Why the connection is to be closed: there are as many from this source as allowed.
-    fn admit_client(&self, source: Option<SourceKey>) -> Result<Option<Box<SourceKey>>, CloseReason> {
-        let admission = &self.shared.admission;
-        let Some(source) = source.filter(|_| admission.limits_sources()) else { return Ok(None) };
-        if admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(CloseReason::SourceLimit) }
-    }
-
     /// Closes a connection that is not admitted, before anything was read. `label` names the client in the log.
-    fn reject(&self, label: Option<&str>, reason: CloseReason) {
+    pub(super) fn reject(&self, label: Option<&str>, reason: CloseReason) {
         if let Some(label) = label {
             info!("{label}: closed: {}", reason.name());
         }

@@ -12,6 +12,7 @@ use crate::server::connection_table::Session;
 use crate::server::memory_queue::Waiter;
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
+use crate::server::peer::{Client, Peer};
 use crate::server::poller::{Event, Poller, Source, Token};
 use crate::server::shared::Shared;
 use crate::server::timers::SweepTimer;
@@ -36,7 +37,18 @@ impl Driver {
         call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
     ) -> Next {
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
+        if self.context.found_header {
+            self.report_found_header(session);
+        }
         self.after_call(token, session, next)
+    }
+
+    /// The input of a connection begins like a PROXY header that its listener does not expect.
+    #[cold]
+    fn report_found_header(&mut self, session: &Session) {
+        self.context.found_header = false;
+        let profile = self.shared.profile(session.listener);
+        profile.warn_found_header(Client::Direct(Peer::of(&session.stream)), self.context.now);
     }
 
     /// Visits a connection while the worker drains.
@@ -119,6 +131,7 @@ impl Worker {
             Next::Wait => {}
             Next::WaitForMemory(demand) => self.wait_for_memory(token, demand),
             Next::Offload(job) => self.offload(token, job),
+            Next::Announced(header) => self.on_announced(token, *header),
             Next::Close(reason) => self.close(token, reason),
         }
     }
@@ -176,10 +189,14 @@ impl Worker {
 
     /// Closes a connection, and gives back everything that it holds.
     pub(super) fn close(&mut self, token: Token, reason: CloseReason) {
-        let Some(Session { stream, connection, source, .. }) = self.table.remove(token) else { return };
+        let Some(Session { stream, connection, source, listener, .. }) = self.table.remove(token) else { return };
         let context = &mut self.driver.context;
         context.counters.close(reason, connection.unanswered().into());
         info!("{}: closed: {}", connection.peer(), reason.name());
+        if let CloseReason::ProxyHeader | CloseReason::ProxyTimeout = reason {
+            let peer = Client::Direct(Peer::of(&stream));
+            self.shared.profile(listener).warn_missing_header(peer, context.now);
+        }
         if let Some(source) = source {
             self.shared.admission.release_source(*source);
         }

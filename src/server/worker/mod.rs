@@ -8,6 +8,7 @@
 //! | file | content |
 //! |---|---|
 //! | `accept` | listeners, admission, the first call of a connection |
+//! | `handshake` | PROXY headers: the peers that may send them, the clients that they announce |
 //! | `drive` | events of connections, and what follows from each call |
 //! | `messages` | messages from other threads |
 //! | `sweep` | visiting all connections |
@@ -17,6 +18,7 @@
 mod accept;
 mod drain;
 mod drive;
+mod handshake;
 mod memory_waits;
 mod messages;
 mod sweep;
@@ -222,6 +224,7 @@ fn new_context(number: usize, shared: &Shared, config: &ServerConfig) -> io::Res
         now: shared.clock.now(),
         draining: false,
         contended_since: None,
+        found_header: false,
         write_left: 0,
         retired: Retired::default(),
     })

@@ -31,7 +31,8 @@ impl Harness {
         let limits =
             ServerLimits { max_message: 1024, max_connections: Some(max_connections), ..ServerLimits::UNLIMITED };
         let config = ServerConfig { workers: 1, seed: None, limits, listeners: Vec::new() };
-        let profiles = [frame, qotd].map(|protocol| ListenerProfile::new(protocol, &Arc::default()));
+        let profiles =
+            [frame, qotd].map(|protocol| ListenerProfile::new(protocol, protocol.name.into(), &Arc::default()));
         let shared = Shared::new(&config, profiles.into()).expect("eventfds");
         let weak = Arc::downgrade(&listener);
         let worker = Worker::new(0, &[listener], &shared, &config).expect("a worker");
@@ -126,7 +127,9 @@ fn a_connection_is_served_with_the_present_options_of_its_listener() {
     let mut harness = Harness::new(2);
     let quotes = Arc::from(["a quote".to_string()]);
     let protocols = Arc::new(ProtocolSettings { quotes, host_name: None });
-    harness.shared.set_listener_options(&[Arc::default(), Arc::new(ListenerOptions { protocols })]);
+    harness
+        .shared
+        .set_listener_options(&[Arc::default(), Arc::new(ListenerOptions { protocols, ..ListenerOptions::default() })]);
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
     let mut client = TcpStream::connect(other.local_addr().expect("an address")).expect("connect");
     let (stream, _) = other.accept().expect("accept");

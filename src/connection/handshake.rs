@@ -1,0 +1,68 @@
+//! The bytes in front of the protocol: the PROXY header by which a balancer announces its client.
+//!
+//! Until the header is complete, and the caller has admitted the announced client, there is no protocol and nothing is
+//! sent. A connection holds at most [`MAX_HEADER`] bytes meanwhile: a quarter of what a connection may hold without a
+//! charge ([`UNCHARGED_BYTES`](super::UNCHARGED_BYTES)), so they are not charged to the budget.
+
+use log::{Level, info, log_enabled};
+
+use super::close_reason::CloseReason;
+use super::context::Context;
+use super::log::trace_bytes;
+use super::next::Next;
+use super::read::{ReadOutcome, read_once};
+use super::state::{Connection, State};
+use super::stream::Stream;
+use crate::protocol::proxy_header::{self, MAX_HEADER, Parsed};
+
+impl Connection {
+    /// Reads once; judges the header when it is complete, or cannot become one any more.
+    pub(super) fn read_header<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+        let State::Handshake(handshake) = &mut self.state else { return Next::Wait };
+        // a header that is not refused is shorter: there is always room
+        let room = MAX_HEADER - handshake.received.len();
+        let bytes = match read_once(stream, &mut context.read_buf.filled_mut()[..room]) {
+            Ok(0) => return Next::Close(self.after_eof_in_header()),
+            Ok(length) => &context.read_buf.filled()[..length],
+            Err(error) => match ReadOutcome::of_error(&error) {
+                ReadOutcome::Failed(reason) => return Next::Close(reason),
+                _ => return Next::Wait,
+            },
+        };
+        context.counters.bytes_in.add(bytes.len() as u64);
+        if log_enabled!(Level::Trace) {
+            trace_bytes(&self.peer, "received", bytes);
+        }
+        if handshake.received.try_reserve(bytes.len()).is_err() {
+            return Next::Close(CloseReason::Resources);
+        }
+        handshake.received.extend_from_slice(bytes);
+        self.judge_header()
+    }
+
+    fn judge_header(&mut self) -> Next {
+        let State::Handshake(handshake) = &mut self.state else { return Next::Wait };
+        match proxy_header::parse(&handshake.received) {
+            Ok(Parsed::Incomplete) => Next::Wait,
+            Ok(Parsed::Complete { header, length }) => {
+                handshake.received.drain(..length);
+                Next::Announced(Box::new(header))
+            }
+            Err(error) => {
+                info!("{}: invalid PROXY header: {error}", self.peer);
+                Next::Close(CloseReason::ProxyHeader)
+            }
+        }
+    }
+
+    /// A client that half-closes without a byte is a probe of the balancer, and no fault.
+    fn after_eof_in_header(&self) -> CloseReason {
+        match &self.state {
+            State::Handshake(handshake) if !handshake.received.is_empty() => {
+                info!("{}: invalid PROXY header: the peer half-closed inside it", self.peer);
+                CloseReason::ProxyHeader
+            }
+            _ => CloseReason::Finished,
+        }
+    }
+}
