@@ -16,6 +16,7 @@ mod idle;
 mod inetd;
 mod listen_failure;
 mod listen_fds;
+mod listener_options;
 mod listeners;
 mod logging;
 mod main_loop;

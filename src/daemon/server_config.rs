@@ -1,16 +1,14 @@
 //! The conversion of settings into the configuration of the server, with the defaults that depend on the system.
 
-use std::sync::Arc;
-
 use log::warn;
 
 use super::config::args::{MIN_BUFFERED, ReloadableSettings};
 use super::config::listen::Origin;
-use super::config::listener_option::ListenerOption;
 use super::config::quotes;
 use super::config::settings::Settings;
 use super::config::values::{Limit, Size};
 use super::exit_status::Failure;
+use super::listener_options::CommonOptions;
 use super::system_limits::{self, Memory};
 use crate::protocol::ProtocolSettings;
 use crate::protocol::services::frame;
@@ -26,31 +24,21 @@ const DESCRIPTORS_PER_WORKER: u64 = 2;
 /// The configuration of a server whose listeners have these origins.
 ///
 /// # Errors
-/// As [`quotes::load`]; 78: more connections are allowed than the process may open descriptors.
+/// As [`quotes::load`], [`CommonOptions::new`] and [`CommonOptions::with`]; 78: more connections are allowed than the
+/// process may open descriptors.
 pub fn server_config(settings: &Settings, origins: &[Origin]) -> Result<server::ServerConfig, Failure> {
     let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
-    let protocols = Arc::new(ProtocolSettings { quotes, host_name: sys::host_name() });
+    let common = CommonOptions::new(&settings.reloadable, ProtocolSettings { quotes, host_name: sys::host_name() })?;
     let workers = settings.fixed.workers.map_or_else(system_limits::processors, usize::from);
     let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + origins.len() as u64;
     let connections = connections(settings.reloadable.max_connections, reserved, sys::raise_descriptor_limit())?;
-    let options = |origin| listener_options(&settings.reloadable.listener_options.of(origin), &protocols);
+    let options = |origin| common.with(&settings.reloadable.listener_options.of(origin), origin);
     Ok(server::ServerConfig {
         workers,
         limits: limits(&settings.reloadable, connections),
         seed: settings.fixed.seed,
-        listeners: origins.iter().map(options).collect(),
+        listeners: origins.iter().map(options).collect::<Result<_, _>>()?,
     })
-}
-
-/// The options of a listener: those that all listeners have in common, changed by each of its own.
-fn listener_options(options: &[&ListenerOption], protocols: &Arc<ProtocolSettings>) -> Arc<server::ListenerOptions> {
-    let common = server::ListenerOptions { protocols: Arc::clone(protocols), ..server::ListenerOptions::default() };
-    Arc::new(options.iter().copied().fold(common, with_option))
-}
-
-/// `options`, changed by one option of the listener; there is no option yet.
-fn with_option(_options: server::ListenerOptions, option: &ListenerOption) -> server::ListenerOptions {
-    match *option {}
 }
 
 fn limits(settings: &ReloadableSettings, connections: usize) -> ServerLimits {
@@ -60,6 +48,7 @@ fn limits(settings: &ReloadableSettings, connections: usize) -> ServerLimits {
         max_buffered: buffered.max().map(|size| size.0),
         max_connections: Some(connections),
         max_per_source: settings.max_per_source.max(),
+        source_prefix: settings.source_prefix,
         idle_timeout: settings.idle_timeout.max(),
         request_timeout: settings.request_timeout.max(),
         write_timeout: settings.write_timeout.max(),

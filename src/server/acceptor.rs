@@ -5,8 +5,9 @@
 //!
 //! | state | registered with epoll | left by |
 //! |---|---|---|
-//! | `Ready` | yes | all slots taken: `AtLimit`; accept(2) fails: `BackingOff`; shutdown: `Draining` |
+//! | `Ready` | yes | all slots taken: `AtLimit`; over the rate: `Paused`; accept(2) fails: `BackingOff`; shutdown: `Draining` |
 //! | `BackingOff` | no | its time: `Ready`; shutdown: `Draining` |
+//! | `Paused` | no | its time, a changed rate: `Ready`; shutdown: `Draining` |
 //! | `AtLimit` | no | a free slot: `Ready`; shutdown: `Draining` |
 //! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
 
@@ -88,6 +89,9 @@ pub enum Accepted {
 enum ListenerState {
     Ready,
     BackingOff {
+        until: Millis,
+    },
+    Paused {
         until: Millis,
     },
     AtLimit,
@@ -194,6 +198,31 @@ impl Acceptor {
         }
     }
 
+    /// There are as many new connections as the rate of the listener allows: leaves the next ones in the accept queue.
+    pub fn pause(&mut self, until: Millis, poller: &Poller, now: Millis) {
+        self.listener.warn_over_rate(now);
+        self.unregister(poller, ListenerState::Paused { until });
+    }
+
+    /// The rate of the listener may have changed.
+    pub fn end_pause(&mut self, poller: &Poller, now: Millis) {
+        if matches!(self.state, ListenerState::Paused { .. }) {
+            self.register(poller, now);
+        }
+    }
+
+    /// Whether a client waits in the accept queue.
+    #[must_use]
+    pub fn has_client(&self) -> bool {
+        sys::is_readable(&self.listener.socket)
+    }
+
+    /// Whether the rate of the listener applies: a drain empties the queue, because what is left in it is reset.
+    #[must_use]
+    pub fn is_paced(&self) -> bool {
+        !matches!(self.state, ListenerState::Draining { .. })
+    }
+
     /// All slots are taken: leaves the next connections in the accept queue.
     pub fn wait_for_slot(&mut self, poller: &Poller) {
         let state = match self.state {
@@ -214,14 +243,14 @@ impl Acceptor {
         match &mut self.state {
             ListenerState::AtLimit => self.register(poller, now),
             ListenerState::Draining { is_at_limit, .. } => *is_at_limit = false,
-            ListenerState::Ready | ListenerState::BackingOff { .. } => {}
+            ListenerState::Ready | ListenerState::BackingOff { .. } | ListenerState::Paused { .. } => {}
         }
     }
 
-    /// Registers the listener again when it has backed off long enough; logs when accept(2) does not fail any more.
+    /// Registers the listener again when it has backed off or paused long enough; logs which conditions have ended.
     pub fn run_timers(&mut self, poller: &Poller, now: Millis) {
-        self.listener.log_recovery(now);
-        if matches!(self.state, ListenerState::BackingOff { until } if until <= now) {
+        self.listener.log_recoveries(now);
+        if self.registers_at() <= now {
             self.register(poller, now);
         }
     }
@@ -229,11 +258,15 @@ impl Acceptor {
     /// When to call [`Acceptor::run_timers`]; `None` without a reason.
     #[must_use]
     pub fn timers_due(&self) -> Option<Millis> {
-        let retry = match self.state {
-            ListenerState::BackingOff { until } => until,
-            _ => Millis::NEVER,
-        };
-        retry.min(self.listener.recovery_due()).if_ever()
+        self.registers_at().min(self.listener.recovery_due()).if_ever()
+    }
+
+    /// When to register the listener again; [`Millis::NEVER`] if that follows from no time.
+    fn registers_at(&self) -> Millis {
+        match self.state {
+            ListenerState::BackingOff { until } | ListenerState::Paused { until } => until,
+            ListenerState::Ready | ListenerState::AtLimit | ListenerState::Draining { .. } => Millis::NEVER,
+        }
     }
 
     /// Waits for no more connections. Those that the kernel has completed by now are still to be accepted, unless the
@@ -326,6 +359,26 @@ mod tests {
     }
 
     #[test]
+    fn over_the_rate_the_listener_pauses_until_its_time_or_a_change() {
+        let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
+        let (now, until) = (Millis::new(50), Millis::new(80));
+        acceptor.pause(until, &poller, now);
+        assert!(!acceptor.is_ready() && acceptor.is_paced() && acceptor.has_client() && !has_event(&mut poller));
+        assert_eq!(acceptor.timers_due(), Some(until));
+        acceptor.slots_freed(&poller, now);
+        acceptor.run_timers(&poller, until - Millis::new(1));
+        assert!(!acceptor.is_ready(), "a free slot does not end the pause");
+        acceptor.run_timers(&poller, until);
+        assert!(acceptor.is_ready() && has_event(&mut poller));
+        acceptor.pause(Millis::new(1000), &poller, until);
+        acceptor.end_pause(&poller, until);
+        assert!(acceptor.is_ready() && has_event(&mut poller));
+        acceptor.wait_for_slot(&poller);
+        acceptor.end_pause(&poller, until);
+        assert!(acceptor.is_at_limit(), "a changed rate frees no slot");
+    }
+
+    #[test]
     fn a_draining_listener_empties_its_queue_also_at_the_limit() {
         let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
         acceptor.begin_drain(&poller);
@@ -349,12 +402,14 @@ mod tests {
             |_: &mut Acceptor, _: &Poller| {},
             |acceptor: &mut Acceptor, poller: &Poller| acceptor.back_off(Errno::EMFILE, poller, Millis::ZERO),
             |acceptor: &mut Acceptor, poller: &Poller| acceptor.wait_for_slot(poller),
+            |acceptor: &mut Acceptor, poller: &Poller| acceptor.pause(Millis::new(1), poller, Millis::ZERO),
         ] {
             let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
             enter(&mut acceptor, &poller);
             acceptor.begin_drain(&poller);
-            assert!(acceptor.has_queued() && !acceptor.is_at_limit());
+            assert!(acceptor.has_queued() && !acceptor.is_at_limit() && !acceptor.is_paced());
             acceptor.slots_freed(&poller, Millis::new(1));
+            acceptor.end_pause(&poller, Millis::new(1));
             acceptor.run_timers(&poller, BACKOFF + BACKOFF);
             assert!(!acceptor.is_ready() && acceptor.has_queued() && !has_event(&mut poller));
         }

@@ -164,11 +164,9 @@ mod tests {
 
     /// Addresses with few different bits, so that networks contain one another.
     fn address() -> impl Strategy<Value = IpAddr> {
-        let bits =
-            |width: u32| move |bits: [bool; 3]| (0..3).map(|n| u128::from(bits[n]) << (width - 1 - 4 * n as u32));
         prop_oneof![
-            any::<[bool; 3]>().prop_map(move |some| Ipv4Addr::from_bits(bits(32)(some).sum::<u128>() as u32).into()),
-            any::<[bool; 3]>().prop_map(move |some| Ipv6Addr::from_bits(bits(128)(some).sum()).into()),
+            (0..4096_u32).prop_map(|bits| Ipv4Addr::from_bits((bits & 0b1001_0011_0001) << 20).into()),
+            (0..4096_u128).prop_map(|bits| Ipv6Addr::from_bits((bits & 0b1001_0011_0001) << 116).into()),
         ]
     }
 

@@ -47,6 +47,8 @@ pub struct Admission<N = EventFd> {
     channels: Channels<N>,
     max_connections: AtomicUsize,
     max_per_source: AtomicUsize,
+    /// Bits of an IPv6 address that make a source.
+    source_prefix: AtomicUsize,
     /// Slots that are taken.
     taken: AtomicUsize,
     /// A listener is unregistered because all slots are taken.
@@ -67,6 +69,7 @@ impl<N: Notifier> Admission<N> {
             channels,
             max_connections: AtomicUsize::new(limits.max_connections.unwrap_or(UNLIMITED)),
             max_per_source: AtomicUsize::new(limits.max_per_source.unwrap_or(UNLIMITED)),
+            source_prefix: AtomicUsize::new(limits.source_prefix.into()),
             taken: AtomicUsize::new(0),
             at_limit: Condition::default(),
             connections_per_source: Mutex::default(),
@@ -80,6 +83,7 @@ impl<N: Notifier> Admission<N> {
     pub fn set_limits(&self, limits: &ServerLimits) {
         self.max_connections.store(limits.max_connections.unwrap_or(UNLIMITED), Ordering::SeqCst);
         self.max_per_source.store(limits.max_per_source.unwrap_or(UNLIMITED), Ordering::Relaxed);
+        self.source_prefix.store(limits.source_prefix.into(), Ordering::Relaxed);
         self.end_at_limit();
         self.channels.send_all(|| WorkerMessage::SlotsFreed);
     }
@@ -145,6 +149,12 @@ impl<N: Notifier> Admission<N> {
     /// The number of a connection that begins to be served, counted from 1.
     pub fn next_number(&self) -> u64 {
         self.numbered.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The bits of an IPv6 address that make a source.
+    #[must_use]
+    pub fn source_prefix(&self) -> u8 {
+        u8::try_from(self.source_prefix.load(Ordering::Relaxed)).unwrap_or(u8::MAX)
     }
 
     /// Whether the number of connections from one source is limited.
@@ -226,7 +236,7 @@ mod tests {
     #[test]
     fn a_source_is_forgotten_with_its_last_connection() {
         let admission = admission(1, 1, Some(2));
-        let source = SourceKey::Address([192, 0, 2, 1].into());
+        let source = SourceKey::of_address([192, 0, 2, 1].into(), 64);
         let admitted: Vec<bool> = (0..3).map(|_| admission.admit_source(source)).collect();
         assert_eq!(admitted, [true, true, false]);
         for left in [1, 0] {
@@ -242,6 +252,14 @@ mod tests {
         assert!(admission.limits_sources());
         admission.set_limits(&ServerLimits::UNLIMITED);
         assert!(!admission.limits_sources());
+    }
+
+    #[test]
+    fn the_prefix_of_sources_can_be_changed() {
+        let admission = admission(1, 1, None);
+        assert_eq!(admission.source_prefix(), 64);
+        admission.set_limits(&ServerLimits { source_prefix: 128, ..ServerLimits::UNLIMITED });
+        assert_eq!(admission.source_prefix(), 128);
     }
 
     #[test]

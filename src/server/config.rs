@@ -29,8 +29,10 @@ pub struct ServerLimits {
     pub max_buffered: Option<u64>,
     /// Connections that may be open.
     pub max_connections: Option<usize>,
-    /// Connections that may be open from one address.
+    /// Connections that may be open from one source.
     pub max_per_source: Option<usize>,
+    /// Bits of an IPv6 address that make a source.
+    pub source_prefix: u8,
     /// Time without a request after which a connection is closed.
     pub idle_timeout: Option<Duration>,
     /// Time in which a request must be complete, extended by the bytes that arrive at [`Limits::REQUEST_RATE`].
@@ -73,6 +75,7 @@ impl ServerLimits {
         max_buffered: None,
         max_connections: None,
         max_per_source: None,
+        source_prefix: 64,
         idle_timeout: None,
         request_timeout: None,
         write_timeout: None,

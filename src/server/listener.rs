@@ -149,13 +149,16 @@ pub struct Listener {
     pub origin: Origin,
     /// accept(2) fails; one condition for all workers.
     accept_failing: Condition,
+    /// Clients come faster than the rate of the listener; one condition for all workers.
+    over_rate: Condition,
 }
 
 impl Listener {
     /// A listener on a socket that listens and is non-blocking.
     #[must_use]
     pub fn new(socket: StreamListener, protocol: &'static ProtocolInfo, name: String, origin: Origin) -> Self {
-        Self { socket, protocol, name, origin, accept_failing: Condition::default() }
+        let (accept_failing, over_rate) = (Condition::default(), Condition::default());
+        Self { socket, protocol, name, origin, accept_failing, over_rate }
     }
 
     /// Logs that accept(2) failed, at a bounded rate.
@@ -166,16 +169,26 @@ impl Listener {
         }
     }
 
-    /// When to call [`Listener::log_recovery`].
-    #[must_use]
-    pub fn recovery_due(&self) -> Millis {
-        self.accept_failing.due()
+    /// Logs that clients come faster than the rate of the listener, at a bounded rate.
+    pub fn warn_over_rate(&self, now: Millis) {
+        if let (Some(times), _) = self.over_rate.occurred(now) {
+            warn!("clients of {} come faster than --max-rate allows: they wait in the backlog{times}", self.name);
+        }
     }
 
-    /// Logs that accept(2) succeeds again, once that has lasted.
-    pub fn log_recovery(&self, now: Millis) {
+    /// When to call [`Listener::log_recoveries`].
+    #[must_use]
+    pub fn recovery_due(&self) -> Millis {
+        self.accept_failing.due().min(self.over_rate.due())
+    }
+
+    /// Logs which conditions have ended, once that has lasted.
+    pub fn log_recoveries(&self, now: Millis) {
         if let Some(past) = self.accept_failing.check_ended(now) {
             warn!("accepting on {} again{past}", self.name);
+        }
+        if let Some(past) = self.over_rate.check_ended(now) {
+            warn!("clients of {} come within --max-rate again{past}", self.name);
         }
     }
 }

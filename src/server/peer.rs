@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 
+use ipnet::IpNet;
 use log::{Level, log_enabled};
 
 use crate::connection::Stream;
@@ -40,12 +41,23 @@ pub enum Peer {
 /// The part of a peer by which connections are counted and limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SourceKey {
-    /// An IP address.
-    Address(IpAddr),
+    /// An IPv4 address, or the network of an IPv6 address.
+    Address(IpNet),
     /// A user, of a Unix socket.
     Uid(u32),
     /// A context identifier, of a vsock.
     Cid(u32),
+}
+
+impl SourceKey {
+    /// The source of clients at this address; of an IPv6 address that is its network of `prefix` bits, of which one
+    /// client has all. An IPv4 address that is mapped to IPv6 counts as IPv4.
+    #[must_use]
+    pub fn of_address(ip: IpAddr, prefix: u8) -> Self {
+        let host = IpNet::from(ip.to_canonical());
+        let length = if ip.to_canonical().is_ipv4() { host.prefix_len() } else { prefix.min(host.prefix_len()) };
+        Self::Address(IpNet::new(host.addr(), length).map_or(host, |network| network.trunc()))
+    }
 }
 
 impl Peer {
@@ -71,12 +83,11 @@ impl Peer {
         }
     }
 
-    /// The source that its connections count for; an IPv4 address that is mapped to IPv6 counts as IPv4. `None` for an
-    /// unknown user.
+    /// The source that its connections count for: of IPv6 a network of `prefix` bits. `None` for an unknown user.
     #[must_use]
-    pub fn source(self) -> Option<SourceKey> {
+    pub fn source(self, prefix: u8) -> Option<SourceKey> {
         match self {
-            Self::Tcp(address) => Some(SourceKey::Address(address.ip().to_canonical())),
+            Self::Tcp(address) => Some(SourceKey::of_address(address.ip(), prefix)),
             Self::Unix(credentials) => credentials.uid.map(SourceKey::Uid),
             Self::Vsock(address) => Some(SourceKey::Cid(address.cid)),
         }
@@ -127,13 +138,13 @@ impl Client {
         }
     }
 
-    /// The source that its connection counts for. None of a balancer counts: it is trusted, and its probes must not
-    /// fail because it has many clients.
+    /// The source that its connection counts for: of IPv6 a network of `prefix` bits. None of a balancer counts: it is
+    /// trusted, and its probes must not fail because it has many clients.
     #[must_use]
-    pub fn source(self) -> Option<SourceKey> {
+    pub fn source(self, prefix: u8) -> Option<SourceKey> {
         match self {
-            Self::Direct(peer) => peer.and_then(Peer::source),
-            Self::Announced { source, .. } => Peer::Tcp(source).source(),
+            Self::Direct(peer) => peer.and_then(|peer| peer.source(prefix)),
+            Self::Announced { source, .. } => Peer::Tcp(source).source(prefix),
             Self::Balancer(_) => None,
         }
     }
@@ -174,7 +185,8 @@ impl fmt::Display for Peer {
 impl fmt::Display for SourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(address) => address.fmt(f),
+            Self::Address(network) if network.prefix_len() == network.max_prefix_len() => network.addr().fmt(f),
+            Self::Address(network) => network.fmt(f),
             Self::Uid(uid) => write!(f, "uid {uid}"),
             Self::Cid(cid) => write!(f, "cid {cid}"),
         }
@@ -245,19 +257,36 @@ mod tests {
 
     #[test]
     fn a_mapped_address_is_the_source_of_its_ipv4_address() {
-        let source = |text: &str| Peer::Tcp(text.parse().expect("an address")).source();
+        let source = |text: &str| Peer::Tcp(text.parse().expect("an address")).source(64);
         assert_eq!(source("[::ffff:192.0.2.1]:7"), source("192.0.2.1:8"));
         assert_ne!(source("192.0.2.2:7"), source("192.0.2.1:7"));
         assert_eq!(source("[::ffff:192.0.2.1]:7").expect("a source").to_string(), "192.0.2.1");
     }
 
     #[test]
+    fn ipv6_addresses_count_by_their_network() {
+        let source = |text: &str, prefix| SourceKey::of_address(text.parse().expect("an address"), prefix);
+        assert_eq!(source("2001:db8::1", 64), source("2001:db8::ffff:0:0:1", 64));
+        assert_ne!(source("2001:db8::1", 64), source("2001:db8:0:1::1", 64));
+        assert_ne!(source("2001:db8::1", 128), source("2001:db8::2", 128));
+        for (address, prefix, shown) in [
+            ("2001:db8::1", 64, "2001:db8::/64"),
+            ("2001:db8::1", 1, "::/1"),
+            ("2001:db8::1", 128, "2001:db8::1"),
+            ("192.0.2.1", 1, "192.0.2.1"),
+            ("::ffff:192.0.2.1", 64, "192.0.2.1"),
+        ] {
+            assert_eq!(source(address, prefix).to_string(), shown);
+        }
+    }
+
+    #[test]
     fn local_clients_count_by_user_and_by_machine() {
         let peer = |uid| Peer::Unix(Credentials { pid: Some(7), uid, gid: None });
         assert_eq!(peer(Some(1000)).to_string(), "unix:pid=7,uid=1000,gid=unknown");
-        assert_eq!(peer(Some(1000)).source(), Some(SourceKey::Uid(1000)));
-        assert_eq!(peer(None).source(), None, "an unknown user is no source");
+        assert_eq!(peer(Some(1000)).source(64), Some(SourceKey::Uid(1000)));
+        assert_eq!(peer(None).source(64), None, "an unknown user is no source");
         let guest = Peer::Vsock(VsockAddress { cid: 5, port: 1024 });
-        assert_eq!((guest.to_string(), guest.source()), ("vsock:5:1024".into(), Some(SourceKey::Cid(5))));
+        assert_eq!((guest.to_string(), guest.source(64)), ("vsock:5:1024".into(), Some(SourceKey::Cid(5))));
     }
 }

@@ -52,7 +52,7 @@ fn two_inherited_sockets_serve_two_protocols() {
     assert_eq!(daemon.log.text(), "");
 }
 
-/// This release defines no options: entries have none, and the socket is served as without them.
+/// An entry without options has no effect.
 #[test]
 fn listener_options_name_inherited_sockets() {
     for name in ["echo", "retortd-echo.socket"] {
@@ -63,10 +63,7 @@ fn listener_options_name_inherited_sockets() {
     }
     for (entry, words) in [
         ("retortd-gopher.socket", "no socket is called 'retortd-gopher.socket'"),
-        (
-            "retortd-echo.socket,fast",
-            "retortd-echo.socket has no option 'fast': this release defines no listener options",
-        ),
+        ("retortd-echo.socket,fast", "retortd-echo.socket has no option 'fast': the options are proxy, allow, "),
     ] {
         let launch = DaemonBuilder::new(&[]).with_sockets("retortd-echo.socket", vec![listener().0.into()]);
         let finished = launch.env("RETORTD_LISTENER_OPTIONS", entry).finish();

@@ -171,7 +171,7 @@ fn wrong_listeners_are_rejected_with_advice() {
         ),
         ("--listen", "echo=7,=1", "there is no name before '=1' behind 'echo'"),
         ("--listen", "echo=7,fast=", "there is no value after 'fast=' behind 'echo'"),
-        ("--listen", "echo=7,fast=1", "echo has no option 'fast': this release defines no listener options"),
+        ("--listen", "echo=7,fast=1", "echo has no option 'fast': the options are proxy, allow, "),
         (
             "--listen",
             "echo=7,time=37",
@@ -184,11 +184,7 @@ fn wrong_listeners_are_rejected_with_advice() {
         ),
         ("--listener-options", "gopher", "no socket is called 'gopher': write the name of a protocol (retortd --list"),
         ("--listener-options", "echo=7", "echo has an address here: the address of a socket from systemd is in its"),
-        (
-            "--listener-options",
-            "frame echo,fast",
-            "echo has no option 'fast': this release defines no listener options",
-        ),
+        ("--listener-options", "frame echo,fast", "echo has no option 'fast': the options are proxy, allow, "),
         ("--listener-options", "echo,frame", "'frame' is a protocol and not an option of echo: write a space between"),
     ] {
         let finished = finish(&[&format!("{option}={value}")]);

@@ -10,9 +10,11 @@ use clap::{ArgAction, Args, CommandFactory, Parser, ValueEnum, ValueHint};
 
 use super::listen::{Endpoint, InheritedOptions, Listen, ListenerOptions};
 use super::listener_syntax::Separated;
+use super::network::Networks;
 use super::settings_file::SettingsFile;
 use super::values::{Limit, Size};
 use crate::protocol::services::frame;
+use crate::server::Rate;
 use crate::units;
 
 /// The maximum of `--workers`. Chosen: more than any machine has processors.
@@ -29,6 +31,7 @@ const MAX_SOCKET_BUFFER: u64 = 1 << 30;
 pub const MIN_BUFFERED: u64 = 1 << 20;
 
 const LISTENING: &str = "Listening";
+const ACCESS: &str = "Access";
 const LIMITS: &str = "Limits";
 const RUNNING: &str = "Running";
 const LOGGING: &str = "Logging";
@@ -36,7 +39,9 @@ const LOGGING: &str = "Logging";
 const AFTER_HELP: &str = "\
 Sizes are bytes, or 64K, 16M, 1G (powers of 1024). Times are seconds, or 500ms,
 5m, 1h30m. Numbers may end in k, M or G (powers of 1000). 0 or none disables a
-limit.
+limit. Rates are connections per second. Networks are 10.0.0.0/8, 2001:db8::/32
+or an address; commas or white space separate them.
+A listener may have options of its own: echo=7,allow=10.0.0.0/8,max-rate=100.
 Every option with a value, and --verbose, is also an environment variable:
 --idle-timeout is RETORTD_IDLE_TIMEOUT.
 A socket from systemd is served by the protocol that its FileDescriptorName=
@@ -125,12 +130,35 @@ pub struct ReloadableSettings {
     #[arg(skip)]
     pub listener_options: ListenerOptions,
 
+    /// Accept only clients of these networks; of the networks in --allow and --deny the most specific one decides
+    #[arg(long, env = "RETORTD_ALLOW", value_name = "NETWORK,...", help_heading = ACCESS, action = ArgAction::Append)]
+    pub allow: Vec<Networks>,
+    /// Close the connections of clients of these networks
+    #[arg(long, env = "RETORTD_DENY", value_name = "NETWORK,...", help_heading = ACCESS, action = ArgAction::Append)]
+    pub deny: Vec<Networks>,
+    /// Accept PROXY headers from these networks; required by a listener with the option proxy that is bound neither to
+    /// a loopback address nor to a Unix socket
+    #[arg(long, env = "RETORTD_PROXY_FROM", value_name = "NETWORK,...", help_heading = ACCESS, action = ArgAction::Append)]
+    pub proxy_from: Vec<Networks>,
+    /// Close a connection whose PROXY header is not complete after this time
+    #[arg(long, env = "RETORTD_PROXY_TIMEOUT", value_name = "TIME", help_heading = ACCESS, default_value = "5s", value_parser = units::positive_time)]
+    pub proxy_timeout: Duration,
+
     /// Maximum concurrent connections [default: the limit on open files less a reserve]
     #[arg(long, env = "RETORTD_MAX_CONNECTIONS", value_name = "NUMBER", help_heading = LIMITS)]
     pub max_connections: Option<Limit<usize>>,
     /// Maximum concurrent connections from one address
     #[arg(long, env = "RETORTD_MAX_PER_SOURCE", value_name = "NUMBER", help_heading = LIMITS, default_value = "none")]
     pub max_per_source: Limit<usize>,
+    /// Maximum new connections per second of each listener; further clients wait in the backlog
+    #[arg(long, env = "RETORTD_MAX_RATE", value_name = "RATE", help_heading = LIMITS, default_value = "none")]
+    pub max_rate: Limit<Rate>,
+    /// Maximum new connections per second from one address to each listener; further ones are closed
+    #[arg(long, env = "RETORTD_MAX_RATE_PER_SOURCE", value_name = "RATE", help_heading = LIMITS, default_value = "none")]
+    pub max_rate_per_source: Limit<Rate>,
+    /// Bits of an IPv6 address by which --max-per-source and --max-rate-per-source count clients
+    #[arg(long, env = "RETORTD_SOURCE_PREFIX", value_name = "BITS", help_heading = LIMITS, default_value = "64", value_parser = units::number_within::<u8>(1..=128))]
+    pub source_prefix: u8,
     /// Maximum length of a message
     #[arg(long, env = "RETORTD_MAX_MESSAGE", value_name = "SIZE", help_heading = LIMITS, default_value = "134217727", value_parser = message)]
     pub max_message: Limit<Size>,

@@ -302,8 +302,14 @@ mod tests {
             ("echo=[::1]", "'[::1]' has no port: write [::1]:PORT"),
             ("echo,echo", "'echo' is a protocol and not an option of echo: write a space between listeners"),
             ("echo=7,time=37", "'time' is a protocol and not an option of echo: write a space between listeners"),
-            ("echo=7,fast=1", "echo has no option 'fast': this release defines no listener options"),
-            ("echo,fast,time", "echo has no option 'fast': this release defines no listener options"),
+            (
+                "echo=7,fast=1",
+                "echo has no option 'fast': the options are proxy, allow, deny, max-rate, max-rate-per-source",
+            ),
+            (
+                "echo,fast,time",
+                "echo has no option 'fast': the options are proxy, allow, deny, max-rate, max-rate-per-source",
+            ),
         ] {
             assert_eq!(listen(text), Err(error.into()), "{text}");
         }

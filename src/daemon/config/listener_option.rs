@@ -1,28 +1,53 @@
 //! The options of a listener. A reload replaces them.
 
-use super::listener_syntax::{Written, WrittenOption};
-use crate::protocol;
+use std::str::FromStr;
 
-/// An option of a listener. This release defines none: a later one adds a variant here and its name to `NAMES`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListenerOption {}
+use super::listener_syntax::{Written, WrittenOption};
+use super::network::Network;
+use super::values::Limit;
+use crate::protocol;
+use crate::server::Rate;
+
+/// An option of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerOption {
+    /// Each connection begins with a PROXY header.
+    Proxy,
+    /// This network may connect; with `deny` it replaces the lists of all listeners.
+    Allow(Network),
+    /// This network may not connect.
+    Deny(Network),
+    /// The maximum rate of new connections, in place of `--max-rate`.
+    MaxRate(Limit<Rate>),
+    /// The maximum rate of new connections from one source, in place of `--max-rate-per-source`.
+    MaxRatePerSource(Limit<Rate>),
+}
 
 impl ListenerOption {
     /// The names of all options; none may be the name of a protocol.
-    const NAMES: &[&str] = &[];
+    const NAMES: &[&str] = &["proxy", "allow", "deny", "max-rate", "max-rate-per-source"];
+
+    /// Whether the name of a file descriptor may contain this option. systemd drops a name that it finds invalid, and
+    /// gives the socket another one: an option that restricts the access to a listener would be lost with the name.
+    #[must_use]
+    pub fn may_be_in_descriptor_name(self) -> bool {
+        self == Self::Proxy
+    }
 
     fn parse(option: &WrittenOption<'_>, listener: &str) -> Result<Self, String> {
         let name = option.name;
-        if protocol::by_name(name).is_some() {
-            return Err(format!(
-                "'{name}' is a protocol and not an option of {listener}: write a space between listeners"
-            ));
+        match name {
+            "proxy" if option.value.is_none() => Ok(Self::Proxy),
+            "proxy" => Err(format!("the option proxy of {listener} takes no value")),
+            "allow" => value(option, listener, "NETWORK").map(Self::Allow),
+            "deny" => value(option, listener, "NETWORK").map(Self::Deny),
+            "max-rate" => value(option, listener, "RATE").map(Self::MaxRate),
+            "max-rate-per-source" => value(option, listener, "RATE").map(Self::MaxRatePerSource),
+            _ if protocol::by_name(name).is_some() => {
+                Err(format!("'{name}' is a protocol and not an option of {listener}: write a space between listeners"))
+            }
+            _ => Err(format!("{listener} has no option '{name}': the options are {}", Self::NAMES.join(", "))),
         }
-        let known = match Self::NAMES {
-            [] => "this release defines no listener options".to_string(),
-            names => format!("the options are {}", names.join(", ")),
-        };
-        Err(format!("{listener} has no option '{name}': {known}"))
     }
 
     /// Parses the options of a listener or entry.
@@ -31,5 +56,85 @@ impl ListenerOption {
     /// An option is unknown to this release, or its value is invalid.
     pub fn parse_all(written: &Written<'_>) -> Result<Vec<Self>, String> {
         written.options.iter().map(|option| Self::parse(option, written.name)).collect()
+    }
+}
+
+/// The value of an option that needs one; `kind` is what it is called in messages.
+fn value<T: FromStr<Err = String>>(option: &WrittenOption<'_>, listener: &str, kind: &str) -> Result<T, String> {
+    let name = option.name;
+    let text =
+        option.value.ok_or_else(|| format!("the option {name} of {listener} has no value: write {name}={kind}"))?;
+    text.parse().map_err(|error| format!("the option {name} of {listener}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(text: &str) -> Result<Vec<ListenerOption>, String> {
+        ListenerOption::parse_all(&Written::parse(text)?)
+    }
+
+    fn network(text: &str) -> Network {
+        text.parse().expect(text)
+    }
+
+    fn rate(text: &str) -> Limit<Rate> {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn options_are_parsed_in_their_order() {
+        let text = "echo=7,proxy,allow=10.0.0.0/8,deny=10.1.0.0/16,allow=::1,max-rate=100,max-rate-per-source=none";
+        let expected = [
+            ListenerOption::Proxy,
+            ListenerOption::Allow(network("10.0.0.0/8")),
+            ListenerOption::Deny(network("10.1.0.0/16")),
+            ListenerOption::Allow(network("::1")),
+            ListenerOption::MaxRate(rate("100")),
+            ListenerOption::MaxRatePerSource(Limit::Unlimited),
+        ];
+        assert_eq!(options(text), Ok(expected.to_vec()));
+        assert_eq!(options("echo"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn wrong_options_name_the_listener_and_the_remedy() {
+        for (text, error) in [
+            ("echo,proxy=v2", "the option proxy of echo takes no value"),
+            ("echo,allow", "the option allow of echo has no value: write allow=NETWORK"),
+            ("echo,deny", "the option deny of echo has no value: write deny=NETWORK"),
+            ("echo,max-rate", "the option max-rate of echo has no value: write max-rate=RATE"),
+            (
+                "echo,allow=10.0.0.1/8",
+                "the option allow of echo: '10.0.0.1/8' has bits behind its prefix: write 10.0.0.0/8 for the network, \
+                 or 10.0.0.1 for the address",
+            ),
+            (
+                "echo,allow=10.0.0.0/8,10.1.0.0/16",
+                "echo has no option '10.1.0.0/16': the options are proxy, allow, deny, max-rate, max-rate-per-source",
+            ),
+        ] {
+            assert_eq!(options(text), Err(error.into()), "{text}");
+        }
+        let error = options("echo,max-rate-per-source=fast").expect_err("no number");
+        assert!(error.starts_with("the option max-rate-per-source of echo: not a"), "{error}");
+    }
+
+    #[test]
+    fn options_and_protocols_differ_in_their_names() {
+        for name in ListenerOption::NAMES {
+            assert!(protocol::by_name(name).is_none(), "{name}");
+            let known = [format!("echo,{name}"), format!("echo,{name}=1")].iter().any(|text| options(text).is_ok());
+            assert!(known || options(&format!("echo,{name}=10.0.0.0/8")).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn descriptor_names_carry_no_restriction() {
+        let text = "echo,proxy,allow=::1,deny=::1,max-rate=1,max-rate-per-source=1";
+        let may_be: Vec<bool> =
+            options(text).expect("options").into_iter().map(ListenerOption::may_be_in_descriptor_name).collect();
+        assert_eq!(may_be, [true, false, false, false, false]);
     }
 }

@@ -13,6 +13,7 @@ pub mod listen;
 pub mod listener_option;
 pub mod listener_syntax;
 pub mod load;
+pub mod network;
 pub mod quotes;
 pub mod settings;
 pub mod settings_file;

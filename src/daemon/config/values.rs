@@ -1,9 +1,16 @@
-//! The values of options: limits that `0` or `none` disables, on sizes, times and counts ([`units`](mod@crate::units)).
+//! The values of options: limits that `0` or `none` disables, on sizes, times, counts and rates
+//! ([`units`](mod@crate::units)).
 
+use std::num::NonZero;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::server::Rate;
 use crate::units;
+
+/// The maximum of `--max-rate` and `--max-rate-per-source`, in connections per second. Chosen: more than any machine
+/// accepts.
+const MAX_RATE: u64 = 1_000_000;
 
 /// A limit on a quantity. This is how the configuration spells "no limit" everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +40,19 @@ impl<T: Quantity> FromStr for Limit<T> {
         }
         let quantity = T::parse(text)?;
         Ok(if quantity.is_zero() { Self::Unlimited } else { Self::Max(quantity) })
+    }
+}
+
+/// A rate of new connections per second: `100`, `100/s` or `1k`.
+impl FromStr for Limit<Rate> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::Unlimited);
+        }
+        let count = units::count_within::<u32>(0..=MAX_RATE)(text.strip_suffix("/s").unwrap_or(text))?;
+        Ok(NonZero::new(count).map_or(Self::Unlimited, |count| Self::Max(Rate::per_second(count))))
     }
 }
 
@@ -114,5 +134,25 @@ mod tests {
         assert_eq!("0".parse::<Limit<usize>>(), Ok(Limit::Unlimited));
         assert_eq!("12".parse::<Limit<usize>>(), Ok(Limit::Max(12)));
         assert_eq!((Limit::Max(12).max(), Limit::<usize>::Unlimited.max()), (Some(12), None));
+    }
+
+    #[test]
+    fn rates_are_connections_per_second() {
+        let rate = |number: u32| Limit::Max(Rate::per_second(NonZero::new(number).expect("not zero")));
+        for (text, expected) in [
+            ("1", rate(1)),
+            ("100/s", rate(100)),
+            ("2k", rate(2000)),
+            ("1M", rate(1_000_000)),
+            ("0", Limit::Unlimited),
+            ("0/s", Limit::Unlimited),
+            ("none", Limit::Unlimited),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        assert_eq!("1000001".parse::<Limit<Rate>>(), Err("must be from 0 to 1000000".into()));
+        for text in ["", "/s", "0.5", "1/m", "fast", "-1"] {
+            assert!(text.parse::<Limit<Rate>>().is_err_and(|error| error.starts_with("not a whole number")), "{text}");
+        }
     }
 }

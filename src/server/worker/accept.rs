@@ -61,7 +61,7 @@ impl Driver {
     /// Why the connection is to be closed: there are as many from this source as allowed.
     pub fn admit_client(&self, client: Client) -> Result<Option<Box<SourceKey>>, CloseReason> {
         let admission = &self.shared.admission;
-        let Some(source) = client.source().filter(|_| admission.limits_sources()) else { return Ok(None) };
+        let Some(source) = client.source(admission.source_prefix()).filter(|_| admission.limits_sources()) else { return Ok(None) };
         if admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(CloseReason::SourceLimit) }
     }
 }
@@ -82,12 +82,11 @@ impl Worker {
 
     /// Accepts one connection; breaks when there are no more to be had now.
     pub(super) fn accept_one(&mut self, index: usize) -> ControlFlow<()> {
-        let acceptor = &mut self.accepting.acceptors[index];
-        let driver = &mut self.driver;
-        if self.shared.admission.take_slot() == Slot::AtLimit {
-            acceptor.wait_for_slot(&driver.poller);
+        if !self.take_place(index) {
             return ControlFlow::Break(());
         }
+        let acceptor = &mut self.accepting.acceptors[index];
+        let driver = &mut self.driver;
         match acceptor.accept(&driver.context.counters, &driver.poller, driver.context.now) {
             Accepted::Socket(socket) => {
                 let connection = NewConnection { stream: socket, listener: acceptor.index() };
@@ -95,14 +94,43 @@ impl Worker {
                 return ControlFlow::Continue(());
             }
             Accepted::Retry => {
-                self.shared.admission.release_slot();
+                self.give_place_back(index);
                 return ControlFlow::Continue(());
             }
             Accepted::Nothing => {}
             Accepted::Broken(error) => self.on_listener_broken(index, error),
         }
-        self.shared.admission.release_slot();
+        self.give_place_back(index);
         ControlFlow::Break(())
+    }
+
+    /// Takes what a connection needs before it is accepted: a slot, and a place within the rate of the listener. Returns
+    /// false without one of them; the listener is unregistered then, if a client waits.
+    fn take_place(&mut self, index: usize) -> bool {
+        let acceptor = &mut self.accepting.acceptors[index];
+        let (poller, now) = (&self.driver.poller, self.driver.context.now);
+        if self.shared.admission.take_slot() == Slot::AtLimit {
+            acceptor.wait_for_slot(poller);
+            return false;
+        }
+        let limiter = &self.shared.profile(acceptor.index()).rate_limiter;
+        if !acceptor.is_paced() || limiter.take(now) {
+            return true;
+        }
+        self.shared.admission.release_slot();
+        if acceptor.has_client() {
+            acceptor.pause(limiter.next_attempt(now), poller, now);
+        }
+        false
+    }
+
+    /// Gives back what [`Worker::take_place`] took for a connection that was not accepted.
+    fn give_place_back(&self, index: usize) {
+        self.shared.admission.release_slot();
+        let acceptor = &self.accepting.acceptors[index];
+        if acceptor.is_paced() {
+            self.shared.profile(acceptor.index()).rate_limiter.give_back();
+        }
     }
 
     fn on_listener_broken(&mut self, index: usize, error: Errno) {
@@ -209,6 +237,14 @@ impl Worker {
         let driver = &self.driver;
         for acceptor in &mut self.accepting.acceptors {
             acceptor.slots_freed(&driver.poller, driver.context.now);
+        }
+    }
+
+    /// The rates of listeners may have changed.
+    pub(super) fn end_pauses(&mut self) {
+        let driver = &self.driver;
+        for acceptor in &mut self.accepting.acceptors {
+            acceptor.end_pause(&driver.poller, driver.context.now);
         }
     }
 

@@ -55,10 +55,12 @@ impl Worker {
         self.driver.timer.schedule(self.driver.context.now);
     }
 
-    /// Applies new limits; visits all connections, because a shorter timeout may have passed.
+    /// Applies new limits; visits all connections, because a shorter timeout may have passed, and tries to accept again,
+    /// because a rate may have been raised.
     fn reconfigure(&mut self, Reconfiguration { limits, applied }: Reconfiguration) {
         self.driver.context.limits = limits;
         self.driver.timer.schedule(self.driver.context.now);
+        self.end_pauses();
         drop(applied);
     }
 }

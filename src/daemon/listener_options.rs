@@ -1,0 +1,99 @@
+//! The conversion of settings into the options of each listener for the server: what all listeners have in common,
+//! changed by the options of each.
+
+use std::sync::Arc;
+
+use super::config::args::ReloadableSettings;
+use super::config::listen::{ListenAddress, Origin};
+use super::config::listener_option::ListenerOption;
+use super::config::network::{Network, Networks, bounded};
+use super::exit_status::Failure;
+use crate::protocol::ProtocolSettings;
+use crate::server::{AccessList, ListenerOptions, PrefixSet, ProxyOptions, Rates};
+
+/// What the settings say for all listeners.
+#[derive(Debug)]
+pub struct CommonOptions {
+    /// The options of a listener without any of its own.
+    options: ListenerOptions,
+    /// Those of a listener with the option `proxy`.
+    proxy: ProxyOptions,
+}
+
+impl CommonOptions {
+    /// The options that `settings` contain for all listeners.
+    ///
+    /// # Errors
+    /// 78: a list has too many networks.
+    pub fn new(settings: &ReloadableSettings, protocols: ProtocolSettings) -> Result<Self, Failure> {
+        let networks = |lists: &[Networks], option| {
+            bounded(lists.iter().flat_map(|list| &list.0).copied(), option).map_err(Failure::configuration)
+        };
+        let access = AccessList::new(networks(&settings.allow, "--allow")?, networks(&settings.deny, "--deny")?);
+        let from = networks(&settings.proxy_from, "--proxy-from")?;
+        let from = (!from.is_empty()).then(|| Arc::new(PrefixSet::from_iter(from)));
+        let rates = Rates { total: settings.max_rate.max(), per_source: settings.max_rate_per_source.max() };
+        Ok(Self {
+            options: ListenerOptions { protocols: Arc::new(protocols), proxy: None, access: Arc::new(access), rates },
+            proxy: ProxyOptions { from, timeout: settings.proxy_timeout.into() },
+        })
+    }
+
+    /// The options of one listener, of which `own` are written for it. Of an option with one value the last one counts.
+    ///
+    /// # Errors
+    /// 78: a list has too many networks; PROXY headers could be sent by everybody.
+    pub fn with(&self, own: &[&ListenerOption], origin: &Origin) -> Result<Arc<ListenerOptions>, Failure> {
+        let mut options = self.options.clone();
+        for option in own {
+            match **option {
+                ListenerOption::Proxy => options.proxy = Some(self.proxy_options(origin)?),
+                ListenerOption::MaxRate(rate) => options.rates.total = rate.max(),
+                ListenerOption::MaxRatePerSource(rate) => options.rates.per_source = rate.max(),
+                ListenerOption::Allow(_) | ListenerOption::Deny(_) => {}
+            }
+        }
+        if let Some(access) = own_access_list(own, origin)? {
+            options.access = Arc::new(access);
+        }
+        Ok(Arc::new(options))
+    }
+
+    fn proxy_options(&self, origin: &Origin) -> Result<ProxyOptions, Failure> {
+        if self.proxy.from.is_none() && !is_local(origin) {
+            let what =
+                format!("{origin} has the option proxy, with which each client that connects names its own address");
+            return Err(Failure::configuration(what).with_hint(
+                "set --proxy-from to the addresses of the load balancers, or bind the listener to a loopback address",
+            ));
+        }
+        Ok(self.proxy.clone())
+    }
+}
+
+/// The access list of a listener, if it has one: it replaces that of all listeners.
+fn own_access_list(own: &[&ListenerOption], origin: &Origin) -> Result<Option<AccessList>, Failure> {
+    let allowed = own.iter().filter_map(|option| match option {
+        ListenerOption::Allow(Network(network)) => Some(*network),
+        _ => None,
+    });
+    let denied = own.iter().filter_map(|option| match option {
+        ListenerOption::Deny(Network(network)) => Some(*network),
+        _ => None,
+    });
+    let allowed = bounded(allowed, &format!("the option allow of {origin}")).map_err(Failure::configuration)?;
+    let denied = bounded(denied, &format!("the option deny of {origin}")).map_err(Failure::configuration)?;
+    let access = AccessList::new(allowed, denied);
+    Ok((!access.is_empty()).then_some(access))
+}
+
+/// Whether only processes of this machine can connect.
+fn is_local(origin: &Origin) -> bool {
+    match origin {
+        Origin::Own(endpoint) => match endpoint.address {
+            ListenAddress::One(address) => address.ip().to_canonical().is_loopback(),
+            ListenAddress::AllAddresses(_) => false,
+        },
+        Origin::Inherited { .. } => false,
+    }
+}
