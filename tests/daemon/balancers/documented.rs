@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use super::{Balancer, SERVERS};
+use super::{Balancer, SERVERS, daemon_behind_proxy};
 use crate::harness::{Daemon, Directory, available, run, skip, stderr, stdout};
 
 /// The kinds of configurations, as the first line of each names its file.
@@ -31,10 +31,26 @@ fn configurations() -> Vec<(String, String)> {
     blocks
 }
 
+/// The configuration with this title.
+pub fn configuration(title: &str) -> String {
+    let found = configurations().into_iter().find(|(name, _)| name == title);
+    found.unwrap_or_else(|| panic!("docs/load-balancers.md has no configuration '{title}'")).1
+}
+
+/// Those in which the balancer sends PROXY headers.
+pub fn announcing() -> Vec<(String, String)> {
+    configurations().into_iter().filter(|(_, text)| sends_headers(text)).collect()
+}
+
+fn sends_headers(text: &str) -> bool {
+    ["send-proxy", "proxy_protocol on"].iter().any(|setting| text.contains(setting))
+}
+
 /// A daemon for each server in a configuration.
 fn servers(text: &str) -> Vec<Daemon> {
     let shown = SERVERS.iter().filter(|server| text.contains(*server));
-    shown.map(|_| Daemon::serving("frame", &[])).collect()
+    let daemon = if sends_headers(text) { daemon_behind_proxy } else { Daemon::serving };
+    shown.map(|_| daemon("frame", &[])).collect()
 }
 
 /// Asserts that checks pass; all of them, without arguments that select some.
@@ -45,13 +61,13 @@ fn assert_passes(title: &str, address: SocketAddr, selection: &[&str]) {
 
 /// Runs the checks through every configuration for one kind of balancer.
 #[track_caller]
-fn check_all(kind: &str, selection: &[&str], start: impl Fn(&str, &[SocketAddr]) -> Option<Balancer>) {
+fn check_all(kind: &str, selection: &[&str]) {
     let shown: Vec<_> = configurations().into_iter().filter(|(title, _)| title.starts_with(kind)).collect();
     assert!(!shown.is_empty(), "no configuration of {kind}");
     for (title, text) in shown {
         let daemons = servers(&text);
         let addresses: Vec<SocketAddr> = daemons.iter().map(|daemon| daemon.address("frame")).collect();
-        let Some(balancer) = start(&text, &addresses) else { return };
+        let Some(balancer) = Balancer::of_kind(&title, &text, &addresses) else { return };
         assert_passes(&title, balancer.address(), selection);
         for daemon in &daemons {
             let served = daemon.statistics_at_rest().answered;
@@ -70,19 +86,19 @@ fn every_shown_configuration_is_of_a_tested_kind() {
 
 #[test]
 fn all_checks_pass_through_haproxy() {
-    check_all("haproxy.cfg", &[], Balancer::haproxy);
+    check_all("haproxy.cfg", &[]);
 }
 
 #[test]
 fn all_checks_pass_through_nginx() {
-    check_all("nginx.conf", &[], Balancer::nginx);
+    check_all("nginx.conf", &[]);
 }
 
 /// The other checks half-close, which systemd-socket-proxyd treats as a close.
 #[test]
 fn checks_that_do_not_half_close_pass_through_systemd_socket_proxyd() {
     let groups = "actions,lengths,reading,pipelining,errors,unicode,clients,chance";
-    check_all("retortd-proxy.service", &["--only", groups], Balancer::socket_proxyd);
+    check_all("retortd-proxy.service", &["--only", groups]);
 }
 
 /// In a network namespace with the addresses of the document. The daemons see the client's own address.

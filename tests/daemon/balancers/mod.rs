@@ -3,7 +3,9 @@
 //! The configurations are those of docs/load-balancers.md, with the addresses of this test in place of those in the
 //! document. A test is skipped where its balancer is not installed; `.ci/run` installs them all.
 
+mod announced;
 mod documented;
+mod health_checks;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -13,7 +15,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::harness::{Directory, EventLog, available, collect_lines, has_ipv6, process_id, skip, wait_until};
+use crate::harness::{
+    Daemon, DaemonBuilder, Directory, EventLog, available, collect_lines, has_ipv6, process_id, skip, wait_until,
+};
 
 /// The module of nginx that Debian has in a package of its own, libnginx-mod-stream.
 const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -29,11 +33,23 @@ struct Balancer {
     child: Child,
     log: EventLog<String>,
     port: u16,
-    _directory: Directory,
+    directory: Directory,
 }
 
 impl Balancer {
-    /// Starts haproxy and waits until it listens. None: it is not installed, and the test is noted as skipped.
+    /// Starts the balancer for a configuration with this title. None: it is not installed, and the test is noted as
+    /// skipped.
+    #[track_caller]
+    fn of_kind(title: &str, configuration: &str, servers: &[SocketAddr]) -> Option<Self> {
+        match title.split(':').next() {
+            Some("haproxy.cfg") => Self::haproxy(configuration, servers),
+            Some("nginx.conf") => Self::nginx(configuration, servers),
+            Some("retortd-proxy.service") => Self::socket_proxyd(configuration, servers),
+            _ => panic!("'{title}' is for no known balancer"),
+        }
+    }
+
+    /// Starts haproxy and waits until it listens, see [`Self::of_kind`].
     #[track_caller]
     fn haproxy(configuration: &str, servers: &[SocketAddr]) -> Option<Self> {
         if !has_ipv6() || !available("haproxy") {
@@ -46,7 +62,7 @@ impl Balancer {
         }))
     }
 
-    /// Starts nginx, see [`Self::haproxy`].
+    /// Starts nginx, see [`Self::of_kind`].
     #[track_caller]
     fn nginx(configuration: &str, servers: &[SocketAddr]) -> Option<Self> {
         if !has_ipv6() || !available("nginx") {
@@ -64,7 +80,7 @@ impl Balancer {
         }))
     }
 
-    /// Starts the command in `ExecStart=` of a unit for systemd-socket-proxyd with a socket, see [`Self::haproxy`].
+    /// Starts the command in `ExecStart=` of a unit for systemd-socket-proxyd with a socket, see [`Self::of_kind`].
     #[track_caller]
     fn socket_proxyd(unit: &str, servers: &[SocketAddr]) -> Option<Self> {
         let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a command");
@@ -89,7 +105,7 @@ impl Balancer {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let log = collect_lines(child.stderr.take());
-        let balancer = Self { child, log, port, _directory: directory };
+        let balancer = Self { child, log, port, directory };
         wait_until("the balancer listens", || is_listening(port) || balancer.log.is_closed());
         assert!(is_listening(port), "the balancer has exited");
         balancer
@@ -99,6 +115,17 @@ impl Balancer {
     fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
+
+    /// Where haproxy also serves clients, if its configuration says so.
+    fn socket(&self) -> PathBuf {
+        self.directory.path("socket")
+    }
+}
+
+/// A daemon that serves one protocol, like [`Daemon::serving`], to clients behind a balancer that sends PROXY headers.
+fn daemon_behind_proxy(protocol: &str, arguments: &[&str]) -> Daemon {
+    let listen = format!("--listen={protocol}=127.0.0.1:0,proxy");
+    DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start()
 }
 
 impl Drop for Balancer {
