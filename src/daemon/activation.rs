@@ -18,10 +18,10 @@ use listenfd::ListenFd;
 use log::warn;
 
 use super::listen_fds::announced;
-use crate::daemon::config::listen::{Origin, protocol_of_descriptor};
+use crate::daemon::config::descriptor::Descriptor;
+use crate::daemon::config::origin::Origin;
 use crate::daemon::exit_status::Failure;
-use crate::protocol::ProtocolInfo;
-use crate::sys::{self, Errno, SocketKind, StreamListener, StreamSocket};
+use crate::sys::{self, Errno, SocketAddress, SocketKind, StreamListener, StreamSocket};
 
 /// The sockets that the service manager has passed.
 #[derive(Debug, Default)]
@@ -39,10 +39,10 @@ pub struct Inherited {
 pub struct InheritedSocket<S> {
     /// The socket.
     pub socket: S,
-    /// The name of the descriptor; may be empty.
-    pub descriptor: String,
-    /// The protocol that the name means.
-    pub protocol: &'static ProtocolInfo,
+    /// Its address.
+    pub local: SocketAddress,
+    /// Its use.
+    pub descriptor: Descriptor,
 }
 
 impl Inherited {
@@ -53,20 +53,31 @@ impl Inherited {
     }
 }
 
+impl<S: TryFrom<OwnedFd, Error = Errno>> InheritedSocket<S> {
+    /// A socket of this use.
+    ///
+    /// # Errors
+    /// As getsockname(2); EAFNOSUPPORT: it is of a family that [`SocketAddress`] does not have.
+    pub fn new(socket: OwnedFd, descriptor: Descriptor) -> Result<Self, Errno> {
+        let local = sys::local_address(&socket)?;
+        Ok(Self { socket: socket.try_into()?, local, descriptor })
+    }
+}
+
 impl<S> InheritedSocket<S> {
     /// The origin of a listener or connection of this socket.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        Origin::Inherited { descriptor: self.descriptor.clone(), protocol: self.protocol.name }
+        Origin::Inherited { descriptor: self.descriptor.clone(), local: self.local.clone() }
     }
 }
 
 /// Takes the descriptors that the service manager has passed, and removes `LISTEN_PID` and `LISTEN_FDS` from the
-/// environment.
+/// environment. `connection` is the value of `--connection`.
 ///
 /// # Errors
 /// 78: the environment contradicts itself, or a socket unit passes a socket that cannot be served.
-pub fn take() -> Result<Inherited, Failure> {
+pub fn take(connection: Option<&Descriptor>) -> Result<Inherited, Failure> {
     let announced = announced(|variable| env::var_os(variable), std::process::id())?;
     // listenfd allocates a list of this length, so every descriptor must exist
     for place in 0..announced.count {
@@ -81,8 +92,8 @@ pub fn take() -> Result<Inherited, Failure> {
         let descriptor = number.ok_or(Errno::EBADF).and_then(sys::take_inherited);
         let descriptor = descriptor.map_err(|_| unusable(place, name, "it is not open"))?;
         match use_of(&descriptor, announced.count == 1) {
-            Use::Listener => inherited.listeners.push(inherited_socket(descriptor, place, name)?),
-            Use::Connection => inherited.connection = Some(inherited_socket(descriptor, place, name)?),
+            Use::Listener => inherited.listeners.push(inherited_socket(descriptor, place, name, connection)?),
+            Use::Connection => inherited.connection = Some(inherited_socket(descriptor, place, name, connection)?),
             Use::Stored => *stored.entry(name.into()).or_default() += 1,
             Use::Unusable(why) => return Err(unusable(place, name, why)),
         }
@@ -113,22 +124,17 @@ fn unusable(place: u32, name: &str, why: &str) -> Failure {
     Failure::configuration(format!("cannot serve on inherited descriptor {number} ({name}): {why}"))
 }
 
-/// A socket, with the protocol that its name means.
-fn inherited_socket<S>(socket: OwnedFd, place: u32, name: &str) -> Result<InheritedSocket<S>, Failure>
-where
-    S: TryFrom<OwnedFd, Error = Errno>,
-{
-    let protocol = required_protocol(place, name)?;
-    let socket = socket.try_into().map_err(|error: Errno| unusable(place, name, error.desc()))?;
-    Ok(InheritedSocket { socket, descriptor: name.into(), protocol })
-}
-
-/// The protocol that the name of a descriptor means.
-fn required_protocol(place: u32, name: &str) -> Result<&'static ProtocolInfo, Failure> {
-    protocol_of_descriptor(name).ok_or_else(|| {
-        unusable(place, name, "no protocol has that name")
-            .with_hint("set FileDescriptorName= to one that retortd --list prints")
-    })
+/// A socket, with the use that its name means.
+fn inherited_socket<S: TryFrom<OwnedFd, Error = Errno>>(
+    socket: OwnedFd,
+    place: u32,
+    name: &str,
+    connection: Option<&Descriptor>,
+) -> Result<InheritedSocket<S>, Failure> {
+    let descriptor = Descriptor::of_name(name, connection).map_err(|why| {
+        unusable(place, name, &why).with_hint("set FileDescriptorName= to a protocol that retortd --list prints")
+    })?;
+    InheritedSocket::new(socket, descriptor).map_err(|error| unusable(place, name, error.desc()))
 }
 
 /// The use of a descriptor.
@@ -144,22 +150,25 @@ pub enum Use {
     Unusable(&'static str),
 }
 
+/// Why a socket of another kind or family cannot be served.
+const NO_STREAM: &str = "it is not a stream socket of TCP, Unix or vsock";
+
 /// The use of a descriptor; `alone` if it is the only one that was passed.
 pub fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
     // a memfd, a file, a pipe: ENOTSOCK
     let Ok(kind) = sys::socket_kind(descriptor) else { return Use::Stored };
     let listens = sys::is_listening(descriptor);
-    let tcp = kind == SocketKind::Stream && sys::is_internet(descriptor);
+    let is_stream = kind == SocketKind::Stream && sys::local_address(descriptor).is_ok();
     match (kind, alone) {
-        _ if listens && tcp => Use::Listener,
-        _ if listens => Use::Unusable("it is not a TCP socket"),
+        _ if listens && is_stream => Use::Listener,
+        _ if listens => Use::Unusable(NO_STREAM),
         // from ListenDatagram= of a socket unit
-        (SocketKind::Datagram, _) if !sys::is_connected(descriptor) => Use::Unusable("it is not a TCP socket"),
+        (SocketKind::Datagram, _) if !sys::is_connected(descriptor) => Use::Unusable(NO_STREAM),
         (SocketKind::Stream, true) if sys::is_connected(descriptor) || was_connected(descriptor) => {
-            if tcp {
+            if is_stream {
                 Use::Connection
             } else {
-                Use::Unusable("it is not a TCP socket")
+                Use::Unusable(NO_STREAM)
             }
         }
         (SocketKind::Stream, true) => Use::Unusable("it neither listens nor is connected"),
@@ -182,7 +191,9 @@ mod tests {
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::memfd::{MFdFlags, memfd_create};
-    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socket, socketpair};
+    use nix::sys::socket::{
+        AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, listen, send, socket, socketpair,
+    };
 
     use super::*;
 
@@ -204,27 +215,32 @@ mod tests {
 
     #[test]
     fn listeners_and_datagram_sockets_are_from_socket_units() {
-        let no_tcp = || Use::Unusable("it is not a TCP socket");
+        let no_stream = || Use::Unusable(NO_STREAM);
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         assert_eq!(uses(listener), [Use::Listener, Use::Listener]);
-        assert_eq!(uses(UdpSocket::bind("127.0.0.1:0").expect("bind")), [no_tcp(), no_tcp()]);
-        assert_eq!(uses(UnixDatagram::unbound().expect("a socket")), [no_tcp(), no_tcp()]);
+        assert_eq!(uses(UdpSocket::bind("127.0.0.1:0").expect("bind")), [no_stream(), no_stream()]);
+        assert_eq!(uses(UnixDatagram::unbound().expect("a socket")), [no_stream(), no_stream()]);
         let path = std::env::temp_dir().join(format!("retortd-unit-{}", std::process::id()));
         let unix = UnixListener::bind(&path).expect("bind");
         std::fs::remove_file(&path).expect("remove the socket");
-        assert_eq!(uses(unix), [no_tcp(), no_tcp()]);
-        let (pair, _other) = UnixStream::pair().expect("a pair");
-        assert_eq!(uses(pair), [no_tcp(), Use::Stored]);
+        assert_eq!(uses(unix), [Use::Listener, Use::Listener]);
+        let packets = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        let address = UnixAddr::new_abstract(format!("retortd-packets-{}", std::process::id()).as_bytes());
+        bind(packets.as_raw_fd(), &address.expect("an address")).expect("bind");
+        listen(&packets, Backlog::new(1).expect("a backlog")).expect("listen");
+        assert_eq!(uses(packets), [no_stream(), no_stream()]);
     }
 
     #[test]
     fn single_connected_sockets_are_connections() {
         let (_client, server) = connection();
         assert_eq!(uses(server), [Use::Connection, Use::Stored]);
+        let (pair, _other) = UnixStream::pair().expect("a pair");
+        assert_eq!(uses(pair), [Use::Connection, Use::Stored]);
         let (client, server) = connection();
         drop(client);
         assert_eq!(uses(server), [Use::Connection, Use::Stored]);
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        for family in [AddressFamily::Inet, AddressFamily::Inet6, AddressFamily::Unix] {
             let never = || Use::Unusable("it neither listens nor is connected");
             assert_eq!(uses(stream(family)), [never(), Use::Stored]);
         }

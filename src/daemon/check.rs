@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 
 use super::activation::Inherited;
-use super::config::listen::{Endpoint, Origin};
+use super::config::listen::{DEFAULT_PORT, Endpoint};
 use super::config::load::Configuration;
+use super::config::origin::Origin;
 use super::config::written::{WrittenSetting, line};
 use super::exit_status::Failure;
 use super::server_config::{server_config, warn_about_memory};
@@ -41,9 +42,7 @@ pub fn settings_in_force(configuration: &Configuration, inherited: Inherited) ->
 /// The default of a setting for which the system decides it, or the other settings do.
 fn computed_default(name: &str, config: &ServerConfig, origins: &[Origin]) -> Option<OsString> {
     let number = match name {
-        "RETORTD_PORT" if origins.contains(&Origin::Own(Endpoint::default())) => {
-            Endpoint::default().address.port().into()
-        }
+        "RETORTD_PORT" if origins.contains(&Origin::Own(Endpoint::default())) => DEFAULT_PORT.into(),
         "RETORTD_WORKERS" => config.workers as u64,
         "RETORTD_MAX_CONNECTIONS" => config.limits.max_connections? as u64,
         "RETORTD_MAX_BUFFERED" => config.limits.max_buffered?,

@@ -11,9 +11,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::activation::{Inherited, InheritedSocket, Use, use_of};
 use super::config::args::{FixedSettings, LogTarget};
-use super::config::listen::default_protocol;
+use super::config::descriptor::Descriptor;
 use super::exit_status::Failure;
-use crate::sys::{self, Errno};
+use crate::sys::{self, Errno, SocketAddress, UnixAddress};
 
 /// If standard error is the socket, makes it /dev/null: the log goes to the system log then, which is returned. Call it
 /// before anything is written.
@@ -31,7 +31,7 @@ pub fn detach_standard_error() -> io::Result<Option<LogTarget>> {
 /// Adds the socket on the standard descriptors, if there is one and if no other socket has to be served.
 ///
 /// # Errors
-/// 78: it is no TCP socket; 71: the system lacks a resource.
+/// 78: it is no stream socket; 71: the system lacks a resource.
 pub fn adopt(inherited: Inherited, settings: &FixedSettings) -> Result<Inherited, Failure> {
     with_standard_socket(inherited, settings, detach_socket)
 }
@@ -54,8 +54,8 @@ fn with_standard_socket(
     }
     let socket = take().map_err(|error| Failure::system(format!("cannot take standard input: {error}")))?;
     match use_of(&socket, true) {
-        Use::Listener => inherited.listeners.push(named(socket, "")?),
-        Use::Connection => inherited.connection = Some(named(socket, "connection")?),
+        Use::Listener => inherited.listeners.push(named(socket, "", settings)?),
+        Use::Connection => inherited.connection = Some(named(socket, "connection", settings)?),
         Use::Stored => {}
         Use::Unusable(why) => {
             return Err(Failure::configuration(format!("cannot serve on standard input: {why}"))
@@ -65,9 +65,11 @@ fn with_standard_socket(
     Ok(inherited)
 }
 
-/// Whether this is a socket of IPv4 or IPv6, and the one that standard input is.
+/// Whether this is a socket with an address, and the one that standard input is. The unnamed Unix sockets on the standard
+/// descriptors of a process that sshd(8) or another program has started are not from inetd.
 fn is_socket_on_input(descriptor: &impl AsFd) -> bool {
-    sys::is_internet(descriptor) && sys::file_id(&io::stdin()).is_ok_and(|input| sys::file_id(descriptor) == Ok(input))
+    let is_named = !matches!(sys::local_address(descriptor), Err(_) | Ok(SocketAddress::Unix(UnixAddress::Unnamed)));
+    is_named && sys::file_id(&io::stdin()).is_ok_and(|input| sys::file_id(descriptor) == Ok(input))
 }
 
 /// The socket, on a descriptor of its own; standard input and output become /dev/null.
@@ -86,13 +88,13 @@ fn null() -> io::Result<File> {
     File::options().read(true).write(true).open("/dev/null")
 }
 
-/// A socket of the default protocol, with a descriptor name that means that protocol.
-fn named<S>(socket: OwnedFd, descriptor: &str) -> Result<InheritedSocket<S>, Failure>
-where
-    S: TryFrom<OwnedFd, Error = Errno>,
-{
-    let socket = socket
-        .try_into()
-        .map_err(|error: Errno| Failure::system(format!("cannot use standard input: {}", error.desc())))?;
-    Ok(InheritedSocket { socket, descriptor: descriptor.into(), protocol: default_protocol() })
+/// A socket, with the use of a descriptor of this name.
+fn named<S: TryFrom<OwnedFd, Error = Errno>>(
+    socket: OwnedFd,
+    name: &str,
+    settings: &FixedSettings,
+) -> Result<InheritedSocket<S>, Failure> {
+    let descriptor = Descriptor::of_name(name, settings.connection.as_ref()).map_err(Failure::configuration)?;
+    InheritedSocket::new(socket, descriptor)
+        .map_err(|error| Failure::system(format!("cannot use standard input: {}", error.desc())))
 }

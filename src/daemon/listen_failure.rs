@@ -6,31 +6,76 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::config::conflict::exclude;
 use super::exit_status::Failure;
 use crate::server::Listener;
-use crate::sys::{self, Errno, SocketAddress, StreamListener};
+use crate::sys::{self, Errno, SocketAddress, SocketFamily, StreamListener};
 
 /// The first port that any process may bind (`net.ipv4.ip_unprivileged_port_start`, ip(7)). Derived: its default.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+
+/// The hint about such a port without that right.
+const PRIVILEGED_PORT: &str =
+    "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that binds them; another port needs neither";
 
 /// The failure of a listener of the daemon on `address`, beside the `inherited` ones.
 ///
 /// 78: an address that another start will not get; 71: the system refused it.
 #[must_use]
-pub fn cannot_listen(address: SocketAddr, error: Errno, inherited: &[Listener]) -> Failure {
-    if !may_open_sockets() {
+pub fn cannot_listen(address: &SocketAddress, error: Errno, inherited: &[Listener]) -> Failure {
+    if address.family() != SocketFamily::Unix && !may_open_sockets() {
         return forbidden(address, error, !inherited.is_empty());
     }
     let what = cannot_bind(address, error);
+    match (address, error) {
+        (_, Errno::EADDRINUSE) => in_use(address, what, inherited),
+        (SocketAddress::Internet(address), _) => tcp_failure(*address, what, error),
+        (SocketAddress::Unix(_), _) => unix_failure(what, error),
+        (SocketAddress::Vsock(_), _) => vsock_failure(what, error),
+    }
+}
+
+fn tcp_failure(address: SocketAddr, what: String, error: Errno) -> Failure {
     match error {
-        Errno::EACCES if address.port() < FIRST_UNPRIVILEGED_PORT => Failure::configuration(what).with_hint(
-            "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that binds them; another port needs neither",
-        ),
+        Errno::EACCES if address.port() < FIRST_UNPRIVILEGED_PORT => {
+            Failure::configuration(what).with_hint(PRIVILEGED_PORT)
+        }
         Errno::EAFNOSUPPORT => Failure::configuration(what).with_hint("this machine has no IPv6: use an IPv4 address"),
         Errno::EINVAL if is_link_local(address) => Failure::configuration(what)
             .with_hint("a link-local address needs the number of its interface: [fe80::1%2], see ip link"),
         Errno::EACCES | Errno::EINVAL => Failure::configuration(what),
-        Errno::EADDRINUSE => in_use(address, what, inherited),
         Errno::EADDRNOTAVAIL => {
             Failure::system(what).with_hint("no interface of this machine has that address: ip address shows them")
+        }
+        _ => Failure::system(what),
+    }
+}
+
+fn unix_failure(what: String, error: Errno) -> Failure {
+    match error {
+        Errno::EEXIST => {
+            Failure::configuration(what).with_hint("there is a file that is no socket: remove it, or choose another path")
+        }
+        Errno::ENOENT | Errno::ENOTDIR => Failure::configuration(what).with_hint(
+            "the directory of the socket has to exist: RuntimeDirectory=retortd in a unit creates /run/retortd",
+        ),
+        Errno::EACCES | Errno::EPERM => Failure::configuration(what).with_hint(
+            "the daemon has to read and to write the directory of the socket: RuntimeDirectory=retortd in a unit gives \
+             /run/retortd to its user",
+        ),
+        Errno::EROFS => Failure::configuration(what).with_hint(
+            "the directory is read-only for this process: RuntimeDirectory=retortd in a unit makes /run/retortd writable",
+        ),
+        Errno::ENAMETOOLONG => Failure::configuration(what).with_hint("choose a shorter path"),
+        _ => Failure::system(what),
+    }
+}
+
+fn vsock_failure(what: String, error: Errno) -> Failure {
+    match error {
+        Errno::EAFNOSUPPORT => Failure::configuration(what).with_hint(
+            "the kernel has no vsock: load vhost_vsock on a host, vmw_vsock_virtio_transport on a virtual machine",
+        ),
+        Errno::EACCES => Failure::configuration(what).with_hint(PRIVILEGED_PORT),
+        Errno::EADDRNOTAVAIL => {
+            Failure::system(what).with_hint("this machine does not have that CID: vsock::PORT listens on every one")
         }
         _ => Failure::system(what),
     }
@@ -45,7 +90,7 @@ fn may_open_sockets() -> bool {
 }
 
 /// The failure of a service without network; `has_inherited` if systemd has passed sockets nevertheless.
-fn forbidden(address: SocketAddr, error: Errno, has_inherited: bool) -> Failure {
+fn forbidden(address: &SocketAddress, error: Errno, has_inherited: bool) -> Failure {
     let why = io::Error::from(error);
     if has_inherited {
         return Failure::configuration(format!(
@@ -67,23 +112,27 @@ fn forbidden(address: SocketAddr, error: Errno, has_inherited: bool) -> Failure 
 
 /// Whether the kernel refuses to bind `address` beside this listener.
 #[must_use]
-pub fn excludes(listener: &StreamListener, address: SocketAddr) -> bool {
+pub fn excludes(listener: &StreamListener, address: &SocketAddress) -> bool {
+    let is_ipv4 = matches!(address, SocketAddress::Internet(address) if address.ip().to_canonical().is_ipv4());
     let other = listener.local_address();
-    matches!(other, Ok(SocketAddress::Internet(other)) if exclude(other, address))
-        && !(address.ip().to_canonical().is_ipv4() && sys::is_ipv6_only(listener))
+    other.is_ok_and(|other| exclude(&other, address)) && !(is_ipv4 && sys::is_ipv6_only(listener))
 }
 
-fn in_use(address: SocketAddr, what: String, inherited: &[Listener]) -> Failure {
-    match inherited.iter().find(|listener| excludes(&listener.socket, address)) {
-        Some(Listener { name, .. }) => passed_too(&what, name),
-        None => Failure::system(what)
-            .with_hint(format!("another process listens there: ss -ltnp sport = :{} shows it", address.port())),
+fn in_use(address: &SocketAddress, what: String, inherited: &[Listener]) -> Failure {
+    if let Some(Listener { name, .. }) = inherited.iter().find(|listener| excludes(&listener.socket, address)) {
+        return passed_too(&what, name);
     }
+    let command = match address {
+        SocketAddress::Internet(address) => format!("ss -ltnp sport = :{}", address.port()),
+        SocketAddress::Unix(_) => "ss -lxp".into(),
+        SocketAddress::Vsock(_) => "ss -lp --vsock".into(),
+    };
+    Failure::system(what).with_hint(format!("another process listens there: {command} shows it"))
 }
 
 /// The address that cannot be bound, and why.
 #[must_use]
-pub fn cannot_bind(address: SocketAddr, error: Errno) -> String {
+pub fn cannot_bind(address: &SocketAddress, error: Errno) -> String {
     format!("cannot listen on {address}: {}", io::Error::from(error))
 }
 

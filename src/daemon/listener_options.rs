@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use super::config::args::ReloadableSettings;
-use super::config::listen::{ListenAddress, Origin};
+use super::config::listen::ListenAddress;
 use super::config::listener_option::ListenerOption;
 use super::config::network::{Network, Networks, bounded};
+use super::config::origin::Origin;
 use super::exit_status::Failure;
 use crate::protocol::ProtocolSettings;
 use crate::server::{AccessList, ListenerOptions, PrefixSet, ProxyOptions, Rates};
+use crate::sys::SocketAddress;
 
 /// What the settings say for all listeners.
 #[derive(Debug)]
@@ -60,6 +62,10 @@ impl CommonOptions {
     }
 
     fn proxy_options(&self, origin: &Origin) -> Result<ProxyOptions, Failure> {
+        if matches!(local_address(origin), Some(SocketAddress::Vsock(_))) {
+            let what = format!("{origin} has the option proxy, which is for TCP and Unix sockets only");
+            return Err(Failure::configuration(what).with_hint("remove the option"));
+        }
         if self.proxy.from.is_none() && !is_local(origin) {
             let what =
                 format!("{origin} has the option proxy, with which each client that connects names its own address");
@@ -89,11 +95,20 @@ fn own_access_list(own: &[&ListenerOption], origin: &Origin) -> Result<Option<Ac
 
 /// Whether only processes of this machine can connect.
 fn is_local(origin: &Origin) -> bool {
+    match local_address(origin) {
+        Some(SocketAddress::Internet(address)) => address.ip().to_canonical().is_loopback(),
+        Some(SocketAddress::Unix(_)) => true,
+        Some(SocketAddress::Vsock(_)) | None => false,
+    }
+}
+
+/// The address of a listener or connection; `None` is every address.
+fn local_address(origin: &Origin) -> Option<&SocketAddress> {
     match origin {
-        Origin::Own(endpoint) => match endpoint.address {
-            ListenAddress::One(address) => address.ip().to_canonical().is_loopback(),
-            ListenAddress::AllAddresses(_) => false,
+        Origin::Own(endpoint) => match &endpoint.address {
+            ListenAddress::One(address) => Some(address),
+            ListenAddress::AllAddresses(_) => None,
         },
-        Origin::Inherited { .. } => false,
+        Origin::Inherited { local, .. } => Some(local),
     }
 }

@@ -9,6 +9,7 @@
 //! [`Server::stats`] and [`Server::phase`], and take no connection from a worker.
 
 mod activation;
+mod bind;
 mod check;
 pub mod config;
 mod exit_status;
@@ -25,6 +26,7 @@ mod notify_queue;
 mod reload;
 mod server_config;
 mod signals;
+mod socket_options;
 mod status;
 mod stop_signals;
 mod system_limits;
@@ -42,6 +44,7 @@ use crate::server::Server;
 use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
+use config::descriptor::Descriptor;
 use config::load::{Command, ConfigError, Configuration, Remark, load};
 use config::settings::Settings;
 use exit_status::{Failure, Kind};
@@ -73,13 +76,15 @@ fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarg
     let signals = Signals::catch();
     let Configuration { settings, remarks, .. } = configuration;
     let (verbose, target) = (settings.reloadable.verbose, log.unwrap_or(settings.fixed.log));
-    with_log(verbose, &remarks, target, |inherited| serve(signals, inherited, settings, arguments))
+    let connection = settings.fixed.connection.clone();
+    with_log(verbose, &remarks, target, connection.as_ref(), |inherited| serve(signals, inherited, settings, arguments))
 }
 
 /// Prints the settings in force, or logs why they cannot be used: to `log`, or else to standard error.
 fn print_settings(configuration: &Configuration, log: Option<LogTarget>) -> ExitCode {
-    let verbose = configuration.settings.reloadable.verbose;
-    with_log(verbose, &configuration.remarks, log.unwrap_or(LogTarget::Auto), |inherited| {
+    let Settings { reloadable, fixed } = &configuration.settings;
+    let target = log.unwrap_or(LogTarget::Auto);
+    with_log(reloadable.verbose, &configuration.remarks, target, fixed.connection.as_ref(), |inherited| {
         print(&check::settings_in_force(configuration, inherited)?)
     })
 }
@@ -89,12 +94,13 @@ fn with_log(
     verbose: u8,
     remarks: &[Remark],
     target: LogTarget,
+    connection: Option<&Descriptor>,
     task: impl FnOnce(Inherited) -> Result<(), Failure>,
 ) -> ExitCode {
     logging::start(verbose);
     remarks.iter().for_each(Remark::log);
     // before any thread is started, because listenfd changes the environment
-    let inherited = activation::take();
+    let inherited = activation::take(connection);
     if let Err(code) = start_log_thread(target) {
         return code;
     }

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use log::warn;
 
 use super::config::args::fixed_options;
-use super::config::listen::Origin;
 use super::config::load::{Command, Configuration, Remark, load};
+use super::config::origin::Origin;
 use super::config::settings::Settings;
 use super::server_config::server_config;
 use crate::server;
@@ -45,7 +45,7 @@ pub fn reload(arguments: &[OsString], running: &Settings, origins: &[Origin]) ->
 fn fixed_names() -> String {
     let options = fixed_options();
     let (last, others) = options.split_last().map_or(("", &[][..]), |(last, others)| (last.as_str(), others));
-    format!("the addresses of listeners, {} and {last}", others.join(", "))
+    format!("the addresses and modes of listeners, {} and {last}", others.join(", "))
 }
 
 #[cfg(test)]
@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn fixed_settings_are_named() {
-        let names = "the addresses of listeners, --backlog, --recv-buffer, --send-buffer, --workers, --seed and --log";
+        let names = "the addresses and modes of listeners, --connection, --backlog, --recv-buffer, --send-buffer, \
+                     --workers, --seed and --log";
         assert_eq!(fixed_names(), names);
     }
 }

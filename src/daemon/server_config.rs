@@ -3,7 +3,7 @@
 use log::warn;
 
 use super::config::args::{MIN_BUFFERED, ReloadableSettings};
-use super::config::listen::Origin;
+use super::config::origin::Origin;
 use super::config::quotes;
 use super::config::settings::Settings;
 use super::config::values::{Limit, Size};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::config::listen::Origin;
+use super::config::origin::Origin;
 use crate::server::{Listener, StatsSnapshot};
 use crate::units::{counted, format_time};
 

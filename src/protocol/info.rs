@@ -50,6 +50,13 @@ pub struct SocketUnit {
     pub description: &'static str,
 }
 
+/// Each protocol has a name of its own.
+impl PartialEq for ProtocolInfo {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
 impl ProtocolInfo {
     /// Whether the server sends before it has received anything.
     #[must_use]

@@ -19,7 +19,7 @@ use log::debug;
 use super::listener::{Listener, ListenerIndex, Origin};
 use super::poller::{Poller, Source};
 use crate::connection::{Counters, Millis};
-use crate::sys::{self, Errno, StreamSocket};
+use crate::sys::{self, Errno, SocketFamily, StreamSocket};
 
 /// The time for which a worker backs off. Chosen: ten tries a second cost nothing, and no client notices a tenth of a
 /// second in such a state of the system.
@@ -30,6 +30,11 @@ const MAX_CONSECUTIVE_LOST: u32 = 2 * MAX_BATCH;
 /// Connections accepted in one iteration of the loop from one listener, at most. Derived: a connection with one request
 /// costs 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
 const MAX_BATCH: u32 = 32;
+
+/// Connections accepted from a Unix or vsock socket of which the kernel does not tell the length of the queue, while it
+/// drains: until the queue is empty, and not for ever if clients keep coming. Chosen: 16 times the default of
+/// net.core.somaxconn, which bounds the queue.
+const MAX_LOCAL_QUEUE: u32 = 1 << 16;
 
 /// The consequence of an error of accept(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +164,7 @@ impl Acceptor {
         let error = match self.listener.socket.accept() {
             Ok(socket) => {
                 self.consecutive_lost = 0;
+                self.listener.prepare(&socket);
                 return Accepted::Socket(socket);
             }
             Err(error) => error,
@@ -276,7 +282,13 @@ impl Acceptor {
             Origin::Inherited => 0,
             // and one batch more, so that an empty queue ends this, right before the listener is closed: the kernel
             // resets connections that complete between the two
-            Origin::Own => sys::queued_connections(&self.listener.socket).unwrap_or(0).saturating_add(MAX_BATCH),
+            Origin::Own if self.listener.socket.family() == SocketFamily::Internet => {
+                sys::queued_connections(&self.listener.socket).unwrap_or(0).saturating_add(MAX_BATCH)
+            }
+            Origin::Own => {
+                self.listener.remove_file();
+                MAX_LOCAL_QUEUE
+            }
         };
         self.unregister(poller, ListenerState::Draining { queued, is_at_limit: false });
     }

@@ -16,7 +16,7 @@ use super::rate_limit::{RateLimiter, Rates};
 use super::sync::{Mutex, lock};
 use crate::connection::Millis;
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
-use crate::sys::StreamListener;
+use crate::sys::{self, SocketFile, StreamListener, StreamSocket};
 
 /// Where a listening socket comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +147,11 @@ pub struct Listener {
     pub name: String,
     /// Where the socket comes from.
     pub origin: Origin,
+    /// The file of an own Unix socket. It is removed when this is dropped, before the socket is closed.
+    file: Mutex<Option<SocketFile>>,
+    /// The size of the send buffer of a connection, if the kernel's default is not wanted and the connection does not
+    /// inherit it.
+    send_buffer: Option<usize>,
     /// accept(2) fails; one condition for all workers.
     accept_failing: Condition,
     /// Clients come faster than the rate of the listener; one condition for all workers.
@@ -158,7 +163,32 @@ impl Listener {
     #[must_use]
     pub fn new(socket: StreamListener, protocol: &'static ProtocolInfo, name: String, origin: Origin) -> Self {
         let (accept_failing, over_rate) = (Condition::default(), Condition::default());
-        Self { socket, protocol, name, origin, accept_failing, over_rate }
+        Self { socket, protocol, name, origin, file: Mutex::new(None), send_buffer: None, accept_failing, over_rate }
+    }
+
+    /// With the file of its socket.
+    #[must_use]
+    pub fn with_file(self, file: Option<SocketFile>) -> Self {
+        Self { file: Mutex::new(file), ..self }
+    }
+
+    /// With a send buffer of this size for each connection, which does not inherit it: that of a Unix socket.
+    #[must_use]
+    pub fn with_send_buffer(self, bytes: Option<usize>) -> Self {
+        Self { send_buffer: bytes, ..self }
+    }
+
+    /// Sets the options of an accepted connection that it does not inherit.
+    pub fn prepare(&self, connection: &StreamSocket) {
+        if let Some(bytes) = self.send_buffer {
+            // fails for no size that is allowed (socket(7))
+            let _ = sys::set_send_buffer(connection, bytes);
+        }
+    }
+
+    /// Removes the file of an own Unix socket: nobody can connect any more.
+    pub fn remove_file(&self) {
+        drop(lock(&self.file).take());
     }
 
     /// Logs that accept(2) failed, at a bounded rate.

@@ -289,4 +289,22 @@ mod tests {
         let guest = Peer::Vsock(VsockAddress { cid: 5, port: 1024 });
         assert_eq!((guest.to_string(), guest.source(64)), ("vsock:5:1024".into(), Some(SourceKey::Cid(5))));
     }
+
+    #[test]
+    fn announced_client_is_named_with_its_peer_and_counts_alone() {
+        let [source, balancer] =
+            ["[::ffff:192.0.2.10]:56324", "10.0.0.5:41234"].map(|address| address.parse().expect("an address"));
+        let peer = Some(Peer::Tcp(balancer));
+        let client = Client::announced(ProxyHeader::Proxied { source, destination: balancer }, peer);
+        assert_eq!(client.to_string(), "192.0.2.10:56324 via 10.0.0.5:41234");
+        assert_eq!(client.ip(), Some([192, 0, 2, 10].into()));
+        assert_eq!(client.source(), Some(SourceKey::Address([192, 0, 2, 10].into())));
+        assert_eq!(client.announced_address(), Some(source));
+        let own = Client::announced(ProxyHeader::Local, peer);
+        assert_eq!((own.to_string(), own.ip()), ("10.0.0.5:41234".into(), Some([10, 0, 0, 5].into())));
+        assert_eq!((own.source(), own.announced_address()), (None, None), "probes count for no source");
+        let direct = Client::Direct(peer);
+        assert_eq!((direct.ip(), direct.source()), (own.ip(), Peer::Tcp(balancer).source()));
+        assert_eq!(Client::Direct(None).to_string(), "unknown address");
+    }
 }

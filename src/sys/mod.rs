@@ -17,6 +17,7 @@
 //! | `socket.rs` | socket(2), bind(2), listen(2), connect(2) |
 //! | `stream_socket.rs` | accept4(2), send(2), recv(2), shutdown(2), getsockname(2): listeners and connections |
 //! | `socket_options.rs` | setsockopt(2), and reading back what was set |
+//! | `socket_file.rs` | flock(2), fchmod(2), unlink(2): the files of Unix sockets |
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
 //! | `inherited.rs` | descriptors that came through execve(2) |
 //! | `file.rs` | open(2), fstat(2), write(2) |
@@ -40,6 +41,7 @@ mod signal_fd;
 mod signals;
 mod socket;
 mod socket_address;
+mod socket_file;
 mod socket_info;
 mod socket_options;
 mod standard;
@@ -62,16 +64,15 @@ pub use resource_limits::{address_space_limit, data_limit, raise_descriptor_limi
 pub use signal_fd::Interrupts;
 pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_signal};
 pub use socket::{bind, close_with_reset, connect_unix, is_broadcast, listen, start_connect, stream_socket};
-pub use socket_address::{SocketAddress, SocketFamily, VsockAddress};
-pub use socket_info::{
-    SocketKind, is_connected, is_internet, is_listening, queued_connections, socket_kind, unacknowledged,
-};
+pub use socket_address::{SocketAddress, SocketFamily, UnixAddress, VsockAddress};
+pub use socket_file::SocketFile;
+pub use socket_info::{SocketKind, is_connected, is_listening, queued_connections, socket_kind, unacknowledged};
 pub use socket_options::{
     enable_address_reuse, enable_dual_stack, enable_keepalive, enable_nodelay, is_ipv6_only, receive_buffer,
     send_buffer, set_keepalive_idle, set_keepalive_interval, set_keepalive_probes, set_receive_buffer, set_send_buffer,
     set_user_timeout,
 };
 pub use standard::{replace_standard_error, replace_standard_input_and_output};
-pub use stream_socket::{Credentials, StreamListener, StreamSocket};
+pub use stream_socket::{Credentials, StreamListener, StreamSocket, local_address};
 pub use thread::lower_priority;
 pub use timer_fd::TimerFd;

@@ -7,9 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{
-    AddressFamily, SockType, SockaddrLike, SockaddrStorage, getpeername, getsockname, getsockopt, sockopt,
-};
+use nix::sys::socket::{SockType, SockaddrStorage, getpeername, getsockopt, sockopt};
 
 /// The communication semantics of a socket (`SO_TYPE`, socket(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +36,6 @@ pub fn socket_kind(fd: &impl AsFd) -> Result<SocketKind, Errno> {
 #[must_use]
 pub fn is_listening(fd: &impl AsFd) -> bool {
     getsockopt(fd, sockopt::AcceptConn).unwrap_or(false)
-}
-
-/// Whether the descriptor is a socket of IPv4 or IPv6.
-#[must_use]
-pub fn is_internet(fd: &impl AsFd) -> bool {
-    let address = getsockname::<SockaddrStorage>(fd.as_fd().as_raw_fd());
-    let family = address.ok().and_then(|address| address.family());
-    matches!(family, Some(AddressFamily::Inet | AddressFamily::Inet6))
 }
 
 /// Whether the socket has a peer: getpeername(2) does not fail with ENOTCONN.
@@ -117,15 +107,15 @@ mod tests {
     fn kinds_of_descriptors() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         assert_eq!(socket_kind(&listener), Ok(SocketKind::Stream));
-        assert!(is_listening(&listener) && is_internet(&listener) && !is_connected(&listener));
+        assert!(is_listening(&listener) && !is_connected(&listener));
         let datagrams = UdpSocket::bind("127.0.0.1:0").expect("bind");
         assert_eq!(socket_kind(&datagrams), Ok(SocketKind::Datagram));
-        assert!(!is_listening(&datagrams) && is_internet(&datagrams) && !is_connected(&datagrams));
+        assert!(!is_listening(&datagrams) && !is_connected(&datagrams));
         let (unix, _peer) = UnixStream::pair().expect("a pair of sockets");
         assert_eq!(socket_kind(&unix), Ok(SocketKind::Stream));
-        assert!(!is_listening(&unix) && !is_internet(&unix) && is_connected(&unix));
+        assert!(!is_listening(&unix) && is_connected(&unix));
         let file = File::open("/dev/null").expect("open");
         assert_eq!(socket_kind(&file), Err(Errno::ENOTSOCK));
-        assert!(!is_listening(&file) && !is_internet(&file));
+        assert!(!is_listening(&file));
     }
 }

@@ -268,7 +268,7 @@ fn set_nonblocking(socket: &impl AsFd, nonblocking: bool) -> Result<(), Errno> {
 ///
 /// # Errors
 /// ENOTSOCK; EAFNOSUPPORT: it is of a family that [`SocketAddress`] does not have.
-fn local_address(socket: &impl AsFd) -> Result<SocketAddress, Errno> {
+pub fn local_address(socket: &impl AsFd) -> Result<SocketAddress, Errno> {
     SocketAddress::from_kernel(&getsockname::<SockaddrStorage>(socket.as_fd().as_raw_fd())?)
 }
 

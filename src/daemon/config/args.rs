@@ -8,9 +8,11 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, CommandFactory, Parser, ValueEnum, ValueHint};
 
-use super::listen::{Endpoint, InheritedOptions, Listen, ListenerOptions};
+use super::descriptor::{Descriptor, InheritedOptions};
+use super::listen::{Endpoint, Listen};
 use super::listener_syntax::Separated;
 use super::network::Networks;
+use super::origin::ListenerOptions;
 use super::settings_file::SettingsFile;
 use super::values::{Limit, Size};
 use crate::protocol::services::frame;
@@ -88,7 +90,7 @@ pub struct ListenerArguments {
     #[arg(short, long, env = "RETORTD_PORT", value_name = "PORT", help_heading = LISTENING, value_parser = units::number_within::<u16>(0..=u64::from(u16::MAX)))]
     pub port: Option<u16>,
     /// Serve PROTOCOL on ADDRESS: frame=8083, echo=127.0.0.1:7, time=[::1]:3700, or a name alone for its own port;
-    /// may be repeated
+    /// echo=unix:/run/echo.sock, echo=unix:@echo, echo=vsock::7; may be repeated
     #[arg(long, env = "RETORTD_LISTEN", value_name = "PROTOCOL[=ADDRESS][,OPTION[=VALUE]]...", help_heading = LISTENING, action = ArgAction::Append)]
     pub listen: Vec<Separated<Listen>>,
     /// Add options to the listeners whose sockets come from systemd, by the name of the descriptor or the protocol;
@@ -103,6 +105,9 @@ pub struct FixedSettings {
     /// The listeners of `--port` and `--listen`; empty: the sockets from systemd, or else [`Endpoint::default`].
     #[arg(skip)]
     pub endpoints: Vec<Endpoint>,
+    /// Serve PROTOCOL on the sockets from systemd that have the name 'connection', as with Accept=yes
+    #[arg(long, env = "RETORTD_CONNECTION", value_name = "PROTOCOL[,OPTION[=VALUE]]...", help_heading = LISTENING, value_parser = Descriptor::of_connection)]
+    pub connection: Option<Descriptor>,
     /// Maximum number of clients that queue before they are accepted [default: the kernel's maximum]
     #[arg(long, env = "RETORTD_BACKLOG", value_name = "NUMBER", help_heading = LISTENING, value_parser = units::count_within::<u32>(1..=MAX_BACKLOG))]
     pub backlog: Option<u32>,
@@ -249,6 +254,7 @@ mod tests {
 
     #[test]
     fn fixed_options_are_those_that_need_a_restart() {
-        assert_eq!(fixed_options(), ["--backlog", "--recv-buffer", "--send-buffer", "--workers", "--seed", "--log"]);
+        let fixed = ["--connection", "--backlog", "--recv-buffer", "--send-buffer", "--workers", "--seed", "--log"];
+        assert_eq!(fixed_options(), fixed);
     }
 }

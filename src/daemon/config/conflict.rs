@@ -1,4 +1,4 @@
-//! Listeners that exclude each other: the same port of the same address.
+//! Listeners that exclude each other: the same port of the same address, or the same Unix or vsock address.
 //!
 //! bind(2) refuses the second one with EADDRINUSE, as if it were another process that listens there.
 
@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::listen::Endpoint;
 use crate::daemon::exit_status::Failure;
+use crate::sys::{SocketAddress, VsockAddress};
 
 /// Checks that the kernel can bind each of these endpoints beside the others.
 ///
@@ -13,24 +14,41 @@ use crate::daemon::exit_status::Failure;
 /// 78: two of them are the same, or one of them is on all addresses and the other has the same port.
 pub fn check_for_conflicts(endpoints: &[Endpoint]) -> Result<(), Failure> {
     for (number, two) in endpoints.iter().enumerate() {
-        let addresses = |one: &Endpoint| exclude(one.address.socket_address(), two.address.socket_address());
-        if let Some(one) = endpoints[..number].iter().find(|one| addresses(one)) {
-            let what = format!("cannot listen on {one} and {two}: port {} is given twice", two.address.port());
-            return Err(Failure::configuration(what).with_hint(HINT));
+        let address = two.address.socket_address();
+        let is_other = |one: &&Endpoint| exclude(&one.address.socket_address(), &address);
+        if let Some(one) = endpoints[..number].iter().find(is_other) {
+            let (what, hint) = match address {
+                SocketAddress::Internet(address) => (format!("port {}", address.port()), SAME_PORT),
+                address => (address.to_string(), SAME_ADDRESS),
+            };
+            let what = format!("cannot listen on {one} and {two}: {what} is given twice");
+            return Err(Failure::configuration(what).with_hint(hint));
         }
     }
     Ok(())
 }
 
-/// How to resolve a conflict.
-const HINT: &str =
+/// How to resolve a conflict of ports.
+const SAME_PORT: &str =
     "give one of them another port; a port without an address, also that of --port, is a port of all addresses";
+/// How to resolve a conflict of other addresses.
+const SAME_ADDRESS: &str = "give one of them another address";
 
 /// Whether the kernel refuses to bind two listeners that set `SO_REUSEADDR`, as those of the daemon do (socket(7)).
 #[must_use]
-pub fn exclude(one: SocketAddr, two: SocketAddr) -> bool {
-    // port 0 is a free port for each
-    one.port() == two.port() && one.port() != 0 && (includes(one, two) || includes(two, one))
+pub fn exclude(one: &SocketAddress, two: &SocketAddress) -> bool {
+    match (one, two) {
+        (SocketAddress::Internet(one), SocketAddress::Internet(two)) => {
+            // port 0 is a free port for each
+            one.port() == two.port() && one.port() != 0 && (includes(*one, *two) || includes(*two, *one))
+        }
+        (SocketAddress::Unix(one), SocketAddress::Unix(two)) => one == two,
+        (SocketAddress::Vsock(one), SocketAddress::Vsock(two)) => {
+            let has_all = one.cid == VsockAddress::ANY || two.cid == VsockAddress::ANY;
+            one.port == two.port && (has_all || one.cid == two.cid)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a listener on `one` includes the address of `two`. The daemon makes all addresses of IPv6 include those of
@@ -60,7 +78,7 @@ mod tests {
     /// The error about `--listen` with this value.
     fn conflict(listen: &str) -> Option<String> {
         let listen: Separated<Listen> = listen.parse().expect(listen);
-        let endpoints: Vec<Endpoint> = listen.0.iter().map(|listen| listen.endpoint).collect();
+        let endpoints: Vec<Endpoint> = listen.0.iter().map(|listen| listen.endpoint.clone()).collect();
         check_for_conflicts(&endpoints).err().map(|failure| failure.to_string())
     }
 
@@ -88,6 +106,21 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_is_given_twice_names_both_listeners() {
+        for (listeners, address) in [
+            (["frame=unix:/run/echo,mode=0600", "echo=unix:/run/echo"], "unix:/run/echo"),
+            (["frame=unix:@echo", "echo=unix:@echo"], "unix:@echo"),
+            (["frame=vsock:1:7", "echo=vsock:1:7"], "vsock:1:7"),
+            (["frame=vsock::7", "echo=vsock:1:7"], "vsock:1:7"),
+        ] {
+            let [one, two] = listeners;
+            let error = conflict(&format!("{one} {two}")).expect(one);
+            let hint = "give one of them another address";
+            assert_eq!(error, format!("cannot listen on {one} and {two}: {address} is given twice ({hint})"));
+        }
+    }
+
+    #[test]
     fn other_listeners_do_not_exclude_each_other() {
         for listeners in [
             "frame=0 echo=0",
@@ -97,6 +130,9 @@ mod tests {
             "frame=127.0.0.1:7 echo=[::1]:7",
             "frame=0.0.0.0:7 echo=[::1]:7",
             "frame=[fe80::1%2]:7 echo=[fe80::1%3]:7",
+            "frame=unix:/run/frame echo=unix:/run/echo",
+            "frame=unix:/run/frame echo=unix:@/run/frame",
+            "frame=vsock:1:7 echo=vsock:1:8 time=vsock:2:7 ack=7",
         ] {
             assert_eq!(conflict(listeners), None, "{listeners}");
         }

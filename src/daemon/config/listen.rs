@@ -1,5 +1,5 @@
-//! Listeners: the protocol, the address and the options in a value of `--listen`, and the options in a value of
-//! `--listener-options` (LISTENERS in retortd(8)). The grammar of both is in [`super::listener_syntax`].
+//! Listeners: the protocol, the address and the options in a value of `--listen` (LISTENERS in retortd(8)). The grammar
+//! is in [`super::listener_syntax`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -7,10 +7,12 @@ use std::str::FromStr;
 
 use super::listener_option::ListenerOption;
 use super::listener_syntax::Written;
+use super::socket_mode::SocketMode;
 use crate::protocol::{self, ProtocolInfo};
+use crate::sys::{SocketAddress, UnixAddress};
 
 /// The default port of the default protocol, [`default_protocol`].
-const DEFAULT_PORT: u16 = 8083;
+pub const DEFAULT_PORT: u16 = 8083;
 
 /// The protocol that is served where none is named: `frame`, the first one in the list.
 #[must_use]
@@ -18,45 +20,28 @@ pub fn default_protocol() -> &'static ProtocolInfo {
     protocol::PROTOCOLS[0]
 }
 
-/// The protocol that the name of an inherited descriptor means. The names that systemd gives to a socket without
-/// `FileDescriptorName=` (its unit, `connection` with `Accept=yes`, `unknown`) mean the default protocol, or the one
-/// that the unit's name ends in.
-#[must_use]
-pub fn protocol_of_descriptor(name: &str) -> Option<&'static ProtocolInfo> {
-    match name.strip_suffix(".socket") {
-        Some("retortd") => Some(default_protocol()),
-        Some(unit) => protocol::by_name(unit.strip_prefix("retortd-").unwrap_or(unit)),
-        None if ["", "unknown", "connection"].contains(&name) => Some(default_protocol()),
-        None => protocol::by_name(name),
-    }
-}
-
 /// The address of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
     /// This port of all addresses, IPv6 and IPv4 on one socket; 0 is any free port.
     AllAddresses(u16),
-    /// This port of this address.
-    One(SocketAddr),
+    /// This address.
+    One(SocketAddress),
 }
 
 impl ListenAddress {
-    /// The port; 0 is any free port.
+    /// The address to bind; for all addresses that is the unspecified one of IPv6.
     #[must_use]
-    pub fn port(self) -> u16 {
+    pub fn socket_address(&self) -> SocketAddress {
         match self {
-            Self::AllAddresses(port) => port,
-            Self::One(address) => address.port(),
+            Self::AllAddresses(port) => SocketAddress::Internet((Ipv6Addr::UNSPECIFIED, *port).into()),
+            Self::One(address) => address.clone(),
         }
     }
 
-    /// The address to bind; for all addresses that is the unspecified one of IPv6.
-    #[must_use]
-    pub fn socket_address(self) -> SocketAddr {
-        match self {
-            Self::AllAddresses(port) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port),
-            Self::One(address) => address,
-        }
+    /// Whether it is the path of a Unix socket.
+    fn is_path(&self) -> bool {
+        matches!(self, Self::One(SocketAddress::Unix(UnixAddress::Path(_))))
     }
 }
 
@@ -64,8 +49,11 @@ impl FromStr for ListenAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(local) = SocketAddress::parse_local(text) {
+            return local.map(Self::One);
+        }
         if let Ok(address) = text.parse() {
-            return check_unicast(address).map(|()| Self::One(address));
+            return check_unicast(address).map(|()| Self::One(SocketAddress::Internet(address)));
         }
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             let port = text.parse().map_err(|_| format!("port {text} is out of range: 0 to 65535"))?;
@@ -75,12 +63,20 @@ impl FromStr for ListenAddress {
         Err(match without_brackets.parse() {
             Ok(IpAddr::V4(address)) => format!("'{text}' has no port: write {address}:PORT"),
             Ok(IpAddr::V6(address)) => format!("'{text}' has no port: write [{address}]:PORT"),
-            Err(_) => {
-                format!(
-                    "'{text}' is not an address: write PORT, ADDRESS:PORT or [ADDRESS]:PORT, with a numeric address"
-                )
-            }
+            Err(_) => format!(
+                "'{text}' is not an address: write PORT, ADDRESS:PORT or [ADDRESS]:PORT, with a numeric address, \
+                 unix:/PATH, unix:@NAME or vsock:CID:PORT"
+            ),
         })
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllAddresses(port) => port.fmt(f),
+            Self::One(address) => address.fmt(f),
+        }
     }
 }
 
@@ -106,25 +102,27 @@ pub fn not_unicast(ip: IpAddr, kind: &str) -> String {
 }
 
 /// A protocol and the address to serve it on. Changes only with a restart.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
     /// The protocol.
     pub protocol: &'static ProtocolInfo,
     /// The address.
     pub address: ListenAddress,
-}
-
-impl PartialEq for Endpoint {
-    fn eq(&self, other: &Self) -> bool {
-        (self.protocol.name, self.address) == (other.protocol.name, other.address)
-    }
+    /// The permissions of the file of a Unix socket, if they are given.
+    pub mode: Option<SocketMode>,
 }
 
 impl Endpoint {
     /// The default protocol on a port of all addresses.
     #[must_use]
     pub fn of_port(port: u16) -> Self {
-        Self { protocol: default_protocol(), address: ListenAddress::AllAddresses(port) }
+        Self { protocol: default_protocol(), address: ListenAddress::AllAddresses(port), mode: None }
+    }
+
+    /// Whether it serves the protocol of another one on the same address, whatever the permissions.
+    #[must_use]
+    pub fn has_address_of(&self, other: &Self) -> bool {
+        (self.protocol, &self.address) == (other.protocol, &other.address)
     }
 }
 
@@ -134,13 +132,11 @@ impl Default for Endpoint {
     }
 }
 
-/// As `--listen` takes it: `echo=127.0.0.1:7007`, `frame=8083`.
+/// As `--listen` takes it: `echo=127.0.0.1:7007`, `frame=8083`, `frame=unix:/run/frame,mode=0600`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            ListenAddress::AllAddresses(port) => write!(f, "{}={port}", self.protocol.name),
-            ListenAddress::One(address) => write!(f, "{}={address}", self.protocol.name),
-        }
+        write!(f, "{}={}", self.protocol.name, self.address)?;
+        self.mode.map_or(Ok(()), |mode| write!(f, ",mode={mode}"))
     }
 }
 
@@ -157,7 +153,7 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let written = Written::parse(text)?;
+        let mut written = Written::parse(text)?;
         let name = written.name;
         let protocol = protocol::by_name(name)
             .ok_or_else(|| format!("there is no protocol '{name}': retortd --list prints the protocols"))?;
@@ -169,93 +165,15 @@ impl FromStr for Listen {
                 ListenAddress::AllAddresses(port)
             }
         };
-        Ok(Self { endpoint: Endpoint { protocol, address }, options: ListenerOption::parse_all(&written)? })
-    }
-}
-
-/// Options for inherited sockets of one name: `echo,OPTION`.
-///
-/// The name is that of a descriptor or of a protocol. A name that no descriptor of this daemon can have is an error and
-/// not a warning: an option may restrict the access to a listener, and a misspelt name must not grant it. A name that
-/// no descriptor has at present is not an error, because socket units are enabled and disabled without the settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InheritedOptions {
-    name: String,
-    options: Vec<ListenerOption>,
-}
-
-impl FromStr for InheritedOptions {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let written = Written::parse(text)?;
-        let name = written.name;
-        if protocol_of_descriptor(name).is_none() {
-            return Err(format!(
-                "no socket is called '{name}': write the name of a protocol (retortd --list prints them) or of a file \
-                 descriptor"
-            ));
+        let mode = SocketMode::take(&mut written)?;
+        if mode.is_some() && !address.is_path() {
+            return Err(format!("{name}={address} has no file, so it can have no mode: that is for unix:/PATH"));
         }
-        if written.address.is_some() {
-            return Err(format!(
-                "{name} has an address here: the address of a socket from systemd is in its socket unit"
-            ));
-        }
-        Ok(Self { name: name.into(), options: ListenerOption::parse_all(&written)? })
-    }
-}
-
-/// The origin of a listener, by which a reload finds the options of the listener.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Origin {
-    /// Bound by the daemon.
-    Own(Endpoint),
-    /// Passed by the service manager.
-    Inherited {
-        /// The name of the descriptor (`LISTEN_FDNAMES`).
-        descriptor: String,
-        /// The protocol that the name means.
-        protocol: &'static str,
-    },
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Own(endpoint) => endpoint.fmt(f),
-            Self::Inherited { protocol, .. } => write!(f, "{protocol} (inherited)"),
-        }
-    }
-}
-
-/// The options of all listeners. A reload replaces them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ListenerOptions {
-    own: Vec<Listen>,
-    inherited: Vec<InheritedOptions>,
-}
-
-impl ListenerOptions {
-    /// The options in `--listen` and in `--listener-options`.
-    #[must_use]
-    pub fn new(own: Vec<Listen>, inherited: Vec<InheritedOptions>) -> Self {
-        Self { own, inherited }
-    }
-
-    /// The options of one listener, in the order in which they were written.
-    #[must_use]
-    pub fn of(&self, origin: &Origin) -> Vec<&ListenerOption> {
-        match origin {
-            Origin::Own(endpoint) => {
-                let listen = self.own.iter().find(|listen| listen.endpoint == *endpoint);
-                listen.map_or(Vec::new(), |listen| listen.options.iter().collect())
-            }
-            Origin::Inherited { descriptor, protocol } => {
-                let entries =
-                    self.inherited.iter().filter(|entry| entry.name == *descriptor || entry.name == *protocol);
-                entries.flat_map(|entry| &entry.options).collect()
-            }
-        }
+        let options = ListenerOption::parse_all(&written).map_err(|error| match address.is_path() {
+            true => format!("{error}; the path of a socket cannot contain a comma"),
+            false => error,
+        })?;
+        Ok(Self { endpoint: Endpoint { protocol, address, mode }, options })
     }
 }
 
@@ -263,7 +181,7 @@ impl ListenerOptions {
 mod tests {
     use super::*;
 
-    fn listen(text: &str) -> Result<(&'static str, SocketAddr), String> {
+    fn listen(text: &str) -> Result<(&'static str, SocketAddress), String> {
         let listen: Listen = text.parse()?;
         assert!(listen.options.is_empty());
         Ok((listen.endpoint.protocol.name, listen.endpoint.address.socket_address()))
@@ -281,7 +199,8 @@ mod tests {
             ("echo=[fe80::1%2]:7", "echo", "[fe80::1%2]:7"),
             ("echo=0.0.0.0:7", "echo", "0.0.0.0:7"),
         ] {
-            assert_eq!(listen(text), Ok((protocol, address.parse().expect(address))), "{text}");
+            let address = SocketAddress::Internet(address.parse().expect(address));
+            assert_eq!(listen(text), Ok((protocol, address)), "{text}");
             let endpoint = text.parse::<Listen>().expect(text).endpoint;
             assert_eq!(endpoint.to_string().parse::<Listen>().expect("as it is read").endpoint, endpoint);
         }
@@ -313,7 +232,7 @@ mod tests {
         ] {
             assert_eq!(listen(text), Err(error.into()), "{text}");
         }
-        for address in ["localhost:7", "*:7", "-1", "+7", "7.0", "1.2.3.4:", ":7", "[::1]:", "unix:/run/echo", "a=b"] {
+        for address in ["localhost:7", "*:7", "-1", "+7", "7.0", "1.2.3.4:", ":7", "[::1]:", "a=b"] {
             let error = listen(&format!("echo={address}")).expect_err(address);
             assert!(error.starts_with(&format!("'{address}' is not an address: write PORT, ")), "{error}");
         }
@@ -338,38 +257,30 @@ mod tests {
     }
 
     #[test]
-    fn descriptor_names_mean_protocols() {
-        let name = |descriptor: &str| protocol_of_descriptor(descriptor).map(|protocol| protocol.name);
-        assert_eq!(name("frame"), Some("frame"));
-        assert_eq!(name("echo"), Some("echo"));
-        for default in ["", "unknown", "connection", "retortd.socket"] {
-            assert_eq!(name(default), Some("frame"), "{default}");
+    fn local_addresses_are_unix_and_vsock_sockets() {
+        for (text, mode) in [
+            ("echo=unix:/run/retortd/echo.sock", None),
+            ("echo=unix:/run/echo,mode=0600", Some(SocketMode(0o600))),
+            ("echo=unix:@echo", None),
+            ("frame=vsock::8083", None),
+            ("frame=vsock:3:8083", None),
+        ] {
+            let endpoint = text.parse::<Listen>().expect(text).endpoint;
+            assert_eq!((endpoint.to_string().as_str(), endpoint.mode), (text, mode));
         }
-        assert_eq!(name("retortd-echo.socket"), Some("echo"));
-        assert_eq!(name("gopher"), None);
-        assert_eq!(name("retortd-gopher.socket"), None);
-    }
-
-    #[test]
-    fn options_of_inherited_sockets_name_a_protocol_or_a_descriptor() {
-        for name in ["echo", "retortd-echo.socket", "retortd.socket", "connection", "unknown"] {
-            let entry: InheritedOptions = name.parse().expect(name);
-            assert_eq!(entry, InheritedOptions { name: name.into(), options: Vec::new() });
-        }
-        let error = |text: &str| text.parse::<InheritedOptions>().expect_err(text);
-        assert!(error("gopher").starts_with("no socket is called 'gopher': write the name of a protocol"));
-        assert!(error("echo=7").starts_with("echo has an address here: the address of a socket from systemd is in"));
-        assert!(error("echo,fast").starts_with("echo has no option 'fast': "));
-        assert!(error("echo,time").ends_with("write a space between listeners"));
-    }
-
-    #[test]
-    fn listeners_without_options_have_none() {
-        let own: Listen = "echo=7".parse().expect("a listener");
-        let options = ListenerOptions::new(vec![own.clone()], vec!["echo".parse().expect("an entry")]);
-        let inherited = |descriptor: &str| Origin::Inherited { descriptor: descriptor.into(), protocol: "echo" };
-        for origin in [Origin::Own(own.endpoint), Origin::Own(Endpoint::default()), inherited("retortd-echo.socket")] {
-            assert_eq!(options.of(&origin), Vec::<&ListenerOption>::new(), "{origin:?}");
+        for (text, words) in [
+            ("echo=unix:echo", "not an absolute path"),
+            ("echo=vsock:8083", "write vsock:CID:PORT"),
+            ("echo=unix:/run/a,b", "; the path of a socket cannot contain a comma"),
+            ("echo=unix:/run/echo,mode", "mode of echo has no value: mode=0660"),
+            ("echo=unix:/run/echo,mode=rw", "mode=rw is not an octal number"),
+            ("echo=unix:/run/echo,mode=0600,mode=0660", "echo has more than one mode"),
+            ("echo=7,mode=0600", "echo=7 has no file, so it can have no mode: that is for unix:/PATH"),
+            ("echo=unix:@echo,mode=0600", "echo=unix:@echo has no file"),
+            ("echo,mode=0600", "echo=7 has no file"),
+        ] {
+            let error = text.parse::<Listen>().expect_err(text);
+            assert!(error.contains(words), "{text}: {error}");
         }
     }
 }

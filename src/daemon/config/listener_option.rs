@@ -24,15 +24,8 @@ pub enum ListenerOption {
 }
 
 impl ListenerOption {
-    /// The names of all options; none may be the name of a protocol.
+    /// The names of these options; none may be the name of a protocol.
     const NAMES: &[&str] = &["proxy", "allow", "deny", "max-rate", "max-rate-per-source"];
-
-    /// Whether the name of a file descriptor may contain this option. systemd drops a name that it finds invalid, and
-    /// gives the socket another one: an option that restricts the access to a listener would be lost with the name.
-    #[must_use]
-    pub fn may_be_in_descriptor_name(self) -> bool {
-        self == Self::Proxy
-    }
 
     fn parse(option: &WrittenOption<'_>, listener: &str) -> Result<Self, String> {
         let name = option.name;
@@ -46,7 +39,10 @@ impl ListenerOption {
             _ if protocol::by_name(name).is_some() => {
                 Err(format!("'{name}' is a protocol and not an option of {listener}: write a space between listeners"))
             }
-            _ => Err(format!("{listener} has no option '{name}': the options are {}", Self::NAMES.join(", "))),
+            _ => Err(format!(
+                "{listener} has no option '{name}': the options are {}, and mode for a Unix socket",
+                Self::NAMES.join(", ")
+            )),
         }
     }
 
@@ -112,7 +108,8 @@ mod tests {
             ),
             (
                 "echo,allow=10.0.0.0/8,10.1.0.0/16",
-                "echo has no option '10.1.0.0/16': the options are proxy, allow, deny, max-rate, max-rate-per-source",
+                "echo has no option '10.1.0.0/16': the options are proxy, allow, deny, max-rate, max-rate-per-source, \
+                 and mode for a Unix socket",
             ),
         ] {
             assert_eq!(options(text), Err(error.into()), "{text}");
@@ -128,13 +125,5 @@ mod tests {
             let known = [format!("echo,{name}"), format!("echo,{name}=1")].iter().any(|text| options(text).is_ok());
             assert!(known || options(&format!("echo,{name}=10.0.0.0/8")).is_ok(), "{name}");
         }
-    }
-
-    #[test]
-    fn descriptor_names_carry_no_restriction() {
-        let text = "echo,proxy,allow=::1,deny=::1,max-rate=1,max-rate-per-source=1";
-        let may_be: Vec<bool> =
-            options(text).expect("options").into_iter().map(ListenerOption::may_be_in_descriptor_name).collect();
-        assert_eq!(may_be, [true, false, false, false, false]);
     }
 }

@@ -2,8 +2,8 @@
 //! `NAME[,OPTION[=VALUE]]...` (LISTENERS in retortd(8)).
 //!
 //! White space separates listeners and entries; a comma begins an option. So neither an address nor the value of an
-//! option can contain white space or a comma. This file only cuts a text into its parts; it knows no protocol, no form
-//! of address and no option.
+//! option can contain white space or a comma. This file only cuts a text into its parts; it knows no protocol and no
+//! option, and of the forms of address only that one is a path.
 
 use std::str::FromStr;
 
@@ -15,7 +15,16 @@ impl<T: FromStr<Err = String>> FromStr for Separated<T> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let list: Vec<T> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let mut list = Vec::new();
+        let mut before = "";
+        for part in text.split_whitespace() {
+            let parsed = part.parse().map_err(|error| match before.contains("=unix:/") {
+                true => format!("{error}; white space ends '{before}': the path of a socket cannot contain it"),
+                false => error,
+            })?;
+            list.push(parsed);
+            before = part;
+        }
         if list.is_empty() { Err("the value is empty".into()) } else { Ok(Self(list)) }
     }
 }
@@ -82,7 +91,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::daemon::config::listen::{InheritedOptions, Listen};
+    use crate::daemon::config::descriptor::InheritedOptions;
+    use crate::daemon::config::listen::Listen;
 
     fn written<'a>(name: &'a str, address: Option<&'a str>, options: &[(&'a str, Option<&'a str>)]) -> Written<'a> {
         let options = options.iter().map(|(name, value)| WrittenOption { name, value: *value }).collect();
@@ -132,6 +142,11 @@ mod tests {
         assert_eq!(names("echo"), Ok(vec!["echo"]));
         assert_eq!(names(" echo=7\ttime \n ack=1\n"), Ok(vec!["echo", "time", "ack"]));
         assert_eq!(names(" \t"), Err("the value is empty".to_string()));
+        let path = names("echo=unix:/run/my socket time").expect_err("a path with a space");
+        assert!(
+            path.ends_with("; white space ends 'echo=unix:/run/my': the path of a socket cannot contain it"),
+            "{path}"
+        );
         assert!(names("echo, time").is_err_and(|error| error.contains("white space the next listener")));
         assert!(names("echo ,time").is_err_and(|error| error.starts_with("there is no name at the beginning")));
     }

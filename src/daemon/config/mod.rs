@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod conflict;
+pub mod descriptor;
 pub mod env_file;
 pub mod environment;
 pub mod files;
@@ -14,8 +15,10 @@ pub mod listener_option;
 pub mod listener_syntax;
 pub mod load;
 pub mod network;
+pub mod origin;
 pub mod quotes;
 pub mod settings;
 pub mod settings_file;
+pub mod socket_mode;
 pub mod values;
 pub mod written;

@@ -1,7 +1,9 @@
 //! The settings of the daemon: what command line, environment and settings file say together, checked.
 
 use super::args::{Arguments, FixedSettings, ReloadableSettings};
-use super::listen::{Endpoint, InheritedOptions, Listen, ListenerOptions};
+use super::descriptor::InheritedOptions;
+use super::listen::{Endpoint, Listen};
+use super::origin::ListenerOptions;
 
 /// The settings. Every option is in one of the two parts.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +22,7 @@ impl Settings {
         let port = listeners.port.map(|port| Listen { endpoint: Endpoint::of_port(port), options: Vec::new() });
         let own: Vec<Listen> = port.into_iter().chain(listeners.listen.into_iter().flat_map(|list| list.0)).collect();
         let inherited: Vec<InheritedOptions> = listeners.listener_options.into_iter().flat_map(|list| list.0).collect();
-        fixed.endpoints = own.iter().map(|listen| listen.endpoint).collect();
+        fixed.endpoints = own.iter().map(|listen| listen.endpoint.clone()).collect();
         reloadable.listener_options = ListenerOptions::new(own, inherited);
         Self { fixed, reloadable }
     }
@@ -46,20 +48,29 @@ mod tests {
     #[test]
     fn port_is_the_first_listener() {
         let settings = settings(&["--listen=echo=7 time", "--port=1", "--listen=ack=2"]);
-        let endpoints =
-            settings.fixed.endpoints.iter().map(|endpoint| (endpoint.protocol.name, endpoint.address.port()));
-        assert_eq!(endpoints.collect::<Vec<_>>(), [("frame", 1), ("echo", 7), ("time", 37), ("ack", 2)]);
+        let endpoints = settings.fixed.endpoints.iter().map(Endpoint::to_string);
+        assert_eq!(endpoints.collect::<Vec<_>>(), ["frame=1", "echo=7", "time=37", "ack=2"]);
     }
 
     #[test]
     fn fixed_settings_need_a_restart_and_others_do_not() {
         let running = settings(&["--listen=echo=7"]);
-        for option in ["--port=1", "--listen=time", "--workers=2", "--seed=1", "--log=stderr", "--send-buffer=1K"] {
+        for option in [
+            "--port=1",
+            "--listen=time",
+            "--connection=echo",
+            "--workers=2",
+            "--seed=1",
+            "--log=stderr",
+            "--send-buffer=1K",
+        ] {
             assert!(settings(&["--listen=echo=7", option]).need_restart(&running), "{option}");
         }
         for option in ["--max-connections=5", "--idle-timeout=1s", "--verbose", "--listener-options=echo"] {
             let changed = settings(&["--listen=echo=7", option]);
             assert!(!changed.need_restart(&running) && changed != running, "{option}");
         }
+        let mode = |mode: &str| settings(&[&format!("--listen=echo=unix:/run/echo,mode={mode}")]);
+        assert!(mode("0600").need_restart(&mode("0660")));
     }
 }

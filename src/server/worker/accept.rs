@@ -10,9 +10,10 @@ use super::Worker;
 use super::drive::Driver;
 use crate::connection::{CloseReason, Connection, Next, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
+use crate::server::access::{AccessList, Verdict};
 use crate::server::admission::Slot;
 use crate::server::connection_table::Session;
-use crate::server::listener::ListenerOptions;
+use crate::server::listener::{ListenerOptions, ListenerProfile};
 use crate::server::message::{NewConnection, WorkerMessage};
 use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
@@ -54,16 +55,41 @@ impl Accepting {
 }
 
 impl Driver {
-    /// The second step of admission, once the client is known: counts the connection for its source, where that is
-    /// limited.
+    /// The second step of admission, once the client is known: judges its address, and counts the connection for its
+    /// source, where that is limited.
     ///
     /// # Errors
-    /// Why the connection is to be closed: there are as many from this source as allowed.
-    pub fn admit_client(&self, client: Client) -> Result<Option<Box<SourceKey>>, CloseReason> {
-        let admission = &self.shared.admission;
-        let Some(source) = client.source(admission.source_prefix()).filter(|_| admission.limits_sources()) else { return Ok(None) };
+    /// Why the connection is to be closed: its address is denied; there are as many connections, or as many new ones,
+    /// from its source as allowed.
+    pub fn admit_client(
+        &self,
+        client: Client,
+        profile: &ListenerProfile,
+        options: &ListenerOptions,
+    ) -> Result<Option<Box<SourceKey>>, CloseReason> {
+        if is_denied(client, &options.access) {
+            return Err(CloseReason::Denied);
+        }
+        let (admission, limiter) = (&self.shared.admission, &profile.rate_limiter);
+        let Some(source) = client.source(admission.source_prefix()) else { return Ok(None) };
+        if limiter.limits_sources() && !limiter.take_from_source(source, self.context.now) {
+            return Err(CloseReason::RateLimit);
+        }
+        if !admission.limits_sources() {
+            return Ok(None);
+        }
         if admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(CloseReason::SourceLimit) }
     }
+}
+
+/// Whether an access list denies a client. It denies an unknown address, whatever its networks: a client that has reset
+/// its connection already must not have its requests processed.
+fn is_denied(client: Client, access: &AccessList) -> bool {
+    !access.is_empty()
+        && match client {
+            Client::Direct(None) | Client::Balancer(None) => true,
+            client => client.ip().is_some_and(|ip| access.judge(ip) == Verdict::Denied),
+        }
 }
 
 impl Worker {
@@ -162,10 +188,11 @@ impl Worker {
     /// Begins to serve a connection whose client is its peer.
     fn serve_peer(&mut self, NewConnection { stream, listener }: NewConnection, options: &ListenerOptions) {
         let profile = self.shared.profile(listener);
-        let peer = if self.needs_peer() { Peer::of(&stream) } else { None };
+        let needs_peer = self.needs_peer(profile) || !options.access.is_empty();
+        let peer = if needs_peer { Peer::of(&stream) } else { None };
         let client = Client::Direct(peer);
         let label = peer::log_name(client, profile.protocol.name);
-        let source = match self.driver.admit_client(client) {
+        let source = match self.driver.admit_client(client, profile, options) {
             Ok(source) => source,
             Err(reason) => return self.reject(label.as_deref(), reason),
         };
@@ -179,9 +206,9 @@ impl Worker {
         self.open_session(Session { stream, connection, interest, listener, source });
     }
 
-    /// Whether something depends on the peers of new connections: looking one up costs a system call.
-    fn needs_peer(&self) -> bool {
-        self.shared.admission.limits_sources() || peer::log_wants_names()
+    /// Whether the log or a limit depends on the peers of new connections: looking one up costs a system call.
+    fn needs_peer(&self, profile: &ListenerProfile) -> bool {
+        self.shared.admission.limits_sources() || profile.rate_limiter.limits_sources() || peer::log_wants_names()
     }
 
     /// Puts a connection into the table and into epoll, and makes its first call.

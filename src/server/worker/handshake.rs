@@ -42,7 +42,7 @@ impl Worker {
             info!("{}: announced", session.connection.peer());
         }
         let driver = &mut self.driver;
-        let next = match driver.admit_client(client) {
+        let next = match driver.admit_client(client, profile, &options) {
             Ok(source) => {
                 session.source = source;
                 let number = self.shared.admission.next_number();

@@ -7,7 +7,7 @@ use std::sync::Weak;
 use super::*;
 use crate::protocol::{self, ProtocolSettings};
 use crate::server::config::ServerLimits;
-use crate::server::listener::{ListenerOptions, ListenerProfile, Origin};
+use crate::server::listener::{ListenerOptions, ListenerProfile, Origin, ProxyOptions};
 use crate::server::message::NewConnection;
 
 /// Iterations that a test runs at most for something that happens at once.
@@ -23,16 +23,29 @@ struct Harness {
 impl Harness {
     /// A worker with this limit on connections. Listener 0 serves `frame`; listener 1, whose socket is closed, `qotd`.
     fn new(max_connections: usize) -> Self {
+        let max_connections = Some(max_connections);
+        Self::with(ServerLimits { max_connections, ..ServerLimits::UNLIMITED }, ListenerOptions::default())
+    }
+
+    /// A worker whose connections begin with PROXY headers of peers in `from`, complete within `timeout`. From one
+    /// source it serves one connection.
+    fn expecting_headers(from: Option<&str>, timeout: Millis) -> Self {
+        let from = from.map(|network| Arc::new([network.parse().expect("a network")].into_iter().collect()));
+        let options = ListenerOptions { proxy: Some(ProxyOptions { from, timeout }), ..ListenerOptions::default() };
+        Self::with(ServerLimits { max_per_source: Some(1), ..ServerLimits::UNLIMITED }, options)
+    }
+
+    /// A worker with these limits, and these options of listener 0.
+    fn with(limits: ServerLimits, options: ListenerOptions) -> Self {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
         socket.set_nonblocking(true).expect("O_NONBLOCK");
         let address = socket.local_addr().expect("an address");
         let [frame, qotd] = ["frame", "qotd"].map(|name| protocol::by_name(name).expect(name));
         let listener = Arc::new(Listener::new(socket.into(), frame, "frame".into(), Origin::Own));
-        let limits =
-            ServerLimits { max_message: 1024, max_connections: Some(max_connections), ..ServerLimits::UNLIMITED };
+        let limits = ServerLimits { max_message: 1024, ..limits };
         let config = ServerConfig { workers: 1, seed: None, limits, listeners: Vec::new() };
-        let profiles =
-            [frame, qotd].map(|protocol| ListenerProfile::new(protocol, protocol.name.into(), &Arc::default()));
+        let profiles = [(frame, Arc::new(options)), (qotd, Arc::default())]
+            .map(|(protocol, options)| ListenerProfile::new(protocol, protocol.name.into(), &options));
         let shared = Shared::new(&config, profiles.into()).expect("eventfds");
         let weak = Arc::downgrade(&listener);
         let worker = Worker::new(0, &[listener], &shared, &config).expect("a worker");
@@ -43,6 +56,31 @@ impl Harness {
     fn connect_and_begin(&self) -> TcpStream {
         let mut client = TcpStream::connect(self.address).expect("connect");
         client.write_all(&[0]).expect("a part of a header");
+        client
+    }
+
+    /// A client that has sent these bytes.
+    fn connect_and_send(&self, bytes: &[u8]) -> TcpStream {
+        let mut client = TcpStream::connect(self.address).expect("connect");
+        client.write_all(bytes).expect("send");
+        client
+    }
+
+    /// Runs iterations until this number of connections have closed for a reason.
+    fn await_closed(&mut self, reason: CloseReason, connections: u64) {
+        self.iterate_until(reason.name(), |harness| {
+            harness.shared.stats().totals.closed[reason as usize] == connections
+        });
+    }
+
+    /// Connects and sends `header` and a request; runs iterations until that is answered.
+    fn serve(&mut self, header: &[u8]) -> TcpStream {
+        let before = self.shared.stats().totals.answered;
+        let mut client = self.connect_and_send(&[header, b"\x08\0\0\x02hi"].concat());
+        self.iterate_until("a request is answered", |harness| harness.shared.stats().totals.answered > before);
+        let mut reply = [0; 6];
+        client.read_exact(&mut reply).expect("a reply");
+        assert_eq!(&reply, b"\0\0\0\x02HI");
         client
     }
 
@@ -141,4 +179,69 @@ fn a_connection_is_served_with_the_present_options_of_its_listener() {
     let mut reply = String::new();
     client.read_to_string(&mut reply).expect("a quote and the end");
     assert_eq!(reply.trim_end(), "a quote");
+}
+
+/// The time in which a header must be complete, where it is.
+const TIMEOUT: Millis = Millis::new(60_000);
+
+#[test]
+fn connections_count_for_the_source_that_their_header_announces() {
+    const FIRST: &[u8] = b"PROXY TCP4 192.0.2.1 127.0.0.1 1000 80\r\n";
+    const MAPPED: &[u8] = b"PROXY TCP6 ::ffff:192.0.2.1 ::1 1001 80\r\n";
+    let mut harness = Harness::expecting_headers(None, TIMEOUT);
+    let first = harness.serve(FIRST);
+    let mut second = harness.connect_and_send(MAPPED);
+    harness.await_closed(CloseReason::SourceLimit, 1);
+    let mut received = Vec::new();
+    second.read_to_end(&mut received).expect("the end");
+    assert_eq!(received, b"", "nothing is sent to a client that is not admitted");
+    let other = harness.serve(b"PROXY TCP4 192.0.2.2 127.0.0.1 1000 80\r\n");
+    drop(first);
+    harness.await_closed(CloseReason::Finished, 1);
+    let third = harness.serve(MAPPED);
+    drop((other, third));
+    harness.await_closed(CloseReason::Finished, 3);
+    assert_eq!((harness.shared.stats().open, harness.connections()), (0, 0));
+}
+
+#[test]
+fn connections_of_the_balancer_itself_count_for_no_source() {
+    let mut harness = Harness::expecting_headers(Some("127.0.0.0/8"), TIMEOUT);
+    let clients = [(); 2].map(|()| harness.serve(b"PROXY UNKNOWN\r\n"));
+    drop(clients);
+    harness.await_closed(CloseReason::Finished, 2);
+}
+
+#[test]
+fn peer_that_may_not_announce_clients_is_closed_when_it_is_accepted() {
+    let mut harness = Harness::expecting_headers(Some("10.0.0.0/8"), TIMEOUT);
+    let client = harness.connect_and_send(b"");
+    harness.await_closed(CloseReason::ProxyUntrusted, 1);
+    let stats = harness.shared.stats();
+    assert_eq!((stats.totals.accepted, stats.open, harness.connections()), (1, 0, 0));
+    drop(client);
+}
+
+#[test]
+fn header_that_is_late_or_invalid_closes_its_connection() {
+    let mut harness = Harness::expecting_headers(None, Millis::new(1));
+    let late = harness.connect_and_send(b"PROXY ");
+    harness.await_closed(CloseReason::ProxyTimeout, 1);
+    let mut harness = Harness::expecting_headers(None, TIMEOUT);
+    let invalid = harness.connect_and_send(b"\x08\0\0\x02hi");
+    harness.await_closed(CloseReason::ProxyHeader, 1);
+    let totals = harness.shared.stats().totals;
+    assert_eq!((totals.bytes_in, totals.requests), (6, 0));
+    drop((late, invalid));
+}
+
+#[test]
+fn drain_closes_a_connection_without_a_header_when_the_grace_is_over() {
+    let mut harness = Harness::expecting_headers(None, TIMEOUT);
+    let silent = harness.connect_and_send(b"");
+    harness.iterate_until("the connection is accepted", |harness| harness.connections() == 1);
+    harness.shared.channels.send_all(|| WorkerMessage::Drain(None));
+    harness.await_closed(CloseReason::Stopped, 1);
+    harness.iterate_until("the worker has drained", |harness| !harness.worker.is_running());
+    drop(silent);
 }

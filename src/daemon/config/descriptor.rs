@@ -1,0 +1,207 @@
+//! The names of inherited descriptors, `NAME[,OPTION]...` (FileDescriptorName= in systemd.socket(5)), and the settings
+//! about them: `--listener-options` and `--connection` (LISTENERS in retortd(8)).
+//!
+//! A socket unit cannot be relied on to name its descriptor: systemd ignores a name that contains a colon or is longer
+//! than 255 characters, and uses the name of the unit. So a name carries no option that restricts the access to a
+//! listener: those are in the settings.
+
+use std::str::FromStr;
+
+use super::listen::default_protocol;
+use super::listener_option::ListenerOption;
+use super::listener_syntax::Written;
+use super::socket_mode::SocketMode;
+use crate::protocol::{self, ProtocolInfo};
+
+/// The name that systemd gives to the descriptor of an `Accept=yes` unit; version 252 does so whatever the unit says.
+const CONNECTION: &str = "connection";
+/// The options that the name of a descriptor may carry.
+const OPTIONS_OF_NAMES: &[&str] = &["proxy"];
+
+/// The use of an inherited socket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Descriptor {
+    /// Its name, without options; may be empty.
+    pub name: String,
+    /// The protocol.
+    pub protocol: &'static ProtocolInfo,
+    /// The options, in their order.
+    pub options: Vec<ListenerOption>,
+}
+
+impl Descriptor {
+    /// The use of a socket whose descriptor has this name; `connection`, if given, is that of the name [`CONNECTION`].
+    ///
+    /// # Errors
+    /// The name means no protocol, or it has an address or an option that no name can have.
+    pub fn of_name(name: &str, connection: Option<&Self>) -> Result<Self, String> {
+        if let Some(connection) = connection.filter(|_| name == CONNECTION) {
+            return Ok(connection.clone());
+        }
+        let (protocol, options) = match protocol_of_name(name) {
+            Some(protocol) => (protocol, Vec::new()),
+            None => parse_name(name)?,
+        };
+        let name = name.split(',').next().unwrap_or_default().into();
+        Ok(Self { name, protocol, options })
+    }
+
+    /// The use of the sockets that systemd calls [`CONNECTION`]: a value of `--connection`.
+    ///
+    /// # Errors
+    /// It names no protocol, has an address, or an option is unknown or invalid.
+    pub fn of_connection(text: &str) -> Result<Self, String> {
+        let written = Written::parse(text)?;
+        let name = written.name;
+        let protocol = protocol::by_name(name)
+            .ok_or_else(|| format!("there is no protocol '{name}': retortd --list prints the protocols"))?;
+        if written.address.is_some() {
+            return Err(no_address(name));
+        }
+        Ok(Self { name: CONNECTION.into(), protocol, options: options_of(written)? })
+    }
+}
+
+/// The protocol and the options in a name that is more than the name of a protocol.
+fn parse_name(name: &str) -> Result<(&'static ProtocolInfo, Vec<ListenerOption>), String> {
+    let written = Written::parse(name)?;
+    let protocol = protocol_of_name(written.name).ok_or("no protocol has that name")?;
+    if written.address.is_some() {
+        return Err(no_address(written.name));
+    }
+    if let Some(option) = written.options.iter().find(|option| !OPTIONS_OF_NAMES.contains(&option.name)) {
+        return Err(format!(
+            "a name can have the option {} and not '{}'; other options are for RETORTD_LISTENER_OPTIONS",
+            OPTIONS_OF_NAMES.join(", "),
+            option.name,
+        ));
+    }
+    Ok((protocol, options_of(written)?))
+}
+
+/// The protocol that a name means. The names that systemd gives to a socket without `FileDescriptorName=` (its unit,
+/// [`CONNECTION`] with `Accept=yes`, `unknown`) mean the default protocol, or the one that the unit's name ends in.
+fn protocol_of_name(name: &str) -> Option<&'static ProtocolInfo> {
+    match name.strip_suffix(".socket") {
+        Some("retortd") => Some(default_protocol()),
+        Some(unit) => protocol::by_name(unit.strip_prefix("retortd-").unwrap_or(unit)),
+        None if ["", "unknown", CONNECTION].contains(&name) => Some(default_protocol()),
+        None => protocol::by_name(name),
+    }
+}
+
+/// The options of an inherited socket, which has no mode.
+fn options_of(mut written: Written<'_>) -> Result<Vec<ListenerOption>, String> {
+    if SocketMode::take(&mut written)?.is_some() {
+        return Err(format!("{} has a mode here: that of a socket from systemd is its SocketMode=", written.name));
+    }
+    ListenerOption::parse_all(&written)
+}
+
+fn no_address(name: &str) -> String {
+    format!("{name} has an address here: the address of a socket from systemd is in its socket unit")
+}
+
+/// Options for inherited sockets of one name: `echo,OPTION`.
+///
+/// The name is that of a descriptor or of a protocol. A name that no descriptor of this daemon can have is an error and
+/// not a warning: an option may restrict the access to a listener, and a misspelt name must not grant it. A name that
+/// no descriptor has at present is not an error, because socket units are enabled and disabled without the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InheritedOptions {
+    name: String,
+    options: Vec<ListenerOption>,
+}
+
+impl InheritedOptions {
+    /// The options, if they are for this socket.
+    #[must_use]
+    pub fn of(&self, descriptor: &Descriptor) -> &[ListenerOption] {
+        let is_named = self.name == descriptor.name || self.name == descriptor.protocol.name;
+        if is_named { &self.options } else { &[] }
+    }
+}
+
+impl FromStr for InheritedOptions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let written = Written::parse(text)?;
+        let name = written.name;
+        if protocol_of_name(name).is_none() {
+            return Err(format!(
+                "no socket is called '{name}': write the name of a protocol (retortd --list prints them) or of a file \
+                 descriptor"
+            ));
+        }
+        if written.address.is_some() {
+            return Err(no_address(name));
+        }
+        Ok(Self { name: name.into(), options: options_of(written)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptor_names_mean_protocols() {
+        let name = |descriptor: &str| protocol_of_name(descriptor).map(|protocol| protocol.name);
+        assert_eq!(name("frame"), Some("frame"));
+        assert_eq!(name("echo"), Some("echo"));
+        for default in ["", "unknown", "connection", "retortd.socket"] {
+            assert_eq!(name(default), Some("frame"), "{default}");
+        }
+        assert_eq!(name("retortd-echo.socket"), Some("echo"));
+        assert_eq!(name("gopher"), None);
+        assert_eq!(name("retortd-gopher.socket"), None);
+    }
+
+    #[test]
+    fn options_of_inherited_sockets_name_a_protocol_or_a_descriptor() {
+        for name in ["echo", "retortd-echo.socket", "retortd.socket", "connection", "unknown"] {
+            let entry: InheritedOptions = name.parse().expect(name);
+            assert_eq!(entry, InheritedOptions { name: name.into(), options: Vec::new() });
+        }
+        let error = |text: &str| text.parse::<InheritedOptions>().expect_err(text);
+        assert!(error("gopher").starts_with("no socket is called 'gopher': write the name of a protocol"));
+        assert!(error("echo=7").starts_with("echo has an address here: the address of a socket from systemd is in"));
+        assert!(error("echo,fast").starts_with("echo has no option 'fast': "));
+        assert!(error("echo,time").ends_with("write a space between listeners"));
+    }
+
+    #[test]
+    fn a_name_has_no_address_and_no_option_that_restricts_access() {
+        for (name, words) in [
+            ("gopher", "no protocol has that name"),
+            ("gopher,proxy", "no protocol has that name"),
+            ("echo=7", "echo has an address here: the address of a socket from systemd is in its socket unit"),
+            ("echo,allow=192.0.2.1", "a name can have the option proxy and not 'allow'"),
+            ("echo,mode=0600", "a name can have the option proxy and not 'mode'"),
+            ("echo,fast", "a name can have the option proxy and not 'fast'"),
+            ("echo,", "there is no option after a comma behind 'echo'"),
+            (",proxy", "there is no name at the beginning of ',proxy'"),
+        ] {
+            let error = Descriptor::of_name(name, None).expect_err(name);
+            assert!(error.starts_with(words), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_setting_gives_a_meaning_to_the_name_that_systemd_chooses() {
+        let echo = Descriptor::of_connection("echo").expect("a protocol");
+        let protocol = |name| Descriptor::of_name(name, Some(&echo)).expect(name).protocol.name;
+        assert_eq!(["connection", "time", "", "retortd.socket"].map(protocol), ["echo", "time", "frame", "frame"]);
+        assert_eq!(echo.name, "connection", "so that --listener-options apply to it");
+        for (text, words) in [
+            ("retortd-echo.socket", "there is no protocol 'retortd-echo.socket'"),
+            ("echo=7", "echo has an address here"),
+            ("echo,mode=0600", "echo has a mode here: that of a socket from systemd is its SocketMode="),
+            ("echo,fast", "echo has no option 'fast'"),
+        ] {
+            let error = Descriptor::of_connection(text).expect_err(text);
+            assert!(error.starts_with(words), "{text}: {error}");
+        }
+    }
+}

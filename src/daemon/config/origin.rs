@@ -1,0 +1,80 @@
+//! Where a listener comes from, and its options: those in `--listen`, in `--listener-options`, or in the name of the
+//! descriptor.
+
+use std::fmt;
+
+use super::descriptor::{Descriptor, InheritedOptions};
+use super::listen::{Endpoint, Listen};
+use super::listener_option::ListenerOption;
+use crate::sys::SocketAddress;
+
+/// The origin of a listener, by which a reload finds the options of the listener.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// Bound by the daemon.
+    Own(Endpoint),
+    /// Passed by the service manager.
+    Inherited {
+        /// The use of the socket, with the options in the name of its descriptor.
+        descriptor: Descriptor,
+        /// The address of the socket.
+        local: SocketAddress,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(endpoint) => endpoint.fmt(f),
+            Self::Inherited { descriptor, .. } => write!(f, "{} (inherited)", descriptor.protocol.name),
+        }
+    }
+}
+
+/// The options of all listeners. A reload replaces them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ListenerOptions {
+    own: Vec<Listen>,
+    inherited: Vec<InheritedOptions>,
+}
+
+impl ListenerOptions {
+    /// The options in `--listen` and in `--listener-options`.
+    #[must_use]
+    pub fn new(own: Vec<Listen>, inherited: Vec<InheritedOptions>) -> Self {
+        Self { own, inherited }
+    }
+
+    /// The options of one listener, in the order in which they were written.
+    #[must_use]
+    pub fn of<'a>(&'a self, origin: &'a Origin) -> Vec<&'a ListenerOption> {
+        match origin {
+            Origin::Own(endpoint) => {
+                let listen = self.own.iter().find(|listen| listen.endpoint.has_address_of(endpoint));
+                listen.map_or(Vec::new(), |listen| listen.options.iter().collect())
+            }
+            Origin::Inherited { descriptor, .. } => {
+                let settings = self.inherited.iter().flat_map(|entry| entry.of(descriptor));
+                descriptor.options.iter().chain(settings).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_without_options_have_none() {
+        let own: Listen = "echo=7".parse().expect("a listener");
+        let options = ListenerOptions::new(vec![own.clone()], vec!["echo".parse().expect("an entry")]);
+        let inherited = Origin::Inherited {
+            descriptor: Descriptor::of_name("retortd-echo.socket", None).expect("a protocol"),
+            local: own.endpoint.address.socket_address(),
+        };
+        for origin in [Origin::Own(own.endpoint), Origin::Own(Endpoint::default()), inherited] {
+            assert_eq!(options.of(&origin), Vec::<&ListenerOption>::new(), "{origin:?}");
+        }
+    }
+}
