@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use retortd::connection::{Budget, Connection, Context, Millis, Next, Retired, Stream};
 use retortd::protocol::services::frame;
-use retortd::protocol::{ProtocolInfo, ProtocolSettings, RequestRng, by_name};
+use retortd::protocol::{Protocol, ProtocolInfo, ProtocolSettings, RequestRng, by_name};
 use scripted::context;
 
 const KIB: usize = 1 << 10;
@@ -24,7 +24,12 @@ enum Lifetime {
     Persistent,
     /// Each round opens a connection and drops it.
     OneRound,
+    /// As above, and the connection begins with a PROXY header.
+    OneRoundBehindHeader,
 }
+
+/// A header of version 2, as a balancer sends it for an IPv4 client.
+const HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x0a\xc6\x33\x64\x01\xdc\x04\x01\xbb";
 
 /// The bytes that a client sends in a round, and their pieces.
 pub struct Case {
@@ -45,6 +50,7 @@ pub struct Case {
 pub struct Server {
     info: &'static ProtocolInfo,
     settings: ProtocolSettings,
+    lifetime: Lifetime,
     /// `None` where each round has its own.
     connection: Option<Connection>,
     client: Client,
@@ -59,7 +65,10 @@ struct Worker {
 
 /// A client that sends its requests once in each round and receives all replies.
 struct Client {
+    /// What it sends: the requests, behind a header where the connection begins with one.
     requests: Vec<u8>,
+    /// Bytes of all replies.
+    expects: usize,
     sent: usize,
     read_most: usize,
     write_most: usize,
@@ -95,6 +104,10 @@ pub fn cases() -> Vec<Case> {
             protocol: "echo",
             ..row("open, one request, drop: echo", framed(UPPERCASE, 64), 1, whole, whole)
         },
+        Case {
+            lifetime: Lifetime::OneRoundBehindHeader,
+            ..row("open, header, one request, drop: frame", framed(UPPERCASE, 64), 1, whole, whole)
+        },
     ]
 }
 
@@ -105,14 +118,16 @@ impl Case {
         let settings = ProtocolSettings::default();
         let connection = match self.lifetime {
             Lifetime::Persistent => Some(connect(info, &settings)),
-            Lifetime::OneRound => None,
+            Lifetime::OneRound | Lifetime::OneRoundBehindHeader => None,
         };
+        let header = if let Lifetime::OneRoundBehindHeader = self.lifetime { HEADER } else { b"" };
         let budget = Arc::new(Budget::new(u64::MAX));
         Server {
             info,
             settings,
+            lifetime: self.lifetime,
             connection,
-            client: Client::new(self.request.repeat(self.requests), self.read_most, self.write_most),
+            client: Client::new(header, &self.request.repeat(self.requests), self.read_most, self.write_most),
             worker: Worker {
                 context: context(frame::MAX_LENGTH, &budget, 1),
                 offload_random: RequestRng::new(Some(1)),
@@ -125,12 +140,16 @@ impl Server {
     /// One round: serves all requests of the case as a worker does.
     pub fn round(&mut self) {
         let (client, worker) = (&mut self.client, &mut self.worker);
+        let protocol = || (self.info.new)(&self.settings, &());
         if let Some(connection) = &mut self.connection {
-            return serve(connection, client, worker);
+            return serve(connection, client, worker, protocol);
         }
-        let mut connection = connect(self.info, &self.settings);
+        let mut connection = match self.lifetime {
+            Lifetime::OneRoundBehindHeader => Connection::awaiting_header(None, Millis::NEVER),
+            Lifetime::Persistent | Lifetime::OneRound => connect(self.info, &self.settings),
+        };
         assert!(matches!(connection.open(client, &mut worker.context), Next::Wait), "the client speaks first");
-        serve(&mut connection, client, worker);
+        serve(&mut connection, client, worker, protocol);
     }
 }
 
@@ -139,11 +158,16 @@ fn connect(info: &ProtocolInfo, settings: &ProtocolSettings) -> Connection {
 }
 
 /// Serves the client's requests until all replies are sent. A reply is as long as its request.
-fn serve(connection: &mut Connection, client: &mut Client, worker: &mut Worker) {
+fn serve(
+    connection: &mut Connection,
+    client: &mut Client,
+    worker: &mut Worker,
+    protocol: impl Fn() -> Box<dyn Protocol>,
+) {
     let context = &mut worker.context;
     client.begin();
     let mut next = Next::Wait;
-    while client.reply_bytes < client.requests.len() {
+    while client.reply_bytes < client.expects {
         next = match next {
             Next::Wait if connection.interest().write => connection.writable(client, context),
             Next::Wait => connection.readable(client, context),
@@ -152,6 +176,7 @@ fn serve(connection: &mut Connection, client: &mut Client, worker: &mut Worker) 
                 let done = job.run(&mut worker.offload_random, context.unix_time).expect("memory");
                 connection.offload_done(client, context, done)
             }
+            Next::Announced(_) => connection.admit(protocol(), client, context),
             Next::Close(reason) => panic!("closed: {reason:?}"),
         };
         context.retired = Retired::default();
@@ -160,9 +185,10 @@ fn serve(connection: &mut Connection, client: &mut Client, worker: &mut Worker) 
 }
 
 impl Client {
-    fn new(requests: Vec<u8>, read_most: usize, write_most: usize) -> Self {
+    fn new(header: &[u8], requests: &[u8], read_most: usize, write_most: usize) -> Self {
+        let (expects, requests) = (requests.len(), [header, requests].concat());
         let received = vec![0; MIB].into();
-        Self { sent: requests.len(), requests, read_most, write_most, reply_bytes: 0, received }
+        Self { sent: requests.len(), requests, expects, read_most, write_most, reply_bytes: 0, received }
     }
 
     fn begin(&mut self) {

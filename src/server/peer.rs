@@ -298,13 +298,13 @@ mod tests {
         let client = Client::announced(ProxyHeader::Proxied { source, destination: balancer }, peer);
         assert_eq!(client.to_string(), "192.0.2.10:56324 via 10.0.0.5:41234");
         assert_eq!(client.ip(), Some([192, 0, 2, 10].into()));
-        assert_eq!(client.source(), Some(SourceKey::Address([192, 0, 2, 10].into())));
+        assert_eq!(client.source(64), Peer::Tcp("192.0.2.10:7".parse().expect("an address")).source(64));
         assert_eq!(client.announced_address(), Some(source));
         let own = Client::announced(ProxyHeader::Local, peer);
         assert_eq!((own.to_string(), own.ip()), ("10.0.0.5:41234".into(), Some([10, 0, 0, 5].into())));
-        assert_eq!((own.source(), own.announced_address()), (None, None), "probes count for no source");
+        assert_eq!((own.source(64), own.announced_address()), (None, None), "probes count for no source");
         let direct = Client::Direct(peer);
-        assert_eq!((direct.ip(), direct.source()), (own.ip(), Peer::Tcp(balancer).source()));
+        assert_eq!((direct.ip(), direct.source(64)), (own.ip(), Peer::Tcp(balancer).source(64)));
         assert_eq!(Client::Direct(None).to_string(), "unknown address");
     }
 }

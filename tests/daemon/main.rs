@@ -22,6 +22,7 @@ mod limits;
 mod log;
 mod options;
 mod protocols;
+mod proxy;
 mod readme;
 mod retort_bench;
 mod retort_check;
