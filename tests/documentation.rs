@@ -402,7 +402,7 @@ fn generated_files_are_up_to_date() {
 }
 
 #[test]
-fn socket_units_are_those_of_the_protocols_and_of_inetd() {
+fn socket_units_are_those_of_the_protocols_of_inetd_and_of_a_unix_socket() {
     for info in protocol::PROTOCOLS {
         let unit = read(format!("systemd/{}", generated::unit_name(info)));
         assert_eq!(value(&unit, "FileDescriptorName"), Some(info.name));
@@ -411,7 +411,9 @@ fn socket_units_are_those_of_the_protocols_and_of_inetd() {
     }
     let sockets = fs::read_dir(root().join("systemd")).expect("systemd").filter_map(Result::ok);
     let sockets = sockets.filter(|file| file.path().extension().is_some_and(|kind| kind == "socket")).count();
-    assert_eq!(sockets, protocol::PROTOCOLS.len() + 1, "a socket for each protocol, and the one for Accept=yes");
+    assert_eq!(sockets, protocol::PROTOCOLS.len() + 2, "one for each protocol, for Accept=yes, and a Unix socket");
+    let unix = read("systemd/retortd-unix.socket");
+    assert_eq!(value(&unix, "FileDescriptorName"), Some(protocol::PROTOCOLS[0].name));
 }
 
 /// The man page has a paragraph with each name as its tag, or a section with the name in its heading.

@@ -42,8 +42,8 @@ pub fn generated(root: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// Files that an earlier list of protocols generated and this one does not.
 pub fn stale(root: &Path, generated: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
-    let is_unit =
-        |name: &str| name.starts_with("retortd-") && name.ends_with(".socket") && name != "retortd-inetd.socket";
+    let other = ["retortd-inetd.socket", "retortd-unix.socket"];
+    let is_unit = |name: &str| name.starts_with("retortd-") && name.ends_with(".socket") && !other.contains(&name);
     let units = names(root, "systemd").into_iter().filter(|path| is_unit(path.trim_start_matches("systemd/")));
     let targets = names(root, "fuzz/corpus").into_iter().flat_map(|target| names(root, &target));
     let seeds = targets.filter(|path| path.rsplit('/').next().is_some_and(|name| name.starts_with(SEED)));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
 use crate::harness::action::UPPERCASE;
@@ -15,7 +15,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, setsockopt, socketpair, sockopt};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, setsockopt, socket, socketpair, sockopt,
+};
 
 const LOCAL: &str = "--listen=echo=127.0.0.1:0";
 
@@ -129,19 +131,18 @@ fn unknown_descriptor_name_exits_78() {
     }
 }
 
-/// Fault 30: a datagram socket, Unix sockets.
+/// Fault 30: a datagram socket, a Unix socket of packets.
 #[test]
-fn datagram_and_unix_sockets_exit_78() {
+fn datagram_and_packet_sockets_exit_78() {
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
     let log = rejected("echo", vec![udp.into()]).log;
-    assert!(log.contains("descriptor 3 (echo): it is not a TCP socket"), "{log}");
-    let directory = Directory::new();
-    let unix = UnixListener::bind(directory.path("socket")).expect("bind");
-    let log = rejected("echo", vec![unix.into()]).log;
-    assert!(log.contains("descriptor 3 (echo): it is not a TCP socket"), "{log}");
-    let (pair, _other) = UnixStream::pair().expect("a pair");
-    let log = rejected("echo", vec![pair.into()]).log;
-    assert!(log.contains("it is not a TCP socket"), "{log}");
+    assert!(log.contains("descriptor 3 (echo): it is not a stream socket of TCP, Unix or vsock"), "{log}");
+    let packets = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    // autobind: an abstract name that the kernel chooses (unix(7))
+    bind(packets.as_raw_fd(), &UnixAddr::new_unnamed()).expect("bind");
+    listen(&packets, Backlog::new(1).expect("a backlog")).expect("listen");
+    let log = rejected("echo", vec![packets]).log;
+    assert!(log.contains("descriptor 3 (echo): it is not a stream socket of TCP, Unix or vsock"), "{log}");
     // a valid socket beside it changes nothing
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bind");
     let log = rejected("echo:discard", vec![listener().0.into(), udp.into()]).log;
@@ -540,7 +541,9 @@ fn datagram_socket_on_standard_input_exits_78() {
     let finished = DaemonBuilder::new(&[]).on_standard_socket(udp.into()).finish();
     assert_eq!(finished.code, 78);
     assert!(
-        finished.log.contains("cannot serve on standard input: it is not a TCP socket (inetd has"),
+        finished
+            .log
+            .contains("cannot serve on standard input: it is not a stream socket of TCP, Unix or vsock (inetd has"),
         "{}",
         finished.log
     );

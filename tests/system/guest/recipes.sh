@@ -12,7 +12,7 @@ echo "# After an installation"
 systemctl daemon-reload
 expect "enabling the socket again does no harm" systemctl enable --now retortd.socket
 expect "the log is in the journal" journalctl -u retortd
-equal "a socket for each protocol, and one for inetd, is installed" "$(($(retortd --list | wc -l) + 1))" \
+equal "a socket for each protocol, one for inetd and a Unix socket are installed" "$(($(retortd --list | wc -l) + 2))" \
   "$(systemctl list-unit-files 'retortd*' | grep -c '\.socket')"
 expect "the status is that of the service" systemctl status retortd
 
@@ -45,16 +45,7 @@ served "and serves" 8083
 echo "# Another port or address"
 listen_on() { printf '[Socket]\nListenStream=\nListenStream=%s\n' "$1" >/root/drop-in; }
 listen_on 127.0.0.1:9083
-# systemctl edit requires a terminal, and an editor, which gets a drop-in to fill between two comments.
-cat >/root/editor <<'SH'
-#!/bin/sh
-awk '/^### Anything between/ { print; system("cat /root/drop-in"); skip = 1; next }
-  /^### / { skip = 0 } !skip' "$1" >/root/edited && cat /root/edited >"$1"
-SH
-chmod +x /root/editor
-edit() {
-  script --quiet --return --command 'SYSTEMD_EDITOR=/root/editor systemctl edit retortd.socket' /dev/null
-}
+edit() { edit_by "systemctl edit retortd.socket"; }
 expect "the drop-in is written" edit
 expect "the socket is stopped" systemctl stop retortd.socket
 expect "the restart of the service starts it" systemctl restart retortd.service

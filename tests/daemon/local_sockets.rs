@@ -1,0 +1,471 @@
+//! Unix and vsock sockets: bound by the daemon, inherited, and as standard input.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::harness::action::UPPERCASE;
+use crate::harness::{
+    DEADLINE, Daemon, DaemonBuilder, Directory, Finished, available, frame, length_prefixed, listener, skip, wait_until,
+};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, VsockAddr, connect, socket};
+use nix::unistd::{getgid, getuid};
+
+/// A protocol's option `--listen` for a socket in the directory, and the path of the socket.
+fn listen(directory: &Directory, protocol: &str) -> (String, String) {
+    let path = directory.path("socket").to_str().expect("a path in UTF-8").to_string();
+    (format!("--listen={protocol}=unix:{path}"), path)
+}
+
+/// Starts a daemon, and waits until it is ready.
+fn start(option: &str) -> Daemon {
+    DaemonBuilder::new(&["-v", option]).start()
+}
+
+/// Starts a daemon that cannot listen.
+fn refused(option: &str) -> Finished {
+    DaemonBuilder::new(&[option]).finish()
+}
+
+fn connect_to(path: &str) -> UnixStream {
+    let stream = match path.strip_prefix('@') {
+        Some(name) => UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).expect("a name")),
+        None => UnixStream::connect(path),
+    };
+    let stream = stream.unwrap_or_else(|error| panic!("cannot connect to {path}: {error}"));
+    stream.set_read_timeout(Some(DEADLINE)).expect("SO_RCVTIMEO");
+    stream
+}
+
+/// Sends bytes and half-closes.
+fn send(stream: &mut UnixStream, bytes: &[u8]) {
+    stream.write_all(bytes).expect("send");
+    stream.shutdown(Shutdown::Write).expect("shutdown");
+}
+
+/// Everything up to the end.
+fn receive(mut stream: UnixStream) -> Vec<u8> {
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).expect("receive");
+    received
+}
+
+fn exchange(path: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = connect_to(path);
+    send(&mut stream, bytes);
+    receive(stream)
+}
+
+fn mode_of(path: &str) -> u32 {
+    fs::metadata(path).expect("metadata").permissions().mode() & 0o7777
+}
+
+#[test]
+fn unix_sockets_are_served_and_name_their_clients() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "frame");
+    let mut daemon = start(&option);
+    assert_eq!(exchange(&path, &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
+    let client = format!("frame unix:pid={},uid={},gid={}", std::process::id(), getuid(), getgid());
+    daemon.wait_for_line(0, &format!("{client}: closed: finished"));
+    daemon.wait_for_line(0, &format!("listening on frame=unix:{path}"));
+    assert_eq!(daemon.stop(), 0);
+    assert!(!Path::new(&path).exists(), "it is removed at exit");
+}
+
+#[test]
+fn large_messages_are_served_on_unix_sockets() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "frame");
+    let daemon = start(&option);
+    let text = vec![b'a'; 3 << 20];
+    let mut stream = connect_to(&path);
+    let mut writer = stream.try_clone().expect("a second handle");
+    let sender = std::thread::spawn(move || send(&mut writer, &frame(UPPERCASE, &text)));
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).expect("receive");
+    sender.join().expect("sent");
+    assert_eq!(received, length_prefixed(&vec![b'A'; 3 << 20]));
+    assert_eq!(daemon.statistics_at_rest().answered, 1);
+}
+
+#[test]
+fn abstract_sockets_are_served() {
+    let name = format!("@retortd-test-{}", std::process::id());
+    let mut daemon = start(&format!("--listen=echo=unix:{name}"));
+    assert_eq!(exchange(&name, b"abc"), b"abc");
+    daemon.wait_for_line(0, &format!("listening on echo=unix:{name}"));
+    assert_eq!(refused(&format!("--listen=time=unix:{name}")).code, 71);
+    assert_eq!(daemon.stop(), 0);
+}
+
+/// Nothing but the listener is in the log: no option of TCP is tried and fails.
+#[test]
+fn tcp_options_are_not_set_on_unix_sockets() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let daemon = DaemonBuilder::new(&[&option, "--send-buffer=64K", "--recv-buffer=64K"]).start();
+    assert_eq!(exchange(&path, b"abc"), b"abc");
+    assert_eq!(daemon.log.text(), "");
+}
+
+#[test]
+fn the_file_has_the_given_mode() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    for (mode, expected) in [("", 0o660), (",mode=0600", 0o600), (",mode=666", 0o666)] {
+        // as retortd.service has it
+        let launch =
+            DaemonBuilder::new(&[&format!("{option}{mode}")]).under(&["sh", "-c", "umask 0777; exec \"$@\"", "sh"]);
+        let mut daemon = launch.start();
+        assert_eq!(mode_of(&path), expected, "{mode}");
+        assert_eq!(daemon.stop(), 0);
+    }
+}
+
+#[test]
+fn a_mode_changes_only_with_a_restart() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let (_, listener) = option.split_once('=').expect("an option with a value");
+    let settings = directory.write("settings", format!("RETORTD_LISTEN={listener},mode=0600\n"));
+    let daemon = start(&format!("--settings={settings}"));
+    directory.write("settings", format!("RETORTD_LISTEN={listener},mode=0666\n"));
+    daemon.reload();
+    daemon.wait_for_line(0, "the addresses and modes of listeners, --connection, ");
+    assert_eq!((mode_of(&path), exchange(&path, b"abc")), (0o600, b"abc".to_vec()));
+}
+
+#[test]
+fn a_leftover_of_a_killed_daemon_is_replaced() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let mut killed = start(&option);
+    killed.signal(Signal::SIGKILL);
+    killed.wait_exit();
+    assert!(Path::new(&path).exists());
+    let _daemon = start(&option);
+    assert_eq!(exchange(&path, b"abc"), b"abc");
+}
+
+#[test]
+fn a_socket_in_use_exits_71_and_stays() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let _daemon = start(&option);
+    let Finished { code, log, .. } = refused(&option);
+    assert_eq!(code, 71, "{log}");
+    let words = format!(
+        "cannot listen on unix:{path}: Address already in use (os error 98) (another process listens there: ss -lxp shows it)"
+    );
+    assert!(log.contains(&words), "{log}");
+    assert_eq!(exchange(&path, b"abc"), b"abc");
+}
+
+#[test]
+fn one_of_two_daemons_gets_a_path() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    for _ in 0..5 {
+        drop(UnixListener::bind(&path).expect("a leftover"));
+        let mut daemons = [0, 1].map(|_| DaemonBuilder::new(&["-v", &option]).spawn());
+        wait_until("one of them has exited", || daemons.iter().any(Daemon::has_exited));
+        let (loser, winner) = if daemons[0].has_exited() { (0, 1) } else { (1, 0) };
+        assert_eq!(daemons[loser].wait_exit(), 71);
+        daemons[winner].wait_ready();
+        assert_eq!(exchange(&path, b"abc"), b"abc");
+        assert_eq!(daemons[winner].stop(), 0);
+        assert!(!Path::new(&path).exists());
+    }
+}
+
+#[test]
+fn what_cannot_be_a_socket_exits_78() {
+    let directory = Directory::new();
+    let file = directory.write("file", "text");
+    for (path, words) in [
+        (
+            file.clone(),
+            "File exists (os error 17) (there is a file that is no socket: remove it, or choose another path)",
+        ),
+        (
+            format!("{}/socket", directory.path("missing").display()),
+            "No such file or directory (os error 2) (the directory of the socket has to exist: RuntimeDirectory=retortd in",
+        ),
+        (format!("{file}/socket"), "Not a directory (os error 20) (the directory of the socket has to exist: "),
+    ] {
+        let Finished { code, log, .. } = refused(&format!("--listen=echo=unix:{path}"));
+        assert_eq!(code, 78, "{log}");
+        assert!(log.contains(&format!("cannot listen on unix:{path}: {words}")), "{log}");
+    }
+    assert_eq!(fs::read_to_string(file).expect("it is still there"), "text");
+    for (option, code, words) in [
+        (
+            "--listen=echo=unix:/run/a b",
+            2,
+            "white space ends 'echo=unix:/run/a': the path of a socket cannot contain it",
+        ),
+        ("--listen=echo=unix:/run/a,b", 2, "the path of a socket cannot contain a comma"),
+        ("--listen=echo=7,mode=0600", 2, "echo=7 has no file, so it can have no mode: that is for unix:/PATH"),
+        (
+            "--listen=echo=unix:/run/a time=unix:/run/a",
+            78,
+            "cannot listen on echo=unix:/run/a and time=unix:/run/a: unix:/run",
+        ),
+        (
+            "--listen=echo=vsock::7 time=vsock::7",
+            78,
+            "cannot listen on echo=vsock::7 and time=vsock::7: vsock::7 is given",
+        ),
+    ] {
+        let Finished { code: actual, log, .. } = refused(option);
+        assert_eq!(actual, code, "{log}");
+        assert!(log.contains(words), "{log}");
+    }
+}
+
+#[test]
+fn a_directory_that_the_daemon_may_not_write_exits_78() {
+    if !getuid().is_root() || !available("setpriv") {
+        return skip("not root");
+    }
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let launch = DaemonBuilder::new(&[&option]).under(&["setpriv", "--reuid=65534", "--clear-groups"]);
+    let Finished { code, log, .. } = launch.finish();
+    assert_eq!(code, 78, "{log}");
+    let words =
+        format!("cannot listen on unix:{path}: Permission denied (os error 13) (the daemon has to read and to write");
+    assert!(log.contains(&words), "{log}");
+}
+
+#[test]
+fn a_stop_at_once_removes_the_file() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "frame");
+    let mut daemon = start(&option);
+    let mut client = connect_to(&path);
+    // an incomplete request, which a drain waits for
+    client.write_all(&frame(UPPERCASE, b"abc")[..5]).expect("send");
+    daemon.statistics_when(|statistics| statistics.bytes_in == 5);
+    daemon.begin_drain();
+    daemon.stop_now();
+    assert_eq!(daemon.wait_exit(), 0);
+    assert!(!Path::new(&path).exists());
+}
+
+/// The kernel does not tell how many clients are in the queue of a Unix socket.
+#[test]
+fn a_drain_serves_the_clients_that_are_queued() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let mut daemon = DaemonBuilder::new(&["-v", "--workers=2", &option]).start();
+    daemon.pause();
+    let clients: Vec<UnixStream> = (0..150)
+        .map(|_| {
+            let mut client = connect_to(&path);
+            send(&mut client, b"queued");
+            client
+        })
+        .collect();
+    daemon.signal(Signal::SIGTERM);
+    daemon.signal(Signal::SIGCONT);
+    for client in clients {
+        assert_eq!(receive(client), b"queued");
+    }
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+#[test]
+fn a_drain_removes_the_file_first() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "frame");
+    let mut daemon = start(&option);
+    let mut client = connect_to(&path);
+    let request = frame(UPPERCASE, b"abc");
+    client.write_all(&request[..5]).expect("send");
+    daemon.statistics_when(|statistics| statistics.bytes_in == 5);
+    daemon.begin_drain();
+    wait_until("the file is removed", || !Path::new(&path).exists());
+    // another daemon can take the path, which the first one leaves alone
+    let _next = start(&option);
+    send(&mut client, &request[5..]);
+    assert_eq!(receive(client), length_prefixed(b"ABC"));
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(exchange(&path, &request), length_prefixed(b"ABC"));
+}
+
+#[test]
+fn clients_of_unix_sockets_are_limited_by_user() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let daemon = DaemonBuilder::new(&["-v", "--max-per-source=1", &option]).start();
+    let mut first = connect_to(&path);
+    first.write_all(b"a").expect("send");
+    first.read_exact(&mut [0]).expect("receive");
+    assert_eq!(receive(connect_to(&path)), b"");
+    daemon.wait_for_line(0, &format!("uid={},gid={}: closed: source-limit", getuid(), getgid()));
+}
+
+#[test]
+fn who_reports_the_user() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "who");
+    let _daemon = start(&option);
+    let reply = String::from_utf8(exchange(&path, b"")).expect("text");
+    let peer = format!("\"peer\":\"unix:pid={},uid={},gid={}\"", std::process::id(), getuid(), getgid());
+    assert!(reply.contains(&peer) && reply.contains(&format!("\"local\":\"unix:{path}\"")), "{reply}");
+}
+
+#[test]
+fn other_programs_are_clients_of_unix_sockets() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let _daemon = start(&option);
+    let socat = format!("UNIX-CONNECT:{path}");
+    for command in [&["socat", "-t30", "-", &socat][..], &["ncat", "-U", &path]] {
+        if !available(command[0]) {
+            continue;
+        }
+        let mut child = Command::new(command[0]);
+        let mut child =
+            child.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start the client");
+        child.stdin.take().expect("a pipe").write_all(b"abc").expect("write");
+        let output = child.wait_with_output().expect("its output");
+        assert_eq!(output.stdout, b"abc", "{command:?}");
+    }
+}
+
+#[test]
+fn inherited_unix_sockets_are_served_and_kept() {
+    let directory = Directory::new();
+    let path = directory.path("socket");
+    let socket = UnixListener::bind(&path).expect("bind");
+    let mut daemon = DaemonBuilder::new(&["-v"]).with_sockets("echo", vec![socket.into()]).start();
+    let path = path.to_str().expect("a path in UTF-8");
+    assert_eq!(exchange(path, b"abc"), b"abc");
+    daemon.wait_for_line(0, &format!("listening on echo=unix:{path}"));
+    assert_eq!(daemon.stop(), 0);
+    assert!(!daemon.log.text().contains("cannot"), "{}", daemon.log.text());
+    assert!(Path::new(path).exists(), "it belongs to the socket unit");
+}
+
+#[test]
+fn an_inherited_path_given_again_exits_78() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "frame");
+    let socket = UnixListener::bind(&path).expect("bind");
+    let finished = DaemonBuilder::new(&[&option]).with_sockets("echo", vec![socket.into()]).finish();
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    let words = format!("Address already in use (os error 98): systemd passes echo=unix:{path}, too (remove");
+    assert!(finished.log.contains(&words), "{}", finished.log);
+}
+
+/// As `Accept=yes` of a socket unit passes it.
+#[test]
+fn one_inherited_unix_connection_is_served() {
+    let (mut client, server) = UnixStream::pair().expect("a pair of sockets");
+    let mut daemon = DaemonBuilder::new(&["-v"]).with_sockets("echo", vec![server.into()]).spawn();
+    send(&mut client, b"abc");
+    assert_eq!(receive(client), b"abc");
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+/// systemd 252 gives the name `connection` whatever FileDescriptorName= says.
+#[test]
+fn the_name_connection_has_the_meaning_of_the_setting() {
+    for (name, option, expected) in [
+        ("connection", "--connection=echo", b"abc\n".to_vec()),
+        ("connection", "--connection=upper-line", b"ABC".to_vec()),
+        ("echo", "--connection=upper-line", b"abc\n".to_vec()),
+    ] {
+        let (mut client, server) = UnixStream::pair().expect("a pair of sockets");
+        let mut daemon = DaemonBuilder::new(&[option]).with_sockets(name, vec![server.into()]).spawn();
+        send(&mut client, b"abc\n");
+        assert_eq!(receive(client), expected, "{name} {option}");
+        assert_eq!(daemon.wait_exit(), 0);
+    }
+    let Finished { code, log, .. } = refused("--connection=echo=7");
+    assert_eq!(code, 2, "{log}");
+    assert!(log.contains("echo has an address here"), "{log}");
+}
+
+#[test]
+fn names_with_an_address_or_an_unknown_option_exit_78() {
+    for (name, words) in [
+        ("echo=7", "descriptor 3 (echo=7): echo has an address here: the address of a socket from systemd is in its"),
+        (
+            "echo,allow=127.0.0.1",
+            "descriptor 3 (echo,allow=127.0.0.1): a name can have the option proxy and not 'allow'",
+        ),
+        ("echo,fast", "descriptor 3 (echo,fast): a name can have the option proxy and not 'fast'"),
+    ] {
+        let finished = DaemonBuilder::new(&[]).with_sockets(name, vec![listener().0.into()]).finish();
+        assert_eq!(finished.code, 78, "{}", finished.log);
+        assert!(finished.log.contains(words), "{}", finished.log);
+        assert!(finished.log.contains("(set FileDescriptorName= to "), "{}", finished.log);
+    }
+}
+
+/// As a program passes it that plays inetd for Unix sockets; `--connection` selects the protocol.
+#[test]
+fn a_unix_connection_on_standard_input_is_served() {
+    let directory = Directory::new();
+    let path = directory.path("socket");
+    let socket = UnixListener::bind(&path).expect("bind");
+    let mut client = connect_to(path.to_str().expect("a path in UTF-8"));
+    let (server, _) = socket.accept().expect("accept");
+    let mut daemon = DaemonBuilder::new(&["--connection=echo"]).on_standard_socket(server.into()).spawn();
+    send(&mut client, b"abc");
+    assert_eq!(receive(client), b"abc");
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+/// sshd(8) starts a program on such a pair: that is no client.
+#[test]
+fn an_unnamed_socket_on_standard_input_is_not_served() {
+    let (client, server) = UnixStream::pair().expect("a pair of sockets");
+    let mut daemon = DaemonBuilder::new(&["--check"]).on_standard_socket(server.into()).spawn();
+    assert_eq!(daemon.wait_exit(), 0);
+    let settings = String::from_utf8(receive(client)).expect("text");
+    assert!(settings.contains("# Listeners: frame=8083\n"), "{settings}");
+}
+
+#[test]
+fn vsock_listeners_are_bound() {
+    if !Path::new("/dev/vsock").exists() {
+        return skip("there is no vsock here");
+    }
+    let port = 0x4000_0000 + std::process::id();
+    let mut daemon = start(&format!("--listen=echo=vsock::{port}"));
+    daemon.wait_for_line(0, &format!("listening on echo=vsock::{port}"));
+    let Finished { code, log, .. } = refused(&format!("--listen=time=vsock::{port}"));
+    assert_eq!(code, 71, "{log}");
+    assert!(log.contains("(another process listens there: ss -lp --vsock shows it)"), "{log}");
+    let Finished { code, log, .. } = refused("--listen=time=vsock:77:9000");
+    assert_eq!(code, 71, "{log}");
+    assert!(log.contains("(this machine does not have that CID: vsock::PORT listens on every one)"), "{log}");
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn vsock_clients_are_served() {
+    if !Path::new("/sys/module/vsock_loopback").exists() {
+        return skip("there is no vsock loopback here");
+    }
+    let port = 0x4100_0000 + std::process::id();
+    let daemon = start(&format!("--listen=echo=vsock::{port}"));
+    let socket = socket(AddressFamily::Vsock, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    connect(socket.as_raw_fd(), &VsockAddr::new(1, port)).expect("connect");
+    let mut stream = UnixStream::from(socket);
+    send(&mut stream, b"abc");
+    assert_eq!(receive(stream), b"abc");
+    daemon.wait_for_line(0, "echo vsock:1:");
+}
