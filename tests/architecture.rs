@@ -47,6 +47,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// Parts of the standard library that a module has to do without.
 ///
 /// `transform` has neither locks nor cells: a table that is built at its first use would hold up the event loop then.
+/// The types of addresses in `core::net` are data; `std::net` has sockets beside them.
 const WITHOUT: &[(&str, &[&str])] = &[
     ("transform", &["cell", "env", "fs", "io", "net", "os", "process", "sync", "thread", "time"]),
     ("protocol", &["env", "fs", "net", "os", "process", "thread", "time"]),

@@ -8,12 +8,19 @@ use std::path::Path;
 use retortd::protocol::client_side::ConnectionUse;
 use retortd::protocol::{Example, Input, PROTOCOLS, ProtocolInfo};
 
+use vectors::VECTORS;
+
+#[path = "../../tests/proxy_header/vectors.rs"]
+mod vectors;
+
 /// The port in the commands that README.md shows.
 const SHOWN_PORT: &str = "4000";
 /// The bytes between the protocol's name and the input in a seed of the fuzzing target `splits`: the longest message
 /// limit, no limit on memory, one repetition, and six results of system calls. Reads: one byte, EAGAIN, EINTR. Writes:
 /// one byte, EAGAIN, two bytes.
 const SPLITS_HEADER: &[u8] = &[2, 3, 0, 6, 2, 0, 2, 0, 0, 0, 0, 0, 1, 0, 2, 1];
+/// What follows a PROXY header in a seed: a request of `frame`.
+const CLIENT_BYTES: &[u8] = b"\x08\0\0\x02hi";
 /// How the names of generated seeds begin, in contrast to inputs that somebody adds.
 const SEED: &str = "seed-";
 
@@ -36,6 +43,9 @@ pub fn generated(root: &Path) -> BTreeMap<String, Vec<u8>> {
                 add(format!("fuzz/corpus/{target}/{SEED}{}-{number:02}", info.name), content);
             }
         }
+    }
+    for (name, header, _) in VECTORS {
+        add(format!("fuzz/corpus/proxy_header/{SEED}{name}"), [*header, CLIENT_BYTES].concat());
     }
     files
 }

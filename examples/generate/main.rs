@@ -1,7 +1,8 @@
 //! Writes every file that is derived from the list of protocols: `cargo run --example generate`, or `make generate`.
 //!
 //! These are the tables in README.md and retortd.protocols(7), the socket units, the examples for the system test, and
-//! the fuzzing corpus. They are committed; `tests/documentation.rs` fails when one is out of date.
+//! the fuzzing corpus, which also has the PROXY headers of the tests. They are committed; `tests/documentation.rs` fails
+//! when one is out of date.
 
 mod files;
 

@@ -1,6 +1,6 @@
-//! Headers and what they mean. Shared by the unit tests and the generator of the fuzzing corpus.
+//! Headers of the PROXY protocol, and what they mean. Shared by the unit tests and the generator of the fuzzing corpus.
 
-use retortd::protocol::proxy_header::HeaderError;
+use retortd::protocol::proxy_header::HeaderError as Error;
 
 /// What a receiver does with a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,10 +10,9 @@ pub enum Outcome {
     /// The header is valid and announces no client.
     Local,
     /// The header is refused.
-    Refused(HeaderError),
+    Refused(Error),
 }
 
-use HeaderError as Error;
 use Outcome::{Client, Local, Refused};
 
 /// Name, bytes up to the end of the header, and outcome.
@@ -22,17 +21,14 @@ pub type Vector = (&'static str, &'static [u8], Outcome);
 /// The bytes of these headers without those of the client. Their names begin with the version.
 pub const VECTORS: &[Vector] = &[
     ("v1-tcp4", b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 8083\r\n", Client("192.0.2.10:56324")),
-    (
-        "v1-tcp4-longest",
-        b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n",
-        Client("255.255.255.255:65535"),
-    ),
+    ("v1-tcp4-longest", b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n", Client("255.255.255.255:65535")),
     ("v1-tcp4-shortest", b"PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n", Client("0.0.0.0:0")),
     ("v1-tcp6", b"PROXY TCP6 2001:db8::10 2001:db8::1 56324 8083\r\n", Client("[2001:db8::10]:56324")),
     ("v1-tcp6-upper-case", b"PROXY TCP6 2001:DB8::A ::1 56324 8083\r\n", Client("[2001:db8::a]:56324")),
     (
         "v1-tcp6-longest",
-        b"PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+        b"PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff \
+          ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
         Client("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"),
     ),
     (
@@ -45,7 +41,8 @@ pub const VECTORS: &[Vector] = &[
     ("v1-unknown-short", b"PROXY UNKNOWN\r\n", Local),
     (
         "v1-unknown-longest",
-        b"PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+        b"PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff \
+          ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
         Local,
     ),
     ("v1-unknown-rubbish", b"PROXY UNKNOWN  \0\xff \r \n x\r\r\n", Local),
@@ -77,7 +74,8 @@ pub const VECTORS: &[Vector] = &[
     ("v1-port-empty", b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 \r\n", Refused(Error::Port)),
     (
         "v1-108-bytes",
-        b"PROXY UNKNOWN xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n",
+        b"PROXY UNKNOWN xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
+          xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n",
         Refused(Error::LongLine),
     ),
     (
@@ -98,7 +96,12 @@ pub const VECTORS: &[Vector] = &[
         Client("192.0.2.10:56324"),
     ),
     ("v2-local", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", Local),
-    ("v2-local-with-addresses", b"\r\n\r\n\0\r\nQUIT\n\x20\x11\0\x0c\xc0\0\x02\x0a\xc6\x33\x64\x01\xdc\x04\x1f\x93", Local),
+    (
+        "v2-local-with-addresses",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\x11\0\x0c\
+          \xc0\0\x02\x0a\xc6\x33\x64\x01\xdc\x04\x1f\x93",
+        Local,
+    ),
     ("v2-local-unassigned-family", b"\r\n\r\n\0\r\nQUIT\n\x20\xff\0\x02xy", Local),
     ("v2-local-wrong-checksum", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\x07\x03\0\x04wxyz", Local),
     ("v2-proxy-unspecified", b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0", Local),
@@ -172,7 +175,12 @@ pub const VECTORS: &[Vector] = &[
     ("v2-family-4", b"\r\n\r\n\0\r\nQUIT\n\x21\x41\0\0", Refused(Error::Family)),
     ("v2-transport-3", b"\r\n\r\n\0\r\nQUIT\n\x21\x13\0\0", Refused(Error::Transport)),
     ("v2-tcp4-short", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x08\xc0\0\x02\x0a\xc6\x33\x64\x01", Refused(Error::TooShort)),
-    ("v2-tcp6-with-ipv4", b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x0c\xc0\0\x02\x0a\xc6\x33\x64\x01\xdc\x04\x1f\x93", Refused(Error::TooShort)),
+    (
+        "v2-tcp6-with-ipv4",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x0c\
+          \xc0\0\x02\x0a\xc6\x33\x64\x01\xdc\x04\x1f\x93",
+        Refused(Error::TooShort),
+    ),
     ("v2-4097-bytes", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x0f\xf1", Refused(Error::TooLong)),
     ("v2-local-65551-bytes", b"\r\n\r\n\0\r\nQUIT\n\x20\0\xff\xff", Refused(Error::TooLong)),
     ("v2-signature-of-another", b"\r\n\r\n\0\r\nQUIT\r\x20\0\0\0", Refused(Error::Start)),

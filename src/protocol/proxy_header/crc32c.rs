@@ -48,7 +48,9 @@ mod tests {
 
     fn crc32c(bytes: &[u8]) -> u32 {
         let mut crc = Crc32c::new();
-        bytes.iter().for_each(|byte| crc.update(&[*byte]));
+        for byte in bytes {
+            crc.update(&[*byte]);
+        }
         crc.finish()
     }
 

@@ -3,11 +3,18 @@
 //! Both versions, as in the specification (doc/proxy-protocol.txt of haproxy, revision 2026/04/27). [`parse`] is called
 //! with all bytes since the start of the connection, again after each that arrives. It refuses a header at the first
 //! byte that makes it impossible, except for the TLVs of version 2: those are checked once, when the header is complete.
+//!
+//! No crate has all of this (names of test vectors in parentheses): `ppp` 2.3.0 refuses a line that arrives byte by byte
+//! (`v1-tcp4`), `proxy-protocol` 0.5.0 every header that does (`v2-tcp4`); `proxy-header` 0.1.3 waits for more behind a
+//! lone LF (`v1-lf-alone`); none of the three verifies the checksum (`v2-crc32c-wrong`); `proxyproto` 0.2.1 accepts two
+//! spaces (`v1-two-spaces`).
 
 mod crc32c;
 mod encode;
 mod error;
 mod header;
+#[cfg(test)]
+mod proptests;
 #[cfg(test)]
 mod tests;
 mod v1;
