@@ -38,6 +38,7 @@
 //! | listener | a listening socket and its protocol; all workers accept from all listeners |
 //! | admission | whether one more connection may be accepted, and which worker gets it |
 //! | exchange | input and replies of one call of a protocol |
+//! | header | the PROXY header, by which a balancer announces its client in front of the client's own bytes |
 //! | in flight | a request that has arrived in part, or whose reply the client has not taken in full |
 //! | offload | to process a long request on a thread of the offload pool |
 //! | preprocess | to transform the part of a message that has arrived, while the rest is on its way |
@@ -47,7 +48,7 @@
 //! | linger | to wait, half-closed, until the client has what was sent to it |
 //! | drain | to stop accepting, and to finish what has arrived |
 //! | generator | a protocol that sends without requests, such as `chargen` |
-//! | peer | the client of a connection |
+//! | peer | the other end of a socket: the client, or a balancer that announces it |
 
 #![cfg_attr(
     test,

@@ -13,7 +13,8 @@ pub struct ProtocolSettings {
 
 /// Facts about a connection. Each call may cost a system call, so a protocol asks only for facts that it sends.
 pub trait ConnectionInfo {
-    /// The client's address, as the log shows it. `None` where it is unknown.
+    /// The client's address, as the log shows it; behind a balancer the one that a PROXY header announces. `None` where
+    /// it is unknown.
     fn peer(&self) -> Option<String>;
 
     /// The address on which the connection was accepted. `None` where it is unknown.

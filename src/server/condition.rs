@@ -14,6 +14,8 @@
 //! A condition therefore has one line a minute while it flaps faster than [`QUIET`], and two in the worst case. Every
 //! occurrence is counted in the line about an end.
 //!
+//! A condition whose end is of no interest is never checked: its lines appear at most once a minute.
+//!
 //! A condition that has a duration is switched by [`Condition::begin`] and [`Condition::end`]; one that is a series of
 //! single failures is reported by [`Condition::occurred`]. Several threads may report one condition. Nothing is logged
 //! here: the caller appends the returned value to its message. [`Condition::check_ended`] detects the end; a thread

@@ -187,6 +187,11 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_connection_takes_a_slot_of_104_bytes() {
+        assert!(size_of::<Slot>() <= 104, "{} bytes", size_of::<Slot>());
+    }
+
+    #[test]
     fn a_token_does_not_outlive_its_connection() {
         let mut table = ConnectionTable::new();
         let first = insert(&mut table);
