@@ -1,7 +1,8 @@
 //! Accepting from one listener, for one worker.
 //!
-//! Errors of accept(2) are classified by their consequence; only a listener that is broken ends the server. For want of
-//! descriptors or memory, the worker backs off: a level-triggered loop that retried at once would use up a processor.
+//! Errors of accept(2) are classified by their consequence ([`AcceptErrorClass`]); only a listener that is broken ends
+//! the server. For want of descriptors or memory, the worker backs off: a level-triggered loop that retried at once
+//! would use up a processor.
 //!
 //! | state | registered with epoll | left by |
 //! |---|---|---|
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use log::debug;
 
+use super::accept_error::AcceptErrorClass;
 use super::listener::{Listener, ListenerIndex, Origin};
 use super::poller::{Poller, Source};
 use crate::connection::{Counters, Millis};
@@ -35,46 +37,6 @@ const MAX_BATCH: u32 = 32;
 /// drains: until the queue is empty, and not for ever if clients keep coming. Chosen: 16 times the default of
 /// net.core.somaxconn, which bounds the queue.
 const MAX_LOCAL_QUEUE: u32 = 1 << 16;
-
-/// The consequence of an error of accept(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AcceptErrorClass {
-    /// No connection is waiting.
-    QueueEmpty,
-    /// A signal came first.
-    Interrupted,
-    /// This connection is gone; others may wait.
-    Lost,
-    /// The system has no descriptors or memory left.
-    Exhausted,
-    /// The listener cannot be used any more.
-    Broken,
-}
-
-fn classify(error: Errno) -> AcceptErrorClass {
-    match error {
-        Errno::EAGAIN => AcceptErrorClass::QueueEmpty,
-        Errno::EINTR => AcceptErrorClass::Interrupted,
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM | Errno::ENOSR => AcceptErrorClass::Exhausted,
-        // accept(2): errors of the new connection that are reported here, among them the refusal of a firewall
-        Errno::ECONNABORTED
-        | Errno::EPROTO
-        | Errno::EPERM
-        | Errno::EACCES
-        | Errno::ECONNRESET
-        | Errno::EPROTONOSUPPORT
-        | Errno::ESOCKTNOSUPPORT
-        | Errno::ENETDOWN
-        | Errno::ENETUNREACH
-        | Errno::EHOSTDOWN
-        | Errno::EHOSTUNREACH
-        | Errno::ENONET
-        | Errno::ENOPROTOOPT
-        | Errno::EOPNOTSUPP
-        | Errno::ETIMEDOUT => AcceptErrorClass::Lost,
-        _ => AcceptErrorClass::Broken,
-    }
-}
 
 /// The result of one accept(2).
 #[derive(Debug)]
@@ -169,7 +131,7 @@ impl Acceptor {
             }
             Err(error) => error,
         };
-        match classify(error) {
+        match AcceptErrorClass::of(error) {
             AcceptErrorClass::QueueEmpty => {
                 self.consecutive_lost = 0;
                 Accepted::Nothing
@@ -441,32 +403,5 @@ mod tests {
         let doubled = [2, 4, 8, 16, 32, 64, 64, 64];
         assert_eq!(batches, doubled.map(|batch: u32| batch.min(MAX_BATCH)));
         assert_eq!([10, 11].map(|iteration| acceptor.next_batch(iteration)), [1, 2], "an iteration without a client");
-    }
-
-    #[test]
-    fn each_accept_error_has_its_class() {
-        use AcceptErrorClass::{Broken, Exhausted, Interrupted, Lost, QueueEmpty};
-        let table: &[(AcceptErrorClass, &[Errno])] = &[
-            (QueueEmpty, &[Errno::EAGAIN]),
-            (Interrupted, &[Errno::EINTR]),
-            (Exhausted, &[Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::ENOSR]),
-            (
-                Lost,
-                &[
-                    Errno::ECONNABORTED,
-                    Errno::EPROTO,
-                    Errno::EPERM,
-                    Errno::ENETDOWN,
-                    Errno::EHOSTUNREACH,
-                    Errno::EACCES,
-                ],
-            ),
-            (Broken, &[Errno::EBADF, Errno::EINVAL, Errno::ENOTSOCK]),
-        ];
-        for (expected, errors) in table {
-            for error in *errors {
-                assert_eq!(classify(*error), *expected, "{error}");
-            }
-        }
     }
 }

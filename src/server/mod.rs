@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `config` | the configuration, and its per-connection part |
 //! | `worker` | one thread: the loop, accepting, driving connections, draining |
-//! | `listener`, `acceptor` | a listening socket, and what its connections share; one worker's state of it |
+//! | `listener`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
 //! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
 //! | `connection_table`, `timers` | the connections of one worker, and when to visit them |
 //! | `peer` | a client's socket, address and name |
@@ -22,6 +22,7 @@
 //! | `shared` | the parts that all threads share |
 //! | `clock`, `sync` | time in milliseconds; locks that can be model-checked |
 
+mod accept_error;
 mod acceptor;
 mod access;
 mod admission;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
 use crate::harness::{
-    Client, DEADLINE, Daemon, DaemonBuilder, Directory, EventLog, LeakCheck, connect_from, frame, in_parallel,
+    Client, DEADLINE, Daemon, DaemonBuilder, Directory, EventLog, LeakCheck, frame, in_parallel,
     length_prefixed, rss_limit,
 };
 use nix::sys::signal::Signal;
@@ -129,7 +129,7 @@ fn source_limit_is_exact() {
         }
         daemon.wait_for_line(0, ": closed: source-limit");
         // other addresses are not affected, and neither are the connections that are open
-        assert_eq!(connect_from([127, 0, 0, 2], address).request(UPPERCASE, b"other"), b"OTHER");
+        assert_eq!(Client::connect_from([127, 0, 0, 2], address).request(UPPERCASE, b"other"), b"OTHER");
         for client in &mut served {
             assert_eq!(client.request(UPPERCASE, b"still"), b"STILL");
         }

@@ -9,6 +9,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "lengths and times of tests are small")]
 
+mod access;
 mod activation;
 mod balancers;
 mod benchmark;

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use super::documented::announcing;
 use super::{Balancer, daemon_behind_proxy};
 use crate::harness::action::UPPERCASE;
-use crate::harness::{Client, Daemon, connect_from, frame, length_prefixed, wait_until};
+use crate::harness::{Client, Daemon, frame, length_prefixed, wait_until};
 
 /// Runs a test behind each documented balancer that sends headers, with a new daemon each time.
 #[track_caller]
@@ -40,7 +40,7 @@ fn wait_accepted(daemon: &Daemon, protocol: &str, client: &Client) {
 #[test]
 fn log_has_the_announced_address_and_that_of_the_balancer() {
     behind_each("frame", &["-v"], |title, daemon, balancer| {
-        let mut client = connect_from([127, 0, 0, 11], balancer.address());
+        let mut client = Client::connect_from([127, 0, 0, 11], balancer.address());
         assert_eq!(client.request(UPPERCASE, b"hi"), b"HI", "{title}");
         wait_accepted(daemon, "frame", &client);
         let mut client = Client::connect(SocketAddr::from((Ipv6Addr::LOCALHOST, balancer.address().port())));
@@ -52,7 +52,7 @@ fn log_has_the_announced_address_and_that_of_the_balancer() {
 #[test]
 fn who_has_the_announced_address() {
     behind_each("who", &[], |title, _, balancer| {
-        let mut client = connect_from([127, 0, 0, 11], balancer.address());
+        let mut client = Client::connect_from([127, 0, 0, 11], balancer.address());
         let reply = String::from_utf8(client.receive_all()).expect("UTF-8");
         assert!(reply.contains(&local(&client).to_string()), "{title}: {reply}");
     });
@@ -63,17 +63,17 @@ fn who_has_the_announced_address() {
 fn source_limit_counts_announced_addresses() {
     behind_each("frame", &["--max-per-source=1"], |title, daemon, balancer| {
         let mut clients: Vec<Client> =
-            (11..=14).map(|number| connect_from([127, 0, 0, number], balancer.address())).collect();
+            (11..=14).map(|number| Client::connect_from([127, 0, 0, number], balancer.address())).collect();
         for client in &mut clients {
             assert_eq!(client.request(UPPERCASE, b"in"), b"IN", "{title}");
         }
         for number in 11..=14 {
-            assert_eq!(connect_from([127, 0, 0, number], balancer.address()).wait_closed(), b"", "{title}");
+            assert_eq!(Client::connect_from([127, 0, 0, number], balancer.address()).wait_closed(), b"", "{title}");
         }
         daemon.statistics_when(|statistics| statistics.closed_for("source-limit") == 4);
         drop(clients);
         daemon.statistics_when(|statistics| statistics.open == 0);
-        let mut client = connect_from([127, 0, 0, 11], balancer.address());
+        let mut client = Client::connect_from([127, 0, 0, 11], balancer.address());
         assert_eq!(client.request(UPPERCASE, b"again"), b"AGAIN", "{title}");
     });
 }
@@ -84,10 +84,10 @@ fn access_lists_judge_the_announced_address() {
     let lists = ["--allow=127.0.0.1", "--allow=127.0.0.8/29", "--deny=127.0.0.12"];
     behind_each("frame", &lists, |title, daemon, balancer| {
         for number in [2, 12, 16] {
-            assert_eq!(connect_from([127, 0, 0, number], balancer.address()).wait_closed(), b"", "{title}");
+            assert_eq!(Client::connect_from([127, 0, 0, number], balancer.address()).wait_closed(), b"", "{title}");
         }
         for number in [8, 11, 13, 15] {
-            let mut client = connect_from([127, 0, 0, number], balancer.address());
+            let mut client = Client::connect_from([127, 0, 0, number], balancer.address());
             assert_eq!(client.request(UPPERCASE, b"in"), b"IN", "{title}");
         }
         // a health check that is reset at once has no address any more, and is denied, too

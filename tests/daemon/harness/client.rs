@@ -1,7 +1,7 @@
 //! A test's client: a blocking socket with a timeout on every call.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -21,6 +21,16 @@ impl Client {
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, DEADLINE);
         Self::from_stream(stream.unwrap_or_else(|error| panic!("cannot connect to {address}: {error}")))
+    }
+
+    /// Connects from the loopback address `source`.
+    pub fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
+        let SocketAddr::V4(address) = address else { panic!("{address} is not an IPv4 address") };
+        let source = SocketAddrV4::new(source.into(), 0);
+        bind(socket.as_raw_fd(), &SockaddrIn::from(source)).expect("bind");
+        connect(socket.as_raw_fd(), &SockaddrIn::from(address)).expect("connect");
+        Self::from_stream(TcpStream::from(socket))
     }
 
     pub fn from_stream(stream: TcpStream) -> Self {
@@ -84,6 +94,15 @@ impl Client {
         })
     }
 
+    /// Sends `bytes` and half-closes; returns what the server sends until it closes, which it may do at once.
+    pub fn exchange_or_closed(mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.stream.write_all(bytes).is_ok() {
+            // fails if the server has closed meanwhile
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+        self.wait_closed()
+    }
+
     /// Receives one reply of the frame protocol and returns its text.
     pub fn receive_frame(&mut self) -> Vec<u8> {
         let header: [u8; 4] = self.receive(4).try_into().expect("four bytes");
@@ -114,16 +133,6 @@ impl Client {
         self.stream.set_read_timeout(Some(DEADLINE)).expect("SO_RCVTIMEO");
         read.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
-}
-
-/// A connection to an IPv4 address from the loopback address `source`.
-pub fn connect_from(source: [u8; 4], address: SocketAddr) -> Client {
-    let SocketAddr::V4(address) = address else { panic!("not an IPv4 address: {address}") };
-    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("socket");
-    let source = SocketAddrV4::new(Ipv4Addr::from(source), 0);
-    bind(socket.as_raw_fd(), &SockaddrIn::from(source)).expect("bind");
-    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).expect("connect");
-    Client::from_stream(TcpStream::from(socket))
 }
 
 /// A request of the frame protocol: 5 bits of action code, 27 bits of length, the message.

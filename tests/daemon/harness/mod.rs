@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use builder::{DaemonBuilder, Finished, collect_lines, is_time, process_id};
-pub use client::{Client, SetWhenDropped, connect_from, echo_ping, frame, in_parallel, length_prefixed};
+pub use client::{Client, SetWhenDropped, echo_ping, frame, in_parallel, length_prefixed};
 pub use daemon::Daemon;
 pub use event_log::EventLog;
 pub use leak_check::LeakCheck;

@@ -1,0 +1,360 @@
+//! Who may connect, and how fast: access lists, rates, prefixes of sources, and the options of listeners.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::harness::action::UPPERCASE;
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Finished, frame, has_ipv6, in_parallel};
+
+/// The IPv4 address of a daemon that listens on all addresses.
+fn ipv4(daemon: &Daemon, protocol: &str) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], daemon.address(protocol).port()))
+}
+
+/// Whether a client at this loopback address is served; otherwise it is closed without a byte.
+fn serves(daemon: &Daemon, protocol: &str, source: [u8; 4]) -> bool {
+    let client = Client::connect_from(source, ipv4(daemon, protocol));
+    let reply = client.exchange_or_closed(&frame(UPPERCASE, b"in"));
+    assert!(reply.is_empty() || reply == [0, 0, 0, 2, b'I', b'N'], "{reply:?}");
+    !reply.is_empty()
+}
+
+/// Which of the loopback addresses 127.0.0.1 to 127.0.0.4 are served.
+fn served(daemon: &Daemon, protocol: &str) -> [bool; 4] {
+    [1, 2, 3, 4].map(|last| serves(daemon, protocol, [127, 0, 0, last]))
+}
+
+#[test]
+fn the_most_specific_network_decides_who_may_connect() {
+    let lists = ["--allow=127.0.0.0/30,127.0.0.4", "--deny=127.0.0.2/31", "--allow=127.0.0.3"];
+    let daemon = DaemonBuilder::new(&[&["--listen=frame=0", "--workers=2", "-v"][..], &lists[..]].concat()).start();
+    assert_eq!(served(&daemon, "frame"), [true, false, true, true]);
+    assert!(!serves(&daemon, "frame", [127, 0, 0, 5]), "it is in no list");
+    daemon.wait_for_line(0, "frame 127.0.0.2:");
+    daemon.wait_for_line(0, ": closed: denied");
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!((statistics.accepted, statistics.closed_for("denied")), (5, 2), "{statistics:?}");
+}
+
+#[test]
+fn denied_networks_alone_leave_the_others_allowed() {
+    let daemon =
+        DaemonBuilder::new(&["--listen=frame=0", "--workers=1"]).env("RETORTD_DENY", "127.0.0.2, 127.0.0.4").start();
+    assert_eq!(served(&daemon, "frame"), [true, false, true, false]);
+    assert_eq!(daemon.log.text(), "", "logged at -v only");
+}
+
+#[test]
+fn the_lists_of_a_listener_replace_those_of_all() {
+    let daemon = DaemonBuilder::new(&[
+        "--listen=frame=0",
+        "--listen=frame=127.0.0.1:0,allow=127.0.0.2,allow=127.0.0.3,deny=127.0.0.3",
+        "--allow=127.0.0.1",
+    ]);
+    let daemon = daemon.start();
+    assert_eq!(served(&daemon, "frame"), [true, false, false, false]);
+    let (_, own) = daemon.listening()[1];
+    let client = |last| Client::connect_from([127, 0, 0, last], own).exchange_or_closed(&frame(UPPERCASE, b"in"));
+    assert_eq!([1, 2, 3].map(|last| !client(last).is_empty()), [false, true, false]);
+}
+
+#[test]
+fn lists_of_ipv6_and_ipv4_are_separate() {
+    if !has_ipv6() {
+        return;
+    }
+    let daemon = DaemonBuilder::new(&["--listen=frame=0", "--deny=::/0", "--listen=echo=0,allow=::1"]).start();
+    let ipv6 = |protocol: &str| {
+        let address = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, daemon.address(protocol).port()));
+        !Client::connect(address).exchange_or_closed(&frame(UPPERCASE, b"in")).is_empty()
+    };
+    assert_eq!((ipv6("frame"), served(&daemon, "frame")[0]), (false, true));
+    assert!(ipv6("echo"));
+    assert!(Client::connect(ipv4(&daemon, "echo")).exchange_or_closed(b"in").is_empty());
+}
+
+#[test]
+fn a_reload_changes_the_lists_or_nothing() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_DENY=127.0.0.2\n");
+    let daemon = DaemonBuilder::new(&["--listen=frame=0", "--settings", &file]).start();
+    assert_eq!(served(&daemon, "frame"), [true, false, true, true]);
+    let mut open = Client::connect_from([127, 0, 0, 3], ipv4(&daemon, "frame"));
+    assert_eq!(open.request(UPPERCASE, b"in"), b"IN");
+    directory.write("settings", "RETORTD_ALLOW=\"127.0.0.2\n127.0.0.4/32\"\n");
+    daemon.reload();
+    assert_eq!(served(&daemon, "frame"), [false, true, false, true]);
+    assert_eq!(open.request(UPPERCASE, b"still"), b"STILL", "it was accepted before");
+    directory.write("settings", "RETORTD_ALLOW=127.0.0.1/8\n");
+    daemon.reload();
+    daemon.wait_for_line(0, "settings:1: RETORTD_ALLOW: invalid value '127.0.0.1/8'");
+    daemon.wait_for_line(0, "write 127.0.0.0/8 for the network, or 127.0.0.1 for the address");
+    assert_eq!(served(&daemon, "frame"), [false, true, false, true]);
+}
+
+#[test]
+fn a_list_has_at_most_10000_networks() {
+    let directory = Directory::new();
+    for (name, listener) in [("ALLOW", false), ("DENY", false), ("PROXY_FROM", false), ("LISTEN", true)] {
+        let mut networks = String::new();
+        for number in 0..10_001 {
+            let network = format!("10.{}.{}.0/24", number / 256, number % 256);
+            let _ = if listener { write!(networks, ",deny={network}") } else { write!(networks, "{network} ") };
+        }
+        let value = if listener { format!("frame=127.0.0.1:0{networks}") } else { networks };
+        let file = directory.write("settings", format!("RETORTD_{name}=\"{value}\"\n"));
+        let Finished { code, log, .. } = DaemonBuilder::new(&["--check", "--settings", &file]).finish();
+        assert_eq!(code, 78, "{name}");
+        assert!(
+            log.contains("has 10001 networks: at most 10000 are possible"),
+            "{name}: {}",
+            &log[..log.len().min(300)]
+        );
+        let (shorter, _) = value.trim_end().rsplit_once(if listener { ',' } else { ' ' }).expect("two networks");
+        let file = directory.write("settings", format!("RETORTD_{name}=\"{shorter}\"\n"));
+        assert_eq!(DaemonBuilder::new(&["--check", "--settings", &file]).finish().code, 0, "{name}");
+    }
+}
+
+#[test]
+fn clients_above_the_rate_of_a_listener_wait_in_the_backlog() {
+    let daemon = Daemon::serving("frame", &["--max-rate=10/s", "--workers=2"]);
+    let begun = Instant::now();
+    in_parallel(30, |_| assert_eq!(daemon.connect("frame").request(UPPERCASE, b"in"), b"IN"));
+    // ten at once, and twenty more at ten in a second
+    assert!(begun.elapsed() >= Duration::from_millis(1990), "{:?}", begun.elapsed());
+    let (line, _) = daemon.wait_for_line(0, "come faster than --max-rate allows: they wait in the backlog");
+    daemon.wait_for_line(line, "come within --max-rate again (");
+    assert_eq!(
+        daemon.log.all().iter().filter(|line| line.contains("allows: they wait")).count(),
+        1,
+        "{}",
+        daemon.log.text()
+    );
+    assert_eq!(daemon.statistics_at_rest().answered, 30);
+}
+
+#[test]
+fn a_paused_listener_does_not_spin() {
+    let daemon = Daemon::serving("frame", &["--max-rate=1", "--workers=4"]);
+    let clients: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();
+    daemon.wait_for_line(0, "come faster than --max-rate allows");
+    let ran = || daemon.tasks().iter().map(|task| task.ran).sum::<u64>();
+    let before = ran();
+    let mut last = clients.into_iter().last().expect("a client");
+    assert!(last.is_silent(Duration::from_millis(400)));
+    let used = Duration::from_nanos(ran() - before);
+    assert!(used < Duration::from_millis(5), "{used:?} of processor time in 400 ms");
+}
+
+#[test]
+fn a_raised_rate_ends_the_pause() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_MAX_RATE=1\n");
+    let daemon = Daemon::serving("frame", &["--settings", &file, "--workers=2"]);
+    // more than are accepted before the deadline of a client
+    let mut clients: Vec<Client> = (0..60).map(|_| daemon.connect("frame")).collect();
+    daemon.wait_for_line(0, "come faster than --max-rate allows");
+    directory.write("settings", "RETORTD_MAX_RATE=none\n");
+    daemon.reload();
+    for client in &mut clients {
+        assert_eq!(client.request(UPPERCASE, b"in"), b"IN");
+    }
+}
+
+#[test]
+fn a_stop_serves_clients_that_wait_for_the_rate() {
+    let mut daemon = Daemon::serving("frame", &["--max-rate=1", "--workers=2", "--drain-timeout=none", "-v"]);
+    let mut clients: Vec<Client> = (0..60).map(|_| daemon.connect("frame")).collect();
+    for client in &mut clients {
+        client.send(&frame(UPPERCASE, b"next"));
+    }
+    daemon.wait_for_line(0, "come faster than --max-rate allows");
+    daemon.begin_drain();
+    for client in &mut clients {
+        assert_eq!(client.receive_frame(), b"NEXT");
+    }
+    drop(clients);
+    assert_eq!(daemon.wait_exit(), 0);
+    let statistics = daemon.last_statistics();
+    assert_eq!((statistics.accepted, statistics.answered), (60, 60), "{statistics:?}");
+}
+
+#[test]
+fn a_listener_that_is_full_and_paused_serves_every_client() {
+    let daemon = Daemon::serving("frame", &["--max-connections=2", "--max-rate=20", "--workers=3"]);
+    in_parallel(60, |_| assert_eq!(daemon.connect("frame").request(UPPERCASE, b"in"), b"IN"));
+    daemon.wait_for_line(0, "as many as allowed");
+    daemon.wait_for_line(0, "come faster than --max-rate allows");
+    assert_eq!(daemon.statistics_at_rest().answered, 60);
+}
+
+#[test]
+fn listeners_have_rates_of_their_own() {
+    let daemon = DaemonBuilder::new(&[
+        "--listen=frame=127.0.0.1:0,max-rate=none",
+        "--listen=echo=127.0.0.1:0",
+        "--listen=length-prefix=127.0.0.1:0,max-rate=2",
+        "--max-rate=1",
+    ]);
+    let daemon = daemon.start();
+    let mut clients: Vec<Client> = (0..60).map(|_| daemon.connect("frame")).collect();
+    for client in &mut clients {
+        assert_eq!(client.request(UPPERCASE, b"in"), b"IN");
+    }
+    assert_eq!(daemon.log.text(), "");
+    for protocol in ["echo", "length-prefix"] {
+        let _clients: Vec<Client> = (0..60).map(|_| daemon.connect(protocol)).collect();
+        daemon.wait_for_line(0, &format!("clients of {protocol}={}", daemon.address(protocol)));
+    }
+}
+
+#[test]
+fn a_source_above_its_rate_is_closed_and_others_are_served() {
+    let daemon = DaemonBuilder::new(&["--listen=frame=0", "--max-rate-per-source=100", "--workers=2", "-v"]).start();
+    let begun = Instant::now();
+    let results = in_parallel(1000, |_| serves(&daemon, "frame", [127, 0, 0, 2]));
+    let allowed = 100 + begun.elapsed().as_millis() as usize / 10;
+    let served = results.iter().filter(|served| **served).count();
+    assert!((100..=allowed).contains(&served), "{served} of at most {allowed}");
+    assert!(serves(&daemon, "frame", [127, 0, 0, 3]));
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!(statistics.closed_for("rate-limit"), 1000 - served as u64, "{statistics:?}");
+    daemon.wait_for_line(0, ": closed: rate-limit");
+    // the bucket of a source is full after a second
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(serves(&daemon, "frame", [127, 0, 0, 2]));
+}
+
+/// Whether a client that a load balancer announces from `source` is served; it stays connected if so.
+fn announced(daemon: &Daemon, source: &str) -> Option<Client> {
+    let mut client = daemon.connect("frame");
+    let family = if source.contains(':') { "TCP6 {} 2001:db8::1" } else { "TCP4 {} 192.0.2.1" };
+    client.send(format!("PROXY {} 4000 8083\r\n", family.replace("{}", source)).as_bytes());
+    client.send(&frame(UPPERCASE, b"in"));
+    match client.stream.peek(&mut [0]) {
+        Ok(1..) => {
+            assert_eq!(client.receive_frame(), b"IN");
+            Some(client)
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn ipv6_sources_count_by_prefix_and_ipv4_sources_whole() {
+    for (prefix, same_network) in [("64", false), ("128", true)] {
+        let arguments = ["--listen=frame=127.0.0.1:0,proxy", "--max-per-source=1", "--source-prefix", prefix];
+        let daemon = DaemonBuilder::new(&arguments).start();
+        let first = announced(&daemon, "2001:db8:1::1");
+        assert!(first.is_some() && announced(&daemon, "2001:db8:1::1").is_none());
+        assert_eq!(announced(&daemon, "2001:db8:1::2").is_some(), same_network, "/{prefix}");
+        assert!(announced(&daemon, "2001:db8:2::1").is_some());
+        let first = announced(&daemon, "192.0.2.1");
+        assert!(first.is_some() && announced(&daemon, "192.0.2.1").is_none());
+        assert!(announced(&daemon, "192.0.2.2").is_some());
+    }
+}
+
+#[test]
+fn announced_clients_are_judged_by_their_own_address() {
+    let arguments =
+        ["--listen=frame=127.0.0.1:0,proxy", "--allow=192.0.2.0/24,2001:db8::/32", "--deny=192.0.2.7", "-v"];
+    let daemon = DaemonBuilder::new(&arguments).start();
+    assert!(announced(&daemon, "192.0.2.1").is_some() && announced(&daemon, "2001:db8::1").is_some());
+    assert!(announced(&daemon, "192.0.2.7").is_none() && announced(&daemon, "198.51.100.1").is_none());
+    daemon.wait_for_line(0, "frame 192.0.2.7:4000 via 127.0.0.1:");
+    assert_eq!(daemon.statistics_at_rest().closed_for("denied"), 2);
+}
+
+#[test]
+fn proxy_headers_are_accepted_from_known_peers_only() {
+    let check = |arguments: &[&str]| {
+        let Finished { code, log, .. } = DaemonBuilder::new(&[&["--check"], arguments].concat()).finish();
+        (code, log)
+    };
+    for listener in
+        ["frame=8083,proxy", "frame=192.0.2.1:8083,proxy", "frame=0.0.0.0:8083,proxy", "frame=[::]:8083,proxy"]
+    {
+        let (code, log) = check(&["--listen", listener]);
+        assert_eq!(code, 78, "{listener}: {log}");
+        assert!(log.contains("has the option proxy") && log.contains("set --proxy-from"), "{listener}: {log}");
+        assert_eq!(check(&["--listen", listener, "--proxy-from=10.0.0.5"]), (0, String::new()), "{listener}");
+    }
+    for listener in [
+        "frame=127.0.0.1:0,proxy",
+        "frame=127.9.9.9:0,proxy",
+        "frame=[::1]:0,proxy",
+        "frame=[::ffff:127.0.0.1]:0,proxy",
+        "frame=unix:/run/retortd-test,proxy",
+        "frame=unix:@retortd-test,proxy",
+    ] {
+        assert_eq!(check(&["--listen", listener]), (0, String::new()), "{listener}");
+    }
+    let (code, log) = check(&["--listen=frame=vsock::8083,proxy", "--proxy-from=10.0.0.5"]);
+    assert_eq!(code, 78, "{log}");
+    assert!(log.contains("has the option proxy, which is for TCP and Unix sockets only"), "{log}");
+}
+
+#[test]
+fn a_reload_that_would_trust_every_peer_changes_nothing() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_PROXY_FROM=127.0.0.1\n");
+    let daemon = DaemonBuilder::new(&["--listen=frame=0,proxy", "--settings", &file]).start();
+    let balancer = |source| {
+        let mut client = Client::connect_from(source, ipv4(&daemon, "frame"));
+        let _ = std::io::Write::write_all(&mut client.stream, b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n");
+        !client.exchange_or_closed(&frame(UPPERCASE, b"in")).is_empty()
+    };
+    assert_eq!([[127, 0, 0, 1], [127, 0, 0, 2]].map(balancer), [true, false]);
+    directory.write("settings", "");
+    daemon.reload();
+    daemon.wait_for_line(0, "cannot reload: frame=0 has the option proxy");
+    assert_eq!([[127, 0, 0, 1], [127, 0, 0, 2]].map(balancer), [true, false]);
+    directory.write("settings", "RETORTD_PROXY_FROM=127.0.0.2\n");
+    daemon.reload();
+    assert_eq!([[127, 0, 0, 1], [127, 0, 0, 2]].map(balancer), [false, true]);
+}
+
+#[test]
+fn check_prints_lists_and_rates_as_they_are_written() {
+    let arguments = ["--allow=10.0.0.0/8,::1", "--allow=192.0.2.1", "--max-rate=100/s", "--source-prefix=56"];
+    let finished = DaemonBuilder::new(&[&["--check"], &arguments[..]].concat()).finish();
+    assert_eq!((finished.code, finished.log.as_str()), (0, ""));
+    for line in [
+        "RETORTD_ALLOW=\"10.0.0.0/8,::1 192.0.2.1\"",
+        "RETORTD_MAX_RATE=\"100/s\"",
+        "RETORTD_SOURCE_PREFIX=56",
+        "#RETORTD_DENY=",
+        "#RETORTD_MAX_RATE_PER_SOURCE=none",
+        "#RETORTD_PROXY_TIMEOUT=5s",
+    ] {
+        let is_printed = finished.output.lines().any(|printed| printed == line || printed == line.replace('"', ""));
+        assert!(is_printed, "{line}: {}", finished.output);
+    }
+    let directory = Directory::new();
+    let copy = directory.write("copy", &finished.output);
+    assert_eq!(DaemonBuilder::new(&["--check", "--settings", &copy]).finish().code, 0);
+}
+
+#[test]
+fn wrong_values_are_explained() {
+    for (option, value, words) in [
+        ("--allow", "localhost", "'localhost' is not a network: write an address, or for example 10.0.0.0/8"),
+        ("--deny", "10.0.0.0/33", "'10.0.0.0/33' has no such prefix: write a length from 0 to 32"),
+        ("--proxy-from", "10.0.0.1/8", "write 10.0.0.0/8 for the network, or 10.0.0.1 for the address"),
+        ("--allow", " ", "the value is empty"),
+        ("--proxy-timeout", "0", "must be more than 0"),
+        ("--max-rate", "fast", "not a whole number"),
+        ("--max-rate-per-source", "2M", "must be from 0 to 1000000"),
+        ("--source-prefix", "0", "must be from 1 to 128"),
+        ("--source-prefix", "129", "must be from 1 to 128"),
+        ("--listen", "frame=0,allow=10.0.0.1/8", "the option allow of frame: '10.0.0.1/8' has bits behind its prefix"),
+        ("--listen", "frame=0,max-rate", "the option max-rate of frame has no value: write max-rate=RATE"),
+    ] {
+        let Finished { code, log, .. } = DaemonBuilder::new(&[&format!("{option}={value}")]).finish();
+        assert_eq!(code, 2, "{option}={value}: {log}");
+        assert!(log.contains(words), "{option}={value}: {log}");
+    }
+}
