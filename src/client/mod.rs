@@ -10,6 +10,7 @@
 //! | [`options`] | the command line |
 //! | [`target`] | the server: resolve its name, and connect to the first address that accepts |
 //! | `connector` | the one place where a connection is made |
+//! | `proxy_header` | the PROXY header that begins each connection |
 //! | [`client_protocol`] | each protocol from the client's side |
 //! | [`reply`] | the decoder of replies, and whole replies |
 //! | `pipeline` | the requests in flight on one connection of `send` and `ping` |
@@ -32,6 +33,7 @@ pub mod ping;
 mod pipeline;
 mod progress;
 mod progress_clock;
+mod proxy_header;
 pub mod reply;
 mod report_file;
 pub mod send;

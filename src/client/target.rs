@@ -1,9 +1,10 @@
 //! The server: `HOST[:PORT]`, or the address of a Unix or vsock socket; resolved and connected to.
 //!
-//! Guarantees: every address of a name is tried, in the resolver's order, each within the timeout. Sends nothing.
+//! Guarantees: every address of a name is tried, in the resolver's order, each within the timeout. Sends nothing but
+//! the PROXY header, if there is one.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use super::client_protocol::ClientProtocol;
 use super::connector;
 use super::failure::{Failure, reason};
 use super::options::address_family::AddressFamily;
+use super::proxy_header::HeaderTemplate;
 use crate::sys::{Errno, SocketAddress, SocketFamily, StreamSocket, VsockAddress};
 
 /// The server that a command line names.
@@ -85,6 +87,8 @@ fn split(text: &str) -> Result<(&str, Option<&str>), String> {
 pub struct Target {
     name: String,
     addresses: Vec<SocketAddress>,
+    /// What each connection begins with.
+    header: Option<HeaderTemplate>,
 }
 
 impl Target {
@@ -96,7 +100,7 @@ impl Target {
         match server {
             ServerName::Host { host, port } => Self::of_host(host, port.or(protocol.port()), protocol, family),
             ServerName::Local(LocalServer(address)) if family.adjective().is_empty() => {
-                Ok(Self { name: address.to_string(), addresses: vec![address.clone()] })
+                Ok(Self { name: address.to_string(), addresses: vec![address.clone()], header: None })
             }
             ServerName::Local(LocalServer(address)) => {
                 let kind = family.adjective();
@@ -125,10 +129,25 @@ impl Target {
             let kind = family.adjective();
             return Err(Failure::cannot_run(format!("cannot find {host}: it has no {kind}address")));
         }
-        Ok(Self { name: display_name(host, port), addresses })
+        Ok(Self { name: display_name(host, port), addresses, header: None })
     }
 
-    /// Connects to the first address that accepts, with `TCP_NODELAY`; each may take `timeout`.
+    /// The same server, with connections that begin with a header.
+    #[must_use]
+    pub fn with_header(self, header: Option<HeaderTemplate>) -> Self {
+        Self { header, ..self }
+    }
+
+    /// The header that begins a connection to `address`, made or in progress; empty if there is none.
+    ///
+    /// # Errors
+    /// As getsockname(2).
+    pub fn header(&self, connection: &StreamSocket, address: &SocketAddress) -> io::Result<Vec<u8>> {
+        self.header.as_ref().map_or(Ok(Vec::new()), |header| header.bytes(connection, address))
+    }
+
+    /// Connects to the first address that accepts, with `TCP_NODELAY`, and sends the header, if there is one; each may
+    /// take `timeout`.
     ///
     /// # Errors
     /// No address accepts: the errors of all, each with its address; the kind is that of the last one. Or there is no
@@ -147,7 +166,12 @@ impl Target {
         for address in &self.addresses {
             let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
             match connector::connect(address, timeout.min(left)) {
-                Ok(stream) => return Ok(stream),
+                Ok(mut stream) => {
+                    let header = self.header(&stream, address)?;
+                    // fails if the server has closed the connection: reading will tell
+                    let _ = stream.write_all(&header);
+                    return Ok(stream);
+                }
                 // of this process or machine, not of the address
                 Err(error) if lacks_descriptors(&error) => return Err(error),
                 Err(error) => {
@@ -193,7 +217,8 @@ impl Target {
 
     fn hint(&self, kind: ErrorKind) -> &'static str {
         match (self.family(), kind) {
-            (SocketFamily::Internet, ErrorKind::ConnectionRefused) => "; is the server running, and on this port?",
+            (SocketFamily::Internet, ErrorKind::ConnectionRefused)
+            | (SocketFamily::Vsock, ErrorKind::ConnectionReset) => "; is the server running, and on this port?",
             (SocketFamily::Internet, ErrorKind::TimedOut) => "; a firewall may be dropping packets",
             (SocketFamily::Unix, ErrorKind::NotFound) => "; is the server running, and is this its path or name?",
             // an abstract name without a socket has this error, too
@@ -202,7 +227,6 @@ impl Target {
                 "; this takes write permission on the socket, and search permission on its directories"
             }
             (SocketFamily::Unix, ErrorKind::TimedOut) => "; the server accepts no connections: does it hang?",
-            (SocketFamily::Vsock, ErrorKind::ConnectionReset) => "; is the server running, and on this port?",
             (SocketFamily::Vsock, ErrorKind::TimedOut) => "; is there a machine with this CID?",
             _ => "",
         }
@@ -302,7 +326,7 @@ mod tests {
     #[test]
     fn the_error_of_each_address_is_reported_with_it() {
         let closed = ["127.0.0.2:1", "127.0.0.1:1"].map(|text| SocketAddress::Internet(text.parse().unwrap()));
-        let target = Target { name: "localhost:1".into(), addresses: closed.to_vec() };
+        let target = Target { name: "localhost:1".into(), addresses: closed.to_vec(), header: None };
         let error = target.connect(Duration::from_secs(60)).unwrap_err();
         let words = "cannot connect to localhost:1: 127.0.0.2:1: Connection refused; 127.0.0.1:1: Connection refused; \
                      is the server running, and on this port?";
@@ -367,7 +391,8 @@ mod tests {
             sys::listen(listener, 0).unwrap();
             std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap()
         });
-        let target = Target { name: "localhost:7".into(), addresses: addresses.map(SocketAddress::Internet).to_vec() };
+        let addresses_of_target = addresses.map(SocketAddress::Internet).to_vec();
+        let target = Target { name: "localhost:7".into(), addresses: addresses_of_target, header: None };
         let deadline = Instant::now() + Duration::from_millis(20);
         let error = target.connect_before(Duration::from_secs(3600), Some(deadline)).unwrap_err();
         let words = addresses.map(|address| format!("{address}: connection timed out")).join("; ");

@@ -130,6 +130,11 @@ pub fn for_each_client(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> So
     address
 }
 
+/// Serves one client, from whom `ahead` has been read.
+pub fn serve(stream: TcpStream, ahead: Vec<u8>) -> io::Result<()> {
+    Client { ahead, ..Client::new(stream, Bug::None) }.serve()
+}
+
 struct Client {
     stream: TcpStream,
     ahead: Vec<u8>,

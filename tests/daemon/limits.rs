@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
 use crate::harness::{
-    Client, DEADLINE, Daemon, DaemonBuilder, Directory, EventLog, LeakCheck, frame, in_parallel,
-    length_prefixed, rss_limit,
+    Client, DEADLINE, Daemon, DaemonBuilder, Directory, EventLog, LeakCheck, frame, in_parallel, length_prefixed,
+    rss_limit,
 };
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};

@@ -5,8 +5,7 @@ use crate::harness::{Client, Daemon, DaemonBuilder, frame};
 
 const CLIENT: &[u8] = b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 443\r\n";
 /// The same address in a header of version 2.
-const CLIENT_BINARY: &[u8] =
-    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x0a\xc6\x33\x64\x01\xdc\x04\x01\xbb";
+const CLIENT_BINARY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x0a\xc6\x33\x64\x01\xdc\x04\x01\xbb";
 /// The connection is the balancer's own.
 const OWN: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
 const HINT: &str = "is send-proxy set in the balancer, or does a client connect directly?";

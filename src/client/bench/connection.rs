@@ -9,7 +9,7 @@
 )]
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 use super::measurement::ErrorClass;
@@ -28,6 +28,8 @@ pub struct BenchConnection {
     half_closed: bool,
     /// When the attempt to connect began; `None` once [`take_connect_start`](Self::take_connect_start) has returned it.
     connecting_since: Option<u64>,
+    /// Bytes that begin the connection, and are not sent.
+    header: Vec<u8>,
     /// Bytes of requests that are queued and not sent.
     to_send: usize,
     /// Bytes of the request at the front of the queue that have been sent.
@@ -112,7 +114,7 @@ impl BenchConnection {
     /// Whether the server has kept this connection waiting for too long. To be called at an interval that is short
     /// beside the limits: progress of sending is noticed by a call.
     pub fn is_overdue(&mut self, now: u64, limits: &WaitLimits) -> bool {
-        if self.is_connecting() || self.to_send == 0 || self.sent != self.progress.0 {
+        if self.is_connecting() || !self.has_work_to_send() || self.sent != self.progress.0 {
             self.progress = (self.sent, now);
         }
         let connect =
@@ -136,12 +138,17 @@ impl BenchConnection {
     /// The readiness to watch for.
     #[must_use]
     pub fn interest(&self) -> Interest {
-        Interest { read: self.connected, write: !self.connected || self.to_send > 0 }
+        Interest { read: self.connected, write: !self.connected || self.has_work_to_send() }
     }
 
-    /// Takes a socket that is connecting since `since`.
-    pub fn start(&mut self, stream: StreamSocket, since: u64) {
+    fn has_work_to_send(&self) -> bool {
+        self.to_send > 0 || !self.header.is_empty()
+    }
+
+    /// Takes a socket that is connecting since `since`; `header` is sent first.
+    pub fn start(&mut self, stream: StreamSocket, header: Vec<u8>, since: u64) {
         self.stream = Some(stream);
+        self.header = header;
         self.connecting_since = Some(since);
         self.progress = (0, since);
     }
@@ -173,26 +180,41 @@ impl BenchConnection {
     /// `batch` is the request of `length` bytes, repeated. With `half_close` the sending direction is shut down after
     /// the last request.
     pub fn send(&mut self, batch: &[u8], length: usize, half_close: bool) -> io::Result<()> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        while self.to_send > 0 {
+        while self.has_work_to_send() {
+            let Some(stream) = &mut self.stream else { return Ok(()) };
             // All requests are alike, so any copy in the batch continues the one that is partly sent.
-            let end = batch.len().min(self.position + self.to_send);
-            match stream.write(&batch[self.position..end]) {
+            let requests = &batch[self.position..batch.len().min(self.position + self.to_send)];
+            let written = match &self.header[..] {
+                [] => stream.write(requests),
+                // in one segment with the first request
+                header => stream.write_vectored(&[IoSlice::new(header), IoSlice::new(requests)]),
+            };
+            match written {
                 Ok(n) => {
                     self.connected = true;
-                    self.to_send -= n;
                     self.sent += n as u64;
-                    self.position = (self.position + n) % length;
+                    let of_header = n.min(self.header.len());
+                    self.header.drain(..of_header);
+                    self.count_sent(n - of_header, length);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        if half_close && self.connected && !std::mem::replace(&mut self.half_closed, true) {
+        if let Some(stream) = self.stream.as_ref().filter(|_| half_close && self.connected && !self.half_closed) {
+            self.half_closed = true;
             stream.shutdown(Shutdown::Write)?;
         }
         Ok(())
+    }
+
+    /// Counts `n` bytes of requests of `length` bytes each as sent.
+    fn count_sent(&mut self, n: usize, length: usize) {
+        if n > 0 {
+            self.to_send -= n;
+            self.position = (self.position + n) % length;
+        }
     }
 
     /// Reads once, and adds the number of bytes to `received`.
@@ -283,7 +305,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
         stream.set_nonblocking(true).expect("non-blocking");
         let mut connection = BenchConnection::default();
-        connection.start(stream.into(), 5000);
+        connection.start(stream.into(), Vec::new(), 5000);
         (connection, listener)
     }
 
@@ -296,6 +318,24 @@ mod tests {
         assert!(connection.finish_connect().expect("connected"));
         assert!(!connection.is_overdue(9000, &LIMITS));
         assert_eq!((connection.take_connect_start(), connection.take_connect_start()), (Some(5000), None));
+    }
+
+    #[test]
+    fn a_header_is_sent_once_and_together_with_the_first_request() {
+        let (mut connection, listener) = connection();
+        connection.header = b"header ".to_vec();
+        assert!(connection.interest().write);
+        connection.queue(6000, 1, 7);
+        connection.send(b"requestrequest", 7, false).expect("send");
+        let (mut server, _) = listener.accept().expect("a connection");
+        let mut received = [0; 99];
+        assert_eq!(server.read(&mut received).expect("receive"), 14);
+        assert_eq!(&received[..14], b"header request");
+        connection.queue(6000, 1, 7);
+        connection.send(b"requestrequest", 7, true).expect("send");
+        let mut rest = Vec::new();
+        server.read_to_end(&mut rest).expect("receive");
+        assert_eq!(rest, b"request");
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let workload = Workload::new(options)?;
     preconditions::check(options)?;
     let target = Target::resolve(&options.host, options.protocol, options.family)?;
+    let target = target.with_header(workload.header.clone());
     let address = connect_once(&target, options)?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
     let model = load_model(options);

@@ -4,17 +4,20 @@ use super::verifier::Verifier;
 use crate::client::client_protocol::{ClientProtocol, ConnectionUse, ReplyFraming};
 use crate::client::failure::Failure;
 use crate::client::options::{BenchOptions, TextKind, Verify};
+use crate::client::proxy_header::HeaderTemplate;
 use crate::client::reply::content::ExpectedContent;
 use crate::client::reply::decoder::{BodyLength, ReplyFormat};
 use crate::transform::Action;
 
-/// A request, and the verifier of its replies.
+/// A request, the verifier of its replies, and the header in front of the first.
 #[derive(Debug)]
 pub struct Workload {
     /// The bytes of one request.
     pub request: Vec<u8>,
     /// Verifies the replies.
     pub verifier: Verifier,
+    /// What each connection begins with.
+    pub header: Option<HeaderTemplate>,
 }
 
 /// The action without `--action`.
@@ -35,9 +38,9 @@ impl Workload {
         check_load(options)?;
         let action = action(options)?;
         let message = if protocol.takes_messages() { text(options.text, options.size) } else { Vec::new() };
-        let mut request = Vec::new();
+        let (mut request, header) = (Vec::new(), HeaderTemplate::new(&options.proxy)?);
         protocol.write_request(action, &message, &mut request).map_err(Failure::cannot_run)?;
-        Ok(Self { request, verifier: verifier(protocol, action, &message, options.verify) })
+        Ok(Self { request, verifier: verifier(protocol, action, &message, options.verify), header })
     }
 }
 

@@ -1,16 +1,17 @@
 //! The list of checks.
 //!
 //! To add a check, write a function in `checks` and give it an entry here. Its hint is addressed to the author of the
-//! server, who is looking for the mistake.
+//! server, who is looking for the mistake. The group `proxy` is in `proxy_catalog`.
 
 use super::checks::{actions, clients, errors, messages, randomness, services};
 use super::definition::{AppliesTo, Check};
+use super::proxy_catalog;
 use crate::client::client_protocol::ClientProtocol;
 use AppliesTo::{All, Frames, Only, Replying, WithAction, WithActions, WithLengths};
 
 /// The checks of a protocol, in order.
 pub fn checks(protocol: ClientProtocol) -> impl Iterator<Item = &'static Check> {
-    CHECKS.iter().filter(move |check| check.applies_to.includes(protocol))
+    CHECKS.iter().chain(proxy_catalog::CHECKS).filter(move |check| check.applies_to.includes(protocol))
 }
 
 const HEADER_BITS: &str = "the top 5 bits of the header are the action, and the other 27 the length";
@@ -256,7 +257,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_hints_are_sentences_without_a_period() {
         let mut names = HashSet::new();
-        for check in CHECKS {
+        for check in CHECKS.iter().chain(proxy_catalog::CHECKS) {
             assert!(names.insert(check.name), "{} twice", check.name);
             assert!(check.hint.len() > 20 && !check.hint.ends_with('.'), "{}: {}", check.name, check.hint);
         }
@@ -271,5 +272,6 @@ mod tests {
         }
         assert!(checks(ClientProtocol::by_name("frame").unwrap()).count() >= 40);
         assert_eq!(checks(ClientProtocol::by_name("ack").unwrap()).count(), 0);
+        assert!(checks(ClientProtocol::by_name("who").unwrap()).all(|check| !check.is_default()));
     }
 }

@@ -38,6 +38,8 @@ pub enum AppliesTo {
     Replying,
     /// This one.
     Only(&'static str),
+    /// Those in which a client without a request, or with one, gets bytes; also `who`, which has no other checks.
+    WithReply,
 }
 
 /// The protocols that can be checked.
@@ -49,9 +51,13 @@ impl AppliesTo {
     #[must_use]
     pub fn includes(self, protocol: ClientProtocol) -> bool {
         let name = protocol.name();
+        if matches!(self, Self::WithReply) && name == "who" {
+            return true;
+        }
         CHECKABLE.contains(&name)
             && match self {
                 Self::All => true,
+                Self::WithReply => protocol.connection_use() != ConnectionUse::NoReply,
                 Self::Frames => protocol.has_action_codes(),
                 Self::WithActions => protocol.has_actions(),
                 Self::WithAction(action) => protocol.actions().any(|possible| possible.name() == action),
@@ -62,7 +68,16 @@ impl AppliesTo {
     }
 }
 
+/// The group of checks for receivers of the PROXY protocol, which runs only if `--only` names it or its checks.
+pub const PROXY: &str = "proxy";
+
 impl Check {
+    /// Whether it runs without `--only`.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.group != PROXY
+    }
+
     /// Whether `name` is its name or that of its group.
     #[must_use]
     pub fn has_name(&self, name: &str) -> bool {
@@ -97,6 +112,9 @@ mod tests {
         assert_eq!(included(AppliesTo::Replying), ["frame", "frame-2021", "text", "echo", "length-prefix"]);
         assert_eq!(included(AppliesTo::All), CHECKABLE);
         assert!(!AppliesTo::All.includes(ClientProtocol::by_name("ack").unwrap()));
+        let with_reply = included(AppliesTo::WithReply);
+        assert_eq!(with_reply, CHECKABLE.iter().copied().filter(|name| *name != "discard").collect::<Vec<_>>());
+        assert!(AppliesTo::WithReply.includes(ClientProtocol::by_name("who").unwrap()));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | [`runner`] | runs one check after another within their times |
 //! | `selection` | the checks that `--only` names |
 //! | `other_protocol` | recognizes a server of another protocol |
+//! | `proxy_catalog`, `proxy_receiver` | the checks of receivers of the PROXY protocol; recognizes a server that is none |
 //! | [`failure`](mod@failure), [`excerpt`] | what was sent, expected and received |
 //! | [`diagnosis`] | the probable cause of a failure |
 //! | [`bounds`] | bounds for random results |
@@ -29,6 +30,8 @@ pub mod excerpt;
 pub mod failure;
 mod other_protocol;
 mod outcome;
+mod proxy_catalog;
+mod proxy_receiver;
 mod report;
 pub mod runner;
 mod selection;
@@ -36,6 +39,7 @@ mod selection;
 use super::client_protocol::ClientProtocol;
 use super::failure::{Failure, Status};
 use super::options::{CheckOptions, ColorWhen};
+use super::proxy_header::HeaderTemplate;
 use super::target::Target;
 use context::CheckContext;
 use outcome::RunSummary;
@@ -49,17 +53,26 @@ use runner::CheckRunner;
 pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> {
     let protocol = protocol(options)?;
     let checks = selection::selected(protocol, &options.selection)?;
+    let header = HeaderTemplate::new(&options.proxy)?;
+    if header.is_some() && !checks.iter().all(|check| check.is_default()) && !options.selection.list {
+        return Err(Failure::cannot_run("the checks of the group proxy send headers of their own: leave out --proxy"));
+    }
     let Some(host) = options.host.as_ref().filter(|_| !options.selection.list) else {
         report::list(&checks)?;
         return Ok(Status::Success);
     };
-    let target = Target::resolve(host, protocol, options.family)?;
+    let target = Target::resolve(host, protocol, options.family)?.with_header(header);
     // Without a server there is nothing to check: exit code 2, not failed checks.
     drop(target.connect_or_fail(options.selection.patience)?);
     let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());
     let mut report = CheckReport::begin(&options.report, color, summary)?;
     let context = CheckContext::new(&target, protocol, options.selection.patience, false);
-    if let Some(failure) = other_protocol::failure_of_all(&context) {
+    let failure = if checks.iter().all(|check| check.is_default()) {
+        other_protocol::failure_of_all(&context)
+    } else {
+        proxy_receiver::failure_of_all(&context)
+    };
+    if let Some(failure) = failure {
         report.add_all_failed(&checks, &failure.condensed())?;
         return report.end();
     }

@@ -1,7 +1,7 @@
 //! The checks that `--only` names.
 
 use super::catalog;
-use super::definition::{Check, checkable_protocols};
+use super::definition::{Check, PROXY, checkable_protocols};
 use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH};
 use crate::client::failure::Failure;
 use crate::client::options::Selection;
@@ -12,7 +12,7 @@ const LARGE: &str = "largest";
 /// The checks to run, in order.
 ///
 /// # Errors
-/// A name is unknown, or its check needs `--large`.
+/// A name is unknown, its check needs `--large`, or the protocol has no checks that run without `--only`.
 pub fn selected(protocol: ClientProtocol, selection: &Selection) -> Result<Vec<&'static Check>, Failure> {
     let only: Vec<&str> = selection.only.iter().map(|name| name.trim()).collect();
     if only.contains(&"") {
@@ -24,8 +24,16 @@ pub fn selected(protocol: ClientProtocol, selection: &Selection) -> Result<Vec<&
     if !selection.large && !selection.list && only.contains(&LARGE) {
         return Err(Failure::cannot_run(format!("the check {LARGE} sends {MAX_LENGTH} bytes: add --large to run it")));
     }
-    let wanted = |check: &&Check| only.is_empty() || only.iter().any(|name| check.has_name(name));
-    Ok(catalog::checks(protocol).filter(wanted).collect())
+    let by_default = |check: &Check| only.is_empty() && (check.is_default() || selection.list);
+    let wanted = |check: &&Check| by_default(check) || only.iter().any(|name| check.has_name(name));
+    let checks: Vec<_> = catalog::checks(protocol).filter(wanted).collect();
+    if checks.is_empty() {
+        let name = protocol.name();
+        return Err(Failure::cannot_run(format!(
+            "{name} has only the checks of the group {PROXY}: add --only {PROXY}"
+        )));
+    }
+    Ok(checks)
 }
 
 /// The message about a name that the protocol does not have.

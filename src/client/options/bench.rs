@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::address_family::AddressFamily;
+use super::proxy::ProxyOptions;
 use super::timeouts::Timeouts;
-use super::values::{CONNECTIONS, DEPTH, protocol, rate, size};
+use super::values::{CONNECTIONS, DEPTH, SERVER, protocol, rate, size};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::ServerName;
 use crate::units;
@@ -23,9 +24,8 @@ Exit status:
 /// `retort bench`.
 #[derive(Args, Debug)]
 pub struct BenchOptions {
-    /// The server: a name, an IPv4 address, or an IPv6 address in brackets, with the protocol's port as the default; or
-    /// unix:/PATH, unix:@NAME, vsock:CID:PORT
-    #[arg(value_name = "HOST[:PORT]")]
+    /// The server.
+    #[arg(value_name = "HOST[:PORT]", help = SERVER)]
     pub host: ServerName,
     /// The protocol to speak: any whose replies have an end
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
@@ -76,6 +76,9 @@ pub struct BenchOptions {
     /// The addresses to connect to.
     #[command(flatten)]
     pub family: AddressFamily,
+    /// The first bytes of each connection.
+    #[command(flatten)]
+    pub proxy: ProxyOptions,
     /// Timeouts.
     #[command(flatten)]
     pub timeouts: Timeouts,

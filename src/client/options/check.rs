@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::address_family::AddressFamily;
-use super::values::protocol;
+use super::proxy::ProxyOptions;
+use super::values::{SERVER, protocol};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::ServerName;
 use crate::units;
@@ -22,9 +23,8 @@ Exit status:
 /// `retort check`.
 #[derive(Args, Debug)]
 pub struct CheckOptions {
-    /// The server: a name, an IPv4 address, or an IPv6 address in brackets, with the protocol's port as the default; or
-    /// unix:/PATH, unix:@NAME, vsock:CID:PORT
-    #[arg(value_name = "HOST[:PORT]", required_unless_present = "list")]
+    /// The server.
+    #[arg(value_name = "HOST[:PORT]", help = SERVER, required_unless_present = "list")]
     pub host: Option<ServerName>,
     /// The protocol to check
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
@@ -35,6 +35,9 @@ pub struct CheckOptions {
     /// The addresses to connect to.
     #[command(flatten)]
     pub family: AddressFamily,
+    /// The first bytes of each connection.
+    #[command(flatten)]
+    pub proxy: ProxyOptions,
     /// Which checks to run.
     #[command(flatten)]
     pub selection: Selection,
@@ -49,7 +52,8 @@ pub struct Selection {
     /// List the checks, and exit
     #[arg(short, long, help_heading = "Selection")]
     pub list: bool,
-    /// Run only these: names of checks or of groups, separated by commas
+    /// Run only these: names of checks or of groups, separated by commas; only so runs the group proxy, for a server that
+    /// receives the PROXY protocol
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Selection")]
     pub only: Vec<String>,
     /// Also check the longest message (134217727 bytes)

@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod color;
 mod ping;
+pub mod proxy;
 mod send;
 mod timeouts;
 mod values;

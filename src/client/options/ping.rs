@@ -5,8 +5,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::address_family::AddressFamily;
+use super::proxy::ProxyOptions;
 use super::timeouts::Timeouts;
-use super::values::{protocol, size};
+use super::values::{SERVER, protocol, size};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::ServerName;
 use crate::units;
@@ -20,9 +21,8 @@ Exit status:
 /// `retort ping`.
 #[derive(Args, Debug)]
 pub struct PingOptions {
-    /// The server: a name, an IPv4 address, or an IPv6 address in brackets, with the protocol's port as the default; or
-    /// unix:/PATH, unix:@NAME, vsock:CID:PORT
-    #[arg(value_name = "HOST[:PORT]")]
+    /// The server.
+    #[arg(value_name = "HOST[:PORT]", help = SERVER)]
     pub host: ServerName,
     /// The protocol to speak: any whose replies have an end
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
@@ -48,6 +48,9 @@ pub struct PingOptions {
     /// The addresses to connect to.
     #[command(flatten)]
     pub family: AddressFamily,
+    /// The first bytes of each connection.
+    #[command(flatten)]
+    pub proxy: ProxyOptions,
     /// Timeouts.
     #[command(flatten)]
     pub timeouts: Timeouts,

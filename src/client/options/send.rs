@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::address_family::AddressFamily;
+use super::proxy::ProxyOptions;
 use super::timeouts::Timeouts;
-use super::values::protocol;
+use super::values::{SERVER, protocol};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::ServerName;
 
@@ -32,9 +33,8 @@ pub(super) fn after_help() -> String {
 /// `retort send`.
 #[derive(Args, Debug)]
 pub struct SendOptions {
-    /// The server: a name, an IPv4 address, or an IPv6 address in brackets, with the protocol's port as the default; or
-    /// unix:/PATH, unix:@NAME, vsock:CID:PORT
-    #[arg(value_name = "HOST[:PORT]")]
+    /// The server.
+    #[arg(value_name = "HOST[:PORT]", help = SERVER)]
     pub host: ServerName,
     /// The action (a name, or a number from 0 to 31 for the frame protocols) and the message, whose words are joined by
     /// spaces; protocols without actions: only the message
@@ -67,6 +67,9 @@ pub struct SendOptions {
     /// The addresses to connect to.
     #[command(flatten)]
     pub family: AddressFamily,
+    /// The first bytes of each connection.
+    #[command(flatten)]
+    pub proxy: ProxyOptions,
     /// Timeouts.
     #[command(flatten)]
     pub timeouts: Timeouts,

@@ -5,6 +5,10 @@ use std::ops::RangeInclusive;
 use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH};
 use crate::units;
 
+/// The help text of the server's name.
+pub const SERVER: &str = "The server: a name, an IPv4 address, or an IPv6 address in brackets, with the protocol's port as \
+    the default; or unix:/PATH, unix:@NAME or vsock:CID:PORT";
+
 /// 100,000: chosen; above it, one thread that drives all connections measures itself.
 pub const CONNECTIONS: RangeInclusive<u64> = 1..=100_000;
 /// 65,536: chosen without tuning, far more than any server or network needs to be busy.

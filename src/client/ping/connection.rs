@@ -9,7 +9,7 @@ use crate::client::connector;
 use crate::client::options::Timeouts;
 use crate::client::pipeline::Pipeline;
 use crate::client::progress_clock::ProgressClock;
-use crate::sys::{SocketAddress, StreamSocket};
+use crate::sys::StreamSocket;
 
 /// A connection. Times are durations since the start of the run.
 #[derive(Debug)]
@@ -28,9 +28,11 @@ pub struct PingConnection {
 }
 
 impl PingConnection {
-    /// Starts to connect.
-    pub fn start(address: &SocketAddress, timeouts: &Timeouts, now: Duration) -> io::Result<Self> {
-        Self::new(connector::start(address, None)?, timeouts, now, None)
+    /// Uses a connection that is in progress, and sends `header` first.
+    pub fn start(stream: StreamSocket, header: Vec<u8>, timeouts: &Timeouts, now: Duration) -> io::Result<Self> {
+        let mut connection = Self::new(stream, timeouts, now, None)?;
+        connection.pipeline.queue_bytes(header.into());
+        Ok(connection)
     }
 
     /// Uses a connection that took `connect_time` to make.

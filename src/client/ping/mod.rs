@@ -24,6 +24,7 @@ use std::time::Instant;
 
 use super::failure::{Failure, Status};
 use super::options::PingOptions;
+use super::proxy_header::HeaderTemplate;
 use super::target::Target;
 use pinger::Pinger;
 use request::PingRequest;
@@ -35,7 +36,8 @@ use request::PingRequest;
 pub fn run(options: &PingOptions) -> Result<Status, Failure> {
     let started = Instant::now();
     let request = PingRequest::new(options)?;
-    let target = Target::resolve(&options.host, options.protocol, options.family)?;
+    let header = HeaderTemplate::new(&options.proxy)?;
+    let target = Target::resolve(&options.host, options.protocol, options.family)?.with_header(header);
     let mut pinger = Pinger::connect(options, &target, request, started)?;
     pinger.run()?;
     pinger.print_summary()

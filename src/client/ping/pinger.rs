@@ -10,6 +10,7 @@ use super::request::PingRequest;
 use super::schedule::{Due, Expired, MAX_IN_FLIGHT, PingSchedule};
 use super::statistics::{Milliseconds, TimeStatistics};
 use crate::client::client_protocol::ConnectionUse;
+use crate::client::connector;
 use crate::client::failure::{Failure, Status, reason};
 use crate::client::options::PingOptions;
 use crate::client::reply::collector::ReadError;
@@ -132,7 +133,9 @@ impl<'a> Pinger<'a> {
     }
 
     fn open(&mut self, now: Duration) -> io::Result<usize> {
-        self.connections.push(PingConnection::start(&self.address, &self.options.timeouts, now)?);
+        let stream = connector::start(&self.address, None)?;
+        let header = self.target.header(&stream, &self.address)?;
+        self.connections.push(PingConnection::start(stream, header, &self.options.timeouts, now)?);
         Ok(self.connections.len() - 1)
     }
 

@@ -30,6 +30,7 @@ use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status};
 use super::options::SendOptions;
 use super::progress::ProgressMeter;
+use super::proxy_header::HeaderTemplate;
 use super::target::Target;
 use exchange::Exchange;
 use reply_printer::ReplyPrinter;
@@ -43,7 +44,8 @@ use session::Session;
 pub fn run(options: SendOptions) -> Result<Status, Failure> {
     let protocol = options.protocol;
     let source = RequestSource::open(&options)?;
-    let target = Target::resolve(&options.host, protocol, options.family)?;
+    let header = HeaderTemplate::new(&options.proxy)?;
+    let target = Target::resolve(&options.host, protocol, options.family)?.with_header(header);
     // a bar would be drawn over what is typed
     let progress = ProgressMeter::new(source.total(), options.quiet || source.is_interactive());
     let mut printer = ReplyPrinter::new(&options, progress.clone());

@@ -1,5 +1,7 @@
 //! The operations of the load generator on one of its connections: connect, queue, send, receive, count, fail.
 
+use std::io;
+
 use super::LoadGenerator;
 use crate::client::bench::connect::PORT_REMEDY;
 use crate::client::bench::connection::{Arrival, ConnectionError};
@@ -7,6 +9,7 @@ use crate::client::bench::measurement::ErrorClass;
 use crate::client::bench::model::LoadModel;
 use crate::client::bench::timeline::{BenchPhase, nanoseconds};
 use crate::client::connector::BACKOFF;
+use crate::sys::StreamSocket;
 
 /// The most reads of a ready connection in one iteration. Chosen: 4 MiB, which take about a millisecond; a server that
 /// sends without end must not keep the loop from the other connections and from the clock.
@@ -43,14 +46,24 @@ impl LoadGenerator<'_> {
         }
         self.queue(index, now);
         self.opened = self.opened.wrapping_add(1);
-        match self.sources.start_connect(&self.address, self.opened) {
-            Ok(stream) => self.connections[index].start(stream, now),
+        match self.start_connect() {
+            Ok((stream, header)) => self.connections[index].start(stream, header, now),
             Err(error) => return self.fail(index, ConnectionError::from(error)),
         }
         match self.send(index).and_then(|()| self.register(index)) {
             Ok(()) => self.count_connect(index),
             Err(error) => self.fail(index, error),
         }
+    }
+
+    /// A connection in progress, and what it begins with.
+    fn start_connect(&self) -> io::Result<(StreamSocket, Vec<u8>)> {
+        let stream = self.sources.start_connect(&self.address, self.opened)?;
+        let header = match &self.workload.header {
+            Some(header) => header.bytes(&stream, &self.address)?,
+            None => Vec::new(),
+        };
+        Ok((stream, header))
     }
 
     /// Counts the time to connect, once the connection is made, where each request has one.

@@ -7,6 +7,7 @@ pub mod actions;
 pub mod clients;
 pub mod errors;
 pub mod messages;
+pub mod proxy;
 pub mod randomness;
 pub mod sample;
 pub mod services;

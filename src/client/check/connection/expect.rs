@@ -10,7 +10,7 @@ use crate::client::client_protocol::ReplyFraming;
 use crate::client::reply::body::DiscardBody;
 use crate::client::reply::decoder::{BodyLength, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 use crate::sys::Interest;
-use crate::units::counted;
+use crate::units::{counted, format_time};
 
 /// The hint for a reply that announces more bytes than any correct reply has.
 const TOO_LONG: &str =
@@ -136,6 +136,20 @@ impl TestConnection {
         }
         self.collect();
         Err(self.failure("the server closes the connection, and nothing before", ""))
+    }
+
+    /// Expects the server to close or reset the connection, and to send nothing before.
+    ///
+    /// # Errors
+    /// Bytes arrive, or the connection does not end within the patience.
+    pub fn expect_end(&mut self) -> Result<(), CheckFailure> {
+        while self.unread().is_empty() && self.receive_more()? {}
+        if self.unread().is_empty() && matches!(self.state, ConnectionState::Closed | ConnectionState::Reset) {
+            return Ok(());
+        }
+        self.collect();
+        let time = format_time(self.patience);
+        Err(self.failure(format!("the server closes the connection within {time}, and sends nothing"), ""))
     }
 
     /// Expects that nothing arrives within `time`, and that the connection stays open.

@@ -111,7 +111,8 @@ pub fn list(out: &mut dyn Write, checks: &[&'static Check]) -> io::Result<()> {
         if group != check.group {
             let gap = if group.is_empty() { "" } else { "\n" };
             group = check.group;
-            writeln!(out, "{gap}{group}")?;
+            let when = if check.is_default() { "" } else { " (only with --only)" };
+            writeln!(out, "{gap}{group}{when}")?;
         }
         writeln!(out, "  {:<24} {}", check.name, check.about)?;
     }

@@ -1,0 +1,221 @@
+//! `retort --proxy`, and `retort check --only proxy`: a correct receiver passes, and each bug is found by its checks.
+
+use std::net::SocketAddr;
+use std::thread;
+
+use crate::buggy_servers;
+use crate::harness::{run, stderr, stdout};
+use crate::proxy_receivers::{Bug, Service, start};
+use serde_json::Value;
+
+fn report(address: SocketAddr, arguments: &[&str]) -> Value {
+    let address = address.to_string();
+    let output = run(&[&["check", &address, "--json"], arguments].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let is_good = report["failed"] == 0;
+    assert_eq!(output.status.code(), Some(i32::from(!is_good)), "{report:#}");
+    report
+}
+
+/// The checks that failed, and their hints.
+fn failed(report: &Value) -> Vec<(&str, &str)> {
+    let checks = report["checks"].as_array().expect("an array").iter();
+    let failed = checks.filter(|check| check["status"] == "failed");
+    let mut failed: Vec<_> = failed
+        .map(|check| (check["name"].as_str().expect("a name"), check["hint"].as_str().expect("a hint")))
+        .collect();
+    failed.sort_unstable();
+    failed
+}
+
+fn names<'a>(failed: &[(&'a str, &str)]) -> Vec<&'a str> {
+    failed.iter().map(|(name, _)| *name).collect()
+}
+
+#[test]
+fn a_correct_receiver_passes_in_every_protocol() {
+    let passes = |service, protocol, checks: usize| {
+        let report = report(start(service, Bug::None), &["-P", protocol, "--only=proxy"]);
+        assert_eq!(failed(&report), [], "{protocol}: {report:#}");
+        assert_eq!((&report["passed"], &report["notes"]), (&Value::from(checks), &Value::from(0)));
+    };
+    thread::scope(|scope| {
+        for (service, protocol, checks) in [
+            (Service::Frame, "frame", 24),
+            (Service::Echo, "echo", 25),
+            (Service::Who, "who", 24),
+            (Service::Daytime, "daytime", 24),
+        ] {
+            scope.spawn(move || passes(service, protocol, checks));
+        }
+    });
+}
+
+#[test]
+fn what_the_specification_leaves_open_is_a_note() {
+    let report = report(start(Service::Frame, Bug::NoUnix), &["--only=proxy-v2-unix"]);
+    assert_eq!(failed(&report), []);
+    assert_eq!(report["notes"], 1, "{report:#}");
+}
+
+#[test]
+fn each_bug_is_caught_by_its_checks_alone() {
+    let cases: &[(Service, &str, Bug, &[&str])] = &[
+        (Service::Frame, "frame", Bug::Guesses, &["proxy-required"]),
+        (Service::Frame, "frame", Bug::LineFeed, &["proxy-v1-lf-alone"]),
+        (Service::Frame, "frame", Bug::WhiteSpace, &["proxy-v1-two-spaces"]),
+        (Service::Frame, "frame", Bug::LeadingZeros, &["proxy-v1-octet-leading-zero"]),
+        (Service::Frame, "frame", Bug::PortWraps, &["proxy-v1-port-65536"]),
+        (Service::Frame, "frame", Bug::LongLine, &["proxy-v1-108-bytes"]),
+        (Service::Frame, "frame", Bug::NoUnknown, &["proxy-v1-unknown-short"]),
+        (Service::Frame, "frame", Bug::NoDotted, &["proxy-v1-tcp6-mapped-dotted"]),
+        (Service::Frame, "frame", Bug::NoLocal, &["proxy-v2-local", "proxy-v2-local-with-addresses"]),
+        (Service::Who, "who", Bug::LocalAnnounces, &["proxy-v2-local-with-addresses"]),
+        (
+            Service::Frame,
+            "frame",
+            Bug::IgnoresLength,
+            &[
+                "proxy-v2-crc32c",
+                "proxy-v2-crc32c-wrong",
+                "proxy-v2-local-with-addresses",
+                "proxy-v2-tcp4-short",
+                "proxy-v2-tlvs",
+            ],
+        ),
+        (Service::Frame, "frame", Bug::ShortLength, &["proxy-v2-tcp4-short"]),
+        (Service::Frame, "frame", Bug::NoChecksum, &["proxy-v2-crc32c-wrong"]),
+        (Service::Frame, "frame", Bug::AnyVersion, &["proxy-v2-version-1"]),
+        (Service::Frame, "frame", Bug::AnyCommand, &["proxy-v2-command-2"]),
+        (Service::Echo, "echo", Bug::AllHeaders, &["proxy-second-header"]),
+    ];
+    let judged = |&(service, protocol, bug, checks): &(Service, &str, Bug, &[&str])| {
+        let report = report(start(service, bug), &["-P", protocol, "--only=proxy"]);
+        assert_eq!(names(&failed(&report)), checks, "{bug:?}: {report:#}");
+    };
+    thread::scope(|scope| cases.iter().for_each(|case| drop(scope.spawn(move || judged(case)))));
+}
+
+const SERVED: &[&str] = &["proxy-v1-tcp4", "proxy-v2-crc32c", "proxy-v2-tcp6"];
+const CLOSED: &[&str] = &["proxy-required", "proxy-v1-lf-alone", "proxy-v2-version-1"];
+
+#[test]
+fn mistakes_with_every_header_have_hints() {
+    let only = format!("--only={},{}", SERVED.join(","), CLOSED.join(","));
+    let judged = |service, protocol, bug, found: &[&str], words| {
+        let report = report(start(service, bug), &["-P", protocol, &only, "--patience=500ms"]);
+        let failed = failed(&report);
+        assert_eq!(names(&failed), found, "{bug:?}: {report:#}");
+        assert!(failed.iter().all(|(_, hint)| hint.contains(words)), "{bug:?}: {failed:#?}");
+    };
+    thread::scope(|scope| {
+        for (service, protocol, bug, found, words) in [
+            (Service::Frame, "frame", Bug::OneRecv, SERVED, "recv may return any part of it"),
+            (Service::Who, "who", Bug::RealPeer, SERVED, "in place of the proxy's own"),
+            (Service::Frame, "frame", Bug::KeepsOpen, CLOSED, "close the connection"),
+        ] {
+            let judged = &judged;
+            scope.spawn(move || judged(service, protocol, bug, found, words));
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_stays_open_is_reported_with_the_time() {
+    let report = report(start(Service::Frame, Bug::KeepsOpen), &["--only=proxy-v1-lf-alone", "--patience=300ms"]);
+    let check = &report["checks"][0];
+    assert_eq!(check["expected"], "the server closes the connection within 300ms, and sends nothing");
+    assert_eq!(check["came"], "nothing in time");
+}
+
+#[test]
+fn requests_behind_a_header_that_are_thrown_away_are_reported() {
+    let receiver = start(Service::Frame, Bug::ForgetsTheRest).to_string();
+    let output = run(&["check", &receiver, "--only=proxy-v1-tcp4", "--patience=300ms"]);
+    assert!(stdout(&output).contains("those behind it for the client's first"), "{output:?}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_server_that_expects_no_header_is_reported_in_one_line() {
+    for (service, protocol) in
+        [(Service::Frame, "frame"), (Service::Echo, "echo"), (Service::Who, "who"), (Service::Daytime, "daytime")]
+    {
+        let address = start(service, Bug::NoReceiver).to_string();
+        let output = run(&["check", &address, "-P", protocol, "--only=proxy"]);
+        let text = stdout(&output);
+        assert!(text.contains("FAIL  the server expects no PROXY header: it "), "{protocol}: {text}");
+        assert!(text.lines().count() <= 5, "{protocol}: {text}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn the_group_runs_only_if_it_is_named() {
+    let list = run(&["check", "--list"]);
+    assert!(stdout(&list).contains("\nproxy (only with --only)\n  proxy-silent "), "{list:?}");
+    let report = run(&["check", &buggy_servers::start(buggy_servers::Bug::None).to_string(), "--json"]);
+    assert!(!stdout(&report).contains("proxy-"));
+    let receiver = start(Service::Who, Bug::None).to_string();
+    for (arguments, words) in [
+        (&["-P", "who"][..], "who has only the checks of the group proxy: add --only proxy"),
+        (&["--only=proxy", "-P", "discard"], "discard has no check or group 'proxy', but frame has: add -P frame"),
+        (&["--only=proxy", "--proxy=v1"], "the checks of the group proxy send headers of their own: leave out --proxy"),
+    ] {
+        let output = run(&[&["check", &receiver], arguments].concat());
+        assert_eq!((stderr(&output), output.status.code()), (format!("retort: {words}\n").as_str(), Some(2)));
+    }
+}
+
+#[test]
+fn every_subcommand_sends_a_header_on_each_connection() {
+    let (frame, who) = (start(Service::Frame, Bug::None).to_string(), start(Service::Who, Bug::None).to_string());
+    for form in ["v1", "v2", "local"] {
+        let sent = run(&["send", &frame, "--proxy", form, "uppercase", "abc"]);
+        assert_eq!((stdout(&sent), stderr(&sent), sent.status.code()), ("ABC\n", "", Some(0)), "{form}");
+        for options in [&[][..], &["--reconnect"]] {
+            let output = run(&[&["ping", &frame, "--proxy", form, "-c3", "-i0"], options].concat());
+            assert!(stdout(&output).contains("3 sent, 3 received, 0 lost"), "{form}: {output:?}");
+            let output = run(&[&["bench", &frame, "--proxy", form, "-n50", "-c4", "--json"], options].concat());
+            let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+            assert_eq!((&report["requests"], output.status.code()), (&Value::from(50), Some(0)), "{form}: {report:#}");
+        }
+        let output = run(&["check", &frame, "--proxy", form, "--only=actions,closing,clients", "-q"]);
+        assert_eq!(output.status.code(), Some(0), "{form}: {output:?}");
+        let output = run(&["bench", &who, "-P", "who", "--proxy", form, "-n50", "-c4", "--json", "--verify=length"]);
+        assert_eq!(output.status.code(), Some(0), "{form}: {output:?}");
+    }
+}
+
+#[test]
+fn the_announced_client_is_the_source() {
+    let who = start(Service::Who, Bug::None).to_string();
+    for (options, peer) in [
+        (&["--proxy=v1", "--proxy-source=192.0.2.1:5"][..], "192.0.2.1:5"),
+        (&["--proxy=v2", "--proxy-source=[2001:db8::1]:5"], "[2001:db8::1]:5"),
+        (&["--proxy=v2", "--proxy-source=192.0.2.1:5", "--proxy-tlv=0xE0=00ff", "--proxy-tlv=crc32c"], "192.0.2.1:5"),
+    ] {
+        let output = run(&[&["send", &who, "-P", "who"], options].concat());
+        assert!(stdout(&output).contains(&format!("\"peer\":\"{peer}\"")), "{output:?}");
+    }
+    let frame = start(Service::Frame, Bug::None).to_string();
+    let output = run(&["send", &frame, "uppercase", "abc", "--proxy=v2", "--proxy-tlv=3=00000000"]);
+    assert_eq!(output.status.code(), Some(1), "a wrong checksum: {output:?}");
+}
+
+#[test]
+fn options_that_contradict_one_another_are_usage_errors() {
+    for (options, words) in [
+        (&["--proxy-source=192.0.2.1"][..], "--proxy <FORM>"),
+        (&["--proxy=v1", "--proxy-tlv=3=00"], "--proxy-tlv needs --proxy v2"),
+        (&["--proxy=local", "--proxy-source=192.0.2.1"], "--proxy local announces no client"),
+        (&["--proxy=v2", "--proxy-source=host"], "not an IP address"),
+    ] {
+        for command in [&["send", "h:1", "uppercase", "x"][..], &["ping", "h:1"], &["bench", "h:1"], &["check", "h:1"]]
+        {
+            let output = run(&[command, options].concat());
+            assert!(stderr(&output).contains(words), "{command:?}: {output:?}");
+            assert_eq!(output.status.code(), Some(2));
+        }
+    }
+}
