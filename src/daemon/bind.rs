@@ -23,22 +23,20 @@ pub struct Bound {
 /// # Errors
 /// As socket(2), bind(2), listen(2) and [`SocketFile::bind`].
 pub fn bind(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Bound, Errno> {
-    let socket = match (endpoint.address.socket_address(), &endpoint.address) {
-        (SocketAddress::Unix(UnixAddress::Path(path)), _) => {
-            let socket = sys::stream_socket(&SocketAddress::Unix(UnixAddress::Path(path.clone())))?;
-            let mode = endpoint.mode.unwrap_or_default();
-            let file = SocketFile::bind(&socket, &path, mode.0, backlog(settings))?;
-            return Ok(Bound { socket: socket.try_into()?, file: Some(file) });
+    let address = endpoint.address.socket_address();
+    if let SocketAddress::Unix(UnixAddress::Path(path)) = &address {
+        let socket = sys::stream_socket(&address)?;
+        let mode = endpoint.mode.unwrap_or_default();
+        let file = SocketFile::bind(&socket, path, mode.0, backlog(settings))?;
+        return Ok(Bound { socket: socket.try_into()?, file: Some(file) });
+    }
+    let socket = match (bind_address(&address, settings), &endpoint.address) {
+        // no IPv6 on this machine: all addresses are those of IPv4
+        (Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL), ListenAddress::AllAddresses(port)) => {
+            let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), *port);
+            bind_address(&SocketAddress::Internet(address), settings)?
         }
-        (address, ListenAddress::AllAddresses(port)) => match bind_address(&address, settings) {
-            // no IPv6 on this machine: all addresses are those of IPv4
-            Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
-                let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), *port);
-                bind_address(&SocketAddress::Internet(address), settings)?
-            }
-            result => result?,
-        },
-        (address, ListenAddress::One(_)) => bind_address(&address, settings)?,
+        (result, _) => result?,
     };
     Ok(Bound { socket, file: None })
 }

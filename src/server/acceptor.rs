@@ -288,6 +288,7 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
     use crate::protocol::PROTOCOLS;
@@ -387,6 +388,29 @@ mod tests {
             acceptor.run_timers(&poller, BACKOFF + BACKOFF);
             assert!(!acceptor.is_ready() && acceptor.has_queued() && !has_event(&mut poller));
         }
+    }
+
+    #[test]
+    fn the_connections_of_a_unix_socket_get_their_send_buffer_and_a_drain_accepts_them_all() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let socket = UnixListener::bind(&path).expect("listen");
+        socket.set_nonblocking(true).expect("O_NONBLOCK");
+        let clients: Vec<_> = (0..2 * MAX_BATCH).map(|_| UnixStream::connect(&path).expect("connect")).collect();
+        let poller = Poller::new().expect("epoll");
+        let listener = Listener::new(socket.into(), PROTOCOLS[0], "frame".into(), Origin::Own);
+        let listener = Arc::new(listener.with_send_buffer(Some(11_000)));
+        let mut acceptor = Acceptor::new(listener, ListenerIndex(3), &poller).expect("registered");
+        acceptor.begin_drain(&poller);
+        for _ in clients {
+            assert!(acceptor.has_queued());
+            let accepted = acceptor.accept(&Counters::default(), &poller, Millis::ZERO);
+            let Accepted::Socket(socket) = accepted else { panic!("{accepted:?}") };
+            // the kernel doubles it (socket(7))
+            assert_eq!(sys::send_buffer(&socket), Ok(22_000));
+            acceptor.count_dequeued();
+        }
+        assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Nothing));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The names of inherited descriptors, `NAME[,OPTION]...` (FileDescriptorName= in systemd.socket(5)), and the settings
+//! The names of inherited descriptors, `NAME[,OPTION]...` (`FileDescriptorName=` in systemd.socket(5)), and the settings
 //! about them: `--listener-options` and `--connection` (LISTENERS in retortd(8)).
 //!
 //! A socket unit cannot be relied on to name its descriptor: systemd ignores a name that contains a colon or is longer
@@ -169,6 +169,15 @@ mod tests {
         assert!(error("echo=7").starts_with("echo has an address here: the address of a socket from systemd is in"));
         assert!(error("echo,fast").starts_with("echo has no option 'fast': "));
         assert!(error("echo,time").ends_with("write a space between listeners"));
+    }
+
+    #[test]
+    fn a_name_may_carry_the_option_proxy() {
+        let descriptor = Descriptor::of_name("retortd-echo.socket,proxy", None).expect("a name");
+        assert_eq!((descriptor.name.as_str(), descriptor.protocol.name), ("retortd-echo.socket", "echo"));
+        assert_eq!(descriptor.options, [ListenerOption::Proxy]);
+        let settings: InheritedOptions = "echo,deny=192.0.2.1".parse().expect("an entry");
+        assert_eq!(settings.of(&descriptor).len(), 1, "the settings add theirs");
     }
 
     #[test]

@@ -169,9 +169,8 @@ impl FromStr for Listen {
         if mode.is_some() && !address.is_path() {
             return Err(format!("{name}={address} has no file, so it can have no mode: that is for unix:/PATH"));
         }
-        let options = ListenerOption::parse_all(&written).map_err(|error| match address.is_path() {
-            true => format!("{error}; the path of a socket cannot contain a comma"),
-            false => error,
+        let options = ListenerOption::parse_all(&written).map_err(|error| {
+            if address.is_path() { format!("{error}; the path of a socket cannot contain a comma") } else { error }
         })?;
         Ok(Self { endpoint: Endpoint { protocol, address, mode }, options })
     }

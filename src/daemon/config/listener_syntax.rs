@@ -18,11 +18,12 @@ impl<T: FromStr<Err = String>> FromStr for Separated<T> {
         let mut list = Vec::new();
         let mut before = "";
         for part in text.split_whitespace() {
-            let parsed = part.parse().map_err(|error| match before.contains("=unix:/") {
-                true => format!("{error}; white space ends '{before}': the path of a socket cannot contain it"),
-                false => error,
-            })?;
-            list.push(parsed);
+            list.push(part.parse().map_err(|error| {
+                if before.contains("=unix:/") {
+                    return format!("{error}; white space ends '{before}': the path of a socket cannot contain it");
+                }
+                error
+            })?);
             before = part;
         }
         if list.is_empty() { Err("the value is empty".into()) } else { Ok(Self(list)) }

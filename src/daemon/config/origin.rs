@@ -77,4 +77,13 @@ mod tests {
             assert_eq!(options.of(&origin), Vec::<&ListenerOption>::new(), "{origin:?}");
         }
     }
+
+    /// What a reload cannot change must not take the options away that restrict the access.
+    #[test]
+    fn a_listener_keeps_its_options_when_its_mode_is_changed() {
+        let running: Listen = "echo=unix:/run/echo,mode=0600".parse().expect("a listener");
+        let changed: Listen = "echo=unix:/run/echo,mode=0666,max-rate=5".parse().expect("a listener");
+        let options = ListenerOptions::new(vec![changed.clone()], Vec::new());
+        assert_eq!(options.of(&Origin::Own(running.endpoint)), changed.options.iter().collect::<Vec<_>>());
+    }
 }

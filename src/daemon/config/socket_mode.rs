@@ -13,7 +13,7 @@ pub struct SocketMode(pub u32);
 const MAX_MODE: u32 = 0o777;
 
 impl Default for SocketMode {
-    /// 0660. Chosen: a socket in the file system is for the users and programs that its group admits. Every user can
+    /// User and group. Chosen: a socket in the file system is for those that its group admits, while every user can
     /// connect to a port of the loopback interface.
     fn default() -> Self {
         Self(0o660)

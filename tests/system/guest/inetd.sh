@@ -24,4 +24,12 @@ begin_load visits 8083 4
 sleep 2
 end_load
 expect "all processes exit" soon 20 none
+echo RETORTD_CONNECTION=echo >>"$settings"
+# talk: what a client gets back that sends abc; that is no frame.
+talk() { python3 -c '
+import socket
+with socket.create_connection(("127.0.0.1", 8083), 10) as sock:
+    sock.sendall(b"abc")
+    print(sock.recv(10).decode())'; }
+equal "the setting gives a meaning to the name that systemd passes" abc "$(talk)"
 equal "no unit has failed" "" "$(systemctl list-units --failed --no-legend)"

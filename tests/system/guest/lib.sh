@@ -61,8 +61,7 @@ drop_in() {
 # edit_by "systemctl edit UNIT": writes /root/drop-in into the drop-in of a unit. The command requires a terminal, and an
 # editor, which gets a drop-in to fill between two comments.
 edit_by() {
-  cat >/root/editor <<'SH'
-#!/bin/sh
+  { echo '#!/bin/sh' && cat; } >/root/editor <<'SH'
 awk '/^### Anything between/ { print; system("cat /root/drop-in"); skip = 1; next }
   /^### / { skip = 0 } !skip' "$1" >/root/edited && cat /root/edited >"$1"
 SH
