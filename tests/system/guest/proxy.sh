@@ -36,8 +36,11 @@ systemctl stop retortd.service
 # systemd ignores both names, and uses the one in the unit: `frame` without options.
 for bad in frame,proxy:allow "frame,$(printf 'x%.0s' {1..260})"; do
   name "$bad"
+  start=$(now)
   equal "with an invalid name nobody outside of the allowed network is served" "" "$(request)"
   equal "nor one whose header announces an allowed address" "" "$(request 192.0.2.10)"
+  denied() { [ "$(logged "$start" | grep -c 'closed: denied')" = 2 ]; }
+  expect "the log has the reason for both" soon 5 denied
   systemctl stop retortd.service
 done
 
@@ -56,4 +59,5 @@ start=$(now)
 equal "a process for one announced client serves it" HI "$(request 192.0.2.10)"
 expect "the log has its address" soon 5 inetd_says 'frame 192\.0\.2\.10:5000 via \S*127\.0\.0\.1:'
 equal "an announced client outside of the allowed network is not served" "" "$(request 198.51.100.1)"
+expect "the log has the reason" soon 5 inetd_says '198\.51\.100\.1.*denied'
 equal "nor a client without a header" "" "$(request)"
