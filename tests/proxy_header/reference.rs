@@ -32,8 +32,11 @@ fn line(bytes: &[u8]) -> Option<(ProxyHeader, usize)> {
 fn number(field: &str, max: u16) -> Option<u16> {
     let is_decimal = (1..=5).contains(&field.len()) && field.chars().all(|c| c.is_ascii_digit());
     let has_zeros = field.len() > 1 && field.starts_with('0');
+    if !is_decimal || has_zeros {
+        return None;
+    }
     let value = field.chars().filter_map(|c| c.to_digit(10)).fold(0, |value, digit| value * 10 + digit);
-    u16::try_from(value).ok().filter(|value| is_decimal && !has_zeros && *value <= max)
+    u16::try_from(value).ok().filter(|value| *value <= max)
 }
 
 fn ipv4(field: &str) -> Option<Ipv4Addr> {

@@ -70,6 +70,7 @@ pub const VECTORS: &[Vector] = &[
     ("v1-tcp6-two-gaps", b"PROXY TCP6 2001::db8::1 ::1 56324 8083\r\n", Refused(Error::Ipv6Address)),
     ("v1-port-65536", b"PROXY TCP4 192.0.2.10 198.51.100.1 65536 8083\r\n", Refused(Error::Port)),
     ("v1-port-leading-zero", b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 08083\r\n", Refused(Error::Port)),
+    ("v1-port-20-digits", b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 18446744073709551616\r\n", Refused(Error::Port)),
     ("v1-port-sign", b"PROXY TCP4 192.0.2.10 198.51.100.1 +56324 8083\r\n", Refused(Error::Port)),
     ("v1-port-empty", b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 \r\n", Refused(Error::Port)),
     (

@@ -1,7 +1,7 @@
 //! The header of the PROXY protocol: what a proxy sends first on a connection, to announce the client behind it.
 //!
 //! Both versions, as in the specification (doc/proxy-protocol.txt of haproxy, revision 2026/04/27). [`parse`] is called
-//! with all bytes since the start of the connection, again after each that arrives. It refuses a header at the first
+//! with all bytes since the start of the connection, again whenever more have arrived. It refuses a header at the first
 //! byte that makes it impossible, except for the TLVs of version 2: those are checked once, when the header is complete.
 //!
 //! No crate has all of this (names of test vectors in parentheses): `ppp` 2.3.0 refuses a line that arrives byte by byte

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::tests::arrive;
+use super::tests::{VECTORS, arrive};
 use super::*;
 
 #[path = "../../../tests/proxy_header/reference.rs"]
@@ -99,6 +99,13 @@ proptest! {
     }
 }
 
+#[test]
+fn the_second_implementation_has_the_result_of_every_vector() {
+    for (name, bytes, _) in VECTORS {
+        assert_eq!(complete(parse(bytes)), reference::header(bytes), "{name}");
+    }
+}
+
 /// Every line that differs in one byte from one of these.
 #[test]
 fn every_change_of_one_byte_has_the_result_of_the_second_implementation() {
@@ -110,9 +117,10 @@ fn every_change_of_one_byte_has_the_result_of_the_second_implementation() {
         b"PROXY TCP6 ::ffff:192.0.2.10 1::ffff:1 1 10\r\n",
         b"PROXY UNKNOWN x\r\n",
     ];
+    let step = if cfg!(miri) { 41 } else { 1 };
     for line in lines {
-        for at in 0..line.len() {
-            for byte in 0..=u8::MAX {
+        for at in (0..line.len()).step_by(step) {
+            for byte in (0..=u8::MAX).step_by(step) {
                 let mut bytes = [line, &[b'x'; 107]].concat();
                 bytes[at] = byte;
                 let result = parse(&bytes);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::*;
-use vectors::{Outcome, VECTORS};
+use vectors::Outcome;
+pub use vectors::VECTORS;
 
 #[path = "../../../tests/proxy_header/vectors.rs"]
 mod vectors;
@@ -42,7 +43,8 @@ fn every_vector_has_its_outcome_however_it_is_cut() {
             let check = |result| check(name, header.len(), *outcome, result);
             check(parse(&bytes));
             check(arrive(&bytes, 0..=length));
-            (0..length).for_each(|cut| check(arrive(&bytes, [cut, length])));
+            let cuts = (0..length).step_by(if cfg!(miri) { 23 } else { 1 });
+            cuts.for_each(|cut| check(arrive(&bytes, [cut, length])));
         }
     }
 }

@@ -77,7 +77,7 @@ struct Fields<'a> {
 impl Fields<'_> {
     /// Reads the next field. `None` if its end has not arrived, but its beginning can become such a field.
     ///
-    /// That is tried: with the rest of a sample, for each length of the rest.
+    /// Whether it can is tried, with every end of every sample; the samples are chosen so that one of them fits.
     fn next<T>(&mut self, read: Read<T>, samples: &[&str]) -> Result<Option<T>, HeaderError> {
         let rest = self.rest.ok_or(HeaderError::MissingField)?;
         let space = rest.iter().position(|byte| *byte == b' ');
@@ -86,9 +86,10 @@ impl Fields<'_> {
         if space.is_some() || self.ended {
             return read(&field).map(Some);
         }
-        let mut rests = samples.iter().flat_map(|sample| (0..=sample.len()).map(|start| &sample[start..]));
-        let can_become_a_field = rests.any(|rest| read(&format!("{field}{rest}")).is_ok());
-        if can_become_a_field { Ok(None) } else { read(&field).map(|_| None) }
+        let mut ends = samples.iter().flat_map(|sample| (0..=sample.len()).map(|start| &sample[start..]));
+        let can_become_a_field = ends.any(|end| read(&format!("{field}{end}")).is_ok());
+        // else an error, because the empty end has been tried too
+        if can_become_a_field { Ok(None) } else { read(&field).map(Some) }
     }
 }
 
