@@ -224,6 +224,9 @@ fn daemon_passes_in_every_protocol() {
             assert!(message.contains(&format!("no checks for protocol {protocol}")), "{message}");
             continue;
         }
+        if list.stdout.starts_with(b"proxy (only with --only)") {
+            continue;
+        }
         let judgement = judge(daemon.address(protocol), &["-P", protocol]);
         assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{protocol}: {:#}", judgement.report);
         assert_eq!(judgement.report["notes"], 0, "{protocol}");

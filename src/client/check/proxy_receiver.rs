@@ -37,6 +37,6 @@ fn replied(context: &CheckContext, header: &[u8], time: Duration) -> Result<Test
 
 fn expects_none(connection: &TestConnection, because: &str) -> CheckFailure {
     connection.failure("a server behind the PROXY protocol", "").with_hint(format!(
-        "the server expects no PROXY header: {because}; configure it to, or check the port of a listener that does"
+        "the server expects no PROXY header: {because}; is this the port of a listener that is configured to?"
     ))
 }
