@@ -2,13 +2,19 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::num::NonZero;
 use std::sync::Weak;
 
 use super::*;
 use crate::protocol::{self, ProtocolSettings};
+use crate::server::access::AccessList;
+use crate::server::admission::Slot;
 use crate::server::config::ServerLimits;
 use crate::server::listener::{ListenerOptions, ListenerProfile, Origin, ProxyOptions};
-use crate::server::message::NewConnection;
+use crate::server::message::{NewConnection, Reconfiguration};
+use crate::server::peer::{Client, Peer};
+use crate::server::rate_limit::{Rate, Rates};
+use crate::sys::Credentials;
 
 /// Iterations that a test runs at most for something that happens at once.
 const MAX_ITERATIONS: usize = 1000;
@@ -244,4 +250,75 @@ fn drain_closes_a_connection_without_a_header_when_the_grace_is_over() {
     harness.await_closed(CloseReason::Stopped, 1);
     harness.iterate_until("the worker has drained", |harness| !harness.worker.is_running());
     drop(silent);
+}
+
+/// The options of a listener with this rate of new connections.
+fn paced(rate: u32) -> ListenerOptions {
+    let total = NonZero::new(rate).map(Rate::per_second);
+    ListenerOptions { rates: Rates { total, per_source: None }, ..ListenerOptions::default() }
+}
+
+/// A worker that has accepted one client, and leaves a second one in the backlog.
+fn paused() -> (Harness, [TcpStream; 2]) {
+    let limits = ServerLimits { max_connections: Some(2), ..ServerLimits::UNLIMITED };
+    let mut harness = Harness::with(limits, paced(1));
+    let clients = [(); 2].map(|()| harness.connect_and_begin());
+    harness.iterate_until("the listener is paused", |harness| !harness.worker.accepting.acceptors[0].is_ready());
+    assert_eq!(harness.connections(), 1);
+    (harness, clients)
+}
+
+#[test]
+fn a_paused_listener_keeps_no_slot_and_accepts_when_its_rate_is_raised() {
+    let (mut harness, _clients) = paused();
+    assert_eq!(harness.shared.admission.take_slot(), Slot::Granted);
+    harness.shared.admission.release_slot();
+    let due = harness.worker.accepting.acceptors[0].timers_due().expect("a time");
+    assert!(due <= harness.worker.driver.context.now + Millis::new(1000), "when the next connection is possible");
+    harness.shared.set_listener_options(&[Arc::new(paced(1000)), Arc::default()]);
+    let limits = ServerLimits::UNLIMITED.per_connection();
+    let applied = std::sync::mpsc::channel().0;
+    let message = WorkerMessage::Reconfigure(Reconfiguration { limits, applied });
+    assert!(harness.shared.channels.send(0, message).is_ok());
+    harness.iterate_until("the second client is accepted", |harness| harness.connections() == 2);
+}
+
+#[test]
+fn a_drain_accepts_those_who_wait_for_the_rate() {
+    let (mut harness, clients) = paused();
+    harness.shared.channels.send_all(|| WorkerMessage::Drain(None));
+    harness.iterate_until("the drain begins", |harness| harness.worker.driver.phase.is_draining());
+    harness.iterate_until("both requests have begun", |harness| harness.shared.stats().totals.bytes_in == 2);
+    drop(clients);
+    harness.iterate_until("the worker has drained", |harness| !harness.worker.is_running());
+}
+
+#[test]
+fn an_accept_without_a_client_takes_nothing_from_the_rate() {
+    let mut harness = Harness::with(ServerLimits::UNLIMITED, paced(2));
+    for _ in 0..10 {
+        assert!(harness.worker.accept_one(0).is_break());
+    }
+    let _clients = [harness.serve(b""), harness.serve(b"")];
+}
+
+#[test]
+fn lists_deny_unknown_addresses_and_admit_clients_without_one() {
+    let network = |text: &str| [text.parse().expect(text)];
+    let denying = AccessList::new([], network("192.0.2.1/32"));
+    for (access, expected) in [
+        (AccessList::default(), [true, true, true]),
+        (denying, [false, true, true]),
+        (AccessList::new(network("192.0.2.0/24"), []), [false, true, false]),
+    ] {
+        let options = ListenerOptions { access: Arc::new(access), ..ListenerOptions::default() };
+        let harness = Harness::with(ServerLimits::UNLIMITED, options.clone());
+        let user = Peer::Unix(Credentials { pid: None, uid: Some(1000), gid: None });
+        let address = Peer::Tcp(([127, 0, 0, 1], 7).into());
+        let admitted = [None, Some(user), Some(address)].map(|peer| {
+            let profile = harness.shared.profile(ListenerIndex(0));
+            harness.worker.driver.admit_client(Client::Direct(peer), profile, &options).is_ok()
+        });
+        assert_eq!(admitted, expected);
+    }
 }
