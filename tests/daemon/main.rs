@@ -11,6 +11,7 @@
 
 mod access;
 mod activation;
+mod balancers;
 mod benchmark;
 mod buggy_servers;
 mod check_settings;

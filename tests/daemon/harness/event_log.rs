@@ -80,6 +80,11 @@ impl<T: Clone> EventLog<T> {
         }
     }
 
+    /// Whether the list is complete.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Waits until the list is complete.
     pub fn wait_closed(&self) {
         let state = self.lock();

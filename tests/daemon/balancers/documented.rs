@@ -1,0 +1,136 @@
+//! The configurations that docs/load-balancers.md shows: `retort check` passes completely through each.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use super::{Balancer, SERVERS, daemon_behind_proxy};
+use crate::harness::{Daemon, Directory, available, run, skip, stderr, stdout};
+
+/// The kinds of configurations, as the first line of each names its file.
+const KINDS: [&str; 4] = ["haproxy.cfg", "nginx.conf", "retortd-proxy.service", "service.nft"];
+
+/// The indented blocks of the document that begin with a comment, with the text of that comment.
+fn configurations() -> Vec<(String, String)> {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/load-balancers.md");
+    let text = fs::read_to_string(document).expect("read the document");
+    let mut blocks: Vec<(String, String)> = Vec::new();
+    let mut in_block = false;
+    for line in text.lines() {
+        let indented = line.strip_prefix("    ");
+        if let Some(title) = indented.and_then(|line| line.strip_prefix("# ")) {
+            blocks.push((title.to_string(), String::new()));
+            in_block = true;
+        } else if indented.is_none() && !line.is_empty() {
+            in_block = false;
+        } else if let Some((_, block)) = blocks.last_mut().filter(|_| in_block) {
+            block.push_str(indented.unwrap_or_default());
+            block.push('\n');
+        }
+    }
+    blocks
+}
+
+/// The configuration with this title.
+pub fn configuration(title: &str) -> String {
+    let found = configurations().into_iter().find(|(name, _)| name == title);
+    found.unwrap_or_else(|| panic!("docs/load-balancers.md has no configuration '{title}'")).1
+}
+
+/// Those in which the balancer sends PROXY headers.
+pub fn announcing() -> Vec<(String, String)> {
+    configurations().into_iter().filter(|(_, text)| sends_headers(text)).collect()
+}
+
+fn sends_headers(text: &str) -> bool {
+    ["send-proxy", "proxy_protocol on"].iter().any(|setting| text.contains(setting))
+}
+
+/// A daemon for each server in a configuration.
+fn servers(text: &str) -> Vec<Daemon> {
+    let shown = SERVERS.iter().filter(|server| text.contains(*server));
+    let daemon = if sends_headers(text) { daemon_behind_proxy } else { Daemon::serving };
+    shown.map(|_| daemon("frame", &[])).collect()
+}
+
+/// Asserts that checks pass; all of them, without arguments that select some.
+fn assert_passes(title: &str, address: SocketAddr, selection: &[&str]) {
+    let output = run(&[&["check", &address.to_string()], selection].concat());
+    assert!(output.status.success(), "{title}: {}{}", stdout(&output), stderr(&output));
+}
+
+/// Runs the checks through every configuration for one kind of balancer.
+#[track_caller]
+fn check_all(kind: &str, selection: &[&str]) {
+    let shown: Vec<_> = configurations().into_iter().filter(|(title, _)| title.starts_with(kind)).collect();
+    assert!(!shown.is_empty(), "no configuration of {kind}");
+    for (title, text) in shown {
+        let daemons = servers(&text);
+        let addresses: Vec<SocketAddr> = daemons.iter().map(|daemon| daemon.address("frame")).collect();
+        let Some(balancer) = Balancer::of_kind(&title, &text, &addresses) else { return };
+        assert_passes(&title, balancer.address(), selection);
+        for daemon in &daemons {
+            let served = daemon.statistics_at_rest().answered;
+            assert!(served > 0, "{title}: a server got no request");
+            assert_eq!(daemon.log.text().lines().filter(|line| !line.contains("statistics: ")).count(), 0, "{title}");
+        }
+    }
+}
+
+#[test]
+fn every_shown_configuration_is_of_a_tested_kind() {
+    for (title, _) in configurations() {
+        assert!(KINDS.iter().any(|kind| title.starts_with(kind)), "no test runs '{title}'");
+    }
+}
+
+#[test]
+fn all_checks_pass_through_haproxy() {
+    check_all("haproxy.cfg", &[]);
+}
+
+#[test]
+fn all_checks_pass_through_nginx() {
+    check_all("nginx.conf", &[]);
+}
+
+/// The other checks half-close, which systemd-socket-proxyd treats as a close.
+#[test]
+fn checks_that_do_not_half_close_pass_through_systemd_socket_proxyd() {
+    let groups = "actions,lengths,reading,pipelining,errors,unicode,clients,chance";
+    check_all("retortd-proxy.service", &["--only", groups]);
+}
+
+/// In a network namespace with the addresses of the document. The daemons see the client's own address.
+#[test]
+fn all_checks_pass_through_rules_like_those_of_kube_proxy() {
+    if !["unshare", "ip", "nft", "socat"].iter().all(|tool| available(tool)) {
+        return;
+    }
+    let directory = Directory::new();
+    let (_, rules) = configurations().into_iter().find(|(title, _)| title.starts_with("service.nft")).expect("rules");
+    let rules = directory.write("rules", rules);
+    let script = r#"ip link set lo up && nft list tables || exit 77
+        nft -f "$3" || exit 1
+        for address in 192.0.2.1 192.0.2.11 192.0.2.12 198.51.100.7; do
+            ip address add $address/32 dev lo || exit 77
+        done
+        for server in 192.0.2.11 192.0.2.12; do
+            "$1" -v --listen frame=$server:8083 2>&1 &
+            until "$2" ping -q -c 1 $server >/dev/null 2>&1; do kill -0 $! || exit 1; done
+        done
+        "$2" check 192.0.2.1 >&2 || exit 1
+        printf '\10\0\0\2hi' | socat - TCP:192.0.2.1:8083,bind=198.51.100.7
+        kill %1 %2
+        wait"#;
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--net", "bash", "-c", script, "bash"]);
+    let programs = [env!("CARGO_BIN_EXE_retortd"), env!("CARGO_BIN_EXE_retort"), &rules];
+    let output = command.args(programs).output().expect("run unshare");
+    if output.status.code() == Some(77) || output.stderr.starts_with(b"unshare: ") {
+        return skip("network namespaces are not allowed here");
+    }
+    assert!(output.status.success(), "{output:?}");
+    let log = String::from_utf8_lossy(&output.stdout);
+    assert!(log.contains("frame 198.51.100.7:"), "{log}");
+}
