@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::harness::action::UPPERCASE;
-use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Finished, frame, has_ipv6, in_parallel};
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Finished, frame, has_ipv6, in_parallel, listener};
 
 /// The IPv4 address of a daemon that listens on all addresses.
 fn ipv4(daemon: &Daemon, protocol: &str) -> SocketAddr {
@@ -91,6 +91,48 @@ fn a_reload_changes_the_lists_or_nothing() {
     daemon.wait_for_line(0, "settings:1: RETORTD_ALLOW: invalid value '127.0.0.1/8'");
     daemon.wait_for_line(0, "write 127.0.0.0/8 for the network, or 127.0.0.1 for the address");
     assert_eq!(served(&daemon, "frame"), [false, true, false, true]);
+}
+
+#[test]
+fn a_listener_that_the_settings_no_longer_have_keeps_its_options() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_LISTEN=frame=127.0.0.1:0,allow=127.0.0.2,deny=127.0.0.0/8\n");
+    let daemon = DaemonBuilder::new(&["--settings", &file]).start();
+    let only_second = [false, true, false, false];
+    assert_eq!(served(&daemon, "frame"), only_second);
+    for listen in ["frame=127.0.0.2:0,allow=127.0.0.3", "echo=[::1]:0,allow=127.0.0.1", "frame=127.0.0.2:0"] {
+        let line = daemon.log.len();
+        directory.write("settings", format!("RETORTD_LISTEN={listen}\n"));
+        daemon.reload();
+        daemon.wait_for_line(line, "the addresses and modes of listeners, --connection, ");
+        assert_eq!(served(&daemon, "frame"), only_second, "{listen}");
+    }
+    directory.write("settings", "RETORTD_LISTEN=frame=127.0.0.1:0,allow=127.0.0.3\n");
+    daemon.reload();
+    assert_eq!(served(&daemon, "frame"), [false, false, true, false], "its options are written again");
+}
+
+/// The address of an inherited listener is not in the settings: only its options change.
+#[test]
+fn an_inherited_listener_keeps_its_options_when_an_own_one_is_removed() {
+    let directory = Directory::new();
+    let options = "RETORTD_LISTENER_OPTIONS=frame,allow=127.0.0.2\n";
+    let file = directory.write("settings", format!("{options}RETORTD_LISTEN=frame=127.0.0.1:0,allow=127.0.0.3\n"));
+    let (socket, inherited) = listener();
+    let daemon = DaemonBuilder::new(&["--settings", &file]).with_sockets("frame", vec![socket.into()]).start();
+    let addresses: Vec<SocketAddr> = daemon.listening().iter().map(|(_, address)| *address).collect();
+    assert_eq!((addresses[0], addresses.len()), (inherited, 2));
+    let served = |address| {
+        let client =
+            |last| Client::connect_from([127, 0, 0, last], address).exchange_or_closed(&frame(UPPERCASE, b"in"));
+        [1, 2, 3].map(|last| !client(last).is_empty())
+    };
+    for listen in ["", "RETORTD_LISTEN=echo=127.0.0.1:0\n", "RETORTD_LISTEN=frame=[::1]:0,allow=127.0.0.1\n"] {
+        directory.write("settings", format!("{options}{listen}"));
+        daemon.reload();
+        assert_eq!(served(addresses[0]), [false, true, false], "{listen}");
+        assert_eq!(served(addresses[1]), [false, false, true], "{listen}");
+    }
 }
 
 #[test]
