@@ -40,7 +40,8 @@ impl ListenAddress {
     }
 
     /// Whether it is the path of a Unix socket.
-    fn is_path(&self) -> bool {
+    #[must_use]
+    pub fn is_path(&self) -> bool {
         matches!(self, Self::One(SocketAddress::Unix(UnixAddress::Path(_))))
     }
 }

@@ -22,6 +22,17 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// The number of descriptors that the listener has: a Unix socket that has a file also has a lock file.
+    #[must_use]
+    pub fn descriptors(&self) -> u64 {
+        match self {
+            Self::Own(endpoint) if endpoint.address.is_path() => 2,
+            Self::Own(_) | Self::Inherited { .. } => 1,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
