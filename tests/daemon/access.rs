@@ -25,6 +25,12 @@ fn served(daemon: &Daemon, protocol: &str) -> [bool; 4] {
     [1, 2, 3, 4].map(|last| serves(daemon, protocol, [127, 0, 0, last]))
 }
 
+/// Which of the loopback addresses 127.0.0.1 to 127.0.0.3 are served at this address.
+fn served_at(address: SocketAddr) -> [bool; 3] {
+    let client = |last| Client::connect_from([127, 0, 0, last], address).exchange_or_closed(&frame(UPPERCASE, b"in"));
+    [1, 2, 3].map(|last| !client(last).is_empty())
+}
+
 #[test]
 fn the_most_specific_network_decides_who_may_connect() {
     let lists = ["--allow=127.0.0.0/30,127.0.0.4", "--deny=127.0.0.2/31", "--allow=127.0.0.3"];
@@ -55,8 +61,15 @@ fn the_lists_of_a_listener_replace_those_of_all() {
     let daemon = daemon.start();
     assert_eq!(served(&daemon, "frame"), [true, false, false, false]);
     let (_, own) = daemon.listening()[1];
-    let client = |last| Client::connect_from([127, 0, 0, last], own).exchange_or_closed(&frame(UPPERCASE, b"in"));
-    assert_eq!([1, 2, 3].map(|last| !client(last).is_empty()), [false, true, false]);
+    assert_eq!(served_at(own), [false, true, false]);
+}
+
+#[test]
+fn listeners_on_free_ports_have_their_own_lists() {
+    let listeners = "frame=127.0.0.1:0 frame=127.0.0.1:0,allow=127.0.0.2 frame=127.0.0.1:0,allow=127.0.0.3";
+    let daemon = DaemonBuilder::new(&["--listen", listeners]).start();
+    let served: Vec<[bool; 3]> = daemon.listening().iter().map(|(_, address)| served_at(*address)).collect();
+    assert_eq!(served, [[true, true, true], [false, true, false], [false, false, true]]);
 }
 
 #[test]
@@ -122,16 +135,11 @@ fn an_inherited_listener_keeps_its_options_when_an_own_one_is_removed() {
     let daemon = DaemonBuilder::new(&["--settings", &file]).with_sockets("frame", vec![socket.into()]).start();
     let addresses: Vec<SocketAddr> = daemon.listening().iter().map(|(_, address)| *address).collect();
     assert_eq!((addresses[0], addresses.len()), (inherited, 2));
-    let served = |address| {
-        let client =
-            |last| Client::connect_from([127, 0, 0, last], address).exchange_or_closed(&frame(UPPERCASE, b"in"));
-        [1, 2, 3].map(|last| !client(last).is_empty())
-    };
     for listen in ["", "RETORTD_LISTEN=echo=127.0.0.1:0\n", "RETORTD_LISTEN=frame=[::1]:0,allow=127.0.0.1\n"] {
         directory.write("settings", format!("{options}{listen}"));
         daemon.reload();
-        assert_eq!(served(addresses[0]), [false, true, false], "{listen}");
-        assert_eq!(served(addresses[1]), [false, false, true], "{listen}");
+        assert_eq!(served_at(addresses[0]), [false, true, false], "{listen}");
+        assert_eq!(served_at(addresses[1]), [false, false, true], "{listen}");
     }
 }
 

@@ -81,7 +81,7 @@ impl ListenerOptions {
 
     /// What is written for a listener of the daemon.
     fn own(&self, endpoint: &Endpoint) -> Option<&Listen> {
-        self.own.iter().find(|listen| listen.endpoint.has_address_of(endpoint))
+        self.own.iter().find(|listen| listen.endpoint.is_listener_of(endpoint))
     }
 }
 
