@@ -38,6 +38,11 @@ impl LockFile {
     /// As [`LockError`] says.
     pub fn acquire(path: PathBuf) -> Result<Self, LockError> {
         let file = open(&path)?;
+        Self::lock(path, file)
+    }
+
+    /// Locks the open file of a path.
+    fn lock(path: PathBuf, file: File) -> Result<Self, LockError> {
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
             Errno::EAGAIN => LockError::Held,
             error => LockError::System(error),
@@ -88,8 +93,6 @@ fn open(path: &Path) -> Result<File, LockError> {
 mod tests {
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::thread;
 
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
@@ -155,21 +158,17 @@ mod tests {
         assert_eq!(id_of(&path), None);
     }
 
-    /// Without the check of the path, a process that opened the file before its removal would have a lock beside the
-    /// one on the new file.
     #[test]
-    fn no_two_have_a_lock_while_it_is_removed() {
+    fn a_file_that_is_removed_before_it_is_locked_is_no_lock() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("lock");
-        let holders = AtomicUsize::new(0);
-        let contend = || {
-            for _ in 0..2000 {
-                if let Ok(_lock) = acquire(&path) {
-                    assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
-                    holders.fetch_sub(1, Ordering::SeqCst);
-                }
-            }
-        };
-        thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(contend))));
+        let lock_opened = |file| LockFile::lock(path.clone(), file).map(drop);
+        let lock = acquire(&path).expect("the lock");
+        let (one, two) = (open(&path).expect("open"), open(&path).expect("open"));
+        drop(lock);
+        assert_eq!(lock_opened(one), Err(LockError::Held), "there is no file");
+        let _next = acquire(&path).expect("the lock on a new file");
+        assert_eq!(lock_opened(two), Err(LockError::Held), "there is another file");
+        assert_eq!(acquire(&path).map(drop), Err(LockError::Held), "the new file is still there");
     }
 }
