@@ -250,10 +250,10 @@ fn a_directory_that_the_daemon_may_not_write_exits_78() {
 
 #[test]
 fn a_read_only_directory_exits_78() {
+    const SCRIPT: &str = "mount --bind $0 $0 && mount -o remount,ro,bind $0 || exit 77; exec \"$@\"";
     if !getuid().is_root() || !available("unshare") {
         return skip("not root");
     }
-    const SCRIPT: &str = "mount --bind $0 $0 && mount -o remount,ro,bind $0 || exit 77; exec \"$@\"";
     let directory = Directory::new();
     let (option, path) = listen(&directory, "echo");
     let root = Path::new(&path).parent().and_then(Path::to_str).expect("a directory");
