@@ -9,7 +9,6 @@
 //! lone LF (`v1-lf-alone`); none of the three verifies the checksum (`v2-crc32c-wrong`); `proxyproto` 0.2.1 accepts two
 //! spaces (`v1-two-spaces`).
 
-mod crc32c;
 mod encode;
 mod error;
 mod header;
