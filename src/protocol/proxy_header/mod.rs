@@ -48,5 +48,10 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
 /// or with `PROXY TCP`.
 #[must_use]
 pub fn begins_like_header(bytes: &[u8]) -> bool {
-    bytes.starts_with(v2::SIGNATURE) || bytes.starts_with(PROXY_TCP)
+    // the first byte decides about almost every other input
+    match bytes.first() {
+        Some(b'\r') => bytes.starts_with(v2::SIGNATURE),
+        Some(b'P') => bytes.starts_with(PROXY_TCP),
+        _ => false,
+    }
 }
