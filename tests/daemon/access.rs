@@ -123,7 +123,9 @@ fn a_list_has_at_most_10000_networks() {
 fn in_backlog(daemon: &Daemon, clients: usize) -> Vec<Client> {
     daemon.pause();
     let mut clients: Vec<Client> = (0..clients).map(|_| daemon.connect("frame")).collect();
-    clients.iter_mut().for_each(|client| client.send(&frame(UPPERCASE, b"in")));
+    for client in &mut clients {
+        client.send(&frame(UPPERCASE, b"in"));
+    }
     clients
 }
 
