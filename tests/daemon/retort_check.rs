@@ -365,7 +365,7 @@ fn reports_of_other_protocol_agree() {
     let directory = Directory::new();
     let junit = directory.path("report.xml");
     let only = ["check", &address, "--only", "uppercase,half-close-at-once"];
-    let hint = "the server speaks SSH, not frame: is this the right port, and the right -P?";
+    let hint = "the server speaks SSH, not frame: is this the right address, and the right -P?";
     let text = String::from_utf8(run(&only).stdout).unwrap();
     assert_eq!(text.matches(hint).count(), 1, "{text}");
     assert!(text.contains("Received: SSH-2.0-OpenSSH_9.2\\x0d\\x0a") && !text.contains("uppercase"), "{text}");

@@ -50,7 +50,9 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(local) = SocketAddress::parse_local(text) {
-            return local.map(Self::One);
+            let of_vsock = text.starts_with("vsock:");
+            let every = if of_vsock { ", or vsock::PORT to listen on every CID" } else { "" };
+            return local.map(Self::One).map_err(|why| why + every);
         }
         if let Ok(address) = text.parse() {
             return check_unicast(address).map(|()| Self::One(SocketAddress::Internet(address)));
