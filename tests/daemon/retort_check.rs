@@ -465,6 +465,7 @@ fn impossible_check_exits_2() {
     for (arguments, words) in [
         (vec!["check", nobody.as_str()], "cannot connect to 127.0.0.1"),
         (vec!["check", "--list", "-P", "ack"], "no checks for protocol ack"),
+        (vec!["check", "--list", "-P", "respond"], "and with --only proxy for who"),
         (vec!["check", nobody.as_str(), "--only", "nonsense"], "no check or group has the name 'nonsense'"),
         (vec!["check", nobody.as_str(), "--only", "empty,upercase"], "the name 'upercase'; did you mean uppercase?"),
         (vec!["check", nobody.as_str(), "--only", "pattern"], "frame has no check or group 'pattern', but chargen has"),

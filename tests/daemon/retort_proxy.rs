@@ -200,6 +200,7 @@ fn fails_in_one_line(address: SocketAddr, arguments: &[&str], words: &str) {
 fn a_server_that_is_no_receiver_is_recognized() {
     let silent = || for_each_client(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
     let closing = || for_each_client(drop);
+    let reading_once = || for_each_client(|mut stream| drop(stream.read(&mut [0; 4096])));
     let saying = |greeting: &'static [u8]| {
         for_each_client(move |mut stream| {
             let _ = stream.write_all(greeting).and_then(|()| stream.read_to_end(&mut Vec::new()));
@@ -208,6 +209,7 @@ fn a_server_that_is_no_receiver_is_recognized() {
     for protocol in ["frame", "echo", "text", "who", "daytime"] {
         let arguments = ["-P", protocol, "--only=proxy"];
         fails_in_one_line(closing(), &arguments, "closes every connection at once");
+        fails_in_one_line(reading_once(), &arguments, "closes every connection without a reply, also behind");
         fails_in_one_line(silent(), &arguments, "accepts connections and never replies");
         fails_in_one_line(saying(b"SSH-2.0-OpenSSH_9.2\r\n"), &arguments, &format!("speaks SSH, not {protocol}"));
     }

@@ -23,7 +23,7 @@ pub fn failure_of_all(context: &CheckContext) -> Option<CheckFailure> {
     if let Some(failure) = speaks_first.then(|| without_header(context, time)).flatten() {
         return Some(failure);
     }
-    let mut is_mute = true;
+    let (mut is_mute, mut closes) = (true, true);
     for header in [HEADER, HEADER_V2] {
         let connection = replied(context, header, time).ok()?;
         if let Some(failure) = judged(&connection, context, header) {
@@ -32,10 +32,13 @@ pub fn failure_of_all(context: &CheckContext) -> Option<CheckFailure> {
         if is_served(context, connection.unread()) {
             return None;
         }
-        is_mute = is_mute && connection.unread().is_empty() && connection.is_open();
+        let is_silent = connection.unread().is_empty();
+        is_mute = is_mute && is_silent && connection.is_open();
+        closes = closes && is_silent && !connection.is_open();
     }
     let failure = if speaks_first { None } else { without_header(context, time) };
-    failure.or_else(|| is_mute.then(|| never_replies(&context.renewed())).flatten())
+    let failure = failure.or_else(|| is_mute.then(|| never_replies(&context.renewed())).flatten());
+    failure.or_else(|| closes.then(|| serves_nobody(&context.renewed())).flatten())
 }
 
 /// The failure of every check with `--proxy`, if the server serves clients without a header, and none with one.
@@ -97,6 +100,14 @@ fn never_replies(context: &CheckContext) -> Option<CheckFailure> {
     let does = "accepts connections and never replies: does it hang, is this the right address, and the right -P?";
     let is_mute = connection.unread().is_empty() && connection.is_open();
     is_mute.then(|| unanswered(&connection, context.protocol(), does))
+}
+
+/// The failure of a server that closes the connection at both correct headers.
+fn serves_nobody(context: &CheckContext) -> Option<CheckFailure> {
+    let connection = replied(context, HEADER, context.patience()).ok()?;
+    let does = "closes every connection without a reply, also behind a correct header: is this the right address, and the \
+        right -P, and does it accept the client 192.0.2.10?";
+    connection.unread().is_empty().then(|| unanswered(&connection, context.protocol(), does))
 }
 
 /// A connection with the reply to a request behind this header, or as much as has arrived of it in this time.

@@ -273,7 +273,7 @@ mod tests {
         }
         for (text, words) in [
             ("echo=unix:echo", "not an absolute path"),
-            ("echo=vsock:8083", "write vsock:CID:PORT"),
+            ("echo=vsock:8083", "write vsock:CID:PORT, or vsock::PORT to listen on every CID"),
             ("echo=unix:/run/a,b", "; the path of a socket cannot contain a comma"),
             ("echo=unix:/run/echo,mode", "mode of echo has no value: mode=0660"),
             ("echo=unix:/run/echo,mode=rw", "mode=rw is not an octal number"),
