@@ -122,6 +122,7 @@ fn actions_are_completed() {
 fn checks_and_groups_are_completed() {
     complete("retort check localhost --only ", &["actions", "uppercase", "pattern", "title-case"], &["frame"]);
     complete("retort check --only se", &["service", "second-client"], &["uppercase"]);
+    complete("retort check --only pro", &["proxy", "proxy-v1-fragments", "proxy-v2-local"], &["uppercase"]);
 }
 
 #[test]
@@ -141,6 +142,9 @@ fn subcommands_are_completed() {
 #[test]
 fn listed_values_and_files_are_completed() {
     complete("retort bench --text ", &["ascii", "mixed"], &["content"]);
+    for command in ["send", "ping", "bench", "check"] {
+        complete(&format!("retort {command} --proxy "), &["v1", "v2", "local"], &["frame"]);
+    }
     complete("retort check --color ", &["auto", "always", "never"], &["frame"]);
     complete("retortd --log ", &["auto", "stderr", "syslog"], &[]);
     // the script itself, which is in the current directory

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::failure::reason;
 use crate::sys::{self, Errno, Interest, SocketAddress, StreamSocket};
 
 /// Time before the client connects or sends again after a failure. Chosen without tuning: a server that refuses
@@ -13,9 +14,14 @@ pub const BACKOFF: Duration = Duration::from_millis(10);
 /// Starts to connect, for TCP with `TCP_NODELAY` and from `source` if given; returns a non-blocking socket at once, which
 /// becomes writable when the attempt has succeeded or failed. A Unix socket whose accept queue is full refuses.
 pub fn start(address: &SocketAddress, source: Option<SocketAddr>) -> io::Result<StreamSocket> {
-    sys::start_connect(address, source).map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock => io::Error::new(ErrorKind::ConnectionRefused, "the accept queue of the server is full"),
-        _ => error,
+    sys::start_connect(address, source).map_err(|error| {
+        match (error.kind(), error.raw_os_error().map(Errno::from_raw)) {
+            (ErrorKind::WouldBlock, _) => {
+                io::Error::new(ErrorKind::ConnectionRefused, "the accept queue of the server is full")
+            }
+            (_, Some(Errno::ENODEV | Errno::EAFNOSUPPORT)) => io::Error::new(ErrorKind::Unsupported, reason(&error)),
+            _ => error,
+        }
     })
 }
 

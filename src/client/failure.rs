@@ -89,6 +89,9 @@ pub fn exit_code(end: &Result<Status, Failure>) -> ExitCode {
     }
 }
 
+/// The question about a server that has closed a connection on which it has sent nothing.
+pub const HEADER_QUESTION: &str = "does it expect a PROXY header (--proxy v2), or none?";
+
 /// Prints a message on standard error; does nothing if that is closed.
 pub fn warn(message: &dyn fmt::Display) {
     let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("retort: {message}\n"));

@@ -45,6 +45,8 @@ pub struct Pipeline<T> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// Nothing has arrived since the connection was made.
+    is_unused: bool,
     /// Why nothing more arrives.
     closed: Option<Closed>,
 }
@@ -88,6 +90,7 @@ impl<T> Pipeline<T> {
             buffer: vec![0; READ_SIZE],
             start: 0,
             end: 0,
+            is_unused: true,
             closed: None,
         })
     }
@@ -217,7 +220,7 @@ impl<T> Pipeline<T> {
         match self.stream.read(&mut self.buffer) {
             Ok(0) => self.closed = Some(Closed::ByServer),
             Ok(n) => {
-                (self.start, self.end) = (0, n);
+                (self.start, self.end, self.is_unused) = (0, n, false);
                 return n;
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
@@ -240,7 +243,10 @@ impl<T> Pipeline<T> {
             self.start = self.end;
             match &mut self.closed {
                 None => return Ok(None),
-                Some(Closed::ByServer) => collector.finish()?,
+                Some(Closed::ByServer) => match collector.finish() {
+                    Err(ReadError::Closed(_)) if self.is_unused => return Err(ReadError::ClosedUnused),
+                    end => end?,
+                },
                 Some(Closed::Failed(error)) => {
                     let error = mem::replace(error, ErrorKind::NotConnected.into());
                     return Err(ReadError::Failed(error, collector.received()));
@@ -346,7 +352,7 @@ mod tests {
         pipeline.queue(wire(b"one"), THREE, 1);
         drop(server);
         receive(&mut pipeline);
-        assert!(matches!(pipeline.next_reply(), Err(ReadError::Closed(Received { bytes: 0, .. }))));
+        assert!(matches!(pipeline.next_reply(), Err(ReadError::ClosedUnused)));
         assert_eq!(pipeline.in_flight().copied().collect::<Vec<_>>(), [1]);
     }
 }

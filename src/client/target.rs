@@ -51,6 +51,9 @@ impl FromStr for ServerName {
     /// Parses `name`, `name:port`, `192.0.2.1:port`, `[2001:db8::1]:port`, `2001:db8::1`, `unix:/path`, `unix:@name`,
     /// `vsock:cid:port`.
     fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with(['/', '.']) && text.contains('/') {
+            return Err("a Unix socket is written with a prefix and an absolute path: unix:/run/x.sock".into());
+        }
         if let Some(address) = SocketAddress::parse_local(text) {
             return address.and_then(LocalServer::new).map(Self::Local);
         }
@@ -136,6 +139,12 @@ impl Target {
     #[must_use]
     pub fn with_header(self, header: Option<HeaderTemplate>) -> Self {
         Self { header, ..self }
+    }
+
+    /// The same server without the header that begins each connection; `None` if there is none.
+    #[must_use]
+    pub fn without_header(&self) -> Option<Self> {
+        self.header.as_ref().map(|_| Self { header: None, ..self.clone() })
     }
 
     /// The header that begins a connection to `address`, made or in progress; empty if there is none.
@@ -227,9 +236,16 @@ impl Target {
                 "; this takes write permission on the socket, and search permission on its directories"
             }
             (SocketFamily::Unix, ErrorKind::TimedOut) => "; the server accepts no connections: does it hang?",
+            (SocketFamily::Vsock, ErrorKind::Unsupported) => NO_TRANSPORT,
+            (SocketFamily::Vsock, ErrorKind::TimedOut) if self.is_this_machine() => NO_TRANSPORT,
             (SocketFamily::Vsock, ErrorKind::TimedOut) => "; is there a machine with this CID?",
             _ => "",
         }
+    }
+
+    fn is_this_machine(&self) -> bool {
+        let is_local = |address: &SocketAddress| matches!(address, SocketAddress::Vsock(VsockAddress { cid: 1, .. }));
+        self.addresses.iter().all(is_local)
     }
 
     /// The family of the addresses.
@@ -250,6 +266,9 @@ impl fmt::Display for Target {
 pub fn lacks_descriptors(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| matches!(Errno::from_raw(number), Errno::EMFILE | Errno::ENFILE))
 }
+
+/// The hint for a vsock address to which the kernel has no way.
+const NO_TRANSPORT: &str = "; is the kernel module for it loaded (vsock_loopback for CID 1, vhost_vsock for guests)?";
 
 fn display_name(host: &str, port: u16) -> String {
     match host.parse() {
@@ -296,6 +315,13 @@ mod tests {
             assert!(text.parse::<ServerName>().is_err(), "{text}");
         }
         assert_eq!("host:".parse::<ServerName>(), Err("not a port: ''".into()));
+    }
+
+    #[test]
+    fn a_path_without_its_prefix_is_explained() {
+        for text in ["/run/x.sock", "./x.sock", "../x.sock"] {
+            assert!(text.parse::<ServerName>().unwrap_err().ends_with("unix:/run/x.sock"), "{text}");
+        }
     }
 
     #[test]
@@ -346,7 +372,7 @@ mod tests {
         for (text, words) in [("vsock::7", "every CID"), ("unix:echo", "absolute path"), ("vsock:2", "vsock:CID:PORT")]
         {
             let error = text.parse::<ServerName>().unwrap_err();
-            assert!(error.contains(words), "{error}");
+            assert!(error.contains(words) && !error.contains("listen"), "{error}");
         }
         let ipv6 = AddressFamily { ipv4: false, ipv6: true };
         let failure = Target::resolve(&"unix:@echo".parse().unwrap(), protocol("echo"), ipv6).unwrap_err().to_string();
@@ -364,6 +390,8 @@ mod tests {
             ("unix:/run/x", ErrorKind::TimedOut, "accepts no connections"),
             ("vsock:2:7", ErrorKind::ConnectionReset, "on this port?"),
             ("vsock:2:7", ErrorKind::TimedOut, "this CID?"),
+            ("vsock:1:7", ErrorKind::TimedOut, "vsock_loopback for CID 1"),
+            ("vsock:3:7", ErrorKind::Unsupported, "vhost_vsock for guests"),
         ] {
             let failure = target(text).unreachable(&kind.into()).to_string();
             assert!(failure.contains(words), "{failure}");

@@ -164,9 +164,7 @@ impl VsockAddress {
             let cid = if cid.is_empty() { Self::ANY } else { number(cid)? };
             Some(Self { cid, port: number(port)? })
         });
-        parsed.ok_or_else(|| {
-            format!("'vsock:{text}' is not an address: write vsock:CID:PORT, or vsock::PORT to listen on every CID")
-        })
+        parsed.ok_or_else(|| format!("'vsock:{text}' is not an address: write vsock:CID:PORT"))
     }
 }
 

@@ -57,8 +57,14 @@ pub enum Bug {
     AnyCommand,
     /// A connection with a bad header stays open.
     KeepsOpen,
-    /// `recv` is called once.
+    /// A part of a header closes the connection, which is allowed.
+    DropsParts,
+    /// `recv` is called once, and the connection stays open if that returned a part.
     OneRecv,
+    /// A part of a header is taken for a request.
+    ServesParts,
+    /// Version 1 is not known.
+    OnlyV2,
     /// What was read behind the header is discarded.
     ForgetsTheRest,
     /// Headers are read until none follows.
@@ -93,7 +99,9 @@ fn receive(mut stream: TcpStream, service: Service, bug: Bug) -> io::Result<()> 
         let n = stream.read(&mut buffer)?;
         bytes.extend_from_slice(&buffer[..n]);
         match seen(&bytes, bug) {
-            Seen::Part if n > 0 && bug != Bug::OneRecv => {}
+            Seen::Part if n > 0 && bug == Bug::ServesParts => stream.write_all(b"?")?,
+            Seen::Part if n > 0 && bug == Bug::OneRecv => while stream.read(&mut buffer)? > 0 {},
+            Seen::Part if n > 0 && bug != Bug::DropsParts => {}
             Seen::Bad if bug == Bug::Guesses && bytes[0] != b'P' && bytes[0] != b'\r' => {
                 return serve(stream, service, bytes, client);
             }
@@ -144,7 +152,7 @@ fn seen(bytes: &[u8], bug: Bug) -> Seen {
         return if bytes.len() < 16 { early(bytes, bug) } else { binary(bytes, bug) };
     }
     let start = &bytes[..bytes.len().min(6)];
-    if b"PROXY ".starts_with(start) { line(bytes, bug) } else { Seen::Bad }
+    if b"PROXY ".starts_with(start) && bug != Bug::OnlyV2 { line(bytes, bug) } else { Seen::Bad }
 }
 
 /// The first bytes of version 2: refused as soon as they cannot be right.

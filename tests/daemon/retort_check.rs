@@ -365,7 +365,7 @@ fn reports_of_other_protocol_agree() {
     let directory = Directory::new();
     let junit = directory.path("report.xml");
     let only = ["check", &address, "--only", "uppercase,half-close-at-once"];
-    let hint = "the server speaks SSH, not frame: is this the right port, and the right -P?";
+    let hint = "the server speaks SSH, not frame: is this the right address, and the right -P?";
     let text = String::from_utf8(run(&only).stdout).unwrap();
     assert_eq!(text.matches(hint).count(), 1, "{text}");
     assert!(text.contains("Received: SSH-2.0-OpenSSH_9.2\\x0d\\x0a") && !text.contains("uppercase"), "{text}");
@@ -465,6 +465,7 @@ fn impossible_check_exits_2() {
     for (arguments, words) in [
         (vec!["check", nobody.as_str()], "cannot connect to 127.0.0.1"),
         (vec!["check", "--list", "-P", "ack"], "no checks for protocol ack"),
+        (vec!["check", "--list", "-P", "respond"], "and with --only proxy for who"),
         (vec!["check", nobody.as_str(), "--only", "nonsense"], "no check or group has the name 'nonsense'"),
         (vec!["check", nobody.as_str(), "--only", "empty,upercase"], "the name 'upercase'; did you mean uppercase?"),
         (vec!["check", nobody.as_str(), "--only", "pattern"], "frame has no check or group 'pattern', but chargen has"),

@@ -1,9 +1,10 @@
 //! `retort --proxy`, and `retort check --only proxy`: a correct receiver passes, and each bug is found by its checks.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::thread;
 
-use crate::buggy_servers;
+use crate::buggy_servers::{self, for_each_client};
 use crate::harness::{Daemon, DaemonBuilder, run, stderr, stdout};
 use crate::proxy_receivers::{Bug, Service, start};
 use serde_json::Value;
@@ -41,10 +42,10 @@ fn a_correct_receiver_passes_in_every_protocol() {
     };
     thread::scope(|scope| {
         for (service, protocol, checks) in [
-            (Service::Frame, "frame", 24),
-            (Service::Echo, "echo", 25),
-            (Service::Who, "who", 24),
-            (Service::Daytime, "daytime", 24),
+            (Service::Frame, "frame", 26),
+            (Service::Echo, "echo", 27),
+            (Service::Who, "who", 26),
+            (Service::Daytime, "daytime", 26),
         ] {
             scope.spawn(move || passes(service, protocol, checks));
         }
@@ -54,7 +55,7 @@ fn a_correct_receiver_passes_in_every_protocol() {
 /// The daemon passes every check that its protocols have.
 #[test]
 fn the_daemon_is_a_correct_receiver_in_every_protocol() {
-    const CHECKED: [(&str, usize); 4] = [("frame", 24), ("echo", 25), ("who", 24), ("daytime", 24)];
+    const CHECKED: [(&str, usize); 4] = [("frame", 26), ("echo", 27), ("who", 26), ("daytime", 26)];
     let listeners = CHECKED.map(|(protocol, _)| format!("--listen={protocol}=127.0.0.1:0,proxy"));
     let daemon = DaemonBuilder::new(&listeners.each_ref().map(String::as_str)).start();
     let passes = |daemon: &Daemon, protocol, checks: usize| {
@@ -72,9 +73,30 @@ fn the_daemon_is_a_correct_receiver_in_every_protocol() {
 
 #[test]
 fn what_the_specification_leaves_open_is_a_note() {
-    let report = report(start(Service::Frame, Bug::NoUnix), &["--only=proxy-v2-unix"]);
-    assert_eq!(failed(&report), []);
-    assert_eq!(report["notes"], 1, "{report:#}");
+    for (bug, notes) in [(Bug::NoUnix, 1), (Bug::DropsParts, 2)] {
+        let report = report(start(Service::Frame, bug), &["--only=proxy"]);
+        assert_eq!(failed(&report), []);
+        assert_eq!(report["notes"], notes, "{report:#}");
+        assert!(bug == Bug::NoUnix || report.to_string().contains("allowed, but recommended is to keep"), "{report:#}");
+    }
+}
+
+/// The pauses of the checks last longer than five times the patience.
+#[test]
+fn a_little_patience_fails_no_correct_receiver() {
+    let checks = "--only=proxy-silent,proxy-v1-fragments,proxy-v2-fragments";
+    let report = report(start(Service::Frame, Bug::None), &[checks, "--patience=30ms"]);
+    assert_eq!(failed(&report), [], "{report:#}");
+}
+
+#[test]
+fn the_peer_that_is_judged_is_reported() {
+    let receiver = start(Service::Who, Bug::RealPeer);
+    let report = report(receiver, &["-P", "who", "--only=proxy-v1-tcp4"]);
+    let check = &report["checks"][0];
+    assert_eq!(check["expected"], "the peer 192.0.2.10:56324");
+    let came = check["came"].as_str().expect("a text");
+    assert!(came.starts_with("the peer 127.0.0.1:"), "{came}");
 }
 
 #[test]
@@ -107,6 +129,21 @@ fn each_bug_is_caught_by_its_checks_alone() {
         (Service::Frame, "frame", Bug::AnyVersion, &["proxy-v2-version-1"]),
         (Service::Frame, "frame", Bug::AnyCommand, &["proxy-v2-command-2"]),
         (Service::Echo, "echo", Bug::AllHeaders, &["proxy-second-header"]),
+        (Service::Frame, "frame", Bug::OneRecv, &["proxy-v1-fragments", "proxy-v2-fragments"]),
+        (Service::Frame, "frame", Bug::ServesParts, &["proxy-silent", "proxy-v1-fragments", "proxy-v2-fragments"]),
+        (
+            Service::Frame,
+            "frame",
+            Bug::OnlyV2,
+            &[
+                "proxy-v1-tcp4",
+                "proxy-v1-tcp4-longest",
+                "proxy-v1-tcp6",
+                "proxy-v1-tcp6-mapped-dotted",
+                "proxy-v1-two-requests-behind",
+                "proxy-v1-unknown-short",
+            ],
+        ),
     ];
     let judged = |&(service, protocol, bug, checks): &(Service, &str, Bug, &[&str])| {
         let report = report(start(service, bug), &["-P", protocol, "--only=proxy"]);
@@ -129,9 +166,9 @@ fn mistakes_with_every_header_have_hints() {
     };
     thread::scope(|scope| {
         for (service, protocol, bug, found, words) in [
-            (Service::Frame, "frame", Bug::OneRecv, SERVED, "recv may return any part of it"),
             (Service::Who, "who", Bug::RealPeer, SERVED, "in place of the proxy's own"),
             (Service::Frame, "frame", Bug::KeepsOpen, CLOSED, "close the connection"),
+            (Service::Frame, "frame", Bug::Guesses, &["proxy-required"], "must not guess"),
         ] {
             let judged = &judged;
             scope.spawn(move || judged(service, protocol, bug, found, words));
@@ -169,6 +206,75 @@ fn a_server_that_expects_no_header_is_reported_in_one_line() {
     }
 }
 
+/// Asserts that a check fails with these words in one line, and no other.
+fn fails_in_one_line(address: SocketAddr, arguments: &[&str], words: &str) {
+    let output = run(&[&["check", &address.to_string(), "--patience=500ms"], arguments].concat());
+    let text = stdout(&output);
+    assert!(text.contains(&format!("FAIL  the server {words}")), "{arguments:?}: {text}");
+    assert!(text.lines().count() <= 5, "{arguments:?}: {text}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_server_that_is_no_receiver_is_recognized() {
+    let silent = || for_each_client(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let closing = || for_each_client(drop);
+    let reading_once = || for_each_client(|mut stream| drop(stream.read(&mut [0; 4096])));
+    let saying = |greeting: &'static [u8]| {
+        for_each_client(move |mut stream| {
+            let _ = stream.write_all(greeting).and_then(|()| stream.read_to_end(&mut Vec::new()));
+        })
+    };
+    for protocol in ["frame", "echo", "text", "who", "daytime"] {
+        let arguments = ["-P", protocol, "--only=proxy"];
+        fails_in_one_line(closing(), &arguments, "closes every connection at once");
+        fails_in_one_line(reading_once(), &arguments, "closes every connection without a reply, also behind");
+        fails_in_one_line(silent(), &arguments, "accepts connections and never replies");
+        fails_in_one_line(saying(b"SSH-2.0-OpenSSH_9.2\r\n"), &arguments, &format!("speaks SSH, not {protocol}"));
+    }
+    fails_in_one_line(start(Service::Echo, Bug::NoReceiver), &["--only=proxy"], "speaks echo");
+    fails_in_one_line(start(Service::Echo, Bug::None), &["--only=proxy"], "speaks echo");
+    fails_in_one_line(start(Service::Daytime, Bug::None), &["--only=proxy", "-P", "who"], "speaks daytime, not who");
+}
+
+#[test]
+fn a_header_that_is_not_expected_is_reported_in_one_line() {
+    let daemon = DaemonBuilder::every_protocol(&[]).start();
+    let words = "seems to expect no PROXY header: leave out --proxy";
+    for protocol in ["frame", "frame-2021", "text", "echo", "length-prefix", "daytime", "time", "qotd", "chargen"] {
+        for form in ["v1", "v2", "local"] {
+            fails_in_one_line(daemon.address(protocol), &["-P", protocol, "--proxy", form], words);
+        }
+    }
+}
+
+#[test]
+fn a_header_that_is_missing_is_asked_for() {
+    let question = "does it expect a PROXY header (--proxy v2), or none?";
+    for (service, protocol) in [(Service::Frame, "frame"), (Service::Echo, "echo")] {
+        let receiver = start(service, Bug::None);
+        fails_in_one_line(receiver, &["-P", protocol], "closes every connection without a reply: ");
+        let address = receiver.to_string();
+        let message: &[&str] = if protocol == "frame" { &["uppercase", "abc"] } else { &["abc"] };
+        for arguments in [
+            &[&["send", &address, "-P", protocol], message].concat()[..],
+            &["ping", &address, "-P", protocol, "-c1"],
+            &["bench", &address, "-P", protocol, "-n1"],
+            &["check", &address, "-P", protocol],
+        ] {
+            let output = run(arguments);
+            let text = format!("{}{}", stdout(&output), stderr(&output));
+            assert!(text.contains(question), "{arguments:?}: {text}");
+            assert_eq!(output.status.code(), Some(1));
+        }
+    }
+    let served_once = for_each_client(|mut stream| {
+        let _ = stream.read(&mut [0; 7]).and_then(|_| stream.write_all(b"\0\0\0\x03ABC"));
+    });
+    let output = run(&["ping", &served_once.to_string(), "-c2", "-i0"]);
+    assert!(!stdout(&output).contains(question), "{output:?}");
+}
+
 #[test]
 fn the_group_runs_only_if_it_is_named() {
     let list = run(&["check", "--list"]);
@@ -178,7 +284,14 @@ fn the_group_runs_only_if_it_is_named() {
     let receiver = start(Service::Who, Bug::None).to_string();
     for (arguments, words) in [
         (&["-P", "who"][..], "who has only the checks of the group proxy: add --only proxy"),
-        (&["--only=proxy", "-P", "discard"], "discard has no check or group 'proxy', but frame has: add -P frame"),
+        (
+            &["--only=proxy", "-P", "discard"],
+            "discard never replies, which shows nothing about a header: there are no checks of the group proxy",
+        ),
+        (
+            &["--only=actions,proxy"],
+            "the checks of the group proxy send headers of their own, and other checks send none: run those apart",
+        ),
         (&["--only=proxy", "--proxy=v1"], "the checks of the group proxy send headers of their own: leave out --proxy"),
     ] {
         let output = run(&[&["check", &receiver], arguments].concat());

@@ -10,7 +10,7 @@ use super::latencies::Latencies;
 use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
 use super::workload::DEFAULT_ACTION;
-use crate::client::failure::Failure;
+use crate::client::failure::{Failure, HEADER_QUESTION};
 use crate::client::json::{Map, Value, json, rounded, seconds};
 use crate::client::options::BenchOptions;
 use crate::client::target::Target;
@@ -66,6 +66,9 @@ impl<'a> BenchReport<'a> {
         let _ = writeln!(table, "errors    {:>14}", grouped(measurement.errors()));
         for class in ErrorClass::ALL.into_iter().filter(|&class| measurement.errors_of(class) > 0) {
             let _ = writeln!(table, "  {:<15} {:>7}", class.name(), grouped(measurement.errors_of(class)));
+        }
+        if measurement.requests == 0 && measurement.errors_of(ErrorClass::ClosedEarly) > 0 {
+            let _ = writeln!(table, "  the server closed connections without a reply; {HEADER_QUESTION}");
         }
         if let Some(example) = &measurement.example {
             let _ = writeln!(table, "  such as: {example}");

@@ -14,6 +14,12 @@ pub fn checks(protocol: ClientProtocol) -> impl Iterator<Item = &'static Check> 
     CHECKS.iter().chain(proxy_catalog::CHECKS).filter(move |check| check.applies_to.includes(protocol))
 }
 
+/// Whether this is a check of receivers of the PROXY protocol, or their group.
+#[must_use]
+pub fn is_of_receivers(name: &str) -> bool {
+    proxy_catalog::CHECKS.iter().any(|check| check.has_name(name))
+}
+
 const HEADER_BITS: &str = "the top 5 bits of the header are the action, and the other 27 the length";
 const LOOP: &str = "recv was called once: loop until LENGTH bytes have arrived";
 const LOOP_HEADER: &str = "recv may return fewer bytes than requested: loop until the whole header has arrived";

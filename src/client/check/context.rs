@@ -33,6 +33,10 @@ struct CheckTime {
 /// check, and a server that sends a byte now and then must not hold it up.
 const PATIENCE_MULTIPLE: u32 = 5;
 
+/// The least time of a whole check, whatever its patience is. Derived: a check pauses for less than a second altogether,
+/// and the deadline is to end the waits for the server.
+const MIN_CHECK_TIME: Duration = Duration::from_secs(2);
+
 /// The time of the check of the longest message. Derived: 134 MB in each direction, at 10 MB/s.
 const LONGEST_MESSAGE_TIME: Duration = Duration::from_secs(30);
 
@@ -44,7 +48,7 @@ impl<'a> CheckContext<'a> {
     /// A context for one check, which waits at most `patience` for any progress.
     #[must_use]
     pub fn new(target: &'a Target, protocol: ClientProtocol, patience: Duration, large: bool) -> Self {
-        let deadline = Instant::now() + patience * PATIENCE_MULTIPLE;
+        let deadline = Instant::now() + (patience * PATIENCE_MULTIPLE).max(MIN_CHECK_TIME);
         Self { target, protocol, large, patience, time: Cell::new(CheckTime { patience, deadline }) }
     }
 

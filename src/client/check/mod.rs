@@ -13,7 +13,7 @@
 //! | [`runner`] | runs one check after another within their times |
 //! | `selection` | the checks that `--only` names |
 //! | `other_protocol` | recognizes a server of another protocol |
-//! | `proxy_catalog`, `proxy_receiver` | the checks of receivers of the PROXY protocol; recognizes a server that is none |
+//! | `proxy_catalog`, `proxy_receiver` | the checks of receivers of the PROXY protocol; recognizes a server that expects no header |
 //! | [`failure`](mod@failure), [`excerpt`] | what was sent, expected and received |
 //! | [`diagnosis`] | the probable cause of a failure |
 //! | [`bounds`] | bounds for random results |
@@ -36,12 +36,16 @@ mod report;
 pub mod runner;
 mod selection;
 
+use std::time::Duration;
+
 use super::client_protocol::ClientProtocol;
 use super::failure::{Failure, Status};
 use super::options::{CheckOptions, ColorWhen};
 use super::proxy_header::HeaderTemplate;
 use super::target::Target;
 use context::CheckContext;
+use definition::Check;
+use failure::CheckFailure;
 use outcome::RunSummary;
 use report::CheckReport;
 use runner::CheckRunner;
@@ -54,25 +58,17 @@ pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> 
     let protocol = protocol(options)?;
     let checks = selection::selected(protocol, &options.selection)?;
     let header = HeaderTemplate::new(&options.proxy)?;
-    if header.is_some() && !checks.iter().all(|check| check.is_default()) && !options.selection.list {
-        return Err(Failure::cannot_run("the checks of the group proxy send headers of their own: leave out --proxy"));
-    }
     let Some(host) = options.host.as_ref().filter(|_| !options.selection.list) else {
         report::list(&checks)?;
         return Ok(Status::Success);
     };
+    let judges_receivers = judge_receivers(&checks, header.is_some())?;
     let target = Target::resolve(host, protocol, options.family)?.with_header(header);
     // Without a server there is nothing to check: exit code 2, not failed checks.
     drop(target.connect_or_fail(options.selection.patience)?);
     let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());
     let mut report = CheckReport::begin(&options.report, color, summary)?;
-    let context = CheckContext::new(&target, protocol, options.selection.patience, false);
-    let failure = if checks.iter().all(|check| check.is_default()) {
-        other_protocol::failure_of_all(&context)
-    } else {
-        proxy_receiver::failure_of_all(&context)
-    };
-    if let Some(failure) = failure {
+    if let Some(failure) = failure_of_all(&target, protocol, judges_receivers, options.selection.patience) {
         report.add_all_failed(&checks, &failure.condensed())?;
         return report.end();
     }
@@ -83,9 +79,47 @@ pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> 
     report.end()
 }
 
+/// Whether the checks are those of receivers of the PROXY protocol.
+///
+/// # Errors
+/// Others would send a header of their own, or none.
+fn judge_receivers(checks: &[&Check], has_header: bool) -> Result<bool, Failure> {
+    if checks.iter().all(|check| check.is_default()) {
+        return Ok(false);
+    }
+    let send = "the checks of the group proxy send headers of their own";
+    if has_header {
+        return Err(Failure::cannot_run(format!("{send}: leave out --proxy")));
+    }
+    if checks.iter().any(|check| check.is_default()) {
+        return Err(Failure::cannot_run(format!("{send}, and other checks send none: run those apart")));
+    }
+    Ok(true)
+}
+
+/// The failure of every check, if one mistake is the reason.
+fn failure_of_all(
+    target: &Target,
+    protocol: ClientProtocol,
+    judges_receivers: bool,
+    patience: Duration,
+) -> Option<CheckFailure> {
+    let context = CheckContext::new(target, protocol, patience, false);
+    if judges_receivers {
+        return proxy_receiver::failure_of_all(&context);
+    }
+    let plain = target.without_header();
+    let needless =
+        |plain| proxy_receiver::needless_header(&context, &CheckContext::new(plain, protocol, patience, false));
+    plain.as_ref().and_then(needless).or_else(|| other_protocol::failure_of_all(&context.renewed()))
+}
+
 fn protocol(options: &CheckOptions) -> Result<ClientProtocol, Failure> {
     let name = if options.edition.is_some() { "frame-2021" } else { options.protocol.name() };
     ClientProtocol::by_name(name).filter(|&protocol| catalog::checks(protocol).next().is_some()).ok_or_else(|| {
-        Failure::cannot_run(format!("no checks for protocol {name}; there are some for {}", definition::checkable()))
+        let checkable = definition::checkable();
+        let why =
+            format!("no checks for protocol {name}; there are some for {checkable}, and with --only proxy for who");
+        Failure::cannot_run(why)
     })
 }

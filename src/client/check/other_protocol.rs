@@ -12,6 +12,7 @@ use super::connection::TestConnection;
 use super::context::CheckContext;
 use super::failure::{CheckFailure, ConnectionState};
 use crate::client::client_protocol::{ClientProtocol, ConnectionUse, ERROR_TEXT};
+use crate::client::failure::HEADER_QUESTION;
 use crate::protocol::calendar::{MONTHS, Moment, WEEKDAYS};
 use crate::sys;
 
@@ -52,8 +53,8 @@ pub fn failure_of_all(context: &CheckContext) -> Option<CheckFailure> {
     let protocol = context.protocol();
     let time = REPLY_TIME.min(context.patience());
     let (first, request) = first_reply(context, time).ok()?;
-    if let Some(names) = protocols_of_reply(protocol, &request, first.unread()) {
-        return Some(speaks(&first, protocol, &names));
+    if let Some(failure) = judged_reply(&first, protocol, &request) {
+        return Some(failure);
     }
     let is_silent = first.unread().is_empty();
     // The checks judge a server that sends without end.
@@ -77,9 +78,9 @@ fn greeting_of_other(context: &CheckContext, time: Duration) -> Option<CheckFail
 }
 
 /// The failure of every check, if a server of `protocol` does not send what has arrived without a request.
-fn judged_greeting(connection: &TestConnection, protocol: ClientProtocol) -> Option<CheckFailure> {
+pub fn judged_greeting(connection: &TestConnection, protocol: ClientProtocol) -> Option<CheckFailure> {
     let greeting = connection.unread();
-    match protocol_of_greeting(greeting, sys::unix_time()) {
+    match foreign_protocol(greeting).or_else(|| protocol_of_greeting(greeting, sys::unix_time())) {
         Some(name) if name == protocol.name() => None,
         Some(name) => Some(speaks(connection, protocol, name)),
         None if protocol.takes_messages() && !greeting.is_empty() => {
@@ -91,6 +92,12 @@ fn judged_greeting(connection: &TestConnection, protocol: ClientProtocol) -> Opt
         }
         None => None,
     }
+}
+
+/// The failure of every check, if this reply to the bytes of a request is one of another protocol.
+pub fn judged_reply(connection: &TestConnection, protocol: ClientProtocol, request: &[u8]) -> Option<CheckFailure> {
+    let names = protocols_of_reply(protocol, request, connection.unread())?;
+    Some(speaks(connection, protocol, &names))
 }
 
 /// The failure of every check, if the server has not replied to the first request, and replies to requests of other
@@ -135,8 +142,13 @@ fn never_replies(context: &CheckContext, time: Duration) -> Option<CheckFailure>
     if !connection.unread().is_empty() {
         return None;
     }
-    let does = "accepts connections and never replies: does it hang, is this the right port, and the right -P?";
-    Some(unanswered(&connection, context.protocol(), does))
+    let does = if connection.is_open() {
+        "accepts connections and never replies: does it hang"
+    } else {
+        "closes every connection without a reply: is it another server"
+    };
+    let does = format!("{does}, is this the right address, and the right -P? Or {HEADER_QUESTION}");
+    Some(unanswered(&connection, context.protocol(), &does))
 }
 
 fn speaks(connection: &TestConnection, protocol: ClientProtocol, name: &str) -> CheckFailure {
@@ -145,10 +157,11 @@ fn speaks(connection: &TestConnection, protocol: ClientProtocol, name: &str) -> 
 
 fn failure(connection: &TestConnection, protocol: ClientProtocol, does: &str) -> CheckFailure {
     let failure = connection.failure(format!("a server of {}", protocol.name()), "");
-    failure.with_hint(format!("the server {does}: is this the right port, and the right -P?"))
+    failure.with_hint(format!("the server {does}: is this the right address, and the right -P?"))
 }
 
-fn unanswered(connection: &TestConnection, protocol: ClientProtocol, does: &str) -> CheckFailure {
+/// The failure of every check, as the server does this and sends nothing.
+pub fn unanswered(connection: &TestConnection, protocol: ClientProtocol, does: &str) -> CheckFailure {
     let mut failure = failure(connection, protocol, "").with_hint(format!("the server {does}"));
     if connection.is_open() {
         failure.state = ConnectionState::Silent;
@@ -184,7 +197,8 @@ fn protocols_of_reply(protocol: ClientProtocol, request: &[u8], reply: &[u8]) ->
     if let Some(name) = foreign_protocol(reply) {
         return Some(name.to_owned());
     }
-    if request.is_empty() || reply.is_empty() || is_right(protocol, reply) {
+    let is_own = is_right(protocol, reply) || is_reply_of(protocol, protocol, request, reply);
+    if request.is_empty() || reply.is_empty() || is_own {
         return None;
     }
     let replying = ClientProtocol::all().filter(|other| is_reply_of(*other, protocol, request, reply));

@@ -1,9 +1,10 @@
 //! The group of checks `proxy`: headers of the PROXY protocol, and what a receiver does after each.
 //!
 //! The specification is doc/proxy-protocol.txt of haproxy, revision 2026/04/27. The hints name what real servers do
-//! wrong; haproxy 2.6 and nginx 1.22 were tried.
+//! wrong; haproxy 2.6 and nginx 1.22 were tried. It allows a receiver to close the connection if a header does not arrive
+//! in one piece: only the checks whose names end with `-fragments` send one so.
 
-use super::checks::proxy::{self, HEADER, Receives};
+use super::checks::proxy::{self, HEADER, HEADER_V2, Receives};
 use super::definition::AppliesTo::{Only, WithReply};
 use super::definition::{Check, PROXY};
 use Receives::{Client, Nothing, Sender, SenderOrNothing};
@@ -16,6 +17,8 @@ const V1: &str = "the line is `PROXY TCP4 SOURCE DESTINATION PORT PORT` with CRL
     it for the client's first";
 const V2: &str = "the header is the signature, a byte 0x21, a byte for the family, the length in 16 bits, and as many bytes \
     as that says: those behind it are the client's first";
+const FRAGMENTS: &str = "recv may return any part of a header: keep what has arrived and wait for the rest (recommended), or \
+    close the connection (allowed); do neither parse nor answer a part";
 const CLOSE: &str = "close the connection at the first byte that makes the header impossible, and send nothing";
 const EXACT: &str = "the line has exactly one space between two fields, and ends with CRLF: splitting at white space, or at \
     LF, accepts more than the specification allows; close the connection";
@@ -29,7 +32,7 @@ pub const CHECKS: &[Check] = &[
         hint: "send nothing before the whole header has arrived, also in a protocol in which the server speaks first" },
     Check { group: PROXY, name: "proxy-required", applies_to: WithReply, run: proxy::no_header,
         about: "a connection without a header is closed",
-        hint: "a receiver must not guess whether there is a header: who can choose could claim any address; close the connection" },
+        hint: CLOSE },
     Check { group: PROXY, name: "proxy-second-header", applies_to: Only("echo"), run: proxy::second_header,
         about: "a second header is data",
         hint: "read one header for each connection: a second one is from the client, which could claim any address with it" },
@@ -59,6 +62,10 @@ pub const CHECKS: &[Check] = &[
         run: |context| proxy::receives_two_requests(context, HEADER, IPV4),
         about: "version 1, with two requests behind it in one piece",
         hint: "the bytes that recv returned beyond the header are the client's: process all of them" },
+    Check { group: PROXY, name: "proxy-v1-fragments", applies_to: WithReply,
+        run: |context| proxy::fragments(context, HEADER),
+        about: "version 1, byte by byte",
+        hint: FRAGMENTS },
     Check { group: PROXY, name: "proxy-v1-lf-alone", applies_to: WithReply,
         run: |context| proxy::receives(context, b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 8083\n", Nothing),
         about: "version 1, LF without CR",
@@ -81,9 +88,13 @@ pub const CHECKS: &[Check] = &[
         hint: "the longest line has 107 bytes with CRLF: without CRLF in them, close the connection" },
 
     Check { group: PROXY, name: "proxy-v2-tcp4", applies_to: WithReply,
-        run: |context| proxy::receives(context, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x0a\xc6\x33\x64\x01\xdc\x04\x1f\x93", IPV4),
+        run: |context| proxy::receives(context, HEADER_V2, IPV4),
         about: "version 2, IPv4",
         hint: V2 },
+    Check { group: PROXY, name: "proxy-v2-fragments", applies_to: WithReply,
+        run: |context| proxy::fragments(context, HEADER_V2),
+        about: "version 2, byte by byte",
+        hint: FRAGMENTS },
     Check { group: PROXY, name: "proxy-v2-tcp6", applies_to: WithReply,
         run: |context| proxy::receives(context, b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24\
             \x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x10\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\xdc\x04\x1f\x93", IPV6),

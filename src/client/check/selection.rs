@@ -2,7 +2,7 @@
 
 use super::catalog;
 use super::definition::{Check, PROXY, checkable_protocols};
-use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH};
+use crate::client::client_protocol::{ClientProtocol, ConnectionUse, MAX_LENGTH};
 use crate::client::failure::Failure;
 use crate::client::options::Selection;
 
@@ -39,6 +39,11 @@ pub fn selected(protocol: ClientProtocol, selection: &Selection) -> Result<Vec<&
 /// The message about a name that the protocol does not have.
 fn unknown(protocol: ClientProtocol, name: &str) -> String {
     let own = protocol.name();
+    if protocol.connection_use() == ConnectionUse::NoReply && catalog::is_of_receivers(name) {
+        return format!(
+            "{own} never replies, which shows nothing about a header: there are no checks of the group {PROXY}"
+        );
+    }
     let has_name = |other: &ClientProtocol| catalog::checks(*other).any(|check| check.has_name(name));
     if let Some(other) = checkable_protocols().find(has_name) {
         let other = other.name();

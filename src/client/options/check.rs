@@ -16,7 +16,7 @@ pub(super) const EXIT_STATUS: &str = "\
 Exit status:
   0  every check passed (notes and skipped checks do not count)
   1  at least one check failed; all of them count as failed if the server
-     speaks another protocol or never replies
+     speaks another protocol, never replies or expects no PROXY header
   2  the server could not be checked: usage, no connection, a file that cannot
      be written";
 
@@ -53,14 +53,14 @@ pub struct Selection {
     #[arg(short, long, help_heading = "Selection")]
     pub list: bool,
     /// Run only these: names of checks or of groups, separated by commas; only so runs the group proxy, for a server that
-    /// receives the PROXY protocol
+    /// receives the PROXY protocol, and alone
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Selection")]
     pub only: Vec<String>,
     /// Also check the longest message (134217727 bytes)
     #[arg(long, help_heading = "Selection")]
     pub large: bool,
     /// Maximum time that a check waits for a server that does nothing; whatever the server does, a check ends after
-    /// about five times this time
+    /// about five times this time, or 2 s if that is more
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::positive_time, help_heading = "Selection")]
     pub patience: Duration,
 }

@@ -73,10 +73,11 @@ impl FromStr for HeaderTlv {
         }
         let (kind, value) = text.split_once('=').ok_or("no '=': write TYPE=HEX, or crc32c")?;
         let kind = match kind.strip_prefix("0x") {
-            Some(digits) => u8::from_str_radix(digits, 16),
-            None => kind.parse(),
+            Some(digits) if !digits.starts_with('+') => u8::from_str_radix(digits, 16).ok(),
+            None if !kind.starts_with('+') => kind.parse().ok(),
+            _ => None,
         };
-        let kind = kind.map_err(|_| "the type is not a number from 0 to 255, or 0x00 to 0xff")?;
+        let kind = kind.ok_or("the type is not a number from 0 to 255, or 0x00 to 0xff")?;
         let value = bytes(value).ok_or("the value is not pairs of hexadecimal digits")?;
         Ok(Self::Value(kind, value))
     }
@@ -123,7 +124,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(HeaderTlv::Value(kind, value.to_vec())), "{text}");
         }
         assert_eq!("crc32c".parse(), Ok(HeaderTlv::Checksum));
-        for text in ["", "3", "256=00", "0x100=00", "-1=00", "3=0", "3=0g", "3=\u{e9}\u{e9}"] {
+        for text in ["", "3", "256=00", "0x100=00", "-1=00", "3=0", "3=0g", "3=\u{e9}\u{e9}", "+5=00", "0x+5=00"] {
             assert!(text.parse::<HeaderTlv>().is_err(), "{text}");
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 
 use super::decoder::{Received, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
-use crate::client::failure::reason;
+use crate::client::failure::{HEADER_QUESTION, reason};
 use crate::units::counted;
 
 /// The most bytes that the error about an invalid length shows. Chosen: enough to recognize another protocol.
@@ -25,6 +25,8 @@ pub struct ReplyCollector {
 pub enum ReadError {
     /// The server closed the connection.
     Closed(Received),
+    /// The server closed the connection, on which it had sent nothing.
+    ClosedUnused,
     /// Nothing arrived for the time limit.
     TimedOut(Received),
     /// The bytes arrived more slowly than the time limit allows.
@@ -92,6 +94,9 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(received) => write!(f, "the server closed the connection {received}"),
+            Self::ClosedUnused => {
+                write!(f, "the server closed the connection before the reply began; {HEADER_QUESTION}")
+            }
             Self::TimedOut(received) => write!(f, "the read timed out {received}"),
             Self::TooSlow(received) => write!(f, "the reply arrived too slowly: the read timed out {received}"),
             Self::InvalidLength(bytes) => write!(f, "{}: {}", ReplyError::InvalidLength, bytes.escape_ascii()),

@@ -51,7 +51,9 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(local) = SocketAddress::parse_local(text) {
-            return local.map(Self::One);
+            let of_vsock = text.starts_with("vsock:");
+            let every = if of_vsock { ", or vsock::PORT to listen on every CID" } else { "" };
+            return local.map(Self::One).map_err(|why| why + every);
         }
         if let Ok(address) = text.parse() {
             return check_unicast(address).map(|()| Self::One(SocketAddress::Internet(address)));
@@ -280,7 +282,7 @@ mod tests {
         }
         for (text, words) in [
             ("echo=unix:echo", "not an absolute path"),
-            ("echo=vsock:8083", "write vsock:CID:PORT"),
+            ("echo=vsock:8083", "write vsock:CID:PORT, or vsock::PORT to listen on every CID"),
             ("echo=unix:/run/a,b", "; the path of a socket cannot contain a comma"),
             ("echo=unix:/run/echo,mode", "mode of echo has no value: mode=0660"),
             ("echo=unix:/run/echo,mode=rw", "mode=rw is not an octal number"),

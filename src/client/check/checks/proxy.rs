@@ -1,7 +1,8 @@
 //! Checks of receivers of the PROXY protocol: the header comes first, then a request.
 //!
-//! Each header is sent twice, on two connections: in one piece with the request, and byte by byte. The bytes are written
-//! out in the catalog, so that a receiver is judged neither by this project's parser nor by its encoder.
+//! Each header is sent in one piece with the request; a receiver need not be able to do more, and two checks of their own
+//! send a header byte by byte. The bytes are written out here and in the catalog, so that a receiver is judged neither by
+//! this project's parser nor by its encoder.
 
 use std::time::Duration;
 
@@ -24,27 +25,20 @@ pub enum Receives {
     SenderOrNothing,
 }
 
-/// What a receiver has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Served,
-    Closed,
-}
-
-/// How a header is sent.
-#[derive(Clone, Copy, Debug)]
-enum Pieces {
-    One,
-    Bytes,
-}
-
-/// A correct header, and the address of its client.
+/// A correct header of version 1, and the address of its client.
 pub const HEADER: &[u8] = b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 8083\r\n";
 const CLIENT: &str = "192.0.2.10:56324";
 
-/// The hint for a receiver that recognizes a header only if it arrives in one piece.
-const PIECES: &str = "in one piece with the request the header has the right result: recv may return any part of it, so \
-    keep what has arrived, and wait for the rest";
+/// The header of version 2 that announces the same.
+pub const HEADER_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x0a\xc6\x33\x64\x01\xdc\x04\x1f\x93";
+
+/// The note about a receiver that closes the connection at a part of a header.
+const DROPS_PARTS: &str = "closes the connection when a part of a header arrives alone: allowed, but recommended is to keep \
+    what has arrived and to wait for the rest";
+
+/// The hint for a server that serves a client without a header.
+const GUESSES: &str = "a receiver must not guess whether there is a header: who can choose could claim any address; close \
+    the connection";
 
 /// The hint for a server that names another peer than the header does.
 const PEER: &str = "the announced source is the client, in place of the proxy's own address, wherever the server names or \
@@ -67,42 +61,8 @@ pub fn receives_two_requests(context: &CheckContext, header: &[u8], expected: Re
 }
 
 fn receives_with_requests(context: &CheckContext, header: &[u8], expected: Receives, requests: usize) -> CheckResult {
-    let bytes = [header, &request(context).repeat(requests)].concat();
-    let replies = reply(context).repeat(requests);
-    let once = |pieces| outcome(context, &bytes, &replies, expected, pieces);
-    let first = once(Pieces::One)?;
-    let second = once(Pieces::Bytes).map_err(|failure| failure.with_hint(PIECES))?;
-    if first != second {
-        let received = format!("{}, and byte by byte: {}", first.name(), second.name());
-        return Err(CheckFailure::in_words("one result, however the header arrives", received).with_hint(PIECES));
-    }
-    if expected == Receives::SenderOrNothing && first == Outcome::Closed {
-        return Ok(Pass::WithNote("closes such a connection: allowed, but better is to serve it".into()));
-    }
-    Ok(Pass::Clean)
-}
-
-impl Outcome {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Served => "served",
-            Self::Closed => "closed",
-        }
-    }
-}
-
-fn outcome(
-    context: &CheckContext,
-    bytes: &[u8],
-    replies: &[u8],
-    expected: Receives,
-    pieces: Pieces,
-) -> Result<Outcome, CheckFailure> {
     let mut connection = context.connect()?;
-    match pieces {
-        Pieces::One => connection.send(bytes)?,
-        Pieces::Bytes => connection.send_in_parts(&bytes.chunks(1).collect::<Vec<_>>())?,
-    }
+    connection.send(&[header, &request(context).repeat(requests)].concat())?;
     let closes = match expected {
         Receives::Client(_) | Receives::Sender => false,
         Receives::Nothing => true,
@@ -111,10 +71,30 @@ fn outcome(
             connection.unread().is_empty() && !connection.is_open()
         }
     };
-    if closes {
-        return connection.expect_end().map(|()| Outcome::Closed);
+    if !closes {
+        expect_service(context, &mut connection, &reply(context).repeat(requests), expected)?;
+        return Ok(Pass::Clean);
     }
-    expect_service(context, &mut connection, replies, expected).map(|()| Outcome::Served)
+    connection.expect_end()?;
+    Ok(match expected {
+        Receives::SenderOrNothing => {
+            Pass::WithNote("closes such a connection: allowed, but better is to serve it".into())
+        }
+        _ => Pass::Clean,
+    })
+}
+
+/// A header that arrives byte by byte: the client is served, or the connection is closed, which the specification allows.
+pub fn fragments(context: &CheckContext, header: &[u8]) -> CheckResult {
+    let mut connection = context.connect()?;
+    let bytes = [header, &request(context)].concat();
+    connection.send_in_parts(&bytes.chunks(1).collect::<Vec<_>>())?;
+    connection.anything_within(context.patience())?;
+    if connection.unread().is_empty() && !connection.is_open() {
+        return Ok(Pass::WithNote(DROPS_PARTS.into()));
+    }
+    expect_service(context, &mut connection, &reply(context), Receives::Client(CLIENT))?;
+    Ok(Pass::Clean)
 }
 
 /// A request whose reply is known, or bytes that a server that speaks first ignores.
@@ -150,10 +130,11 @@ fn expect_facts(connection: &mut TestConnection, expected: Receives) -> Result<(
         Receives::Client(client) => (peer.as_deref() == Some(client), format!("the peer {client}")),
         _ => (peer.as_deref().is_some_and(|peer| peer != CLIENT), "the sender of the header as the peer".into()),
     };
-    if is_right {
-        return Ok(());
+    match peer {
+        _ if is_right => Ok(()),
+        Some(peer) => Err(connection.failure(words, format!("the peer {peer}")).with_hint(PEER)),
+        None => Err(CheckFailure { received: Observed::Bytes(line), ..connection.failure(words, "") }),
     }
-    Err(CheckFailure { received: Observed::Bytes(line), ..connection.failure(words, "") }.with_hint(PEER))
 }
 
 fn peer_of(line: &[u8]) -> Option<String> {
@@ -161,21 +142,30 @@ fn peer_of(line: &[u8]) -> Option<String> {
     facts.get("peer")?.as_str().map(str::to_owned)
 }
 
-/// Nothing is sent before the header, nor after a part of it.
+/// Nothing is sent before the header, nor after a part of it, at which the connection may be closed.
 pub fn silent_before_header(context: &CheckContext) -> CheckResult {
     let mut connection = context.connect()?;
     connection.expect_silence(SILENCE)?;
-    let (start, rest) = HEADER.split_at(HEADER.len() - 2);
-    connection.send(start)?;
-    connection.expect_silence(SILENCE)?;
-    connection.send(&[rest, &request(context)].concat())?;
-    expect_service(context, &mut connection, &reply(context), Receives::Client(CLIENT))?;
-    Ok(Pass::Clean)
+    connection.send(&HEADER[..HEADER.len() - 2])?;
+    connection.pause(SILENCE)?;
+    if connection.unread().is_empty() {
+        return Ok(Pass::Clean);
+    }
+    Err(connection.failure("nothing before the end of the header", ""))
 }
 
 /// A request without a header.
 pub fn no_header(context: &CheckContext) -> CheckResult {
-    receives(context, b"", Receives::Nothing)
+    receives(context, b"", Receives::Nothing).map_err(|failure| {
+        let is_served = matches!(&failure.received, Observed::Bytes(bytes) if is_served(context, bytes));
+        if is_served { failure.with_hint(GUESSES) } else { failure }
+    })
+}
+
+/// Whether these bytes show that the request of [`request`] was served.
+pub fn is_served(context: &CheckContext, received: &[u8]) -> bool {
+    let reply = reply(context);
+    !received.is_empty() && received.starts_with(&reply)
 }
 
 /// In `echo`, whatever is behind the header comes back.
