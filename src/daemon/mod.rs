@@ -140,6 +140,7 @@ fn serve(
         notifier.remove_stored(name);
     }
     server_config::warn_about_memory(settings.reloadable.max_buffered);
+    server_config::warn_about_unused_options(&settings.reloadable, &origins);
     system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);
     let serving = Serving::new(&listeners, origins, connection.is_some());
     let server = Server::start(listeners, connection, &config).map_err(|error| Failure::system(error.to_string()))?;

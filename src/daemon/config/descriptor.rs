@@ -117,8 +117,18 @@ impl InheritedOptions {
     /// The options, if they are for this socket.
     #[must_use]
     pub fn of(&self, descriptor: &Descriptor) -> &[ListenerOption] {
-        let is_named = self.name == descriptor.name || self.name == descriptor.protocol.name;
-        if is_named { &self.options } else { &[] }
+        if self.is_for(descriptor) { &self.options } else { &[] }
+    }
+
+    /// The name, if there are options and none of these sockets has it.
+    #[must_use]
+    pub fn unused_name<'a>(&self, mut descriptors: impl Iterator<Item = &'a Descriptor>) -> Option<&str> {
+        let is_unused = !self.options.is_empty() && !descriptors.any(|descriptor| self.is_for(descriptor));
+        is_unused.then_some(&self.name)
+    }
+
+    fn is_for(&self, descriptor: &Descriptor) -> bool {
+        self.name == descriptor.name || self.name == descriptor.protocol.name
     }
 }
 
