@@ -29,7 +29,7 @@ pub const CHECKS: &[Check] = &[
         hint: "send nothing before the whole header has arrived, also in a protocol in which the server speaks first" },
     Check { group: PROXY, name: "proxy-required", applies_to: WithReply, run: proxy::no_header,
         about: "a connection without a header is closed",
-        hint: "a receiver must not guess whether there is a header: who can choose could claim any address; close the connection" },
+        hint: "a receiver must not guess whether there is a header: a client that can choose could claim any address; close the connection" },
     Check { group: PROXY, name: "proxy-second-header", applies_to: Only("echo"), run: proxy::second_header,
         about: "a second header is data",
         hint: "read one header for each connection: a second one is from the client, which could claim any address with it" },
