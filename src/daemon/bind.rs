@@ -7,7 +7,7 @@ use log::warn;
 use super::socket_options::set_options;
 use crate::daemon::config::args::FixedSettings;
 use crate::daemon::config::listen::{Endpoint, ListenAddress};
-use crate::sys::{self, Errno, SocketAddress, SocketFile, StreamListener, UnixAddress};
+use crate::sys::{self, BindError, Errno, SocketAddress, SocketFile, StreamListener, UnixAddress};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct Bound {
 ///
 /// # Errors
 /// As socket(2), bind(2), listen(2) and [`SocketFile::bind`].
-pub fn bind(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Bound, Errno> {
+pub fn bind(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Bound, BindError> {
     let address = endpoint.address.socket_address();
     if let SocketAddress::Unix(UnixAddress::Path(path)) = &address {
         let socket = sys::stream_socket(&address)?;

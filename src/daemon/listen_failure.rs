@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use super::config::conflict::exclude;
 use super::exit_status::Failure;
 use crate::server::Listener;
-use crate::sys::{self, Errno, SocketAddress, SocketFamily, StreamListener};
+use crate::sys::{self, BindError, Errno, SocketAddress, SocketFamily, StreamListener};
 
 /// The first port that any process may bind (`net.ipv4.ip_unprivileged_port_start`, ip(7)). Derived: its default.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
@@ -19,7 +20,11 @@ const PRIVILEGED_PORT: &str =
 ///
 /// 78: an address that another start will not get; 71: the system refused it.
 #[must_use]
-pub fn cannot_listen(address: &SocketAddress, error: Errno, inherited: &[Listener]) -> Failure {
+pub fn cannot_listen(address: &SocketAddress, error: BindError, inherited: &[Listener]) -> Failure {
+    let error = match error {
+        BindError::ForeignLock(file) => return foreign_lock(address, &file),
+        BindError::System(error) => error,
+    };
     if address.family() != SocketFamily::Unix && !may_open_sockets() {
         return forbidden(address, error, !inherited.is_empty());
     }
@@ -57,7 +62,7 @@ fn unix_failure(what: String, error: Errno) -> Failure {
             "the directory of the socket has to exist: RuntimeDirectory=retortd in a unit creates /run/retortd",
         ),
         Errno::EACCES | Errno::EPERM => Failure::configuration(what).with_hint(
-            "the daemon has to read and to write the directory of the socket: RuntimeDirectory=retortd in a unit gives \
+            "the daemon has to write to the directory of the socket: RuntimeDirectory=retortd in a unit gives \
              /run/retortd to its user",
         ),
         Errno::EROFS => Failure::configuration(what).with_hint(
@@ -66,6 +71,13 @@ fn unix_failure(what: String, error: Errno) -> Failure {
         Errno::ENAMETOOLONG => Failure::configuration(what).with_hint("choose a shorter path"),
         _ => Failure::system(what),
     }
+}
+
+/// The failure of a Unix socket whose lock file cannot be used.
+fn foreign_lock(address: &SocketAddress, file: &Path) -> Failure {
+    let file = file.display();
+    Failure::configuration(format!("cannot listen on {address}: {file} is there and is no lock file of this user"))
+        .with_hint("if no other program needs that file, remove it; otherwise choose another path")
 }
 
 fn vsock_failure(what: String, error: Errno) -> Failure {

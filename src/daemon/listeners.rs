@@ -15,7 +15,7 @@ use crate::daemon::config::values::Size;
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
 use crate::server::{self, AdoptedConnection, Listener};
-use crate::sys::{self, Errno, SocketAddress, SocketFamily, StreamListener, StreamSocket};
+use crate::sys::{self, BindError, Errno, SocketAddress, SocketFamily, StreamListener, StreamSocket};
 
 /// The sockets to serve.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ fn prepare_inherited(listener: &Listener, settings: &FixedSettings) {
 }
 
 /// Binds an endpoint.
-fn own_listener(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listener, Errno> {
+fn own_listener(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listener, BindError> {
     let Bound { socket, file } = bind(endpoint, settings)?;
     let name = listener_name(&socket.local_address()?, endpoint.protocol);
     let listener = new_listener(socket, endpoint.protocol, name, server::Origin::Own, settings);

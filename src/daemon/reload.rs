@@ -33,11 +33,13 @@ pub fn reload(arguments: &[OsString], running: &Settings, origins: &[Origin]) ->
     };
     remarks.iter().for_each(Remark::log);
     let needs_restart = settings.need_restart(running);
-    let settings = Settings { fixed: running.fixed.clone(), ..settings };
-    let config = server_config(&settings, origins).map_err(|failure| failure.to_string())?;
+    let mut settings = Settings { fixed: running.fixed.clone(), ..settings };
     if needs_restart {
+        // also if this fails, which may be because of a listener that is only in the running settings
         warn!("{} change only with a restart", fixed_names());
+        settings.reloadable.listener_options.keep_missing(&running.reloadable.listener_options, origins);
     }
+    let config = server_config(&settings, origins).map_err(|failure| failure.to_string())?;
     Ok(Reloaded { settings, config })
 }
 

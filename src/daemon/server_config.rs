@@ -30,7 +30,8 @@ pub fn server_config(settings: &Settings, origins: &[Origin]) -> Result<server::
     let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
     let common = CommonOptions::new(&settings.reloadable, ProtocolSettings { quotes, host_name: sys::host_name() })?;
     let workers = settings.fixed.workers.map_or_else(system_limits::processors, usize::from);
-    let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + origins.len() as u64;
+    let listeners: u64 = origins.iter().map(Origin::descriptors).sum();
+    let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners;
     let connections = connections(settings.reloadable.max_connections, reserved, sys::raise_descriptor_limit())?;
     let options = |origin| common.with(&settings.reloadable.listener_options.of(origin), origin);
     Ok(server::ServerConfig {

@@ -1,9 +1,9 @@
 //! Operations on files and on descriptors of any kind.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -38,6 +38,19 @@ pub fn file_id(fd: &impl AsFd) -> Result<FileId, Errno> {
     fstat(fd).map(|stat| FileId { device: stat.st_dev, inode: stat.st_ino })
 }
 
+/// Identifies the file at a path, which may be a symbolic link; `None` if there is none.
+#[must_use]
+pub fn id_of(path: &Path) -> Option<FileId> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    Some(FileId { device: metadata.dev(), inode: metadata.ino() })
+}
+
+/// The number of an error of the system.
+#[must_use]
+pub fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
 /// Writes to a descriptor once, and returns the number of bytes written.
 ///
 /// # Errors
@@ -48,14 +61,13 @@ pub fn write(fd: &impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     #[test]
     fn a_file_is_identified_by_its_device_and_inode() {
         let file = File::open("/dev/null").expect("open");
         let metadata = file.metadata().expect("metadata");
-        assert_eq!(file_id(&file), Ok(FileId { device: metadata.dev(), inode: metadata.ino() }));
+        let id = FileId { device: metadata.dev(), inode: metadata.ino() };
+        assert_eq!((file_id(&file), id_of(Path::new("/dev/null"))), (Ok(id), Some(id)));
     }
 }

@@ -17,7 +17,8 @@
 //! | `socket.rs` | socket(2), bind(2), listen(2), connect(2) |
 //! | `stream_socket.rs` | accept4(2), send(2), recv(2), shutdown(2), getsockname(2): listeners and connections |
 //! | `socket_options.rs` | setsockopt(2), and reading back what was set |
-//! | `socket_file.rs` | flock(2), fchmod(2), unlink(2): the files of Unix sockets |
+//! | `socket_file.rs` | fchmod(2), unlink(2): the files of Unix sockets |
+//! | `lock_file.rs` | flock(2), unlink(2): lock files |
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
 //! | `inherited.rs` | descriptors that came through execve(2) |
 //! | `file.rs` | open(2), fstat(2), write(2) |
@@ -33,6 +34,7 @@ mod file;
 mod host;
 mod inherited;
 mod interest;
+mod lock_file;
 mod memory;
 mod poll;
 mod poller;
@@ -65,7 +67,7 @@ pub use signal_fd::Interrupts;
 pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_signal};
 pub use socket::{bind, close_with_reset, connect_unix, is_broadcast, listen, start_connect, stream_socket};
 pub use socket_address::{SocketAddress, SocketFamily, UnixAddress, VsockAddress};
-pub use socket_file::SocketFile;
+pub use socket_file::{BindError, SocketFile};
 pub use socket_info::{SocketKind, is_connected, is_listening, queued_connections, socket_kind, unacknowledged};
 pub use socket_options::{
     enable_address_reuse, enable_dual_stack, enable_keepalive, enable_nodelay, is_ipv6_only, receive_buffer,

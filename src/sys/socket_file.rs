@@ -1,29 +1,48 @@
 //! The files of Unix sockets: creating one in place of a leftover, and removing it (unix(7)).
 //!
 //! A process that is killed leaves the file of its socket behind, and bind(2) fails on it for ever. A file is a leftover
-//! if connect(2) to it is refused. Two processes that find the same leftover exclude each other by a lock on the
-//! directory, or the slower one would remove the new socket of the other.
+//! if connect(2) to it is refused. A process has a lock file beside its socket, `PATH.lock`, as long as it has the socket:
+//! of two that find the same leftover, the slower one would remove the new socket of the other. The directory itself is
+//! no lock: every user who can read it could hold that for ever.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::ffi::OsString;
+use std::fs;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag};
+use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
 
-use super::file::FileId;
+use super::file::{FileId, errno_of, id_of};
+use super::lock_file::{LockError, LockFile};
 use super::socket::{bind, listen, start_connect};
 use super::socket_address::{SocketAddress, UnixAddress};
 
-/// The file of a Unix socket that this process has bound. It is removed when this is dropped, if the path still leads to
-/// that socket.
+/// Why a socket cannot be bound.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BindError {
+    /// A Unix socket needs this lock file, and there is another file.
+    ForeignLock(PathBuf),
+    /// An error of the system.
+    System(Errno),
+}
+
+impl From<Errno> for BindError {
+    fn from(error: Errno) -> Self {
+        Self::System(error)
+    }
+}
+
+/// The file of a Unix socket that this process has bound, and its lock file. They are removed when this is dropped, if
+/// their paths still lead to them.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
     id: FileId,
+    /// Released after the socket has been removed.
+    _lock: LockFile,
 }
 
 impl SocketFile {
@@ -31,20 +50,21 @@ impl SocketFile {
     /// permissions `mode`, whatever the umask of the process, and at no moment more. A leftover is replaced.
     ///
     /// # Errors
-    /// EADDRINUSE: a process listens there; EEXIST: there is a file that is no socket; as open(2) of the directory, bind(2)
-    /// and listen(2).
-    pub fn bind(socket: &impl AsFd, path: &Path, mode: u32, backlog: i32) -> Result<Self, Errno> {
+    /// EADDRINUSE: a process listens there, or has the lock file; EEXIST: there is a file that is no socket; as open(2),
+    /// flock(2), bind(2) and listen(2).
+    pub fn bind(socket: &impl AsFd, path: &Path, mode: u32, backlog: i32) -> Result<Self, BindError> {
         let address = SocketAddress::Unix(UnixAddress::Path(path.into()));
         let mode = Mode::from_bits_truncate(mode);
-        let _lock = lock_directory(path.parent().unwrap_or(path))?;
+        let lock = lock(path, &address)?;
         match bind_with_mode(socket, path, &address, mode) {
             Err(Errno::EADDRINUSE) => {
-                remove_leftover(path, &address)?;
+                check_leftover(path, &address)?;
+                fs::remove_file(path).map_err(|error| errno_of(&error))?;
                 bind_with_mode(socket, path, &address, mode)?;
             }
             result => result?,
         }
-        let file = Self { path: path.into(), id: id_of(path).ok_or(Errno::ENOENT)? };
+        let file = Self { path: path.into(), id: id_of(path).ok_or(Errno::ENOENT)?, _lock: lock };
         listen(socket, backlog)?;
         Ok(file)
     }
@@ -59,10 +79,21 @@ impl Drop for SocketFile {
     }
 }
 
-/// Locks a directory as flock(2) does, until the result is dropped; waits while another process has the lock.
-fn lock_directory(path: &Path) -> Result<Flock<File>, Errno> {
-    let directory = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path);
-    Flock::lock(directory.map_err(|error| errno(&error))?, FlockArg::LockExclusive).map_err(|(_, error)| error)
+/// The path of the lock file of a socket.
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    name.into()
+}
+
+fn lock(path: &Path, address: &SocketAddress) -> Result<LockFile, BindError> {
+    LockFile::acquire(lock_path(path)).map_err(|error| match error {
+        LockError::Held => BindError::System(Errno::EADDRINUSE),
+        // that of a daemon of another user
+        LockError::Foreign if check_leftover(path, address) == Err(Errno::EADDRINUSE) => Errno::EADDRINUSE.into(),
+        LockError::Foreign => BindError::ForeignLock(lock_path(path)),
+        LockError::System(error) => BindError::System(error),
+    })
 }
 
 /// The kernel gives the file the permissions of the socket, less those that the umask forbids.
@@ -72,43 +103,34 @@ fn bind_with_mode(socket: &impl AsFd, path: &Path, address: &SocketAddress, mode
     fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)
 }
 
-/// Removes the file of a socket on which no process listens.
-fn remove_leftover(path: &Path, address: &SocketAddress) -> Result<(), Errno> {
-    let metadata = fs::symlink_metadata(path).map_err(|error| errno(&error))?;
+/// Checks that a file is a socket on which no process listens.
+fn check_leftover(path: &Path, address: &SocketAddress) -> Result<(), Errno> {
+    let metadata = fs::symlink_metadata(path).map_err(|error| errno_of(&error))?;
     if !metadata.file_type().is_socket() {
         return Err(Errno::EEXIST);
     }
-    match start_connect(address, None).map_err(|error| error.raw_os_error()) {
-        Err(Some(number)) if number == Errno::ECONNREFUSED as i32 => {
-            fs::remove_file(path).map_err(|error| errno(&error))
-        }
+    match start_connect(address, None).map_err(|error| errno_of(&error)) {
+        Err(Errno::ECONNREFUSED) => Ok(()),
         // also where connecting is not allowed (EACCES), the queue is full (EAGAIN), or the socket is one of datagrams
         _ => Err(Errno::EADDRINUSE),
     }
 }
 
-fn errno(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
-}
-
-/// Identifies the file at a path; `None` if there is none.
-fn id_of(path: &Path) -> Option<FileId> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    Some(FileId { device: metadata.dev(), inode: metadata.ino() })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
     use std::sync::Barrier;
     use std::thread;
 
+    use nix::fcntl::{Flock, FlockArg};
+
     use super::*;
     use crate::sys::stream_socket;
 
     /// Binds `path` with mode 0600; the socket has to live as long as it should listen.
-    fn bound(path: &Path) -> Result<(std::os::fd::OwnedFd, SocketFile), Errno> {
+    fn bound(path: &Path) -> Result<(std::os::fd::OwnedFd, SocketFile), BindError> {
         let socket = stream_socket(&SocketAddress::Unix(UnixAddress::Unnamed)).expect("a socket");
         let file = SocketFile::bind(&socket, path, 0o600, 10)?;
         Ok((socket, file))
@@ -123,6 +145,41 @@ mod tests {
         drop(UnixStream::connect(&path).expect("connect"));
         drop(file);
         assert_eq!(fs::metadata(&path).expect_err("removed").kind(), io::ErrorKind::NotFound);
+        assert_eq!(id_of(&lock_path(&path)), None, "removed with it");
+    }
+
+    #[test]
+    fn a_socket_whose_lock_is_held_is_in_use() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let (_socket, file) = bound(&path).expect("bind");
+        fs::remove_file(&path).expect("remove");
+        assert_eq!(bound(&path).map(drop), Err(Errno::EADDRINUSE.into()));
+        drop(file);
+        let _listener = UnixListener::bind(&path).expect("bind");
+        assert_eq!(bound(&path).map(drop), Err(Errno::EADDRINUSE.into()), "another program listens, without a lock");
+        assert_eq!(id_of(&lock_path(&path)), None, "no lock is left");
+    }
+
+    #[test]
+    fn a_lock_on_the_directory_delays_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let handle = fs::File::open(directory.path()).expect("open");
+        let _lock = Flock::lock(handle, FlockArg::LockExclusive).expect("the lock");
+        bound(&directory.path().join("socket")).expect("bind");
+    }
+
+    #[test]
+    fn a_foreign_lock_file_is_an_error_unless_the_socket_is_in_use() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        fs::write(lock_path(&path), "text").expect("write");
+        assert_eq!(bound(&path).map(drop), Err(BindError::ForeignLock(lock_path(&path))));
+        let listener = UnixListener::bind(&path).expect("bind");
+        assert_eq!(bound(&path).map(drop), Err(Errno::EADDRINUSE.into()));
+        drop(listener);
+        assert_eq!(bound(&path).map(drop), Err(BindError::ForeignLock(lock_path(&path))));
+        assert_eq!(fs::read_to_string(lock_path(&path)).expect("it is still there"), "text");
     }
 
     #[test]
@@ -131,19 +188,19 @@ mod tests {
         let path = directory.path().join("socket");
         drop(UnixListener::bind(&path).expect("bind"));
         let (_socket, file) = bound(&path).expect("in place of the leftover");
-        assert_eq!(bound(&path).map(drop), Err(Errno::EADDRINUSE), "it is in use");
+        assert_eq!(bound(&path).map(drop), Err(Errno::EADDRINUSE.into()), "it is in use");
         UnixStream::connect(&path).expect("the socket that is in use is still there");
         drop(file);
         let _datagrams = UnixDatagram::bind(&path).expect("bind");
-        assert_eq!(bound(&path).map(drop), Err(Errno::EADDRINUSE), "a socket of another kind is in use");
+        assert_eq!(bound(&path).map(drop), Err(Errno::EADDRINUSE.into()), "a socket of another kind is in use");
         for create in [|path: &Path| fs::write(path, "text"), |path: &Path| std::os::unix::fs::symlink("missing", path)]
         {
             fs::remove_file(&path).expect("remove");
             create(&path).expect("create");
-            assert_eq!(bound(&path).map(drop), Err(Errno::EEXIST));
+            assert_eq!(bound(&path).map(drop), Err(Errno::EEXIST.into()));
             fs::symlink_metadata(&path).expect("it is still there");
         }
-        assert_eq!(bound(&directory.path().join("missing/socket")).map(drop), Err(Errno::ENOENT));
+        assert_eq!(bound(&directory.path().join("missing/socket")).map(drop), Err(Errno::ENOENT.into()));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::harness::action::UPPERCASE;
-use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Finished, frame, has_ipv6, in_parallel, wait_until};
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, Finished, frame, has_ipv6, in_parallel, listener, wait_until,
+};
 
 /// The IPv4 address of a daemon that listens on all addresses.
 fn ipv4(daemon: &Daemon, protocol: &str) -> SocketAddr {
@@ -25,6 +27,12 @@ fn serves(daemon: &Daemon, protocol: &str, source: [u8; 4]) -> bool {
 /// Which of the loopback addresses 127.0.0.1 to 127.0.0.4 are served.
 fn served(daemon: &Daemon, protocol: &str) -> [bool; 4] {
     [1, 2, 3, 4].map(|last| serves(daemon, protocol, [127, 0, 0, last]))
+}
+
+/// Which of the loopback addresses 127.0.0.1 to 127.0.0.3 are served at this address.
+fn served_at(address: SocketAddr) -> [bool; 3] {
+    let client = |last| Client::connect_from([127, 0, 0, last], address).exchange_or_closed(&frame(UPPERCASE, b"in"));
+    [1, 2, 3].map(|last| !client(last).is_empty())
 }
 
 #[test]
@@ -57,8 +65,15 @@ fn the_lists_of_a_listener_replace_those_of_all() {
     let daemon = daemon.start();
     assert_eq!(served(&daemon, "frame"), [true, false, false, false]);
     let (_, own) = daemon.listening()[1];
-    let client = |last| Client::connect_from([127, 0, 0, last], own).exchange_or_closed(&frame(UPPERCASE, b"in"));
-    assert_eq!([1, 2, 3].map(|last| !client(last).is_empty()), [false, true, false]);
+    assert_eq!(served_at(own), [false, true, false]);
+}
+
+#[test]
+fn listeners_on_free_ports_have_their_own_lists() {
+    let listeners = "frame=127.0.0.1:0 frame=127.0.0.1:0,allow=127.0.0.2 frame=127.0.0.1:0,allow=127.0.0.3";
+    let daemon = DaemonBuilder::new(&["--listen", listeners]).start();
+    let served: Vec<[bool; 3]> = daemon.listening().iter().map(|(_, address)| served_at(*address)).collect();
+    assert_eq!(served, [[true, true, true], [false, true, false], [false, false, true]]);
 }
 
 #[test]
@@ -93,6 +108,43 @@ fn a_reload_changes_the_lists_or_nothing() {
     daemon.wait_for_line(0, "settings:1: RETORTD_ALLOW: invalid value '127.0.0.1/8'");
     daemon.wait_for_line(0, "write 127.0.0.0/8 for the network, or 127.0.0.1 for the address");
     assert_eq!(served(&daemon, "frame"), [false, true, false, true]);
+}
+
+#[test]
+fn a_listener_that_the_settings_no_longer_have_keeps_its_options() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_LISTEN=frame=127.0.0.1:0,allow=127.0.0.2,deny=127.0.0.0/8\n");
+    let daemon = DaemonBuilder::new(&["--settings", &file]).start();
+    let only_second = [false, true, false, false];
+    assert_eq!(served(&daemon, "frame"), only_second);
+    for listen in ["frame=127.0.0.2:0,allow=127.0.0.3", "echo=[::1]:0,allow=127.0.0.1", "frame=127.0.0.2:0"] {
+        let line = daemon.log.len();
+        directory.write("settings", format!("RETORTD_LISTEN={listen}\n"));
+        daemon.reload();
+        daemon.wait_for_line(line, "the addresses and modes of listeners, --connection, ");
+        assert_eq!(served(&daemon, "frame"), only_second, "{listen}");
+    }
+    directory.write("settings", "RETORTD_LISTEN=frame=127.0.0.1:0,allow=127.0.0.3\n");
+    daemon.reload();
+    assert_eq!(served(&daemon, "frame"), [false, false, true, false], "its options are written again");
+}
+
+/// The address of an inherited listener is not in the settings: only its options change.
+#[test]
+fn an_inherited_listener_keeps_its_options_when_an_own_one_is_removed() {
+    let directory = Directory::new();
+    let options = "RETORTD_LISTENER_OPTIONS=frame,allow=127.0.0.2\n";
+    let file = directory.write("settings", format!("{options}RETORTD_LISTEN=frame=127.0.0.1:0,allow=127.0.0.3\n"));
+    let (socket, inherited) = listener();
+    let daemon = DaemonBuilder::new(&["--settings", &file]).with_sockets("frame", vec![socket.into()]).start();
+    let addresses: Vec<SocketAddr> = daemon.listening().iter().map(|(_, address)| *address).collect();
+    assert_eq!((addresses[0], addresses.len()), (inherited, 2));
+    for listen in ["", "RETORTD_LISTEN=echo=127.0.0.1:0\n", "RETORTD_LISTEN=frame=[::1]:0,allow=127.0.0.1\n"] {
+        directory.write("settings", format!("{options}{listen}"));
+        daemon.reload();
+        assert_eq!(served_at(addresses[0]), [false, true, false], "{listen}");
+        assert_eq!(served_at(addresses[1]), [false, false, true], "{listen}");
+    }
 }
 
 #[test]

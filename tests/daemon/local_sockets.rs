@@ -1,11 +1,11 @@
 //! Unix and vsock sockets: bound by the daemon, inherited, and as standard input.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,9 +14,10 @@ use crate::harness::action::UPPERCASE;
 use crate::harness::{
     DEADLINE, Daemon, DaemonBuilder, Directory, Finished, available, frame, length_prefixed, listener, skip, wait_until,
 };
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, VsockAddr, connect, socket};
-use nix::unistd::{getgid, getuid};
+use nix::unistd::{Uid, chown, getgid, getuid};
 
 /// A protocol's option `--listen` for a socket in the directory, and the path of the socket.
 fn listen(directory: &Directory, protocol: &str) -> (String, String) {
@@ -241,9 +242,112 @@ fn a_directory_that_the_daemon_may_not_write_exits_78() {
     let launch = DaemonBuilder::new(&[&option]).under(&["setpriv", "--reuid=65534", "--clear-groups"]);
     let Finished { code, log, .. } = launch.finish();
     assert_eq!(code, 78, "{log}");
-    let words =
-        format!("cannot listen on unix:{path}: Permission denied (os error 13) (the daemon has to read and to write");
+    let words = format!(
+        "cannot listen on unix:{path}: Permission denied (os error 13) (the daemon has to write to the directory"
+    );
     assert!(log.contains(&words), "{log}");
+}
+
+#[test]
+fn a_read_only_directory_exits_78() {
+    const SCRIPT: &str = "mount --bind $0 $0 && mount -o remount,ro,bind $0 || exit 77; exec \"$@\"";
+    if !getuid().is_root() || !available("unshare") {
+        return skip("not root");
+    }
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let root = Path::new(&path).parent().and_then(Path::to_str).expect("a directory");
+    let launch = DaemonBuilder::new(&[&option]).under(&[
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "sh",
+        "-c",
+        SCRIPT,
+        root,
+    ]);
+    let Finished { code, log, .. } = launch.finish();
+    if code == 77 || log.starts_with("unshare: ") {
+        return skip("no file system can be mounted here");
+    }
+    assert_eq!(code, 78, "{log}");
+    let words =
+        format!("cannot listen on unix:{path}: Read-only file system (os error 30) (the directory is read-only");
+    assert!(log.contains(&words), "{log}");
+}
+
+/// The limit of a path is checked before; that of a name in it counts where a symbolic link leads, too.
+#[test]
+fn a_path_that_is_too_long_for_the_file_system_exits_78() {
+    let directory = Directory::new();
+    let link = directory.path("link");
+    symlink("a".repeat(256), &link).expect("symlink");
+    let path = format!("{}/socket", link.display());
+    let Finished { code, log, .. } = refused(&format!("--listen=echo=unix:{path}"));
+    assert_eq!(code, 78, "{log}");
+    let words = format!("cannot listen on unix:{path}: File name too long (os error 36) (choose a shorter path)");
+    assert!(log.contains(&words), "{log}");
+    let path = format!("{}/{}", link.display(), "a".repeat(107));
+    let Finished { code, log, .. } = refused(&format!("--listen=echo=unix:{path}"));
+    assert_eq!(code, 2, "{log}");
+    assert!(log.contains("is too long for a socket: at most 107 bytes"), "{log}");
+}
+
+#[test]
+fn a_lock_file_is_held_as_long_as_the_socket() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "frame");
+    let mut daemon = start(&option);
+    let lock = format!("{path}.lock");
+    assert_eq!((mode_of(&lock), fs::read(&lock).expect("read")), (0o600, Vec::new()));
+    fs::remove_file(&path).expect("remove");
+    let Finished { code, log, .. } = refused(&option);
+    assert_eq!(code, 71, "{log}");
+    let words = "Address already in use (os error 98) (another process listens there: ss -lxp shows it)";
+    assert!(log.contains(words), "{log}");
+    assert_eq!(daemon.stop(), 0);
+    assert!(!Path::new(&lock).exists());
+}
+
+/// Any user who can read a directory can lock it.
+#[test]
+fn a_lock_on_the_directory_delays_no_start() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let handle = File::open(Path::new(&path).parent().expect("a directory")).expect("open");
+    let _lock = Flock::lock(handle, FlockArg::LockExclusive).expect("the lock");
+    let _daemon = start(&option);
+    assert_eq!(exchange(&path, b"abc"), b"abc");
+}
+
+#[test]
+fn a_foreign_lock_file_exits_78_and_stays() {
+    let directory = Directory::new();
+    let (option, path) = listen(&directory, "echo");
+    let lock = directory.path("socket.lock");
+    let target = directory.write("target", "text");
+    let words = format!(
+        "cannot listen on unix:{path}: {path}.lock is there and is no lock file of this user (if no other program needs"
+    );
+    let rejected = || {
+        let Finished { code, log, .. } = refused(&option);
+        assert_eq!(code, 78, "{log}");
+        assert!(log.contains(&words), "{log}");
+        assert!(!Path::new(&path).exists(), "no socket is left");
+    };
+    symlink(&target, &lock).expect("symlink");
+    rejected();
+    assert!(fs::symlink_metadata(&lock).expect("it is still there").is_symlink());
+    fs::remove_file(&lock).expect("remove");
+    fs::rename(&target, &lock).expect("rename");
+    rejected();
+    assert_eq!(fs::read_to_string(&lock).expect("it is still there"), "text");
+    fs::write(&lock, "").expect("write");
+    if chown(&lock, Some(Uid::from_raw(65534)), None).is_err() {
+        return skip("not root");
+    }
+    rejected();
+    assert!(lock.exists());
 }
 
 #[test]

@@ -40,7 +40,8 @@ impl ListenAddress {
     }
 
     /// Whether it is the path of a Unix socket.
-    fn is_path(&self) -> bool {
+    #[must_use]
+    pub fn is_path(&self) -> bool {
         matches!(self, Self::One(SocketAddress::Unix(UnixAddress::Path(_))))
     }
 }
@@ -110,16 +111,24 @@ pub struct Endpoint {
     pub address: ListenAddress,
     /// The permissions of the file of a Unix socket, if they are given.
     pub mode: Option<SocketMode>,
+    /// The number of listeners before it with the same protocol and address: port 0 can be given more than once.
+    pub ordinal: usize,
 }
 
 impl Endpoint {
     /// The default protocol on a port of all addresses.
     #[must_use]
     pub fn of_port(port: u16) -> Self {
-        Self { protocol: default_protocol(), address: ListenAddress::AllAddresses(port), mode: None }
+        Self { protocol: default_protocol(), address: ListenAddress::AllAddresses(port), mode: None, ordinal: 0 }
     }
 
-    /// Whether it serves the protocol of another one on the same address, whatever the permissions.
+    /// Whether it is the same listener as another one, whatever the permissions.
+    #[must_use]
+    pub fn is_listener_of(&self, other: &Self) -> bool {
+        self.has_address_of(other) && self.ordinal == other.ordinal
+    }
+
+    /// Whether it serves the protocol of another one on the same address.
     #[must_use]
     pub fn has_address_of(&self, other: &Self) -> bool {
         (self.protocol, &self.address) == (other.protocol, &other.address)
@@ -172,7 +181,7 @@ impl FromStr for Listen {
         let options = ListenerOption::parse_all(&written).map_err(|error| {
             if address.is_path() { format!("{error}; the path of a socket cannot contain a comma") } else { error }
         })?;
-        Ok(Self { endpoint: Endpoint { protocol, address, mode }, options })
+        Ok(Self { endpoint: Endpoint { protocol, address, mode, ordinal: 0 }, options })
     }
 }
 

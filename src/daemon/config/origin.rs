@@ -22,6 +22,17 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// The number of descriptors that the listener has: a Unix socket that has a file also has a lock file.
+    #[must_use]
+    pub fn descriptors(&self) -> u64 {
+        match self {
+            Self::Own(endpoint) if endpoint.address.is_path() => 2,
+            Self::Own(_) | Self::Inherited { .. } => 1,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,15 +71,28 @@ impl ListenerOptions {
     #[must_use]
     pub fn of<'a>(&'a self, origin: &'a Origin) -> Vec<&'a ListenerOption> {
         match origin {
-            Origin::Own(endpoint) => {
-                let listen = self.own.iter().find(|listen| listen.endpoint.has_address_of(endpoint));
-                listen.map_or(Vec::new(), |listen| listen.options.iter().collect())
-            }
+            Origin::Own(endpoint) => self.own(endpoint).map_or(Vec::new(), |listen| listen.options.iter().collect()),
             Origin::Inherited { descriptor, .. } => {
                 let settings = self.inherited.iter().flat_map(|entry| entry.of(descriptor));
                 descriptor.options.iter().chain(settings).collect()
             }
         }
+    }
+
+    /// Keeps the `running` options of the listeners in `origins` that these settings no longer have: a reload cannot
+    /// close such a listener, and must not widen the access to it.
+    pub fn keep_missing(&mut self, running: &Self, origins: &[Origin]) {
+        for origin in origins {
+            let Origin::Own(endpoint) = origin else { continue };
+            if let (None, Some(listen)) = (self.own(endpoint), running.own(endpoint)) {
+                self.own.push(listen.clone());
+            }
+        }
+    }
+
+    /// What is written for a listener of the daemon.
+    fn own(&self, endpoint: &Endpoint) -> Option<&Listen> {
+        self.own.iter().find(|listen| listen.endpoint.is_listener_of(endpoint))
     }
 }
 
@@ -96,5 +120,19 @@ mod tests {
         let changed: Listen = "echo=unix:/run/echo,mode=0666,max-rate=5".parse().expect("a listener");
         let options = ListenerOptions::new(vec![changed.clone()], Vec::new());
         assert_eq!(options.of(&Origin::Own(running.endpoint)), changed.options.iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_listener_that_is_no_longer_written_keeps_its_options() {
+        let listens = |texts: &[&str]| texts.iter().map(|text| text.parse().expect(text)).collect::<Vec<Listen>>();
+        let running = ListenerOptions::new(listens(&["echo=7,allow=::1", "time=37,max-rate=5", "ack=1"]), Vec::new());
+        let origins: Vec<Origin> = running.own.iter().map(|listen| Origin::Own(listen.endpoint.clone())).collect();
+        let mut changed = ListenerOptions::new(listens(&["echo=8,allow=::2", "time=37"]), Vec::new());
+        changed.keep_missing(&running, &origins);
+        assert_eq!(changed.own, listens(&["echo=8,allow=::2", "time=37", "echo=7,allow=::1", "ack=1"]));
+        // what was written in between was never bound
+        let mut last = ListenerOptions::new(listens(&["time=37,proxy"]), Vec::new());
+        last.keep_missing(&changed, &origins);
+        assert_eq!(last.own, listens(&["time=37,proxy", "echo=7,allow=::1", "ack=1"]));
     }
 }

@@ -20,7 +20,8 @@ impl Settings {
     pub fn new(arguments: Arguments) -> Self {
         let Arguments { listeners, mut fixed, mut reloadable, settings: _, check: _, list: _ } = arguments;
         let port = listeners.port.map(|port| Listen { endpoint: Endpoint::of_port(port), options: Vec::new() });
-        let own: Vec<Listen> = port.into_iter().chain(listeners.listen.into_iter().flat_map(|list| list.0)).collect();
+        let own = port.into_iter().chain(listeners.listen.into_iter().flat_map(|list| list.0));
+        let own = numbered(own.collect());
         let inherited: Vec<InheritedOptions> = listeners.listener_options.into_iter().flat_map(|list| list.0).collect();
         fixed.endpoints = own.iter().map(|listen| listen.endpoint.clone()).collect();
         reloadable.listener_options = ListenerOptions::new(own, inherited);
@@ -32,6 +33,16 @@ impl Settings {
     pub fn need_restart(&self, running: &Self) -> bool {
         self.fixed != running.fixed
     }
+}
+
+/// Numbers the listeners with the same protocol and address, so that each one has its own options.
+fn numbered(mut listeners: Vec<Listen>) -> Vec<Listen> {
+    for place in 0..listeners.len() {
+        let (before, rest) = listeners.split_at_mut(place);
+        let endpoint = &mut rest[0].endpoint;
+        endpoint.ordinal = before.iter().filter(|listen| listen.endpoint.has_address_of(endpoint)).count();
+    }
+    listeners
 }
 
 #[cfg(test)]

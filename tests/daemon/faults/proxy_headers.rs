@@ -81,7 +81,9 @@ fn slow_headers_are_closed_at_the_timeout() {
     let begun = Instant::now();
     let mut slow = daemon.connect("frame");
     let mut stopped: Vec<Client> = (0..200).map(|_| daemon.connect("frame")).collect();
-    stopped.iter_mut().for_each(|client| client.send(&almost));
+    for client in &mut stopped {
+        client.send(&almost);
+    }
     slow.send(LONGEST);
     while slow.is_silent(Duration::from_millis(20)) {
         slow.send(b"\0");

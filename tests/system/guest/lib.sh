@@ -59,11 +59,12 @@ drop_in() {
 }
 
 # edit_by "systemctl edit UNIT": writes /root/drop-in into the drop-in of a unit. The command requires a terminal, and an
-# editor, which gets a drop-in to fill between two comments.
+# editor, which gets a drop-in to fill between two comments; systemd 257 puts a line number (+4) in front of the file.
 edit_by() {
   { echo '#!/bin/sh' && cat; } >/root/editor <<'SH'
+for file; do :; done
 awk '/^### Anything between/ { print; system("cat /root/drop-in"); skip = 1; next }
-  /^### / { skip = 0 } !skip' "$1" >/root/edited && cat /root/edited >"$1"
+  /^### / { skip = 0 } !skip' "$file" >/root/edited && cat /root/edited >"$file"
 SH
   chmod +x /root/editor
   script --quiet --return --command "SYSTEMD_EDITOR=/root/editor $1" /dev/null

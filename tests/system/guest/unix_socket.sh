@@ -75,6 +75,22 @@ equal "users are counted" "served closed" "$(xargs </root/held.three) $(xargs </
 expect "the log names the user" says "$start" 'frame unix:pid=[a-z0-9]+,uid=1,gid=1: closed: source-limit'
 sed -i '/^RETORTD_MAX_PER_SOURCE/d' "$settings"
 
+echo "# A path in the settings"
+own=/run/retortd/own
+drop_in retortd.service Service RuntimeDirectory=retortd RuntimeDirectoryPreserve=yes
+cp "$settings" /root/settings
+echo "RETORTD_LISTEN=frame=unix:$own" >>"$settings"
+expect "the service binds the socket" systemctl restart retortd.service
+equal "the socket and its lock have their modes" "660 600" "$(stat --format=%a $own $own.lock | xargs)"
+equal "a client gets its reply" HELLO "$(unix $own hello)"
+expect "the service is killed" systemctl kill --signal=KILL retortd.service
+expect "it starts again" systemctl restart retortd.service
+equal "what was left is replaced" HELLO "$(unix $own hello)"
+expect "the service stops" systemctl stop retortd.socket retortd-unix.socket retortd.service
+expect "both files are removed" test ! -e $own -a ! -e $own.lock
+cp /root/settings "$settings"
+rm /run/systemd/system/retortd.service.d/service.conf
+
 echo "# Names of descriptors"
 # restart_as NAME: the service with one socket of its own, whose descriptor has this name.
 restart_as() {
