@@ -190,6 +190,7 @@ mod tests {
         assert_eq!(settings.of(&descriptor).len(), 1, "the settings add theirs");
     }
 
+    /// Fault 49.
     #[test]
     fn a_name_has_no_address_and_no_option_that_restricts_access() {
         for (name, words) in [

@@ -12,7 +12,9 @@ const SILENT: &str = "nginx.conf: without PROXY headers";
 fn a_second_nginx_without_headers_passes_on_the_header_of_the_first_balancer() {
     for (title, text) in announcing() {
         let daemon = daemon_behind_proxy("frame", &["-v"]);
-        let Some(second) = Balancer::of_kind(SILENT, &configuration(SILENT), &[daemon.address("frame")]) else { return };
+        let Some(second) = Balancer::of_kind(SILENT, &configuration(SILENT), &[daemon.address("frame")]) else {
+            return;
+        };
         let Some(first) = Balancer::of_kind(&title, &text, &[second.address()]) else { continue };
         let mut client = Client::connect_from([127, 0, 0, 11], first.address());
         assert_eq!(client.request(UPPERCASE, b"hi"), b"HI", "{title}");
@@ -24,7 +26,8 @@ fn a_second_nginx_without_headers_passes_on_the_header_of_the_first_balancer() {
 #[test]
 fn a_second_nginx_that_replaces_the_address_announces_two_families() {
     let set = "ipv6only=off proxy_protocol; set_real_ip_from 127.0.0.1;";
-    let text = configuration(ANNOUNCING).replace("ipv6only=off;", set).replace("[::]:8083 ipv6only=off", "0.0.0.0:8083");
+    let text =
+        configuration(ANNOUNCING).replace("ipv6only=off;", set).replace("[::]:8083 ipv6only=off", "0.0.0.0:8083");
     assert!(text.contains("0.0.0.0:8083 proxy_protocol; set_real_ip_from"), "{text}");
     let daemon = daemon_behind_proxy("frame", &["-v"]);
     let Some(balancer) = Balancer::of_kind(ANNOUNCING, &text, &[daemon.address("frame")]) else { return };
