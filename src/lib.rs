@@ -38,7 +38,11 @@
 //! | listener | a listening socket and its protocol; all workers accept from all listeners |
 //! | admission | whether one more connection may be accepted, and which worker gets it |
 //! | exchange | input and replies of one call of a protocol |
-//! | header | the PROXY header, by which a balancer announces its client in front of the client's own bytes |
+//! | balancer | a load balancer: the peer that connects in place of its clients |
+//! | PROXY header | bytes by which a balancer names its client, in front of the client's own bytes |
+//! | announce | to name a client in a PROXY header |
+//! | source | what limits for each client count: an address or network, a user, or a virtual machine |
+//! | access list | the networks whose clients are served or denied |
 //! | in flight | a request that has arrived in part, or whose reply the client has not taken in full |
 //! | offload | to process a long request on a thread of the offload pool |
 //! | preprocess | to transform the part of a message that has arrived, while the rest is on its way |

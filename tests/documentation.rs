@@ -297,6 +297,7 @@ fn systemd_commands_in_the_documents_run_in_a_system_test() {
     let mut count = 0;
     for (name, text) in [
         ("README.md", read("README.md")),
+        ("docs/load-balancers.md", read("docs/load-balancers.md")),
         ("packaging/default/retortd", read("packaging/default/retortd")),
         ("retortd.8", manual("retortd.8")),
         ("retortd.protocols.7", manual("retortd.protocols.7")),
@@ -379,7 +380,7 @@ fn faults_have_a_test_with_their_number() {
     let text = read("docs/faults.md");
     let rows = text.lines().filter_map(|line| line.trim_start().split_once(". ").map(|(number, _)| number.to_string()));
     let rows: BTreeSet<String> = rows.filter(|number| number.parse::<u32>().is_ok()).collect();
-    assert!(rows.len() >= 46, "{rows:?}");
+    assert!(rows.len() >= 49, "{rows:?}");
     let tests = [root().join("tests"), root().join("src")].map(|directory| sources(&directory).to_lowercase()).concat();
     assert_same("tests", &numbers_behind(&tests, "fault "), &rows);
 }

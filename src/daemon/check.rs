@@ -9,7 +9,7 @@ use super::config::load::Configuration;
 use super::config::origin::Origin;
 use super::config::written::{WrittenSetting, line};
 use super::exit_status::Failure;
-use super::server_config::{server_config, warn_about_memory};
+use super::server_config::{server_config, warn_about_memory, warn_about_unused_options};
 use super::{inetd, listeners};
 use crate::server::ServerConfig;
 
@@ -24,6 +24,10 @@ pub fn settings_in_force(configuration: &Configuration, inherited: Inherited) ->
     let config = server_config(settings, &origins)?;
     listeners::check(&settings.fixed, &inherited)?;
     warn_about_memory(settings.reloadable.max_buffered);
+    // the check before a reload of the service has none of its sockets: with the default listener nothing is known
+    if origins != [Origin::Own(Endpoint::default())] {
+        warn_about_unused_options(&settings.reloadable, &origins);
+    }
     let mut text = String::from("# The settings in force. Those in comments have their defaults.\n");
     let names: Vec<String> = origins.iter().map(Origin::to_string).collect();
     // writing to a String cannot fail

@@ -67,8 +67,9 @@ impl CommonOptions {
             return Err(Failure::configuration(what).with_hint("remove the option"));
         }
         if self.proxy.from.is_none() && !is_local(origin) {
-            let what =
-                format!("{origin} has the option proxy, with which each client that connects names its own address");
+            let what = format!(
+                "{origin} has the option proxy, and other machines can connect: each of them could announce any client"
+            );
             return Err(Failure::configuration(what).with_hint(
                 "set --proxy-from to the addresses of the load balancers, or bind the listener to a loopback address",
             ));

@@ -16,7 +16,7 @@ use super::idle::Idle;
 use super::logging;
 use super::notify::Notifier;
 use super::reload::{Reloaded, reload};
-use super::server_config::warn_about_memory;
+use super::server_config::{warn_about_memory, warn_about_unused_options};
 use super::signals::Signals;
 use super::status::{self, Serving};
 use super::stop_signals::{Effect, StopSignals};
@@ -259,6 +259,9 @@ impl<'a> MainLoop<'a> {
         logging::set_verbosity(settings.reloadable.verbose);
         if settings.reloadable.max_buffered != self.settings.reloadable.max_buffered {
             warn_about_memory(settings.reloadable.max_buffered);
+        }
+        if settings.reloadable.listener_options != self.settings.reloadable.listener_options {
+            warn_about_unused_options(&settings.reloadable, &self.serving.origins);
         }
         self.timers.check_idle(settings.reloadable.exit_idle.max());
         self.settings = settings;

@@ -7,6 +7,16 @@
 //! The main loop (`main_loop.rs`) runs beside the workers. A service that must not count as a client, such as metrics,
 //! would be a thread started beside [`Server::start`], which `MainLoop` would hold and end: it would read
 //! [`Server::stats`] and [`Server::phase`], and take no connection from a worker.
+//!
+//! | file | content |
+//! |---|---|
+//! | `config`, `server_config`, `listener_options` | the settings, and the configuration of the server that follows |
+//! | `check`, `reload` | `--check` and SIGHUP |
+//! | `activation`, `listen_fds`, `inetd` | the sockets that systemd or inetd passes |
+//! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
+//! | `main_loop`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
+//! | `notify`, `notify_queue`, `status` | reports to systemd |
+//! | `logging`, `system_limits`, `exit_status` | the log, the limits of the system, the exit code |
 
 mod activation;
 mod bind;
@@ -140,6 +150,7 @@ fn serve(
         notifier.remove_stored(name);
     }
     server_config::warn_about_memory(settings.reloadable.max_buffered);
+    server_config::warn_about_unused_options(&settings.reloadable, &origins);
     system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);
     let serving = Serving::new(&listeners, origins, connection.is_some());
     let server = Server::start(listeners, connection, &config).map_err(|error| Failure::system(error.to_string()))?;

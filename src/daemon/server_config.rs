@@ -84,6 +84,16 @@ pub fn warn_about_memory(max_buffered: Option<Limit<Size>>) {
     }
 }
 
+/// Warns about each name in `--listener-options` whose options are for none of the listeners with these origins.
+pub fn warn_about_unused_options(settings: &ReloadableSettings, origins: &[Origin]) {
+    for name in settings.listener_options.unused_names(origins) {
+        warn!(
+            "--listener-options '{name}' matches no listener: no socket from systemd has this name (the options of \
+             other listeners are in --listen)"
+        );
+    }
+}
+
 /// The warning about a `--max-buffered` above the memory. Without a limit only a configured limit on memory counts, not
 /// the size of the machine: that is accepted with the value `none`.
 fn memory_warning(max_buffered: Limit<Size>, memory: Memory) -> Option<String> {

@@ -50,8 +50,8 @@ pub struct ProxyOptions {
 }
 
 impl ProxyOptions {
-    /// Whether the headers of a peer count; of one that was not looked up, if every peer's do. Unix sockets have no
-    /// addresses: their modes decide who may connect.
+    /// Whether the headers of a peer count; of one that was not looked up, if every peer's do. The peers of Unix
+    /// sockets have no addresses: the mode of the socket decides which processes may connect.
     #[must_use]
     pub fn trusts(&self, peer: Option<Peer>) -> bool {
         match (&self.from, peer) {

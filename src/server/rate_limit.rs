@@ -110,7 +110,7 @@ impl RateLimiter {
         limiter
     }
 
-    /// Changes the rates. Who waits may try again at once.
+    /// Changes the rates. Listeners that wait may try again at once.
     pub fn set_rates(&self, Rates { total, per_source }: Rates) {
         let mut bucket = lock(&self.total);
         bucket.rate = total;

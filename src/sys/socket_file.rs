@@ -203,6 +203,7 @@ mod tests {
         assert_eq!(bound(&directory.path().join("missing/socket")).map(drop), Err(Errno::ENOENT.into()));
     }
 
+    /// Fault 47: a file that is replaced.
     #[test]
     fn a_file_that_another_process_has_put_there_is_kept() {
         let directory = tempfile::tempdir().expect("a directory");

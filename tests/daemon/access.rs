@@ -181,6 +181,7 @@ fn in_backlog(daemon: &Daemon, clients: usize) -> Vec<Client> {
     clients
 }
 
+/// Fault 48: clients wait in the backlog.
 #[test]
 fn clients_above_the_rate_of_a_listener_wait_in_the_backlog() {
     let daemon = Daemon::serving("frame", &["--max-rate=10/s", "--workers=2"]);
@@ -203,6 +204,7 @@ fn clients_above_the_rate_of_a_listener_wait_in_the_backlog() {
     assert_eq!(daemon.statistics_at_rest().answered, 30);
 }
 
+/// Fault 48: the daemon does not spin.
 #[test]
 fn a_paused_listener_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--max-rate=1", "--workers=4"]);
@@ -216,6 +218,7 @@ fn a_paused_listener_does_not_spin() {
     assert!(used < Duration::from_millis(5), "{used:?} of processor time in 400 ms");
 }
 
+/// Fault 48: a raised rate.
 #[test]
 fn a_raised_rate_ends_the_pause() {
     let directory = Directory::new();
@@ -231,6 +234,7 @@ fn a_raised_rate_ends_the_pause() {
     }
 }
 
+/// Fault 48: a stop.
 #[test]
 fn a_stop_serves_clients_that_wait_for_the_rate() {
     let mut daemon = Daemon::serving("frame", &["--max-rate=1", "--workers=2", "--drain-timeout=none", "-v"]);
@@ -283,6 +287,7 @@ fn listeners_have_rates_of_their_own() {
     }
 }
 
+/// Fault 48: clients of one source.
 #[test]
 fn a_source_above_its_rate_is_closed_and_others_are_served() {
     let daemon = DaemonBuilder::new(&["--listen=frame=0", "--max-rate-per-source=10", "--workers=2", "-v"]).start();

@@ -74,6 +74,36 @@ fn listener_options_name_inherited_sockets() {
     }
 }
 
+/// An option may restrict the access to a listener: one that is for no listener is not ignored silently.
+#[test]
+fn options_for_no_inherited_socket_are_warned_about() {
+    const WARNING: &str = "--listener-options 'frame' matches no listener: no socket from systemd has this name";
+    let entries = |arguments: &[&str]| {
+        let entries = "--listener-options=frame,allow=10.0.0.0/8 echo,max-rate=100";
+        DaemonBuilder::new(&[arguments, &[entries]].concat()).with_sockets("echo", vec![listener().0.into()])
+    };
+    let checked = entries(&["--check"]).finish();
+    let mut daemon = entries(&[]).start();
+    assert_eq!(daemon.stop(), 0);
+    for log in [checked.log, daemon.log.text()] {
+        assert_eq!((log.matches(WARNING).count(), log.matches("matches no listener").count()), (1, 1), "{log}");
+    }
+    let own = ["--listen=frame=127.0.0.1:0", "--listener-options=frame,allow=10.0.0.0/8"];
+    let daemon = DaemonBuilder::new(&own).start();
+    daemon.wait_for_line(0, WARNING);
+    let checked = DaemonBuilder::new(&[&["--check"], &own[..]].concat()).finish();
+    assert!(checked.log.contains(WARNING), "{}", checked.log);
+    let directory = Directory::new();
+    let settings = directory.write("settings", "");
+    let daemon = DaemonBuilder::new(&["--settings", &settings, own[0]]).start();
+    directory.write("settings", "RETORTD_LISTENER_OPTIONS=frame,proxy\n");
+    daemon.reload();
+    daemon.wait_for_line(0, WARNING);
+    // as the check before a reload of the service, which gets no sockets
+    let checked = DaemonBuilder::new(&["--check", own[1]]).finish();
+    assert_eq!((checked.code, checked.log.as_str()), (0, ""));
+}
+
 #[test]
 fn inherited_socket_suppresses_default_port() {
     let daemon = named("echo");

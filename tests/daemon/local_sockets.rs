@@ -144,6 +144,7 @@ fn a_mode_changes_only_with_a_restart() {
     assert_eq!((mode_of(&path), exchange(&path, b"abc")), (0o600, b"abc".to_vec()));
 }
 
+/// Fault 47: a leftover.
 #[test]
 fn a_leftover_of_a_killed_daemon_is_replaced() {
     let directory = Directory::new();
@@ -170,6 +171,7 @@ fn a_socket_in_use_exits_71_and_stays() {
     assert_eq!(exchange(&path, b"abc"), b"abc");
 }
 
+/// Fault 47: two daemons for one path.
 #[test]
 fn one_of_two_daemons_gets_a_path() {
     let directory = Directory::new();
@@ -501,6 +503,7 @@ fn the_name_connection_has_the_meaning_of_the_setting() {
     assert!(log.contains("echo has an address here"), "{log}");
 }
 
+/// Fault 49: an option that restricts access may not be in a name.
 #[test]
 fn names_with_an_address_or_an_unknown_option_exit_78() {
     for (name, words) in [

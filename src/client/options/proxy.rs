@@ -83,7 +83,7 @@ impl FromStr for HeaderTlv {
     }
 }
 
-/// The bytes that pairs of hexadecimal digits stand for.
+/// The bytes that pairs of hexadecimal digits encode.
 fn bytes(digits: &str) -> Option<Vec<u8>> {
     let pair = |pair: &[u8]| match *pair {
         [high, low] => u8::try_from(digit(high)? << 4 | digit(low)?).ok(),

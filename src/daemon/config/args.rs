@@ -43,7 +43,8 @@ Sizes are bytes, or 64K, 16M, 1G (powers of 1024). Times are seconds, or 500ms,
 5m, 1h30m. Numbers may end in k, M or G (powers of 1000). 0 or none disables a
 limit. Rates are connections per second. Networks are 10.0.0.0/8, 2001:db8::/32
 or an address; commas or white space separate them.
-A listener may have options of its own: echo=7,allow=10.0.0.0/8,max-rate=100.
+A listener may have options of its own: proxy, allow, deny, max-rate,
+max-rate-per-source, and mode for a Unix socket: echo=7,allow=10.0.0.0/8,proxy.
 Every option with a value, and --verbose, is also an environment variable:
 --idle-timeout is RETORTD_IDLE_TIMEOUT.
 A socket from systemd is served by the protocol that its FileDescriptorName=
@@ -90,7 +91,7 @@ pub struct ListenerArguments {
     #[arg(short, long, env = "RETORTD_PORT", value_name = "PORT", help_heading = LISTENING, value_parser = units::number_within::<u16>(0..=u64::from(u16::MAX)))]
     pub port: Option<u16>,
     /// Serve PROTOCOL on ADDRESS: frame=8083, echo=127.0.0.1:7, time=[::1]:3700, or a name alone for its own port;
-    /// echo=unix:/run/echo.sock, echo=unix:@echo, echo=vsock::7; may be repeated
+    /// echo=unix:/tmp/echo.sock, echo=unix:@echo, echo=vsock::7; may be repeated
     #[arg(long, env = "RETORTD_LISTEN", value_name = "PROTOCOL[=ADDRESS][,OPTION[=VALUE]]...", help_heading = LISTENING, action = ArgAction::Append)]
     pub listen: Vec<Separated<Listen>>,
     /// Add options to the listeners whose sockets come from systemd, by the name of the descriptor or the protocol;

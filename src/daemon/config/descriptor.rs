@@ -117,8 +117,18 @@ impl InheritedOptions {
     /// The options, if they are for this socket.
     #[must_use]
     pub fn of(&self, descriptor: &Descriptor) -> &[ListenerOption] {
-        let is_named = self.name == descriptor.name || self.name == descriptor.protocol.name;
-        if is_named { &self.options } else { &[] }
+        if self.is_for(descriptor) { &self.options } else { &[] }
+    }
+
+    /// The name, if there are options and none of these sockets has it.
+    #[must_use]
+    pub fn unused_name<'a>(&self, mut descriptors: impl Iterator<Item = &'a Descriptor>) -> Option<&str> {
+        let is_unused = !self.options.is_empty() && !descriptors.any(|descriptor| self.is_for(descriptor));
+        is_unused.then_some(&self.name)
+    }
+
+    fn is_for(&self, descriptor: &Descriptor) -> bool {
+        self.name == descriptor.name || self.name == descriptor.protocol.name
     }
 }
 
@@ -180,6 +190,7 @@ mod tests {
         assert_eq!(settings.of(&descriptor).len(), 1, "the settings add theirs");
     }
 
+    /// Fault 49.
     #[test]
     fn a_name_has_no_address_and_no_option_that_restricts_access() {
         for (name, words) in [

@@ -1,5 +1,6 @@
 //! The options of a listener. A reload replaces them.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::listener_syntax::{Written, WrittenOption};
@@ -7,6 +8,14 @@ use super::network::Network;
 use super::values::Limit;
 use crate::protocol;
 use crate::server::Rate;
+
+/// The options of the daemon that no listener can have for itself.
+#[rustfmt::skip]
+const FOR_ALL_LISTENERS: &[&str] = &[
+    "backlog", "recv-buffer", "send-buffer", "proxy-from", "proxy-timeout", "max-connections", "max-per-source",
+    "source-prefix", "max-message", "max-buffered", "max-line", "idle-timeout", "request-timeout", "write-timeout",
+    "min-rate", "drain-timeout", "exit-idle", "quotes", "verbose",
+];
 
 /// An option of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +48,13 @@ impl ListenerOption {
             _ if protocol::by_name(name).is_some() => {
                 Err(format!("'{name}' is a protocol and not an option of {listener}: write a space between listeners"))
             }
+            _ if is_network(name) => Err(format!(
+                "'{name}' is a network and not an option of {listener}: each one needs an option, so write allow={name} \
+                 or deny={name}"
+            )),
+            _ if FOR_ALL_LISTENERS.contains(&name) => {
+                Err(format!("{listener} has no option '{name}': that is for all listeners: --{name}"))
+            }
             _ => Err(format!(
                 "{listener} has no option '{name}': the options are {}, and mode for a Unix socket",
                 Self::NAMES.join(", ")
@@ -55,6 +71,11 @@ impl ListenerOption {
     }
 }
 
+/// Whether a text is a network or address, also one with bits behind its prefix.
+fn is_network(text: &str) -> bool {
+    text.split('/').next().is_some_and(|address| address.parse::<IpAddr>().is_ok())
+}
+
 /// The value of an option that needs one; `kind` is what it is called in messages.
 fn value<T: FromStr<Err = String>>(option: &WrittenOption<'_>, listener: &str, kind: &str) -> Result<T, String> {
     let name = option.name;
@@ -65,7 +86,12 @@ fn value<T: FromStr<Err = String>>(option: &WrittenOption<'_>, listener: &str, k
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Args;
+
     use super::*;
+    use crate::daemon::config::args::ReloadableSettings;
 
     fn options(text: &str) -> Result<Vec<ListenerOption>, String> {
         ListenerOption::parse_all(&Written::parse(text)?)
@@ -108,14 +134,34 @@ mod tests {
             ),
             (
                 "echo,allow=10.0.0.0/8,10.1.0.0/16",
-                "echo has no option '10.1.0.0/16': the options are proxy, allow, deny, max-rate, max-rate-per-source, \
-                 and mode for a Unix socket",
+                "'10.1.0.0/16' is a network and not an option of echo: each one needs an option, so write \
+                 allow=10.1.0.0/16 or deny=10.1.0.0/16",
+            ),
+            (
+                "echo,deny=::1,fe80::1/10",
+                "'fe80::1/10' is a network and not an option of echo: each one needs an option, so write \
+                 allow=fe80::1/10 or deny=fe80::1/10",
+            ),
+            ("echo,proxy-from=::1", "echo has no option 'proxy-from': that is for all listeners: --proxy-from"),
+            (
+                "echo,10.1",
+                "echo has no option '10.1': the options are proxy, allow, deny, max-rate, max-rate-per-source, and mode \
+                 for a Unix socket",
             ),
         ] {
             assert_eq!(options(text), Err(error.into()), "{text}");
         }
         let error = options("echo,max-rate-per-source=fast").expect_err("no number");
         assert!(error.starts_with("the option max-rate-per-source of echo: not a"), "{error}");
+    }
+
+    #[test]
+    fn every_other_option_that_a_reload_applies_is_for_all_listeners() {
+        let command = ReloadableSettings::augment_args(clap::Command::new("retortd"));
+        let reloadable = command.get_arguments().filter_map(clap::Arg::get_long);
+        let fixed = ["backlog", "recv-buffer", "send-buffer"];
+        let others = reloadable.chain(fixed).filter(|name| !ListenerOption::NAMES.contains(name));
+        assert_eq!(others.collect::<BTreeSet<_>>(), FOR_ALL_LISTENERS.iter().copied().collect());
     }
 
     #[test]

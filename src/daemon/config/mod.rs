@@ -3,6 +3,15 @@
 //! `load` reads them: clap parses the command line into `args::Arguments`, and `env_file` the settings file, whose
 //! variables are options, too. Together they become `settings::Settings`, which the daemon converts into the
 //! configuration of the server.
+//!
+//! | file | content |
+//! |---|---|
+//! | `args`, `environment`, `written` | options: their names and defaults, where they are read, how they are printed |
+//! | `settings_file`, `env_file`, `files` | the file of `--settings` |
+//! | `load`, `settings`, `conflict` | all of it together, checked |
+//! | `listen`, `listener_syntax`, `listener_option`, `socket_mode` | what is written for one listener |
+//! | `descriptor`, `origin` | the sockets from systemd, and the options of each listener |
+//! | `values`, `network`, `quotes` | values of options |
 
 pub mod args;
 pub mod conflict;

@@ -56,6 +56,17 @@ impl ListenerOptions {
         Self { own, inherited }
     }
 
+    /// The names in `--listener-options` whose options are for none of the listeners with these origins.
+    pub fn unused_names<'a>(&'a self, origins: &'a [Origin]) -> impl Iterator<Item = &'a str> {
+        let descriptors = || {
+            origins.iter().filter_map(|origin| match origin {
+                Origin::Inherited { descriptor, .. } => Some(descriptor),
+                Origin::Own(_) => None,
+            })
+        };
+        self.inherited.iter().filter_map(move |entry| entry.unused_name(descriptors()))
+    }
+
     /// The options of one listener, in the order in which they were written.
     #[must_use]
     pub fn of<'a>(&'a self, origin: &'a Origin) -> Vec<&'a ListenerOption> {

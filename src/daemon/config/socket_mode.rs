@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::listener_syntax::Written;
 
-/// The permissions of the file of a Unix socket: who may write to it may connect (unix(7)).
+/// The permissions of the file of a Unix socket: a process that may write to it may connect (unix(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketMode(pub u32);
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use super::{Balancer, SERVERS, daemon_behind_proxy};
-use crate::harness::{Daemon, Directory, available, run, skip, stderr, stdout};
+use super::{Balancer, DAEMON_SOCKET, SERVERS, daemon_behind_proxy};
+use crate::harness::{Daemon, DaemonBuilder, Directory, available, run, skip, stderr, stdout};
 
 /// The kinds of configurations, as the first line of each names its file.
 const KINDS: [&str; 4] = ["haproxy.cfg", "nginx.conf", "retortd-proxy.service", "service.nft"];
@@ -37,9 +37,14 @@ pub fn configuration(title: &str) -> String {
     found.unwrap_or_else(|| panic!("docs/load-balancers.md has no configuration '{title}'")).1
 }
 
-/// Those in which the balancer sends PROXY headers.
+/// Those in which the balancer sends PROXY headers over TCP.
 pub fn announcing() -> Vec<(String, String)> {
-    configurations().into_iter().filter(|(_, text)| sends_headers(text)).collect()
+    over_tcp().filter(|(_, text)| sends_headers(text)).collect()
+}
+
+/// Those with servers on other machines.
+fn over_tcp() -> impl Iterator<Item = (String, String)> {
+    configurations().into_iter().filter(|(_, text)| !text.contains(DAEMON_SOCKET))
 }
 
 fn sends_headers(text: &str) -> bool {
@@ -62,7 +67,7 @@ fn assert_passes(title: &str, address: SocketAddr, selection: &[&str]) {
 /// Runs the checks through every configuration for one kind of balancer.
 #[track_caller]
 fn check_all(kind: &str, selection: &[&str]) {
-    let shown: Vec<_> = configurations().into_iter().filter(|(title, _)| title.starts_with(kind)).collect();
+    let shown: Vec<_> = over_tcp().filter(|(title, _)| title.starts_with(kind)).collect();
     assert!(!shown.is_empty(), "no configuration of {kind}");
     for (title, text) in shown {
         let daemons = servers(&text);
@@ -87,6 +92,20 @@ fn every_shown_configuration_is_of_a_tested_kind() {
 #[test]
 fn all_checks_pass_through_haproxy() {
     check_all("haproxy.cfg", &[]);
+}
+
+#[test]
+fn all_checks_pass_through_haproxy_to_a_unix_socket() {
+    const TITLE: &str = "haproxy.cfg: a daemon on the same machine";
+    let directory = Directory::new();
+    let path = directory.path("retortd.sock").display().to_string();
+    let text = configuration(TITLE).replace(DAEMON_SOCKET, &path);
+    assert!(text.contains(&path), "{text}");
+    let daemon = DaemonBuilder::new(&["-v", &format!("--listen=frame=unix:{path},proxy")]).start();
+    let Some(balancer) = Balancer::of_kind(TITLE, &text, &[]) else { return };
+    assert_passes(TITLE, balancer.address(), &[]);
+    daemon.wait_for_line(0, " via unix:pid=");
+    assert!(!daemon.log.text().contains("proxy-header"), "{}", daemon.log.text());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! document. A test is skipped where its balancer is not installed; `.ci/run` installs them all.
 
 mod announced;
+mod chain;
 mod documented;
 mod health_checks;
 
@@ -26,6 +27,8 @@ const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 const SERVERS: [&str; 2] = ["192.0.2.11:8083", "192.0.2.12:8083"];
 const PORT: &str = "8083";
 const SOCKET: &str = "/run/haproxy/retortd.sock";
+/// The path of the daemon's socket in the document, where haproxy connects to it.
+const DAEMON_SOCKET: &str = "/run/retortd.sock";
 
 /// A running balancer; it gets SIGTERM when dropped.
 #[derive(Debug)]
@@ -164,8 +167,8 @@ fn is_listening(port: u16) -> bool {
 /// A configuration of the document with the addresses of this test.
 fn localized(configuration: &str, servers: &[SocketAddr], port: u16, directory: &Directory) -> String {
     let mut text = configuration.replace(SOCKET, &directory.path("socket").display().to_string());
-    for (number, shown) in SERVERS.iter().enumerate() {
-        text = text.replace(shown, &servers[number % servers.len()].to_string());
+    for (shown, server) in SERVERS.iter().zip(servers.iter().cycle()) {
+        text = text.replace(shown, &server.to_string());
     }
     text.replace(&format!(":{PORT}"), &format!(":{port}"))
 }

@@ -33,7 +33,7 @@ equal "a client without a header is not served" "" "$(request)"
 expect "the log has the reason" soon 5 says "$start" 'proxy-header'
 systemctl stop retortd.service
 
-# systemd ignores both names, and uses the one in the unit: `frame` without options.
+# Fault 49: systemd ignores both names, and uses the one in the unit: `frame` without options.
 for bad in frame,proxy:allow "frame,$(printf 'x%.0s' {1..260})"; do
   name "$bad"
   start=$(now)
