@@ -13,8 +13,8 @@ use crate::protocol::{Needed, Progress};
 
 /// What `Connection::drive` does next.
 pub(super) enum Step {
-    /// Start the service; these bytes have arrived before it.
-    Open(Vec<u8>),
+    /// Start the service, with what has arrived behind the PROXY header.
+    Admit,
     Read,
     Process(Call),
     Write,
@@ -42,10 +42,7 @@ impl Connection {
         let mut step = first;
         loop {
             step = match step {
-                Step::Open(arrived) => {
-                    batch = Batch::of(&arrived, context);
-                    Step::Process(Call::Open)
-                }
+                Step::Admit => self.begin_service(context, &mut batch),
                 Step::Read => {
                     let outcome = self.read(stream, context, &mut batch);
                     self.after_read(context, &mut batch, outcome, &mut direct_reads)

@@ -8,8 +8,10 @@ use log::{Level, info, log_enabled};
 
 use super::close_reason::CloseReason;
 use super::context::Context;
+use super::drive::Step;
 use super::log::trace_bytes;
 use super::next::Next;
+use super::process::{Batch, Call};
 use super::read::{ReadOutcome, read_once};
 use super::state::{Connection, State};
 use super::stream::Stream;
@@ -53,6 +55,20 @@ impl Connection {
                 Next::Close(CloseReason::ProxyHeader)
             }
         }
+    }
+
+    /// The client that the header announces is admitted: leaves the state, and puts what has arrived behind the header
+    /// into `batch`.
+    // not inlined: that would make every call of the driver longer
+    #[cold]
+    #[inline(never)]
+    pub(super) fn begin_service(&mut self, context: &mut Context, batch: &mut Batch) -> Step {
+        let Some(protocol) = &self.protocol else { return Step::Wait };
+        let next = State::before_requests(&**protocol, context.now);
+        if let State::Handshake(handshake) = self.set_state(next) {
+            *batch = Batch::of(&handshake.received, context);
+        }
+        Step::Process(Call::Open)
     }
 
     /// A client that half-closes without a byte is a probe of the balancer, and no fault.

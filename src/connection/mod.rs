@@ -77,6 +77,7 @@ pub use memory::{
 pub use millis::Millis;
 pub use next::Next;
 pub use offload::{OffloadJob, OffloadResult};
+use process::Call;
 pub use state::Connection;
 use state::{Phase, Resume, State, Then};
 pub use stream::{Interest, Stream};
@@ -107,17 +108,15 @@ impl Connection {
         if let State::Handshake(_) = self.state {
             return Next::Wait;
         }
-        self.drive(stream, context, Step::Open(Vec::new()), 0)
+        self.drive(stream, context, Step::Process(Call::Open), 0)
     }
 
     /// The client that [`Next::Announced`] has announced is admitted: starts its service. The first input is what has
     /// arrived behind the header.
     pub fn admit<S: Stream>(&mut self, protocol: Box<dyn Protocol>, stream: &mut S, context: &mut Context) -> Next {
-        let State::Handshake(handshake) = &mut self.state else { return Next::Wait };
-        let arrived = std::mem::take(&mut handshake.received);
-        self.set_state(State::before_requests(&*protocol, context.now));
+        let State::Handshake(_) = self.state else { return Next::Wait };
         self.protocol = Some(protocol);
-        self.drive(stream, context, Step::Open(arrived), 0)
+        self.drive(stream, context, Step::Admit, 0)
     }
 
     /// The stream has input, or its end, or an error.

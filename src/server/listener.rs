@@ -50,8 +50,8 @@ pub struct ProxyOptions {
 }
 
 impl ProxyOptions {
-    /// Whether the headers of a peer count. That of an unknown address counts only where every peer's does; Unix
-    /// sockets have no addresses: their modes decide who may connect.
+    /// Whether the headers of a peer count; of one that was not looked up, if every peer's do. Unix sockets have no
+    /// addresses: their modes decide who may connect.
     #[must_use]
     pub fn trusts(&self, peer: Option<Peer>) -> bool {
         match (&self.from, peer) {

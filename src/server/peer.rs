@@ -61,16 +61,18 @@ impl SourceKey {
 }
 
 impl Peer {
-    /// The peer of a socket; `None` if the connection was reset already (ENOTCONN), which reading will report.
-    #[must_use]
-    pub fn of(stream: &StreamSocket) -> Option<Self> {
+    /// The peer of a socket.
+    ///
+    /// # Errors
+    /// `NotConnected`: the client has reset the connection.
+    pub fn of(stream: &StreamSocket) -> io::Result<Self> {
         if stream.family() == SocketFamily::Unix {
-            return stream.peer_credentials().ok().map(Self::Unix);
+            return Ok(Self::Unix(stream.peer_credentials()?));
         }
-        match stream.peer_address().ok()? {
-            SocketAddress::Internet(address) => Some(Self::Tcp(address)),
-            SocketAddress::Vsock(address) => Some(Self::Vsock(address)),
-            SocketAddress::Unix(_) => None,
+        match stream.peer_address()? {
+            SocketAddress::Internet(address) => Ok(Self::Tcp(address)),
+            SocketAddress::Vsock(address) => Ok(Self::Vsock(address)),
+            SocketAddress::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -94,26 +96,26 @@ impl Peer {
     }
 }
 
-/// A client as limits and log see it. A peer is `None` if it is unknown.
+/// A client as limits and log see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
-    /// The peer of the socket.
+    /// The peer of the socket; `None` if it is unknown.
     Direct(Option<Peer>),
     /// A client that the peer has announced.
     Announced {
         /// Its address.
         source: SocketAddr,
         /// The peer.
-        via: Option<Peer>,
+        via: Peer,
     },
     /// A peer that may announce clients, and uses this connection itself: to probe the server, for example.
-    Balancer(Option<Peer>),
+    Balancer(Peer),
 }
 
 impl Client {
     /// The client of a connection whose `peer` has sent this header.
     #[must_use]
-    pub fn announced(header: ProxyHeader, peer: Option<Peer>) -> Self {
+    pub fn announced(header: ProxyHeader, peer: Peer) -> Self {
         match header {
             ProxyHeader::Local => Self::Balancer(peer),
             ProxyHeader::Proxied { source, .. } => Self::Announced { source, via: peer },
@@ -133,7 +135,8 @@ impl Client {
     #[must_use]
     pub fn ip(self) -> Option<IpAddr> {
         match self {
-            Self::Direct(peer) | Self::Balancer(peer) => peer.and_then(Peer::ip),
+            Self::Direct(peer) => peer.and_then(Peer::ip),
+            Self::Balancer(peer) => peer.ip(),
             Self::Announced { source, .. } => Peer::Tcp(source).ip(),
         }
     }
@@ -153,16 +156,10 @@ impl Client {
 /// The client as messages show it: `192.0.2.10:56324 via 10.0.0.5:41234`.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peer = match self {
-            Self::Direct(peer) | Self::Balancer(peer) => peer,
-            Self::Announced { source, via } => {
-                write!(f, "{} via ", Peer::Tcp(*source))?;
-                via
-            }
-        };
-        match peer {
-            Some(peer) => peer.fmt(f),
-            None => f.write_str("unknown address"),
+        match self {
+            Self::Direct(Some(peer)) | Self::Balancer(peer) => peer.fmt(f),
+            Self::Direct(None) => f.write_str("unknown address"),
+            Self::Announced { source, via } => write!(f, "{} via {via}", Peer::Tcp(*source)),
         }
     }
 }
@@ -206,7 +203,7 @@ pub struct SocketInfo<'a> {
 
 impl ConnectionInfo for SocketInfo<'_> {
     fn peer(&self) -> Option<String> {
-        self.announced.map(Peer::Tcp).or_else(|| Peer::of(self.stream)).map(|peer| peer.to_string())
+        self.announced.map(Peer::Tcp).or_else(|| Peer::of(self.stream).ok()).map(|peer| peer.to_string())
     }
 
     fn local(&self) -> Option<String> {
@@ -294,7 +291,7 @@ mod tests {
     fn announced_client_is_named_with_its_peer_and_counts_alone() {
         let [source, balancer] =
             ["[::ffff:192.0.2.10]:56324", "10.0.0.5:41234"].map(|address| address.parse().expect("an address"));
-        let peer = Some(Peer::Tcp(balancer));
+        let peer = Peer::Tcp(balancer);
         let client = Client::announced(ProxyHeader::Proxied { source, destination: balancer }, peer);
         assert_eq!(client.to_string(), "192.0.2.10:56324 via 10.0.0.5:41234");
         assert_eq!(client.ip(), Some([192, 0, 2, 10].into()));
@@ -303,8 +300,8 @@ mod tests {
         let own = Client::announced(ProxyHeader::Local, peer);
         assert_eq!((own.to_string(), own.ip()), ("10.0.0.5:41234".into(), Some([10, 0, 0, 5].into())));
         assert_eq!((own.source(64), own.announced_address()), (None, None), "probes count for no source");
-        let direct = Client::Direct(peer);
-        assert_eq!((direct.ip(), direct.source(64)), (own.ip(), Peer::Tcp(balancer).source(64)));
+        let direct = Client::Direct(Some(peer));
+        assert_eq!((direct.ip(), direct.source(64)), (own.ip(), peer.source(64)));
         assert_eq!(Client::Direct(None).to_string(), "unknown address");
     }
 }

@@ -4,8 +4,12 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use crate::harness::action::UPPERCASE;
-use crate::harness::{Client, Daemon, DaemonBuilder, Directory, Finished, frame, has_ipv6, in_parallel, listener};
+use crate::harness::{
+    Client, Daemon, DaemonBuilder, Directory, Finished, frame, has_ipv6, in_parallel, listener, wait_until,
+};
 
 /// The IPv4 address of a daemon that listens on all addresses.
 fn ipv4(daemon: &Daemon, protocol: &str) -> SocketAddr {
@@ -167,11 +171,25 @@ fn a_list_has_at_most_10000_networks() {
     }
 }
 
+/// Clients who have sent a request to a daemon that is suspended: all of them are in the backlog when it continues.
+fn in_backlog(daemon: &Daemon, clients: usize) -> Vec<Client> {
+    daemon.pause();
+    let mut clients: Vec<Client> = (0..clients).map(|_| daemon.connect("frame")).collect();
+    for client in &mut clients {
+        client.send(&frame(UPPERCASE, b"in"));
+    }
+    clients
+}
+
 #[test]
 fn clients_above_the_rate_of_a_listener_wait_in_the_backlog() {
     let daemon = Daemon::serving("frame", &["--max-rate=10/s", "--workers=2"]);
+    let clients = in_backlog(&daemon, 30);
     let begun = Instant::now();
-    in_parallel(30, |_| assert_eq!(daemon.connect("frame").request(UPPERCASE, b"in"), b"IN"));
+    daemon.signal(Signal::SIGCONT);
+    for mut client in clients {
+        assert_eq!(client.receive_frame(), b"IN");
+    }
     // ten at once, and twenty more at ten in a second
     assert!(begun.elapsed() >= Duration::from_millis(1990), "{:?}", begun.elapsed());
     let (line, _) = daemon.wait_for_line(0, "come faster than --max-rate allows: they wait in the backlog");
@@ -233,11 +251,16 @@ fn a_stop_serves_clients_that_wait_for_the_rate() {
 
 #[test]
 fn a_listener_that_is_full_and_paused_serves_every_client() {
-    let daemon = Daemon::serving("frame", &["--max-connections=2", "--max-rate=20", "--workers=3"]);
-    in_parallel(60, |_| assert_eq!(daemon.connect("frame").request(UPPERCASE, b"in"), b"IN"));
-    daemon.wait_for_line(0, "as many as allowed");
+    let daemon = Daemon::serving("frame", &["--max-connections=2", "--max-rate=1", "--workers=3"]);
+    let clients = in_backlog(&daemon, 4);
+    daemon.signal(Signal::SIGCONT);
     daemon.wait_for_line(0, "come faster than --max-rate allows");
-    assert_eq!(daemon.statistics_at_rest().answered, 60);
+    // the first two are connected, and the third one has waited for the rate and waits for them
+    daemon.wait_for_line(0, "as many as allowed");
+    for mut client in clients {
+        assert_eq!(client.receive_frame(), b"IN");
+    }
+    assert_eq!(daemon.statistics_at_rest().answered, 4);
 }
 
 #[test]
@@ -262,19 +285,18 @@ fn listeners_have_rates_of_their_own() {
 
 #[test]
 fn a_source_above_its_rate_is_closed_and_others_are_served() {
-    let daemon = DaemonBuilder::new(&["--listen=frame=0", "--max-rate-per-source=100", "--workers=2", "-v"]).start();
+    let daemon = DaemonBuilder::new(&["--listen=frame=0", "--max-rate-per-source=10", "--workers=2", "-v"]).start();
     let begun = Instant::now();
     let results = in_parallel(1000, |_| serves(&daemon, "frame", [127, 0, 0, 2]));
-    let allowed = 100 + begun.elapsed().as_millis() as usize / 10;
+    // ten at once, and one more in each tenth of a second
+    let allowed = 10 + begun.elapsed().as_millis() as usize / 100;
     let served = results.iter().filter(|served| **served).count();
-    assert!((100..=allowed).contains(&served), "{served} of at most {allowed}");
+    assert!((10..=allowed).contains(&served), "{served} of at most {allowed}");
     assert!(serves(&daemon, "frame", [127, 0, 0, 3]));
     let statistics = daemon.statistics_at_rest();
     assert_eq!(statistics.closed_for("rate-limit"), 1000 - served as u64, "{statistics:?}");
     daemon.wait_for_line(0, ": closed: rate-limit");
-    // the bucket of a source is full after a second
-    std::thread::sleep(Duration::from_secs(1));
-    assert!(serves(&daemon, "frame", [127, 0, 0, 2]));
+    wait_until("the source is served again", || serves(&daemon, "frame", [127, 0, 0, 2]));
 }
 
 /// Whether a client that a load balancer announces from `source` is served; it stays connected if so.

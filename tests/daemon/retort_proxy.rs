@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::thread;
 
 use crate::buggy_servers;
-use crate::harness::{run, stderr, stdout};
+use crate::harness::{Daemon, DaemonBuilder, run, stderr, stdout};
 use crate::proxy_receivers::{Bug, Service, start};
 use serde_json::Value;
 
@@ -47,6 +47,25 @@ fn a_correct_receiver_passes_in_every_protocol() {
             (Service::Daytime, "daytime", 24),
         ] {
             scope.spawn(move || passes(service, protocol, checks));
+        }
+    });
+}
+
+/// The daemon passes every check that its protocols have.
+#[test]
+fn the_daemon_is_a_correct_receiver_in_every_protocol() {
+    const CHECKED: [(&str, usize); 4] = [("frame", 24), ("echo", 25), ("who", 24), ("daytime", 24)];
+    let listeners = CHECKED.map(|(protocol, _)| format!("--listen={protocol}=127.0.0.1:0,proxy"));
+    let daemon = DaemonBuilder::new(&listeners.each_ref().map(String::as_str)).start();
+    let passes = |daemon: &Daemon, protocol, checks: usize| {
+        let report = report(daemon.address(protocol), &["-P", protocol, "--only=proxy"]);
+        assert_eq!(failed(&report), [], "{protocol}: {report:#}");
+        assert_eq!((&report["passed"], &report["notes"]), (&Value::from(checks), &Value::from(0)), "{protocol}");
+    };
+    thread::scope(|scope| {
+        for (protocol, checks) in CHECKED {
+            let daemon = &daemon;
+            scope.spawn(move || passes(daemon, protocol, checks));
         }
     });
 }

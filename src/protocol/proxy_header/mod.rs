@@ -9,7 +9,6 @@
 //! lone LF (`v1-lf-alone`); none of the three verifies the checksum (`v2-crc32c-wrong`); `proxyproto` 0.2.1 accepts two
 //! spaces (`v1-two-spaces`).
 
-mod crc32c;
 mod encode;
 mod error;
 mod header;
@@ -49,5 +48,10 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
 /// or with `PROXY TCP`.
 #[must_use]
 pub fn begins_like_header(bytes: &[u8]) -> bool {
-    bytes.starts_with(v2::SIGNATURE) || bytes.starts_with(PROXY_TCP)
+    // the first byte decides about almost every other input
+    match bytes.first() {
+        Some(b'\r') => bytes.starts_with(v2::SIGNATURE),
+        Some(b'P') => bytes.starts_with(PROXY_TCP),
+        _ => false,
+    }
 }

@@ -2,7 +2,8 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use super::crc32c::Crc32c;
+use crc::{CRC_32_ISCSI, Crc};
+
 use super::error::HeaderError;
 use super::header::{MAX_HEADER, Parsed, ProxyHeader};
 
@@ -20,6 +21,9 @@ pub const TCP6: u8 = 0x21;
 pub const CHECKSUM: u8 = 0x03;
 /// The length of the checksum, in bytes.
 pub const CHECKSUM_LENGTH: usize = 4;
+
+/// CRC32C, the checksum of RFC 4960, Appendix B.
+static CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 /// Bytes before the addresses.
 const FIXED: usize = 16;
@@ -156,9 +160,9 @@ fn check_tlvs(header: &[u8], start: usize) -> Result<(), HeaderError> {
 
 /// The checksum of a header that has its checksum at index `at`: computed with zeros there.
 pub fn checksum_of(header: &[u8], at: usize) -> u32 {
-    let mut crc = Crc32c::new();
-    crc.update(&header[..at]);
-    crc.update(&[0; CHECKSUM_LENGTH]);
-    crc.update(&header[at + CHECKSUM_LENGTH..]);
-    crc.finish()
+    let mut digest = CRC32C.digest();
+    digest.update(&header[..at]);
+    digest.update(&[0; CHECKSUM_LENGTH]);
+    digest.update(&header[at + CHECKSUM_LENGTH..]);
+    digest.finalize()
 }

@@ -10,7 +10,7 @@ use super::Worker;
 use super::drive::Driver;
 use crate::connection::{CloseReason, Connection, Next, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
-use crate::server::access::{AccessList, Verdict};
+use crate::server::access::Verdict;
 use crate::server::admission::Slot;
 use crate::server::connection_table::Session;
 use crate::server::listener::{ListenerOptions, ListenerProfile};
@@ -18,7 +18,7 @@ use crate::server::message::{NewConnection, WorkerMessage};
 use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
 use crate::server::warnings::Shortage;
-use crate::sys::Errno;
+use crate::sys::{Errno, StreamSocket};
 
 /// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one
 /// request costs 32 us of CPU (churn in `docs/performance.md`), so these cost two milliseconds.
@@ -67,7 +67,7 @@ impl Driver {
         profile: &ListenerProfile,
         options: &ListenerOptions,
     ) -> Result<Option<Box<SourceKey>>, CloseReason> {
-        if is_denied(client, &options.access) {
+        if client.ip().is_some_and(|ip| options.access.judge(ip) == Verdict::Denied) {
             return Err(CloseReason::Denied);
         }
         let (admission, limiter) = (&self.shared.admission, &profile.rate_limiter);
@@ -80,16 +80,6 @@ impl Driver {
         }
         if admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(CloseReason::SourceLimit) }
     }
-}
-
-/// Whether an access list denies a client. It denies an unknown address, whatever its networks: a client that has reset
-/// its connection already must not have its requests processed.
-fn is_denied(client: Client, access: &AccessList) -> bool {
-    !access.is_empty()
-        && match client {
-            Client::Direct(None) | Client::Balancer(None) => true,
-            client => client.ip().is_some_and(|ip| access.judge(ip) == Verdict::Denied),
-        }
 }
 
 impl Worker {
@@ -178,18 +168,52 @@ impl Worker {
     /// Begins to serve a connection, or waits for its PROXY header first.
     pub(super) fn add_connection(&mut self, connection: NewConnection) {
         self.driver.context.counters.accepted.add(1);
-        let options = self.shared.profile(connection.listener).options();
+        let profile = self.shared.profile(connection.listener);
+        let options = profile.options();
+        let peer = match self.look_up_peer(&connection.stream, profile, &options) {
+            Ok(peer) => peer,
+            Err(error) => {
+                let label = peer::log_name(Client::Direct(None), profile.protocol.name);
+                return self.reject(label.as_deref(), CloseReason::of(&error));
+            }
+        };
         match &options.proxy {
-            Some(proxy) => self.await_header(connection, proxy),
-            None => self.serve_peer(connection, &options),
+            Some(proxy) => self.await_header(connection, peer, proxy),
+            None => self.serve_peer(connection, peer, &options),
         }
     }
 
+    /// The peer of a new connection; `None` if neither the log nor a limit depends on it: looking it up costs a system
+    /// call.
+    ///
+    /// # Errors
+    /// It is unknown, because the client has reset the connection already: no request of the client is to be processed,
+    /// and no list can judge it.
+    fn look_up_peer(
+        &self,
+        stream: &StreamSocket,
+        profile: &ListenerProfile,
+        options: &ListenerOptions,
+    ) -> io::Result<Option<Peer>> {
+        let is_limited = match &options.proxy {
+            Some(proxy) => proxy.from.is_some(),
+            None => {
+                self.shared.admission.limits_sources()
+                    || profile.rate_limiter.limits_sources()
+                    || !options.access.is_empty()
+            }
+        };
+        if is_limited || peer::log_wants_names() { Peer::of(stream).map(Some) } else { Ok(None) }
+    }
+
     /// Begins to serve a connection whose client is its peer.
-    fn serve_peer(&mut self, NewConnection { stream, listener }: NewConnection, options: &ListenerOptions) {
+    fn serve_peer(
+        &mut self,
+        NewConnection { stream, listener }: NewConnection,
+        peer: Option<Peer>,
+        options: &ListenerOptions,
+    ) {
         let profile = self.shared.profile(listener);
-        let needs_peer = self.needs_peer(profile) || !options.access.is_empty();
-        let peer = if needs_peer { Peer::of(&stream) } else { None };
         let client = Client::Direct(peer);
         let label = peer::log_name(client, profile.protocol.name);
         let source = match self.driver.admit_client(client, profile, options) {
@@ -204,11 +228,6 @@ impl Worker {
         let connection = Connection::new(protocol, label, self.driver.context.now);
         let interest = connection.interest();
         self.open_session(Session { stream, connection, interest, listener, source });
-    }
-
-    /// Whether the log or a limit depends on the peers of new connections: looking one up costs a system call.
-    fn needs_peer(&self, profile: &ListenerProfile) -> bool {
-        self.shared.admission.limits_sources() || profile.rate_limiter.limits_sources() || peer::log_wants_names()
     }
 
     /// Puts a connection into the table and into epoll, and makes its first call.

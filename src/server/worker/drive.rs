@@ -48,7 +48,7 @@ impl Driver {
     fn report_found_header(&mut self, session: &Session) {
         self.context.found_header = false;
         let profile = self.shared.profile(session.listener);
-        profile.warn_found_header(Client::Direct(Peer::of(&session.stream)), self.context.now);
+        profile.warn_found_header(Client::Direct(Peer::of(&session.stream).ok()), self.context.now);
     }
 
     /// Visits a connection while the worker drains.
@@ -194,7 +194,7 @@ impl Worker {
         context.counters.close(reason, connection.unanswered().into());
         info!("{}: closed: {}", connection.peer(), reason.name());
         if let CloseReason::ProxyHeader | CloseReason::ProxyTimeout = reason {
-            let peer = Client::Direct(Peer::of(&stream));
+            let peer = Client::Direct(Peer::of(&stream).ok());
             self.shared.profile(listener).warn_missing_header(peer, context.now);
         }
         if let Some(source) = source {

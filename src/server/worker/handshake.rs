@@ -15,9 +15,12 @@ use crate::server::poller::Token;
 impl Worker {
     /// Begins a connection in front of its protocol. No limit on sources applies to its peer, which is trusted to send a
     /// header: the source is that of the announced client.
-    pub(super) fn await_header(&mut self, NewConnection { stream, listener }: NewConnection, proxy: &ProxyOptions) {
-        let needs_peer = proxy.from.is_some() || peer::log_wants_names();
-        let peer = if needs_peer { Peer::of(&stream) } else { None };
+    pub(super) fn await_header(
+        &mut self,
+        NewConnection { stream, listener }: NewConnection,
+        peer: Option<Peer>,
+        proxy: &ProxyOptions,
+    ) {
         let label = peer::log_name(Client::Direct(peer), self.shared.profile(listener).protocol.name);
         if !proxy.trusts(peer) {
             return self.reject(label.as_deref(), CloseReason::ProxyUntrusted);
@@ -34,9 +37,14 @@ impl Worker {
     /// the listener.
     pub(super) fn on_announced(&mut self, token: Token, header: ProxyHeader) {
         let Some(session) = self.table.get_mut(token) else { return };
+        let peer = match Peer::of(&session.stream) {
+            Ok(peer) => peer,
+            // reset behind its header: as in `Worker::add_connection`
+            Err(error) => return self.close(token, CloseReason::of(&error)),
+        };
         let profile = self.shared.profile(session.listener);
         let options = profile.options();
-        let client = Client::announced(header, Peer::of(&session.stream));
+        let client = Client::announced(header, peer);
         session.connection.rename(peer::log_name(client, profile.protocol.name));
         if let ProxyHeader::Proxied { .. } = header {
             info!("{}: announced", session.connection.peer());

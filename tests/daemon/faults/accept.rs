@@ -204,6 +204,42 @@ fn reset_before_accept_is_counted_as_reset() {
     daemon.wait_for_line(0, "frame unknown address: closed: reset");
 }
 
+/// Fault 4: where a list depends on the address, such a client is not served, whatever it has sent, and not denied; at
+/// the accept as behind its header.
+#[test]
+fn client_without_an_address_is_neither_judged_nor_served() {
+    const HEADER: &[u8] = b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 443\r\n";
+    for (option, header, arguments) in [
+        ("", &b""[..], &["--allow=127.0.0.1"][..]),
+        ("", b"", &["--deny=192.0.2.1"]),
+        ("", b"", &["--max-rate-per-source=100"]),
+        (",proxy", HEADER, &["--proxy-from=127.0.0.1"]),
+        (",proxy", HEADER, &["--allow=127.0.0.1,192.0.2.10"]),
+        (",proxy", HEADER, &[]),
+        (",proxy", b"PROXY UNKNOWN\r\n", &["--deny=192.0.2.1"]),
+    ] {
+        let listen = format!("--listen=frame=127.0.0.1:0{option}");
+        let daemon = DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start();
+        let request = [header, &frame(UPPERCASE, b"in")].concat();
+        let send = || {
+            let mut client = daemon.connect("frame");
+            client.send(&request);
+            client
+        };
+        daemon.pause();
+        let reset: Vec<Client> = (0..10).map(|_| send()).collect();
+        reset.into_iter().for_each(Client::reset);
+        let mut served = send();
+        daemon.signal(Signal::SIGCONT);
+        assert_eq!(served.receive_frame(), b"IN");
+        drop(served);
+        let statistics = daemon.statistics_at_rest();
+        assert_eq!(statistics.closed_for("reset"), 10, "{option} {arguments:?}: {statistics:?}");
+        assert_eq!((statistics.accepted, statistics.requests), (11, 1), "{option} {arguments:?}: {statistics:?}");
+        assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0);
+    }
+}
+
 /// Returns whether a new client gets its reply. False: the kernel reset the connection before the daemon accepted it.
 fn is_served(daemon: &Daemon) -> bool {
     let mut stream = daemon.connect("frame").stream;

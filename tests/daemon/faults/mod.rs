@@ -13,6 +13,7 @@ mod log;
 mod memory;
 mod network;
 mod peers;
+mod proxy_headers;
 mod standard_error;
 mod system_calls;
 
