@@ -204,6 +204,18 @@ fn clients_above_the_rate_of_a_listener_wait_in_the_backlog() {
 }
 
 #[test]
+fn clients_that_are_denied_do_not_slow_down_others() {
+    let daemon =
+        DaemonBuilder::new(&["--listen=frame=0", "--deny=127.0.0.2", "--max-rate=1", "--workers=2", "-v"]).start();
+    // at this rate, more than are accepted before the deadline of a client
+    let denied = in_parallel(60, |_| !serves(&daemon, "frame", [127, 0, 0, 2]));
+    assert!(denied.iter().all(|denied| *denied));
+    assert!(serves(&daemon, "frame", [127, 0, 0, 1]));
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!((statistics.closed_for("denied"), statistics.answered), (60, 1), "{statistics:?}");
+}
+
+#[test]
 fn a_paused_listener_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--max-rate=1", "--workers=4"]);
     let clients: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();
