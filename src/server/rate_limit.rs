@@ -160,6 +160,12 @@ impl RateLimiter {
         mem::take(&mut bucket.waits_until) > nanoseconds(now)
     }
 
+    /// Whether a worker waits until it can accept a client.
+    #[must_use]
+    pub fn has_waiting(&self, now: Millis) -> bool {
+        self.has_total.load(Ordering::Relaxed) && lock(&self.total).waits_until > nanoseconds(now)
+    }
+
     /// Whether the rate of each source is limited.
     #[must_use]
     pub fn limits_sources(&self) -> bool {
@@ -246,7 +252,10 @@ mod tests {
         assert_eq!(taken(&limiter, 0, 11), 10);
         let attempt = || limiter.next_attempt(Millis::ZERO).get();
         assert_eq!([attempt(), attempt()], [100, 200]);
+        let waiting = |now| limiter.has_waiting(Millis::new(now));
+        assert_eq!([waiting(0), waiting(199), waiting(200)], [true, true, false]);
         assert_eq!([(); 2].map(|()| limiter.give_back(Millis::ZERO)), [true, false], "they wait no more");
+        assert!(!waiting(0));
         assert_eq!((taken(&limiter, 0, 5), attempt()), (2, 100));
     }
 

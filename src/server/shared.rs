@@ -86,6 +86,13 @@ impl Shared {
         }
     }
 
+    /// Whether a client waits in the backlog until the rate of its listener allows another connection.
+    #[must_use]
+    pub fn has_paced_client(&self) -> bool {
+        let now = self.clock.now();
+        self.profiles.iter().any(|profile| profile.rate_limiter.has_waiting(now))
+    }
+
     /// When to call [`Shared::log_recoveries`].
     #[must_use]
     pub fn recovery_due(&self) -> Millis {

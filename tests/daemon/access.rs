@@ -228,6 +228,17 @@ fn a_paused_listener_does_not_spin() {
     assert!(used < Duration::from_millis(5), "{used:?} of processor time in 400 ms");
 }
 
+/// The daemon would leave the clients in the queue of an inherited socket, whose other end is in this test.
+#[test]
+fn a_daemon_whose_clients_wait_for_the_rate_is_not_idle() {
+    let (socket, address) = listener();
+    let arguments = ["--max-rate=1", "--exit-idle=400ms", "--workers=2"];
+    let mut daemon = DaemonBuilder::new(&arguments).with_sockets("frame", vec![socket.into()]).start();
+    let replies = in_parallel(3, |_| Client::connect(address).exchange_or_closed(&frame(UPPERCASE, b"in")));
+    assert!(replies.iter().all(|reply| !reply.is_empty()), "{replies:?}");
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
 #[test]
 fn a_raised_rate_ends_the_pause() {
     let directory = Directory::new();
