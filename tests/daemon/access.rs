@@ -171,6 +171,37 @@ fn a_list_has_at_most_10000_networks() {
     }
 }
 
+/// A list with this number of networks, and one with bits behind its prefix.
+fn list_with_a_wrong_entry(networks: usize, separator: &str) -> String {
+    let networks = (0..networks).map(|number| format!("10.{}.{}.0{separator}", number / 256, number % 256));
+    networks.collect::<String>() + "10.0.0.1/8"
+}
+
+#[test]
+fn an_error_about_a_long_list_names_the_wrong_entry() {
+    let directory = Directory::new();
+    let check = |builder: DaemonBuilder, what: &str| {
+        let Finished { code, log, .. } = builder.finish();
+        let explained = "'10.0.0.1/8' has bits behind its prefix: write 10.0.0.0/8 for the network";
+        assert!(code > 0 && log.contains(explained), "{what}: {code}: {}", &log[..log.len().min(300)]);
+        let line = log.lines().next().expect("a line");
+        assert!(line.len() < 500 && line.contains("0.0.0"), "{what}: {line}");
+    };
+    for networks in [60, 9000] {
+        for name in ["allow", "deny", "proxy-from"] {
+            let variable = format!("RETORTD_{}", name.replace('-', "_").to_uppercase());
+            let list = list_with_a_wrong_entry(networks, "\n");
+            check(DaemonBuilder::new(&[&format!("--{name}={list}")]), name);
+            check(DaemonBuilder::new(&["--check"]).env(&variable, &list), &variable);
+            let file = directory.write("settings", format!("{variable}=\"{list}\"\n"));
+            check(DaemonBuilder::new(&["--check", "--settings", &file]), "settings");
+        }
+        let listener = format!("frame=127.0.0.1:0,allow={}", list_with_a_wrong_entry(networks, ",allow="));
+        let file = directory.write("settings", format!("RETORTD_LISTEN={listener}\n"));
+        check(DaemonBuilder::new(&["--check", "--settings", &file]), "listener");
+    }
+}
+
 /// Clients who have sent a request to a daemon that is suspended: all of them are in the backlog when it continues.
 fn in_backlog(daemon: &Daemon, clients: usize) -> Vec<Client> {
     daemon.pause();
