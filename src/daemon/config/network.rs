@@ -39,6 +39,12 @@ impl FromStr for Network {
             let bits = if address.is_ipv4() { 32 } else { 128 };
             format!("'{quoted}' has no such prefix: write a length from 0 to {bits} behind the slash")
         })?;
+        if network.prefix_len() < MAPPED_BITS && address.is_ipv6() && address.to_canonical().is_ipv4() {
+            return Err(format!(
+                "'{quoted}' would match no client of IPv4, as its address is one of IPv4: use a network of IPv4, such as \
+                 10.0.0.0/8"
+            ));
+        }
         if network != network.trunc() {
             return Err(format!(
                 "'{quoted}' has bits behind its prefix: write {} for the network, or {} for the address",
@@ -138,9 +144,9 @@ mod tests {
                  10.1.2.3 for the address",
             ),
             (
-                "::ffff:0:0/90",
-                "'::ffff:0:0/90' has bits behind its prefix: write ::ffc0:0:0/90 for the network, or 0.0.0.0 for \
-                 the address",
+                "::ffff:10.0.0.0/90",
+                "'::ffff:10.0.0.0/90' would match no client of IPv4, as its address is one of IPv4: use a network of \
+                 IPv4, such as 10.0.0.0/8",
             ),
         ] {
             assert_eq!(network(text), Err(error.into()), "{text}");
