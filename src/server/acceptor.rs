@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `Ready` | yes | all slots taken: `AtLimit`; over the rate: `Paused`; accept(2) fails: `BackingOff`; shutdown: `Draining` |
 //! | `BackingOff` | no | its time: `Ready`; shutdown: `Draining` |
-//! | `Paused` | no | its time, a changed rate: `Ready`; shutdown: `Draining` |
+//! | `Paused` | no | its time, a changed rate, a rejected connection: `Ready`; shutdown: `Draining` |
 //! | `AtLimit` | no | a free slot: `Ready`; shutdown: `Draining` |
 //! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
 
@@ -172,7 +172,7 @@ impl Acceptor {
         self.unregister(poller, ListenerState::Paused { until });
     }
 
-    /// The rate of the listener may have changed.
+    /// The rate of the listener may allow another connection.
     pub fn end_pause(&mut self, poller: &Poller, now: Millis) {
         if matches!(self.state, ListenerState::Paused { .. }) {
             self.register(poller, now);

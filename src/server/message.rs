@@ -46,6 +46,8 @@ pub enum WorkerMessage {
     RunOffloaded,
     /// A connection slot may be free: listeners at the limit may accept again.
     SlotsFreed,
+    /// A connection was rejected: listeners that wait for their rates may accept again.
+    RateFreed,
     /// Stop accepting, and finish the connections within this time.
     Drain(Option<Millis>),
     /// Send the number of connections that a drain has to wait for.
@@ -65,6 +67,7 @@ impl fmt::Debug for WorkerMessage {
             Self::MemoryContention => "MemoryContention",
             Self::RunOffloaded => "RunOffloaded",
             Self::SlotsFreed => "SlotsFreed",
+            Self::RateFreed => "RateFreed",
             Self::Drain(_) => "Drain",
             Self::CountPending(_) => "CountPending",
             Self::Abort => "Abort",

@@ -208,6 +208,12 @@ impl Server {
         self.shared.stats()
     }
 
+    /// Whether a client waits in the backlog until the rate of its listener allows another connection.
+    #[must_use]
+    pub fn has_paced_client(&self) -> bool {
+        self.shared.has_paced_client()
+    }
+
     /// Applies changed limits, and gives new connections the changed options of their `listeners`, in the order of
     /// [`ServerConfig::listeners`]. Open connections stay, also above the limit.
     ///

@@ -8,7 +8,11 @@
 //! Over the rate of a listener, a worker stops accepting from it until the moment that [`RateLimiter::next_attempt`]
 //! returns. Workers that stop one after the other get different moments, one for each of the next connections: no more
 //! than one worker wakes for each.
+//!
+//! The rate is that of connections that are served: one that is rejected gives back what it took, so that clients who
+//! are turned away do not keep out others. Workers that wait then try again at once, all of them.
 
+use std::mem;
 use std::num::NonZero;
 use std::sync::atomic::Ordering;
 
@@ -144,12 +148,22 @@ impl RateLimiter {
         Millis::new(bucket.waits_until.div_ceil(MILLISECOND))
     }
 
-    /// Gives back what [`RateLimiter::take`] took for a connection that was not accepted.
-    pub fn give_back(&self) {
-        if self.has_total.load(Ordering::Relaxed) {
-            let mut bucket = lock(&self.total);
-            bucket.full_at = bucket.full_at.saturating_sub(bucket.rate.map_or(0, Rate::interval));
+    /// Gives back what [`RateLimiter::take`] took for a connection that is not served. Returns whether a worker waits,
+    /// which may try again at once.
+    #[must_use]
+    pub fn give_back(&self, now: Millis) -> bool {
+        if !self.has_total.load(Ordering::Relaxed) {
+            return false;
         }
+        let mut bucket = lock(&self.total);
+        bucket.full_at = bucket.full_at.saturating_sub(bucket.rate.map_or(0, Rate::interval));
+        mem::take(&mut bucket.waits_until) > nanoseconds(now)
+    }
+
+    /// Whether a worker waits until it can accept a client.
+    #[must_use]
+    pub fn has_waiting(&self, now: Millis) -> bool {
+        self.has_total.load(Ordering::Relaxed) && lock(&self.total).waits_until > nanoseconds(now)
     }
 
     /// Whether the rate of each source is limited.
@@ -207,7 +221,7 @@ mod tests {
     fn without_rates_every_connection_is_within_them() {
         let limiter = limiter(0, 0);
         assert_eq!(taken(&limiter, 0, 5000), 5000);
-        limiter.give_back();
+        assert!(!limiter.give_back(Millis::ZERO));
         assert!(!limiter.limits_sources() && limiter.take_from_source(source(1), Millis::ZERO));
         assert_eq!(lock(&limiter.sources).full_at.len(), 0, "no source is remembered");
     }
@@ -228,8 +242,21 @@ mod tests {
         assert_eq!(taken(&limiter, 0, 11), 10);
         assert_eq!([99, 100, 199, 200].map(|now| taken(&limiter, now, 5)), [0, 1, 0, 1]);
         assert_eq!(taken(&limiter, 500, 5), 3);
-        limiter.give_back();
+        assert!(!limiter.give_back(Millis::new(500)), "no worker waits");
         assert_eq!(taken(&limiter, 500, 5), 1, "what was given back");
+    }
+
+    #[test]
+    fn what_is_given_back_ends_the_wait_of_workers() {
+        let limiter = limiter(10, 0);
+        assert_eq!(taken(&limiter, 0, 11), 10);
+        let attempt = || limiter.next_attempt(Millis::ZERO).get();
+        assert_eq!([attempt(), attempt()], [100, 200]);
+        let waiting = |now| limiter.has_waiting(Millis::new(now));
+        assert_eq!([waiting(0), waiting(199), waiting(200)], [true, true, false]);
+        assert_eq!([(); 2].map(|()| limiter.give_back(Millis::ZERO)), [true, false], "they wait no more");
+        assert!(!waiting(0));
+        assert_eq!((taken(&limiter, 0, 5), attempt()), (2, 100));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::config::{ServerConfig, ServerLimits};
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
 use super::listener::{ListenerIndex, ListenerOptions, ListenerProfile};
+use super::message::WorkerMessage;
 use super::offload_pool::OffloadPool;
 use super::reclaim::Reclaimer;
 use super::shared_memory::SharedMemory;
@@ -76,6 +77,20 @@ impl Shared {
         for (profile, options) in self.profiles.iter().zip(options) {
             profile.set_options(Arc::clone(options));
         }
+    }
+
+    /// Gives back the place within the rate of its listener that a connection took which is not served.
+    pub fn give_rate_back(&self, listener: ListenerIndex, now: Millis) {
+        if self.profile(listener).rate_limiter.give_back(now) {
+            self.channels.send_all(|| WorkerMessage::RateFreed);
+        }
+    }
+
+    /// Whether a client waits in the backlog until the rate of its listener allows another connection.
+    #[must_use]
+    pub fn has_paced_client(&self) -> bool {
+        let now = self.clock.now();
+        self.profiles.iter().any(|profile| profile.rate_limiter.has_waiting(now))
     }
 
     /// When to call [`Shared::log_recoveries`].

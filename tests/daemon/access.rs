@@ -171,6 +171,37 @@ fn a_list_has_at_most_10000_networks() {
     }
 }
 
+/// A list with this number of networks, and one with bits behind its prefix.
+fn list_with_a_wrong_entry(networks: usize, separator: &str) -> String {
+    let networks = (0..networks).map(|number| format!("10.{}.{}.0{separator}", number / 256, number % 256));
+    networks.collect::<String>() + "10.0.0.1/8"
+}
+
+#[test]
+fn an_error_about_a_long_list_names_the_wrong_entry() {
+    let directory = Directory::new();
+    let check = |builder: DaemonBuilder, what: &str| {
+        let Finished { code, log, .. } = builder.finish();
+        let explained = "'10.0.0.1/8' has bits behind its prefix: write 10.0.0.0/8 for the network";
+        assert!(code > 0 && log.contains(explained), "{what}: {code}: {}", &log[..log.len().min(300)]);
+        let line = log.lines().next().expect("a line");
+        assert!(line.len() < 500 && line.contains("0.0.0"), "{what}: {line}");
+    };
+    for networks in [60, 9000] {
+        for name in ["allow", "deny", "proxy-from"] {
+            let variable = format!("RETORTD_{}", name.replace('-', "_").to_uppercase());
+            let list = list_with_a_wrong_entry(networks, "\n");
+            check(DaemonBuilder::new(&[&format!("--{name}={list}")]), name);
+            check(DaemonBuilder::new(&["--check"]).env(&variable, &list), &variable);
+            let file = directory.write("settings", format!("{variable}=\"{list}\"\n"));
+            check(DaemonBuilder::new(&["--check", "--settings", &file]), "settings");
+        }
+        let listener = format!("frame=127.0.0.1:0,allow={}", list_with_a_wrong_entry(networks, ",allow="));
+        let file = directory.write("settings", format!("RETORTD_LISTEN={listener}\n"));
+        check(DaemonBuilder::new(&["--check", "--settings", &file]), "listener");
+    }
+}
+
 /// Clients who have sent a request to a daemon that is suspended: all of them are in the backlog when it continues.
 fn in_backlog(daemon: &Daemon, clients: usize) -> Vec<Client> {
     daemon.pause();
@@ -204,6 +235,18 @@ fn clients_above_the_rate_of_a_listener_wait_in_the_backlog() {
     assert_eq!(daemon.statistics_at_rest().answered, 30);
 }
 
+#[test]
+fn clients_that_are_denied_do_not_slow_down_others() {
+    let daemon =
+        DaemonBuilder::new(&["--listen=frame=0", "--deny=127.0.0.2", "--max-rate=1", "--workers=2", "-v"]).start();
+    // at this rate, more than are accepted before the deadline of a client
+    let denied = in_parallel(60, |_| !serves(&daemon, "frame", [127, 0, 0, 2]));
+    assert!(denied.iter().all(|denied| *denied));
+    assert!(serves(&daemon, "frame", [127, 0, 0, 1]));
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!((statistics.closed_for("denied"), statistics.answered), (60, 1), "{statistics:?}");
+}
+
 /// Fault 48: the daemon does not spin.
 #[test]
 fn a_paused_listener_does_not_spin() {
@@ -216,6 +259,17 @@ fn a_paused_listener_does_not_spin() {
     assert!(last.is_silent(Duration::from_millis(400)));
     let used = Duration::from_nanos(ran() - before);
     assert!(used < Duration::from_millis(5), "{used:?} of processor time in 400 ms");
+}
+
+/// The daemon would leave the clients in the queue of an inherited socket, whose other end is in this test.
+#[test]
+fn a_daemon_whose_clients_wait_for_the_rate_is_not_idle() {
+    let (socket, address) = listener();
+    let arguments = ["--max-rate=1", "--exit-idle=400ms", "--workers=2"];
+    let mut daemon = DaemonBuilder::new(&arguments).with_sockets("frame", vec![socket.into()]).start();
+    let replies = in_parallel(3, |_| Client::connect(address).exchange_or_closed(&frame(UPPERCASE, b"in")));
+    assert!(replies.iter().all(|reply| !reply.is_empty()), "{replies:?}");
+    assert_eq!(daemon.wait_exit(), 0);
 }
 
 /// Fault 48: a raised rate.

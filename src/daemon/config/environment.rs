@@ -7,11 +7,12 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, ValueHint};
 
 use super::args::command;
+use super::excerpt::excerpt;
 
 /// The value of the environment variable of an option.
 fn variable(option: &Arg) -> Option<OsString> {
@@ -28,8 +29,17 @@ pub fn parse(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
     command.try_get_matches_from(arguments).map_err(|error| {
         let is_invalid = error.kind() == ErrorKind::InvalidUtf8;
         let named = is_invalid.then(|| invalid_argument(arguments)).flatten();
-        named.or_else(|| invalid_variable(arguments)).unwrap_or(error)
+        named.or_else(|| invalid_variable(arguments)).unwrap_or_else(|| shortened(error))
     })
+}
+
+/// The error with an excerpt of the value: clap quotes all of it, in front of the reason.
+fn shortened(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
+        let value = ContextValue::String(excerpt(value));
+        error.insert(ContextKind::InvalidValue, value);
+    }
+    error
 }
 
 /// The error about the first value on the command line that is not UTF-8 and no path; `None` if there is none.

@@ -7,6 +7,8 @@
 
 use std::str::FromStr;
 
+use super::excerpt::excerpt;
+
 /// Listeners or entries that are separated by white space: the value of one option or variable.
 #[derive(Clone, Debug)]
 pub struct Separated<T>(pub Vec<T>);
@@ -20,6 +22,7 @@ impl<T: FromStr<Err = String>> FromStr for Separated<T> {
         for part in text.split_whitespace() {
             list.push(part.parse().map_err(|error| {
                 if before.contains("=unix:/") {
+                    let before = excerpt(before);
                     return format!("{error}; white space ends '{before}': the path of a socket cannot contain it");
                 }
                 error
@@ -59,7 +62,7 @@ impl<'a> Written<'a> {
         let (head, options) = text.split_once(',').map_or((text, None), |(head, options)| (head, Some(options)));
         let (name, address) = split_value(head);
         if name.is_empty() {
-            return Err(format!("there is no name at the beginning of '{text}'"));
+            return Err(format!("there is no name at the beginning of '{}'", excerpt(text)));
         }
         let options = options.map(|options| options.split(',').map(|option| WrittenOption::parse(option, name)));
         let options = options.map_or(Ok(Vec::new()), Iterator::collect)?;

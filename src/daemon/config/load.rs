@@ -12,6 +12,7 @@ use super::args::{Arguments, MAX_VERBOSE, command};
 use super::conflict::check_for_conflicts;
 use super::env_file::{self, Content, Ignored, Variable};
 use super::environment;
+use super::excerpt::excerpt;
 use super::settings::Settings;
 use super::settings_file::SettingsFile;
 use super::written::{WrittenSetting, written_settings};
@@ -161,7 +162,7 @@ fn ignored_lines(file: &SettingsFile, content: &Content) -> Option<Remark> {
 fn as_options(long: &str, value: &str) -> Result<Vec<OsString>, String> {
     if long == "verbose" {
         let level = units::number_within::<u8>(0..=MAX_VERBOSE)(value);
-        let level = level.map_err(|error| printable(&format!("invalid value '{value}': {error}")))?;
+        let level = level.map_err(|error| printable(&format!("invalid value '{}': {error}", excerpt(value))))?;
         return Ok(vec!["--verbose".into(); level.into()]);
     }
     let option = OsString::from(format!("--{long}={value}"));

@@ -18,6 +18,7 @@ pub mod conflict;
 pub mod descriptor;
 pub mod env_file;
 pub mod environment;
+pub mod excerpt;
 pub mod files;
 pub mod listen;
 pub mod listener_option;

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use super::excerpt::excerpt;
+
 /// The maximum number of networks in a list: `--allow`, `--deny`, `--proxy-from`, and all `allow` or all `deny` of a
 /// listener. Chosen: the networks of most countries are fewer; a list of this length takes 6 MB at most (measured with
 /// addresses of IPv6 that have nothing in common).
@@ -23,8 +25,9 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let quoted = excerpt(text);
         let not_a_network =
-            || format!("'{text}' is not a network: write an address, or for example 10.0.0.0/8 or 2001:db8::/32");
+            || format!("'{quoted}' is not a network: write an address, or for example 10.0.0.0/8 or 2001:db8::/32");
         let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
         let address: IpAddr = address.parse().map_err(|_| not_a_network())?;
         let Some(length) = length else { return Ok(Self(address.to_canonical().into())) };
@@ -34,11 +37,17 @@ impl FromStr for Network {
         let network = length.parse().ok().and_then(|length| IpNet::new(address, length).ok());
         let network = network.ok_or_else(|| {
             let bits = if address.is_ipv4() { 32 } else { 128 };
-            format!("'{text}' has no such prefix: write a length from 0 to {bits} behind the slash")
+            format!("'{quoted}' has no such prefix: write a length from 0 to {bits} behind the slash")
         })?;
+        if network.prefix_len() < MAPPED_BITS && address.is_ipv6() && address.to_canonical().is_ipv4() {
+            return Err(format!(
+                "'{quoted}' would match no client of IPv4, as its address is one of IPv4: use a network of IPv4, such as \
+                 10.0.0.0/8"
+            ));
+        }
         if network != network.trunc() {
             return Err(format!(
-                "'{text}' has bits behind its prefix: write {} for the network, or {} for the address",
+                "'{quoted}' has bits behind its prefix: write {} for the network, or {} for the address",
                 canonical(network.trunc()),
                 address.to_canonical()
             ));
@@ -135,9 +144,9 @@ mod tests {
                  10.1.2.3 for the address",
             ),
             (
-                "::ffff:0:0/90",
-                "'::ffff:0:0/90' has bits behind its prefix: write ::ffc0:0:0/90 for the network, or 0.0.0.0 for \
-                 the address",
+                "::ffff:10.0.0.0/90",
+                "'::ffff:10.0.0.0/90' would match no client of IPv4, as its address is one of IPv4: use a network of \
+                 IPv4, such as 10.0.0.0/8",
             ),
         ] {
             assert_eq!(network(text), Err(error.into()), "{text}");

@@ -13,7 +13,7 @@ use crate::server::acceptor::{Accepted, Acceptor};
 use crate::server::access::Verdict;
 use crate::server::admission::Slot;
 use crate::server::connection_table::Session;
-use crate::server::listener::{ListenerOptions, ListenerProfile};
+use crate::server::listener::{ListenerIndex, ListenerOptions, ListenerProfile};
 use crate::server::message::{NewConnection, WorkerMessage};
 use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
@@ -145,7 +145,7 @@ impl Worker {
         self.shared.admission.release_slot();
         let acceptor = &self.accepting.acceptors[index];
         if acceptor.is_paced() {
-            self.shared.profile(acceptor.index()).rate_limiter.give_back();
+            self.shared.give_rate_back(acceptor.index(), self.driver.context.now);
         }
     }
 
@@ -168,13 +168,14 @@ impl Worker {
     /// Begins to serve a connection, or waits for its PROXY header first.
     pub(super) fn add_connection(&mut self, connection: NewConnection) {
         self.driver.context.counters.accepted.add(1);
-        let profile = self.shared.profile(connection.listener);
+        let listener = connection.listener;
+        let profile = self.shared.profile(listener);
         let options = profile.options();
         let peer = match self.look_up_peer(&connection.stream, profile, &options) {
             Ok(peer) => peer,
             Err(error) => {
                 let label = peer::log_name(Client::Direct(None), profile.protocol.name);
-                return self.reject(label.as_deref(), CloseReason::of(&error));
+                return self.reject(listener, label.as_deref(), CloseReason::of(&error));
             }
         };
         match &options.proxy {
@@ -218,7 +219,7 @@ impl Worker {
         let label = peer::log_name(client, profile.protocol.name);
         let source = match self.driver.admit_client(client, profile, options) {
             Ok(source) => source,
-            Err(reason) => return self.reject(label.as_deref(), reason),
+            Err(reason) => return self.reject(listener, label.as_deref(), reason),
         };
         if let Some(label) = &label {
             info!("{label}: accepted");
@@ -255,11 +256,13 @@ impl Worker {
         self.count_rejected(CloseReason::Resources, self.number);
     }
 
-    /// Closes a connection that is not admitted, before anything was read. `label` names the client in the log.
-    pub(super) fn reject(&self, label: Option<&str>, reason: CloseReason) {
+    /// Closes a connection that is not admitted, before anything was read: it does not count for the rate of its
+    /// listener. `label` names the client in the log.
+    pub(super) fn reject(&self, listener: ListenerIndex, label: Option<&str>, reason: CloseReason) {
         if let Some(label) = label {
             info!("{label}: closed: {}", reason.name());
         }
+        self.shared.give_rate_back(listener, self.driver.context.now);
         self.count_rejected(reason, self.number);
     }
 
@@ -286,7 +289,7 @@ impl Worker {
         }
     }
 
-    /// The rates of listeners may have changed.
+    /// The rates of listeners may allow other connections.
     pub(super) fn end_pauses(&mut self) {
         let driver = &self.driver;
         for acceptor in &mut self.accepting.acceptors {

@@ -23,7 +23,7 @@ impl Worker {
     ) {
         let label = peer::log_name(Client::Direct(peer), self.shared.profile(listener).protocol.name);
         if !proxy.trusts(peer) {
-            return self.reject(label.as_deref(), CloseReason::ProxyUntrusted);
+            return self.reject(listener, label.as_deref(), CloseReason::ProxyUntrusted);
         }
         if let Some(label) = &label {
             info!("{label}: accepted");
@@ -61,7 +61,10 @@ impl Worker {
                 };
                 driver.drive_connection(token, session, admit)
             }
-            Err(reason) => Next::Close(reason),
+            Err(reason) => {
+                self.shared.give_rate_back(session.listener, driver.context.now);
+                Next::Close(reason)
+            }
         };
         self.take_step(token, next);
     }

@@ -39,6 +39,7 @@ impl Worker {
                 WorkerMessage::MemoryContention => self.on_memory_contention(),
                 WorkerMessage::RunOffloaded => self.run_offloaded(),
                 WorkerMessage::SlotsFreed => self.on_slots_freed(),
+                WorkerMessage::RateFreed => self.end_pauses(),
                 // executed when the mailbox was drained
                 WorkerMessage::Heartbeat(_)
                 | WorkerMessage::Reconfigure(_)

@@ -322,3 +322,63 @@ fn lists_admit_clients_without_an_address() {
         assert_eq!(admitted, expected);
     }
 }
+
+/// Options of a listener with this rate that denies these clients.
+fn paced_and_denying(rate: u32, network: &str) -> ListenerOptions {
+    let access = AccessList::new([], [network.parse().expect(network)]);
+    ListenerOptions { access: Arc::new(access), ..paced(rate) }
+}
+
+#[test]
+fn rejected_clients_take_nothing_from_the_rate() {
+    let untrusted = ProxyOptions { from: Some(Arc::new([].into_iter().collect())), timeout: TIMEOUT };
+    let per_source = Rates { per_source: NonZero::new(1).map(Rate::per_second), ..paced(2).rates };
+    let limited = ServerLimits { max_per_source: Some(1), ..ServerLimits::UNLIMITED };
+    for (limits, options, served, reason) in [
+        (ServerLimits::UNLIMITED, paced_and_denying(1, "127.0.0.0/8"), 0, CloseReason::Denied),
+        (
+            ServerLimits::UNLIMITED,
+            ListenerOptions { proxy: Some(untrusted), ..paced(1) },
+            0,
+            CloseReason::ProxyUntrusted,
+        ),
+        (ServerLimits::UNLIMITED, ListenerOptions { rates: per_source, ..paced(1) }, 1, CloseReason::RateLimit),
+        (limited, paced(2), 1, CloseReason::SourceLimit),
+    ] {
+        let mut harness = Harness::with(limits, options);
+        let _served: Vec<TcpStream> = (0..served).map(|_| harness.serve(b"")).collect();
+        let _rejected = [(); 20].map(|()| harness.connect_and_send(b""));
+        harness.await_closed(reason, 20);
+        assert!(harness.worker.accepting.acceptors[0].is_ready(), "{}: it is not paused", reason.name());
+    }
+}
+
+#[test]
+fn announced_clients_that_are_rejected_take_nothing_from_the_rate() {
+    let proxy = Some(ProxyOptions { from: None, timeout: TIMEOUT });
+    let options = ListenerOptions { proxy, ..paced_and_denying(1, "192.0.2.1/32") };
+    let mut harness = Harness::with(ServerLimits::UNLIMITED, options);
+    let _denied = [(); 20].map(|()| harness.connect_and_send(b"PROXY TCP4 192.0.2.1 127.0.0.1 1000 80\r\n"));
+    harness.await_closed(CloseReason::Denied, 20);
+}
+
+#[test]
+fn a_client_rejected_by_another_worker_ends_the_pause() {
+    let mut harness = Harness::with(ServerLimits::UNLIMITED, paced_and_denying(1, "127.0.0.0/8"));
+    let limiter = &harness.shared.profile(ListenerIndex(0)).rate_limiter;
+    let now = harness.shared.clock.now();
+    assert!(limiter.take(now), "a worker has accepted a client");
+    for _ in 0..60 {
+        // as many workers wait: a minute passes until this one is to try again
+        limiter.next_attempt(now);
+    }
+    let _waiting = harness.connect_and_send(b"");
+    harness.iterate_until("the listener is paused", |harness| !harness.worker.accepting.acceptors[0].is_ready());
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+    let _client = TcpStream::connect(other.local_addr().expect("an address")).expect("connect");
+    let (stream, _) = other.accept().expect("accept");
+    harness.shared.admission.adopt(0);
+    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0) };
+    assert!(harness.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
+    harness.await_closed(CloseReason::Denied, 2);
+}

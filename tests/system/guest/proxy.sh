@@ -49,6 +49,20 @@ expect "a name with an access list is an error" eval '! systemctl start retortd.
 equal "because of the configuration" "exit-code 78" \
   "$(property retortd.service Result) $(property retortd.service ExecMainStatus)"
 
+# A list for a name does not apply to a socket that has lost the name: RETORTD_ALLOW does.
+cp "$settings" /root/proxy-settings
+echo RETORTD_LISTENER_OPTIONS=echo,allow=127.0.0.0/8 >>"$settings"
+name echo
+equal "the list for the name replaces that for all" hi "$(request)"
+systemctl stop retortd.service
+name echo:x
+start=$(now)
+equal "without the name the list for all holds" "" "$(request)"
+expect "the service serves the name of the unit" soon 5 says "$start" 'listening on frame='
+expect "the log has the reason" soon 5 says "$start" 'frame \S*127\.0\.0\.1:.*closed: denied'
+systemctl stop retortd.service
+cp /root/proxy-settings "$settings"
+
 # systemd 252 calls every accepted connection `connection`, so that the option is a setting.
 systemctl disable --quiet --now retortd.socket
 systemctl stop retortd.service
