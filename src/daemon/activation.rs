@@ -8,7 +8,10 @@
 //! * from socket units: sockets that listen, datagram sockets without a peer, or with `Accept=yes` exactly one
 //!   descriptor, a connected stream socket. One that cannot be served is an error of the configuration.
 //! * from the manager's file descriptor store, where another version of this daemon has put them: all others. They are
-//!   closed, and the store is requested to remove them, so that an older version can always be started.
+//!   closed, and the store is requested to remove them, so that an older version can always be started. A file, or a
+//!   single connection of packets, is one of them only if its name means no protocol.
+//!
+//! What is dropped never makes the daemon open the default port in its place.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,7 +21,7 @@ use listenfd::ListenFd;
 use log::warn;
 
 use super::listen_fds::announced;
-use crate::daemon::config::descriptor::Descriptor;
+use crate::daemon::config::descriptor::{Descriptor, means_protocol};
 use crate::daemon::config::origin::Origin;
 use crate::daemon::exit_status::Failure;
 use crate::sys::{self, Errno, SocketAddress, SocketKind, StreamListener, StreamSocket};
@@ -32,6 +35,8 @@ pub struct Inherited {
     pub connection: Option<InheritedSocket<StreamSocket>>,
     /// The names of descriptors from the store, which were closed.
     pub stored: Vec<String>,
+    /// The number of descriptors, those that were closed included.
+    pub passed: u32,
 }
 
 /// A socket to serve.
@@ -49,7 +54,13 @@ impl Inherited {
     /// Whether nothing was passed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.listeners.is_empty() && self.connection.is_none() && self.stored.is_empty()
+        self.passed == 0
+    }
+
+    /// Whether there is a socket to serve.
+    #[must_use]
+    pub fn has_socket(&self) -> bool {
+        !self.listeners.is_empty() || self.connection.is_some()
     }
 }
 
@@ -84,14 +95,14 @@ pub fn take(connection: Option<&Descriptor>) -> Result<Inherited, Failure> {
         sys::inherited_flags(number_of(place)).map_err(|_| unusable(place, announced.name(place), "it is not open"))?;
     }
     let mut listenfd = ListenFd::from_env();
-    let mut inherited = Inherited::default();
+    let mut inherited = Inherited { passed: announced.count, ..Inherited::default() };
     let mut stored: BTreeMap<String, usize> = BTreeMap::new();
     for place in 0..announced.count {
         let name = announced.name(place);
         let number = listenfd.take_raw_fd(place as usize).ok().flatten();
         let descriptor = number.ok_or(Errno::EBADF).and_then(sys::take_inherited);
         let descriptor = descriptor.map_err(|_| unusable(place, name, "it is not open"))?;
-        match use_of(&descriptor, announced.count == 1) {
+        match use_of(&descriptor, announced.count == 1, means_protocol(name)) {
             Use::Listener => inherited.listeners.push(inherited_socket(descriptor, place, name, connection)?),
             Use::Connection => inherited.connection = Some(inherited_socket(descriptor, place, name, connection)?),
             Use::Stored => *stored.entry(name.into()).or_default() += 1,
@@ -132,7 +143,12 @@ fn inherited_socket<S: TryFrom<OwnedFd, Error = Errno>>(
     connection: Option<&Descriptor>,
 ) -> Result<InheritedSocket<S>, Failure> {
     let descriptor = Descriptor::of_name(name, connection).map_err(|why| {
-        unusable(place, name, &why).with_hint("set FileDescriptorName= to a protocol that retortd --list prints")
+        let failure = unusable(place, name, &why);
+        // the other reasons say what to change
+        if means_protocol(name) {
+            return failure;
+        }
+        failure.with_hint("set FileDescriptorName= to a protocol that retortd --list prints")
     })?;
     InheritedSocket::new(socket, descriptor).map_err(|error| unusable(place, name, error.desc()))
 }
@@ -152,11 +168,15 @@ pub enum Use {
 
 /// Why a socket of another kind or family cannot be served.
 const NO_STREAM: &str = "it is not a stream socket of TCP, Unix or vsock";
+/// Why a file cannot be served, such as that of `ListenFIFO=` in a socket unit.
+const NO_SOCKET: &str = "it is a file, a FIFO or a device, and not a socket";
 
-/// The use of a descriptor; `alone` if it is the only one that was passed.
-pub fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
-    // a memfd, a file, a pipe: ENOTSOCK
-    let Ok(kind) = sys::socket_kind(descriptor) else { return Use::Stored };
+/// The use of a descriptor; `alone` if it is the only one that was passed, `is_named` if its name means a protocol.
+pub fn use_of(descriptor: &OwnedFd, alone: bool, is_named: bool) -> Use {
+    let Ok(kind) = sys::socket_kind(descriptor) else {
+        // ENOTSOCK: a memfd, a file, a pipe
+        return if is_named { Use::Unusable(NO_SOCKET) } else { Use::Stored };
+    };
     let listens = sys::is_listening(descriptor);
     let is_stream = kind == SocketKind::Stream && sys::local_address(descriptor).is_ok();
     match (kind, alone) {
@@ -172,6 +192,8 @@ pub fn use_of(descriptor: &OwnedFd, alone: bool) -> Use {
             }
         }
         (SocketKind::Stream, true) => Use::Unusable("it neither listens nor is connected"),
+        // from Accept=yes of a socket unit
+        (SocketKind::Datagram | SocketKind::Other, true) if is_named => Use::Unusable(NO_STREAM),
         _ => Use::Stored,
     }
 }
@@ -207,10 +229,15 @@ mod tests {
         socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket")
     }
 
-    /// The use of a descriptor that is alone, and among others.
+    /// The use of a descriptor that is alone, and among others, whose name means a protocol.
     fn uses(descriptor: impl Into<OwnedFd>) -> [Use; 2] {
         let descriptor = descriptor.into();
-        [use_of(&descriptor, true), use_of(&descriptor, false)]
+        [use_of(&descriptor, true, true), use_of(&descriptor, false, true)]
+    }
+
+    /// Likewise, if its name means none.
+    fn uses_unnamed(descriptor: &OwnedFd) -> [Use; 2] {
+        [use_of(descriptor, true, false), use_of(descriptor, false, false)]
     }
 
     #[test]
@@ -273,13 +300,17 @@ mod tests {
     }
 
     #[test]
-    fn other_descriptors_are_from_the_store() {
+    fn other_descriptors_are_from_the_store_unless_they_are_named_like_a_protocol() {
         let stored = || [Use::Stored, Use::Stored];
-        assert_eq!(uses(File::open("/dev/null").expect("open")), stored());
-        assert_eq!(uses(memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd")), stored());
+        let file = File::open("/dev/null").expect("open").into();
+        for file in [file, memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd")] {
+            assert_eq!(uses_unnamed(&file), stored());
+            assert_eq!(uses(file), [Use::Unusable(NO_SOCKET), Use::Unusable(NO_SOCKET)]);
+        }
         for kind in [SockType::SeqPacket, SockType::Datagram] {
             let (one, _other) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
-            assert_eq!(uses(one), stored());
+            assert_eq!(uses_unnamed(&one), stored());
+            assert_eq!(uses(one), [Use::Unusable(NO_STREAM), Use::Stored]);
         }
     }
 }

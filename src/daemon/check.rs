@@ -20,7 +20,7 @@ use crate::server::ServerConfig;
 pub fn settings_in_force(configuration: &Configuration, inherited: Inherited) -> Result<String, Failure> {
     let settings = &configuration.settings;
     let inherited = inetd::look(inherited, &settings.fixed)?;
-    let origins = listeners::origins(&settings.fixed, &inherited);
+    let origins = listeners::origins(&settings.fixed, &inherited)?;
     let config = server_config(settings, &origins)?;
     listeners::check(&settings.fixed, &inherited)?;
     warn_about_memory(settings.reloadable.max_buffered);

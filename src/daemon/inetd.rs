@@ -53,7 +53,7 @@ fn with_standard_socket(
         return Ok(inherited);
     }
     let socket = take().map_err(|error| Failure::system(format!("cannot take standard input: {error}")))?;
-    match use_of(&socket, true) {
+    match use_of(&socket, true, true) {
         Use::Listener => inherited.listeners.push(named(socket, "", settings)?),
         Use::Connection => inherited.connection = Some(named(socket, "connection", settings)?),
         Use::Stored => {}

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::config::conflict::exclude;
 use super::exit_status::Failure;
-use crate::server::Listener;
-use crate::sys::{self, BindError, Errno, SocketAddress, SocketFamily, StreamListener};
+use crate::server::{self, Listener};
+use crate::sys::{self, BindError, Errno, SocketAddress, SocketFamily, StreamListener, UnixAddress};
 
 /// The first port that any process may bind (`net.ipv4.ip_unprivileged_port_start`, ip(7)). Derived: its default.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
@@ -16,23 +16,26 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 const PRIVILEGED_PORT: &str =
     "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that binds them; another port needs neither";
 
-/// The failure of a listener of the daemon on `address`, beside the `inherited` ones.
+/// The failure of a listener of the daemon on `address`, beside the others that it has already.
 ///
 /// 78: an address that another start will not get; 71: the system refused it.
 #[must_use]
-pub fn cannot_listen(address: &SocketAddress, error: BindError, inherited: &[Listener]) -> Failure {
+pub fn cannot_listen(address: &SocketAddress, error: BindError, others: &[Listener]) -> Failure {
     let error = match error {
         BindError::ForeignLock(file) => return foreign_lock(address, &file),
+        BindError::ForeignSocket => return foreign_socket(address),
+        BindError::ForeignLeftover => return foreign_leftover(address),
         BindError::System(error) => error,
     };
     if address.family() != SocketFamily::Unix && !may_open_sockets() {
-        return forbidden(address, error, !inherited.is_empty());
+        let has_inherited = others.iter().any(|other| other.origin == server::Origin::Inherited);
+        return forbidden(address, error, has_inherited);
     }
     let what = cannot_bind(address, error);
     match (address, error) {
-        (_, Errno::EADDRINUSE) => in_use(address, what, inherited),
+        (_, Errno::EADDRINUSE) => in_use(address, what, others),
         (SocketAddress::Internet(address), _) => tcp_failure(*address, what, error),
-        (SocketAddress::Unix(_), _) => unix_failure(what, error),
+        (SocketAddress::Unix(address), _) => unix_failure(address, what, error),
         (SocketAddress::Vsock(_), _) => vsock_failure(what, error),
     }
 }
@@ -53,8 +56,10 @@ fn tcp_failure(address: SocketAddr, what: String, error: Errno) -> Failure {
     }
 }
 
-fn unix_failure(what: String, error: Errno) -> Failure {
+fn unix_failure(address: &UnixAddress, what: String, error: Errno) -> Failure {
     match error {
+        Errno::EEXIST if address.path().is_some_and(Path::is_symlink) => Failure::configuration(what)
+            .with_hint("there is a symbolic link, which is not followed: remove it, or write the path it leads to"),
         Errno::EEXIST => {
             Failure::configuration(what).with_hint("there is a file that is no socket: remove it, or choose another path")
         }
@@ -78,6 +83,20 @@ fn foreign_lock(address: &SocketAddress, file: &Path) -> Failure {
     let file = file.display();
     Failure::configuration(format!("cannot listen on {address}: {file} is there and is no lock file of this user"))
         .with_hint("if no other program needs that file, remove it; otherwise choose another path")
+}
+
+/// The failure of a Unix socket in place of a socket to which this process may not connect.
+fn foreign_socket(address: &SocketAddress) -> Failure {
+    let what = format!("cannot listen on {address}: a socket is there that this user may not connect to");
+    Failure::configuration(what)
+        .with_hint("if 'ss -lxp' shows no process that listens there, remove it; otherwise choose another path")
+}
+
+/// The failure of a Unix socket in place of a leftover that this process may not remove.
+fn foreign_leftover(address: &SocketAddress) -> Failure {
+    let what = format!("cannot listen on {address}: a socket of another user is there, to which no process listens");
+    Failure::configuration(what)
+        .with_hint("in a directory with the sticky bit only its owner may remove it: remove it, or choose another path")
 }
 
 fn vsock_failure(what: String, error: Errno) -> Failure {
@@ -130,9 +149,25 @@ pub fn excludes(listener: &StreamListener, address: &SocketAddress) -> bool {
     other.is_ok_and(|other| exclude(&other, address)) && !(is_ipv4 && sys::is_ipv6_only(listener))
 }
 
-fn in_use(address: &SocketAddress, what: String, inherited: &[Listener]) -> Failure {
-    if let Some(Listener { name, .. }) = inherited.iter().find(|listener| excludes(&listener.socket, address)) {
-        return passed_too(&what, name);
+/// Whether a listener has the file of a Unix socket, by this path or another one.
+fn has_file(listener: &StreamListener, address: &SocketAddress) -> bool {
+    match (listener.local_address(), address) {
+        (Ok(SocketAddress::Unix(one)), SocketAddress::Unix(two)) => match (one.path(), two.path()) {
+            (Some(one), Some(two)) => sys::id_of(one).is_some_and(|id| sys::id_of(two) == Some(id)),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn in_use(address: &SocketAddress, what: String, others: &[Listener]) -> Failure {
+    let has_address = |other: &&Listener| excludes(&other.socket, address) || has_file(&other.socket, address);
+    if let Some(Listener { name, origin, .. }) = others.iter().find(has_address) {
+        return match origin {
+            server::Origin::Inherited => passed_too(&what, name),
+            server::Origin::Own => Failure::configuration(format!("{what}: {name} leads to the same file"))
+                .with_hint("give one of them another address"),
+        };
     }
     let command = match address {
         SocketAddress::Internet(address) => format!("ss -ltnp sport = :{}", address.port()),

@@ -30,21 +30,28 @@ pub struct Sockets {
 
 /// The origin of each listener that [`open`] returns for these settings and sockets, and behind them that of the
 /// connection.
-#[must_use]
-pub fn origins(settings: &FixedSettings, inherited: &Inherited) -> Vec<Origin> {
+///
+/// # Errors
+/// 78: descriptors were passed, but there is no socket to serve.
+pub fn origins(settings: &FixedSettings, inherited: &Inherited) -> Result<Vec<Origin>, Failure> {
     let listeners = inherited.listeners.iter().map(InheritedSocket::origin);
     let connection = inherited.connection.iter().map(InheritedSocket::origin);
-    let own = own_endpoints(settings, inherited).into_iter().map(Origin::Own);
-    listeners.chain(own).chain(connection).collect()
+    let own = own_endpoints(settings, inherited)?.into_iter().map(Origin::Own);
+    Ok(listeners.chain(own).chain(connection).collect())
 }
 
-/// The endpoints to bind: those of the settings; the default one if there is no other socket.
-fn own_endpoints(settings: &FixedSettings, inherited: &Inherited) -> Vec<Endpoint> {
-    let has_inherited = !inherited.listeners.is_empty() || inherited.connection.is_some();
-    if settings.endpoints.is_empty() && !has_inherited {
-        return vec![Endpoint::default()];
+/// The endpoints to bind: those of the settings; the default one if there is no other socket, and nothing was passed.
+fn own_endpoints(settings: &FixedSettings, inherited: &Inherited) -> Result<Vec<Endpoint>, Failure> {
+    if !settings.endpoints.is_empty() || inherited.has_socket() {
+        return Ok(settings.endpoints.clone());
     }
-    settings.endpoints.clone()
+    if inherited.is_empty() {
+        return Ok(vec![Endpoint::default()]);
+    }
+    Err(Failure::configuration("systemd passed no socket that can be used").with_hint(
+        "a socket unit has to pass stream sockets that listen, or one connection; for listeners of the daemon itself \
+         set --listen",
+    ))
 }
 
 /// Prepares the inherited sockets and binds the configured endpoints; the default one if there is no other socket.
@@ -52,19 +59,18 @@ fn own_endpoints(settings: &FixedSettings, inherited: &Inherited) -> Vec<Endpoin
 /// # Errors
 /// 78: an address that another start will not get; 71: the system refused an address or an option that is needed.
 pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, Failure> {
-    let endpoints = own_endpoints(settings, &inherited);
+    let endpoints = own_endpoints(settings, &inherited)?;
     let mut listeners = Vec::new();
     for InheritedSocket { socket, local, descriptor } in inherited.listeners {
         let listener = inherited_listener(socket, &local, descriptor.protocol, settings)?;
         prepare_inherited(&listener, settings);
         listeners.push(listener);
     }
-    let passed = listeners.len();
     for endpoint in &endpoints {
         let address = endpoint.address.socket_address();
         check_unicast(&address)?;
         let own = own_listener(endpoint, settings);
-        listeners.push(own.map_err(|error| cannot_listen(&address, error, &listeners[..passed]))?);
+        listeners.push(own.map_err(|error| cannot_listen(&address, error, &listeners))?);
     }
     let adopt = |InheritedSocket { socket, descriptor, .. }| {
         Ok(AdoptedConnection { stream: inherited_connection(socket)?, protocol: descriptor.protocol })
@@ -78,7 +84,7 @@ pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, F
 /// # Errors
 /// 78, as [`open`]: an endpoint that the kernel would refuse beside the inherited sockets, or that no client can reach.
 pub fn check(settings: &FixedSettings, inherited: &Inherited) -> Result<(), Failure> {
-    for endpoint in own_endpoints(settings, inherited) {
+    for endpoint in own_endpoints(settings, inherited)? {
         let address = endpoint.address.socket_address();
         check_unicast(&address)?;
         if let Some(passed) = inherited.listeners.iter().find(|passed| excludes(&passed.socket, &address)) {

@@ -143,7 +143,7 @@ fn serve(
     system_limits::disable_huge_pages();
     let mut notifier = Notifier::from_environment();
     let inherited = inetd::adopt(inherited, &settings.fixed)?;
-    let origins = listeners::origins(&settings.fixed, &inherited);
+    let origins = listeners::origins(&settings.fixed, &inherited)?;
     let config = server_config::server_config(&settings, &origins)?;
     let Sockets { listeners, connection, stored } = listeners::open(&settings.fixed, inherited)?;
     for name in &stored {

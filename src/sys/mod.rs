@@ -16,8 +16,9 @@
 //! | `socket_address.rs` | addresses of stream sockets, and how they are written |
 //! | `socket.rs` | socket(2), bind(2), listen(2), connect(2) |
 //! | `stream_socket.rs` | accept4(2), send(2), recv(2), shutdown(2), getsockname(2): listeners and connections |
+//! | `user_namespace.rs` | which users and groups this process knows (`user_namespaces(7)`) |
 //! | `socket_options.rs` | setsockopt(2), and reading back what was set |
-//! | `socket_file.rs` | fchmod(2), unlink(2): the files of Unix sockets |
+//! | `socket_file.rs` | fchmod(2), umask(2), unlink(2): the files of Unix sockets |
 //! | `lock_file.rs` | flock(2), unlink(2): lock files |
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
 //! | `inherited.rs` | descriptors that came through execve(2) |
@@ -50,10 +51,11 @@ mod standard;
 mod stream_socket;
 mod thread;
 mod timer_fd;
+mod user_namespace;
 
 pub use clock::unix_time;
 pub use event_fd::EventFd;
-pub use file::{FileId, file_id, open_without_waiting, write};
+pub use file::{FileId, file_id, id_of, open_without_waiting, write};
 pub use host::host_name;
 pub use inherited::{FIRST_INHERITED, inherited_flags, take_inherited};
 pub use interest::Interest;

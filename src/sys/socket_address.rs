@@ -136,6 +136,9 @@ impl UnixAddress {
         if name.contains('\0') {
             return Err("the name of a socket cannot contain a zero byte".into());
         }
+        if matches!(address, Self::Path(_)) && text.ends_with('/') {
+            return Err(format!("'{text}' is a directory: the path of a socket does not end in '/'"));
+        }
         match address {
             Self::Path(path) if !path.is_absolute() => {
                 Err(format!("'{text}' is not an absolute path: write unix:/PATH or unix:@NAME"))

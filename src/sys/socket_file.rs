@@ -8,12 +8,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
-use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, umask};
 
 use super::file::{FileId, errno_of, id_of};
 use super::lock_file::{LockError, LockFile};
@@ -25,6 +25,10 @@ use super::socket_address::{SocketAddress, UnixAddress};
 pub enum BindError {
     /// A Unix socket needs this lock file, and there is another file.
     ForeignLock(PathBuf),
+    /// There is a socket to which this process may not connect.
+    ForeignSocket,
+    /// There is a socket to which no process listens, and this process may not remove it.
+    ForeignLeftover,
     /// An error of the system.
     System(Errno),
 }
@@ -49,24 +53,38 @@ impl SocketFile {
     /// Binds a Unix socket to `path` and makes it accept connections, with a queue of `backlog`. The file has the
     /// permissions `mode`, whatever the umask of the process, and at no moment more. A leftover is replaced.
     ///
+    /// Changes the umask for a moment: no other thread may create files meanwhile.
+    ///
     /// # Errors
-    /// EADDRINUSE: a process listens there, or has the lock file; EEXIST: there is a file that is no socket; as open(2),
-    /// flock(2), bind(2) and listen(2).
+    /// As [`BindError`] says. EADDRINUSE: a process listens there, or has the lock file; EEXIST: there is a file that is
+    /// no socket; as open(2), flock(2), bind(2) and listen(2).
     pub fn bind(socket: &impl AsFd, path: &Path, mode: u32, backlog: i32) -> Result<Self, BindError> {
         let address = SocketAddress::Unix(UnixAddress::Path(path.into()));
         let mode = Mode::from_bits_truncate(mode);
         let lock = lock(path, &address)?;
-        match bind_with_mode(socket, path, &address, mode) {
+        match bind_with_mode(socket, &address, mode) {
             Err(Errno::EADDRINUSE) => {
-                check_leftover(path, &address)?;
-                fs::remove_file(path).map_err(|error| errno_of(&error))?;
-                bind_with_mode(socket, path, &address, mode)?;
+                remove_leftover(path, &address)?;
+                bind_with_mode(socket, &address, mode)?;
             }
             result => result?,
         }
         let file = Self { path: path.into(), id: id_of(path).ok_or(Errno::ENOENT)?, _lock: lock };
+        file.ensure_mode(mode)?;
         listen(socket, backlog)?;
         Ok(file)
+    }
+}
+
+impl SocketFile {
+    /// Sets the permissions where bind(2) has not: in a directory with a default access control list (acl(5)).
+    fn ensure_mode(&self, mode: Mode) -> Result<(), Errno> {
+        let metadata = fs::symlink_metadata(&self.path).map_err(|error| errno_of(&error))?;
+        if metadata.mode() & 0o777 == mode.bits() {
+            return Ok(());
+        }
+        // needs /proc on kernels before 6.6, to follow no symbolic link
+        fchmodat(AT_FDCWD, &self.path, mode, FchmodatFlags::NoFollowSymlink)
     }
 }
 
@@ -90,29 +108,44 @@ fn lock(path: &Path, address: &SocketAddress) -> Result<LockFile, BindError> {
     LockFile::acquire(lock_path(path)).map_err(|error| match error {
         LockError::Held => BindError::System(Errno::EADDRINUSE),
         // that of a daemon of another user
-        LockError::Foreign if check_leftover(path, address) == Err(Errno::EADDRINUSE) => Errno::EADDRINUSE.into(),
-        LockError::Foreign => BindError::ForeignLock(lock_path(path)),
+        LockError::Foreign => match check_leftover(path, address) {
+            Err(error @ (BindError::System(Errno::EADDRINUSE) | BindError::ForeignSocket)) => error,
+            _ => BindError::ForeignLock(lock_path(path)),
+        },
         LockError::System(error) => BindError::System(error),
     })
 }
 
-/// The kernel gives the file the permissions of the socket, less those that the umask forbids.
-fn bind_with_mode(socket: &impl AsFd, path: &Path, address: &SocketAddress, mode: Mode) -> Result<(), Errno> {
+/// The kernel gives the file the permissions of the socket, less those that the umask forbids. chmod(2) afterwards would
+/// follow a symbolic link that another user puts in place of the file.
+fn bind_with_mode(socket: &impl AsFd, address: &SocketAddress, mode: Mode) -> Result<(), Errno> {
     fchmod(socket, mode)?;
-    bind(socket, address)?;
-    fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)
+    let previous = umask(Mode::empty());
+    let result = bind(socket, address);
+    umask(previous);
+    result
+}
+
+fn remove_leftover(path: &Path, address: &SocketAddress) -> Result<(), BindError> {
+    check_leftover(path, address)?;
+    fs::remove_file(path).map_err(|error| match errno_of(&error) {
+        // of a directory with the sticky bit
+        Errno::EPERM => BindError::ForeignLeftover,
+        error => error.into(),
+    })
 }
 
 /// Checks that a file is a socket on which no process listens.
-fn check_leftover(path: &Path, address: &SocketAddress) -> Result<(), Errno> {
+fn check_leftover(path: &Path, address: &SocketAddress) -> Result<(), BindError> {
     let metadata = fs::symlink_metadata(path).map_err(|error| errno_of(&error))?;
     if !metadata.file_type().is_socket() {
-        return Err(Errno::EEXIST);
+        return Err(Errno::EEXIST.into());
     }
     match start_connect(address, None).map_err(|error| errno_of(&error)) {
         Err(Errno::ECONNREFUSED) => Ok(()),
-        // also where connecting is not allowed (EACCES), the queue is full (EAGAIN), or the socket is one of datagrams
-        _ => Err(Errno::EADDRINUSE),
+        Err(Errno::EACCES) => Err(BindError::ForeignSocket),
+        // also where the queue is full (EAGAIN), or the socket is one of datagrams
+        _ => Err(Errno::EADDRINUSE.into()),
     }
 }
 

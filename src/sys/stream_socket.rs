@@ -17,6 +17,7 @@ use nix::libc;
 use nix::sys::socket::{SockFlag, SockaddrStorage, accept4, getpeername, getsockname, getsockopt, sockopt};
 
 use super::socket_address::{SocketAddress, SocketFamily};
+use super::user_namespace::{known_group, known_user};
 
 /// A connection.
 #[derive(Debug)]
@@ -37,15 +38,12 @@ pub struct StreamListener {
 pub struct Credentials {
     /// The process; `None` if it is not in the PID namespace of this process.
     pub pid: Option<u32>,
-    /// The user; `None` if it is not in the user namespace of this process (`PrivateUsers=` in systemd.exec(5)).
+    /// The user; `None` if it is not in the user namespace of this process (`PrivateUsers=` in systemd.exec(5)). A
+    /// namespace that maps the overflow identifier shows such a user as the one with that number.
     pub uid: Option<u32>,
     /// The group; likewise.
     pub gid: Option<u32>,
 }
-
-/// The user and group that the kernel names in place of one that is not in the user namespace. Derived: the default of
-/// kernel.overflowuid and kernel.overflowgid (`user_namespaces(7)`), which no process should run as.
-const OVERFLOW_ID: u32 = 65534;
 
 impl StreamSocket {
     /// A connected socket of this family.
@@ -82,11 +80,10 @@ impl StreamSocket {
     /// As getsockopt(2): for a socket of another family.
     pub fn peer_credentials(&self) -> Result<Credentials, Errno> {
         let credentials = getsockopt(self, sockopt::PeerCredentials)?;
-        let known = |id: u32| Some(id).filter(|id| *id != OVERFLOW_ID);
         Ok(Credentials {
             pid: u32::try_from(credentials.pid()).ok().filter(|pid| *pid != 0),
-            uid: known(credentials.uid()),
-            gid: known(credentials.gid()),
+            uid: known_user(credentials.uid()),
+            gid: known_group(credentials.gid()),
         })
     }
 

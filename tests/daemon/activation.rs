@@ -265,11 +265,10 @@ fn unknown_stored_descriptors_are_removed_from_store() {
     let memory = || memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
     let pair = |kind| socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
     let ((one, _other), (stream, _peer)) = (pair(SockType::SeqPacket), UnixStream::pair().expect("a pair"));
-    // recognized by their type, whatever their names
-    let descriptors: [(&str, OwnedFd); 6] = [
+    // files by their names, and connections beside other sockets by their type
+    let descriptors: [(&str, OwnedFd); 5] = [
         ("state", memory()),
-        ("echo", memory()),
-        ("frame", fs::File::open("/dev/null").expect("open").into()),
+        ("device", fs::File::open("/dev/null").expect("open").into()),
         ("connections", one),
         ("echo", stream.into()),
         ("gopher", connection().1.into()),
@@ -297,6 +296,39 @@ fn stored_descriptors_do_not_replace_listen_option() {
     let daemon = DaemonBuilder::new(&[LOCAL]).with_sockets("state", vec![memory]).start();
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     daemon.wait_for_notice(0, "FDSTOREREMOVE=1\nFDNAME=state");
+}
+
+/// The default port is open to every network: what a unit passes must never lead there by mistake.
+#[test]
+fn descriptors_that_cannot_be_served_never_open_the_default_port() {
+    let pair = |kind| socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
+    let (packets, datagrams) = (pair(SockType::SeqPacket), pair(SockType::Datagram));
+    let copy = |socket: &OwnedFd| vec![socket.try_clone().expect("a copy")];
+    let fifo = || vec![nix::unistd::pipe().expect("a pipe").0];
+    for name in ["connection", "echo", ""] {
+        for socket in [&packets.0, &datagrams.0] {
+            let log = rejected(name, copy(socket)).log;
+            assert!(log.contains(&format!("3 ({name}): it is not a stream socket of TCP, Unix or vsock")), "{log}");
+        }
+        let log = rejected(name, fifo()).log;
+        assert!(log.contains(&format!("3 ({name}): it is a file, a FIFO or a device, and not a socket")), "{log}");
+    }
+    let log = rejected("echo:frame", vec![listener().0.into(), fifo().remove(0)]).log;
+    assert!(log.contains("4 (frame): it is a file"), "{log}");
+    let ((_one, first), (_two, second)) = (connection(), connection());
+    for (names, descriptors) in [
+        ("state", copy(&packets.0)),
+        ("state", fifo()),
+        ("a:b", vec![fifo().remove(0), packets.0.try_clone().expect("a copy")]),
+        ("connection:connection", vec![first.into(), second.into()]),
+    ] {
+        let log = rejected(names, descriptors).log;
+        assert!(log.contains("systemd passed no socket that can be used ("), "{names}: {log}");
+    }
+    let checked = DaemonBuilder::new(&["--check"]).with_sockets("state", fifo()).finish();
+    assert_eq!(checked.code, 78, "{}", checked.log);
+    let daemon = DaemonBuilder::new(&[LOCAL]).with_sockets("state", copy(&packets.0)).start();
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc", "what another version stored does not fail the start");
 }
 
 #[test]

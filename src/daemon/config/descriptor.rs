@@ -79,6 +79,12 @@ fn parse_name(name: &str) -> Result<(&'static ProtocolInfo, Vec<ListenerOption>)
     Ok((protocol, options_of(written)?))
 }
 
+/// Whether the name of a descriptor means a protocol, whatever follows it: an address, or options.
+#[must_use]
+pub fn means_protocol(name: &str) -> bool {
+    protocol_of_name(name.split([',', '=']).next().unwrap_or_default()).is_some()
+}
+
 /// The protocol that a name means. The names that systemd gives to a socket without `FileDescriptorName=` (its unit,
 /// [`CONNECTION`] with `Accept=yes`, `unknown`) mean the default protocol, or the one that the unit's name ends in.
 fn protocol_of_name(name: &str) -> Option<&'static ProtocolInfo> {

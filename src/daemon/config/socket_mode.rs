@@ -11,6 +11,8 @@ pub struct SocketMode(pub u32);
 
 /// The highest permissions: those of owner, group and others (inode(7)).
 const MAX_MODE: u32 = 0o777;
+/// The permission that every socket needs: the daemon connects to a socket that is there, to see if a process listens.
+const OWNER_WRITES: u32 = 0o200;
 
 impl Default for SocketMode {
     /// User and group. Chosen: a socket in the file system is for those that its group admits, while every user can
@@ -26,7 +28,13 @@ impl FromStr for SocketMode {
     fn from_str(text: &str) -> Result<Self, String> {
         let is_octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
         let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= MAX_MODE);
-        mode.map(Self).ok_or_else(|| format!("mode={text} is not an octal number of permissions: 0 to 0777"))
+        match mode {
+            None => Err(format!("mode={text} is not an octal number of permissions: 0200 to 0777")),
+            Some(mode) if mode & OWNER_WRITES == 0 => {
+                Err(format!("mode={text} does not let the daemon's user connect, as a restart has to: 0200 is missing"))
+            }
+            Some(mode) => Ok(Self(mode)),
+        }
     }
 }
 
@@ -63,14 +71,18 @@ mod tests {
 
     #[test]
     fn a_mode_is_an_octal_number() {
-        for (text, mode) in [("0660", 0o660), ("666", 0o666), ("0", 0), ("0777", 0o777)] {
+        for (text, mode) in [("0660", 0o660), ("666", 0o666), ("0200", 0o200), ("0777", 0o777)] {
             let parsed: SocketMode = text.parse().expect(text);
             assert_eq!(parsed, SocketMode(mode));
             assert_eq!(parsed.to_string().parse(), Ok(parsed));
         }
         for text in ["1777", "01000", "8", "0o660", "+660", "-1", "", "rw", "77777777777777"] {
             let error = text.parse::<SocketMode>().expect_err(text);
-            assert_eq!(error, format!("mode={text} is not an octal number of permissions: 0 to 0777"));
+            assert_eq!(error, format!("mode={text} is not an octal number of permissions: 0200 to 0777"));
+        }
+        for text in ["0", "0440", "0060"] {
+            let error = text.parse::<SocketMode>().expect_err(text);
+            assert!(error.starts_with(&format!("mode={text} does not let the daemon's user connect")), "{error}");
         }
     }
 
