@@ -2,7 +2,7 @@
 //! the source that limits count, and is judged by access lists.
 
 use std::io::{Read, Write};
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 
 use super::documented::announcing;
@@ -31,22 +31,41 @@ fn local(client: &Client) -> SocketAddr {
     client.stream.local_addr().expect("the client's address")
 }
 
-/// Waits for the line about a new connection of this client, which the balancer has announced.
-fn wait_accepted(daemon: &Daemon, protocol: &str, client: &Client) {
-    daemon.wait_for_line(0, &format!("{protocol} {} via 127.0.0.1:", local(client)));
+/// The sockets on which a balancer may listen, as haproxy and as nginx write them.
+const DUAL_STACK: [&str; 2] = ["bind :::8083 v4v6", "listen [::]:8083 ipv6only=off"];
+const IPV4_ONLY: [&str; 2] = ["bind 0.0.0.0:8083", "listen 0.0.0.0:8083"];
+const IPV6_ONLY: [&str; 2] = ["bind :::8083 v6only", "listen [::]:8083 ipv6only=on"];
+
+/// Asserts that the log names a client that connects from `source` through each balancer, which listens on such a
+/// socket.
+#[track_caller]
+fn assert_logged(socket: [&str; 2], source: IpAddr) {
+    for (title, mut text) in announcing() {
+        for (documented, used) in DUAL_STACK.iter().zip(socket) {
+            text = text.replace(documented, used);
+        }
+        assert!(socket.iter().any(|socket| text.contains(socket)), "{title}: no {socket:?}");
+        let daemon = daemon_behind_proxy("frame", &["-v"]);
+        let Some(balancer) = Balancer::of_kind(&title, &text, &[daemon.address("frame")]) else { continue };
+        let mut client = match source {
+            IpAddr::V4(source) => Client::connect_from(source.octets(), balancer.address()),
+            IpAddr::V6(source) => Client::connect(SocketAddr::from((source, balancer.address().port()))),
+        };
+        assert_eq!(client.request(UPPERCASE, b"hi"), b"HI", "{title}");
+        let line = format!("frame {} via 127.0.0.1:", local(&client));
+        daemon.wait_for_line(0, &line);
+    }
 }
 
-/// Over IPv4 the dual-stack listeners of the balancers announce mapped addresses.
+/// A dual-stack listener has mapped addresses of IPv4 clients, which nginx announces so; the log has them without the
+/// prefix.
 #[test]
 fn log_has_the_announced_address_and_that_of_the_balancer() {
-    behind_each("frame", &["-v"], |title, daemon, balancer| {
-        let mut client = Client::connect_from([127, 0, 0, 11], balancer.address());
-        assert_eq!(client.request(UPPERCASE, b"hi"), b"HI", "{title}");
-        wait_accepted(daemon, "frame", &client);
-        let mut client = Client::connect(SocketAddr::from((Ipv6Addr::LOCALHOST, balancer.address().port())));
-        assert_eq!(client.request(UPPERCASE, b"hi"), b"HI", "{title}");
-        daemon.wait_for_line(0, &format!("frame {} via ", local(&client)));
-    });
+    let [ipv4, ipv6] = [IpAddr::from([127, 0, 0, 11]), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    assert_logged(DUAL_STACK, ipv4);
+    assert_logged(DUAL_STACK, ipv6);
+    assert_logged(IPV4_ONLY, ipv4);
+    assert_logged(IPV6_ONLY, ipv6);
 }
 
 #[test]

@@ -10,13 +10,24 @@ use crate::harness::{Daemon, DaemonBuilder, Directory, available, run, skip, std
 /// The kinds of configurations, as the first line of each names its file.
 const KINDS: [&str; 4] = ["haproxy.cfg", "nginx.conf", "retortd-proxy.service", "service.nft"];
 
+fn document() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/load-balancers.md");
+    fs::read_to_string(path).expect("read the document")
+}
+
+/// The cells of the table whose first heading is this one: a row each, without that of the headings.
+pub fn table(heading: &str) -> Vec<Vec<String>> {
+    let text = document();
+    let rows = text.lines().skip_while(|line| !line.starts_with(&format!("| {heading} |")));
+    let rows = rows.skip(2).map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.map(|row| row.split(" | ").map(String::from).collect()).collect()
+}
+
 /// The indented blocks of the document that begin with a comment, with the text of that comment.
 fn configurations() -> Vec<(String, String)> {
-    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/load-balancers.md");
-    let text = fs::read_to_string(document).expect("read the document");
     let mut blocks: Vec<(String, String)> = Vec::new();
     let mut in_block = false;
-    for line in text.lines() {
+    for line in document().lines() {
         let indented = line.strip_prefix("    ");
         if let Some(title) = indented.and_then(|line| line.strip_prefix("# ")) {
             blocks.push((title.to_string(), String::new()));
@@ -47,7 +58,7 @@ fn over_tcp() -> impl Iterator<Item = (String, String)> {
     configurations().into_iter().filter(|(_, text)| !text.contains(DAEMON_SOCKET))
 }
 
-fn sends_headers(text: &str) -> bool {
+pub fn sends_headers(text: &str) -> bool {
     ["send-proxy", "proxy_protocol on"].iter().any(|setting| text.contains(setting))
 }
 

@@ -1,70 +1,250 @@
-//! What the health checks of haproxy do to the daemon: docs/load-balancers.md has the same as a table.
+//! What health checks do to the daemon: each row of the table in docs/load-balancers.md.
 
-use super::documented::configuration;
+use std::collections::BTreeMap;
+
+use super::documented::{configuration, sends_headers, table};
 use super::{Balancer, daemon_behind_proxy};
-use crate::harness::{Daemon, Statistics};
+use crate::harness::action::UPPERCASE;
+use crate::harness::{Client, Daemon, Statistics, run};
 
-const PLAIN: &str = "haproxy.cfg: without PROXY headers";
-const VERSION_1: &str = "haproxy.cfg: PROXY protocol, version 1, and requests as health checks";
-const VERSION_2: &str = "haproxy.cfg: PROXY protocol, version 2";
+pub const PLAIN: &str = "haproxy.cfg: without PROXY headers";
+pub const VERSION_1: &str = "haproxy.cfg: PROXY protocol, version 1, and requests as health checks";
+pub const VERSION_2: &str = "haproxy.cfg: PROXY protocol, version 2";
 
-/// Health checks more often than in the document, which haproxy logs.
-const OFTEN: [(&str, &str); 3] = [
+/// Changes of a configuration: a text and what takes its place.
+pub type Changes<'a> = [(&'a str, &'a str)];
+
+/// Health checks more often than in the document, which haproxy logs. A check that waits for the daemon must not fail
+/// because this machine is busy: its time would be that between two checks.
+const OFTEN: &Changes = &[
     (" inter 2s", ""),
     (" check\n", " check inter 50ms\n"),
-    ("    mode tcp\n", "    mode tcp\n    log stderr format raw local0\n    option log-health-checks\n"),
+    (
+        "    mode tcp\n",
+        "    mode tcp\n    timeout check 20s\n    log stderr format raw local0\n    option log-health-checks\n",
+    ),
+    ("    server two 192.0.2.12:8083\n", ""),
+    ("    server two 192.0.2.12:8083 check inter 50ms\n", ""),
 ];
+/// Gives up a check that gets no reply.
+pub const SHORT_TIMEOUT: (&str, &str) = ("timeout check 20s", "timeout check 300ms");
 /// Removes the request from the health checks.
-const CONNECT_ONLY: [(&str, &str); 4] = [
+pub const CONNECT_ONLY: &Changes = &[
     ("    option tcp-check\n", ""),
     ("    tcp-check connect send-proxy linger\n", ""),
     ("    tcp-check send-binary 080000026869\n", ""),
     ("    tcp-check expect binary 000000024849\n", ""),
 ];
+const NO_LINGER: (&str, &str) = (" linger\n", "\n");
+/// Sends headers of version 2 instead of version 1.
+pub const HEADERS_2: (&str, &str) = ("default-server send-proxy", "default-server send-proxy-v2");
+/// Adds a request to the health checks without headers.
+pub const REQUEST: (&str, &str) = (
+    "    balance leastconn\n",
+    "    option tcp-check\n    tcp-check connect linger\n    tcp-check send-binary 080000026869\n    \
+     tcp-check expect binary 000000024849\n",
+);
+const HTTP: (&str, &str) = ("    balance leastconn\n", "    option httpchk\n");
+const NO_HEADER: (&str, &str) = (" send-proxy linger\n", " linger\n");
 
-/// The statistics of a daemon after haproxy has found it healthy and `checks` connections were closed; one more may be
-/// open. None: haproxy is not installed. Nothing is logged at the default level.
+/// A health check of haproxy in the table: the name, the configuration and its changes.
+type HaproxyCheck = (&'static str, &'static str, &'static Changes<'static>);
+
+const HAPROXY_PLAIN: &[HaproxyCheck] = &[
+    ("haproxy `check`, without headers", PLAIN, &[]),
+    ("haproxy `tcp-check` with a request, without headers", PLAIN, &[REQUEST, NO_LINGER]),
+    ("the same with `linger`, without headers", PLAIN, &[REQUEST]),
+    ("haproxy `option httpchk`, by mistake", PLAIN, &[HTTP, SHORT_TIMEOUT]),
+];
+
+const HAPROXY_PROXY: &[HaproxyCheck] = &[
+    ("haproxy `check`, `send-proxy`", VERSION_1, CONNECT_ONLY),
+    ("haproxy `check`, `send-proxy-v2`", VERSION_2, &[]),
+    ("haproxy `tcp-check connect send-proxy`, version 1", VERSION_1, &[NO_LINGER]),
+    ("the same with `linger`, version 1", VERSION_1, &[]),
+    ("haproxy `tcp-check connect send-proxy`, version 2", VERSION_1, &[NO_LINGER, HEADERS_2]),
+    ("the same with `linger`, version 2", VERSION_1, &[HEADERS_2]),
+    (WITHOUT_HEADER, VERSION_1, &[NO_HEADER]),
+];
+const WITHOUT_HEADER: &str = "haproxy `tcp-check connect` without `send-proxy`, with `proxy`";
+
+/// Another health check: the name, whether the listener has the option `proxy`, and one check.
+type Probe = (&'static str, bool, fn(&Daemon));
+
+const PROBES: &[Probe] = &[
+    (CLOSE, false, |daemon| drop(daemon.connect("frame"))),
+    (CLOSE, true, |daemon| drop(daemon.connect("frame"))),
+    (RESET, false, |daemon| daemon.connect("frame").reset()),
+    (RESET, true, |daemon| daemon.connect("frame").reset()),
+    ("`retort ping -c 1 HOST`, as an exec probe", false, |daemon| ping(daemon, &[])),
+    ("`retort ping -c 1 --proxy local HOST`", true, |daemon| ping(daemon, &["--proxy", "local"])),
+];
+const CLOSE: &str = "connect and close, as kubelet's `tcpSocket`";
+const RESET: &str = "connect and reset";
+const NGINX: &str = "nginx, which has only passive checks";
+
+fn ping(daemon: &Daemon, arguments: &[&str]) {
+    let address = daemon.address("frame").to_string();
+    assert!(run(&[&["ping", "-q", "-c", "1", &address], arguments].concat()).status.success());
+}
+
+/// A row of the table: what one health check does.
+#[derive(Debug)]
+struct Effect {
+    accepted: u64,
+    closed_as: String,
+    requests: u64,
+    refused: bool,
+    lines: Vec<usize>,
+}
+
+impl Effect {
+    fn documented(check: &str) -> Self {
+        let row = table("health check").into_iter().find(|row| row[0] == check);
+        let row = row.unwrap_or_else(|| panic!("docs/load-balancers.md has no health check '{check}'"));
+        let number = |cell: &str| cell.parse().unwrap_or_else(|_| panic!("no number in {row:?}"));
+        let requests = row[3].strip_suffix(", refused");
+        Self {
+            accepted: number(&row[1]),
+            closed_as: row[2].clone(),
+            requests: number(requests.unwrap_or(&row[3])),
+            refused: requests.is_some(),
+            lines: row[4].split(" or ").map(|count| number(count) as usize).collect(),
+        }
+    }
+
+    /// Whether so many connections were closed by these checks. Those that are open may have sent their requests.
+    fn fits(&self, statistics: &Statistics) -> bool {
+        let Statistics { accepted, closed, open, requests, answered, refused, .. } = *statistics;
+        let ended = if self.refused { refused } else { answered };
+        let possible = closed * self.requests..=(closed + open) * self.requests;
+        (self.accepted > 0 || accepted == 0)
+            && closed == statistics.closed_for(&self.closed_as)
+            && possible.contains(&requests)
+            && possible.contains(&ended)
+    }
+
+    /// Waits until several checks have had this effect, and no other.
+    fn wait(&self, check: &str, daemon: &Daemon) {
+        let checks = 3 * self.accepted;
+        eprintln!("{check}: {self:?}");
+        daemon.statistics_when(|statistics| statistics.closed >= checks && self.fits(statistics));
+    }
+
+    fn assert_lines(&self, check: &str, daemon: &Daemon) {
+        let lines = daemon.log.all();
+        let connections = closed_connections(&lines);
+        assert_eq!(connections.is_empty(), self.accepted == 0, "{check}: {lines:#?}");
+        for (connection, count) in connections {
+            assert!(self.lines.contains(&count), "{check}: {count} lines of {connection}: {lines:#?}");
+        }
+    }
+}
+
+/// The number of lines of each closed connection, by the address that the daemon sees: `frame ADDRESS: closed: reset`,
+/// `frame CLIENT via ADDRESS: announced`. Without an address there is one line.
+fn closed_connections(lines: &[String]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    let mut closed = BTreeMap::new();
+    for line in lines {
+        let Some((_, message)) = line.split_once("retortd: frame ") else { continue };
+        let (label, text) = message.split_once(": ").expect("a message about a connection");
+        if label == "unknown address" {
+            assert_eq!(text, "closed: reset", "{line}");
+            closed.insert(format!("{label} {}", closed.len()), 1);
+            continue;
+        }
+        let address = label.rsplit(' ').next().unwrap_or(label).to_string();
+        let count = counts.entry(address.clone()).or_insert(0);
+        *count += 1;
+        if text.starts_with("closed: ") {
+            closed.insert(address, *count);
+        }
+    }
+    closed
+}
+
+/// A daemon for a configuration, and haproxy with its health checks; None: haproxy is not installed.
 #[track_caller]
-fn checked(title: &str, changes: &[(&str, &str)], checks: u64) -> Option<Statistics> {
+pub fn with_haproxy(title: &str, changes: &Changes, daemon: &Daemon) -> Option<Balancer> {
     let mut text = configuration(title);
     for (old, new) in OFTEN.iter().chain(changes) {
         text = text.replace(old, new);
     }
-    let daemon = if text.contains("send-proxy") { daemon_behind_proxy } else { Daemon::serving }("frame", &[]);
-    let balancer = Balancer::haproxy(&text, &[daemon.address("frame")])?;
-    let passed = balancer.log.wait_for(0, |line| line.contains("succeeded") && line.contains("check passed"));
-    assert!(passed.is_some(), "{title}: {}", balancer.log.text());
-    let statistics = daemon.statistics_when(|statistics| statistics.closed >= checks);
-    let log = daemon.log.all();
-    assert!(log.iter().all(|line| line.contains("statistics: ")), "{title}: {log:?}");
-    Some(statistics)
+    Balancer::haproxy(&text, &[daemon.address("frame")])
 }
 
-/// haproxy resets the connection before the handshake of TCP is complete.
-#[test]
-fn connection_checks_without_headers_do_not_reach_the_daemon() {
-    let Some(statistics) = checked(PLAIN, &[], 0) else { return };
-    assert_eq!(statistics.accepted, 0, "{statistics:?}");
+fn daemon(behind_proxy: bool, arguments: &[&str]) -> Daemon {
+    if behind_proxy { daemon_behind_proxy("frame", arguments) } else { Daemon::serving("frame", arguments) }
 }
 
-#[test]
-fn connection_checks_with_headers_are_resets_without_a_request() {
-    for (title, changes) in [(VERSION_1, &CONNECT_ONLY[..]), (VERSION_2, &[])] {
-        let Some(statistics) = checked(title, changes, 3) else { return };
-        assert_eq!(statistics.closed_for("reset"), statistics.closed, "{title}: {statistics:?}");
-        assert_eq!(statistics.requests, 0, "{title}: {statistics:?}");
+/// The lines of the log that are no statistics, which the test has asked for.
+fn unasked_lines(daemon: &Daemon) -> Vec<String> {
+    daemon.log.all().into_iter().filter(|line| !line.contains("statistics: ")).collect()
+}
+
+fn assert_haproxy((check, title, changes): &HaproxyCheck) {
+    let effect = Effect::documented(check);
+    let behind_proxy = sends_headers(&configuration(title));
+    for level in [&[][..], &["-v"]] {
+        let daemon = daemon(behind_proxy, level);
+        let Some(balancer) = with_haproxy(title, changes, &daemon) else { return };
+        let judged = balancer.log.wait_for(0, |line| line.contains("Health check for server retortd/one"));
+        assert!(judged.is_some(), "{check}: {}", balancer.log.text());
+        effect.wait(check, &daemon);
+        if level.is_empty() {
+            let warnings = usize::from(*check == WITHOUT_HEADER);
+            assert_eq!(unasked_lines(&daemon).len(), warnings, "{check}: {:#?}", daemon.log.all());
+        } else {
+            effect.assert_lines(check, &daemon);
+        }
     }
 }
 
 #[test]
-fn checks_with_a_request_are_answered_and_finish_if_they_linger() {
-    let version_2 = [("default-server send-proxy", "default-server send-proxy-v2")];
-    for (changes, version) in [(&[][..], 1), (&version_2[..], 2)] {
-        let Some(statistics) = checked(VERSION_1, changes, 3) else { return };
-        assert_eq!(statistics.closed_for("finished"), statistics.closed, "version {version}: {statistics:?}");
-        assert!(statistics.answered - statistics.closed <= 1, "version {version}: {statistics:?}");
-        let Some(statistics) = checked(VERSION_1, &[changes, &[(" linger\n", "\n")]].concat(), 3) else { return };
-        assert_eq!(statistics.closed_for("reset"), statistics.closed, "version {version}: {statistics:?}");
-        assert!(statistics.answered - statistics.closed <= 1, "version {version}: {statistics:?}");
+fn checks_of_haproxy_without_headers_have_the_documented_effect() {
+    HAPROXY_PLAIN.iter().for_each(assert_haproxy);
+}
+
+#[test]
+fn checks_of_haproxy_with_headers_have_the_documented_effect() {
+    HAPROXY_PROXY.iter().for_each(assert_haproxy);
+}
+
+#[test]
+fn other_checks_have_the_documented_effect() {
+    for (check, behind_proxy, probe) in PROBES {
+        let effect = Effect::documented(check);
+        for level in [&[][..], &["-v"]] {
+            let daemon = daemon(*behind_proxy, level);
+            (0..3).for_each(|_| probe(&daemon));
+            effect.wait(check, &daemon);
+            if level.is_empty() {
+                assert_eq!(unasked_lines(&daemon), [""; 0], "{check}");
+            } else {
+                effect.assert_lines(check, &daemon);
+            }
+        }
+    }
+}
+
+/// The only connection is that of the client.
+#[test]
+fn nginx_has_no_checks_of_its_own() {
+    let effect = Effect::documented(NGINX);
+    let daemon = Daemon::serving("frame", &[]);
+    let text = configuration("nginx.conf: without PROXY headers");
+    let Some(balancer) = Balancer::nginx(&text, &[daemon.address("frame")]) else { return };
+    assert_eq!(Client::connect(balancer.address()).request(UPPERCASE, b"hi"), b"HI");
+    assert_eq!(daemon.statistics_at_rest().accepted, effect.accepted + 1);
+}
+
+#[test]
+fn every_documented_check_is_tested() {
+    let mut tested: Vec<&str> = [HAPROXY_PLAIN, HAPROXY_PROXY].concat().iter().map(|(check, ..)| *check).collect();
+    tested.extend(PROBES.iter().map(|(check, ..)| *check));
+    tested.push(NGINX);
+    for row in table("health check") {
+        assert!(tested.contains(&row[0].as_str()), "no test of '{}'", row[0]);
     }
 }

@@ -7,6 +7,7 @@ mod announced;
 mod chain;
 mod documented;
 mod health_checks;
+mod health_states;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
