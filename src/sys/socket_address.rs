@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -141,15 +141,6 @@ impl UnixAddress {
                 Err(format!("'{text}' is not an absolute path: write unix:/PATH or unix:@NAME"))
             }
             address => Ok(address),
-        }
-    }
-
-    /// The path of a socket in the file system.
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Path(path) => Some(path),
-            Self::Unnamed | Self::Abstract(_) => None,
         }
     }
 }
