@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::config::args::ReloadableSettings;
 use super::config::listen::ListenAddress;
 use super::config::listener_option::ListenerOption;
@@ -59,7 +57,10 @@ impl CommonOptions {
                 ListenerOption::Deny(Network(network)) => denied.push(network),
             }
         }
-        let access = own_access_list(allowed, denied, origin)?;
+        let networks =
+            |list, option| bounded(list, &format!("the option {option} of {origin}")).map_err(Failure::configuration);
+        // its own list replaces that of all listeners
+        let access = AccessList::new(networks(allowed, "allow")?, networks(denied, "deny")?);
         if !access.is_empty() {
             options.access = Arc::new(access);
         }
@@ -80,13 +81,6 @@ impl CommonOptions {
         }
         Ok(self.proxy.clone())
     }
-}
-
-/// The access list of one listener, which replaces that of all listeners unless it is empty.
-fn own_access_list(allowed: Vec<IpNet>, denied: Vec<IpNet>, origin: &Origin) -> Result<AccessList, Failure> {
-    let networks =
-        |list, option| bounded(list, &format!("the option {option} of {origin}")).map_err(Failure::configuration);
-    Ok(AccessList::new(networks(allowed, "allow")?, networks(denied, "deny")?))
 }
 
 /// Whether only processes of this machine can connect.
