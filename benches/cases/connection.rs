@@ -1,5 +1,8 @@
 //! Connections to a scripted client: all of the daemon's work for a request except the system calls.
 
+#[allow(dead_code, reason = "the other headers are for tests")]
+#[path = "../../tests/proxy_header/headers.rs"]
+mod headers;
 #[path = "../../tests/connection/scripted.rs"]
 mod scripted;
 
@@ -7,6 +10,7 @@ use std::hint::black_box;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
+use headers::TCP4_BINARY;
 use retortd::connection::{Budget, Connection, Context, Millis, Next, Retired, Stream};
 use retortd::protocol::services::frame;
 use retortd::protocol::{Protocol, ProtocolInfo, ProtocolSettings, RequestRng, by_name};
@@ -27,9 +31,6 @@ enum Lifetime {
     /// As above, and the connection begins with a PROXY header.
     OneRoundBehindHeader,
 }
-
-/// A header of version 2, as a balancer sends it for an IPv4 client.
-const HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x0a\xc6\x33\x64\x01\xdc\x04\x01\xbb";
 
 /// The bytes that a client sends in a round, and their pieces.
 pub struct Case {
@@ -120,7 +121,7 @@ impl Case {
             Lifetime::Persistent => Some(connect(info, &settings)),
             Lifetime::OneRound | Lifetime::OneRoundBehindHeader => None,
         };
-        let header = if let Lifetime::OneRoundBehindHeader = self.lifetime { HEADER } else { b"" };
+        let header = if let Lifetime::OneRoundBehindHeader = self.lifetime { TCP4_BINARY } else { b"" };
         let budget = Arc::new(Budget::new(u64::MAX));
         Server {
             info,

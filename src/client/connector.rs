@@ -12,7 +12,11 @@ use crate::sys::{self, Errno, Interest, SocketAddress, StreamSocket};
 pub const BACKOFF: Duration = Duration::from_millis(10);
 
 /// Starts to connect, for TCP with `TCP_NODELAY` and from `source` if given; returns a non-blocking socket at once, which
-/// becomes writable when the attempt has succeeded or failed. A Unix socket whose accept queue is full refuses.
+/// becomes writable when the attempt has succeeded or failed.
+///
+/// # Errors
+/// As socket(2), bind(2) to `source`, and connect(2), which for a Unix socket fails at once. `ConnectionRefused`: also a
+/// Unix socket whose accept queue is full.
 pub fn start(address: &SocketAddress, source: Option<SocketAddr>) -> io::Result<StreamSocket> {
     sys::start_connect(address, source).map_err(|error| {
         match (error.kind(), error.raw_os_error().map(Errno::from_raw)) {
@@ -26,6 +30,9 @@ pub fn start(address: &SocketAddress, source: Option<SocketAddr>) -> io::Result<
 }
 
 /// Connects, for TCP with `TCP_NODELAY`, within `timeout`; returns a blocking socket.
+///
+/// # Errors
+/// As socket(2) and connect(2). `TimedOut`: the attempt has neither succeeded nor failed by then.
 pub fn connect(address: &SocketAddress, timeout: Duration) -> io::Result<StreamSocket> {
     if let SocketAddress::Unix(address) = address {
         return sys::connect_unix(address, timeout).map_err(|error| match error.kind() {
@@ -47,7 +54,10 @@ fn timed_out() -> io::Error {
     io::Error::new(ErrorKind::TimedOut, "connection timed out")
 }
 
-/// Whether an attempt that [`start`] began has succeeded by now; the error says why it failed.
+/// Whether an attempt that [`start`] began has succeeded by now.
+///
+/// # Errors
+/// Why it failed, as connect(2).
 pub fn is_connected(stream: &StreamSocket) -> io::Result<bool> {
     if let Some(error) = stream.take_error()? {
         return Err(error);

@@ -104,6 +104,7 @@ fn local_address(connection: &StreamSocket) -> io::Result<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -130,7 +131,8 @@ mod tests {
     fn over_unix(template: &HeaderTemplate) -> Vec<u8> {
         let (client, _server) = UnixStream::pair().expect("a pair of sockets");
         let server = SocketAddress::parse_local("unix:@server").expect("a prefix").expect("an address");
-        template.bytes(&client.into(), &server).expect("a header")
+        let client = OwnedFd::from(client).try_into().expect("a socket");
+        template.bytes(&client, &server).expect("a header")
     }
 
     #[test]

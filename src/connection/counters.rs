@@ -101,6 +101,8 @@ counters! {
     accept_lost: Counter,
     /// Times that a listener backed off because the system had no descriptors or memory left.
     accept_paused: Counter,
+    /// Times that a worker stopped accepting from a listener because its clients came faster than `--max-rate`.
+    accept_over_rate: Counter,
 }
 
 impl Counters {

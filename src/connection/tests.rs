@@ -109,6 +109,17 @@ fn expire(input: &[u8], writes: &[IoResult], prepare: impl FnOnce(&mut Context))
     }
 }
 
+/// Each timer of a connection runs, in front of, in and behind a request.
+fn expire_each(small: &[u8], rejected: &[u8]) {
+    for input in [b"", &small[..12], &rejected[..12]] {
+        let second = Some(Millis::new(1000));
+        expire(input, &[], |context| (context.limits.idle, context.limits.request) = (second, second));
+    }
+    expire(small, &[IoResult::AtMost(5), IoResult::WouldBlock], |context| {
+        (context.limits.min_rate, context.contended_since) = (NonZero::new(1), Some(Millis::ZERO));
+    });
+}
+
 /// Generates `.`; replies to input with the input, and closes after input that contains an `x`.
 struct Generator;
 
@@ -204,13 +215,7 @@ fn every_transition_of_the_table_is_made() {
     generate(b"x", &[]);
     wait_for_memory(&large);
     fail_to_offload(&offloaded);
-    for (input, writes) in [(&b""[..], &[][..]), (&small[..12], &[]), (&rejected[..12], &[])] {
-        let second = Some(Millis::new(1000));
-        expire(input, writes, |context| (context.limits.idle, context.limits.request) = (second, second));
-    }
-    expire(&small, &[IoResult::AtMost(5), IoResult::WouldBlock], |context| {
-        (context.limits.min_rate, context.contended_since) = (NonZero::new(1), Some(Millis::ZERO));
-    });
+    expire_each(&small, &rejected);
     let made = MADE.with_borrow(Clone::clone);
     for (from, next) in TRANSITIONS {
         for to in *next {

@@ -47,15 +47,21 @@ impl CommonOptions {
     /// 78: a list has too many networks; PROXY headers could be sent by everybody.
     pub fn with(&self, own: &[&ListenerOption], origin: &Origin) -> Result<Arc<ListenerOptions>, Failure> {
         let mut options = self.options.clone();
+        let (mut allowed, mut denied) = (Vec::new(), Vec::new());
         for option in own {
             match **option {
                 ListenerOption::Proxy => options.proxy = Some(self.proxy_options(origin)?),
                 ListenerOption::MaxRate(rate) => options.rates.total = rate.max(),
                 ListenerOption::MaxRatePerSource(rate) => options.rates.per_source = rate.max(),
-                ListenerOption::Allow(_) | ListenerOption::Deny(_) => {}
+                ListenerOption::Allow(Network(network)) => allowed.push(network),
+                ListenerOption::Deny(Network(network)) => denied.push(network),
             }
         }
-        if let Some(access) = own_access_list(own, origin)? {
+        let networks =
+            |list, option| bounded(list, &format!("the option {option} of {origin}")).map_err(Failure::configuration);
+        // its own list replaces that of all listeners
+        let access = AccessList::new(networks(allowed, "allow")?, networks(denied, "deny")?);
+        if !access.is_empty() {
             options.access = Arc::new(access);
         }
         Ok(Arc::new(options))
@@ -76,22 +82,6 @@ impl CommonOptions {
         }
         Ok(self.proxy.clone())
     }
-}
-
-/// The access list of a listener, if it has one: it replaces that of all listeners.
-fn own_access_list(own: &[&ListenerOption], origin: &Origin) -> Result<Option<AccessList>, Failure> {
-    let allowed = own.iter().filter_map(|option| match option {
-        ListenerOption::Allow(Network(network)) => Some(*network),
-        _ => None,
-    });
-    let denied = own.iter().filter_map(|option| match option {
-        ListenerOption::Deny(Network(network)) => Some(*network),
-        _ => None,
-    });
-    let allowed = bounded(allowed, &format!("the option allow of {origin}")).map_err(Failure::configuration)?;
-    let denied = bounded(denied, &format!("the option deny of {origin}")).map_err(Failure::configuration)?;
-    let access = AccessList::new(allowed, denied);
-    Ok((!access.is_empty()).then_some(access))
 }
 
 /// Whether only processes of this machine can connect.

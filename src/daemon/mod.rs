@@ -54,7 +54,6 @@ use crate::server::Server;
 use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
-use config::descriptor::Descriptor;
 use config::load::{Command, ConfigError, Configuration, Remark, load};
 use config::settings::Settings;
 use exit_status::{Failure, Kind};
@@ -72,7 +71,7 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
     let code = match load(&arguments) {
         Ok(Command::Serve(configuration)) => run(*configuration, &arguments, log),
-        Ok(Command::Check(configuration)) => print_settings(&configuration, log),
+        Ok(Command::Check(configuration)) => print_settings(*configuration, log),
         Ok(Command::List) => exit_code(print(&list())),
         Err(error) => reject(error, log),
     };
@@ -84,37 +83,34 @@ pub fn main() -> ExitCode {
 fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarget>) -> ExitCode {
     // before the rest of the start, so that a signal during it is handled after it
     let signals = Signals::catch();
-    let Configuration { settings, remarks, .. } = configuration;
-    let (verbose, target) = (settings.reloadable.verbose, log.unwrap_or(settings.fixed.log));
-    let connection = settings.fixed.connection.clone();
-    with_log(verbose, &remarks, target, connection.as_ref(), |inherited| serve(signals, inherited, settings, arguments))
+    let target = log.unwrap_or(configuration.settings.fixed.log);
+    with_log(configuration, target, |Configuration { settings, .. }, inherited| {
+        serve(signals, inherited, settings, arguments)
+    })
 }
 
 /// Prints the settings in force, or logs why they cannot be used: to `log`, or else to standard error.
-fn print_settings(configuration: &Configuration, log: Option<LogTarget>) -> ExitCode {
-    let Settings { reloadable, fixed } = &configuration.settings;
-    let target = log.unwrap_or(LogTarget::Auto);
-    with_log(reloadable.verbose, &configuration.remarks, target, fixed.connection.as_ref(), |inherited| {
-        print(&check::settings_in_force(configuration, inherited)?)
+fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitCode {
+    with_log(configuration, log.unwrap_or(LogTarget::Auto), |configuration, inherited| {
+        print(&check::settings_in_force(&configuration, inherited)?)
     })
 }
 
 /// Starts the log, and runs a task with the sockets that the service manager has passed; logs the reason if that fails.
 fn with_log(
-    verbose: u8,
-    remarks: &[Remark],
+    configuration: Configuration,
     target: LogTarget,
-    connection: Option<&Descriptor>,
-    task: impl FnOnce(Inherited) -> Result<(), Failure>,
+    task: impl FnOnce(Configuration, Inherited) -> Result<(), Failure>,
 ) -> ExitCode {
-    logging::start(verbose);
-    remarks.iter().for_each(Remark::log);
+    let Settings { reloadable, fixed } = &configuration.settings;
+    logging::start(reloadable.verbose);
+    configuration.remarks.iter().for_each(Remark::log);
     // before any thread is started, because listenfd changes the environment
-    let inherited = activation::take(connection);
+    let inherited = activation::take(fixed.connection.as_ref());
     if let Err(code) = start_log_thread(target) {
         return code;
     }
-    match inherited.and_then(task) {
+    match inherited.and_then(|inherited| task(configuration, inherited)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             error!("{failure}");

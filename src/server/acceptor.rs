@@ -288,6 +288,7 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
@@ -398,7 +399,8 @@ mod tests {
         socket.set_nonblocking(true).expect("O_NONBLOCK");
         let clients: Vec<_> = (0..2 * MAX_BATCH).map(|_| UnixStream::connect(&path).expect("connect")).collect();
         let poller = Poller::new().expect("epoll");
-        let listener = Listener::new(socket.into(), PROTOCOLS[0], "frame".into(), Origin::Own);
+        let socket = OwnedFd::from(socket).try_into().expect("a socket");
+        let listener = Listener::new(socket, PROTOCOLS[0], "frame".into(), Origin::Own);
         let listener = Arc::new(listener.with_send_buffer(Some(11_000)));
         let mut acceptor = Acceptor::new(listener, ListenerIndex(3), &poller).expect("registered");
         acceptor.begin_drain(&poller);

@@ -179,17 +179,6 @@ impl fmt::Display for Peer {
     }
 }
 
-impl fmt::Display for SourceKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(network) if network.prefix_len() == network.max_prefix_len() => network.addr().fmt(f),
-            Self::Address(network) => network.fmt(f),
-            Self::Uid(uid) => write!(f, "uid {uid}"),
-            Self::Cid(cid) => write!(f, "cid {cid}"),
-        }
-    }
-}
-
 /// A connection as its protocol sees it; the addresses are looked up only for a protocol that wants them.
 #[derive(Debug)]
 pub struct SocketInfo<'a> {
@@ -255,9 +244,10 @@ mod tests {
     #[test]
     fn a_mapped_address_is_the_source_of_its_ipv4_address() {
         let source = |text: &str| Peer::Tcp(text.parse().expect("an address")).source(64);
+        let network = |text: &str| Some(SourceKey::Address(text.parse().expect("a network")));
         assert_eq!(source("[::ffff:192.0.2.1]:7"), source("192.0.2.1:8"));
         assert_ne!(source("192.0.2.2:7"), source("192.0.2.1:7"));
-        assert_eq!(source("[::ffff:192.0.2.1]:7").expect("a source").to_string(), "192.0.2.1");
+        assert_eq!(source("[::ffff:192.0.2.1]:7"), network("192.0.2.1/32"));
     }
 
     #[test]
@@ -266,14 +256,14 @@ mod tests {
         assert_eq!(source("2001:db8::1", 64), source("2001:db8::ffff:0:0:1", 64));
         assert_ne!(source("2001:db8::1", 64), source("2001:db8:0:1::1", 64));
         assert_ne!(source("2001:db8::1", 128), source("2001:db8::2", 128));
-        for (address, prefix, shown) in [
+        for (address, prefix, network) in [
             ("2001:db8::1", 64, "2001:db8::/64"),
             ("2001:db8::1", 1, "::/1"),
-            ("2001:db8::1", 128, "2001:db8::1"),
-            ("192.0.2.1", 1, "192.0.2.1"),
-            ("::ffff:192.0.2.1", 64, "192.0.2.1"),
+            ("2001:db8::1", 128, "2001:db8::1/128"),
+            ("192.0.2.1", 1, "192.0.2.1/32"),
+            ("::ffff:192.0.2.1", 64, "192.0.2.1/32"),
         ] {
-            assert_eq!(source(address, prefix).to_string(), shown);
+            assert_eq!(source(address, prefix), SourceKey::Address(network.parse().expect("a network")));
         }
     }
 

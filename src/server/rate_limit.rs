@@ -31,7 +31,7 @@ const SECOND: u64 = 1_000_000_000;
 /// Nanoseconds in a millisecond.
 const MILLISECOND: u64 = 1_000_000;
 
-/// A rate of new connections.
+/// A rate of new connections, in connections per second: 1 to 2^32 - 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(NonZero<u32>);
 

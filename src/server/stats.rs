@@ -32,7 +32,8 @@ impl fmt::Display for StatsSnapshot {
         let (abandoned, in_flight) = (Reasons(&totals.abandoned), self.in_flight());
         write!(f, "requests {requests} = answered {answered} + refused {refused} + abandoned {abandoned}")?;
         write!(f, " + in flight {in_flight}; records {records}; bytes in {bytes_in}, out {bytes_out}; ")?;
-        write!(f, "accept lost {}, paused {}", totals.accept_lost, totals.accept_paused)
+        let Totals { accept_lost, accept_paused, accept_over_rate, .. } = totals;
+        write!(f, "accept lost {accept_lost}, paused {accept_paused}, over rate {accept_over_rate}")
     }
 }
 
@@ -74,7 +75,7 @@ mod tests {
             stats.to_string(),
             "accepted 5 = closed 3 (finished 2, reset 1) + open 2; \
              requests 11 = answered 5 + refused 1 + abandoned 1 (reset 1) + in flight 4; records 0; \
-             bytes in 0, out 0; accept lost 0, paused 0"
+             bytes in 0, out 0; accept lost 0, paused 0, over rate 0"
         );
     }
 }

@@ -8,7 +8,6 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -179,12 +178,6 @@ impl From<TcpStream> for StreamSocket {
     }
 }
 
-impl From<UnixStream> for StreamSocket {
-    fn from(socket: UnixStream) -> Self {
-        Self::new(socket.into(), SocketFamily::Unix)
-    }
-}
-
 impl From<StreamSocket> for OwnedFd {
     fn from(socket: StreamSocket) -> Self {
         socket.socket.into()
@@ -248,12 +241,6 @@ impl From<TcpListener> for StreamListener {
     }
 }
 
-impl From<UnixListener> for StreamListener {
-    fn from(socket: UnixListener) -> Self {
-        Self { socket: socket.into(), family: SocketFamily::Unix }
-    }
-}
-
 fn set_nonblocking(socket: &impl AsFd, nonblocking: bool) -> Result<(), Errno> {
     let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
     let mut changed = flags;
@@ -271,6 +258,8 @@ pub fn local_address(socket: &impl AsFd) -> Result<SocketAddress, Errno> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
     use super::*;
     use crate::sys::socket_address::UnixAddress;
     use crate::sys::wait_readable;
@@ -279,10 +268,12 @@ mod tests {
     fn a_unix_connection_has_credentials_and_addresses() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
-        let listener = StreamListener::from(UnixListener::bind(&path).expect("bind"));
+        let listener = UnixListener::bind(&path).expect("bind");
+        let listener = StreamListener::try_from(OwnedFd::from(listener)).expect("a socket");
         let address = SocketAddress::Unix(UnixAddress::Path(path.clone()));
         assert_eq!((listener.family(), listener.local_address()), (SocketFamily::Unix, Ok(address.clone())));
-        let client = StreamSocket::from(UnixStream::connect(&path).expect("connect"));
+        let client = UnixStream::connect(&path).expect("connect");
+        let client = StreamSocket::try_from(OwnedFd::from(client)).expect("a socket");
         assert_eq!(client.peer_address(), Ok(address.clone()));
         let server = listener.accept().expect("a connection");
         assert_eq!(server.peer_address(), Ok(SocketAddress::Unix(UnixAddress::Unnamed)));
@@ -296,9 +287,8 @@ mod tests {
 
     #[test]
     fn a_descriptor_tells_its_family() {
-        let (one, other) = UnixStream::pair().expect("a pair of sockets");
+        let (one, mut other) = UnixStream::pair().expect("a pair of sockets");
         let mut one = StreamSocket::try_from(OwnedFd::from(one)).expect("a socket");
-        let mut other = StreamSocket::from(other);
         assert_eq!(one.family(), SocketFamily::Unix);
         assert_eq!(one.write_vectored(&[IoSlice::new(b"ab"), IoSlice::new(b"c")]).expect("send"), 3);
         one.shutdown(Shutdown::Write).expect("shutdown");

@@ -12,21 +12,17 @@ use retortd::protocol::proxy_header::{MAX_HEADER, ProxyHeader};
 use crate::conversations::{io_results, serve, serve_with, setting, stream_conversation};
 use crate::scripted::{Driver, IoResult, ScriptedStream, check_sums, context, protocol};
 use crate::session::{Session, UPPERCASE, assert_waits, frame_request};
+use crate::vectors::headers::{LOCAL, TCP4, TCP4_BINARY};
 use crate::vectors::{Outcome, VECTORS};
 
-const TCP4: &[u8] = b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 443\r\n";
 const UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
-/// LOCAL, without addresses.
-const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
-/// The addresses of [`TCP4`].
-const BINARY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x0a\xc6\x33\x64\x01\xdc\x04\x01\xbb";
 /// The time of the deadline, in milliseconds.
 const DEADLINE: u64 = 5000;
 
-/// What [`TCP4`] and [`BINARY`] announce.
+/// What [`TCP4`] and [`TCP4_BINARY`] announce.
 fn announced() -> ProxyHeader {
     let [source, destination] =
-        ["192.0.2.10:56324", "198.51.100.1:443"].map(|address| address.parse::<SocketAddr>().expect("an address"));
+        ["192.0.2.10:56324", "198.51.100.1:8083"].map(|address| address.parse::<SocketAddr>().expect("an address"));
     ProxyHeader::Proxied { source, destination }
 }
 
@@ -61,7 +57,7 @@ fn run(name: &str, stream: ScriptedStream) -> (Vec<u8>, Option<CloseReason>, Opt
 fn requests_behind_a_header_are_served_in_any_two_pieces() {
     let requests = [frame_request(UPPERCASE, b"hi"), frame_request(UPPERCASE, b"there")].concat();
     for (header, expected) in
-        [(TCP4, announced()), (BINARY, announced()), (UNKNOWN, ProxyHeader::Local), (LOCAL, ProxyHeader::Local)]
+        [(TCP4, announced()), (TCP4_BINARY, announced()), (UNKNOWN, ProxyHeader::Local), (LOCAL, ProxyHeader::Local)]
     {
         let input = [header, &requests].concat();
         for cut in 1..=input.len() {
@@ -109,7 +105,7 @@ fn requests_behind_a_header_may_be_longer_than_the_first_read() {
 
 #[test]
 fn second_header_is_input() {
-    for header in [TCP4, BINARY] {
+    for header in [TCP4, TCP4_BINARY] {
         let (output, _, _) = run("echo", ScriptedStream::new(&[header, header, b"abc"].concat(), &[], &[]));
         assert_eq!(output, [header, b"abc"].concat());
     }
@@ -225,7 +221,7 @@ fn drain_gives_grace_to_a_client_whose_header_is_not_complete() {
 /// A connection whose listener expects no header reports one that it finds in its first input, and serves it as input.
 #[test]
 fn unexpected_header_is_reported_once() {
-    for (input, found) in [(TCP4, true), (BINARY, true), (UNKNOWN, false), (&b"abc"[..], false)] {
+    for (input, found) in [(TCP4, true), (TCP4_BINARY, true), (UNKNOWN, false), (&b"abc"[..], false)] {
         let mut session = Session::new("echo", ScriptedStream::new(input, &[], &[]), &Arc::new(Budget::new(0)), |_| {});
         assert_waits(&session.readable());
         assert_eq!((session.context.found_header, &session.stream.output[..]), (found, input));
@@ -246,7 +242,7 @@ proptest! {
 
     #[test]
     fn replies_behind_a_header_are_those_without_it_however_reads_and_writes_are_cut(
-        header in select(vec![TCP4, BINARY, UNKNOWN, LOCAL]),
+        header in select(vec![TCP4, TCP4_BINARY, UNKNOWN, LOCAL]),
         (name, requests) in stream_conversation(),
         reads in io_results(),
         writes in io_results(),

@@ -209,6 +209,10 @@ fn what_cannot_be_a_socket_exits_78() {
         assert!(log.contains(&format!("cannot listen on unix:{path}: {words}")), "{log}");
     }
     assert_eq!(fs::read_to_string(file).expect("it is still there"), "text");
+}
+
+#[test]
+fn wrong_local_listeners_are_rejected_with_advice() {
     for (option, code, words) in [
         (
             "--listen=echo=unix:/run/a b",

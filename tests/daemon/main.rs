@@ -18,6 +18,8 @@ mod check_settings;
 mod faults;
 mod frame;
 mod harness;
+#[path = "../proxy_header/headers.rs"]
+mod headers;
 mod lifecycle;
 mod limits;
 mod local_sockets;

@@ -145,10 +145,9 @@ fn listen_option_repeats_and_combines_with_port() {
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
 }
 
-/// The words in which wrong listeners are rejected.
 #[test]
-fn wrong_listeners_are_rejected_with_advice() {
-    for (option, value, words) in [
+fn wrong_addresses_of_listeners_are_rejected_with_advice() {
+    assert_rejected_with_advice(&[
         ("--listen", "gopher=70", "there is no protocol 'gopher': retortd --list prints the protocols"),
         ("--listen", "frame-2021", "frame-2021 has no port of its own: write frame-2021=PORT"),
         ("--listen", "echo=", "there is no address after 'echo='"),
@@ -162,6 +161,12 @@ fn wrong_listeners_are_rejected_with_advice() {
         ),
         ("--listen", "echo=[ff02::1%2]:7", "'ff02::1' is a multicast address, on which TCP cannot be served: write"),
         ("--listen", "echo=255.255.255.255:7", "'255.255.255.255' is a broadcast address, on which TCP cannot be"),
+    ]);
+}
+
+#[test]
+fn wrong_names_and_options_of_listeners_are_rejected_with_advice() {
+    assert_rejected_with_advice(&[
         ("--listen", "=7", "there is no name at the beginning of '=7'"),
         ("--listen", " ", "the value is empty"),
         (
@@ -186,7 +191,13 @@ fn wrong_listeners_are_rejected_with_advice() {
         ("--listener-options", "echo=7", "echo has an address here: the address of a socket from systemd is in its"),
         ("--listener-options", "frame echo,fast", "echo has no option 'fast': the options are proxy, allow, "),
         ("--listener-options", "echo,frame", "'frame' is a protocol and not an option of echo: write a space between"),
-    ] {
+    ]);
+}
+
+/// Each option with this value is rejected in these words.
+#[track_caller]
+fn assert_rejected_with_advice(cases: &[(&str, &str, &str)]) {
+    for (option, value, words) in cases {
         let finished = finish(&[&format!("{option}={value}")]);
         assert_eq!((finished.code, finished.output.as_str()), (2, ""), "{option}={value}: {}", finished.log);
         assert!(finished.log.contains(words), "{option}={value}: {}", finished.log);

@@ -2,12 +2,8 @@
 
 use crate::harness::action::UPPERCASE;
 use crate::harness::{Client, Daemon, DaemonBuilder, frame};
+use crate::headers::{LOCAL, TCP4, TCP4_BINARY};
 
-const CLIENT: &[u8] = b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 443\r\n";
-/// The same address in a header of version 2.
-const CLIENT_BINARY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x0a\xc6\x33\x64\x01\xdc\x04\x01\xbb";
-/// The connection is the balancer's own.
-const OWN: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
 const HINT: &str = "is send-proxy set in the balancer, or does a client connect directly?";
 
 /// A daemon whose listener of `frame` expects headers.
@@ -30,7 +26,7 @@ fn lines_with(daemon: &Daemon, words: &str) -> usize {
 #[test]
 fn announced_client_is_named_in_the_log_with_its_balancer() {
     let daemon = serving_frame(&["-vv"]);
-    let mut client = announce(&daemon, "frame", CLIENT);
+    let mut client = announce(&daemon, "frame", TCP4);
     let balancer = client.stream.local_addr().expect("an address");
     assert_eq!(client.request(UPPERCASE, b"in"), b"IN");
     drop(client);
@@ -51,14 +47,14 @@ fn announced_client_is_named_in_the_log_with_its_balancer() {
 #[test]
 fn who_sends_the_announced_address() {
     let daemon = DaemonBuilder::new(&["--listen=who=127.0.0.1:0,proxy"]).start();
-    for header in [CLIENT, CLIENT_BINARY] {
+    for header in [TCP4, TCP4_BINARY] {
         let reply = announce(&daemon, "who", header).exchange(b"");
         let text = String::from_utf8(reply).expect("UTF-8");
         assert!(text.contains(r#""peer":"192.0.2.10:56324""#), "{text}");
         let local = daemon.address("who");
         assert!(text.contains(&format!(r#""local":"{local}""#)), "{text}");
     }
-    let own = announce(&daemon, "who", OWN);
+    let own = announce(&daemon, "who", LOCAL);
     let balancer = own.stream.local_addr().expect("an address");
     let text = String::from_utf8(own.exchange(b"")).expect("UTF-8");
     assert!(text.contains(&format!(r#""peer":"{balancer}""#)), "{text}");
@@ -67,7 +63,7 @@ fn who_sends_the_announced_address() {
 #[test]
 fn header_and_requests_arrive_in_any_pieces() {
     let daemon = serving_frame(&[]);
-    for header in [CLIENT, CLIENT_BINARY, OWN] {
+    for header in [TCP4, TCP4_BINARY, LOCAL] {
         let bytes = [header, &frame(UPPERCASE, b"one"), &frame(UPPERCASE, b"two")].concat();
         assert_eq!(daemon.exchange("frame", &bytes), b"\0\0\0\x03ONE\0\0\0\x03TWO");
         let mut client = daemon.connect("frame");
@@ -93,7 +89,7 @@ fn connection_without_a_valid_header_is_closed_and_warned_about_once() {
     let (_, warning) = daemon.wait_for_line(0, HINT);
     let listener = format!("frame={}", daemon.address("frame"));
     assert!(warning.contains(&format!("{listener}: no valid PROXY header from {peer}: ")), "{warning}");
-    assert_eq!(daemon.exchange("frame", &CLIENT[..20]), b"", "the end is inside the header");
+    assert_eq!(daemon.exchange("frame", &TCP4[..20]), b"", "the end is inside the header");
     assert_eq!(daemon.statistics_at_rest().closed_for("proxy-header"), 2);
     assert_eq!(lines_with(&daemon, HINT), 1, "{}", daemon.log.text());
 }
@@ -102,15 +98,20 @@ fn connection_without_a_valid_header_is_closed_and_warned_about_once() {
 fn probes_of_a_balancer_are_no_faults() {
     let daemon = serving_frame(&[]);
     drop(daemon.connect("frame"));
-    assert_eq!(daemon.exchange("frame", OWN), b"");
+    assert_eq!(daemon.exchange("frame", LOCAL), b"");
     assert_eq!(daemon.statistics_when(|statistics| statistics.closed_for("finished") == 2).accepted, 2);
     assert_eq!(lines_with(&daemon, "PROXY"), 0, "{}", daemon.log.text());
 }
 
 #[test]
 fn header_that_is_late_closes_the_connection() {
-    let daemon = serving_frame(&["--proxy-timeout=1s", "-v"]);
-    let mut clients = [b"".as_slice(), CLIENT[..10].as_ref()].map(|bytes| announce(&daemon, "frame", bytes));
+    let daemon = serving_frame(&["--proxy-timeout=2s", "-v"]);
+    let mut clients = [b"".as_slice(), &TCP4[..10]].map(|bytes| announce(&daemon, "frame", bytes));
+    for sent in 10..13 {
+        let statistics = daemon.statistics_when(|statistics| statistics.bytes_in == sent);
+        assert_eq!(statistics.open, 2, "the rest of a header is waited for");
+        clients[1].send(&[TCP4[sent as usize]]);
+    }
     for client in &mut clients {
         assert_eq!(client.wait_closed(), b"");
     }
@@ -144,7 +145,7 @@ fn limits_and_access_lists_judge_the_announced_client() {
         daemon.wait_for_line(0, &format!(": closed: {reason}"));
     }
     for _ in 0..2 {
-        let mut own = announce(&daemon, "frame", OWN);
+        let mut own = announce(&daemon, "frame", LOCAL);
         assert_eq!(own.request(UPPERCASE, b"own"), b"OWN");
     }
     drop(served);
@@ -156,7 +157,7 @@ fn limits_and_access_lists_judge_the_announced_client() {
 #[test]
 fn header_on_a_listener_without_the_option_is_input_and_warned_about_once() {
     let daemon = DaemonBuilder::new(&["--listen=echo=127.0.0.1:0"]).start();
-    for header in [CLIENT, CLIENT_BINARY] {
+    for header in [TCP4, TCP4_BINARY] {
         assert_eq!(daemon.exchange("echo", header), header);
     }
     let (_, line) = daemon.wait_for_line(0, "add the option proxy to the listener");
@@ -169,7 +170,7 @@ fn header_on_a_listener_without_the_option_is_input_and_warned_about_once() {
 fn drain_does_not_wait_for_a_header() {
     let mut daemon = serving_frame(&["-v"]);
     let silent = daemon.connect("frame");
-    let begun = announce(&daemon, "frame", &CLIENT[..10]);
+    let begun = announce(&daemon, "frame", &TCP4[..10]);
     daemon.statistics_when(|statistics| statistics.open == 2);
     assert_eq!(daemon.stop(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 2);

@@ -14,13 +14,17 @@ pub enum Outcome {
 }
 
 use Outcome::{Client, Local, Refused};
+use headers::{LOCAL, TCP4, TCP4_BINARY};
+
+#[path = "headers.rs"]
+pub mod headers;
 
 /// Name, bytes up to the end of the header, and outcome.
 pub type Vector = (&'static str, &'static [u8], Outcome);
 
 /// The bytes of these headers without those of the client. Their names begin with the version.
 pub const VECTORS: &[Vector] = &[
-    ("v1-tcp4", b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 8083\r\n", Client("192.0.2.10:56324")),
+    ("v1-tcp4", TCP4, Client("192.0.2.10:56324")),
     ("v1-tcp4-longest", b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n", Client("255.255.255.255:65535")),
     ("v1-tcp4-shortest", b"PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n", Client("0.0.0.0:0")),
     ("v1-tcp6", b"PROXY TCP6 2001:db8::10 2001:db8::1 56324 8083\r\n", Client("[2001:db8::10]:56324")),
@@ -79,11 +83,7 @@ pub const VECTORS: &[Vector] = &[
           xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n",
         Refused(Error::LongLine),
     ),
-    (
-        "v2-tcp4",
-        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x0a\xc6\x33\x64\x01\xdc\x04\x1f\x93",
-        Client("192.0.2.10:56324"),
-    ),
+    ("v2-tcp4", TCP4_BINARY, Client("192.0.2.10:56324")),
     (
         "v2-tcp6",
         b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24\
@@ -96,7 +96,7 @@ pub const VECTORS: &[Vector] = &[
           \0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\x02\x0a\0\0\0\0\0\0\0\0\0\0\xff\xff\xc6\x33\x64\x01\xdc\x04\x1f\x93",
         Client("192.0.2.10:56324"),
     ),
-    ("v2-local", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", Local),
+    ("v2-local", LOCAL, Local),
     (
         "v2-local-with-addresses",
         b"\r\n\r\n\0\r\nQUIT\n\x20\x11\0\x0c\

@@ -13,8 +13,10 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 use super::measurement::ErrorClass;
+use super::timeline::nanoseconds;
 use super::verifier::{Mismatch, Verifier, VerifierState};
 use crate::client::connector;
+use crate::client::options::Timeouts;
 use crate::sys::{Interest, StreamSocket};
 
 /// A connection, or the place of one that is closed. Times are nanoseconds since the start of the run.
@@ -60,6 +62,17 @@ pub struct WaitLimits {
     pub read: u64,
     /// For the server to take a byte of a request.
     pub write: u64,
+}
+
+impl WaitLimits {
+    /// The limits that the options set.
+    pub fn new(timeouts: &Timeouts) -> Self {
+        Self {
+            connect: nanoseconds(timeouts.connect_timeout),
+            read: nanoseconds(timeouts.read_timeout),
+            write: nanoseconds(timeouts.write_timeout),
+        }
+    }
 }
 
 /// Requests that were due at one time.

@@ -28,7 +28,10 @@ pub struct PingConnection {
 }
 
 impl PingConnection {
-    /// Uses a connection that is in progress, and sends `header` first.
+    /// Uses a connection that is in progress since `now`, and sends `header` first: a PROXY header, or nothing.
+    ///
+    /// # Errors
+    /// As [`Pipeline::new`].
     pub fn start(stream: StreamSocket, header: Vec<u8>, timeouts: &Timeouts, now: Duration) -> io::Result<Self> {
         let mut connection = Self::new(stream, timeouts, now, None)?;
         connection.pipeline.queue_bytes(header.into());

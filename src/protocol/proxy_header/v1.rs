@@ -16,6 +16,9 @@ const MAPPED: &str = "::ffff:";
 
 /// Reads the line at the start of `bytes`, which begin with [`PREFIX`]. Each call reads the whole line: at most
 /// [`MAX_LINE`] bytes.
+///
+/// # Errors
+/// The line breaks the grammar, or no line that does not break it begins with these bytes.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let line = &bytes[..bytes.len().min(MAX_LINE)];
     let fields = &line[PREFIX.len()..];

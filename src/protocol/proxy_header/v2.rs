@@ -30,6 +30,10 @@ const FIXED: usize = 16;
 
 /// Reads the header at the start of `bytes`, which begin with [`SIGNATURE`]. A call reads no more than the 16 bytes
 /// before the addresses while the header is incomplete.
+///
+/// # Errors
+/// The version, command, family, transport or length is none that is accepted; in a complete header, its TLVs or its
+/// checksum are wrong.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let Some(layout) = layout(&bytes[SIGNATURE.len()..])? else { return Ok(Parsed::Incomplete) };
     let Some(&[high, low]) = bytes.get(FIXED - 2..FIXED).and_then(<[u8]>::first_chunk) else {

@@ -135,6 +135,7 @@ impl Worker {
         }
         self.shared.admission.release_slot();
         if acceptor.has_client() {
+            self.driver.context.counters.accept_over_rate.add(1);
             acceptor.pause(limiter.next_attempt(now), poller, now);
         }
         false

@@ -264,7 +264,7 @@ fn paused() -> (Harness, [TcpStream; 2]) {
     let mut harness = Harness::with(limits, paced(1));
     let clients = [(); 2].map(|()| harness.connect_and_begin());
     harness.iterate_until("the listener is paused", |harness| !harness.worker.accepting.acceptors[0].is_ready());
-    assert_eq!(harness.connections(), 1);
+    assert_eq!((harness.connections(), harness.shared.stats().totals.accept_over_rate), (1, 1));
     (harness, clients)
 }
 
@@ -300,6 +300,7 @@ fn an_accept_without_a_client_takes_nothing_from_the_rate() {
         assert!(harness.worker.accept_one(0).is_break());
     }
     let _clients = [harness.serve(b""), harness.serve(b"")];
+    assert_eq!(harness.shared.stats().totals.accept_over_rate, 0);
 }
 
 #[test]

@@ -13,7 +13,9 @@ use crate::harness::{Client, Daemon, frame, length_prefixed, wait_until};
 /// Runs a test behind each documented balancer that sends headers, with a new daemon each time.
 #[track_caller]
 fn behind_each(protocol: &str, arguments: &[&str], test: impl Fn(&str, &Daemon, &Balancer)) {
-    for (title, mut text) in announcing() {
+    let shown = announcing();
+    assert!(shown.len() >= 4, "docs/load-balancers.md shows haproxy three times and nginx once: {shown:?}");
+    for (title, mut text) in shown {
         if protocol != "frame" {
             // the request of the health checks is one of `frame`
             text = text

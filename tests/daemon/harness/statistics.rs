@@ -20,6 +20,7 @@ pub struct Statistics {
     pub bytes_out: u64,
     pub accept_lost: u64,
     pub accept_paused: u64,
+    pub accept_over_rate: u64,
     pub log_dropped: u64,
 }
 
@@ -43,6 +44,7 @@ impl Statistics {
             bytes_out: number(line, ", out "),
             accept_lost: number(line, " accept lost "),
             accept_paused: number(line, ", paused "),
+            accept_over_rate: number(line, ", over rate "),
             log_dropped: number(line, " log messages dropped "),
         }
     }

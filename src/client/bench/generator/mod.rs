@@ -27,7 +27,7 @@ use crate::client::bench::due_requests::{DueRequest, DueRequests};
 use crate::client::bench::measurement::{ErrorClass, Measurement};
 use crate::client::bench::model::LoadModel;
 use crate::client::bench::poller::BenchPoller;
-use crate::client::bench::timeline::{BenchPhase, Timeline, nanoseconds};
+use crate::client::bench::timeline::{BenchPhase, Timeline};
 use crate::client::bench::verifier::READ_SIZE;
 use crate::client::bench::workload::Workload;
 use crate::client::options::BenchOptions;
@@ -103,11 +103,7 @@ impl<'a> LoadGenerator<'a> {
     ) -> io::Result<Self> {
         let poller = BenchPoller::new()?;
         poller.add(interrupts, SIGNAL, Interest::READ)?;
-        let timeouts = &options.timeouts;
-        let due_requests = match model {
-            LoadModel::Open { rate, .. } => Some(DueRequests::new(rate, &poller, TIMER)?),
-            LoadModel::Closed { .. } | LoadModel::Reconnect => None,
-        };
+        let due_requests = due_requests(model, &poller)?;
         Ok(Self {
             workload,
             batch: workload.request.repeat(copies(model.batch(), workload.request.len())),
@@ -115,12 +111,8 @@ impl<'a> LoadGenerator<'a> {
             address,
             model,
             server_pid: options.server_pid,
-            timeline: Timeline::new(options.warm_up, options.time_limit(), timeouts.read_timeout),
-            limits: WaitLimits {
-                connect: nanoseconds(timeouts.connect_timeout),
-                read: nanoseconds(timeouts.read_timeout),
-                write: nanoseconds(timeouts.write_timeout),
-            },
+            timeline: Timeline::new(options.warm_up, options.time_limit(), options.timeouts.read_timeout),
+            limits: WaitLimits::new(&options.timeouts),
             requests: options.requests.unwrap_or(u64::MAX),
             requests_left: u64::MAX,
             due_requests,
@@ -248,6 +240,14 @@ impl<'a> LoadGenerator<'a> {
             }
         }
         self.poller.wait(Some(timeout))
+    }
+}
+
+/// The requests of an open model, with the times at which they are due.
+fn due_requests(model: LoadModel, poller: &BenchPoller) -> io::Result<Option<DueRequests>> {
+    match model {
+        LoadModel::Open { rate, .. } => DueRequests::new(rate, poller, TIMER).map(Some),
+        LoadModel::Closed { .. } | LoadModel::Reconnect => Ok(None),
     }
 }
 
