@@ -91,7 +91,7 @@ pub struct Target {
     name: String,
     addresses: Vec<SocketAddress>,
     /// What each connection begins with.
-    header: Option<HeaderTemplate>,
+    proxy_header: Option<HeaderTemplate>,
 }
 
 impl Target {
@@ -103,7 +103,7 @@ impl Target {
         match server {
             ServerName::Host { host, port } => Self::of_host(host, port.or(protocol.port()), protocol, family),
             ServerName::Local(LocalServer(address)) if family.adjective().is_empty() => {
-                Ok(Self { name: address.to_string(), addresses: vec![address.clone()], header: None })
+                Ok(Self { name: address.to_string(), addresses: vec![address.clone()], proxy_header: None })
             }
             ServerName::Local(LocalServer(address)) => {
                 let kind = family.adjective();
@@ -132,27 +132,27 @@ impl Target {
             let kind = family.adjective();
             return Err(Failure::cannot_run(format!("cannot find {host}: it has no {kind}address")));
         }
-        Ok(Self { name: display_name(host, port), addresses, header: None })
+        Ok(Self { name: display_name(host, port), addresses, proxy_header: None })
     }
 
-    /// The same server, with connections that begin with a header.
+    /// The same server, with connections that begin with a PROXY header.
     #[must_use]
-    pub fn with_header(self, header: Option<HeaderTemplate>) -> Self {
-        Self { header, ..self }
+    pub fn with_proxy_header(self, proxy_header: Option<HeaderTemplate>) -> Self {
+        Self { proxy_header, ..self }
     }
 
     /// The same server without the header that begins each connection; `None` if there is none.
     #[must_use]
     pub fn without_header(&self) -> Option<Self> {
-        self.header.as_ref().map(|_| Self { header: None, ..self.clone() })
+        self.proxy_header.as_ref().map(|_| Self { proxy_header: None, ..self.clone() })
     }
 
-    /// The header that begins a connection to `address`, made or in progress; empty if there is none.
+    /// The PROXY header that begins a connection to `address`, made or in progress; empty if there is none.
     ///
     /// # Errors
     /// As getsockname(2).
-    pub fn header(&self, connection: &StreamSocket, address: &SocketAddress) -> io::Result<Vec<u8>> {
-        self.header.as_ref().map_or(Ok(Vec::new()), |header| header.bytes(connection, address))
+    pub fn proxy_header(&self, connection: &StreamSocket, address: &SocketAddress) -> io::Result<Vec<u8>> {
+        self.proxy_header.as_ref().map_or(Ok(Vec::new()), |header| header.bytes(connection, address))
     }
 
     /// Connects to the first address that accepts, with `TCP_NODELAY`, and sends the header, if there is one; each may
@@ -176,7 +176,7 @@ impl Target {
             let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
             match connector::connect(address, timeout.min(left)) {
                 Ok(mut stream) => {
-                    let header = self.header(&stream, address)?;
+                    let header = self.proxy_header(&stream, address)?;
                     // fails if the server has closed the connection: reading will tell
                     let _ = stream.write_all(&header);
                     return Ok(stream);
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn the_error_of_each_address_is_reported_with_it() {
         let closed = ["127.0.0.2:1", "127.0.0.1:1"].map(|text| SocketAddress::Internet(text.parse().unwrap()));
-        let target = Target { name: "localhost:1".into(), addresses: closed.to_vec(), header: None };
+        let target = Target { name: "localhost:1".into(), addresses: closed.to_vec(), proxy_header: None };
         let error = target.connect(Duration::from_secs(60)).unwrap_err();
         let words = "cannot connect to localhost:1: 127.0.0.2:1: Connection refused; 127.0.0.1:1: Connection refused; \
                      is the server running, and on this port?";
@@ -420,7 +420,7 @@ mod tests {
             std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap()
         });
         let addresses_of_target = addresses.map(SocketAddress::Internet).to_vec();
-        let target = Target { name: "localhost:7".into(), addresses: addresses_of_target, header: None };
+        let target = Target { name: "localhost:7".into(), addresses: addresses_of_target, proxy_header: None };
         let deadline = Instant::now() + Duration::from_millis(20);
         let error = target.connect_before(Duration::from_secs(3600), Some(deadline)).unwrap_err();
         let words = addresses.map(|address| format!("{address}: connection timed out")).join("; ");

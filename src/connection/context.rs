@@ -67,7 +67,7 @@ pub struct Context {
     /// replies too slowly are closed meanwhile.
     pub contended_since: Option<Millis>,
     /// The first input of a connection whose listener expects no PROXY header begins like one. The caller resets it.
-    pub found_header: bool,
+    pub found_proxy_header: bool,
     /// Bytes that the connection may still send in this call.
     pub write_left: usize,
     /// Memory for the caller to free outside of the event loop.

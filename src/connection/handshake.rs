@@ -33,7 +33,7 @@ impl Connection {
         };
         context.counters.bytes_in.add(bytes.len() as u64);
         if log_enabled!(Level::Trace) {
-            trace_bytes(&self.peer, "received", bytes);
+            trace_bytes(&self.label, "received", bytes);
         }
         if handshake.received.try_reserve(bytes.len()).is_err() {
             return Next::Close(CloseReason::Resources);
@@ -51,7 +51,7 @@ impl Connection {
                 Next::Announced(Box::new(header))
             }
             Err(error) => {
-                info!("{}: invalid PROXY header: {error}", self.peer);
+                info!("{}: invalid PROXY header: {error}", self.label);
                 Next::Close(CloseReason::ProxyHeader)
             }
         }
@@ -75,7 +75,7 @@ impl Connection {
     fn after_eof_in_header(&self) -> CloseReason {
         match &self.state {
             State::Handshake(handshake) if !handshake.received.is_empty() => {
-                info!("{}: invalid PROXY header: the peer half-closed inside it", self.peer);
+                info!("{}: invalid PROXY header: the peer half-closed inside it", self.label);
                 CloseReason::ProxyHeader
             }
             _ => CloseReason::Finished,

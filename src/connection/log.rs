@@ -10,17 +10,17 @@ use crate::protocol::{Exchange, LogEvent, RequestRecord};
 /// Bytes of a connection's input or output that one line of `-vvv` shows. Chosen so that the line fits a wide terminal.
 const MAX_TRACED: usize = 64;
 
-/// How the log calls a client; a connection that was accepted while nothing was logged has no name.
+/// The label of a client in the log; a connection that was accepted while nothing was logged has none.
 #[derive(Debug)]
-pub struct PeerName(pub(super) Option<Box<str>>);
+pub struct ClientLabel(pub(super) Option<Box<str>>);
 
-impl fmt::Display for PeerName {
+impl fmt::Display for ClientLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_deref().unwrap_or("a client"))
     }
 }
 
-impl PeerName {
+impl ClientLabel {
     /// Logs what a call of the protocol did: its requests, and the bytes of its replies.
     pub(super) fn log_call(&self, exchange: &mut Exchange<'_>, took: Duration) {
         if log_enabled!(Level::Trace) {
@@ -47,8 +47,8 @@ impl PeerName {
 }
 
 /// Logs bytes, escaped: as they are, a client could forge lines with them.
-pub(super) fn trace_bytes(peer: &PeerName, what: &str, bytes: &[u8]) {
+pub(super) fn trace_bytes(label: &ClientLabel, what: &str, bytes: &[u8]) {
     let ellipsis = if bytes.len() > MAX_TRACED { "..." } else { "" };
     let shown = bytes[..bytes.len().min(MAX_TRACED)].escape_ascii();
-    trace!("{peer}: {what} {} bytes: {shown}{ellipsis}", bytes.len());
+    trace!("{label}: {what} {} bytes: {shown}{ellipsis}", bytes.len());
 }

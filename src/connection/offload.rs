@@ -85,7 +85,7 @@ impl Connection {
     pub(super) fn take_back(&mut self, context: &mut Context, result: OffloadResult) -> Progress {
         let OffloadResult { protocol, mut charge, output, spent, counts, log_events, progress, took } = result;
         self.protocol = Some(protocol);
-        self.peer.log_events(log_events, took);
+        self.label.log_events(log_events, took);
         for buffer in spent {
             context.recycle(buffer, Some(&mut charge));
         }

@@ -172,7 +172,7 @@ impl Connection {
             CallContext { random: &mut context.random, unix_time: context.unix_time, limits, may_block: false };
         let progress = call.dispatch(protocol, &mut exchange, &mut call_context);
         if let Some(started) = started {
-            self.peer.log_call(&mut exchange, started.elapsed());
+            self.label.log_call(&mut exchange, started.elapsed());
         }
         let (in_place, copied) = exchange.reply_ranges();
         let counts = exchange.counts();
@@ -242,7 +242,7 @@ impl Connection {
             CloseCause::Complete => CloseReason::Served,
             CloseCause::ProtocolError(refusal) => {
                 if !(rejected && log_enabled!(Level::Debug)) {
-                    info!("{}: {refusal}", self.peer());
+                    info!("{}: {refusal}", self.label());
                 }
                 CloseReason::Violation
             }

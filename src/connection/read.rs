@@ -87,10 +87,10 @@ impl Connection {
             in_flight.input = Buffer::default();
         }
         if log_enabled!(Level::Trace) {
-            trace_bytes(&self.peer, "received", &context.read_buf.filled()[start..start + length]);
+            trace_bytes(&self.label, "received", &context.read_buf.filled()[start..start + length]);
         }
-        if std::mem::take(&mut self.expects_no_header) {
-            context.found_header = begins_like_header(&context.read_buf.filled()[..length]);
+        if std::mem::take(&mut self.watches_first_input) {
+            context.found_proxy_header = begins_like_header(&context.read_buf.filled()[..length]);
         }
         *batch = Batch::new(Input::Shared(start + length));
         ReadOutcome::Input
@@ -120,7 +120,7 @@ impl Connection {
         context.counters.bytes_in.add(length as u64);
         if log_enabled!(Level::Trace) {
             let start = in_flight.input.len() - length;
-            trace_bytes(&self.peer, "received", &in_flight.input.filled()[start..]);
+            trace_bytes(&self.label, "received", &in_flight.input.filled()[start..]);
         }
         let filled = length == DIRECT_READ_SIZE;
         if in_flight.input.len() < in_flight.needed.request_len && !is_preprocessed {

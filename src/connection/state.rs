@@ -5,7 +5,7 @@
 
 use super::close_reason::CloseReason;
 use super::in_flight::InFlight;
-use super::log::PeerName;
+use super::log::ClientLabel;
 use super::memory::Retired;
 use super::millis::Millis;
 use super::stream::Interest;
@@ -41,7 +41,7 @@ pub struct Connection {
     /// `None` exactly in front of the protocol, and while the connection is offloaded: then the job has it.
     pub(super) protocol: Option<Box<dyn Protocol>>,
     pub(super) state: State,
-    pub(super) peer: PeerName,
+    pub(super) label: ClientLabel,
     /// Bytes that the client's kernel had not acknowledged at the last look; 0 before the first look since a send.
     pub(super) unacknowledged: u32,
     /// The client has half-closed: no more input will come.
@@ -49,7 +49,7 @@ pub struct Connection {
     /// A request has been processed on this connection.
     pub(super) served_any: bool,
     /// Nothing has been read yet, and the listener expects no PROXY header.
-    pub(super) expects_no_header: bool,
+    pub(super) watches_first_input: bool,
 }
 
 /// What a connection is doing. Times are those of [`Context::now`](super::Context::now). [`TRANSITIONS`] lists which
@@ -164,35 +164,35 @@ pub(super) const TRANSITIONS: &[(Kind, &[Kind])] = {
 };
 
 impl Connection {
-    /// A connection that starts at `now`; `peer` names the client in the log.
+    /// A connection that starts at `now`; `label` names the client in the log.
     #[must_use]
-    pub fn new(protocol: Box<dyn Protocol>, peer: Option<Box<str>>, now: Millis) -> Self {
+    pub fn new(protocol: Box<dyn Protocol>, label: Option<Box<str>>, now: Millis) -> Self {
         let state = State::before_requests(&*protocol, now);
-        Self { protocol: Some(protocol), expects_no_header: true, ..Self::in_state(state, peer) }
+        Self { protocol: Some(protocol), watches_first_input: true, ..Self::in_state(state, label) }
     }
 
-    /// A connection in front of its protocol: it closes at `deadline`, unless a PROXY header is complete by then. `peer`
-    /// names the peer in the log.
+    /// A connection in front of its protocol: it closes at `deadline`, unless a PROXY header is complete by then.
+    /// `label` names the peer in the log.
     #[must_use]
-    pub fn awaiting_header(peer: Option<Box<str>>, deadline: Millis) -> Self {
-        Self::in_state(State::Handshake(Box::new(Handshake { received: Vec::new(), deadline })), peer)
+    pub fn awaiting_header(label: Option<Box<str>>, deadline: Millis) -> Self {
+        Self::in_state(State::Handshake(Box::new(Handshake { received: Vec::new(), deadline })), label)
     }
 
-    fn in_state(state: State, peer: Option<Box<str>>) -> Self {
-        let (peer, unacknowledged) = (PeerName(peer), 0);
-        let (read_closed, served_any, expects_no_header) = (false, false, false);
-        Self { protocol: None, state, peer, unacknowledged, read_closed, served_any, expects_no_header }
+    fn in_state(state: State, label: Option<Box<str>>) -> Self {
+        let (label, unacknowledged) = (ClientLabel(label), 0);
+        let (read_closed, served_any, watches_first_input) = (false, false, false);
+        Self { protocol: None, state, label, unacknowledged, read_closed, served_any, watches_first_input }
     }
 
     /// Names the client in the log from now on.
-    pub fn rename(&mut self, peer: Option<Box<str>>) {
-        self.peer = PeerName(peer);
+    pub fn set_label(&mut self, label: Option<Box<str>>) {
+        self.label = ClientLabel(label);
     }
 
-    /// The client's name for the log.
+    /// The label of the client in the log.
     #[must_use]
-    pub fn peer(&self) -> &PeerName {
-        &self.peer
+    pub fn label(&self) -> &ClientLabel {
+        &self.label
     }
 
     /// Whether no request is in progress and no reply is pending.

@@ -22,7 +22,7 @@ use log::warn;
 
 use super::listen_fds::announced;
 use crate::daemon::config::descriptor::{Descriptor, means_protocol};
-use crate::daemon::config::origin::Origin;
+use crate::daemon::config::origin::SocketOrigin;
 use crate::daemon::exit_status::Failure;
 use crate::sys::{self, Errno, SocketAddress, SocketKind, StreamListener, StreamSocket};
 
@@ -78,8 +78,8 @@ impl<S: TryFrom<OwnedFd, Error = Errno>> InheritedSocket<S> {
 impl<S> InheritedSocket<S> {
     /// The origin of a listener or connection of this socket.
     #[must_use]
-    pub fn origin(&self) -> Origin {
-        Origin::Inherited { descriptor: self.descriptor.clone(), local: self.local.clone() }
+    pub fn origin(&self) -> SocketOrigin {
+        SocketOrigin::Inherited { descriptor: self.descriptor.clone(), local: self.local.clone() }
     }
 }
 

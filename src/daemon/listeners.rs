@@ -10,7 +10,7 @@ use super::listen_failure::{cannot_bind, cannot_listen, excludes, passed_too};
 use super::socket_options::set_options;
 use crate::daemon::config::args::FixedSettings;
 use crate::daemon::config::listen::{Endpoint, not_unicast};
-use crate::daemon::config::origin::Origin;
+use crate::daemon::config::origin::SocketOrigin;
 use crate::daemon::config::values::Size;
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
@@ -33,10 +33,10 @@ pub struct Sockets {
 ///
 /// # Errors
 /// 78: descriptors were passed, but there is no socket to serve.
-pub fn origins(settings: &FixedSettings, inherited: &Inherited) -> Result<Vec<Origin>, Failure> {
+pub fn origins(settings: &FixedSettings, inherited: &Inherited) -> Result<Vec<SocketOrigin>, Failure> {
     let listeners = inherited.listeners.iter().map(InheritedSocket::origin);
     let connection = inherited.connection.iter().map(InheritedSocket::origin);
-    let own = own_endpoints(settings, inherited)?.into_iter().map(Origin::Own);
+    let own = own_endpoints(settings, inherited)?.into_iter().map(SocketOrigin::Own);
     Ok(listeners.chain(own).chain(connection).collect())
 }
 

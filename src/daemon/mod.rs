@@ -10,7 +10,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `config`, `server_config`, `listener_options` | the settings, and the configuration of the server that follows |
+//! | `config`, `server_config`, `common_options` | the settings, and the configuration of the server that follows |
 //! | `check`, `reload` | `--check` and SIGHUP |
 //! | `activation`, `listen_fds`, `inetd` | the sockets that systemd or inetd passes |
 //! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
@@ -21,13 +21,13 @@
 mod activation;
 mod bind;
 mod check;
+mod common_options;
 pub mod config;
 mod exit_status;
 mod idle;
 mod inetd;
 mod listen_failure;
 mod listen_fds;
-mod listener_options;
 mod listeners;
 mod logging;
 mod main_loop;

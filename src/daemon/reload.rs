@@ -6,7 +6,7 @@ use log::warn;
 
 use super::config::args::fixed_options;
 use super::config::load::{Command, Configuration, Remark, load};
-use super::config::origin::Origin;
+use super::config::origin::SocketOrigin;
 use super::config::settings::Settings;
 use super::server_config::server_config;
 use crate::server;
@@ -25,7 +25,7 @@ pub struct Reloaded {
 ///
 /// # Errors
 /// The reason why the configuration cannot be used.
-pub fn reload(arguments: &[OsString], running: &Settings, origins: &[Origin]) -> Result<Reloaded, String> {
+pub fn reload(arguments: &[OsString], running: &Settings, origins: &[SocketOrigin]) -> Result<Reloaded, String> {
     let Configuration { settings, remarks, .. } = match load(arguments) {
         Ok(Command::Serve(configuration)) => *configuration,
         Ok(Command::Check(_) | Command::List) => return Err("the command line does not serve".into()),

@@ -2,13 +2,13 @@
 
 use log::warn;
 
+use super::common_options::CommonOptions;
 use super::config::args::{MIN_BUFFERED, ReloadableSettings};
-use super::config::origin::Origin;
+use super::config::origin::SocketOrigin;
 use super::config::quotes;
 use super::config::settings::Settings;
 use super::config::values::{Limit, Size};
 use super::exit_status::Failure;
-use super::listener_options::CommonOptions;
 use super::system_limits::{self, Memory};
 use crate::protocol::ProtocolSettings;
 use crate::protocol::services::frame;
@@ -26,11 +26,11 @@ const DESCRIPTORS_PER_WORKER: u64 = 2;
 /// # Errors
 /// As [`quotes::load`], [`CommonOptions::new`] and [`CommonOptions::with`]; 78: more connections are allowed than the
 /// process may open descriptors.
-pub fn server_config(settings: &Settings, origins: &[Origin]) -> Result<server::ServerConfig, Failure> {
+pub fn server_config(settings: &Settings, origins: &[SocketOrigin]) -> Result<server::ServerConfig, Failure> {
     let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
     let common = CommonOptions::new(&settings.reloadable, ProtocolSettings { quotes, host_name: sys::host_name() })?;
     let workers = settings.fixed.workers.map_or_else(system_limits::processors, usize::from);
-    let listeners: u64 = origins.iter().map(Origin::descriptors).sum();
+    let listeners: u64 = origins.iter().map(SocketOrigin::descriptors).sum();
     let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners;
     let connections = connections(settings.reloadable.max_connections, reserved, sys::raise_descriptor_limit())?;
     let options = |origin| common.with(&settings.reloadable.listener_options.of(origin), origin);
@@ -85,7 +85,7 @@ pub fn warn_about_memory(max_buffered: Option<Limit<Size>>) {
 }
 
 /// Warns about each name in `--listener-options` whose options are for none of the listeners with these origins.
-pub fn warn_about_unused_options(settings: &ReloadableSettings, origins: &[Origin]) {
+pub fn warn_about_unused_options(settings: &ReloadableSettings, origins: &[SocketOrigin]) {
     for name in settings.listener_options.unused_names(origins) {
         warn!(
             "--listener-options '{name}' matches no listener: no socket from systemd has this name (the options of \

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::config::origin::Origin;
+use super::config::origin::SocketOrigin;
 use crate::server::{Listener, StatsSnapshot};
 use crate::units::{counted, format_time};
 
@@ -15,7 +15,7 @@ pub struct Serving {
     /// The names of the listeners: `frame=[::]:8083`.
     listeners: Vec<String>,
     /// The origin of each listener, and of the adopted connection, by which a reload finds the options.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<SocketOrigin>,
     /// There is one connection and no listener: the daemon exits when the connection ends.
     pub single_connection: bool,
 }
@@ -23,7 +23,7 @@ pub struct Serving {
 impl Serving {
     /// These listeners, and a connection if one was passed.
     #[must_use]
-    pub fn new(listeners: &[Listener], origins: Vec<Origin>, has_connection: bool) -> Self {
+    pub fn new(listeners: &[Listener], origins: Vec<SocketOrigin>, has_connection: bool) -> Self {
         let single_connection = has_connection && listeners.is_empty();
         let listeners = listeners.iter().map(|listener| listener.name.clone()).collect();
         Self { listeners, origins, single_connection }

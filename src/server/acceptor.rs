@@ -6,9 +6,9 @@
 //!
 //! | state | registered with epoll | left by |
 //! |---|---|---|
-//! | `Ready` | yes | all slots taken: `AtLimit`; over the rate: `Paused`; accept(2) fails: `BackingOff`; shutdown: `Draining` |
+//! | `Ready` | yes | no free slot: `AtLimit`; over the rate: `OverRate`; an error: `BackingOff`; shutdown: `Draining` |
 //! | `BackingOff` | no | its time: `Ready`; shutdown: `Draining` |
-//! | `Paused` | no | its time, a changed rate, a rejected connection: `Ready`; shutdown: `Draining` |
+//! | `OverRate` | no | its time, a changed rate, a rejected connection: `Ready`; shutdown: `Draining` |
 //! | `AtLimit` | no | a free slot: `Ready`; shutdown: `Draining` |
 //! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
 
@@ -58,7 +58,7 @@ enum ListenerState {
     BackingOff {
         until: Millis,
     },
-    Paused {
+    OverRate {
         until: Millis,
     },
     AtLimit,
@@ -167,14 +167,14 @@ impl Acceptor {
     }
 
     /// There are as many new connections as the rate of the listener allows: leaves the next ones in the accept queue.
-    pub fn pause(&mut self, until: Millis, poller: &Poller, now: Millis) {
+    pub fn wait_for_rate(&mut self, until: Millis, poller: &Poller, now: Millis) {
         self.listener.warn_over_rate(now);
-        self.unregister(poller, ListenerState::Paused { until });
+        self.unregister(poller, ListenerState::OverRate { until });
     }
 
     /// The rate of the listener may allow another connection.
-    pub fn end_pause(&mut self, poller: &Poller, now: Millis) {
-        if matches!(self.state, ListenerState::Paused { .. }) {
+    pub fn rate_freed(&mut self, poller: &Poller, now: Millis) {
+        if matches!(self.state, ListenerState::OverRate { .. }) {
             self.register(poller, now);
         }
     }
@@ -187,7 +187,7 @@ impl Acceptor {
 
     /// Whether the rate of the listener applies: a drain empties the queue, because what is left in it is reset.
     #[must_use]
-    pub fn is_paced(&self) -> bool {
+    pub fn obeys_rate(&self) -> bool {
         !matches!(self.state, ListenerState::Draining { .. })
     }
 
@@ -211,11 +211,11 @@ impl Acceptor {
         match &mut self.state {
             ListenerState::AtLimit => self.register(poller, now),
             ListenerState::Draining { is_at_limit, .. } => *is_at_limit = false,
-            ListenerState::Ready | ListenerState::BackingOff { .. } | ListenerState::Paused { .. } => {}
+            ListenerState::Ready | ListenerState::BackingOff { .. } | ListenerState::OverRate { .. } => {}
         }
     }
 
-    /// Registers the listener again when it has backed off or paused long enough; logs which conditions have ended.
+    /// Registers the listener again when its time has come; logs which conditions have ended.
     pub fn run_timers(&mut self, poller: &Poller, now: Millis) {
         self.listener.log_recoveries(now);
         if self.registers_at() <= now {
@@ -232,7 +232,7 @@ impl Acceptor {
     /// When to register the listener again; [`Millis::NEVER`] if that follows from no time.
     fn registers_at(&self) -> Millis {
         match self.state {
-            ListenerState::BackingOff { until } | ListenerState::Paused { until } => until,
+            ListenerState::BackingOff { until } | ListenerState::OverRate { until } => until,
             ListenerState::Ready | ListenerState::AtLimit | ListenerState::Draining { .. } => Millis::NEVER,
         }
     }
@@ -335,22 +335,22 @@ mod tests {
     }
 
     #[test]
-    fn over_the_rate_the_listener_pauses_until_its_time_or_a_change() {
+    fn over_the_rate_the_listener_is_unregistered_until_its_time_or_a_change() {
         let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
         let (now, until) = (Millis::new(50), Millis::new(80));
-        acceptor.pause(until, &poller, now);
-        assert!(!acceptor.is_ready() && acceptor.is_paced() && acceptor.has_client() && !has_event(&mut poller));
+        acceptor.wait_for_rate(until, &poller, now);
+        assert!(!acceptor.is_ready() && acceptor.obeys_rate() && acceptor.has_client() && !has_event(&mut poller));
         assert_eq!(acceptor.timers_due(), Some(until));
         acceptor.slots_freed(&poller, now);
         acceptor.run_timers(&poller, until - Millis::new(1));
-        assert!(!acceptor.is_ready(), "a free slot does not end the pause");
+        assert!(!acceptor.is_ready(), "it waits for its rate, not for a slot");
         acceptor.run_timers(&poller, until);
         assert!(acceptor.is_ready() && has_event(&mut poller));
-        acceptor.pause(Millis::new(1000), &poller, until);
-        acceptor.end_pause(&poller, until);
+        acceptor.wait_for_rate(Millis::new(1000), &poller, until);
+        acceptor.rate_freed(&poller, until);
         assert!(acceptor.is_ready() && has_event(&mut poller));
         acceptor.wait_for_slot(&poller);
-        acceptor.end_pause(&poller, until);
+        acceptor.rate_freed(&poller, until);
         assert!(acceptor.is_at_limit(), "a changed rate frees no slot");
     }
 
@@ -378,14 +378,14 @@ mod tests {
             |_: &mut Acceptor, _: &Poller| {},
             |acceptor: &mut Acceptor, poller: &Poller| acceptor.back_off(Errno::EMFILE, poller, Millis::ZERO),
             |acceptor: &mut Acceptor, poller: &Poller| acceptor.wait_for_slot(poller),
-            |acceptor: &mut Acceptor, poller: &Poller| acceptor.pause(Millis::new(1), poller, Millis::ZERO),
+            |acceptor: &mut Acceptor, poller: &Poller| acceptor.wait_for_rate(Millis::new(1), poller, Millis::ZERO),
         ] {
             let (mut acceptor, mut poller, _client) = acceptor(Origin::Own);
             enter(&mut acceptor, &poller);
             acceptor.begin_drain(&poller);
-            assert!(acceptor.has_queued() && !acceptor.is_at_limit() && !acceptor.is_paced());
+            assert!(acceptor.has_queued() && !acceptor.is_at_limit() && !acceptor.obeys_rate());
             acceptor.slots_freed(&poller, Millis::new(1));
-            acceptor.end_pause(&poller, Millis::new(1));
+            acceptor.rate_freed(&poller, Millis::new(1));
             acceptor.run_timers(&poller, BACKOFF + BACKOFF);
             assert!(!acceptor.is_ready() && acceptor.has_queued() && !has_event(&mut poller));
         }

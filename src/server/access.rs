@@ -60,9 +60,9 @@ impl AccessList {
 
 /// A set of networks.
 #[derive(Debug, Default)]
-pub struct PrefixSet(JointPrefixSet<IpNet>);
+pub struct NetworkSet(JointPrefixSet<IpNet>);
 
-impl PrefixSet {
+impl NetworkSet {
     /// Whether one of the networks contains an address.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
@@ -70,7 +70,7 @@ impl PrefixSet {
     }
 }
 
-impl FromIterator<IpNet> for PrefixSet {
+impl FromIterator<IpNet> for NetworkSet {
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
         Self(networks.into_iter().collect())
     }
@@ -102,7 +102,7 @@ mod tests {
         assert!(AccessList::default().is_empty());
         for address in ["192.0.2.1", "::1", "::ffff:192.0.2.1"] {
             assert_eq!(AccessList::default().judge(ip(address)), Verdict::Allowed);
-            assert!(!PrefixSet::default().contains(ip(address)));
+            assert!(!NetworkSet::default().contains(ip(address)));
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
         let list = AccessList::new(networks(&["10.0.0.0/8"]), networks(&["::/0"]));
         assert_eq!(list.judge(ip("::ffff:10.0.0.1")), Verdict::Allowed);
         assert_eq!(list.judge(ip("::ffff:11.0.0.1")), Verdict::Denied, "no network of IPv6 contains it");
-        let set: PrefixSet = networks(&["10.0.0.0/8", "fe80::/10"]).into_iter().collect();
+        let set: NetworkSet = networks(&["10.0.0.0/8", "fe80::/10"]).into_iter().collect();
         assert!(set.contains(ip("::ffff:10.9.9.9")) && set.contains(ip("10.0.0.1")) && set.contains(ip("fe80::1")));
         assert!(!set.contains(ip("11.0.0.1")) && !set.contains(ip("::10.0.0.1")));
     }
@@ -182,7 +182,7 @@ mod tests {
             addresses in prop::collection::vec(address(), 1..8),
         ) {
             let list = AccessList::new(allowed.clone(), denied.clone());
-            let set: PrefixSet = allowed.iter().copied().collect();
+            let set: NetworkSet = allowed.iter().copied().collect();
             for ip in addresses {
                 prop_assert_eq!(list.judge(ip), naive(&allowed, &denied, ip), "{}", ip);
                 prop_assert_eq!(set.contains(ip), allowed.iter().any(|network| network.contains(&ip)), "{}", ip);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use log::warn;
 
-use super::access::{AccessList, PrefixSet};
+use super::access::{AccessList, NetworkSet};
 use super::condition::Condition;
 use super::peer::{Client, Peer};
 use super::rate_limit::{RateLimiter, Rates};
@@ -33,7 +33,7 @@ pub struct ListenerOptions {
     /// Configuration of the protocols.
     pub protocols: Arc<ProtocolSettings>,
     /// Each connection begins with a PROXY header.
-    pub proxy: Option<ProxyOptions>,
+    pub proxy: Option<ProxyReceiver>,
     /// The addresses that may connect.
     pub access: Arc<AccessList>,
     /// The rates of new connections.
@@ -42,14 +42,14 @@ pub struct ListenerOptions {
 
 /// How PROXY headers are received.
 #[derive(Clone, Debug)]
-pub struct ProxyOptions {
+pub struct ProxyReceiver {
     /// The peers whose headers count; `None` is every peer: the listener is bound to loopback or to a Unix socket.
-    pub from: Option<Arc<PrefixSet>>,
+    pub from: Option<Arc<NetworkSet>>,
     /// Time in which a header must be complete.
     pub timeout: Millis,
 }
 
-impl ProxyOptions {
+impl ProxyReceiver {
     /// Whether the headers of a peer count; of one that was not looked up, if every peer's do. The peers of Unix
     /// sockets have no addresses: the mode of the socket decides which processes may connect.
     #[must_use]

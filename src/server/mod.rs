@@ -64,10 +64,10 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub use access::{AccessList, PrefixSet, Verdict};
+pub use access::{AccessList, NetworkSet, Verdict};
 pub use config::{ServerConfig, ServerLimits};
 pub use lifecycle::Phase;
-pub use listener::{Listener, ListenerOptions, Origin, ProxyOptions};
+pub use listener::{Listener, ListenerOptions, Origin, ProxyReceiver};
 pub use rate_limit::{Rate, Rates};
 pub use stats::StatsSnapshot;
 

@@ -224,17 +224,17 @@ fn unexpected_header_is_reported_once() {
     for (input, found) in [(TCP4, true), (TCP4_BINARY, true), (UNKNOWN, false), (&b"abc"[..], false)] {
         let mut session = Session::new("echo", ScriptedStream::new(input, &[], &[]), &Arc::new(Budget::new(0)), |_| {});
         assert_waits(&session.readable());
-        assert_eq!((session.context.found_header, &session.stream.output[..]), (found, input));
-        session.context.found_header = false;
+        assert_eq!((session.context.found_proxy_header, &session.stream.output[..]), (found, input));
+        session.context.found_proxy_header = false;
         session.stream.send(TCP4);
         assert_waits(&session.readable());
-        assert!(!session.context.found_header, "only the first input counts");
+        assert!(!session.context.found_proxy_header, "only the first input counts");
     }
     let mut behind_header = session(&[TCP4, TCP4].concat(), &[]);
     assert!(matches!(behind_header.readable(), Next::Announced(_)));
     let Session { connection, stream, context } = &mut behind_header;
     assert_waits(&connection.admit(protocol("echo"), stream, context));
-    assert_eq!((context.found_header, &stream.output[..]), (false, TCP4));
+    assert_eq!((context.found_proxy_header, &stream.output[..]), (false, TCP4));
 }
 
 proptest! {

@@ -155,7 +155,7 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
         now: Millis::ZERO,
         draining: false,
         contended_since: None,
-        found_header: false,
+        found_proxy_header: false,
         write_left: 0,
         retired: Retired::default(),
     }

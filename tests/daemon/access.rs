@@ -249,7 +249,7 @@ fn clients_that_are_denied_do_not_slow_down_others() {
 
 /// Fault 48: the daemon does not spin.
 #[test]
-fn a_paused_listener_does_not_spin() {
+fn a_listener_over_its_rate_does_not_spin() {
     let daemon = Daemon::serving("frame", &["--max-rate=1", "--workers=4"]);
     let clients: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();
     daemon.wait_for_line(0, "come faster than --max-rate allows");
@@ -308,7 +308,7 @@ fn a_stop_serves_clients_that_wait_for_the_rate() {
 }
 
 #[test]
-fn a_listener_that_is_full_and_paused_serves_every_client() {
+fn a_listener_that_is_full_and_over_its_rate_serves_every_client() {
     let daemon = Daemon::serving("frame", &["--max-connections=2", "--max-rate=1", "--workers=3"]);
     let clients = in_backlog(&daemon, 4);
     daemon.signal(Signal::SIGCONT);

@@ -59,7 +59,7 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let workload = Workload::new(options)?;
     preconditions::check(options)?;
     let target = Target::resolve(&options.host, options.protocol, options.family)?;
-    let target = target.with_header(workload.header.clone());
+    let target = target.with_proxy_header(workload.proxy_header.clone());
     let address = connect_once(&target, options)?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
     let model = load_model(options);

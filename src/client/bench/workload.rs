@@ -9,7 +9,7 @@ use crate::client::reply::content::ExpectedContent;
 use crate::client::reply::decoder::{BodyLength, ReplyFormat};
 use crate::transform::Action;
 
-/// A request, the verifier of its replies, and the header in front of the first.
+/// A request, the verifier of its replies, and the PROXY header in front of the first.
 #[derive(Debug)]
 pub struct Workload {
     /// The bytes of one request.
@@ -17,7 +17,7 @@ pub struct Workload {
     /// Verifies the replies.
     pub verifier: Verifier,
     /// What each connection begins with.
-    pub header: Option<HeaderTemplate>,
+    pub proxy_header: Option<HeaderTemplate>,
 }
 
 /// The action without `--action`.
@@ -38,9 +38,9 @@ impl Workload {
         check_load(options)?;
         let action = action(options)?;
         let message = if protocol.takes_messages() { text(options.text, options.size) } else { Vec::new() };
-        let (mut request, header) = (Vec::new(), HeaderTemplate::new(&options.proxy)?);
+        let (mut request, proxy_header) = (Vec::new(), HeaderTemplate::new(&options.proxy)?);
         protocol.write_request(action, &message, &mut request).map_err(Failure::cannot_run)?;
-        Ok(Self { request, verifier: verifier(protocol, action, &message, options.verify), header })
+        Ok(Self { request, verifier: verifier(protocol, action, &message, options.verify), proxy_header })
     }
 }
 

@@ -63,7 +63,7 @@ pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> 
         return Ok(Status::Success);
     };
     let judges_receivers = judge_receivers(&checks, header.is_some())?;
-    let target = Target::resolve(host, protocol, options.family)?.with_header(header);
+    let target = Target::resolve(host, protocol, options.family)?.with_proxy_header(header);
     // Without a server there is nothing to check: exit code 2, not failed checks.
     drop(target.connect_or_fail(options.selection.patience)?);
     let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());

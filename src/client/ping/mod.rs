@@ -37,7 +37,7 @@ pub fn run(options: &PingOptions) -> Result<Status, Failure> {
     let started = Instant::now();
     let request = PingRequest::new(options)?;
     let header = HeaderTemplate::new(&options.proxy)?;
-    let target = Target::resolve(&options.host, options.protocol, options.family)?.with_header(header);
+    let target = Target::resolve(&options.host, options.protocol, options.family)?.with_proxy_header(header);
     let mut pinger = Pinger::connect(options, &target, request, started)?;
     pinger.run()?;
     pinger.print_summary()

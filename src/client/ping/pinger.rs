@@ -134,7 +134,7 @@ impl<'a> Pinger<'a> {
 
     fn open(&mut self, now: Duration) -> io::Result<usize> {
         let stream = connector::start(&self.address, None)?;
-        let header = self.target.header(&stream, &self.address)?;
+        let header = self.target.proxy_header(&stream, &self.address)?;
         self.connections.push(PingConnection::start(stream, header, &self.options.timeouts, now)?);
         Ok(self.connections.len() - 1)
     }

@@ -45,7 +45,7 @@ pub fn run(options: SendOptions) -> Result<Status, Failure> {
     let protocol = options.protocol;
     let source = RequestSource::open(&options)?;
     let header = HeaderTemplate::new(&options.proxy)?;
-    let target = Target::resolve(&options.host, protocol, options.family)?.with_header(header);
+    let target = Target::resolve(&options.host, protocol, options.family)?.with_proxy_header(header);
     // a bar would be drawn over what is typed
     let progress = ProgressMeter::new(source.total(), options.quiet || source.is_interactive());
     let mut printer = ReplyPrinter::new(&options, progress.clone());

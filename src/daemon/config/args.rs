@@ -12,7 +12,7 @@ use super::descriptor::{Descriptor, InheritedOptions};
 use super::listen::{Endpoint, Listen};
 use super::listener_syntax::Separated;
 use super::network::Networks;
-use super::origin::ListenerOptions;
+use super::origin::WrittenOptions;
 use super::settings_file::SettingsFile;
 use super::values::{Limit, Size};
 use crate::protocol::services::frame;
@@ -134,7 +134,7 @@ pub struct FixedSettings {
 pub struct ReloadableSettings {
     /// The options in `--listen` and `--listener-options`.
     #[arg(skip)]
-    pub listener_options: ListenerOptions,
+    pub listener_options: WrittenOptions,
 
     /// Accept only clients of these networks; of the networks in --allow and --deny the most specific one decides
     #[arg(long, env = "RETORTD_ALLOW", value_name = "NETWORK,...", help_heading = ACCESS, action = ArgAction::Append)]

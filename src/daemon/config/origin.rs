@@ -10,7 +10,7 @@ use crate::sys::SocketAddress;
 
 /// The origin of a listener, by which a reload finds the options of the listener.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Origin {
+pub enum SocketOrigin {
     /// Bound by the daemon.
     Own(Endpoint),
     /// Passed by the service manager.
@@ -22,7 +22,7 @@ pub enum Origin {
     },
 }
 
-impl Origin {
+impl SocketOrigin {
     /// The number of descriptors that the listener has: a Unix socket that has a file also has a lock file.
     #[must_use]
     pub fn descriptors(&self) -> u64 {
@@ -33,7 +33,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SocketOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Own(endpoint) => endpoint.fmt(f),
@@ -44,12 +44,12 @@ impl fmt::Display for Origin {
 
 /// The options of all listeners. A reload replaces them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ListenerOptions {
+pub struct WrittenOptions {
     own: Vec<Listen>,
     inherited: Vec<InheritedOptions>,
 }
 
-impl ListenerOptions {
+impl WrittenOptions {
     /// The options in `--listen` and in `--listener-options`.
     #[must_use]
     pub fn new(own: Vec<Listen>, inherited: Vec<InheritedOptions>) -> Self {
@@ -57,11 +57,11 @@ impl ListenerOptions {
     }
 
     /// The names in `--listener-options` whose options are for none of the listeners with these origins.
-    pub fn unused_names<'a>(&'a self, origins: &'a [Origin]) -> impl Iterator<Item = &'a str> {
+    pub fn unused_names<'a>(&'a self, origins: &'a [SocketOrigin]) -> impl Iterator<Item = &'a str> {
         let descriptors = || {
             origins.iter().filter_map(|origin| match origin {
-                Origin::Inherited { descriptor, .. } => Some(descriptor),
-                Origin::Own(_) => None,
+                SocketOrigin::Inherited { descriptor, .. } => Some(descriptor),
+                SocketOrigin::Own(_) => None,
             })
         };
         self.inherited.iter().filter_map(move |entry| entry.unused_name(descriptors()))
@@ -69,10 +69,12 @@ impl ListenerOptions {
 
     /// The options of one listener, in the order in which they were written.
     #[must_use]
-    pub fn of<'a>(&'a self, origin: &'a Origin) -> Vec<&'a ListenerOption> {
+    pub fn of<'a>(&'a self, origin: &'a SocketOrigin) -> Vec<&'a ListenerOption> {
         match origin {
-            Origin::Own(endpoint) => self.own(endpoint).map_or(Vec::new(), |listen| listen.options.iter().collect()),
-            Origin::Inherited { descriptor, .. } => {
+            SocketOrigin::Own(endpoint) => {
+                self.own(endpoint).map_or(Vec::new(), |listen| listen.options.iter().collect())
+            }
+            SocketOrigin::Inherited { descriptor, .. } => {
                 let settings = self.inherited.iter().flat_map(|entry| entry.of(descriptor));
                 descriptor.options.iter().chain(settings).collect()
             }
@@ -81,9 +83,9 @@ impl ListenerOptions {
 
     /// Keeps the `running` options of the listeners in `origins` that these settings no longer have: a reload cannot
     /// close such a listener, and must not widen the access to it.
-    pub fn keep_missing(&mut self, running: &Self, origins: &[Origin]) {
+    pub fn keep_missing(&mut self, running: &Self, origins: &[SocketOrigin]) {
         for origin in origins {
-            let Origin::Own(endpoint) = origin else { continue };
+            let SocketOrigin::Own(endpoint) = origin else { continue };
             if let (None, Some(listen)) = (self.own(endpoint), running.own(endpoint)) {
                 self.own.push(listen.clone());
             }
@@ -103,12 +105,12 @@ mod tests {
     #[test]
     fn listeners_without_options_have_none() {
         let own: Listen = "echo=7".parse().expect("a listener");
-        let options = ListenerOptions::new(vec![own.clone()], vec!["echo".parse().expect("an entry")]);
-        let inherited = Origin::Inherited {
+        let options = WrittenOptions::new(vec![own.clone()], vec!["echo".parse().expect("an entry")]);
+        let inherited = SocketOrigin::Inherited {
             descriptor: Descriptor::of_name("retortd-echo.socket", None).expect("a protocol"),
             local: own.endpoint.address.socket_address(),
         };
-        for origin in [Origin::Own(own.endpoint), Origin::Own(Endpoint::default()), inherited] {
+        for origin in [SocketOrigin::Own(own.endpoint), SocketOrigin::Own(Endpoint::default()), inherited] {
             assert_eq!(options.of(&origin), Vec::<&ListenerOption>::new(), "{origin:?}");
         }
     }
@@ -118,20 +120,21 @@ mod tests {
     fn a_listener_keeps_its_options_when_its_mode_is_changed() {
         let running: Listen = "echo=unix:/run/echo,mode=0600".parse().expect("a listener");
         let changed: Listen = "echo=unix:/run/echo,mode=0666,max-rate=5".parse().expect("a listener");
-        let options = ListenerOptions::new(vec![changed.clone()], Vec::new());
-        assert_eq!(options.of(&Origin::Own(running.endpoint)), changed.options.iter().collect::<Vec<_>>());
+        let options = WrittenOptions::new(vec![changed.clone()], Vec::new());
+        assert_eq!(options.of(&SocketOrigin::Own(running.endpoint)), changed.options.iter().collect::<Vec<_>>());
     }
 
     #[test]
     fn a_listener_that_is_no_longer_written_keeps_its_options() {
         let listens = |texts: &[&str]| texts.iter().map(|text| text.parse().expect(text)).collect::<Vec<Listen>>();
-        let running = ListenerOptions::new(listens(&["echo=7,allow=::1", "time=37,max-rate=5", "ack=1"]), Vec::new());
-        let origins: Vec<Origin> = running.own.iter().map(|listen| Origin::Own(listen.endpoint.clone())).collect();
-        let mut changed = ListenerOptions::new(listens(&["echo=8,allow=::2", "time=37"]), Vec::new());
+        let running = WrittenOptions::new(listens(&["echo=7,allow=::1", "time=37,max-rate=5", "ack=1"]), Vec::new());
+        let origins: Vec<SocketOrigin> =
+            running.own.iter().map(|listen| SocketOrigin::Own(listen.endpoint.clone())).collect();
+        let mut changed = WrittenOptions::new(listens(&["echo=8,allow=::2", "time=37"]), Vec::new());
         changed.keep_missing(&running, &origins);
         assert_eq!(changed.own, listens(&["echo=8,allow=::2", "time=37", "echo=7,allow=::1", "ack=1"]));
         // what was written in between was never bound
-        let mut last = ListenerOptions::new(listens(&["time=37,proxy"]), Vec::new());
+        let mut last = WrittenOptions::new(listens(&["time=37,proxy"]), Vec::new());
         last.keep_missing(&changed, &origins);
         assert_eq!(last.own, listens(&["time=37,proxy", "echo=7,allow=::1", "ack=1"]));
     }

@@ -3,7 +3,7 @@
 use super::args::{Arguments, FixedSettings, ReloadableSettings};
 use super::descriptor::InheritedOptions;
 use super::listen::{Endpoint, Listen};
-use super::origin::ListenerOptions;
+use super::origin::WrittenOptions;
 
 /// The settings. Every option is in one of the two parts.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ impl Settings {
         let own = numbered(own.collect());
         let inherited: Vec<InheritedOptions> = listeners.listener_options.into_iter().flat_map(|list| list.0).collect();
         fixed.endpoints = own.iter().map(|listen| listen.endpoint.clone()).collect();
-        reloadable.listener_options = ListenerOptions::new(own, inherited);
+        reloadable.listener_options = WrittenOptions::new(own, inherited);
         Self { fixed, reloadable }
     }
 

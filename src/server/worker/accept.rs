@@ -98,7 +98,7 @@ impl Worker {
 
     /// Accepts one connection; breaks when there are no more to be had now.
     pub(super) fn accept_one(&mut self, index: usize) -> ControlFlow<()> {
-        if !self.take_place(index) {
+        if !self.reserve(index) {
             return ControlFlow::Break(());
         }
         let acceptor = &mut self.accepting.acceptors[index];
@@ -110,19 +110,19 @@ impl Worker {
                 return ControlFlow::Continue(());
             }
             Accepted::Retry => {
-                self.give_place_back(index);
+                self.cancel_reservation(index);
                 return ControlFlow::Continue(());
             }
             Accepted::Nothing => {}
             Accepted::Broken(error) => self.on_listener_broken(index, error),
         }
-        self.give_place_back(index);
+        self.cancel_reservation(index);
         ControlFlow::Break(())
     }
 
-    /// Takes what a connection needs before it is accepted: a slot, and a place within the rate of the listener. Returns
-    /// false without one of them; the listener is unregistered then, if a client waits.
-    fn take_place(&mut self, index: usize) -> bool {
+    /// Reserves what a connection needs before it is accepted: a slot, and a place within the rate of the listener.
+    /// Returns false without one of them; the listener is unregistered then, if a client waits.
+    fn reserve(&mut self, index: usize) -> bool {
         let acceptor = &mut self.accepting.acceptors[index];
         let (poller, now) = (&self.driver.poller, self.driver.context.now);
         if self.shared.admission.take_slot() == Slot::AtLimit {
@@ -130,22 +130,22 @@ impl Worker {
             return false;
         }
         let limiter = &self.shared.profile(acceptor.index()).rate_limiter;
-        if !acceptor.is_paced() || limiter.take(now) {
+        if !acceptor.obeys_rate() || limiter.take(now) {
             return true;
         }
         self.shared.admission.release_slot();
         if acceptor.has_client() {
             self.driver.context.counters.accept_over_rate.add(1);
-            acceptor.pause(limiter.next_attempt(now), poller, now);
+            acceptor.wait_for_rate(limiter.next_attempt(now), poller, now);
         }
         false
     }
 
-    /// Gives back what [`Worker::take_place`] took for a connection that was not accepted.
-    fn give_place_back(&self, index: usize) {
+    /// Gives back what [`Worker::reserve`] took for a connection that was not accepted.
+    fn cancel_reservation(&self, index: usize) {
         self.shared.admission.release_slot();
         let acceptor = &self.accepting.acceptors[index];
-        if acceptor.is_paced() {
+        if acceptor.obeys_rate() {
             self.shared.give_rate_back(acceptor.index(), self.driver.context.now);
         }
     }
@@ -291,10 +291,10 @@ impl Worker {
     }
 
     /// The rates of listeners may allow other connections.
-    pub(super) fn end_pauses(&mut self) {
+    pub(super) fn on_rates_freed(&mut self) {
         let driver = &self.driver;
         for acceptor in &mut self.accepting.acceptors {
-            acceptor.end_pause(&driver.poller, driver.context.now);
+            acceptor.rate_freed(&driver.poller, driver.context.now);
         }
     }
 

@@ -37,7 +37,7 @@ impl Driver {
         call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
     ) -> Next {
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
-        if self.context.found_header {
+        if self.context.found_proxy_header {
             self.report_found_header(session);
         }
         self.after_call(token, session, next)
@@ -46,7 +46,7 @@ impl Driver {
     /// The input of a connection begins like a PROXY header that its listener does not expect.
     #[cold]
     fn report_found_header(&mut self, session: &Session) {
-        self.context.found_header = false;
+        self.context.found_proxy_header = false;
         let profile = self.shared.profile(session.listener);
         profile.warn_found_header(Client::Direct(Peer::of(&session.stream).ok()), self.context.now);
     }
@@ -82,7 +82,7 @@ impl Driver {
 
     /// epoll does not watch a connection: it must be closed, in place of its `next` step.
     pub fn cannot_watch(&mut self, session: &Session, error: &io::Error, next: Next) -> Next {
-        let message = format_args!("{}: cannot watch the connection: {error}", session.connection.peer());
+        let message = format_args!("{}: cannot watch the connection: {error}", session.connection.label());
         self.shared.warnings.warn(Shortage::Epoll, message);
         if let Next::Offload(job) = next {
             self.context.retired.append(job.retire());
@@ -181,7 +181,7 @@ impl Worker {
     /// An offloaded request could not be processed for want of memory.
     pub(super) fn on_offload_failed(&mut self, token: Token, error: &io::Error) {
         let Some(session) = self.table.get_mut(token) else { return };
-        let message = format_args!("{}: no memory for a reply: {error}", session.connection.peer());
+        let message = format_args!("{}: no memory for a reply: {error}", session.connection.label());
         self.shared.warnings.warn(Shortage::Memory, message);
         let next = self.driver.drive_connection(token, session, Connection::offload_failed);
         self.take_step(token, next);
@@ -192,7 +192,7 @@ impl Worker {
         let Some(Session { stream, connection, source, listener, .. }) = self.table.remove(token) else { return };
         let context = &mut self.driver.context;
         context.counters.close(reason, connection.unanswered().into());
-        info!("{}: closed: {}", connection.peer(), reason.name());
+        info!("{}: closed: {}", connection.label(), reason.name());
         if let CloseReason::ProxyHeader | CloseReason::ProxyTimeout = reason {
             let peer = Client::Direct(Peer::of(&stream).ok());
             self.shared.profile(listener).warn_missing_header(peer, context.now);

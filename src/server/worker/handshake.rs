@@ -7,7 +7,7 @@ use super::Worker;
 use crate::connection::{CloseReason, Connection, Next};
 use crate::protocol::proxy_header::ProxyHeader;
 use crate::server::connection_table::Session;
-use crate::server::listener::ProxyOptions;
+use crate::server::listener::ProxyReceiver;
 use crate::server::message::NewConnection;
 use crate::server::peer::{self, Client, Peer, SocketInfo};
 use crate::server::poller::Token;
@@ -19,7 +19,7 @@ impl Worker {
         &mut self,
         NewConnection { stream, listener }: NewConnection,
         peer: Option<Peer>,
-        proxy: &ProxyOptions,
+        proxy: &ProxyReceiver,
     ) {
         let label = peer::log_name(Client::Direct(peer), self.shared.profile(listener).protocol.name);
         if !proxy.trusts(peer) {
@@ -45,9 +45,9 @@ impl Worker {
         let profile = self.shared.profile(session.listener);
         let options = profile.options();
         let client = Client::announced(header, peer);
-        session.connection.rename(peer::log_name(client, profile.protocol.name));
+        session.connection.set_label(peer::log_name(client, profile.protocol.name));
         if let ProxyHeader::Proxied { .. } = header {
-            info!("{}: announced", session.connection.peer());
+            info!("{}: announced", session.connection.label());
         }
         let driver = &mut self.driver;
         let next = match driver.admit_client(client, profile, &options) {

@@ -39,7 +39,7 @@ impl Worker {
                 WorkerMessage::MemoryContention => self.on_memory_contention(),
                 WorkerMessage::RunOffloaded => self.run_offloaded(),
                 WorkerMessage::SlotsFreed => self.on_slots_freed(),
-                WorkerMessage::RateFreed => self.end_pauses(),
+                WorkerMessage::RateFreed => self.on_rates_freed(),
                 // executed when the mailbox was drained
                 WorkerMessage::Heartbeat(_)
                 | WorkerMessage::Reconfigure(_)
@@ -61,7 +61,7 @@ impl Worker {
     fn reconfigure(&mut self, Reconfiguration { limits, applied }: Reconfiguration) {
         self.driver.context.limits = limits;
         self.driver.timer.schedule(self.driver.context.now);
-        self.end_pauses();
+        self.on_rates_freed();
         drop(applied);
     }
 }

@@ -224,7 +224,7 @@ fn new_context(number: usize, shared: &Shared, config: &ServerConfig) -> io::Res
         now: shared.clock.now(),
         draining: false,
         contended_since: None,
-        found_header: false,
+        found_proxy_header: false,
         write_left: 0,
         retired: Retired::default(),
     })

@@ -10,7 +10,7 @@ use crate::protocol::{self, ProtocolSettings};
 use crate::server::access::AccessList;
 use crate::server::admission::Slot;
 use crate::server::config::ServerLimits;
-use crate::server::listener::{ListenerOptions, ListenerProfile, Origin, ProxyOptions};
+use crate::server::listener::{ListenerOptions, ListenerProfile, Origin, ProxyReceiver};
 use crate::server::message::{NewConnection, Reconfiguration};
 use crate::server::peer::{Client, Peer};
 use crate::server::rate_limit::{Rate, Rates};
@@ -37,7 +37,7 @@ impl Harness {
     /// source it serves one connection.
     fn expecting_headers(from: Option<&str>, timeout: Millis) -> Self {
         let from = from.map(|network| Arc::new([network.parse().expect("a network")].into_iter().collect()));
-        let options = ListenerOptions { proxy: Some(ProxyOptions { from, timeout }), ..ListenerOptions::default() };
+        let options = ListenerOptions { proxy: Some(ProxyReceiver { from, timeout }), ..ListenerOptions::default() };
         Self::with(ServerLimits { max_per_source: Some(1), ..ServerLimits::UNLIMITED }, options)
     }
 
@@ -253,29 +253,29 @@ fn drain_closes_a_connection_without_a_header_when_the_grace_is_over() {
 }
 
 /// The options of a listener with this rate of new connections.
-fn paced(rate: u32) -> ListenerOptions {
+fn with_rate(rate: u32) -> ListenerOptions {
     let total = NonZero::new(rate).map(Rate::per_second);
     ListenerOptions { rates: Rates { total, per_source: None }, ..ListenerOptions::default() }
 }
 
 /// A worker that has accepted one client, and leaves a second one in the backlog.
-fn paused() -> (Harness, [TcpStream; 2]) {
+fn over_rate() -> (Harness, [TcpStream; 2]) {
     let limits = ServerLimits { max_connections: Some(2), ..ServerLimits::UNLIMITED };
-    let mut harness = Harness::with(limits, paced(1));
+    let mut harness = Harness::with(limits, with_rate(1));
     let clients = [(); 2].map(|()| harness.connect_and_begin());
-    harness.iterate_until("the listener is paused", |harness| !harness.worker.accepting.acceptors[0].is_ready());
+    harness.iterate_until("the listener is over its rate", |harness| !harness.worker.accepting.acceptors[0].is_ready());
     assert_eq!((harness.connections(), harness.shared.stats().totals.accept_over_rate), (1, 1));
     (harness, clients)
 }
 
 #[test]
-fn a_paused_listener_keeps_no_slot_and_accepts_when_its_rate_is_raised() {
-    let (mut harness, _clients) = paused();
+fn a_listener_over_its_rate_keeps_no_slot_and_accepts_when_its_rate_is_raised() {
+    let (mut harness, _clients) = over_rate();
     assert_eq!(harness.shared.admission.take_slot(), Slot::Granted);
     harness.shared.admission.release_slot();
     let due = harness.worker.accepting.acceptors[0].timers_due().expect("a time");
     assert!(due <= harness.worker.driver.context.now + Millis::new(1000), "when the next connection is possible");
-    harness.shared.set_listener_options(&[Arc::new(paced(1000)), Arc::default()]);
+    harness.shared.set_listener_options(&[Arc::new(with_rate(1000)), Arc::default()]);
     let limits = ServerLimits::UNLIMITED.per_connection();
     let applied = std::sync::mpsc::channel().0;
     let message = WorkerMessage::Reconfigure(Reconfiguration { limits, applied });
@@ -285,7 +285,7 @@ fn a_paused_listener_keeps_no_slot_and_accepts_when_its_rate_is_raised() {
 
 #[test]
 fn a_drain_accepts_those_who_wait_for_the_rate() {
-    let (mut harness, clients) = paused();
+    let (mut harness, clients) = over_rate();
     harness.shared.channels.send_all(|| WorkerMessage::Drain(None));
     harness.iterate_until("the drain begins", |harness| harness.worker.driver.phase.is_draining());
     harness.iterate_until("both requests have begun", |harness| harness.shared.stats().totals.bytes_in == 2);
@@ -295,7 +295,7 @@ fn a_drain_accepts_those_who_wait_for_the_rate() {
 
 #[test]
 fn an_accept_without_a_client_takes_nothing_from_the_rate() {
-    let mut harness = Harness::with(ServerLimits::UNLIMITED, paced(2));
+    let mut harness = Harness::with(ServerLimits::UNLIMITED, with_rate(2));
     for _ in 0..10 {
         assert!(harness.worker.accept_one(0).is_break());
     }
@@ -325,47 +325,47 @@ fn lists_admit_clients_without_an_address() {
 }
 
 /// Options of a listener with this rate that denies these clients.
-fn paced_and_denying(rate: u32, network: &str) -> ListenerOptions {
+fn with_rate_denying(rate: u32, network: &str) -> ListenerOptions {
     let access = AccessList::new([], [network.parse().expect(network)]);
-    ListenerOptions { access: Arc::new(access), ..paced(rate) }
+    ListenerOptions { access: Arc::new(access), ..with_rate(rate) }
 }
 
 #[test]
 fn rejected_clients_take_nothing_from_the_rate() {
-    let untrusted = ProxyOptions { from: Some(Arc::new([].into_iter().collect())), timeout: TIMEOUT };
-    let per_source = Rates { per_source: NonZero::new(1).map(Rate::per_second), ..paced(2).rates };
+    let untrusted = ProxyReceiver { from: Some(Arc::new([].into_iter().collect())), timeout: TIMEOUT };
+    let per_source = Rates { per_source: NonZero::new(1).map(Rate::per_second), ..with_rate(2).rates };
     let limited = ServerLimits { max_per_source: Some(1), ..ServerLimits::UNLIMITED };
     for (limits, options, served, reason) in [
-        (ServerLimits::UNLIMITED, paced_and_denying(1, "127.0.0.0/8"), 0, CloseReason::Denied),
+        (ServerLimits::UNLIMITED, with_rate_denying(1, "127.0.0.0/8"), 0, CloseReason::Denied),
         (
             ServerLimits::UNLIMITED,
-            ListenerOptions { proxy: Some(untrusted), ..paced(1) },
+            ListenerOptions { proxy: Some(untrusted), ..with_rate(1) },
             0,
             CloseReason::ProxyUntrusted,
         ),
-        (ServerLimits::UNLIMITED, ListenerOptions { rates: per_source, ..paced(1) }, 1, CloseReason::RateLimit),
-        (limited, paced(2), 1, CloseReason::SourceLimit),
+        (ServerLimits::UNLIMITED, ListenerOptions { rates: per_source, ..with_rate(1) }, 1, CloseReason::RateLimit),
+        (limited, with_rate(2), 1, CloseReason::SourceLimit),
     ] {
         let mut harness = Harness::with(limits, options);
         let _served: Vec<TcpStream> = (0..served).map(|_| harness.serve(b"")).collect();
         let _rejected = [(); 20].map(|()| harness.connect_and_send(b""));
         harness.await_closed(reason, 20);
-        assert!(harness.worker.accepting.acceptors[0].is_ready(), "{}: it is not paused", reason.name());
+        assert!(harness.worker.accepting.acceptors[0].is_ready(), "{}: it still accepts", reason.name());
     }
 }
 
 #[test]
 fn announced_clients_that_are_rejected_take_nothing_from_the_rate() {
-    let proxy = Some(ProxyOptions { from: None, timeout: TIMEOUT });
-    let options = ListenerOptions { proxy, ..paced_and_denying(1, "192.0.2.1/32") };
+    let proxy = Some(ProxyReceiver { from: None, timeout: TIMEOUT });
+    let options = ListenerOptions { proxy, ..with_rate_denying(1, "192.0.2.1/32") };
     let mut harness = Harness::with(ServerLimits::UNLIMITED, options);
     let _denied = [(); 20].map(|()| harness.connect_and_send(b"PROXY TCP4 192.0.2.1 127.0.0.1 1000 80\r\n"));
     harness.await_closed(CloseReason::Denied, 20);
 }
 
 #[test]
-fn a_client_rejected_by_another_worker_ends_the_pause() {
-    let mut harness = Harness::with(ServerLimits::UNLIMITED, paced_and_denying(1, "127.0.0.0/8"));
+fn a_client_rejected_by_another_worker_ends_the_wait_for_the_rate() {
+    let mut harness = Harness::with(ServerLimits::UNLIMITED, with_rate_denying(1, "127.0.0.0/8"));
     let limiter = &harness.shared.profile(ListenerIndex(0)).rate_limiter;
     let now = harness.shared.clock.now();
     assert!(limiter.take(now), "a worker has accepted a client");
@@ -374,7 +374,7 @@ fn a_client_rejected_by_another_worker_ends_the_pause() {
         limiter.next_attempt(now);
     }
     let _waiting = harness.connect_and_send(b"");
-    harness.iterate_until("the listener is paused", |harness| !harness.worker.accepting.acceptors[0].is_ready());
+    harness.iterate_until("the listener is over its rate", |harness| !harness.worker.accepting.acceptors[0].is_ready());
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
     let _client = TcpStream::connect(other.local_addr().expect("an address")).expect("connect");
     let (stream, _) = other.accept().expect("accept");

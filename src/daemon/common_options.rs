@@ -7,10 +7,10 @@ use super::config::args::ReloadableSettings;
 use super::config::listen::ListenAddress;
 use super::config::listener_option::ListenerOption;
 use super::config::network::{Network, Networks, bounded};
-use super::config::origin::Origin;
+use super::config::origin::SocketOrigin;
 use super::exit_status::Failure;
 use crate::protocol::ProtocolSettings;
-use crate::server::{AccessList, ListenerOptions, PrefixSet, ProxyOptions, Rates};
+use crate::server::{AccessList, ListenerOptions, NetworkSet, ProxyReceiver, Rates};
 use crate::sys::SocketAddress;
 
 /// What the settings say for all listeners.
@@ -19,7 +19,7 @@ pub struct CommonOptions {
     /// The options of a listener without any of its own.
     options: ListenerOptions,
     /// Those of a listener with the option `proxy`.
-    proxy: ProxyOptions,
+    proxy: ProxyReceiver,
 }
 
 impl CommonOptions {
@@ -33,11 +33,11 @@ impl CommonOptions {
         };
         let access = AccessList::new(networks(&settings.allow, "--allow")?, networks(&settings.deny, "--deny")?);
         let from = networks(&settings.proxy_from, "--proxy-from")?;
-        let from = (!from.is_empty()).then(|| Arc::new(PrefixSet::from_iter(from)));
+        let from = (!from.is_empty()).then(|| Arc::new(NetworkSet::from_iter(from)));
         let rates = Rates { total: settings.max_rate.max(), per_source: settings.max_rate_per_source.max() };
         Ok(Self {
             options: ListenerOptions { protocols: Arc::new(protocols), proxy: None, access: Arc::new(access), rates },
-            proxy: ProxyOptions { from, timeout: settings.proxy_timeout.into() },
+            proxy: ProxyReceiver { from, timeout: settings.proxy_timeout.into() },
         })
     }
 
@@ -45,12 +45,12 @@ impl CommonOptions {
     ///
     /// # Errors
     /// 78: a list has too many networks; PROXY headers could be sent by everybody.
-    pub fn with(&self, own: &[&ListenerOption], origin: &Origin) -> Result<Arc<ListenerOptions>, Failure> {
+    pub fn with(&self, own: &[&ListenerOption], origin: &SocketOrigin) -> Result<Arc<ListenerOptions>, Failure> {
         let mut options = self.options.clone();
         let (mut allowed, mut denied) = (Vec::new(), Vec::new());
         for option in own {
             match **option {
-                ListenerOption::Proxy => options.proxy = Some(self.proxy_options(origin)?),
+                ListenerOption::Proxy => options.proxy = Some(self.proxy_receiver(origin)?),
                 ListenerOption::MaxRate(rate) => options.rates.total = rate.max(),
                 ListenerOption::MaxRatePerSource(rate) => options.rates.per_source = rate.max(),
                 ListenerOption::Allow(Network(network)) => allowed.push(network),
@@ -67,7 +67,7 @@ impl CommonOptions {
         Ok(Arc::new(options))
     }
 
-    fn proxy_options(&self, origin: &Origin) -> Result<ProxyOptions, Failure> {
+    fn proxy_receiver(&self, origin: &SocketOrigin) -> Result<ProxyReceiver, Failure> {
         if matches!(local_address(origin), Some(SocketAddress::Vsock(_))) {
             let what = format!("{origin} has the option proxy, which is for TCP and Unix sockets only");
             return Err(Failure::configuration(what).with_hint("remove the option"));
@@ -85,7 +85,7 @@ impl CommonOptions {
 }
 
 /// Whether only processes of this machine can connect.
-fn is_local(origin: &Origin) -> bool {
+fn is_local(origin: &SocketOrigin) -> bool {
     match local_address(origin) {
         Some(SocketAddress::Internet(address)) => address.ip().to_canonical().is_loopback(),
         Some(SocketAddress::Unix(_)) => true,
@@ -94,12 +94,12 @@ fn is_local(origin: &Origin) -> bool {
 }
 
 /// The address of a listener or connection; `None` is every address.
-fn local_address(origin: &Origin) -> Option<&SocketAddress> {
+fn local_address(origin: &SocketOrigin) -> Option<&SocketAddress> {
     match origin {
-        Origin::Own(endpoint) => match &endpoint.address {
+        SocketOrigin::Own(endpoint) => match &endpoint.address {
             ListenAddress::One(address) => Some(address),
             ListenAddress::AllAddresses(_) => None,
         },
-        Origin::Inherited { local, .. } => Some(local),
+        SocketOrigin::Inherited { local, .. } => Some(local),
     }
 }
