@@ -113,7 +113,7 @@ impl Effect {
         }
     }
 
-    /// Whether so many connections were closed by these checks. Those that are open may have sent their requests.
+    /// Whether these checks have closed that number of connections. Those that are open may have sent their requests.
     fn fits(&self, statistics: &Statistics) -> bool {
         let Statistics { accepted, closed, open, requests, answered, refused, .. } = *statistics;
         let ended = if self.refused { refused } else { answered };

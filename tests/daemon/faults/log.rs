@@ -126,15 +126,18 @@ fn blocked_syslog_does_not_block_service() {
 #[test]
 fn syslog_messages_are_at_most_1024_bytes() {
     let directory = Directory::new();
-    let settings = directory.write("settings", "");
+    // client bytes and values of settings are truncated earlier; the name of a file is not
+    let long_path = ["d"; 5].map(|name| name.repeat(250)).join("/");
+    std::fs::create_dir_all(directory.path(&long_path)).expect("directories");
+    let file = format!("{long_path}/settings");
+    let settings = directory.write(&file, "");
     let Some(launch) = with_dev_log(&directory, &["-vvv", "--settings", &settings]) else { return };
     let socket = syslog(&directory);
     let daemon = launch.start();
     let mut client = daemon.connect("frame");
     assert!(client.request(REVERSE, &vec![b'\n'; 50_000]).len() == 50_000);
     drop(client);
-    // client bytes are truncated earlier; an invalid setting is not
-    directory.write("settings", format!("RETORTD_IDLE_TIMEOUT={}\n", "x".repeat(5000)));
+    directory.write(&file, "RETORTD_IDLE_TIMEOUT=x\n");
     daemon.signal(Signal::SIGHUP);
     let mut longest = 0;
     loop {
