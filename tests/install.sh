@@ -26,7 +26,7 @@ for prefix in /usr /usr/local /opt/retortd; do
   root=$scratch/root$prefix
   in_tree install "root$prefix" $prefix
   etc=$([ $prefix = /usr ] && echo /etc || echo $prefix/etc)
-  programs=$(grep -rhoE '/[^ ]*/retortd\b' "$root$prefix/lib/systemd" | sort -u)
+  programs=$(grep -rhoP '/[^ ]*/retortd(?![\w.-])' "$root$prefix/lib/systemd" | sort -u)
   [ "$programs" = "$(printf '%s\n' "$prefix/sbin/retortd" "$etc/default/retortd" | sort)" ] ||
     fail "under $prefix the units name $programs"
   grep -q "$etc/default/retortd" "$root$prefix/share/man/man8/retortd.8" || fail "under $prefix the man page names other settings"
