@@ -4,6 +4,8 @@
 //! sent. A connection holds at most [`MAX_HEADER`] bytes meanwhile: a quarter of what a connection may hold without a
 //! charge ([`UNCHARGED_BYTES`](super::UNCHARGED_BYTES)), so they are not charged to the budget.
 
+use std::collections::TryReserveError;
+
 use log::{Level, info, log_enabled};
 
 use super::close_reason::CloseReason;
@@ -16,6 +18,11 @@ use super::read::{ReadOutcome, read_once};
 use super::state::{Connection, State};
 use super::stream::Stream;
 use crate::protocol::proxy_header::{self, MAX_HEADER, Parsed};
+
+/// The sizes of the buffer for these bytes: a buffer that doubled would exceed [`MAX_HEADER`], and one that grew by what
+/// arrives would copy all bytes for each single one. Chosen: room for every header without additional values, for such a
+/// header with a small request, and for any.
+const CAPACITIES: [usize; 3] = [128, 512, MAX_HEADER];
 
 impl Connection {
     /// Reads once; judges the header when it is complete, or cannot become one any more.
@@ -35,7 +42,7 @@ impl Connection {
         if log_enabled!(Level::Trace) {
             trace_bytes(&self.label, "received", bytes);
         }
-        if handshake.received.try_reserve(bytes.len()).is_err() {
+        if reserve(&mut handshake.received, bytes.len()).is_err() {
             return Next::Close(CloseReason::Resources);
         }
         handshake.received.extend_from_slice(bytes);
@@ -80,5 +87,35 @@ impl Connection {
             }
             _ => CloseReason::Finished,
         }
+    }
+}
+
+/// Makes room for bytes in front of the protocol, of which there are at most [`MAX_HEADER`] in all.
+fn reserve(received: &mut Vec<u8>, additional: usize) -> Result<(), TryReserveError> {
+    let needed = received.len() + additional;
+    if needed <= received.capacity() {
+        return Ok(());
+    }
+    let capacity = CAPACITIES.into_iter().find(|capacity| needed <= *capacity).unwrap_or(needed);
+    received.try_reserve_exact(capacity - received.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_arrive_singly_grow_the_buffer_three_times_and_to_no_more_than_a_header() {
+        let (mut received, mut capacities) = (Vec::new(), Vec::new());
+        for _ in 0..MAX_HEADER {
+            reserve(&mut received, 1).expect("memory");
+            received.push(0);
+            capacities.push(received.capacity());
+        }
+        capacities.dedup();
+        assert_eq!(capacities, CAPACITIES);
+        let mut received = Vec::new();
+        reserve(&mut received, MAX_HEADER).expect("memory");
+        assert_eq!(received.capacity(), MAX_HEADER);
     }
 }
