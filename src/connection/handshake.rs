@@ -11,13 +11,14 @@ use log::{Level, info, log_enabled};
 use super::close_reason::CloseReason;
 use super::context::Context;
 use super::drive::Step;
+use super::first_input::FirstInput;
 use super::log::trace_bytes;
 use super::next::Next;
 use super::process::{Batch, Call};
 use super::read::{ReadOutcome, read_once};
 use super::state::{Connection, State};
 use super::stream::Stream;
-use crate::protocol::proxy_header::{self, MAX_HEADER, Parsed};
+use crate::protocol::proxy_header::{self, MAX_HEADER, Parsed, ProxyHeader};
 
 /// The sizes of the buffer for these bytes: a buffer that doubled would exceed [`MAX_HEADER`], and one that grew by what
 /// arrives would copy all bytes for each single one. Chosen: room for every header without additional values, for such a
@@ -34,7 +35,7 @@ impl Connection {
             Ok(0) => return Next::Close(self.after_eof_in_header()),
             Ok(length) => &context.read_buf.filled()[..length],
             Err(error) => match ReadOutcome::of_error(&error) {
-                ReadOutcome::Failed(reason) => return Next::Close(reason),
+                ReadOutcome::Failed(reason) => return self.broken(reason),
                 _ => return Next::Wait,
             },
         };
@@ -55,6 +56,9 @@ impl Connection {
             Ok(Parsed::Incomplete) => Next::Wait,
             Ok(Parsed::Complete { header, length }) => {
                 handshake.received.drain(..length);
+                if header == ProxyHeader::Local && handshake.received.is_empty() {
+                    self.first_input = FirstInput::AfterLocal;
+                }
                 Next::Announced(Box::new(header))
             }
             Err(error) => {
@@ -87,6 +91,16 @@ impl Connection {
             }
             _ => CloseReason::Finished,
         }
+    }
+
+    /// The stream has failed. A balancer may end a probe by a reset, which is no fault then.
+    #[cold]
+    pub(super) fn broken(&self, reason: CloseReason) -> Next {
+        let is_probe = match &self.state {
+            State::Handshake(handshake) => handshake.received.is_empty(),
+            _ => self.first_input == FirstInput::AfterLocal,
+        };
+        Next::Close(if is_probe && reason == CloseReason::Reset { CloseReason::Finished } else { reason })
     }
 }
 
