@@ -51,11 +51,11 @@ impl Connection {
                 Step::Write => match self.write_output(stream, context) {
                     WriteOutcome::Done => self.after_write(context, &mut batch),
                     WriteOutcome::Blocked => return Next::Wait,
-                    WriteOutcome::Failed(reason) => return Next::Close(reason),
+                    WriteOutcome::Failed(reason) => return self.broken(reason),
                 },
                 Step::Generate => match self.write_generated(stream, context) {
                     WriteOutcome::Done | WriteOutcome::Blocked => return Next::Wait,
-                    WriteOutcome::Failed(reason) => return Next::Close(reason),
+                    WriteOutcome::Failed(reason) => return self.broken(reason),
                 },
                 Step::Offload => {
                     let outcome = self.offload(context);
@@ -105,7 +105,7 @@ impl Connection {
             ReadOutcome::EndOfInput => self.after_eof(batch),
             ReadOutcome::OverBudget { bytes, whole } => self.wait_for_memory(context, Resume::Read, bytes, whole),
             ReadOutcome::NoMemory => Step::Linger(CloseReason::Resources),
-            ReadOutcome::Failed(reason) => Step::Return(Next::Close(reason)),
+            ReadOutcome::Failed(reason) => Step::Return(self.broken(reason)),
         }
     }
 
@@ -161,7 +161,7 @@ impl Connection {
             self.start_request(context.now).pending_replies = outcome.counts;
         }
         if let WriteOutcome::Failed(reason) = written {
-            return Step::Return(Next::Close(*reason));
+            return Step::Return(self.broken(*reason));
         }
         match (outcome.progress, &mut self.state) {
             // the usual case, which has nothing to save

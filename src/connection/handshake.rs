@@ -4,18 +4,26 @@
 //! sent. A connection holds at most [`MAX_HEADER`] bytes meanwhile: a quarter of what a connection may hold without a
 //! charge ([`UNCHARGED_BYTES`](super::UNCHARGED_BYTES)), so they are not charged to the budget.
 
+use std::collections::TryReserveError;
+
 use log::{Level, info, log_enabled};
 
 use super::close_reason::CloseReason;
 use super::context::Context;
 use super::drive::Step;
+use super::first_input::FirstInput;
 use super::log::trace_bytes;
 use super::next::Next;
 use super::process::{Batch, Call};
 use super::read::{ReadOutcome, read_once};
 use super::state::{Connection, State};
 use super::stream::Stream;
-use crate::protocol::proxy_header::{self, MAX_HEADER, Parsed};
+use crate::protocol::proxy_header::{self, MAX_HEADER, Parsed, ProxyHeader};
+
+/// The sizes of the buffer for these bytes: a buffer that doubled would exceed [`MAX_HEADER`], and one that grew by what
+/// arrives would copy all bytes for each single one. Chosen: room for every header without additional values, for such a
+/// header with a small request, and for any.
+const CAPACITIES: [usize; 3] = [128, 512, MAX_HEADER];
 
 impl Connection {
     /// Reads once; judges the header when it is complete, or cannot become one any more.
@@ -27,7 +35,7 @@ impl Connection {
             Ok(0) => return Next::Close(self.after_eof_in_header()),
             Ok(length) => &context.read_buf.filled()[..length],
             Err(error) => match ReadOutcome::of_error(&error) {
-                ReadOutcome::Failed(reason) => return Next::Close(reason),
+                ReadOutcome::Failed(reason) => return self.broken(reason),
                 _ => return Next::Wait,
             },
         };
@@ -35,7 +43,7 @@ impl Connection {
         if log_enabled!(Level::Trace) {
             trace_bytes(&self.label, "received", bytes);
         }
-        if handshake.received.try_reserve(bytes.len()).is_err() {
+        if reserve(&mut handshake.received, bytes.len()).is_err() {
             return Next::Close(CloseReason::Resources);
         }
         handshake.received.extend_from_slice(bytes);
@@ -48,6 +56,9 @@ impl Connection {
             Ok(Parsed::Incomplete) => Next::Wait,
             Ok(Parsed::Complete { header, length }) => {
                 handshake.received.drain(..length);
+                if header == ProxyHeader::Local && handshake.received.is_empty() {
+                    self.first_input = FirstInput::AfterLocal;
+                }
                 Next::Announced(Box::new(header))
             }
             Err(error) => {
@@ -80,5 +91,45 @@ impl Connection {
             }
             _ => CloseReason::Finished,
         }
+    }
+
+    /// The stream has failed. A balancer may end a probe by a reset, which is no fault then.
+    #[cold]
+    pub(super) fn broken(&self, reason: CloseReason) -> Next {
+        let is_probe = match &self.state {
+            State::Handshake(handshake) => handshake.received.is_empty(),
+            _ => self.first_input == FirstInput::AfterLocal,
+        };
+        Next::Close(if is_probe && reason == CloseReason::Reset { CloseReason::Finished } else { reason })
+    }
+}
+
+/// Makes room for bytes in front of the protocol, of which there are at most [`MAX_HEADER`] in all.
+fn reserve(received: &mut Vec<u8>, additional: usize) -> Result<(), TryReserveError> {
+    let needed = received.len() + additional;
+    if needed <= received.capacity() {
+        return Ok(());
+    }
+    let capacity = CAPACITIES.into_iter().find(|capacity| needed <= *capacity).unwrap_or(needed);
+    received.try_reserve_exact(capacity - received.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_arrive_singly_grow_the_buffer_three_times_and_to_no_more_than_a_header() {
+        let (mut received, mut capacities) = (Vec::new(), Vec::new());
+        for _ in 0..MAX_HEADER {
+            reserve(&mut received, 1).expect("memory");
+            received.push(0);
+            capacities.push(received.capacity());
+        }
+        capacities.dedup();
+        assert_eq!(capacities, CAPACITIES);
+        let mut received = Vec::new();
+        reserve(&mut received, MAX_HEADER).expect("memory");
+        assert_eq!(received.capacity(), MAX_HEADER);
     }
 }

@@ -33,7 +33,7 @@
 //! | `state` | [`Connection`], its states, and the table of transitions |
 //! | `stream` | [`Stream`]: what a connection reads from and writes to |
 //! | `drive`, `next` | the driver, and what it obliges the caller to do |
-//! | `handshake` | the PROXY header in front of the protocol |
+//! | `handshake`, `first_input` | the PROXY header in front of the protocol, and what the first bytes mean otherwise |
 //! | `read`, `process`, `write` | one read, one call of the protocol, one write |
 //! | `in_flight` | buffers and timers of an unfinished request |
 //! | `offload` | a request on its way to the thread pool and back |
@@ -46,6 +46,7 @@ mod close_reason;
 mod context;
 mod counters;
 mod drive;
+mod first_input;
 mod handshake;
 mod in_flight;
 mod limits;

@@ -6,6 +6,7 @@ use log::{Level, log_enabled};
 
 use super::close_reason::CloseReason;
 use super::context::{Context, FAIR_READ_SIZE, READ_BUF_SIZE, SMALL_REQUEST, UNCHARGED_BYTES};
+use super::first_input::FirstInput;
 use super::in_flight::InFlight;
 use super::log::trace_bytes;
 use super::memory::Buffer;
@@ -89,7 +90,7 @@ impl Connection {
         if log_enabled!(Level::Trace) {
             trace_bytes(&self.label, "received", &context.read_buf.filled()[start..start + length]);
         }
-        if std::mem::take(&mut self.watches_first_input) {
+        if std::mem::take(&mut self.first_input) == FirstInput::NoHeader {
             context.found_proxy_header = begins_like_header(&context.read_buf.filled()[..length]);
         }
         *batch = Batch::new(Input::Shared(start + length));

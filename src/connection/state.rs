@@ -4,6 +4,7 @@
 //! all of their data can be written down and restored elsewhere.
 
 use super::close_reason::CloseReason;
+use super::first_input::FirstInput;
 use super::in_flight::InFlight;
 use super::log::ClientLabel;
 use super::memory::Retired;
@@ -48,8 +49,8 @@ pub struct Connection {
     pub(super) read_closed: bool,
     /// A request has been processed on this connection.
     pub(super) served_any: bool,
-    /// Nothing has been read yet, and the listener expects no PROXY header.
-    pub(super) watches_first_input: bool,
+    /// What its first input means.
+    pub(super) first_input: FirstInput,
 }
 
 /// What a connection is doing. Times are those of [`Context::now`](super::Context::now). [`TRANSITIONS`] lists which
@@ -168,7 +169,7 @@ impl Connection {
     #[must_use]
     pub fn new(protocol: Box<dyn Protocol>, label: Option<Box<str>>, now: Millis) -> Self {
         let state = State::before_requests(&*protocol, now);
-        Self { protocol: Some(protocol), watches_first_input: true, ..Self::in_state(state, label) }
+        Self { protocol: Some(protocol), first_input: FirstInput::NoHeader, ..Self::in_state(state, label) }
     }
 
     /// A connection in front of its protocol: it closes at `deadline`, unless a PROXY header is complete by then.
@@ -180,8 +181,8 @@ impl Connection {
 
     fn in_state(state: State, label: Option<Box<str>>) -> Self {
         let (label, unacknowledged) = (ClientLabel(label), 0);
-        let (read_closed, served_any, watches_first_input) = (false, false, false);
-        Self { protocol: None, state, label, unacknowledged, read_closed, served_any, watches_first_input }
+        let (read_closed, served_any, first_input) = (false, false, FirstInput::Any);
+        Self { protocol: None, state, label, unacknowledged, read_closed, served_any, first_input }
     }
 
     /// Names the client in the log from now on.

@@ -19,6 +19,7 @@ use log::debug;
 
 use super::accept_error::AcceptErrorClass;
 use super::listener::{Listener, ListenerIndex, Origin};
+use super::peer::Peer;
 use super::poller::{Poller, Source};
 use crate::connection::{Counters, Millis};
 use crate::sys::{self, Errno, SocketFamily, StreamSocket};
@@ -41,8 +42,8 @@ const MAX_LOCAL_QUEUE: u32 = 1 << 16;
 /// The result of one accept(2).
 #[derive(Debug)]
 pub enum Accepted {
-    /// A connection.
-    Socket(StreamSocket),
+    /// A connection, and its peer where accept(2) tells it.
+    Socket(StreamSocket, Option<Peer>),
     /// No connection, but there may be another.
     Retry,
     /// No connection, and no other one now.
@@ -124,10 +125,10 @@ impl Acceptor {
     /// Accepts one connection, or backs off.
     pub fn accept(&mut self, counters: &Counters, poller: &Poller, now: Millis) -> Accepted {
         let error = match self.listener.socket.accept() {
-            Ok(socket) => {
+            Ok((socket, address)) => {
                 self.consecutive_lost = 0;
                 self.listener.prepare(&socket);
-                return Accepted::Socket(socket);
+                return Accepted::Socket(socket, address.as_ref().and_then(Peer::of_address));
             }
             Err(error) => error,
         };
@@ -368,7 +369,7 @@ mod tests {
             acceptor.count_dequeued();
         }
         assert!(!acceptor.has_queued());
-        assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Socket(_)));
+        assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Socket(..)));
         assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Nothing));
     }
 
@@ -407,7 +408,7 @@ mod tests {
         for _ in clients {
             assert!(acceptor.has_queued());
             let accepted = acceptor.accept(&Counters::default(), &poller, Millis::ZERO);
-            let Accepted::Socket(socket) = accepted else { panic!("{accepted:?}") };
+            let Accepted::Socket(socket, None) = accepted else { panic!("{accepted:?}") };
             // the kernel doubles it (socket(7))
             assert_eq!(sys::send_buffer(&socket), Ok(22_000));
             acceptor.count_dequeued();

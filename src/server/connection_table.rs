@@ -9,7 +9,7 @@
 use std::mem;
 
 use super::listener::ListenerIndex;
-use super::peer::SourceKey;
+use super::peer::{Peer, SourceKey};
 use super::poller::{Source, Token};
 use crate::connection::{Connection, Interest};
 use crate::sys::StreamSocket;
@@ -24,8 +24,25 @@ pub struct Session {
     pub interest: Interest,
     /// The listener that accepted it.
     pub listener: ListenerIndex,
-    /// The source that it counts for, where connections are limited by source.
-    pub source: Option<Box<SourceKey>>,
+    /// What is to be known about its client; `None` if it counts for no source.
+    pub client: Option<Box<ClientRecord>>,
+}
+
+/// What the server remembers about the client of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientRecord {
+    /// The peer whose PROXY header is awaited. The socket cannot tell it any more once it is reset.
+    Awaiting(Peer),
+    /// The source that the connection counts for.
+    Counted(SourceKey),
+}
+
+impl ClientRecord {
+    /// The record of a client that counts for `source`.
+    #[must_use]
+    pub fn counted(source: Option<SourceKey>) -> Option<Box<Self>> {
+        source.map(|source| Box::new(Self::Counted(source)))
+    }
 }
 
 /// A place for one connection.
@@ -175,7 +192,7 @@ mod tests {
         let stream = StreamSocket::new(file, SocketFamily::Internet);
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let connection = Connection::new(protocol, None, Millis::ZERO);
-        Session { stream, connection, interest: Interest::default(), listener: ListenerIndex(0), source: None }
+        Session { stream, connection, interest: Interest::default(), listener: ListenerIndex(0), client: None }
     }
 
     fn insert_session(table: &mut ConnectionTable, session: Session) -> Token {

@@ -50,13 +50,13 @@ pub struct ProxyReceiver {
 }
 
 impl ProxyReceiver {
-    /// Whether the headers of a peer count; of one that was not looked up, if every peer's do. The peers of Unix
-    /// sockets have no addresses: the mode of the socket decides which processes may connect.
+    /// Whether the headers of a peer count. The peers of Unix sockets have no addresses: the mode of the socket decides
+    /// which processes may connect.
     #[must_use]
-    pub fn trusts(&self, peer: Option<Peer>) -> bool {
+    pub fn trusts(&self, peer: Peer) -> bool {
         match (&self.from, peer) {
-            (None, _) | (Some(_), Some(Peer::Unix(_))) => true,
-            (Some(from), peer) => peer.and_then(Peer::ip).is_some_and(|ip| from.contains(ip)),
+            (None, _) | (Some(_), Peer::Unix(_)) => true,
+            (Some(from), peer) => peer.ip().is_some_and(|ip| from.contains(ip)),
         }
     }
 }
@@ -89,6 +89,8 @@ pub struct ListenerProfile {
     missing_header: Condition,
     /// Connections begin with a PROXY header that they should not have.
     found_header: Condition,
+    /// Peers connect that may not send PROXY headers.
+    untrusted_peer: Condition,
     options: Mutex<Arc<ListenerOptions>>,
 }
 
@@ -97,12 +99,13 @@ impl ListenerProfile {
     #[must_use]
     pub fn new(protocol: &'static ProtocolInfo, name: String, options: &Arc<ListenerOptions>) -> Self {
         let rate_limiter = RateLimiter::new(options.rates);
-        let (missing_header, found_header) = (Condition::default(), Condition::default());
-        Self { protocol, rate_limiter, name, missing_header, found_header, options: Mutex::new(Arc::clone(options)) }
+        let [missing_header, found_header, untrusted_peer] = Default::default();
+        let options = Mutex::new(Arc::clone(options));
+        Self { protocol, rate_limiter, name, missing_header, found_header, untrusted_peer, options }
     }
 
     /// Logs that a connection was closed without a valid PROXY header, at a bounded rate.
-    pub fn warn_missing_header(&self, peer: Client, now: Millis) {
+    pub fn warn_missing_header(&self, peer: Peer, now: Millis) {
         if let (Some(times), _) = self.missing_header.occurred(now) {
             let name = &self.name;
             warn!(
@@ -119,6 +122,17 @@ impl ListenerProfile {
             warn!(
                 "{name}: a connection from {peer} begins with a PROXY header, which is served as input{times}: if a \
                  balancer sends it, add the option proxy to the listener"
+            );
+        }
+    }
+
+    /// Logs that a peer is closed because `--proxy-from` does not list it, at a bounded rate.
+    pub fn warn_untrusted_peer(&self, peer: Peer, now: Millis) {
+        if let (Some(times), _) = self.untrusted_peer.occurred(now) {
+            let name = &self.name;
+            warn!(
+                "{name}: closed a connection from {peer}, which is not in --proxy-from{times}: if it is a balancer, add \
+                 its address there"
             );
         }
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::mpsc::Sender;
 
 use super::listener::ListenerIndex;
+use super::peer::Peer;
 use super::poller::Token;
 use crate::connection::{Charge, Limits, Millis, OffloadResult, Retired};
 use crate::sys::StreamSocket;
@@ -18,6 +19,8 @@ pub struct NewConnection {
     pub stream: StreamSocket,
     /// Its listener.
     pub listener: ListenerIndex,
+    /// Its peer; `None` if that is to be looked up: that of a Unix socket, and that of an adopted connection.
+    pub peer: Option<Peer>,
 }
 
 /// The settings that a worker changes while it runs.

@@ -151,7 +151,7 @@ impl Server {
             }
         }
         if let Some(AdoptedConnection { stream, .. }) = connection {
-            server.adopt(NewConnection { stream, listener: adopted_listener });
+            server.adopt(NewConnection { stream, listener: adopted_listener, peer: None });
         }
         Ok(server)
     }

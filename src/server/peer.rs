@@ -69,10 +69,16 @@ impl Peer {
         if stream.family() == SocketFamily::Unix {
             return Ok(Self::Unix(stream.peer_credentials()?));
         }
-        match stream.peer_address()? {
-            SocketAddress::Internet(address) => Ok(Self::Tcp(address)),
-            SocketAddress::Vsock(address) => Ok(Self::Vsock(address)),
-            SocketAddress::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        Self::of_address(&stream.peer_address()?).ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    /// The peer with this address; `None` for one of a Unix socket, which tells nothing about the client.
+    #[must_use]
+    pub fn of_address(address: &SocketAddress) -> Option<Self> {
+        match address {
+            SocketAddress::Internet(address) => Some(Self::Tcp(*address)),
+            SocketAddress::Vsock(address) => Some(Self::Vsock(*address)),
+            SocketAddress::Unix(_) => None,
         }
     }
 
@@ -122,23 +128,20 @@ impl Client {
         }
     }
 
-    /// The address that the peer has announced, if it has.
+    /// The client as if it had connected itself; `None` if its peer is unknown.
     #[must_use]
-    pub fn announced_address(self) -> Option<SocketAddr> {
+    pub fn as_peer(self) -> Option<Peer> {
         match self {
-            Self::Announced { source, .. } => Some(source),
-            Self::Direct(_) | Self::Balancer(_) => None,
+            Self::Direct(peer) => peer,
+            Self::Balancer(peer) => Some(peer),
+            Self::Announced { source, .. } => Some(Peer::Tcp(source)),
         }
     }
 
     /// The IP address that access lists judge.
     #[must_use]
     pub fn ip(self) -> Option<IpAddr> {
-        match self {
-            Self::Direct(peer) => peer.and_then(Peer::ip),
-            Self::Balancer(peer) => peer.ip(),
-            Self::Announced { source, .. } => Peer::Tcp(source).ip(),
-        }
+        self.as_peer().and_then(Peer::ip)
     }
 
     /// The source that its connection counts for: of IPv6 a network of `prefix` bits. None of a balancer counts: it is
@@ -146,9 +149,8 @@ impl Client {
     #[must_use]
     pub fn source(self, prefix: u8) -> Option<SourceKey> {
         match self {
-            Self::Direct(peer) => peer.and_then(|peer| peer.source(prefix)),
-            Self::Announced { source, .. } => Peer::Tcp(source).source(prefix),
             Self::Balancer(_) => None,
+            Self::Direct(_) | Self::Announced { .. } => self.as_peer().and_then(|peer| peer.source(prefix)),
         }
     }
 }
@@ -179,20 +181,20 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A connection as its protocol sees it; the addresses are looked up only for a protocol that wants them.
+/// A connection as its protocol sees it; an unknown address is looked up only for a protocol that wants it.
 #[derive(Debug)]
 pub struct SocketInfo<'a> {
     /// The socket.
     pub stream: &'a StreamSocket,
-    /// The client's address, where its peer has announced it.
-    pub announced: Option<SocketAddr>,
+    /// The client.
+    pub client: Client,
     /// The number of the connection, counted from 1.
     pub number: u64,
 }
 
 impl ConnectionInfo for SocketInfo<'_> {
     fn peer(&self) -> Option<String> {
-        self.announced.map(Peer::Tcp).or_else(|| Peer::of(self.stream).ok()).map(|peer| peer.to_string())
+        self.client.as_peer().or_else(|| Peer::of(self.stream).ok()).map(|peer| peer.to_string())
     }
 
     fn local(&self) -> Option<String> {
@@ -286,10 +288,10 @@ mod tests {
         assert_eq!(client.to_string(), "192.0.2.10:56324 via 10.0.0.5:41234");
         assert_eq!(client.ip(), Some([192, 0, 2, 10].into()));
         assert_eq!(client.source(64), Peer::Tcp("192.0.2.10:7".parse().expect("an address")).source(64));
-        assert_eq!(client.announced_address(), Some(source));
+        assert_eq!(client.as_peer(), Some(Peer::Tcp(source)));
         let own = Client::announced(ProxyHeader::Local, peer);
         assert_eq!((own.to_string(), own.ip()), ("10.0.0.5:41234".into(), Some([10, 0, 0, 5].into())));
-        assert_eq!((own.source(64), own.announced_address()), (None, None), "probes count for no source");
+        assert_eq!((own.source(64), own.as_peer()), (None, Some(peer)), "probes count for no source");
         let direct = Client::Direct(Some(peer));
         assert_eq!((direct.ip(), direct.source(64)), (own.ip(), peer.source(64)));
         assert_eq!(Client::Direct(None).to_string(), "unknown address");

@@ -3,17 +3,22 @@
 //! The standard library's `TcpStream` reads and writes every stream socket alike (recv(2), send(2) with `MSG_NOSIGNAL`);
 //! only its addresses are those of TCP. So [`StreamSocket`] is one, with addresses of its own.
 
-#![allow(unsafe_code, reason = "calls recv(2) without a buffer, and takes ownership of what accept4(2) opens")]
+#![allow(
+    unsafe_code,
+    reason = "calls recv(2) without a buffer, and accept4(2) with an address, which nix does not have"
+)]
 
 use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
-use nix::sys::socket::{SockFlag, SockaddrStorage, accept4, getpeername, getsockname, getsockopt, sockopt};
+use nix::sys::socket::{SockaddrLike, SockaddrStorage, getpeername, getsockname, getsockopt, sockopt};
 
 use super::socket_address::{SocketAddress, SocketFamily};
 use super::user_namespace::{known_group, known_user};
@@ -125,7 +130,7 @@ impl StreamSocket {
             return None;
         }
         // SAFETY: with MSG_TRUNC, TCP writes nothing to the buffer, so it may be null.
-        let length = unsafe { libc::recv(self.as_raw_fd(), std::ptr::null_mut(), n, libc::MSG_TRUNC) };
+        let length = unsafe { libc::recv(self.as_raw_fd(), ptr::null_mut(), n, libc::MSG_TRUNC) };
         Some(Errno::result(length).map(isize::unsigned_abs))
     }
 }
@@ -207,13 +212,33 @@ impl StreamListener {
         set_nonblocking(self, nonblocking).map_err(Into::into)
     }
 
-    /// Accepts a connection, non-blocking and closed on exec; never waits on a non-blocking listener.
+    /// Accepts a connection, non-blocking and closed on exec; never waits on a non-blocking listener. Returns it with
+    /// the address of its other end, also if that has reset it already, when [`StreamSocket::peer_address`] fails;
+    /// `None` for a Unix socket, whose clients have no address as a rule.
     ///
     /// # Errors
     /// As accept4(2), EINTR included.
-    pub fn accept(&self) -> Result<StreamSocket, Errno> {
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let socket = accept4(self.socket.as_raw_fd(), flags)?;
+    pub fn accept(&self) -> Result<(StreamSocket, Option<SocketAddress>), Errno> {
+        const FLAGS: libc::c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        let listener = self.socket.as_raw_fd();
+        if self.family == SocketFamily::Unix {
+            // SAFETY: accept4 takes null pointers in place of an address.
+            let accepted = unsafe { libc::accept4(listener, ptr::null_mut(), ptr::null_mut(), FLAGS) };
+            return Ok((self.accepted(accepted)?, None));
+        }
+        let mut address = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+        let mut length = SockaddrStorage::size();
+        // SAFETY: accept4 writes at most `length` bytes to `address`, which has that size.
+        let accepted = unsafe { libc::accept4(listener, address.as_mut_ptr().cast(), &raw mut length, FLAGS) };
+        let socket = self.accepted(accepted)?;
+        // SAFETY: zeros are a valid sockaddr_storage, and so is the address of `length` bytes that the kernel wrote.
+        let address = unsafe { SockaddrStorage::from_raw(address.as_ptr().cast(), Some(length)) };
+        Ok((socket, address.and_then(|address| SocketAddress::from_kernel(&address).ok())))
+    }
+
+    /// The connection that accept4(2) has returned.
+    fn accepted(&self, result: RawFd) -> Result<StreamSocket, Errno> {
+        let socket = Errno::result(result)?;
         // SAFETY: accept4 has just opened this descriptor, and no other code knows its number.
         Ok(StreamSocket::new(unsafe { OwnedFd::from_raw_fd(socket) }, self.family))
     }
@@ -275,7 +300,8 @@ mod tests {
         let client = UnixStream::connect(&path).expect("connect");
         let client = StreamSocket::try_from(OwnedFd::from(client)).expect("a socket");
         assert_eq!(client.peer_address(), Ok(address.clone()));
-        let server = listener.accept().expect("a connection");
+        let (server, peer) = listener.accept().expect("a connection");
+        assert_eq!(peer, None);
         assert_eq!(server.peer_address(), Ok(SocketAddress::Unix(UnixAddress::Unnamed)));
         assert_eq!(server.local_address(), Ok(address));
         let credentials = server.peer_credentials().expect("credentials");
@@ -300,11 +326,28 @@ mod tests {
     }
 
     #[test]
+    fn accepted_connection_has_the_address_of_a_client_that_has_reset_it() {
+        for (listen, resets) in [("127.0.0.1:0", false), ("127.0.0.1:0", true), ("[::1]:0", true)] {
+            let listener = TcpListener::bind(listen).expect("bind");
+            let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
+            let address = SocketAddress::Internet(client.local_addr().expect("an address"));
+            if resets {
+                let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+                nix::sys::socket::setsockopt(&client, sockopt::Linger, &linger).expect("SO_LINGER");
+                drop(client);
+            }
+            let (server, peer) = StreamListener::from(listener).accept().expect("a connection");
+            assert_eq!(peer, Some(address), "{listen}");
+            assert_eq!(server.peer_address().is_err(), resets, "{listen}");
+        }
+    }
+
+    #[test]
     fn discarded_input_is_not_read() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let mut client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
         let listener = StreamListener::from(listener);
-        let mut server = listener.accept().expect("a connection");
+        let (mut server, _) = listener.accept().expect("a connection");
         assert_eq!(server.discard(100), Some(Err(Errno::EAGAIN)));
         client.write_all(b"discarded, kept").expect("send");
         drop(client);

@@ -174,9 +174,27 @@ fn end_of_input_before_the_header_is_a_probe_and_inside_it_a_fault() {
 }
 
 #[test]
-fn reset_in_front_of_the_protocol_is_a_reset() {
-    for reads in [&[IoResult::Reset][..], &[IoResult::AtMost(10), IoResult::Reset]] {
-        assert_eq!(run("daytime", ScriptedStream::new(TCP4, reads, &[])).1, Some(CloseReason::Reset));
+fn reset_ends_a_probe_and_is_a_fault_of_a_client() {
+    use IoResult::{AtMost, Reset};
+    let begun = [LOCAL, b"\0"].concat();
+    for (input, reads, expected) in [
+        (TCP4, &[Reset][..], CloseReason::Finished),
+        (TCP4, &[AtMost(10), Reset], CloseReason::Reset),
+        (TCP4, &[AtMost(TCP4.len()), Reset], CloseReason::Reset),
+        (LOCAL, &[AtMost(LOCAL.len()), Reset], CloseReason::Finished),
+        (UNKNOWN, &[AtMost(UNKNOWN.len()), Reset], CloseReason::Finished),
+        (&begun, &[AtMost(begun.len()), Reset], CloseReason::Reset),
+        (&begun, &[AtMost(LOCAL.len()), AtMost(1), Reset], CloseReason::Reset),
+    ] {
+        let (output, closed, _) = run("frame", ScriptedStream::new(input, reads, &[]));
+        assert_eq!((&output[..], closed), (&b""[..], Some(expected)), "{reads:?} of {}", input.escape_ascii());
+    }
+    for (name, header, expected) in [
+        ("daytime", LOCAL, CloseReason::Finished),
+        ("chargen", LOCAL, CloseReason::Finished),
+        ("daytime", TCP4, CloseReason::Reset),
+    ] {
+        assert_eq!(run(name, ScriptedStream::new(header, &[], &[Reset])).1, Some(expected), "{name}");
     }
 }
 

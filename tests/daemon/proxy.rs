@@ -1,5 +1,7 @@
 //! Listeners with the option `proxy`: clients behind a balancer, which announces them by PROXY headers.
 
+use nix::sys::signal::Signal;
+
 use crate::harness::action::UPPERCASE;
 use crate::harness::{Client, Daemon, DaemonBuilder, frame};
 use crate::headers::{LOCAL, TCP4, TCP4_BINARY};
@@ -99,8 +101,16 @@ fn probes_of_a_balancer_are_no_faults() {
     let daemon = serving_frame(&[]);
     drop(daemon.connect("frame"));
     assert_eq!(daemon.exchange("frame", LOCAL), b"");
-    assert_eq!(daemon.statistics_when(|statistics| statistics.closed_for("finished") == 2).accepted, 2);
-    assert_eq!(lines_with(&daemon, "PROXY"), 0, "{}", daemon.log.text());
+    daemon.connect("frame").reset();
+    announce(&daemon, "frame", LOCAL).reset();
+    assert_eq!(daemon.statistics_when(|statistics| statistics.closed_for("finished") == 4).accepted, 4);
+    // as above, before the daemon accepts them
+    daemon.pause();
+    daemon.connect("frame").reset();
+    announce(&daemon, "frame", LOCAL).reset();
+    daemon.signal(Signal::SIGCONT);
+    assert_eq!(daemon.statistics_when(|statistics| statistics.closed_for("finished") == 6).accepted, 6);
+    assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{}", daemon.log.text());
 }
 
 #[test]
@@ -127,6 +137,21 @@ fn peer_outside_proxy_from_is_closed_when_it_is_accepted() {
     assert_eq!(client.wait_closed(), b"");
     daemon.wait_for_line(0, &format!("frame {peer}: closed: proxy-untrusted"));
     assert_eq!(daemon.statistics_at_rest().closed_for("proxy-untrusted"), 1);
+}
+
+#[test]
+fn peers_outside_proxy_from_are_warned_about_once() {
+    let daemon = serving_frame(&["--proxy-from=192.0.2.0/24"]);
+    let mut clients = [(); 3].map(|()| daemon.connect("frame"));
+    let peer = clients[0].stream.local_addr().expect("an address");
+    for client in &mut clients {
+        assert_eq!(client.wait_closed(), b"");
+    }
+    let listener = format!("frame={}: ", daemon.address("frame"));
+    let (_, line) = daemon.wait_for_line(0, &format!("closed a connection from {peer}, which is not in --proxy-from"));
+    assert!(line.contains(&listener), "{line}");
+    assert_eq!(daemon.statistics_at_rest().closed_for("proxy-untrusted"), 3);
+    assert_eq!(lines_with(&daemon, "not in --proxy-from"), 1, "{}", daemon.log.text());
 }
 
 /// A client cannot take the place of another one: its own header comes behind that of the balancer.

@@ -12,7 +12,7 @@ use crate::connection::{CloseReason, Connection, Next, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
 use crate::server::access::Verdict;
 use crate::server::admission::Slot;
-use crate::server::connection_table::Session;
+use crate::server::connection_table::{ClientRecord, Session};
 use crate::server::listener::{ListenerIndex, ListenerOptions, ListenerProfile};
 use crate::server::message::{NewConnection, WorkerMessage};
 use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
@@ -66,7 +66,7 @@ impl Driver {
         client: Client,
         profile: &ListenerProfile,
         options: &ListenerOptions,
-    ) -> Result<Option<Box<SourceKey>>, CloseReason> {
+    ) -> Result<Option<SourceKey>, CloseReason> {
         if client.ip().is_some_and(|ip| options.access.judge(ip) == Verdict::Denied) {
             return Err(CloseReason::Denied);
         }
@@ -78,7 +78,7 @@ impl Driver {
         if !admission.limits_sources() {
             return Ok(None);
         }
-        if admission.admit_source(source) { Ok(Some(Box::new(source))) } else { Err(CloseReason::SourceLimit) }
+        if admission.admit_source(source) { Ok(Some(source)) } else { Err(CloseReason::SourceLimit) }
     }
 }
 
@@ -104,8 +104,8 @@ impl Worker {
         let acceptor = &mut self.accepting.acceptors[index];
         let driver = &mut self.driver;
         match acceptor.accept(&driver.context.counters, &driver.poller, driver.context.now) {
-            Accepted::Socket(socket) => {
-                let connection = NewConnection { stream: socket, listener: acceptor.index() };
+            Accepted::Socket(stream, peer) => {
+                let connection = NewConnection { stream, listener: acceptor.index(), peer };
                 self.dispatch_connection(connection);
                 return ControlFlow::Continue(());
             }
@@ -169,49 +169,42 @@ impl Worker {
     /// Begins to serve a connection, or waits for its PROXY header first.
     pub(super) fn add_connection(&mut self, connection: NewConnection) {
         self.driver.context.counters.accepted.add(1);
-        let listener = connection.listener;
+        let NewConnection { stream, listener, peer } = connection;
         let profile = self.shared.profile(listener);
         let options = profile.options();
-        let peer = match self.look_up_peer(&connection.stream, profile, &options) {
-            Ok(peer) => peer,
-            Err(error) => {
-                let label = peer::log_name(Client::Direct(None), profile.protocol.name);
-                return self.reject(listener, label.as_deref(), CloseReason::of(&error));
-            }
+        let peer = match peer {
+            None if self.needs_peer(profile, &options) => match Peer::of(&stream) {
+                Ok(peer) => Some(peer),
+                // an adopted connection that its client has reset: no list can judge it
+                Err(error) => {
+                    let label = peer::log_name(Client::Direct(None), profile.protocol.name);
+                    return self.reject(listener, label.as_deref(), CloseReason::of(&error));
+                }
+            },
+            known => known,
         };
-        match &options.proxy {
-            Some(proxy) => self.await_header(connection, peer, proxy),
-            None => self.serve_peer(connection, peer, &options),
+        match (&options.proxy, peer) {
+            (None, peer) => self.serve_peer(stream, listener, peer, &options),
+            (Some(proxy), Some(peer)) => self.await_header(stream, listener, peer, proxy),
+            (Some(_), None) => unreachable!("a header depends on the peer"),
         }
     }
 
-    /// The peer of a new connection; `None` if neither the log nor a limit depends on it: looking it up costs a system
+    /// Whether the log, a limit or a PROXY header depends on the peer of a new connection. Looking it up costs a system
     /// call.
-    ///
-    /// # Errors
-    /// It is unknown, because the client has reset the connection already: no request of the client is to be processed,
-    /// and no list can judge it.
-    fn look_up_peer(
-        &self,
-        stream: &StreamSocket,
-        profile: &ListenerProfile,
-        options: &ListenerOptions,
-    ) -> io::Result<Option<Peer>> {
-        let is_limited = match &options.proxy {
-            Some(proxy) => proxy.from.is_some(),
-            None => {
-                self.shared.admission.limits_sources()
-                    || profile.rate_limiter.limits_sources()
-                    || !options.access.is_empty()
-            }
-        };
-        if is_limited || peer::log_wants_names() { Peer::of(stream).map(Some) } else { Ok(None) }
+    fn needs_peer(&self, profile: &ListenerProfile, options: &ListenerOptions) -> bool {
+        options.proxy.is_some()
+            || self.shared.admission.limits_sources()
+            || profile.rate_limiter.limits_sources()
+            || !options.access.is_empty()
+            || peer::log_wants_names()
     }
 
     /// Begins to serve a connection whose client is its peer.
     fn serve_peer(
         &mut self,
-        NewConnection { stream, listener }: NewConnection,
+        stream: StreamSocket,
+        listener: ListenerIndex,
         peer: Option<Peer>,
         options: &ListenerOptions,
     ) {
@@ -225,11 +218,12 @@ impl Worker {
         if let Some(label) = &label {
             info!("{label}: accepted");
         }
-        let info = SocketInfo { stream: &stream, announced: None, number: self.shared.admission.next_number() };
+        let info = SocketInfo { stream: &stream, client, number: self.shared.admission.next_number() };
         let protocol = (profile.protocol.new)(&options.protocols, &info);
         let connection = Connection::new(protocol, label, self.driver.context.now);
         let interest = connection.interest();
-        self.open_session(Session { stream, connection, interest, listener, source });
+        let client = ClientRecord::counted(source);
+        self.open_session(Session { stream, connection, interest, listener, client });
     }
 
     /// Puts a connection into the table and into epoll, and makes its first call.
@@ -250,8 +244,8 @@ impl Worker {
     /// There is no memory for one more connection.
     fn reject_session(&self, session: Session) {
         self.shared.warnings.warn(Shortage::Memory, format_args!("no memory for another connection"));
-        if let Some(source) = &session.source {
-            self.shared.admission.release_source(**source);
+        if let Some(ClientRecord::Counted(source)) = session.client.as_deref() {
+            self.shared.admission.release_source(*source);
         }
         drop(session);
         self.count_rejected(CloseReason::Resources, self.number);

@@ -8,7 +8,7 @@ use log::info;
 use super::Worker;
 use super::drain::Phase;
 use crate::connection::{Charge, CloseReason, Connection, Context, Demand, Next, OffloadJob, OffloadResult};
-use crate::server::connection_table::Session;
+use crate::server::connection_table::{ClientRecord, Session};
 use crate::server::memory_queue::Waiter;
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
@@ -189,16 +189,18 @@ impl Worker {
 
     /// Closes a connection, and gives back everything that it holds.
     pub(super) fn close(&mut self, token: Token, reason: CloseReason) {
-        let Some(Session { stream, connection, source, listener, .. }) = self.table.remove(token) else { return };
+        let Some(Session { stream, connection, client, listener, .. }) = self.table.remove(token) else { return };
         let context = &mut self.driver.context;
         context.counters.close(reason, connection.unanswered().into());
         info!("{}: closed: {}", connection.label(), reason.name());
-        if let CloseReason::ProxyHeader | CloseReason::ProxyTimeout = reason {
-            let peer = Client::Direct(Peer::of(&stream).ok());
-            self.shared.profile(listener).warn_missing_header(peer, context.now);
-        }
-        if let Some(source) = source {
-            self.shared.admission.release_source(*source);
+        match client.as_deref() {
+            Some(ClientRecord::Awaiting(peer)) => {
+                if let CloseReason::ProxyHeader | CloseReason::ProxyTimeout = reason {
+                    self.shared.profile(listener).warn_missing_header(*peer, context.now);
+                }
+            }
+            Some(ClientRecord::Counted(source)) => self.shared.admission.release_source(*source),
+            None => {}
         }
         if let Some(place) = self.memory_waits.remove(token) {
             self.shared.memory.stop_waiting(place);

@@ -4,25 +4,46 @@
 use log::info;
 
 use super::Worker;
+use super::drive::Driver;
 use crate::connection::{CloseReason, Connection, Next};
 use crate::protocol::proxy_header::ProxyHeader;
-use crate::server::connection_table::Session;
-use crate::server::listener::ProxyReceiver;
-use crate::server::message::NewConnection;
-use crate::server::peer::{self, Client, Peer, SocketInfo};
+use crate::server::connection_table::{ClientRecord, Session};
+use crate::server::listener::{ListenerIndex, ListenerOptions, ListenerProfile, ProxyReceiver};
+use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Token;
+use crate::sys::StreamSocket;
+
+impl Driver {
+    /// Admits a client that `peer` has announced, as [`Driver::admit_client`] does. A reload may have withdrawn the trust
+    /// in the peer while its header was awaited.
+    fn admit_announced(
+        &self,
+        client: Client,
+        peer: Peer,
+        profile: &ListenerProfile,
+        options: &ListenerOptions,
+    ) -> Result<Option<SourceKey>, CloseReason> {
+        match &options.proxy {
+            Some(proxy) if proxy.trusts(peer) => self.admit_client(client, profile, options),
+            _ => Err(CloseReason::ProxyUntrusted),
+        }
+    }
+}
 
 impl Worker {
     /// Begins a connection in front of its protocol. No limit on sources applies to its peer, which is trusted to send a
     /// header: the source is that of the announced client.
     pub(super) fn await_header(
         &mut self,
-        NewConnection { stream, listener }: NewConnection,
-        peer: Option<Peer>,
+        stream: StreamSocket,
+        listener: ListenerIndex,
+        peer: Peer,
         proxy: &ProxyReceiver,
     ) {
-        let label = peer::log_name(Client::Direct(peer), self.shared.profile(listener).protocol.name);
+        let profile = self.shared.profile(listener);
+        let label = peer::log_name(Client::Direct(Some(peer)), profile.protocol.name);
         if !proxy.trusts(peer) {
+            profile.warn_untrusted_peer(peer, self.driver.context.now);
             return self.reject(listener, label.as_deref(), CloseReason::ProxyUntrusted);
         }
         if let Some(label) = &label {
@@ -30,18 +51,15 @@ impl Worker {
         }
         let connection = Connection::awaiting_header(label, self.driver.context.now + proxy.timeout);
         let interest = connection.interest();
-        self.open_session(Session { stream, connection, interest, listener, source: None });
+        let client = Some(Box::new(ClientRecord::Awaiting(peer)));
+        self.open_session(Session { stream, connection, interest, listener, client });
     }
 
     /// The header of a connection is complete: judges the client, and begins to serve it with the present options of
     /// the listener.
     pub(super) fn on_announced(&mut self, token: Token, header: ProxyHeader) {
         let Some(session) = self.table.get_mut(token) else { return };
-        let peer = match Peer::of(&session.stream) {
-            Ok(peer) => peer,
-            // reset behind its header: as in `Worker::add_connection`
-            Err(error) => return self.close(token, CloseReason::of(&error)),
-        };
+        let Some(ClientRecord::Awaiting(peer)) = session.client.take().map(|record| *record) else { return };
         let profile = self.shared.profile(session.listener);
         let options = profile.options();
         let client = Client::announced(header, peer);
@@ -50,11 +68,11 @@ impl Worker {
             info!("{}: announced", session.connection.label());
         }
         let driver = &mut self.driver;
-        let next = match driver.admit_client(client, profile, &options) {
+        let next = match driver.admit_announced(client, peer, profile, &options) {
             Ok(source) => {
-                session.source = source;
+                session.client = ClientRecord::counted(source);
                 let number = self.shared.admission.next_number();
-                let info = SocketInfo { stream: &session.stream, announced: client.announced_address(), number };
+                let info = SocketInfo { stream: &session.stream, client, number };
                 let protocol = (profile.protocol.new)(&options.protocols, &info);
                 let admit = |connection: &mut Connection, stream: &mut _, context: &mut _| {
                     connection.admit(protocol, stream, context)

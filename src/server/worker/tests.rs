@@ -157,7 +157,7 @@ fn a_worker_that_ends_discards_its_messages_and_notifies_the_owner() {
     let Harness { worker, shared, address, .. } = Harness::new(2);
     shared.admission.adopt(0);
     let stream = TcpStream::connect(address).expect("connect");
-    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0) };
+    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0), peer: None };
     assert!(shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
     drop(worker);
     assert!(!shared.lifecycle.any_accepting());
@@ -179,7 +179,7 @@ fn a_connection_is_served_with_the_present_options_of_its_listener() {
     let (stream, _) = other.accept().expect("accept");
     stream.set_nonblocking(true).expect("O_NONBLOCK");
     harness.shared.admission.adopt(0);
-    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(1) };
+    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(1), peer: None };
     assert!(harness.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
     harness.iterate_until("the quote is sent", |harness| harness.shared.stats().totals.bytes_out > 0);
     let mut reply = String::new();
@@ -226,6 +226,38 @@ fn peer_that_may_not_announce_clients_is_closed_when_it_is_accepted() {
     let stats = harness.shared.stats();
     assert_eq!((stats.totals.accepted, stats.open, harness.connections()), (1, 0, 0));
     drop(client);
+}
+
+#[test]
+fn reload_that_withdraws_trust_closes_connections_whose_header_is_awaited() {
+    let untrusted = ProxyReceiver { from: Some(Arc::new([].into_iter().collect())), timeout: TIMEOUT };
+    for proxy in [None, Some(untrusted)] {
+        let mut harness = Harness::expecting_headers(None, TIMEOUT);
+        let mut client = harness.connect_and_send(b"PROXY ");
+        harness.iterate_until("the header has begun", |harness| harness.shared.stats().totals.bytes_in == 6);
+        let options = Arc::new(ListenerOptions { proxy, ..ListenerOptions::default() });
+        harness.shared.set_listener_options(&[options, Arc::default()]);
+        client.write_all(b"TCP4 192.0.2.1 127.0.0.1 1000 80\r\n\x08\0\0\x02hi").expect("send");
+        harness.await_closed(CloseReason::ProxyUntrusted, 1);
+        assert_eq!(harness.shared.stats().totals.requests, 0);
+    }
+}
+
+#[test]
+fn adopted_connection_that_was_reset_is_neither_judged_nor_served() {
+    let proxy = Some(ProxyReceiver { from: None, timeout: TIMEOUT });
+    let denying = with_rate_denying(1, "127.0.0.0/8");
+    for options in [denying, ListenerOptions { proxy, ..ListenerOptions::default() }] {
+        let mut harness = Harness::with(ServerLimits::UNLIMITED, options);
+        let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+        let client = TcpStream::connect(other.local_addr().expect("an address")).expect("connect");
+        crate::sys::close_with_reset(client.into());
+        let (stream, _) = other.accept().expect("accept");
+        harness.shared.admission.adopt(0);
+        let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0), peer: None };
+        assert!(harness.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
+        harness.await_closed(CloseReason::Reset, 1);
+    }
 }
 
 #[test]
@@ -379,7 +411,7 @@ fn a_client_rejected_by_another_worker_ends_the_wait_for_the_rate() {
     let _client = TcpStream::connect(other.local_addr().expect("an address")).expect("connect");
     let (stream, _) = other.accept().expect("accept");
     harness.shared.admission.adopt(0);
-    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0) };
+    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0), peer: None };
     assert!(harness.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
     harness.await_closed(CloseReason::Denied, 2);
 }
