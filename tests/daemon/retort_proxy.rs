@@ -77,7 +77,10 @@ fn what_the_specification_leaves_open_is_a_note() {
         let report = report(start(Service::Frame, bug), &["--only=proxy"]);
         assert_eq!(failed(&report), []);
         assert_eq!(report["notes"], notes, "{report:#}");
-        assert!(bug == Bug::NoUnix || report.to_string().contains("allowed, but recommended is to keep"), "{report:#}");
+        assert!(
+            bug == Bug::NoUnix || report.to_string().contains("allowed, but the specification recommends keeping"),
+            "{report:#}"
+        );
     }
 }
 
@@ -290,7 +293,7 @@ fn the_group_runs_only_if_it_is_named() {
         ),
         (
             &["--only=actions,proxy"],
-            "the checks of the group proxy send headers of their own, and other checks send none: run those apart",
+            "the checks of the group proxy send headers of their own, and other checks send none: run those separately",
         ),
         (&["--only=proxy", "--proxy=v1"], "the checks of the group proxy send headers of their own: leave out --proxy"),
     ] {

@@ -11,7 +11,12 @@ use AppliesTo::{All, Frames, Only, Replying, WithAction, WithActions, WithLength
 
 /// The checks of a protocol, in order.
 pub fn checks(protocol: ClientProtocol) -> impl Iterator<Item = &'static Check> {
-    CHECKS.iter().chain(proxy_catalog::CHECKS).filter(move |check| check.applies_to.includes(protocol))
+    all().filter(move |check| check.applies_to.includes(protocol))
+}
+
+/// The checks of all protocols.
+fn all() -> impl Iterator<Item = &'static Check> {
+    CHECKS.iter().chain(proxy_catalog::CHECKS)
 }
 
 /// Whether this is a check of receivers of the PROXY protocol, or their group.
@@ -263,11 +268,11 @@ mod tests {
     #[test]
     fn names_are_unique_and_hints_are_sentences_without_a_period() {
         let mut names = HashSet::new();
-        for check in CHECKS.iter().chain(proxy_catalog::CHECKS) {
+        for check in all() {
             assert!(names.insert(check.name), "{} twice", check.name);
             assert!(check.hint.len() > 20 && !check.hint.ends_with('.'), "{}: {}", check.name, check.hint);
         }
-        let groups: HashSet<_> = CHECKS.iter().map(|check| check.group).collect();
+        let groups: HashSet<_> = all().map(|check| check.group).collect();
         assert!(groups.is_disjoint(&names));
     }
 

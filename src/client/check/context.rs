@@ -34,7 +34,7 @@ struct CheckTime {
 const PATIENCE_MULTIPLE: u32 = 5;
 
 /// The least time of a whole check, whatever its patience is. Derived: a check pauses for less than a second altogether,
-/// and the deadline is to end the waits for the server.
+/// and the deadline is meant to end waits for the server, not these pauses.
 const MIN_CHECK_TIME: Duration = Duration::from_secs(2);
 
 /// The time of the check of the longest message. Derived: 134 MB in each direction, at 10 MB/s.

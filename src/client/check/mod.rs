@@ -92,7 +92,7 @@ fn judge_receivers(checks: &[&Check], has_header: bool) -> Result<bool, Failure>
         return Err(Failure::cannot_run(format!("{send}: leave out --proxy")));
     }
     if checks.iter().any(|check| check.is_default()) {
-        return Err(Failure::cannot_run(format!("{send}, and other checks send none: run those apart")));
+        return Err(Failure::cannot_run(format!("{send}, and other checks send none: run those separately")));
     }
     Ok(true)
 }
@@ -108,10 +108,13 @@ fn failure_of_all(
     if judges_receivers {
         return proxy_receiver::failure_of_all(&context);
     }
-    let plain = target.without_header();
-    let needless =
-        |plain| proxy_receiver::needless_header(&context, &CheckContext::new(plain, protocol, patience, false));
-    plain.as_ref().and_then(needless).or_else(|| other_protocol::failure_of_all(&context.renewed()))
+    if let Some(plain) = &target.without_proxy_header() {
+        let plain = CheckContext::new(plain, protocol, patience, false);
+        if let Some(failure) = proxy_receiver::needless_header(&context, &plain) {
+            return Some(failure);
+        }
+    }
+    other_protocol::failure_of_all(&context.renewed())
 }
 
 fn protocol(options: &CheckOptions) -> Result<ClientProtocol, Failure> {

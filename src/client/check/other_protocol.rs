@@ -22,7 +22,7 @@ const MESSAGE: &[u8] = b"retort check\r\n\r\n";
 
 /// The most time to wait for the first reply, and for bytes without a request. Chosen: far more than a server on a
 /// local network needs; a server that hangs delays the first check by it.
-const REPLY_TIME: Duration = Duration::from_secs(1);
+pub const REPLY_TIME: Duration = Duration::from_secs(1);
 
 /// The protocols whose replies are any text, so that no text is a sign of another one.
 const FREE_TEXT: &[&str] = &["qotd", "chargen"];

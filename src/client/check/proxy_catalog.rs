@@ -1,8 +1,9 @@
 //! The group of checks `proxy`: headers of the PROXY protocol, and what a receiver does after each.
 //!
 //! The specification is doc/proxy-protocol.txt of haproxy, revision 2026/04/27. The hints name what real servers do
-//! wrong; haproxy 2.6 and nginx 1.22 were tried. It allows a receiver to close the connection if a header does not arrive
-//! in one piece: only the checks whose names end with `-fragments` send one so.
+//! wrong; haproxy 2.6 and nginx 1.22 were tried. The specification allows a receiver to close the connection if a header
+//! does not arrive in one piece: only the checks whose names end with `-fragments` send a whole one in parts, and
+//! `proxy-silent` sends a part of one.
 
 use super::checks::proxy::{self, HEADER, HEADER_V2, Receives};
 use super::definition::AppliesTo::{Only, WithReply};
@@ -10,7 +11,7 @@ use super::definition::{Check, PROXY};
 use Receives::{Client, Nothing, Sender, SenderOrNothing};
 
 /// The client of most headers.
-const IPV4: Receives = Client("192.0.2.10:56324");
+const IPV4: Receives = Client(proxy::CLIENT);
 const IPV6: Receives = Client("[2001:db8::10]:56324");
 
 const V1: &str = "the line is `PROXY TCP4 SOURCE DESTINATION PORT PORT` with CRLF: take exactly its bytes, and those behind \
@@ -59,7 +60,7 @@ pub const CHECKS: &[Check] = &[
         about: "version 1, UNKNOWN without addresses",
         hint: "haproxy sends UNKNOWN for clients on Unix sockets: serve them, with the real peer as the client" },
     Check { group: PROXY, name: "proxy-v1-two-requests-behind", applies_to: WithReply,
-        run: |context| proxy::receives_two_requests(context, HEADER, IPV4),
+        run: |context| proxy::receives_with_requests(context, HEADER, IPV4, 2),
         about: "version 1, with two requests behind it in one piece",
         hint: "the bytes that recv returned beyond the header are the client's: process all of them" },
     Check { group: PROXY, name: "proxy-v1-fragments", applies_to: WithReply,

@@ -1,8 +1,8 @@
 //! Recognizes, before the checks, a server that expects no PROXY header where one is sent, or does not serve at all, so
 //! that the report says so once.
 //!
-//! Guarantees: a receiver is asked at most twice, and any other server at most five times, each within [`REPLY_TIME`]; one
-//! that has sent nothing by then gets the whole patience once. What a receiver does wrong is left to the checks.
+//! Guarantees: a receiver gets at most three connections, and any other server at most five, each for at most
+//! [`REPLY_TIME`]; one that has sent nothing by then gets the whole patience once. What a receiver does wrong is left to the checks.
 
 use std::time::Duration;
 
@@ -10,10 +10,7 @@ use super::checks::proxy::{HEADER, HEADER_V2, is_served, reply, request};
 use super::connection::TestConnection;
 use super::context::CheckContext;
 use super::failure::CheckFailure;
-use super::other_protocol::{judged_greeting, judged_reply, unanswered};
-
-/// The most time to wait for a reply. Chosen as for a server of another protocol.
-const REPLY_TIME: Duration = Duration::from_secs(1);
+use super::other_protocol::{REPLY_TIME, judged_greeting, judged_reply, unanswered};
 
 /// The failure of every check of receivers, if the server serves nobody, speaks another protocol, or expects no header.
 pub fn failure_of_all(context: &CheckContext) -> Option<CheckFailure> {

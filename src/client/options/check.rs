@@ -52,8 +52,8 @@ pub struct Selection {
     /// List the checks, and exit
     #[arg(short, long, help_heading = "Selection")]
     pub list: bool,
-    /// Run only these: names of checks or of groups, separated by commas; only so runs the group proxy, for a server that
-    /// receives the PROXY protocol, and alone
+    /// Run only these: names of checks or of groups, separated by commas; the group proxy, for a server that expects PROXY
+    /// headers, runs only if it is named here, and not together with other checks
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Selection")]
     pub only: Vec<String>,
     /// Also check the longest message (134217727 bytes)

@@ -130,12 +130,7 @@ impl TestConnection {
     /// # Errors
     /// Bytes arrive, or the connection does not end within the patience.
     pub fn expect_close(&mut self) -> Result<(), CheckFailure> {
-        while self.unread().is_empty() && self.receive_more()? {}
-        if self.unread().is_empty() && self.state == ConnectionState::Closed {
-            return Ok(());
-        }
-        self.collect();
-        Err(self.failure("the server closes the connection, and nothing before", ""))
+        self.expect_state(&[ConnectionState::Closed], "the server closes the connection, and nothing before")
     }
 
     /// Expects the server to close or reset the connection, and to send nothing before.
@@ -143,13 +138,19 @@ impl TestConnection {
     /// # Errors
     /// Bytes arrive, or the connection does not end within the patience.
     pub fn expect_end(&mut self) -> Result<(), CheckFailure> {
+        let time = format_time(self.patience);
+        let expected = format!("the server closes the connection within {time}, and sends nothing");
+        self.expect_state(&[ConnectionState::Closed, ConnectionState::Reset], &expected)
+    }
+
+    /// Expects one of these ends of the connection, and no bytes before.
+    fn expect_state(&mut self, ends: &[ConnectionState], expected: &str) -> Result<(), CheckFailure> {
         while self.unread().is_empty() && self.receive_more()? {}
-        if self.unread().is_empty() && matches!(self.state, ConnectionState::Closed | ConnectionState::Reset) {
+        if self.unread().is_empty() && ends.contains(&self.state) {
             return Ok(());
         }
         self.collect();
-        let time = format_time(self.patience);
-        Err(self.failure(format!("the server closes the connection within {time}, and sends nothing"), ""))
+        Err(self.failure(expected, ""))
     }
 
     /// Expects that nothing arrives within `time`, and that the connection stays open.
