@@ -143,7 +143,7 @@ impl Target {
 
     /// The same server without the header that begins each connection; `None` if there is none.
     #[must_use]
-    pub fn without_header(&self) -> Option<Self> {
+    pub fn without_proxy_header(&self) -> Option<Self> {
         self.proxy_header.as_ref().map(|_| Self { proxy_header: None, ..self.clone() })
     }
 
@@ -244,7 +244,9 @@ impl Target {
     }
 
     fn is_this_machine(&self) -> bool {
-        let is_local = |address: &SocketAddress| matches!(address, SocketAddress::Vsock(VsockAddress { cid: 1, .. }));
+        let is_local = |address: &SocketAddress| {
+            matches!(address, SocketAddress::Vsock(VsockAddress { cid: VsockAddress::LOCAL, .. }))
+        };
         self.addresses.iter().all(is_local)
     }
 

@@ -49,7 +49,7 @@ const MAX_UNIX_NAME: usize = 107;
 /// An address of a virtual machine or its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VsockAddress {
-    /// The context identifier: [`VsockAddress::ANY`], 1 for this machine, 2 for the host, or that of a guest.
+    /// The context identifier: [`VsockAddress::ANY`], [`VsockAddress::LOCAL`], 2 for the host, or that of a guest.
     pub cid: u32,
     /// The port.
     pub port: u32,
@@ -58,6 +58,8 @@ pub struct VsockAddress {
 impl VsockAddress {
     /// Every context identifier (`VMADDR_CID_ANY`); only to listen.
     pub const ANY: u32 = libc::VMADDR_CID_ANY;
+    /// This machine (`VMADDR_CID_LOCAL`).
+    pub const LOCAL: u32 = libc::VMADDR_CID_LOCAL;
 }
 
 impl SocketAddress {

@@ -42,6 +42,7 @@ use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status, reason, warn};
 use super::options::BenchOptions;
 use super::progress::RunProgress;
+use super::proxy_header::HeaderTemplate;
 use super::report_file::ReportFile;
 use super::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
@@ -57,14 +58,15 @@ use workload::Workload;
 /// Nothing was measured: usage, no connection, an interrupt during the warm-up, or a report that cannot be written.
 pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let workload = Workload::new(options)?;
+    let proxy_header = HeaderTemplate::new(&options.proxy)?;
     preconditions::check(options)?;
     let target = Target::resolve(&options.host, options.protocol, options.family)?;
-    let target = target.with_proxy_header(workload.proxy_header.clone());
+    let target = target.with_proxy_header(proxy_header);
     let address = connect_once(&target, options)?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
     let model = load_model(options);
     announce(options, &target, model);
-    let measurement = measure(options, &workload, address, model)?;
+    let measurement = measure(options, &workload, &target, address, model)?;
     let report = BenchReport::new(options, &target, model, &measurement);
     // The plot is written even if the reader of the table has closed standard output.
     let printed = report.print(options.json);
@@ -118,13 +120,14 @@ fn announce(options: &BenchOptions, target: &Target, model: LoadModel) {
 fn measure(
     options: &BenchOptions,
     workload: &Workload,
+    target: &Target,
     address: SocketAddress,
     model: LoadModel,
 ) -> Result<Measurement, Failure> {
     let failed = |error: io::Error| Failure::cannot("generate the load", &error);
     let interrupts = Interrupts::watch().map_err(failed)?;
     let progress = RunProgress::new();
-    let measurement = LoadGenerator::new(options, workload, address, model, &interrupts, &progress)
+    let measurement = LoadGenerator::new(options, workload, target, address, model, &interrupts, &progress)
         .and_then(LoadGenerator::run)
         .map_err(failed);
     progress.finish();

@@ -4,20 +4,17 @@ use super::verifier::Verifier;
 use crate::client::client_protocol::{ClientProtocol, ConnectionUse, ReplyFraming};
 use crate::client::failure::Failure;
 use crate::client::options::{BenchOptions, TextKind, Verify};
-use crate::client::proxy_header::HeaderTemplate;
 use crate::client::reply::content::ExpectedContent;
 use crate::client::reply::decoder::{BodyLength, ReplyFormat};
 use crate::transform::Action;
 
-/// A request, the verifier of its replies, and the PROXY header in front of the first.
+/// A request, and the verifier of its replies.
 #[derive(Debug)]
 pub struct Workload {
     /// The bytes of one request.
     pub request: Vec<u8>,
     /// Verifies the replies.
     pub verifier: Verifier,
-    /// What each connection begins with.
-    pub proxy_header: Option<HeaderTemplate>,
 }
 
 /// The action without `--action`.
@@ -38,9 +35,9 @@ impl Workload {
         check_load(options)?;
         let action = action(options)?;
         let message = if protocol.takes_messages() { text(options.text, options.size) } else { Vec::new() };
-        let (mut request, proxy_header) = (Vec::new(), HeaderTemplate::new(&options.proxy)?);
+        let mut request = Vec::new();
         protocol.write_request(action, &message, &mut request).map_err(Failure::cannot_run)?;
-        Ok(Self { request, verifier: verifier(protocol, action, &message, options.verify), proxy_header })
+        Ok(Self { request, verifier: verifier(protocol, action, &message, options.verify) })
     }
 }
 

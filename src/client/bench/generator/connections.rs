@@ -59,10 +59,7 @@ impl LoadGenerator<'_> {
     /// A connection in progress, and what it begins with.
     fn start_connect(&self) -> io::Result<(StreamSocket, Vec<u8>)> {
         let stream = self.sources.start_connect(&self.address, self.opened)?;
-        let header = match &self.workload.proxy_header {
-            Some(header) => header.bytes(&stream, &self.address)?,
-            None => Vec::new(),
-        };
+        let header = self.target.proxy_header(&stream, &self.address)?;
         Ok((stream, header))
     }
 

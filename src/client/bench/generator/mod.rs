@@ -32,6 +32,7 @@ use crate::client::bench::verifier::READ_SIZE;
 use crate::client::bench::workload::Workload;
 use crate::client::options::BenchOptions;
 use crate::client::progress::RunProgress;
+use crate::client::target::Target;
 use crate::sys::{Interest, Interrupts, SocketAddress};
 
 /// A benchmark that runs. Times are nanoseconds since the start of the run.
@@ -40,6 +41,8 @@ pub struct LoadGenerator<'a> {
     workload: &'a Workload,
     /// Copies of the request, to be sent with one call.
     batch: Vec<u8>,
+    target: &'a Target,
+    /// The address of the target that accepted the first connection.
     address: SocketAddress,
     sources: SourceAddresses,
     model: LoadModel,
@@ -92,10 +95,11 @@ const TIMER: u64 = u64::MAX;
 const SIGNAL: u64 = u64::MAX - 1;
 
 impl<'a> LoadGenerator<'a> {
-    /// A load as the options describe it, on `address`.
+    /// A load as the options describe it, on this address of `target`.
     pub fn new(
         options: &BenchOptions,
         workload: &'a Workload,
+        target: &'a Target,
         address: SocketAddress,
         model: LoadModel,
         interrupts: &'a Interrupts,
@@ -108,6 +112,7 @@ impl<'a> LoadGenerator<'a> {
             workload,
             batch: workload.request.repeat(copies(model.batch(), workload.request.len())),
             sources: SourceAddresses::for_server(&address),
+            target,
             address,
             model,
             server_pid: options.server_pid,

@@ -24,10 +24,11 @@ fn with_generator<T>(address: SocketAddr, words: &str, run: impl FnOnce(LoadGene
     let words = format!("retort bench {address} -P echo {words}");
     let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
     let workload = Workload::new(&options).expect("an echo can be measured");
+    let target = Target::resolve(&options.host, options.protocol, options.family).expect("an address");
     let (interrupts, progress) = (Interrupts::watch().expect("watch for signals"), RunProgress::new());
     let model = load_model(&options);
-    run(LoadGenerator::new(&options, &workload, SocketAddress::Internet(address), model, &interrupts, &progress)
-        .unwrap())
+    let address = SocketAddress::Internet(address);
+    run(LoadGenerator::new(&options, &workload, &target, address, model, &interrupts, &progress).unwrap())
 }
 
 /// As [`with_generator`], for a generator that connects to no server.
