@@ -44,13 +44,11 @@ impl HeaderTemplate {
         // the addresses of IPv6 are the longest
         let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
         let longest = template.encode(&ProxyHeader::proxied(any, any));
-        match longest.map_err(|error| format!("--proxy-tlv: {error}")) {
-            Ok(header) if header.len() > MAX_SENT => {
-                Err(Failure::cannot_run(format!("--proxy-tlv: the header would be longer than {MAX_SENT} bytes")))
-            }
-            Ok(_) => Ok(Some(template)),
-            Err(why) => Err(Failure::cannot_run(why)),
+        let longest = longest.map_err(|error| Failure::cannot_run(format!("--proxy-tlv: {error}")))?;
+        if longest.len() > MAX_SENT {
+            return Err(Failure::cannot_run(format!("--proxy-tlv: the header would be longer than {MAX_SENT} bytes")));
         }
+        Ok(Some(template))
     }
 
     /// The header for a connection to `server`, made or in progress.
@@ -58,30 +56,21 @@ impl HeaderTemplate {
     /// # Errors
     /// As getsockname(2).
     pub fn bytes(&self, connection: &StreamSocket, server: &SocketAddress) -> io::Result<Vec<u8>> {
-        let header = match (self.form, server) {
-            (HeaderForm::Local, _) => ProxyHeader::Local,
-            (_, SocketAddress::Internet(server)) => self.announced(Some(local_address(connection)?), *server),
-            // no socket address of TCP is the destination
-            (_, SocketAddress::Unix(_) | SocketAddress::Vsock(_)) => match self.source {
-                Some(AnnouncedSource { address: IpAddr::V4(_), .. }) => {
-                    self.announced(None, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))
-                }
-                _ => self.announced(None, SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0)),
-            },
+        let header = match (self.form, server, self.source) {
+            // neither end of a Unix or vsock socket has an address of TCP
+            (HeaderForm::Local, ..) | (_, SocketAddress::Unix(_) | SocketAddress::Vsock(_), None) => ProxyHeader::Local,
+            (_, SocketAddress::Internet(server), source) => {
+                let local = local_address(connection)?;
+                let announced =
+                    |source: AnnouncedSource| SocketAddr::new(source.address, source.port.unwrap_or(local.port()));
+                ProxyHeader::proxied(source.map_or(local, announced), *server)
+            }
+            (_, SocketAddress::Unix(_) | SocketAddress::Vsock(_), Some(AnnouncedSource { address, port })) => {
+                let source = SocketAddr::new(address, port.unwrap_or(0));
+                ProxyHeader::proxied(source, SocketAddr::new(unspecified(address), 0))
+            }
         };
         self.encode(&header)
-    }
-
-    /// The header that announces the source of the options, with what is missing from `local`.
-    fn announced(&self, local: Option<SocketAddr>, destination: SocketAddr) -> ProxyHeader {
-        let source = match (self.source, local) {
-            (Some(AnnouncedSource { address, port }), _) => {
-                SocketAddr::new(address, port.or(local.map(|local| local.port())).unwrap_or(0))
-            }
-            (None, Some(local)) => local,
-            (None, None) => return ProxyHeader::Local,
-        };
-        ProxyHeader::proxied(source, destination)
     }
 
     fn encode(&self, header: &ProxyHeader) -> io::Result<Vec<u8>> {
@@ -92,6 +81,11 @@ impl HeaderTemplate {
             }
         }
     }
+}
+
+/// The unspecified address of the same version of IP.
+fn unspecified(address: IpAddr) -> IpAddr {
+    if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
 
 fn local_address(connection: &StreamSocket) -> io::Result<SocketAddr> {
