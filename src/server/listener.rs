@@ -161,7 +161,7 @@ pub struct Listener {
     pub name: String,
     /// Where the socket comes from.
     pub origin: Origin,
-    /// The file of an own Unix socket. It is removed when this is dropped, before the socket is closed.
+    /// The file of an own Unix socket. It is removed when a drain begins, and otherwise when this is dropped.
     file: Mutex<Option<SocketFile>>,
     /// The size of the send buffer of a connection, if the kernel's default is not wanted and the connection does not
     /// inherit it.
