@@ -18,7 +18,7 @@ const MAPPED: &str = "::ffff:";
 /// [`MAX_LINE`] bytes.
 ///
 /// # Errors
-/// The line breaks the grammar, or no line that does not break it begins with these bytes.
+/// The line breaks the grammar, or no valid line begins with these bytes.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let line = &bytes[..bytes.len().min(MAX_LINE)];
     let fields = &line[PREFIX.len()..];
