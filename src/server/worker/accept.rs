@@ -72,7 +72,7 @@ impl Driver {
         }
         let (admission, limiter) = (&self.shared.admission, &profile.rate_limiter);
         let Some(source) = client.source(admission.source_prefix()) else { return Ok(None) };
-        if limiter.limits_sources() && !limiter.take_from_source(source, self.context.now) {
+        if !limiter.take_from_source(source, self.context.now) {
             return Err(CloseReason::RateLimit);
         }
         if !admission.limits_sources() {
