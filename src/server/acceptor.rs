@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `Ready` | yes | no free slot: `AtLimit`; over the rate: `OverRate`; an error: `BackingOff`; shutdown: `Draining` |
 //! | `BackingOff` | no | its time: `Ready`; shutdown: `Draining` |
-//! | `OverRate` | no | its time, a changed rate, a rejected connection: `Ready`; shutdown: `Draining` |
+//! | `OverRate` | no | its time, a changed rate, a place given back: `Ready`; shutdown: `Draining` |
 //! | `AtLimit` | no | a free slot: `Ready`; shutdown: `Draining` |
 //! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
 
