@@ -27,7 +27,7 @@ impl Stream for StreamSocket {
     }
 }
 
-/// A client.
+/// The other end of a connection: a client, or a balancer that announces clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// The address of a TCP client.
