@@ -210,8 +210,8 @@ impl Server {
 
     /// Whether a client waits in the backlog until the rate of its listener allows another connection.
     #[must_use]
-    pub fn has_paced_client(&self) -> bool {
-        self.shared.has_paced_client()
+    pub fn has_client_over_rate(&self) -> bool {
+        self.shared.has_client_over_rate()
     }
 
     /// Applies changed limits, and gives new connections the changed options of their `listeners`, in the order of

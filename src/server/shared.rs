@@ -88,7 +88,7 @@ impl Shared {
 
     /// Whether a client waits in the backlog until the rate of its listener allows another connection.
     #[must_use]
-    pub fn has_paced_client(&self) -> bool {
+    pub fn has_client_over_rate(&self) -> bool {
         let now = self.clock.now();
         self.profiles.iter().any(|profile| profile.rate_limiter.has_waiting(now))
     }
