@@ -11,7 +11,7 @@
 //! | `listener`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
 //! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
 //! | `connection_table`, `timers` | the connections of one worker, and when to visit them |
-//! | `peer` | a client's socket, address and name |
+//! | `peer` | a client's socket, address and label |
 //! | `message`, `mailbox`, `channels`, `notifier` | messages between the threads |
 //! | `offload_pool` | threads for large requests |
 //! | `memory_queue`, `shared_memory`, `reclaim` | connections that wait for memory; giving it back to the system |
