@@ -116,11 +116,11 @@ impl ListenerProfile {
     }
 
     /// Logs that a connection begins like a PROXY header, which this listener does not expect, at a bounded rate.
-    pub fn warn_found_header(&self, peer: Client, now: Millis) {
+    pub fn warn_found_header(&self, peer: Option<Peer>, now: Millis) {
         if let (Some(times), _) = self.found_header.occurred(now) {
-            let name = &self.name;
+            let (name, client) = (&self.name, Client::Direct(peer));
             warn!(
-                "{name}: a connection from {peer} begins with a PROXY header, which is served as input{times}: if a \
+                "{name}: a connection from {client} begins with a PROXY header, which is served as input{times}: if a \
                  balancer sends it, add the option proxy to the listener"
             );
         }
