@@ -193,14 +193,12 @@ impl Worker {
         let context = &mut self.driver.context;
         context.counters.close(reason, connection.unanswered().into());
         info!("{}: closed: {}", connection.label(), reason.name());
-        match client.as_deref() {
-            Some(ClientRecord::Awaiting(peer)) => {
-                if let CloseReason::ProxyHeader | CloseReason::ProxyTimeout = reason {
-                    self.shared.profile(listener).warn_missing_header(*peer, context.now);
-                }
+        match (client.as_deref(), reason) {
+            (Some(ClientRecord::Awaiting(peer)), CloseReason::ProxyHeader | CloseReason::ProxyTimeout) => {
+                self.shared.profile(listener).warn_missing_header(*peer, context.now);
             }
-            Some(ClientRecord::Counted(source)) => self.shared.admission.release_source(*source),
-            None => {}
+            (Some(ClientRecord::Counted(source)), _) => self.shared.admission.release_source(*source),
+            _ => {}
         }
         if let Some(place) = self.memory_waits.remove(token) {
             self.shared.memory.stop_waiting(place);
