@@ -161,7 +161,11 @@ fn has_file(listener: &StreamListener, address: &SocketAddress) -> bool {
 }
 
 fn in_use(address: &SocketAddress, what: String, others: &[Listener]) -> Failure {
-    let has_address = |other: &&Listener| excludes(&other.socket, address) || has_file(&other.socket, address);
+    let has_address = |other: &&Listener| match other.origin {
+        server::Origin::Inherited => excludes(&other.socket, address) || has_file(&other.socket, address),
+        // two own listeners with one address are found before (`check_for_conflicts`), unless the kernel chose the port
+        server::Origin::Own => has_file(&other.socket, address),
+    };
     if let Some(Listener { name, origin, .. }) = others.iter().find(has_address) {
         return match origin {
             server::Origin::Inherited => passed_too(&what, name),
@@ -193,4 +197,25 @@ pub fn passed_too(what: &str, name: &str) -> Failure {
 
 fn is_link_local(address: SocketAddr) -> bool {
     matches!(address.ip(), IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::daemon::config::listen::default_protocol;
+    use crate::daemon::exit_status::Kind;
+
+    #[test]
+    fn a_port_that_the_kernel_gave_to_an_own_listener_is_in_use() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+        let address = SocketAddress::Internet(listener.local_addr().expect("an address"));
+        let kind = |origin| {
+            let socket = listener.try_clone().expect("a descriptor").into();
+            let other = Listener::new(socket, default_protocol(), "frame".into(), origin);
+            cannot_listen(&address, BindError::System(Errno::EADDRINUSE), &[other]).kind
+        };
+        assert_eq!([server::Origin::Own, server::Origin::Inherited].map(kind), [Kind::System, Kind::Configuration]);
+    }
 }
