@@ -62,9 +62,7 @@ pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, F
     let endpoints = own_endpoints(settings, &inherited)?;
     let mut listeners = Vec::new();
     for InheritedSocket { socket, local, descriptor } in inherited.listeners {
-        let listener = inherited_listener(socket, &local, descriptor.protocol, settings)?;
-        prepare_inherited(&listener, settings);
-        listeners.push(listener);
+        listeners.push(inherited_listener(socket, &local, descriptor.protocol, settings)?);
     }
     for endpoint in &endpoints {
         let address = endpoint.address.socket_address();
@@ -129,13 +127,8 @@ fn inherited_listener(
     socket
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make inherited {name} non-blocking: {error}")))?;
+    set_options(&socket, socket.family(), &format_args!("inherited {name}"), settings);
     Ok(new_listener(socket, protocol, name, server::Origin::Inherited, settings))
-}
-
-fn prepare_inherited(listener: &Listener, settings: &FixedSettings) {
-    for (option, error) in set_options(&listener.socket, listener.socket.family(), settings) {
-        warn!("cannot set {option} on inherited {}: {error}; serving without it", listener.name);
-    }
 }
 
 /// Binds an endpoint.
