@@ -57,25 +57,26 @@ fn tcp_failure(address: SocketAddr, what: String, error: Errno) -> Failure {
 }
 
 fn unix_failure(address: &UnixAddress, what: String, error: Errno) -> Failure {
-    match error {
-        Errno::EEXIST if address.path().is_some_and(Path::is_symlink) => Failure::configuration(what)
-            .with_hint("there is a symbolic link, which is not followed: remove it, or write the path it leads to"),
-        Errno::EEXIST => {
-            Failure::configuration(what).with_hint("there is a file that is no socket: remove it, or choose another path")
+    let hint = match error {
+        Errno::EEXIST if address.path().is_some_and(Path::is_symlink) => {
+            "there is a symbolic link, which is not followed: remove it, or write the path it leads to"
         }
-        Errno::ENOENT | Errno::ENOTDIR => Failure::configuration(what).with_hint(
-            "the directory of the socket has to exist: RuntimeDirectory=retortd in a unit creates /run/retortd",
-        ),
-        Errno::EACCES | Errno::EPERM => Failure::configuration(what).with_hint(
+        Errno::EEXIST => "there is a file that is no socket: remove it, or choose another path",
+        Errno::ENOENT | Errno::ENOTDIR => {
+            "the directory of the socket has to exist: RuntimeDirectory=retortd in a unit creates /run/retortd"
+        }
+        Errno::EACCES | Errno::EPERM => {
             "the daemon has to write to the directory of the socket: RuntimeDirectory=retortd in a unit gives \
-             /run/retortd to its user",
-        ),
-        Errno::EROFS => Failure::configuration(what).with_hint(
-            "the directory is read-only for this process: RuntimeDirectory=retortd in a unit makes /run/retortd writable",
-        ),
-        Errno::ENAMETOOLONG => Failure::configuration(what).with_hint("choose a shorter path"),
-        _ => Failure::system(what),
-    }
+             /run/retortd to its user"
+        }
+        Errno::EROFS => {
+            "the directory is read-only for this process: RuntimeDirectory=retortd in a unit makes /run/retortd \
+             writable"
+        }
+        Errno::ENAMETOOLONG => "choose a shorter path",
+        _ => return Failure::system(what),
+    };
+    Failure::configuration(what).with_hint(hint)
 }
 
 /// The failure of a Unix socket whose lock file cannot be used.
