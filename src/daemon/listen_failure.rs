@@ -152,13 +152,12 @@ pub fn excludes(listener: &StreamListener, address: &SocketAddress) -> bool {
 
 /// Whether a listener has the file of a Unix socket, by this path or another one.
 fn has_file(listener: &StreamListener, address: &SocketAddress) -> bool {
-    match (listener.local_address(), address) {
-        (Ok(SocketAddress::Unix(one)), SocketAddress::Unix(two)) => match (one.path(), two.path()) {
-            (Some(one), Some(two)) => sys::id_of(one).is_some_and(|id| sys::id_of(two) == Some(id)),
-            _ => false,
-        },
-        _ => false,
-    }
+    let file = |address: &SocketAddress| match address {
+        SocketAddress::Unix(address) => address.path().and_then(sys::id_of),
+        SocketAddress::Internet(_) | SocketAddress::Vsock(_) => None,
+    };
+    let wanted = file(address);
+    wanted.is_some() && listener.local_address().is_ok_and(|local| file(&local) == wanted)
 }
 
 fn in_use(address: &SocketAddress, what: String, others: &[Listener]) -> Failure {
