@@ -12,7 +12,7 @@ use crate::sys::{self, BindError, Errno, SocketAddress, SocketFamily, StreamList
 /// The first port that any process may bind (`net.ipv4.ip_unprivileged_port_start`, ip(7)). Derived: its default.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
-/// The hint about such a port without that right.
+/// The hint if this process lacks the right to bind a port below that.
 const PRIVILEGED_PORT: &str =
     "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that binds them; another port needs neither";
 

@@ -139,7 +139,7 @@ fn own_listener(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listene
     Ok(listener.with_file(file))
 }
 
-/// A listener; the connections of a Unix socket do not inherit its options, but the server sets this one.
+/// A listener. The connections of a Unix socket inherit none of its options, so the server sets their send buffer.
 fn new_listener(
     socket: StreamListener,
     protocol: &'static ProtocolInfo,
