@@ -134,9 +134,11 @@ BindIPv6Only=both
 /// The socket unit of the default protocol on a Unix socket.
 fn unix_socket_unit() -> String {
     let listen = "\
-# Not in a directory of its own: a RuntimeDirectory= of the service would be removed with the socket when it stops.
+# Not in a directory of its own: a RuntimeDirectory= of the service would be removed when the service stops, and the
+# socket with it.
 ListenStream=/run/retortd.sock
-# A process that may write to the socket may connect: root's, until a drop-in names a group of clients in SocketGroup=.
+# A process that may write to the socket may connect: only root, until a drop-in sets SocketGroup= to the clients'
+# group.
 SocketMode=0660
 RemoveOnStop=yes
 ";
