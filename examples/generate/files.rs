@@ -36,6 +36,7 @@ pub fn generated(root: &Path) -> BTreeMap<String, Vec<u8>> {
     for info in PROTOCOLS {
         add(format!("systemd/{}", unit_name(info)), socket_unit(info).into_bytes());
     }
+    add("systemd/retortd-unix.socket".into(), unix_socket_unit().into_bytes());
     add("tests/system/guest/examples.tsv".into(), system_test_examples().into_bytes());
     for info in PROTOCOLS {
         for (number, example) in info.examples.iter().enumerate() {
@@ -52,8 +53,8 @@ pub fn generated(root: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// Files that an earlier list of protocols generated and this one does not.
 pub fn stale(root: &Path, generated: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
-    let other = ["retortd-inetd.socket", "retortd-unix.socket"];
-    let is_unit = |name: &str| name.starts_with("retortd-") && name.ends_with(".socket") && !other.contains(&name);
+    let of_inetd = "retortd-inetd.socket";
+    let is_unit = |name: &str| name.starts_with("retortd-") && name.ends_with(".socket") && name != of_inetd;
     let units = names(root, "systemd").into_iter().filter(|path| is_unit(path.trim_start_matches("systemd/")));
     let targets = names(root, "fuzz/corpus").into_iter().flat_map(|target| names(root, &target));
     let seeds = targets.filter(|path| path.rsplit('/').next().is_some_and(|name| name.starts_with(SEED)));
@@ -118,6 +119,35 @@ pub fn unit_name(info: &ProtocolInfo) -> String {
 
 fn socket_unit(info: &ProtocolInfo) -> String {
     let no_port = "# No port is assigned to this protocol; this one is the project's choice.\n";
+    let listen = format!(
+        "\
+{no_port}ListenStream={port}
+# One socket for IPv6 and IPv4, whatever net.ipv6.bindv6only says; IPv4 alone where IPv6 is off.
+BindIPv6Only=both
+",
+        no_port = if info.port.is_none() { no_port } else { "" },
+        port = info.socket_unit.port,
+    );
+    unit(info.socket_unit.description, info.name, &listen)
+}
+
+/// The socket unit of the default protocol on a Unix socket.
+fn unix_socket_unit() -> String {
+    let listen = "\
+# Not in a directory of its own: a RuntimeDirectory= of the service would be removed when the service stops, and the
+# socket with it.
+ListenStream=/run/retortd.sock
+# A process that may write to the socket may connect: only root, until a drop-in sets SocketGroup= to the clients'
+# group.
+SocketMode=0660
+RemoveOnStop=yes
+";
+    let info = PROTOCOLS[0];
+    unit(&format!("{} on a Unix socket", info.socket_unit.description), info.name, listen)
+}
+
+/// A socket unit: its description, the name of its socket, and the lines about what it listens on.
+fn unit(description: &str, name: &str, listen: &str) -> String {
     format!(
         "\
 [Unit]
@@ -130,10 +160,7 @@ StartLimitIntervalSec=0
 # The name of the socket is the protocol that retortd serves on it.
 FileDescriptorName={name}
 Service=retortd.service
-{no_port}ListenStream={port}
-# One socket for IPv6 and IPv4, whatever net.ipv6.bindv6only says; IPv4 alone where IPv6 is off.
-BindIPv6Only=both
-# Written out because the default differs between versions; the kernel cuts it to net.core.somaxconn.
+{listen}# Written out because the default differs between versions; the kernel cuts it to net.core.somaxconn.
 Backlog=4096
 # A socket that has started its service too often fails and refuses its clients for good. By default twenty times in two
 # seconds are enough, which a script that stops the service under load can reach.
@@ -144,11 +171,7 @@ TriggerLimitBurst=50
 WantedBy=sockets.target
 # A socket cannot start while its service runs. Wanted by the service too, it joins when that is restarted.
 WantedBy=retortd.service
-",
-        description = info.socket_unit.description,
-        name = info.name,
-        no_port = if info.port.is_none() { no_port } else { "" },
-        port = info.socket_unit.port,
+"
     )
 }
 

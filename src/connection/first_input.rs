@@ -1,12 +1,12 @@
-//! What the first input of a connection means to it, beyond what it is to the protocol.
+//! What is special about the first input of a connection, or about a reset in place of it.
 
-/// What the first input of a connection means to it.
+/// What is special about the first input of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum FirstInput {
-    /// Nothing: it has arrived, or a PROXY header has announced a client.
+    /// Nothing, or it has arrived.
     #[default]
     Any,
-    /// It should not be a PROXY header, because the listener expects none.
+    /// The listener expects no PROXY header: input that begins like one is reported.
     NoHeader,
     /// It follows a PROXY header that announces no client: a reset in place of it is the end of a probe.
     AfterLocal,

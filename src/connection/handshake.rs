@@ -20,9 +20,10 @@ use super::state::{Connection, State};
 use super::stream::Stream;
 use crate::protocol::proxy_header::{self, MAX_HEADER, Parsed, ProxyHeader};
 
-/// The sizes of the buffer for these bytes: a buffer that doubled would exceed [`MAX_HEADER`], and one that grew by what
-/// arrives would copy all bytes for each single one. Chosen: room for every header without additional values, for such a
-/// header with a small request, and for any.
+/// The sizes of the buffer for these bytes. A `Vec` that grew by itself doubles from an arbitrary size, and would
+/// exceed [`MAX_HEADER`]; one that grew to exactly what has arrived would copy everything for each byte that arrives
+/// singly. Chosen: room for every header of a TCP client without TLVs, for such a header with a small request, and for
+/// any.
 const CAPACITIES: [usize; 3] = [128, 512, MAX_HEADER];
 
 impl Connection {

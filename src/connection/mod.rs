@@ -33,7 +33,7 @@
 //! | `state` | [`Connection`], its states, and the table of transitions |
 //! | `stream` | [`Stream`]: what a connection reads from and writes to |
 //! | `drive`, `next` | the driver, and what it obliges the caller to do |
-//! | `handshake`, `first_input` | the PROXY header in front of the protocol, and what the first bytes mean otherwise |
+//! | `handshake`, `first_input` | the PROXY header in front of the protocol; what is special about the first input |
 //! | `read`, `process`, `write` | one read, one call of the protocol, one write |
 //! | `in_flight` | buffers and timers of an unfinished request |
 //! | `offload` | a request on its way to the thread pool and back |

@@ -49,7 +49,7 @@ pub struct Connection {
     pub(super) read_closed: bool,
     /// A request has been processed on this connection.
     pub(super) served_any: bool,
-    /// What its first input means.
+    /// What is special about its first input.
     pub(super) first_input: FirstInput,
 }
 

@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use log::warn;
-
 use super::socket_options::set_options;
 use crate::daemon::config::args::FixedSettings;
 use crate::daemon::config::listen::{Endpoint, ListenAddress};
@@ -49,9 +47,7 @@ fn bind_address(address: &SocketAddress, settings: &FixedSettings) -> Result<Str
             sys::enable_dual_stack(&socket)?;
         }
     }
-    for (option, error) in set_options(&socket, address.family(), settings) {
-        warn!("cannot set {option} on {address}: {error}; serving without it");
-    }
+    set_options(&socket, address.family(), address, settings);
     sys::bind(&socket, address)?;
     sys::listen(&socket, backlog(settings))?;
     StreamListener::try_from(socket)

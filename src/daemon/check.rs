@@ -24,7 +24,7 @@ pub fn settings_in_force(configuration: &Configuration, inherited: Inherited) ->
     let config = server_config(settings, &origins)?;
     listeners::check(&settings.fixed, &inherited)?;
     warn_about_memory(settings.reloadable.max_buffered);
-    // the check before a reload of the service has none of its sockets: with the default listener nothing is known
+    // ExecReload= runs --check without the sockets of the service: the default listener alone says nothing about them
     if origins != [SocketOrigin::Own(Endpoint::default())] {
         warn_about_unused_options(&settings.reloadable, &origins);
     }

@@ -44,7 +44,7 @@ impl CommonOptions {
     /// The options of one listener, of which `own` are written for it. Of an option with one value the last one counts.
     ///
     /// # Errors
-    /// 78: a list has too many networks; PROXY headers could be sent by everybody.
+    /// 78: a list has too many networks; the option proxy is on a vsock, or every machine could send PROXY headers.
     pub fn with(&self, own: &[&ListenerOption], origin: &SocketOrigin) -> Result<Arc<ListenerOptions>, Failure> {
         let mut options = self.options.clone();
         let (mut allowed, mut denied) = (Vec::new(), Vec::new());

@@ -12,7 +12,7 @@ use crate::sys::{self, BindError, Errno, SocketAddress, SocketFamily, StreamList
 /// The first port that any process may bind (`net.ipv4.ip_unprivileged_port_start`, ip(7)). Derived: its default.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
-/// The hint about such a port without that right.
+/// The hint if this process lacks the right to bind a port below that.
 const PRIVILEGED_PORT: &str =
     "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that binds them; another port needs neither";
 
@@ -57,25 +57,26 @@ fn tcp_failure(address: SocketAddr, what: String, error: Errno) -> Failure {
 }
 
 fn unix_failure(address: &UnixAddress, what: String, error: Errno) -> Failure {
-    match error {
-        Errno::EEXIST if address.path().is_some_and(Path::is_symlink) => Failure::configuration(what)
-            .with_hint("there is a symbolic link, which is not followed: remove it, or write the path it leads to"),
-        Errno::EEXIST => {
-            Failure::configuration(what).with_hint("there is a file that is no socket: remove it, or choose another path")
+    let hint = match error {
+        Errno::EEXIST if address.path().is_some_and(Path::is_symlink) => {
+            "there is a symbolic link, which is not followed: remove it, or write the path it leads to"
         }
-        Errno::ENOENT | Errno::ENOTDIR => Failure::configuration(what).with_hint(
-            "the directory of the socket has to exist: RuntimeDirectory=retortd in a unit creates /run/retortd",
-        ),
-        Errno::EACCES | Errno::EPERM => Failure::configuration(what).with_hint(
+        Errno::EEXIST => "there is a file that is no socket: remove it, or choose another path",
+        Errno::ENOENT | Errno::ENOTDIR => {
+            "the directory of the socket has to exist: RuntimeDirectory=retortd in a unit creates /run/retortd"
+        }
+        Errno::EACCES | Errno::EPERM => {
             "the daemon has to write to the directory of the socket: RuntimeDirectory=retortd in a unit gives \
-             /run/retortd to its user",
-        ),
-        Errno::EROFS => Failure::configuration(what).with_hint(
-            "the directory is read-only for this process: RuntimeDirectory=retortd in a unit makes /run/retortd writable",
-        ),
-        Errno::ENAMETOOLONG => Failure::configuration(what).with_hint("choose a shorter path"),
-        _ => Failure::system(what),
-    }
+             /run/retortd to its user"
+        }
+        Errno::EROFS => {
+            "the directory is read-only for this process: RuntimeDirectory=retortd in a unit makes /run/retortd \
+             writable"
+        }
+        Errno::ENAMETOOLONG => "choose a shorter path",
+        _ => return Failure::system(what),
+    };
+    Failure::configuration(what).with_hint(hint)
 }
 
 /// The failure of a Unix socket whose lock file cannot be used.
@@ -151,17 +152,20 @@ pub fn excludes(listener: &StreamListener, address: &SocketAddress) -> bool {
 
 /// Whether a listener has the file of a Unix socket, by this path or another one.
 fn has_file(listener: &StreamListener, address: &SocketAddress) -> bool {
-    match (listener.local_address(), address) {
-        (Ok(SocketAddress::Unix(one)), SocketAddress::Unix(two)) => match (one.path(), two.path()) {
-            (Some(one), Some(two)) => sys::id_of(one).is_some_and(|id| sys::id_of(two) == Some(id)),
-            _ => false,
-        },
-        _ => false,
-    }
+    let file = |address: &SocketAddress| match address {
+        SocketAddress::Unix(address) => address.path().and_then(sys::id_of),
+        SocketAddress::Internet(_) | SocketAddress::Vsock(_) => None,
+    };
+    let wanted = file(address);
+    wanted.is_some() && listener.local_address().is_ok_and(|local| file(&local) == wanted)
 }
 
 fn in_use(address: &SocketAddress, what: String, others: &[Listener]) -> Failure {
-    let has_address = |other: &&Listener| excludes(&other.socket, address) || has_file(&other.socket, address);
+    let has_address = |other: &&Listener| match other.origin {
+        server::Origin::Inherited => excludes(&other.socket, address) || has_file(&other.socket, address),
+        // two own listeners with one address are found before (`check_for_conflicts`), unless the kernel chose the port
+        server::Origin::Own => has_file(&other.socket, address),
+    };
     if let Some(Listener { name, origin, .. }) = others.iter().find(has_address) {
         return match origin {
             server::Origin::Inherited => passed_too(&what, name),
@@ -193,4 +197,25 @@ pub fn passed_too(what: &str, name: &str) -> Failure {
 
 fn is_link_local(address: SocketAddr) -> bool {
     matches!(address.ip(), IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::daemon::config::listen::default_protocol;
+    use crate::daemon::exit_status::Kind;
+
+    #[test]
+    fn a_port_that_the_kernel_gave_to_an_own_listener_is_in_use() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+        let address = SocketAddress::Internet(listener.local_addr().expect("an address"));
+        let kind = |origin| {
+            let socket = listener.try_clone().expect("a descriptor").into();
+            let other = Listener::new(socket, default_protocol(), "frame".into(), origin);
+            cannot_listen(&address, BindError::System(Errno::EADDRINUSE), &[other]).kind
+        };
+        assert_eq!([server::Origin::Own, server::Origin::Inherited].map(kind), [Kind::System, Kind::Configuration]);
+    }
 }

@@ -62,9 +62,7 @@ pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, F
     let endpoints = own_endpoints(settings, &inherited)?;
     let mut listeners = Vec::new();
     for InheritedSocket { socket, local, descriptor } in inherited.listeners {
-        let listener = inherited_listener(socket, &local, descriptor.protocol, settings)?;
-        prepare_inherited(&listener, settings);
-        listeners.push(listener);
+        listeners.push(inherited_listener(socket, &local, descriptor.protocol, settings)?);
     }
     for endpoint in &endpoints {
         let address = endpoint.address.socket_address();
@@ -129,13 +127,8 @@ fn inherited_listener(
     socket
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make inherited {name} non-blocking: {error}")))?;
+    set_options(&socket, socket.family(), &format_args!("inherited {name}"), settings);
     Ok(new_listener(socket, protocol, name, server::Origin::Inherited, settings))
-}
-
-fn prepare_inherited(listener: &Listener, settings: &FixedSettings) {
-    for (option, error) in set_options(&listener.socket, listener.socket.family(), settings) {
-        warn!("cannot set {option} on inherited {}: {error}; serving without it", listener.name);
-    }
 }
 
 /// Binds an endpoint.
@@ -146,7 +139,7 @@ fn own_listener(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listene
     Ok(listener.with_file(file))
 }
 
-/// A listener; the connections of a Unix socket do not inherit its options, but the server sets this one.
+/// A listener. The connections of a Unix socket inherit none of its options, so the server sets their send buffer.
 fn new_listener(
     socket: StreamListener,
     protocol: &'static ProtocolInfo,

@@ -35,7 +35,7 @@ pub fn reload(arguments: &[OsString], running: &Settings, origins: &[SocketOrigi
     let needs_restart = settings.need_restart(running);
     let mut settings = Settings { fixed: running.fixed.clone(), ..settings };
     if needs_restart {
-        // also if this fails, which may be because of a listener that is only in the running settings
+        // before the options are checked: they may be refused because of a listener that only the running settings have
         warn!("{} change only with a restart", fixed_names());
         settings.reloadable.listener_options.keep_missing(&running.reloadable.listener_options, origins);
     }

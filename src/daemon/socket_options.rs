@@ -1,9 +1,12 @@
 //! The options of the sockets to serve.
 
+use std::fmt;
 use std::os::fd::AsFd;
 
+use log::warn;
+
 use crate::daemon::config::args::FixedSettings;
-use crate::sys::{self, Errno, SocketFamily};
+use crate::sys::{self, SocketFamily};
 
 /// Seconds without a packet from a client after which the kernel probes it (tcp(7)). Chosen: an idle connection costs
 /// the client's network one packet a minute, and a client that is gone is detected within two minutes.
@@ -17,12 +20,12 @@ const KEEPALIVE_PROBES: u32 = 4;
 /// which keepalive detects that a silent client is gone.
 const USER_TIMEOUT: u32 = 1000 * (KEEPALIVE_IDLE + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL);
 
-/// Sets the options that accepted connections inherit from their listener; the result is those that cannot be set, and
-/// causes a warning: the listener serves without them. There is none for Unix and vsock sockets, whose connections
-/// inherit nothing.
-pub fn set_options(socket: &impl AsFd, family: SocketFamily, settings: &FixedSettings) -> Vec<(&'static str, Errno)> {
+/// Sets the options that accepted connections inherit from their listener, which is called `name` in messages. An
+/// option that cannot be set causes a warning: the listener serves without it. Does nothing for Unix and vsock sockets,
+/// whose connections inherit nothing.
+pub fn set_options(socket: &impl AsFd, family: SocketFamily, name: &impl fmt::Display, settings: &FixedSettings) {
     if family != SocketFamily::Internet {
-        return Vec::new();
+        return;
     }
     let mut results = vec![
         ("TCP_NODELAY", sys::enable_nodelay(socket)),
@@ -38,5 +41,9 @@ pub fn set_options(socket: &impl AsFd, family: SocketFamily, settings: &FixedSet
     if let Some(size) = settings.send_buffer {
         results.push(("SO_SNDBUF", sys::set_send_buffer(socket, size.in_memory())));
     }
-    results.into_iter().filter_map(|(option, result)| result.err().map(|error| (option, error))).collect()
+    for (option, result) in results {
+        if let Err(error) = result {
+            warn!("cannot set {option} on {name}: {error}; serving without it");
+        }
+    }
 }

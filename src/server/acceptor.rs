@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `Ready` | yes | no free slot: `AtLimit`; over the rate: `OverRate`; an error: `BackingOff`; shutdown: `Draining` |
 //! | `BackingOff` | no | its time: `Ready`; shutdown: `Draining` |
-//! | `OverRate` | no | its time, a changed rate, a rejected connection: `Ready`; shutdown: `Draining` |
+//! | `OverRate` | no | its time, a changed rate, a place given back: `Ready`; shutdown: `Draining` |
 //! | `AtLimit` | no | a free slot: `Ready`; shutdown: `Draining` |
 //! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
 
@@ -34,9 +34,9 @@ const MAX_CONSECUTIVE_LOST: u32 = 2 * MAX_BATCH;
 /// costs 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
 const MAX_BATCH: u32 = 32;
 
-/// Connections accepted from a Unix or vsock socket of which the kernel does not tell the length of the queue, while it
-/// drains: until the queue is empty, and not for ever if clients keep coming. Chosen: 16 times the default of
-/// net.core.somaxconn, which bounds the queue.
+/// Connections that a draining worker accepts from a Unix socket or a vsock, at most. The kernel does not tell the
+/// length of their queues, so the worker accepts until the queue is empty, but not for ever if clients keep coming.
+/// Chosen: 16 times 4096, the default of net.core.somaxconn, which bounds a queue.
 const MAX_LOCAL_QUEUE: u32 = 1 << 16;
 
 /// The result of one accept(2).

@@ -116,11 +116,11 @@ impl ListenerProfile {
     }
 
     /// Logs that a connection begins like a PROXY header, which this listener does not expect, at a bounded rate.
-    pub fn warn_found_header(&self, peer: Client, now: Millis) {
+    pub fn warn_found_header(&self, peer: Option<Peer>, now: Millis) {
         if let (Some(times), _) = self.found_header.occurred(now) {
-            let name = &self.name;
+            let (name, client) = (&self.name, Client::Direct(peer));
             warn!(
-                "{name}: a connection from {peer} begins with a PROXY header, which is served as input{times}: if a \
+                "{name}: a connection from {client} begins with a PROXY header, which is served as input{times}: if a \
                  balancer sends it, add the option proxy to the listener"
             );
         }
@@ -161,7 +161,7 @@ pub struct Listener {
     pub name: String,
     /// Where the socket comes from.
     pub origin: Origin,
-    /// The file of an own Unix socket. It is removed when this is dropped, before the socket is closed.
+    /// The file of an own Unix socket. It is removed when a drain begins, and otherwise when this is dropped.
     file: Mutex<Option<SocketFile>>,
     /// The size of the send buffer of a connection, if the kernel's default is not wanted and the connection does not
     /// inherit it.

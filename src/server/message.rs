@@ -49,7 +49,7 @@ pub enum WorkerMessage {
     RunOffloaded,
     /// A connection slot may be free: listeners at the limit may accept again.
     SlotsFreed,
-    /// A connection was rejected: listeners that wait for their rates may accept again.
+    /// A place within the rate of a listener was given back: listeners that wait for their rates may accept again.
     RateFreed,
     /// Stop accepting, and finish the connections within this time.
     Drain(Option<Millis>),

@@ -11,7 +11,7 @@
 //! | `listener`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
 //! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
 //! | `connection_table`, `timers` | the connections of one worker, and when to visit them |
-//! | `peer` | a client's socket, address and name |
+//! | `peer` | a client's socket, address and label |
 //! | `message`, `mailbox`, `channels`, `notifier` | messages between the threads |
 //! | `offload_pool` | threads for large requests |
 //! | `memory_queue`, `shared_memory`, `reclaim` | connections that wait for memory; giving it back to the system |
@@ -210,8 +210,8 @@ impl Server {
 
     /// Whether a client waits in the backlog until the rate of its listener allows another connection.
     #[must_use]
-    pub fn has_paced_client(&self) -> bool {
-        self.shared.has_paced_client()
+    pub fn has_client_over_rate(&self) -> bool {
+        self.shared.has_client_over_rate()
     }
 
     /// Applies changed limits, and gives new connections the changed options of their `listeners`, in the order of

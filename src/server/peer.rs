@@ -1,5 +1,5 @@
-//! The client at the other end of a connection: its name in the log, the key by which it is limited, and the facts that
-//! a protocol may use.
+//! The client at the other end of a connection: its label in the log, the key by which it is limited, and the facts
+//! that a protocol may use.
 
 use std::fmt;
 use std::io;
@@ -27,7 +27,7 @@ impl Stream for StreamSocket {
     }
 }
 
-/// A client.
+/// The other end of a connection: a client, or a balancer that announces clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// The address of a TCP client.
@@ -215,16 +215,16 @@ fn canonical(mut address: SocketAddr) -> String {
     address.to_string()
 }
 
-/// Whether the log wants the names of clients.
+/// Whether the log wants the labels of clients.
 #[must_use]
-pub fn log_wants_names() -> bool {
+pub fn log_wants_labels() -> bool {
     log_enabled!(Level::Info)
 }
 
-/// The name of a client in the log; `None`, at no cost, if the log does not want it.
+/// The label of a client in the log; `None`, at no cost, if the log does not want it.
 #[must_use]
-pub fn log_name(client: Client, protocol: &str) -> Option<Box<str>> {
-    log_wants_names().then(|| format!("{protocol} {client}").into())
+pub fn label(client: Client, protocol: &str) -> Option<Box<str>> {
+    log_wants_labels().then(|| format!("{protocol} {client}").into())
 }
 
 #[cfg(test)]

@@ -175,6 +175,9 @@ impl RateLimiter {
     /// Takes a connection from the bucket of its source; false if that is over its rate.
     #[must_use]
     pub fn take_from_source(&self, source: SourceKey, now: Millis) -> bool {
+        if !self.limits_sources() {
+            return true;
+        }
         let mut sources = lock(&self.sources);
         let Some(rate) = sources.rate else { return true };
         take(rate, sources.full_at.get_or_insert_mut(source, || 0), now)

@@ -79,7 +79,7 @@ impl Shared {
         }
     }
 
-    /// Gives back the place within the rate of its listener that a connection took which is not served.
+    /// Gives back the place within the rate of `listener` that was taken for a connection that is not served.
     pub fn give_rate_back(&self, listener: ListenerIndex, now: Millis) {
         if self.profile(listener).rate_limiter.give_back(now) {
             self.channels.send_all(|| WorkerMessage::RateFreed);
@@ -88,7 +88,7 @@ impl Shared {
 
     /// Whether a client waits in the backlog until the rate of its listener allows another connection.
     #[must_use]
-    pub fn has_paced_client(&self) -> bool {
+    pub fn has_client_over_rate(&self) -> bool {
         let now = self.clock.now();
         self.profiles.iter().any(|profile| profile.rate_limiter.has_waiting(now))
     }

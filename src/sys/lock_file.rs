@@ -79,7 +79,7 @@ impl Drop for LockFile {
 
 /// Opens or creates a lock file; neither follows a symbolic link nor waits for the other end of a FIFO.
 fn open(path: &Path) -> Result<File, LockError> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(MODE).custom_flags(flags.bits());
     options.open(path).map_err(|error| match errno_of(&error) {

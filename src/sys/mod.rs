@@ -18,11 +18,11 @@
 //! | `stream_socket.rs` | accept4(2), send(2), recv(2), shutdown(2), getsockname(2): listeners and connections |
 //! | `user_namespace.rs` | which users and groups this process knows (`user_namespaces(7)`) |
 //! | `socket_options.rs` | setsockopt(2), and reading back what was set |
-//! | `socket_file.rs` | fchmod(2), umask(2), unlink(2): the files of Unix sockets |
+//! | `socket_file.rs` | fchmod(2), fchmodat(2), umask(2), unlink(2): the files of Unix sockets |
 //! | `lock_file.rs` | flock(2), unlink(2): lock files |
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
 //! | `inherited.rs` | descriptors that came through execve(2) |
-//! | `file.rs` | open(2), fstat(2), write(2) |
+//! | `file.rs` | open(2), fstat(2), lstat(2), write(2) |
 //! | `resource_limits.rs` | getrlimit(2), setrlimit(2) |
 //! | `memory.rs` | sysinfo(2), madvise(2), prctl(2), `malloc_trim(3)` |
 //! | `host.rs` | gethostname(2) |

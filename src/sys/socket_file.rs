@@ -74,9 +74,7 @@ impl SocketFile {
         listen(socket, backlog)?;
         Ok(file)
     }
-}
 
-impl SocketFile {
     /// Sets the permissions where bind(2) has not: in a directory with a default access control list (acl(5)).
     fn ensure_mode(&self, mode: Mode) -> Result<(), Errno> {
         let metadata = fs::symlink_metadata(&self.path).map_err(|error| errno_of(&error))?;

@@ -56,7 +56,7 @@ USR1 logs statistics.
 Exit status: 0 stopped as requested, 2 usage, 71 the system refused something,
 78 the configuration cannot work.";
 
-/// Serve framed text transforms, echo and other small protocols over TCP.
+/// Serve framed text transforms, echo and other small protocols over TCP, Unix and vsock sockets.
 #[derive(Debug, Parser)]
 #[command(name = "retortd", version, max_term_width = 100, args_override_self = true, after_help = AFTER_HELP)]
 pub struct Arguments {
@@ -153,13 +153,13 @@ pub struct ReloadableSettings {
     /// Maximum concurrent connections [default: the limit on open files less a reserve]
     #[arg(long, env = "RETORTD_MAX_CONNECTIONS", value_name = "NUMBER", help_heading = LIMITS)]
     pub max_connections: Option<Limit<usize>>,
-    /// Maximum concurrent connections from one address
+    /// Maximum concurrent connections from one source: an IPv4 address, an IPv6 network, a user or a vsock CID
     #[arg(long, env = "RETORTD_MAX_PER_SOURCE", value_name = "NUMBER", help_heading = LIMITS, default_value = "none")]
     pub max_per_source: Limit<usize>,
     /// Maximum new connections per second of each listener; further clients wait in the backlog
     #[arg(long, env = "RETORTD_MAX_RATE", value_name = "RATE", help_heading = LIMITS, default_value = "none")]
     pub max_rate: Limit<Rate>,
-    /// Maximum new connections per second from one address to each listener; further ones are closed
+    /// Maximum new connections per second from one source to each listener; further ones are closed
     #[arg(long, env = "RETORTD_MAX_RATE_PER_SOURCE", value_name = "RATE", help_heading = LIMITS, default_value = "none")]
     pub max_rate_per_source: Limit<Rate>,
     /// Bits of an IPv6 address by which --max-per-source and --max-rate-per-source count clients

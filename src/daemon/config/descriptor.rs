@@ -7,7 +7,7 @@
 
 use std::str::FromStr;
 
-use super::listen::default_protocol;
+use super::listen::{default_protocol, protocol_called};
 use super::listener_option::ListenerOption;
 use super::listener_syntax::Written;
 use super::socket_mode::SocketMode;
@@ -52,12 +52,8 @@ impl Descriptor {
     /// It names no protocol, has an address, or an option is unknown or invalid.
     pub fn of_connection(text: &str) -> Result<Self, String> {
         let written = Written::parse(text)?;
-        let name = written.name;
-        let protocol = protocol::by_name(name)
-            .ok_or_else(|| format!("there is no protocol '{name}': retortd --list prints the protocols"))?;
-        if written.address.is_some() {
-            return Err(no_address(name));
-        }
+        let protocol = protocol_called(written.name)?;
+        check_no_address(&written)?;
         Ok(Self { name: CONNECTION.into(), protocol, options: options_of(written)? })
     }
 }
@@ -66,9 +62,7 @@ impl Descriptor {
 fn parse_name(name: &str) -> Result<(&'static ProtocolInfo, Vec<ListenerOption>), String> {
     let written = Written::parse(name)?;
     let protocol = protocol_of_name(written.name).ok_or("no protocol has that name")?;
-    if written.address.is_some() {
-        return Err(no_address(written.name));
-    }
+    check_no_address(&written)?;
     if let Some(option) = written.options.iter().find(|option| !OPTIONS_OF_NAMES.contains(&option.name)) {
         return Err(format!(
             "a name can have the option {} and not '{}'; other options are for RETORTD_LISTENER_OPTIONS",
@@ -104,8 +98,11 @@ fn options_of(mut written: Written<'_>) -> Result<Vec<ListenerOption>, String> {
     ListenerOption::parse_all(&written)
 }
 
-fn no_address(name: &str) -> String {
-    format!("{name} has an address here: the address of a socket from systemd is in its socket unit")
+fn check_no_address(written: &Written<'_>) -> Result<(), String> {
+    if written.address.is_none() {
+        return Ok(());
+    }
+    Err(format!("{} has an address here: the address of a socket from systemd is in its socket unit", written.name))
 }
 
 /// Options for inherited sockets of one name: `echo,OPTION`.
@@ -150,9 +147,7 @@ impl FromStr for InheritedOptions {
                  descriptor"
             ));
         }
-        if written.address.is_some() {
-            return Err(no_address(name));
-        }
+        check_no_address(&written)?;
         Ok(Self { name: name.into(), options: options_of(written)? })
     }
 }

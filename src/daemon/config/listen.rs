@@ -20,6 +20,14 @@ pub fn default_protocol() -> &'static ProtocolInfo {
     protocol::PROTOCOLS[0]
 }
 
+/// The protocol with this name.
+///
+/// # Errors
+/// There is none.
+pub fn protocol_called(name: &str) -> Result<&'static ProtocolInfo, String> {
+    protocol::by_name(name).ok_or_else(|| format!("there is no protocol '{name}': retortd --list prints the protocols"))
+}
+
 /// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
@@ -166,8 +174,7 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut written = Written::parse(text)?;
         let name = written.name;
-        let protocol = protocol::by_name(name)
-            .ok_or_else(|| format!("there is no protocol '{name}': retortd --list prints the protocols"))?;
+        let protocol = protocol_called(name)?;
         let address = match written.address {
             Some("") => return Err(format!("there is no address after '{name}='")),
             Some(address) => address.parse()?,

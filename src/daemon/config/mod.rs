@@ -11,7 +11,7 @@
 //! | `load`, `settings`, `conflict` | all of it together, checked |
 //! | `listen`, `listener_syntax`, `listener_option`, `socket_mode` | what is written for one listener |
 //! | `descriptor`, `origin` | the sockets from systemd, and the options of each listener |
-//! | `values`, `network`, `quotes` | values of options |
+//! | `values`, `network`, `quotes`, `excerpt` | values of options, and how errors quote them |
 
 pub mod args;
 pub mod conflict;

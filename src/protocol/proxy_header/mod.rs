@@ -23,8 +23,8 @@ pub use encode::{EncodeError, encode_v1, encode_v2};
 pub use error::HeaderError;
 pub use header::{MAX_HEADER, Parsed, ProxyHeader};
 
-/// The start of a line of version 1 for a TCP connection. With `PROXY ` alone a request of
-/// another protocol may begin, which is text.
+/// The start of a line of version 1 for a TCP connection. `PROXY ` alone does not suffice: a request of a text protocol
+/// may begin with it.
 const PROXY_TCP: &[u8] = b"PROXY TCP";
 
 /// Reads the header at the start of `bytes`, which are all that has arrived on the connection.

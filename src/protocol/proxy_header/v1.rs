@@ -18,7 +18,7 @@ const MAPPED: &str = "::ffff:";
 /// [`MAX_LINE`] bytes.
 ///
 /// # Errors
-/// The line breaks the grammar, or no line that does not break it begins with these bytes.
+/// The line breaks the grammar, or no valid line begins with these bytes.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let line = &bytes[..bytes.len().min(MAX_LINE)];
     let fields = &line[PREFIX.len()..];
@@ -86,13 +86,13 @@ impl Fields<'_> {
         let space = rest.iter().position(|byte| *byte == b' ');
         let field = String::from_utf8_lossy(&rest[..space.unwrap_or(rest.len())]);
         self.rest = space.map(|space| &rest[space + 1..]);
-        if space.is_some() || self.ended {
-            return read(&field).map(Some);
-        }
+        let is_open = space.is_none() && !self.ended;
         let mut ends = samples.iter().flat_map(|sample| (0..=sample.len()).map(|start| &sample[start..]));
-        let can_become_a_field = ends.any(|end| read(&format!("{field}{end}")).is_ok());
-        // else an error, because the empty end has been tried too
-        if can_become_a_field { Ok(None) } else { read(&field).map(Some) }
+        if is_open && ends.any(|end| read(&format!("{field}{end}")).is_ok()) {
+            return Ok(None);
+        }
+        // an open field is an error here: the empty end has been tried too
+        read(&field).map(Some)
     }
 }
 

@@ -32,7 +32,7 @@ const FIXED: usize = 16;
 /// before the addresses while the header is incomplete.
 ///
 /// # Errors
-/// The version, command, family, transport or length is none that is accepted; in a complete header, its TLVs or its
+/// The version, command, family, transport or length is not accepted; or the header is complete, and its TLVs or its
 /// checksum are wrong.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let Some(layout) = layout(&bytes[SIGNATURE.len()..])? else { return Ok(Parsed::Incomplete) };

@@ -72,7 +72,7 @@ impl Driver {
         }
         let (admission, limiter) = (&self.shared.admission, &profile.rate_limiter);
         let Some(source) = client.source(admission.source_prefix()) else { return Ok(None) };
-        if limiter.limits_sources() && !limiter.take_from_source(source, self.context.now) {
+        if !limiter.take_from_source(source, self.context.now) {
             return Err(CloseReason::RateLimit);
         }
         if !admission.limits_sources() {
@@ -177,7 +177,7 @@ impl Worker {
                 Ok(peer) => Some(peer),
                 // an adopted connection that its client has reset: no list can judge it
                 Err(error) => {
-                    let label = peer::log_name(Client::Direct(None), profile.protocol.name);
+                    let label = peer::label(Client::Direct(None), profile.protocol.name);
                     return self.reject(listener, label.as_deref(), CloseReason::of(&error));
                 }
             },
@@ -197,7 +197,7 @@ impl Worker {
             || self.shared.admission.limits_sources()
             || profile.rate_limiter.limits_sources()
             || !options.access.is_empty()
-            || peer::log_wants_names()
+            || peer::log_wants_labels()
     }
 
     /// Begins to serve a connection whose client is its peer.
@@ -210,7 +210,7 @@ impl Worker {
     ) {
         let profile = self.shared.profile(listener);
         let client = Client::Direct(peer);
-        let label = peer::log_name(client, profile.protocol.name);
+        let label = peer::label(client, profile.protocol.name);
         let source = match self.driver.admit_client(client, profile, options) {
             Ok(source) => source,
             Err(reason) => return self.reject(listener, label.as_deref(), reason),

@@ -12,7 +12,7 @@ use crate::server::connection_table::{ClientRecord, Session};
 use crate::server::memory_queue::Waiter;
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
-use crate::server::peer::{Client, Peer};
+use crate::server::peer::Peer;
 use crate::server::poller::{Event, Poller, Source, Token};
 use crate::server::shared::Shared;
 use crate::server::timers::SweepTimer;
@@ -48,7 +48,7 @@ impl Driver {
     fn report_found_header(&mut self, session: &Session) {
         self.context.found_proxy_header = false;
         let profile = self.shared.profile(session.listener);
-        profile.warn_found_header(Client::Direct(Peer::of(&session.stream).ok()), self.context.now);
+        profile.warn_found_header(Peer::of(&session.stream).ok(), self.context.now);
     }
 
     /// Visits a connection while the worker drains.
@@ -193,14 +193,12 @@ impl Worker {
         let context = &mut self.driver.context;
         context.counters.close(reason, connection.unanswered().into());
         info!("{}: closed: {}", connection.label(), reason.name());
-        match client.as_deref() {
-            Some(ClientRecord::Awaiting(peer)) => {
-                if let CloseReason::ProxyHeader | CloseReason::ProxyTimeout = reason {
-                    self.shared.profile(listener).warn_missing_header(*peer, context.now);
-                }
+        match (client.as_deref(), reason) {
+            (Some(ClientRecord::Awaiting(peer)), CloseReason::ProxyHeader | CloseReason::ProxyTimeout) => {
+                self.shared.profile(listener).warn_missing_header(*peer, context.now);
             }
-            Some(ClientRecord::Counted(source)) => self.shared.admission.release_source(*source),
-            None => {}
+            (Some(ClientRecord::Counted(source)), _) => self.shared.admission.release_source(*source),
+            _ => {}
         }
         if let Some(place) = self.memory_waits.remove(token) {
             self.shared.memory.stop_waiting(place);

@@ -41,7 +41,7 @@ impl Worker {
         proxy: &ProxyReceiver,
     ) {
         let profile = self.shared.profile(listener);
-        let label = peer::log_name(Client::Direct(Some(peer)), profile.protocol.name);
+        let label = peer::label(Client::Direct(Some(peer)), profile.protocol.name);
         if !proxy.trusts(peer) {
             profile.warn_untrusted_peer(peer, self.driver.context.now);
             return self.reject(listener, label.as_deref(), CloseReason::ProxyUntrusted);
@@ -63,7 +63,7 @@ impl Worker {
         let profile = self.shared.profile(session.listener);
         let options = profile.options();
         let client = Client::announced(header, peer);
-        session.connection.set_label(peer::log_name(client, profile.protocol.name));
+        session.connection.set_label(peer::label(client, profile.protocol.name));
         if let ProxyHeader::Proxied { .. } = header {
             info!("{}: announced", session.connection.label());
         }

@@ -60,9 +60,7 @@ impl Harness {
 
     /// A client that has sent a part of a request: a drain does not close its connection.
     fn connect_and_begin(&self) -> TcpStream {
-        let mut client = TcpStream::connect(self.address).expect("connect");
-        client.write_all(&[0]).expect("a part of a header");
-        client
+        self.connect_and_send(&[0])
     }
 
     /// A client that has sent these bytes.
@@ -70,6 +68,14 @@ impl Harness {
         let mut client = TcpStream::connect(self.address).expect("connect");
         client.write_all(bytes).expect("send");
         client
+    }
+
+    /// Has the worker adopt a connection, which counts as one of this listener.
+    fn adopt(&self, stream: TcpStream, listener: u32) {
+        stream.set_nonblocking(true).expect("O_NONBLOCK");
+        self.shared.admission.adopt(0);
+        let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(listener), peer: None };
+        assert!(self.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
     }
 
     /// Runs iterations until this number of connections have closed for a reason.
@@ -110,6 +116,14 @@ impl Harness {
     fn connections(&self) -> usize {
         self.worker.table.len()
     }
+}
+
+/// A client, and its connection, which no worker has accepted.
+fn other_connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+    let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
+    let (connection, _) = listener.accept().expect("accept");
+    (client, connection)
 }
 
 #[test]
@@ -154,11 +168,10 @@ fn an_aborted_worker_stops_with_its_connections_open() {
 
 #[test]
 fn a_worker_that_ends_discards_its_messages_and_notifies_the_owner() {
-    let Harness { worker, shared, address, .. } = Harness::new(2);
-    shared.admission.adopt(0);
-    let stream = TcpStream::connect(address).expect("connect");
-    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0), peer: None };
-    assert!(shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
+    let harness = Harness::new(2);
+    let (_client, connection) = other_connection();
+    harness.adopt(connection, 0);
+    let Harness { worker, shared, .. } = harness;
     drop(worker);
     assert!(!shared.lifecycle.any_accepting());
     assert!(shared.channels.send(0, WorkerMessage::Abort).is_err(), "its mailbox is closed");
@@ -174,13 +187,8 @@ fn a_connection_is_served_with_the_present_options_of_its_listener() {
     harness
         .shared
         .set_listener_options(&[Arc::default(), Arc::new(ListenerOptions { protocols, ..ListenerOptions::default() })]);
-    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
-    let mut client = TcpStream::connect(other.local_addr().expect("an address")).expect("connect");
-    let (stream, _) = other.accept().expect("accept");
-    stream.set_nonblocking(true).expect("O_NONBLOCK");
-    harness.shared.admission.adopt(0);
-    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(1), peer: None };
-    assert!(harness.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
+    let (mut client, connection) = other_connection();
+    harness.adopt(connection, 1);
     harness.iterate_until("the quote is sent", |harness| harness.shared.stats().totals.bytes_out > 0);
     let mut reply = String::new();
     client.read_to_string(&mut reply).expect("a quote and the end");
@@ -249,13 +257,9 @@ fn adopted_connection_that_was_reset_is_neither_judged_nor_served() {
     let denying = with_rate_denying(1, "127.0.0.0/8");
     for options in [denying, ListenerOptions { proxy, ..ListenerOptions::default() }] {
         let mut harness = Harness::with(ServerLimits::UNLIMITED, options);
-        let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
-        let client = TcpStream::connect(other.local_addr().expect("an address")).expect("connect");
+        let (client, connection) = other_connection();
         crate::sys::close_with_reset(client.into());
-        let (stream, _) = other.accept().expect("accept");
-        harness.shared.admission.adopt(0);
-        let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0), peer: None };
-        assert!(harness.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
+        harness.adopt(connection, 0);
         harness.await_closed(CloseReason::Reset, 1);
     }
 }
@@ -407,11 +411,7 @@ fn a_client_rejected_by_another_worker_ends_the_wait_for_the_rate() {
     }
     let _waiting = harness.connect_and_send(b"");
     harness.iterate_until("the listener is over its rate", |harness| !harness.worker.accepting.acceptors[0].is_ready());
-    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
-    let _client = TcpStream::connect(other.local_addr().expect("an address")).expect("connect");
-    let (stream, _) = other.accept().expect("accept");
-    harness.shared.admission.adopt(0);
-    let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0), peer: None };
-    assert!(harness.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
+    let (_client, connection) = other_connection();
+    harness.adopt(connection, 0);
     harness.await_closed(CloseReason::Denied, 2);
 }
