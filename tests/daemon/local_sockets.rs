@@ -12,7 +12,8 @@ use std::process::{Command, Stdio};
 
 use crate::harness::action::UPPERCASE;
 use crate::harness::{
-    DEADLINE, Daemon, DaemonBuilder, Directory, Finished, available, frame, length_prefixed, listener, skip, wait_until,
+    DEADLINE, Daemon, DaemonBuilder, Directory, Finished, available, frame, is_root, length_prefixed, listener, skip,
+    wait_until,
 };
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
@@ -271,8 +272,8 @@ fn two_paths_of_one_file_exit_78() {
 /// The address of a user that the daemon's user may not connect to, and that it may not remove.
 #[test]
 fn a_socket_of_another_user_exits_78_and_stays() {
-    if !getuid().is_root() || !available("setpriv") {
-        return skip("not root");
+    if !is_root() || !available("setpriv") {
+        return;
     }
     let directory = Directory::new();
     let (option, path) = listen(&directory, "echo");
@@ -300,8 +301,8 @@ fn a_socket_of_another_user_exits_78_and_stays() {
 #[test]
 fn a_socket_is_bound_without_proc() {
     const SCRIPT: &str = "mount -t tmpfs none /proc || exit 77; umask 0777; exec \"$@\"";
-    if !getuid().is_root() || !available("unshare") {
-        return skip("not root");
+    if !is_root() || !available("unshare") {
+        return;
     }
     let mount = ["unshare", "--mount", "--propagation=private", "sh", "-c", SCRIPT, "sh"];
     let probe = Command::new(mount[0]).args(&mount[1..]).arg("true").output().expect("unshare");
@@ -318,8 +319,8 @@ fn a_socket_is_bound_without_proc() {
 
 #[test]
 fn a_directory_that_the_daemon_may_not_write_exits_78() {
-    if !getuid().is_root() || !available("setpriv") {
-        return skip("not root");
+    if !is_root() || !available("setpriv") {
+        return;
     }
     let directory = Directory::new();
     let (option, path) = listen(&directory, "echo");
@@ -335,8 +336,8 @@ fn a_directory_that_the_daemon_may_not_write_exits_78() {
 #[test]
 fn a_read_only_directory_exits_78() {
     const SCRIPT: &str = "mount --bind $0 $0 && mount -o remount,ro,bind $0 || exit 77; exec \"$@\"";
-    if !getuid().is_root() || !available("unshare") {
-        return skip("not root");
+    if !is_root() || !available("unshare") {
+        return;
     }
     let directory = Directory::new();
     let (option, path) = listen(&directory, "echo");
