@@ -163,12 +163,10 @@ fn a_socket_in_use_exits_71_and_stays() {
     let directory = Directory::new();
     let (option, path) = listen(&directory, "echo");
     let _daemon = start(&option);
-    let Finished { code, log, .. } = refused(&option);
-    assert_eq!(code, 71, "{log}");
     let words = format!(
         "cannot listen on unix:{path}: Address already in use (os error 98) (another process listens there: ss -lxp shows it)"
     );
-    assert!(log.contains(&words), "{log}");
+    refused(&option).assert_failed(71, &words);
     assert_eq!(exchange(&path, b"abc"), b"abc");
 }
 
@@ -205,9 +203,8 @@ fn what_cannot_be_a_socket_exits_78() {
         ),
         (format!("{file}/socket"), "Not a directory (os error 20) (the directory of the socket has to exist: "),
     ] {
-        let Finished { code, log, .. } = refused(&format!("--listen=echo=unix:{path}"));
-        assert_eq!(code, 78, "{log}");
-        assert!(log.contains(&format!("cannot listen on unix:{path}: {words}")), "{log}");
+        refused(&format!("--listen=echo=unix:{path}"))
+            .assert_failed(78, &format!("cannot listen on unix:{path}: {words}"));
     }
     assert_eq!(fs::read_to_string(file).expect("it is still there"), "text");
 }
@@ -235,9 +232,7 @@ fn wrong_local_listeners_are_rejected_with_advice() {
             "cannot listen on echo=vsock::7 and time=vsock::7: vsock::7 is given",
         ),
     ] {
-        let Finished { code: actual, log, .. } = refused(option);
-        assert_eq!(actual, code, "{log}");
-        assert!(log.contains(words), "{log}");
+        refused(option).assert_failed(code, words);
     }
 }
 
@@ -246,9 +241,7 @@ fn a_symbolic_link_in_place_of_a_socket_is_named() {
     let directory = Directory::new();
     let (option, path) = listen(&directory, "echo");
     symlink("missing", &path).expect("symlink");
-    let Finished { code, log, .. } = refused(&option);
-    assert_eq!(code, 78, "{log}");
-    assert!(log.contains("(there is a symbolic link, which is not followed: remove it"), "{log}");
+    refused(&option).assert_failed(78, "(there is a symbolic link, which is not followed: remove it");
 }
 
 #[test]
@@ -260,11 +253,9 @@ fn two_paths_of_one_file_exit_78() {
     symlink(parent, &link).expect("symlink");
     for other in [link.join("socket"), link.join("../").join(parent.file_name().expect("a name")).join("socket")] {
         let launch = DaemonBuilder::new(&[&option, &format!("--listen=time=unix:{}", other.display())]);
-        let Finished { code, log, .. } = launch.finish();
-        assert_eq!(code, 78, "{log}");
         let words =
             format!("(os error 98): echo=unix:{path} leads to the same file (give one of them another address)");
-        assert!(log.contains(&words), "{log}");
+        launch.finish().assert_failed(78, &words);
         assert!(!Path::new(&path).exists(), "the first socket is removed");
     }
 }
@@ -290,9 +281,7 @@ fn a_socket_of_another_user_exits_78_and_stays() {
         drop(UnixListener::bind(&path).expect("bind"));
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
         let launch = DaemonBuilder::new(&[&option]).under(&["setpriv", "--reuid=65534", "--clear-groups"]);
-        let Finished { code, log, .. } = launch.finish();
-        assert_eq!(code, 78, "{log}");
-        assert!(log.contains(&format!("cannot listen on unix:{path}: {words}")), "{log}");
+        launch.finish().assert_failed(78, &format!("cannot listen on unix:{path}: {words}"));
         fs::remove_file(&path).expect("it is still there");
     }
 }
@@ -325,12 +314,10 @@ fn a_directory_that_the_daemon_may_not_write_exits_78() {
     let directory = Directory::new();
     let (option, path) = listen(&directory, "echo");
     let launch = DaemonBuilder::new(&[&option]).under(&["setpriv", "--reuid=65534", "--clear-groups"]);
-    let Finished { code, log, .. } = launch.finish();
-    assert_eq!(code, 78, "{log}");
     let words = format!(
         "cannot listen on unix:{path}: Permission denied (os error 13) (the daemon has to write to the directory"
     );
-    assert!(log.contains(&words), "{log}");
+    launch.finish().assert_failed(78, &words);
 }
 
 #[test]
@@ -351,14 +338,13 @@ fn a_read_only_directory_exits_78() {
         SCRIPT,
         root,
     ]);
-    let Finished { code, log, .. } = launch.finish();
-    if code == 77 || log.starts_with("unshare: ") {
+    let finished = launch.finish();
+    if finished.code == 77 || finished.log.starts_with("unshare: ") {
         return skip("no file system can be mounted here");
     }
-    assert_eq!(code, 78, "{log}");
     let words =
         format!("cannot listen on unix:{path}: Read-only file system (os error 30) (the directory is read-only");
-    assert!(log.contains(&words), "{log}");
+    finished.assert_failed(78, &words);
 }
 
 /// The limit of a path is checked before; that of a name in it counts where a symbolic link leads, too.
@@ -368,14 +354,10 @@ fn a_path_that_is_too_long_for_the_file_system_exits_78() {
     let link = directory.path("link");
     symlink("a".repeat(256), &link).expect("symlink");
     let path = format!("{}/socket", link.display());
-    let Finished { code, log, .. } = refused(&format!("--listen=echo=unix:{path}"));
-    assert_eq!(code, 78, "{log}");
     let words = format!("cannot listen on unix:{path}: File name too long (os error 36) (choose a shorter path)");
-    assert!(log.contains(&words), "{log}");
+    refused(&format!("--listen=echo=unix:{path}")).assert_failed(78, &words);
     let path = format!("{}/{}", link.display(), "a".repeat(107));
-    let Finished { code, log, .. } = refused(&format!("--listen=echo=unix:{path}"));
-    assert_eq!(code, 2, "{log}");
-    assert!(log.contains("is too long for a socket: at most 107 bytes"), "{log}");
+    refused(&format!("--listen=echo=unix:{path}")).assert_failed(2, "is too long for a socket: at most 107 bytes");
 }
 
 #[test]
@@ -386,10 +368,8 @@ fn a_lock_file_is_held_as_long_as_the_socket() {
     let lock = format!("{path}.lock");
     assert_eq!((mode_of(&lock), fs::read(&lock).expect("read")), (0o600, Vec::new()));
     fs::remove_file(&path).expect("remove");
-    let Finished { code, log, .. } = refused(&option);
-    assert_eq!(code, 71, "{log}");
     let words = "Address already in use (os error 98) (another process listens there: ss -lxp shows it)";
-    assert!(log.contains(words), "{log}");
+    refused(&option).assert_failed(71, words);
     assert_eq!(daemon.stop(), 0);
     assert!(!Path::new(&lock).exists());
 }
@@ -415,9 +395,7 @@ fn a_foreign_lock_file_exits_78_and_stays() {
         "cannot listen on unix:{path}: {path}.lock is there and is no lock file of this user (if no other program needs"
     );
     let rejected = || {
-        let Finished { code, log, .. } = refused(&option);
-        assert_eq!(code, 78, "{log}");
-        assert!(log.contains(&words), "{log}");
+        refused(&option).assert_failed(78, &words);
         assert!(!Path::new(&path).exists(), "no socket is left");
     };
     symlink(&target, &lock).expect("symlink");
@@ -551,10 +529,9 @@ fn an_inherited_path_given_again_exits_78() {
     let directory = Directory::new();
     let (option, path) = listen(&directory, "frame");
     let socket = UnixListener::bind(&path).expect("bind");
-    let finished = DaemonBuilder::new(&[&option]).with_sockets("echo", vec![socket.into()]).finish();
-    assert_eq!(finished.code, 78, "{}", finished.log);
     let words = format!("Address already in use (os error 98): systemd passes echo=unix:{path}, too (remove");
-    assert!(finished.log.contains(&words), "{}", finished.log);
+    let launch = DaemonBuilder::new(&[&option]).with_sockets("echo", vec![socket.into()]);
+    launch.finish().assert_failed(78, &words);
 }
 
 /// As `Accept=yes` of a socket unit passes it.
@@ -581,9 +558,7 @@ fn the_name_connection_has_the_meaning_of_the_setting() {
         assert_eq!(receive(client), expected, "{name} {option}");
         assert_eq!(daemon.wait_exit(), 0);
     }
-    let Finished { code, log, .. } = refused("--connection=echo=7");
-    assert_eq!(code, 2, "{log}");
-    assert!(log.contains("echo has an address here"), "{log}");
+    refused("--connection=echo=7").assert_failed(2, "echo has an address here");
 }
 
 /// Fault 49: an option that restricts access may not be in a name.
@@ -598,8 +573,7 @@ fn names_with_an_address_or_an_unknown_option_exit_78() {
         ("echo,fast", "descriptor 3 (echo,fast): a name can have the option proxy and not 'fast'"),
     ] {
         let finished = DaemonBuilder::new(&[]).with_sockets(name, vec![listener().0.into()]).finish();
-        assert_eq!(finished.code, 78, "{}", finished.log);
-        assert!(finished.log.contains(words), "{}", finished.log);
+        finished.assert_failed(78, words);
         assert!(!finished.log.contains("(set FileDescriptorName= to "), "{}", finished.log);
     }
 }
@@ -630,9 +604,8 @@ fn the_option_proxy_is_for_own_and_inherited_sockets() {
 #[test]
 fn a_name_with_the_option_proxy_needs_networks_in_the_settings() {
     let all = TcpListener::bind("0.0.0.0:0").expect("bind");
-    let finished = DaemonBuilder::new(&[]).with_sockets("echo,proxy", vec![all.into()]).finish();
-    assert_eq!(finished.code, 78, "{}", finished.log);
-    assert!(finished.log.contains("--proxy-from"), "{}", finished.log);
+    let launch = DaemonBuilder::new(&[]).with_sockets("echo,proxy", vec![all.into()]);
+    launch.finish().assert_failed(78, "--proxy-from");
 }
 
 /// As a program passes it that plays inetd for Unix sockets; `--connection` selects the protocol.
@@ -667,12 +640,10 @@ fn vsock_listeners_are_bound() {
     let port = 0x4000_0000 + std::process::id();
     let mut daemon = start(&format!("--listen=echo=vsock::{port}"));
     daemon.wait_for_line(0, &format!("listening on echo=vsock::{port}"));
-    let Finished { code, log, .. } = refused(&format!("--listen=time=vsock::{port}"));
-    assert_eq!(code, 71, "{log}");
-    assert!(log.contains("(another process listens there: ss -lp --vsock shows it)"), "{log}");
-    let Finished { code, log, .. } = refused("--listen=time=vsock:77:9000");
-    assert_eq!(code, 71, "{log}");
-    assert!(log.contains("(this machine does not have that CID: vsock::PORT listens on every one)"), "{log}");
+    refused(&format!("--listen=time=vsock::{port}"))
+        .assert_failed(71, "(another process listens there: ss -lp --vsock shows it)");
+    refused("--listen=time=vsock:77:9000")
+        .assert_failed(71, "(this machine does not have that CID: vsock::PORT listens on every one)");
     assert_eq!(daemon.stop(), 0);
 }
 
