@@ -20,10 +20,11 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, VsockAddr, connect, socket};
 use nix::unistd::{Uid, chown, getgid, getuid};
 
-/// A protocol's option `--listen` for a socket in the directory, and the path of the socket.
-fn listen(directory: &Directory, protocol: &str) -> (String, String) {
+/// A new directory, a protocol's option `--listen` for a socket there, and the path of the socket.
+fn listen(protocol: &str) -> (Directory, String, String) {
+    let directory = Directory::new();
     let path = directory.path("socket").to_str().expect("a path in UTF-8").to_string();
-    (format!("--listen={protocol}=unix:{path}"), path)
+    (directory, format!("--listen={protocol}=unix:{path}"), path)
 }
 
 /// Starts a daemon, and waits until it is ready.
@@ -71,8 +72,7 @@ fn mode_of(path: &str) -> u32 {
 
 #[test]
 fn unix_sockets_are_served_and_name_their_clients() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let mut daemon = start(&option);
     assert_eq!(exchange(&path, &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
     let client = format!("frame unix:pid={},uid={},gid={}", std::process::id(), getuid(), getgid());
@@ -84,15 +84,13 @@ fn unix_sockets_are_served_and_name_their_clients() {
 
 #[test]
 fn large_messages_are_served_on_unix_sockets() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let daemon = start(&option);
     let text = vec![b'a'; 3 << 20];
-    let mut stream = connect_to(&path);
+    let stream = connect_to(&path);
     let mut writer = stream.try_clone().expect("a second handle");
     let sender = std::thread::spawn(move || send(&mut writer, &frame(UPPERCASE, &text)));
-    let mut received = Vec::new();
-    stream.read_to_end(&mut received).expect("receive");
+    let received = receive(stream);
     sender.join().expect("sent");
     assert_eq!(received, length_prefixed(&vec![b'A'; 3 << 20]));
     assert_eq!(daemon.statistics_at_rest().answered, 1);
@@ -111,8 +109,7 @@ fn abstract_sockets_are_served() {
 /// Nothing but the listener is in the log: no option of TCP is tried and fails.
 #[test]
 fn tcp_options_are_not_set_on_unix_sockets() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let daemon = DaemonBuilder::new(&[&option, "--send-buffer=64K", "--recv-buffer=64K"]).start();
     assert_eq!(exchange(&path, b"abc"), b"abc");
     assert_eq!(daemon.log.text(), "");
@@ -120,8 +117,7 @@ fn tcp_options_are_not_set_on_unix_sockets() {
 
 #[test]
 fn the_file_has_the_given_mode() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     for (mode, expected) in [("", 0o660), (",mode=0600", 0o600), (",mode=666", 0o666)] {
         // as retortd.service has it
         let launch =
@@ -134,8 +130,7 @@ fn the_file_has_the_given_mode() {
 
 #[test]
 fn a_mode_changes_only_with_a_restart() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (directory, option, path) = listen("echo");
     let (_, listener) = option.split_once('=').expect("an option with a value");
     let settings = directory.write("settings", format!("RETORTD_LISTEN={listener},mode=0600\n"));
     let daemon = start(&format!("--settings={settings}"));
@@ -148,8 +143,7 @@ fn a_mode_changes_only_with_a_restart() {
 /// Fault 47: a leftover.
 #[test]
 fn a_leftover_of_a_killed_daemon_is_replaced() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let mut killed = start(&option);
     killed.signal(Signal::SIGKILL);
     killed.wait_exit();
@@ -160,8 +154,7 @@ fn a_leftover_of_a_killed_daemon_is_replaced() {
 
 #[test]
 fn a_socket_in_use_exits_71_and_stays() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let _daemon = start(&option);
     let words = format!(
         "cannot listen on unix:{path}: Address already in use (os error 98) (another process listens there: ss -lxp shows it)"
@@ -173,8 +166,7 @@ fn a_socket_in_use_exits_71_and_stays() {
 /// Fault 47: two daemons for one path.
 #[test]
 fn one_of_two_daemons_gets_a_path() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     for _ in 0..5 {
         drop(UnixListener::bind(&path).expect("a leftover"));
         let mut daemons = [0, 1].map(|_| DaemonBuilder::new(&["-v", &option]).spawn());
@@ -238,16 +230,14 @@ fn wrong_local_listeners_are_rejected_with_advice() {
 
 #[test]
 fn a_symbolic_link_in_place_of_a_socket_is_named() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     symlink("missing", &path).expect("symlink");
     refused(&option).assert_failed(78, "(there is a symbolic link, which is not followed: remove it");
 }
 
 #[test]
 fn two_paths_of_one_file_exit_78() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let parent = Path::new(&path).parent().expect("a directory");
     let link = parent.join("link");
     symlink(parent, &link).expect("symlink");
@@ -266,8 +256,7 @@ fn a_socket_of_another_user_exits_78_and_stays() {
     if !is_root() || !available("setpriv") {
         return;
     }
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let parent = Path::new(&path).parent().expect("a directory");
     for (directory_mode, mode, words) in [
         (0o777, 0o600, "a socket is there that this user may not connect to (if 'ss -lxp' shows no process"),
@@ -298,8 +287,7 @@ fn a_socket_is_bound_without_proc() {
     if !probe.status.success() {
         return skip("no file system can be mounted here");
     }
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let mut daemon = DaemonBuilder::new(&[&option]).under(&mount).start();
     assert_eq!((mode_of(&path), exchange(&path, b"abc")), (0o660, b"abc".to_vec()));
     assert_eq!(daemon.stop(), 0);
@@ -311,8 +299,7 @@ fn a_directory_that_the_daemon_may_not_write_exits_78() {
     if !is_root() || !available("setpriv") {
         return;
     }
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let launch = DaemonBuilder::new(&[&option]).under(&["setpriv", "--reuid=65534", "--clear-groups"]);
     let words = format!(
         "cannot listen on unix:{path}: Permission denied (os error 13) (the daemon has to write to the directory"
@@ -326,8 +313,7 @@ fn a_read_only_directory_exits_78() {
     if !is_root() || !available("unshare") {
         return;
     }
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let root = Path::new(&path).parent().and_then(Path::to_str).expect("a directory");
     let launch = DaemonBuilder::new(&[&option]).under(&[
         "unshare",
@@ -362,8 +348,7 @@ fn a_path_that_is_too_long_for_the_file_system_exits_78() {
 
 #[test]
 fn a_lock_file_is_held_as_long_as_the_socket() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let mut daemon = start(&option);
     let lock = format!("{path}.lock");
     assert_eq!((mode_of(&lock), fs::read(&lock).expect("read")), (0o600, Vec::new()));
@@ -377,8 +362,7 @@ fn a_lock_file_is_held_as_long_as_the_socket() {
 /// Any user who can read a directory can lock it.
 #[test]
 fn a_lock_on_the_directory_delays_no_start() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let handle = File::open(Path::new(&path).parent().expect("a directory")).expect("open");
     let _lock = Flock::lock(handle, FlockArg::LockExclusive).expect("the lock");
     let _daemon = start(&option);
@@ -387,8 +371,7 @@ fn a_lock_on_the_directory_delays_no_start() {
 
 #[test]
 fn a_foreign_lock_file_exits_78_and_stays() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (directory, option, path) = listen("echo");
     let lock = directory.path("socket.lock");
     let target = directory.write("target", "text");
     let words = format!(
@@ -415,8 +398,7 @@ fn a_foreign_lock_file_exits_78_and_stays() {
 
 #[test]
 fn a_stop_at_once_removes_the_file() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let mut daemon = start(&option);
     let mut client = connect_to(&path);
     // an incomplete request, which a drain waits for
@@ -431,8 +413,7 @@ fn a_stop_at_once_removes_the_file() {
 /// The kernel does not tell how many clients are in the queue of a Unix socket.
 #[test]
 fn a_drain_serves_the_clients_that_are_queued() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let mut daemon = DaemonBuilder::new(&["-v", "--workers=2", &option]).start();
     daemon.pause();
     let clients: Vec<UnixStream> = (0..150)
@@ -452,8 +433,7 @@ fn a_drain_serves_the_clients_that_are_queued() {
 
 #[test]
 fn a_drain_removes_the_file_first() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let mut daemon = start(&option);
     let mut client = connect_to(&path);
     let request = frame(UPPERCASE, b"abc");
@@ -471,8 +451,7 @@ fn a_drain_removes_the_file_first() {
 
 #[test]
 fn clients_of_unix_sockets_are_limited_by_user() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let daemon = DaemonBuilder::new(&["-v", "--max-per-source=1", &option]).start();
     let mut first = connect_to(&path);
     first.write_all(b"a").expect("send");
@@ -483,8 +462,7 @@ fn clients_of_unix_sockets_are_limited_by_user() {
 
 #[test]
 fn who_reports_the_user() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "who");
+    let (_directory, option, path) = listen("who");
     let _daemon = start(&option);
     let reply = String::from_utf8(exchange(&path, b"")).expect("text");
     let peer = format!("\"peer\":\"unix:pid={},uid={},gid={}\"", std::process::id(), getuid(), getgid());
@@ -493,8 +471,7 @@ fn who_reports_the_user() {
 
 #[test]
 fn other_programs_are_clients_of_unix_sockets() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let _daemon = start(&option);
     let socat = format!("UNIX-CONNECT:{path}");
     for command in [&["socat", "-t30", "-", &socat][..], &["ncat", "-U", &path]] {
@@ -526,8 +503,7 @@ fn inherited_unix_sockets_are_served_and_kept() {
 
 #[test]
 fn an_inherited_path_given_again_exits_78() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let socket = UnixListener::bind(&path).expect("bind");
     let words = format!("Address already in use (os error 98): systemd passes echo=unix:{path}, too (remove");
     let launch = DaemonBuilder::new(&[&option]).with_sockets("echo", vec![socket.into()]);
@@ -581,8 +557,7 @@ fn names_with_an_address_or_an_unknown_option_exit_78() {
 #[test]
 fn the_option_proxy_is_for_own_and_inherited_sockets() {
     let header = b"PROXY TCP4 192.0.2.10 192.0.2.20 56324 443\r\nabc";
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let daemon = start(&format!("{option},proxy"));
     assert_eq!(exchange(&path, header), b"abc");
     daemon.wait_for_line(0, "echo 192.0.2.10:56324 via unix:pid=");
