@@ -20,11 +20,6 @@ fn announce(daemon: &Daemon, protocol: &str, header: &[u8]) -> Client {
     client
 }
 
-/// The number of lines in the log with these words.
-fn lines_with(daemon: &Daemon, words: &str) -> usize {
-    daemon.log.all().iter().filter(|line| line.contains(words)).count()
-}
-
 #[test]
 fn announced_client_is_named_in_the_log_with_its_balancer() {
     let daemon = serving_frame(&["-vv"]);
@@ -76,7 +71,7 @@ fn header_and_requests_arrive_in_any_pieces() {
     }
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.accepted, statistics.closed_for("finished")), (6, 6));
-    assert_eq!(lines_with(&daemon, "PROXY"), 0, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with("PROXY"), 0, "{}", daemon.log.text());
 }
 
 #[test]
@@ -93,7 +88,7 @@ fn connection_without_a_valid_header_is_closed_and_warned_about_once() {
     assert!(warning.contains(&format!("{listener}: no valid PROXY header from {peer}: ")), "{warning}");
     assert_eq!(daemon.exchange("frame", &TCP4[..20]), b"", "the end is inside the header");
     assert_eq!(daemon.statistics_at_rest().closed_for("proxy-header"), 2);
-    assert_eq!(lines_with(&daemon, HINT), 1, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with(HINT), 1, "{}", daemon.log.text());
 }
 
 #[test]
@@ -110,7 +105,7 @@ fn probes_of_a_balancer_are_no_faults() {
     announce(&daemon, "frame", LOCAL).reset();
     daemon.signal(Signal::SIGCONT);
     assert_eq!(daemon.statistics_when(|statistics| statistics.closed_for("finished") == 6).accepted, 6);
-    assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{}", daemon.log.text());
+    assert_eq!(daemon.unasked_lines(), [""; 0]);
 }
 
 #[test]
@@ -151,7 +146,7 @@ fn peers_outside_proxy_from_are_warned_about_once() {
     let (_, line) = daemon.wait_for_line(0, &format!("closed a connection from {peer}, which is not in --proxy-from"));
     assert!(line.contains(&listener), "{line}");
     assert_eq!(daemon.statistics_at_rest().closed_for("proxy-untrusted"), 3);
-    assert_eq!(lines_with(&daemon, "not in --proxy-from"), 1, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with("not in --proxy-from"), 1, "{}", daemon.log.text());
 }
 
 /// A client cannot take the place of another one: its own header comes behind that of the balancer.
@@ -188,7 +183,7 @@ fn header_on_a_listener_without_the_option_is_input_and_warned_about_once() {
     let (_, line) = daemon.wait_for_line(0, "add the option proxy to the listener");
     assert!(line.contains(&format!("echo={}: ", daemon.address("echo"))), "{line}");
     assert_eq!(daemon.statistics_at_rest().closed_for("finished"), 2);
-    assert_eq!(lines_with(&daemon, "PROXY"), 1, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with("PROXY"), 1, "{}", daemon.log.text());
 }
 
 #[test]

@@ -174,11 +174,6 @@ fn daemon(behind_proxy: bool, arguments: &[&str]) -> Daemon {
     if behind_proxy { daemon_behind_proxy("frame", arguments) } else { Daemon::serving("frame", arguments) }
 }
 
-/// The lines of the log that are no statistics, which the test has asked for.
-fn unasked_lines(daemon: &Daemon) -> Vec<String> {
-    daemon.log.all().into_iter().filter(|line| !line.contains("statistics: ")).collect()
-}
-
 fn assert_haproxy((check, title, changes): &HaproxyCheck) {
     let effect = Effect::documented(check);
     let behind_proxy = sends_headers(&configuration(title));
@@ -190,7 +185,7 @@ fn assert_haproxy((check, title, changes): &HaproxyCheck) {
         effect.wait(check, &daemon);
         if level.is_empty() {
             let warnings = usize::from(*check == WITHOUT_HEADER);
-            assert_eq!(unasked_lines(&daemon).len(), warnings, "{check}: {:#?}", daemon.log.all());
+            assert_eq!(daemon.unasked_lines().len(), warnings, "{check}: {:#?}", daemon.log.all());
         } else {
             effect.assert_lines(check, &daemon);
         }
@@ -216,7 +211,7 @@ fn other_checks_have_the_documented_effect() {
             (0..3).for_each(|_| probe(&daemon));
             effect.wait(check, &daemon);
             if level.is_empty() {
-                assert_eq!(unasked_lines(&daemon), [""; 0], "{check}");
+                assert_eq!(daemon.unasked_lines(), [""; 0], "{check}");
             } else {
                 effect.assert_lines(check, &daemon);
             }

@@ -31,8 +31,7 @@ fn accept_backs_off_and_recovers_from_resource_errors() {
         drop((served, late, injection));
         let statistics = leak_check.end(&daemon);
         assert_eq!((statistics.accepted, statistics.accept_paused), (3, 4), "{error}: {statistics:?}");
-        let lines = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
-        assert_eq!(lines, 1, "{error}: logged more than once");
+        assert_eq!(daemon.lines_with("cannot accept on"), 1, "{error}: logged more than once");
     }
 }
 
@@ -72,10 +71,10 @@ fn intermittent_accept_errors_are_logged_once() {
         counted == Some(statistics.accept_paused) || took >= QUIET && counted < Some(statistics.accept_paused),
         "{end}"
     );
-    let lines = daemon.log.all();
-    let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
     let most = most_lines(begun);
-    assert!(count("cannot accept on") <= most && count("accepting on") <= most, "{}", daemon.log.text());
+    for words in ["cannot accept on", "accepting on"] {
+        assert!(daemon.lines_with(words) <= most, "{}", daemon.log.text());
+    }
 }
 
 /// Fault 1: without a back-off, accept4(2) would fail half a million times per second.
@@ -143,7 +142,7 @@ fn lost_clients_of_failed_accepts_are_counted() {
         drop((clients, injection));
         let statistics = leak_check.end(&daemon);
         assert_eq!((statistics.accepted, statistics.accept_lost), (4, 4), "{error}: {statistics:?}");
-        assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{error}");
+        assert_eq!(daemon.unasked_lines(), [""; 0], "{error}");
     }
 }
 
@@ -164,8 +163,7 @@ fn persistent_eperm_does_not_spin() {
     assert_serves(&mut daemon.connect("frame"));
     drop((waiting, injection));
     assert_eq!(leak_check.end(&daemon).accepted, 3);
-    let lines = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
-    assert_eq!(lines, 1, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with("cannot accept on"), 1, "{}", daemon.log.text());
 }
 
 /// Fault 3: system calls fail with EINTR.
@@ -186,7 +184,7 @@ fn interrupted_system_calls_are_retried() {
     });
     assert_eq!(leak_check.end(&daemon).answered, 404);
     assert_eq!(daemon.stop(), 0);
-    assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{}", daemon.log.text());
+    assert_eq!(daemon.unasked_lines(), [""; 0]);
 }
 
 /// Fault 4: a client resets its connection before it is accepted, so that only accept4 tells its address.
@@ -344,11 +342,9 @@ fn connection_limit_reached_repeatedly_is_logged_once() {
     let took = begun.elapsed();
     let (_, end) = daemon.wait_for_line(0, "there is room for connections again (");
     assert!(times_in(&end) > Some(10) || took >= QUIET, "the limit was not reached: {end}");
-    let lines = daemon.log.all();
-    let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
-    let [full, room] =
-        ["there are 2 connections, as many as allowed", "there is room for connections again"].map(count);
-    assert!(full <= most_lines(begun) && room <= most_lines(begun), "{}", daemon.log.text());
+    for words in ["there are 2 connections, as many as allowed", "there is room for connections again"] {
+        assert!(daemon.lines_with(words) <= most_lines(begun), "{}", daemon.log.text());
+    }
 }
 
 /// Fault 9: no thread can be started for offloaded requests; the workers process them.

@@ -119,6 +119,16 @@ impl Daemon {
         found.unwrap_or_else(|| panic!("no line with {words:?} in the log:\n{}", self.log.text()))
     }
 
+    /// The number of lines of the log that contain `words`.
+    pub fn lines_with(&self, words: &str) -> usize {
+        self.log.all().iter().filter(|line| line.contains(words)).count()
+    }
+
+    /// The lines of the log that are no statistics, which the test has asked for.
+    pub fn unasked_lines(&self) -> Vec<String> {
+        self.log.all().into_iter().filter(|line| !line.contains("statistics: ")).collect()
+    }
+
     /// Sends SIGHUP and waits until the reload has completed.
     pub fn reload(&self) {
         let (before, line) = (self.notices.len(), self.log.len());
