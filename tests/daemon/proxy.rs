@@ -24,7 +24,7 @@ fn announce(daemon: &Daemon, protocol: &str, header: &[u8]) -> Client {
 fn announced_client_is_named_in_the_log_with_its_balancer() {
     let daemon = serving_frame(&["-vv"]);
     let mut client = announce(&daemon, "frame", TCP4);
-    let balancer = client.stream.local_addr().expect("an address");
+    let balancer = client.address();
     assert_eq!(client.request(UPPERCASE, b"in"), b"IN");
     drop(client);
     let (last, _) = daemon.wait_for_line(0, ": closed: finished");
@@ -52,7 +52,7 @@ fn who_sends_the_announced_address() {
         assert!(text.contains(&format!(r#""local":"{local}""#)), "{text}");
     }
     let own = announce(&daemon, "who", LOCAL);
-    let balancer = own.stream.local_addr().expect("an address");
+    let balancer = own.address();
     let text = String::from_utf8(own.exchange(b"")).expect("UTF-8");
     assert!(text.contains(&format!(r#""peer":"{balancer}""#)), "{text}");
 }
@@ -78,7 +78,7 @@ fn header_and_requests_arrive_in_any_pieces() {
 fn connection_without_a_valid_header_is_closed_and_warned_about_once() {
     let daemon = serving_frame(&["-v"]);
     let mut direct = daemon.connect("frame");
-    let peer = direct.stream.local_addr().expect("an address");
+    let peer = direct.address();
     direct.send(&frame(UPPERCASE, b"in"));
     assert_eq!(direct.wait_closed(), b"");
     daemon.wait_for_line(0, &format!("frame {peer}: invalid PROXY header: "));
@@ -128,7 +128,7 @@ fn header_that_is_late_closes_the_connection() {
 fn peer_outside_proxy_from_is_closed_when_it_is_accepted() {
     let daemon = serving_frame(&["--proxy-from=192.0.2.0/24", "-v"]);
     let mut client = daemon.connect("frame");
-    let peer = client.stream.local_addr().expect("an address");
+    let peer = client.address();
     assert_eq!(client.wait_closed(), b"");
     daemon.wait_for_line(0, &format!("frame {peer}: closed: proxy-untrusted"));
     assert_eq!(daemon.statistics_at_rest().closed_for("proxy-untrusted"), 1);
@@ -138,7 +138,7 @@ fn peer_outside_proxy_from_is_closed_when_it_is_accepted() {
 fn peers_outside_proxy_from_are_warned_about_once() {
     let daemon = serving_frame(&["--proxy-from=192.0.2.0/24"]);
     let mut clients = [(); 3].map(|()| daemon.connect("frame"));
-    let peer = clients[0].stream.local_addr().expect("an address");
+    let peer = clients[0].address();
     for client in &mut clients {
         assert_eq!(client.wait_closed(), b"");
     }

@@ -29,10 +29,6 @@ fn behind_each(protocol: &str, arguments: &[&str], test: impl Fn(&str, &Daemon, 
     }
 }
 
-fn local(client: &Client) -> SocketAddr {
-    client.stream.local_addr().expect("the client's address")
-}
-
 /// The sockets on which a balancer may listen, as haproxy and as nginx write them.
 const DUAL_STACK: [&str; 2] = ["bind :::8083 v4v6", "listen [::]:8083 ipv6only=off"];
 const IPV4_ONLY: [&str; 2] = ["bind 0.0.0.0:8083", "listen 0.0.0.0:8083"];
@@ -54,7 +50,7 @@ fn assert_logged(socket: [&str; 2], source: IpAddr) {
             IpAddr::V6(source) => Client::connect(SocketAddr::from((source, balancer.address().port()))),
         };
         assert_eq!(client.request(UPPERCASE, b"hi"), b"HI", "{title}");
-        let line = format!("frame {} via 127.0.0.1:", local(&client));
+        let line = format!("frame {} via 127.0.0.1:", client.address());
         daemon.wait_for_line(0, &line);
     }
 }
@@ -75,7 +71,7 @@ fn who_has_the_announced_address() {
     behind_each("who", &[], |title, _, balancer| {
         let mut client = Client::connect_from([127, 0, 0, 11], balancer.address());
         let reply = String::from_utf8(client.receive_all()).expect("UTF-8");
-        assert!(reply.contains(&local(&client).to_string()), "{title}: {reply}");
+        assert!(reply.contains(&client.address().to_string()), "{title}: {reply}");
     });
 }
 

@@ -194,7 +194,7 @@ fn reset_before_accept_is_counted_as_reset() {
     let leak_check = LeakCheck::begin(&daemon);
     daemon.pause();
     let clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
-    let address = clients[9].stream.local_addr().expect("an address");
+    let address = clients[9].address();
     clients.into_iter().for_each(Client::reset);
     daemon.signal(Signal::SIGCONT);
     assert_serves(&mut daemon.connect("frame"));
