@@ -16,12 +16,15 @@ fn ipv4(daemon: &Daemon, protocol: &str) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], daemon.address(protocol).port()))
 }
 
-/// Whether a client at this loopback address is served; otherwise it is closed without a byte.
-fn serves(daemon: &Daemon, protocol: &str, source: [u8; 4]) -> bool {
-    let client = Client::connect_from(source, ipv4(daemon, protocol));
-    let reply = client.exchange_or_closed(&frame(UPPERCASE, b"in"));
+/// Whether a client with this loopback address is served at `address`; otherwise it is closed without a byte.
+fn serves_at(address: SocketAddr, source: [u8; 4]) -> bool {
+    let reply = Client::connect_from(source, address).exchange_or_closed(&frame(UPPERCASE, b"in"));
     assert!(reply.is_empty() || reply == [0, 0, 0, 2, b'I', b'N'], "{reply:?}");
     !reply.is_empty()
+}
+
+fn serves(daemon: &Daemon, protocol: &str, source: [u8; 4]) -> bool {
+    serves_at(ipv4(daemon, protocol), source)
 }
 
 /// Which of the loopback addresses 127.0.0.1 to 127.0.0.4 are served.
@@ -31,8 +34,7 @@ fn served(daemon: &Daemon, protocol: &str) -> [bool; 4] {
 
 /// Which of the loopback addresses 127.0.0.1 to 127.0.0.3 are served at this address.
 fn served_at(address: SocketAddr) -> [bool; 3] {
-    let client = |last| Client::connect_from([127, 0, 0, last], address).exchange_or_closed(&frame(UPPERCASE, b"in"));
-    [1, 2, 3].map(|last| !client(last).is_empty())
+    [1, 2, 3].map(|last| serves_at(address, [127, 0, 0, last]))
 }
 
 #[test]
@@ -356,8 +358,8 @@ fn a_source_above_its_rate_is_closed_and_others_are_served() {
 /// Whether a client that a load balancer announces from `source` is served; it stays connected if so.
 fn announced(daemon: &Daemon, source: &str) -> Option<Client> {
     let mut client = daemon.connect("frame");
-    let family = if source.contains(':') { "TCP6 {} 2001:db8::1" } else { "TCP4 {} 192.0.2.1" };
-    client.send(format!("PROXY {} 4000 8083\r\n", family.replace("{}", source)).as_bytes());
+    let (family, destination) = if source.contains(':') { ("TCP6", "2001:db8::1") } else { ("TCP4", "192.0.2.1") };
+    client.send(format!("PROXY {family} {source} {destination} 4000 8083\r\n").as_bytes());
     client.send(&frame(UPPERCASE, b"in"));
     match client.stream.peek(&mut [0]) {
         Ok(1..) => {
