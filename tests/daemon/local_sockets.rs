@@ -15,6 +15,7 @@ use crate::harness::{
     DEADLINE, Daemon, DaemonBuilder, Directory, Finished, available, frame, is_root, length_prefixed, listener, skip,
     wait_until,
 };
+use crate::headers::TCP4;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, VsockAddr, connect, socket};
@@ -556,21 +557,21 @@ fn names_with_an_address_or_an_unknown_option_exit_78() {
 
 #[test]
 fn the_option_proxy_is_for_own_and_inherited_sockets() {
-    let header = b"PROXY TCP4 192.0.2.10 192.0.2.20 56324 443\r\nabc";
+    let input = [TCP4, b"abc"].concat();
     let (_directory, option, path) = listen("echo");
     let daemon = start(&format!("{option},proxy"));
-    assert_eq!(exchange(&path, header), b"abc");
+    assert_eq!(exchange(&path, &input), b"abc");
     daemon.wait_for_line(0, "echo 192.0.2.10:56324 via unix:pid=");
     drop(daemon);
     // the file that the killed daemon has left
     fs::remove_file(&path).expect("remove");
     let socket = UnixListener::bind(&path).expect("bind");
     let _daemon = DaemonBuilder::new(&[]).with_sockets("echo,proxy", vec![socket.into()]).start();
-    assert_eq!(exchange(&path, header), b"abc");
+    assert_eq!(exchange(&path, &input), b"abc");
     let (mut client, server) = UnixStream::pair().expect("a pair of sockets");
     let mut daemon =
         DaemonBuilder::new(&["--connection=echo,proxy"]).with_sockets("connection", vec![server.into()]).spawn();
-    send(&mut client, header);
+    send(&mut client, &input);
     assert_eq!(receive(client), b"abc");
     assert_eq!(daemon.wait_exit(), 0);
 }

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::{Injection, LeakCheck, SHUFFLE, UPPERCASE, assert_serves, available, injected, wait_until};
 use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel, length_prefixed};
+use crate::headers::TCP4;
 
 /// Fault 1: accept4(2) fails for want of descriptors or memory, for a while.
 #[test]
@@ -206,15 +207,14 @@ fn reset_before_accept_is_counted_as_reset() {
 /// Fault 4: such a client is judged as others are, at the accept as behind its header.
 #[test]
 fn reset_before_accept_leaves_the_address_for_lists_and_headers() {
-    const HEADER: &[u8] = b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 443\r\n";
     for (option, header, argument, reason) in [
         ("", &b""[..], "--allow=127.0.0.1", "reset"),
         ("", b"", "--deny=127.0.0.1", "denied"),
         ("", b"", "--max-rate-per-source=100", "reset"),
-        (",proxy", HEADER, "--proxy-from=127.0.0.1", "reset"),
-        (",proxy", HEADER, "--proxy-from=192.0.2.0/24", "proxy-untrusted"),
-        (",proxy", HEADER, "--allow=192.0.2.10", "reset"),
-        (",proxy", HEADER, "--deny=192.0.2.10", "denied"),
+        (",proxy", TCP4, "--proxy-from=127.0.0.1", "reset"),
+        (",proxy", TCP4, "--proxy-from=192.0.2.0/24", "proxy-untrusted"),
+        (",proxy", TCP4, "--allow=192.0.2.10", "reset"),
+        (",proxy", TCP4, "--deny=192.0.2.10", "denied"),
         (",proxy", b"PROXY UNKNOWN\r\n", "--deny=127.0.0.1", "denied"),
     ] {
         let daemon = DaemonBuilder::new(&[&format!("--listen=frame=127.0.0.1:0{option}"), argument]).start();

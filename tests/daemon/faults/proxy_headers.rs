@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{LeakCheck, UPPERCASE, assert_serves};
 use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel};
+use crate::headers::TCP4;
 
-const VALID: &[u8] = b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 443\r\n";
 /// The start of a header of version 2 that is as long as allowed: 4096 bytes.
 const LONGEST: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x0f\xf0";
 /// No start of a header, whatever follows.
@@ -29,7 +29,7 @@ fn serving(arguments: &[&str]) -> (Daemon, LeakCheck, Client) {
         DaemonBuilder::new(&[&["--listen=frame=127.0.0.1:0,proxy", "--workers=2"], arguments].concat()).start();
     let leak_check = LeakCheck::begin(&daemon);
     let mut served = daemon.connect("frame");
-    served.send(VALID);
+    served.send(TCP4);
     assert_serves(&mut served);
     (daemon, leak_check, served)
 }
@@ -56,7 +56,7 @@ fn invalid_headers_close_their_connections_alone() {
 fn incomplete_headers_close_their_connections_alone() {
     let (daemon, leak_check, mut served) = serving(&[]);
     let longest = [LONGEST, &[0; 4096]].concat();
-    let lengths = (1..VALID.len()).map(|length| &VALID[..length]).chain((1..16).map(|length| &LONGEST[..length]));
+    let lengths = (1..TCP4.len()).map(|length| &TCP4[..length]).chain((1..16).map(|length| &LONGEST[..length]));
     let starts: Vec<&[u8]> = lengths.chain([&longest[..4095]]).collect();
     for start in &starts {
         assert_eq!(daemon.connect("frame").exchange_or_closed(start), b"", "{}", start.escape_ascii());
