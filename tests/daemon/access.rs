@@ -373,8 +373,7 @@ fn announced(daemon: &Daemon, source: &str) -> Option<Client> {
 #[test]
 fn ipv6_sources_count_by_prefix_and_ipv4_sources_whole() {
     for (prefix, same_network) in [("64", false), ("128", true)] {
-        let arguments = ["--listen=frame=127.0.0.1:0,proxy", "--max-per-source=1", "--source-prefix", prefix];
-        let daemon = DaemonBuilder::new(&arguments).start();
+        let daemon = Daemon::serving_behind_proxy("frame", &["--max-per-source=1", "--source-prefix", prefix]);
         let first = announced(&daemon, "2001:db8:1::1");
         assert!(first.is_some() && announced(&daemon, "2001:db8:1::1").is_none());
         assert_eq!(announced(&daemon, "2001:db8:1::2").is_some(), same_network, "/{prefix}");
@@ -387,9 +386,8 @@ fn ipv6_sources_count_by_prefix_and_ipv4_sources_whole() {
 
 #[test]
 fn announced_clients_are_judged_by_their_own_address() {
-    let arguments =
-        ["--listen=frame=127.0.0.1:0,proxy", "--allow=192.0.2.0/24,2001:db8::/32", "--deny=192.0.2.7", "-v"];
-    let daemon = DaemonBuilder::new(&arguments).start();
+    let lists = ["--allow=192.0.2.0/24,2001:db8::/32", "--deny=192.0.2.7"];
+    let daemon = Daemon::serving_behind_proxy("frame", &[&["-v"], &lists[..]].concat());
     assert!(announced(&daemon, "192.0.2.1").is_some() && announced(&daemon, "2001:db8::1").is_some());
     assert!(announced(&daemon, "192.0.2.7").is_none() && announced(&daemon, "198.51.100.1").is_none());
     daemon.wait_for_line(0, "frame 192.0.2.7:4000 via 127.0.0.1:");

@@ -3,14 +3,14 @@
 use nix::sys::signal::Signal;
 
 use crate::harness::action::UPPERCASE;
-use crate::harness::{Client, Daemon, DaemonBuilder, frame};
+use crate::harness::{Client, Daemon, frame};
 use crate::headers::{LOCAL, TCP4, TCP4_BINARY};
 
 const HINT: &str = "is send-proxy set in the balancer, or does a client connect directly?";
 
 /// A daemon whose listener of `frame` expects headers.
 fn serving_frame(arguments: &[&str]) -> Daemon {
-    DaemonBuilder::new(&[&["--listen=frame=127.0.0.1:0,proxy", "--workers=1"], arguments].concat()).start()
+    Daemon::serving_behind_proxy("frame", &[&["--workers=1"], arguments].concat())
 }
 
 /// A client that has sent a header.
@@ -43,7 +43,7 @@ fn announced_client_is_named_in_the_log_with_its_balancer() {
 
 #[test]
 fn who_sends_the_announced_address() {
-    let daemon = DaemonBuilder::new(&["--listen=who=127.0.0.1:0,proxy"]).start();
+    let daemon = Daemon::serving_behind_proxy("who", &[]);
     for header in [TCP4, TCP4_BINARY] {
         let reply = announce(&daemon, "who", header).exchange(b"");
         let text = String::from_utf8(reply).expect("UTF-8");
@@ -176,7 +176,7 @@ fn limits_and_access_lists_judge_the_announced_client() {
 
 #[test]
 fn header_on_a_listener_without_the_option_is_input_and_warned_about_once() {
-    let daemon = DaemonBuilder::new(&["--listen=echo=127.0.0.1:0"]).start();
+    let daemon = Daemon::serving("echo", &[]);
     for header in [TCP4, TCP4_BINARY] {
         assert_eq!(daemon.exchange("echo", header), header);
     }

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 
+use super::Balancer;
 use super::documented::announcing;
-use super::{Balancer, daemon_behind_proxy};
 use crate::harness::action::UPPERCASE;
 use crate::harness::{Client, Daemon, frame, length_prefixed, wait_until};
 
@@ -23,7 +23,7 @@ fn behind_each(protocol: &str, arguments: &[&str], test: impl Fn(&str, &Daemon, 
                 .filter(|line| !line.contains("tcp-check"))
                 .fold(String::new(), |all, line| all + line + "\n");
         }
-        let daemon = daemon_behind_proxy(protocol, arguments);
+        let daemon = Daemon::serving_behind_proxy(protocol, arguments);
         let Some(balancer) = Balancer::of_kind(&title, &text, &[daemon.address(protocol)]) else { continue };
         test(&title, &daemon, &balancer);
     }
@@ -43,7 +43,7 @@ fn assert_logged(socket: [&str; 2], source: IpAddr) {
             text = text.replace(documented, used);
         }
         assert!(socket.iter().any(|socket| text.contains(socket)), "{title}: no {socket:?}");
-        let daemon = daemon_behind_proxy("frame", &["-v"]);
+        let daemon = Daemon::serving_behind_proxy("frame", &["-v"]);
         let Some(balancer) = Balancer::of_kind(&title, &text, &[daemon.address("frame")]) else { continue };
         let mut client = match source {
             IpAddr::V4(source) => Client::connect_from(source.octets(), balancer.address()),
@@ -116,7 +116,7 @@ fn access_lists_judge_the_announced_address() {
 #[test]
 fn clients_on_a_unix_socket_have_the_address_of_the_balancer() {
     for (title, text) in announcing().into_iter().filter(|(_, text)| text.contains("unix@")) {
-        let daemon = daemon_behind_proxy("frame", &["-v", "--max-per-source=1"]);
+        let daemon = Daemon::serving_behind_proxy("frame", &["-v", "--max-per-source=1"]);
         let Some(balancer) = Balancer::of_kind(&title, &text, &[daemon.address("frame")]) else { return };
         wait_until("the balancer listens", || UnixStream::connect(balancer.socket()).is_ok());
         let clients: Vec<UnixStream> =

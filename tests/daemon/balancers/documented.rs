@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use super::{Balancer, DAEMON_SOCKET, SERVERS, daemon_behind_proxy};
+use super::{Balancer, DAEMON_SOCKET, SERVERS, daemon};
 use crate::harness::{Daemon, DaemonBuilder, Directory, available, run, skip, stderr, stdout};
 
 /// The kinds of configurations, as the first line of each names its file.
@@ -65,8 +65,7 @@ pub fn sends_headers(text: &str) -> bool {
 /// A daemon for each server in a configuration.
 fn servers(text: &str) -> Vec<Daemon> {
     let shown = SERVERS.iter().filter(|server| text.contains(*server));
-    let daemon = if sends_headers(text) { daemon_behind_proxy } else { Daemon::serving };
-    shown.map(|_| daemon("frame", &[])).collect()
+    shown.map(|_| daemon(sends_headers(text), &[])).collect()
 }
 
 /// Asserts that checks pass; all of them, without arguments that select some.

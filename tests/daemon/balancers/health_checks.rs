@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::documented::{configuration, sends_headers, table};
-use super::{Balancer, daemon_behind_proxy};
+use super::{Balancer, daemon};
 use crate::harness::action::UPPERCASE;
 use crate::harness::{Client, Daemon, Statistics, run};
 
@@ -168,10 +168,6 @@ pub fn with_haproxy(title: &str, changes: &Changes, daemon: &Daemon) -> Option<B
         text = text.replace(old, new);
     }
     Balancer::haproxy(&text, &[daemon.address("frame")])
-}
-
-fn daemon(behind_proxy: bool, arguments: &[&str]) -> Daemon {
-    if behind_proxy { daemon_behind_proxy("frame", arguments) } else { Daemon::serving("frame", arguments) }
 }
 
 fn assert_haproxy((check, title, changes): &HaproxyCheck) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{LeakCheck, UPPERCASE, assert_serves};
-use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel};
+use crate::harness::{Client, Daemon, frame, in_parallel};
 use crate::headers::TCP4;
 
 /// The start of a header of version 2 that is as long as allowed: 4096 bytes.
@@ -25,8 +25,7 @@ const INVALID: &[&[u8]] = &[
 
 /// A daemon that expects headers, with a client that it serves.
 fn serving(arguments: &[&str]) -> (Daemon, LeakCheck, Client) {
-    let daemon =
-        DaemonBuilder::new(&[&["--listen=frame=127.0.0.1:0,proxy", "--workers=2"], arguments].concat()).start();
+    let daemon = Daemon::serving_behind_proxy("frame", &[&["--workers=2"], arguments].concat());
     let leak_check = LeakCheck::begin(&daemon);
     let mut served = daemon.connect("frame");
     served.send(TCP4);

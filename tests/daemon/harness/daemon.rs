@@ -35,6 +35,12 @@ impl Daemon {
         DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start()
     }
 
+    /// Like [`Self::serving`], to clients behind a balancer that sends PROXY headers.
+    pub fn serving_behind_proxy(protocol: &str, arguments: &[&str]) -> Self {
+        let listen = format!("--listen={protocol}=127.0.0.1:0,proxy");
+        DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start()
+    }
+
     /// Waits for `READY=1` and reads the listeners' addresses from it.
     pub fn wait_ready(&mut self) {
         let ready = self.notices.wait_for(0, |notice| notice.contains("READY=1"));
