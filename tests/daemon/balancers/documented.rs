@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use super::{Balancer, DAEMON_SOCKET, SERVERS, daemon};
-use crate::harness::{Daemon, DaemonBuilder, Directory, available, run, skip, stderr, stdout};
+use crate::harness::{Daemon, DaemonBuilder, Directory, available, marked_blocks, run, skip, stderr, stdout};
 
 /// The kinds of configurations, as the first line of each names its file.
 const KINDS: [&str; 4] = ["haproxy.cfg", "nginx.conf", "retortd-proxy.service", "service.nft"];
@@ -25,21 +25,7 @@ pub fn table(heading: &str) -> Vec<Vec<String>> {
 
 /// The indented blocks of the document that begin with a comment, with the text of that comment.
 fn configurations() -> Vec<(String, String)> {
-    let mut blocks: Vec<(String, String)> = Vec::new();
-    let mut in_block = false;
-    for line in document().lines() {
-        let indented = line.strip_prefix("    ");
-        if let Some(title) = indented.and_then(|line| line.strip_prefix("# ")) {
-            blocks.push((title.to_string(), String::new()));
-            in_block = true;
-        } else if indented.is_none() && !line.is_empty() {
-            in_block = false;
-        } else if let Some((_, block)) = blocks.last_mut().filter(|_| in_block) {
-            block.push_str(indented.unwrap_or_default());
-            block.push('\n');
-        }
-    }
-    blocks
+    marked_blocks(&document(), "# ")
 }
 
 /// The configuration with this title.
