@@ -16,6 +16,18 @@ pub enum Service {
     Daytime,
 }
 
+impl Service {
+    /// The name of its protocol.
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Self::Frame => "frame",
+            Self::Echo => "echo",
+            Self::Who => "who",
+            Self::Daytime => "daytime",
+        }
+    }
+}
+
 /// The bug of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
