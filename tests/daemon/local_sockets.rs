@@ -251,7 +251,7 @@ fn two_paths_of_one_file_exit_78() {
     }
 }
 
-/// The address of a user that the daemon's user may not connect to, and that it may not remove.
+/// A socket of another user: one that the daemon's user may not connect to, and one that it may not remove.
 #[test]
 fn a_socket_of_another_user_exits_78_and_stays() {
     if !is_root() || !available("setpriv") {
@@ -334,7 +334,8 @@ fn a_read_only_directory_exits_78() {
     finished.assert_failed(78, &words);
 }
 
-/// The limit of a path is checked before; that of a name in it counts where a symbolic link leads, too.
+/// The length of the whole path is checked before the bind; a name that is too long may also be in the target of a
+/// symbolic link.
 #[test]
 fn a_path_that_is_too_long_for_the_file_system_exits_78() {
     let directory = Directory::new();
@@ -584,7 +585,7 @@ fn a_name_with_the_option_proxy_needs_networks_in_the_settings() {
     launch.finish().assert_failed(78, "--proxy-from");
 }
 
-/// As a program passes it that plays inetd for Unix sockets; `--connection` selects the protocol.
+/// As a program that plays inetd for Unix sockets passes it; `--connection` selects the protocol.
 #[test]
 fn a_unix_connection_on_standard_input_is_served() {
     let directory = Directory::new();

@@ -55,8 +55,8 @@ fn assert_logged(socket: [&str; 2], source: IpAddr) {
     }
 }
 
-/// A dual-stack listener has mapped addresses of IPv4 clients, which nginx announces so; the log has them without the
-/// prefix.
+/// A dual-stack listener sees IPv4 clients at mapped addresses, and nginx announces those; the log has them without the
+/// prefix `::ffff:`.
 #[test]
 fn log_has_the_announced_address_and_that_of_the_balancer() {
     let [ipv4, ipv6] = [IpAddr::from([127, 0, 0, 11]), IpAddr::from(Ipv6Addr::LOCALHOST)];

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{Balancer, DAEMON_SOCKET, SERVERS, daemon};
 use crate::harness::{Daemon, DaemonBuilder, Directory, available, marked_blocks, run, skip, stderr, stdout};
 
-/// The kinds of configurations, as the first line of each names its file.
+/// The files that the configurations are for; the comment above a configuration begins with one of them.
 const KINDS: [&str; 4] = ["haproxy.cfg", "nginx.conf", "retortd-proxy.service", "service.nft"];
 
 fn document() -> String {

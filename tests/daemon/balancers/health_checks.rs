@@ -160,7 +160,8 @@ fn closed_connections(lines: &[String]) -> BTreeMap<String, usize> {
     closed
 }
 
-/// A daemon for a configuration, and haproxy with its health checks; None: haproxy is not installed.
+/// Starts haproxy in front of a daemon, with this configuration, its changes and frequent health checks. None: haproxy
+/// is not installed.
 #[track_caller]
 pub fn with_haproxy(title: &str, changes: &Changes, daemon: &Daemon) -> Option<Balancer> {
     let mut text = configuration(title);
