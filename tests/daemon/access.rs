@@ -16,12 +16,15 @@ fn ipv4(daemon: &Daemon, protocol: &str) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], daemon.address(protocol).port()))
 }
 
-/// Whether a client at this loopback address is served; otherwise it is closed without a byte.
-fn serves(daemon: &Daemon, protocol: &str, source: [u8; 4]) -> bool {
-    let client = Client::connect_from(source, ipv4(daemon, protocol));
-    let reply = client.exchange_or_closed(&frame(UPPERCASE, b"in"));
+/// Whether a client with this loopback address is served at `address`; otherwise it is closed without a byte.
+fn serves_at(address: SocketAddr, source: [u8; 4]) -> bool {
+    let reply = Client::connect_from(source, address).exchange_or_closed(&frame(UPPERCASE, b"in"));
     assert!(reply.is_empty() || reply == [0, 0, 0, 2, b'I', b'N'], "{reply:?}");
     !reply.is_empty()
+}
+
+fn serves(daemon: &Daemon, protocol: &str, source: [u8; 4]) -> bool {
+    serves_at(ipv4(daemon, protocol), source)
 }
 
 /// Which of the loopback addresses 127.0.0.1 to 127.0.0.4 are served.
@@ -31,8 +34,7 @@ fn served(daemon: &Daemon, protocol: &str) -> [bool; 4] {
 
 /// Which of the loopback addresses 127.0.0.1 to 127.0.0.3 are served at this address.
 fn served_at(address: SocketAddr) -> [bool; 3] {
-    let client = |last| Client::connect_from([127, 0, 0, last], address).exchange_or_closed(&frame(UPPERCASE, b"in"));
-    [1, 2, 3].map(|last| !client(last).is_empty())
+    [1, 2, 3].map(|last| serves_at(address, [127, 0, 0, last]))
 }
 
 #[test]
@@ -226,12 +228,7 @@ fn clients_above_the_rate_of_a_listener_wait_in_the_backlog() {
     assert!(begun.elapsed() >= Duration::from_millis(1990), "{:?}", begun.elapsed());
     let (line, _) = daemon.wait_for_line(0, "come faster than --max-rate allows: they wait in the backlog");
     daemon.wait_for_line(line, "come within --max-rate again (");
-    assert_eq!(
-        daemon.log.all().iter().filter(|line| line.contains("allows: they wait")).count(),
-        1,
-        "{}",
-        daemon.log.text()
-    );
+    assert_eq!(daemon.lines_with("allows: they wait"), 1, "{}", daemon.log.text());
     assert_eq!(daemon.statistics_at_rest().answered, 30);
 }
 
@@ -361,8 +358,8 @@ fn a_source_above_its_rate_is_closed_and_others_are_served() {
 /// Whether a client that a load balancer announces from `source` is served; it stays connected if so.
 fn announced(daemon: &Daemon, source: &str) -> Option<Client> {
     let mut client = daemon.connect("frame");
-    let family = if source.contains(':') { "TCP6 {} 2001:db8::1" } else { "TCP4 {} 192.0.2.1" };
-    client.send(format!("PROXY {} 4000 8083\r\n", family.replace("{}", source)).as_bytes());
+    let (family, destination) = if source.contains(':') { ("TCP6", "2001:db8::1") } else { ("TCP4", "192.0.2.1") };
+    client.send(format!("PROXY {family} {source} {destination} 4000 8083\r\n").as_bytes());
     client.send(&frame(UPPERCASE, b"in"));
     match client.stream.peek(&mut [0]) {
         Ok(1..) => {
@@ -376,8 +373,7 @@ fn announced(daemon: &Daemon, source: &str) -> Option<Client> {
 #[test]
 fn ipv6_sources_count_by_prefix_and_ipv4_sources_whole() {
     for (prefix, same_network) in [("64", false), ("128", true)] {
-        let arguments = ["--listen=frame=127.0.0.1:0,proxy", "--max-per-source=1", "--source-prefix", prefix];
-        let daemon = DaemonBuilder::new(&arguments).start();
+        let daemon = Daemon::serving_behind_proxy("frame", &["--max-per-source=1", "--source-prefix", prefix]);
         let first = announced(&daemon, "2001:db8:1::1");
         assert!(first.is_some() && announced(&daemon, "2001:db8:1::1").is_none());
         assert_eq!(announced(&daemon, "2001:db8:1::2").is_some(), same_network, "/{prefix}");
@@ -390,9 +386,8 @@ fn ipv6_sources_count_by_prefix_and_ipv4_sources_whole() {
 
 #[test]
 fn announced_clients_are_judged_by_their_own_address() {
-    let arguments =
-        ["--listen=frame=127.0.0.1:0,proxy", "--allow=192.0.2.0/24,2001:db8::/32", "--deny=192.0.2.7", "-v"];
-    let daemon = DaemonBuilder::new(&arguments).start();
+    let lists = ["--allow=192.0.2.0/24,2001:db8::/32", "--deny=192.0.2.7"];
+    let daemon = Daemon::serving_behind_proxy("frame", &[&["-v"], &lists[..]].concat());
     assert!(announced(&daemon, "192.0.2.1").is_some() && announced(&daemon, "2001:db8::1").is_some());
     assert!(announced(&daemon, "192.0.2.7").is_none() && announced(&daemon, "198.51.100.1").is_none());
     daemon.wait_for_line(0, "frame 192.0.2.7:4000 via 127.0.0.1:");

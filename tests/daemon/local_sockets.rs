@@ -12,17 +12,20 @@ use std::process::{Command, Stdio};
 
 use crate::harness::action::UPPERCASE;
 use crate::harness::{
-    DEADLINE, Daemon, DaemonBuilder, Directory, Finished, available, frame, length_prefixed, listener, skip, wait_until,
+    DEADLINE, Daemon, DaemonBuilder, Directory, Finished, available, frame, is_root, length_prefixed, listener, skip,
+    wait_until,
 };
+use crate::headers::TCP4;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, VsockAddr, connect, socket};
 use nix::unistd::{Uid, chown, getgid, getuid};
 
-/// A protocol's option `--listen` for a socket in the directory, and the path of the socket.
-fn listen(directory: &Directory, protocol: &str) -> (String, String) {
+/// A new directory, a protocol's option `--listen` for a socket there, and the path of the socket.
+fn listen(protocol: &str) -> (Directory, String, String) {
+    let directory = Directory::new();
     let path = directory.path("socket").to_str().expect("a path in UTF-8").to_string();
-    (format!("--listen={protocol}=unix:{path}"), path)
+    (directory, format!("--listen={protocol}=unix:{path}"), path)
 }
 
 /// Starts a daemon, and waits until it is ready.
@@ -70,8 +73,7 @@ fn mode_of(path: &str) -> u32 {
 
 #[test]
 fn unix_sockets_are_served_and_name_their_clients() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let mut daemon = start(&option);
     assert_eq!(exchange(&path, &frame(UPPERCASE, b"abc")), length_prefixed(b"ABC"));
     let client = format!("frame unix:pid={},uid={},gid={}", std::process::id(), getuid(), getgid());
@@ -83,15 +85,13 @@ fn unix_sockets_are_served_and_name_their_clients() {
 
 #[test]
 fn large_messages_are_served_on_unix_sockets() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let daemon = start(&option);
     let text = vec![b'a'; 3 << 20];
-    let mut stream = connect_to(&path);
+    let stream = connect_to(&path);
     let mut writer = stream.try_clone().expect("a second handle");
     let sender = std::thread::spawn(move || send(&mut writer, &frame(UPPERCASE, &text)));
-    let mut received = Vec::new();
-    stream.read_to_end(&mut received).expect("receive");
+    let received = receive(stream);
     sender.join().expect("sent");
     assert_eq!(received, length_prefixed(&vec![b'A'; 3 << 20]));
     assert_eq!(daemon.statistics_at_rest().answered, 1);
@@ -110,8 +110,7 @@ fn abstract_sockets_are_served() {
 /// Nothing but the listener is in the log: no option of TCP is tried and fails.
 #[test]
 fn tcp_options_are_not_set_on_unix_sockets() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let daemon = DaemonBuilder::new(&[&option, "--send-buffer=64K", "--recv-buffer=64K"]).start();
     assert_eq!(exchange(&path, b"abc"), b"abc");
     assert_eq!(daemon.log.text(), "");
@@ -119,8 +118,7 @@ fn tcp_options_are_not_set_on_unix_sockets() {
 
 #[test]
 fn the_file_has_the_given_mode() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     for (mode, expected) in [("", 0o660), (",mode=0600", 0o600), (",mode=666", 0o666)] {
         // as retortd.service has it
         let launch =
@@ -133,8 +131,7 @@ fn the_file_has_the_given_mode() {
 
 #[test]
 fn a_mode_changes_only_with_a_restart() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (directory, option, path) = listen("echo");
     let (_, listener) = option.split_once('=').expect("an option with a value");
     let settings = directory.write("settings", format!("RETORTD_LISTEN={listener},mode=0600\n"));
     let daemon = start(&format!("--settings={settings}"));
@@ -147,8 +144,7 @@ fn a_mode_changes_only_with_a_restart() {
 /// Fault 47: a leftover.
 #[test]
 fn a_leftover_of_a_killed_daemon_is_replaced() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let mut killed = start(&option);
     killed.signal(Signal::SIGKILL);
     killed.wait_exit();
@@ -159,23 +155,19 @@ fn a_leftover_of_a_killed_daemon_is_replaced() {
 
 #[test]
 fn a_socket_in_use_exits_71_and_stays() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let _daemon = start(&option);
-    let Finished { code, log, .. } = refused(&option);
-    assert_eq!(code, 71, "{log}");
     let words = format!(
         "cannot listen on unix:{path}: Address already in use (os error 98) (another process listens there: ss -lxp shows it)"
     );
-    assert!(log.contains(&words), "{log}");
+    refused(&option).assert_failed(71, &words);
     assert_eq!(exchange(&path, b"abc"), b"abc");
 }
 
 /// Fault 47: two daemons for one path.
 #[test]
 fn one_of_two_daemons_gets_a_path() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     for _ in 0..5 {
         drop(UnixListener::bind(&path).expect("a leftover"));
         let mut daemons = [0, 1].map(|_| DaemonBuilder::new(&["-v", &option]).spawn());
@@ -204,9 +196,8 @@ fn what_cannot_be_a_socket_exits_78() {
         ),
         (format!("{file}/socket"), "Not a directory (os error 20) (the directory of the socket has to exist: "),
     ] {
-        let Finished { code, log, .. } = refused(&format!("--listen=echo=unix:{path}"));
-        assert_eq!(code, 78, "{log}");
-        assert!(log.contains(&format!("cannot listen on unix:{path}: {words}")), "{log}");
+        refused(&format!("--listen=echo=unix:{path}"))
+            .assert_failed(78, &format!("cannot listen on unix:{path}: {words}"));
     }
     assert_eq!(fs::read_to_string(file).expect("it is still there"), "text");
 }
@@ -234,48 +225,39 @@ fn wrong_local_listeners_are_rejected_with_advice() {
             "cannot listen on echo=vsock::7 and time=vsock::7: vsock::7 is given",
         ),
     ] {
-        let Finished { code: actual, log, .. } = refused(option);
-        assert_eq!(actual, code, "{log}");
-        assert!(log.contains(words), "{log}");
+        refused(option).assert_failed(code, words);
     }
 }
 
 #[test]
 fn a_symbolic_link_in_place_of_a_socket_is_named() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     symlink("missing", &path).expect("symlink");
-    let Finished { code, log, .. } = refused(&option);
-    assert_eq!(code, 78, "{log}");
-    assert!(log.contains("(there is a symbolic link, which is not followed: remove it"), "{log}");
+    refused(&option).assert_failed(78, "(there is a symbolic link, which is not followed: remove it");
 }
 
 #[test]
 fn two_paths_of_one_file_exit_78() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let parent = Path::new(&path).parent().expect("a directory");
     let link = parent.join("link");
     symlink(parent, &link).expect("symlink");
     for other in [link.join("socket"), link.join("../").join(parent.file_name().expect("a name")).join("socket")] {
         let launch = DaemonBuilder::new(&[&option, &format!("--listen=time=unix:{}", other.display())]);
-        let Finished { code, log, .. } = launch.finish();
-        assert_eq!(code, 78, "{log}");
         let words =
             format!("(os error 98): echo=unix:{path} leads to the same file (give one of them another address)");
-        assert!(log.contains(&words), "{log}");
+        launch.finish().assert_failed(78, &words);
         assert!(!Path::new(&path).exists(), "the first socket is removed");
     }
 }
 
-/// The address of a user that the daemon's user may not connect to, and that it may not remove.
+/// A socket of another user: one that the daemon's user may not connect to, and one that it may not remove.
 #[test]
 fn a_socket_of_another_user_exits_78_and_stays() {
-    if !getuid().is_root() || !available("setpriv") {
-        return skip("not root");
+    if !is_root() || !available("setpriv") {
+        return;
     }
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let parent = Path::new(&path).parent().expect("a directory");
     for (directory_mode, mode, words) in [
         (0o777, 0o600, "a socket is there that this user may not connect to (if 'ss -lxp' shows no process"),
@@ -289,9 +271,7 @@ fn a_socket_of_another_user_exits_78_and_stays() {
         drop(UnixListener::bind(&path).expect("bind"));
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
         let launch = DaemonBuilder::new(&[&option]).under(&["setpriv", "--reuid=65534", "--clear-groups"]);
-        let Finished { code, log, .. } = launch.finish();
-        assert_eq!(code, 78, "{log}");
-        assert!(log.contains(&format!("cannot listen on unix:{path}: {words}")), "{log}");
+        launch.finish().assert_failed(78, &format!("cannot listen on unix:{path}: {words}"));
         fs::remove_file(&path).expect("it is still there");
     }
 }
@@ -300,16 +280,15 @@ fn a_socket_of_another_user_exits_78_and_stays() {
 #[test]
 fn a_socket_is_bound_without_proc() {
     const SCRIPT: &str = "mount -t tmpfs none /proc || exit 77; umask 0777; exec \"$@\"";
-    if !getuid().is_root() || !available("unshare") {
-        return skip("not root");
+    if !is_root() || !available("unshare") {
+        return;
     }
     let mount = ["unshare", "--mount", "--propagation=private", "sh", "-c", SCRIPT, "sh"];
     let probe = Command::new(mount[0]).args(&mount[1..]).arg("true").output().expect("unshare");
     if !probe.status.success() {
         return skip("no file system can be mounted here");
     }
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let mut daemon = DaemonBuilder::new(&[&option]).under(&mount).start();
     assert_eq!((mode_of(&path), exchange(&path, b"abc")), (0o660, b"abc".to_vec()));
     assert_eq!(daemon.stop(), 0);
@@ -318,28 +297,24 @@ fn a_socket_is_bound_without_proc() {
 
 #[test]
 fn a_directory_that_the_daemon_may_not_write_exits_78() {
-    if !getuid().is_root() || !available("setpriv") {
-        return skip("not root");
+    if !is_root() || !available("setpriv") {
+        return;
     }
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let launch = DaemonBuilder::new(&[&option]).under(&["setpriv", "--reuid=65534", "--clear-groups"]);
-    let Finished { code, log, .. } = launch.finish();
-    assert_eq!(code, 78, "{log}");
     let words = format!(
         "cannot listen on unix:{path}: Permission denied (os error 13) (the daemon has to write to the directory"
     );
-    assert!(log.contains(&words), "{log}");
+    launch.finish().assert_failed(78, &words);
 }
 
 #[test]
 fn a_read_only_directory_exits_78() {
     const SCRIPT: &str = "mount --bind $0 $0 && mount -o remount,ro,bind $0 || exit 77; exec \"$@\"";
-    if !getuid().is_root() || !available("unshare") {
-        return skip("not root");
+    if !is_root() || !available("unshare") {
+        return;
     }
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let root = Path::new(&path).parent().and_then(Path::to_str).expect("a directory");
     let launch = DaemonBuilder::new(&[&option]).under(&[
         "unshare",
@@ -350,45 +325,38 @@ fn a_read_only_directory_exits_78() {
         SCRIPT,
         root,
     ]);
-    let Finished { code, log, .. } = launch.finish();
-    if code == 77 || log.starts_with("unshare: ") {
+    let finished = launch.finish();
+    if finished.code == 77 || finished.log.starts_with("unshare: ") {
         return skip("no file system can be mounted here");
     }
-    assert_eq!(code, 78, "{log}");
     let words =
         format!("cannot listen on unix:{path}: Read-only file system (os error 30) (the directory is read-only");
-    assert!(log.contains(&words), "{log}");
+    finished.assert_failed(78, &words);
 }
 
-/// The limit of a path is checked before; that of a name in it counts where a symbolic link leads, too.
+/// The length of the whole path is checked before the bind; a name that is too long may also be in the target of a
+/// symbolic link.
 #[test]
 fn a_path_that_is_too_long_for_the_file_system_exits_78() {
     let directory = Directory::new();
     let link = directory.path("link");
     symlink("a".repeat(256), &link).expect("symlink");
     let path = format!("{}/socket", link.display());
-    let Finished { code, log, .. } = refused(&format!("--listen=echo=unix:{path}"));
-    assert_eq!(code, 78, "{log}");
     let words = format!("cannot listen on unix:{path}: File name too long (os error 36) (choose a shorter path)");
-    assert!(log.contains(&words), "{log}");
+    refused(&format!("--listen=echo=unix:{path}")).assert_failed(78, &words);
     let path = format!("{}/{}", link.display(), "a".repeat(107));
-    let Finished { code, log, .. } = refused(&format!("--listen=echo=unix:{path}"));
-    assert_eq!(code, 2, "{log}");
-    assert!(log.contains("is too long for a socket: at most 107 bytes"), "{log}");
+    refused(&format!("--listen=echo=unix:{path}")).assert_failed(2, "is too long for a socket: at most 107 bytes");
 }
 
 #[test]
 fn a_lock_file_is_held_as_long_as_the_socket() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let mut daemon = start(&option);
     let lock = format!("{path}.lock");
     assert_eq!((mode_of(&lock), fs::read(&lock).expect("read")), (0o600, Vec::new()));
     fs::remove_file(&path).expect("remove");
-    let Finished { code, log, .. } = refused(&option);
-    assert_eq!(code, 71, "{log}");
     let words = "Address already in use (os error 98) (another process listens there: ss -lxp shows it)";
-    assert!(log.contains(words), "{log}");
+    refused(&option).assert_failed(71, words);
     assert_eq!(daemon.stop(), 0);
     assert!(!Path::new(&lock).exists());
 }
@@ -396,8 +364,7 @@ fn a_lock_file_is_held_as_long_as_the_socket() {
 /// Any user who can read a directory can lock it.
 #[test]
 fn a_lock_on_the_directory_delays_no_start() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let handle = File::open(Path::new(&path).parent().expect("a directory")).expect("open");
     let _lock = Flock::lock(handle, FlockArg::LockExclusive).expect("the lock");
     let _daemon = start(&option);
@@ -406,17 +373,14 @@ fn a_lock_on_the_directory_delays_no_start() {
 
 #[test]
 fn a_foreign_lock_file_exits_78_and_stays() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (directory, option, path) = listen("echo");
     let lock = directory.path("socket.lock");
     let target = directory.write("target", "text");
     let words = format!(
         "cannot listen on unix:{path}: {path}.lock is there and is no lock file of this user (if no other program needs"
     );
     let rejected = || {
-        let Finished { code, log, .. } = refused(&option);
-        assert_eq!(code, 78, "{log}");
-        assert!(log.contains(&words), "{log}");
+        refused(&option).assert_failed(78, &words);
         assert!(!Path::new(&path).exists(), "no socket is left");
     };
     symlink(&target, &lock).expect("symlink");
@@ -436,8 +400,7 @@ fn a_foreign_lock_file_exits_78_and_stays() {
 
 #[test]
 fn a_stop_at_once_removes_the_file() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let mut daemon = start(&option);
     let mut client = connect_to(&path);
     // an incomplete request, which a drain waits for
@@ -452,8 +415,7 @@ fn a_stop_at_once_removes_the_file() {
 /// The kernel does not tell how many clients are in the queue of a Unix socket.
 #[test]
 fn a_drain_serves_the_clients_that_are_queued() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let mut daemon = DaemonBuilder::new(&["-v", "--workers=2", &option]).start();
     daemon.pause();
     let clients: Vec<UnixStream> = (0..150)
@@ -473,8 +435,7 @@ fn a_drain_serves_the_clients_that_are_queued() {
 
 #[test]
 fn a_drain_removes_the_file_first() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let mut daemon = start(&option);
     let mut client = connect_to(&path);
     let request = frame(UPPERCASE, b"abc");
@@ -492,8 +453,7 @@ fn a_drain_removes_the_file_first() {
 
 #[test]
 fn clients_of_unix_sockets_are_limited_by_user() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let daemon = DaemonBuilder::new(&["-v", "--max-per-source=1", &option]).start();
     let mut first = connect_to(&path);
     first.write_all(b"a").expect("send");
@@ -504,8 +464,7 @@ fn clients_of_unix_sockets_are_limited_by_user() {
 
 #[test]
 fn who_reports_the_user() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "who");
+    let (_directory, option, path) = listen("who");
     let _daemon = start(&option);
     let reply = String::from_utf8(exchange(&path, b"")).expect("text");
     let peer = format!("\"peer\":\"unix:pid={},uid={},gid={}\"", std::process::id(), getuid(), getgid());
@@ -514,8 +473,7 @@ fn who_reports_the_user() {
 
 #[test]
 fn other_programs_are_clients_of_unix_sockets() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let (_directory, option, path) = listen("echo");
     let _daemon = start(&option);
     let socat = format!("UNIX-CONNECT:{path}");
     for command in [&["socat", "-t30", "-", &socat][..], &["ncat", "-U", &path]] {
@@ -547,13 +505,11 @@ fn inherited_unix_sockets_are_served_and_kept() {
 
 #[test]
 fn an_inherited_path_given_again_exits_78() {
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "frame");
+    let (_directory, option, path) = listen("frame");
     let socket = UnixListener::bind(&path).expect("bind");
-    let finished = DaemonBuilder::new(&[&option]).with_sockets("echo", vec![socket.into()]).finish();
-    assert_eq!(finished.code, 78, "{}", finished.log);
     let words = format!("Address already in use (os error 98): systemd passes echo=unix:{path}, too (remove");
-    assert!(finished.log.contains(&words), "{}", finished.log);
+    let launch = DaemonBuilder::new(&[&option]).with_sockets("echo", vec![socket.into()]);
+    launch.finish().assert_failed(78, &words);
 }
 
 /// As `Accept=yes` of a socket unit passes it.
@@ -580,9 +536,7 @@ fn the_name_connection_has_the_meaning_of_the_setting() {
         assert_eq!(receive(client), expected, "{name} {option}");
         assert_eq!(daemon.wait_exit(), 0);
     }
-    let Finished { code, log, .. } = refused("--connection=echo=7");
-    assert_eq!(code, 2, "{log}");
-    assert!(log.contains("echo has an address here"), "{log}");
+    refused("--connection=echo=7").assert_failed(2, "echo has an address here");
 }
 
 /// Fault 49: an option that restricts access may not be in a name.
@@ -597,30 +551,28 @@ fn names_with_an_address_or_an_unknown_option_exit_78() {
         ("echo,fast", "descriptor 3 (echo,fast): a name can have the option proxy and not 'fast'"),
     ] {
         let finished = DaemonBuilder::new(&[]).with_sockets(name, vec![listener().0.into()]).finish();
-        assert_eq!(finished.code, 78, "{}", finished.log);
-        assert!(finished.log.contains(words), "{}", finished.log);
+        finished.assert_failed(78, words);
         assert!(!finished.log.contains("(set FileDescriptorName= to "), "{}", finished.log);
     }
 }
 
 #[test]
 fn the_option_proxy_is_for_own_and_inherited_sockets() {
-    let header = b"PROXY TCP4 192.0.2.10 192.0.2.20 56324 443\r\nabc";
-    let directory = Directory::new();
-    let (option, path) = listen(&directory, "echo");
+    let input = [TCP4, b"abc"].concat();
+    let (_directory, option, path) = listen("echo");
     let daemon = start(&format!("{option},proxy"));
-    assert_eq!(exchange(&path, header), b"abc");
+    assert_eq!(exchange(&path, &input), b"abc");
     daemon.wait_for_line(0, "echo 192.0.2.10:56324 via unix:pid=");
     drop(daemon);
     // the file that the killed daemon has left
     fs::remove_file(&path).expect("remove");
     let socket = UnixListener::bind(&path).expect("bind");
     let _daemon = DaemonBuilder::new(&[]).with_sockets("echo,proxy", vec![socket.into()]).start();
-    assert_eq!(exchange(&path, header), b"abc");
+    assert_eq!(exchange(&path, &input), b"abc");
     let (mut client, server) = UnixStream::pair().expect("a pair of sockets");
     let mut daemon =
         DaemonBuilder::new(&["--connection=echo,proxy"]).with_sockets("connection", vec![server.into()]).spawn();
-    send(&mut client, header);
+    send(&mut client, &input);
     assert_eq!(receive(client), b"abc");
     assert_eq!(daemon.wait_exit(), 0);
 }
@@ -629,12 +581,11 @@ fn the_option_proxy_is_for_own_and_inherited_sockets() {
 #[test]
 fn a_name_with_the_option_proxy_needs_networks_in_the_settings() {
     let all = TcpListener::bind("0.0.0.0:0").expect("bind");
-    let finished = DaemonBuilder::new(&[]).with_sockets("echo,proxy", vec![all.into()]).finish();
-    assert_eq!(finished.code, 78, "{}", finished.log);
-    assert!(finished.log.contains("--proxy-from"), "{}", finished.log);
+    let launch = DaemonBuilder::new(&[]).with_sockets("echo,proxy", vec![all.into()]);
+    launch.finish().assert_failed(78, "--proxy-from");
 }
 
-/// As a program passes it that plays inetd for Unix sockets; `--connection` selects the protocol.
+/// As a program that plays inetd for Unix sockets passes it; `--connection` selects the protocol.
 #[test]
 fn a_unix_connection_on_standard_input_is_served() {
     let directory = Directory::new();
@@ -666,12 +617,10 @@ fn vsock_listeners_are_bound() {
     let port = 0x4000_0000 + std::process::id();
     let mut daemon = start(&format!("--listen=echo=vsock::{port}"));
     daemon.wait_for_line(0, &format!("listening on echo=vsock::{port}"));
-    let Finished { code, log, .. } = refused(&format!("--listen=time=vsock::{port}"));
-    assert_eq!(code, 71, "{log}");
-    assert!(log.contains("(another process listens there: ss -lp --vsock shows it)"), "{log}");
-    let Finished { code, log, .. } = refused("--listen=time=vsock:77:9000");
-    assert_eq!(code, 71, "{log}");
-    assert!(log.contains("(this machine does not have that CID: vsock::PORT listens on every one)"), "{log}");
+    refused(&format!("--listen=time=vsock::{port}"))
+        .assert_failed(71, "(another process listens there: ss -lp --vsock shows it)");
+    refused("--listen=time=vsock:77:9000")
+        .assert_failed(71, "(this machine does not have that CID: vsock::PORT listens on every one)");
     assert_eq!(daemon.stop(), 0);
 }
 

@@ -3,14 +3,14 @@
 use nix::sys::signal::Signal;
 
 use crate::harness::action::UPPERCASE;
-use crate::harness::{Client, Daemon, DaemonBuilder, frame};
+use crate::harness::{Client, Daemon, frame};
 use crate::headers::{LOCAL, TCP4, TCP4_BINARY};
 
 const HINT: &str = "is send-proxy set in the balancer, or does a client connect directly?";
 
 /// A daemon whose listener of `frame` expects headers.
 fn serving_frame(arguments: &[&str]) -> Daemon {
-    DaemonBuilder::new(&[&["--listen=frame=127.0.0.1:0,proxy", "--workers=1"], arguments].concat()).start()
+    Daemon::serving_behind_proxy("frame", &[&["--workers=1"], arguments].concat())
 }
 
 /// A client that has sent a header.
@@ -20,16 +20,11 @@ fn announce(daemon: &Daemon, protocol: &str, header: &[u8]) -> Client {
     client
 }
 
-/// The number of lines in the log with these words.
-fn lines_with(daemon: &Daemon, words: &str) -> usize {
-    daemon.log.all().iter().filter(|line| line.contains(words)).count()
-}
-
 #[test]
 fn announced_client_is_named_in_the_log_with_its_balancer() {
     let daemon = serving_frame(&["-vv"]);
     let mut client = announce(&daemon, "frame", TCP4);
-    let balancer = client.stream.local_addr().expect("an address");
+    let balancer = client.address();
     assert_eq!(client.request(UPPERCASE, b"in"), b"IN");
     drop(client);
     let (last, _) = daemon.wait_for_line(0, ": closed: finished");
@@ -48,7 +43,7 @@ fn announced_client_is_named_in_the_log_with_its_balancer() {
 
 #[test]
 fn who_sends_the_announced_address() {
-    let daemon = DaemonBuilder::new(&["--listen=who=127.0.0.1:0,proxy"]).start();
+    let daemon = Daemon::serving_behind_proxy("who", &[]);
     for header in [TCP4, TCP4_BINARY] {
         let reply = announce(&daemon, "who", header).exchange(b"");
         let text = String::from_utf8(reply).expect("UTF-8");
@@ -57,7 +52,7 @@ fn who_sends_the_announced_address() {
         assert!(text.contains(&format!(r#""local":"{local}""#)), "{text}");
     }
     let own = announce(&daemon, "who", LOCAL);
-    let balancer = own.stream.local_addr().expect("an address");
+    let balancer = own.address();
     let text = String::from_utf8(own.exchange(b"")).expect("UTF-8");
     assert!(text.contains(&format!(r#""peer":"{balancer}""#)), "{text}");
 }
@@ -76,14 +71,14 @@ fn header_and_requests_arrive_in_any_pieces() {
     }
     let statistics = daemon.statistics_at_rest();
     assert_eq!((statistics.accepted, statistics.closed_for("finished")), (6, 6));
-    assert_eq!(lines_with(&daemon, "PROXY"), 0, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with("PROXY"), 0, "{}", daemon.log.text());
 }
 
 #[test]
 fn connection_without_a_valid_header_is_closed_and_warned_about_once() {
     let daemon = serving_frame(&["-v"]);
     let mut direct = daemon.connect("frame");
-    let peer = direct.stream.local_addr().expect("an address");
+    let peer = direct.address();
     direct.send(&frame(UPPERCASE, b"in"));
     assert_eq!(direct.wait_closed(), b"");
     daemon.wait_for_line(0, &format!("frame {peer}: invalid PROXY header: "));
@@ -93,7 +88,7 @@ fn connection_without_a_valid_header_is_closed_and_warned_about_once() {
     assert!(warning.contains(&format!("{listener}: no valid PROXY header from {peer}: ")), "{warning}");
     assert_eq!(daemon.exchange("frame", &TCP4[..20]), b"", "the end is inside the header");
     assert_eq!(daemon.statistics_at_rest().closed_for("proxy-header"), 2);
-    assert_eq!(lines_with(&daemon, HINT), 1, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with(HINT), 1, "{}", daemon.log.text());
 }
 
 #[test]
@@ -110,7 +105,7 @@ fn probes_of_a_balancer_are_no_faults() {
     announce(&daemon, "frame", LOCAL).reset();
     daemon.signal(Signal::SIGCONT);
     assert_eq!(daemon.statistics_when(|statistics| statistics.closed_for("finished") == 6).accepted, 6);
-    assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{}", daemon.log.text());
+    assert_eq!(daemon.unasked_lines(), [""; 0]);
 }
 
 #[test]
@@ -133,7 +128,7 @@ fn header_that_is_late_closes_the_connection() {
 fn peer_outside_proxy_from_is_closed_when_it_is_accepted() {
     let daemon = serving_frame(&["--proxy-from=192.0.2.0/24", "-v"]);
     let mut client = daemon.connect("frame");
-    let peer = client.stream.local_addr().expect("an address");
+    let peer = client.address();
     assert_eq!(client.wait_closed(), b"");
     daemon.wait_for_line(0, &format!("frame {peer}: closed: proxy-untrusted"));
     assert_eq!(daemon.statistics_at_rest().closed_for("proxy-untrusted"), 1);
@@ -143,7 +138,7 @@ fn peer_outside_proxy_from_is_closed_when_it_is_accepted() {
 fn peers_outside_proxy_from_are_warned_about_once() {
     let daemon = serving_frame(&["--proxy-from=192.0.2.0/24"]);
     let mut clients = [(); 3].map(|()| daemon.connect("frame"));
-    let peer = clients[0].stream.local_addr().expect("an address");
+    let peer = clients[0].address();
     for client in &mut clients {
         assert_eq!(client.wait_closed(), b"");
     }
@@ -151,7 +146,7 @@ fn peers_outside_proxy_from_are_warned_about_once() {
     let (_, line) = daemon.wait_for_line(0, &format!("closed a connection from {peer}, which is not in --proxy-from"));
     assert!(line.contains(&listener), "{line}");
     assert_eq!(daemon.statistics_at_rest().closed_for("proxy-untrusted"), 3);
-    assert_eq!(lines_with(&daemon, "not in --proxy-from"), 1, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with("not in --proxy-from"), 1, "{}", daemon.log.text());
 }
 
 /// A client cannot take the place of another one: its own header comes behind that of the balancer.
@@ -181,14 +176,14 @@ fn limits_and_access_lists_judge_the_announced_client() {
 
 #[test]
 fn header_on_a_listener_without_the_option_is_input_and_warned_about_once() {
-    let daemon = DaemonBuilder::new(&["--listen=echo=127.0.0.1:0"]).start();
+    let daemon = Daemon::serving("echo", &[]);
     for header in [TCP4, TCP4_BINARY] {
         assert_eq!(daemon.exchange("echo", header), header);
     }
     let (_, line) = daemon.wait_for_line(0, "add the option proxy to the listener");
     assert!(line.contains(&format!("echo={}: ", daemon.address("echo"))), "{line}");
     assert_eq!(daemon.statistics_at_rest().closed_for("finished"), 2);
-    assert_eq!(lines_with(&daemon, "PROXY"), 1, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with("PROXY"), 1, "{}", daemon.log.text());
 }
 
 #[test]

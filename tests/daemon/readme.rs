@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use retortd::protocol::PROTOCOLS;
 
-use crate::harness::{Daemon, DaemonBuilder, available};
+use crate::harness::{Daemon, DaemonBuilder, available, marked_blocks};
 
 /// The ports in README.md, with the protocol that a daemon serves there.
 const SHOWN_PORTS: [(&str, &str); 2] = [("8083", "frame"), ("8084", "frame-2021")];
@@ -22,29 +22,6 @@ const SIZES: [&str; 5] = ["B", "kB", "KB", "MB", "GB"];
 
 fn readme() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("read README.md")
-}
-
-/// The commands after `$ ` and the lines of output below each.
-fn examples(text: &str) -> Vec<(String, Vec<String>)> {
-    let mut examples: Vec<(String, Vec<String>)> = Vec::new();
-    let mut in_output = false;
-    for line in text.lines() {
-        let indented = line.strip_prefix("    ");
-        if let Some(command) = indented.and_then(|line| line.strip_prefix("$ ")) {
-            examples.push((command.to_string(), Vec::new()));
-            in_output = true;
-        } else if indented.is_none() && !line.is_empty() {
-            in_output = false;
-        } else if let Some((_, output)) = examples.last_mut().filter(|_| in_output) {
-            output.push(indented.unwrap_or_default().to_string());
-        }
-    }
-    for (_, output) in &mut examples {
-        while output.last().is_some_and(String::is_empty) {
-            output.pop();
-        }
-    }
-    examples
 }
 
 fn port(daemon: &Daemon, protocol: &str) -> String {
@@ -162,10 +139,10 @@ fn shown_commands_have_the_shown_output() {
     }
     let daemon = DaemonBuilder::new(&["--listen=frame=0", "--listen=frame-2021=0"]).start();
     let (mut count, mut different) = (0, Vec::new());
-    for (command, shown) in examples(&readme()) {
+    for (command, shown) in marked_blocks(&readme(), "$ ") {
         let output = bash(&localized(&command, &daemon));
         let real = generalized(&String::from_utf8_lossy(&output.stdout), &daemon);
-        let shown = generalized(&shown.join("\n"), &daemon);
+        let shown = generalized(shown.trim_end(), &daemon);
         let [shown, real] =
             [shown, real].map(|text| text.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>());
         if !is_same(&command, &shown, &real) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::thread;
 
 use crate::buggy_servers::{self, for_each_client};
-use crate::harness::{Daemon, DaemonBuilder, run, stderr, stdout};
+use crate::harness::{DaemonBuilder, run, stderr, stdout};
 use crate::proxy_receivers::{Bug, Service, start};
 use serde_json::Value;
 
@@ -33,21 +33,22 @@ fn names<'a>(failed: &[(&'a str, &str)]) -> Vec<&'a str> {
     failed.iter().map(|(name, _)| *name).collect()
 }
 
+/// The number of checks of each service.
+const CHECKED: [(Service, usize); 4] =
+    [(Service::Frame, 26), (Service::Echo, 27), (Service::Who, 26), (Service::Daytime, 26)];
+
+/// Asserts that a receiver passes this number of checks, with no failure and no note.
+fn assert_passes(address: SocketAddr, protocol: &str, checks: usize) {
+    let report = report(address, &["-P", protocol, "--only=proxy"]);
+    assert_eq!(failed(&report), [], "{protocol}: {report:#}");
+    assert_eq!((&report["passed"], &report["notes"]), (&Value::from(checks), &Value::from(0)), "{protocol}");
+}
+
 #[test]
 fn a_correct_receiver_passes_in_every_protocol() {
-    let passes = |service, protocol, checks: usize| {
-        let report = report(start(service, Bug::None), &["-P", protocol, "--only=proxy"]);
-        assert_eq!(failed(&report), [], "{protocol}: {report:#}");
-        assert_eq!((&report["passed"], &report["notes"]), (&Value::from(checks), &Value::from(0)));
-    };
     thread::scope(|scope| {
-        for (service, protocol, checks) in [
-            (Service::Frame, "frame", 26),
-            (Service::Echo, "echo", 27),
-            (Service::Who, "who", 26),
-            (Service::Daytime, "daytime", 26),
-        ] {
-            scope.spawn(move || passes(service, protocol, checks));
+        for (service, checks) in CHECKED {
+            scope.spawn(move || assert_passes(start(service, Bug::None), service.protocol(), checks));
         }
     });
 }
@@ -55,18 +56,12 @@ fn a_correct_receiver_passes_in_every_protocol() {
 /// The daemon passes every check that its protocols have.
 #[test]
 fn the_daemon_is_a_correct_receiver_in_every_protocol() {
-    const CHECKED: [(&str, usize); 4] = [("frame", 26), ("echo", 27), ("who", 26), ("daytime", 26)];
-    let listeners = CHECKED.map(|(protocol, _)| format!("--listen={protocol}=127.0.0.1:0,proxy"));
+    let listeners = CHECKED.map(|(service, _)| format!("--listen={}=127.0.0.1:0,proxy", service.protocol()));
     let daemon = DaemonBuilder::new(&listeners.each_ref().map(String::as_str)).start();
-    let passes = |daemon: &Daemon, protocol, checks: usize| {
-        let report = report(daemon.address(protocol), &["-P", protocol, "--only=proxy"]);
-        assert_eq!(failed(&report), [], "{protocol}: {report:#}");
-        assert_eq!((&report["passed"], &report["notes"]), (&Value::from(checks), &Value::from(0)), "{protocol}");
-    };
     thread::scope(|scope| {
-        for (protocol, checks) in CHECKED {
-            let daemon = &daemon;
-            scope.spawn(move || passes(daemon, protocol, checks));
+        for (protocol, checks) in CHECKED.map(|(service, checks)| (service.protocol(), checks)) {
+            let address = daemon.address(protocol);
+            scope.spawn(move || assert_passes(address, protocol, checks));
         }
     });
 }
@@ -104,20 +99,19 @@ fn the_peer_that_is_judged_is_reported() {
 
 #[test]
 fn each_bug_is_caught_by_its_checks_alone() {
-    let cases: &[(Service, &str, Bug, &[&str])] = &[
-        (Service::Frame, "frame", Bug::Guesses, &["proxy-required"]),
-        (Service::Frame, "frame", Bug::LineFeed, &["proxy-v1-lf-alone"]),
-        (Service::Frame, "frame", Bug::WhiteSpace, &["proxy-v1-two-spaces"]),
-        (Service::Frame, "frame", Bug::LeadingZeros, &["proxy-v1-octet-leading-zero"]),
-        (Service::Frame, "frame", Bug::PortWraps, &["proxy-v1-port-65536"]),
-        (Service::Frame, "frame", Bug::LongLine, &["proxy-v1-108-bytes"]),
-        (Service::Frame, "frame", Bug::NoUnknown, &["proxy-v1-unknown-short"]),
-        (Service::Frame, "frame", Bug::NoDotted, &["proxy-v1-tcp6-mapped-dotted"]),
-        (Service::Frame, "frame", Bug::NoLocal, &["proxy-v2-local", "proxy-v2-local-with-addresses"]),
-        (Service::Who, "who", Bug::LocalAnnounces, &["proxy-v2-local-with-addresses"]),
+    let cases: &[(Service, Bug, &[&str])] = &[
+        (Service::Frame, Bug::Guesses, &["proxy-required"]),
+        (Service::Frame, Bug::LineFeed, &["proxy-v1-lf-alone"]),
+        (Service::Frame, Bug::WhiteSpace, &["proxy-v1-two-spaces"]),
+        (Service::Frame, Bug::LeadingZeros, &["proxy-v1-octet-leading-zero"]),
+        (Service::Frame, Bug::PortWraps, &["proxy-v1-port-65536"]),
+        (Service::Frame, Bug::LongLine, &["proxy-v1-108-bytes"]),
+        (Service::Frame, Bug::NoUnknown, &["proxy-v1-unknown-short"]),
+        (Service::Frame, Bug::NoDotted, &["proxy-v1-tcp6-mapped-dotted"]),
+        (Service::Frame, Bug::NoLocal, &["proxy-v2-local", "proxy-v2-local-with-addresses"]),
+        (Service::Who, Bug::LocalAnnounces, &["proxy-v2-local-with-addresses"]),
         (
             Service::Frame,
-            "frame",
             Bug::IgnoresLength,
             &[
                 "proxy-v2-crc32c",
@@ -127,16 +121,15 @@ fn each_bug_is_caught_by_its_checks_alone() {
                 "proxy-v2-tlvs",
             ],
         ),
-        (Service::Frame, "frame", Bug::ShortLength, &["proxy-v2-tcp4-short"]),
-        (Service::Frame, "frame", Bug::NoChecksum, &["proxy-v2-crc32c-wrong"]),
-        (Service::Frame, "frame", Bug::AnyVersion, &["proxy-v2-version-1"]),
-        (Service::Frame, "frame", Bug::AnyCommand, &["proxy-v2-command-2"]),
-        (Service::Echo, "echo", Bug::AllHeaders, &["proxy-second-header"]),
-        (Service::Frame, "frame", Bug::OneRecv, &["proxy-v1-fragments", "proxy-v2-fragments"]),
-        (Service::Frame, "frame", Bug::ServesParts, &["proxy-silent", "proxy-v1-fragments", "proxy-v2-fragments"]),
+        (Service::Frame, Bug::ShortLength, &["proxy-v2-tcp4-short"]),
+        (Service::Frame, Bug::NoChecksum, &["proxy-v2-crc32c-wrong"]),
+        (Service::Frame, Bug::AnyVersion, &["proxy-v2-version-1"]),
+        (Service::Frame, Bug::AnyCommand, &["proxy-v2-command-2"]),
+        (Service::Echo, Bug::AllHeaders, &["proxy-second-header"]),
+        (Service::Frame, Bug::OneRecv, &["proxy-v1-fragments", "proxy-v2-fragments"]),
+        (Service::Frame, Bug::ServesParts, &["proxy-silent", "proxy-v1-fragments", "proxy-v2-fragments"]),
         (
             Service::Frame,
-            "frame",
             Bug::OnlyV2,
             &[
                 "proxy-v1-tcp4",
@@ -148,8 +141,8 @@ fn each_bug_is_caught_by_its_checks_alone() {
             ],
         ),
     ];
-    let judged = |&(service, protocol, bug, checks): &(Service, &str, Bug, &[&str])| {
-        let report = report(start(service, bug), &["-P", protocol, "--only=proxy"]);
+    let judged = |&(service, bug, checks): &(Service, Bug, &[&str])| {
+        let report = report(start(service, bug), &["-P", service.protocol(), "--only=proxy"]);
         assert_eq!(names(&failed(&report)), checks, "{bug:?}: {report:#}");
     };
     thread::scope(|scope| cases.iter().for_each(|case| drop(scope.spawn(move || judged(case)))));
@@ -161,20 +154,20 @@ const CLOSED: &[&str] = &["proxy-required", "proxy-v1-lf-alone", "proxy-v2-versi
 #[test]
 fn mistakes_with_every_header_have_hints() {
     let only = format!("--only={},{}", SERVED.join(","), CLOSED.join(","));
-    let judged = |service, protocol, bug, found: &[&str], words| {
-        let report = report(start(service, bug), &["-P", protocol, &only, "--patience=500ms"]);
+    let judged = |service: Service, bug, found: &[&str], words| {
+        let report = report(start(service, bug), &["-P", service.protocol(), &only, "--patience=500ms"]);
         let failed = failed(&report);
         assert_eq!(names(&failed), found, "{bug:?}: {report:#}");
         assert!(failed.iter().all(|(_, hint)| hint.contains(words)), "{bug:?}: {failed:#?}");
     };
     thread::scope(|scope| {
-        for (service, protocol, bug, found, words) in [
-            (Service::Who, "who", Bug::RealPeer, SERVED, "in place of the proxy's own"),
-            (Service::Frame, "frame", Bug::KeepsOpen, CLOSED, "close the connection"),
-            (Service::Frame, "frame", Bug::Guesses, &["proxy-required"], "must not guess"),
+        for (service, bug, found, words) in [
+            (Service::Who, Bug::RealPeer, SERVED, "in place of the proxy's own"),
+            (Service::Frame, Bug::KeepsOpen, CLOSED, "close the connection"),
+            (Service::Frame, Bug::Guesses, &["proxy-required"], "must not guess"),
         ] {
             let judged = &judged;
-            scope.spawn(move || judged(service, protocol, bug, found, words));
+            scope.spawn(move || judged(service, bug, found, words));
         }
     });
 }
@@ -197,9 +190,8 @@ fn requests_behind_a_header_that_are_thrown_away_are_reported() {
 
 #[test]
 fn a_server_that_expects_no_header_is_reported_in_one_line() {
-    for (service, protocol) in
-        [(Service::Frame, "frame"), (Service::Echo, "echo"), (Service::Who, "who"), (Service::Daytime, "daytime")]
-    {
+    for (service, _) in CHECKED {
+        let protocol = service.protocol();
         let address = start(service, Bug::NoReceiver).to_string();
         let output = run(&["check", &address, "-P", protocol, "--only=proxy"]);
         let text = stdout(&output);
@@ -254,11 +246,12 @@ fn a_header_that_is_not_expected_is_reported_in_one_line() {
 #[test]
 fn a_header_that_is_missing_is_asked_for() {
     let question = "does it expect a PROXY header (--proxy v2), or none?";
-    for (service, protocol) in [(Service::Frame, "frame"), (Service::Echo, "echo")] {
+    for service in [Service::Frame, Service::Echo] {
+        let protocol = service.protocol();
         let receiver = start(service, Bug::None);
         fails_in_one_line(receiver, &["-P", protocol], "closes every connection without a reply: ");
         let address = receiver.to_string();
-        let message: &[&str] = if protocol == "frame" { &["uppercase", "abc"] } else { &["abc"] };
+        let message: &[&str] = if service == Service::Frame { &["uppercase", "abc"] } else { &["abc"] };
         for arguments in [
             &[&["send", &address, "-P", protocol], message].concat()[..],
             &["ping", &address, "-P", protocol, "-c1"],

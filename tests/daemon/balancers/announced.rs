@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 
+use super::Balancer;
 use super::documented::announcing;
-use super::{Balancer, daemon_behind_proxy};
 use crate::harness::action::UPPERCASE;
 use crate::harness::{Client, Daemon, frame, length_prefixed, wait_until};
 
@@ -23,14 +23,10 @@ fn behind_each(protocol: &str, arguments: &[&str], test: impl Fn(&str, &Daemon, 
                 .filter(|line| !line.contains("tcp-check"))
                 .fold(String::new(), |all, line| all + line + "\n");
         }
-        let daemon = daemon_behind_proxy(protocol, arguments);
+        let daemon = Daemon::serving_behind_proxy(protocol, arguments);
         let Some(balancer) = Balancer::of_kind(&title, &text, &[daemon.address(protocol)]) else { continue };
         test(&title, &daemon, &balancer);
     }
-}
-
-fn local(client: &Client) -> SocketAddr {
-    client.stream.local_addr().expect("the client's address")
 }
 
 /// The sockets on which a balancer may listen, as haproxy and as nginx write them.
@@ -47,20 +43,20 @@ fn assert_logged(socket: [&str; 2], source: IpAddr) {
             text = text.replace(documented, used);
         }
         assert!(socket.iter().any(|socket| text.contains(socket)), "{title}: no {socket:?}");
-        let daemon = daemon_behind_proxy("frame", &["-v"]);
+        let daemon = Daemon::serving_behind_proxy("frame", &["-v"]);
         let Some(balancer) = Balancer::of_kind(&title, &text, &[daemon.address("frame")]) else { continue };
         let mut client = match source {
             IpAddr::V4(source) => Client::connect_from(source.octets(), balancer.address()),
             IpAddr::V6(source) => Client::connect(SocketAddr::from((source, balancer.address().port()))),
         };
         assert_eq!(client.request(UPPERCASE, b"hi"), b"HI", "{title}");
-        let line = format!("frame {} via 127.0.0.1:", local(&client));
+        let line = format!("frame {} via 127.0.0.1:", client.address());
         daemon.wait_for_line(0, &line);
     }
 }
 
-/// A dual-stack listener has mapped addresses of IPv4 clients, which nginx announces so; the log has them without the
-/// prefix.
+/// A dual-stack listener sees IPv4 clients at mapped addresses, and nginx announces those; the log has them without the
+/// prefix `::ffff:`.
 #[test]
 fn log_has_the_announced_address_and_that_of_the_balancer() {
     let [ipv4, ipv6] = [IpAddr::from([127, 0, 0, 11]), IpAddr::from(Ipv6Addr::LOCALHOST)];
@@ -75,7 +71,7 @@ fn who_has_the_announced_address() {
     behind_each("who", &[], |title, _, balancer| {
         let mut client = Client::connect_from([127, 0, 0, 11], balancer.address());
         let reply = String::from_utf8(client.receive_all()).expect("UTF-8");
-        assert!(reply.contains(&local(&client).to_string()), "{title}: {reply}");
+        assert!(reply.contains(&client.address().to_string()), "{title}: {reply}");
     });
 }
 
@@ -120,7 +116,7 @@ fn access_lists_judge_the_announced_address() {
 #[test]
 fn clients_on_a_unix_socket_have_the_address_of_the_balancer() {
     for (title, text) in announcing().into_iter().filter(|(_, text)| text.contains("unix@")) {
-        let daemon = daemon_behind_proxy("frame", &["-v", "--max-per-source=1"]);
+        let daemon = Daemon::serving_behind_proxy("frame", &["-v", "--max-per-source=1"]);
         let Some(balancer) = Balancer::of_kind(&title, &text, &[daemon.address("frame")]) else { return };
         wait_until("the balancer listens", || UnixStream::connect(balancer.socket()).is_ok());
         let clients: Vec<UnixStream> =

@@ -4,10 +4,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use super::{Balancer, DAEMON_SOCKET, SERVERS, daemon_behind_proxy};
-use crate::harness::{Daemon, DaemonBuilder, Directory, available, run, skip, stderr, stdout};
+use super::{Balancer, DAEMON_SOCKET, SERVERS, daemon};
+use crate::harness::{Daemon, DaemonBuilder, Directory, available, marked_blocks, run, skip, stderr, stdout};
 
-/// The kinds of configurations, as the first line of each names its file.
+/// The files that the configurations are for; the comment above a configuration begins with one of them.
 const KINDS: [&str; 4] = ["haproxy.cfg", "nginx.conf", "retortd-proxy.service", "service.nft"];
 
 fn document() -> String {
@@ -25,21 +25,7 @@ pub fn table(heading: &str) -> Vec<Vec<String>> {
 
 /// The indented blocks of the document that begin with a comment, with the text of that comment.
 fn configurations() -> Vec<(String, String)> {
-    let mut blocks: Vec<(String, String)> = Vec::new();
-    let mut in_block = false;
-    for line in document().lines() {
-        let indented = line.strip_prefix("    ");
-        if let Some(title) = indented.and_then(|line| line.strip_prefix("# ")) {
-            blocks.push((title.to_string(), String::new()));
-            in_block = true;
-        } else if indented.is_none() && !line.is_empty() {
-            in_block = false;
-        } else if let Some((_, block)) = blocks.last_mut().filter(|_| in_block) {
-            block.push_str(indented.unwrap_or_default());
-            block.push('\n');
-        }
-    }
-    blocks
+    marked_blocks(&document(), "# ")
 }
 
 /// The configuration with this title.
@@ -65,8 +51,7 @@ pub fn sends_headers(text: &str) -> bool {
 /// A daemon for each server in a configuration.
 fn servers(text: &str) -> Vec<Daemon> {
     let shown = SERVERS.iter().filter(|server| text.contains(*server));
-    let daemon = if sends_headers(text) { daemon_behind_proxy } else { Daemon::serving };
-    shown.map(|_| daemon("frame", &[])).collect()
+    shown.map(|_| daemon(sends_headers(text), &[])).collect()
 }
 
 /// Asserts that checks pass; all of them, without arguments that select some.
@@ -88,7 +73,7 @@ fn check_all(kind: &str, selection: &[&str]) {
         for daemon in &daemons {
             let served = daemon.statistics_at_rest().answered;
             assert!(served > 0, "{title}: a server got no request");
-            assert_eq!(daemon.log.text().lines().filter(|line| !line.contains("statistics: ")).count(), 0, "{title}");
+            assert_eq!(daemon.unasked_lines(), [""; 0], "{title}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::documented::{configuration, sends_headers, table};
-use super::{Balancer, daemon_behind_proxy};
+use super::{Balancer, daemon};
 use crate::harness::action::UPPERCASE;
 use crate::harness::{Client, Daemon, Statistics, run};
 
@@ -160,7 +160,8 @@ fn closed_connections(lines: &[String]) -> BTreeMap<String, usize> {
     closed
 }
 
-/// A daemon for a configuration, and haproxy with its health checks; None: haproxy is not installed.
+/// Starts haproxy in front of a daemon, with this configuration, its changes and frequent health checks. None: haproxy
+/// is not installed.
 #[track_caller]
 pub fn with_haproxy(title: &str, changes: &Changes, daemon: &Daemon) -> Option<Balancer> {
     let mut text = configuration(title);
@@ -168,15 +169,6 @@ pub fn with_haproxy(title: &str, changes: &Changes, daemon: &Daemon) -> Option<B
         text = text.replace(old, new);
     }
     Balancer::haproxy(&text, &[daemon.address("frame")])
-}
-
-fn daemon(behind_proxy: bool, arguments: &[&str]) -> Daemon {
-    if behind_proxy { daemon_behind_proxy("frame", arguments) } else { Daemon::serving("frame", arguments) }
-}
-
-/// The lines of the log that are no statistics, which the test has asked for.
-fn unasked_lines(daemon: &Daemon) -> Vec<String> {
-    daemon.log.all().into_iter().filter(|line| !line.contains("statistics: ")).collect()
 }
 
 fn assert_haproxy((check, title, changes): &HaproxyCheck) {
@@ -190,7 +182,7 @@ fn assert_haproxy((check, title, changes): &HaproxyCheck) {
         effect.wait(check, &daemon);
         if level.is_empty() {
             let warnings = usize::from(*check == WITHOUT_HEADER);
-            assert_eq!(unasked_lines(&daemon).len(), warnings, "{check}: {:#?}", daemon.log.all());
+            assert_eq!(daemon.unasked_lines().len(), warnings, "{check}: {:#?}", daemon.log.all());
         } else {
             effect.assert_lines(check, &daemon);
         }
@@ -216,7 +208,7 @@ fn other_checks_have_the_documented_effect() {
             (0..3).for_each(|_| probe(&daemon));
             effect.wait(check, &daemon);
             if level.is_empty() {
-                assert_eq!(unasked_lines(&daemon), [""; 0], "{check}");
+                assert_eq!(daemon.unasked_lines(), [""; 0], "{check}");
             } else {
                 effect.assert_lines(check, &daemon);
             }

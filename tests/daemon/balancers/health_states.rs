@@ -1,7 +1,7 @@
 //! What health checks of haproxy can see of the daemon's state: each row of the second table about them in
 //! docs/load-balancers.md.
 
-use super::daemon_behind_proxy;
+use super::daemon;
 use super::documented::{configuration, sends_headers, table};
 use super::health_checks::{
     CONNECT_ONLY, Changes, HEADERS_2, PLAIN, REQUEST, SHORT_TIMEOUT, VERSION_1, VERSION_2, with_haproxy,
@@ -66,7 +66,7 @@ fn assert_row((state, arguments, enter): State) {
     for (heading, title, changes) in KINDS {
         let column = HEADINGS.iter().position(|name| name == heading).expect("a heading");
         let behind_proxy = sends_headers(&configuration(title));
-        let daemon = if behind_proxy { daemon_behind_proxy } else { Daemon::serving }("frame", arguments);
+        let daemon = daemon(behind_proxy, arguments);
         let client = enter(&daemon, behind_proxy);
         assert_seen(state, row[column] == "UP", title, changes, &daemon);
         drop(client);
@@ -104,7 +104,7 @@ fn every_documented_state_is_tested() {
 #[test]
 fn checks_of_version_1_count_for_the_balancer_as_a_source() {
     for (changes, passes) in [(&[][..], false), (&[HEADERS_2][..], true)] {
-        let daemon = daemon_behind_proxy("frame", &["--max-per-source=1"]);
+        let daemon = daemon(true, &["--max-per-source=1"]);
         let client = client_of_balancer(&daemon, true, "127.0.0.1");
         assert_seen("a client on the balancer", passes, VERSION_1, changes, &daemon);
         drop(client);
@@ -115,7 +115,7 @@ fn checks_of_version_1_count_for_the_balancer_as_a_source() {
 #[test]
 fn checks_from_an_address_that_is_not_in_proxy_from_fail_with_a_request() {
     for changes in [&[][..], &[HEADERS_2][..]] {
-        let daemon = daemon_behind_proxy("frame", &["--proxy-from=192.0.2.1"]);
+        let daemon = daemon(true, &["--proxy-from=192.0.2.1"]);
         assert_seen("not in --proxy-from", false, VERSION_1, changes, &daemon);
     }
 }

@@ -17,9 +17,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::harness::{
-    Daemon, DaemonBuilder, Directory, EventLog, available, collect_lines, has_ipv6, process_id, skip, wait_until,
-};
+use crate::harness::{Daemon, Directory, EventLog, available, collect_lines, has_ipv6, process_id, skip, wait_until};
 
 /// The module of nginx that Debian has in a package of its own, libnginx-mod-stream.
 const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -126,12 +124,6 @@ impl Balancer {
     }
 }
 
-/// A daemon that serves one protocol, like [`Daemon::serving`], to clients behind a balancer that sends PROXY headers.
-fn daemon_behind_proxy(protocol: &str, arguments: &[&str]) -> Daemon {
-    let listen = format!("--listen={protocol}=127.0.0.1:0,proxy");
-    DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start()
-}
-
 impl Drop for Balancer {
     fn drop(&mut self) {
         // its processes end with the first one, which SIGKILL would not give the time for that
@@ -141,6 +133,11 @@ impl Drop for Balancer {
             eprintln!("the balancer's log:\n{}", self.log.text());
         }
     }
+}
+
+/// A daemon that serves `frame` behind a balancer that sends PROXY headers, or behind one that sends none.
+fn daemon(behind_proxy: bool, arguments: &[&str]) -> Daemon {
+    if behind_proxy { Daemon::serving_behind_proxy("frame", arguments) } else { Daemon::serving("frame", arguments) }
 }
 
 /// A port that nothing listens on. It is below the ports that the kernel chooses (`ip_local_port_range`), so that no

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::{Injection, LeakCheck, SHUFFLE, UPPERCASE, assert_serves, available, injected, wait_until};
 use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel, length_prefixed};
+use crate::headers::TCP4;
 
 /// Fault 1: accept4(2) fails for want of descriptors or memory, for a while.
 #[test]
@@ -31,8 +32,7 @@ fn accept_backs_off_and_recovers_from_resource_errors() {
         drop((served, late, injection));
         let statistics = leak_check.end(&daemon);
         assert_eq!((statistics.accepted, statistics.accept_paused), (3, 4), "{error}: {statistics:?}");
-        let lines = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
-        assert_eq!(lines, 1, "{error}: logged more than once");
+        assert_eq!(daemon.lines_with("cannot accept on"), 1, "{error}: logged more than once");
     }
 }
 
@@ -72,10 +72,10 @@ fn intermittent_accept_errors_are_logged_once() {
         counted == Some(statistics.accept_paused) || took >= QUIET && counted < Some(statistics.accept_paused),
         "{end}"
     );
-    let lines = daemon.log.all();
-    let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
     let most = most_lines(begun);
-    assert!(count("cannot accept on") <= most && count("accepting on") <= most, "{}", daemon.log.text());
+    for words in ["cannot accept on", "accepting on"] {
+        assert!(daemon.lines_with(words) <= most, "{}", daemon.log.text());
+    }
 }
 
 /// Fault 1: without a back-off, accept4(2) would fail half a million times per second.
@@ -143,7 +143,7 @@ fn lost_clients_of_failed_accepts_are_counted() {
         drop((clients, injection));
         let statistics = leak_check.end(&daemon);
         assert_eq!((statistics.accepted, statistics.accept_lost), (4, 4), "{error}: {statistics:?}");
-        assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{error}");
+        assert_eq!(daemon.unasked_lines(), [""; 0], "{error}");
     }
 }
 
@@ -164,8 +164,7 @@ fn persistent_eperm_does_not_spin() {
     assert_serves(&mut daemon.connect("frame"));
     drop((waiting, injection));
     assert_eq!(leak_check.end(&daemon).accepted, 3);
-    let lines = daemon.log.all().iter().filter(|line| line.contains("cannot accept on")).count();
-    assert_eq!(lines, 1, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with("cannot accept on"), 1, "{}", daemon.log.text());
 }
 
 /// Fault 3: system calls fail with EINTR.
@@ -186,7 +185,7 @@ fn interrupted_system_calls_are_retried() {
     });
     assert_eq!(leak_check.end(&daemon).answered, 404);
     assert_eq!(daemon.stop(), 0);
-    assert_eq!(daemon.log.all().iter().filter(|line| !line.contains("statistics")).count(), 0, "{}", daemon.log.text());
+    assert_eq!(daemon.unasked_lines(), [""; 0]);
 }
 
 /// Fault 4: a client resets its connection before it is accepted, so that only accept4 tells its address.
@@ -196,7 +195,7 @@ fn reset_before_accept_is_counted_as_reset() {
     let leak_check = LeakCheck::begin(&daemon);
     daemon.pause();
     let clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();
-    let address = clients[9].stream.local_addr().expect("an address");
+    let address = clients[9].address();
     clients.into_iter().for_each(Client::reset);
     daemon.signal(Signal::SIGCONT);
     assert_serves(&mut daemon.connect("frame"));
@@ -208,15 +207,14 @@ fn reset_before_accept_is_counted_as_reset() {
 /// Fault 4: such a client is judged as others are, at the accept as behind its header.
 #[test]
 fn reset_before_accept_leaves_the_address_for_lists_and_headers() {
-    const HEADER: &[u8] = b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 443\r\n";
     for (option, header, argument, reason) in [
         ("", &b""[..], "--allow=127.0.0.1", "reset"),
         ("", b"", "--deny=127.0.0.1", "denied"),
         ("", b"", "--max-rate-per-source=100", "reset"),
-        (",proxy", HEADER, "--proxy-from=127.0.0.1", "reset"),
-        (",proxy", HEADER, "--proxy-from=192.0.2.0/24", "proxy-untrusted"),
-        (",proxy", HEADER, "--allow=192.0.2.10", "reset"),
-        (",proxy", HEADER, "--deny=192.0.2.10", "denied"),
+        (",proxy", TCP4, "--proxy-from=127.0.0.1", "reset"),
+        (",proxy", TCP4, "--proxy-from=192.0.2.0/24", "proxy-untrusted"),
+        (",proxy", TCP4, "--allow=192.0.2.10", "reset"),
+        (",proxy", TCP4, "--deny=192.0.2.10", "denied"),
         (",proxy", b"PROXY UNKNOWN\r\n", "--deny=127.0.0.1", "denied"),
     ] {
         let daemon = DaemonBuilder::new(&[&format!("--listen=frame=127.0.0.1:0{option}"), argument]).start();
@@ -344,11 +342,9 @@ fn connection_limit_reached_repeatedly_is_logged_once() {
     let took = begun.elapsed();
     let (_, end) = daemon.wait_for_line(0, "there is room for connections again (");
     assert!(times_in(&end) > Some(10) || took >= QUIET, "the limit was not reached: {end}");
-    let lines = daemon.log.all();
-    let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
-    let [full, room] =
-        ["there are 2 connections, as many as allowed", "there is room for connections again"].map(count);
-    assert!(full <= most_lines(begun) && room <= most_lines(begun), "{}", daemon.log.text());
+    for words in ["there are 2 connections, as many as allowed", "there is room for connections again"] {
+        assert!(daemon.lines_with(words) <= most_lines(begun), "{}", daemon.log.text());
+    }
 }
 
 /// Fault 9: no thread can be started for offloaded requests; the workers process them.

@@ -28,7 +28,8 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::harness::action::{REVERSE, SHUFFLE, UPPERCASE};
 use crate::harness::{
-    Client, Daemon, DaemonBuilder, Directory, LeakCheck, Statistics, available, process_id, rss_limit, skip, wait_until,
+    Client, Daemon, DaemonBuilder, Directory, LeakCheck, Statistics, available, is_root, process_id, rss_limit,
+    wait_until,
 };
 
 /// Asserts that a request gets its correct reply.
@@ -40,16 +41,6 @@ fn assert_serves(client: &mut Client) {
 fn load_time() -> Duration {
     let seconds = env::var("RETORTD_FAULT_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     seconds.map_or(Duration::from_millis(1500), Duration::from_secs)
-}
-
-/// Whether the test runs as root; if not, it is noted as skipped.
-#[track_caller]
-fn is_root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        skip("not root");
-    }
-    root
 }
 
 /// A daemon for `frame` under strace(1) with these `injections` (`CALL:error=...`). None: strace is not installed.

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{LeakCheck, UPPERCASE, assert_serves};
-use crate::harness::{Client, Daemon, DaemonBuilder, frame, in_parallel};
+use crate::harness::{Client, Daemon, frame, in_parallel};
+use crate::headers::TCP4;
 
-const VALID: &[u8] = b"PROXY TCP4 192.0.2.10 198.51.100.1 56324 443\r\n";
 /// The start of a header of version 2 that is as long as allowed: 4096 bytes.
 const LONGEST: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x0f\xf0";
 /// No start of a header, whatever follows.
@@ -25,11 +25,10 @@ const INVALID: &[&[u8]] = &[
 
 /// A daemon that expects headers, with a client that it serves.
 fn serving(arguments: &[&str]) -> (Daemon, LeakCheck, Client) {
-    let daemon =
-        DaemonBuilder::new(&[&["--listen=frame=127.0.0.1:0,proxy", "--workers=2"], arguments].concat()).start();
+    let daemon = Daemon::serving_behind_proxy("frame", &[&["--workers=2"], arguments].concat());
     let leak_check = LeakCheck::begin(&daemon);
     let mut served = daemon.connect("frame");
-    served.send(VALID);
+    served.send(TCP4);
     assert_serves(&mut served);
     (daemon, leak_check, served)
 }
@@ -48,8 +47,7 @@ fn invalid_headers_close_their_connections_alone() {
     drop(served);
     let statistics = leak_check.end(&daemon);
     assert_eq!((statistics.closed_for("proxy-header"), statistics.requests), (8 * INVALID.len() as u64, 2));
-    let warnings = daemon.log.all().iter().filter(|line| line.contains("no valid PROXY header from")).count();
-    assert_eq!(warnings, 1, "{}", daemon.log.text());
+    assert_eq!(daemon.lines_with("no valid PROXY header from"), 1, "{}", daemon.log.text());
 }
 
 /// Fault 45: the client half-closes, or resets the connection, at every byte of a header.
@@ -57,7 +55,7 @@ fn invalid_headers_close_their_connections_alone() {
 fn incomplete_headers_close_their_connections_alone() {
     let (daemon, leak_check, mut served) = serving(&[]);
     let longest = [LONGEST, &[0; 4096]].concat();
-    let lengths = (1..VALID.len()).map(|length| &VALID[..length]).chain((1..16).map(|length| &LONGEST[..length]));
+    let lengths = (1..TCP4.len()).map(|length| &TCP4[..length]).chain((1..16).map(|length| &LONGEST[..length]));
     let starts: Vec<&[u8]> = lengths.chain([&longest[..4095]]).collect();
     for start in &starts {
         assert_eq!(daemon.connect("frame").exchange_or_closed(start), b"", "{}", start.escape_ascii());

@@ -159,6 +159,15 @@ pub struct Finished {
     pub log: String,
 }
 
+impl Finished {
+    /// Asserts its exit code, and that its log contains these words.
+    #[track_caller]
+    pub fn assert_failed(&self, expected: i32, words: &str) {
+        assert_eq!(self.code, expected, "{}", self.log);
+        assert!(self.log.contains(words), "no {words:?} in the log:\n{}", self.log);
+    }
+}
+
 /// A line of the log without its time. Clap prints the errors of the command line without one.
 fn without_time(line: &str) -> &str {
     match line.split_once(' ') {

@@ -40,6 +40,11 @@ impl Client {
         Self { stream }
     }
 
+    /// Its own address, as the server sees it.
+    pub fn address(&self) -> SocketAddr {
+        self.stream.local_addr().expect("the client's address")
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap_or_else(|error| panic!("cannot send {} bytes: {error}", bytes.len()));
     }

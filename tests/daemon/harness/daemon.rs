@@ -35,6 +35,12 @@ impl Daemon {
         DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start()
     }
 
+    /// Like [`Self::serving`], to clients behind a balancer that sends PROXY headers.
+    pub fn serving_behind_proxy(protocol: &str, arguments: &[&str]) -> Self {
+        let listen = format!("--listen={protocol}=127.0.0.1:0,proxy");
+        DaemonBuilder::new(&[&[listen.as_str()], arguments].concat()).start()
+    }
+
     /// Waits for `READY=1` and reads the listeners' addresses from it.
     pub fn wait_ready(&mut self) {
         let ready = self.notices.wait_for(0, |notice| notice.contains("READY=1"));
@@ -117,6 +123,16 @@ impl Daemon {
     pub fn wait_for_line(&self, from: usize, words: &str) -> (usize, String) {
         let found = self.log.wait_for(from, |line| line.contains(words));
         found.unwrap_or_else(|| panic!("no line with {words:?} in the log:\n{}", self.log.text()))
+    }
+
+    /// The number of lines of the log that contain `words`.
+    pub fn lines_with(&self, words: &str) -> usize {
+        self.log.all().iter().filter(|line| line.contains(words)).count()
+    }
+
+    /// The lines of the log that are no statistics, which the test has asked for.
+    pub fn unasked_lines(&self) -> Vec<String> {
+        self.log.all().into_iter().filter(|line| !line.contains("statistics: ")).collect()
     }
 
     /// Sends SIGHUP and waits until the reload has completed.

@@ -12,6 +12,7 @@ mod client;
 mod daemon;
 mod event_log;
 mod leak_check;
+mod markdown;
 mod observe;
 mod replay;
 mod retort;
@@ -31,7 +32,8 @@ pub use client::{Client, SetWhenDropped, echo_ping, frame, in_parallel, length_p
 pub use daemon::Daemon;
 pub use event_log::EventLog;
 pub use leak_check::LeakCheck;
-pub use observe::{any_memory, available, has_ipv6, rss_limit, wait_until};
+pub use markdown::marked_blocks;
+pub use observe::{any_memory, available, has_ipv6, is_root, rss_limit, wait_until};
 pub use replay::{replay_all, try_protocol};
 pub use retort::{RETORT_MEMORY, limited_retort, retort, run, stderr, stdout};
 pub use skip::skip;

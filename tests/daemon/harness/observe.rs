@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 
 use super::{DEADLINE, Daemon, skip};
 
@@ -141,6 +141,16 @@ pub fn available(program: &str) -> bool {
         skip(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Whether the test runs as root; if not, it is noted as skipped.
+#[track_caller]
+pub fn is_root() -> bool {
+    let root = geteuid().is_root();
+    if !root {
+        skip("not root");
+    }
+    root
 }
 
 /// Whether this machine has IPv6; if not, the test is noted as skipped.
