@@ -136,6 +136,10 @@ impl RateLimiter {
         }
         let mut bucket = lock(&self.total);
         let Some(rate) = bucket.rate else { return true };
+        if bucket.full_at <= nanoseconds(now) {
+            // the connections of a full bucket are counted from now on: the moments before were for others
+            bucket.waits_until = 0;
+        }
         take(rate, &mut bucket.full_at, now)
     }
 
@@ -273,6 +277,16 @@ mod tests {
         assert_eq!((taken(&limiter, 200, 2), attempt(200)), (1, 500));
         // after a time without clients nobody waits any more
         assert_eq!((taken(&limiter, 10_000, 11), attempt(10_000)), (10, 10_100));
+    }
+
+    #[test]
+    fn a_bucket_that_was_full_begins_new_moments() {
+        let limiter = limiter(10, 0);
+        assert_eq!(taken(&limiter, 0, 11), 10);
+        let attempt = |now| limiter.next_attempt(Millis::new(now)).get();
+        assert_eq!([(); 11].map(|()| attempt(0))[10], 1100);
+        // the clients have gone meanwhile
+        assert_eq!((taken(&limiter, 1050, 11), attempt(1050), attempt(1050)), (10, 1150, 1250));
     }
 
     #[test]
