@@ -15,9 +15,9 @@ pub const BACKOFF: Duration = Duration::from_millis(10);
 /// becomes writable when the attempt has succeeded or failed.
 ///
 /// # Errors
-/// As socket(2), bind(2) to `source`, and connect(2); an attempt on a Unix socket ends at once. `ConnectionRefused`: also a
-/// Unix socket whose accept queue is full. `Unsupported`: the kernel lacks the family, or a transport to this vsock address
-/// (EAFNOSUPPORT, ENODEV).
+/// As socket(2), bind(2) to `source`, and connect(2); an attempt on a Unix socket ends at once. `ConnectionRefused`:
+/// also a Unix socket whose accept queue is full. `Unsupported`: the kernel lacks the family, or a transport to this
+/// vsock address (EAFNOSUPPORT, ENODEV).
 pub fn start(address: &SocketAddress, source: Option<SocketAddr>) -> io::Result<StreamSocket> {
     sys::start_connect(address, source).map_err(|error| {
         match (error.kind(), error.raw_os_error().map(Errno::from_raw)) {

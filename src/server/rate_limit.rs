@@ -137,7 +137,7 @@ impl RateLimiter {
         let mut bucket = lock(&self.total);
         let Some(rate) = bucket.rate else { return true };
         if bucket.full_at <= nanoseconds(now) {
-            // the connections of a full bucket are counted from now on: the moments before were for others
+            // the bucket is full: the moments for which workers wait are those of an earlier burst
             bucket.waits_until = 0;
         }
         take(rate, &mut bucket.full_at, now)

@@ -2,7 +2,8 @@
 //! that the report says so once.
 //!
 //! Guarantees: a receiver gets at most three connections, and any other server at most five, each for at most
-//! [`REPLY_TIME`]; one that has sent nothing by then gets the whole patience once. What a receiver does wrong is left to the checks.
+//! [`REPLY_TIME`]; one that has sent nothing by then gets the whole patience once. What a receiver does wrong is left
+//! to the checks.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Checks of receivers of the PROXY protocol: the header comes first, then a request.
 //!
-//! Each header is sent in one piece with what follows it; a receiver need not be able to do more. Two checks of their own
-//! send a header byte by byte, and one sends only a part of a header. The bytes are written out here and in the catalog, so that a receiver is judged neither by
-//! this project's parser nor by its encoder.
+//! Each header is sent in one piece with what follows it; a receiver need not be able to do more. Two checks of their
+//! own send a header byte by byte, and one sends only a part of a header. The bytes are written out here and in the
+//! catalog, so that a receiver is judged neither by this project's parser nor by its encoder.
 
 use std::time::Duration;
 
