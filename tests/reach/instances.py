@@ -1,0 +1,80 @@
+"""The daemons behind the balancer: each a process that is started, stopped, and started again on the same port."""
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from ledger import PATIENCE
+
+
+def free_ports():
+    """Ports that nothing listens on, below those that the kernel chooses (ip_local_port_range): while a daemon is being
+    restarted no connection gets its port. The process id separates runs at the same time."""
+    first = os.getpid() % 1000 * 10
+    for number in itertools.count(first):
+        port = 20_000 + number % 10_000
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        yield port
+
+
+class Manager:
+    """The service manager's side of sd_notify(3), for one process."""
+
+    def __init__(self, path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.settimeout(PATIENCE)
+
+    def wait_ready(self):
+        while b"READY=1" not in self.socket.recv(4096).split(b"\n"):
+            pass
+
+    def forget(self):
+        """Drops the messages of a process that has exited."""
+        self.socket.setblocking(False)
+        try:
+            while self.socket.recv(4096):
+                pass
+        except BlockingIOError:
+            self.socket.settimeout(PATIENCE)
+
+
+class Instance:
+    """One daemon."""
+
+    def __init__(self, program, name, address, options, directory):
+        self.name, self.address = name, address
+        self.command = [program, f"--listen=frame={address[0]}:{address[1]}", *options]
+        self.log = Path(directory) / f"{name}.log"
+        self.manager = Manager(Path(directory) / f"{name}.notify")
+        self.process = None
+
+    def start(self):
+        """Starts the process and waits until it serves."""
+        self.manager.forget()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RETORTD_")}
+        environment["NOTIFY_SOCKET"] = str(self.manager.path)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
+        self.manager.wait_ready()
+
+    def order_stop(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait_stopped(self):
+        status = self.process.wait(PATIENCE)
+        if status != 0:
+            raise RuntimeError(f"{self.name} ended with {status}:\n{self.log.read_text()[-2000:]}")
+
+    def kill(self):
+        """Ends the process, whatever its state."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()

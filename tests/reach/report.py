@@ -1,0 +1,80 @@
+"""Results as a table, and what of them is wrong."""
+
+from clients import DEPTH, FRESH, PERSISTENT, QUIET
+from ledger import FAILURES, FAULTS
+
+KINDS = ["fresh", "persistent", "quiet"]
+HEAD = ["balancer", "delay", "down", "fresh: failed", "persistent: ended / lost", "broken", "quiet: ended", "slowest"]
+
+
+def result(case, ledger, seconds):
+    """What came of a case, for the JSON file."""
+    return {
+        "name": case.name,
+        "says": case.says,
+        "delay": case.delay,
+        "down": case.down,
+        "fails": case.fails,
+        "seconds": round(seconds, 1),
+        "slowest_ms": {kind: round(time * 1000, 1) for kind, time in ledger.slowest.items()},
+        "outcomes": {kind: ledger.of(kind) for kind in KINDS},
+        "examples": ledger.examples,
+    }
+
+
+def number(case, kind, *outcomes):
+    return sum(case["outcomes"][kind].get(outcome, 0) for outcome in outcomes)
+
+
+def failed(case):
+    return number(case, "fresh", *FAILURES)
+
+
+def table(results):
+    lines = [f"{FRESH} clients with fresh connections, {PERSISTENT} persistent with {DEPTH} requests at a time, {QUIET} quiet:"]
+    lines += ["", row(HEAD), row("---" for _ in HEAD), *(row(cells(case)) for case in results)]
+    return "\n".join(lines)
+
+
+def row(cells):
+    return f"| {' | '.join(cells)} |"
+
+
+def cells(case):
+    ended, lost = number(case, "persistent", "ended"), number(case, "persistent", "lost")
+    return [
+        case["says"],
+        f"{case['delay']:g} s",
+        f"{case['down']:g} s" if case["down"] else "-",
+        f"{failed(case)} of {failed(case) + number(case, 'fresh', 'answered')}",
+        f"{ended} / {lost} of {lost + number(case, 'persistent', 'answered')}",
+        str(number(case, "persistent", "broken at connect", "refused")),
+        str(number(case, "quiet", "ended")),
+        f"{max(case['slowest_ms'].values()):.0f} ms",
+    ]
+
+
+def judge(results):
+    """Prints what is wrong; the exit status."""
+    wrong = [f"{case['name']}: {what}" for case in results for what in wrong_with(case)]
+    for what in wrong:
+        print(f"reach: {what}")
+    for case in results:
+        for example in case["examples"] if any(what.startswith(f"{case['name']}:") for what in wrong) else []:
+            print(f"reach: {case['name']}: for example: {example}")
+    print("reach: failed" if wrong else "reach: passed")
+    return 1 if wrong else 0
+
+
+def wrong_with(case):
+    fresh = failed(case)
+    if case["fails"] == "none" and fresh:
+        yield f"{fresh} fresh connections failed"
+    if case["fails"] == "some" and not fresh:
+        yield "no fresh connection failed: the test does not see what it should"
+    for kind in KINDS:
+        for fault in [*FAULTS, "late", "no port"]:
+            if found := number(case, kind, fault):
+                yield f"{found} {fault}, {kind}"
+    if left := number(case, "persistent", "never answered"):
+        yield f"{left} requests had no reply although they were sent again"
