@@ -16,6 +16,7 @@
 //! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
 //! | `main_loop`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
 //! | `notify`, `notify_queue`, `status` | reports to systemd |
+//! | `side` | the services beside the workers: metrics and health, agent-check |
 //! | `logging`, `system_limits`, `exit_status` | the log, the limits of the system, the exit code |
 
 mod activation;
@@ -35,6 +36,7 @@ mod notify;
 mod notify_queue;
 mod reload;
 mod server_config;
+pub mod side;
 mod signals;
 mod socket_options;
 mod status;
