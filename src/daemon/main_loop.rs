@@ -179,7 +179,7 @@ impl<'a> MainLoop<'a> {
         }
         if self.server.failure().is_some() {
             self.stop("a worker has failed");
-        } else if self.serving.single_connection && self.server.stats().open == 0 {
+        } else if self.serving.single_connection && !self.server.has_connections() {
             self.stop("the connection has ended");
         }
     }
@@ -231,7 +231,7 @@ impl<'a> MainLoop<'a> {
 
     fn check_idle(&mut self, now: Instant) {
         let stats = self.server.stats();
-        let has_client = stats.open > 0 || self.server.has_client_over_rate();
+        let has_client = self.server.has_connections() || self.server.has_client_over_rate();
         let idle = self.idle.check(now, has_client, stats.totals.accepted);
         let timeout = self.settings.reloadable.exit_idle.max();
         if let Some(timeout) = timeout.filter(|timeout| idle >= *timeout) {

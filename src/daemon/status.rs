@@ -81,7 +81,7 @@ mod tests {
     use crate::connection::Totals;
 
     fn stats(open: u64, requests: u64) -> StatsSnapshot {
-        StatsSnapshot { totals: Totals { requests, ..Totals::default() }, open }
+        StatsSnapshot { totals: Totals { requests, ..Totals::default() }, open, ..StatsSnapshot::default() }
     }
 
     fn serving(listeners: &[&str]) -> Serving {

@@ -1,0 +1,37 @@
+//! What threads beside the workers may ask of a running server.
+
+use std::sync::Arc;
+
+use super::lifecycle::Phase;
+use super::shared::Shared;
+use super::stats::StatsSnapshot;
+
+/// Reads the state of a server from any thread, and changes nothing; also after the server has ended.
+#[derive(Clone, Debug)]
+pub struct Observer(Arc<Shared>);
+
+impl Observer {
+    /// An observer of the server with these parts.
+    #[must_use]
+    pub fn new(shared: &Arc<Shared>) -> Self {
+        Self(Arc::clone(shared))
+    }
+
+    /// The current statistics.
+    #[must_use]
+    pub fn stats(&self) -> StatsSnapshot {
+        self.0.stats()
+    }
+
+    /// The phase, from which readiness follows.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.0.lifecycle.phase()
+    }
+
+    /// Whether there are as many connections as allowed.
+    #[must_use]
+    pub fn is_at_limit(&self) -> bool {
+        self.0.admission.is_at_limit()
+    }
+}
