@@ -77,6 +77,8 @@ pub use observer::Observer;
 pub use rate_limit::{Rate, Rates};
 pub use stats::{Gauges, ProtocolStats, StatsSnapshot};
 
+pub use crate::connection::{CloseReason, ProxyResult, Totals};
+
 use listener::{ListenerIndex, ListenerProfile};
 use message::{NewConnection, Reconfiguration, WorkerMessage};
 use shared::Shared;
@@ -252,15 +254,16 @@ impl Server {
         all_applied.recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
     }
 
-    /// Sends every worker a heartbeat; numbers must ascend. See [`Server::heartbeat_acked`].
-    pub fn send_heartbeat(&self, number: u64) {
-        self.shared.channels.send_all(|| WorkerMessage::Heartbeat(number));
+    /// Sends every worker a heartbeat; returns its number. See [`Server::heartbeat_acked`].
+    #[must_use]
+    pub fn send_heartbeat(&self) -> u64 {
+        self.shared.send_heartbeat()
     }
 
     /// Whether every worker has acknowledged this heartbeat.
     #[must_use]
     pub fn heartbeat_acked(&self, number: u64) -> bool {
-        self.shared.heartbeats.all_acked(number)
+        self.shared.heartbeats.silent_workers(number).is_empty()
     }
 
     /// Stops accepting, sends the replies to all requests that were received, and ends; connections that are left after

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::lifecycle::Phase;
 use super::shared::Shared;
 use super::stats::StatsSnapshot;
+use crate::sys::EventFd;
 
-/// Reads the state of a server from any thread, and changes nothing; also after the server has ended.
+/// Reads the state of a server from any thread, and changes nothing about what it serves; also after the server has ended.
 #[derive(Clone, Debug)]
 pub struct Observer(Arc<Shared>);
 
@@ -33,5 +34,22 @@ impl Observer {
     #[must_use]
     pub fn is_at_limit(&self) -> bool {
         self.0.admission.is_at_limit()
+    }
+
+    /// Sends every worker a heartbeat; returns its number.
+    #[must_use]
+    pub fn send_heartbeat(&self) -> u64 {
+        self.0.send_heartbeat()
+    }
+
+    /// The workers that have not acknowledged this heartbeat yet, and have not ended.
+    #[must_use]
+    pub fn silent_workers(&self, number: u64) -> Vec<usize> {
+        self.0.heartbeats.silent_workers(number)
+    }
+
+    /// Makes this descriptor readable whenever a worker acknowledges a heartbeat. One descriptor can be registered.
+    pub fn notify_of_heartbeats(&self, on_ack: Arc<EventFd>) {
+        self.0.heartbeats.notify(on_ack);
     }
 }

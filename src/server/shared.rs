@@ -101,6 +101,13 @@ impl Shared {
         self.profiles.iter().any(|profile| profile.rate_limiter.has_waiting(now))
     }
 
+    /// Sends every worker a heartbeat; returns its number.
+    pub fn send_heartbeat(&self) -> u64 {
+        let number = self.heartbeats.next();
+        self.channels.send_all(|| WorkerMessage::Heartbeat(number));
+        number
+    }
+
     /// When to call [`Shared::log_recoveries`].
     #[must_use]
     pub fn recovery_due(&self) -> Millis {

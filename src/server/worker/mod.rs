@@ -210,6 +210,7 @@ impl Drop for Worker {
         for message in mem::take(&mut self.inbox).into_iter().chain(left) {
             self.discard(message, self.number);
         }
+        self.shared.heartbeats.worker_ended(self.number);
         self.shared.lifecycle.worker_ended(self.failure.take());
     }
 }
