@@ -125,7 +125,7 @@ impl<'a> MainLoop<'a> {
     fn check_server(&mut self) {
         self.server.clear_notice();
         self.server.log_recoveries();
-        if self.server.phase() != Phase::Running {
+        if !matches!(self.server.phase(), Phase::Running | Phase::Lameduck) {
             return;
         }
         if self.server.failure().is_some() {
@@ -149,6 +149,10 @@ impl<'a> MainLoop<'a> {
         }
         if self.timers.extend.is_due(now) {
             self.notifier.extend(EXTEND_BY);
+        }
+        if self.timers.delay.is_due(now) {
+            info!("stopping: the drain delay is over");
+            self.end_delay();
         }
         if self.timers.waiting.is_due(now) {
             self.report_waiting();
@@ -211,7 +215,11 @@ impl<'a> MainLoop<'a> {
     /// The status of the service.
     fn status(&self) -> String {
         let stats = self.server.stats();
-        if self.server.phase().is_ready() { self.serving.running(&stats) } else { status::stopping(&stats) }
+        match self.server.phase() {
+            Phase::Running => self.serving.running(&stats),
+            Phase::Lameduck => status::delaying(self.stop.delay_left(), &stats),
+            Phase::Draining | Phase::Stopping | Phase::Stopped => status::stopping(&stats),
+        }
     }
 
     fn finish(mut self) -> Result<(), Failure> {
