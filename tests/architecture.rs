@@ -318,7 +318,7 @@ fn imported_files<'a>(sources: &'a [Source], source: &Source) -> BTreeSet<&'a st
     let implements = |path: &[String]| {
         let (name, module) = path.split_last().expect("a name");
         source.modules.split_last().is_some_and(|(_, parent)| module == parent)
-            && source.text.contains(&format!("impl {name} {{"))
+            && ["", "<'_>"].iter().any(|lifetime| source.text.contains(&format!("impl {name}{lifetime} {{")))
     };
     let files = paths.iter().filter(|path| !implements(path)).filter_map(|path| file_of(sources, path));
     files.filter(|file| *file != source.path).collect()

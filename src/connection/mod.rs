@@ -37,7 +37,7 @@
 //! | `read`, `process`, `write` | one read, one call of the protocol, one write |
 //! | `in_flight` | buffers and timers of an unfinished request |
 //! | `offload` | a request on its way to the thread pool and back |
-//! | `timers`, `linger` | deadlines, and the end of a connection |
+//! | `timers`, `linger`, `quiet` | deadlines, and the end of a connection |
 //! | `memory` | the budget of all connections, buffers, and the pool of a worker |
 //! | `context`, `limits`, `millis` | what a worker lends, what one connection may take, and times |
 //! | `close_reason`, `proxy_result`, `counters`, `log` | what is counted and logged |
@@ -58,6 +58,7 @@ mod next;
 mod offload;
 mod process;
 mod proxy_result;
+mod quiet;
 mod read;
 mod state;
 mod stream;

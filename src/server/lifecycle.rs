@@ -12,12 +12,13 @@ use crate::sys::EventFd;
 
 /// The phase of the whole server. Phases only advance, in this order; one may be skipped.
 ///
-/// A phase in which readiness has failed and clients are still accepted (lameduck) belongs between `Running` and
-/// `Draining`; one in which connections pass to a successor, between `Draining` and `Stopping`.
+/// A phase in which connections pass to a successor belongs between `Draining` and `Stopping`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// It accepts and serves connections, until its owner begins another phase.
     Running,
+    /// It is about to drain: it accepts and serves connections, and balancers should send new clients elsewhere.
+    Lameduck,
     /// It accepts no more connections, and replies to the requests that it has read.
     Draining,
     /// It closes every connection at once.
@@ -140,6 +141,9 @@ mod tests {
             lifecycle.phase()
         };
         assert!(lifecycle.phase().is_ready());
+        assert_eq!(begin(Phase::Lameduck), Phase::Lameduck);
+        assert!(!lifecycle.phase().is_ready());
+        assert_eq!([Phase::Draining, Phase::Lameduck].map(begin), [Phase::Draining; 2]);
         assert_eq!([Phase::Stopping, Phase::Draining].map(begin), [Phase::Stopping; 2]);
         assert!(!lifecycle.phase().is_ready());
     }

@@ -266,6 +266,13 @@ impl Server {
         self.shared.heartbeats.silent_workers(number).is_empty()
     }
 
+    /// A drain will begin after this time: readiness fails at once, accepting and serving go on. Quiet connections are
+    /// closed, spread over the time.
+    pub fn begin_lameduck(&self, delay: Duration) {
+        self.shared.lifecycle.begin(Phase::Lameduck);
+        self.shared.channels.send_all(|| WorkerMessage::Lameduck(delay.into()));
+    }
+
     /// Stops accepting, sends the replies to all requests that were received, and ends; connections that are left after
     /// `timeout` are closed.
     pub fn drain(&self, timeout: Option<Duration>) {

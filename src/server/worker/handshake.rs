@@ -51,7 +51,7 @@ impl Worker {
         if let Some(label) = &label {
             info!("{label}: accepted");
         }
-        let connection = Connection::awaiting_header(label, self.driver.context.now + proxy.timeout);
+        let connection = Connection::awaiting_header(label, self.driver.context.now, proxy.timeout);
         let interest = connection.interest();
         let client = Some(Box::new(ClientRecord::Awaiting(peer)));
         self.open_session(Session { stream, connection, interest, listener, client });

@@ -12,13 +12,15 @@
 //! | `drive` | events of connections, and what follows from each call |
 //! | `messages` | messages from other threads |
 //! | `sweep` | visiting all connections |
-//! | `drain` | running, draining, stopping: all rules of a drain |
+//! | `lameduck` | the time before a drain, in which quiet connections are closed |
+//! | `drain` | the phases of a worker; all rules of a drain |
 //! | `memory_waits` | connections that wait for memory |
 
 mod accept;
 mod drain;
 mod drive;
 mod handshake;
+mod lameduck;
 mod memory_waits;
 mod messages;
 mod sweep;
@@ -119,7 +121,7 @@ impl Worker {
 
     fn is_running(&self) -> bool {
         match self.driver.phase {
-            Phase::Running => true,
+            Phase::Running | Phase::Lameduck(_) => true,
             // another worker may hand over a connection that it accepted before it began to drain
             Phase::Draining(_) => {
                 !self.table.is_empty()
@@ -143,11 +145,12 @@ impl Worker {
         }
         let now = self.driver.context.now;
         let accept_timers = self.accepting.acceptors.iter().filter_map(Acceptor::timers_due);
-        let drain = match &self.driver.phase {
+        let phase = match &self.driver.phase {
+            Phase::Lameduck(lameduck) => lameduck.due(self.table.slots()),
             Phase::Draining(drain) => drain.due(),
             Phase::Running | Phase::Stopping => None,
         };
-        let due = accept_timers.chain(drain).chain(self.memory_waits.due());
+        let due = accept_timers.chain(phase).chain(self.memory_waits.due());
         due.map(|due| due - now).chain(self.driver.timer.timeout(now)).min()
     }
 
@@ -155,7 +158,7 @@ impl Worker {
     fn has_work(&self) -> bool {
         let continues_drain = match &self.driver.phase {
             Phase::Draining(drain) => drain.is_unsettled() || self.accepting.can_continue_drain(),
-            Phase::Running | Phase::Stopping => false,
+            Phase::Running | Phase::Lameduck(_) | Phase::Stopping => false,
         };
         continues_drain || self.sweep.is_in_progress() || !self.inbox.is_empty()
     }
@@ -172,6 +175,7 @@ impl Worker {
         self.handle_messages();
         self.sweep();
         self.run_accept_timers();
+        self.close_quiet_connections();
         self.drain();
         self.free_memory();
         let took = self.shared.clock.elapsed().saturating_sub(begun);
