@@ -11,6 +11,7 @@ wrong or doubled. A case whose balancer is not installed is skipped, by tests/sk
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,13 +37,13 @@ BETWEEN = 200
 def main():
     options = command_line()
     if options.list:
-        return print("\n".join(f"{case.name:24} {case.says}" for case in CASES))
+        return print("\n".join(f"{case.name:24} {case.summary()}" for case in CASES))
     if not options.retortd.exists():
         raise SystemExit(f"{options.retortd} is missing: cargo build")
     results = []
     for case in CASES:
         if case.name in options.only if options.only else case.short or not options.short:
-            print(f"{case.name}: {case.says}", file=sys.stderr, flush=True)
+            print(f"{case.name}: {case.summary()}", file=sys.stderr, flush=True)
             results += filter(None, [result_of(case, options)])
     if options.json:
         options.json.write_text(json.dumps({"version": version(options.retortd), "cases": results}, indent=1) + "\n")
@@ -91,11 +92,16 @@ def in_namespace(case, options):
     with tempfile.NamedTemporaryFile() as file:
         command = [*unshare, sys.executable, Path(__file__).parent, "--only", case.name, "--json", file.name]
         command += ["--rounds", str(options.rounds), "--retortd", options.retortd]
-        done = subprocess.run(command, env={**os.environ, INSIDE: "1"}, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode == NOT_ALLOWED or done.stderr.startswith("unshare: "):
+        environment = {**os.environ, INSIDE: "1"}
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                _, error = process.communicate()
+            finally:
+                process.terminate()  # which ends its daemons, if this process was interrupted
+        if process.returncode == NOT_ALLOWED or error.startswith("unshare: "):
             return skip(case, "network namespaces are not allowed here")
-        if done.returncode != 0:
-            raise SystemExit(done.stderr)
+        if process.returncode != 0:
+            raise SystemExit(error)
         return json.load(file)["cases"][0]
 
 
@@ -118,8 +124,10 @@ def rolling_restart(case, options):
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         ports = free_ports()
-        instances = [Instance(options.retortd, name, address, [], directory) for name, address in addresses(case, ports)]
-        for instance in instances:
+        instances = []
+        for name, listeners in all_listeners(case, ports):
+            instance = Instance(options.retortd, name, listeners, case.options(), directory)
+            instances.append(instance)
             stack.callback(instance.kill)
             instance.start()
         balancer = case.balancer(case.document, case.changes, instances, next(ports), directory)
@@ -127,21 +135,26 @@ def rolling_restart(case, options):
         with Crowd(balancer.address, ledger):
             ledger.wait_for("fresh", "answered", BETWEEN)
             for instance in instances * (options.rounds if case.restarts else 0):
-                restart(case, balancer, instance)
+                restart(case, balancer, instance, ledger)
                 ledger.wait_for("fresh", "answered", BETWEEN)
     return report.result(case, ledger, time.monotonic() - begun)
 
 
-def addresses(case, ports):
-    """The names of the instances and where they listen: in a namespace at the addresses of the document."""
+def all_listeners(case, ports):
+    """The names of the instances, and where each listens: in a namespace at the addresses of the document."""
     for number, name in enumerate(("one", "two", "three"), 11):
-        yield name, (f"192.0.2.{number}", 8083) if case.balancer.needs_namespace else ("127.0.0.1", next(ports))
+        frame = (f"192.0.2.{number}", 8083) if case.balancer.needs_namespace else ("127.0.0.1", next(ports))
+        yield name, {"frame": frame, **{service: ("127.0.0.1", next(ports)) for service in case.side}}
 
 
-def restart(case, balancer, instance):
+def restart(case, balancer, instance, ledger):
     """Stops an instance, and starts it when the balancer has been notified as far as its kind is."""
+    ledger.set_in_delay(case.delay > 0)
     instance.order_stop()
     balancer.stopping(instance)
+    if case.delay:
+        instance.wait_delay_over()
+    ledger.set_in_delay(False)
     instance.wait_stopped()
     balancer.stopped(instance)
     time.sleep(case.down)
@@ -150,4 +163,6 @@ def restart(case, balancer, instance):
 
 
 if __name__ == "__main__":
+    # an exception, so that everything that was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(main())

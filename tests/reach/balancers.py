@@ -39,8 +39,12 @@ def with_servers(text, instances):
 
 
 def server_line(shown, instance):
-    host, port = instance.address
-    return shown.replace(" one ", f" {instance.name} ").replace("192.0.2.11:8083", f"{host}:{port}")
+    host, port = instance.listeners["frame"]
+    line = shown.replace(" one ", f" {instance.name} ").replace("192.0.2.11:8083", f"{host}:{port}")
+    for service, shown_port in (("metrics", " port 9383"), ("agent", " agent-port 9384")):
+        if service in instance.listeners:
+            line = line.replace(shown_port, shown_port.replace(shown_port[-4:], str(instance.listeners[service][1])))
+    return line
 
 
 def wait_until(what, holds):
@@ -162,7 +166,7 @@ class KubeProxy:
 
     def rule(self):
         """The rule of the document, with the end points that are left."""
-        targets = ", ".join(f"{number} : {end.address[0]}" for number, end in enumerate(self.endpoints))
+        targets = ", ".join(f"{number} : {end.listeners['frame'][0]}" for number, end in enumerate(self.endpoints))
         choice = f"numgen random mod {len(self.endpoints)} map {{ {targets} }}"
         return f"ip daddr {self.SERVICE[0]} tcp dport {self.SERVICE[1]} dnat to {choice}"
 

@@ -4,22 +4,27 @@ from typing import NamedTuple
 
 from balancers import Haproxy, KubeProxy, Nginx
 
-# Titles of configurations in docs/load-balancers.md.
-HAPROXY = "haproxy.cfg: without PROXY headers"
-NGINX = "nginx.conf: without PROXY headers"
+# Titles of configurations in docs/load-balancers.md: without readiness, and as recommended.
+PLAIN = "haproxy.cfg: without PROXY headers"
+READY = "haproxy.cfg: rolling restarts"
+NGINX_DEFAULTS = "nginx.conf: without PROXY headers"
+NGINX = "nginx.conf: rolling restarts"
 RULES = "service.nft: what kube-proxy does for a Service with two pods"
 
 # Checks more often than in the document, so that a test need not wait long; a check that waits for an instance must not
 # fail because this machine is busy.
-OFTEN = [(" check\n", " check inter 200ms fall 2 rise 1\n"), ("    mode tcp\n", "    mode tcp\n    timeout check 5s\n")]
-RETRY = [*OFTEN, ("    mode tcp\n", "    mode tcp\n    retries 3\n    option redispatch\n")]
-NO_RETRY = [*OFTEN, ("    mode tcp\n", "    mode tcp\n    retries 0\n")]
-# By default nginx sends nothing for 10 s to a server that has refused one connection. If all are restarted within that
-# time, it has none left.
-ALL_LIVE = [(f"server 192.0.2.{number}:8083;", f"server 192.0.2.{number}:8083 max_fails=0;") for number in (11, 12)]
+PATIENT = ("    mode tcp\n", "    mode tcp\n    timeout check 5s\n")
+OFTEN = [PATIENT, (" inter 1s fall 2\n", " inter 200ms fall 2 rise 1\n")]
+PLAIN_OFTEN = [PATIENT, (" check\n", " check inter 200ms fall 2 rise 1\n")]
+# What is in the recommended configuration, and what is the opposite.
+RETRY = "    retries 3\n    option redispatch\n"
+NO_RETRY = "    retries 0\n"
 
 # Seconds between the exit of an instance and its next start, where it is down for long: many checks.
 LONG = 3
+# The drain delay in seconds; chosen: four times the 0.5 s after which haproxy with these checks, or the rules of
+# nftables, leave an instance out.
+DELAY = 2
 
 
 class Case(NamedTuple):
@@ -38,16 +43,48 @@ class Case(NamedTuple):
     # Whether the case is part of the short form.
     short: bool = False
     restarts: bool = True
+    # What each instance listens for, beside the frame protocol.
+    side: tuple = ()
 
+    def summary(self):
+        """What is done, in a few words."""
+        parts = [self.says, f"delay {self.delay} s" if self.delay else "", f"{self.down} s down" if self.down else ""]
+        return ", ".join(filter(None, parts))
+
+    def options(self):
+        """The options of the daemons, beside their listeners."""
+        return [f"--drain-delay={self.delay}s"] if self.delay else []
+
+
+def plain(retries):
+    """Changes of PLAIN."""
+    return [*PLAIN_OFTEN, ("    mode tcp\n", f"    mode tcp\n{retries}")]
+
+
+NO_RETRY_OFTEN = [*OFTEN, (RETRY, NO_RETRY)]
+# The agent's state instead of readiness; without it, the check only connects.
+AGENT = [
+    PATIENT,
+    ("    option httpchk GET /readyz\n", ""),
+    (" inter 1s fall 2\n", " inter 200ms fall 2 rise 1 agent-check agent-inter 200ms\n"),
+    (" port 9383\n", " agent-port 9384\n"),
+    (RETRY, NO_RETRY),
+]
+METRICS = ("metrics",)
 
 CASES = [
-    Case("control", Haproxy, HAPROXY, RETRY, "haproxy, retries 3, no restart", "none", restarts=False),
-    Case("haproxy", Haproxy, HAPROXY, RETRY, "haproxy, retries 3, redispatch"),
-    Case("haproxy-down", Haproxy, HAPROXY, RETRY, "haproxy, retries 3, redispatch", down=LONG),
-    Case("no-retries", Haproxy, HAPROXY, NO_RETRY, "haproxy, retries 0"),
-    Case("no-retries-down", Haproxy, HAPROXY, NO_RETRY, "haproxy, retries 0", "some", down=LONG, short=True),
-    Case("nginx-defaults", Nginx, NGINX, [], "nginx, max_fails 1"),
-    Case("nginx", Nginx, NGINX, ALL_LIVE, "nginx, max_fails 0"),
-    Case("nginx-down", Nginx, NGINX, ALL_LIVE, "nginx, max_fails 0", down=LONG),
+    Case("control", Haproxy, READY, OFTEN, "haproxy, retries 3, no restart", "none", restarts=False, side=METRICS),
+    Case("haproxy", Haproxy, PLAIN, plain(RETRY), "haproxy, retries 3"),
+    Case("haproxy-down", Haproxy, PLAIN, plain(RETRY), "haproxy, retries 3", down=LONG),
+    Case("haproxy-delay", Haproxy, READY, OFTEN, "haproxy, retries 3", "none", DELAY, short=True, side=METRICS),
+    Case("retries-0", Haproxy, PLAIN, plain(NO_RETRY), "haproxy, retries 0"),
+    Case("retries-0-down", Haproxy, PLAIN, plain(NO_RETRY), "haproxy, retries 0", "some", down=LONG, short=True),
+    Case("retries-0-delay", Haproxy, READY, NO_RETRY_OFTEN, "haproxy, retries 0", "none", DELAY, LONG, True, side=METRICS),
+    Case("agent-delay", Haproxy, READY, AGENT, "haproxy, retries 0, agent-check", "none", DELAY, LONG, side=("agent",)),
+    Case("nginx-defaults", Nginx, NGINX_DEFAULTS, [], "nginx, max_fails=1"),
+    Case("nginx", Nginx, NGINX, [], "nginx, max_fails=0"),
+    Case("nginx-down", Nginx, NGINX, [], "nginx, max_fails=0", down=LONG),
+    Case("nginx-delay", Nginx, NGINX, [], "nginx, max_fails=0", "none", DELAY, short=True),
     Case("kube-proxy", KubeProxy, RULES, [], "nftables, end point removed after 0.5 s", "some", short=True),
+    Case("kube-proxy-delay", KubeProxy, RULES, [], "nftables, end point removed after 0.5 s", "none", DELAY, short=True),
 ]

@@ -206,4 +206,4 @@ class Crowd:
         if more is not None:
             raise Fault("doubled", f"{more[:40]!r} behind the reply to {text!r}")
         if not self.over.is_set():
-            self.ledger.add("quiet", "ended")
+            self.ledger.quiet_ended()

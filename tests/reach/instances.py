@@ -32,8 +32,9 @@ class Manager:
         self.socket.bind(str(path))
         self.socket.settimeout(PATIENCE)
 
-    def wait_ready(self):
-        while b"READY=1" not in self.socket.recv(4096).split(b"\n"):
+    def wait_for(self, assignment):
+        """Waits for a message with a line that begins like this."""
+        while not any(line.startswith(assignment) for line in self.socket.recv(4096).split(b"\n")):
             pass
 
     def forget(self):
@@ -49,9 +50,10 @@ class Manager:
 class Instance:
     """One daemon."""
 
-    def __init__(self, program, name, address, options, directory):
-        self.name, self.address = name, address
-        self.command = [program, f"--listen=frame={address[0]}:{address[1]}", *options]
+    def __init__(self, program, name, listeners, options, directory):
+        self.name, self.listeners = name, listeners
+        listen = [f"--listen={service}={host}:{port}" for service, (host, port) in listeners.items()]
+        self.command = [program, *listen, *options]
         self.log = Path(directory) / f"{name}.log"
         self.manager = Manager(Path(directory) / f"{name}.notify")
         self.process = None
@@ -63,10 +65,14 @@ class Instance:
         environment["NOTIFY_SOCKET"] = str(self.manager.path)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
-        self.manager.wait_ready()
+        self.manager.wait_for(b"READY=1")
 
     def order_stop(self):
         self.process.send_signal(signal.SIGTERM)
+
+    def wait_delay_over(self):
+        """Waits until the drain begins, of which the status says no more than that the daemon is stopping."""
+        self.manager.wait_for(b"STATUS=stopping;")
 
     def wait_stopped(self):
         status = self.process.wait(PATIENCE)

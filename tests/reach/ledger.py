@@ -21,6 +21,7 @@ class Ledger:
         self.slowest = Counter()
         self.examples = []
         self.awaited = None
+        self.in_delay = False
 
     def add(self, kind, outcome, number=1, example=None):
         with self.changed:
@@ -38,6 +39,14 @@ class Ledger:
     def notify(self, *counted):
         if counted == self.awaited:
             self.changed.notify_all()
+
+    def set_in_delay(self, is_in_delay):
+        """Whether an instance is in its drain delay, for what clients see."""
+        with self.changed:
+            self.in_delay = is_in_delay
+
+    def quiet_ended(self):
+        self.add("quiet", "ended in the delay" if self.in_delay else "ended")
 
     def wait_for(self, kind, outcome, more):
         """Waits until this many more have had this outcome."""

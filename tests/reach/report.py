@@ -49,9 +49,14 @@ def cells(case):
         f"{failed(case)} of {failed(case) + number(case, 'fresh', 'answered')}",
         f"{ended} / {lost} of {lost + number(case, 'persistent', 'answered')}",
         str(number(case, "persistent", "broken at connect", "refused")),
-        str(number(case, "quiet", "ended")),
+        quiet(case),
         f"{max(case['slowest_ms'].values()):.0f} ms",
     ]
+
+
+def quiet(case):
+    early, late = number(case, "quiet", "ended in the delay"), number(case, "quiet", "ended")
+    return f"{early} in the delay, {late} later" if case["delay"] else str(late)
 
 
 def judge(results):
@@ -72,6 +77,8 @@ def wrong_with(case):
         yield f"{fresh} fresh connections failed"
     if case["fails"] == "some" and not fresh:
         yield "no fresh connection failed: the test does not see what it should"
+    if case["delay"] and not number(case, "quiet", "ended in the delay"):
+        yield "no quiet connection was closed during the delay"
     for kind in KINDS:
         for fault in [*FAULTS, "late", "no port"]:
             if found := number(case, kind, fault):
