@@ -120,9 +120,22 @@ def rolling_restart(case, options):
     """All instances behind the balancer are restarted one after the other under load."""
     if case.balancer.needs_namespace:
         set_up_namespace()
-    ledger, begun = Ledger(), time.monotonic()
+    ledger, begun, error = Ledger(), time.monotonic(), None
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            run_under_load(case, options, ledger, Path(directory))
+        except (TimeoutError, RuntimeError) as stopped:
+            logs = [f"{log.name}: {line}" for log in Path(directory).glob("*.log") for line in last_lines(log)]
+            error = "\n".join([str(stopped), *logs])
+    return report.result(case, ledger, time.monotonic() - begun, error)
+
+
+def last_lines(log):
+    return log.read_text(errors="replace").splitlines()[-5:]
+
+
+def run_under_load(case, options, ledger, directory):
     with ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory())
         ports = free_ports()
         instances = []
         for name, listeners in all_listeners(case, ports):
@@ -137,7 +150,6 @@ def rolling_restart(case, options):
             for instance in instances * (options.rounds if case.restarts else 0):
                 restart(case, balancer, instance, ledger)
                 ledger.wait_for("fresh", "answered", BETWEEN)
-    return report.result(case, ledger, time.monotonic() - begun)
 
 
 def all_listeners(case, ports):
@@ -149,12 +161,13 @@ def all_listeners(case, ports):
 
 def restart(case, balancer, instance, ledger):
     """Stops an instance, and starts it when the balancer has been notified as far as its kind is."""
-    ledger.set_in_delay(case.delay > 0)
     instance.order_stop()
     balancer.stopping(instance)
     if case.delay:
+        instance.wait_delay_begun()
+        ledger.set_in_delay(True)
         instance.wait_delay_over()
-    ledger.set_in_delay(False)
+        ledger.set_in_delay(False)
     instance.wait_stopped()
     balancer.stopped(instance)
     time.sleep(case.down)

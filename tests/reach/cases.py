@@ -62,12 +62,13 @@ def plain(retries):
 
 
 NO_RETRY_OFTEN = [*OFTEN, (RETRY, NO_RETRY)]
-# The agent's state instead of readiness; without it, the check only connects.
+# The agent's state instead of readiness; the check itself only connects. The agent's weight is a part of that of the
+# server, which is rounded down: of the default, 1, any part is 0.
 AGENT = [
     PATIENT,
     ("    option httpchk GET /readyz\n", ""),
     (" inter 1s fall 2\n", " inter 200ms fall 2 rise 1 agent-check agent-inter 200ms\n"),
-    (" port 9383\n", " agent-port 9384\n"),
+    (" port 9383\n", " agent-port 9384 weight 100\n"),
     (RETRY, NO_RETRY),
 ]
 METRICS = ("metrics",)

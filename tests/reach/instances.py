@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 from ledger import PATIENCE
@@ -30,12 +31,21 @@ class Manager:
         self.path = path
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(path))
-        self.socket.settimeout(PATIENCE)
 
-    def wait_for(self, assignment):
-        """Waits for a message with a line that begins like this."""
-        while not any(line.startswith(assignment) for line in self.socket.recv(4096).split(b"\n")):
-            pass
+    def wait_for(self, assignment, process):
+        """Waits until the process sends a message with a line that begins like this."""
+        self.socket.settimeout(1)  # to notice that the process has exited
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                message = self.socket.recv(4096)
+            except TimeoutError:
+                if process.poll() is not None:
+                    raise RuntimeError(f"{process.args[0]} has exited, and not sent {assignment.decode()}") from None
+                continue
+            if any(line.startswith(assignment) for line in message.split(b"\n")):
+                return
+        raise TimeoutError(f"{process.args[0]} has not sent {assignment.decode()}")
 
     def forget(self):
         """Drops the messages of a process that has exited."""
@@ -44,7 +54,7 @@ class Manager:
             while self.socket.recv(4096):
                 pass
         except BlockingIOError:
-            self.socket.settimeout(PATIENCE)
+            pass
 
 
 class Instance:
@@ -65,19 +75,25 @@ class Instance:
         environment["NOTIFY_SOCKET"] = str(self.manager.path)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
-        self.manager.wait_for(b"READY=1")
+        self.manager.wait_for(b"READY=1", self.process)
 
     def order_stop(self):
         self.process.send_signal(signal.SIGTERM)
 
+    def wait_delay_begun(self):
+        self.manager.wait_for(b"STATUS=stopping: accepts connections", self.process)
+
     def wait_delay_over(self):
         """Waits until the drain begins, of which the status says no more than that the daemon is stopping."""
-        self.manager.wait_for(b"STATUS=stopping;")
+        self.manager.wait_for(b"STATUS=stopping;", self.process)
 
     def wait_stopped(self):
-        status = self.process.wait(PATIENCE)
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{self.name} has not ended in {PATIENCE} s") from None
         if status != 0:
-            raise RuntimeError(f"{self.name} ended with {status}:\n{self.log.read_text()[-2000:]}")
+            raise RuntimeError(f"{self.name} has ended with {status}")
 
     def kill(self):
         """Ends the process, whatever its state."""

@@ -26,7 +26,7 @@ class Ledger:
     def add(self, kind, outcome, number=1, example=None):
         with self.changed:
             self.counts[kind, outcome] += number
-            if example and len(self.examples) < 10:
+            if example and outcome in FAILURES and len(self.examples) < 3:
                 self.examples.append(f"{kind}, {outcome}: {example}")
             self.notify(kind, outcome)
 

@@ -7,14 +7,15 @@ KINDS = ["fresh", "persistent", "quiet"]
 HEAD = ["balancer", "delay", "down", "fresh: failed", "persistent: ended / lost", "broken", "quiet: ended", "slowest"]
 
 
-def result(case, ledger, seconds):
-    """What came of a case, for the JSON file."""
+def result(case, ledger, seconds, error):
+    """What came of a case, for the JSON file; `error` has stopped it before its end."""
     return {
         "name": case.name,
         "says": case.says,
         "delay": case.delay,
         "down": case.down,
         "fails": case.fails,
+        "error": error,
         "seconds": round(seconds, 1),
         "slowest_ms": {kind: round(time * 1000, 1) for kind, time in ledger.slowest.items()},
         "outcomes": {kind: ledger.of(kind) for kind in KINDS},
@@ -50,7 +51,7 @@ def cells(case):
         f"{ended} / {lost} of {lost + number(case, 'persistent', 'answered')}",
         str(number(case, "persistent", "broken at connect", "refused")),
         quiet(case),
-        f"{max(case['slowest_ms'].values()):.0f} ms",
+        f"{max(case['slowest_ms'].values(), default=0):.0f} ms",
     ]
 
 
@@ -61,18 +62,21 @@ def quiet(case):
 
 def judge(results):
     """Prints what is wrong; the exit status."""
-    wrong = [f"{case['name']}: {what}" for case in results for what in wrong_with(case)]
-    for what in wrong:
-        print(f"reach: {what}")
+    faulty = 0
     for case in results:
-        for example in case["examples"] if any(what.startswith(f"{case['name']}:") for what in wrong) else []:
-            print(f"reach: {case['name']}: for example: {example}")
-    print("reach: failed" if wrong else "reach: passed")
-    return 1 if wrong else 0
+        wrong = list(wrong_with(case))
+        examples = [f"for example: {example}" for example in case["examples"]] if wrong else []
+        for line in wrong + examples:
+            print(f"reach: {case['name']}: {line}")
+        faulty += bool(wrong)
+    print("reach: failed" if faulty else "reach: passed")
+    return min(faulty, 1)
 
 
 def wrong_with(case):
     fresh = failed(case)
+    if case["error"]:
+        yield case["error"]
     if case["fails"] == "none" and fresh:
         yield f"{fresh} fresh connections failed"
     if case["fails"] == "some" and not fresh:
