@@ -18,6 +18,7 @@
 //! | `stream_socket.rs` | accept4(2), send(2), recv(2), shutdown(2), getsockname(2): listeners and connections |
 //! | `user_namespace.rs` | which users and groups this process knows (`user_namespaces(7)`) |
 //! | `socket_options.rs` | setsockopt(2), and reading back what was set |
+//! | `syn_filter.rs` | setsockopt(2): the filter of a listener that is about to be closed |
 //! | `socket_file.rs` | fchmod(2), fchmodat(2), umask(2), unlink(2): the files of Unix sockets |
 //! | `lock_file.rs` | flock(2), unlink(2): lock files |
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
@@ -51,6 +52,7 @@ mod socket_info;
 mod socket_options;
 mod standard;
 mod stream_socket;
+mod syn_filter;
 mod thread;
 mod timer_fd;
 mod user_namespace;
@@ -81,5 +83,6 @@ pub use socket_options::{
 };
 pub use standard::{replace_standard_error, replace_standard_input_and_output};
 pub use stream_socket::{Credentials, StreamListener, StreamSocket, local_address};
+pub use syn_filter::drop_new_connections;
 pub use thread::lower_priority;
 pub use timer_fd::TimerFd;
