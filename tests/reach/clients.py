@@ -35,7 +35,7 @@ class Replies:
     """The replies that arrive on a connection."""
 
     def __init__(self, connection):
-        self.connection, self.buffer = connection, b""
+        self.connection, self.buffer, self.end = connection, b"", "closed"
 
     def next(self):
         """The next reply; None at the end of the connection."""
@@ -55,6 +55,7 @@ class Replies:
         try:
             return self.connection.recv(1 << 16)
         except (ConnectionResetError, BrokenPipeError):
+            self.end = "reset"
             return b""
 
     def expect(self, text, previous):
@@ -144,7 +145,7 @@ class Crowd:
         begun, text = time.monotonic(), self.text("fresh")
         send(connection, frame(text))
         if not replies.expect(text, None):
-            self.ledger.add("fresh", "lost", example=f"the connection ended without a reply to {text!r}")
+            self.ledger.add("fresh", "lost", example=f"the connection was {replies.end} without a reply to {text!r}")
             self.over.wait(PAUSE)
             return
         shut_down(connection, socket.SHUT_WR)
