@@ -65,13 +65,13 @@ impl<N: Notifier> Lifecycle<N> {
         *begun = phase.max(*begun);
     }
 
-    /// The phase. Even if every worker has failed, it stays [`Phase::Running`] until the owner sees the failure and
-    /// begins another.
+    /// The phase. Even if every worker has failed, it stays [`Phase::Running`] or [`Phase::Lameduck`] until the owner
+    /// sees the failure and begins another.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let begun = *lock(&self.begun);
         let has_ended = self.running.load(Ordering::SeqCst) == 0;
-        if has_ended && begun != Phase::Running { Phase::Stopped } else { begun }
+        if has_ended && begun >= Phase::Draining { Phase::Stopped } else { begun }
     }
 
     /// A worker has stopped accepting. When the last one has, all are woken: a worker that drains may end only then,
@@ -149,10 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_ends_the_first_phase_of_failed_workers() {
+    fn the_owner_ends_the_accepting_phases_of_failed_workers() {
         let lifecycle = Lifecycle::new(1, Channels::new(1).expect("eventfds"));
         lifecycle.worker_ended(Some("failed".into()));
         assert_eq!(lifecycle.phase(), Phase::Running);
+        lifecycle.begin(Phase::Lameduck);
+        assert_eq!(lifecycle.phase(), Phase::Lameduck);
         lifecycle.begin(Phase::Draining);
         assert_eq!(lifecycle.phase(), Phase::Stopped);
     }

@@ -15,6 +15,7 @@ mod balancers;
 mod benchmark;
 mod buggy_servers;
 mod check_settings;
+mod drain_delay;
 mod faults;
 mod frame;
 mod harness;
