@@ -35,3 +35,4 @@ mod retort_local;
 mod retort_ping;
 mod retort_proxy;
 mod retort_send;
+mod side;
