@@ -12,12 +12,12 @@
 //! | `process` | the metrics of the process |
 //! | `health` | liveness, readiness, the line of the agent-check |
 
-mod accept;
+pub mod accept;
 mod client;
 mod event_loop;
 pub mod families;
 mod health;
-mod http;
+pub mod http;
 mod listener;
 mod metrics;
 mod pages;
