@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use super::accept::{Format, negotiate};
 
-/// The maximum number of header fields. Chosen: browsers send about twenty and Prometheus six; the parser needs an array
-/// of this length.
+/// The maximum number of header fields. Chosen: browsers send about twenty and Prometheus six; the parser needs an
+/// array of this length.
 const MAX_FIELDS: usize = 64;
 /// The media type of texts for people.
 const PLAIN: &str = "text/plain; charset=utf-8";
