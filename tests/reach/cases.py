@@ -61,7 +61,7 @@ def plain(retries):
     return [*PLAIN_OFTEN, ("    mode tcp\n", f"    mode tcp\n{retries}")]
 
 
-NO_RETRY_OFTEN = [*OFTEN, (RETRY, NO_RETRY)]
+SINGLE_TRY = [*OFTEN, (RETRY, NO_RETRY)]
 # The agent's state instead of readiness; the check itself only connects. The agent's weight is a part of that of the
 # server, which is rounded down: of the default, 1, any part is 0.
 AGENT = [
@@ -72,6 +72,7 @@ AGENT = [
     (RETRY, NO_RETRY),
 ]
 METRICS = ("metrics",)
+KUBE_PROXY = "nftables, end point removed after 0.5 s"
 
 CASES = [
     Case("control", Haproxy, READY, OFTEN, "haproxy, retries 3, no restart", "none", restarts=False, side=METRICS),
@@ -80,12 +81,12 @@ CASES = [
     Case("haproxy-delay", Haproxy, READY, OFTEN, "haproxy, retries 3", "none", DELAY, short=True, side=METRICS),
     Case("retries-0", Haproxy, PLAIN, plain(NO_RETRY), "haproxy, retries 0"),
     Case("retries-0-down", Haproxy, PLAIN, plain(NO_RETRY), "haproxy, retries 0", "some", down=LONG, short=True),
-    Case("retries-0-delay", Haproxy, READY, NO_RETRY_OFTEN, "haproxy, retries 0", "none", DELAY, LONG, True, side=METRICS),
+    Case("retries-0-delay", Haproxy, READY, SINGLE_TRY, "haproxy, retries 0", "none", DELAY, LONG, True, side=METRICS),
     Case("agent-delay", Haproxy, READY, AGENT, "haproxy, retries 0, agent-check", "none", DELAY, LONG, side=("agent",)),
     Case("nginx-defaults", Nginx, NGINX_DEFAULTS, [], "nginx, max_fails=1"),
     Case("nginx", Nginx, NGINX, [], "nginx, max_fails=0"),
     Case("nginx-down", Nginx, NGINX, [], "nginx, max_fails=0", down=LONG),
     Case("nginx-delay", Nginx, NGINX, [], "nginx, max_fails=0", "none", DELAY, short=True),
-    Case("kube-proxy", KubeProxy, RULES, [], "nftables, end point removed after 0.5 s", "some", short=True),
-    Case("kube-proxy-delay", KubeProxy, RULES, [], "nftables, end point removed after 0.5 s", "none", DELAY, short=True),
+    Case("kube-proxy", KubeProxy, RULES, [], KUBE_PROXY, "some", short=True),
+    Case("kube-proxy-delay", KubeProxy, RULES, [], KUBE_PROXY, "none", DELAY, short=True),
 ]

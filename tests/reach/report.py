@@ -32,8 +32,8 @@ def failed(case):
 
 
 def table(results):
-    lines = [f"{FRESH} clients with fresh connections, {PERSISTENT} persistent with {DEPTH} requests at a time, {QUIET} quiet:"]
-    lines += ["", row(HEAD), row("---" for _ in HEAD), *(row(cells(case)) for case in results)]
+    clients = f"{FRESH} fresh, {PERSISTENT} persistent with {DEPTH} requests at a time, {QUIET} quiet"
+    lines = [f"Clients: {clients}.", "", row(HEAD), row("---" for _ in HEAD), *(row(cells(case)) for case in results)]
     return "\n".join(lines)
 
 
@@ -69,7 +69,7 @@ def judge(results):
         for line in wrong + examples:
             print(f"reach: {case['name']}: {line}")
         faulty += bool(wrong)
-    print("reach: failed" if faulty else "reach: passed")
+    print("reach: failed" if faulty else "reach: passed" if results else "reach: no case was run")
     return min(faulty, 1)
 
 
