@@ -147,8 +147,9 @@ def run_under_load(case, options, ledger, directory):
         stack.enter_context(closing(balancer))
         with Crowd(balancer.address, ledger):
             ledger.wait_for("fresh", "answered", BETWEEN)
-            for instance in instances * (options.rounds if case.restarts else 0):
-                restart(case, balancer, instance, ledger)
+            for instance in instances * options.rounds:
+                if case.restarts:
+                    restart(case, balancer, instance, ledger)
                 ledger.wait_for("fresh", "answered", BETWEEN)
 
 
