@@ -27,7 +27,7 @@ built       := $(addprefix $(release)/,retortd retort) \
 localize     = sed -e 's|/usr/sbin/|$(sbindir)/|g' -e 's|/etc/default/|$(sysconfdir)/default/|g' \
   -e 's|/etc/retortd|$(sysconfdir)/retortd|g' $(1) >$(2) && chmod 644 $(2)
 
-.PHONY: help build run test check generate bench install uninstall deb dist system-test piuparts fault-test soak fuzz miri tsan asan
+.PHONY: help build run test check generate bench install uninstall deb dist system-test piuparts fault-test reach-test soak fuzz miri tsan asan
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -106,6 +106,10 @@ piuparts: ## Install, upgrade, remove and purge the package with piuparts (root)
 fault-test: ## Cause real faults: injected errors, limits, resets, lossy networks (root)
 	RETORTD_FAULT_SECONDS=$(or $(RETORTD_FAULT_SECONDS),5) \
 	  $(CARGO) test --locked $(CARGOFLAGS) --test daemon faults:: -- --test-threads=1
+
+reach-test: ## Restart instances behind haproxy, nginx and nftables under load (REACHFLAGS=--help; RETORTD=PROGRAM)
+	$(if $(RETORTD),,$(cargo_build) --bin retortd)
+	python3 tests/reach --retortd $(or $(RETORTD),$(release)/retortd) $(REACHFLAGS)
 
 miri: ## Run the tests of code without I/O under Miri (nightly with miri and rust-src)
 	tests/sanitizers.sh miri

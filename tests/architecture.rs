@@ -28,6 +28,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crc", &["protocol/proxy_header/v2.rs"]),
     ("fastrand", &["protocol/rng.rs"]),
     ("hdrhistogram", &["client/bench/latencies.rs"]),
+    ("httparse", &["daemon/side/http.rs"]),
+    ("httpdate", &["daemon/side/http.rs"]),
     ("humantime", &["daemon/logging/", "units.rs"]),
     ("indicatif", &["client/progress.rs"]),
     ("ipnet", &["daemon/config/", "server/access.rs", "server/peer.rs"]),
@@ -38,6 +40,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("multiversion", &["transform/"]),
     ("nix", &["sys/"]),
     ("prefix_trie", &["server/access.rs"]),
+    ("procfs", &["daemon/side/process.rs"]),
     ("sd_notify", &["daemon/notify.rs"]),
     ("serde_json", &["client/json.rs"]),
     ("simdutf8", &["transform/utf8.rs"]),
@@ -315,7 +318,7 @@ fn imported_files<'a>(sources: &'a [Source], source: &Source) -> BTreeSet<&'a st
     let implements = |path: &[String]| {
         let (name, module) = path.split_last().expect("a name");
         source.modules.split_last().is_some_and(|(_, parent)| module == parent)
-            && source.text.contains(&format!("impl {name} {{"))
+            && ["", "<'_>"].iter().any(|lifetime| source.text.contains(&format!("impl {name}{lifetime} {{")))
     };
     let files = paths.iter().filter(|path| !implements(path)).filter_map(|path| file_of(sources, path));
     files.filter(|file| *file != source.path).collect()

@@ -24,7 +24,7 @@ pub enum CloseReason {
     WriteTimeout,
     /// The client took its replies more slowly than `--min-rate` while other connections waited for memory.
     MinRate,
-    /// The server drains, and no request was in progress.
+    /// The server stops, and no request was in progress.
     Stopped,
     /// The server stops at once, or the drain timeout has expired.
     Forced,

@@ -88,6 +88,8 @@ pub(super) enum State {
 pub(super) struct Handshake {
     /// All bytes so far; when the header is complete, those behind it.
     pub(super) received: Vec<u8>,
+    /// When it began.
+    pub(super) since: Millis,
     /// When to close. Bytes that arrive do not extend it.
     pub(super) deadline: Millis,
 }
@@ -172,11 +174,12 @@ impl Connection {
         Self { protocol: Some(protocol), first_input: FirstInput::NoHeader, ..Self::in_state(state, label) }
     }
 
-    /// A connection in front of its protocol: it closes at `deadline`, unless a PROXY header is complete by then.
-    /// `label` names the peer in the log.
+    /// A connection in front of its protocol that starts at `now`: it closes after `timeout`, unless a PROXY header is
+    /// complete by then. `label` names the peer in the log.
     #[must_use]
-    pub fn awaiting_header(label: Option<Box<str>>, deadline: Millis) -> Self {
-        Self::in_state(State::Handshake(Box::new(Handshake { received: Vec::new(), deadline })), label)
+    pub fn awaiting_header(label: Option<Box<str>>, now: Millis, timeout: Millis) -> Self {
+        let handshake = Handshake { received: Vec::new(), since: now, deadline: now + timeout };
+        Self::in_state(State::Handshake(Box::new(handshake)), label)
     }
 
     fn in_state(state: State, label: Option<Box<str>>) -> Self {

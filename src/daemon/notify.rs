@@ -71,10 +71,9 @@ impl Notifier {
         self.send_until_delivered(Message::RemoveStored(name.into()));
     }
 
-    /// Reports that every listener accepts; also the end of a reload.
+    /// Reports that every listener accepts; also the end of a reload. While the daemon stops, reports the status only.
     pub fn ready(&mut self, status: String) {
-        self.status = status;
-        self.send_until_delivered(Message::Ready);
+        self.change_state(Message::Ready, status);
     }
 
     /// Reports a status, if it has changed.
@@ -100,10 +99,9 @@ impl Notifier {
         self.send_once(&[NotifyState::Watchdog]);
     }
 
-    /// Reports that the daemon is stopping.
+    /// Reports that the daemon is stopping; where that was reported before, the status only.
     pub fn stopping(&mut self, status: String) {
-        self.status = status;
-        self.send_until_delivered(Message::Stopping);
+        self.change_state(Message::Stopping, status);
     }
 
     /// Requests more time for the stop, counted from now.
@@ -122,6 +120,15 @@ impl Notifier {
     pub fn retry(&mut self) {
         let Self { connection: Some(connection), status, pending } = self else { return };
         pending.deliver(|message| connection.send(&text(message, shortened(status))));
+    }
+
+    /// Sends a message that changes the state that the manager assumes, with the status.
+    fn change_state(&mut self, message: Message, status: String) {
+        if self.pending.is_stopping() {
+            return self.status(status);
+        }
+        self.status = status;
+        self.send_until_delivered(message);
     }
 
     fn send_until_delivered(&mut self, message: Message) {

@@ -38,6 +38,12 @@ impl NotifyQueue {
         self.messages.is_empty()
     }
 
+    /// Whether STOPPING was added: no other message changes the state that the manager assumes any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// Adds a message, and drops those that it makes obsolete.
     pub fn push(&mut self, message: Message) {
         if self.stopping || (message == Message::Ready && self.messages.back() == Some(&message)) {
@@ -129,7 +135,7 @@ mod tests {
         pending.push(Stopping);
         pending.deliver(|_| true);
         pending.push(Ready);
-        assert!(pending.is_empty());
+        assert!(pending.is_empty() && pending.is_stopping());
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::config::origin::SocketOrigin;
-use crate::server::{Listener, StatsSnapshot};
+use super::config::origin::Origins;
+use super::listeners::Sockets;
+use crate::server::StatsSnapshot;
 use crate::units::{counted, format_time};
 
 /// The unit in which the time that is left is shown. Chosen: nobody counts shorter times.
@@ -15,17 +16,18 @@ pub struct Serving {
     /// The names of the listeners: `frame=[::]:8083`.
     listeners: Vec<String>,
     /// The origin of each listener, and of the adopted connection, by which a reload finds the options.
-    pub origins: Vec<SocketOrigin>,
-    /// There is one connection and no listener: the daemon exits when the connection ends.
+    pub origins: Origins,
+    /// There is one connection and no listener of the workers: the daemon exits when the connection ends.
     pub single_connection: bool,
 }
 
 impl Serving {
-    /// These listeners, and a connection if one was passed.
+    /// These sockets.
     #[must_use]
-    pub fn new(listeners: &[Listener], origins: Vec<SocketOrigin>, has_connection: bool) -> Self {
-        let single_connection = has_connection && listeners.is_empty();
-        let listeners = listeners.iter().map(|listener| listener.name.clone()).collect();
+    pub fn new(sockets: &Sockets, origins: Origins) -> Self {
+        let single_connection = sockets.connection.is_some() && sockets.listeners.is_empty();
+        let listeners = sockets.listeners.iter().map(|listener| &listener.name);
+        let listeners = listeners.chain(sockets.side.iter().map(|listener| &listener.name)).cloned().collect();
         Self { listeners, origins, single_connection }
     }
 
@@ -44,10 +46,27 @@ impl Serving {
     }
 }
 
-/// The status while the daemon stops.
+/// The status before a drain that begins after this time.
+#[must_use]
+pub fn delaying(left: Duration, stats: &StatsSnapshot) -> String {
+    let seconds = Duration::from_secs(left.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
+    format!("stopping: accepts connections for another {}; {}", format_time(seconds), figures(stats))
+}
+
+/// The status while the daemon drains.
 #[must_use]
 pub fn stopping(stats: &StatsSnapshot) -> String {
     format!("stopping; {}", figures(stats))
+}
+
+/// The line of the log about a drain that begins after this time: how to begin it at once.
+#[must_use]
+pub fn delayed(delay: Duration) -> String {
+    format!(
+        "stopping: accepts connections for another {} (--drain-delay); another SIGTERM or SIGINT (Ctrl-C), a second or \
+         more later, ends that",
+        format_time(delay)
+    )
 }
 
 /// The line of the log about a stop that has to wait: for how long at most from now on, for how many connections, and
@@ -61,7 +80,7 @@ pub fn waiting(connections: u64, left: Option<Duration>) -> String {
     let connections = counted(connections, "connection");
     format!(
         "stopping: waiting {time} for {connections} with requests or replies pending; another SIGTERM or SIGINT \
-         (Ctrl-C), a second or more after the first, stops at once"
+         (Ctrl-C), a second or more later, stops at once"
     )
 }
 
@@ -81,12 +100,12 @@ mod tests {
     use crate::connection::Totals;
 
     fn stats(open: u64, requests: u64) -> StatsSnapshot {
-        StatsSnapshot { totals: Totals { requests, ..Totals::default() }, open }
+        StatsSnapshot { totals: Totals { requests, ..Totals::default() }, open, ..StatsSnapshot::default() }
     }
 
     fn serving(listeners: &[&str]) -> Serving {
         let listeners = listeners.iter().map(|name| (*name).to_string()).collect();
-        Serving { listeners, origins: Vec::new(), single_connection: false }
+        Serving { listeners, origins: Origins::default(), single_connection: false }
     }
 
     #[test]
@@ -101,10 +120,21 @@ mod tests {
     }
 
     #[test]
+    fn a_delayed_stop_counts_the_seconds_down() {
+        for (left, shown) in [(4000, "4s"), (3001, "4s"), (1, "1s"), (0, "0s"), (90_500, "1m 31s")] {
+            let status = delaying(Duration::from_millis(left), &stats(1, 2));
+            let words = format!("stopping: accepts connections for another {shown}; 1 connection, 2 requests");
+            assert_eq!(status, words);
+        }
+        let line = delayed(Duration::from_millis(1500));
+        assert!(line.starts_with("stopping: accepts connections for another 1s 500ms (--drain-delay); "), "{line}");
+    }
+
+    #[test]
     fn a_stop_names_what_it_waits_for_and_for_how_long() {
         let line = waiting(1, Some(Duration::from_millis(89_901)));
         let words = "stopping: waiting for at most 1m 30s (--drain-timeout) for 1 connection with requests or replies \
-                     pending; another SIGTERM or SIGINT (Ctrl-C), a second or more after the first, stops at once";
+                     pending; another SIGTERM or SIGINT (Ctrl-C), a second or more later, stops at once";
         assert_eq!(line, words);
         assert!(waiting(1, Some(Duration::from_millis(250))).contains(" at most 300ms "), "never too short");
         let line = waiting(2, None);

@@ -1,8 +1,9 @@
 //! The effect of a SIGTERM or SIGINT.
 //!
-//! The first signal begins the drain, and a second one aborts it. Programs may send several signals at once: timeout(1)
-//! signals its child and then the process group of the child. A signal within [`MIN_SIGNAL_DISTANCE`] of the one before
-//! that had an effect is therefore ignored.
+//! The first signal begins the stop, and each later one ends the phase of the stop that is in progress: the drain delay,
+//! if there is one, and then the drain. Programs may send several signals at once: timeout(1) signals its child and then
+//! the process group of the child. A signal within [`MIN_SIGNAL_DISTANCE`] of the one before that had an effect is
+//! therefore ignored.
 
 use std::time::Duration;
 
@@ -15,11 +16,13 @@ const MIN_SIGNAL_DISTANCE: Duration = Duration::from_secs(1);
 /// The effect of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Begins the drain.
+    /// Begins the stop: with the drain delay, if there is one.
+    Stop,
+    /// Ends the drain delay: begins the drain.
     Drain,
     /// Ends the drain, and the server with it.
     Abort,
-    /// Nothing: it came within [`MIN_SIGNAL_DISTANCE`] of the first one. A later one ends the drain.
+    /// Nothing: it came within [`MIN_SIGNAL_DISTANCE`] of the one before. A later one ends the phase.
     TooEarly,
     /// Nothing.
     None,
@@ -36,11 +39,13 @@ impl StopSignals {
     /// The effect of a signal at `at`, by the monotonic clock, in `phase`.
     pub fn effect(&mut self, at: Duration, phase: Phase) -> Effect {
         if self.last.is_some_and(|last| at.saturating_sub(last) < MIN_SIGNAL_DISTANCE) {
-            return if phase == Phase::Draining { Effect::TooEarly } else { Effect::None };
+            let has_next = matches!(phase, Phase::Lameduck | Phase::Draining);
+            return if has_next { Effect::TooEarly } else { Effect::None };
         }
         let is_first = self.last.replace(at).is_none();
         match phase {
-            Phase::Running => Effect::Drain,
+            Phase::Running => Effect::Stop,
+            Phase::Lameduck => Effect::Drain,
             // the drain has begun already, without a signal
             Phase::Draining if is_first => Effect::None,
             Phase::Draining => Effect::Abort,
@@ -55,12 +60,19 @@ mod tests {
 
     const START: Duration = Duration::from_secs(1000);
 
-    /// The effects of signals at these times, in milliseconds after [`START`], in a server that is in `phase`.
-    fn effects(mut phase: Phase, signals: &[u64]) -> Vec<Effect> {
+    /// The effects of signals at these times, in milliseconds after [`START`], in a server that is in `phase`, without a
+    /// drain delay.
+    fn effects(phase: Phase, signals: &[u64]) -> Vec<Effect> {
+        effects_before(Phase::Draining, phase, signals)
+    }
+
+    /// The same for a server whose stop begins with the phase `first`.
+    fn effects_before(first: Phase, mut phase: Phase, signals: &[u64]) -> Vec<Effect> {
         let mut stop_signals = StopSignals::default();
         let next = |after: &u64| {
             let effect = stop_signals.effect(START + Duration::from_millis(*after), phase);
             phase = match effect {
+                Effect::Stop => first,
                 Effect::Drain => Phase::Draining,
                 Effect::Abort => Phase::Stopping,
                 Effect::TooEarly | Effect::None => phase,
@@ -72,20 +84,28 @@ mod tests {
 
     #[test]
     fn signals_at_once_count_as_one() {
-        let expected = [Effect::Drain, Effect::TooEarly, Effect::TooEarly, Effect::TooEarly];
+        let expected = [Effect::Stop, Effect::TooEarly, Effect::TooEarly, Effect::TooEarly];
         assert_eq!(effects(Phase::Running, &[0, 0, 1, 999]), expected);
+        assert_eq!(effects_before(Phase::Lameduck, Phase::Running, &[0, 0, 1, 999]), expected);
     }
 
     #[test]
     fn second_signal_aborts_the_drain() {
         let effects = effects(Phase::Running, &[0, 600, 1000, 1001, 1999, 2000, 9000]);
-        assert_eq!(effects[..3], [Effect::Drain, Effect::TooEarly, Effect::Abort]);
+        assert_eq!(effects[..3], [Effect::Stop, Effect::TooEarly, Effect::Abort]);
         assert_eq!(effects[3..], [Effect::None; 4]);
     }
 
     #[test]
+    fn each_signal_ends_one_phase_of_a_stop_with_a_delay() {
+        let effects = effects_before(Phase::Lameduck, Phase::Running, &[0, 999, 1000, 1999, 2000, 3000]);
+        assert_eq!(effects[..3], [Effect::Stop, Effect::TooEarly, Effect::Drain]);
+        assert_eq!(effects[3..], [Effect::TooEarly, Effect::Abort, Effect::None]);
+    }
+
+    #[test]
     fn signals_in_reverse_order_count_as_one() {
-        assert_eq!(effects(Phase::Running, &[5, 3]), [Effect::Drain, Effect::TooEarly]);
+        assert_eq!(effects(Phase::Running, &[5, 3]), [Effect::Stop, Effect::TooEarly]);
     }
 
     #[test]

@@ -9,10 +9,10 @@ const MIN_INTERVAL: Duration = Duration::from_millis(10);
 /// Time between updates of the status. Chosen: `systemctl status` shows figures that are at most this old, and the load
 /// is negligible.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
-/// The time that a request for more time asks for while draining. Chosen: if the daemon hangs, the manager kills it
+/// The time that a request for more time asks for while stopping. Chosen: if the daemon hangs, the manager kills it
 /// this much later.
 pub const EXTEND_BY: Duration = Duration::from_secs(10);
-/// Time between requests for more time while draining. Derived: a fifth of [`EXTEND_BY`], so that four requests in a
+/// Time between requests for more time while stopping. Derived: a fifth of [`EXTEND_BY`], so that four requests in a
 /// row may be lost.
 const EXTEND_INTERVAL: Duration = Duration::from_secs(EXTEND_BY.as_secs() / 5);
 /// Heartbeats in each period of the watchdog. Chosen: one that is late does not get the daemon killed.
@@ -34,8 +34,10 @@ pub struct Timers {
     pub watchdog: Timer,
     /// The status has to be updated.
     pub status: Timer,
-    /// More time has to be requested for the drain.
+    /// More time has to be requested for the stop.
     pub extend: Timer,
+    /// The drain delay is over.
+    pub delay: Timer,
     /// A check for connections that the drain waits for is due.
     pub waiting: Timer,
     /// Undelivered messages to the service manager have to be sent again.
@@ -52,6 +54,7 @@ impl Timers {
             watchdog: Timer::new(watchdog_period.map(|period| period / HEARTBEATS_PER_PERIOD)),
             status: Timer::new(has_manager.then_some(STATUS_INTERVAL)),
             extend: Timer::new(None),
+            delay: Timer::new(None),
             waiting: Timer::new(None),
             retry: Timer::new(None),
             idle_check: Timer::new(None),
@@ -73,6 +76,11 @@ impl Timers {
         self.extend = Timer::new(has_manager.then_some(EXTEND_INTERVAL));
     }
 
+    /// Begins to wait for the end of the drain delay, or ends that.
+    pub fn delay(&mut self, delay: Option<Duration>) {
+        self.delay = Timer::new(delay);
+    }
+
     /// Begins to check for connections that the drain waits for, or ends that.
     pub fn watch_waiting(&mut self, wanted: bool) {
         self.waiting.switch(wanted.then_some(WAITING_INTERVAL));
@@ -81,8 +89,9 @@ impl Timers {
     /// The time until the next timer is due; `None` if all are off.
     #[must_use]
     pub fn left(&self, now: Instant) -> Option<Duration> {
-        let Self { watchdog, status, extend, waiting, retry, idle_check } = self;
-        [watchdog, status, extend, waiting, retry, idle_check].into_iter().filter_map(|timer| timer.left(now)).min()
+        let Self { watchdog, status, extend, delay, waiting, retry, idle_check } = self;
+        let all = [watchdog, status, extend, delay, waiting, retry, idle_check];
+        all.into_iter().filter_map(|timer| timer.left(now)).min()
     }
 }
 
@@ -159,6 +168,8 @@ mod tests {
         assert_eq!(left(&timers), Some(2.0));
         timers.check_idle(Some(Duration::from_secs(8)));
         assert_eq!(left(&timers), Some(1.0));
+        timers.delay(Some(Duration::from_millis(600)));
+        assert!(timers.left(now).is_some_and(|left| left > Duration::from_millis(500)));
         timers.retry(true);
         assert_eq!(left(&timers), Some(0.0));
     }

@@ -67,6 +67,8 @@ enum ListenerState {
         /// Connections that are still to be accepted.
         queued: u32,
         is_at_limit: bool,
+        /// [`Acceptor::drops_new_connections`] has been called.
+        is_filtered: bool,
     },
 }
 
@@ -135,7 +137,7 @@ impl Acceptor {
         match AcceptErrorClass::of(error) {
             AcceptErrorClass::QueueEmpty => {
                 self.consecutive_lost = 0;
-                Accepted::Nothing
+                if self.drops_new_connections() { Accepted::Retry } else { Accepted::Nothing }
             }
             AcceptErrorClass::Interrupted => Accepted::Retry,
             AcceptErrorClass::Lost => {
@@ -155,6 +157,16 @@ impl Acceptor {
             }
             AcceptErrorClass::Broken => Accepted::Broken(error),
         }
+    }
+
+    /// The queue is empty, and while it drains, the last worker that has the listener is about to close it. The kernel
+    /// resets connections that it completes between accept(2) and close(2), so it must not complete any more; returns
+    /// whether the queue must be looked at once more for that reason.
+    fn drops_new_connections(&mut self) -> bool {
+        let ListenerState::Draining { is_filtered: is_filtered @ false, .. } = &mut self.state else { return false };
+        *is_filtered = true;
+        let (socket, is_last) = (&self.listener.socket, Arc::strong_count(&self.listener) == 1);
+        is_last && socket.family() == SocketFamily::Internet && sys::drop_new_connections(socket).is_ok()
     }
 
     fn back_off(&mut self, error: Errno, poller: &Poller, now: Millis) {
@@ -194,11 +206,10 @@ impl Acceptor {
 
     /// All slots are taken: leaves the next connections in the accept queue.
     pub fn wait_for_slot(&mut self, poller: &Poller) {
-        let state = match self.state {
-            ListenerState::Draining { queued, .. } => ListenerState::Draining { queued, is_at_limit: true },
-            _ => ListenerState::AtLimit,
-        };
-        self.unregister(poller, state);
+        match &mut self.state {
+            ListenerState::Draining { is_at_limit, .. } => *is_at_limit = true,
+            _ => self.unregister(poller, ListenerState::AtLimit),
+        }
     }
 
     /// Whether it waits for a free slot.
@@ -243,8 +254,7 @@ impl Acceptor {
     pub fn begin_drain(&mut self, poller: &Poller) {
         let queued = match self.listener.origin {
             Origin::Inherited => 0,
-            // and one batch more, so that an empty queue ends this, right before the listener is closed: the kernel
-            // resets connections that complete between the two
+            // and one batch more, so that an empty queue ends this, right before the listener is closed
             Origin::Own if self.listener.socket.family() == SocketFamily::Internet => {
                 sys::queued_connections(&self.listener.socket).unwrap_or(0).saturating_add(MAX_BATCH)
             }
@@ -253,7 +263,7 @@ impl Acceptor {
                 MAX_LOCAL_QUEUE
             }
         };
-        self.unregister(poller, ListenerState::Draining { queued, is_at_limit: false });
+        self.unregister(poller, ListenerState::Draining { queued, is_at_limit: false, is_filtered: false });
     }
 
     /// While draining: whether connections that [`Acceptor::begin_drain`] has found are still to be accepted.
@@ -291,6 +301,7 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixListener, UnixStream};
+    use std::time::Duration;
 
     use super::*;
     use crate::protocol::PROTOCOLS;
@@ -306,7 +317,7 @@ mod tests {
     }
 
     fn has_event(poller: &mut Poller) -> bool {
-        poller.wait(Some(std::time::Duration::ZERO)).expect("epoll_wait") == 1
+        poller.wait(Some(Duration::ZERO)).expect("epoll_wait") == 1
     }
 
     #[test]
@@ -370,7 +381,6 @@ mod tests {
         }
         assert!(!acceptor.has_queued());
         assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Socket(..)));
-        assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Nothing));
     }
 
     #[test]
@@ -414,6 +424,30 @@ mod tests {
             acceptor.count_dequeued();
         }
         assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Nothing));
+    }
+
+    /// The client would be connected here and reset afterwards.
+    #[test]
+    fn a_drain_looks_at_the_queue_again_after_the_kernel_completes_no_more_connections() {
+        let (mut acceptor, poller, client) = acceptor(Origin::Own);
+        let accept = |acceptor: &mut Acceptor| acceptor.accept(&Counters::default(), &poller, Millis::ZERO);
+        acceptor.begin_drain(&poller);
+        assert!(matches!(accept(&mut acceptor), Accepted::Socket(..)));
+        assert!(matches!(accept(&mut acceptor), Accepted::Retry));
+        let late = TcpStream::connect_timeout(&client.peer_addr().expect("an address"), Duration::from_millis(1));
+        assert_eq!(late.map_err(|error| error.kind()).err(), Some(io::ErrorKind::TimedOut));
+        assert!(matches!(accept(&mut acceptor), Accepted::Nothing));
+    }
+
+    #[test]
+    fn a_drain_leaves_a_listener_as_it_is_that_another_worker_has() {
+        let (mut acceptor, poller, client) = acceptor(Origin::Own);
+        let _other = Arc::clone(&acceptor.listener);
+        let accept = |acceptor: &mut Acceptor| acceptor.accept(&Counters::default(), &poller, Millis::ZERO);
+        acceptor.begin_drain(&poller);
+        assert!(matches!(accept(&mut acceptor), Accepted::Socket(..)));
+        assert!(matches!(accept(&mut acceptor), Accepted::Nothing));
+        TcpStream::connect(client.peer_addr().expect("an address")).expect("connect");
     }
 
     #[test]

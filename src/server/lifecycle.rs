@@ -12,12 +12,13 @@ use crate::sys::EventFd;
 
 /// The phase of the whole server. Phases only advance, in this order; one may be skipped.
 ///
-/// A phase in which readiness has failed and clients are still accepted (lameduck) belongs between `Running` and
-/// `Draining`; one in which connections pass to a successor, between `Draining` and `Stopping`.
+/// A phase in which connections pass to a successor belongs between `Draining` and `Stopping`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// It accepts and serves connections, until its owner begins another phase.
     Running,
+    /// It is about to drain: it accepts and serves connections, and balancers should send new clients elsewhere.
+    Lameduck,
     /// It accepts no more connections, and replies to the requests that it has read.
     Draining,
     /// It closes every connection at once.
@@ -64,13 +65,13 @@ impl<N: Notifier> Lifecycle<N> {
         *begun = phase.max(*begun);
     }
 
-    /// The phase. Even if every worker has failed, it stays [`Phase::Running`] until the owner sees the failure and
-    /// begins another.
+    /// The phase. Even if every worker has failed, it stays [`Phase::Running`] or [`Phase::Lameduck`] until the owner
+    /// sees the failure and begins another.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let begun = *lock(&self.begun);
         let has_ended = self.running.load(Ordering::SeqCst) == 0;
-        if has_ended && begun != Phase::Running { Phase::Stopped } else { begun }
+        if has_ended && begun >= Phase::Draining { Phase::Stopped } else { begun }
     }
 
     /// A worker has stopped accepting. When the last one has, all are woken: a worker that drains may end only then,
@@ -140,15 +141,20 @@ mod tests {
             lifecycle.phase()
         };
         assert!(lifecycle.phase().is_ready());
+        assert_eq!(begin(Phase::Lameduck), Phase::Lameduck);
+        assert!(!lifecycle.phase().is_ready());
+        assert_eq!([Phase::Draining, Phase::Lameduck].map(begin), [Phase::Draining; 2]);
         assert_eq!([Phase::Stopping, Phase::Draining].map(begin), [Phase::Stopping; 2]);
         assert!(!lifecycle.phase().is_ready());
     }
 
     #[test]
-    fn the_owner_ends_the_first_phase_of_failed_workers() {
+    fn the_owner_ends_the_accepting_phases_of_failed_workers() {
         let lifecycle = Lifecycle::new(1, Channels::new(1).expect("eventfds"));
         lifecycle.worker_ended(Some("failed".into()));
         assert_eq!(lifecycle.phase(), Phase::Running);
+        lifecycle.begin(Phase::Lameduck);
+        assert_eq!(lifecycle.phase(), Phase::Lameduck);
         lifecycle.begin(Phase::Draining);
         assert_eq!(lifecycle.phase(), Phase::Stopped);
     }

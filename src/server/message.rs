@@ -51,6 +51,8 @@ pub enum WorkerMessage {
     SlotsFreed,
     /// A place within the rate of a listener was given back: listeners that wait for their rates may accept again.
     RateFreed,
+    /// A drain begins after this time.
+    Lameduck(Millis),
     /// Stop accepting, and finish the connections within this time.
     Drain(Option<Millis>),
     /// Send the number of connections that a drain has to wait for.
@@ -71,6 +73,7 @@ impl fmt::Debug for WorkerMessage {
             Self::RunOffloaded => "RunOffloaded",
             Self::SlotsFreed => "SlotsFreed",
             Self::RateFreed => "RateFreed",
+            Self::Lameduck(_) => "Lameduck",
             Self::Drain(_) => "Drain",
             Self::CountPending(_) => "CountPending",
             Self::Abort => "Abort",

@@ -18,12 +18,14 @@
 //! | `stream_socket.rs` | accept4(2), send(2), recv(2), shutdown(2), getsockname(2): listeners and connections |
 //! | `user_namespace.rs` | which users and groups this process knows (`user_namespaces(7)`) |
 //! | `socket_options.rs` | setsockopt(2), and reading back what was set |
+//! | `syn_filter.rs` | setsockopt(2): the filter of a listener that is about to be closed |
 //! | `socket_file.rs` | fchmod(2), fchmodat(2), umask(2), unlink(2): the files of Unix sockets |
 //! | `lock_file.rs` | flock(2), unlink(2): lock files |
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
 //! | `inherited.rs` | descriptors that came through execve(2) |
 //! | `file.rs` | open(2), fstat(2), lstat(2), write(2) |
 //! | `resource_limits.rs` | getrlimit(2), setrlimit(2) |
+//! | `resource_usage.rs` | getrusage(2) |
 //! | `memory.rs` | sysinfo(2), madvise(2), prctl(2), `malloc_trim(3)` |
 //! | `host.rs` | gethostname(2) |
 //! | `clock.rs` | `clock_gettime(2)` |
@@ -40,6 +42,7 @@ mod memory;
 mod poll;
 mod poller;
 mod resource_limits;
+mod resource_usage;
 mod signal_fd;
 mod signals;
 mod socket;
@@ -49,6 +52,7 @@ mod socket_info;
 mod socket_options;
 mod standard;
 mod stream_socket;
+mod syn_filter;
 mod thread;
 mod timer_fd;
 mod user_namespace;
@@ -64,7 +68,8 @@ pub use nix::errno::Errno;
 pub use nix::sys::signal::Signal;
 pub use poll::{is_readable, wait_any_ready, wait_readable, wait_ready, wait_writable};
 pub use poller::{Event, Key, Poller};
-pub use resource_limits::{address_space_limit, data_limit, raise_descriptor_limit};
+pub use resource_limits::{address_space_limit, data_limit, descriptor_limit, raise_descriptor_limit};
+pub use resource_usage::cpu_time;
 pub use signal_fd::Interrupts;
 pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_signal};
 pub use socket::{bind, close_with_reset, connect_unix, is_broadcast, listen, start_connect, stream_socket};
@@ -78,5 +83,6 @@ pub use socket_options::{
 };
 pub use standard::{replace_standard_error, replace_standard_input_and_output};
 pub use stream_socket::{Credentials, StreamListener, StreamSocket, local_address};
+pub use syn_filter::drop_new_connections;
 pub use thread::lower_priority;
 pub use timer_fd::TimerFd;

@@ -1,11 +1,11 @@
-//! The end of each connection while the server drains.
+//! The end of each connection while the server drains, and before that.
 
 use std::sync::Arc;
 
-use retortd::connection::{Budget, Counter, Grace};
+use retortd::connection::{Budget, CloseReason, Connection, Counter, Grace, Millis, Next};
 
 use crate::fairness::EndlessStream;
-use crate::scripted::{ScriptedStream, connection, context};
+use crate::scripted::{IoResult, ScriptedStream, connection, context};
 use crate::session::{Session, UPPERCASE, assert_waits, frame_request};
 
 #[test]
@@ -51,4 +51,88 @@ fn drain_of_a_client_that_sends_without_pause_reads_a_bounded_amount() {
         let reads = stream.calls - before;
         assert!(connection.is_idle() && (1..1000).contains(&reads), "{reads} reads");
     }
+}
+
+/// A connection at time 0 to a client of this protocol, which sends `input` later.
+fn waiting_client(protocol: &str, input: &[u8]) -> Session {
+    let budget = Arc::new(Budget::new(1 << 20));
+    let mut session = Session::new(protocol, ScriptedStream::new(b"", &[], &[]), &budget, |_| {});
+    session.stream.send(input);
+    session.stream.await_input();
+    session
+}
+
+/// Visits a connection at `now`, in milliseconds, before a drain begins.
+fn close_if_quiet_at(session: &mut Session, now: u64) -> Next {
+    session.set_time(now);
+    session.connection.close_if_quiet(&mut session.stream, &mut session.context)
+}
+
+#[test]
+fn connection_is_closed_before_a_drain_when_nothing_has_arrived_for_a_second() {
+    let mut silent = waiting_client("frame", b"");
+    assert_waits(&close_if_quiet_at(&mut silent, 999));
+    assert!(!silent.stream.write_closed);
+    assert_waits(&close_if_quiet_at(&mut silent, 1000));
+    assert!(silent.stream.write_closed, "half-closed");
+    assert!(matches!(silent.expire_at(3000), Next::Close(CloseReason::Stopped)));
+    // the time begins with the last reply
+    let mut served = waiting_client("frame", &frame_request(UPPERCASE, b"abc"));
+    served.set_time(700);
+    assert_waits(&served.readable());
+    served.stream.await_input();
+    assert_waits(&close_if_quiet_at(&mut served, 1699));
+    assert!(!served.stream.write_closed && served.stream.output == b"\0\0\0\x03ABC");
+    assert_waits(&close_if_quiet_at(&mut served, 1700));
+    assert!(served.stream.write_closed);
+}
+
+/// The request has arrived, but its event has not been handled.
+#[test]
+fn request_that_has_just_arrived_is_answered_in_place_of_the_close() {
+    let mut session = waiting_client("frame", &frame_request(UPPERCASE, b"abc"));
+    assert_waits(&close_if_quiet_at(&mut session, 60_000));
+    assert_eq!((&session.stream.output[..], session.stream.write_closed), (&b"\0\0\0\x03ABC"[..], false));
+    session.stream.await_input();
+    assert_waits(&close_if_quiet_at(&mut session, 60_999));
+    assert!(!session.stream.write_closed, "it is quiet again after a second");
+}
+
+#[test]
+fn connection_with_something_pending_is_not_closed_before_a_drain() {
+    let (request, minute) = (frame_request(UPPERCASE, b"abc"), 60_000);
+    let mut partial = Session::after_input("frame", &request[..5], |_| {});
+    partial.stream.unacknowledged = Some(0);
+    let mut unacknowledged = Session::after_input("frame", &request, |_| {});
+    let mut generator = waiting_client("chargen", b"");
+    for session in [&mut partial, &mut unacknowledged, &mut generator] {
+        session.stream.await_input();
+        assert_waits(&close_if_quiet_at(session, minute));
+        assert!(!session.stream.write_closed);
+    }
+    unacknowledged.stream.unacknowledged = Some(0);
+    assert_waits(&close_if_quiet_at(&mut unacknowledged, minute));
+    assert!(unacknowledged.stream.write_closed, "its client has taken the reply");
+}
+
+#[test]
+fn connection_whose_header_is_awaited_is_quiet_until_the_header_begins() {
+    for (arrived, closes) in [(&b""[..], true), (b"PROXY UNK", false)] {
+        let connection = Connection::awaiting_header(None, Millis::ZERO, Millis::new(60_000));
+        let context = context(1 << 20, &Arc::new(Budget::new(1 << 20)), 1);
+        let reads = if arrived.is_empty() { &[][..] } else { &[IoResult::AtMost(arrived.len())][..] };
+        let mut session = Session { connection, stream: ScriptedStream::new(arrived, reads, &[]), context };
+        session.stream.await_input();
+        assert_waits(&session.readable());
+        session.stream.await_input();
+        assert_waits(&close_if_quiet_at(&mut session, 999));
+        let next = close_if_quiet_at(&mut session, 1000);
+        assert_eq!(matches!(next, Next::Close(CloseReason::Stopped)), closes, "{next:?}");
+        assert_eq!(matches!(next, Next::Wait), !closes, "{next:?}");
+    }
+    let connection = Connection::awaiting_header(None, Millis::ZERO, Millis::new(60_000));
+    let context = context(1 << 20, &Arc::new(Budget::new(1 << 20)), 1);
+    let mut session = Session { connection, stream: ScriptedStream::new(b"PROXY UNKNOWN\r\n", &[], &[]), context };
+    let next = close_if_quiet_at(&mut session, 30_000);
+    assert!(matches!(next, Next::Announced(_)), "a header that has just arrived is judged: {next:?}");
 }

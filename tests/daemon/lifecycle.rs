@@ -136,7 +136,7 @@ fn second_sigterm_or_sigint_stops_at_once() {
         assert!(client.is_silent(ONE_ORDER + Duration::from_millis(100)) && !daemon.has_exited());
         daemon.signal(signal);
         assert_eq!(daemon.wait_exit(), 0);
-        daemon.wait_for_line(0, "received a second SIGTERM or SIGINT: stopping at once");
+        daemon.wait_for_line(0, "received another SIGTERM or SIGINT: stopping at once");
         assert_eq!(daemon.last_statistics().closed_for("forced"), 1);
     }
 }
@@ -171,7 +171,7 @@ fn stop_that_waits_logs_at_once_what_for_how_long_and_how_to_end_it() {
         let (after, line) = daemon.wait_for_line(before, "stopping");
         let words = format!(
             "retortd: stopping: waiting {time} for 2 connections with requests or replies pending; another SIGTERM or \
-             SIGINT (Ctrl-C), a second or more after the first, stops at once"
+             SIGINT (Ctrl-C), a second or more later, stops at once"
         );
         assert!(line.ends_with(&words), "{line}");
         if timeout == "900ms" {
@@ -219,7 +219,7 @@ fn second_signal_that_comes_too_early_is_logged() {
     daemon.signal(Signal::SIGCONT);
     daemon.wait_for_line(
         0,
-        "SIGTERM or SIGINT ignored: less than a second after the first; send it again to stop at once",
+        "SIGTERM or SIGINT ignored: less than a second after the last; send it again to stop at once",
     );
     client.send(&request[10..]);
     assert_eq!(client.receive_all(), length_prefixed(b"redro eno"));
@@ -242,7 +242,7 @@ fn simultaneous_signals_count_as_one() {
     assert_eq!(client.receive_all(), length_prefixed(b"redro eno"));
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.last_statistics().closed_for("stopped"), 1);
-    assert!(!daemon.log.text().contains("received a second SIGTERM or SIGINT"), "{}", daemon.log.text());
+    assert!(!daemon.log.text().contains("received another SIGTERM or SIGINT"), "{}", daemon.log.text());
 }
 
 #[test]

@@ -471,7 +471,7 @@ fn min_rate_closes_slow_reader_when_memory_is_needed() {
 
 #[test]
 fn limits_set_to_none_are_off() {
-    let times = ["idle-timeout", "request-timeout", "write-timeout", "drain-timeout", "exit-idle"];
+    let times = ["idle-timeout", "request-timeout", "write-timeout", "drain-delay", "drain-timeout", "exit-idle"];
     let amounts = ["max-connections", "max-per-source", "max-buffered", "max-message", "max-line", "min-rate"];
     let arguments: Vec<String> = times.iter().chain(&amounts).map(|name| format!("--{name}=none")).collect();
     let daemon = Daemon::serving("frame", &arguments.iter().map(String::as_str).collect::<Vec<_>>());

@@ -43,6 +43,7 @@ fn invalid_option_value_exits_2_and_names_option() {
         ("--idle-timeout", &["5x", "2years", ""]),
         ("--request-timeout", &["-1s", "1e3", "1:30"]),
         ("--write-timeout", &["-1s", "5."]),
+        ("--drain-delay", &["-1s", "2years"]),
         ("--drain-timeout", &["-1s", "30,5"]),
         ("--exit-idle", &["-1s", "s"]),
         ("--seed", &["18446744073709551616"]),

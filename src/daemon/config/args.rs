@@ -50,9 +50,10 @@ Every option with a value, and --verbose, is also an environment variable:
 A socket from systemd is served by the protocol that its FileDescriptorName=
 names.
 
-Signals: TERM and INT stop the daemon when every request has its reply; another
-one, a second or more later, stops it at once. HUP reloads the configuration.
-USR1 logs statistics.
+Signals: TERM and INT stop the daemon: it accepts clients until --drain-delay
+ends, and exits when every request has its reply. Each further one, a second or
+more later, ends the present phase: the delay, then the drain. HUP reloads the
+configuration. USR1 logs statistics.
 Exit status: 0 stopped as requested, 2 usage, 71 the system refused something,
 78 the configuration cannot work.";
 
@@ -189,6 +190,10 @@ pub struct ReloadableSettings {
     #[arg(long, env = "RETORTD_MIN_RATE", value_name = "SIZE", help_heading = LIMITS, default_value = "16K")]
     pub min_rate: Limit<Size>,
 
+    /// Time from SIGTERM or SIGINT to the end of accepting: the daemon is not ready, but serves as before, and closes quiet
+    /// connections
+    #[arg(long, env = "RETORTD_DRAIN_DELAY", value_name = "TIME", help_heading = RUNNING, default_value = "0")]
+    pub drain_delay: Limit<Duration>,
     /// Maximum time that a stop waits for pending requests and replies
     #[arg(long, env = "RETORTD_DRAIN_TIMEOUT", value_name = "TIME", help_heading = RUNNING, default_value = "30s")]
     pub drain_timeout: Limit<Duration>,

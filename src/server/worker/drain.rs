@@ -1,5 +1,7 @@
 //! The phases of a worker, and all rules of its drain.
 //!
+//! Before a drain that is delayed it closes connections that are quiet (`lameduck.rs`).
+//!
 //! While it drains, a worker accepts only what was queued at its own listeners when the drain began. It visits all its
 //! connections: at the beginning, when the grace period ends, and again as long as a visit finds that a client still
 //! sends. It winds up a connection at each visit, and after each event after which the connection would wait.
@@ -9,6 +11,7 @@ use std::mem;
 use std::sync::mpsc::Sender;
 
 use super::Worker;
+use super::lameduck::Lameduck;
 use crate::connection::{CloseReason, Connection, Context, Grace, Millis, Next, Stream};
 
 /// The time after a drain has begun in which a client that has sent nothing yet may still send a request. Chosen: a
@@ -21,6 +24,8 @@ const DRAIN_GRACE: Millis = Millis::new(500);
 pub enum Phase {
     /// It accepts and serves connections.
     Running,
+    /// It does the same, and closes quiet connections one after another.
+    Lameduck(Lameduck),
     /// It accepts no more, and finishes those that it has.
     Draining(Drain),
     /// It closes all connections and ends.
@@ -111,9 +116,34 @@ impl Drain {
 }
 
 impl Worker {
+    /// A drain begins after `delay`.
+    pub(super) fn begin_lameduck(&mut self, delay: Millis) {
+        if self.driver.phase == Phase::Running {
+            let workers = self.shared.counters.len();
+            let lameduck = Lameduck::begin(self.driver.context.now, delay, self.number, workers);
+            self.driver.phase = Phase::Lameduck(lameduck);
+        }
+    }
+
+    /// Before a drain: closes the connections that are quiet and whose moment has come.
+    pub(super) fn close_quiet_connections(&mut self) {
+        let Phase::Lameduck(lameduck) = self.driver.phase else { return };
+        let passed = lameduck.passed(self.driver.context.now, self.table.slots());
+        let position = self.visit_slots(lameduck.position..passed, Self::close_if_quiet);
+        if let Phase::Lameduck(lameduck) = &mut self.driver.phase {
+            lameduck.position = position;
+        }
+    }
+
+    fn close_if_quiet(&mut self, slot: usize) {
+        let Some((token, session)) = self.table.at(slot) else { return };
+        let next = self.driver.drive_connection(token, session, Connection::close_if_quiet);
+        self.take_step(token, next);
+    }
+
     /// Stops accepting and begins to drain, unless that was done already.
     pub(super) fn begin_drain(&mut self, timeout: Option<Millis>) {
-        if self.driver.phase != Phase::Running {
+        if matches!(self.driver.phase, Phase::Draining(_) | Phase::Stopping) {
             return;
         }
         let driver = &mut self.driver;

@@ -16,6 +16,7 @@ impl Worker {
             match message {
                 WorkerMessage::Heartbeat(number) => self.shared.heartbeats.acknowledge(self.number, number),
                 WorkerMessage::Reconfigure(settings) => self.reconfigure(settings),
+                WorkerMessage::Lameduck(delay) => self.begin_lameduck(delay),
                 WorkerMessage::Drain(timeout) => self.begin_drain(timeout),
                 WorkerMessage::CountPending(counted) => self.count_pending(&counted),
                 WorkerMessage::Abort => self.driver.phase = Phase::Stopping,
@@ -43,6 +44,7 @@ impl Worker {
                 // executed when the mailbox was drained
                 WorkerMessage::Heartbeat(_)
                 | WorkerMessage::Reconfigure(_)
+                | WorkerMessage::Lameduck(_)
                 | WorkerMessage::Drain(_)
                 | WorkerMessage::CountPending(_)
                 | WorkerMessage::Abort => {}

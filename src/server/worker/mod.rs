@@ -12,13 +12,15 @@
 //! | `drive` | events of connections, and what follows from each call |
 //! | `messages` | messages from other threads |
 //! | `sweep` | visiting all connections |
-//! | `drain` | running, draining, stopping: all rules of a drain |
+//! | `lameduck` | the time before a drain, in which quiet connections are closed |
+//! | `drain` | the phases of a worker; all rules of a drain |
 //! | `memory_waits` | connections that wait for memory |
 
 mod accept;
 mod drain;
 mod drive;
 mod handshake;
+mod lameduck;
 mod memory_waits;
 mod messages;
 mod sweep;
@@ -119,7 +121,7 @@ impl Worker {
 
     fn is_running(&self) -> bool {
         match self.driver.phase {
-            Phase::Running => true,
+            Phase::Running | Phase::Lameduck(_) => true,
             // another worker may hand over a connection that it accepted before it began to drain
             Phase::Draining(_) => {
                 !self.table.is_empty()
@@ -143,11 +145,12 @@ impl Worker {
         }
         let now = self.driver.context.now;
         let accept_timers = self.accepting.acceptors.iter().filter_map(Acceptor::timers_due);
-        let drain = match &self.driver.phase {
+        let phase = match &self.driver.phase {
+            Phase::Lameduck(lameduck) => lameduck.due(self.table.slots()),
             Phase::Draining(drain) => drain.due(),
             Phase::Running | Phase::Stopping => None,
         };
-        let due = accept_timers.chain(drain).chain(self.memory_waits.due());
+        let due = accept_timers.chain(phase).chain(self.memory_waits.due());
         due.map(|due| due - now).chain(self.driver.timer.timeout(now)).min()
     }
 
@@ -155,14 +158,15 @@ impl Worker {
     fn has_work(&self) -> bool {
         let continues_drain = match &self.driver.phase {
             Phase::Draining(drain) => drain.is_unsettled() || self.accepting.can_continue_drain(),
-            Phase::Running | Phase::Stopping => false,
+            Phase::Running | Phase::Lameduck(_) | Phase::Stopping => false,
         };
         continues_drain || self.sweep.is_in_progress() || !self.inbox.is_empty()
     }
 
     /// Handles the events that the poller has returned, and does what is due.
     fn run_iteration(&mut self, events: usize) {
-        self.driver.context.now = self.shared.clock.now();
+        let begun = self.shared.clock.elapsed();
+        self.driver.context.now = begun.into();
         self.driver.context.contended_since = self.shared.memory.contended_since();
         self.accepting.begin_iteration();
         for number in 0..events {
@@ -171,8 +175,11 @@ impl Worker {
         self.handle_messages();
         self.sweep();
         self.run_accept_timers();
+        self.close_quiet_connections();
         self.drain();
         self.free_memory();
+        let took = self.shared.clock.elapsed().saturating_sub(begun);
+        self.shared.longest_iterations.record(self.number, took, self.driver.context.now);
     }
 
     fn dispatch(&mut self, event: Event) {
@@ -207,6 +214,7 @@ impl Drop for Worker {
         for message in mem::take(&mut self.inbox).into_iter().chain(left) {
             self.discard(message, self.number);
         }
+        self.shared.heartbeats.worker_ended(self.number);
         self.shared.lifecycle.worker_ended(self.failure.take());
     }
 }
@@ -220,7 +228,7 @@ fn new_context(number: usize, shared: &Shared, config: &ServerConfig) -> io::Res
         unix_time,
         limits: config.limits.per_connection(),
         budget: Arc::clone(&shared.memory.budget),
-        counters: Arc::clone(&shared.counters[number]),
+        counters: shared.counters[number].clone(),
         now: shared.clock.now(),
         draining: false,
         contended_since: None,

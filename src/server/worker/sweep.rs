@@ -1,5 +1,6 @@
 //! Visiting all connections one after another, in parts: for their deadlines, and while the worker drains.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::Worker;
@@ -37,17 +38,24 @@ impl Worker {
         if !self.sweep.is_in_progress() && driver.timer.begin_sweep(driver.context.now, self.table.len()) {
             self.sweep.restart();
         }
-        let Some(mut slot) = self.sweep.position else { return };
+        let Some(position) = self.sweep.position else { return };
+        let slot = self.visit_slots(position..self.table.slots(), Self::visit);
+        self.sweep.position = (slot < self.table.slots()).then_some(slot);
+    }
+
+    /// Visits slots in their order until the time for that is used up; returns the slot at which to continue.
+    pub(super) fn visit_slots(&mut self, slots: Range<usize>, visit: impl Fn(&mut Self, usize)) -> usize {
+        let Range { start: mut slot, end } = slots;
         let begun = Instant::now();
-        while slot < self.table.slots() {
-            let end = (slot + CLOCK_INTERVAL).min(self.table.slots());
-            (slot..end).for_each(|slot| self.visit(slot));
-            slot = end;
+        while slot < end {
+            let pause = (slot + CLOCK_INTERVAL).min(end);
+            (slot..pause).for_each(|slot| visit(self, slot));
+            slot = pause;
             if begun.elapsed() >= MAX_SWEEP_TIME {
                 break;
             }
         }
-        self.sweep.position = (slot < self.table.slots()).then_some(slot);
+        slot
     }
 
     /// Does what is due for the connection in a slot, if there is one.

@@ -10,6 +10,9 @@ use crate::harness::{Daemon, DaemonBuilder, Directory, available, marked_blocks,
 /// The files that the configurations are for; the comment above a configuration begins with one of them.
 const KINDS: [&str; 4] = ["haproxy.cfg", "nginx.conf", "retortd-proxy.service", "service.nft"];
 
+/// How a health check of haproxy says that it connects to the port of the metrics.
+const METRICS_PORT: &str = " port 9383";
+
 fn document() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/load-balancers.md");
     fs::read_to_string(path).expect("read the document")
@@ -39,19 +42,32 @@ pub fn announcing() -> Vec<(String, String)> {
     over_tcp().filter(|(_, text)| sends_headers(text)).collect()
 }
 
-/// Those with servers on other machines.
+/// Those with servers on other machines, which serve nothing but the protocol; `side/agent.rs` tests the other one.
 fn over_tcp() -> impl Iterator<Item = (String, String)> {
-    configurations().into_iter().filter(|(_, text)| !text.contains(DAEMON_SOCKET))
+    configurations().into_iter().filter(|(_, text)| !text.contains(DAEMON_SOCKET) && !text.contains("agent-check"))
 }
 
 pub fn sends_headers(text: &str) -> bool {
     ["send-proxy", "proxy_protocol on"].iter().any(|setting| text.contains(setting))
 }
 
-/// A daemon for each server in a configuration.
+/// A daemon for each server in a configuration; with metrics, if the health checks are for their port.
 fn servers(text: &str) -> Vec<Daemon> {
+    let metrics = if text.contains(METRICS_PORT) { &["--listen=metrics=127.0.0.1:0"][..] } else { &[] };
     let shown = SERVERS.iter().filter(|server| text.contains(*server));
-    shown.map(|_| daemon(sends_headers(text), &[])).collect()
+    shown.map(|_| daemon(sends_headers(text), metrics)).collect()
+}
+
+/// A configuration with the port of each daemon's metrics instead of the one that is shown.
+fn with_metrics_ports(text: &str, daemons: &[Daemon]) -> String {
+    if !text.contains(METRICS_PORT) {
+        return text.to_string();
+    }
+    let servers = SERVERS.iter().zip(daemons);
+    servers.fold(text.to_string(), |text, (server, daemon)| {
+        let port = format!("{server} check port {}", daemon.address("metrics").port());
+        text.replace(&format!("{server} check{METRICS_PORT}"), &port)
+    })
 }
 
 /// Asserts that checks pass; all of them, without arguments that select some.
@@ -67,6 +83,8 @@ fn check_all(kind: &str, selection: &[&str]) {
     assert!(!shown.is_empty(), "no configuration of {kind}");
     for (title, text) in shown {
         let daemons = servers(&text);
+        let text = with_metrics_ports(&text, &daemons);
+        assert!(!text.contains(METRICS_PORT), "{title}: {text}");
         let addresses: Vec<SocketAddr> = daemons.iter().map(|daemon| daemon.address("frame")).collect();
         let Some(balancer) = Balancer::of_kind(&title, &text, &addresses) else { return };
         assert_passes(&title, balancer.address(), selection);

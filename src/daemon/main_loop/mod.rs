@@ -3,6 +3,8 @@
 //! The main thread sleeps in poll(2) until a signal comes, a worker ends, a timer is due, or the end of a condition has
 //! to be logged. Without a service manager and without `--exit-idle` every timer is off: nothing wakes an idle daemon.
 
+mod stopping;
+
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::thread;
@@ -10,17 +12,19 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 
-use super::config::settings::Settings;
-use super::exit_status::Failure;
-use super::idle::Idle;
-use super::logging;
-use super::notify::Notifier;
-use super::reload::{Reloaded, reload};
-use super::server_config::{warn_about_memory, warn_about_unused_options};
-use super::signals::Signals;
-use super::status::{self, Serving};
-use super::stop_signals::{Effect, StopSignals};
-use super::timers::{EXTEND_BY, Timers};
+use stopping::Stop;
+
+use crate::daemon::config::settings::Settings;
+use crate::daemon::exit_status::Failure;
+use crate::daemon::idle::Idle;
+use crate::daemon::logging;
+use crate::daemon::notify::Notifier;
+use crate::daemon::reload::{Reloaded, reload};
+use crate::daemon::server_config::{warn_about_memory, warn_about_unused_options};
+use crate::daemon::side::SideServices;
+use crate::daemon::signals::Signals;
+use crate::daemon::status::{self, Serving};
+use crate::daemon::timers::{EXTEND_BY, Timers};
 use crate::server::{Phase, Server, StatsSnapshot};
 use crate::sys::{self, Arrivals, Errno};
 use crate::units::format_time;
@@ -34,23 +38,17 @@ const POLL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The maximum time that a reload waits for the workers. Chosen: workers take milliseconds to handle a message; a
 /// reload must not delay signals for long if one hangs.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(1);
-/// The maximum time in which the workers count the connections that a stop has to wait for. Chosen: as for a reload,
-/// and a signal is not delayed for longer than anybody notices; what is not counted is counted the next time.
-const COUNT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The daemon while it runs.
 pub struct MainLoop<'a> {
     server: Server,
+    side: SideServices,
     serving: Serving,
     signals: &'a Signals,
     notifier: Notifier,
     settings: Settings,
     arguments: &'a [OsString],
-    stop_signals: StopSignals,
-    /// When the drain times out, if it does.
-    drain_until: Option<Instant>,
-    /// The line about the connections that the drain waits for has been logged.
-    waiting_logged: bool,
+    stop: Stop,
     /// The number of the last heartbeat.
     heartbeat: u64,
     /// When the last line about a failed poll(2) was logged.
@@ -63,6 +61,7 @@ impl<'a> MainLoop<'a> {
     /// A main loop for a server that accepts already. `settings` are those of the `arguments` of the command line.
     pub fn new(
         server: Server,
+        side: SideServices,
         serving: Serving,
         signals: &'a Signals,
         notifier: Notifier,
@@ -70,19 +69,18 @@ impl<'a> MainLoop<'a> {
         arguments: &'a [OsString],
     ) -> Self {
         let mut timers = Timers::new(notifier.is_connected(), notifier.watchdog_period());
-        timers.check_idle(settings.reloadable.exit_idle.max());
+        timers.check_idle(exit_idle(&settings, &serving));
         let idle = Idle::new(Instant::now());
-        let (stop_signals, heartbeat, poll_logged) = (StopSignals::default(), 0, None);
+        let (stop, heartbeat, poll_logged) = (Stop::default(), 0, None);
         Self {
             server,
+            side,
             serving,
             signals,
             notifier,
             settings,
             arguments,
-            stop_signals,
-            drain_until: None,
-            waiting_logged: false,
+            stop,
             heartbeat,
             poll_logged,
             idle,
@@ -98,7 +96,7 @@ impl<'a> MainLoop<'a> {
         self.serving.lines().for_each(|line| info!("{line}"));
         let status = self.status();
         self.notifier.ready(status);
-        self.server.send_heartbeat(self.heartbeat);
+        self.heartbeat = self.server.send_heartbeat();
         while self.server.phase() != Phase::Stopped {
             self.wait();
             self.handle_signals();
@@ -140,46 +138,15 @@ impl<'a> MainLoop<'a> {
         }
     }
 
-    /// Handles a SIGTERM or SIGINT that came at `at`, by the monotonic clock.
-    fn handle_stop_signal(&mut self, at: Duration) {
-        match self.stop_signals.effect(at, self.server.phase()) {
-            Effect::Drain => {
-                self.stop("received SIGTERM or SIGINT");
-                self.timers.watch_waiting(true);
-                self.report_waiting();
-            }
-            Effect::Abort => {
-                warn!("received a second SIGTERM or SIGINT: stopping at once");
-                self.server.abort();
-            }
-            Effect::TooEarly if self.waiting_logged => {
-                warn!("SIGTERM or SIGINT ignored: less than a second after the first; send it again to stop at once");
-            }
-            Effect::TooEarly | Effect::None => {}
-        }
-    }
-
-    /// Begins the drain: accepts no more connections, and replies to the requests that were read.
-    fn stop(&mut self, reason: &str) {
-        info!("stopping: {reason}");
-        let timeout = self.settings.reloadable.drain_timeout.max();
-        self.drain_until = timeout.map(|timeout| Instant::now() + timeout);
-        self.server.drain(timeout);
-        let status = self.status();
-        self.notifier.stopping(status);
-        self.notifier.extend(EXTEND_BY);
-        self.timers.extend(self.notifier.is_connected());
-    }
-
     fn check_server(&mut self) {
         self.server.clear_notice();
         self.server.log_recoveries();
-        if self.server.phase() != Phase::Running {
+        if !matches!(self.server.phase(), Phase::Running | Phase::Lameduck) {
             return;
         }
         if self.server.failure().is_some() {
             self.stop("a worker has failed");
-        } else if self.serving.single_connection && self.server.stats().open == 0 {
+        } else if self.serving.single_connection && !self.server.has_connections() {
             self.stop("the connection has ended");
         }
     }
@@ -199,6 +166,10 @@ impl<'a> MainLoop<'a> {
         if self.timers.extend.is_due(now) {
             self.notifier.extend(EXTEND_BY);
         }
+        if self.timers.delay.is_due(now) {
+            info!("stopping: the drain delay is over");
+            self.end_delay();
+        }
         if self.timers.waiting.is_due(now) {
             self.report_waiting();
         }
@@ -207,23 +178,11 @@ impl<'a> MainLoop<'a> {
         }
     }
 
-    /// Logs how many connections a drain waits for that a signal began: once, as soon as there is one.
-    fn report_waiting(&mut self) {
-        let connections = self.server.pending(COUNT_TIMEOUT);
-        if connections > 0 && self.server.phase() == Phase::Draining {
-            let left = self.drain_until.map(|until| until.saturating_duration_since(Instant::now()));
-            logging::log_always(&status::waiting(connections, left));
-            self.waiting_logged = true;
-            self.timers.watch_waiting(false);
-        }
-    }
-
     /// Notifies the watchdog if every worker has acknowledged the last heartbeat, and sends the next one.
     fn check_heartbeats(&mut self) {
         if self.server.heartbeat_acked(self.heartbeat) {
             self.notifier.watchdog();
-            self.heartbeat += 1;
-            self.server.send_heartbeat(self.heartbeat);
+            self.heartbeat = self.server.send_heartbeat();
         } else {
             warn!("a worker missed its heartbeat: not notifying the watchdog");
         }
@@ -231,7 +190,7 @@ impl<'a> MainLoop<'a> {
 
     fn check_idle(&mut self, now: Instant) {
         let stats = self.server.stats();
-        let has_client = stats.open > 0 || self.server.has_client_over_rate();
+        let has_client = self.server.has_connections() || self.server.has_client_over_rate();
         let idle = self.idle.check(now, has_client, stats.totals.accepted);
         let timeout = self.settings.reloadable.exit_idle.max();
         if let Some(timeout) = timeout.filter(|timeout| idle >= *timeout) {
@@ -245,9 +204,13 @@ impl<'a> MainLoop<'a> {
         match reload(self.arguments, &self.settings, &self.serving.origins) {
             Ok(reloaded) => {
                 self.apply(reloaded);
+                self.side.count_reload(true);
                 logging::log_always("reloaded");
             }
-            Err(reason) => error!("cannot reload: {reason}; the running configuration stays in force"),
+            Err(reason) => {
+                self.side.count_reload(false);
+                error!("cannot reload: {reason}; the running configuration stays in force");
+            }
         }
         let status = self.status();
         self.notifier.ready(status);
@@ -264,14 +227,18 @@ impl<'a> MainLoop<'a> {
         if settings.reloadable.listener_options != self.settings.reloadable.listener_options {
             warn_about_unused_options(&settings.reloadable, &self.serving.origins);
         }
-        self.timers.check_idle(settings.reloadable.exit_idle.max());
+        self.timers.check_idle(exit_idle(&settings, &self.serving));
         self.settings = settings;
     }
 
     /// The status of the service.
     fn status(&self) -> String {
         let stats = self.server.stats();
-        if self.server.phase().is_ready() { self.serving.running(&stats) } else { status::stopping(&stats) }
+        match self.server.phase() {
+            Phase::Running => self.serving.running(&stats),
+            Phase::Lameduck => status::delaying(self.stop.delay_left(), &stats),
+            Phase::Draining | Phase::Stopping | Phase::Stopped => status::stopping(&stats),
+        }
     }
 
     fn finish(mut self) -> Result<(), Failure> {
@@ -279,12 +246,19 @@ impl<'a> MainLoop<'a> {
         self.notifier.retry();
         let failure = self.server.failure();
         let stats = self.server.join();
+        self.side.stop();
         info!("{}", statistics(&stats));
         match failure {
             Some(message) => Err(Failure::system(message)),
             None => Ok(()),
         }
     }
+}
+
+/// The time without a connection after which the daemon exits. A service beside the workers is for the operators of a
+/// daemon that stays: each of its clients would start the daemon again.
+fn exit_idle(settings: &Settings, serving: &Serving) -> Option<Duration> {
+    settings.reloadable.exit_idle.max().filter(|_| serving.origins.side.is_empty())
 }
 
 /// The line with the statistics, for the log.
