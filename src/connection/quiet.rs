@@ -14,7 +14,7 @@ use super::timers::unacknowledged;
 const QUIET_TIME: Millis = Millis::new(1000);
 
 impl Connection {
-    /// The server will drain soon: closes a connection that is quiet. Nothing has arrived on it for [`QUIET_TIME`], no
+    /// The server will drain soon: closes a connection that is quiet. Nothing has arrived on it for a second, no
     /// request is in progress, no reply pending, and the client has acknowledged all that was sent. A request that has
     /// arrived meanwhile is processed instead.
     pub fn close_if_quiet<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
