@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::counters::Counters;
+use super::counters::WorkerCounters;
 use super::limits::Limits;
 use super::memory::{Budget, Buffer, Charge, MIN_DEFERRED_FREE, Pool, Retired};
 use super::millis::Millis;
@@ -57,8 +57,8 @@ pub struct Context {
     pub limits: Limits,
     /// The memory of all connections.
     pub budget: Arc<Budget>,
-    /// The worker's counters.
-    pub counters: Arc<Counters>,
+    /// The worker's counters; those of the connection in hand are selected.
+    pub counters: WorkerCounters,
     /// The time of this wake-up. Never goes back.
     pub now: Millis,
     /// The server drains: connections that only wait are closed sooner.

@@ -15,6 +15,7 @@ use super::first_input::FirstInput;
 use super::log::trace_bytes;
 use super::next::Next;
 use super::process::{Batch, Call};
+use super::proxy_result::ProxyResult;
 use super::read::{ReadOutcome, read_once};
 use super::state::{Connection, State};
 use super::stream::Stream;
@@ -48,14 +49,20 @@ impl Connection {
             return Next::Close(CloseReason::Resources);
         }
         handshake.received.extend_from_slice(bytes);
-        self.judge_header()
+        self.judge_header(context)
     }
 
-    fn judge_header(&mut self) -> Next {
+    fn judge_header(&mut self, context: &Context) -> Next {
         let State::Handshake(handshake) = &mut self.state else { return Next::Wait };
         match proxy_header::parse(&handshake.received) {
             Ok(Parsed::Incomplete) => Next::Wait,
             Ok(Parsed::Complete { header, length }) => {
+                let result = match header {
+                    ProxyHeader::Local => ProxyResult::Local,
+                    ProxyHeader::Proxied { .. } if handshake.received[0] == b'P' => ProxyResult::V1,
+                    ProxyHeader::Proxied { .. } => ProxyResult::V2,
+                };
+                context.counters.proxy[result as usize].add(1);
                 handshake.received.drain(..length);
                 if header == ProxyHeader::Local && handshake.received.is_empty() {
                     self.first_input = FirstInput::AfterLocal;

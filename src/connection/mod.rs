@@ -40,7 +40,7 @@
 //! | `timers`, `linger` | deadlines, and the end of a connection |
 //! | `memory` | the budget of all connections, buffers, and the pool of a worker |
 //! | `context`, `limits`, `millis` | what a worker lends, what one connection may take, and times |
-//! | `close_reason`, `counters`, `log` | what is counted and logged |
+//! | `close_reason`, `proxy_result`, `counters`, `log` | what is counted and logged |
 
 mod close_reason;
 mod context;
@@ -57,6 +57,7 @@ mod millis;
 mod next;
 mod offload;
 mod process;
+mod proxy_result;
 mod read;
 mod state;
 mod stream;
@@ -69,7 +70,7 @@ pub use close_reason::CloseReason;
 pub use context::{
     Context, FAIR_READ_SIZE, MAX_BUFFERED_WRITE, MAX_WRITE, READ_BUF_SIZE, REPLY_BUF_SIZE, UNCHARGED_BYTES,
 };
-pub use counters::{Counter, Counters, Totals};
+pub use counters::{Counter, Counters, Totals, WorkerCounters};
 use drive::Step;
 pub use limits::Limits;
 pub use memory::{
@@ -79,6 +80,7 @@ pub use millis::Millis;
 pub use next::Next;
 pub use offload::{OffloadJob, OffloadResult};
 use process::Call;
+pub use proxy_result::ProxyResult;
 pub use state::Connection;
 use state::{Phase, Resume, State, Then};
 pub use stream::{Interest, Stream};

@@ -9,7 +9,7 @@
 //!   descriptor, a connected stream socket. One that cannot be served is an error of the configuration.
 //! * from the manager's file descriptor store, where another version of this daemon has put them: all others. They are
 //!   closed, and the store is requested to remove them, so that an older version can always be started. A file, or a
-//!   single connection of packets, is one of them only if its name means no protocol.
+//!   single connection of packets, is one of them only if its name means no service.
 //!
 //! What is dropped never makes the daemon open the default port in its place.
 
@@ -21,7 +21,7 @@ use listenfd::ListenFd;
 use log::warn;
 
 use super::listen_fds::announced;
-use crate::daemon::config::descriptor::{Descriptor, means_protocol};
+use crate::daemon::config::descriptor::{Descriptor, means_service};
 use crate::daemon::config::origin::SocketOrigin;
 use crate::daemon::exit_status::Failure;
 use crate::sys::{self, Errno, SocketAddress, SocketKind, StreamListener, StreamSocket};
@@ -102,7 +102,7 @@ pub fn take(connection: Option<&Descriptor>) -> Result<Inherited, Failure> {
         let number = listenfd.take_raw_fd(place as usize).ok().flatten();
         let descriptor = number.ok_or(Errno::EBADF).and_then(sys::take_inherited);
         let descriptor = descriptor.map_err(|_| unusable(place, name, "it is not open"))?;
-        match use_of(&descriptor, announced.count == 1, means_protocol(name)) {
+        match use_of(&descriptor, announced.count == 1, means_service(name)) {
             Use::Listener => inherited.listeners.push(inherited_socket(descriptor, place, name, connection)?),
             Use::Connection => inherited.connection = Some(inherited_socket(descriptor, place, name, connection)?),
             Use::Stored => *stored.entry(name.into()).or_default() += 1,
@@ -145,7 +145,7 @@ fn inherited_socket<S: TryFrom<OwnedFd, Error = Errno>>(
     let descriptor = Descriptor::of_name(name, connection).map_err(|why| {
         let failure = unusable(place, name, &why);
         // the other reasons say what to change
-        if means_protocol(name) {
+        if means_service(name) {
             return failure;
         }
         failure.with_hint("set FileDescriptorName= to a protocol that retortd --list prints")
@@ -171,7 +171,7 @@ const NO_STREAM: &str = "it is not a stream socket of TCP, Unix or vsock";
 /// Why a file cannot be served, such as that of `ListenFIFO=` in a socket unit.
 const NO_SOCKET: &str = "it is a file, a FIFO or a device, and not a socket";
 
-/// The use of a descriptor; `alone` if it is the only one that was passed, `is_named` if its name means a protocol.
+/// The use of a descriptor; `alone` if it is the only one that was passed, `is_named` if its name means a service.
 pub fn use_of(descriptor: &OwnedFd, alone: bool, is_named: bool) -> Use {
     let Ok(kind) = sys::socket_kind(descriptor) else {
         // ENOTSOCK: a memfd, a file, a pipe
@@ -229,7 +229,7 @@ mod tests {
         socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket")
     }
 
-    /// The use of a descriptor that is alone, and among others, whose name means a protocol.
+    /// The use of a descriptor that is alone, and among others, whose name means a service.
     fn uses(descriptor: impl Into<OwnedFd>) -> [Use; 2] {
         let descriptor = descriptor.into();
         [use_of(&descriptor, true, true), use_of(&descriptor, false, true)]

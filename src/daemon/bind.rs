@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::socket_options::set_options;
 use crate::daemon::config::args::FixedSettings;
-use crate::daemon::config::listen::{Endpoint, ListenAddress};
+use crate::daemon::config::listen::Endpoint;
+use crate::daemon::config::listen_address::ListenAddress;
 use crate::sys::{self, BindError, Errno, SocketAddress, SocketFile, StreamListener, UnixAddress};
 
 /// A socket that listens.

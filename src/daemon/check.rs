@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::activation::Inherited;
 use super::config::listen::{DEFAULT_PORT, Endpoint};
 use super::config::load::Configuration;
-use super::config::origin::SocketOrigin;
+use super::config::origin::{Origins, SocketOrigin};
 use super::config::written::{WrittenSetting, line};
 use super::exit_status::Failure;
 use super::server_config::{server_config, warn_about_memory, warn_about_unused_options};
@@ -25,11 +25,11 @@ pub fn settings_in_force(configuration: &Configuration, inherited: Inherited) ->
     listeners::check(&settings.fixed, &inherited)?;
     warn_about_memory(settings.reloadable.max_buffered);
     // ExecReload= runs --check without the sockets of the service: the default listener alone says nothing about them
-    if origins != [SocketOrigin::Own(Endpoint::default())] {
+    if origins.served != [SocketOrigin::Own(Endpoint::default())] {
         warn_about_unused_options(&settings.reloadable, &origins);
     }
     let mut text = String::from("# The settings in force. Those in comments have their defaults.\n");
-    let names: Vec<String> = origins.iter().map(SocketOrigin::to_string).collect();
+    let names: Vec<String> = origins.served.iter().chain(&origins.side).map(SocketOrigin::to_string).collect();
     // writing to a String cannot fail
     let _ = writeln!(text, "# Listeners: {}", names.join(", "));
     for WrittenSetting { name, value, is_default } in &configuration.written {
@@ -44,9 +44,9 @@ pub fn settings_in_force(configuration: &Configuration, inherited: Inherited) ->
 }
 
 /// The default of a setting for which the system decides it, or the other settings do.
-fn computed_default(name: &str, config: &ServerConfig, origins: &[SocketOrigin]) -> Option<OsString> {
+fn computed_default(name: &str, config: &ServerConfig, origins: &Origins) -> Option<OsString> {
     let number = match name {
-        "RETORTD_PORT" if origins.contains(&SocketOrigin::Own(Endpoint::default())) => DEFAULT_PORT.into(),
+        "RETORTD_PORT" if origins.served.contains(&SocketOrigin::Own(Endpoint::default())) => DEFAULT_PORT.into(),
         "RETORTD_WORKERS" => config.workers as u64,
         "RETORTD_MAX_CONNECTIONS" => config.limits.max_connections? as u64,
         "RETORTD_MAX_BUFFERED" => config.limits.max_buffered?,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::config::args::ReloadableSettings;
-use super::config::listen::ListenAddress;
+use super::config::listen_address::ListenAddress;
 use super::config::listener_option::ListenerOption;
 use super::config::network::{Network, Networks, bounded};
 use super::config::origin::SocketOrigin;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::config::conflict::exclude;
 use super::exit_status::Failure;
-use crate::server::{self, Listener};
+use crate::server;
 use crate::sys::{self, BindError, Errno, SocketAddress, SocketFamily, StreamListener, UnixAddress};
 
 /// The first port that any process may bind (`net.ipv4.ip_unprivileged_port_start`, ip(7)). Derived: its default.
@@ -16,11 +16,22 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 const PRIVILEGED_PORT: &str =
     "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that binds them; another port needs neither";
 
+/// Another socket that listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Other<'a> {
+    /// The socket.
+    pub socket: &'a StreamListener,
+    /// Its name in messages.
+    pub name: &'a str,
+    /// Where it comes from.
+    pub origin: server::Origin,
+}
+
 /// The failure of a listener of the daemon on `address`, beside the others that it has already.
 ///
 /// 78: an address that another start will not get; 71: the system refused it.
 #[must_use]
-pub fn cannot_listen(address: &SocketAddress, error: BindError, others: &[Listener]) -> Failure {
+pub fn cannot_listen(address: &SocketAddress, error: BindError, others: &[Other<'_>]) -> Failure {
     let error = match error {
         BindError::ForeignLock(file) => return foreign_lock(address, &file),
         BindError::ForeignSocket => return foreign_socket(address),
@@ -160,13 +171,13 @@ fn has_file(listener: &StreamListener, address: &SocketAddress) -> bool {
     wanted.is_some() && listener.local_address().is_ok_and(|local| file(&local) == wanted)
 }
 
-fn in_use(address: &SocketAddress, what: String, others: &[Listener]) -> Failure {
-    let has_address = |other: &&Listener| match other.origin {
-        server::Origin::Inherited => excludes(&other.socket, address) || has_file(&other.socket, address),
+fn in_use(address: &SocketAddress, what: String, others: &[Other<'_>]) -> Failure {
+    let has_address = |other: &&Other<'_>| match other.origin {
+        server::Origin::Inherited => excludes(other.socket, address) || has_file(other.socket, address),
         // two own listeners with one address are found before (`check_for_conflicts`), unless the kernel chose the port
-        server::Origin::Own => has_file(&other.socket, address),
+        server::Origin::Own => has_file(other.socket, address),
     };
-    if let Some(Listener { name, origin, .. }) = others.iter().find(has_address) {
+    if let Some(Other { name, origin, .. }) = others.iter().find(has_address) {
         return match origin {
             server::Origin::Inherited => passed_too(&what, name),
             server::Origin::Own => Failure::configuration(format!("{what}: {name} leads to the same file"))
@@ -204,7 +215,6 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::daemon::config::listen::default_protocol;
     use crate::daemon::exit_status::Kind;
 
     #[test]
@@ -212,8 +222,8 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
         let address = SocketAddress::Internet(listener.local_addr().expect("an address"));
         let kind = |origin| {
-            let socket = listener.try_clone().expect("a descriptor").into();
-            let other = Listener::new(socket, default_protocol(), "frame".into(), origin);
+            let socket = &listener.try_clone().expect("a descriptor").into();
+            let other = Other { socket, name: "frame", origin };
             cannot_listen(&address, BindError::System(Errno::EADDRINUSE), &[other]).kind
         };
         assert_eq!([server::Origin::Own, server::Origin::Inherited].map(kind), [Kind::System, Kind::Configuration]);

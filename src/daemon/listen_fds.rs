@@ -7,7 +7,7 @@ use std::ffi::OsString;
 
 use log::warn;
 
-use crate::daemon::config::listen::default_protocol;
+use crate::daemon::config::service::default_protocol;
 use crate::daemon::exit_status::Failure;
 use crate::sys::FIRST_INHERITED;
 use crate::units::counted;

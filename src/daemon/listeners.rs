@@ -6,34 +6,61 @@ use log::warn;
 
 use super::activation::{Inherited, InheritedSocket};
 use super::bind::{Bound, bind};
-use super::listen_failure::{cannot_bind, cannot_listen, excludes, passed_too};
+use super::listen_failure::{Other, cannot_bind, cannot_listen, excludes, passed_too};
+use super::side::SideListener;
 use super::socket_options::set_options;
 use crate::daemon::config::args::FixedSettings;
-use crate::daemon::config::listen::{Endpoint, not_unicast};
-use crate::daemon::config::origin::SocketOrigin;
+use crate::daemon::config::descriptor::Descriptor;
+use crate::daemon::config::listen::Endpoint;
+use crate::daemon::config::listen_address::not_unicast;
+use crate::daemon::config::origin::{Origins, SocketOrigin};
+use crate::daemon::config::service::Service;
 use crate::daemon::config::values::Size;
 use crate::daemon::exit_status::Failure;
 use crate::protocol::ProtocolInfo;
-use crate::server::{self, AdoptedConnection, Listener};
+use crate::server::{AdoptedConnection, Listener, Origin};
 use crate::sys::{self, BindError, Errno, SocketAddress, SocketFamily, StreamListener, StreamSocket};
 
 /// The sockets to serve.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Sockets {
-    /// Sockets that listen.
+    /// Sockets that listen, for the workers.
     pub listeners: Vec<Listener>,
+    /// Sockets that listen, for the services beside the workers.
+    pub side: Vec<SideListener>,
     /// The one connection of an `Accept=yes` unit, or of inetd's `nowait`.
     pub connection: Option<AdoptedConnection>,
     /// Names of descriptors that the manager's store has to remove.
     pub stored: Vec<String>,
 }
 
-/// The origin of each listener that [`open`] returns for these settings and sockets, and behind them that of the
-/// connection.
+impl Sockets {
+    /// Adds a socket that listens, called `name`.
+    fn add(&mut self, bound: Bound, service: Service, name: String, origin: Origin, settings: &FixedSettings) {
+        let Bound { socket, file } = bound;
+        match service {
+            Service::Protocol(protocol) => {
+                let listener = new_listener(socket, protocol, name, origin, settings);
+                self.listeners.push(listener.with_file(file));
+            }
+            Service::Side(service) => self.side.push(SideListener { socket, service, name, origin, file }),
+        }
+    }
+
+    /// All sockets that listen.
+    fn others(&self) -> Vec<Other<'_>> {
+        let served = self.listeners.iter().map(|listener| (&listener.socket, &listener.name, listener.origin));
+        let side = self.side.iter().map(|listener| (&listener.socket, &listener.name, listener.origin));
+        served.chain(side).map(|(socket, name, origin)| Other { socket, name, origin }).collect()
+    }
+}
+
+/// The origin of each listener that [`open`] returns for these settings and sockets, in that order, and behind those of
+/// the workers that of the connection.
 ///
 /// # Errors
 /// 78: descriptors were passed, but there is no socket to serve.
-pub fn origins(settings: &FixedSettings, inherited: &Inherited) -> Result<Vec<SocketOrigin>, Failure> {
+pub fn origins(settings: &FixedSettings, inherited: &Inherited) -> Result<Origins, Failure> {
     let listeners = inherited.listeners.iter().map(InheritedSocket::origin);
     let connection = inherited.connection.iter().map(InheritedSocket::origin);
     let own = own_endpoints(settings, inherited)?.into_iter().map(SocketOrigin::Own);
@@ -60,21 +87,36 @@ fn own_endpoints(settings: &FixedSettings, inherited: &Inherited) -> Result<Vec<
 /// 78: an address that another start will not get; 71: the system refused an address or an option that is needed.
 pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, Failure> {
     let endpoints = own_endpoints(settings, &inherited)?;
-    let mut listeners = Vec::new();
+    let mut sockets = Sockets { stored: inherited.stored, ..Sockets::default() };
     for InheritedSocket { socket, local, descriptor } in inherited.listeners {
-        listeners.push(inherited_listener(socket, &local, descriptor.protocol, settings)?);
+        let name = listener_name(&local, descriptor.service);
+        prepare_inherited(&socket, &name, settings)?;
+        sockets.add(Bound { socket, file: None }, descriptor.service, name, Origin::Inherited, settings);
     }
     for endpoint in &endpoints {
         let address = endpoint.address.socket_address();
         check_unicast(&address)?;
-        let own = own_listener(endpoint, settings);
-        listeners.push(own.map_err(|error| cannot_listen(&address, error, &listeners))?);
+        let own = bind_endpoint(endpoint, settings);
+        let (bound, name) = own.map_err(|error| cannot_listen(&address, error, &sockets.others()))?;
+        sockets.add(bound, endpoint.service, name, Origin::Own, settings);
     }
     let adopt = |InheritedSocket { socket, descriptor, .. }| {
-        Ok(AdoptedConnection { stream: inherited_connection(socket)?, protocol: descriptor.protocol })
+        let protocol = protocol_of_connection(&descriptor)?;
+        Ok(AdoptedConnection { stream: inherited_connection(socket)?, protocol })
     };
-    let connection = inherited.connection.map(adopt).transpose()?;
-    Ok(Sockets { listeners, connection, stored: inherited.stored })
+    sockets.connection = inherited.connection.map(adopt).transpose()?;
+    Ok(sockets)
+}
+
+/// The protocol of a connection that was passed.
+fn protocol_of_connection(descriptor: &Descriptor) -> Result<&'static ProtocolInfo, Failure> {
+    match descriptor.service {
+        Service::Protocol(protocol) => Ok(protocol),
+        Service::Side(service) => {
+            let what = format!("cannot serve {} on a connection: it needs the socket that listens", service.name());
+            Err(Failure::configuration(what).with_hint("set Accept=no in the socket unit"))
+        }
+    }
 }
 
 /// Checks what is known without binding the configured endpoints.
@@ -86,11 +128,11 @@ pub fn check(settings: &FixedSettings, inherited: &Inherited) -> Result<(), Fail
         let address = endpoint.address.socket_address();
         check_unicast(&address)?;
         if let Some(passed) = inherited.listeners.iter().find(|passed| excludes(&passed.socket, &address)) {
-            let name = listener_name(&passed.local, passed.descriptor.protocol);
+            let name = listener_name(&passed.local, passed.descriptor.service);
             return Err(passed_too(&cannot_bind(&address, Errno::EADDRINUSE), &name));
         }
     }
-    Ok(())
+    inherited.connection.iter().try_for_each(|passed| protocol_of_connection(&passed.descriptor).map(drop))
 }
 
 /// Checks that an address is no broadcast address of a network of this machine: bind(2) accepts that, and no client can
@@ -117,26 +159,20 @@ fn inherited_connection(stream: StreamSocket) -> Result<StreamSocket, Failure> {
     Ok(stream)
 }
 
-fn inherited_listener(
-    socket: StreamListener,
-    local: &SocketAddress,
-    protocol: &'static ProtocolInfo,
-    settings: &FixedSettings,
-) -> Result<Listener, Failure> {
-    let name = listener_name(local, protocol);
+/// Makes an inherited socket that listens ready to be served.
+fn prepare_inherited(socket: &StreamListener, name: &str, settings: &FixedSettings) -> Result<(), Failure> {
     socket
         .set_nonblocking(true)
         .map_err(|error| Failure::system(format!("cannot make inherited {name} non-blocking: {error}")))?;
-    set_options(&socket, socket.family(), &format_args!("inherited {name}"), settings);
-    Ok(new_listener(socket, protocol, name, server::Origin::Inherited, settings))
+    set_options(socket, socket.family(), &format_args!("inherited {name}"), settings);
+    Ok(())
 }
 
-/// Binds an endpoint.
-fn own_listener(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Listener, BindError> {
-    let Bound { socket, file } = bind(endpoint, settings)?;
-    let name = listener_name(&socket.local_address()?, endpoint.protocol);
-    let listener = new_listener(socket, endpoint.protocol, name, server::Origin::Own, settings);
-    Ok(listener.with_file(file))
+/// Binds an endpoint, and returns it with its name in messages.
+fn bind_endpoint(endpoint: &Endpoint, settings: &FixedSettings) -> Result<(Bound, String), BindError> {
+    let bound = bind(endpoint, settings)?;
+    let name = listener_name(&bound.socket.local_address()?, endpoint.service);
+    Ok((bound, name))
 }
 
 /// A listener. The connections of a Unix socket inherit none of its options, so the server sets their send buffer.
@@ -144,7 +180,7 @@ fn new_listener(
     socket: StreamListener,
     protocol: &'static ProtocolInfo,
     name: String,
-    origin: server::Origin,
+    origin: Origin,
     settings: &FixedSettings,
 ) -> Listener {
     let is_unix = socket.family() == SocketFamily::Unix;
@@ -153,6 +189,6 @@ fn new_listener(
 }
 
 /// The name of a listener in messages: `frame=[::]:8083`.
-fn listener_name(local: &SocketAddress, protocol: &ProtocolInfo) -> String {
-    format!("{}={local}", protocol.name)
+fn listener_name(local: &SocketAddress, service: Service) -> String {
+    format!("{}={local}", service.name())
 }

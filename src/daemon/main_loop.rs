@@ -17,6 +17,7 @@ use super::logging;
 use super::notify::Notifier;
 use super::reload::{Reloaded, reload};
 use super::server_config::{warn_about_memory, warn_about_unused_options};
+use super::side::SideServices;
 use super::signals::Signals;
 use super::status::{self, Serving};
 use super::stop_signals::{Effect, StopSignals};
@@ -41,6 +42,7 @@ const COUNT_TIMEOUT: Duration = Duration::from_millis(100);
 /// The daemon while it runs.
 pub struct MainLoop<'a> {
     server: Server,
+    side: SideServices,
     serving: Serving,
     signals: &'a Signals,
     notifier: Notifier,
@@ -63,6 +65,7 @@ impl<'a> MainLoop<'a> {
     /// A main loop for a server that accepts already. `settings` are those of the `arguments` of the command line.
     pub fn new(
         server: Server,
+        side: SideServices,
         serving: Serving,
         signals: &'a Signals,
         notifier: Notifier,
@@ -70,11 +73,12 @@ impl<'a> MainLoop<'a> {
         arguments: &'a [OsString],
     ) -> Self {
         let mut timers = Timers::new(notifier.is_connected(), notifier.watchdog_period());
-        timers.check_idle(settings.reloadable.exit_idle.max());
+        timers.check_idle(exit_idle(&settings, &serving));
         let idle = Idle::new(Instant::now());
         let (stop_signals, heartbeat, poll_logged) = (StopSignals::default(), 0, None);
         Self {
             server,
+            side,
             serving,
             signals,
             notifier,
@@ -98,7 +102,7 @@ impl<'a> MainLoop<'a> {
         self.serving.lines().for_each(|line| info!("{line}"));
         let status = self.status();
         self.notifier.ready(status);
-        self.server.send_heartbeat(self.heartbeat);
+        self.heartbeat = self.server.send_heartbeat();
         while self.server.phase() != Phase::Stopped {
             self.wait();
             self.handle_signals();
@@ -179,7 +183,7 @@ impl<'a> MainLoop<'a> {
         }
         if self.server.failure().is_some() {
             self.stop("a worker has failed");
-        } else if self.serving.single_connection && self.server.stats().open == 0 {
+        } else if self.serving.single_connection && !self.server.has_connections() {
             self.stop("the connection has ended");
         }
     }
@@ -222,8 +226,7 @@ impl<'a> MainLoop<'a> {
     fn check_heartbeats(&mut self) {
         if self.server.heartbeat_acked(self.heartbeat) {
             self.notifier.watchdog();
-            self.heartbeat += 1;
-            self.server.send_heartbeat(self.heartbeat);
+            self.heartbeat = self.server.send_heartbeat();
         } else {
             warn!("a worker missed its heartbeat: not notifying the watchdog");
         }
@@ -231,7 +234,7 @@ impl<'a> MainLoop<'a> {
 
     fn check_idle(&mut self, now: Instant) {
         let stats = self.server.stats();
-        let has_client = stats.open > 0 || self.server.has_client_over_rate();
+        let has_client = self.server.has_connections() || self.server.has_client_over_rate();
         let idle = self.idle.check(now, has_client, stats.totals.accepted);
         let timeout = self.settings.reloadable.exit_idle.max();
         if let Some(timeout) = timeout.filter(|timeout| idle >= *timeout) {
@@ -245,9 +248,13 @@ impl<'a> MainLoop<'a> {
         match reload(self.arguments, &self.settings, &self.serving.origins) {
             Ok(reloaded) => {
                 self.apply(reloaded);
+                self.side.count_reload(true);
                 logging::log_always("reloaded");
             }
-            Err(reason) => error!("cannot reload: {reason}; the running configuration stays in force"),
+            Err(reason) => {
+                self.side.count_reload(false);
+                error!("cannot reload: {reason}; the running configuration stays in force");
+            }
         }
         let status = self.status();
         self.notifier.ready(status);
@@ -264,7 +271,7 @@ impl<'a> MainLoop<'a> {
         if settings.reloadable.listener_options != self.settings.reloadable.listener_options {
             warn_about_unused_options(&settings.reloadable, &self.serving.origins);
         }
-        self.timers.check_idle(settings.reloadable.exit_idle.max());
+        self.timers.check_idle(exit_idle(&settings, &self.serving));
         self.settings = settings;
     }
 
@@ -279,12 +286,19 @@ impl<'a> MainLoop<'a> {
         self.notifier.retry();
         let failure = self.server.failure();
         let stats = self.server.join();
+        self.side.stop();
         info!("{}", statistics(&stats));
         match failure {
             Some(message) => Err(Failure::system(message)),
             None => Ok(()),
         }
     }
+}
+
+/// The time without a connection after which the daemon exits. A service beside the workers is for the operators of a
+/// daemon that stays: each of its clients would start the daemon again.
+fn exit_idle(settings: &Settings, serving: &Serving) -> Option<Duration> {
+    settings.reloadable.exit_idle.max().filter(|_| serving.origins.side.is_empty())
 }
 
 /// The line with the statistics, for the log.

@@ -4,9 +4,8 @@
 //! (`exit_status.rs`). It is logged in one line, except that clap prints the errors of the command line and the
 //! environment.
 //!
-//! The main loop (`main_loop.rs`) runs beside the workers. A service that must not count as a client, such as metrics,
-//! would be a thread started beside [`Server::start`], which `MainLoop` would hold and end: it would read
-//! [`Server::stats`] and [`Server::phase`], and take no connection from a worker.
+//! The main loop (`main_loop.rs`) runs beside the workers, and so does the thread of the services that must not count as
+//! clients, metrics and health (`side`).
 //!
 //! | file | content |
 //! |---|---|
@@ -16,6 +15,7 @@
 //! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
 //! | `main_loop`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
 //! | `notify`, `notify_queue`, `status` | reports to systemd |
+//! | `side` | the services beside the workers: metrics and health, agent-check |
 //! | `logging`, `system_limits`, `exit_status` | the log, the limits of the system, the exit code |
 
 mod activation;
@@ -35,6 +35,7 @@ mod notify;
 mod notify_queue;
 mod reload;
 mod server_config;
+pub mod side;
 mod signals;
 mod socket_options;
 mod status;
@@ -49,17 +50,18 @@ use std::process::ExitCode;
 
 use log::error;
 
-use crate::protocol;
 use crate::server::Server;
 use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
 use config::load::{Command, ConfigError, Configuration, Remark, load};
+use config::service::Service;
 use config::settings::Settings;
 use exit_status::{Failure, Kind};
 use listeners::Sockets;
 use main_loop::MainLoop;
 use notify::Notifier;
+use side::SideServices;
 use signals::Signals;
 use status::Serving;
 
@@ -141,16 +143,26 @@ fn serve(
     let inherited = inetd::adopt(inherited, &settings.fixed)?;
     let origins = listeners::origins(&settings.fixed, &inherited)?;
     let config = server_config::server_config(&settings, &origins)?;
-    let Sockets { listeners, connection, stored } = listeners::open(&settings.fixed, inherited)?;
-    for name in &stored {
+    let sockets = listeners::open(&settings.fixed, inherited)?;
+    for name in &sockets.stored {
         notifier.remove_stored(name);
     }
     server_config::warn_about_memory(settings.reloadable.max_buffered);
     server_config::warn_about_unused_options(&settings.reloadable, &origins);
-    system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);
-    let serving = Serving::new(&listeners, origins, connection.is_some());
+    server_config::warn_about_services(&settings.reloadable, &origins);
+    system_limits::log_system_limits(&sockets.listeners, settings.fixed.backlog, &config);
+    let serving = Serving::new(&sockets, origins);
+    let Sockets { listeners, side, connection, .. } = sockets;
     let server = Server::start(listeners, connection, &config).map_err(|error| Failure::system(error.to_string()))?;
-    MainLoop::new(server, serving, &signals, notifier, settings, arguments).run()
+    let side = match SideServices::start(side, server.observer()) {
+        Ok(side) => side,
+        Err(error) => {
+            server.abort();
+            let _ = server.join();
+            return Err(Failure::system(format!("cannot start the thread beside the workers: {error}")));
+        }
+    };
+    MainLoop::new(server, side, serving, &signals, notifier, settings, arguments).run()
 }
 
 /// Prints why the configuration cannot be used, or the help that was requested: clap's text as it is, every other
@@ -174,14 +186,19 @@ fn reject(error: ConfigError, log: Option<LogTarget>) -> ExitCode {
     }
 }
 
-/// The list of protocols: name, default port, summary, RFC.
+/// The list of services: name, default port, summary, RFC.
 fn list() -> String {
-    let line = |protocol: &&protocol::ProtocolInfo| {
-        let port = protocol.port.map_or("-".to_string(), |port| port.to_string());
-        let rfc = protocol.rfc.map_or(String::new(), |rfc| format!(" (RFC {rfc})"));
-        format!("{:<14} {port:>5}  {}{rfc}\n", protocol.name, protocol.summary)
+    let line = |service: Service| {
+        let port = service.port().map_or("-".to_string(), |port| port.to_string());
+        let summary = match service {
+            Service::Protocol(info) => {
+                format!("{}{}", info.summary, info.rfc.map_or(String::new(), |rfc| format!(" (RFC {rfc})")))
+            }
+            Service::Side(side) => format!("{} (no protocol for clients)", side.summary()),
+        };
+        format!("{:<14} {port:>5}  {summary}\n", service.name())
     };
-    protocol::PROTOCOLS.iter().map(line).collect()
+    Service::all().map(line).collect()
 }
 
 /// Prints text to standard output.

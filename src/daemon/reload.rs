@@ -6,7 +6,7 @@ use log::warn;
 
 use super::config::args::fixed_options;
 use super::config::load::{Command, Configuration, Remark, load};
-use super::config::origin::SocketOrigin;
+use super::config::origin::Origins;
 use super::config::settings::Settings;
 use super::server_config::server_config;
 use crate::server;
@@ -25,7 +25,7 @@ pub struct Reloaded {
 ///
 /// # Errors
 /// The reason why the configuration cannot be used.
-pub fn reload(arguments: &[OsString], running: &Settings, origins: &[SocketOrigin]) -> Result<Reloaded, String> {
+pub fn reload(arguments: &[OsString], running: &Settings, origins: &Origins) -> Result<Reloaded, String> {
     let Configuration { settings, remarks, .. } = match load(arguments) {
         Ok(Command::Serve(configuration)) => *configuration,
         Ok(Command::Check(_) | Command::List) => return Err("the command line does not serve".into()),
@@ -37,7 +37,7 @@ pub fn reload(arguments: &[OsString], running: &Settings, origins: &[SocketOrigi
     if needs_restart {
         // before the options are checked: they may be refused because of a listener that only the running settings have
         warn!("{} change only with a restart", fixed_names());
-        settings.reloadable.listener_options.keep_missing(&running.reloadable.listener_options, origins);
+        settings.reloadable.listener_options.keep_missing(&running.reloadable.listener_options, &origins.served);
     }
     let config = server_config(&settings, origins).map_err(|failure| failure.to_string())?;
     Ok(Reloaded { settings, config })

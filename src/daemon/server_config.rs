@@ -4,11 +4,12 @@ use log::warn;
 
 use super::common_options::CommonOptions;
 use super::config::args::{MIN_BUFFERED, ReloadableSettings};
-use super::config::origin::SocketOrigin;
+use super::config::origin::{Origins, SocketOrigin};
 use super::config::quotes;
 use super::config::settings::Settings;
 use super::config::values::{Limit, Size};
 use super::exit_status::Failure;
+use super::side;
 use super::system_limits::{self, Memory};
 use crate::protocol::ProtocolSettings;
 use crate::protocol::services::frame;
@@ -21,24 +22,27 @@ const RESERVED_DESCRIPTORS: u64 = 32;
 /// Descriptors of each worker. Derived: its epoll instance and the eventfd of its mailbox.
 const DESCRIPTORS_PER_WORKER: u64 = 2;
 
-/// The configuration of a server whose listeners have these origins.
+/// The configuration of a server whose listeners have these origins. The services beside the workers get nothing but
+/// descriptors.
 ///
 /// # Errors
 /// As [`quotes::load`], [`CommonOptions::new`] and [`CommonOptions::with`]; 78: more connections are allowed than the
 /// process may open descriptors.
-pub fn server_config(settings: &Settings, origins: &[SocketOrigin]) -> Result<server::ServerConfig, Failure> {
+pub fn server_config(settings: &Settings, origins: &Origins) -> Result<server::ServerConfig, Failure> {
     let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
     let common = CommonOptions::new(&settings.reloadable, ProtocolSettings { quotes, host_name: sys::host_name() })?;
     let workers = settings.fixed.workers.map_or_else(system_limits::processors, usize::from);
-    let listeners: u64 = origins.iter().map(SocketOrigin::descriptors).sum();
-    let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners;
+    let Origins { served, side } = origins;
+    let listeners: u64 = served.iter().chain(side).map(SocketOrigin::descriptors).sum();
+    let services = if side.is_empty() { 0 } else { side::DESCRIPTORS };
+    let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners + services;
     let connections = connections(settings.reloadable.max_connections, reserved, sys::raise_descriptor_limit())?;
     let options = |origin| common.with(&settings.reloadable.listener_options.of(origin), origin);
     Ok(server::ServerConfig {
         workers,
         limits: limits(&settings.reloadable, connections),
         seed: settings.fixed.seed,
-        listeners: origins.iter().map(options).collect::<Result<_, _>>()?,
+        listeners: served.iter().map(options).collect::<Result<_, _>>()?,
     })
 }
 
@@ -85,12 +89,26 @@ pub fn warn_about_memory(max_buffered: Option<Limit<Size>>) {
 }
 
 /// Warns about each name in `--listener-options` whose options are for none of the listeners with these origins.
-pub fn warn_about_unused_options(settings: &ReloadableSettings, origins: &[SocketOrigin]) {
-    for name in settings.listener_options.unused_names(origins) {
+pub fn warn_about_unused_options(settings: &ReloadableSettings, origins: &Origins) {
+    for name in settings.listener_options.unused_names(&origins.served) {
         warn!(
             "--listener-options '{name}' matches no listener: no socket from systemd has this name (the options of \
              other listeners are in --listen)"
         );
+    }
+}
+
+/// Warns about a daemon that serves no client, and about an option that has no effect beside other ones.
+pub fn warn_about_services(settings: &ReloadableSettings, origins: &Origins) {
+    let Origins { served, side } = origins;
+    if side.is_empty() {
+        return;
+    }
+    if served.is_empty() {
+        warn!("no protocol is served: there are only listeners for metrics or agent; --listen names protocols, too");
+    }
+    if settings.exit_idle.max().is_some() {
+        warn!("--exit-idle has no effect while there is a listener for metrics or agent");
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::config::origin::SocketOrigin;
-use crate::server::{Listener, StatsSnapshot};
+use super::config::origin::Origins;
+use super::listeners::Sockets;
+use crate::server::StatsSnapshot;
 use crate::units::{counted, format_time};
 
 /// The unit in which the time that is left is shown. Chosen: nobody counts shorter times.
@@ -15,17 +16,18 @@ pub struct Serving {
     /// The names of the listeners: `frame=[::]:8083`.
     listeners: Vec<String>,
     /// The origin of each listener, and of the adopted connection, by which a reload finds the options.
-    pub origins: Vec<SocketOrigin>,
-    /// There is one connection and no listener: the daemon exits when the connection ends.
+    pub origins: Origins,
+    /// There is one connection and no listener of the workers: the daemon exits when the connection ends.
     pub single_connection: bool,
 }
 
 impl Serving {
-    /// These listeners, and a connection if one was passed.
+    /// These sockets.
     #[must_use]
-    pub fn new(listeners: &[Listener], origins: Vec<SocketOrigin>, has_connection: bool) -> Self {
-        let single_connection = has_connection && listeners.is_empty();
-        let listeners = listeners.iter().map(|listener| listener.name.clone()).collect();
+    pub fn new(sockets: &Sockets, origins: Origins) -> Self {
+        let single_connection = sockets.connection.is_some() && sockets.listeners.is_empty();
+        let listeners = sockets.listeners.iter().map(|listener| &listener.name);
+        let listeners = listeners.chain(sockets.side.iter().map(|listener| &listener.name)).cloned().collect();
         Self { listeners, origins, single_connection }
     }
 
@@ -81,12 +83,12 @@ mod tests {
     use crate::connection::Totals;
 
     fn stats(open: u64, requests: u64) -> StatsSnapshot {
-        StatsSnapshot { totals: Totals { requests, ..Totals::default() }, open }
+        StatsSnapshot { totals: Totals { requests, ..Totals::default() }, open, ..StatsSnapshot::default() }
     }
 
     fn serving(listeners: &[&str]) -> Serving {
         let listeners = listeners.iter().map(|name| (*name).to_string()).collect();
-        Serving { listeners, origins: Vec::new(), single_connection: false }
+        Serving { listeners, origins: Origins::default(), single_connection: false }
     }
 
     #[test]

@@ -198,9 +198,22 @@ impl<N: Notifier> Admission<N> {
         }
     }
 
+    /// The limit on connections.
+    #[must_use]
+    pub fn connections_limit(&self) -> Option<u64> {
+        let max = self.max_connections.load(Ordering::Relaxed);
+        (max != UNLIMITED).then_some(max as u64)
+    }
+
+    /// Whether there are as many connections as allowed. A slot that is taken for an attempt to accept does not count.
+    #[must_use]
+    pub fn is_at_limit(&self) -> bool {
+        self.connections_limit().is_some_and(|max| self.open_connections() >= max)
+    }
+
     /// Whether a worker waits for a slot.
     #[cfg(test)]
-    pub fn is_at_limit(&self) -> bool {
+    pub fn has_waiting_worker(&self) -> bool {
         self.at_limit.is_on()
     }
 

@@ -1,6 +1,6 @@
 //! Time as the event loop sees it: milliseconds since the server started.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::connection::Millis;
 
@@ -20,6 +20,12 @@ impl Clock {
     /// The current time.
     #[must_use]
     pub fn now(self) -> Millis {
-        self.start.elapsed().into()
+        self.elapsed().into()
+    }
+
+    /// The current time, as precise as the system has it.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.start.elapsed()
     }
 }

@@ -74,6 +74,12 @@ impl ListenerIndex {
     pub fn of(place: usize) -> Self {
         Self(u32::try_from(place).expect("fewer listeners than descriptors"))
     }
+
+    /// The place.
+    #[must_use]
+    pub fn place(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// What the connections of a listener share.

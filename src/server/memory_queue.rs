@@ -88,10 +88,16 @@ impl MemoryQueue {
         }
     }
 
+    /// The number of connections that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.length.load(Ordering::SeqCst)
+    }
+
     /// Whether any connection waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.length.load(Ordering::SeqCst) == 0
+        self.len() == 0
     }
 
     /// If any connection waits: the time at which memory became short. That stays when clients give up and try again.

@@ -17,7 +17,8 @@
 //! | `memory_queue`, `shared_memory`, `reclaim` | connections that wait for memory; giving it back to the system |
 //! | `lifecycle`, `heartbeat` | the phase of the server; workers that accept, run, have ended, are stuck |
 //! | `condition`, `warnings` | log messages at a bounded rate |
-//! | `stats` | the statistics line |
+//! | `stats`, `histogram`, `longest_iteration` | the statistics |
+//! | `observer` | what threads beside the workers may ask |
 //! | `poller` | epoll |
 //! | `shared` | the parts that all threads share |
 //! | `clock`, `sync` | time in milliseconds; locks that can be model-checked |
@@ -32,14 +33,17 @@ mod condition;
 mod config;
 mod connection_table;
 mod heartbeat;
+mod histogram;
 mod lifecycle;
 mod listener;
+mod longest_iteration;
 mod mailbox;
 mod memory_queue;
 mod message;
 #[cfg(test)]
 mod models;
 mod notifier;
+mod observer;
 mod offload_pool;
 mod peer;
 mod poller;
@@ -66,10 +70,14 @@ use std::time::{Duration, Instant};
 
 pub use access::{AccessList, NetworkSet, Verdict};
 pub use config::{ServerConfig, ServerLimits};
+pub use histogram::HistogramSnapshot;
 pub use lifecycle::Phase;
 pub use listener::{Listener, ListenerOptions, Origin, ProxyReceiver};
+pub use observer::Observer;
 pub use rate_limit::{Rate, Rates};
-pub use stats::StatsSnapshot;
+pub use stats::{Gauges, ProtocolStats, StatsSnapshot};
+
+pub use crate::connection::{CloseReason, ProxyResult, Totals};
 
 use listener::{ListenerIndex, ListenerProfile};
 use message::{NewConnection, Reconfiguration, WorkerMessage};
@@ -135,7 +143,7 @@ impl Server {
             .map(|((protocol, name), options)| ListenerProfile::new(protocol, name.into(), options))
             .collect();
         let adopted_listener = ListenerIndex::of(listeners.len());
-        let shared = Shared::new(config, profiles).map_err(StartError::when("create an eventfd"))?;
+        let shared = Shared::new(config, profiles, listeners.len()).map_err(StartError::when("create an eventfd"))?;
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let workers: io::Result<Vec<Worker>> =
             (0..config.workers).map(|number| Worker::new(number, &listeners, &shared, config)).collect();
@@ -208,6 +216,18 @@ impl Server {
         self.shared.stats()
     }
 
+    /// Reads the state of the server from any thread.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer::new(&self.shared)
+    }
+
+    /// Whether there are connections, those on their way to a worker included.
+    #[must_use]
+    pub fn has_connections(&self) -> bool {
+        self.shared.admission.open_connections() > 0
+    }
+
     /// Whether a client waits in the backlog until the rate of its listener allows another connection.
     #[must_use]
     pub fn has_client_over_rate(&self) -> bool {
@@ -234,15 +254,16 @@ impl Server {
         all_applied.recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
     }
 
-    /// Sends every worker a heartbeat; numbers must ascend. See [`Server::heartbeat_acked`].
-    pub fn send_heartbeat(&self, number: u64) {
-        self.shared.channels.send_all(|| WorkerMessage::Heartbeat(number));
+    /// Sends every worker a heartbeat; returns its number. See [`Server::heartbeat_acked`].
+    #[must_use]
+    pub fn send_heartbeat(&self) -> u64 {
+        self.shared.send_heartbeat()
     }
 
     /// Whether every worker has acknowledged this heartbeat.
     #[must_use]
     pub fn heartbeat_acked(&self, number: u64) -> bool {
-        self.shared.heartbeats.all_acked(number)
+        self.shared.heartbeats.silent_workers(number).is_empty()
     }
 
     /// Stops accepting, sends the replies to all requests that were received, and ends; connections that are left after

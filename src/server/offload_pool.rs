@@ -13,11 +13,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::debug;
 
 use super::channels::Channels;
+use super::histogram::{Histogram, HistogramSnapshot};
 use super::message::WorkerMessage;
 use super::poller::Token;
 use super::sync::{Mutex, lock};
@@ -30,6 +31,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes that a thread takes of limited memory. Derived: the default size of its stack (`std::thread`).
 const STACK_SIZE: usize = 2 * 1024 * 1024;
+
+/// The bounds of the histogram of the time that requests wait for a thread, in seconds. Chosen: from a wait that a client
+/// does not notice to one that comes near the time for which clients wait for a reply; powers of ten, and half of each.
+const WAIT_BOUNDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
 /// The connection that a request belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,9 +58,10 @@ struct Place {
 struct Task {
     job: Box<OffloadJob>,
     owner: Owner,
+    submitted: Instant,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     tasks: BTreeMap<Place, Task>,
     places: HashMap<Owner, Place>,
@@ -65,9 +71,24 @@ struct Queue {
     arrivals: u64,
     threads: usize,
     idle: usize,
+    /// How long the requests that have begun had waited.
+    waits: Histogram<{ WAIT_BOUNDS.len() }>,
 }
 
 impl Queue {
+    fn new() -> Self {
+        Self {
+            tasks: BTreeMap::new(),
+            places: HashMap::new(),
+            running: HashMap::new(),
+            virtual_time: 0,
+            arrivals: 0,
+            threads: 0,
+            idle: 0,
+            waits: Histogram::new(&WAIT_BOUNDS),
+        }
+    }
+
     fn push(&mut self, task: Task) {
         let end = self.virtual_time + task.job.length() as u64;
         let place = Place { end, arrival: self.arrivals };
@@ -82,6 +103,7 @@ impl Queue {
         self.places.remove(&task.owner);
         self.running.insert(task.owner, task.job.cancel());
         self.virtual_time += task.job.length() as u64 / waiting;
+        self.waits.record(task.submitted.elapsed());
         Some(task)
     }
 
@@ -109,7 +131,7 @@ impl OffloadPool {
     /// A pool of up to `max_threads` threads, none of which is started yet.
     #[must_use]
     pub fn new(max_threads: usize, seed: Option<u64>, channels: Channels) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), ready: Condvar::new(), max_threads, seed, channels })
+        Arc::new(Self { queue: Mutex::new(Queue::new()), ready: Condvar::new(), max_threads, seed, channels })
     }
 
     /// Queues `job`; its result is sent to the worker of `owner`.
@@ -118,7 +140,7 @@ impl OffloadPool {
     /// When a thread that is needed cannot be started: the job is queued, call [`OffloadPool::run_inline`].
     pub fn submit(self: &Arc<Self>, job: Box<OffloadJob>, owner: Owner) -> io::Result<()> {
         let mut queue = self.lock();
-        queue.push(Task { job, owner });
+        queue.push(Task { job, owner, submitted: Instant::now() });
         if queue.idle >= queue.tasks.len() || queue.threads == self.max_threads {
             self.ready.notify_one();
             return Ok(());
@@ -138,6 +160,18 @@ impl OffloadPool {
     #[must_use]
     pub fn recall(&self, owner: Owner) -> Option<Box<OffloadJob>> {
         self.lock().recall(owner).map(|task| task.job)
+    }
+
+    /// Requests that wait for a thread.
+    #[must_use]
+    pub fn queue_length(&self) -> u64 {
+        self.lock().tasks.len() as u64
+    }
+
+    /// How long requests have waited for a thread.
+    #[must_use]
+    pub fn waits(&self) -> HistogramSnapshot {
+        self.lock().waits.snapshot()
     }
 
     /// If there are no threads, processes one request on the calling thread. Returns whether to call again.
@@ -178,7 +212,7 @@ impl OffloadPool {
 
     /// Processes a request and sends the result.
     fn run(&self, task: Task, random: &mut RequestRng) {
-        let Task { job, owner } = task;
+        let Task { job, owner, .. } = task;
         let finished = job.run(random, unix_time);
         self.lock().running.remove(&owner);
         let message = WorkerMessage::OffloadFinished(owner.token, finished.map(Box::new));
@@ -196,7 +230,7 @@ mod tests {
     use super::*;
 
     fn task(number: u32, length: usize) -> Task {
-        Task { job: Box::new(OffloadJob::of_length(length)), owner: owner(number) }
+        Task { job: Box::new(OffloadJob::of_length(length)), owner: owner(number), submitted: Instant::now() }
     }
 
     fn owner(number: u32) -> Owner {
@@ -209,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_short_request_overtakes_long_ones() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new();
         for number in 0..16 {
             queue.push(task(number, 100 << 20));
         }
@@ -232,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_long_request_is_overtaken_for_a_bounded_time() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new();
         queue.push(task(0, 1 << 20));
         let mut overtaken = 0;
         loop {
@@ -248,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_request_is_dropped_with_its_connection() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new();
         queue.push(task(0, 10));
         queue.push(task(1, 20));
         assert_eq!(slot(queue.recall(owner(0))), Some(0));

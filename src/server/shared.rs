@@ -9,13 +9,15 @@ use super::config::{ServerConfig, ServerLimits};
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
 use super::listener::{ListenerIndex, ListenerOptions, ListenerProfile};
+use super::longest_iteration::LongestIterations;
 use super::message::WorkerMessage;
 use super::offload_pool::OffloadPool;
 use super::reclaim::Reclaimer;
 use super::shared_memory::SharedMemory;
-use super::stats::StatsSnapshot;
+use super::stats::{Gauges, ProtocolStats, StatsSnapshot};
 use super::warnings::Warnings;
-use crate::connection::{Counters, Millis, Totals};
+use crate::connection::{Millis, Totals, WorkerCounters};
+use crate::protocol::{PROTOCOLS, ProtocolInfo};
 use crate::sys::Errno;
 
 /// The parts of a server that all its threads share.
@@ -32,16 +34,20 @@ pub struct Shared {
     pub offload_pool: Arc<OffloadPool>,
     /// The profile of each listener, by its index.
     profiles: Vec<ListenerProfile>,
-    /// The counters of each worker.
-    pub counters: Vec<Arc<Counters>>,
+    /// How many of the profiles have a listening socket; they are in front of the others.
+    listening: usize,
+    /// The counters of each worker, by the index of the listener.
+    pub counters: Vec<WorkerCounters>,
+    pub longest_iterations: LongestIterations,
 }
 
 impl Shared {
-    /// The parts for `config.workers` workers, none of which runs yet, and listeners with these profiles.
+    /// The parts for `config.workers` workers, none of which runs yet, and listeners with these profiles, of which the
+    /// first `listening` have sockets.
     ///
     /// # Errors
     /// As [`Channels::new`].
-    pub fn new(config: &ServerConfig, profiles: Vec<ListenerProfile>) -> Result<Arc<Self>, Errno> {
+    pub fn new(config: &ServerConfig, profiles: Vec<ListenerProfile>, listening: usize) -> Result<Arc<Self>, Errno> {
         let ServerConfig { workers, seed, limits, .. } = config;
         let (clock, channels) = (Clock::start(), Channels::new(*workers)?);
         let memory = Arc::new(SharedMemory::new(limits.budget(), clock, channels.clone()));
@@ -54,8 +60,10 @@ impl Shared {
             reclaimer: Reclaimer::new(Arc::clone(&memory)),
             memory,
             offload_pool: OffloadPool::new(*workers, *seed, channels.clone()),
+            counters: (0..*workers).map(|_| WorkerCounters::new(profiles.len())).collect(),
+            longest_iterations: LongestIterations::new(*workers),
             profiles,
-            counters: (0..*workers).map(|_| Arc::default()).collect(),
+            listening,
             channels,
         }))
     }
@@ -93,6 +101,13 @@ impl Shared {
         self.profiles.iter().any(|profile| profile.rate_limiter.has_waiting(now))
     }
 
+    /// Sends every worker a heartbeat; returns its number.
+    pub fn send_heartbeat(&self) -> u64 {
+        let number = self.heartbeats.next();
+        self.channels.send_all(|| WorkerMessage::Heartbeat(number));
+        number
+    }
+
     /// When to call [`Shared::log_recoveries`].
     #[must_use]
     pub fn recovery_due(&self) -> Millis {
@@ -108,7 +123,29 @@ impl Shared {
     /// The current statistics.
     #[must_use]
     pub fn stats(&self) -> StatsSnapshot {
-        let totals = Totals::of(self.counters.iter().map(AsRef::as_ref));
-        StatsSnapshot { totals, open: self.admission.open_connections() }
+        StatsSnapshot::new(PROTOCOLS.iter().map(|protocol| self.protocol_stats(protocol)).collect(), self.gauges())
+    }
+
+    fn protocol_stats(&self, protocol: &'static ProtocolInfo) -> ProtocolStats {
+        let places = self.profiles.iter().enumerate().filter(|(_, profile)| profile.protocol.name == protocol.name);
+        let places: Vec<usize> = places.map(|(place, _)| place).collect();
+        let counters = self.counters.iter().flat_map(|worker| places.iter().map(|place| worker.of(*place)));
+        let listeners = places.iter().filter(|place| **place < self.listening).count();
+        ProtocolStats::new(protocol, Totals::of(counters), listeners as u64)
+    }
+
+    fn gauges(&self) -> Gauges {
+        let budget = &self.memory.budget;
+        Gauges {
+            workers: self.counters.len() as u64,
+            connections_limit: self.admission.connections_limit(),
+            // what is given back between two looks could make it negative
+            buffered: u64::try_from(budget.used()).unwrap_or(0),
+            buffered_limit: budget.limit(),
+            waiting_for_memory: self.memory.waiting(),
+            offload_queue_length: self.offload_pool.queue_length(),
+            offload_wait: self.offload_pool.waits(),
+            longest_iteration: self.longest_iterations.longest(self.clock.now()),
+        }
     }
 }

@@ -66,6 +66,12 @@ impl SharedMemory {
         self.budget.set_released_flag();
     }
 
+    /// The number of connections that wait.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.queue.len() as u64
+    }
+
     /// Changes the budget to this number of bytes.
     pub fn resize(&self, bytes: u64) {
         self.budget.resize(bytes);

@@ -1,35 +1,87 @@
-//! The sum of all workers' counters, for the status line and the log.
+//! The statistics: the counters of all workers, by protocol and in all, and what the server has at the moment.
 
 use std::fmt;
+use std::time::Duration;
 
+use super::histogram::HistogramSnapshot;
 use crate::connection::{CloseReason, Totals};
+use crate::protocol::ProtocolInfo;
 
-/// The sums of all workers' counters, and the connections that are open. The numbers are read one after another: while
-/// workers run, they may be a few events apart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The statistics at one moment. For each protocol the sums add up exactly, and no counter is ever less than in a
+/// snapshot that was made before.
+#[derive(Clone, Debug, Default)]
 pub struct StatsSnapshot {
-    /// The sums; the table of counters declares them.
+    /// The sums over all protocols; the table of counters declares them.
+    pub totals: Totals,
+    /// Connections that are open: accepted and not closed.
+    pub open: u64,
+    /// The statistics of each protocol, in the order of [`PROTOCOLS`](crate::protocol::PROTOCOLS).
+    pub protocols: Vec<ProtocolStats>,
+    /// What the server has at the moment.
+    pub gauges: Gauges,
+}
+
+/// The statistics of one protocol.
+#[derive(Clone, Debug)]
+pub struct ProtocolStats {
+    /// The protocol.
+    pub protocol: &'static ProtocolInfo,
+    /// The sums over all its listeners.
     pub totals: Totals,
     /// Connections that are open.
     pub open: u64,
+    /// Its listening sockets.
+    pub listeners: u64,
+}
+
+/// What the server has at the moment.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    /// Workers, as configured.
+    pub workers: u64,
+    /// The limit on connections, if there is one.
+    pub connections_limit: Option<u64>,
+    /// Bytes that connections hold beyond the part that is not charged.
+    pub buffered: u64,
+    /// The limit on these bytes, if there is one.
+    pub buffered_limit: Option<u64>,
+    /// Connections that wait for memory.
+    pub waiting_for_memory: u64,
+    /// Requests that wait for a thread of the offload pool.
+    pub offload_queue_length: u64,
+    /// How long requests have waited for a thread of the offload pool.
+    pub offload_wait: HistogramSnapshot,
+    /// The longest iteration of the event loop of any worker within the last minute or two.
+    pub longest_iteration: Duration,
 }
 
 impl StatsSnapshot {
-    /// Requests that were read, and that are neither answered nor abandoned yet.
+    /// The statistics of `protocols`, and the sums over them.
     #[must_use]
-    pub fn in_flight(&self) -> u64 {
-        let Totals { requests, answered, refused, abandoned, .. } = &self.totals;
-        requests.saturating_sub(answered + refused + abandoned.iter().sum::<u64>())
+    pub fn new(protocols: Vec<ProtocolStats>, gauges: Gauges) -> Self {
+        let mut totals = Totals::default();
+        for protocol in &protocols {
+            totals.add(&protocol.totals);
+        }
+        Self { open: totals.open(), totals, protocols, gauges }
+    }
+}
+
+impl ProtocolStats {
+    /// The statistics of a protocol with these totals.
+    #[must_use]
+    pub fn new(protocol: &'static ProtocolInfo, totals: Totals, listeners: u64) -> Self {
+        Self { protocol, open: totals.open(), totals, listeners }
     }
 }
 
 /// One line; the number left of each `=` is the sum of those right of it.
 impl fmt::Display for StatsSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { totals, open } = self;
+        let Self { totals, open, .. } = self;
         let Totals { accepted, requests, answered, refused, records, bytes_in, bytes_out, .. } = totals;
         write!(f, "accepted {accepted} = closed {} + open {open}; ", Reasons(&totals.closed))?;
-        let (abandoned, in_flight) = (Reasons(&totals.abandoned), self.in_flight());
+        let (abandoned, in_flight) = (Reasons(&totals.abandoned), totals.in_flight());
         write!(f, "requests {requests} = answered {answered} + refused {refused} + abandoned {abandoned}")?;
         write!(f, " + in flight {in_flight}; records {records}; bytes in {bytes_in}, out {bytes_out}; ")?;
         let Totals { accept_lost, accept_paused, accept_over_rate, .. } = totals;
@@ -57,7 +109,7 @@ impl fmt::Display for Reasons<'_> {
 mod tests {
     use super::*;
     use crate::connection::Counters;
-    use crate::protocol::RequestCounts;
+    use crate::protocol::{PROTOCOLS, RequestCounts};
 
     #[test]
     fn the_statistics_line_has_sums_and_their_parts() {
@@ -70,7 +122,10 @@ mod tests {
         one.close(CloseReason::Finished, 0);
         one.close(CloseReason::Reset, 1);
         two.close(CloseReason::Finished, 0);
-        let stats = StatsSnapshot { totals: Totals::of([&one, &two]), open: 2 };
+        let protocols = [(0, &one), (1, &two)]
+            .map(|(protocol, counters)| ProtocolStats::new(PROTOCOLS[protocol], Totals::of([counters]), 1));
+        let stats = StatsSnapshot::new(protocols.into(), Gauges::default());
+        assert_eq!(stats.protocols.iter().map(|protocol| protocol.open).collect::<Vec<_>>(), [1, 1]);
         assert_eq!(
             stats.to_string(),
             "accepted 5 = closed 3 (finished 2, reset 1) + open 2; \

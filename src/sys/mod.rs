@@ -24,6 +24,7 @@
 //! | `inherited.rs` | descriptors that came through execve(2) |
 //! | `file.rs` | open(2), fstat(2), lstat(2), write(2) |
 //! | `resource_limits.rs` | getrlimit(2), setrlimit(2) |
+//! | `resource_usage.rs` | getrusage(2) |
 //! | `memory.rs` | sysinfo(2), madvise(2), prctl(2), `malloc_trim(3)` |
 //! | `host.rs` | gethostname(2) |
 //! | `clock.rs` | `clock_gettime(2)` |
@@ -40,6 +41,7 @@ mod memory;
 mod poll;
 mod poller;
 mod resource_limits;
+mod resource_usage;
 mod signal_fd;
 mod signals;
 mod socket;
@@ -64,7 +66,8 @@ pub use nix::errno::Errno;
 pub use nix::sys::signal::Signal;
 pub use poll::{is_readable, wait_any_ready, wait_readable, wait_ready, wait_writable};
 pub use poller::{Event, Key, Poller};
-pub use resource_limits::{address_space_limit, data_limit, raise_descriptor_limit};
+pub use resource_limits::{address_space_limit, data_limit, descriptor_limit, raise_descriptor_limit};
+pub use resource_usage::cpu_time;
 pub use signal_fd::Interrupts;
 pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_signal};
 pub use socket::{bind, close_with_reset, connect_unix, is_broadcast, listen, start_connect, stream_socket};

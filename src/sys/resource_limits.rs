@@ -15,6 +15,12 @@ pub fn raise_descriptor_limit() -> u64 {
     hard
 }
 
+/// The soft limit on open descriptors (`RLIMIT_NOFILE`).
+#[must_use]
+pub fn descriptor_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(DESCRIPTORS_IF_UNKNOWN, |(soft, _)| soft)
+}
+
 /// The soft limit on the address space in bytes (`RLIMIT_AS`); `None` if there is none or it cannot be read.
 #[must_use]
 pub fn address_space_limit() -> Option<u64> {
@@ -40,6 +46,6 @@ mod tests {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
         assert_eq!(raise_descriptor_limit(), hard);
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE), Ok((hard, hard)));
-        assert_eq!(raise_descriptor_limit(), hard);
+        assert_eq!([raise_descriptor_limit(), descriptor_limit()], [hard; 2]);
     }
 }

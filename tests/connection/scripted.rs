@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use retortd::connection::{
     Budget, Buffer, Charge, CloseReason, Connection, Context, Counter, Counters, Demand, Limits, Millis, Next, Pool,
-    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream,
+    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream, WorkerCounters,
 };
 use retortd::protocol::proxy_header::ProxyHeader;
 use retortd::protocol::{Protocol, ProtocolSettings, RequestRng, by_name};
@@ -151,7 +151,7 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
         unix_time: || UNIX_TIME,
         limits: Limits { message, idle: None, request: None, write: None, line: Some(1 << 16), min_rate: None },
         budget: Arc::clone(budget),
-        counters: Arc::default(),
+        counters: WorkerCounters::default(),
         now: Millis::ZERO,
         draining: false,
         contended_since: None,

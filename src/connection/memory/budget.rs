@@ -105,6 +105,13 @@ impl Budget {
         (charge.take_shared(demand.shared) || charge.take_grant(demand.reserve)).then_some(charge)
     }
 
+    /// The size, in bytes; `None` is no limit.
+    #[must_use]
+    pub fn limit(&self) -> Option<u64> {
+        let half = self.half.load(Ordering::Relaxed);
+        if half == UNLIMITED_HALF { None } else { u64::try_from(2 * half).ok() }
+    }
+
     /// Bytes that are charged.
     #[must_use]
     pub fn used(&self) -> i64 {
@@ -113,9 +120,12 @@ impl Budget {
     }
 }
 
-/// Half of the budget. Without a limit: more than any machine has, and far from an overflow of sums.
+/// Half of a budget without a limit. Derived: more than any machine has, and far from an overflow of sums.
+const UNLIMITED_HALF: i64 = i64::MAX / 4;
+
+/// Half of the budget.
 fn half_of(bytes: u64) -> i64 {
-    i64::try_from(bytes / 2).unwrap_or(i64::MAX).min(i64::MAX / 4)
+    i64::try_from(bytes / 2).unwrap_or(i64::MAX).min(UNLIMITED_HALF)
 }
 
 fn take(from: &AtomicI64, bytes: usize) -> bool {

@@ -7,11 +7,10 @@
 
 use std::str::FromStr;
 
-use super::listen::{default_protocol, protocol_called};
 use super::listener_option::ListenerOption;
 use super::listener_syntax::Written;
+use super::service::{Service, default_protocol, protocol_called};
 use super::socket_mode::SocketMode;
-use crate::protocol::{self, ProtocolInfo};
 
 /// The name that systemd gives to the descriptor of an `Accept=yes` unit; version 252 does so whatever the unit says.
 const CONNECTION: &str = "connection";
@@ -23,8 +22,8 @@ const OPTIONS_OF_NAMES: &[&str] = &["proxy"];
 pub struct Descriptor {
     /// Its name, without options; may be empty.
     pub name: String,
-    /// The protocol.
-    pub protocol: &'static ProtocolInfo,
+    /// The service.
+    pub service: Service,
     /// The options, in their order.
     pub options: Vec<ListenerOption>,
 }
@@ -38,12 +37,12 @@ impl Descriptor {
         if let Some(connection) = connection.filter(|_| name == CONNECTION) {
             return Ok(connection.clone());
         }
-        let (protocol, options) = match protocol_of_name(name) {
-            Some(protocol) => (protocol, Vec::new()),
+        let (service, options) = match service_of_name(name) {
+            Some(service) => (service, Vec::new()),
             None => parse_name(name)?,
         };
         let name = name.split(',').next().unwrap_or_default().into();
-        Ok(Self { name, protocol, options })
+        Ok(Self { name, service, options })
     }
 
     /// The use of the sockets that systemd calls `connection`: a value of `--connection`.
@@ -52,16 +51,16 @@ impl Descriptor {
     /// It names no protocol, has an address, or an option is unknown or invalid.
     pub fn of_connection(text: &str) -> Result<Self, String> {
         let written = Written::parse(text)?;
-        let protocol = protocol_called(written.name)?;
+        let service = Service::Protocol(protocol_called(written.name)?);
         check_no_address(&written)?;
-        Ok(Self { name: CONNECTION.into(), protocol, options: options_of(written)? })
+        Ok(Self { name: CONNECTION.into(), service, options: options_of(written, service)? })
     }
 }
 
-/// The protocol and the options in a name that is more than the name of a protocol.
-fn parse_name(name: &str) -> Result<(&'static ProtocolInfo, Vec<ListenerOption>), String> {
+/// The service and the options in a name that is more than the name of a service.
+fn parse_name(name: &str) -> Result<(Service, Vec<ListenerOption>), String> {
     let written = Written::parse(name)?;
-    let protocol = protocol_of_name(written.name).ok_or("no protocol has that name")?;
+    let service = service_of_name(written.name).ok_or("no protocol has that name")?;
     check_no_address(&written)?;
     if let Some(option) = written.options.iter().find(|option| !OPTIONS_OF_NAMES.contains(&option.name)) {
         return Err(format!(
@@ -70,32 +69,32 @@ fn parse_name(name: &str) -> Result<(&'static ProtocolInfo, Vec<ListenerOption>)
             option.name,
         ));
     }
-    Ok((protocol, options_of(written)?))
+    Ok((service, options_of(written, service)?))
 }
 
-/// Whether the name of a descriptor means a protocol, whatever follows it: an address, or options.
+/// Whether the name of a descriptor means a service, whatever follows it: an address, or options.
 #[must_use]
-pub fn means_protocol(name: &str) -> bool {
-    protocol_of_name(name.split([',', '=']).next().unwrap_or_default()).is_some()
+pub fn means_service(name: &str) -> bool {
+    service_of_name(name.split([',', '=']).next().unwrap_or_default()).is_some()
 }
 
-/// The protocol that a name means. The names that systemd gives to a socket without `FileDescriptorName=` (its unit,
+/// The service that a name means. The names that systemd gives to a socket without `FileDescriptorName=` (its unit,
 /// [`CONNECTION`] with `Accept=yes`, `unknown`) mean the default protocol, or the one that the unit's name ends in.
-fn protocol_of_name(name: &str) -> Option<&'static ProtocolInfo> {
+fn service_of_name(name: &str) -> Option<Service> {
     match name.strip_suffix(".socket") {
-        Some("retortd") => Some(default_protocol()),
-        Some(unit) => protocol::by_name(unit.strip_prefix("retortd-").unwrap_or(unit)),
-        None if ["", "unknown", CONNECTION].contains(&name) => Some(default_protocol()),
-        None => protocol::by_name(name),
+        Some("retortd") => Some(Service::Protocol(default_protocol())),
+        Some(unit) => Service::by_name(unit.strip_prefix("retortd-").unwrap_or(unit)),
+        None if ["", "unknown", CONNECTION].contains(&name) => Some(Service::Protocol(default_protocol())),
+        None => Service::by_name(name),
     }
 }
 
 /// The options of an inherited socket, which has no mode.
-fn options_of(mut written: Written<'_>) -> Result<Vec<ListenerOption>, String> {
+fn options_of(mut written: Written<'_>, service: Service) -> Result<Vec<ListenerOption>, String> {
     if SocketMode::take(&mut written)?.is_some() {
         return Err(format!("{} has a mode here: that of a socket from systemd is its SocketMode=", written.name));
     }
-    ListenerOption::parse_all(&written)
+    ListenerOption::parse_all(&written, service)
 }
 
 fn check_no_address(written: &Written<'_>) -> Result<(), String> {
@@ -131,7 +130,7 @@ impl InheritedOptions {
     }
 
     fn is_for(&self, descriptor: &Descriptor) -> bool {
-        self.name == descriptor.name || self.name == descriptor.protocol.name
+        self.name == descriptor.name || self.name == descriptor.service.name()
     }
 }
 
@@ -141,14 +140,14 @@ impl FromStr for InheritedOptions {
     fn from_str(text: &str) -> Result<Self, String> {
         let written = Written::parse(text)?;
         let name = written.name;
-        if protocol_of_name(name).is_none() {
-            return Err(format!(
+        let service = service_of_name(name).ok_or_else(|| {
+            format!(
                 "no socket is called '{name}': write the name of a protocol (retortd --list prints them) or of a file \
                  descriptor"
-            ));
-        }
+            )
+        })?;
         check_no_address(&written)?;
-        Ok(Self { name: name.into(), options: options_of(written)? })
+        Ok(Self { name: name.into(), options: options_of(written, service)? })
     }
 }
 
@@ -157,14 +156,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptor_names_mean_protocols() {
-        let name = |descriptor: &str| protocol_of_name(descriptor).map(|protocol| protocol.name);
+    fn descriptor_names_mean_services() {
+        let name = |descriptor: &str| service_of_name(descriptor).map(Service::name);
         assert_eq!(name("frame"), Some("frame"));
         assert_eq!(name("echo"), Some("echo"));
         for default in ["", "unknown", "connection", "retortd.socket"] {
             assert_eq!(name(default), Some("frame"), "{default}");
         }
         assert_eq!(name("retortd-echo.socket"), Some("echo"));
+        assert_eq!([name("metrics"), name("retortd-metrics.socket")], [Some("metrics"); 2]);
+        assert_eq!(name("agent"), Some("agent"));
         assert_eq!(name("gopher"), None);
         assert_eq!(name("retortd-gopher.socket"), None);
     }
@@ -180,12 +181,13 @@ mod tests {
         assert!(error("echo=7").starts_with("echo has an address here: the address of a socket from systemd is in"));
         assert!(error("echo,fast").starts_with("echo has no option 'fast': "));
         assert!(error("echo,time").ends_with("write a space between listeners"));
+        assert!(error("metrics,deny=::1").starts_with("metrics has no option 'deny': it is served beside the workers"));
     }
 
     #[test]
     fn a_name_may_carry_the_option_proxy() {
         let descriptor = Descriptor::of_name("retortd-echo.socket,proxy", None).expect("a name");
-        assert_eq!((descriptor.name.as_str(), descriptor.protocol.name), ("retortd-echo.socket", "echo"));
+        assert_eq!((descriptor.name.as_str(), descriptor.service.name()), ("retortd-echo.socket", "echo"));
         assert_eq!(descriptor.options, [ListenerOption::Proxy]);
         let settings: InheritedOptions = "echo,deny=192.0.2.1".parse().expect("an entry");
         assert_eq!(settings.of(&descriptor).len(), 1, "the settings add theirs");
@@ -202,6 +204,7 @@ mod tests {
             ("echo,mode=0600", "a name can have the option proxy and not 'mode'"),
             ("echo,fast", "a name can have the option proxy and not 'fast'"),
             ("echo,", "there is no option after a comma behind 'echo'"),
+            ("metrics,proxy", "metrics has no option 'proxy': it is served beside the workers"),
             (",proxy", "there is no name at the beginning of ',proxy'"),
         ] {
             let error = Descriptor::of_name(name, None).expect_err(name);
@@ -212,11 +215,12 @@ mod tests {
     #[test]
     fn a_setting_gives_a_meaning_to_the_name_that_systemd_chooses() {
         let echo = Descriptor::of_connection("echo").expect("a protocol");
-        let protocol = |name| Descriptor::of_name(name, Some(&echo)).expect(name).protocol.name;
+        let protocol = |name| Descriptor::of_name(name, Some(&echo)).expect(name).service.name();
         assert_eq!(["connection", "time", "", "retortd.socket"].map(protocol), ["echo", "time", "frame", "frame"]);
         assert_eq!(echo.name, "connection", "so that --listener-options apply to it");
         for (text, words) in [
             ("retortd-echo.socket", "there is no protocol 'retortd-echo.socket'"),
+            ("metrics", "'metrics' is for listeners, and not for connections that systemd accepts"),
             ("echo=7", "echo has an address here"),
             ("echo,mode=0600", "echo has a mode here: that of a socket from systemd is its SocketMode="),
             ("echo,fast", "echo has no option 'fast'"),

@@ -1,127 +1,28 @@
-//! Listeners: the protocol, the address and the options in a value of `--listen` (LISTENERS in retortd(8)). The grammar
+//! Listeners: the service, the address and the options in a value of `--listen` (LISTENERS in retortd(8)). The grammar
 //! is in [`super::listener_syntax`].
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use super::listen_address::ListenAddress;
 use super::listener_option::ListenerOption;
 use super::listener_syntax::Written;
+use super::service::{Service, default_protocol, no_service};
 use super::socket_mode::SocketMode;
-use crate::protocol::{self, ProtocolInfo};
-use crate::sys::{SocketAddress, UnixAddress};
 
-/// The default port of the default protocol, [`default_protocol`].
+/// The default port of the default protocol.
 pub const DEFAULT_PORT: u16 = 8083;
 
-/// The protocol that is served where none is named: `frame`, the first one in the list.
-#[must_use]
-pub fn default_protocol() -> &'static ProtocolInfo {
-    protocol::PROTOCOLS[0]
-}
-
-/// The protocol with this name.
-///
-/// # Errors
-/// There is none.
-pub fn protocol_called(name: &str) -> Result<&'static ProtocolInfo, String> {
-    protocol::by_name(name).ok_or_else(|| format!("there is no protocol '{name}': retortd --list prints the protocols"))
-}
-
-/// The address of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListenAddress {
-    /// This port of all addresses, IPv6 and IPv4 on one socket; 0 is any free port.
-    AllAddresses(u16),
-    /// This address.
-    One(SocketAddress),
-}
-
-impl ListenAddress {
-    /// The address to bind; for all addresses that is the unspecified one of IPv6.
-    #[must_use]
-    pub fn socket_address(&self) -> SocketAddress {
-        match self {
-            Self::AllAddresses(port) => SocketAddress::Internet((Ipv6Addr::UNSPECIFIED, *port).into()),
-            Self::One(address) => address.clone(),
-        }
-    }
-
-    /// Whether it is the path of a Unix socket.
-    #[must_use]
-    pub fn is_path(&self) -> bool {
-        matches!(self, Self::One(SocketAddress::Unix(UnixAddress::Path(_))))
-    }
-}
-
-impl FromStr for ListenAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(local) = SocketAddress::parse_local(text) {
-            let of_vsock = text.starts_with("vsock:");
-            let every = if of_vsock { ", or vsock::PORT to listen on every CID" } else { "" };
-            return local.map(Self::One).map_err(|why| why + every);
-        }
-        if let Ok(address) = text.parse() {
-            return check_unicast(address).map(|()| Self::One(SocketAddress::Internet(address)));
-        }
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            let port = text.parse().map_err(|_| format!("port {text} is out of range: 0 to 65535"))?;
-            return Ok(Self::AllAddresses(port));
-        }
-        let without_brackets = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-        Err(match without_brackets.parse() {
-            Ok(IpAddr::V4(address)) => format!("'{text}' has no port: write {address}:PORT"),
-            Ok(IpAddr::V6(address)) => format!("'{text}' has no port: write [{address}]:PORT"),
-            Err(_) => format!(
-                "'{text}' is not an address: write PORT, ADDRESS:PORT or [ADDRESS]:PORT, with a numeric address, \
-                 unix:/PATH, unix:@NAME or vsock:CID:PORT"
-            ),
-        })
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AllAddresses(port) => port.fmt(f),
-            Self::One(address) => address.fmt(f),
-        }
-    }
-}
-
-/// Checks that TCP can listen on an address: connect(2) to a multicast or broadcast address fails, but bind(2) to it may
-/// succeed.
-fn check_unicast(address: SocketAddr) -> Result<(), String> {
-    let ip = address.ip().to_canonical();
-    let kind = match ip {
-        _ if ip.is_multicast() => "multicast",
-        IpAddr::V4(ip) if ip.is_broadcast() => "broadcast",
-        _ => return Ok(()),
-    };
-    Err(not_unicast(ip, kind))
-}
-
-/// The error about an address of a kind on which TCP cannot be served.
-#[must_use]
-pub fn not_unicast(ip: IpAddr, kind: &str) -> String {
-    format!(
-        "'{ip}' is a {kind} address, on which TCP cannot be served: write the address of an interface, or a port alone \
-         for all addresses"
-    )
-}
-
-/// A protocol and the address to serve it on. Changes only with a restart.
+/// A service and the address to serve it on. Changes only with a restart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
-    /// The protocol.
-    pub protocol: &'static ProtocolInfo,
+    /// The service.
+    pub service: Service,
     /// The address.
     pub address: ListenAddress,
     /// The permissions of the file of a Unix socket, if they are given.
     pub mode: Option<SocketMode>,
-    /// The number of listeners before it with the same protocol and address: port 0 can be given more than once.
+    /// The number of listeners before it with the same service and address: port 0 can be given more than once.
     pub ordinal: usize,
 }
 
@@ -129,7 +30,8 @@ impl Endpoint {
     /// The default protocol on a port of all addresses.
     #[must_use]
     pub fn of_port(port: u16) -> Self {
-        Self { protocol: default_protocol(), address: ListenAddress::AllAddresses(port), mode: None, ordinal: 0 }
+        let service = Service::Protocol(default_protocol());
+        Self { service, address: service.address_of_port(port), mode: None, ordinal: 0 }
     }
 
     /// Whether it is the same listener as another one, whatever the permissions.
@@ -138,10 +40,10 @@ impl Endpoint {
         self.has_address_of(other) && self.ordinal == other.ordinal
     }
 
-    /// Whether it serves the protocol of another one on the same address.
+    /// Whether it serves what another one does on the same address.
     #[must_use]
     pub fn has_address_of(&self, other: &Self) -> bool {
-        (self.protocol, &self.address) == (other.protocol, &other.address)
+        (self.service, &self.address) == (other.service, &other.address)
     }
 }
 
@@ -154,7 +56,7 @@ impl Default for Endpoint {
 /// As `--listen` takes it: `echo=127.0.0.1:7007`, `frame=8083`, `frame=unix:/run/frame,mode=0600`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.protocol.name, self.address)?;
+        write!(f, "{}={}", self.service.name(), self.address)?;
         self.mode.map_or(Ok(()), |mode| write!(f, ",mode={mode}"))
     }
 }
@@ -162,7 +64,7 @@ impl fmt::Display for Endpoint {
 /// One listener: `echo=127.0.0.1:7007`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
-    /// The protocol and the address.
+    /// The service and the address.
     pub endpoint: Endpoint,
     /// The options, in their order.
     pub options: Vec<ListenerOption>,
@@ -174,34 +76,38 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut written = Written::parse(text)?;
         let name = written.name;
-        let protocol = protocol_called(name)?;
+        let service = Service::by_name(name).ok_or_else(|| no_service(name))?;
         let address = match written.address {
             Some("") => return Err(format!("there is no address after '{name}='")),
-            Some(address) => address.parse()?,
+            Some(address) => match address.parse()? {
+                ListenAddress::AllAddresses(port) => service.address_of_port(port),
+                address @ ListenAddress::One(_) => address,
+            },
             None => {
-                let port = protocol.port.ok_or_else(|| format!("{name} has no port of its own: write {name}=PORT"))?;
-                ListenAddress::AllAddresses(port)
+                let port = service.port().ok_or_else(|| format!("{name} has no port of its own: write {name}=PORT"))?;
+                service.address_of_port(port)
             }
         };
         let mode = SocketMode::take(&mut written)?;
         if mode.is_some() && !address.is_path() {
             return Err(format!("{name}={address} has no file, so it can have no mode: that is for unix:/PATH"));
         }
-        let options = ListenerOption::parse_all(&written).map_err(|error| {
+        let options = ListenerOption::parse_all(&written, service).map_err(|error| {
             if address.is_path() { format!("{error}; the path of a socket cannot contain a comma") } else { error }
         })?;
-        Ok(Self { endpoint: Endpoint { protocol, address, mode, ordinal: 0 }, options })
+        Ok(Self { endpoint: Endpoint { service, address, mode, ordinal: 0 }, options })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::SocketAddress;
 
     fn listen(text: &str) -> Result<(&'static str, SocketAddress), String> {
         let listen: Listen = text.parse()?;
         assert!(listen.options.is_empty());
-        Ok((listen.endpoint.protocol.name, listen.endpoint.address.socket_address()))
+        Ok((listen.endpoint.service.name(), listen.endpoint.address.socket_address()))
     }
 
     #[test]
@@ -215,6 +121,12 @@ mod tests {
             ("echo=[::1]:65535", "echo", "[::1]:65535"),
             ("echo=[fe80::1%2]:7", "echo", "[fe80::1%2]:7"),
             ("echo=0.0.0.0:7", "echo", "0.0.0.0:7"),
+            // beside the workers: for this machine, unless another address is written
+            ("metrics", "metrics", "127.0.0.1:9383"),
+            ("metrics=0", "metrics", "127.0.0.1:0"),
+            ("metrics=0.0.0.0:9383", "metrics", "0.0.0.0:9383"),
+            ("metrics=[::]:9383", "metrics", "[::]:9383"),
+            ("agent=9384", "agent", "127.0.0.1:9384"),
         ] {
             let address = SocketAddress::Internet(address.parse().expect(address));
             assert_eq!(listen(text), Ok((protocol, address)), "{text}");
@@ -230,6 +142,12 @@ mod tests {
             ("gopher=70", "there is no protocol 'gopher': retortd --list prints the protocols"),
             ("Echo", "there is no protocol 'Echo': retortd --list prints the protocols"),
             ("frame-2021", "frame-2021 has no port of its own: write frame-2021=PORT"),
+            ("agent", "agent has no port of its own: write agent=PORT"),
+            (
+                "metrics,allow=10.0.0.0/8",
+                "metrics has no option 'allow': it is served beside the workers, and has only mode, for a Unix socket",
+            ),
+            ("metrics,agent=1", "'agent' is a protocol and not an option of metrics: write a space between listeners"),
             ("echo=", "there is no address after 'echo='"),
             ("echo=65536", "port 65536 is out of range: 0 to 65535"),
             ("echo=99999999999999999999", "port 99999999999999999999 is out of range: 0 to 65535"),
@@ -283,6 +201,7 @@ mod tests {
             ("echo=unix:@echo", None),
             ("frame=vsock::8083", None),
             ("frame=vsock:3:8083", None),
+            ("metrics=unix:/run/metrics,mode=0660", Some(SocketMode(0o660))),
         ] {
             let endpoint = text.parse::<Listen>().expect(text).endpoint;
             assert_eq!((endpoint.to_string().as_str(), endpoint.mode), (text, mode));

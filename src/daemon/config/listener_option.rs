@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use super::listener_syntax::{Written, WrittenOption};
 use super::network::Network;
+use super::service::Service;
 use super::values::Limit;
-use crate::protocol;
 use crate::server::Rate;
 
 /// The options of the daemon that no listener can have for itself.
@@ -45,7 +45,7 @@ impl ListenerOption {
             "deny" => value(option, listener, "NETWORK").map(Self::Deny),
             "max-rate" => value(option, listener, "RATE").map(Self::MaxRate),
             "max-rate-per-source" => value(option, listener, "RATE").map(Self::MaxRatePerSource),
-            _ if protocol::by_name(name).is_some() => {
+            _ if Service::by_name(name).is_some() => {
                 Err(format!("'{name}' is a protocol and not an option of {listener}: write a space between listeners"))
             }
             _ if is_network(name) => Err(format!(
@@ -62,11 +62,20 @@ impl ListenerOption {
         }
     }
 
-    /// Parses the options of a listener or entry.
+    /// Parses the options of a listener or entry for this service.
     ///
     /// # Errors
-    /// An option is unknown to this release, or its value is invalid.
-    pub fn parse_all(written: &Written<'_>) -> Result<Vec<Self>, String> {
+    /// An option is unknown to this release, or its value is invalid; a service beside the workers has none.
+    pub fn parse_all(written: &Written<'_>, service: Service) -> Result<Vec<Self>, String> {
+        if let (Service::Side(_), Some(option)) = (service, written.options.first()) {
+            let (name, listener) = (option.name, written.name);
+            if Service::by_name(name).is_none() {
+                return Err(format!(
+                    "{listener} has no option '{name}': it is served beside the workers, and has only mode, for a Unix \
+                     socket"
+                ));
+            }
+        }
         written.options.iter().map(|option| Self::parse(option, written.name)).collect()
     }
 }
@@ -94,7 +103,8 @@ mod tests {
     use crate::daemon::config::args::ReloadableSettings;
 
     fn options(text: &str) -> Result<Vec<ListenerOption>, String> {
-        ListenerOption::parse_all(&Written::parse(text)?)
+        let written = Written::parse(text)?;
+        ListenerOption::parse_all(&written, Service::by_name(written.name).expect("a service"))
     }
 
     fn network(text: &str) -> Network {
@@ -167,7 +177,7 @@ mod tests {
     #[test]
     fn options_and_protocols_differ_in_their_names() {
         for name in ListenerOption::NAMES {
-            assert!(protocol::by_name(name).is_none(), "{name}");
+            assert!(Service::by_name(name).is_none(), "{name}");
             let known = [format!("echo,{name}"), format!("echo,{name}=1")].iter().any(|text| options(text).is_ok());
             assert!(known || options(&format!("echo,{name}=10.0.0.0/8")).is_ok(), "{name}");
         }

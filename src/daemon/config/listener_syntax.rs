@@ -141,7 +141,7 @@ mod tests {
     fn white_space_separates_listeners() {
         let names = |text: &str| {
             let list: Separated<Listen> = text.parse()?;
-            Ok(list.0.iter().map(|listen| listen.endpoint.protocol.name).collect::<Vec<_>>())
+            Ok(list.0.iter().map(|listen| listen.endpoint.service.name()).collect::<Vec<_>>())
         };
         assert_eq!(names("echo"), Ok(vec!["echo"]));
         assert_eq!(names(" echo=7\ttime \n ack=1\n"), Ok(vec!["echo", "time", "ack"]));

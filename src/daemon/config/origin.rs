@@ -6,6 +6,7 @@ use std::fmt;
 use super::descriptor::{Descriptor, InheritedOptions};
 use super::listen::{Endpoint, Listen};
 use super::listener_option::ListenerOption;
+use super::service::Service;
 use crate::sys::SocketAddress;
 
 /// The origin of a listener, by which a reload finds the options of the listener.
@@ -22,7 +23,32 @@ pub enum SocketOrigin {
     },
 }
 
+/// The origins of all listeners.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origins {
+    /// Those of the listeners that the workers serve, and behind them that of the connection.
+    pub served: Vec<SocketOrigin>,
+    /// Those of the listeners beside the workers.
+    pub side: Vec<SocketOrigin>,
+}
+
+impl FromIterator<SocketOrigin> for Origins {
+    fn from_iter<T: IntoIterator<Item = SocketOrigin>>(origins: T) -> Self {
+        let (side, served) = origins.into_iter().partition(|origin| origin.service().is_side());
+        Self { served, side }
+    }
+}
+
 impl SocketOrigin {
+    /// What is served there.
+    #[must_use]
+    pub fn service(&self) -> Service {
+        match self {
+            Self::Own(endpoint) => endpoint.service,
+            Self::Inherited { descriptor, .. } => descriptor.service,
+        }
+    }
+
     /// The number of descriptors that the listener has: a Unix socket that has a file also has a lock file.
     #[must_use]
     pub fn descriptors(&self) -> u64 {
@@ -37,7 +63,7 @@ impl fmt::Display for SocketOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Own(endpoint) => endpoint.fmt(f),
-            Self::Inherited { descriptor, .. } => write!(f, "{} (inherited)", descriptor.protocol.name),
+            Self::Inherited { descriptor, .. } => write!(f, "{} (inherited)", descriptor.service.name()),
         }
     }
 }

@@ -103,7 +103,8 @@ impl Worker {
         }
         let acceptor = &mut self.accepting.acceptors[index];
         let driver = &mut self.driver;
-        match acceptor.accept(&driver.context.counters, &driver.poller, driver.context.now) {
+        let counters = driver.context.counters.of(acceptor.index().place());
+        match acceptor.accept(counters, &driver.poller, driver.context.now) {
             Accepted::Socket(stream, peer) => {
                 let connection = NewConnection { stream, listener: acceptor.index(), peer };
                 self.dispatch_connection(connection);
@@ -125,7 +126,9 @@ impl Worker {
     fn reserve(&mut self, index: usize) -> bool {
         let acceptor = &mut self.accepting.acceptors[index];
         let (poller, now) = (&self.driver.poller, self.driver.context.now);
+        let counters = self.driver.context.counters.of(acceptor.index().place());
         if self.shared.admission.take_slot() == Slot::AtLimit {
+            counters.connections_full.add(1);
             acceptor.wait_for_slot(poller);
             return false;
         }
@@ -135,7 +138,7 @@ impl Worker {
         }
         self.shared.admission.release_slot();
         if acceptor.has_client() {
-            self.driver.context.counters.accept_over_rate.add(1);
+            counters.accept_over_rate.add(1);
             acceptor.wait_for_rate(limiter.next_attempt(now), poller, now);
         }
         false
@@ -168,8 +171,8 @@ impl Worker {
 
     /// Begins to serve a connection, or waits for its PROXY header first.
     pub(super) fn add_connection(&mut self, connection: NewConnection) {
-        self.driver.context.counters.accepted.add(1);
         let NewConnection { stream, listener, peer } = connection;
+        self.driver.context.counters.of(listener.place()).accepted.add(1);
         let profile = self.shared.profile(listener);
         let options = profile.options();
         let peer = match peer {
@@ -247,8 +250,9 @@ impl Worker {
         if let Some(ClientRecord::Counted(source)) = session.client.as_deref() {
             self.shared.admission.release_source(*source);
         }
+        let listener = session.listener;
         drop(session);
-        self.count_rejected(CloseReason::Resources, self.number);
+        self.count_rejected(listener, CloseReason::Resources, self.number);
     }
 
     /// Closes a connection that is not admitted, before anything was read: it does not count for the rate of its
@@ -258,21 +262,22 @@ impl Worker {
             info!("{label}: closed: {}", reason.name());
         }
         self.shared.give_rate_back(listener, self.driver.context.now);
-        self.count_rejected(reason, self.number);
+        self.count_rejected(listener, reason, self.number);
     }
 
     /// Counts an accepted connection of `worker` that was closed before anything was read.
-    fn count_rejected(&self, reason: CloseReason, worker: usize) {
-        self.driver.context.counters.close(reason, 0);
+    fn count_rejected(&self, listener: ListenerIndex, reason: CloseReason, worker: usize) {
+        self.driver.context.counters.of(listener.place()).close(reason, 0);
         self.shared.admission.connection_closed(worker);
     }
 
     /// Drops a message that worker `to` will never handle: a connection in it is closed and counted.
     pub(super) fn discard(&self, message: WorkerMessage, to: usize) {
         if let WorkerMessage::Connection(connection) = message {
-            self.driver.context.counters.accepted.add(1);
+            let listener = connection.listener;
+            self.driver.context.counters.of(listener.place()).accepted.add(1);
             drop(connection);
-            self.count_rejected(CloseReason::Forced, to);
+            self.count_rejected(listener, CloseReason::Forced, to);
         }
     }
 

@@ -7,7 +7,9 @@ use log::info;
 
 use super::Worker;
 use super::drain::Phase;
-use crate::connection::{Charge, CloseReason, Connection, Context, Demand, Next, OffloadJob, OffloadResult};
+use crate::connection::{
+    Charge, CloseReason, Connection, Context, Demand, Next, OffloadJob, OffloadResult, ProxyResult,
+};
 use crate::server::connection_table::{ClientRecord, Session};
 use crate::server::memory_queue::Waiter;
 use crate::server::message::WorkerMessage;
@@ -36,6 +38,7 @@ impl Driver {
         session: &mut Session,
         call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
     ) -> Next {
+        self.context.counters.select(session.listener.place());
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
         if self.context.found_proxy_header {
             self.report_found_header(session);
@@ -53,6 +56,7 @@ impl Driver {
 
     /// Visits a connection while the worker drains.
     pub fn visit(&mut self, token: Token, session: &mut Session) -> Next {
+        self.context.counters.select(session.listener.place());
         self.after_call(token, session, Next::Wait)
     }
 
@@ -149,6 +153,8 @@ impl Worker {
 
     /// Has a thread process a request; without threads this one does.
     fn offload(&mut self, token: Token, job: Box<OffloadJob>) {
+        // of the connection whose call has returned the job
+        self.driver.context.counters.offloaded.add(1);
         let owner = Owner { worker: self.number, token };
         if let Err(error) = self.shared.offload_pool.submit(job, owner) {
             let message = format_args!("cannot start a thread for a large message: {error}; small ones have to wait");
@@ -191,7 +197,11 @@ impl Worker {
     pub(super) fn close(&mut self, token: Token, reason: CloseReason) {
         let Some(Session { stream, connection, client, listener, .. }) = self.table.remove(token) else { return };
         let context = &mut self.driver.context;
-        context.counters.close(reason, connection.unanswered().into());
+        let counters = context.counters.of(listener.place());
+        if let Some(ClientRecord::Awaiting(_)) = client.as_deref() {
+            counters.proxy[ProxyResult::of_close(reason) as usize].add(1);
+        }
+        counters.close(reason, connection.unanswered().into());
         info!("{}: closed: {}", connection.label(), reason.name());
         match (client.as_deref(), reason) {
             (Some(ClientRecord::Awaiting(peer)), CloseReason::ProxyHeader | CloseReason::ProxyTimeout) => {

@@ -5,7 +5,7 @@ use log::info;
 
 use super::Worker;
 use super::drive::Driver;
-use crate::connection::{CloseReason, Connection, Next};
+use crate::connection::{CloseReason, Connection, Next, ProxyResult};
 use crate::protocol::proxy_header::ProxyHeader;
 use crate::server::connection_table::{ClientRecord, Session};
 use crate::server::listener::{ListenerIndex, ListenerOptions, ListenerProfile, ProxyReceiver};
@@ -44,6 +44,8 @@ impl Worker {
         let label = peer::label(Client::Direct(Some(peer)), profile.protocol.name);
         if !proxy.trusts(peer) {
             profile.warn_untrusted_peer(peer, self.driver.context.now);
+            let counters = self.driver.context.counters.of(listener.place());
+            counters.proxy[ProxyResult::Untrusted as usize].add(1);
             return self.reject(listener, label.as_deref(), CloseReason::ProxyUntrusted);
         }
         if let Some(label) = &label {

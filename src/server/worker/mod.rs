@@ -162,7 +162,8 @@ impl Worker {
 
     /// Handles the events that the poller has returned, and does what is due.
     fn run_iteration(&mut self, events: usize) {
-        self.driver.context.now = self.shared.clock.now();
+        let begun = self.shared.clock.elapsed();
+        self.driver.context.now = begun.into();
         self.driver.context.contended_since = self.shared.memory.contended_since();
         self.accepting.begin_iteration();
         for number in 0..events {
@@ -173,6 +174,8 @@ impl Worker {
         self.run_accept_timers();
         self.drain();
         self.free_memory();
+        let took = self.shared.clock.elapsed().saturating_sub(begun);
+        self.shared.longest_iterations.record(self.number, took, self.driver.context.now);
     }
 
     fn dispatch(&mut self, event: Event) {
@@ -207,6 +210,7 @@ impl Drop for Worker {
         for message in mem::take(&mut self.inbox).into_iter().chain(left) {
             self.discard(message, self.number);
         }
+        self.shared.heartbeats.worker_ended(self.number);
         self.shared.lifecycle.worker_ended(self.failure.take());
     }
 }
@@ -220,7 +224,7 @@ fn new_context(number: usize, shared: &Shared, config: &ServerConfig) -> io::Res
         unix_time,
         limits: config.limits.per_connection(),
         budget: Arc::clone(&shared.memory.budget),
-        counters: Arc::clone(&shared.counters[number]),
+        counters: shared.counters[number].clone(),
         now: shared.clock.now(),
         draining: false,
         contended_since: None,

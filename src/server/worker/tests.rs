@@ -52,7 +52,7 @@ impl Harness {
         let config = ServerConfig { workers: 1, seed: None, limits, listeners: Vec::new() };
         let profiles = [(frame, Arc::new(options)), (qotd, Arc::default())]
             .map(|(protocol, options)| ListenerProfile::new(protocol, protocol.name.into(), &options));
-        let shared = Shared::new(&config, profiles.into()).expect("eventfds");
+        let shared = Shared::new(&config, profiles.into(), 2).expect("eventfds");
         let weak = Arc::downgrade(&listener);
         let worker = Worker::new(0, &[listener], &shared, &config).expect("a worker");
         Self { worker, shared, address, listener: weak }
@@ -132,7 +132,7 @@ fn a_drain_at_the_limit_serves_its_accept_queue_when_a_slot_is_free() {
     let first = harness.connect_and_begin();
     harness.iterate_until("the first request has begun", |harness| harness.shared.stats().totals.bytes_in == 1);
     let second = harness.connect_and_begin();
-    harness.iterate_until("the worker is at the limit", |harness| harness.shared.admission.is_at_limit());
+    harness.iterate_until("the worker is at the limit", |harness| harness.shared.admission.has_waiting_worker());
     harness.shared.channels.send_all(|| WorkerMessage::Drain(None));
     harness.iterate_until("the drain begins", |harness| harness.worker.driver.phase.is_draining());
     for _ in 0..100 {

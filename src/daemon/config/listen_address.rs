@@ -1,0 +1,91 @@
+//! The address in a value of `--listen`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use crate::sys::{SocketAddress, UnixAddress};
+
+/// The address of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// This port of all addresses, IPv6 and IPv4 on one socket; 0 is any free port.
+    AllAddresses(u16),
+    /// This address.
+    One(SocketAddress),
+}
+
+impl ListenAddress {
+    /// The address to bind; for all addresses that is the unspecified one of IPv6.
+    #[must_use]
+    pub fn socket_address(&self) -> SocketAddress {
+        match self {
+            Self::AllAddresses(port) => SocketAddress::Internet((Ipv6Addr::UNSPECIFIED, *port).into()),
+            Self::One(address) => address.clone(),
+        }
+    }
+
+    /// Whether it is the path of a Unix socket.
+    #[must_use]
+    pub fn is_path(&self) -> bool {
+        matches!(self, Self::One(SocketAddress::Unix(UnixAddress::Path(_))))
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(local) = SocketAddress::parse_local(text) {
+            let of_vsock = text.starts_with("vsock:");
+            let every = if of_vsock { ", or vsock::PORT to listen on every CID" } else { "" };
+            return local.map(Self::One).map_err(|why| why + every);
+        }
+        if let Ok(address) = text.parse() {
+            return check_unicast(address).map(|()| Self::One(SocketAddress::Internet(address)));
+        }
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let port = text.parse().map_err(|_| format!("port {text} is out of range: 0 to 65535"))?;
+            return Ok(Self::AllAddresses(port));
+        }
+        let without_brackets = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        Err(match without_brackets.parse() {
+            Ok(IpAddr::V4(address)) => format!("'{text}' has no port: write {address}:PORT"),
+            Ok(IpAddr::V6(address)) => format!("'{text}' has no port: write [{address}]:PORT"),
+            Err(_) => format!(
+                "'{text}' is not an address: write PORT, ADDRESS:PORT or [ADDRESS]:PORT, with a numeric address, \
+                 unix:/PATH, unix:@NAME or vsock:CID:PORT"
+            ),
+        })
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllAddresses(port) => port.fmt(f),
+            Self::One(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Checks that TCP can listen on an address: connect(2) to a multicast or broadcast address fails, but bind(2) to it may
+/// succeed.
+fn check_unicast(address: SocketAddr) -> Result<(), String> {
+    let ip = address.ip().to_canonical();
+    let kind = match ip {
+        _ if ip.is_multicast() => "multicast",
+        IpAddr::V4(ip) if ip.is_broadcast() => "broadcast",
+        _ => return Ok(()),
+    };
+    Err(not_unicast(ip, kind))
+}
+
+/// The error about an address of a kind on which TCP cannot be served.
+#[must_use]
+pub fn not_unicast(ip: IpAddr, kind: &str) -> String {
+    format!(
+        "'{ip}' is a {kind} address, on which TCP cannot be served: write the address of an interface, or a port alone \
+         for all addresses"
+    )
+}

@@ -1,0 +1,136 @@
+//! The loop of the thread that serves beside the workers.
+//!
+//! It waits in poll(2) for its listeners and at most [`MAX_CLIENTS`] connections. Nothing that it does blocks, and
+//! nothing that it does takes long; the workers do nothing for it but to acknowledge heartbeats.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::warn;
+
+use super::SideListener;
+use super::client::Client;
+use super::pages::ServerPages;
+use crate::daemon::config::service::SideService;
+use crate::sys::{self, Errno, EventFd, Interest, StreamSocket};
+
+/// The maximum number of connections; others wait in the backlog. Chosen: two scrapers and some probes at a time, and a
+/// bound on descriptors and memory.
+pub const MAX_CLIENTS: usize = 8;
+/// The pause after accept(2) or poll(2) has failed, so that a failure that lasts (EMFILE, ENOMEM) does not keep a
+/// processor busy. Chosen: ten tries per second are no load, and no probe notices the pause.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
+/// The minimum time between two log lines about such a failure. Chosen: often enough to see that it persists, and 1,440
+/// lines a day.
+const ERROR_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+const READ: Interest = Interest { read: true, write: false };
+
+/// The loop.
+#[derive(Debug)]
+pub struct EventLoop {
+    listeners: Vec<SideListener>,
+    clients: Vec<Client>,
+    pages: ServerPages,
+    /// Readable when the loop has to end.
+    stop: Arc<EventFd>,
+    /// Readable when a worker has acknowledged a heartbeat.
+    on_ack: Arc<EventFd>,
+    /// Listeners are ignored until then.
+    paused_until: Option<Instant>,
+    /// When the last failure was logged.
+    logged: Option<Instant>,
+}
+
+impl EventLoop {
+    /// A loop for these listeners, which are non-blocking.
+    #[must_use]
+    pub fn new(listeners: Vec<SideListener>, pages: ServerPages, stop: Arc<EventFd>, on_ack: Arc<EventFd>) -> Self {
+        Self { listeners, clients: Vec::new(), pages, stop, on_ack, paused_until: None, logged: None }
+    }
+
+    /// Serves until the loop has to end; connections that are open then are closed.
+    pub fn run(mut self) {
+        while !sys::is_readable(&*self.stop) {
+            match self.wait() {
+                Ok(ready) => self.run_iteration(&ready),
+                Err(error) => {
+                    self.log_failure(&format!("cannot wait for clients: {error}"));
+                    thread::sleep(ERROR_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Waits for an event; returns the readiness of each connection.
+    fn wait(&mut self) -> std::io::Result<Vec<Interest>> {
+        let now = Instant::now();
+        self.paused_until = self.paused_until.filter(|until| *until > now);
+        let due = self.clients.iter().map(Client::due).chain(self.paused_until).min();
+        let left = due.map(|due| due.saturating_duration_since(now));
+        let clients = self.clients.iter().map(|client| (client.as_fd(), client.interest()));
+        let accepts = self.clients.len() < MAX_CLIENTS && self.paused_until.is_none();
+        let listeners = self.listeners.iter().filter(|_| accepts).map(|listener| (listener.socket.as_fd(), READ));
+        let wakers = [(self.stop.as_fd(), READ), (self.on_ack.as_fd(), READ)];
+        let watched: Vec<(BorrowedFd<'_>, Interest)> = clients.chain(wakers).chain(listeners).collect();
+        let mut ready = sys::wait_any_ready(&watched, left)?;
+        ready.truncate(self.clients.len());
+        Ok(ready)
+    }
+
+    fn run_iteration(&mut self, ready: &[Interest]) {
+        self.on_ack.clear();
+        let now = Instant::now();
+        let mut ready = ready.iter().copied();
+        let pages = &mut self.pages;
+        self.clients.retain_mut(|client| client.advance(ready.next().unwrap_or_default(), pages, now));
+        if self.paused_until.is_none() {
+            self.accept(now);
+        }
+    }
+
+    /// Accepts from each listener until there are [`MAX_CLIENTS`], and at most as many from each, because those that end
+    /// at once take no place.
+    fn accept(&mut self, now: Instant) {
+        for place in 0..self.listeners.len() {
+            for _ in 0..MAX_CLIENTS {
+                if self.clients.len() == MAX_CLIENTS {
+                    return;
+                }
+                match self.listeners[place].socket.accept() {
+                    Ok((stream, _)) => self.serve(stream, self.listeners[place].service, now),
+                    Err(Errno::EAGAIN) => break,
+                    // this client has gone
+                    Err(Errno::ECONNABORTED | Errno::EINTR) => {}
+                    Err(error) => {
+                        let name = &self.listeners[place].name;
+                        self.log_failure(&format!("cannot accept on {name}: {}", error.desc()));
+                        self.paused_until = Some(now + ERROR_PAUSE);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, stream: StreamSocket, service: SideService, now: Instant) {
+        let mut client = match service {
+            SideService::Metrics => Client::with_request(stream, now),
+            SideService::Agent => Client::with_reply(stream, self.pages.agent_line().into_bytes(), now),
+        };
+        // a request has mostly arrived with the connection
+        if client.advance(Interest::default(), &mut self.pages, now) {
+            self.clients.push(client);
+        }
+    }
+
+    fn log_failure(&mut self, what: &str) {
+        let now = Instant::now();
+        if self.logged.is_none_or(|last| now - last >= ERROR_LOG_INTERVAL) {
+            warn!("{what}; trying again every {ERROR_PAUSE:?}");
+            self.logged = Some(now);
+        }
+    }
+}

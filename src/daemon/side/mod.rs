@@ -1,0 +1,100 @@
+//! Services beside the workers: metrics and health by HTTP, and the agent-check of haproxy.
+//!
+//! One thread serves them all, with limits of its own. Nothing of it counts as a client: not in the statistics, the
+//! limits or the time of `--exit-idle`. It serves from the start of the server to its end, also while that stops.
+//!
+//! | file | content |
+//! |---|---|
+//! | `event_loop`, `client` | the thread's loop; one connection |
+//! | `http`, `accept` | requests and responses; the choice of a format |
+//! | `pages` | what each page is made of |
+//! | `families`, `metrics`, `samples` | the table of the metrics, their values, their text |
+//! | `process` | the metrics of the process |
+//! | `health` | liveness, readiness, the line of the agent-check |
+
+mod accept;
+mod client;
+mod event_loop;
+pub mod families;
+mod health;
+mod http;
+mod metrics;
+mod pages;
+mod process;
+mod samples;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use super::config::service::SideService;
+use crate::server::{Observer, Origin};
+use crate::sys::{EventFd, SocketFile, StreamListener};
+use event_loop::{EventLoop, MAX_CLIENTS};
+use metrics::Reloads;
+use pages::ServerPages;
+
+/// Descriptors of the thread, beside those of the listeners. Derived: its connections, two eventfds, and the directory
+/// and a file of /proc that are read together.
+pub const DESCRIPTORS: u64 = MAX_CLIENTS as u64 + 4;
+
+/// A socket that listens for a service.
+#[derive(Debug)]
+pub struct SideListener {
+    /// The socket; non-blocking.
+    pub socket: StreamListener,
+    /// The service.
+    pub service: SideService,
+    /// Its name in messages: `metrics=127.0.0.1:9383`.
+    pub name: String,
+    /// Where the socket comes from.
+    pub origin: Origin,
+    /// The file of an own Unix socket, which is removed when this is dropped.
+    pub file: Option<SocketFile>,
+}
+
+/// The services, and the thread that serves them if there is a listener.
+#[derive(Debug)]
+pub struct SideServices {
+    reloads: Arc<Reloads>,
+    thread: Option<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    handle: JoinHandle<()>,
+    stop: Arc<EventFd>,
+}
+
+impl SideServices {
+    /// Serves on these listeners, about the server of this observer.
+    ///
+    /// # Errors
+    /// The system refuses an eventfd or the thread.
+    pub fn start(listeners: Vec<SideListener>, observer: Observer) -> io::Result<Self> {
+        let reloads = Arc::new(Reloads::default());
+        if listeners.is_empty() {
+            return Ok(Self { reloads, thread: None });
+        }
+        let (stop, on_ack) = (Arc::new(EventFd::new()?), Arc::new(EventFd::new()?));
+        observer.notify_of_heartbeats(Arc::clone(&on_ack));
+        let pages = ServerPages::new(observer, Arc::clone(&reloads));
+        let event_loop = EventLoop::new(listeners, pages, Arc::clone(&stop), on_ack);
+        let handle = thread::Builder::new().name("side-services".into()).spawn(move || event_loop.run())?;
+        Ok(Self { reloads, thread: Some(Thread { handle, stop }) })
+    }
+
+    /// Counts a reload.
+    pub fn count_reload(&self, has_succeeded: bool) {
+        self.reloads.count(has_succeeded);
+    }
+
+    /// Ends the thread.
+    pub fn stop(self) {
+        if let Some(Thread { handle, stop }) = self.thread {
+            stop.notify();
+            // a panic (where panics unwind) has left its message to the panic hook
+            let _ = handle.join();
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The content of the pages, and of the agent-check.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::client::{Pages, Reply};
+use super::health::{Liveness, LivenessCheck, agent_line, liveness, readiness};
+use super::http::{Page, Request, Response, Status};
+use super::metrics::{Reloads, Sources, samples};
+use super::process::{ProcessStats, unix_time};
+use crate::daemon::logging;
+use crate::server::Observer;
+
+/// The pages about a server.
+#[derive(Debug)]
+pub struct ServerPages {
+    observer: Observer,
+    reloads: Arc<Reloads>,
+    liveness: Liveness,
+    /// The start of the daemon, in Unix time.
+    started: Duration,
+}
+
+impl ServerPages {
+    /// The pages about this server, which starts now.
+    #[must_use]
+    pub fn new(observer: Observer, reloads: Arc<Reloads>) -> Self {
+        Self { observer, reloads, liveness: Liveness::new(), started: unix_time() }
+    }
+
+    /// The line of the agent-check.
+    #[must_use]
+    pub fn agent_line(&self) -> String {
+        let stats = self.observer.stats();
+        agent_line(self.observer.phase(), stats.open, stats.gauges.connections_limit)
+    }
+}
+
+impl Pages for ServerPages {
+    fn reply(&mut self, request: Request) -> Reply {
+        let format = match request.page {
+            Page::Live => return Reply::After(self.liveness.begin(&self.observer, Instant::now())),
+            Page::Ready => return Reply::Now(readiness(self.observer.phase(), self.observer.is_at_limit())),
+            Page::Metrics(format) => format,
+        };
+        let samples = samples(&Sources {
+            stats: &self.observer.stats(),
+            phase: self.observer.phase(),
+            started: self.started,
+            log_dropped: logging::dropped(),
+            reloads: &self.reloads,
+            process: &ProcessStats::read(),
+        });
+        let (media_type, content) = (format.media_type(), samples.text(format));
+        Reply::Now(Response { status: Status::Ok, media_type, content })
+    }
+
+    fn liveness(&self, check: &LivenessCheck, now: Instant) -> Option<Response> {
+        liveness(&self.observer.silent_workers(check.number), check, now)
+    }
+}
