@@ -102,7 +102,7 @@ fn protocols_are_completed() {
     {
         complete(line, &names, &["uppercase", "script"]);
     }
-    complete("retortd --listen ", &names, &[]);
+    complete("retortd --listen ", &[&names[..], &["metrics", "agent"]].concat(), &[]);
     complete("retortd -v --listener-options ", &names, &[]);
     complete("retortd --listen ec", &["echo", "echo-prefix"], &["frame"]);
 }

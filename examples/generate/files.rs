@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use retortd::daemon::config::service::SideService;
+use retortd::daemon::side::families::{FAMILIES, Family, Kind};
 use retortd::protocol::client_side::ConnectionUse;
 use retortd::protocol::{Example, Input, PROTOCOLS, ProtocolInfo};
 
@@ -33,10 +35,13 @@ pub fn generated(root: &Path) -> BTreeMap<String, Vec<u8>> {
     add("README.md".into(), readme);
     let page = "packaging/man/retortd.protocols.7";
     add(page.into(), between_markers(root, page, (".\\\" protocols: begin\n", ".\\\" protocols: end"), &man_page()));
+    let page = "docs/metrics.md";
+    add(page.into(), between_markers(root, page, ("<!-- metrics: begin -->\n", "<!-- metrics: end -->"), &metrics()));
     for info in PROTOCOLS {
         add(format!("systemd/{}", unit_name(info)), socket_unit(info).into_bytes());
     }
     add("systemd/retortd-unix.socket".into(), unix_socket_unit().into_bytes());
+    add("systemd/retortd-metrics.socket".into(), metrics_socket_unit().into_bytes());
     add("tests/system/guest/examples.tsv".into(), system_test_examples().into_bytes());
     for info in PROTOCOLS {
         for (number, example) in info.examples.iter().enumerate() {
@@ -101,6 +106,18 @@ fn man_page() -> String {
     table + ".TE\n"
 }
 
+/// The table of the metrics: names as in the format of Prometheus.
+fn metrics() -> String {
+    let mut table = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_string();
+    for Family { name, kind, labels, help } in FAMILIES {
+        let kind_name = if *kind == Kind::Info { Kind::Gauge } else { *kind }.name();
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        writeln!(table, "| `{name}{}` | {kind_name} | {} | {help} |", kind.suffix(), labels.join(", "))
+            .expect("a string takes everything");
+    }
+    table
+}
+
 /// A text with roff's quotation marks in place of backquotes, between which no line breaks.
 fn roff(text: &str) -> String {
     let parts = text.split('`').enumerate();
@@ -128,7 +145,7 @@ BindIPv6Only=both
         no_port = if info.port.is_none() { no_port } else { "" },
         port = info.socket_unit.port,
     );
-    unit(info.socket_unit.description, info.name, &listen)
+    unit(info.socket_unit.description, PROTOCOL_NAME, info.name, &listen)
 }
 
 /// The socket unit of the default protocol on a Unix socket.
@@ -143,11 +160,30 @@ SocketMode=0660
 RemoveOnStop=yes
 ";
     let info = PROTOCOLS[0];
-    unit(&format!("{} on a Unix socket", info.socket_unit.description), info.name, listen)
+    unit(&format!("{} on a Unix socket", info.socket_unit.description), PROTOCOL_NAME, info.name, listen)
 }
 
-/// A socket unit: its description, the name of its socket, and the lines about what it listens on.
-fn unit(description: &str, name: &str, listen: &str) -> String {
+/// The socket unit of metrics and health.
+fn metrics_socket_unit() -> String {
+    let service = SideService::Metrics;
+    let port = service.port().expect("the port of metrics");
+    let listen = format!(
+        "\
+# There are neither passwords nor access lists: only processes of this machine may connect. Before another address is
+# written here, a firewall has to keep others out.
+ListenStream=127.0.0.1:{port}
+"
+    );
+    let name = "# A service beside those for clients. A scrape or a probe starts retortd, which then stays.\n";
+    unit("Metrics and health", name, service.name(), &listen)
+}
+
+/// What a unit says about the name of its socket.
+const PROTOCOL_NAME: &str = "# The name of the socket is the protocol that retortd serves on it.\n";
+
+/// A socket unit: its description, a comment about the name of its socket, that name, and the lines about what it
+/// listens on.
+fn unit(description: &str, about_name: &str, name: &str, listen: &str) -> String {
     format!(
         "\
 [Unit]
@@ -157,8 +193,7 @@ Documentation=man:retortd(8) man:retortd.protocols(7)
 StartLimitIntervalSec=0
 
 [Socket]
-# The name of the socket is the protocol that retortd serves on it.
-FileDescriptorName={name}
+{about_name}FileDescriptorName={name}
 Service=retortd.service
 {listen}# Written out because the default differs between versions; the kernel cuts it to net.core.somaxconn.
 Backlog=4096

@@ -36,3 +36,4 @@ mod retort_local;
 mod retort_ping;
 mod retort_proxy;
 mod retort_send;
+mod side;

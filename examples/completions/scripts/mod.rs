@@ -12,6 +12,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, Command, ValueHint};
 use clap_complete::{Generator, Shell};
 use retortd::client::check::{catalog, definition::checkable_protocols};
+use retortd::daemon::config::service::SideService;
 use retortd::protocol::PROTOCOLS;
 use retortd::transform::Action;
 
@@ -53,7 +54,8 @@ fn with_candidates(command: Command) -> Command {
 /// more than a list; here they are only suggested.
 fn with_values(argument: Arg) -> Arg {
     let values = match argument.get_id().as_str() {
-        "protocol" | "listen" | "listener_options" => protocols(),
+        "protocol" | "listener_options" => protocols().collect(),
+        "listen" => protocols().chain(side_services()).collect(),
         "action" | "stdin_data" | "words" => Action::ALL.iter().map(|action| action.name().into()).collect(),
         "only" => checks(),
         "host" => return argument.value_hint(ValueHint::Hostname),
@@ -70,8 +72,12 @@ fn is_free(argument: &Arg) -> bool {
         && argument.get_value_hint() == ValueHint::Unknown
 }
 
-fn protocols() -> Vec<PossibleValue> {
-    PROTOCOLS.iter().map(|info| PossibleValue::new(info.name).help(info.summary)).collect()
+fn protocols() -> impl Iterator<Item = PossibleValue> {
+    PROTOCOLS.iter().map(|info| PossibleValue::new(info.name).help(info.summary))
+}
+
+fn side_services() -> impl Iterator<Item = PossibleValue> {
+    SideService::ALL.into_iter().map(|service| PossibleValue::new(service.name()).help(service.summary()))
 }
 
 /// The groups and the checks of all protocols, each once.

@@ -31,7 +31,7 @@ const DAEMON_SOCKET: &str = "/run/retortd.sock";
 
 /// A running balancer; it gets SIGTERM when dropped.
 #[derive(Debug)]
-struct Balancer {
+pub struct Balancer {
     child: Child,
     log: EventLog<String>,
     port: u16,
@@ -53,7 +53,7 @@ impl Balancer {
 
     /// Starts haproxy and waits until it listens, see [`Self::of_kind`].
     #[track_caller]
-    fn haproxy(configuration: &str, servers: &[SocketAddr]) -> Option<Self> {
+    pub fn haproxy(configuration: &str, servers: &[SocketAddr]) -> Option<Self> {
         if !has_ipv6() || !available("haproxy") {
             return None;
         }
@@ -114,12 +114,12 @@ impl Balancer {
     }
 
     /// Where it serves clients over IPv4.
-    fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// Where haproxy also serves clients, if its configuration says so.
-    fn socket(&self) -> PathBuf {
+    /// The socket of haproxy that its configuration calls [`SOCKET`].
+    pub fn socket(&self) -> PathBuf {
         self.directory.path("socket")
     }
 }
@@ -142,7 +142,7 @@ fn daemon(behind_proxy: bool, arguments: &[&str]) -> Daemon {
 
 /// A port that nothing listens on. It is below the ports that the kernel chooses (`ip_local_port_range`), so that no
 /// other test gets it between this check and the balancer's bind(2); the process id separates tests of this module.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     let first = (std::process::id() % 1000) as u16 * 10;
     let is_free = |port: &u16| TcpListener::bind(("::", *port)).is_ok();

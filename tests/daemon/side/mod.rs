@@ -1,0 +1,74 @@
+//! The services beside the workers: metrics, health, and the agent-check.
+
+mod agent;
+mod exposition;
+mod health;
+mod listeners;
+mod metrics;
+mod slow_clients;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use exposition::Exposition;
+
+use crate::harness::{DEADLINE, Daemon, DaemonBuilder};
+
+/// A response of the daemon, of which the connection has ended.
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    head: String,
+    content: String,
+}
+
+impl Reply {
+    fn read(mut from: impl Read) -> Self {
+        let mut text = String::new();
+        from.read_to_string(&mut text).expect("a response, and the end of the connection");
+        let (head, content) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|line| line[..3].parse().ok()).expect("a status");
+        let length = head.split("\r\n").find_map(|field| field.strip_prefix("Content-Length: ")).expect("a length");
+        assert!(content.is_empty() || length.parse() == Ok(content.len()), "{head}");
+        Self { status, head: head.into(), content: content.into() }
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connect");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    stream
+}
+
+/// The response to these bytes.
+fn ask(daemon: &Daemon, request: &[u8]) -> Reply {
+    let mut stream = connect(daemon.address("metrics"));
+    stream.write_all(request).expect("send the request");
+    Reply::read(stream)
+}
+
+fn get(daemon: &Daemon, path: &str) -> Reply {
+    ask(daemon, format!("GET {path} HTTP/1.1\r\nHost: retortd\r\n\r\n").as_bytes())
+}
+
+/// The metrics in the format of Prometheus, which a strict parser has accepted.
+fn scrape(daemon: &Daemon) -> Exposition {
+    let reply = get(daemon, "/metrics");
+    assert_eq!(reply.status, 200, "{}", reply.head);
+    Exposition::parse(&reply.content)
+}
+
+/// A daemon that serves these protocols, metrics and agent.
+fn daemon(protocols: &[&str], arguments: &[&str]) -> Daemon {
+    let names = protocols.iter().chain(&["metrics", "agent"]);
+    let listen: Vec<String> = names.map(|name| format!("--listen={name}=127.0.0.1:0")).collect();
+    let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
+    DaemonBuilder::new(&[&listen, arguments].concat()).start()
+}
+
+/// The line of the agent-check.
+fn agent_line(daemon: &Daemon) -> String {
+    let mut line = String::new();
+    connect(daemon.address("agent")).read_to_string(&mut line).expect("a line");
+    line
+}

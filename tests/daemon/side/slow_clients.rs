@@ -1,0 +1,82 @@
+//! Clients of the services beside the workers that are slow, many, or silent: they cost other clients nothing.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+
+use super::{Reply, connect, daemon, get, scrape};
+use crate::harness::{echo_ping, wait_until};
+
+/// The limit on connections (`MAX_CLIENTS` in `event_loop.rs`).
+const MAX_CLIENTS: usize = 8;
+
+#[test]
+fn a_request_may_come_byte_by_byte() {
+    let daemon = daemon(&["echo"], &[]);
+    let mut slow = connect(daemon.address("metrics"));
+    for byte in b"GET /readyz HTTP/1.0\r\n\r\n" {
+        slow.write_all(&[*byte]).expect("send a byte");
+        assert_eq!(get(&daemon, "/readyz").status, 200, "others are answered meanwhile");
+    }
+    assert_eq!(Reply::read(slow).content, "ready\n");
+}
+
+#[test]
+fn a_request_that_does_not_become_complete_is_answered_so() {
+    let daemon = daemon(&["echo"], &[]);
+    let mut slow = connect(daemon.address("metrics"));
+    slow.write_all(b"GET /readyz HTTP/1.0\r\n").expect("send a part");
+    assert_eq!(Reply::read(slow).status, 408);
+}
+
+#[test]
+fn many_silent_connections_are_bounded_and_cost_clients_nothing() {
+    let daemon = daemon(&["echo"], &[]);
+    assert_eq!(get(&daemon, "/readyz").status, 200);
+    wait_until("the probe has ended", || daemon.is_idle("side-services"));
+    let before = daemon.descriptors();
+    let silent: Vec<TcpStream> = (0..100).map(|_| connect(daemon.address("metrics"))).collect();
+    wait_until("there are as many as allowed", || daemon.descriptors() == before + MAX_CLIENTS);
+    let mut client = daemon.connect("echo");
+    for _ in 0..100 {
+        echo_ping(&mut client);
+        assert!(daemon.descriptors() <= before + MAX_CLIENTS + 1);
+    }
+    drop(silent);
+    assert_eq!(get(&daemon, "/readyz").status, 200, "their places are free again");
+}
+
+#[test]
+fn a_client_that_does_not_read_has_its_reply_in_the_end() {
+    let daemon = daemon(&["echo"], &[]);
+    let mut slow = connect(daemon.address("metrics"));
+    slow.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("send the request");
+    for _ in 0..20 {
+        assert!(scrape(&daemon).value("retortd_workers") > 0.0);
+    }
+    let mut byte = [0];
+    let mut text = Vec::new();
+    while slow.read(&mut byte).expect("a byte") == 1 {
+        text.push(byte[0]);
+    }
+    assert!(text.ends_with(b"\n"));
+}
+
+/// The reserve for other descriptors is gone, such as by a library: the thread waits, and does not spin.
+#[test]
+fn a_want_of_descriptors_is_survived() {
+    let daemon = daemon(&["echo"], &["-v"]);
+    assert_eq!(get(&daemon, "/readyz").status, 200);
+    let set_limit = |limit: usize| {
+        let limit = format!("--nofile={limit}:");
+        let done = Command::new("prlimit").args(["--pid", &daemon.pid.to_string(), &limit]).status();
+        assert!(done.is_ok_and(|status| status.success()), "prlimit");
+    };
+    set_limit(3);
+    let mut waiting = connect(daemon.address("metrics"));
+    waiting.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").expect("send the request");
+    daemon.wait_for_line(0, "cannot accept on metrics=127.0.0.1:");
+    set_limit(200);
+    assert_eq!(Reply::read(waiting).content, "ready\n");
+    assert_eq!(daemon.lines_with("cannot accept on metrics"), 1);
+}
