@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 
 use crate::harness::action::{SHUFFLE, UPPERCASE};
 use crate::harness::{Daemon, DaemonBuilder, Directory, available, echo_ping, wait_until};
-use files::{alerts, all_queries, dashboard, document, list, panels, queries, selectors, text};
+use files::{alerts, all_queries, dashboard, document, list, panels, queries, read, selectors, text};
 use prometheus::{Prometheus, http_get};
 
 /// The length of a message that is not transformed on the event loop: longer than `MAX_PREPROCESS_INLINE` of the
@@ -123,12 +123,16 @@ fn family(sample: &str) -> &str {
 }
 
 #[test]
-fn dashboard_alerts_and_document_name_only_families_of_the_exposition() {
+fn exposition_documents_and_queries_name_the_same_families() {
     let daemon = daemon(&[]);
     let body = http_get(daemon.address("metrics"), "/metrics");
     let exported: BTreeSet<&str> =
         body.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(family).collect();
     assert!(exported.len() > 30, "{exported:?}");
+    let metrics = read("docs/metrics.md");
+    let documented: BTreeSet<&str> = selectors(&metrics).into_iter().map(family).collect();
+    let unknown: Vec<_> = exported.difference(&documented).collect();
+    assert!(unknown.is_empty(), "docs/metrics.md lacks {unknown:?}");
     let used = all_queries().join("\n") + &alerts() + &document();
     let invented: BTreeSet<&str> =
         selectors(&used).into_iter().map(family).filter(|name| !exported.contains(name)).collect();
