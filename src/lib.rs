@@ -51,6 +51,7 @@
 //! | grant | the part of the budget that a connection gets after it has waited for memory |
 //! | linger | to wait, half-closed, until the client has what was sent to it |
 //! | drain | to stop accepting, and to finish what has arrived |
+//! | side service | a service beside the workers, for operators: metrics and health, agent-check |
 //! | generator | a protocol that sends without requests, such as `chargen` |
 //! | peer | the other end of a socket: the client, or a balancer that announces it |
 

@@ -298,6 +298,7 @@ fn systemd_commands_in_the_documents_run_in_a_system_test() {
     for (name, text) in [
         ("README.md", read("README.md")),
         ("docs/load-balancers.md", read("docs/load-balancers.md")),
+        ("docs/metrics.md", read("docs/metrics.md")),
         ("packaging/default/retortd", read("packaging/default/retortd")),
         ("retortd.8", manual("retortd.8")),
         ("retortd.protocols.7", manual("retortd.protocols.7")),
@@ -403,7 +404,7 @@ fn generated_files_are_up_to_date() {
 }
 
 #[test]
-fn socket_units_are_those_of_the_protocols_of_inetd_and_of_a_unix_socket() {
+fn socket_units_are_those_of_the_protocols_of_inetd_of_a_unix_socket_and_of_metrics() {
     for info in protocol::PROTOCOLS {
         let unit = read(format!("systemd/{}", generated::unit_name(info)));
         assert_eq!(value(&unit, "FileDescriptorName"), Some(info.name));
@@ -412,7 +413,11 @@ fn socket_units_are_those_of_the_protocols_of_inetd_and_of_a_unix_socket() {
     }
     let sockets = fs::read_dir(root().join("systemd")).expect("systemd").filter_map(Result::ok);
     let sockets = sockets.filter(|file| file.path().extension().is_some_and(|kind| kind == "socket")).count();
-    assert_eq!(sockets, protocol::PROTOCOLS.len() + 2, "one for each protocol, for Accept=yes, and a Unix socket");
+    let others = 3;
+    assert_eq!(sockets, protocol::PROTOCOLS.len() + others, "each protocol, Accept=yes, a Unix socket, metrics");
+    let metrics = read("systemd/retortd-metrics.socket");
+    assert_eq!(value(&metrics, "FileDescriptorName"), Some("metrics"));
+    assert_eq!(value(&metrics, "ListenStream"), Some("127.0.0.1:9383"));
     let unix = read("systemd/retortd-unix.socket");
     assert_eq!(value(&unix, "FileDescriptorName"), Some(protocol::PROTOCOLS[0].name));
 }

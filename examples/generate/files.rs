@@ -23,6 +23,12 @@ const SHOWN_PORT: &str = "4000";
 const SPLITS_HEADER: &[u8] = &[2, 3, 0, 6, 2, 0, 2, 0, 0, 0, 0, 0, 1, 0, 2, 1];
 /// What follows a PROXY header in a seed: a request of `frame`.
 const CLIENT_BYTES: &[u8] = b"\x08\0\0\x02hi";
+/// Requests for metrics and health: the seeds of the fuzzing target `http_request`.
+const HTTP_REQUESTS: &[(&str, &str)] = &[
+    ("metrics", "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: application/openmetrics-text;version=1.0.0;q=0.5\r\n\r\n"),
+    ("livez", "HEAD http://a/livez?b HTTP/1.0\n\n"),
+    ("refused", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nb"),
+];
 /// How the names of generated seeds begin, in contrast to inputs that somebody adds.
 const SEED: &str = "seed-";
 
@@ -52,6 +58,9 @@ pub fn generated(root: &Path) -> BTreeMap<String, Vec<u8>> {
     }
     for (name, header, _) in VECTORS {
         add(format!("fuzz/corpus/proxy_header/{SEED}{name}"), [*header, CLIENT_BYTES].concat());
+    }
+    for (name, request) in HTTP_REQUESTS {
+        add(format!("fuzz/corpus/http_request/{SEED}{name}"), request.as_bytes().to_vec());
     }
     files
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use log::warn;
 
-use super::SideListener;
 use super::client::Client;
+use super::listener::SideListener;
 use super::pages::ServerPages;
 use crate::daemon::config::service::SideService;
 use crate::sys::{self, Errno, EventFd, Interest, StreamSocket};

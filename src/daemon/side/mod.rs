@@ -5,19 +5,20 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `event_loop`, `client` | the thread's loop; one connection |
+//! | `event_loop`, `listener`, `client` | the thread's loop; a listening socket; one connection |
 //! | `http`, `accept` | requests and responses; the choice of a format |
 //! | `pages` | what each page is made of |
 //! | `families`, `metrics`, `samples` | the table of the metrics, their values, their text |
 //! | `process` | the metrics of the process |
 //! | `health` | liveness, readiness, the line of the agent-check |
 
-mod accept;
+pub mod accept;
 mod client;
 mod event_loop;
 pub mod families;
 mod health;
-mod http;
+pub mod http;
+mod listener;
 mod metrics;
 mod pages;
 mod process;
@@ -27,9 +28,10 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use super::config::service::SideService;
-use crate::server::{Observer, Origin};
-use crate::sys::{EventFd, SocketFile, StreamListener};
+pub use listener::SideListener;
+
+use crate::server::Observer;
+use crate::sys::EventFd;
 use event_loop::{EventLoop, MAX_CLIENTS};
 use metrics::Reloads;
 use pages::ServerPages;
@@ -37,21 +39,6 @@ use pages::ServerPages;
 /// Descriptors of the thread, beside those of the listeners. Derived: its connections, two eventfds, and the directory
 /// and a file of /proc that are read together.
 pub const DESCRIPTORS: u64 = MAX_CLIENTS as u64 + 4;
-
-/// A socket that listens for a service.
-#[derive(Debug)]
-pub struct SideListener {
-    /// The socket; non-blocking.
-    pub socket: StreamListener,
-    /// The service.
-    pub service: SideService,
-    /// Its name in messages: `metrics=127.0.0.1:9383`.
-    pub name: String,
-    /// Where the socket comes from.
-    pub origin: Origin,
-    /// The file of an own Unix socket, which is removed when this is dropped.
-    pub file: Option<SocketFile>,
-}
 
 /// The services, and the thread that serves them if there is a listener.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 
 mod announced;
 mod chain;
-mod documented;
+pub mod documented;
 mod health_checks;
 mod health_states;
 

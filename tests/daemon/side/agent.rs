@@ -5,10 +5,11 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 use super::{agent_line, daemon};
+use crate::balancers::documented::configuration;
 use crate::balancers::{Balancer, free_port};
 use crate::harness::{DEADLINE, Daemon, DaemonBuilder, echo_ping, frame, wait_until};
 
-/// As in docs/load-balancers.md, with a short interval, and a socket for statistics.
+/// A server that is judged by its agent alone, with a socket for statistics.
 const CONFIGURATION: &str = "\
 global
     stats socket /run/haproxy/retortd.sock
@@ -83,4 +84,29 @@ fn haproxy_takes_weight_and_state_from_the_agent() {
     assert!(TcpStream::connect(balancer.address()).is_ok());
     wait_until("all of the weight", || ["100", "75"].contains(&shown(&balancer, "weight").as_str()));
     drop(daemon);
+}
+
+#[test]
+fn the_documented_configuration_follows_readiness_and_load() {
+    let daemon = daemon(&["frame"], &["--max-connections=4", "--drain-timeout=none"]);
+    let port = |name| daemon.address(name).port().to_string();
+    let text = configuration("haproxy.cfg: readiness and weight");
+    let text = text.replace("9383", &port("metrics")).replace("9384", &format!("{} agent-inter 50ms", port("agent")));
+    let text =
+        format!("global\n    stats socket /run/haproxy/retortd.sock\n{}", text.replace("inter 2s", "inter 50ms"));
+    let Some(balancer) = Balancer::haproxy(&text, &[daemon.address("frame")]) else { return };
+    wait_until("it is ready", || shown(&balancer, "check_status") == "L7OK" && shown(&balancer, "status") == "UP");
+    let mut clients: Vec<_> = (0..3).map(|_| daemon.connect("frame")).collect();
+    wait_until("a quarter of the weight", || {
+        shown(&balancer, "agent_status") == "L7OK" && shown(&balancer, "weight") == "25"
+    });
+    clients.push(daemon.connect("frame"));
+    wait_until("it is full", || shown(&balancer, "status") == "DOWN");
+    clients.clear();
+    wait_until("it is ready again", || shown(&balancer, "status") == "UP");
+    let mut client = daemon.connect("frame");
+    client.send(&frame(1, b"half a request")[..9]);
+    wait_until("the request has begun", || daemon.statistics_when(|_| true).bytes_in == 9);
+    daemon.begin_drain();
+    wait_until("it stops", || shown(&balancer, "status") == "DOWN");
 }

@@ -1,0 +1,36 @@
+#!/bin/bash
+# retortd-metrics.socket: metrics and health of the service in its sandbox. The commands are those of retortd(8).
+. "$(dirname "$0")/lib.sh"
+sed -i 's/^RETORTD_EXIT_IDLE=.*/RETORTD_EXIT_IDLE=1s/' "$settings"
+# page PATH: the status and the content of a page.
+page() { python3 - "$1" <<'PYTHON'
+import sys, urllib.error, urllib.request
+try:
+    with urllib.request.urlopen("http://127.0.0.1:9383" + sys.argv[1], timeout=10) as reply:
+        print(reply.status, reply.read().decode())
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode())
+PYTHON
+}
+has() { page /metrics | grep -qxE -- "$1"; }
+
+equal "it is disabled" disabled "$(systemctl is-enabled retortd-metrics.socket || true)"
+load request 8083 hello >/dev/null # the service runs
+start=$(now)
+expect "it is enabled" systemctl enable retortd-metrics.socket
+expect "the restart starts it" systemctl restart retortd.service
+expect "the service serves it" soon 10 says "$start" 'exit-idle has no effect while there is a listener for metrics'
+equal "the service is ready" "200 ready" "$(page /readyz)"
+equal "the service is alive" "200 alive" "$(page /livez)"
+load request 8083 hello >/dev/null
+expect "a client is counted" soon 10 has 'retortd_accepted_connections_total\{protocol="frame"\} 1'
+expect "the sandbox shows the process to itself" has 'process_open_fds [1-9][0-9]*'
+expect "and its memory" has 'process_resident_memory_bytes [1-9][0-9]{5,}'
+first=$(pid)
+sleep 3 # three times RETORTD_EXIT_IDLE
+equal "the service stays" "$first" "$(pid)"
+
+expect "the service stops" systemctl stop retortd.service
+equal "the socket listens" active "$(systemctl is-active retortd-metrics.socket)"
+equal "a probe starts the service" "200 ready" "$(page /readyz)"
+equal "which serves its clients, too" HELLO "$(load request 8083 hello)"
