@@ -4,8 +4,8 @@
 //! (`exit_status.rs`). It is logged in one line, except that clap prints the errors of the command line and the
 //! environment.
 //!
-//! The main loop (`main_loop.rs`) runs beside the workers, and so does the thread of the services that must not count as
-//! clients, metrics and health (`side`).
+//! The main loop (`main_loop.rs`) runs beside the workers, and so does the thread of the services that must not count
+//! as clients, metrics and health (`side`).
 //!
 //! | file | content |
 //! |---|---|

@@ -7,7 +7,8 @@ use super::shared::Shared;
 use super::stats::StatsSnapshot;
 use crate::sys::EventFd;
 
-/// Reads the state of a server from any thread, and changes nothing about what it serves; also after the server has ended.
+/// Reads the state of a server from any thread, and changes nothing about what it serves; also after the server has
+/// ended.
 #[derive(Clone, Debug)]
 pub struct Observer(Arc<Shared>);
 

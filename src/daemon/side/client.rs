@@ -12,12 +12,12 @@ use crate::sys::{Interest, StreamSocket};
 /// The maximum length of a request's head, in bytes. Chosen: what web servers take by default; scrapers and probes send
 /// a few hundred.
 pub const MAX_HEAD: usize = 8 << 10;
-/// The maximum time of a connection. Chosen: scrapers and probes give up after 1 to 10 seconds, and one that is slow must
-/// not take a place for longer.
+/// The maximum time of a connection. Chosen: scrapers and probes give up after 1 to 10 seconds, and one that is slow
+/// must not take a place for longer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
-/// The maximum number of bytes that are read after the request. They are dropped; unread, they would make close(2) reset
-/// the connection, and the client could lose the reply (RFC 9112, section 9.6). Chosen: the content of a small request,
-/// and a bound on the time that a client can take.
+/// The maximum number of bytes that are read after the request. They are dropped; unread, they would make close(2)
+/// reset the connection, and the client could lose the reply (RFC 9112, section 9.6). Chosen: the content of a small
+/// request, and a bound on the time that a client can take.
 pub const MAX_DISCARDED: usize = 64 << 10;
 /// The bytes that are read at a time. Chosen: the longest head in one call.
 const READ_SIZE: usize = MAX_HEAD;

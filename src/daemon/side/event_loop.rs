@@ -91,8 +91,8 @@ impl EventLoop {
         }
     }
 
-    /// Accepts from each listener until there are [`MAX_CLIENTS`], and at most as many from each, because those that end
-    /// at once take no place.
+    /// Accepts from each listener until there are [`MAX_CLIENTS`], and at most as many from each, because those that
+    /// end at once take no place.
     fn accept(&mut self, now: Instant) {
         for place in 0..self.listeners.len() {
             for _ in 0..MAX_CLIENTS {

@@ -64,8 +64,8 @@ pub fn readiness(phase: Phase, is_at_limit: bool) -> Response {
     }
 }
 
-/// The line of the agent-check (agent-check in haproxy's configuration manual). The weight is the part of the connection
-/// limit that is free: at least 1 %, because haproxy sends no new client to a server without weight.
+/// The line of the agent-check (agent-check in haproxy's configuration manual). The weight is the part of the
+/// connection limit that is free: at least 1 %, because haproxy sends no new client to a server without weight.
 #[must_use]
 pub fn agent_line(phase: Phase, open: u64, limit: Option<u64>) -> String {
     if !phase.is_ready() {

@@ -17,8 +17,8 @@ use crate::harness::{
     Daemon, DaemonBuilder, SetWhenDropped, available, echo_ping, frame, length_prefixed, skip, wait_until,
 };
 
-/// Reads `OpenMetrics` from standard input with the parser of Prometheus' client library for Python; prints the number of
-/// families and samples.
+/// Reads `OpenMetrics` from standard input with the parser of Prometheus' client library for Python; prints the number
+/// of families and samples.
 const PARSER: &str = "
 import sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
