@@ -529,12 +529,13 @@ fn telnet_session_is_served() {
 }
 
 #[test]
-fn list_option_shows_every_protocol() {
+fn list_option_shows_every_protocol_and_the_services_beside_them() {
     let finished = DaemonBuilder::new(&["--list"]).finish();
     assert_eq!((finished.code, finished.log.as_str()), (0, ""));
     let lines: Vec<&str> = finished.output.lines().collect();
-    assert_eq!(lines.len(), PROTOCOLS.len());
-    for (entry, line) in PROTOCOLS.iter().zip(lines) {
+    let (protocols, others) = lines.split_at(PROTOCOLS.len());
+    assert!(others.len() == 2 && others[0].starts_with("metrics ") && others[1].starts_with("agent "), "{others:?}");
+    for (entry, line) in PROTOCOLS.iter().zip(protocols) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let port = entry.port.map_or("-".into(), |port| port.to_string());
         assert_eq!((words[0], words[1]), (entry.name, port.as_str()), "{line}");

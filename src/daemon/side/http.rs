@@ -178,6 +178,8 @@ impl Response {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn page(request: &str) -> Result<Request, Refusal> {
@@ -242,5 +244,19 @@ mod tests {
         assert!(head_only.contains("\r\nContent-Length: 6\r\n") && head_only.ends_with("\r\n\r\n"), "{head_only}");
         let refusal = String::from_utf8(Refusal::of(Status::MethodNotAllowed).response()).expect("text");
         assert!(refusal.contains("\r\nAllow: GET, HEAD\r\n"), "{refusal}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_result_does_not_depend_on_how_the_request_is_split(
+            text in prop_oneof![
+                "[ -~\r\n]{0,100}",
+                "(GET|HEAD|PUT) /(metrics|livez)?( HTTP/[12]\\.[01])?\r?\n(Host: a\r?\n){0,2}(A: ?b\r\n)?\r?\n.{0,20}",
+            ],
+        ) {
+            let whole = parse(text.as_bytes());
+            let first = (0..=text.len()).find_map(|end| parse(&text.as_bytes()[..end]));
+            prop_assert_eq!(first, whole);
+        }
     }
 }
