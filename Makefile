@@ -27,7 +27,7 @@ built       := $(addprefix $(release)/,retortd retort) \
 localize     = sed -e 's|/usr/sbin/|$(sbindir)/|g' -e 's|/etc/default/|$(sysconfdir)/default/|g' \
   -e 's|/etc/retortd|$(sysconfdir)/retortd|g' $(1) >$(2) && chmod 644 $(2)
 
-.PHONY: help build run test check generate bench install uninstall deb dist system-test piuparts fault-test soak fuzz miri tsan asan
+.PHONY: help build run test check generate bench install uninstall deb dist image image-test system-test piuparts fault-test soak fuzz miri tsan asan
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -95,6 +95,12 @@ deb: ## Build the Debian package into target/deb
 
 dist: ## Build the source tarball, with all crates, into target/dist
 	packaging/build-dist target/dist
+
+image: ## Build the container image, an OCI archive, into target/image (IMAGE=name:tag)
+	packaging/build-image target/image $(IMAGE)
+
+image-test: ## Test the container image in an empty root directory and with podman (root)
+	tests/image.sh target/image/retortd-*.oci.tar
 
 system-test: ## Test the package on a booted systemd (root; RETORTD_TEST_SUITE=bookworm|trixie)
 	tests/system/run target/deb/retortd_*.deb
