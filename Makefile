@@ -99,7 +99,7 @@ dist: ## Build the source tarball, with all crates, into target/dist
 image: ## Build the container image, an OCI archive, into target/image (IMAGE=name:tag)
 	packaging/build-image target/image $(IMAGE)
 
-image-test: ## Test the container image in an empty root directory and with podman (root)
+image-test: image ## Test the container image in an empty root directory and with podman (root)
 	tests/image.sh target/image/retortd-*.oci.tar
 
 system-test: ## Test the package on a booted systemd (root; RETORTD_TEST_SUITE=bookworm|trixie)
