@@ -44,7 +44,7 @@ test: ## Run every test that needs no root (with cargo-nextest if it is installe
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  $(CARGO) nextest run --locked $(CARGOFLAGS); else $(CARGO) test --locked $(CARGOFLAGS); fi
 
-check: ## Check format, lints, documentation, units, man pages, scripts, installation and dependencies
+check: ## Check format, lints, documentation, units, man pages, scripts, installation, the manifest and dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked $(CARGOFLAGS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked $(CARGOFLAGS)
@@ -52,6 +52,7 @@ check: ## Check format, lints, documentation, units, man pages, scripts, install
 	tests/manuals.sh
 	tests/scripts.sh
 	tests/install.sh
+	tests/kubernetes.sh
 	tests/dependencies.sh
 
 generate: ## Write the files that are derived from the list of protocols
