@@ -225,6 +225,6 @@ fn memory_limit_is_above_what_connections_take() {
     // the rest is for the program and for the buffers of sockets
     assert!(memory + limit / 4 <= limit, "{memory} of {limit} bytes");
     assert_eq!(text(&container, "resources.requests.memory"), text(&container, "resources.limits.memory"));
-    let comment = format!("# {} MiB.", memory.div_ceil(MIB));
+    let comment = format!(" is {} MiB.", memory.div_ceil(MIB));
     assert!(read(MANIFEST).contains(&comment), "the comment about memory: {comment}");
 }
