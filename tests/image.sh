@@ -94,18 +94,20 @@ test_empty_root() {
   exec {log}<&-
 }
 
-# Runs in namespaces of its own: the container shares the network, where port 8083 is free, and whatever podman started
-# ends with that of the processes.
+podman() { command podman --root "$scratch/storage" --runroot "$scratch/run" --storage-driver vfs "$@"; }
+
+# Starts a container without rights, in the network of the caller: start NAME ARGUMENT...
+# The limits and the missing control group let crun do without CAP_SYS_RESOURCE, which it has on a whole machine only.
+start() {
+  podman run --detach --name "$1" --network host --log-driver k8s-file --cgroups disabled \
+    --ulimit nofile=4096:4096 --ulimit nproc=1024:1024 \
+    --read-only --read-only-tmpfs=false --cap-drop all --security-opt no-new-privileges \
+    "$(<"$scratch/name")" "${@:2}" >"$scratch/podman" 2>&1
+}
+
 test_container() {
   local name=retortd log pid line
-  ip link set lo up
-  podman() { command podman --root "$scratch/storage" --runroot "$scratch/run" --storage-driver vfs "$@"; }
-  podman load --quiet --input "$archive" >/dev/null
-  # The limits and the missing control group let crun do without CAP_SYS_RESOURCE, which it has on a whole machine only.
-  podman run --detach --name $name --network host --log-driver k8s-file --cgroups disabled \
-    --ulimit nofile=4096:4096 --ulimit nproc=1024:1024 \
-    --read-only --read-only-tmpfs=false --cap-drop all --security-opt no-new-privileges "$(<"$scratch/name")" -v \
-    >"$scratch/podman" 2>&1 || skip "podman runs no container here: $(tail -n 1 "$scratch/podman")"
+  start $name -v || skip "podman runs no container here: $(tail -n 1 "$scratch/podman")"
   exec {log}< <(podman logs --follow $name 2>&1)
   [ "$(port_in $log)" = 8083 ] || fail "another port than 8083"
   pid=$(podman inspect --format '{{.State.Pid}}' $name)
@@ -119,9 +121,39 @@ test_container() {
     fail "podman stop: $(podman inspect --format '{{.State.Status}} {{.State.ExitCode}}' $name)"
   # it stopped by itself, before the ten seconds after which podman kills
   podman logs $name 2>&1 | grep -q 'statistics: accepted' || fail "no statistics at the end"
-  echo "image.sh: container of podman"
 }
 
+# The status of the reply to a probe, as the kubelet sends it.
+probe() {
+  local connection status
+  exec {connection}<>/dev/tcp/127.0.0.1/9383
+  printf 'GET %s HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n' "$1" >&$connection
+  read -r _ status _ <&$connection
+  echo "$status"
+}
+
+# The image as the manifest starts it, with its probes, and the stop of a pod.
+test_manifest() {
+  local name=pod arguments log status
+  mapfile -t arguments < <(sed -n 's/^ *- \(--.*\)/\1/p' packaging/kubernetes/retortd.yaml)
+  start $name "${arguments[@]}" -v || fail "with the arguments of the manifest: $(<"$scratch/podman")"
+  exec {log}< <(podman logs --follow $name 2>&1)
+  [ "$(port_in $log)" = 8083 ] || fail "another port than 8083"
+  for path in /readyz /livez /metrics; do
+    status=$(probe $path) || fail "no connection for $path"
+    [ "$status" = 200 ] || fail "$path: $status"
+  done
+  podman kill --signal TERM $name >/dev/null
+  # the signal takes a moment; after the delay there is no connection
+  while status=$(probe /readyz) && [ "$status" = 200 ]; do :; done
+  [ "$status" = 503 ] || fail "/readyz while stopping: ${status:-no connection}"
+  [ "$(probe /livez)" = 200 ] || fail "/livez fails while stopping"
+  "$scratch/root/retort" ping -q -c 1 127.0.0.1:8083 >/dev/null || fail "a new client is not served in the drain delay"
+  [ "$(podman wait $name)" = 0 ] || fail "exit status after SIGTERM: $(podman logs $name 2>&1 | tail -n 1)"
+}
+
+# In namespaces of its own: the container shares the network, where the ports are free, and whatever podman started ends
+# with the namespace of processes.
 if [ "${2:-}" = --container ]; then
   scratch=$3
   # crun takes cgroups of version 2 alone, so replace the mix of both versions in this namespace
@@ -129,7 +161,12 @@ if [ "${2:-}" = --container ]; then
     { umount --recursive /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup; } ||
       skip "podman requires control groups of version 2"
   fi
+  ip link set lo up
+  podman load --quiet --input "$archive" >/dev/null
   test_container
+  echo "image.sh: container of podman"
+  test_manifest
+  echo "image.sh: container of the manifest"
   exit
 fi
 

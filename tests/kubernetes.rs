@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use retortd::units;
@@ -90,6 +91,17 @@ fn ports() -> BTreeMap<String, u64> {
 }
 
 #[test]
+fn daemon_accepts_the_arguments() {
+    let output = Command::new(env!("CARGO_BIN_EXE_retortd")).arg("--check").args(arguments()).env_clear().output();
+    let output = output.expect("run retortd");
+    let (settings, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && errors.is_empty(), "{errors}");
+    for (protocol, address) in listeners() {
+        assert!(settings.contains(&format!("{protocol}={address}")), "{protocol}: {settings}");
+    }
+}
+
+#[test]
 fn grace_period_is_longer_than_a_stop() {
     let time = |name| units::time(&option(name)).expect("a time");
     let stop = time("drain-delay") + time("drain-timeout") + RESERVE;
@@ -158,6 +170,7 @@ fn ports_are_those_of_the_listeners() {
     assert_eq!(annotations["prometheus.io/path"].as_str(), Some("/metrics"));
 }
 
+/// `tests/image.sh` sends these requests to a container with the arguments of the manifest.
 #[test]
 fn probes_ask_the_metrics_listener() {
     assert!(listeners()["metrics"].starts_with("0.0.0.0:"), "the kubelet connects from outside of the pod");
