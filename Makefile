@@ -27,7 +27,8 @@ built       := $(addprefix $(release)/,retortd retort) \
 localize     = sed -e 's|/usr/sbin/|$(sbindir)/|g' -e 's|/etc/default/|$(sysconfdir)/default/|g' \
   -e 's|/etc/retortd|$(sysconfdir)/retortd|g' $(1) >$(2) && chmod 644 $(2)
 
-.PHONY: help build run test check generate bench install uninstall deb dist system-test piuparts fault-test reach-test soak fuzz miri tsan asan
+.PHONY: help build run test check generate bench install uninstall deb dist image image-test system-test piuparts \
+  fault-test reach-test soak fuzz miri tsan asan
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,7 +45,7 @@ test: ## Run every test that needs no root (with cargo-nextest if it is installe
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  $(CARGO) nextest run --locked $(CARGOFLAGS); else $(CARGO) test --locked $(CARGOFLAGS); fi
 
-check: ## Check format, lints, documentation, units, man pages, scripts, installation and dependencies
+check: ## Check format, lints, documentation, units, man pages, scripts, installation, the manifest and dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked $(CARGOFLAGS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked $(CARGOFLAGS)
@@ -52,6 +53,7 @@ check: ## Check format, lints, documentation, units, man pages, scripts, install
 	tests/manuals.sh
 	tests/scripts.sh
 	tests/install.sh
+	tests/kubernetes.sh
 	tests/dependencies.sh
 
 generate: ## Write the files that are derived from the list of protocols
@@ -95,6 +97,12 @@ deb: ## Build the Debian package into target/deb
 
 dist: ## Build the source tarball, with all crates, into target/dist
 	packaging/build-dist target/dist
+
+image: ## Build the container image, an OCI archive, into target/image (IMAGE=name:tag)
+	packaging/build-image target/image $(IMAGE)
+
+image-test: image ## Test the container image in an empty root directory and with podman (root)
+	tests/image.sh target/image/retortd-*.oci.tar
 
 system-test: ## Test the package on a booted systemd (root; RETORTD_TEST_SUITE=bookworm|trixie)
 	tests/system/run target/deb/retortd_*.deb
