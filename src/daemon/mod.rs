@@ -47,13 +47,14 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use log::error;
+use log::{error, warn};
 
 use crate::protocol;
 use crate::server::Server;
 use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
+use config::environment::service_link_warning;
 use config::load::{Command, ConfigError, Configuration, Remark, load};
 use config::settings::Settings;
 use exit_status::{Failure, Kind};
@@ -105,6 +106,10 @@ fn with_log(
     let Settings { reloadable, fixed } = &configuration.settings;
     logging::start(reloadable.verbose);
     configuration.remarks.iter().for_each(Remark::log);
+    // not at a reload, which cannot change the environment
+    if let Some(warning) = service_link_warning() {
+        warn!("{warning}");
+    }
     // before any thread is started, because listenfd changes the environment
     let inherited = activation::take(fixed.connection.as_ref());
     if let Err(code) = start_log_thread(target) {

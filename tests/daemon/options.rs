@@ -284,6 +284,65 @@ fn empty_environment_variables_are_not_set() {
     daemon.wait_for_line(0, "reloaded");
 }
 
+/// The environment of a pod beside a Service named retortd, as kubelet sets it.
+fn beside_service(launch: DaemonBuilder, protocol: &str) -> DaemonBuilder {
+    let (link, port) =
+        (format!("{protocol}://10.96.0.7:8083"), format!("RETORTD_PORT_8083_{}", protocol.to_uppercase()));
+    let variables = [
+        ("RETORTD_SERVICE_HOST", "10.96.0.7"),
+        ("RETORTD_SERVICE_PORT", "8083"),
+        ("RETORTD_SERVICE_PORT_FRAME", "8083"),
+        ("RETORTD_PORT", &link),
+        (&port, &link),
+        (&format!("{port}_PROTO"), protocol),
+        (&format!("{port}_PORT"), "8083"),
+        (&format!("{port}_ADDR"), "10.96.0.7"),
+    ];
+    variables.into_iter().fold(launch, |launch, (name, value)| launch.env(name, value))
+}
+
+#[test]
+fn kubernetes_service_named_retortd_changes_no_option() {
+    for protocol in ["tcp", "udp", "sctp"] {
+        let words = format!(
+            "RETORTD_PORT={protocol}://10.96.0.7:8083 in the environment is ignored: it is the address of a Kubernetes"
+        );
+        let checked = beside_service(DaemonBuilder::new(&["--check"]), protocol).finish();
+        assert_eq!((checked.code, checked.output), (0, finish(&["--check"]).output), "{}", checked.log);
+        assert!(checked.log.contains(&words) && checked.log.lines().count() == 1, "{}", checked.log);
+        let mut daemon = beside_service(DaemonBuilder::new(&[LOCAL]), protocol).start();
+        daemon.reload();
+        assert_eq!(daemon.stop(), 0);
+        daemon.log.wait_closed();
+        let log = daemon.log.text();
+        assert_eq!(log.matches(&words).count(), 1, "{log}");
+    }
+    // the settings file decides, as for a variable that is empty
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_PORT=9083\n");
+    let checked = beside_service(DaemonBuilder::new(&["--check", "--settings", &file]), "tcp").finish();
+    assert!(checked.output.contains("\nRETORTD_PORT=9083\n"), "{}{}", checked.output, checked.log);
+}
+
+#[test]
+fn address_of_service_is_ignored_only_in_environment() {
+    let link = "tcp://10.96.0.7:8083";
+    let finished = finish(&["--check", &format!("--port={link}")]);
+    assert_eq!(finished.code, 2, "{}", finished.log);
+    let directory = Directory::new();
+    let file = directory.write("settings", format!("RETORTD_PORT={link}\n"));
+    let finished = finish(&["--check", "--settings", &file]);
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    assert!(finished.log.contains(&format!("{file}:1: RETORTD_PORT: invalid value '{link}'")), "{}", finished.log);
+    // neither for other variables nor for other values
+    for (variable, value) in
+        [("RETORTD_WORKERS", link), ("RETORTD_PORT", "http://10.96.0.7:8083"), ("RETORTD_PORT", "tcp")]
+    {
+        let finished = DaemonBuilder::new(&["--check"]).env(variable, value).finish();
+        assert_eq!(finished.code, 2, "{variable}={value}: {}", finished.log);
+    }
+}
+
 #[test]
 fn invalid_utf8_in_environment_names_variable() {
     let invalid = |text: &[u8]| OsString::from(OsStr::from_bytes(text));
