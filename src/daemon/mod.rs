@@ -16,7 +16,8 @@
 //! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
 //! | `main_loop`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
 //! | `notify`, `notify_queue`, `status` | reports to systemd |
-//! | `logging`, `system_limits`, `exit_status` | the log, the limits of the system, the exit code |
+//! | `logging`, `exit_status` | the log, the exit code |
+//! | `system_limits`, `memory_plan` | the limits of the system, and the defaults that keep to the memory |
 
 mod activation;
 mod bind;
@@ -31,6 +32,7 @@ mod listen_fds;
 mod listeners;
 mod logging;
 mod main_loop;
+mod memory_plan;
 mod notify;
 mod notify_queue;
 mod reload;
@@ -150,9 +152,10 @@ fn serve(
     for name in &stored {
         notifier.remove_stored(name);
     }
-    server_config::warn_about_memory(settings.reloadable.max_buffered);
+    server_config::warn_about_memory(&settings.reloadable, &config);
     server_config::warn_about_unused_options(&settings.reloadable, &origins);
     system_limits::log_system_limits(&listeners, settings.fixed.backlog, &config);
+    server_config::log_computed_defaults(&settings, &config);
     let serving = Serving::new(&listeners, origins, connection.is_some());
     let server = Server::start(listeners, connection, &config).map_err(|error| Failure::system(error.to_string()))?;
     MainLoop::new(server, serving, &signals, notifier, settings, arguments).run()

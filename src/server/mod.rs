@@ -65,7 +65,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use access::{AccessList, NetworkSet, Verdict};
-pub use config::{ServerConfig, ServerLimits};
+pub use config::{CONNECTION_MEMORY, ServerConfig, ServerLimits, WORKER_MEMORY};
 pub use lifecycle::Phase;
 pub use listener::{Listener, ListenerOptions, Origin, ProxyReceiver};
 pub use rate_limit::{Rate, Rates};

@@ -731,6 +731,61 @@ fn default_budget_respects_rlimits() {
     }
 }
 
+/// Limited memory lowers the defaults, which follow from the options that are set.
+#[test]
+fn defaults_keep_memory_formula_below_rlimit() {
+    if !available("prlimit") {
+        return;
+    }
+    // 256 MiB; 7/8 of it, less 3 MiB and 9 MiB for each worker, is for buffers and for connections of 64 KiB
+    let limit = "RLIMIT_DATA (268435456 bytes)";
+    let check = |arguments: &[&str]| {
+        let launch = DaemonBuilder::new(&[&["--check", "--port=0"], arguments].concat());
+        launch.under(&["prlimit", "--data=268435456"]).finish()
+    };
+    for (arguments, connections) in [
+        (&["--workers=2"][..], (224 - 3 - 18 - 64) * 16),
+        (&["--workers=4"], (224 - 3 - 36 - 64) * 16),
+        (&["--workers=2", "--max-buffered=128M"], (224 - 3 - 18 - 128) * 16),
+    ] {
+        let finished = check(arguments);
+        assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{arguments:?}: {}", finished.output);
+        let printed = finished.output.contains(&format!("\n#RETORTD_MAX_CONNECTIONS={connections}\n"));
+        let reason = format!("\n# default --max-connections={connections} follows from {limit}\n");
+        assert!(printed && finished.output.contains(&reason), "{arguments:?}: {}", finished.output);
+        assert!(!finished.output.contains("# default --workers="), "{}", finished.output);
+    }
+    let many = check(&["--workers=2", "--max-connections=4000"]);
+    assert_eq!(many.code, 0, "{}", many.log);
+    let words = format!(
+        "--workers=2, --max-buffered=67108864 and --max-connections=4000 may need {} bytes, more than {limit}: memory",
+        (3 + 18 + 64 + 250) << 20
+    );
+    assert!(many.log.contains(&words) && many.log.lines().count() == 1, "{}", many.log);
+    assert!(many.output.contains("\nRETORTD_MAX_CONNECTIONS=4000\n"), "{}", many.output);
+}
+
+/// A daemon whose memory suffices for one worker and 16 connections serves these.
+#[test]
+fn small_memory_limit_serves_a_few_clients() {
+    if !available("prlimit") || any_memory() {
+        return;
+    }
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]);
+    let daemon = launch.under(&["prlimit", "--data=16777216"]).start();
+    for default in [
+        "--workers=1 follows from ",
+        "--max-buffered=1048576 follows from RLIMIT_DATA (16777216 bytes)",
+        "--max-connections=16 follows from RLIMIT_DATA (16777216 bytes)",
+    ] {
+        daemon.wait_for_line(0, &format!("default {default}"));
+    }
+    let mut clients: Vec<_> = (0..16).map(|_| daemon.connect("frame")).collect();
+    for client in &mut clients {
+        assert_eq!(client.request(UPPERCASE, b"small"), b"SMALL");
+    }
+}
+
 /// Fault 42: `RLIMIT_AS` and `RLIMIT_DATA` below the budget.
 #[test]
 fn budget_above_rlimit_logs_one_warning() {
