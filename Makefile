@@ -29,7 +29,7 @@ built       := $(addprefix $(release)/,retortd retort) \
 localize     = sed -e 's|/usr/sbin/|$(sbindir)/|g' -e 's|/etc/default/|$(settingsdir)/|g' \
   -e 's|/etc/retortd|$(sysconfdir)/retortd|g' $(1) >$(2) && chmod 644 $(2)
 
-.PHONY: help build run test check generate bench install uninstall deb dist system-test piuparts fault-test soak fuzz miri tsan asan
+.PHONY: help build run test check generate bench install uninstall deb rpm dist system-test piuparts fault-test soak fuzz miri tsan asan
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -94,6 +94,9 @@ uninstall: ## Remove what `make install` installed, except the settings (disable
 
 deb: ## Build the Debian package into target/deb
 	packaging/build-deb target/deb
+
+rpm: ## Build the RPM package for RHEL 9 into target/rpm
+	packaging/build-rpm target/rpm
 
 dist: ## Build the source tarball, with all crates, into target/dist
 	packaging/build-dist target/dist
