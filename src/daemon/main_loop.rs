@@ -242,7 +242,7 @@ impl<'a> MainLoop<'a> {
     /// Reads the configuration again and applies it, or leaves the running one in force.
     fn reload(&mut self) {
         self.notifier.reloading();
-        match reload(self.arguments, &self.settings, &self.serving.origins) {
+        match reload(self.arguments, &self.settings, &self.serving.origins, self.server.workers()) {
             Ok(reloaded) => {
                 self.apply(reloaded);
                 logging::log_always("reloaded");

@@ -178,6 +178,12 @@ impl Server {
         self.shared.channels.owner().clear();
     }
 
+    /// The number of worker threads.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.threads.len()
+    }
+
     /// The phase, from which readiness follows.
     #[must_use]
     pub fn phase(&self) -> Phase {
