@@ -103,3 +103,29 @@ fn invalid_variable(arguments: &[OsString]) -> Option<clap::Error> {
     let message = command.get_arguments().find_map(invalid)?;
     Some(command.error(ErrorKind::InvalidUtf8, message))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Service named retortd-NAME sets `RETORTD_NAME_PORT`, `RETORTD_NAME_PORT_80_TCP`, `RETORTD_NAME_SERVICE_HOST` and
+    /// similar variables.
+    #[test]
+    fn no_other_variable_can_be_set_by_kubernetes() {
+        let command = command();
+        let names = command.get_arguments().filter_map(Arg::get_env).map(OsStr::to_string_lossy);
+        let links =
+            names.filter(|name| name.ends_with("_PORT") || name.contains("_PORT_") || name.contains("_SERVICE_"));
+        assert_eq!(links.collect::<Vec<_>>(), [SERVICE_LINK]);
+    }
+
+    #[test]
+    fn service_links_begin_with_protocol() {
+        for link in ["tcp://10.96.0.7:8083", "udp://[fd00::7]:8083", "sctp://", "tcp://\u{fffd}"] {
+            assert!(is_service_link(OsStr::new(link)), "{link}");
+        }
+        for port in ["", "8083", "tcp", "tcp:/10.96.0.7:8083", "TCP://10.96.0.7:8083", " tcp://10.96.0.7:8083"] {
+            assert!(!is_service_link(OsStr::new(port)), "{port}");
+        }
+    }
+}
