@@ -2,6 +2,8 @@
 
 prefix      ?= /usr/local
 sysconfdir  ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
+# /etc/sysconfig where it is usual.
+settingsdir ?= $(sysconfdir)/default
 bindir      ?= $(prefix)/bin
 sbindir     ?= $(prefix)/sbin
 datadir     ?= $(prefix)/share
@@ -24,10 +26,10 @@ preset      := 90-retortd.preset
 built       := $(addprefix $(release)/,retortd retort) \
   $(foreach name,retortd retort,$(addprefix target/completions/,$(name).bash _$(name) $(name).fish))
 # Writes a file with the paths of this installation: $(call localize,FILE,DESTINATION).
-localize     = sed -e 's|/usr/sbin/|$(sbindir)/|g' -e 's|/etc/default/|$(sysconfdir)/default/|g' \
+localize     = sed -e 's|/usr/sbin/|$(sbindir)/|g' -e 's|/etc/default/|$(settingsdir)/|g' \
   -e 's|/etc/retortd|$(sysconfdir)/retortd|g' $(1) >$(2) && chmod 644 $(2)
 
-.PHONY: help build run test check generate bench install uninstall deb dist image image-test system-test piuparts \
+.PHONY: help build run test check generate bench install uninstall deb rpm dist image image-test system-test piuparts \
   fault-test reach-test soak fuzz miri tsan asan
 
 help: ## List the targets
@@ -71,9 +73,9 @@ $(built):
 install: $(built) ## Install what `make build` built (DESTDIR=, prefix=); existing settings are kept
 	$(INSTALL) -D -m 755 $(release)/retortd $(DESTDIR)$(sbindir)/retortd
 	$(INSTALL) -D -m 755 $(release)/retort $(DESTDIR)$(bindir)/retort
-	$(INSTALL) -d $(DESTDIR)$(sysconfdir)/default $(DESTDIR)$(unitdir)
-	[ -e $(DESTDIR)$(sysconfdir)/default/retortd ] || \
-	  { $(call localize,packaging/default/retortd,$(DESTDIR)$(sysconfdir)/default/retortd); }
+	$(INSTALL) -d $(DESTDIR)$(settingsdir) $(DESTDIR)$(unitdir)
+	[ -e $(DESTDIR)$(settingsdir)/retortd ] || \
+	  { $(call localize,packaging/default/retortd,$(DESTDIR)$(settingsdir)/retortd); }
 	for man in $(manuals); do \
 	  directory=$(DESTDIR)$(mandir)/man$${man##*.}; $(INSTALL) -d $$directory && \
 	  $(call localize,packaging/man/$$man,$$directory/$$man) || exit 1; done
@@ -94,6 +96,9 @@ uninstall: ## Remove what `make install` installed, except the settings (disable
 
 deb: ## Build the Debian package into target/deb
 	packaging/build-deb target/deb
+
+rpm: ## Build the RPM package for RHEL 9 into target/rpm
+	packaging/build-rpm target/rpm
 
 dist: ## Build the source tarball, with all crates, into target/dist
 	packaging/build-dist target/dist

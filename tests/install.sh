@@ -43,4 +43,9 @@ for prefix in /usr /usr/local /opt/retortd; do
   in_tree uninstall "root$prefix" $prefix
   [ "$(files "$root")" = ".$etc/default/retortd" ] || fail "uninstall keeps $(files "$root")"
 done
+# The RPM package has its settings in /etc/sysconfig.
+make --silent install DESTDIR="$scratch/rpm" prefix=/usr settingsdir=/etc/sysconfig CARGO=false
+[ -e "$scratch/rpm/etc/sysconfig/retortd" ] || fail "the settings are not in settingsdir"
+others=$(grep -rn 'etc/default' "$scratch/rpm" || true)
+[ -z "$others" ] || fail "with another settingsdir there are other paths: $others"
 echo "install.sh: 3 prefixes"

@@ -69,7 +69,8 @@ mod write;
 
 pub use close_reason::CloseReason;
 pub use context::{
-    Context, FAIR_READ_SIZE, MAX_BUFFERED_WRITE, MAX_WRITE, READ_BUF_SIZE, REPLY_BUF_SIZE, UNCHARGED_BYTES,
+    Context, FAIR_READ_SIZE, MAX_BUFFERED_WRITE, MAX_WRITE, READ_BUF_SIZE, REPLY_BUF_SIZE, SCARCE_REPLY_BUF_SIZE,
+    SMALL_REQUEST, UNCHARGED_BYTES,
 };
 pub use counters::{Counter, Counters, Totals, WorkerCounters};
 use drive::Step;

@@ -9,7 +9,7 @@ use super::config::load::Configuration;
 use super::config::origin::{Origins, SocketOrigin};
 use super::config::written::{WrittenSetting, line};
 use super::exit_status::Failure;
-use super::server_config::{server_config, warn_about_memory, warn_about_unused_options};
+use super::server_config::{computed_defaults, server_config, warn_about_memory, warn_about_unused_options};
 use super::{inetd, listeners};
 use crate::server::ServerConfig;
 
@@ -23,14 +23,17 @@ pub fn settings_in_force(configuration: &Configuration, inherited: Inherited) ->
     let origins = listeners::origins(&settings.fixed, &inherited)?;
     let config = server_config(settings, &origins)?;
     listeners::check(&settings.fixed, &inherited)?;
-    warn_about_memory(settings.reloadable.max_buffered);
+    warn_about_memory(&settings.reloadable, &config);
     // ExecReload= runs --check without the sockets of the service: the default listener alone says nothing about them
     if origins.served != [SocketOrigin::Own(Endpoint::default())] {
         warn_about_unused_options(&settings.reloadable, &origins);
     }
     let mut text = String::from("# The settings in force. Those in comments have their defaults.\n");
+    for default in computed_defaults(settings, &config) {
+        // writing to a String cannot fail
+        let _ = writeln!(text, "# {default}");
+    }
     let names: Vec<String> = origins.served.iter().chain(&origins.side).map(SocketOrigin::to_string).collect();
-    // writing to a String cannot fail
     let _ = writeln!(text, "# Listeners: {}", names.join(", "));
     for WrittenSetting { name, value, is_default } in &configuration.written {
         let computed = || computed_default(name, &config, &origins);

@@ -16,7 +16,8 @@
 //! | `main_loop`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
 //! | `notify`, `notify_queue`, `status` | reports to systemd |
 //! | `side` | the services beside the workers: metrics and health, agent-check |
-//! | `logging`, `system_limits`, `exit_status` | the log, the limits of the system, the exit code |
+//! | `logging`, `exit_status` | the log, the exit code |
+//! | `system_limits`, `memory_plan` | the limits of the system, and the defaults that keep to the memory |
 
 mod activation;
 mod bind;
@@ -31,6 +32,7 @@ mod listen_fds;
 mod listeners;
 mod logging;
 mod main_loop;
+mod memory_plan;
 mod notify;
 mod notify_queue;
 mod reload;
@@ -48,12 +50,13 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use log::error;
+use log::{error, warn};
 
 use crate::server::Server;
 use crate::sys::Errno;
 use activation::Inherited;
 use config::args::LogTarget;
+use config::environment::service_link_warning;
 use config::load::{Command, ConfigError, Configuration, Remark, load};
 use config::service::Service;
 use config::settings::Settings;
@@ -107,6 +110,10 @@ fn with_log(
     let Settings { reloadable, fixed } = &configuration.settings;
     logging::start(reloadable.verbose);
     configuration.remarks.iter().for_each(Remark::log);
+    // not at a reload, which cannot change the environment
+    if let Some(warning) = service_link_warning() {
+        warn!("{warning}");
+    }
     // before any thread is started, because listenfd changes the environment
     let inherited = activation::take(fixed.connection.as_ref());
     if let Err(code) = start_log_thread(target) {
@@ -147,10 +154,11 @@ fn serve(
     for name in &sockets.stored {
         notifier.remove_stored(name);
     }
-    server_config::warn_about_memory(settings.reloadable.max_buffered);
+    server_config::warn_about_memory(&settings.reloadable, &config);
     server_config::warn_about_unused_options(&settings.reloadable, &origins);
     server_config::warn_about_services(&settings.reloadable, &origins);
     system_limits::log_system_limits(&sockets.listeners, settings.fixed.backlog, &config);
+    server_config::log_computed_defaults(&settings, &config);
     let serving = Serving::new(&sockets, origins);
     let Sockets { listeners, side, connection, .. } = sockets;
     let server = Server::start(listeners, connection, &config).map_err(|error| Failure::system(error.to_string()))?;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use log::warn;
 
-use super::config::args::fixed_options;
+use super::config::args::{FixedSettings, fixed_options};
 use super::config::load::{Command, Configuration, Remark, load};
 use super::config::origin::Origins;
 use super::config::settings::Settings;
@@ -21,11 +21,16 @@ pub struct Reloaded {
 }
 
 /// Reads the configuration of a daemon whose listeners have these origins again; warns about settings that need a
-/// restart.
+/// restart. Defaults follow from the number of `workers` that run, which may not be what a start would choose now.
 ///
 /// # Errors
 /// The reason why the configuration cannot be used.
-pub fn reload(arguments: &[OsString], running: &Settings, origins: &Origins) -> Result<Reloaded, String> {
+pub fn reload(
+    arguments: &[OsString],
+    running: &Settings,
+    origins: &Origins,
+    workers: usize,
+) -> Result<Reloaded, String> {
     let Configuration { settings, remarks, .. } = match load(arguments) {
         Ok(Command::Serve(configuration)) => *configuration,
         Ok(Command::Check(_) | Command::List) => return Err("the command line does not serve".into()),
@@ -39,7 +44,10 @@ pub fn reload(arguments: &[OsString], running: &Settings, origins: &Origins) -> 
         warn!("{} change only with a restart", fixed_names());
         settings.reloadable.listener_options.keep_missing(&running.reloadable.listener_options, &origins.served);
     }
-    let config = server_config(&settings, origins).map_err(|failure| failure.to_string())?;
+    // as if the number were set
+    let fixed = FixedSettings { workers: u16::try_from(workers).ok(), ..settings.fixed.clone() };
+    let as_it_runs = Settings { fixed, reloadable: settings.reloadable.clone() };
+    let config = server_config(&as_it_runs, origins).map_err(|failure| failure.to_string())?;
     Ok(Reloaded { settings, config })
 }
 
@@ -53,6 +61,19 @@ fn fixed_names() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Descriptors and memory are left to connections as the workers need them that run, not those of another start.
+    #[test]
+    fn defaults_follow_from_running_workers() {
+        let arguments = [OsString::from("retortd")];
+        let Ok(Command::Serve(configuration)) = load(&arguments) else { panic!("no configuration") };
+        let reloaded =
+            |workers| reload(&arguments, &configuration.settings, &Origins::default(), workers).expect("reloaded");
+        let (few, many) = (reloaded(1), reloaded(100));
+        assert_eq!((few.config.workers, many.config.workers), (1, 100));
+        assert!(few.config.limits.max_connections > many.config.limits.max_connections);
+        assert_eq!(many.settings, configuration.settings);
+    }
 
     #[test]
     fn fixed_settings_are_named() {

@@ -1,14 +1,15 @@
 //! The conversion of settings into the configuration of the server, with the defaults that depend on the system.
 
-use log::warn;
+use log::{debug, warn};
 
 use super::common_options::CommonOptions;
-use super::config::args::{MIN_BUFFERED, ReloadableSettings};
+use super::config::args::ReloadableSettings;
 use super::config::origin::{Origins, SocketOrigin};
 use super::config::quotes;
 use super::config::settings::Settings;
 use super::config::values::{Limit, Size};
 use super::exit_status::Failure;
+use super::memory_plan::{Defaults, Need};
 use super::side;
 use super::system_limits::{self, Memory};
 use crate::protocol::ProtocolSettings;
@@ -31,26 +32,33 @@ const DESCRIPTORS_PER_WORKER: u64 = 2;
 pub fn server_config(settings: &Settings, origins: &Origins) -> Result<server::ServerConfig, Failure> {
     let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
     let common = CommonOptions::new(&settings.reloadable, ProtocolSettings { quotes, host_name: sys::host_name() })?;
-    let workers = settings.fixed.workers.map_or_else(system_limits::processors, usize::from);
+    let defaults = Defaults::new(system_limits::memory());
+    let workers = settings.fixed.workers.map(usize::from);
+    let workers = workers.unwrap_or_else(|| defaults.workers(system_limits::processors()));
+    let buffered = settings
+        .reloadable
+        .max_buffered
+        .map_or_else(|| Some(defaults.buffered(workers)), |buffered| buffered.max().map(|Size(bytes)| bytes));
     let Origins { served, side } = origins;
     let listeners: u64 = served.iter().chain(side).map(SocketOrigin::descriptors).sum();
     let services = if side.is_empty() { 0 } else { side::DESCRIPTORS };
     let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners + services;
-    let connections = connections(settings.reloadable.max_connections, reserved, sys::raise_descriptor_limit())?;
+    let by_memory = defaults.connections(workers, buffered);
+    let descriptors = sys::raise_descriptor_limit();
+    let connections = connections(settings.reloadable.max_connections, reserved, descriptors, by_memory)?;
     let options = |origin| common.with(&settings.reloadable.listener_options.of(origin), origin);
     Ok(server::ServerConfig {
         workers,
-        limits: limits(&settings.reloadable, connections),
+        limits: limits(&settings.reloadable, buffered, connections),
         seed: settings.fixed.seed,
         listeners: served.iter().map(options).collect::<Result<_, _>>()?,
     })
 }
 
-fn limits(settings: &ReloadableSettings, connections: usize) -> ServerLimits {
-    let buffered = settings.max_buffered.unwrap_or_else(|| Limit::Max(default_buffered(system_limits::memory().bytes)));
+fn limits(settings: &ReloadableSettings, buffered: Option<u64>, connections: usize) -> ServerLimits {
     ServerLimits {
         max_message: settings.max_message.max().map_or(frame::MAX_LENGTH, Size::in_memory),
-        max_buffered: buffered.max().map(|size| size.0),
+        max_buffered: buffered,
         max_connections: Some(connections),
         max_per_source: settings.max_per_source.max(),
         source_prefix: settings.source_prefix,
@@ -63,29 +71,67 @@ fn limits(settings: &ReloadableSettings, connections: usize) -> ServerLimits {
 }
 
 /// The maximum number of connections: at most the number of descriptors that are left, so that accept(2) never fails
-/// for want of one.
-fn connections(max: Option<Limit<usize>>, reserved: u64, descriptors: u64) -> Result<usize, Failure> {
+/// for want of one. By default also at most `by_memory`.
+fn connections(
+    max: Option<Limit<usize>>,
+    reserved: u64,
+    descriptors: u64,
+    by_memory: Option<usize>,
+) -> Result<usize, Failure> {
     let left = usize::try_from(descriptors.saturating_sub(reserved).max(1)).unwrap_or(usize::MAX);
     match max.and_then(Limit::max) {
         Some(max) if max > left => Err(Failure::configuration(format!(
             "cannot allow {max} connections: this process may open {descriptors} files and reserves {reserved} for itself"
         ))
         .with_hint("raise LimitNOFILE= or ulimit -n, or lower --max-connections")),
-        max => Ok(max.unwrap_or(left)),
+        Some(max) => Ok(max),
+        None if max.is_some() => Ok(left),
+        None => Ok(by_memory.map_or(left, |by_memory| by_memory.min(left))),
     }
 }
 
-/// The default of `--max-buffered`. Chosen: a quarter of the memory, because buffers are not all that needs memory; at
-/// least the minimum of the option.
-fn default_buffered(memory: u64) -> Size {
-    Size((memory / 4).max(MIN_BUFFERED))
-}
-
-/// Warns if `--max-buffered` is above the memory that this process may use.
-pub fn warn_about_memory(max_buffered: Option<Limit<Size>>) {
-    if let Some(warning) = max_buffered.and_then(|max| memory_warning(max, system_limits::memory())) {
+/// Warns if the memory that this process may use is less than `--max-buffered`, or than what the limits of `config` allow.
+pub fn warn_about_memory(settings: &ReloadableSettings, config: &server::ServerConfig) {
+    let memory = system_limits::memory();
+    let buffered = settings.max_buffered.and_then(|max| memory_warning(max, memory));
+    let all = || Defaults::new(memory).warning(need(config)?);
+    if let Some(warning) = buffered.or_else(all) {
         warn!("{warning}");
     }
+}
+
+/// What the limits of a configuration allow to need; `None` if there is no limit.
+fn need(config: &server::ServerConfig) -> Option<Need> {
+    let ServerLimits { max_buffered, max_connections, .. } = config.limits;
+    Some(Need { workers: config.workers, buffered: max_buffered?, connections: max_connections? })
+}
+
+/// Logs what the defaults follow from that depend on the system (`-vv`).
+pub fn log_computed_defaults(settings: &Settings, config: &server::ServerConfig) {
+    for default in computed_defaults(settings, config) {
+        debug!("{default}");
+    }
+}
+
+/// The defaults in `config` that depend on the system, and what they follow from, one a line.
+pub fn computed_defaults(settings: &Settings, config: &server::ServerConfig) -> Vec<String> {
+    let memory = system_limits::memory();
+    let (defaults, limits) = (Defaults::new(memory), &config.limits);
+    let by_memory = format!("{} ({} bytes)", memory.limit, memory.bytes);
+    let line = |option: &str, value: u64, from: &str| format!("default {option}={value} follows from {from}");
+    let workers = settings.fixed.workers.is_none().then(|| {
+        let by_processors = config.workers == system_limits::processors();
+        line("--workers", config.workers as u64, if by_processors { "the processors" } else { &by_memory })
+    });
+    let buffered = limits.max_buffered.filter(|_| settings.reloadable.max_buffered.is_none());
+    let buffered = buffered.map(|buffered| line("--max-buffered", buffered, &by_memory));
+    let connections = limits.max_connections.filter(|_| settings.reloadable.max_connections.is_none());
+    let connections = connections.map(|connections| {
+        let is_by_memory = defaults.connections(config.workers, limits.max_buffered) == Some(connections);
+        let from = if is_by_memory { &by_memory } else { "the limit on open files (RLIMIT_NOFILE)" };
+        line("--max-connections", connections as u64, from)
+    });
+    [workers, buffered, connections].into_iter().flatten().collect()
 }
 
 /// Warns about each name in `--listener-options` whose options are for none of the listeners with these origins.
@@ -132,17 +178,20 @@ mod tests {
 
     #[test]
     fn connections_leave_descriptors_for_the_rest() {
-        assert_eq!(connections(None, 40, 1024), Ok(984));
-        assert_eq!(connections(Some(Limit::Unlimited), 40, 1024), Ok(984));
-        assert_eq!(connections(Some(Limit::Max(10)), 40, 1024), Ok(10));
-        let rejected = connections(Some(Limit::Max(985)), 40, 1024).expect_err("more than are left").to_string();
+        for by_memory in [None, Some(984), Some(2000)] {
+            assert_eq!(connections(None, 40, 1024, by_memory), Ok(984));
+            assert_eq!(connections(Some(Limit::Unlimited), 40, 1024, by_memory), Ok(984));
+            assert_eq!(connections(Some(Limit::Max(10)), 40, 1024, by_memory), Ok(10));
+        }
+        let rejected = connections(Some(Limit::Max(985)), 40, 1024, None).expect_err("more than are left").to_string();
         assert!(rejected.starts_with("cannot allow 985 connections: this process may open 1024 files"), "{rejected}");
     }
 
     #[test]
-    fn max_buffered_is_a_quarter_of_the_memory_by_default() {
-        assert_eq!(default_buffered(1 << 30), Size(1 << 28));
-        assert_eq!(default_buffered(1 << 20), Size(1 << 20));
+    fn memory_lowers_only_the_default_of_connections() {
+        assert_eq!(connections(None, 40, 1024, Some(16)), Ok(16));
+        assert_eq!(connections(Some(Limit::Unlimited), 40, 1024, Some(16)), Ok(984));
+        assert_eq!(connections(Some(Limit::Max(17)), 40, 1024, Some(16)), Ok(17));
     }
 
     #[test]

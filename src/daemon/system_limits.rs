@@ -1,7 +1,7 @@
 //! The limits of the system: descriptors, memory, processors, and, for the log, the kernel's TCP settings.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use log::debug;
@@ -27,6 +27,12 @@ pub struct Memory {
 impl Memory {
     /// The limit of a process that nobody has limited.
     pub const MACHINE: &'static str = "the memory of this machine";
+
+    /// Whether this process may use less than the machine has.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.limit != Self::MACHINE
+    }
 
     /// A soft limit of this process on a resource, in bytes; `None` if there is none (getrlimit(2)).
     fn of_process(bytes: Option<u64>, limit: &'static str) -> Self {
@@ -55,16 +61,23 @@ pub fn memory() -> Memory {
 fn cgroup_limit(line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-    let (root, file) = match controllers {
-        "" => ("/sys/fs/cgroup", "memory.max"),
+    match controllers {
+        // above memory.high the kernel slows the processes down until they are of no use
+        "" => smallest(Path::new("/sys/fs/cgroup"), path, &["memory.max", "memory.high"]),
         v1 if v1.split(',').any(|controller| controller == "memory") => {
-            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            smallest(Path::new("/sys/fs/cgroup/memory"), path, &["memory.limit_in_bytes"])
         }
-        _ => return None,
-    };
-    let group = PathBuf::from(root).join(path.trim_start_matches('/'));
+        _ => None,
+    }
+}
+
+/// The smallest number in these files of the control group `path` and of the groups above it, up to `root`.
+fn smallest(root: &Path, path: &str, files: &[&str]) -> Option<u64> {
+    let group = root.join(path.trim_start_matches('/'));
     let groups = group.ancestors().take_while(|group| group.starts_with(root));
-    groups.filter_map(|group| fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()).min()
+    let files = groups.flat_map(|group| files.iter().map(|file| group.join(file)));
+    // "max" is no limit
+    files.filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok()).min()
 }
 
 /// Disables huge pages for this process (`PR_SET_THP_DISABLE`, prctl(2)): where the system always uses them, the first
@@ -138,5 +151,25 @@ mod tests {
     fn memory_of_this_process_is_known() {
         assert!(memory().bytes > 1 << 20);
         assert_eq!(cgroup_limit("7:cpu,cpuacct:/x"), None);
+    }
+
+    #[test]
+    fn smallest_limit_of_all_groups_counts() {
+        let root = std::env::temp_dir().join(format!("retortd-cgroup-{}", std::process::id()));
+        let group = root.join("system.slice/retortd.service");
+        fs::create_dir_all(&group).expect("directories");
+        let write = |directory: &Path, file: &str, text: &str| fs::write(directory.join(file), text).expect("write");
+        let limit = || smallest(&root, "/system.slice/retortd.service", &["memory.max", "memory.high"]);
+        assert_eq!(limit(), None);
+        write(&group, "memory.max", "max\n");
+        write(&group, "memory.high", "max\n");
+        assert_eq!(limit(), None);
+        write(&group, "memory.max", "3000\n");
+        assert_eq!(limit(), Some(3000));
+        write(&group, "memory.high", "2000\n");
+        assert_eq!(limit(), Some(2000));
+        write(&root, "memory.max", "1000\n");
+        assert_eq!(limit(), Some(1000));
+        fs::remove_dir_all(root).expect("remove");
     }
 }

@@ -69,7 +69,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use access::{AccessList, NetworkSet, Verdict};
-pub use config::{ServerConfig, ServerLimits};
+pub use config::{CONNECTION_MEMORY, ServerConfig, ServerLimits, WORKER_MEMORY};
 pub use histogram::HistogramSnapshot;
 pub use lifecycle::Phase;
 pub use listener::{Listener, ListenerOptions, Origin, ProxyReceiver};
@@ -184,6 +184,12 @@ impl Server {
     /// Makes [`Server::notice_fd`] unreadable until the next event.
     pub fn clear_notice(&self) {
         self.shared.channels.owner().clear();
+    }
+
+    /// The number of worker threads.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.threads.len()
     }
 
     /// The phase, from which readiness follows.

@@ -285,6 +285,65 @@ fn empty_environment_variables_are_not_set() {
     daemon.wait_for_line(0, "reloaded");
 }
 
+/// The environment of a pod beside a Service named retortd, as kubelet sets it.
+fn beside_service(launch: DaemonBuilder, protocol: &str) -> DaemonBuilder {
+    let (link, port) =
+        (format!("{protocol}://10.96.0.7:8083"), format!("RETORTD_PORT_8083_{}", protocol.to_uppercase()));
+    let variables = [
+        ("RETORTD_SERVICE_HOST", "10.96.0.7"),
+        ("RETORTD_SERVICE_PORT", "8083"),
+        ("RETORTD_SERVICE_PORT_FRAME", "8083"),
+        ("RETORTD_PORT", &link),
+        (&port, &link),
+        (&format!("{port}_PROTO"), protocol),
+        (&format!("{port}_PORT"), "8083"),
+        (&format!("{port}_ADDR"), "10.96.0.7"),
+    ];
+    variables.into_iter().fold(launch, |launch, (name, value)| launch.env(name, value))
+}
+
+#[test]
+fn kubernetes_service_named_retortd_changes_no_option() {
+    for protocol in ["tcp", "udp", "sctp"] {
+        let words = format!(
+            "RETORTD_PORT={protocol}://10.96.0.7:8083 in the environment is ignored: it is the address of a Kubernetes"
+        );
+        let checked = beside_service(DaemonBuilder::new(&["--check"]), protocol).finish();
+        assert_eq!((checked.code, checked.output), (0, finish(&["--check"]).output), "{}", checked.log);
+        assert!(checked.log.contains(&words) && checked.log.lines().count() == 1, "{}", checked.log);
+        let mut daemon = beside_service(DaemonBuilder::new(&[LOCAL]), protocol).start();
+        daemon.reload();
+        assert_eq!(daemon.stop(), 0);
+        daemon.log.wait_closed();
+        let log = daemon.log.text();
+        assert_eq!(log.matches(&words).count(), 1, "{log}");
+    }
+    // the settings file decides, as for a variable that is empty
+    let directory = Directory::new();
+    let file = directory.write("settings", "RETORTD_PORT=9083\n");
+    let checked = beside_service(DaemonBuilder::new(&["--check", "--settings", &file]), "tcp").finish();
+    assert!(checked.output.contains("\nRETORTD_PORT=9083\n"), "{}{}", checked.output, checked.log);
+}
+
+#[test]
+fn address_of_service_is_ignored_only_in_environment() {
+    let link = "tcp://10.96.0.7:8083";
+    let finished = finish(&["--check", &format!("--port={link}")]);
+    assert_eq!(finished.code, 2, "{}", finished.log);
+    let directory = Directory::new();
+    let file = directory.write("settings", format!("RETORTD_PORT={link}\n"));
+    let finished = finish(&["--check", "--settings", &file]);
+    assert_eq!(finished.code, 78, "{}", finished.log);
+    assert!(finished.log.contains(&format!("{file}:1: RETORTD_PORT: invalid value '{link}'")), "{}", finished.log);
+    // neither for other variables nor for other values
+    for (variable, value) in
+        [("RETORTD_WORKERS", link), ("RETORTD_PORT", "http://10.96.0.7:8083"), ("RETORTD_PORT", "tcp")]
+    {
+        let finished = DaemonBuilder::new(&["--check"]).env(variable, value).finish();
+        assert_eq!(finished.code, 2, "{variable}={value}: {}", finished.log);
+    }
+}
+
 #[test]
 fn invalid_utf8_in_environment_names_variable() {
     let invalid = |text: &[u8]| OsString::from(OsStr::from_bytes(text));
@@ -670,6 +729,61 @@ fn default_budget_respects_rlimits() {
         let Some(launch) = with_half_a_gigabyte(limit, &[]) else { return };
         let line = limits_line(launch);
         assert!(line.contains("holding 128000000 bytes"), "{limit}: {line}");
+    }
+}
+
+/// Limited memory lowers the defaults, which follow from the options that are set.
+#[test]
+fn defaults_keep_memory_formula_below_rlimit() {
+    if !available("prlimit") {
+        return;
+    }
+    // 256 MiB; 7/8 of it, less 3 MiB and 9 MiB for each worker, is for buffers and for connections of 64 KiB
+    let limit = "RLIMIT_DATA (268435456 bytes)";
+    let check = |arguments: &[&str]| {
+        let launch = DaemonBuilder::new(&[&["--check", "--port=0"], arguments].concat());
+        launch.under(&["prlimit", "--data=268435456"]).finish()
+    };
+    for (arguments, connections) in [
+        (&["--workers=2"][..], (224 - 3 - 18 - 64) * 16),
+        (&["--workers=4"], (224 - 3 - 36 - 64) * 16),
+        (&["--workers=2", "--max-buffered=128M"], (224 - 3 - 18 - 128) * 16),
+    ] {
+        let finished = check(arguments);
+        assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{arguments:?}: {}", finished.output);
+        let printed = finished.output.contains(&format!("\n#RETORTD_MAX_CONNECTIONS={connections}\n"));
+        let reason = format!("\n# default --max-connections={connections} follows from {limit}\n");
+        assert!(printed && finished.output.contains(&reason), "{arguments:?}: {}", finished.output);
+        assert!(!finished.output.contains("# default --workers="), "{}", finished.output);
+    }
+    let many = check(&["--workers=2", "--max-connections=4000"]);
+    assert_eq!(many.code, 0, "{}", many.log);
+    let words = format!(
+        "--workers=2, --max-buffered=67108864 and --max-connections=4000 may need {} bytes, more than {limit}: memory",
+        (3 + 18 + 64 + 250) << 20
+    );
+    assert!(many.log.contains(&words) && many.log.lines().count() == 1, "{}", many.log);
+    assert!(many.output.contains("\nRETORTD_MAX_CONNECTIONS=4000\n"), "{}", many.output);
+}
+
+/// A daemon whose memory suffices for one worker and 16 connections serves these.
+#[test]
+fn small_memory_limit_serves_a_few_clients() {
+    if !available("prlimit") || any_memory() {
+        return;
+    }
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]);
+    let daemon = launch.under(&["prlimit", "--data=16777216"]).start();
+    for default in [
+        "--workers=1 follows from ",
+        "--max-buffered=1048576 follows from RLIMIT_DATA (16777216 bytes)",
+        "--max-connections=16 follows from RLIMIT_DATA (16777216 bytes)",
+    ] {
+        daemon.wait_for_line(0, &format!("default {default}"));
+    }
+    let mut clients: Vec<_> = (0..16).map(|_| daemon.connect("frame")).collect();
+    for client in &mut clients {
+        assert_eq!(client.request(UPPERCASE, b"small"), b"SMALL");
     }
 }
 

@@ -119,7 +119,8 @@ pub struct FixedSettings {
     /// Send buffer of each socket [default: the kernel's]
     #[arg(long, env = "RETORTD_SEND_BUFFER", value_name = "SIZE", help_heading = LISTENING, value_parser = socket_buffer)]
     pub send_buffer: Option<Size>,
-    /// Number of worker threads [default: the number of processors that this process may use]
+    /// Number of worker threads [default: the number of processors that this process may use; fewer where memory is
+    /// limited]
     #[arg(long, env = "RETORTD_WORKERS", value_name = "NUMBER", help_heading = RUNNING, value_parser = units::count_within::<u16>(1..=MAX_WORKERS))]
     pub workers: Option<u16>,
     /// Make shuffle and random repeatable: equal requests get equal replies
@@ -151,7 +152,7 @@ pub struct ReloadableSettings {
     #[arg(long, env = "RETORTD_PROXY_TIMEOUT", value_name = "TIME", help_heading = ACCESS, default_value = "5s", value_parser = units::positive_time)]
     pub proxy_timeout: Duration,
 
-    /// Maximum concurrent connections [default: the limit on open files less a reserve]
+    /// Maximum concurrent connections [default: the limit on open files less a reserve; fewer where memory is limited]
     #[arg(long, env = "RETORTD_MAX_CONNECTIONS", value_name = "NUMBER", help_heading = LIMITS)]
     pub max_connections: Option<Limit<usize>>,
     /// Maximum concurrent connections from one source: an IPv4 address, an IPv6 network, a user or a vsock CID

@@ -49,6 +49,10 @@ const SYSLOG_SOCKET: &str = "/dev/log";
 /// idle daemon exits after SIGTERM.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// The most memory that lines take that wait for a slow log, in bytes. Derived: a full queue, and as much that the log
+/// thread is writing.
+pub const MAX_MEMORY: u64 = 2 * queue::CAPACITY as u64;
+
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 /// Starts the log with the level of `verbose` times `--verbose`. Lines are queued until [`start_thread`]. Call it once.

@@ -15,7 +15,7 @@ use super::line::{Line, Severity};
 ///
 /// Chosen: the lines of about 10,000 requests at `-vv`. Measured with that on two processors (`retort bench --depth
 /// 64`, the log in a file): no line is lost at 350,000 requests per second, a sixth of the lines at 700,000.
-const CAPACITY: usize = 3 << 19;
+pub const CAPACITY: usize = 3 << 19;
 
 /// The memory of a line in addition to its text, in bytes. Derived: the capacity of a [`Vec`] that grows is at most
 /// twice what it contains, and the allocator adds 8 bytes to each text and rounds up to 16 (glibc's malloc).

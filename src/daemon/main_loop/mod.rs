@@ -201,7 +201,7 @@ impl<'a> MainLoop<'a> {
     /// Reads the configuration again and applies it, or leaves the running one in force.
     fn reload(&mut self) {
         self.notifier.reloading();
-        match reload(self.arguments, &self.settings, &self.serving.origins) {
+        match reload(self.arguments, &self.settings, &self.serving.origins, self.server.workers()) {
             Ok(reloaded) => {
                 self.apply(reloaded);
                 self.side.count_reload(true);
@@ -221,8 +221,9 @@ impl<'a> MainLoop<'a> {
             warn!("a worker missed the reload: its connections keep to the old limits until it has applied it");
         }
         logging::set_verbosity(settings.reloadable.verbose);
-        if settings.reloadable.max_buffered != self.settings.reloadable.max_buffered {
-            warn_about_memory(settings.reloadable.max_buffered);
+        let memory = |settings: &Settings| (settings.reloadable.max_buffered, settings.reloadable.max_connections);
+        if memory(&settings) != memory(&self.settings) {
+            warn_about_memory(&settings.reloadable, &config);
         }
         if settings.reloadable.listener_options != self.settings.reloadable.listener_options {
             warn_about_unused_options(&settings.reloadable, &self.serving.origins);

@@ -245,7 +245,9 @@ fn small_address_space_rejects_connections_only() {
     }
     for megabytes in [24, 48] {
         let limit = format!("--as={}", megabytes << 20);
-        let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=1", "--max-buffered=1G", "-v"]);
+        // more than fit
+        let options = ["--listen=frame=127.0.0.1:0", "--workers=1", "--max-buffered=1G", "--max-connections=2k", "-v"];
+        let launch = DaemonBuilder::new(&options);
         let daemon = launch.under(&["prlimit", &limit]).start();
         let begun = frame(SHUFFLE, &vec![b'x'; 60_000]);
         let mut crowd: Vec<Client> = (0..900).map(|_| daemon.connect("frame")).collect();
@@ -268,7 +270,9 @@ fn mixed_load_in_small_address_space_is_survived() {
         return;
     }
     let limit = format!("--as={}", 40 << 20);
-    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=2", "--max-buffered=1G", "-vv"]);
+    // more than fit
+    let options = ["--listen=frame=127.0.0.1:0", "--workers=2", "--max-buffered=1G", "--max-connections=2k", "-vv"];
+    let launch = DaemonBuilder::new(&options);
     let daemon = launch.under(&["prlimit", &limit]).start();
     let mut crowd = std::collections::VecDeque::new();
     for number in 0..12_000 {

@@ -6,6 +6,11 @@ load request 8083 hello >/dev/null
 pid=$(pid)
 limit=$(cat /sys/fs/cgroup/{,memory/}system.slice/retortd.service/memory.{max,limit_in_bytes} 2>/dev/null || true)
 equal "the limit is in force" 67108864 "$limit"
+check=$(systemd-run --quiet --wait --pipe --property=MemoryMax=64M /usr/sbin/retortd --check)
+for default in max-buffered=16777216 max-connections=448; do
+  expect "the default --$default follows from it" \
+    grep -qxE "# default --$default follows from the memory limit of the control group \(67108864 bytes\)" <<<"$check"
+done
 
 # meanwhile COUNTxLENGTH: COUNT clients send large messages at the same time, and small requests are served meanwhile.
 meanwhile() {
