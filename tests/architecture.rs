@@ -39,7 +39,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("nix", &["sys/"]),
     ("prefix_trie", &["server/access.rs"]),
     ("sd_notify", &["daemon/notify.rs"]),
-    ("serde_json", &["client/json.rs"]),
+    ("serde_json", &["client/json.rs", "daemon/logging/format/json.rs"]),
     ("simdutf8", &["transform/utf8.rs"]),
     ("syslog", &["daemon/logging/"]),
     ("tempfile", &["client/report_file.rs"]),

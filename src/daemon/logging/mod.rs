@@ -21,30 +21,35 @@
 //! Every line is cut, and its control characters are escaped (`line.rs`), so that no input of a client can forge a
 //! line.
 
+mod format;
 mod line;
+mod message;
 mod queue;
 mod sink;
-mod syslog;
 
 use std::env;
 use std::fmt;
 use std::io;
 use std::panic::{self, PanicHookInfo};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record, error};
 
-use crate::daemon::config::args::LogTarget;
+use crate::daemon::config::args::{LogFormat, LogTarget};
 use crate::sys::{self, FileId};
-use line::{Severity, clean};
+use format::text::Prefix;
+use line::Severity;
+use message::Message;
 use queue::Queue;
-use sink::{Format, Sink};
-use syslog::SyslogSocket;
+use sink::{LogSocket, Sink};
 
 /// The socket of the system log (syslog(3)).
 const SYSLOG_SOCKET: &str = "/dev/log";
+/// The socket of the journal (systemd-journald.service(8)).
+const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 /// The maximum time that the exit waits for the last lines to be written. Chosen: half of the second within which an
 /// idle daemon exits after SIGTERM.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
@@ -63,11 +68,20 @@ pub fn start(verbose: u8) {
 ///
 /// # Errors
 /// The system refuses the thread: nothing can be logged then.
-pub fn start_thread(target: LogTarget) -> io::Result<()> {
-    let format = if target != LogTarget::Stderr && stderr_is_journal() { Format::Journal } else { Format::Stamped };
-    let syslog = (target == LogTarget::Syslog).then(|| SyslogSocket::new(SYSLOG_SOCKET.into()));
-    let queue = &LOGGER.get_or_init(Logger::default).queue;
-    thread::Builder::new().name("log".into()).spawn(move || write_lines(queue, Sink::new(format, syslog)))?;
+pub fn start_thread(target: LogTarget, format: LogFormat) -> io::Result<()> {
+    let is_journal = target != LogTarget::Stderr && stderr_is_journal();
+    let prefix = if is_journal { Prefix::Priority } else { Prefix::Stamp };
+    let socket = match target {
+        LogTarget::Syslog => Some(LogSocket::syslog(SYSLOG_SOCKET.into())),
+        LogTarget::Auto if !is_journal => None,
+        LogTarget::Auto | LogTarget::Journal => Some(LogSocket::journal(JOURNAL_SOCKET.into())),
+        LogTarget::Stderr => None,
+    };
+    let logger = LOGGER.get_or_init(Logger::default);
+    let shows_pairs = format == LogFormat::Json || matches!(socket, Some(LogSocket::Journal(_)));
+    logger.without_pairs.store(!shows_pairs, Ordering::Relaxed);
+    let sink = Sink::new(format, prefix, socket);
+    thread::Builder::new().name("log".into()).spawn(move || write_lines(&logger.queue, sink))?;
     Ok(())
 }
 
@@ -109,7 +123,7 @@ pub fn set_verbosity(verbose: u8) {
 /// Logs a line whatever the level: the effect of a signal.
 pub fn log_always(line: &str) {
     if let Some(logger) = LOGGER.get() {
-        logger.queue.push(Severity::Info, clean(line));
+        logger.queue.push(Severity::Info, Message::new(line));
     }
 }
 
@@ -127,6 +141,8 @@ fn stderr_is_journal() -> bool {
 #[derive(Default)]
 struct Logger {
     queue: Queue,
+    /// Neither the target nor the format shows key-value pairs. They are collected until both are known.
+    without_pairs: AtomicBool,
 }
 
 impl Log for Logger {
@@ -135,7 +151,12 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        self.queue.push(record.level().into(), clean(&record.args().to_string()));
+        let message = if self.without_pairs.load(Ordering::Relaxed) {
+            Message::new(record.args())
+        } else {
+            Message::with_pairs(record.args(), record.key_values())
+        };
+        self.queue.push(record.level().into(), message);
     }
 
     fn flush(&self) {}
@@ -171,7 +192,7 @@ mod tests {
     fn panics_are_logged() {
         if env::var_os(CHILD.1).is_some() {
             start(0);
-            start_thread(LogTarget::Stderr).expect("a thread");
+            start_thread(LogTarget::Stderr, LogFormat::Text).expect("a thread");
             let thread = thread::Builder::new().name("worker-9".into()).spawn(|| panic!("first\nsecond"));
             assert!(thread.expect("a thread").join().is_err());
             exit(7);
