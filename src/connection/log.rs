@@ -39,6 +39,11 @@ impl ClientLabel {
         self.0.as_deref()?.split_once(' ')
     }
 
+    /// Logs a line about the connection at `-v`.
+    pub fn info(&self, message: impl fmt::Display) {
+        info!(listener = self.listener(), peer = self.peer(); "{self}: {message}");
+    }
+
     /// Logs what a call of the protocol did: its requests, and the bytes of its replies.
     pub(super) fn log_call(&self, exchange: &mut Exchange<'_>, took: Duration) {
         if log_enabled!(Level::Trace) {
@@ -50,15 +55,19 @@ impl ClientLabel {
 
     /// Logs what the protocol reports of its requests.
     pub(super) fn log_events(&self, events: impl IntoIterator<Item = LogEvent>, took: Duration) {
+        let (listener, peer, duration) = (self.listener(), self.peer(), took.as_secs_f64());
         for event in events {
             match event {
-                LogEvent::Request(RequestRecord { action, length, refusal: None }) => {
-                    debug!("{self}: {action} of {length} bytes answered in {took:?}");
-                }
-                LogEvent::Request(RequestRecord { action, length, refusal: Some(refusal) }) => {
-                    debug!("{self}: {action} of {length} bytes refused in {took:?}: {refusal}");
-                }
-                LogEvent::Protocol(text) => info!("{self}: {text}"),
+                LogEvent::Request(RequestRecord { action, length, refusal: None }) => debug!(
+                    listener = listener, peer = peer, action = action, length = length, duration = duration;
+                    "{self}: {action} of {length} bytes answered in {took:?}"
+                ),
+                LogEvent::Request(RequestRecord { action, length, refusal: Some(refusal) }) => debug!(
+                    listener = listener, peer = peer, action = action, length = length, duration = duration,
+                    refusal:% = refusal;
+                    "{self}: {action} of {length} bytes refused in {took:?}: {refusal}"
+                ),
+                LogEvent::Protocol(text) => self.info(text),
             }
         }
     }
@@ -68,7 +77,10 @@ impl ClientLabel {
 pub(super) fn trace_bytes(label: &ClientLabel, what: &str, bytes: &[u8]) {
     let ellipsis = if bytes.len() > MAX_TRACED { "..." } else { "" };
     let shown = bytes[..bytes.len().min(MAX_TRACED)].escape_ascii();
-    trace!("{label}: {what} {} bytes: {shown}{ellipsis}", bytes.len());
+    trace!(
+        listener = label.listener(), peer = label.peer(), length = bytes.len();
+        "{label}: {what} {} bytes: {shown}{ellipsis}", bytes.len()
+    );
 }
 
 #[cfg(test)]
