@@ -12,9 +12,6 @@ use super::message::Message;
 
 /// The program's name in the log.
 pub const NAME: &str = "retortd";
-/// The maximum length of a line, in bytes: of the text of a message, and of a JSON object. Derived: RFC 3164 section 4.1
-/// allows 1024 with the header of the system log.
-pub const MAX_LINE: usize = 900;
 
 /// How serious a line is; the numbers are those of syslog(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

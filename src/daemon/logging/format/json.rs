@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use crate::daemon::logging::line::{Line, MAX_LINE, time_stamp};
-use crate::daemon::logging::message::Value;
+use crate::daemon::logging::line::{Line, time_stamp};
+use crate::daemon::logging::message::{MAX_LINE, Value};
 
 /// Behind a message that was cut.
 const ELLIPSIS: &str = "...";
