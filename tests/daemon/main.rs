@@ -24,6 +24,7 @@ mod lifecycle;
 mod limits;
 mod local_sockets;
 mod log;
+mod log_formats;
 mod options;
 mod protocols;
 mod proxy;

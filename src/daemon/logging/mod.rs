@@ -181,27 +181,38 @@ mod tests {
     /// The name of a test that acts as a daemon, in a process of its own, if this variable is set.
     const CHILD: (&str, &str) = ("daemon::logging::tests::panics_are_logged", "RETORTD_TEST_PANIC");
 
-    /// A process with a log and a thread that panics.
-    fn panicking() -> Command {
+    /// A process with a log of this format and a thread that panics.
+    fn panicking(format: &str) -> Command {
         let mut command = Command::new(env::current_exe().expect("the test program"));
-        command.args(["--exact", CHILD.0, "--nocapture"]).env(CHILD.1, "").stdout(Stdio::null());
+        command.args(["--exact", CHILD.0, "--nocapture"]).env(CHILD.1, format).stdout(Stdio::null());
         command
+    }
+
+    /// What it writes to standard error.
+    fn log_of_a_panic(format: &str) -> String {
+        let output = panicking(format).output().expect("start the test program");
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(7), "{log}");
+        log
     }
 
     #[test]
     fn panics_are_logged() {
-        if env::var_os(CHILD.1).is_some() {
+        if let Some(format) = env::var_os(CHILD.1) {
             start(0);
-            start_thread(LogTarget::Stderr, LogFormat::Text).expect("a thread");
+            let format = if format == "json" { LogFormat::Json } else { LogFormat::Text };
+            start_thread(LogTarget::Stderr, format).expect("a thread");
             let thread = thread::Builder::new().name("worker-9".into()).spawn(|| panic!("first\nsecond"));
             assert!(thread.expect("a thread").join().is_err());
             exit(7);
         }
-        let output = panicking().output().expect("start the test program");
-        let log = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(7), "{log}");
+        let log = log_of_a_panic("text");
         let line = log.split_once(' ').map(|(_time, line)| line).unwrap_or_default();
         assert!(line.starts_with("retortd: worker-9 panicked at ") && line.ends_with(": first second\n"), "{log}");
+        let object: serde_json::Value = serde_json::from_str(&log_of_a_panic("json")).expect("one object");
+        let text = object["msg"].as_str().unwrap_or_default();
+        assert!(text.starts_with("worker-9 panicked at ") && text.ends_with(": first second"), "{object}");
+        assert_eq!(object["level"], "error");
     }
 
     fn fill(mut pipe: &File) {
@@ -216,7 +227,7 @@ mod tests {
         let (_reader, writer) = nix::unistd::pipe().expect("a pipe");
         let writer = File::from(writer);
         fill(&writer);
-        let mut child = panicking().stderr(writer).spawn().expect("start the test program");
+        let mut child = panicking("text").stderr(writer).spawn().expect("start the test program");
         let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
         let (send, ended) = mpsc::channel();
         thread::spawn(move || send.send(child.wait()));
