@@ -8,15 +8,15 @@ use std::fmt::{self, Display, Write};
 
 use log::kv::{self, Key, Source, VisitSource, VisitValue};
 
-/// The maximum length of a line, in bytes: of the text of a message, and of a JSON object. Derived: RFC 3164 section 4.1
-/// allows 1024 with the header of the system log.
+/// The maximum length of the text of a message, and of a JSON object, in bytes. Derived: RFC 3164 section 4.1 allows
+/// 1024 with the header of the system log.
 pub const MAX_LINE: usize = 900;
 /// The maximum length of a text in a pair, in bytes. Chosen: more than the longest client, two IPv6 addresses with
 /// their ports (`[…]:65535 via […]:65535`: 98 bytes).
 const MAX_VALUE: usize = 128;
-/// The maximum length of all pairs, in bytes; those that do not fit are left out. Chosen: more than the line that closes
-/// a connection ever needs (290), and little enough that a JSON object in which each byte is escaped by a second one has
-/// room for a message ([`MAX_LINE`]).
+/// The maximum length of all pairs, in bytes; those that do not fit are left out. Chosen: more than a line about a
+/// connection ever needs (290), and so little that a JSON object has room for them if each byte is escaped by another
+/// one.
 const MAX_PAIRS: usize = 400;
 /// The capacity of the string in which a message is written, in bytes. Chosen: fits most lines about a request, without
 /// pairs.

@@ -7,7 +7,7 @@
 //! terminal; and a regular file has no non-blocking writes. Therefore one thread writes the log and may block in a
 //! write for any time; all other threads only add their lines to a bounded queue (`queue.rs`). Lines are written in the
 //! order in which they were added. A line that was written in part is completed before anything else is written, or
-//! ended by a line feed if the rest was refused (`sink.rs`).
+//! ended by a line feed if the rest was refused (`sink/descriptor.rs`).
 //!
 //! A line is dropped and counted if the queue is full or if the write fails (no space left, file too large, closed);
 //! the number is written where the lines are missing, as soon as the log accepts lines again.
@@ -15,11 +15,15 @@
 //! The log thread blocks every signal: a write to a terminal from the background stops the process with SIGTTOU under
 //! `stty tostop`, unless that signal is blocked or ignored (termios(3)).
 //!
-//! A line on standard error begins with the time and the program's name, at every log level. The journal and the system
-//! log add both themselves (`sink.rs`).
-//!
-//! Every line is cut, and its control characters are escaped (`line.rs`), so that no input of a client can forge a
+//! Every line is cut, and its control characters are escaped (`message.rs`), so that no input of a client can forge a
 //! line.
+//!
+//! | file | content |
+//! |---|---|
+//! | `line.rs`, `message.rs` | one line, with its text and key-value pairs |
+//! | `queue.rs` | the lines that wait for the log thread |
+//! | `format/` | how a line is written: as text, as a JSON object, as fields of the journal |
+//! | `sink/` | where it is written: standard error, the sockets of system log and journal |
 
 mod format;
 mod line;

@@ -14,8 +14,9 @@ use super::message::Message;
 /// The capacity of the queue, in bytes, including what the queue needs for each line ([`LINE_OVERHEAD`]). A batch that
 /// the log thread is writing may occupy as much again.
 ///
-/// Chosen: the lines of about 10,000 requests at `-vv`. Measured with that on two processors (`retort bench --depth
-/// 64`, the log in a file): no line is lost at 350,000 requests per second, a sixth of the lines at 700,000.
+/// Chosen: the lines of about 10,000 requests at `-vv`, or 6,000 with key-value pairs. Measured with it on two
+/// processors, without pairs (`retort bench --depth 64`, the log in a file): no line is lost at 350,000 requests per
+/// second, a sixth of the lines at 700,000.
 const CAPACITY: usize = 3 << 19;
 
 /// The memory of a line in addition to its message, in bytes. Derived: the capacity of a [`Vec`] that grows is at most
