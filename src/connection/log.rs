@@ -39,11 +39,6 @@ impl ClientLabel {
         self.0.as_deref()?.split_once(' ')
     }
 
-    /// Logs a line about the connection at `-v`.
-    pub fn info(&self, message: impl fmt::Display) {
-        info!(listener = self.listener(), peer = self.peer(); "{self}: {message}");
-    }
-
     /// Logs what a call of the protocol did: its requests, and the bytes of its replies.
     pub(super) fn log_call(&self, exchange: &mut Exchange<'_>, took: Duration) {
         if log_enabled!(Level::Trace) {
@@ -70,6 +65,11 @@ impl ClientLabel {
                 LogEvent::Protocol(text) => self.info(text),
             }
         }
+    }
+
+    /// Logs a line about the connection at `-v`.
+    pub fn info(&self, message: impl fmt::Display) {
+        info!(listener = self.listener(), peer = self.peer(); "{self}: {message}");
     }
 }
 
