@@ -118,7 +118,10 @@ fn retort_man_page_has_a_section_per_subcommand() {
 #[test]
 fn man_page_and_settings_file_have_every_variable() {
     let real = variables(&daemon());
-    assert_same("retortd.8", &words(&manual("retortd.8"), "RETORTD_"), &with(&real, "RETORTD_"));
+    // what is given to journalctl is a field of the journal
+    let page = manual("retortd.8");
+    let own: Vec<&str> = page.lines().filter(|line| !line.contains("journalctl ")).collect();
+    assert_same("retortd.8", &words(&own.join("\n"), "RETORTD_"), &with(&real, "RETORTD_"));
     let in_file: BTreeSet<String> =
         with(&real, "RETORTD_").into_iter().filter(|name| name != "RETORTD_SETTINGS").collect();
     assert_same("default/retortd", &words(&read("packaging/default/retortd"), "RETORTD_"), &in_file);

@@ -6,7 +6,7 @@
 
 use std::collections::TryReserveError;
 
-use log::{Level, info, log_enabled};
+use log::{Level, log_enabled};
 
 use super::close_reason::CloseReason;
 use super::context::Context;
@@ -70,7 +70,7 @@ impl Connection {
                 Next::Announced(Box::new(header))
             }
             Err(error) => {
-                info!("{}: invalid PROXY header: {error}", self.label);
+                self.label.info(format_args!("invalid PROXY header: {error}"));
                 Next::Close(CloseReason::ProxyHeader)
             }
         }
@@ -94,7 +94,7 @@ impl Connection {
     fn after_eof_in_header(&self) -> CloseReason {
         match &self.state {
             State::Handshake(handshake) if !handshake.received.is_empty() => {
-                info!("{}: invalid PROXY header: the peer half-closed inside it", self.label);
+                self.label.info("invalid PROXY header: the peer half-closed inside it");
                 CloseReason::ProxyHeader
             }
             _ => CloseReason::Finished,

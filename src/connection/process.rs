@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::time::Instant;
 
-use log::{Level, info, log_enabled};
+use log::{Level, log_enabled};
 
 use super::close_reason::CloseReason;
 use super::context::{Context, REPLY_BUF_SIZE, SCARCE_REPLY_BUF_SIZE, SMALL_REQUEST};
@@ -242,7 +242,7 @@ impl Connection {
             CloseCause::Complete => CloseReason::Served,
             CloseCause::ProtocolError(refusal) => {
                 if !(rejected && log_enabled!(Level::Debug)) {
-                    info!("{}: {refusal}", self.label());
+                    self.label.info(refusal);
                 }
                 CloseReason::Violation
             }

@@ -55,7 +55,7 @@ use log::{error, warn};
 use crate::server::Server;
 use crate::sys::Errno;
 use activation::Inherited;
-use config::args::LogTarget;
+use config::args::{LogFormat, LogTarget};
 use config::environment::service_link_warning;
 use config::load::{Command, ConfigError, Configuration, Remark, load};
 use config::service::Service;
@@ -89,14 +89,16 @@ fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarg
     // before the rest of the start, so that a signal during it is handled after it
     let signals = Signals::catch();
     let target = log.unwrap_or(configuration.settings.fixed.log);
-    with_log(configuration, target, |Configuration { settings, .. }, inherited| {
+    let format = configuration.settings.fixed.log_format;
+    with_log(configuration, (target, format), |Configuration { settings, .. }, inherited| {
         serve(signals, inherited, settings, arguments)
     })
 }
 
 /// Prints the settings in force, or logs why they cannot be used: to `log`, or else to standard error.
 fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitCode {
-    with_log(configuration, log.unwrap_or(LogTarget::Auto), |configuration, inherited| {
+    let log = (log.unwrap_or(LogTarget::Auto), LogFormat::Text);
+    with_log(configuration, log, |configuration, inherited| {
         print(&check::settings_in_force(&configuration, inherited)?)
     })
 }
@@ -104,7 +106,7 @@ fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitC
 /// Starts the log, and runs a task with the sockets that the service manager has passed; logs the reason if that fails.
 fn with_log(
     configuration: Configuration,
-    target: LogTarget,
+    log: (LogTarget, LogFormat),
     task: impl FnOnce(Configuration, Inherited) -> Result<(), Failure>,
 ) -> ExitCode {
     let Settings { reloadable, fixed } = &configuration.settings;
@@ -116,7 +118,7 @@ fn with_log(
     }
     // before any thread is started, because listenfd changes the environment
     let inherited = activation::take(fixed.connection.as_ref());
-    if let Err(code) = start_log_thread(target) {
+    if let Err(code) = start_log_thread(log) {
         return code;
     }
     match inherited.and_then(|inherited| task(configuration, inherited)) {
@@ -129,8 +131,8 @@ fn with_log(
 }
 
 /// Starts the thread that writes the log. If the system refuses it, the reason goes to standard error.
-fn start_log_thread(target: LogTarget) -> Result<(), ExitCode> {
-    logging::start_thread(target).map_err(|error| {
+fn start_log_thread((target, format): (LogTarget, LogFormat)) -> Result<(), ExitCode> {
+    logging::start_thread(target, format).map_err(|error| {
         // fails if standard error is closed
         let _ = writeln!(io::stderr(), "retortd: cannot start the log thread: {error}");
         ExitCode::from(Kind::System.code())
@@ -184,7 +186,7 @@ fn reject(error: ConfigError, log: Option<LogTarget>) -> ExitCode {
         }
         error => {
             logging::start(0);
-            if let Err(code) = start_log_thread(log.unwrap_or(LogTarget::Auto)) {
+            if let Err(code) = start_log_thread((log.unwrap_or(LogTarget::Auto), LogFormat::Text)) {
                 return code;
             }
             let failure = error.into_failure();

@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn fixed_settings_are_named() {
         let names = "the addresses and modes of listeners, --connection, --backlog, --recv-buffer, --send-buffer, \
-                     --workers, --seed and --log";
+                     --workers, --seed, --log and --log-format";
         assert_eq!(fixed_names(), names);
     }
 }

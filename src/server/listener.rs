@@ -115,6 +115,7 @@ impl ListenerProfile {
         if let (Some(times), _) = self.missing_header.occurred(now) {
             let name = &self.name;
             warn!(
+                listener = self.protocol.name, peer:% = peer;
                 "{name}: no valid PROXY header from {peer}{times}: is send-proxy set in the balancer, or does a client \
                  connect directly?"
             );
@@ -126,6 +127,7 @@ impl ListenerProfile {
         if let (Some(times), _) = self.found_header.occurred(now) {
             let (name, client) = (&self.name, Client::Direct(peer));
             warn!(
+                listener = self.protocol.name, peer:% = client;
                 "{name}: a connection from {client} begins with a PROXY header, which is served as input{times}: if a \
                  balancer sends it, add the option proxy to the listener"
             );
@@ -137,6 +139,7 @@ impl ListenerProfile {
         if let (Some(times), _) = self.untrusted_peer.occurred(now) {
             let name = &self.name;
             warn!(
+                listener = self.protocol.name, peer:% = peer;
                 "{name}: closed a connection from {peer}, which is not in --proxy-from{times}: if it is a balancer, add \
                  its address there"
             );

@@ -25,6 +25,7 @@ mod lifecycle;
 mod limits;
 mod local_sockets;
 mod log;
+mod log_formats;
 mod monitoring;
 mod options;
 mod protocols;

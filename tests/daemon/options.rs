@@ -47,7 +47,8 @@ fn invalid_option_value_exits_2_and_names_option() {
         ("--drain-timeout", &["-1s", "30,5"]),
         ("--exit-idle", &["-1s", "s"]),
         ("--seed", &["18446744073709551616"]),
-        ("--log", &["", "journal"]),
+        ("--log", &["", "journald"]),
+        ("--log-format", &["", "xml"]),
     ];
     for (option, values) in table {
         for value in *values {
@@ -233,7 +234,7 @@ fn reload_keeps_addresses_and_warns_until_the_restart() {
         let before = daemon.log.len();
         daemon.reload();
         let names = "the addresses and modes of listeners, --connection, --backlog, --recv-buffer, --send-buffer, \
-                     --workers, --seed and --log";
+                     --workers, --seed, --log and --log-format";
         daemon.wait_for_line(before, &format!("{names} change only with a restart"));
         assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
     }

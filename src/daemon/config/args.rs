@@ -129,6 +129,9 @@ pub struct FixedSettings {
     /// Where the log goes
     #[arg(long, env = "RETORTD_LOG", value_name = "WHERE", help_heading = LOGGING, default_value = "auto")]
     pub log: LogTarget,
+    /// What each message of the log is
+    #[arg(long, env = "RETORTD_LOG_FORMAT", value_name = "FORMAT", help_heading = LOGGING, default_value = "text")]
+    pub log_format: LogFormat,
 }
 
 /// Settings that SIGHUP applies.
@@ -219,6 +222,17 @@ pub enum LogTarget {
     Stderr,
     /// To the system log at /dev/log
     Syslog,
+    /// To the journal, with fields
+    Journal,
+}
+
+/// A value of `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text for people
+    Text,
+    /// A JSON object
+    Json,
 }
 
 /// The command line as clap knows it; also for the completions and for the tests of the documentation.
@@ -261,7 +275,16 @@ mod tests {
 
     #[test]
     fn fixed_options_are_those_that_need_a_restart() {
-        let fixed = ["--connection", "--backlog", "--recv-buffer", "--send-buffer", "--workers", "--seed", "--log"];
+        let fixed = [
+            "--connection",
+            "--backlog",
+            "--recv-buffer",
+            "--send-buffer",
+            "--workers",
+            "--seed",
+            "--log",
+            "--log-format",
+        ];
         assert_eq!(fixed_options(), fixed);
     }
 }

@@ -73,6 +73,7 @@ mod tests {
             "--workers=2",
             "--seed=1",
             "--log=stderr",
+            "--log-format=json",
             "--send-buffer=1K",
         ] {
             assert!(settings(&["--listen=echo=7", option]).need_restart(&running), "{option}");

@@ -7,7 +7,7 @@
 //! terminal; and a regular file has no non-blocking writes. Therefore one thread writes the log and may block in a
 //! write for any time; all other threads only add their lines to a bounded queue (`queue.rs`). Lines are written in the
 //! order in which they were added. A line that was written in part is completed before anything else is written, or
-//! ended by a line feed if the rest was refused (`sink.rs`).
+//! ended by a line feed if the rest was refused (`sink/descriptor.rs`).
 //!
 //! A line is dropped and counted if the queue is full or if the write fails (no space left, file too large, closed);
 //! the number is written where the lines are missing, as soon as the log accepts lines again.
@@ -15,36 +15,45 @@
 //! The log thread blocks every signal: a write to a terminal from the background stops the process with SIGTTOU under
 //! `stty tostop`, unless that signal is blocked or ignored (termios(3)).
 //!
-//! A line on standard error begins with the time and the program's name, at every log level. The journal and the system
-//! log add both themselves (`sink.rs`).
-//!
-//! Every line is cut, and its control characters are escaped (`line.rs`), so that no input of a client can forge a
+//! Every line is cut, and its control characters are escaped (`message.rs`), so that no input of a client can forge a
 //! line.
+//!
+//! | file | content |
+//! |---|---|
+//! | `line.rs`, `message.rs` | one line, with its text and key-value pairs |
+//! | `queue.rs` | the lines that wait for the log thread |
+//! | `format/` | how a line is written: as text, as a JSON object, as fields of the journal |
+//! | `sink/` | where it is written: standard error, the sockets of system log and journal |
 
+mod format;
 mod line;
+mod message;
 mod queue;
 mod sink;
-mod syslog;
 
 use std::env;
 use std::fmt;
 use std::io;
 use std::panic::{self, PanicHookInfo};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record, error};
 
-use crate::daemon::config::args::LogTarget;
+use crate::daemon::config::args::{LogFormat, LogTarget};
 use crate::sys::{self, FileId};
-use line::{Severity, clean};
+use format::text::Prefix;
+use line::Severity;
+use message::Message;
 use queue::Queue;
-use sink::{Format, Sink};
-use syslog::SyslogSocket;
+use sink::{LogSocket, Sink};
 
 /// The socket of the system log (syslog(3)).
 const SYSLOG_SOCKET: &str = "/dev/log";
+/// The socket of the journal (systemd-journald.service(8)).
+const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 /// The maximum time that the exit waits for the last lines to be written. Chosen: half of the second within which an
 /// idle daemon exits after SIGTERM.
 const EXIT_FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
@@ -67,11 +76,20 @@ pub fn start(verbose: u8) {
 ///
 /// # Errors
 /// The system refuses the thread: nothing can be logged then.
-pub fn start_thread(target: LogTarget) -> io::Result<()> {
-    let format = if target != LogTarget::Stderr && stderr_is_journal() { Format::Journal } else { Format::Stamped };
-    let syslog = (target == LogTarget::Syslog).then(|| SyslogSocket::new(SYSLOG_SOCKET.into()));
-    let queue = &LOGGER.get_or_init(Logger::default).queue;
-    thread::Builder::new().name("log".into()).spawn(move || write_lines(queue, Sink::new(format, syslog)))?;
+pub fn start_thread(target: LogTarget, format: LogFormat) -> io::Result<()> {
+    let is_journal = target != LogTarget::Stderr && stderr_is_journal();
+    let prefix = if is_journal { Prefix::Priority } else { Prefix::Stamp };
+    let socket = match target {
+        LogTarget::Syslog => Some(LogSocket::syslog(SYSLOG_SOCKET.into())),
+        LogTarget::Auto if !is_journal => None,
+        LogTarget::Auto | LogTarget::Journal => Some(LogSocket::journal(JOURNAL_SOCKET.into())),
+        LogTarget::Stderr => None,
+    };
+    let logger = LOGGER.get_or_init(Logger::default);
+    let shows_pairs = format == LogFormat::Json || matches!(socket, Some(LogSocket::Journal(_)));
+    logger.without_pairs.store(!shows_pairs, Ordering::Relaxed);
+    let sink = Sink::new(format, prefix, socket);
+    thread::Builder::new().name("log".into()).spawn(move || write_lines(&logger.queue, sink))?;
     Ok(())
 }
 
@@ -113,7 +131,7 @@ pub fn set_verbosity(verbose: u8) {
 /// Logs a line whatever the level: the effect of a signal.
 pub fn log_always(line: &str) {
     if let Some(logger) = LOGGER.get() {
-        logger.queue.push(Severity::Info, clean(line));
+        logger.queue.push(Severity::Info, Message::new(line));
     }
 }
 
@@ -131,6 +149,8 @@ fn stderr_is_journal() -> bool {
 #[derive(Default)]
 struct Logger {
     queue: Queue,
+    /// Neither the target nor the format shows key-value pairs. They are collected until both are known.
+    without_pairs: AtomicBool,
 }
 
 impl Log for Logger {
@@ -139,7 +159,12 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        self.queue.push(record.level().into(), clean(&record.args().to_string()));
+        let message = if self.without_pairs.load(Ordering::Relaxed) {
+            Message::new(record.args())
+        } else {
+            Message::with_pairs(record.args(), record.key_values())
+        };
+        self.queue.push(record.level().into(), message);
     }
 
     fn flush(&self) {}
@@ -164,27 +189,38 @@ mod tests {
     /// The name of a test that acts as a daemon, in a process of its own, if this variable is set.
     const CHILD: (&str, &str) = ("daemon::logging::tests::panics_are_logged", "RETORTD_TEST_PANIC");
 
-    /// A process with a log and a thread that panics.
-    fn panicking() -> Command {
+    /// A process with a log of this format and a thread that panics.
+    fn panicking(format: &str) -> Command {
         let mut command = Command::new(env::current_exe().expect("the test program"));
-        command.args(["--exact", CHILD.0, "--nocapture"]).env(CHILD.1, "").stdout(Stdio::null());
+        command.args(["--exact", CHILD.0, "--nocapture"]).env(CHILD.1, format).stdout(Stdio::null());
         command
+    }
+
+    /// What it writes to standard error.
+    fn log_of_a_panic(format: &str) -> String {
+        let output = panicking(format).output().expect("start the test program");
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(7), "{log}");
+        log
     }
 
     #[test]
     fn panics_are_logged() {
-        if env::var_os(CHILD.1).is_some() {
+        if let Some(format) = env::var_os(CHILD.1) {
             start(0);
-            start_thread(LogTarget::Stderr).expect("a thread");
+            let format = if format == "json" { LogFormat::Json } else { LogFormat::Text };
+            start_thread(LogTarget::Stderr, format).expect("a thread");
             let thread = thread::Builder::new().name("worker-9".into()).spawn(|| panic!("first\nsecond"));
             assert!(thread.expect("a thread").join().is_err());
             exit(7);
         }
-        let output = panicking().output().expect("start the test program");
-        let log = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(7), "{log}");
+        let log = log_of_a_panic("text");
         let line = log.split_once(' ').map(|(_time, line)| line).unwrap_or_default();
         assert!(line.starts_with("retortd: worker-9 panicked at ") && line.ends_with(": first second\n"), "{log}");
+        let object: serde_json::Value = serde_json::from_str(&log_of_a_panic("json")).expect("one object");
+        let text = object["msg"].as_str().unwrap_or_default();
+        assert!(text.starts_with("worker-9 panicked at ") && text.ends_with(": first second"), "{object}");
+        assert_eq!(object["level"], "error");
     }
 
     fn fill(mut pipe: &File) {
@@ -199,7 +235,7 @@ mod tests {
         let (_reader, writer) = nix::unistd::pipe().expect("a pipe");
         let writer = File::from(writer);
         fill(&writer);
-        let mut child = panicking().stderr(writer).spawn().expect("start the test program");
+        let mut child = panicking("text").stderr(writer).spawn().expect("start the test program");
         let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
         let (send, ended) = mpsc::channel();
         thread::spawn(move || send.send(child.wait()));

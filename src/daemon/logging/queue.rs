@@ -9,16 +9,18 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::line::{Line, Severity};
+use super::message::Message;
 
 /// The capacity of the queue, in bytes, including what the queue needs for each line ([`LINE_OVERHEAD`]). A batch that
 /// the log thread is writing may occupy as much again.
 ///
-/// Chosen: the lines of about 10,000 requests at `-vv`. Measured with that on two processors (`retort bench --depth
-/// 64`, the log in a file): no line is lost at 350,000 requests per second, a sixth of the lines at 700,000.
+/// Chosen: the lines of about 10,000 requests at `-vv`, or 6,000 with key-value pairs. Measured with it on two
+/// processors, without pairs (`retort bench --depth 64`, the log in a file): no line is lost at 350,000 requests per
+/// second, a sixth of the lines at 700,000.
 pub const CAPACITY: usize = 3 << 19;
 
-/// The memory of a line in addition to its text, in bytes. Derived: the capacity of a [`Vec`] that grows is at most
-/// twice what it contains, and the allocator adds 8 bytes to each text and rounds up to 16 (glibc's malloc).
+/// The memory of a line in addition to its message, in bytes. Derived: the capacity of a [`Vec`] that grows is at most
+/// twice what it contains, and the allocator adds 8 bytes to each message and rounds up to 16 (glibc's malloc).
 const LINE_OVERHEAD: usize = 2 * size_of::<Line>() + 16;
 
 /// The lines that the log thread takes from the queue at once.
@@ -61,8 +63,8 @@ impl Queue {
     }
 
     /// Adds a line, or drops and counts it if the queue is full.
-    pub fn push(&self, severity: Severity, text: String) {
-        let size = LINE_OVERHEAD + text.capacity();
+    pub fn push(&self, severity: Severity, message: Message) {
+        let size = LINE_OVERHEAD + message.length();
         let mut state = self.lock();
         if state.bytes + size > CAPACITY {
             state.lost += 1;
@@ -72,7 +74,7 @@ impl Queue {
         state.bytes += size;
         state.added += 1;
         // under the lock, so that the times in the log are in order
-        state.lines.push(Line { time: SystemTime::now(), severity, text });
+        state.lines.push(Line { time: SystemTime::now(), severity, message });
         let wake = mem::take(&mut state.sleeping);
         drop(state);
         if wake {
@@ -121,18 +123,18 @@ mod tests {
     use std::thread;
 
     fn texts(batch: &Batch) -> Vec<&str> {
-        batch.lines.iter().map(|line| line.text.as_str()).collect()
+        batch.lines.iter().map(|line| line.message.text()).collect()
     }
 
     #[test]
     fn lines_are_taken_in_order_and_all_at_once() {
         let queue = Queue::default();
-        queue.push(Severity::Info, "first".into());
-        queue.push(Severity::Info, "second".into());
+        queue.push(Severity::Info, Message::new("first"));
+        queue.push(Severity::Info, Message::new("second"));
         let batch = queue.take();
         assert_eq!(texts(&batch), ["first", "second"]);
         assert!(batch.lines[0].time <= batch.lines[1].time);
-        queue.push(Severity::Error, "third".into());
+        queue.push(Severity::Error, Message::new("third"));
         assert_eq!(texts(&queue.take()), ["third"]);
         assert_eq!(queue.dropped(), 0);
     }
@@ -141,11 +143,11 @@ mod tests {
     fn dropped_lines_are_counted_with_the_lines_before_them() {
         let queue = Queue::default();
         let room = CAPACITY / (LINE_OVERHEAD + 900);
-        (0..room + 7).for_each(|_| queue.push(Severity::Debug, "x".repeat(900)));
+        (0..room + 7).for_each(|_| queue.push(Severity::Debug, Message::new("x".repeat(900))));
         assert_eq!(queue.dropped(), 7);
         let batch = queue.take();
         assert_eq!((batch.lines.len(), batch.lost), (room, 7));
-        queue.push(Severity::Debug, "after".into());
+        queue.push(Severity::Debug, Message::new("after"));
         let batch = queue.take();
         assert_eq!((texts(&batch), batch.lost), (vec!["after"], 0));
         queue.finish(room + 1, 2);
@@ -158,10 +160,10 @@ mod tests {
         for length in [0, 10, 20, 900] {
             let queue = Queue::default();
             while queue.dropped() == 0 {
-                queue.push(Severity::Debug, "x".repeat(length));
+                queue.push(Severity::Debug, Message::new("x".repeat(length)));
             }
             let lines = queue.take().lines;
-            let texts: usize = lines.iter().map(|line| line.text.capacity()).sum();
+            let texts: usize = lines.iter().map(|line| line.message.length()).sum();
             let held = lines.capacity() * size_of::<Line>() + texts;
             assert!(held <= CAPACITY, "{held} bytes for {} lines of {length}", lines.len());
         }
@@ -171,7 +173,7 @@ mod tests {
     fn flush_waits_for_earlier_lines() {
         let queue = Queue::default();
         assert!(queue.flush(Duration::ZERO), "there is nothing to wait for");
-        queue.push(Severity::Info, "line".into());
+        queue.push(Severity::Info, Message::new("line"));
         assert!(!queue.flush(Duration::ZERO));
         thread::scope(|scope| {
             let flushed = scope.spawn(|| queue.flush(Duration::MAX));
@@ -190,7 +192,7 @@ mod tests {
                 while !queue.lock().sleeping {
                     thread::yield_now();
                 }
-                queue.push(Severity::Info, String::new());
+                queue.push(Severity::Info, Message::new(""));
             }
             assert_eq!(taker.join().expect("no panic"), 100);
         });

@@ -67,7 +67,7 @@ impl Worker {
         let client = Client::announced(header, peer);
         session.connection.set_label(peer::label(client, profile.protocol.name));
         if let ProxyHeader::Proxied { .. } = header {
-            info!("{}: announced", session.connection.label());
+            session.connection.label().info("announced");
         }
         let driver = &mut self.driver;
         let next = match driver.admit_announced(client, peer, profile, &options) {

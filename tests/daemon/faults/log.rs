@@ -29,6 +29,26 @@ fn syslog(directory: &Directory) -> UnixDatagram {
     socket
 }
 
+/// A daemon that logs to the journal, in a mount namespace in which /run is a directory of the test. None: not possible
+/// here.
+fn with_journal(directory: &Directory, arguments: &[&str]) -> Option<DaemonBuilder> {
+    if !is_root() || !super::available("unshare") {
+        return None;
+    }
+    let run = directory.path("run");
+    std::fs::create_dir_all(run.join("systemd/journal")).expect("a directory");
+    let script = "mount --bind $0 /run && exec \"$@\"";
+    let words = ["unshare", "--mount", "--propagation=private", "sh", "-c", script, run.to_str().expect("UTF-8")];
+    let listen = ["--listen=frame=127.0.0.1:0", "--log=journal", "--workers=1"];
+    Some(DaemonBuilder::new(&[&listen, arguments].concat()).under(&words))
+}
+
+fn journal(directory: &Directory) -> UnixDatagram {
+    let socket = UnixDatagram::bind(directory.path("run/systemd/journal/socket")).expect("bind the journal's socket");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    socket
+}
+
 fn next(socket: &UnixDatagram) -> String {
     let mut datagram = [0; 8192];
     let length = socket.recv(&mut datagram).expect("a message for syslog");
@@ -125,13 +145,19 @@ fn blocked_syslog_does_not_block_service() {
 /// Fault 32: no message is longer than syslog takes (RFC 3164 section 4.1).
 #[test]
 fn syslog_messages_are_at_most_1024_bytes() {
+    for format in ["--log-format=text", "--log-format=json"] {
+        log_long_lines_to_syslog(format);
+    }
+}
+
+fn log_long_lines_to_syslog(format: &str) {
     let directory = Directory::new();
     // client bytes and values of settings are truncated earlier; the name of a file is not
     let long_path = ["d"; 5].map(|name| name.repeat(250)).join("/");
     std::fs::create_dir_all(directory.path(&long_path)).expect("directories");
     let file = format!("{long_path}/settings");
     let settings = directory.write(&file, "");
-    let Some(launch) = with_dev_log(&directory, &["-vvv", "--settings", &settings]) else { return };
+    let Some(launch) = with_dev_log(&directory, &["-vvv", "--settings", &settings, format]) else { return };
     let socket = syslog(&directory);
     let daemon = launch.start();
     let mut client = daemon.connect("frame");
@@ -144,11 +170,60 @@ fn syslog_messages_are_at_most_1024_bytes() {
         let message = next(&socket);
         longest = longest.max(message.len());
         assert!(!message.contains('\n'), "{message}");
+        assert_eq!(message.ends_with('}'), format.ends_with("json"), "{message}");
         if message.contains("cannot reload") {
             break;
         }
     }
     assert!((900..=1024).contains(&longest), "{longest}");
+}
+
+/// Fault 32: as for syslog; lines have fields.
+#[test]
+fn journal_is_used_as_soon_as_it_appears() {
+    let directory = Directory::new();
+    let Some(launch) = with_journal(&directory, &["-vv"]) else { return };
+    let daemon = launch.start();
+    let mut client = daemon.connect("frame");
+    assert_serves(&mut client);
+    daemon.wait_for_line(0, "reverse of 19 bytes answered");
+    for _ in 0..2 {
+        let socket = journal(&directory);
+        assert_serves(&mut client);
+        let fields = next(&socket);
+        let begin = "PRIORITY=7\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=retortd\nMESSAGE=frame 127.0.0.1:";
+        assert!(fields.starts_with(begin), "{fields}");
+        let peer = format!("RETORTD_PEER={}", client.address());
+        for field in ["RETORTD_LISTENER=frame", &peer, "RETORTD_ACTION=reverse", "RETORTD_LENGTH=19"] {
+            assert!(fields.lines().any(|line| line == field), "{field}: {fields}");
+        }
+        // the journal stops, and starts again
+        drop(socket);
+        std::fs::remove_file(directory.path("run/systemd/journal/socket")).expect("remove");
+        let before = daemon.log.len();
+        assert_serves(&mut client);
+        daemon.wait_for_line(before, "reverse of 19 bytes answered");
+    }
+}
+
+/// Fault 32: a journal that does not read delays nothing, and gets every line that the queue had room for.
+#[test]
+fn blocked_journal_does_not_block_service() {
+    const REQUESTS: usize = 2000;
+    let directory = Directory::new();
+    let Some(launch) = with_journal(&directory, &["-vv"]) else { return };
+    let socket = journal(&directory);
+    let mut daemon = launch.start();
+    let mut client = daemon.connect("frame");
+    (0..REQUESTS).for_each(|_| assert_serves(&mut client));
+    let mut answered = 0;
+    while answered < REQUESTS {
+        answered += usize::from(next(&socket).contains("\nRETORTD_ACTION=reverse\n"));
+    }
+    // the exit does not wait for it either
+    (0..REQUESTS).for_each(|_| assert_serves(&mut client));
+    drop(client);
+    assert_eq!(daemon.stop(), 0);
 }
 
 /// Fault 34: there is no service manager.

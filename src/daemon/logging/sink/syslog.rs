@@ -1,22 +1,21 @@
-//! The socket of the system log. It never blocks, and reconnects after an error.
+//! The socket of the system log.
 //!
-//! The crate syslog formats the lines (RFC 3164, which journald reads, too); the socket is this module's, because that
+//! The crate syslog formats the lines (RFC 3164, which journald reads, too); the socket is this program's, because that
 //! of the crate blocks and never reconnects. A line that the system log does not take at once is dropped, not sent
 //! later: its time stamp is that of the transmission.
 
-use std::io::{self, ErrorKind};
-use std::os::unix::net::UnixDatagram;
+use std::io;
 use std::path::PathBuf;
 
 use syslog::{Facility, Formatter3164, LogFormat};
 
-use super::line::{NAME, Severity};
+use super::datagram::DatagramSocket;
+use crate::daemon::logging::line::{NAME, Severity};
 
 /// A connection to the system log.
 pub struct SyslogSocket {
-    path: PathBuf,
     formatter: Formatter3164,
-    socket: Option<UnixDatagram>,
+    socket: DatagramSocket,
 }
 
 impl SyslogSocket {
@@ -28,27 +27,14 @@ impl SyslogSocket {
             process: NAME.into(),
             pid: std::process::id(),
         };
-        Self { path, formatter, socket: None }
+        Self { formatter, socket: DatagramSocket::new(path) }
     }
 
-    /// Sends one line.
+    /// Sends one message.
     ///
     /// # Errors
     /// `WouldBlock` if the queue of the system log is full; any other error means that there is no system log.
-    pub fn send(&mut self, severity: Severity, line: &str) -> io::Result<()> {
-        let datagram = self.format(severity, line)?;
-        let first = self.try_send(&datagram);
-        match first {
-            Err(error) if error.kind() != ErrorKind::WouldBlock => {
-                // the system log was restarted and has a new socket
-                self.socket = None;
-                self.try_send(&datagram)
-            }
-            result => result,
-        }
-    }
-
-    fn format(&self, severity: Severity, line: &str) -> io::Result<Vec<u8>> {
+    pub fn send(&mut self, severity: Severity, message: &str) -> io::Result<()> {
         let severity = match severity {
             Severity::Error => syslog::Severity::LOG_ERR,
             Severity::Warning => syslog::Severity::LOG_WARNING,
@@ -56,31 +42,16 @@ impl SyslogSocket {
             Severity::Debug => syslog::Severity::LOG_DEBUG,
         };
         let mut datagram = Vec::new();
-        self.formatter.format(&mut datagram, severity, line).map_err(io::Error::other)?;
-        Ok(datagram)
-    }
-
-    fn try_send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        let socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => self.connect()?,
-        };
-        let result = socket.send(datagram).map(drop);
-        self.socket = Some(socket);
-        result
-    }
-
-    fn connect(&self) -> io::Result<UnixDatagram> {
-        let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&self.path)?;
-        Ok(socket)
+        self.formatter.format(&mut datagram, severity, message).map_err(io::Error::other)?;
+        self.socket.send(&datagram)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::ErrorKind;
+    use std::os::unix::net::UnixDatagram;
 
     fn directory(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("retortd-{name}-{}", std::process::id()));
