@@ -10,7 +10,8 @@ use crate::protocol::{Exchange, LogEvent, RequestRecord};
 /// Bytes of a connection's input or output that one line of `-vvv` shows. Chosen so that the line fits a wide terminal.
 const MAX_TRACED: usize = 64;
 
-/// The label of a client in the log; a connection that was accepted while nothing was logged has none.
+/// The label of a client in the log: the name of the protocol, a space, and the peer. A connection that was accepted
+/// while nothing was logged has none.
 #[derive(Debug)]
 pub struct ClientLabel(pub(super) Option<Box<str>>);
 
@@ -21,6 +22,23 @@ impl fmt::Display for ClientLabel {
 }
 
 impl ClientLabel {
+    /// The listener of the client, by the name of its protocol: the pair `listener` of lines about a connection.
+    #[must_use]
+    pub fn listener(&self) -> Option<&str> {
+        self.parts().map(|(listener, _)| listener)
+    }
+
+    /// The client as messages show it, with the balancer that has announced it: the pair `peer`.
+    #[must_use]
+    pub fn peer(&self) -> Option<&str> {
+        self.parts().map(|(_, peer)| peer)
+    }
+
+    /// The name of a protocol contains no space.
+    fn parts(&self) -> Option<(&str, &str)> {
+        self.0.as_deref()?.split_once(' ')
+    }
+
     /// Logs what a call of the protocol did: its requests, and the bytes of its replies.
     pub(super) fn log_call(&self, exchange: &mut Exchange<'_>, took: Duration) {
         if log_enabled!(Level::Trace) {
@@ -51,4 +69,18 @@ pub(super) fn trace_bytes(label: &ClientLabel, what: &str, bytes: &[u8]) {
     let ellipsis = if bytes.len() > MAX_TRACED { "..." } else { "" };
     let shown = bytes[..bytes.len().min(MAX_TRACED)].escape_ascii();
     trace!("{label}: {what} {} bytes: {shown}{ellipsis}", bytes.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_has_the_listener_and_the_peer() {
+        let label = ClientLabel(Some("frame 192.0.2.10:56324 via 10.0.0.5:41234".into()));
+        assert_eq!(label.listener(), Some("frame"));
+        assert_eq!(label.peer(), Some("192.0.2.10:56324 via 10.0.0.5:41234"));
+        let none = ClientLabel(None);
+        assert_eq!((none.listener(), none.peer(), none.to_string()), (None, None, "a client".into()));
+    }
 }
