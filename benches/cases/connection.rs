@@ -146,7 +146,7 @@ impl Server {
             return serve(connection, client, worker, protocol);
         }
         let mut connection = match self.lifetime {
-            Lifetime::OneRoundBehindHeader => Connection::awaiting_header(None, Millis::NEVER),
+            Lifetime::OneRoundBehindHeader => Connection::awaiting_header(None, Millis::ZERO, Millis::NEVER),
             Lifetime::Persistent | Lifetime::OneRound => connect(self.info, &self.settings),
         };
         assert!(matches!(connection.open(client, &mut worker.context), Next::Wait), "the client speaks first");

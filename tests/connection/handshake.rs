@@ -28,7 +28,7 @@ fn announced() -> ProxyHeader {
 
 /// A connection in front of its protocol, at time 0.
 fn session(input: &[u8], reads: &[IoResult]) -> Session {
-    let connection = Connection::awaiting_header(None, Millis::new(DEADLINE));
+    let connection = Connection::awaiting_header(None, Millis::ZERO, Millis::new(DEADLINE));
     let context = context(1 << 20, &Arc::new(Budget::new(1 << 20)), 1);
     let mut session = Session { connection, stream: ScriptedStream::new(input, reads, &[]), context };
     assert_waits(&session.connection.open(&mut session.stream, &mut session.context));

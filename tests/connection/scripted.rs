@@ -193,7 +193,7 @@ impl Driver {
 
     /// A connection that begins with a PROXY header, before its first call.
     pub fn awaiting_header(name: &str, stream: ScriptedStream) -> Self {
-        Self::of(Connection::awaiting_header(None, Millis::NEVER), Some(protocol(name)), stream)
+        Self::of(Connection::awaiting_header(None, Millis::ZERO, Millis::NEVER), Some(protocol(name)), stream)
     }
 
     fn of(connection: Connection, protocol: Option<Box<dyn Protocol>>, stream: ScriptedStream) -> Self {

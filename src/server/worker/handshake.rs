@@ -46,12 +46,10 @@ impl Worker {
             profile.warn_untrusted_peer(peer, self.driver.context.now);
             let counters = self.driver.context.counters.of(listener.place());
             counters.proxy[ProxyResult::Untrusted as usize].add(1);
-            return self.reject(listener, label.as_deref(), CloseReason::ProxyUntrusted);
+            return self.reject(listener, label, CloseReason::ProxyUntrusted);
         }
-        if let Some(label) = &label {
-            info!("{label}: accepted");
-        }
-        let connection = Connection::awaiting_header(label, self.driver.context.now + proxy.timeout);
+        let now = self.driver.context.now;
+        let connection = Connection::awaiting_header(label, now, now + proxy.timeout);
         let interest = connection.interest();
         let client = Some(Box::new(ClientRecord::Awaiting(peer)));
         self.open_session(Session { stream, connection, interest, listener, client });

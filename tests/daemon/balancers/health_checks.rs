@@ -135,7 +135,7 @@ impl Effect {
     fn assert_lines(&self, check: &str, daemon: &Daemon) {
         let lines = daemon.log.all();
         let connections = closed_connections(&lines);
-        assert_eq!(connections.is_empty(), self.accepted == 0, "{check}: {lines:#?}");
+        assert_eq!(connections.is_empty(), self.lines == [0], "{check}: {lines:#?}");
         for (connection, count) in connections {
             assert!(self.lines.contains(&count), "{check}: {count} lines of {connection}: {lines:#?}");
         }
