@@ -154,7 +154,10 @@ fn closed_connections(lines: &[String]) -> BTreeMap<String, usize> {
         let count = counts.entry(address.clone()).or_insert(0);
         *count += 1;
         if text.starts_with("closed: ") {
-            closed.insert(address, *count);
+            let count = *count;
+            // another connection may have the port next
+            counts.remove(&address);
+            closed.insert(address, count);
         }
     }
     closed
