@@ -164,23 +164,30 @@ impl Totals {
 }
 
 /// One worker's counters: a table for each listener. Those of the listener of the connection in hand are what this
-/// dereferences to.
+/// dereferences to, at no more cost than one table would have.
 #[derive(Clone, Debug)]
 pub struct WorkerCounters {
-    tables: Arc<[Counters]>,
+    tables: Arc<[Arc<Counters>]>,
     selected: usize,
+    /// The table that is selected.
+    current: Arc<Counters>,
 }
 
 impl WorkerCounters {
-    /// Counters for this number of listeners, which is not 0.
+    /// Counters for this number of listeners, or for one if that is 0.
     #[must_use]
     pub fn new(listeners: usize) -> Self {
-        Self { tables: (0..listeners.max(1)).map(|_| Counters::default()).collect(), selected: 0 }
+        let tables: Arc<[Arc<Counters>]> = (0..listeners.max(1)).map(|_| Arc::default()).collect();
+        Self { selected: 0, current: Arc::clone(&tables[0]), tables }
     }
 
     /// A connection of the listener with this index is in hand.
+    #[inline]
     pub fn select(&mut self, listener: usize) {
-        self.selected = listener;
+        if listener != self.selected {
+            self.selected = listener;
+            self.current = Arc::clone(&self.tables[listener]);
+        }
     }
 
     /// The counters of the listener with this index.
@@ -199,9 +206,8 @@ impl Default for WorkerCounters {
 impl Deref for WorkerCounters {
     type Target = Counters;
 
-    #[inline]
     fn deref(&self) -> &Counters {
-        &self.tables[self.selected]
+        &self.current
     }
 }
 

@@ -41,7 +41,7 @@ impl Connection {
                 _ => return Next::Wait,
             },
         };
-        context.counters.bytes_in.add(bytes.len() as u64);
+        self.traffic.received(&context.counters, bytes.len());
         if log_enabled!(Level::Trace) {
             trace_bytes(&self.label, "received", bytes);
         }
@@ -66,10 +66,13 @@ impl Connection {
                 handshake.received.drain(..length);
                 if header == ProxyHeader::Local && handshake.received.is_empty() {
                     self.first_input = FirstInput::AfterLocal;
+                } else {
+                    self.log_accepted();
                 }
                 Next::Announced(Box::new(header))
             }
             Err(error) => {
+                self.log_accepted();
                 self.label.info(format_args!("invalid PROXY header: {error}"));
                 Next::Close(CloseReason::ProxyHeader)
             }
@@ -91,9 +94,10 @@ impl Connection {
     }
 
     /// A client that half-closes without a byte is a probe of the balancer, and no fault.
-    fn after_eof_in_header(&self) -> CloseReason {
+    fn after_eof_in_header(&mut self) -> CloseReason {
         match &self.state {
             State::Handshake(handshake) if !handshake.received.is_empty() => {
+                self.log_accepted();
                 self.label.info("invalid PROXY header: the peer half-closed inside it");
                 CloseReason::ProxyHeader
             }

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use log::{Level, debug, info, log_enabled, trace};
+use log::{Level, debug, info, log, log_enabled, trace};
 
+use super::close_reason::CloseReason;
+use super::millis::Millis;
+use super::traffic::Traffic;
 use crate::protocol::{Exchange, LogEvent, RequestRecord};
 
 /// Bytes of a connection's input or output that one line of `-vvv` shows. Chosen so that the line fits a wide terminal.
@@ -13,7 +16,7 @@ const MAX_TRACED: usize = 64;
 /// The label of a client in the log: the name of the protocol, a space, and the peer. A connection that was accepted
 /// while nothing was logged has none.
 #[derive(Debug)]
-pub struct ClientLabel(pub(super) Option<Box<str>>);
+pub struct ClientLabel(Option<Box<str>>);
 
 impl fmt::Display for ClientLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,6 +25,12 @@ impl fmt::Display for ClientLabel {
 }
 
 impl ClientLabel {
+    /// The label with this text.
+    #[must_use]
+    pub fn new(text: Option<Box<str>>) -> Self {
+        Self(text)
+    }
+
     /// The listener of the client, by the name of its protocol: the pair `listener` of lines about a connection.
     #[must_use]
     pub fn listener(&self) -> Option<&str> {
@@ -37,6 +46,25 @@ impl ClientLabel {
     /// The name of a protocol contains no space.
     fn parts(&self) -> Option<(&str, &str)> {
         self.0.as_deref()?.split_once(' ')
+    }
+
+    /// Logs that a connection, which has carried this `traffic`, closes at `now`.
+    pub fn log_closed(&self, level: Level, reason: CloseReason, traffic: &Traffic, now: Millis) {
+        if !log_enabled!(level) {
+            return;
+        }
+        let (reason, summary) = (reason.name(), traffic.until(now));
+        log!(
+            level,
+            listener = self.listener(),
+            peer = self.peer(),
+            reason = reason,
+            duration = summary.duration,
+            requests = summary.requests,
+            bytes_in = summary.bytes_in,
+            bytes_out = summary.bytes_out;
+            "{self}: closed: {reason} {summary}"
+        );
     }
 
     /// Logs what a call of the protocol did: its requests, and the bytes of its replies.

@@ -40,7 +40,7 @@
 //! | `timers`, `linger`, `quiet` | deadlines, and the end of a connection |
 //! | `memory` | the budget of all connections, buffers, and the pool of a worker |
 //! | `context`, `limits`, `millis` | what a worker lends, what one connection may take, and times |
-//! | `close_reason`, `proxy_result`, `counters`, `log` | what is counted and logged |
+//! | `close_reason`, `proxy_result`, `counters`, `traffic`, `log`, `log_lines` | what is counted and logged |
 
 mod close_reason;
 mod context;
@@ -52,6 +52,7 @@ mod in_flight;
 mod limits;
 mod linger;
 mod log;
+mod log_lines;
 mod memory;
 mod millis;
 mod next;
@@ -65,6 +66,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod traffic;
 mod write;
 
 pub use close_reason::CloseReason;
@@ -75,6 +77,7 @@ pub use context::{
 pub use counters::{Counter, Counters, Totals, WorkerCounters};
 use drive::Step;
 pub use limits::Limits;
+pub use log::ClientLabel;
 pub use memory::{
     Budget, Buffer, Charge, Demand, MIN_DEFERRED_FREE, POOL_CAPACITY, Pool, Retired, has_headroom, keep_headroom,
 };
@@ -87,6 +90,7 @@ pub use state::Connection;
 use state::{Phase, Resume, State, Then};
 pub use stream::{Interest, Stream};
 use timers::TimerOutcome;
+pub use traffic::Traffic;
 
 use crate::protocol::{Progress, Protocol};
 
@@ -110,6 +114,7 @@ pub enum Grace {
 impl Connection {
     /// Starts the service: a protocol that speaks first does so now. In front of the protocol this waits for the header.
     pub fn open<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
+        self.log_opened();
         if let State::Handshake(_) = self.state {
             return Next::Wait;
         }

@@ -68,7 +68,7 @@ impl Connection {
         };
         self.set_phase(Phase::Offloaded);
         self.served_any = true;
-        context.counters.requests.add(1);
+        self.traffic.requested(&context.counters, 1);
         OffloadOutcome::Job(Box::new(OffloadJob {
             protocol,
             input,

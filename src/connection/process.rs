@@ -186,7 +186,7 @@ impl Connection {
     fn count_requests(&mut self, context: &Context, counts: RequestCounts) {
         let requests = u64::from(counts.answered) + u64::from(counts.refused);
         self.served_any |= requests > 0;
-        context.counters.requests.add(requests);
+        self.traffic.requested(&context.counters, requests);
         context.counters.records.add(counts.events.into());
     }
 

@@ -82,7 +82,10 @@ impl Connection {
             Ok(length) => length,
             Err(error) => return ReadOutcome::of_error(&error),
         };
-        context.counters.bytes_in.add(length as u64);
+        self.traffic.received(&context.counters, length);
+        if !self.is_logged {
+            self.log_accepted();
+        }
         if let State::Busy(_, in_flight) = &mut self.state {
             in_flight.on_received(length, context.now);
             in_flight.input = Buffer::default();
@@ -118,7 +121,7 @@ impl Connection {
             Err(error) => return ReadOutcome::of_error(&error),
         }
         in_flight.on_received(length, context.now);
-        context.counters.bytes_in.add(length as u64);
+        self.traffic.received(&context.counters, length);
         if log_enabled!(Level::Trace) {
             let start = in_flight.input.len() - length;
             trace_bytes(&self.label, "received", &in_flight.input.filled()[start..]);
@@ -139,7 +142,7 @@ impl Connection {
         match discarded {
             Ok(0) => Some(reason),
             Ok(length) => {
-                context.counters.bytes_in.add(length as u64);
+                self.traffic.received(&context.counters, length);
                 None
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,

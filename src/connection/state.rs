@@ -10,6 +10,7 @@ use super::log::ClientLabel;
 use super::memory::Retired;
 use super::millis::Millis;
 use super::stream::Interest;
+use super::traffic::Traffic;
 use crate::protocol::Protocol;
 
 /// One client: the protocol's state, and what the connection waits for.
@@ -31,8 +32,9 @@ use crate::protocol::Protocol;
 ///      with its result or [`Connection::offload_failed`];
 ///    * [`Next::Announced`](super::Next::Announced): judge the announced client, then call [`Connection::admit`], or
 ///      close as for [`Next::Close`](super::Next::Close);
-///    * [`Next::Close`](super::Next::Close): count the reason and [`Connection::unanswered`], free the memory of
-///      [`Connection::retire`], and close the stream. No call may follow.
+///    * [`Next::Close`](super::Next::Close): count the reason and [`Connection::unanswered`], log it by
+///      [`Connection::log_closed`], free the memory of [`Connection::retire`], and close the stream. No call may
+///      follow.
 /// 4. Memory in [`Context::retired`](super::Context::retired) is freed by the caller after the call.
 ///
 /// Each call does a bounded amount of work: it reads at most [`READ_BUF_SIZE`](super::READ_BUF_SIZE) bytes or two
@@ -51,6 +53,10 @@ pub struct Connection {
     pub(super) served_any: bool,
     /// What is special about its first input.
     pub(super) first_input: FirstInput,
+    /// The log has the line that it was accepted, or does not want it.
+    pub(super) is_logged: bool,
+    /// What it has carried.
+    pub(super) traffic: Traffic,
 }
 
 /// What a connection is doing. Times are those of [`Context::now`](super::Context::now). [`TRANSITIONS`] lists which
@@ -171,7 +177,7 @@ impl Connection {
     #[must_use]
     pub fn new(protocol: Box<dyn Protocol>, label: Option<Box<str>>, now: Millis) -> Self {
         let state = State::before_requests(&*protocol, now);
-        Self { protocol: Some(protocol), first_input: FirstInput::NoHeader, ..Self::in_state(state, label) }
+        Self { protocol: Some(protocol), first_input: FirstInput::NoHeader, ..Self::in_state(state, label, now) }
     }
 
     /// A connection in front of its protocol that starts at `now`: it closes after `timeout`, unless a PROXY header is
@@ -179,18 +185,19 @@ impl Connection {
     #[must_use]
     pub fn awaiting_header(label: Option<Box<str>>, now: Millis, timeout: Millis) -> Self {
         let handshake = Handshake { received: Vec::new(), since: now, deadline: now + timeout };
-        Self::in_state(State::Handshake(Box::new(handshake)), label)
+        Self::in_state(State::Handshake(Box::new(handshake)), label, now)
     }
 
-    fn in_state(state: State, label: Option<Box<str>>) -> Self {
-        let (label, unacknowledged) = (ClientLabel(label), 0);
+    fn in_state(state: State, label: Option<Box<str>>, now: Millis) -> Self {
+        let (is_logged, traffic) = (label.is_none(), Traffic::new(now));
+        let (label, unacknowledged) = (ClientLabel::new(label), 0);
         let (read_closed, served_any, first_input) = (false, false, FirstInput::Any);
-        Self { protocol: None, state, label, unacknowledged, read_closed, served_any, first_input }
+        Self { protocol: None, state, label, unacknowledged, read_closed, served_any, first_input, is_logged, traffic }
     }
 
     /// Names the client in the log from now on.
     pub fn set_label(&mut self, label: Option<Box<str>>) {
-        self.label = ClientLabel(label);
+        self.label = ClientLabel::new(label);
     }
 
     /// The label of the client in the log.

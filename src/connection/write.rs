@@ -85,9 +85,12 @@ impl Connection {
     #[inline]
     fn on_sent(&mut self, context: &mut Context, sent: usize) {
         context.write_left -= sent;
-        context.counters.bytes_out.add(sent as u64);
+        self.traffic.sent(&context.counters, sent);
         if sent > 0 {
             self.unacknowledged = 0;
+            if !self.is_logged {
+                self.log_accepted();
+            }
         }
     }
 }

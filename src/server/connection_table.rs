@@ -95,6 +95,7 @@ impl ConnectionTable {
     ///
     /// # Errors
     /// The session, if there are [`Token::SLOTS`] connections, or no memory for one more.
+    #[allow(clippy::result_large_err, reason = "a box for it would need the memory that is missing")]
     pub fn insert(&mut self, session: Session) -> Result<(Token, &mut Session), Session> {
         if self.free == NONE && !self.grow() {
             return Err(session);
@@ -204,8 +205,8 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_connection_takes_a_slot_of_104_bytes() {
-        assert!(size_of::<Slot>() <= 104, "{} bytes", size_of::<Slot>());
+    fn an_idle_connection_takes_a_slot_of_136_bytes() {
+        assert!(size_of::<Slot>() <= 136, "{} bytes", size_of::<Slot>());
     }
 
     #[test]

@@ -146,6 +146,12 @@ impl ListenerProfile {
         }
     }
 
+    /// Its name in messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The present options.
     #[must_use]
     pub fn options(&self) -> Arc<ListenerOptions> {

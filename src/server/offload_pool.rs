@@ -248,6 +248,7 @@ mod tests {
             queue.push(task(number, 100 << 20));
         }
         assert_eq!(slot(queue.pop()), Some(0));
+        assert_eq!(queue.waits.snapshot().counts.last(), Some(&1), "those that wait still do not count");
         queue.push(task(99, 70_000));
         assert_eq!([slot(queue.pop()), slot(queue.pop())], [Some(99), Some(1)]);
     }

@@ -10,6 +10,7 @@
 //! | `closing` | a close waits until the client has received every reply |
 //! | `events` | whatever happens, a connection waits for something or closes, and returns its memory |
 //! | `handshake` | a PROXY header in front of the protocol |
+//! | `log_lines` | the lines of the log about its begin and its end |
 //! | `drain` | the end of each connection while the server drains |
 
 mod budget;
@@ -20,6 +21,7 @@ mod drain;
 mod events;
 mod fairness;
 mod handshake;
+mod log_lines;
 mod scripted;
 mod session;
 mod timeouts;

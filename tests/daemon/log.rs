@@ -27,11 +27,39 @@ fn v_logs_connections() {
     let (_daemon, log) = log_of_a_talk("-v");
     let lines: Vec<&str> = log.lines().filter(|line| !line.contains(" listening on ")).collect();
     assert_eq!(lines.len(), 2, "{log}");
-    for (line, words) in lines.into_iter().zip(["accepted", "closed: finished"]) {
+    for (line, words) in lines.into_iter().zip([": accepted", ": closed: finished after "]) {
         // 2026-11-21T10:00:00.000Z retortd: frame 127.0.0.1:12345: accepted
+        // 2026-11-21T10:00:00.100Z retortd: frame 127.0.0.1:12345: closed: finished after 0.100s, 3 requests, …
         let (time, rest) = line.split_once(' ').expect("a time");
         assert!(is_time(time), "{line}");
-        assert!(rest.starts_with("retortd: frame 127.0.0.1:") && rest.ends_with(words), "{line}");
+        assert!(rest.starts_with("retortd: frame 127.0.0.1:") && rest.contains(words), "{line}");
+    }
+    let closed = log.lines().last().expect("a line");
+    // headers of 4 bytes; texts of 33, 1 and 500 bytes, the second of which is replied to by `error`
+    assert!(closed.ends_with("s, 3 requests, 546 bytes in, 550 bytes out"), "{closed}");
+}
+
+/// Clients of `frame` that close and reset without a byte, and one of `daytime`, which sends nothing either.
+fn log_of_probes(verbose: &str) -> Vec<String> {
+    let daemon = DaemonBuilder::new(&[LOCAL, "--listen=daytime=127.0.0.1:0", verbose]).start();
+    drop(daemon.connect("frame"));
+    daemon.connect("frame").reset();
+    assert!(!daemon.exchange("daytime", b"").is_empty());
+    let statistics = daemon.statistics_when(|statistics| statistics.closed == 3);
+    assert_eq!(statistics.accepted, 3);
+    daemon.log.all()
+}
+
+#[test]
+fn probes_are_logged_at_vv_only() {
+    for (verbose, expected) in [("-v", 0), ("-vv", 1)] {
+        let lines = log_of_probes(verbose);
+        let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
+        let of_probes = [": closed: finished after ", ": closed: reset after "].map(count);
+        assert_eq!(of_probes, [expected; 2], "{lines:#?}");
+        assert_eq!(count(" frame 127.0.0.1:"), 4 * expected, "{lines:#?}");
+        let accepted = lines.iter().filter(|line| line.ends_with(": accepted")).count();
+        assert_eq!((accepted, count(": closed: served after ")), (1 + 2 * expected, 1), "{lines:#?}");
     }
 }
 
@@ -193,7 +221,7 @@ fn journal_lines_on_standard_error_have_priority_and_no_timestamp() {
 #[test]
 fn journal_stream_of_other_file_is_ignored() {
     let daemon = DaemonBuilder::new(&[LOCAL, "-v"]).env("JOURNAL_STREAM", "1:1").start();
-    drop(daemon.connect("frame"));
+    daemon.connect("frame").request(UPPERCASE, b"hi");
     let (_, line) = daemon.wait_for_line(0, "accepted");
     assert!(line.contains(" retortd: "), "{line}");
 }

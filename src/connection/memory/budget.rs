@@ -367,5 +367,8 @@ mod tests {
         let budget = Arc::new(Budget::new(u64::MAX));
         assert!(charge(&budget).try_grow(1 << 40, 1 << 40));
         assert!(!budget.is_exhausted());
+        assert_eq!(budget.limit(), None);
+        budget.resize(1 << 20);
+        assert_eq!(budget.limit(), Some(1 << 20));
     }
 }

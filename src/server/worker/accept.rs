@@ -4,11 +4,11 @@ use std::io;
 use std::mem;
 use std::ops::ControlFlow;
 
-use log::info;
+use log::Level;
 
 use super::Worker;
 use super::drive::Driver;
-use crate::connection::{CloseReason, Connection, Next, has_headroom};
+use crate::connection::{ClientLabel, CloseReason, Connection, Next, Traffic, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
 use crate::server::access::Verdict;
 use crate::server::admission::Slot;
@@ -181,7 +181,7 @@ impl Worker {
                 // an adopted connection that its client has reset: no list can judge it
                 Err(error) => {
                     let label = peer::label(Client::Direct(None), profile.protocol.name);
-                    return self.reject(listener, label.as_deref(), CloseReason::of(&error));
+                    return self.reject(listener, label, CloseReason::of(&error));
                 }
             },
             known => known,
@@ -216,11 +216,8 @@ impl Worker {
         let label = peer::label(client, profile.protocol.name);
         let source = match self.driver.admit_client(client, profile, options) {
             Ok(source) => source,
-            Err(reason) => return self.reject(listener, label.as_deref(), reason),
+            Err(reason) => return self.reject(listener, label, reason),
         };
-        if let Some(label) = &label {
-            info!("{label}: accepted");
-        }
         let info = SocketInfo { stream: &stream, client, number: self.shared.admission.next_number() };
         let protocol = (profile.protocol.new)(&options.protocols, &info);
         let connection = Connection::new(protocol, label, self.driver.context.now);
@@ -257,11 +254,10 @@ impl Worker {
 
     /// Closes a connection that is not admitted, before anything was read: it does not count for the rate of its
     /// listener. `label` names the client in the log.
-    pub(super) fn reject(&self, listener: ListenerIndex, label: Option<&str>, reason: CloseReason) {
-        if let Some(label) = label {
-            info!("{label}: closed: {}", reason.name());
-        }
-        self.shared.give_rate_back(listener, self.driver.context.now);
+    pub(super) fn reject(&self, listener: ListenerIndex, label: Option<Box<str>>, reason: CloseReason) {
+        let now = self.driver.context.now;
+        ClientLabel::new(label).log_closed(Level::Info, reason, &Traffic::new(now), now);
+        self.shared.give_rate_back(listener, now);
         self.count_rejected(listener, reason, self.number);
     }
 

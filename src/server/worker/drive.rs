@@ -3,8 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use log::info;
-
 use super::Worker;
 use super::drain::Phase;
 use crate::connection::{
@@ -195,14 +193,14 @@ impl Worker {
 
     /// Closes a connection, and gives back everything that it holds.
     pub(super) fn close(&mut self, token: Token, reason: CloseReason) {
-        let Some(Session { stream, connection, client, listener, .. }) = self.table.remove(token) else { return };
+        let Some(Session { stream, mut connection, client, listener, .. }) = self.table.remove(token) else { return };
         let context = &mut self.driver.context;
         let counters = context.counters.of(listener.place());
         if let Some(ClientRecord::Awaiting(_)) = client.as_deref() {
             counters.proxy[ProxyResult::of_close(reason) as usize].add(1);
         }
         counters.close(reason, connection.unanswered().into());
-        info!("{}: closed: {}", connection.label(), reason.name());
+        connection.log_closed(reason, context.now);
         match (client.as_deref(), reason) {
             (Some(ClientRecord::Awaiting(peer)), CloseReason::ProxyHeader | CloseReason::ProxyTimeout) => {
                 self.shared.profile(listener).warn_missing_header(*peer, context.now);

@@ -1,8 +1,6 @@
 //! Listeners whose connections begin with a PROXY header: the peer is judged when it is accepted, the client that it
 //! announces when the header is complete.
 
-use log::info;
-
 use super::Worker;
 use super::drive::Driver;
 use crate::connection::{CloseReason, Connection, Next, ProxyResult};
@@ -46,10 +44,7 @@ impl Worker {
             profile.warn_untrusted_peer(peer, self.driver.context.now);
             let counters = self.driver.context.counters.of(listener.place());
             counters.proxy[ProxyResult::Untrusted as usize].add(1);
-            return self.reject(listener, label.as_deref(), CloseReason::ProxyUntrusted);
-        }
-        if let Some(label) = &label {
-            info!("{label}: accepted");
+            return self.reject(listener, label, CloseReason::ProxyUntrusted);
         }
         let connection = Connection::awaiting_header(label, self.driver.context.now, proxy.timeout);
         let interest = connection.interest();

@@ -15,6 +15,7 @@
 //! | `lameduck` | the time before a drain, in which quiet connections are closed |
 //! | `drain` | the phases of a worker; all rules of a drain |
 //! | `memory_waits` | connections that wait for memory |
+//! | `steps` | the time that each part of an iteration takes |
 
 mod accept;
 mod drain;
@@ -23,6 +24,7 @@ mod handshake;
 mod lameduck;
 mod memory_waits;
 mod messages;
+mod steps;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ use accept::Accepting;
 use drain::Phase;
 use drive::Driver;
 use memory_waits::MemoryWaits;
+use steps::{Step, Steps};
 use sweep::Sweep;
 
 use super::acceptor::Acceptor;
@@ -165,21 +168,27 @@ impl Worker {
 
     /// Handles the events that the poller has returned, and does what is due.
     fn run_iteration(&mut self, events: usize) {
-        let begun = self.shared.clock.elapsed();
-        self.driver.context.now = begun.into();
+        let mut steps = Steps::begin(self.shared.clock);
+        self.driver.context.now = steps.begun().into();
         self.driver.context.contended_since = self.shared.memory.contended_since();
         self.accepting.begin_iteration();
         for number in 0..events {
-            self.dispatch(self.driver.poller.event(number));
+            let event = self.driver.poller.event(number);
+            self.dispatch(event);
+            steps.ended(Step::Event(event.key));
         }
         self.handle_messages();
+        steps.ended(Step::Messages);
         self.sweep();
+        steps.ended(Step::Sweep);
         self.run_accept_timers();
+        steps.ended(Step::AcceptTimers);
         self.close_quiet_connections();
         self.drain();
+        steps.ended(Step::Drain);
         self.free_memory();
-        let took = self.shared.clock.elapsed().saturating_sub(begun);
-        self.shared.longest_iterations.record(self.number, took, self.driver.context.now);
+        steps.ended(Step::Memory);
+        self.end_iteration(&steps);
     }
 
     fn dispatch(&mut self, event: Event) {

@@ -6,6 +6,7 @@ use std::num::NonZero;
 use std::sync::Weak;
 
 use super::*;
+use crate::connection::ProxyResult;
 use crate::protocol::{self, ProtocolSettings};
 use crate::server::access::AccessList;
 use crate::server::admission::Slot;
@@ -52,7 +53,7 @@ impl Harness {
         let config = ServerConfig { workers: 1, seed: None, limits, listeners: Vec::new() };
         let profiles = [(frame, Arc::new(options)), (qotd, Arc::default())]
             .map(|(protocol, options)| ListenerProfile::new(protocol, protocol.name.into(), &options));
-        let shared = Shared::new(&config, profiles.into(), 2).expect("eventfds");
+        let shared = Shared::new(&config, profiles.into(), 1).expect("eventfds");
         let weak = Arc::downgrade(&listener);
         let worker = Worker::new(0, &[listener], &shared, &config).expect("a worker");
         Self { worker, shared, address, listener: weak }
@@ -133,6 +134,7 @@ fn a_drain_at_the_limit_serves_its_accept_queue_when_a_slot_is_free() {
     harness.iterate_until("the first request has begun", |harness| harness.shared.stats().totals.bytes_in == 1);
     let second = harness.connect_and_begin();
     harness.iterate_until("the worker is at the limit", |harness| harness.shared.admission.has_waiting_worker());
+    assert_eq!(harness.shared.stats().totals.connections_full, 1);
     harness.shared.channels.send_all(|| WorkerMessage::Drain(None));
     harness.iterate_until("the drain begins", |harness| harness.worker.driver.phase.is_draining());
     for _ in 0..100 {
@@ -195,6 +197,49 @@ fn a_connection_is_served_with_the_present_options_of_its_listener() {
     assert_eq!(reply.trim_end(), "a quote");
 }
 
+#[test]
+fn connections_are_counted_for_the_protocol_of_their_listener() {
+    let mut harness = Harness::new(5);
+    let (served, begun) = (harness.serve(b""), harness.connect_and_begin());
+    let (_client, connection) = other_connection();
+    harness.adopt(connection, 1);
+    harness.await_closed(CloseReason::Served, 1);
+    drop(served);
+    harness.await_closed(CloseReason::Finished, 1);
+    let stats = harness.shared.stats();
+    let of = |name: &str| stats.protocols.iter().find(|stats| stats.protocol.name == name).expect(name);
+    let [frame, qotd] =
+        ["frame", "qotd"].map(|name| (of(name).totals.accepted, of(name).open, of(name).totals.requests));
+    assert_eq!([frame, qotd], [(2, 1, 1), (1, 0, 0)]);
+    assert_eq!((of("frame").listeners, of("echo").listeners, stats.open), (1, 0, 1));
+    assert_eq!((of("frame").totals.bytes_out, stats.totals.bytes_out), (6, 6));
+    assert!(stats.gauges.longest_iteration > Duration::ZERO);
+    assert_eq!((stats.gauges.workers, stats.gauges.connections_limit, stats.gauges.buffered), (1, Some(5), 0));
+    drop(begun);
+}
+
+#[test]
+fn headers_are_counted_by_their_result() {
+    let mut harness = Harness::with(
+        ServerLimits::UNLIMITED,
+        ListenerOptions { proxy: Some(ProxyReceiver { from: None, timeout: TIMEOUT }), ..ListenerOptions::default() },
+    );
+    let signature = b"\r\n\r\n\0\r\nQUIT\n";
+    let tcp4 = [&signature[..], b"\x21\x11\0\x0c\xc0\0\x02\x0a\x7f\0\0\x01\0\x50\0\x50"].concat();
+    let local = [&signature[..], b"\x20\0\0\0"].concat();
+    for header in [b"PROXY TCP4 192.0.2.10 127.0.0.1 80 80\r\n", &tcp4[..], &local, b"PROXY UNKNOWN\r\n"] {
+        drop(harness.serve(header));
+    }
+    drop(harness.connect_and_send(b""));
+    harness.await_closed(CloseReason::Finished, 5);
+    let proxy = harness.shared.stats().totals.proxy;
+    let counts = ["v1", "v2", "local", "missing"].map(|name| {
+        let result = ProxyResult::ALL.into_iter().find(|result| result.name() == name).expect(name);
+        proxy[result as usize]
+    });
+    assert_eq!((counts, proxy.iter().sum::<u64>()), ([1, 1, 2, 1], 5));
+}
+
 /// The time in which a header must be complete, where it is.
 const TIMEOUT: Millis = Millis::new(60_000);
 
@@ -233,6 +278,7 @@ fn peer_that_may_not_announce_clients_is_closed_when_it_is_accepted() {
     harness.await_closed(CloseReason::ProxyUntrusted, 1);
     let stats = harness.shared.stats();
     assert_eq!((stats.totals.accepted, stats.open, harness.connections()), (1, 0, 0));
+    assert_eq!(stats.totals.proxy[ProxyResult::Untrusted as usize], 1);
     drop(client);
 }
 
@@ -269,11 +315,13 @@ fn header_that_is_late_or_invalid_closes_its_connection() {
     let mut harness = Harness::expecting_headers(None, Millis::new(1));
     let late = harness.connect_and_send(b"PROXY ");
     harness.await_closed(CloseReason::ProxyTimeout, 1);
+    assert_eq!(harness.shared.stats().totals.proxy[ProxyResult::Timeout as usize], 1);
     let mut harness = Harness::expecting_headers(None, TIMEOUT);
     let invalid = harness.connect_and_send(b"\x08\0\0\x02hi");
     harness.await_closed(CloseReason::ProxyHeader, 1);
     let totals = harness.shared.stats().totals;
     assert_eq!((totals.bytes_in, totals.requests), (6, 0));
+    assert_eq!(totals.proxy[ProxyResult::Invalid as usize], 1);
     drop((late, invalid));
 }
 

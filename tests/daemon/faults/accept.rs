@@ -191,7 +191,7 @@ fn interrupted_system_calls_are_retried() {
 /// Fault 4: a client resets its connection before it is accepted, so that only accept4 tells its address.
 #[test]
 fn reset_before_accept_is_counted_as_reset() {
-    let daemon = Daemon::serving("frame", &["-v", "--max-per-source=100"]);
+    let daemon = Daemon::serving("frame", &["-vv", "--max-per-source=100"]);
     let leak_check = LeakCheck::begin(&daemon);
     daemon.pause();
     let clients: Vec<Client> = (0..10).map(|_| daemon.connect("frame")).collect();

@@ -46,6 +46,25 @@ fn short_sends_lose_nothing() {
     assert_eq!((statistics.answered, statistics.refused), (40, 20));
 }
 
+/// A step of the event loop that takes long is named in the log, at the level of details only.
+#[test]
+fn long_iteration_is_logged_with_its_longest_step() {
+    for (level, expected) in [("-vv", true), ("-v", false)] {
+        let daemon = Daemon::serving("frame", &["--workers=1", level]);
+        let mut client = daemon.connect("frame");
+        assert_serves(&mut client);
+        let Some(injection) = Injection::into_workers(&daemon, 1, &["sendto:delay_enter=20000"]) else { return };
+        assert_serves(&mut client);
+        drop(injection);
+        assert_serves(&mut client);
+        let named = format!("; its longest step: an event of frame {}, ", client.address());
+        daemon.statistics_when(|statistics| statistics.answered == 3);
+        let lines = daemon.log.all();
+        let is_named = |line: &String| line.contains("worker 0: an iteration ") && line.contains(&named);
+        assert_eq!(lines.iter().any(is_named), expected, "{lines:#?}");
+    }
+}
+
 /// Fault 41: poll(2) fails again and again: the main thread does not spin, and does not log each failure.
 #[test]
 fn failing_poll_backs_off() {

@@ -1,0 +1,46 @@
+//! The lines of the log that a connection begins and ends with.
+
+use log::{Level, info, log_enabled};
+
+use super::close_reason::CloseReason;
+use super::first_input::FirstInput;
+use super::millis::Millis;
+use super::state::Connection;
+
+impl Connection {
+    /// The connection is open. Unless details are logged, the line about that is put off until the connection has
+    /// carried a byte: a probe of a balancer has no lines then.
+    pub(super) fn log_opened(&mut self) {
+        if log_enabled!(Level::Debug) {
+            self.log_accepted();
+        }
+    }
+
+    /// Logs, once, that the connection was accepted.
+    // not inlined: that would make every call of the driver longer
+    #[cold]
+    #[inline(never)]
+    pub(super) fn log_accepted(&mut self) {
+        if !std::mem::replace(&mut self.is_logged, true) {
+            let label = &self.label;
+            info!(listener = label.listener(), peer = label.peer(); "{label}: accepted");
+        }
+    }
+
+    /// Logs that the connection closes for `reason` at `now`; if it was a probe, as a detail.
+    pub fn log_closed(&mut self, reason: CloseReason, now: Millis) {
+        let level = if self.is_probe(reason) {
+            Level::Debug
+        } else {
+            self.log_accepted();
+            Level::Info
+        };
+        self.label.log_closed(level, reason, &self.traffic, now);
+    }
+
+    /// Whether the peer closes or resets a connection that has carried nothing but a PROXY header without a client.
+    fn is_probe(&self, reason: CloseReason) -> bool {
+        matches!(reason, CloseReason::Finished | CloseReason::Reset)
+            && (self.traffic.is_none() || self.first_input == FirstInput::AfterLocal && !self.traffic.has_sent())
+    }
+}
