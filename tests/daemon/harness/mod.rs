@@ -20,12 +20,13 @@ mod skip;
 mod statistics;
 mod terminal;
 
-use std::env;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 pub use builder::{DaemonBuilder, Finished, collect_lines, is_time, process_id};
 pub use client::{Client, SetWhenDropped, echo_ping, frame, in_parallel, length_prefixed};
@@ -48,24 +49,23 @@ pub const ONE_ORDER: Duration = Duration::from_secs(1);
 
 /// A test's temporary directory, removed when dropped.
 #[derive(Debug)]
-pub struct Directory(PathBuf);
+pub struct Directory(TempDir);
 
 impl Directory {
     pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("retortd-test-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).expect("a directory for the test");
-        Self(path)
+        // some daemons run as another user
+        let readable = Permissions::from_mode(0o755);
+        let directory = tempfile::Builder::new().prefix("retortd-test-").permissions(readable).tempdir();
+        Self(directory.expect("a directory for the test"))
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.path().join(name)
     }
 
     /// The names of all entries.
     pub fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("list the directory of the test");
+        let entries = fs::read_dir(self.0.path()).expect("list the directory of the test");
         entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name in UTF-8")).collect()
     }
 
@@ -74,12 +74,6 @@ impl Directory {
         let path = self.path(name);
         fs::write(&path, text).expect("write a file of the test");
         path.to_str().expect("a path in UTF-8").to_string()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
