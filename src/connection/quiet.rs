@@ -1,6 +1,7 @@
 //! Quiet connections, which are closed before a drain begins.
 
 use super::Grace;
+use super::close_reason::CloseReason;
 use super::context::Context;
 use super::millis::Millis;
 use super::next::Next;
@@ -15,8 +16,8 @@ const QUIET_TIME: Millis = Millis::new(1000);
 
 impl Connection {
     /// The server will drain soon: closes a connection that is quiet. Nothing has arrived on it for a second, no
-    /// request is in progress, no reply pending, and the client has acknowledged all that was sent. A request that has
-    /// arrived meanwhile is processed instead.
+    /// request is in progress, no reply pending, and the client has acknowledged all that was sent. What has arrived
+    /// meanwhile, a request or a header, is processed instead.
     pub fn close_if_quiet<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let since = match &self.state {
             State::Handshake(handshake) if handshake.received.is_empty() => handshake.since,
@@ -28,6 +29,13 @@ impl Connection {
         if context.now < since + QUIET_TIME || unacknowledged(stream) > 0 {
             return Next::Wait;
         }
-        self.drain(stream, context, Grace::Over)
+        let next = self.drain(stream, context, Grace::Over);
+        match (&self.state, next) {
+            // the beginning of a header has just arrived
+            (State::Handshake(handshake), Next::Close(CloseReason::Stopped)) if !handshake.received.is_empty() => {
+                Next::Wait
+            }
+            (_, next) => next,
+        }
     }
 }

@@ -10,7 +10,7 @@
 //! | `BackingOff` | no | its time: `Ready`; shutdown: `Draining` |
 //! | `OverRate` | no | its time, a changed rate, a place given back: `Ready`; shutdown: `Draining` |
 //! | `AtLimit` | no | a free slot: `Ready`; shutdown: `Draining` |
-//! | `Draining` | no | the worker drops the acceptor when the accept queue is empty; at the limit it waits for a slot first |
+//! | `Draining` | no | [`Acceptor::close`] when the accept queue is empty; at the limit it waits for a slot first |
 
 use std::io;
 use std::sync::Arc;
@@ -34,10 +34,11 @@ const MAX_CONSECUTIVE_LOST: u32 = 2 * MAX_BATCH;
 /// costs 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
 const MAX_BATCH: u32 = 32;
 
-/// Connections that a draining worker accepts from a Unix socket or a vsock, at most. The kernel does not tell the
-/// length of their queues, so the worker accepts until the queue is empty, but not for ever if clients keep coming.
+/// Connections that a draining worker accepts until the queue is empty, at most, once the file of a Unix socket is
+/// removed or the kernel completes no more connections: it must not accept for ever if clients keep coming all the same
+/// (to a vsock, for which there is neither). The kernel does not tell the length of the queues of these sockets.
 /// Chosen: 16 times 4096, the default of net.core.somaxconn, which bounds a queue.
-const MAX_LOCAL_QUEUE: u32 = 1 << 16;
+const MAX_LAST_QUEUE: u32 = 1 << 16;
 
 /// The result of one accept(2).
 #[derive(Debug)]
@@ -67,7 +68,7 @@ enum ListenerState {
         /// Connections that are still to be accepted.
         queued: u32,
         is_at_limit: bool,
-        /// [`Acceptor::drops_new_connections`] has been called.
+        /// The kernel completes no more connections for this listener.
         is_filtered: bool,
     },
 }
@@ -137,7 +138,7 @@ impl Acceptor {
         match AcceptErrorClass::of(error) {
             AcceptErrorClass::QueueEmpty => {
                 self.consecutive_lost = 0;
-                if self.drops_new_connections() { Accepted::Retry } else { Accepted::Nothing }
+                Accepted::Nothing
             }
             AcceptErrorClass::Interrupted => Accepted::Retry,
             AcceptErrorClass::Lost => {
@@ -157,16 +158,6 @@ impl Acceptor {
             }
             AcceptErrorClass::Broken => Accepted::Broken(error),
         }
-    }
-
-    /// The queue is empty, and while it drains, the last worker that has the listener is about to close it. The kernel
-    /// resets connections that it completes between accept(2) and close(2), so it must not complete any more; returns
-    /// whether the queue must be looked at once more for that reason.
-    fn drops_new_connections(&mut self) -> bool {
-        let ListenerState::Draining { is_filtered: is_filtered @ false, .. } = &mut self.state else { return false };
-        *is_filtered = true;
-        let (socket, is_last) = (&self.listener.socket, Arc::strong_count(&self.listener) == 1);
-        is_last && socket.family() == SocketFamily::Internet && sys::drop_new_connections(socket).is_ok()
     }
 
     fn back_off(&mut self, error: Errno, poller: &Poller, now: Millis) {
@@ -260,7 +251,7 @@ impl Acceptor {
             }
             Origin::Own => {
                 self.listener.remove_file();
-                MAX_LOCAL_QUEUE
+                MAX_LAST_QUEUE
             }
         };
         self.unregister(poller, ListenerState::Draining { queued, is_at_limit: false, is_filtered: false });
@@ -277,6 +268,24 @@ impl Acceptor {
         if let ListenerState::Draining { queued, .. } = &mut self.state {
             *queued = queued.saturating_sub(1);
         }
+    }
+
+    /// While draining: gives this worker's share of the listener up; the last share closes it.
+    ///
+    /// The kernel resets the connections that are in the queue when a listener is closed, and it may complete one at
+    /// any time. So an own TCP listener is not closed at once: the kernel stops completing connections for it, and the
+    /// last worker gets it back to empty the queue once more.
+    #[must_use]
+    pub fn close(self) -> Option<Self> {
+        let ListenerState::Draining { is_filtered: false, .. } = self.state else { return None };
+        // exactly one of several workers that do this at the same time gets the listener
+        let listener = Arc::into_inner(self.listener)?;
+        // a filter on an inherited socket would outlast this process
+        let is_filtered = listener.origin == Origin::Own
+            && listener.socket.family() == SocketFamily::Internet
+            && sys::drop_new_connections(&listener.socket).is_ok();
+        let state = ListenerState::Draining { queued: MAX_LAST_QUEUE, is_at_limit: false, is_filtered };
+        is_filtered.then(|| Self { listener: Arc::new(listener), state, ..self })
     }
 
     fn unregister(&mut self, poller: &Poller, state: ListenerState) {
@@ -298,8 +307,8 @@ impl Acceptor {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener, TcpStream};
-    use std::os::fd::OwnedFd;
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+    use std::os::fd::{AsFd, OwnedFd};
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::time::Duration;
 
@@ -426,27 +435,72 @@ mod tests {
         assert!(matches!(acceptor.accept(&Counters::default(), &poller, Millis::ZERO), Accepted::Nothing));
     }
 
-    /// The client would be connected here and reset afterwards.
-    #[test]
-    fn a_drain_looks_at_the_queue_again_after_the_kernel_completes_no_more_connections() {
-        let (mut acceptor, poller, client) = acceptor(Origin::Own);
-        let accept = |acceptor: &mut Acceptor| acceptor.accept(&Counters::default(), &poller, Millis::ZERO);
-        acceptor.begin_drain(&poller);
-        assert!(matches!(accept(&mut acceptor), Accepted::Socket(..)));
-        assert!(matches!(accept(&mut acceptor), Accepted::Retry));
-        let late = TcpStream::connect_timeout(&client.peer_addr().expect("an address"), Duration::from_millis(1));
-        assert_eq!(late.map_err(|error| error.kind()).err(), Some(io::ErrorKind::TimedOut));
-        assert!(matches!(accept(&mut acceptor), Accepted::Nothing));
+    /// A client of the listener, unless its connection is not completed.
+    fn connect(address: SocketAddr) -> Option<TcpStream> {
+        match TcpStream::connect_timeout(&address, Duration::from_millis(1)) {
+            Ok(client) => Some(client),
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut, "refused");
+                None
+            }
+        }
     }
 
+    /// A client that connects after the queue was found empty would be reset by the close.
     #[test]
-    fn a_drain_leaves_a_listener_as_it_is_that_another_worker_has() {
-        let (mut acceptor, poller, client) = acceptor(Origin::Own);
-        let _other = Arc::clone(&acceptor.listener);
+    fn the_last_worker_empties_the_queue_again_when_the_kernel_completes_no_more_connections() {
+        let (first, poller, client) = acceptor(Origin::Own);
+        let other = Poller::new().expect("epoll");
+        let second = Acceptor::new(Arc::clone(&first.listener), ListenerIndex(3), &other).expect("registered");
+        let mut workers = [first, second];
         let accept = |acceptor: &mut Acceptor| acceptor.accept(&Counters::default(), &poller, Millis::ZERO);
+        for (acceptor, poller) in workers.iter_mut().zip([&poller, &other]) {
+            acceptor.begin_drain(poller);
+        }
+        assert!(matches!(accept(&mut workers[0]), Accepted::Socket(..)));
+        // both find the queue empty before either of them gives its share up
+        for acceptor in &mut workers {
+            assert!(matches!(accept(acceptor), Accepted::Nothing));
+        }
+        let [first, second] = workers;
+        assert!(first.close().is_none());
+        let address = client.peer_addr().expect("an address");
+        let _late = TcpStream::connect(address).expect("connect");
+        let mut last = second.close().expect("the queue is to be emptied once more");
+        assert!(connect(address).is_none());
+        assert!(last.has_queued() && matches!(accept(&mut last), Accepted::Socket(..)), "the late client");
+        assert!(matches!(accept(&mut last), Accepted::Nothing));
+        assert!(last.close().is_none());
+    }
+
+    /// More clients have come than were found in the queue when the drain began.
+    #[test]
+    fn the_last_worker_empties_a_queue_that_has_grown() {
+        let (mut acceptor, poller, client) = acceptor(Origin::Own);
         acceptor.begin_drain(&poller);
-        assert!(matches!(accept(&mut acceptor), Accepted::Socket(..)));
-        assert!(matches!(accept(&mut acceptor), Accepted::Nothing));
+        let address = client.peer_addr().expect("an address");
+        let late: Vec<_> = (0..2 * MAX_BATCH).map(|_| TcpStream::connect(address).expect("connect")).collect();
+        let accept = |acceptor: &mut Acceptor| acceptor.accept(&Counters::default(), &poller, Millis::ZERO);
+        let mut accepted = 0;
+        while acceptor.has_queued() {
+            assert!(matches!(accept(&mut acceptor), Accepted::Socket(..)));
+            acceptor.count_dequeued();
+            accepted += 1;
+        }
+        let mut last = acceptor.close().expect("the queue is to be emptied once more");
+        for _ in accepted..=late.len() {
+            assert!(last.has_queued() && matches!(accept(&mut last), Accepted::Socket(..)));
+        }
+        assert!(matches!(accept(&mut last), Accepted::Nothing));
+    }
+
+    /// The next instance would get no clients.
+    #[test]
+    fn an_inherited_listener_is_not_filtered() {
+        let (mut acceptor, poller, client) = acceptor(Origin::Inherited);
+        let _manager = acceptor.listener.socket.as_fd().try_clone_to_owned().expect("a copy of the descriptor");
+        acceptor.begin_drain(&poller);
+        assert!(acceptor.close().is_none());
         TcpStream::connect(client.peer_addr().expect("an address")).expect("connect");
     }
 

@@ -130,9 +130,20 @@ fn connection_whose_header_is_awaited_is_quiet_until_the_header_begins() {
         assert_eq!(matches!(next, Next::Close(CloseReason::Stopped)), closes, "{next:?}");
         assert_eq!(matches!(next, Next::Wait), !closes, "{next:?}");
     }
-    let connection = Connection::awaiting_header(None, Millis::ZERO, Millis::new(60_000));
-    let context = context(1 << 20, &Arc::new(Budget::new(1 << 20)), 1);
-    let mut session = Session { connection, stream: ScriptedStream::new(b"PROXY UNKNOWN\r\n", &[], &[]), context };
-    let next = close_if_quiet_at(&mut session, 30_000);
-    assert!(matches!(next, Next::Announced(_)), "a header that has just arrived is judged: {next:?}");
+}
+
+/// It has arrived, but its event has not been handled.
+#[test]
+fn header_that_has_just_arrived_is_read_in_place_of_the_close() {
+    for (arrived, is_complete) in [(&b"PROXY UNKNOWN\r\n"[..], true), (b"PROXY UNK", false)] {
+        let connection = Connection::awaiting_header(None, Millis::ZERO, Millis::new(60_000));
+        let context = context(1 << 20, &Arc::new(Budget::new(1 << 20)), 1);
+        let mut session = Session { connection, stream: ScriptedStream::new(arrived, &[], &[]), context };
+        let next = close_if_quiet_at(&mut session, 30_000);
+        assert_eq!(
+            (matches!(next, Next::Announced(_)), matches!(next, Next::Wait)),
+            (is_complete, !is_complete),
+            "{next:?}"
+        );
+    }
 }

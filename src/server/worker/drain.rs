@@ -13,6 +13,7 @@ use std::sync::mpsc::Sender;
 use super::Worker;
 use super::lameduck::Lameduck;
 use crate::connection::{CloseReason, Connection, Context, Grace, Millis, Next, Stream};
+use crate::server::acceptor::Acceptor;
 
 /// The time after a drain has begun in which a client that has sent nothing yet may still send a request. Chosen: a
 /// request that was on its way when the drain began arrives within it also over slow networks, and an idle daemon exits
@@ -184,20 +185,19 @@ impl Worker {
     }
 
     /// While the worker drains: accepts the connections that are left in the queue of one listener after another, and
-    /// drops each listener whose queue is empty. The last worker that drops a listener closes it. At the limit of
-    /// connections the rest waits for a free slot.
+    /// gives each listener up whose queue is empty. At the limit of connections the rest waits for a free slot.
     fn drain_accept_queues(&mut self) {
         while let Some(last) = self.accepting.acceptors.len().checked_sub(1) {
             if self.accepting.acceptors[last].is_at_limit() || self.accepting.left == 0 {
                 return;
             }
             self.accepting.left -= 1;
-            if !self.accepting.acceptors[last].has_queued() {
-                self.accepting.acceptors.pop();
-            } else if self.accept_one(last).is_continue() {
+            let acceptor = &self.accepting.acceptors[last];
+            if acceptor.has_queued() && self.accept_one(last).is_continue() {
                 self.accepting.acceptors[last].count_dequeued();
             } else if !self.accepting.acceptors[last].is_at_limit() {
-                self.accepting.acceptors.pop();
+                let closed = self.accepting.acceptors.pop().and_then(Acceptor::close);
+                self.accepting.acceptors.extend(closed);
             }
         }
         self.announce_stopped_accepting();
