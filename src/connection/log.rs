@@ -14,7 +14,7 @@ use crate::protocol::{Exchange, LogEvent, RequestRecord};
 const MAX_TRACED: usize = 64;
 
 /// The label of a client in the log: the name of the protocol, a space, and the peer. A connection that was accepted
-/// while nothing was logged has none.
+/// while nothing was logged has none until something is.
 #[derive(Debug)]
 pub struct ClientLabel(Option<Box<str>>);
 
@@ -29,6 +29,12 @@ impl ClientLabel {
     #[must_use]
     pub fn new(text: Option<Box<str>>) -> Self {
         Self(text)
+    }
+
+    /// Whether the client has no label.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 
     /// The listener of the client, by the name of its protocol: the pair `listener` of lines about a connection.
