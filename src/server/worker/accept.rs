@@ -242,11 +242,12 @@ impl Worker {
     }
 
     /// There is no memory for one more connection.
-    fn reject_session(&self, session: Session) {
+    fn reject_session(&self, mut session: Session) {
         self.shared.warnings.warn(Shortage::Memory, format_args!("no memory for another connection"));
         if let Some(ClientRecord::Counted(source)) = session.client.as_deref() {
             self.shared.admission.release_source(*source);
         }
+        session.connection.log_closed(CloseReason::Resources, self.driver.context.now);
         let listener = session.listener;
         drop(session);
         self.count_rejected(listener, CloseReason::Resources, self.number);
@@ -255,10 +256,15 @@ impl Worker {
     /// Closes a connection that is not admitted, before anything was read: it does not count for the rate of its
     /// listener. `label` names the client in the log.
     pub(super) fn reject(&self, listener: ListenerIndex, label: Option<Box<str>>, reason: CloseReason) {
+        self.log_rejected(label, reason);
+        self.shared.give_rate_back(listener, self.driver.context.now);
+        self.count_rejected(listener, reason, self.number);
+    }
+
+    /// Logs that a connection closes that has carried nothing.
+    fn log_rejected(&self, label: Option<Box<str>>, reason: CloseReason) {
         let now = self.driver.context.now;
         ClientLabel::new(label).log_closed(Level::Info, reason, &Traffic::new(now), now);
-        self.shared.give_rate_back(listener, now);
-        self.count_rejected(listener, reason, self.number);
     }
 
     /// Counts an accepted connection of `worker` that was closed before anything was read.
@@ -270,9 +276,12 @@ impl Worker {
     /// Drops a message that worker `to` will never handle: a connection in it is closed and counted.
     pub(super) fn discard(&self, message: WorkerMessage, to: usize) {
         if let WorkerMessage::Connection(connection) = message {
-            let listener = connection.listener;
+            let NewConnection { stream, listener, peer } = connection;
             self.driver.context.counters.of(listener.place()).accepted.add(1);
-            drop(connection);
+            let peer = peer.or_else(|| if peer::log_wants_labels() { Peer::of(&stream).ok() } else { None });
+            let label = peer::label(Client::Direct(peer), self.shared.profile(listener).protocol.name);
+            self.log_rejected(label, CloseReason::Forced);
+            drop(stream);
             self.count_rejected(listener, CloseReason::Forced, to);
         }
     }
