@@ -37,7 +37,7 @@ impl Driver {
         call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
     ) -> Next {
         self.context.counters.select(session.listener.place());
-        if peer::log_wants_labels() && session.connection.label().is_none() {
+        if session.connection.label().is_none() && peer::log_wants_labels() {
             self.name_client(session);
         }
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
@@ -209,7 +209,7 @@ impl Worker {
     /// Closes a connection, and gives back everything that it holds.
     pub(super) fn close(&mut self, token: Token, reason: CloseReason) {
         let Some(mut session) = self.table.remove(token) else { return };
-        if peer::log_wants_labels() && session.connection.label().is_none() {
+        if session.connection.label().is_none() && peer::log_wants_labels() {
             self.driver.name_client(&mut session);
         }
         let Session { stream, mut connection, client, listener, .. } = session;
