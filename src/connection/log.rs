@@ -54,6 +54,13 @@ impl ClientLabel {
         self.0.as_deref()?.split_once(' ')
     }
 
+    /// The label of the peer before it has announced this client; `None` if the client is the peer.
+    pub(super) fn before_announced(&self) -> Option<Self> {
+        let (listener, peer) = self.parts()?;
+        let (_, via) = peer.split_once(" via ")?;
+        Some(Self(Some(format!("{listener} {via}").into())))
+    }
+
     /// Logs that a connection, which has carried this `traffic`, closes at `now`.
     pub fn log_closed(&self, level: Level, reason: CloseReason, traffic: &Traffic, now: Millis) {
         if !log_enabled!(level) {
@@ -126,6 +133,8 @@ mod tests {
         let label = ClientLabel(Some("frame 192.0.2.10:56324 via 10.0.0.5:41234".into()));
         assert_eq!(label.listener(), Some("frame"));
         assert_eq!(label.peer(), Some("192.0.2.10:56324 via 10.0.0.5:41234"));
+        let peer = label.before_announced().expect("an announced client");
+        assert_eq!((peer.to_string(), peer.before_announced().is_none()), ("frame 10.0.0.5:41234".into(), true));
         let none = ClientLabel(None);
         assert_eq!((none.listener(), none.peer(), none.to_string()), (None, None, "a client".into()));
     }
