@@ -261,10 +261,11 @@ impl Worker {
         self.count_rejected(listener, reason, self.number);
     }
 
-    /// Logs that a connection closes that has carried nothing.
+    /// Logs that a connection closes that has carried nothing: a probe, if the client has reset it.
     fn log_rejected(&self, label: Option<Box<str>>, reason: CloseReason) {
         let now = self.driver.context.now;
-        ClientLabel::new(label).log_closed(Level::Info, reason, &Traffic::new(now), now);
+        let level = if reason == CloseReason::Reset { Level::Debug } else { Level::Info };
+        ClientLabel::new(label).log_closed(level, reason, &Traffic::new(now), now);
     }
 
     /// Counts an accepted connection of `worker` that was closed before anything was read.
