@@ -4,11 +4,9 @@ use std::io;
 use std::mem;
 use std::ops::ControlFlow;
 
-use log::Level;
-
 use super::Worker;
 use super::drive::Driver;
-use crate::connection::{ClientLabel, CloseReason, Connection, Next, Traffic, has_headroom};
+use crate::connection::{CloseReason, Connection, Next, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
 use crate::server::access::Verdict;
 use crate::server::admission::Slot;
@@ -17,7 +15,6 @@ use crate::server::listener::{ListenerIndex, ListenerOptions, ListenerProfile};
 use crate::server::message::{NewConnection, WorkerMessage};
 use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
-use crate::server::warnings::Shortage;
 use crate::sys::{Errno, StreamSocket};
 
 /// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one
@@ -239,52 +236,6 @@ impl Worker {
             Err(error) => driver.cannot_watch(session, &error, Next::Wait),
         };
         self.take_step(token, next);
-    }
-
-    /// There is no memory for one more connection.
-    fn reject_session(&self, mut session: Session) {
-        self.shared.warnings.warn(Shortage::Memory, format_args!("no memory for another connection"));
-        if let Some(ClientRecord::Counted(source)) = session.client.as_deref() {
-            self.shared.admission.release_source(*source);
-        }
-        session.connection.log_closed(CloseReason::Resources, self.driver.context.now);
-        let listener = session.listener;
-        drop(session);
-        self.count_rejected(listener, CloseReason::Resources, self.number);
-    }
-
-    /// Closes a connection that is not admitted, before anything was read: it does not count for the rate of its
-    /// listener. `label` names the client in the log.
-    pub(super) fn reject(&self, listener: ListenerIndex, label: Option<Box<str>>, reason: CloseReason) {
-        self.log_rejected(label, reason);
-        self.shared.give_rate_back(listener, self.driver.context.now);
-        self.count_rejected(listener, reason, self.number);
-    }
-
-    /// Logs that a connection closes that has carried nothing: a probe, if the client has reset it.
-    fn log_rejected(&self, label: Option<Box<str>>, reason: CloseReason) {
-        let now = self.driver.context.now;
-        let level = if reason == CloseReason::Reset { Level::Debug } else { Level::Info };
-        ClientLabel::new(label).log_closed(level, reason, &Traffic::new(now), now);
-    }
-
-    /// Counts an accepted connection of `worker` that was closed before anything was read.
-    fn count_rejected(&self, listener: ListenerIndex, reason: CloseReason, worker: usize) {
-        self.driver.context.counters.of(listener.place()).close(reason, 0);
-        self.shared.admission.connection_closed(worker);
-    }
-
-    /// Drops a message that worker `to` will never handle: a connection in it is closed and counted.
-    pub(super) fn discard(&self, message: WorkerMessage, to: usize) {
-        if let WorkerMessage::Connection(connection) = message {
-            let NewConnection { stream, listener, peer } = connection;
-            self.driver.context.counters.of(listener.place()).accepted.add(1);
-            let peer = peer.or_else(|| if peer::log_wants_labels() { Peer::of(&stream).ok() } else { None });
-            let label = peer::label(Client::Direct(peer), self.shared.profile(listener).protocol.name);
-            self.log_rejected(label, CloseReason::Forced);
-            drop(stream);
-            self.count_rejected(listener, CloseReason::Forced, to);
-        }
     }
 
     /// There may be free slots for connections.

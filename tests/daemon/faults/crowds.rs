@@ -258,9 +258,7 @@ fn small_address_space_rejects_connections_only() {
         let resources = |statistics: &super::Statistics| statistics.closed_for("resources") > 0;
         daemon.statistics_when(resources);
         drop(crowd);
-        let statistics = daemon.statistics_at_rest();
-        let logged = daemon.lines_with(": closed: resources after ") as u64;
-        assert!(logged + statistics.log_dropped >= statistics.closed_for("resources"), "{logged}: {statistics:?}");
+        daemon.statistics_at_rest();
         assert_serves(&mut daemon.connect("frame"));
     }
 }
