@@ -10,4 +10,6 @@ pub(super) enum FirstInput {
     NoHeader,
     /// It follows a PROXY header that announces no client: a reset in place of it is the end of a probe.
     AfterLocal,
+    /// It follows a PROXY header that announces a client, as the header of a probe in version 1 does.
+    AfterClient,
 }

@@ -64,10 +64,10 @@ impl Connection {
                 };
                 context.counters.proxy[result as usize].add(1);
                 handshake.received.drain(..length);
-                if header == ProxyHeader::Local && handshake.received.is_empty() {
-                    self.first_input = FirstInput::AfterLocal;
-                } else {
-                    self.log_accepted();
+                match header {
+                    _ if !handshake.received.is_empty() => self.log_accepted(),
+                    ProxyHeader::Local => self.first_input = FirstInput::AfterLocal,
+                    ProxyHeader::Proxied { .. } => self.first_input = FirstInput::AfterClient,
                 }
                 Next::Announced(Box::new(header))
             }

@@ -14,7 +14,7 @@ use crate::protocol::{Exchange, LogEvent, RequestRecord};
 const MAX_TRACED: usize = 64;
 
 /// The label of a client in the log: the name of the protocol, a space, and the peer. A connection that was accepted
-/// while nothing was logged has none.
+/// while nothing was logged has none until something is.
 #[derive(Debug)]
 pub struct ClientLabel(Option<Box<str>>);
 
@@ -29,6 +29,12 @@ impl ClientLabel {
     #[must_use]
     pub fn new(text: Option<Box<str>>) -> Self {
         Self(text)
+    }
+
+    /// Whether the client has no label.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 
     /// The listener of the client, by the name of its protocol: the pair `listener` of lines about a connection.
@@ -46,6 +52,13 @@ impl ClientLabel {
     /// The name of a protocol contains no space.
     fn parts(&self) -> Option<(&str, &str)> {
         self.0.as_deref()?.split_once(' ')
+    }
+
+    /// The label of the peer before it has announced this client; `None` if the client is the peer.
+    pub(super) fn before_announced(&self) -> Option<Self> {
+        let (listener, peer) = self.parts()?;
+        let (_, via) = peer.split_once(" via ")?;
+        Some(Self(Some(format!("{listener} {via}").into())))
     }
 
     /// Logs that a connection, which has carried this `traffic`, closes at `now`.
@@ -120,6 +133,8 @@ mod tests {
         let label = ClientLabel(Some("frame 192.0.2.10:56324 via 10.0.0.5:41234".into()));
         assert_eq!(label.listener(), Some("frame"));
         assert_eq!(label.peer(), Some("192.0.2.10:56324 via 10.0.0.5:41234"));
+        let peer = label.before_announced().expect("an announced client");
+        assert_eq!((peer.to_string(), peer.before_announced().is_none()), ("frame 10.0.0.5:41234".into(), true));
         let none = ClientLabel(None);
         assert_eq!((none.listener(), none.peer(), none.to_string()), (None, None, "a client".into()));
     }

@@ -1,9 +1,10 @@
 //! The lines of the log that a connection begins and ends with.
 
-use log::{Level, info, log_enabled};
+use log::{Level, log_enabled};
 
 use super::close_reason::CloseReason;
 use super::first_input::FirstInput;
+use super::log::ClientLabel;
 use super::millis::Millis;
 use super::state::Connection;
 
@@ -16,14 +17,29 @@ impl Connection {
         }
     }
 
-    /// Logs, once, that the connection was accepted.
+    /// Logs, once, that the connection was accepted, and that its peer has announced a client.
     // not inlined: that would make every call of the driver longer
     #[cold]
     #[inline(never)]
     pub(super) fn log_accepted(&mut self) {
-        if !std::mem::replace(&mut self.is_logged, true) {
-            let label = &self.label;
-            info!(listener = label.listener(), peer = label.peer(); "{label}: accepted");
+        if std::mem::replace(&mut self.is_logged, true) {
+            return;
+        }
+        match self.label.before_announced() {
+            Some(peer) => {
+                peer.info("accepted");
+                self.label.info("announced");
+            }
+            None => self.label.info("accepted"),
+        }
+    }
+
+    /// The peer has announced a client, which has this label. If the line about the peer is put off, so is that about
+    /// the client.
+    pub fn set_announced(&mut self, label: Option<Box<str>>) {
+        self.label = ClientLabel::new(label);
+        if self.is_logged {
+            self.label.info("announced");
         }
     }
 
@@ -38,9 +54,10 @@ impl Connection {
         self.label.log_closed(level, reason, &self.traffic, now);
     }
 
-    /// Whether the peer closes or resets a connection that has carried nothing but a PROXY header without a client.
+    /// Whether the peer closes or resets a connection that has carried nothing but a PROXY header.
     fn is_probe(&self, reason: CloseReason) -> bool {
+        let is_behind_header = matches!(self.first_input, FirstInput::AfterLocal | FirstInput::AfterClient);
         matches!(reason, CloseReason::Finished | CloseReason::Reset)
-            && (self.traffic.is_none() || self.first_input == FirstInput::AfterLocal && !self.traffic.has_sent())
+            && (self.traffic.is_none() || is_behind_header && !self.traffic.has_sent())
     }
 }

@@ -227,6 +227,17 @@ pub fn label(client: Client, protocol: &str) -> Option<Box<str>> {
     log_wants_labels().then(|| format!("{protocol} {client}").into())
 }
 
+/// The label of a client that was admitted while the log did not want labels. A client that was announced then is
+/// forgotten: of it only the peer is known (`is_announced`).
+#[must_use]
+pub fn late_label(stream: &StreamSocket, protocol: &str, is_announced: bool) -> Option<Box<str>> {
+    let peer = Client::Direct(Peer::of(stream).ok());
+    if is_announced {
+        return log_wants_labels().then(|| format!("{protocol} {} via {peer}", Client::Direct(None)).into());
+    }
+    label(peer, protocol)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

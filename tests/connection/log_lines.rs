@@ -119,7 +119,7 @@ fn probe_is_not_logged() {
     for reason in [CloseReason::Finished, CloseReason::Reset] {
         let stream = ScriptedStream::new(b"", &[], &[]);
         assert_eq!(lines("frame", stream, reason, |_| {}), []);
-        for header in [&b""[..], LOCAL] {
+        for header in [&b""[..], LOCAL, TCP4] {
             assert_eq!(lines_behind_header(ScriptedStream::new(header, &[], &[]), reason), []);
         }
     }
@@ -146,7 +146,8 @@ fn client_that_only_listens_is_no_probe() {
 #[test]
 fn header_that_is_no_probe_is_logged_when_it_arrives() {
     for (input, reason) in [
-        (TCP4, CloseReason::Finished),
+        (&[TCP4, b"\x08"].concat()[..], CloseReason::Finished),
+        (TCP4, CloseReason::Denied),
         (&[LOCAL, b"\x08"].concat(), CloseReason::Truncated),
         (b"PROXY ", CloseReason::Reset),
     ] {

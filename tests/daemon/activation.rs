@@ -433,6 +433,29 @@ fn closed_inherited_connection_exits_0() {
     assert_eq!(daemon.last_statistics().closed_for("finished"), 1);
 }
 
+/// A connection that its client has reset, after it has sent this.
+fn reset_connection(sent: &[u8]) -> TcpStream {
+    let (client, server) = connection();
+    let mut client = Client::from_stream(client);
+    client.send(sent);
+    client.reset();
+    let mut reset = [PollFd::new(server.as_fd(), PollFlags::POLLERR)];
+    poll(&mut reset, PollTimeout::NONE).expect("wait for the reset");
+    server
+}
+
+/// As every probe.
+#[test]
+fn reset_inherited_connection_is_logged_at_vv_only() {
+    for (verbose, expected) in [("-v", 0), ("-vv", 1)] {
+        let sockets = vec![reset_connection(b"").into()];
+        let finished = DaemonBuilder::new(&[verbose]).with_sockets("frame", sockets).finish();
+        assert_eq!(finished.code, 0);
+        let lines = finished.log.matches("frame unknown address: closed: reset after ").count();
+        assert_eq!(lines, expected, "{}", finished.log);
+    }
+}
+
 /// Fault 4, fault 30: the client of an `Accept=yes` unit resets the connection before the daemon reads.
 #[test]
 fn reset_inherited_connection_exits_0() {
@@ -440,13 +463,8 @@ fn reset_inherited_connection_exits_0() {
     for (name, sent) in
         [("connection", &b""[..]), ("echo", b""), ("connection", &request), ("connection", &request[..6])]
     {
-        let (client, server) = connection();
-        let mut client = Client::from_stream(client);
-        client.send(sent);
-        client.reset();
-        let mut reset = [PollFd::new(server.as_fd(), PollFlags::POLLERR)];
-        poll(&mut reset, PollTimeout::NONE).expect("wait for the reset");
-        let finished = DaemonBuilder::new(&[]).with_sockets(name, vec![server.into()]).finish();
+        let sockets = vec![reset_connection(sent).into()];
+        let finished = DaemonBuilder::new(&[]).with_sockets(name, sockets).finish();
         assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{name}, {} bytes", sent.len());
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use crate::harness::action::{REVERSE, UNKNOWN, UPPERCASE};
-use crate::harness::{Daemon, DaemonBuilder, Directory, frame, has_ipv6, is_time, skip};
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, frame, has_ipv6, is_time, skip};
 
 const LOCAL: &str = "--listen=frame=127.0.0.1:0";
 
@@ -60,6 +60,78 @@ fn probes_are_logged_at_vv_only() {
         assert_eq!(count(" frame 127.0.0.1:"), 4 * expected, "{lines:#?}");
         let accepted = lines.iter().filter(|line| line.ends_with(": accepted")).count();
         assert_eq!((accepted, count(": closed: served after ")), (1 + 2 * expected, 1), "{lines:#?}");
+    }
+}
+
+/// A balancer announces a client that closes or resets without a byte, as the probes of version 1 do.
+fn log_of_announced_probes(verbose: &str) -> Vec<String> {
+    let daemon = Daemon::serving_behind_proxy("echo", &["--deny=192.0.2.66", verbose]);
+    let header = |source: &str| format!("PROXY TCP4 {source} 198.51.100.1 1 443\r\n");
+    let probes = [(); 2].map(|()| daemon.connect("echo"));
+    for (mut probe, ends_by_reset) in probes.into_iter().zip([false, true]) {
+        let before = daemon.statistics_when(|_| true);
+        probe.send(header("192.0.2.1").as_bytes());
+        daemon.statistics_when(|statistics| statistics.bytes_in > before.bytes_in);
+        if ends_by_reset { probe.reset() } else { drop(probe) }
+    }
+    daemon.statistics_when(|statistics| statistics.closed == 2);
+    assert_eq!(daemon.exchange("echo", format!("{}x", header("192.0.2.2")).as_bytes()), b"x");
+    let mut late = daemon.connect("echo");
+    late.send(header("192.0.2.3").as_bytes());
+    late.exchange(b"y");
+    daemon.connect("echo").exchange_or_closed(header("192.0.2.66").as_bytes());
+    daemon.statistics_when(|statistics| statistics.closed == 5);
+    daemon.log.all()
+}
+
+#[test]
+fn announced_probes_are_logged_at_vv_only() {
+    for (verbose, expected) in [("-v", 0), ("-vv", 1)] {
+        let lines = log_of_announced_probes(verbose);
+        let ends = lines.iter().filter(|line| line.contains(" 192.0.2.1:1 via ") && line.contains(": closed: "));
+        assert_eq!(ends.count(), 2 * expected, "{lines:#?}");
+        for (client, reason) in [("192.0.2.2", "finished"), ("192.0.2.3", "finished"), ("192.0.2.66", "denied")] {
+            let of_client = format!(" {client}:1 via ");
+            let announced = lines.iter().find(|line| line.contains(&of_client)).expect("an announced client");
+            let (_, balancer) = announced.split_once(&of_client).expect("a balancer");
+            let balancer = balancer.strip_suffix(": announced").expect("first the line about the header");
+            let texts = lines.iter().filter_map(|line| line.split_once(balancer).map(|(_, text)| text));
+            let texts: Vec<_> = texts.filter(|text| !text.contains(" answered in ")).collect();
+            let [accepted, announced, closed] = texts[..] else { panic!("{lines:#?}") };
+            assert_eq!([accepted, announced], [": accepted", ": announced"], "{lines:#?}");
+            assert!(closed.starts_with(&format!(": closed: {reason} after ")), "{lines:#?}");
+        }
+    }
+}
+
+/// Clients are named that were accepted while nothing was logged.
+#[test]
+fn a_reload_that_switches_v_on_names_every_client() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "");
+    let arguments = [LOCAL, "--listen=echo=127.0.0.1:0,proxy", "--settings", &file];
+    let daemon = DaemonBuilder::new(&arguments).start();
+    let [mut talker, silent] = [(); 2].map(|()| daemon.connect("frame"));
+    let [mut announced, awaited] = [(); 2].map(|()| daemon.connect("echo"));
+    announced.send(b"PROXY TCP4 192.0.2.10 198.51.100.1 1 443\r\nx");
+    assert_eq!(announced.receive(1), b"x");
+    daemon.statistics_when(|statistics| statistics.accepted == 4);
+    directory.write("settings", "RETORTD_VERBOSE=2\n");
+    daemon.reload();
+    talker.request(UPPERCASE, b"abc");
+    let named = |client: &Client| format!(" {}: ", client.address());
+    let labels = [
+        (format!("frame{}uppercase of 3 bytes answered in ", named(&talker)), 1),
+        (format!("frame{}closed: finished after ", named(&talker)), 1),
+        (format!("frame{}closed: finished after ", named(&silent)), 1),
+        (format!("echo unknown address via{}closed: finished after ", named(&announced)), 1),
+        (format!("echo{}closed: finished after ", named(&awaited)), 1),
+        ("a client".into(), 0),
+    ];
+    drop((talker, silent, announced, awaited));
+    daemon.statistics_when(|statistics| statistics.closed == 4);
+    for (words, count) in labels {
+        assert_eq!(daemon.lines_with(&words), count, "{words}: {}", daemon.log.text());
     }
 }
 

@@ -12,7 +12,7 @@ use crate::server::connection_table::{ClientRecord, Session};
 use crate::server::memory_queue::Waiter;
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
-use crate::server::peer::Peer;
+use crate::server::peer::{self, Client, Peer};
 use crate::server::poller::{Event, Poller, Source, Token};
 use crate::server::shared::Shared;
 use crate::server::timers::SweepTimer;
@@ -37,11 +37,26 @@ impl Driver {
         call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
     ) -> Next {
         self.context.counters.select(session.listener.place());
+        if session.connection.label().is_none() && peer::log_wants_labels() {
+            self.name_client(session);
+        }
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
         if self.context.found_proxy_header {
             self.report_found_header(session);
         }
         self.after_call(token, session, next)
+    }
+
+    /// Names the client of a connection that was accepted before the log level was raised.
+    #[cold]
+    #[inline(never)]
+    fn name_client(&self, session: &mut Session) {
+        let profile = self.shared.profile(session.listener);
+        let label = match session.client.as_deref() {
+            Some(ClientRecord::Awaiting(peer)) => peer::label(Client::Direct(Some(*peer)), profile.protocol.name),
+            _ => peer::late_label(&session.stream, profile.protocol.name, profile.options().proxy.is_some()),
+        };
+        session.connection.set_label(label);
     }
 
     /// The input of a connection begins like a PROXY header that its listener does not expect.
@@ -193,7 +208,11 @@ impl Worker {
 
     /// Closes a connection, and gives back everything that it holds.
     pub(super) fn close(&mut self, token: Token, reason: CloseReason) {
-        let Some(Session { stream, mut connection, client, listener, .. }) = self.table.remove(token) else { return };
+        let Some(mut session) = self.table.remove(token) else { return };
+        if session.connection.label().is_none() && peer::log_wants_labels() {
+            self.driver.name_client(&mut session);
+        }
+        let Session { stream, mut connection, client, listener, .. } = session;
         let context = &mut self.driver.context;
         let counters = context.counters.of(listener.place());
         if let Some(ClientRecord::Awaiting(_)) = client.as_deref() {

@@ -60,9 +60,8 @@ impl Worker {
         let profile = self.shared.profile(session.listener);
         let options = profile.options();
         let client = Client::announced(header, peer);
-        session.connection.set_label(peer::label(client, profile.protocol.name));
         if let ProxyHeader::Proxied { .. } = header {
-            session.connection.label().info("announced");
+            session.connection.set_announced(peer::label(client, profile.protocol.name));
         }
         let driver = &mut self.driver;
         let next = match driver.admit_announced(client, peer, profile, &options) {
