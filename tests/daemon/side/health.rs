@@ -38,6 +38,7 @@ fn a_daemon_that_stops_is_alive_and_not_ready() {
     assert_eq!((reply.status, reply.content.as_str()), (503, "stopping\n"));
     assert_eq!(get(&daemon, "/livez").content, "alive\n");
     assert!((scrape(&daemon).value("retortd_stopping") - 1.0).abs() < 0.5);
+    wait_until("the listeners are closed", || scrape(&daemon).sum("retortd_listeners", None) < 1.0);
     drop(client);
     assert_eq!(daemon.wait_exit(), 0);
 }
