@@ -48,6 +48,7 @@ fn a_worker_that_hangs_is_named() {
     let daemon = daemon(&["echo"], &["--workers=2"]);
     assert_eq!(get(&daemon, "/livez").status, 200, "all threads have started");
     let Some(frozen) = daemon.freeze("worker-1") else { return };
+    wait_until("its last heartbeat is not recent any more", || get(&daemon, "/livez").status == 503);
     for _ in 0..2 {
         let reply = get(&daemon, "/livez");
         assert_eq!((reply.status, reply.content.as_str()), (503, "no iteration within 2 s: worker-1\n"));
