@@ -130,7 +130,9 @@ impl Shared {
         let places = self.profiles.iter().enumerate().filter(|(_, profile)| profile.protocol.name == protocol.name);
         let places: Vec<usize> = places.map(|(place, _)| place).collect();
         let counters = self.counters.iter().flat_map(|worker| places.iter().map(|place| worker.of(*place)));
-        let listeners = places.iter().filter(|place| **place < self.listening).count();
+        // the workers close them when a stop begins
+        let listening = if self.lifecycle.any_accepting() { self.listening } else { 0 };
+        let listeners = places.iter().filter(|place| **place < listening).count();
         ProtocolStats::new(protocol, Totals::of(counters), listeners as u64)
     }
 

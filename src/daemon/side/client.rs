@@ -15,6 +15,10 @@ pub const MAX_HEAD: usize = 8 << 10;
 /// The maximum time of a connection. Chosen: scrapers and probes give up after 1 to 10 seconds, and one that is slow
 /// must not take a place for longer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
+/// The time after which a connection gives up its place if all places are taken and another client waits. Chosen: the
+/// four round trips of a scrape take less, also to the other side of the world; and a probe behind 100 connections that
+/// do nothing waits for 3 seconds, less than the 5 seconds that packaging/kubernetes gives it.
+pub const MIN_TIME: Duration = Duration::from_millis(250);
 /// The maximum number of bytes that are read after the request. They are dropped; unread, they would make close(2)
 /// reset the connection, and the client could lose the reply (RFC 9112, section 9.6). Chosen: the content of a small
 /// request, and a bound on the time that a client can take.
@@ -45,8 +49,7 @@ pub trait Pages {
 pub struct Client {
     stream: StreamSocket,
     state: State,
-    /// When it ends at the latest.
-    deadline: Instant,
+    accepted: Instant,
 }
 
 #[derive(Debug)]
@@ -75,13 +78,13 @@ impl Client {
     /// A connection that begins with a request.
     #[must_use]
     pub fn with_request(stream: StreamSocket, now: Instant) -> Self {
-        Self { stream, state: State::Reading(Vec::new()), deadline: now + TIMEOUT }
+        Self { stream, state: State::Reading(Vec::new()), accepted: now }
     }
 
     /// A connection that gets this reply at once.
     #[must_use]
     pub fn with_reply(stream: StreamSocket, reply: Vec<u8>, now: Instant) -> Self {
-        Self { stream, state: State::Sending { reply, sent: 0 }, deadline: now + TIMEOUT }
+        Self { stream, state: State::Sending { reply, sent: 0 }, accepted: now }
     }
 
     /// What it waits for.
@@ -98,9 +101,21 @@ impl Client {
     #[must_use]
     pub fn due(&self) -> Instant {
         match &self.state {
-            State::Waiting { check, .. } => self.deadline.min(check.until),
-            _ => self.deadline,
+            State::Waiting { check, .. } => self.deadline().min(check.until),
+            _ => self.deadline(),
         }
+    }
+
+    /// When it ends at the latest.
+    fn deadline(&self) -> Instant {
+        self.accepted + TIMEOUT
+    }
+
+    /// From when on it gives up its place to a client that waits; `None` while it waits for the workers, which is what
+    /// a probe has come for, and takes no more than [`LIVENESS_TIMEOUT`](super::health::LIVENESS_TIMEOUT).
+    #[must_use]
+    pub fn yields_from(&self) -> Option<Instant> {
+        (!matches!(self.state, State::Waiting { .. })).then_some(self.accepted + MIN_TIME)
     }
 
     /// Continues until it has to wait; false if it has ended. `ready` is what poll(2) has reported.
@@ -109,7 +124,7 @@ impl Client {
             // nothing was asked for: an error, or the end
             return false;
         }
-        if now >= self.deadline {
+        if now >= self.deadline() {
             self.expire();
             return false;
         }
@@ -194,7 +209,7 @@ impl Client {
     }
 
     /// The time is over: tells a client whose request is incomplete, as far as one write can.
-    fn expire(&mut self) {
+    pub fn expire(&mut self) {
         if matches!(&self.state, State::Reading(head) if !head.is_empty()) {
             // fails if the client has gone, or takes nothing
             let _ = self.stream.write(&Refusal::of(Status::RequestTimeout).response());
@@ -313,6 +328,17 @@ mod tests {
         let (client, mut server, now) = pair();
         assert!(!server.advance(NOTHING, &mut Names, now + TIMEOUT));
         assert_eq!(received(client, server), "", "a client that has sent nothing gets nothing");
+    }
+
+    #[test]
+    fn a_place_is_given_up_unless_the_workers_are_waited_for() {
+        let (mut client, mut server, now) = pair();
+        assert_eq!(server.yields_from(), Some(now + MIN_TIME));
+        client.write_all(b"GET /livez HTTP/1.0\r\n\r\n").expect("write");
+        assert!(server.advance(NOTHING, &mut Names, now));
+        assert_eq!(server.yields_from(), None);
+        assert!(server.advance(NOTHING, &mut Names, now + TIMEOUT / 2 + MIN_TIME));
+        assert_eq!(server.yields_from(), Some(now + MIN_TIME), "it has its reply");
     }
 
     #[test]

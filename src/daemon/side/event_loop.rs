@@ -68,10 +68,12 @@ impl EventLoop {
     fn wait(&mut self) -> std::io::Result<Vec<Interest>> {
         let now = Instant::now();
         self.paused_until = self.paused_until.filter(|until| *until > now);
-        let due = self.clients.iter().map(Client::due).chain(self.paused_until).min();
+        // until then, clients that wait in the backlog must not wake the loop
+        let room = if self.has_room(now) { None } else { self.clients.iter().filter_map(Client::yields_from).min() };
+        let due = self.clients.iter().map(Client::due).chain(self.paused_until).chain(room).min();
         let left = due.map(|due| due.saturating_duration_since(now));
         let clients = self.clients.iter().map(|client| (client.as_fd(), client.interest()));
-        let accepts = self.clients.len() < MAX_CLIENTS && self.paused_until.is_none();
+        let accepts = self.paused_until.is_none() && self.has_room(now);
         let listeners = self.listeners.iter().filter(|_| accepts).map(|listener| (listener.socket.as_fd(), READ));
         let wakers = [(self.stop.as_fd(), READ), (self.on_ack.as_fd(), READ)];
         let watched: Vec<(BorrowedFd<'_>, Interest)> = clients.chain(wakers).chain(listeners).collect();
@@ -91,13 +93,29 @@ impl EventLoop {
         }
     }
 
-    /// Accepts from each listener until there are [`MAX_CLIENTS`], and at most as many from each, because those that
-    /// end at once take no place.
+    /// Whether a client can be accepted: there is a place, or a connection that gives up its own.
+    fn has_room(&self, now: Instant) -> bool {
+        self.clients.len() < MAX_CLIENTS || self.yielding(now).is_some()
+    }
+
+    /// The oldest connection that gives up its place.
+    fn yielding(&self, now: Instant) -> Option<usize> {
+        self.clients.iter().position(|client| client.yields_from().is_some_and(|time| time <= now))
+    }
+
+    /// Accepts from each listener while there is room, and at most [`MAX_CLIENTS`] from each, because those that end at
+    /// once take no place.
     fn accept(&mut self, now: Instant) {
+        // another one is the first each time: no crowd of clients of one keeps those of the others out
+        self.listeners.rotate_left(1);
         for place in 0..self.listeners.len() {
             for _ in 0..MAX_CLIENTS {
                 if self.clients.len() == MAX_CLIENTS {
-                    return;
+                    if !sys::is_readable(&self.listeners[place].socket) {
+                        break;
+                    }
+                    let Some(oldest) = self.yielding(now) else { return };
+                    self.clients.remove(oldest).expire();
                 }
                 match self.listeners[place].socket.accept() {
                     Ok((stream, _)) => self.serve(stream, self.listeners[place].service, now),

@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::http::{Response, Status};
-use crate::server::{Observer, Phase};
+use crate::server::Phase;
 
 /// The maximum time in which every worker has to complete an iteration of its loop. Chosen: an iteration takes
 /// milliseconds; probes wait 1 second by default in Kubernetes, whose failure threshold bridges a slow one.
 pub const LIVENESS_TIMEOUT: Duration = Duration::from_secs(2);
+/// The minimum time between two heartbeats: a check that begins earlier takes the last one. Chosen: probes come every few
+/// seconds, and however many come, they wake each worker ten times per second.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A check whether all workers complete iterations.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +24,8 @@ pub struct LivenessCheck {
 /// Checks of the workers. At most one heartbeat of them is on its way: a worker that hangs does not collect any.
 #[derive(Debug)]
 pub struct Liveness {
-    /// The last heartbeat that was sent.
-    sent: Option<u64>,
+    /// The last heartbeat that was sent, and when.
+    sent: Option<(u64, Instant)>,
 }
 
 impl Liveness {
@@ -32,11 +35,16 @@ impl Liveness {
         Self { sent: None }
     }
 
-    /// Begins a check: with a heartbeat of its own, or with the last one if workers have not acknowledged that yet.
-    pub fn begin(&mut self, observer: &Observer, now: Instant) -> LivenessCheck {
-        let on_its_way = self.sent.filter(|number| !observer.silent_workers(*number).is_empty());
-        let number = on_its_way.unwrap_or_else(|| observer.send_heartbeat());
-        self.sent = Some(number);
+    /// Begins a check: with a heartbeat of its own, which `send` sends, or with the last one if that is recent, or if
+    /// workers have not acknowledged it yet (`is_acknowledged`).
+    pub fn begin(
+        &mut self,
+        now: Instant,
+        is_acknowledged: impl FnOnce(u64) -> bool,
+        send: impl FnOnce() -> u64,
+    ) -> LivenessCheck {
+        let last = self.sent.filter(|(number, sent)| now - *sent < MIN_INTERVAL || !is_acknowledged(*number));
+        let (number, _) = *self.sent.insert(last.unwrap_or_else(|| (send(), now)));
         LivenessCheck { number, until: now + LIVENESS_TIMEOUT }
     }
 }
@@ -78,6 +86,24 @@ pub fn agent_line(phase: Phase, open: u64, limit: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heartbeats_are_sent_one_after_another_and_seldom() {
+        let mut liveness = Liveness::new();
+        let start = Instant::now();
+        let mut begin = |at, acknowledged, next| {
+            let check = liveness.begin(start + at, |_| acknowledged, || next);
+            assert_eq!(check.until, start + at + LIVENESS_TIMEOUT);
+            check.number
+        };
+        let before = MIN_INTERVAL.saturating_sub(Duration::from_nanos(1));
+        assert_eq!(begin(Duration::ZERO, true, 1), 1);
+        assert_eq!(begin(before, true, 2), 1, "it is recent");
+        assert_eq!(begin(MIN_INTERVAL * 9, false, 2), 1, "it is on its way");
+        assert_eq!(begin(MIN_INTERVAL * 9, true, 2), 2);
+        assert_eq!(begin(MIN_INTERVAL * 9 + before, true, 3), 2, "it is recent");
+        assert_eq!(begin(MIN_INTERVAL * 10, true, 3), 3);
+    }
 
     #[test]
     fn workers_have_a_limited_time_for_an_iteration() {

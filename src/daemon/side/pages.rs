@@ -39,7 +39,11 @@ impl ServerPages {
 impl Pages for ServerPages {
     fn reply(&mut self, request: Request) -> Reply {
         let format = match request.page {
-            Page::Live => return Reply::After(self.liveness.begin(&self.observer, Instant::now())),
+            Page::Live => {
+                let Self { observer, liveness, .. } = self;
+                let is_acknowledged = |number| observer.silent_workers(number).is_empty();
+                return Reply::After(liveness.begin(Instant::now(), is_acknowledged, || observer.send_heartbeat()));
+            }
             Page::Ready => return Reply::Now(readiness(self.observer.phase(), self.observer.is_at_limit())),
             Page::Metrics(format) => format,
         };

@@ -6,7 +6,8 @@ use procfs::process::Process;
 
 use crate::sys;
 
-/// What the system knows about this process. Where /proc is not mounted, a part is not known.
+/// What the system knows about this process. A part is not known where /proc is not mounted, and while no descriptor is
+/// left to read it.
 #[derive(Debug)]
 pub struct ProcessStats {
     /// Processor time, in user and system mode.

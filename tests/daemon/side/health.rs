@@ -38,6 +38,7 @@ fn a_daemon_that_stops_is_alive_and_not_ready() {
     assert_eq!((reply.status, reply.content.as_str()), (503, "stopping\n"));
     assert_eq!(get(&daemon, "/livez").content, "alive\n");
     assert!((scrape(&daemon).value("retortd_stopping") - 1.0).abs() < 0.5);
+    wait_until("the listeners are closed", || scrape(&daemon).sum("retortd_listeners", None) < 1.0);
     drop(client);
     assert_eq!(daemon.wait_exit(), 0);
 }
@@ -47,6 +48,7 @@ fn a_worker_that_hangs_is_named() {
     let daemon = daemon(&["echo"], &["--workers=2"]);
     assert_eq!(get(&daemon, "/livez").status, 200, "all threads have started");
     let Some(frozen) = daemon.freeze("worker-1") else { return };
+    wait_until("its last heartbeat is not recent any more", || get(&daemon, "/livez").status == 503);
     for _ in 0..2 {
         let reply = get(&daemon, "/livez");
         assert_eq!((reply.status, reply.content.as_str()), (503, "no iteration within 2 s: worker-1\n"));

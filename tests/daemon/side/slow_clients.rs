@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
-use super::{Reply, connect, daemon, get, scrape};
+use super::{Reply, agent_line, connect, daemon, get, scrape};
 use crate::harness::{echo_ping, wait_until};
 
 /// The limit on connections (`MAX_CLIENTS` in `event_loop.rs`).
@@ -44,6 +44,18 @@ fn many_silent_connections_are_bounded_and_cost_clients_nothing() {
     }
     drop(silent);
     assert_eq!(get(&daemon, "/readyz").status, 200, "their places are free again");
+}
+
+/// Without places that are given up, the probe would wait for 60 seconds.
+#[test]
+fn a_crowd_does_not_keep_probes_out() {
+    let daemon = daemon(&["echo"], &[]);
+    let mut first = connect(daemon.address("metrics"));
+    first.write_all(b"GET /readyz HTTP/1.0\r\n").expect("send a part");
+    let _crowd: Vec<TcpStream> = (1..100).map(|_| connect(daemon.address("metrics"))).collect();
+    assert_eq!(agent_line(&daemon), "up ready 100%\n", "the other listener has its turn");
+    assert_eq!(get(&daemon, "/livez").content, "alive\n");
+    assert_eq!(Reply::read(first).status, 408);
 }
 
 #[test]
