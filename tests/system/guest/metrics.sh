@@ -19,7 +19,8 @@ load request 8083 hello >/dev/null # the service runs
 start=$(now)
 expect "it is enabled" systemctl enable retortd-metrics.socket
 expect "the restart starts it" systemctl restart retortd.service
-expect "the service serves it" soon 10 says "$start" 'exit-idle has no effect while there is a listener for metrics'
+expect "the service serves it" soon 10 has 'retortd_workers [1-9][0-9]*'
+equal "--exit-idle of the settings is nothing to warn about" "" "$(logged "$start" --priority=warning --grep=exit-idle)"
 equal "the service is ready" "200 ready" "$(page /readyz)"
 equal "the service is alive" "200 alive" "$(page /livez)"
 load request 8083 hello >/dev/null
