@@ -203,6 +203,42 @@ fn markdown() -> Vec<String> {
     ["", "docs/", "packaging/"].iter().flat_map(|directory| documents(directory)).collect()
 }
 
+/// The sections of retortd(8) that a text names: those behind "`man retortd`, ", and before " in retortd(8)".
+fn named_sections(text: &str) -> BTreeSet<String> {
+    let text = text.split_whitespace().filter(|word| *word != "#").collect::<Vec<_>>().join(" ");
+    let is_upper = |word: &&str| !word.is_empty() && word.chars().all(|character| character.is_ascii_uppercase());
+    let mut sections = BTreeSet::new();
+    for rest in text.split("man retortd`, ").skip(1) {
+        let end =
+            rest.find(|character: char| !character.is_ascii_uppercase() && character != ' ').unwrap_or(rest.len());
+        sections.insert(rest[..end].split(' ').take_while(is_upper).collect::<Vec<_>>().join(" "));
+    }
+    let parts: Vec<&str> = text.split(" in retortd(8)").collect();
+    for part in &parts[..parts.len() - 1] {
+        let mut name: Vec<&str> =
+            part.rsplit(' ').map(|word| word.trim_start_matches('(')).take_while(is_upper).collect();
+        name.reverse();
+        sections.insert(name.join(" "));
+    }
+    sections
+}
+
+#[test]
+fn sections_of_the_man_page_that_documents_name_exist() {
+    let page = manual("retortd.8");
+    let existing: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix(".SH ")).map(|name| name.trim_matches('"')).collect();
+    let others = ["packaging/default/retortd", "packaging/kubernetes/retortd.yaml"].map(String::from);
+    let mut count = 0;
+    for name in markdown().into_iter().chain(others) {
+        for section in named_sections(&read(&name)) {
+            assert!(existing.contains(section.as_str()), "{name}: retortd(8) has no section '{section}'");
+            count += 1;
+        }
+    }
+    assert!(count >= 10, "{count} sections found");
+}
+
 #[test]
 fn readme_has_at_most_200_lines() {
     let lines = read("README.md").lines().count();
@@ -384,7 +420,7 @@ fn faults_have_a_test_with_their_number() {
     let text = read("docs/faults.md");
     let rows = text.lines().filter_map(|line| line.trim_start().split_once(". ").map(|(number, _)| number.to_string()));
     let rows: BTreeSet<String> = rows.filter(|number| number.parse::<u32>().is_ok()).collect();
-    assert!(rows.len() >= 49, "{rows:?}");
+    assert!(rows.len() >= 51, "{rows:?}");
     let tests = [root().join("tests"), root().join("src")].map(|directory| sources(&directory).to_lowercase()).concat();
     assert_same("tests", &numbers_behind(&tests, "fault "), &rows);
 }

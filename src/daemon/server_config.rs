@@ -1,6 +1,6 @@
 //! The conversion of settings into the configuration of the server, with the defaults that depend on the system.
 
-use log::{debug, warn};
+use log::{debug, info, warn};
 
 use super::common_options::CommonOptions;
 use super::config::args::ReloadableSettings;
@@ -144,7 +144,8 @@ pub fn warn_about_unused_options(settings: &ReloadableSettings, origins: &Origin
     }
 }
 
-/// Warns about a daemon that serves no client, and about an option that has no effect beside other ones.
+/// Warns about a daemon that serves no client, and logs that an option has no effect beside other ones. That is no
+/// warning: the settings of the package set the option, and its socket unit for metrics is one of the others.
 pub fn warn_about_services(settings: &ReloadableSettings, origins: &Origins) {
     let Origins { served, side } = origins;
     if side.is_empty() {
@@ -154,7 +155,7 @@ pub fn warn_about_services(settings: &ReloadableSettings, origins: &Origins) {
         warn!("no protocol is served: there are only listeners for metrics or agent; --listen names protocols, too");
     }
     if settings.exit_idle.max().is_some() {
-        warn!("--exit-idle has no effect while there is a listener for metrics or agent");
+        info!("--exit-idle has no effect while there is a listener for metrics or agent");
     }
 }
 

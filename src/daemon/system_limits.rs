@@ -8,6 +8,7 @@ use log::debug;
 
 use crate::server::{self, Listener};
 use crate::sys::{self, Errno, StreamListener};
+use crate::units::counted;
 
 /// The number of processors that this process may use, by CPU affinity and cgroup quota; 1 if it is unknown.
 #[must_use]
@@ -104,7 +105,8 @@ pub fn log_system_limits(listeners: &[Listener], backlog: Option<u32>, config: &
     debug!("SYN/ACK retries: {retries} (net.ipv4.tcp_synack_retries); an unanswered connect fails after {timeout}");
     let connections = config.limits.max_connections.unwrap_or(usize::MAX);
     let buffered = config.limits.max_buffered.map_or("any number of".into(), |bytes| bytes.to_string());
-    debug!("at most {connections} connections, holding {buffered} bytes, on {} workers", config.workers);
+    let workers = counted(config.workers, "worker");
+    debug!("at most {connections} connections, {buffered} bytes of unfinished requests and replies, on {workers}");
     for listener in listeners {
         log_buffers(&listener.name, &listener.socket);
     }

@@ -406,7 +406,7 @@ fn command_line_overrides_environment_overrides_file() {
     let settings = format!("--settings={file}");
     let launch = |arguments: &[&str]| DaemonBuilder::new(&[&[settings.as_str()], arguments].concat());
     let line = limits_line(launch(&[]));
-    assert!(line.contains("at most 11 connections") && line.ends_with("on 1 workers"), "{line}");
+    assert!(line.contains("at most 11 connections") && line.ends_with("on 1 worker"), "{line}");
     let line = limits_line(launch(&[]).env("RETORTD_WORKERS", "2"));
     assert!(line.contains("at most 11 connections") && line.ends_with("on 2 workers"), "{line}");
     let line = limits_line(launch(&["--workers=3"]).env("RETORTD_WORKERS", "2"));
@@ -729,7 +729,7 @@ fn default_budget_respects_rlimits() {
     for limit in ["--as=512000000", "--data=512000000"] {
         let Some(launch) = with_half_a_gigabyte(limit, &[]) else { return };
         let line = limits_line(launch);
-        assert!(line.contains("holding 128000000 bytes"), "{limit}: {line}");
+        assert!(line.contains("connections, 128000000 bytes of unfinished requests"), "{limit}: {line}");
     }
 }
 

@@ -88,7 +88,11 @@ impl Refusal {
     /// The whole response, which has nothing of the request in it.
     #[must_use]
     pub fn response(self) -> Vec<u8> {
-        Response::text(self.status, self.status.line()).bytes(self.is_head)
+        let text = match self.status {
+            Status::NotFound => "404 Not Found: the pages are /metrics, /livez and /readyz",
+            other => other.line(),
+        };
+        Response::text(self.status, text).bytes(self.is_head)
     }
 }
 

@@ -82,7 +82,8 @@ impl Driver {
             }
             (_, next) => next,
         };
-        if matches!(next, Next::Close(_)) {
+        if let Next::Close(reason) = next {
+            self.warn_if_no_memory(session, reason);
             return next;
         }
         self.timer.schedule(session.connection.deadline(&self.context));
@@ -94,6 +95,14 @@ impl Driver {
         match self.poller.change(&session.stream, Source::connection(token), interest) {
             Ok(()) => next,
             Err(error) => self.cannot_watch(session, &error, next),
+        }
+    }
+
+    /// Warns if a connection closes because there is no memory for what it needs.
+    fn warn_if_no_memory(&self, session: &Session, reason: CloseReason) {
+        if reason == CloseReason::Resources {
+            let message = format_args!("{}: no memory for a request or its reply", session.connection.label());
+            self.shared.warnings.warn(Shortage::Memory, message);
         }
     }
 

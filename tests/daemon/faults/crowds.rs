@@ -263,6 +263,29 @@ fn small_address_space_rejects_connections_only() {
     }
 }
 
+/// Fault 42: the announced length of a request counts for `RLIMIT_DATA`. The log says at every level that connections close
+/// because of that, once for all of them.
+#[test]
+fn want_of_memory_for_requests_is_warned_about_once() {
+    if !available("prlimit") || any_memory() {
+        return;
+    }
+    let limit = format!("--data={}", 64 << 20);
+    let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "--workers=1"]);
+    let daemon = launch.under(&["prlimit", &limit]).start();
+    let begun = frame(SHUFFLE, &vec![b'x'; 3_000_000]);
+    let mut crowd: Vec<Client> = (0..40).map(|_| daemon.connect("frame")).collect();
+    for client in &mut crowd {
+        // fails on a connection that is closed already
+        let _ = client.stream.write_all(&begun[..50_000]);
+    }
+    daemon.statistics_when(|statistics: &super::Statistics| statistics.closed_for("resources") > 1);
+    drop(crowd);
+    daemon.statistics_at_rest();
+    assert_eq!(daemon.lines_with("no memory for a request or its reply"), 1);
+    assert_serves(&mut daemon.connect("frame"));
+}
+
 /// Fault 42: threads, the log and buffers of all sizes do not exhaust a small address space.
 #[test]
 fn mixed_load_in_small_address_space_is_survived() {

@@ -76,5 +76,6 @@ fn requests_that_are_none_are_refused() {
         assert_eq!(reply.status, status, "{request:?}: {reply:?}");
         assert!(!reply.content.contains("nothing") && !reply.content.contains("aaa"), "nothing is repeated");
     }
+    assert_eq!(get(&daemon, "/").content, "404 Not Found: the pages are /metrics, /livez and /readyz\n");
     assert!(ask(&daemon, b"PUT / HTTP/1.0\r\n\r\n").head.contains("\r\nAllow: GET, HEAD\r\n"));
 }

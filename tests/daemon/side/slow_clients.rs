@@ -29,6 +29,7 @@ fn a_request_that_does_not_become_complete_is_answered_so() {
     assert_eq!(Reply::read(slow).status, 408);
 }
 
+/// Fault 50: the number of connections and their time are limited, and clients of the protocols notice nothing.
 #[test]
 fn many_silent_connections_are_bounded_and_cost_clients_nothing() {
     let daemon = daemon(&["echo"], &[]);
@@ -74,7 +75,7 @@ fn a_client_that_does_not_read_has_its_reply_in_the_end() {
     assert!(text.ends_with(b"\n"));
 }
 
-/// The reserve for other descriptors is gone, such as by a library: the thread waits, and does not spin.
+/// Fault 51: the reserve for other descriptors is gone, such as by a library: the thread waits, and does not spin.
 #[test]
 fn a_want_of_descriptors_is_survived() {
     let daemon = daemon(&["echo"], &["-v"]);
