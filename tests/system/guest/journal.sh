@@ -46,3 +46,6 @@ echo RETORTD_WORKERS=nonsense >>"$settings"
 expect "with wrong settings reload fails" eval '! systemctl reload retortd.service'
 warned() { logged "$start" --priority=warning | grep RETORTD_WORKERS; }
 expect "wrong settings are logged as an error or a warning" soon 5 warned
+# The journal finds out the unit of a message with fields only while its sender lives.
+equal "the process that ends at once writes it to its standard error" stdout \
+  "$(logged "$start" --output=json | grep RETORTD_WORKERS | grep -o '"_TRANSPORT":"[a-z]*"' | cut -d'"' -f4 | sort -u)"
