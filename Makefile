@@ -97,8 +97,8 @@ uninstall: ## Remove what `make install` installed, except the settings (disable
 deb: ## Build the Debian package into target/deb
 	packaging/build-deb target/deb
 
-rpm: ## Build the RPM package for RHEL 9 into target/rpm
-	packaging/build-rpm target/rpm
+rpm: ## Build the RPM package for RHEL 9 into target/rpm (DEB=PACKAGE.deb: with its programs, for a test)
+	packaging/build-rpm target/rpm $(DEB)
 
 dist: ## Build the source tarball, with all crates, into target/dist
 	packaging/build-dist target/dist

@@ -3,8 +3,8 @@
 # generated from the list of protocols).
 . "$(dirname "$0")/lib.sh"
 load request 8083 hello >/dev/null # the service runs already when the sockets are enabled
-mapfile -t protocols < <(retortd --list | cut -d' ' -f1)
-mapfile -t sockets < <(systemctl list-unit-files --no-legend 'retortd*.socket' | cut -d' ' -f1 | grep -vE 'inetd|unix')
+mapfile -t protocols < <(retortd --list | grep -vF '(no protocol for clients)' | cut -d' ' -f1)
+mapfile -t sockets < <(systemctl list-unit-files --no-legend 'retortd*.socket' | cut -d' ' -f1 | grep -vE 'inetd|metrics|unix')
 systemctl enable --quiet "${sockets[@]}"
 expect "a running service gets them when it is restarted" systemctl restart retortd.service
 

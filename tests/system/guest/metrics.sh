@@ -2,14 +2,16 @@
 # retortd-metrics.socket: metrics and health of the service in its sandbox. The commands are those of retortd(8).
 . "$(dirname "$0")/lib.sh"
 sed -i 's/^RETORTD_EXIT_IDLE=.*/RETORTD_EXIT_IDLE=1s/' "$settings"
-# page PATH [PORT]: the status and the content of a page.
+# page PATH [PORT]: the status and the content of a page. Python's minimal library has no http.client.
 page() { python3 - "$1" "${2:-9383}" <<'PYTHON'
-import sys, urllib.error, urllib.request
-try:
-    with urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[2]}{sys.argv[1]}", timeout=10) as reply:
-        print(reply.status, reply.read().decode())
-except urllib.error.HTTPError as error:
-    print(error.code, error.read().decode())
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[2])), 10) as sock:
+    sock.sendall(f"GET {sys.argv[1]} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    reply = b""
+    while piece := sock.recv(65536):
+        reply += piece
+head, _, content = reply.decode().partition("\r\n\r\n")
+print(head.split()[1], content)
 PYTHON
 }
 has() { page /metrics | grep -qxE -- "$1"; }

@@ -12,7 +12,8 @@ echo "# After an installation"
 systemctl daemon-reload
 expect "enabling the socket again does no harm" systemctl enable --now retortd.socket
 expect "the log is in the journal" journalctl -u retortd
-equal "a socket for each protocol, one for inetd and a Unix socket are installed" "$(($(retortd --list | wc -l) + 2))" \
+equal "a socket for each protocol, one for inetd, one for metrics and a Unix socket are installed" \
+  "$(($(retortd --list | grep -vcF '(no protocol for clients)') + 3))" \
   "$(systemctl list-unit-files 'retortd*' | grep -c '\.socket')"
 expect "the status is that of the service" systemctl status retortd
 
