@@ -53,7 +53,7 @@ pub fn serve(name: &str, stream: ScriptedStream, message: usize, budget: u64) ->
         drop(driver);
         assert_eq!(context.budget.used(), 0, "memory was not given back");
         if reason.is_some() {
-            check_sums(&context.counters);
+            check_sums(context);
         }
         Transcript { output, reason, refused: context.counters.refused.get() }
     })

@@ -36,7 +36,7 @@ impl Driver {
         session: &mut Session,
         call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
     ) -> Next {
-        self.context.counters.select(session.listener.place());
+        self.context.select(session.listener.place());
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
         if self.context.found_proxy_header {
             self.report_found_header(session);
@@ -54,7 +54,7 @@ impl Driver {
 
     /// Visits a connection while the worker drains.
     pub fn visit(&mut self, token: Token, session: &mut Session) -> Next {
-        self.context.counters.select(session.listener.place());
+        self.context.select(session.listener.place());
         self.after_call(token, session, Next::Wait)
     }
 
