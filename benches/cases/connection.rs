@@ -181,6 +181,7 @@ fn serve(
             Next::Close(reason) => panic!("closed: {reason:?}"),
         };
         context.retired = Retired::default();
+        context.record_durations((context.clock)());
     }
     assert!(connection.is_idle(), "all replies are sent, and the connection is not idle");
 }

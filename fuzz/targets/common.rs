@@ -6,7 +6,7 @@ pub mod scripted;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use retortd::connection::{Budget, CloseReason, Context};
+use retortd::connection::{Budget, CloseReason, Context, WorkerCounters};
 use retortd::protocol::ProtocolInfo;
 use scripted::{Driver, ScriptedStream, check_sums};
 
@@ -45,7 +45,7 @@ pub fn serve(name: &str, stream: ScriptedStream, message: usize, budget: u64) ->
     CONTEXT.with_borrow_mut(|context| {
         context.limits.message = message;
         context.budget = Arc::new(Budget::new(budget));
-        context.counters = Arc::default();
+        context.counters = WorkerCounters::default();
         context.counters.accepted.add(1);
         let mut driver = Driver::new(name, stream);
         let reason = driver.run(context, MAX_OUTPUT);
@@ -53,7 +53,7 @@ pub fn serve(name: &str, stream: ScriptedStream, message: usize, budget: u64) ->
         drop(driver);
         assert_eq!(context.budget.used(), 0, "memory was not given back");
         if reason.is_some() {
-            check_sums(&context.counters);
+            check_sums(context);
         }
         Transcript { output, reason, refused: context.counters.refused.get() }
     })

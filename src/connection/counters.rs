@@ -7,65 +7,15 @@
 use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::close_reason::CloseReason;
+use super::counter::{Counter, Summand};
+use super::durations::Durations;
 use super::proxy_result::ProxyResult;
 use crate::protocol::RequestCounts;
 
 const REASONS: usize = CloseReason::ALL.len();
 const PROXY_RESULTS: usize = ProxyResult::ALL.len();
-
-/// A number that one thread increases and any thread reads.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds `n`. Only one thread may call it: a load and a store are cheaper than an atomic addition.
-    pub fn add(&self, n: u64) {
-        // a thread that reads it sees also what was counted before
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Release);
-    }
-
-    /// The current value.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// What a counter adds to a sum: a number, or one for each [`CloseReason`] or [`ProxyResult`].
-pub trait Summand {
-    /// The sum.
-    type Sum;
-
-    /// Adds the current value.
-    fn add_to(&self, sum: &mut Self::Sum);
-}
-
-impl Summand for Counter {
-    type Sum = u64;
-
-    fn add_to(&self, sum: &mut u64) {
-        *sum += self.get();
-    }
-}
-
-impl Summand for u64 {
-    type Sum = u64;
-
-    fn add_to(&self, sum: &mut u64) {
-        *sum += self;
-    }
-}
-
-impl<S: Summand, const N: usize> Summand for [S; N] {
-    type Sum = [S::Sum; N];
-
-    fn add_to(&self, sums: &mut Self::Sum) {
-        self.iter().zip(sums).for_each(|(one, sum)| one.add_to(sum));
-    }
-}
 
 /// The table of all counters: each with its help text, its name and its type. Everything else about them derives from
 /// it. They are read in this order.
@@ -101,6 +51,8 @@ counters! {
     accepted: Counter,
     /// Requests that were read and not replied to, by the [`CloseReason`] of their connection.
     abandoned: [Counter; REASONS],
+    /// Durations of the requests whose replies the kernel has taken, error replies too.
+    durations: Durations,
     /// Requests whose replies the kernel has taken.
     answered: Counter,
     /// Requests whose error replies the kernel has taken.
@@ -181,13 +133,17 @@ impl WorkerCounters {
         Self { selected: 0, current: Arc::clone(&tables[0]), tables }
     }
 
-    /// A connection of the listener with this index is in hand.
+    /// Whether the table of the listener with this index is selected.
     #[inline]
+    #[must_use]
+    pub fn is_selected(&self, listener: usize) -> bool {
+        listener == self.selected
+    }
+
+    /// Selects the table of the listener with this index.
     pub fn select(&mut self, listener: usize) {
-        if listener != self.selected {
-            self.selected = listener;
-            self.current = Arc::clone(&self.tables[listener]);
-        }
+        self.selected = listener;
+        self.current = Arc::clone(&self.tables[listener]);
     }
 
     /// The counters of the listener with this index.
@@ -214,7 +170,7 @@ impl Deref for WorkerCounters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
     /// Fails for a reader that reads a cause before its effect: more effects than causes are seen then.

@@ -156,7 +156,7 @@ impl Connection {
     ) -> Step {
         let is_sent = matches!(written, WriteOutcome::Done);
         if is_sent {
-            context.counters.sent(outcome.counts);
+            context.on_replied(outcome.counts, self.begun());
         } else {
             self.start_request(context.now).pending_replies = outcome.counts;
         }
@@ -207,6 +207,9 @@ impl Connection {
         let saved =
             saved.and_then(|()| if is_sent { Ok(()) } else { self.save_replies(context, batch, &outcome.replies) });
         self.recycle(context, batch);
+        if let State::Busy(_, in_flight) = &mut self.state {
+            in_flight.begun.get_or_insert(context.woken);
+        }
         if saved.is_err() {
             return Step::Linger(CloseReason::Resources);
         }
@@ -223,7 +226,7 @@ impl Connection {
     fn after_write(&mut self, context: &mut Context, batch: &mut Batch) -> Step {
         let State::Busy(Phase::Replying(then), in_flight) = &mut self.state else { return Step::Wait };
         let then = *then;
-        context.counters.sent(std::mem::take(&mut in_flight.pending_replies));
+        context.on_replied(std::mem::take(&mut in_flight.pending_replies), in_flight.begun);
         in_flight.request.start = context.now;
         self.follow(context, batch, then, 0)
     }

@@ -61,6 +61,9 @@ pub(super) struct InFlight {
     pub(super) charge: Option<Charge>,
     /// The time of the request that is arriving.
     pub(super) request: Pace,
+    /// When the wake-up began that has read the last bytes before those of this one, in nanoseconds: all complete
+    /// requests arrived by then. `None` if this wake-up has read.
+    pub(super) begun: Option<u64>,
     /// Bytes of that request that have arrived.
     pub(super) received: u64,
     /// The time of `output`, while other connections wait for memory.

@@ -40,12 +40,14 @@
 //! | `timers`, `linger`, `quiet` | deadlines, and the end of a connection |
 //! | `memory` | the budget of all connections, buffers, and the pool of a worker |
 //! | `context`, `limits`, `millis` | what a worker lends, what one connection may take, and times |
-//! | `close_reason`, `proxy_result`, `counters`, `traffic`, `log`, `log_lines` | what is counted and logged |
+//! | `close_reason`, `proxy_result`, `counter`, `counters`, `durations`, `traffic`, `log`, `log_lines` | what is counted and logged |
 
 mod close_reason;
 mod context;
+mod counter;
 mod counters;
 mod drive;
+mod durations;
 mod first_input;
 mod handshake;
 mod in_flight;
@@ -74,8 +76,10 @@ pub use context::{
     Context, FAIR_READ_SIZE, MAX_BUFFERED_WRITE, MAX_WRITE, READ_BUF_SIZE, REPLY_BUF_SIZE, SCARCE_REPLY_BUF_SIZE,
     SMALL_REQUEST, UNCHARGED_BYTES,
 };
-pub use counters::{Counter, Counters, Totals, WorkerCounters};
+pub use counter::Counter;
+pub use counters::{Counters, Totals, WorkerCounters};
 use drive::Step;
+pub use durations::DurationTotals;
 pub use limits::Limits;
 pub use log::ClientLabel;
 pub use memory::{

@@ -52,6 +52,9 @@ impl ReadOutcome {
 impl Connection {
     /// Reads once; puts input that is to be processed into `batch`.
     pub(super) fn read<S: Stream>(&mut self, stream: &mut S, context: &mut Context, batch: &mut Batch) -> ReadOutcome {
+        if let State::Busy(_, in_flight) = &mut self.state {
+            in_flight.begun = None;
+        }
         if self.reads_directly() {
             self.read_direct(stream, context, batch)
         } else {

@@ -46,6 +46,12 @@ pub(super) enum TimerOutcome {
 }
 
 impl Connection {
+    /// When the wake-up began that read the requests in hand; `None` if it is this one.
+    #[inline]
+    pub(super) fn begun(&self) -> Option<u64> {
+        if let State::Busy(_, in_flight) = &self.state { in_flight.begun } else { None }
+    }
+
     /// When to call [`Connection::expire`] if nothing happens before; [`Millis::NEVER`] without a timer.
     #[must_use]
     pub fn deadline(&self, context: &Context) -> Millis {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::connection::DurationTotals;
+
 /// Times that were counted by length.
 #[derive(Clone, Debug)]
 pub struct Histogram<const N: usize> {
@@ -34,13 +36,7 @@ impl<const N: usize> Histogram<N> {
     /// The present numbers.
     #[must_use]
     pub fn snapshot(&self) -> HistogramSnapshot {
-        let mut below = 0;
-        let mut cumulate = |count: &u64| {
-            below += count;
-            below
-        };
-        let counts = self.counts.iter().chain([&self.longer]).map(&mut cumulate).collect();
-        HistogramSnapshot { bounds: self.bounds, counts, sum: self.sum.as_secs_f64() }
+        HistogramSnapshot::new(self.bounds, self.counts.iter().chain([&self.longer]), self.sum)
     }
 }
 
@@ -53,6 +49,25 @@ pub struct HistogramSnapshot {
     pub counts: Vec<u64>,
     /// The sum of all times, in seconds.
     pub sum: f64,
+}
+
+impl HistogramSnapshot {
+    /// `counts` has how many times were longer than the bound before, and at most this one; then how many were longer
+    /// than all.
+    fn new<'a>(bounds: &'static [f64], counts: impl IntoIterator<Item = &'a u64>, sum: Duration) -> Self {
+        let mut below = 0;
+        let cumulate = |count: &u64| {
+            below += count;
+            below
+        };
+        Self { bounds, counts: counts.into_iter().map(cumulate).collect(), sum: sum.as_secs_f64() }
+    }
+}
+
+impl From<&DurationTotals> for HistogramSnapshot {
+    fn from(durations: &DurationTotals) -> Self {
+        Self::new(DurationTotals::BOUNDS, &durations.counts, Duration::from_nanos(durations.sum))
+    }
 }
 
 #[cfg(test)]

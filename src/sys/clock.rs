@@ -1,11 +1,12 @@
-//! The two clocks: monotonic time for a signal handler, and the time of day.
+//! The two clocks: monotonic time, and the time of day.
 
 use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
 
 /// The monotonic clock in nanoseconds, never 0; async-signal-safe as `clock_gettime(2)` is (signal-safety(7)).
-pub(super) fn monotonic_nanoseconds() -> u64 {
+#[must_use]
+pub fn monotonic_nanoseconds() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX).max(1)
 }

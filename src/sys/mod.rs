@@ -57,7 +57,7 @@ mod thread;
 mod timer_fd;
 mod user_namespace;
 
-pub use clock::unix_time;
+pub use clock::{monotonic_nanoseconds, unix_time};
 pub use event_fd::EventFd;
 pub use file::{FileId, file_id, id_of, open_without_waiting, write};
 pub use host::host_name;

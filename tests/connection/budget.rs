@@ -162,7 +162,7 @@ fn serve_concurrently(
         }
     }
     assert_eq!(budget.used(), 0);
-    check_sums(&context.counters);
+    check_sums(&context);
     drivers.into_iter().map(|driver| driver.stream.output).collect()
 }
 

@@ -49,7 +49,7 @@ pub fn serve_with(mut driver: Driver, setting: Setting) -> Transcript {
     let reason = driver.run(&mut context, usize::MAX);
     let output = std::mem::take(&mut driver.stream.output);
     drop(driver);
-    check_sums(&context.counters);
+    check_sums(&context);
     assert_eq!(budget.used(), 0, "memory was not given back to the budget");
     let count = |pick: fn(&Context) -> &Counter| pick(&context).get();
     assert_eq!(count(|context| &context.counters.bytes_out), output.len() as u64);

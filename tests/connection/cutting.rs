@@ -59,7 +59,7 @@ proptest! {
         context.counters.accepted.add(1);
         let mut driver = Driver::new(protocol, ScriptedStream::new(&input, &reads, &writes));
         if driver.run(&mut context, 1 << 20).is_some() {
-            check_sums(&context.counters);
+            check_sums(&context);
         }
     }
 }

@@ -226,6 +226,6 @@ proptest! {
             }
         }
         prop_assert_eq!(budget.used(), 0, "memory was not returned to the budget");
-        check_sums(&context.counters);
+        check_sums(&context);
     }
 }

@@ -48,7 +48,7 @@ fn run(name: &str, stream: ScriptedStream) -> (Vec<u8>, Option<CloseReason>, Opt
     let mut driver = Driver::awaiting_header(name, stream);
     let reason = driver.run(&mut context, 1 << 16);
     if reason.is_some() {
-        check_sums(&context.counters);
+        check_sums(&context);
     }
     (std::mem::take(&mut driver.stream.output), reason, driver.announced)
 }

@@ -4,6 +4,7 @@
 //! | module | guarantee |
 //! |---|---|
 //! | `cutting` | the client sees no difference, however input and output are cut or interrupted |
+//! | `durations` | what is recorded as the duration of a request |
 //! | `fairness` | one call does a bounded amount of work |
 //! | `budget` | the memory that connections hold and wait for |
 //! | `timeouts` | when a deadline is, and what extends it |
@@ -18,6 +19,7 @@ mod closing;
 mod conversations;
 mod cutting;
 mod drain;
+mod durations;
 mod events;
 mod fairness;
 mod handshake;

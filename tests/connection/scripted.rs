@@ -6,13 +6,14 @@
 
 #![allow(dead_code, reason = "each of its users uses a part")]
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use retortd::connection::{
     Budget, Buffer, Charge, CloseReason, Connection, Context, Counter, Counters, Demand, Limits, Millis, Next, Pool,
-    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream, WorkerCounters,
+    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream, Totals, WorkerCounters,
 };
 use retortd::protocol::proxy_header::ProxyHeader;
 use retortd::protocol::{Protocol, ProtocolSettings, RequestRng, by_name};
@@ -140,6 +141,11 @@ impl Stream for ScriptedStream {
 /// The time of day in every context, in seconds since 1970-01-01 UTC.
 pub const UNIX_TIME: u64 = 1_795_220_304;
 
+thread_local! {
+    /// The monotonic clock of every context of this thread, in nanoseconds.
+    pub static CLOCK: Cell<u64> = const { Cell::new(1) };
+}
+
 /// The context of a worker: messages of up to `message` bytes, lines of up to 64 KiB, no other limits, and a budget
 /// that contexts may share.
 pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
@@ -149,10 +155,13 @@ pub fn context(message: usize, budget: &Arc<Budget>, seed: u64) -> Context {
         random: RequestRng::new(Some(seed)),
         pool: Pool::default(),
         unix_time: || UNIX_TIME,
+        clock: || CLOCK.get(),
         limits: Limits { message, idle: None, request: None, write: None, line: Some(1 << 16), min_rate: None },
         budget: Arc::clone(budget),
         counters: WorkerCounters::default(),
         now: Millis::ZERO,
+        woken: CLOCK.get(),
+        replied: 0,
         draining: false,
         contended_since: None,
         found_proxy_header: false,
@@ -213,6 +222,7 @@ impl Driver {
     /// Makes the call that a worker would make next. Returns the reason when the connection has closed.
     pub fn step(&mut self, context: &mut Context) -> Option<CloseReason> {
         let (connection, stream) = (&mut self.connection, &mut self.stream);
+        context.woken = CLOCK.get();
         let next = match self.next.take() {
             None => connection.open(stream, context),
             Some(Next::WaitForMemory(demand)) => match grant(context, demand) {
@@ -238,6 +248,7 @@ impl Driver {
             }
         };
         context.retired = Retired::default();
+        context.record_durations(CLOCK.get());
         let Next::Close(reason) = next else {
             self.next = Some(next);
             return None;
@@ -271,10 +282,13 @@ pub fn grant(context: &Context, demand: Demand) -> Option<Charge> {
 }
 
 /// Checks the sums of the counters of a worker whose connections have all closed.
-pub fn check_sums(counters: &Counters) {
+pub fn check_sums(context: &Context) {
+    let counters: &Counters = &context.counters;
     let closed: u64 = counters.closed.iter().map(Counter::get).sum();
     let abandoned: u64 = counters.abandoned.iter().map(Counter::get).sum();
     assert_eq!(counters.accepted.get(), closed, "accepted = closed");
     let (answered, refused) = (counters.answered.get(), counters.refused.get());
     assert_eq!(counters.requests.get(), answered + refused + abandoned, "requests = answered + refused + abandoned");
+    let recorded: u64 = Totals::of([counters]).durations.counts.iter().sum();
+    assert_eq!(answered + refused, recorded + context.replied, "every request that was replied to has a duration");
 }

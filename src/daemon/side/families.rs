@@ -110,6 +110,8 @@ families! {
         "Requests that have ended, by result.";
     RequestsInFlight: Gauge "retortd_requests_in_flight" []
         "Requests that have arrived and are neither answered, refused nor abandoned.";
+    RequestDuration: Histogram "retortd_request_duration_seconds" ["protocol"]
+        "Time from the last byte of a request until the kernel has taken the last byte of its reply.";
     Records: Counter "retortd_records" []
         "Records decoded by the protocol record.";
     ReceivedBytes: Counter "retortd_received_bytes" ["protocol"]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::families::Id;
 use super::process::ProcessStats;
 use super::samples::Samples;
-use crate::server::{CloseReason, Gauges, Phase, ProtocolStats, ProxyResult, StatsSnapshot, Totals};
+use crate::server::{CloseReason, Gauges, HistogramSnapshot, Phase, ProtocolStats, ProxyResult, StatsSnapshot, Totals};
 
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -73,6 +73,7 @@ fn add_protocol(samples: &mut Samples, stats: &ProtocolStats) {
         abandoned,
         answered,
         refused,
+        durations,
         bytes_in,
         bytes_out,
         // of all protocols together (`add_totals`)
@@ -95,6 +96,7 @@ fn add_protocol(samples: &mut Samples, stats: &ProtocolStats) {
     samples.count(Id::Requests, &[name, "answered"], *answered);
     samples.count(Id::Requests, &[name, "refused"], *refused);
     samples.count(Id::Requests, &[name, "abandoned"], abandoned.iter().sum());
+    samples.histogram(Id::RequestDuration, &[name], &HistogramSnapshot::from(durations));
     samples.count(Id::ReceivedBytes, &[name], *bytes_in);
     samples.count(Id::SentBytes, &[name], *bytes_out);
 }
@@ -116,6 +118,7 @@ fn add_totals(samples: &mut Samples, totals: &Totals) {
         abandoned: _,
         answered: _,
         refused: _,
+        durations: _,
         bytes_in: _,
         bytes_out: _,
     } = totals;
@@ -148,7 +151,7 @@ fn add_gauges(samples: &mut Samples, gauges: &Gauges) {
     samples.limit(Id::BufferedLimitBytes, *buffered_limit);
     samples.count(Id::ConnectionsWaitingForMemory, &[], *waiting_for_memory);
     samples.count(Id::OffloadQueueLength, &[], *offload_queue_length);
-    samples.histogram(Id::OffloadWait, offload_wait);
+    samples.histogram(Id::OffloadWait, &[], offload_wait);
     samples.number(Id::LongestIteration, longest_iteration.as_secs_f64());
 }
 

@@ -53,11 +53,11 @@ impl Samples {
         self.add(family, &[], limit.map_or(Value::Number(f64::INFINITY), Value::Count));
     }
 
-    /// Adds a histogram.
-    pub fn histogram(&mut self, family: Id, histogram: &HistogramSnapshot) {
+    /// Adds a histogram, with a value for each of the family's labels.
+    pub fn histogram(&mut self, family: Id, labels: &[&'static str], histogram: &HistogramSnapshot) {
         let HistogramSnapshot { bounds, counts, sum } = histogram;
         let samples = &mut self.0[family as usize];
-        let mut add = |suffix, le, value| samples.push(Sample { suffix, labels: Vec::new(), le, value });
+        let mut add = |suffix, le, value| samples.push(Sample { suffix, labels: labels.to_vec(), le, value });
         for (bound, count) in bounds.iter().copied().chain([f64::INFINITY]).zip(counts) {
             add("_bucket", Some(bound), Value::Count(*count));
         }
@@ -165,7 +165,7 @@ retortd_closed_connections_total{protocol=\"echo\",reason=\"reset\"} 7
     fn buckets_end_with_the_infinite_one() {
         let mut samples = Samples::new();
         let histogram = HistogramSnapshot { bounds: &[0.001, 1.0], counts: vec![2, 4, 5], sum: 3.5 };
-        samples.histogram(Id::OffloadWait, &histogram);
+        samples.histogram(Id::OffloadWait, &[], &histogram);
         let text = samples.text(Format::Prometheus);
         let (_, lines) = text.split_once("histogram\n").expect("the type");
         assert_eq!(

@@ -36,7 +36,7 @@ impl Driver {
         session: &mut Session,
         call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
     ) -> Next {
-        self.context.counters.select(session.listener.place());
+        self.context.select(session.listener.place());
         if session.connection.label().is_none() && peer::log_wants_labels() {
             self.name_client(session);
         }
@@ -69,7 +69,7 @@ impl Driver {
 
     /// Visits a connection while the worker drains.
     pub fn visit(&mut self, token: Token, session: &mut Session) -> Next {
-        self.context.counters.select(session.listener.place());
+        self.context.select(session.listener.place());
         self.after_call(token, session, Next::Wait)
     }
 

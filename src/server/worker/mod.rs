@@ -55,7 +55,7 @@ use super::shared::Shared;
 use super::timers::SweepTimer;
 use crate::connection::{Buffer, CloseReason, Context, Millis, Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired};
 use crate::protocol::RequestRng;
-use crate::sys::{Interest, unix_time};
+use crate::sys::{Interest, monotonic_nanoseconds, unix_time};
 
 /// One thread of the server.
 pub struct Worker {
@@ -172,6 +172,7 @@ impl Worker {
     fn run_iteration(&mut self, events: usize) {
         let mut steps = Steps::begin(self.shared.clock);
         self.driver.context.now = steps.begun().into();
+        self.driver.context.woken = self.shared.clock.nanoseconds(steps.begun());
         self.driver.context.contended_since = self.shared.memory.contended_since();
         self.accepting.begin_iteration();
         for number in 0..events {
@@ -237,10 +238,13 @@ fn new_context(number: usize, shared: &Shared, config: &ServerConfig) -> io::Res
         pool: Pool::default(),
         random: RequestRng::new(config.seed),
         unix_time,
+        clock: monotonic_nanoseconds,
         limits: config.limits.per_connection(),
         budget: Arc::clone(&shared.memory.budget),
         counters: shared.counters[number].clone(),
         now: shared.clock.now(),
+        woken: monotonic_nanoseconds(),
+        replied: 0,
         draining: false,
         contended_since: None,
         found_proxy_header: false,

@@ -77,9 +77,11 @@ impl Steps {
 }
 
 impl Worker {
-    /// An iteration has ended: records how long it took.
+    /// An iteration has ended: records how long it took, and the requests that it has replied to.
     pub(super) fn end_iteration(&mut self, steps: &Steps) {
-        let took = self.shared.clock.elapsed().saturating_sub(steps.begun);
+        let now = self.shared.clock.elapsed();
+        self.driver.context.record_durations(self.shared.clock.nanoseconds(now));
+        let took = now.saturating_sub(steps.begun);
         self.shared.longest_iterations.record(self.number, took, self.driver.context.now);
         if took > LONG_ITERATION {
             self.log_long_iteration(took, steps);

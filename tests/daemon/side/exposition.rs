@@ -3,6 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The bounds and values of the buckets of a family, by their other labels.
+type Buckets = BTreeMap<String, Vec<(f64, f64)>>;
+
 /// The series of an exposition, by name and labels as they are written, and the types of the families.
 #[derive(Clone, Debug)]
 pub struct Exposition {
@@ -23,7 +26,7 @@ impl Exposition {
             assert_eq!(same, name, "{line}");
             assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
             assert!(parsed.types.insert(name.into(), kind.into()).is_none(), "{name} is there twice");
-            let mut buckets = Vec::new();
+            let mut buckets = BTreeMap::new();
             let mut has_samples = false;
             while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
                 parsed.add(line, name, kind, &mut buckets);
@@ -35,7 +38,7 @@ impl Exposition {
         parsed
     }
 
-    fn add(&mut self, line: &str, name: &str, kind: &str, buckets: &mut Vec<(f64, f64)>) {
+    fn add(&mut self, line: &str, name: &str, kind: &str, buckets: &mut Buckets) {
         let (key, value) = line.rsplit_once(' ').expect(line);
         let (sample, labels) = match key.split_once('{') {
             Some((sample, labels)) => (sample, labels.strip_suffix('}').expect(line)),
@@ -49,20 +52,29 @@ impl Exposition {
         assert!(kind == "gauge" || (value >= 0.0 && value.is_finite()), "{line}");
         assert_eq!(labels.contains_key("le"), suffix == "_bucket", "{line}");
         if let Some(bound) = labels.get("le") {
-            buckets.push((number(bound), value));
+            // of the series with the other labels
+            let others: Vec<String> = labels
+                .iter()
+                .filter(|(name, _)| **name != "le")
+                .map(|(name, value)| format!("{name}=\"{value}\""))
+                .collect();
+            buckets.entry(others.join(",")).or_default().push((number(bound), value));
         }
         assert!(self.series.insert(key.into(), value).is_none(), "{key} is there twice");
     }
 
-    /// Histograms have no labels of their own.
-    fn check_histogram(&self, name: &str, kind: &str, buckets: &[(f64, f64)]) {
+    fn check_histogram(&self, name: &str, kind: &str, buckets: &Buckets) {
         if kind != "histogram" {
             return;
         }
-        assert!(buckets.is_sorted_by(|one, two| one.0 < two.0 && one.1 <= two.1), "{name}: {buckets:?}");
-        let (bound, count) = buckets.last().expect("a bucket");
-        assert_eq!((*bound, *count), (f64::INFINITY, self.value(&format!("{name}_count"))), "{name}");
-        assert!(self.series.contains_key(&format!("{name}_sum")), "{name}");
+        assert!(!buckets.is_empty(), "{name}");
+        for (labels, buckets) in buckets {
+            assert!(buckets.is_sorted_by(|one, two| one.0 < two.0 && one.1 <= two.1), "{name}: {buckets:?}");
+            let (bound, count) = buckets.last().expect("a bucket");
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+            assert_eq!((*bound, *count), (f64::INFINITY, self.value(&format!("{name}_count{labels}"))), "{name}");
+            assert!(self.series.contains_key(&format!("{name}_sum{labels}")), "{name}");
+        }
     }
 
     /// The value of a series.

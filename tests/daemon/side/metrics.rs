@@ -140,6 +140,22 @@ fn metrics_agree_with_the_statistics_of_the_log() {
 }
 
 #[test]
+fn every_request_that_was_replied_to_has_a_duration() {
+    let daemon = every_protocol(&[]);
+    cause_traffic(&daemon);
+    daemon.statistics_when(|statistics| statistics.accepted == 4 && statistics.open == 0);
+    // an iteration records them at its end, after it has sent the replies
+    wait_until("the durations of an answered and a refused request are there", || {
+        let metrics = scrape(&daemon);
+        let [requests, recorded, sum] =
+            ["requests_total", "request_duration_seconds_count", "request_duration_seconds_sum"]
+                .map(|family| metrics.sum(&format!("retortd_{family}"), None));
+        let of_text = metrics.value("retortd_request_duration_seconds_count{protocol=\"text\"}");
+        of_text > 0.5 && recorded > 1.5 && (requests - recorded).abs() < 0.5 && sum > 0.0
+    });
+}
+
+#[test]
 fn scrapes_and_probes_count_in_no_statistic() {
     let daemon = every_protocol(&["-v", "--max-connections=1", "--max-per-source=1", "--max-rate=1"]);
     for _ in 0..3 {
