@@ -56,13 +56,8 @@ impl Connection {
         let State::Handshake(handshake) = &mut self.state else { return Next::Wait };
         match proxy_header::parse(&handshake.received) {
             Ok(Parsed::Incomplete) => Next::Wait,
-            Ok(Parsed::Complete { header, length }) => {
-                let result = match header {
-                    ProxyHeader::Local => ProxyResult::Local,
-                    ProxyHeader::Proxied { .. } if handshake.received[0] == b'P' => ProxyResult::V1,
-                    ProxyHeader::Proxied { .. } => ProxyResult::V2,
-                };
-                context.counters.proxy[result as usize].add(1);
+            Ok(Parsed::Complete { header, version, length }) => {
+                context.counters.proxy[ProxyResult::of_header(&header, version) as usize].add(1);
                 handshake.received.drain(..length);
                 if header == ProxyHeader::Local && handshake.received.is_empty() {
                     self.first_input = FirstInput::AfterLocal;

@@ -1,6 +1,6 @@
 //! The lines of the log that a connection begins and ends with.
 
-use log::{Level, info, log_enabled};
+use log::{Level, log_enabled};
 
 use super::close_reason::CloseReason;
 use super::first_input::FirstInput;
@@ -17,14 +17,19 @@ impl Connection {
     }
 
     /// Logs, once, that the connection was accepted.
+    #[inline]
+    pub(super) fn log_accepted(&mut self) {
+        if !self.is_logged {
+            self.write_accepted();
+        }
+    }
+
     // not inlined: that would make every call of the driver longer
     #[cold]
     #[inline(never)]
-    pub(super) fn log_accepted(&mut self) {
-        if !std::mem::replace(&mut self.is_logged, true) {
-            let label = &self.label;
-            info!(listener = label.listener(), peer = label.peer(); "{label}: accepted");
-        }
+    fn write_accepted(&mut self) {
+        self.is_logged = true;
+        self.label.info("accepted");
     }
 
     /// Logs that the connection closes for `reason` at `now`; if it was a probe, as a detail.
