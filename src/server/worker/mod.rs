@@ -8,6 +8,7 @@
 //! | file | content |
 //! |---|---|
 //! | `accept` | listeners, admission, the first call of a connection |
+//! | `reject` | connections that are closed before anything was read |
 //! | `handshake` | PROXY headers: the peers that may send them, the clients that they announce |
 //! | `drive` | events of connections, and what follows from each call |
 //! | `messages` | messages from other threads |
@@ -24,6 +25,7 @@ mod handshake;
 mod lameduck;
 mod memory_waits;
 mod messages;
+mod reject;
 mod steps;
 mod sweep;
 #[cfg(test)]
