@@ -6,7 +6,7 @@
 //!
 //! | module | concern |
 //! |---|---|
-//! | [`daemon`] | the process `retortd`: configuration, log, sockets, signals, systemd |
+//! | [`daemon`] | the process `retortd`: configuration, log, sockets, signals, systemd, metrics |
 //! | [`client`] | `retort`: send, ping, bench, check |
 //! | [`server`] | the event loop: workers, listeners, admission, timers, the offload pool |
 //! | [`connection`] | one client over any stream: a state machine without sockets and clocks |

@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     let first = results.find(|result| *result != Ok(Parsed::Incomplete)).unwrap_or(Ok(Parsed::Incomplete));
     assert_eq!(first, whole);
     let complete = match whole {
-        Ok(Parsed::Complete { header, length }) => Some((header, length)),
+        Ok(Parsed::Complete { header, length, .. }) => Some((header, length)),
         _ => None,
     };
     assert_eq!(complete, reference::header(data));

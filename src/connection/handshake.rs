@@ -5,6 +5,7 @@
 //! charge ([`UNCHARGED_BYTES`](super::UNCHARGED_BYTES)), so they are not charged to the budget.
 
 use std::collections::TryReserveError;
+use std::fmt;
 
 use log::{Level, log_enabled};
 
@@ -19,7 +20,7 @@ use super::proxy_result::ProxyResult;
 use super::read::{ReadOutcome, read_once};
 use super::state::{Connection, State};
 use super::stream::Stream;
-use crate::protocol::proxy_header::{self, MAX_HEADER, Parsed, ProxyHeader};
+use crate::protocol::proxy_header::{self, MAX_HEADER, Parsed, ProxyHeader, Version};
 
 /// The sizes of the buffer for these bytes. A `Vec` that grew by itself doubles from an arbitrary size, and would
 /// exceed [`MAX_HEADER`]; one that grew to exactly what has arrived would copy everything for each byte that arrives
@@ -49,34 +50,37 @@ impl Connection {
             return Next::Close(CloseReason::Resources);
         }
         handshake.received.extend_from_slice(bytes);
-        self.judge_header(context)
+        // not taken apart by value: that would copy the header twice
+        match &proxy_header::parse(&handshake.received) {
+            Ok(Parsed::Incomplete) => Next::Wait,
+            Ok(Parsed::Complete { header, version, length }) => {
+                handshake.received.drain(..*length);
+                let has_input = !handshake.received.is_empty();
+                self.on_header(header, *version, has_input, context)
+            }
+            Err(error) => Next::Close(self.refuse_header(error)),
+        }
     }
 
-    fn judge_header(&mut self, context: &Context) -> Next {
-        let State::Handshake(handshake) = &mut self.state else { return Next::Wait };
-        match proxy_header::parse(&handshake.received) {
-            Ok(Parsed::Incomplete) => Next::Wait,
-            Ok(Parsed::Complete { header, length }) => {
-                let result = match header {
-                    ProxyHeader::Local => ProxyResult::Local,
-                    ProxyHeader::Proxied { .. } if handshake.received[0] == b'P' => ProxyResult::V1,
-                    ProxyHeader::Proxied { .. } => ProxyResult::V2,
-                };
-                context.counters.proxy[result as usize].add(1);
-                handshake.received.drain(..length);
-                match header {
-                    _ if !handshake.received.is_empty() => self.log_accepted(),
-                    ProxyHeader::Local => self.first_input = FirstInput::AfterLocal,
-                    ProxyHeader::Proxied { .. } => self.first_input = FirstInput::AfterClient,
-                }
-                Next::Announced(Box::new(header))
-            }
-            Err(error) => {
-                self.log_accepted();
-                self.label.info(format_args!("invalid PROXY header: {error}"));
-                Next::Close(CloseReason::ProxyHeader)
-            }
+    /// The header is complete; `has_input` if bytes have arrived behind it.
+    #[inline]
+    fn on_header(&mut self, header: &ProxyHeader, version: Version, has_input: bool, context: &Context) -> Next {
+        let result = ProxyResult::of_header(header, version);
+        context.counters.proxy[result as usize].add(1);
+        match header {
+            _ if has_input => self.log_accepted(),
+            ProxyHeader::Local => self.first_input = FirstInput::AfterLocal,
+            ProxyHeader::Proxied { .. } => self.first_input = FirstInput::AfterClient,
         }
+        Next::Announced(Box::new(*header))
+    }
+
+    /// Logs why the header is refused.
+    #[cold]
+    fn refuse_header(&mut self, why: impl fmt::Display) -> CloseReason {
+        self.log_accepted();
+        self.label.info(format_args!("invalid PROXY header: {why}"));
+        CloseReason::ProxyHeader
     }
 
     /// The client that the header announces is admitted: leaves the state, and puts what has arrived behind the header
@@ -97,9 +101,7 @@ impl Connection {
     fn after_eof_in_header(&mut self) -> CloseReason {
         match &self.state {
             State::Handshake(handshake) if !handshake.received.is_empty() => {
-                self.log_accepted();
-                self.label.info("invalid PROXY header: the peer half-closed inside it");
-                CloseReason::ProxyHeader
+                self.refuse_header("the peer half-closed inside it")
             }
             _ => CloseReason::Finished,
         }

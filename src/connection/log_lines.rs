@@ -18,13 +18,18 @@ impl Connection {
     }
 
     /// Logs, once, that the connection was accepted, and that its peer has announced a client.
+    #[inline]
+    pub(super) fn log_accepted(&mut self) {
+        if !self.is_logged {
+            self.write_accepted();
+        }
+    }
+
     // not inlined: that would make every call of the driver longer
     #[cold]
     #[inline(never)]
-    pub(super) fn log_accepted(&mut self) {
-        if std::mem::replace(&mut self.is_logged, true) {
-            return;
-        }
+    fn write_accepted(&mut self) {
+        self.is_logged = true;
         match self.label.before_announced() {
             Some(peer) => {
                 peer.info("accepted");

@@ -30,7 +30,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `state` | [`Connection`], its states, and the table of transitions |
+//! | `state`, `transitions` | [`Connection`] and its states; which of them may follow which |
 //! | `stream` | [`Stream`]: what a connection reads from and writes to |
 //! | `drive`, `next` | the driver, and what it obliges the caller to do |
 //! | `handshake`, `first_input` | the PROXY header in front of the protocol; what is special about the first input |
@@ -69,6 +69,7 @@ mod stream;
 mod tests;
 mod timers;
 mod traffic;
+mod transitions;
 mod write;
 
 pub use close_reason::CloseReason;

@@ -1,6 +1,7 @@
 //! What became of a PROXY header: the word under which it is counted.
 
 use super::close_reason::CloseReason;
+use crate::protocol::proxy_header::{ProxyHeader, Version};
 
 /// What became of the PROXY header of a connection, on a listener that expects one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,16 @@ impl ProxyResult {
             Self::Missing => "missing",
             Self::Timeout => "timeout",
             Self::Untrusted => "untrusted",
+        }
+    }
+
+    /// The result for a complete header.
+    #[must_use]
+    pub fn of_header(header: &ProxyHeader, version: Version) -> Self {
+        match (header, version) {
+            (ProxyHeader::Local, _) => Self::Local,
+            (ProxyHeader::Proxied { .. }, Version::V1) => Self::V1,
+            (ProxyHeader::Proxied { .. }, Version::V2) => Self::V2,
         }
     }
 

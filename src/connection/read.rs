@@ -86,9 +86,7 @@ impl Connection {
             Err(error) => return ReadOutcome::of_error(&error),
         };
         self.traffic.received(&context.counters, length);
-        if !self.is_logged {
-            self.log_accepted();
-        }
+        self.log_accepted();
         if let State::Busy(_, in_flight) = &mut self.state {
             in_flight.on_received(length, context.now);
             in_flight.input = Buffer::default();

@@ -11,6 +11,7 @@ use super::memory::Retired;
 use super::millis::Millis;
 use super::stream::Interest;
 use super::traffic::Traffic;
+use super::transitions::{Kind, check_transition};
 use crate::protocol::Protocol;
 
 /// One client: the protocol's state, and what the connection waits for.
@@ -59,8 +60,8 @@ pub struct Connection {
     pub(super) traffic: Traffic,
 }
 
-/// What a connection is doing. Times are those of [`Context::now`](super::Context::now). [`TRANSITIONS`] lists which
-/// state may follow which.
+/// What a connection is doing. Times are those of [`Context::now`](super::Context::now). The table in `transitions.rs`
+/// lists which state may follow which.
 #[derive(Debug)]
 pub(super) enum State {
     /// In front of the protocol. Reads; closes at its deadline.
@@ -140,37 +141,6 @@ pub(super) enum Resume {
     /// The reply of a request that is to be offloaded.
     Offload,
 }
-
-/// A state without its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    Handshake,
-    Idle,
-    Receiving,
-    Skipping,
-    Replying,
-    WaitingForMemory,
-    Offloaded,
-    Generating,
-    Lingering,
-}
-
-/// The states that may follow each state; a connection may close in every state. Debug builds check every transition,
-/// and a test makes each of them.
-pub(super) const TRANSITIONS: &[(Kind, &[Kind])] = {
-    use Kind::{Generating, Handshake, Idle, Lingering, Offloaded, Receiving, Replying, Skipping, WaitingForMemory};
-    &[
-        (Handshake, &[Idle, Generating]),
-        (Idle, &[Receiving, Lingering]),
-        (Receiving, &[Idle, Skipping, Replying, WaitingForMemory, Offloaded, Lingering]),
-        (Skipping, &[Receiving, Lingering]),
-        (Replying, &[Idle, Receiving, Skipping, Generating, Lingering]),
-        (WaitingForMemory, &[Receiving]),
-        (Offloaded, &[Replying, Lingering]),
-        (Generating, &[Receiving, Lingering]),
-        (Lingering, &[]),
-    ]
-};
 
 impl Connection {
     /// A connection that starts at `now`; `label` names the client in the log.
@@ -276,22 +246,13 @@ impl Connection {
     }
 }
 
-/// Debug builds hold every transition to the table; unit tests record it.
-fn check_transition(from: Kind, to: Kind) {
-    debug_assert!(
-        from == to || TRANSITIONS.iter().any(|(state, next)| *state == from && next.contains(&to)),
-        "{from:?} may not be followed by {to:?}"
-    );
-    #[cfg(test)]
-    super::tests::record(from, to);
-}
-
 impl State {
     /// The state in which a protocol starts.
     pub(super) fn before_requests(protocol: &dyn Protocol, now: Millis) -> Self {
         if protocol.is_generator() { Self::Generating { last_write: now } } else { Self::Idle { since: now } }
     }
 
+    /// The state without its data.
     pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Handshake(_) => Kind::Handshake,

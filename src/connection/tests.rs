@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::state::{Kind, TRANSITIONS};
+use super::transitions::{Kind, TRANSITIONS};
 use super::*;
 use crate::protocol::services::frame;
 use crate::protocol::{CallContext, CloseCause, Exchange, Needed, Protocol, ProtocolSettings, by_name};

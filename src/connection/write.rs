@@ -88,9 +88,7 @@ impl Connection {
         self.traffic.sent(&context.counters, sent);
         if sent > 0 {
             self.unacknowledged = 0;
-            if !self.is_logged {
-                self.log_accepted();
-            }
+            self.log_accepted();
         }
     }
 }

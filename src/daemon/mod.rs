@@ -4,7 +4,7 @@
 //! (`exit_status.rs`). It is logged in one line, except that clap prints the errors of the command line and the
 //! environment.
 //!
-//! The main loop (`main_loop.rs`) runs beside the workers, and so does the thread of the services that must not count
+//! The main loop (`main_loop`) runs beside the workers, and so does the thread of the services that must not count
 //! as clients, metrics and health (`side`).
 //!
 //! | file | content |
@@ -62,7 +62,7 @@ use config::service::Service;
 use config::settings::Settings;
 use exit_status::{Failure, Kind};
 use listeners::Sockets;
-use main_loop::MainLoop;
+use main_loop::{MainLoop, Progress};
 use notify::Notifier;
 use side::SideServices;
 use signals::Signals;
@@ -171,7 +171,8 @@ fn serve(
             return Err(Failure::system(format!("cannot start the thread beside the workers: {error}")));
         }
     };
-    MainLoop::new(server, side, serving, &signals, notifier, settings, arguments).run()
+    let progress = Progress::new(&notifier);
+    MainLoop { server, side, serving, signals: &signals, notifier, settings, arguments, progress }.run()
 }
 
 /// Prints why the configuration cannot be used, or the help that was requested: clap's text as it is, every other

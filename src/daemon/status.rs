@@ -7,7 +7,8 @@ use super::listeners::Sockets;
 use crate::server::StatsSnapshot;
 use crate::units::{counted, format_time};
 
-/// The unit in which the time that is left is shown. Chosen: nobody counts shorter times.
+/// The unit in which the log shows the time that is left. Chosen: nobody counts shorter times. The status, which is
+/// updated every few seconds, shows whole seconds.
 const SHOWN_TIME: Duration = Duration::from_millis(100);
 
 /// The sockets that the server serves.
@@ -49,8 +50,8 @@ impl Serving {
 /// The status before a drain that begins after this time.
 #[must_use]
 pub fn delaying(left: Duration, stats: &StatsSnapshot) -> String {
-    let seconds = Duration::from_secs(left.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
-    format!("stopping: accepts connections for another {}; {}", format_time(seconds), figures(stats))
+    let left = format_time(rounded_up(left, Duration::from_secs(1)));
+    format!("stopping: accepts connections for another {left}; {}", figures(stats))
 }
 
 /// The status while the daemon drains.
@@ -74,7 +75,7 @@ pub fn delayed(delay: Duration) -> String {
 #[must_use]
 pub fn waiting(connections: u64, left: Option<Duration>) -> String {
     let time = match left {
-        Some(left) => format!("for at most {} (--drain-timeout)", format_time(rounded_up(left))),
+        Some(left) => format!("for at most {} (--drain-timeout)", format_time(rounded_up(left, SHOWN_TIME))),
         None => "without a limit (--drain-timeout=none)".to_string(),
     };
     let connections = counted(connections, "connection");
@@ -84,10 +85,10 @@ pub fn waiting(connections: u64, left: Option<Duration>) -> String {
     )
 }
 
-/// A multiple of [`SHOWN_TIME`] that is at least this time.
-fn rounded_up(time: Duration) -> Duration {
-    let units = time.as_millis().div_ceil(SHOWN_TIME.as_millis());
-    SHOWN_TIME.saturating_mul(u32::try_from(units).unwrap_or(u32::MAX))
+/// The least multiple of `unit` that is at least this time.
+fn rounded_up(time: Duration, unit: Duration) -> Duration {
+    let units = time.as_millis().div_ceil(unit.as_millis());
+    unit.saturating_mul(u32::try_from(units).unwrap_or(u32::MAX))
 }
 
 fn figures(stats: &StatsSnapshot) -> String {

@@ -6,7 +6,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `config` | the configuration, and its per-connection part |
+//! | `config`, `start_error` | the configuration, and its per-connection part; why a server does not start |
 //! | `worker` | one thread: the loop, accepting, driving connections, draining |
 //! | `listener`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
 //! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
@@ -51,6 +51,7 @@ mod rate_limit;
 mod reclaim;
 mod shared;
 mod shared_memory;
+mod start_error;
 mod stats;
 mod sync;
 #[cfg(test)]
@@ -59,7 +60,6 @@ mod timers;
 mod warnings;
 mod worker;
 
-use std::fmt;
 use std::io;
 use std::iter;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -75,6 +75,7 @@ pub use lifecycle::Phase;
 pub use listener::{Listener, ListenerOptions, Origin, ProxyReceiver};
 pub use observer::Observer;
 pub use rate_limit::{Rate, Rates};
+pub use start_error::StartError;
 pub use stats::{Gauges, ProtocolStats, StatsSnapshot};
 
 pub use crate::connection::{CloseReason, ProxyResult, Totals};
@@ -87,26 +88,6 @@ use worker::Worker;
 use crate::connection::{self, Millis};
 use crate::protocol::ProtocolInfo;
 use crate::sys::{self, StreamSocket};
-
-/// The server could not start.
-#[derive(Debug)]
-pub struct StartError {
-    /// What the system refused.
-    action: &'static str,
-    error: io::Error,
-}
-
-impl StartError {
-    fn when<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
-        move |error| Self { action, error: error.into() }
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}", self.action, self.error)
-    }
-}
 
 /// A connection that no listener of the server accepted.
 #[derive(Debug)]

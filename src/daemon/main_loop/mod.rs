@@ -41,13 +41,27 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The daemon while it runs.
 pub struct MainLoop<'a> {
-    server: Server,
-    side: SideServices,
-    serving: Serving,
-    signals: &'a Signals,
-    notifier: Notifier,
-    settings: Settings,
-    arguments: &'a [OsString],
+    /// The server, which accepts already.
+    pub server: Server,
+    /// The services beside the workers.
+    pub side: SideServices,
+    /// The sockets of both.
+    pub serving: Serving,
+    /// The signals to handle.
+    pub signals: &'a Signals,
+    /// The service manager.
+    pub notifier: Notifier,
+    /// The settings in force.
+    pub settings: Settings,
+    /// The command line, which a reload reads again.
+    pub arguments: &'a [OsString],
+    /// What the loop keeps from one iteration to the next.
+    pub progress: Progress,
+}
+
+/// What the main loop keeps from one iteration to the next.
+#[derive(Debug)]
+pub struct Progress {
     stop: Stop,
     /// The number of the last heartbeat.
     heartbeat: u64,
@@ -57,46 +71,31 @@ pub struct MainLoop<'a> {
     timers: Timers,
 }
 
-impl<'a> MainLoop<'a> {
-    /// A main loop for a server that accepts already. `settings` are those of the `arguments` of the command line.
-    pub fn new(
-        server: Server,
-        side: SideServices,
-        serving: Serving,
-        signals: &'a Signals,
-        notifier: Notifier,
-        settings: Settings,
-        arguments: &'a [OsString],
-    ) -> Self {
-        let mut timers = Timers::new(notifier.is_connected(), notifier.watchdog_period());
-        timers.check_idle(exit_idle(&settings, &serving));
-        let idle = Idle::new(Instant::now());
-        let (stop, heartbeat, poll_logged) = (Stop::default(), 0, None);
+impl Progress {
+    /// The start of a loop that reports to this service manager.
+    #[must_use]
+    pub fn new(notifier: &Notifier) -> Self {
         Self {
-            server,
-            side,
-            serving,
-            signals,
-            notifier,
-            settings,
-            arguments,
-            stop,
-            heartbeat,
-            poll_logged,
-            idle,
-            timers,
+            stop: Stop::default(),
+            heartbeat: 0,
+            poll_logged: None,
+            idle: Idle::new(Instant::now()),
+            timers: Timers::new(notifier.is_connected(), notifier.watchdog_period()),
         }
     }
+}
 
+impl MainLoop<'_> {
     /// Runs until the server has ended.
     ///
     /// # Errors
     /// 71: a worker has failed.
     pub fn run(mut self) -> Result<(), Failure> {
         self.serving.lines().for_each(|line| info!("{line}"));
+        self.progress.timers.check_idle(exit_idle(&self.settings, &self.serving));
         let status = self.status();
         self.notifier.ready(status);
-        self.heartbeat = self.server.send_heartbeat();
+        self.progress.heartbeat = self.server.send_heartbeat();
         while self.server.phase() != Phase::Stopped {
             self.wait();
             self.handle_signals();
@@ -108,8 +107,8 @@ impl<'a> MainLoop<'a> {
 
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
-        self.timers.retry(self.notifier.has_pending());
-        let left = self.timers.left(Instant::now()).into_iter().chain(self.server.recovery_due_in()).min();
+        self.progress.timers.retry(self.notifier.has_pending());
+        let left = self.progress.timers.left(Instant::now()).into_iter().chain(self.server.recovery_due_in()).min();
         if let Err(error) = sys::wait_readable([self.signals.as_fd(), self.server.notice_fd()], left) {
             self.pause(error);
         }
@@ -118,9 +117,9 @@ impl<'a> MainLoop<'a> {
     /// Sleeps for [`POLL_PAUSE`] instead of waiting; the loop then checks for everything that it could not wait for.
     fn pause(&mut self, error: Errno) {
         let now = Instant::now();
-        if self.poll_logged.is_none_or(|last| now - last >= POLL_LOG_INTERVAL) {
+        if self.progress.poll_logged.is_none_or(|last| now - last >= POLL_LOG_INTERVAL) {
             error!("cannot wait for signals: {error}; checking for them every {POLL_PAUSE:?}");
-            self.poll_logged = Some(now);
+            self.progress.poll_logged = Some(now);
         }
         thread::sleep(POLL_PAUSE);
     }
@@ -153,36 +152,36 @@ impl<'a> MainLoop<'a> {
 
     fn run_timers(&mut self) {
         let now = Instant::now();
-        if self.timers.watchdog.is_due(now) {
+        if self.progress.timers.watchdog.is_due(now) {
             self.check_heartbeats();
         }
-        if self.timers.status.is_due(now) {
+        if self.progress.timers.status.is_due(now) {
             let status = self.status();
             self.notifier.status(status);
         }
-        if self.timers.retry.is_due(now) {
+        if self.progress.timers.retry.is_due(now) {
             self.notifier.retry();
         }
-        if self.timers.extend.is_due(now) {
+        if self.progress.timers.extend.is_due(now) {
             self.notifier.extend(EXTEND_BY);
         }
-        if self.timers.delay.is_due(now) {
+        if self.progress.timers.delay.is_due(now) {
             info!("stopping: the drain delay is over");
             self.end_delay();
         }
-        if self.timers.waiting.is_due(now) {
+        if self.progress.timers.waiting.is_due(now) {
             self.report_waiting();
         }
-        if self.timers.idle_check.is_due(now) && self.server.phase() == Phase::Running {
+        if self.progress.timers.idle_check.is_due(now) && self.server.phase() == Phase::Running {
             self.check_idle(now);
         }
     }
 
     /// Notifies the watchdog if every worker has acknowledged the last heartbeat, and sends the next one.
     fn check_heartbeats(&mut self) {
-        if self.server.heartbeat_acked(self.heartbeat) {
+        if self.server.heartbeat_acked(self.progress.heartbeat) {
             self.notifier.watchdog();
-            self.heartbeat = self.server.send_heartbeat();
+            self.progress.heartbeat = self.server.send_heartbeat();
         } else {
             warn!("a worker missed its heartbeat: not notifying the watchdog");
         }
@@ -191,7 +190,7 @@ impl<'a> MainLoop<'a> {
     fn check_idle(&mut self, now: Instant) {
         let stats = self.server.stats();
         let has_client = self.server.has_connections() || self.server.has_client_over_rate();
-        let idle = self.idle.check(now, has_client, stats.totals.accepted);
+        let idle = self.progress.idle.check(now, has_client, stats.totals.accepted);
         let timeout = self.settings.reloadable.exit_idle.max();
         if let Some(timeout) = timeout.filter(|timeout| idle >= *timeout) {
             self.stop(&format!("no connection for {}", format_time(timeout)));
@@ -228,7 +227,7 @@ impl<'a> MainLoop<'a> {
         if settings.reloadable.listener_options != self.settings.reloadable.listener_options {
             warn_about_unused_options(&settings.reloadable, &self.serving.origins);
         }
-        self.timers.check_idle(exit_idle(&settings, &self.serving));
+        self.progress.timers.check_idle(exit_idle(&settings, &self.serving));
         self.settings = settings;
     }
 
@@ -237,7 +236,7 @@ impl<'a> MainLoop<'a> {
         let stats = self.server.stats();
         match self.server.phase() {
             Phase::Running => self.serving.running(&stats),
-            Phase::Lameduck => status::delaying(self.stop.delay_left(), &stats),
+            Phase::Lameduck => status::delaying(self.progress.stop.delay_left(), &stats),
             Phase::Draining | Phase::Stopping | Phase::Stopped => status::stopping(&stats),
         }
     }

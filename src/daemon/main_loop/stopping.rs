@@ -38,7 +38,7 @@ impl MainLoop<'_> {
     /// Handles a SIGTERM or SIGINT that came at `at`, by the monotonic clock.
     pub(super) fn handle_stop_signal(&mut self, at: Duration) {
         let phase = self.server.phase();
-        match self.stop.signals.effect(at, phase) {
+        match self.progress.stop.signals.effect(at, phase) {
             Effect::Stop => {
                 info!("stopping: received SIGTERM or SIGINT");
                 self.begin_stop();
@@ -51,7 +51,7 @@ impl MainLoop<'_> {
                 warn!("received another SIGTERM or SIGINT: stopping at once");
                 self.server.abort();
             }
-            Effect::TooEarly if phase == Phase::Lameduck || self.stop.waiting_logged => {
+            Effect::TooEarly if phase == Phase::Lameduck || self.progress.stop.waiting_logged => {
                 let effect = if phase == Phase::Lameduck { "stop accepting" } else { "stop at once" };
                 warn!("SIGTERM or SIGINT ignored: less than a second after the last; send it again to {effect}");
             }
@@ -70,9 +70,9 @@ impl MainLoop<'_> {
 
     /// Begins the drain delay: the daemon is not ready, but accepts and serves. A reload does not change its end.
     fn begin_delay(&mut self, delay: Duration) {
-        self.stop.delay_until = Some(Instant::now() + delay);
+        self.progress.stop.delay_until = Some(Instant::now() + delay);
         self.server.begin_lameduck(delay);
-        self.timers.delay(Some(delay));
+        self.progress.timers.delay(Some(delay));
         logging::log_always(&status::delayed(delay));
         self.notify_stop();
     }
@@ -80,7 +80,7 @@ impl MainLoop<'_> {
     /// Begins the drain of a stop that was requested, and logs what it waits for.
     pub(super) fn end_delay(&mut self) {
         self.drain();
-        self.timers.watch_waiting(true);
+        self.progress.timers.watch_waiting(true);
         self.report_waiting();
     }
 
@@ -92,9 +92,9 @@ impl MainLoop<'_> {
 
     /// Begins the drain: accepts no more connections, and replies to the requests that were read.
     fn drain(&mut self) {
-        self.timers.delay(None);
+        self.progress.timers.delay(None);
         let timeout = self.settings.reloadable.drain_timeout.max();
-        self.stop.drain_until = timeout.map(|timeout| Instant::now() + timeout);
+        self.progress.stop.drain_until = timeout.map(|timeout| Instant::now() + timeout);
         self.server.drain(timeout);
         self.notify_stop();
     }
@@ -104,17 +104,17 @@ impl MainLoop<'_> {
         let status = self.status();
         self.notifier.stopping(status);
         self.notifier.extend(EXTEND_BY);
-        self.timers.extend(self.notifier.is_connected());
+        self.progress.timers.extend(self.notifier.is_connected());
     }
 
     /// Logs how many connections a drain waits for that a signal began: once, as soon as there is one.
     pub(super) fn report_waiting(&mut self) {
         let connections = self.server.pending(COUNT_TIMEOUT);
         if connections > 0 && self.server.phase() == Phase::Draining {
-            let left = self.stop.drain_until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = self.progress.stop.drain_until.map(|until| until.saturating_duration_since(Instant::now()));
             logging::log_always(&status::waiting(connections, left));
-            self.stop.waiting_logged = true;
-            self.timers.watch_waiting(false);
+            self.progress.stop.waiting_logged = true;
+            self.progress.timers.watch_waiting(false);
         }
     }
 }

@@ -31,6 +31,15 @@ impl ProxyHeader {
     }
 }
 
+/// The form of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// A line of text.
+    V1,
+    /// A binary structure.
+    V2,
+}
+
 /// The result of reading the bytes that have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
@@ -40,6 +49,8 @@ pub enum Parsed {
     Complete {
         /// What it says.
         header: ProxyHeader,
+        /// Its form.
+        version: Version,
         /// Its length, in bytes.
         length: usize,
     },

@@ -21,7 +21,7 @@ mod v2;
 
 pub use encode::{EncodeError, encode_v1, encode_v2};
 pub use error::HeaderError;
-pub use header::{MAX_HEADER, Parsed, ProxyHeader};
+pub use header::{MAX_HEADER, Parsed, ProxyHeader, Version};
 
 /// The start of a line of version 1 for a TCP connection. `PROXY ` alone does not suffice: a request of a text protocol
 /// may begin with it.

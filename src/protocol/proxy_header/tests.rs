@@ -23,7 +23,7 @@ pub fn arrive(bytes: &[u8], ends: impl IntoIterator<Item = usize>) -> Result<Par
 fn check(name: &str, header_length: usize, outcome: Outcome, result: Result<Parsed, HeaderError>) {
     let header = match (outcome, result) {
         (Outcome::Refused(error), result) => return assert_eq!(result, Err(error), "{name}"),
-        (_, Ok(Parsed::Complete { header, length })) if length == header_length => header,
+        (_, Ok(Parsed::Complete { header, length, .. })) if length == header_length => header,
         (_, result) => panic!("{name}: {result:?}"),
     };
     match (outcome, header) {
@@ -64,7 +64,9 @@ fn both_addresses_are_read() {
     let expected = ProxyHeader::proxied(client, "198.51.100.1:8083".parse().unwrap());
     for name in ["v1-tcp4", "v1-tcp6-mapped-dotted", "v1-tcp6-mapped-hex", "v2-tcp4", "v2-tcp6-mapped", "v2-crc32c"] {
         let bytes = vector(name);
-        assert_eq!(parse(bytes), Ok(Parsed::Complete { header: expected, length: bytes.len() }), "{name}");
+        let version = if name.starts_with("v1") { Version::V1 } else { Version::V2 };
+        let complete = Parsed::Complete { header: expected, version, length: bytes.len() };
+        assert_eq!(parse(bytes), Ok(complete), "{name}");
     }
 }
 
@@ -130,7 +132,7 @@ fn tlvs_are_read_once_when_the_header_is_complete() {
 fn the_longest_header_is_accepted() {
     let noop = vec![(4, vec![0; MAX_HEADER - 16 - 3])];
     let bytes = encode_v2(&ProxyHeader::Local, &noop, false).unwrap();
-    assert_eq!(parse(&bytes), Ok(Parsed::Complete { header: ProxyHeader::Local, length: 4096 }));
+    assert_eq!(parse(&bytes), Ok(Parsed::Complete { header: ProxyHeader::Local, version: Version::V2, length: 4096 }));
 }
 
 #[test]
@@ -187,7 +189,7 @@ fn addresses_of_two_families_are_encoded_as_ipv6() {
     let header = ProxyHeader::proxied("192.0.2.10:1".parse().unwrap(), "[::1]:2".parse().unwrap());
     assert_eq!(encode_v1(&header), b"PROXY TCP6 ::ffff:192.0.2.10 ::1 1 2\r\n");
     let bytes = encode_v2(&header, &[], false).unwrap();
-    assert_eq!(parse(&bytes), Ok(Parsed::Complete { header, length: 16 + 36 }));
+    assert_eq!(parse(&bytes), Ok(Parsed::Complete { header, version: Version::V2, length: 16 + 36 }));
 }
 
 #[test]

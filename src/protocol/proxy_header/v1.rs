@@ -6,7 +6,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::error::HeaderError;
-use super::header::{MAX_LINE, Parsed, ProxyHeader};
+use super::header::{MAX_LINE, Parsed, ProxyHeader, Version};
 
 /// How every line begins.
 pub const PREFIX: &[u8] = b"PROXY ";
@@ -34,7 +34,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let Some((header, end)) = header.zip(end) else { return Ok(Parsed::Incomplete) };
     match &fields[end..] {
         [b'\r'] => Ok(Parsed::Incomplete),
-        [b'\r', b'\n', ..] => Ok(Parsed::Complete { header, length: PREFIX.len() + end + 2 }),
+        [b'\r', b'\n', ..] => Ok(Parsed::Complete { header, version: Version::V1, length: PREFIX.len() + end + 2 }),
         _ => Err(HeaderError::LineEnd),
     }
 }
@@ -48,7 +48,7 @@ fn unknown(line: &[u8]) -> Result<Parsed, HeaderError> {
         _ => return Err(HeaderError::Protocol),
     }
     if let Some(end) = line.windows(2).position(|pair| pair == b"\r\n") {
-        return Ok(Parsed::Complete { header: ProxyHeader::Local, length: end + 2 });
+        return Ok(Parsed::Complete { header: ProxyHeader::Local, version: Version::V1, length: end + 2 });
     }
     let room = MAX_LINE - line.len();
     let is_possible = room >= 2 || (room == 1 && line.ends_with(b"\r"));

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use crc::{CRC_32_ISCSI, Crc};
 
 use super::error::HeaderError;
-use super::header::{MAX_HEADER, Parsed, ProxyHeader};
+use super::header::{MAX_HEADER, Parsed, ProxyHeader, Version};
 
 /// How every header begins.
 pub const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -47,7 +47,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
         return Err(HeaderError::TooShort);
     }
     let Some(header) = bytes.get(..length) else { return Ok(Parsed::Incomplete) };
-    Ok(Parsed::Complete { header: read(header, layout)?, length })
+    Ok(Parsed::Complete { header: read(header, layout)?, version: Version::V2, length })
 }
 
 /// What follows the 16 bytes.
