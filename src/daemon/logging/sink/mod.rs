@@ -91,7 +91,8 @@ impl<D: AsFd> Sink<D> {
     /// Adds a line to the next write to standard error, or sends it to the socket.
     fn add(&mut self, line: &Line) {
         let message = message(self.format, line);
-        if let Some(socket) = &mut self.socket {
+        let is_for_stderr = self.is_for_stderr(line);
+        if let Some(socket) = self.socket.as_mut().filter(|_| !is_for_stderr) {
             match socket.send(line, &message) {
                 Ok(()) => return,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -109,6 +110,14 @@ impl<D: AsFd> Sink<D> {
             self.write_text();
             self.text = line;
         }
+    }
+
+    /// Whether a line goes to standard error although there is a socket: one without fields, if the journal is behind
+    /// both. It finds out the unit of a datagram only while the sender lives, and that of a line on standard error
+    /// always, so the reason of a failed start is never missing from the log of the unit.
+    fn is_for_stderr(&self, line: &Line) -> bool {
+        let is_journal = self.prefix == Prefix::Priority && matches!(self.socket, Some(LogSocket::Journal(_)));
+        is_journal && line.message.pairs().next().is_none()
     }
 
     /// Reports the number of lines that were lost before the next one, with that line's time; again later if the report
@@ -147,6 +156,7 @@ mod tests {
     use std::fs::File;
     use std::io::Read;
     use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
 
     /// The beginning of the lines of [`batch`] on standard error.
     const STAMP: &str = "1970-01-01T00:00:00.000Z retortd: ";
@@ -234,6 +244,31 @@ mod tests {
                 assert_eq!(on_standard_error(LogFormat::Text, prefix, socket, &[batch(&["text"], 0)]), expect);
             }
         }
+    }
+
+    #[test]
+    fn lines_without_fields_go_to_standard_error_if_that_is_the_journal() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let journal = UnixDatagram::bind(&path).expect("a journal");
+        journal.set_nonblocking(true).expect("non-blocking");
+        let line = |message| Line { time: SystemTime::UNIX_EPOCH, severity: Severity::Info, message };
+        let messages =
+            [Message::new("start"), Message::with_pairs("closed", &("reason", "reset")), Message::new("end")];
+        let batch = Batch { lines: messages.map(line).into(), lost: 0 };
+        let received = || {
+            let mut datagram = [0; 500];
+            journal.recv(&mut datagram).map(|length| String::from_utf8_lossy(&datagram[..length]).into_owned()).ok()
+        };
+        let on_stderr =
+            on_standard_error(LogFormat::Text, Prefix::Priority, Some(LogSocket::journal(path.clone())), &[batch]);
+        assert_eq!(on_stderr, "<6>start\n<6>end\n");
+        let datagram = received().expect("the line with a field");
+        assert!(datagram.contains("MESSAGE=closed\n") && datagram.contains("RETORTD_REASON=reset\n"), "{datagram}");
+        assert_eq!(received(), None);
+        let socket = Some(LogSocket::journal(path));
+        let elsewhere = on_standard_error(LogFormat::Text, Prefix::Stamp, socket, &[self::batch(&["start"], 0)]);
+        assert_eq!((elsewhere.as_str(), received().is_some()), ("", true));
     }
 
     #[test]
