@@ -32,7 +32,7 @@ pub struct Durations {
     sum: Counter,
 }
 
-/// Sums of [`Durations`].
+/// The sums of all workers' `Durations`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DurationTotals {
     /// How many were longer than the bound before, and at most this one; at the end, longer than all.
