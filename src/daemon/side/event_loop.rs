@@ -110,10 +110,11 @@ impl EventLoop {
         self.listeners.rotate_left(1);
         for place in 0..self.listeners.len() {
             for _ in 0..MAX_CLIENTS {
+                // without a client, accept(2) can fail for want of a descriptor, too
+                if !sys::is_readable(&self.listeners[place].socket) {
+                    break;
+                }
                 if self.clients.len() == MAX_CLIENTS {
-                    if !sys::is_readable(&self.listeners[place].socket) {
-                        break;
-                    }
                     let Some(oldest) = self.yielding(now) else { return };
                     self.clients.remove(oldest).expire();
                 }
