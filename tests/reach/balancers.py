@@ -41,9 +41,9 @@ def with_servers(text, instances):
 def server_line(shown, instance):
     host, port = instance.listeners["frame"]
     line = shown.replace(" one ", f" {instance.name} ").replace("192.0.2.11:8083", f"{host}:{port}")
-    for service, shown_port in (("metrics", " port 9383"), ("agent", " agent-port 9384")):
+    for service, option, shown_port in (("metrics", "port", 9383), ("agent", "agent-port", 9384)):
         if service in instance.listeners:
-            line = line.replace(shown_port, shown_port.replace(shown_port[-4:], str(instance.listeners[service][1])))
+            line = line.replace(f" {option} {shown_port}", f" {option} {instance.listeners[service][1]}")
     return line
 
 
@@ -147,10 +147,10 @@ class Nginx(Process):
 
 class KubeProxy:
     """Rules of nftables as kube-proxy writes them: without health checks. An end point is removed some time after the
-    order to stop, as news need in a cluster."""
+    order to stop, as the news of it takes some time in a cluster."""
 
     needs_namespace = True
-    # How long news need, in seconds; chosen: in Kubernetes it is some hundred milliseconds to some seconds.
+    # How long that news takes, in seconds; chosen: in Kubernetes it is some hundred milliseconds to some seconds.
     LAG = 0.5
     SERVICE = ("192.0.2.1", 8083)
 
