@@ -2,7 +2,7 @@
 
 prefix      ?= /usr/local
 sysconfdir  ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
-# /etc/sysconfig where it is usual.
+# The directory of the settings file; on RHEL it is /etc/sysconfig.
 settingsdir ?= $(sysconfdir)/default
 bindir      ?= $(prefix)/bin
 sbindir     ?= $(prefix)/sbin

@@ -106,7 +106,7 @@ start() {
 }
 
 test_container() {
-  local name=retortd log pid line
+  local name=retortd log pid line state
   start $name -v || skip "podman runs no container here: $(tail -n 1 "$scratch/podman")"
   exec {log}< <(podman logs --follow $name 2>&1)
   [ "$(port_in $log)" = 8083 ] || fail "another port than 8083"
@@ -117,8 +117,8 @@ test_container() {
   "$scratch/root/retort" check 127.0.0.1:8083 >"$scratch/checks" || { cat "$scratch/checks"; fail "check in podman"; }
   podman exec $name /retort ping -q -c 1 127.0.0.1:8083 >/dev/null || fail "retort ping in the container"
   podman stop $name >/dev/null
-  [ "$(podman inspect --format '{{.State.Status}} {{.State.ExitCode}}' $name)" = "exited 0" ] ||
-    fail "podman stop: $(podman inspect --format '{{.State.Status}} {{.State.ExitCode}}' $name)"
+  state=$(podman inspect --format '{{.State.Status}} {{.State.ExitCode}}' $name)
+  [ "$state" = "exited 0" ] || fail "podman stop: $state"
   # it stopped by itself, before the ten seconds after which podman kills
   podman logs $name 2>&1 | grep -q 'statistics: accepted' || fail "no statistics at the end"
 }
@@ -134,7 +134,7 @@ probe() {
 
 # The image as the manifest starts it, with its probes, and the stop of a pod.
 test_manifest() {
-  local name=pod arguments log status
+  local name=pod arguments log path status
   mapfile -t arguments < <(sed -n 's/^ *- \(--.*\)/\1/p' packaging/kubernetes/retortd.yaml)
   start $name "${arguments[@]}" -v || fail "with the arguments of the manifest: $(<"$scratch/podman")"
   exec {log}< <(podman logs --follow $name 2>&1)

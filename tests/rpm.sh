@@ -1,7 +1,7 @@
 #!/bin/bash
 # Checks the RPM package against the Debian package: rpm.sh PACKAGE.rpm PACKAGE.deb.
 # rpmlint is silent; each file of one package is in the other one (packaging/rpm/paths says where); the scriptlets are
-# shell, and name the units that exist; the license tag names the license of each crate; as root, the package is installed
+# shell, with their macros expanded; the license tag names the license of each crate; as root, the package is installed
 # into an empty directory, and the programs start from there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,7 +22,8 @@ rpmlint --strict --config packaging/rpm/rpmlint.toml packaging/rpm/retortd.spec 
 # compresses long documents.
 dpkg-deb --fsys-tarfile "$deb" | tar --list --file=- | sed -nE 's|^\./(.*[^/])$|/\1|p' |
   sed -E -e 's|^/lib/|/usr/lib/|' -e 's|^(/usr/share/doc/.*)\.gz$|\1|' | sort >"$scratch/deb"
-rpm --query --package --queryformat '[%{FILEMODES:perms} %{FILENAMES}\n]' "$rpm" | sed -n 's/^[^d][^ ]* //p' | sort >"$scratch/rpm"
+rpm --query --package --queryformat '[%{FILEMODES:perms} %{FILENAMES}\n]' "$rpm" |
+  sed -n 's/^[^d][^ ]* //p' | sort >"$scratch/rpm"
 
 # Prints the list of files FROM (deb or rpm) as the other package has it. A line of the map is used for the files that
 # begin with it, or are equal to it; if TO is a hyphen, these are left out.
@@ -55,12 +56,12 @@ for tag in POSTIN PREUN POSTUN; do
 done
 
 license=$(rpm --query --package --queryformat '%{LICENSE}' "$rpm")
-while read -r crate; do
-  # as people write them: MIT/Apache-2.0, and in either order
-  one=${crate//\// OR } other=$(sed -E 's/^([^ ]+) OR ([^ ]+)$/\2 OR \1/' <<<"$one")
+while read -r stated; do
+  # as the crates state them: also MIT/Apache-2.0, and in either order
+  terms=${stated//\// OR } reversed=$(sed -E 's/^([^ ]+) OR ([^ ]+)$/\2 OR \1/' <<<"$terms")
   case " AND $license AND " in
-    *" AND $one AND "* | *"($one)"* | *"($other)"*) ;;
-    *) fail "the license tag does not name that of crates: $one" ;;
+    *" AND $terms AND "* | *"($terms)"* | *"($reversed)"*) ;;
+    *) fail "the license tag does not name a license of crates: $terms" ;;
   esac
 done < <(packaging/crates | sed -nE 's/^[^ ]+ [0-9][^ ]*: //p' | sort -u)
 
