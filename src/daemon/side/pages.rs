@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::accept::Format;
 use super::client::{Pages, Reply};
 use super::health::{Liveness, LivenessCheck, agent_line, liveness, readiness};
 use super::http::{Page, Request, Response, Status};
@@ -34,19 +35,8 @@ impl ServerPages {
         let stats = self.observer.stats();
         agent_line(self.observer.phase(), stats.open, stats.gauges.connections_limit)
     }
-}
 
-impl Pages for ServerPages {
-    fn reply(&mut self, request: Request) -> Reply {
-        let format = match request.page {
-            Page::Live => {
-                let Self { observer, liveness, .. } = self;
-                let is_acknowledged = |number| observer.silent_workers(number).is_empty();
-                return Reply::After(liveness.begin(Instant::now(), is_acknowledged, || observer.send_heartbeat()));
-            }
-            Page::Ready => return Reply::Now(readiness(self.observer.phase(), self.observer.is_at_limit())),
-            Page::Metrics(format) => format,
-        };
+    fn metrics(&self, format: Format) -> Response {
         let samples = samples(&Sources {
             stats: &self.observer.stats(),
             phase: self.observer.phase(),
@@ -55,8 +45,21 @@ impl Pages for ServerPages {
             reloads: &self.reloads,
             process: &ProcessStats::read(),
         });
-        let (media_type, content) = (format.media_type(), samples.text(format));
-        Reply::Now(Response { status: Status::Ok, media_type, content })
+        Response { status: Status::Ok, media_type: format.media_type(), content: samples.text(format) }
+    }
+}
+
+impl Pages for ServerPages {
+    fn reply(&mut self, request: Request) -> Reply {
+        match request.page {
+            Page::Live => {
+                let Self { observer, liveness, .. } = self;
+                let is_acknowledged = |number| observer.silent_workers(number).is_empty();
+                Reply::After(liveness.begin(Instant::now(), is_acknowledged, || observer.send_heartbeat()))
+            }
+            Page::Ready => Reply::Now(readiness(self.observer.phase(), self.observer.is_at_limit())),
+            Page::Metrics(format) => Reply::Now(self.metrics(format)),
+        }
     }
 
     fn liveness(&self, check: &LivenessCheck, now: Instant) -> Option<Response> {
