@@ -157,11 +157,12 @@ mod tests {
 
     #[test]
     fn smallest_limit_of_all_groups_counts() {
-        let root = std::env::temp_dir().join(format!("retortd-cgroup-{}", std::process::id()));
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path();
         let group = root.join("system.slice/retortd.service");
         fs::create_dir_all(&group).expect("directories");
         let write = |directory: &Path, file: &str, text: &str| fs::write(directory.join(file), text).expect("write");
-        let limit = || smallest(&root, "/system.slice/retortd.service", &["memory.max", "memory.high"]);
+        let limit = || smallest(root, "/system.slice/retortd.service", &["memory.max", "memory.high"]);
         assert_eq!(limit(), None);
         write(&group, "memory.max", "max\n");
         write(&group, "memory.high", "max\n");
@@ -170,8 +171,7 @@ mod tests {
         assert_eq!(limit(), Some(3000));
         write(&group, "memory.high", "2000\n");
         assert_eq!(limit(), Some(2000));
-        write(&root, "memory.max", "1000\n");
+        write(root, "memory.max", "1000\n");
         assert_eq!(limit(), Some(1000));
-        fs::remove_dir_all(root).expect("remove");
     }
 }
