@@ -165,7 +165,7 @@ fn memory_warning(max_buffered: Limit<Size>, memory: Memory) -> Option<String> {
     let Memory { bytes, limit } = memory;
     let value = match max_buffered {
         Limit::Max(Size(max)) if max > bytes => max.to_string(),
-        Limit::Unlimited if limit != Memory::MACHINE => "none".into(),
+        Limit::Unlimited if memory.is_limited() => "none".into(),
         _ => return None,
     };
     Some(format!(
