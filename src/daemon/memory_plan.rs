@@ -122,7 +122,7 @@ mod tests {
         Defaults::new(Memory { bytes: mebibytes * MIB, limit: "RLIMIT_DATA" })
     }
 
-    /// What the defaults allow to need, on this number of processors.
+    /// What memory is needed for with the defaults, on this number of processors.
     fn need(defaults: Defaults, processors: usize) -> Need {
         let workers = defaults.workers(processors);
         let buffered = defaults.buffered(workers);

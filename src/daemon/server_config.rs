@@ -100,13 +100,13 @@ pub fn warn_about_memory(settings: &ReloadableSettings, config: &server::ServerC
     }
 }
 
-/// What the limits of a configuration allow to need; `None` if there is no limit.
+/// What a configuration may need memory for, by its limits; `None` if one of them is off.
 fn need(config: &server::ServerConfig) -> Option<Need> {
     let ServerLimits { max_buffered, max_connections, .. } = config.limits;
     Some(Need { workers: config.workers, buffered: max_buffered?, connections: max_connections? })
 }
 
-/// Logs what the defaults follow from that depend on the system (`-vv`).
+/// Logs the defaults that depend on the system, with what each follows from (`-vv`).
 pub fn log_computed_defaults(settings: &Settings, config: &server::ServerConfig) {
     for default in computed_defaults(settings, config) {
         debug!("{default}");
@@ -144,8 +144,8 @@ pub fn warn_about_unused_options(settings: &ReloadableSettings, origins: &Origin
     }
 }
 
-/// Warns about a daemon that serves no client, and logs that an option has no effect beside other ones. That is no
-/// warning: the settings of the package set the option, and its socket unit for metrics is one of the others.
+/// Warns if no protocol is served, and logs that `--exit-idle` has no effect beside a listener for metrics or agent.
+/// That is no warning: the settings of the package set the option, and its socket unit for metrics is such a listener.
 pub fn warn_about_services(settings: &ReloadableSettings, origins: &Origins) {
     let Origins { served, side } = origins;
     if side.is_empty() {

@@ -47,7 +47,7 @@ impl Serving {
     }
 }
 
-/// The status before a drain that begins after this time.
+/// The status during the drain delay, of which this time is left.
 #[must_use]
 pub fn delaying(left: Duration, stats: &StatsSnapshot) -> String {
     let left = format_time(rounded_up(left, Duration::from_secs(1)));
@@ -60,7 +60,7 @@ pub fn stopping(stats: &StatsSnapshot) -> String {
     format!("stopping; {}", figures(stats))
 }
 
-/// The line of the log about a drain that begins after this time: how to begin it at once.
+/// The line of the log about the drain delay: how long it is, and how to end it.
 #[must_use]
 pub fn delayed(delay: Duration) -> String {
     format!(
