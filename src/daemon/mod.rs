@@ -88,7 +88,7 @@ pub fn main() -> ExitCode {
 fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarget>) -> ExitCode {
     // before the rest of the start, so that a signal during it is handled after it
     let signals = Signals::catch();
-    let target = Some(log.unwrap_or(configuration.settings.fixed.log));
+    let target = log.unwrap_or(configuration.settings.fixed.log);
     let format = configuration.settings.fixed.log_format;
     with_log(configuration, (target, format), |Configuration { settings, .. }, inherited| {
         serve(signals, inherited, settings, arguments)
@@ -97,7 +97,8 @@ fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarg
 
 /// Prints the settings in force, or logs why they cannot be used: to `log`, or else to standard error.
 fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitCode {
-    with_log(configuration, (log, LogFormat::Text), |configuration, inherited| {
+    let target = log.unwrap_or(LogTarget::Auto);
+    with_log(configuration, (target, LogFormat::Text), |configuration, inherited| {
         print(&check::settings_in_force(&configuration, inherited)?)
     })
 }
@@ -105,7 +106,7 @@ fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitC
 /// Starts the log, and runs a task with the sockets that the service manager has passed; logs the reason if that fails.
 fn with_log(
     configuration: Configuration,
-    log: (Option<LogTarget>, LogFormat),
+    log: (LogTarget, LogFormat),
     task: impl FnOnce(Configuration, Inherited) -> Result<(), Failure>,
 ) -> ExitCode {
     let Settings { reloadable, fixed } = &configuration.settings;
@@ -130,7 +131,7 @@ fn with_log(
 }
 
 /// Starts the thread that writes the log. If the system refuses it, the reason goes to standard error.
-fn start_log_thread((target, format): (Option<LogTarget>, LogFormat)) -> Result<(), ExitCode> {
+fn start_log_thread((target, format): (LogTarget, LogFormat)) -> Result<(), ExitCode> {
     logging::start_thread(target, format).map_err(|error| {
         // fails if standard error is closed
         let _ = writeln!(io::stderr(), "retortd: cannot start the log thread: {error}");
@@ -186,7 +187,7 @@ fn reject(error: ConfigError, log: Option<LogTarget>) -> ExitCode {
         }
         error => {
             logging::start(0);
-            if let Err(code) = start_log_thread((log, LogFormat::Text)) {
+            if let Err(code) = start_log_thread((log.unwrap_or(LogTarget::Auto), LogFormat::Text)) {
                 return code;
             }
             let failure = error.into_failure();

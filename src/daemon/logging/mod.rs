@@ -72,20 +72,18 @@ pub fn start(verbose: u8) {
     panic::set_hook(Box::new(report_panic));
 }
 
-/// Starts the thread that writes the log. Without a target it writes to standard error, as the journal expects it if that
-/// is the journal: for a process that ends at once. The journal finds out the unit of a message with fields only while
-/// its sender lives, and that of a line on standard error always.
+/// Starts the thread that writes the log.
 ///
 /// # Errors
 /// The system refuses the thread: nothing can be logged then.
-pub fn start_thread(target: Option<LogTarget>, format: LogFormat) -> io::Result<()> {
-    let is_journal = target != Some(LogTarget::Stderr) && stderr_is_journal();
+pub fn start_thread(target: LogTarget, format: LogFormat) -> io::Result<()> {
+    let is_journal = target != LogTarget::Stderr && stderr_is_journal();
     let prefix = if is_journal { Prefix::Priority } else { Prefix::Stamp };
     let socket = match target {
-        Some(LogTarget::Syslog) => Some(LogSocket::syslog(SYSLOG_SOCKET.into())),
-        Some(LogTarget::Auto) if !is_journal => None,
-        Some(LogTarget::Auto | LogTarget::Journal) => Some(LogSocket::journal(JOURNAL_SOCKET.into())),
-        Some(LogTarget::Stderr) | None => None,
+        LogTarget::Syslog => Some(LogSocket::syslog(SYSLOG_SOCKET.into())),
+        LogTarget::Auto if !is_journal => None,
+        LogTarget::Auto | LogTarget::Journal => Some(LogSocket::journal(JOURNAL_SOCKET.into())),
+        LogTarget::Stderr => None,
     };
     let logger = LOGGER.get_or_init(Logger::default);
     let shows_pairs = format == LogFormat::Json || matches!(socket, Some(LogSocket::Journal(_)));
@@ -211,7 +209,7 @@ mod tests {
         if let Some(format) = env::var_os(CHILD.1) {
             start(0);
             let format = if format == "json" { LogFormat::Json } else { LogFormat::Text };
-            start_thread(Some(LogTarget::Stderr), format).expect("a thread");
+            start_thread(LogTarget::Stderr, format).expect("a thread");
             let thread = thread::Builder::new().name("worker-9".into()).spawn(|| panic!("first\nsecond"));
             assert!(thread.expect("a thread").join().is_err());
             exit(7);
