@@ -91,8 +91,12 @@ impl<D: AsFd> Sink<D> {
     /// Adds a line to the next write to standard error, or sends it to the socket.
     fn add(&mut self, line: &Line) {
         let message = message(self.format, line);
-        let is_for_stderr = self.is_for_stderr(line);
-        if let Some(socket) = self.socket.as_mut().filter(|_| !is_for_stderr) {
+        let is_for_socket = self.socket.is_some() && !self.is_for_stderr(line);
+        if is_for_socket {
+            // earlier lines first
+            self.write_text();
+        }
+        if let Some(socket) = self.socket.as_mut().filter(|_| is_for_socket) {
             match socket.send(line, &message) {
                 Ok(()) => return,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -269,6 +273,30 @@ mod tests {
         let socket = Some(LogSocket::journal(path));
         let elsewhere = on_standard_error(LogFormat::Text, Prefix::Stamp, socket, &[self::batch(&["start"], 0)]);
         assert_eq!((elsewhere.as_str(), received().is_some()), ("", true));
+    }
+
+    /// The journal is behind both standard error and the socket.
+    #[test]
+    fn lines_with_and_without_fields_arrive_in_order() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let journal = UnixDatagram::bind(&path).expect("a journal");
+        journal.set_nonblocking(true).expect("non-blocking");
+        let stderr = UnixDatagram::unbound().expect("a socket");
+        stderr.connect(&path).expect("connect");
+        let messages =
+            [Message::new("first"), Message::with_pairs("second", &("reason", "reset")), Message::new("third")];
+        let line = |message| Line { time: SystemTime::UNIX_EPOCH, severity: Severity::Info, message };
+        let batch = Batch { lines: messages.map(line).into(), lost: 0 };
+        let socket = Some(LogSocket::journal(path.clone()));
+        let mut sink = Sink { socket, ..Sink::with(LogFormat::Text, Prefix::Priority, stderr) };
+        assert_eq!(sink.write(&batch), 0);
+        for text in ["<6>first\n", "MESSAGE=second\n", "<6>third\n"] {
+            let mut datagram = [0; 500];
+            let length = journal.recv(&mut datagram).expect("a datagram");
+            let datagram = String::from_utf8_lossy(&datagram[..length]);
+            assert!(datagram.contains(text), "{datagram} instead of {text}");
+        }
     }
 
     #[test]
