@@ -146,7 +146,7 @@ class Nginx(Process):
 
 
 class KubeProxy:
-    """Rules of nftables as kube-proxy writes them: without health checks. An end point is removed some time after the
+    """Rules of nftables as kube-proxy writes them: without health checks. An endpoint is removed some time after the
     order to stop, as the news of it takes some time in a cluster."""
 
     needs_namespace = True
@@ -165,7 +165,7 @@ class KubeProxy:
         return f"{tools[0]} is not installed" if tools else None
 
     def rule(self):
-        """The rule of the document, with the end points that are left."""
+        """The rule of the document, with the endpoints that are left."""
         targets = ", ".join(f"{number} : {end.listeners['frame'][0]}" for number, end in enumerate(self.endpoints))
         choice = f"numgen random mod {len(self.endpoints)} map {{ {targets} }}"
         return f"ip daddr {self.SERVICE[0]} tcp dport {self.SERVICE[1]} dnat to {choice}"
@@ -186,7 +186,7 @@ class KubeProxy:
         self.replace()
 
     def stopped(self, instance):
-        """A new pod is not at the address of one that is still an end point."""
+        """A new pod is not at the address of one that is still an endpoint."""
         self.timer.join()
 
     def started(self, instance):

@@ -72,7 +72,7 @@ AGENT = [
     (RETRY, NO_RETRY),
 ]
 METRICS = ("metrics",)
-KUBE_PROXY = "nftables, end point removed after 0.5 s"
+KUBE_PROXY = "nftables, endpoint removed after 0.5 s"
 
 CASES = [
     Case("control", Haproxy, READY, OFTEN, "haproxy, retries 3, no restart", "none", restarts=False, side=METRICS),

@@ -79,7 +79,7 @@ pub struct Arguments {
     /// Print the settings in force as a settings file, or why they cannot be used, and exit; no port is opened
     #[arg(long)]
     pub check: bool,
-    /// Print the protocols with their ports, and exit
+    /// Print the protocols with their ports, and the services beside them, and exit
     #[arg(long)]
     pub list: bool,
 }
@@ -194,14 +194,14 @@ pub struct ReloadableSettings {
     #[arg(long, env = "RETORTD_MIN_RATE", value_name = "SIZE", help_heading = LIMITS, default_value = "16K")]
     pub min_rate: Limit<Size>,
 
-    /// Time from SIGTERM or SIGINT to the end of accepting: the daemon is not ready, but serves as before, and closes quiet
-    /// connections
+    /// Time from SIGTERM or SIGINT to the end of accepting: the daemon is not ready, but serves as before, and closes
+    /// quiet connections
     #[arg(long, env = "RETORTD_DRAIN_DELAY", value_name = "TIME", help_heading = RUNNING, default_value = "0")]
     pub drain_delay: Limit<Duration>,
-    /// Maximum time that a stop waits for pending requests and replies
+    /// Maximum time that a stop waits for pending requests and replies, from the end of --drain-delay on
     #[arg(long, env = "RETORTD_DRAIN_TIMEOUT", value_name = "TIME", help_heading = RUNNING, default_value = "30s")]
     pub drain_timeout: Limit<Duration>,
-    /// Exit after this time without a connection
+    /// Exit after this time without a connection; without effect while metrics or agent is served
     #[arg(long, env = "RETORTD_EXIT_IDLE", value_name = "TIME", help_heading = RUNNING, default_value = "none")]
     pub exit_idle: Limit<Duration>,
     /// Quotes for qotd, separated by lines with a single %; a regular file of at most 16 MiB
