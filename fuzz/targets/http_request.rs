@@ -1,4 +1,5 @@
-//! Any bytes as a request for metrics or health: the same result however they are split, and a whole response.
+//! Any bytes as a request for metrics or health: the result is the same however they are split, and a refusal is a
+//! complete response.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

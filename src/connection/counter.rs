@@ -9,7 +9,7 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds `n`. Only one thread may call it: a load and a store are cheaper than an atomic addition.
     pub fn add(&self, n: u64) {
-        // a thread that reads it sees also what was counted before
+        // a thread that reads this value also sees what was counted before it
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Release);
     }
 
@@ -20,7 +20,7 @@ impl Counter {
     }
 }
 
-/// What a counter adds to a sum: a number, or one for each [`CloseReason`] or [`ProxyResult`].
+/// What can be added to a sum: a counter, several counters, or a sum itself.
 pub trait Summand {
     /// The sum.
     type Sum;

@@ -75,7 +75,8 @@ counters! {
     accept_over_rate: Counter,
     /// Times that a worker stopped accepting from a listener because there were as many connections as allowed.
     connections_full: Counter,
-    /// Connections in front of the protocol that ended, or whose PROXY header was complete, by [`ProxyResult`].
+    /// Connections of listeners that expect a PROXY header, by [`ProxyResult`]; counted when the header is complete, or
+    /// when the connection ends before that.
     proxy: [Counter; PROXY_RESULTS],
 }
 

@@ -6,9 +6,9 @@
 
 use super::counter::{Counter, Summand};
 
-/// The bounds, in nanoseconds: 100 us to 10 s in steps of about three. Chosen: a request that does not wait takes some
-/// microseconds, and clients give up after seconds; a step of three tells what a neighbour in the same network notices
-/// from what it does not, with few series for each protocol.
+/// The bounds, in nanoseconds: 100 us to 10 s, each about three times the one before. Chosen: a request that does not
+/// wait takes some microseconds, and clients give up after seconds; a factor of three separates delays that a client in
+/// the same network notices from those that it does not, with few series for each protocol.
 const BOUNDS: [u64; 11] = [
     100_000,
     300_000,

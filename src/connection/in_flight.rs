@@ -61,8 +61,8 @@ pub(super) struct InFlight {
     pub(super) charge: Option<Charge>,
     /// The time of the request that is arriving.
     pub(super) request: Pace,
-    /// When the wake-up began that has read the last bytes before those of this one, in nanoseconds: all complete
-    /// requests arrived by then. `None` if this wake-up has read.
+    /// When the wake-up began that read last from the client, in nanoseconds: it has read the rest of every complete
+    /// request. `None` from a read until the call that processes its input ends.
     pub(super) begun: Option<u64>,
     /// Bytes of that request that have arrived.
     pub(super) received: u64,

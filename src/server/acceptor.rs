@@ -34,9 +34,9 @@ const MAX_CONSECUTIVE_LOST: u32 = 2 * MAX_BATCH;
 /// costs 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
 const MAX_BATCH: u32 = 32;
 
-/// Connections that a draining worker accepts until the queue is empty, at most, once the file of a Unix socket is
-/// removed or the kernel completes no more connections: it must not accept for ever if clients keep coming all the same
-/// (to a vsock, for which there is neither). The kernel does not tell the length of the queues of these sockets.
+/// The most connections that a draining worker accepts from a queue of which it does not know the length: that of a
+/// Unix socket whose file is removed, that of a vsock, or that of a TCP listener for which the kernel completes no more
+/// connections. Clients that keep coming, as they can to a vsock, must not keep the worker accepting for ever.
 /// Chosen: 16 times 4096, the default of net.core.somaxconn, which bounds a queue.
 const MAX_LAST_QUEUE: u32 = 1 << 16;
 

@@ -9,13 +9,15 @@ use crate::connection::{
     Limits, Millis, POOL_CAPACITY, READ_BUF_SIZE, REPLY_BUF_SIZE, SCARCE_REPLY_BUF_SIZE, SMALL_REQUEST, UNCHARGED_BYTES,
 };
 
-/// The most memory that a worker takes beside the budget, in bytes. Derived: its read buffer and its reply buffer, a copy
-/// of both if the client does not take the replies with which the budget is used up, and the buffers that it keeps.
+/// The most memory that a worker takes beside the budget, in bytes. Derived: its read buffer and its reply buffer, a
+/// copy of both if the client does not take the replies with which the budget is used up, and the buffers that it
+/// keeps.
 pub const WORKER_MEMORY: u64 = (2 * (READ_BUF_SIZE + REPLY_BUF_SIZE) + POOL_CAPACITY) as u64;
 /// The most memory that a connection takes beside the budget, in bytes: what is not charged, and what it takes when the
 /// budget is used up.
 pub const CONNECTION_MEMORY: u64 = (UNCHARGED_BYTES + BEYOND_BUDGET) as u64;
-/// Chosen: more than a connection takes when the budget is used up, which is a part of a request and its replies.
+/// The most memory that a connection takes when the budget is used up, in bytes: a part of a request, and its replies.
+/// Chosen: a round number above the sum of the two.
 const BEYOND_BUDGET: usize = 48 * 1024;
 const _: () = assert!(SMALL_REQUEST + SCARCE_REPLY_BUF_SIZE <= BEYOND_BUDGET);
 

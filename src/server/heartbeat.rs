@@ -27,7 +27,7 @@ impl Heartbeats {
         self.sent.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Makes this descriptor readable with every acknowledgement from now on. The first one stays.
+    /// Makes this descriptor readable with every acknowledgement from now on. A later call has no effect.
     pub fn notify(&self, on_ack: Arc<EventFd>) {
         let _ = self.on_ack.set(on_ack);
     }

@@ -49,7 +49,7 @@ impl Observer {
         self.0.heartbeats.silent_workers(number)
     }
 
-    /// Makes this descriptor readable whenever a worker acknowledges a heartbeat. One descriptor can be registered.
+    /// Makes this descriptor readable whenever a worker acknowledges a heartbeat. A later call has no effect.
     pub fn notify_of_heartbeats(&self, on_ack: Arc<EventFd>) {
         self.0.heartbeats.notify(on_ack);
     }

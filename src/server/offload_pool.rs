@@ -32,8 +32,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes that a thread takes of limited memory. Derived: the default size of its stack (`std::thread`).
 const STACK_SIZE: usize = 2 * 1024 * 1024;
 
-/// The bounds of the histogram of the time that requests wait for a thread, in seconds. Chosen: from a wait that a client
-/// does not notice to one that comes near the time for which clients wait for a reply; powers of ten, and half of each.
+/// The bounds of the histogram of the time that requests wait for a thread, in seconds. Chosen: from a wait that a
+/// client does not notice to one that comes near the time for which clients wait for a reply; 1 and 5 times each power
+/// of ten.
 const WAIT_BOUNDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
 /// The connection that a request belongs to.

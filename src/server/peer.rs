@@ -227,8 +227,8 @@ pub fn label(client: Client, protocol: &str) -> Option<Box<str>> {
     log_wants_labels().then(|| format!("{protocol} {client}").into())
 }
 
-/// The label of a client that was admitted while the log did not want labels. A client that was announced then is
-/// forgotten: of it only the peer is known (`is_announced`).
+/// The label of a client that was admitted while the log did not want labels. If its peer has announced the client
+/// (`is_announced`), the address of the client was not kept, and the label names the peer alone.
 #[must_use]
 pub fn late_label(stream: &StreamSocket, protocol: &str, is_announced: bool) -> Option<Box<str>> {
     let peer = Client::Direct(Peer::of(stream).ok());

@@ -77,7 +77,7 @@ impl Shared {
     /// The profile of a listener.
     #[must_use]
     pub fn profile(&self, listener: ListenerIndex) -> &ListenerProfile {
-        &self.profiles[listener.0 as usize]
+        &self.profiles[listener.place()]
     }
 
     /// Replaces the options of every listener; `options` in the order of [`ServerConfig::listeners`].

@@ -37,9 +37,7 @@ impl Driver {
         call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
     ) -> Next {
         self.context.select(session.listener.place());
-        if session.connection.label().is_none() && peer::log_wants_labels() {
-            self.name_client(session);
-        }
+        self.name_late(session);
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
         if self.context.found_proxy_header {
             self.report_found_header(session);
@@ -48,6 +46,13 @@ impl Driver {
     }
 
     /// Names the client of a connection that was accepted before the log level was raised.
+    #[inline]
+    fn name_late(&self, session: &mut Session) {
+        if session.connection.label().is_none() && peer::log_wants_labels() {
+            self.name_client(session);
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn name_client(&self, session: &mut Session) {
@@ -218,9 +223,7 @@ impl Worker {
     /// Closes a connection, and gives back everything that it holds.
     pub(super) fn close(&mut self, token: Token, reason: CloseReason) {
         let Some(mut session) = self.table.remove(token) else { return };
-        if session.connection.label().is_none() && peer::log_wants_labels() {
-            self.driver.name_client(&mut session);
-        }
+        self.driver.name_late(&mut session);
         let Session { stream, mut connection, client, listener, .. } = session;
         let context = &mut self.driver.context;
         let counters = context.counters.of(listener.place());

@@ -1,8 +1,8 @@
 //! The steps of an iteration of the event loop, and which of them took longest.
 //!
 //! Reading the clock after each step would cost every request a few percent, so that it is done only while details are
-//! logged. Then a long iteration has a line in the log. Each such line stands for 10 ms or more of a worker, so there
-//! are at most a hundred a second.
+//! logged. Then a long iteration has a line in the log. Each such line stands for 10 ms or more of a worker, so each
+//! worker logs at most a hundred a second.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::server::clock::Clock;
 use crate::server::listener::ListenerIndex;
 use crate::server::poller::Source;
 
-/// An iteration that takes longer is logged. Chosen: ten times as long as a sweep may take, and a delay that a client in
-/// the same network can notice.
+/// An iteration that takes longer is logged. Chosen: ten times as long as a sweep may take, and a delay that a client
+/// in the same network can notice.
 const LONG_ITERATION: Duration = Duration::from_millis(10);
 
 /// A step of an iteration.
@@ -28,7 +28,7 @@ pub enum Step {
     Sweep,
     /// The timers of listeners.
     AcceptTimers,
-    /// Winding up connections and accept queues.
+    /// Closing quiet connections before a drain; winding up connections and accept queues during it.
     Drain,
     /// Freeing memory, and granting it to connections that wait.
     Memory,
