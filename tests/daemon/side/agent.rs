@@ -41,11 +41,9 @@ fn the_weight_follows_from_the_load() {
 #[test]
 fn what_the_balancer_sends_is_dropped() {
     let daemon = daemon(&["echo"], &[]);
-    let mut stream = super::connect(daemon.address("agent"));
-    stream.write_all(b"agent-send text\n").expect("send");
-    let mut line = String::new();
-    stream.read_to_string(&mut line).expect("the line, and no reset");
-    assert_eq!(line, "up ready 100%\n");
+    let mut client = daemon.connect("agent");
+    client.send(b"agent-send text\n");
+    assert_eq!(client.receive_all(), b"up ready 100%\n", "the line, and no reset");
 }
 
 /// A value of the server in haproxy's statistics.
@@ -74,7 +72,7 @@ fn haproxy_takes_weight_and_state_from_the_agent() {
     let mut clients: Vec<_> = (0..2).map(|_| daemon.connect("frame")).collect();
     wait_until("half of the weight", || shown(&balancer, "weight") == "50");
     clients[0].send(&frame(1, b"half a request")[..9]);
-    wait_until("the request has begun", || daemon.statistics_when(|_| true).bytes_in == 9);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 9);
     daemon.begin_drain();
     wait_until("haproxy drains it", || shown(&balancer, "status").starts_with("DRAIN"));
     clients.clear();
@@ -106,7 +104,7 @@ fn the_documented_configuration_follows_readiness_and_load() {
     wait_until("it is ready again", || shown(&balancer, "status") == "UP");
     let mut client = daemon.connect("frame");
     client.send(&frame(1, b"half a request")[..9]);
-    wait_until("the request has begun", || daemon.statistics_when(|_| true).bytes_in == 9);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 9);
     daemon.begin_drain();
     wait_until("it stops", || shown(&balancer, "status") == "DOWN");
 }

@@ -2,8 +2,7 @@
 
 #![allow(clippy::cast_precision_loss, reason = "counts of tests are small")]
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,7 +10,7 @@ use std::thread;
 use nix::sys::signal::Signal;
 use retortd::protocol::PROTOCOLS;
 
-use super::{ask, connect, daemon, get, scrape};
+use super::{ask, daemon, get, scrape};
 use crate::harness::action::UPPERCASE;
 use crate::harness::{
     Daemon, DaemonBuilder, SetWhenDropped, available, echo_ping, frame, length_prefixed, skip, wait_until,
@@ -178,10 +177,7 @@ fn connections_add_up_and_counters_never_fall_under_load() {
             let (daemon, ended) = (&daemon, &ended);
             scope.spawn(move || {
                 while !ended.load(Ordering::Relaxed) {
-                    let mut client = connect(daemon.address(name));
-                    let _ = client.write_all(&frame(UPPERCASE, b"hi"));
-                    let _ = client.shutdown(Shutdown::Write);
-                    let _ = client.read_to_end(&mut Vec::new());
+                    daemon.connect(name).exchange_or_closed(&frame(UPPERCASE, b"hi"));
                 }
             });
         }
