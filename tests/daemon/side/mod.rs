@@ -59,6 +59,11 @@ fn daemon(protocols: &[&str], arguments: &[&str]) -> Daemon {
     DaemonBuilder::new(&[&listen, arguments].concat()).start()
 }
 
+/// Serves every protocol, and metrics.
+pub fn every_protocol(arguments: &[&str]) -> Daemon {
+    DaemonBuilder::every_protocol(&[&["--listen=metrics=127.0.0.1:0"], arguments].concat()).start()
+}
+
 /// The line of the agent-check.
 fn agent_line(daemon: &Daemon) -> String {
     String::from_utf8(daemon.connect("agent").receive_all()).expect("a line")
