@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use super::{agent_line, daemon};
 use crate::balancers::documented::configuration;
 use crate::balancers::{Balancer, free_port};
+use crate::harness::action::UPPERCASE;
 use crate::harness::{DEADLINE, Daemon, DaemonBuilder, echo_ping, frame, wait_until};
 
 /// A server that is judged by its agent alone, with a socket for statistics.
@@ -71,7 +72,7 @@ fn haproxy_takes_weight_and_state_from_the_agent() {
     wait_until("the agent is asked", || shown(&balancer, "agent_status") == "L7OK");
     let mut clients: Vec<_> = (0..2).map(|_| daemon.connect("frame")).collect();
     wait_until("half of the weight", || shown(&balancer, "weight") == "50");
-    clients[0].send(&frame(1, b"half a request")[..9]);
+    clients[0].send(&frame(UPPERCASE, b"half a request")[..9]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 9);
     daemon.begin_drain();
     wait_until("haproxy drains it", || shown(&balancer, "status").starts_with("DRAIN"));
@@ -103,7 +104,7 @@ fn the_documented_configuration_follows_readiness_and_load() {
     clients.clear();
     wait_until("it is ready again", || shown(&balancer, "status") == "UP");
     let mut client = daemon.connect("frame");
-    client.send(&frame(1, b"half a request")[..9]);
+    client.send(&frame(UPPERCASE, b"half a request")[..9]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 9);
     daemon.begin_drain();
     wait_until("it stops", || shown(&balancer, "status") == "DOWN");
