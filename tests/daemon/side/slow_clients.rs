@@ -88,6 +88,8 @@ fn a_want_of_descriptors_is_survived() {
         let done = Command::new("prlimit").args(["--pid", &daemon.pid.to_string(), &limit]).status();
         assert!(done.is_ok_and(|status| status.success()), "prlimit");
     };
+    // poll(2) that begins later would fail first: it takes no more descriptors than the limit
+    wait_until("the probe has ended", || daemon.is_idle("side-services"));
     set_limit(3);
     let mut waiting = daemon.connect("metrics");
     waiting.send(b"GET /readyz HTTP/1.0\r\n\r\n");
