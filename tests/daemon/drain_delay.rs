@@ -91,10 +91,7 @@ fn each_signal_ends_one_phase() {
 #[test]
 fn simultaneous_signals_do_not_end_the_delay() {
     let daemon = Daemon::serving("frame", &[DELAY]);
-    daemon.pause();
-    daemon.signal(Signal::SIGTERM);
-    daemon.signal(Signal::SIGINT);
-    daemon.signal(Signal::SIGCONT);
+    daemon.signal_at_once(&[Signal::SIGTERM, Signal::SIGINT]);
     daemon.wait_for_line(
         0,
         "SIGTERM or SIGINT ignored: less than a second after the last; send it again to stop accepting",

@@ -212,11 +212,7 @@ fn second_signal_that_comes_too_early_is_logged() {
     let mut daemon = Daemon::serving("frame", &["--drain-timeout=none"]);
     let request = frame(REVERSE, b"one order");
     let mut client = client_within(&daemon, &request);
-    // suspended, so that less than a second lies between the two for certain
-    daemon.pause();
-    daemon.signal(Signal::SIGINT);
-    daemon.signal(Signal::SIGTERM);
-    daemon.signal(Signal::SIGCONT);
+    daemon.signal_at_once(&[Signal::SIGINT, Signal::SIGTERM]);
     daemon.wait_for_line(
         0,
         "SIGTERM or SIGINT ignored: less than a second after the last; send it again to stop at once",

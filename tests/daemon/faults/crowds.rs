@@ -250,7 +250,7 @@ fn small_address_space_rejects_connections_only() {
     }
     for megabytes in [24, 48] {
         let limit = format!("--as={}", megabytes << 20);
-        // more than fit
+        // more connections than the address space has room for
         let options = ["--listen=frame=127.0.0.1:0", "--workers=1", "--max-buffered=1G", "--max-connections=2k", "-v"];
         let launch = DaemonBuilder::new(&options);
         let daemon = launch.under(&["prlimit", &limit]).start();
@@ -268,8 +268,8 @@ fn small_address_space_rejects_connections_only() {
     }
 }
 
-/// Fault 42: the announced length of a request counts for `RLIMIT_DATA`. The log says at every level that connections close
-/// because of that, once for all of them.
+/// Fault 42: the announced length of a request counts for `RLIMIT_DATA`. The log says at every level that connections
+/// close because of that, once for all of them.
 #[test]
 fn want_of_memory_for_requests_is_warned_about_once() {
     if !available("prlimit") || any_memory() {
@@ -298,7 +298,7 @@ fn mixed_load_in_small_address_space_is_survived() {
         return;
     }
     let limit = format!("--as={}", 40 << 20);
-    // more than fit
+    // more connections than the address space has room for
     let options = ["--listen=frame=127.0.0.1:0", "--workers=2", "--max-buffered=1G", "--max-connections=2k", "-vv"];
     let launch = DaemonBuilder::new(&options);
     let daemon = launch.under(&["prlimit", &limit]).start();

@@ -1,6 +1,7 @@
 //! A system log or a service manager that is missing, blocks or restarts.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -13,45 +14,48 @@ use crate::harness::{DEADLINE, DaemonBuilder, Directory, Statistics};
 fn with_dev_log(directory: &Directory, arguments: &[&str]) -> Option<DaemonBuilder> {
     const SCRIPT: &str = "touch $0/null $0/urandom && mount --bind /dev/null $0/null && \
         mount --bind /dev/urandom $0/urandom && mount --rbind $0 /dev && exec \"$@\"";
-    if !is_root() || !super::available("unshare") {
-        return None;
-    }
     let path = directory.path("dev");
     std::fs::create_dir_all(&path).expect("a directory");
-    let words = ["unshare", "--mount", "--propagation=private", "sh", "-c", SCRIPT, path.to_str().expect("UTF-8")];
-    let listen = ["--listen=frame=127.0.0.1:0", "--log=syslog", "--workers=1"];
-    Some(DaemonBuilder::new(&[&listen, arguments].concat()).under(&words))
+    in_mount_namespace(SCRIPT, &path, &[&["--log=syslog"], arguments].concat())
 }
 
 fn syslog(directory: &Directory) -> UnixDatagram {
-    let socket = UnixDatagram::bind(directory.path("dev/log")).expect("bind /dev/log");
-    socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
-    socket
+    bind(&directory.path("dev/log"))
 }
 
 /// A daemon that logs to the journal, in a mount namespace in which /run is a directory of the test. None: not possible
 /// here.
 fn with_journal(directory: &Directory, arguments: &[&str]) -> Option<DaemonBuilder> {
-    if !is_root() || !super::available("unshare") {
-        return None;
-    }
     let run = directory.path("run");
     std::fs::create_dir_all(run.join("systemd/journal")).expect("a directory");
-    let script = "mount --bind $0 /run && exec \"$@\"";
-    let words = ["unshare", "--mount", "--propagation=private", "sh", "-c", script, run.to_str().expect("UTF-8")];
-    let listen = ["--listen=frame=127.0.0.1:0", "--log=journal", "--workers=1"];
-    Some(DaemonBuilder::new(&[&listen, arguments].concat()).under(&words))
+    in_mount_namespace("mount --bind $0 /run && exec \"$@\"", &run, &[&["--log=journal"], arguments].concat())
 }
 
 fn journal(directory: &Directory) -> UnixDatagram {
-    let socket = UnixDatagram::bind(directory.path("run/systemd/journal/socket")).expect("bind the journal's socket");
+    bind(&directory.path("run/systemd/journal/socket"))
+}
+
+/// A daemon that a shell script starts in a mount namespace of its own; `$0` in the script is the path. None: not
+/// possible here.
+fn in_mount_namespace(script: &str, path: &Path, arguments: &[&str]) -> Option<DaemonBuilder> {
+    if !is_root() || !super::available("unshare") {
+        return None;
+    }
+    let words = ["unshare", "--mount", "--propagation=private", "sh", "-c", script, path.to_str().expect("UTF-8")];
+    let options = ["--listen=frame=127.0.0.1:0", "--workers=1"];
+    Some(DaemonBuilder::new(&[&options, arguments].concat()).under(&words))
+}
+
+/// A socket that receives datagrams, each within the deadline.
+fn bind(path: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::bind(path).unwrap_or_else(|error| panic!("bind {}: {error}", path.display()));
     socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
     socket
 }
 
 fn next(socket: &UnixDatagram) -> String {
     let mut datagram = [0; 8192];
-    let length = socket.recv(&mut datagram).expect("a message for syslog");
+    let length = socket.recv(&mut datagram).expect("a datagram");
     String::from_utf8_lossy(&datagram[..length]).into_owned()
 }
 
@@ -244,8 +248,7 @@ fn missing_notify_socket_variable_is_no_fault() {
 fn lost_notify_socket_does_not_stop_service() {
     let directory = Directory::new();
     let path = directory.path("manager");
-    let socket = UnixDatagram::bind(&path).expect("bind");
-    socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    let socket = bind(&path);
     let launch = DaemonBuilder::new(&["--listen=frame=127.0.0.1:0", "-vv"]).env("WATCHDOG_USEC", "100000");
     let mut daemon = launch.env("NOTIFY_SOCKET", &path).start_by_log();
     assert!(next(&socket).starts_with("READY=1"));

@@ -81,6 +81,15 @@ impl Daemon {
         waitid(Id::Pid(self.pid), WaitPidFlag::WSTOPPED).expect("wait until the daemon has stopped");
     }
 
+    /// Sends signals while the daemon is suspended: all are pending when it resumes, so it gets them at one moment.
+    pub fn signal_at_once(&self, signals: &[Signal]) {
+        self.pause();
+        for signal in signals {
+            self.signal(*signal);
+        }
+        self.signal(Signal::SIGCONT);
+    }
+
     /// Waits for a message to the service manager that contains `words`, from index `from` on; returns the index of the
     /// message after it, and the message.
     pub fn wait_for_notice(&self, from: usize, words: &str) -> (usize, String) {

@@ -14,18 +14,14 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::harness::action::{SHUFFLE, UPPERCASE};
-use crate::harness::{Daemon, DaemonBuilder, Directory, available, echo_ping, wait_until};
+use crate::harness::{Daemon, Directory, available, echo_ping, wait_until};
+use crate::side::every_protocol;
 use files::{alerts, all_queries, dashboard, document, list, panels, queries, read, selectors, text};
 use prometheus::{Prometheus, http_get};
 
 /// The length of a message that is not transformed on the event loop: longer than `MAX_PREPROCESS_INLINE` of the
 /// protocols with framed texts.
 const OFFLOADED: usize = 1 << 20;
-
-/// Serves every protocol, and metrics.
-fn daemon(arguments: &[&str]) -> Daemon {
-    DaemonBuilder::every_protocol(&[&["--listen=metrics=127.0.0.1:0"], arguments].concat()).start()
-}
 
 /// Causes what the panels are about: connections that end in several ways, requests that are answered, refused and
 /// offloaded, a reload.
@@ -46,7 +42,7 @@ fn substituted(query: &str, instance: SocketAddr) -> String {
 
 #[test]
 fn queries_of_every_panel_return_series() {
-    let daemon = daemon(&[]);
+    let daemon = every_protocol(&[]);
     let target = daemon.address("metrics");
     let Some(prometheus) = Prometheus::scraping(target) else { return };
     // the increase of a counter needs a scrape before it
@@ -64,7 +60,7 @@ fn queries_of_every_panel_return_series() {
 
 #[test]
 fn variables_and_annotations_of_the_dashboard_have_values() {
-    let daemon = daemon(&[]);
+    let daemon = every_protocol(&[]);
     let target = daemon.address("metrics");
     let Some(prometheus) = Prometheus::scraping(target) else { return };
     let dashboard = dashboard();
@@ -85,7 +81,7 @@ fn variables_and_annotations_of_the_dashboard_have_values() {
 
 #[test]
 fn alerts_are_about_series_that_exist_and_do_not_fire_for_a_healthy_daemon() {
-    let daemon = daemon(&[]);
+    let daemon = every_protocol(&[]);
     let Some(prometheus) = Prometheus::scraping(daemon.address("metrics")) else { return };
     let rules = prometheus.evaluated_rules();
     assert_eq!(rules.len(), alerts().matches("- alert: ").count());
@@ -105,7 +101,7 @@ fn alerts_are_about_series_that_exist_and_do_not_fire_for_a_healthy_daemon() {
 fn alerts_fire_for_their_cause() {
     let settings = Directory::new();
     let file = settings.write("settings", "");
-    let daemon = daemon(&[&format!("--settings={file}"), "--max-connections=1"]);
+    let daemon = every_protocol(&[&format!("--settings={file}"), "--max-connections=1"]);
     let Some(prometheus) = Prometheus::scraping(daemon.address("metrics")) else { return };
     settings.write("settings", "RETORTD_IDLE_TIMEOUT=soon\n");
     daemon.signal(Signal::SIGHUP);
@@ -126,7 +122,7 @@ fn family(sample: &str) -> &str {
 
 #[test]
 fn exposition_documents_and_queries_name_the_same_families() {
-    let daemon = daemon(&[]);
+    let daemon = every_protocol(&[]);
     let body = http_get(daemon.address("metrics"), "/metrics");
     let exported: BTreeSet<&str> =
         body.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(family).collect();

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use super::{agent_line, daemon};
 use crate::balancers::documented::configuration;
 use crate::balancers::{Balancer, free_port};
+use crate::harness::action::UPPERCASE;
 use crate::harness::{DEADLINE, Daemon, DaemonBuilder, echo_ping, frame, wait_until};
 
 /// A server that is judged by its agent alone, with a socket for statistics.
@@ -41,11 +42,9 @@ fn the_weight_follows_from_the_load() {
 #[test]
 fn what_the_balancer_sends_is_dropped() {
     let daemon = daemon(&["echo"], &[]);
-    let mut stream = super::connect(daemon.address("agent"));
-    stream.write_all(b"agent-send text\n").expect("send");
-    let mut line = String::new();
-    stream.read_to_string(&mut line).expect("the line, and no reset");
-    assert_eq!(line, "up ready 100%\n");
+    let mut client = daemon.connect("agent");
+    client.send(b"agent-send text\n");
+    assert_eq!(client.receive_all(), b"up ready 100%\n", "the line, and no reset");
 }
 
 /// A value of the server in haproxy's statistics.
@@ -73,8 +72,8 @@ fn haproxy_takes_weight_and_state_from_the_agent() {
     wait_until("the agent is asked", || shown(&balancer, "agent_status") == "L7OK");
     let mut clients: Vec<_> = (0..2).map(|_| daemon.connect("frame")).collect();
     wait_until("half of the weight", || shown(&balancer, "weight") == "50");
-    clients[0].send(&frame(1, b"half a request")[..9]);
-    wait_until("the request has begun", || daemon.statistics_when(|_| true).bytes_in == 9);
+    clients[0].send(&frame(UPPERCASE, b"half a request")[..9]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 9);
     daemon.begin_drain();
     wait_until("haproxy drains it", || shown(&balancer, "status").starts_with("DRAIN"));
     clients.clear();
@@ -105,8 +104,8 @@ fn the_documented_configuration_follows_readiness_and_load() {
     clients.clear();
     wait_until("it is ready again", || shown(&balancer, "status") == "UP");
     let mut client = daemon.connect("frame");
-    client.send(&frame(1, b"half a request")[..9]);
-    wait_until("the request has begun", || daemon.statistics_when(|_| true).bytes_in == 9);
+    client.send(&frame(UPPERCASE, b"half a request")[..9]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 9);
     daemon.begin_drain();
     wait_until("it stops", || shown(&balancer, "status") == "DOWN");
 }

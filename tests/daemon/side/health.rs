@@ -1,6 +1,7 @@
 //! `/livez` and `/readyz`.
 
 use super::{ask, daemon, get, scrape};
+use crate::harness::action::UPPERCASE;
 use crate::harness::{echo_ping, frame, wait_until};
 
 #[test]
@@ -31,7 +32,7 @@ fn a_daemon_at_the_connection_limit_is_not_ready() {
 fn a_daemon_that_stops_is_alive_and_not_ready() {
     let mut daemon = daemon(&["frame"], &["--workers=2", "--drain-timeout=none"]);
     let mut client = daemon.connect("frame");
-    client.send(&frame(1, b"half a request")[..9]);
+    client.send(&frame(UPPERCASE, b"half a request")[..9]);
     wait_until("the request has begun", || scrape(&daemon).sum("retortd_received_bytes_total", None) > 8.0);
     daemon.begin_drain();
     let reply = get(&daemon, "/readyz");

@@ -1,12 +1,11 @@
 //! Listeners for metrics and agent: addresses, systemd, and what they change about the daemon.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use super::{Reply, daemon, get};
-use crate::harness::{DEADLINE, DaemonBuilder, Directory, wait_until};
+use crate::harness::{DEADLINE, DaemonBuilder, Directory, connection, listener, wait_until};
 
 #[test]
 fn services_beside_the_workers_are_listed_as_such() {
@@ -47,8 +46,7 @@ fn metrics_may_have_a_unix_socket() {
 fn two_services_cannot_have_one_address() {
     let finished = DaemonBuilder::new(&["--listen=metrics=9383 agent=127.0.0.1:9383"]).finish();
     finished.assert_failed(78, "port 9383 is given twice");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = listener.local_addr().expect("an address");
+    let (_listener, address) = listener();
     let finished = DaemonBuilder::new(&[&format!("--listen=echo=127.0.0.1:0 metrics={address}")]).finish();
     finished.assert_failed(71, "another process listens there");
 }
@@ -56,8 +54,7 @@ fn two_services_cannot_have_one_address() {
 #[test]
 fn systemd_may_pass_the_socket() {
     for name in ["metrics", "retortd-metrics.socket"] {
-        let [echo, metrics] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("bind"));
-        let sockets = vec![echo.into(), metrics.into()];
+        let sockets = vec![listener().0.into(), listener().0.into()];
         let mut daemon = DaemonBuilder::new(&["-v"]).with_sockets(&format!("echo:{name}"), sockets).start();
         assert_eq!(daemon.exchange("echo", b"hello"), b"hello");
         assert_eq!(get(&daemon, "/livez").content, "alive\n");
@@ -69,9 +66,7 @@ fn systemd_may_pass_the_socket() {
 
 #[test]
 fn a_connection_from_systemd_is_for_protocols() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let _client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
-    let connection = listener.accept().expect("accept").0;
+    let (_client, connection) = connection();
     for mode in [&[][..], &["--check"]] {
         let connection = connection.try_clone().expect("a copy").into();
         let finished = DaemonBuilder::new(mode).with_sockets("metrics", vec![connection]).finish();

@@ -2,8 +2,7 @@
 
 #![allow(clippy::cast_precision_loss, reason = "counts of tests are small")]
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,11 +10,9 @@ use std::thread;
 use nix::sys::signal::Signal;
 use retortd::protocol::PROTOCOLS;
 
-use super::{ask, connect, daemon, get, scrape};
+use super::{ask, daemon, every_protocol, get, scrape};
 use crate::harness::action::UPPERCASE;
-use crate::harness::{
-    Daemon, DaemonBuilder, SetWhenDropped, available, echo_ping, frame, length_prefixed, skip, wait_until,
-};
+use crate::harness::{Daemon, SetWhenDropped, available, echo_ping, frame, length_prefixed, skip, wait_until};
 
 /// Reads `OpenMetrics` from standard input with the parser of Prometheus' client library for Python; prints the number
 /// of families and samples.
@@ -27,11 +24,6 @@ print(len(families), sum(len(family.samples) for family in families))
 ";
 /// The system's interpreter: the library is one of its packages.
 const PYTHON: &str = "/usr/bin/python3";
-
-/// Serves every protocol, and metrics.
-fn every_protocol(arguments: &[&str]) -> Daemon {
-    DaemonBuilder::every_protocol(&[&["--listen=metrics=127.0.0.1:0"], arguments].concat()).start()
-}
 
 /// The output of a command that gets this input; it has to succeed, and to complain about nothing.
 fn output_of(program: &str, arguments: &[&str], input: &str) -> String {
@@ -178,10 +170,7 @@ fn connections_add_up_and_counters_never_fall_under_load() {
             let (daemon, ended) = (&daemon, &ended);
             scope.spawn(move || {
                 while !ended.load(Ordering::Relaxed) {
-                    let mut client = connect(daemon.address(name));
-                    let _ = client.write_all(&frame(UPPERCASE, b"hi"));
-                    let _ = client.shutdown(Shutdown::Write);
-                    let _ = client.read_to_end(&mut Vec::new());
+                    daemon.connect(name).exchange_or_closed(&frame(UPPERCASE, b"hi"));
                 }
             });
         }

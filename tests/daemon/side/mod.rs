@@ -7,12 +7,11 @@ mod listeners;
 mod metrics;
 mod slow_clients;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Read;
 
 use exposition::Exposition;
 
-use crate::harness::{DEADLINE, Daemon, DaemonBuilder};
+use crate::harness::{Daemon, DaemonBuilder};
 
 /// A response of the daemon, of which the connection has ended.
 #[derive(Debug)]
@@ -34,17 +33,11 @@ impl Reply {
     }
 }
 
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("connect");
-    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-    stream
-}
-
 /// The response to these bytes.
 fn ask(daemon: &Daemon, request: &[u8]) -> Reply {
-    let mut stream = connect(daemon.address("metrics"));
-    stream.write_all(request).expect("send the request");
-    Reply::read(stream)
+    let mut client = daemon.connect("metrics");
+    client.send(request);
+    Reply::read(client.stream)
 }
 
 fn get(daemon: &Daemon, path: &str) -> Reply {
@@ -66,9 +59,12 @@ fn daemon(protocols: &[&str], arguments: &[&str]) -> Daemon {
     DaemonBuilder::new(&[&listen, arguments].concat()).start()
 }
 
+/// Serves every protocol, and metrics.
+pub fn every_protocol(arguments: &[&str]) -> Daemon {
+    DaemonBuilder::every_protocol(&[&["--listen=metrics=127.0.0.1:0"], arguments].concat()).start()
+}
+
 /// The line of the agent-check.
 fn agent_line(daemon: &Daemon) -> String {
-    let mut line = String::new();
-    connect(daemon.address("agent")).read_to_string(&mut line).expect("a line");
-    line
+    String::from_utf8(daemon.connect("agent").receive_all()).expect("a line")
 }
