@@ -23,7 +23,7 @@ impl SavedConnection {
         ensure(self.awaits_header() == protocol.is_none(), "a header and a protocol exclude each other")?;
         ensure(self.traffic.is_at_most(MAX_COUNT), "the traffic is impossible")?;
         ensure(u64::from(self.unanswered()) <= self.traffic.requests(), "more requests are unanswered than were read")?;
-        let generates = protocol.is_some_and(|protocol| protocol.is_generator());
+        let generates = protocol.is_some_and(Protocol::is_generator);
         match &self.state {
             SavedState::Handshake { .. } => {
                 let is_begun = proxy_header::parse(input.filled()) == Ok(Parsed::Incomplete);
