@@ -5,14 +5,13 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use serde_json::{Value, json};
 
-use retortd::connection::{Budget, Charge, CloseReason, Connection, Context, Counter, Limits, Millis};
-use retortd::protocol::{Input, PROTOCOLS};
+use retortd::connection::{Budget, Charge, CloseReason, Context, Counter, Limits, Millis};
+use retortd::protocol::PROTOCOLS;
 
 use crate::conversations::{Setting, conversation, io_results, setting, stream_conversation};
-use crate::scripted::{CLOCK, Driver, IoResult, ScriptedStream, check_sums, context, restore, write_down};
-use crate::session::{RANDOM, REVERSE, SHUFFLE, Session, UPPERCASE, frame_request, time_limit};
+use crate::scripted::{Driver, ScriptedStream, check_sums, context};
+use crate::session::time_limit;
 
 /// Bytes of output after which a connection is not run any further: chargen never ends by itself.
 const MAX_OUTPUT: usize = 1 << 20;

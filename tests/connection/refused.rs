@@ -1,0 +1,137 @@
+//! What is refused of what is written down of a connection: whatever no connection can have been.
+
+use serde_json::{Value, json};
+
+use retortd::connection::{Buffer, Connection};
+
+use crate::saved::{handshake, offloaded, session};
+use crate::scripted::{IoResult, protocol, restore, write_down};
+use crate::session::{Session, UPPERCASE, frame_request};
+
+/// What is restored of the connection after a change to its text.
+fn changed(protocol: &str, session: &Session, pointer: &str, to: Value) -> Result<(), String> {
+    let (saved, bytes) = write_down(&session.connection);
+    let mut value: Value = serde_json::from_str(&saved).expect("JSON");
+    *value.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer} in {saved}")) = to;
+    restore(protocol, &value.to_string(), bytes, &session.context).map(drop)
+}
+
+/// A connection, with the name of its protocol.
+type Case = fn() -> (&'static str, Session);
+
+const FRAME: Case = || ("frame", session("frame", b"", &[]));
+const CHARGEN: Case = || ("chargen", session("chargen", b"", &[]));
+const RECORD: Case = || ("record", session("record", b"", &[]));
+const LINE: Case = || ("upper-line", session("upper-line", b" abc", &[]));
+const HANDSHAKE: Case = || ("frame", handshake());
+const PARTIAL: Case = || ("frame", session("frame", b"\x08\0\0\x05abc", &[]));
+const REPLYING: Case = || ("frame", session("frame", &frame_request(UPPERCASE, b"abc"), &[IoResult::WouldBlock; 2]));
+const RECALLED: Case = || ("frame", session("frame", &offloaded(), &[]));
+
+const STATE: &str = "/state";
+const SINCE: &str = "/state/idle/since";
+const PHASE: &str = "/state/busy/phase";
+const PREPROCESSED: &str = "/state/busy/request/preprocessed";
+const REMAINDER: &str = "/state/busy/request/time/remainder";
+const ANSWERED: &str = "/state/busy/request/pending_replies/answered";
+const OFFLOAD: &str = "/state/busy/request/offload";
+const REQUESTS: &str = "/traffic/requests";
+const VALUES: &str = "/protocol/values";
+const VERSION: &str = "/protocol/version";
+
+/// Changes to the text of a connection, each with a part of the error.
+const CHANGES: &[(Case, &str, &str, &str)] = &[
+    (FRAME, "/label", r#""a\nb""#, "the label is invalid"),
+    (FRAME, "/lengths", "[1, 0]", "the bytes have another length"),
+    (FRAME, REQUESTS, "18446744073709551615", "the traffic is impossible"),
+    (FRAME, "/traffic/bytes_in", "18446744073709551615", "the traffic is impossible"),
+    (FRAME, "/traffic/bytes_out", "18446744073709551615", "the traffic is impossible"),
+    (FRAME, STATE, r#"{ "generating": { "last_write": 0 } }"#, "the state is impossible"),
+    (CHARGEN, STATE, r#"{ "idle": { "since": 0 } }"#, "the state is impossible"),
+    (FRAME, "/state/idle", r#"{ "since": 0, "until": 0 }"#, "unknown field"),
+    (FRAME, SINCE, "-1", "invalid value"),
+    (FRAME, VERSION, "1", "another version"),
+    (CHARGEN, VERSION, "2", "another version"),
+    (CHARGEN, VALUES, "[7030]", "outside of the pattern"),
+    (CHARGEN, VALUES, "[0, 0]", "another number of values"),
+    (RECORD, VALUES, "[2]", "a record is expected or it is not"),
+    (LINE, VALUES, "[5, 1, 4]", "the scanned part"),
+    (LINE, VALUES, "[4, 1, 5]", "the scanned part"),
+    (LINE, VALUES, "[4, 5, 4]", "the scanned part"),
+    (HANDSHAKE, "/lengths", "[8, 0]", "the bytes have another length"),
+    (PARTIAL, STATE, r#"{ "idle": { "since": 0 } }"#, "the state is impossible"),
+    (
+        PARTIAL,
+        STATE,
+        r#"{ "lingering": { "reason": "served", "unanswered": 0, "until": 1, "next_look": 1 } }"#,
+        "the state is impossible",
+    ),
+    (PARTIAL, PREPROCESSED, "8", "more input is preprocessed"),
+    (PARTIAL, PREPROCESSED, "3", "the preprocessed part"),
+    (PARTIAL, REMAINDER, "16384", "the time of the request"),
+    (PARTIAL, ANSWERED, "1", "more requests are unanswered"),
+    (REPLYING, ANSWERED, "2", "more requests are unanswered"),
+    (REPLYING, ANSWERED, "4294967295", "more requests are unanswered"),
+    (REPLYING, REQUESTS, "0", "more requests are unanswered"),
+    (REPLYING, PHASE, r#""receiving""#, "the state is impossible"),
+    (REPLYING, PHASE, r#"{ "replying": "generate" }"#, "the state is impossible"),
+    (REPLYING, PHASE, r#"{ "replying": "offload" }"#, "the state is impossible"),
+    (REPLYING, PHASE, r#"{ "replying": { "skip": 0 } }"#, "the state is impossible"),
+    (REPLYING, PHASE, r#"{ "replying": { "skip": 4294967296 } }"#, "the state is impossible"),
+    (REPLYING, PHASE, r#"{ "replying": { "close": "never" } }"#, "unknown variant"),
+    (PARTIAL, PHASE, r#"{ "skipping": 1 }"#, "the state is impossible"),
+    (PARTIAL, PHASE, r#"{ "replying": { "close": "served" } }"#, "the state is impossible"),
+    (PARTIAL, PHASE, r#""offloaded""#, "the state is impossible"),
+    (RECALLED, OFFLOAD, "null", "the state is impossible"),
+    (RECALLED, PHASE, r#"{ "waiting-for-memory": "read" }"#, "the state is impossible"),
+    (RECALLED, REQUESTS, "0", "more requests are unanswered"),
+];
+
+#[test]
+fn state_that_no_connection_can_be_in_is_refused() {
+    for (case, pointer, to, expected) in CHANGES {
+        let (protocol, session) = case();
+        let to = serde_json::from_str(to).expect("JSON");
+        let error = changed(protocol, &session, pointer, to).expect_err(pointer);
+        assert!(error.contains(expected), "{pointer}: {error}");
+    }
+}
+
+#[test]
+fn label_of_any_length_that_no_client_has_is_refused() {
+    let session = session("frame", b"", &[]);
+    let results = [512, 513].map(|length| changed("frame", &session, "/label", json!("a".repeat(length))).is_ok());
+    assert_eq!(results, [true, false]);
+}
+
+#[test]
+fn bytes_that_no_connection_can_hold_are_refused() {
+    let recalled = session("frame", &offloaded(), &[]);
+    for (protocol, session, bytes, expected) in [
+        ("frame", handshake(), "PROXY TCX", "the beginning of the header"),
+        ("upper-line", session("upper-line", b"abc", &[]), "abc", "the scanned part"),
+        ("upper-line", session("upper-line", b"abc", &[]), "A\nC", "the scanned part"),
+        ("frame", recalled, &"x".repeat(20_004), "the request to offload is not there"),
+    ] {
+        let (saved, _) = write_down(&session.connection);
+        let bytes = [bytes.as_bytes().to_vec(), Vec::new()];
+        let error = restore(protocol, &saved, bytes, &session.context).map(drop).expect_err(expected);
+        assert!(error.contains(expected), "{protocol}: {error}");
+    }
+}
+
+#[test]
+fn header_and_protocol_exclude_each_other() {
+    for (session, with_protocol) in [(handshake(), true), (session("frame", b"", &[]), false)] {
+        let bytes = session.connection.saved_bytes().map(|bytes| {
+            let mut buffer = Buffer::zeroed(bytes.len()).expect("memory");
+            buffer.filled_mut().copy_from_slice(bytes);
+            buffer
+        });
+        let saved = session.connection.save().expect("no job has its request");
+        assert_eq!(saved.awaits_header(), with_protocol);
+        let protocol = with_protocol.then(|| protocol("frame"));
+        let error = Connection::restore(saved, bytes, protocol, &session.context).map(drop).expect_err("refused");
+        assert_eq!(error.to_string(), "a header and a protocol exclude each other");
+    }
+}
