@@ -1,12 +1,19 @@
 //! What is refused of what is written down of a connection: whatever no connection can have been.
 
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
 use serde_json::{Value, json};
 
-use retortd::connection::{Buffer, Connection};
+use retortd::connection::{Budget, Buffer, Connection};
 
+use crate::conversations::{any_conversation, io_results, setting};
 use crate::saved::{handshake, offloaded, session};
-use crate::scripted::{IoResult, protocol, restore, write_down};
-use crate::session::{Session, UPPERCASE, frame_request};
+use crate::scripted::{Driver, IoResult, ScriptedStream, context, protocol, restore, write_down};
+use crate::session::{Session, UPPERCASE, frame_request, time_limit};
 
 /// What is restored of the connection after a change to its text.
 fn changed(protocol: &str, session: &Session, pointer: &str, to: Value) -> Result<(), String> {
@@ -133,5 +140,81 @@ fn header_and_protocol_exclude_each_other() {
         let protocol = with_protocol.then(|| protocol("frame"));
         let error = Connection::restore(saved, bytes, protocol, &session.context).map(drop).expect_err("refused");
         assert_eq!(error.to_string(), "a header and a protocol exclude each other");
+    }
+}
+
+/// The paths of all values in a text that are neither arrays nor objects.
+fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, field)| leaves(field, &format!("{path}/{name}"), found))
+        }
+        Value::Array(items) => {
+            items.iter().zip(0..).for_each(|(item, at)| leaves(item, &format!("{path}/{at}"), found))
+        }
+        _ => found.push(path.to_string()),
+    }
+}
+
+/// A value in place of another one.
+fn value() -> impl Strategy<Value = Value> {
+    let texts = vec!["receiving", "read", "offload", "receive", "process", "generate", "served", "any", "after-local"];
+    prop_oneof![
+        4 => select(vec![0, 1, 2, 3, 4, 5, 8, 20, 1000, 1 << 16, 1 << 32, 1 << 60, u64::MAX]).prop_map(Value::from),
+        1 => any::<bool>().prop_map(Value::from),
+        2 => select(texts).prop_map(Value::from),
+        1 => (0..9u64).prop_map(|left| json!({ "skip": left })),
+        1 => (0..9u64).prop_map(|left| json!({ "skipping": left })),
+        1 => select(vec!["served", "finished"]).prop_map(|reason| json!({ "close": reason })),
+        1 => select(vec!["receive", "process", "offload", "generate"]).prop_map(|then| json!({ "replying": then })),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changed_state_is_refused_or_served_to_its_end(
+        (name, input) in any_conversation(),
+        reads in io_results(),
+        writes in io_results(),
+        setting in setting(),
+        steps in 1..40usize,
+        changes in vec((any::<usize>(), value()), 0..4),
+        byte in option::of((any::<usize>(), any::<u8>())),
+        expires: bool,
+    ) {
+        let budget = || Arc::new(Budget::new(setting.budget));
+        let mut before = context(setting.message, &budget(), setting.seed);
+        let mut driver = Driver::new(name, ScriptedStream::new(&input, &reads, &writes));
+        for _ in 0..steps {
+            if driver.step(&mut before).is_some() {
+                return Ok(());
+            }
+        }
+        driver.recall();
+        let (saved, mut bytes) = write_down(&driver.connection);
+        let mut saved: Value = serde_json::from_str(&saved).expect("JSON");
+        for (at, to) in changes {
+            let mut paths = Vec::new();
+            leaves(&saved, "", &mut paths);
+            *saved.pointer_mut(&paths[at % paths.len()]).expect("a leaf") = to;
+        }
+        if let Some((at, to)) = byte.filter(|_| !bytes[0].is_empty()) {
+            let at = at % bytes[0].len();
+            bytes[0][at] = to;
+        }
+        let budget = budget();
+        let mut after = context(setting.message, &budget, setting.seed);
+        let second = time_limit(1000);
+        (after.limits.idle, after.limits.request, after.limits.write) = (second, second, second);
+        if let Ok(connection) = restore(name, &saved.to_string(), bytes, &after) {
+            let mut driver = Driver::restored(name, connection, driver.stream, &mut after);
+            if expires {
+                driver.expire(&mut after);
+            }
+            driver.run(&mut after, 1 << 20);
+        }
+        prop_assert_eq!(budget.used(), 0, "memory was not given back");
     }
 }
