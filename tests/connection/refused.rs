@@ -29,7 +29,6 @@ type Case = fn() -> (&'static str, Session);
 const FRAME: Case = || ("frame", session("frame", b"", &[]));
 const CHARGEN: Case = || ("chargen", session("chargen", b"", &[]));
 const RECORD: Case = || ("record", session("record", b"", &[]));
-const LINE: Case = || ("upper-line", session("upper-line", b" abc", &[]));
 const HANDSHAKE: Case = || ("frame", handshake());
 const PARTIAL: Case = || ("frame", session("frame", b"\x08\0\0\x05abc", &[]));
 const REPLYING: Case = || ("frame", session("frame", &frame_request(UPPERCASE, b"abc"), &[IoResult::WouldBlock; 2]));
@@ -62,9 +61,6 @@ const CHANGES: &[(Case, &str, &str, &str)] = &[
     (CHARGEN, VALUES, "[7030]", "outside of the pattern"),
     (CHARGEN, VALUES, "[0, 0]", "another number of values"),
     (RECORD, VALUES, "[2]", "a record is expected or it is not"),
-    (LINE, VALUES, "[5, 1, 4]", "the scanned part"),
-    (LINE, VALUES, "[4, 1, 5]", "the scanned part"),
-    (LINE, VALUES, "[4, 5, 4]", "the scanned part"),
     (HANDSHAKE, "/lengths", "[8, 0]", "the bytes have another length"),
     (PARTIAL, STATE, r#"{ "idle": { "since": 0 } }"#, "the state is impossible"),
     (
@@ -116,8 +112,6 @@ fn bytes_that_no_connection_can_hold_are_refused() {
     let recalled = session("frame", &offloaded(), &[]);
     for (protocol, session, bytes, expected) in [
         ("frame", handshake(), "PROXY TCX", "the beginning of the header"),
-        ("upper-line", session("upper-line", b"abc", &[]), "abc", "the scanned part"),
-        ("upper-line", session("upper-line", b"abc", &[]), "A\nC", "the scanned part"),
         ("frame", recalled, &"x".repeat(20_004), "the request to offload is not there"),
     ] {
         let (saved, _) = write_down(&session.connection);
@@ -147,10 +141,10 @@ fn header_and_protocol_exclude_each_other() {
 fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, field)| leaves(field, &format!("{path}/{name}"), found))
+            fields.iter().for_each(|(name, field)| leaves(field, &format!("{path}/{name}"), found));
         }
         Value::Array(items) => {
-            items.iter().zip(0..).for_each(|(item, at)| leaves(item, &format!("{path}/{at}"), found))
+            items.iter().zip(0..).for_each(|(item, at)| leaves(item, &format!("{path}/{at}"), found));
         }
         _ => found.push(path.to_string()),
     }

@@ -8,7 +8,7 @@ use retortd::connection::{Budget, Charge, Connection, Context, Millis, Next, Off
 use retortd::protocol::RequestRng;
 
 use crate::scripted::{IoResult, ScriptedStream, connection, context, restore, write_down};
-use crate::session::{REVERSE, SHUFFLE, Session, UPPERCASE, frame_request};
+use crate::session::{REVERSE, SHUFFLE, Session, UPPERCASE, frame_request, time_limit};
 
 fn letters(length: usize) -> Vec<u8> {
     vec![b'a'; length]
@@ -225,4 +225,35 @@ fn limits_of_the_successor_apply_to_a_request_that_is_arriving() {
         assert!(matches!(session.readable(), Next::Wait));
     }
     assert_eq!(session.stream.output, b"\0\0\0\x05error");
+}
+
+/// The time of the request does not run while the connection waits for memory, wherever that is.
+#[test]
+fn wait_for_memory_puts_off_the_deadline_by_the_whole_wait() {
+    let mut waiting = waiting_for_memory();
+    // the client sends nothing more for now
+    waiting.stream = ScriptedStream::new(b"", &[], &[]);
+    let mut elsewhere = context(1 << 20, &Arc::new(Budget::new(1 << 22)), 1);
+    elsewhere.limits.request = time_limit(5000);
+    elsewhere.now = Millis::new(1000);
+    let (session, next) = continued("frame", waiting, elsewhere);
+    assert!(matches!(next, Next::Wait));
+    assert_eq!(session.deadline(), 6000);
+}
+
+#[test]
+fn large_request_behind_a_reply_that_waits_is_completed() {
+    let small = frame_request(UPPERCASE, b"abc");
+    let large = frame_request(UPPERCASE, &letters(100_000));
+    let (start, rest) = large.split_at(65_536 - small.len());
+    let waiting = session("frame", &[&small, start].concat(), &[IoResult::WouldBlock]);
+    let elsewhere = context(1 << 20, &Arc::new(Budget::new(1 << 22)), 1);
+    let (mut session, next) = continued("frame", waiting, elsewhere);
+    assert!(matches!(next, Next::Wait));
+    assert!(matches!(session.writable(), Next::Wait));
+    session.stream.send(rest);
+    while session.stream.output.len() < small.len() + large.len() {
+        assert!(matches!(session.readable(), Next::Wait));
+    }
+    assert!(session.stream.output[small.len() + 4..].iter().all(|byte| *byte == b'A'));
 }
