@@ -14,9 +14,6 @@ use libfuzzer_sys::fuzz_target;
 use retortd::connection::{Budget, Millis, SavedConnection};
 use retortd::protocol::PROTOCOLS;
 
-/// Bytes of output after which a connection is not served any further: chargen never ends. Chosen without tuning.
-const MAX_OUTPUT: usize = 1 << 20;
-
 fuzz_target!(|data: &[u8]| {
     let Some((info, data)) = common::protocol(data, PROTOCOLS) else { return };
     let Some(end) = data.iter().position(|byte| *byte == b'\n') else { return };
@@ -35,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         if expires {
             driver.expire(&mut context);
         }
-        driver.run(&mut context, MAX_OUTPUT);
+        driver.run(&mut context, common::MAX_OUTPUT);
     }
     assert_eq!(budget.used(), 0, "memory was not given back");
 });

@@ -227,6 +227,23 @@ fn limits_of_the_successor_apply_to_a_request_that_is_arriving() {
     assert_eq!(session.stream.output, b"\0\0\0\x05error");
 }
 
+#[test]
+fn limits_of_the_successor_apply_to_a_request_that_was_recalled() {
+    for (message, budget, expected) in [
+        (19_999, 1 << 22, &b"\0\0\0\x05error"[..]),
+        // the memory that a shuffle needs beside its text is the successor's to say
+        (20_000, 1 << 17, "é".as_bytes()),
+        (20_000, u64::MAX, "é".as_bytes()),
+    ] {
+        let elsewhere = context(message, &Arc::new(Budget::new(budget)), 1);
+        let (mut session, next) = continued("frame", session("frame", &offloaded(), &[]), elsewhere);
+        let Next::Offload(job) = next else { panic!("{next:?}") };
+        assert!(matches!(run(*job, &mut session), Next::Wait));
+        assert!(session.stream.output.ends_with(expected));
+        assert!(session.connection.is_idle());
+    }
+}
+
 /// The time of the request does not run while the connection waits for memory, wherever that is.
 #[test]
 fn wait_for_memory_puts_off_the_deadline_by_the_whole_wait() {
