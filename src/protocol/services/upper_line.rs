@@ -5,7 +5,9 @@
 
 use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{
+    CallContext, CloseCause, Exchange, InvalidState, Needed, Progress, Protocol, ProtocolState, Unconsumed,
+};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
@@ -88,6 +90,11 @@ impl Protocol for UpperLine {
     fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
         self.reply(exchange);
         CloseCause::Complete
+    }
+
+    /// The line is scanned again from its beginning: upper case stays what it is.
+    fn restore(&mut self, state: &ProtocolState, _unconsumed: Unconsumed<'_>) -> Result<(), InvalidState> {
+        state.values::<0>(0).map(drop)
     }
 }
 
