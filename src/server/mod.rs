@@ -63,8 +63,8 @@ mod worker;
 use std::io;
 use std::iter;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -102,6 +102,8 @@ pub struct AdoptedConnection {
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
+    /// The last worker closes a listener.
+    listeners: Vec<Weak<Listener>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -128,9 +130,16 @@ impl Server {
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let workers: io::Result<Vec<Worker>> =
             (0..config.workers).map(|number| Worker::new(number, &listeners, &shared, config)).collect();
-        let mut server = Self { shared, threads: Vec::new() };
+        let listeners = listeners.iter().map(Arc::downgrade).collect();
+        let mut server = Self { shared, listeners, threads: Vec::new() };
         for worker in workers.map_err(StartError::when("set up epoll"))? {
-            match thread::Builder::new().name(format!("worker-{}", worker.number())).spawn(move || worker.run()) {
+            let name = format!("worker-{}", worker.number());
+            let run = move || {
+                // signals are for the thread of the caller, which may block them
+                sys::block_all_signals();
+                worker.run();
+            };
+            match thread::Builder::new().name(name).spawn(run) {
                 Ok(thread) => server.threads.push(thread),
                 Err(error) => {
                     server.abort();
@@ -171,6 +180,13 @@ impl Server {
     #[must_use]
     pub fn workers(&self) -> usize {
         self.threads.len()
+    }
+
+    /// The listeners that are not closed, in the order in which the server got them. A worker cannot close a listener
+    /// while there is another reference: keep them only while no worker runs.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Arc<Listener>> {
+        self.listeners.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// The phase, from which readiness follows.
