@@ -163,7 +163,8 @@ fn serve(
     server_config::log_computed_defaults(&settings, &config);
     let serving = Serving::new(&sockets, origins);
     let Sockets { listeners, side, connection, .. } = sockets;
-    let server = Server::start(listeners, connection, &config).map_err(|error| Failure::system(error.to_string()))?;
+    let server =
+        Server::start(listeners, connection, None, &config).map_err(|error| Failure::system(error.to_string()))?;
     let side = match SideServices::start(side, server.observer()) {
         Ok(side) => side,
         Err(error) => {

@@ -5,6 +5,7 @@
 //! accepted has one, too.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
 use log::warn;
@@ -220,11 +221,10 @@ impl Listener {
         drop(lock(&self.file).take());
     }
 
-    /// Leaves the file of an own Unix socket where it is when this is dropped: another process has the socket.
+    /// Leaves the file of an own Unix socket, with its lock, to another process that has the socket.
     pub fn leave_file(&self) {
-        if let Some(file) = lock(&self.file).as_ref() {
-            file.leave();
-        }
+        // the lock file is locked until this process has ended
+        mem::forget(lock(&self.file).take());
     }
 
     /// What `look` returns for the file of an own Unix socket.
