@@ -52,7 +52,8 @@ fn receive_all(socket: &DescriptorReceiver) -> Result<Contents, String> {
         match &*message.payload {
             LISTENERS => contents.listeners.extend(message.descriptors),
             CONNECTIONS => {
-                let numbered = message.descriptors.into_iter().map(|socket| Some((sys::socket_cookie(&socket).ok()?, socket)));
+                let numbered =
+                    message.descriptors.into_iter().map(|socket| Some((sys::socket_cookie(&socket).ok()?, socket)));
                 contents.connections.extend(numbered.flatten());
             }
             payload => return Err(format!("it has an unknown message, '{}'", payload.escape_ascii())),

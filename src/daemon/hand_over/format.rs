@@ -13,7 +13,7 @@ pub const STATE: &[u8] = b"state 1\n";
 /// The payload of messages with sockets that listen.
 pub const LISTENERS: &[u8] = b"listeners";
 /// The payload of messages with connections.
-pub const CONNECTIONS: &[u8] = crate::server::CONNECTIONS_PAYLOAD;
+pub const CONNECTIONS: &[u8] = b"connections";
 
 /// The longest header, in bytes: longer ones are neither written nor read. Derived: the totals of all protocols take
 /// 64 KiB at most, and the line leaves room for 4,000 listeners with an address of 107 bytes (unix(7)).

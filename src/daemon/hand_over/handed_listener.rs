@@ -80,8 +80,7 @@ mod tests {
         let socket = TcpListener::bind(endpoint.address.socket_address().to_string()).expect("bind");
         let local = socket.local_addr().expect("an address").to_string();
         let service = endpoint.service.name().into();
-        let origin =
-            ListenerOrigin::Own { service, address: endpoint.address.to_string(), ordinal: endpoint.ordinal };
+        let origin = ListenerOrigin::Own { service, address: endpoint.address.to_string(), ordinal: endpoint.ordinal };
         (HandedListener { socket: socket.into(), origin, file: None }, local)
     }
 
@@ -92,7 +91,8 @@ mod tests {
 
     #[test]
     fn ports_that_the_kernel_chose_stay() {
-        let endpoints = [endpoint("echo=127.0.0.1:0", 0), endpoint("echo=127.0.0.1:0", 1), endpoint("time=127.0.0.1:0", 0)];
+        let endpoints =
+            [endpoint("echo=127.0.0.1:0", 0), endpoint("echo=127.0.0.1:0", 1), endpoint("time=127.0.0.1:0", 0)];
         let (listeners, addresses): (Vec<_>, Vec<_>) = endpoints.iter().map(handed).unzip();
         let addresses: Vec<Option<String>> = addresses.into_iter().map(Some).collect();
         let wanted = [2, 1, 0].map(|place| endpoints[place].clone());

@@ -2,21 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 
 use super::format::{FileRecord, ListenerOrigin, ListenerRecord, numbers_of};
 use crate::daemon::config::origin::{Origins, SocketOrigin};
-use crate::daemon::side::{SideListener, SideServices};
-use crate::server::{Listener, Server};
+use crate::daemon::side::SideListener;
+use crate::server::Listener;
 use crate::sys::{self, SocketFile, StreamListener};
-
-/// The listeners of a server and of the services beside it. While one is kept, no worker can close a listener: keep it
-/// only while the workers are frozen.
-#[derive(Debug)]
-pub struct Listening<'a> {
-    served: Vec<(Arc<Listener>, &'a SocketOrigin)>,
-    side: Vec<(&'a SideListener, &'a SocketOrigin)>,
-}
 
 /// A listener to hand over.
 #[derive(Debug)]
@@ -29,38 +20,33 @@ pub struct Outgoing<'a> {
     pub lock: Option<OwnedFd>,
 }
 
-impl<'a> Listening<'a> {
-    /// The listeners with these origins.
-    #[must_use]
-    pub fn of(server: &Server, side: &'a SideServices, origins: &'a Origins) -> Self {
-        let served = server.listeners().into_iter().zip(&origins.served).collect();
-        Self { served, side: side.listeners().iter().zip(&origins.side).collect() }
-    }
-
-    /// Those that are handed over: the daemon's own, or all of them.
-    ///
-    /// # Errors
-    /// EMFILE: the lock file of a Unix socket needs another descriptor.
-    pub fn outgoing(&self, all: bool) -> io::Result<Vec<Outgoing<'_>>> {
-        let is_wanted = |origin: &SocketOrigin| all || matches!(origin, SocketOrigin::Own(_));
-        let served = self.served.iter().filter(|(_, origin)| is_wanted(origin)).map(|(listener, origin)| {
-            let file = listener.with_socket_file(file_of).transpose()?;
-            outgoing(&listener.socket, origin, file)
-        });
-        let side = self.side.iter().filter(|(_, origin)| is_wanted(origin)).map(|(listener, origin)| {
-            outgoing(&listener.socket, origin, listener.file.as_ref().map(file_of).transpose()?)
-        });
-        served.chain(side).collect()
-    }
-
-    /// Leaves the files of Unix sockets where they are at the end of this process.
-    pub fn leave_files(&self) {
-        self.served.iter().for_each(|(listener, _)| listener.leave_file());
-        self.side.iter().filter_map(|(listener, _)| listener.file.as_ref()).for_each(SocketFile::leave);
-    }
+/// The listeners that are handed over, of those that the workers serve and those beside them, which have these origins:
+/// the daemon's own, or all of them.
+///
+/// # Errors
+/// EMFILE: the lock file of a Unix socket needs another descriptor.
+pub fn outgoing<'a>(
+    served: &[&'a Listener],
+    side: &'a [SideListener],
+    origins: &Origins,
+    all: bool,
+) -> io::Result<Vec<Outgoing<'a>>> {
+    let served = served.iter().zip(&origins.served).map(|(listener, origin)| {
+        let file = || listener.with_socket_file(file_of).transpose();
+        is_wanted(origin, all).then(|| describe(&listener.socket, origin, file()?))
+    });
+    let side = side.iter().zip(&origins.side).map(|(listener, origin)| {
+        let file = || listener.file.as_ref().map(file_of).transpose();
+        is_wanted(origin, all).then(|| describe(&listener.socket, origin, file()?))
+    });
+    served.chain(side).flatten().collect()
 }
 
-fn outgoing<'a>(
+fn is_wanted(origin: &SocketOrigin, all: bool) -> bool {
+    all || matches!(origin, SocketOrigin::Own(_))
+}
+
+fn describe<'a>(
     socket: &'a StreamListener,
     origin: &SocketOrigin,
     file: Option<(FileRecord, OwnedFd)>,
@@ -74,7 +60,8 @@ fn outgoing<'a>(
         SocketOrigin::Inherited { descriptor, .. } => ListenerOrigin::Inherited { name: descriptor.full_name.clone() },
     };
     let (file, lock) = file.unzip();
-    Ok(Outgoing { record: ListenerRecord { cookie: sys::socket_cookie(socket)?, origin, file }, socket: socket.as_fd(), lock })
+    let record = ListenerRecord { cookie: sys::socket_cookie(socket)?, origin, file };
+    Ok(Outgoing { record, socket: socket.as_fd(), lock })
 }
 
 /// What is written about a file, and a descriptor of its lock file.

@@ -34,8 +34,7 @@ mod listening;
 mod pack;
 mod unpack;
 
-pub use format::NAME;
+pub use format::{ListenerOrigin, NAME};
 pub use handed_listener::{HandedFile, HandedListener, assign};
-pub use listening::Listening;
 pub use pack::{Packed, pack};
 pub use unpack::{Incoming, unpack};

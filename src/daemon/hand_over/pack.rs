@@ -3,12 +3,14 @@
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::format::{Header, LISTENERS, MAX_HEADER, NAME, STATE};
-use super::listening::{Listening, Outgoing};
+use super::format::{Header, LISTENERS, ListenerRecord, MAX_HEADER, NAME, STATE};
+use super::listening::{Outgoing, outgoing};
+use crate::daemon::config::origin::Origins;
 use crate::daemon::memory_plan::Need;
+use crate::daemon::side::SideServices;
 use crate::daemon::system_limits::{Memory, physical_memory};
-use crate::server::{Frozen, StatsSnapshot};
-use crate::sys::{self, DescriptorReceiver, DescriptorSender, Errno, MAX_DESCRIPTORS};
+use crate::server::{Frozen, Saved, StatsSnapshot};
+use crate::sys::{self, DescriptorReceiver, DescriptorSender, Errno, MAX_DESCRIPTORS, SocketFile};
 
 /// The bytes of a connection's state beside those that the budget counts. Derived: its line has 20 fields, with the
 /// longest names and numbers 600 bytes, and up to 4 KiB of a PROXY header follow.
@@ -20,18 +22,17 @@ const CONNECTION_STATE: u64 = 5 * 1024;
 #[must_use = "the connections are handed over by its socket"]
 pub struct Packed<'a> {
     socket: DescriptorReceiver,
-    listening: Listening<'a>,
+    /// The services beside the workers. They, and the server that is frozen, outlive this.
+    side: &'a SideServices,
     is_committed: bool,
-    /// Connections that are in it.
-    pub handed_over: u64,
-    /// Connections that are not.
-    pub left: u64,
+    /// What became of the connections.
+    pub saved: Saved,
 }
 
 impl Packed<'_> {
-    /// The successor gets it: nothing in it may be used by this process any more.
+    /// The successor gets it: nothing in it may be used by this process any more. Call it before [`Frozen::commit`].
     pub fn commit(mut self) {
-        self.listening.leave_files();
+        self.side.listeners().iter().filter_map(|listener| listener.file.as_ref()).for_each(SocketFile::leave);
         self.is_committed = true;
     }
 }
@@ -52,50 +53,49 @@ impl Drop for Packed<'_> {
     }
 }
 
-/// Packs the connections of a frozen server, whose statistics are `stats`, and its listeners: the daemon's own, or all of
-/// them. Whatever fails, the server can go on.
+/// Packs the connections of a frozen server, whose statistics are `stats`, and its listeners, which have these origins:
+/// the daemon's own, or all of them. Whatever fails, the server can go on.
 ///
 /// # Errors
 /// The reason, for the log.
 pub fn pack<'a>(
-    frozen: &'a Frozen<'_>,
+    frozen: &'a mut Frozen<'_>,
     stats: &StatsSnapshot,
-    listening: Listening<'a>,
+    side: &'a SideServices,
+    origins: &Origins,
     all_listeners: bool,
 ) -> Result<Packed<'a>, String> {
     check_memory(stats, physical_memory())?;
-    let system = |what| move |error: io::Error| format!("cannot {what}: {}", reason(&error));
-    let (sender, socket) = sys::descriptor_pair().map_err(|error| system("create a socket")(error.into()))?;
-    let mut packed = Packed { socket, listening, is_committed: false, handed_over: 0, left: 0 };
-    let file = sys::memory_file(NAME).map_err(|error| system("create a file in memory")(error.into()))?;
-    sender.send(STATE, &[file.as_fd()]).map_err(|error| system("send the state")(error.into()))?;
-    let outgoing = packed.listening.outgoing(all_listeners);
-    let listeners = outgoing.and_then(|outgoing| send_listeners(&sender, outgoing));
-    let header = Header { server: frozen.saved_server(), listeners: listeners.map_err(system("send the listeners"))? };
+    let (sender, socket) = sys::descriptor_pair().map_err(|error| failure("create a socket", error))?;
+    let mut packed = Packed { socket, side, is_committed: false, saved: Saved::default() };
+    let file = sys::memory_file(NAME).map_err(|error| failure("create a file in memory", error))?;
+    sender.send(STATE, &[file.as_fd()]).map_err(|error| failure("send the state", error))?;
+    let listeners = outgoing(&frozen.listeners(), side.listeners(), origins, all_listeners)
+        .and_then(|outgoing| send_listeners(&sender, outgoing))
+        .map_err(|error| failure("send the listeners", error))?;
     let mut writer = BufWriter::new(&file);
-    write_header(&mut writer, &header).map_err(system("write the state"))?;
-    let saved = frozen.save_sessions(&mut writer, &sender).map_err(system("save the connections"))?;
-    writer.flush().map_err(system("write the state"))?;
-    drop(writer);
-    sys::seal(&file).map_err(|error| system("seal the state")(error.into()))?;
-    (packed.handed_over, packed.left) = (saved.handed_over, saved.left);
+    let header = Header { server: frozen.saved_server(), listeners };
+    write_header(&mut writer, &header).map_err(|error| failure("write the state", error))?;
+    packed.saved =
+        frozen.save_sessions(&mut writer, &sender).map_err(|error| failure("save the connections", error))?;
+    writer.flush().map_err(|error| failure("write the state", error))?;
+    sys::seal(&file).map_err(|error| failure("seal the state", error))?;
     Ok(packed)
 }
 
+/// What could not be done, and why.
+fn failure(what: &str, error: impl Into<io::Error>) -> String {
+    format!("cannot {what}: {}", reason(&error.into()))
+}
+
 /// Sends the sockets and lock files of the listeners; returns what is to be written about them.
-fn send_listeners(
-    sender: &DescriptorSender,
-    outgoing: Vec<Outgoing<'_>>,
-) -> io::Result<Vec<super::format::ListenerRecord>> {
-    let of_listener = |outgoing: &'_ Outgoing<'_>| {
-        let lock = outgoing.lock.as_ref().map(AsFd::as_fd);
-        [Some(outgoing.socket.as_fd()), lock].into_iter().flatten()
-    };
-    let descriptors: Vec<BorrowedFd<'_>> = outgoing.iter().flat_map(of_listener).collect();
+fn send_listeners(sender: &DescriptorSender, outgoing: Vec<Outgoing<'_>>) -> io::Result<Vec<ListenerRecord>> {
+    let sockets = outgoing.iter().map(|outgoing| outgoing.socket);
+    let locks = outgoing.iter().filter_map(|outgoing| outgoing.lock.as_ref()).map(AsFd::as_fd);
+    let descriptors: Vec<BorrowedFd<'_>> = sockets.chain(locks).collect();
     for descriptors in descriptors.chunks(MAX_DESCRIPTORS) {
         sender.send(LISTENERS, descriptors)?;
     }
-    drop(descriptors);
     Ok(outgoing.into_iter().map(|outgoing| outgoing.record).collect())
 }
 
@@ -120,7 +120,9 @@ fn check_memory(stats: &StatsSnapshot, memory: Memory) -> Result<(), String> {
         return Ok(());
     }
     let Memory { bytes, limit } = memory;
-    Err(format!("the state of {connections} connections needs {state} bytes beside {held}, more than {limit} ({bytes} bytes)"))
+    Err(format!(
+        "the state of {connections} connections needs {state} bytes beside {held}, more than {limit} ({bytes} bytes)"
+    ))
 }
 
 /// An error in words that say what to change, where the kernel's do not.

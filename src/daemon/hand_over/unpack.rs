@@ -51,20 +51,25 @@ pub fn unpack(sockets: Vec<DescriptorReceiver>) -> Incoming {
 
 fn read(contents: Contents) -> Result<(Vec<HandedListener>, TakenOver), String> {
     let Contents { state, listeners, connections } = contents;
+    let whole = state.metadata().map_err(|error| format!("its state has no length: {error}"))?.len();
     let mut reader = BufReader::new(state);
-    let Header { server, listeners: records } = read_header(&mut reader)?;
+    let (Header { server, listeners: records }, length) = read_header(&mut reader)?;
     let listeners = matched(records, listeners);
-    Ok((listeners, TakenOver::read(server, &mut reader, connections)))
+    let left = whole.saturating_sub(length);
+    Ok((listeners, TakenOver::read(server, &mut reader, left, connections)))
 }
 
-fn read_header(from: &mut BufReader<File>) -> Result<Header, String> {
+/// The header, and its length in bytes.
+fn read_header(from: &mut BufReader<File>) -> Result<(Header, u64), String> {
     let mut line = Vec::new();
     let read = from.take(MAX_HEADER).read_until(b'\n', &mut line);
-    read.map_err(|error| format!("its state cannot be read: {error}"))?;
+    let length = read.map_err(|error| format!("its state cannot be read: {error}"))? as u64;
     if line.pop() != Some(b'\n') {
         return Err("its state has no header".into());
     }
-    serde_json::from_slice(&line).map_err(|error| format!("the header of its state is invalid: {error}"))
+    let header =
+        serde_json::from_slice(&line).map_err(|error| format!("the header of its state is invalid: {error}"))?;
+    Ok((header, length))
 }
 
 /// The listeners that these records are about. Records without a descriptor, and the reverse, are dropped.
@@ -83,12 +88,15 @@ fn matched(records: Vec<ListenerRecord>, mut descriptors: Vec<OwnedFd>) -> Vec<H
         // the file of a socket is of no use without its lock
         Some(HandedListener { socket, origin: record.origin, file: file.flatten() })
     };
-    records.into_iter().filter_map(|record| {
-        let origin = record.origin.clone();
-        let handed = listener(record);
-        if handed.is_none() {
-            warn!("a listener that was handed over cannot be used: {origin:?}");
-        }
-        handed
-    }).collect()
+    records
+        .into_iter()
+        .filter_map(|record| {
+            let origin = record.origin.clone();
+            let handed = listener(record);
+            if handed.is_none() {
+                warn!("a listener that was handed over cannot be used: {origin:?}");
+            }
+            handed
+        })
+        .collect()
 }
