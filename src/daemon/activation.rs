@@ -349,6 +349,43 @@ mod tests {
     }
 
     #[test]
+    fn only_a_pair_of_this_name_is_from_a_predecessor() {
+        let pair = || OwnedFd::from(sys::descriptor_pair().expect("a pair").1);
+        assert!(hand_over(pair(), NAME).is_ok());
+        for name in ["hand-over,proxy", "Hand-over", "", "echo"] {
+            assert!(hand_over(pair(), name).is_err(), "{name}");
+        }
+        let (stream, _other) = UnixStream::pair().expect("a pair");
+        let (_client, connected) = connection();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let packets = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        let address = UnixAddr::new_abstract(format!("retortd-hand-over-{}", std::process::id()).as_bytes());
+        bind(packets.as_raw_fd(), &address.expect("an address")).expect("bind");
+        listen(&packets, Backlog::new(1).expect("a backlog")).expect("listen");
+        for other in [stream.into(), connected.into(), listener.into(), packets] {
+            hand_over(other, NAME).expect_err("it is another socket");
+        }
+    }
+
+    #[test]
+    fn listeners_of_a_predecessor_are_inherited_again() {
+        let handed = |origin| {
+            let socket = TcpListener::bind("127.0.0.1:0").expect("bind").into();
+            HandedListener { socket, origin, file: None }
+        };
+        let named = |name: &str| handed(ListenerOrigin::Inherited { name: name.into() });
+        let own = handed(ListenerOrigin::Own { service: "echo".into(), address: "7".into(), ordinal: 0 });
+        let mut list = vec![named("echo,proxy"), own, named("gopher"), named("connection")];
+        let mut inherited = Inherited::default();
+        let connection = Descriptor::of_connection("time").expect("a protocol");
+        inherited.take_back(&mut list, Some(&connection));
+        assert!(matches!(list[..], [HandedListener { origin: ListenerOrigin::Own { .. }, .. }]), "{list:?}");
+        let found: Vec<&Descriptor> = inherited.listeners.iter().map(|listener| &listener.descriptor).collect();
+        assert_eq!(found, [&Descriptor::of_name("echo,proxy", None).expect("a name"), &connection]);
+        assert!(inherited.has_socket() && !inherited.is_empty());
+    }
+
+    #[test]
     fn store_names_are_printable_ascii() {
         assert!(is_stored_name("state") && is_stored_name("stored connections"));
         assert!(!is_stored_name("") && !is_stored_name("a\nREADY=1") && !is_stored_name("ä"));

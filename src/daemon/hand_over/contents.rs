@@ -93,3 +93,24 @@ impl Contents {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_limit_on_descriptors_costs_connections_and_not_the_start() {
+        let file = || File::open("/dev/null").expect("open").into();
+        let mut contents = Contents {
+            state: File::open("/dev/null").expect("open"),
+            listeners: Vec::new(),
+            connections: (0..20).map(|cookie| (cookie, file())).collect(),
+        };
+        contents.leave_descriptors_free(1024);
+        assert_eq!(contents.connections.len(), 20);
+        contents.leave_descriptors_free(20);
+        assert_eq!(contents.connections.len(), 15, "a quarter is free");
+        contents.leave_descriptors_free(0);
+        assert!(contents.connections.is_empty());
+    }
+}

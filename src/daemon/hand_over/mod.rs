@@ -32,6 +32,8 @@ mod format;
 mod handed_listener;
 mod listening;
 mod pack;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 pub use format::{ListenerOrigin, NAME};

@@ -135,3 +135,32 @@ fn reason(error: &io::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Gauges;
+
+    #[test]
+    fn a_state_that_memory_has_no_room_for_is_not_written() {
+        let buffered = 100 << 20;
+        let gauges = Gauges { workers: 2, buffered, ..Gauges::default() };
+        let stats = StatsSnapshot { open: 1000, gauges, ..StatsSnapshot::default() };
+        let state = buffered + 1000 * CONNECTION_STATE;
+        let held = Need { workers: 2, buffered, connections: 1000 }.bytes();
+        let memory = |bytes| Memory { bytes, limit: "the limit" };
+        assert_eq!(check_memory(&stats, memory(held + state)), Ok(()));
+        let refused = check_memory(&stats, memory(held + state - 1)).expect_err("too little");
+        assert!(refused.contains("more than the limit"), "{refused}");
+    }
+
+    #[test]
+    fn errors_say_what_to_raise() {
+        for (error, word) in
+            [(Errno::ETOOMANYREFS, "LimitNOFILE="), (Errno::EAGAIN, "wmem_max"), (Errno::EMFILE, "Too many open files")]
+        {
+            let reason = failure("send", error);
+            assert!(reason.starts_with("cannot send: ") && reason.contains(word), "{reason}");
+        }
+    }
+}
