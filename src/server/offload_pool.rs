@@ -376,7 +376,7 @@ mod tests {
         }
         assert!(pool.is_quiet() && pool.queue_length() == 1);
         assert!(!pool.resume(), "there is a thread");
-        crate::sys::wait_readable([channels.mailbox(0)], None).expect("poll");
+        crate::sys::wait_readable([std::os::fd::AsFd::as_fd(channels.mailbox(0))], None).expect("poll");
         assert!(matches!(channels.mailbox(0).drain()[..], [WorkerMessage::OffloadFinished(..)]));
     }
 
