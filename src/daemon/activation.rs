@@ -204,7 +204,7 @@ fn inherited_listener(
     connection: Option<&Descriptor>,
 ) -> Result<InheritedSocket<StreamListener>, String> {
     let descriptor = Descriptor::of_name(name, connection)?;
-    let local = socket.local_address().map_err(|error| error.desc())?;
+    let local = socket.local_address().map_err(Errno::desc)?;
     Ok(InheritedSocket { socket, local, descriptor })
 }
 

@@ -8,7 +8,7 @@ use super::format::{CONNECTIONS, LISTENERS, STATE};
 use crate::sys::{self, DescriptorReceiver, Errno, Received};
 
 /// The most messages that are received. Derived: with 253 descriptors in each they are more than any process may open
-/// (fs.nr_open, 1,048,576 by default).
+/// (`fs.nr_open`, 1,048,576 by default).
 const MAX_MESSAGES: usize = 8192;
 /// Descriptors that stay free for the successor itself. Chosen: more than `RESERVED_DESCRIPTORS` of the server's
 /// configuration, with listeners and workers; where the limit is low, a quarter of it.
