@@ -100,9 +100,11 @@ fn receive(client: &mut impl Read, expected: &[u8]) {
 fn connections_and_listeners_pass_to_a_successor() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("echo");
-    let unix = path.display();
-    let settings =
-        settings(&format!("echo=127.0.0.1:0 echo=127.0.0.1:0 echo=unix:{unix},mode=0600 metrics=127.0.0.1:0"));
+    let (unix, metrics) = (path.display(), directory.path().join("metrics"));
+    let settings = settings(&format!(
+        "echo=127.0.0.1:0 echo=127.0.0.1:0 echo=unix:{unix},mode=0600 metrics=127.0.0.1:0 metrics=unix:{}",
+        metrics.display()
+    ));
     let daemon = Daemon::start(&settings, Inherited::default(), Incoming::default());
     let names = daemon.names.clone();
     let mut client = TcpStream::connect(daemon.address(1)).expect("connect");
@@ -116,9 +118,10 @@ fn connections_and_listeners_pass_to_a_successor() {
         client.write_all(b"meanwhile").expect("send");
         queued = Some(TcpStream::connect(address).expect("connect"));
     });
-    assert!(path.exists() && directory.path().join("echo.lock").exists(), "the files stay");
+    let files = || std::fs::read_dir(&directory).expect("a directory").count();
+    assert_eq!(files(), 4, "the files stay, with those of the locks");
     let incoming = unpack(socket);
-    assert_eq!((incoming.listeners.len(), incoming.was_passed), (4, true));
+    assert_eq!((incoming.listeners.len(), incoming.was_passed), (5, true));
     let successor = Daemon::start(&settings, Inherited::default(), incoming);
     assert_eq!(successor.names, names);
     assert_eq!(successor.server.taken_over().taken_over, 2);
@@ -128,8 +131,9 @@ fn connections_and_listeners_pass_to_a_successor() {
     echo(&mut queued.expect("a client"), b"queued");
     echo(&mut UnixStream::connect(&path).expect("connect"), b"new");
     TcpStream::connect(successor.address(3)).expect("the metrics listen");
+    UnixStream::connect(&metrics).expect("the metrics listen");
     successor.stop();
-    assert_eq!(std::fs::read_dir(&directory).expect("a directory").count(), 0, "the files are removed");
+    assert_eq!(files(), 0, "the files are removed");
 }
 
 fn inherited(name: &str) -> (Inherited, String) {
