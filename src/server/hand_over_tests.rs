@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::listener::ListenerIndex;
+use super::message::NewConnection;
 use super::*;
-use crate::connection::Totals;
 use crate::protocol;
 use crate::sys::{self, DescriptorReceiver, descriptor_pair, socket_cookie};
 
@@ -557,6 +558,83 @@ fn the_owner_is_notified_when_the_last_job_ends() {
     assert_eq!(server.stats().gauges.offload_wait.counts.last(), Some(&1), "the waits are continued");
     drop(client);
     assert_eq!(stop(server).open, 0);
+}
+
+#[test]
+fn a_connection_whose_job_runs_is_left_behind() {
+    let frame = Endpoint::new("frame");
+    let server = start(&[&frame], LIMITS, None);
+    server.prepare_hand_over();
+    let (mut busy, mut idle) = (frame.connect(&request(SHUFFLE, &vec![b'e'; 100_000])), served(&frame));
+    wait_for_totals(&server, "a job is queued", |totals| totals.offloaded == 1);
+    let job = server.shared.offload_pool.begin_next().expect("a job");
+    assert!(!server.is_prepared() && !job.cancel().is_set());
+    let mut frozen = server.freeze(TIMEOUT).expect("frozen");
+    let handed_over = HandedOver::save(&mut frozen);
+    assert_eq!(handed_over.saved, Saved { handed_over: 1, left: 1 });
+    frozen.commit();
+    drop(server.join());
+    let server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
+    assert_eq!(server.taken_over(), TakeOver { taken_over: 1, failed: 1 });
+    ask(&mut idle, b"hello");
+    assert!(!matches!(busy.read(&mut [0]), Ok(1)), "its connection has ended");
+    drop((busy, idle));
+    let totals = stop(server).totals;
+    assert_eq!((totals.closed[FAILED], totals.abandoned[FAILED], totals.in_flight(), totals.open()), (1, 1, 0, 0));
+}
+
+#[test]
+fn connections_on_their_way_to_a_worker_are_handed_over() {
+    let [frame, other] = [(); 2].map(|()| Endpoint::new("frame"));
+    let server = start(&[&frame], LIMITS, None);
+    let mut clients: Vec<_> = (0..100).map(|_| other.connect(&request(UPPERCASE, b"accepted"))).collect();
+    assert_eq!(server.workers(), 2);
+    for number in 0..clients.len() {
+        let (stream, _) = other.socket.accept().expect("a client");
+        stream.set_nonblocking(true).expect("O_NONBLOCK");
+        server.shared.admission.take_over(number % 2);
+        let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0), peer: None };
+        assert!(server.shared.channels.send(number % 2, WorkerMessage::Connection(connection)).is_ok());
+    }
+    let (handed_over, _) = hand_over(server);
+    assert_eq!(handed_over.saved, Saved { handed_over: 100, left: 0 });
+    let server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
+    for client in &mut clients {
+        assert_eq!(read_reply(client), b"ACCEPTED");
+    }
+    drop(clients);
+    assert_eq!(stop(server).totals.answered, 100);
+}
+
+#[test]
+fn a_server_with_a_worker_that_has_ended_is_not_frozen() {
+    let frame = Endpoint::new("frame");
+    let server = start(&[&frame], LIMITS, None);
+    assert!(server.shared.channels.send(1, WorkerMessage::Abort).is_ok());
+    wait_until("a worker ends", || server.shared.channels.send(1, WorkerMessage::SlotsFreed).is_err());
+    assert_eq!(server.freeze(TIMEOUT).err(), Some(FreezeError::WorkerEnded));
+    drop(served(&frame));
+    assert_eq!(stop(server).open, 0);
+}
+
+#[test]
+fn the_file_of_a_unix_socket_stays() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let address = sys::SocketAddress::Unix(sys::UnixAddress::Path(path.clone()));
+    let start = |is_handed_over: bool| {
+        let socket = sys::stream_socket(&address).expect("a socket");
+        let file = sys::SocketFile::bind(&socket, &path, 0o600, 5).expect("bound");
+        let (socket, frame) = (socket.try_into().expect("a socket"), protocol::by_name("frame").expect("frame"));
+        let listener = Listener::new(socket, frame, "frame".into(), Origin::Own).with_file(Some(file));
+        let config = ServerConfig { workers: 2, seed: None, limits: LIMITS, listeners: vec![Arc::default()] };
+        let server = Server::start(vec![listener], None, None, &config).expect("a server");
+        if is_handed_over { drop(hand_over(server)) } else { drop(stop(server)) }
+    };
+    start(false);
+    assert!(!path.exists());
+    start(true);
+    assert!(path.exists(), "the successor has the socket");
 }
 
 #[test]
