@@ -15,8 +15,8 @@ pub const LISTENERS: &[u8] = b"listeners";
 /// The payload of messages with connections.
 pub const CONNECTIONS: &[u8] = b"connections";
 
-/// The longest header, in bytes: longer ones are neither written nor read. Derived: the totals of all protocols take
-/// 64 KiB at most, and the line leaves room for 4,000 listeners with an address of 107 bytes (unix(7)).
+/// The longest header, in bytes: longer ones are neither written nor read. Derived: the totals of a protocol take below
+/// 2 KiB, and the rest has room for 4,000 listeners of 250 bytes each, with the longest path of a Unix socket.
 pub const MAX_HEADER: u64 = 1 << 20;
 
 /// The first line of the state.
