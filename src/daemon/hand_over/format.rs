@@ -10,8 +10,10 @@ pub const NAME: &str = "hand-over";
 
 /// The payload of the first message: what it is, and the version of the format.
 pub const STATE: &[u8] = b"state 1\n";
-/// The payload of messages with sockets that listen.
+/// The payload of messages with sockets that the daemon has bound, in every version of the format.
 pub const LISTENERS: &[u8] = b"listeners";
+/// The payload of messages with sockets that a service manager has passed, in every version of the format.
+pub const INHERITED: &[u8] = b"inherited";
 /// The payload of messages with connections.
 pub const CONNECTIONS: &[u8] = b"connections";
 
@@ -69,6 +71,17 @@ pub struct FileRecord {
     pub socket: (u64, u64),
     /// Device and inode of the lock file, whose descriptor is among those of the listeners.
     pub lock: (u64, u64),
+}
+
+impl ListenerOrigin {
+    /// The payload of messages with such listeners.
+    #[must_use]
+    pub fn payload(&self) -> &'static [u8] {
+        match self {
+            Self::Own { .. } => LISTENERS,
+            Self::Inherited { .. } => INHERITED,
+        }
+    }
 }
 
 /// A file as it is written.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::format::{Header, LISTENERS, ListenerRecord, MAX_HEADER, NAME, STATE};
+use super::format::{Header, INHERITED, LISTENERS, ListenerRecord, MAX_HEADER, NAME, STATE};
 use super::listening::{Outgoing, outgoing};
 use crate::daemon::config::origin::Origins;
 use crate::daemon::memory_plan::Need;
@@ -86,11 +86,13 @@ fn failure(what: &str, error: impl Into<io::Error>) -> String {
 
 /// Sends the sockets and lock files of the listeners; returns what is to be written about them.
 fn send_listeners(sender: &DescriptorSender, outgoing: Vec<Outgoing<'_>>) -> io::Result<Vec<ListenerRecord>> {
-    let sockets = outgoing.iter().map(|outgoing| outgoing.socket);
-    let locks = outgoing.iter().filter_map(|outgoing| outgoing.lock.as_ref()).map(AsFd::as_fd);
-    let descriptors: Vec<BorrowedFd<'_>> = sockets.chain(locks).collect();
-    for descriptors in descriptors.chunks(MAX_DESCRIPTORS) {
-        sender.send(LISTENERS, descriptors)?;
+    for payload in [LISTENERS, INHERITED] {
+        let outgoing = || outgoing.iter().filter(|outgoing| outgoing.record.origin.payload() == payload);
+        let locks = outgoing().filter_map(|outgoing| outgoing.lock.as_ref()).map(AsFd::as_fd);
+        let descriptors: Vec<BorrowedFd<'_>> = outgoing().map(|outgoing| outgoing.socket).chain(locks).collect();
+        for descriptors in descriptors.chunks(MAX_DESCRIPTORS) {
+            sender.send(payload, descriptors)?;
+        }
     }
     Ok(outgoing.into_iter().map(|outgoing| outgoing.record).collect())
 }

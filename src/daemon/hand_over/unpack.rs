@@ -22,6 +22,8 @@ pub struct Incoming {
     pub taken_over: Option<TakenOver>,
     /// Whether there was a descriptor, usable or not, which the manager has to remove from its store.
     pub was_passed: bool,
+    /// Whether the predecessor has bound listeners, usable or not.
+    pub has_own_listeners: bool,
 }
 
 /// Reads the descriptors that carry all others. The first one with a valid state counts; after failures there may be
@@ -34,7 +36,7 @@ pub fn unpack(sockets: Vec<DescriptorReceiver>) -> Incoming {
         sys::raise_descriptor_limit();
     }
     for socket in sockets {
-        let contents = contents::receive(&socket);
+        let contents = contents::receive(&socket, &mut incoming.has_own_listeners);
         if incoming.taken_over.is_some() {
             warn!("another predecessor's state is dropped: one is in use already");
             continue;
