@@ -212,6 +212,55 @@ fn a_server_that_is_frozen_again_and_again_under_load_loses_nothing() {
     assert_eq!((totals.accepted, totals.requests, totals.answered), (CLIENTS, requests, requests));
 }
 
+/// Connects again and again until `is_over`, and checks every reply; returns the numbers of connections and requests.
+fn converse(frame: &Endpoint, client: usize, is_over: &AtomicBool) -> [u64; 2] {
+    let equal = vec![b'e'; 70_000];
+    let mut done = [0, 0];
+    while !is_over.load(Ordering::Relaxed) {
+        let mut connection = frame.connect(b"");
+        done[0] += 1;
+        for number in 0..20 {
+            let message = format!("client {client}, {number}").repeat(1 + number * 500);
+            let long = request(SHUFFLE, &equal[..if number % 4 == 3 { equal.len() } else { number }]);
+            let small = request(UPPERCASE, message.as_bytes());
+            connection.write_all(&[&small[..], &long, &small].concat()).expect("send");
+            assert_eq!(read_reply(&mut connection), message.to_ascii_uppercase().as_bytes());
+            assert_eq!(read_reply(&mut connection), long[4..]);
+            assert_eq!(read_reply(&mut connection), message.to_ascii_uppercase().as_bytes());
+            done[1] += 3;
+        }
+    }
+    done
+}
+
+#[test]
+fn ten_hand_overs_under_load_lose_nothing() {
+    const CLIENTS: usize = 6;
+    let frame = Endpoint::new("frame");
+    let is_over = AtomicBool::new(false);
+    let (server, done) = thread::scope(|scope| {
+        let (frame, is_over) = (&frame, &is_over);
+        let mut server = start(&[frame], LIMITS, None);
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|client| scope.spawn(move || converse(frame, client, is_over))).collect();
+        for _ in 0..10 {
+            let answered = server.stats().totals.answered;
+            wait_for_totals(&server, "more requests", |totals| totals.answered > answered + 100);
+            let (handed_over, before) = hand_over(server);
+            assert_eq!(handed_over.saved, Saved { handed_over: before.open, left: 0 });
+            server = start(&[frame], LIMITS, Some(handed_over.take_over()));
+            assert_eq!(server.taken_over(), TakeOver { taken_over: before.open, failed: 0 });
+            assert!(server.stats().totals.answered >= before.totals.answered, "no counter falls");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let of_client = clients.into_iter().map(|client| client.join().expect("no panic"));
+        (server, of_client.fold([0, 0], |sum, done| [sum[0] + done[0], sum[1] + done[1]]))
+    });
+    let totals = stop(server).totals;
+    assert_eq!([totals.accepted, totals.requests], done);
+    assert_eq!((totals.answered, totals.closed[CloseReason::Finished as usize]), (totals.requests, totals.accepted));
+}
+
 /// The states of connections in which they are saved here, by what is only in their records.
 const STATES: [&str; 7] = [
     "\"handshake\"",
