@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
 use super::listener::ListenerIndex;
 use super::message::NewConnection;
 use super::*;
@@ -207,6 +210,55 @@ fn a_server_that_is_frozen_again_and_again_under_load_loses_nothing() {
     });
     let totals = stop(server).totals;
     assert_eq!((totals.accepted, totals.requests, totals.answered), (CLIENTS, requests, requests));
+}
+
+/// Connects again and again until `is_over`, and checks every reply; returns the numbers of connections and requests.
+fn converse(frame: &Endpoint, client: usize, is_over: &AtomicBool) -> [u64; 2] {
+    let equal = vec![b'e'; 70_000];
+    let mut done = [0, 0];
+    while !is_over.load(Ordering::Relaxed) {
+        let mut connection = frame.connect(b"");
+        done[0] += 1;
+        for number in 0..20 {
+            let message = format!("client {client}, {number}").repeat(1 + number * 500);
+            let long = request(SHUFFLE, &equal[..if number % 4 == 3 { equal.len() } else { number }]);
+            let small = request(UPPERCASE, message.as_bytes());
+            connection.write_all(&[&small[..], &long, &small].concat()).expect("send");
+            assert_eq!(read_reply(&mut connection), message.to_ascii_uppercase().as_bytes());
+            assert_eq!(read_reply(&mut connection), long[4..]);
+            assert_eq!(read_reply(&mut connection), message.to_ascii_uppercase().as_bytes());
+            done[1] += 3;
+        }
+    }
+    done
+}
+
+#[test]
+fn ten_hand_overs_under_load_lose_nothing() {
+    const CLIENTS: usize = 6;
+    let frame = Endpoint::new("frame");
+    let is_over = AtomicBool::new(false);
+    let (server, done) = thread::scope(|scope| {
+        let (frame, is_over) = (&frame, &is_over);
+        let mut server = start(&[frame], LIMITS, None);
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|client| scope.spawn(move || converse(frame, client, is_over))).collect();
+        for _ in 0..10 {
+            let answered = server.stats().totals.answered;
+            wait_for_totals(&server, "more requests", |totals| totals.answered > answered + 100);
+            let (handed_over, before) = hand_over(server);
+            assert_eq!(handed_over.saved, Saved { handed_over: before.open, left: 0 });
+            server = start(&[frame], LIMITS, Some(handed_over.take_over()));
+            assert_eq!(server.taken_over(), TakeOver { taken_over: before.open, failed: 0 });
+            assert!(server.stats().totals.answered >= before.totals.answered, "no counter falls");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let of_client = clients.into_iter().map(|client| client.join().expect("no panic"));
+        (server, of_client.fold([0, 0], |sum, done| [sum[0] + done[0], sum[1] + done[1]]))
+    });
+    let totals = stop(server).totals;
+    assert_eq!([totals.accepted, totals.requests], done);
+    assert_eq!((totals.answered, totals.closed[CloseReason::Finished as usize]), (totals.requests, totals.accepted));
 }
 
 /// The states of connections in which they are saved here, by what is only in their records.
@@ -463,6 +515,89 @@ fn what_follows_a_record_that_cannot_be_read_is_closed() {
     check_damage(3, |lines, _| lines[0].insert_str(0, &" ".repeat(70_000)));
     check_damage(2, |lines, _| lines[1] = lines[1].replace("\"lengths\":[0,0]", "\"lengths\":[0,1000000000000]"));
     check_damage(3, |lines, _| lines[0] = lines[0].replace("\"cookie\"", "\"Cookie\""));
+}
+
+/// A change to a file.
+#[derive(Clone, Debug)]
+enum Damage {
+    Replace(prop::sample::Index, u8),
+    Insert(prop::sample::Index, Vec<u8>),
+    Remove(prop::sample::Index, usize),
+    Truncate(prop::sample::Index),
+}
+
+impl Damage {
+    fn any() -> impl Strategy<Value = Self> {
+        let index = || any::<prop::sample::Index>();
+        prop_oneof![
+            (index(), any::<u8>()).prop_map(|(at, byte)| Self::Replace(at, byte)),
+            (index(), b'0'..=b'9').prop_map(|(at, digit)| Self::Replace(at, digit)),
+            (index(), prop_oneof![Just(b"0".to_vec()), Just(b"99999999".to_vec()), Just(b"\n".to_vec())])
+                .prop_map(|(at, bytes)| Self::Insert(at, bytes)),
+            (index(), 1_usize..300).prop_map(|(at, length)| Self::Remove(at, length)),
+            index().prop_map(Self::Truncate),
+        ]
+    }
+
+    fn apply(&self, file: &mut Vec<u8>) {
+        if file.is_empty() {
+            return;
+        }
+        let length = file.len();
+        match self {
+            Self::Replace(at, byte) => file[at.index(length)] = *byte,
+            Self::Insert(at, bytes) => drop(file.splice(at.index(length)..at.index(length), bytes.clone())),
+            Self::Remove(at, bytes) => drop(file.drain(at.index(length)..length.min(at.index(length) + bytes))),
+            Self::Truncate(at) => file.truncate(at.index(length)),
+        }
+    }
+}
+
+/// Connections in several states that were saved, and their sockets.
+fn saved_conversations() -> (Vec<TcpStream>, HandedOver, HashMap<u64, OwnedFd>) {
+    let [frame, chargen, record] = ["frame", "chargen", "record"].map(Endpoint::new);
+    let proxied = Endpoint::new("frame").with_headers();
+    let limits = ServerLimits { max_per_source: Some(100), ..LIMITS };
+    let server = start(&[&frame, &chargen, &record, &proxied], limits, None);
+    let half = request(UPPERCASE, &[b'x'; 5000]);
+    let clients = vec![
+        served(&frame),
+        frame.connect(&half[..300]),
+        chargen.connect(b""),
+        record.connect(b"\x01"),
+        proxied.connect(b"PROXY TCP4 192.0.2.1"),
+    ];
+    let (frozen, handed_over) =
+        save_in_states(&server, &["\"handshake\"", "\"idle\"", "\"receiving\"", "\"generating\""]);
+    frozen.commit();
+    drop(server.join());
+    let sockets = handed_over.receive();
+    (clients, handed_over, sockets)
+}
+
+#[test]
+fn whatever_was_saved_the_successor_starts_and_its_statistics_add_up() {
+    let (_clients, handed_over, sockets) = saved_conversations();
+    let frame = Endpoint::new("frame");
+    let mut runner = TestRunner::new(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() });
+    let of_file = prop::collection::vec(Damage::any(), 1..4);
+    let result = runner.run(&(of_file, prop::option::of(Damage::any())), |(of_file, of_server)| {
+        let (mut file, mut server) = (handed_over.file.clone(), handed_over.server.clone().into_bytes());
+        of_file.iter().for_each(|damage| damage.apply(&mut file));
+        of_server.iter().for_each(|damage| damage.apply(&mut server));
+        let Ok(server) = serde_json::from_slice(&server) else { return Ok(()) };
+        let copy = |(cookie, socket): (&u64, &OwnedFd)| (*cookie, socket.try_clone().expect("a descriptor"));
+        let taken_over = TakenOver::read(server, &mut &file[..], file.len() as u64, sockets.iter().map(copy).collect());
+        let server = start(&[&frame], LIMITS, Some(taken_over));
+        let taken_over = server.taken_over().taken_over;
+        prop_assert!(taken_over <= 5);
+        drop(served(&frame));
+        server.abort();
+        let stats = server.join();
+        prop_assert_eq!((stats.open, stats.totals.in_flight()), (0, 0));
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]
