@@ -583,8 +583,12 @@ fn whatever_was_saved_the_successor_starts_and_its_statistics_add_up() {
     let of_file = prop::collection::vec(Damage::any(), 1..4);
     let result = runner.run(&(of_file, prop::option::of(Damage::any())), |(of_file, of_server)| {
         let (mut file, mut server) = (handed_over.file.clone(), handed_over.server.clone().into_bytes());
-        of_file.iter().for_each(|damage| damage.apply(&mut file));
-        of_server.iter().for_each(|damage| damage.apply(&mut server));
+        for damage in &of_file {
+            damage.apply(&mut file);
+        }
+        for damage in &of_server {
+            damage.apply(&mut server);
+        }
         let Ok(server) = serde_json::from_slice(&server) else { return Ok(()) };
         let copy = |(cookie, socket): (&u64, &OwnedFd)| (*cookie, socket.try_clone().expect("a descriptor"));
         let taken_over = TakenOver::read(server, &mut &file[..], file.len() as u64, sockets.iter().map(copy).collect());
