@@ -164,7 +164,11 @@ impl OffloadPool {
         queue.threads += 1;
         drop(queue);
         let pool = Arc::clone(self);
-        let started = thread::Builder::new().name("offload".into()).spawn(move || pool.run_thread());
+        let run = move || {
+            sys::block_all_signals();
+            pool.run_thread();
+        };
+        let started = thread::Builder::new().name("offload".into()).spawn(run);
         started.map(drop).inspect_err(|_| self.lock().threads -= 1)
     }
 
