@@ -60,7 +60,7 @@ mod standard;
 mod stream_socket;
 mod syn_filter;
 #[cfg(test)]
-mod test_process;
+pub mod test_process;
 mod thread;
 mod timer_fd;
 mod user_namespace;
@@ -83,8 +83,7 @@ pub use resource_limits::{address_space_limit, data_limit, descriptor_limit, rai
 pub use resource_usage::cpu_time;
 pub use signal_fd::Interrupts;
 pub use signals::{
-    Arrivals, BlockedSignals, block_all_signals, block_signals, catch_signals, caught, ignore_signal,
-    send_to_this_process,
+    Arrivals, block_all_signals, block_signals, catch_signals, caught, ignore_signal, send_to_this_process,
 };
 pub use socket::{bind, close_with_reset, connect_unix, is_broadcast, listen, start_connect, stream_socket};
 pub use socket_address::{SocketAddress, SocketFamily, UnixAddress, VsockAddress};
