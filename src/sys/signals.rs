@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 
 use super::clock::monotonic_nanoseconds;
 use super::event_fd::EventFd;
@@ -80,6 +80,26 @@ pub fn block_all_signals() {
     let _ = SigSet::all().thread_block();
 }
 
+/// All signals are blocked in the calling thread until this is dropped, and in the threads that it starts meanwhile.
+#[derive(Debug)]
+pub struct BlockedSignals(SigSet);
+
+impl BlockedSignals {
+    /// Blocks them.
+    #[must_use]
+    pub fn all() -> Self {
+        // fails only with EINVAL, for an operation that does not exist (pthread_sigmask(3))
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        Self(before.unwrap_or_else(|_| SigSet::empty()))
+    }
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        let _ = self.0.thread_set_mask();
+    }
+}
+
 /// The arrivals of `signal` since the last call; `None` if it did not come.
 ///
 /// A signal that arrives during the call may be part of this result and of the next one.
@@ -116,6 +136,16 @@ mod tests {
         let (one, two) = (Duration::from_millis(1), Duration::from_millis(2));
         assert!(Arrivals { first: one, last: one }.times().eq([one]));
         assert!(Arrivals { first: one, last: two }.times().eq([one, two]));
+    }
+
+    #[test]
+    fn threads_inherit_the_blocked_signals() {
+        let is_blocked = || SigSet::thread_get_mask().expect("the mask").contains(Signal::SIGWINCH);
+        let blocked = BlockedSignals::all();
+        let thread = std::thread::spawn(is_blocked);
+        assert!(is_blocked() && thread.join().expect("a thread"));
+        drop(blocked);
+        assert!(!is_blocked());
     }
 
     #[test]
