@@ -16,6 +16,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::sys::{self, Arrivals, Errno, EventFd, Signal};
 
+/// The signals that the daemon handles.
+pub const HANDLED: [Signal; 5] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
+
 /// The signals since the last call of [`Signals::take`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PendingSignals {
@@ -38,7 +41,8 @@ pub fn ignore_file_size_limit() {
 
 /// Starts threads that handle no signals.
 pub fn block_in_new_threads<T>(start: impl FnOnce() -> T) -> T {
-    let _blocked = sys::BlockedSignals::all();
+    // an error is not known; the signals are then handled as they come, by any thread
+    let _blocked = sys::block_signals(&HANDLED);
     start()
 }
 
@@ -54,8 +58,7 @@ impl Signals {
     /// # Errors
     /// Those of eventfd(2) and sigaction(2).
     pub fn catch() -> Result<Self, Errno> {
-        let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
-        Ok(Self { notice: sys::catch_signals(&signals)? })
+        Ok(Self { notice: sys::catch_signals(&HANDLED)? })
     }
 
     /// Takes the signals since the last call.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use super::clock::monotonic_nanoseconds;
 use super::event_fd::EventFd;
@@ -49,7 +49,9 @@ impl Arrivals {
 /// Installs a handler for `signals`, and returns the eventfd that becomes readable when one arrives; [`caught`] then
 /// returns the arrivals of each.
 ///
-/// The handlers are installed without `SA_RESTART`: a system call that waits ends with EINTR.
+/// The handlers are installed without `SA_RESTART`: a system call that waits ends with EINTR. The signals are unblocked
+/// in the calling thread: those that came while this program took the place of another one, which had blocked them, are
+/// handled now.
 ///
 /// # Errors
 /// As eventfd(2) (EMFILE, ENFILE, ENOMEM) and sigaction(2) (EINVAL for SIGKILL and SIGSTOP).
@@ -61,7 +63,42 @@ pub fn catch_signals(signals: &[Signal]) -> Result<EventFd, Errno> {
         // SAFETY: the handler does only what signal-safety(7) allows: atomics, clock_gettime(2) and write(2).
         unsafe { sigaction(*signal, &action)? };
     }
+    signals.iter().copied().collect::<SigSet>().thread_unblock()?;
     Ok(notice)
+}
+
+/// Signals that are blocked in the thread that has blocked them, and in threads and programs that it starts; they are
+/// unblocked again when this is dropped, by that thread.
+#[derive(Debug)]
+#[must_use = "the signals are unblocked when this is dropped"]
+pub struct BlockedSignals {
+    previous: SigSet,
+}
+
+/// Blocks signals in the calling thread: those that arrive stay pending, for a program that takes the place of this one,
+/// too (execve(2)).
+///
+/// # Errors
+/// None is known (`pthread_sigmask(3)`).
+pub fn block_signals(signals: &[Signal]) -> Result<BlockedSignals, Errno> {
+    let previous = SigSet::thread_get_mask()?;
+    signals.iter().copied().collect::<SigSet>().thread_block()?;
+    Ok(BlockedSignals { previous })
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        // as in `block_signals`
+        let _ = self.previous.thread_set_mask();
+    }
+}
+
+/// Sends a signal to this process; it is pending while every thread blocks it.
+///
+/// # Errors
+/// None is known (kill(2)).
+pub fn send_to_this_process(signal: Signal) -> Result<(), Errno> {
+    nix::sys::signal::kill(nix::unistd::Pid::this(), signal)
 }
 
 /// Ignores a signal from now on, in every thread.
@@ -78,26 +115,6 @@ pub fn ignore_signal(signal: Signal) -> Result<(), Errno> {
 pub fn block_all_signals() {
     // fails only with EINVAL, for an operation that does not exist (pthread_sigmask(3))
     let _ = SigSet::all().thread_block();
-}
-
-/// All signals are blocked in the calling thread until this is dropped, and in the threads that it starts meanwhile.
-#[derive(Debug)]
-pub struct BlockedSignals(SigSet);
-
-impl BlockedSignals {
-    /// Blocks them.
-    #[must_use]
-    pub fn all() -> Self {
-        // fails only with EINVAL, for an operation that does not exist (pthread_sigmask(3))
-        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
-        Self(before.unwrap_or_else(|_| SigSet::empty()))
-    }
-}
-
-impl Drop for BlockedSignals {
-    fn drop(&mut self) {
-        let _ = self.0.thread_set_mask();
-    }
 }
 
 /// The arrivals of `signal` since the last call; `None` if it did not come.
@@ -130,6 +147,7 @@ extern "C" fn on_signal(number: libc::c_int) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::test_process::in_own_process;
 
     #[test]
     fn a_signal_that_came_once_has_one_time() {
@@ -139,13 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn threads_inherit_the_blocked_signals() {
-        let is_blocked = || SigSet::thread_get_mask().expect("the mask").contains(Signal::SIGWINCH);
-        let blocked = BlockedSignals::all();
-        let thread = std::thread::spawn(is_blocked);
-        assert!(is_blocked() && thread.join().expect("a thread"));
+    fn a_signal_that_is_blocked_is_caught_afterwards() {
+        if !in_own_process("sys::signals::tests::a_signal_that_is_blocked_is_caught_afterwards") {
+            return;
+        }
+        catch_signals(&[Signal::SIGHUP]).expect("a handler");
+        let blocked = block_signals(&[Signal::SIGHUP]).expect("blocked");
+        nix::sys::signal::raise(Signal::SIGHUP).expect("the signal of this thread");
+        assert_eq!(caught(Signal::SIGHUP), None);
         drop(blocked);
-        assert!(!is_blocked());
+        assert!(caught(Signal::SIGHUP).is_some());
+        // as a program that was executed with blocked signals
+        std::mem::forget(block_signals(&[Signal::SIGHUP]));
+        nix::sys::signal::raise(Signal::SIGHUP).expect("the signal of this thread");
+        assert_eq!(caught(Signal::SIGHUP), None);
+        catch_signals(&[Signal::SIGHUP]).expect("a handler");
+        assert!(caught(Signal::SIGHUP).is_some());
     }
 
     #[test]
