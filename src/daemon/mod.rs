@@ -165,9 +165,9 @@ fn serve(
     server_config::log_computed_defaults(&settings, &config);
     let serving = Serving::new(&sockets, origins);
     let Sockets { listeners, side, connection, .. } = sockets;
-    let server = signals::block_in_new_threads(|| Server::start(listeners, connection, &config));
-    let server = server.map_err(|error| Failure::system(error.to_string()))?;
-    let side = match signals::block_in_new_threads(|| SideServices::start(side, server.observer())) {
+    let server =
+        Server::start(listeners, connection, None, &config).map_err(|error| Failure::system(error.to_string()))?;
+    let side = match SideServices::start(side, server.observer()) {
         Ok(side) => side,
         Err(error) => {
             server.abort();

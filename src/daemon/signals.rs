@@ -9,7 +9,7 @@
 //! by [`ignore_file_size_limit`]. The only program that the daemon executes is its own, which ignores both, too.
 //!
 //! The order of SIGUSR2 and SIGTERM matters: `ExecStop=` of the unit sends the first, and the service manager the second
-//! at once afterwards. Only the main thread handles signals ([`block_in_new_threads`]), so when the handler of the later
+//! at once afterwards. Only the main thread handles signals, and all others block them, so when the handler of the later
 //! one has run, that of the earlier one has, too; and [`Signals::take`] looks for the later one first.
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -37,13 +37,6 @@ pub struct PendingSignals {
 pub fn ignore_file_size_limit() {
     // fails only for a signal that does not exist
     let _ = sys::ignore_signal(Signal::SIGXFSZ);
-}
-
-/// Starts threads that handle no signals.
-pub fn block_in_new_threads<T>(start: impl FnOnce() -> T) -> T {
-    // an error is not known; the signals are then handled as they come, by any thread
-    let _blocked = sys::block_signals(&HANDLED);
-    start()
 }
 
 /// The signals that the daemon handles.
