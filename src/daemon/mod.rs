@@ -67,7 +67,7 @@ use config::settings::Settings;
 use exit_status::{End, Failure, Kind};
 use hand_over::Incoming;
 use listeners::Sockets;
-use main_loop::{MainLoop, Progress};
+use main_loop::{HandOver, MainLoop, Predecessor, Progress};
 use notify::Notifier;
 use side::SideServices;
 use signals::Signals;
@@ -156,6 +156,7 @@ fn serve(
     system_limits::disable_huge_pages();
     let mut notifier = Notifier::from_environment();
     let (inherited, incoming) = take_over(inherited, &settings);
+    let predecessor = Predecessor::of(&incoming);
     let inherited = inetd::adopt(inherited, &settings.fixed)?;
     let origins = listeners::origins(&settings.fixed, &inherited)?;
     let config = server_config::server_config(&settings, &origins)?;
@@ -180,7 +181,7 @@ fn serve(
             return Err(Failure::system(format!("cannot start the thread beside the workers: {error}")));
         }
     };
-    let progress = Progress::new(&notifier);
+    let progress = Progress::new(&notifier, HandOver::new(successor::program(arguments), predecessor));
     MainLoop { server, side, serving, signals: &signals, notifier, settings, arguments, progress }.run()
 }
 
