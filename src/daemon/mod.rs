@@ -14,7 +14,7 @@
 //! | `activation`, `listen_fds`, `inetd` | the sockets that systemd or inetd passes |
 //! | `hand_over` | what one process hands over to the next one |
 //! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
-//! | `main_loop`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
+//! | `main_loop`, `successor`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
 //! | `notify`, `notify_queue`, `status` | reports to systemd |
 //! | `side` | the services beside the workers: metrics and health, agent-check |
 //! | `logging`, `exit_status` | the log, the exit code |
@@ -181,7 +181,7 @@ fn serve(
             return Err(Failure::system(format!("cannot start the thread beside the workers: {error}")));
         }
     };
-    let progress = Progress::new(&notifier, HandOver::new(successor::program(arguments), predecessor));
+    let progress = Progress::new(&notifier, HandOver::new(successor::program(arguments)), predecessor);
     MainLoop { server, side, serving, signals: &signals, notifier, settings, arguments, progress }.run()
 }
 
