@@ -188,7 +188,7 @@ fn serve(
 /// Reads what a predecessor has handed over; the sockets that a service manager had passed to it are inherited now.
 fn take_over(mut inherited: Inherited, settings: &Settings) -> (Inherited, Incoming) {
     let mut incoming = hand_over::unpack(mem::take(&mut inherited.hand_over));
-    inherited.take_back(&mut incoming.listeners, settings.fixed.connection.as_ref());
+    inherited.take_back(&mut incoming, settings.fixed.connection.as_ref());
     (inherited, incoming)
 }
 
