@@ -41,5 +41,5 @@ mod unpack;
 
 pub use format::{ListenerOrigin, NAME};
 pub use handed_listener::{HandedFile, HandedListener, assign};
-pub use pack::{Packed, pack};
+pub use pack::pack;
 pub use unpack::{Incoming, unpack};
