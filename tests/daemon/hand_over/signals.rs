@@ -47,7 +47,7 @@ fn a_refused_hand_over_after_sigterm_is_a_drain() {
 fn the_daemon_serves_while_it_waits_for_a_request() {
     let mut daemon = with_manager(&["--hand-over-timeout=1m"]);
     let mut busy = daemon.connect("frame");
-    let text = vec![b'x'; 16 << 20];
+    let text = vec![b'x'; 6 << 20];
     busy.send(&frame(SHUFFLE, &text));
     daemon.statistics_when(|statistics| statistics.requests == 1);
     wait_until("its request is processed", || daemon.tasks().iter().any(|task| task.name == "offload"));
