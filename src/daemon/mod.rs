@@ -14,7 +14,7 @@
 //! | `activation`, `listen_fds`, `inetd` | the sockets that systemd or inetd passes |
 //! | `hand_over` | what one process hands over to the next one |
 //! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
-//! | `main_loop`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
+//! | `main_loop`, `successor`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
 //! | `notify`, `notify_queue`, `status` | reports to systemd |
 //! | `side` | the services beside the workers: metrics and health, agent-check |
 //! | `logging`, `exit_status` | the log, the exit code |
@@ -44,6 +44,7 @@ mod signals;
 mod socket_options;
 mod status;
 mod stop_signals;
+mod successor;
 mod system_limits;
 mod timers;
 
@@ -63,10 +64,10 @@ use config::environment::service_link_warning;
 use config::load::{Command, ConfigError, Configuration, Remark, load};
 use config::service::Service;
 use config::settings::Settings;
-use exit_status::{Failure, Kind};
+use exit_status::{End, Failure, Kind};
 use hand_over::Incoming;
 use listeners::Sockets;
-use main_loop::{MainLoop, Progress};
+use main_loop::{HandOver, MainLoop, Predecessor, Progress};
 use notify::Notifier;
 use side::SideServices;
 use signals::Signals;
@@ -103,7 +104,8 @@ fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarg
 fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitCode {
     let target = log.unwrap_or(LogTarget::Auto);
     with_log(configuration, (target, LogFormat::Text), |configuration, inherited| {
-        print(&check::settings_in_force(&configuration, inherited)?)
+        print(&check::settings_in_force(&configuration, inherited)?)?;
+        Ok(End::Stopped)
     })
 }
 
@@ -111,7 +113,7 @@ fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitC
 fn with_log(
     configuration: Configuration,
     log: (LogTarget, LogFormat),
-    task: impl FnOnce(Configuration, Inherited) -> Result<(), Failure>,
+    task: impl FnOnce(Configuration, Inherited) -> Result<End, Failure>,
 ) -> ExitCode {
     let Settings { reloadable, fixed } = &configuration.settings;
     logging::start(reloadable.verbose);
@@ -126,7 +128,7 @@ fn with_log(
         return code;
     }
     match inherited.and_then(|inherited| task(configuration, inherited)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(end) => ExitCode::from(end.code()),
         Err(failure) => {
             error!("{failure}");
             failure.exit_code()
@@ -149,11 +151,12 @@ fn serve(
     inherited: Inherited,
     settings: Settings,
     arguments: &[OsString],
-) -> Result<(), Failure> {
+) -> Result<End, Failure> {
     let signals = signals.map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
     system_limits::disable_huge_pages();
     let mut notifier = Notifier::from_environment();
     let (inherited, incoming) = take_over(inherited, &settings);
+    let predecessor = Predecessor::of(&incoming);
     let inherited = inetd::adopt(inherited, &settings.fixed)?;
     let origins = listeners::origins(&settings.fixed, &inherited)?;
     let config = server_config::server_config(&settings, &origins)?;
@@ -179,7 +182,7 @@ fn serve(
             return Err(Failure::system(format!("cannot start the thread beside the workers: {error}")));
         }
     };
-    let progress = Progress::new(&notifier);
+    let progress = Progress::new(&notifier, HandOver::new(successor::program(arguments)), predecessor);
     MainLoop { server, side, serving, signals: &signals, notifier, settings, arguments, progress }.run()
 }
 

@@ -39,6 +39,7 @@ impl MainLoop<'_> {
     pub(super) fn handle_stop_signal(&mut self, at: Duration) {
         let phase = self.server.phase();
         match self.progress.stop.signals.effect(at, phase) {
+            Effect::Stop if self.progress.hand_over.is_in_progress() => self.stop_during_hand_over(),
             Effect::Stop => {
                 info!("stopping: received SIGTERM or SIGINT");
                 self.begin_stop();
@@ -59,9 +60,26 @@ impl MainLoop<'_> {
         }
     }
 
+    /// Handles a SIGTERM or SIGINT while a hand-over is in progress.
+    fn stop_during_hand_over(&mut self) {
+        if !self.notifier.is_connected() {
+            self.cancel_hand_over();
+            info!("stopping: received SIGTERM or SIGINT during a hand-over, which ends");
+            self.begin_stop();
+        } else if self.progress.hand_over.postpone_stop() {
+            info!("received SIGTERM or SIGINT: the hand-over goes on, and ends this process");
+            self.notifier.extend(EXTEND_BY);
+            self.progress.timers.extend(true);
+        } else {
+            warn!("received another SIGTERM or SIGINT during a hand-over: stopping at once");
+            self.cancel_hand_over();
+            self.server.abort();
+        }
+    }
+
     /// Begins a stop that was requested: with the drain delay, or with the drain if there is none. No balancer sends
     /// clients to a daemon that serves a single connection, so it has no delay.
-    fn begin_stop(&mut self) {
+    pub(super) fn begin_stop(&mut self) {
         match self.settings.reloadable.drain_delay.max().filter(|_| !self.serving.single_connection) {
             Some(delay) => self.begin_delay(delay),
             None => self.end_delay(),
@@ -86,6 +104,7 @@ impl MainLoop<'_> {
 
     /// Begins a stop that has a reason of the daemon's own, without a delay.
     pub(super) fn stop(&mut self, reason: &str) {
+        self.cancel_hand_over();
         info!("stopping: {reason}");
         self.drain();
     }
