@@ -5,12 +5,34 @@
 //! | 0 | stopped as requested |
 //! | 2 | usage: an option or its value is wrong |
 //! | 71 | the system refused something; another start may succeed (`EX_OSERR` of sysexits(3)) |
+//! | 75 | the connections wait in the store of the service manager for the next start (`EX_TEMPFAIL`) |
 //! | 78 | the configuration cannot work, and another start will not change that (`EX_CONFIG`) |
 //!
-//! The unit lists 2 and 78 in `RestartPreventExitStatus=`.
+//! The unit lists 2 and 78 in `RestartPreventExitStatus=`, and 75 in `RestartForceExitStatus=`: without an error, so that
+//! the next start is made at once.
 
 use std::fmt;
 use std::process::ExitCode;
+
+/// How a daemon that did not fail has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It stopped as requested.
+    Stopped,
+    /// The service manager has the connections, for the next start.
+    HandedOver,
+}
+
+impl End {
+    /// The exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Stopped => 0,
+            Self::HandedOver => 75,
+        }
+    }
+}
 
 /// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +109,7 @@ mod tests {
 
     #[test]
     fn failures_have_a_code_and_a_hint() {
+        assert_eq!([End::Stopped, End::HandedOver].map(End::code), [0, 75]);
         assert_eq!([Kind::Usage, Kind::System, Kind::Configuration].map(Kind::code), [2, 71, 78]);
         let failure = Failure::system("cannot listen on [::]:7: Permission denied (os error 13)").with_hint("be root");
         assert_eq!(failure.to_string(), "cannot listen on [::]:7: Permission denied (os error 13) (be root)");

@@ -42,6 +42,7 @@ mod signals;
 mod socket_options;
 mod status;
 mod stop_signals;
+mod successor;
 mod system_limits;
 mod timers;
 
@@ -60,7 +61,7 @@ use config::environment::service_link_warning;
 use config::load::{Command, ConfigError, Configuration, Remark, load};
 use config::service::Service;
 use config::settings::Settings;
-use exit_status::{Failure, Kind};
+use exit_status::{End, Failure, Kind};
 use listeners::Sockets;
 use main_loop::{MainLoop, Progress};
 use notify::Notifier;
@@ -99,7 +100,8 @@ fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarg
 fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitCode {
     let target = log.unwrap_or(LogTarget::Auto);
     with_log(configuration, (target, LogFormat::Text), |configuration, inherited| {
-        print(&check::settings_in_force(&configuration, inherited)?)
+        print(&check::settings_in_force(&configuration, inherited)?)?;
+        Ok(End::Stopped)
     })
 }
 
@@ -107,7 +109,7 @@ fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitC
 fn with_log(
     configuration: Configuration,
     log: (LogTarget, LogFormat),
-    task: impl FnOnce(Configuration, Inherited) -> Result<(), Failure>,
+    task: impl FnOnce(Configuration, Inherited) -> Result<End, Failure>,
 ) -> ExitCode {
     let Settings { reloadable, fixed } = &configuration.settings;
     logging::start(reloadable.verbose);
@@ -122,7 +124,7 @@ fn with_log(
         return code;
     }
     match inherited.and_then(|inherited| task(configuration, inherited)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(end) => ExitCode::from(end.code()),
         Err(failure) => {
             error!("{failure}");
             failure.exit_code()
@@ -145,7 +147,7 @@ fn serve(
     inherited: Inherited,
     settings: Settings,
     arguments: &[OsString],
-) -> Result<(), Failure> {
+) -> Result<End, Failure> {
     let signals = signals.map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
     system_limits::disable_huge_pages();
     let mut notifier = Notifier::from_environment();
@@ -163,7 +165,8 @@ fn serve(
     server_config::log_computed_defaults(&settings, &config);
     let serving = Serving::new(&sockets, origins);
     let Sockets { listeners, side, connection, .. } = sockets;
-    let server = Server::start(listeners, connection, &config).map_err(|error| Failure::system(error.to_string()))?;
+    let server =
+        Server::start(listeners, connection, None, &config).map_err(|error| Failure::system(error.to_string()))?;
     let side = match SideServices::start(side, server.observer()) {
         Ok(side) => side,
         Err(error) => {

@@ -15,7 +15,7 @@ use log::{error, info, warn};
 use stopping::Stop;
 
 use crate::daemon::config::settings::Settings;
-use crate::daemon::exit_status::Failure;
+use crate::daemon::exit_status::{End, Failure};
 use crate::daemon::idle::Idle;
 use crate::daemon::logging;
 use crate::daemon::notify::Notifier;
@@ -90,7 +90,7 @@ impl MainLoop<'_> {
     ///
     /// # Errors
     /// 71: a worker has failed.
-    pub fn run(mut self) -> Result<(), Failure> {
+    pub fn run(mut self) -> Result<End, Failure> {
         self.serving.lines().for_each(|line| info!("{line}"));
         self.progress.timers.check_idle(exit_idle(&self.settings, &self.serving));
         let status = self.status();
@@ -241,7 +241,7 @@ impl MainLoop<'_> {
         }
     }
 
-    fn finish(mut self) -> Result<(), Failure> {
+    fn finish(mut self) -> Result<End, Failure> {
         // the last try: the exit does not wait for a manager that takes nothing
         self.notifier.retry();
         let failure = self.server.failure();
@@ -250,7 +250,7 @@ impl MainLoop<'_> {
         info!("{}", statistics(&stats));
         match failure {
             Some(message) => Err(Failure::system(message)),
-            None => Ok(()),
+            None => Ok(End::Stopped),
         }
     }
 }
