@@ -18,6 +18,15 @@ equal "they count every connection since the first process" "accepted $opened" \
 equal "no connection was closed by a restart" "" "$(statistics | grep -oE 'handover-failed|drain' || true)"
 equal "no warning is logged" "" "$(logged "$start" --priority=warning)"
 
+echo "# The example in README.md"
+retort ping localhost -c 3 >/root/ping &
+first() { grep -q seq=1 /root/ping; }
+soon 5 first || fail "no reply to the first ping"
+expect "it restarts meanwhile" systemctl restart retortd
+wait
+sed 's/^/note: /' /root/ping
+expect "no ping is lost" grep -q '^3 sent, 3 received, 0 lost' /root/ping
+
 echo "# SIGUSR2"
 restarts=$(property retortd.service NRestarts)
 established --rounds 3 -- hand_over_by_signal
