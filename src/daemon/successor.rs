@@ -11,10 +11,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{self, Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::sys;
+use super::hand_over::NAME;
+use super::signals;
+use crate::sys::{self, Interest};
 use crate::units::format_time;
 
 /// The variables by which a service manager describes what it passes to one process. The successor gets its own, or
@@ -63,6 +65,20 @@ fn without_deleted(path: PathBuf) -> PathBuf {
     OsString::from_vec(bytes).into()
 }
 
+/// Executes the program in place of this process, with these arguments and one descriptor, which has the name of a
+/// hand-over. Signals stay pending meanwhile. Returns only if that fails, and why.
+pub fn execute(program: &Path, arguments: &[OsString], descriptor: BorrowedFd<'_>) -> String {
+    let is_kept = |(name, _): &(OsString, OsString)| OF_ONE_PROCESS.iter().all(|other| name != other);
+    let passed = [("LISTEN_PID", process::id().to_string().as_str()), ("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", NAME)]
+        .map(|(name, value)| (name.into(), value.into()));
+    let environment: Vec<(OsString, OsString)> = env::vars_os().filter(is_kept).chain(passed).collect();
+    let error = match sys::block_signals(&signals::HANDLED) {
+        Ok(_blocked) => sys::execute(program, arguments, &environment, descriptor),
+        Err(error) => error,
+    };
+    format!("cannot execute {}: {}", program.display(), error.desc())
+}
+
 /// The program with `--check` and the arguments of this process, while it runs.
 #[derive(Debug)]
 pub struct SettingsCheck {
@@ -81,7 +97,9 @@ impl SettingsCheck {
     pub fn start(program: &Path, arguments: &[OsString]) -> io::Result<Self> {
         let mut command = Command::new(program);
         command.args(arguments.iter().skip(1)).arg("--check");
-        OF_ONE_PROCESS.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in OF_ONE_PROCESS {
+            command.env_remove(name);
+        }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let messages = child.stderr.take();
         Ok(Self { child, messages, text: Vec::new(), until: Instant::now() + CHECK_TIMEOUT })
@@ -118,7 +136,11 @@ impl SettingsCheck {
 
     /// Reads what there is of the messages.
     fn read(&mut self) {
-        let Some(messages) = self.messages.as_mut().filter(|messages| sys::is_readable(*messages)) else { return };
+        let Some(messages) = &mut self.messages else { return };
+        // the end of a pipe is no input, but readable here
+        if !sys::wait_ready(messages, Interest::READ, Duration::ZERO).is_ok_and(|ready| ready.is_some()) {
+            return;
+        }
         let mut part = [0; 4096];
         match messages.read(&mut part) {
             Ok(0) => self.messages = None,

@@ -92,7 +92,9 @@ mod tests {
 
     fn restored(requests: &[u32]) -> Restored {
         let mut restored = Restored::default();
-        requests.iter().for_each(|unanswered| restored.add(*unanswered));
+        for unanswered in requests {
+            restored.add(*unanswered);
+        }
         restored
     }
 

@@ -227,6 +227,11 @@ impl Listener {
         mem::forget(lock(&self.file).take());
     }
 
+    /// What `look` returns for the file of an own Unix socket.
+    pub fn with_socket_file<T>(&self, look: impl FnOnce(&SocketFile) -> T) -> Option<T> {
+        lock(&self.file).as_ref().map(look)
+    }
+
     /// Logs that accept(2) failed, at a bounded rate.
     pub fn warn_failing(&self, reason: fmt::Arguments<'_>, now: Millis) {
         // the worker that reports this also detects the end: it sleeps no longer than until `recovery_due`

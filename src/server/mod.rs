@@ -38,6 +38,8 @@ mod connection_table;
 mod continued_totals;
 mod freeze;
 mod hand_over;
+#[cfg(test)]
+mod hand_over_tests;
 mod heartbeat;
 mod histogram;
 mod lifecycle;

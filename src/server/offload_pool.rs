@@ -164,7 +164,11 @@ impl OffloadPool {
         queue.threads += 1;
         drop(queue);
         let pool = Arc::clone(self);
-        let started = thread::Builder::new().name("offload".into()).spawn(move || pool.run_thread());
+        let run = move || {
+            sys::block_all_signals();
+            pool.run_thread();
+        };
+        let started = thread::Builder::new().name("offload".into()).spawn(run);
         started.map(drop).inspect_err(|_| self.lock().threads -= 1)
     }
 
@@ -376,7 +380,7 @@ mod tests {
         }
         assert!(pool.is_quiet() && pool.queue_length() == 1);
         assert!(!pool.resume(), "there is a thread");
-        crate::sys::wait_readable([channels.mailbox(0)], None).expect("poll");
+        crate::sys::wait_readable([std::os::fd::AsFd::as_fd(channels.mailbox(0))], None).expect("poll");
         assert!(matches!(channels.mailbox(0).drain()[..], [WorkerMessage::OffloadFinished(..)]));
     }
 

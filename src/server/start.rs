@@ -79,7 +79,13 @@ impl Server {
     /// Starts a thread for each worker.
     fn spawn(&mut self, workers: Vec<Worker>) -> Result<(), StartError> {
         for worker in workers {
-            match thread::Builder::new().name(format!("worker-{}", worker.number())).spawn(move || worker.run()) {
+            let name = format!("worker-{}", worker.number());
+            let run = move || {
+                // signals are for the thread of the caller, which may block them
+                sys::block_all_signals();
+                worker.run();
+            };
+            match thread::Builder::new().name(name).spawn(run) {
                 Ok(thread) => self.threads.push(thread),
                 Err(error) => {
                     self.abort();

@@ -149,24 +149,22 @@ impl Records<'_> {
         let total = lengths.into_iter().try_fold(0, |sum: u64, length| sum.checked_add(length as u64));
         let total = total.filter(|total| *total <= self.left).ok_or(io::ErrorKind::UnexpectedEof)?;
         self.left -= total;
-        match lengths.map(buffer) {
-            [Ok(input), Ok(output)] => {
-                let mut bytes = [input, output];
-                for (buffer, length) in bytes.iter_mut().zip(lengths) {
-                    self.from.read_exact(&mut buffer.unfilled_mut()[..length])?;
-                    buffer.advance(length);
-                }
-                Ok(Some(Record::Session(session, bytes)))
-            }
-            _ => {
-                let skipped = io::copy(&mut (&mut *self.from).take(total), &mut io::sink())?;
-                if skipped == total {
-                    Ok(Some(Record::TooLarge(session)))
-                } else {
-                    Err(io::ErrorKind::UnexpectedEof.into())
-                }
-            }
+        let [Ok(input), Ok(output)] = lengths.map(buffer) else {
+            self.skip(total)?;
+            return Ok(Some(Record::TooLarge(session)));
+        };
+        let mut bytes = [input, output];
+        for (buffer, length) in bytes.iter_mut().zip(lengths) {
+            self.from.read_exact(&mut buffer.unfilled_mut()[..length])?;
+            buffer.advance(length);
         }
+        Ok(Some(Record::Session(session, bytes)))
+    }
+
+    /// Skips the bytes of a connection.
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let skipped = io::copy(&mut (&mut *self.from).take(bytes), &mut io::sink())?;
+        if skipped == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 

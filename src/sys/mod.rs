@@ -68,9 +68,7 @@ mod timer_fd;
 mod user_namespace;
 
 pub use clock::{monotonic_nanoseconds, unix_time};
-pub use descriptor_socket::{
-    DescriptorReceiver, DescriptorSender, MAX_DESCRIPTORS, MAX_PAYLOAD, Received, descriptor_pair,
-};
+pub use descriptor_socket::{DescriptorReceiver, DescriptorSender, MAX_DESCRIPTORS, Received, descriptor_pair};
 pub use event_fd::EventFd;
 pub use execute::execute;
 pub use file::{FileId, file_id, id_of, open_without_waiting, write};

@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 use log::{error, info, warn};
 
 use super::MainLoop;
-use crate::daemon::hand_over;
+use crate::daemon::hand_over::{self, Incoming};
 use crate::daemon::logging;
 use crate::daemon::successor::{self, SettingsCheck};
 use crate::daemon::timers::EXTEND_BY;
-use crate::server::Phase;
+use crate::server::{Phase, Saved, TakeOver};
 use crate::units::{counted, format_time};
 
 /// The maximum time until every worker has stopped for the hand-over. Chosen: an iteration of a worker takes
@@ -44,6 +44,24 @@ pub struct HandOver {
     program: Option<PathBuf>,
     /// A SIGTERM or SIGINT came after the hand-over had begun.
     stop_postponed: bool,
+    predecessor: Predecessor,
+}
+
+/// What a predecessor of this process has left.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Predecessor {
+    /// The service manager has to remove a descriptor from its store.
+    is_stored: bool,
+    /// It contained the state of a server, which this process continues.
+    has_state: bool,
+}
+
+impl Predecessor {
+    /// The one that has handed this over.
+    #[must_use]
+    pub fn of(incoming: &Incoming) -> Self {
+        Self { is_stored: incoming.was_passed, has_state: incoming.taken_over.is_some() }
+    }
 }
 
 /// The step of a hand-over that the main loop waits for.
@@ -61,10 +79,10 @@ enum Step {
 }
 
 impl HandOver {
-    /// None so far; this program will take over.
+    /// None so far; this program will take over, as this process may have done.
     #[must_use]
-    pub fn new(program: Option<PathBuf>) -> Self {
-        Self { program, ..Self::default() }
+    pub fn new(program: Option<PathBuf>, predecessor: Predecessor) -> Self {
+        Self { program, predecessor, ..Self::default() }
     }
 
     /// A descriptor that becomes readable when there is something to do.
@@ -102,11 +120,27 @@ impl HandOver {
 /// Why nothing can be stored: the service manager says in `FDSTORE` for how many descriptors its store has room, since
 /// systemd 254 (systemd.exec(5)).
 fn without_store(room: Option<&OsStr>) -> Option<String> {
-    let room = room.filter(|room| !room.is_empty() && room.to_str().and_then(|room| room.parse::<u32>().ok()) == Some(0));
+    let room =
+        room.filter(|room| !room.is_empty() && room.to_str().and_then(|room| room.parse::<u32>().ok()) == Some(0));
     room.map(|_| "the service has no file descriptor store (set FileDescriptorStoreMax=1 in the unit)".into())
 }
 
 impl MainLoop<'_> {
+    /// Logs which connections this process has taken over, when it is ready. The service manager has a copy of each until
+    /// it is requested to remove them: a connection that is closed here would stay open.
+    pub(super) fn complete_take_over(&mut self) {
+        let Predecessor { is_stored, has_state } = self.progress.hand_over.predecessor;
+        if has_state {
+            let TakeOver { taken_over, failed } = self.server.taken_over();
+            let failed =
+                if failed == 0 { String::new() } else { format!(", and closed {failed} that cannot be served") };
+            logging::log_always(&format!("took over {}{failed}", counted(taken_over, "connection")));
+        }
+        if is_stored {
+            self.notifier.remove_stored(hand_over::NAME);
+        }
+    }
+
     /// Begins a hand-over, because of SIGUSR2.
     pub(super) fn begin_hand_over(&mut self) {
         if let Some(why) = self.ignores_hand_over() {
@@ -164,6 +198,10 @@ impl MainLoop<'_> {
         let timeout = self.settings.reloadable.hand_over_timeout;
         self.server.prepare_hand_over();
         self.progress.hand_over.step = Step::Preparing(now + timeout);
+        if !self.server.is_prepared() {
+            let timeout = format_time(timeout);
+            info!("handing over: waiting at most {timeout} (--hand-over-timeout) for requests that are processed");
+        }
         self.advance_hand_over();
     }
 
@@ -181,23 +219,26 @@ impl MainLoop<'_> {
     /// Gives the connections to the service manager, which passes them to the successor.
     fn store_connections(&mut self) -> Result<(), String> {
         let begun = Instant::now();
-        let frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
-        let packed = hand_over::pack(&frozen, &self.serving, false).map_err(|error| error.to_string())?;
-        self.notifier.store(packed.socket.as_fd(), hand_over::NAME)?;
+        let stats = self.server.stats();
+        let mut frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
+        let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, false)?;
+        self.notifier.store(packed.as_fd(), hand_over::NAME)?;
         logging::log_always(&handed_over(packed.saved, begun.elapsed()));
+        packed.commit();
         frozen.commit();
         Ok(())
     }
 
     /// Executes the program in this process, with the connections. Returns only if that fails.
     fn execute_successor(&mut self) -> Result<(), String> {
-        let program = self.progress.hand_over.program.as_deref().unwrap_or(std::path::Path::new(""));
+        let program = self.progress.hand_over.program.as_deref().ok_or("there is no program")?;
         let begun = Instant::now();
-        let frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
-        let packed = hand_over::pack(&frozen, &self.serving, true).map_err(|error| error.to_string())?;
+        let stats = self.server.stats();
+        let mut frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
+        let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, true)?;
         logging::log_always(&handed_over(packed.saved, begun.elapsed()));
         logging::finish();
-        Err(successor::execute(program, self.arguments, packed.socket.as_fd()))
+        Err(successor::execute(program, self.arguments, packed.as_fd()))
     }
 
     /// Ends a hand-over that cannot be made: the daemon goes on serving, or stops if that was postponed.
@@ -247,10 +288,12 @@ impl MainLoop<'_> {
 }
 
 /// The line of the log about a hand-over.
-fn handed_over(saved: hand_over::Saved, frozen: Duration) -> String {
-    let frozen = format_time(Duration::from_millis(u64::try_from(frozen.as_millis()).unwrap_or(u64::MAX)).max(SHOWN_TIME));
+fn handed_over(saved: Saved, frozen: Duration) -> String {
+    let frozen =
+        format_time(Duration::from_millis(u64::try_from(frozen.as_millis()).unwrap_or(u64::MAX)).max(SHOWN_TIME));
     let left = match saved.left {
         0 => String::new(),
+        1 => ", except 1 whose request is still processed".into(),
         left => format!(", except {left} whose requests are still processed"),
     };
     format!("handed over {}{left}; nothing was served for {frozen}", counted(saved.handed_over, "connection"))

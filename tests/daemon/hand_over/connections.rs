@@ -20,7 +20,8 @@ fn every_protocol() -> Daemon {
 /// The examples of all protocols that are served however their input is split.
 fn examples() -> impl Iterator<Item = (&'static ProtocolInfo, &'static Example)> {
     let protocols = PROTOCOLS.iter().filter(|info| info.client.connection_use != ConnectionUse::Streaming);
-    protocols.flat_map(|info| info.examples.iter().filter(|example| example.split_anywhere).map(|example| (*info, example)))
+    protocols
+        .flat_map(|info| info.examples.iter().filter(|example| example.split_anywhere).map(|example| (*info, example)))
 }
 
 #[test]
@@ -82,7 +83,10 @@ fn a_half_closed_client_gets_its_replies() {
     client.half_close();
     let first = client.receive(4);
     daemon.hand_over();
-    assert!([first, client.receive_all()].concat() == length_prefixed(&text).repeat(2), "the replies are not as expected");
+    assert!(
+        [first, client.receive_all()].concat() == length_prefixed(&text).repeat(2),
+        "the replies are not as expected"
+    );
     assert_eq!(daemon.statistics_at_rest().closed_for("finished"), 1);
 }
 

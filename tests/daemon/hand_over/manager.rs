@@ -135,7 +135,8 @@ fn a_manager_that_takes_no_message_refuses() {
     assert_eq!(client.request(UPPERCASE, b"x"), b"X");
     manager.fill();
     daemon.signal(Signal::SIGUSR2);
-    let why = "cannot hand the connections over: the service manager has not taken the messages within 1s; serving goes on";
+    let why =
+        "cannot hand the connections over: the service manager has not taken the messages within 1s; serving goes on";
     daemon.wait_for_line(0, why);
     assert_eq!(client.request(UPPERCASE, b"y"), b"Y");
 }
@@ -163,7 +164,8 @@ fn without_the_barrier_the_descriptor_is_removed_again() {
     daemon.signal(Signal::SIGUSR2);
     let _stored = manager.receive("FDSTORE=1");
     let _barrier = manager.receive("BARRIER=1");
-    daemon.wait_for_line(0, "cannot hand the connections over: the service manager has not taken the messages within 1s");
+    daemon
+        .wait_for_line(0, "cannot hand the connections over: the service manager has not taken the messages within 1s");
     assert!(manager.receive("FDSTOREREMOVE=1\nFDNAME=hand-over").is_empty());
     assert_eq!(client.request(UPPERCASE, b"y"), b"Y");
 }

@@ -43,10 +43,10 @@ fn a_refused_hand_over_after_sigterm_is_a_drain() {
 /// A client of a daemon that processes its request for seconds, while a hand-over waits for that.
 fn within_the_preparation(daemon: &Daemon) -> crate::harness::Client {
     let mut client = daemon.connect("frame");
-    client.send(&frame(SHUFFLE, &vec![b'x'; 100 << 20]));
+    client.send(&frame(SHUFFLE, &vec![b'x'; 32 << 20]));
     daemon.statistics_when(|statistics| statistics.requests == 1);
     daemon.signal(Signal::SIGUSR2);
-    daemon.wait_for_line(0, "handing over: waiting at most 1m for requests that are processed");
+    daemon.wait_for_line(0, "handing over: waiting at most 1m (--hand-over-timeout) for");
     client
 }
 
@@ -65,7 +65,7 @@ fn the_daemon_serves_while_it_waits_for_a_request() {
 fn a_second_sigterm_ends_the_hand_over() {
     let mut daemon = with_manager(&["--hand-over-timeout=1m"]);
     let mut busy = within_the_preparation(&daemon);
-    let thread = daemon.freeze_at_work("offload-0");
+    let thread = daemon.freeze_at_work("offload");
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_line(0, "the hand-over goes on");
     daemon.stop_now();
