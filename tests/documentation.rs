@@ -486,6 +486,7 @@ fn service_hands_its_connections_over_at_a_restart() {
     for (name, expected) in [
         ("Environment", "RETORTD_HAND_OVER=yes"),
         ("FileDescriptorStoreMax", "1"),
+        ("KillMode", "mixed"),
         ("SuccessExitStatus", "75"),
         ("RestartForceExitStatus", "75"),
     ] {
