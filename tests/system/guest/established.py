@@ -27,6 +27,7 @@ UPPERCASE, REVERSE = 0x01 << 27, 0x04 << 27
 PORTS = {"frame": 8083, "frame-2021": 8084, "text": 8082, "echo": 7, "echo-prefix": 8085, "ack": 8086, "respond": 8087,
          "upper": 8088, "upper-line": 8089, "length-prefix": 8090, "record": 9999, "discard": 9, "chargen": 19}
 PROXY_PORT = 9083
+IP_BIND_ADDRESS_NO_PORT = 24  # ip(7)
 UNREAD_KINDS = "chargen", "unread", "unread, half-closed"
 UNREAD_LENGTH = 6 << 20  # more than the 4 MiB that the kernel keeps for a connection at most (net.ipv4.tcp_wmem)
 LETTERS = bytes(range(97, 123)) * 400_000
@@ -206,19 +207,19 @@ class Connection:
     def open(self):
         self.close()
         self.out, self.expected, self.at, self.received = b"", b"", 0, 0
-        self.sock = socket.socket()
-        # a source address has fewer than 30,000 ports
+        self.sock, self.interest = socket.socket(), 0
+        self.crowd.poll.register(self.sock, 0)
+        self.crowd.connections[self.sock.fileno()] = self
+        # an address has fewer than 30,000 ports; each is chosen with the destination
+        self.sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         self.sock.bind(("127.0.0.%d" % (2 + self.number // 20000), 0))
         if self.kind in UNREAD_KINDS:
             # the kernel of the client has little of the reply, the service the rest
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         self.sock.settimeout(TIMEOUT)
         self.sock.connect(("127.0.0.1", self.port))
-        self.crowd.counts["connections opened"] += 1
         self.sock.setblocking(False)
-        self.interest = 0
-        self.crowd.poll.register(self.sock, 0)
-        self.crowd.connections[self.sock.fileno()] = self
+        self.crowd.counts["connections opened"] += 1
 
     def close(self):
         if self.sock:
