@@ -1,15 +1,16 @@
 #!/usr/bin/python3
 """Connections that are kept while a command restarts the service; every byte of every reply is compared.
 
-    established.py [--idle N] [--rounds N] [--busy N] [--unread N] [--may-end] [--once] [--until FILE]
-                   [--pause MS] -- COMMAND...
+    established.py [--idle N] [--each N] [--busy N] [--unread N] [--rounds N] [--may-end] [--once]
+                   [--until FILE] [--pause MS] -- COMMAND...
 
 Each round brings every connection into the state that its kind describes (idle, in the middle of a request, with an unread
-reply), runs COMMAND, and then completes what was begun. Busy clients pipeline requests all the time. Prints what it
-counted, and exits with 1 if a byte is wrong or missing, a connection has ended, or the command has failed.
+reply), runs COMMAND, and then completes what was begun. --each is the number of connections of a kind. Busy clients
+pipeline requests all the time. Prints what it counted, and exits with 1 if a byte is wrong or missing, a connection has
+ended, or the command has failed.
 With --may-end connections may end, and are opened again: only a wrong byte is a failure. With --once no connection is
-opened after the command. There are fewer rounds if FILE exists after one. --pause is the longest time without a reply that a busy client accepts. Ports are those of the
-socket units; 9083 is a listener for PROXY headers.
+opened after the command. There are fewer rounds if FILE exists after one. --pause is the longest time without a reply that
+a busy client accepts. Ports are those of the socket units; 9083 is a listener for PROXY headers.
 """
 import collections
 import errno
@@ -168,7 +169,7 @@ def kinds(options):
 
     def prefixed(text):
         return reply(text), reply(text)
-    each = 8
+    each = options.each
     yield "idle", PORTS["frame"], options.idle, idle
     yield "frame", PORTS["frame"], each, cut(upper)
     yield "frame-2021", PORTS["frame-2021"], each, cut(upper)
@@ -481,7 +482,7 @@ class Crowd:
 
 
 class Options:
-    idle, rounds, busy, unread, pause = 100, 1, 8, 4, float("inf")
+    idle, each, busy, unread, rounds, pause = 100, 8, 8, 4, 1, float("inf")
     may_end, once, until, command = False, False, "", ["true"]
 
     def __init__(self, arguments):
@@ -494,7 +495,7 @@ class Options:
                 setattr(self, name[2:].replace("-", "_"), True)
             elif name == "--until":
                 self.until = arguments.pop(0)
-            elif name in ("--idle", "--rounds", "--busy", "--unread", "--pause"):
+            elif name in ("--idle", "--each", "--busy", "--unread", "--rounds", "--pause"):
                 setattr(self, name[2:], int(arguments.pop(0)))
             else:
                 sys.exit(__doc__)
