@@ -481,6 +481,20 @@ fn service_does_not_restart_after_usage_and_configuration_errors() {
 }
 
 #[test]
+fn service_hands_its_connections_over_at_a_restart() {
+    let unit = read("systemd/retortd.service");
+    for (name, expected) in [
+        ("Environment", "RETORTD_HAND_OVER=yes"),
+        ("FileDescriptorStoreMax", "1"),
+        ("KillMode", "mixed"),
+        ("SuccessExitStatus", "75"),
+        ("RestartForceExitStatus", "75"),
+    ] {
+        assert_eq!(value(&unit, name), Some(expected), "{name}");
+    }
+}
+
+#[test]
 fn autopkgtest_runs_every_system_test() {
     let control = read("packaging/debian/tests/control");
     let listed: BTreeSet<String> =

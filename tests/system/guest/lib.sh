@@ -86,3 +86,43 @@ end_load() {
   sed 's/^/note: under load: /' "$load_out"
   [ $status = 0 ] || fail "the load met failures"
 }
+
+# Opens the listeners that established.py needs, one of them for PROXY headers, and allows the test as many descriptors
+# as the service has.
+open_every_listener() {
+  cat >/etc/systemd/system/retortd-balancer.socket <<'UNIT'
+[Socket]
+FileDescriptorName=frame,proxy
+Service=retortd.service
+ListenStream=127.0.0.1:9083
+UNIT
+  printf 'RETORTD_PROXY_FROM=127.0.0.0/8\nRETORTD_PROXY_TIMEOUT=1m\n' >>"$settings"
+  systemctl daemon-reload
+  systemctl stop --quiet retortd.service
+  systemctl start retortd-{frame-2021,text,echo,echo-prefix,ack,respond,upper,upper-line,length-prefix,record,discard,chargen}.socket \
+    retortd-balancer.socket
+  ulimit -n "$(ulimit -H -n)"
+}
+# established ARGUMENT... -- COMMAND...: connections, of which the command may change nothing (established.py). COMMAND may
+# be a function.
+established() {
+  local status=0 arguments=()
+  while [ "$1" != -- ]; do arguments+=("$1"); shift; done
+  shift
+  export guest settings
+  # shellcheck disable=SC2046  # the names of all functions
+  export -f $(compgen -A function)
+  python3 "$guest/established.py" "${arguments[@]}" -- bash -euo pipefail -c '"$@"' - "$@" >/root/established || status=$?
+  sed 's/^/note: /' /root/established
+  [ $status = 0 ] || fail "connections that were kept over: $*"
+}
+# Sends SIGUSR2 to the service, and waits for the next process.
+hand_over_by_signal() {
+  local before
+  before=$(pid)
+  systemctl kill -s USR2 --kill-who=main retortd
+  soon 10 runs_another "$before"
+}
+# runs_another PID: the service is active, as another process.
+runs_another() { is retortd.service ActiveState active && [ "$(pid)" != "$1" ]; }
+stored() { property retortd.service NFileDescriptorStore; }

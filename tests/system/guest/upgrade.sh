@@ -1,5 +1,6 @@
 #!/bin/bash
-# An upgrade under load: the service is a new process of the new version; no connection is rejected, no reply is lost.
+# An upgrade under load: the service is a new process of the new version; no connection is rejected, no reply is lost, and
+# every open connection is kept.
 . "$(dirname "$0")/lib.sh"
 packages=("${RETORTD_TEST_PACKAGES:-/nonexistent}"/retortd_*.deb)
 [ -f "${packages[0]}" ] || skip "no package to upgrade to: set RETORTD_TEST_PACKAGES to the directory of the .deb"
@@ -17,6 +18,10 @@ dpkg --install /root/next.deb >/dev/null
 expect "the upgrade restarted the service" test "$(pid)" != "$pid"
 dpkg --install "${packages[0]}" >/dev/null 2>&1
 end_load
+
+open_every_listener
+established --idle 10000 -- dpkg --install /root/next.deb
+dpkg --install "${packages[0]}" >/dev/null 2>&1
 equal "the socket was left alone" "$since" "$(property retortd.socket ActiveEnterTimestampMonotonic)"
 equal "the other sockets are still disabled" disabled "$(systemctl is-enabled retortd-echo.socket || true)"
 
