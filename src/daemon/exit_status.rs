@@ -5,9 +5,11 @@
 //! | 0 | stopped as requested |
 //! | 2 | usage: an option or its value is wrong |
 //! | 71 | the system refused something; another start may succeed (`EX_OSERR` of sysexits(3)) |
+//! | 75 | the connections wait in the store of the service manager for the next start (`EX_TEMPFAIL`) |
 //! | 78 | the configuration cannot work, and another start will not change that (`EX_CONFIG`) |
 //!
-//! The unit lists 2 and 78 in `RestartPreventExitStatus=`.
+//! The unit lists 2 and 78 in `RestartPreventExitStatus=`, and 75 in `RestartForceExitStatus=`: without an error, so that
+//! the next start is made at once.
 
 use std::fmt;
 use std::process::ExitCode;

@@ -45,6 +45,8 @@ fn invalid_option_value_exits_2_and_names_option() {
         ("--write-timeout", &["-1s", "5."]),
         ("--drain-delay", &["-1s", "2years"]),
         ("--drain-timeout", &["-1s", "30,5"]),
+        ("--hand-over", &["", "maybe", "2"]),
+        ("--hand-over-timeout", &["-1s", "0", "none"]),
         ("--exit-idle", &["-1s", "s"]),
         ("--seed", &["18446744073709551616"]),
         ("--log", &["", "journald"]),

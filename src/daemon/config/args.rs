@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, CommandFactory, Parser, ValueEnum, ValueHint};
 
 use super::descriptor::{Descriptor, InheritedOptions};
@@ -53,9 +53,10 @@ names.
 Signals: TERM and INT stop the daemon: it accepts clients until --drain-delay
 ends, and exits when every request has its reply. Each further one, a second or
 more later, ends the present phase: the delay, then the drain. HUP reloads the
-configuration. USR1 logs statistics.
+configuration. USR1 logs statistics. USR2, with --hand-over, hands connections
+over to a new process.
 Exit status: 0 stopped as requested, 2 usage, 71 the system refused something,
-78 the configuration cannot work.";
+75 handed over to the next start, 78 the configuration cannot work.";
 
 /// Serve framed text transforms, echo and other small protocols over TCP, Unix and vsock sockets.
 #[derive(Debug, Parser)]
@@ -201,6 +202,14 @@ pub struct ReloadableSettings {
     /// Maximum time that a stop waits for pending requests and replies, from the end of --drain-delay on
     #[arg(long, env = "RETORTD_DRAIN_TIMEOUT", value_name = "TIME", help_heading = RUNNING, default_value = "30s")]
     pub drain_timeout: Limit<Duration>,
+    /// On SIGUSR2 hand all connections over to a new process: to the next start, which the service manager makes, or
+    /// without one to the program that this process then executes
+    #[arg(long, env = "RETORTD_HAND_OVER", value_name = "WHETHER", help_heading = RUNNING, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "no", default_missing_value = "yes", value_parser = yes_or_no())]
+    pub hand_over: bool,
+    /// Maximum time that a hand-over waits for requests that are processed; connections whose requests take longer are
+    /// closed
+    #[arg(long, env = "RETORTD_HAND_OVER_TIMEOUT", value_name = "TIME", help_heading = RUNNING, default_value = "5s", value_parser = units::positive_time)]
+    pub hand_over_timeout: Duration,
     /// Exit after this time without a connection; without effect while metrics or agent is served
     #[arg(long, env = "RETORTD_EXIT_IDLE", value_name = "TIME", help_heading = RUNNING, default_value = "none")]
     pub exit_idle: Limit<Duration>,
@@ -246,6 +255,13 @@ pub fn command() -> clap::Command {
 pub fn fixed_options() -> Vec<String> {
     let command = FixedSettings::augment_args(clap::Command::new("fixed"));
     command.get_arguments().filter_map(|option| Some(format!("--{}", option.get_long()?))).collect()
+}
+
+/// The values of an option that is on or off, with the other words that are booleans in unit files (systemd.syntax(7)).
+fn yes_or_no() -> impl TypedValueParser<Value = bool> {
+    let yes = PossibleValue::new("yes").aliases(["true", "on", "1"]);
+    let no = PossibleValue::new("no").aliases(["false", "off", "0"]);
+    PossibleValuesParser::new([yes.clone(), no]).map(move |word| yes.matches(&word, false))
 }
 
 fn socket_buffer(text: &str) -> Result<Size, String> {

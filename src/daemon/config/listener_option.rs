@@ -14,7 +14,7 @@ use crate::server::Rate;
 const FOR_ALL_LISTENERS: &[&str] = &[
     "backlog", "recv-buffer", "send-buffer", "proxy-from", "proxy-timeout", "max-connections", "max-per-source",
     "source-prefix", "max-message", "max-buffered", "max-line", "idle-timeout", "request-timeout", "write-timeout",
-    "min-rate", "drain-delay", "drain-timeout", "exit-idle", "quotes", "verbose",
+    "min-rate", "drain-delay", "drain-timeout", "hand-over", "hand-over-timeout", "exit-idle", "quotes", "verbose",
 ];
 
 /// An option of a listener.
