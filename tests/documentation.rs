@@ -338,6 +338,7 @@ fn systemd_commands_in_the_documents_run_in_a_system_test() {
         ("README.md", read("README.md")),
         ("docs/load-balancers.md", read("docs/load-balancers.md")),
         ("docs/metrics.md", read("docs/metrics.md")),
+        ("docs/restart.md", read("docs/restart.md")),
         ("packaging/default/retortd", read("packaging/default/retortd")),
         ("retortd.8", manual("retortd.8")),
         ("retortd.protocols.7", manual("retortd.protocols.7")),
