@@ -42,6 +42,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prefix_trie", &["server/access.rs"]),
     ("procfs", &["daemon/side/process.rs"]),
     ("sd_notify", &["daemon/notify.rs"]),
+    ("serde", &["connection/", "protocol/"]),
     ("serde_json", &["client/json.rs", "daemon/logging/format/json.rs"]),
     ("simdutf8", &["transform/utf8.rs"]),
     ("syslog", &["daemon/logging/"]),

@@ -2,8 +2,11 @@
 
 use std::io;
 
+use serde::{Deserialize, Serialize};
+
 /// Why a connection closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum CloseReason {
     /// The client half-closed, and has every reply.
@@ -42,13 +45,15 @@ pub enum CloseReason {
     ProxyUntrusted,
     /// The system lacks what the connection needs: memory, a place in epoll.
     Resources,
+    /// The predecessor handed the connection over, and its state or its socket was missing or invalid.
+    HandoverFailed,
     /// The socket failed in another way.
     Failed,
 }
 
 impl CloseReason {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Finished,
         Self::Served,
         Self::Truncated,
@@ -67,6 +72,7 @@ impl CloseReason {
         Self::ProxyTimeout,
         Self::ProxyUntrusted,
         Self::Resources,
+        Self::HandoverFailed,
         Self::Failed,
     ];
 
@@ -92,6 +98,7 @@ impl CloseReason {
             Self::ProxyTimeout => "proxy-timeout",
             Self::ProxyUntrusted => "proxy-untrusted",
             Self::Resources => "resources",
+            Self::HandoverFailed => "handover-failed",
             Self::Failed => "failed",
         }
     }

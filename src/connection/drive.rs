@@ -17,6 +17,8 @@ pub(super) enum Step {
     Admit,
     Read,
     Process(Call),
+    /// Process the saved input.
+    ProcessSaved,
     Write,
     Generate,
     Offload,
@@ -48,6 +50,7 @@ impl Connection {
                     self.after_read(context, &mut batch, outcome, &mut direct_reads)
                 }
                 Step::Process(call) => self.process_batch(stream, context, &mut batch, call, direct_reads),
+                Step::ProcessSaved => self.process_saved(context, &mut batch, Phase::Receiving),
                 Step::Write => match self.write_output(stream, context) {
                     WriteOutcome::Done => self.after_write(context, &mut batch),
                     WriteOutcome::Blocked => return Next::Wait,
@@ -176,13 +179,13 @@ impl Connection {
                 self.set_phase(Phase::Skipping(bytes));
                 Step::Process(Call::Process)
             }
-            _ => self.save(context, batch, outcome, is_sent, direct_reads),
+            _ => self.save_rest(context, batch, outcome, is_sent, direct_reads),
         }
     }
 
     /// Saves what a call has left: input that is not consumed, replies that are not sent. Decides what is done with
     /// them.
-    fn save(
+    fn save_rest(
         &mut self,
         context: &mut Context,
         batch: &mut Batch,

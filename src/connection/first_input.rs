@@ -1,7 +1,10 @@
 //! What is special about the first input of a connection, or about a reset in place of it.
 
+use serde::{Deserialize, Serialize};
+
 /// What is special about the first input of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum FirstInput {
     /// Nothing, or it has arrived.
     #[default]

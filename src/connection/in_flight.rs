@@ -5,6 +5,8 @@ use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::context::{Context, SMALL_REQUEST, UNCHARGED_BYTES};
 use super::limits::Limits;
 use super::memory::{Budget, Buffer, Charge, Retired};
@@ -22,7 +24,8 @@ const MIN_RATE_GRACE: Millis = Millis::new(5_000);
 const MIN_RATE_FIRST_LOOK: Millis = Millis::new(1_000);
 
 /// The time of a transfer that has to keep a rate: bytes put its start off.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Pace {
     /// The time from which the client is late, less the period that it is allowed.
     pub(super) start: Millis,
@@ -33,6 +36,11 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn starting(start: Millis) -> Self {
         Self { start, remainder: 0 }
+    }
+
+    /// Whether a transfer at `rate` can have come to this.
+    pub(super) fn is_possible(&self, rate: NonZero<u64>) -> bool {
+        self.remainder < rate.get()
     }
 
     /// Puts the start off for `bytes` that have moved: at `rate` bytes a second, but never beyond `now`, so that a
@@ -53,6 +61,8 @@ pub(super) struct InFlight {
     pub(super) needed: Needed,
     /// The random seed of the request at the start of `input`, if it is to be offloaded.
     pub(super) seed: u64,
+    /// That request was offloaded, is counted, and was recalled from the thread pool.
+    pub(super) is_recalled: bool,
     /// Replies that the client has not taken yet.
     pub(super) output: Output,
     /// The requests that `output` replies to.

@@ -31,6 +31,11 @@ impl ClientLabel {
         Self(text)
     }
 
+    /// Its text.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
     /// Whether the client has no label.
     #[must_use]
     pub fn is_none(&self) -> bool {

@@ -3,8 +3,11 @@
 use std::ops::{Add, AddAssign, Div, Sub};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A moment, in milliseconds since the server's start, or a span of milliseconds. Sums and differences saturate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Millis(u64);
 
 impl Millis {

@@ -9,7 +9,8 @@ use log::{Level, log_enabled};
 use super::context::Context;
 use super::in_flight::Output;
 use super::memory::{Buffer, Charge, Retired};
-use super::state::{Connection, Phase, State};
+use super::millis::Millis;
+use super::state::{Connection, Phase, Resume, State};
 use crate::protocol::{
     CallContext, Cancel, Exchange, LogEvent, Needed, Progress, Protocol, RequestCounts, RequestLimits, RequestRng,
 };
@@ -68,7 +69,7 @@ impl Connection {
         };
         self.set_phase(Phase::Offloaded);
         self.served_any = true;
-        self.traffic.requested(&context.counters, 1);
+        self.count_offloaded(context);
         OffloadOutcome::Job(Box::new(OffloadJob {
             protocol,
             input,
@@ -79,6 +80,40 @@ impl Connection {
             wants_log_events: log_enabled!(Level::Info),
             cancel: Cancel::default(),
         }))
+    }
+
+    /// Takes back a job that has not begun: its request is offloaded again, and not counted again, by
+    /// [`Connection::continue_service`]. Without memory for that, or if it is not a job of this connection, the job is
+    /// returned.
+    ///
+    /// # Errors
+    /// The job.
+    pub fn recall(&mut self, job: Box<OffloadJob>) -> Result<(), Box<OffloadJob>> {
+        let State::Busy(Phase::Offloaded, in_flight) = &mut self.state else { return Err(job) };
+        let joined = match in_flight.input.filled() {
+            [] => None,
+            rest => match Buffer::with_contents([job.input.filled(), rest], 0) {
+                Ok(joined) => Some(joined),
+                Err(_) => return Err(job),
+            },
+        };
+        let OffloadJob { protocol, input, needed, seed, charge, .. } = *job;
+        in_flight.input = joined.unwrap_or(input);
+        (in_flight.needed, in_flight.seed, in_flight.is_recalled) = (needed, seed, true);
+        in_flight.charge = Some(charge);
+        // the request is complete: no time-out is put off by the wait
+        in_flight.waiting_since = Millis::NEVER;
+        self.protocol = Some(protocol);
+        self.set_phase(Phase::WaitingForMemory(Resume::Offload));
+        Ok(())
+    }
+
+    /// Counts the request that is being offloaded, unless it was offloaded before.
+    fn count_offloaded(&mut self, context: &Context) {
+        match &mut self.state {
+            State::Busy(_, in_flight) if in_flight.is_recalled => in_flight.is_recalled = false,
+            _ => self.traffic.requested(&context.counters, 1),
+        }
     }
 
     /// Takes the protocol and the replies back from a job; returns the protocol's progress.

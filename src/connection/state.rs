@@ -3,6 +3,8 @@
 //! Except for the charge to the budget (`InFlight::charge`), the states hold neither an `Arc` nor a function pointer:
 //! all of their data can be written down and restored elsewhere.
 
+use serde::{Deserialize, Serialize};
+
 use super::close_reason::CloseReason;
 use super::first_input::FirstInput;
 use super::in_flight::InFlight;
@@ -102,7 +104,8 @@ pub(super) struct Handshake {
 }
 
 /// What a request in progress waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Phase {
     /// The start of a request has arrived. Reads; closes at the request timeout.
     Receiving,
@@ -117,7 +120,8 @@ pub(super) enum Phase {
 }
 
 /// What follows when the client has taken all replies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Then {
     /// Read the rest of a request, or the next one.
     Receive,
@@ -134,7 +138,8 @@ pub(super) enum Then {
 }
 
 /// What memory is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Resume {
     /// The next piece of a large request.
     Read,
@@ -207,7 +212,9 @@ impl Connection {
     #[must_use]
     pub fn unanswered(&self) -> u32 {
         match &self.state {
-            State::Busy(phase, in_flight) => in_flight.unanswered() + u32::from(*phase == Phase::Offloaded),
+            State::Busy(phase, in_flight) => {
+                in_flight.unanswered() + u32::from(*phase == Phase::Offloaded || in_flight.is_recalled)
+            }
             State::Lingering { unanswered, .. } => *unanswered,
             State::Handshake(_) | State::Idle { .. } | State::Generating { .. } => 0,
         }

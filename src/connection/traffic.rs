@@ -3,11 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::counters::Counters;
 use super::millis::Millis;
 
 /// What one connection has carried. Every call counts for the connection and for its worker.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Traffic {
     /// When it was accepted.
     begun: Millis,
@@ -42,6 +45,18 @@ impl Traffic {
     pub(super) fn sent(&mut self, counters: &Counters, bytes: usize) {
         self.bytes_out += bytes as u64;
         counters.bytes_out.add(bytes as u64);
+    }
+
+    /// Requests that have arrived.
+    #[must_use]
+    pub(super) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Whether no number is above `most`.
+    #[must_use]
+    pub(super) fn is_at_most(&self, most: u64) -> bool {
+        [self.requests, self.bytes_in, self.bytes_out].into_iter().all(|number| number <= most)
     }
 
     /// Whether the connection has carried nothing.

@@ -25,7 +25,7 @@ pub(super) const TRANSITIONS: &[(Kind, &[Kind])] = {
         (Skipping, &[Receiving, Lingering]),
         (Replying, &[Idle, Receiving, Skipping, Generating, Lingering]),
         (WaitingForMemory, &[Receiving]),
-        (Offloaded, &[Replying, Lingering]),
+        (Offloaded, &[Replying, WaitingForMemory, Lingering]),
         (Generating, &[Receiving, Lingering]),
         (Lingering, &[]),
     ]

@@ -8,6 +8,7 @@ pub use super::call_context::{CallContext, RequestLimits};
 pub use super::exchange::{Exchange, RequestRecord};
 pub use super::progress::{CloseCause, Needed, Progress};
 pub use super::refusal::{MAX_MESSAGE, Refusal};
+pub use super::saved::{InvalidState, ProtocolState, Unconsumed};
 
 /// Minimum reply space that every call on the event loop gets, in bytes. Derived: the longest reply to one chunk, that
 /// of `respond` (10 bytes, and three for each byte of `chunk::CHUNK`: 3,082), rounded up to a power of two.
@@ -56,4 +57,23 @@ pub trait Protocol: Send {
 
     /// The last `unsent` bytes that [`Protocol::generate`] wrote were not sent: the next call generates them again.
     fn rewind(&mut self, _unsent: usize) {}
+
+    /// The state beside the unconsumed input, for another process that continues the connection.
+    fn save(&self) -> ProtocolState {
+        ProtocolState::default()
+    }
+
+    /// Continues from a state that [`Protocol::save`] has returned, with the input that was not consumed then. Called
+    /// in place of [`Protocol::open`].
+    ///
+    /// # Errors
+    /// If no protocol of this kind can have been in that state with that input. A state that it accepts, whoever wrote
+    /// it, never makes a later call panic.
+    fn restore(&mut self, state: &ProtocolState, unconsumed: Unconsumed<'_>) -> Result<(), InvalidState> {
+        state.values::<0>(0)?;
+        if unconsumed.preprocessed > 0 {
+            return Err(InvalidState("the protocol does not preprocess its input"));
+        }
+        Ok(())
+    }
 }

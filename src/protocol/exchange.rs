@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::refusal::Refusal;
 
 /// Input and replies of one call of a [`Protocol`](super::Protocol).
@@ -23,7 +25,8 @@ pub struct Exchange<'a> {
 }
 
 /// Numbers of requests and events of one call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RequestCounts {
     /// Requests that got a reply.
     pub answered: u32,

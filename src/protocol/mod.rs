@@ -26,6 +26,7 @@ mod refusal;
 mod registry;
 mod request_head;
 mod rng;
+mod saved;
 pub mod services;
 mod settings;
 #[cfg(test)]
@@ -43,4 +44,5 @@ pub use progress::{CloseCause, Needed, Progress};
 pub use refusal::Refusal;
 pub use registry::{PROTOCOLS, by_name};
 pub use rng::RequestRng;
+pub use saved::{InvalidState, ProtocolState, Unconsumed};
 pub use settings::{ConnectionInfo, ProtocolSettings};
