@@ -42,8 +42,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prefix_trie", &["server/access.rs"]),
     ("procfs", &["daemon/side/process.rs"]),
     ("sd_notify", &["daemon/notify.rs"]),
-    ("serde", &["connection/", "protocol/"]),
-    ("serde_json", &["client/json.rs", "daemon/logging/format/json.rs"]),
+    (
+        "serde",
+        &["connection/", "daemon/hand_over/", "protocol/", "server/", "sys/socket_address.rs", "sys/stream_socket.rs"],
+    ),
+    ("serde_json", &["client/json.rs", "daemon/hand_over/", "daemon/logging/format/json.rs", "server/"]),
     ("simdutf8", &["transform/utf8.rs"]),
     ("syslog", &["daemon/logging/"]),
     ("tempfile", &["client/report_file.rs"]),

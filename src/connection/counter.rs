@@ -33,7 +33,7 @@ impl Summand for Counter {
     type Sum = u64;
 
     fn add_to(&self, sum: &mut u64) {
-        *sum += self.get();
+        self.get().add_to(sum);
     }
 }
 
@@ -41,7 +41,8 @@ impl Summand for u64 {
     type Sum = u64;
 
     fn add_to(&self, sum: &mut u64) {
-        *sum += self;
+        // a sum that a predecessor has saved may have any value
+        *sum = sum.saturating_add(*self);
     }
 }
 

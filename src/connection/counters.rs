@@ -8,8 +8,11 @@ use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::close_reason::CloseReason;
 use super::counter::{Counter, Summand};
+use super::counts_by_name;
 use super::durations::Durations;
 use super::proxy_result::ProxyResult;
 use crate::protocol::RequestCounts;
@@ -20,14 +23,17 @@ const PROXY_RESULTS: usize = ProxyResult::ALL.len();
 /// The table of all counters: each with its help text, its name and its type. Everything else about them derives from
 /// it. They are read in this order.
 macro_rules! counters {
-    ($($(#[doc = $help:literal])+ $name:ident: $counter:ty,)+) => {
+    ($($(#[doc = $help:literal])+ $(#[serde($names:meta)])? $name:ident: $counter:ty,)+) => {
         /// One worker's counters, of one listener.
         #[derive(Debug, Default)]
         pub struct Counters { $($(#[doc = $help])+ pub $name: $counter,)+ }
 
-        /// Sums of counters.
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
-        pub struct Totals { $($(#[doc = $help])+ pub $name: <$counter as Summand>::Sum,)+ }
+        /// Sums of counters. A successor continues them: they are saved by name, and one that was not saved begins at 0.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Totals {
+            $($(#[doc = $help])+ $(#[serde($names)])? pub $name: <$counter as Summand>::Sum,)+
+        }
 
         impl Totals {
             /// Adds the current values of `counters`, which are read one after another.
@@ -46,10 +52,12 @@ macro_rules! counters {
 // effects before their causes
 counters! {
     /// Connections closed, by [`CloseReason`].
+    #[serde(with = "counts_by_name::reasons")]
     closed: [Counter; REASONS],
     /// Connections accepted.
     accepted: Counter,
     /// Requests that were read and not replied to, by the [`CloseReason`] of their connection.
+    #[serde(with = "counts_by_name::reasons")]
     abandoned: [Counter; REASONS],
     /// Durations of the requests whose replies the kernel has taken, error replies too.
     durations: Durations,
@@ -77,6 +85,7 @@ counters! {
     connections_full: Counter,
     /// Connections of listeners that expect a PROXY header, by [`ProxyResult`]; counted when the header is complete, or
     /// when the connection ends before that.
+    #[serde(with = "counts_by_name::proxy_results")]
     proxy: [Counter; PROXY_RESULTS],
 }
 

@@ -4,6 +4,8 @@
 //! last byte of the reply. No input is read while a complete request waits, so the last read of a connection has
 //! completed all requests that it has in hand.
 
+use serde::{Deserialize, Serialize};
+
 use super::counter::{Counter, Summand};
 
 /// The bounds, in nanoseconds: 100 us to 10 s, each about three times the one before. Chosen: a request that does not
@@ -33,7 +35,8 @@ pub struct Durations {
 }
 
 /// The sums of all workers' `Durations`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DurationTotals {
     /// How many were longer than the bound before, and at most this one; at the end, longer than all.
     pub counts: [u64; BOUNDS.len() + 1],

@@ -41,12 +41,13 @@
 //! | `timers`, `linger`, `quiet` | deadlines, and the end of a connection |
 //! | `memory` | the budget of all connections, buffers, and the pool of a worker |
 //! | `context`, `limits`, `millis` | what a worker lends, what one connection may take, and times |
-//! | `close_reason`, `proxy_result`, `counter`, `counters`, `durations`, `traffic`, `log`, `log_lines` | what is counted and logged |
+//! | `close_reason`, `proxy_result`, `counter`, `counters`, `counts_by_name`, `durations`, `traffic`, `log`, `log_lines` | what is counted and logged |
 
 mod close_reason;
 mod context;
 mod counter;
 mod counters;
+mod counts_by_name;
 mod drive;
 mod durations;
 mod first_input;

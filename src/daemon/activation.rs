@@ -11,10 +11,14 @@
 //!   closed, and the store is requested to remove them, so that an older version can always be started. A file, or a
 //!   single connection of packets, is one of them only if its name means no service.
 //!
+//! * from a predecessor, which hands its connections over, through the store or through execve(2): one connected Unix
+//!   socket of packets with a name of its own, which carries all others ([`super::hand_over`]).
+//!
 //! What is dropped never makes the daemon open the default port in its place.
 
 use std::collections::BTreeMap;
 use std::env;
+use std::mem;
 use std::os::fd::{OwnedFd, RawFd};
 
 use listenfd::ListenFd;
@@ -24,7 +28,8 @@ use super::listen_fds::announced;
 use crate::daemon::config::descriptor::{Descriptor, means_service};
 use crate::daemon::config::origin::SocketOrigin;
 use crate::daemon::exit_status::Failure;
-use crate::sys::{self, Errno, SocketAddress, SocketKind, StreamListener, StreamSocket};
+use crate::daemon::hand_over::{HandedListener, ListenerOrigin, NAME};
+use crate::sys::{self, DescriptorReceiver, Errno, SocketAddress, SocketKind, StreamListener, StreamSocket};
 
 /// The sockets that the service manager has passed.
 #[derive(Debug, Default)]
@@ -35,7 +40,9 @@ pub struct Inherited {
     pub connection: Option<InheritedSocket<StreamSocket>>,
     /// The names of descriptors from the store, which were closed.
     pub stored: Vec<String>,
-    /// The number of descriptors, those that were closed included.
+    /// Sockets that carry what a predecessor has handed over.
+    pub hand_over: Vec<DescriptorReceiver>,
+    /// The number of descriptors, those that were closed included, and those from a predecessor not.
     pub passed: u32,
 }
 
@@ -51,7 +58,7 @@ pub struct InheritedSocket<S> {
 }
 
 impl Inherited {
-    /// Whether nothing was passed.
+    /// Whether nothing was passed, except from a predecessor.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.passed == 0
@@ -61,6 +68,23 @@ impl Inherited {
     #[must_use]
     pub fn has_socket(&self) -> bool {
         !self.listeners.is_empty() || self.connection.is_some()
+    }
+
+    /// Adds the listeners among those of a predecessor that the service manager had passed to it, under their names; the
+    /// others stay in the list. `connection` is the value of `--connection`. One that cannot be served is closed.
+    pub fn take_back(&mut self, handed: &mut Vec<HandedListener>, connection: Option<&Descriptor>) {
+        for HandedListener { socket, origin, file } in mem::take(handed) {
+            match origin {
+                ListenerOrigin::Own { .. } => handed.push(HandedListener { socket, origin, file }),
+                ListenerOrigin::Inherited { name } => match inherited_listener(socket, &name, connection) {
+                    Ok(listener) => {
+                        self.listeners.push(listener);
+                        self.passed += 1;
+                    }
+                    Err(why) => warn!("the listener '{}' that was handed over is closed: {why}", name.escape_debug()),
+                },
+            }
+        }
     }
 }
 
@@ -95,14 +119,26 @@ pub fn take(connection: Option<&Descriptor>) -> Result<Inherited, Failure> {
         sys::inherited_flags(number_of(place)).map_err(|_| unusable(place, announced.name(place), "it is not open"))?;
     }
     let mut listenfd = ListenFd::from_env();
-    let mut inherited = Inherited { passed: announced.count, ..Inherited::default() };
+    let mut inherited = Inherited::default();
     let mut stored: BTreeMap<String, usize> = BTreeMap::new();
     for place in 0..announced.count {
         let name = announced.name(place);
         let number = listenfd.take_raw_fd(place as usize).ok().flatten();
         let descriptor = number.ok_or(Errno::EBADF).and_then(sys::take_inherited);
         let descriptor = descriptor.map_err(|_| unusable(place, name, "it is not open"))?;
+        let descriptor = match hand_over(descriptor, name) {
+            Ok(socket) => {
+                inherited.hand_over.push(socket);
+                continue;
+            }
+            Err(descriptor) => descriptor,
+        };
+        inherited.passed += 1;
         match use_of(&descriptor, announced.count == 1, means_service(name)) {
+            // nothing but a listener can be from a socket unit under this name
+            Use::Connection | Use::Unusable(_) if name == NAME && !sys::is_listening(&descriptor) => {
+                *stored.entry(name.into()).or_default() += 1;
+            }
             Use::Listener => inherited.listeners.push(inherited_socket(descriptor, place, name, connection)?),
             Use::Connection => inherited.connection = Some(inherited_socket(descriptor, place, name, connection)?),
             Use::Stored => *stored.entry(name.into()).or_default() += 1,
@@ -117,6 +153,14 @@ pub fn take(connection: Option<&Descriptor>) -> Result<Inherited, Failure> {
     }
     inherited.stored = stored.into_keys().filter(|name| is_stored_name(name)).collect();
     Ok(inherited)
+}
+
+/// A descriptor that carries what a predecessor has handed over, by its name and its kind; otherwise returns it.
+fn hand_over(descriptor: OwnedFd, name: &str) -> Result<DescriptorReceiver, OwnedFd> {
+    if name != NAME {
+        return Err(descriptor);
+    }
+    DescriptorReceiver::try_from(descriptor).map_err(|(descriptor, _)| descriptor)
 }
 
 /// Whether a store can contain descriptors of this name: it must be printable ASCII, and not empty (`sd_notify(3)`).
@@ -151,6 +195,17 @@ fn inherited_socket<S: TryFrom<OwnedFd, Error = Errno>>(
         failure.with_hint("set FileDescriptorName= to a protocol that retortd --list prints")
     })?;
     InheritedSocket::new(socket, descriptor).map_err(|error| unusable(place, name, error.desc()))
+}
+
+/// A listener that another process has inherited under this name.
+fn inherited_listener(
+    socket: StreamListener,
+    name: &str,
+    connection: Option<&Descriptor>,
+) -> Result<InheritedSocket<StreamListener>, String> {
+    let descriptor = Descriptor::of_name(name, connection)?;
+    let local = socket.local_address().map_err(|error| error.desc())?;
+    Ok(InheritedSocket { socket, local, descriptor })
 }
 
 /// The use of a descriptor.
@@ -291,6 +346,43 @@ mod tests {
             assert!(!sys::is_connected(&server));
             assert_eq!(uses(server), [Use::Connection, Use::Stored]);
         }
+    }
+
+    #[test]
+    fn only_a_pair_of_this_name_is_from_a_predecessor() {
+        let pair = || OwnedFd::from(sys::descriptor_pair().expect("a pair").1);
+        assert!(hand_over(pair(), NAME).is_ok());
+        for name in ["hand-over,proxy", "Hand-over", "", "echo"] {
+            assert!(hand_over(pair(), name).is_err(), "{name}");
+        }
+        let (stream, _other) = UnixStream::pair().expect("a pair");
+        let (_client, connected) = connection();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let packets = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        let address = UnixAddr::new_abstract(format!("retortd-hand-over-{}", std::process::id()).as_bytes());
+        bind(packets.as_raw_fd(), &address.expect("an address")).expect("bind");
+        listen(&packets, Backlog::new(1).expect("a backlog")).expect("listen");
+        for other in [stream.into(), connected.into(), listener.into(), packets] {
+            hand_over(other, NAME).expect_err("it is another socket");
+        }
+    }
+
+    #[test]
+    fn listeners_of_a_predecessor_are_inherited_again() {
+        let handed = |origin| {
+            let socket = TcpListener::bind("127.0.0.1:0").expect("bind").into();
+            HandedListener { socket, origin, file: None }
+        };
+        let named = |name: &str| handed(ListenerOrigin::Inherited { name: name.into() });
+        let own = handed(ListenerOrigin::Own { service: "echo".into(), address: "7".into(), ordinal: 0 });
+        let mut list = vec![named("echo,proxy"), own, named("gopher"), named("connection")];
+        let mut inherited = Inherited::default();
+        let connection = Descriptor::of_connection("time").expect("a protocol");
+        inherited.take_back(&mut list, Some(&connection));
+        assert!(matches!(list[..], [HandedListener { origin: ListenerOrigin::Own { .. }, .. }]), "{list:?}");
+        let found: Vec<&Descriptor> = inherited.listeners.iter().map(|listener| &listener.descriptor).collect();
+        assert_eq!(found, [&Descriptor::of_name("echo,proxy", None).expect("a name"), &connection]);
+        assert!(inherited.has_socket() && !inherited.is_empty());
     }
 
     #[test]

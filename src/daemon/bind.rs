@@ -6,6 +6,7 @@ use super::socket_options::set_options;
 use crate::daemon::config::args::FixedSettings;
 use crate::daemon::config::listen::Endpoint;
 use crate::daemon::config::listen_address::ListenAddress;
+use crate::daemon::hand_over::{HandedFile, HandedListener};
 use crate::sys::{self, BindError, Errno, SocketAddress, SocketFile, StreamListener, UnixAddress};
 
 /// A socket that listens.
@@ -38,6 +39,26 @@ pub fn bind(endpoint: &Endpoint, settings: &FixedSettings) -> Result<Bound, Bind
         (result, _) => result?,
     };
     Ok(Bound { socket, file: None })
+}
+
+/// Goes on listening on a socket that a predecessor has bound for the endpoint, with the options of these settings.
+///
+/// # Errors
+/// As listen(2) and [`SocketFile::take_over`]; ENOENT: the file of a Unix socket was not handed over with it.
+pub fn take_over(handed: HandedListener, endpoint: &Endpoint, settings: &FixedSettings) -> Result<Bound, BindError> {
+    let HandedListener { socket, file, .. } = handed;
+    let address = endpoint.address.socket_address();
+    let file = match (&address, file) {
+        (SocketAddress::Unix(UnixAddress::Path(path)), Some(HandedFile { id, lock })) => {
+            let mode = endpoint.mode.unwrap_or_default();
+            Some(SocketFile::take_over(path, id, lock, mode.0)?)
+        }
+        (SocketAddress::Unix(UnixAddress::Path(_)), None) => return Err(Errno::ENOENT.into()),
+        _ => None,
+    };
+    set_options(&socket, address.family(), &address, settings);
+    sys::listen(&socket, backlog(settings))?;
+    Ok(Bound { socket, file })
 }
 
 fn bind_address(address: &SocketAddress, settings: &FixedSettings) -> Result<StreamListener, Errno> {

@@ -14,6 +14,26 @@
 use std::fmt;
 use std::process::ExitCode;
 
+/// How a daemon that did not fail has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It stopped as requested.
+    Stopped,
+    /// The service manager has the connections, for the next start.
+    HandedOver,
+}
+
+impl End {
+    /// The exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Stopped => 0,
+            Self::HandedOver => 75,
+        }
+    }
+}
+
 /// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -89,6 +109,7 @@ mod tests {
 
     #[test]
     fn failures_have_a_code_and_a_hint() {
+        assert_eq!([End::Stopped, End::HandedOver].map(End::code), [0, 75]);
         assert_eq!([Kind::Usage, Kind::System, Kind::Configuration].map(Kind::code), [2, 71, 78]);
         let failure = Failure::system("cannot listen on [::]:7: Permission denied (os error 13)").with_hint("be root");
         assert_eq!(failure.to_string(), "cannot listen on [::]:7: Permission denied (os error 13) (be root)");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use log::warn;
 
 use super::activation::{Inherited, InheritedSocket};
-use super::bind::{Bound, bind};
+use super::bind::{Bound, bind, take_over};
 use super::listen_failure::{Other, cannot_bind, cannot_listen, excludes, passed_too};
 use super::side::SideListener;
 use super::socket_options::set_options;
@@ -17,6 +17,7 @@ use crate::daemon::config::origin::{Origins, SocketOrigin};
 use crate::daemon::config::service::Service;
 use crate::daemon::config::values::Size;
 use crate::daemon::exit_status::Failure;
+use crate::daemon::hand_over::{HandedListener, assign};
 use crate::protocol::ProtocolInfo;
 use crate::server::{AdoptedConnection, Listener, Origin};
 use crate::sys::{self, BindError, Errno, SocketAddress, SocketFamily, StreamListener, StreamSocket};
@@ -81,11 +82,13 @@ fn own_endpoints(settings: &FixedSettings, inherited: &Inherited) -> Result<Vec<
     ))
 }
 
-/// Prepares the inherited sockets and binds the configured endpoints; the default one if there is no other socket.
+/// Prepares the inherited sockets and binds the configured endpoints; the default one if there is no other socket. An
+/// endpoint for which a predecessor has handed a socket over goes on with that one; the other sockets that were `handed`
+/// over are closed.
 ///
 /// # Errors
 /// 78: an address that another start will not get; 71: the system refused an address or an option that is needed.
-pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, Failure> {
+pub fn open(settings: &FixedSettings, inherited: Inherited, handed: Vec<HandedListener>) -> Result<Sockets, Failure> {
     let endpoints = own_endpoints(settings, &inherited)?;
     let mut sockets = Sockets { stored: inherited.stored, ..Sockets::default() };
     for InheritedSocket { socket, local, descriptor } in inherited.listeners {
@@ -93,10 +96,10 @@ pub fn open(settings: &FixedSettings, inherited: Inherited) -> Result<Sockets, F
         prepare_inherited(&socket, &name, settings)?;
         sockets.add(Bound { socket, file: None }, descriptor.service, name, Origin::Inherited, settings);
     }
-    for endpoint in &endpoints {
+    for (endpoint, handed) in endpoints.iter().zip(assign(handed, &endpoints)) {
         let address = endpoint.address.socket_address();
         check_unicast(&address)?;
-        let own = bind_endpoint(endpoint, settings);
+        let own = open_endpoint(endpoint, handed, settings);
         let (bound, name) = own.map_err(|error| cannot_listen(&address, error, &sockets.others()))?;
         sockets.add(bound, endpoint.service, name, Origin::Own, settings);
     }
@@ -168,9 +171,22 @@ fn prepare_inherited(socket: &StreamListener, name: &str, settings: &FixedSettin
     Ok(())
 }
 
-/// Binds an endpoint, and returns it with its name in messages.
-fn bind_endpoint(endpoint: &Endpoint, settings: &FixedSettings) -> Result<(Bound, String), BindError> {
-    let bound = bind(endpoint, settings)?;
+/// Goes on with the socket that a predecessor has handed over for an endpoint, or binds one; returns it with its name in
+/// messages.
+fn open_endpoint(
+    endpoint: &Endpoint,
+    handed: Option<HandedListener>,
+    settings: &FixedSettings,
+) -> Result<(Bound, String), BindError> {
+    let taken_over = handed.map(|handed| take_over(handed, endpoint, settings));
+    let bound = match taken_over {
+        Some(Ok(bound)) => bound,
+        Some(Err(error)) => {
+            warn!("the socket of {endpoint} that was handed over cannot be used ({error:?}): it is bound again");
+            bind(endpoint, settings)?
+        }
+        None => bind(endpoint, settings)?,
+    };
     let name = listener_name(&bound.socket.local_address()?, endpoint.service);
     Ok((bound, name))
 }

@@ -12,6 +12,7 @@
 //! | `config`, `server_config`, `common_options` | the settings, and the configuration of the server that follows |
 //! | `check`, `reload` | `--check` and SIGHUP |
 //! | `activation`, `listen_fds`, `inetd` | the sockets that systemd or inetd passes |
+//! | `hand_over` | what one process hands over to the next one |
 //! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
 //! | `main_loop`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
 //! | `notify`, `notify_queue`, `status` | reports to systemd |
@@ -25,6 +26,7 @@ mod check;
 mod common_options;
 pub mod config;
 mod exit_status;
+mod hand_over;
 mod idle;
 mod inetd;
 mod listen_failure;
@@ -42,12 +44,14 @@ mod signals;
 mod socket_options;
 mod status;
 mod stop_signals;
+mod successor;
 mod system_limits;
 mod timers;
 
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::mem;
 use std::process::ExitCode;
 
 use log::{error, warn};
@@ -60,9 +64,10 @@ use config::environment::service_link_warning;
 use config::load::{Command, ConfigError, Configuration, Remark, load};
 use config::service::Service;
 use config::settings::Settings;
-use exit_status::{Failure, Kind};
+use exit_status::{End, Failure, Kind};
+use hand_over::Incoming;
 use listeners::Sockets;
-use main_loop::{MainLoop, Progress};
+use main_loop::{HandOver, MainLoop, Predecessor, Progress};
 use notify::Notifier;
 use side::SideServices;
 use signals::Signals;
@@ -99,7 +104,8 @@ fn run(configuration: Configuration, arguments: &[OsString], log: Option<LogTarg
 fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitCode {
     let target = log.unwrap_or(LogTarget::Auto);
     with_log(configuration, (target, LogFormat::Text), |configuration, inherited| {
-        print(&check::settings_in_force(&configuration, inherited)?)
+        print(&check::settings_in_force(&configuration, inherited)?)?;
+        Ok(End::Stopped)
     })
 }
 
@@ -107,7 +113,7 @@ fn print_settings(configuration: Configuration, log: Option<LogTarget>) -> ExitC
 fn with_log(
     configuration: Configuration,
     log: (LogTarget, LogFormat),
-    task: impl FnOnce(Configuration, Inherited) -> Result<(), Failure>,
+    task: impl FnOnce(Configuration, Inherited) -> Result<End, Failure>,
 ) -> ExitCode {
     let Settings { reloadable, fixed } = &configuration.settings;
     logging::start(reloadable.verbose);
@@ -122,7 +128,7 @@ fn with_log(
         return code;
     }
     match inherited.and_then(|inherited| task(configuration, inherited)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(end) => ExitCode::from(end.code()),
         Err(failure) => {
             error!("{failure}");
             failure.exit_code()
@@ -145,14 +151,16 @@ fn serve(
     inherited: Inherited,
     settings: Settings,
     arguments: &[OsString],
-) -> Result<(), Failure> {
+) -> Result<End, Failure> {
     let signals = signals.map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
     system_limits::disable_huge_pages();
     let mut notifier = Notifier::from_environment();
+    let (inherited, incoming) = take_over(inherited, &settings);
+    let predecessor = Predecessor::of(&incoming);
     let inherited = inetd::adopt(inherited, &settings.fixed)?;
     let origins = listeners::origins(&settings.fixed, &inherited)?;
     let config = server_config::server_config(&settings, &origins)?;
-    let sockets = listeners::open(&settings.fixed, inherited)?;
+    let sockets = listeners::open(&settings.fixed, inherited, incoming.listeners)?;
     for name in &sockets.stored {
         notifier.remove_stored(name);
     }
@@ -163,7 +171,8 @@ fn serve(
     server_config::log_computed_defaults(&settings, &config);
     let serving = Serving::new(&sockets, origins);
     let Sockets { listeners, side, connection, .. } = sockets;
-    let server = Server::start(listeners, connection, &config).map_err(|error| Failure::system(error.to_string()))?;
+    let server = Server::start(listeners, connection, incoming.taken_over, &config)
+        .map_err(|error| Failure::system(error.to_string()))?;
     let side = match SideServices::start(side, server.observer()) {
         Ok(side) => side,
         Err(error) => {
@@ -172,8 +181,15 @@ fn serve(
             return Err(Failure::system(format!("cannot start the thread beside the workers: {error}")));
         }
     };
-    let progress = Progress::new(&notifier);
+    let progress = Progress::new(&notifier, HandOver::new(successor::program(arguments), predecessor));
     MainLoop { server, side, serving, signals: &signals, notifier, settings, arguments, progress }.run()
+}
+
+/// Reads what a predecessor has handed over; the sockets that a service manager had passed to it are inherited now.
+fn take_over(mut inherited: Inherited, settings: &Settings) -> (Inherited, Incoming) {
+    let mut incoming = hand_over::unpack(mem::take(&mut inherited.hand_over));
+    inherited.take_back(&mut incoming.listeners, settings.fixed.connection.as_ref());
+    (inherited, incoming)
 }
 
 /// Prints why the configuration cannot be used, or the help that was requested: clap's text as it is, every other

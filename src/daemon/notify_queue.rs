@@ -38,6 +38,12 @@ impl NotifyQueue {
         self.messages.is_empty()
     }
 
+    /// The number of messages that have not been delivered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     /// Whether STOPPING was added: no other message changes the state that the manager assumes any more.
     #[must_use]
     pub fn is_stopping(&self) -> bool {

@@ -3,14 +3,21 @@
 //! A handler and not signalfd(2): the time of each signal is needed ([`super::stop_signals`]), and signals that are
 //! pending until a signalfd is read are merged into one.
 //!
-//! SIGINT and SIGTERM stop the daemon, SIGHUP reloads the configuration, SIGUSR1 logs the statistics. They are caught
-//! as soon as the configuration has been read: a signal before that has its default effect, a later one during the
-//! start is handled after it. SIGPIPE is ignored by the Rust runtime before main, SIGXFSZ by
-//! [`ignore_file_size_limit`]; an executed program would inherit both, but the daemon executes none.
+//! SIGINT and SIGTERM stop the daemon, SIGHUP reloads the configuration, SIGUSR1 logs the statistics, SIGUSR2 hands the
+//! connections over. They are caught as soon as the configuration has been read: a signal before that has its default
+//! effect, a later one during the start is handled after it. SIGPIPE is ignored by the Rust runtime before main, SIGXFSZ
+//! by [`ignore_file_size_limit`]. The only program that the daemon executes is its own, which ignores both, too.
+//!
+//! The order of SIGUSR2 and SIGTERM matters: `ExecStop=` of the unit sends the first, and the service manager the second
+//! at once afterwards. Only the main thread handles signals, and all others block them, so when the handler of the later
+//! one has run, that of the earlier one has, too; and [`Signals::take`] looks for the later one first.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::sys::{self, Arrivals, Errno, EventFd, Signal};
+
+/// The signals that the daemon handles.
+pub const HANDLED: [Signal; 5] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
 
 /// The signals since the last call of [`Signals::take`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub struct PendingSignals {
     pub reload: bool,
     /// Log the statistics.
     pub statistics: bool,
+    /// Hand the connections over.
+    pub hand_over: bool,
 }
 
 /// Ignores SIGXFSZ: a write to a file that has reached `RLIMIT_FSIZE`, such as the log, then fails with EFBIG and does
@@ -42,8 +51,7 @@ impl Signals {
     /// # Errors
     /// Those of eventfd(2) and sigaction(2).
     pub fn catch() -> Result<Self, Errno> {
-        let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1];
-        Ok(Self { notice: sys::catch_signals(&signals)? })
+        Ok(Self { notice: sys::catch_signals(&HANDLED)? })
     }
 
     /// Takes the signals since the last call.
@@ -53,6 +61,8 @@ impl Signals {
             stop: either(sys::caught(Signal::SIGINT), sys::caught(Signal::SIGTERM)),
             reload: sys::caught(Signal::SIGHUP).is_some(),
             statistics: sys::caught(Signal::SIGUSR1).is_some(),
+            // after SIGTERM, which comes later: one that is seen without the other would begin a drain
+            hand_over: sys::caught(Signal::SIGUSR2).is_some(),
         }
     }
 }

@@ -54,6 +54,12 @@ pub fn delaying(left: Duration, stats: &StatsSnapshot) -> String {
     format!("stopping: accepts connections for another {left}; {}", figures(stats))
 }
 
+/// The status of a daemon whose successor gets its connections.
+#[must_use]
+pub fn handed_over() -> &'static str {
+    "handed over"
+}
+
 /// The status while the daemon drains.
 #[must_use]
 pub fn stopping(stats: &StatsSnapshot) -> String {

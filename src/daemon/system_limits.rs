@@ -45,16 +45,24 @@ impl Memory {
 /// limits on address space and data.
 #[must_use]
 pub fn memory() -> Memory {
+    let of_process = [(sys::address_space_limit(), "RLIMIT_AS"), (sys::data_limit(), "RLIMIT_DATA")];
+    of_process.into_iter().map(|(bytes, limit)| Memory::of_process(bytes, limit)).fold(physical_memory(), smaller)
+}
+
+/// The memory that this process may use with files in memory, which are no part of its address space: the smaller of the
+/// machine's memory and the limit of its control group.
+#[must_use]
+pub fn physical_memory() -> Memory {
     let machine = sys::machine_memory().unwrap_or(u64::MAX);
     let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let cgroup = cgroups.lines().filter_map(cgroup_limit).min().unwrap_or(u64::MAX);
-    let limits = [
-        Memory { bytes: machine, limit: Memory::MACHINE },
-        Memory { bytes: cgroup, limit: "the memory limit of the control group" },
-        Memory::of_process(sys::address_space_limit(), "RLIMIT_AS"),
-        Memory::of_process(sys::data_limit(), "RLIMIT_DATA"),
-    ];
-    limits.into_iter().fold(limits[0], |min, limit| if limit.bytes < min.bytes { limit } else { min })
+    let machine = Memory { bytes: machine, limit: Memory::MACHINE };
+    smaller(machine, Memory { bytes: cgroup, limit: "the memory limit of the control group" })
+}
+
+/// The smaller one; of equal ones the first.
+fn smaller(one: Memory, other: Memory) -> Memory {
+    if other.bytes < one.bytes { other } else { one }
 }
 
 /// The smallest memory limit of a control group and the groups above it, in bytes. `line` is a line of

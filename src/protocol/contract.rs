@@ -76,4 +76,10 @@ pub trait Protocol: Send {
         }
         Ok(())
     }
+
+    /// The need of the request at the front of `input`, for which [`Progress::Offload`] was returned, under the limits
+    /// of another process. `None` if that cannot have been returned for this input.
+    fn offload_again(&self, _input: &[u8], _limits: RequestLimits) -> Option<Needed> {
+        None
+    }
 }

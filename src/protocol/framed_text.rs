@@ -16,7 +16,7 @@ use super::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Refus
 use super::request_head::InlineLimits;
 use crate::transform::{InvalidUtf8, Placed};
 
-pub use super::request_head::{ERROR_TEXT, Framing, RequestHead};
+pub use super::request_head::{ERROR_TEXT, Framing, RequestHead, offload_again, restore};
 
 /// From this length on a message is transformed while it arrives, in bytes. Derived: shorter ones arrive with one read.
 const MIN_PREPROCESS: usize = 64 * 1024;

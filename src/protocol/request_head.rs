@@ -1,7 +1,7 @@
 //! The head of a request of `frame` or `text`, and what follows from it: form of the reply, memory, work on the event
 //! loop.
 
-use super::contract::{Needed, RequestLimits};
+use super::contract::{InvalidState, Needed, ProtocolState, RequestLimits, Unconsumed};
 use crate::transform::Action;
 
 /// The text of the reply to a rejected request.
@@ -52,6 +52,28 @@ impl RequestHead {
         let left = limits.memory.saturating_sub(self.size());
         Needed { request_len: self.size(), reply_capacity: self.max_reply_len::<F>(limits).min(left), preprocessed: 0 }
     }
+}
+
+/// [`Protocol::restore`](super::Protocol::restore) of a protocol whose only state is the beginning of a request, with
+/// the head of that request: `None` if there is no whole head, or none of a transform.
+pub fn restore(
+    head: Option<RequestHead>,
+    state: &ProtocolState,
+    unconsumed: Unconsumed<'_>,
+) -> Result<(), InvalidState> {
+    state.values::<0>(0)?;
+    let Unconsumed { input, preprocessed } = unconsumed;
+    let is_possible = preprocessed == 0
+        || head.is_some_and(|head| {
+            let message = if preprocessed <= head.size() { input.get(head.header..preprocessed) } else { None };
+            message.is_some_and(|message| head.action.may_have_processed(message))
+        });
+    if is_possible { Ok(()) } else { Err(InvalidState("the preprocessed part of the message is impossible")) }
+}
+
+/// [`Protocol::offload_again`](super::Protocol::offload_again) of a protocol with this framing.
+pub fn offload_again<F: Framing>(head: Option<RequestHead>, input: &[u8], limits: RequestLimits) -> Option<Needed> {
+    head.filter(|head| head.size() <= input.len()).map(|head| head.needed::<F>(limits))
 }
 
 /// Maximum length of a message that is transformed on the event loop, in bytes, by kind of text. Chosen so that no

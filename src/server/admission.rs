@@ -126,9 +126,14 @@ impl<N: Notifier> Admission<N> {
 
     /// Counts a connection that no listener accepted, for `worker`. From now on the owner is notified when one closes.
     pub fn adopt(&self, worker: usize) {
+        self.take_over(worker);
+        self.has_adopted.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a connection of a predecessor for `worker`, also above the limit.
+    pub fn take_over(&self, worker: usize) {
         self.taken.fetch_add(1, Ordering::SeqCst);
         self.connections_per_worker[worker].fetch_add(1, Ordering::Relaxed);
-        self.has_adopted.store(true, Ordering::Relaxed);
     }
 
     /// Gives back the slot of a connection that counted for `worker`.
@@ -149,6 +154,17 @@ impl<N: Notifier> Admission<N> {
     /// The number of a connection that begins to be served, counted from 1.
     pub fn next_number(&self) -> u64 {
         self.numbered.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Connections served so far.
+    #[must_use]
+    pub fn numbered(&self) -> u64 {
+        self.numbered.load(Ordering::Relaxed)
+    }
+
+    /// Continues to count behind the connections that a predecessor has served.
+    pub fn continue_numbers(&self, numbered: u64) {
+        self.numbered.store(numbered, Ordering::Relaxed);
     }
 
     /// The bits of an IPv6 address that make a source.
@@ -174,7 +190,12 @@ impl<N: Notifier> Admission<N> {
         is_admitted
     }
 
-    /// A connection that [`Admission::admit_source`] admitted has closed.
+    /// Counts a connection of a predecessor, also above the limit.
+    pub fn take_over_source(&self, source: SourceKey) {
+        *lock(&self.connections_per_source).entry(source).or_default() += 1;
+    }
+
+    /// A connection that [`Admission::admit_source`] admitted, or that was taken over, has closed.
     pub fn release_source(&self, source: SourceKey) {
         let mut sources = lock(&self.connections_per_source);
         if let Some(connections) = sources.get_mut(&source) {

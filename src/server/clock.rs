@@ -1,4 +1,5 @@
-//! Time as the event loop sees it: milliseconds since the server started.
+//! Time as the event loop sees it: milliseconds since the server started, or since its first predecessor did. The time
+//! between a predecessor and its successor does not count.
 
 use std::time::Duration;
 
@@ -16,7 +17,15 @@ impl Clock {
     /// A clock that shows 0 now.
     #[must_use]
     pub fn start() -> Self {
-        Self { start: monotonic_nanoseconds() }
+        Self::continued(Duration::ZERO)
+    }
+
+    /// A clock that shows `elapsed` now.
+    #[must_use]
+    pub fn continued(elapsed: Duration) -> Self {
+        let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        // the machine is at least as old as the predecessor
+        Self { start: monotonic_nanoseconds().saturating_sub(elapsed) }
     }
 
     /// The current time.
@@ -35,5 +44,25 @@ impl Clock {
     #[must_use]
     pub fn nanoseconds(self, elapsed: Duration) -> u64 {
         self.start + u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_continues_where_that_of_the_predecessor_stopped() {
+        // no longer than the machine runs
+        let elapsed = Clock { start: 0 }.elapsed() / 2;
+        let successor = Clock::continued(elapsed);
+        assert!(successor.elapsed() >= elapsed);
+        let now = successor.elapsed();
+        assert!(successor.nanoseconds(now) <= monotonic_nanoseconds(), "nanoseconds are those of the machine");
+    }
+
+    #[test]
+    fn an_absurd_time_is_that_of_the_machine() {
+        assert_eq!(Clock::continued(Duration::MAX).start, 0);
     }
 }

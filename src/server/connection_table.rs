@@ -8,6 +8,8 @@
 
 use std::mem;
 
+use serde::{Deserialize, Serialize};
+
 use super::listener::ListenerIndex;
 use super::peer::{Peer, SourceKey};
 use super::poller::{Source, Token};
@@ -29,7 +31,8 @@ pub struct Session {
 }
 
 /// What the server remembers about the client of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ClientRecord {
     /// The peer whose PROXY header is awaited. The socket cannot tell it any more once it is reset.
     Awaiting(Peer),
@@ -138,6 +141,11 @@ impl ConnectionTable {
         let slot = self.slots.get_mut(index)?;
         let token = Token { slot: index as u32, sequence: slot.number };
         Some((token, slot.session.as_mut()?))
+    }
+
+    /// All connections, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.slots.iter().filter_map(|slot| slot.session.as_ref())
     }
 
     /// The number of slots: [`ConnectionTable::at`] finds every connection at an index below it.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::connection::DurationTotals;
 
 /// Times that were counted by length.
@@ -27,10 +29,25 @@ impl<const N: usize> Histogram<N> {
     pub fn record(&mut self, time: Duration) {
         let seconds = time.as_secs_f64();
         match self.bounds.iter().position(|bound| seconds <= *bound) {
-            Some(place) => self.counts[place] += 1,
-            None => self.longer += 1,
+            Some(place) => self.counts[place] = self.counts[place].saturating_add(1),
+            None => self.longer = self.longer.saturating_add(1),
         }
-        self.sum += time;
+        self.sum = self.sum.saturating_add(time);
+    }
+
+    /// The present numbers, for a successor.
+    #[must_use]
+    pub fn save(&self) -> SavedHistogram {
+        SavedHistogram { counts: self.counts.to_vec(), longer: self.longer, sum: self.sum }
+    }
+
+    /// Adds saved numbers, if they were counted by as many bounds.
+    pub fn add(&mut self, saved: &SavedHistogram) {
+        if saved.counts.len() == N {
+            self.counts.iter_mut().zip(&saved.counts).for_each(|(count, saved)| *count = count.saturating_add(*saved));
+            self.longer = self.longer.saturating_add(saved.longer);
+            self.sum = self.sum.saturating_add(saved.sum);
+        }
     }
 
     /// The present numbers.
@@ -38,6 +55,17 @@ impl<const N: usize> Histogram<N> {
     pub fn snapshot(&self) -> HistogramSnapshot {
         HistogramSnapshot::new(self.bounds, self.counts.iter().chain([&self.longer]), self.sum)
     }
+}
+
+/// The numbers of a histogram as a successor continues them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedHistogram {
+    /// How many were longer than the bound before, and at most this one.
+    counts: Vec<u64>,
+    /// How many were longer than every bound.
+    longer: u64,
+    sum: Duration,
 }
 
 /// The numbers of a histogram.
@@ -57,7 +85,7 @@ impl HistogramSnapshot {
     fn new<'a>(bounds: &'static [f64], counts: impl IntoIterator<Item = &'a u64>, sum: Duration) -> Self {
         let mut below = 0;
         let cumulate = |count: &u64| {
-            below += count;
+            below = count.saturating_add(below);
             below
         };
         Self { bounds, counts: counts.into_iter().map(cumulate).collect(), sum: sum.as_secs_f64() }
@@ -83,5 +111,21 @@ mod tests {
         let HistogramSnapshot { bounds, counts, sum } = histogram.snapshot();
         assert_eq!((bounds, counts), (&[0.001, 0.01][..], vec![2, 4, 5]));
         assert!((sum - 0.022_002).abs() < 1e-9, "{sum}");
+    }
+
+    #[test]
+    fn saved_numbers_are_continued_unless_they_have_other_bounds() {
+        let [mut histogram, mut successor] = [(); 2].map(|()| Histogram::new(&[0.001, 0.01]));
+        for micros in [1, 5_000, 20_000] {
+            histogram.record(Duration::from_micros(micros));
+        }
+        let saved = serde_json::to_string(&histogram.save()).expect("JSON");
+        successor.record(Duration::from_micros(1));
+        successor.add(&serde_json::from_str(&saved).expect("a histogram"));
+        successor.add(&SavedHistogram { counts: vec![7], longer: 7, sum: Duration::from_secs(7) });
+        assert_eq!(successor.snapshot().counts, [2, 3, 4]);
+        assert_eq!(successor.save().sum, Duration::from_micros(25_002));
+        successor.add(&SavedHistogram { counts: vec![u64::MAX; 2], longer: u64::MAX, sum: Duration::MAX });
+        assert_eq!(successor.snapshot().counts, [u64::MAX; 3], "absurd numbers do no harm");
     }
 }

@@ -12,7 +12,7 @@ use crate::sys::EventFd;
 
 /// The phase of the whole server. Phases only advance, in this order; one may be skipped.
 ///
-/// A phase in which connections pass to a successor belongs between `Draining` and `Stopping`.
+/// A hand-over to a successor has no phase: the workers wait for their owner meanwhile, and end in `Stopping`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// It accepts and serves connections, until its owner begins another phase.

@@ -5,6 +5,7 @@
 //! accepted has one, too.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
 use log::warn;
@@ -218,6 +219,17 @@ impl Listener {
     /// Removes the file of an own Unix socket: nobody can connect any more.
     pub fn remove_file(&self) {
         drop(lock(&self.file).take());
+    }
+
+    /// Leaves the file of an own Unix socket, with its lock, to another process that has the socket.
+    pub fn leave_file(&self) {
+        // the lock file is locked until this process has ended
+        mem::forget(lock(&self.file).take());
+    }
+
+    /// What `look` returns for the file of an own Unix socket.
+    pub fn with_socket_file<T>(&self, look: impl FnOnce(&SocketFile) -> T) -> Option<T> {
+        lock(&self.file).as_ref().map(look)
     }
 
     /// Logs that accept(2) failed, at a bounded rate.

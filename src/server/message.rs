@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::mpsc::Sender;
 
+use super::freeze::FreezeRequest;
 use super::listener::ListenerIndex;
 use super::peer::Peer;
 use super::poller::Token;
@@ -57,6 +58,8 @@ pub enum WorkerMessage {
     Drain(Option<Millis>),
     /// Send the number of connections that a drain has to wait for.
     CountPending(Sender<u64>),
+    /// Pass yourself to the owner, and wait.
+    Freeze(FreezeRequest),
     /// Close all connections and end.
     Abort,
 }
@@ -76,6 +79,7 @@ impl fmt::Debug for WorkerMessage {
             Self::Lameduck(_) => "Lameduck",
             Self::Drain(_) => "Drain",
             Self::CountPending(_) => "CountPending",
+            Self::Freeze(_) => "Freeze",
             Self::Abort => "Abort",
         })
     }

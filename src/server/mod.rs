@@ -21,6 +21,9 @@
 //! | `observer` | what threads beside the workers may ask |
 //! | `poller` | epoll |
 //! | `shared` | the parts that all threads share |
+//! | `start`, `hand_over` | [`Server::start`]; [`Server::freeze`] and what follows from it |
+//! | `freeze` | a worker in the hands of its owner |
+//! | `saved`, `taken_over`, `continued_totals` | what a successor continues from, how it reads that, its first statistics |
 //! | `clock`, `sync` | time in milliseconds; locks that can be model-checked |
 
 mod accept_error;
@@ -32,6 +35,11 @@ mod clock;
 mod condition;
 mod config;
 mod connection_table;
+mod continued_totals;
+mod freeze;
+mod hand_over;
+#[cfg(test)]
+mod hand_over_tests;
 mod heartbeat;
 mod histogram;
 mod lifecycle;
@@ -49,112 +57,58 @@ mod peer;
 mod poller;
 mod rate_limit;
 mod reclaim;
+mod saved;
 mod shared;
 mod shared_memory;
+mod start;
 mod start_error;
 mod stats;
 mod sync;
 #[cfg(test)]
 mod sync_model;
+mod taken_over;
 mod timers;
 mod warnings;
 mod worker;
 
-use std::io;
 use std::iter;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use access::{AccessList, NetworkSet, Verdict};
 pub use config::{CONNECTION_MEMORY, ServerConfig, ServerLimits, WORKER_MEMORY};
+pub use freeze::Saved;
+pub use hand_over::{FreezeError, Frozen};
 pub use histogram::HistogramSnapshot;
 pub use lifecycle::Phase;
 pub use listener::{Listener, ListenerOptions, Origin, ProxyReceiver};
 pub use observer::Observer;
 pub use rate_limit::{Rate, Rates};
+pub use saved::SavedServer;
+pub use start::{AdoptedConnection, TakeOver};
 pub use start_error::StartError;
 pub use stats::{Gauges, ProtocolStats, StatsSnapshot};
+pub use taken_over::TakenOver;
 
 pub use crate::connection::{CloseReason, ProxyResult, Totals};
 
-use listener::{ListenerIndex, ListenerProfile};
-use message::{NewConnection, Reconfiguration, WorkerMessage};
+use message::{Reconfiguration, WorkerMessage};
 use shared::Shared;
-use worker::Worker;
 
-use crate::connection::{self, Millis};
-use crate::protocol::ProtocolInfo;
-use crate::sys::{self, StreamSocket};
-
-/// A connection that no listener of the server accepted.
-#[derive(Debug)]
-pub struct AdoptedConnection {
-    /// Its socket; non-blocking.
-    pub stream: StreamSocket,
-    /// Its protocol.
-    pub protocol: &'static ProtocolInfo,
-}
+use crate::connection::Millis;
 
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    taken_over: TakeOver,
 }
 
 impl Server {
-    /// Starts to serve on `listeners`, and to serve `connection`, for which there is a listener's profile behind
-    /// theirs.
-    ///
-    /// # Errors
-    /// When the system refuses a thread, an epoll instance or an eventfd. No thread runs then.
-    pub fn start(
-        listeners: Vec<Listener>,
-        connection: Option<AdoptedConnection>,
-        config: &ServerConfig,
-    ) -> Result<Self, StartError> {
-        connection::keep_headroom(sys::memory_left);
-        let names = listeners.iter().map(|listener| (listener.protocol, listener.name.as_str()));
-        let names = names.chain(connection.iter().map(|connection| (connection.protocol, connection.protocol.name)));
-        let profiles = names
-            .zip(&config.listeners)
-            .map(|((protocol, name), options)| ListenerProfile::new(protocol, name.into(), options))
-            .collect();
-        let adopted_listener = ListenerIndex::of(listeners.len());
-        let shared = Shared::new(config, profiles, listeners.len()).map_err(StartError::when("create an eventfd"))?;
-        let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
-        let workers: io::Result<Vec<Worker>> =
-            (0..config.workers).map(|number| Worker::new(number, &listeners, &shared, config)).collect();
-        let mut server = Self { shared, threads: Vec::new() };
-        for worker in workers.map_err(StartError::when("set up epoll"))? {
-            match thread::Builder::new().name(format!("worker-{}", worker.number())).spawn(move || worker.run()) {
-                Ok(thread) => server.threads.push(thread),
-                Err(error) => {
-                    server.abort();
-                    let _ = server.join();
-                    return Err(StartError::when("start a worker thread")(error));
-                }
-            }
-        }
-        if let Some(AdoptedConnection { stream, .. }) = connection {
-            server.adopt(NewConnection { stream, listener: adopted_listener, peer: None });
-        }
-        Ok(server)
-    }
-
-    /// Serves a connection on the first worker.
-    fn adopt(&self, connection: NewConnection) {
-        let worker = 0;
-        self.shared.admission.adopt(worker);
-        let message = WorkerMessage::Connection(connection);
-        if self.shared.channels.send(worker, message).is_err() {
-            self.shared.admission.connection_closed(worker);
-        }
-    }
-
     /// A descriptor that becomes readable when a worker has ended, when a connection of a server with an adopted one
     /// closes, and when [`Server::recovery_due_in`] has become less.
     #[must_use]
@@ -207,6 +161,12 @@ impl Server {
     #[must_use]
     pub fn observer(&self) -> Observer {
         Observer::new(&self.shared)
+    }
+
+    /// The connections of the predecessor.
+    #[must_use]
+    pub fn taken_over(&self) -> TakeOver {
+        self.taken_over
     }
 
     /// Whether there are connections, those on their way to a worker included.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::channels::Channels;
-use super::histogram::{Histogram, HistogramSnapshot};
+use super::histogram::{Histogram, HistogramSnapshot, SavedHistogram};
 use super::message::WorkerMessage;
 use super::poller::Token;
 use super::sync::{Mutex, lock};
@@ -67,6 +67,10 @@ struct Queue {
     tasks: BTreeMap<Place, Task>,
     places: HashMap<Owner, Place>,
     running: HashMap<Owner, Cancel>,
+    /// Requests that have begun, and whose results are not sent yet.
+    begun: usize,
+    /// No request begins.
+    is_paused: bool,
     /// Bytes of requests processed for each waiting connection, since the start.
     virtual_time: u64,
     arrivals: u64,
@@ -82,6 +86,8 @@ impl Queue {
             tasks: BTreeMap::new(),
             places: HashMap::new(),
             running: HashMap::new(),
+            begun: 0,
+            is_paused: false,
             virtual_time: 0,
             arrivals: 0,
             threads: 0,
@@ -103,6 +109,7 @@ impl Queue {
         let (_, task) = self.tasks.pop_first()?;
         self.places.remove(&task.owner);
         self.running.insert(task.owner, task.job.cancel());
+        self.begun += 1;
         self.virtual_time += task.job.length() as u64 / waiting;
         self.waits.record(task.submitted.elapsed());
         Some(task)
@@ -113,6 +120,11 @@ impl Queue {
         if let Some(cancel) = self.running.get(&owner) {
             cancel.set();
         }
+        self.remove(owner)
+    }
+
+    /// Removes and returns a request that has not begun.
+    fn remove(&mut self, owner: Owner) -> Option<Task> {
         let place = self.places.remove(&owner)?;
         self.tasks.remove(&place)
     }
@@ -152,7 +164,11 @@ impl OffloadPool {
         queue.threads += 1;
         drop(queue);
         let pool = Arc::clone(self);
-        let started = thread::Builder::new().name("offload".into()).spawn(move || pool.run_thread());
+        let run = move || {
+            sys::block_all_signals();
+            pool.run_thread();
+        };
+        let started = thread::Builder::new().name("offload".into()).spawn(run);
         started.map(drop).inspect_err(|_| self.lock().threads -= 1)
     }
 
@@ -161,6 +177,33 @@ impl OffloadPool {
     #[must_use]
     pub fn recall(&self, owner: Owner) -> Option<Box<OffloadJob>> {
         self.lock().recall(owner).map(|task| task.job)
+    }
+
+    /// Takes the request of a connection back if it has not begun. One that runs goes on.
+    #[must_use]
+    pub fn take_queued(&self, owner: Owner) -> Option<Box<OffloadJob>> {
+        self.lock().remove(owner).map(|task| task.job)
+    }
+
+    /// From now on no request begins. The owner of the server is notified when the last one that has begun is done.
+    pub fn pause(&self) {
+        self.lock().is_paused = true;
+    }
+
+    /// Whether no request runs or begins, and all results were sent.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let queue = self.lock();
+        queue.is_paused && queue.begun == 0
+    }
+
+    /// Requests begin again. Returns whether to call [`OffloadPool::run_inline`], for want of threads.
+    #[must_use]
+    pub fn resume(&self) -> bool {
+        let mut queue = self.lock();
+        queue.is_paused = false;
+        self.ready.notify_all();
+        queue.threads == 0 && !queue.tasks.is_empty()
     }
 
     /// Requests that wait for a thread.
@@ -175,11 +218,22 @@ impl OffloadPool {
         self.lock().waits.snapshot()
     }
 
+    /// The same, for a successor.
+    #[must_use]
+    pub fn save_waits(&self) -> SavedHistogram {
+        self.lock().waits.save()
+    }
+
+    /// Continues the count of a predecessor.
+    pub fn continue_waits(&self, saved: &SavedHistogram) {
+        self.lock().waits.add(saved);
+    }
+
     /// If there are no threads, processes one request on the calling thread. Returns whether to call again.
     #[must_use]
     pub fn run_inline(&self) -> bool {
         let mut queue = self.lock();
-        if queue.threads > 0 {
+        if queue.threads > 0 || queue.is_paused {
             return false;
         }
         let Some(task) = queue.pop() else { return false };
@@ -203,8 +257,15 @@ impl OffloadPool {
     fn next(&self) -> Option<Task> {
         let mut queue = self.lock();
         queue.idle += 1;
-        let waited = self.ready.wait_timeout_while(queue, IDLE_TIMEOUT, |queue| queue.tasks.is_empty());
-        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let must_wait = |queue: &mut Queue| queue.is_paused || queue.tasks.is_empty();
+        loop {
+            let waited = self.ready.wait_timeout_while(queue, IDLE_TIMEOUT, must_wait);
+            (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            // requests that are queued during a pause count on this thread
+            if !queue.is_paused {
+                break;
+            }
+        }
         queue.idle -= 1;
         let task = queue.pop();
         queue.threads -= usize::from(task.is_none());
@@ -219,6 +280,11 @@ impl OffloadPool {
         let message = WorkerMessage::OffloadFinished(owner.token, finished.map(Box::new));
         // a worker that has ended has counted the request with its connection
         drop(self.channels.send(owner.worker, message));
+        let mut queue = self.lock();
+        queue.begun -= 1;
+        if queue.is_paused && queue.begun == 0 {
+            self.channels.notify_owner();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -280,6 +346,42 @@ mod tests {
         }
         // two connections have equal shares: it waits for up to twice its own bytes
         assert!((16..=33).contains(&overtaken), "{overtaken}");
+    }
+
+    #[test]
+    fn during_a_pause_requests_are_queued_and_can_be_taken_back() {
+        let channels = Channels::new(1).expect("eventfds");
+        let pool = OffloadPool::new(1, None, channels.clone());
+        pool.lock().push(task(0, 10));
+        let running = pool.lock().pop().expect("a request");
+        let cancel = running.job.cancel();
+        pool.pause();
+        assert!(!pool.is_quiet(), "one runs");
+        pool.lock().push(task(1, 10));
+        assert!(!pool.run_inline() && pool.take_queued(owner(0)).is_none() && !cancel.is_set(), "it goes on");
+        channels.owner().clear();
+        pool.run(running, &mut RequestRng::new(None));
+        assert!(crate::sys::is_readable(channels.owner()) && pool.is_quiet(), "the owner is notified");
+        assert!(matches!(channels.mailbox(0).drain()[..], [WorkerMessage::OffloadFinished(..)]));
+        assert!(pool.take_queued(owner(1)).is_some() && pool.queue_length() == 0);
+        assert!(!pool.resume(), "there is nothing to do");
+        pool.lock().push(task(2, 10));
+        assert!(pool.resume() && pool.run_inline() && !pool.is_quiet(), "there is no thread");
+    }
+
+    #[test]
+    fn a_thread_of_a_paused_pool_waits_for_the_end_of_the_pause() {
+        let channels = Channels::new(1).expect("eventfds");
+        let pool = OffloadPool::new(1, None, channels.clone());
+        pool.pause();
+        pool.submit(Box::new(OffloadJob::of_length(10)), owner(0)).expect("a thread");
+        while pool.lock().idle == 0 {
+            thread::yield_now();
+        }
+        assert!(pool.is_quiet() && pool.queue_length() == 1);
+        assert!(!pool.resume(), "there is a thread");
+        crate::sys::wait_readable([std::os::fd::AsFd::as_fd(channels.mailbox(0))], None).expect("poll");
+        assert!(matches!(channels.mailbox(0).drain()[..], [WorkerMessage::OffloadFinished(..)]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use ipnet::IpNet;
 use log::{Level, log_enabled};
+use serde::{Deserialize, Serialize};
 
 use crate::connection::Stream;
 use crate::protocol::ConnectionInfo;
@@ -28,7 +29,8 @@ impl Stream for StreamSocket {
 }
 
 /// The other end of a connection: a client, or a balancer that announces clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Peer {
     /// The address of a TCP client.
     Tcp(SocketAddr),
@@ -39,7 +41,8 @@ pub enum Peer {
 }
 
 /// The part of a peer by which connections are counted and limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SourceKey {
     /// An IPv4 address, or the network of an IPv6 address.
     Address(IpNet),

@@ -68,7 +68,11 @@ impl Reclaimer {
 
 fn start(memory: Arc<SharedMemory>) -> Option<Sender<Task>> {
     let (sender, receiver) = mpsc::channel();
-    match thread::Builder::new().name("reclaim".into()).spawn(move || run(&receiver, &memory)) {
+    let run = move || {
+        sys::block_all_signals();
+        run(&receiver, &memory);
+    };
+    match thread::Builder::new().name("reclaim".into()).spawn(run) {
         Ok(_) => Some(sender),
         Err(error) => {
             debug!("cannot start a thread that frees memory: {error}; the workers free it");

@@ -1,18 +1,22 @@
 //! The parts of a server that all its threads share.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::admission::Admission;
 use super::channels::Channels;
 use super::clock::Clock;
 use super::config::{ServerConfig, ServerLimits};
 use super::heartbeat::Heartbeats;
+use super::histogram::SavedHistogram;
 use super::lifecycle::Lifecycle;
 use super::listener::{ListenerIndex, ListenerOptions, ListenerProfile};
 use super::longest_iteration::LongestIterations;
 use super::message::WorkerMessage;
 use super::offload_pool::OffloadPool;
 use super::reclaim::Reclaimer;
+use super::saved::SavedServer;
 use super::shared_memory::SharedMemory;
 use super::stats::{Gauges, ProtocolStats, StatsSnapshot};
 use super::warnings::Warnings;
@@ -39,6 +43,8 @@ pub struct Shared {
     /// The counters of each worker, by the index of the listener.
     pub counters: Vec<WorkerCounters>,
     pub longest_iterations: LongestIterations,
+    /// The statistics of the predecessor, by the name of the protocol; never set without one.
+    continued: OnceLock<HashMap<&'static str, Totals>>,
 }
 
 impl Shared {
@@ -47,9 +53,14 @@ impl Shared {
     ///
     /// # Errors
     /// As [`Channels::new`].
-    pub fn new(config: &ServerConfig, profiles: Vec<ListenerProfile>, listening: usize) -> Result<Arc<Self>, Errno> {
+    pub fn new(
+        config: &ServerConfig,
+        profiles: Vec<ListenerProfile>,
+        listening: usize,
+        clock: Clock,
+    ) -> Result<Arc<Self>, Errno> {
         let ServerConfig { workers, seed, limits, .. } = config;
-        let (clock, channels) = (Clock::start(), Channels::new(*workers)?);
+        let channels = Channels::new(*workers)?;
         let memory = Arc::new(SharedMemory::new(limits.budget(), clock, channels.clone()));
         Ok(Arc::new(Self {
             clock,
@@ -62,6 +73,7 @@ impl Shared {
             offload_pool: OffloadPool::new(*workers, *seed, channels.clone()),
             counters: (0..*workers).map(|_| WorkerCounters::new(profiles.len())).collect(),
             longest_iterations: LongestIterations::new(*workers),
+            continued: OnceLock::new(),
             profiles,
             listening,
             channels,
@@ -127,13 +139,47 @@ impl Shared {
     }
 
     fn protocol_stats(&self, protocol: &'static ProtocolInfo) -> ProtocolStats {
-        let places = self.profiles.iter().enumerate().filter(|(_, profile)| profile.protocol.name == protocol.name);
-        let places: Vec<usize> = places.map(|(place, _)| place).collect();
-        let counters = self.counters.iter().flat_map(|worker| places.iter().map(|place| worker.of(*place)));
         // the workers close them when a stop begins
         let listening = if self.lifecycle.any_accepting() { self.listening } else { 0 };
-        let listeners = places.iter().filter(|place| **place < listening).count();
-        ProtocolStats::new(protocol, Totals::of(counters), listeners as u64)
+        let listeners = self.places(protocol).filter(|place| *place < listening).count();
+        ProtocolStats::new(protocol, self.totals(protocol), listeners as u64)
+    }
+
+    /// The places of the profiles of a protocol.
+    fn places(&self, protocol: &'static ProtocolInfo) -> impl Iterator<Item = usize> {
+        let places = self.profiles.iter().enumerate().filter(move |(_, profile)| profile.protocol == protocol);
+        places.map(|(place, _)| place)
+    }
+
+    /// The sums of a protocol over all its listeners, those of the predecessor included.
+    fn totals(&self, protocol: &'static ProtocolInfo) -> Totals {
+        let mut totals = self.continued.get().and_then(|totals| totals.get(protocol.name)).cloned().unwrap_or_default();
+        for place in self.places(protocol) {
+            self.counters.iter().for_each(|worker| totals.read(worker.of(place)));
+        }
+        totals
+    }
+
+    /// Continues with the statistics of a predecessor, and with its numbers of connections. To be called at most once,
+    /// before a worker runs.
+    pub fn continue_from(&self, totals: HashMap<&'static str, Totals>, numbered: u64, waits: &SavedHistogram) {
+        let is_first = self.continued.set(totals).is_ok();
+        debug_assert!(is_first, "a server has one predecessor");
+        self.admission.continue_numbers(numbered);
+        self.offload_pool.continue_waits(waits);
+    }
+
+    /// What a successor continues, with this number of connections, when `elapsed` is the time of the clock.
+    #[must_use]
+    pub fn save(&self, elapsed: Duration, sessions: u64) -> SavedServer {
+        let totals = PROTOCOLS.iter().map(|protocol| (protocol.name.to_string(), self.totals(protocol)));
+        SavedServer {
+            elapsed,
+            numbered: self.admission.numbered(),
+            sessions,
+            totals: totals.filter(|(_, totals)| *totals != Totals::default()).collect(),
+            offload_waits: self.offload_pool.save_waits(),
+        }
     }
 
     fn gauges(&self) -> Gauges {

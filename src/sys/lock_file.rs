@@ -1,8 +1,12 @@
 //! Lock files: a process has a name of the file system as long as it holds the lock (flock(2)) on the file beside it.
 
 use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::mem;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -24,11 +28,13 @@ pub enum LockError {
     System(Errno),
 }
 
-/// A lock file that this process has locked. It is removed when this is dropped.
+/// A lock file that this process has locked. It is removed when this is dropped, unless another process has got it.
 #[derive(Debug)]
 pub struct LockFile {
     path: PathBuf,
-    file: Flock<File>,
+    /// Always there, until this is dropped.
+    file: Option<Flock<File>>,
+    is_left: AtomicBool,
 }
 
 impl LockFile {
@@ -41,8 +47,11 @@ impl LockFile {
         Self::lock(path, file)
     }
 
-    /// Locks the open file of a path.
-    fn lock(path: PathBuf, file: File) -> Result<Self, LockError> {
+    /// Locks the open file of a path; succeeds if the lock belongs to that open file already (flock(2)).
+    ///
+    /// # Errors
+    /// As [`LockError`] says.
+    pub fn lock(path: PathBuf, file: File) -> Result<Self, LockError> {
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
             Errno::EAGAIN => LockError::Held,
             error => LockError::System(error),
@@ -51,26 +60,48 @@ impl LockFile {
         if !metadata.is_file() || metadata.len() != 0 || metadata.uid() != geteuid().as_raw() {
             return Err(LockError::Foreign);
         }
-        let lock = Self { path, file };
+        let lock = Self { path, file: Some(file), is_left: AtomicBool::new(false) };
         if !lock.is_at_path() {
             // the process that had the lock removed the file between open(2) and flock(2): it was held a moment ago
             return Err(LockError::Held);
         }
         // a umask may have taken permissions away, without which the next process could not open what this one leaves
-        lock.file.set_permissions(Permissions::from_mode(MODE)).map_err(|error| LockError::System(errno_of(&error)))?;
+        lock.file()
+            .set_permissions(Permissions::from_mode(MODE))
+            .map_err(|error| LockError::System(errno_of(&error)))?;
         Ok(lock)
+    }
+
+    /// Another descriptor of the open file, which has the lock.
+    ///
+    /// # Errors
+    /// As fcntl(2): EMFILE.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.file().try_clone().map(OwnedFd::from)
+    }
+
+    /// Leaves the file where it is when this is dropped; the lock is held as long as another process has a descriptor.
+    pub fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
+    fn file(&self) -> &File {
+        self.file.as_ref().expect("it is there until the drop")
     }
 
     /// Whether the path leads to the locked file.
     fn is_at_path(&self) -> bool {
-        file_id(&*self.file).is_ok_and(|id| id_of(&self.path) == Some(id))
+        file_id(self.file()).is_ok_and(|id| id_of(&self.path) == Some(id))
     }
 }
 
 impl Drop for LockFile {
     /// Removes the file before the lock is released: a process that opens it in between does not find it at the path.
     fn drop(&mut self) {
-        if self.is_at_path() {
+        if self.is_left.load(Ordering::Relaxed) {
+            // the drop of the file would release the lock of the other process, too
+            mem::forget(self.file.take());
+        } else if self.is_at_path() {
             // fails if the directory has become read-only: the file is used again then
             let _ = fs::remove_file(&self.path);
         }

@@ -12,6 +12,7 @@
 //! | `poll.rs` | poll(2): a few descriptors |
 //! | `event_fd.rs`, `timer_fd.rs` | eventfd(2) and `timerfd_create(2)`, to wake a poller |
 //! | `signals.rs` | sigaction(2): signals of the daemon |
+//! | `passed_descriptor.rs` | sendmsg(2) with `SCM_RIGHTS`: one descriptor for the service manager |
 //! | `signal_fd.rs` | signalfd(2): signals of the client |
 //! | `socket_address.rs` | addresses of stream sockets, and how they are written |
 //! | `socket.rs` | socket(2), bind(2), listen(2), connect(2) |
@@ -23,6 +24,9 @@
 //! | `lock_file.rs` | flock(2), unlink(2): lock files |
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
 //! | `inherited.rs` | descriptors that came through execve(2) |
+//! | `execute.rs` | execve(2) |
+//! | `descriptor_socket.rs` | sendmsg(2), recvmsg(2): descriptors in messages |
+//! | `memory_file.rs` | `memfd_create(2)`, and its seals |
 //! | `file.rs` | open(2), fstat(2), lstat(2), write(2) |
 //! | `resource_limits.rs` | getrlimit(2), setrlimit(2) |
 //! | `resource_usage.rs` | getrusage(2) |
@@ -32,13 +36,17 @@
 //! | `thread.rs` | setpriority(2) |
 
 mod clock;
+mod descriptor_socket;
 mod event_fd;
+mod execute;
 mod file;
 mod host;
 mod inherited;
 mod interest;
 mod lock_file;
 mod memory;
+mod memory_file;
+mod passed_descriptor;
 mod poll;
 mod poller;
 mod resource_limits;
@@ -53,29 +61,39 @@ mod socket_options;
 mod standard;
 mod stream_socket;
 mod syn_filter;
+#[cfg(test)]
+mod test_process;
 mod thread;
 mod timer_fd;
 mod user_namespace;
 
 pub use clock::{monotonic_nanoseconds, unix_time};
+pub use descriptor_socket::{DescriptorReceiver, DescriptorSender, MAX_DESCRIPTORS, Received, descriptor_pair};
 pub use event_fd::EventFd;
+pub use execute::execute;
 pub use file::{FileId, file_id, id_of, open_without_waiting, write};
 pub use host::host_name;
 pub use inherited::{FIRST_INHERITED, inherited_flags, take_inherited};
 pub use interest::Interest;
 pub use memory::{disable_huge_pages, machine_memory, memory_left, release_pages, trim_heap};
+pub use memory_file::{memory_file, seal, sealed_file};
 pub use nix::errno::Errno;
 pub use nix::sys::signal::Signal;
+pub use passed_descriptor::send_with_descriptor;
 pub use poll::{is_readable, wait_any_ready, wait_readable, wait_ready, wait_writable};
 pub use poller::{Event, Key, Poller};
 pub use resource_limits::{address_space_limit, data_limit, descriptor_limit, raise_descriptor_limit};
 pub use resource_usage::cpu_time;
 pub use signal_fd::Interrupts;
-pub use signals::{Arrivals, block_all_signals, catch_signals, caught, ignore_signal};
+pub use signals::{
+    Arrivals, block_all_signals, block_signals, catch_signals, caught, ignore_signal, send_to_this_process,
+};
 pub use socket::{bind, close_with_reset, connect_unix, is_broadcast, listen, start_connect, stream_socket};
 pub use socket_address::{SocketAddress, SocketFamily, UnixAddress, VsockAddress};
 pub use socket_file::{BindError, SocketFile};
-pub use socket_info::{SocketKind, is_connected, is_listening, queued_connections, socket_kind, unacknowledged};
+pub use socket_info::{
+    SocketKind, is_connected, is_listening, queued_connections, socket_cookie, socket_kind, unacknowledged,
+};
 pub use socket_options::{
     enable_address_reuse, enable_dual_stack, enable_keepalive, enable_nodelay, is_ipv6_only, receive_buffer,
     send_buffer, set_keepalive_idle, set_keepalive_interval, set_keepalive_probes, set_receive_buffer, set_send_buffer,

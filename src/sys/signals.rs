@@ -49,7 +49,9 @@ impl Arrivals {
 /// Installs a handler for `signals`, and returns the eventfd that becomes readable when one arrives; [`caught`] then
 /// returns the arrivals of each.
 ///
-/// The handlers are installed without `SA_RESTART`: a system call that waits ends with EINTR.
+/// The handlers are installed without `SA_RESTART`: a system call that waits ends with EINTR. The signals are unblocked
+/// in the calling thread: those that came while this program took the place of another one, which had blocked them, are
+/// handled now.
 ///
 /// # Errors
 /// As eventfd(2) (EMFILE, ENFILE, ENOMEM) and sigaction(2) (EINVAL for SIGKILL and SIGSTOP).
@@ -61,7 +63,42 @@ pub fn catch_signals(signals: &[Signal]) -> Result<EventFd, Errno> {
         // SAFETY: the handler does only what signal-safety(7) allows: atomics, clock_gettime(2) and write(2).
         unsafe { sigaction(*signal, &action)? };
     }
+    signals.iter().copied().collect::<SigSet>().thread_unblock()?;
     Ok(notice)
+}
+
+/// Signals that are blocked in the thread that has blocked them, and in threads and programs that it starts; they are
+/// unblocked again when this is dropped, by that thread.
+#[derive(Debug)]
+#[must_use = "the signals are unblocked when this is dropped"]
+pub struct BlockedSignals {
+    previous: SigSet,
+}
+
+/// Blocks signals in the calling thread: those that arrive stay pending, for a program that takes the place of this one,
+/// too (execve(2)).
+///
+/// # Errors
+/// None is known (`pthread_sigmask(3)`).
+pub fn block_signals(signals: &[Signal]) -> Result<BlockedSignals, Errno> {
+    let previous = SigSet::thread_get_mask()?;
+    signals.iter().copied().collect::<SigSet>().thread_block()?;
+    Ok(BlockedSignals { previous })
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        // as in `block_signals`
+        let _ = self.previous.thread_set_mask();
+    }
+}
+
+/// Sends a signal to this process; it is pending while every thread blocks it.
+///
+/// # Errors
+/// None is known (kill(2)).
+pub fn send_to_this_process(signal: Signal) -> Result<(), Errno> {
+    nix::sys::signal::kill(nix::unistd::Pid::this(), signal)
 }
 
 /// Ignores a signal from now on, in every thread.
@@ -110,12 +147,32 @@ extern "C" fn on_signal(number: libc::c_int) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::test_process::in_own_process;
 
     #[test]
     fn a_signal_that_came_once_has_one_time() {
         let (one, two) = (Duration::from_millis(1), Duration::from_millis(2));
         assert!(Arrivals { first: one, last: one }.times().eq([one]));
         assert!(Arrivals { first: one, last: two }.times().eq([one, two]));
+    }
+
+    #[test]
+    fn a_signal_that_is_blocked_is_caught_afterwards() {
+        if !in_own_process("sys::signals::tests::a_signal_that_is_blocked_is_caught_afterwards") {
+            return;
+        }
+        catch_signals(&[Signal::SIGHUP]).expect("a handler");
+        let blocked = block_signals(&[Signal::SIGHUP]).expect("blocked");
+        nix::sys::signal::raise(Signal::SIGHUP).expect("the signal of this thread");
+        assert_eq!(caught(Signal::SIGHUP), None);
+        drop(blocked);
+        assert!(caught(Signal::SIGHUP).is_some());
+        // as a program that was executed with blocked signals
+        std::mem::forget(block_signals(&[Signal::SIGHUP]));
+        nix::sys::signal::raise(Signal::SIGHUP).expect("the signal of this thread");
+        assert_eq!(caught(Signal::SIGHUP), None);
+        catch_signals(&[Signal::SIGHUP]).expect("a handler");
+        assert!(caught(Signal::SIGHUP).is_some());
     }
 
     #[test]

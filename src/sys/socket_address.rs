@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, UnixAddr, VsockAddr};
+use serde::{Deserialize, Serialize};
 
 /// The family of a stream socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,8 @@ pub enum UnixAddress {
 const MAX_UNIX_NAME: usize = 107;
 
 /// An address of a virtual machine or its host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VsockAddress {
     /// The context identifier: [`VsockAddress::ANY`], [`VsockAddress::LOCAL`], 2 for the host, or that of a guest.
     pub cid: u32,

@@ -6,10 +6,12 @@
 //! no lock: every user who can read it could hold that for ever.
 
 use std::ffi::OsString;
-use std::fs;
-use std::os::fd::AsFd;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
@@ -40,13 +42,14 @@ impl From<Errno> for BindError {
 }
 
 /// The file of a Unix socket that this process has bound, and its lock file. They are removed when this is dropped, if
-/// their paths still lead to them.
+/// their paths still lead to them, and unless another process has got them.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
     id: FileId,
+    is_left: AtomicBool,
     /// Released after the socket has been removed.
-    _lock: LockFile,
+    lock: LockFile,
 }
 
 impl SocketFile {
@@ -69,10 +72,52 @@ impl SocketFile {
             }
             result => result?,
         }
-        let file = Self { path: path.into(), id: id_of(path).ok_or(Errno::ENOENT)?, _lock: lock };
+        let file = Self::new(path, id_of(path).ok_or(Errno::ENOENT)?, lock);
         file.ensure_mode(mode)?;
         listen(socket, backlog)?;
         Ok(file)
+    }
+
+    /// The file of a socket that another process has bound, which has left both files: `id` is that of the socket's
+    /// file, `lock` the open lock file. The file gets the permissions `mode`.
+    ///
+    /// # Errors
+    /// ENOENT: the path leads to another file, or to none; EADDRINUSE: another process has the lock; as [`BindError`]
+    /// says.
+    pub fn take_over(path: &Path, id: FileId, lock: OwnedFd, mode: u32) -> Result<Self, BindError> {
+        let address = SocketAddress::Unix(UnixAddress::Path(path.into()));
+        let lock =
+            LockFile::lock(lock_path(path), File::from(lock)).map_err(|error| lock_failure(error, path, &address))?;
+        if id_of(path) != Some(id) {
+            return Err(Errno::ENOENT.into());
+        }
+        let file = Self::new(path, id, lock);
+        file.ensure_mode(Mode::from_bits_truncate(mode))?;
+        Ok(file)
+    }
+
+    fn new(path: &Path, id: FileId, lock: LockFile) -> Self {
+        Self { path: path.into(), id, is_left: AtomicBool::new(false), lock }
+    }
+
+    /// The number of the file.
+    #[must_use]
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// A descriptor of the lock file. The lock is held while one is open.
+    ///
+    /// # Errors
+    /// As fcntl(2): EMFILE.
+    pub fn lock_descriptor(&self) -> io::Result<OwnedFd> {
+        self.lock.descriptor()
+    }
+
+    /// Leaves both files where they are when this is dropped: another process has the socket and the lock.
+    pub fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+        self.lock.leave();
     }
 
     /// Sets the permissions where bind(2) has not: in a directory with a default access control list (acl(5)).
@@ -88,7 +133,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if id_of(&self.path) == Some(self.id) {
+        if !self.is_left.load(Ordering::Relaxed) && id_of(&self.path) == Some(self.id) {
             // fails if it was removed meanwhile, or the directory has become read-only
             let _ = fs::remove_file(&self.path);
         }
@@ -103,7 +148,11 @@ fn lock_path(path: &Path) -> PathBuf {
 }
 
 fn lock(path: &Path, address: &SocketAddress) -> Result<LockFile, BindError> {
-    LockFile::acquire(lock_path(path)).map_err(|error| match error {
+    LockFile::acquire(lock_path(path)).map_err(|error| lock_failure(error, path, address))
+}
+
+fn lock_failure(error: LockError, path: &Path, address: &SocketAddress) -> BindError {
+    match error {
         LockError::Held => BindError::System(Errno::EADDRINUSE),
         // that of a daemon of another user
         LockError::Foreign => match check_leftover(path, address) {
@@ -111,7 +160,7 @@ fn lock(path: &Path, address: &SocketAddress) -> Result<LockFile, BindError> {
             _ => BindError::ForeignLock(lock_path(path)),
         },
         LockError::System(error) => BindError::System(error),
-    })
+    }
 }
 
 /// The kernel gives the file the permissions of the socket, less those that the umask forbids. chmod(2) afterwards would
@@ -177,6 +226,38 @@ mod tests {
         drop(file);
         assert_eq!(fs::metadata(&path).expect_err("removed").kind(), io::ErrorKind::NotFound);
         assert_eq!(id_of(&lock_path(&path)), None, "removed with it");
+    }
+
+    #[test]
+    fn files_that_are_left_belong_to_the_next_process() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let (_socket, file) = bound(&path).expect("bind");
+        let (id, lock) = (file.id(), file.lock_descriptor().expect("a descriptor"));
+        file.leave();
+        drop(file);
+        assert_eq!(id_of(&path), Some(id), "it is still there");
+        assert_eq!(bound(&path).map(drop), Err(Errno::EADDRINUSE.into()), "the lock is held");
+        let next = SocketFile::take_over(&path, id, lock, 0o640).expect("both files");
+        assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o7777, 0o640);
+        drop(UnixStream::connect(&path).expect("connect"));
+        drop(next);
+        assert_eq!([id_of(&path), id_of(&lock_path(&path))], [None; 2]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_longer_there_is_not_taken_over() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let (_socket, file) = bound(&path).expect("bind");
+        let (id, lock) = (file.id(), || file.lock_descriptor().expect("a descriptor"));
+        let take_over = |lock| SocketFile::take_over(&path, id, lock, 0o600).map(drop);
+        fs::rename(&path, directory.path().join("other")).expect("rename");
+        assert_eq!(take_over(lock()), Err(Errno::ENOENT.into()));
+        assert_eq!(id_of(&lock_path(&path)), None, "it is of no use without the socket");
+        assert_eq!(take_over(lock()), Err(Errno::EADDRINUSE.into()), "the lock file is gone");
+        let file = fs::File::open("/dev/null").expect("open");
+        assert_eq!(take_over(file.into()), Err(BindError::ForeignLock(lock_path(&path))));
     }
 
     #[test]

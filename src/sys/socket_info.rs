@@ -44,6 +44,21 @@ pub fn is_connected(socket: &impl AsFd) -> bool {
     getpeername::<SockaddrStorage>(socket.as_fd().as_raw_fd()).err() != Some(Errno::ENOTCONN)
 }
 
+/// The number that the kernel gives to a socket, and to no other one until the machine is started again
+/// (`SO_COOKIE`, socket(7)). Every descriptor of the socket has it, in every process.
+///
+/// # Errors
+/// ENOTSOCK for a descriptor that is no socket.
+pub fn socket_cookie(socket: &impl AsFd) -> Result<u64, Errno> {
+    let mut cookie: u64 = 0;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: getsockopt writes at most `length` bytes to `cookie`, which has that size.
+    let result =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE, (&raw mut cookie).cast(), &raw mut length) };
+    Errno::result(result).map(|_| cookie)
+}
+
 /// Bytes written to a TCP socket that the peer's kernel has not acknowledged; a FIN counts as one byte (`SIOCOUTQ`,
 /// tcp(7)).
 ///
@@ -101,6 +116,15 @@ mod tests {
         let mut received = Vec::new();
         assert_eq!(client.read_to_end(&mut received).expect("read"), sent);
         assert!(unacknowledged(&listener).is_err());
+    }
+
+    #[test]
+    fn a_socket_has_a_number_of_its_own() {
+        let (one, other) = UnixStream::pair().expect("a pair of sockets");
+        let cookie = socket_cookie(&one).expect("a number");
+        assert_eq!(socket_cookie(&one.try_clone().expect("a descriptor")), Ok(cookie));
+        assert!(socket_cookie(&other).is_ok_and(|other| other != cookie));
+        assert_eq!(socket_cookie(&File::open("/dev/null").expect("open")), Err(Errno::ENOTSOCK));
     }
 
     #[test]

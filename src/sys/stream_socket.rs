@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, getpeername, getsockname, getsockopt, sockopt};
+use serde::{Deserialize, Serialize};
 
 use super::socket_address::{SocketAddress, SocketFamily};
 use super::user_namespace::{known_group, known_user};
@@ -38,7 +39,8 @@ pub struct StreamListener {
 }
 
 /// The process at the other end of a Unix socket when it connected (`SO_PEERCRED`, unix(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// The process; `None` if it is not in the PID namespace of this process.
     pub pid: Option<u32>,

@@ -116,6 +116,13 @@ impl Action {
         }
     }
 
+    /// Whether a text can be what [`Action::preprocess`] has processed. The result of [`Action::preprocess`] with any
+    /// other beginning is unspecified.
+    #[must_use]
+    pub fn may_have_processed(self, text: &[u8]) -> bool {
+        if self.transforms_incrementally() { utf8::check(text).is_ok() } else { text.is_ascii() }
+    }
+
     /// Whether [`Action::preprocess`] converts the text, instead of only looking for ASCII.
     #[must_use]
     pub fn transforms_incrementally(self) -> bool {

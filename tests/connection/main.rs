@@ -12,6 +12,7 @@
 //! | `events` | whatever happens, a connection waits for something or closes, and returns its memory |
 //! | `handshake` | a PROXY header in front of the protocol |
 //! | `log_lines` | the lines of the log about its begin and its end |
+//! | `hand_over` | the client sees no difference when its connection is written down and continued elsewhere |
 //! | `drain` | the end of each connection while the server drains |
 
 mod budget;
@@ -22,6 +23,7 @@ mod drain;
 mod durations;
 mod events;
 mod fairness;
+mod hand_over;
 mod handshake;
 mod log_lines;
 mod scripted;

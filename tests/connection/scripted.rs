@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use retortd::connection::{
     Budget, Buffer, Charge, CloseReason, Connection, Context, Counter, Counters, Demand, Limits, Millis, Next, Pool,
-    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, Stream, Totals, WorkerCounters,
+    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, SavedConnection, Stream, Totals, WorkerCounters,
 };
 use retortd::protocol::proxy_header::ProxyHeader;
 use retortd::protocol::{Protocol, ProtocolSettings, RequestRng, by_name};
@@ -184,7 +184,10 @@ pub fn connection(name: &str) -> Connection {
 pub struct Driver {
     /// The stream to the client.
     pub stream: ScriptedStream,
-    connection: Connection,
+    /// The name of its protocol.
+    name: &'static str,
+    /// The connection.
+    pub connection: Connection,
     /// The protocol of a connection whose header is not complete yet.
     protocol: Option<Box<dyn Protocol>>,
     /// What its header announced.
@@ -197,21 +200,55 @@ pub struct Driver {
 impl Driver {
     /// A connection to the protocol of that name, before its first call.
     pub fn new(protocol: &str, stream: ScriptedStream) -> Self {
-        Self::of(connection(protocol), None, stream)
+        Self::of(protocol, connection(protocol), None, stream)
     }
 
     /// A connection that begins with a PROXY header, before its first call.
     pub fn awaiting_header(name: &str, stream: ScriptedStream) -> Self {
-        Self::of(Connection::awaiting_header(None, Millis::ZERO, Millis::NEVER), Some(protocol(name)), stream)
+        Self::of(name, Connection::awaiting_header(None, Millis::ZERO, Millis::NEVER), Some(protocol(name)), stream)
     }
 
-    fn of(connection: Connection, protocol: Option<Box<dyn Protocol>>, stream: ScriptedStream) -> Self {
-        Self { stream, connection, protocol, announced: None, next: None, was_read_last: false }
+    fn of(name: &str, connection: Connection, protocol: Option<Box<dyn Protocol>>, stream: ScriptedStream) -> Self {
+        let name = by_name(name).expect("a protocol of that name").name;
+        Self { stream, name, connection, protocol, announced: None, next: None, was_read_last: false }
+    }
+
+    /// Continues with `connection`, which was restored in this context, to the protocol of that name.
+    pub fn restored(name: &str, connection: Connection, stream: ScriptedStream, context: &mut Context) -> Self {
+        let header = connection.awaits_header().then(|| protocol(name));
+        let mut driver = Self::of(name, connection, header, stream);
+        let next = driver.connection.continue_service(&mut driver.stream, context);
+        driver.after_call(context, next);
+        driver
+    }
+
+    /// Whether a worker could hand the connection over now.
+    pub fn can_hand_over(&self) -> bool {
+        !matches!(self.next, None | Some(Next::Announced(_) | Next::Close(_)))
+    }
+
+    /// Writes the connection down, and continues with what is read of that, in the context of another worker. Returns
+    /// the reason when the connection has closed.
+    pub fn hand_over(&mut self, to: &mut Context) -> Option<CloseReason> {
+        if let Some(Next::Offload(job)) = self.next.take() {
+            assert!(self.connection.save().is_err(), "saved without its request");
+            self.connection.recall(job).expect("memory");
+        }
+        let (saved, bytes) = write_down(&self.connection);
+        let restored = restore(self.name, &saved, bytes, to).expect("a state that was saved");
+        drop(std::mem::replace(&mut self.connection, restored).retire());
+        let next = self.connection.continue_service(&mut self.stream, to);
+        self.after_call(to, next)
     }
 
     /// Whether it waits only until the client takes its replies.
     pub fn waits_to_write(&self) -> bool {
         matches!(self.next, Some(Next::Wait)) && !self.connection.interest().read
+    }
+
+    /// Whether it waits for its stream.
+    pub fn waits_for_stream(&self) -> bool {
+        matches!(self.next, Some(Next::Wait))
     }
 
     /// Whether it waits for memory.
@@ -247,13 +284,18 @@ impl Driver {
                 call(connection, stream, context)
             }
         };
+        self.after_call(context, next)
+    }
+
+    /// What a worker does after each call.
+    fn after_call(&mut self, context: &mut Context, next: Next) -> Option<CloseReason> {
         context.retired = Retired::default();
         context.record_durations(CLOCK.get());
         let Next::Close(reason) = next else {
             self.next = Some(next);
             return None;
         };
-        context.counters.close(reason, connection.unanswered().into());
+        context.counters.close(reason, self.connection.unanswered().into());
         self.next = Some(Next::Close(reason));
         Some(reason)
     }
@@ -272,6 +314,24 @@ impl Driver {
             }
         }
     }
+}
+
+/// A connection as text, and the bytes that it holds.
+pub fn write_down(connection: &Connection) -> (String, [Vec<u8>; 2]) {
+    let saved = connection.save().expect("no job has its request");
+    (serde_json::to_string(&saved).expect("JSON"), connection.saved_bytes().map(<[u8]>::to_vec))
+}
+
+/// The connection to the protocol of that name that was written down, or what is wrong with it.
+pub fn restore(name: &str, saved: &str, bytes: [Vec<u8>; 2], context: &Context) -> Result<Connection, String> {
+    let saved: SavedConnection = serde_json::from_str(saved).map_err(|error| error.to_string())?;
+    let buffers = bytes.map(|bytes| {
+        let mut buffer = Buffer::zeroed(bytes.len()).expect("memory");
+        buffer.filled_mut().copy_from_slice(&bytes);
+        buffer
+    });
+    let protocol = (!saved.awaits_header()).then(|| protocol(name));
+    Connection::restore(saved, buffers, protocol, context).map_err(|error| error.to_string())
 }
 
 /// What the server grants a connection that waits for memory: its demand, an empty charge if the budget can never meet

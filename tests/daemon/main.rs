@@ -18,6 +18,7 @@ mod check_settings;
 mod drain_delay;
 mod faults;
 mod frame;
+mod hand_over;
 mod harness;
 #[path = "../proxy_header/headers.rs"]
 mod headers;

@@ -3,16 +3,13 @@
 use super::super::limits::Limits;
 use super::super::memory::Buffer;
 use super::super::state::{Phase, Then};
-use super::record::{SavedConnection, SavedOffload, SavedRequest, SavedState};
+use super::record::{SavedConnection, SavedRequest, SavedState};
 use crate::protocol::proxy_header::{self, Parsed};
 use crate::protocol::{InvalidState, Protocol};
 
 /// The longest label, in bytes. Chosen: several times the longest, a protocol's name with the addresses of a client and of
 /// the balancer that announces it.
 const MAX_LABEL: usize = 512;
-/// The longest reply of an offloaded request, in bytes. Chosen: more than four times the longest message, and far from
-/// what an addition could overflow.
-const MAX_REPLY: usize = 1 << 30;
 /// The most bytes or requests of one connection. Chosen: nobody reaches it, and sums do not overflow.
 const MAX_COUNT: u64 = 1 << 60;
 
@@ -26,7 +23,7 @@ impl SavedConnection {
         ensure(self.awaits_header() == protocol.is_none(), "a header and a protocol exclude each other")?;
         ensure(self.traffic.is_at_most(MAX_COUNT), "the traffic is impossible")?;
         ensure(u64::from(self.unanswered()) <= self.traffic.requests(), "more requests are unanswered than were read")?;
-        let generates = protocol.is_some_and(|protocol| protocol.is_generator());
+        let generates = protocol.is_some_and(Protocol::is_generator);
         match &self.state {
             SavedState::Handshake { .. } => {
                 let is_begun = proxy_header::parse(input.filled()) == Ok(Parsed::Incomplete);
@@ -73,17 +70,11 @@ fn check_request(
     ensure(request.preprocessed <= input.len(), "more input is preprocessed than there is")?;
     ensure(request.time.is_possible(Limits::REQUEST_RATE), "the time of the request is impossible")?;
     ensure(request.offload.is_some() == phase.offloads_next(), IMPOSSIBLE)?;
-    request.offload.map_or(Ok(()), |offload| check_offload(phase, &offload, input.len()))
+    let is_counted = request.offload.is_some_and(|offload| offload.is_counted);
+    ensure(!is_counted || matches!(phase, Phase::WaitingForMemory(_)), IMPOSSIBLE)
 }
 
 /// The length of a message has at most 32 bits on the wire, and nothing is not skipped.
 fn is_skippable(bytes: u64) -> bool {
     (1..=u64::from(u32::MAX)).contains(&bytes)
-}
-
-/// Checks a request at the front of this number of bytes of input.
-fn check_offload(phase: Phase, offload: &SavedOffload, input: usize) -> Result<(), InvalidState> {
-    ensure((1..=input).contains(&offload.request_len), "the request to offload is not there")?;
-    ensure(offload.reply_capacity <= MAX_REPLY, "the reply is longer than any")?;
-    ensure(!offload.is_counted || matches!(phase, Phase::WaitingForMemory(_)), IMPOSSIBLE)
 }

@@ -61,8 +61,6 @@ pub(super) struct SavedRequest {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedOffload {
-    pub(super) request_len: usize,
-    pub(super) reply_capacity: usize,
     pub(super) seed: u64,
     /// It is counted already: it was offloaded before.
     pub(super) is_counted: bool,

@@ -27,13 +27,15 @@ impl Connection {
         context: &Context,
     ) -> Result<Self, InvalidState> {
         saved.check(&bytes, protocol.as_deref())?;
-        if let Some(protocol) = protocol.as_deref_mut().filter(|_| !saved.state.is_closing()) {
-            let preprocessed = saved.state.request().map_or(0, |request| request.preprocessed);
-            protocol.restore(&saved.protocol, Unconsumed { input: bytes[0].filled(), preprocessed })?;
-        }
+        let needed = match protocol.as_deref_mut() {
+            Some(protocol) if !saved.state.is_closing() => {
+                restore_protocol(protocol, &saved, bytes[0].filled(), context)?
+            }
+            _ => Needed::default(),
+        };
         Ok(Self {
             protocol,
-            state: restore_state(saved.state, bytes, context),
+            state: restore_state(saved.state, bytes, needed, context),
             label: ClientLabel::new(saved.label),
             unacknowledged: saved.unacknowledged,
             read_closed: saved.read_closed,
@@ -65,7 +67,26 @@ impl Connection {
     }
 }
 
-fn restore_state(saved: SavedState, [input, output]: [Buffer; 2], context: &Context) -> State {
+/// Restores the state of the protocol; returns what is known of the need of the request at the front of `input`.
+fn restore_protocol(
+    protocol: &mut dyn Protocol,
+    saved: &SavedConnection,
+    input: &[u8],
+    context: &Context,
+) -> Result<Needed, InvalidState> {
+    let request = saved.state.request();
+    let preprocessed = request.map_or(0, |request| request.preprocessed);
+    protocol.restore(&saved.protocol, Unconsumed { input, preprocessed })?;
+    let needed = match request.and_then(|request| request.offload) {
+        Some(_) => protocol
+            .offload_again(input, context.limits.of_request(&context.budget))
+            .ok_or(InvalidState("the request to offload is not there"))?,
+        None => Needed::default(),
+    };
+    Ok(Needed { preprocessed, ..needed })
+}
+
+fn restore_state(saved: SavedState, [input, output]: [Buffer; 2], needed: Needed, context: &Context) -> State {
     match saved {
         SavedState::Handshake { since, deadline } => {
             State::Handshake(Box::new(Handshake { received: input.filled().to_vec(), since, deadline }))
@@ -77,7 +98,7 @@ fn restore_state(saved: SavedState, [input, output]: [Buffer; 2], context: &Cont
                 Phase::Replying(Then::Receive) if !input.is_empty() => Phase::Replying(Then::Process),
                 other => other,
             };
-            let mut in_flight = restore_request(&request, input, output);
+            let mut in_flight = restore_request(&request, input, output, needed);
             in_flight.update_charge(&context.budget);
             State::Busy(phase, Box::new(in_flight))
         }
@@ -88,12 +109,10 @@ fn restore_state(saved: SavedState, [input, output]: [Buffer; 2], context: &Cont
     }
 }
 
-fn restore_request(saved: &SavedRequest, input: Buffer, output: Buffer) -> InFlight {
+fn restore_request(saved: &SavedRequest, input: Buffer, output: Buffer, needed: Needed) -> InFlight {
     let mut in_flight = InFlight::starting(Millis::ZERO);
-    in_flight.needed.preprocessed = saved.preprocessed;
+    in_flight.needed = needed;
     if let Some(offload) = saved.offload {
-        let (request_len, reply_capacity) = (offload.request_len, offload.reply_capacity);
-        in_flight.needed = Needed { request_len, reply_capacity, ..in_flight.needed };
         (in_flight.seed, in_flight.is_recalled) = (offload.seed, offload.is_counted);
     }
     in_flight.received = input.len() as u64;

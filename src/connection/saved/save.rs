@@ -66,15 +66,10 @@ impl Connection {
 }
 
 fn save_request(phase: Phase, in_flight: &InFlight) -> SavedRequest {
-    let needed = in_flight.needed;
-    let offload = phase.offloads_next().then_some(SavedOffload {
-        request_len: needed.request_len,
-        reply_capacity: needed.reply_capacity,
-        seed: in_flight.seed,
-        is_counted: in_flight.is_recalled,
-    });
+    let offload =
+        phase.offloads_next().then_some(SavedOffload { seed: in_flight.seed, is_counted: in_flight.is_recalled });
     SavedRequest {
-        preprocessed: needed.preprocessed,
+        preprocessed: in_flight.needed.preprocessed,
         time: in_flight.request,
         begun: in_flight.begun,
         pending_replies: in_flight.pending_replies,

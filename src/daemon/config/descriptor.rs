@@ -20,6 +20,8 @@ const OPTIONS_OF_NAMES: &[&str] = &["proxy"];
 /// The use of an inherited socket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Descriptor {
+    /// Its name, with the options that it carries; may be empty.
+    pub full_name: String,
     /// Its name, without options; may be empty.
     pub name: String,
     /// The service.
@@ -41,8 +43,8 @@ impl Descriptor {
             Some(service) => (service, Vec::new()),
             None => parse_name(name)?,
         };
-        let name = name.split(',').next().unwrap_or_default().into();
-        Ok(Self { name, service, options })
+        let without_options = name.split(',').next().unwrap_or_default().into();
+        Ok(Self { full_name: name.into(), name: without_options, service, options })
     }
 
     /// The use of the sockets that systemd calls `connection`: a value of `--connection`.
@@ -53,7 +55,8 @@ impl Descriptor {
         let written = Written::parse(text)?;
         let service = Service::Protocol(protocol_called(written.name)?);
         check_no_address(&written)?;
-        Ok(Self { name: CONNECTION.into(), service, options: options_of(written, service)? })
+        let name = String::from(CONNECTION);
+        Ok(Self { full_name: name.clone(), name, service, options: options_of(written, service)? })
     }
 }
 
@@ -188,6 +191,7 @@ mod tests {
     fn a_name_may_carry_the_option_proxy() {
         let descriptor = Descriptor::of_name("retortd-echo.socket,proxy", None).expect("a name");
         assert_eq!((descriptor.name.as_str(), descriptor.service.name()), ("retortd-echo.socket", "echo"));
+        assert_eq!(Descriptor::of_name(&descriptor.full_name, None), Ok(descriptor.clone()));
         assert_eq!(descriptor.options, [ListenerOption::Proxy]);
         let settings: InheritedOptions = "echo,deny=192.0.2.1".parse().expect("an entry");
         assert_eq!(settings.of(&descriptor).len(), 1, "the settings add theirs");

@@ -25,6 +25,30 @@ impl ListenAddress {
         }
     }
 
+    /// Whether the kernel chooses a port that is free: two listeners with this address are not in conflict.
+    #[must_use]
+    pub fn is_any_port(&self) -> bool {
+        match self {
+            Self::AllAddresses(port) => *port == 0,
+            Self::One(SocketAddress::Internet(address)) => address.port() == 0,
+            Self::One(SocketAddress::Unix(_) | SocketAddress::Vsock(_)) => false,
+        }
+    }
+
+    /// Whether a listener with this address, which the kernel reports for it, is bound to what is written.
+    #[must_use]
+    pub fn is_bound_to(&self, local: &SocketAddress) -> bool {
+        let SocketAddress::Internet(local) = local else { return self.socket_address() == *local };
+        match self {
+            // without IPv6 all addresses are those of IPv4
+            Self::AllAddresses(port) => local.ip().is_unspecified() && [0, local.port()].contains(port),
+            Self::One(SocketAddress::Internet(address)) => {
+                address.ip() == local.ip() && [0, local.port()].contains(&address.port())
+            }
+            Self::One(SocketAddress::Unix(_) | SocketAddress::Vsock(_)) => false,
+        }
+    }
+
     /// Whether it is the path of a Unix socket.
     #[must_use]
     pub fn is_path(&self) -> bool {
@@ -88,4 +112,45 @@ pub fn not_unicast(ip: IpAddr, kind: &str) -> String {
         "'{ip}' is a {kind} address, on which TCP cannot be served: write the address of an interface, or a port alone \
          for all addresses"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_address_is_that_which_is_written_with_a_port() {
+        let local = |text: &str| match text.parse() {
+            Ok(address) => SocketAddress::Internet(address),
+            Err(_) => SocketAddress::parse_local(text).expect(text).expect(text),
+        };
+        for (written, bound) in [
+            ("8083", "[::]:8083"),
+            ("8083", "0.0.0.0:8083"),
+            ("0", "[::]:4711"),
+            ("[::]:8083", "[::]:8083"),
+            ("127.0.0.1:0", "127.0.0.1:4711"),
+            ("unix:/run/echo", "unix:/run/echo"),
+            ("vsock::7", "vsock::7"),
+        ] {
+            let address: ListenAddress = written.parse().expect(written);
+            assert!(address.is_bound_to(&local(bound)), "{written} {bound}");
+            assert_eq!(address.is_any_port(), written.ends_with('0'), "{written}");
+        }
+        for (written, bound) in [
+            ("8083", "[::]:8084"),
+            ("8083", "127.0.0.1:8083"),
+            ("[::]:8083", "0.0.0.0:8083"),
+            ("0.0.0.0:8083", "[::]:8083"),
+            ("127.0.0.1:0", "127.0.0.2:4711"),
+            ("127.0.0.1:7", "unix:/run/echo"),
+            ("unix:/run/echo", "unix:/run/other"),
+            ("unix:/run/echo", "unix:@echo"),
+            ("vsock::7", "vsock:2:7"),
+            ("8083", "vsock::8083"),
+        ] {
+            let address: ListenAddress = written.parse().expect(written);
+            assert!(!address.is_bound_to(&local(bound)), "{written} {bound}");
+        }
+    }
 }

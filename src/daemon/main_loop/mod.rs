@@ -3,6 +3,7 @@
 //! The main thread sleeps in poll(2) until a signal comes, a worker ends, a timer is due, or the end of a condition has
 //! to be logged. Without a service manager and without `--exit-idle` every timer is off: nothing wakes an idle daemon.
 
+mod handing_over;
 mod stopping;
 
 use std::ffi::OsString;
@@ -12,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 
+pub use handing_over::{HandOver, Predecessor};
 use stopping::Stop;
 
 use crate::daemon::config::settings::Settings;
-use crate::daemon::exit_status::Failure;
+use crate::daemon::exit_status::{End, Failure};
 use crate::daemon::idle::Idle;
 use crate::daemon::logging;
 use crate::daemon::notify::Notifier;
@@ -63,6 +65,7 @@ pub struct MainLoop<'a> {
 #[derive(Debug)]
 pub struct Progress {
     stop: Stop,
+    hand_over: HandOver,
     /// The number of the last heartbeat.
     heartbeat: u64,
     /// When the last line about a failed poll(2) was logged.
@@ -72,11 +75,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The start of a loop that reports to this service manager.
+    /// The start of a loop that reports to this service manager, with nothing handed over.
     #[must_use]
-    pub fn new(notifier: &Notifier) -> Self {
+    pub fn new(notifier: &Notifier, hand_over: HandOver) -> Self {
         Self {
             stop: Stop::default(),
+            hand_over,
             heartbeat: 0,
             poll_logged: None,
             idle: Idle::new(Instant::now()),
@@ -90,16 +94,18 @@ impl MainLoop<'_> {
     ///
     /// # Errors
     /// 71: a worker has failed.
-    pub fn run(mut self) -> Result<(), Failure> {
+    pub fn run(mut self) -> Result<End, Failure> {
         self.serving.lines().for_each(|line| info!("{line}"));
         self.progress.timers.check_idle(exit_idle(&self.settings, &self.serving));
         let status = self.status();
         self.notifier.ready(status);
+        self.complete_take_over();
         self.progress.heartbeat = self.server.send_heartbeat();
         while self.server.phase() != Phase::Stopped {
             self.wait();
             self.handle_signals();
             self.check_server();
+            self.advance_hand_over();
             self.run_timers();
         }
         self.finish()
@@ -108,8 +114,12 @@ impl MainLoop<'_> {
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
         self.progress.timers.retry(self.notifier.has_pending());
-        let left = self.progress.timers.left(Instant::now()).into_iter().chain(self.server.recovery_due_in()).min();
-        if let Err(error) = sys::wait_readable([self.signals.as_fd(), self.server.notice_fd()], left) {
+        let (now, hand_over) = (Instant::now(), &self.progress.hand_over);
+        let left = [self.progress.timers.left(now), self.server.recovery_due_in(), hand_over.left(now)];
+        let left = left.into_iter().flatten().min();
+        let (signals, server) = (self.signals.as_fd(), self.server.notice_fd());
+        // poll(2) reports a descriptor that is twice in the list like one that is there once
+        if let Err(error) = sys::wait_readable([signals, server, hand_over.descriptor().unwrap_or(signals)], left) {
             self.pause(error);
         }
     }
@@ -131,6 +141,9 @@ impl MainLoop<'_> {
         }
         if pending.reload {
             self.reload();
+        }
+        if pending.hand_over {
+            self.begin_hand_over();
         }
         for at in pending.stop.into_iter().flat_map(Arrivals::times) {
             self.handle_stop_signal(at);
@@ -241,7 +254,13 @@ impl MainLoop<'_> {
         }
     }
 
-    fn finish(mut self) -> Result<(), Failure> {
+    fn finish(mut self) -> Result<End, Failure> {
+        let handed_over = self.progress.hand_over.is_committed();
+        if handed_over {
+            // from a process that has exited, the manager would not take it
+            self.notifier.stopping(status::handed_over().into());
+            self.notifier.flush();
+        }
         // the last try: the exit does not wait for a manager that takes nothing
         self.notifier.retry();
         let failure = self.server.failure();
@@ -250,7 +269,8 @@ impl MainLoop<'_> {
         info!("{}", statistics(&stats));
         match failure {
             Some(message) => Err(Failure::system(message)),
-            None => Ok(()),
+            None if handed_over => Ok(End::HandedOver),
+            None => Ok(End::Stopped),
         }
     }
 }

@@ -39,6 +39,7 @@ impl MainLoop<'_> {
     pub(super) fn handle_stop_signal(&mut self, at: Duration) {
         let phase = self.server.phase();
         match self.progress.stop.signals.effect(at, phase) {
+            Effect::Stop if self.progress.hand_over.is_in_progress() => self.stop_during_hand_over(),
             Effect::Stop => {
                 info!("stopping: received SIGTERM or SIGINT");
                 self.begin_stop();
@@ -61,7 +62,7 @@ impl MainLoop<'_> {
 
     /// Begins a stop that was requested: with the drain delay, or with the drain if there is none. No balancer sends
     /// clients to a daemon that serves a single connection, so it has no delay.
-    fn begin_stop(&mut self) {
+    pub(super) fn begin_stop(&mut self) {
         match self.settings.reloadable.drain_delay.max().filter(|_| !self.serving.single_connection) {
             Some(delay) => self.begin_delay(delay),
             None => self.end_delay(),
@@ -86,6 +87,7 @@ impl MainLoop<'_> {
 
     /// Begins a stop that has a reason of the daemon's own, without a delay.
     pub(super) fn stop(&mut self, reason: &str) {
+        self.cancel_hand_over();
         info!("stopping: {reason}");
         self.drain();
     }

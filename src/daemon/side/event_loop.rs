@@ -31,7 +31,9 @@ const READ: Interest = Interest { read: true, write: false };
 /// The loop.
 #[derive(Debug)]
 pub struct EventLoop {
-    listeners: Vec<SideListener>,
+    listeners: Arc<[SideListener]>,
+    /// The place of the listener from which clients are accepted first.
+    first: usize,
     clients: Vec<Client>,
     pages: ServerPages,
     /// Readable when the loop has to end.
@@ -47,8 +49,8 @@ pub struct EventLoop {
 impl EventLoop {
     /// A loop for these listeners, which are non-blocking.
     #[must_use]
-    pub fn new(listeners: Vec<SideListener>, pages: ServerPages, stop: Arc<EventFd>, on_ack: Arc<EventFd>) -> Self {
-        Self { listeners, clients: Vec::new(), pages, stop, on_ack, paused_until: None, logged: None }
+    pub fn new(listeners: Arc<[SideListener]>, pages: ServerPages, stop: Arc<EventFd>, on_ack: Arc<EventFd>) -> Self {
+        Self { listeners, first: 0, clients: Vec::new(), pages, stop, on_ack, paused_until: None, logged: None }
     }
 
     /// Serves until the loop has to end; connections that are open then are closed.
@@ -107,8 +109,8 @@ impl EventLoop {
     /// once take no place.
     fn accept(&mut self, now: Instant) {
         // another one is the first each time: no crowd of clients of one keeps those of the others out
-        self.listeners.rotate_left(1);
-        for place in 0..self.listeners.len() {
+        self.first = (self.first + 1) % self.listeners.len();
+        for place in (self.first..self.listeners.len()).chain(0..self.first) {
             for _ in 0..MAX_CLIENTS {
                 // without a client, accept(2) can fail for want of a descriptor, too
                 if !sys::is_readable(&self.listeners[place].socket) {

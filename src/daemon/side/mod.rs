@@ -31,7 +31,7 @@ use std::thread::{self, JoinHandle};
 pub use listener::SideListener;
 
 use crate::server::Observer;
-use crate::sys::EventFd;
+use crate::sys::{self, EventFd};
 use event_loop::{EventLoop, MAX_CLIENTS};
 use metrics::Reloads;
 use pages::ServerPages;
@@ -50,6 +50,7 @@ pub struct SideServices {
 #[derive(Debug)]
 struct Thread {
     handle: JoinHandle<()>,
+    listeners: Arc<[SideListener]>,
     stop: Arc<EventFd>,
 }
 
@@ -66,9 +67,20 @@ impl SideServices {
         let (stop, on_ack) = (Arc::new(EventFd::new()?), Arc::new(EventFd::new()?));
         observer.notify_of_heartbeats(Arc::clone(&on_ack));
         let pages = ServerPages::new(observer, Arc::clone(&reloads));
-        let event_loop = EventLoop::new(listeners, pages, Arc::clone(&stop), on_ack);
-        let handle = thread::Builder::new().name("side-services".into()).spawn(move || event_loop.run())?;
-        Ok(Self { reloads, thread: Some(Thread { handle, stop }) })
+        let listeners: Arc<[SideListener]> = listeners.into();
+        let event_loop = EventLoop::new(Arc::clone(&listeners), pages, Arc::clone(&stop), on_ack);
+        let run = move || {
+            sys::block_all_signals();
+            event_loop.run();
+        };
+        let handle = thread::Builder::new().name("side-services".into()).spawn(run)?;
+        Ok(Self { reloads, thread: Some(Thread { handle, listeners, stop }) })
+    }
+
+    /// The listeners.
+    #[must_use]
+    pub fn listeners(&self) -> &[SideListener] {
+        self.thread.as_ref().map_or(&[], |thread| &thread.listeners)
     }
 
     /// Counts a reload.
@@ -78,7 +90,7 @@ impl SideServices {
 
     /// Ends the thread.
     pub fn stop(self) {
-        if let Some(Thread { handle, stop }) = self.thread {
+        if let Some(Thread { handle, stop, .. }) = self.thread {
             stop.notify();
             // a panic (where panics unwind) has left its message to the panic hook
             let _ = handle.join();

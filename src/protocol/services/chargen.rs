@@ -6,7 +6,9 @@
 #![allow(clippy::cast_possible_truncation, reason = "a remainder of CHARACTERS fits in a byte")]
 
 use crate::protocol::client_side::{ClientSide, ConnectionUse};
-use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{
+    CallContext, Exchange, InvalidState, Needed, Progress, Protocol, ProtocolState, Unconsumed,
+};
 use crate::protocol::example::{Example, Reply};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
@@ -58,6 +60,9 @@ const fn pattern() -> [u8; PERIOD] {
     bytes
 }
 
+/// The version of the saved state: the position in the pattern.
+const VERSION: u32 = 1;
+
 /// The server's side of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chargen {
@@ -87,6 +92,19 @@ impl Protocol for Chargen {
 
     fn rewind(&mut self, unsent: usize) {
         self.position = (self.position + PERIOD - unsent % PERIOD) % PERIOD;
+    }
+
+    fn save(&self) -> ProtocolState {
+        ProtocolState::new(VERSION, [self.position as u64])
+    }
+
+    fn restore(&mut self, state: &ProtocolState, _unconsumed: Unconsumed<'_>) -> Result<(), InvalidState> {
+        let [position] = state.values(VERSION)?;
+        self.position = usize::try_from(position)
+            .ok()
+            .filter(|position| *position < PERIOD)
+            .ok_or(InvalidState("the position is outside of the pattern"))?;
+        Ok(())
     }
 }
 

@@ -9,7 +9,10 @@
 use std::ops::ControlFlow::Break;
 
 use crate::protocol::client_side::{Actions, ClientSide, ConnectionUse, ReplyFraming, transformed};
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, MAX_MESSAGE, Needed, Progress, Protocol, Refusal};
+use crate::protocol::contract::{
+    CallContext, CloseCause, Exchange, InvalidState, MAX_MESSAGE, Needed, Progress, Protocol, ProtocolState, Refusal,
+    RequestLimits, Unconsumed,
+};
 use crate::protocol::example::Example;
 use crate::protocol::framed_text::{self, Framing, RequestHead};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
@@ -203,6 +206,20 @@ impl Protocol for Frame {
     fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
         framed_text::truncated::<Binary>(exchange)
     }
+
+    fn restore(&mut self, state: &ProtocolState, unconsumed: Unconsumed<'_>) -> Result<(), InvalidState> {
+        framed_text::restore(head(EDITION, unconsumed.input), state, unconsumed)
+    }
+
+    fn offload_again(&self, input: &[u8], limits: RequestLimits) -> Option<Needed> {
+        framed_text::offload_again::<Binary>(head(EDITION, input), input, limits)
+    }
+}
+
+/// The head of the request at the front of `input`, if it is complete and has an action.
+pub(super) fn head(edition: Edition, input: &[u8]) -> Option<RequestHead> {
+    let (code, length) = parse_header(*input.first_chunk()?);
+    edition.action(code).map(|action| RequestHead { action, header: HEADER, length })
 }
 
 /// [`Protocol::process`] of both editions.

@@ -1,7 +1,10 @@
 //! `frame-2021`: `frame` with the action codes of the 2021 edition.
 
 use crate::protocol::client_side::{Actions, ClientSide};
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, Progress, Protocol};
+use crate::protocol::contract::{
+    CallContext, CloseCause, Exchange, InvalidState, Needed, Progress, Protocol, ProtocolState, RequestLimits,
+    Unconsumed,
+};
 use crate::protocol::example::Example;
 use crate::protocol::framed_text::{self, Framing};
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
@@ -51,5 +54,13 @@ impl Protocol for Frame2021 {
 
     fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
         framed_text::truncated::<Binary>(exchange)
+    }
+
+    fn restore(&mut self, state: &ProtocolState, unconsumed: Unconsumed<'_>) -> Result<(), InvalidState> {
+        framed_text::restore(frame::head(EDITION, unconsumed.input), state, unconsumed)
+    }
+
+    fn offload_again(&self, input: &[u8], limits: RequestLimits) -> Option<Needed> {
+        framed_text::offload_again::<Binary>(frame::head(EDITION, input), input, limits)
     }
 }

@@ -7,7 +7,9 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use crate::protocol::chunk;
 use crate::protocol::client_side::{ClientSide, ReplyFraming};
-use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{
+    CallContext, Exchange, InvalidState, Needed, Progress, Protocol, ProtocolState, Unconsumed,
+};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
@@ -33,6 +35,9 @@ pub const INFO: ProtocolInfo = ProtocolInfo {
     try_it: "echo data | nc -N localhost {port}",
 };
 
+/// The version of the saved state: 1 if a record is next, 0 if a chunk is.
+const VERSION: u32 = 1;
+
 /// The server's side of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Record {
@@ -50,6 +55,19 @@ impl Protocol for Record {
             self.expects_record = !self.expects_record;
         }
         Progress::NeedInput(Needed::default())
+    }
+
+    fn save(&self) -> ProtocolState {
+        ProtocolState::new(VERSION, [self.expects_record.into()])
+    }
+
+    fn restore(&mut self, state: &ProtocolState, _unconsumed: Unconsumed<'_>) -> Result<(), InvalidState> {
+        self.expects_record = match state.values(VERSION)? {
+            [0] => false,
+            [1] => true,
+            _ => return Err(InvalidState("a record is expected or it is not")),
+        };
+        Ok(())
     }
 }
 

@@ -8,7 +8,8 @@ use std::ops::ControlFlow::{self, Break};
 
 use crate::protocol::client_side::{Actions, ClientSide, ConnectionUse, ReplyFraming, transformed};
 use crate::protocol::contract::{
-    CallContext, CloseCause, Exchange, Needed, Progress, Protocol, Refusal, RequestRecord,
+    CallContext, CloseCause, Exchange, InvalidState, Needed, Progress, Protocol, ProtocolState, Refusal, RequestLimits,
+    RequestRecord, Unconsumed,
 };
 use crate::protocol::example::Example;
 use crate::protocol::framed_text::{self, ERROR_TEXT, Framing, RequestHead};
@@ -135,6 +136,12 @@ fn number(digits: &[u8]) -> Result<usize, Refusal> {
     decimal.parse().ok().filter(|length| *length <= MAX_LENGTH).ok_or(Refusal::LongerThanProtocol)
 }
 
+/// The head of the request at the front of `input`, if it is complete and has an action.
+fn head(input: &[u8]) -> Option<RequestHead> {
+    let Header::Complete { name, length, header } = Header::parse(input) else { return None };
+    action(name).map(|action| RequestHead { action, header, length })
+}
+
 fn reply(exchange: &mut Exchange<'_>, context: &mut CallContext<'_>) -> ControlFlow<Progress> {
     let (name, length, header) = match Header::parse(exchange.input()) {
         Header::Complete { name, length, header } if length <= context.limits.message => (name, length, header),
@@ -177,6 +184,14 @@ impl Protocol for Text {
 
     fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
         framed_text::truncated::<Words>(exchange)
+    }
+
+    fn restore(&mut self, state: &ProtocolState, unconsumed: Unconsumed<'_>) -> Result<(), InvalidState> {
+        framed_text::restore(head(unconsumed.input), state, unconsumed)
+    }
+
+    fn offload_again(&self, input: &[u8], limits: RequestLimits) -> Option<Needed> {
+        framed_text::offload_again::<Words>(head(input), input, limits)
     }
 }
 

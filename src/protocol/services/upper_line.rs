@@ -5,7 +5,9 @@
 
 use crate::protocol::chunk;
 use crate::protocol::client_side::ClientSide;
-use crate::protocol::contract::{CallContext, CloseCause, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{
+    CallContext, CloseCause, Exchange, InvalidState, Needed, Progress, Protocol, ProtocolState, Unconsumed,
+};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
@@ -39,6 +41,9 @@ pub const INFO: ProtocolInfo = ProtocolInfo {
     ],
     try_it: "echo ' hello ' | nc localhost {port}",
 };
+
+/// The version of the saved state: the three indices.
+const VERSION: u32 = 1;
 
 /// The server's side of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,6 +93,22 @@ impl Protocol for UpperLine {
     fn on_eof(&mut self, exchange: &mut Exchange<'_>, _context: &mut CallContext<'_>) -> CloseCause {
         self.reply(exchange);
         CloseCause::Complete
+    }
+
+    fn save(&self) -> ProtocolState {
+        ProtocolState::new(VERSION, [self.scanned, self.start, self.end].map(|index| index as u64))
+    }
+
+    fn restore(&mut self, state: &ProtocolState, unconsumed: Unconsumed<'_>) -> Result<(), InvalidState> {
+        let indices = state.values(VERSION)?.map(|index| usize::try_from(index).unwrap_or(usize::MAX));
+        let [scanned, start, end] = indices;
+        let line = unconsumed.input.get(..scanned);
+        let is_scanned = line.is_some_and(|line| !line.iter().any(|byte| byte.is_ascii_lowercase() || *byte == b'\n'));
+        if !is_scanned || start > end || end > scanned {
+            return Err(InvalidState("the scanned part of the line is impossible"));
+        }
+        *self = Self { scanned, start, end };
+        Ok(())
     }
 }
 

@@ -182,6 +182,11 @@ impl Worker {
     fn offload(&mut self, token: Token, job: Box<OffloadJob>) {
         // of the connection whose call has returned the job
         self.driver.context.counters.offloaded.add(1);
+        self.submit(token, job);
+    }
+
+    /// Has a thread process a request that is counted already.
+    pub(super) fn submit(&self, token: Token, job: Box<OffloadJob>) {
         let owner = Owner { worker: self.number, token };
         if let Err(error) = self.shared.offload_pool.submit(job, owner) {
             let message = format_args!("cannot start a thread for a large message: {error}; small ones have to wait");

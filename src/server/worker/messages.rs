@@ -19,6 +19,7 @@ impl Worker {
                 WorkerMessage::Lameduck(delay) => self.begin_lameduck(delay),
                 WorkerMessage::Drain(timeout) => self.begin_drain(timeout),
                 WorkerMessage::CountPending(counted) => self.count_pending(&counted),
+                WorkerMessage::Freeze(request) => self.freeze_request = Some(request),
                 WorkerMessage::Abort => self.driver.phase = Phase::Stopping,
                 message => self.inbox.push_back(message),
             }
@@ -29,26 +30,32 @@ impl Worker {
     pub(super) fn handle_messages(&mut self) {
         for _ in 0..MAX_MESSAGES {
             let Some(message) = self.inbox.pop_front() else { return };
-            match message {
-                WorkerMessage::Connection(connection) => self.add_connection(connection),
-                WorkerMessage::OffloadFinished(token, Ok(finished)) => self.on_offload_finished(token, *finished),
-                WorkerMessage::OffloadFinished(token, Err((error, retired))) => {
-                    self.driver.context.retired.append(retired);
-                    self.on_offload_failed(token, &error);
-                }
-                WorkerMessage::MemoryGranted(token, charge) => self.on_memory_granted(token, charge),
-                WorkerMessage::MemoryContention => self.on_memory_contention(),
-                WorkerMessage::RunOffloaded => self.run_offloaded(),
-                WorkerMessage::SlotsFreed => self.on_slots_freed(),
-                WorkerMessage::RateFreed => self.on_rates_freed(),
-                // executed when the mailbox was drained
-                WorkerMessage::Heartbeat(_)
-                | WorkerMessage::Reconfigure(_)
-                | WorkerMessage::Lameduck(_)
-                | WorkerMessage::Drain(_)
-                | WorkerMessage::CountPending(_)
-                | WorkerMessage::Abort => {}
+            self.handle_message(message);
+        }
+    }
+
+    /// Handles one of the other messages.
+    pub(super) fn handle_message(&mut self, message: WorkerMessage) {
+        match message {
+            WorkerMessage::Connection(connection) => self.add_connection(connection),
+            WorkerMessage::OffloadFinished(token, Ok(finished)) => self.on_offload_finished(token, *finished),
+            WorkerMessage::OffloadFinished(token, Err((error, retired))) => {
+                self.driver.context.retired.append(retired);
+                self.on_offload_failed(token, &error);
             }
+            WorkerMessage::MemoryGranted(token, charge) => self.on_memory_granted(token, charge),
+            WorkerMessage::MemoryContention => self.on_memory_contention(),
+            WorkerMessage::RunOffloaded => self.run_offloaded(),
+            WorkerMessage::SlotsFreed => self.on_slots_freed(),
+            WorkerMessage::RateFreed => self.on_rates_freed(),
+            // executed when the mailbox was drained
+            WorkerMessage::Heartbeat(_)
+            | WorkerMessage::Reconfigure(_)
+            | WorkerMessage::Lameduck(_)
+            | WorkerMessage::Drain(_)
+            | WorkerMessage::CountPending(_)
+            | WorkerMessage::Freeze(_)
+            | WorkerMessage::Abort => {}
         }
     }
 

@@ -16,11 +16,13 @@
 //! | `lameduck` | the time before a drain, in which quiet connections are closed |
 //! | `drain` | the phases of a worker; all rules of a drain |
 //! | `memory_waits` | connections that wait for memory |
+//! | `hand_over` | stopping for the owner; connections on their way to a successor, and from a predecessor |
 //! | `steps` | the time that each part of an iteration takes |
 
 mod accept;
 mod drain;
 mod drive;
+mod hand_over;
 mod handshake;
 mod lameduck;
 mod memory_waits;
@@ -48,9 +50,10 @@ use sweep::Sweep;
 use super::acceptor::Acceptor;
 use super::config::ServerConfig;
 use super::connection_table::ConnectionTable;
+use super::freeze::FreezeRequest;
 use super::listener::{Listener, ListenerIndex};
 use super::message::WorkerMessage;
-use super::poller::{Event, Poller, Source};
+use super::poller::{Event, Poller, Source, Token};
 use super::shared::Shared;
 use super::timers::SweepTimer;
 use crate::connection::{Buffer, CloseReason, Context, Millis, Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired};
@@ -69,6 +72,10 @@ pub struct Worker {
     /// Messages that were taken from the mailbox and are not handled yet.
     inbox: VecDeque<WorkerMessage>,
     shared: Arc<Shared>,
+    /// The owner wants the worker to wait, once this iteration of the loop is complete.
+    freeze_request: Option<FreezeRequest>,
+    /// The connections whose requests were taken back from the offload pool for a hand-over.
+    recalled: Vec<Token>,
     /// Why it ends before the server does.
     failure: Option<String>,
 }
@@ -102,6 +109,8 @@ impl Worker {
             sweep: Sweep::default(),
             inbox: VecDeque::new(),
             shared: Arc::clone(shared),
+            freeze_request: None,
+            recalled: Vec::new(),
             failure: None,
         })
     }
@@ -112,12 +121,17 @@ impl Worker {
         self.number
     }
 
-    /// The loop; returns when the worker has drained, is stopped, or fails.
+    /// The loop; returns when the worker has drained, is stopped, fails, or has handed its connections over.
     pub fn run(mut self) {
+        self.continue_sessions();
         while self.is_running() {
             match self.driver.poller.wait(self.timeout().map(Duration::from)) {
                 Ok(events) => self.run_iteration(events),
                 Err(error) => self.fail(format!("cannot wait for events: {error}")),
+            }
+            if let Some(request) = self.freeze_request.take() {
+                let Some(worker) = hand_over::pause(self, &request) else { return };
+                self = worker;
             }
         }
         self.close_all(CloseReason::Forced);
@@ -171,9 +185,7 @@ impl Worker {
     /// Handles the events that the poller has returned, and does what is due.
     fn run_iteration(&mut self, events: usize) {
         let mut steps = Steps::begin(self.shared.clock);
-        self.driver.context.now = steps.begun().into();
-        self.driver.context.woken = self.shared.clock.nanoseconds(steps.begun());
-        self.driver.context.contended_since = self.shared.memory.contended_since();
+        self.set_time(steps.begun());
         self.accepting.begin_iteration();
         for number in 0..events {
             let event = self.driver.poller.event(number);
@@ -192,6 +204,14 @@ impl Worker {
         self.free_memory();
         steps.ended(Step::Memory);
         self.end_iteration(&steps);
+    }
+
+    /// This is the time from now on, since the start of the server.
+    fn set_time(&mut self, elapsed: Duration) {
+        let context = &mut self.driver.context;
+        context.now = elapsed.into();
+        context.woken = self.shared.clock.nanoseconds(elapsed);
+        context.contended_since = self.shared.memory.contended_since();
     }
 
     fn dispatch(&mut self, event: Event) {

@@ -10,6 +10,7 @@ use crate::connection::ProxyResult;
 use crate::protocol::{self, ProtocolSettings};
 use crate::server::access::AccessList;
 use crate::server::admission::Slot;
+use crate::server::clock::Clock;
 use crate::server::config::ServerLimits;
 use crate::server::listener::{ListenerOptions, ListenerProfile, Origin, ProxyReceiver};
 use crate::server::message::{NewConnection, Reconfiguration};
@@ -53,7 +54,7 @@ impl Harness {
         let config = ServerConfig { workers: 1, seed: None, limits, listeners: Vec::new() };
         let profiles = [(frame, Arc::new(options)), (qotd, Arc::default())]
             .map(|(protocol, options)| ListenerProfile::new(protocol, protocol.name.into(), &options));
-        let shared = Shared::new(&config, profiles.into(), 1).expect("eventfds");
+        let shared = Shared::new(&config, profiles.into(), 1, Clock::start()).expect("eventfds");
         let weak = Arc::downgrade(&listener);
         let worker = Worker::new(0, &[listener], &shared, &config).expect("a worker");
         Self { worker, shared, address, listener: weak }

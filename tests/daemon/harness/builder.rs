@@ -2,15 +2,16 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Read};
-use std::os::fd::OwnedFd;
+use std::io::{BufRead, BufReader, IoSliceMut, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::unistd::Pid;
 use retortd::protocol::PROTOCOLS;
 
@@ -129,9 +130,9 @@ impl DaemonBuilder {
         let pid = process_id(&child);
         let log = collect_lines(child.stderr.take());
         let output = collect_lines(child.stdout.take());
-        let notices = collect_notices(socket);
+        let (notices, stored) = collect_notices(socket);
         let exit = collect_exit(child, notify);
-        Daemon { pid, log, output, notices, exit, listening: Vec::new(), _directory: directory }
+        Daemon { pid, log, output, notices, stored, exit, listening: Vec::new(), _directory: directory }
     }
 
     fn command(self, notify: &Path) -> Command {
@@ -216,18 +217,40 @@ pub fn collect_lines(from: Option<impl Read + Send + 'static>) -> EventLog<Strin
     events
 }
 
-/// Collects notifications until an empty datagram arrives.
-fn collect_notices(socket: UnixDatagram) -> EventLog<String> {
-    let events = EventLog::new();
-    let filled = events.clone();
+/// Collects notifications, and the descriptors that they store, until an empty datagram arrives. Other descriptors, such
+/// as that of `BARRIER=1`, are closed.
+fn collect_notices(socket: UnixDatagram) -> (EventLog<String>, EventLog<Arc<OwnedFd>>) {
+    let (events, stored) = (EventLog::new(), EventLog::new());
+    let filled = (events.clone(), stored.clone());
     thread::spawn(move || {
-        let mut datagram = vec![0; 8192];
-        while let Ok(length @ 1..) = socket.recv(&mut datagram) {
-            filled.push(String::from_utf8_lossy(&datagram[..length]).into_owned());
+        while let Some((text, descriptors)) = receive_notice(&socket) {
+            if text.starts_with("FDSTORE=1\n") {
+                descriptors.into_iter().for_each(|descriptor| filled.1.push(Arc::new(descriptor)));
+            }
+            filled.0.push(text);
         }
-        filled.close();
+        filled.0.close();
+        filled.1.close();
     });
-    events
+    (events, stored)
+}
+
+/// The next datagram that is not empty, with its descriptors.
+#[allow(unsafe_code, reason = "takes ownership of descriptors that were received")]
+pub fn receive_notice(socket: &UnixDatagram) -> Option<(String, Vec<OwnedFd>)> {
+    let (mut datagram, mut space) = (vec![0; 8192], nix::cmsg_space!([RawFd; 4]));
+    let mut parts = [IoSliceMut::new(&mut datagram)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let received = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags).ok()?;
+    let mut descriptors = Vec::new();
+    for control in received.cmsgs().ok()? {
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            // SAFETY: recvmsg(2) has just opened them, and nothing else owns them.
+            descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+        }
+    }
+    let length = received.bytes;
+    (length > 0).then(|| (String::from_utf8_lossy(&datagram[..length]).into_owned(), descriptors))
 }
 
 fn collect_exit(mut child: Child, notify: PathBuf) -> EventLog<ExitStatus> {

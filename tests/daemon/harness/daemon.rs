@@ -1,8 +1,10 @@
 //! A running daemon: its addresses, signals, log, notifications and statistics.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,8 @@ pub struct Daemon {
     pub output: EventLog<String>,
     /// Its messages to the service manager.
     pub notices: EventLog<String>,
+    /// The descriptors that it has stored with the service manager.
+    pub stored: EventLog<Arc<OwnedFd>>,
     pub(super) exit: EventLog<ExitStatus>,
     pub(super) listening: Vec<(String, SocketAddr)>,
     /// Removed when the daemon has ended.
@@ -51,8 +55,32 @@ impl Daemon {
     /// Reads the listener's address from the log, for a daemon with one listener and without a service manager; it must
     /// run with `-v`.
     pub fn wait_ready_in_log(&mut self) {
-        let (_, line) = self.wait_for_line(0, "listening on ");
-        self.listening = listening(&line);
+        self.wait_listening(1);
+    }
+
+    /// Likewise for a daemon with this number of listeners.
+    pub fn wait_listening(&mut self, count: usize) {
+        let mut at = 0;
+        for _ in 0..count {
+            let (next, line) = self.wait_for_line(at, "listening on ");
+            at = next;
+            self.listening.extend(listening(&line));
+        }
+    }
+
+    /// Sends SIGUSR2 to a daemon without a service manager, and waits until the program that it executes has taken the
+    /// connections over; returns their number.
+    pub fn hand_over(&self) -> u64 {
+        let before = self.log.len();
+        self.signal(Signal::SIGUSR2);
+        self.taken_over(before)
+    }
+
+    /// Waits until it has taken connections over, which the log says from index `from` on; returns their number.
+    pub fn taken_over(&self, from: usize) -> u64 {
+        let (_, line) = self.wait_for_line(from, "took over ");
+        let number = line.split_once("took over ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("no number in {line}"))
     }
 
     /// The address at which it serves a protocol.

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-pub use builder::{DaemonBuilder, Finished, collect_lines, is_time, process_id};
+pub use builder::{DaemonBuilder, Finished, collect_lines, is_time, process_id, receive_notice};
 pub use client::{Client, SetWhenDropped, echo_ping, frame, in_parallel, length_prefixed};
 pub use daemon::Daemon;
 pub use event_log::EventLog;

@@ -1,0 +1,84 @@
+//! What the predecessor writes and the successor reads. A change of anything here needs another version.
+
+use serde::{Deserialize, Serialize};
+
+use crate::server::SavedServer;
+use crate::sys::FileId;
+
+/// The name of the descriptor that carries all others (`FDNAME=` in `sd_notify(3)`, `LISTEN_FDNAMES`).
+pub const NAME: &str = "hand-over";
+
+/// The payload of the first message: what it is, and the version of the format.
+pub const STATE: &[u8] = b"state 1\n";
+/// The payload of messages with sockets that listen.
+pub const LISTENERS: &[u8] = b"listeners";
+/// The payload of messages with connections.
+pub const CONNECTIONS: &[u8] = b"connections";
+
+/// The longest header, in bytes: longer ones are neither written nor read. Derived: the totals of all protocols take
+/// 64 KiB at most, and the line leaves room for 4,000 listeners with an address of 107 bytes (unix(7)).
+pub const MAX_HEADER: u64 = 1 << 20;
+
+/// The first line of the state.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// The state of the server.
+    pub server: SavedServer,
+    /// The listeners that are handed over.
+    pub listeners: Vec<ListenerRecord>,
+}
+
+/// A listener that is handed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerRecord {
+    /// Identifies its socket (`SO_COOKIE`, socket(7)).
+    pub cookie: u64,
+    /// What it is for.
+    pub origin: ListenerOrigin,
+    /// The file of a Unix socket that the daemon has bound, if it has one.
+    pub file: Option<FileRecord>,
+}
+
+/// What a listener is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum ListenerOrigin {
+    /// The daemon has bound it.
+    Own {
+        /// The name of its service.
+        service: String,
+        /// Its address, as it is written in the settings.
+        address: String,
+        /// The number of listeners before it with the same service and address.
+        ordinal: usize,
+    },
+    /// The service manager has passed it to a predecessor, under this name.
+    Inherited {
+        /// The name of the descriptor, with options.
+        name: String,
+    },
+}
+
+/// The file of a Unix socket, and its lock file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// Device and inode of the file of the socket.
+    pub socket: (u64, u64),
+    /// Device and inode of the lock file, whose descriptor is among those of the listeners.
+    pub lock: (u64, u64),
+}
+
+/// A file as it is written.
+#[must_use]
+pub fn numbers_of(id: FileId) -> (u64, u64) {
+    (id.device, id.inode)
+}
+
+/// A file as it was written.
+#[must_use]
+pub fn file_of((device, inode): (u64, u64)) -> FileId {
+    FileId { device, inode }
+}

@@ -1,0 +1,42 @@
+//! What a process hands over to the next one, its successor: its connections, and the sockets that listen for it.
+//!
+//! Everything is in one socket ([`crate::sys::DescriptorSender`]), whose other end the service manager stores, or the
+//! successor inherits as its only descriptor. A service manager needs the same time for a socket with 10,000 descriptors
+//! in it as for one with none. The messages in the socket, in their order:
+//!
+//! | payload | descriptors |
+//! |---|---|
+//! | `state 1` and a newline: the version of the format | one file in memory, sealed |
+//! | `listeners` | sockets that listen, and the lock files of those that have one; no message if there are none |
+//! | `connections` | sockets of connections, in as many messages as needed |
+//!
+//! The file in memory is text for the most part, so that a person can read it: a line with the state of the server and of
+//! its listeners ([`format::Header`]), then a line for each connection, each followed by the bytes that it announces. The
+//! number that the kernel gives to a socket (`SO_COOKIE`) says which descriptor belongs to which line: their order means
+//! nothing.
+//!
+//! Nothing that is found here makes a start fail. A state of another version, or one that is damaged, is dropped with all
+//! descriptors that came with it.
+//!
+//! | file | content |
+//! |---|---|
+//! | `format` | names, and the parts that are written as JSON |
+//! | `listening` | the listeners of the predecessor |
+//! | `pack` | writes the state, sends the descriptors |
+//! | `contents` | receives the descriptors, with bounds |
+//! | `unpack` | reads the state |
+//! | `handed_listener` | a listener of the predecessor, and the endpoint that it is for |
+
+mod contents;
+mod format;
+mod handed_listener;
+mod listening;
+mod pack;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+pub use format::{ListenerOrigin, NAME};
+pub use handed_listener::{HandedFile, HandedListener, assign};
+pub use pack::{Packed, pack};
+pub use unpack::{Incoming, unpack};

@@ -1,0 +1,300 @@
+//! The hand-over: from SIGUSR2 to the end of this process, or of its program.
+//!
+//! 1. *check*: the program runs with `--check`, as a child.
+//! 2. *prepare*: the requests that are processed end, or `--hand-over-timeout` does.
+//! 3. *freeze*, *save*, *store*: the workers stop, and their connections go to the service manager, or to this
+//!    process's next program.
+//! 4. *commit*: this process exits, or executes the program.
+//!
+//! The main loop goes on during the first two, and clients are served. The third is one call, in which each wait is
+//! bounded. Until the commit everything can be undone: a step that fails refuses the hand-over, and the daemon goes on
+//! serving.
+//!
+//! A SIGTERM meanwhile is most often that of `systemctl restart`, which follows SIGUSR2 at once. It is postponed: without
+//! effect if the hand-over succeeds, and otherwise the daemon stops as without a hand-over. Where no service manager
+//! starts a successor, somebody wants this process to end: SIGTERM ends the hand-over then.
+
+use std::env;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use log::{error, info, warn};
+
+use super::MainLoop;
+use crate::daemon::hand_over::{self, Incoming};
+use crate::daemon::logging;
+use crate::daemon::successor::{self, SettingsCheck};
+use crate::daemon::timers::EXTEND_BY;
+use crate::server::{Phase, Saved, TakeOver};
+use crate::units::{counted, format_time};
+
+/// The maximum time until every worker has stopped for the hand-over. Chosen: an iteration of a worker takes
+/// milliseconds; one that takes a second hangs, and its connections could not be saved.
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The unit in which the log shows how long nothing was served. Chosen: clients notice no shorter times.
+const SHOWN_TIME: Duration = Duration::from_millis(1);
+
+/// The progress of a hand-over.
+#[derive(Debug, Default)]
+pub struct HandOver {
+    step: Step,
+    /// The file of the program that takes over.
+    program: Option<PathBuf>,
+    /// A SIGTERM or SIGINT came after the hand-over had begun.
+    stop_postponed: bool,
+    predecessor: Predecessor,
+}
+
+/// What a predecessor of this process has left.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Predecessor {
+    /// The service manager has to remove a descriptor from its store.
+    is_stored: bool,
+    /// It contained the state of a server, which this process continues.
+    has_state: bool,
+}
+
+impl Predecessor {
+    /// The one that has handed this over.
+    #[must_use]
+    pub fn of(incoming: &Incoming) -> Self {
+        Self { is_stored: incoming.was_passed, has_state: incoming.taken_over.is_some() }
+    }
+}
+
+/// The step of a hand-over that the main loop waits for.
+#[derive(Debug, Default)]
+enum Step {
+    /// There is no hand-over.
+    #[default]
+    None,
+    /// The program checks its settings.
+    Checking(SettingsCheck),
+    /// The requests that are processed end, at most until then.
+    Preparing(Instant),
+    /// The successor has the connections: this process ends.
+    Committed,
+}
+
+impl HandOver {
+    /// None so far; this program will take over, as this process may have done.
+    #[must_use]
+    pub fn new(program: Option<PathBuf>, predecessor: Predecessor) -> Self {
+        Self { program, predecessor, ..Self::default() }
+    }
+
+    /// A descriptor that becomes readable when there is something to do.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.step {
+            Step::Checking(check) => check.descriptor(),
+            Step::None | Step::Preparing(_) | Step::Committed => None,
+        }
+    }
+
+    /// The time after which there is something to do.
+    #[must_use]
+    pub fn left(&self, now: Instant) -> Option<Duration> {
+        match &self.step {
+            Step::Checking(check) => Some(check.left(now)),
+            Step::Preparing(until) => Some(until.saturating_duration_since(now)),
+            Step::None | Step::Committed => None,
+        }
+    }
+
+    /// Whether a hand-over has begun and has not ended.
+    #[must_use]
+    pub fn is_in_progress(&self) -> bool {
+        matches!(self.step, Step::Checking(_) | Step::Preparing(_))
+    }
+
+    /// Whether the successor has the connections.
+    #[must_use]
+    pub fn is_committed(&self) -> bool {
+        matches!(self.step, Step::Committed)
+    }
+}
+
+/// Why nothing can be stored: the service manager says in `FDSTORE` for how many descriptors its store has room, since
+/// systemd 254 (systemd.exec(5)).
+fn without_store(room: Option<&OsStr>) -> Option<String> {
+    let room =
+        room.filter(|room| !room.is_empty() && room.to_str().and_then(|room| room.parse::<u32>().ok()) == Some(0));
+    room.map(|_| "the service has no file descriptor store (set FileDescriptorStoreMax=1 in the unit)".into())
+}
+
+impl MainLoop<'_> {
+    /// Logs which connections this process has taken over, when it is ready. The service manager has a copy of each until
+    /// it is requested to remove them: a connection that is closed here would stay open.
+    pub(super) fn complete_take_over(&mut self) {
+        let Predecessor { is_stored, has_state } = self.progress.hand_over.predecessor;
+        if has_state {
+            let TakeOver { taken_over, failed } = self.server.taken_over();
+            let failed =
+                if failed == 0 { String::new() } else { format!(", and closed {failed} that cannot be served") };
+            logging::log_always(&format!("took over {}{failed}", counted(taken_over, "connection")));
+        }
+        if is_stored {
+            self.notifier.remove_stored(hand_over::NAME);
+        }
+    }
+
+    /// Begins a hand-over, because of SIGUSR2.
+    pub(super) fn begin_hand_over(&mut self) {
+        if let Some(why) = self.ignores_hand_over() {
+            warn!("SIGUSR2 ignored: {why}");
+            return;
+        }
+        let has_manager = self.notifier.is_connected();
+        if let Some(why) = without_store(env::var_os("FDSTORE").as_deref()).filter(|_| has_manager) {
+            return self.refuse_hand_over(&why);
+        }
+        let Some(program) = &self.progress.hand_over.program else {
+            return self.refuse_hand_over("the file of the program was not found at the start (is /proc mounted?)");
+        };
+        info!("handing over: checking the settings with {} --check", program.display());
+        match SettingsCheck::start(program, self.arguments) {
+            Ok(check) => self.progress.hand_over.step = Step::Checking(check),
+            Err(error) => {
+                let why = format!("cannot execute {}: {error}", program.display());
+                self.refuse_hand_over(&why);
+            }
+        }
+    }
+
+    /// Why SIGUSR2 has no effect at present.
+    fn ignores_hand_over(&self) -> Option<&'static str> {
+        if !self.settings.reloadable.hand_over {
+            Some("--hand-over is not set")
+        } else if self.progress.hand_over.is_in_progress() {
+            Some("a hand-over is in progress")
+        } else if self.server.phase() != Phase::Running {
+            Some("the daemon is stopping")
+        } else if self.serving.single_connection {
+            Some("the daemon serves a single connection")
+        } else {
+            None
+        }
+    }
+
+    /// Takes the next steps of a hand-over that do not have to wait.
+    pub(super) fn advance_hand_over(&mut self) {
+        let now = Instant::now();
+        match &mut self.progress.hand_over.step {
+            Step::Checking(check) => match check.result(now) {
+                None => {}
+                Some(Ok(())) => self.prepare_hand_over(now),
+                Some(Err(why)) => self.refuse_hand_over(&format!("the settings cannot be used: {why}")),
+            },
+            Step::Preparing(until) if self.server.is_prepared() || *until <= now => self.hand_over(),
+            Step::None | Step::Preparing(_) | Step::Committed => {}
+        }
+    }
+
+    /// Lets the requests that are processed end.
+    fn prepare_hand_over(&mut self, now: Instant) {
+        let timeout = self.settings.reloadable.hand_over_timeout;
+        self.server.prepare_hand_over();
+        self.progress.hand_over.step = Step::Preparing(now + timeout);
+        if !self.server.is_prepared() {
+            let timeout = format_time(timeout);
+            info!("handing over: waiting at most {timeout} (--hand-over-timeout) for requests that are processed");
+        }
+        self.advance_hand_over();
+    }
+
+    /// Hands the connections over, or refuses that.
+    fn hand_over(&mut self) {
+        // what has been logged is written while clients are served; so little is left that has to be written later
+        logging::finish();
+        let result = if self.notifier.is_connected() { self.store_connections() } else { self.execute_successor() };
+        match result {
+            Ok(()) => self.progress.hand_over.step = Step::Committed,
+            Err(why) => self.refuse_hand_over(&why),
+        }
+    }
+
+    /// Gives the connections to the service manager, which passes them to the successor.
+    fn store_connections(&mut self) -> Result<(), String> {
+        let begun = Instant::now();
+        let stats = self.server.stats();
+        let mut frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
+        let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, false)?;
+        self.notifier.store(packed.as_fd(), hand_over::NAME)?;
+        logging::log_always(&handed_over(packed.saved, begun.elapsed()));
+        packed.commit();
+        frozen.commit();
+        Ok(())
+    }
+
+    /// Executes the program in this process, with the connections. Returns only if that fails.
+    fn execute_successor(&mut self) -> Result<(), String> {
+        let program = self.progress.hand_over.program.as_deref().ok_or("there is no program")?;
+        let begun = Instant::now();
+        let stats = self.server.stats();
+        let mut frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
+        let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, true)?;
+        logging::log_always(&handed_over(packed.saved, begun.elapsed()));
+        logging::finish();
+        Err(successor::execute(program, self.arguments, packed.as_fd()))
+    }
+
+    /// Ends a hand-over that cannot be made: the daemon goes on serving, or stops if that was postponed.
+    fn refuse_hand_over(&mut self, why: &str) {
+        let postponed = self.cancel_hand_over();
+        let then = if postponed { "stopping as without a hand-over" } else { "serving goes on" };
+        error!("cannot hand the connections over: {why}; {then}");
+        if postponed {
+            self.begin_stop();
+        }
+    }
+
+    /// Undoes the steps of a hand-over. Returns whether a stop was postponed.
+    pub(super) fn cancel_hand_over(&mut self) -> bool {
+        if let Step::Preparing(_) = self.progress.hand_over.step {
+            self.server.cancel_hand_over();
+        }
+        if self.progress.hand_over.is_in_progress() {
+            self.progress.hand_over.step = Step::None;
+        }
+        std::mem::take(&mut self.progress.hand_over.stop_postponed)
+    }
+
+    /// Handles a SIGTERM or SIGINT while a hand-over is in progress.
+    pub(super) fn stop_during_hand_over(&mut self) {
+        if !self.notifier.is_connected() {
+            self.cancel_hand_over();
+            info!("stopping: received SIGTERM or SIGINT during a hand-over, which ends");
+            self.begin_stop();
+        } else if self.cancel_hand_over_twice_requested() {
+            warn!("received another SIGTERM or SIGINT during a hand-over: stopping at once");
+            self.server.abort();
+        } else {
+            info!("received SIGTERM or SIGINT: the hand-over goes on, and ends this process");
+            self.notifier.extend(EXTEND_BY);
+            self.progress.timers.extend(true);
+        }
+    }
+
+    fn cancel_hand_over_twice_requested(&mut self) -> bool {
+        let again = std::mem::replace(&mut self.progress.hand_over.stop_postponed, true);
+        if again {
+            self.cancel_hand_over();
+        }
+        again
+    }
+}
+
+/// The line of the log about a hand-over.
+fn handed_over(saved: Saved, frozen: Duration) -> String {
+    let frozen =
+        format_time(Duration::from_millis(u64::try_from(frozen.as_millis()).unwrap_or(u64::MAX)).max(SHOWN_TIME));
+    let left = match saved.left {
+        0 => String::new(),
+        1 => ", except 1 whose request is still processed".into(),
+        left => format!(", except {left} whose requests are still processed"),
+    };
+    format!("handed over {}{left}; nothing was served for {frozen}", counted(saved.handed_over, "connection"))
+}

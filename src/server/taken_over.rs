@@ -1,0 +1,174 @@
+//! What a predecessor has saved, as its successor reads it: whatever is wrong costs no more than the connections that it
+//! is wrong with.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, BufRead, Read};
+use std::os::fd::OwnedFd;
+
+use log::debug;
+
+use super::connection_table::ClientRecord;
+use super::saved::{SavedServer, SavedSession};
+use crate::connection::{Buffer, SavedConnection};
+use crate::sys::StreamSocket;
+
+/// Bytes of the line of a connection, at most. Chosen: far above the label of a client, which is the only part that is
+/// longer than a number.
+const MAX_LINE: u64 = 64 * 1024;
+
+/// A connection of a predecessor, without its protocol and its listener.
+#[derive(Debug)]
+pub struct TakenSession {
+    /// What is to be known about its client.
+    pub client: Option<ClientRecord>,
+    /// Its state.
+    pub connection: SavedConnection,
+    /// The bytes that it holds.
+    pub bytes: [Buffer; 2],
+    /// Its socket.
+    pub stream: StreamSocket,
+}
+
+/// A listener of a predecessor: the name of its protocol, and its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SavedListener {
+    /// The name of its protocol.
+    pub protocol: String,
+    /// Its name in messages.
+    pub name: String,
+}
+
+/// What a predecessor has handed over.
+#[derive(Debug)]
+pub struct TakenOver {
+    /// The state of the server.
+    pub(super) server: SavedServer,
+    /// The connections that can be restored, by cookie.
+    pub(super) sessions: BTreeMap<u64, (SavedListener, TakenSession)>,
+    /// What was wrong with the others.
+    pub(super) failures: Failures,
+}
+
+/// What was wrong with connections that were handed over.
+#[derive(Debug, Default)]
+pub struct Failures {
+    /// The number of connections.
+    pub number: u64,
+    /// What was wrong with the first one.
+    pub first: Option<String>,
+}
+
+impl Failures {
+    /// A connection cannot be served.
+    pub fn add(&mut self, label: Option<&str>, reason: &str) {
+        let label = label.unwrap_or("a client");
+        debug!("{label}: not taken over: {reason}");
+        self.number += 1;
+        if self.first.is_none() {
+            self.first = Some(format!("{label}: {reason}"));
+        }
+    }
+}
+
+/// A record that was read.
+enum Record {
+    /// A connection, and the bytes that it holds.
+    Session(Box<SavedSession>, [Buffer; 2]),
+    /// One for whose bytes there is no memory.
+    TooLarge(Box<SavedSession>),
+}
+
+/// The records of connections.
+struct Records<'a> {
+    from: &'a mut dyn BufRead,
+    /// Bytes that are left of them.
+    left: u64,
+}
+
+impl TakenOver {
+    /// Reads the records of the connections of `server`, which take the next `length` bytes of `from`, and finds the
+    /// socket of each by its cookie.
+    ///
+    /// Never fails: a connection without a socket, a socket without a connection, what is written twice, and everything
+    /// behind a record that cannot be read is closed; [`Server::start`](super::Server::start) counts and logs that.
+    pub fn read(server: SavedServer, from: &mut dyn BufRead, length: u64, sockets: HashMap<u64, OwnedFd>) -> Self {
+        let mut taken_over = Self { server, sessions: BTreeMap::new(), failures: Failures::default() };
+        let (mut records, mut sockets) = (Records { from, left: length }, sockets);
+        loop {
+            match records.next() {
+                Ok(Some(Record::Session(session, bytes))) => taken_over.add(*session, bytes, &mut sockets),
+                Ok(Some(Record::TooLarge(session))) => {
+                    sockets.remove(&session.cookie);
+                    taken_over.failures.add(session.connection.label(), "there is no memory for what it holds");
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    taken_over.failures.add(None, &format!("its record cannot be read: {error}"));
+                    break;
+                }
+            }
+        }
+        for _ in sockets {
+            taken_over.failures.add(None, "its socket has no record");
+        }
+        taken_over
+    }
+
+    /// Adds a connection, if exactly one socket and one record have its cookie.
+    fn add(&mut self, session: SavedSession, bytes: [Buffer; 2], sockets: &mut HashMap<u64, OwnedFd>) {
+        let SavedSession { cookie, protocol, listener, client, connection } = session;
+        if self.sessions.remove(&cookie).is_some() {
+            return self.failures.add(connection.label(), "it has two records");
+        }
+        let Some(socket) = sockets.remove(&cookie) else {
+            return self.failures.add(connection.label(), "its socket is missing");
+        };
+        let stream = StreamSocket::try_from(socket).map_err(io::Error::from);
+        let stream = stream.and_then(|stream| stream.set_nonblocking(true).map(|()| stream));
+        match stream {
+            Ok(stream) => {
+                let listener = SavedListener { protocol, name: listener };
+                self.sessions.insert(cookie, (listener, TakenSession { client, connection, bytes, stream }));
+            }
+            Err(error) => self.failures.add(connection.label(), &format!("its socket is none: {error}")),
+        }
+    }
+}
+
+impl Records<'_> {
+    /// The next record; `None` behind the last one.
+    fn next(&mut self) -> io::Result<Option<Record>> {
+        let mut line = Vec::new();
+        let length = (&mut *self.from).take(self.left.min(MAX_LINE)).read_until(b'\n', &mut line)? as u64;
+        if length == 0 {
+            return if self.left == 0 { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+        }
+        self.left -= length;
+        let session: Box<SavedSession> = serde_json::from_slice(&line)?;
+        let lengths = session.connection.lengths();
+        let total = lengths.into_iter().try_fold(0, |sum: u64, length| sum.checked_add(length as u64));
+        let total = total.filter(|total| *total <= self.left).ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.left -= total;
+        let [Ok(input), Ok(output)] = lengths.map(buffer) else {
+            self.skip(total)?;
+            return Ok(Some(Record::TooLarge(session)));
+        };
+        let mut bytes = [input, output];
+        for (buffer, length) in bytes.iter_mut().zip(lengths) {
+            self.from.read_exact(&mut buffer.unfilled_mut()[..length])?;
+            buffer.advance(length);
+        }
+        Ok(Some(Record::Session(session, bytes)))
+    }
+
+    /// Skips the bytes of a connection.
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let skipped = io::copy(&mut (&mut *self.from).take(bytes), &mut io::sink())?;
+        if skipped == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+}
+
+/// An empty buffer of this capacity; without memory if that is 0.
+fn buffer(capacity: usize) -> io::Result<Buffer> {
+    if capacity == 0 { Ok(Buffer::default()) } else { Buffer::with_capacity(capacity) }
+}

@@ -1,0 +1,227 @@
+//! Stopping for the owner, saving connections for a successor, and continuing those of a predecessor.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::mpsc::{self, Sender};
+
+use super::Worker;
+use crate::connection::{Connection, Next, has_headroom};
+use crate::server::acceptor::Acceptor;
+use crate::server::connection_table::{ClientRecord, Session};
+use crate::server::freeze::{FreezeRequest, FrozenWorker, Saved};
+use crate::server::listener::{Listener, ListenerIndex};
+use crate::server::message::WorkerMessage;
+use crate::server::offload_pool::Owner;
+use crate::server::peer::{Client, SocketInfo};
+use crate::server::poller::{Source, Token};
+use crate::server::saved::SavedSession;
+use crate::server::taken_over::TakenSession;
+use crate::sys::{self, DescriptorSender, MAX_DESCRIPTORS};
+
+/// The text of each message with the sockets of connections.
+pub const CONNECTIONS: &[u8] = b"connections";
+
+/// A worker in the hands of its owner; dropping this returns it to its thread.
+struct Paused {
+    /// `None` once it has ended.
+    worker: Option<Worker>,
+    back: Sender<Worker>,
+}
+
+impl Paused {
+    fn worker(&mut self) -> &mut Worker {
+        self.worker.as_mut().expect("only its end takes it")
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            // received: the thread waits for nothing else
+            let _ = self.back.send(worker);
+        }
+    }
+}
+
+impl FrozenWorker for Paused {
+    fn settle(&mut self) {
+        self.worker().settle();
+    }
+
+    fn count(&self) -> Saved {
+        self.worker.as_ref().map(Worker::count_saved).unwrap_or_default()
+    }
+
+    fn save(&mut self, to: &mut dyn Write, sockets: &DescriptorSender) -> io::Result<Saved> {
+        self.worker().save(to, sockets)
+    }
+
+    fn listeners(&self) -> Vec<&Listener> {
+        let acceptors = self.worker.iter().flat_map(|worker| &worker.accepting.acceptors);
+        acceptors.map(Acceptor::listener).collect()
+    }
+
+    fn end(mut self: Box<Self>) {
+        drop(self.worker.take());
+    }
+}
+
+/// Passes a worker to its owner, and waits; returns it, or `None` if it has ended.
+///
+/// An owner that does not wait any more drops the worker, and so returns it at once.
+pub fn pause(worker: Worker, request: &FreezeRequest) -> Option<Worker> {
+    let (back, returned) = mpsc::channel();
+    drop(request.send(Box::new(Paused { worker: Some(worker), back })));
+    let mut worker = returned.recv().ok()?;
+    worker.go_on();
+    Some(worker)
+}
+
+impl Worker {
+    /// Receives connections and processed requests, and takes those requests back that have not begun. Other messages
+    /// wait until the worker goes on.
+    fn settle(&mut self) {
+        self.set_time(self.shared.clock.elapsed());
+        self.drain_mailbox();
+        let mut others = VecDeque::new();
+        while let Some(message) = self.inbox.pop_front() {
+            match message {
+                WorkerMessage::Connection(_) | WorkerMessage::OffloadFinished(..) => self.handle_message(message),
+                other => others.push_back(other),
+            }
+        }
+        self.inbox = others;
+        self.recall_queued();
+        let now = self.shared.clock.elapsed();
+        self.driver.context.record_durations(self.shared.clock.nanoseconds(now));
+        self.shared.reclaimer.free(mem::take(&mut self.driver.context.retired));
+    }
+
+    /// Takes requests back from the offload pool, unless they have begun.
+    fn recall_queued(&mut self) {
+        for slot in 0..self.table.slots() {
+            let Some((token, session)) = self.table.at(slot) else { continue };
+            if !session.connection.is_offloaded() {
+                continue;
+            }
+            let owner = Owner { worker: self.number, token };
+            let Some(job) = self.shared.offload_pool.take_queued(owner) else { continue };
+            match session.connection.recall(job) {
+                Ok(()) => self.recalled.push(token),
+                // no memory: it is processed here, or not at all
+                Err(job) => self.submit(token, job),
+            }
+        }
+    }
+
+    fn count_saved(&self) -> Saved {
+        let left = self.table.iter().filter(|session| session.connection.is_offloaded()).count() as u64;
+        Saved { handed_over: self.table.len() as u64 - left, left }
+    }
+
+    /// Writes the connections, and sends their sockets.
+    fn save(&self, to: &mut dyn Write, sockets: &DescriptorSender) -> io::Result<Saved> {
+        let mut saved = Saved::default();
+        let mut batch = Vec::with_capacity(MAX_DESCRIPTORS);
+        for session in self.table.iter() {
+            let Ok(connection) = session.connection.save() else {
+                saved.left += 1;
+                continue;
+            };
+            let profile = self.shared.profile(session.listener);
+            let record = SavedSession {
+                cookie: sys::socket_cookie(&session.stream)?,
+                protocol: profile.protocol.name.into(),
+                listener: profile.name().into(),
+                client: session.client.as_deref().copied(),
+                connection,
+            };
+            serde_json::to_writer(&mut *to, &record)?;
+            to.write_all(b"\n")?;
+            session.connection.saved_bytes().into_iter().try_for_each(|bytes| to.write_all(bytes))?;
+            saved.handed_over += 1;
+            batch.push(session.stream.as_fd());
+            if batch.len() == MAX_DESCRIPTORS {
+                send(sockets, &mut batch)?;
+            }
+        }
+        send(sockets, &mut batch)?;
+        Ok(saved)
+    }
+
+    /// Goes on after a hand-over that has not come about.
+    fn go_on(&mut self) {
+        self.set_time(self.shared.clock.elapsed());
+        for token in mem::take(&mut self.recalled) {
+            self.continue_session(token);
+        }
+    }
+
+    /// Makes the first call of a connection that was restored or recalled. If its request is offloaded, that was counted
+    /// before.
+    fn continue_session(&mut self, token: Token) {
+        let Some(session) = self.table.get_mut(token) else { return };
+        match self.driver.drive_connection(token, session, Connection::continue_service) {
+            Next::Offload(job) => self.submit(token, job),
+            next => self.take_step(token, next),
+        }
+    }
+
+    /// Takes a connection of a predecessor into the table, and counts it; returns its requests that are not answered
+    /// yet. Its first call comes with [`Worker::continue_sessions`].
+    ///
+    /// # Errors
+    /// Why it cannot be served.
+    pub fn restore(&mut self, taken: TakenSession, listener: ListenerIndex) -> Result<u32, &'static str> {
+        let TakenSession { client, connection, bytes, stream } = taken;
+        let profile = self.shared.profile(listener);
+        let is_awaited = matches!(client, Some(ClientRecord::Awaiting(_)));
+        if connection.awaits_header() != is_awaited {
+            return Err("its PROXY header is not awaited of a peer");
+        }
+        // its facts and its number are in what it has sent
+        let info = SocketInfo { stream: &stream, client: Client::Direct(None), number: 0 };
+        let protocol = (!is_awaited).then(|| (profile.protocol.new)(&profile.options().protocols, &info));
+        self.driver.context.select(listener.place());
+        let connection = Connection::restore(connection, bytes, protocol, &self.driver.context);
+        let connection = connection.map_err(|invalid| invalid.0)?;
+        let (interest, unanswered) = (connection.interest(), connection.unanswered());
+        let session = Session { stream, connection, interest, listener, client: client.map(Box::new) };
+        if !has_headroom(0) || self.table.insert(session).is_err() {
+            return Err("there is no memory for it");
+        }
+        self.shared.admission.take_over(self.number);
+        if let Some(ClientRecord::Counted(source)) = client {
+            self.shared.admission.take_over_source(source);
+        }
+        Ok(unanswered)
+    }
+
+    /// Continues the connections that were restored, before anything else.
+    pub(super) fn continue_sessions(&mut self) {
+        self.set_time(self.shared.clock.elapsed());
+        for slot in 0..self.table.slots() {
+            let Some((token, session)) = self.table.at(slot) else { continue };
+            let source = Source::connection(token);
+            match self.driver.poller.add(&session.stream, source, session.interest) {
+                Ok(()) => self.continue_session(token),
+                Err(error) => {
+                    let next = self.driver.cannot_watch(session, &error, Next::Wait);
+                    self.take_step(token, next);
+                }
+            }
+        }
+        self.free_memory();
+    }
+}
+
+/// Sends a batch of sockets, if there are any.
+fn send(sockets: &DescriptorSender, batch: &mut Vec<BorrowedFd<'_>>) -> io::Result<()> {
+    if !batch.is_empty() {
+        sockets.send(CONNECTIONS, batch)?;
+        batch.clear();
+    }
+    Ok(())
+}

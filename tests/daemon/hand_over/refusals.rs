@@ -1,0 +1,83 @@
+//! Hand-overs that are refused: the daemon goes on serving.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::without_manager;
+use crate::harness::action::{SHUFFLE, UPPERCASE};
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, frame};
+use nix::sys::signal::Signal;
+
+/// Sends SIGUSR2, and waits for this line of the log; the connection is served before and afterwards.
+fn assert_refused(daemon: &Daemon, client: &mut Client, words: &str) {
+    let before = daemon.log.len();
+    daemon.signal(Signal::SIGUSR2);
+    daemon.wait_for_line(before, words);
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"y"), b"Y");
+}
+
+#[test]
+fn sigusr2_without_the_option_is_ignored_with_a_warning() {
+    let daemon = Daemon::serving("frame", &[]);
+    let mut client = daemon.connect("frame");
+    assert_refused(&daemon, &mut client, "SIGUSR2 ignored: --hand-over is not set");
+    assert_eq!(daemon.log.len(), 1, "{}", daemon.log.text());
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let directory = Directory::new();
+    let file = directory.write("settings", "");
+    let daemon = super::serving("frame", &["--settings", &file]);
+    let mut client = daemon.connect("frame");
+    directory.write("settings", "RETORTD_WORKERS=some\n");
+    let words = format!("cannot hand the connections over: the settings cannot be used: {file}:1: ");
+    assert_refused(&daemon, &mut client, &words);
+    directory.write("settings", "RETORTD_WORKERS=2\n");
+    assert_eq!(daemon.hand_over(), 1);
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+}
+
+/// The program is a copy, which an upgrade replaces by one that does not work.
+#[test]
+fn a_program_that_does_not_work_is_not_executed() {
+    let directory = Directory::new();
+    let copy = directory.path("retortd");
+    fs::copy(env!("CARGO_BIN_EXE_retortd"), &copy).expect("copy the program");
+    let builder = DaemonBuilder::new(&["-v", "--hand-over", "--listen=frame=127.0.0.1:0"]);
+    let words = ["sh", "-c", "shift; exec \"$0\" \"$@\"", copy.to_str().expect("a path in UTF-8")];
+    let daemon = without_manager(builder.under(&words), 1);
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    let new = directory.write("new", "#!/bin/sh\necho 'error while loading shared libraries' >&2\nexit 127\n");
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("make it executable");
+    fs::rename(&new, &copy).expect("replace the program");
+    assert_refused(&daemon, &mut client, "the settings cannot be used: error while loading shared libraries");
+    fs::remove_file(&copy).expect("remove the program");
+    assert_refused(&daemon, &mut client, "cannot execute ");
+    // the next upgrade works
+    let new = directory.path("new");
+    fs::copy(env!("CARGO_BIN_EXE_retortd"), &new).expect("copy the program");
+    fs::rename(&new, &copy).expect("replace the program");
+    assert_eq!(daemon.hand_over(), 1);
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+}
+
+/// What is processed for longer than the hand-over waits is the only thing that is lost.
+#[test]
+fn a_request_that_is_processed_too_long_is_left_behind() {
+    let daemon = super::serving("frame", &["--hand-over-timeout=1ms", "--workers=1"]);
+    let mut quiet = daemon.connect("frame");
+    assert_eq!(quiet.request(UPPERCASE, b"x"), b"X");
+    let mut busy = daemon.connect("frame");
+    busy.send(&frame(SHUFFLE, &vec![b'x'; 100 << 20]));
+    daemon.statistics_when(|statistics| statistics.requests == 2);
+    assert_eq!(daemon.hand_over(), 1);
+    daemon.wait_for_line(0, "handed over 1 connection, except 1 whose request is still processed");
+    busy.wait_closed();
+    assert_eq!(quiet.request(UPPERCASE, b"y"), b"Y");
+    let statistics = daemon.statistics_when(|statistics| statistics.requests == 3);
+    assert_eq!((statistics.open, statistics.closed_for("handover-failed")), (1, 1), "{statistics:?}");
+    assert_eq!(statistics.abandoned_by["handover-failed"], 1, "{statistics:?}");
+}

@@ -1,0 +1,90 @@
+//! The settings of the successor: its limits, listeners and workers.
+
+use super::without_manager;
+use crate::harness::action::UPPERCASE;
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory};
+
+/// A daemon with a settings file of this text, and this number of listeners.
+fn with_file(directory: &Directory, text: &str, listeners: usize) -> Daemon {
+    let file = directory.write("settings", text);
+    without_manager(DaemonBuilder::new(&["-v", "--hand-over", "--settings", &file]), listeners)
+}
+
+fn workers(daemon: &Daemon) -> usize {
+    daemon.tasks().iter().filter(|task| task.name.starts_with("worker-")).count()
+}
+
+#[test]
+fn settings_that_need_a_restart_apply() {
+    let directory = Directory::new();
+    let listen = "RETORTD_LISTEN=frame=127.0.0.1:0\n";
+    let daemon = with_file(&directory, &format!("{listen}RETORTD_WORKERS=1\n"), 1);
+    let mut client = daemon.connect("frame");
+    assert_eq!(workers(&daemon), 1);
+    directory.write("settings", format!("{listen}RETORTD_WORKERS=3\n"));
+    assert_eq!(daemon.hand_over(), 1);
+    assert_eq!(workers(&daemon), 3);
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"new"), b"NEW");
+}
+
+#[test]
+fn a_listener_is_added() {
+    let directory = Directory::new();
+    let mut daemon = with_file(&directory, "RETORTD_LISTEN=frame=127.0.0.1:0\n", 1);
+    let mut client = daemon.connect("frame");
+    directory.write("settings", "RETORTD_LISTEN=\"frame=127.0.0.1:0 echo=127.0.0.1:0\"\n");
+    let before = daemon.address("frame");
+    daemon.hand_over();
+    daemon.wait_listening(3);
+    let frame = daemon.listening().iter().filter(|(name, _)| name == "frame").map(|(_, address)| *address);
+    assert_eq!(frame.collect::<Vec<_>>(), [before, before], "the port stays");
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+}
+
+#[test]
+fn the_connections_of_a_removed_listener_are_served() {
+    let directory = Directory::new();
+    let daemon = with_file(&directory, "RETORTD_LISTEN=\"frame=127.0.0.1:0 echo=127.0.0.1:0\"\n", 2);
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.request(UPPERCASE, b"before"), b"BEFORE");
+    directory.write("settings", "RETORTD_LISTEN=echo=127.0.0.1:0\n");
+    assert_eq!(daemon.hand_over(), 1);
+    assert_eq!(client.request(UPPERCASE, b"after"), b"AFTER");
+    let refused = std::net::TcpStream::connect(daemon.address("frame")).expect_err("nobody listens there");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+}
+
+#[test]
+fn more_connections_than_the_limit_of_the_successor_stay() {
+    let directory = Directory::new();
+    let listen = "RETORTD_LISTEN=frame=127.0.0.1:0\n";
+    let daemon = with_file(&directory, listen, 1);
+    let mut clients: Vec<Client> = (0..3).map(|_| daemon.connect("frame")).collect();
+    daemon.statistics_when(|statistics| statistics.open == 3);
+    directory.write("settings", format!("{listen}RETORTD_MAX_CONNECTIONS=1\n"));
+    assert_eq!(daemon.hand_over(), 3);
+    let mut waiting = daemon.connect("frame");
+    for client in &mut clients {
+        assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    }
+    assert_eq!(daemon.statistics_when(|statistics| statistics.requests == 3).accepted, 3);
+    drop(clients);
+    assert_eq!(waiting.request(UPPERCASE, b"y"), b"Y");
+}
+
+#[test]
+fn connections_from_a_source_count_as_before() {
+    let daemon = super::serving("frame", &["--max-per-source=2"]);
+    let mut clients: Vec<Client> = (0..2).map(|_| daemon.connect("frame")).collect();
+    daemon.statistics_when(|statistics| statistics.open == 2);
+    assert_eq!(daemon.hand_over(), 2);
+    assert_eq!(daemon.connect("frame").wait_closed(), b"");
+    daemon.statistics_when(|statistics| statistics.closed_for("source-limit") == 1);
+    drop(clients.pop());
+    daemon.statistics_when(|statistics| statistics.open == 1);
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"x"), b"X");
+    assert_eq!(clients[0].request(UPPERCASE, b"y"), b"Y");
+}
