@@ -482,6 +482,17 @@ fn service_does_not_restart_after_usage_and_configuration_errors() {
 }
 
 #[test]
+fn lines_that_a_unit_needs_to_hand_connections_over_are_those_of_the_service() {
+    let (document, unit) = (read("docs/restart.md"), read("systemd/retortd.service"));
+    let (_, lines) = document.split_once("\n    [Service]\n").expect("a unit");
+    let lines: Vec<&str> = lines.lines().map_while(|line| line.strip_prefix("    ")).collect();
+    assert!(lines.len() >= 6, "{lines:?}");
+    for line in lines {
+        assert!(unit.lines().any(|own| own == line), "docs/restart.md: retortd.service lacks {line}");
+    }
+}
+
+#[test]
 fn autopkgtest_runs_every_system_test() {
     let control = read("packaging/debian/tests/control");
     let listed: BTreeSet<String> =
