@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use retortd::connection::Budget;
 use retortd::daemon::config::service::SideService;
 use retortd::daemon::side::families::{FAMILIES, Family, Kind};
 use retortd::protocol::client_side::ConnectionUse;
 use retortd::protocol::{Example, Input, PROTOCOLS, ProtocolInfo};
 
+use scripted::{Driver, IoResult, ScriptedStream};
 use vectors::VECTORS;
 
+#[path = "../../tests/connection/scripted.rs"]
+mod scripted;
 #[path = "../../tests/proxy_header/vectors.rs"]
 mod vectors;
 
@@ -54,6 +59,11 @@ pub fn generated(root: &Path) -> BTreeMap<String, Vec<u8>> {
             for (target, content) in seeds(info, example) {
                 add(format!("fuzz/corpus/{target}/{SEED}{}-{number:02}", info.name), content);
             }
+        }
+    }
+    for info in PROTOCOLS {
+        for (number, content) in saved_connections(info).into_iter().enumerate() {
+            add(format!("fuzz/corpus/saved_connection/{SEED}{}-{number:02}", info.name), content);
         }
     }
     for (name, header, _) in VECTORS {
@@ -243,4 +253,24 @@ fn seeds(info: &ProtocolInfo, example: &Example) -> Vec<(&'static str, Vec<u8>)>
         seeds.push((target, example.send.to_vec()));
     }
     seeds
+}
+
+/// Connections that are saved in the middle of the first example: after a half of its input, and while the client takes
+/// nothing. Without the replies of services that speak first: `who` has the version of the program in it.
+fn saved_connections(info: &ProtocolInfo) -> Vec<Vec<u8>> {
+    let example = &info.examples[0];
+    let half = IoResult::AtMost(example.send.len() / 2);
+    let blocked = [IoResult::AtMost(1), IoResult::WouldBlock];
+    let scripts: [(&[IoResult], &[IoResult]); 2] = [(&[half, IoResult::WouldBlock], &[]), (&[], &blocked)];
+    let scripts = scripts.into_iter().take(if info.speaks_first() { 1 } else { 2 });
+    let saved = scripts.filter_map(|(reads, writes)| {
+        let stream = ScriptedStream::new(example.send, reads, writes);
+        let mut context = scripted::context(1 << 16, &Arc::new(Budget::new(1 << 20)), 1);
+        let mut driver = Driver::new(info.name, stream);
+        // the connection is opened, then it reads once
+        let is_open = driver.step(&mut context).is_none() && driver.step(&mut context).is_none();
+        let (text, [input, output]) = is_open.then(|| scripted::write_down(&driver.connection))?;
+        Some([info.name.as_bytes(), b"\n", text.as_bytes(), b"\n", &input, &output, b"\0", example.send].concat())
+    });
+    saved.collect()
 }

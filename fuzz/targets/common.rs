@@ -11,7 +11,7 @@ use retortd::protocol::ProtocolInfo;
 use scripted::{Driver, ScriptedStream, check_sums};
 
 /// Bytes of output after which a connection is not served any further: chargen never ends. Chosen without tuning.
-const MAX_OUTPUT: usize = 1 << 20;
+pub const MAX_OUTPUT: usize = 1 << 20;
 
 /// The protocol that an input is for, and the rest of the input. The first line is the name, so that a seed keeps its
 /// meaning when the list of protocols changes; any other line selects one of `protocols` by its sum, so that no
@@ -41,6 +41,7 @@ pub struct Transcript {
 }
 
 /// Serves one client until the connection closes; checks the sums of the counters.
+#[allow(dead_code)] // one target restores its connections
 pub fn serve(name: &str, stream: ScriptedStream, message: usize, budget: u64) -> Transcript {
     CONTEXT.with_borrow_mut(|context| {
         context.limits.message = message;

@@ -123,6 +123,13 @@ mod tests {
     use super::CloseReason;
 
     #[test]
+    fn every_reason_is_written_down_by_its_name() {
+        for reason in CloseReason::ALL {
+            assert_eq!(serde_json::to_value(reason).expect("JSON"), reason.name());
+        }
+    }
+
+    #[test]
     fn every_reason_has_its_own_place_and_name() {
         for (place, reason) in CloseReason::ALL.into_iter().enumerate() {
             assert_eq!(place, reason as usize);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::close_reason::CloseReason;
 use super::counter::{Counter, Summand};
-use super::counts_by_name;
+use super::counts_by_name::{ProxyResults, Reasons};
 use super::durations::Durations;
 use super::proxy_result::ProxyResult;
 use crate::protocol::RequestCounts;
@@ -52,12 +52,12 @@ macro_rules! counters {
 // effects before their causes
 counters! {
     /// Connections closed, by [`CloseReason`].
-    #[serde(with = "counts_by_name::reasons")]
+    #[serde(with = "Reasons")]
     closed: [Counter; REASONS],
     /// Connections accepted.
     accepted: Counter,
     /// Requests that were read and not replied to, by the [`CloseReason`] of their connection.
-    #[serde(with = "counts_by_name::reasons")]
+    #[serde(with = "Reasons")]
     abandoned: [Counter; REASONS],
     /// Durations of the requests whose replies the kernel has taken, error replies too.
     durations: Durations,
@@ -85,7 +85,7 @@ counters! {
     connections_full: Counter,
     /// Connections of listeners that expect a PROXY header, by [`ProxyResult`]; counted when the header is complete, or
     /// when the connection ends before that.
-    #[serde(with = "counts_by_name::proxy_results")]
+    #[serde(with = "ProxyResults")]
     proxy: [Counter; PROXY_RESULTS],
 }
 

@@ -32,29 +32,39 @@ fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
     Ok(counts)
 }
 
-/// A module for `serde(with)`: counts in the order of `ALL` of a type with names.
+/// A path for `serde(with)`: counts in the order of `ALL` of a type with names.
 macro_rules! by_name {
-    ($module:ident, $named:ident) => {
-        pub mod $module {
-            use serde::{Deserializer, Serializer};
+    ($(#[$attribute:meta])* $path:ident, $named:ident) => {
+        $(#[$attribute])*
+        pub struct $path;
 
-            use super::$named;
-
-            const N: usize = $named::ALL.len();
-
-            pub fn serialize<S: Serializer>(counts: &[u64; N], serializer: S) -> Result<S::Ok, S::Error> {
-                super::serialize(counts, $named::ALL.map($named::name), serializer)
+        impl $path {
+            pub fn serialize<S: Serializer>(
+                counts: &[u64; $named::ALL.len()],
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                serialize(counts, $named::ALL.map($named::name), serializer)
             }
 
-            pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u64; N], D::Error> {
-                super::deserialize($named::ALL.map($named::name), deserializer)
+            pub fn deserialize<'de, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<[u64; $named::ALL.len()], D::Error> {
+                deserialize($named::ALL.map($named::name), deserializer)
             }
         }
     };
 }
 
-by_name!(reasons, CloseReason);
-by_name!(proxy_results, ProxyResult);
+by_name!(
+    /// Counts by [`CloseReason`].
+    Reasons,
+    CloseReason
+);
+by_name!(
+    /// Counts by [`ProxyResult`].
+    ProxyResults,
+    ProxyResult
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The states of a connection, and what each of them waits for.
 //!
 //! Except for the charge to the budget (`InFlight::charge`), the states hold neither an `Arc` nor a function pointer:
-//! all of their data can be written down and restored elsewhere.
+//! `saved/` writes their data down, for another process.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,8 @@ use crate::protocol::Protocol;
 ///
 /// The contract between a connection and its caller (a worker), in the order of a connection's life:
 ///
-/// 1. [`Connection::open`] is called once, before any other call.
+/// 1. [`Connection::open`] is called once, before any other call; for a connection of [`Connection::restore`],
+///    [`Connection::continue_service`] in its place.
 /// 2. Every call gets the same stream, and a [`Context`](super::Context) in which [`Context::now`](super::Context::now)
 ///    never goes back.
 /// 3. Every call that returns [`Next`](super::Next) obliges the caller to do what it says before the next call for this
@@ -39,6 +40,10 @@ use crate::protocol::Protocol;
 ///      [`Connection::log_closed`], free the memory of [`Connection::retire`], and close the stream. No call may
 ///      follow.
 /// 4. Memory in [`Context::retired`](super::Context::retired) is freed by the caller after the call.
+/// 5. [`Connection::save`] and [`Connection::saved_bytes`] change nothing: they may be called between any two calls, but
+///    not while the caller has an unanswered [`Next::Announced`](super::Next::Announced). Before that,
+///    [`Connection::recall`] takes back the job of [`Next::Offload`](super::Next::Offload), if it has not begun; a
+///    connection that then continues here needs [`Connection::continue_service`].
 ///
 /// Each call does a bounded amount of work: it reads at most [`READ_BUF_SIZE`](super::READ_BUF_SIZE) bytes or two
 /// pieces of a large request, sends at most [`MAX_WRITE`](super::MAX_WRITE) bytes, and processes no more than it has

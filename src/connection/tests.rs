@@ -173,6 +173,22 @@ fn fail_to_offload(input: &[u8]) {
     assert_eq!(connection.unanswered(), 1);
 }
 
+/// A request is recalled from the offload pool.
+fn recall(input: &[u8]) {
+    let budget = Arc::new(Budget::new(u64::MAX));
+    let mut context = context(1 << 20, &budget, 1);
+    let mut stream = ScriptedStream::new(input, &[], &[]);
+    let mut connection = Connection::new(frame(), None, Millis::ZERO);
+    let mut next = connection.open(&mut stream, &mut context);
+    loop {
+        match next {
+            Next::Offload(job) => break connection.recall(job).expect("memory"),
+            _ => next = connection.readable(&mut stream, &mut context),
+        }
+    }
+    assert!(matches!(connection.continue_service(&mut stream, &mut context), Next::Offload(_)));
+}
+
 /// A large request arrives while another connection holds all memory, which that one then gives back.
 fn wait_for_memory(input: &[u8]) {
     let budget = Arc::new(Budget::new(1 << 20));
@@ -215,6 +231,7 @@ fn every_transition_of_the_table_is_made() {
     generate(b"x", &[]);
     wait_for_memory(&large);
     fail_to_offload(&offloaded);
+    recall(&offloaded);
     expire_each(&small, &rejected);
     let made = MADE.with_borrow(Clone::clone);
     for (from, next) in TRANSITIONS {

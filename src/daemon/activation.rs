@@ -28,7 +28,7 @@ use super::listen_fds::announced;
 use crate::daemon::config::descriptor::{Descriptor, means_service};
 use crate::daemon::config::origin::SocketOrigin;
 use crate::daemon::exit_status::Failure;
-use crate::daemon::hand_over::{HandedListener, ListenerOrigin, NAME};
+use crate::daemon::hand_over::{HandedListener, Incoming, ListenerOrigin, NAME};
 use crate::sys::{self, DescriptorReceiver, Errno, SocketAddress, SocketKind, StreamListener, StreamSocket};
 
 /// The sockets that the service manager has passed.
@@ -42,7 +42,8 @@ pub struct Inherited {
     pub stored: Vec<String>,
     /// Sockets that carry what a predecessor has handed over.
     pub hand_over: Vec<DescriptorReceiver>,
-    /// The number of descriptors, those that were closed included, and those from a predecessor not.
+    /// The number of descriptors, those that were closed included. One from a predecessor does not count if that had
+    /// listeners of its own: then the default port is none that it gets by mistake.
     pub passed: u32,
 }
 
@@ -70,20 +71,21 @@ impl Inherited {
         !self.listeners.is_empty() || self.connection.is_some()
     }
 
-    /// Adds the listeners among those of a predecessor that the service manager had passed to it, under their names; the
-    /// others stay in the list. `connection` is the value of `--connection`. One that cannot be served is closed.
-    pub fn take_back(&mut self, handed: &mut Vec<HandedListener>, connection: Option<&Descriptor>) {
-        for HandedListener { socket, origin, file } in mem::take(handed) {
+    /// Takes the listeners that a service manager had passed to a predecessor out of what that has handed over, under
+    /// their names. `connection` is the value of `--connection`. One that cannot be served is closed.
+    pub fn take_back(&mut self, incoming: &mut Incoming, connection: Option<&Descriptor>) {
+        for HandedListener { socket, origin, file } in mem::take(&mut incoming.listeners) {
             match origin {
-                ListenerOrigin::Own { .. } => handed.push(HandedListener { socket, origin, file }),
+                ListenerOrigin::Own { .. } => incoming.listeners.push(HandedListener { socket, origin, file }),
                 ListenerOrigin::Inherited { name } => match inherited_listener(socket, &name, connection) {
-                    Ok(listener) => {
-                        self.listeners.push(listener);
-                        self.passed += 1;
-                    }
+                    Ok(listener) => self.listeners.push(listener),
                     Err(why) => warn!("the listener '{}' that was handed over is closed: {why}", name.escape_debug()),
                 },
             }
+        }
+        // a predecessor without listeners of its own served nothing but those of a service manager
+        if incoming.was_passed && !incoming.has_own_listeners {
+            self.passed += 1;
         }
     }
 }
@@ -204,7 +206,7 @@ fn inherited_listener(
     connection: Option<&Descriptor>,
 ) -> Result<InheritedSocket<StreamListener>, String> {
     let descriptor = Descriptor::of_name(name, connection)?;
-    let local = socket.local_address().map_err(|error| error.desc())?;
+    let local = socket.local_address().map_err(Errno::desc)?;
     Ok(InheritedSocket { socket, local, descriptor })
 }
 
@@ -375,11 +377,12 @@ mod tests {
         };
         let named = |name: &str| handed(ListenerOrigin::Inherited { name: name.into() });
         let own = handed(ListenerOrigin::Own { service: "echo".into(), address: "7".into(), ordinal: 0 });
-        let mut list = vec![named("echo,proxy"), own, named("gopher"), named("connection")];
+        let listeners = vec![named("echo,proxy"), own, named("gopher"), named("connection")];
+        let mut incoming = Incoming { listeners, was_passed: true, ..Incoming::default() };
         let mut inherited = Inherited::default();
         let connection = Descriptor::of_connection("time").expect("a protocol");
-        inherited.take_back(&mut list, Some(&connection));
-        assert!(matches!(list[..], [HandedListener { origin: ListenerOrigin::Own { .. }, .. }]), "{list:?}");
+        inherited.take_back(&mut incoming, Some(&connection));
+        assert!(matches!(incoming.listeners[..], [HandedListener { origin: ListenerOrigin::Own { .. }, .. }]));
         let found: Vec<&Descriptor> = inherited.listeners.iter().map(|listener| &listener.descriptor).collect();
         assert_eq!(found, [&Descriptor::of_name("echo,proxy", None).expect("a name"), &connection]);
         assert!(inherited.has_socket() && !inherited.is_empty());

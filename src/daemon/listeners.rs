@@ -182,13 +182,26 @@ fn open_endpoint(
     let bound = match taken_over {
         Some(Ok(bound)) => bound,
         Some(Err(error)) => {
-            warn!("the socket of {endpoint} that was handed over cannot be used ({error:?}): it is bound again");
+            warn!("{endpoint} is bound again: {}", why_not_taken_over(&error));
             bind(endpoint, settings)?
         }
         None => bind(endpoint, settings)?,
     };
     let name = listener_name(&bound.socket.local_address()?, endpoint.service);
     Ok((bound, name))
+}
+
+/// Why a socket that was handed over cannot be used.
+fn why_not_taken_over(error: &BindError) -> String {
+    match error {
+        BindError::System(Errno::ENOENT) => "its file has gone since it was handed over (a service manager removes \
+             RuntimeDirectory= at a restart, unless RuntimeDirectoryPreserve=restart is set)"
+            .into(),
+        BindError::System(error) => format!("what was handed over cannot be used ({})", error.desc()),
+        BindError::ForeignLock(_) | BindError::ForeignSocket | BindError::ForeignLeftover => {
+            "its lock file is another one now".into()
+        }
+    }
 }
 
 /// A listener. The connections of a Unix socket inherit none of its options, so the server sets their send buffer.

@@ -14,7 +14,7 @@
 //! | `activation`, `listen_fds`, `inetd` | the sockets that systemd or inetd passes |
 //! | `hand_over` | what one process hands over to the next one |
 //! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
-//! | `main_loop`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
+//! | `main_loop`, `successor`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
 //! | `notify`, `notify_queue`, `status` | reports to systemd |
 //! | `side` | the services beside the workers: metrics and health, agent-check |
 //! | `logging`, `exit_status` | the log, the exit code |
@@ -181,14 +181,14 @@ fn serve(
             return Err(Failure::system(format!("cannot start the thread beside the workers: {error}")));
         }
     };
-    let progress = Progress::new(&notifier, HandOver::new(successor::program(arguments), predecessor));
+    let progress = Progress::new(&notifier, HandOver::new(successor::program(arguments)), predecessor);
     MainLoop { server, side, serving, signals: &signals, notifier, settings, arguments, progress }.run()
 }
 
 /// Reads what a predecessor has handed over; the sockets that a service manager had passed to it are inherited now.
 fn take_over(mut inherited: Inherited, settings: &Settings) -> (Inherited, Incoming) {
     let mut incoming = hand_over::unpack(mem::take(&mut inherited.hand_over));
-    inherited.take_back(&mut incoming.listeners, settings.fixed.connection.as_ref());
+    inherited.take_back(&mut incoming, settings.fixed.connection.as_ref());
     (inherited, incoming)
 }
 

@@ -67,8 +67,8 @@ pub trait Protocol: Send {
     /// in place of [`Protocol::open`].
     ///
     /// # Errors
-    /// If no protocol of this kind can have been in that state with that input. A state that it accepts, whoever wrote
-    /// it, never makes a later call panic.
+    /// If no protocol of this kind can have been in that state with that input. A state that it accepts never makes
+    /// a later call panic, whatever program wrote it.
     fn restore(&mut self, state: &ProtocolState, unconsumed: Unconsumed<'_>) -> Result<(), InvalidState> {
         state.values::<0>(0)?;
         if unconsumed.preprocessed > 0 {

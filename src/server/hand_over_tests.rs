@@ -9,8 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::listener::ListenerIndex;
+use super::message::NewConnection;
 use super::*;
-use crate::connection::Totals;
 use crate::protocol;
 use crate::sys::{self, DescriptorReceiver, descriptor_pair, socket_cookie};
 
@@ -206,6 +210,55 @@ fn a_server_that_is_frozen_again_and_again_under_load_loses_nothing() {
     });
     let totals = stop(server).totals;
     assert_eq!((totals.accepted, totals.requests, totals.answered), (CLIENTS, requests, requests));
+}
+
+/// Connects again and again until `is_over`, and checks every reply; returns the numbers of connections and requests.
+fn converse(frame: &Endpoint, client: usize, is_over: &AtomicBool) -> [u64; 2] {
+    let equal = vec![b'e'; 70_000];
+    let mut done = [0, 0];
+    while !is_over.load(Ordering::Relaxed) {
+        let mut connection = frame.connect(b"");
+        done[0] += 1;
+        for number in 0..20 {
+            let message = format!("client {client}, {number}").repeat(1 + number * 500);
+            let long = request(SHUFFLE, &equal[..if number % 4 == 3 { equal.len() } else { number }]);
+            let small = request(UPPERCASE, message.as_bytes());
+            connection.write_all(&[&small[..], &long, &small].concat()).expect("send");
+            assert_eq!(read_reply(&mut connection), message.to_ascii_uppercase().as_bytes());
+            assert_eq!(read_reply(&mut connection), long[4..]);
+            assert_eq!(read_reply(&mut connection), message.to_ascii_uppercase().as_bytes());
+            done[1] += 3;
+        }
+    }
+    done
+}
+
+#[test]
+fn ten_hand_overs_under_load_lose_nothing() {
+    const CLIENTS: usize = 6;
+    let frame = Endpoint::new("frame");
+    let is_over = AtomicBool::new(false);
+    let (server, done) = thread::scope(|scope| {
+        let (frame, is_over) = (&frame, &is_over);
+        let mut server = start(&[frame], LIMITS, None);
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|client| scope.spawn(move || converse(frame, client, is_over))).collect();
+        for _ in 0..10 {
+            let answered = server.stats().totals.answered;
+            wait_for_totals(&server, "more requests", |totals| totals.answered > answered + 100);
+            let (handed_over, before) = hand_over(server);
+            assert_eq!(handed_over.saved, Saved { handed_over: before.open, left: 0 });
+            server = start(&[frame], LIMITS, Some(handed_over.take_over()));
+            assert_eq!(server.taken_over(), TakeOver { taken_over: before.open, failed: 0 });
+            assert!(server.stats().totals.answered >= before.totals.answered, "no counter falls");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let of_client = clients.into_iter().map(|client| client.join().expect("no panic"));
+        (server, of_client.fold([0, 0], |sum, done| [sum[0] + done[0], sum[1] + done[1]]))
+    });
+    let totals = stop(server).totals;
+    assert_eq!([totals.accepted, totals.requests], done);
+    assert_eq!((totals.answered, totals.closed[CloseReason::Finished as usize]), (totals.requests, totals.accepted));
 }
 
 /// The states of connections in which they are saved here, by what is only in their records.
@@ -465,6 +518,93 @@ fn what_follows_a_record_that_cannot_be_read_is_closed() {
     check_damage(3, |lines, _| lines[0] = lines[0].replace("\"cookie\"", "\"Cookie\""));
 }
 
+/// A change to a file.
+#[derive(Clone, Debug)]
+enum Damage {
+    Replace(prop::sample::Index, u8),
+    Insert(prop::sample::Index, Vec<u8>),
+    Remove(prop::sample::Index, usize),
+    Truncate(prop::sample::Index),
+}
+
+impl Damage {
+    fn any() -> impl Strategy<Value = Self> {
+        let index = || any::<prop::sample::Index>();
+        prop_oneof![
+            (index(), any::<u8>()).prop_map(|(at, byte)| Self::Replace(at, byte)),
+            (index(), b'0'..=b'9').prop_map(|(at, digit)| Self::Replace(at, digit)),
+            (index(), prop_oneof![Just(b"0".to_vec()), Just(b"99999999".to_vec()), Just(b"\n".to_vec())])
+                .prop_map(|(at, bytes)| Self::Insert(at, bytes)),
+            (index(), 1_usize..300).prop_map(|(at, length)| Self::Remove(at, length)),
+            index().prop_map(Self::Truncate),
+        ]
+    }
+
+    fn apply(&self, file: &mut Vec<u8>) {
+        if file.is_empty() {
+            return;
+        }
+        let length = file.len();
+        match self {
+            Self::Replace(at, byte) => file[at.index(length)] = *byte,
+            Self::Insert(at, bytes) => drop(file.splice(at.index(length)..at.index(length), bytes.clone())),
+            Self::Remove(at, bytes) => drop(file.drain(at.index(length)..length.min(at.index(length) + bytes))),
+            Self::Truncate(at) => file.truncate(at.index(length)),
+        }
+    }
+}
+
+/// Connections in several states that were saved, and their sockets.
+fn saved_conversations() -> (Vec<TcpStream>, HandedOver, HashMap<u64, OwnedFd>) {
+    let [frame, chargen, record] = ["frame", "chargen", "record"].map(Endpoint::new);
+    let proxied = Endpoint::new("frame").with_headers();
+    let limits = ServerLimits { max_per_source: Some(100), ..LIMITS };
+    let server = start(&[&frame, &chargen, &record, &proxied], limits, None);
+    let half = request(UPPERCASE, &[b'x'; 5000]);
+    let clients = vec![
+        served(&frame),
+        frame.connect(&half[..300]),
+        chargen.connect(b""),
+        record.connect(b"\x01"),
+        proxied.connect(b"PROXY TCP4 192.0.2.1"),
+    ];
+    let (frozen, handed_over) =
+        save_in_states(&server, &["\"handshake\"", "\"idle\"", "\"receiving\"", "\"generating\""]);
+    frozen.commit();
+    drop(server.join());
+    let sockets = handed_over.receive();
+    (clients, handed_over, sockets)
+}
+
+#[test]
+fn whatever_was_saved_the_successor_starts_and_its_statistics_add_up() {
+    let (_clients, handed_over, sockets) = saved_conversations();
+    let frame = Endpoint::new("frame");
+    let mut runner = TestRunner::new(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() });
+    let of_file = prop::collection::vec(Damage::any(), 1..4);
+    let result = runner.run(&(of_file, prop::option::of(Damage::any())), |(of_file, of_server)| {
+        let (mut file, mut server) = (handed_over.file.clone(), handed_over.server.clone().into_bytes());
+        for damage in &of_file {
+            damage.apply(&mut file);
+        }
+        for damage in &of_server {
+            damage.apply(&mut server);
+        }
+        let Ok(server) = serde_json::from_slice(&server) else { return Ok(()) };
+        let copy = |(cookie, socket): (&u64, &OwnedFd)| (*cookie, socket.try_clone().expect("a descriptor"));
+        let taken_over = TakenOver::read(server, &mut &file[..], file.len() as u64, sockets.iter().map(copy).collect());
+        let server = start(&[&frame], LIMITS, Some(taken_over));
+        let taken_over = server.taken_over().taken_over;
+        prop_assert!(taken_over <= 5);
+        drop(served(&frame));
+        server.abort();
+        let stats = server.join();
+        prop_assert_eq!((stats.open, stats.totals.in_flight()), (0, 0));
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
 #[test]
 fn a_draining_server_is_not_frozen() {
     let frame = Endpoint::new("frame");
@@ -558,6 +698,83 @@ fn the_owner_is_notified_when_the_last_job_ends() {
     assert_eq!(server.stats().gauges.offload_wait.counts.last(), Some(&1), "the waits are continued");
     drop(client);
     assert_eq!(stop(server).open, 0);
+}
+
+#[test]
+fn a_connection_whose_job_runs_is_left_behind() {
+    let frame = Endpoint::new("frame");
+    let server = start(&[&frame], LIMITS, None);
+    server.prepare_hand_over();
+    let (mut busy, mut idle) = (frame.connect(&request(SHUFFLE, &vec![b'e'; 100_000])), served(&frame));
+    wait_for_totals(&server, "a job is queued", |totals| totals.offloaded == 1);
+    let job = server.shared.offload_pool.begin_next().expect("a job");
+    assert!(!server.is_prepared() && !job.cancel().is_set());
+    let mut frozen = server.freeze(TIMEOUT).expect("frozen");
+    let handed_over = HandedOver::save(&mut frozen);
+    assert_eq!(handed_over.saved, Saved { handed_over: 1, left: 1 });
+    frozen.commit();
+    drop(server.join());
+    let server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
+    assert_eq!(server.taken_over(), TakeOver { taken_over: 1, failed: 1 });
+    ask(&mut idle, b"hello");
+    assert!(!matches!(busy.read(&mut [0]), Ok(1)), "its connection has ended");
+    drop((busy, idle));
+    let totals = stop(server).totals;
+    assert_eq!((totals.closed[FAILED], totals.abandoned[FAILED], totals.in_flight(), totals.open()), (1, 1, 0, 0));
+}
+
+#[test]
+fn connections_on_their_way_to_a_worker_are_handed_over() {
+    let [frame, other] = [(); 2].map(|()| Endpoint::new("frame"));
+    let server = start(&[&frame], LIMITS, None);
+    let mut clients: Vec<_> = (0..100).map(|_| other.connect(&request(UPPERCASE, b"accepted"))).collect();
+    assert_eq!(server.workers(), 2);
+    for number in 0..clients.len() {
+        let (stream, _) = other.socket.accept().expect("a client");
+        stream.set_nonblocking(true).expect("O_NONBLOCK");
+        server.shared.admission.take_over(number % 2);
+        let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0), peer: None };
+        assert!(server.shared.channels.send(number % 2, WorkerMessage::Connection(connection)).is_ok());
+    }
+    let (handed_over, _) = hand_over(server);
+    assert_eq!(handed_over.saved, Saved { handed_over: 100, left: 0 });
+    let server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
+    for client in &mut clients {
+        assert_eq!(read_reply(client), b"ACCEPTED");
+    }
+    drop(clients);
+    assert_eq!(stop(server).totals.answered, 100);
+}
+
+#[test]
+fn a_server_with_a_worker_that_has_ended_is_not_frozen() {
+    let frame = Endpoint::new("frame");
+    let server = start(&[&frame], LIMITS, None);
+    assert!(server.shared.channels.send(1, WorkerMessage::Abort).is_ok());
+    wait_until("a worker ends", || server.shared.channels.send(1, WorkerMessage::SlotsFreed).is_err());
+    assert_eq!(server.freeze(TIMEOUT).err(), Some(FreezeError::WorkerEnded));
+    drop(served(&frame));
+    assert_eq!(stop(server).open, 0);
+}
+
+#[test]
+fn the_file_of_a_unix_socket_stays() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let address = sys::SocketAddress::Unix(sys::UnixAddress::Path(path.clone()));
+    let start = |is_handed_over: bool| {
+        let socket = sys::stream_socket(&address).expect("a socket");
+        let file = sys::SocketFile::bind(&socket, &path, 0o600, 5).expect("bound");
+        let (socket, frame) = (socket.try_into().expect("a socket"), protocol::by_name("frame").expect("frame"));
+        let listener = Listener::new(socket, frame, "frame".into(), Origin::Own).with_file(Some(file));
+        let config = ServerConfig { workers: 2, seed: None, limits: LIMITS, listeners: vec![Arc::default()] };
+        let server = Server::start(vec![listener], None, None, &config).expect("a server");
+        if is_handed_over { drop(hand_over(server)) } else { drop(stop(server)) }
+    };
+    start(false);
+    assert!(!path.exists());
+    start(true);
+    assert!(path.exists(), "the successor has the socket");
 }
 
 #[test]

@@ -242,6 +242,12 @@ impl OffloadPool {
         true
     }
 
+    /// Begins the next request, and returns it to be processed.
+    #[cfg(test)]
+    pub fn begin_next(&self) -> Option<Box<OffloadJob>> {
+        self.lock().pop().map(|task| task.job)
+    }
+
     /// Processes requests until there has been none for [`IDLE_TIMEOUT`].
     fn run_thread(&self) {
         if let Err(error) = sys::lower_priority() {

@@ -42,3 +42,44 @@ pub struct SavedSession {
     /// The connection.
     pub connection: SavedConnection,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::peer::{Peer, SourceKey};
+    use crate::sys::{Credentials, VsockAddress};
+
+    #[test]
+    fn clients_are_saved_as_text_that_a_person_can_read() {
+        let address = |text: &str| Peer::Tcp(text.parse().expect("an address"));
+        let network = |text: &str| SourceKey::Address(text.parse().expect("a network"));
+        let credentials = Credentials { pid: Some(7), uid: Some(1000), gid: None };
+        for (record, saved) in [
+            (ClientRecord::Awaiting(address("192.0.2.1:7")), r#"{"awaiting":{"tcp":"192.0.2.1:7"}}"#),
+            (ClientRecord::Awaiting(address("[fe80::1%2]:7")), r#"{"awaiting":{"tcp":"[fe80::1%2]:7"}}"#),
+            (
+                ClientRecord::Awaiting(Peer::Unix(credentials)),
+                r#"{"awaiting":{"unix":{"pid":7,"uid":1000,"gid":null}}}"#,
+            ),
+            (
+                ClientRecord::Awaiting(Peer::Vsock(VsockAddress { cid: 5, port: 1024 })),
+                r#"{"awaiting":{"vsock":{"cid":5,"port":1024}}}"#,
+            ),
+            (ClientRecord::Counted(network("2001:db8::/64")), r#"{"counted":{"address":"2001:db8::/64"}}"#),
+            (ClientRecord::Counted(SourceKey::Uid(1000)), r#"{"counted":{"uid":1000}}"#),
+            (ClientRecord::Counted(SourceKey::Cid(5)), r#"{"counted":{"cid":5}}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&record).expect("JSON"), saved);
+            assert_eq!(serde_json::from_str::<ClientRecord>(saved).expect(saved), record);
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_an_error() {
+        let saved = serde_json::to_value(SavedServer::default()).expect("JSON");
+        assert!(serde_json::from_value::<SavedServer>(saved.clone()).is_ok());
+        let mut other = saved;
+        other["mood"] = "good".into();
+        assert!(serde_json::from_value::<SavedServer>(other).is_err());
+    }
+}

@@ -9,8 +9,8 @@ use log::debug;
 
 use super::connection_table::ClientRecord;
 use super::saved::{SavedServer, SavedSession};
-use crate::connection::{Buffer, SavedConnection};
-use crate::sys::StreamSocket;
+use crate::connection::{self, Buffer, SavedConnection};
+use crate::sys::{self, StreamSocket};
 
 /// Bytes of the line of a connection, at most. Chosen: far above the label of a client, which is the only part that is
 /// longer than a number.
@@ -92,6 +92,7 @@ impl TakenOver {
     /// Never fails: a connection without a socket, a socket without a connection, what is written twice, and everything
     /// behind a record that cannot be read is closed; [`Server::start`](super::Server::start) counts and logs that.
     pub fn read(server: SavedServer, from: &mut dyn BufRead, length: u64, sockets: HashMap<u64, OwnedFd>) -> Self {
+        connection::keep_headroom(sys::memory_left);
         let mut taken_over = Self { server, sessions: BTreeMap::new(), failures: Failures::default() };
         let (mut records, mut sockets) = (Records { from, left: length }, sockets);
         loop {

@@ -26,19 +26,20 @@ use super::inherited::FIRST_INHERITED;
 ///
 /// # Errors
 /// As execve(2), `pthread_create(3)` and dup2(2); EINVAL: a path, an argument or a variable contains a zero byte; ENOSYS
-/// or EPERM: neither close_range(2) nor unshare(2) may copy the table.
+/// or EPERM: neither `close_range(2)` nor unshare(2) may copy the table.
 pub fn execute(
     path: &Path,
     arguments: &[OsString],
     environment: &[(OsString, OsString)],
     descriptor: BorrowedFd<'_>,
 ) -> Errno {
-    let arguments = arguments.iter().map(|argument| text(&[argument])).collect();
-    let environment = environment.iter().map(|(name, value)| text(&[name, OsStr::new("="), value])).collect();
+    let arguments: Result<Vec<CString>, Errno> = arguments.iter().map(|argument| text(&[argument])).collect();
+    let environment: Result<Vec<CString>, Errno> =
+        environment.iter().map(|(name, value)| text(&[name, OsStr::new("="), value])).collect();
     let (Ok(path), Ok(arguments), Ok(environment)) = (text(&[path.as_os_str()]), arguments, environment) else {
         return Errno::EINVAL;
     };
-    let execute = || replace(&path, arguments, environment, descriptor.as_raw_fd());
+    let execute = || replace(&path, &arguments, &environment, descriptor.as_raw_fd());
     let result = thread::scope(|scope| {
         let thread = thread::Builder::new().name("execute".into()).spawn_scoped(scope, execute);
         thread.map(|thread| thread.join().unwrap_or(Err(Errno::ENOTRECOVERABLE)))
@@ -57,8 +58,8 @@ fn text(parts: &[&OsStr]) -> Result<CString, Errno> {
 
 fn replace(
     path: &CString,
-    arguments: Vec<CString>,
-    environment: Vec<CString>,
+    arguments: &[CString],
+    environment: &[CString],
     descriptor: RawFd,
 ) -> Result<Infallible, Errno> {
     copy_descriptor_table()?;
@@ -67,7 +68,7 @@ fn replace(
     Errno::result(unsafe { if descriptor == number { 0 } else { libc::dup2(descriptor, number) } })?;
     // SAFETY: F_SETFD takes numbers and touches no memory. dup2 has no effect on the flags of a number that is kept.
     Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, 0) })?;
-    execve(path, &arguments, &environment)
+    execve(path, arguments, environment)
 }
 
 /// Gives the calling thread a table of descriptors of its own.

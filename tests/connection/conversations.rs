@@ -100,6 +100,11 @@ pub fn conversation(info: &'static ProtocolInfo) -> impl Strategy<Value = Vec<u8
     })
 }
 
+/// The name of any protocol, and input for it.
+pub fn any_conversation() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
+    select(PROTOCOLS).prop_flat_map(|info| conversation(info).prop_map(move |bytes| (info.name, bytes)))
+}
+
 /// The name of a protocol whose replies do not depend on how the input is cut, and input for it.
 pub fn stream_conversation() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
     let streams: Vec<_> = PROTOCOLS.iter().copied().filter(|info| info.input == Input::Stream).collect();

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use serde_json::{Value, json};
 
-use retortd::connection::{Budget, Charge, CloseReason, Connection, Context, Counter, Limits, Millis};
-use retortd::protocol::{Input, PROTOCOLS};
+use retortd::connection::{Budget, Charge, CloseReason, Context, Counter, Limits, Millis};
 
-use crate::conversations::{Setting, conversation, io_results, setting, stream_conversation};
-use crate::scripted::{CLOCK, Driver, IoResult, ScriptedStream, check_sums, context, restore, write_down};
-use crate::session::{RANDOM, REVERSE, SHUFFLE, Session, UPPERCASE, frame_request, time_limit};
+use crate::conversations::{Setting, any_conversation, io_results, setting, stream_conversation};
+use crate::scripted::{Driver, ScriptedStream, check_sums, context};
+use crate::session::time_limit;
 
 /// Bytes of output after which a connection is not run any further: chargen never ends by itself.
 const MAX_OUTPUT: usize = 1 << 20;
@@ -127,11 +125,6 @@ fn serve(mut driver: Driver, setting: Setting, events: &[Event]) -> Outcome {
     let [records, bytes_in, bytes_out] = [&counters.records, &counters.bytes_in, &counters.bytes_out].map(Counter::get);
     let counts = [requests, abandoned, answered, refused, records, bytes_in, bytes_out];
     Outcome { output: std::mem::take(&mut driver.stream.output), reason, counts }
-}
-
-/// The name of any protocol, and input for it.
-fn any_conversation() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
-    select(PROTOCOLS).prop_flat_map(|info| conversation(info).prop_map(move |bytes| (info.name, bytes)))
 }
 
 proptest! {

@@ -13,6 +13,7 @@
 //! | `handshake` | a PROXY header in front of the protocol |
 //! | `log_lines` | the lines of the log about its begin and its end |
 //! | `hand_over` | the client sees no difference when its connection is written down and continued elsewhere |
+//! | `saved`, `refused` | what is written down of a connection, and what is refused of that |
 //! | `drain` | the end of each connection while the server drains |
 
 mod budget;
@@ -26,6 +27,8 @@ mod fairness;
 mod hand_over;
 mod handshake;
 mod log_lines;
+mod refused;
+mod saved;
 mod scripted;
 mod session;
 mod timeouts;

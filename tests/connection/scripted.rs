@@ -227,13 +227,18 @@ impl Driver {
         !matches!(self.next, None | Some(Next::Announced(_) | Next::Close(_)))
     }
 
-    /// Writes the connection down, and continues with what is read of that, in the context of another worker. Returns
-    /// the reason when the connection has closed.
-    pub fn hand_over(&mut self, to: &mut Context) -> Option<CloseReason> {
+    /// Takes back the job that has the request of the connection, if there is one.
+    pub fn recall(&mut self) {
         if let Some(Next::Offload(job)) = self.next.take() {
             assert!(self.connection.save().is_err(), "saved without its request");
             self.connection.recall(job).expect("memory");
         }
+    }
+
+    /// Writes the connection down, and continues with what is read of that, in the context of another worker. Returns
+    /// the reason when the connection has closed.
+    pub fn hand_over(&mut self, to: &mut Context) -> Option<CloseReason> {
+        self.recall();
         let (saved, bytes) = write_down(&self.connection);
         let restored = restore(self.name, &saved, bytes, to).expect("a state that was saved");
         drop(std::mem::replace(&mut self.connection, restored).retire());
@@ -284,6 +289,14 @@ impl Driver {
                 call(connection, stream, context)
             }
         };
+        self.after_call(context, next)
+    }
+
+    /// The deadline comes, if the connection waits for its stream and has one.
+    pub fn expire(&mut self, context: &mut Context) -> Option<CloseReason> {
+        let deadline = self.connection.deadline(context).if_ever().filter(|_| self.waits_for_stream())?;
+        context.now = context.now.max(deadline);
+        let next = self.connection.expire(&mut self.stream, context);
         self.after_call(context, next)
     }
 

@@ -283,6 +283,27 @@ fn unknown_stored_descriptors_are_removed_from_store() {
     }
 }
 
+/// The name by which a predecessor hands its connections over means nothing for another kind of descriptor.
+#[test]
+fn descriptors_named_hand_over_that_carry_nothing_are_dropped() {
+    let memory = memfd_create("state", MFdFlags::MFD_CLOEXEC).expect("a memfd");
+    let (stream, _peer) = UnixStream::pair().expect("a pair");
+    for descriptor in [memory, stream.into(), connection().1.into()] {
+        let daemon = beside_a_listener("hand-over", descriptor);
+        daemon.wait_for_line(0, "descriptors named 'hand-over' from the file descriptor store are dropped (1)");
+    }
+    let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
+    let (one, _other) = pair();
+    let daemon = beside_a_listener("hand-over", one);
+    daemon
+        .wait_for_line(0, "what a predecessor has handed over cannot be used: it is empty; its connections are closed");
+    // alone, it does not lead to the default port
+    let log = rejected("hand-over", vec![pair().0]).log;
+    assert!(log.contains("systemd passed no socket that can be used ("), "{log}");
+    let log = rejected("hand-over", vec![listener().0.into()]).log;
+    assert!(log.contains("cannot serve on inherited descriptor 3 (hand-over): no protocol has that name"), "{log}");
+}
+
 #[test]
 fn unknown_stored_connection_is_closed() {
     let (client, server) = connection();

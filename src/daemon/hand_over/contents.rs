@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-use super::format::{CONNECTIONS, LISTENERS, STATE};
+use super::format::{CONNECTIONS, INHERITED, LISTENERS, STATE};
 use crate::sys::{self, DescriptorReceiver, Errno, Received};
 
 /// The most messages that are received. Derived: with 253 descriptors in each they are more than any process may open
-/// (fs.nr_open, 1,048,576 by default).
+/// (`fs.nr_open`, 1,048,576 by default).
 const MAX_MESSAGES: usize = 8192;
 /// Descriptors that stay free for the successor itself. Chosen: more than `RESERVED_DESCRIPTORS` of the server's
 /// configuration, with listeners and workers; where the limit is low, a quarter of it.
@@ -25,19 +25,22 @@ pub struct Contents {
     pub connections: HashMap<u64, OwnedFd>,
 }
 
-/// Receives all messages. The socket is empty afterwards, whatever the result.
+/// Receives all messages. The socket is empty afterwards, whatever the result. `has_own_listeners` becomes true if there
+/// are listeners that a predecessor has bound, also where the rest cannot be used.
 ///
 /// # Errors
 /// The reason why nothing of it can be used.
-pub fn receive(socket: &DescriptorReceiver) -> Result<Contents, String> {
-    let result = receive_all(socket);
+pub fn receive(socket: &DescriptorReceiver, has_own_listeners: &mut bool) -> Result<Contents, String> {
+    let result = receive_all(socket, has_own_listeners);
     if result.is_err() {
-        (0..MAX_MESSAGES).map_while(|_| socket.receive().ok().flatten()).for_each(drop);
+        // the rest is closed
+        let rest = (0..MAX_MESSAGES).map_while(|_| socket.receive().ok().flatten());
+        rest.for_each(|message| *has_own_listeners |= message.payload == LISTENERS);
     }
     result
 }
 
-fn receive_all(socket: &DescriptorReceiver) -> Result<Contents, String> {
+fn receive_all(socket: &DescriptorReceiver, has_own_listeners: &mut bool) -> Result<Contents, String> {
     let first = next(socket)?.ok_or("it is empty")?;
     let mut contents = Contents { state: state(first)?, listeners: Vec::new(), connections: HashMap::new() };
     let mut is_truncated = false;
@@ -49,15 +52,8 @@ fn receive_all(socket: &DescriptorReceiver) -> Result<Contents, String> {
             return Ok(contents);
         };
         is_truncated |= message.truncated;
-        match &*message.payload {
-            LISTENERS => contents.listeners.extend(message.descriptors),
-            CONNECTIONS => {
-                let numbered =
-                    message.descriptors.into_iter().map(|socket| Some((sys::socket_cookie(&socket).ok()?, socket)));
-                contents.connections.extend(numbered.flatten());
-            }
-            payload => return Err(format!("it has an unknown message, '{}'", payload.escape_ascii())),
-        }
+        *has_own_listeners |= message.payload == LISTENERS;
+        contents.add(message)?;
     }
     Err(format!("it has more than {MAX_MESSAGES} messages"))
 }
@@ -83,6 +79,19 @@ fn state(message: Received) -> Result<File, String> {
 }
 
 impl Contents {
+    /// Adds the descriptors of a message.
+    fn add(&mut self, Received { payload, descriptors, .. }: Received) -> Result<(), String> {
+        match &*payload {
+            LISTENERS | INHERITED => self.listeners.extend(descriptors),
+            CONNECTIONS => {
+                let numbered = descriptors.into_iter().map(|socket| Some((sys::socket_cookie(&socket).ok()?, socket)));
+                self.connections.extend(numbered.flatten());
+            }
+            payload => return Err(format!("it has an unknown message, '{}'", payload.escape_ascii())),
+        }
+        Ok(())
+    }
+
     /// Closes as many connections as needed to leave some descriptors free below a limit: the start needs them.
     fn leave_descriptors_free(&mut self, limit: u64) {
         let most = limit - KEPT_FREE.min(limit / 4);

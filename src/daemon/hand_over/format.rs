@@ -10,13 +10,15 @@ pub const NAME: &str = "hand-over";
 
 /// The payload of the first message: what it is, and the version of the format.
 pub const STATE: &[u8] = b"state 1\n";
-/// The payload of messages with sockets that listen.
+/// The payload of messages with sockets that the daemon has bound, in every version of the format.
 pub const LISTENERS: &[u8] = b"listeners";
+/// The payload of messages with sockets that a service manager has passed, in every version of the format.
+pub const INHERITED: &[u8] = b"inherited";
 /// The payload of messages with connections.
 pub const CONNECTIONS: &[u8] = b"connections";
 
-/// The longest header, in bytes: longer ones are neither written nor read. Derived: the totals of all protocols take
-/// 64 KiB at most, and the line leaves room for 4,000 listeners with an address of 107 bytes (unix(7)).
+/// The longest header, in bytes: longer ones are neither written nor read. Derived: the totals of a protocol take below
+/// 2 KiB, and the rest has room for 4,000 listeners of 250 bytes each, with the longest path of a Unix socket.
 pub const MAX_HEADER: u64 = 1 << 20;
 
 /// The first line of the state.
@@ -69,6 +71,17 @@ pub struct FileRecord {
     pub socket: (u64, u64),
     /// Device and inode of the lock file, whose descriptor is among those of the listeners.
     pub lock: (u64, u64),
+}
+
+impl ListenerOrigin {
+    /// The payload of messages with such listeners.
+    #[must_use]
+    pub fn payload(&self) -> &'static [u8] {
+        match self {
+            Self::Own { .. } => LISTENERS,
+            Self::Inherited { .. } => INHERITED,
+        }
+    }
 }
 
 /// A file as it is written.

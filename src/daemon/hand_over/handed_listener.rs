@@ -30,7 +30,7 @@ impl HandedListener {
     /// Whether it was for this endpoint.
     fn is_for(&self, endpoint: &Endpoint) -> bool {
         let ListenerOrigin::Own { service, ordinal, .. } = &self.origin else { return false };
-        self.has_address_of(endpoint) && service == endpoint.service.name() && *ordinal == endpoint.ordinal
+        service == endpoint.service.name() && *ordinal == endpoint.ordinal && self.has_address_of(endpoint)
     }
 
     /// Whether it has the address of an endpoint for which there can be only one listener, whatever it was for.
@@ -52,7 +52,7 @@ impl HandedListener {
 pub fn assign(mut handed: Vec<HandedListener>, endpoints: &[Endpoint]) -> Vec<Option<HandedListener>> {
     let mut take = |is_wanted: &dyn Fn(&HandedListener) -> bool| {
         let place = handed.iter().position(is_wanted)?;
-        Some(handed.swap_remove(place))
+        Some(handed.remove(place))
     };
     let mut assigned: Vec<_> = endpoints.iter().map(|endpoint| take(&|handed| handed.is_for(endpoint))).collect();
     // another service may have got the address

@@ -7,8 +7,11 @@
 //! | payload | descriptors |
 //! |---|---|
 //! | `state 1` and a newline: the version of the format | one file in memory, sealed |
-//! | `listeners` | sockets that listen, and the lock files of those that have one; no message if there are none |
-//! | `connections` | sockets of connections, in as many messages as needed |
+//! | `listeners` | sockets that listen, which the daemon has bound, and the lock files of those that have one |
+//! | `inherited` | sockets that listen, which a service manager has passed |
+//! | `connections` | sockets of connections |
+//!
+//! Descriptors of one kind are in as many messages as needed. These payloads are the same in every version of the format.
 //!
 //! The file in memory is text for the most part, so that a person can read it: a line with the state of the server and of
 //! its listeners ([`format::Header`]), then a line for each connection, each followed by the bytes that it announces. The
@@ -38,5 +41,5 @@ mod unpack;
 
 pub use format::{ListenerOrigin, NAME};
 pub use handed_listener::{HandedFile, HandedListener, assign};
-pub use pack::{Packed, pack};
+pub use pack::pack;
 pub use unpack::{Incoming, unpack};

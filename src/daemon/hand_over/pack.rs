@@ -1,9 +1,10 @@
 //! Writes the state of a frozen server, and sends its descriptors.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::format::{Header, LISTENERS, ListenerRecord, MAX_HEADER, NAME, STATE};
+use super::format::{Header, INHERITED, LISTENERS, ListenerRecord, MAX_HEADER, NAME, STATE};
 use super::listening::{Outgoing, outgoing};
 use crate::daemon::config::origin::Origins;
 use crate::daemon::memory_plan::Need;
@@ -11,10 +12,6 @@ use crate::daemon::side::SideServices;
 use crate::daemon::system_limits::{Memory, physical_memory};
 use crate::server::{Frozen, Saved, StatsSnapshot};
 use crate::sys::{self, DescriptorReceiver, DescriptorSender, Errno, MAX_DESCRIPTORS, SocketFile};
-
-/// The bytes of a connection's state beside those that the budget counts. Derived: its line has 20 fields, with the
-/// longest names and numbers 600 bytes, and up to 4 KiB of a PROXY header follow.
-const CONNECTION_STATE: u64 = 5 * 1024;
 
 /// What is packed, for the successor. It is emptied when this is dropped without [`Packed::commit`]: what the predecessor
 /// serves afterwards must never be served again from an older state, wherever another descriptor of the socket is.
@@ -65,7 +62,6 @@ pub fn pack<'a>(
     origins: &Origins,
     all_listeners: bool,
 ) -> Result<Packed<'a>, String> {
-    check_memory(stats, physical_memory())?;
     let (sender, socket) = sys::descriptor_pair().map_err(|error| failure("create a socket", error))?;
     let mut packed = Packed { socket, side, is_committed: false, saved: Saved::default() };
     let file = sys::memory_file(NAME).map_err(|error| failure("create a file in memory", error))?;
@@ -73,7 +69,7 @@ pub fn pack<'a>(
     let listeners = outgoing(&frozen.listeners(), side.listeners(), origins, all_listeners)
         .and_then(|outgoing| send_listeners(&sender, outgoing))
         .map_err(|error| failure("send the listeners", error))?;
-    let mut writer = BufWriter::new(&file);
+    let mut writer = BufWriter::new(Bounded { to: &file, room: room(stats, physical_memory()) });
     let header = Header { server: frozen.saved_server(), listeners };
     write_header(&mut writer, &header).map_err(|error| failure("write the state", error))?;
     packed.saved =
@@ -90,11 +86,13 @@ fn failure(what: &str, error: impl Into<io::Error>) -> String {
 
 /// Sends the sockets and lock files of the listeners; returns what is to be written about them.
 fn send_listeners(sender: &DescriptorSender, outgoing: Vec<Outgoing<'_>>) -> io::Result<Vec<ListenerRecord>> {
-    let sockets = outgoing.iter().map(|outgoing| outgoing.socket);
-    let locks = outgoing.iter().filter_map(|outgoing| outgoing.lock.as_ref()).map(AsFd::as_fd);
-    let descriptors: Vec<BorrowedFd<'_>> = sockets.chain(locks).collect();
-    for descriptors in descriptors.chunks(MAX_DESCRIPTORS) {
-        sender.send(LISTENERS, descriptors)?;
+    for payload in [LISTENERS, INHERITED] {
+        let outgoing = || outgoing.iter().filter(|outgoing| outgoing.record.origin.payload() == payload);
+        let locks = outgoing().filter_map(|outgoing| outgoing.lock.as_ref()).map(AsFd::as_fd);
+        let descriptors: Vec<BorrowedFd<'_>> = outgoing().map(|outgoing| outgoing.socket).chain(locks).collect();
+        for descriptors in descriptors.chunks(MAX_DESCRIPTORS) {
+            sender.send(payload, descriptors)?;
+        }
     }
     Ok(outgoing.into_iter().map(|outgoing| outgoing.record).collect())
 }
@@ -108,21 +106,34 @@ fn write_header(to: &mut impl Write, header: &Header) -> io::Result<()> {
     to.write_all(&line)
 }
 
-/// Checks that the state has room in memory beside what the server holds: a control group counts the file in memory, too,
-/// and would kill the daemon. The file is no part of the address space, so other limits do not matter.
-fn check_memory(stats: &StatsSnapshot, memory: Memory) -> Result<(), String> {
-    let state = CONNECTION_STATE.saturating_mul(stats.open).saturating_add(stats.gauges.buffered);
-    let workers = usize::try_from(stats.gauges.workers).unwrap_or(usize::MAX);
-    let connections = usize::try_from(stats.open).unwrap_or(usize::MAX);
-    let held = Need { workers, buffered: stats.gauges.buffered, connections }.bytes();
-    let needed = held.saturating_add(state);
-    if needed <= memory.bytes {
-        return Ok(());
+/// The bytes of memory that are left for the state beside what the server holds: a control group counts the file in
+/// memory, too, and would kill the daemon. The file is no part of the address space, so other limits do not matter.
+fn room(stats: &StatsSnapshot, memory: Memory) -> u64 {
+    let [workers, connections] =
+        [stats.gauges.workers, stats.open].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    memory.bytes.saturating_sub(Need { workers, buffered: stats.gauges.buffered, connections }.bytes())
+}
+
+/// A file that gets no longer than memory allows.
+#[derive(Debug)]
+struct Bounded<'a> {
+    to: &'a File,
+    /// Bytes that may still be written.
+    room: u64,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.room.checked_sub(bytes.len() as u64);
+        let room = room.ok_or_else(|| io::Error::other("it needs more than the memory that is left"))?;
+        let written = self.to.write(bytes)?;
+        self.room = room + (bytes.len() - written) as u64;
+        Ok(written)
     }
-    let Memory { bytes, limit } = memory;
-    Err(format!(
-        "the state of {connections} connections needs {state} bytes beside {held}, more than {limit} ({bytes} bytes)"
-    ))
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// An error in words that say what to change, where the kernel's do not.
@@ -142,16 +153,20 @@ mod tests {
     use crate::server::Gauges;
 
     #[test]
-    fn a_state_that_memory_has_no_room_for_is_not_written() {
+    fn a_state_gets_no_longer_than_memory_allows() {
         let buffered = 100 << 20;
         let gauges = Gauges { workers: 2, buffered, ..Gauges::default() };
         let stats = StatsSnapshot { open: 1000, gauges, ..StatsSnapshot::default() };
-        let state = buffered + 1000 * CONNECTION_STATE;
         let held = Need { workers: 2, buffered, connections: 1000 }.bytes();
-        let memory = |bytes| Memory { bytes, limit: "the limit" };
-        assert_eq!(check_memory(&stats, memory(held + state)), Ok(()));
-        let refused = check_memory(&stats, memory(held + state - 1)).expect_err("too little");
-        assert!(refused.contains("more than the limit"), "{refused}");
+        let room = |bytes| room(&stats, Memory { bytes, limit: "the limit" });
+        assert_eq!([held - 1, held, held + 7].map(room), [0, 0, 7]);
+        let file = sys::memory_file("test").expect("a file");
+        let mut bounded = Bounded { to: &file, room: 7 };
+        bounded.write_all(b"1234").expect("write");
+        bounded.write_all(b"567").expect("write");
+        let error = bounded.write_all(b"8").expect_err("no room");
+        assert!(failure("write", error).ends_with("it needs more than the memory that is left"));
+        assert_eq!(file.metadata().expect("metadata").len(), 7);
     }
 
     #[test]

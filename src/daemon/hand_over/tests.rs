@@ -8,12 +8,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::format::{CONNECTIONS, FileRecord, Header, LISTENERS, ListenerRecord, MAX_HEADER, STATE, numbers_of};
+use super::format::{
+    CONNECTIONS, FileRecord, Header, INHERITED, LISTENERS, ListenerRecord, MAX_HEADER, STATE, numbers_of,
+};
 use super::*;
 use crate::daemon::activation::{Inherited, InheritedSocket};
 use crate::daemon::config::descriptor::Descriptor;
+use crate::daemon::config::listen::Endpoint;
 use crate::daemon::config::load::{Command, load};
-use crate::daemon::config::origin::Origins;
+use crate::daemon::config::origin::{Origins, SocketOrigin};
 use crate::daemon::config::settings::Settings;
 use crate::daemon::listeners::{self, Sockets};
 use crate::daemon::server_config::server_config;
@@ -43,7 +46,7 @@ fn settings(listen: &str) -> Settings {
 
 impl Daemon {
     fn start(settings: &Settings, mut inherited: Inherited, mut incoming: Incoming) -> Self {
-        inherited.take_back(&mut incoming.listeners, None);
+        inherited.take_back(&mut incoming, None);
         let origins = listeners::origins(&settings.fixed, &inherited).expect("origins");
         let config = server_config(settings, &origins).expect("a configuration");
         let sockets = listeners::open(&settings.fixed, inherited, incoming.listeners).expect("sockets");
@@ -100,9 +103,11 @@ fn receive(client: &mut impl Read, expected: &[u8]) {
 fn connections_and_listeners_pass_to_a_successor() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("echo");
-    let unix = path.display();
-    let settings =
-        settings(&format!("echo=127.0.0.1:0 echo=127.0.0.1:0 echo=unix:{unix},mode=0600 metrics=127.0.0.1:0"));
+    let (unix, metrics) = (path.display(), directory.path().join("metrics"));
+    let settings = settings(&format!(
+        "echo=127.0.0.1:0 echo=127.0.0.1:0 echo=unix:{unix},mode=0600 metrics=127.0.0.1:0 metrics=unix:{}",
+        metrics.display()
+    ));
     let daemon = Daemon::start(&settings, Inherited::default(), Incoming::default());
     let names = daemon.names.clone();
     let mut client = TcpStream::connect(daemon.address(1)).expect("connect");
@@ -116,9 +121,10 @@ fn connections_and_listeners_pass_to_a_successor() {
         client.write_all(b"meanwhile").expect("send");
         queued = Some(TcpStream::connect(address).expect("connect"));
     });
-    assert!(path.exists() && directory.path().join("echo.lock").exists(), "the files stay");
+    let files = || std::fs::read_dir(&directory).expect("a directory").count();
+    assert_eq!(files(), 4, "the files stay, with those of the locks");
     let incoming = unpack(socket);
-    assert_eq!((incoming.listeners.len(), incoming.was_passed), (4, true));
+    assert_eq!((incoming.listeners.len(), incoming.was_passed), (5, true));
     let successor = Daemon::start(&settings, Inherited::default(), incoming);
     assert_eq!(successor.names, names);
     assert_eq!(successor.server.taken_over().taken_over, 2);
@@ -128,8 +134,9 @@ fn connections_and_listeners_pass_to_a_successor() {
     echo(&mut queued.expect("a client"), b"queued");
     echo(&mut UnixStream::connect(&path).expect("connect"), b"new");
     TcpStream::connect(successor.address(3)).expect("the metrics listen");
+    UnixStream::connect(&metrics).expect("the metrics listen");
     successor.stop();
-    assert_eq!(std::fs::read_dir(&directory).expect("a directory").count(), 0, "the files are removed");
+    assert_eq!(files(), 0, "the files are removed");
 }
 
 fn inherited(name: &str) -> (Inherited, String) {
@@ -164,6 +171,49 @@ fn a_service_manager_keeps_its_listeners() {
     let incoming = unpack(daemon.hand_over(false));
     let origins: Vec<&ListenerOrigin> = incoming.listeners.iter().map(|listener| &listener.origin).collect();
     assert!(matches!(origins[..], [ListenerOrigin::Own { service, .. }] if service == "time"), "{origins:?}");
+}
+
+/// The default port is open to every network: only a predecessor with listeners of its own leads there.
+#[test]
+fn the_default_port_is_for_what_had_listeners_of_its_own() {
+    let Ok(Command::Serve(defaults)) = load(&[OsString::from("retortd")]) else { panic!("no configuration") };
+    let opens_default = |incoming: &mut Incoming| {
+        let mut inherited = Inherited::default();
+        inherited.take_back(incoming, None);
+        let origins = listeners::origins(&defaults.settings.fixed, &inherited).map(|origins| origins.served);
+        origins.is_ok_and(|served| served == [SocketOrigin::Own(Endpoint::default())])
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let with = |version: &'static [u8], payload: &'static [u8]| {
+        unpacked(|sender| {
+            sender.send(version, &[state(&header(Vec::new()), true).as_fd()]).expect("send");
+            sender.send(payload, &[listener.as_fd()]).expect("send");
+        })
+    };
+    assert!(opens_default(&mut Incoming::default()), "nothing was passed");
+    assert!(opens_default(&mut with(STATE, LISTENERS)));
+    assert!(opens_default(&mut with(b"state 999\n", LISTENERS)), "a clean start");
+    assert!(!opens_default(&mut with(STATE, INHERITED)));
+    assert!(!opens_default(&mut with(b"state 999\n", INHERITED)));
+    assert!(!opens_default(&mut with(STATE, CONNECTIONS)), "a service manager has its listeners");
+    assert!(!opens_default(&mut unpacked(|_| ())), "garbage");
+    let (passed, _) = inherited("echo");
+    let daemon = Daemon::start(&defaults.settings, passed, Incoming::default());
+    assert!(!opens_default(&mut unpack(daemon.hand_over(true))), "it has that one");
+}
+
+#[test]
+fn options_of_the_settings_apply_again() {
+    let daemon = Daemon::start(&settings("echo=127.0.0.1:0"), Inherited::default(), Incoming::default());
+    let incoming = unpack(daemon.hand_over(false));
+    let arguments = ["retortd", "--listen=echo=127.0.0.1:0", "--recv-buffer=100000"].map(OsString::from);
+    let Ok(Command::Serve(changed)) = load(&arguments) else { panic!("no configuration") };
+    let socket = &incoming.listeners[0].socket;
+    let (cookie, before) = (sys::socket_cookie(socket), sys::receive_buffer(socket));
+    let sockets = listeners::open(&changed.settings.fixed, Inherited::default(), incoming.listeners).expect("sockets");
+    let socket = &sockets.listeners[0].socket;
+    assert_eq!((sys::socket_cookie(socket), sys::receive_buffer(socket)), (cookie, Ok(200_000)));
+    assert_ne!(before, Ok(200_000));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Reads what a predecessor has handed over.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
@@ -7,7 +8,7 @@ use std::os::fd::OwnedFd;
 use log::warn;
 
 use super::contents::{self, Contents};
-use super::format::{FileRecord, Header, ListenerRecord, MAX_HEADER, file_of};
+use super::format::{FileRecord, Header, ListenerRecord, MAX_HEADER, file_of, numbers_of};
 use super::handed_listener::{HandedFile, HandedListener};
 use crate::server::TakenOver;
 use crate::sys::{self, DescriptorReceiver, StreamListener};
@@ -21,6 +22,8 @@ pub struct Incoming {
     pub taken_over: Option<TakenOver>,
     /// Whether there was a descriptor, usable or not, which the manager has to remove from its store.
     pub was_passed: bool,
+    /// Whether the predecessor has bound listeners, usable or not.
+    pub has_own_listeners: bool,
 }
 
 /// Reads the descriptors that carry all others. The first one with a valid state counts; after failures there may be
@@ -33,7 +36,7 @@ pub fn unpack(sockets: Vec<DescriptorReceiver>) -> Incoming {
         sys::raise_descriptor_limit();
     }
     for socket in sockets {
-        let contents = contents::receive(&socket);
+        let contents = contents::receive(&socket, &mut incoming.has_own_listeners);
         if incoming.taken_over.is_some() {
             warn!("another predecessor's state is dropped: one is in use already");
             continue;
@@ -73,30 +76,53 @@ fn read_header(from: &mut BufReader<File>) -> Result<(Header, u64), String> {
 }
 
 /// The listeners that these records are about. Records without a descriptor, and the reverse, are dropped.
-fn matched(records: Vec<ListenerRecord>, mut descriptors: Vec<OwnedFd>) -> Vec<HandedListener> {
-    let mut take = |is_wanted: &dyn Fn(&OwnedFd) -> bool| {
-        let place = descriptors.iter().position(is_wanted)?;
-        Some(descriptors.swap_remove(place))
+fn matched(records: Vec<ListenerRecord>, descriptors: Vec<OwnedFd>) -> Vec<HandedListener> {
+    let mut descriptors = Descriptors::from_iter(descriptors);
+    let listener = |record: ListenerRecord| {
+        let origin = record.origin.clone();
+        let listener = descriptors.take(record);
+        if listener.is_none() {
+            warn!("a listener that was handed over cannot be used: {origin:?}");
+        }
+        listener
     };
-    let mut listener = |record: ListenerRecord| {
-        let file = record.file.map(|FileRecord { socket, lock }| {
-            let lock = take(&|file| sys::file_id(file) == Ok(file_of(lock)))?;
-            Some(HandedFile { id: file_of(socket), lock })
-        });
-        let is_socket = |socket: &OwnedFd| sys::socket_cookie(socket) == Ok(record.cookie) && sys::is_listening(socket);
-        let socket = StreamListener::try_from(take(&is_socket)?).ok()?;
-        // the file of a socket is of no use without its lock
-        Some(HandedListener { socket, origin: record.origin, file: file.flatten() })
-    };
-    records
-        .into_iter()
-        .filter_map(|record| {
-            let origin = record.origin.clone();
-            let handed = listener(record);
-            if handed.is_none() {
-                warn!("a listener that was handed over cannot be used: {origin:?}");
+    records.into_iter().filter_map(listener).collect()
+}
+
+/// The descriptors of listeners.
+#[derive(Debug, Default)]
+struct Descriptors {
+    /// Sockets that listen, by the number that the kernel gives to each.
+    sockets: HashMap<u64, OwnedFd>,
+    /// Other files, by device and inode.
+    files: HashMap<(u64, u64), OwnedFd>,
+}
+
+impl FromIterator<OwnedFd> for Descriptors {
+    fn from_iter<T: IntoIterator<Item = OwnedFd>>(descriptors: T) -> Self {
+        let mut sorted = Self::default();
+        for descriptor in descriptors {
+            if let Ok(cookie) = sys::socket_cookie(&descriptor) {
+                if sys::is_listening(&descriptor) {
+                    sorted.sockets.insert(cookie, descriptor);
+                }
+            } else if let Ok(id) = sys::file_id(&descriptor) {
+                sorted.files.insert(numbers_of(id), descriptor);
             }
-            handed
-        })
-        .collect()
+        }
+        sorted
+    }
+}
+
+impl Descriptors {
+    /// The listener that a record is about.
+    fn take(&mut self, record: ListenerRecord) -> Option<HandedListener> {
+        let ListenerRecord { cookie, origin, file } = record;
+        let socket = StreamListener::try_from(self.sockets.remove(&cookie)?).ok()?;
+        // the file of a socket is of no use without its lock
+        let file = file.and_then(|FileRecord { socket, lock }| {
+            Some(HandedFile { id: file_of(socket), lock: self.files.remove(&lock)? })
+        });
+        Some(HandedListener { socket, origin, file })
+    }
 }

@@ -16,6 +16,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -23,11 +24,10 @@ use std::time::{Duration, Instant};
 use log::{error, info, warn};
 
 use super::MainLoop;
-use crate::daemon::hand_over::{self, Incoming};
+use crate::daemon::hand_over;
 use crate::daemon::logging;
 use crate::daemon::successor::{self, SettingsCheck};
-use crate::daemon::timers::EXTEND_BY;
-use crate::server::{Phase, Saved, TakeOver};
+use crate::server::{Phase, Saved};
 use crate::units::{counted, format_time};
 
 /// The maximum time until every worker has stopped for the hand-over. Chosen: an iteration of a worker takes
@@ -44,24 +44,6 @@ pub struct HandOver {
     program: Option<PathBuf>,
     /// A SIGTERM or SIGINT came after the hand-over had begun.
     stop_postponed: bool,
-    predecessor: Predecessor,
-}
-
-/// What a predecessor of this process has left.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Predecessor {
-    /// The service manager has to remove a descriptor from its store.
-    is_stored: bool,
-    /// It contained the state of a server, which this process continues.
-    has_state: bool,
-}
-
-impl Predecessor {
-    /// The one that has handed this over.
-    #[must_use]
-    pub fn of(incoming: &Incoming) -> Self {
-        Self { is_stored: incoming.was_passed, has_state: incoming.taken_over.is_some() }
-    }
 }
 
 /// The step of a hand-over that the main loop waits for.
@@ -79,10 +61,10 @@ enum Step {
 }
 
 impl HandOver {
-    /// None so far; this program will take over, as this process may have done.
+    /// None so far; this program will take over.
     #[must_use]
-    pub fn new(program: Option<PathBuf>, predecessor: Predecessor) -> Self {
-        Self { program, predecessor, ..Self::default() }
+    pub fn new(program: Option<PathBuf>) -> Self {
+        Self { program, ..Self::default() }
     }
 
     /// A descriptor that becomes readable when there is something to do.
@@ -102,6 +84,11 @@ impl HandOver {
             Step::Preparing(until) => Some(until.saturating_duration_since(now)),
             Step::None | Step::Committed => None,
         }
+    }
+
+    /// Postpones a stop until the hand-over has ended; false if one is postponed already.
+    pub fn postpone_stop(&mut self) -> bool {
+        !mem::replace(&mut self.stop_postponed, true)
     }
 
     /// Whether a hand-over has begun and has not ended.
@@ -126,21 +113,6 @@ fn without_store(room: Option<&OsStr>) -> Option<String> {
 }
 
 impl MainLoop<'_> {
-    /// Logs which connections this process has taken over, when it is ready. The service manager has a copy of each until
-    /// it is requested to remove them: a connection that is closed here would stay open.
-    pub(super) fn complete_take_over(&mut self) {
-        let Predecessor { is_stored, has_state } = self.progress.hand_over.predecessor;
-        if has_state {
-            let TakeOver { taken_over, failed } = self.server.taken_over();
-            let failed =
-                if failed == 0 { String::new() } else { format!(", and closed {failed} that cannot be served") };
-            logging::log_always(&format!("took over {}{failed}", counted(taken_over, "connection")));
-        }
-        if is_stored {
-            self.notifier.remove_stored(hand_over::NAME);
-        }
-    }
-
     /// Begins a hand-over, because of SIGUSR2.
     pub(super) fn begin_hand_over(&mut self) {
         if let Some(why) = self.ignores_hand_over() {
@@ -259,31 +231,7 @@ impl MainLoop<'_> {
         if self.progress.hand_over.is_in_progress() {
             self.progress.hand_over.step = Step::None;
         }
-        std::mem::take(&mut self.progress.hand_over.stop_postponed)
-    }
-
-    /// Handles a SIGTERM or SIGINT while a hand-over is in progress.
-    pub(super) fn stop_during_hand_over(&mut self) {
-        if !self.notifier.is_connected() {
-            self.cancel_hand_over();
-            info!("stopping: received SIGTERM or SIGINT during a hand-over, which ends");
-            self.begin_stop();
-        } else if self.cancel_hand_over_twice_requested() {
-            warn!("received another SIGTERM or SIGINT during a hand-over: stopping at once");
-            self.server.abort();
-        } else {
-            info!("received SIGTERM or SIGINT: the hand-over goes on, and ends this process");
-            self.notifier.extend(EXTEND_BY);
-            self.progress.timers.extend(true);
-        }
-    }
-
-    fn cancel_hand_over_twice_requested(&mut self) -> bool {
-        let again = std::mem::replace(&mut self.progress.hand_over.stop_postponed, true);
-        if again {
-            self.cancel_hand_over();
-        }
-        again
+        mem::take(&mut self.progress.hand_over.stop_postponed)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod handing_over;
 mod stopping;
+mod taking_over;
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -13,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 
-pub use handing_over::{HandOver, Predecessor};
+pub use handing_over::HandOver;
 use stopping::Stop;
+pub use taking_over::Predecessor;
 
 use crate::daemon::config::settings::Settings;
 use crate::daemon::exit_status::{End, Failure};
@@ -66,6 +68,7 @@ pub struct MainLoop<'a> {
 pub struct Progress {
     stop: Stop,
     hand_over: HandOver,
+    predecessor: Predecessor,
     /// The number of the last heartbeat.
     heartbeat: u64,
     /// When the last line about a failed poll(2) was logged.
@@ -75,12 +78,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The start of a loop that reports to this service manager, with nothing handed over.
+    /// The start of a loop that reports to this service manager.
     #[must_use]
-    pub fn new(notifier: &Notifier, hand_over: HandOver) -> Self {
+    pub fn new(notifier: &Notifier, hand_over: HandOver, predecessor: Predecessor) -> Self {
         Self {
             stop: Stop::default(),
             hand_over,
+            predecessor,
             heartbeat: 0,
             poll_logged: None,
             idle: Idle::new(Instant::now()),

@@ -60,6 +60,23 @@ impl MainLoop<'_> {
         }
     }
 
+    /// Handles a SIGTERM or SIGINT while a hand-over is in progress.
+    fn stop_during_hand_over(&mut self) {
+        if !self.notifier.is_connected() {
+            self.cancel_hand_over();
+            info!("stopping: received SIGTERM or SIGINT during a hand-over, which ends");
+            self.begin_stop();
+        } else if self.progress.hand_over.postpone_stop() {
+            info!("received SIGTERM or SIGINT: the hand-over goes on, and ends this process");
+            self.notifier.extend(EXTEND_BY);
+            self.progress.timers.extend(true);
+        } else {
+            warn!("received another SIGTERM or SIGINT during a hand-over: stopping at once");
+            self.cancel_hand_over();
+            self.server.abort();
+        }
+    }
+
     /// Begins a stop that was requested: with the drain delay, or with the drain if there is none. No balancer sends
     /// clients to a daemon that serves a single connection, so it has no delay.
     pub(super) fn begin_stop(&mut self) {

@@ -71,9 +71,11 @@ impl FrozenWorker for Paused {
 /// Passes a worker to its owner, and waits; returns it, or `None` if it has ended.
 ///
 /// An owner that does not wait any more drops the worker, and so returns it at once.
-pub fn pause(worker: Worker, request: &FreezeRequest) -> Option<Worker> {
+pub fn pause(worker: Worker, request: FreezeRequest) -> Option<Worker> {
     let (back, returned) = mpsc::channel();
     drop(request.send(Box::new(Paused { worker: Some(worker), back })));
+    // without it, the owner notices at once that no more workers come
+    drop(request);
     let mut worker = returned.recv().ok()?;
     worker.go_on();
     Some(worker)

@@ -130,7 +130,7 @@ impl Worker {
                 Err(error) => self.fail(format!("cannot wait for events: {error}")),
             }
             if let Some(request) = self.freeze_request.take() {
-                let Some(worker) = hand_over::pause(self, &request) else { return };
+                let Some(worker) = hand_over::pause(self, request) else { return };
                 self = worker;
             }
         }

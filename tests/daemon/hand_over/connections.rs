@@ -77,7 +77,7 @@ fn a_reply_that_the_client_has_not_read_is_completed() {
 #[test]
 fn a_half_closed_client_gets_its_replies() {
     let daemon = serving("frame", &[]);
-    let text = vec![b'x'; 8 << 20];
+    let text = vec![b'x'; 3 << 20];
     let mut client = daemon.connect("frame");
     client.send(&frame(REVERSE, &text).repeat(2));
     client.half_close();

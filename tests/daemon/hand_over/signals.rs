@@ -31,7 +31,7 @@ fn a_refused_hand_over_after_sigterm_is_a_drain() {
     let mut client = daemon.connect("frame");
     client.send(&request[..7]);
     daemon.statistics_when(|statistics| statistics.bytes_in == 7);
-    directory.write("settings", "RETORTD_WORKERS=some\n");
+    directory.write("settings", "RETORTD_SEED=some\n");
     daemon.signal_at_once(&[Signal::SIGUSR2, Signal::SIGTERM]);
     daemon.wait_for_line(0, "stopping as without a hand-over");
     daemon.wait_for_notice(0, "STOPPING=1");

@@ -60,6 +60,7 @@ impl Daemon {
 
     /// Likewise for a daemon with this number of listeners.
     pub fn wait_listening(&mut self, count: usize) {
+        self.listening.clear();
         let mut at = 0;
         for _ in 0..count {
             let (next, line) = self.wait_for_line(at, "listening on ");
