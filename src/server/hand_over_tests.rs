@@ -443,6 +443,26 @@ fn connections_of_a_listener_that_is_gone_are_served() {
     assert_eq!(stop(server).open, 0);
 }
 
+/// As after a reload that withdraws the trust in a peer while its header is awaited.
+#[test]
+fn a_header_that_a_listener_awaits_that_is_gone_announces_nobody() {
+    let (frame, proxied) = (Endpoint::new("frame"), Endpoint::new("frame").with_headers());
+    let server = start(&[&frame, &proxied], LIMITS, None);
+    let mut announced = proxied.connect(b"PROXY TCP4 192.0.2.1 127.0.0.1 1000 80\r\n");
+    ask(&mut announced, b"before");
+    let mut awaited = proxied.connect(b"PROXY ");
+    let (frozen, handed_over) = save_in_states(&server, &["\"handshake\"", "\"idle\""]);
+    frozen.commit();
+    drop(server.join());
+    let server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
+    ask(&mut announced, b"after");
+    awaited.write_all(b"TCP4 192.0.2.2 127.0.0.1 1000 80\r\n").expect("send");
+    assert!(!matches!(awaited.read(&mut [0]), Ok(1)), "it is closed");
+    wait_for_totals(&server, "it is counted", |totals| totals.closed[CloseReason::ProxyUntrusted as usize] == 1);
+    drop((announced, awaited));
+    assert_eq!(stop(server).open, 0);
+}
+
 #[test]
 fn connections_count_for_their_sources_before_the_first_is_accepted() {
     let frame = Endpoint::new("frame");

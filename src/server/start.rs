@@ -136,7 +136,7 @@ fn find_listeners(
         };
         let is_same = |profile: &ListenerProfile| profile.protocol == protocol && profile.name() == listener.name;
         let place = profiles.iter().position(is_same).unwrap_or_else(|| {
-            // all listeners have the same settings of protocols, and its other options are for new connections
+            // all listeners have the same settings of protocols; nobody may announce clients here any more
             let protocols = config.listeners.first().map(|options| Arc::clone(&options.protocols));
             let options = ListenerOptions { protocols: protocols.unwrap_or_default(), ..ListenerOptions::default() };
             profiles.push(ListenerProfile::new(protocol, listener.name.clone(), &Arc::new(options)));
@@ -173,7 +173,7 @@ fn restore(
         }
     }
     if let Failures { number, first: Some(first) } = failures {
-        warn!("cannot continue {number} connections of the predecessor; the first: {first}");
+        warn!("closed {number} connections of the predecessor that cannot be served; the first: {first}");
     }
     let (totals, failed) = continued_totals(server.totals, &restored);
     shared.continue_from(totals, server.numbered, &server.offload_waits);

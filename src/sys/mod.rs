@@ -62,7 +62,7 @@ mod standard;
 mod stream_socket;
 mod syn_filter;
 #[cfg(test)]
-mod test_process;
+pub mod test_process;
 mod thread;
 mod timer_fd;
 mod user_namespace;

@@ -31,7 +31,7 @@ pub struct Contents {
 /// # Errors
 /// The reason why nothing of it can be used.
 pub fn receive(socket: &DescriptorReceiver, has_own_listeners: &mut bool) -> Result<Contents, String> {
-    let result = receive_all(socket, has_own_listeners);
+    let result = receive_at_most(MAX_MESSAGES, socket, has_own_listeners);
     if result.is_err() {
         // the rest is closed
         let rest = (0..MAX_MESSAGES).map_while(|_| socket.receive().ok().flatten());
@@ -40,11 +40,11 @@ pub fn receive(socket: &DescriptorReceiver, has_own_listeners: &mut bool) -> Res
     result
 }
 
-fn receive_all(socket: &DescriptorReceiver, has_own_listeners: &mut bool) -> Result<Contents, String> {
+fn receive_at_most(most: usize, socket: &DescriptorReceiver, has_own_listeners: &mut bool) -> Result<Contents, String> {
     let first = next(socket)?.ok_or("it is empty")?;
     let mut contents = Contents { state: state(first)?, listeners: Vec::new(), connections: HashMap::new() };
     let mut is_truncated = false;
-    for _ in 0..MAX_MESSAGES {
+    for _ in 0..most {
         let Some(message) = next(socket)? else {
             if is_truncated {
                 contents.leave_descriptors_free(sys::descriptor_limit());
@@ -55,7 +55,7 @@ fn receive_all(socket: &DescriptorReceiver, has_own_listeners: &mut bool) -> Res
         *has_own_listeners |= message.payload == LISTENERS;
         contents.add(message)?;
     }
-    Err(format!("it has more than {MAX_MESSAGES} messages"))
+    Err(format!("it has more than {most} messages"))
 }
 
 fn next(socket: &DescriptorReceiver) -> Result<Option<Received>, String> {
@@ -105,7 +105,48 @@ impl Contents {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use nix::sys::resource::{Resource, setrlimit};
+
     use super::*;
+    use crate::sys::test_process::in_own_process;
+
+    /// A socket with an empty state, and with these messages.
+    fn filled(messages: &[(&[u8], &[UnixStream])]) -> DescriptorReceiver {
+        let (sender, receiver) = sys::descriptor_pair().expect("a pair");
+        let state = sys::memory_file("test").expect("a file");
+        sys::seal(&state).expect("seal");
+        sender.send(STATE, &[state.as_fd()]).expect("send");
+        for (payload, sockets) in messages {
+            sender.send(payload, &sockets.iter().map(AsFd::as_fd).collect::<Vec<_>>()).expect("send");
+        }
+        receiver
+    }
+
+    #[test]
+    fn messages_are_bounded() {
+        let messages = [(CONNECTIONS, &[][..]); 3];
+        assert!(receive_at_most(4, &filled(&messages), &mut false).is_ok());
+        let error = receive_at_most(3, &filled(&messages), &mut false).expect_err("one more");
+        assert_eq!(error, "it has more than 3 messages");
+    }
+
+    #[test]
+    fn a_limit_on_descriptors_leaves_some_free() {
+        if !in_own_process("daemon::hand_over::contents::tests::a_limit_on_descriptors_leaves_some_free") {
+            return;
+        }
+        let sockets: Vec<UnixStream> =
+            (0..50).flat_map(|_| <[UnixStream; 2]>::from(UnixStream::pair().expect("a pair"))).collect();
+        let socket = filled(&[(CONNECTIONS, &sockets)]);
+        drop(sockets);
+        setrlimit(Resource::RLIMIT_NOFILE, 40, 40).expect("a limit");
+        let contents = receive(&socket, &mut false).expect("a state");
+        assert_eq!(contents.connections.len(), 30);
+        assert!(UnixStream::pair().is_ok(), "there are descriptors for the start");
+    }
 
     #[test]
     fn a_low_limit_on_descriptors_costs_connections_and_not_the_start() {

@@ -150,7 +150,8 @@ fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Gauges;
+    use crate::daemon::hand_over::format::ListenerOrigin;
+    use crate::server::{Gauges, SavedServer};
 
     #[test]
     fn a_state_gets_no_longer_than_memory_allows() {
@@ -167,6 +168,22 @@ mod tests {
         let error = bounded.write_all(b"8").expect_err("no room");
         assert!(failure("write", error).ends_with("it needs more than the memory that is left"));
         assert_eq!(file.metadata().expect("metadata").len(), 7);
+    }
+
+    #[test]
+    fn a_header_that_would_not_be_read_is_not_written() {
+        let record = |length: u64| {
+            let name = "x".repeat(usize::try_from(length).expect("a length"));
+            ListenerRecord { cookie: 1, origin: ListenerOrigin::Inherited { name }, file: None }
+        };
+        let written = |length| {
+            let mut text = Vec::new();
+            let header = Header { server: SavedServer::default(), listeners: vec![record(length)] };
+            write_header(&mut text, &header).map(|()| text.len() as u64)
+        };
+        let least = written(0).expect("a header");
+        assert_eq!(written(MAX_HEADER - least).expect("a header"), MAX_HEADER);
+        written(MAX_HEADER - least + 1).expect_err("one byte more");
     }
 
     #[test]

@@ -93,9 +93,9 @@ fn a_half_closed_client_gets_its_replies() {
 /// More requests than there are threads that process them: some are processed, the others wait for a thread.
 #[test]
 fn large_requests_are_processed_before_or_afterwards() {
-    const CLIENTS: usize = 12;
-    let daemon = serving("frame", &["--workers=1"]);
-    let text = |number: usize| vec![b'a' + number as u8; 4 << 20];
+    const CLIENTS: usize = 8;
+    let daemon = serving("frame", &["--workers=1", "--hand-over-timeout=1m"]);
+    let text = |number: usize| vec![b'a' + number as u8; 1 << 20];
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| daemon.connect("frame")).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         client.send(&frame(SHUFFLE, &text(number)));

@@ -213,6 +213,7 @@ fn what_is_no_state_is_closed_and_the_start_is_clean() {
         }
         assert_eq!(daemon.connect("frame").request(UPPERCASE, b"x"), b"X");
         daemon.wait_for_notice(0, "FDSTOREREMOVE=1\nFDNAME=hand-over\n");
+        daemon.wait_for_line(0, "what a predecessor has handed over cannot be used: ");
         assert_eq!(daemon.log.len(), 1, "{}", daemon.log.text());
         let statistics = daemon.statistics_at_rest();
         assert_eq!(statistics.accepted, 1, "{statistics:?}");

@@ -7,7 +7,47 @@ mod settings;
 mod signals;
 mod sockets;
 
-use crate::harness::{Daemon, DaemonBuilder};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::harness::{Daemon, DaemonBuilder, Directory};
+
+/// The program at a path of its own, where a test can replace it, as an upgrade does.
+struct ProgramCopy(PathBuf);
+
+impl ProgramCopy {
+    fn in_directory(directory: &Directory) -> Self {
+        let copy = Self(directory.path("retortd"));
+        fs::copy(env!("CARGO_BIN_EXE_retortd"), &copy.0).expect("copy the program");
+        copy
+    }
+
+    /// Executes it in place of the program that the harness names.
+    fn run(&self, builder: DaemonBuilder) -> DaemonBuilder {
+        let path = self.0.to_str().expect("a path in UTF-8");
+        builder.under(&["sh", "-c", "shift; exec \"$0\" \"$@\"", path])
+    }
+
+    /// Replaces the file by a script.
+    fn replace_by(&self, script: &str) {
+        let new = self.0.with_extension("new");
+        fs::write(&new, format!("#!/bin/sh\n{script}\n")).expect("write a script");
+        fs::set_permissions(&new, Permissions::from_mode(0o755)).expect("make it executable");
+        fs::rename(&new, &self.0).expect("replace the program");
+    }
+
+    /// Replaces the file by the program again.
+    fn restore(&self) {
+        let new = self.0.with_extension("new");
+        fs::copy(env!("CARGO_BIN_EXE_retortd"), &new).expect("copy the program");
+        fs::rename(&new, &self.0).expect("replace the program");
+    }
+
+    fn remove(&self) {
+        fs::remove_file(&self.0).expect("remove the program");
+    }
+}
 
 /// A daemon that executes its program again to hand its connections over, with this number of listeners.
 fn without_manager(builder: DaemonBuilder, listeners: usize) -> Daemon {

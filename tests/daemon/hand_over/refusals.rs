@@ -1,9 +1,6 @@
 //! Hand-overs that are refused: the daemon goes on serving.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-
-use super::without_manager;
+use super::{ProgramCopy, without_manager};
 use crate::harness::action::{SHUFFLE, UPPERCASE};
 use crate::harness::{Client, Daemon, DaemonBuilder, Directory, frame};
 use nix::sys::signal::Signal;
@@ -45,23 +42,16 @@ fn wrong_settings_are_named() {
 #[test]
 fn a_program_that_does_not_work_is_not_executed() {
     let directory = Directory::new();
-    let copy = directory.path("retortd");
-    fs::copy(env!("CARGO_BIN_EXE_retortd"), &copy).expect("copy the program");
+    let program = ProgramCopy::in_directory(&directory);
     let builder = DaemonBuilder::new(&["-v", "--hand-over", "--listen=frame=127.0.0.1:0"]);
-    let words = ["sh", "-c", "shift; exec \"$0\" \"$@\"", copy.to_str().expect("a path in UTF-8")];
-    let daemon = without_manager(builder.under(&words), 1);
+    let daemon = without_manager(program.run(builder), 1);
     let mut client = daemon.connect("frame");
     assert_eq!(client.request(UPPERCASE, b"x"), b"X");
-    let new = directory.write("new", "#!/bin/sh\necho 'error while loading shared libraries' >&2\nexit 127\n");
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("make it executable");
-    fs::rename(&new, &copy).expect("replace the program");
+    program.replace_by("echo 'error while loading shared libraries' >&2; exit 127");
     assert_refused(&daemon, &mut client, "the settings cannot be used: error while loading shared libraries");
-    fs::remove_file(&copy).expect("remove the program");
+    program.remove();
     assert_refused(&daemon, &mut client, "cannot execute ");
-    // the next upgrade works
-    let new = directory.path("new");
-    fs::copy(env!("CARGO_BIN_EXE_retortd"), &new).expect("copy the program");
-    fs::rename(&new, &copy).expect("replace the program");
+    program.restore();
     assert_eq!(daemon.hand_over(), 1);
     assert_eq!(client.request(UPPERCASE, b"x"), b"X");
 }

@@ -2,7 +2,7 @@
 
 use super::without_manager;
 use crate::harness::action::UPPERCASE;
-use crate::harness::{Client, Daemon, DaemonBuilder, Directory};
+use crate::harness::{Client, Daemon, DaemonBuilder, Directory, wait_until};
 
 /// A daemon with a settings file of this text, and this number of listeners.
 fn with_file(directory: &Directory, text: &str, listeners: usize) -> Daemon {
@@ -20,10 +20,11 @@ fn settings_that_need_a_restart_apply() {
     let listen = "RETORTD_LISTEN=frame=127.0.0.1:0\n";
     let daemon = with_file(&directory, &format!("{listen}RETORTD_WORKERS=1\n"), 1);
     let mut client = daemon.connect("frame");
-    assert_eq!(workers(&daemon), 1);
+    wait_until("one worker", || workers(&daemon) == 1);
     directory.write("settings", format!("{listen}RETORTD_WORKERS=3\n"));
     assert_eq!(daemon.hand_over(), 1);
-    assert_eq!(workers(&daemon), 3);
+    // a thread gets its name after its start
+    wait_until("three workers", || workers(&daemon) == 3);
     assert_eq!(client.request(UPPERCASE, b"x"), b"X");
     assert_eq!(daemon.connect("frame").request(UPPERCASE, b"new"), b"NEW");
 }

@@ -1,8 +1,8 @@
 //! Signals while a hand-over is in progress.
 
-use super::serving;
+use super::{ProgramCopy, serving};
 use crate::harness::action::{REVERSE, SHUFFLE, UPPERCASE};
-use crate::harness::{Daemon, Directory, frame, length_prefixed};
+use crate::harness::{Daemon, DaemonBuilder, Directory, frame, length_prefixed, wait_until};
 use nix::sys::signal::Signal;
 
 /// A daemon with a service manager, at which its stop is the first half of a restart.
@@ -41,23 +41,22 @@ fn a_refused_hand_over_after_sigterm_is_a_drain() {
     assert_eq!(daemon.stored.len(), 0);
 }
 
-/// A client of a daemon that processes its request for seconds, while a hand-over waits for that.
-fn within_the_preparation(daemon: &Daemon) -> crate::harness::Client {
-    let mut client = daemon.connect("frame");
-    client.send(&frame(SHUFFLE, &vec![b'x'; 32 << 20]));
-    daemon.statistics_when(|statistics| statistics.requests == 1);
-    daemon.signal(Signal::SIGUSR2);
-    daemon.wait_for_line(0, "handing over: waiting at most 1m (--hand-over-timeout) for");
-    client
-}
-
 #[test]
 fn the_daemon_serves_while_it_waits_for_a_request() {
     let mut daemon = with_manager(&["--hand-over-timeout=1m"]);
-    let _busy = within_the_preparation(&daemon);
+    let mut busy = daemon.connect("frame");
+    let text = vec![b'x'; 16 << 20];
+    busy.send(&frame(SHUFFLE, &text));
+    daemon.statistics_when(|statistics| statistics.requests == 1);
+    wait_until("its request is processed", || daemon.tasks().iter().any(|task| task.name == "offload"));
+    let Some(thread) = daemon.freeze_at_work("offload") else { return };
+    daemon.signal(Signal::SIGUSR2);
+    daemon.wait_for_line(0, "handing over: waiting at most 1m (--hand-over-timeout) for requests that are processed");
     assert_eq!(daemon.connect("frame").request(UPPERCASE, b"x"), b"X");
     daemon.reload();
     daemon.signal(Signal::SIGUSR2);
+    daemon.wait_for_line(0, "SIGUSR2 ignored: a hand-over is in progress");
+    drop(thread);
     assert_eq!(daemon.wait_exit(), 75, "{}", daemon.log.text());
     daemon.wait_for_line(0, "handed over 1 connection;");
 }
@@ -65,15 +64,20 @@ fn the_daemon_serves_while_it_waits_for_a_request() {
 /// Fault 53: SIGTERM twice.
 #[test]
 fn a_second_sigterm_ends_the_hand_over() {
-    let mut daemon = with_manager(&["--hand-over-timeout=1m"]);
-    let mut busy = within_the_preparation(&daemon);
-    let thread = daemon.freeze_at_work("offload");
+    let directory = Directory::new();
+    let program = ProgramCopy::in_directory(&directory);
+    let builder = DaemonBuilder::new(&["-v", "--hand-over", "--listen=frame=127.0.0.1:0"]);
+    let mut daemon = program.run(builder).start();
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    // a check that does not end
+    program.replace_by("exec sleep 1000");
+    daemon.signal(Signal::SIGUSR2);
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_line(0, "the hand-over goes on");
     daemon.stop_now();
-    daemon.wait_for_line(0, "stopping at once");
-    drop(thread);
-    busy.wait_closed();
+    daemon.wait_for_line(0, "another SIGTERM or SIGINT during a hand-over: stopping at once");
+    assert_eq!(client.wait_closed(), b"");
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(daemon.stored.len(), 0);
 }
