@@ -398,6 +398,17 @@ fn package_has_every_document_that_readme_links_to() {
     }
 }
 
+#[test]
+fn lines_that_a_unit_needs_to_hand_connections_over_are_those_of_the_service() {
+    let (document, unit) = (read("docs/restart.md"), read("systemd/retortd.service"));
+    let (_, lines) = document.split_once("\n    [Service]\n").expect("a unit");
+    let lines: Vec<&str> = lines.lines().map_while(|line| line.strip_prefix("    ")).collect();
+    assert!(lines.len() >= 6, "{lines:?}");
+    for line in lines {
+        assert!(unit.lines().any(|own| own == line), "docs/restart.md: retortd.service lacks {line}");
+    }
+}
+
 /// The text of every Rust file below a directory.
 fn sources(directory: &Path) -> String {
     let entries = fs::read_dir(directory).expect("list sources").map(|entry| entry.expect("an entry").path());
@@ -479,17 +490,6 @@ fn man_page_describes_every_protocol() {
 #[test]
 fn service_does_not_restart_after_usage_and_configuration_errors() {
     assert_eq!(value(&read("systemd/retortd.service"), "RestartPreventExitStatus"), Some("2 78"));
-}
-
-#[test]
-fn lines_that_a_unit_needs_to_hand_connections_over_are_those_of_the_service() {
-    let (document, unit) = (read("docs/restart.md"), read("systemd/retortd.service"));
-    let (_, lines) = document.split_once("\n    [Service]\n").expect("a unit");
-    let lines: Vec<&str> = lines.lines().map_while(|line| line.strip_prefix("    ")).collect();
-    assert!(lines.len() >= 6, "{lines:?}");
-    for line in lines {
-        assert!(unit.lines().any(|own| own == line), "docs/restart.md: retortd.service lacks {line}");
-    }
 }
 
 #[test]
