@@ -52,6 +52,11 @@
 //! | linger | to wait, half-closed, until the client has what was sent to it |
 //! | drain | to stop accepting, and to finish what has arrived |
 //! | lameduck | the phase before a delayed drain: not ready, but accepting and serving |
+//! | hand over | to give all connections to another process, which takes them over, without closing them |
+//! | predecessor, successor | the process that hands connections over, and the one that takes them over |
+//! | prepare | the phase before a hand-over: serving, while requests on the offload pool end |
+//! | freeze | to stop all workers between two iterations, so that connections can be handed over |
+//! | cookie | the kernel's number of a socket (SO_COOKIE), by which a descriptor and its record match |
 //! | side service | a service beside the workers, for operators: metrics and health, agent-check |
 //! | generator | a protocol that sends without requests, such as `chargen` |
 //! | peer | the other end of a socket: the client, or a balancer that announces it |

@@ -338,6 +338,7 @@ fn systemd_commands_in_the_documents_run_in_a_system_test() {
         ("README.md", read("README.md")),
         ("docs/load-balancers.md", read("docs/load-balancers.md")),
         ("docs/metrics.md", read("docs/metrics.md")),
+        ("docs/restart.md", read("docs/restart.md")),
         ("packaging/default/retortd", read("packaging/default/retortd")),
         ("retortd.8", manual("retortd.8")),
         ("retortd.protocols.7", manual("retortd.protocols.7")),
@@ -397,6 +398,17 @@ fn package_has_every_document_that_readme_links_to() {
     }
 }
 
+#[test]
+fn lines_that_a_unit_needs_to_hand_connections_over_are_those_of_the_service() {
+    let (document, unit) = (read("docs/restart.md"), read("systemd/retortd.service"));
+    let (_, lines) = document.split_once("\n    [Service]\n").expect("a unit");
+    let lines: Vec<&str> = lines.lines().map_while(|line| line.strip_prefix("    ")).collect();
+    assert!(lines.len() >= 6, "{lines:?}");
+    for line in lines {
+        assert!(unit.lines().any(|own| own == line), "docs/restart.md: retortd.service lacks {line}");
+    }
+}
+
 /// The text of every Rust file below a directory.
 fn sources(directory: &Path) -> String {
     let entries = fs::read_dir(directory).expect("list sources").map(|entry| entry.expect("an entry").path());
@@ -420,7 +432,7 @@ fn faults_have_a_test_with_their_number() {
     let text = read("docs/faults.md");
     let rows = text.lines().filter_map(|line| line.trim_start().split_once(". ").map(|(number, _)| number.to_string()));
     let rows: BTreeSet<String> = rows.filter(|number| number.parse::<u32>().is_ok()).collect();
-    assert!(rows.len() >= 51, "{rows:?}");
+    assert!(rows.len() >= 54, "{rows:?}");
     let tests = [root().join("tests"), root().join("src")].map(|directory| sources(&directory).to_lowercase()).concat();
     assert_same("tests", &numbers_behind(&tests, "fault "), &rows);
 }

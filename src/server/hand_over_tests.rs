@@ -508,6 +508,7 @@ fn check_damage(failed: usize, change: impl Fn(&mut Vec<String>, &mut HashMap<u6
     assert_eq!(stop(server).open, 0);
 }
 
+/// Fault 54: records and sockets that are missing, double or wrong.
 #[test]
 fn what_is_missing_or_wrong_costs_no_more_than_its_connection() {
     check_damage(0, |_, _| {});

@@ -2,12 +2,14 @@
 //! programs.
 //!
 //! README.md is the reference. The output of a command has to be the one shown there, word by word; quantities that
-//! [`is_measured`] recognizes may differ. The only changes to a command are those of [`localized`].
+//! [`is_measured`] recognizes may differ. The only changes to a command are those of [`localized`]. As in README.md, the
+//! daemon hands its connections over during `retort ping`.
 
 use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::thread;
 
 use retortd::protocol::PROTOCOLS;
 
@@ -60,6 +62,21 @@ fn bash(command: &str) -> Output {
     let path = format!("{programs}:{}", env::var("PATH").unwrap_or_default());
     let script = format!("exec 2>&1\n{command}");
     Command::new("bash").args(["-c", &script]).env("PATH", path).env("TERM", "dumb").output().expect("run bash")
+}
+
+/// Runs a command; as README.md says, the daemon hands its connections over to the next process during `retort ping`.
+fn run(command: &str, daemon: &Daemon) -> Output {
+    let localized = localized(command, daemon);
+    if !command.starts_with("retort ping ") {
+        return bash(&localized);
+    }
+    let before = daemon.log.len();
+    thread::scope(|scope| {
+        let ping = scope.spawn(|| bash(&localized));
+        daemon.wait_for_line(before, ": accepted");
+        daemon.hand_over();
+        ping.join().expect("run retort ping")
+    })
 }
 
 /// A word without its digits: `#` in place of each number.
@@ -137,10 +154,13 @@ fn shown_commands_have_the_shown_output() {
     if !["bash", "nc", "xxd"].iter().all(|program| available(program)) {
         return;
     }
-    let daemon = DaemonBuilder::new(&["--listen=frame=0", "--listen=frame-2021=0"]).start();
+    let listeners = ["--listen=frame=0", "--listen=frame-2021=0"];
+    let builder = DaemonBuilder::new(&[&["-v", "--hand-over"], &listeners[..]].concat());
+    let mut daemon = builder.env("NOTIFY_SOCKET", "").spawn();
+    daemon.wait_listening(listeners.len());
     let (mut count, mut different) = (0, Vec::new());
     for (command, shown) in marked_blocks(&readme(), "$ ") {
-        let output = bash(&localized(&command, &daemon));
+        let output = run(&command, &daemon);
         let real = generalized(&String::from_utf8_lossy(&output.stdout), &daemon);
         let shown = generalized(shown.trim_end(), &daemon);
         let [shown, real] =

@@ -127,6 +127,7 @@ impl Manager {
     }
 }
 
+/// Fault 52: the service manager takes no message.
 #[test]
 fn a_manager_that_takes_no_message_refuses() {
     let manager = Manager::new();
@@ -170,6 +171,7 @@ fn without_the_barrier_the_descriptor_is_removed_again() {
     assert_eq!(client.request(UPPERCASE, b"y"), b"Y");
 }
 
+/// Fault 52: the service manager has no place for the descriptor.
 #[test]
 fn a_service_without_a_store_refuses() {
     let daemon = DaemonBuilder::new(&["--hand-over", LISTEN]).env("FDSTORE", "0").start();
@@ -192,6 +194,7 @@ fn stored_messages(messages: &[&[u8]], connection: &OwnedFd) -> OwnedFd {
     receiver
 }
 
+/// Fault 54: what the service manager has stored is no state, or one of another version.
 #[test]
 fn what_is_no_state_is_closed_and_the_start_is_clean() {
     let table: [&[&[u8]]; 6] =

@@ -22,6 +22,7 @@ fn sigusr2_without_the_option_is_ignored_with_a_warning() {
     assert_eq!(daemon.log.len(), 1, "{}", daemon.log.text());
 }
 
+/// Fault 52: the settings of the successor are wrong.
 #[test]
 fn wrong_settings_are_named() {
     let directory = Directory::new();
@@ -37,6 +38,7 @@ fn wrong_settings_are_named() {
 }
 
 /// The program is a copy, which an upgrade replaces by one that does not work.
+/// Fault 52: the program cannot be executed.
 #[test]
 fn a_program_that_does_not_work_is_not_executed() {
     let directory = Directory::new();

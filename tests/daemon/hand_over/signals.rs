@@ -13,6 +13,7 @@ fn with_manager(arguments: &[&str]) -> Daemon {
     Daemon::serving("frame", &[&["-v", "--hand-over", "--workers=1"], arguments].concat())
 }
 
+/// Fault 53: SIGTERM follows at once, as that of `systemctl restart` does.
 #[test]
 fn sigterm_after_sigusr2_does_not_end_the_hand_over() {
     let mut daemon = with_manager(&[]);
@@ -63,6 +64,7 @@ fn the_daemon_serves_while_it_waits_for_a_request() {
     daemon.wait_for_line(0, "handed over 1 connection;");
 }
 
+/// Fault 53: SIGTERM twice.
 #[test]
 fn a_second_sigterm_ends_the_hand_over() {
     let directory = Directory::new();
