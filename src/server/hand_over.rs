@@ -112,8 +112,8 @@ impl Frozen<'_> {
         self.server.shared.save(self.elapsed, sessions)
     }
 
-    /// Writes the connections to `to`, which should be buffered, and sends their sockets in messages with the text
-    /// `connections`. They stay as they are.
+    /// Writes the connections to `to`, which should be buffered, and sends their sockets in messages with the payload
+    /// [`CONNECTIONS`](super::CONNECTIONS). They stay as they are.
     ///
     /// # Errors
     /// As `to` and `sockets`.

@@ -87,7 +87,7 @@ pub use lifecycle::Phase;
 pub use listener::{Listener, ListenerOptions, Origin, ProxyReceiver};
 pub use observer::Observer;
 pub use rate_limit::{Rate, Rates};
-pub use saved::SavedServer;
+pub use saved::{CONNECTIONS, SavedServer};
 pub use start::{AdoptedConnection, TakeOver};
 pub use start_error::StartError;
 pub use stats::{Gauges, ProtocolStats, StatsSnapshot};

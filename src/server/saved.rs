@@ -11,6 +11,9 @@ use super::connection_table::ClientRecord;
 use super::histogram::SavedHistogram;
 use crate::connection::{SavedConnection, Totals};
 
+/// The payload of each message with sockets of connections.
+pub const CONNECTIONS: &[u8] = b"connections";
+
 /// What a successor continues beside the connections.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -16,12 +16,9 @@ use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
 use crate::server::peer::{Client, SocketInfo};
 use crate::server::poller::{Source, Token};
-use crate::server::saved::SavedSession;
+use crate::server::saved::{CONNECTIONS, SavedSession};
 use crate::server::taken_over::TakenSession;
 use crate::sys::{self, DescriptorSender, MAX_DESCRIPTORS};
-
-/// The text of each message with the sockets of connections.
-pub const CONNECTIONS: &[u8] = b"connections";
 
 /// A worker in the hands of its owner; dropping this returns it to its thread.
 struct Paused {
