@@ -74,7 +74,6 @@ pub fn pack<'a>(
     write_header(&mut writer, &header).map_err(|error| failure("write the state", error))?;
     packed.saved =
         frozen.save_sessions(&mut writer, &sender).map_err(|error| failure("save the connections", error))?;
-    writer.flush().map_err(|error| failure("write the state", error))?;
     sys::seal(&file).map_err(|error| failure("seal the state", error))?;
     Ok(packed)
 }

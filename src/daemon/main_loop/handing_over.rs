@@ -181,35 +181,31 @@ impl MainLoop<'_> {
     fn hand_over(&mut self) {
         // what has been logged is written while clients are served; so little is left that has to be written later
         logging::finish();
-        let result = if self.notifier.is_connected() { self.store_connections() } else { self.execute_successor() };
-        match result {
+        match self.give_away() {
             Ok(()) => self.progress.hand_over.step = Step::Committed,
             Err(why) => self.refuse_hand_over(&why),
         }
     }
 
-    /// Gives the connections to the service manager, which passes them to the successor.
-    fn store_connections(&mut self) -> Result<(), String> {
+    /// Gives the connections to the service manager, which passes them to the successor. Without one, executes the program
+    /// in this process, with the connections: that returns only if it fails.
+    fn give_away(&mut self) -> Result<(), String> {
+        let has_manager = self.notifier.is_connected();
         let begun = Instant::now();
         let stats = self.server.stats();
         let mut frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
-        let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, false)?;
-        self.notifier.store(packed.as_fd(), hand_over::NAME)?;
-        logging::log_always(&handed_over(packed.saved, begun.elapsed()));
-        packed.commit();
-        frozen.commit();
-        Ok(())
-    }
-
-    /// Executes the program in this process, with the connections. Returns only if that fails.
-    fn execute_successor(&mut self) -> Result<(), String> {
-        let program = self.progress.hand_over.program.as_deref().ok_or("there is no program")?;
-        let begun = Instant::now();
-        let stats = self.server.stats();
-        let mut frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
-        let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, true)?;
+        // a service manager passes the listeners of socket units again
+        let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, !has_manager)?;
+        if has_manager {
+            self.notifier.store(packed.as_fd(), hand_over::NAME)?;
+            logging::log_always(&handed_over(packed.saved, begun.elapsed()));
+            packed.commit();
+            frozen.commit();
+            return Ok(());
+        }
         logging::log_always(&handed_over(packed.saved, begun.elapsed()));
         logging::finish();
+        let program = self.progress.hand_over.program.as_deref().ok_or("there is no program")?;
         Err(successor::execute(program, self.arguments, packed.as_fd()))
     }
 
