@@ -160,7 +160,6 @@ proptest! {
         let [with, without] = [&events[..], &[]]
             .map(|events| serve(Driver::new(name, ScriptedStream::new(&input, &reads, &writes)), setting, events));
         prop_assert!(with.output == without.output, "other replies");
-        let [with, without] = [with, without].map(|Outcome { reason, counts: [.., refused, records, bytes_in, bytes_out], .. }| (reason, [refused, records, bytes_in, bytes_out]));
-        prop_assert_eq!(with, without);
+        prop_assert_eq!((with.reason, &with.counts[3..]), (without.reason, &without.counts[3..]));
     }
 }
