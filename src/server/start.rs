@@ -176,7 +176,7 @@ fn restore(
         }
     }
     if let Failures { number, first: Some(first) } = failures {
-        warn!("closed {number} connections of the predecessor that cannot be served; the first: {first}");
+        warn!("connections of the predecessor that cannot be served are closed ({number}); the first: {first}");
     }
     let (totals, failed) = continued_totals(server.totals, &restored);
     shared.continue_from(totals, server.numbered, &server.offload_waits);

@@ -1,7 +1,7 @@
 //! The hand-over: from SIGUSR2 to the end of this process, or of its program.
 //!
 //! 1. *check*: the program runs with `--check`, as a child.
-//! 2. *prepare*: the requests that are processed end, or `--hand-over-timeout` does.
+//! 2. *prepare*: the requests that are being processed end, or `--hand-over-timeout` does.
 //! 3. *freeze*, *save*, *store*: the workers stop, and their connections go to the service manager, or to this
 //!    process's next program.
 //! 4. *commit*: this process exits, or executes the program.
@@ -54,7 +54,7 @@ enum Step {
     None,
     /// The program checks its settings.
     Checking(SettingsCheck),
-    /// The requests that are processed end, at most until then.
+    /// The requests that are being processed end, at most until then.
     Preparing(Instant),
     /// The successor has the connections: this process ends.
     Committed,
@@ -165,14 +165,16 @@ impl MainLoop<'_> {
         }
     }
 
-    /// Lets the requests that are processed end.
+    /// Lets the requests that are being processed end.
     fn prepare_hand_over(&mut self, now: Instant) {
         let timeout = self.settings.reloadable.hand_over_timeout;
         self.server.prepare_hand_over();
         self.progress.hand_over.step = Step::Preparing(now + timeout);
         if !self.server.is_prepared() {
             let timeout = format_time(timeout);
-            info!("handing over: waiting at most {timeout} (--hand-over-timeout) for requests that are processed");
+            info!(
+                "handing over: waiting at most {timeout} (--hand-over-timeout) for requests that are being processed"
+            );
         }
         self.advance_hand_over();
     }
@@ -187,8 +189,8 @@ impl MainLoop<'_> {
         }
     }
 
-    /// Gives the connections to the service manager, which passes them to the successor. Without one, executes the program
-    /// in this process, with the connections: that returns only if it fails.
+    /// Gives the connections to the service manager, which passes them to the successor. Without one, executes the
+    /// program in this process, with the connections: that returns only if it fails.
     fn give_away(&mut self) -> Result<(), String> {
         let has_manager = self.notifier.is_connected();
         let begun = Instant::now();
@@ -237,8 +239,8 @@ fn handed_over(saved: Saved, frozen: Duration) -> String {
         format_time(Duration::from_millis(u64::try_from(frozen.as_millis()).unwrap_or(u64::MAX)).max(SHOWN_TIME));
     let left = match saved.left {
         0 => String::new(),
-        1 => ", except 1 whose request is still processed".into(),
-        left => format!(", except {left} whose requests are still processed"),
+        1 => ", except 1 whose request is still being processed".into(),
+        left => format!(", except {left} whose requests are still being processed"),
     };
     format!("handed over {}{left}; nothing was served for {frozen}", counted(saved.handed_over, "connection"))
 }

@@ -66,7 +66,7 @@ fn a_request_that_is_processed_too_long_is_left_behind() {
     busy.send(&frame(SHUFFLE, &vec![b'x'; 100 << 20]));
     daemon.statistics_when(|statistics| statistics.requests == 2);
     assert_eq!(daemon.hand_over(), 1);
-    daemon.wait_for_line(0, "handed over 1 connection, except 1 whose request is still processed");
+    daemon.wait_for_line(0, "handed over 1 connection, except 1 whose request is still being processed");
     busy.wait_closed();
     assert_eq!(quiet.request(UPPERCASE, b"y"), b"Y");
     let statistics = daemon.statistics_when(|statistics| statistics.requests == 3);
