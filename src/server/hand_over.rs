@@ -33,7 +33,7 @@ pub enum FreezeError {
 impl fmt::Display for FreezeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Stopping => "the server stops",
+            Self::Stopping => "the server is stopping",
             Self::Timeout => "a worker does not respond in time",
             Self::WorkerEnded => "a worker has failed",
         })

@@ -137,7 +137,7 @@ impl TakenOver {
                 let listener = SavedListener { protocol, name: listener };
                 self.sessions.insert(cookie, (listener, TakenSession { client, connection, bytes, stream }));
             }
-            Err(error) => self.failures.add(connection.label(), &format!("its socket is none: {error}")),
+            Err(error) => self.failures.add(connection.label(), &format!("its socket cannot be used: {error}")),
         }
     }
 }

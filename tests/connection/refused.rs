@@ -60,7 +60,7 @@ const CHANGES: &[(Case, &str, &str, &str)] = &[
     (CHARGEN, VERSION, "2", "another version"),
     (CHARGEN, VALUES, "[7030]", "outside of the pattern"),
     (CHARGEN, VALUES, "[0, 0]", "another number of values"),
-    (RECORD, VALUES, "[2]", "a record is expected or it is not"),
+    (RECORD, VALUES, "[2]", "neither a record nor a chunk is next"),
     (HANDSHAKE, "/lengths", "[8, 0]", "the bytes have another length"),
     (PARTIAL, STATE, r#"{ "idle": { "since": 0 } }"#, "the state is impossible"),
     (

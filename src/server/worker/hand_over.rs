@@ -169,7 +169,7 @@ impl Worker {
         let profile = self.shared.profile(listener);
         let is_awaited = matches!(client, Some(ClientRecord::Awaiting(_)));
         if connection.awaits_header() != is_awaited {
-            return Err("its PROXY header is not awaited of a peer");
+            return Err("a PROXY header is awaited without a peer, or the reverse");
         }
         // its facts and its number are in what it has sent
         let info = SocketInfo { stream: &stream, client: Client::Direct(None), number: 0 };
