@@ -215,7 +215,8 @@ impl Driver {
 
     /// Continues with `connection`, which was restored in this context, to the protocol of that name.
     pub fn restored(name: &str, connection: Connection, stream: ScriptedStream, context: &mut Context) -> Self {
-        let header = connection.awaits_header().then(|| protocol(name));
+        let awaits_header = connection.save().is_ok_and(|saved| saved.awaits_header());
+        let header = awaits_header.then(|| protocol(name));
         let mut driver = Self::of(name, connection, header, stream);
         let next = driver.connection.continue_service(&mut driver.stream, context);
         driver.after_call(context, next);

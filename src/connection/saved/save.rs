@@ -41,12 +41,6 @@ impl Connection {
         }
     }
 
-    /// Whether it is in front of its protocol.
-    #[must_use]
-    pub fn awaits_header(&self) -> bool {
-        matches!(self.state, State::Handshake(_))
-    }
-
     fn save_state(&self) -> Result<SavedState, InvalidState> {
         Ok(match &self.state {
             State::Handshake(handshake) => {
