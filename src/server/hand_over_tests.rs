@@ -249,7 +249,7 @@ fn ten_hand_overs_under_load_lose_nothing() {
             let (handed_over, before) = hand_over(server);
             assert_eq!(handed_over.saved, Saved { handed_over: before.open, left: 0 });
             server = start(&[frame], LIMITS, Some(handed_over.take_over()));
-            assert_eq!(server.taken_over(), TakeOver { taken_over: before.open, failed: 0 });
+            assert_eq!(server.taken_over(), TakeOverCounts { taken_over: before.open, failed: 0 });
             assert!(server.stats().totals.answered >= before.totals.answered, "no counter falls");
         }
         is_over.store(true, Ordering::Relaxed);
@@ -312,7 +312,7 @@ fn connections_in_all_states_are_continued_and_statistics_stay_exact() {
     generated.read_exact(&mut stream).expect("characters");
 
     let server = start(&endpoints, LIMITS, Some(handed_over.take_over()));
-    assert_eq!(server.taken_over(), TakeOver { taken_over: 9, failed: 0 });
+    assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 9, failed: 0 });
     assert_eq!(server.stats().open, 9);
     ask(&mut fresh, b"fresh");
     ask(&mut idle, b"idle");
@@ -364,7 +364,7 @@ fn connections_that_wait_for_memory_wait_again() {
     frozen.commit();
     drop(server.join());
     let server = start(&[&frame], limits, Some(handed_over.take_over()));
-    assert_eq!(server.taken_over(), TakeOver { taken_over: 8, failed: 0 });
+    assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 8, failed: 0 });
     thread::scope(|scope| {
         for mut client in clients {
             let whole = &whole;
@@ -390,7 +390,7 @@ fn thousands_of_connections_are_handed_over_twice() {
         let (handed_over, before) = hand_over(server);
         assert_eq!((handed_over.saved, before.open), (Saved { handed_over: connections, left: 0 }, connections));
         server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
-        assert_eq!(server.taken_over(), TakeOver { taken_over: connections, failed: 0 });
+        assert_eq!(server.taken_over(), TakeOverCounts { taken_over: connections, failed: 0 });
         for client in &mut clients {
             ask(client, b"still here");
         }
@@ -497,7 +497,7 @@ fn check_damage(failed: usize, change: impl Fn(&mut Vec<String>, &mut HashMap<u6
     let taken_over = handed_over.take_over_with(lines.concat().as_bytes(), sockets);
     drop(handed_over);
     let server = start(&[&frame], LIMITS, Some(taken_over));
-    assert_eq!(server.taken_over(), TakeOver { taken_over: 3 - failed as u64, failed: failed as u64 });
+    assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 3 - failed as u64, failed: failed as u64 });
     let is_served = |client: &mut TcpStream| {
         client.write_all(&request(UPPERCASE, b"there")).is_ok() && matches!(client.read(&mut [0; 100]), Ok(1..))
     };
@@ -737,7 +737,7 @@ fn a_connection_whose_job_runs_is_left_behind() {
     frozen.commit();
     drop(server.join());
     let server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
-    assert_eq!(server.taken_over(), TakeOver { taken_over: 1, failed: 1 });
+    assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 1, failed: 1 });
     ask(&mut idle, b"hello");
     assert!(!matches!(busy.read(&mut [0]), Ok(1)), "its connection has ended");
     drop((busy, idle));
