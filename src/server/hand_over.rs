@@ -52,7 +52,7 @@ pub struct Frozen<'a> {
 
 impl Server {
     /// No more requests begin on the offload pool. [`Server::notice_fd`] becomes readable when those that have begun
-    /// are done. Everything else is served as ever.
+    /// are done. Everything else is served as before.
     pub fn prepare_hand_over(&self) {
         self.shared.offload_pool.pause();
     }

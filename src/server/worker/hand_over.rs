@@ -141,7 +141,7 @@ impl Worker {
         Ok(saved)
     }
 
-    /// Goes on after a hand-over that has not come about.
+    /// Goes on after a hand-over that was undone.
     fn go_on(&mut self) {
         self.set_time(self.shared.clock.elapsed());
         for token in mem::take(&mut self.recalled) {
