@@ -40,12 +40,12 @@ pub struct TakeOver {
 }
 
 impl Server {
-    /// Starts to serve on `listeners`, to serve `connection`, for which there is a listener's profile behind theirs, and
-    /// to continue with what was `taken_over` from a predecessor.
+    /// Starts to serve on `listeners`, to serve `connection`, for which there is a listener's profile behind theirs,
+    /// and to continue with what was `taken_over` from a predecessor.
     ///
     /// All connections of the predecessor are served, and count for their sources, before the first one is accepted,
-    /// also where they are more than the limits allow. One whose listener is not among `listeners` gets a profile behind
-    /// the others.
+    /// also where they are more than the limits allow. One whose listener is not among `listeners` gets a profile
+    /// behind the others.
     ///
     /// # Errors
     /// When the system refuses a thread, an epoll instance or an eventfd. No thread runs then.

@@ -1,5 +1,5 @@
-//! What a predecessor has saved, as its successor reads it: whatever is wrong costs no more than the connections that it
-//! is wrong with.
+//! What a predecessor has saved, as its successor reads it: whatever is wrong costs no more than the connections that
+//! it is wrong with.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, Read};

@@ -84,7 +84,7 @@ pub fn pause(worker: Worker, request: FreezeRequest) -> Option<Worker> {
 impl Worker {
     /// Receives connections and processed requests, and takes those requests back that have not begun. Other messages
     /// wait until the worker goes on.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.set_time(self.shared.clock.elapsed());
         self.drain_mailbox();
         let mut others = VecDeque::new();
@@ -161,8 +161,8 @@ impl Worker {
         }
     }
 
-    /// Makes the first call of a connection that was restored or recalled. If its request is offloaded, that was counted
-    /// before.
+    /// Makes the first call of a connection that was restored or recalled. If its request is offloaded, that was
+    /// counted before.
     fn continue_session(&mut self, token: Token) {
         let Some(session) = self.table.get_mut(token) else { return };
         match self.driver.drive_connection(token, session, Connection::continue_service) {
