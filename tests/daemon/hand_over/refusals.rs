@@ -61,7 +61,7 @@ fn a_request_that_is_processed_too_long_is_left_behind() {
     let mut quiet = daemon.connect("frame");
     assert_eq!(quiet.request(UPPERCASE, b"x"), b"X");
     let mut busy = daemon.connect("frame");
-    busy.send(&frame(SHUFFLE, &vec![b'x'; 6 << 20]));
+    busy.send(&frame(SHUFFLE, &vec![b'x'; 64 << 20]));
     let Some(thread) = held_at_work(&daemon, 2) else { return };
     let before = daemon.log.len();
     daemon.signal(Signal::SIGUSR2);
