@@ -62,6 +62,9 @@ impl Server {
         let adopted_listener = ListenerIndex::of(listeners.len());
         let shared = Shared::new(config, profiles, listeners.len(), clock);
         let shared = shared.map_err(StartError::when("create an eventfd"))?;
+        if listeners.is_empty() {
+            shared.admission.notify_of_closed_connections();
+        }
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let workers: io::Result<Vec<Worker>> =
             (0..config.workers).map(|number| Worker::new(number, &listeners, &shared, config)).collect();

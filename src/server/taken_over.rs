@@ -86,6 +86,12 @@ struct Records<'a> {
 }
 
 impl TakenOver {
+    /// Whether no connection can be restored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
     /// Reads the records of the connections of `server`, which take the next `length` bytes of `from`, and finds the
     /// socket of each by its cookie.
     ///
