@@ -15,10 +15,10 @@ since=$(property retortd.socket ActiveEnterTimestampMonotonic)
 begin_load visits 8083 4
 soon 5 is retortd.service ActiveState active || fail "the load started no service"
 pid=$(pid)
-established --idle 10000 -- dpkg --install /root/next.deb
+established --idle 10000 --busy 2 -- dpkg --install /root/next.deb
 expect "the upgrade restarted the service" test "$(pid)" != "$pid"
-dpkg --install "${packages[0]}" >/dev/null 2>&1
 end_load
+dpkg --install "${packages[0]}" >/dev/null 2>&1
 equal "the socket was left alone" "$since" "$(property retortd.socket ActiveEnterTimestampMonotonic)"
 equal "the other sockets are still disabled" disabled "$(systemctl is-enabled retortd-echo.socket || true)"
 
