@@ -115,6 +115,16 @@ impl TakenOver {
         taken_over
     }
 
+    /// Closes the newest connections where there are more than `most`: this process may open fewer descriptors than its
+    /// predecessor, or needs more of them for itself.
+    pub fn close_above(&mut self, most: usize) {
+        while self.sessions.len() > most {
+            if let Some((_, (_, session))) = self.sessions.pop_last() {
+                self.failures.add(session.connection.label(), "there is no descriptor for it (raise LimitNOFILE=)");
+            }
+        }
+    }
+
     /// Adds a connection, if exactly one socket and one record have its cookie.
     fn add(&mut self, session: SavedSession, bytes: [Buffer; 2], sockets: &mut HashMap<u64, OwnedFd>) {
         let SavedSession { cookie, protocol, listener, client, connection } = session;
