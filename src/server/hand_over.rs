@@ -108,8 +108,7 @@ impl Frozen<'_> {
     /// What the successor continues beside the connections.
     #[must_use]
     pub fn saved_server(&self) -> SavedServer {
-        let sessions = self.workers.iter().map(|worker| worker.count().handed_over).sum();
-        self.server.shared.save(self.elapsed, sessions)
+        self.server.shared.save(self.elapsed)
     }
 
     /// Writes the connections to `to`, which should be buffered, and sends their sockets in messages with the text

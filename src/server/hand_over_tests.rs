@@ -686,7 +686,6 @@ fn a_hand_over_that_fails_is_undone() {
         drop(receiver);
         let mut file = Vec::new();
         assert!(frozen.save_sessions(&mut file, &sockets).is_err(), "there is no receiver");
-        assert_eq!(frozen.saved_server().sessions, 4);
         drop(frozen);
         assert!(server.is_prepared());
     }

@@ -19,8 +19,6 @@ pub struct SavedServer {
     pub elapsed: Duration,
     /// Connections served so far: the numbers of `who`.
     pub numbered: u64,
-    /// Connections that were saved.
-    pub sessions: u64,
     /// The statistics of each protocol, by its name.
     pub totals: BTreeMap<String, Totals>,
     /// How long requests have waited for a thread of the offload pool.

@@ -50,10 +50,6 @@ impl FrozenWorker for Paused {
         self.worker().settle();
     }
 
-    fn count(&self) -> Saved {
-        self.worker.as_ref().map(Worker::count_saved).unwrap_or_default()
-    }
-
     fn save(&mut self, to: &mut dyn Write, sockets: &DescriptorSender) -> io::Result<Saved> {
         self.worker().save(to, sockets)
     }
@@ -116,11 +112,6 @@ impl Worker {
                 Err(job) => self.submit(token, job),
             }
         }
-    }
-
-    fn count_saved(&self) -> Saved {
-        let left = self.table.iter().filter(|session| session.connection.is_offloaded()).count() as u64;
-        Saved { handed_over: self.table.len() as u64 - left, left }
     }
 
     /// Writes the connections, and sends their sockets.
