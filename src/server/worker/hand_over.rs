@@ -92,9 +92,14 @@ impl Worker {
         }
         self.inbox = others;
         self.recall_queued();
+        self.record_durations();
+        self.shared.reclaimer.free(mem::take(&mut self.driver.context.retired));
+    }
+
+    /// Records the requests that were replied to outside of an iteration of the loop.
+    fn record_durations(&mut self) {
         let now = self.shared.clock.elapsed();
         self.driver.context.record_durations(self.shared.clock.nanoseconds(now));
-        self.shared.reclaimer.free(mem::take(&mut self.driver.context.retired));
     }
 
     /// Takes requests back from the offload pool, unless they have begun.
@@ -206,6 +211,7 @@ impl Worker {
                 }
             }
         }
+        self.record_durations();
         self.free_memory();
     }
 }
