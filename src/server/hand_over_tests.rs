@@ -380,6 +380,26 @@ fn connections_that_wait_for_memory_wait_again() {
 }
 
 #[test]
+fn a_request_that_waits_for_memory_again_counts_once_as_offloaded() {
+    let frame = Endpoint::new("frame");
+    let server = start(&[&frame], LIMITS, None);
+    server.prepare_hand_over();
+    let equal = vec![b'e'; 1 << 20];
+    let mut clients = [(); 4].map(|()| frame.connect(&request(SHUFFLE, &equal)));
+    wait_for_totals(&server, "all wait for a thread", |totals| totals.offloaded == 4);
+    let (handed_over, _) = hand_over(server);
+    // without room for the replies of all
+    let limits = ServerLimits { max_buffered: Some(6 << 20), ..LIMITS };
+    let server = start(&[&frame], limits, Some(handed_over.take_over()));
+    for client in &mut clients {
+        assert_eq!(read_reply(client), equal);
+    }
+    drop(clients);
+    let totals = stop(server).totals;
+    assert_eq!((totals.requests, totals.answered, totals.offloaded), (4, 4, 4));
+}
+
+#[test]
 fn thousands_of_connections_are_handed_over_twice() {
     let limit = usize::try_from(sys::raise_descriptor_limit()).expect("a number");
     let connections = ((limit - 200) / 4).min(3000);

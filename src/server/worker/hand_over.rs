@@ -15,7 +15,7 @@ use crate::server::listener::{Listener, ListenerIndex};
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
 use crate::server::peer::{Client, SocketInfo};
-use crate::server::poller::{Source, Token};
+use crate::server::poller::Source;
 use crate::server::saved::SavedSession;
 use crate::server::taken_over::TakenSession;
 use crate::sys::{self, DescriptorSender, MAX_DESCRIPTORS};
@@ -153,17 +153,7 @@ impl Worker {
     fn go_on(&mut self) {
         self.set_time(self.shared.clock.elapsed());
         for token in mem::take(&mut self.recalled) {
-            self.continue_session(token);
-        }
-    }
-
-    /// Makes the first call of a connection that was restored or recalled. If its request is offloaded, that was counted
-    /// before.
-    fn continue_session(&mut self, token: Token) {
-        let Some(session) = self.table.get_mut(token) else { return };
-        match self.driver.drive_connection(token, session, Connection::continue_service) {
-            Next::Offload(job) => self.submit(token, job),
-            next => self.take_step(token, next),
+            self.drive(token, Connection::continue_service);
         }
     }
 
@@ -204,7 +194,7 @@ impl Worker {
             let Some((token, session)) = self.table.at(slot) else { continue };
             let source = Source::connection(token);
             match self.driver.poller.add(&session.stream, source, session.interest) {
-                Ok(()) => self.continue_session(token),
+                Ok(()) => self.drive(token, Connection::continue_service),
                 Err(error) => {
                     let next = self.driver.cannot_watch(session, &error, Next::Wait);
                     self.take_step(token, next);
