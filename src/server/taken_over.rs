@@ -49,11 +49,10 @@ pub struct TakenOver {
     pub(super) failures: Failures,
 }
 
-/// What was wrong with connections that were handed over.
+/// What was wrong with connections that were handed over. How many they are follows from the statistics: a connection
+/// may have no record here, no socket, or several.
 #[derive(Debug, Default)]
 pub struct Failures {
-    /// The number of connections.
-    pub number: u64,
     /// What was wrong with the first one.
     pub first: Option<String>,
 }
@@ -63,7 +62,6 @@ impl Failures {
     pub fn add(&mut self, label: Option<&str>, reason: &str) {
         let label = label.unwrap_or("a client");
         debug!("{label}: not taken over: {reason}");
-        self.number += 1;
         if self.first.is_none() {
             self.first = Some(format!("{label}: {reason}"));
         }
