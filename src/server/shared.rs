@@ -169,7 +169,7 @@ impl Shared {
         self.offload_pool.continue_waits(waits);
     }
 
-    /// What a successor continues when `elapsed` is the time of the clock.
+    /// What a successor continues beside the connections, when `elapsed` is the time of the clock.
     #[must_use]
     pub fn save(&self, elapsed: Duration) -> SavedServer {
         let totals = PROTOCOLS.iter().map(|protocol| (protocol.name.to_string(), self.totals(protocol)));

@@ -175,8 +175,8 @@ fn restore(
             Err(reason) => failures.add(label.as_deref(), reason),
         }
     }
-    if let Failures { number, first: Some(first) } = failures {
-        warn!("connections of the predecessor that cannot be served are closed ({number}); the first: {first}");
+    if let Failures { first: Some(first) } = failures {
+        warn!("not all connections of the predecessor can be served; the first of the others: {first}");
     }
     let (totals, failed) = continued_totals(server.totals, &restored);
     shared.continue_from(totals, server.numbered, &server.offload_waits);

@@ -49,11 +49,10 @@ pub struct TakenOver {
     pub(super) failures: Failures,
 }
 
-/// What was wrong with connections that were handed over.
+/// What was wrong with connections that were handed over. How many they are follows from the statistics: a connection
+/// may have no record here, no socket, or several.
 #[derive(Debug, Default)]
 pub struct Failures {
-    /// The number of connections.
-    pub number: u64,
     /// What was wrong with the first one.
     pub first: Option<String>,
 }
@@ -63,7 +62,6 @@ impl Failures {
     pub fn add(&mut self, label: Option<&str>, reason: &str) {
         let label = label.unwrap_or("a client");
         debug!("{label}: not taken over: {reason}");
-        self.number += 1;
         if self.first.is_none() {
             self.first = Some(format!("{label}: {reason}"));
         }
@@ -119,6 +117,16 @@ impl TakenOver {
             taken_over.failures.add(None, "its socket has no record");
         }
         taken_over
+    }
+
+    /// Closes the newest connections where there are more than `most`: this process may open fewer descriptors than its
+    /// predecessor, or needs more of them for itself.
+    pub fn close_above(&mut self, most: usize) {
+        while self.sessions.len() > most {
+            if let Some((_, (_, session))) = self.sessions.pop_last() {
+                self.failures.add(session.connection.label(), "there is no descriptor for it (raise LimitNOFILE=)");
+            }
+        }
     }
 
     /// Adds a connection, if exactly one socket and one record have its cookie.

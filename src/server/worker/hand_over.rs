@@ -15,7 +15,7 @@ use crate::server::listener::{Listener, ListenerIndex};
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
 use crate::server::peer::{Client, SocketInfo};
-use crate::server::poller::{Source, Token};
+use crate::server::poller::Source;
 use crate::server::saved::{CONNECTIONS, SavedSession};
 use crate::server::taken_over::TakenSession;
 use crate::sys::{self, DescriptorSender, MAX_DESCRIPTORS};
@@ -89,9 +89,14 @@ impl Worker {
         }
         self.inbox = others;
         self.recall_queued();
+        self.record_durations();
+        self.shared.reclaimer.free(mem::take(&mut self.driver.context.retired));
+    }
+
+    /// Records the requests that were replied to outside of an iteration of the loop.
+    fn record_durations(&mut self) {
         let now = self.shared.clock.elapsed();
         self.driver.context.record_durations(self.shared.clock.nanoseconds(now));
-        self.shared.reclaimer.free(mem::take(&mut self.driver.context.retired));
     }
 
     /// Takes requests back from the offload pool, unless they have begun.
@@ -145,17 +150,7 @@ impl Worker {
     fn go_on(&mut self) {
         self.set_time(self.shared.clock.elapsed());
         for token in mem::take(&mut self.recalled) {
-            self.continue_session(token);
-        }
-    }
-
-    /// Makes the first call of a connection that was restored or recalled. If its request is offloaded, that was
-    /// counted before.
-    fn continue_session(&mut self, token: Token) {
-        let Some(session) = self.table.get_mut(token) else { return };
-        match self.driver.drive_connection(token, session, Connection::continue_service) {
-            Next::Offload(job) => self.submit(token, job),
-            next => self.take_step(token, next),
+            self.drive(token, Connection::continue_service);
         }
     }
 
@@ -196,13 +191,14 @@ impl Worker {
             let Some((token, session)) = self.table.at(slot) else { continue };
             let source = Source::connection(token);
             match self.driver.poller.add(&session.stream, source, session.interest) {
-                Ok(()) => self.continue_session(token),
+                Ok(()) => self.drive(token, Connection::continue_service),
                 Err(error) => {
                     let next = self.driver.cannot_watch(session, &error, Next::Wait);
                     self.take_step(token, next);
                 }
             }
         }
+        self.record_durations();
         self.free_memory();
     }
 }
