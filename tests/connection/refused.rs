@@ -39,6 +39,7 @@ const SINCE: &str = "/state/idle/since";
 const PHASE: &str = "/state/busy/phase";
 const PREPROCESSED: &str = "/state/busy/request/preprocessed";
 const REMAINDER: &str = "/state/busy/request/time/remainder";
+const PENDING: &str = "/state/busy/request/pending_replies";
 const ANSWERED: &str = "/state/busy/request/pending_replies/answered";
 const OFFLOAD: &str = "/state/busy/request/offload";
 const REQUESTS: &str = "/traffic/requests";
@@ -98,6 +99,20 @@ fn state_that_no_connection_can_be_in_is_refused() {
         let error = changed(protocol, &session, pointer, to).expect_err(pointer);
         assert!(error.contains(expected), "{pointer}: {error}");
     }
+}
+
+#[test]
+fn more_pending_replies_than_can_be_counted_are_refused() {
+    let (_, session) = REPLYING();
+    let (saved, bytes) = write_down(&session.connection);
+    let mut saved: Value = serde_json::from_str(&saved).expect("JSON");
+    *saved.pointer_mut(REQUESTS).expect("traffic") = json!(1_u64 << 40);
+    let results = [u32::MAX - 1, u32::MAX].map(|answered| {
+        *saved.pointer_mut(PENDING).expect("replies") = json!({ "answered": answered, "refused": 1, "events": 0 });
+        let restored = restore("frame", &saved.to_string(), bytes.clone(), &session.context);
+        restored.map(|connection| connection.unanswered()).ok()
+    });
+    assert_eq!(results, [Some(u32::MAX), None]);
 }
 
 #[test]
