@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use retortd::connection::{Budget, Charge, Connection, Context, Millis, Next, OffloadJob};
+use retortd::connection::{Budget, Charge, Connection, Context, Demand, Millis, Next, OffloadJob};
 use retortd::protocol::RequestRng;
 
 use crate::scripted::{IoResult, ScriptedStream, connection, context, restore, write_down};
@@ -163,8 +163,11 @@ fn request_that_was_recalled_is_counted_once() {
     let second = frame_request(UPPERCASE, b"abc");
     for input in [request.clone(), [request.clone(), second].concat()] {
         let mut session = session("frame", &input, &[]);
-        let requests = |session: &Session| session.context.counters.requests.get();
-        assert_eq!((requests(&session), session.connection.unanswered()), (1, 1));
+        let counters = |session: &Session| {
+            let counters = &session.context.counters;
+            [counters.requests.get(), counters.offloaded.get()]
+        };
+        assert_eq!((counters(&session), session.connection.unanswered()), ([1, 1], 1));
         // the hand-over is cancelled, and the next one is too
         for _ in 0..2 {
             session.stream.await_input();
@@ -172,16 +175,33 @@ fn request_that_was_recalled_is_counted_once() {
             else {
                 panic!("not offloaded again");
             };
-            assert_eq!((requests(&session), session.connection.unanswered()), (1, 1));
+            assert_eq!((counters(&session), session.connection.unanswered()), ([1, 1], 1));
             session.connection.recall(job).expect("memory");
         }
         let next = session.connection.continue_service(&mut session.stream, &mut session.context);
         let Next::Offload(job) = next else { panic!("{next:?}") };
         assert!(matches!(run(*job, &mut session), Next::Wait));
         let all = if input.len() > request.len() { 2 } else { 1 };
-        assert_eq!((requests(&session), session.context.counters.answered.get()), (all, all));
+        assert_eq!((counters(&session), session.context.counters.answered.get()), ([all, 1], all));
         assert!(session.stream.output.ends_with(if all == 2 { b"ABC" } else { "é".as_bytes() }));
     }
+}
+
+/// It was not offloaded before, so it is not counted yet.
+#[test]
+fn request_that_waits_for_the_memory_of_its_reply_is_counted_where_it_is_offloaded() {
+    let request = frame_request(SHUFFLE, "é".repeat(100_000).as_bytes());
+    let budget = Arc::new(Budget::new(8 << 20));
+    let mut waiting = Session::new("frame", ScriptedStream::new(&request, &[], &[]), &budget, |_| {});
+    let others = [(4 << 20) - 250_000, 4 << 20].map(|bytes| budget.grant(Demand { shared: bytes, reserve: bytes }));
+    assert!(others.iter().all(Option::is_some));
+    let next = waiting.read_all();
+    assert!(matches!(next, Next::WaitForMemory(_)) && waiting.stream.unread() == 0, "{next:?}");
+    let elsewhere = context(1 << 20, &Arc::new(Budget::new(8 << 20)), 1);
+    let (session, next) = continued("frame", waiting, elsewhere);
+    assert!(matches!(next, Next::Offload(_)), "{next:?}");
+    let counters = &session.context.counters;
+    assert_eq!([counters.requests.get(), counters.offloaded.get()], [1, 1]);
 }
 
 #[test]

@@ -161,14 +161,9 @@ impl Worker {
         }
     }
 
-    /// Makes the first call of a connection that was restored or recalled. If its request is offloaded, that was counted
-    /// before.
+    /// Makes the first call of a connection that was restored or recalled.
     fn continue_session(&mut self, token: Token) {
-        let Some(session) = self.table.get_mut(token) else { return };
-        match self.driver.drive_connection(token, session, Connection::continue_service) {
-            Next::Offload(job) => self.submit(token, job),
-            next => self.take_step(token, next),
-        }
+        self.drive(token, Connection::continue_service);
     }
 
     /// Takes a connection of a predecessor into the table, and counts it; returns its requests that are not answered
