@@ -127,11 +127,14 @@ fn bytes_that_no_connection_can_hold_are_refused() {
     let recalled = session("frame", &offloaded(), &[]);
     for (protocol, session, bytes, expected) in [
         ("frame", handshake(), "PROXY TCX", "the beginning of the header"),
+        ("ack", session("ack", b"a", &[IoResult::WouldBlock; 2]), "", "the state is impossible"),
         ("frame", recalled, &"x".repeat(20_004), "the request to offload is not there"),
     ] {
         let (saved, _) = write_down(&session.connection);
+        let mut saved: Value = serde_json::from_str(&saved).expect("JSON");
+        saved["lengths"] = json!([bytes.len(), 0]);
         let bytes = [bytes.as_bytes().to_vec(), Vec::new()];
-        let error = restore(protocol, &saved, bytes, &session.context).map(drop).expect_err(expected);
+        let error = restore(protocol, &saved.to_string(), bytes, &session.context).map(drop).expect_err(expected);
         assert!(error.contains(expected), "{protocol}: {error}");
     }
 }

@@ -58,6 +58,7 @@ fn check_request(
     let is_possible = match phase {
         Phase::Receiving | Phase::WaitingForMemory(_) => !generates && has_input && !has_output,
         Phase::Skipping(left) => !generates && is_skippable(left) && !has_input && !has_output,
+        Phase::Replying(_) if !has_output => false,
         Phase::Replying(Then::Skip(left)) => !generates && is_skippable(left),
         Phase::Replying(Then::Receive | Then::Process | Then::Offload) => !generates,
         Phase::Replying(Then::Generate) => generates && !has_input,
