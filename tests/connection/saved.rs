@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use retortd::connection::{Budget, Charge, Connection, Context, Demand, Millis, Next, OffloadJob};
+use retortd::connection::{Budget, Charge, Connection, Context, Demand, Millis, Next, OffloadJob, SavedConnection};
 use retortd::protocol::RequestRng;
 
 use crate::scripted::{IoResult, ScriptedStream, connection, context, restore, write_down};
@@ -228,6 +228,22 @@ fn memory_that_is_held_is_charged_where_the_connection_continues() {
         assert_eq!(usize::try_from(budget.used()), Ok(held), "{protocol}");
         drop(restored.retire());
         assert_eq!(budget.used(), 0);
+    }
+}
+
+/// Room costs nothing before bytes arrive in it.
+#[test]
+fn request_that_is_arriving_gets_room_for_all_of_it_and_no_more_than_a_message_takes() {
+    let large = frame_request(UPPERCASE, &letters(100_000));
+    let mut saved = json!(session("frame", &large[..70_000], &[]).connection.save().expect("no job has its request"));
+    let mut capacities = |room: Option<u64>| {
+        let in_text = saved.pointer_mut("/state/busy/request/room").expect("room");
+        *in_text = room.map_or_else(|| in_text.take(), Value::from);
+        serde_json::from_value::<SavedConnection>(saved.clone()).expect("JSON").capacities()
+    };
+    assert!((large.len()..2 * large.len()).contains(&capacities(None)[0]));
+    for (room, expected) in [(0, 70_000), (200_000, 200_000), (u64::MAX, 1 << 28)] {
+        assert_eq!(capacities(Some(room)), [expected, 0]);
     }
 }
 
