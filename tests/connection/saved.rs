@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use retortd::connection::{Budget, Charge, Connection, Context, Demand, Millis, Next, OffloadJob, SavedConnection};
 use retortd::protocol::RequestRng;
 
-use crate::scripted::{IoResult, ScriptedStream, connection, context, restore, write_down};
-use crate::session::{REVERSE, SHUFFLE, Session, UPPERCASE, frame_request, time_limit};
+use crate::scripted::{IoResult, ScriptedStream, connection, context, protocol, restore, write_down};
+use crate::session::{REVERSE, SHUFFLE, Session, UPPERCASE, assert_waits, frame_request, time_limit};
 
 fn letters(length: usize) -> Vec<u8> {
     vec![b'a'; length]
@@ -116,6 +116,65 @@ fn every_state_is_written_down_by_its_name_and_restored_as_it_was() {
         let saved = saved.replace(r#""replying":"receive""#, &format!(r#""replying":"{process}""#));
         assert_eq!((again, bytes_again), (saved, bytes), "{protocol}");
         assert_eq!(restored.unanswered(), session.connection.unanswered(), "{protocol}");
+    }
+}
+
+/// A connection whose client has a label, and has sent nothing.
+fn labelled() -> Connection {
+    Connection::new(protocol("frame"), Some("frame 192.0.2.1:7".into()), Millis::ZERO)
+}
+
+/// A connection whose client has not acknowledged all of its reply at the end of the idle timeout.
+fn looked_at() -> Connection {
+    let request = frame_request(UPPERCASE, b"abc");
+    let mut session = Session::after_input("frame", &request, |limits| limits.idle = time_limit(1000));
+    assert_waits(&session.expire_at(1000));
+    session.connection
+}
+
+/// A connection that has read the beginning of a request at a wake-up that began at 5.
+fn woken() -> Connection {
+    let mut session = session("frame", b"", &[]);
+    session.context.woken = 5;
+    session.stream.send(b"\x08\0\0\x05abc");
+    while session.stream.unread() > 0 {
+        assert_waits(&session.readable());
+    }
+    session.connection
+}
+
+/// A connection that lingers without a reply to its last request, for want of memory.
+fn lingering() -> Connection {
+    let mut session = session("frame", &offloaded(), &[]);
+    session.stream.unacknowledged = Some(1000);
+    session.context.limits.write = time_limit(5000);
+    let next = session.connection.continue_service(&mut session.stream, &mut session.context);
+    assert!(matches!(next, Next::Offload(_)), "{next:?}");
+    assert_waits(&session.connection.offload_failed(&mut session.stream, &mut session.context));
+    session.connection
+}
+
+#[test]
+fn what_is_remembered_of_a_client_is_written_down_and_restored() {
+    let lingers = json!({ "reason": "resources", "unanswered": 1, "until": 5000, "next_look": 50 });
+    for (connection, pointer, expected) in [
+        (labelled(), "/label", json!("frame 192.0.2.1:7")),
+        (labelled(), "/is_logged", json!(false)),
+        (labelled(), "/first_input", json!("no-header")),
+        (labelled(), "/served_any", json!(false)),
+        (looked_at(), "/is_logged", json!(true)),
+        (looked_at(), "/first_input", json!("any")),
+        (looked_at(), "/served_any", json!(true)),
+        (looked_at(), "/unacknowledged", json!(1000)),
+        (woken(), "/state/busy/request/begun", json!(5)),
+        (lingering(), "/state/lingering", lingers),
+    ] {
+        let (saved, bytes) = write_down(&connection);
+        let value: Value = serde_json::from_str(&saved).expect("JSON");
+        assert_eq!(value.pointer(pointer), Some(&expected), "{pointer} in {saved}");
+        let context = context(1 << 20, &Arc::new(Budget::new(1 << 22)), 1);
+        let restored = restore("frame", &saved, bytes, &context).expect("a state that was saved");
+        assert_eq!(write_down(&restored).0, saved);
     }
 }
 
