@@ -367,7 +367,10 @@ fn connections_that_wait_for_memory_wait_again() {
     let (frozen, handed_over) = save_in_states(&server, 8, &["\"waiting-for-memory\""]);
     frozen.commit();
     drop(server.join());
-    let server = start(&[&frame], limits, Some(handed_over.take_over()));
+    let taken_over = handed_over.take_over();
+    let mut capacities = taken_over.sessions.values().map(|(_, session)| session.bytes[0].capacity());
+    assert!(capacities.all(|capacity| capacity >= whole.len()), "what has arrived is not copied again");
+    let server = start(&[&frame], limits, Some(taken_over));
     assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 8, failed: 0 });
     thread::scope(|scope| {
         for mut client in clients {

@@ -164,7 +164,8 @@ impl Records<'_> {
         let total = lengths.into_iter().try_fold(0, |sum: u64, length| sum.checked_add(length as u64));
         let total = total.filter(|total| *total <= self.left).ok_or(io::ErrorKind::UnexpectedEof)?;
         self.left -= total;
-        let [Ok(input), Ok(output)] = lengths.map(buffer) else {
+        let capacities = session.connection.capacities();
+        let [Ok(input), Ok(output)] = [0, 1].map(|part| buffer(capacities[part], lengths[part])) else {
             self.skip(total)?;
             return Ok(Some(Record::TooLarge(session)));
         };
@@ -183,7 +184,11 @@ impl Records<'_> {
     }
 }
 
-/// An empty buffer of this capacity; without memory if that is 0.
-fn buffer(capacity: usize) -> io::Result<Buffer> {
-    if capacity == 0 { Ok(Buffer::default()) } else { Buffer::with_capacity(capacity) }
+/// An empty buffer for bytes of this length, of the larger capacity if there is memory for it; without memory if there
+/// are no bytes.
+fn buffer(capacity: usize, length: usize) -> io::Result<Buffer> {
+    match length {
+        0 => Ok(Buffer::default()),
+        length => Buffer::with_capacity(capacity).or_else(|_| Buffer::with_capacity(length)),
+    }
 }

@@ -63,6 +63,7 @@ fn save_request(phase: Phase, in_flight: &InFlight) -> SavedRequest {
     let offload =
         phase.offloads_next().then_some(SavedOffload { seed: in_flight.seed, is_counted: in_flight.is_recalled });
     SavedRequest {
+        room: in_flight.input.capacity(),
         preprocessed: in_flight.needed.preprocessed,
         time: in_flight.request,
         begun: in_flight.begun,
