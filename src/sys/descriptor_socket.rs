@@ -17,6 +17,7 @@ use nix::sys::socket::{
 };
 
 use super::passed_descriptors::send_with_descriptors;
+use super::poll::is_readable;
 use super::socket_options::set_send_buffer;
 
 /// The most descriptors in one message (`SCM_MAX_FD` in the kernel's include/net/scm.h): one more fails with EINVAL.
@@ -83,6 +84,12 @@ impl DescriptorSender {
             return Err(Errno::EINVAL);
         }
         send_with_descriptors(&self.0, payload, descriptors)
+    }
+
+    /// Whether the last descriptor of the receiver is closed, in whichever process.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        is_readable(&self.0)
     }
 }
 
