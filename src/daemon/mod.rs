@@ -171,7 +171,8 @@ fn serve(
     server_config::log_computed_defaults(&settings, &config);
     let serving = Serving::new(&sockets, origins);
     let Sockets { listeners, side, connection, .. } = sockets;
-    let server = Server::start(listeners, connection, incoming.taken_over, &config)
+    let taken_over = incoming.taken_over.or_else(|| hand_over::lost(&incoming.lost, &listeners));
+    let server = Server::start(listeners, connection, taken_over, &config)
         .map_err(|error| Failure::system(error.to_string()))?;
     let side = match SideServices::start(side, server.observer()) {
         Ok(side) => side,

@@ -39,6 +39,15 @@ pub fn ignore_file_size_limit() {
     let _ = sys::ignore_signal(Signal::SIGXFSZ);
 }
 
+/// Sends the signals that came, but were not taken, to this process again. While they are blocked, they stay pending: for
+/// this program, or for the one that it executes.
+pub fn send_again() {
+    for signal in HANDLED.into_iter().filter(|signal| sys::caught(*signal).is_some()) {
+        // fails only for a process that does not exist
+        let _ = sys::send_to_this_process(signal);
+    }
+}
+
 /// The signals that the daemon handles.
 #[derive(Debug)]
 pub struct Signals {

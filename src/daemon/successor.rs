@@ -73,7 +73,10 @@ pub fn execute(program: &Path, arguments: &[OsString], descriptor: BorrowedFd<'_
         .map(|(name, value)| (name.into(), value.into()));
     let environment: Vec<(OsString, OsString)> = env::vars_os().filter(is_kept).chain(passed).collect();
     let error = match sys::block_signals(&signals::HANDLED) {
-        Ok(_blocked) => sys::execute(program, arguments, &environment, descriptor),
+        Ok(_blocked) => {
+            signals::send_again();
+            sys::execute(program, arguments, &environment, descriptor)
+        }
         Err(error) => error,
     };
     format!("cannot execute {}: {}", program.display(), error.desc())
@@ -100,7 +103,11 @@ impl SettingsCheck {
         for name in OF_ONE_PROCESS {
             command.env_remove(name);
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // the child inherits this: a SIGTERM or SIGINT for all processes of the service or terminal is not for the check
+        let blocked = sys::block_signals(&signals::HANDLED)?;
+        let mut child = command.spawn()?;
+        drop(blocked);
         let messages = child.stderr.take();
         Ok(Self { child, messages, text: Vec::new(), until: Instant::now() + CHECK_TIMEOUT })
     }
@@ -209,6 +216,7 @@ mod tests {
     fn the_last_message_is_the_reason() {
         assert_eq!(check("test \"$1\" = --check"), Ok(()));
         assert_eq!(check("echo warning >&2; exec 2>&-"), Ok(()));
+        assert_eq!(check("kill -TERM $$; kill -INT $$"), Ok(()), "signals for all processes of the service");
         let failed = |script: &str| check(script).expect_err(script);
         let log =
             "echo '2026-11-21T10:00:00.000Z retortd: one' >&2; echo '2026-11-21T10:00:00.000Z retortd: two: a b' >&2";

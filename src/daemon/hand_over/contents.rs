@@ -17,60 +17,56 @@ const KEPT_FREE: u64 = 512;
 /// What was in the socket.
 #[derive(Debug)]
 pub struct Contents {
-    /// The state, from its beginning.
-    pub state: File,
+    /// The state, from its beginning; or why nothing can be used.
+    pub state: Result<File, String>,
     /// The descriptors of listeners.
     pub listeners: Vec<OwnedFd>,
     /// Connections, by the number that the kernel gives to their sockets.
     pub connections: HashMap<u64, OwnedFd>,
+    /// Whether there are listeners that a predecessor has bound, in a state of any version.
+    pub has_own_listeners: bool,
 }
 
-/// Receives all messages. The socket is empty afterwards, whatever the result. `has_own_listeners` becomes true if there
-/// are listeners that a predecessor has bound, also where the rest cannot be used.
-///
-/// # Errors
-/// The reason why nothing of it can be used.
-pub fn receive(socket: &DescriptorReceiver, has_own_listeners: &mut bool) -> Result<Contents, String> {
-    let result = receive_at_most(MAX_MESSAGES, socket, has_own_listeners);
-    if result.is_err() {
-        // the rest is closed
-        let rest = (0..MAX_MESSAGES).map_while(|_| socket.receive().ok().flatten());
-        rest.for_each(|message| *has_own_listeners |= message.payload == LISTENERS);
-    }
-    result
+/// Receives all messages. The socket is empty afterwards, unless more of them keep coming.
+#[must_use]
+pub fn receive(socket: &DescriptorReceiver) -> Contents {
+    receive_at_most(MAX_MESSAGES, socket)
 }
 
-fn receive_at_most(most: usize, socket: &DescriptorReceiver, has_own_listeners: &mut bool) -> Result<Contents, String> {
-    let first = next(socket)?.ok_or("it is empty")?;
-    let mut contents = Contents { state: state(first)?, listeners: Vec::new(), connections: HashMap::new() };
-    let mut is_truncated = false;
+fn receive_at_most(most: usize, socket: &DescriptorReceiver) -> Contents {
+    let mut contents = Contents {
+        state: socket.receive().map_err(unreceivable).and_then(state),
+        listeners: Vec::new(),
+        connections: HashMap::new(),
+        has_own_listeners: false,
+    };
     for _ in 0..most {
-        let Some(message) = next(socket)? else {
-            if is_truncated {
-                contents.leave_descriptors_free(sys::descriptor_limit());
+        match socket.receive() {
+            Ok(Some(message)) => contents.add(message),
+            Ok(None) => return contents,
+            Err(error) => {
+                contents.state = Err(unreceivable(error));
+                return contents;
             }
-            return Ok(contents);
-        };
-        is_truncated |= message.truncated;
-        *has_own_listeners |= message.payload == LISTENERS;
-        contents.add(message)?;
+        }
     }
-    Err(format!("it has more than {most} messages"))
+    contents.state = Err(format!("it has more than {most} messages"));
+    contents
 }
 
-fn next(socket: &DescriptorReceiver) -> Result<Option<Received>, String> {
-    socket.receive().map_err(|error| format!("it cannot be received: {}", error.desc()))
+fn unreceivable(error: Errno) -> String {
+    format!("it cannot be received: {}", error.desc())
 }
 
 /// The state that the first message carries.
-fn state(message: Received) -> Result<File, String> {
-    let payload = message.payload;
+fn state(message: Option<Received>) -> Result<File, String> {
+    let Received { payload, descriptors, .. } = message.ok_or("it is empty")?;
     if payload != STATE {
         let is_version = payload.starts_with(b"state ") && payload.ends_with(b"\n");
         let what = if is_version { "is of another version" } else { "begins with an unknown message" };
         return Err(format!("it {what}, '{}'", payload.trim_ascii().escape_ascii()));
     }
-    let file: Result<[OwnedFd; 1], _> = message.descriptors.try_into();
+    let file: Result<[OwnedFd; 1], _> = descriptors.try_into();
     let [file] = file.map_err(|_| "it has no state")?;
     sys::sealed_file(file).map_err(|error| match error {
         Errno::EPERM => "its state may still change".into(),
@@ -80,16 +76,21 @@ fn state(message: Received) -> Result<File, String> {
 
 impl Contents {
     /// Adds the descriptors of a message.
-    fn add(&mut self, Received { payload, descriptors, .. }: Received) -> Result<(), String> {
+    fn add(&mut self, Received { payload, descriptors, truncated }: Received) {
         match &*payload {
-            LISTENERS | INHERITED => self.listeners.extend(descriptors),
+            LISTENERS | INHERITED => {
+                self.has_own_listeners |= payload == LISTENERS;
+                self.listeners.extend(descriptors);
+            }
             CONNECTIONS => {
                 let numbered = descriptors.into_iter().map(|socket| Some((sys::socket_cookie(&socket).ok()?, socket)));
                 self.connections.extend(numbered.flatten());
             }
-            payload => return Err(format!("it has an unknown message, '{}'", payload.escape_ascii())),
+            payload => self.state = Err(format!("it has an unknown message, '{}'", payload.escape_ascii())),
         }
-        Ok(())
+        if truncated {
+            self.leave_descriptors_free(sys::descriptor_limit());
+        }
     }
 
     /// Closes as many connections as needed to leave some descriptors free below a limit: the start needs them.
@@ -128,8 +129,8 @@ mod tests {
     #[test]
     fn messages_are_bounded() {
         let messages = [(CONNECTIONS, &[][..]); 3];
-        assert!(receive_at_most(4, &filled(&messages), &mut false).is_ok());
-        let error = receive_at_most(3, &filled(&messages), &mut false).expect_err("one more");
+        assert!(receive_at_most(4, &filled(&messages)).state.is_ok());
+        let error = receive_at_most(3, &filled(&messages)).state.expect_err("one more");
         assert_eq!(error, "it has more than 3 messages");
     }
 
@@ -143,7 +144,8 @@ mod tests {
         let socket = filled(&[(CONNECTIONS, &sockets)]);
         drop(sockets);
         setrlimit(Resource::RLIMIT_NOFILE, 40, 40).expect("a limit");
-        let contents = receive(&socket, &mut false).expect("a state");
+        let contents = receive(&socket);
+        assert!(contents.state.is_ok());
         assert_eq!(contents.connections.len(), 30);
         assert!(UnixStream::pair().is_ok(), "there are descriptors for the start");
     }
@@ -152,8 +154,9 @@ mod tests {
     fn a_low_limit_on_descriptors_costs_connections_and_not_the_start() {
         let file = || File::open("/dev/null").expect("open").into();
         let mut contents = Contents {
-            state: File::open("/dev/null").expect("open"),
+            state: Err("it is not used".into()),
             listeners: Vec::new(),
+            has_own_listeners: false,
             connections: (0..20).map(|cookie| (cookie, file())).collect(),
         };
         contents.leave_descriptors_free(1024);

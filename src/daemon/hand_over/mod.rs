@@ -28,12 +28,14 @@
 //! | `pack` | writes the state, sends the descriptors |
 //! | `contents` | receives the descriptors, with bounds |
 //! | `unpack` | reads the state |
+//! | `lost` | counts the connections whose state cannot be used |
 //! | `handed_listener` | a listener of the predecessor, and the endpoint that it is for |
 
 mod contents;
 mod format;
 mod handed_listener;
 mod listening;
+mod lost;
 mod pack;
 #[cfg(test)]
 mod tests;
@@ -41,5 +43,6 @@ mod unpack;
 
 pub use format::{ListenerOrigin, NAME};
 pub use handed_listener::{HandedFile, HandedListener, assign};
+pub use lost::lost;
 pub use pack::pack;
 pub use unpack::{Incoming, unpack};

@@ -21,8 +21,8 @@ use crate::daemon::config::settings::Settings;
 use crate::daemon::listeners::{self, Sockets};
 use crate::daemon::server_config::server_config;
 use crate::daemon::side::SideServices;
-use crate::server::{SavedServer, Server};
-use crate::sys::{self, DescriptorReceiver, DescriptorSender, descriptor_pair};
+use crate::server::{CloseReason, SavedServer, Server};
+use crate::sys::{self, DescriptorReceiver, DescriptorSender, SocketAddress, descriptor_pair};
 
 /// Bounds a wait for a worker. Chosen: far above what any machine needs.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -53,7 +53,8 @@ impl Daemon {
         let Sockets { listeners, side, .. } = sockets;
         let names = listeners.iter().map(|listener| &listener.name).chain(side.iter().map(|listener| &listener.name));
         let names = names.cloned().collect();
-        let server = Server::start(listeners, None, incoming.taken_over, &config).expect("a server");
+        let taken_over = incoming.taken_over.or_else(|| lost(&incoming.lost, &listeners));
+        let server = Server::start(listeners, None, taken_over, &config).expect("a server");
         let side = SideServices::start(side, server.observer()).expect("a thread");
         Self { server, side, origins, names }
     }
@@ -332,6 +333,38 @@ fn what_is_no_state_of_this_version_is_dropped() {
         }),
         "an unknown message"
     );
+}
+
+#[test]
+fn connections_of_another_version_are_closed_and_counted() {
+    let daemon =
+        Daemon::start(&settings("echo=127.0.0.1:0 time=127.0.0.1:0"), Inherited::default(), Incoming::default());
+    let mut clients: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(daemon.address(0)).expect("connect")).collect();
+    for client in &mut clients {
+        echo(client, b"before");
+    }
+    let written = daemon.hand_over(false).remove(0);
+    // as another version would have written it
+    let (sender, receiver) = descriptor_pair().expect("a pair");
+    while let Some(message) = written.receive().expect("receive") {
+        let payload = if message.payload == STATE { b"state 999\n" } else { &*message.payload };
+        sender.send(payload, &message.descriptors.iter().map(AsFd::as_fd).collect::<Vec<_>>()).expect("send");
+    }
+    let mut incoming = unpack(vec![receiver]);
+    assert!(incoming.taken_over.is_none() && incoming.listeners.is_empty() && incoming.has_own_listeners);
+    for client in &mut clients {
+        assert_eq!(client.read(&mut [0]).expect("the end"), 0);
+    }
+    assert_eq!(incoming.lost.len(), 3);
+    // the connections were those of a port that is bound again
+    let port = incoming.lost[0].to_string();
+    incoming.lost.push(SocketAddress::Internet("127.0.0.1:1".parse().expect("an address")));
+    let successor = Daemon::start(&settings(&format!("echo={port}")), Inherited::default(), incoming);
+    let totals = &successor.server.stats().totals;
+    let closed = totals.closed[CloseReason::HandoverFailed as usize];
+    assert_eq!((totals.accepted, closed, totals.open()), (3, 3, 0));
+    assert_eq!(successor.server.taken_over().failed, 3);
+    successor.stop();
 }
 
 #[test]

@@ -11,7 +11,8 @@ use super::contents::{self, Contents};
 use super::format::{FileRecord, Header, ListenerRecord, MAX_HEADER, file_of, numbers_of};
 use super::handed_listener::{HandedFile, HandedListener};
 use crate::server::TakenOver;
-use crate::sys::{self, DescriptorReceiver, StreamListener};
+use crate::sys::{self, DescriptorReceiver, SocketAddress, StreamListener};
+use crate::units::counted;
 
 /// What a predecessor has handed over; nothing if there was none.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Incoming {
     pub listeners: Vec<HandedListener>,
     /// The connections, with the state of the server.
     pub taken_over: Option<TakenOver>,
+    /// The own addresses of connections that came with a state that cannot be used. They are closed.
+    pub lost: Vec<SocketAddress>,
     /// Whether there was a descriptor, usable or not, which the manager has to remove from its store.
     pub was_passed: bool,
     /// Whether the predecessor has bound listeners, usable or not.
@@ -36,43 +39,47 @@ pub fn unpack(sockets: Vec<DescriptorReceiver>) -> Incoming {
         sys::raise_descriptor_limit();
     }
     for socket in sockets {
-        let contents = contents::receive(&socket, &mut incoming.has_own_listeners);
-        if incoming.taken_over.is_some() {
-            warn!("another predecessor's state is dropped: one is in use already");
-            continue;
-        }
-        match contents.and_then(read) {
-            Ok((listeners, taken_over)) => {
-                incoming.listeners = listeners;
-                incoming.taken_over = Some(taken_over);
-            }
-            Err(why) => warn!("what a predecessor has handed over cannot be used: {why}; its connections are closed"),
+        let contents = contents::receive(&socket);
+        incoming.has_own_listeners |= contents.has_own_listeners;
+        if let Err((why, connections)) = incoming.read(contents) {
+            let closed = counted(connections.len(), "connection");
+            warn!("what a predecessor has handed over cannot be used: {why}; {closed} closed");
+            incoming.lost.extend(connections.values().filter_map(|socket| sys::local_address(socket).ok()));
         }
     }
     incoming
 }
 
-fn read(contents: Contents) -> Result<(Vec<HandedListener>, TakenOver), String> {
-    let Contents { state, listeners, connections } = contents;
-    let whole = state.metadata().map_err(|error| format!("its state has no length: {error}"))?.len();
-    let mut reader = BufReader::new(state);
-    let (Header { server, listeners: records }, length) = read_header(&mut reader)?;
-    let listeners = matched(records, listeners);
-    let left = whole.saturating_sub(length);
-    Ok((listeners, TakenOver::read(server, &mut reader, left, connections)))
+impl Incoming {
+    /// Reads what was in one socket; otherwise returns the reason, and the connections.
+    fn read(&mut self, contents: Contents) -> Result<(), (String, HashMap<u64, OwnedFd>)> {
+        let Contents { state, listeners, connections, .. } = contents;
+        if self.taken_over.is_some() {
+            return Err(("there is another state, which is in use".into(), connections));
+        }
+        let header = state.as_ref().map_err(String::clone).and_then(read_header);
+        let (Header { server, listeners: records }, mut reader, left) = match header {
+            Ok(header) => header,
+            Err(why) => return Err((why, connections)),
+        };
+        self.listeners = matched(records, listeners);
+        self.taken_over = Some(TakenOver::read(server, &mut reader, left, connections));
+        Ok(())
+    }
 }
 
-/// The header, and its length in bytes.
-fn read_header(from: &mut BufReader<File>) -> Result<(Header, u64), String> {
-    let mut line = Vec::new();
-    let read = from.take(MAX_HEADER).read_until(b'\n', &mut line);
-    let length = read.map_err(|error| format!("its state cannot be read: {error}"))? as u64;
+/// The header, a reader of the rest, and the length of that in bytes.
+fn read_header(state: &File) -> Result<(Header, BufReader<&File>, u64), String> {
+    let unreadable = |error| format!("its state cannot be read: {error}");
+    let whole = state.metadata().map_err(unreadable)?.len();
+    let (mut reader, mut line) = (BufReader::new(state), Vec::new());
+    let length = (&mut reader).take(MAX_HEADER).read_until(b'\n', &mut line).map_err(unreadable)? as u64;
     if line.pop() != Some(b'\n') {
         return Err("its state has no header".into());
     }
-    let header =
-        serde_json::from_slice(&line).map_err(|error| format!("the header of its state is invalid: {error}"))?;
-    Ok((header, length))
+    let header = serde_json::from_slice(&line);
+    let header = header.map_err(|error| format!("the header of its state is invalid: {error}"))?;
+    Ok((header, reader, whole.saturating_sub(length)))
 }
 
 /// The listeners that these records are about. Records without a descriptor, and the reverse, are dropped.

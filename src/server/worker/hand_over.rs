@@ -161,8 +161,8 @@ impl Worker {
         }
     }
 
-    /// Makes the first call of a connection that was restored or recalled. If its request is offloaded, that was counted
-    /// before.
+    /// Makes the first call of a connection that was restored or recalled. If its request is offloaded, that was
+    /// counted before.
     fn continue_session(&mut self, token: Token) {
         let Some(session) = self.table.get_mut(token) else { return };
         match self.driver.drive_connection(token, session, Connection::continue_service) {

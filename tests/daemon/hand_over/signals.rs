@@ -1,5 +1,8 @@
 //! Signals while a hand-over is in progress.
 
+use std::thread;
+use std::time::Duration;
+
 use super::{ProgramCopy, serving};
 use crate::harness::action::{REVERSE, SHUFFLE, UPPERCASE};
 use crate::harness::{Daemon, DaemonBuilder, Directory, frame, length_prefixed, wait_until};
@@ -45,7 +48,7 @@ fn a_refused_hand_over_after_sigterm_is_a_drain() {
 fn the_daemon_serves_while_it_waits_for_a_request() {
     let mut daemon = with_manager(&["--hand-over-timeout=1m"]);
     let mut busy = daemon.connect("frame");
-    let text = vec![b'x'; 16 << 20];
+    let text = vec![b'x'; 6 << 20];
     busy.send(&frame(SHUFFLE, &text));
     daemon.statistics_when(|statistics| statistics.requests == 1);
     wait_until("its request is processed", || daemon.tasks().iter().any(|task| task.name == "offload"));
@@ -93,14 +96,35 @@ fn sigterm_ends_a_hand_over_that_no_manager_completes() {
     assert_eq!(client.receive_all(), b"");
 }
 
+/// Whether the old program handles it, or the new one, which gets what came in between.
 #[test]
-fn sigterm_right_after_a_hand_over_stops_the_successor() {
-    for _ in 0..5 {
+fn sigterm_at_any_moment_stops_a_daemon_without_manager() {
+    for step in 0..30 {
         let mut daemon = serving("frame", &[]);
-        let client = daemon.connect("frame");
-        daemon.hand_over();
-        assert_eq!(daemon.stop(), 0);
+        let mut client = daemon.connect("frame");
+        assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+        daemon.signal(Signal::SIGUSR2);
+        // no event marks these moments
+        thread::sleep(step * Duration::from_micros(700));
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(client.wait_closed(), b"");
         drop(client);
+        assert_eq!(daemon.wait_exit(), 0, "{}", daemon.log.text());
+    }
+}
+
+#[test]
+fn sigterm_at_any_moment_changes_no_hand_over_to_a_manager() {
+    for step in 0..30 {
+        let mut daemon = with_manager(&[]);
+        daemon.signal(Signal::SIGUSR2);
+        // no event marks these moments
+        thread::sleep(step * Duration::from_micros(700));
+        // it may have exited, and not been waited for
+        let _ = nix::sys::signal::kill(daemon.pid, Signal::SIGTERM);
+        assert_eq!(daemon.wait_exit(), 75, "{}", daemon.log.text());
+        daemon.notices.wait_closed();
+        assert_eq!(daemon.stored.len(), 1);
     }
 }
 

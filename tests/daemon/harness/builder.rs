@@ -225,7 +225,9 @@ fn collect_notices(socket: UnixDatagram) -> (EventLog<String>, EventLog<Arc<Owne
     thread::spawn(move || {
         while let Some((text, descriptors)) = receive_notice(&socket) {
             if text.starts_with("FDSTORE=1\n") {
-                descriptors.into_iter().for_each(|descriptor| filled.1.push(Arc::new(descriptor)));
+                for descriptor in descriptors {
+                    filled.1.push(Arc::new(descriptor));
+                }
             }
             filled.0.push(text);
         }
