@@ -303,11 +303,11 @@ fn connections_in_all_states_are_continued_and_statistics_stay_exact() {
     let mut generated = chargen.connect(b"");
     let (header, rest) = (b"PROXY TCP4 192.0.2.1 127.0.0.1", b" 1000 80\r\n");
     let mut announced = proxied.connect(header);
-    drop(save_in_states(&server, &STATES));
+    drop(save_in_states(&server, 8, &STATES));
     // the last, because it lingers for a bounded time
     let mut told = daytime.connect(b"");
     wait_until("its line is sent", || of(&server.stats(), "daytime").totals.answered == 1);
-    let (frozen, handed_over) = save_in_states(&server, &["\"lingering\""]);
+    let (frozen, handed_over) = save_in_states(&server, 9, &["\"lingering\""]);
     assert_eq!(handed_over.saved, Saved { handed_over: 9, left: 0 });
     frozen.commit();
     let before = server.join();

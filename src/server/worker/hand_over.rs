@@ -150,13 +150,8 @@ impl Worker {
     fn go_on(&mut self) {
         self.set_time(self.shared.clock.elapsed());
         for token in mem::take(&mut self.recalled) {
-            self.continue_session(token);
+            self.drive(token, Connection::continue_service);
         }
-    }
-
-    /// Makes the first call of a connection that was restored or recalled.
-    fn continue_session(&mut self, token: Token) {
-        self.drive(token, Connection::continue_service);
     }
 
     /// Takes a connection of a predecessor into the table, and counts it; returns its requests that are not answered
