@@ -1,6 +1,6 @@
 //! Hand-overs that are refused: the daemon goes on serving.
 
-use super::{ProgramCopy, held_at_work, without_manager};
+use super::{ProgramCopy, without_manager};
 use crate::harness::action::{SHUFFLE, UPPERCASE};
 use crate::harness::{Client, Daemon, DaemonBuilder, Directory, frame};
 use nix::sys::signal::Signal;
@@ -64,10 +64,10 @@ fn a_request_that_is_processed_too_long_is_left_behind() {
     assert_eq!(quiet.request(UPPERCASE, b"x"), b"X");
     let mut busy = daemon.connect("frame");
     busy.send(&frame(SHUFFLE, &vec![b'x'; 64 << 20]));
-    let Some(thread) = held_at_work(&daemon, 2) else { return };
+    let Some(thread) = daemon.freeze_at_work() else { return };
     let before = daemon.log.len();
     daemon.signal(Signal::SIGUSR2);
-    daemon.wait_for_line(before, "handed over 1 connection, except 1 whose request is still processed");
+    daemon.wait_for_line(before, "handed over 1 connection, except 1 whose request is still being processed");
     drop(thread);
     assert_eq!(daemon.taken_over(before), 1);
     busy.wait_closed();

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{ProgramCopy, held_at_work, serving};
+use super::{ProgramCopy, serving};
 use crate::harness::action::{REVERSE, SHUFFLE, UPPERCASE};
 use crate::harness::{Daemon, DaemonBuilder, Directory, frame, length_prefixed};
 use nix::sys::signal::Signal;
@@ -49,9 +49,12 @@ fn the_daemon_serves_while_it_waits_for_a_request() {
     let mut daemon = with_manager(&["--hand-over-timeout=1m"]);
     let mut busy = daemon.connect("frame");
     busy.send(&frame(SHUFFLE, &vec![b'x'; 64 << 20]));
-    let Some(thread) = held_at_work(&daemon, 1) else { return };
+    let Some(thread) = daemon.freeze_at_work() else { return };
     daemon.signal(Signal::SIGUSR2);
-    daemon.wait_for_line(0, "handing over: waiting at most 1m (--hand-over-timeout) for requests that are processed");
+    daemon.wait_for_line(
+        0,
+        "handing over: waiting at most 1m (--hand-over-timeout) for requests that are being processed",
+    );
     assert_eq!(daemon.connect("frame").request(UPPERCASE, b"x"), b"X");
     daemon.reload();
     daemon.signal(Signal::SIGUSR2);
