@@ -339,11 +339,11 @@ pub fn write_down(connection: &Connection) -> (String, [Vec<u8>; 2]) {
 /// The connection to the protocol of that name that was written down, or what is wrong with it.
 pub fn restore(name: &str, saved: &str, bytes: [Vec<u8>; 2], context: &Context) -> Result<Connection, String> {
     let saved: SavedConnection = serde_json::from_str(saved).map_err(|error| error.to_string())?;
-    let capacities = saved.capacities();
-    let buffers = [0, 1].map(|part| {
-        let bytes: &[u8] = &bytes[part];
-        let mut buffer = Buffer::with_capacity(capacities[part].max(bytes.len())).expect("memory");
-        buffer.unfilled_mut()[..bytes.len()].copy_from_slice(bytes);
+    let mut capacities = saved.capacities().into_iter();
+    let buffers = bytes.map(|bytes| {
+        let capacity = capacities.next().unwrap_or_default().max(bytes.len());
+        let mut buffer = Buffer::with_capacity(capacity).expect("memory");
+        buffer.unfilled_mut()[..bytes.len()].copy_from_slice(&bytes);
         buffer.advance(bytes.len());
         buffer
     });
