@@ -28,7 +28,7 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub struct Counters { $($(#[doc = $help])+ pub $name: $counter,)+ }
 
-        /// Sums of counters. A successor continues them: they are saved by name, and one that was not saved begins at 0.
+        /// Sums of counters. A successor continues them: they are saved by name; one that was not saved begins at 0.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct Totals {

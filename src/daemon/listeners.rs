@@ -76,6 +76,10 @@ fn own_endpoints(settings: &FixedSettings, inherited: &Inherited) -> Result<Vec<
     if inherited.is_empty() {
         return Ok(vec![Endpoint::default()]);
     }
+    if inherited.has_connections {
+        // they are served to their end, although their listeners are gone
+        return Ok(Vec::new());
+    }
     Err(Failure::configuration("systemd passed no socket that can be used").with_hint(
         "a socket unit has to pass stream sockets that listen, or one connection; for listeners of the daemon itself \
          set --listen",

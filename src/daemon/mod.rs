@@ -15,7 +15,7 @@
 //! | `hand_over` | what one process hands over to the next one |
 //! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
 //! | `main_loop`, `successor`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
-//! | `notify`, `notify_queue`, `status` | reports to systemd |
+//! | `notify`, `notify_queue`, `notify_socket`, `status` | reports to systemd |
 //! | `side` | the services beside the workers: metrics and health, agent-check |
 //! | `logging`, `exit_status` | the log, the exit code |
 //! | `system_limits`, `memory_plan` | the limits of the system, and the defaults that keep to the memory |
@@ -37,6 +37,7 @@ mod main_loop;
 mod memory_plan;
 mod notify;
 mod notify_queue;
+mod notify_socket;
 mod reload;
 mod server_config;
 pub mod side;

@@ -1,9 +1,8 @@
 //! Notifies the service manager (`sd_notify(3)`).
 //!
-//! The crate sd-notify formats the messages and reads the watchdog's variables. The socket is this module's: it is
-//! opened once, so that messages do not depend on free descriptors; it never blocks; and its address may be abstract
-//! (`@name`). Status, watchdog and extension messages that the manager does not take are lost, because the next one
-//! replaces them. All others are sent again ([`Notifier::retry`]) until they are delivered. No error is fatal.
+//! The crate sd-notify formats the messages and reads the watchdog's variables. The socket is that of
+//! [`super::notify_socket`]. Status, watchdog and extension messages that the manager does not take are lost, because
+//! the next one replaces them. All others are sent again ([`Notifier::retry`]) until they are delivered. No error is fatal.
 //!
 //! Only [`Notifier::store`] waits, for a bounded time: with what it stores this process gives its connections away, so it
 //! must know that the manager has it.
@@ -11,19 +10,17 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use log::warn;
 use sd_notify::NotifyState;
 
 use super::notify_queue::{Message, NotifyQueue};
-use crate::sys::{self, Errno, Interest};
-use crate::units::format_time;
+use super::notify_socket::{NotifySocket, STORE_TIMEOUT, wait};
+use crate::sys::Interest;
 
 /// The maximum length of a status, in bytes. Derived: systemd ignores a message of more than 4096 bytes (`PIPE_BUF`) as
 /// a whole, and READY is sent with the status.
@@ -32,15 +29,10 @@ const MAX_STATUS: usize = 3072;
 /// The maximum period of a watchdog, in microseconds. Derived: one more means no end (`USEC_INFINITY` of systemd).
 const MAX_PERIOD: u64 = u64::MAX - 1;
 
-/// The maximum time that the manager may take to store a descriptor. Chosen: it takes milliseconds (measured: 3 to 14 ms
-/// with systemd 252 and 257), and nothing is served meanwhile; a manager that needs longer is too busy to start a
-/// successor.
-const STORE_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// Sends messages to the service manager; does nothing if there is none.
 #[derive(Debug)]
 pub struct Notifier {
-    connection: Option<Connection>,
+    connection: Option<NotifySocket>,
     status: String,
     pending: NotifyQueue,
 }
@@ -50,7 +42,7 @@ impl Notifier {
     #[must_use]
     pub fn from_environment() -> Self {
         let name = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
-        let connection = name.and_then(|name| match Connection::to(name.as_bytes()) {
+        let connection = name.and_then(|name| match NotifySocket::to(name.as_bytes()) {
             Ok(connection) => Some(connection),
             Err(error) => {
                 warn!("cannot reach the service manager at {}: {error}", name.to_string_lossy().escape_debug());
@@ -239,71 +231,6 @@ fn watchdog_period(value: Option<&OsStr>) -> Option<Duration> {
     period
 }
 
-/// Waits until a descriptor is ready.
-fn wait(descriptor: &impl AsFd, interest: Interest, until: Instant) -> Result<(), String> {
-    match sys::wait_ready(descriptor, interest, until.saturating_duration_since(Instant::now())) {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) => {
-            Err(format!("the service manager has not taken the messages within {}", format_time(STORE_TIMEOUT)))
-        }
-        Err(error) => Err(format!("cannot wait for the service manager: {error}")),
-    }
-}
-
-/// A socket that is connected to the manager's.
-#[derive(Debug)]
-struct Connection {
-    socket: UnixDatagram,
-    address: SocketAddr,
-}
-
-impl Connection {
-    /// Connects to an absolute path, or to an abstract name after `@` (`sd_notify(3)`).
-    fn to(name: &[u8]) -> io::Result<Self> {
-        let address = match name {
-            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
-            [b'/', ..] => SocketAddr::from_pathname(OsStr::from_bytes(name))?,
-            _ => return Err(io::Error::other("neither an absolute path nor an abstract name (@NAME)")),
-        };
-        let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
-        socket.connect_addr(&address)?;
-        Ok(Self { socket, address })
-    }
-
-    /// Sends a message without blocking; true if the manager has taken it.
-    fn send(&self, message: &str) -> bool {
-        match self.socket.send(message.as_bytes()) {
-            Ok(_) => true,
-            // its queue is full
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            // the manager has closed its socket, which disconnects this one (unix(7)); it may have a new one there
-            Err(_) => self.socket.connect_addr(&self.address).is_ok() && self.socket.send(message.as_bytes()).is_ok(),
-        }
-    }
-
-    /// Sends a message with a descriptor, and waits until the queue of the manager has room for it.
-    fn send_until_taken(&self, message: &str, descriptor: BorrowedFd<'_>, until: Instant) -> Result<(), String> {
-        let mut is_connected_again = false;
-        loop {
-            match sys::send_with_descriptor(&self.socket, message.as_bytes(), descriptor) {
-                Ok(()) => return Ok(()),
-                Err(Errno::EAGAIN) => self.wait_for_room(until)?,
-                Err(Errno::EINTR) => {}
-                // as in `send`
-                Err(_) if !is_connected_again && self.socket.connect_addr(&self.address).is_ok() => {
-                    is_connected_again = true;
-                }
-                Err(error) => return Err(format!("cannot pass a descriptor to the service manager: {}", error.desc())),
-            }
-        }
-    }
-
-    fn wait_for_room(&self, until: Instant) -> Result<(), String> {
-        wait(&self.socket, Interest::WRITE, until)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,29 +255,5 @@ mod tests {
         let long = "ä".repeat(4000);
         assert!(text(&Message::Ready, shortened(&long)).len() < 4096);
         assert_eq!(shortened("short"), "short");
-    }
-
-    #[test]
-    fn wrong_addresses_are_rejected() {
-        for name in ["vsock:2:99", "notify", "./notify", " /run/notify"] {
-            let refused = Connection::to(name.as_bytes()).expect_err(name).to_string();
-            assert_eq!(refused, "neither an absolute path nor an abstract name (@NAME)");
-        }
-        assert!(Connection::to(&[b'/'; 300]).is_err());
-    }
-
-    #[test]
-    fn restarted_managers_are_connected_again() {
-        let name = format!("retortd-unit-{}", std::process::id());
-        let address = SocketAddr::from_abstract_name(&name).expect("a name");
-        let first = UnixDatagram::bind_addr(&address).expect("bind");
-        let connection = Connection::to(format!("@{name}").as_bytes()).expect("connect");
-        assert!(connection.send("one"));
-        drop(first);
-        assert!(!connection.send("lost") && !connection.send("lost"));
-        let second = UnixDatagram::bind_addr(&address).expect("bind again");
-        assert!(connection.send("two"));
-        let mut message = [0; 8];
-        assert_eq!(second.recv(&mut message).map(|length| message[..length].to_vec()).expect("a message"), b"two");
     }
 }

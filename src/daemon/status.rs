@@ -20,6 +20,8 @@ pub struct Serving {
     pub origins: Origins,
     /// There is one connection and no listener of the workers: the daemon exits when the connection ends.
     pub single_connection: bool,
+    /// There are connections of a predecessor and no listener: the daemon exits when the last connection ends.
+    pub has_no_listener: bool,
 }
 
 impl Serving {
@@ -27,9 +29,11 @@ impl Serving {
     #[must_use]
     pub fn new(sockets: &Sockets, origins: Origins) -> Self {
         let single_connection = sockets.connection.is_some() && sockets.listeners.is_empty();
+        let has_no_listener = [sockets.listeners.is_empty(), sockets.side.is_empty(), sockets.connection.is_none()];
+        let has_no_listener = has_no_listener.into_iter().all(|is_missing| is_missing);
         let listeners = sockets.listeners.iter().map(|listener| &listener.name);
         let listeners = listeners.chain(sockets.side.iter().map(|listener| &listener.name)).cloned().collect();
-        Self { listeners, origins, single_connection }
+        Self { listeners, origins, single_connection, has_no_listener }
     }
 
     /// A line of the log for each listener, with the port that the kernel has chosen for port 0.
@@ -40,6 +44,9 @@ impl Serving {
     /// The status while the daemon serves.
     #[must_use]
     pub fn running(&self, stats: &StatsSnapshot) -> String {
+        if self.has_no_listener {
+            return format!("serving the connections of a predecessor; {}", figures(stats));
+        }
         if self.listeners.is_empty() {
             return format!("serving one connection; {}", figures(stats));
         }
@@ -112,7 +119,7 @@ mod tests {
 
     fn serving(listeners: &[&str]) -> Serving {
         let listeners = listeners.iter().map(|name| (*name).to_string()).collect();
-        Serving { listeners, origins: Origins::default(), single_connection: false }
+        Serving { listeners, origins: Origins::default(), single_connection: false, has_no_listener: false }
     }
 
     #[test]
@@ -123,6 +130,9 @@ mod tests {
             "listening on frame=[::]:8083, echo=127.0.0.1:7; 0 connections, 1 request"
         );
         assert_eq!(serving(&[]).running(&stats(1, 2)), "serving one connection; 1 connection, 2 requests");
+        let without = Serving { has_no_listener: true, ..serving(&[]) };
+        let words = "serving the connections of a predecessor; 3 connections, 2 requests";
+        assert_eq!(without.running(&stats(3, 2)), words);
         assert_eq!(stopping(&stats(1, 2)), "stopping; 1 connection, 2 requests");
     }
 

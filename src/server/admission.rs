@@ -127,6 +127,11 @@ impl<N: Notifier> Admission<N> {
     /// Counts a connection that no listener accepted, for `worker`. From now on the owner is notified when one closes.
     pub fn adopt(&self, worker: usize) {
         self.take_over(worker);
+        self.notify_of_closed_connections();
+    }
+
+    /// From now on the owner is notified when a connection closes.
+    pub fn notify_of_closed_connections(&self) {
         self.has_adopted.store(true, Ordering::Relaxed);
     }
 

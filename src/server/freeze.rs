@@ -1,7 +1,8 @@
 //! How a worker stops for its owner: between two iterations of its loop it passes itself to the thread that has asked
 //! for it, and waits until it gets itself back.
 //!
-//! So the owner has all workers in its hands, and nothing is read, written or accepted, while it saves their connections.
+//! So the owner has all workers in its hands, and nothing is read, written or accepted while it saves their
+//! connections.
 
 use std::io::{self, Write};
 use std::sync::mpsc::Sender;

@@ -51,8 +51,8 @@ pub struct Frozen<'a> {
 }
 
 impl Server {
-    /// No more requests begin on the offload pool. [`Server::notice_fd`] becomes readable when those that have begun are
-    /// done. Everything else is served as ever.
+    /// No more requests begin on the offload pool. [`Server::notice_fd`] becomes readable when those that have begun
+    /// are done. Everything else is served as ever.
     pub fn prepare_hand_over(&self) {
         self.shared.offload_pool.pause();
     }
@@ -126,8 +126,8 @@ impl Frozen<'_> {
         Ok(sum)
     }
 
-    /// Ends the workers. Their connections are neither counted nor logged as closed, and the files of Unix sockets stay:
-    /// another process has them.
+    /// Ends the workers. Their connections are neither counted nor logged as closed, and the files of Unix sockets
+    /// stay: another process has them.
     pub fn commit(self) {
         self.server.shared.lifecycle.begin(Phase::Stopping);
         for listener in self.listeners() {

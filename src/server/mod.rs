@@ -109,8 +109,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A descriptor that becomes readable when a worker has ended, when a connection of a server with an adopted one
-    /// closes, and when [`Server::recovery_due_in`] has become less.
+    /// A descriptor that becomes readable when a worker has ended, when a connection of a server with an adopted one,
+    /// or without a listener, closes, and when [`Server::recovery_due_in`] has become less.
     #[must_use]
     pub fn notice_fd(&self) -> BorrowedFd<'_> {
         self.shared.channels.owner().as_fd()

@@ -40,12 +40,12 @@ pub struct TakeOver {
 }
 
 impl Server {
-    /// Starts to serve on `listeners`, to serve `connection`, for which there is a listener's profile behind theirs, and
-    /// to continue with what was `taken_over` from a predecessor.
+    /// Starts to serve on `listeners`, to serve `connection`, for which there is a listener's profile behind theirs,
+    /// and to continue with what was `taken_over` from a predecessor.
     ///
     /// All connections of the predecessor are served, and count for their sources, before the first one is accepted,
-    /// also where they are more than the limits allow. One whose listener is not among `listeners` gets a profile behind
-    /// the others.
+    /// also where they are more than the limits allow. One whose listener is not among `listeners` gets a profile
+    /// behind the others.
     ///
     /// # Errors
     /// When the system refuses a thread, an epoll instance or an eventfd. No thread runs then.
@@ -62,6 +62,9 @@ impl Server {
         let adopted_listener = ListenerIndex::of(listeners.len());
         let shared = Shared::new(config, profiles, listeners.len(), clock);
         let shared = shared.map_err(StartError::when("create an eventfd"))?;
+        if listeners.is_empty() {
+            shared.admission.notify_of_closed_connections();
+        }
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
         let workers: io::Result<Vec<Worker>> =
             (0..config.workers).map(|number| Worker::new(number, &listeners, &shared, config)).collect();

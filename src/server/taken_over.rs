@@ -1,5 +1,5 @@
-//! What a predecessor has saved, as its successor reads it: whatever is wrong costs no more than the connections that it
-//! is wrong with.
+//! What a predecessor has saved, as its successor reads it: whatever is wrong costs no more than the connections that
+//! it is wrong with.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, Read};
@@ -84,6 +84,12 @@ struct Records<'a> {
 }
 
 impl TakenOver {
+    /// Whether no connection can be restored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
     /// Reads the records of the connections of `server`, which take the next `length` bytes of `from`, and finds the
     /// socket of each by its cookie.
     ///

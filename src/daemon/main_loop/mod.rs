@@ -164,6 +164,8 @@ impl MainLoop<'_> {
             self.stop("a worker has failed");
         } else if self.serving.single_connection && !self.server.has_connections() {
             self.stop("the connection has ended");
+        } else if self.serving.has_no_listener && !self.server.has_connections() {
+            self.stop("the last connection has ended, and there is no listener");
         }
     }
 

@@ -80,7 +80,8 @@ impl MainLoop<'_> {
     /// Begins a stop that was requested: with the drain delay, or with the drain if there is none. No balancer sends
     /// clients to a daemon that serves a single connection, so it has no delay.
     pub(super) fn begin_stop(&mut self) {
-        match self.settings.reloadable.drain_delay.max().filter(|_| !self.serving.single_connection) {
+        let accepts = !self.serving.single_connection && !self.serving.has_no_listener;
+        match self.settings.reloadable.drain_delay.max().filter(|_| accepts) {
             Some(delay) => self.begin_delay(delay),
             None => self.end_delay(),
         }

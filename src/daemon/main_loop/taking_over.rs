@@ -1,5 +1,7 @@
 //! The end of a hand-over in the successor.
 
+use log::warn;
+
 use super::MainLoop;
 use crate::daemon::hand_over::{self, Incoming};
 use crate::daemon::logging;
@@ -33,6 +35,11 @@ impl MainLoop<'_> {
             let failed =
                 if failed == 0 { String::new() } else { format!(", and closed {failed} that cannot be served") };
             logging::log_always(&format!("took over {}{failed}", counted(taken_over, "connection")));
+        }
+        if self.serving.has_no_listener {
+            warn!(
+                "there is no listener: the connections of the predecessor are served, and the daemon ends with the last"
+            );
         }
         if is_stored {
             self.notifier.remove_stored(hand_over::NAME);

@@ -80,7 +80,7 @@ pub fn pause(worker: Worker, request: FreezeRequest) -> Option<Worker> {
 impl Worker {
     /// Receives connections and processed requests, and takes those requests back that have not begun. Other messages
     /// wait until the worker goes on.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.set_time(self.shared.clock.elapsed());
         self.drain_mailbox();
         let mut others = VecDeque::new();

@@ -183,6 +183,23 @@ fn a_worker_that_ends_discards_its_messages_and_notifies_the_owner() {
 }
 
 #[test]
+fn connections_that_are_on_their_way_when_a_worker_freezes_are_received() {
+    const CONNECTIONS: usize = 3 * accept::MAX_ACCEPTS as usize;
+    let mut harness = Harness::new(CONNECTIONS);
+    let clients: Vec<_> = (0..CONNECTIONS).map(|_| other_connection()).collect();
+    let clients: Vec<_> =
+        clients.into_iter().map(|(client, connection)| (client, harness.adopt(connection, 0))).collect();
+    harness.shared.channels.send_all(|| WorkerMessage::SlotsFreed);
+    harness.shared.channels.send_all(|| WorkerMessage::Freeze(std::sync::mpsc::channel().0));
+    harness.iterate();
+    assert!(harness.worker.freeze_request.is_some() && harness.connections() < CONNECTIONS, "more than one batch");
+    harness.worker.settle();
+    assert_eq!(harness.connections(), CONNECTIONS);
+    assert!(matches!(harness.worker.inbox.make_contiguous(), [WorkerMessage::SlotsFreed]), "the others wait");
+    drop(clients);
+}
+
+#[test]
 fn a_connection_is_served_with_the_present_options_of_its_listener() {
     let mut harness = Harness::new(2);
     let quotes = Arc::from(["a quote".to_string()]);

@@ -221,6 +221,28 @@ fn what_is_no_state_is_closed_and_the_start_is_clean() {
     }
 }
 
+/// All socket units were disabled before the restart.
+#[test]
+fn connections_are_served_without_a_listener() {
+    let (socket, address) = listener();
+    let mut daemon = DaemonBuilder::new(&["--hand-over"]).with_sockets("frame", vec![socket.into()]).start();
+    let mut client = Client::connect(address);
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    let stored = stored_by(&mut daemon);
+    drop(daemon);
+    let mut successor = DaemonBuilder::new(&["-v", "--hand-over"]).with_sockets("hand-over", vec![stored]).start();
+    assert_eq!(successor.taken_over(0), 1);
+    successor.wait_for_line(0, "there is no listener");
+    assert_eq!(client.request(UPPERCASE, b"y"), b"Y");
+    // which may be handed over again
+    let stored = stored_by(&mut successor);
+    let mut last = DaemonBuilder::new(&["-v"]).with_sockets("hand-over", vec![stored]).start();
+    assert_eq!(client.request(UPPERCASE, b"z"), b"Z");
+    drop(client);
+    assert_eq!(last.wait_exit(), 0);
+    last.wait_for_line(0, "stopping: the last connection has ended, and there is no listener");
+}
+
 /// What an upgrade from a daemon that hands over to one of this version without the option does.
 #[test]
 fn a_successor_without_the_option_takes_over_too() {

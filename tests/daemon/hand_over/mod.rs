@@ -11,7 +11,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::harness::{Daemon, DaemonBuilder, Directory};
+use crate::harness::{Daemon, DaemonBuilder, Directory, FrozenThread, wait_until};
 
 /// The program at a path of its own, where a test can replace it, as an upgrade does.
 struct ProgramCopy(PathBuf);
@@ -47,6 +47,13 @@ impl ProgramCopy {
     fn remove(&self) {
         fs::remove_file(&self.0).expect("remove the program");
     }
+}
+
+/// Waits for this number of requests, and holds the thread that processes the last one. None: see [`Daemon::freeze`].
+fn held_at_work(daemon: &Daemon, requests: u64) -> Option<FrozenThread> {
+    daemon.statistics_when(|statistics| statistics.requests == requests);
+    wait_until("the request is processed", || daemon.tasks().iter().any(|task| task.name == "offload"));
+    daemon.freeze_at_work("offload")
 }
 
 /// A daemon that executes its program again to hand its connections over, with this number of listeners.

@@ -1,6 +1,6 @@
 //! Hand-overs that are refused: the daemon goes on serving.
 
-use super::{ProgramCopy, without_manager};
+use super::{ProgramCopy, held_at_work, without_manager};
 use crate::harness::action::{SHUFFLE, UPPERCASE};
 use crate::harness::{Client, Daemon, DaemonBuilder, Directory, frame};
 use nix::sys::signal::Signal;
@@ -63,10 +63,13 @@ fn a_request_that_is_processed_too_long_is_left_behind() {
     let mut quiet = daemon.connect("frame");
     assert_eq!(quiet.request(UPPERCASE, b"x"), b"X");
     let mut busy = daemon.connect("frame");
-    busy.send(&frame(SHUFFLE, &vec![b'x'; 100 << 20]));
-    daemon.statistics_when(|statistics| statistics.requests == 2);
-    assert_eq!(daemon.hand_over(), 1);
-    daemon.wait_for_line(0, "handed over 1 connection, except 1 whose request is still processed");
+    busy.send(&frame(SHUFFLE, &vec![b'x'; 64 << 20]));
+    let Some(thread) = held_at_work(&daemon, 2) else { return };
+    let before = daemon.log.len();
+    daemon.signal(Signal::SIGUSR2);
+    daemon.wait_for_line(before, "handed over 1 connection, except 1 whose request is still processed");
+    drop(thread);
+    assert_eq!(daemon.taken_over(before), 1);
     busy.wait_closed();
     assert_eq!(quiet.request(UPPERCASE, b"y"), b"Y");
     let statistics = daemon.statistics_when(|statistics| statistics.requests == 3);

@@ -74,6 +74,24 @@ fn inherited_sockets_stay_inherited() {
 }
 
 #[test]
+fn services_beside_the_workers_keep_their_listeners() {
+    let listen = ["-v", "--hand-over", "--listen=frame=127.0.0.1:0", "--listen=metrics=127.0.0.1:0"];
+    let daemon = without_manager(DaemonBuilder::new(&listen), 2);
+    let mut client = daemon.connect("frame");
+    for requests in 1..4 {
+        assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+        daemon.statistics_when(|statistics| statistics.answered == requests);
+        let request = b"GET /metrics HTTP/1.1\r\nHost: retortd\r\n\r\n";
+        let metrics = String::from_utf8(daemon.exchange("metrics", request)).expect("UTF-8");
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("retortd_requests_total{protocol=\"frame\",result=\"answered\"}"));
+        assert!(line.is_some_and(|line| line.ends_with(&format!(" {requests}"))), "{metrics}");
+        assert_eq!(daemon.hand_over(), 1);
+    }
+}
+
+#[test]
 fn descriptors_do_not_accumulate() {
     let daemon = super::serving("frame", &["--workers=2"]);
     let clients: Vec<Client> = (0..20).map(|_| daemon.connect("frame")).collect();

@@ -111,7 +111,11 @@ impl FrozenThread {
 
 impl Drop for FrozenThread {
     fn drop(&mut self) {
-        ptrace::detach(self.0, None).expect("let the thread run on");
+        match ptrace::detach(self.0, None) {
+            // it was killed, and its process waits until its tracer has seen that
+            Err(Errno::ESRCH) => drop(waitpid(self.0, Some(WaitPidFlag::__WALL))),
+            result => result.expect("let the thread run on"),
+        }
     }
 }
 

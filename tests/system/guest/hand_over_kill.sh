@@ -69,10 +69,10 @@ kill_at() {
   echo "note: killed at $(uniq -c /root/killed | awk '{ printf "%s %d times, ", $2, $1 }')"
 }
 all=500 # more than there are
-kill_at "The predecessor" "clone wait4 socketpair memfd_create sendmsg write/4 fcntl exit_group" $all kill_predecessor
+kill_at "The predecessor" "clone wait4 socketpair memfd_create sendmsg write/8 fcntl exit_group" $all kill_predecessor
 expect "every call was reached" test -e /root/through
-kill_at "The successor" "execve recvmsg read/7 clone clone3 epoll_create1 write" $all kill_successor
+kill_at "The successor" "execve recvmsg read/12 clone epoll_create1 write" $all kill_successor
 expect "every call was reached" test -e /root/through
-kill_at "The workers of the successor" epoll_ctl/3 10 kill_successor -f
+kill_at "The workers of the successor" epoll_ctl/6 5 kill_successor -f
 
 established --idle 20 -- systemctl restart retortd.service

@@ -47,7 +47,7 @@ logged() { # SINCE [OPTION]...
   journalctl --sync
   journalctl --quiet --unit=retortd.service --since="$since" --output=cat "$@"
 }
-says() { logged "$1" | grep -qE -- "$2"; }
+says() { logged "$1" | grep -E -- "$2" >/dev/null; } # not -q: journalctl would fail if it could not write its last line
 
 # Adds lines to a unit: drop_in UNIT SECTION LINE...
 drop_in() {

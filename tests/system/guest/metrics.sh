@@ -14,7 +14,7 @@ head, _, content = reply.decode().partition("\r\n\r\n")
 print(head.split()[1], content)
 PYTHON
 }
-has() { page /metrics | grep -qxE -- "$1"; }
+has() { page /metrics | grep -xE -- "$1" >/dev/null; } # not -q: a page that nobody reads to its end is an error
 
 equal "it is disabled" disabled "$(systemctl is-enabled retortd-metrics.socket || true)"
 load request 8083 hello >/dev/null # the service runs
@@ -26,7 +26,8 @@ equal "--exit-idle of the settings is nothing to warn about" "" "$(logged "$star
 equal "the service is ready" "200 ready" "$(page /readyz)"
 equal "the service is alive" "200 alive" "$(page /livez)"
 load request 8083 hello >/dev/null
-expect "a client is counted" soon 10 has 'retortd_accepted_connections_total\{protocol="frame"\} 1'
+expect "a client is counted, with the one before the restart" \
+  soon 10 has 'retortd_accepted_connections_total\{protocol="frame"\} 2'
 expect "the sandbox shows the process to itself" has 'process_open_fds [1-9][0-9]*'
 expect "and its memory" has 'process_resident_memory_bytes [1-9][0-9]{5,}'
 first=$(pid)

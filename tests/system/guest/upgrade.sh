@@ -10,17 +10,14 @@ dpkg-deb --raw-extract "${packages[0]}" /root/next
 sed -i 's/^Version: .*/&+next/' /root/next/DEBIAN/control
 dpkg-deb --build -Znone /root/next /root/next.deb >/dev/null
 
+open_every_listener
 since=$(property retortd.socket ActiveEnterTimestampMonotonic)
 begin_load visits 8083 4
 soon 5 is retortd.service ActiveState active || fail "the load started no service"
 pid=$(pid)
-dpkg --install /root/next.deb >/dev/null
+established --idle 10000 --busy 2 -- dpkg --install /root/next.deb
 expect "the upgrade restarted the service" test "$(pid)" != "$pid"
-dpkg --install "${packages[0]}" >/dev/null 2>&1
 end_load
-
-open_every_listener
-established --idle 10000 -- dpkg --install /root/next.deb
 dpkg --install "${packages[0]}" >/dev/null 2>&1
 equal "the socket was left alone" "$since" "$(property retortd.socket ActiveEnterTimestampMonotonic)"
 equal "the other sockets are still disabled" disabled "$(systemctl is-enabled retortd-echo.socket || true)"
