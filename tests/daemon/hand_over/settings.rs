@@ -1,5 +1,8 @@
 //! The settings of the successor: its limits, listeners and workers.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
 use super::without_manager;
 use crate::harness::action::UPPERCASE;
 use crate::harness::{Client, Daemon, DaemonBuilder, Directory, wait_until};
@@ -56,6 +59,25 @@ fn the_connections_of_a_removed_listener_are_served() {
     let refused = std::net::TcpStream::connect(daemon.address("frame")).expect_err("nobody listens there");
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+}
+
+#[test]
+fn the_files_of_a_removed_unix_socket_are_removed() {
+    let directory = Directory::new();
+    let listen = |name: &str| format!("RETORTD_LISTEN=echo=unix:{}\n", directory.path(name).display());
+    let mut daemon = with_file(&directory, &listen("old"), 1);
+    let mut client = UnixStream::connect(directory.path("old")).expect("connect");
+    directory.write("settings", listen("new"));
+    assert_eq!(daemon.hand_over(), 1);
+    let has = |name: &str| directory.path(name).exists();
+    assert_eq!(["old", "old.lock", "new", "new.lock"].map(has), [false, false, true, true]);
+    client.write_all(b"abc").expect("send");
+    let mut reply = [0; 3];
+    client.read_exact(&mut reply).expect("a reply");
+    assert_eq!(&reply, b"abc");
+    drop(client);
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(directory.names(), ["settings"]);
 }
 
 #[test]
