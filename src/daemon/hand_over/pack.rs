@@ -29,26 +29,22 @@ pub struct Packed<'a> {
 }
 
 impl Packed<'_> {
-    /// Closes the own descriptor of the socket: nothing in it may be used by this process any more. Call it before
-    /// [`Frozen::commit`].
+    /// Closes the own descriptor of the socket, which the service manager has: nothing in it may be used by this process
+    /// any more. Call it before [`Frozen::commit`].
     ///
     /// # Errors
-    /// Nobody else has a descriptor of it, so nothing is handed over, and the server can go on.
-    pub fn commit(mut self) -> Result<(), NotKept> {
+    /// The manager has not kept it, which it does not say. The reason, for the log; the server can go on.
+    pub fn commit(mut self) -> Result<(), &'static str> {
         self.is_committed = true;
         let (sender, side) = (self.sender.take(), self.side);
         drop(self);
         if sender.is_some_and(|sender| sender.is_closed()) {
-            return Err(NotKept);
+            return Err("the service manager has not kept them (set FileDescriptorStoreMax=1 in the unit)");
         }
         side.listeners().iter().filter_map(|listener| listener.file.as_ref()).for_each(SocketFile::leave);
         Ok(())
     }
 }
-
-/// What was packed is gone: nobody else has kept a descriptor of the socket.
-#[derive(Debug)]
-pub struct NotKept;
 
 /// The one descriptor that the successor has to get.
 impl AsFd for Packed<'_> {
