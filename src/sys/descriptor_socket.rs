@@ -18,6 +18,7 @@ use nix::sys::socket::{
     socketpair, sockopt,
 };
 
+use super::poll::is_readable;
 use super::socket_options::set_send_buffer;
 
 /// The most descriptors in one message (`SCM_MAX_FD` in the kernel's include/net/scm.h): one more fails with EINVAL.
@@ -88,6 +89,12 @@ impl DescriptorSender {
         let control = if numbers.is_empty() { &[][..] } else { &rights };
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(payload)], control, flags, None).map(drop)
+    }
+
+    /// Whether the last descriptor of the receiver is closed, in whichever process.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        is_readable(&self.0)
     }
 }
 

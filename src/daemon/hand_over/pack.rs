@@ -19,6 +19,8 @@ use crate::sys::{self, DescriptorReceiver, DescriptorSender, Errno, MAX_DESCRIPT
 #[must_use = "the connections are handed over by its socket"]
 pub struct Packed<'a> {
     socket: DescriptorReceiver,
+    /// The other end, which shows whether anybody has `socket`.
+    sender: Option<DescriptorSender>,
     /// The services beside the workers. They, and the server that is frozen, outlive this.
     side: &'a SideServices,
     is_committed: bool,
@@ -27,10 +29,20 @@ pub struct Packed<'a> {
 }
 
 impl Packed<'_> {
-    /// The successor gets it: nothing in it may be used by this process any more. Call it before [`Frozen::commit`].
-    pub fn commit(mut self) {
-        self.side.listeners().iter().filter_map(|listener| listener.file.as_ref()).for_each(SocketFile::leave);
+    /// Closes the own descriptor of the socket, which the service manager has: nothing in it may be used by this process
+    /// any more. Call it before [`Frozen::commit`].
+    ///
+    /// # Errors
+    /// The manager has not kept it, which it does not say. The reason, for the log; the server can go on.
+    pub fn commit(mut self) -> Result<(), &'static str> {
         self.is_committed = true;
+        let (sender, side) = (self.sender.take(), self.side);
+        drop(self);
+        if sender.is_some_and(|sender| sender.is_closed()) {
+            return Err("the service manager has not kept them (set FileDescriptorStoreMax=1 in the unit)");
+        }
+        side.listeners().iter().filter_map(|listener| listener.file.as_ref()).for_each(SocketFile::leave);
+        Ok(())
     }
 }
 
@@ -63,7 +75,7 @@ pub fn pack<'a>(
     all_listeners: bool,
 ) -> Result<Packed<'a>, String> {
     let (sender, socket) = sys::descriptor_pair().map_err(|error| failure("create a socket", error))?;
-    let mut packed = Packed { socket, side, is_committed: false, saved: Saved::default() };
+    let mut packed = Packed { socket, sender: None, side, is_committed: false, saved: Saved::default() };
     let file = sys::memory_file(NAME).map_err(|error| failure("create a file in memory", error))?;
     sender.send(STATE, &[file.as_fd()]).map_err(|error| failure("send the state", error))?;
     let listeners = outgoing(&frozen.listeners(), side.listeners(), origins, all_listeners)
@@ -76,6 +88,7 @@ pub fn pack<'a>(
         frozen.save_sessions(&mut writer, &sender).map_err(|error| failure("save the connections", error))?;
     writer.flush().map_err(|error| failure("write the state", error))?;
     sys::seal(&file).map_err(|error| failure("seal the state", error))?;
+    packed.sender = Some(sender);
     Ok(packed)
 }
 

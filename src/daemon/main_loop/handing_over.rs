@@ -14,8 +14,6 @@
 //! effect if the hand-over succeeds, and otherwise the daemon stops as without a hand-over. Where no service manager
 //! starts a successor, somebody wants this process to end: SIGTERM ends the hand-over then.
 
-use std::env;
-use std::ffi::OsStr;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -104,24 +102,12 @@ impl HandOver {
     }
 }
 
-/// Why nothing can be stored: the service manager says in `FDSTORE` for how many descriptors its store has room, since
-/// systemd 254 (systemd.exec(5)).
-fn without_store(room: Option<&OsStr>) -> Option<String> {
-    let room =
-        room.filter(|room| !room.is_empty() && room.to_str().and_then(|room| room.parse::<u32>().ok()) == Some(0));
-    room.map(|_| "the service has no file descriptor store (set FileDescriptorStoreMax=1 in the unit)".into())
-}
-
 impl MainLoop<'_> {
     /// Begins a hand-over, because of SIGUSR2.
     pub(super) fn begin_hand_over(&mut self) {
         if let Some(why) = self.ignores_hand_over() {
             warn!("SIGUSR2 ignored: {why}");
             return;
-        }
-        let has_manager = self.notifier.is_connected();
-        if let Some(why) = without_store(env::var_os("FDSTORE").as_deref()).filter(|_| has_manager) {
-            return self.refuse_hand_over(&why);
         }
         let Some(program) = &self.progress.hand_over.program else {
             return self.refuse_hand_over("the file of the program was not found at the start (is /proc mounted?)");
@@ -195,8 +181,9 @@ impl MainLoop<'_> {
         let mut frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
         let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, false)?;
         self.notifier.store(packed.as_fd(), hand_over::NAME)?;
-        logging::log_always(&handed_over(packed.saved, begun.elapsed()));
-        packed.commit();
+        let saved = packed.saved;
+        packed.commit()?;
+        logging::log_always(&handed_over(saved, begun.elapsed()));
         frozen.commit();
         Ok(())
     }
