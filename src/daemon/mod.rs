@@ -189,8 +189,7 @@ fn serve(
 
 /// Reads what a predecessor has handed over; the sockets that a service manager had passed to it are inherited now.
 fn take_over(mut inherited: Inherited, settings: &Settings) -> (Inherited, Incoming) {
-    let reserved = server_config::reserved_descriptors(settings) + inherited.listeners.len() as u64;
-    let mut incoming = hand_over::unpack(mem::take(&mut inherited.hand_over), reserved);
+    let mut incoming = hand_over::unpack(mem::take(&mut inherited.hand_over));
     inherited.take_back(&mut incoming, settings.fixed.connection.as_ref());
     (inherited, incoming)
 }

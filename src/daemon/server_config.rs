@@ -33,7 +33,8 @@ pub fn server_config(settings: &Settings, origins: &Origins) -> Result<server::S
     let quotes = quotes::load(settings.reloadable.quotes.as_deref())?;
     let common = CommonOptions::new(&settings.reloadable, ProtocolSettings { quotes, host_name: sys::host_name() })?;
     let defaults = Defaults::new(system_limits::memory());
-    let workers = workers(settings, &defaults);
+    let workers = settings.fixed.workers.map(usize::from);
+    let workers = workers.unwrap_or_else(|| defaults.workers(system_limits::processors()));
     let buffered = settings
         .reloadable
         .max_buffered
@@ -41,7 +42,7 @@ pub fn server_config(settings: &Settings, origins: &Origins) -> Result<server::S
     let Origins { served, side } = origins;
     let listeners: u64 = served.iter().chain(side).map(SocketOrigin::descriptors).sum();
     let services = if side.is_empty() { 0 } else { side::DESCRIPTORS };
-    let reserved = reserved_for(workers) + listeners + services;
+    let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners + services;
     let by_memory = defaults.connections(workers, buffered);
     let descriptors = sys::raise_descriptor_limit();
     let connections = connections(settings.reloadable.max_connections, reserved, descriptors, by_memory)?;
@@ -52,20 +53,6 @@ pub fn server_config(settings: &Settings, origins: &Origins) -> Result<server::S
         seed: settings.fixed.seed,
         listeners: served.iter().map(options).collect::<Result<_, _>>()?,
     })
-}
-
-fn workers(settings: &Settings, defaults: &Defaults) -> usize {
-    settings.fixed.workers.map_or_else(|| defaults.workers(system_limits::processors()), usize::from)
-}
-
-/// The number of descriptors that are neither connections nor listeners.
-#[must_use]
-pub fn reserved_descriptors(settings: &Settings) -> u64 {
-    reserved_for(workers(settings, &Defaults::new(system_limits::memory())))
-}
-
-fn reserved_for(workers: usize) -> u64 {
-    RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64
 }
 
 fn limits(settings: &ReloadableSettings, buffered: Option<u64>, connections: usize) -> ServerLimits {

@@ -10,6 +10,9 @@ use crate::sys::{self, DescriptorReceiver, Errno, Received};
 /// The most messages that are received. Derived: with 253 descriptors in each they are more than any process may open
 /// (`fs.nr_open`, 1,048,576 by default).
 const MAX_MESSAGES: usize = 8192;
+/// Descriptors that stay free for the successor itself. Chosen: more than `RESERVED_DESCRIPTORS` of the server's
+/// configuration, with listeners and workers; where the limit is low, a quarter of it.
+const KEPT_FREE: u64 = 512;
 
 /// What was in the socket.
 #[derive(Debug)]
@@ -24,15 +27,13 @@ pub struct Contents {
     pub has_own_listeners: bool,
 }
 
-/// Receives all messages. The socket is empty afterwards, unless more of them keep coming. Connections that would leave
-/// fewer than `reserved` descriptors, which the start needs, are closed.
+/// Receives all messages. The socket is empty afterwards, unless more of them keep coming.
 #[must_use]
-pub fn receive(socket: &DescriptorReceiver, reserved: u64) -> Contents {
-    receive_at_most(MAX_MESSAGES, socket, reserved)
+pub fn receive(socket: &DescriptorReceiver) -> Contents {
+    receive_at_most(MAX_MESSAGES, socket)
 }
 
-fn receive_at_most(most: usize, socket: &DescriptorReceiver, reserved: u64) -> Contents {
-    let limit = sys::descriptor_limit().saturating_sub(reserved);
+fn receive_at_most(most: usize, socket: &DescriptorReceiver) -> Contents {
     let mut contents = Contents {
         state: socket.receive().map_err(unreceivable).and_then(state),
         listeners: Vec::new(),
@@ -41,10 +42,7 @@ fn receive_at_most(most: usize, socket: &DescriptorReceiver, reserved: u64) -> C
     };
     for _ in 0..most {
         match socket.receive() {
-            Ok(Some(message)) => {
-                contents.add(message);
-                contents.keep_at_most(limit);
-            }
+            Ok(Some(message)) => contents.add(message),
             Ok(None) => return contents,
             Err(error) => {
                 contents.state = Err(unreceivable(error));
@@ -78,7 +76,7 @@ fn state(message: Option<Received>) -> Result<File, String> {
 
 impl Contents {
     /// Adds the descriptors of a message.
-    fn add(&mut self, Received { payload, descriptors, .. }: Received) {
+    fn add(&mut self, Received { payload, descriptors, truncated }: Received) {
         match &*payload {
             LISTENERS | INHERITED => {
                 self.has_own_listeners |= payload == LISTENERS;
@@ -90,13 +88,16 @@ impl Contents {
             }
             payload => self.state = Err(format!("it has an unknown message, '{}'", payload.escape_ascii())),
         }
+        if truncated {
+            self.leave_descriptors_free(sys::descriptor_limit());
+        }
     }
 
-    /// Closes connections until there are at most this many descriptors, with those of listeners.
-    fn keep_at_most(&mut self, limit: u64) {
-        let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(self.listeners.len());
-        let excess = self.connections.len().saturating_sub(most);
-        let excess: Vec<u64> = self.connections.keys().take(excess).copied().collect();
+    /// Closes as many connections as needed to leave some descriptors free below a limit: the start needs them.
+    fn leave_descriptors_free(&mut self, limit: u64) {
+        let most = limit - KEPT_FREE.min(limit / 4);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let excess: Vec<u64> = self.connections.keys().skip(most).copied().collect();
         for cookie in excess {
             self.connections.remove(&cookie);
         }
@@ -128,38 +129,41 @@ mod tests {
     #[test]
     fn messages_are_bounded() {
         let messages = [(CONNECTIONS, &[][..]); 3];
-        assert!(receive_at_most(4, &filled(&messages), 0).state.is_ok());
-        let error = receive_at_most(3, &filled(&messages), 0).state.expect_err("one more");
+        assert!(receive_at_most(4, &filled(&messages)).state.is_ok());
+        let error = receive_at_most(3, &filled(&messages)).state.expect_err("one more");
         assert_eq!(error, "it has more than 3 messages");
     }
 
     #[test]
-    fn a_limit_on_descriptors_costs_connections_and_not_the_start() {
-        if in_own_process(
-            "daemon::hand_over::contents::tests::a_limit_on_descriptors_costs_connections_and_not_the_start",
-        ) {
-            leaves_descriptors(40);
+    fn a_limit_on_descriptors_leaves_some_free() {
+        if !in_own_process("daemon::hand_over::contents::tests::a_limit_on_descriptors_leaves_some_free") {
+            return;
         }
-    }
-
-    /// All sockets can be received, but then there would be no descriptor for anything else.
-    #[test]
-    fn connections_that_leave_too_few_descriptors_are_closed() {
-        if in_own_process("daemon::hand_over::contents::tests::connections_that_leave_too_few_descriptors_are_closed") {
-            leaves_descriptors(115);
-        }
-    }
-
-    /// Receives 100 connections below this limit on descriptors, of which 20 are reserved.
-    fn leaves_descriptors(limit: u64) {
         let sockets: Vec<UnixStream> =
             (0..50).flat_map(|_| <[UnixStream; 2]>::from(UnixStream::pair().expect("a pair"))).collect();
         let socket = filled(&[(CONNECTIONS, &sockets)]);
         drop(sockets);
-        setrlimit(Resource::RLIMIT_NOFILE, limit, limit).expect("a limit");
-        let contents = receive(&socket, 20);
+        setrlimit(Resource::RLIMIT_NOFILE, 40, 40).expect("a limit");
+        let contents = receive(&socket);
         assert!(contents.state.is_ok());
-        assert_eq!(contents.connections.len() as u64, limit - 20);
-        let _start: Vec<File> = (0..5).map(|_| File::open("/dev/null").expect("descriptors for the start")).collect();
+        assert_eq!(contents.connections.len(), 30);
+        assert!(UnixStream::pair().is_ok(), "there are descriptors for the start");
+    }
+
+    #[test]
+    fn a_low_limit_on_descriptors_costs_connections_and_not_the_start() {
+        let file = || File::open("/dev/null").expect("open").into();
+        let mut contents = Contents {
+            state: Err("it is not used".into()),
+            listeners: Vec::new(),
+            has_own_listeners: false,
+            connections: (0..20).map(|cookie| (cookie, file())).collect(),
+        };
+        contents.leave_descriptors_free(1024);
+        assert_eq!(contents.connections.len(), 20);
+        contents.leave_descriptors_free(20);
+        assert_eq!(contents.connections.len(), 15, "a quarter is free");
+        contents.leave_descriptors_free(0);
+        assert!(contents.connections.is_empty());
     }
 }

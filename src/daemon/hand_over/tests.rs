@@ -124,7 +124,7 @@ fn connections_and_listeners_pass_to_a_successor() {
     });
     let files = || std::fs::read_dir(&directory).expect("a directory").count();
     assert_eq!(files(), 4, "the files stay, with those of the locks");
-    let incoming = unpack(socket, 0);
+    let incoming = unpack(socket);
     assert_eq!((incoming.listeners.len(), incoming.was_passed), (5, true));
     let successor = Daemon::start(&settings, Inherited::default(), incoming);
     assert_eq!(successor.names, names);
@@ -154,7 +154,7 @@ fn inherited_listeners_come_back_under_their_names() {
     let settings = settings("time=127.0.0.1:0");
     let daemon = Daemon::start(&settings, passed, Incoming::default());
     let (names, origins) = (daemon.names.clone(), daemon.origins.clone());
-    let incoming = unpack(daemon.hand_over(true), 0);
+    let incoming = unpack(daemon.hand_over(true));
     assert_eq!(incoming.listeners.len(), 2);
     let successor = Daemon::start(&settings, Inherited::default(), incoming);
     assert_eq!((&successor.names, &successor.origins), (&names, &origins));
@@ -169,7 +169,7 @@ fn inherited_listeners_come_back_under_their_names() {
 fn a_service_manager_keeps_its_listeners() {
     let (passed, _) = inherited("echo");
     let daemon = Daemon::start(&settings("time=127.0.0.1:0"), passed, Incoming::default());
-    let incoming = unpack(daemon.hand_over(false), 0);
+    let incoming = unpack(daemon.hand_over(false));
     let origins: Vec<&ListenerOrigin> = incoming.listeners.iter().map(|listener| &listener.origin).collect();
     assert!(matches!(origins[..], [ListenerOrigin::Own { service, .. }] if service == "time"), "{origins:?}");
 }
@@ -200,13 +200,13 @@ fn the_default_port_is_for_what_had_listeners_of_its_own() {
     assert!(!opens_default(&mut unpacked(|_| ())), "garbage");
     let (passed, _) = inherited("echo");
     let daemon = Daemon::start(&defaults.settings, passed, Incoming::default());
-    assert!(!opens_default(&mut unpack(daemon.hand_over(true), 0)), "it has that one");
+    assert!(!opens_default(&mut unpack(daemon.hand_over(true))), "it has that one");
 }
 
 #[test]
 fn options_of_the_settings_apply_again() {
     let daemon = Daemon::start(&settings("echo=127.0.0.1:0"), Inherited::default(), Incoming::default());
-    let incoming = unpack(daemon.hand_over(false), 0);
+    let incoming = unpack(daemon.hand_over(false));
     let arguments = ["retortd", "--listen=echo=127.0.0.1:0", "--recv-buffer=100000"].map(OsString::from);
     let Ok(Command::Serve(changed)) = load(&arguments) else { panic!("no configuration") };
     let socket = &incoming.listeners[0].socket;
@@ -239,7 +239,7 @@ fn an_endpoint_that_is_new_is_bound_and_one_that_is_gone_is_closed() {
     let address = daemon.address(0).to_string();
     let mut client = TcpStream::connect(&address).expect("connect");
     echo(&mut client, b"before");
-    let incoming = unpack(daemon.hand_over(false), 0);
+    let incoming = unpack(daemon.hand_over(false));
     let successor = Daemon::start(&settings("time=127.0.0.1:0"), Inherited::default(), incoming);
     TcpStream::connect(&address).expect_err("it is closed");
     echo(&mut client, b"after");
@@ -255,7 +255,7 @@ fn a_socket_without_its_file_is_bound_again() {
     let daemon = Daemon::start(&settings, Inherited::default(), Incoming::default());
     let mut client = UnixStream::connect(&path).expect("connect");
     echo(&mut client, b"before");
-    let incoming = unpack(daemon.hand_over(false), 0);
+    let incoming = unpack(daemon.hand_over(false));
     // as RuntimeDirectory= in a unit does
     std::fs::remove_file(&path).expect("remove");
     let successor = Daemon::start(&settings, Inherited::default(), incoming);
@@ -287,7 +287,7 @@ fn unpacked(fill: impl FnOnce(&DescriptorSender)) -> Incoming {
         [copy.try_clone().expect("a descriptor"), copy].map(|copy| DescriptorReceiver::try_from(copy).expect("an end"));
     fill(&sender);
     let [given, kept] = copies;
-    let incoming = unpack(vec![given], 0);
+    let incoming = unpack(vec![given]);
     assert!(kept.receive().expect("receive").is_none(), "it is empty, wherever else it is");
     incoming
 }
@@ -350,7 +350,7 @@ fn connections_of_another_version_are_closed_and_counted() {
         let payload = if message.payload == STATE { b"state 999\n" } else { &*message.payload };
         sender.send(payload, &message.descriptors.iter().map(AsFd::as_fd).collect::<Vec<_>>()).expect("send");
     }
-    let mut incoming = unpack(vec![receiver], 0);
+    let mut incoming = unpack(vec![receiver]);
     assert!(incoming.taken_over.is_none() && incoming.listeners.is_empty() && incoming.has_own_listeners);
     for client in &mut clients {
         assert_eq!(client.read(&mut [0]).expect("the end"), 0);
@@ -369,7 +369,7 @@ fn connections_of_another_version_are_closed_and_counted() {
 
 #[test]
 fn an_empty_list_is_nothing_that_was_passed() {
-    let incoming = unpack(Vec::new(), 0);
+    let incoming = unpack(Vec::new());
     assert!(!incoming.was_passed && incoming.taken_over.is_none() && incoming.listeners.is_empty());
 }
 
@@ -381,7 +381,7 @@ fn the_first_valid_state_counts() {
         receiver
     });
     let copies = sockets.each_ref().map(|socket| socket.as_fd().try_clone_to_owned().expect("a descriptor"));
-    let incoming = unpack(sockets.into(), 0);
+    let incoming = unpack(sockets.into());
     assert!(incoming.taken_over.is_some() && incoming.was_passed);
     for copy in copies {
         let copy = DescriptorReceiver::try_from(copy).expect("an end");

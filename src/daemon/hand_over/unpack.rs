@@ -30,16 +30,16 @@ pub struct Incoming {
 }
 
 /// Reads the descriptors that carry all others. The first one with a valid state counts; after failures there may be
-/// more than one. All are empty afterwards, and `reserved` descriptors are left for the successor itself.
+/// more than one. All are empty afterwards.
 #[must_use]
-pub fn unpack(sockets: Vec<DescriptorReceiver>, reserved: u64) -> Incoming {
+pub fn unpack(sockets: Vec<DescriptorReceiver>) -> Incoming {
     let mut incoming = Incoming { was_passed: !sockets.is_empty(), ..Incoming::default() };
     if incoming.was_passed {
         // before the successor knows what it needs: it has to get as many descriptors as its predecessor had
         sys::raise_descriptor_limit();
     }
     for socket in sockets {
-        let contents = contents::receive(&socket, reserved);
+        let contents = contents::receive(&socket);
         incoming.has_own_listeners |= contents.has_own_listeners;
         if let Err((why, connections)) = incoming.read(contents) {
             let closed = counted(connections.len(), "connection");
