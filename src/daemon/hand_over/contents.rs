@@ -139,6 +139,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_connection_is_closed() {
+        let (socket, other) = UnixStream::pair().expect("a pair");
+        let (sender, receiver) = sys::descriptor_pair().expect("a pair");
+        sender.send(STATE, &[other.as_fd()]).expect("send");
+        let file = File::open("/dev/null").expect("open");
+        sender.send(CONNECTIONS, &[file.as_fd(), socket.as_fd()]).expect("send");
+        let contents = receive(&receiver);
+        let expected = sys::socket_cookie(&socket).expect("a cookie");
+        assert_eq!(contents.connections.into_keys().collect::<Vec<_>>(), [expected]);
+    }
+
+    #[test]
     fn a_limit_on_descriptors_leaves_some_free() {
         if !in_own_process("daemon::hand_over::contents::tests::a_limit_on_descriptors_leaves_some_free") {
             return;
