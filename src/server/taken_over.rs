@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, Read};
-use std::os::fd::OwnedFd;
 
 use log::debug;
 
@@ -81,6 +80,8 @@ struct Records<'a> {
     from: &'a mut dyn BufRead,
     /// Bytes that are left of them.
     left: u64,
+    /// The last line that was read.
+    line: Vec<u8>,
 }
 
 impl TakenOver {
@@ -95,10 +96,10 @@ impl TakenOver {
     ///
     /// Never fails: a connection without a socket, a socket without a connection, what is written twice, and everything
     /// behind a record that cannot be read is closed; [`Server::start`](super::Server::start) counts and logs that.
-    pub fn read(server: SavedServer, from: &mut dyn BufRead, length: u64, sockets: HashMap<u64, OwnedFd>) -> Self {
+    pub fn read(server: SavedServer, from: &mut dyn BufRead, length: u64, sockets: HashMap<u64, StreamSocket>) -> Self {
         connection::keep_headroom(sys::memory_left);
         let mut taken_over = Self { server, sessions: BTreeMap::new(), failures: Failures::default() };
-        let (mut records, mut sockets) = (Records { from, left: length }, sockets);
+        let (mut records, mut sockets) = (Records { from, left: length, line: Vec::new() }, sockets);
         loop {
             match records.next() {
                 Ok(Some(Record::Session(session, bytes))) => taken_over.add(*session, bytes, &mut sockets),
@@ -130,36 +131,29 @@ impl TakenOver {
     }
 
     /// Adds a connection, if exactly one socket and one record have its cookie.
-    fn add(&mut self, session: SavedSession, bytes: [Buffer; 2], sockets: &mut HashMap<u64, OwnedFd>) {
+    fn add(&mut self, session: SavedSession, bytes: [Buffer; 2], sockets: &mut HashMap<u64, StreamSocket>) {
         let SavedSession { cookie, protocol, listener, client, connection } = session;
         if self.sessions.remove(&cookie).is_some() {
             return self.failures.add(connection.label(), "it has two records");
         }
-        let Some(socket) = sockets.remove(&cookie) else {
+        let Some(stream) = sockets.remove(&cookie) else {
             return self.failures.add(connection.label(), "its socket is missing");
         };
-        let stream = StreamSocket::try_from(socket).map_err(io::Error::from);
-        let stream = stream.and_then(|stream| stream.set_nonblocking(true).map(|()| stream));
-        match stream {
-            Ok(stream) => {
-                let listener = SavedListener { protocol, name: listener };
-                self.sessions.insert(cookie, (listener, TakenSession { client, connection, bytes, stream }));
-            }
-            Err(error) => self.failures.add(connection.label(), &format!("its socket cannot be used: {error}")),
-        }
+        let listener = SavedListener { protocol, name: listener };
+        self.sessions.insert(cookie, (listener, TakenSession { client, connection, bytes, stream }));
     }
 }
 
 impl Records<'_> {
     /// The next record; `None` behind the last one.
     fn next(&mut self) -> io::Result<Option<Record>> {
-        let mut line = Vec::new();
-        let length = (&mut *self.from).take(self.left.min(MAX_LINE)).read_until(b'\n', &mut line)? as u64;
+        self.line.clear();
+        let length = (&mut *self.from).take(self.left.min(MAX_LINE)).read_until(b'\n', &mut self.line)? as u64;
         if length == 0 {
             return if self.left == 0 { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
         }
         self.left -= length;
-        let session: Box<SavedSession> = serde_json::from_slice(&line)?;
+        let session: Box<SavedSession> = serde_json::from_slice(&self.line)?;
         let lengths = session.connection.lengths();
         let total = lengths.into_iter().try_fold(0, |sum: u64, length| sum.checked_add(length as u64));
         let total = total.filter(|total| *total <= self.left).ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use super::format::{CONNECTIONS, INHERITED, LISTENERS, STATE};
-use crate::sys::{self, DescriptorReceiver, Errno, Received};
+use crate::sys::{self, DescriptorReceiver, Errno, Received, StreamSocket};
 
 /// The most messages that are received. Derived: with 253 descriptors in each they are more than any process may open
 /// (`fs.nr_open`, 1,048,576 by default).
@@ -21,8 +21,8 @@ pub struct Contents {
     pub state: Result<File, String>,
     /// The descriptors of listeners.
     pub listeners: Vec<OwnedFd>,
-    /// Connections, by the number that the kernel gives to their sockets.
-    pub connections: HashMap<u64, OwnedFd>,
+    /// Connections, by the number that the kernel gives to their sockets. They are non-blocking, as they were.
+    pub connections: HashMap<u64, StreamSocket>,
     /// Whether there are listeners that a predecessor has bound, in a state of any version.
     pub has_own_listeners: bool,
 }
@@ -74,6 +74,11 @@ fn state(message: Option<Received>) -> Result<File, String> {
     })
 }
 
+/// A connection with its number; closes what is none.
+fn numbered(socket: OwnedFd) -> Option<(u64, StreamSocket)> {
+    Some((sys::socket_cookie(&socket).ok()?, socket.try_into().ok()?))
+}
+
 impl Contents {
     /// Adds the descriptors of a message.
     fn add(&mut self, Received { payload, descriptors, truncated }: Received) {
@@ -83,8 +88,7 @@ impl Contents {
                 self.listeners.extend(descriptors);
             }
             CONNECTIONS => {
-                let numbered = descriptors.into_iter().map(|socket| Some((sys::socket_cookie(&socket).ok()?, socket)));
-                self.connections.extend(numbered.flatten());
+                self.connections.extend(descriptors.into_iter().filter_map(numbered));
             }
             payload => self.state = Err(format!("it has an unknown message, '{}'", payload.escape_ascii())),
         }
@@ -135,6 +139,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_connection_is_closed() {
+        let (socket, other) = UnixStream::pair().expect("a pair");
+        let (sender, receiver) = sys::descriptor_pair().expect("a pair");
+        sender.send(STATE, &[other.as_fd()]).expect("send");
+        let file = File::open("/dev/null").expect("open");
+        sender.send(CONNECTIONS, &[file.as_fd(), socket.as_fd()]).expect("send");
+        let contents = receive(&receiver);
+        let expected = sys::socket_cookie(&socket).expect("a cookie");
+        assert_eq!(contents.connections.into_keys().collect::<Vec<_>>(), [expected]);
+    }
+
+    #[test]
     fn a_limit_on_descriptors_leaves_some_free() {
         if !in_own_process("daemon::hand_over::contents::tests::a_limit_on_descriptors_leaves_some_free") {
             return;
@@ -152,12 +168,13 @@ mod tests {
 
     #[test]
     fn a_low_limit_on_descriptors_costs_connections_and_not_the_start() {
-        let file = || File::open("/dev/null").expect("open").into();
+        let socket = || UnixStream::pair().expect("a pair").0;
+        let connection = |cookie| (cookie, OwnedFd::from(socket()).try_into().expect("a socket"));
         let mut contents = Contents {
             state: Err("it is not used".into()),
             listeners: Vec::new(),
             has_own_listeners: false,
-            connections: (0..20).map(|cookie| (cookie, file())).collect(),
+            connections: (0..20).map(connection).collect(),
         };
         contents.leave_descriptors_free(1024);
         assert_eq!(contents.connections.len(), 20);

@@ -11,7 +11,7 @@ use super::contents::{self, Contents};
 use super::format::{FileRecord, Header, ListenerRecord, MAX_HEADER, file_of, numbers_of};
 use super::handed_listener::{HandedFile, HandedListener};
 use crate::server::TakenOver;
-use crate::sys::{self, DescriptorReceiver, SocketAddress, StreamListener};
+use crate::sys::{self, DescriptorReceiver, SocketAddress, StreamListener, StreamSocket};
 use crate::units::counted;
 
 /// What a predecessor has handed over; nothing if there was none.
@@ -44,7 +44,7 @@ pub fn unpack(sockets: Vec<DescriptorReceiver>) -> Incoming {
         if let Err((why, connections)) = incoming.read(contents) {
             let closed = counted(connections.len(), "connection");
             warn!("what a predecessor has handed over cannot be used: {why}; {closed} closed");
-            incoming.lost.extend(connections.values().filter_map(|socket| sys::local_address(socket).ok()));
+            incoming.lost.extend(connections.values().filter_map(|socket| socket.local_address().ok()));
         }
     }
     incoming
@@ -59,7 +59,7 @@ impl Incoming {
     }
 
     /// Reads what was in one socket; otherwise returns the reason, and the connections.
-    fn read(&mut self, contents: Contents) -> Result<(), (String, HashMap<u64, OwnedFd>)> {
+    fn read(&mut self, contents: Contents) -> Result<(), (String, HashMap<u64, StreamSocket>)> {
         let Contents { state, listeners, connections, .. } = contents;
         if self.taken_over.is_some() {
             return Err(("there is another state, which is in use".into(), connections));

@@ -119,7 +119,7 @@ impl Worker {
     /// Writes the connections, and sends their sockets.
     fn save(&self, to: &mut dyn Write, sockets: &DescriptorSender) -> io::Result<Saved> {
         let mut saved = Saved::default();
-        let mut batch = Vec::with_capacity(MAX_DESCRIPTORS);
+        let (mut batch, mut line) = (Vec::with_capacity(MAX_DESCRIPTORS), Vec::new());
         for session in self.table.iter() {
             let Ok(connection) = session.connection.save() else {
                 saved.left += 1;
@@ -133,8 +133,10 @@ impl Worker {
                 client: session.client.as_deref().copied(),
                 connection,
             };
-            serde_json::to_writer(&mut *to, &record)?;
-            to.write_all(b"\n")?;
+            line.clear();
+            serde_json::to_writer(&mut line, &record)?;
+            line.push(b'\n');
+            to.write_all(&line)?;
             session.connection.saved_bytes().into_iter().try_for_each(|bytes| to.write_all(bytes))?;
             saved.handed_over += 1;
             batch.push(session.stream.as_fd());
