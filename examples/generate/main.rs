@@ -1,8 +1,8 @@
 //! Writes every file that is derived from the list of protocols: `cargo run --example generate`, or `make generate`.
 //!
 //! These are the tables in README.md, retortd.protocols(7) and docs/metrics.md, the socket units, the examples for the
-//! system test, and the fuzzing corpus, which also has saved connections, the PROXY headers of the tests and requests for metrics. They
-//! are committed; `tests/documentation.rs` fails when one is out of date.
+//! system test, and the fuzzing corpus, which also has saved connections, the PROXY headers of the tests and requests
+//! for metrics. They are committed; `tests/documentation.rs` fails when one is out of date.
 
 mod files;
 

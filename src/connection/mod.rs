@@ -94,7 +94,6 @@ pub use next::Next;
 pub use offload::{OffloadJob, OffloadResult};
 use process::Call;
 pub use proxy_result::ProxyResult;
-use read::DIRECT_READS;
 pub use saved::SavedConnection;
 pub use state::Connection;
 use state::{Phase, Resume, State, Then};
@@ -103,6 +102,10 @@ use timers::TimerOutcome;
 pub use traffic::Traffic;
 
 use crate::protocol::{Progress, Protocol};
+
+/// How often a large request is read from at one wake-up. Measured: beside 4 clients that send 4 MiB each, a small
+/// request's p99 is 1.8 ms with 2 and 4.0 ms with 8, and the throughput of the four does not differ.
+const DIRECT_READS: u32 = 2;
 
 /// Unacknowledged bytes that the end of our output counts as. Derived: a FIN counts as one byte
 /// ([`Stream::unacknowledged`]).

@@ -112,7 +112,10 @@ impl Connection {
     fn count_offloaded(&mut self, context: &Context) {
         match &mut self.state {
             State::Busy(_, in_flight) if in_flight.is_recalled => in_flight.is_recalled = false,
-            _ => self.traffic.requested(&context.counters, 1),
+            _ => {
+                self.traffic.requested(&context.counters, 1);
+                context.counters.offloaded.add(1);
+            }
         }
     }
 

@@ -131,13 +131,8 @@ pub fn take(connection: Option<&Descriptor>) -> Result<Inherited, Failure> {
         let number = listenfd.take_raw_fd(place as usize).ok().flatten();
         let descriptor = number.ok_or(Errno::EBADF).and_then(sys::take_inherited);
         let descriptor = descriptor.map_err(|_| unusable(place, name, "it is not open"))?;
-        let descriptor = match hand_over(descriptor, name) {
-            Ok(socket) => {
-                inherited.hand_over.push(socket);
-                continue;
-            }
-            Err(descriptor) => descriptor,
-        };
+        let taken = hand_over(descriptor, name).map(|socket| inherited.hand_over.push(socket));
+        let Err(descriptor) = taken else { continue };
         inherited.passed += 1;
         match use_of(&descriptor, announced.count == 1, means_service(name)) {
             // nothing but a listener can be from a socket unit under this name

@@ -156,11 +156,12 @@ fn serve(
     let signals = signals.map_err(|error| Failure::system(format!("cannot catch signals: {error}")))?;
     system_limits::disable_huge_pages();
     let mut notifier = Notifier::from_environment();
-    let (inherited, incoming) = take_over(inherited, &settings);
+    let (inherited, mut incoming) = take_over(inherited, &settings);
     let predecessor = Predecessor::of(&incoming);
     let inherited = inetd::adopt(inherited, &settings.fixed)?;
     let origins = listeners::origins(&settings.fixed, &inherited)?;
     let config = server_config::server_config(&settings, &origins)?;
+    incoming.close_above(server_config::most_connections(config.workers, &origins));
     let sockets = listeners::open(&settings.fixed, inherited, incoming.listeners)?;
     for name in &sockets.stored {
         notifier.remove_stored(name);

@@ -75,7 +75,7 @@ impl NotifySocket {
     pub fn send_until_taken(&self, message: &str, descriptor: BorrowedFd<'_>, until: Instant) -> Result<(), String> {
         let mut is_connected_again = false;
         loop {
-            match sys::send_with_descriptor(&self.socket, message.as_bytes(), descriptor) {
+            match sys::send_with_descriptors(&self.socket, message.as_bytes(), &[descriptor]) {
                 Ok(()) => return Ok(()),
                 Err(Errno::EAGAIN) => self.wait_for_room(until)?,
                 Err(Errno::EINTR) => {}

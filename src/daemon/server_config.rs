@@ -39,10 +39,7 @@ pub fn server_config(settings: &Settings, origins: &Origins) -> Result<server::S
         .reloadable
         .max_buffered
         .map_or_else(|| Some(defaults.buffered(workers)), |buffered| buffered.max().map(|Size(bytes)| bytes));
-    let Origins { served, side } = origins;
-    let listeners: u64 = served.iter().chain(side).map(SocketOrigin::descriptors).sum();
-    let services = if side.is_empty() { 0 } else { side::DESCRIPTORS };
-    let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners + services;
+    let reserved = reserved_descriptors(workers, origins);
     let by_memory = defaults.connections(workers, buffered);
     let descriptors = sys::raise_descriptor_limit();
     let connections = connections(settings.reloadable.max_connections, reserved, descriptors, by_memory)?;
@@ -51,8 +48,24 @@ pub fn server_config(settings: &Settings, origins: &Origins) -> Result<server::S
         workers,
         limits: limits(&settings.reloadable, buffered, connections),
         seed: settings.fixed.seed,
-        listeners: served.iter().map(options).collect::<Result<_, _>>()?,
+        listeners: origins.served.iter().map(options).collect::<Result<_, _>>()?,
     })
+}
+
+/// The most connections for which this process has descriptors beside what it needs for itself.
+#[must_use]
+pub fn most_connections(workers: usize, origins: &Origins) -> usize {
+    for_connections(sys::descriptor_limit(), reserved_descriptors(workers, origins))
+}
+
+fn reserved_descriptors(workers: usize, Origins { served, side }: &Origins) -> u64 {
+    let listeners: u64 = served.iter().chain(side).map(SocketOrigin::descriptors).sum();
+    let services = if side.is_empty() { 0 } else { side::DESCRIPTORS };
+    RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners + services
+}
+
+fn for_connections(descriptors: u64, reserved: u64) -> usize {
+    usize::try_from(descriptors.saturating_sub(reserved).max(1)).unwrap_or(usize::MAX)
 }
 
 fn limits(settings: &ReloadableSettings, buffered: Option<u64>, connections: usize) -> ServerLimits {
@@ -78,7 +91,7 @@ fn connections(
     descriptors: u64,
     by_memory: Option<usize>,
 ) -> Result<usize, Failure> {
-    let left = usize::try_from(descriptors.saturating_sub(reserved).max(1)).unwrap_or(usize::MAX);
+    let left = for_connections(descriptors, reserved);
     match max.and_then(Limit::max) {
         Some(max) if max > left => Err(Failure::configuration(format!(
             "cannot allow {max} connections: this process may open {descriptors} files and reserves {reserved} for itself"

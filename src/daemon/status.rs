@@ -29,8 +29,7 @@ impl Serving {
     #[must_use]
     pub fn new(sockets: &Sockets, origins: Origins) -> Self {
         let single_connection = sockets.connection.is_some() && sockets.listeners.is_empty();
-        let has_no_listener = [sockets.listeners.is_empty(), sockets.side.is_empty(), sockets.connection.is_none()];
-        let has_no_listener = has_no_listener.into_iter().all(|is_missing| is_missing);
+        let has_no_listener = sockets.connection.is_none() && sockets.listeners.is_empty() && sockets.side.is_empty();
         let listeners = sockets.listeners.iter().map(|listener| &listener.name);
         let listeners = listeners.chain(sockets.side.iter().map(|listener| &listener.name)).cloned().collect();
         Self { listeners, origins, single_connection, has_no_listener }

@@ -32,7 +32,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 const END_INTERVAL: Duration = Duration::from_millis(5);
 /// The most that is kept of the check's messages, in bytes. Chosen: many lines of a log that cuts them; the rest is read
 /// and forgotten.
-const MAX_MESSAGES: usize = 1 << 16;
+const MAX_TEXT: usize = 1 << 16;
 /// The suffix of the path that the kernel shows for a program whose file was removed (proc(5)).
 const DELETED: &[u8] = b" (deleted)";
 
@@ -152,7 +152,7 @@ impl SettingsCheck {
         match messages.read(&mut part) {
             Ok(0) => self.messages = None,
             Ok(length) => {
-                let room = MAX_MESSAGES - self.text.len();
+                let room = MAX_TEXT - self.text.len();
                 self.text.extend_from_slice(&part[..length.min(room)]);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

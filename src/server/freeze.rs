@@ -28,9 +28,6 @@ pub trait FrozenWorker: Send {
     /// Takes requests that have not begun back from the offload pool.
     fn settle(&mut self);
 
-    /// The connections that [`FrozenWorker::save`] will save, and those that it will not.
-    fn count(&self) -> Saved;
-
     /// Writes all connections to `to`, and sends their sockets. They stay as they are.
     ///
     /// # Errors

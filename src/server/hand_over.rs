@@ -33,7 +33,7 @@ pub enum FreezeError {
 impl fmt::Display for FreezeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Stopping => "the server stops",
+            Self::Stopping => "the server is stopping",
             Self::Timeout => "a worker does not respond in time",
             Self::WorkerEnded => "a worker has failed",
         })
@@ -52,7 +52,7 @@ pub struct Frozen<'a> {
 
 impl Server {
     /// No more requests begin on the offload pool. [`Server::notice_fd`] becomes readable when those that have begun
-    /// are done. Everything else is served as ever.
+    /// are done. Everything else is served as before.
     pub fn prepare_hand_over(&self) {
         self.shared.offload_pool.pause();
     }
@@ -108,12 +108,11 @@ impl Frozen<'_> {
     /// What the successor continues beside the connections.
     #[must_use]
     pub fn saved_server(&self) -> SavedServer {
-        let sessions = self.workers.iter().map(|worker| worker.count().handed_over).sum();
-        self.server.shared.save(self.elapsed, sessions)
+        self.server.shared.save(self.elapsed)
     }
 
-    /// Writes the connections to `to`, which should be buffered, and sends their sockets in messages with the text
-    /// `connections`. They stay as they are.
+    /// Writes the connections to `to`, which should be buffered, and sends their sockets in messages with the payload
+    /// [`CONNECTIONS`](super::CONNECTIONS). They stay as they are.
     ///
     /// # Errors
     /// As `to` and `sockets`.

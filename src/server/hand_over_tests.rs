@@ -254,7 +254,7 @@ fn ten_hand_overs_under_load_lose_nothing() {
             let (handed_over, before) = hand_over(server);
             assert_eq!(handed_over.saved, Saved { handed_over: before.open, left: 0 });
             server = start(&[frame], LIMITS, Some(handed_over.take_over()));
-            assert_eq!(server.taken_over(), TakeOver { taken_over: before.open, failed: 0 });
+            assert_eq!(server.taken_over(), TakeOverCounts { taken_over: before.open, failed: 0 });
             assert!(server.stats().totals.answered >= before.totals.answered, "no counter falls");
         }
         is_over.store(true, Ordering::Relaxed);
@@ -270,15 +270,18 @@ fn ten_hand_overs_under_load_lose_nothing() {
 const STATES: [&str; 6] =
     ["\"handshake\"", "\"idle\"", "\"receiving\"", "\"replying\"", "\"generating\"", "\"is_counted\":true"];
 
-/// Freezes a server until its connections are in these states, and saves them.
-fn save_in_states<'a>(server: &'a Server, states: &[&str]) -> (Frozen<'a>, HandedOver) {
+/// Freezes a server until it has this number of connections, in these states, and saves them.
+fn save_in_states<'a>(server: &'a Server, connections: u64, states: &[&str]) -> (Frozen<'a>, HandedOver) {
     let begun = Instant::now();
     loop {
         let mut frozen = server.freeze(TIMEOUT).expect("frozen");
         let handed_over = HandedOver::save(&mut frozen);
         let text = String::from_utf8_lossy(&handed_over.file);
-        let Some(missing) = states.iter().find(|state| !text.contains(**state)) else { return (frozen, handed_over) };
-        assert!(begun.elapsed() < TIMEOUT, "never: {missing}");
+        let missing = states.iter().find(|state| !text.contains(**state));
+        if missing.is_none() && handed_over.saved == (Saved { handed_over: connections, left: 0 }) {
+            return (frozen, handed_over);
+        }
+        assert!(begun.elapsed() < TIMEOUT, "never: {connections} connections, {missing:?}");
         drop(frozen);
         thread::yield_now();
     }
@@ -300,11 +303,11 @@ fn connections_in_all_states_are_continued_and_statistics_stay_exact() {
     let mut generated = chargen.connect(b"");
     let (header, rest) = (b"PROXY TCP4 192.0.2.1 127.0.0.1", b" 1000 80\r\n");
     let mut announced = proxied.connect(header);
-    drop(save_in_states(&server, &STATES));
+    drop(save_in_states(&server, 8, &STATES));
     // the last, because it lingers for a bounded time
     let mut told = daytime.connect(b"");
     wait_until("its line is sent", || of(&server.stats(), "daytime").totals.answered == 1);
-    let (frozen, handed_over) = save_in_states(&server, &["\"lingering\""]);
+    let (frozen, handed_over) = save_in_states(&server, 9, &["\"lingering\""]);
     assert_eq!(handed_over.saved, Saved { handed_over: 9, left: 0 });
     frozen.commit();
     let before = server.join();
@@ -314,7 +317,7 @@ fn connections_in_all_states_are_continued_and_statistics_stay_exact() {
     generated.read_exact(&mut stream).expect("characters");
 
     let server = start(&endpoints, LIMITS, Some(handed_over.take_over()));
-    assert_eq!(server.taken_over(), TakeOver { taken_over: 9, failed: 0 });
+    assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 9, failed: 0 });
     assert_eq!(server.stats().totals.accepted, 9);
     ask(&mut fresh, b"fresh");
     ask(&mut idle, b"idle");
@@ -362,11 +365,14 @@ fn connections_that_wait_for_memory_wait_again() {
     let server = start(&[&frame], limits, None);
     let whole = request(UPPERCASE, &vec![b'm'; 1 << 20]);
     let clients: Vec<_> = (0..8).map(|_| frame.connect(&whole[..700_000])).collect();
-    let (frozen, handed_over) = save_in_states(&server, &["\"waiting-for-memory\""]);
+    let (frozen, handed_over) = save_in_states(&server, 8, &["\"waiting-for-memory\""]);
     frozen.commit();
     drop(server.join());
-    let server = start(&[&frame], limits, Some(handed_over.take_over()));
-    assert_eq!(server.taken_over(), TakeOver { taken_over: 8, failed: 0 });
+    let taken_over = handed_over.take_over();
+    let mut capacities = taken_over.sessions.values().map(|(_, session)| session.bytes[0].capacity());
+    assert!(capacities.all(|capacity| capacity >= whole.len()), "what has arrived is not copied again");
+    let server = start(&[&frame], limits, Some(taken_over));
+    assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 8, failed: 0 });
     thread::scope(|scope| {
         for mut client in clients {
             let whole = &whole;
@@ -377,6 +383,26 @@ fn connections_that_wait_for_memory_wait_again() {
         }
     });
     assert_eq!(stop(server).totals.answered, 8);
+}
+
+#[test]
+fn a_request_that_waits_for_memory_again_counts_once_as_offloaded() {
+    let frame = Endpoint::new("frame");
+    let server = start(&[&frame], LIMITS, None);
+    server.prepare_hand_over();
+    let equal = vec![b'e'; 1 << 20];
+    let mut clients = [(); 4].map(|()| frame.connect(&request(SHUFFLE, &equal)));
+    wait_for_totals(&server, "all wait for a thread", |totals| totals.offloaded == 4);
+    let (handed_over, _) = hand_over(server);
+    // without room for the replies of all
+    let limits = ServerLimits { max_buffered: Some(6 << 20), ..LIMITS };
+    let server = start(&[&frame], limits, Some(handed_over.take_over()));
+    for client in &mut clients {
+        assert_eq!(read_reply(client), equal);
+    }
+    drop(clients);
+    let totals = stop(server).totals;
+    assert_eq!((totals.requests, totals.answered, totals.offloaded), (4, 4, 4));
 }
 
 #[test]
@@ -392,7 +418,7 @@ fn thousands_of_connections_are_handed_over_twice() {
         let (handed_over, before) = hand_over(server);
         assert_eq!((handed_over.saved, before.open), (Saved { handed_over: connections, left: 0 }, connections));
         server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
-        assert_eq!(server.taken_over(), TakeOver { taken_over: connections, failed: 0 });
+        assert_eq!(server.taken_over(), TakeOverCounts { taken_over: connections, failed: 0 });
         for client in &mut clients {
             ask(client, b"still here");
         }
@@ -453,7 +479,7 @@ fn a_header_that_a_listener_awaits_that_is_gone_announces_nobody() {
     let mut announced = proxied.connect(b"PROXY TCP4 192.0.2.1 127.0.0.1 1000 80\r\n");
     ask(&mut announced, b"before");
     let mut awaited = proxied.connect(b"PROXY ");
-    let (frozen, handed_over) = save_in_states(&server, &["\"handshake\"", "\"idle\""]);
+    let (frozen, handed_over) = save_in_states(&server, 2, &["\"handshake\"", "\"idle\""]);
     frozen.commit();
     drop(server.join());
     let server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
@@ -499,7 +525,7 @@ fn check_damage(failed: usize, change: impl Fn(&mut Vec<String>, &mut HashMap<u6
     let taken_over = handed_over.take_over_with(lines.concat().as_bytes(), sockets);
     drop(handed_over);
     let server = start(&[&frame], LIMITS, Some(taken_over));
-    assert_eq!(server.taken_over(), TakeOver { taken_over: 3 - failed as u64, failed: failed as u64 });
+    assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 3 - failed as u64, failed: failed as u64 });
     let is_served = |client: &mut TcpStream| {
         client.write_all(&request(UPPERCASE, b"there")).is_ok() && matches!(client.read(&mut [0; 100]), Ok(1..))
     };
@@ -591,7 +617,7 @@ fn saved_conversations() -> (Vec<TcpStream>, HandedOver, HashMap<u64, OwnedFd>) 
         proxied.connect(b"PROXY TCP4 192.0.2.1"),
     ];
     let (frozen, handed_over) =
-        save_in_states(&server, &["\"handshake\"", "\"idle\"", "\"receiving\"", "\"generating\""]);
+        save_in_states(&server, 5, &["\"handshake\"", "\"idle\"", "\"receiving\"", "\"generating\""]);
     frozen.commit();
     drop(server.join());
     let sockets = handed_over.receive();
@@ -688,7 +714,6 @@ fn a_hand_over_that_fails_is_undone() {
         drop(receiver);
         let mut file = Vec::new();
         assert!(frozen.save_sessions(&mut file, &sockets).is_err(), "there is no receiver");
-        assert_eq!(frozen.saved_server().sessions, 4);
         drop(frozen);
         assert!(server.is_prepared());
     }
@@ -737,7 +762,7 @@ fn a_connection_whose_job_runs_is_left_behind() {
     frozen.commit();
     drop(server.join());
     let server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
-    assert_eq!(server.taken_over(), TakeOver { taken_over: 1, failed: 1 });
+    assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 1, failed: 1 });
     ask(&mut idle, b"hello");
     assert!(!matches!(busy.read(&mut [0]), Ok(1)), "its connection has ended");
     drop((busy, idle));

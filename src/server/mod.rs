@@ -87,8 +87,8 @@ pub use lifecycle::Phase;
 pub use listener::{Listener, ListenerOptions, Origin, ProxyReceiver};
 pub use observer::Observer;
 pub use rate_limit::{Rate, Rates};
-pub use saved::SavedServer;
-pub use start::{AdoptedConnection, TakeOver};
+pub use saved::{CONNECTIONS, SavedServer};
+pub use start::{AdoptedConnection, TakeOverCounts};
 pub use start_error::StartError;
 pub use stats::{Gauges, ProtocolStats, StatsSnapshot};
 pub use taken_over::TakenOver;
@@ -105,7 +105,7 @@ use crate::connection::Millis;
 pub struct Server {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    taken_over: TakeOver,
+    taken_over: TakeOverCounts,
 }
 
 impl Server {
@@ -165,7 +165,7 @@ impl Server {
 
     /// The connections of the predecessor.
     #[must_use]
-    pub fn taken_over(&self) -> TakeOver {
+    pub fn taken_over(&self) -> TakeOverCounts {
         self.taken_over
     }
 

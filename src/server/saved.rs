@@ -11,6 +11,9 @@ use super::connection_table::ClientRecord;
 use super::histogram::SavedHistogram;
 use crate::connection::{SavedConnection, Totals};
 
+/// The payload of each message with sockets of connections.
+pub const CONNECTIONS: &[u8] = b"connections";
+
 /// What a successor continues beside the connections.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,8 +22,6 @@ pub struct SavedServer {
     pub elapsed: Duration,
     /// Connections served so far: the numbers of `who`.
     pub numbered: u64,
-    /// Connections that were saved.
-    pub sessions: u64,
     /// The statistics of each protocol, by its name.
     pub totals: BTreeMap<String, Totals>,
     /// How long requests have waited for a thread of the offload pool.

@@ -169,14 +169,13 @@ impl Shared {
         self.offload_pool.continue_waits(waits);
     }
 
-    /// What a successor continues, with this number of connections, when `elapsed` is the time of the clock.
+    /// What a successor continues beside the connections, when `elapsed` is the time of the clock.
     #[must_use]
-    pub fn save(&self, elapsed: Duration, sessions: u64) -> SavedServer {
+    pub fn save(&self, elapsed: Duration) -> SavedServer {
         let totals = PROTOCOLS.iter().map(|protocol| (protocol.name.to_string(), self.totals(protocol)));
         SavedServer {
             elapsed,
             numbered: self.admission.numbered(),
-            sessions,
             totals: totals.filter(|(_, totals)| *totals != Totals::default()).collect(),
             offload_waits: self.offload_pool.save_waits(),
         }

@@ -32,7 +32,7 @@ pub struct AdoptedConnection {
 
 /// What became of the connections of the predecessor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TakeOver {
+pub struct TakeOverCounts {
     /// Connections that are served here now.
     pub taken_over: u64,
     /// Connections that had to be closed, those that the predecessor did not hand over included.
@@ -156,10 +156,10 @@ fn restore(
     places: &HashMap<SavedListener, ListenerIndex>,
     workers: &mut [Worker],
     shared: &Shared,
-) -> TakeOver {
+) -> TakeOverCounts {
     let TakenOver { server, sessions, mut failures } = taken_over;
     let mut restored = HashMap::<_, Restored>::new();
-    let mut summary = TakeOver::default();
+    let mut summary = TakeOverCounts::default();
     for (listener, session) in sessions.into_values() {
         let label = session.connection.label().map(str::to_string);
         let worker = usize::try_from(summary.taken_over).unwrap_or_default() % workers.len();
@@ -175,10 +175,10 @@ fn restore(
             Err(reason) => failures.add(label.as_deref(), reason),
         }
     }
-    if let Failures { number, first: Some(first) } = failures {
-        warn!("closed {number} connections of the predecessor that cannot be served; the first: {first}");
+    if let Failures { first: Some(first) } = failures {
+        warn!("not all connections of the predecessor can be served; the first of the others: {first}");
     }
     let (totals, failed) = continued_totals(server.totals, &restored);
     shared.continue_from(totals, server.numbered, &server.offload_waits);
-    TakeOver { failed, ..summary }
+    TakeOverCounts { failed, ..summary }
 }

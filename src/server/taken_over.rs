@@ -49,11 +49,10 @@ pub struct TakenOver {
     pub(super) failures: Failures,
 }
 
-/// What was wrong with connections that were handed over.
+/// What was wrong with connections that were handed over. How many they are follows from the statistics: a connection
+/// may have no record here, no socket, or several.
 #[derive(Debug, Default)]
 pub struct Failures {
-    /// The number of connections.
-    pub number: u64,
     /// What was wrong with the first one.
     pub first: Option<String>,
 }
@@ -63,7 +62,6 @@ impl Failures {
     pub fn add(&mut self, label: Option<&str>, reason: &str) {
         let label = label.unwrap_or("a client");
         debug!("{label}: not taken over: {reason}");
-        self.number += 1;
         if self.first.is_none() {
             self.first = Some(format!("{label}: {reason}"));
         }
@@ -121,6 +119,16 @@ impl TakenOver {
         taken_over
     }
 
+    /// Closes the newest connections where there are more than `most`: this process may open fewer descriptors than its
+    /// predecessor, or needs more of them for itself.
+    pub fn close_above(&mut self, most: usize) {
+        while self.sessions.len() > most {
+            if let Some((_, (_, session))) = self.sessions.pop_last() {
+                self.failures.add(session.connection.label(), "there is no descriptor for it (raise LimitNOFILE=)");
+            }
+        }
+    }
+
     /// Adds a connection, if exactly one socket and one record have its cookie.
     fn add(&mut self, session: SavedSession, bytes: [Buffer; 2], sockets: &mut HashMap<u64, OwnedFd>) {
         let SavedSession { cookie, protocol, listener, client, connection } = session;
@@ -137,7 +145,7 @@ impl TakenOver {
                 let listener = SavedListener { protocol, name: listener };
                 self.sessions.insert(cookie, (listener, TakenSession { client, connection, bytes, stream }));
             }
-            Err(error) => self.failures.add(connection.label(), &format!("its socket is none: {error}")),
+            Err(error) => self.failures.add(connection.label(), &format!("its socket cannot be used: {error}")),
         }
     }
 }
@@ -156,7 +164,8 @@ impl Records<'_> {
         let total = lengths.into_iter().try_fold(0, |sum: u64, length| sum.checked_add(length as u64));
         let total = total.filter(|total| *total <= self.left).ok_or(io::ErrorKind::UnexpectedEof)?;
         self.left -= total;
-        let [Ok(input), Ok(output)] = lengths.map(buffer) else {
+        let capacities = session.connection.capacities();
+        let [Ok(input), Ok(output)] = [0, 1].map(|part| buffer(capacities[part], lengths[part])) else {
             self.skip(total)?;
             return Ok(Some(Record::TooLarge(session)));
         };
@@ -175,7 +184,11 @@ impl Records<'_> {
     }
 }
 
-/// An empty buffer of this capacity; without memory if that is 0.
-fn buffer(capacity: usize) -> io::Result<Buffer> {
-    if capacity == 0 { Ok(Buffer::default()) } else { Buffer::with_capacity(capacity) }
+/// An empty buffer for bytes of this length, of the larger capacity if there is memory for it; without memory if there
+/// are no bytes.
+fn buffer(capacity: usize, length: usize) -> io::Result<Buffer> {
+    match length {
+        0 => Ok(Buffer::default()),
+        length => Buffer::with_capacity(capacity).or_else(|_| Buffer::with_capacity(length)),
+    }
 }

@@ -7,17 +7,17 @@
 #![allow(clippy::cast_possible_truncation, reason = "lengths of constants")]
 #![allow(clippy::cast_ptr_alignment, reason = "descriptors in control messages are read unaligned")]
 
-use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, SockaddrStorage, getsockname, getsockopt, sendmsg,
-    socketpair, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, getsockname, getsockopt, socketpair, sockopt,
 };
 
+use super::passed_descriptors::send_with_descriptors;
+use super::poll::is_readable;
 use super::socket_options::set_send_buffer;
 
 /// The most descriptors in one message (`SCM_MAX_FD` in the kernel's include/net/scm.h): one more fails with EINVAL.
@@ -83,11 +83,13 @@ impl DescriptorSender {
         if payload.is_empty() {
             return Err(Errno::EINVAL);
         }
-        let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-        let rights = [ControlMessage::ScmRights(&numbers)];
-        let control = if numbers.is_empty() { &[][..] } else { &rights };
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(payload)], control, flags, None).map(drop)
+        send_with_descriptors(&self.0, payload, descriptors)
+    }
+
+    /// Whether the last descriptor of the receiver is closed, in whichever process.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        is_readable(&self.0)
     }
 }
 

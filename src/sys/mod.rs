@@ -12,7 +12,6 @@
 //! | `poll.rs` | poll(2): a few descriptors |
 //! | `event_fd.rs`, `timer_fd.rs` | eventfd(2) and `timerfd_create(2)`, to wake a poller |
 //! | `signals.rs` | sigaction(2): signals of the daemon |
-//! | `passed_descriptor.rs` | sendmsg(2) with `SCM_RIGHTS`: one descriptor for the service manager |
 //! | `signal_fd.rs` | signalfd(2): signals of the client |
 //! | `socket_address.rs` | addresses of stream sockets, and how they are written |
 //! | `socket.rs` | socket(2), bind(2), listen(2), connect(2) |
@@ -25,7 +24,8 @@
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
 //! | `inherited.rs` | descriptors that came through execve(2) |
 //! | `execute.rs` | execve(2) |
-//! | `descriptor_socket.rs` | sendmsg(2), recvmsg(2): descriptors in messages |
+//! | `passed_descriptors.rs` | sendmsg(2) with `SCM_RIGHTS` |
+//! | `descriptor_socket.rs` | socketpair(2), recvmsg(2): a socket that carries descriptors |
 //! | `memory_file.rs` | `memfd_create(2)`, and its seals |
 //! | `file.rs` | open(2), fstat(2), lstat(2), write(2) |
 //! | `resource_limits.rs` | getrlimit(2), setrlimit(2) |
@@ -46,7 +46,7 @@ mod interest;
 mod lock_file;
 mod memory;
 mod memory_file;
-mod passed_descriptor;
+mod passed_descriptors;
 mod poll;
 mod poller;
 mod resource_limits;
@@ -79,7 +79,7 @@ pub use memory::{disable_huge_pages, machine_memory, memory_left, release_pages,
 pub use memory_file::{memory_file, seal, sealed_file};
 pub use nix::errno::Errno;
 pub use nix::sys::signal::Signal;
-pub use passed_descriptor::send_with_descriptor;
+pub use passed_descriptors::send_with_descriptors;
 pub use poll::{is_readable, wait_any_ready, wait_readable, wait_ready, wait_writable};
 pub use poller::{Event, Key, Poller};
 pub use resource_limits::{address_space_limit, data_limit, descriptor_limit, raise_descriptor_limit};

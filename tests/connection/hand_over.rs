@@ -35,8 +35,8 @@ fn events(kinds: Vec<Event>) -> impl Strategy<Value = Vec<Event>> {
 struct Outcome {
     output: Vec<u8>,
     reason: Option<CloseReason>,
-    /// Requests, abandoned ones, answered ones, refused ones, records; bytes read and sent.
-    counts: [u64; 7],
+    /// Requests, offloaded ones, abandoned ones, answered ones, refused ones, records; bytes read and sent.
+    counts: [u64; 8],
 }
 
 /// A worker that nobody else uses.
@@ -121,9 +121,10 @@ fn serve(mut driver: Driver, setting: Setting, events: &[Event]) -> Outcome {
     }
     let counters = &context.counters;
     let abandoned = counters.abandoned.iter().map(Counter::get).sum();
-    let [requests, answered, refused] = [&counters.requests, &counters.answered, &counters.refused].map(Counter::get);
+    let [requests, offloaded] = [&counters.requests, &counters.offloaded].map(Counter::get);
+    let [answered, refused] = [&counters.answered, &counters.refused].map(Counter::get);
     let [records, bytes_in, bytes_out] = [&counters.records, &counters.bytes_in, &counters.bytes_out].map(Counter::get);
-    let counts = [requests, abandoned, answered, refused, records, bytes_in, bytes_out];
+    let counts = [requests, offloaded, abandoned, answered, refused, records, bytes_in, bytes_out];
     Outcome { output: std::mem::take(&mut driver.stream.output), reason, counts }
 }
 
@@ -160,7 +161,6 @@ proptest! {
         let [with, without] = [&events[..], &[]]
             .map(|events| serve(Driver::new(name, ScriptedStream::new(&input, &reads, &writes)), setting, events));
         prop_assert!(with.output == without.output, "other replies");
-        let [with, without] = [with, without].map(|Outcome { reason, counts: [.., refused, records, bytes_in, bytes_out], .. }| (reason, [refused, records, bytes_in, bytes_out]));
-        prop_assert_eq!(with, without);
+        prop_assert_eq!((with.reason, &with.counts[3..]), (without.reason, &without.counts[3..]));
     }
 }

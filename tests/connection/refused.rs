@@ -39,6 +39,7 @@ const SINCE: &str = "/state/idle/since";
 const PHASE: &str = "/state/busy/phase";
 const PREPROCESSED: &str = "/state/busy/request/preprocessed";
 const REMAINDER: &str = "/state/busy/request/time/remainder";
+const PENDING: &str = "/state/busy/request/pending_replies";
 const ANSWERED: &str = "/state/busy/request/pending_replies/answered";
 const OFFLOAD: &str = "/state/busy/request/offload";
 const REQUESTS: &str = "/traffic/requests";
@@ -60,7 +61,7 @@ const CHANGES: &[(Case, &str, &str, &str)] = &[
     (CHARGEN, VERSION, "2", "another version"),
     (CHARGEN, VALUES, "[7030]", "outside of the pattern"),
     (CHARGEN, VALUES, "[0, 0]", "another number of values"),
-    (RECORD, VALUES, "[2]", "a record is expected or it is not"),
+    (RECORD, VALUES, "[2]", "neither a record nor a chunk is next"),
     (HANDSHAKE, "/lengths", "[8, 0]", "the bytes have another length"),
     (PARTIAL, STATE, r#"{ "idle": { "since": 0 } }"#, "the state is impossible"),
     (
@@ -101,6 +102,20 @@ fn state_that_no_connection_can_be_in_is_refused() {
 }
 
 #[test]
+fn more_pending_replies_than_can_be_counted_are_refused() {
+    let (_, session) = REPLYING();
+    let (saved, bytes) = write_down(&session.connection);
+    let mut saved: Value = serde_json::from_str(&saved).expect("JSON");
+    *saved.pointer_mut(REQUESTS).expect("traffic") = json!(1_u64 << 40);
+    let results = [u32::MAX - 1, u32::MAX].map(|answered| {
+        *saved.pointer_mut(PENDING).expect("replies") = json!({ "answered": answered, "refused": 1, "events": 0 });
+        let restored = restore("frame", &saved.to_string(), bytes.clone(), &session.context);
+        restored.map(|connection| connection.unanswered()).ok()
+    });
+    assert_eq!(results, [Some(u32::MAX), None]);
+}
+
+#[test]
 fn label_of_any_length_that_no_client_has_is_refused() {
     let session = session("frame", b"", &[]);
     let results = [512, 513].map(|length| changed("frame", &session, "/label", json!("a".repeat(length))).is_ok());
@@ -112,11 +127,14 @@ fn bytes_that_no_connection_can_hold_are_refused() {
     let recalled = session("frame", &offloaded(), &[]);
     for (protocol, session, bytes, expected) in [
         ("frame", handshake(), "PROXY TCX", "the beginning of the header"),
+        ("ack", session("ack", b"a", &[IoResult::WouldBlock; 2]), "", "the state is impossible"),
         ("frame", recalled, &"x".repeat(20_004), "the request to offload is not there"),
     ] {
         let (saved, _) = write_down(&session.connection);
+        let mut saved: Value = serde_json::from_str(&saved).expect("JSON");
+        saved["lengths"] = json!([bytes.len(), 0]);
         let bytes = [bytes.as_bytes().to_vec(), Vec::new()];
-        let error = restore(protocol, &saved, bytes, &session.context).map(drop).expect_err(expected);
+        let error = restore(protocol, &saved.to_string(), bytes, &session.context).map(drop).expect_err(expected);
         assert!(error.contains(expected), "{protocol}: {error}");
     }
 }

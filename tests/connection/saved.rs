@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use retortd::connection::{Budget, Charge, Connection, Context, Millis, Next, OffloadJob};
+use retortd::connection::{Budget, Charge, Connection, Context, Demand, Millis, Next, OffloadJob, SavedConnection};
 use retortd::protocol::RequestRng;
 
-use crate::scripted::{IoResult, ScriptedStream, connection, context, restore, write_down};
-use crate::session::{REVERSE, SHUFFLE, Session, UPPERCASE, frame_request, time_limit};
+use crate::scripted::{IoResult, ScriptedStream, connection, context, protocol, restore, write_down};
+use crate::session::{REVERSE, SHUFFLE, Session, UPPERCASE, assert_waits, frame_request, time_limit};
 
 fn letters(length: usize) -> Vec<u8> {
     vec![b'a'; length]
@@ -119,6 +119,65 @@ fn every_state_is_written_down_by_its_name_and_restored_as_it_was() {
     }
 }
 
+/// A connection whose client has a label, and has sent nothing.
+fn labelled() -> Connection {
+    Connection::new(protocol("frame"), Some("frame 192.0.2.1:7".into()), Millis::ZERO)
+}
+
+/// A connection whose client has not acknowledged all of its reply at the end of the idle timeout.
+fn looked_at() -> Connection {
+    let request = frame_request(UPPERCASE, b"abc");
+    let mut session = Session::after_input("frame", &request, |limits| limits.idle = time_limit(1000));
+    assert_waits(&session.expire_at(1000));
+    session.connection
+}
+
+/// A connection that has read the beginning of a request at a wake-up that began at 5.
+fn woken() -> Connection {
+    let mut session = session("frame", b"", &[]);
+    session.context.woken = 5;
+    session.stream.send(b"\x08\0\0\x05abc");
+    while session.stream.unread() > 0 {
+        assert_waits(&session.readable());
+    }
+    session.connection
+}
+
+/// A connection that lingers without a reply to its last request, for want of memory.
+fn lingering() -> Connection {
+    let mut session = session("frame", &offloaded(), &[]);
+    session.stream.unacknowledged = Some(1000);
+    session.context.limits.write = time_limit(5000);
+    let next = session.connection.continue_service(&mut session.stream, &mut session.context);
+    assert!(matches!(next, Next::Offload(_)), "{next:?}");
+    assert_waits(&session.connection.offload_failed(&mut session.stream, &mut session.context));
+    session.connection
+}
+
+#[test]
+fn what_is_remembered_of_a_client_is_written_down_and_restored() {
+    let lingers = json!({ "reason": "resources", "unanswered": 1, "until": 5000, "next_look": 50 });
+    for (connection, pointer, expected) in [
+        (labelled(), "/label", json!("frame 192.0.2.1:7")),
+        (labelled(), "/is_logged", json!(false)),
+        (labelled(), "/first_input", json!("no-header")),
+        (labelled(), "/served_any", json!(false)),
+        (looked_at(), "/is_logged", json!(true)),
+        (looked_at(), "/first_input", json!("any")),
+        (looked_at(), "/served_any", json!(true)),
+        (looked_at(), "/unacknowledged", json!(1000)),
+        (woken(), "/state/busy/request/begun", json!(5)),
+        (lingering(), "/state/lingering", lingers),
+    ] {
+        let (saved, bytes) = write_down(&connection);
+        let value: Value = serde_json::from_str(&saved).expect("JSON");
+        assert_eq!(value.pointer(pointer), Some(&expected), "{pointer} in {saved}");
+        let context = context(1 << 20, &Arc::new(Budget::new(1 << 22)), 1);
+        let restored = restore("frame", &saved, bytes, &context).expect("a state that was saved");
+        assert_eq!(write_down(&restored).0, saved);
+    }
+}
+
 /// Continues with the connection of a session in another context.
 fn continued(protocol: &str, mut session: Session, context: Context) -> (Session, Next) {
     let (saved, bytes) = write_down(&session.connection);
@@ -163,8 +222,11 @@ fn request_that_was_recalled_is_counted_once() {
     let second = frame_request(UPPERCASE, b"abc");
     for input in [request.clone(), [request.clone(), second].concat()] {
         let mut session = session("frame", &input, &[]);
-        let requests = |session: &Session| session.context.counters.requests.get();
-        assert_eq!((requests(&session), session.connection.unanswered()), (1, 1));
+        let counters = |session: &Session| {
+            let counters = &session.context.counters;
+            [counters.requests.get(), counters.offloaded.get()]
+        };
+        assert_eq!((counters(&session), session.connection.unanswered()), ([1, 1], 1));
         // the hand-over is cancelled, and the next one is too
         for _ in 0..2 {
             session.stream.await_input();
@@ -172,16 +234,33 @@ fn request_that_was_recalled_is_counted_once() {
             else {
                 panic!("not offloaded again");
             };
-            assert_eq!((requests(&session), session.connection.unanswered()), (1, 1));
+            assert_eq!((counters(&session), session.connection.unanswered()), ([1, 1], 1));
             session.connection.recall(job).expect("memory");
         }
         let next = session.connection.continue_service(&mut session.stream, &mut session.context);
         let Next::Offload(job) = next else { panic!("{next:?}") };
         assert!(matches!(run(*job, &mut session), Next::Wait));
         let all = if input.len() > request.len() { 2 } else { 1 };
-        assert_eq!((requests(&session), session.context.counters.answered.get()), (all, all));
+        assert_eq!((counters(&session), session.context.counters.answered.get()), ([all, 1], all));
         assert!(session.stream.output.ends_with(if all == 2 { b"ABC" } else { "é".as_bytes() }));
     }
+}
+
+/// It was not offloaded before, so it is not counted yet.
+#[test]
+fn request_that_waits_for_the_memory_of_its_reply_is_counted_where_it_is_offloaded() {
+    let request = frame_request(SHUFFLE, "é".repeat(100_000).as_bytes());
+    let budget = Arc::new(Budget::new(8 << 20));
+    let mut waiting = Session::new("frame", ScriptedStream::new(&request, &[], &[]), &budget, |_| {});
+    let others = [(4 << 20) - 250_000, 4 << 20].map(|bytes| budget.grant(Demand { shared: bytes, reserve: bytes }));
+    assert!(others.iter().all(Option::is_some));
+    let next = waiting.read_all();
+    assert!(matches!(next, Next::WaitForMemory(_)) && waiting.stream.unread() == 0, "{next:?}");
+    let elsewhere = context(1 << 20, &Arc::new(Budget::new(8 << 20)), 1);
+    let (session, next) = continued("frame", waiting, elsewhere);
+    assert!(matches!(next, Next::Offload(_)), "{next:?}");
+    let counters = &session.context.counters;
+    assert_eq!([counters.requests.get(), counters.offloaded.get()], [1, 1]);
 }
 
 #[test]
@@ -208,6 +287,22 @@ fn memory_that_is_held_is_charged_where_the_connection_continues() {
         assert_eq!(usize::try_from(budget.used()), Ok(held), "{protocol}");
         drop(restored.retire());
         assert_eq!(budget.used(), 0);
+    }
+}
+
+/// Room costs nothing before bytes arrive in it.
+#[test]
+fn request_that_is_arriving_gets_room_for_all_of_it_and_no_more_than_a_message_takes() {
+    let large = frame_request(UPPERCASE, &letters(100_000));
+    let mut saved = json!(session("frame", &large[..70_000], &[]).connection.save().expect("no job has its request"));
+    let mut capacities = |room: Option<u64>| {
+        let in_text = saved.pointer_mut("/state/busy/request/room").expect("room");
+        *in_text = room.map_or_else(|| in_text.take(), Value::from);
+        serde_json::from_value::<SavedConnection>(saved.clone()).expect("JSON").capacities()
+    };
+    assert!((large.len()..2 * large.len()).contains(&capacities(None)[0]));
+    for (room, expected) in [(0, 70_000), (200_000, 200_000), (u64::MAX, 1 << 28)] {
+        assert_eq!(capacities(Some(room)), [expected, 0]);
     }
 }
 

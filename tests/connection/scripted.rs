@@ -215,7 +215,8 @@ impl Driver {
 
     /// Continues with `connection`, which was restored in this context, to the protocol of that name.
     pub fn restored(name: &str, connection: Connection, stream: ScriptedStream, context: &mut Context) -> Self {
-        let header = connection.awaits_header().then(|| protocol(name));
+        let awaits_header = connection.save().is_ok_and(|saved| saved.awaits_header());
+        let header = awaits_header.then(|| protocol(name));
         let mut driver = Self::of(name, connection, header, stream);
         let next = driver.connection.continue_service(&mut driver.stream, context);
         driver.after_call(context, next);
@@ -338,9 +339,12 @@ pub fn write_down(connection: &Connection) -> (String, [Vec<u8>; 2]) {
 /// The connection to the protocol of that name that was written down, or what is wrong with it.
 pub fn restore(name: &str, saved: &str, bytes: [Vec<u8>; 2], context: &Context) -> Result<Connection, String> {
     let saved: SavedConnection = serde_json::from_str(saved).map_err(|error| error.to_string())?;
+    let mut capacities = saved.capacities().into_iter();
     let buffers = bytes.map(|bytes| {
-        let mut buffer = Buffer::zeroed(bytes.len()).expect("memory");
-        buffer.filled_mut().copy_from_slice(&bytes);
+        let capacity = capacities.next().unwrap_or_default().max(bytes.len());
+        let mut buffer = Buffer::with_capacity(capacity).expect("memory");
+        buffer.unfilled_mut()[..bytes.len()].copy_from_slice(&bytes);
+        buffer.advance(bytes.len());
         buffer
     });
     let protocol = (!saved.awaits_header()).then(|| protocol(name));

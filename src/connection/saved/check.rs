@@ -5,7 +5,7 @@ use super::super::memory::Buffer;
 use super::super::state::{Phase, Then};
 use super::record::{SavedConnection, SavedRequest, SavedState};
 use crate::protocol::proxy_header::{self, Parsed};
-use crate::protocol::{InvalidState, Protocol};
+use crate::protocol::{InvalidState, Protocol, RequestCounts};
 
 /// The longest label, in bytes. Chosen: several times the longest, a protocol's name with the addresses of a client and of
 /// the balancer that announces it.
@@ -58,6 +58,7 @@ fn check_request(
     let is_possible = match phase {
         Phase::Receiving | Phase::WaitingForMemory(_) => !generates && has_input && !has_output,
         Phase::Skipping(left) => !generates && is_skippable(left) && !has_input && !has_output,
+        Phase::Replying(_) if !has_output => false,
         Phase::Replying(Then::Skip(left)) => !generates && is_skippable(left),
         Phase::Replying(Then::Receive | Then::Process | Then::Offload) => !generates,
         Phase::Replying(Then::Generate) => generates && !has_input,
@@ -65,8 +66,9 @@ fn check_request(
         Phase::Offloaded => false,
     };
     ensure(is_possible, IMPOSSIBLE)?;
-    let has_replies = request.pending_replies.answered > 0 || request.pending_replies.refused > 0;
-    ensure(!has_replies || matches!(phase, Phase::Replying(_)), "replies are pending that are not there")?;
+    let RequestCounts { answered, refused, .. } = request.pending_replies;
+    let replies = answered.checked_add(refused).ok_or(InvalidState("more replies are pending than can be counted"))?;
+    ensure(replies == 0 || matches!(phase, Phase::Replying(_)), "replies are pending that are not there")?;
     ensure(request.preprocessed <= input.len(), "more input is preprocessed than there is")?;
     ensure(request.time.is_possible(Limits::REQUEST_RATE), "the time of the request is impossible")?;
     ensure(request.offload.is_some() == phase.offloads_next(), IMPOSSIBLE)?;

@@ -10,6 +10,10 @@ use super::super::state::{Phase, Then};
 use super::super::traffic::Traffic;
 use crate::protocol::{ProtocolState, RequestCounts};
 
+/// The most room that is made for input before it arrives, in bytes. Derived: twice the longest message of any protocol,
+/// so that there is room for its header.
+const MAX_ROOM: usize = 1 << 28;
+
 /// All of a connection but the bytes that it holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +49,8 @@ pub(super) enum SavedState {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedRequest {
+    /// Bytes for which the buffer of its input has room.
+    pub(super) room: usize,
     /// Bytes at the front of the input that are transformed already.
     pub(super) preprocessed: usize,
     pub(super) time: Pace,
@@ -71,6 +77,15 @@ impl SavedConnection {
     #[must_use]
     pub fn lengths(&self) -> [usize; 2] {
         self.lengths
+    }
+
+    /// The capacities that buffers for these parts should have: there is room for the rest of a request that is
+    /// arriving, which is not copied then.
+    #[must_use]
+    pub fn capacities(&self) -> [usize; 2] {
+        let [input, output] = self.lengths;
+        let room = self.state.request().map_or(0, |request| request.room.min(MAX_ROOM));
+        [input.max(room), output]
     }
 
     /// Requests that were read, and whose replies the client did not get.

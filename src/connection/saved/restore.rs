@@ -7,7 +7,6 @@ use super::super::log::ClientLabel;
 use super::super::memory::{Buffer, Charge};
 use super::super::millis::Millis;
 use super::super::next::Next;
-use super::super::read::DIRECT_READS;
 use super::super::state::{Connection, Handshake, Phase, Resume, State, Then};
 use super::super::stream::Stream;
 use super::record::{SavedConnection, SavedRequest, SavedState};
@@ -51,19 +50,18 @@ impl Connection {
     pub fn continue_service<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let State::Busy(phase, in_flight) = &mut self.state else { return Next::Wait };
         match *phase {
-            // what the request needs is the protocol's to say, under the limits of this process
-            Phase::Receiving => self.drive(stream, context, Step::ProcessSaved, 0),
-            Phase::WaitingForMemory(Resume::Read) => {
-                in_flight.request.start += context.now - in_flight.waiting_since;
-                self.drive(stream, context, Step::ProcessSaved, DIRECT_READS)
-            }
+            Phase::Receiving => {}
+            // the client is not to blame for the time in which it was not read from
+            Phase::WaitingForMemory(Resume::Read) => in_flight.request.start += context.now - in_flight.waiting_since,
             Phase::WaitingForMemory(Resume::Offload) => {
                 let nothing = Charge::new(&context.budget);
-                self.resume(stream, context, nothing)
+                return self.resume(stream, context, nothing);
             }
-            Phase::Replying(_) if in_flight.output.is_empty() => self.drive(stream, context, Step::Write, 0),
-            Phase::Replying(_) | Phase::Skipping(_) | Phase::Offloaded => Next::Wait,
+            Phase::Replying(_) | Phase::Skipping(_) | Phase::Offloaded => return Next::Wait,
         }
+        // what the request needs is the protocol's to say, under the limits of this process; nothing is read yet, because
+        // all connections continue before the first one is accepted
+        self.drive(stream, context, Step::ProcessSaved, 0)
     }
 }
 

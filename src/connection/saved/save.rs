@@ -41,12 +41,6 @@ impl Connection {
         }
     }
 
-    /// Whether it is in front of its protocol.
-    #[must_use]
-    pub fn awaits_header(&self) -> bool {
-        matches!(self.state, State::Handshake(_))
-    }
-
     fn save_state(&self) -> Result<SavedState, InvalidState> {
         Ok(match &self.state {
             State::Handshake(handshake) => {
@@ -69,6 +63,7 @@ fn save_request(phase: Phase, in_flight: &InFlight) -> SavedRequest {
     let offload =
         phase.offloads_next().then_some(SavedOffload { seed: in_flight.seed, is_counted: in_flight.is_recalled });
     SavedRequest {
+        room: in_flight.input.capacity(),
         preprocessed: in_flight.needed.preprocessed,
         time: in_flight.request,
         begun: in_flight.begun,

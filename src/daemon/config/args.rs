@@ -206,8 +206,8 @@ pub struct ReloadableSettings {
     /// without one to the program that this process then executes
     #[arg(long, env = "RETORTD_HAND_OVER", value_name = "WHETHER", help_heading = RUNNING, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "no", default_missing_value = "yes", value_parser = yes_or_no())]
     pub hand_over: bool,
-    /// Maximum time that a hand-over waits for requests that are processed; connections whose requests take longer are
-    /// closed
+    /// Maximum time that a hand-over waits for requests that are being processed; connections whose requests take longer
+    /// are closed
     #[arg(long, env = "RETORTD_HAND_OVER_TIMEOUT", value_name = "TIME", help_heading = RUNNING, default_value = "5s", value_parser = units::positive_time)]
     pub hand_over_timeout: Duration,
     /// Exit after this time without a connection; without effect while metrics or agent is served

@@ -120,10 +120,7 @@ mod tests {
 
     #[test]
     fn a_bound_address_is_that_which_is_written_with_a_port() {
-        let local = |text: &str| match text.parse() {
-            Ok(address) => SocketAddress::Internet(address),
-            Err(_) => SocketAddress::parse_local(text).expect(text).expect(text),
-        };
+        let local = |text: &str| text.parse::<ListenAddress>().expect(text).socket_address();
         for (written, bound) in [
             ("8083", "[::]:8083"),
             ("8083", "0.0.0.0:8083"),

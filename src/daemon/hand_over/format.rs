@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::server::CONNECTIONS;
 use crate::server::SavedServer;
 use crate::sys::FileId;
 
@@ -14,8 +15,6 @@ pub const STATE: &[u8] = b"state 1\n";
 pub const LISTENERS: &[u8] = b"listeners";
 /// The payload of messages with sockets that a service manager has passed, in every version of the format.
 pub const INHERITED: &[u8] = b"inherited";
-/// The payload of messages with connections.
-pub const CONNECTIONS: &[u8] = b"connections";
 
 /// The longest header, in bytes: longer ones are neither written nor read. Derived: the totals of a protocol take below
 /// 2 KiB, and the rest has room for 4,000 listeners of 250 bytes each, with the longest path of a Unix socket.

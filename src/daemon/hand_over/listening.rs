@@ -1,4 +1,4 @@
-//! The listeners of the predecessor.
+//! Which listeners are handed over, and what is written about each.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

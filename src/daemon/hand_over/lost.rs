@@ -39,13 +39,11 @@ fn came_from(connection: &SocketAddress, listener: &SocketAddress) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::config::listen_address::ListenAddress;
 
     #[test]
     fn a_connection_has_the_address_of_its_listener() {
-        let address = |text: &str| match text.parse() {
-            Ok(address) => SocketAddress::Internet(address),
-            Err(_) => SocketAddress::parse_local(text).expect(text).expect(text),
-        };
+        let address = |text: &str| text.parse::<ListenAddress>().expect(text).socket_address();
         for (connection, listener) in [
             ("127.0.0.1:7", "127.0.0.1:7"),
             ("127.0.0.1:7", "0.0.0.0:7"),

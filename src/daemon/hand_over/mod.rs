@@ -24,12 +24,12 @@
 //! | file | content |
 //! |---|---|
 //! | `format` | names, and the parts that are written as JSON |
-//! | `listening` | the listeners of the predecessor |
+//! | `listening` | which listeners are handed over, and what is written about each |
 //! | `pack` | writes the state, sends the descriptors |
 //! | `contents` | receives the descriptors, with bounds |
 //! | `unpack` | reads the state |
 //! | `lost` | counts the connections whose state cannot be used |
-//! | `handed_listener` | a listener of the predecessor, and the endpoint that it is for |
+//! | `handed_listener` | which listener of the predecessor is for which endpoint of the settings |
 
 mod contents;
 mod format;

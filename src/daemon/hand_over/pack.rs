@@ -19,6 +19,8 @@ use crate::sys::{self, DescriptorReceiver, DescriptorSender, Errno, MAX_DESCRIPT
 #[must_use = "the connections are handed over by its socket"]
 pub struct Packed<'a> {
     socket: DescriptorReceiver,
+    /// The other end, which shows whether anybody has `socket`.
+    sender: Option<DescriptorSender>,
     /// The services beside the workers. They, and the server that is frozen, outlive this.
     side: &'a SideServices,
     is_committed: bool,
@@ -27,12 +29,26 @@ pub struct Packed<'a> {
 }
 
 impl Packed<'_> {
-    /// The successor gets it: nothing in it may be used by this process any more. Call it before [`Frozen::commit`].
-    pub fn commit(mut self) {
-        self.side.listeners().iter().filter_map(|listener| listener.file.as_ref()).for_each(SocketFile::leave);
+    /// Closes the own descriptor of the socket: nothing in it may be used by this process any more. Call it before
+    /// [`Frozen::commit`].
+    ///
+    /// # Errors
+    /// Nobody else has a descriptor of it, so nothing is handed over, and the server can go on.
+    pub fn commit(mut self) -> Result<(), NotKept> {
         self.is_committed = true;
+        let (sender, side) = (self.sender.take(), self.side);
+        drop(self);
+        if sender.is_some_and(|sender| sender.is_closed()) {
+            return Err(NotKept);
+        }
+        side.listeners().iter().filter_map(|listener| listener.file.as_ref()).for_each(SocketFile::leave);
+        Ok(())
     }
 }
+
+/// What was packed is gone: nobody else has kept a descriptor of the socket.
+#[derive(Debug)]
+pub struct NotKept;
 
 /// The one descriptor that the successor has to get.
 impl AsFd for Packed<'_> {
@@ -63,7 +79,7 @@ pub fn pack<'a>(
     all_listeners: bool,
 ) -> Result<Packed<'a>, String> {
     let (sender, socket) = sys::descriptor_pair().map_err(|error| failure("create a socket", error))?;
-    let mut packed = Packed { socket, side, is_committed: false, saved: Saved::default() };
+    let mut packed = Packed { socket, sender: None, side, is_committed: false, saved: Saved::default() };
     let file = sys::memory_file(NAME).map_err(|error| failure("create a file in memory", error))?;
     sender.send(STATE, &[file.as_fd()]).map_err(|error| failure("send the state", error))?;
     let listeners = outgoing(&frozen.listeners(), side.listeners(), origins, all_listeners)
@@ -74,8 +90,8 @@ pub fn pack<'a>(
     write_header(&mut writer, &header).map_err(|error| failure("write the state", error))?;
     packed.saved =
         frozen.save_sessions(&mut writer, &sender).map_err(|error| failure("save the connections", error))?;
-    writer.flush().map_err(|error| failure("write the state", error))?;
     sys::seal(&file).map_err(|error| failure("seal the state", error))?;
+    packed.sender = Some(sender);
     Ok(packed)
 }
 

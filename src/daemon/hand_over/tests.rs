@@ -75,7 +75,7 @@ impl Daemon {
         let packed = pack(&mut frozen, &self.server.stats(), &self.side, &self.origins, all_listeners).expect("packed");
         let socket = packed.as_fd().try_clone_to_owned().expect("a descriptor");
         meanwhile();
-        packed.commit();
+        packed.commit().expect("a copy of the socket");
         frozen.commit();
         let _ = self.server.join();
         self.side.stop();

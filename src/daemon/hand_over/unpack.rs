@@ -51,6 +51,13 @@ pub fn unpack(sockets: Vec<DescriptorReceiver>) -> Incoming {
 }
 
 impl Incoming {
+    /// Closes connections where there are more than `most`, for want of descriptors.
+    pub fn close_above(&mut self, most: usize) {
+        if let Some(taken_over) = &mut self.taken_over {
+            taken_over.close_above(most);
+        }
+    }
+
     /// Reads what was in one socket; otherwise returns the reason, and the connections.
     fn read(&mut self, contents: Contents) -> Result<(), (String, HashMap<u64, OwnedFd>)> {
         let Contents { state, listeners, connections, .. } = contents;

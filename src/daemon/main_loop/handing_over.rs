@@ -1,7 +1,7 @@
 //! The hand-over: from SIGUSR2 to the end of this process, or of its program.
 //!
 //! 1. *check*: the program runs with `--check`, as a child.
-//! 2. *prepare*: the requests that are processed end, or `--hand-over-timeout` does.
+//! 2. *prepare*: the requests that are being processed end, or `--hand-over-timeout` does.
 //! 3. *freeze*, *save*, *store*: the workers stop, and their connections go to the service manager, or to this
 //!    process's next program.
 //! 4. *commit*: this process exits, or executes the program.
@@ -14,8 +14,6 @@
 //! effect if the hand-over succeeds, and otherwise the daemon stops as without a hand-over. Where no service manager
 //! starts a successor, somebody wants this process to end: SIGTERM ends the hand-over then.
 
-use std::env;
-use std::ffi::OsStr;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -54,7 +52,7 @@ enum Step {
     None,
     /// The program checks its settings.
     Checking(SettingsCheck),
-    /// The requests that are processed end, at most until then.
+    /// The requests that are being processed end, at most until then.
     Preparing(Instant),
     /// The successor has the connections: this process ends.
     Committed,
@@ -104,24 +102,12 @@ impl HandOver {
     }
 }
 
-/// Why nothing can be stored: the service manager says in `FDSTORE` for how many descriptors its store has room, since
-/// systemd 254 (systemd.exec(5)).
-fn without_store(room: Option<&OsStr>) -> Option<String> {
-    let room =
-        room.filter(|room| !room.is_empty() && room.to_str().and_then(|room| room.parse::<u32>().ok()) == Some(0));
-    room.map(|_| "the service has no file descriptor store (set FileDescriptorStoreMax=1 in the unit)".into())
-}
-
 impl MainLoop<'_> {
     /// Begins a hand-over, because of SIGUSR2.
     pub(super) fn begin_hand_over(&mut self) {
         if let Some(why) = self.ignores_hand_over() {
             warn!("SIGUSR2 ignored: {why}");
             return;
-        }
-        let has_manager = self.notifier.is_connected();
-        if let Some(why) = without_store(env::var_os("FDSTORE").as_deref()).filter(|_| has_manager) {
-            return self.refuse_hand_over(&why);
         }
         let Some(program) = &self.progress.hand_over.program else {
             return self.refuse_hand_over("the file of the program was not found at the start (is /proc mounted?)");
@@ -165,14 +151,16 @@ impl MainLoop<'_> {
         }
     }
 
-    /// Lets the requests that are processed end.
+    /// Lets the requests that are being processed end.
     fn prepare_hand_over(&mut self, now: Instant) {
         let timeout = self.settings.reloadable.hand_over_timeout;
         self.server.prepare_hand_over();
         self.progress.hand_over.step = Step::Preparing(now + timeout);
         if !self.server.is_prepared() {
             let timeout = format_time(timeout);
-            info!("handing over: waiting at most {timeout} (--hand-over-timeout) for requests that are processed");
+            info!(
+                "handing over: waiting at most {timeout} (--hand-over-timeout) for requests that are being processed"
+            );
         }
         self.advance_hand_over();
     }
@@ -181,35 +169,34 @@ impl MainLoop<'_> {
     fn hand_over(&mut self) {
         // what has been logged is written while clients are served; so little is left that has to be written later
         logging::finish();
-        let result = if self.notifier.is_connected() { self.store_connections() } else { self.execute_successor() };
-        match result {
+        match self.give_away() {
             Ok(()) => self.progress.hand_over.step = Step::Committed,
             Err(why) => self.refuse_hand_over(&why),
         }
     }
 
-    /// Gives the connections to the service manager, which passes them to the successor.
-    fn store_connections(&mut self) -> Result<(), String> {
+    /// Gives the connections to the service manager, which passes them to the successor. Without one, executes the
+    /// program in this process, with the connections: that returns only if it fails.
+    fn give_away(&mut self) -> Result<(), String> {
+        let has_manager = self.notifier.is_connected();
         let begun = Instant::now();
         let stats = self.server.stats();
         let mut frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
-        let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, false)?;
-        self.notifier.store(packed.as_fd(), hand_over::NAME)?;
-        logging::log_always(&handed_over(packed.saved, begun.elapsed()));
-        packed.commit();
-        frozen.commit();
-        Ok(())
-    }
-
-    /// Executes the program in this process, with the connections. Returns only if that fails.
-    fn execute_successor(&mut self) -> Result<(), String> {
-        let program = self.progress.hand_over.program.as_deref().ok_or("there is no program")?;
-        let begun = Instant::now();
-        let stats = self.server.stats();
-        let mut frozen = self.server.freeze(FREEZE_TIMEOUT).map_err(|error| error.to_string())?;
-        let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, true)?;
+        // a service manager passes the listeners of socket units again
+        let packed = hand_over::pack(&mut frozen, &stats, &self.side, &self.serving.origins, !has_manager)?;
+        if has_manager {
+            self.notifier.store(packed.as_fd(), hand_over::NAME)?;
+            let saved = packed.saved;
+            packed
+                .commit()
+                .map_err(|_| "the service manager has not kept them (set FileDescriptorStoreMax=1 in the unit)")?;
+            logging::log_always(&handed_over(saved, begun.elapsed()));
+            frozen.commit();
+            return Ok(());
+        }
         logging::log_always(&handed_over(packed.saved, begun.elapsed()));
         logging::finish();
+        let program = self.progress.hand_over.program.as_deref().ok_or("there is no program")?;
         Err(successor::execute(program, self.arguments, packed.as_fd()))
     }
 
@@ -241,8 +228,8 @@ fn handed_over(saved: Saved, frozen: Duration) -> String {
         format_time(Duration::from_millis(u64::try_from(frozen.as_millis()).unwrap_or(u64::MAX)).max(SHOWN_TIME));
     let left = match saved.left {
         0 => String::new(),
-        1 => ", except 1 whose request is still processed".into(),
-        left => format!(", except {left} whose requests are still processed"),
+        1 => ", except 1 whose request is still being processed".into(),
+        left => format!(", except {left} whose requests are still being processed"),
     };
     format!("handed over {}{left}; nothing was served for {frozen}", counted(saved.handed_over, "connection"))
 }

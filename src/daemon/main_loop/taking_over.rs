@@ -5,7 +5,7 @@ use log::warn;
 use super::MainLoop;
 use crate::daemon::hand_over::{self, Incoming};
 use crate::daemon::logging;
-use crate::server::TakeOver;
+use crate::server::TakeOverCounts;
 use crate::units::counted;
 
 /// What a predecessor of this process has left.
@@ -31,7 +31,7 @@ impl MainLoop<'_> {
     pub(super) fn complete_take_over(&mut self) {
         let Predecessor { is_stored, has_state } = self.progress.predecessor;
         if has_state {
-            let TakeOver { taken_over, failed } = self.server.taken_over();
+            let TakeOverCounts { taken_over, failed } = self.server.taken_over();
             let failed =
                 if failed == 0 { String::new() } else { format!(", and closed {failed} that cannot be served") };
             logging::log_always(&format!("took over {}{failed}", counted(taken_over, "connection")));

@@ -65,7 +65,7 @@ impl Protocol for Record {
         self.expects_record = match state.values(VERSION)? {
             [0] => false,
             [1] => true,
-            _ => return Err(InvalidState("a record is expected or it is not")),
+            _ => return Err(InvalidState("neither a record nor a chunk is next")),
         };
         Ok(())
     }

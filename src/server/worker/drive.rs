@@ -161,7 +161,7 @@ impl Worker {
         match next {
             Next::Wait => {}
             Next::WaitForMemory(demand) => self.wait_for_memory(token, demand),
-            Next::Offload(job) => self.offload(token, job),
+            Next::Offload(job) => self.submit(token, job),
             Next::Announced(header) => self.on_announced(token, *header),
             Next::Close(reason) => self.close(token, reason),
         }
@@ -179,13 +179,6 @@ impl Worker {
     }
 
     /// Has a thread process a request; without threads this one does.
-    fn offload(&mut self, token: Token, job: Box<OffloadJob>) {
-        // of the connection whose call has returned the job
-        self.driver.context.counters.offloaded.add(1);
-        self.submit(token, job);
-    }
-
-    /// Has a thread process a request that is counted already.
     pub(super) fn submit(&self, token: Token, job: Box<OffloadJob>) {
         let owner = Owner { worker: self.number, token };
         if let Err(error) = self.shared.offload_pool.submit(job, owner) {

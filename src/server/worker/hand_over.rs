@@ -15,13 +15,10 @@ use crate::server::listener::{Listener, ListenerIndex};
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
 use crate::server::peer::{Client, SocketInfo};
-use crate::server::poller::{Source, Token};
-use crate::server::saved::SavedSession;
+use crate::server::poller::Source;
+use crate::server::saved::{CONNECTIONS, SavedSession};
 use crate::server::taken_over::TakenSession;
 use crate::sys::{self, DescriptorSender, MAX_DESCRIPTORS};
-
-/// The text of each message with the sockets of connections.
-pub const CONNECTIONS: &[u8] = b"connections";
 
 /// A worker in the hands of its owner; dropping this returns it to its thread.
 struct Paused {
@@ -48,10 +45,6 @@ impl Drop for Paused {
 impl FrozenWorker for Paused {
     fn settle(&mut self) {
         self.worker().settle();
-    }
-
-    fn count(&self) -> Saved {
-        self.worker.as_ref().map(Worker::count_saved).unwrap_or_default()
     }
 
     fn save(&mut self, to: &mut dyn Write, sockets: &DescriptorSender) -> io::Result<Saved> {
@@ -96,9 +89,14 @@ impl Worker {
         }
         self.inbox = others;
         self.recall_queued();
+        self.record_durations();
+        self.shared.reclaimer.free(mem::take(&mut self.driver.context.retired));
+    }
+
+    /// Records the requests that were replied to outside of an iteration of the loop.
+    fn record_durations(&mut self) {
         let now = self.shared.clock.elapsed();
         self.driver.context.record_durations(self.shared.clock.nanoseconds(now));
-        self.shared.reclaimer.free(mem::take(&mut self.driver.context.retired));
     }
 
     /// Takes requests back from the offload pool, unless they have begun.
@@ -116,11 +114,6 @@ impl Worker {
                 Err(job) => self.submit(token, job),
             }
         }
-    }
-
-    fn count_saved(&self) -> Saved {
-        let left = self.table.iter().filter(|session| session.connection.is_offloaded()).count() as u64;
-        Saved { handed_over: self.table.len() as u64 - left, left }
     }
 
     /// Writes the connections, and sends their sockets.
@@ -153,21 +146,11 @@ impl Worker {
         Ok(saved)
     }
 
-    /// Goes on after a hand-over that has not come about.
+    /// Goes on after a hand-over that was undone.
     fn go_on(&mut self) {
         self.set_time(self.shared.clock.elapsed());
         for token in mem::take(&mut self.recalled) {
-            self.continue_session(token);
-        }
-    }
-
-    /// Makes the first call of a connection that was restored or recalled. If its request is offloaded, that was
-    /// counted before.
-    fn continue_session(&mut self, token: Token) {
-        let Some(session) = self.table.get_mut(token) else { return };
-        match self.driver.drive_connection(token, session, Connection::continue_service) {
-            Next::Offload(job) => self.submit(token, job),
-            next => self.take_step(token, next),
+            self.drive(token, Connection::continue_service);
         }
     }
 
@@ -181,7 +164,7 @@ impl Worker {
         let profile = self.shared.profile(listener);
         let is_awaited = matches!(client, Some(ClientRecord::Awaiting(_)));
         if connection.awaits_header() != is_awaited {
-            return Err("its PROXY header is not awaited of a peer");
+            return Err("a PROXY header is awaited without a peer, or the reverse");
         }
         // its facts and its number are in what it has sent
         let info = SocketInfo { stream: &stream, client: Client::Direct(None), number: 0 };
@@ -208,13 +191,14 @@ impl Worker {
             let Some((token, session)) = self.table.at(slot) else { continue };
             let source = Source::connection(token);
             match self.driver.poller.add(&session.stream, source, session.interest) {
-                Ok(()) => self.continue_session(token),
+                Ok(()) => self.drive(token, Connection::continue_service),
                 Err(error) => {
                     let next = self.driver.cannot_watch(session, &error, Next::Wait);
                     self.take_step(token, next);
                 }
             }
         }
+        self.record_durations();
         self.free_memory();
     }
 }

@@ -481,3 +481,12 @@ fn a_client_rejected_by_another_worker_ends_the_wait_for_the_rate() {
     harness.adopt(connection, 0);
     harness.await_closed(CloseReason::Denied, 2);
 }
+
+#[test]
+fn requests_that_the_first_calls_answer_are_recorded_at_once() {
+    let mut harness = Harness::new(1);
+    // as if a connection of a predecessor had got its reply
+    harness.worker.driver.context.replied = 1;
+    harness.worker.continue_sessions();
+    assert_eq!(harness.shared.stats().totals.durations.counts.iter().sum::<u64>(), 1);
+}

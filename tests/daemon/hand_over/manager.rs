@@ -150,7 +150,8 @@ fn a_full_queue_of_the_manager_is_waited_for() {
     assert_eq!(client.request(UPPERCASE, b"x"), b"X");
     manager.fill();
     daemon.signal(Signal::SIGUSR2);
-    assert_eq!(manager.receive("FDSTORE=1").len(), 1);
+    let stored = manager.receive("FDSTORE=1");
+    assert_eq!(stored.len(), 1);
     assert_eq!(manager.receive("BARRIER=1").len(), 1);
     manager.receive("STOPPING=1");
     assert_eq!(daemon.wait_exit(), 75, "{}", daemon.log.text());
@@ -171,14 +172,26 @@ fn without_the_barrier_the_descriptor_is_removed_again() {
     assert_eq!(client.request(UPPERCASE, b"y"), b"Y");
 }
 
-/// Fault 52: the service manager has no place for the descriptor.
+/// Fault 52: the service manager takes every message, and has no place for the descriptor.
 #[test]
-fn a_service_without_a_store_refuses() {
-    let daemon = DaemonBuilder::new(&["--hand-over", LISTEN]).env("FDSTORE", "0").start();
+fn a_manager_that_does_not_keep_the_descriptor_refuses() {
+    let manager = Manager::new();
+    let mut daemon = manager.start(&[]);
     let mut client = daemon.connect("frame");
+    let request = frame(UPPERCASE, b"xy");
+    client.send(&request[..5]);
+    daemon.statistics_when(|statistics| statistics.bytes_in == 5);
     daemon.signal(Signal::SIGUSR2);
-    daemon.wait_for_line(0, "the service has no file descriptor store (set FileDescriptorStoreMax=1 in the unit)");
-    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    drop(manager.receive("FDSTORE=1"));
+    drop(manager.receive("BARRIER=1"));
+    daemon.wait_for_line(0, "cannot hand the connections over: the service manager has not kept them (set");
+    client.send(&request[5..]);
+    assert_eq!(client.receive_frame(), b"XY");
+    // as one that does
+    daemon.signal(Signal::SIGUSR2);
+    let _stored = manager.receive("FDSTORE=1");
+    drop(manager.receive("BARRIER=1"));
+    assert_eq!(daemon.wait_exit(), 75, "{}", daemon.log.text());
 }
 
 /// A stored socket with these messages, the last with a connection.

@@ -67,7 +67,7 @@ fn a_request_that_is_processed_too_long_is_left_behind() {
     let Some(thread) = daemon.freeze_at_work() else { return };
     let before = daemon.log.len();
     daemon.signal(Signal::SIGUSR2);
-    daemon.wait_for_line(before, "handed over 1 connection, except 1 whose request is still processed");
+    daemon.wait_for_line(before, "handed over 1 connection, except 1 whose request is still being processed");
     drop(thread);
     assert_eq!(daemon.taken_over(before), 1);
     busy.wait_closed();

@@ -77,6 +77,24 @@ fn more_connections_than_the_limit_of_the_successor_stay() {
 }
 
 #[test]
+fn a_successor_that_needs_more_descriptors_closes_as_many_connections() {
+    let directory = Directory::new();
+    let listen = "RETORTD_LISTEN=frame=127.0.0.1:0\n";
+    let file = directory.write("settings", format!("{listen}RETORTD_WORKERS=1\n"));
+    let builder = DaemonBuilder::new(&["-v", "--hand-over", "--settings", &file]);
+    let daemon = without_manager(builder.under(&["prlimit", "--nofile=100"]), 1);
+    let clients: Vec<Client> = (0..64).map(|_| daemon.connect("frame")).collect();
+    daemon.statistics_when(|statistics| statistics.open == 64);
+    directory.write("settings", format!("{listen}RETORTD_WORKERS=16\n"));
+    // of 100 the daemon reserves 32, two for each worker and one for its listener
+    assert_eq!(daemon.hand_over(), 35);
+    let statistics = daemon.statistics_when(|statistics| statistics.open == 35);
+    assert_eq!((statistics.accepted, statistics.closed_for("handover-failed")), (64, 29));
+    drop(clients);
+    daemon.statistics_when(|statistics| statistics.open == 0);
+}
+
+#[test]
 fn connections_from_a_source_count_as_before() {
     let daemon = super::serving("frame", &["--max-per-source=2"]);
     let mut clients: Vec<Client> = (0..2).map(|_| daemon.connect("frame")).collect();

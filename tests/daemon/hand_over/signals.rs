@@ -51,7 +51,10 @@ fn the_daemon_serves_while_it_waits_for_a_request() {
     busy.send(&frame(SHUFFLE, &vec![b'x'; 64 << 20]));
     let Some(thread) = daemon.freeze_at_work() else { return };
     daemon.signal(Signal::SIGUSR2);
-    daemon.wait_for_line(0, "handing over: waiting at most 1m (--hand-over-timeout) for requests that are processed");
+    daemon.wait_for_line(
+        0,
+        "handing over: waiting at most 1m (--hand-over-timeout) for requests that are being processed",
+    );
     assert_eq!(daemon.connect("frame").request(UPPERCASE, b"x"), b"X");
     daemon.reload();
     daemon.signal(Signal::SIGUSR2);

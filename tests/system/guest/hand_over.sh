@@ -56,6 +56,18 @@ equal "nothing was stored" 0 "$(stored)"
 cp /root/settings "$settings"
 expect "with right settings it starts" systemctl restart retortd.service
 
+echo "# A unit without a place for the descriptor"
+without_store() {
+  local start
+  start=$(now)
+  systemctl kill -s USR2 --kill-who=main retortd
+  soon 10 says "$start" 'the service manager has not kept them'
+}
+drop_in retortd.service Service FileDescriptorStoreMax=0
+established --once --idle 10 -- without_store
+rm /run/systemd/system/retortd.service.d/service.conf
+systemctl daemon-reload
+
 echo "# A limit that is lower than the number of connections"
 lower() { echo RETORTD_MAX_CONNECTIONS=10 >>"$settings"; systemctl restart retortd.service; }
 established --once -- lower

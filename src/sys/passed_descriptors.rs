@@ -1,21 +1,22 @@
-//! A datagram that passes a descriptor to another process (`SCM_RIGHTS`, unix(7)).
+//! A message that passes descriptors to another process (`SCM_RIGHTS`, unix(7)).
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-/// Sends a datagram to the peer of a connected Unix socket, with a descriptor: the receiver gets one of its own for the
-/// open file.
+/// Sends a message to the peer of a connected Unix socket that keeps the boundaries of messages, with descriptors: the
+/// receiver gets one of its own for each open file.
 ///
 /// # Errors
 /// As sendmsg(2): EAGAIN while the queue of the peer is full, if the socket is non-blocking.
-pub fn send_with_descriptor(socket: &impl AsFd, datagram: &[u8], descriptor: BorrowedFd<'_>) -> Result<(), Errno> {
-    let descriptors = [descriptor.as_raw_fd()];
-    let control = [ControlMessage::ScmRights(&descriptors)];
+pub fn send_with_descriptors(socket: &impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&numbers)];
+    let control = if numbers.is_empty() { &[][..] } else { &rights };
     let socket = socket.as_fd().as_raw_fd();
-    sendmsg::<()>(socket, &[IoSlice::new(datagram)], &control, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+    sendmsg::<()>(socket, &[IoSlice::new(message)], control, MsgFlags::MSG_NOSIGNAL, None).map(drop)
 }
 
 #[cfg(test)]
@@ -33,7 +34,7 @@ mod tests {
     fn the_receiver_gets_a_descriptor_of_its_own() {
         let (sender, receiver) = UnixDatagram::pair().expect("a pair");
         let (mut kept, passed) = UnixStream::pair().expect("a pair");
-        send_with_descriptor(&sender, b"one", passed.as_fd()).expect("send");
+        send_with_descriptors(&sender, b"one", &[passed.as_fd()]).expect("send");
         drop(passed);
         let (mut bytes, mut space) = ([0; 8], nix::cmsg_space!([i32; 2]));
         let mut slices = [IoSliceMut::new(&mut bytes)];
