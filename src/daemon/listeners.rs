@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use log::warn;
+use log::{error, warn};
 
 use super::activation::{Inherited, InheritedSocket};
 use super::bind::{Bound, bind, take_over};
@@ -33,6 +33,8 @@ pub struct Sockets {
     pub connection: Option<AdoptedConnection>,
     /// Names of descriptors that the manager's store has to remove.
     pub stored: Vec<String>,
+    /// Endpoints of a successor that cannot be opened.
+    pub missing: Vec<SocketOrigin>,
 }
 
 impl Sockets {
@@ -90,22 +92,34 @@ fn own_endpoints(settings: &FixedSettings, inherited: &Inherited) -> Result<Vec<
 /// endpoint for which a predecessor has handed a socket over goes on with that one; the other sockets that were `handed`
 /// over are closed.
 ///
+/// A successor goes on without an endpoint that cannot be opened, if it has anything else to serve: the connections and
+/// the other listeners of its predecessor do not end because of it.
+///
 /// # Errors
 /// 78: an address that another start will not get; 71: the system refused an address or an option that is needed.
 pub fn open(settings: &FixedSettings, inherited: Inherited, handed: Vec<HandedListener>) -> Result<Sockets, Failure> {
     let endpoints = own_endpoints(settings, &inherited)?;
+    let Inherited { is_successor, has_connections, .. } = inherited;
     let mut sockets = Sockets { stored: inherited.stored, ..Sockets::default() };
+    let mut failed = None;
     for InheritedSocket { socket, local, descriptor } in inherited.listeners {
         let name = listener_name(&local, descriptor.service);
         prepare_inherited(&socket, &name, settings)?;
         sockets.add(Bound { socket, file: None }, descriptor.service, name, Origin::Inherited, settings);
     }
     for (endpoint, handed) in endpoints.iter().zip(assign(handed, &endpoints)) {
-        let address = endpoint.address.socket_address();
-        check_unicast(&address)?;
-        let own = open_endpoint(endpoint, handed, settings);
-        let (bound, name) = own.map_err(|error| cannot_listen(&address, error, &sockets.others()))?;
-        sockets.add(bound, endpoint.service, name, Origin::Own, settings);
+        match open_endpoint(endpoint, handed, settings, &sockets) {
+            Ok((bound, name)) => sockets.add(bound, endpoint.service, name, Origin::Own, settings),
+            Err(failure) if is_successor => {
+                error!("{failure}; the hand-over goes on without it");
+                sockets.missing.push(SocketOrigin::Own(endpoint.clone()));
+                failed = Some(failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if let Some(failure) = failed.filter(|_| !has_connections && sockets.others().is_empty()) {
+        return Err(failure);
     }
     let adopt = |InheritedSocket { socket, descriptor, .. }| {
         let protocol = protocol_of_connection(&descriptor)?;
@@ -176,8 +190,20 @@ fn prepare_inherited(socket: &StreamListener, name: &str, settings: &FixedSettin
 }
 
 /// Goes on with the socket that a predecessor has handed over for an endpoint, or binds one; returns it with its name in
-/// messages.
+/// messages. The other sockets are there already.
 fn open_endpoint(
+    endpoint: &Endpoint,
+    handed: Option<HandedListener>,
+    settings: &FixedSettings,
+    others: &Sockets,
+) -> Result<(Bound, String), Failure> {
+    let address = endpoint.address.socket_address();
+    check_unicast(&address)?;
+    let own = take_over_or_bind(endpoint, handed, settings);
+    own.map_err(|error| cannot_listen(&address, error, &others.others()))
+}
+
+fn take_over_or_bind(
     endpoint: &Endpoint,
     handed: Option<HandedListener>,
     settings: &FixedSettings,

@@ -57,12 +57,13 @@ use std::process::ExitCode;
 
 use log::{error, warn};
 
-use crate::server::Server;
+use crate::server::{Server, ServerConfig};
 use crate::sys::Errno;
 use activation::Inherited;
 use config::args::{LogFormat, LogTarget};
 use config::environment::service_link_warning;
 use config::load::{Command, ConfigError, Configuration, Remark, load};
+use config::origin::Origins;
 use config::service::Service;
 use config::settings::Settings;
 use exit_status::{End, Failure, Kind};
@@ -159,10 +160,7 @@ fn serve(
     let (inherited, mut incoming) = take_over(inherited, &settings);
     let predecessor = Predecessor::of(&incoming);
     let inherited = inetd::adopt(inherited, &settings.fixed)?;
-    let origins = listeners::origins(&settings.fixed, &inherited)?;
-    let config = server_config::server_config(&settings, &origins)?;
-    incoming.close_above(server_config::most_connections(config.workers, &origins));
-    let sockets = listeners::open(&settings.fixed, inherited, incoming.listeners)?;
+    let (sockets, origins, config) = open(&settings, inherited, &mut incoming)?;
     for name in &sockets.stored {
         notifier.remove_stored(name);
     }
@@ -193,6 +191,23 @@ fn take_over(mut inherited: Inherited, settings: &Settings) -> (Inherited, Incom
     let mut incoming = hand_over::unpack(mem::take(&mut inherited.hand_over));
     inherited.take_back(&mut incoming, settings.fixed.connection.as_ref());
     (inherited, incoming)
+}
+
+/// The sockets to serve with their origins, and the configuration of their server.
+fn open(
+    settings: &Settings,
+    inherited: Inherited,
+    incoming: &mut Incoming,
+) -> Result<(Sockets, Origins, ServerConfig), Failure> {
+    let mut origins = listeners::origins(&settings.fixed, &inherited)?;
+    let mut config = server_config::server_config(settings, &origins)?;
+    incoming.close_above(server_config::most_connections(config.workers, &origins));
+    let sockets = listeners::open(&settings.fixed, inherited, mem::take(&mut incoming.listeners))?;
+    if !sockets.missing.is_empty() {
+        origins.remove(&sockets.missing);
+        config = server_config::server_config(settings, &origins)?;
+    }
+    Ok((sockets, origins, config))
 }
 
 /// Prints why the configuration cannot be used, or the help that was requested: clap's text as it is, every other

@@ -9,6 +9,7 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -16,8 +17,9 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, getsockname, getsockopt, socketpair, sockopt,
 };
 
+use super::interest::Interest;
 use super::passed_descriptors::send_with_descriptors;
-use super::poll::is_readable;
+use super::poll::wait_ready;
 use super::socket_options::set_send_buffer;
 
 /// The most descriptors in one message (`SCM_MAX_FD` in the kernel's include/net/scm.h): one more fails with EINVAL.
@@ -86,10 +88,10 @@ impl DescriptorSender {
         send_with_descriptors(&self.0, payload, descriptors)
     }
 
-    /// Whether the last descriptor of the receiver is closed, in whichever process.
+    /// Whether the last descriptor of the receiver is closed, in whichever process, or will be within `timeout`.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
-        is_readable(&self.0)
+    pub fn closes_within(&self, timeout: Duration) -> bool {
+        matches!(wait_ready(&self.0, Interest::READ, timeout), Ok(Some(_)))
     }
 }
 
@@ -182,6 +184,7 @@ impl From<DescriptorReceiver> for OwnedFd {
 mod tests {
     use std::fs::File;
     use std::os::unix::net::UnixStream;
+    use std::thread;
 
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     use nix::sys::resource::{Resource, setrlimit};
@@ -197,6 +200,18 @@ mod tests {
 
     fn received(receiver: &DescriptorReceiver) -> Received {
         receiver.receive().expect("receive").expect("a message")
+    }
+
+    #[test]
+    fn sender_awaits_that_its_receiver_is_closed() {
+        let (sender, receiver) = descriptor_pair().expect("a pair");
+        let copy = receiver.as_fd().try_clone_to_owned().expect("a copy");
+        drop(receiver);
+        assert!(!sender.closes_within(Duration::ZERO), "there is a copy");
+        let closes = thread::spawn(move || drop(copy));
+        assert!(sender.closes_within(Duration::from_secs(60)));
+        closes.join().expect("the thread");
+        assert!(sender.closes_within(Duration::ZERO));
     }
 
     #[test]

@@ -85,15 +85,25 @@ impl SocketFile {
     /// ENOENT: the path leads to another file, or to none; EADDRINUSE: another process has the lock; as [`BindError`]
     /// says.
     pub fn take_over(path: &Path, id: FileId, lock: OwnedFd, mode: u32) -> Result<Self, BindError> {
+        let file = Self::left(path, id, lock)?;
+        file.ensure_mode(Mode::from_bits_truncate(mode))?;
+        Ok(file)
+    }
+
+    /// Removes the files of a socket that another process has bound, which has left both files, as
+    /// [`SocketFile::take_over`] gets them. Nothing is removed if that would fail.
+    pub fn remove_left(path: &Path, id: FileId, lock: OwnedFd) {
+        drop(Self::left(path, id, lock));
+    }
+
+    fn left(path: &Path, id: FileId, lock: OwnedFd) -> Result<Self, BindError> {
         let address = SocketAddress::Unix(UnixAddress::Path(path.into()));
         let lock =
             LockFile::lock(lock_path(path), File::from(lock)).map_err(|error| lock_failure(error, path, &address))?;
         if id_of(path) != Some(id) {
             return Err(Errno::ENOENT.into());
         }
-        let file = Self::new(path, id, lock);
-        file.ensure_mode(Mode::from_bits_truncate(mode))?;
-        Ok(file)
+        Ok(Self::new(path, id, lock))
     }
 
     fn new(path: &Path, id: FileId, lock: LockFile) -> Self {

@@ -39,6 +39,14 @@ impl FromIterator<SocketOrigin> for Origins {
     }
 }
 
+impl Origins {
+    /// Removes these.
+    pub fn remove(&mut self, origins: &[SocketOrigin]) {
+        self.served.retain(|origin| !origins.contains(origin));
+        self.side.retain(|origin| !origins.contains(origin));
+    }
+}
+
 impl SocketOrigin {
     /// What is served there.
     #[must_use]

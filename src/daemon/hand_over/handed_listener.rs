@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use super::format::ListenerOrigin;
 use crate::daemon::config::listen::Endpoint;
-use crate::sys::{FileId, StreamListener};
+use crate::sys::{FileId, SocketAddress, SocketFile, StreamListener, UnixAddress};
 
 /// A socket that listens, which the predecessor has handed over.
 #[derive(Debug)]
@@ -43,6 +43,14 @@ impl HandedListener {
         let is_bound = |local| endpoint.address.is_bound_to(&local);
         *address == endpoint.address.to_string() && self.socket.local_address().is_ok_and(is_bound)
     }
+
+    /// Closes it, and removes its file, as the predecessor would have done.
+    fn close(self) {
+        let local = self.socket.local_address();
+        if let (Ok(SocketAddress::Unix(UnixAddress::Path(path))), Some(HandedFile { id, lock })) = (local, self.file) {
+            SocketFile::remove_left(&path, id, lock);
+        }
+    }
 }
 
 /// The listener for each of these endpoints, if there is one: so a port that the kernel has chosen stays, and clients in
@@ -61,6 +69,7 @@ pub fn assign(mut handed: Vec<HandedListener>, endpoints: &[Endpoint]) -> Vec<Op
             *assigned = take(&|handed| handed.has_only_address_of(endpoint));
         }
     }
+    handed.into_iter().for_each(HandedListener::close);
     assigned
 }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use super::format::{Header, INHERITED, LISTENERS, ListenerRecord, MAX_HEADER, NAME, STATE};
 use super::listening::{Outgoing, outgoing};
@@ -12,6 +13,12 @@ use crate::daemon::side::SideServices;
 use crate::daemon::system_limits::{Memory, physical_memory};
 use crate::server::{Frozen, Saved, StatsSnapshot};
 use crate::sys::{self, DescriptorReceiver, DescriptorSender, Errno, MAX_DESCRIPTORS, SocketFile};
+
+/// The time in which a service manager closes a descriptor that it does not keep. systemd 254 and later do so in another
+/// process, after the barrier. Measured on systemd 257 beside four busy processes: of 1500 descriptors, 625 were closed
+/// after the barrier, all but one within 17 ms, and that one after 64 ms. Every hand-over takes that time, and clients
+/// wait meanwhile: what the manager has said at the start (`FDSTORE`) is no longer true after a drop-in of the unit.
+const CLOSE_TIME: Duration = Duration::from_millis(20);
 
 /// What is packed, for the successor. It is emptied when this is dropped without [`Packed::commit`]: what the predecessor
 /// serves afterwards must never be served again from an older state, wherever another descriptor of the socket is.
@@ -29,26 +36,22 @@ pub struct Packed<'a> {
 }
 
 impl Packed<'_> {
-    /// Closes the own descriptor of the socket: nothing in it may be used by this process any more. Call it before
-    /// [`Frozen::commit`].
+    /// Closes the own descriptor of the socket, which the service manager has: nothing in it may be used by this process
+    /// any more. Call it before [`Frozen::commit`].
     ///
     /// # Errors
-    /// Nobody else has a descriptor of it, so nothing is handed over, and the server can go on.
-    pub fn commit(mut self) -> Result<(), NotKept> {
+    /// The manager has not kept it, which it does not say. The reason, for the log; the server can go on.
+    pub fn commit(mut self) -> Result<(), &'static str> {
         self.is_committed = true;
         let (sender, side) = (self.sender.take(), self.side);
         drop(self);
-        if sender.is_some_and(|sender| sender.is_closed()) {
-            return Err(NotKept);
+        if sender.is_some_and(|sender| sender.closes_within(CLOSE_TIME)) {
+            return Err("the service manager has not kept them (set FileDescriptorStoreMax=1 in the unit)");
         }
         side.listeners().iter().filter_map(|listener| listener.file.as_ref()).for_each(SocketFile::leave);
         Ok(())
     }
 }
-
-/// What was packed is gone: nobody else has kept a descriptor of the socket.
-#[derive(Debug)]
-pub struct NotKept;
 
 /// The one descriptor that the successor has to get.
 impl AsFd for Packed<'_> {

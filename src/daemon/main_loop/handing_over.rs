@@ -187,9 +187,7 @@ impl MainLoop<'_> {
         if has_manager {
             self.notifier.store(packed.as_fd(), hand_over::NAME)?;
             let saved = packed.saved;
-            packed
-                .commit()
-                .map_err(|_| "the service manager has not kept them (set FileDescriptorStoreMax=1 in the unit)")?;
+            packed.commit()?;
             logging::log_always(&handed_over(saved, begun.elapsed()));
             frozen.commit();
             return Ok(());

@@ -1,5 +1,11 @@
 //! The settings of the successor: its limits, listeners and workers.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+
+use nix::sys::signal::Signal;
+
 use super::without_manager;
 use crate::harness::action::UPPERCASE;
 use crate::harness::{Client, Daemon, DaemonBuilder, Directory, wait_until};
@@ -56,6 +62,58 @@ fn the_connections_of_a_removed_listener_are_served() {
     let refused = std::net::TcpStream::connect(daemon.address("frame")).expect_err("nobody listens there");
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+}
+
+#[test]
+fn the_files_of_a_removed_unix_socket_are_removed() {
+    let directory = Directory::new();
+    let listen = |name: &str| format!("RETORTD_LISTEN=echo=unix:{}\n", directory.path(name).display());
+    let mut daemon = with_file(&directory, &listen("old"), 1);
+    let mut client = UnixStream::connect(directory.path("old")).expect("connect");
+    directory.write("settings", listen("new"));
+    assert_eq!(daemon.hand_over(), 1);
+    let has = |name: &str| directory.path(name).exists();
+    assert_eq!(["old", "old.lock", "new", "new.lock"].map(has), [false, false, true, true]);
+    client.write_all(b"abc").expect("send");
+    let mut reply = [0; 3];
+    client.read_exact(&mut reply).expect("a reply");
+    assert_eq!(&reply, b"abc");
+    drop(client);
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(directory.names(), ["settings"]);
+}
+
+#[test]
+fn a_listener_that_cannot_be_opened_ends_nothing() {
+    let directory = Directory::new();
+    let mut daemon = with_file(&directory, "RETORTD_LISTEN=frame=127.0.0.1:0\n", 1);
+    let others = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("bind"));
+    let [one, other] = others.each_ref().map(|other| other.local_addr().expect("an address"));
+    directory.write("settings", format!("RETORTD_LISTEN=\"echo={one} metrics={other} frame=127.0.0.1:0\"\n"));
+    // without a connection, and with one
+    assert_eq!(daemon.hand_over(), 0);
+    let mut client = daemon.connect("frame");
+    assert_eq!(client.request(UPPERCASE, b"x"), b"X");
+    let before = daemon.log.len();
+    assert_eq!(daemon.hand_over(), 1);
+    daemon.wait_for_line(before, &format!("cannot listen on {one}: "));
+    daemon.wait_for_line(before, &format!("cannot listen on {other}: "));
+    assert_eq!(client.request(UPPERCASE, b"y"), b"Y");
+    assert_eq!(daemon.connect("frame").request(UPPERCASE, b"new"), b"NEW");
+    directory.write("settings", "RETORTD_LISTEN=\"echo=127.0.0.1:0 frame=127.0.0.1:0\"\n");
+    assert_eq!(daemon.hand_over(), 1);
+    daemon.wait_listening(5);
+    assert_eq!(daemon.exchange("echo", b"abc"), b"abc");
+}
+
+#[test]
+fn a_successor_with_nothing_to_serve_fails() {
+    let directory = Directory::new();
+    let mut daemon = with_file(&directory, "RETORTD_LISTEN=frame=127.0.0.1:0\n", 1);
+    let other = TcpListener::bind("127.0.0.1:0").expect("bind");
+    directory.write("settings", format!("RETORTD_LISTEN=echo={}\n", other.local_addr().expect("an address")));
+    daemon.signal(Signal::SIGUSR2);
+    assert_eq!(daemon.wait_exit(), 71, "{}", daemon.log.text());
 }
 
 #[test]
