@@ -304,6 +304,8 @@ fn connections_in_all_states_are_continued_and_statistics_stay_exact() {
     let mut generated = chargen.connect(b"");
     let (header, rest) = (b"PROXY TCP4 192.0.2.1 127.0.0.1", b" 1000 80\r\n");
     let mut announced = proxied.connect(header);
+    // each look at the states copies what has arrived
+    wait_for_totals(&server, "the large request arrives", |totals| totals.bytes_in >= 12 << 20);
     drop(save_in_states(&server, 8, &STATES));
     // the last, because it lingers for a bounded time
     let mut told = daytime.connect(b"");

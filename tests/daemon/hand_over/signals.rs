@@ -59,10 +59,12 @@ fn the_daemon_serves_while_it_waits_for_a_request() {
     daemon.reload();
     daemon.signal(Signal::SIGUSR2);
     daemon.wait_for_line(0, "SIGUSR2 ignored: a hand-over is in progress");
-    drop(thread);
     daemon.signal(Signal::SIGTERM);
     daemon.wait_for_line(0, "the hand-over goes on");
     daemon.stop_now();
+    daemon.wait_for_line(0, "another SIGTERM or SIGINT during a hand-over: stopping at once");
+    // which it waits for
+    drop(thread);
     assert_eq!(daemon.wait_exit(), 0, "{}", daemon.log.text());
     busy.wait_closed();
 }
