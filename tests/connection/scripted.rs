@@ -339,10 +339,12 @@ pub fn write_down(connection: &Connection) -> (String, [Vec<u8>; 2]) {
 /// The connection to the protocol of that name that was written down, or what is wrong with it.
 pub fn restore(name: &str, saved: &str, bytes: [Vec<u8>; 2], context: &Context) -> Result<Connection, String> {
     let saved: SavedConnection = serde_json::from_str(saved).map_err(|error| error.to_string())?;
-    let mut capacities = saved.capacities().into_iter();
+    let actual = bytes.each_ref().map(Vec::len);
+    // the server gives no memory to lengths beyond the end of its file
+    let capacities = if saved.lengths() == actual { saved.capacities() } else { actual };
+    let mut capacities = capacities.into_iter();
     let buffers = bytes.map(|bytes| {
-        let capacity = capacities.next().unwrap_or_default().max(bytes.len());
-        let mut buffer = Buffer::with_capacity(capacity).expect("memory");
+        let mut buffer = Buffer::with_capacity(capacities.next().unwrap_or_default()).expect("memory");
         buffer.unfilled_mut()[..bytes.len()].copy_from_slice(&bytes);
         buffer.advance(bytes.len());
         buffer
