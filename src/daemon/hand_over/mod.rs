@@ -24,7 +24,7 @@
 //! | file | content |
 //! |---|---|
 //! | `format` | names, and the parts that are written as JSON |
-//! | `listening` | which listeners are handed over, and what is written about each |
+//! | `outgoing` | which listeners are handed over, and what is written about each |
 //! | `pack` | writes the state, sends the descriptors |
 //! | `contents` | receives the descriptors, with bounds |
 //! | `unpack` | reads the state |
@@ -34,8 +34,8 @@
 mod contents;
 mod format;
 mod handed_listener;
-mod listening;
 mod lost;
+mod outgoing;
 mod pack;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use super::format::{Header, INHERITED, LISTENERS, ListenerRecord, MAX_HEADER, NAME, STATE};
-use super::listening::{Outgoing, outgoing};
+use super::outgoing::{Outgoing, outgoing};
 use crate::daemon::config::origin::Origins;
 use crate::daemon::memory_plan::Need;
 use crate::daemon::side::SideServices;
