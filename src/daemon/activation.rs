@@ -42,8 +42,6 @@ pub struct Inherited {
     pub stored: Vec<String>,
     /// Sockets that carry what a predecessor has handed over.
     pub hand_over: Vec<DescriptorReceiver>,
-    /// A predecessor has handed its state over.
-    pub is_successor: bool,
     /// A predecessor has handed connections over.
     pub has_connections: bool,
     /// The number of descriptors, those that were closed included. One from a predecessor does not count if that had
@@ -87,7 +85,6 @@ impl Inherited {
                 },
             }
         }
-        self.is_successor = incoming.taken_over.is_some();
         self.has_connections = incoming.taken_over.as_ref().is_some_and(|taken_over| !taken_over.is_empty());
         // a predecessor without listeners of its own served nothing but those of a service manager
         if incoming.was_passed && !incoming.has_own_listeners {

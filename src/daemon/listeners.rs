@@ -92,16 +92,14 @@ fn own_endpoints(settings: &FixedSettings, inherited: &Inherited) -> Result<Vec<
 /// endpoint for which a predecessor has handed a socket over goes on with that one; the other sockets that were `handed`
 /// over are closed.
 ///
-/// A successor goes on without an endpoint that cannot be opened, if it has anything else to serve: the connections and
-/// the other listeners of its predecessor do not end because of it.
+/// A successor that has connections goes on without an endpoint that cannot be opened: they do not end because of it.
 ///
 /// # Errors
 /// 78: an address that another start will not get; 71: the system refused an address or an option that is needed.
 pub fn open(settings: &FixedSettings, inherited: Inherited, handed: Vec<HandedListener>) -> Result<Sockets, Failure> {
     let endpoints = own_endpoints(settings, &inherited)?;
-    let Inherited { is_successor, has_connections, .. } = inherited;
+    let has_connections = inherited.has_connections;
     let mut sockets = Sockets { stored: inherited.stored, ..Sockets::default() };
-    let mut failed = None;
     for InheritedSocket { socket, local, descriptor } in inherited.listeners {
         let name = listener_name(&local, descriptor.service);
         prepare_inherited(&socket, &name, settings)?;
@@ -110,16 +108,12 @@ pub fn open(settings: &FixedSettings, inherited: Inherited, handed: Vec<HandedLi
     for (endpoint, handed) in endpoints.iter().zip(assign(handed, &endpoints)) {
         match open_endpoint(endpoint, handed, settings, &sockets) {
             Ok((bound, name)) => sockets.add(bound, endpoint.service, name, Origin::Own, settings),
-            Err(failure) if is_successor => {
+            Err(failure) if has_connections => {
                 error!("{failure}; the hand-over goes on without it");
                 sockets.missing.push(SocketOrigin::Own(endpoint.clone()));
-                failed = Some(failure);
             }
             Err(failure) => return Err(failure),
         }
-    }
-    if let Some(failure) = failed.filter(|_| !has_connections && sockets.others().is_empty()) {
-        return Err(failure);
     }
     let adopt = |InheritedSocket { socket, descriptor, .. }| {
         let protocol = protocol_of_connection(&descriptor)?;

@@ -91,7 +91,8 @@ fn connections_that_wait_for_memory_wait_again() {
     drop(server.join());
     let taken_over = handed_over.take_over();
     let mut capacities = taken_over.sessions.values().map(|(_, session)| session.bytes[0].capacity());
-    assert!(capacities.all(|capacity| capacity >= whole.len()), "what has arrived is not copied again");
+    // others wait for the memory that the requests of some have
+    assert!(capacities.any(|capacity| capacity >= whole.len()), "what has arrived is not copied again");
     let server = start(&[&frame], limits, Some(taken_over));
     assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 8, failed: 0 });
     thread::scope(|scope| {
