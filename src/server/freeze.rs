@@ -18,7 +18,7 @@ pub type FreezeRequest = Sender<Box<dyn FrozenWorker>>;
 pub struct Saved {
     /// Connections that were saved.
     pub handed_over: u64,
-    /// Connections that could not be saved: those with a request that still runs.
+    /// Connections that could not be saved: those with a request that is still being processed.
     pub left: u64,
 }
 
