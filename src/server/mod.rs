@@ -10,7 +10,7 @@
 //! | `worker` | one thread: the loop, accepting, driving connections, draining |
 //! | `listener`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
 //! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
-//! | `connection_table`, `timers` | the connections of one worker, and when to visit them |
+//! | `connection_table`, `timers`, `exact_timers` | the connections of one worker, and when to visit them |
 //! | `peer` | a client's socket, address and label |
 //! | `message`, `mailbox`, `channels`, `notifier` | messages between the threads |
 //! | `offload_pool` | threads for large requests |
@@ -36,6 +36,7 @@ mod condition;
 mod config;
 mod connection_table;
 mod continued_totals;
+mod exact_timers;
 mod freeze;
 mod hand_over;
 #[cfg(test)]
