@@ -39,9 +39,12 @@
 //! | `offload` | a request on its way to the thread pool and back |
 //! | `saved` | a connection in a form that another process continues from |
 //! | `timers`, `linger`, `quiet` | deadlines, and the end of a connection |
+//! | `impairment` | [`Impaired`]: delays, limits and faults of the output |
 //! | `memory` | the budget of all connections, buffers, and the pool of a worker |
 //! | `context`, `limits`, `millis` | what a worker lends, what one connection may take, and times |
 //! | `close_reason`, `proxy_result`, `counter`, `counters`, `counts_by_name`, `durations`, `traffic`, `log`, `log_lines` | what is counted and logged |
+
+use std::io;
 
 mod close_reason;
 mod context;
@@ -52,6 +55,7 @@ mod drive;
 mod durations;
 mod first_input;
 mod handshake;
+mod impairment;
 mod in_flight;
 mod limits;
 mod linger;
@@ -84,6 +88,9 @@ pub use counter::Counter;
 pub use counters::{Counters, Totals, WorkerCounters};
 use drive::Step;
 pub use durations::DurationTotals;
+pub use impairment::{
+    Fault, FaultAfter, Impaired, Impairment, ImpairmentKind, Impairments, Probability, SavedImpairment,
+};
 pub use limits::Limits;
 pub use log::ClientLabel;
 pub use memory::{
@@ -231,6 +238,31 @@ impl Connection {
         match self.read_header(stream, context) {
             Next::Wait if grace == Grace::Over => Next::Close(CloseReason::Stopped),
             next => next,
+        }
+    }
+
+    /// The stream was cut or reset by an impairment ([`Impaired::end`]): closes for [`CloseReason::Impaired`]. A stream
+    /// that was cut is lingered for first, one that was reset is to be reset by the caller.
+    ///
+    /// To be called again after later calls, while the connection is open: an offloaded request ends first.
+    pub fn on_fault<S: Stream>(&mut self, stream: &mut S, context: &mut Context, fault: Fault) -> Next {
+        match &mut self.state {
+            _ if fault == Fault::Reset => Next::Close(CloseReason::Impaired),
+            State::Busy(Phase::Offloaded, _) => Next::Wait,
+            State::Lingering { reason, .. } => {
+                *reason = CloseReason::Impaired;
+                Next::Wait
+            }
+            _ => self.drive(stream, context, Step::Linger(CloseReason::Impaired), 0),
+        }
+    }
+
+    /// The stream has failed ([`Impaired::send_due`]).
+    #[must_use]
+    pub fn on_stream_error(&self, error: &io::Error) -> Next {
+        match self.state {
+            State::Lingering { reason, .. } => Next::Close(reason),
+            _ => self.broken(CloseReason::of(error)),
         }
     }
 

@@ -15,7 +15,7 @@ use super::condition::Condition;
 use super::peer::{Client, Peer};
 use super::rate_limit::{RateLimiter, Rates};
 use super::sync::{Mutex, lock};
-use crate::connection::Millis;
+use crate::connection::{Impairments, Millis};
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
 use crate::sys::{self, SocketFile, StreamListener, StreamSocket};
 
@@ -39,6 +39,8 @@ pub struct ListenerOptions {
     pub access: Arc<AccessList>,
     /// The rates of new connections.
     pub rates: Rates,
+    /// How its connections are impaired. Unlike the others, this applies to established connections, too.
+    pub impairments: Arc<Impairments>,
 }
 
 /// How PROXY headers are received.

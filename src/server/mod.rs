@@ -94,7 +94,7 @@ pub use start_error::StartError;
 pub use stats::{Gauges, ProtocolStats, StatsSnapshot};
 pub use taken_over::TakenOver;
 
-pub use crate::connection::{CloseReason, ProxyResult, Totals};
+pub use crate::connection::{CloseReason, Fault, FaultAfter, Impairments, Probability, ProxyResult, Totals};
 
 use message::{Reconfiguration, WorkerMessage};
 use shared::Shared;
