@@ -2,21 +2,26 @@
 //! times, to the millisecond.
 //!
 //! [`SweepTimer`](super::timers::SweepTimer) is for timeouts, which may be late by 10 ms or more. The pieces that an
-//! impaired connection sends may not. A timer takes up to 120 bytes: a part of what every connection may hold without
+//! impaired connection sends may not. A timer takes up to 140 bytes: a part of what every connection may hold without
 //! being charged ([`UNCHARGED_BYTES`](crate::connection::UNCHARGED_BYTES)).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use super::poller::Token;
 use crate::connection::Millis;
 
+/// When a timer is due, and which one it is of all that were set.
+type Place = (Millis, u64);
+
 /// The timers of the connections of one worker.
 #[derive(Debug, Default)]
 pub struct ExactTimers {
-    /// Each timer, earliest first; those of one millisecond by slot.
-    in_order: BTreeSet<(Millis, u32, u64)>,
-    /// When the timer of each connection is due.
-    due: HashMap<Token, Millis>,
+    /// Each timer, earliest first; those of one millisecond in the order in which they were set.
+    in_order: BTreeMap<Place, Token>,
+    /// The place of the timer of each connection.
+    places: HashMap<Token, Place>,
+    /// Timers that were set.
+    set: u64,
 }
 
 impl ExactTimers {
@@ -24,53 +29,51 @@ impl ExactTimers {
     /// passed counts as `now`, so that those that have waited longer are first.
     pub fn set(&mut self, token: Token, due: Millis, now: Millis) {
         let due = due.max(now);
-        if self.due.get(&token) == Some(&due) {
+        if self.places.get(&token).is_some_and(|place| place.0 == due) {
             return;
         }
         self.remove(token);
         if due != Millis::NEVER {
-            self.due.insert(token, due);
-            self.in_order.insert((due, token.slot, token.sequence));
+            self.set += 1;
+            self.places.insert(token, (due, self.set));
+            self.in_order.insert((due, self.set), token);
         }
     }
 
     /// Removes the timer of a connection, if it has one.
     pub fn remove(&mut self, token: Token) {
         // most workers have no timer
-        if self.due.is_empty() {
+        if self.places.is_empty() {
             return;
         }
-        if let Some(due) = self.due.remove(&token) {
-            self.in_order.remove(&(due, token.slot, token.sequence));
+        if let Some(place) = self.places.remove(&token) {
+            self.in_order.remove(&place);
         }
     }
 
     /// When the first timer is due; `None` if there is none.
     #[must_use]
     pub fn due(&self) -> Option<Millis> {
-        self.in_order.first().map(|(due, ..)| *due)
+        self.in_order.first_key_value().map(|((due, _), _)| *due)
     }
 
     /// Removes the first timer, if it is due before or at `now`; returns its connection.
     pub fn take_due(&mut self, now: Millis) -> Option<Token> {
-        let (due, slot, sequence) = *self.in_order.first()?;
-        if due > now {
-            return None;
-        }
-        let token = Token { slot, sequence };
-        self.remove(token);
+        let first = self.in_order.first_entry().filter(|first| first.key().0 <= now)?;
+        let token = first.remove();
+        self.places.remove(&token);
         Some(token)
     }
 
     /// The number of timers.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.due.len()
+        self.places.len()
     }
 
     /// Frees the memory, when no timer is left.
     pub fn shrink(&mut self) {
-        if self.due.is_empty() {
+        if self.places.is_empty() {
             *self = Self::default();
         }
     }
@@ -124,9 +127,12 @@ mod tests {
     #[test]
     fn one_that_is_due_at_once_comes_after_those_that_are_late() {
         let mut timers = ExactTimers::default();
+        timers.set(token(3), Millis::new(11), ZERO);
         timers.set(token(2), Millis::new(10), ZERO);
         timers.set(token(1), ZERO, Millis::new(11));
-        assert_eq!(take_all(&mut timers, 11), [2, 1]);
+        assert_eq!(timers.take_due(Millis::new(11)), Some(token(2)));
+        timers.set(token(2), ZERO, Millis::new(11));
+        assert_eq!(take_all(&mut timers, 11), [3, 1, 2]);
     }
 
     #[test]
