@@ -228,3 +228,14 @@ fn connections_with_single_byte_slices_leave_the_worker_to_others() {
     assert_eq!(harness.impaired(ImpairmentKind::Slice), SLICING as u64);
     drop(clients);
 }
+
+#[test]
+fn a_client_that_has_half_closed_gets_what_a_reload_hurries_and_is_finished() {
+    let mut harness = harness(latency(HOUR));
+    let mut client = harness.connect_and_send(REQUEST);
+    client.shutdown(Shutdown::Write).expect("shutdown");
+    harness.expect_nothing(&mut client);
+    harness.reload(Impairments::default());
+    assert_eq!(harness.read(&mut client, 7).expect("a reply and the end"), REPLY);
+    harness.await_closed(CloseReason::Finished, 1);
+}
