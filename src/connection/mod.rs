@@ -15,15 +15,17 @@
 //!
 //! | state | interest | timer | next state |
 //! |---|---|---|---|
-//! | Handshake | read | closes: `proxy-timeout` | Idle, Generating (the header is complete and its client admitted) |
+//! | Handshake | read | closes: `proxy-timeout` | Idle, Generating (the header is complete and its client admitted), Lingering |
 //! | Idle | read | closes: `idle-timeout` | Receiving (a request starts), Lingering |
 //! | Receiving | read | closes: `request-timeout` | Idle (replied), Skipping, Replying, `WaitingForMemory`, Offloaded, Lingering |
 //! | Skipping | read | closes: `request-timeout` | Receiving (discarded), Lingering |
 //! | Replying | write | closes: `write-timeout`, `min-rate`; continues while the client takes bytes | Idle, Receiving, Skipping, Generating, Lingering |
-//! | `WaitingForMemory` | none | none: the budget serves all that wait in turn | Receiving |
+//! | `WaitingForMemory` | none | none: the budget serves all that wait in turn | Receiving, Lingering |
 //! | Offloaded | none | none: the pool ends every job | Replying, `WaitingForMemory` (recalled), Lingering |
 //! | Generating | read, write | closes: `write-timeout`; continues while the client takes bytes | Receiving, Lingering |
 //! | Lingering | read | continues while the client takes bytes, then closes for the reason that it lingers for | |
+//!
+//! A timer that closes is put off while the stream itself holds something back ([`Stream::last_held`]).
 //!
 //! Every state may also end with [`Next::Close`]. A connection of a listener that expects a PROXY header begins in
 //! Handshake, in front of the protocol: what it has read beyond the header becomes the first batch.
@@ -90,6 +92,7 @@ use drive::Step;
 pub use durations::DurationTotals;
 pub use impairment::{
     Fault, FaultAfter, Impaired, Impairment, ImpairmentKind, Impairments, Probability, SavedImpairment,
+    UNCHARGED_DELAYED,
 };
 pub use limits::Limits;
 pub use log::ClientLabel;
@@ -148,6 +151,7 @@ impl Connection {
     /// The stream has input, or its end, or an error.
     pub fn readable<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         match self.state {
+            State::Lingering { .. } if self.read_closed => return Next::Wait,
             State::Lingering { .. } => return self.discard_input(stream, context).map_or(Next::Wait, Next::Close),
             State::Handshake(_) => return self.read_header(stream, context),
             _ => {}
