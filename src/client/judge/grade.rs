@@ -175,3 +175,78 @@ fn known(option: &str, name: &str, groups: &[&'static str]) -> Result<(), Failur
     let groups = groups.join(", ");
     Err(Failure::cannot_run(format!("{option}: no group with the name '{name}' is judged; the groups are {groups}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::judge::graded_runs::{failed, grading, run_with};
+
+    #[allow(clippy::unnecessary_wraps, reason = "the type of a result")]
+    fn skipped() -> Result<Pass, Mismatch> {
+        Ok(Pass::Skipped("only TCP has it".into()))
+    }
+
+    /// Number, points and maximum of each test, in hundredths.
+    fn marks(grade: &Grade) -> Vec<(&str, String, String)> {
+        let mark = |test: &GradedTest| (test.score().to_string(), test.max.to_string());
+        grade.tests.iter().map(|test| (&*test.number, mark(test).0, mark(test).1)).collect()
+    }
+
+    fn mark<'a>(number: &'a str, score: &str, max: &str) -> (&'a str, String, String) {
+        (number, score.into(), max.into())
+    }
+
+    #[test]
+    fn points_of_skipped_tests_go_to_the_others() {
+        let run = run_with(vec![Ok(Pass::Clean), failed(), skipped(), Ok(Pass::WithNote("slow".into())), skipped()]);
+        let grade = grading("10", &[("a", 2)]).unwrap().grade(&run, None);
+        let expected = [mark("1.1", "3.34", "3.34"), mark("1.2", "0", "3.33"), mark("2.2", "3.33", "3.33")];
+        assert_eq!((marks(&grade), grade.score().to_string()), (expected.to_vec(), "6.67".into()));
+        assert!(!grade.passed());
+    }
+
+    #[test]
+    fn tests_that_were_not_reached_have_failed() {
+        let gone = || Ok(Pass::NotReached("the server is gone".into()));
+        let run = run_with(vec![Ok(Pass::Clean), failed(), gone(), gone(), gone()]);
+        let grade = grading("12", &[]).unwrap().grade(&run, None);
+        assert_eq!((grade.tests.len(), grade.score().to_string()), (5, "2".into()));
+        assert_eq!(grade.tests[4].output, "it works\nnot judged: the server is gone");
+    }
+
+    #[test]
+    fn a_run_without_an_end_has_failed_tests_with_the_reason() {
+        let grade = grading("12", &[]).unwrap().grade(&run_with(vec![Ok(Pass::Clean)]), Some("no connection"));
+        assert_eq!((grade.tests.len(), grade.score().to_string(), grade.passed()), (5, "2".into(), false));
+        assert_eq!(grade.tests[1].output, "it works\nnot judged: no connection");
+    }
+
+    #[test]
+    fn a_run_in_which_everything_was_skipped_has_no_points() {
+        let run = run_with((0..5).map(|_| skipped()).collect());
+        let grade = grading("12", &[]).unwrap().grade(&run, None);
+        assert_eq!((grade.tests.len(), grade.score(), grade.passed()), (5, Points::default(), false));
+    }
+
+    #[test]
+    fn groups_without_weight_get_points_only_if_nothing_else_is_judged() {
+        let zero = grading("3", &[("a", 0), ("b", 0)]).unwrap();
+        let run = run_with((0..5).map(|_| Ok(Pass::Clean)).collect());
+        let marks_of_c = zero.grade(&run, None).tests.iter().map(|test| test.max.to_string()).collect::<Vec<_>>();
+        assert_eq!(marks_of_c, ["0", "0", "0", "0", "3"]);
+        let run = run_with(vec![Ok(Pass::Clean), skipped(), failed(), skipped(), skipped()]);
+        assert_eq!(marks(&zero.grade(&run, None)), [mark("1.1", "1.5", "1.5"), mark("2.1", "0", "1.5")]);
+    }
+
+    #[test]
+    fn an_unknown_group_is_named_with_those_that_there_are() {
+        for (weights, words) in [
+            (&[("d", 2)][..], "--weights: no group with the name 'd' is judged; the groups are a, b, c"),
+            (&[("a", 2), ("a", 3)], "--weights has the group a twice"),
+            (&[("a", 0), ("b", 0), ("c", 0)], "one must have more"),
+        ] {
+            let failure = grading("1", weights).unwrap_err().to_string();
+            assert!(failure.ends_with(words), "{failure}");
+        }
+    }
+}

@@ -13,6 +13,8 @@
 
 pub mod excerpt;
 pub mod grade;
+#[cfg(test)]
+mod graded_runs;
 pub mod mismatch;
 pub mod names;
 pub mod outcome;

@@ -74,3 +74,80 @@ fn beginning(text: &str, length: usize) -> &str {
     let end = (0..=length.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
     &text[..end]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::client::judge::graded_runs::{failed, grading, run_with};
+    use crate::client::judge::outcome::Pass;
+    use crate::client::judge::subject::Subject;
+
+    #[test]
+    fn the_line_has_the_document_in_base64() {
+        let run = run_with(vec![failed(), Ok(Pass::Clean)]);
+        let line = line(&run, &grading("10", &[]).unwrap().grade(&run, None));
+        let encoded = line.strip_prefix("result=").and_then(|rest| rest.strip_suffix('\n')).unwrap();
+        let document: Value = serde_json::from_slice(&STANDARD.decode(encoded).unwrap()).unwrap();
+        assert_eq!((&document["version"], &document["max_score"]), (&json!(1), &json!(10)));
+        assert_eq!(document["status"], "fail");
+        assert_eq!(
+            document["tests"][0],
+            json!({
+                "name": "a: a1", "status": "fail", "score": 0, "filename": "", "line_no": 0, "duration": 1.5,
+                "message": "it works\nsent: nothing\nexpected: abc\nreceived: abd\nhint: look again",
+                "test_code": "retort check --only a1",
+            })
+        );
+        assert_eq!((&document["tests"][1]["status"], &document["tests"][1]["message"]), (&json!("pass"), &json!("")));
+    }
+
+    #[test]
+    fn a_run_without_an_end_is_an_error() {
+        let run = run_with(vec![Ok(Pass::Clean)]);
+        let document = document(&run, &grading("10", &[]).unwrap().grade(&run, Some("no connection")));
+        let statuses: Vec<_> = document["tests"].as_array().unwrap().iter().map(|test| &test["status"]).collect();
+        assert_eq!(
+            (&document["status"], statuses[..2].to_vec()),
+            (&json!("error"), vec![&json!("pass"), &json!("error")])
+        );
+    }
+
+    /// A grade of `number` tests, which pass as `passed` says of their places.
+    fn grade_of(number: usize, points: &str, output: &str, passed: impl Fn(usize) -> bool) -> Grade {
+        let max = Points::parse(points).unwrap();
+        let parts = max.shared(&vec![1; number]).into_iter().enumerate();
+        let test = |(place, max)| GradedTest {
+            subject: Subject { group: "pipelining", name: "both-sides-full", about: "", only_by_name: false },
+            number: String::new(),
+            passed: passed(place),
+            max,
+            output: output.to_owned(),
+            hidden: false,
+            duration: Duration::from_micros(1_234_567),
+        };
+        Grade { tests: parts.map(test).collect(), max, problem: None }
+    }
+
+    #[test]
+    fn scores_add_up_in_floating_point() {
+        for number in 1..70 {
+            for points in ["0.3", "1", "10", "99.99", "100"] {
+                let grade = grade_of(number, points, "", |place| place % 7 != 3);
+                let sum: f64 = scores(&grade.tests).iter().filter_map(Value::as_f64).sum();
+                assert_eq!(Value::from(sum), Value::from(grade.score().as_f64()), "{number} {points}");
+            }
+        }
+    }
+
+    /// 131,072: `MAX_ARG_STRLEN` of Linux, with the name of the variable and a NUL.
+    #[test]
+    fn the_result_fits_in_an_environment_variable() {
+        let run = run_with(vec![]);
+        for output in ["\"\n\\".repeat(10_000), "\u{df}".repeat(10_000), "x".repeat(30_000)] {
+            let line = line(&run, &grade_of(60, "100", &output, |_| false));
+            assert!(line.len() < 131_000, "{}", line.len());
+        }
+    }
+}
