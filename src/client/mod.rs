@@ -15,6 +15,7 @@
 //! | [`reply`] | the decoder of replies, and whole replies |
 //! | `pipeline` | the requests in flight on one connection of `send` and `ping` |
 //! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
+//! | [`judge`] | what `check` and `check-client` share: subjects, results, reports |
 //! | [`failure`] | exit codes |
 //! | `progress_clock` | how long `send` and `ping` wait for progress |
 //! | `progress` | the progress bars of `send` and `bench` |
@@ -28,6 +29,7 @@ pub mod client_protocol;
 mod connector;
 pub mod failure;
 mod json;
+pub mod judge;
 pub mod options;
 pub mod ping;
 mod pipeline;

@@ -14,10 +14,9 @@
 //! | `selection` | the checks that `--only` names |
 //! | `other_protocol` | recognizes a server of another protocol |
 //! | `proxy_catalog`, `proxy_receiver` | the checks of receivers of the PROXY protocol; recognizes a server that expects no header |
-//! | [`failure`](mod@failure), [`excerpt`] | what was sent, expected and received |
+//! | [`failure`](mod@failure) | what was sent, expected and received |
 //! | [`diagnosis`] | the probable cause of a failure |
 //! | [`bounds`] | bounds for random results |
-//! | `outcome`, `report` | text, JSON, TAP, `JUnit` |
 
 pub mod bounds;
 pub mod catalog;
@@ -26,13 +25,10 @@ pub mod connection;
 pub mod context;
 pub mod definition;
 pub mod diagnosis;
-pub mod excerpt;
 pub mod failure;
 mod other_protocol;
-mod outcome;
 mod proxy_catalog;
 mod proxy_receiver;
-mod report;
 pub mod runner;
 mod selection;
 
@@ -40,14 +36,15 @@ use std::time::Duration;
 
 use super::client_protocol::ClientProtocol;
 use super::failure::{Failure, Status};
+use super::judge::outcome::RunSummary;
+use super::judge::report::{self, Report};
+use super::judge::subject::{Judge, Subject};
 use super::options::{CheckOptions, ColorWhen};
 use super::proxy_header::HeaderTemplate;
 use super::target::Target;
 use context::CheckContext;
 use definition::Check;
 use failure::CheckFailure;
-use outcome::RunSummary;
-use report::CheckReport;
 use runner::CheckRunner;
 
 /// Runs the checks that the options name.
@@ -57,19 +54,21 @@ use runner::CheckRunner;
 pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> {
     let protocol = protocol(options)?;
     let checks = selection::selected(protocol, &options.selection)?;
+    let subjects: Vec<Subject> = checks.iter().map(|check| check.subject()).collect();
     let header = HeaderTemplate::new(&options.proxy)?;
     let Some(host) = options.host.as_ref().filter(|_| !options.selection.list) else {
-        report::list(&checks)?;
+        report::list(&subjects)?;
         return Ok(Status::Success);
     };
     let judges_receivers = judge_receivers(&checks, header.is_some())?;
+    let mut report =
+        Report::prepare(&options.report, color, RunSummary::new(Judge::OfServers, protocol.name(), subjects))?;
     let target = Target::resolve(host, protocol, options.family)?.with_proxy_header(header);
     // Without a server there is nothing to check: exit code 2, not failed checks.
     drop(target.connect_or_fail(options.selection.patience)?);
-    let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());
-    let mut report = CheckReport::begin(&options.report, color, summary)?;
+    report.begin(target.to_string())?;
     if let Some(failure) = failure_of_all(&target, protocol, judges_receivers, options.selection.patience) {
-        report.add_all_failed(&checks, &failure.condensed())?;
+        report.add_all_failed(&failure.mismatch())?;
         return report.end();
     }
     let mut runner = CheckRunner::new(target, protocol, &options.selection);

@@ -1,7 +1,7 @@
 //! The report of a run: text, JSON or TAP on standard output, and beside it a `JUnit` file.
 //!
 //! Owns standard output during the run. Guarantees: text and TAP appear line by line, so that a slow run can be
-//! watched; a `JUnit` file is complete or stays as it was, also if standard output is closed before the last check.
+//! watched; a `JUnit` file is complete or stays as it was, also if standard output is closed before the last result.
 
 mod json;
 mod junit;
@@ -12,16 +12,16 @@ mod text;
 use std::io::{self, StdoutLock, Write};
 use std::time::{Duration, Instant};
 
-use super::definition::Check;
-use super::failure::CheckFailure;
-use super::outcome::{CheckOutcome, RunSummary};
+use super::mismatch::Mismatch;
+use super::outcome::{Outcome, RunSummary};
+use super::subject::Subject;
 use crate::client::failure::{Failure, Status};
 use crate::client::options::{ColorWhen, ReportOptions};
 use crate::client::report_file::ReportFile;
 use reporter::Reporter;
 
 /// The report of a run in progress.
-pub struct CheckReport {
+pub struct Report {
     reporter: Box<dyn Reporter>,
     out: StdoutLock<'static>,
     /// Why nothing more is printed, in a run that continues only for the file.
@@ -31,9 +31,12 @@ pub struct CheckReport {
     run: RunSummary,
 }
 
-impl CheckReport {
-    /// Prepares the file, and prints the lines before the first check.
-    pub fn begin(options: &ReportOptions, color: ColorWhen, run: RunSummary) -> Result<Self, Failure> {
+impl Report {
+    /// Prepares the file; prints nothing.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub fn prepare(options: &ReportOptions, color: ColorWhen, run: RunSummary) -> Result<Self, Failure> {
         let reporter: Box<dyn Reporter> = match (options.json, options.tap) {
             (true, _) => Box::new(json::JsonReporter),
             (_, true) => Box::new(tap::TapReporter),
@@ -41,14 +44,24 @@ impl CheckReport {
         };
         let junit = options.junit.as_deref().map(ReportFile::prepare).transpose()?;
         let (out, started) = (io::stdout().lock(), Instant::now());
-        let mut report = Self { reporter, out, print_failure: None, junit, started, run };
-        let printed = report.reporter.begin(&mut report.out, &report.run);
-        report.after_printing(printed)?;
-        Ok(report)
+        Ok(Self { reporter, out, print_failure: None, junit, started, run })
     }
 
-    /// Adds the outcome of a check, and prints it.
-    pub fn add(&mut self, outcome: CheckOutcome) -> Result<(), Failure> {
+    /// Prints the lines before the first result. The target is `HOST:PORT`, or a command.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn begin(&mut self, target: String) -> Result<(), Failure> {
+        (self.run.target, self.started) = (target, Instant::now());
+        let printed = self.reporter.begin(&mut self.out, &self.run);
+        self.after_printing(printed)
+    }
+
+    /// Adds a result, and prints it.
+    ///
+    /// # Errors
+    /// Standard output cannot be written, and there is no file to complete.
+    pub fn add(&mut self, outcome: Outcome) -> Result<(), Failure> {
         let number = self.run.outcomes.len() + 1;
         let printed = match self.print_failure {
             None => self.reporter.outcome(&mut self.out, number, &outcome).and_then(|()| self.out.flush()),
@@ -58,10 +71,13 @@ impl CheckReport {
         self.after_printing(printed)
     }
 
-    /// Adds the same failure of all checks, none of which has run, and prints it.
-    pub fn add_all_failed(&mut self, checks: &[&'static Check], failure: &CheckFailure) -> Result<(), Failure> {
-        let outcome = |&check| CheckOutcome { check, result: Err(failure.clone()), duration: Duration::ZERO };
-        self.run.outcomes.extend(checks.iter().map(outcome));
+    /// Adds the same failure of everything, none of which has run, and prints it.
+    ///
+    /// # Errors
+    /// As [`Report::add`].
+    pub fn add_all_failed(&mut self, mismatch: &Mismatch) -> Result<(), Failure> {
+        let outcome = |&subject| Outcome { subject, result: Err(mismatch.clone()), duration: Duration::ZERO };
+        self.run.outcomes.extend(self.run.planned.iter().map(outcome));
         let printed = match self.print_failure {
             None => self.reporter.all_failed(&mut self.out, &self.run.outcomes),
             Some(_) => Ok(()),
@@ -81,6 +97,9 @@ impl CheckReport {
     }
 
     /// Prints the score, and writes the `JUnit` file.
+    ///
+    /// # Errors
+    /// Standard output or the file cannot be written.
     pub fn end(mut self) -> Result<Status, Failure> {
         self.run.duration = self.started.elapsed();
         if self.print_failure.is_none() {
@@ -98,7 +117,10 @@ impl CheckReport {
     }
 }
 
-/// Prints the list of checks.
-pub fn list(checks: &[&'static Check]) -> Result<(), Failure> {
-    text::list(&mut io::stdout().lock(), checks).map_err(|error| Failure::output(&error))
+/// Prints the list of subjects.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn list(subjects: &[Subject]) -> Result<(), Failure> {
+    text::list(&mut io::stdout().lock(), subjects).map_err(|error| Failure::output(&error))
 }

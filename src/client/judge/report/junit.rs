@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::client::check::failure::Pass;
-use crate::client::check::outcome::{CheckOutcome, RunSummary};
+use crate::client::judge::outcome::{Outcome, Pass, RunSummary};
 use crate::client::xml::escaped;
 
 /// The whole document.
@@ -27,13 +26,13 @@ pub fn document(run: &RunSummary) -> String {
     xml
 }
 
-fn case(xml: &mut String, protocol: &str, outcome: &CheckOutcome) {
-    let check = outcome.check;
+fn case(xml: &mut String, protocol: &str, outcome: &Outcome) {
+    let subject = outcome.subject;
     let _ = write!(
         xml,
         "  <testcase classname=\"{protocol}.{}\" name=\"{}\" time=\"{:.3}\"",
-        check.group,
-        check.name,
+        subject.group,
+        subject.name,
         outcome.duration.as_secs_f64()
     );
     let body = match &outcome.result {
@@ -43,10 +42,10 @@ fn case(xml: &mut String, protocol: &str, outcome: &CheckOutcome) {
         Err(failure) => {
             let details = format!(
                 "{}\nsent: {}\nexpected: {}\ncame: {}\n",
-                check.about,
-                failure.sent.shown(),
-                failure.expected_shown(),
-                failure.received_shown()
+                subject.about,
+                failure.sent_shown(),
+                failure.expected,
+                failure.received
             );
             Some(format!("<failure message=\"{}\">{}</failure>", escaped(&failure.hint), escaped(&details)))
         }

@@ -2,16 +2,27 @@
 
 use std::time::Duration;
 
-use super::definition::Check;
-use super::failure::{CheckResult, Pass};
+use super::mismatch::Mismatch;
+use super::subject::{Judge, Subject};
 
-/// The result of one check.
+/// A result that is not a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// The program did what it should.
+    Clean,
+    /// The program did something that is allowed and worth knowing.
+    WithNote(String),
+    /// It was not judged, for this reason.
+    Skipped(String),
+}
+
+/// The result of one check or scenario.
 #[derive(Debug)]
-pub struct CheckOutcome {
-    /// The check.
-    pub check: &'static Check,
+pub struct Outcome {
+    /// What was judged.
+    pub subject: Subject,
     /// Its result.
-    pub result: CheckResult,
+    pub result: Result<Pass, Mismatch>,
     /// How long it took.
     pub duration: Duration,
 }
@@ -19,19 +30,21 @@ pub struct CheckOutcome {
 /// The run as a whole.
 #[derive(Debug)]
 pub struct RunSummary {
-    /// `HOST:PORT`.
+    /// The judge.
+    pub judge: Judge,
+    /// The program that is judged: `HOST:PORT`, or a command.
     pub target: String,
     /// The protocol's name.
     pub protocol: &'static str,
-    /// The number of checks to run.
-    pub planned: usize,
-    /// The results of the checks that have run.
-    pub outcomes: Vec<CheckOutcome>,
+    /// What is to be judged, in this order.
+    pub planned: Vec<Subject>,
+    /// The results so far.
+    pub outcomes: Vec<Outcome>,
     /// How long the run took; zero until its end.
     pub duration: Duration,
 }
 
-/// The number of checks by result.
+/// The number of subjects by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Score {
     /// Passed, with or without a note.
@@ -45,12 +58,14 @@ pub struct Score {
 }
 
 impl RunSummary {
-    /// A run of `planned` checks that has not begun.
-    pub fn new(target: String, protocol: &'static str, planned: usize) -> Self {
-        Self { target, protocol, planned, outcomes: Vec::new(), duration: Duration::ZERO }
+    /// A run that has not begun.
+    #[must_use]
+    pub fn new(judge: Judge, protocol: &'static str, planned: Vec<Subject>) -> Self {
+        Self { judge, target: String::new(), protocol, planned, outcomes: Vec::new(), duration: Duration::ZERO }
     }
 
-    /// Counts each check once.
+    /// Counts each result once.
+    #[must_use]
     pub fn score(&self) -> Score {
         self.outcomes.iter().fold(Score::default(), |score, outcome| match &outcome.result {
             Ok(Pass::Clean) => Score { passed: score.passed + 1, ..score },
