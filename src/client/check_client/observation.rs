@@ -129,7 +129,7 @@ impl Observation {
         let place = if expected.is_empty() { String::new() } else { format!(", line {line}") };
         let mut received = format!("on standard output: {}", shown(printed, start));
         if self.end != ClientEnd::Code(0) {
-            received.push_str(&format!("; {}", self.described_end()));
+            received = format!("{received}; {}", self.described_end());
         }
         let failure = self.failure(format!("on standard output{place}: {}", shown(expected, start)), received);
         Err(match output_mistake(expected, printed) {

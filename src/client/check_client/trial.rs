@@ -129,7 +129,7 @@ impl<'a> Trial<'a> {
         let reason = if plan.port.is_some() && !self.command.takes_port() {
             "the command is not given a port"
         } else if self.command.takes_one_request() {
-            return self.reason_to_skip_arguments(plan).map(Into::into);
+            return Self::reason_to_skip_arguments(plan).map(Into::into);
         } else if !self.command.takes_file() && plan.input == Input::MissingFile {
             "the command is not given a file"
         } else {
@@ -139,7 +139,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Why a client that takes a request as arguments cannot be run so.
-    fn reason_to_skip_arguments(&self, plan: &Plan) -> Option<&'static str> {
+    fn reason_to_skip_arguments(plan: &Plan) -> Option<&'static str> {
         let [exchange] = &plan.exchanges[..] else { return Some("the command takes one request, as arguments") };
         match &plan.input {
             Input::Lines if exchange.message.contains(&0) => Some("an argument cannot have a zero byte"),
