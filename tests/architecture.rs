@@ -24,6 +24,7 @@ const BINARIES: &[(&str, &str)] = &[("retortd", "daemon"), ("retort", "client")]
 
 /// Each external crate, and where it is named: a whole module where there is no end to the name, else a file.
 const CRATES: &[(&str, &[&str])] = &[
+    ("base64", &["client/judge/report/classroom.rs"]),
     ("clap", &["client/options/", "daemon/config/"]),
     ("crc", &["protocol/proxy_header/v2.rs"]),
     ("fastrand", &["protocol/rng.rs"]),

@@ -40,3 +40,4 @@ mod retort_ping;
 mod retort_proxy;
 mod retort_send;
 mod side;
+mod teaching;

@@ -12,6 +12,7 @@
 //! | [`connection`] | one connection with deadlines, which remembers what was sent |
 //! | [`runner`] | runs one check after another within their times |
 //! | `selection` | the checks that `--only` names |
+//! | `wait` | waits until a server accepts connections |
 //! | `other_protocol` | recognizes a server of another protocol |
 //! | `proxy_catalog`, `proxy_receiver` | the checks of receivers of the PROXY protocol; recognizes a server that expects no header |
 //! | [`failure`](mod@failure) | what was sent, expected and received |
@@ -31,6 +32,7 @@ mod proxy_catalog;
 mod proxy_receiver;
 pub mod runner;
 mod selection;
+mod wait;
 
 use std::time::Duration;
 
@@ -41,7 +43,7 @@ use super::judge::report::{self, Report};
 use super::judge::subject::{Judge, Subject};
 use super::options::{CheckOptions, ColorWhen};
 use super::proxy_header::HeaderTemplate;
-use super::target::Target;
+use super::target::{ServerName, Target};
 use context::CheckContext;
 use definition::Check;
 use failure::CheckFailure;
@@ -63,19 +65,44 @@ pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> 
     let judges_receivers = judge_receivers(&checks, header.is_some())?;
     let mut report =
         Report::prepare(&options.report, color, RunSummary::new(Judge::OfServers, protocol.name(), subjects))?;
+    let target = reach(options, host, protocol, header);
+    match target.and_then(|target| judge(options, protocol, target, &checks, judges_receivers, &mut report)) {
+        Ok(()) => report.end(),
+        Err(failure) => Err(report.abandon(failure)),
+    }
+}
+
+/// The server, which accepts connections. Without a server there is nothing to check: exit code 2, not failed checks.
+fn reach(
+    options: &CheckOptions,
+    host: &ServerName,
+    protocol: ClientProtocol,
+    header: Option<HeaderTemplate>,
+) -> Result<Target, Failure> {
     let target = Target::resolve(host, protocol, options.family)?.with_proxy_header(header);
-    // Without a server there is nothing to check: exit code 2, not failed checks.
-    drop(target.connect_or_fail(options.selection.patience)?);
+    let patience = options.selection.patience;
+    match options.wait {
+        Some(time) => wait::until_accepting(&target, time, patience)?,
+        None => drop(target.connect_or_fail(patience)?),
+    }
+    Ok(target)
+}
+
+/// Runs the checks, one after another.
+fn judge(
+    options: &CheckOptions,
+    protocol: ClientProtocol,
+    target: Target,
+    checks: &[&'static Check],
+    judges_receivers: bool,
+    report: &mut Report,
+) -> Result<(), Failure> {
     report.begin(target.to_string())?;
     if let Some(failure) = failure_of_all(&target, protocol, judges_receivers, options.selection.patience) {
-        report.add_all_failed(&failure.mismatch())?;
-        return report.end();
+        return report.add_all_failed(&failure.mismatch());
     }
     let mut runner = CheckRunner::new(target, protocol, &options.selection);
-    for check in checks {
-        report.add(runner.run(check)?)?;
-    }
-    report.end()
+    checks.iter().try_for_each(|check| report.add(runner.run(check)?))
 }
 
 /// Whether the checks are those of receivers of the PROXY protocol.

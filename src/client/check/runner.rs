@@ -65,7 +65,7 @@ impl CheckRunner {
 
     fn result(&mut self, check: &Check) -> CheckResult {
         if self.gone {
-            return Ok(Pass::Skipped("the server is gone".into()));
+            return Ok(Pass::NotReached("the server is gone".into()));
         }
         let context = CheckContext::new(&self.target, self.protocol, self.patience, self.large);
         match (check.run)(&context) {

@@ -65,7 +65,7 @@ pub fn run(options: &CheckClientOptions, color: ColorWhen) -> Result<Status, Fai
     let command = ClientCommand::new(options.command.clone());
     match judge(&command, protocol, options, &scenarios, &mut report) {
         Ok(()) => report.end(),
-        Err(failure) => Err(failure),
+        Err(failure) => Err(report.abandon(failure)),
     }
 }
 

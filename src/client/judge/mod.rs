@@ -8,11 +8,16 @@
 //! | [`excerpt`] | bytes as people can read them |
 //! | [`outcome`] | the results of a run, and the score |
 //! | [`names`] | the names that `--only` and other options have |
-//! | [`report`] | text, JSON, TAP, `JUnit` |
+//! | [`points`], [`grade`] | the points of a run, for systems that grade |
+//! | [`report`] | text, JSON, TAP, `JUnit`, Gradescope, GitHub Classroom |
 
 pub mod excerpt;
+pub mod grade;
+#[cfg(test)]
+mod graded_runs;
 pub mod mismatch;
 pub mod names;
 pub mod outcome;
+pub mod points;
 pub mod report;
 pub mod subject;

@@ -14,6 +14,8 @@ pub enum Pass {
     WithNote(String),
     /// It was not judged, for this reason.
     Skipped(String),
+    /// It was not judged because the program no longer runs: skipped in a report, failed for a grader.
+    NotReached(String),
 }
 
 /// The result of one check or scenario.
@@ -70,7 +72,7 @@ impl RunSummary {
         self.outcomes.iter().fold(Score::default(), |score, outcome| match &outcome.result {
             Ok(Pass::Clean) => Score { passed: score.passed + 1, ..score },
             Ok(Pass::WithNote(_)) => Score { passed: score.passed + 1, notes: score.notes + 1, ..score },
-            Ok(Pass::Skipped(_)) => Score { skipped: score.skipped + 1, ..score },
+            Ok(Pass::Skipped(_) | Pass::NotReached(_)) => Score { skipped: score.skipped + 1, ..score },
             Err(_) => Score { failed: score.failed + 1, ..score },
         })
     }

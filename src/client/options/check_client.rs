@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::ReportOptions;
+use super::report::ReportOptions;
 use super::values::protocol;
 use crate::client::client_protocol::ClientProtocol;
 use crate::units;

@@ -10,16 +10,18 @@ mod check_client;
 mod color;
 mod ping;
 pub mod proxy;
+mod report;
 mod send;
 mod timeouts;
 mod values;
 
 pub use address_family::AddressFamily;
 pub use bench::{BenchOptions, TextKind, Verify};
-pub use check::{CheckOptions, ReportOptions, Selection};
+pub use check::{CheckOptions, Selection};
 pub use check_client::CheckClientOptions;
 pub use color::ColorWhen;
 pub use ping::PingOptions;
+pub use report::{GradingOptions, GroupWeight, ReportOptions};
 pub use send::SendOptions;
 pub use timeouts::Timeouts;
 

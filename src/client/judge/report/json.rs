@@ -44,7 +44,7 @@ fn entry(outcome: &Outcome) -> Value {
     let details = match &outcome.result {
         Ok(Pass::Clean) => json!({ "status": "passed" }),
         Ok(Pass::WithNote(note)) => json!({ "status": "passed", "note": note }),
-        Ok(Pass::Skipped(reason)) => json!({ "status": "skipped", "reason": reason }),
+        Ok(Pass::Skipped(reason) | Pass::NotReached(reason)) => json!({ "status": "skipped", "reason": reason }),
         Err(failure) => json!({
             "status": "failed",
             "sent": failure.sent_shown(),

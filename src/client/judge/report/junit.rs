@@ -38,7 +38,9 @@ fn case(xml: &mut String, protocol: &str, outcome: &Outcome) {
     let body = match &outcome.result {
         Ok(Pass::Clean) => None,
         Ok(Pass::WithNote(note)) => Some(format!("<system-out>{}</system-out>", escaped(note))),
-        Ok(Pass::Skipped(reason)) => Some(format!("<skipped message=\"{}\"/>", escaped(reason))),
+        Ok(Pass::Skipped(reason) | Pass::NotReached(reason)) => {
+            Some(format!("<skipped message=\"{}\"/>", escaped(reason)))
+        }
         Err(failure) => {
             let details = format!(
                 "{}\nsent: {}\nexpected: {}\ncame: {}\n",

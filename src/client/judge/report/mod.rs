@@ -1,50 +1,63 @@
-//! The report of a run: text, JSON or TAP on standard output, and beside it a `JUnit` file.
+//! The report of a run: text, JSON or TAP on standard output, and beside it a `JUnit` file and the results for systems
+//! that grade.
 //!
 //! Owns standard output during the run. Guarantees: text and TAP appear line by line, so that a slow run can be
-//! watched; a `JUnit` file is complete or stays as it was, also if standard output is closed before the last result.
+//! watched; a file is complete or stays as it was, also if standard output is closed before the last result.
 
+mod classroom;
+mod grader;
+mod gradescope;
 mod json;
 mod junit;
 mod reporter;
 mod tap;
 mod text;
 
-use std::io::{self, StdoutLock, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::mismatch::Mismatch;
 use super::outcome::{Outcome, RunSummary};
 use super::subject::Subject;
-use crate::client::failure::{Failure, Status};
+use crate::client::failure::{Failure, Status, warn};
 use crate::client::options::{ColorWhen, ReportOptions};
 use crate::client::report_file::ReportFile;
+use grader::GraderFiles;
 use reporter::Reporter;
 
 /// The report of a run in progress.
 pub struct Report {
     reporter: Box<dyn Reporter>,
-    out: StdoutLock<'static>,
+    /// Standard output, or standard error if that has only the output for a system that grades.
+    out: Box<dyn Write>,
     /// Why nothing more is printed, in a run that continues only for the file.
     print_failure: Option<Failure>,
     junit: Option<ReportFile>,
+    grader: Option<GraderFiles>,
     started: Instant,
     run: RunSummary,
 }
 
 impl Report {
-    /// Prepares the file; prints nothing.
+    /// Prepares the files; prints nothing.
     ///
     /// # Errors
-    /// The file cannot be created.
+    /// A file cannot be created, or an option names a group that is not planned.
     pub fn prepare(options: &ReportOptions, color: ColorWhen, run: RunSummary) -> Result<Self, Failure> {
+        let grader = GraderFiles::prepare(options, &run)?;
+        let junit = options.junit.as_deref().map(ReportFile::prepare).transpose()?;
+        let on_stderr = grader.as_ref().is_some_and(GraderFiles::take_stdout);
+        let (out, has_colour): (Box<dyn Write>, bool) = if on_stderr {
+            (Box::new(io::stderr()), color == ColorWhen::Always)
+        } else {
+            (Box::new(io::stdout().lock()), color.on_stdout())
+        };
         let reporter: Box<dyn Reporter> = match (options.json, options.tap) {
             (true, _) => Box::new(json::JsonReporter),
             (_, true) => Box::new(tap::TapReporter),
-            _ => Box::new(text::TextReporter::new(options.quiet, color.on_stdout())),
+            _ => Box::new(text::TextReporter::new(options.quiet, has_colour)),
         };
-        let junit = options.junit.as_deref().map(ReportFile::prepare).transpose()?;
-        let (out, started) = (io::stdout().lock(), Instant::now());
-        Ok(Self { reporter, out, print_failure: None, junit, started, run })
+        Ok(Self { reporter, out, print_failure: None, junit, grader, started: Instant::now(), run })
     }
 
     /// Prints the lines before the first result. The target is `HOST:PORT`, or a command.
@@ -88,7 +101,7 @@ impl Report {
     /// A failure of standard output ends the run, unless there is a file to complete.
     fn after_printing(&mut self, printed: io::Result<()>) -> Result<(), Failure> {
         match printed.map_err(|error| Failure::output(&error)) {
-            Err(failure) if self.junit.is_some() => {
+            Err(failure) if self.junit.is_some() || self.grader.is_some() => {
                 self.print_failure = Some(failure);
                 Ok(())
             }
@@ -96,24 +109,35 @@ impl Report {
         }
     }
 
-    /// Prints the score, and writes the `JUnit` file.
+    /// Prints the score, and writes the files.
     ///
     /// # Errors
-    /// Standard output or the file cannot be written.
+    /// Standard output or a file cannot be written.
     pub fn end(mut self) -> Result<Status, Failure> {
         self.run.duration = self.started.elapsed();
         if self.print_failure.is_none() {
             let printed = self.reporter.end(&mut self.out, &self.run).and_then(|()| self.out.flush());
             self.after_printing(printed)?;
         }
-        if let Some(file) = self.junit {
-            file.write(junit::document(&self.run).as_bytes())?;
-        }
+        // Each file is written, whatever became of the others.
+        let junit = self.junit.map_or(Ok(()), |file| file.write(junit::document(&self.run).as_bytes()));
+        self.grader.map_or(Ok(()), |grader| grader.write(&self.run, None)).and(junit)?;
         match self.print_failure {
             Some(failure @ Failure::CannotRun(_)) => Err(failure),
-            // The file has the whole report, even if the reader of standard output has closed it.
+            // The files have the whole report, even if the reader of standard output has closed it.
             Some(Failure::OutputClosed) | None => Ok(Status::success_if(self.run.score().failed == 0)),
         }
+    }
+
+    /// Ends a run that cannot come to its end for this reason, which it returns. A system that grades gets its results
+    /// all the same: what was not judged has failed.
+    #[must_use]
+    pub fn abandon(mut self, failure: Failure) -> Failure {
+        self.run.duration = self.started.elapsed();
+        if let Some(Err(second)) = self.grader.map(|grader| grader.write(&self.run, Some(&failure.to_string()))) {
+            warn(&second);
+        }
+        failure
     }
 }
 

@@ -19,7 +19,9 @@ impl Reporter for TapReporter {
         match &outcome.result {
             Ok(Pass::Clean) => writeln!(out, "ok {number} - {name}"),
             Ok(Pass::WithNote(note)) => writeln!(out, "ok {number} - {name}\n# {note}"),
-            Ok(Pass::Skipped(reason)) => writeln!(out, "ok {number} - {name} # SKIP {reason}"),
+            Ok(Pass::Skipped(reason) | Pass::NotReached(reason)) => {
+                writeln!(out, "ok {number} - {name} # SKIP {reason}")
+            }
             Err(failure) => {
                 writeln!(out, "not ok {number} - {name}\n  ---")?;
                 for (key, value) in [

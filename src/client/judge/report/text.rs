@@ -76,7 +76,7 @@ impl Reporter for TextReporter {
                 let mark = self.painted(YELLOW, "note");
                 self.line(out, &mark, subject, words)
             }
-            Ok(Pass::Skipped(reason)) => {
+            Ok(Pass::Skipped(reason) | Pass::NotReached(reason)) => {
                 let mark = self.painted(FAINT, "skip");
                 self.line(out, &mark, subject, reason)
             }
