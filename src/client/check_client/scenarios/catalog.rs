@@ -6,7 +6,7 @@ use crate::client::client_protocol::ClientProtocol;
 use AppliesTo::{All, Frames, Only, WithAction, WithLengths};
 
 /// The scenarios of a protocol, in order.
-pub fn scenarios(protocol: ClientProtocol) -> impl Iterator<Item = &'static Scenario> {
+pub fn of(protocol: ClientProtocol) -> impl Iterator<Item = &'static Scenario> {
     SCENARIOS.iter().filter(move |scenario| scenario.applies_to.includes(protocol))
 }
 
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn every_protocol_has_scenarios() {
         for (name, least) in [("frame", 45), ("frame-2021", 45), ("text", 45), ("echo", 30)] {
-            let number = scenarios(ClientProtocol::by_name(name).unwrap()).count();
+            let number = of(ClientProtocol::by_name(name).unwrap()).count();
             assert!(number >= least, "{name}: {number}");
         }
     }
@@ -222,7 +222,7 @@ mod tests {
         for protocol in ["frame", "frame-2021", "text"] {
             let protocol = ClientProtocol::by_name(protocol).unwrap();
             for action in protocol.actions() {
-                assert!(scenarios(protocol).any(|scenario| scenario.name == action.name()), "{action:?}");
+                assert!(of(protocol).any(|scenario| scenario.name == action.name()), "{action:?}");
             }
         }
     }

@@ -25,3 +25,5 @@ mod messages;
 mod pipelining;
 mod replies;
 pub mod samples;
+
+pub use catalog::of;
