@@ -130,10 +130,13 @@ mod tests {
     use super::*;
 
     fn words(command: &ClientCommand) -> Vec<String> {
-        let values =
-            Values { host: "::1", port: "7", file: Path::new("/f"), action: "reverse", message: b"a {port}" };
+        let values = Values { host: "::1", port: "7", file: Path::new("/f"), action: "reverse", message: b"a {port}" };
         let command = command.with_values(&values);
-        [command.get_program()].into_iter().chain(command.get_args()).map(|word| word.to_str().unwrap().into()).collect()
+        [command.get_program()]
+            .into_iter()
+            .chain(command.get_args())
+            .map(|word| word.to_str().unwrap().into())
+            .collect()
     }
 
     fn command(text: &str) -> ClientCommand {

@@ -1,11 +1,13 @@
 //! The definition of a scenario, and the protocols that it applies to.
 
 use super::trial::Trial;
-use crate::client::check::failure::{CheckFailure, Pass};
 use crate::client::client_protocol::ClientProtocol;
+use crate::client::judge::mismatch::Mismatch;
+use crate::client::judge::outcome::Pass;
+use crate::client::judge::subject::Subject;
 
 /// The result of a scenario.
-pub type ScenarioResult = Result<Pass, CheckFailure>;
+pub type ScenarioResult = Result<Pass, Mismatch>;
 
 /// A named scenario.
 #[derive(Debug)]
@@ -58,9 +60,9 @@ impl AppliesTo {
 }
 
 impl Scenario {
-    /// Whether `name` is its name or that of its group.
+    /// The scenario as the reports know it.
     #[must_use]
-    pub fn has_name(&self, name: &str) -> bool {
-        self.name == name || self.group == name
+    pub fn subject(&self) -> Subject {
+        Subject { group: self.group, name: self.name, about: self.about, only_by_name: false }
     }
 }

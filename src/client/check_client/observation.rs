@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::wire;
-use crate::client::check::excerpt::{Excerpt, SHOWN, escaped};
-use crate::client::check::failure::{CheckFailure, Observed};
 use crate::client::client_protocol::ClientProtocol;
+use crate::client::judge::excerpt::{Excerpt, SHOWN, escaped};
+use crate::client::judge::mismatch::Mismatch;
 use crate::units::counted;
 
 /// A run of the client that has ended.
@@ -31,6 +31,8 @@ pub struct Observation {
     pub sent: Excerpt,
     /// Whether the kernel of the server accepted all that the script sends, and no step was left.
     pub script_finished: bool,
+    /// How long the client ran until it made its first connection.
+    pub startup: Option<Duration>,
     /// How long the client ran.
     pub duration: Duration,
 }
@@ -75,7 +77,7 @@ impl Observation {
     ///
     /// # Errors
     /// One of them is not that of a correct client.
-    pub fn expect_all(&self) -> Result<(), CheckFailure> {
+    pub fn expect_all(&self) -> Result<(), Mismatch> {
         self.expect_requests()?;
         self.expect_output(&self.plan.output())?;
         self.expect_success()
@@ -91,7 +93,7 @@ impl Observation {
     ///
     /// # Errors
     /// It did not.
-    pub fn expect_requests(&self) -> Result<(), CheckFailure> {
+    pub fn expect_requests(&self) -> Result<(), Mismatch> {
         let (expected, received) = (self.plan.requests(self.protocol), self.received());
         if expected == received {
             return Ok(());
@@ -116,7 +118,7 @@ impl Observation {
     ///
     /// # Errors
     /// It is something else.
-    pub fn expect_output(&self, expected: &[u8]) -> Result<(), CheckFailure> {
+    pub fn expect_output(&self, expected: &[u8]) -> Result<(), Mismatch> {
         let printed = &self.stdout[..];
         if printed == expected {
             return Ok(());
@@ -131,7 +133,7 @@ impl Observation {
         }
         let failure = self.failure(format!("on standard output{place}: {}", shown(expected, start)), received);
         Err(match output_mistake(expected, printed) {
-            Some(hint) => failure.with_hint(hint),
+            Some(hint) => Mismatch { hint: hint.into(), ..failure },
             None => failure,
         })
     }
@@ -140,7 +142,7 @@ impl Observation {
     ///
     /// # Errors
     /// It did not.
-    pub fn expect_success(&self) -> Result<(), CheckFailure> {
+    pub fn expect_success(&self) -> Result<(), Mismatch> {
         match self.end {
             ClientEnd::Code(0) => Ok(()),
             _ => Err(self.failure("exit code 0", self.described_end())),
@@ -151,15 +153,17 @@ impl Observation {
     ///
     /// # Errors
     /// It did not.
-    pub fn expect_failure(&self) -> Result<(), CheckFailure> {
+    pub fn expect_failure(&self) -> Result<(), Mismatch> {
         let expected = "an exit code other than 0, and a message on standard error";
         match self.end {
-            ClientEnd::Code(0) => Err(self
-                .failure(expected, self.described_end())
-                .with_hint("report the failure: print a message on standard error, and end with sys.exit(1)")),
-            ClientEnd::Code(_) if self.stderr.iter().all(u8::is_ascii_whitespace) => Err(self
-                .failure(expected, format!("{}, and nothing on standard error", self.described_end()))
-                .with_hint("say on standard error what went wrong, not only by the exit code")),
+            ClientEnd::Code(0) => Err(Mismatch {
+                hint: "report the failure: print a message on standard error, and end with sys.exit(1)".into(),
+                ..self.failure(expected, self.described_end())
+            }),
+            ClientEnd::Code(_) if self.stderr.iter().all(u8::is_ascii_whitespace) => Err(Mismatch {
+                hint: "say on standard error what went wrong, not only by the exit code".into(),
+                ..self.failure(expected, format!("{}, and nothing on standard error", self.described_end()))
+            }),
             ClientEnd::Code(_) => Ok(()),
             _ => Err(self.failure(expected, self.described_end())),
         }
@@ -169,7 +173,7 @@ impl Observation {
     ///
     /// # Errors
     /// It did not, or a signal ended it.
-    pub fn expect_end(&self) -> Result<(), CheckFailure> {
+    pub fn expect_end(&self) -> Result<(), Mismatch> {
         match self.end {
             ClientEnd::Code(_) => Ok(()),
             _ => Err(self.failure("the client ends by itself", self.described_end())),
@@ -177,9 +181,9 @@ impl Observation {
     }
 
     /// A failure of this run.
-    pub fn failure(&self, expected: impl Into<String>, received: impl Into<String>) -> CheckFailure {
-        let (expected, received) = (Observed::Words(expected.into()), Observed::Words(received.into()));
-        CheckFailure { sent: self.sent.clone(), expected, received, ..CheckFailure::in_words("", "") }
+    pub fn failure(&self, expected: impl Into<String>, received: impl Into<String>) -> Mismatch {
+        let sent = (self.sent.total > 0).then(|| self.sent.shown());
+        Mismatch { sent, ..Mismatch::in_words(expected, received, "") }
     }
 
     /// The end of the client, in words.
@@ -222,7 +226,10 @@ fn output_mistake(expected: &[u8], printed: &[u8]) -> Option<&'static str> {
     if printed.starts_with(b"b'") || printed.starts_with(b"b\"") {
         return Some("bytes were printed as a literal of the language: decode them, reply.decode()");
     }
-    if printed.iter().filter(|byte| !byte.is_ascii_whitespace()).eq(expected.iter().filter(|b| !b.is_ascii_whitespace()))
+    if printed
+        .iter()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .eq(expected.iter().filter(|b| !b.is_ascii_whitespace()))
         && lossless(expected) != lossless(printed)
     {
         return Some("only white space differs: print each reply as it is, with one newline behind it");

@@ -2,8 +2,8 @@
 //! client is judged by must not change with the code of the server.
 
 use super::plan::Exchange;
-use crate::client::check::excerpt::escaped;
 use crate::client::client_protocol::{ClientProtocol, ERROR_TEXT};
+use crate::client::judge::excerpt::escaped;
 use crate::units::counted;
 
 /// The beginning of some bytes, as a request.
@@ -137,7 +137,11 @@ fn announced(protocol: ClientProtocol, received: &[u8], rest: usize) -> String {
         if let Some(header) = bytes.first_chunk::<4>() {
             let header = u32::from_be_bytes(*header);
             let length = header & 0x07ff_ffff;
-            return format!("whose header announces action {} and {length} bytes, of which {} came", header >> 27, rest - 4);
+            return format!(
+                "whose header announces action {} and {length} bytes, of which {} came",
+                header >> 27,
+                rest - 4
+            );
         }
     }
     format!("of which {} came", counted(rest, "byte"))

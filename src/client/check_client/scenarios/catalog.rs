@@ -17,6 +17,7 @@ const PART: &str = "recv returned no bytes, so the reply is incomplete: print no
 const RESETS: &str = "catch the error of recv (ConnectionResetError), report it, and exit with a code other than 0";
 const FAMILIES: &str = "try every address of the host, IPv4 and IPv6, until one connects (socket.create_connection does)";
 
+/// The scenarios of all protocols.
 #[rustfmt::skip]
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { group: "actions", name: "uppercase", applies_to: WithAction("uppercase"), run: actions::uppercase,

@@ -17,10 +17,15 @@ const fn sample(action: &'static str, message: &'static str, reply: &'static str
     Sample { action, message, reply }
 }
 
+/// Upper case.
 pub const UPPERCASE: Sample = sample("uppercase", "Pretty Fly for a Wi-Fi", "PRETTY FLY FOR A WI-FI");
+/// Lower case.
 pub const LOWERCASE: Sample = sample("lowercase", "WI-FIght the Inevitable?", "wi-fight the inevitable?");
+/// Title case.
 pub const TITLE_CASE: Sample = sample("title-case", "bill wi the SCIENCE fi", "Bill Wi The Science Fi");
+/// The text backwards.
 pub const REVERSE: Sample = sample("reverse", "The LAN Before Time", "emiT erofeB NAL ehT");
+/// A permutation.
 pub const SHUFFLE: Sample = sample("shuffle", "Drop it like its hotspot", "ttporD ski ikot  iehplsti");
 /// Characters dropped and repeated, as `random` does.
 pub const RANDOM: Sample = sample("random", "It Hurts When IP", "Ittt HHurs hen IIIIP");
