@@ -23,9 +23,9 @@ pub struct Port {
 /// Ports to try, so that one is free for both families. Chosen: other programs on a machine use few of the 28,000.
 const ATTEMPTS: usize = 20;
 
-/// Bytes of the buffers if a plan wants small ones. Chosen: the kernel's minimum is a little more (socket(7)), so it
-/// takes its own minimum.
-const SMALL_BUFFER: usize = 1;
+/// Bytes of the buffers if a plan wants small ones. Chosen: a few segments of the loopback interface, with which tens of
+/// megabytes take a second; with the kernel's minimum (socket(7)) each segment waits for a delayed acknowledgement.
+const SMALL_BUFFER: usize = 64 << 10;
 
 /// Opens the sockets on a free port.
 ///

@@ -35,7 +35,7 @@ pub struct Plan {
     ///
     /// A client that closes its connection and opens another one finds the server at the step where it was.
     pub script: Vec<Step>,
-    /// Whether the kernel's buffers for the connection are as small as it allows.
+    /// Whether the kernel's buffers for the connection are small: some ten kilobytes.
     pub small_buffers: bool,
     /// Whether the server ends the run as soon as bytes arrive that are not those of the `exchanges`. Without it, any
     /// requests are accepted, and the scenario judges them.

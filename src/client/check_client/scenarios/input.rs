@@ -71,7 +71,8 @@ pub fn empty_lines(trial: &Trial) -> ScenarioResult {
     let content = exchanges.iter().flat_map(|exchange| [exchange.line(protocol), b"\n".to_vec()].concat()).collect();
     let observation = served(trial, exchanges, content)?;
     observation.expect_end()?;
-    let printed: Vec<_> = lines(&observation).into_iter().filter(|line| !line.is_empty() && *line != ERROR_TEXT).collect();
+    let printed: Vec<_> =
+        lines(&observation).into_iter().filter(|line| !line.is_empty() && *line != ERROR_TEXT).collect();
     expect_replies(&observation, &printed)?;
     Ok(match observation.end {
         ClientEnd::Code(0) => Pass::Clean,
