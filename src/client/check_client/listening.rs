@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use super::plan::Listening;
-use super::trial::Halt;
+use super::result::Halt;
 use crate::client::failure::{Failure, reason};
 use crate::sys::{self, Errno, SocketAddress, StreamListener, StreamSocket};
 
@@ -65,7 +65,7 @@ fn listen(
     match listening {
         Listening::Absent => kept.push(socket),
         Listening::Full => {
-            // one more than the backlog is queued (listen(2)); Linux answers to no further client then
+            // one more than the backlog is queued (listen(2)); Linux ignores further clients then
             sys::listen(&socket, 0)?;
             queued.push(sys::start_connect(&SocketAddress::Internet(address), None).map_err(|_| Errno::ECONNREFUSED)?);
             kept.push(socket);
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_of_server_answers_in_its_own_way() {
+    fn each_kind_of_server_is_what_its_clients_find() {
         let connect = |port: &Port| TcpStream::connect_timeout(&port.address, Duration::from_millis(50));
         let port = open(Listening::V4, true).unwrap();
         assert!(port.address.is_ipv4() && port.listener.is_some() && connect(&port).is_ok());

@@ -59,11 +59,11 @@ pub enum ClientEnd {
 pub struct ConnectionRecord {
     /// All bytes that arrived; at most one megabyte more than a correct client sends.
     pub received: Vec<u8>,
-    /// How the client ended its side.
+    /// How the client ended it; none if it is open.
     pub end: Option<ConnectionEnd>,
 }
 
-/// How a client ended its side of a connection.
+/// How a client ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEnd {
     /// It closed or half-closed it.
@@ -73,7 +73,7 @@ pub enum ConnectionEnd {
 }
 
 impl Observation {
-    /// Judges a client that has nothing but answers to expect: the requests, the output, and the end.
+    /// Judges a client that has nothing but replies to expect: the requests, the output, and the end.
     ///
     /// # Errors
     /// One of them is not that of a correct client.

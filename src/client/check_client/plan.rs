@@ -145,7 +145,7 @@ impl Exchange {
 }
 
 impl Plan {
-    /// A run with these requests: from a file, to a server on 127.0.0.1 that answers each of them at once.
+    /// A run with these requests: from a file, to a server on 127.0.0.1 that replies to each of them at once.
     #[must_use]
     pub fn new(protocol: ClientProtocol, exchanges: Vec<Exchange>) -> Self {
         let answer = |exchange: &Exchange| [Step::Expect(1), Step::Send(exchange.wire_reply(protocol))];

@@ -19,7 +19,7 @@ use super::observation::{ClientEnd, Observation};
 use super::plan::{Host, Input, Plan};
 use super::script::pauses;
 use super::server::ScriptedServer;
-use super::trial::Halt;
+use super::result::Halt;
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::failure::Failure;
 use crate::sys::{self, Interest, Interrupts};

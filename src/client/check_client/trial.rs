@@ -4,12 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::command::ClientCommand;
-use super::definition::ScenarioResult;
 use super::observation::{ClientEnd, Observation};
 use super::plan::{Exchange, Input, Plan};
+use super::result::{Halt, ScenarioResult};
 use super::run::{self, Run};
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::failure::Failure;
 use crate::client::judge::mismatch::Mismatch;
 use crate::client::judge::outcome::Pass;
 use crate::sys::Interrupts;
@@ -26,15 +25,6 @@ pub struct Trial<'a> {
     startup: Cell<Duration>,
     /// Whether the client hung in the last run.
     hung: Cell<bool>,
-}
-
-/// Why a scenario was not run to its end, which says nothing about the client.
-#[derive(Debug)]
-pub enum Halt {
-    /// The scenario cannot be run with this client or on this machine.
-    Skip(String),
-    /// No scenario can be run.
-    CannotRun(Failure),
 }
 
 /// The longest argument of a program, in bytes. From execve(2): 32 pages (`MAX_ARG_STRLEN`), with a zero byte.

@@ -332,9 +332,9 @@ impl ScriptedServer {
             self.script.current(),
             Some(Task::Send { .. } | Task::PauseUntil(_) | Task::AwaitBytes(_) | Task::Silence)
         );
-        let waits_for_answers = matches!(self.script.current(), Some(Task::Gather { since: Some(_), .. }));
+        let waits_for_replies = matches!(self.script.current(), Some(Task::Gather { since: Some(_), .. }));
         for (index, connection) in self.connections.iter_mut().enumerate() {
-            let in_use = index == self.active && (busy || waits_for_answers);
+            let in_use = index == self.active && (busy || waits_for_replies);
             if connection.has_ended() && !in_use && !connection.has_unsent() {
                 connection.half_close();
             }
