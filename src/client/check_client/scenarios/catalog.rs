@@ -15,7 +15,8 @@ const CODES: &str = "the top 5 bits of the header are the action's code (of this
 const ERRORS: &str = "print the reason on standard error, and end with an exit code other than 0, sys.exit(1)";
 const PART: &str = "recv returned no bytes, so the reply is incomplete: print nothing of it, report the error, and exit with a code other than 0";
 const RESETS: &str = "catch the error of recv (ConnectionResetError), report it, and exit with a code other than 0";
-const FAMILIES: &str = "try every address of the host, IPv4 and IPv6, until one connects (socket.create_connection does)";
+const FAMILIES: &str =
+    "try every address of the host, IPv4 and IPv6, until one connects (socket.create_connection does)";
 
 /// The scenarios of all protocols.
 #[rustfmt::skip]

@@ -71,7 +71,8 @@ pub fn empty_lines(trial: &Trial) -> ScenarioResult {
     let content = exchanges.iter().flat_map(|exchange| [exchange.line(protocol), b"\n".to_vec()].concat()).collect();
     let observation = served(trial, exchanges, content)?;
     observation.expect_end()?;
-    let printed: Vec<_> = lines(&observation).into_iter().filter(|line| !line.is_empty() && *line != ERROR_TEXT).collect();
+    let printed: Vec<_> =
+        lines(&observation).into_iter().filter(|line| !line.is_empty() && *line != ERROR_TEXT).collect();
     expect_replies(&observation, &printed)?;
     Ok(match observation.end {
         ClientEnd::Code(0) => Pass::Clean,
@@ -85,7 +86,7 @@ pub fn invalid_utf_8(trial: &Trial) -> ScenarioResult {
     let exchanges = three(protocol);
     let invalid = Exchange::new("uppercase", *b"caf\xe9", "");
     let (first, rest) = exchanges.split_at(1);
-    let in_file = [first, &[invalid.clone()], rest].concat();
+    let in_file = [first, &[invalid], rest].concat();
     let content = in_file.iter().flat_map(|exchange| exchange.line(protocol)).collect();
     let observation = served(trial, exchanges, content)?;
     observation.expect_end()?;
