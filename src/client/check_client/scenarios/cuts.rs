@@ -42,6 +42,9 @@ pub fn in_data(protocol: ClientProtocol, exchange: &Exchange) -> Range<usize> {
 
 /// Runs the client with a request for each cut: the reply to each is cut at one of these places. A client that may take
 /// its request as arguments is run for each cut.
+///
+/// # Errors
+/// As [`Trial::passes`].
 pub fn pass_with_cuts(trial: &Trial, exchange: &Exchange, cuts: Range<usize>) -> ScenarioResult {
     let protocol = trial.protocol();
     let cuts: Vec<usize> = cuts.collect();

@@ -86,7 +86,7 @@ pub fn invalid_utf_8(trial: &Trial) -> ScenarioResult {
     let exchanges = three(protocol);
     let invalid = Exchange::new("uppercase", *b"caf\xe9", "");
     let (first, rest) = exchanges.split_at(1);
-    let in_file = [first, &[invalid.clone()], rest].concat();
+    let in_file = [first, &[invalid], rest].concat();
     let content = in_file.iter().flat_map(|exchange| exchange.line(protocol)).collect();
     let observation = served(trial, exchanges, content)?;
     observation.expect_end()?;
