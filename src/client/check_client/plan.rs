@@ -92,11 +92,11 @@ pub enum Step {
     SendWithoutReading(Vec<u8>),
     /// Sends these pieces with a pause between two of them, so that each can arrive alone.
     SendPieces(Vec<Vec<u8>>, Duration),
-    /// Answers these requests: waits for one of them; then for more, until nothing has arrived for the time; sends the
-    /// replies to all of them in one go, and so on, until all have been answered. The elements are whole replies, with
+    /// Replies to these requests: waits for one of them; then for more, until nothing has arrived for the time; sends the
+    /// replies to all of them in one go, and so on, until all of them are sent. The elements are whole replies, with
     /// their lengths. So a client that waits for each reply is served as well.
     AnswerTogether(Vec<Vec<u8>>, Duration),
-    /// Answers every request, whichever it is, as a correct server does, until the client closes or half-closes.
+    /// Replies to every request, whichever it is, as a correct server does, until the client closes or half-closes.
     ServeAll,
     /// Waits.
     Pause(Duration),

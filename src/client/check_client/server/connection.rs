@@ -148,7 +148,7 @@ impl Connection {
         }
     }
 
-    /// Answers each request that has arrived: `answer` has the size of the one at the beginning of some bytes, and its
+    /// Replies to each request that has arrived: `answer` has the size of the one at the beginning of some bytes, and its
     /// reply. Returns what was sent.
     pub fn serve(&mut self, answer: impl Fn(&[u8]) -> Option<(usize, Vec<u8>)>) -> Vec<u8> {
         while let Some((size, reply)) = answer(&self.record.received[self.answered..]) {

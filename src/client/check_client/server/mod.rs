@@ -4,6 +4,8 @@
 //! one connection after another is served at the step where the script is; nothing is read in a step that says so.
 
 mod connection;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -311,7 +313,7 @@ impl ScriptedServer {
         true
     }
 
-    /// Answers each request on each connection.
+    /// Replies to each request on each connection.
     fn serve(&mut self) -> bool {
         let protocol = self.protocol;
         let mut any = false;
