@@ -26,7 +26,7 @@ pub const TITLE_CASE: Sample = sample("title-case", "bill wi the SCIENCE fi", "B
 /// The text backwards.
 pub const REVERSE: Sample = sample("reverse", "The LAN Before Time", "emiT erofeB NAL ehT");
 /// A permutation.
-pub const SHUFFLE: Sample = sample("shuffle", "Drop it like its hotspot", "ttporD ski ikot  iehplsti");
+pub const SHUFFLE: Sample = sample("shuffle", "Drop it like its hotspot", "sthoio p p Dtresolt tiik");
 /// Characters dropped and repeated, as `random` does.
 pub const RANDOM: Sample = sample("random", "It Hurts When IP", "Ittt HHurs hen IIIIP");
 /// Each `ΐ` has three code points in upper case: 6 bytes for 2. `ŉ` has two, 3 bytes for 2.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::client::check_client::listening;
 use crate::client::check_client::observation::ConnectionEnd;
+use crate::client::check_client::plan::Step;
 
 const ONE: &[u8] = b"\x20\0\0\x03abc";
 const REPLY: &[u8] = b"\0\0\0\x03cba";
