@@ -2,12 +2,9 @@
 
 use super::trial::Trial;
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::judge::mismatch::Mismatch;
-use crate::client::judge::outcome::Pass;
 use crate::client::judge::subject::Subject;
 
-/// The result of a scenario.
-pub type ScenarioResult = Result<Pass, Mismatch>;
+pub use super::result::ScenarioResult;
 
 /// A named scenario.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ pub fn failure_of_all(trial: &Trial) -> Option<Mismatch> {
                                {port} and {file} where they belong"
         }
         ClientEnd::Signal(_) => "the command crashed before it made a connection",
+        ClientEnd::Excess => "the command made no connection, and printed far more than a reply",
         _ => "the command made no connection: does it wait for input, or for another server?",
     };
     Some(Mismatch::in_words("a connection to the server", observation.described_end(), hint))

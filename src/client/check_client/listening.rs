@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use super::plan::Listening;
-use super::trial::Halt;
+use super::result::Halt;
 use crate::client::failure::{Failure, reason};
 use crate::sys::{self, Errno, SocketAddress, StreamListener, StreamSocket};
 
@@ -23,9 +23,9 @@ pub struct Port {
 /// Ports to try, so that one is free for both families. Chosen: other programs on a machine use few of the 28,000.
 const ATTEMPTS: usize = 20;
 
-/// Bytes of the buffers if a plan wants small ones. Chosen: the kernel's minimum is a little more (socket(7)), so it
-/// takes its own minimum.
-const SMALL_BUFFER: usize = 1;
+/// Bytes of the buffers if a plan wants small ones. Chosen: a few segments of the loopback interface, with which tens of
+/// megabytes take a second; with the kernel's minimum (socket(7)) each segment waits for a delayed acknowledgement.
+const SMALL_BUFFER: usize = 64 << 10;
 
 /// Opens the sockets on a free port.
 ///
@@ -65,7 +65,7 @@ fn listen(
     match listening {
         Listening::Absent => kept.push(socket),
         Listening::Full => {
-            // one more than the backlog is queued (listen(2)); Linux answers to no further client then
+            // one more than the backlog is queued (listen(2)); Linux ignores further clients then
             sys::listen(&socket, 0)?;
             queued.push(sys::start_connect(&SocketAddress::Internet(address), None).map_err(|_| Errno::ECONNREFUSED)?);
             kept.push(socket);
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_of_server_answers_in_its_own_way() {
+    fn each_kind_of_server_is_what_its_clients_find() {
         let connect = |port: &Port| TcpStream::connect_timeout(&port.address, Duration::from_millis(50));
         let port = open(Listening::V4, true).unwrap();
         assert!(port.address.is_ipv4() && port.listener.is_some() && connect(&port).is_ok());

@@ -11,6 +11,7 @@
 //! | [`trial`] | what a scenario gets: runs of the client |
 //! | [`plan`] | what a scenario prepares: requests, input, the server's script |
 //! | [`observation`] | what came of a run, and its judgment |
+//! | [`result`](mod@result) | the result of a scenario, and the reasons for none |
 //! | [`wire`] | requests out of the bytes that a client sent |
 //! | [`command`] | the command of the client, and its placeholders |
 //! | `run` | the loop of one run |
@@ -27,6 +28,7 @@ mod first_run;
 mod listening;
 pub mod observation;
 pub mod plan;
+pub mod result;
 mod run;
 mod runner;
 pub mod scenarios;

@@ -59,11 +59,11 @@ pub enum ClientEnd {
 pub struct ConnectionRecord {
     /// All bytes that arrived; at most one megabyte more than a correct client sends.
     pub received: Vec<u8>,
-    /// How the client ended its side.
+    /// How the client ended it; none if it is open.
     pub end: Option<ConnectionEnd>,
 }
 
-/// How a client ended its side of a connection.
+/// How a client ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEnd {
     /// It closed or half-closed it.
@@ -73,7 +73,7 @@ pub enum ConnectionEnd {
 }
 
 impl Observation {
-    /// Judges a client that has nothing but answers to expect: the requests, the output, and the end.
+    /// Judges a client that has nothing but replies to expect: the requests, the output, and the end.
     ///
     /// # Errors
     /// One of them is not that of a correct client.
@@ -129,7 +129,7 @@ impl Observation {
         let place = if expected.is_empty() { String::new() } else { format!(", line {line}") };
         let mut received = format!("on standard output: {}", shown(printed, start));
         if self.end != ClientEnd::Code(0) {
-            received.push_str(&format!("; {}", self.described_end()));
+            received = format!("{received}; {}", self.described_end());
         }
         let failure = self.failure(format!("on standard output{place}: {}", shown(expected, start)), received);
         Err(match output_mistake(expected, printed) {
@@ -245,4 +245,63 @@ fn first_shown(expected: &[u8], received: &[u8]) -> usize {
 
 fn shown(bytes: &[u8], start: usize) -> String {
     escaped(bytes, bytes.len(), start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::check_client::plan::Exchange;
+
+    fn observation(received: &[u8], stdout: &[u8], stderr: &[u8], end: ClientEnd) -> Observation {
+        Observation {
+            plan: Plan::scripted(vec![Exchange::new("reverse", "abc", "cba")], Vec::new()),
+            protocol: ClientProtocol::by_name("frame").unwrap(),
+            stdout: stdout.to_vec(),
+            stderr: stderr.to_vec(),
+            end,
+            connections: vec![ConnectionRecord { received: received.to_vec(), end: None }],
+            sent: Excerpt::default(),
+            script_finished: true,
+            startup: None,
+            duration: Duration::ZERO,
+        }
+    }
+
+    const REQUEST: &[u8] = b"\x20\0\0\x03abc";
+
+    #[test]
+    fn a_correct_client_passes() {
+        assert_eq!(observation(REQUEST, b"cba\n", b"a log", ClientEnd::Code(0)).expect_all(), Ok(()));
+    }
+
+    #[test]
+    fn each_flaw_is_described() {
+        let hung = ClientEnd::Hung(Duration::from_secs(2));
+        for (received, stdout, end, words, hint) in [
+            (b"".as_slice(), b"cba\n".as_slice(), hung, "no bytes on it; the client did nothing for 2.0s", ""),
+            (b"\x20\0\0\x04abc\n", b"cba\n", ClientEnd::Code(0), "request 1, reverse of 4 bytes (abc\\x0a)", ""),
+            (b"\x20\0", b"", ClientEnd::Code(0), "then nothing more; exit code 0", ""),
+            (REQUEST, b"cba", ClientEnd::Code(0), "on standard output: cba", "no newline at its end"),
+            (REQUEST, b"b'cba'\n", ClientEnd::Code(0), "b'cba'", "reply.decode()"),
+            (REQUEST, b"c ba\n", ClientEnd::Code(0), "c ba", "only white space differs"),
+            (REQUEST, b"", ClientEnd::Code(1), "nothing; exit code 1; on standard error: last", ""),
+            (REQUEST, b"cba\n", ClientEnd::Signal(11), "signal 11 ended the client", ""),
+            (REQUEST, b"cba\n", hung, "was killed", ""),
+        ] {
+            let failure = observation(received, stdout, b"first\nlast\n\n", end).expect_all().unwrap_err();
+            assert!(failure.received.contains(words), "{failure:?}");
+            assert!(failure.hint.contains(hint) && failure.hint.is_empty() == hint.is_empty(), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_needs_an_exit_code_and_a_message() {
+        let failure = |stderr: &[u8], end| observation(b"", b"", stderr, end).expect_failure();
+        assert_eq!(failure(b"refused", ClientEnd::Code(1)), Ok(()));
+        assert!(failure(b"refused", ClientEnd::Code(0)).unwrap_err().hint.contains("sys.exit(1)"));
+        assert!(failure(b" \n", ClientEnd::Code(1)).unwrap_err().received.ends_with("and nothing on standard error"));
+        assert!(failure(b"refused", ClientEnd::Signal(6)).is_err());
+        assert_eq!(observation(b"", b"", b"", ClientEnd::Code(7)).expect_end(), Ok(()));
+        assert!(observation(b"", b"", b"", ClientEnd::Excess).expect_end().is_err());
+    }
 }

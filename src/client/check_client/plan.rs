@@ -35,7 +35,7 @@ pub struct Plan {
     ///
     /// A client that closes its connection and opens another one finds the server at the step where it was.
     pub script: Vec<Step>,
-    /// Whether the kernel's buffers for the connection are as small as it allows.
+    /// Whether the kernel's buffers for the connection are small: some ten kilobytes.
     pub small_buffers: bool,
     /// Whether the server ends the run as soon as bytes arrive that are not those of the `exchanges`. Without it, any
     /// requests are accepted, and the scenario judges them.
@@ -92,11 +92,11 @@ pub enum Step {
     SendWithoutReading(Vec<u8>),
     /// Sends these pieces with a pause between two of them, so that each can arrive alone.
     SendPieces(Vec<Vec<u8>>, Duration),
-    /// Answers these requests: waits for one of them; then for more, until nothing has arrived for the time; sends the
-    /// replies to all of them in one go, and so on, until all have been answered. The elements are whole replies, with
+    /// Replies to these requests: waits for one of them; then for more, until nothing has arrived for the time; sends the
+    /// replies to all of them in one go, and so on, until all of them are sent. The elements are whole replies, with
     /// their lengths. So a client that waits for each reply is served as well.
     AnswerTogether(Vec<Vec<u8>>, Duration),
-    /// Answers every request, whichever it is, as a correct server does, until the client closes or half-closes.
+    /// Replies to every request, whichever it is, as a correct server does, until the client closes or half-closes.
     ServeAll,
     /// Waits.
     Pause(Duration),
@@ -145,7 +145,7 @@ impl Exchange {
 }
 
 impl Plan {
-    /// A run with these requests: from a file, to a server on 127.0.0.1 that answers each of them at once.
+    /// A run with these requests: from a file, to a server on 127.0.0.1 that replies to each of them at once.
     #[must_use]
     pub fn new(protocol: ClientProtocol, exchanges: Vec<Exchange>) -> Self {
         let answer = |exchange: &Exchange| [Step::Expect(1), Step::Send(exchange.wire_reply(protocol))];

@@ -17,9 +17,9 @@ use super::command::{ClientCommand, Values};
 use super::listening;
 use super::observation::{ClientEnd, Observation};
 use super::plan::{Host, Input, Plan};
+use super::result::Halt;
 use super::script::pauses;
 use super::server::ScriptedServer;
-use super::trial::Halt;
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::failure::Failure;
 use crate::sys::{self, Interest, Interrupts};
@@ -196,4 +196,76 @@ fn prepare(run: &Run<'_>, address: &std::net::SocketAddr, directory: &TempDir) -
 
 fn cannot(action: impl std::fmt::Display, error: &io::Error) -> Halt {
     Halt::CannotRun(Failure::cannot(action, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::client::check_client::plan::{Exchange, Step};
+
+    /// A run of the shell, which executes `script`; `$0` is the file of requests.
+    fn run_shell(script: &str, input: Input, patience: Duration) -> Observation {
+        let interrupts = Interrupts::watch().unwrap();
+        let command = ClientCommand::new(["sh", "-c", script, "{file}"].map(OsString::from).into());
+        let mut plan = Plan::scripted(vec![Exchange::new("", "line", "line")], vec![Step::ServeAll]);
+        plan.input = input;
+        let protocol = ClientProtocol::by_name("echo").unwrap();
+        observe(&Run { command: &command, protocol, plan, patience, interrupts: &interrupts }).unwrap()
+    }
+
+    /// More than a test takes.
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_end_of_a_client_is_seen() {
+        for (script, end) in [
+            ("exit 3", ClientEnd::Code(3)),
+            ("kill -s TERM $$; sleep 1000", ClientEnd::Signal(15)),
+            ("exec cat /dev/zero", ClientEnd::Excess),
+        ] {
+            let observation = run_shell(script, Input::Lines, LONG);
+            assert_eq!(observation.end, end, "{script}");
+            assert!(observation.connections.is_empty() && observation.startup.is_none());
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_nothing_is_killed_even_if_it_ignores_signals() {
+        let patience = Duration::from_millis(50);
+        let observation = run_shell("trap '' TERM INT; sleep 1000; sleep 1000", Input::Lines, patience);
+        assert_eq!(observation.end, ClientEnd::Hung(patience));
+        assert!(observation.described_end().contains("did nothing for 50.0ms and was killed"));
+    }
+
+    #[test]
+    fn children_of_a_client_do_not_outlive_it() {
+        // the child has both outputs open: their end is read only because it was killed
+        let observation = run_shell("sleep 1000 & echo $!", Input::Lines, LONG);
+        assert_eq!(observation.end, ClientEnd::Code(0));
+        let child = String::from_utf8(observation.stdout).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/stat", child.trim()));
+        assert!(status.is_err() || status.unwrap().contains(") Z "), "the child is gone, or waits to be reaped");
+    }
+
+    #[test]
+    fn requests_come_as_a_file_or_on_standard_input() {
+        for (script, input, printed) in [
+            ("cat \"$0\"", Input::Lines, b"line\n".as_slice()),
+            ("cat \"$0\"; cat", Input::File(b"other".to_vec()), b"other"),
+            ("echo \"$0\"; cat", Input::Standard(b"text".to_vec()), b"-\ntext"),
+            ("test -e \"$0\" || echo none", Input::MissingFile, b"none\n"),
+        ] {
+            let observation = run_shell(script, input, LONG);
+            assert_eq!((observation.end, &*observation.stdout), (ClientEnd::Code(0), printed), "{script}");
+        }
+    }
+
+    #[test]
+    fn only_the_beginning_of_standard_error_is_kept() {
+        let observation = run_shell("head -c 1000000 /dev/zero >&2; echo end", Input::Lines, LONG);
+        assert_eq!((observation.end, &*observation.stdout), (ClientEnd::Code(0), b"end\n".as_slice()));
+        assert_eq!(observation.stderr.len(), 64 << 10);
+    }
 }

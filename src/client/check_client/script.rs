@@ -28,7 +28,7 @@ pub enum Task {
         /// Bytes that had arrived by then.
         seen: usize,
     },
-    /// Answers everything.
+    /// Replies to everything.
     ServeAll,
     /// Waits until then.
     PauseUntil(Instant),

@@ -4,12 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::command::ClientCommand;
-use super::definition::ScenarioResult;
 use super::observation::{ClientEnd, Observation};
 use super::plan::{Exchange, Input, Plan};
+use super::result::{Halt, ScenarioResult};
 use super::run::{self, Run};
 use crate::client::client_protocol::ClientProtocol;
-use crate::client::failure::Failure;
 use crate::client::judge::mismatch::Mismatch;
 use crate::client::judge::outcome::Pass;
 use crate::sys::Interrupts;
@@ -26,15 +25,6 @@ pub struct Trial<'a> {
     startup: Cell<Duration>,
     /// Whether the client hung in the last run.
     hung: Cell<bool>,
-}
-
-/// Why a scenario was not run to its end, which says nothing about the client.
-#[derive(Debug)]
-pub enum Halt {
-    /// The scenario cannot be run with this client or on this machine.
-    Skip(String),
-    /// No scenario can be run.
-    CannotRun(Failure),
 }
 
 /// The longest argument of a program, in bytes. From execve(2): 32 pages (`MAX_ARG_STRLEN`), with a zero byte.
@@ -129,7 +119,7 @@ impl<'a> Trial<'a> {
         let reason = if plan.port.is_some() && !self.command.takes_port() {
             "the command is not given a port"
         } else if self.command.takes_one_request() {
-            return self.reason_to_skip_arguments(plan).map(Into::into);
+            return Self::reason_to_skip_arguments(plan).map(Into::into);
         } else if !self.command.takes_file() && plan.input == Input::MissingFile {
             "the command is not given a file"
         } else {
@@ -139,7 +129,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Why a client that takes a request as arguments cannot be run so.
-    fn reason_to_skip_arguments(&self, plan: &Plan) -> Option<&'static str> {
+    fn reason_to_skip_arguments(plan: &Plan) -> Option<&'static str> {
         let [exchange] = &plan.exchanges[..] else { return Some("the command takes one request, as arguments") };
         match &plan.input {
             Input::Lines if exchange.message.contains(&0) => Some("an argument cannot have a zero byte"),

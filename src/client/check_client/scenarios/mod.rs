@@ -1,44 +1,29 @@
-//! The list of scenarios.
+//! The scenarios of `retort check-client`.
 //!
-//! To add a scenario, write a function and give it an entry here. Its hint is addressed to the author of the client, who
-//! is looking for the mistake.
+//! To add a scenario, write a function in the module of its group and give it an entry in [`catalog`]. Its hint is
+//! addressed to the author of the client, who is looking for the mistake. Replies are written out by hand, not computed
+//! with the daemon's code. A correct client passes, however it is written: what the interface of client programs leaves
+//! open is judged only as far as every client must keep it, and reported as a note.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`catalog`] | the list of scenarios |
+//! | [`samples`] | texts with their replies |
+//! | [`cuts`] | the places where a reply is cut |
+//! | [`judging`] | judgments of clients whose server fails, or whose input is unusual |
+//! | `actions`, `messages`, `replies`, `pipelining`, `ends`, `faults`, `input`, `invocation` | what the scenarios do |
 
-use std::time::Duration;
+mod actions;
+pub mod catalog;
+pub mod cuts;
+mod ends;
+mod faults;
+mod input;
+mod invocation;
+pub mod judging;
+mod messages;
+mod pipelining;
+mod replies;
+pub mod samples;
 
-use super::definition::{AppliesTo, Scenario, ScenarioResult};
-use super::plan::{Plan, Step};
-use super::trial::Trial;
-use crate::client::client_protocol::ClientProtocol;
-
-/// The scenarios of a protocol, in order.
-pub fn of(protocol: ClientProtocol) -> impl Iterator<Item = &'static Scenario> {
-    SCENARIOS.iter().filter(move |scenario| scenario.applies_to.includes(protocol))
-}
-
-#[rustfmt::skip]
-const SCENARIOS: &[Scenario] = &[
-    Scenario { group: "actions", name: "reverse", applies_to: AppliesTo::WithAction("reverse"), run: reverse,
-        about: "the text backwards",
-        hint: "send the action's code in the top 5 bits of the header, and the length in the other 27" },
-    Scenario { group: "replies", name: "split-everywhere", applies_to: AppliesTo::WithLengths, run: split_everywhere,
-        about: "a reply of which each byte arrives alone",
-        hint: "recv may return fewer bytes than requested: loop until the whole reply has arrived" },
-    Scenario { group: "echo", name: "echo-lines", applies_to: AppliesTo::Only("echo"), run: echo_lines,
-        about: "three lines come back",
-        hint: "print what arrives, a line for each message" },
-];
-
-fn reverse(trial: &Trial) -> ScenarioResult {
-    trial.passes(Plan::new(trial.protocol(), vec![trial.exchange("reverse", "The LAN Before Time")]))
-}
-
-fn split_everywhere(trial: &Trial) -> ScenarioResult {
-    let exchange = trial.exchange("uppercase", "split");
-    let pieces = exchange.wire_reply(trial.protocol()).into_iter().map(|byte| vec![byte]).collect();
-    let script = vec![Step::Expect(1), Step::SendPieces(pieces, Duration::from_millis(3))];
-    trial.passes(Plan::scripted(vec![exchange], script))
-}
-
-fn echo_lines(trial: &Trial) -> ScenarioResult {
-    trial.passes(Plan::new(trial.protocol(), ["one", "two", "three"].map(|line| trial.exchange("", line)).into()))
-}
+pub use catalog::of;

@@ -10,7 +10,7 @@ use crate::sys::{self, StreamSocket};
 /// A connection, and all that has arrived on it.
 #[derive(Debug)]
 pub struct Connection {
-    /// `None` once it was reset.
+    /// `None` once it is closed.
     stream: Option<StreamSocket>,
     record: ConnectionRecord,
     /// Bytes in front of which all are compared.
@@ -46,7 +46,7 @@ impl Connection {
         }
     }
 
-    /// Its descriptor, unless it was reset.
+    /// Its descriptor, unless it is closed.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.stream.as_ref().map(AsFd::as_fd)
@@ -104,7 +104,15 @@ impl Connection {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return false,
             Err(_) => self.record.end = Some(ConnectionEnd::Reset),
         }
+        self.close_if_done();
         true
+    }
+
+    /// Closes the descriptor once both sides have ended, because a client may open one connection after another.
+    fn close_if_done(&mut self) {
+        if self.record.end.is_some() && self.half_closed {
+            self.stream = None;
+        }
     }
 
     /// Whether what has arrived is the beginning of `expected`.
@@ -140,7 +148,7 @@ impl Connection {
         }
     }
 
-    /// Answers each request that has arrived: `answer` has the size of the one at the beginning of some bytes, and its
+    /// Replies to each request that has arrived: `answer` has the size of the one at the beginning of some bytes, and its
     /// reply. Returns what was sent.
     pub fn serve(&mut self, answer: impl Fn(&[u8]) -> Option<(usize, Vec<u8>)>) -> Vec<u8> {
         while let Some((size, reply)) = answer(&self.record.received[self.answered..]) {
@@ -160,6 +168,7 @@ impl Connection {
             let _ = stream.shutdown(Shutdown::Write);
         }
         self.half_closed = true;
+        self.close_if_done();
     }
 
     /// Sends an RST.
