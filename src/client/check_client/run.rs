@@ -43,6 +43,10 @@ pub struct Run<'a> {
 /// slow needs a few waits.
 const PATIENCE_MULTIPLE: u32 = 5;
 
+/// The least time of a whole run, whatever the patience is. Chosen: an interpreter on a busy machine needs seconds for
+/// the scenarios with megabytes.
+const MIN_TIME: Duration = Duration::from_secs(10);
+
 /// Bytes that a client may print beyond those of a correct one, before it is killed. Chosen: far more than any mistake
 /// adds.
 const MAX_EXCESS: usize = 1 << 20;
@@ -99,7 +103,7 @@ impl Watch<'_> {
     /// Waits until the client has ended by itself (`None`), or has to be killed for this reason.
     fn wait(&mut self) -> Result<Option<ClientEnd>, Halt> {
         let patience = self.run.patience;
-        let whole = patience * PATIENCE_MULTIPLE + pauses(&self.run.plan.script);
+        let whole = (patience * PATIENCE_MULTIPLE).max(MIN_TIME) + pauses(&self.run.plan.script);
         let mut last = self.started;
         loop {
             let now = Instant::now();

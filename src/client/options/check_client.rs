@@ -65,7 +65,7 @@ pub struct ScenarioSelection {
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Selection")]
     pub only: Vec<String>,
     /// Maximum time that a scenario waits for a client that does nothing; whatever the client does, each run of it ends
-    /// after about five times this time
+    /// after about five times this time, or 10 s if that is more
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::positive_time, help_heading = "Selection")]
     pub patience: Duration,
 }
