@@ -16,6 +16,8 @@ pub struct Statistics {
     pub abandoned_by: BTreeMap<String, u64>,
     pub in_flight: u64,
     pub records: u64,
+    /// The connections on which an impairment has acted, by its kind.
+    pub impaired_by: BTreeMap<String, u64>,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub accept_lost: u64,
@@ -40,6 +42,7 @@ impl Statistics {
             abandoned_by: reasons(line, " abandoned "),
             in_flight: number(line, " in flight "),
             records: number(line, " records "),
+            impaired_by: if line.contains(" impaired ") { reasons(line, " impaired ") } else { BTreeMap::new() },
             bytes_in: number(line, " bytes in "),
             bytes_out: number(line, ", out "),
             accept_lost: number(line, " accept lost "),
