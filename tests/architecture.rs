@@ -26,7 +26,7 @@ const BINARIES: &[(&str, &str)] = &[("retortd", "daemon"), ("retort", "client")]
 const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["client/options/", "daemon/config/"]),
     ("crc", &["protocol/proxy_header/v2.rs"]),
-    ("fastrand", &["protocol/rng.rs"]),
+    ("fastrand", &["connection/impairment/", "protocol/rng.rs"]),
     ("hdrhistogram", &["client/bench/latencies.rs"]),
     ("httparse", &["daemon/side/http.rs"]),
     ("httpdate", &["daemon/side/http.rs"]),

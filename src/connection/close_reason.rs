@@ -43,6 +43,8 @@ pub enum CloseReason {
     ProxyTimeout,
     /// The peer may not announce clients by PROXY headers.
     ProxyUntrusted,
+    /// An impairment of its listener has cut, reset or refused the connection.
+    Impaired,
     /// The system lacks what the connection needs: memory, a place in epoll.
     Resources,
     /// The predecessor handed the connection over, and its state or its socket was missing or invalid.
@@ -53,7 +55,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Finished,
         Self::Served,
         Self::Truncated,
@@ -71,6 +73,7 @@ impl CloseReason {
         Self::ProxyHeader,
         Self::ProxyTimeout,
         Self::ProxyUntrusted,
+        Self::Impaired,
         Self::Resources,
         Self::HandoverFailed,
         Self::Failed,
@@ -97,6 +100,7 @@ impl CloseReason {
             Self::ProxyHeader => "proxy-header",
             Self::ProxyTimeout => "proxy-timeout",
             Self::ProxyUntrusted => "proxy-untrusted",
+            Self::Impaired => "impaired",
             Self::Resources => "resources",
             Self::HandoverFailed => "handover-failed",
             Self::Failed => "failed",

@@ -12,12 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::close_reason::CloseReason;
 use super::counter::{Counter, Summand};
-use super::counts_by_name::{ProxyResults, Reasons};
+use super::counts_by_name::{ImpairmentKinds, ProxyResults, Reasons};
 use super::durations::Durations;
+use super::impairment::ImpairmentKind;
 use super::proxy_result::ProxyResult;
 use crate::protocol::RequestCounts;
 
 const REASONS: usize = CloseReason::ALL.len();
+const IMPAIRMENT_KINDS: usize = ImpairmentKind::ALL.len();
 const PROXY_RESULTS: usize = ProxyResult::ALL.len();
 
 /// The table of all counters: each with its help text, its name and its type. Everything else about them derives from
@@ -54,6 +56,9 @@ counters! {
     /// Connections closed, by [`CloseReason`].
     #[serde(with = "Reasons")]
     closed: [Counter; REASONS],
+    /// Connections on which an impairment has acted, by [`ImpairmentKind`], once each.
+    #[serde(with = "ImpairmentKinds")]
+    impaired: [Counter; IMPAIRMENT_KINDS],
     /// Connections accepted.
     accepted: Counter,
     /// Requests that were read and not replied to, by the [`CloseReason`] of their connection.

@@ -6,6 +6,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::close_reason::CloseReason;
+use super::impairment::ImpairmentKind;
 use super::proxy_result::ProxyResult;
 
 /// Serializes the counts that are not 0.
@@ -61,6 +62,11 @@ by_name!(
     CloseReason
 );
 by_name!(
+    /// Counts by [`ImpairmentKind`].
+    ImpairmentKinds,
+    ImpairmentKind
+);
+by_name!(
     /// Counts by [`ProxyResult`].
     ProxyResults,
     ProxyResult
@@ -68,16 +74,18 @@ by_name!(
 
 #[cfg(test)]
 mod tests {
-    use crate::connection::{CloseReason, ProxyResult, Totals};
+    use crate::connection::{CloseReason, ImpairmentKind, ProxyResult, Totals};
 
     #[test]
     fn totals_are_saved_by_name_and_missing_ones_are_zero() {
         let mut totals = Totals { accepted: 7, bytes_in: u64::MAX, ..Totals::default() };
         totals.closed[CloseReason::Reset as usize] = 3;
         totals.proxy[ProxyResult::V2 as usize] = 2;
+        totals.impaired[ImpairmentKind::SlowClose as usize] = 4;
         totals.durations.counts[11] = 5;
         let saved = serde_json::to_string(&totals).expect("JSON");
         assert!(saved.contains(r#""closed":{"reset":3}"#) && saved.contains(r#""proxy":{"v2":2}"#), "{saved}");
+        assert!(saved.contains(r#""impaired":{"slow-close":4}"#), "{saved}");
         assert_eq!(serde_json::from_str::<Totals>(&saved).expect("totals"), totals);
         assert_eq!(serde_json::from_str::<Totals>("{}").expect("no totals"), Totals::default());
         for unknown in [r#"{"closed":{"bored":1}}"#, r#"{"bored":1}"#] {

@@ -47,7 +47,7 @@ impl Connection {
                 Step::Admit => self.begin_service(context, &mut batch),
                 Step::Read => {
                     let outcome = self.read(stream, context, &mut batch);
-                    self.after_read(context, &mut batch, outcome, &mut direct_reads)
+                    self.after_read(stream, context, &mut batch, outcome, &mut direct_reads)
                 }
                 Step::Process(call) => self.process_batch(stream, context, &mut batch, call, direct_reads),
                 Step::ProcessSaved => self.process_saved(context, &mut batch, Phase::Receiving),
@@ -91,8 +91,9 @@ impl Connection {
         self.after_process(context, batch, &outcome, &written, direct_reads)
     }
 
-    fn after_read(
+    fn after_read<S: Stream>(
         &mut self,
+        stream: &S,
         context: &mut Context,
         batch: &mut Batch,
         outcome: ReadOutcome,
@@ -105,7 +106,7 @@ impl Connection {
             ReadOutcome::Input | ReadOutcome::Request { .. } => Step::Process(Call::Process),
             ReadOutcome::Piece { .. } => self.read_on(*direct_reads),
             ReadOutcome::WouldBlock => Step::Wait,
-            ReadOutcome::EndOfInput => self.after_eof(batch),
+            ReadOutcome::EndOfInput => self.after_eof(batch, stream.delays_end()),
             ReadOutcome::OverBudget { bytes, whole } => self.wait_for_memory(context, Resume::Read, bytes, whole),
             ReadOutcome::NoMemory => Step::Linger(CloseReason::Resources),
             ReadOutcome::Failed(reason) => Step::Return(self.broken(reason)),
@@ -117,8 +118,9 @@ impl Connection {
         if direct_reads > 0 && self.reads_directly() { Step::Read } else { Step::Wait }
     }
 
-    /// The client has half-closed: what is left of a request is the protocol's to judge.
-    fn after_eof(&mut self, batch: &mut Batch) -> Step {
+    /// The client has half-closed: what is left of a request is the protocol's to judge. Without one the connection
+    /// closes, unless that would drop what the stream `delays`.
+    fn after_eof(&mut self, batch: &mut Batch, delays: bool) -> Step {
         self.read_closed = true;
         match &mut self.state {
             State::Busy(_, in_flight) => {
@@ -127,6 +129,7 @@ impl Connection {
                 Step::Process(Call::Eof)
             }
             State::Generating { .. } => Step::Wait,
+            State::Idle { .. } if delays => Step::Linger(CloseReason::Finished),
             State::Handshake(_) | State::Idle { .. } | State::Lingering { .. } => {
                 Step::Return(Next::Close(CloseReason::Finished))
             }

@@ -174,6 +174,17 @@ impl InFlight {
         self.request.advance(bytes, now, Limits::REQUEST_RATE);
     }
 
+    /// Something waited for this server until `held`: the client's times begin there at the earliest.
+    pub(super) fn excuse(&mut self, held: Millis) {
+        self.request.start = held.max(self.request.start);
+        self.last_write = held.max(self.last_write);
+        if self.reply.start < held {
+            // what it has taken until then is no measure
+            self.reply = Pace::starting(held);
+            self.taken = None;
+        }
+    }
+
     /// When the request in progress must be complete.
     pub(super) fn request_deadline(&self, limits: &Limits) -> Millis {
         self.request.start.after(limits.request)

@@ -4,7 +4,8 @@
 //! not yet been sent. So our side half-closes first, and input is read and discarded until the client's kernel has
 //! acknowledged everything (`SIOCOUTQ`, read by timer: there is no event for it), and after that for a while, so that
 //! the client can half-close, too. A stream that cannot tell what is acknowledged gets only that second wait
-//! ([`HALF_CLOSE_TIME`]).
+//! ([`HALF_CLOSE_TIME`]). A stream that sends later by its own choice keeps the connection open, also when the client
+//! has half-closed, until everything and the end of the output is sent; that time is not the client's.
 
 use super::close_reason::CloseReason;
 use super::context::Context;
@@ -45,7 +46,8 @@ impl Connection {
     /// Half-closes, and lingers until the client has all that was sent; replies that were not sent are given up.
     /// Returns false when there is nothing to wait for: then the connection is to be closed.
     pub(super) fn linger<S: Stream>(&mut self, stream: &mut S, context: &mut Context, reason: CloseReason) -> bool {
-        if self.read_closed || stream.shutdown_write().is_err() {
+        let has_all = self.read_closed && !stream.delays_end();
+        if has_all || stream.shutdown_write().is_err() {
             return false;
         }
         let unanswered = self.unanswered();
@@ -63,7 +65,12 @@ impl Connection {
         let State::Lingering { reason, until, next_look, .. } = &mut self.state else { return TimerOutcome::Continue };
         let now = context.now;
         let left = unacknowledged(stream);
-        if left < self.unacknowledged {
+        if self.read_closed && !stream.delays_end() {
+            // both sides have half-closed: the kernel delivers the rest
+            return TimerOutcome::CloseNow(*reason);
+        }
+        let held = stream.last_held();
+        if left < self.unacknowledged || held > Millis::ZERO && held == now {
             self.unacknowledged = left;
             let times = LingerTimes::new(left, context);
             (*until, *next_look) = (times.until, times.next_look);

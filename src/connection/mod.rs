@@ -15,15 +15,17 @@
 //!
 //! | state | interest | timer | next state |
 //! |---|---|---|---|
-//! | Handshake | read | closes: `proxy-timeout` | Idle, Generating (the header is complete and its client admitted) |
+//! | Handshake | read | closes: `proxy-timeout` | Idle, Generating (the header is complete and its client admitted), Lingering |
 //! | Idle | read | closes: `idle-timeout` | Receiving (a request starts), Lingering |
 //! | Receiving | read | closes: `request-timeout` | Idle (replied), Skipping, Replying, `WaitingForMemory`, Offloaded, Lingering |
 //! | Skipping | read | closes: `request-timeout` | Receiving (discarded), Lingering |
 //! | Replying | write | closes: `write-timeout`, `min-rate`; continues while the client takes bytes | Idle, Receiving, Skipping, Generating, Lingering |
-//! | `WaitingForMemory` | none | none: the budget serves all that wait in turn | Receiving |
+//! | `WaitingForMemory` | none | none: the budget serves all that wait in turn | Receiving, Lingering |
 //! | Offloaded | none | none: the pool ends every job | Replying, `WaitingForMemory` (recalled), Lingering |
 //! | Generating | read, write | closes: `write-timeout`; continues while the client takes bytes | Receiving, Lingering |
 //! | Lingering | read | continues while the client takes bytes, then closes for the reason that it lingers for | |
+//!
+//! A timer that closes is put off while the stream itself holds something back ([`Stream::last_held`]).
 //!
 //! Every state may also end with [`Next::Close`]. A connection of a listener that expects a PROXY header begins in
 //! Handshake, in front of the protocol: what it has read beyond the header becomes the first batch.
@@ -39,9 +41,12 @@
 //! | `offload` | a request on its way to the thread pool and back |
 //! | `saved` | a connection in a form that another process continues from |
 //! | `timers`, `linger`, `quiet` | deadlines, and the end of a connection |
+//! | `impairment` | [`Impaired`]: delays, limits and faults of the output |
 //! | `memory` | the budget of all connections, buffers, and the pool of a worker |
 //! | `context`, `limits`, `millis` | what a worker lends, what one connection may take, and times |
 //! | `close_reason`, `proxy_result`, `counter`, `counters`, `counts_by_name`, `durations`, `traffic`, `log`, `log_lines` | what is counted and logged |
+
+use std::io;
 
 mod close_reason;
 mod context;
@@ -52,6 +57,7 @@ mod drive;
 mod durations;
 mod first_input;
 mod handshake;
+mod impairment;
 mod in_flight;
 mod limits;
 mod linger;
@@ -84,6 +90,9 @@ pub use counter::Counter;
 pub use counters::{Counters, Totals, WorkerCounters};
 use drive::Step;
 pub use durations::DurationTotals;
+pub use impairment::{
+    Fault, FaultAfter, Impaired, Impairment, ImpairmentKind, Impairments, Probability, SavedImpairment,
+};
 pub use limits::Limits;
 pub use log::ClientLabel;
 pub use memory::{
@@ -141,6 +150,7 @@ impl Connection {
     /// The stream has input, or its end, or an error.
     pub fn readable<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         match self.state {
+            State::Lingering { .. } if self.read_closed => return Next::Wait,
             State::Lingering { .. } => return self.discard_input(stream, context).map_or(Next::Wait, Next::Close),
             State::Handshake(_) => return self.read_header(stream, context),
             _ => {}
@@ -231,6 +241,31 @@ impl Connection {
         match self.read_header(stream, context) {
             Next::Wait if grace == Grace::Over => Next::Close(CloseReason::Stopped),
             next => next,
+        }
+    }
+
+    /// The stream was cut or reset by an impairment ([`Impaired::end`]): closes for [`CloseReason::Impaired`]. A stream
+    /// that was cut is lingered for first, one that was reset is to be reset by the caller.
+    ///
+    /// To be called again after later calls, while the connection is open: an offloaded request ends first.
+    pub fn on_fault<S: Stream>(&mut self, stream: &mut S, context: &mut Context, fault: Fault) -> Next {
+        match &mut self.state {
+            _ if fault == Fault::Reset => Next::Close(CloseReason::Impaired),
+            State::Busy(Phase::Offloaded, _) => Next::Wait,
+            State::Lingering { reason, .. } => {
+                *reason = CloseReason::Impaired;
+                Next::Wait
+            }
+            _ => self.drive(stream, context, Step::Linger(CloseReason::Impaired), 0),
+        }
+    }
+
+    /// The stream has failed ([`Impaired::send_due`]).
+    #[must_use]
+    pub fn on_stream_error(&self, error: &io::Error) -> Next {
+        match self.state {
+            State::Lingering { reason, .. } => Next::Close(reason),
+            _ => self.broken(CloseReason::of(error)),
         }
     }
 

@@ -141,6 +141,10 @@ impl Connection {
         let unread = &mut context.read_buf.filled_mut()[..FAIR_READ_SIZE];
         let discarded = stream.discard(FAIR_READ_SIZE).unwrap_or_else(|| stream.read(unread));
         match discarded {
+            Ok(0) if stream.delays_end() => {
+                self.read_closed = true;
+                None
+            }
             Ok(0) => Some(reason),
             Ok(length) => {
                 self.traffic.received(&context.counters, length);

@@ -202,10 +202,10 @@ impl Connection {
     #[must_use]
     pub fn interest(&self) -> Interest {
         let (read, write) = match &self.state {
-            State::Handshake(_)
-            | State::Idle { .. }
-            | State::Busy(Phase::Receiving | Phase::Skipping(_), _)
-            | State::Lingering { .. } => (true, false),
+            State::Handshake(_) | State::Idle { .. } | State::Busy(Phase::Receiving | Phase::Skipping(_), _) => {
+                (true, false)
+            }
+            State::Lingering { .. } => (!self.read_closed, false),
             State::Busy(Phase::Replying(_), _) => (false, true),
             State::Busy(Phase::WaitingForMemory(_) | Phase::Offloaded, _) => (false, false),
             State::Generating { .. } => (!self.read_closed, true),

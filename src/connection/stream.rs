@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 
+use super::millis::Millis;
+
 /// A non-blocking byte stream to one client: both directions return [`WouldBlock`](io::ErrorKind::WouldBlock) when they
 /// cannot move a byte.
 pub trait Stream: Read + Write {
@@ -19,6 +21,18 @@ pub trait Stream: Read + Write {
     /// cannot do that: then [`Read::read`] has to do.
     fn discard(&mut self, _n: usize) -> Option<io::Result<usize>> {
         None
+    }
+
+    /// The last moment at which output, or its end, or input waited for this server by its own choice, not for the
+    /// client: the moment of the call if something does now. [`Millis::ZERO`] where nothing ever does.
+    fn last_held(&self) -> Millis {
+        Millis::ZERO
+    }
+
+    /// Whether the end of the output, and what was written before, reaches the client only if the stream stays open:
+    /// the stream sends it later by its own choice.
+    fn delays_end(&self) -> bool {
+        false
     }
 }
 

@@ -189,6 +189,27 @@ fn recall(input: &[u8]) {
     assert!(matches!(connection.continue_service(&mut stream, &mut context), Next::Offload(_)));
 }
 
+/// The stream is cut by an impairment in front of the protocol, and while the connection waits for memory.
+fn cut(large: &[u8]) {
+    let budget = Arc::new(Budget::new(1 << 20));
+    let mut context = context(1 << 20, &budget, 1);
+    let mut stream = ScriptedStream::new(b"", &[], &[]);
+    let mut connection = Connection::awaiting_header(None, Millis::ZERO, Millis::NEVER);
+    assert!(matches!(connection.on_fault(&mut stream, &mut context, Fault::Cut), Next::Wait));
+    assert!(stream.write_closed);
+    let mut other = Charge::new(&budget);
+    assert!(other.try_grow(1 << 19, 1 << 19) && other.try_grow(1 << 20, 1 << 20));
+    let mut driver = Driver::new("frame", ScriptedStream::new(large, &[], &[]));
+    while !driver.waits_for_memory() {
+        assert!(driver.step(&mut context).is_none());
+    }
+    let (connection, stream) = (&mut driver.connection, &mut driver.stream);
+    assert!(matches!(connection.on_fault(stream, &mut context, Fault::Cut), Next::Wait));
+    assert!(stream.write_closed);
+    let nothing = Charge::new(&budget);
+    assert!(matches!(connection.resume(stream, &mut context, nothing), Next::Wait));
+}
+
 /// A large request arrives while another connection holds all memory, which that one then gives back.
 fn wait_for_memory(input: &[u8]) {
     let budget = Arc::new(Budget::new(1 << 20));
@@ -230,6 +251,7 @@ fn every_transition_of_the_table_is_made() {
     generate(b"abc", &[IoResult::AtMost(1), IoResult::AtMost(1), IoResult::AtMost(2)]);
     generate(b"x", &[]);
     wait_for_memory(&large);
+    cut(&large);
     fail_to_offload(&offloaded);
     recall(&offloaded);
     expire_each(&small, &rejected);

@@ -86,6 +86,10 @@ impl Connection {
 
     /// Does what the state's timer does, if it is due.
     pub(super) fn run_timer<S: Stream>(&mut self, stream: &S, context: &Context) -> TimerOutcome {
+        if self.deadline(context) > context.now {
+            return TimerOutcome::Continue;
+        }
+        self.excuse(stream.last_held());
         let (deadline, timer) = self.timer(context);
         if deadline > context.now {
             return TimerOutcome::Continue;
@@ -100,6 +104,25 @@ impl Connection {
             }
             Timer::Close(reason) => TimerOutcome::CloseNow(reason),
             Timer::Linger => self.look_while_lingering(stream, context),
+        }
+    }
+
+    /// Lets the time for which the client is waited for begin at `held` at the earliest: until then something waited for
+    /// this server.
+    fn excuse(&mut self, held: Millis) {
+        if held == Millis::ZERO {
+            return;
+        }
+        match &mut self.state {
+            State::Handshake(handshake) if handshake.since < held => {
+                handshake.deadline = held + (handshake.deadline - handshake.since);
+                handshake.since = held;
+            }
+            State::Idle { since } => *since = held.max(*since),
+            State::Busy(_, in_flight) => in_flight.excuse(held),
+            State::Generating { last_write } => *last_write = held.max(*last_write),
+            // looks at the stream itself
+            State::Handshake(_) | State::Lingering { .. } => {}
         }
     }
 

@@ -19,12 +19,12 @@ pub(super) enum Kind {
 pub(super) const TRANSITIONS: &[(Kind, &[Kind])] = {
     use Kind::{Generating, Handshake, Idle, Lingering, Offloaded, Receiving, Replying, Skipping, WaitingForMemory};
     &[
-        (Handshake, &[Idle, Generating]),
+        (Handshake, &[Idle, Generating, Lingering]),
         (Idle, &[Receiving, Lingering]),
         (Receiving, &[Idle, Skipping, Replying, WaitingForMemory, Offloaded, Lingering]),
         (Skipping, &[Receiving, Lingering]),
         (Replying, &[Idle, Receiving, Skipping, Generating, Lingering]),
-        (WaitingForMemory, &[Receiving]),
+        (WaitingForMemory, &[Receiving, Lingering]),
         (Offloaded, &[Replying, WaitingForMemory, Lingering]),
         (Generating, &[Receiving, Lingering]),
         (Lingering, &[]),

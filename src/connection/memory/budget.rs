@@ -164,6 +164,11 @@ impl Charge {
         self.bytes() >= bytes || self.take_shared(bytes) || self.may_take_grant() && self.take_grant(whole.max(bytes))
     }
 
+    /// Raises the charge to `bytes` from the shared half alone. False if that has too little.
+    pub fn try_grow_shared(&mut self, bytes: usize) -> bool {
+        self.bytes() >= bytes || self.take_shared(bytes)
+    }
+
     /// A connection that has a grant does not wait for more, so that grants end.
     fn may_take_grant(&self) -> bool {
         self.granted > 0 || !self.budget.reserve_is_kept.load(Ordering::SeqCst)

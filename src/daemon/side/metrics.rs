@@ -85,6 +85,7 @@ fn add_protocol(samples: &mut Samples, stats: &ProtocolStats) {
         accept_over_rate: _,
         connections_full: _,
         proxy: _,
+        impaired: _,
     } = totals;
     let name = protocol.name;
     samples.count(Id::Listeners, &[name], *listeners);
@@ -121,6 +122,7 @@ fn add_totals(samples: &mut Samples, totals: &Totals) {
         durations: _,
         bytes_in: _,
         bytes_out: _,
+        impaired: _,
     } = totals;
     samples.count(Id::RequestsInFlight, &[], totals.in_flight());
     samples.count(Id::Records, &[], *records);
