@@ -36,7 +36,12 @@ impl CommonOptions {
         let from = (!from.is_empty()).then(|| Arc::new(NetworkSet::from_iter(from)));
         let rates = Rates { total: settings.max_rate.max(), per_source: settings.max_rate_per_source.max() };
         Ok(Self {
-            options: ListenerOptions { protocols: Arc::new(protocols), proxy: None, access: Arc::new(access), rates },
+            options: ListenerOptions {
+                protocols: Arc::new(protocols),
+                access: Arc::new(access),
+                rates,
+                ..ListenerOptions::default()
+            },
             proxy: ProxyReceiver { from, timeout: settings.proxy_timeout.into() },
         })
     }

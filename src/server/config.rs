@@ -58,6 +58,8 @@ pub struct ServerLimits {
     /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for
     /// five seconds.
     pub min_rate: Option<u64>,
+    /// Bytes that the impairments of one connection may delay.
+    pub max_delayed: usize,
 }
 
 impl ServerLimits {
@@ -95,6 +97,7 @@ impl ServerLimits {
         write_timeout: None,
         max_line: None,
         min_rate: None,
+        max_delayed: usize::MAX,
     };
 }
 

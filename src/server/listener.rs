@@ -7,15 +7,17 @@
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use log::warn;
 
 use super::access::{AccessList, NetworkSet};
 use super::condition::Condition;
+use super::numbering::{ListenerNumber, Numbering};
 use super::peer::{Client, Peer};
 use super::rate_limit::{RateLimiter, Rates};
 use super::sync::{Mutex, lock};
-use crate::connection::Millis;
+use crate::connection::{Impairments, Millis};
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
 use crate::sys::{self, SocketFile, StreamListener, StreamSocket};
 
@@ -39,6 +41,8 @@ pub struct ListenerOptions {
     pub access: Arc<AccessList>,
     /// The rates of new connections.
     pub rates: Rates,
+    /// How its connections are impaired. Unlike the others, this applies to established connections, too.
+    pub impairments: Arc<Impairments>,
 }
 
 /// How PROXY headers are received.
@@ -98,7 +102,17 @@ pub struct ListenerProfile {
     found_header: Condition,
     /// Peers connect that may not send PROXY headers.
     untrusted_peer: Condition,
-    options: Mutex<Arc<ListenerOptions>>,
+    present: Mutex<Present>,
+    /// The revision of the impairments that are in `present`, for the event loop.
+    revision: AtomicU16,
+}
+
+/// What a reload changes.
+#[derive(Debug)]
+struct Present {
+    options: Arc<ListenerOptions>,
+    /// The numbers of the connections for its impairments.
+    numbering: Numbering,
 }
 
 impl ListenerProfile {
@@ -107,8 +121,9 @@ impl ListenerProfile {
     pub fn new(protocol: &'static ProtocolInfo, name: String, options: &Arc<ListenerOptions>) -> Self {
         let rate_limiter = RateLimiter::new(options.rates);
         let [missing_header, found_header, untrusted_peer] = Default::default();
-        let options = Mutex::new(Arc::clone(options));
-        Self { protocol, rate_limiter, name, missing_header, found_header, untrusted_peer, options }
+        let present = Present { options: Arc::clone(options), numbering: Numbering::default() };
+        let (present, revision) = (Mutex::new(present), AtomicU16::new(0));
+        Self { protocol, rate_limiter, name, missing_header, found_header, untrusted_peer, present, revision }
     }
 
     /// Logs that a connection was closed without a valid PROXY header, at a bounded rate.
@@ -156,13 +171,76 @@ impl ListenerProfile {
     /// The present options.
     #[must_use]
     pub fn options(&self) -> Arc<ListenerOptions> {
-        Arc::clone(&lock(&self.options))
+        Arc::clone(&lock(&self.present).options)
     }
 
-    /// Replaces the options, for connections that are accepted from now on.
+    /// Replaces the options, for connections that are accepted from now on. If the impairments change, so does the
+    /// [revision](ListenerProfile::revision).
     pub fn set_options(&self, options: Arc<ListenerOptions>) {
         self.rate_limiter.set_rates(options.rates);
-        *lock(&self.options) = options;
+        let mut present = lock(&self.present);
+        if present.options.impairments != options.impairments {
+            self.begin_revision(&mut present.numbering);
+        }
+        present.options = options;
+    }
+
+    fn begin_revision(&self, numbering: &mut Numbering) {
+        numbering.begin_revision();
+        self.revision.store(numbering.revision(), Ordering::Release);
+    }
+
+    /// The number of times that the impairments have changed: a connection of another revision is to get those of
+    /// [`ListenerProfile::renew`].
+    #[inline]
+    #[must_use]
+    pub fn revision(&self) -> u16 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Counts a connection that was accepted.
+    #[must_use]
+    pub fn number(&self) -> ListenerNumber {
+        let mut present = lock(&self.present);
+        let Present { options, numbering } = &mut *present;
+        numbering.accept(&options.impairments)
+    }
+
+    /// The present options for a connection with this number, which is another one if the impairments have changed since
+    /// it was accepted.
+    #[must_use]
+    pub fn options_for(&self, number: ListenerNumber) -> (Arc<ListenerOptions>, ListenerNumber) {
+        let mut present = lock(&self.present);
+        let Present { options, numbering } = &mut *present;
+        let is_present = number.revision == numbering.revision();
+        let number = if is_present { number } else { numbering.accept(&options.impairments) };
+        (Arc::clone(options), number)
+    }
+
+    /// The present impairments for a connection that is open, and its new number.
+    #[must_use]
+    pub fn renew(&self) -> (Arc<Impairments>, ListenerNumber) {
+        let mut present = lock(&self.present);
+        let Present { options, numbering } = &mut *present;
+        (Arc::clone(&options.impairments), numbering.renew())
+    }
+
+    /// The impairments, and the connections that were counted for them.
+    #[must_use]
+    pub fn impairments(&self) -> (Arc<Impairments>, u64) {
+        let present = lock(&self.present);
+        (Arc::clone(&present.options.impairments), present.numbering.accepted())
+    }
+
+    /// Continues the impairments of a predecessor, which have `accepted` this number of connections; if these here are
+    /// others, they have changed. To be called before a connection is served, whose revision is that of before.
+    pub fn continue_impairments(&self, impairments: &Impairments, accepted: u64) {
+        let mut present = lock(&self.present);
+        if *present.options.impairments == *impairments {
+            present.numbering.continue_from(accepted);
+        } else {
+            self.begin_revision(&mut present.numbering);
+        }
     }
 }
 

@@ -76,7 +76,9 @@ impl Harness {
     fn adopt(&self, stream: TcpStream, listener: u32) {
         stream.set_nonblocking(true).expect("O_NONBLOCK");
         self.shared.admission.adopt(0);
-        let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(listener), peer: None };
+        let listener = ListenerIndex(listener);
+        let number = self.shared.profile(listener).number();
+        let connection = NewConnection { stream: stream.into(), listener, number, peer: None };
         assert!(self.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
     }
 
@@ -380,7 +382,7 @@ fn a_listener_over_its_rate_keeps_no_slot_and_accepts_when_its_rate_is_raised() 
     harness.shared.set_listener_options(&[Arc::new(with_rate(1000)), Arc::default()]);
     let limits = ServerLimits::UNLIMITED.per_connection();
     let applied = std::sync::mpsc::channel().0;
-    let message = WorkerMessage::Reconfigure(Reconfiguration { limits, applied });
+    let message = WorkerMessage::Reconfigure(Reconfiguration { limits, max_delayed: usize::MAX, applied });
     assert!(harness.shared.channels.send(0, message).is_ok());
     harness.iterate_until("the second client is accepted", |harness| harness.connections() == 2);
 }
