@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::config::args::ReloadableSettings;
+use super::config::impairment_option::impairments;
 use super::config::listen_address::ListenAddress;
 use super::config::listener_option::ListenerOption;
 use super::config::network::{Network, Networks, bounded};
@@ -49,7 +50,8 @@ impl CommonOptions {
     /// The options of one listener, of which `own` are written for it. Of an option with one value the last one counts.
     ///
     /// # Errors
-    /// 78: a list has too many networks; the option proxy is on a vsock, or every machine could send PROXY headers.
+    /// 78: a list has too many networks; the option proxy is on a vsock, or every machine could send PROXY headers; two
+    /// entries of `--listener-options` have impairments that exclude each other.
     pub fn with(&self, own: &[&ListenerOption], origin: &SocketOrigin) -> Result<Arc<ListenerOptions>, Failure> {
         let mut options = self.options.clone();
         let (mut allowed, mut denied) = (Vec::new(), Vec::new());
@@ -60,6 +62,7 @@ impl CommonOptions {
                 ListenerOption::MaxRatePerSource(rate) => options.rates.per_source = rate.max(),
                 ListenerOption::Allow(Network(network)) => allowed.push(network),
                 ListenerOption::Deny(Network(network)) => denied.push(network),
+                ListenerOption::Impairment(_) => {}
             }
         }
         let networks =
@@ -69,6 +72,9 @@ impl CommonOptions {
         if !access.is_empty() {
             options.access = Arc::new(access);
         }
+        let impairing = own.iter().filter_map(|option| option.impairment());
+        let impairments = impairments(impairing, &origin.to_string()).map_err(Failure::configuration)?;
+        options.impairments = Arc::new(impairments);
         Ok(Arc::new(options))
     }
 
