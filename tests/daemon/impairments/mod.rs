@@ -11,10 +11,11 @@ mod seeds;
 mod sockets;
 mod stop;
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 
 use crate::harness::action::UPPERCASE;
-use crate::harness::{Client, Daemon, DaemonBuilder, Statistics, frame, length_prefixed};
+use crate::harness::{Client, DEADLINE, Daemon, DaemonBuilder, Statistics, frame, length_prefixed};
 
 /// A latency that never ends in a test.
 const AN_HOUR: &str = "latency=1h";
@@ -44,6 +45,21 @@ fn has_nothing(client: &Client) -> bool {
     let peeked = client.stream.peek(&mut [0]);
     client.stream.set_nonblocking(false).expect("blocking");
     peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+/// Connects to `frame` and sends a request; whether there is a reply. If not, the server resets the connection, which
+/// connect(2) may report already.
+pub fn is_served(daemon: &Daemon) -> bool {
+    let served = TcpStream::connect_timeout(&daemon.address("frame"), DEADLINE).and_then(|mut stream| {
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.write_all(&frame(UPPERCASE, b"abc"))?;
+        let mut reply = [0; 7];
+        stream.read_exact(&mut reply).map(|()| reply.as_slice() == length_prefixed(b"ABC"))
+    });
+    match served {
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => false,
+        served => served.expect("a reply or a reset"),
+    }
 }
 
 /// Receives until the server resets the connection; returns what came before.

@@ -1,8 +1,8 @@
 //! What operators see: warnings, STATUS, lines about connections, metrics.
 
-use super::{impaired, impaired_with, pass};
+use super::{impaired, impaired_with, is_served, pass};
 use crate::harness::action::UPPERCASE;
-use crate::harness::{DaemonBuilder, Directory, frame};
+use crate::harness::{DaemonBuilder, Directory, frame, length_prefixed};
 
 #[test]
 fn a_warning_and_the_status_name_impaired_listeners() {
@@ -65,17 +65,18 @@ fn a_line_tells_what_has_acted_on_a_connection() {
 #[test]
 fn metrics_count_impaired_connections_by_kind() {
     use std::io::{Read, Write};
-    let daemon = impaired_with("echo", "refuse-first=1,corrupt=1", &["--listen=metrics=127.0.0.1:0"]);
-    assert_eq!(daemon.connect("echo").wait_closed(), b"");
-    let mut client = daemon.connect("echo");
-    client.send(b"x");
-    assert_ne!(client.receive(1), b"x");
+    let daemon = impaired_with("frame", "refuse-first=1,corrupt=1", &["--listen=metrics=127.0.0.1:0"]);
+    assert!(!is_served(&daemon));
+    let mut client = daemon.connect("frame");
+    client.send(&frame(UPPERCASE, b"abc"));
+    assert_ne!(client.receive(7), length_prefixed(b"ABC"));
     let mut scrape = daemon.connect("metrics").stream;
     scrape.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("send");
     let mut page = String::new();
     scrape.read_to_string(&mut page).expect("the metrics");
     for kind in ["corrupt", "refuse"] {
-        let line = format!("retortd_impaired_connections_total{{protocol=\"echo\",impairment=\"{kind}\"}} 1\n");
-        assert!(page.contains(&line), "no {line} in {page}");
+        let line = format!("retortd_impaired_connections_total{{protocol=\"frame\",impairment=\"{kind}\"}} 1\n");
+        let own: Vec<&str> = page.lines().filter(|line| line.starts_with("retortd_impaired")).collect();
+        assert!(page.contains(&line), "no {line} in {own:?}");
     }
 }
