@@ -1,6 +1,6 @@
 //! The lines of the log that a connection begins and ends with.
 
-use log::{Level, info, log_enabled};
+use log::{Level, log_enabled};
 
 use super::close_reason::CloseReason;
 use super::first_input::FirstInput;
@@ -63,11 +63,7 @@ impl Connection {
     /// Logs that an impairment has acted on the connection for the first time, when `sent` bytes had been sent.
     pub fn log_impaired(&mut self, kind: ImpairmentKind, sent: u64) {
         self.log_accepted();
-        let kind = kind.name();
-        info!(
-            listener = self.label.listener(), peer = self.label.peer(), impairment = kind, bytes_out = sent;
-            "{}: impaired by {kind}, {sent} bytes sent", self.label
-        );
+        self.label.log_impaired(kind, sent);
     }
 
     /// Whether the peer closes or resets a connection that has carried nothing but a PROXY header.

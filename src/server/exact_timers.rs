@@ -2,8 +2,8 @@
 //! times, to the millisecond.
 //!
 //! [`SweepTimer`](super::timers::SweepTimer) is for timeouts, which may be late by 10 ms or more. The pieces that an
-//! impaired connection sends may not. A timer takes up to 140 bytes: a part of what every connection may hold without
-//! being charged ([`UNCHARGED_BYTES`](crate::connection::UNCHARGED_BYTES)).
+//! impaired connection sends may not. A timer takes up to 140 bytes, which belong to the memory of a connection
+//! ([`CONNECTION_MEMORY`](super::config::CONNECTION_MEMORY)).
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `config`, `start_error` | the configuration, and its per-connection part; why a server does not start |
 //! | `worker` | one thread: the loop, accepting, driving connections, draining |
-//! | `listener`, `numbering`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
+//! | `listener`, `listener_profile`, `numbering`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
 //! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
 //! | `connection_table`, `timers`, `exact_timers` | the connections of one worker, and when to visit them |
 //! | `peer` | a client's socket, address and label |
@@ -45,6 +45,7 @@ mod heartbeat;
 mod histogram;
 mod lifecycle;
 mod listener;
+mod listener_profile;
 mod longest_iteration;
 mod mailbox;
 mod memory_queue;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connection_table::ClientRecord;
 use super::histogram::SavedHistogram;
-use super::listener::ListenerProfile;
+use super::listener_profile::ListenerProfile;
 use crate::connection::{Impairments, SavedConnection, SavedImpairment, Totals};
 
 /// The payload of each message with sockets of connections.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Worker;
 use super::drain::Phase;
+use super::impaired::send_due;
 use crate::connection::{
     Charge, CloseReason, Connection, Context, Demand, Fault, Impaired, Next, OffloadJob, OffloadResult, ProxyResult,
 };
@@ -138,18 +139,15 @@ impl Worker {
     /// Handles an event of a connection.
     pub(super) fn on_connection_event(&mut self, event: Event) {
         let Some((token, session)) = self.table.find(event.key) else { return };
-        if session.stream.impairment().is_some() {
-            return self.on_impaired_event(event);
-        }
         let interest = session.interest;
         let is_broken = event.hung_up;
         let mut next = Next::Wait;
         if is_broken && !interest.read && !interest.write {
             // epoll reports this whatever it watches for, and would do so again
-            next = Next::Close(CloseReason::Reset);
+            next = session.connection.on_stream_error(&io::ErrorKind::ConnectionReset.into());
         }
         if interest.write && (event.writable || is_broken) {
-            next = self.driver.drive_connection(token, session, Connection::writable);
+            next = self.driver.drive_connection(token, session, send_due);
         }
         if interest.read && (event.readable || is_broken) && matches!(next, Next::Wait) {
             next = self.driver.drive_connection(token, session, Connection::readable);

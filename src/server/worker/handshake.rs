@@ -7,7 +7,8 @@ use super::drive::Driver;
 use crate::connection::{CloseReason, Connection, Next, ProxyResult};
 use crate::protocol::proxy_header::ProxyHeader;
 use crate::server::connection_table::ClientRecord;
-use crate::server::listener::{ListenerOptions, ListenerProfile, ProxyReceiver};
+use crate::server::listener::{ListenerOptions, ProxyReceiver};
+use crate::server::listener_profile::ListenerProfile;
 use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Token;
 

@@ -1,6 +1,5 @@
 //! Connections that their listeners impair: what follows from each call, their timers, and changed impairments.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,21 +7,21 @@ use super::Worker;
 use super::drain::Phase;
 use super::drive::Driver;
 use crate::connection::{
-    CloseReason, Connection, Context, Fault, Impaired, Impairment, ImpairmentKind, Impairments, Next,
+    ClientLabel, CloseReason, Connection, Context, Fault, Impaired, Impairment, ImpairmentKind, Impairments, Next,
 };
 use crate::server::connection_table::Session;
 use crate::server::listener::{ListenerIndex, ListenerOptions};
 use crate::server::numbering::ListenerNumber;
 use crate::server::peer::{self, Client, Peer};
-use crate::server::poller::{Event, Token};
+use crate::server::poller::Token;
 use crate::sys::{StreamSocket, close_with_reset};
 
 /// The time for which impaired connections send what is due before events are served again. Chosen: that of a sweep, a
 /// delay that no client notices. A connection sends for about 50 us at a time.
 const MAX_SEND_TIME: Duration = Duration::from_millis(1);
 
-/// Sends what is due, and goes on with what had to wait for that.
-fn send_due(connection: &mut Connection, stream: &mut Impaired<StreamSocket>, context: &mut Context) -> Next {
+/// The socket has room, or something is due: sends that, and goes on with what had to wait for it.
+pub fn send_due(connection: &mut Connection, stream: &mut Impaired<StreamSocket>, context: &mut Context) -> Next {
     if let Err(error) = stream.send_due() {
         return connection.on_stream_error(&error);
     }
@@ -88,26 +87,6 @@ fn abandoned(session: &Session) -> CloseReason {
 }
 
 impl Worker {
-    /// Handles an event of an impaired connection: sends what is due, and then does what is done for any other.
-    #[cold]
-    pub(super) fn on_impaired_event(&mut self, event: Event) {
-        let Some((token, session)) = self.table.find(event.key) else { return };
-        let interest = session.interest;
-        let is_broken = event.hung_up;
-        let mut next = Next::Wait;
-        if is_broken && !interest.read && !interest.write {
-            // epoll reports this whatever it watches for, and would do so again
-            next = session.connection.on_stream_error(&io::ErrorKind::ConnectionReset.into());
-        }
-        if interest.write && (event.writable || is_broken) {
-            next = self.driver.drive_connection(token, session, send_due);
-        }
-        if interest.read && (event.readable || is_broken) && matches!(next, Next::Wait) {
-            next = self.driver.drive_connection(token, session, Connection::readable);
-        }
-        self.take_step(token, next);
-    }
-
     /// Sends what is due on impaired connections, each of them once; the others go on in the next iteration.
     pub(super) fn run_impaired_timers(&mut self) {
         let now = self.driver.context.now;
@@ -143,6 +122,7 @@ impl Worker {
         let label = peer::label(Client::Direct(peer), self.shared.profile(listener).protocol.name);
         let counters = self.driver.context.counters.of(listener.place());
         counters.impaired[ImpairmentKind::Refuse as usize].add(1);
+        ClientLabel::new(label.clone()).log_impaired(ImpairmentKind::Refuse, 0);
         close_with_reset(stream);
         self.reject(listener, label, CloseReason::Impaired);
     }
