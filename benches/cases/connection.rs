@@ -184,7 +184,7 @@ fn serve(
             Next::Announced(_) => connection.admit(protocol(), stream, context),
             Next::Close(reason) => panic!("closed: {reason:?}"),
         };
-        assert!(stream.end().is_none() && stream.deadline() == Millis::NEVER, "it is not impaired");
+        assert!(stream.impairment().is_none(), "it is not impaired");
         context.retired = Retired::default();
         context.record_durations((context.clock)());
     }
