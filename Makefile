@@ -29,8 +29,8 @@ built       := $(addprefix $(release)/,retortd retort) \
 localize     = sed -e 's|/usr/sbin/|$(sbindir)/|g' -e 's|/etc/default/|$(settingsdir)/|g' \
   -e 's|/etc/retortd|$(sysconfdir)/retortd|g' $(1) >$(2) && chmod 644 $(2)
 
-.PHONY: help build run test check generate bench install uninstall deb rpm dist image image-test system-test piuparts \
-  fault-test reach-test soak fuzz miri tsan asan
+.PHONY: help build run test check generate bench impairments install uninstall deb rpm dist image image-test \
+  system-test piuparts fault-test reach-test soak fuzz miri tsan asan
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,10 @@ bench: ## Measure transforms, codec, connection, and the daemon against other se
 	$(CARGO) bench --locked $(CARGOFLAGS) --bench '*'
 	$(cargo_build)
 	python3 benches/end_to_end $(BENCHFLAGS)
+
+impairments: ## Measure impaired listeners against what their options promise (BENCHFLAGS=--help)
+	$(cargo_build) --bin retortd
+	python3 benches/impairments $(BENCHFLAGS)
 
 # No file is installed unless all exist. They are not built here: this often runs as root, without the user's cargo.
 $(built):

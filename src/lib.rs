@@ -7,7 +7,7 @@
 //! | module | concern |
 //! |---|---|
 //! | [`daemon`] | the process `retortd`: configuration, log, sockets, signals, systemd, metrics |
-//! | [`client`] | `retort`: send, ping, bench, check |
+//! | [`client`] | `retort`: send, ping, bench, check, check-client |
 //! | [`server`] | the event loop: workers, listeners, admission, timers, the offload pool |
 //! | [`connection`] | one client over any stream: a state machine without sockets and clocks |
 //! | [`protocol`] | wire formats without I/O: one file each, and the list of them |

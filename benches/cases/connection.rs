@@ -1,4 +1,5 @@
-//! Connections to a scripted client: all of the daemon's work for a request except the system calls.
+//! Connections to a scripted client: all of the daemon's work for a request except the system calls. The listener is not
+//! impaired, and the layer for that is in its place.
 
 #[allow(dead_code, reason = "the other headers are for tests")]
 #[path = "../../tests/proxy_header/headers.rs"]
@@ -11,7 +12,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use headers::TCP4_BINARY;
-use retortd::connection::{Budget, Connection, Context, Millis, Next, Retired, Stream};
+use retortd::connection::{Budget, Connection, Context, Impaired, Millis, Next, Retired, Stream};
 use retortd::protocol::services::frame;
 use retortd::protocol::{Protocol, ProtocolInfo, ProtocolSettings, RequestRng, by_name};
 use scripted::context;
@@ -54,7 +55,7 @@ pub struct Server {
     lifetime: Lifetime,
     /// `None` where each round has its own.
     connection: Option<Connection>,
-    client: Client,
+    stream: Impaired<Client>,
     worker: Worker,
 }
 
@@ -123,12 +124,13 @@ impl Case {
         };
         let header = if let Lifetime::OneRoundBehindHeader = self.lifetime { TCP4_BINARY } else { b"" };
         let budget = Arc::new(Budget::new(u64::MAX));
+        let client = Client::new(header, &self.request.repeat(self.requests), self.read_most, self.write_most);
         Server {
             info,
             settings,
             lifetime: self.lifetime,
             connection,
-            client: Client::new(header, &self.request.repeat(self.requests), self.read_most, self.write_most),
+            stream: Impaired::new(client, None),
             worker: Worker {
                 context: context(frame::MAX_LENGTH, &budget, 1),
                 offload_random: RequestRng::new(Some(1)),
@@ -140,17 +142,18 @@ impl Case {
 impl Server {
     /// One round: serves all requests of the case as a worker does.
     pub fn round(&mut self) {
-        let (client, worker) = (&mut self.client, &mut self.worker);
+        let (stream, worker) = (&mut self.stream, &mut self.worker);
         let protocol = || (self.info.new)(&self.settings, &());
         if let Some(connection) = &mut self.connection {
-            return serve(connection, client, worker, protocol);
+            return serve(connection, stream, worker, protocol);
         }
         let mut connection = match self.lifetime {
             Lifetime::OneRoundBehindHeader => Connection::awaiting_header(None, Millis::ZERO, Millis::NEVER),
             Lifetime::Persistent | Lifetime::OneRound => connect(self.info, &self.settings),
         };
-        assert!(matches!(connection.open(client, &mut worker.context), Next::Wait), "the client speaks first");
-        serve(&mut connection, client, worker, protocol);
+        stream.begin_call(Millis::ZERO, MIB);
+        assert!(matches!(connection.open(stream, &mut worker.context), Next::Wait), "the client speaks first");
+        serve(&mut connection, stream, worker, protocol);
     }
 }
 
@@ -161,25 +164,27 @@ fn connect(info: &ProtocolInfo, settings: &ProtocolSettings) -> Connection {
 /// Serves the client's requests until all replies are sent. A reply is as long as its request.
 fn serve(
     connection: &mut Connection,
-    client: &mut Client,
+    stream: &mut Impaired<Client>,
     worker: &mut Worker,
     protocol: impl Fn() -> Box<dyn Protocol>,
 ) {
     let context = &mut worker.context;
-    client.begin();
+    stream.get_mut().begin();
     let mut next = Next::Wait;
-    while client.reply_bytes < client.expects {
+    while stream.get_ref().reply_bytes < stream.get_ref().expects {
+        stream.begin_call(Millis::ZERO, MIB);
         next = match next {
-            Next::Wait if connection.interest().write => connection.writable(client, context),
-            Next::Wait => connection.readable(client, context),
+            Next::Wait if stream.interest(connection.interest()).write => connection.writable(stream, context),
+            Next::Wait => connection.readable(stream, context),
             Next::WaitForMemory(_) => panic!("there is no limit on memory"),
             Next::Offload(job) => {
                 let done = job.run(&mut worker.offload_random, context.unix_time).expect("memory");
-                connection.offload_done(client, context, done)
+                connection.offload_done(stream, context, done)
             }
-            Next::Announced(_) => connection.admit(protocol(), client, context),
+            Next::Announced(_) => connection.admit(protocol(), stream, context),
             Next::Close(reason) => panic!("closed: {reason:?}"),
         };
+        assert!(stream.impairment().is_none(), "it is not impaired");
         context.retired = Retired::default();
         context.record_durations((context.clock)());
     }

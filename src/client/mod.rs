@@ -14,7 +14,8 @@
 //! | [`client_protocol`] | each protocol from the client's side |
 //! | [`reply`] | the decoder of replies, and whole replies |
 //! | `pipeline` | the requests in flight on one connection of `send` and `ping` |
-//! | [`send`], [`ping`], [`bench`](mod@bench), [`check`] | the subcommands |
+//! | [`send`], [`ping`], [`bench`](mod@bench), [`check`], [`check_client`] | the subcommands |
+//! | [`judge`] | what `check` and `check-client` share: subjects, results, reports |
 //! | [`failure`] | exit codes |
 //! | `progress_clock` | how long `send` and `ping` wait for progress |
 //! | `progress` | the progress bars of `send` and `bench` |
@@ -24,10 +25,12 @@
 
 pub mod bench;
 pub mod check;
+pub mod check_client;
 pub mod client_protocol;
 mod connector;
 pub mod failure;
 mod json;
+pub mod judge;
 pub mod options;
 pub mod ping;
 mod pipeline;
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Ping(options) => ping::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Check(options) => check::run(&options, color),
+        Command::CheckClient(options) => check_client::run(&options, color),
     };
     failure::exit_code(&result)
 }

@@ -33,12 +33,33 @@ pub fn take_inherited(number: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Marks all inherited descriptors but the standard ones to be closed on exec, so that no child gets them.
+pub fn close_inherited_on_exec() {
+    // SAFETY: close_range takes numbers and touches no memory; with this flag it closes nothing now.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST_INHERITED, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result != 0 {
+        // before Linux 5.11
+        mark_each();
+    }
+}
+
+fn mark_each() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
+    for number in numbers.filter(|number| u32::try_from(*number).is_ok_and(|number| number >= FIRST_INHERITED)) {
+        // SAFETY: F_SETFD takes numbers and touches no memory; every descriptor of this process has the flag anyway.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::{AsFd, AsRawFd};
 
     use super::*;
     use crate::sys::EventFd;
+    use crate::sys::test_process::in_own_process;
 
     #[test]
     fn only_what_came_through_execve_is_taken() {
@@ -46,6 +67,23 @@ mod tests {
         let own = EventFd::new().expect("an eventfd");
         for number in [own.as_fd().as_raw_fd(), 100_000, i32::MAX, -1] {
             assert_eq!(take_inherited(number).map(drop), Err(Errno::EBADF), "{number}");
+        }
+    }
+
+    #[test]
+    fn inherited_descriptors_are_not_passed_on() {
+        if !in_own_process("sys::inherited::tests::inherited_descriptors_are_not_passed_on") {
+            return;
+        }
+        for mark in [close_inherited_on_exec, mark_each] {
+            // as one that came through execve
+            let inherited = EventFd::new().expect("an eventfd");
+            let number = inherited.as_fd().as_raw_fd();
+            // SAFETY: F_SETFD takes numbers and touches no memory.
+            unsafe { libc::fcntl(number, libc::F_SETFD, 0) };
+            assert!(inherited_flags(number).is_ok());
+            mark();
+            assert_eq!(inherited_flags(number), Err(Errno::EBADF));
         }
     }
 }

@@ -32,6 +32,7 @@
 //! | `resource_usage.rs` | getrusage(2) |
 //! | `memory.rs` | sysinfo(2), madvise(2), prctl(2), `malloc_trim(3)` |
 //! | `host.rs` | gethostname(2) |
+//! | `process_group.rs` | waitid(2), kill(2): a child and its process group |
 //! | `clock.rs` | `clock_gettime(2)` |
 //! | `thread.rs` | setpriority(2) |
 
@@ -49,6 +50,7 @@ mod memory_file;
 mod passed_descriptors;
 mod poll;
 mod poller;
+mod process_group;
 mod resource_limits;
 mod resource_usage;
 mod signal_fd;
@@ -73,7 +75,7 @@ pub use event_fd::EventFd;
 pub use execute::execute;
 pub use file::{FileId, file_id, id_of, open_without_waiting, write};
 pub use host::host_name;
-pub use inherited::{FIRST_INHERITED, inherited_flags, take_inherited};
+pub use inherited::{FIRST_INHERITED, close_inherited_on_exec, inherited_flags, take_inherited};
 pub use interest::Interest;
 pub use memory::{disable_huge_pages, machine_memory, memory_left, release_pages, trim_heap};
 pub use memory_file::{memory_file, seal, sealed_file};
@@ -82,6 +84,7 @@ pub use nix::sys::signal::Signal;
 pub use passed_descriptors::send_with_descriptors;
 pub use poll::{is_readable, wait_any_ready, wait_readable, wait_ready, wait_writable};
 pub use poller::{Event, Key, Poller};
+pub use process_group::{await_exit, kill_group};
 pub use resource_limits::{address_space_limit, data_limit, descriptor_limit, raise_descriptor_limit};
 pub use resource_usage::cpu_time;
 pub use signal_fd::Interrupts;
@@ -100,7 +103,7 @@ pub use socket_options::{
     set_user_timeout,
 };
 pub use standard::{replace_standard_error, replace_standard_input_and_output};
-pub use stream_socket::{Credentials, StreamListener, StreamSocket, local_address};
+pub use stream_socket::{Credentials, StreamListener, StreamSocket, local_address, set_nonblocking};
 pub use syn_filter::drop_new_connections;
 pub use thread::lower_priority;
 pub use timer_fd::TimerFd;

@@ -268,7 +268,11 @@ impl From<TcpListener> for StreamListener {
     }
 }
 
-fn set_nonblocking(socket: &impl AsFd, nonblocking: bool) -> Result<(), Errno> {
+/// Makes calls on a descriptor return EAGAIN instead of waiting, or wait again.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn set_nonblocking(socket: &impl AsFd, nonblocking: bool) -> Result<(), Errno> {
     let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
     let mut changed = flags;
     changed.set(OFlag::O_NONBLOCK, nonblocking);

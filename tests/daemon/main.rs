@@ -23,6 +23,7 @@ mod harness;
 #[path = "../proxy_header/headers.rs"]
 mod headers;
 mod impaired_listeners;
+mod impairments;
 mod lifecycle;
 mod limits;
 mod local_sockets;
@@ -41,3 +42,4 @@ mod retort_ping;
 mod retort_proxy;
 mod retort_send;
 mod side;
+mod teaching;

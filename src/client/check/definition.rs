@@ -3,6 +3,7 @@
 use super::context::CheckContext;
 use super::failure::CheckResult;
 use crate::client::client_protocol::{ClientProtocol, ConnectionUse};
+use crate::client::judge::subject::Subject;
 
 /// A named check.
 #[derive(Debug)]
@@ -81,7 +82,13 @@ impl Check {
     /// Whether `name` is its name or that of its group.
     #[must_use]
     pub fn has_name(&self, name: &str) -> bool {
-        self.name == name || self.group == name
+        self.subject().has_name(name)
+    }
+
+    /// The check, as the reports know it.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject { group: self.group, name: self.name, about: self.about, only_by_name: !self.is_default() }
     }
 }
 

@@ -63,8 +63,8 @@ fn length_mistake(failure: &CheckFailure, expected: &[u8], announced: usize, rec
 
 #[cfg(test)]
 mod tests {
-    use super::super::failure::Observed;
     use super::*;
+    use crate::client::judge::mismatch::Observed;
 
     fn hint(sent: &[u8], expected: &[u8], received: &[u8], state: ConnectionState) -> String {
         let mut failure = CheckFailure::in_words("", "");

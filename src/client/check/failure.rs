@@ -1,20 +1,11 @@
 //! The result of a check, and what a failure shows: the bytes sent, expected and received.
 
-use super::excerpt::{Excerpt, SHOWN, escaped};
+use crate::client::judge::excerpt::Excerpt;
+use crate::client::judge::mismatch::{Mismatch, Observed, first_shown};
+use crate::client::judge::outcome::Pass;
 
 /// The result of a check.
 pub type CheckResult = Result<Pass, CheckFailure>;
-
-/// The result of a check that did not fail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pass {
-    /// The server did what it should.
-    Clean,
-    /// The server did something that is allowed and worth knowing.
-    WithNote(String),
-    /// The check was not run, for this reason.
-    Skipped(String),
-}
 
 /// The state of the connection when a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +43,6 @@ pub struct CheckFailure {
     pub hint: Box<str>,
 }
 
-/// A reply or event, expected or actual.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Observed {
-    /// These bytes.
-    Bytes(Vec<u8>),
-    /// A description, where bytes would not show it.
-    Words(String),
-}
-
 impl CheckFailure {
     /// A failure that is described in words.
     pub fn in_words(expected: impl Into<String>, received: impl Into<String>) -> Self {
@@ -80,18 +62,29 @@ impl CheckFailure {
         self
     }
 
-    /// Replaces bytes by the text that shows them, because a report keeps every failure to its end.
+    /// Replaces bytes by the text that shows them, so that nothing is concluded from them.
     #[must_use]
     pub fn condensed(self) -> Self {
-        let start = self.first_shown();
+        let start = first_shown(&self.expected, &self.received);
         let (expected, received) = (self.expected.condensed(start), self.received.condensed(start));
         Self { expected, received, ..self }
+    }
+
+    /// The text that a report shows.
+    #[must_use]
+    pub fn mismatch(&self) -> Mismatch {
+        Mismatch {
+            sent: (self.sent.total > 0).then(|| self.sent.shown()),
+            expected: self.expected_shown(),
+            received: self.received_shown(),
+            hint: self.hint.to_string(),
+        }
     }
 
     /// The expectation, for people.
     #[must_use]
     pub fn expected_shown(&self) -> String {
-        self.expected.shown(self.first_shown())
+        self.expected.shown(first_shown(&self.expected, &self.received))
     }
 
     /// The received bytes or event, for people.
@@ -110,8 +103,8 @@ impl CheckFailure {
             (true, false) => {
                 end.trim_start_matches("and ").replace("then the", "the").replace("nothing more", "nothing")
             }
-            (false, false) => format!("{}, {end}", self.received.shown(self.first_shown())),
-            _ => self.received.shown(self.first_shown()),
+            (false, false) => format!("{}, {end}", self.received.shown(first_shown(&self.expected, &self.received))),
+            _ => self.received.shown(first_shown(&self.expected, &self.received)),
         }
     }
 
@@ -121,38 +114,6 @@ impl CheckFailure {
         match (&self.expected, &self.received) {
             (Observed::Bytes(expected), Observed::Bytes(received)) => Some((expected, received)),
             _ => None,
-        }
-    }
-
-    /// The index of the first byte to show, so that the first difference is among those shown.
-    fn first_shown(&self) -> usize {
-        let (expected, received) = self.bytes().unwrap_or_default();
-        let equal = expected.iter().zip(received).take_while(|(expected, received)| expected == received).count();
-        if equal < SHOWN { 0 } else { equal - SHOWN / 4 }
-    }
-}
-
-impl Observed {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Bytes(bytes) => bytes.is_empty(),
-            Self::Words(words) => words.is_empty(),
-        }
-    }
-
-    fn condensed(&self, start: usize) -> Self {
-        match self {
-            Self::Bytes(bytes) if !bytes.is_empty() => Self::Words(escaped(bytes, bytes.len(), start)),
-            _ => self.clone(),
-        }
-    }
-
-    /// It, for people, from the byte `start` on.
-    #[must_use]
-    pub fn shown(&self, start: usize) -> String {
-        match self {
-            Self::Bytes(bytes) => escaped(bytes, bytes.len(), start),
-            Self::Words(words) => words.clone(),
         }
     }
 }
@@ -168,6 +129,23 @@ mod tests {
         failure.received = Observed::Bytes([vec![b'a'; 200], b"wrong".to_vec()].concat());
         assert!(failure.received_shown().contains("wrong"), "{}", failure.received_shown());
         assert!(failure.expected_shown().contains("right"), "{}", failure.expected_shown());
+    }
+
+    #[test]
+    fn a_report_shows_the_end_of_the_connection_behind_the_bytes() {
+        for (received, shown) in
+            [(b"".to_vec(), "more, which was not read"), (b"wrong".to_vec(), "wrong, and more, which was not read")]
+        {
+            let mut failure = CheckFailure::in_words("", "").with_hint("look");
+            failure.expected = Observed::Bytes(vec![b'a'; 20]);
+            (failure.received, failure.state) = (Observed::Bytes(received), ConnectionState::Excess);
+            let mismatch = failure.mismatch();
+            let expected = "a".repeat(20);
+            assert_eq!(
+                mismatch.parts(),
+                [("sent", "nothing"), ("expected", &*expected), ("received", shown), ("hint", "look")]
+            );
+        }
     }
 
     #[test]

@@ -12,12 +12,12 @@
 //! | [`connection`] | one connection with deadlines, which remembers what was sent |
 //! | [`runner`] | runs one check after another within their times |
 //! | `selection` | the checks that `--only` names |
+//! | `wait` | waits until a server accepts connections |
 //! | `other_protocol` | recognizes a server of another protocol |
 //! | `proxy_catalog`, `proxy_receiver` | the checks of receivers of the PROXY protocol; recognizes a server that expects no header |
-//! | [`failure`](mod@failure), [`excerpt`] | what was sent, expected and received |
+//! | [`failure`](mod@failure) | what was sent, expected and received |
 //! | [`diagnosis`] | the probable cause of a failure |
 //! | [`bounds`] | bounds for random results |
-//! | `outcome`, `report` | text, JSON, TAP, `JUnit` |
 
 pub mod bounds;
 pub mod catalog;
@@ -26,28 +26,27 @@ pub mod connection;
 pub mod context;
 pub mod definition;
 pub mod diagnosis;
-pub mod excerpt;
 pub mod failure;
 mod other_protocol;
-mod outcome;
 mod proxy_catalog;
 mod proxy_receiver;
-mod report;
 pub mod runner;
 mod selection;
+mod wait;
 
 use std::time::Duration;
 
 use super::client_protocol::ClientProtocol;
 use super::failure::{Failure, Status};
+use super::judge::outcome::RunSummary;
+use super::judge::report::{self, Report};
+use super::judge::subject::{Judge, Subject};
 use super::options::{CheckOptions, ColorWhen};
 use super::proxy_header::HeaderTemplate;
-use super::target::Target;
+use super::target::{ServerName, Target};
 use context::CheckContext;
 use definition::Check;
 use failure::CheckFailure;
-use outcome::RunSummary;
-use report::CheckReport;
 use runner::CheckRunner;
 
 /// Runs the checks that the options name.
@@ -57,26 +56,53 @@ use runner::CheckRunner;
 pub fn run(options: &CheckOptions, color: ColorWhen) -> Result<Status, Failure> {
     let protocol = protocol(options)?;
     let checks = selection::selected(protocol, &options.selection)?;
+    let subjects: Vec<Subject> = checks.iter().map(|check| check.subject()).collect();
     let header = HeaderTemplate::new(&options.proxy)?;
     let Some(host) = options.host.as_ref().filter(|_| !options.selection.list) else {
-        report::list(&checks)?;
+        report::list(&subjects)?;
         return Ok(Status::Success);
     };
     let judges_receivers = judge_receivers(&checks, header.is_some())?;
+    let mut report =
+        Report::prepare(&options.report, color, RunSummary::new(Judge::OfServers, protocol.name(), subjects))?;
+    let target = reach(options, host, protocol, header);
+    match target.and_then(|target| judge(options, protocol, target, &checks, judges_receivers, &mut report)) {
+        Ok(()) => report.end(),
+        Err(failure) => Err(report.abandon(failure)),
+    }
+}
+
+/// The server, which accepts connections. Without a server there is nothing to check: exit code 2, not failed checks.
+fn reach(
+    options: &CheckOptions,
+    host: &ServerName,
+    protocol: ClientProtocol,
+    header: Option<HeaderTemplate>,
+) -> Result<Target, Failure> {
     let target = Target::resolve(host, protocol, options.family)?.with_proxy_header(header);
-    // Without a server there is nothing to check: exit code 2, not failed checks.
-    drop(target.connect_or_fail(options.selection.patience)?);
-    let summary = RunSummary::new(target.to_string(), protocol.name(), checks.len());
-    let mut report = CheckReport::begin(&options.report, color, summary)?;
+    let patience = options.selection.patience;
+    match options.wait {
+        Some(time) => wait::until_accepting(&target, time, patience)?,
+        None => drop(target.connect_or_fail(patience)?),
+    }
+    Ok(target)
+}
+
+/// Runs the checks, one after another.
+fn judge(
+    options: &CheckOptions,
+    protocol: ClientProtocol,
+    target: Target,
+    checks: &[&'static Check],
+    judges_receivers: bool,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    report.begin(target.to_string())?;
     if let Some(failure) = failure_of_all(&target, protocol, judges_receivers, options.selection.patience) {
-        report.add_all_failed(&checks, &failure.condensed())?;
-        return report.end();
+        return report.add_all_failed(&failure.mismatch());
     }
     let mut runner = CheckRunner::new(target, protocol, &options.selection);
-    for check in checks {
-        report.add(runner.run(check)?)?;
-    }
-    report.end()
+    checks.iter().try_for_each(|check| report.add(runner.run(check)?))
 }
 
 /// Whether the checks are those of receivers of the PROXY protocol.

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use super::context::CheckContext;
 use super::definition::Check;
 use super::diagnosis;
-use super::failure::{CheckFailure, CheckResult, ConnectionState, Pass};
-use super::outcome::CheckOutcome;
+use super::failure::{CheckFailure, CheckResult, ConnectionState};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::failure::Failure;
+use crate::client::judge::outcome::Outcome;
+use crate::client::judge::outcome::Pass;
 use crate::client::options::Selection;
 use crate::client::target::Target;
 
@@ -47,7 +48,7 @@ impl CheckRunner {
     ///
     /// # Errors
     /// This client has no free descriptor for a connection, which says nothing about the server.
-    pub fn run(&mut self, check: &'static Check) -> Result<CheckOutcome, Failure> {
+    pub fn run(&mut self, check: &'static Check) -> Result<Outcome, Failure> {
         let started = Instant::now();
         let result = self.result(check);
         match &result {
@@ -55,13 +56,16 @@ impl CheckRunner {
                 let reason = failure.received.shown(0);
                 Err(Failure::cannot_run(format!("check {}: {reason}", check.name)))
             }
-            _ => Ok(CheckOutcome { check, result, duration: started.elapsed() }),
+            _ => {
+                let result = result.map_err(|failure| failure.mismatch());
+                Ok(Outcome { subject: check.subject(), result, duration: started.elapsed() })
+            }
         }
     }
 
     fn result(&mut self, check: &Check) -> CheckResult {
         if self.gone {
-            return Ok(Pass::Skipped("the server is gone".into()));
+            return Ok(Pass::NotReached("the server is gone".into()));
         }
         let context = CheckContext::new(&self.target, self.protocol, self.patience, self.large);
         match (check.run)(&context) {
@@ -71,7 +75,7 @@ impl CheckRunner {
             }
             Err(failure) => {
                 self.learn_from(&failure);
-                Err(diagnosis::with_hint(failure, self.protocol, check.hint).condensed())
+                Err(diagnosis::with_hint(failure, self.protocol, check.hint))
             }
         }
     }

@@ -4,6 +4,7 @@ use super::catalog;
 use super::definition::{Check, PROXY, checkable_protocols};
 use crate::client::client_protocol::{ClientProtocol, ConnectionUse, MAX_LENGTH};
 use crate::client::failure::Failure;
+use crate::client::judge::names::{nearest, trimmed};
 use crate::client::options::Selection;
 
 /// The check that runs only with `--large`.
@@ -14,10 +15,7 @@ const LARGE: &str = "largest";
 /// # Errors
 /// A name is unknown, its check needs `--large`, or the protocol has no checks that run without `--only`.
 pub fn selected(protocol: ClientProtocol, selection: &Selection) -> Result<Vec<&'static Check>, Failure> {
-    let only: Vec<&str> = selection.only.iter().map(|name| name.trim()).collect();
-    if only.contains(&"") {
-        return Err(Failure::cannot_run("--only has an empty name (''): put one comma between two names; see --list"));
-    }
+    let only = trimmed("--only", &selection.only)?;
     if let Some(name) = only.iter().find(|name| !catalog::checks(protocol).any(|check| check.has_name(name))) {
         return Err(Failure::cannot_run(unknown(protocol, name)));
     }
@@ -56,39 +54,9 @@ fn unknown(protocol: ClientProtocol, name: &str) -> String {
     }
 }
 
-/// The known name that differs least, if that is by at most a third of its length.
-fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let distances = known.map(|known| (distance(name, known), known));
-    distances.filter(|(distance, known)| *distance <= known.len() / 3).min().map(|(_, known)| known)
-}
-
-/// The number of characters to insert, remove or replace to make one text of the other (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, character) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (column, against) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(character != *against);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distance_counts_changed_characters() {
-        for (one, other, expected) in
-            [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3), ("uper", "upper", 1), ("abc", "abc", 0)]
-        {
-            assert_eq!((distance(one, other), distance(other, one)), (expected, expected), "{one} {other}");
-        }
-    }
 
     #[test]
     fn unknown_name_is_explained() {

@@ -1,12 +1,12 @@
 //! The options of `retort check`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::address_family::AddressFamily;
 use super::proxy::ProxyOptions;
+use super::report::ReportOptions;
 use super::values::{SERVER, protocol};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::ServerName;
@@ -38,6 +38,10 @@ pub struct CheckOptions {
     /// The first bytes of each connection.
     #[command(flatten)]
     pub proxy: ProxyOptions,
+    /// Maximum time to wait until the server accepts connections, before the first check; without it, a server that does
+    /// not accept the first connection is not checked
+    #[arg(long, value_name = "TIME", value_parser = units::positive_time, help_heading = "Selection")]
+    pub wait: Option<Duration>,
     /// Which checks to run.
     #[command(flatten)]
     pub selection: Selection,
@@ -63,26 +67,4 @@ pub struct Selection {
     /// about five times this time, or 2 s if that is more
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::positive_time, help_heading = "Selection")]
     pub patience: Duration,
-}
-
-/// How `retort check` reports.
-#[derive(Args, Debug)]
-pub struct ReportOptions {
-    /// Print one JSON object
-    #[arg(long, help_heading = "Output", conflicts_with = "tap")]
-    pub json: bool,
-    /// Print TAP, the Test Anything Protocol (version 13)
-    #[arg(long, help_heading = "Output")]
-    pub tap: bool,
-    #[arg(
-        long,
-        value_name = "FILE",
-        help_heading = "Output",
-        help = "Write a JUnit report in addition to the printed one; an earlier file is kept until it is complete"
-    )]
-    #[allow(missing_docs, reason = "the help text would need backticks")]
-    pub junit: Option<PathBuf>,
-    /// Print only failures and the score
-    #[arg(short, long, help_heading = "Output")]
-    pub quiet: bool,
 }

@@ -6,18 +6,22 @@
 pub mod address_family;
 mod bench;
 mod check;
+mod check_client;
 mod color;
 mod ping;
 pub mod proxy;
+mod report;
 mod send;
 mod timeouts;
 mod values;
 
 pub use address_family::AddressFamily;
 pub use bench::{BenchOptions, TextKind, Verify};
-pub use check::{CheckOptions, ReportOptions, Selection};
+pub use check::{CheckOptions, Selection};
+pub use check_client::CheckClientOptions;
 pub use color::ColorWhen;
 pub use ping::PingOptions;
+pub use report::{GradingOptions, GroupWeight, ReportOptions};
 pub use send::SendOptions;
 pub use timeouts::Timeouts;
 
@@ -29,6 +33,7 @@ Examples:
   retort ping localhost
   retort bench localhost --connections 64 --depth 32 --svg latency.svg
   retort check localhost:8083
+  retort check-client -- python3 client.py
 
 Exit status:
   0  all went well
@@ -78,6 +83,14 @@ pub enum Command {
     /// chargen.
     #[command(after_help = check::EXIT_STATUS)]
     Check(CheckOptions),
+    /// Check a client program: runs it in a list of named scenarios, and gives a hint for each failure
+    ///
+    /// Each scenario starts a scripted server on a free port of this machine and runs the command. It compares standard
+    /// output with the replies, the bytes on the wire with the protocol, and the exit code. For every failure it shows
+    /// what was sent, what was expected, what was received, and the probable cause. Protocols of clients that can be
+    /// checked: frame, frame-2021, text, echo.
+    #[command(after_help = check_client::after_help())]
+    CheckClient(CheckClientOptions),
 }
 
 /// The command line as clap knows it, for completions and the tests of the documentation.

@@ -130,11 +130,8 @@ fn check(impairments: &Impairments, has_probability: bool, listener: &str) -> Re
         return Err(if latency.get() == 0 {
             format!("the option jitter of {listener} needs a latency to vary: add latency=TIME")
         } else {
-            format!(
-                "the option jitter of {listener} is above its latency: {}ms is more than {}ms",
-                jitter.get(),
-                latency.get()
-            )
+            let [jitter, latency] = [jitter, latency].map(|time| units::format_time(Duration::from_millis(time.get())));
+            format!("the option jitter of {listener} is above its latency: {jitter} is more than {latency}")
         });
     }
     if slice_gap.get() > 0 && slice.is_none() {

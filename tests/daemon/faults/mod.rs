@@ -114,8 +114,13 @@ impl Drop for Injection {
     }
 }
 
+/// A trace of these `calls` (in strace's syntax) of the only worker. None: strace is not installed.
+pub fn trace_worker(daemon: &Daemon, calls: &str) -> Option<Trace> {
+    Trace::of_thread(daemon, "worker-0", calls, &[])
+}
+
 /// A trace of the system calls of one thread of a running daemon, by strace(1).
-struct Trace {
+pub struct Trace {
     attached: Injection,
     notes: PathBuf,
     _directory: Directory,
@@ -132,7 +137,7 @@ impl Trace {
     }
 
     /// Detaches from the thread and returns its calls, oldest first.
-    fn end(self) -> Vec<String> {
+    pub fn end(self) -> Vec<String> {
         drop(self.attached);
         let calls = fs::read_to_string(self.notes).expect("read what strace has noted");
         calls.lines().map(String::from).collect()

@@ -1,6 +1,7 @@
 //! The hand-over of connections to a new process: by executing the program again, and through a service manager.
 
 mod connections;
+mod impairments;
 mod manager;
 mod refusals;
 mod settings;

@@ -16,6 +16,8 @@ pub struct Statistics {
     pub abandoned_by: BTreeMap<String, u64>,
     pub in_flight: u64,
     pub records: u64,
+    /// The connections on which an impairment has acted, by its kind.
+    pub impaired_by: BTreeMap<String, u64>,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub accept_lost: u64,
@@ -40,6 +42,7 @@ impl Statistics {
             abandoned_by: reasons(line, " abandoned "),
             in_flight: number(line, " in flight "),
             records: number(line, " records "),
+            impaired_by: impaired(line),
             bytes_in: number(line, " bytes in "),
             bytes_out: number(line, ", out "),
             accept_lost: number(line, " accept lost "),
@@ -81,4 +84,11 @@ fn reasons(line: &str, label: &str) -> BTreeMap<String, u64> {
     let Some(list) = behind.strip_prefix(" (").and_then(|list| list.split(')').next()) else { return BTreeMap::new() };
     let pairs = list.split(", ").filter_map(|pair| pair.rsplit_once(' '));
     pairs.map(|(reason, count)| (reason.to_string(), count.parse().expect("a count"))).collect()
+}
+
+/// Parses the list of kinds, which is there if an impairment has acted: `; impaired latency 3, slow-close 1;`.
+fn impaired(line: &str) -> BTreeMap<String, u64> {
+    let Some((_, list)) = line.split_once("; impaired ") else { return BTreeMap::new() };
+    let pairs = list.split(';').next().unwrap_or_default().split(", ").filter_map(|pair| pair.split_once(' '));
+    pairs.map(|(kind, count)| (kind.to_string(), count.parse().expect("a count"))).collect()
 }

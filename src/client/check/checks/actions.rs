@@ -1,7 +1,8 @@
 //! Checks of the actions, with replies written out.
 
 use crate::client::check::context::CheckContext;
-use crate::client::check::failure::{CheckResult, Pass};
+use crate::client::check::failure::CheckResult;
+use crate::client::judge::outcome::Pass;
 
 /// A request, and its correct reply.
 struct Case {

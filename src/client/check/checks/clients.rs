@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::sample::{ANY_ACTION, text};
 use crate::client::check::connection::TestConnection;
 use crate::client::check::context::CheckContext;
-use crate::client::check::failure::{CheckFailure, CheckResult, Pass};
+use crate::client::check::failure::{CheckFailure, CheckResult};
 use crate::client::client_protocol::{ConnectionUse, ERROR_TEXT};
+use crate::client::judge::outcome::Pass;
 
 /// The most time to wait for a server to serve a second client while the first is connected. Chosen: one that serves
 /// clients concurrently replies in far less.

@@ -2,8 +2,9 @@
 
 use super::sample::text;
 use crate::client::check::context::CheckContext;
-use crate::client::check::failure::{CheckResult, Pass};
+use crate::client::check::failure::CheckResult;
 use crate::client::client_protocol::ERROR_TEXT;
+use crate::client::judge::outcome::Pass;
 
 /// An action that no edition has; in the text protocol any word may be one.
 const UNKNOWN_ACTION: &str = "6";

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::sample::{ANY_ACTION, text};
 use crate::client::check::context::CheckContext;
-use crate::client::check::failure::{CheckResult, Pass};
+use crate::client::check::failure::CheckResult;
 use crate::client::client_protocol::MAX_LENGTH;
+use crate::client::judge::outcome::Pass;
 use crate::transform::Action;
 
 /// An empty message for each action.

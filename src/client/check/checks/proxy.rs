@@ -9,8 +9,10 @@ use std::time::Duration;
 use super::sample::ANY_ACTION;
 use crate::client::check::connection::TestConnection;
 use crate::client::check::context::CheckContext;
-use crate::client::check::failure::{CheckFailure, CheckResult, Observed, Pass};
+use crate::client::check::failure::{CheckFailure, CheckResult};
 use crate::client::json::Value;
+use crate::client::judge::mismatch::Observed;
+use crate::client::judge::outcome::Pass;
 
 /// What a receiver does after a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use crate::client::check::bounds::acceptance_bounds;
 use crate::client::check::connection::TestConnection;
 use crate::client::check::context::CheckContext;
-use crate::client::check::failure::{CheckFailure, CheckResult, Observed, Pass};
+use crate::client::check::failure::{CheckFailure, CheckResult};
+use crate::client::judge::mismatch::Observed;
+use crate::client::judge::outcome::Pass;
 
 /// Bytes of a reply that are judged, at most.
 ///

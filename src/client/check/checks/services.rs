@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::sample::text;
 use crate::client::check::context::CheckContext;
-use crate::client::check::failure::{CheckFailure, CheckResult, Observed, Pass};
+use crate::client::check::failure::{CheckFailure, CheckResult};
+use crate::client::judge::mismatch::Observed;
+use crate::client::judge::outcome::Pass;
 use crate::protocol::calendar::Moment;
 use crate::sys;
 

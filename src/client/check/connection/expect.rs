@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use super::TestConnection;
-use crate::client::check::failure::{CheckFailure, ConnectionState, Observed};
+use crate::client::check::failure::{CheckFailure, ConnectionState};
 use crate::client::client_protocol::ReplyFraming;
+use crate::client::judge::mismatch::Observed;
 use crate::client::reply::body::DiscardBody;
 use crate::client::reply::decoder::{BodyLength, ReplyDecoder, ReplyError, ReplyFormat, ReplyProgress};
 use crate::sys::Interest;

@@ -11,9 +11,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use super::excerpt::Excerpt;
-use super::failure::{CheckFailure, ConnectionState, Observed};
+use super::failure::{CheckFailure, ConnectionState};
 use crate::client::failure::reason;
+use crate::client::judge::excerpt::Excerpt;
+use crate::client::judge::mismatch::Observed;
 use crate::sys::{self, Interest, SocketFamily, StreamSocket};
 
 /// A connection with deadlines and a memory.

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use super::reporter::Reporter;
-use crate::client::check::definition::Check;
-use crate::client::check::failure::{CheckFailure, Pass};
-use crate::client::check::outcome::{CheckOutcome, RunSummary};
+use crate::client::judge::mismatch::Mismatch;
+use crate::client::judge::outcome::{Outcome, Pass, RunSummary};
+use crate::client::judge::subject::Subject;
 use crate::units::{counted, noun_for};
 
 /// Text, with or without colours.
@@ -33,20 +33,20 @@ impl TextReporter {
         if self.colour { format!("\x1b[{colour}m{word}\x1b[0m") } else { word.to_owned() }
     }
 
-    fn line(&mut self, out: &mut dyn Write, mark: &str, check: &Check, words: &str) -> io::Result<()> {
-        if self.group != check.group {
-            self.group = check.group;
-            writeln!(out, "\n{}", check.group)?;
+    fn line(&mut self, out: &mut dyn Write, mark: &str, subject: Subject, words: &str) -> io::Result<()> {
+        if self.group != subject.group {
+            self.group = subject.group;
+            writeln!(out, "\n{}", subject.group)?;
         }
-        writeln!(out, "  {mark}  {:<24} {words}", check.name)
+        writeln!(out, "  {mark}  {:<24} {words}", subject.name)
     }
 
-    fn failure(&self, out: &mut dyn Write, failure: &CheckFailure) -> io::Result<()> {
-        if failure.sent.total > 0 {
-            writeln!(out, "        {} {}", self.painted(FAINT, "sent     "), failure.sent.shown())?;
+    fn failure(&self, out: &mut dyn Write, failure: &Mismatch) -> io::Result<()> {
+        if let Some(sent) = &failure.sent {
+            writeln!(out, "        {} {sent}", self.painted(FAINT, "sent     "))?;
         }
-        writeln!(out, "        {} {}", self.painted(FAINT, "expected "), failure.expected_shown())?;
-        writeln!(out, "        {} {}", self.painted(FAINT, "received "), failure.received_shown())?;
+        writeln!(out, "        {} {}", self.painted(FAINT, "expected "), failure.expected)?;
+        writeln!(out, "        {} {}", self.painted(FAINT, "received "), failure.received)?;
         writeln!(out, "        {} {}", self.painted(FAINT, "hint     "), failure.hint)
     }
 }
@@ -56,42 +56,42 @@ impl Reporter for TextReporter {
         if self.quiet {
             return Ok(());
         }
-        writeln!(out, "{} on {}: {}", run.protocol, run.target, counted(run.planned, "check"))
+        writeln!(out, "{} on {}: {}", run.protocol, run.target, counted(run.planned.len(), run.judge.noun()))
     }
 
-    fn outcome(&mut self, out: &mut dyn Write, _number: usize, outcome: &CheckOutcome) -> io::Result<()> {
-        let check = outcome.check;
+    fn outcome(&mut self, out: &mut dyn Write, _number: usize, outcome: &Outcome) -> io::Result<()> {
+        let subject = outcome.subject;
         match &outcome.result {
             Err(failure) => {
                 let mark = self.painted(RED, "FAIL");
-                self.line(out, &mark, check, check.about)?;
+                self.line(out, &mark, subject, subject.about)?;
                 self.failure(out, failure)
             }
             _ if self.quiet => Ok(()),
             Ok(Pass::Clean) => {
                 let mark = self.painted(GREEN, "ok  ");
-                self.line(out, &mark, check, check.about)
+                self.line(out, &mark, subject, subject.about)
             }
             Ok(Pass::WithNote(words)) => {
                 let mark = self.painted(YELLOW, "note");
-                self.line(out, &mark, check, words)
+                self.line(out, &mark, subject, words)
             }
-            Ok(Pass::Skipped(reason)) => {
+            Ok(Pass::Skipped(reason) | Pass::NotReached(reason)) => {
                 let mark = self.painted(FAINT, "skip");
-                self.line(out, &mark, check, reason)
+                self.line(out, &mark, subject, reason)
             }
         }
     }
 
-    fn all_failed(&mut self, out: &mut dyn Write, outcomes: &[CheckOutcome]) -> io::Result<()> {
+    fn all_failed(&mut self, out: &mut dyn Write, outcomes: &[Outcome]) -> io::Result<()> {
         let Some(Err(failure)) = outcomes.first().map(|outcome| &outcome.result) else { return Ok(()) };
         let gap = if self.quiet { "" } else { "\n" };
-        writeln!(out, "{gap}{}  {} Received: {}", self.painted(RED, "FAIL"), failure.hint, failure.received_shown())
+        writeln!(out, "{gap}{}  {} Received: {}", self.painted(RED, "FAIL"), failure.hint, failure.received)
     }
 
     fn end(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()> {
         let score = run.score();
-        let passed = format!("{} of {} checks passed", score.passed, score.passed + score.failed);
+        let passed = format!("{} of {} {} passed", score.passed, score.passed + score.failed, run.judge.nouns());
         let gap = if self.quiet && self.group.is_empty() { "" } else { "\n" };
         write!(out, "{gap}{}", self.painted(if score.failed == 0 { GREEN } else { RED }, &passed))?;
         let notes = noun_for(score.notes, "note");
@@ -104,17 +104,17 @@ impl Reporter for TextReporter {
     }
 }
 
-/// Prints the names of the checks by group, each with its description.
-pub fn list(out: &mut dyn Write, checks: &[&'static Check]) -> io::Result<()> {
+/// Prints the names of the subjects by group, each with its description.
+pub fn list(out: &mut dyn Write, subjects: &[Subject]) -> io::Result<()> {
     let mut group = "";
-    for check in checks {
-        if group != check.group {
+    for subject in subjects {
+        if group != subject.group {
             let gap = if group.is_empty() { "" } else { "\n" };
-            group = check.group;
-            let when = if check.is_default() { "" } else { " (only with --only)" };
+            group = subject.group;
+            let when = if subject.only_by_name { " (only with --only)" } else { "" };
             writeln!(out, "{gap}{group}{when}")?;
         }
-        writeln!(out, "  {:<24} {}", check.name, check.about)?;
+        writeln!(out, "  {:<24} {}", subject.name, subject.about)?;
     }
     Ok(())
 }

@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 
 use super::reporter::Reporter;
-use crate::client::check::failure::Pass;
-use crate::client::check::outcome::{CheckOutcome, RunSummary};
 use crate::client::json::{Value, json, seconds};
+use crate::client::judge::outcome::{Outcome, Pass, RunSummary};
 
 /// One JSON object, at the end of the run.
 pub struct JsonReporter;
@@ -15,43 +14,43 @@ impl Reporter for JsonReporter {
         Ok(())
     }
 
-    fn outcome(&mut self, _out: &mut dyn Write, _number: usize, _outcome: &CheckOutcome) -> io::Result<()> {
+    fn outcome(&mut self, _out: &mut dyn Write, _number: usize, _outcome: &Outcome) -> io::Result<()> {
         Ok(())
     }
 
     fn end(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()> {
         let score = run.score();
         let document = json!({
-            "target": run.target,
+            run.judge.target_key(): run.target,
             "protocol": run.protocol,
             "passed": score.passed,
             "failed": score.failed,
             "notes": score.notes,
             "skipped": score.skipped,
             "seconds": seconds(run.duration),
-            "checks": run.outcomes.iter().map(entry).collect::<Vec<_>>(),
+            run.judge.nouns(): run.outcomes.iter().map(entry).collect::<Vec<_>>(),
         });
         writeln!(out, "{document:#}")
     }
 }
 
-fn entry(outcome: &CheckOutcome) -> Value {
+fn entry(outcome: &Outcome) -> Value {
     let mut entry = json!({
-        "name": outcome.check.name,
-        "group": outcome.check.group,
-        "about": outcome.check.about,
+        "name": outcome.subject.name,
+        "group": outcome.subject.group,
+        "about": outcome.subject.about,
         "seconds": seconds(outcome.duration),
     });
     let details = match &outcome.result {
         Ok(Pass::Clean) => json!({ "status": "passed" }),
         Ok(Pass::WithNote(note)) => json!({ "status": "passed", "note": note }),
-        Ok(Pass::Skipped(reason)) => json!({ "status": "skipped", "reason": reason }),
+        Ok(Pass::Skipped(reason) | Pass::NotReached(reason)) => json!({ "status": "skipped", "reason": reason }),
         Err(failure) => json!({
             "status": "failed",
-            "sent": failure.sent.shown(),
-            "expected": failure.expected_shown(),
-            "came": failure.received_shown(),
-            "hint": &*failure.hint,
+            "sent": failure.sent_shown(),
+            "expected": failure.expected,
+            "came": failure.received,
+            "hint": failure.hint,
         }),
     };
     if let (Value::Object(entry), Value::Object(details)) = (&mut entry, details) {

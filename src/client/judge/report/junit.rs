@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::client::check::failure::Pass;
-use crate::client::check::outcome::{CheckOutcome, RunSummary};
+use crate::client::judge::outcome::{Outcome, Pass, RunSummary};
 use crate::client::xml::escaped;
 
 /// The whole document.
@@ -27,26 +26,28 @@ pub fn document(run: &RunSummary) -> String {
     xml
 }
 
-fn case(xml: &mut String, protocol: &str, outcome: &CheckOutcome) {
-    let check = outcome.check;
+fn case(xml: &mut String, protocol: &str, outcome: &Outcome) {
+    let subject = outcome.subject;
     let _ = write!(
         xml,
         "  <testcase classname=\"{protocol}.{}\" name=\"{}\" time=\"{:.3}\"",
-        check.group,
-        check.name,
+        subject.group,
+        subject.name,
         outcome.duration.as_secs_f64()
     );
     let body = match &outcome.result {
         Ok(Pass::Clean) => None,
         Ok(Pass::WithNote(note)) => Some(format!("<system-out>{}</system-out>", escaped(note))),
-        Ok(Pass::Skipped(reason)) => Some(format!("<skipped message=\"{}\"/>", escaped(reason))),
+        Ok(Pass::Skipped(reason) | Pass::NotReached(reason)) => {
+            Some(format!("<skipped message=\"{}\"/>", escaped(reason)))
+        }
         Err(failure) => {
             let details = format!(
                 "{}\nsent: {}\nexpected: {}\ncame: {}\n",
-                check.about,
-                failure.sent.shown(),
-                failure.expected_shown(),
-                failure.received_shown()
+                subject.about,
+                failure.sent_shown(),
+                failure.expected,
+                failure.received
             );
             Some(format!("<failure message=\"{}\">{}</failure>", escaped(&failure.hint), escaped(&details)))
         }

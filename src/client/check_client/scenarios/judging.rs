@@ -1,0 +1,61 @@
+//! Judgments of clients whose server fails, or whose input is unusual.
+//!
+//! The interface of client programs does not say what they do then, except that errors are reported on standard error
+//! and by the exit code. So a client may print the replies that arrived, or none of them, but never a part of one.
+
+use crate::client::check_client::definition::ScenarioResult;
+use crate::client::check_client::observation::{ClientEnd, Observation};
+use crate::client::judge::mismatch::Mismatch;
+use crate::client::judge::outcome::Pass;
+
+const WHOLE_REPLIES: &str = "print a reply when all of it has arrived, and nothing of one that has not";
+
+/// Judges a client whose server failed after this number of replies: it reports an error, and prints no part of a reply.
+///
+/// # Errors
+/// It does not.
+pub fn failed_after(observation: &Observation, replies: usize) -> ScenarioResult {
+    expect_whole_replies(observation, replies)?;
+    observation.expect_failure()?;
+    Ok(Pass::Clean)
+}
+
+/// Expects on standard output the lines of the first replies, at most this number of them.
+///
+/// # Errors
+/// There is something else.
+pub fn expect_whole_replies(observation: &Observation, most: usize) -> Result<(), Mismatch> {
+    let mut output = Vec::new();
+    for exchange in observation.plan.exchanges.iter().take(most) {
+        if observation.stdout == output {
+            return Ok(());
+        }
+        output.extend([&exchange.reply[..], b"\n"].concat());
+    }
+    if observation.stdout == output || is_part_of_echo(observation) {
+        return Ok(());
+    }
+    observation.expect_output(&output).map_err(|mismatch| Mismatch { hint: WHOLE_REPLIES.into(), ..mismatch })
+}
+
+/// In a protocol without boundaries between replies, a client may print bytes as they come.
+fn is_part_of_echo(observation: &Observation) -> bool {
+    let printed = observation.stdout.strip_suffix(b"\n").unwrap_or(&observation.stdout);
+    !observation.protocol.has_reply_length() && observation.plan.output().starts_with(printed)
+}
+
+/// The lines on standard output, without their newlines.
+#[must_use]
+pub fn lines(observation: &Observation) -> Vec<&[u8]> {
+    let mut lines: Vec<&[u8]> = observation.stdout.split(|byte| *byte == b'\n').collect();
+    if lines.last().is_some_and(|last| last.is_empty()) {
+        lines.pop();
+    }
+    lines
+}
+
+/// Whether the client was still running when its time was up.
+#[must_use]
+pub fn did_not_end(observation: &Observation) -> bool {
+    matches!(observation.end, ClientEnd::Hung(_) | ClientEnd::OutOfTime(_))
+}

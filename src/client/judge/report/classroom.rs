@@ -1,0 +1,153 @@
+//! The output `result` of a step that grades for GitHub Classroom: JSON in base64, which the step of
+//! `classroom-resources/autograding-grading-reporter` reads from its environment.
+//!
+//! There is a test for each check or scenario: the reporter counts passed tests, and so a group with one failure does
+//! not lose all of its points.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::client::json::{Value, json, seconds};
+use crate::client::judge::grade::{Grade, GradedTest};
+use crate::client::judge::outcome::RunSummary;
+use crate::client::judge::points::Points;
+use crate::client::judge::subject::Judge;
+
+/// Bytes that the messages of all tests have together. Derived: the result is in an environment variable, which Linux
+/// bounds to 128 KiB (`MAX_ARG_STRLEN`, execve(2)); escapes in JSON at most double the messages, about 250 bytes of each
+/// of 60 tests are added, and base64 has four characters for three bytes: 107 KiB.
+const MESSAGES: usize = 32 * 1024;
+
+/// The line `result=BASE64`.
+pub fn line(run: &RunSummary, grade: &Grade) -> String {
+    format!("result={}\n", STANDARD.encode(document(run, grade).to_string()))
+}
+
+fn document(run: &RunSummary, grade: &Grade) -> Value {
+    let status = match (&grade.problem, grade.passed()) {
+        (Some(_), _) => "error",
+        (None, true) => "pass",
+        (None, false) => "fail",
+    };
+    let scores = scores(&grade.tests);
+    let entry = |(test, score)| entry(run, grade, test, score);
+    json!({
+        "version": 1,
+        "status": status,
+        "max_score": grade.max.to_json(),
+        "tests": grade.tests.iter().zip(&scores).map(entry).collect::<Vec<_>>(),
+    })
+}
+
+fn entry(run: &RunSummary, grade: &Grade, test: &GradedTest, score: &Value) -> Value {
+    let message = if test.passed { "" } else { beginning(&test.output, MESSAGES / grade.tests.len()) };
+    let subcommand = match run.judge {
+        Judge::OfServers => "check",
+        Judge::OfClients => "check-client",
+    };
+    json!({
+        "name": format!("{}: {}", test.subject.group, test.subject.name),
+        "status": if test.passed { "pass" } else if grade.problem.is_some() { "error" } else { "fail" },
+        "score": score,
+        "message": message,
+        "test_code": format!("retort {subcommand} --only {}", test.subject.name),
+        "filename": "",
+        "line_no": 0,
+        "duration": seconds(test.duration),
+    })
+}
+
+/// The scores, whose sum in floating point, from the first to the last, is exact: the reporter shows that sum. The last
+/// test that passed makes up for errors of binary fractions.
+fn scores(tests: &[GradedTest]) -> Vec<Value> {
+    let mut scores: Vec<Value> = tests.iter().map(|test| test.score().to_json()).collect();
+    let total: f64 = tests.iter().map(GradedTest::score).sum::<Points>().as_f64();
+    if let Some(last) = tests.iter().rposition(|test| test.passed) {
+        let before: f64 = tests[..last].iter().map(|test| test.score().as_f64()).sum();
+        scores[last] = Value::from(total - before);
+    }
+    scores
+}
+
+/// The beginning of a text, at most `length` bytes of it.
+fn beginning(text: &str, length: usize) -> &str {
+    let end = (0..=length.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::client::judge::graded_runs::{failed, grading, run_with};
+    use crate::client::judge::outcome::Pass;
+    use crate::client::judge::subject::Subject;
+
+    #[test]
+    fn the_line_has_the_document_in_base64() {
+        let run = run_with(vec![failed(), Ok(Pass::Clean)]);
+        let line = line(&run, &grading("10", &[]).unwrap().grade(&run, None));
+        let encoded = line.strip_prefix("result=").and_then(|rest| rest.strip_suffix('\n')).unwrap();
+        let document: Value = serde_json::from_slice(&STANDARD.decode(encoded).unwrap()).unwrap();
+        assert_eq!((&document["version"], &document["max_score"]), (&json!(1), &json!(10)));
+        assert_eq!(document["status"], "fail");
+        assert_eq!(
+            document["tests"][0],
+            json!({
+                "name": "a: a1", "status": "fail", "score": 0, "filename": "", "line_no": 0, "duration": 1.5,
+                "message": "it works\nsent: nothing\nexpected: abc\nreceived: abd\nhint: look again",
+                "test_code": "retort check --only a1",
+            })
+        );
+        assert_eq!((&document["tests"][1]["status"], &document["tests"][1]["message"]), (&json!("pass"), &json!("")));
+    }
+
+    #[test]
+    fn a_run_without_an_end_is_an_error() {
+        let run = run_with(vec![Ok(Pass::Clean)]);
+        let document = document(&run, &grading("10", &[]).unwrap().grade(&run, Some("no connection")));
+        let statuses: Vec<_> = document["tests"].as_array().unwrap().iter().map(|test| &test["status"]).collect();
+        assert_eq!(
+            (&document["status"], statuses[..2].to_vec()),
+            (&json!("error"), vec![&json!("pass"), &json!("error")])
+        );
+    }
+
+    /// A grade of `number` tests, which pass as `passed` says of their places.
+    fn grade_of(number: usize, points: &str, output: &str, passed: impl Fn(usize) -> bool) -> Grade {
+        let max = Points::parse(points).unwrap();
+        let parts = max.shared(&vec![1; number]).into_iter().enumerate();
+        let test = |(place, max)| GradedTest {
+            subject: Subject { group: "pipelining", name: "both-sides-full", about: "", only_by_name: false },
+            number: String::new(),
+            passed: passed(place),
+            max,
+            output: output.to_owned(),
+            hidden: false,
+            duration: Duration::from_micros(1_234_567),
+        };
+        Grade { tests: parts.map(test).collect(), max, problem: None }
+    }
+
+    #[test]
+    fn scores_add_up_in_floating_point() {
+        for number in 1..70 {
+            for points in ["0.3", "1", "10", "99.99", "100"] {
+                let grade = grade_of(number, points, "", |place| place % 7 != 3);
+                let sum: f64 = scores(&grade.tests).iter().filter_map(Value::as_f64).sum();
+                assert_eq!(Value::from(sum), Value::from(grade.score().as_f64()), "{number} {points}");
+            }
+        }
+    }
+
+    /// 131,072: `MAX_ARG_STRLEN` of Linux, with the name of the variable and a NUL.
+    #[test]
+    fn the_result_fits_in_an_environment_variable() {
+        let run = run_with(vec![]);
+        for output in ["\"\n\\".repeat(10_000), "\u{df}".repeat(10_000), "x".repeat(30_000)] {
+            let line = line(&run, &grade_of(60, "100", &output, |_| false));
+            assert!(line.len() < 131_000, "{}", line.len());
+        }
+    }
+}
