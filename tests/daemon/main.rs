@@ -22,6 +22,7 @@ mod hand_over;
 mod harness;
 #[path = "../proxy_header/headers.rs"]
 mod headers;
+mod impaired_listeners;
 mod impairments;
 mod lifecycle;
 mod limits;

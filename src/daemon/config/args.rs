@@ -307,6 +307,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_connection_may_delay_what_is_not_charged_for_it() {
+        assert_eq!(MIN_DELAYED, crate::connection::UNCHARGED_DELAYED as u64);
+    }
+
+    #[test]
     fn fixed_options_are_those_that_need_a_restart() {
         let fixed = [
             "--connection",
