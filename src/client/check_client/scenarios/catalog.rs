@@ -58,8 +58,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { group: "messages", name: "other-line-ends", applies_to: All, run: messages::other_line_ends,
         about: "a form feed, U+0085 or U+2028 in a message does not end the line",
         hint: "only a newline ends a line: str.splitlines() splits at other characters too; use split('\\n')" },
-    Scenario { group: "messages", name: "100000-bytes", applies_to: All, run: messages::long,
-        about: "a message of 100,000 bytes",
+    Scenario { group: "messages", name: "8000000-bytes", applies_to: All, run: messages::long,
+        about: "a message of 8,000,000 bytes, of which one send takes a part",
         hint: "send may send only part of a message: use sendall, or loop" },
 
     Scenario { group: "replies", name: "empty", applies_to: WithLengths, run: replies::empty,
