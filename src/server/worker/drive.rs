@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::Worker;
 use super::drain::Phase;
-use super::impaired::send_due;
 use crate::connection::{
     Charge, CloseReason, Connection, Context, Demand, Fault, Impaired, Next, OffloadJob, OffloadResult, ProxyResult,
 };
@@ -32,6 +31,15 @@ pub struct Driver {
     pub context: Context,
     pub phase: Phase,
     pub shared: Arc<Shared>,
+}
+
+/// The socket has room, or something is due: sends that, and goes on with what had to wait for it.
+pub fn send_due(connection: &mut Connection, stream: &mut Impaired<StreamSocket>, context: &mut Context) -> Next {
+    if let Err(error) = stream.send_due() {
+        return connection.on_stream_error(&error);
+    }
+    let wanted = connection.interest();
+    if wanted.write && stream.interest(wanted).write { connection.writable(stream, context) } else { Next::Wait }
 }
 
 impl Driver {
@@ -259,10 +267,9 @@ impl Worker {
         }
         context.retired.append(connection.retire());
         self.driver.impaired_timers.remove(token);
-        if stream.end() == Some(Fault::Reset) {
-            close_with_reset(stream.into_inner());
-        } else {
-            drop(stream);
+        match stream.end() {
+            Some(Fault::Reset) => close_with_reset(stream.into_inner()),
+            _ => drop(stream),
         }
         self.shared.admission.connection_closed(self.number);
         self.trim();

@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::Worker;
 use super::drain::Phase;
-use super::drive::Driver;
-use crate::connection::{
-    ClientLabel, CloseReason, Connection, Context, Fault, Impaired, Impairment, ImpairmentKind, Impairments, Next,
-};
+use super::drive::{Driver, send_due};
+use crate::connection::{ClientLabel, CloseReason, Fault, Impaired, Impairment, ImpairmentKind, Impairments, Next};
 use crate::server::connection_table::Session;
 use crate::server::listener::{ListenerIndex, ListenerOptions};
 use crate::server::numbering::ListenerNumber;
@@ -19,15 +17,6 @@ use crate::sys::{StreamSocket, close_with_reset};
 /// The time for which impaired connections send what is due before events are served again. Chosen: that of a sweep, a
 /// delay that no client notices. A connection sends for about 50 us at a time.
 const MAX_SEND_TIME: Duration = Duration::from_millis(1);
-
-/// The socket has room, or something is due: sends that, and goes on with what had to wait for it.
-pub fn send_due(connection: &mut Connection, stream: &mut Impaired<StreamSocket>, context: &mut Context) -> Next {
-    if let Err(error) = stream.send_due() {
-        return connection.on_stream_error(&error);
-    }
-    let wanted = connection.interest();
-    if wanted.write && stream.interest(wanted).write { connection.writable(stream, context) } else { Next::Wait }
-}
 
 impl Driver {
     /// What impairs the connection of a listener with this number.
