@@ -9,6 +9,7 @@ use super::config::load::Configuration;
 use super::config::origin::{Origins, SocketOrigin};
 use super::config::written::{WrittenSetting, line};
 use super::exit_status::Failure;
+use super::impaired::ImpairedListeners;
 use super::server_config::{computed_defaults, server_config, warn_about_memory, warn_about_unused_options};
 use super::{inetd, listeners};
 use crate::server::ServerConfig;
@@ -28,6 +29,7 @@ pub fn settings_in_force(configuration: &Configuration, inherited: Inherited) ->
     if origins.served != [SocketOrigin::Own(Endpoint::default())] {
         warn_about_unused_options(&settings.reloadable, &origins);
     }
+    ImpairedListeners::of_origins(&origins.served).update(&config.listeners);
     let mut text = String::from("# The settings in force. Those in comments have their defaults.\n");
     for default in computed_defaults(settings, &config) {
         // writing to a String cannot fail

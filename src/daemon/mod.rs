@@ -15,7 +15,7 @@
 //! | `hand_over` | what one process hands over to the next one |
 //! | `listeners`, `bind`, `socket_options`, `listen_failure` | the sockets to serve, and why one cannot be bound |
 //! | `main_loop`, `successor`, `signals`, `stop_signals`, `timers`, `idle` | from the start of the server to its end |
-//! | `notify`, `notify_queue`, `notify_socket`, `status` | reports to systemd |
+//! | `notify`, `notify_queue`, `notify_socket`, `status`, `impaired` | reports to systemd |
 //! | `side` | the services beside the workers: metrics and health, agent-check |
 //! | `logging`, `exit_status` | the log, the exit code |
 //! | `system_limits`, `memory_plan` | the limits of the system, and the defaults that keep to the memory |
@@ -28,6 +28,7 @@ pub mod config;
 mod exit_status;
 mod hand_over;
 mod idle;
+mod impaired;
 mod inetd;
 mod listen_failure;
 mod listen_fds;
@@ -169,7 +170,8 @@ fn serve(
     server_config::warn_about_services(&settings.reloadable, &origins);
     system_limits::log_system_limits(&sockets.listeners, settings.fixed.backlog, &config);
     server_config::log_computed_defaults(&settings, &config);
-    let serving = Serving::new(&sockets, origins);
+    let mut serving = Serving::new(&sockets, origins);
+    serving.impaired.update(&config.listeners);
     let Sockets { listeners, side, connection, .. } = sockets;
     let taken_over = incoming.taken_over.or_else(|| hand_over::lost(&incoming.lost, &listeners));
     let server = Server::start(listeners, connection, taken_over, &config)

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::config::origin::Origins;
+use super::config::origin::{Origins, SocketOrigin};
+use super::impaired::ImpairedListeners;
 use super::listeners::Sockets;
 use crate::server::StatsSnapshot;
 use crate::units::{counted, format_time};
@@ -22,6 +23,8 @@ pub struct Serving {
     pub single_connection: bool,
     /// There are connections of a predecessor and no listener: the daemon exits when the last connection ends.
     pub has_no_listener: bool,
+    /// The listeners of the workers, and behind them the adopted connection, with their impairments.
+    pub impaired: ImpairedListeners,
 }
 
 impl Serving {
@@ -31,8 +34,11 @@ impl Serving {
         let single_connection = sockets.connection.is_some() && sockets.listeners.is_empty();
         let has_no_listener = sockets.connection.is_none() && sockets.listeners.is_empty() && sockets.side.is_empty();
         let listeners = sockets.listeners.iter().map(|listener| &listener.name);
+        // the last origin is that of the adopted connection, if there is one
+        let connection = origins.served.iter().skip(sockets.listeners.len()).map(SocketOrigin::to_string);
+        let impaired = ImpairedListeners::new(listeners.clone().cloned().chain(connection));
         let listeners = listeners.chain(sockets.side.iter().map(|listener| &listener.name)).cloned().collect();
-        Self { listeners, origins, single_connection, has_no_listener }
+        Self { listeners, origins, single_connection, has_no_listener, impaired }
     }
 
     /// A line of the log for each listener, with the port that the kernel has chosen for port 0.
@@ -118,7 +124,8 @@ mod tests {
 
     fn serving(listeners: &[&str]) -> Serving {
         let listeners = listeners.iter().map(|name| (*name).to_string()).collect();
-        Serving { listeners, origins: Origins::default(), single_connection: false, has_no_listener: false }
+        let (origins, impaired) = (Origins::default(), ImpairedListeners::default());
+        Serving { listeners, origins, single_connection: false, has_no_listener: false, impaired }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use super::listener_option::value;
 use super::listener_syntax::WrittenOption;
 use crate::server::{Fault, FaultAfter, Impairments, Probability};
 use crate::units;
@@ -59,22 +58,22 @@ impl ImpairmentOption {
     /// # Errors
     /// The value is missing or invalid.
     pub fn parse(option: &WrittenOption<'_>, listener: &str) -> Option<Result<Self, String>> {
-        let time = || value(option, listener, "TIME", milliseconds);
+        let time = || option.parsed(listener, "TIME", milliseconds);
         let after =
-            |fault| value(option, listener, "SIZE", units::size).map(|after| Self::After(FaultAfter { fault, after }));
+            |fault| option.parsed(listener, "SIZE", units::size).map(|after| Self::After(FaultAfter { fault, after }));
         Some(match option.name {
             "latency" => time().map(Self::Latency),
             "jitter" => time().map(Self::Jitter),
-            "rate" => value(option, listener, "SIZE", rate).map(Self::Rate),
-            "slice" => value(option, listener, "SIZE", slice).map(Self::Slice),
+            "rate" => option.parsed(listener, "SIZE", rate).map(Self::Rate),
+            "slice" => option.parsed(listener, "SIZE", slice).map(Self::Slice),
             "slice-gap" => time().map(Self::SliceGap),
             "stall-after" => after(Fault::Stall),
             "cut-after" => after(Fault::Cut),
             "reset-after" => after(Fault::Reset),
             "slow-close" => time().map(Self::SlowClose),
-            "refuse-first" => value(option, listener, "NUMBER", units::count).map(Self::RefuseFirst),
-            "corrupt" => value(option, listener, "CHANCE", chance).map(Self::Corrupt),
-            "probability" => value(option, listener, "CHANCE", chance).map(Self::Probability),
+            "refuse-first" => option.parsed(listener, "NUMBER", units::count).map(Self::RefuseFirst),
+            "corrupt" => option.parsed(listener, "CHANCE", chance).map(Self::Corrupt),
+            "probability" => option.parsed(listener, "CHANCE", chance).map(Self::Probability),
             _ => return None,
         })
     }

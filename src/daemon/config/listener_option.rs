@@ -47,10 +47,10 @@ impl ListenerOption {
         match name {
             "proxy" if option.value.is_none() => Ok(Self::Proxy),
             "proxy" => Err(format!("the option proxy of {listener} takes no value")),
-            "allow" => value(option, listener, "NETWORK", str::parse).map(Self::Allow),
-            "deny" => value(option, listener, "NETWORK", str::parse).map(Self::Deny),
-            "max-rate" => value(option, listener, "RATE", connection_rate).map(Self::MaxRate),
-            "max-rate-per-source" => value(option, listener, "RATE", connection_rate).map(Self::MaxRatePerSource),
+            "allow" => option.parsed(listener, "NETWORK", str::parse).map(Self::Allow),
+            "deny" => option.parsed(listener, "NETWORK", str::parse).map(Self::Deny),
+            "max-rate" => option.parsed(listener, "RATE", connection_rate).map(Self::MaxRate),
+            "max-rate-per-source" => option.parsed(listener, "RATE", connection_rate).map(Self::MaxRatePerSource),
             _ if Service::by_name(name).is_some() => {
                 Err(format!("'{name}' is a protocol and not an option of {listener}: write a space between listeners"))
             }
@@ -102,22 +102,6 @@ impl ListenerOption {
 /// Whether a text is a network or address, also one with bits behind its prefix.
 fn is_network(text: &str) -> bool {
     text.split('/').next().is_some_and(|address| address.parse::<IpAddr>().is_ok())
-}
-
-/// The value of an option that needs one; `kind` is what it is called in messages.
-///
-/// # Errors
-/// There is none, or `parse` fails.
-pub fn value<T>(
-    option: &WrittenOption<'_>,
-    listener: &str,
-    kind: &str,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, String> {
-    let name = option.name;
-    let text =
-        option.value.ok_or_else(|| format!("the option {name} of {listener} has no value: write {name}={kind}"))?;
-    parse(text).map_err(|error| format!("the option {name} of {listener}: {error}"))
 }
 
 /// A rate of connections. Where the value looks like a number of bytes, the error names the option for those.

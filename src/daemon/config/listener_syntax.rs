@@ -83,6 +83,22 @@ impl<'a> WrittenOption<'a> {
             _ => Ok(Self { name, value }),
         }
     }
+
+    /// The value as `parse` reads it; `kind` is what it is called in messages.
+    ///
+    /// # Errors
+    /// There is none, or `parse` fails.
+    pub fn parsed<T>(
+        &self,
+        listener: &str,
+        kind: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let name = self.name;
+        let text =
+            self.value.ok_or_else(|| format!("the option {name} of {listener} has no value: write {name}={kind}"))?;
+        parse(text).map_err(|error| format!("the option {name} of {listener}: {error}"))
+    }
 }
 
 /// The parts before and behind the first `=`.

@@ -246,6 +246,7 @@ impl MainLoop<'_> {
         if settings.reloadable.listener_options != self.settings.reloadable.listener_options {
             warn_about_unused_options(&settings.reloadable, &self.serving.origins);
         }
+        self.serving.impaired.update(&config.listeners);
         self.progress.timers.check_idle(exit_idle(&settings, &self.serving));
         self.settings = settings;
     }
@@ -253,11 +254,12 @@ impl MainLoop<'_> {
     /// The status of the service.
     fn status(&self) -> String {
         let stats = self.server.stats();
-        match self.server.phase() {
+        let status = match self.server.phase() {
             Phase::Running => self.serving.running(&stats),
             Phase::Lameduck => status::delaying(self.progress.stop.delay_left(), &stats),
             Phase::Draining | Phase::Stopping | Phase::Stopped => status::stopping(&stats),
-        }
+        };
+        self.serving.impaired.behind(status)
     }
 
     fn finish(mut self) -> Result<End, Failure> {
