@@ -38,7 +38,7 @@ fn a_reload_tells_what_it_changes() {
     daemon.reload();
     let (_, status) = daemon.wait_for_notice(notices, "READY=1");
     assert!(!status.contains("impaired"), "{status}");
-    daemon.wait_for_line(lines, &format!("frame={address} is no longer impaired"));
+    daemon.wait_for_line(lines, &format!("frame={address} is not impaired any more"));
 }
 
 /// Each kind once for each connection, however often it acts.
@@ -70,6 +70,7 @@ fn metrics_count_impaired_connections_by_kind() {
     let mut client = daemon.connect("frame");
     client.send(&frame(UPPERCASE, b"abc"));
     assert_ne!(client.receive(7), length_prefixed(b"ABC"));
+    daemon.statistics_when(|statistics| statistics.impaired_by.len() == 2);
     let mut scrape = daemon.connect("metrics").stream;
     scrape.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("send");
     let mut page = String::new();
