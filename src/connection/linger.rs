@@ -60,6 +60,12 @@ impl Connection {
         true
     }
 
+    /// Why it will close, if it lingers.
+    #[must_use]
+    pub fn lingers_for(&self) -> Option<CloseReason> {
+        if let State::Lingering { reason, .. } = self.state { Some(reason) } else { None }
+    }
+
     /// Closes when the client has taken nothing more, or has everything and has not half-closed, for too long.
     pub(super) fn look_while_lingering<S: Stream>(&mut self, stream: &S, context: &Context) -> TimerOutcome {
         let State::Lingering { reason, until, next_look, .. } = &mut self.state else { return TimerOutcome::Continue };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use log::{Level, debug, info, log, log_enabled, trace};
 
 use super::close_reason::CloseReason;
+use super::impairment::ImpairmentKind;
 use super::millis::Millis;
 use super::traffic::Traffic;
 use crate::protocol::{Exchange, LogEvent, RequestRecord};
@@ -111,6 +112,15 @@ impl ClientLabel {
                 LogEvent::Protocol(text) => self.info(text),
             }
         }
+    }
+
+    /// Logs at `-v` that an impairment has acted on the connection for the first time, when `sent` bytes had been sent.
+    pub fn log_impaired(&self, kind: ImpairmentKind, sent: u64) {
+        let kind = kind.name();
+        info!(
+            listener = self.listener(), peer = self.peer(), impairment = kind, bytes_out = sent;
+            "{self}: impaired by {kind}, {sent} bytes sent"
+        );
     }
 
     /// Logs a line about the connection at `-v`.

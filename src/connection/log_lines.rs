@@ -4,6 +4,7 @@ use log::{Level, log_enabled};
 
 use super::close_reason::CloseReason;
 use super::first_input::FirstInput;
+use super::impairment::ImpairmentKind;
 use super::log::ClientLabel;
 use super::millis::Millis;
 use super::state::Connection;
@@ -57,6 +58,12 @@ impl Connection {
             Level::Info
         };
         self.label.log_closed(level, reason, &self.traffic, now);
+    }
+
+    /// Logs that an impairment has acted on the connection for the first time, when `sent` bytes had been sent.
+    pub fn log_impaired(&mut self, kind: ImpairmentKind, sent: u64) {
+        self.log_accepted();
+        self.label.log_impaired(kind, sent);
     }
 
     /// Whether the peer closes or resets a connection that has carried nothing but a PROXY header.

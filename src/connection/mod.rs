@@ -92,6 +92,7 @@ use drive::Step;
 pub use durations::DurationTotals;
 pub use impairment::{
     Fault, FaultAfter, Impaired, Impairment, ImpairmentKind, Impairments, Probability, SavedImpairment,
+    UNCHARGED_DELAYED,
 };
 pub use limits::Limits;
 pub use log::ClientLabel;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::config::args::ReloadableSettings;
+use super::config::impairment_option::impairments;
 use super::config::listen_address::ListenAddress;
 use super::config::listener_option::ListenerOption;
 use super::config::network::{Network, Networks, bounded};
@@ -36,7 +37,12 @@ impl CommonOptions {
         let from = (!from.is_empty()).then(|| Arc::new(NetworkSet::from_iter(from)));
         let rates = Rates { total: settings.max_rate.max(), per_source: settings.max_rate_per_source.max() };
         Ok(Self {
-            options: ListenerOptions { protocols: Arc::new(protocols), proxy: None, access: Arc::new(access), rates },
+            options: ListenerOptions {
+                protocols: Arc::new(protocols),
+                access: Arc::new(access),
+                rates,
+                ..ListenerOptions::default()
+            },
             proxy: ProxyReceiver { from, timeout: settings.proxy_timeout.into() },
         })
     }
@@ -44,7 +50,8 @@ impl CommonOptions {
     /// The options of one listener, of which `own` are written for it. Of an option with one value the last one counts.
     ///
     /// # Errors
-    /// 78: a list has too many networks; the option proxy is on a vsock, or every machine could send PROXY headers.
+    /// 78: a list has too many networks; the option proxy is on a vsock, or every machine could send PROXY headers; two
+    /// entries of `--listener-options` have impairments that exclude each other.
     pub fn with(&self, own: &[&ListenerOption], origin: &SocketOrigin) -> Result<Arc<ListenerOptions>, Failure> {
         let mut options = self.options.clone();
         let (mut allowed, mut denied) = (Vec::new(), Vec::new());
@@ -55,6 +62,7 @@ impl CommonOptions {
                 ListenerOption::MaxRatePerSource(rate) => options.rates.per_source = rate.max(),
                 ListenerOption::Allow(Network(network)) => allowed.push(network),
                 ListenerOption::Deny(Network(network)) => denied.push(network),
+                ListenerOption::Impairment(_) => {}
             }
         }
         let networks =
@@ -64,6 +72,9 @@ impl CommonOptions {
         if !access.is_empty() {
             options.access = Arc::new(access);
         }
+        let impairing = own.iter().filter_map(|option| option.impairment());
+        let impairments = impairments(impairing, &origin.to_string()).map_err(Failure::configuration)?;
+        options.impairments = Arc::new(impairments);
         Ok(Arc::new(options))
     }
 

@@ -80,6 +80,7 @@ fn limits(settings: &ReloadableSettings, buffered: Option<u64>, connections: usi
         write_timeout: settings.write_timeout.max(),
         max_line: settings.max_line.max().map(Size::in_memory),
         min_rate: settings.min_rate.max().map(|size| size.0),
+        max_delayed: settings.max_delayed.in_memory(),
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::listener::ListenerOptions;
 use crate::connection::{
-    Limits, Millis, POOL_CAPACITY, READ_BUF_SIZE, REPLY_BUF_SIZE, SCARCE_REPLY_BUF_SIZE, SMALL_REQUEST, UNCHARGED_BYTES,
+    Limits, Millis, POOL_CAPACITY, READ_BUF_SIZE, REPLY_BUF_SIZE, SCARCE_REPLY_BUF_SIZE, SMALL_REQUEST,
+    UNCHARGED_BYTES, UNCHARGED_DELAYED,
 };
 
 /// The most memory that a worker takes beside the budget, in bytes. Derived: its read buffer and its reply buffer, a
@@ -16,10 +17,11 @@ pub const WORKER_MEMORY: u64 = (2 * (READ_BUF_SIZE + REPLY_BUF_SIZE) + POOL_CAPA
 /// The most memory that a connection takes beside the budget, in bytes: what is not charged, and what it takes when the
 /// budget is used up.
 pub const CONNECTION_MEMORY: u64 = (UNCHARGED_BYTES + BEYOND_BUDGET) as u64;
-/// The most memory that a connection takes when the budget is used up, in bytes: a part of a request, and its replies.
-/// Chosen: a round number above the sum of the two.
+/// The most memory that a connection takes when the budget is used up, in bytes: a part of a request, its replies, and
+/// what impairments delay of them. Chosen: a round number above the sum of the three, which leaves room for the state
+/// and the timer of an impaired connection, below 1 KiB.
 const BEYOND_BUDGET: usize = 48 * 1024;
-const _: () = assert!(SMALL_REQUEST + SCARCE_REPLY_BUF_SIZE <= BEYOND_BUDGET);
+const _: () = assert!(SMALL_REQUEST + SCARCE_REPLY_BUF_SIZE + UNCHARGED_DELAYED + 1024 <= BEYOND_BUDGET);
 
 /// The configuration of a server; `limits` and `listeners` can be changed while it runs.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub struct ServerLimits {
     /// Bytes a second that a client must take of a reply above 16 KiB, once other clients have waited for memory for
     /// five seconds.
     pub min_rate: Option<u64>,
+    /// Bytes that the impairments of one connection may delay.
+    pub max_delayed: usize,
 }
 
 impl ServerLimits {
@@ -95,6 +99,7 @@ impl ServerLimits {
         write_timeout: None,
         max_line: None,
         min_rate: None,
+        max_delayed: usize::MAX,
     };
 }
 

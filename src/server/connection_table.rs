@@ -13,19 +13,21 @@ use serde::{Deserialize, Serialize};
 use super::listener::ListenerIndex;
 use super::peer::{Peer, SourceKey};
 use super::poller::{Source, Token};
-use crate::connection::{Connection, Interest};
+use crate::connection::{Connection, Impaired, Interest};
 use crate::sys::StreamSocket;
 
 /// A connection, and the state that the event loop keeps for it.
 pub struct Session {
-    /// Its socket.
-    pub stream: StreamSocket,
+    /// Its socket, with what its listener impairs.
+    pub stream: Impaired<StreamSocket>,
     /// Its state.
     pub connection: Connection,
     /// The events that epoll watches for.
     pub interest: Interest,
     /// The listener that accepted it.
     pub listener: ListenerIndex,
+    /// The revision of the listener's impairments that apply to it.
+    pub revision: u16,
     /// What is to be known about its client; `None` if it counts for no source.
     pub client: Option<Box<ClientRecord>>,
 }
@@ -201,7 +203,8 @@ mod tests {
         let stream = StreamSocket::new(file, SocketFamily::Internet);
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let connection = Connection::new(protocol, None, Millis::ZERO);
-        Session { stream, connection, interest: Interest::default(), listener: ListenerIndex(0), client: None }
+        let (stream, interest) = (Impaired::new(stream, None), Interest::default());
+        Session { stream, connection, interest, listener: ListenerIndex(0), revision: 0, client: None }
     }
 
     fn insert_session(table: &mut ConnectionTable, session: Session) -> Token {
@@ -213,8 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_connection_takes_a_slot_of_136_bytes() {
-        assert!(size_of::<Slot>() <= 136, "{} bytes", size_of::<Slot>());
+    fn an_idle_connection_takes_a_slot_of_144_bytes() {
+        // 8 of them for a pointer to what impairs it, which is null where nothing does
+        assert!(size_of::<Slot>() <= 144, "{} bytes", size_of::<Slot>());
     }
 
     #[test]
@@ -275,7 +279,7 @@ mod tests {
         fn insert(&mut self, table: &mut ConnectionTable) {
             use std::os::fd::AsRawFd;
             let session = session();
-            let fd = session.stream.as_raw_fd();
+            let fd = session.stream.get_ref().as_raw_fd();
             let token = insert_session(table, session);
             self.ever.push(token);
             assert!(self.open.insert(token, fd).is_none(), "two connections have {token:?}");
@@ -288,7 +292,7 @@ mod tests {
         /// A late result finds its own connection or none.
         fn look(&self, table: &mut ConnectionTable, token: Token) {
             use std::os::fd::AsRawFd;
-            let found = table.get_mut(token).map(|session| session.stream.as_raw_fd());
+            let found = table.get_mut(token).map(|session| session.stream.get_ref().as_raw_fd());
             assert_eq!(found, self.open.get(&token).copied());
             assert_eq!(table.find(Source::connection(token)).map(|(token, _)| token), found.map(|_| token));
         }

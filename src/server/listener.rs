@@ -1,8 +1,7 @@
-//! A listening socket, and what the connections of a listener share.
+//! A listening socket, and the options of a listener.
 //!
 //! Each worker accepts from a [`Listener`] through an [`super::acceptor::Acceptor`] of its own. A connection refers to
-//! its [`ListenerProfile`] by a [`ListenerIndex`]: the profile outlives the socket, and a connection that no listener
-//! accepted has one, too.
+//! the [`ListenerProfile`](super::listener_profile::ListenerProfile) of its listener by a [`ListenerIndex`].
 
 use std::fmt;
 use std::mem;
@@ -12,10 +11,10 @@ use log::warn;
 
 use super::access::{AccessList, NetworkSet};
 use super::condition::Condition;
-use super::peer::{Client, Peer};
-use super::rate_limit::{RateLimiter, Rates};
+use super::peer::Peer;
+use super::rate_limit::Rates;
 use super::sync::{Mutex, lock};
-use crate::connection::Millis;
+use crate::connection::{Impairments, Millis};
 use crate::protocol::{ProtocolInfo, ProtocolSettings};
 use crate::sys::{self, SocketFile, StreamListener, StreamSocket};
 
@@ -39,6 +38,8 @@ pub struct ListenerOptions {
     pub access: Arc<AccessList>,
     /// The rates of new connections.
     pub rates: Rates,
+    /// How its connections are impaired. Unlike the others, this applies to established connections, too.
+    pub impairments: Arc<Impairments>,
 }
 
 /// How PROXY headers are received.
@@ -80,89 +81,6 @@ impl ListenerIndex {
     #[must_use]
     pub fn place(self) -> usize {
         self.0 as usize
-    }
-}
-
-/// What the connections of a listener share.
-#[derive(Debug)]
-pub struct ListenerProfile {
-    /// The protocol of its connections.
-    pub protocol: &'static ProtocolInfo,
-    /// The rates of its new connections.
-    pub rate_limiter: RateLimiter,
-    /// Its name in messages: `frame=[::]:8083`.
-    name: String,
-    /// Connections end without the PROXY header that they should begin with.
-    missing_header: Condition,
-    /// Connections begin with a PROXY header that they should not have.
-    found_header: Condition,
-    /// Peers connect that may not send PROXY headers.
-    untrusted_peer: Condition,
-    options: Mutex<Arc<ListenerOptions>>,
-}
-
-impl ListenerProfile {
-    /// The profile of a listener that begins with these options.
-    #[must_use]
-    pub fn new(protocol: &'static ProtocolInfo, name: String, options: &Arc<ListenerOptions>) -> Self {
-        let rate_limiter = RateLimiter::new(options.rates);
-        let [missing_header, found_header, untrusted_peer] = Default::default();
-        let options = Mutex::new(Arc::clone(options));
-        Self { protocol, rate_limiter, name, missing_header, found_header, untrusted_peer, options }
-    }
-
-    /// Logs that a connection was closed without a valid PROXY header, at a bounded rate.
-    pub fn warn_missing_header(&self, peer: Peer, now: Millis) {
-        if let (Some(times), _) = self.missing_header.occurred(now) {
-            let name = &self.name;
-            warn!(
-                listener = self.protocol.name, peer:% = peer;
-                "{name}: no valid PROXY header from {peer}{times}: is send-proxy set in the balancer, or does a client \
-                 connect directly?"
-            );
-        }
-    }
-
-    /// Logs that a connection begins like a PROXY header, which this listener does not expect, at a bounded rate.
-    pub fn warn_found_header(&self, peer: Option<Peer>, now: Millis) {
-        if let (Some(times), _) = self.found_header.occurred(now) {
-            let (name, client) = (&self.name, Client::Direct(peer));
-            warn!(
-                listener = self.protocol.name, peer:% = client;
-                "{name}: a connection from {client} begins with a PROXY header, which is served as input{times}: if a \
-                 balancer sends it, add the option proxy to the listener"
-            );
-        }
-    }
-
-    /// Logs that a peer is closed because `--proxy-from` does not list it, at a bounded rate.
-    pub fn warn_untrusted_peer(&self, peer: Peer, now: Millis) {
-        if let (Some(times), _) = self.untrusted_peer.occurred(now) {
-            let name = &self.name;
-            warn!(
-                listener = self.protocol.name, peer:% = peer;
-                "{name}: closed a connection from {peer}, which is not in --proxy-from{times}: if it is a balancer, add \
-                 its address there"
-            );
-        }
-    }
-
-    /// Its name in messages.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The present options.
-    #[must_use]
-    pub fn options(&self) -> Arc<ListenerOptions> {
-        Arc::clone(&lock(&self.options))
-    }
-
-    /// Replaces the options, for connections that are accepted from now on.
-    pub fn set_options(&self, options: Arc<ListenerOptions>) {
-        self.rate_limiter.set_rates(options.rates);
-        *lock(&self.options) = options;
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 
 use super::freeze::FreezeRequest;
 use super::listener::ListenerIndex;
+use super::numbering::ListenerNumber;
 use super::peer::Peer;
 use super::poller::Token;
 use crate::connection::{Charge, Limits, Millis, OffloadResult, Retired};
@@ -20,6 +21,8 @@ pub struct NewConnection {
     pub stream: StreamSocket,
     /// Its listener.
     pub listener: ListenerIndex,
+    /// Its number among the connections of the listener.
+    pub number: ListenerNumber,
     /// Its peer; `None` if that is to be looked up: that of a Unix socket, and that of an adopted connection.
     pub peer: Option<Peer>,
 }
@@ -28,6 +31,8 @@ pub struct NewConnection {
 pub struct Reconfiguration {
     /// Limits of each connection, also of those that are open.
     pub limits: Limits,
+    /// Bytes that the impairments of one connection may delay.
+    pub max_delayed: usize,
     /// Nothing is sent here: the worker drops it when it has applied the settings.
     pub applied: Sender<Infallible>,
 }

@@ -8,9 +8,9 @@
 //! |---|---|
 //! | `config`, `start_error` | the configuration, and its per-connection part; why a server does not start |
 //! | `worker` | one thread: the loop, accepting, driving connections, draining |
-//! | `listener`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
+//! | `listener`, `listener_profile`, `numbering`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
 //! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
-//! | `connection_table`, `timers` | the connections of one worker, and when to visit them |
+//! | `connection_table`, `timers`, `exact_timers` | the connections of one worker, and when to visit them |
 //! | `peer` | a client's socket, address and label |
 //! | `message`, `mailbox`, `channels`, `notifier` | messages between the threads |
 //! | `offload_pool` | threads for large requests |
@@ -36,6 +36,7 @@ mod condition;
 mod config;
 mod connection_table;
 mod continued_totals;
+mod exact_timers;
 mod freeze;
 mod hand_over;
 #[cfg(test)]
@@ -44,6 +45,7 @@ mod heartbeat;
 mod histogram;
 mod lifecycle;
 mod listener;
+mod listener_profile;
 mod longest_iteration;
 mod mailbox;
 mod memory_queue;
@@ -51,6 +53,7 @@ mod message;
 #[cfg(test)]
 mod models;
 mod notifier;
+mod numbering;
 mod observer;
 mod offload_pool;
 mod peer;
@@ -93,7 +96,9 @@ pub use start_error::StartError;
 pub use stats::{Gauges, ProtocolStats, StatsSnapshot};
 pub use taken_over::TakenOver;
 
-pub use crate::connection::{CloseReason, ProxyResult, Totals};
+pub use crate::connection::{
+    CloseReason, Fault, FaultAfter, ImpairmentKind, Impairments, Probability, ProxyResult, Totals,
+};
 
 use message::{Reconfiguration, WorkerMessage};
 use shared::Shared;
@@ -182,7 +187,8 @@ impl Server {
     }
 
     /// Applies changed limits, and gives new connections the changed options of their `listeners`, in the order of
-    /// [`ServerConfig::listeners`]. Open connections stay, also above the limit.
+    /// [`ServerConfig::listeners`]. Open connections stay, also above the limit; impairments that have changed apply to
+    /// them, too.
     ///
     /// Waits at most `timeout` for the workers to apply the limits; false if one has not by then, and will later.
     #[must_use]
@@ -193,6 +199,7 @@ impl Server {
         self.shared.channels.send_all(|| {
             WorkerMessage::Reconfigure(Reconfiguration {
                 limits: limits.per_connection(),
+                max_delayed: limits.max_delayed,
                 applied: Sender::clone(&applied),
             })
         });

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::connection_table::ClientRecord;
 use super::histogram::SavedHistogram;
-use crate::connection::{SavedConnection, Totals};
+use super::listener_profile::ListenerProfile;
+use crate::connection::{Impairments, SavedConnection, SavedImpairment, Totals};
 
 /// The payload of each message with sockets of connections.
 pub const CONNECTIONS: &[u8] = b"connections";
@@ -26,6 +27,39 @@ pub struct SavedServer {
     pub totals: BTreeMap<String, Totals>,
     /// How long requests have waited for a thread of the offload pool.
     pub offload_waits: SavedHistogram,
+    /// The listeners that are impaired.
+    pub impaired: Vec<SavedListenerState>,
+}
+
+/// A listener that is impaired.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedListenerState {
+    /// The name of its protocol.
+    pub protocol: String,
+    /// Its name.
+    pub listener: String,
+    /// Its impairments.
+    pub impairments: Impairments,
+    /// The connections that it has accepted since they were set.
+    pub accepted: u64,
+}
+
+impl SavedListenerState {
+    /// The state of a listener; `None` if nothing impairs it.
+    #[must_use]
+    pub fn of(profile: &ListenerProfile) -> Option<Self> {
+        let (impairments, accepted) = profile.impairments();
+        let (protocol, listener) = (profile.protocol.name.into(), profile.name().into());
+        let saved = Self { protocol, listener, impairments: (*impairments).clone(), accepted };
+        (!impairments.is_none()).then_some(saved)
+    }
+
+    /// Whether it is the state of the listener with this profile.
+    #[must_use]
+    pub fn is_of(&self, profile: &ListenerProfile) -> bool {
+        self.protocol == profile.protocol.name && self.listener == profile.name()
+    }
 }
 
 /// A connection, and the state that the event loop keeps for it.
@@ -42,6 +76,8 @@ pub struct SavedSession {
     pub client: Option<ClientRecord>,
     /// The connection.
     pub connection: SavedConnection,
+    /// What impairs it. The bytes that it delays follow those of the connection.
+    pub impairment: Option<SavedImpairment>,
 }
 
 #[cfg(test)]

@@ -11,17 +11,18 @@ use super::config::{ServerConfig, ServerLimits};
 use super::heartbeat::Heartbeats;
 use super::histogram::SavedHistogram;
 use super::lifecycle::Lifecycle;
-use super::listener::{ListenerIndex, ListenerOptions, ListenerProfile};
+use super::listener::{ListenerIndex, ListenerOptions};
+use super::listener_profile::ListenerProfile;
 use super::longest_iteration::LongestIterations;
 use super::message::WorkerMessage;
 use super::offload_pool::OffloadPool;
 use super::reclaim::Reclaimer;
-use super::saved::SavedServer;
+use super::saved::{SavedListenerState, SavedServer};
 use super::shared_memory::SharedMemory;
 use super::stats::{Gauges, ProtocolStats, StatsSnapshot};
 use super::warnings::Warnings;
-use crate::connection::{Millis, Totals, WorkerCounters};
-use crate::protocol::{PROTOCOLS, ProtocolInfo};
+use crate::connection::{Impairments, Millis, Totals, WorkerCounters};
+use crate::protocol::{PROTOCOLS, ProtocolInfo, RequestRng};
 use crate::sys::Errno;
 
 /// The parts of a server that all its threads share.
@@ -43,6 +44,8 @@ pub struct Shared {
     /// The counters of each worker, by the index of the listener.
     pub counters: Vec<WorkerCounters>,
     pub longest_iterations: LongestIterations,
+    /// What impairments choose follows from this.
+    pub impairment_seed: u64,
     /// The statistics of the predecessor, by the name of the protocol; never set without one.
     continued: OnceLock<HashMap<&'static str, Totals>>,
 }
@@ -73,6 +76,7 @@ impl Shared {
             offload_pool: OffloadPool::new(*workers, *seed, channels.clone()),
             counters: (0..*workers).map(|_| WorkerCounters::new(profiles.len())).collect(),
             longest_iterations: LongestIterations::new(*workers),
+            impairment_seed: seed.unwrap_or_else(|| RequestRng::new(None).seed()),
             continued: OnceLock::new(),
             profiles,
             listening,
@@ -178,6 +182,19 @@ impl Shared {
             numbered: self.admission.numbered(),
             totals: totals.filter(|(_, totals)| *totals != Totals::default()).collect(),
             offload_waits: self.offload_pool.save_waits(),
+            impaired: self.profiles.iter().filter_map(SavedListenerState::of).collect(),
+        }
+    }
+
+    /// Continues the impairments of the listeners of a predecessor. To be called at most once, before a connection is
+    /// served.
+    pub fn continue_impairments(&self, impaired: &[SavedListenerState]) {
+        for profile in &self.profiles {
+            let saved = impaired.iter().find(|saved| saved.is_of(profile));
+            match saved {
+                Some(saved) => profile.continue_impairments(&saved.impairments, saved.accepted),
+                None => profile.continue_impairments(&Impairments::default(), 0),
+            }
         }
     }
 

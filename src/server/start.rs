@@ -11,7 +11,8 @@ use super::Server;
 use super::clock::Clock;
 use super::config::ServerConfig;
 use super::continued_totals::{Restored, continued_totals};
-use super::listener::{Listener, ListenerIndex, ListenerOptions, ListenerProfile};
+use super::listener::{Listener, ListenerIndex, ListenerOptions};
+use super::listener_profile::ListenerProfile;
 use super::message::{NewConnection, WorkerMessage};
 use super::shared::Shared;
 use super::start_error::StartError;
@@ -74,7 +75,7 @@ impl Server {
         let mut server = Self { shared, threads: Vec::new(), taken_over: taken_over.unwrap_or_default() };
         server.spawn(workers)?;
         if let Some(AdoptedConnection { stream, .. }) = connection {
-            server.adopt(NewConnection { stream, listener: adopted_listener, peer: None });
+            server.adopt(stream, adopted_listener);
         }
         Ok(server)
     }
@@ -103,9 +104,11 @@ impl Server {
     }
 
     /// Serves a connection on the first worker.
-    fn adopt(&self, connection: NewConnection) {
+    fn adopt(&self, stream: StreamSocket, listener: ListenerIndex) {
         let worker = 0;
         self.shared.admission.adopt(worker);
+        let number = self.shared.profile(listener).number();
+        let connection = NewConnection { stream, listener, number, peer: None };
         let message = WorkerMessage::Connection(connection);
         if self.shared.channels.send(worker, message).is_err() {
             self.shared.admission.connection_closed(worker);
@@ -158,6 +161,7 @@ fn restore(
     shared: &Shared,
 ) -> TakeOverCounts {
     let TakenOver { server, sessions, mut failures } = taken_over;
+    shared.continue_impairments(&server.impaired);
     let mut restored = HashMap::<_, Restored>::new();
     let mut summary = TakeOverCounts::default();
     for (listener, session) in sessions.into_values() {

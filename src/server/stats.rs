@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::histogram::HistogramSnapshot;
-use crate::connection::{CloseReason, Totals};
+use crate::connection::{CloseReason, ImpairmentKind, Totals};
 use crate::protocol::ProtocolInfo;
 
 /// The statistics at one moment. For each protocol the sums add up exactly, and no counter is ever less than in a
@@ -85,7 +85,20 @@ impl fmt::Display for StatsSnapshot {
         write!(f, "requests {requests} = answered {answered} + refused {refused} + abandoned {abandoned}")?;
         write!(f, " + in flight {in_flight}; records {records}; bytes in {bytes_in}, out {bytes_out}; ")?;
         let Totals { accept_lost, accept_paused, accept_over_rate, .. } = totals;
-        write!(f, "accept lost {accept_lost}, paused {accept_paused}, over rate {accept_over_rate}")
+        write!(f, "accept lost {accept_lost}, paused {accept_paused}, over rate {accept_over_rate}")?;
+        if totals.impaired.iter().any(|connections| *connections > 0) {
+            write!(f, "; impaired {}", Kinds(&totals.impaired))?;
+        }
+        Ok(())
+    }
+}
+
+/// Connections on which impairments have acted, by kind. There is no sum, because several may act on one connection.
+struct Kinds<'a>(&'a [u64]);
+
+impl fmt::Display for Kinds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&named(self.0, ImpairmentKind::ALL.map(ImpairmentKind::name)))
     }
 }
 
@@ -95,14 +108,15 @@ struct Reasons<'a>(&'a [u64]);
 impl fmt::Display for Reasons<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.iter().sum::<u64>())?;
-        let parts: Vec<String> = CloseReason::ALL
-            .into_iter()
-            .zip(self.0)
-            .filter(|(_, count)| **count > 0)
-            .map(|(reason, count)| format!("{} {count}", reason.name()))
-            .collect();
-        if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join(", ")) }
+        let parts = named(self.0, CloseReason::ALL.map(CloseReason::name));
+        if parts.is_empty() { Ok(()) } else { write!(f, " ({parts})") }
     }
+}
+
+/// The counts that are not 0, with their names.
+fn named<const N: usize>(counts: &[u64], names: [&'static str; N]) -> String {
+    let named = names.into_iter().zip(counts).filter(|(_, count)| **count > 0);
+    named.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -132,5 +146,15 @@ mod tests {
              requests 11 = answered 5 + refused 1 + abandoned 1 (reset 1) + in flight 4; records 0; \
              bytes in 0, out 0; accept lost 0, paused 0, over rate 0"
         );
+    }
+
+    #[test]
+    fn impairments_that_have_acted_are_at_the_end_of_the_statistics_line() {
+        let counters = Counters::default();
+        counters.impaired[ImpairmentKind::Latency as usize].add(3);
+        counters.impaired[ImpairmentKind::SlowClose as usize].add(1);
+        let protocols = vec![ProtocolStats::new(PROTOCOLS[0], Totals::of([&counters]), 1)];
+        let line = StatsSnapshot::new(protocols, Gauges::default()).to_string();
+        assert!(line.ends_with("over rate 0; impaired latency 3, slow-close 1"), "{line}");
     }
 }

@@ -8,12 +8,13 @@ use log::debug;
 
 use super::connection_table::ClientRecord;
 use super::saved::{SavedServer, SavedSession};
-use crate::connection::{self, Buffer, SavedConnection};
+use crate::connection::{self, Buffer, SavedConnection, SavedImpairment};
 use crate::sys::{self, StreamSocket};
 
-/// Bytes of the line of a connection, at most. Chosen: far above the label of a client, which is the only part that is
-/// longer than a number.
-const MAX_LINE: u64 = 64 * 1024;
+/// Bytes of the line of a connection, at most: longer ones are neither written nor read. Derived: 1 MiB
+/// (`--max-delayed`) counts as at most 61,680 bytes that are due at different times, each of which takes up to 60 bytes
+/// of the line; and that twice. Everything else is far shorter.
+pub const MAX_LINE: u64 = 8 * 1024 * 1024;
 
 /// A connection of a predecessor, without its protocol and its listener.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct TakenSession {
     pub connection: SavedConnection,
     /// The bytes that it holds.
     pub bytes: [Buffer; 2],
+    /// What impairs it, and the bytes that this delays.
+    pub impairment: Option<(SavedImpairment, Buffer)>,
     /// Its socket.
     pub stream: StreamSocket,
 }
@@ -69,8 +72,8 @@ impl Failures {
 
 /// A record that was read.
 enum Record {
-    /// A connection, and the bytes that it holds.
-    Session(Box<SavedSession>, [Buffer; 2]),
+    /// A connection, the bytes that it holds, and those that are delayed.
+    Session(Box<SavedSession>, [Buffer; 3]),
     /// One for whose bytes there is no memory.
     TooLarge(Box<SavedSession>),
 }
@@ -131,8 +134,10 @@ impl TakenOver {
     }
 
     /// Adds a connection, if exactly one socket and one record have its cookie.
-    fn add(&mut self, session: SavedSession, bytes: [Buffer; 2], sockets: &mut HashMap<u64, StreamSocket>) {
-        let SavedSession { cookie, protocol, listener, client, connection } = session;
+    fn add(&mut self, session: SavedSession, bytes: [Buffer; 3], sockets: &mut HashMap<u64, StreamSocket>) {
+        let SavedSession { cookie, protocol, listener, client, connection, impairment } = session;
+        let [input, output, delayed] = bytes;
+        let (bytes, impairment) = ([input, output], impairment.map(|impairment| (impairment, delayed)));
         if self.sessions.remove(&cookie).is_some() {
             return self.failures.add(connection.label(), "it has two records");
         }
@@ -140,7 +145,7 @@ impl TakenOver {
             return self.failures.add(connection.label(), "its socket is missing");
         };
         let listener = SavedListener { protocol, name: listener };
-        self.sessions.insert(cookie, (listener, TakenSession { client, connection, bytes, stream }));
+        self.sessions.insert(cookie, (listener, TakenSession { client, connection, bytes, impairment, stream }));
     }
 }
 
@@ -154,16 +159,20 @@ impl Records<'_> {
         }
         self.left -= length;
         let session: Box<SavedSession> = serde_json::from_slice(&self.line)?;
-        let lengths = session.connection.lengths();
+        let [input, output] = session.connection.lengths();
+        let delayed = session.impairment.as_ref().map_or(0, SavedImpairment::delayed);
+        let delayed = usize::try_from(delayed).unwrap_or(usize::MAX);
+        let lengths = [input, output, delayed];
         let total = lengths.into_iter().try_fold(0, |sum: u64, length| sum.checked_add(length as u64));
         let total = total.filter(|total| *total <= self.left).ok_or(io::ErrorKind::UnexpectedEof)?;
         self.left -= total;
-        let capacities = session.connection.capacities();
-        let [Ok(input), Ok(output)] = [0, 1].map(|part| buffer(capacities[part], lengths[part])) else {
+        let [input, output] = session.connection.capacities();
+        let capacities = [input, output, delayed];
+        let [Ok(input), Ok(output), Ok(delayed)] = [0, 1, 2].map(|part| buffer(capacities[part], lengths[part])) else {
             self.skip(total)?;
             return Ok(Some(Record::TooLarge(session)));
         };
-        let mut bytes = [input, output];
+        let mut bytes = [input, output, delayed];
         for (buffer, length) in bytes.iter_mut().zip(lengths) {
             self.from.read_exact(&mut buffer.unfilled_mut()[..length])?;
             buffer.advance(length);

@@ -33,6 +33,7 @@ mod state;
 
 pub use impaired::Impaired;
 pub use kind::{Fault, ImpairmentKind};
+pub use queue::UNCHARGED as UNCHARGED_DELAYED;
 pub use saved::SavedImpairment;
 pub use settings::{FaultAfter, Impairments, Probability};
 pub use state::Impairment;

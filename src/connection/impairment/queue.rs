@@ -15,7 +15,7 @@ use crate::connection::millis::Millis;
 const BLOCK: usize = 2 * 1024;
 /// The memory of a delay line that is not charged to the budget, so that every connection makes progress, in bytes.
 /// Chosen: a quarter of what a connection may hold without a charge for requests and replies.
-pub(super) const UNCHARGED: usize = 4 * 1024;
+pub const UNCHARGED: usize = 4 * 1024;
 /// The most parts of one send. Chosen: 128 KiB in blocks, and 1 KiB on the stack.
 pub(super) const MAX_PARTS: usize = 64;
 /// Room, in bytes, below which a delay line takes nothing more until some of it is sent, unless it is empty. Chosen: a

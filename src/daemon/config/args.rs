@@ -31,6 +31,11 @@ const MAX_SOCKET_BUFFER: u64 = 1 << 30;
 /// The minimum of `--max-buffered`, in bytes. Chosen: half of it, the maximum for one request, must hold a small
 /// message and its reply.
 pub const MIN_BUFFERED: u64 = 1 << 20;
+/// The minimum of `--max-delayed`, in bytes. Derived: what the impairments of a connection may delay beside the budget.
+const MIN_DELAYED: u64 = 4 << 10;
+/// The maximum of `--max-delayed`, in bytes. Chosen: above the largest reply, and within the memory of a process of 32
+/// bits.
+const MAX_DELAYED: u64 = 1 << 30;
 
 const LISTENING: &str = "Listening";
 const ACCESS: &str = "Access";
@@ -45,6 +50,9 @@ limit. Rates are connections per second. Networks are 10.0.0.0/8, 2001:db8::/32
 or an address; commas or white space separate them.
 A listener may have options of its own: proxy, allow, deny, max-rate,
 max-rate-per-source, and mode for a Unix socket: echo=7,allow=10.0.0.0/8,proxy.
+It can impair its connections, to test clients: latency, jitter, rate, slice,
+slice-gap, stall-after, cut-after, reset-after, slow-close, refuse-first,
+corrupt, probability: echo=7,latency=100ms,jitter=20ms.
 Every option with a value, and --verbose, is also an environment variable:
 --idle-timeout is RETORTD_IDLE_TIMEOUT.
 A socket from systemd is served by the protocol that its FileDescriptorName=
@@ -124,7 +132,7 @@ pub struct FixedSettings {
     /// limited]
     #[arg(long, env = "RETORTD_WORKERS", value_name = "NUMBER", help_heading = RUNNING, value_parser = units::count_within::<u16>(1..=MAX_WORKERS))]
     pub workers: Option<u16>,
-    /// Make shuffle and random repeatable: equal requests get equal replies
+    /// Make shuffle and random repeatable (equal requests get equal replies), and the random choices of impairments
     #[arg(long, env = "RETORTD_SEED", value_name = "NUMBER", help_heading = RUNNING, value_parser = units::number_within::<u64>(0..=u64::MAX))]
     pub seed: Option<u64>,
     /// Where the log goes
@@ -194,6 +202,10 @@ pub struct ReloadableSettings {
     /// five seconds
     #[arg(long, env = "RETORTD_MIN_RATE", value_name = "SIZE", help_heading = LIMITS, default_value = "16K")]
     pub min_rate: Limit<Size>,
+    /// Bytes of each connection that the impairments of its listener may delay; further replies wait, as for a slow
+    /// client
+    #[arg(long, env = "RETORTD_MAX_DELAYED", value_name = "SIZE", help_heading = LIMITS, default_value = "1M", value_parser = delayed)]
+    pub max_delayed: Size,
 
     /// Time from SIGTERM or SIGINT to the end of accepting: the daemon is not ready, but serves as before, and closes
     /// quiet connections
@@ -275,6 +287,11 @@ fn message(text: &str) -> Result<Limit<Size>, String> {
         Limit::Max(size) if size.0 > frame::MAX_LENGTH as u64 => Err(format!("at most {}", frame::MAX_LENGTH)),
         _ => Ok(limit),
     }
+}
+
+fn delayed(text: &str) -> Result<Size, String> {
+    let size: Size = text.parse()?;
+    if (MIN_DELAYED..=MAX_DELAYED).contains(&size.0) { Ok(size) } else { Err("from 4K to 1G".into()) }
 }
 
 fn buffered(text: &str) -> Result<Limit<Size>, String> {

@@ -158,12 +158,14 @@ mod tests {
             ("echo=7,time=37", "'time' is a protocol and not an option of echo: write a space between listeners"),
             (
                 "echo=7,fast=1",
-                "echo has no option 'fast': the options are proxy, allow, deny, max-rate, max-rate-per-source, and mode \
+                "echo has no option 'fast': the options are proxy, allow, deny, max-rate, max-rate-per-source, latency, jitter, rate, \
+                 slice, slice-gap, stall-after, cut-after, reset-after, slow-close, refuse-first, corrupt, probability, and mode \
                  for a Unix socket",
             ),
             (
                 "echo,fast,time",
-                "echo has no option 'fast': the options are proxy, allow, deny, max-rate, max-rate-per-source, and mode \
+                "echo has no option 'fast': the options are proxy, allow, deny, max-rate, max-rate-per-source, latency, jitter, rate, \
+                 slice, slice-gap, stall-after, cut-after, reset-after, slow-close, refuse-first, corrupt, probability, and mode \
                  for a Unix socket",
             ),
         ] {

@@ -1,19 +1,20 @@
 //! The options of a listener. A reload replaces them.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 
+use super::impairment_option::{ImpairmentOption, impairments};
 use super::listener_syntax::{Written, WrittenOption};
 use super::network::Network;
 use super::service::Service;
 use super::values::Limit;
 use crate::server::Rate;
+use crate::units;
 
 /// The options of the daemon that no listener can have for itself.
 #[rustfmt::skip]
 const FOR_ALL_LISTENERS: &[&str] = &[
     "backlog", "recv-buffer", "send-buffer", "proxy-from", "proxy-timeout", "max-connections", "max-per-source",
-    "source-prefix", "max-message", "max-buffered", "max-line", "idle-timeout", "request-timeout", "write-timeout",
+    "source-prefix", "max-message", "max-buffered", "max-delayed", "max-line", "idle-timeout", "request-timeout", "write-timeout",
     "min-rate", "drain-delay", "drain-timeout", "hand-over", "hand-over-timeout", "exit-idle", "quotes", "verbose",
 ];
 
@@ -30,21 +31,26 @@ pub enum ListenerOption {
     MaxRate(Limit<Rate>),
     /// The maximum rate of new connections from one source, in place of `--max-rate-per-source`.
     MaxRatePerSource(Limit<Rate>),
+    /// Connections are impaired.
+    Impairment(ImpairmentOption),
 }
 
 impl ListenerOption {
-    /// The names of these options; none may be the name of a protocol.
+    /// The names of these options beside those of [`ImpairmentOption`]; none may be the name of a protocol.
     const NAMES: &[&str] = &["proxy", "allow", "deny", "max-rate", "max-rate-per-source"];
 
     fn parse(option: &WrittenOption<'_>, listener: &str) -> Result<Self, String> {
+        if let Some(impairment) = ImpairmentOption::parse(option, listener) {
+            return impairment.map(Self::Impairment);
+        }
         let name = option.name;
         match name {
             "proxy" if option.value.is_none() => Ok(Self::Proxy),
             "proxy" => Err(format!("the option proxy of {listener} takes no value")),
-            "allow" => value(option, listener, "NETWORK").map(Self::Allow),
-            "deny" => value(option, listener, "NETWORK").map(Self::Deny),
-            "max-rate" => value(option, listener, "RATE").map(Self::MaxRate),
-            "max-rate-per-source" => value(option, listener, "RATE").map(Self::MaxRatePerSource),
+            "allow" => value(option, listener, "NETWORK", str::parse).map(Self::Allow),
+            "deny" => value(option, listener, "NETWORK", str::parse).map(Self::Deny),
+            "max-rate" => value(option, listener, "RATE", connection_rate).map(Self::MaxRate),
+            "max-rate-per-source" => value(option, listener, "RATE", connection_rate).map(Self::MaxRatePerSource),
             _ if Service::by_name(name).is_some() => {
                 Err(format!("'{name}' is a protocol and not an option of {listener}: write a space between listeners"))
             }
@@ -57,7 +63,7 @@ impl ListenerOption {
             }
             _ => Err(format!(
                 "{listener} has no option '{name}': the options are {}, and mode for a Unix socket",
-                Self::NAMES.join(", ")
+                [Self::NAMES, ImpairmentOption::NAMES].concat().join(", ")
             )),
         }
     }
@@ -65,7 +71,8 @@ impl ListenerOption {
     /// Parses the options of a listener or entry for this service.
     ///
     /// # Errors
-    /// An option is unknown to this release, or its value is invalid; a service beside the workers has none.
+    /// An option is unknown to this release, its value is invalid, or it does not fit the others; a service beside the
+    /// workers has none.
     pub fn parse_all(written: &Written<'_>, service: Service) -> Result<Vec<Self>, String> {
         if let (Service::Side(_), Some(option)) = (service, written.options.first()) {
             let (name, listener) = (option.name, written.name);
@@ -76,7 +83,19 @@ impl ListenerOption {
                 ));
             }
         }
-        written.options.iter().map(|option| Self::parse(option, written.name)).collect()
+        let options = written.options.iter().map(|option| Self::parse(option, written.name));
+        let options = options.collect::<Result<Vec<_>, _>>()?;
+        impairments(options.iter().filter_map(Self::impairment), written.name)?;
+        Ok(options)
+    }
+
+    /// The impairment that this option sets, or is a part of.
+    #[must_use]
+    pub fn impairment(&self) -> Option<ImpairmentOption> {
+        match self {
+            Self::Impairment(option) => Some(*option),
+            _ => None,
+        }
     }
 }
 
@@ -86,11 +105,27 @@ fn is_network(text: &str) -> bool {
 }
 
 /// The value of an option that needs one; `kind` is what it is called in messages.
-fn value<T: FromStr<Err = String>>(option: &WrittenOption<'_>, listener: &str, kind: &str) -> Result<T, String> {
+///
+/// # Errors
+/// There is none, or `parse` fails.
+pub fn value<T>(
+    option: &WrittenOption<'_>,
+    listener: &str,
+    kind: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, String> {
     let name = option.name;
     let text =
         option.value.ok_or_else(|| format!("the option {name} of {listener} has no value: write {name}={kind}"))?;
-    text.parse().map_err(|error| format!("the option {name} of {listener}: {error}"))
+    parse(text).map_err(|error| format!("the option {name} of {listener}: {error}"))
+}
+
+/// A rate of connections. Where the value looks like a number of bytes, the error names the option for those.
+fn connection_rate(text: &str) -> Result<Limit<Rate>, String> {
+    text.parse().map_err(|error| match units::size(text) {
+        Ok(_) => format!("{error} (bytes per second are the option rate)"),
+        Err(_) => error,
+    })
 }
 
 #[cfg(test)]
@@ -155,7 +190,8 @@ mod tests {
             ("echo,proxy-from=::1", "echo has no option 'proxy-from': that is for all listeners: --proxy-from"),
             (
                 "echo,10.1",
-                "echo has no option '10.1': the options are proxy, allow, deny, max-rate, max-rate-per-source, and mode \
+                "echo has no option '10.1': the options are proxy, allow, deny, max-rate, max-rate-per-source, latency, jitter, rate, \
+                 slice, slice-gap, stall-after, cut-after, reset-after, slow-close, refuse-first, corrupt, probability, and mode \
                  for a Unix socket",
             ),
         ] {
@@ -176,10 +212,11 @@ mod tests {
 
     #[test]
     fn options_and_protocols_differ_in_their_names() {
-        for name in ListenerOption::NAMES {
+        for name in [ListenerOption::NAMES, ImpairmentOption::NAMES].concat() {
             assert!(Service::by_name(name).is_none(), "{name}");
-            let known = [format!("echo,{name}"), format!("echo,{name}=1")].iter().any(|text| options(text).is_ok());
-            assert!(known || options(&format!("echo,{name}=10.0.0.0/8")).is_ok(), "{name}");
+            // some need another option, or exclude it
+            let rest = ["", "=1", "=10.0.0.0/8", "=1,latency=1,slice=1"];
+            assert!(rest.iter().any(|rest| options(&format!("echo,{name}{rest}")).is_ok()), "{name}");
         }
     }
 }

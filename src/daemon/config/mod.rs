@@ -9,7 +9,8 @@
 //! | `args`, `environment`, `written` | options: their names and defaults, where they are read, how they are printed |
 //! | `settings_file`, `env_file`, `files` | the file of `--settings` |
 //! | `load`, `settings`, `conflict` | all of it together, checked |
-//! | `listen`, `listen_address`, `listener_syntax`, `listener_option`, `socket_mode` | what is written for one listener |
+//! | `listen`, `listen_address`, `listener_syntax`, `socket_mode` | what is written for one listener |
+//! | `listener_option`, `impairment_option` | its options |
 //! | `service` | what a listener serves |
 //! | `descriptor`, `origin` | the sockets from systemd, and the options of each listener |
 //! | `values`, `network`, `quotes`, `excerpt` | values of options, and how errors quote them |
@@ -21,6 +22,7 @@ pub mod env_file;
 pub mod environment;
 pub mod excerpt;
 pub mod files;
+pub mod impairment_option;
 pub mod listen;
 pub mod listen_address;
 pub mod listener_option;

@@ -10,14 +10,15 @@ use crate::sys::FileId;
 pub const NAME: &str = "hand-over";
 
 /// The payload of the first message: what it is, and the version of the format.
-pub const STATE: &[u8] = b"state 1\n";
+pub const STATE: &[u8] = b"state 2\n";
 /// The payload of messages with sockets that the daemon has bound, in every version of the format.
 pub const LISTENERS: &[u8] = b"listeners";
 /// The payload of messages with sockets that a service manager has passed, in every version of the format.
 pub const INHERITED: &[u8] = b"inherited";
 
 /// The longest header, in bytes: longer ones are neither written nor read. Derived: the totals of a protocol take below
-/// 2 KiB, and the rest has room for 4,000 listeners of 250 bytes each, with the longest path of a Unix socket.
+/// 2 KiB, and the rest has room for 4,000 listeners of 250 bytes each, with the longest path of a Unix socket; or for
+/// 1,400 that are impaired, which takes up to 500 bytes more.
 pub const MAX_HEADER: u64 = 1 << 20;
 
 /// The first line of the state.

@@ -6,7 +6,7 @@
 //!
 //! | payload | descriptors |
 //! |---|---|
-//! | `state 1` and a newline: the version of the format | one file in memory, sealed |
+//! | `state 2` and a newline: the version of the format | one file in memory, sealed |
 //! | `listeners` | sockets that listen, which the daemon has bound, and the lock files of those that have one |
 //! | `inherited` | sockets that listen, which a service manager has passed |
 //! | `connections` | sockets of connections |

@@ -316,7 +316,7 @@ fn what_is_no_state_of_this_version_is_dropped() {
     assert!(is_dropped(|_| ()), "no state");
     assert!(is_dropped(|sender| sender.send(STATE, &[]).expect("send")), "no file");
     assert!(is_dropped(send(b"state 999\n", state(&valid, true))), "another version");
-    assert!(is_dropped(send(b"state 1", state(&valid, true))), "a truncated message");
+    assert!(is_dropped(send(b"state 2", state(&valid, true))), "a truncated message");
     assert!(is_dropped(send(b"garbage", state(&valid, true))), "garbage");
     assert!(is_dropped(send(STATE, state(&valid, false))), "not sealed");
     assert!(is_dropped(send(STATE, File::open("/dev/null").expect("open"))), "a device");

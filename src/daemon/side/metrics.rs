@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::families::Id;
 use super::process::ProcessStats;
 use super::samples::Samples;
-use crate::server::{CloseReason, Gauges, HistogramSnapshot, Phase, ProtocolStats, ProxyResult, StatsSnapshot, Totals};
+use crate::server::{
+    CloseReason, Gauges, HistogramSnapshot, ImpairmentKind, Phase, ProtocolStats, ProxyResult, StatsSnapshot, Totals,
+};
 
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,6 +78,7 @@ fn add_protocol(samples: &mut Samples, stats: &ProtocolStats) {
         durations,
         bytes_in,
         bytes_out,
+        impaired,
         // of all protocols together (`add_totals`)
         requests: _,
         records: _,
@@ -85,7 +88,6 @@ fn add_protocol(samples: &mut Samples, stats: &ProtocolStats) {
         accept_over_rate: _,
         connections_full: _,
         proxy: _,
-        impaired: _,
     } = totals;
     let name = protocol.name;
     samples.count(Id::Listeners, &[name], *listeners);
@@ -93,6 +95,9 @@ fn add_protocol(samples: &mut Samples, stats: &ProtocolStats) {
     samples.count(Id::AcceptedConnections, &[name], *accepted);
     for (reason, closed) in CloseReason::ALL.into_iter().zip(closed) {
         samples.count(Id::ClosedConnections, &[name, reason.name()], *closed);
+    }
+    for (kind, impaired) in ImpairmentKind::ALL.into_iter().zip(impaired) {
+        samples.count(Id::ImpairedConnections, &[name, kind.name()], *impaired);
     }
     samples.count(Id::Requests, &[name, "answered"], *answered);
     samples.count(Id::Requests, &[name, "refused"], *refused);

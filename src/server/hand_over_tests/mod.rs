@@ -1,6 +1,7 @@
 //! Servers that hand their connections over to another server in the same process.
 
 mod damage;
+mod impaired;
 mod limits;
 mod states;
 mod under_load;

@@ -129,7 +129,9 @@ fn connections_on_their_way_to_a_worker_are_handed_over() {
         let (stream, _) = other.socket.accept().expect("a client");
         stream.set_nonblocking(true).expect("O_NONBLOCK");
         server.shared.admission.take_over(number % 2);
-        let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(0), peer: None };
+        let listener = ListenerIndex(0);
+        let counted = server.shared.profile(listener).number();
+        let connection = NewConnection { stream: stream.into(), listener, number: counted, peer: None };
         assert!(server.shared.channels.send(number % 2, WorkerMessage::Connection(connection)).is_ok());
     }
     let (handed_over, _) = hand_over(server);

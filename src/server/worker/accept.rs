@@ -6,12 +6,13 @@ use std::ops::ControlFlow;
 
 use super::Worker;
 use super::drive::Driver;
-use crate::connection::{CloseReason, Connection, Next, has_headroom};
+use crate::connection::{CloseReason, Connection, Impaired, Next, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
 use crate::server::access::Verdict;
 use crate::server::admission::Slot;
 use crate::server::connection_table::{ClientRecord, Session};
-use crate::server::listener::{ListenerIndex, ListenerOptions, ListenerProfile};
+use crate::server::listener::{ListenerIndex, ListenerOptions};
+use crate::server::listener_profile::ListenerProfile;
 use crate::server::message::{NewConnection, WorkerMessage};
 use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Source;
@@ -31,6 +32,23 @@ pub struct Accepting {
     iteration: u64,
     /// It is counted by [`Lifecycle::any_accepting`](crate::server::lifecycle::Lifecycle::any_accepting).
     is_counted: bool,
+}
+
+/// A connection on its way into the table.
+pub struct AcceptedConnection {
+    pub stream: Impaired<StreamSocket>,
+    pub listener: ListenerIndex,
+    /// The revision of the listener's impairments that apply to it.
+    pub revision: u16,
+}
+
+impl AcceptedConnection {
+    /// Its session.
+    pub fn serve(self, connection: Connection, client: Option<Box<ClientRecord>>) -> Session {
+        let Self { stream, listener, revision } = self;
+        let interest = stream.interest(connection.interest());
+        Session { stream, connection, interest, listener, revision, client }
+    }
 }
 
 impl Accepting {
@@ -103,7 +121,9 @@ impl Worker {
         let counters = driver.context.counters.of(acceptor.index().place());
         match acceptor.accept(counters, &driver.poller, driver.context.now) {
             Accepted::Socket(stream, peer) => {
-                let connection = NewConnection { stream, listener: acceptor.index(), peer };
+                let listener = acceptor.index();
+                let number = self.shared.profile(listener).number();
+                let connection = NewConnection { stream, listener, number, peer };
                 self.dispatch_connection(connection);
                 return ControlFlow::Continue(());
             }
@@ -168,10 +188,10 @@ impl Worker {
 
     /// Begins to serve a connection, or waits for its PROXY header first.
     pub(super) fn add_connection(&mut self, connection: NewConnection) {
-        let NewConnection { stream, listener, peer } = connection;
+        let NewConnection { stream, listener, number, peer } = connection;
         self.driver.context.counters.of(listener.place()).accepted.add(1);
         let profile = self.shared.profile(listener);
-        let options = profile.options();
+        let (options, number) = profile.options_for(number);
         let peer = match peer {
             None if self.needs_peer(profile, &options) => match Peer::of(&stream) {
                 Ok(peer) => Some(peer),
@@ -183,9 +203,14 @@ impl Worker {
             },
             known => known,
         };
+        if self.driver.refuses(&options, number) {
+            return self.refuse(stream, listener, peer);
+        }
+        let stream = Impaired::new(stream, self.driver.impairment(&options.impairments, number));
+        let accepted = AcceptedConnection { stream, listener, revision: number.revision };
         match (&options.proxy, peer) {
-            (None, peer) => self.serve_peer(stream, listener, peer, &options),
-            (Some(proxy), Some(peer)) => self.await_header(stream, listener, peer, proxy),
+            (None, peer) => self.serve_peer(accepted, peer, &options),
+            (Some(proxy), Some(peer)) => self.await_header(accepted, peer, proxy),
             (Some(_), None) => unreachable!("a header depends on the peer"),
         }
     }
@@ -201,13 +226,8 @@ impl Worker {
     }
 
     /// Begins to serve a connection whose client is its peer.
-    fn serve_peer(
-        &mut self,
-        stream: StreamSocket,
-        listener: ListenerIndex,
-        peer: Option<Peer>,
-        options: &ListenerOptions,
-    ) {
+    fn serve_peer(&mut self, accepted: AcceptedConnection, peer: Option<Peer>, options: &ListenerOptions) {
+        let listener = accepted.listener;
         let profile = self.shared.profile(listener);
         let client = Client::Direct(peer);
         let label = peer::label(client, profile.protocol.name);
@@ -215,12 +235,11 @@ impl Worker {
             Ok(source) => source,
             Err(reason) => return self.reject(listener, label, reason),
         };
-        let info = SocketInfo { stream: &stream, client, number: self.shared.admission.next_number() };
+        let info =
+            SocketInfo { stream: accepted.stream.get_ref(), client, number: self.shared.admission.next_number() };
         let protocol = (profile.protocol.new)(&options.protocols, &info);
         let connection = Connection::new(protocol, label, self.driver.context.now);
-        let interest = connection.interest();
-        let client = ClientRecord::counted(source);
-        self.open_session(Session { stream, connection, interest, listener, client });
+        self.open_session(accepted.serve(connection, ClientRecord::counted(source)));
     }
 
     /// Puts a connection into the table and into epoll, and makes its first call.
@@ -231,7 +250,7 @@ impl Worker {
             Err(session) => return self.reject_session(session),
         };
         let driver = &mut self.driver;
-        let next = match driver.poller.add(&session.stream, Source::connection(token), session.interest) {
+        let next = match driver.poller.add(session.stream.get_ref(), Source::connection(token), session.interest) {
             Ok(()) => driver.drive_connection(token, session, Connection::open),
             Err(error) => driver.cannot_watch(session, &error, Next::Wait),
         };

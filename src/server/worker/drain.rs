@@ -97,6 +97,13 @@ impl Drain {
         self.is_unsettled
     }
 
+    /// Whether the drain times out before something is sent that is held back until `held`; if that is never sent, it
+    /// is not waited for.
+    #[must_use]
+    pub fn is_over_before(&self, held: Option<Millis>) -> bool {
+        held.is_some_and(|held| held >= self.until)
+    }
+
     fn grace(&self) -> Grace {
         if self.grace_until.is_some() { Grace::Given } else { Grace::Over }
     }
@@ -239,6 +246,17 @@ mod tests {
         assert_eq!(drain.due(), Some(Millis::new(1000) + DRAIN_GRACE));
         assert_eq!(drain.step(Millis::new(2000), false), DrainStep::VisitAll);
         assert_eq!((drain.due(), drain.step(Millis::NEVER - Millis::new(1), false)), (None, DrainStep::Wait));
+    }
+
+    #[test]
+    fn what_is_held_back_is_waited_for_until_the_drain_times_out() {
+        let [bounded, unbounded] = [Some(5000), None].map(drain);
+        let is_over = |drain: &Drain| {
+            [Some(Millis::new(5999)), Some(Millis::new(6000)), Some(Millis::NEVER), None]
+                .map(|held| drain.is_over_before(held))
+        };
+        assert_eq!(is_over(&bounded), [false, true, true, false]);
+        assert_eq!(is_over(&unbounded), [false, false, true, false]);
     }
 
     #[test]

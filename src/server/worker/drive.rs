@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::Worker;
 use super::drain::Phase;
 use crate::connection::{
-    Charge, CloseReason, Connection, Context, Demand, Next, OffloadJob, OffloadResult, ProxyResult,
+    Charge, CloseReason, Connection, Context, Demand, Fault, Impaired, Next, OffloadJob, OffloadResult, ProxyResult,
 };
 use crate::server::connection_table::{ClientRecord, Session};
+use crate::server::exact_timers::ExactTimers;
 use crate::server::memory_queue::Waiter;
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
@@ -17,15 +18,28 @@ use crate::server::poller::{Event, Poller, Source, Token};
 use crate::server::shared::Shared;
 use crate::server::timers::SweepTimer;
 use crate::server::warnings::Shortage;
-use crate::sys::StreamSocket;
+use crate::sys::{StreamSocket, close_with_reset};
 
 /// The state of a worker that each call of a connection uses.
 pub struct Driver {
     pub poller: Poller,
     pub timer: SweepTimer,
+    /// When impaired connections send next.
+    pub impaired_timers: ExactTimers,
+    /// Bytes that the impairments of one connection may delay.
+    pub max_delayed: usize,
     pub context: Context,
     pub phase: Phase,
     pub shared: Arc<Shared>,
+}
+
+/// The socket has room, or something is due: sends that, and goes on with what had to wait for it.
+pub fn send_due(connection: &mut Connection, stream: &mut Impaired<StreamSocket>, context: &mut Context) -> Next {
+    if let Err(error) = stream.send_due() {
+        return connection.on_stream_error(&error);
+    }
+    let wanted = connection.interest();
+    if wanted.write && stream.interest(wanted).write { connection.writable(stream, context) } else { Next::Wait }
 }
 
 impl Driver {
@@ -34,10 +48,11 @@ impl Driver {
         &mut self,
         token: Token,
         session: &mut Session,
-        call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
+        call: impl FnOnce(&mut Connection, &mut Impaired<StreamSocket>, &mut Context) -> Next,
     ) -> Next {
         self.context.select(session.listener.place());
         self.name_late(session);
+        session.stream.begin_call(self.context.now, self.max_delayed);
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
         if self.context.found_proxy_header {
             self.report_found_header(session);
@@ -59,7 +74,7 @@ impl Driver {
         let profile = self.shared.profile(session.listener);
         let label = match session.client.as_deref() {
             Some(ClientRecord::Awaiting(peer)) => peer::label(Client::Direct(Some(*peer)), profile.protocol.name),
-            _ => peer::late_label(&session.stream, profile.protocol.name, profile.options().proxy.is_some()),
+            _ => peer::late_label(session.stream.get_ref(), profile.protocol.name, profile.options().proxy.is_some()),
         };
         session.connection.set_label(label);
     }
@@ -69,12 +84,13 @@ impl Driver {
     fn report_found_header(&mut self, session: &Session) {
         self.context.found_proxy_header = false;
         let profile = self.shared.profile(session.listener);
-        profile.warn_found_header(Peer::of(&session.stream).ok(), self.context.now);
+        profile.warn_found_header(Peer::of(session.stream.get_ref()).ok(), self.context.now);
     }
 
     /// Visits a connection while the worker drains.
     pub fn visit(&mut self, token: Token, session: &mut Session) -> Next {
         self.context.select(session.listener.place());
+        session.stream.begin_call(self.context.now, self.max_delayed);
         self.after_call(token, session, Next::Wait)
     }
 
@@ -87,17 +103,22 @@ impl Driver {
             }
             (_, next) => next,
         };
+        let is_impaired = session.stream.impairment().is_some();
+        let next = if is_impaired { self.after_impaired_call(session, next) } else { next };
         if let Next::Close(reason) = next {
             self.warn_if_no_memory(session, reason);
             return next;
         }
         self.timer.schedule(session.connection.deadline(&self.context));
-        let interest = session.connection.interest();
+        if is_impaired {
+            self.impaired_timers.set(token, session.stream.deadline(), self.context.now);
+        }
+        let interest = session.stream.interest(session.connection.interest());
         if interest == session.interest {
             return next;
         }
         session.interest = interest;
-        match self.poller.change(&session.stream, Source::connection(token), interest) {
+        match self.poller.change(session.stream.get_ref(), Source::connection(token), interest) {
             Ok(()) => next,
             Err(error) => self.cannot_watch(session, &error, next),
         }
@@ -131,10 +152,10 @@ impl Worker {
         let mut next = Next::Wait;
         if is_broken && !interest.read && !interest.write {
             // epoll reports this whatever it watches for, and would do so again
-            next = Next::Close(CloseReason::Reset);
+            next = session.connection.on_stream_error(&io::ErrorKind::ConnectionReset.into());
         }
         if interest.write && (event.writable || is_broken) {
-            next = self.driver.drive_connection(token, session, Connection::writable);
+            next = self.driver.drive_connection(token, session, send_due);
         }
         if interest.read && (event.readable || is_broken) && matches!(next, Next::Wait) {
             next = self.driver.drive_connection(token, session, Connection::readable);
@@ -149,7 +170,7 @@ impl Worker {
     pub(super) fn drive(
         &mut self,
         token: Token,
-        call: impl FnOnce(&mut Connection, &mut StreamSocket, &mut Context) -> Next,
+        call: impl FnOnce(&mut Connection, &mut Impaired<StreamSocket>, &mut Context) -> Next,
     ) {
         let Some(session) = self.table.get_mut(token) else { return };
         let next = self.driver.drive_connection(token, session, call);
@@ -245,7 +266,11 @@ impl Worker {
             context.retired.append(job.map(|job| job.retire()).unwrap_or_default());
         }
         context.retired.append(connection.retire());
-        drop(stream);
+        self.driver.impaired_timers.remove(token);
+        match stream.end() {
+            Some(Fault::Reset) => close_with_reset(stream.into_inner()),
+            _ => drop(stream),
+        }
         self.shared.admission.connection_closed(self.number);
         self.trim();
     }
@@ -258,6 +283,7 @@ impl Worker {
         if self.table.is_empty() {
             self.table.shrink();
             self.memory_waits.shrink();
+            self.driver.impaired_timers.shrink();
             let context = &mut self.driver.context;
             context.retired.append(context.pool.clear());
         }

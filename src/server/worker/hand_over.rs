@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Sender};
 
 use super::Worker;
-use crate::connection::{Connection, Next, has_headroom};
+use super::accept::AcceptedConnection;
+use crate::connection::{Connection, Impaired, Next, has_headroom};
 use crate::server::acceptor::Acceptor;
-use crate::server::connection_table::{ClientRecord, Session};
+use crate::server::connection_table::ClientRecord;
 use crate::server::freeze::{FreezeRequest, FrozenWorker, Saved};
 use crate::server::listener::{Listener, ListenerIndex};
 use crate::server::message::WorkerMessage;
@@ -17,7 +18,7 @@ use crate::server::offload_pool::Owner;
 use crate::server::peer::{Client, SocketInfo};
 use crate::server::poller::Source;
 use crate::server::saved::{CONNECTIONS, SavedSession};
-use crate::server::taken_over::TakenSession;
+use crate::server::taken_over::{MAX_LINE, TakenSession};
 use crate::sys::{self, DescriptorSender, MAX_DESCRIPTORS};
 
 /// A worker in the hands of its owner; dropping this returns it to its thread.
@@ -127,19 +128,25 @@ impl Worker {
             };
             let profile = self.shared.profile(session.listener);
             let record = SavedSession {
-                cookie: sys::socket_cookie(&session.stream)?,
+                cookie: sys::socket_cookie(session.stream.get_ref())?,
                 protocol: profile.protocol.name.into(),
                 listener: profile.name().into(),
                 client: session.client.as_deref().copied(),
                 connection,
+                impairment: session.stream.save(),
             };
             line.clear();
             serde_json::to_writer(&mut line, &record)?;
             line.push(b'\n');
+            if line.len() as u64 > MAX_LINE {
+                saved.left += 1;
+                continue;
+            }
             to.write_all(&line)?;
-            session.connection.saved_bytes().into_iter().try_for_each(|bytes| to.write_all(bytes))?;
+            let held = session.connection.saved_bytes().into_iter().chain(session.stream.delayed_bytes());
+            held.into_iter().try_for_each(|bytes| to.write_all(bytes))?;
             saved.handed_over += 1;
-            batch.push(session.stream.as_fd());
+            batch.push(session.stream.get_ref().as_fd());
             if batch.len() == MAX_DESCRIPTORS {
                 send(sockets, &mut batch)?;
             }
@@ -162,7 +169,7 @@ impl Worker {
     /// # Errors
     /// Why it cannot be served.
     pub fn restore(&mut self, taken: TakenSession, listener: ListenerIndex) -> Result<u32, &'static str> {
-        let TakenSession { client, connection, bytes, stream } = taken;
+        let TakenSession { client, connection, bytes, impairment, stream } = taken;
         let profile = self.shared.profile(listener);
         let is_awaited = matches!(client, Some(ClientRecord::Awaiting(_)));
         if connection.awaits_header() != is_awaited {
@@ -174,8 +181,14 @@ impl Worker {
         self.driver.context.select(listener.place());
         let connection = Connection::restore(connection, bytes, protocol, &self.driver.context);
         let connection = connection.map_err(|invalid| invalid.0)?;
-        let (interest, unanswered) = (connection.interest(), connection.unanswered());
-        let session = Session { stream, connection, interest, listener, client: client.map(Box::new) };
+        let context = &self.driver.context;
+        let impairment =
+            impairment.map(|(saved, delayed)| saved.restore(delayed.filled(), &context.budget, context.now));
+        let impairment = impairment.transpose().map_err(|invalid| invalid.0)?;
+        let unanswered = connection.unanswered();
+        // that of a listener whose impairments are still those of the predecessor; otherwise the present ones follow
+        let accepted = AcceptedConnection { stream: Impaired::new(stream, impairment), listener, revision: 0 };
+        let session = accepted.serve(connection, client.map(Box::new));
         if !has_headroom(0) || self.table.insert(session).is_err() {
             return Err("there is no memory for it");
         }
@@ -192,8 +205,14 @@ impl Worker {
         for slot in 0..self.table.slots() {
             let Some((token, session)) = self.table.at(slot) else { continue };
             let source = Source::connection(token);
-            match self.driver.poller.add(&session.stream, source, session.interest) {
-                Ok(()) => self.drive(token, Connection::continue_service),
+            let is_changed = session.revision != self.shared.profile(session.listener).revision();
+            match self.driver.poller.add(session.stream.get_ref(), source, session.interest) {
+                Ok(()) => {
+                    self.drive(token, Connection::continue_service);
+                    if is_changed {
+                        self.renew_impairment(token);
+                    }
+                }
                 Err(error) => {
                     let next = self.driver.cannot_watch(session, &error, Next::Wait);
                     self.take_step(token, next);

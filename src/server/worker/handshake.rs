@@ -2,14 +2,15 @@
 //! announces when the header is complete.
 
 use super::Worker;
+use super::accept::AcceptedConnection;
 use super::drive::Driver;
 use crate::connection::{CloseReason, Connection, Next, ProxyResult};
 use crate::protocol::proxy_header::ProxyHeader;
-use crate::server::connection_table::{ClientRecord, Session};
-use crate::server::listener::{ListenerIndex, ListenerOptions, ListenerProfile, ProxyReceiver};
+use crate::server::connection_table::ClientRecord;
+use crate::server::listener::{ListenerOptions, ProxyReceiver};
+use crate::server::listener_profile::ListenerProfile;
 use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
 use crate::server::poller::Token;
-use crate::sys::StreamSocket;
 
 impl Driver {
     /// Admits a client that `peer` has announced, as [`Driver::admit_client`] does. A reload may have withdrawn the trust
@@ -31,13 +32,8 @@ impl Driver {
 impl Worker {
     /// Begins a connection in front of its protocol. No limit on sources applies to its peer, which is trusted to send a
     /// header: the source is that of the announced client.
-    pub(super) fn await_header(
-        &mut self,
-        stream: StreamSocket,
-        listener: ListenerIndex,
-        peer: Peer,
-        proxy: &ProxyReceiver,
-    ) {
+    pub(super) fn await_header(&mut self, accepted: AcceptedConnection, peer: Peer, proxy: &ProxyReceiver) {
+        let listener = accepted.listener;
         let profile = self.shared.profile(listener);
         let label = peer::label(Client::Direct(Some(peer)), profile.protocol.name);
         if !proxy.trusts(peer) {
@@ -47,9 +43,7 @@ impl Worker {
             return self.reject(listener, label, CloseReason::ProxyUntrusted);
         }
         let connection = Connection::awaiting_header(label, self.driver.context.now, proxy.timeout);
-        let interest = connection.interest();
-        let client = Some(Box::new(ClientRecord::Awaiting(peer)));
-        self.open_session(Session { stream, connection, interest, listener, client });
+        self.open_session(accepted.serve(connection, Some(Box::new(ClientRecord::Awaiting(peer)))));
     }
 
     /// The header of a connection is complete: judges the client, and begins to serve it with the present options of
@@ -68,7 +62,7 @@ impl Worker {
             Ok(source) => {
                 session.client = ClientRecord::counted(source);
                 let number = self.shared.admission.next_number();
-                let info = SocketInfo { stream: &session.stream, client, number };
+                let info = SocketInfo { stream: session.stream.get_ref(), client, number };
                 let protocol = (profile.protocol.new)(&options.protocols, &info);
                 let admit = |connection: &mut Connection, stream: &mut _, context: &mut _| {
                     connection.admit(protocol, stream, context)

@@ -65,11 +65,12 @@ impl Worker {
         self.driver.timer.schedule(self.driver.context.now);
     }
 
-    /// Applies new limits; visits all connections, because a shorter timeout may have passed, and tries to accept again,
-    /// because a rate may have been raised.
-    fn reconfigure(&mut self, Reconfiguration { limits, applied }: Reconfiguration) {
+    /// Applies new limits; visits all connections, because a shorter timeout may have passed and the impairments of their
+    /// listeners may have changed, and tries to accept again, because a rate may have been raised.
+    fn reconfigure(&mut self, Reconfiguration { limits, max_delayed, applied }: Reconfiguration) {
         self.driver.context.limits = limits;
-        self.driver.timer.schedule(self.driver.context.now);
+        self.driver.max_delayed = max_delayed;
+        self.sweep.restart();
         self.on_rates_freed();
         drop(applied);
     }

@@ -10,6 +10,7 @@
 //! | `accept` | listeners, admission, the first call of a connection |
 //! | `reject` | connections that are closed before they are served |
 //! | `handshake` | PROXY headers: the peers that may send them, the clients that they announce |
+//! | `impaired` | connections that their listeners impair: their timers, and what follows from each call |
 //! | `drive` | events of connections, and what follows from each call |
 //! | `messages` | messages from other threads |
 //! | `sweep` | visiting all connections |
@@ -24,6 +25,7 @@ mod drain;
 mod drive;
 mod hand_over;
 mod handshake;
+mod impaired;
 mod lameduck;
 mod memory_waits;
 mod messages;
@@ -50,6 +52,7 @@ use sweep::Sweep;
 use super::acceptor::Acceptor;
 use super::config::ServerConfig;
 use super::connection_table::ConnectionTable;
+use super::exact_timers::ExactTimers;
 use super::freeze::FreezeRequest;
 use super::listener::{Listener, ListenerIndex};
 use super::message::WorkerMessage;
@@ -99,11 +102,12 @@ impl Worker {
             .map(|(index, listener)| Acceptor::new(Arc::clone(listener), ListenerIndex::of(index), &poller))
             .collect();
         let context = new_context(number, shared, config)?;
-        let (timer, phase) = (SweepTimer::new(), Phase::Running);
+        let (timer, impaired_timers, phase) = (SweepTimer::new(), ExactTimers::default(), Phase::Running);
+        let max_delayed = config.limits.max_delayed;
         Ok(Self {
             number,
             table: ConnectionTable::new(),
-            driver: Driver { poller, timer, context, phase, shared: Arc::clone(shared) },
+            driver: Driver { poller, timer, impaired_timers, max_delayed, context, phase, shared: Arc::clone(shared) },
             accepting: Accepting::new(acceptors?),
             memory_waits: MemoryWaits::default(),
             sweep: Sweep::default(),
@@ -169,7 +173,7 @@ impl Worker {
             Phase::Draining(drain) => drain.due(),
             Phase::Running | Phase::Stopping => None,
         };
-        let due = accept_timers.chain(phase).chain(self.memory_waits.due());
+        let due = accept_timers.chain(phase).chain(self.memory_waits.due()).chain(self.driver.impaired_timers.due());
         due.map(|due| due - now).chain(self.driver.timer.timeout(now)).min()
     }
 
@@ -194,6 +198,8 @@ impl Worker {
         }
         self.handle_messages();
         steps.ended(Step::Messages);
+        self.run_impaired_timers();
+        steps.ended(Step::ImpairedTimers);
         self.sweep();
         steps.ended(Step::Sweep);
         self.run_accept_timers();

@@ -47,7 +47,7 @@ impl Worker {
     /// Drops a message that worker `to` will never handle: a connection in it is closed and counted.
     pub(super) fn discard(&self, message: WorkerMessage, to: usize) {
         if let WorkerMessage::Connection(connection) = message {
-            let NewConnection { stream, listener, peer } = connection;
+            let NewConnection { stream, listener, peer, .. } = connection;
             self.driver.context.counters.of(listener.place()).accepted.add(1);
             let peer = peer.or_else(|| if peer::log_wants_labels() { Peer::of(&stream).ok() } else { None });
             let label = peer::label(Client::Direct(peer), self.shared.profile(listener).protocol.name);

@@ -24,6 +24,8 @@ pub enum Step {
     Event(Source),
     /// The messages that were in the mailbox.
     Messages,
+    /// Sending what is due on impaired connections.
+    ImpairedTimers,
     /// Visiting connections for their deadlines.
     Sweep,
     /// The timers of listeners.
@@ -107,6 +109,7 @@ impl Worker {
                 None => "an event of a connection that it closed".into(),
             },
             Step::Messages => "messages".into(),
+            Step::ImpairedTimers => "the timers of impaired connections".into(),
             Step::Sweep => "a sweep over the connections".into(),
             Step::AcceptTimers => "the timers of listeners".into(),
             Step::Drain => "the drain".into(),

@@ -61,6 +61,9 @@ impl Worker {
     /// Does what is due for the connection in a slot, if there is one.
     fn visit(&mut self, slot: usize) {
         let Some((token, session)) = self.table.at(slot) else { return };
+        if session.revision != self.shared.profile(session.listener).revision() {
+            return self.renew_impairment(token);
+        }
         let driver = &mut self.driver;
         let deadline = session.connection.deadline(&driver.context);
         let next = if deadline <= driver.context.now {

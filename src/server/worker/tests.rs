@@ -1,5 +1,7 @@
 //! A worker without a thread: tests run the iterations of its loop.
 
+mod impaired;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::num::NonZero;
@@ -12,7 +14,8 @@ use crate::server::access::AccessList;
 use crate::server::admission::Slot;
 use crate::server::clock::Clock;
 use crate::server::config::ServerLimits;
-use crate::server::listener::{ListenerOptions, ListenerProfile, Origin, ProxyReceiver};
+use crate::server::listener::{ListenerOptions, Origin, ProxyReceiver};
+use crate::server::listener_profile::ListenerProfile;
 use crate::server::message::{NewConnection, Reconfiguration};
 use crate::server::peer::{Client, Peer};
 use crate::server::rate_limit::{Rate, Rates};
@@ -20,6 +23,9 @@ use crate::sys::Credentials;
 
 /// Iterations that a test runs at most for something that happens at once.
 const MAX_ITERATIONS: usize = 1000;
+
+/// The listener that serves `chargen`.
+const CHARGEN: u32 = 2;
 
 struct Harness {
     worker: Worker,
@@ -29,7 +35,8 @@ struct Harness {
 }
 
 impl Harness {
-    /// A worker with this limit on connections. Listener 0 serves `frame`; listener 1, whose socket is closed, `qotd`.
+    /// A worker with this limit on connections. Listener 0 serves `frame`; listener 1, whose socket is closed, `qotd`, and
+    /// listener 2 likewise `chargen`.
     fn new(max_connections: usize) -> Self {
         let max_connections = Some(max_connections);
         Self::with(ServerLimits { max_connections, ..ServerLimits::UNLIMITED }, ListenerOptions::default())
@@ -48,11 +55,11 @@ impl Harness {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
         socket.set_nonblocking(true).expect("O_NONBLOCK");
         let address = socket.local_addr().expect("an address");
-        let [frame, qotd] = ["frame", "qotd"].map(|name| protocol::by_name(name).expect(name));
+        let [frame, qotd, chargen] = ["frame", "qotd", "chargen"].map(|name| protocol::by_name(name).expect(name));
         let listener = Arc::new(Listener::new(socket.into(), frame, "frame".into(), Origin::Own));
         let limits = ServerLimits { max_message: 1024, ..limits };
         let config = ServerConfig { workers: 1, seed: None, limits, listeners: Vec::new() };
-        let profiles = [(frame, Arc::new(options)), (qotd, Arc::default())]
+        let profiles = [(frame, Arc::new(options)), (qotd, Arc::default()), (chargen, Arc::default())]
             .map(|(protocol, options)| ListenerProfile::new(protocol, protocol.name.into(), &options));
         let shared = Shared::new(&config, profiles.into(), 1, Clock::start()).expect("eventfds");
         let weak = Arc::downgrade(&listener);
@@ -76,7 +83,9 @@ impl Harness {
     fn adopt(&self, stream: TcpStream, listener: u32) {
         stream.set_nonblocking(true).expect("O_NONBLOCK");
         self.shared.admission.adopt(0);
-        let connection = NewConnection { stream: stream.into(), listener: ListenerIndex(listener), peer: None };
+        let listener = ListenerIndex(listener);
+        let number = self.shared.profile(listener).number();
+        let connection = NewConnection { stream: stream.into(), listener, number, peer: None };
         assert!(self.shared.channels.send(0, WorkerMessage::Connection(connection)).is_ok());
     }
 
@@ -380,7 +389,7 @@ fn a_listener_over_its_rate_keeps_no_slot_and_accepts_when_its_rate_is_raised() 
     harness.shared.set_listener_options(&[Arc::new(with_rate(1000)), Arc::default()]);
     let limits = ServerLimits::UNLIMITED.per_connection();
     let applied = std::sync::mpsc::channel().0;
-    let message = WorkerMessage::Reconfigure(Reconfiguration { limits, applied });
+    let message = WorkerMessage::Reconfigure(Reconfiguration { limits, max_delayed: usize::MAX, applied });
     assert!(harness.shared.channels.send(0, message).is_ok());
     harness.iterate_until("the second client is accepted", |harness| harness.connections() == 2);
 }

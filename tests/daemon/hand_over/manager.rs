@@ -211,7 +211,7 @@ fn stored_messages(messages: &[&[u8]], connection: &OwnedFd) -> OwnedFd {
 #[test]
 fn what_is_no_state_is_closed_and_the_start_is_clean() {
     let table: [&[&[u8]]; 6] =
-        [&[], &[b"state 999\n"], &[b"state 1\n"], &[b"listeners"], &[b"\xff\xff"], &[b"state 1\n", b"connections"]];
+        [&[], &[b"state 999\n"], &[b"state 2\n"], &[b"listeners"], &[b"\xff\xff"], &[b"state 2\n", b"connections"]];
     for messages in table {
         let (client, server) = connection();
         let server = OwnedFd::from(server);

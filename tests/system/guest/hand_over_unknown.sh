@@ -35,11 +35,11 @@ stored = {
     "empty": lambda: carrier(),
     "connections": lambda: carrier(connections),
     "garbage": lambda: carrier((bytes(1000),), connections),
-    "nothing": lambda: carrier((b"state 1\n", state(b"")), (b"listeners",), connections),
-    "text": lambda: carrier((b"state 1\n", state(b"not JSON\n")), (b"listeners",), connections),
-    "zeros": lambda: carrier((b"state 1\n", state(bytes(1 << 20))), (b"listeners",), connections),
-    "unsealed": lambda: carrier((b"state 1\n", state(b"{}\n", 0)), (b"listeners",), connections),
-    "listener": lambda: carrier((b"state 1\n", listener), connections),
+    "nothing": lambda: carrier((b"state 2\n", state(b"")), (b"listeners",), connections),
+    "text": lambda: carrier((b"state 2\n", state(b"not JSON\n")), (b"listeners",), connections),
+    "zeros": lambda: carrier((b"state 2\n", state(bytes(1 << 20))), (b"listeners",), connections),
+    "unsealed": lambda: carrier((b"state 2\n", state(b"{}\n", 0)), (b"listeners",), connections),
+    "listener": lambda: carrier((b"state 2\n", listener), connections),
     "socket": lambda: client,
 }[sys.argv[1]]()
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
