@@ -30,7 +30,7 @@ fn latency(milliseconds: u64) -> Impairments {
 }
 
 fn numbered(length: usize) -> Vec<u8> {
-    (0..length).map(|place| (place % 251) as u8).collect()
+    (0..=250).cycle().take(length).collect()
 }
 
 /// An impaired stream whose output is recorded with its times.
@@ -283,7 +283,9 @@ fn flipped_bits_do_not_depend_on_how_writes_are_cut() {
     let corrupt = Probability::new(0.01).expect("a chance");
     let output = |pieces: &[usize]| {
         let mut line = Line::new(&Impairments { corrupt, ..Impairments::default() }, u64::MAX, &[]);
-        pieces.iter().for_each(|length| line.write(*length));
+        for length in pieces {
+            line.write(*length);
+        }
         line.stream.into_inner().output
     };
     let whole = output(&[10_000]);
