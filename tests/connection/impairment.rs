@@ -480,7 +480,7 @@ fn input_that_the_rate_holds_back_does_not_time_out() {
 }
 
 #[test]
-fn a_cut_half_closes_after_exactly_so_many_bytes_and_discards_input() {
+fn a_cut_half_closes_after_exactly_its_number_of_bytes_and_discards_input() {
     let mut session = Session::new("echo", after(Fault::Cut, 4));
     session.receive(b"one", false);
     assert!(!session.stream.get_ref().write_closed);
@@ -495,7 +495,7 @@ fn a_cut_half_closes_after_exactly_so_many_bytes_and_discards_input() {
 }
 
 #[test]
-fn a_reset_closes_after_exactly_so_many_bytes_also_after_none() {
+fn a_reset_closes_after_exactly_its_number_of_bytes_also_after_none() {
     let mut session = Session::new("echo", after(Fault::Reset, 2));
     session.receive(b"one", false);
     assert_eq!((session.output(), session.reason), (&b"on"[..], Some(CloseReason::Impaired)));
