@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::io::Write as _;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 
-use retortd::connection::Budget;
+use retortd::connection::{Budget, Impaired, Impairment, Impairments, Millis};
 use retortd::daemon::config::service::SideService;
 use retortd::daemon::side::families::{FAMILIES, Family, Kind};
 use retortd::protocol::client_side::ConnectionUse;
@@ -66,6 +68,7 @@ pub fn generated(root: &Path) -> BTreeMap<String, Vec<u8>> {
             add(format!("fuzz/corpus/saved_connection/{SEED}{}-{number:02}", info.name), content);
         }
     }
+    add(format!("fuzz/corpus/saved_impairment/{SEED}delayed"), saved_impairment());
     for (name, header, _) in VECTORS {
         add(format!("fuzz/corpus/proxy_header/{SEED}{name}"), [*header, CLIENT_BYTES].concat());
     }
@@ -273,4 +276,18 @@ fn saved_connections(info: &ProtocolInfo) -> Vec<Vec<u8>> {
         Some([info.name.as_bytes(), b"\n", text.as_bytes(), b"\n", &input, &output, b"\0", example.send].concat())
     });
     saved.collect()
+}
+
+/// An impairment that is saved while it delays bytes.
+fn saved_impairment() -> Vec<u8> {
+    let (latency, jitter) = (Millis::new(100), Millis::new(20));
+    let settings = Impairments { latency, jitter, rate: NonZero::new(1000), ..Impairments::default() };
+    let impairment = Impairment::new(Arc::new(settings), 1, 1, &Arc::new(Budget::new(0)), Millis::ZERO);
+    let mut stream = Impaired::new(ScriptedStream::default(), Some(impairment));
+    for piece in ["one", "two"] {
+        stream.begin_call(Millis::ZERO, 1 << 20);
+        stream.write_all(piece.as_bytes()).expect("room");
+    }
+    let text = serde_json::to_string(&stream.save()).expect("JSON");
+    stream.delayed_bytes().fold([text.as_bytes(), b"\n"].concat(), |seed, part| [&seed, part].concat())
 }

@@ -14,6 +14,7 @@
 //! | `log_lines` | the lines of the log about its begin and its end |
 //! | `hand_over` | the client sees no difference when its connection is written down and continued elsewhere |
 //! | `saved`, `refused` | what is written down of a connection, and what is refused of that |
+//! | `impairment` | what an impaired client receives, and when; what its connection waits for |
 //! | `drain` | the end of each connection while the server drains |
 
 mod budget;
@@ -26,6 +27,7 @@ mod events;
 mod fairness;
 mod hand_over;
 mod handshake;
+mod impairment;
 mod log_lines;
 mod refused;
 mod saved;

@@ -153,9 +153,18 @@ impl<S: Stream> Impaired<S> {
     }
 }
 
+// not inlined: that would make every call of the driver longer
 impl Impairment {
+    /// Reads as much as the rate allows.
+    #[cold]
+    #[inline(never)]
+    fn read_into<S: Read>(&mut self, stream: &mut S, into: &mut [u8]) -> io::Result<usize> {
+        self.read(into.len(), |most| stream.read(&mut into[..most]))
+    }
+
     /// Takes output, and sends what is due.
     #[cold]
+    #[inline(never)]
     fn write<S: Stream>(&mut self, stream: &mut S, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut taken = 0;
         for part in parts.iter().filter(|part| !part.is_empty()) {
@@ -176,7 +185,7 @@ impl<S: Read> Read for Impaired<S> {
         let stream = &mut self.stream;
         match &mut self.impairment {
             None => stream.read(into),
-            Some(impairment) => impairment.read(into.len(), |most| stream.read(&mut into[..most])),
+            Some(impairment) => impairment.read_into(stream, into),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the output of an impaired connection has come to, and when it goes on.
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::num::NonZero;
 
 use super::kind::{Fault, ImpairmentKind};
 use super::queue::MAX_PARTS;
@@ -52,7 +53,7 @@ impl Impairment {
 
     /// Bytes that the next send may have.
     fn sendable(&mut self) -> usize {
-        let slice = self.settings.slice.map_or(usize::MAX, |slice| slice.get());
+        let slice = self.settings.slice.map_or(usize::MAX, NonZero::get);
         let most = self.bytes_left.min(slice);
         let ready = self.queue.ready(self.now, most);
         if ready == 0 || self.now < self.next_slice {
@@ -71,15 +72,12 @@ impl Impairment {
 
     /// The kernel has taken bytes.
     fn on_sent(&mut self, sent: usize) {
-        let (due, before) = (self.queue.due(), self.queue.len());
+        let before = self.queue.len();
         self.queue.advance(sent);
         let uncounted = sent.min(self.uncounted);
         self.uncounted -= uncounted;
         self.sent += (sent - uncounted) as u64;
         self.bytes_left -= sent.min(self.bytes_left);
-        if due.is_some_and(|due| due > Millis::ZERO) && self.settings.latency > Millis::ZERO {
-            self.acted.add(ImpairmentKind::Latency);
-        }
         if self.settings.slice.is_some_and(|slice| slice.get() < before) {
             self.acted.add(ImpairmentKind::Slice);
         }
@@ -175,7 +173,7 @@ impl Impairment {
 
     /// Bytes that could be sent now, but for the rate.
     fn waiting(&self) -> usize {
-        let slice = self.settings.slice.map_or(usize::MAX, |slice| slice.get());
+        let slice = self.settings.slice.map_or(usize::MAX, NonZero::get);
         self.queue.ready(self.now, slice.min(MAX_WRITE))
     }
 }

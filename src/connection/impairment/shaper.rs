@@ -44,12 +44,17 @@ impl Shaper {
         self.rate.get().saturating_mul(milliseconds).max(UNIT)
     }
 
+    /// The most credit: a byte more than it catches up on, so that a slow line loses no fractions.
+    fn most(&self) -> u64 {
+        self.worth(CATCH_UP).saturating_add(UNIT)
+    }
+
     /// Computes the credit at `now`, of a line that is busy since `busy`, or will be then.
     pub(super) fn advance(&mut self, now: Millis, busy: Millis) {
         let busy = busy.max(self.updated).min(now);
         let grown = |credit: u64, time: Millis| credit.saturating_add(self.rate.get().saturating_mul(time.get()));
         let idle = grown(self.credit, busy - self.updated).min(self.credit.max(self.worth(BURST)));
-        self.credit = grown(idle, now - busy).min(self.worth(CATCH_UP));
+        self.credit = grown(idle, now - busy).min(self.most());
         self.updated = self.updated.max(now);
     }
 
@@ -81,7 +86,7 @@ impl Shaper {
 
     /// Whether a line of this rate can have come to this.
     pub(super) fn is_possible(&self, rate: NonZero<u64>) -> bool {
-        self.rate == rate && self.credit <= self.worth(CATCH_UP)
+        self.rate == rate && self.credit <= self.most()
     }
 }
 
@@ -109,7 +114,7 @@ mod tests {
     #[test]
     fn a_busy_line_carries_exactly_its_rate() {
         for rate in [1, 7, 999, 1000, 1001, 10_000, 10_000_000, 3_333_333_333] {
-            for interval in [1, 3, 10, 100, 1000] {
+            for interval in [1, 3, 10, 100, 900] {
                 let end = 600_000 / interval * interval;
                 let (sum, exact) = (carried(rate, interval, end), rate * end / 1000);
                 let burst = (rate / 1000).max(1);
@@ -136,7 +141,7 @@ mod tests {
         line.take(1);
         for bytes in 1..10 {
             let due = line.due(bytes);
-            let mut at = |now| {
+            let at = |now| {
                 let mut line = line;
                 line.advance(now, Millis::ZERO);
                 line.available()

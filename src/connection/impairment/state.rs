@@ -165,6 +165,9 @@ impl Impairment {
             }
         });
         self.taken += taken as u64;
+        if taken > 0 && due > self.now && self.settings.latency > Millis::ZERO {
+            self.acted.add(ImpairmentKind::Latency);
+        }
         if taken == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
     }
 
@@ -220,10 +223,11 @@ impl Impairment {
             let result = read(wanted.min(available));
             line.take(*result.as_ref().unwrap_or(&0));
             self.is_reading = matches!(result, Ok(length) if length == available);
-            if !self.is_reading && line.available() > 0 && !matches!(result, Ok(length) if length == wanted) {
-                line.rest();
-            }
             if !self.is_reading {
+                // there is no more input, or no room for it
+                if !matches!(result, Ok(length) if length == wanted) {
+                    line.rest();
+                }
                 return result;
             }
             result
