@@ -96,7 +96,8 @@ impl Connection {
 /// Sends as much of both parts as the client's kernel takes, at most `most` bytes; returns how many bytes that was.
 ///
 /// A short write means that the kernel has no more room: another call would return EAGAIN.
-#[inline]
+#[allow(clippy::inline_always, reason = "measured: with that of `Impaired`, 27 of 725 instructions of a request")]
+#[inline(always)]
 fn send<S: Write>(stream: &mut S, [first, second]: [&[u8]; 2], most: usize) -> io::Result<usize> {
     let first = &first[..first.len().min(most)];
     let second = &second[..second.len().min(most - first.len())];
