@@ -1,0 +1,93 @@
+//! `retort check-client`: correct clients pass, and each flaw is found by the scenario that is meant for it.
+//!
+//! The clients are programs in Python, in `tests/clients`.
+
+mod correct;
+mod flawed;
+mod unruly;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+
+use serde_json::Value;
+
+use crate::harness::available;
+
+/// The judges that run at a time. Chosen: they spend most of the time waiting for clients that do nothing.
+const AT_A_TIME: usize = 8;
+
+/// The report in JSON, and the exit code.
+struct Judgement {
+    code: i32,
+    report: Value,
+    scenarios: BTreeMap<String, Value>,
+}
+
+impl Judgement {
+    fn with_status(&self, status: &str) -> Vec<&str> {
+        let entries = self.scenarios.iter().filter(|(_, scenario)| scenario["status"] == status);
+        entries.map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn failed(&self) -> Vec<&str> {
+        self.with_status("failed")
+    }
+
+    fn hint(&self, name: &str) -> &str {
+        self.scenarios[name]["hint"].as_str().unwrap_or_default()
+    }
+}
+
+/// The path of a program of `tests/clients`.
+fn program(name: &str) -> String {
+    format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A command that runs the judge with these arguments. Python writes its compiled modules into a directory of the
+/// tests, so that it compiles them once, and not beside the programs.
+fn check_client(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    command.arg("check-client").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("PYTHONPYCACHEPREFIX", Path::new(env!("CARGO_TARGET_TMPDIR")).join("pycache"));
+    command
+}
+
+/// Judges a client; `client` is its command.
+fn judge(options: &[&str], client: &[&str]) -> Judgement {
+    let arguments = [&["--json"], options, &["--"], client].concat();
+    let output = check_client(&arguments).output().expect("run retort");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let scenarios = report["scenarios"].as_array().expect("an array of scenarios").iter();
+    let scenarios = scenarios.map(|entry| (entry["name"].as_str().unwrap().to_owned(), entry.clone())).collect();
+    Judgement { code: output.status.code().expect("an exit code"), report, scenarios }
+}
+
+/// Judges a program of `tests/clients`, with these arguments of its own.
+fn judge_program(options: &[&str], name: &str, arguments: &[&str]) -> Judgement {
+    judge(options, &[&["python3", &program(name)], arguments].concat())
+}
+
+/// Whether the programs can run here; otherwise it is noted that the test is skipped.
+#[track_caller]
+fn can_run() -> bool {
+    available("python3")
+}
+
+/// Calls `judge` for each of the cases, several at a time, and panics with everything that they complain about.
+fn judge_all<T: Sync>(cases: &[T], judge: impl Fn(&T) -> Result<(), String> + Sync) {
+    let (queue, complaints) = (Mutex::new(cases.iter().collect::<VecDeque<_>>()), Mutex::new(Vec::new()));
+    let next = || queue.lock().unwrap().pop_front();
+    let work = || {
+        while let Some(case) = next() {
+            if let Err(complaint) = judge(case) {
+                complaints.lock().unwrap().push(complaint);
+            }
+        }
+    };
+    thread::scope(|scope| (0..AT_A_TIME).for_each(|_| drop(scope.spawn(work))));
+    let complaints = complaints.into_inner().unwrap();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
