@@ -147,7 +147,7 @@ impl Impairment {
     /// Takes output from the connection.
     ///
     /// # Errors
-    /// [`WouldBlock`](ErrorKind::WouldBlock) where it takes none now.
+    /// [`WouldBlock`](ErrorKind::WouldBlock) where it takes none now; [`OutOfMemory`](ErrorKind::OutOfMemory).
     pub(super) fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
@@ -168,7 +168,12 @@ impl Impairment {
         if taken > 0 && due > self.now && self.settings.latency > Millis::ZERO {
             self.acted.add(ImpairmentKind::Latency);
         }
-        if taken == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+        match taken {
+            // without a charge there is room for a byte: the system has no memory, and nothing will be sent that frees any
+            0 if self.queue.is_empty() => Err(ErrorKind::OutOfMemory.into()),
+            0 => Err(ErrorKind::WouldBlock.into()),
+            _ => Ok(taken),
+        }
     }
 
     /// When what is written now is due: not before what was written earlier.

@@ -102,7 +102,7 @@ impl Worker {
         let impairment = driver.impairment(&impairments, number);
         session.revision = number.revision;
         session.stream.begin_call(driver.context.now, driver.max_delayed);
-        session.stream.impair(impairment);
+        session.connection.impair(&mut session.stream, impairment);
         self.drive(token, send_due);
     }
 
