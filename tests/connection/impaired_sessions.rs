@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use retortd::connection::{
-    Budget, CloseReason, Connection, Context, Fault, FaultAfter, Impaired, Impairment, Impairments, Millis, Next,
-    Probability, SavedImpairment, Stream,
+    Budget, Charge, CloseReason, Connection, Context, Fault, FaultAfter, Impaired, Impairment, Impairments, Millis,
+    Next, Probability, SavedImpairment, Stream,
 };
 use retortd::protocol::RequestRng;
 
@@ -102,6 +102,29 @@ enum Event {
     HandOver,
 }
 
+/// What there is room for, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Memory {
+    /// In the kernel, at the beginning.
+    room: usize,
+    max_delayed: usize,
+    /// Other connections have taken the budget.
+    is_scarce: bool,
+}
+
+/// Room for everything.
+const AMPLE: Memory = Memory { room: usize::MAX, max_delayed: 0, is_scarce: false };
+
+fn memory() -> impl Strategy<Value = Memory> {
+    let room = prop_oneof![Just(0usize), Just(1), 0..10_000usize];
+    let max_delayed = prop_oneof![Just(0usize), Just(4_096), Just(1 << 20)];
+    (room, max_delayed, any::<bool>()).prop_map(|(room, max_delayed, is_scarce)| Memory {
+        room,
+        max_delayed,
+        is_scarce,
+    })
+}
+
 /// One connection, served as a worker does.
 struct Session {
     connection: Connection,
@@ -111,17 +134,21 @@ struct Session {
     reason: Option<CloseReason>,
     /// What the client still has to send.
     unsent: VecDeque<u8>,
+    others: Charge,
 }
 
 impl Session {
-    fn new(protocol: &str, settings: &Impairments, requests: &[u8], room: usize, max_delayed: usize) -> Self {
-        let budget = Arc::new(Budget::new(u64::MAX));
+    fn new(protocol: &str, settings: &Impairments, requests: &[u8], memory: Memory) -> Self {
+        let Memory { room, max_delayed, is_scarce } = memory;
+        let budget = Arc::new(Budget::new(1 << 20));
+        let mut others = Charge::new(&budget);
+        others.set_unchecked(if is_scarce { 1 << 20 } else { 0 });
         let context = context(1 << 20, &budget, 1);
         let client = Client { room, ..Client::default() };
         let stream = Impaired::new(client, impairment(settings, &context));
         let unsent = requests.iter().copied().collect();
         let connection = connection(protocol);
-        let mut session = Self { connection, stream, context, max_delayed, reason: None, unsent };
+        let mut session = Self { connection, stream, context, max_delayed, reason: None, unsent, others: others };
         let second = Some(Millis::new(1000));
         let limits = &mut session.context.limits;
         (limits.idle, limits.request, limits.write) = (second, second, second);
@@ -163,15 +190,15 @@ impl Session {
 
     /// Sends what is due, and goes on with what had to wait for that.
     fn send_due(&mut self) {
-        self.call(|connection, stream, context| match stream.send_due() {
-            Err(error) => connection.on_stream_error(&error),
-            Ok(()) => {
-                let wanted = connection.interest();
-                if wanted.write && stream.interest(wanted).write {
-                    connection.writable(stream, context)
-                } else {
-                    Next::Wait
-                }
+        self.call(|connection, stream, context| {
+            if let Err(error) = stream.send_due() {
+                return connection.on_stream_error(&error);
+            }
+            let wanted = connection.interest();
+            if wanted.write && stream.interest(wanted).write {
+                connection.writable(stream, context)
+            } else {
+                Next::Wait
             }
         });
     }
@@ -340,7 +367,7 @@ fn event(faults: bool) -> impl Strategy<Value = Event> {
 fn requests(protocol: &str) -> (Vec<u8>, Vec<u8>) {
     let requests = [5, 0, 300, 9_000, 2].map(|length| frame_request(UPPERCASE, &b"abcdefghij".repeat(900)[..length]));
     let requests = requests.concat();
-    let mut session = Session::new(protocol, &Impairments::default(), &requests, usize::MAX, 0);
+    let mut session = Session::new(protocol, &Impairments::default(), &requests, AMPLE);
     session.finish();
     let replies = session.stream.into_inner().output;
     assert!(replies.len() > 9_000, "{:?} {replies:?}", session.reason);
@@ -356,11 +383,10 @@ proptest! {
         protocol in prop_oneof![Just("frame"), Just("text"), Just("echo"), Just("chargen"), Just("discard")],
         settings in settings(true),
         events in proptest::collection::vec(event(true), 0..30),
-        room in prop_oneof![Just(0usize), Just(1), 0..10_000usize],
-        max_delayed in prop_oneof![Just(0usize), Just(4_096), Just(1 << 20)],
+        memory in memory(),
     ) {
         let (requests, _) = requests("frame");
-        let mut session = Session::new(protocol, &settings, &requests, room, max_delayed);
+        let mut session = Session::new(protocol, &settings, &requests, memory);
         for event in &events {
             session.apply(event);
         }
@@ -371,7 +397,7 @@ proptest! {
             session.finish();
         }
         let budget = Arc::clone(&session.context.budget);
-        drop((session.stream, session.connection.retire()));
+        drop((session.stream, session.connection.retire(), session.others));
         drop(session.context);
         prop_assert_eq!(budget.used(), 0);
     }
@@ -382,11 +408,10 @@ proptest! {
         protocol in prop_oneof![Just("frame"), Just("echo")],
         settings in settings(false),
         events in proptest::collection::vec(event(false), 0..30),
-        room in prop_oneof![Just(0usize), Just(1), 0..10_000usize],
-        max_delayed in prop_oneof![Just(0usize), Just(4_096), Just(1 << 20)],
+        memory in memory(),
     ) {
         let (requests, replies) = requests(protocol);
-        let mut session = Session::new(protocol, &settings, &requests, room, max_delayed);
+        let mut session = Session::new(protocol, &settings, &requests, memory);
         session.context.limits.write = None;
         (session.context.limits.idle, session.context.limits.request) = (None, None);
         for event in events.iter().filter(|event| !matches!(event, Event::HalfClose | Event::Reset)) {
@@ -402,7 +427,7 @@ proptest! {
 #[test]
 fn a_connection_that_lingers_is_not_impaired_anew() {
     for before in [Impairments::default(), Impairments { latency: Millis::new(10), ..Impairments::default() }] {
-        let mut session = Session::new("echo", &before, b"", usize::MAX, 0);
+        let mut session = Session::new("echo", &before, b"", AMPLE);
         session.run_until(Millis::new(1_500));
         assert!(session.stream.get_ref().was_half_closed && session.reason.is_none());
         let stall = Some(FaultAfter { fault: Fault::Stall, after: 0 });
