@@ -148,7 +148,7 @@ impl Session {
         let stream = Impaired::new(client, impairment(settings, &context));
         let unsent = requests.iter().copied().collect();
         let connection = connection(protocol);
-        let mut session = Self { connection, stream, context, max_delayed, reason: None, unsent, others: others };
+        let mut session = Self { connection, stream, context, max_delayed, reason: None, unsent, others };
         let second = Some(Millis::new(1000));
         let limits = &mut session.context.limits;
         (limits.idle, limits.request, limits.write) = (second, second, second);
