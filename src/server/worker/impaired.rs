@@ -92,6 +92,17 @@ impl Worker {
         }
     }
 
+    /// Applies the present impairments to all connections whose listeners had others, without waiting for a sweep: they
+    /// are on their way to a successor, which knows the present ones only, or from a predecessor.
+    pub(super) fn renew_impairments(&mut self) {
+        for slot in 0..self.table.slots() {
+            let Some((token, session)) = self.table.at(slot) else { continue };
+            if session.revision != self.shared.profile(session.listener).revision() {
+                self.renew_impairment(token);
+            }
+        }
+    }
+
     /// The impairments of the listener have changed since they were applied to this connection: applies the present
     /// ones.
     #[cold]
@@ -103,6 +114,8 @@ impl Worker {
         session.revision = number.revision;
         session.stream.begin_call(driver.context.now, driver.max_delayed);
         session.stream.impair(impairment);
+        // that of what it had; the call sets another
+        driver.impaired_timers.remove(token);
         self.drive(token, send_due);
     }
 

@@ -168,6 +168,28 @@ fn a_reload_changes_open_connections_only_if_the_impairments_change() {
     assert_eq!(harness.read(&mut client, 6).expect("the end"), REPLY[..2]);
 }
 
+/// Its sweep may need many iterations; the successor knows only the present impairments.
+#[test]
+fn a_reload_is_complete_when_the_worker_stops_for_a_hand_over() {
+    let mut harness = harness(latency(HOUR));
+    let mut client = harness.connect_and_send(REQUEST);
+    harness.iterate_until("the reply is delayed", |harness| harness.shared.stats().totals.answered == 1);
+    harness.shared.set_listener_options(&[Arc::default()]);
+    harness.worker.settle();
+    assert!(harness.worker.table.iter().all(|session| session.stream.save().is_none()));
+    assert_eq!(harness.read(&mut client, 6).expect("a reply"), REPLY);
+}
+
+#[test]
+fn a_connection_that_is_not_impaired_any_more_has_no_timer() {
+    let mut harness = harness(latency(HOUR));
+    let client = harness.connect_and_send(REQUEST);
+    harness.iterate_until("it has a timer", |harness| harness.worker.driver.impaired_timers.len() == 1);
+    harness.reload(Impairments::default());
+    assert_eq!((harness.connections(), harness.worker.driver.impaired_timers.len()), (1, 0));
+    drop(client);
+}
+
 #[test]
 fn a_drain_waits_for_what_is_sent_before_it_times_out() {
     let mut harness = harness(latency(Millis::new(30)));
