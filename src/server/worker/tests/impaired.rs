@@ -218,6 +218,17 @@ fn a_drain_does_not_wait_for_what_would_be_sent_after_it_has_timed_out() {
     }
 }
 
+/// Nothing is lost: no request is in progress, and no reply is delayed.
+#[test]
+fn a_drain_stops_an_idle_connection_that_is_stalled() {
+    let mut harness = harness(after(Fault::Stall, 0));
+    let client = harness.connect_and_send(b"");
+    harness.iterate_until("it is stalled", |harness| harness.impaired(ImpairmentKind::Stall) == 1);
+    harness.shared.channels.send_all(|| WorkerMessage::Drain(Some(TIMEOUT)));
+    harness.await_closed(CloseReason::Stopped, 1);
+    drop(client);
+}
+
 /// Endless output in slices of one byte: what 128 MB are, and more.
 #[test]
 fn connections_with_single_byte_slices_leave_the_worker_to_others() {
