@@ -106,12 +106,6 @@ impl Impairment {
         Self::new(Arc::default(), 0, 0, budget, now)
     }
 
-    /// The settings.
-    #[must_use]
-    pub fn settings(&self) -> &Arc<Impairments> {
-        &self.settings
-    }
-
     /// Continues in place of `old`: what that has delayed is due now.
     pub(super) fn take_over(&mut self, mut old: Self) {
         self.now = old.now;
