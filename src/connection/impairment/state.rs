@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use super::corruption::Corruption;
-use super::kind::{ImpairmentKind, Kinds};
+use super::kind::{Fault, ImpairmentKind, Kinds};
 use super::queue::{DelayQueue, UNCHARGED};
 use super::random::{Purpose, generator};
 use super::settings::Impairments;
@@ -187,10 +187,15 @@ impl Impairment {
 
     /// Whether the end of the output would come later than the connection wants it.
     pub(super) fn delays_end(&self) -> bool {
-        let settings = &self.settings;
-        let is_cut = self.has_met_fault && !self.holds_back() || self.end == End::Sent;
-        let is_later = self.has_output() || settings.latency > Millis::ZERO || settings.slow_close > Millis::ZERO;
-        !is_cut && (is_later || self.holds_back())
+        match self.fault_met() {
+            Some(Fault::Stall) => true,
+            Some(Fault::Cut | Fault::Reset) => false,
+            None if self.end == End::Sent => false,
+            None => {
+                let Impairments { latency, slow_close, .. } = *self.settings;
+                self.has_output() || latency > Millis::ZERO || slow_close > Millis::ZERO
+            }
+        }
     }
 
     /// The last moment at which something waited for this server: now, if it does now.
