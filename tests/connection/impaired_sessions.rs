@@ -25,10 +25,8 @@ struct Client {
     input: VecDeque<u8>,
     has_half_closed: bool,
     has_reset: bool,
-    /// Bytes that the kernel has room for.
+    /// Bytes that the kernel has room for; `usize::MAX` if the client takes everything at once.
     room: usize,
-    /// It takes everything at once.
-    is_quick: bool,
     unacknowledged: usize,
     output: Vec<u8>,
     was_half_closed: bool,
@@ -37,6 +35,10 @@ struct Client {
 impl Client {
     fn check(&self) -> io::Result<()> {
         if self.has_reset { Err(ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+    }
+
+    fn is_quick(&self) -> bool {
+        self.room == usize::MAX
     }
 
     /// Takes this number of bytes from the kernel.
@@ -70,7 +72,7 @@ impl Write for Client {
         if sent == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
-        if !self.is_quick {
+        if !self.is_quick() {
             self.room -= sent;
             self.unacknowledged += sent;
         }
@@ -148,7 +150,7 @@ impl Session {
         let mut others = Charge::new(&budget);
         others.set_unchecked(if is_scarce { 1 << 20 } else { 0 });
         let context = context(1 << 20, &budget, 1);
-        let client = Client { room, is_quick: room == usize::MAX, ..Client::default() };
+        let client = Client { room, ..Client::default() };
         let stream = Impaired::new(client, impairment(settings, &context));
         let unsent = requests.iter().copied().collect();
         let connection = connection(protocol);
@@ -173,7 +175,7 @@ impl Session {
     fn check_close(&self, reason: Option<CloseReason>) {
         let client = self.stream.get_ref();
         match reason {
-            Some(CloseReason::WriteTimeout) => assert!(!client.is_quick, "{:?}", self.stream),
+            Some(CloseReason::WriteTimeout) => assert!(!client.is_quick(), "{:?}", self.stream),
             Some(CloseReason::RequestTimeout | CloseReason::IdleTimeout) => {
                 assert!(client.input.is_empty() && self.stream.delayed_bytes().next().is_none(), "{:?}", self.stream);
             }
