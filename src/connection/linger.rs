@@ -9,6 +9,7 @@
 
 use super::close_reason::CloseReason;
 use super::context::Context;
+use super::impairment::{Impaired, Impairment};
 use super::millis::Millis;
 use super::state::{Connection, State};
 use super::stream::Stream;
@@ -64,6 +65,13 @@ impl Connection {
     #[must_use]
     pub fn lingers_for(&self) -> Option<CloseReason> {
         if let State::Lingering { reason, .. } = self.state { Some(reason) } else { None }
+    }
+
+    /// Impairs the stream in another way from now on ([`Impaired::impair`]), if there is anything left to send.
+    pub fn impair<S>(&self, stream: &mut Impaired<S>, impairment: Option<Impairment>) {
+        if self.lingers_for().is_none() || stream.has_output() {
+            stream.impair(impairment);
+        }
     }
 
     /// Closes when the client has taken nothing more, or has everything and has not half-closed, for too long.

@@ -15,6 +15,7 @@
 //! | `hand_over` | the client sees no difference when its connection is written down and continued elsewhere |
 //! | `saved`, `refused` | what is written down of a connection, and what is refused of that |
 //! | `impairment` | what an impaired client receives, and when; what its connection waits for |
+//! | `impaired_sessions` | whatever an impaired client does, its connection goes on, loses nothing, and ends |
 //! | `drain` | the end of each connection while the server drains |
 
 mod budget;
@@ -27,6 +28,7 @@ mod events;
 mod fairness;
 mod hand_over;
 mod handshake;
+mod impaired_sessions;
 mod impairment;
 mod log_lines;
 mod refused;

@@ -97,6 +97,11 @@ impl<S> Impaired<S> {
         self.impairment.as_ref().is_some_and(|impairment| impairment.holds_back())
     }
 
+    /// Whether bytes, or the end of the output, are delayed.
+    pub(in crate::connection) fn has_output(&self) -> bool {
+        self.impairment.as_ref().is_some_and(|impairment| impairment.has_output())
+    }
+
     /// The events to watch for, for a connection that waits for `wanted`.
     #[inline]
     #[must_use]

@@ -16,6 +16,14 @@ const BLOCK: usize = 2 * 1024;
 /// The memory of a delay line that is not charged to the budget, so that every connection makes progress, in bytes.
 /// Chosen: a quarter of what a connection may hold without a charge for requests and replies.
 pub const UNCHARGED: usize = 4 * 1024;
+/// The most times at which bytes of one connection are due. Derived: at 16 bytes each they are 1 MiB, the default of
+/// `--max-delayed`, and they fit into the line of the connection when it is handed over.
+const MAX_PIECES: usize = 64 * 1024;
+/// Pieces for which there is memory at first. Chosen: a connection seldom has more replies on their way.
+const FIRST_PIECES: usize = 4;
+/// Memory for more than this number of times what is used is given back. Chosen: that costs little beside the bytes that
+/// were sent.
+const SHRINK_ABOVE: usize = 4;
 /// The most parts of one send. Chosen: 128 KiB in blocks, and 1 KiB on the stack.
 pub(super) const MAX_PARTS: usize = 64;
 /// Room, in bytes, below which a delay line takes nothing more until some of it is sent, unless it is empty. Chosen: a
@@ -70,7 +78,8 @@ impl DelayQueue {
     /// Whether it takes more under this limit.
     pub(super) fn has_room(&self, limit: usize) -> bool {
         let least = if self.is_empty() { 1 } else { LEAST_ROOM.min(limit / 4) };
-        !self.is_starved && limit.saturating_sub(self.counted() + size_of::<Piece>()) >= least
+        let has_room = limit.saturating_sub(self.counted() + size_of::<Piece>()) >= least;
+        has_room && !self.is_starved && self.pieces.len() < MAX_PIECES
     }
 
     /// Takes bytes that are due then, after those before them: as many as the limit and the memory allow. Calls
@@ -87,12 +96,13 @@ impl DelayQueue {
         let cost = if starts_piece { size_of::<Piece>() } else { 0 };
         let most = bytes.len().min(limit.saturating_sub(self.counted() + cost));
         let mut rest = &bytes[..most];
-        if rest.is_empty() || !self.reserve_piece(starts_piece, budget) {
+        let is_full = starts_piece && self.pieces.len() >= MAX_PIECES;
+        if rest.is_empty() || is_full || !self.reserve_piece(starts_piece, budget) {
             return 0;
         }
         while !rest.is_empty() {
             let filled = self.start + self.length;
-            if filled == self.blocks.len() * BLOCK && !self.add_block(cost, budget) {
+            if filled == self.blocks.len() * BLOCK && !self.add_block(budget) {
                 self.is_starved = true;
                 break;
             }
@@ -120,14 +130,18 @@ impl DelayQueue {
 
     /// Makes room for a piece, if one starts.
     fn reserve_piece(&mut self, starts: bool, budget: &Arc<Budget>) -> bool {
-        let has_room = !starts || self.pieces.try_reserve(1).is_ok() && self.charge(size_of::<Piece>(), budget);
+        if !starts || self.pieces.len() < self.pieces.capacity() {
+            return true;
+        }
+        let more = self.pieces.len().max(FIRST_PIECES);
+        let has_room = self.charge(more * size_of::<Piece>(), budget) && self.pieces.try_reserve_exact(more).is_ok();
         self.is_starved |= !has_room;
         has_room
     }
 
-    /// Adds a block; `beside` bytes are charged, too.
-    fn add_block(&mut self, beside: usize, budget: &Arc<Budget>) -> bool {
-        if self.blocks.try_reserve(1).is_err() || !self.charge(BLOCK + beside, budget) {
+    /// Adds a block.
+    fn add_block(&mut self, budget: &Arc<Budget>) -> bool {
+        if self.blocks.try_reserve(1).is_err() || !self.charge(BLOCK, budget) {
             return false;
         }
         let mut block = Vec::new();
@@ -141,7 +155,18 @@ impl DelayQueue {
 
     /// Memory that it takes, in bytes.
     fn held(&self) -> usize {
-        self.blocks.len() * BLOCK + self.pieces.len() * size_of::<Piece>()
+        let places = self.blocks.capacity() * size_of::<Box<[u8]>>() + self.pieces.capacity() * size_of::<Piece>();
+        self.blocks.len() * BLOCK + places
+    }
+
+    /// Frees memory for bytes that were sent.
+    fn shrink(&mut self) {
+        shrink(&mut self.blocks);
+        shrink(&mut self.pieces);
+        let held = self.held().saturating_sub(UNCHARGED);
+        if let Some(charge) = self.charge.as_mut().filter(|charge| charge.bytes() > held) {
+            charge.set_unchecked(held);
+        }
     }
 
     /// Charges `more` bytes, beyond those that are free. False if the budget has too little.
@@ -201,10 +226,7 @@ impl DelayQueue {
             let charge = self.charge.take();
             *self = Self { charge, ..Self::default() };
         }
-        let held = self.held().saturating_sub(UNCHARGED);
-        if let Some(charge) = self.charge.as_mut().filter(|charge| charge.bytes() > held) {
-            charge.set_unchecked(held);
-        }
+        self.shrink();
     }
 
     /// All bytes are due at `now`, if they were not before.
@@ -212,6 +234,7 @@ impl DelayQueue {
         let due = now.min(self.due().unwrap_or(now));
         self.pieces.clear();
         self.count_piece(due, self.length as u64);
+        self.shrink();
     }
 
     /// All bytes, in parts.
@@ -249,5 +272,48 @@ impl DelayQueue {
             queue.charge.insert(Charge::new(budget)).set_unchecked(charged);
         }
         Some(queue)
+    }
+}
+
+/// Gives memory back where most of it is not used any more.
+fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > SHRINK_ABOVE * queue.len().max(FIRST_PIECES) {
+        queue.shrink_to(2 * queue.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes one byte that is due at each of these times.
+    fn fill(queue: &mut DelayQueue, times: std::ops::Range<u64>, budget: &Arc<Budget>) -> usize {
+        let is_taken = |due: &u64| queue.push(b"x", Millis::new(*due), usize::MAX, budget, |_| ()) == 1;
+        times.take_while(is_taken).count()
+    }
+
+    #[test]
+    fn the_memory_of_pieces_is_charged_and_given_back() {
+        let budget = Arc::new(Budget::new(u64::MAX));
+        let mut queue = DelayQueue::default();
+        assert_eq!(fill(&mut queue, 0..10_000, &budget), 10_000);
+        let is_charged = |queue: &DelayQueue| budget.used() == i64::try_from(queue.held() - UNCHARGED).expect("small");
+        assert!(is_charged(&queue) && queue.pieces.capacity() >= 10_000);
+        // a client that goes on, so that the delay line is never empty
+        queue.advance(9_000);
+        assert!(is_charged(&queue) && queue.pieces.capacity() <= 4_000);
+        queue.hurry(Millis::ZERO);
+        assert_eq!((queue.len(), queue.pieces.len(), budget.used()), (1_000, 1, 0));
+    }
+
+    #[test]
+    fn there_are_at_most_as_many_pieces_as_can_be_saved() {
+        let budget = Arc::new(Budget::new(u64::MAX));
+        let mut queue = DelayQueue::default();
+        assert_eq!(fill(&mut queue, 0..100_000, &budget), MAX_PIECES);
+        assert!(!queue.has_room(usize::MAX));
+        queue.advance(1);
+        assert!(queue.has_room(usize::MAX));
+        assert_eq!(fill(&mut queue, 100_000..200_000, &budget), 1);
     }
 }

@@ -68,12 +68,6 @@ impl Impairment {
 }
 
 impl SavedImpairment {
-    /// The settings that were in force.
-    #[must_use]
-    pub fn settings(&self) -> &Impairments {
-        &self.settings
-    }
-
     /// The number of bytes that were delayed.
     #[must_use]
     pub fn delayed(&self) -> u64 {

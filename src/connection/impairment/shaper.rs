@@ -8,9 +8,9 @@ use crate::connection::millis::Millis;
 
 /// Credit is counted in bytes times this number: at a rate in bytes a second, each millisecond is worth the rate.
 const UNIT: u64 = 1000;
-/// What a line may carry at once after it was idle, in milliseconds of its rate. Derived: the resolution of the timers;
-/// a small message at a high rate is not delayed then.
-const BURST: u64 = 1;
+/// What a line may carry at once after it was idle, in milliseconds of its rate. Derived: what a busy line waits for. With
+/// less, a line would lose credit whenever it finds no input for a moment, as between two windows of the client.
+const BURST: u64 = QUANTUM;
 /// The time that a line catches up on when its timer was late, in milliseconds. Chosen: much longer than an iteration of
 /// the event loop.
 const CATCH_UP: u64 = 1000;
@@ -117,7 +117,7 @@ mod tests {
             for interval in [1, 3, 10, 100, 900] {
                 let end = 600_000 / interval * interval;
                 let (sum, exact) = (carried(rate, interval, end), rate * end / 1000);
-                let burst = (rate / 1000).max(1);
+                let burst = (rate * BURST / 1000).max(1);
                 assert!((exact..=exact + burst + 1).contains(&sum), "{sum} bytes at {rate} every {interval} ms");
             }
         }
@@ -128,17 +128,17 @@ mod tests {
         let mut line = line(100_000);
         line.take(line.available());
         line.advance(Millis::new(60_000), Millis::NEVER);
-        assert_eq!(line.available(), 100);
+        assert_eq!(line.available(), 1_000);
         line.advance(Millis::new(61_000), Millis::new(60_500));
-        assert_eq!(line.available(), 50_100, "busy for half a second");
+        assert_eq!(line.available(), 51_000, "busy for half a second");
         line.rest();
-        assert_eq!(line.available(), 100);
+        assert_eq!(line.available(), 1_000);
     }
 
     #[test]
     fn bytes_are_due_when_they_may_pass() {
         let mut line = line(300);
-        line.take(1);
+        line.take(line.available());
         for bytes in 1..10 {
             let due = line.due(bytes);
             let at = |now| {

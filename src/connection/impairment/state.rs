@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use super::corruption::Corruption;
-use super::kind::{ImpairmentKind, Kinds};
+use super::kind::{Fault, ImpairmentKind, Kinds};
 use super::queue::{DelayQueue, UNCHARGED};
 use super::random::{Purpose, generator};
 use super::settings::Impairments;
@@ -106,12 +106,6 @@ impl Impairment {
         Self::new(Arc::default(), 0, 0, budget, now)
     }
 
-    /// The settings.
-    #[must_use]
-    pub fn settings(&self) -> &Arc<Impairments> {
-        &self.settings
-    }
-
     /// Continues in place of `old`: what that has delayed is due now.
     pub(super) fn take_over(&mut self, mut old: Self) {
         self.now = old.now;
@@ -147,7 +141,7 @@ impl Impairment {
     /// Takes output from the connection.
     ///
     /// # Errors
-    /// [`WouldBlock`](ErrorKind::WouldBlock) where it takes none now.
+    /// [`WouldBlock`](ErrorKind::WouldBlock) where it takes none now; [`OutOfMemory`](ErrorKind::OutOfMemory).
     pub(super) fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
@@ -168,7 +162,12 @@ impl Impairment {
         if taken > 0 && due > self.now && self.settings.latency > Millis::ZERO {
             self.acted.add(ImpairmentKind::Latency);
         }
-        if taken == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+        match taken {
+            // without a charge there is room for a byte: the system has no memory, and nothing will be sent that frees any
+            0 if self.queue.is_empty() => Err(ErrorKind::OutOfMemory.into()),
+            0 => Err(ErrorKind::WouldBlock.into()),
+            _ => Ok(taken),
+        }
     }
 
     /// When what is written now is due: not before what was written earlier.
@@ -188,10 +187,15 @@ impl Impairment {
 
     /// Whether the end of the output would come later than the connection wants it.
     pub(super) fn delays_end(&self) -> bool {
-        let settings = &self.settings;
-        let is_cut = self.has_met_fault && !self.holds_back() || self.end == End::Sent;
-        let is_later = self.has_output() || settings.latency > Millis::ZERO || settings.slow_close > Millis::ZERO;
-        !is_cut && (is_later || self.holds_back())
+        match self.fault_met() {
+            Some(Fault::Stall) => true,
+            Some(Fault::Cut | Fault::Reset) => false,
+            None if self.end == End::Sent => false,
+            None => {
+                let Impairments { latency, slow_close, .. } = *self.settings;
+                self.has_output() || latency > Millis::ZERO || slow_close > Millis::ZERO
+            }
+        }
     }
 
     /// The last moment at which something waited for this server: now, if it does now.

@@ -76,8 +76,8 @@ pub fn pause(worker: Worker, request: FreezeRequest) -> Option<Worker> {
 }
 
 impl Worker {
-    /// Receives connections and processed requests, and takes those requests back that have not begun. Other messages
-    /// wait until the worker goes on.
+    /// Receives connections and processed requests, completes a reload, and takes those requests back that have not
+    /// begun. Other messages wait until the worker goes on.
     pub(super) fn settle(&mut self) {
         self.set_time(self.shared.clock.elapsed());
         self.drain_mailbox();
@@ -89,6 +89,7 @@ impl Worker {
             }
         }
         self.inbox = others;
+        self.renew_impairments();
         self.recall_queued();
         self.record_durations();
         self.shared.reclaimer.free(mem::take(&mut self.driver.context.retired));
@@ -205,20 +206,15 @@ impl Worker {
         for slot in 0..self.table.slots() {
             let Some((token, session)) = self.table.at(slot) else { continue };
             let source = Source::connection(token);
-            let is_changed = session.revision != self.shared.profile(session.listener).revision();
             match self.driver.poller.add(session.stream.get_ref(), source, session.interest) {
-                Ok(()) => {
-                    self.drive(token, Connection::continue_service);
-                    if is_changed {
-                        self.renew_impairment(token);
-                    }
-                }
+                Ok(()) => self.drive(token, Connection::continue_service),
                 Err(error) => {
                     let next = self.driver.cannot_watch(session, &error, Next::Wait);
                     self.take_step(token, next);
                 }
             }
         }
+        self.renew_impairments();
         self.record_durations();
         self.free_memory();
     }

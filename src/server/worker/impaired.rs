@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use super::Worker;
 use super::drain::Phase;
 use super::drive::{Driver, send_due};
-use crate::connection::{ClientLabel, CloseReason, Fault, Impaired, Impairment, ImpairmentKind, Impairments, Next};
+use crate::connection::{
+    ClientLabel, CloseReason, Fault, Grace, Impaired, Impairment, ImpairmentKind, Impairments, Millis, Next,
+};
 use crate::server::connection_table::Session;
 use crate::server::listener::{ListenerIndex, ListenerOptions};
 use crate::server::numbering::ListenerNumber;
@@ -65,14 +67,17 @@ impl Driver {
 }
 
 /// When the stream will send next; `None` unless it holds something back.
-fn held_until(stream: &Impaired<StreamSocket>) -> Option<crate::connection::Millis> {
+fn held_until(stream: &Impaired<StreamSocket>) -> Option<Millis> {
     stream.holds_back().then(|| stream.next_send())
 }
 
-/// Why a connection closes whose output cannot be sent before the drain is over.
+/// Why a connection closes whose output cannot be sent before the drain is over: by force only if it loses something.
 fn abandoned(session: &Session) -> CloseReason {
-    let has_output = session.stream.delayed_bytes().next().is_some();
-    session.connection.lingers_for().filter(|_| !has_output).unwrap_or(CloseReason::Forced)
+    let connection = &session.connection;
+    if connection.is_pending(Grace::Given) || session.stream.delayed_bytes().next().is_some() {
+        return CloseReason::Forced;
+    }
+    connection.lingers_for().unwrap_or(CloseReason::Stopped)
 }
 
 impl Worker {
@@ -92,6 +97,17 @@ impl Worker {
         }
     }
 
+    /// Applies the present impairments to all connections whose listeners had others, without waiting for a sweep: they
+    /// are on their way to a successor, which knows the present ones only, or from a predecessor.
+    pub(super) fn renew_impairments(&mut self) {
+        for slot in 0..self.table.slots() {
+            let Some((token, session)) = self.table.at(slot) else { continue };
+            if session.revision != self.shared.profile(session.listener).revision() {
+                self.renew_impairment(token);
+            }
+        }
+    }
+
     /// The impairments of the listener have changed since they were applied to this connection: applies the present
     /// ones.
     #[cold]
@@ -102,7 +118,9 @@ impl Worker {
         let impairment = driver.impairment(&impairments, number);
         session.revision = number.revision;
         session.stream.begin_call(driver.context.now, driver.max_delayed);
-        session.stream.impair(impairment);
+        session.connection.impair(&mut session.stream, impairment);
+        // that of what it had; the call sets another
+        driver.impaired_timers.remove(token);
         self.drive(token, send_due);
     }
 

@@ -168,6 +168,28 @@ fn a_reload_changes_open_connections_only_if_the_impairments_change() {
     assert_eq!(harness.read(&mut client, 6).expect("the end"), REPLY[..2]);
 }
 
+/// Its sweep may need many iterations; the successor knows only the present impairments.
+#[test]
+fn a_reload_is_complete_when_the_worker_stops_for_a_hand_over() {
+    let mut harness = harness(latency(HOUR));
+    let mut client = harness.connect_and_send(REQUEST);
+    harness.iterate_until("the reply is delayed", |harness| harness.shared.stats().totals.answered == 1);
+    harness.shared.set_listener_options(&[Arc::default()]);
+    harness.worker.settle();
+    assert!(harness.worker.table.iter().all(|session| session.stream.save().is_none()));
+    assert_eq!(harness.read(&mut client, 6).expect("a reply"), REPLY);
+}
+
+#[test]
+fn a_connection_that_is_not_impaired_any_more_has_no_timer() {
+    let mut harness = harness(latency(HOUR));
+    let client = harness.connect_and_send(REQUEST);
+    harness.iterate_until("it has a timer", |harness| harness.worker.driver.impaired_timers.len() == 1);
+    harness.reload(Impairments::default());
+    assert_eq!((harness.connections(), harness.worker.driver.impaired_timers.len()), (1, 0));
+    drop(client);
+}
+
 #[test]
 fn a_drain_waits_for_what_is_sent_before_it_times_out() {
     let mut harness = harness(latency(Millis::new(30)));
@@ -194,6 +216,17 @@ fn a_drain_does_not_wait_for_what_would_be_sent_after_it_has_timed_out() {
         assert_eq!(closed[CloseReason::Forced as usize] + closed[CloseReason::Stopped as usize], 1);
         drop(client);
     }
+}
+
+/// Nothing is lost: no request is in progress, and no reply is delayed.
+#[test]
+fn a_drain_stops_an_idle_connection_that_is_stalled() {
+    let mut harness = harness(after(Fault::Stall, 0));
+    let client = harness.connect_and_send(b"");
+    harness.iterate_until("it is stalled", |harness| harness.impaired(ImpairmentKind::Stall) == 1);
+    harness.shared.channels.send_all(|| WorkerMessage::Drain(Some(TIMEOUT)));
+    harness.await_closed(CloseReason::Stopped, 1);
+    drop(client);
 }
 
 /// Endless output in slices of one byte: what 128 MB are, and more.
