@@ -29,12 +29,8 @@ pub struct Observation {
     pub connections: Vec<ConnectionRecord>,
     /// What the server sent.
     pub sent: Excerpt,
-    /// Whether the kernel of the server accepted all that the script sends, and no step was left.
-    pub script_finished: bool,
     /// How long the client ran until it made its first connection.
     pub startup: Option<Duration>,
-    /// How long the client ran.
-    pub duration: Duration,
 }
 
 /// How a client ended.
@@ -261,9 +257,7 @@ mod tests {
             end,
             connections: vec![ConnectionRecord { received: received.to_vec(), end: None }],
             sent: Excerpt::default(),
-            script_finished: true,
             startup: None,
-            duration: Duration::ZERO,
         }
     }
 

@@ -66,8 +66,6 @@ pub enum Listening {
     Resets,
     /// It does not listen: the kernel refuses connections.
     Absent,
-    /// Its accept queue is full: the kernel does not answer to a client that connects.
-    Full,
 }
 
 /// The host that a client is given.
@@ -84,8 +82,6 @@ pub enum Host {
 pub enum Step {
     /// Waits until this number of requests more has arrived in full.
     Expect(usize),
-    /// Waits until this number of bytes more has arrived.
-    ExpectBytes(usize),
     /// Sends these bytes in one segment, if they fit in one.
     Send(Vec<u8>),
     /// Sends these bytes and does not read until they are sent.
@@ -102,8 +98,6 @@ pub enum Step {
     Pause(Duration),
     /// Waits until the client closes or half-closes.
     ExpectEnd,
-    /// Half-closes the connection (FIN).
-    HalfClose,
     /// Closes the connection (FIN); what still arrives is read and dropped, so that no reset follows.
     Close,
     /// Resets the connection (RST).
