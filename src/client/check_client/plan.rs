@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use crate::client::client_protocol::ClientProtocol;
 
+/// The pause between two portions of bytes that a client is to receive apart. Chosen: far more than a client needs to
+/// return from recv(2), and far less than a person notices.
+pub const PAUSE: Duration = Duration::from_millis(20);
+
 /// A request, and the reply that the server sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
@@ -139,11 +143,14 @@ impl Exchange {
 }
 
 impl Plan {
-    /// A run with these requests: from a file, to a server on 127.0.0.1 that replies to each of them at once.
+    /// A run with these requests: from a file, to a server on 127.0.0.1 that replies to one after another. There is a
+    /// pause between two replies, so that a client that cannot take two out of one segment fails only where that is
+    /// judged.
     #[must_use]
     pub fn new(protocol: ClientProtocol, exchanges: Vec<Exchange>) -> Self {
-        let answer = |exchange: &Exchange| [Step::Expect(1), Step::Send(exchange.wire_reply(protocol))];
-        let script = exchanges.iter().flat_map(answer).collect();
+        let answer =
+            |exchange: &Exchange| [Step::Pause(PAUSE), Step::Expect(1), Step::Send(exchange.wire_reply(protocol))];
+        let script = exchanges.iter().flat_map(answer).skip(1).collect();
         Self::scripted(exchanges, script)
     }
 
