@@ -13,6 +13,8 @@ pub const BYTE_ORDER: &str = "lengths are in network byte order: struct.pack('!I
 pub const CHARACTERS: &str =
     "the length counts bytes, not characters: encode the message as UTF-8 first, and take the length of that";
 
+/// Of a message that ends with the newline of its line.
+pub const NEWLINE: &str = "the newline ends the line and is no part of the message: send the line without it";
 /// Of the end of a client that has printed everything.
 pub const NO_END: &str =
     "all replies were printed, but the client did not end: count the replies, and close after the last one";
@@ -34,7 +36,8 @@ pub fn in_requests(protocol: ClientProtocol, expected: &[Exchange], received: &[
 
 fn in_frame(expected: &[u8], received: &[u8]) -> Option<&'static str> {
     let (header, message) = expected.split_first_chunk::<4>()?;
-    let (expected, received) = (u32::from_be_bytes(*header), u32::from_be_bytes(*received.first_chunk::<4>()?));
+    let (received, body) = received.split_first_chunk::<4>()?;
+    let (expected, received) = (u32::from_be_bytes(*header), u32::from_be_bytes(*received));
     let [code, length @ ..] = received.to_be_bytes();
     if received == expected {
         None
@@ -43,7 +46,7 @@ fn in_frame(expected: &[u8], received: &[u8]) -> Option<&'static str> {
     } else if length == header[1..] && code != header[0] {
         Some(CODES)
     } else {
-        counts_characters(received & 0x07ff_ffff, message)
+        in_length((received & 0x07ff_ffff) as usize, message, body)
     }
 }
 
@@ -51,13 +54,17 @@ fn in_frame(expected: &[u8], received: &[u8]) -> Option<&'static str> {
 fn in_text(expected: &[u8], received: &[u8], message: &[u8]) -> Option<&'static str> {
     let header = &expected[..expected.len() - message.len()];
     let (action, _) = header.split_at(header.iter().position(|byte| *byte == b' ')? + 1);
-    let mut words = received.strip_prefix(action)?.split(|byte| *byte == b' ');
-    counts_characters(std::str::from_utf8(words.next()?).ok()?.parse().ok()?, message)
+    let mut words = received.strip_prefix(action)?.splitn(2, |byte| *byte == b' ');
+    in_length(std::str::from_utf8(words.next()?).ok()?.parse().ok()?, message, words.next()?)
 }
 
-fn counts_characters(length: u32, message: &[u8]) -> Option<&'static str> {
+fn in_length(length: usize, message: &[u8], body: &[u8]) -> Option<&'static str> {
     let characters = std::str::from_utf8(message).ok()?.chars().count();
-    (length as usize == characters && characters != message.len()).then_some(CHARACTERS)
+    if length == characters && characters != message.len() {
+        return Some(CHARACTERS);
+    }
+    let has_newline = body.strip_prefix(message).is_some_and(|behind| behind.starts_with(b"\n"));
+    (has_newline && length == message.len() + 1).then_some(NEWLINE)
 }
 
 /// The mistake in what was printed.
@@ -95,12 +102,14 @@ mod tests {
             (b"\x03\0\0\x20abc", Some(BYTE_ORDER)),
             (b"\x40\0\0\x03abc", Some(CODES)),
             (b"\x04\0\0\x03abc", Some(CODES)),
-            (b"\x20\0\0\x04abc\n", None),
+            (b"\x20\0\0\x04abc\n", Some(NEWLINE)),
+            (b"\x20\0\0\x04abcd", None),
         ] {
             assert_eq!(mistake("frame", received), hint, "{received:?}");
         }
         assert_eq!(mistake("text", "reverse 3 abcreverse 2 \u{e9}!".as_bytes()), Some(CHARACTERS));
-        assert_eq!(mistake("text", b"reverse 4 abc\n"), None);
+        assert_eq!(mistake("text", b"reverse 4 abc\n"), Some(NEWLINE));
+        assert_eq!(mistake("text", b"reverse 4 abcd"), None);
         assert_eq!(mistake("text", b"reverse"), None);
         assert_eq!(mistake("echo", b"abd"), None);
     }

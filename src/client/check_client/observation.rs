@@ -86,6 +86,15 @@ impl Observation {
         self.connections.iter().flat_map(|connection| &connection.received).copied().collect()
     }
 
+    /// Expects that the client sent nothing but the requests of the plan, as many of them as it could.
+    ///
+    /// # Errors
+    /// It did.
+    pub fn expect_no_wrong_request(&self) -> Result<(), Mismatch> {
+        let is_beginning = self.plan.requests(self.protocol).starts_with(&self.received());
+        if is_beginning { Ok(()) } else { self.expect_requests() }
+    }
+
     /// Expects that the client sent the requests of the plan, and nothing else.
     ///
     /// # Errors
@@ -255,7 +264,7 @@ mod tests {
         let hung = ClientEnd::Hung(Duration::from_secs(2));
         for (received, stdout, end, words, hint) in [
             (b"".as_slice(), b"cba\n".as_slice(), hung, "no bytes on it; the client did nothing for 2.0s", ""),
-            (b"\x20\0\0\x04abc\n", b"cba\n", ClientEnd::Code(0), "request 1, reverse of 4 bytes (abc\\x0a)", ""),
+            (b"\x20\0\0\x04abcd", b"cba\n", ClientEnd::Code(0), "request 1, reverse of 4 bytes (abcd)", ""),
             (b"\x20\0", b"", ClientEnd::Code(0), "then nothing more; exit code 0", ""),
             (REQUEST, b"cba", ClientEnd::Code(0), "on standard output: cba", "no newline at its end"),
             (REQUEST, b"b'cba'\n", ClientEnd::Code(0), "b'cba'", "reply.decode()"),

@@ -32,7 +32,7 @@ pub enum Task {
     PauseUntil(Instant),
     /// Waits until the client closes or half-closes.
     AwaitEnd,
-    /// Half-closes the connection, and every further one.
+    /// Half-closes the connection, and closes every further one.
     Close,
     /// Resets it, and every further one.
     Reset,

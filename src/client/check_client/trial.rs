@@ -85,8 +85,8 @@ impl<'a> Trial<'a> {
         })?;
         self.startup.set(self.startup.get().max(observation.startup.unwrap_or_default()));
         self.hung.set(matches!(observation.end, ClientEnd::Hung(_) | ClientEnd::OutOfTime(_)));
-        if observation.end == ClientEnd::WrongRequest {
-            observation.expect_requests()?;
+        if observation.plan.exact_requests {
+            observation.expect_no_wrong_request()?;
         }
         Ok(observation)
     }

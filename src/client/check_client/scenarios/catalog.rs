@@ -13,8 +13,9 @@ pub fn of(protocol: ClientProtocol) -> impl Iterator<Item = &'static Scenario> {
 
 const LOOP: &str = "recv was called once for the data: loop until LENGTH bytes have arrived";
 const PLAIN: &str =
-    "send the header and the message, and print the data of the reply, without its header, with a newline behind it";
+    "send the header and the message, and print the data of the reply, without its header, a newline, and nothing else";
 const ERRORS: &str = "print the reason on standard error, and end with an exit code other than 0, sys.exit(1)";
+const CLOSED: &str = "recv returns no bytes when the server has closed: report that on standard error, and exit with a code other than 0";
 const PART: &str = "recv returned no bytes, so the reply is incomplete: print nothing of it, report the error, and exit with a code other than 0";
 const RESETS: &str = "catch the error of recv (ConnectionResetError), report it, and exit with a code other than 0";
 const FAMILIES: &str =
@@ -120,10 +121,10 @@ pub const SCENARIOS: &[Scenario] = &[
 
     Scenario { group: "faults", name: "closes-early", applies_to: All, run: faults::closes_early,
         about: "the server closes before the first reply",
-        hint: ERRORS },
+        hint: CLOSED },
     Scenario { group: "faults", name: "closes-between", applies_to: All, run: faults::closes_between,
         about: "the server closes between two replies",
-        hint: ERRORS },
+        hint: CLOSED },
     Scenario { group: "faults", name: "closes-in-header", applies_to: WithLengths, run: faults::closes_in_header,
         about: "the server closes inside the header of a reply",
         hint: PART },

@@ -169,7 +169,8 @@ impl ScriptedServer {
             let mut connection = Connection::new(stream);
             match self.new_connections {
                 NewConnections::Served => {}
-                NewConnections::Closed => connection.half_close(),
+                // what a client sends that tries again is no further request
+                NewConnections::Closed => continue,
                 NewConnections::Reset => connection.reset(),
             }
             self.connections.push(connection);

@@ -117,6 +117,14 @@ fn connections_end_as_the_script_says() {
 }
 
 #[test]
+fn a_client_may_try_again_after_the_server_has_closed() {
+    let again = |address| [(); 2].map(|()| exchange(address, ONE).unwrap_or_default());
+    let (replies, server) = serve(&plan(1, vec![Step::Expect(1), Step::Close]), again);
+    assert!(replies.iter().all(Vec::is_empty) && !server.is_wrong(Instant::now() + COLLECT_TIME));
+    assert_eq!(server.into_records().0.len(), 1);
+}
+
+#[test]
 fn a_request_that_is_not_expected_is_wrong() {
     for (bytes, wrong) in [(ONE, false), (b"\x20\0\0\x04abcd".as_slice(), true), (&ONE.repeat(2), true)] {
         let bytes = bytes.to_vec();
