@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use super::plan::Listening;
 use super::result::Halt;
 use crate::client::failure::{Failure, reason};
-use crate::sys::{self, Errno, SocketAddress, StreamListener, StreamSocket};
+use crate::sys::{self, Errno, SocketAddress, StreamListener};
 
 /// A free port, and the socket that listens on it.
 #[derive(Debug)]
@@ -15,9 +15,8 @@ pub struct Port {
     pub address: SocketAddr,
     /// The listening socket, if connections are accepted.
     pub listener: Option<StreamListener>,
-    /// Sockets that keep the port from being used by others, and those that fill the accept queue.
+    /// Sockets that keep the port from being used by others.
     _kept: Vec<OwnedFd>,
-    _queued: Vec<StreamSocket>,
 }
 
 /// Ports to try, so that one is free for both families. Chosen: other programs on a machine use few of the 28,000.
@@ -61,21 +60,15 @@ fn listen(
         sys::set_receive_buffer(&socket, SMALL_BUFFER)?;
         sys::set_send_buffer(&socket, SMALL_BUFFER)?;
     }
-    let (mut listener, mut queued) = (None, Vec::new());
+    let mut listener = None;
     match listening {
         Listening::Absent => kept.push(socket),
-        Listening::Full => {
-            // one more than the backlog is queued (listen(2)); Linux ignores further clients then
-            sys::listen(&socket, 0)?;
-            queued.push(sys::start_connect(&SocketAddress::Internet(address), None).map_err(|_| Errno::ECONNREFUSED)?);
-            kept.push(socket);
-        }
         Listening::V4 | Listening::V6 | Listening::Resets => {
             sys::listen(&socket, i32::MAX)?;
             listener = Some(StreamListener::try_from(socket)?);
         }
     }
-    Ok(Port { address, listener, _kept: kept, _queued: queued })
+    Ok(Port { address, listener, _kept: kept })
 }
 
 fn bound(address: SocketAddr) -> Result<OwnedFd, Errno> {
@@ -108,8 +101,6 @@ mod tests {
         assert!(port.address.is_ipv4() && port.listener.is_some() && connect(&port).is_ok());
         let absent = open(Listening::Absent, false).unwrap();
         assert_eq!(connect(&absent).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        let full = open(Listening::Full, false).unwrap();
-        assert_eq!(connect(&full).unwrap_err().kind(), ErrorKind::TimedOut);
     }
 
     #[test]

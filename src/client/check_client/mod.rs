@@ -12,6 +12,7 @@
 //! | [`plan`] | what a scenario prepares: requests, input, the server's script |
 //! | [`observation`] | what came of a run, and its judgment |
 //! | [`result`](mod@result) | the result of a scenario, and the reasons for none |
+//! | `mistakes` | mistakes that show in what a client sent or printed |
 //! | [`wire`] | requests out of the bytes that a client sent |
 //! | [`command`] | the command of the client, and its placeholders |
 //! | `run` | the loop of one run |
@@ -26,6 +27,7 @@ pub mod command;
 pub mod definition;
 mod first_run;
 mod listening;
+mod mistakes;
 pub mod observation;
 pub mod plan;
 pub mod result;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::mistakes;
 use super::plan::Plan;
 use super::wire;
 use crate::client::client_protocol::ClientProtocol;
@@ -29,12 +30,8 @@ pub struct Observation {
     pub connections: Vec<ConnectionRecord>,
     /// What the server sent.
     pub sent: Excerpt,
-    /// Whether the kernel of the server accepted all that the script sends, and no step was left.
-    pub script_finished: bool,
     /// How long the client ran until it made its first connection.
     pub startup: Option<Duration>,
-    /// How long the client ran.
-    pub duration: Duration,
 }
 
 /// How a client ended.
@@ -89,6 +86,15 @@ impl Observation {
         self.connections.iter().flat_map(|connection| &connection.received).copied().collect()
     }
 
+    /// Expects that the client sent nothing but the requests of the plan, as many of them as it could.
+    ///
+    /// # Errors
+    /// It did.
+    pub fn expect_no_wrong_request(&self) -> Result<(), Mismatch> {
+        let is_beginning = self.plan.requests(self.protocol).starts_with(&self.received());
+        if is_beginning { Ok(()) } else { self.expect_requests() }
+    }
+
     /// Expects that the client sent the requests of the plan, and nothing else.
     ///
     /// # Errors
@@ -111,7 +117,8 @@ impl Observation {
             }
             None => (format!("the requests: {}", shown(&expected, start)), got),
         };
-        Err(self.failure(expected, got))
+        let hint = mistakes::in_requests(self.protocol, &self.plan.exchanges, &received);
+        Err(Mismatch { hint: hint.unwrap_or_default().into(), ..self.failure(expected, got) })
     }
 
     /// Expects exactly this on standard output.
@@ -131,22 +138,22 @@ impl Observation {
         if self.end != ClientEnd::Code(0) {
             received = format!("{received}; {}", self.described_end());
         }
+        let hint = mistakes::in_output(expected, printed).unwrap_or_default().into();
         let failure = self.failure(format!("on standard output{place}: {}", shown(expected, start)), received);
-        Err(match output_mistake(expected, printed) {
-            Some(hint) => Mismatch { hint: hint.into(), ..failure },
-            None => failure,
-        })
+        Err(Mismatch { hint, ..failure })
     }
 
-    /// Expects that the client ended by itself, with exit code 0.
+    /// Expects that a client that has printed all replies ended by itself, with exit code 0.
     ///
     /// # Errors
     /// It did not.
     pub fn expect_success(&self) -> Result<(), Mismatch> {
-        match self.end {
-            ClientEnd::Code(0) => Ok(()),
-            _ => Err(self.failure("exit code 0", self.described_end())),
-        }
+        let hint = match self.end {
+            ClientEnd::Code(0) => return Ok(()),
+            ClientEnd::Hung(_) | ClientEnd::OutOfTime(_) => mistakes::NO_END,
+            _ => "",
+        };
+        Err(Mismatch { hint: hint.into(), ..self.failure("exit code 0", self.described_end()) })
     }
 
     /// Expects that the client ended by itself with an exit code other than 0, and a message on standard error.
@@ -217,26 +224,6 @@ impl Observation {
     }
 }
 
-/// A mistake that the output shows.
-fn output_mistake(expected: &[u8], printed: &[u8]) -> Option<&'static str> {
-    let lossless = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    if expected.strip_suffix(b"\n") == Some(printed) {
-        return Some("the last line has no newline at its end: print a newline behind each reply");
-    }
-    if printed.starts_with(b"b'") || printed.starts_with(b"b\"") {
-        return Some("bytes were printed as a literal of the language: decode them, reply.decode()");
-    }
-    if printed
-        .iter()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .eq(expected.iter().filter(|b| !b.is_ascii_whitespace()))
-        && lossless(expected) != lossless(printed)
-    {
-        return Some("only white space differs: print each reply as it is, with one newline behind it");
-    }
-    None
-}
-
 /// The index of the first byte to show, so that the first difference is among those shown.
 fn first_shown(expected: &[u8], received: &[u8]) -> usize {
     let equal = expected.iter().zip(received).take_while(|(one, other)| one == other).count();
@@ -261,9 +248,7 @@ mod tests {
             end,
             connections: vec![ConnectionRecord { received: received.to_vec(), end: None }],
             sent: Excerpt::default(),
-            script_finished: true,
             startup: None,
-            duration: Duration::ZERO,
         }
     }
 
@@ -279,14 +264,14 @@ mod tests {
         let hung = ClientEnd::Hung(Duration::from_secs(2));
         for (received, stdout, end, words, hint) in [
             (b"".as_slice(), b"cba\n".as_slice(), hung, "no bytes on it; the client did nothing for 2.0s", ""),
-            (b"\x20\0\0\x04abc\n", b"cba\n", ClientEnd::Code(0), "request 1, reverse of 4 bytes (abc\\x0a)", ""),
+            (b"\x20\0\0\x04abcd", b"cba\n", ClientEnd::Code(0), "request 1, reverse of 4 bytes (abcd)", ""),
             (b"\x20\0", b"", ClientEnd::Code(0), "then nothing more; exit code 0", ""),
             (REQUEST, b"cba", ClientEnd::Code(0), "on standard output: cba", "no newline at its end"),
             (REQUEST, b"b'cba'\n", ClientEnd::Code(0), "b'cba'", "reply.decode()"),
             (REQUEST, b"c ba\n", ClientEnd::Code(0), "c ba", "only white space differs"),
             (REQUEST, b"", ClientEnd::Code(1), "nothing; exit code 1; on standard error: last", ""),
             (REQUEST, b"cba\n", ClientEnd::Signal(11), "signal 11 ended the client", ""),
-            (REQUEST, b"cba\n", hung, "was killed", ""),
+            (REQUEST, b"cba\n", hung, "was killed", "close after the last one"),
         ] {
             let failure = observation(received, stdout, b"first\nlast\n\n", end).expect_all().unwrap_err();
             assert!(failure.received.contains(words), "{failure:?}");

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use crate::client::client_protocol::ClientProtocol;
 
+/// The pause between two portions of bytes that a client is to receive apart. Chosen: far more than a client needs to
+/// return from recv(2), and far less than a person notices.
+pub const PAUSE: Duration = Duration::from_millis(20);
+
 /// A request, and the reply that the server sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
@@ -66,8 +70,6 @@ pub enum Listening {
     Resets,
     /// It does not listen: the kernel refuses connections.
     Absent,
-    /// Its accept queue is full: the kernel does not answer to a client that connects.
-    Full,
 }
 
 /// The host that a client is given.
@@ -84,8 +86,6 @@ pub enum Host {
 pub enum Step {
     /// Waits until this number of requests more has arrived in full.
     Expect(usize),
-    /// Waits until this number of bytes more has arrived.
-    ExpectBytes(usize),
     /// Sends these bytes in one segment, if they fit in one.
     Send(Vec<u8>),
     /// Sends these bytes and does not read until they are sent.
@@ -102,8 +102,6 @@ pub enum Step {
     Pause(Duration),
     /// Waits until the client closes or half-closes.
     ExpectEnd,
-    /// Half-closes the connection (FIN).
-    HalfClose,
     /// Closes the connection (FIN); what still arrives is read and dropped, so that no reset follows.
     Close,
     /// Resets the connection (RST).
@@ -145,11 +143,14 @@ impl Exchange {
 }
 
 impl Plan {
-    /// A run with these requests: from a file, to a server on 127.0.0.1 that replies to each of them at once.
+    /// A run with these requests: from a file, to a server on 127.0.0.1 that replies to one after another. There is a
+    /// pause between two replies, so that a client that cannot take two out of one segment fails only where that is
+    /// judged.
     #[must_use]
     pub fn new(protocol: ClientProtocol, exchanges: Vec<Exchange>) -> Self {
-        let answer = |exchange: &Exchange| [Step::Expect(1), Step::Send(exchange.wire_reply(protocol))];
-        let script = exchanges.iter().flat_map(answer).collect();
+        let answer =
+            |exchange: &Exchange| [Step::Pause(PAUSE), Step::Expect(1), Step::Send(exchange.wire_reply(protocol))];
+        let script = exchanges.iter().flat_map(answer).skip(1).collect();
         Self::scripted(exchanges, script)
     }
 

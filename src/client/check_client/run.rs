@@ -72,10 +72,9 @@ pub fn observe(run: &Run<'_>) -> Result<Observation, Halt> {
     let mut watch = Watch { run, server: &mut server, client: &mut client, started, startup: None };
     let ended = watch.wait()?;
     let startup = watch.startup;
-    let duration = started.elapsed();
     let end = client.finish().map_err(|error| cannot("wait for the client", &error))?;
     read_rest(&mut client, &mut server).map_err(|error| cannot("accept a connection", &error))?;
-    let (connections, sent, script_finished) = server.into_records();
+    let (connections, sent) = server.into_records();
     Ok(Observation {
         plan: run.plan.clone(),
         protocol: run.protocol,
@@ -84,9 +83,7 @@ pub fn observe(run: &Run<'_>) -> Result<Observation, Halt> {
         end: ended.unwrap_or(end),
         connections,
         sent,
-        script_finished,
         startup,
-        duration,
     })
 }
 

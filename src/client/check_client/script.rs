@@ -10,8 +10,6 @@ use super::plan::Step;
 pub enum Task {
     /// Waits until this number of requests has arrived, since the beginning.
     AwaitRequests(usize),
-    /// Waits until this number of bytes has arrived, since the beginning.
-    AwaitBytes(usize),
     /// Sends bytes, and reads at the same time, or does not.
     Send { bytes: Vec<u8>, sent: usize, reads: bool },
     /// Waits for further requests until nothing has arrived for the time; then sends the first replies, one for each
@@ -34,9 +32,7 @@ pub enum Task {
     PauseUntil(Instant),
     /// Waits until the client closes or half-closes.
     AwaitEnd,
-    /// Half-closes the connection.
-    HalfClose,
-    /// Half-closes it, and every further one.
+    /// Half-closes the connection, and closes every further one.
     Close,
     /// Resets it, and every further one.
     Reset,
@@ -51,15 +47,13 @@ pub struct Script {
     task: Option<Task>,
     /// Requests that the steps so far have waited for.
     requests: usize,
-    /// Bytes that the steps so far have waited for.
-    bytes: usize,
 }
 
 impl Script {
     /// A script at its beginning.
     #[must_use]
     pub fn new(steps: Vec<Step>) -> Self {
-        Self { steps: steps.into(), task: None, requests: 0, bytes: 0 }
+        Self { steps: steps.into(), task: None, requests: 0 }
     }
 
     /// The task in progress, or the next one. `None`: the script is finished.
@@ -75,12 +69,6 @@ impl Script {
     #[must_use]
     pub fn current(&self) -> Option<&Task> {
         self.task.as_ref()
-    }
-
-    /// Whether nothing is left to do.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.task.is_none() && self.steps.is_empty()
     }
 
     /// Ends the task in progress.
@@ -112,10 +100,6 @@ impl Script {
                 self.requests += requests;
                 Task::AwaitRequests(self.requests)
             }
-            Step::ExpectBytes(bytes) => {
-                self.bytes += bytes;
-                Task::AwaitBytes(self.bytes)
-            }
             Step::Send(bytes) => Task::Send { bytes, sent: 0, reads: true },
             Step::SendWithoutReading(bytes) => Task::Send { bytes, sent: 0, reads: false },
             Step::SendPieces(pieces, pause) => {
@@ -132,7 +116,6 @@ impl Script {
             Step::ServeAll => Task::ServeAll,
             Step::Pause(time) => Task::PauseUntil(now + time),
             Step::ExpectEnd => Task::AwaitEnd,
-            Step::HalfClose => Task::HalfClose,
             Step::Close => Task::Close,
             Step::Reset => Task::Reset,
             Step::Silence => Task::Silence,

@@ -66,7 +66,8 @@ impl<'a> Trial<'a> {
     /// Runs the client once.
     ///
     /// # Errors
-    /// The run says nothing about the client, and [`Trial::take_halt`] has the reason: return the error at once.
+    /// The client sent wrong requests; or the run says nothing about the client, and [`Trial::take_halt`] has the reason:
+    /// return the error at once.
     pub fn run(&self, plan: Plan) -> Result<Observation, Mismatch> {
         let result = match self.reason_to_skip(&plan) {
             Some(reason) => Err(Halt::Skip(reason)),
@@ -78,15 +79,16 @@ impl<'a> Trial<'a> {
                 interrupts: self.interrupts,
             }),
         };
-        result
-            .map_err(|halt| {
-                *self.halt.borrow_mut() = Some(halt);
-                Mismatch::in_words("a run", "none", "")
-            })
-            .inspect(|observation| {
-                self.startup.set(self.startup.get().max(observation.startup.unwrap_or_default()));
-                self.hung.set(matches!(observation.end, ClientEnd::Hung(_) | ClientEnd::OutOfTime(_)));
-            })
+        let observation = result.map_err(|halt| {
+            *self.halt.borrow_mut() = Some(halt);
+            Mismatch::in_words("a run", "none", "")
+        })?;
+        self.startup.set(self.startup.get().max(observation.startup.unwrap_or_default()));
+        self.hung.set(matches!(observation.end, ClientEnd::Hung(_) | ClientEnd::OutOfTime(_)));
+        if observation.plan.exact_requests {
+            observation.expect_no_wrong_request()?;
+        }
+        Ok(observation)
     }
 
     /// Runs the client once, and judges the requests, the output and the exit code.

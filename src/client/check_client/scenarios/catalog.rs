@@ -2,6 +2,7 @@
 
 use super::{actions, ends, faults, input, invocation, messages, pipelining, replies};
 use crate::client::check_client::definition::{AppliesTo, Scenario};
+use crate::client::check_client::mistakes::{BYTE_ORDER, CHARACTERS, NO_END};
 use crate::client::client_protocol::ClientProtocol;
 use AppliesTo::{All, Frames, Only, WithAction, WithLengths};
 
@@ -11,8 +12,10 @@ pub fn of(protocol: ClientProtocol) -> impl Iterator<Item = &'static Scenario> {
 }
 
 const LOOP: &str = "recv was called once for the data: loop until LENGTH bytes have arrived";
-const CODES: &str = "the top 5 bits of the header are the action's code (of this edition), and the other 27 the length";
+const PLAIN: &str =
+    "send the header and the message, and print the data of the reply, without its header, a newline, and nothing else";
 const ERRORS: &str = "print the reason on standard error, and end with an exit code other than 0, sys.exit(1)";
+const CLOSED: &str = "recv returns no bytes when the server has closed: report that on standard error, and exit with a code other than 0";
 const PART: &str = "recv returned no bytes, so the reply is incomplete: print nothing of it, report the error, and exit with a code other than 0";
 const RESETS: &str = "catch the error of recv (ConnectionResetError), report it, and exit with a code other than 0";
 const FAMILIES: &str =
@@ -23,22 +26,22 @@ const FAMILIES: &str =
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { group: "actions", name: "uppercase", applies_to: WithAction("uppercase"), run: actions::uppercase,
         about: "a request for upper case, and its reply on a line",
-        hint: CODES },
+        hint: PLAIN },
     Scenario { group: "actions", name: "lowercase", applies_to: WithAction("lowercase"), run: actions::lowercase,
         about: "a request for lower case",
-        hint: CODES },
+        hint: PLAIN },
     Scenario { group: "actions", name: "title-case", applies_to: WithAction("title-case"), run: actions::title_case,
         about: "a request for title case",
-        hint: CODES },
+        hint: PLAIN },
     Scenario { group: "actions", name: "reverse", applies_to: WithAction("reverse"), run: actions::reverse,
         about: "a request for the text backwards",
-        hint: CODES },
+        hint: PLAIN },
     Scenario { group: "actions", name: "shuffle", applies_to: WithAction("shuffle"), run: actions::shuffle,
         about: "a request for a permutation, printed as the server chose it",
-        hint: CODES },
+        hint: PLAIN },
     Scenario { group: "actions", name: "random", applies_to: WithAction("random"), run: actions::random,
         about: "a request for characters dropped and repeated, printed as the server chose them",
-        hint: CODES },
+        hint: PLAIN },
     Scenario { group: "actions", name: "lines", applies_to: Only("echo"), run: actions::echo,
         about: "a message for each line, and a line for each reply",
         hint: "each line without its newline is a message, and its reply is printed on a line of its own" },
@@ -48,10 +51,10 @@ pub const SCENARIOS: &[Scenario] = &[
 
     Scenario { group: "messages", name: "length-field", applies_to: All, run: messages::length_field,
         about: "a message of 258 bytes, whose length has two different bytes",
-        hint: "lengths are in network byte order: struct.pack('!I', ...) and struct.unpack('!I', ...)" },
+        hint: BYTE_ORDER },
     Scenario { group: "messages", name: "non-ascii", applies_to: All, run: messages::non_ascii,
         about: "characters of 2, 3 and 4 bytes in UTF-8",
-        hint: "the length counts bytes, not characters: encode the message as UTF-8 first, and take the length of that" },
+        hint: CHARACTERS },
     Scenario { group: "messages", name: "spaces-in-message", applies_to: All, run: messages::spaces,
         about: "double spaces, tabs, and white space at the ends of messages",
         hint: "the message is everything behind the first space, as it is: line.split(' ', 1), and no strip()" },
@@ -94,7 +97,7 @@ pub const SCENARIOS: &[Scenario] = &[
         hint: "a reply that fills the buffer exactly is complete: count bytes, do not wait for a short read" },
     Scenario { group: "replies", name: "482164-bytes", applies_to: All, run: replies::long,
         about: "482,164 bytes, as in the course's own grader",
-        hint: LOOP },
+        hint: "the length may be far more than one recv returns, and more than 16 bits hold: loop until LENGTH bytes have arrived" },
     Scenario { group: "replies", name: "slow-server", applies_to: All, run: replies::slow_server,
         about: "a reply after one second",
         hint: "a server may take its time: wait for the reply, with a timeout of several seconds if any" },
@@ -111,17 +114,17 @@ pub const SCENARIOS: &[Scenario] = &[
 
     Scenario { group: "ends", name: "client-closes", applies_to: All, run: ends::client_first,
         about: "the client closes or half-closes after the last reply, without waiting for the server",
-        hint: "the server waits for the client to close: count the replies, and close after the last one" },
+        hint: NO_END },
     Scenario { group: "ends", name: "server-closes", applies_to: All, run: ends::server_first,
         about: "the server closes after the last reply: that is no error",
         hint: "when all replies have arrived, the end of the connection is no error" },
 
     Scenario { group: "faults", name: "closes-early", applies_to: All, run: faults::closes_early,
         about: "the server closes before the first reply",
-        hint: ERRORS },
+        hint: CLOSED },
     Scenario { group: "faults", name: "closes-between", applies_to: All, run: faults::closes_between,
         about: "the server closes between two replies",
-        hint: ERRORS },
+        hint: CLOSED },
     Scenario { group: "faults", name: "closes-in-header", applies_to: WithLengths, run: faults::closes_in_header,
         about: "the server closes inside the header of a reply",
         hint: PART },

@@ -1,18 +1,13 @@
 //! The places where a reply is cut in two, and scripts that send the pieces apart.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use super::samples::takes_arguments;
 use crate::client::check_client::definition::ScenarioResult;
-use crate::client::check_client::plan::{Exchange, Plan, Step};
+use crate::client::check_client::plan::{Exchange, PAUSE, Plan, Step};
 use crate::client::check_client::trial::Trial;
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::judge::outcome::Pass;
-
-/// The pause between two pieces. Chosen: far more than a client needs to return from recv(2), so that it gets the pieces
-/// apart, and far less than a person notices.
-const PIECE_PAUSE: Duration = Duration::from_millis(20);
 
 /// The bytes in front of the data of a reply.
 #[must_use]
@@ -61,7 +56,7 @@ fn cut_plan(protocol: ClientProtocol, exchange: &Exchange, cuts: &[usize]) -> Pl
     for &cut in cuts {
         let (first, second) = reply.split_at(cut);
         script.push(Step::Expect(1));
-        script.push(Step::SendPieces(vec![first.to_vec(), second.to_vec()], PIECE_PAUSE));
+        script.push(Step::SendPieces(vec![first.to_vec(), second.to_vec()], PAUSE));
     }
     Plan::scripted(vec![exchange.clone(); cuts.len()], script)
 }

@@ -1,19 +1,13 @@
 //! Servers that fail: the client reports that, and prints no part of a reply.
 
-use std::time::Duration;
-
 use super::cuts::header_length;
 use super::judging::{did_not_end, expect_whole_replies, failed_after};
 use super::samples::any;
 use crate::client::check_client::definition::ScenarioResult;
-use crate::client::check_client::plan::{Exchange, Listening, Plan, Step};
+use crate::client::check_client::plan::{Exchange, Listening, PAUSE, Plan, Step};
 use crate::client::check_client::trial::Trial;
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::judge::outcome::Pass;
-
-/// The time for the client to receive what precedes a reset, which discards what was not received. Chosen as the pause
-/// between two pieces of a reply.
-const BEFORE_RESET: Duration = Duration::from_millis(20);
 
 /// A length that no reply has: the largest that fits in 31 bits, so that it is positive as a signed number.
 const HUGE_LENGTH: u32 = i32::MAX as u32;
@@ -64,9 +58,10 @@ pub fn resets(trial: &Trial) -> ScenarioResult {
     failed_after(&trial.run(plan)?, 0)
 }
 
+/// The pause lets the client receive what precedes the reset, which discards what was not received.
 pub fn resets_in_reply(trial: &Trial) -> ScenarioResult {
     let protocol = trial.protocol();
-    fails(trial, |last| vec![Step::Send(half(protocol, last)), Step::Pause(BEFORE_RESET), Step::Reset])
+    fails(trial, |last| vec![Step::Send(half(protocol, last)), Step::Pause(PAUSE), Step::Reset])
 }
 
 fn does_not_serve(trial: &Trial, listening: Listening) -> ScenarioResult {

@@ -26,7 +26,7 @@ pub fn no_final_newline(trial: &Trial) -> ScenarioResult {
 pub fn many_lines(trial: &Trial) -> ScenarioResult {
     let protocol = trial.protocol();
     let exchanges = (0..10_000).map(|number| reversed(protocol, &format!("line {number}"))).collect();
-    trial.passes(Plan::new(protocol, exchanges))
+    trial.passes(Plan::scripted(exchanges, vec![Step::ServeAll]))
 }
 
 /// Three requests, also in `text`: a client that takes one as arguments is not run with a file.

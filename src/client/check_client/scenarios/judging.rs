@@ -9,6 +9,7 @@ use crate::client::judge::mismatch::Mismatch;
 use crate::client::judge::outcome::Pass;
 
 const WHOLE_REPLIES: &str = "print a reply when all of it has arrived, and nothing of one that has not";
+const NOTHING_ELSE: &str = "only replies go to standard output: print errors and messages on standard error";
 
 /// Judges a client whose server failed after this number of replies: it reports an error, and prints no part of a reply.
 ///
@@ -32,16 +33,14 @@ pub fn expect_whole_replies(observation: &Observation, most: usize) -> Result<()
         }
         output.extend([&exchange.reply[..], b"\n"].concat());
     }
-    if observation.stdout == output || is_part_of_echo(observation) {
+    let printed = observation.stdout.strip_suffix(b"\n").unwrap_or(&observation.stdout);
+    let is_beginning = observation.plan.output().starts_with(printed);
+    // in a protocol without boundaries between replies, a client may print bytes as they come
+    if observation.stdout == output || (is_beginning && !observation.protocol.has_reply_length()) {
         return Ok(());
     }
-    observation.expect_output(&output).map_err(|mismatch| Mismatch { hint: WHOLE_REPLIES.into(), ..mismatch })
-}
-
-/// In a protocol without boundaries between replies, a client may print bytes as they come.
-fn is_part_of_echo(observation: &Observation) -> bool {
-    let printed = observation.stdout.strip_suffix(b"\n").unwrap_or(&observation.stdout);
-    !observation.protocol.has_reply_length() && observation.plan.output().starts_with(printed)
+    let hint = if is_beginning { WHOLE_REPLIES } else { NOTHING_ELSE };
+    observation.expect_output(&output).map_err(|mismatch| Mismatch { hint: hint.into(), ..mismatch })
 }
 
 /// The lines on standard output, without their newlines.

@@ -149,11 +149,10 @@ impl ScriptedServer {
         self.wrong_since.is_some_and(|since| now >= since + COLLECT_TIME) || self.total() >= self.limit
     }
 
-    /// What the server has seen and sent, and whether its script is finished.
+    /// What the server has seen and sent.
     #[must_use]
-    pub fn into_records(self) -> (Vec<ConnectionRecord>, Excerpt, bool) {
-        let finished = self.script.is_finished();
-        (self.connections.into_iter().map(Connection::into_record).collect(), self.sent, finished)
+    pub fn into_records(self) -> (Vec<ConnectionRecord>, Excerpt) {
+        (self.connections.into_iter().map(Connection::into_record).collect(), self.sent)
     }
 
     fn accept(&mut self) -> io::Result<()> {
@@ -170,7 +169,8 @@ impl ScriptedServer {
             let mut connection = Connection::new(stream);
             match self.new_connections {
                 NewConnections::Served => {}
-                NewConnections::Closed => connection.half_close(),
+                // what a client sends that tries again is no further request
+                NewConnections::Closed => continue,
                 NewConnections::Reset => connection.reset(),
             }
             self.connections.push(connection);

@@ -15,21 +15,16 @@ impl ScriptedServer {
         if self.connections.is_empty() {
             return false;
         }
-        let (requests, total, ended) = (self.requests(), self.total(), self.connections[self.active].has_ended());
+        let (requests, ended) = (self.requests(), self.connections[self.active].has_ended());
         let Some(task) = self.script.task(now) else { return false };
         let done = match task {
             Task::AwaitRequests(number) => requests >= *number,
-            Task::AwaitBytes(number) => total >= *number,
             Task::PauseUntil(time) => now >= *time,
             Task::AwaitEnd => ended,
             Task::Silence => false,
             Task::Send { .. } => return self.send(),
             Task::Gather { .. } => return self.gather(requests, ended, now),
             Task::ServeAll => return self.serve(),
-            Task::HalfClose => {
-                self.connections[self.active].half_close();
-                true
-            }
             Task::Close => {
                 self.new_connections = NewConnections::Closed;
                 self.connections.iter_mut().for_each(Connection::half_close);
@@ -108,10 +103,7 @@ impl ScriptedServer {
 
     /// Closes each connection that its client has ended, unless the script sends on it or wants it open.
     pub(super) fn answer_ends(&mut self) {
-        let busy = matches!(
-            self.script.current(),
-            Some(Task::Send { .. } | Task::PauseUntil(_) | Task::AwaitBytes(_) | Task::Silence)
-        );
+        let busy = matches!(self.script.current(), Some(Task::Send { .. } | Task::PauseUntil(_) | Task::Silence));
         let waits_for_replies = matches!(self.script.current(), Some(Task::Gather { since: Some(_), .. }));
         for (index, connection) in self.connections.iter_mut().enumerate() {
             let in_use = index == self.active && (busy || waits_for_replies);

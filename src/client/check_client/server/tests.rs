@@ -44,6 +44,11 @@ fn exchange(address: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>, ErrorKind> {
     Ok(reply)
 }
 
+/// Whether the script has no further step.
+fn is_finished(server: &mut ScriptedServer) -> bool {
+    server.script.task(Instant::now()).is_none()
+}
+
 fn expect_and_send(requests: usize) -> Vec<Step> {
     (0..requests).flat_map(|_| [Step::Expect(1), Step::Send(REPLY.to_vec())]).collect()
 }
@@ -52,28 +57,29 @@ fn expect_and_send(requests: usize) -> Vec<Step> {
 fn requests_are_recorded_and_replies_sent_in_pieces() {
     let pieces = REPLY.iter().map(|byte| vec![*byte]).collect();
     let plan = plan(1, vec![Step::Expect(1), Step::SendPieces(pieces, Duration::from_millis(1))]);
-    let (reply, server) = serve(&plan, |address| exchange(address, ONE));
+    let (reply, mut server) = serve(&plan, |address| exchange(address, ONE));
     assert_eq!(reply.as_deref(), Ok(REPLY));
-    let (records, sent, finished) = server.into_records();
+    assert!(is_finished(&mut server));
+    let (records, sent) = server.into_records();
     assert_eq!((&*records[0].received, records[0].end), (ONE, Some(ConnectionEnd::Closed)));
-    assert_eq!((&*sent.head, finished), (REPLY, true));
+    assert_eq!(&*sent.head, REPLY);
 }
 
 #[test]
 fn a_client_may_open_a_connection_for_each_request() {
     let plan = plan(3, expect_and_send(3));
-    let (replies, server) = serve(&plan, |address| [(); 3].map(|()| exchange(address, ONE).unwrap()));
+    let (replies, mut server) = serve(&plan, |address| [(); 3].map(|()| exchange(address, ONE).unwrap()));
     assert!(replies.iter().all(|reply| reply == REPLY), "{replies:?}");
-    let (records, _, finished) = server.into_records();
-    assert_eq!((records.len(), finished), (3, true));
+    assert!(is_finished(&mut server));
+    assert_eq!(server.into_records().0.len(), 3);
 }
 
 #[test]
 fn replies_sent_together_serve_all_who_wait_for_them() {
     let together = vec![Step::AnswerTogether(vec![REPLY.to_vec(); 3], Duration::from_millis(5))];
-    let (reply, server) = serve(&plan(3, together.clone()), |address| exchange(address, &ONE.repeat(3)));
+    let (reply, mut server) = serve(&plan(3, together.clone()), |address| exchange(address, &ONE.repeat(3)));
     assert_eq!(reply, Ok(REPLY.repeat(3)));
-    assert!(server.into_records().2);
+    assert!(is_finished(&mut server));
     let one_by_one = |address| {
         let mut stream = TcpStream::connect(address).unwrap();
         for _ in 0..3 {
@@ -81,7 +87,7 @@ fn replies_sent_together_serve_all_who_wait_for_them() {
             stream.read_exact(&mut [0; 7]).unwrap();
         }
     };
-    assert!(serve(&plan(3, together), one_by_one).1.into_records().2);
+    assert!(is_finished(&mut serve(&plan(3, together), one_by_one).1));
 }
 
 #[test]
@@ -111,6 +117,14 @@ fn connections_end_as_the_script_says() {
 }
 
 #[test]
+fn a_client_may_try_again_after_the_server_has_closed() {
+    let again = |address| [(); 2].map(|()| exchange(address, ONE).unwrap_or_default());
+    let (replies, server) = serve(&plan(1, vec![Step::Expect(1), Step::Close]), again);
+    assert!(replies.iter().all(Vec::is_empty) && !server.is_wrong(Instant::now() + COLLECT_TIME));
+    assert_eq!(server.into_records().0.len(), 1);
+}
+
+#[test]
 fn a_request_that_is_not_expected_is_wrong() {
     for (bytes, wrong) in [(ONE, false), (b"\x20\0\0\x04abcd".as_slice(), true), (&ONE.repeat(2), true)] {
         let bytes = bytes.to_vec();
@@ -124,7 +138,7 @@ fn a_server_that_does_not_read_is_not_in_the_way_of_one_that_does() {
     let reply = vec![b'x'; 8 << 20];
     let mut plan = plan(1, vec![Step::Expect(1), Step::SendWithoutReading(reply.clone())]);
     (plan.small_buffers, plan.exact_requests) = (true, false);
-    let (received, server) = serve(&plan, move |address| exchange(address, ONE));
+    let (received, mut server) = serve(&plan, move |address| exchange(address, ONE));
     assert_eq!(received.map(|received| received.len()), Ok(reply.len()));
-    assert!(server.into_records().2);
+    assert!(is_finished(&mut server));
 }
