@@ -48,7 +48,7 @@ fn client_with_request_as_arguments_passes() {
         return;
     }
     let client = super::program("right.py");
-    let words = ["python3", &client, "-P", "text", "-h", "{host}", "-p", "{port}", "--", "{action}", "{message}"];
+    let words = [super::python(), &client, "-P", "text", "-h", "{host}", "-p", "{port}", "--", "{action}", "{message}"];
     let judgement = judge(&["-P", "text"], &words);
     assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{:#}", judgement.report);
     assert!(judgement.with_status("passed").len() >= 5, "{:#}", judgement.report);

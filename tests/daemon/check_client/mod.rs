@@ -9,7 +9,7 @@ mod unruly;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::thread;
 
 use serde_json::Value;
@@ -18,6 +18,9 @@ use crate::harness::available;
 
 /// The judges that run at a time. Chosen: they spend most of the time waiting for clients that do nothing.
 const AT_A_TIME: usize = 8;
+
+/// For clients that do something at all times, however busy the machine is. Chosen: like the deadline of other tests.
+const AMPLE_PATIENCE: &str = "--patience=30s";
 
 /// The report in JSON, and the exit code.
 struct Judgement {
@@ -67,7 +70,17 @@ fn judge(options: &[&str], client: &[&str]) -> Judgement {
 
 /// Judges a program of `tests/clients`, with these arguments of its own.
 fn judge_program(options: &[&str], name: &str, arguments: &[&str]) -> Judgement {
-    judge(options, &[&["python3", &program(name)], arguments].concat())
+    judge(options, &[&[python(), &program(name)], arguments].concat())
+}
+
+/// The interpreter itself: `python3` may be a script that looks for it, which takes longer than most scenarios.
+fn python() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| {
+        let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+        let path = String::from_utf8(output.expect("run python3").stdout).expect("UTF-8");
+        path.trim_end().to_owned()
+    });
+    &PATH
 }
 
 /// Whether the programs can run here; otherwise it is noted that the test is skipped.

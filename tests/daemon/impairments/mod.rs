@@ -77,7 +77,8 @@ fn pipelined(count: usize) -> (Vec<u8>, Vec<u8>) {
     (requests, (0..count).flat_map(|number| length_prefixed(&text(number).to_ascii_uppercase())).collect())
 }
 
-/// The kinds of impairments that have acted, each with the number of connections.
+/// The kinds of impairments that have acted, each with the number of connections. They are counted at the end of the
+/// call in which they act, a moment after the requests that it has answered.
 fn acted(statistics: &Statistics) -> Vec<(&str, u64)> {
     statistics.impaired_by.iter().map(|(kind, count)| (kind.as_str(), *count)).collect()
 }
