@@ -1,6 +1,6 @@
 //! Correct clients pass every scenario, however they are written.
 
-use super::{can_run, judge, judge_all, judge_program};
+use super::{AMPLE_PATIENCE, can_run, judge, judge_all, judge_program};
 
 /// Programs in different styles: threads, asyncio, select(2).
 const CORRECT: &[&str] = &["right.py", "asynchronous.py", "event_loop.py"];
@@ -20,7 +20,7 @@ fn correct_clients_pass_every_scenario() {
     }
     let cases: Vec<_> = CORRECT.iter().flat_map(|program| PROTOCOLS.iter().map(move |case| (program, case))).collect();
     judge_all(&cases, |(program, (options, protocol))| {
-        let judgement = judge_program(options, program, &["-P", protocol]);
+        let judgement = judge_program(&[*options, &[AMPLE_PATIENCE]].concat(), program, &["-P", protocol]);
         if judgement.failed().is_empty() && judgement.code == 0 && judgement.with_status("passed").len() >= 15 {
             return Ok(());
         }
@@ -35,7 +35,7 @@ fn client_without_pipelining_fails_that_scenario_alone() {
     }
     judge_all(PROTOCOLS, |(options, protocol)| {
         let failed: &[&str] = if protocol.starts_with("frame") { &["pipelined"] } else { &[] };
-        let judgement = judge_program(options, "one_by_one.py", &["-P", protocol]);
+        let judgement = judge_program(&[*options, &[AMPLE_PATIENCE]].concat(), "one_by_one.py", &["-P", protocol]);
         let as_expected = judgement.failed() == failed && judgement.code == i32::from(!failed.is_empty());
         if as_expected { Ok(()) } else { Err(format!("-P {protocol}: {:#}", judgement.report)) }
     });
@@ -49,7 +49,7 @@ fn client_with_request_as_arguments_passes() {
     }
     let client = super::program("right.py");
     let words = [super::python(), &client, "-P", "text", "-h", "{host}", "-p", "{port}", "--", "{action}", "{message}"];
-    let judgement = judge(&["-P", "text"], &words);
+    let judgement = judge(&["-P", "text", AMPLE_PATIENCE], &words);
     assert_eq!((judgement.failed(), judgement.code), (vec![], 0), "{:#}", judgement.report);
     assert!(judgement.with_status("passed").len() >= 5, "{:#}", judgement.report);
     assert!(!judgement.with_status("skipped").is_empty(), "{:#}", judgement.report);

@@ -4,7 +4,6 @@ use std::fs;
 use std::process::Output;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::{AMPLE_PATIENCE, Judgement, can_run, check_client, judge_program, program, python};
 use crate::harness::{Directory, process_id, stderr, wait_until};
@@ -21,9 +20,10 @@ fn judge_unruly(patience: &str, name: &str) -> (Judgement, String) {
     (judgement, reported)
 }
 
-/// Judges an unruly program that uses up all of the judge's patience: the least in which so many processes report.
+/// Judges an unruly program that uses up all of the judge's patience: the least in which this number of
+/// processes reports.
 fn judge_hanging(name: &str, processes: usize) -> (Judgement, String) {
-    let patiences = ["--patience=500ms", "--patience=2s", "--patience=8s", AMPLE_PATIENCE];
+    let patiences = ["--patience=500ms", "--patience=2s", AMPLE_PATIENCE];
     let mut judged = patiences.iter().map(|patience| judge_unruly(patience, name));
     judged.find(|(_, reported)| reported.lines().count() == processes).expect("all processes have started")
 }
