@@ -164,18 +164,13 @@ impl<S: Stream> Impaired<S> {
     }
 }
 
-// not inlined: that would make every call of the driver longer
 impl Impairment {
     /// Reads as much as the rate allows.
-    #[cold]
-    #[inline(never)]
     fn read_into<S: Read>(&mut self, stream: &mut S, into: &mut [u8]) -> io::Result<usize> {
         self.read(into.len(), |most| stream.read(&mut into[..most]))
     }
 
     /// Takes output, and sends what is due.
-    #[cold]
-    #[inline(never)]
     fn write<S: Stream>(&mut self, stream: &mut S, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut taken = 0;
         for part in parts.iter().filter(|part| !part.is_empty()) {
