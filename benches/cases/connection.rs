@@ -175,7 +175,10 @@ fn serve(
         stream.begin_call(Millis::ZERO, MIB);
         next = match next {
             Next::Wait if stream.interest(connection.interest()).write => connection.writable(stream, context),
-            Next::Wait => connection.readable(stream, context),
+            Next::Wait => match stream.plain() {
+                Some(stream) => connection.readable(stream, context),
+                None => connection.readable(stream, context),
+            },
             Next::WaitForMemory(_) => panic!("there is no limit on memory"),
             Next::Offload(job) => {
                 let done = job.run(&mut worker.offload_random, context.unix_time).expect("memory");

@@ -175,6 +175,8 @@ fn prepare_direct(in_flight: &mut InFlight, context: &mut Context) -> Result<usi
 }
 
 /// Reads once; again after EINTR.
+#[allow(clippy::inline_always, reason = "measured: with `send`, 76 of 1582 instructions of a request")]
+#[inline(always)]
 pub(super) fn read_once<S: Read>(stream: &mut S, into: &mut [u8]) -> io::Result<usize> {
     loop {
         match stream.read(into) {

@@ -33,6 +33,14 @@ pub struct Driver {
     pub shared: Arc<Shared>,
 }
 
+/// The socket has input, or its end, or an error.
+fn readable(connection: &mut Connection, stream: &mut Impaired<StreamSocket>, context: &mut Context) -> Next {
+    match stream.plain() {
+        Some(stream) => connection.readable(stream, context),
+        None => connection.readable(stream, context),
+    }
+}
+
 /// The socket has room, or something is due: sends that, and goes on with what had to wait for it.
 pub fn send_due(connection: &mut Connection, stream: &mut Impaired<StreamSocket>, context: &mut Context) -> Next {
     if let Err(error) = stream.send_due() {
@@ -158,7 +166,7 @@ impl Worker {
             next = self.driver.drive_connection(token, session, send_due);
         }
         if interest.read && (event.readable || is_broken) && matches!(next, Next::Wait) {
-            next = self.driver.drive_connection(token, session, Connection::readable);
+            next = self.driver.drive_connection(token, session, readable);
         }
         // the usual case costs no call
         if !matches!(next, Next::Wait) {
