@@ -41,16 +41,18 @@ fn document(run: &RunSummary, grade: &Grade) -> Value {
 
 fn entry(run: &RunSummary, grade: &Grade, test: &GradedTest, score: &Value) -> Value {
     let message = if test.passed { "" } else { beginning(&test.output, MESSAGES / grade.tests.len()) };
-    let subcommand = match run.judge {
-        Judge::OfServers => "check",
-        Judge::OfClients => "check-client",
+    let (protocol, test_name) = (run.protocol, test.subject.name);
+    // The words for what is judged keep it short.
+    let command = match run.judge {
+        Judge::OfServers => format!("retort check HOST:PORT -P {protocol} --only {test_name}"),
+        Judge::OfClients => format!("retort check-client -P {protocol} --only {test_name} -- COMMAND"),
     };
     json!({
         "name": format!("{}: {}", test.subject.group, test.subject.name),
         "status": if test.passed { "pass" } else if grade.problem.is_some() { "error" } else { "fail" },
         "score": score,
         "message": message,
-        "test_code": format!("retort {subcommand} --only {}", test.subject.name),
+        "test_code": command,
         "filename": "",
         "line_no": 0,
         "duration": seconds(test.duration),
@@ -97,7 +99,7 @@ mod tests {
             json!({
                 "name": "a: a1", "status": "fail", "score": 0, "filename": "", "line_no": 0, "duration": 1.5,
                 "message": "it works\nsent: nothing\nexpected: abc\nreceived: abd\nhint: look again",
-                "test_code": "retort check --only a1",
+                "test_code": "retort check HOST:PORT -P frame --only a1",
             })
         );
         assert_eq!((&document["tests"][1]["status"], &document["tests"][1]["message"]), (&json!("pass"), &json!("")));
@@ -133,7 +135,7 @@ mod tests {
     #[test]
     fn scores_add_up_in_floating_point() {
         for number in 1..70 {
-            for points in ["0.3", "1", "10", "99.99", "100"] {
+            for points in ["0.3", "1", "10", "99.99", "100", "99999.99"] {
                 let grade = grade_of(number, points, "", |place| place % 7 != 3);
                 let sum: f64 = scores(&grade.tests).iter().filter_map(Value::as_f64).sum();
                 assert_eq!(Value::from(sum), Value::from(grade.score().as_f64()), "{number} {points}");
