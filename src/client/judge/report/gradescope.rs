@@ -25,6 +25,9 @@ pub fn document(run: &RunSummary, grade: &Grade) -> Value {
 /// How many tests passed, of those that students see at once: this text has no visibility of its own.
 fn summary(run: &RunSummary, grade: &Grade) -> String {
     let (hidden, visible): (Vec<_>, Vec<_>) = grade.tests.iter().partition(|test| test.hidden);
+    if visible.is_empty() {
+        return format!("{}: the results are shown after the due date", run.protocol);
+    }
     let passed = visible.iter().filter(|test| test.passed).count();
     let rest = if hidden.is_empty() { "" } else { "; others are shown after the due date" };
     format!("{}: {passed} of {} {} passed{rest}", run.protocol, visible.len(), run.judge.nouns())
@@ -57,6 +60,9 @@ mod tests {
             let run = run_with(vec![failed(), Ok(Pass::Clean), hidden.clone(), hidden, Ok(Pass::Clean)]);
             let document = document(&run, &grading("10", &[]).unwrap().grade(&run, None));
             assert_eq!(document["output"], "frame: 2 of 3 checks passed; others are shown after the due date");
+            let mut grade = grading("10", &[]).unwrap().grade(&run, None);
+            grade.tests.iter_mut().for_each(|test| test.hidden = true);
+            assert_eq!(super::document(&run, &grade)["output"], "frame: the results are shown after the due date");
         }
     }
 
