@@ -1,7 +1,8 @@
 //! The scripts of docs/teaching.md, run against stand-ins for Gradescope's directory and for a job of GitHub.
 //!
-//! Changes to a script: `/autograder` is a temporary directory, port 8083 a free one, and a server that never starts is
-//! waited for less than 10 s. The results are checked against the formats of both systems.
+//! Changes to a script: `/autograder` is a temporary directory, port 8083 a free one, the programs of students run as the
+//! user of the test, `python3` is the interpreter itself, and a server that never starts is waited for less than 10 s.
+//! The results are checked against the formats of both systems.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,6 +18,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::check_client::python;
 use crate::harness::{Directory, available, skip};
 
 /// The points in the document.
@@ -53,7 +55,11 @@ fn step(workflow: &str) -> String {
 /// A script with what differs here for this program of a student.
 fn localized(script: &str, program: &str) -> String {
     let wait = if program == ENDS_AT_ONCE { "--wait 300ms" } else { "--wait 10s" };
-    script.replace("8083", &free_port()).replace("--wait 10s", wait)
+    script
+        .replace("8083", &free_port())
+        .replace("runuser -u student -- ", "")
+        .replace("--wait 10s", wait)
+        .replace("python3", python())
 }
 
 fn free_port() -> String {
@@ -141,12 +147,14 @@ fn check_results(results: &Value) {
     assert_eq!((max, hundredths(&results["score"])), (POINTS * 100, score));
 }
 
-/// The result of the step of a workflow for this program of a student, and the exit code of the step.
-fn classroom(heading: &str, id: &str, name: &str, program: &str) -> (Value, i32) {
+/// The result of the step of a workflow for this program of a student.
+fn classroom(heading: &str, id: &str, name: &str, program: &str) -> Value {
     let workflow = block(heading);
     let variable = format!("{}_RESULTS: \"${{{{ steps.{id}.outputs.result }}}}\"", id.to_uppercase());
     assert!(workflow.contains(&format!("id: {id}\n")) && workflow.contains(&variable), "{workflow}");
     assert!(workflow.contains(&format!("runners: {id}}}")), "{workflow}");
+    // what the reporter's description requires
+    assert!(workflow.starts_with("name: Autograding Tests\n") && workflow.contains("\n  run-autograding-tests:\n"));
     let directory = Directory::new();
     let root = directory.path("repository");
     fs::create_dir_all(root.join(".github")).expect("create a directory");
@@ -157,7 +165,8 @@ fn classroom(heading: &str, id: &str, name: &str, program: &str) -> (Value, i32)
     let encoded = output.strip_prefix("result=").and_then(|rest| rest.strip_suffix('\n')).expect("an output");
     let result = serde_json::from_slice(&STANDARD.decode(encoded).expect("base64")).expect("JSON");
     check_result(&result);
-    (result, code)
+    assert_eq!(code, 0, "the reporter would not run: {printed}");
+    result
 }
 
 /// The rules of the result that the reporter of GitHub Classroom reads.
@@ -209,8 +218,8 @@ fn server_that_does_not_run_gets_results_from_both() {
     let none = autograded("Gradescope: a server", "server.py", ENDS_AT_ONCE);
     let reason = none["output"].as_str().expect("text");
     assert!(none["score"] == 0 && reason.contains("Connection refused"), "{none:#}");
-    let (none, code) = classroom("GitHub Classroom: a server", "server", "server.py", ENDS_AT_ONCE);
-    assert_eq!((&none["status"], sum(&none), code), (&Value::from("error"), 0.0, 2), "{none:#}");
+    let none = classroom("GitHub Classroom: a server", "server", "server.py", ENDS_AT_ONCE);
+    assert_eq!((&none["status"], sum(&none)), (&Value::from("error"), 0.0), "{none:#}");
 }
 
 #[test]
@@ -219,23 +228,32 @@ fn server_is_graded_by_classroom() {
         return;
     }
     let heading = "GitHub Classroom: a server";
-    let (right, code) = classroom(heading, "server", "server.py", SERVER);
-    assert_eq!((&right["status"], Value::from(sum(&right)), code), (&Value::from("pass"), Value::from(40.0), 0));
-    let (wrong, code) = classroom(heading, "server", "server.py", WRONG_SERVER);
-    assert_eq!((&wrong["status"], Value::from(sum(&wrong)), code), (&Value::from("fail"), Value::from(0.0), 1));
+    let right = classroom(heading, "server", "server.py", SERVER);
+    assert_eq!((&right["status"], Value::from(sum(&right))), (&Value::from("pass"), Value::from(40.0)));
+    let wrong = classroom(heading, "server", "server.py", WRONG_SERVER);
+    assert_eq!((&wrong["status"], Value::from(sum(&wrong))), (&Value::from("fail"), Value::from(0.0)));
 }
 
 #[test]
-fn client_is_graded_by_both() {
+fn client_is_graded_by_gradescope() {
     if !has_python() {
         return;
     }
-    let right = autograded("Gradescope: a client", "client.py", CLIENT);
-    assert!(hundredths(&right["score"]) > 0, "{right:#}");
-    let wrong = autograded("Gradescope: a client", "client.py", ENDS_AT_ONCE);
+    let heading = "Gradescope: a client";
+    let right = autograded(heading, "client.py", CLIENT);
+    assert_eq!(right["score"], POINTS, "{right:#}");
+    let wrong = autograded(heading, "client.py", ENDS_AT_ONCE);
     assert!(wrong["score"] == 0, "{wrong:#}");
-    let (right, _) = classroom("GitHub Classroom: a client", "client", "client.py", CLIENT);
-    assert!(sum(&right) > 0.0, "{right:#}");
-    let (wrong, code) = classroom("GitHub Classroom: a client", "client", "client.py", ENDS_AT_ONCE);
-    assert_eq!((&wrong["status"], code), (&Value::from("fail"), 1), "{wrong:#}");
+}
+
+#[test]
+fn client_is_graded_by_classroom() {
+    if !has_python() {
+        return;
+    }
+    let heading = "GitHub Classroom: a client";
+    let right = classroom(heading, "client", "client.py", CLIENT);
+    assert_eq!((&right["status"], Value::from(sum(&right))), (&Value::from("pass"), Value::from(40.0)), "{right:#}");
+    let wrong = classroom(heading, "client", "client.py", ENDS_AT_ONCE);
+    assert_eq!(wrong["status"], "fail", "{wrong:#}");
 }

@@ -75,7 +75,7 @@ fn judge_program(options: &[&str], name: &str, arguments: &[&str]) -> Judgement 
 }
 
 /// The interpreter itself: `python3` may be a script that looks for it, which takes longer than most scenarios.
-fn python() -> &'static str {
+pub fn python() -> &'static str {
     static PATH: LazyLock<String> = LazyLock::new(|| {
         let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
         let path = String::from_utf8(output.expect("run python3").stdout).expect("UTF-8");

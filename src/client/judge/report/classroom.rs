@@ -41,32 +41,34 @@ fn document(run: &RunSummary, grade: &Grade) -> Value {
 
 fn entry(run: &RunSummary, grade: &Grade, test: &GradedTest, score: &Value) -> Value {
     let message = if test.passed { "" } else { beginning(&test.output, MESSAGES / grade.tests.len()) };
-    let subcommand = match run.judge {
-        Judge::OfServers => "check",
-        Judge::OfClients => "check-client",
+    let (protocol, test_name) = (run.protocol, test.subject.name);
+    // The words for what is judged keep it short.
+    let command = match run.judge {
+        Judge::OfServers => format!("retort check HOST:PORT -P {protocol} --only {test_name}"),
+        Judge::OfClients => format!("retort check-client -P {protocol} --only {test_name} -- COMMAND"),
     };
     json!({
         "name": format!("{}: {}", test.subject.group, test.subject.name),
         "status": if test.passed { "pass" } else if grade.problem.is_some() { "error" } else { "fail" },
         "score": score,
         "message": message,
-        "test_code": format!("retort {subcommand} --only {}", test.subject.name),
+        "test_code": command,
         "filename": "",
         "line_no": 0,
         "duration": seconds(test.duration),
     })
 }
 
-/// The scores, whose sum in floating point, from the first to the last, is exact: the reporter shows that sum. The last
-/// test that passed makes up for errors of binary fractions.
+/// The scores, whose sum in floating point, from the first to the last, is exact: the reporter shows that sum. They are
+/// rounded to multiples of the last binary digit of the total, so that no partial sum is rounded, and the last test that
+/// has points makes up for what they lack.
 fn scores(tests: &[GradedTest]) -> Vec<Value> {
-    let mut scores: Vec<Value> = tests.iter().map(|test| test.score().to_json()).collect();
-    let total: f64 = tests.iter().map(GradedTest::score).sum::<Points>().as_f64();
-    if let Some(last) = tests.iter().rposition(|test| test.passed) {
-        let before: f64 = tests[..last].iter().map(|test| test.score().as_f64()).sum();
-        scores[last] = Value::from(total - before);
+    let total = tests.iter().map(GradedTest::score).sum::<Points>().as_f64();
+    let mut scores: Vec<f64> = tests.iter().map(|test| (test.score().as_f64() + total) - total).collect();
+    if let Some(last) = scores.iter().rposition(|score| *score > 0.0) {
+        scores[last] = total - scores[..last].iter().sum::<f64>();
     }
-    scores
+    scores.into_iter().map(Value::from).collect()
 }
 
 /// The beginning of a text, at most `length` bytes of it.
@@ -78,6 +80,9 @@ fn beginning(text: &str, length: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::client::judge::graded_runs::{failed, grading, run_with};
@@ -95,9 +100,9 @@ mod tests {
         assert_eq!(
             document["tests"][0],
             json!({
-                "name": "a: a1", "status": "fail", "score": 0, "filename": "", "line_no": 0, "duration": 1.5,
+                "name": "a: a1", "status": "fail", "score": 0.0, "filename": "", "line_no": 0, "duration": 1.5,
                 "message": "it works\nsent: nothing\nexpected: abc\nreceived: abd\nhint: look again",
-                "test_code": "retort check --only a1",
+                "test_code": "retort check HOST:PORT -P frame --only a1",
             })
         );
         assert_eq!((&document["tests"][1]["status"], &document["tests"][1]["message"]), (&json!("pass"), &json!("")));
@@ -114,10 +119,10 @@ mod tests {
         );
     }
 
-    /// A grade of `number` tests, which pass as `passed` says of their places.
-    fn grade_of(number: usize, points: &str, output: &str, passed: impl Fn(usize) -> bool) -> Grade {
+    /// A grade of tests with these weights, which pass as `passed` says of their places.
+    fn grade_of(weights: &[u32], points: &str, output: &str, passed: impl Fn(usize) -> bool) -> Grade {
         let max = Points::parse(points).unwrap();
-        let parts = max.shared(&vec![1; number]).into_iter().enumerate();
+        let parts = max.shared(weights).into_iter().enumerate();
         let test = |(place, max)| GradedTest {
             subject: Subject { group: "pipelining", name: "both-sides-full", about: "", only_by_name: false },
             number: String::new(),
@@ -130,14 +135,29 @@ mod tests {
         Grade { tests: parts.map(test).collect(), max, problem: None }
     }
 
+    fn assert_exact(grade: &Grade) {
+        let scores: Vec<f64> = scores(&grade.tests).iter().filter_map(Value::as_f64).collect();
+        assert_eq!(Value::from(scores.iter().sum::<f64>()), Value::from(grade.score().as_f64()), "{scores:?}");
+        for (score, test) in scores.iter().zip(&grade.tests) {
+            assert!((score - test.score().as_f64()).abs() < 1e-6, "{score} {test:?}");
+        }
+    }
+
+    /// No number added to the first score gives the total: the sums below and above it are even, and rounded to.
     #[test]
-    fn scores_add_up_in_floating_point() {
-        for number in 1..70 {
-            for points in ["0.3", "1", "10", "99.99", "100"] {
-                let grade = grade_of(number, points, "", |place| place % 7 != 3);
-                let sum: f64 = scores(&grade.tests).iter().filter_map(Value::as_f64).sum();
-                assert_eq!(Value::from(sum), Value::from(grade.score().as_f64()), "{number} {points}");
-            }
+    fn a_total_that_no_last_score_completes_is_exact() {
+        assert_exact(&grade_of(&[1, 4], "60440.98", "", |_| true));
+    }
+
+    proptest! {
+        #[test]
+        fn scores_add_up_in_floating_point(
+            weights in vec(0_u32..=5, 1..70),
+            (whole, hundredths) in prop_oneof![(0..10_u32, 1..100_u32), (0..100_000_u32, 1..100_u32)],
+            passes in any::<[u64; 2]>(),
+        ) {
+            let points = format!("{whole}.{hundredths:02}");
+            assert_exact(&grade_of(&weights, &points, "", |place| passes[place / 64] >> (place % 64) & 1 == 1));
         }
     }
 
@@ -146,7 +166,7 @@ mod tests {
     fn the_result_fits_in_an_environment_variable() {
         let run = run_with(vec![]);
         for output in ["\"\n\\".repeat(10_000), "\u{df}".repeat(10_000), "x".repeat(30_000)] {
-            let line = line(&run, &grade_of(60, "100", &output, |_| false));
+            let line = line(&run, &grade_of(&[1; 60], "100", &output, |_| false));
             assert!(line.len() < 131_000, "{}", line.len());
         }
     }

@@ -1,7 +1,8 @@
 //! The results for systems that grade: Gradescope's file, and GitHub Classroom's output of a step.
 //!
 //! Guarantees: both are written at the end of every run that has begun, also if nothing could be judged, because the
-//! system would report a failure of its own otherwise; Gradescope's file is complete or stays as it was.
+//! system would report a failure of its own otherwise; Gradescope's file is complete or stays as it was. A signal that
+//! ends `check`, which does not watch for any, leaves both as they were.
 
 use std::env;
 use std::ffi::OsString;

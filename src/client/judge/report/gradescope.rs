@@ -12,19 +12,25 @@ const AFTER_DUE_DATE: &str = "after_due_date";
 
 /// The whole document.
 pub fn document(run: &RunSummary, grade: &Grade) -> Value {
-    let passed = grade.tests.iter().filter(|test| test.passed).count();
-    let output = match &grade.problem {
-        Some(problem) => problem.clone(),
-        None => format!("{}: {passed} of {} {} passed", run.protocol, grade.tests.len(), run.judge.nouns()),
-    };
     json!({
         // Counts in place of the sum of the tests, which would have errors of binary fractions.
         "score": grade.score().to_json(),
         "execution_time": run.duration.as_secs() + u64::from(run.duration.subsec_nanos() > 0),
-        "output": output,
+        "output": grade.problem.clone().unwrap_or_else(|| summary(run, grade)),
         "output_format": "text",
         "tests": grade.tests.iter().map(test).collect::<Vec<_>>(),
     })
+}
+
+/// How many tests passed, of those that students see at once: this text has no visibility of its own.
+fn summary(run: &RunSummary, grade: &Grade) -> String {
+    let (hidden, visible): (Vec<_>, Vec<_>) = grade.tests.iter().partition(|test| test.hidden);
+    if visible.is_empty() {
+        return format!("{}: the results are shown after the due date", run.protocol);
+    }
+    let passed = visible.iter().filter(|test| test.passed).count();
+    let rest = if hidden.is_empty() { "" } else { "; others are shown after the due date" };
+    format!("{}: {passed} of {} {} passed{rest}", run.protocol, visible.len(), run.judge.nouns())
 }
 
 fn test(test: &GradedTest) -> Value {
@@ -46,6 +52,19 @@ mod tests {
     use super::*;
     use crate::client::judge::graded_runs::{failed, grading, run_with};
     use crate::client::judge::outcome::Pass;
+
+    /// The group `b` is hidden.
+    #[test]
+    fn the_summary_says_nothing_of_hidden_tests() {
+        for hidden in [failed(), Ok(Pass::Clean)] {
+            let run = run_with(vec![failed(), Ok(Pass::Clean), hidden.clone(), hidden, Ok(Pass::Clean)]);
+            let document = document(&run, &grading("10", &[]).unwrap().grade(&run, None));
+            assert_eq!(document["output"], "frame: 2 of 3 checks passed; others are shown after the due date");
+            let mut grade = grading("10", &[]).unwrap().grade(&run, None);
+            grade.tests.iter_mut().for_each(|test| test.hidden = true);
+            assert_eq!(super::document(&run, &grade)["output"], "frame: the results are shown after the due date");
+        }
+    }
 
     #[test]
     fn a_test_has_its_points_and_what_was_observed() {
