@@ -123,6 +123,14 @@ fn checks_and_groups_are_completed() {
     complete("retort check localhost --only ", &["actions", "uppercase", "pattern", "title-case"], &["frame"]);
     complete("retort check --only se", &["service", "second-client"], &["uppercase"]);
     complete("retort check --only pro", &["proxy", "proxy-v1-fragments", "proxy-v2-local"], &["uppercase"]);
+    complete("retort check --hidden ", &["actions", "chance"], &["uppercase", "faults"]);
+}
+
+#[test]
+fn scenarios_and_their_groups_are_completed() {
+    complete("retort check-client --only ", &["actions", "uppercase", "byte-by-byte", "faults"], &["second-client"]);
+    complete("retort check-client --hidden ", &["actions", "faults"], &["uppercase", "chance"]);
+    complete("retort check-client -P ", &["frame", "frame-2021", "text", "echo"], &["discard", "chargen"]);
 }
 
 #[test]

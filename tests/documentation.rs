@@ -386,6 +386,15 @@ fn relative_links(text: &str) -> Vec<&str> {
     targets.filter(|target| !target.contains("://") && !target.starts_with('#')).collect()
 }
 
+#[test]
+fn readme_links_to_every_document() {
+    let readme = read("README.md");
+    let links = relative_links(&readme);
+    for document in markdown().iter().filter(|document| document.starts_with("docs/")) {
+        assert!(links.contains(&document.as_str()), "README.md has no link to {document}");
+    }
+}
+
 /// The system test `documents` follows the links of the installed README.md.
 #[test]
 fn package_has_every_document_that_readme_links_to() {

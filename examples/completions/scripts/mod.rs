@@ -12,6 +12,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, Command, ValueHint};
 use clap_complete::{Generator, Shell};
 use retortd::client::check::{catalog, definition::checkable_protocols};
+use retortd::client::check_client::{definition::JUDGED, scenarios::catalog::SCENARIOS};
 use retortd::daemon::config::service::SideService;
 use retortd::protocol::PROTOCOLS;
 use retortd::transform::Action;
@@ -47,17 +48,22 @@ pub fn script(shell: Shell, command: Command) -> String {
 }
 
 fn with_candidates(command: Command) -> Command {
-    command.mut_args(with_values).mut_subcommands(with_candidates)
+    let name = command.get_name().to_owned();
+    command.mut_args(|argument| with_values(argument, &name)).mut_subcommands(with_candidates)
 }
 
-/// The argument with the candidates of its values. The programs parse these values themselves, with errors that say
-/// more than a list; here they are only suggested.
-fn with_values(argument: Arg) -> Arg {
+/// The argument of a command with the candidates of its values. The programs parse these values themselves, with errors
+/// that say more than a list; here they are only suggested.
+fn with_values(argument: Arg, command: &str) -> Arg {
+    let judges_clients = command == "check-client";
     let values = match argument.get_id().as_str() {
+        "protocol" if judges_clients => protocols().filter(|value| JUDGED.contains(&value.get_name())).collect(),
         "protocol" | "listener_options" => protocols().collect(),
         "listen" => protocols().chain(side_services()).collect(),
         "action" | "stdin_data" | "words" => Action::ALL.iter().map(|action| action.name().into()).collect(),
+        "only" if judges_clients => scenarios(),
         "only" => checks(),
+        "hidden" => groups(judges_clients),
         "host" => return argument.value_hint(ValueHint::Hostname),
         _ if is_free(&argument) => return argument.value_hint(ValueHint::Other),
         _ => return argument,
@@ -82,13 +88,31 @@ fn side_services() -> impl Iterator<Item = PossibleValue> {
 
 /// The groups and the checks of all protocols, each once.
 fn checks() -> Vec<PossibleValue> {
+    let groups = groups(false);
+    let checks = checkable_protocols().flat_map(catalog::checks).map(|check| (check.name, check.about));
+    groups.into_iter().chain(values(checks)).collect()
+}
+
+/// The groups and the scenarios.
+fn scenarios() -> Vec<PossibleValue> {
+    let scenarios = SCENARIOS.iter().map(|scenario| (scenario.name, scenario.about));
+    groups(true).into_iter().chain(values(scenarios)).collect()
+}
+
+/// The groups of scenarios, or of checks.
+fn groups(of_scenarios: bool) -> Vec<PossibleValue> {
+    if of_scenarios {
+        values(SCENARIOS.iter().map(|scenario| (scenario.group, "a group of scenarios")))
+    } else {
+        values(checkable_protocols().flat_map(catalog::checks).map(|check| (check.group, "a group of checks")))
+    }
+}
+
+/// The values with these names and descriptions, each once.
+fn values(all: impl Iterator<Item = (&'static str, &'static str)>) -> Vec<PossibleValue> {
     let mut seen = BTreeSet::new();
-    checkable_protocols()
-        .flat_map(catalog::checks)
-        .flat_map(|check| [(check.group, "a group of checks"), (check.name, check.about)])
-        .filter(|(name, _)| seen.insert(*name))
-        .map(|(name, about)| PossibleValue::new(name).help(about))
-        .collect()
+    let once = all.filter(|(name, _)| seen.insert(*name));
+    once.map(|(name, about)| PossibleValue::new(name).help(about)).collect()
 }
 
 /// The names of the subcommands, separated by spaces.

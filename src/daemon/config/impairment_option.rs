@@ -273,6 +273,26 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_documented_and_every_documented_one_exists() {
+        let document = include_str!("../../../docs/impairments.md");
+        let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+        let rows = rows.filter_map(|(option, _)| option.split_once('=')).filter(|(name, _)| !name.contains(','));
+        let mut documented = Vec::new();
+        for (name, value) in rows {
+            // some need another option
+            let needed = ["", ",latency=1s", ",slice=1"];
+            let is_valid = needed.iter().any(|needed| parsed(&format!("{name}={value}{needed}")).is_ok());
+            assert!(is_valid, "{name}={value}");
+            documented.push(name);
+        }
+        assert_eq!(documented, ImpairmentOption::NAMES);
+        let manual = include_str!("../../../packaging/man/retortd.8").replace("\\-", "-");
+        for name in ImpairmentOption::NAMES {
+            assert!(manual.contains(&format!("\n.BI {name}= ")), "IMPAIRMENTS in retortd(8) lacks {name}");
+        }
+    }
+
+    #[test]
     fn options_that_need_or_exclude_others_are_explained() {
         for (options, error) in [
             ("jitter=1ms", "the option jitter of echo needs a latency to vary: add latency=TIME"),

@@ -14,8 +14,9 @@ use crate::units;
 #[rustfmt::skip]
 const FOR_ALL_LISTENERS: &[&str] = &[
     "backlog", "recv-buffer", "send-buffer", "proxy-from", "proxy-timeout", "max-connections", "max-per-source",
-    "source-prefix", "max-message", "max-buffered", "max-delayed", "max-line", "idle-timeout", "request-timeout", "write-timeout",
-    "min-rate", "drain-delay", "drain-timeout", "hand-over", "hand-over-timeout", "exit-idle", "quotes", "verbose",
+    "source-prefix", "max-message", "max-buffered", "max-delayed", "max-line", "idle-timeout", "request-timeout",
+    "write-timeout", "min-rate", "drain-delay", "drain-timeout", "hand-over", "hand-over-timeout", "exit-idle", "quotes",
+    "verbose",
 ];
 
 /// An option of a listener.

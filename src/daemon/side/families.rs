@@ -97,7 +97,8 @@ families! {
     ClosedConnections: Counter "retortd_closed_connections" ["protocol", "reason"]
         "Connections closed, by the reason in the log.";
     ImpairedConnections: Counter "retortd_impaired_connections" ["protocol", "impairment"]
-        "Connections on which an impairment of the listener has acted, by impairment, once each.";
+        "Connections on which an impairment of the listener has acted, by impairment, once each, and anew when a \
+         reload has changed them.";
     ConnectionsFull: Counter "retortd_connections_full" []
         "Times that a worker stopped accepting because of the limit on connections.";
     AcceptLost: Counter "retortd_accept_lost" []
