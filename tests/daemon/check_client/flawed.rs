@@ -8,10 +8,6 @@ use crate::harness::skip;
 /// A flaw, the scenario that must find it, words of that scenario's hint, and those of [`OTHERS`] that fail too.
 type Case = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
-/// The patience of the judge. Chosen: an interpreter starts in less on a machine that is busy with other tests, and few
-/// of the clients hang.
-const PATIENCE: &str = "--patience=10s";
-
 /// Scenarios that are run with each client, so that one sees that a flaw does not fail all of them.
 const OTHERS: &[&str] = &["uppercase", "closes-between", "missing-file"];
 
@@ -71,14 +67,14 @@ const FAILING: &[Case] = &[
 /// Asserts that each flaw is found as its case says, in a client of this protocol, beside these scenarios.
 fn caught(options: &[&str], protocol: &str, cases: &[Case], beside: &[&str]) {
     if can_run() {
-        judge_all(cases, |case| case_holds(options, protocol, case, beside));
+        judge_all(cases, |case, patience| case_holds(&[options, &[patience]].concat(), protocol, case, beside));
     }
 }
 
 fn case_holds(options: &[&str], protocol: &str, case: &Case, beside: &[&str]) -> Result<(), String> {
     let &(flaw, by, words, others) = case;
     let only = format!("--only={}", [&[by], beside].concat().join(","));
-    let judgement = judge_program(&[options, &[PATIENCE, &only]].concat(), "wrong.py", &[flaw, "-P", protocol]);
+    let judgement = judge_program(&[options, &[&only]].concat(), "wrong.py", &[flaw, "-P", protocol]);
     let (mut failed, mut expected) = (judgement.failed(), [&[by], others].concat());
     failed.sort_unstable();
     expected.sort_unstable();

@@ -7,7 +7,6 @@ mod flawed;
 mod unruly;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
@@ -22,6 +21,9 @@ const AT_A_TIME: usize = 8;
 /// For clients that are only slow to start. Chosen: the default, 5 s, was too little with all processors busy and 24
 /// judges at a time.
 const AMPLE_PATIENCE: &str = "--patience=10s";
+
+/// What usually is enough: a client that hangs takes all of it.
+const USUAL_PATIENCE: &str = "--patience=2s";
 
 /// The report in JSON, and the exit code.
 struct Judgement {
@@ -50,12 +52,11 @@ fn program(name: &str) -> String {
     format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A command that runs the judge with these arguments. Python writes its compiled modules into a directory of the
-/// tests, so that it compiles them once, and not beside the programs.
+/// A command that runs the judge with these arguments. Python writes no compiled modules beside the programs.
 fn check_client(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
     command.arg("check-client").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env("PYTHONPYCACHEPREFIX", Path::new(env!("CARGO_TARGET_TMPDIR")).join("pycache"));
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 
@@ -90,13 +91,15 @@ fn can_run() -> bool {
     available("python3")
 }
 
-/// Calls `judge` for each of the cases, several at a time, and panics with everything that they complain about.
-fn judge_all<T: Sync>(cases: &[T], judge: impl Fn(&T) -> Result<(), String> + Sync) {
+/// Calls `judge` with each of the cases and a patience, several at a time. Panics with everything that they complain
+/// about even with ample patience.
+fn judge_all<T: Sync>(cases: &[T], judge: impl Fn(&T, &str) -> Result<(), String> + Sync) {
     let (queue, complaints) = (Mutex::new(cases.iter().collect::<VecDeque<_>>()), Mutex::new(Vec::new()));
     let next = || queue.lock().unwrap().pop_front();
     let work = || {
         while let Some(case) = next() {
-            if let Err(complaint) = judge(case) {
+            let judged = judge(case, USUAL_PATIENCE).or_else(|_| judge(case, AMPLE_PATIENCE));
+            if let Err(complaint) = judged {
                 complaints.lock().unwrap().push(complaint);
             }
         }
