@@ -46,12 +46,6 @@ mod tests {
     use crate::daemon::logging::line::Severity;
     use crate::daemon::logging::message::Message;
 
-    fn socket_path(name: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join(format!("retortd-{name}-{}", std::process::id()));
-        fs::create_dir_all(&directory).expect("a directory");
-        directory.join("socket")
-    }
-
     fn line(text: &str) -> Line {
         let message = Message::with_pairs(text, &("reason", "reset"));
         Line { time: SystemTime::UNIX_EPOCH, severity: Severity::Info, message }
@@ -65,7 +59,8 @@ mod tests {
 
     #[test]
     fn restarted_journal_is_connected_again() {
-        let path = socket_path("journal");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
         let mut socket = JournalSocket::new(path.clone());
         assert!(socket.send(&line("x"), "no journal").is_err());
         for round in ["first", "second"] {
@@ -83,7 +78,8 @@ mod tests {
     #[test]
     fn slow_journal_gets_every_line_in_order() {
         const LINES: usize = 3000;
-        let path = socket_path("slow-journal");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
         let journal = UnixDatagram::bind(&path).expect("bind");
         let mut socket = JournalSocket::new(path);
         thread::scope(|scope| {
@@ -98,7 +94,8 @@ mod tests {
     /// A journal that is stopped for good while the log thread waits for it.
     #[test]
     fn lost_journal_ends_the_wait() {
-        let path = socket_path("lost-journal");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
         let journal = UnixDatagram::bind(&path).expect("bind");
         let mut socket = JournalSocket::new(path.clone());
         socket.send(&line("x"), "x").expect("send");

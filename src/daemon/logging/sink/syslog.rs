@@ -53,15 +53,10 @@ mod tests {
     use std::io::ErrorKind;
     use std::os::unix::net::UnixDatagram;
 
-    fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("retortd-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("directory");
-        path
-    }
-
     #[test]
     fn restarted_system_log_is_connected_again() {
-        let path = directory("syslog").join("log");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("log");
         let mut syslog = SyslogSocket::new(path.clone());
         assert!(syslog.send(Severity::Info, "no system log").is_err());
         for round in ["first", "second"] {
@@ -77,7 +72,8 @@ mod tests {
 
     #[test]
     fn full_system_log_does_not_block() {
-        let path = directory("stalled").join("log");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("log");
         let _daemon = UnixDatagram::bind(&path).expect("bind");
         let mut syslog = SyslogSocket::new(path);
         let failed = (0..10_000).find_map(|_| syslog.send(Severity::Info, "x").err());
