@@ -54,16 +54,27 @@ fn program(name: &str) -> String {
 
 /// A command that runs the judge with these arguments. Python writes no compiled modules beside the programs.
 fn check_client(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
-    command.arg("check-client").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    check_client_under(&[], arguments)
+}
+
+/// The same, where the words `under` execute the judge.
+fn check_client_under(under: &[&str], arguments: &[&str]) -> Command {
+    let words = [under, &[env!("CARGO_BIN_EXE_retort"), "check-client"], arguments].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 
 /// Judges a client; `client` is its command.
 fn judge(options: &[&str], client: &[&str]) -> Judgement {
+    judge_under(&[], options, client)
+}
+
+/// The same, where the words `under` execute the judge.
+fn judge_under(under: &[&str], options: &[&str], client: &[&str]) -> Judgement {
     let arguments = [&["--json"], options, &["--"], client].concat();
-    let output = check_client(&arguments).output().expect("run retort");
+    let output = check_client_under(under, &arguments).output().expect("run retort");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let scenarios = report["scenarios"].as_array().expect("an array of scenarios").iter();
     let scenarios = scenarios.map(|entry| (entry["name"].as_str().unwrap().to_owned(), entry.clone())).collect();
