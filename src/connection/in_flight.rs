@@ -179,7 +179,7 @@ impl InFlight {
         self.request.start = held.max(self.request.start);
         self.last_write = held.max(self.last_write);
         if self.reply.start < held {
-            // what it has taken until then is no measure
+            // what the client took before says nothing about its pace
             self.reply = Pace::starting(held);
             self.taken = None;
         }

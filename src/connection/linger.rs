@@ -5,7 +5,7 @@
 //! acknowledged everything (`SIOCOUTQ`, read by timer: there is no event for it), and after that for a while, so that
 //! the client can half-close, too. A stream that cannot tell what is acknowledged gets only that second wait
 //! ([`HALF_CLOSE_TIME`]). A stream that sends later by its own choice keeps the connection open, also when the client
-//! has half-closed, until everything and the end of the output is sent; that time is not the client's.
+//! has half-closed, until everything and the end of the output is sent; that time does not count against the client.
 
 use super::close_reason::CloseReason;
 use super::context::Context;

@@ -11,9 +11,9 @@ use super::saved::{SavedServer, SavedSession};
 use crate::connection::{self, Buffer, SavedConnection, SavedImpairment};
 use crate::sys::{self, StreamSocket};
 
-/// Bytes of the line of a connection, at most: longer ones are neither written nor read. Derived: bytes are delayed to at
-/// most 65,536 different times, each of which takes up to 60 bytes of the line; and that twice. Everything else is far
-/// shorter.
+/// Bytes of the line of a connection, at most: longer ones are neither written nor read. Derived: delayed bytes
+/// have at most 65,536 different due times, each of which takes up to 60 bytes of the line; twice their sum. Everything
+/// else in the line is far shorter.
 pub const MAX_LINE: u64 = 8 * 1024 * 1024;
 
 /// A connection of a predecessor, without its protocol and its listener.

@@ -1,7 +1,9 @@
 //! Impairments: a layer over a [`Stream`](super::Stream) that delays, limits, cuts and damages what a connection sends.
 //!
-//! Neither protocols nor connections know about it: a connection sees a stream whose client takes bytes slowly, and asks
-//! it only whether the stream itself holds them back ([`Stream::last_held`](super::Stream::last_held)). What the layer
+//! Protocols do not know about it. To a connection it is a stream whose client takes bytes slowly, with two questions:
+//! until when the stream itself has held something back ([`Stream::last_held`](super::Stream::last_held)), and whether
+//! a close would lose what it still delays ([`Stream::delays_end`](super::Stream::delays_end)). The server tells the
+//! connection that the stream was cut or reset ([`Connection::on_fault`](super::Connection::on_fault)). What the layer
 //! delays follows from the time that the caller sets, so that it is as deterministic as a connection.
 //!
 //! What the connection writes passes through, in this order:

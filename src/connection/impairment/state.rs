@@ -118,7 +118,8 @@ impl Impairment {
         };
         self.is_blocked = old.is_blocked;
         self.last_held = old.last_held.max(self.last_held);
-        (self.acted, self.reported) = (old.acted, old.reported);
+        // what acts from now on counts anew; what the caller does not know yet stays
+        self.acted = old.acted.without(old.reported);
         (self.max_delayed, self.sends_left, self.bytes_left) = (old.max_delayed, old.sends_left, old.bytes_left);
     }
 

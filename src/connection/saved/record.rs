@@ -109,6 +109,12 @@ impl SavedConnection {
     pub fn awaits_header(&self) -> bool {
         matches!(self.state, SavedState::Handshake { .. })
     }
+
+    /// Whether it lingers: its protocol is not called again, and need never have begun.
+    #[must_use]
+    pub fn is_lingering(&self) -> bool {
+        matches!(self.state, SavedState::Lingering { .. })
+    }
 }
 
 impl SavedState {

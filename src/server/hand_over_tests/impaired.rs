@@ -94,6 +94,22 @@ fn a_stalled_connection_stays_so_until_a_reload() {
     assert_eq!(stop(server).totals.impaired[ImpairmentKind::Stall as usize], 1);
 }
 
+/// It is in front of its protocol, and does not wait for a header any more.
+#[test]
+fn a_connection_that_was_cut_before_its_header_is_continued() {
+    let cut = Impairments { fault: Some(FaultAfter { fault: Fault::Cut, after: 0 }), ..Impairments::default() };
+    let frame = Endpoint::new("frame").with_headers().impaired(cut);
+    let server = start(&[&frame], LIMITS, None);
+    let mut client = frame.connect(b"");
+    assert_eq!(client.read(&mut [0]).expect("the end"), 0);
+    let (handed_over, _) = hand_over(server);
+    let server = start(&[&frame], LIMITS, Some(handed_over.take_over()));
+    assert_eq!(server.taken_over(), TakeOverCounts { taken_over: 1, failed: 0 });
+    drop(client);
+    let totals = stop(server).totals;
+    assert_eq!((totals.closed[CloseReason::Impaired as usize], totals.proxy[ProxyResult::Missing as usize]), (1, 1));
+}
+
 #[test]
 fn an_unimpaired_connection_is_impaired_if_its_listener_is_now() {
     let frame = Endpoint::new("frame");

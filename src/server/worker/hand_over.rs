@@ -172,13 +172,15 @@ impl Worker {
     pub fn restore(&mut self, taken: TakenSession, listener: ListenerIndex) -> Result<u32, &'static str> {
         let TakenSession { client, connection, bytes, impairment, stream } = taken;
         let profile = self.shared.profile(listener);
-        let is_awaited = matches!(client, Some(ClientRecord::Awaiting(_)));
-        if connection.awaits_header() != is_awaited {
+        let awaits_header = connection.awaits_header();
+        let has_peer = matches!(client, Some(ClientRecord::Awaiting(_)));
+        // one that was cut before its header lingers, and does not wait for the header any more
+        if has_peer != awaits_header && !(has_peer && connection.is_lingering()) {
             return Err("a PROXY header is awaited without a peer, or the reverse");
         }
         // its facts and its number are in what it has sent
         let info = SocketInfo { stream: &stream, client: Client::Direct(None), number: 0 };
-        let protocol = (!is_awaited).then(|| (profile.protocol.new)(&profile.options().protocols, &info));
+        let protocol = (!awaits_header).then(|| (profile.protocol.new)(&profile.options().protocols, &info));
         self.driver.context.select(listener.place());
         let connection = Connection::restore(connection, bytes, protocol, &self.driver.context);
         let connection = connection.map_err(|invalid| invalid.0)?;

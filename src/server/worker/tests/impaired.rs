@@ -151,6 +151,20 @@ fn a_reload_continues_a_stalled_connection() {
 }
 
 #[test]
+fn a_connection_counts_again_for_an_impairment_that_a_reload_has_changed() {
+    let mut harness = harness(after(Fault::Stall, 3));
+    let mut client = harness.connect_and_send(REQUEST);
+    assert_eq!(harness.read(&mut client, 3).expect("the beginning of a reply"), REPLY[..3]);
+    harness.iterate_until("it is stalled", |harness| harness.impaired(ImpairmentKind::Stall) == 1);
+    harness.reload(after(Fault::Stall, 2));
+    assert_eq!(harness.read(&mut client, 2).expect("two more bytes"), REPLY[3..5]);
+    harness.iterate_until("it is stalled again", |harness| harness.impaired(ImpairmentKind::Stall) == 2);
+    harness.reload(Impairments::default());
+    assert_eq!(harness.read(&mut client, 1).expect("the rest"), REPLY[5..]);
+    assert_eq!(harness.impaired(ImpairmentKind::Stall), 2);
+}
+
+#[test]
 fn a_reload_changes_open_connections_only_if_the_impairments_change() {
     let mut harness = harness(latency(HOUR));
     let mut client = harness.connect_and_send(REQUEST);
