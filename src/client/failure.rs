@@ -34,7 +34,7 @@ impl Status {
 pub enum Failure {
     /// For this reason: exit code 2.
     CannotRun(String),
-    /// The reader of standard output has closed it: exit code 0, without a message.
+    /// The reader of standard output has closed it: exit code 0, without a message. (A judge goes on, for its exit code.)
     OutputClosed,
 }
 

@@ -30,7 +30,7 @@ pub struct Report {
     reporter: Box<dyn Reporter>,
     /// Standard output, or standard error if that has only the output for a system that grades.
     out: Box<dyn Write>,
-    /// Why nothing more is printed, in a run that continues only for the file.
+    /// Why nothing more is printed, in a run that continues for the exit code or a file.
     print_failure: Option<Failure>,
     junit: Option<ReportFile>,
     grader: Option<GraderFiles>,
@@ -73,7 +73,7 @@ impl Report {
     /// Adds a result, and prints it.
     ///
     /// # Errors
-    /// Standard output cannot be written, and there is no file to complete.
+    /// Standard output cannot be written (but was not closed), and there is no file to complete.
     pub fn add(&mut self, outcome: Outcome) -> Result<(), Failure> {
         let number = self.run.outcomes.len() + 1;
         let printed = match self.print_failure {
@@ -98,15 +98,17 @@ impl Report {
         self.after_printing(printed)
     }
 
-    /// A failure of standard output ends the run, unless there is a file to complete.
+    /// A failure of standard output ends the run, unless there is a file to complete. A reader that has closed it, such as
+    /// `head`, has seen enough, but the exit code is that of the whole run.
     fn after_printing(&mut self, printed: io::Result<()>) -> Result<(), Failure> {
-        match printed.map_err(|error| Failure::output(&error)) {
-            Err(failure) if self.junit.is_some() || self.grader.is_some() => {
-                self.print_failure = Some(failure);
-                Ok(())
-            }
-            printed => printed,
+        let Err(error) = printed else { return Ok(()) };
+        let failure = Failure::output(&error);
+        let is_needed = self.junit.is_some() || self.grader.is_some();
+        if matches!(failure, Failure::CannotRun(_)) && !is_needed {
+            return Err(failure);
         }
+        self.print_failure = Some(failure);
+        Ok(())
     }
 
     /// Prints the score, and writes the files.
@@ -124,7 +126,6 @@ impl Report {
         self.grader.map_or(Ok(()), |grader| grader.write(&self.run, None)).and(junit)?;
         match self.print_failure {
             Some(failure @ Failure::CannotRun(_)) => Err(failure),
-            // The files have the whole report, even if the reader of standard output has closed it.
             Some(Failure::OutputClosed) | None => Ok(Status::success_if(self.run.score().failed == 0)),
         }
     }
