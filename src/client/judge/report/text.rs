@@ -86,7 +86,8 @@ impl Reporter for TextReporter {
     fn all_failed(&mut self, out: &mut dyn Write, outcomes: &[Outcome]) -> io::Result<()> {
         let Some(Err(failure)) = outcomes.first().map(|outcome| &outcome.result) else { return Ok(()) };
         let gap = if self.quiet { "" } else { "\n" };
-        writeln!(out, "{gap}{}  {} Received: {}", self.painted(RED, "FAIL"), failure.hint, failure.received)
+        let stop = if failure.hint.ends_with('?') { "" } else { "." };
+        writeln!(out, "{gap}{}  {}{stop} Received: {}", self.painted(RED, "FAIL"), failure.hint, failure.received)
     }
 
     fn end(&mut self, out: &mut dyn Write, run: &RunSummary) -> io::Result<()> {
