@@ -49,7 +49,7 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "the reply error is printed as any other reply, and the next reply too",
         hint: "`error` is a reply with 5 bytes: print it, and go on with the next reply" },
 
-    Scenario { group: "messages", name: "length-field", applies_to: All, run: messages::length_field,
+    Scenario { group: "messages", name: "length-field", applies_to: Frames, run: messages::length_field,
         about: "a message of 258 bytes, whose length has two different bytes",
         hint: BYTE_ORDER },
     Scenario { group: "messages", name: "non-ascii", applies_to: All, run: messages::non_ascii,
@@ -88,7 +88,7 @@ pub const SCENARIOS: &[Scenario] = &[
         hint: "collect the bytes of the whole reply before they are decoded" },
     Scenario { group: "replies", name: "byte-by-byte", applies_to: All, run: replies::byte_by_byte,
         about: "every byte of the replies arrives alone",
-        hint: LOOP },
+        hint: "recv may return a single byte: loop until all bytes have arrived, of the header and of the data" },
     Scenario { group: "replies", name: "one-segment", applies_to: All, run: replies::one_segment,
         about: "the replies to all pending requests arrive together",
         hint: "bytes beyond the first reply were thrown away: keep them for the next one" },
