@@ -15,6 +15,8 @@ pub const CHARACTERS: &str =
 
 /// Of a message that ends with the newline of its line.
 pub const NEWLINE: &str = "the newline ends the line and is no part of the message: send the line without it";
+/// Of output that is no reply.
+pub const NOTHING_ELSE: &str = "only replies go to standard output: print errors and messages on standard error";
 /// Of the end of a client that has printed everything.
 pub const NO_END: &str =
     "all replies were printed, but the client did not end: count the replies, and close after the last one";
@@ -22,6 +24,9 @@ pub const NO_END: &str =
 /// The mistake in the first request that differs from the expected one.
 #[must_use]
 pub fn in_requests(protocol: ClientProtocol, expected: &[Exchange], received: &[u8]) -> Option<&'static str> {
+    if !protocol.has_reply_length() {
+        return in_echo(&expected.first()?.message, received);
+    }
     let mut rest = received;
     for exchange in expected {
         let request = exchange.request(protocol);
@@ -50,7 +55,12 @@ fn in_frame(expected: &[u8], received: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The length is the second word of the header; in `echo` there is none.
+/// Nothing but the messages is sent; none of them has a newline.
+fn in_echo(message: &[u8], received: &[u8]) -> Option<&'static str> {
+    received.strip_prefix(message)?.starts_with(b"\n").then_some(NEWLINE)
+}
+
+/// The length is the second word of the header.
 fn in_text(expected: &[u8], received: &[u8], message: &[u8]) -> Option<&'static str> {
     let header = &expected[..expected.len() - message.len()];
     let (action, _) = header.split_at(header.iter().position(|byte| *byte == b' ')? + 1);
@@ -81,7 +91,10 @@ pub fn in_output(expected: &[u8], printed: &[u8]) -> Option<&'static str> {
     if !is_cut && visible(expected) == visible(printed) {
         return Some("only white space differs: print each reply as it is, with one newline behind it");
     }
-    None
+    let mut lines = printed.split(|byte| *byte == b'\n');
+    let has_all = expected.split(|byte| *byte == b'\n').all(|line| lines.any(|printed| printed == line));
+    // what comes behind the last reply may be a reply, too
+    (has_all && !expected.is_empty() && !printed.starts_with(expected)).then_some(NOTHING_ELSE)
 }
 
 #[cfg(test)]
@@ -112,6 +125,8 @@ mod tests {
         assert_eq!(mistake("text", b"reverse 4 abcd"), None);
         assert_eq!(mistake("text", b"reverse"), None);
         assert_eq!(mistake("echo", b"abd"), None);
+        assert_eq!(mistake("echo", b"abc\n\xc3\xa9!\n"), Some(NEWLINE));
+        assert_eq!(mistake("echo", b"abc"), None);
     }
 
     #[test]
@@ -121,6 +136,10 @@ mod tests {
             (b"b'a b'\nb'c'\n", Some("reply.decode()")),
             (b"ab\nc\n", Some("only white space differs")),
             (b"a b\n\nc\n", Some("only white space differs")),
+            (b"log\na b\nc\n", Some("only replies")),
+            (b"a b\nlog\nc\n", Some("only replies")),
+            (b"a b\nc\nc\n", None),
+            (b"log\na b\n", None),
             (b"a b\n", None),
             (b"", None),
         ] {

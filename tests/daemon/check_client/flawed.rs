@@ -47,7 +47,7 @@ const PRINTING: &[Case] = &[
     ("prints-bytes", "uppercase", "reply.decode()", &["closes-between"]),
     ("prints-no-newline", "uppercase", "no newline at its end", &["closes-between"]),
     ("wrong-order", "10000-lines", "in the order of the requests", &[]),
-    ("logs-to-standard-output", "uppercase", "nothing else", &["closes-between"]),
+    ("logs-to-standard-output", "uppercase", "only replies go to standard output", &["closes-between"]),
     ("errors-on-standard-output", "missing-file", "print errors and messages on standard error", &["closes-between"]),
 ];
 

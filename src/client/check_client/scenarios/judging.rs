@@ -4,12 +4,12 @@
 //! and by the exit code. So a client may print the replies that arrived, or none of them, but never a part of one.
 
 use crate::client::check_client::definition::ScenarioResult;
+use crate::client::check_client::mistakes::NOTHING_ELSE;
 use crate::client::check_client::observation::{ClientEnd, Observation};
 use crate::client::judge::mismatch::Mismatch;
 use crate::client::judge::outcome::Pass;
 
 const WHOLE_REPLIES: &str = "print a reply when all of it has arrived, and nothing of one that has not";
-const NOTHING_ELSE: &str = "only replies go to standard output: print errors and messages on standard error";
 
 /// Judges a client whose server failed after this number of replies: it reports an error, and prints no part of a reply.
 ///
