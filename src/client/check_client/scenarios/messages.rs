@@ -1,9 +1,11 @@
 //! Requests: the header, and the message as it is in the line.
 
+use super::judging::passes_with_any_code;
 use super::samples::{reversed, takes_arguments, text};
 use crate::client::check_client::definition::ScenarioResult;
-use crate::client::check_client::plan::Plan;
+use crate::client::check_client::plan::{Exchange, Plan};
 use crate::client::check_client::trial::Trial;
+use crate::client::client_protocol::ERROR_TEXT;
 use crate::client::judge::outcome::Pass;
 
 /// Runs the client with these messages: in one run, or one after another if it may take its request as arguments.
@@ -39,7 +41,11 @@ pub fn other_line_ends(trial: &Trial) -> ScenarioResult {
 /// `tcp_wmem`), because the server takes bytes meanwhile.
 const LONG: usize = 8_000_000;
 
+/// The reply is that of a server whose limit is less, so that a client that receives slowly still passes.
 pub fn long(trial: &Trial) -> ScenarioResult {
-    let plan = Plan::new(trial.protocol(), vec![reversed(trial.protocol(), &text(LONG))]);
-    trial.passes(Plan { small_buffers: true, ..plan })
+    let (protocol, message) = (trial.protocol(), text(LONG));
+    let exchange = reversed(protocol, &message);
+    let reply = if protocol.has_reply_length() { ERROR_TEXT.to_vec() } else { message.into_bytes() };
+    let plan = Plan::new(protocol, vec![Exchange { reply, ..exchange }]);
+    passes_with_any_code(trial, Plan { small_buffers: true, ..plan })
 }
