@@ -17,6 +17,9 @@ pub const CHARACTERS: &str =
 pub const NEWLINE: &str = "the newline ends the line and is no part of the message: send the line without it";
 /// Of output that is no reply.
 pub const NOTHING_ELSE: &str = "only replies go to standard output: print errors and messages on standard error";
+/// Of a client that was killed while it was sending or receiving.
+pub const TOO_SLOW: &str =
+    "the client was still busy: send and receive many bytes in each call, and collect them in a bytearray or a list";
 /// Of the end of a client that has printed everything.
 pub const NO_END: &str =
     "all replies were printed, but the client did not end: count the replies, and close after the last one";

@@ -117,8 +117,12 @@ impl Observation {
             }
             None => (format!("the requests: {}", shown(&expected, start)), got),
         };
-        let hint = mistakes::in_requests(self.protocol, &self.plan.exchanges, &received);
+        let hint = mistakes::in_requests(self.protocol, &self.plan.exchanges, &received).or(self.hint_if_busy());
         Err(Mismatch { hint: hint.unwrap_or_default().into(), ..self.failure(expected, got) })
+    }
+
+    fn hint_if_busy(&self) -> Option<&'static str> {
+        matches!(self.end, ClientEnd::OutOfTime(_)).then_some(mistakes::TOO_SLOW)
     }
 
     /// Expects exactly this on standard output.
@@ -138,7 +142,7 @@ impl Observation {
         if self.end != ClientEnd::Code(0) {
             received = format!("{received}; {}", self.described_end());
         }
-        let hint = mistakes::in_output(expected, printed).unwrap_or_default().into();
+        let hint = mistakes::in_output(expected, printed).or(self.hint_if_busy()).unwrap_or_default().into();
         let failure = self.failure(format!("on standard output{place}: {}", shown(expected, start)), received);
         Err(Mismatch { hint, ..failure })
     }
@@ -262,6 +266,7 @@ mod tests {
     #[test]
     fn each_flaw_is_described() {
         let hung = ClientEnd::Hung(Duration::from_secs(2));
+        let busy = ClientEnd::OutOfTime(Duration::from_secs(9));
         for (received, stdout, end, words, hint) in [
             (b"".as_slice(), b"cba\n".as_slice(), hung, "no bytes on it; the client did nothing for 2.0s", ""),
             (b"\x20\0\0\x04abcd", b"cba\n", ClientEnd::Code(0), "request 1, reverse of 4 bytes (abcd)", ""),
@@ -272,6 +277,8 @@ mod tests {
             (REQUEST, b"", ClientEnd::Code(1), "nothing; exit code 1; on standard error: last", ""),
             (REQUEST, b"cba\n", ClientEnd::Signal(11), "signal 11 ended the client", ""),
             (REQUEST, b"cba\n", hung, "was killed", "close after the last one"),
+            (b"\x20\0", b"", busy, "had not ended after 9.0s", "still busy"),
+            (REQUEST, b"", busy, "had not ended after 9.0s", "still busy"),
         ] {
             let failure = observation(received, stdout, b"first\nlast\n\n", end).expect_all().unwrap_err();
             assert!(failure.received.contains(words), "{failure:?}");

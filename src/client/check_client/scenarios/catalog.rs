@@ -12,8 +12,7 @@ pub fn of(protocol: ClientProtocol) -> impl Iterator<Item = &'static Scenario> {
 }
 
 const LOOP: &str = "recv was called once for the data: loop until LENGTH bytes have arrived";
-const PLAIN: &str =
-    "send the header and the message, and print the data of the reply, without its header, a newline, and nothing else";
+const PLAIN: &str = "send the header and the message, print the data of the reply, without its header, a newline, and nothing else, and end with exit code 0";
 const ERRORS: &str = "print the reason on standard error, and end with an exit code other than 0, sys.exit(1)";
 const CLOSED: &str = "recv returns no bytes when the server has closed: report that on standard error, and exit with a code other than 0";
 const PART: &str = "recv returned no bytes, so the reply is incomplete: print nothing of it, report the error, and exit with a code other than 0";
