@@ -34,7 +34,8 @@ impl Status {
 pub enum Failure {
     /// For this reason: exit code 2.
     CannotRun(String),
-    /// The reader of standard output has closed it: exit code 0, without a message. (A judge goes on, for its exit code.)
+    /// The reader of standard output has closed it: exit code 0, without a message. A judge goes on instead, so that its
+    /// exit code is right.
     OutputClosed,
 }
 

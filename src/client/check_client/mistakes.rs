@@ -2,19 +2,18 @@
 //! the scenario.
 
 use super::plan::Exchange;
+use super::wire::header_fields;
 use crate::client::client_protocol::ClientProtocol;
 
 /// Of the code in a header of `frame`.
-pub const CODES: &str =
-    "the top 5 bits of the header are the action's code (of this edition), and the other 27 the length";
+const CODES: &str = "the top 5 bits of the header are the action's code (of this edition), and the other 27 the length";
 /// Of the order of bytes in a length.
 pub const BYTE_ORDER: &str = "lengths are in network byte order: struct.pack('!I', ...) and struct.unpack('!I', ...)";
 /// Of a length that counts characters.
 pub const CHARACTERS: &str =
     "the length counts bytes, not characters: encode the message as UTF-8 first, and take the length of that";
-
 /// Of a message that ends with the newline of its line.
-pub const NEWLINE: &str = "the newline ends the line and is no part of the message: send the line without it";
+const NEWLINE: &str = "the newline ends the line and is no part of the message: send the line without it";
 /// Of output that is no reply.
 pub const NOTHING_ELSE: &str = "only replies go to standard output: print errors and messages on standard error";
 /// Of a client that was killed while it was sending or receiving.
@@ -54,7 +53,7 @@ fn in_frame(expected: &[u8], received: &[u8]) -> Option<&'static str> {
     } else if length == header[1..] && code != header[0] {
         Some(CODES)
     } else {
-        in_length((received & 0x07ff_ffff) as usize, message, body)
+        in_length(header_fields(received).1, message, body)
     }
 }
 

@@ -43,10 +43,15 @@ pub fn parse(protocol: ClientProtocol, bytes: &[u8]) -> Parsed {
     }
 }
 
+/// The action's code and the length, out of the header of a frame.
+#[must_use]
+pub fn header_fields(header: u32) -> (u32, usize) {
+    (header >> 27, (header & 0x07ff_ffff) as usize)
+}
+
 fn parse_frame(bytes: &[u8]) -> Parsed {
     let Some((header, rest)) = bytes.split_first_chunk::<4>() else { return Parsed::Incomplete };
-    let header = u32::from_be_bytes(*header);
-    let (action, length) = (header >> 27, (header & 0x07ff_ffff) as usize);
+    let (action, length) = header_fields(u32::from_be_bytes(*header));
     match rest.get(..length) {
         Some(message) => {
             Parsed::Request(WireRequest { action: action.to_string(), message: message.to_vec(), size: 4 + length })
@@ -135,13 +140,9 @@ fn announced(protocol: ClientProtocol, received: &[u8], rest: usize) -> String {
     let bytes = &received[received.len() - rest..];
     if protocol.has_action_codes() {
         if let Some(header) = bytes.first_chunk::<4>() {
-            let header = u32::from_be_bytes(*header);
-            let length = header & 0x07ff_ffff;
-            return format!(
-                "whose header announces action {} and {length} bytes, of which {} came",
-                header >> 27,
-                rest - 4
-            );
+            let (action, length) = header_fields(u32::from_be_bytes(*header));
+            let came = rest - header.len();
+            return format!("whose header announces action {action} and {length} bytes, of which {came} came");
         }
     }
     format!("of which {} came", counted(rest, "byte"))

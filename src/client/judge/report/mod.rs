@@ -73,7 +73,8 @@ impl Report {
     /// Adds a result, and prints it.
     ///
     /// # Errors
-    /// Standard output cannot be written (but was not closed), and there is no file to complete.
+    /// Standard output cannot be written for another reason than that its reader has closed it, and there is no file to
+    /// complete.
     pub fn add(&mut self, outcome: Outcome) -> Result<(), Failure> {
         let number = self.run.outcomes.len() + 1;
         let printed = match self.print_failure {
