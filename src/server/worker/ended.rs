@@ -38,11 +38,11 @@ impl Ended {
         !self.waiting.is_empty()
     }
 
-    /// Whether one more may be handled in this iteration, which counts it.
+    /// Whether one more may be handled in this iteration before those that wait, which counts it.
     #[must_use]
     pub fn take_turn(&mut self) -> bool {
-        let has_turn = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        let has_turn = self.left > 0 && self.waiting.is_empty();
+        self.left -= u32::from(has_turn);
         has_turn
     }
 
@@ -113,14 +113,15 @@ mod tests {
     fn an_iteration_handles_a_bounded_number_of_ends_oldest_first() {
         let mut ended = Ended::default();
         assert!(!ended.take_turn(), "no iteration has begun");
+        ended.begin_iteration();
+        assert!(ended.take_turn());
         for slot in 0..2 * MAX_ENDS {
             assert!(ended.push(event(slot)));
         }
-        ended.begin_iteration();
-        assert!(ended.take_turn());
+        assert!(!ended.take_turn(), "others wait");
         let slots: Vec<Source> = std::iter::from_fn(|| ended.pop()).map(|event| event.key).collect();
         assert_eq!(slots, (0..MAX_ENDS - 1).map(|slot| event(slot).key).collect::<Vec<_>>());
-        assert!(!ended.take_turn() && ended.has_work());
+        assert!(ended.has_work());
         ended.begin_iteration();
         assert_eq!(ended.pop().map(|event| event.key), Some(event(MAX_ENDS - 1).key));
     }

@@ -218,9 +218,9 @@ impl Worker {
         self.set_time(steps.begun());
         self.accepting.begin_iteration();
         self.ended.begin_iteration();
+        self.handle_events(&mut steps);
         self.handle_ended();
         steps.ended(Step::Ended);
-        self.handle_events(&mut steps);
         self.handle_messages();
         steps.ended(Step::Messages);
         self.run_impaired_timers();
