@@ -121,23 +121,24 @@ impl Driver {
         if is_impaired {
             self.impaired_timers.set(token, session.stream.deadline(), self.context.now);
         }
-        match self.watch(token, session) {
-            Ok(()) => next,
-            Err(error) => self.cannot_watch(session, &error, next),
-        }
+        self.watch(token, session, next)
     }
 
-    /// Has epoll watch for the events that the connection needs now.
+    /// Has epoll watch for the events that a connection needs before its `next` step.
     #[inline]
-    fn watch(&self, token: Token, session: &mut Session) -> io::Result<()> {
-        let interest = session.wanted();
+    pub fn watch(&mut self, token: Token, session: &mut Session, next: Next) -> Next {
+        let interest = session.stream.interest(session.connection.interest());
         if session.interest == Some(interest) {
-            return Ok(());
+            return next;
         }
         let (stream, source) = (session.stream.get_ref(), Source::connection(token));
-        match session.interest.replace(interest) {
+        let watched = match session.interest.replace(interest) {
             Some(_) => self.poller.change(stream, source, interest),
             None => self.poller.add(stream, source, interest),
+        };
+        match watched {
+            Ok(()) => next,
+            Err(error) => self.cannot_watch(session, &error, next),
         }
     }
 
@@ -164,7 +165,7 @@ impl Worker {
     /// Handles an event of a connection.
     pub(super) fn on_connection_event(&mut self, event: Event) {
         let Some((token, session)) = self.table.find(event.key) else { return };
-        let interest = session.interest.unwrap_or_else(|| session.wanted());
+        let Some(interest) = session.interest else { return };
         let is_broken = event.hung_up;
         let mut next = Next::Wait;
         if is_broken && !interest.read && !interest.write {

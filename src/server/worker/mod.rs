@@ -215,7 +215,7 @@ impl Worker {
         self.accepting.begin_iteration();
         self.ended.begin_iteration();
         self.handle_events(&mut steps);
-        self.handle_ended();
+        self.watch_ended();
         steps.ended(Step::Ended);
         self.handle_messages();
         steps.ended(Step::Messages);
@@ -257,7 +257,7 @@ impl Worker {
         match event.key {
             Source::Listener(index) => self.on_listener_event(index as usize),
             Source::Mailbox => self.drain_mailbox(),
-            Source::Connection(..) if event.ended => self.on_end(event),
+            Source::Connection(..) if event.ended && self.postpones(event) => {}
             Source::Connection(..) => self.on_connection_event(event),
         }
     }
