@@ -3,6 +3,8 @@
 use super::*;
 use crate::connection::Next;
 use crate::server::worker::accept::MAX_ACCEPTS;
+use crate::server::worker::events::CLOCK_INTERVAL;
+use crate::server::worker::steps::MAX_STEP_TIME;
 
 const REQUEST: &[u8] = b"\x08\0\0\x02hi";
 
