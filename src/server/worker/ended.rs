@@ -2,8 +2,8 @@
 //!
 //! epoll reports connections in the order in which they became ready. When a process with 12,000 connections ends, all
 //! of them are ready, and a request that arrives then would wait until they are closed, for 0.2 s. So a bounded number
-//! of them is handled in each iteration of the loop. The others are not watched until an iteration has turns left: then
-//! epoll reports them again.
+//! of them is handled in each iteration of the loop. The others are not watched until an iteration finds no further
+//! ones: then a part of them is watched again, and has its turns when epoll reports it.
 
 use std::collections::VecDeque;
 
@@ -24,14 +24,19 @@ const KEPT_CAPACITY: usize = 1024;
 pub struct Ended {
     /// Connections that are not watched.
     waiting: VecDeque<Source>,
-    /// Ends that may still be handled in this iteration.
+    /// Ends that may still be handled; while connections wait, only as many as were watched again.
     left: u32,
+    /// This iteration has had connections wait.
+    has_postponed: bool,
 }
 
 impl Ended {
     /// Begins an iteration of the loop.
     pub fn begin_iteration(&mut self) {
-        self.left = MAX_ENDS;
+        if self.waiting.is_empty() {
+            self.left = MAX_ENDS;
+        }
+        self.has_postponed = false;
     }
 
     /// Whether connections wait.
@@ -40,7 +45,7 @@ impl Ended {
         !self.waiting.is_empty()
     }
 
-    /// Whether one more may be handled in this iteration, which counts it.
+    /// Whether one more may be handled, which counts it.
     #[must_use]
     pub fn take_turn(&mut self) -> bool {
         let has_turn = self.left > 0;
@@ -53,20 +58,22 @@ impl Ended {
         let has_room = self.waiting.try_reserve(1).is_ok();
         if has_room {
             self.waiting.push_back(connection);
+            self.has_postponed = true;
         }
         has_room
     }
 
-    /// The connection that has waited longest, if there is a turn for it.
+    /// The connection that has waited longest, if there is a turn for it in the next iteration.
     fn pop(&mut self) -> Option<Source> {
-        if self.waiting.is_empty() || !self.take_turn() {
+        if self.has_postponed || self.left == MAX_ENDS {
             return None;
         }
-        let connection = self.waiting.pop_front();
+        let connection = self.waiting.pop_front()?;
+        self.left += 1;
         if self.waiting.is_empty() && self.waiting.capacity() > KEPT_CAPACITY {
             self.waiting = VecDeque::new();
         }
-        connection
+        Some(connection)
     }
 }
 
@@ -90,7 +97,7 @@ impl Worker {
         true
     }
 
-    /// Has connections watched again that have waited, as many as this iteration has turns left.
+    /// Has connections watched again that have waited, as many as the next iteration has turns for.
     pub(super) fn watch_ended(&mut self) {
         while let Some(connection) = self.ended.pop() {
             let Some((token, session)) = self.table.find(connection) else { continue };
@@ -112,16 +119,19 @@ mod tests {
     fn an_iteration_handles_a_bounded_number_of_ends_oldest_first() {
         let mut ended = Ended::default();
         assert!(!ended.take_turn(), "no iteration has begun");
+        ended.begin_iteration();
+        while ended.take_turn() {}
         for slot in 0..2 * MAX_ENDS {
             assert!(ended.push(connection(slot)));
         }
+        assert_eq!(ended.pop(), None, "there may be more that end now");
         ended.begin_iteration();
-        assert!(ended.take_turn());
+        assert!(!ended.take_turn(), "others have waited longer");
         let popped: Vec<Source> = std::iter::from_fn(|| ended.pop()).collect();
-        assert_eq!(popped, (0..MAX_ENDS - 1).map(connection).collect::<Vec<_>>());
-        assert!(!ended.take_turn() && ended.has_work());
+        assert_eq!(popped, (0..MAX_ENDS).map(connection).collect::<Vec<_>>());
         ended.begin_iteration();
-        assert_eq!(ended.pop(), Some(connection(MAX_ENDS - 1)));
+        assert!((0..MAX_ENDS).all(|_| ended.take_turn()));
+        assert!(!ended.take_turn() && ended.has_work());
     }
 
     #[test]
@@ -133,6 +143,7 @@ mod tests {
         while ended.has_work() {
             ended.begin_iteration();
             while ended.pop().is_some() {}
+            while ended.take_turn() {}
         }
         assert_eq!(ended.waiting.capacity(), 0);
     }
