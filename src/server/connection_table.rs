@@ -22,8 +22,8 @@ pub struct Session {
     pub stream: Impaired<StreamSocket>,
     /// Its state.
     pub connection: Connection,
-    /// The events that epoll watches for.
-    pub interest: Interest,
+    /// The events that epoll watches for; `None` while it does not watch the connection.
+    pub interest: Option<Interest>,
     /// The listener that accepted it.
     pub listener: ListenerIndex,
     /// The revision of the listener's impairments that apply to it.
@@ -76,6 +76,9 @@ const NONE: u32 = u32::MAX;
 /// From this number of connections on, memory that they leave behind is given back to the system. Chosen without
 /// tuning: that of fewer connections is some 100 KiB, and will be used again.
 const TRIM_FROM: usize = 1024;
+/// The last of a large number of connections have closed when there are no more than this. Chosen without tuning: what
+/// they hold beside the memory that is charged is a MiB at most (`UNCHARGED_BYTES`).
+const FEW: usize = 64;
 
 impl ConnectionTable {
     /// An empty table; it takes no memory yet.
@@ -175,14 +178,14 @@ impl ConnectionTable {
     }
 
     /// Whether memory should be given back to the system: true once when three of four connections of a large number
-    /// have closed, and once more when the last one of them has.
+    /// have closed, and once more when only a few are left.
     pub fn has_receded(&mut self) -> bool {
         if self.peak > TRIM_FROM && self.occupied < self.peak / 4 {
             self.peak = self.occupied;
             self.has_remainder = true;
             return true;
         }
-        self.is_empty() && mem::take(&mut self.has_remainder)
+        self.occupied <= FEW && mem::take(&mut self.has_remainder)
     }
 }
 
@@ -203,8 +206,8 @@ mod tests {
         let stream = StreamSocket::new(file, SocketFamily::Internet);
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let connection = Connection::new(protocol, None, Millis::ZERO);
-        let (stream, interest) = (Impaired::new(stream, None), Interest::default());
-        Session { stream, connection, interest, listener: ListenerIndex(0), revision: 0, client: None }
+        let stream = Impaired::new(stream, None);
+        Session { stream, connection, interest: None, listener: ListenerIndex(0), revision: 0, client: None }
     }
 
     fn insert_session(table: &mut ConnectionTable, session: Session) -> Token {
@@ -342,12 +345,12 @@ mod tests {
             (TRIM_FROM, 1, false),
             (4 * TRIM_FROM, TRIM_FROM, false),
             (4 * TRIM_FROM, TRIM_FROM - 1, true),
-            (0, 1, false),
+            (0, FEW + 1, false),
         ] {
             (table.peak, table.occupied) = (peak, occupied);
             assert_eq!([table.has_receded(), table.has_receded()], [expect, false], "{occupied} of {peak}");
         }
-        table.occupied = 0;
+        table.occupied = FEW;
         assert_eq!([table.has_receded(), table.has_receded()], [true, false]);
     }
 

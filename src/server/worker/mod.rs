@@ -1,16 +1,19 @@
 //! One thread of the server: waits for events, and accepts, drives and closes connections.
 //!
 //! A worker owns its connections and its epoll instance; other threads reach it by messages. Its work in each iteration
-//! is bounded in every direction, so that no client delays the others and every command is handled soon: a batch of
-//! events, of accepted connections and of messages; the bytes that one connection reads and writes
-//! ([`crate::connection`]); and the time of a sweep over all connections.
+//! is bounded in every direction, so that no client delays the others and every command is handled soon: the time of
+//! each step; the number of accepted connections, of connections that end and of messages; the bytes that one connection
+//! reads and writes ([`crate::connection`]).
 //!
 //! | file | content |
 //! |---|---|
+//! | `events` | waiting for events, and handling them |
 //! | `accept` | listeners, admission, the first call of a connection |
 //! | `reject` | connections that are closed before they are served |
 //! | `handshake` | PROXY headers: the peers that may send them, the clients that they announce |
 //! | `impaired` | connections that their listeners impair: their timers, and what follows from each call |
+//! | `close` | closing connections |
+//! | `ended` | connections that clients end, many at once |
 //! | `drive` | events of connections, and what follows from each call |
 //! | `messages` | messages from other threads |
 //! | `sweep` | visiting all connections |
@@ -21,8 +24,11 @@
 //! | `steps` | the time that each part of an iteration takes |
 
 mod accept;
+mod close;
 mod drain;
 mod drive;
+mod ended;
+mod events;
 mod hand_over;
 mod handshake;
 mod impaired;
@@ -38,6 +44,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -45,6 +52,7 @@ use std::time::Duration;
 use accept::Accepting;
 use drain::Phase;
 use drive::Driver;
+use ended::Ended;
 use memory_waits::MemoryWaits;
 use steps::{Step, Steps};
 use sweep::Sweep;
@@ -56,7 +64,7 @@ use super::exact_timers::ExactTimers;
 use super::freeze::FreezeRequest;
 use super::listener::{Listener, ListenerIndex};
 use super::message::WorkerMessage;
-use super::poller::{Event, Poller, Source, Token};
+use super::poller::{Poller, Source, Token};
 use super::shared::Shared;
 use super::timers::SweepTimer;
 use crate::connection::{Buffer, CloseReason, Context, Millis, Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired};
@@ -69,7 +77,10 @@ pub struct Worker {
     number: usize,
     table: ConnectionTable,
     driver: Driver,
+    /// The events of the poller that are still to be handled.
+    events: Range<usize>,
     accepting: Accepting,
+    ended: Ended,
     memory_waits: MemoryWaits,
     sweep: Sweep,
     /// Messages that were taken from the mailbox and are not handled yet.
@@ -107,8 +118,10 @@ impl Worker {
         Ok(Self {
             number,
             table: ConnectionTable::new(),
+            events: 0..0,
             driver: Driver { poller, timer, impaired_timers, max_delayed, context, phase, shared: Arc::clone(shared) },
             accepting: Accepting::new(acceptors?),
+            ended: Ended::default(),
             memory_waits: MemoryWaits::default(),
             sweep: Sweep::default(),
             inbox: VecDeque::new(),
@@ -129,8 +142,8 @@ impl Worker {
     pub fn run(mut self) {
         self.continue_sessions();
         while self.is_running() {
-            match self.driver.poller.wait(self.timeout().map(Duration::from)) {
-                Ok(events) => self.run_iteration(events),
+            match self.wait() {
+                Ok(()) => self.run_iteration(),
                 Err(error) => self.fail(format!("cannot wait for events: {error}")),
             }
             if let Some(request) = self.freeze_request.take() {
@@ -183,19 +196,18 @@ impl Worker {
             Phase::Draining(drain) => drain.is_unsettled() || self.accepting.can_continue_drain(),
             Phase::Running | Phase::Lameduck(_) | Phase::Stopping => false,
         };
-        continues_drain || self.sweep.is_in_progress() || !self.inbox.is_empty()
+        continues_drain || self.ended.has_work() || self.sweep.is_in_progress() || !self.inbox.is_empty()
     }
 
-    /// Handles the events that the poller has returned, and does what is due.
-    fn run_iteration(&mut self, events: usize) {
+    /// Handles events that the poller has returned, and does what is due.
+    fn run_iteration(&mut self) {
         let mut steps = Steps::begin(self.shared.clock);
         self.set_time(steps.begun());
         self.accepting.begin_iteration();
-        for number in 0..events {
-            let event = self.driver.poller.event(number);
-            self.dispatch(event);
-            steps.ended(Step::Event(event.key));
-        }
+        self.ended.begin_iteration();
+        self.handle_events(&mut steps);
+        self.watch_ended();
+        steps.ended(Step::Ended);
         self.handle_messages();
         steps.ended(Step::Messages);
         self.run_impaired_timers();
@@ -218,14 +230,6 @@ impl Worker {
         context.now = elapsed.into();
         context.woken = self.shared.clock.nanoseconds(elapsed);
         context.contended_since = self.shared.memory.contended_since();
-    }
-
-    fn dispatch(&mut self, event: Event) {
-        match event.key {
-            Source::Listener(index) => self.on_listener_event(index as usize),
-            Source::Mailbox => self.drain_mailbox(),
-            Source::Connection(..) => self.on_connection_event(event),
-        }
     }
 
     /// Frees memory that is not needed any more, and grants memory to connections that wait for it.
