@@ -125,6 +125,7 @@ fn with_log(
     if let Some(warning) = service_link_warning() {
         warn!("{warning}");
     }
+    system_limits::reserve_descriptors();
     // before any thread is started, because listenfd changes the environment
     let inherited = activation::take(fixed.connection.as_ref());
     if let Err(code) = start_log_thread(log) {

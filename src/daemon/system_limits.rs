@@ -7,8 +7,22 @@ use std::thread;
 use log::debug;
 
 use crate::server::{self, Listener};
-use crate::sys::{self, Errno, StreamListener};
+use crate::sys::{self, Errno, EventFd, StreamListener};
 use crate::units::counted;
+
+/// The largest number of descriptors for which the kernel's table has room from the start. Chosen: as many as
+/// systemd/retortd.service allows; the table takes half a MiB of the kernel's memory.
+const MAX_RESERVED_DESCRIPTORS: u64 = 1 << 16;
+
+/// Has the kernel make room for descriptors, so that no worker waits for that when it accepts a connection. To be
+/// called before there are other threads.
+pub fn reserve_descriptors() {
+    let number = sys::raise_descriptor_limit().min(MAX_RESERVED_DESCRIPTORS);
+    let reserved = EventFd::new().and_then(|any| sys::reserve_descriptors(&any, number));
+    if let Err(error) = reserved {
+        debug!("accepting may pause: the table of descriptors cannot be enlarged: {}", error.desc());
+    }
+}
 
 /// The number of processors that this process may use, by CPU affinity and cgroup quota; 1 if it is unknown.
 #[must_use]

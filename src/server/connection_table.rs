@@ -22,8 +22,8 @@ pub struct Session {
     pub stream: Impaired<StreamSocket>,
     /// Its state.
     pub connection: Connection,
-    /// The events that epoll watches for.
-    pub interest: Interest,
+    /// The events that epoll watches for; `None` while it does not watch the connection.
+    pub interest: Option<Interest>,
     /// The listener that accepted it.
     pub listener: ListenerIndex,
     /// The revision of the listener's impairments that apply to it.
@@ -40,6 +40,13 @@ pub enum ClientRecord {
     Awaiting(Peer),
     /// The source that the connection counts for.
     Counted(SourceKey),
+}
+
+impl Session {
+    /// The events that the connection needs now.
+    pub fn wanted(&self) -> Interest {
+        self.stream.interest(self.connection.interest())
+    }
 }
 
 impl ClientRecord {
@@ -203,8 +210,8 @@ mod tests {
         let stream = StreamSocket::new(file, SocketFamily::Internet);
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let connection = Connection::new(protocol, None, Millis::ZERO);
-        let (stream, interest) = (Impaired::new(stream, None), Interest::default());
-        Session { stream, connection, interest, listener: ListenerIndex(0), revision: 0, client: None }
+        let stream = Impaired::new(stream, None);
+        Session { stream, connection, interest: None, listener: ListenerIndex(0), revision: 0, client: None }
     }
 
     fn insert_session(table: &mut ConnectionTable, session: Session) -> Token {

@@ -28,7 +28,7 @@
 //! | `descriptor_socket.rs` | socketpair(2), recvmsg(2): a socket that carries descriptors |
 //! | `memory_file.rs` | `memfd_create(2)`, and its seals |
 //! | `file.rs` | open(2), fstat(2), lstat(2), write(2) |
-//! | `resource_limits.rs` | getrlimit(2), setrlimit(2) |
+//! | `resource_limits.rs` | getrlimit(2), setrlimit(2), fcntl(2): the table of descriptors |
 //! | `resource_usage.rs` | getrusage(2) |
 //! | `memory.rs` | sysinfo(2), madvise(2), prctl(2), `malloc_trim(3)` |
 //! | `host.rs` | gethostname(2) |
@@ -85,7 +85,9 @@ pub use passed_descriptors::send_with_descriptors;
 pub use poll::{is_readable, wait_any_ready, wait_readable, wait_ready, wait_writable};
 pub use poller::{Event, Key, Poller};
 pub use process_group::{await_exit, kill_group};
-pub use resource_limits::{address_space_limit, data_limit, descriptor_limit, raise_descriptor_limit};
+pub use resource_limits::{
+    address_space_limit, data_limit, descriptor_limit, raise_descriptor_limit, reserve_descriptors,
+};
 pub use resource_usage::cpu_time;
 pub use signal_fd::Interrupts;
 pub use signals::{

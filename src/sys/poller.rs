@@ -37,6 +37,7 @@ impl Key for u64 {
 
 /// The readiness of one descriptor.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "any of these may be true beside any other")]
 pub struct Event<K> {
     /// The key under which the descriptor is watched.
     pub key: K,
@@ -46,6 +47,8 @@ pub struct Event<K> {
     pub writable: bool,
     /// The connection failed or both directions are shut down (`EPOLLERR`, `EPOLLHUP`); reported whatever the interest.
     pub hung_up: bool,
+    /// The connection failed, or the peer has sent its last byte and input is watched for (also `EPOLLRDHUP`).
+    pub ended: bool,
 }
 
 /// An epoll instance that returns at most `EVENTS` events from one wait.
@@ -89,7 +92,8 @@ impl<K: Key, const EVENTS: usize> Poller<K, EVENTS> {
             key: K::unpack(event.data()),
             readable: flags.contains(EpollFlags::EPOLLIN),
             writable: flags.contains(EpollFlags::EPOLLOUT),
-            hung_up: flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
+            hung_up: flags.intersects(HUNG_UP),
+            ended: flags.intersects(HUNG_UP.union(EpollFlags::EPOLLRDHUP)),
         }
     }
 
@@ -132,16 +136,21 @@ impl<K: Key, const EVENTS: usize> Poller<K, EVENTS> {
     }
 }
 
+/// The flags that epoll reports whatever it watches for.
+const HUNG_UP: EpollFlags = EpollFlags::EPOLLHUP.union(EpollFlags::EPOLLERR);
+
 #[inline]
 fn flags(interest: Interest) -> EpollFlags {
     let mut flags = EpollFlags::empty();
-    flags.set(EpollFlags::EPOLLIN, interest.read);
+    flags.set(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP, interest.read);
     flags.set(EpollFlags::EPOLLOUT, interest.write);
     flags
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::Shutdown;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -172,6 +181,23 @@ mod tests {
         assert_eq!(ready(&mut poller), [(9, true, false, true)]);
         drop(watched);
         assert_eq!(ready(&mut poller), []);
+    }
+
+    #[test]
+    fn the_end_of_input_is_told_from_input() {
+        let mut poller = Poller::<u64, 4>::new().expect("epoll");
+        let (watched, mut peer) = UnixStream::pair().expect("a pair of sockets");
+        poller.add(&watched, 1, READ).expect("add");
+        peer.write_all(b"x").expect("write");
+        assert_eq!(poller.wait(None).expect("epoll_wait"), 1);
+        assert!(poller.event(0).readable && !poller.event(0).ended);
+        peer.shutdown(Shutdown::Write).expect("shutdown");
+        assert_eq!(poller.wait(None).expect("epoll_wait"), 1);
+        let event = poller.event(0);
+        assert!(event.readable && event.ended && !event.hung_up);
+        poller.change(&watched, 1, WRITE).expect("change");
+        assert_eq!(poller.wait(None).expect("epoll_wait"), 1);
+        assert!(!poller.event(0).ended, "input is not watched for");
     }
 
     #[test]

@@ -726,6 +726,17 @@ fn connection_limit_above_descriptor_limit_exits_78() {
     }
 }
 
+/// The kernel enlarges the table when a larger descriptor is opened, and a worker that accepts a connection would wait
+/// for that.
+#[test]
+fn the_table_of_descriptors_has_room_from_the_start() {
+    if !available("prlimit") {
+        return;
+    }
+    let daemon = DaemonBuilder::new(&[LOCAL]).under(&["prlimit", "--nofile=64:3000"]).start();
+    assert!(daemon.status("FDSize") >= 3000);
+}
+
 /// A daemon with `limit`, an option of prlimit(1) for half a gigabyte. None: prlimit is not installed, or this runs
 /// under a sanitizer, which needs more.
 fn with_half_a_gigabyte(limit: &str, arguments: &[&str]) -> Option<DaemonBuilder> {

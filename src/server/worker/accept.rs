@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use super::Worker;
 use super::drive::Driver;
-use crate::connection::{CloseReason, Connection, Impaired, Next, has_headroom};
+use crate::connection::{CloseReason, Connection, Impaired, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
 use crate::server::access::Verdict;
 use crate::server::admission::Slot;
@@ -15,7 +15,6 @@ use crate::server::listener::{ListenerIndex, ListenerOptions};
 use crate::server::listener_profile::ListenerProfile;
 use crate::server::message::{NewConnection, WorkerMessage};
 use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
-use crate::server::poller::Source;
 use crate::sys::{Errno, StreamSocket};
 
 /// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one
@@ -46,8 +45,7 @@ impl AcceptedConnection {
     /// Its session.
     pub fn serve(self, connection: Connection, client: Option<Box<ClientRecord>>) -> Session {
         let Self { stream, listener, revision } = self;
-        let interest = stream.interest(connection.interest());
-        Session { stream, connection, interest, listener, revision, client }
+        Session { stream, connection, interest: None, listener, revision, client }
     }
 }
 
@@ -242,18 +240,14 @@ impl Worker {
         self.open_session(accepted.serve(connection, ClientRecord::counted(source)));
     }
 
-    /// Puts a connection into the table and into epoll, and makes its first call.
+    /// Puts a connection into the table, and makes its first call.
     pub(super) fn open_session(&mut self, session: Session) {
         let inserted = if has_headroom(0) { self.table.insert(session) } else { Err(session) };
         let (token, session) = match inserted {
             Ok(inserted) => inserted,
             Err(session) => return self.reject_session(session),
         };
-        let driver = &mut self.driver;
-        let next = match driver.poller.add(session.stream.get_ref(), Source::connection(token), session.interest) {
-            Ok(()) => driver.drive_connection(token, session, Connection::open),
-            Err(error) => driver.cannot_watch(session, &error, Next::Wait),
-        };
+        let next = self.driver.drive_connection(token, session, Connection::open);
         self.take_step(token, next);
     }
 

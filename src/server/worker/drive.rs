@@ -121,14 +121,23 @@ impl Driver {
         if is_impaired {
             self.impaired_timers.set(token, session.stream.deadline(), self.context.now);
         }
-        let interest = session.stream.interest(session.connection.interest());
-        if interest == session.interest {
-            return next;
-        }
-        session.interest = interest;
-        match self.poller.change(session.stream.get_ref(), Source::connection(token), interest) {
+        match self.watch(token, session) {
             Ok(()) => next,
             Err(error) => self.cannot_watch(session, &error, next),
+        }
+    }
+
+    /// Has epoll watch for the events that the connection needs now.
+    #[inline]
+    fn watch(&self, token: Token, session: &mut Session) -> io::Result<()> {
+        let interest = session.wanted();
+        if session.interest == Some(interest) {
+            return Ok(());
+        }
+        let (stream, source) = (session.stream.get_ref(), Source::connection(token));
+        match session.interest.replace(interest) {
+            Some(_) => self.poller.change(stream, source, interest),
+            None => self.poller.add(stream, source, interest),
         }
     }
 
@@ -141,7 +150,7 @@ impl Driver {
     }
 
     /// epoll does not watch a connection: it must be closed, in place of its `next` step.
-    pub fn cannot_watch(&mut self, session: &Session, error: &io::Error, next: Next) -> Next {
+    fn cannot_watch(&mut self, session: &Session, error: &io::Error, next: Next) -> Next {
         let message = format_args!("{}: cannot watch the connection: {error}", session.connection.label());
         self.shared.warnings.warn(Shortage::Epoll, message);
         if let Next::Offload(job) = next {
@@ -155,7 +164,7 @@ impl Worker {
     /// Handles an event of a connection.
     pub(super) fn on_connection_event(&mut self, event: Event) {
         let Some((token, session)) = self.table.find(event.key) else { return };
-        let interest = session.interest;
+        let interest = session.interest.unwrap_or_else(|| session.wanted());
         let is_broken = event.hung_up;
         let mut next = Next::Wait;
         if is_broken && !interest.read && !interest.write {
@@ -165,7 +174,7 @@ impl Worker {
         if interest.write && (event.writable || is_broken) {
             next = self.driver.drive_connection(token, session, send_due);
         }
-        if interest.read && (event.readable || is_broken) && matches!(next, Next::Wait) {
+        if interest.read && (event.readable || event.ended) && matches!(next, Next::Wait) {
             next = self.driver.drive_connection(token, session, readable);
         }
         // the usual case costs no call

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Sender};
 
 use super::Worker;
 use super::accept::AcceptedConnection;
-use crate::connection::{Connection, Impaired, Next, has_headroom};
+use crate::connection::{Connection, Impaired, has_headroom};
 use crate::server::acceptor::Acceptor;
 use crate::server::connection_table::ClientRecord;
 use crate::server::freeze::{FreezeRequest, FrozenWorker, Saved};
@@ -16,7 +16,6 @@ use crate::server::listener::{Listener, ListenerIndex};
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
 use crate::server::peer::{Client, SocketInfo};
-use crate::server::poller::Source;
 use crate::server::saved::{CONNECTIONS, SavedSession};
 use crate::server::taken_over::{MAX_LINE, TakenSession};
 use crate::sys::{self, DescriptorSender, MAX_DESCRIPTORS};
@@ -206,15 +205,8 @@ impl Worker {
     pub(super) fn continue_sessions(&mut self) {
         self.set_time(self.shared.clock.elapsed());
         for slot in 0..self.table.slots() {
-            let Some((token, session)) = self.table.at(slot) else { continue };
-            let source = Source::connection(token);
-            match self.driver.poller.add(session.stream.get_ref(), source, session.interest) {
-                Ok(()) => self.drive(token, Connection::continue_service),
-                Err(error) => {
-                    let next = self.driver.cannot_watch(session, &error, Next::Wait);
-                    self.take_step(token, next);
-                }
-            }
+            let Some((token, _)) = self.table.at(slot) else { continue };
+            self.drive(token, Connection::continue_service);
         }
         self.renew_impairments();
         self.record_durations();

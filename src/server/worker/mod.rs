@@ -1,9 +1,9 @@
 //! One thread of the server: waits for events, and accepts, drives and closes connections.
 //!
 //! A worker owns its connections and its epoll instance; other threads reach it by messages. Its work in each iteration
-//! is bounded in every direction, so that no client delays the others and every command is handled soon: a batch of
-//! events, of accepted connections and of messages; the bytes that one connection reads and writes
-//! ([`crate::connection`]); and the time of a sweep over all connections.
+//! is bounded in every direction, so that no client delays the others and every command is handled soon: the time for
+//! events; the number of accepted connections, of connections that end and of messages; the bytes that one connection
+//! reads and writes ([`crate::connection`]); and the time of a sweep over all connections.
 //!
 //! | file | content |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | `reject` | connections that are closed before they are served |
 //! | `handshake` | PROXY headers: the peers that may send them, the clients that they announce |
 //! | `impaired` | connections that their listeners impair: their timers, and what follows from each call |
+//! | `ended` | connections that clients end, many at once |
 //! | `drive` | events of connections, and what follows from each call |
 //! | `messages` | messages from other threads |
 //! | `sweep` | visiting all connections |
@@ -23,6 +24,7 @@
 mod accept;
 mod drain;
 mod drive;
+mod ended;
 mod hand_over;
 mod handshake;
 mod impaired;
@@ -38,6 +40,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -45,6 +48,7 @@ use std::time::Duration;
 use accept::Accepting;
 use drain::Phase;
 use drive::Driver;
+use ended::Ended;
 use memory_waits::MemoryWaits;
 use steps::{Step, Steps};
 use sweep::Sweep;
@@ -63,13 +67,24 @@ use crate::connection::{Buffer, CloseReason, Context, Millis, Pool, READ_BUF_SIZ
 use crate::protocol::RequestRng;
 use crate::sys::{Interest, monotonic_nanoseconds, unix_time};
 
+/// The time for which events are handled before messages, timers and a sweep have their turn. Chosen: that of a sweep.
+/// An iteration of the loop then takes less than 5 ms, with the longest event (half a millisecond on the event loop,
+/// `InlineLimits` in `src/protocol/request_head.rs`).
+const MAX_EVENT_TIME: Duration = Duration::from_millis(1);
+/// Events handled between two readings of the clock. Chosen: four of the longest take two milliseconds, and a reading
+/// for each would be 0.5 % of the shortest (25 ns of 5 us).
+const CLOCK_INTERVAL: usize = 4;
+
 /// One thread of the server.
 pub struct Worker {
     /// Its number, counted from 0.
     number: usize,
     table: ConnectionTable,
     driver: Driver,
+    /// The events of the poller that are still to be handled.
+    events: Range<usize>,
     accepting: Accepting,
+    ended: Ended,
     memory_waits: MemoryWaits,
     sweep: Sweep,
     /// Messages that were taken from the mailbox and are not handled yet.
@@ -107,8 +122,10 @@ impl Worker {
         Ok(Self {
             number,
             table: ConnectionTable::new(),
+            events: 0..0,
             driver: Driver { poller, timer, impaired_timers, max_delayed, context, phase, shared: Arc::clone(shared) },
             accepting: Accepting::new(acceptors?),
+            ended: Ended::default(),
             memory_waits: MemoryWaits::default(),
             sweep: Sweep::default(),
             inbox: VecDeque::new(),
@@ -129,8 +146,8 @@ impl Worker {
     pub fn run(mut self) {
         self.continue_sessions();
         while self.is_running() {
-            match self.driver.poller.wait(self.timeout().map(Duration::from)) {
-                Ok(events) => self.run_iteration(events),
+            match self.wait() {
+                Ok(()) => self.run_iteration(),
                 Err(error) => self.fail(format!("cannot wait for events: {error}")),
             }
             if let Some(request) = self.freeze_request.take() {
@@ -161,6 +178,15 @@ impl Worker {
         self.driver.phase = Phase::Stopping;
     }
 
+    /// Waits for events, unless some are still to be handled. These come first, because epoll takes those that it
+    /// returns for the last ones to be served.
+    fn wait(&mut self) -> io::Result<()> {
+        if self.events.is_empty() {
+            self.events = 0..self.driver.poller.wait(self.timeout().map(Duration::from))?;
+        }
+        Ok(())
+    }
+
     /// How long to wait for events at most; `None` until one comes.
     fn timeout(&self) -> Option<Millis> {
         if self.has_work() {
@@ -183,19 +209,18 @@ impl Worker {
             Phase::Draining(drain) => drain.is_unsettled() || self.accepting.can_continue_drain(),
             Phase::Running | Phase::Lameduck(_) | Phase::Stopping => false,
         };
-        continues_drain || self.sweep.is_in_progress() || !self.inbox.is_empty()
+        continues_drain || self.ended.has_work() || self.sweep.is_in_progress() || !self.inbox.is_empty()
     }
 
-    /// Handles the events that the poller has returned, and does what is due.
-    fn run_iteration(&mut self, events: usize) {
+    /// Handles events that the poller has returned, and does what is due.
+    fn run_iteration(&mut self) {
         let mut steps = Steps::begin(self.shared.clock);
         self.set_time(steps.begun());
         self.accepting.begin_iteration();
-        for number in 0..events {
-            let event = self.driver.poller.event(number);
-            self.dispatch(event);
-            steps.ended(Step::Event(event.key));
-        }
+        self.ended.begin_iteration();
+        self.handle_ended();
+        steps.ended(Step::Ended);
+        self.handle_events(&mut steps);
         self.handle_messages();
         steps.ended(Step::Messages);
         self.run_impaired_timers();
@@ -212,6 +237,18 @@ impl Worker {
         self.end_iteration(&steps);
     }
 
+    /// Handles events until the time for them is used up.
+    fn handle_events(&mut self, steps: &mut Steps) {
+        while let Some(number) = self.events.next() {
+            let event = self.driver.poller.event(number);
+            self.dispatch(event);
+            steps.ended(Step::Event(event.key));
+            if (number + 1) % CLOCK_INTERVAL == 0 && steps.elapsed() >= MAX_EVENT_TIME {
+                return;
+            }
+        }
+    }
+
     /// This is the time from now on, since the start of the server.
     fn set_time(&mut self, elapsed: Duration) {
         let context = &mut self.driver.context;
@@ -224,6 +261,7 @@ impl Worker {
         match event.key {
             Source::Listener(index) => self.on_listener_event(index as usize),
             Source::Mailbox => self.drain_mailbox(),
+            Source::Connection(..) if event.ended => self.on_end(event),
             Source::Connection(..) => self.on_connection_event(event),
         }
     }

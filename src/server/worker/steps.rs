@@ -22,6 +22,8 @@ const LONG_ITERATION: Duration = Duration::from_millis(10);
 pub enum Step {
     /// An event, and what follows from it.
     Event(Source),
+    /// The ends of connections that had to wait.
+    Ended,
     /// The messages that were in the mailbox.
     Messages,
     /// Sending what is due on impaired connections.
@@ -59,6 +61,12 @@ impl Steps {
     #[must_use]
     pub fn begun(&self) -> Duration {
         self.begun
+    }
+
+    /// The time since the iteration began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.clock.elapsed().saturating_sub(self.begun)
     }
 
     /// A step has ended.
@@ -108,6 +116,7 @@ impl Worker {
                 Some((_, session)) => format!("an event of {}", session.connection.label()),
                 None => "an event of a connection that it closed".into(),
             },
+            Step::Ended => "connections that clients have ended".into(),
             Step::Messages => "messages".into(),
             Step::ImpairedTimers => "the timers of impaired connections".into(),
             Step::Sweep => "a sweep over the connections".into(),

@@ -1,6 +1,7 @@
 //! A worker without a thread: tests run the iterations of its loop.
 
 mod impaired;
+mod turns;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -109,8 +110,16 @@ impl Harness {
 
     /// Runs one iteration with the events of the next 10 ms at most.
     fn iterate(&mut self) {
-        let events = self.worker.driver.poller.wait(Some(std::time::Duration::from_millis(10))).expect("epoll_wait");
-        self.worker.run_iteration(events);
+        self.await_events();
+        self.worker.run_iteration();
+    }
+
+    /// Takes the events of the next 10 ms at most, unless some are still to be handled.
+    fn await_events(&mut self) {
+        if self.worker.events.is_empty() {
+            self.worker.events =
+                0..self.worker.driver.poller.wait(Some(Duration::from_millis(10))).expect("epoll_wait");
+        }
     }
 
     /// Runs iterations until `is_done`.
