@@ -84,13 +84,13 @@ def bars(judged):
 
 
 def measured(bar):
-    low, high = bar["quartiles"]
-    return f"{bar['median']:.2f} {bar['unit']} ({low:.2f} to {high:.2f})"
+    return f"{bar['median']:.2f} {bar['unit']} ({bar['quartiles'][0]:.2f} to {bar['quartiles'][1]:.2f})"
 
 
 def spread(values):
+    """The median, and the quartiles if there are any."""
     low, high = quartiles(values)
-    return f"{statistics.median(values):.2f} ({low:.2f} to {high:.2f})"
+    return f"{statistics.median(values):.2f}" + (f" ({low:.2f} to {high:.2f})" if len(values) > 1 else "")
 
 
 def quantity(value, unit):

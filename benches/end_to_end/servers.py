@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
@@ -68,12 +69,6 @@ def haproxy(_protocol, port, directory, backend):
 
 def xinetd(protocol, port, directory):
     settings = f"""
-        defaults
-        {{
-            instances = UNLIMITED
-            per_source = UNLIMITED
-            cps = 1000000 1
-        }}
         service {protocol}
         {{
             type = INTERNAL UNLISTED
@@ -85,6 +80,9 @@ def xinetd(protocol, port, directory):
             user = {getpass.getuser()}
             wait = no
             flags = NODELAY
+            instances = UNLIMITED
+            per_source = UNLIMITED
+            cps = 0 0
         }}
         """
     # as root it would also write to /var/log and /run, and remove its file of the process ID in the end
@@ -92,13 +90,13 @@ def xinetd(protocol, port, directory):
     return ["xinetd", "-dontfork", "-f", written(directory, "xinetd.conf", settings), *own]
 
 
-def iperf3(_protocol, port, _directory):
-    return ["iperf3", "--server", "--bind", "127.0.0.1", "--port", str(port)]
+def iperf3(_protocol, port, directory):
+    return ["iperf3", "--server", "--bind", "127.0.0.1", "--port", str(port), "--logfile", f"{directory}/log"]
 
 
 def written(directory, name, text):
     path = Path(directory) / name
-    path.write_text(text)
+    path.write_text(textwrap.dedent(text))
     return path
 
 
