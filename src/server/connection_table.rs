@@ -83,6 +83,9 @@ const NONE: u32 = u32::MAX;
 /// From this number of connections on, memory that they leave behind is given back to the system. Chosen without
 /// tuning: that of fewer connections is some 100 KiB, and will be used again.
 const TRIM_FROM: usize = 1024;
+/// The last of a large number of connections have closed when there are no more than this. Chosen without tuning: what
+/// they hold beside the memory that is charged is a MiB at most (`UNCHARGED_BYTES`).
+const FEW: usize = 64;
 
 impl ConnectionTable {
     /// An empty table; it takes no memory yet.
@@ -182,14 +185,14 @@ impl ConnectionTable {
     }
 
     /// Whether memory should be given back to the system: true once when three of four connections of a large number
-    /// have closed, and once more when the last one of them has.
+    /// have closed, and once more when only a few are left.
     pub fn has_receded(&mut self) -> bool {
         if self.peak > TRIM_FROM && self.occupied < self.peak / 4 {
             self.peak = self.occupied;
             self.has_remainder = true;
             return true;
         }
-        self.is_empty() && mem::take(&mut self.has_remainder)
+        self.occupied <= FEW && mem::take(&mut self.has_remainder)
     }
 }
 
@@ -349,12 +352,12 @@ mod tests {
             (TRIM_FROM, 1, false),
             (4 * TRIM_FROM, TRIM_FROM, false),
             (4 * TRIM_FROM, TRIM_FROM - 1, true),
-            (0, 1, false),
+            (0, FEW + 1, false),
         ] {
             (table.peak, table.occupied) = (peak, occupied);
             assert_eq!([table.has_receded(), table.has_receded()], [expect, false], "{occupied} of {peak}");
         }
-        table.occupied = 0;
+        table.occupied = FEW;
         assert_eq!([table.has_receded(), table.has_receded()], [true, false]);
     }
 

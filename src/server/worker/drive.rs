@@ -294,13 +294,16 @@ impl Worker {
 
     /// Gives back the memory of connections that have closed, when many have.
     fn trim(&mut self) {
-        if self.table.has_receded() {
+        let has_receded = self.table.has_receded();
+        if has_receded {
             self.shared.reclaimer.trim_heap();
         }
         if self.table.is_empty() {
             self.table.shrink();
             self.memory_waits.shrink();
             self.driver.impaired_timers.shrink();
+        }
+        if has_receded || self.table.is_empty() {
             let context = &mut self.driver.context;
             context.retired.append(context.pool.clear());
         }

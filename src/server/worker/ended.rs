@@ -5,9 +5,11 @@
 //! of them is handled in each iteration of the loop; the others are not watched meanwhile and wait here.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::Worker;
 use super::accept::MAX_ACCEPTS;
+use super::steps::MAX_STEP_TIME;
 use crate::server::poller::Event;
 
 /// Ends of connections handled in one iteration of the loop, at most. Derived: as many as connections are accepted, so
@@ -38,11 +40,11 @@ impl Ended {
         !self.waiting.is_empty()
     }
 
-    /// Whether one more may be handled in this iteration, which counts it.
+    /// Whether one more may be handled in this iteration before those that wait, which counts it.
     #[must_use]
     pub fn take_turn(&mut self) -> bool {
-        let has_turn = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        let has_turn = self.left > 0 && self.waiting.is_empty();
+        self.left -= u32::from(has_turn);
         has_turn
     }
 
@@ -57,13 +59,15 @@ impl Ended {
 
     /// The event that has waited longest, if one may be handled in this iteration.
     fn pop(&mut self) -> Option<Event> {
-        let event = if self.left > 0 { self.waiting.pop_front() } else { None };
-        if event.is_some() {
-            self.left -= 1;
-        } else if self.waiting.is_empty() && self.waiting.capacity() > KEPT_CAPACITY {
+        if self.left == 0 {
+            return None;
+        }
+        let event = self.waiting.pop_front()?;
+        self.left -= 1;
+        if self.waiting.is_empty() && self.waiting.capacity() > KEPT_CAPACITY {
             self.waiting = VecDeque::new();
         }
-        event
+        Some(event)
     }
 }
 
@@ -78,10 +82,17 @@ impl Worker {
 
     /// Handles the ends of connections that have waited.
     pub(super) fn handle_ended(&mut self) {
+        if !self.ended.has_work() {
+            return;
+        }
+        let begun = Instant::now();
         while let Some(event) = self.ended.pop() {
             // otherwise it has closed, or a call has had it watched again: then epoll reports its end again
             if self.table.find(event.key).is_some_and(|(_, session)| session.interest.is_none()) {
                 self.on_connection_event(event);
+            }
+            if begun.elapsed() >= MAX_STEP_TIME {
+                return;
             }
         }
     }
@@ -113,14 +124,15 @@ mod tests {
     fn an_iteration_handles_a_bounded_number_of_ends_oldest_first() {
         let mut ended = Ended::default();
         assert!(!ended.take_turn(), "no iteration has begun");
+        ended.begin_iteration();
+        assert!(ended.take_turn());
         for slot in 0..2 * MAX_ENDS {
             assert!(ended.push(event(slot)));
         }
-        ended.begin_iteration();
-        assert!(ended.take_turn());
+        assert!(!ended.take_turn(), "others wait");
         let slots: Vec<Source> = std::iter::from_fn(|| ended.pop()).map(|event| event.key).collect();
         assert_eq!(slots, (0..MAX_ENDS - 1).map(|slot| event(slot).key).collect::<Vec<_>>());
-        assert!(!ended.take_turn() && ended.has_work());
+        assert!(ended.has_work());
         ended.begin_iteration();
         assert_eq!(ended.pop().map(|event| event.key), Some(event(MAX_ENDS - 1).key));
     }

@@ -1,11 +1,12 @@
 //! Connections that their listeners impair: what follows from each call, their timers, and changed impairments.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Worker;
 use super::drain::Phase;
 use super::drive::{Driver, send_due};
+use super::steps::MAX_STEP_TIME;
 use crate::connection::{
     ClientLabel, CloseReason, Fault, Grace, Impaired, Impairment, ImpairmentKind, Impairments, Millis, Next,
 };
@@ -15,10 +16,6 @@ use crate::server::numbering::ListenerNumber;
 use crate::server::peer::{self, Client, Peer};
 use crate::server::poller::Token;
 use crate::sys::{StreamSocket, close_with_reset};
-
-/// The time for which impaired connections send what is due before events are served again. Chosen: that of a sweep, a
-/// delay that no client notices. A connection sends for about 50 us at a time.
-const MAX_SEND_TIME: Duration = Duration::from_millis(1);
 
 impl Driver {
     /// What impairs the connection of a listener with this number.
@@ -81,7 +78,7 @@ fn abandoned(session: &Session) -> CloseReason {
 }
 
 impl Worker {
-    /// Sends what is due on impaired connections, each of them once; the others go on in the next iteration.
+    /// Sends what is due on impaired connections, each of them once, for about 50 us; the others go on in the next iteration.
     pub(super) fn run_impaired_timers(&mut self) {
         let now = self.driver.context.now;
         if self.driver.impaired_timers.due().is_none_or(|due| due > now) {
@@ -91,7 +88,7 @@ impl Worker {
         for _ in 0..self.driver.impaired_timers.len() {
             let Some(token) = self.driver.impaired_timers.take_due(now) else { return };
             self.drive(token, send_due);
-            if begun.elapsed() >= MAX_SEND_TIME {
+            if begun.elapsed() >= MAX_STEP_TIME {
                 return;
             }
         }

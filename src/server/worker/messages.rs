@@ -1,8 +1,11 @@
 //! Handling messages: commands at once, the others a bounded number in each iteration of the loop.
 
+use std::time::Instant;
+
 use super::Worker;
 use super::accept::MAX_ACCEPTS;
 use super::drain::Phase;
+use super::steps::MAX_STEP_TIME;
 use crate::server::message::{Reconfiguration, WorkerMessage};
 
 /// Messages handled in one iteration of the loop, at most. Chosen: as many as connections are accepted in one, because
@@ -28,9 +31,16 @@ impl Worker {
 
     /// Handles a batch of the other messages, oldest first.
     pub(super) fn handle_messages(&mut self) {
+        if self.inbox.is_empty() {
+            return;
+        }
+        let begun = Instant::now();
         for _ in 0..MAX_MESSAGES {
             let Some(message) = self.inbox.pop_front() else { return };
             self.handle_message(message);
+            if begun.elapsed() >= MAX_STEP_TIME {
+                return;
+            }
         }
     }
 

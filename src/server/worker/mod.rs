@@ -1,9 +1,9 @@
 //! One thread of the server: waits for events, and accepts, drives and closes connections.
 //!
 //! A worker owns its connections and its epoll instance; other threads reach it by messages. Its work in each iteration
-//! is bounded in every direction, so that no client delays the others and every command is handled soon: the time for
-//! events; the number of accepted connections, of connections that end and of messages; the bytes that one connection
-//! reads and writes ([`crate::connection`]); and the time of a sweep over all connections.
+//! is bounded in every direction, so that no client delays the others and every command is handled soon: the time of
+//! each step; the number of accepted connections, of connections that end and of messages; the bytes that one connection
+//! reads and writes ([`crate::connection`]).
 //!
 //! | file | content |
 //! |---|---|
@@ -50,7 +50,7 @@ use drain::Phase;
 use drive::Driver;
 use ended::Ended;
 use memory_waits::MemoryWaits;
-use steps::{Step, Steps};
+use steps::{MAX_STEP_TIME, Step, Steps};
 use sweep::Sweep;
 
 use super::acceptor::Acceptor;
@@ -67,12 +67,8 @@ use crate::connection::{Buffer, CloseReason, Context, Millis, Pool, READ_BUF_SIZ
 use crate::protocol::RequestRng;
 use crate::sys::{Interest, monotonic_nanoseconds, unix_time};
 
-/// The time for which events are handled before messages, timers and a sweep have their turn. Chosen: that of a sweep.
-/// An iteration of the loop then takes less than 5 ms, with the longest event (half a millisecond on the event loop,
-/// `InlineLimits` in `src/protocol/request_head.rs`).
-const MAX_EVENT_TIME: Duration = Duration::from_millis(1);
-/// Events handled between two readings of the clock. Chosen: four of the longest take two milliseconds, and a reading
-/// for each would be 0.5 % of the shortest (25 ns of 5 us).
+/// Events handled between two readings of the clock. Chosen: four of the longest take two milliseconds (`InlineLimits` in
+/// `src/protocol/request_head.rs`), and a reading for each would be 0.5 % of the shortest (25 ns of 5 us).
 const CLOCK_INTERVAL: usize = 4;
 
 /// One thread of the server.
@@ -218,9 +214,9 @@ impl Worker {
         self.set_time(steps.begun());
         self.accepting.begin_iteration();
         self.ended.begin_iteration();
+        self.handle_events(&mut steps);
         self.handle_ended();
         steps.ended(Step::Ended);
-        self.handle_events(&mut steps);
         self.handle_messages();
         steps.ended(Step::Messages);
         self.run_impaired_timers();
@@ -243,7 +239,7 @@ impl Worker {
             let event = self.driver.poller.event(number);
             self.dispatch(event);
             steps.ended(Step::Event(event.key));
-            if (number + 1) % CLOCK_INTERVAL == 0 && steps.elapsed() >= MAX_EVENT_TIME {
+            if (number + 1) % CLOCK_INTERVAL == 0 && steps.elapsed() >= MAX_STEP_TIME {
                 return;
             }
         }

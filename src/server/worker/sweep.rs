@@ -1,13 +1,12 @@
 //! Visiting all connections one after another, in parts: for their deadlines, and while the worker drains.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Worker;
+use super::steps::MAX_STEP_TIME;
 use crate::connection::Connection;
 
-/// The time for which connections are visited before events are served again. Chosen: a delay that no client notices.
-const MAX_SWEEP_TIME: Duration = Duration::from_millis(1);
 /// Connections visited between two readings of the clock. Chosen so that the clock is a small part of the cost.
 const CLOCK_INTERVAL: usize = 16;
 
@@ -51,7 +50,7 @@ impl Worker {
             let pause = (slot + CLOCK_INTERVAL).min(end);
             (slot..pause).for_each(|slot| visit(self, slot));
             slot = pause;
-            if begun.elapsed() >= MAX_SWEEP_TIME {
+            if begun.elapsed() >= MAX_STEP_TIME {
                 break;
             }
         }

@@ -124,7 +124,7 @@ fn events_beyond_the_time_for_them_are_handled_in_the_next_iteration() {
     }
     harness.await_number_of_events(6);
     let mut steps = Steps::begin(harness.shared.clock);
-    while steps.elapsed() < MAX_EVENT_TIME {}
+    while steps.elapsed() < MAX_STEP_TIME {}
     harness.worker.handle_events(&mut steps);
     assert_eq!(harness.worker.events, CLOCK_INTERVAL..6);
     harness.iterate();
