@@ -3,6 +3,9 @@
 import statistics
 from typing import Callable, NamedTuple
 
+from scenarios import COMPARISONS
+from texts import TEXTS
+
 
 class Bar(NamedTuple):
     """One bar; `values` finds the measured values, one for each round, in the results, or None."""
@@ -17,13 +20,8 @@ def of_floor(name, protocol, most, floor="the C loop"):
     return Bar(f"{name}, {protocol}: by {floor}", most, "x", lambda results: ratios(find(results, name, protocol), "floor"))
 
 
-def of_ascii(text, most):
-    """Both cases of one kind of text."""
-    names = [f"{text} {action}" for action in ("uppercase", "lowercase")]
-    return [
-        Bar(f"{name}: by ASCII", most, "x", lambda results, name=name: ratios(find(results, name), "ascii"))
-        for name in names
-    ]
+def of_ascii(name, most):
+    return Bar(f"{name}: by ASCII", most, "x", lambda results: ratios(find(results, name), "ascii"))
 
 
 def tail(neighbour, most_ratio=1.5, most_ms=5):
@@ -53,7 +51,7 @@ BARS = [
         for protocol in ("frame", "echo")
     ),
     of_floor("in turn", "frame", 1.05, "the C loop with 10,000 connections"),
-    *of_ascii("mixed", 8),
+    *(of_ascii(row.name, TEXTS[row.script].most) for row in COMPARISONS if row.group == "texts"),
     *(bar for neighbour in ("shufflers", "vietnamese", "scrapers", "teardown", "reloads") for bar in tail(neighbour)),
     memory("idle", "served once", 8),
     memory("half", "half a request each", 8),

@@ -1,6 +1,7 @@
 """The clients that load a server: `retort bench`, and those of servers with a protocol of their own."""
 
 import json
+import os
 import resource
 import socket
 import struct
@@ -14,6 +15,8 @@ import servers
 from servers import CLIENT_CPU, RETORT
 
 MIB = 1 << 20
+# Actions of the protocol `frame`: their codes, and what replies must equal.
+UPPER, LOWER = (1, str.upper), (2, str.lower)
 HELLO = struct.pack("!I5s", 1 << 27 | 5, b"hello")
 # How much one call of a client sends or receives that transfers in one direction.
 ONE_WAY_CALL = 256 * 1024
@@ -77,6 +80,60 @@ def iperf3(port, protocol, connections, seconds, pid):
     return (servers.cpu_time(pid) - before) / mib
 
 
+def ask(port, action, text, seconds, pid):
+    """The server's CPU time, in microseconds, for a message of the protocol `frame`: by one client, again and again."""
+    code, change = action
+    message, expected = text.encode(), change(text).encode()
+    request = struct.pack("!I", code << 27 | len(message)) + message
+    reply = struct.pack("!I", len(expected)) + expected
+    with client_cpu(), socket.create_connection(("127.0.0.1", port)) as client:
+        for _ in range(2):  # the first requests also cost the memory that later ones use again
+            exchange(client, request, reply)
+        count, before, until = 0, servers.cpu_time(pid), time.monotonic() + seconds
+        while not count or time.monotonic() < until:
+            exchange(client, request, reply)
+            count += 1
+        return (servers.cpu_time(pid) - before) / count
+
+
+def exchange(client, request, expected):
+    client.sendall(request)
+    reply = client.recv(len(expected), socket.MSG_WAITALL)
+    assert reply == expected, f"{len(expected)} bytes were expected: {reply[:100]}"
+
+
+def one_way(port, protocol, connections, seconds, pid):
+    """The server's CPU time for a MiB that it receives or sends, in microseconds."""
+    counts = [0] * connections
+
+    def transfer(number):
+        block = bytearray(ONE_WAY_CALL)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            move = client.send if protocol == "discard" else client.recv_into
+            while time.monotonic() < until:
+                counts[number] += move(block)
+
+    before, until = servers.cpu_time(pid), time.monotonic() + seconds
+    with client_cpu():
+        threads = [threading.Thread(target=transfer, args=(number,)) for number in range(connections)]
+        for thread in threads:
+            thread.start()  # on the processor of the thread that starts it
+    time.sleep(seconds * 0.9)
+    used, moved = servers.cpu_time(pid) - before, sum(counts)
+    for thread in threads:
+        thread.join()
+    return used / (moved / MIB)
+
+
+@contextmanager
+def client_cpu():
+    """Keeps the calling thread on the processor of clients, if there are others."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, allowed & CLIENT_CPU or allowed)
+    yield
+    os.sched_setaffinity(0, allowed)
+
+
 @contextmanager
 def connected(port, count):
     """`count` clients, each of which has received one reply."""
@@ -97,25 +154,3 @@ def send_request(client):
 def raise_descriptor_limit():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def one_way(port, protocol, connections, seconds, pid):
-    """The server's CPU time for a MiB that it receives or sends, in microseconds."""
-    counts = [0] * connections
-
-    def transfer(number):
-        block = bytearray(ONE_WAY_CALL)
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            move = client.send if protocol == "discard" else client.recv_into
-            while time.monotonic() < until:
-                counts[number] += move(block)
-
-    before, until = servers.cpu_time(pid), time.monotonic() + seconds
-    threads = [threading.Thread(target=transfer, args=(number,)) for number in range(connections)]
-    for thread in threads:
-        thread.start()
-    time.sleep(seconds * 0.9)
-    used, moved = servers.cpu_time(pid) - before, sum(counts)
-    for thread in threads:
-        thread.join()
-    return used / (moved / MIB)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import servers
 import tails
-from clients import MIB, Shape, bench, connected, iperf3, one_way, redis_benchmark, send_request
+from clients import LOWER, MIB, UPPER, Shape, ask, bench, connected, iperf3, one_way, redis_benchmark, send_request
 from servers import running, status
+from texts import TEXTS
 
 IDLE_CONNECTIONS = 10_000
 
@@ -114,9 +115,9 @@ class Idle:
 
 @dataclass(frozen=True)
 class Text:
-    """Text of one kind, by the daemon; what counts is its CPU time for a MiB, as a multiple of that of ASCII."""
+    """1 MiB of one script, by the daemon; what counts is its CPU time, as a multiple of that of ASCII."""
 
-    text: str
+    script: str
     action: str
     protocol: str = "frame"
     unit: str = "us"
@@ -124,24 +125,25 @@ class Text:
 
     @property
     def name(self):
-        return f"{self.text} {self.action}"
+        return f"{self.script} to {self.action} case"
 
     @property
     def says(self):
-        return f"1 MiB of {self.text}, {self.action}"
+        return f"1 MiB of {self.name}"
 
     def contenders(self, _peers):
         return ["retortd", "ascii"]
 
     def measure(self, contender, seconds):
         """Microseconds."""
-        text = self.text if contender == "retortd" else "ascii"
-        arguments = f"{BULK} --warm-up 0.1s --action {self.action} --text {text}"
-
-        def cost(pid, port):
-            return bench(port, self.protocol, arguments, seconds, pid)["server_cpu_us_per_request"]
-
-        return sample("retortd", self.protocol, cost)
+        sentence = TEXTS[self.script].sentence if contender == "retortd" else ASCII
+        change, other = CASES[self.action]
+        text = other(sentence * (MIB // len(sentence.encode())))
+        return sample(
+            "retortd",
+            self.protocol,
+            lambda pid, port: ask(port, change, text, seconds * TEXT_SECONDS, pid),
+        )
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,12 @@ BULK = Shape(connections=4, size=MIB)
 # The floor takes no large frames, but echoes: the least that such a message costs, in calls of 64 KiB.
 ECHOES = ("echo", 64)
 
+# Text with which other scripts are compared, and for each action the text that has letters to change.
+ASCII = "In the morning George went to the market, and bought bread, cheese and olives for all his friends. "
+CASES = {"upper": (UPPER, str.lower), "lower": (LOWER, str.upper)}
+# How long texts are measured, by the rest: they have more scenarios, and a daemon without other clients.
+TEXT_SECONDS = 0.5
+
 # By how much tails are measured longer than the rest: 1 % of few requests is none.
 TAIL_SECONDS = 2.5
 
@@ -200,7 +208,7 @@ COMPARISONS = [
     OneWay("discard", "4 connections, for each MiB received"),
     OneWay("chargen", "4 connections, for each MiB sent"),
     Idle(),
-    *(Text(text, action) for text in ("mixed",) for action in ("uppercase", "lowercase")),
+    *(Text(script, action) for script in TEXTS for action in CASES),
     Tail("quiet", "2,000 small requests a second, and nothing else"),
     Tail("shufflers", "while two clients have 16 MiB shuffled"),
     Tail("vietnamese", "while four clients have 16 MiB of Vietnamese put into upper case"),
