@@ -30,7 +30,7 @@ LOADS = [
 
 WIDTH, MARGIN, TOP = 840, 24, 84
 COLUMN = (WIDTH - 3 * MARGIN) / 2
-LABEL, VALUE = 104, 124  # beside a bar, to its left and right
+LABEL, VALUE = 112, 124  # beside a bar, to its left and right
 BAR, STEP, HEAD = 14, 21, 46  # heights: of a bar, from one to the next, and above the first
 CURVE = 3
 
@@ -79,13 +79,19 @@ def document(results):
 def panels(results):
     rows = {(row["name"], row["protocol"]): row for row in results["comparisons"]}
     drawn = [load(rows[key]) for key in LOADS if key in rows]
-    for group, title, says, other in [
-        ("texts", "Text, frame", "1 MiB, by that of ASCII", "ascii"),
-        ("tails", "Beside other work, frame", "99th percentile of small requests, by that of the C loop", "floor"),
+    for ending, title, says, other in [
+        (" to upper case", "Text to upper case", "1 MiB, by that of ASCII", "ascii"),
+        (" to lower case", "Text to lower case", "1 MiB, by that of ASCII", "ascii"),
+        ("", "Beside other work", "99th percentile of small requests, by that of the C loop", "floor"),
     ]:
-        bars = [by(row, other) for row in results["comparisons"] if row["group"] == group and ratios(row, other)]
+        bars = [by(row, other, ending) for row in results["comparisons"] if is_in(row, other, ending)]
         drawn += [Panel(title, says, bars)] if bars else []
     return drawn
+
+
+def is_in(row, other, ending):
+    """Whether a row belongs to a panel of ratios."""
+    return row["group"] == ("texts" if ending else "tails") and row["name"].endswith(ending) and ratios(row, other)
 
 
 def load(row):
@@ -98,10 +104,9 @@ def shown(row, peer):
     return f"{words} · {row['median'][peer] / own:.2f} ×" if own and peer != "retortd" else words
 
 
-def by(row, other):
+def by(row, other, ending):
     ratio = statistics.median(ratios(row, other))
-    label = row["name"].removeprefix("beside ").replace(" to upper case", "").replace(" to lower case", ", lower")
-    return Bar(label, ratio, f"{ratio:.2f} ×", False)
+    return Bar(row["name"].removeprefix("beside ").removesuffix(ending), ratio, f"{ratio:.2f} ×", False)
 
 
 def frame(height, words, body):
