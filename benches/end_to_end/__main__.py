@@ -31,7 +31,7 @@ from scenarios import COMPARISONS
 # Where the published figures are.
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
-# What every round measures; the others, which no bar is about, and figures take part in one of so many rounds.
+# What every round measures. The others, which no bar is about, and figures take part in one of this number of rounds.
 PAIRED, UNPAIRED_EVERY = {"retortd", "floor", "ascii"}, 3
 # Rounds and seconds: of the bars, and with --quick.
 THOROUGH, QUICK = (13, 0.4), (3, 0.2)

@@ -16,6 +16,8 @@ from servers import PEERS
 LOADS = [
     ("ping-pong", "frame"),
     ("ping-pong", "echo"),
+    ("one connection", "frame"),
+    ("one connection", "echo"),
     ("pipeline", "frame"),
     ("pipeline", "echo"),
     ("churn", "frame"),

@@ -173,7 +173,7 @@ def end(process):
 
 
 def wait_for(port, process):
-    """Until a server listens; not by connecting to it, as some serve one client at a time, or complain."""
+    """Until a server listens; not by connecting to it, as some serve one client at a time, or log that as an error."""
     while not listens(port):
         if process.poll() is not None:
             raise SystemExit(f"{process.args[0]} ended with {process.returncode} before it listened")

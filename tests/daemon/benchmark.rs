@@ -26,7 +26,7 @@ fn release(scratch: &Directory) -> PathBuf {
 fn measure(target: &Path, flags: &[&str]) -> Output {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/end_to_end");
     let mut command = Command::new("python3");
-    command.arg("-B").arg(script).args(["--rounds", "1", "--seconds", "0.01"]).args(flags);
+    command.arg("-B").arg(script).args(["--rounds", "1", "--seconds", "0.3"]).args(flags);
     command.env("CARGO_TARGET_DIR", target).output().expect("run python3")
 }
 
@@ -63,13 +63,14 @@ fn loads_texts_and_tails_are_measured_and_judged() {
     }
     let scratch = Directory::new();
     let (target, figures) = (release(&scratch), scratch.path("figures"));
-    let only = "ping-pong,one way,idle,Greek to lower case,beside shufflers,start,binary";
+    // one connection is served by all servers in so short a time, also on a busy machine
+    let only = "one connection,one way,Greek to lower case,beside shufflers,start,binary";
     let written = measure(&target, &["--only", only, &format!("--write={}", figures.display())]);
     assert!(written.status.success(), "{written:?}");
 
     let tables = String::from_utf8_lossy(&written.stdout);
     for row in [
-        "ping-pong, frame: by the C loop | 1.05 x",
+        "one connection, frame: by the C loop | 1.05 x",
         "one way, discard: by recv of 256 KiB | 0.55 x",
         "one way, chargen: by a C loop of send | 1.05 x",
         "Greek to lower case: by ASCII | 4 x",
@@ -80,7 +81,7 @@ fn loads_texts_and_tails_are_measured_and_judged() {
         assert!(tables.contains(row), "{row}: {tables}");
     }
     let drawn = fs::read_to_string(figures.join("performance.svg")).expect("the picture");
-    for panel in ["Ping-pong, echo", "One way, chargen", "Text to lower case", "Beside other work"] {
+    for panel in ["One way, chargen", "Text to lower case", "Beside other work"] {
         assert!(drawn.contains(panel), "{panel}: {drawn}");
     }
 }
