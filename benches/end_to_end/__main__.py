@@ -4,8 +4,8 @@
                                [--write[=DIRECTORY]]
 
 Takes target/release/retortd and retort. Each server runs on the first processor and the load on the second; the servers
-take turns, and medians count. Every round measures the daemon and what its bars compare it with; other servers take part
-in every third. Prints the tables and the bars, and changes no file. --write also writes performance.json,
+take turns, and medians count. Every round measures the daemon and what its bars compare it with; other servers take
+part in every third. Prints the tables and the bars, and changes no file. --write also writes performance.json,
 performance.svg, and the tables in performance.md between their two marks, into docs or DIRECTORY; with --only or
 --peers, which measure a part, it requires another DIRECTORY.
 """

@@ -17,7 +17,10 @@ class Bar(NamedTuple):
 
 
 def of_floor(name, protocol, most, floor="the C loop"):
-    return Bar(f"{name}, {protocol}: by {floor}", most, "x", lambda results: ratios(find(results, name, protocol), "floor"))
+    def values(results):
+        return ratios(find(results, name, protocol), "floor")
+
+    return Bar(f"{name}, {protocol}: by {floor}", most, "x", values)
 
 
 def of_ascii(name, most):
@@ -26,9 +29,17 @@ def of_ascii(name, most):
 
 def tail(neighbour, most_ratio=1.5, most_ms=5):
     name = f"beside {neighbour}"
+
+    def percentiles(results):
+        return ratios(find(results, name), "floor")
+
+    def iterations(results):
+        row = find(results, name)
+        return row and row["longest_ms"]
+
     return [
-        Bar(f"{name}: 99th percentile by the C loop", most_ratio, "x", lambda results: ratios(find(results, name), "floor")),
-        Bar(f"{name}: longest iteration", most_ms, "ms", lambda results: (find(results, name) or {}).get("longest_ms")),
+        Bar(f"{name}: 99th percentile by the C loop", most_ratio, "x", percentiles),
+        Bar(f"{name}: longest iteration", most_ms, "ms", iterations),
     ]
 
 

@@ -20,8 +20,8 @@ enum { LARGEST_BUFFER = 256 * 1024, EVENTS = 256, HEADER = 4 };
 /* chargen, RFC 864: lines of 72 of the 95 printable characters, each line beginning one later; then it repeats. */
 enum { PRINTABLE = 95, LINE = 74, PERIOD = PRINTABLE * LINE };
 
-/* `kept` holds replies that are not sent yet, and then an incomplete frame; it is NULL for an idle client. `sent` is the
- * position in the period of chargen. */
+/* `kept` holds replies that are not sent yet, and then an incomplete frame; it is NULL for an idle client. `sent` is
+ * the position in the period of chargen. */
 struct client { int fd; unsigned char *kept; size_t length, unsent, sent; };
 
 static enum { ECHO, FRAME, DISCARD, CHARGEN } protocol;

@@ -15,9 +15,9 @@ QUIET = 0.1
 def tables(results):
     machine = results["machine"]
     parts = [
-        f"{results['version']} on {machine['processor']}, {machine['processors']} processors, {machine['kernel']}; load "
-        f"average before {machine['load']:.2f}; medians of {results['rounds']} rounds, {results['seconds']:g} s each. "
-        "In parentheses are the quartiles.\n"
+        f"{results['version']} on {machine['processor']}, {machine['processors']} processors, {machine['kernel']}; "
+        f"load average before {machine['load']:.2f}; medians of {results['rounds']} rounds, "
+        f"{results['seconds']:g} s each. In parentheses are the quartiles.\n"
     ]
     if machine["busy"] > QUIET:
         parts.append(f"**The machine had other work ({machine['busy']:.0%}): these figures say little.**\n")

@@ -107,7 +107,7 @@ def tail(name, seconds, workers=1, program=RETORTD):
 
 
 def memory(_seconds, workers=1, program=RETORTD):
-    """MiB by which resident memory has grown when crowds have left: one that was served, one with half a request each."""
+    """MiB by which resident memory has grown when crowds have left: one served, one with half a request each."""
     grown = {}
     for name, sent, received in [("idle", neighbours.HELLO, 9), ("half", neighbours.HALF, 0)]:
         with daemon(workers, program) as server:
@@ -149,7 +149,8 @@ def main():
         for workers in map(int, options.workers.split(",")):
             samples = [measure(options.seconds, workers, options.program) for _ in range(options.rounds)]
             medians = {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
-            print(f"{name}, workers {workers}:", ", ".join(f"{key} {value:.2f}" for key, value in medians.items()), flush=True)
+            shown = ", ".join(f"{key} {value:.2f}" for key, value in medians.items())
+            print(f"{name}, workers {workers}: {shown}", flush=True)
 
 
 if __name__ == "__main__":
