@@ -18,7 +18,7 @@ MIB = 1 << 20
 # Actions of the protocol `frame`: their codes, and what replies must equal.
 UPPER, LOWER = (1, str.upper), (2, str.lower)
 HELLO = struct.pack("!I5s", 1 << 27 | 5, b"hello")
-# How much one call of a client sends or receives that transfers in one direction.
+# How much one call of a client sends or receives that transfers in one direction: as much as the C loop does.
 ONE_WAY_CALL = 256 * 1024
 
 
