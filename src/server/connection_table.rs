@@ -42,13 +42,6 @@ pub enum ClientRecord {
     Counted(SourceKey),
 }
 
-impl Session {
-    /// The events that the connection needs now.
-    pub fn wanted(&self) -> Interest {
-        self.stream.interest(self.connection.interest())
-    }
-}
-
 impl ClientRecord {
     /// The record of a client that counts for `source`.
     #[must_use]

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_input_is_told_from_input() {
+    fn input_and_its_end_are_different_events() {
         let mut poller = Poller::<u64, 4>::new().expect("epoll");
         let (watched, mut peer) = UnixStream::pair().expect("a pair of sockets");
         poller.add(&watched, 1, READ).expect("add");

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use super::Worker;
 use super::drain::Phase;
-use crate::connection::{
-    Charge, CloseReason, Connection, Context, Demand, Fault, Impaired, Next, OffloadJob, OffloadResult, ProxyResult,
-};
+use crate::connection::{Charge, CloseReason, Connection, Context, Demand, Impaired, Next, OffloadJob, OffloadResult};
 use crate::server::connection_table::{ClientRecord, Session};
 use crate::server::exact_timers::ExactTimers;
 use crate::server::memory_queue::Waiter;
@@ -18,7 +16,7 @@ use crate::server::poller::{Event, Poller, Source, Token};
 use crate::server::shared::Shared;
 use crate::server::timers::SweepTimer;
 use crate::server::warnings::Shortage;
-use crate::sys::{StreamSocket, close_with_reset};
+use crate::sys::StreamSocket;
 
 /// The state of a worker that each call of a connection uses.
 pub struct Driver {
@@ -70,7 +68,7 @@ impl Driver {
 
     /// Names the client of a connection that was accepted before the log level was raised.
     #[inline]
-    fn name_late(&self, session: &mut Session) {
+    pub fn name_late(&self, session: &mut Session) {
         if session.connection.label().is_none() && peer::log_wants_labels() {
             self.name_client(session);
         }
@@ -121,23 +119,24 @@ impl Driver {
         if is_impaired {
             self.impaired_timers.set(token, session.stream.deadline(), self.context.now);
         }
-        match self.watch(token, session) {
-            Ok(()) => next,
-            Err(error) => self.cannot_watch(session, &error, next),
-        }
+        self.watch(token, session, next)
     }
 
-    /// Has epoll watch for the events that the connection needs now.
+    /// Has epoll watch for the events that a connection needs before its `next` step.
     #[inline]
-    fn watch(&self, token: Token, session: &mut Session) -> io::Result<()> {
-        let interest = session.wanted();
+    pub fn watch(&mut self, token: Token, session: &mut Session, next: Next) -> Next {
+        let interest = session.stream.interest(session.connection.interest());
         if session.interest == Some(interest) {
-            return Ok(());
+            return next;
         }
         let (stream, source) = (session.stream.get_ref(), Source::connection(token));
-        match session.interest.replace(interest) {
+        let watched = match session.interest.replace(interest) {
             Some(_) => self.poller.change(stream, source, interest),
             None => self.poller.add(stream, source, interest),
+        };
+        match watched {
+            Ok(()) => next,
+            Err(error) => self.cannot_watch(session, &error, next),
         }
     }
 
@@ -164,7 +163,7 @@ impl Worker {
     /// Handles an event of a connection.
     pub(super) fn on_connection_event(&mut self, event: Event) {
         let Some((token, session)) = self.table.find(event.key) else { return };
-        let interest = session.interest.unwrap_or_else(|| session.wanted());
+        let Some(interest) = session.interest else { return };
         let is_broken = event.hung_up;
         let mut next = Next::Wait;
         if is_broken && !interest.read && !interest.write {
@@ -254,66 +253,5 @@ impl Worker {
         self.shared.warnings.warn(Shortage::Memory, message);
         let next = self.driver.drive_connection(token, session, Connection::offload_failed);
         self.take_step(token, next);
-    }
-
-    /// Closes a connection, and gives back everything that it holds.
-    pub(super) fn close(&mut self, token: Token, reason: CloseReason) {
-        let Some(mut session) = self.table.remove(token) else { return };
-        self.driver.name_late(&mut session);
-        let Session { stream, mut connection, client, listener, .. } = session;
-        let context = &mut self.driver.context;
-        let counters = context.counters.of(listener.place());
-        if let Some(ClientRecord::Awaiting(_)) = client.as_deref() {
-            counters.proxy[ProxyResult::of_close(reason) as usize].add(1);
-        }
-        counters.close(reason, connection.unanswered().into());
-        connection.log_closed(reason, context.now);
-        match (client.as_deref(), reason) {
-            (Some(ClientRecord::Awaiting(peer)), CloseReason::ProxyHeader | CloseReason::ProxyTimeout) => {
-                self.shared.profile(listener).warn_missing_header(*peer, context.now);
-            }
-            (Some(ClientRecord::Counted(source)), _) => self.shared.admission.release_source(*source),
-            _ => {}
-        }
-        if let Some(place) = self.memory_waits.remove(token) {
-            self.shared.memory.stop_waiting(place);
-        }
-        if connection.is_offloaded() {
-            let job = self.shared.offload_pool.recall(Owner { worker: self.number, token });
-            context.retired.append(job.map(|job| job.retire()).unwrap_or_default());
-        }
-        context.retired.append(connection.retire());
-        self.driver.impaired_timers.remove(token);
-        match stream.end() {
-            Some(Fault::Reset) => close_with_reset(stream.into_inner()),
-            _ => drop(stream),
-        }
-        self.shared.admission.connection_closed(self.number);
-        self.trim();
-    }
-
-    /// Gives back the memory of connections that have closed, when many have.
-    fn trim(&mut self) {
-        let has_receded = self.table.has_receded();
-        if has_receded {
-            self.shared.reclaimer.trim_heap();
-        }
-        if self.table.is_empty() {
-            self.table.shrink();
-            self.memory_waits.shrink();
-            self.driver.impaired_timers.shrink();
-        }
-        if has_receded || self.table.is_empty() {
-            let context = &mut self.driver.context;
-            context.retired.append(context.pool.clear());
-        }
-    }
-
-    pub(super) fn close_all(&mut self, reason: CloseReason) {
-        for slot in 0..self.table.slots() {
-            if let Some((token, _)) = self.table.at(slot) {
-                self.close(token, reason);
-            }
-        }
     }
 }

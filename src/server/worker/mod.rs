@@ -7,10 +7,12 @@
 //!
 //! | file | content |
 //! |---|---|
+//! | `events` | waiting for events, and handling them |
 //! | `accept` | listeners, admission, the first call of a connection |
 //! | `reject` | connections that are closed before they are served |
 //! | `handshake` | PROXY headers: the peers that may send them, the clients that they announce |
 //! | `impaired` | connections that their listeners impair: their timers, and what follows from each call |
+//! | `close` | closing connections |
 //! | `ended` | connections that clients end, many at once |
 //! | `drive` | events of connections, and what follows from each call |
 //! | `messages` | messages from other threads |
@@ -22,9 +24,11 @@
 //! | `steps` | the time that each part of an iteration takes |
 
 mod accept;
+mod close;
 mod drain;
 mod drive;
 mod ended;
+mod events;
 mod hand_over;
 mod handshake;
 mod impaired;
@@ -50,7 +54,7 @@ use drain::Phase;
 use drive::Driver;
 use ended::Ended;
 use memory_waits::MemoryWaits;
-use steps::{MAX_STEP_TIME, Step, Steps};
+use steps::{Step, Steps};
 use sweep::Sweep;
 
 use super::acceptor::Acceptor;
@@ -60,16 +64,12 @@ use super::exact_timers::ExactTimers;
 use super::freeze::FreezeRequest;
 use super::listener::{Listener, ListenerIndex};
 use super::message::WorkerMessage;
-use super::poller::{Event, Poller, Source, Token};
+use super::poller::{Poller, Source, Token};
 use super::shared::Shared;
 use super::timers::SweepTimer;
 use crate::connection::{Buffer, CloseReason, Context, Millis, Pool, READ_BUF_SIZE, REPLY_BUF_SIZE, Retired};
 use crate::protocol::RequestRng;
 use crate::sys::{Interest, monotonic_nanoseconds, unix_time};
-
-/// Events handled between two readings of the clock. Chosen: four of the longest take two milliseconds (`InlineLimits` in
-/// `src/protocol/request_head.rs`), and a reading for each would be 0.5 % of the shortest (25 ns of 5 us).
-const CLOCK_INTERVAL: usize = 4;
 
 /// One thread of the server.
 pub struct Worker {
@@ -174,15 +174,6 @@ impl Worker {
         self.driver.phase = Phase::Stopping;
     }
 
-    /// Waits for events, unless some are still to be handled. These come first, because epoll takes those that it
-    /// returns for the last ones to be served.
-    fn wait(&mut self) -> io::Result<()> {
-        if self.events.is_empty() {
-            self.events = 0..self.driver.poller.wait(self.timeout().map(Duration::from))?;
-        }
-        Ok(())
-    }
-
     /// How long to wait for events at most; `None` until one comes.
     fn timeout(&self) -> Option<Millis> {
         if self.has_work() {
@@ -215,7 +206,7 @@ impl Worker {
         self.accepting.begin_iteration();
         self.ended.begin_iteration();
         self.handle_events(&mut steps);
-        self.handle_ended();
+        self.watch_ended();
         steps.ended(Step::Ended);
         self.handle_messages();
         steps.ended(Step::Messages);
@@ -233,33 +224,12 @@ impl Worker {
         self.end_iteration(&steps);
     }
 
-    /// Handles events until the time for them is used up.
-    fn handle_events(&mut self, steps: &mut Steps) {
-        while let Some(number) = self.events.next() {
-            let event = self.driver.poller.event(number);
-            self.dispatch(event);
-            steps.ended(Step::Event(event.key));
-            if (number + 1) % CLOCK_INTERVAL == 0 && steps.elapsed() >= MAX_STEP_TIME {
-                return;
-            }
-        }
-    }
-
     /// This is the time from now on, since the start of the server.
     fn set_time(&mut self, elapsed: Duration) {
         let context = &mut self.driver.context;
         context.now = elapsed.into();
         context.woken = self.shared.clock.nanoseconds(elapsed);
         context.contended_since = self.shared.memory.contended_since();
-    }
-
-    fn dispatch(&mut self, event: Event) {
-        match event.key {
-            Source::Listener(index) => self.on_listener_event(index as usize),
-            Source::Mailbox => self.drain_mailbox(),
-            Source::Connection(..) if event.ended => self.on_end(event),
-            Source::Connection(..) => self.on_connection_event(event),
-        }
     }
 
     /// Frees memory that is not needed any more, and grants memory to connections that wait for it.

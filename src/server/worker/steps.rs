@@ -28,7 +28,7 @@ pub const MAX_STEP_TIME: Duration = Duration::from_millis(1);
 pub enum Step {
     /// An event, and what follows from it.
     Event(Source),
-    /// The ends of connections that had to wait.
+    /// Watching connections again whose ends had to wait.
     Ended,
     /// The messages that were in the mailbox.
     Messages,
@@ -122,7 +122,7 @@ impl Worker {
                 Some((_, session)) => format!("an event of {}", session.connection.label()),
                 None => "an event of a connection that it closed".into(),
             },
-            Step::Ended => "connections that clients have ended".into(),
+            Step::Ended => "watching connections that clients have ended".into(),
             Step::Messages => "messages".into(),
             Step::ImpairedTimers => "the timers of impaired connections".into(),
             Step::Sweep => "a sweep over the connections".into(),
