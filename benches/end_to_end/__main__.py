@@ -1,9 +1,11 @@
 """The daemon under load, beside other servers: measures, prints a table, and draws it.
 
-    python3 benches/end_to_end [--rounds N] [--seconds S] [--only NAME,...] [--peers NAME,...] [--write[=DIRECTORY]]
+    python3 benches/end_to_end [--quick] [--rounds N] [--seconds S] [--only NAME,...] [--peers NAME,...]
+                               [--write[=DIRECTORY]]
 
-Takes target/release/retortd and retort. Each server runs on the first processor and the load on the second; the peers
-take turns, and medians count. Prints the tables and changes no file. --write also writes performance.json,
+Takes target/release/retortd and retort. Each server runs on the first processor and the load on the second; the servers
+take turns, and medians count. Every round measures the daemon and what its bars compare it with; other servers take
+part in every third. Prints the tables and the bars, and changes no file. --write also writes performance.json,
 performance.svg, and the tables in performance.md between their two marks, into docs or DIRECTORY; with --only or
 --peers, which measure a part, it requires another DIRECTORY.
 """
@@ -17,14 +19,22 @@ import sys
 import time
 from pathlib import Path
 
+import bars
 import chart
 import report
 import servers
-from scenarios import COMPARISONS, FIGURES, Skipped
+from clients import raise_descriptor_limit
+from figures import FIGURES, Skipped
+from scenarios import COMPARISONS
 
 
 # Where the published figures are.
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+# What every round measures. The others, which no bar is about, and figures take part in one of this number of rounds.
+PAIRED, UNPAIRED_EVERY = {"retortd", "floor", "ascii"}, 3
+# Rounds and seconds: of the bars, and with --quick.
+THOROUGH, QUICK = (13, 0.4), (3, 0.2)
 
 
 def main():
@@ -32,15 +42,18 @@ def main():
     for program in (servers.RETORTD, servers.RETORT):
         if not program.exists():
             raise SystemExit(f"{program} is missing: cargo build --release")
+    raise_descriptor_limit()
     peers = [name for name in servers.available() if not options.peers or name in options.peers]
     results = {
         "version": version(),
         "machine": machine(),
         "rounds": options.rounds,
         "seconds": options.seconds,
+        "missing": [peer.title for peer in servers.PEERS.values() if servers.missing(peer)],
         "comparisons": [compare(row, peers, options) for row in COMPARISONS if chosen(row.name, options)],
         "figures": dict(figures(options)),
     }
+    results["bars"] = list(bars.judged(results))
     print(report.tables(results))
     if options.write:
         report.write(results, options.write)
@@ -51,12 +64,15 @@ def command_line():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = sorted({row.name for row in COMPARISONS} | FIGURES.keys())
     add = parser.add_argument
-    add("--rounds", type=int, default=5, metavar="N", help="how often everything is measured [5]")
-    add("--seconds", type=float, default=2, metavar="S", help="how long each measurement is [2]")
+    add("--quick", action="store_true", help="for a first impression: 3 rounds, 0.2 s each")
+    add("--rounds", type=int, metavar="N", help="how often everything is measured [13]")
+    add("--seconds", type=float, metavar="S", help="how long each measurement is [0.4]")
     add("--only", type=list_of(names), metavar="NAME,...", help=f"some of: {', '.join(names)}")
     add("--peers", type=list_of(servers.PEERS), metavar="NAME,...", help=f"some of: {', '.join(servers.PEERS)}")
     add("--write", nargs="?", const=DOCS, type=Path, metavar="DIRECTORY", help="write the files, too [docs]")
     options = parser.parse_args()
+    rounds, seconds = QUICK if options.quick else THOROUGH
+    options.rounds, options.seconds = options.rounds or rounds, options.seconds or seconds
     if options.write and options.write.resolve() == DOCS and (options.only or options.peers):
         parser.error("docs has figures of everything: with --only or --peers, write to another --write=DIRECTORY")
     return options
@@ -106,19 +122,33 @@ def busy():
 
 
 def compare(row, peers, options):
-    samples = {peer: [] for peer in peers if servers.speaks(peer, row.protocol)}
+    """A sample of each contender in each round, None where it takes no part."""
+    contenders = row.contenders(peers)
+    samples = {contender: [None] * options.rounds for contender in contenders}
+    longest = []
     for number in range(options.rounds):
-        for peer, values in samples.items():
-            progress(f"{row.name} {row.protocol}, round {number + 1}: {peer}")
-            values.append(row.measure(peer, options.seconds))
+        # pairs alternate: what disturbs the first of a round disturbs each of them as often
+        for contender in contenders if number % 2 else reversed(contenders):
+            if contender in PAIRED or number % UNPAIRED_EVERY == 0:
+                progress(f"{row.name} {row.protocol}, round {number + 1}: {contender}")
+                sample = row.measure(contender, options.seconds)
+                samples[contender][number] = sample.value
+                if contender == "retortd":
+                    longest.append(sample.longest_ms)
     return {
+        "group": row.group,
         "name": row.name,
         "protocol": row.protocol,
         "says": row.says,
         "unit": row.unit,
-        "median": {peer: statistics.median(values) for peer, values in samples.items()},
+        "median": {contender: median(values) for contender, values in samples.items()},
         "samples": samples,
+        "longest_ms": longest,
     }
+
+
+def median(values):
+    return statistics.median(value for value in values if value is not None)
 
 
 def figures(options):
@@ -127,12 +157,12 @@ def figures(options):
             continue
         try:
             progress(name)
-            samples = [measure(options.seconds) for _ in range(options.rounds)]
+            samples = [measure(options.seconds) for _ in range(0, options.rounds, UNPAIRED_EVERY)]
         except Skipped as reason:
             progress(f"{name} skipped: {reason}")
             continue
-        median = {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
-        yield name, {"says": says, "shown": shown.format(**median), "median": median, "samples": samples}
+        medians = {key: median([sample[key] for sample in samples]) for key in samples[0]}
+        yield name, {"says": says, "shown": shown.format(**medians), "median": medians, "samples": samples}
 
 
 def progress(text):

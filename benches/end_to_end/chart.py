@@ -1,29 +1,38 @@
-"""The comparison as an SVG document: bars, one panel for each load.
+"""The comparison as an SVG document: bars, one panel for each load, one for texts, and one for tails.
 
 Each panel has a scale of its own, so that bars compare servers, not loads. The colours follow the reader's scheme
 (`prefers-color-scheme`), also where the document is an image in a README. No script, no font, nothing from outside.
 """
 
+import statistics
 from html import escape
+from typing import NamedTuple
 
+from bars import ratios
 from report import quantity
 from servers import PEERS
 
-# The rows that are drawn, in reading order; the other rows are only in the table.
-PANELS = [
+# The loads that are drawn, in reading order; the others are only in the table.
+LOADS = [
     ("ping-pong", "frame"),
     ("ping-pong", "echo"),
+    ("one connection", "frame"),
+    ("one connection", "echo"),
     ("pipeline", "frame"),
     ("pipeline", "echo"),
     ("churn", "frame"),
     ("churn", "echo"),
+    ("bulk", "echo"),
     ("bulk", "frame"),
+    ("one way", "discard"),
+    ("one way", "chargen"),
+    ("in turn", "frame"),
     ("idle", "frame"),
 ]
 
 WIDTH, MARGIN, TOP = 840, 24, 84
 COLUMN = (WIDTH - 3 * MARGIN) / 2
-LABEL, VALUE = 84, 124  # beside a bar, to its left and right
+LABEL, VALUE = 112, 124  # beside a bar, to its left and right
 BAR, STEP, HEAD = 14, 21, 46  # heights: of a bar, from one to the next, and above the first
 CURVE = 3
 
@@ -46,16 +55,60 @@ STYLE = """
 """
 
 
+class Bar(NamedTuple):
+    label: str
+    value: float
+    shown: str
+    own: bool  # of the daemon, beside others
+
+
+class Panel(NamedTuple):
+    title: str
+    says: str
+    bars: list
+
+
 def document(results):
-    rows = {(row["name"], row["protocol"]): row for row in results["comparisons"]}
-    drawn = [rows[key] for key in PANELS if key in rows]
-    body, y = [], TOP
+    drawn, body, y = panels(results), [], TOP
     for pair in zip(drawn[::2], drawn[1::2] + [None] * (len(drawn) % 2)):
-        for row, x in zip(pair, (MARGIN, 2 * MARGIN + COLUMN)):
-            if row:
-                body.append(panel(row, x, y))
-        y += max(height(row) for row in pair if row)
+        for each, x in zip(pair, (MARGIN, 2 * MARGIN + COLUMN)):
+            if each:
+                body.append(panel(each, x, y))
+        y += max(height(each) for each in pair if each)
     return frame(y + 4, machine(results), "".join(body))
+
+
+def panels(results):
+    rows = {(row["name"], row["protocol"]): row for row in results["comparisons"]}
+    drawn = [load(rows[key]) for key in LOADS if key in rows]
+    for ending, title, says, other in [
+        (" to upper case", "Text to upper case", "1 MiB, by that of ASCII", "ascii"),
+        (" to lower case", "Text to lower case", "1 MiB, by that of ASCII", "ascii"),
+        ("", "Beside other work", "99th percentile of small requests, by that of the C loop", "floor"),
+    ]:
+        bars = [by(row, other, ending) for row in results["comparisons"] if is_in(row, other, ending)]
+        drawn += [Panel(title, says, bars)] if bars else []
+    return drawn
+
+
+def is_in(row, other, ending):
+    """Whether a row belongs to a panel of ratios."""
+    return row["group"] == ("texts" if ending else "tails") and row["name"].endswith(ending) and ratios(row, other)
+
+
+def load(row):
+    bars = [Bar(PEERS[peer].short, row["median"][peer], shown(row, peer), peer == "retortd") for peer in row["median"]]
+    return Panel(f"{row['name'].capitalize()}, {row['protocol']}", row["says"], bars)
+
+
+def shown(row, peer):
+    words, own = quantity(row["median"][peer], row["unit"]).replace("us", "µs"), row["median"].get("retortd")
+    return f"{words} · {row['median'][peer] / own:.2f} ×" if own and peer != "retortd" else words
+
+
+def by(row, other, ending):
+    ratio = statistics.median(ratios(row, other))
+    return Bar(row["name"].removeprefix("beside ").removesuffix(ending), ratio, f"{ratio:.2f} ×", False)
 
 
 def frame(height, words, body):
@@ -64,7 +117,7 @@ def frame(height, words, body):
         f'role="img">\n<title>What a request costs the server</title>\n<style>{STYLE}</style>\n'
         f'<rect class="ground" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="8"/>\n'
         + text(MARGIN, 32, "What a request costs the server", "title")
-        + text(MARGIN, 53, f"CPU time for each request, memory for each idle connection: shorter is better. {words}")
+        + text(MARGIN, 53, f"CPU time, or memory for each idle connection: shorter is better. {words}")
         + f"{body}</svg>\n"
     )
 
@@ -74,29 +127,24 @@ def machine(results):
     return f"{machine['processor']}, {machine['kernel'].split('-')[0]}."
 
 
-def height(row):
-    return HEAD + len(row["median"]) * STEP + 18
+def height(panel):
+    return HEAD + len(panel.bars) * STEP + 18
 
 
-def panel(row, x, y):
-    parts = [text(x, y + 14, f"{row['name'].capitalize()}, {row['protocol']}", "name"), text(x, y + 32, row["says"])]
-    longest = max(row["median"].values())
-    for index, (peer, value) in enumerate(row["median"].items()):
-        parts.append(bar(row, peer, value / longest, x, y + HEAD + index * STEP))
+def panel(panel, x, y):
+    parts = [text(x, y + 14, panel.title, "name"), text(x, y + 32, panel.says)]
+    longest = max(bar.value for bar in panel.bars) or 1
+    for index, each in enumerate(panel.bars):
+        parts.append(bar(each, each.value / longest, x, y + HEAD + index * STEP))
     return "".join(parts)
 
 
-def bar(row, peer, share, x, y):
-    width = max(share * (COLUMN - LABEL - VALUE), 1.5)
-    kind = "own" if peer == "retortd" else ""
-    shown = quantity(row["median"][peer], row["unit"]).replace("us", "µs")
-    own = row["median"].get("retortd", 0)
-    if own and peer != "retortd":
-        shown += f" · {row['median'][peer] / own:.2f} ×"
+def bar(bar, share, x, y):
+    width, kind = max(share * (COLUMN - LABEL - VALUE), 1.5), "own" if bar.own else ""
     return (
-        text(x, y + 11, PEERS[peer].short, kind)
+        text(x, y + 11, bar.label, kind)
         + f'<rect class="bar {kind}" x="{x + LABEL:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" rx="{CURVE}"/>'
-        + text(x + LABEL + width + 8, y + 11, shown, kind)
+        + text(x + LABEL + width + 8, y + 11, bar.shown, kind)
     )
 
 

@@ -1,8 +1,8 @@
 /* The floor: little more than the system calls that the kernel requires for this work. One thread, epoll, one recv and
  * one send for each wake-up; no limits, no deadlines, no counters, no log, no UTF-8 validation. Frames, of 65,532 bytes
- * at most, are converted to upper case in place, as if they were ASCII.
+ * at most, are converted to upper case in place, as if they were ASCII. A call moves at most KIB KiB: 256 by default.
  *
- * floor PORT echo|frame */
+ * floor PORT echo|frame|discard|chargen [KIB] */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,13 +16,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER_SIZE = 256 * 1024, EVENTS = 256, HEADER = 4 };
+enum { LARGEST_BUFFER = 256 * 1024, EVENTS = 256, HEADER = 4 };
+/* chargen, RFC 864: lines of 72 of the 95 printable characters, each line beginning one later; then it repeats. */
+enum { PRINTABLE = 95, LINE = 74, PERIOD = PRINTABLE * LINE };
 
-/* `kept` holds replies that are not sent yet, and then an incomplete frame; it is NULL for an idle client. */
-struct client { int fd; unsigned char *kept; size_t length, unsent; };
+/* `kept` holds replies that are not sent yet, and then an incomplete frame; it is NULL for an idle client. `sent` is
+ * the position in the period of chargen. */
+struct client { int fd; unsigned char *kept; size_t length, unsent, sent; };
 
-static int poller, frames;
-static unsigned char read_buffer[BUFFER_SIZE];
+static enum { ECHO, FRAME, DISCARD, CHARGEN } protocol;
+static const char *const protocols[] = {"echo", "frame", "discard", "chargen"};
+static int poller;
+static size_t buffer_size = LARGEST_BUFFER;
+static unsigned char read_buffer[LARGEST_BUFFER], pattern[LARGEST_BUFFER + PERIOD];
 
 static void fail(const char *what) { perror(what); exit(1); }
 
@@ -37,7 +43,7 @@ static void accept_client(int listener) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   struct client *client = calloc(1, sizeof *client);
   client->fd = fd;
-  watch(EPOLL_CTL_ADD, fd, EPOLLIN, client);
+  watch(EPOLL_CTL_ADD, fd, protocol == CHARGEN ? EPOLLOUT : EPOLLIN, client);
 }
 
 static void close_client(struct client *client) {
@@ -49,7 +55,7 @@ static void close_client(struct client *client) {
 /* Replies in place to the complete frames at the front; returns their length in bytes. */
 static size_t reply(unsigned char *bytes, size_t length) {
   size_t at = 0;
-  while (frames && length - at >= HEADER) {
+  while (protocol == FRAME && length - at >= HEADER) {
     uint32_t header;
     memcpy(&header, bytes + at, HEADER);
     size_t size = ntohl(header) & 0x7ffffff;
@@ -59,11 +65,11 @@ static size_t reply(unsigned char *bytes, size_t length) {
     at += HEADER;
     for (size_t end = at + size; at < end; at++) bytes[at] -= (unsigned char)(bytes[at] - 'a') < 26 ? 32 : 0;
   }
-  return frames ? at : length;
+  return protocol == FRAME ? at : length;
 }
 
 static void keep(struct client *client, const unsigned char *bytes, size_t length) {
-  if (length && !client->kept) client->kept = malloc(BUFFER_SIZE);
+  if (length && !client->kept) client->kept = malloc(buffer_size);
   if (length) memmove(client->kept, bytes, length);
   else free(client->kept), client->kept = NULL;
   client->length = length;
@@ -81,20 +87,42 @@ static int push(struct client *client, unsigned char *bytes, size_t length, size
   return 0;
 }
 
+static void prepare_pattern(void) {
+  for (size_t i = 0; i < sizeof pattern; i++) {
+    size_t line = i / LINE % PRINTABLE, column = i % LINE;
+    pattern[i] = column == LINE - 2 ? '\r' : column == LINE - 1 ? '\n' : ' ' + (line + column) % PRINTABLE;
+  }
+}
+
+static int generate(struct client *client) {
+  ssize_t sent = send(client->fd, pattern + client->sent, buffer_size, MSG_NOSIGNAL);
+  if (sent < 0) return errno == EAGAIN ? 0 : -1;
+  client->sent = (client->sent + sent) % PERIOD;
+  return 0;
+}
+
 static int serve(struct client *client) {
+  if (protocol == CHARGEN) return generate(client);
   if (client->unsent) return push(client, client->kept, client->length, client->unsent);
   unsigned char *bytes = client->kept ? client->kept : read_buffer;
-  ssize_t got = recv(client->fd, bytes + client->length, BUFFER_SIZE - client->length, 0);
+  ssize_t got = recv(client->fd, bytes + client->length, buffer_size - client->length, 0);
   if (got <= 0) return -1;
+  if (protocol == DISCARD) return 0;
   size_t length = client->length + got;
   return push(client, bytes, length, reply(bytes, length));
 }
 
+static int usage(void) { return fprintf(stderr, "usage: floor PORT echo|frame|discard|chargen [KIB]\n"), 2; }
+
 int main(int count, char **words) {
-  if (count != 3) return fprintf(stderr, "usage: floor PORT echo|frame\n"), 2;
+  if (count < 3 || count > 4) return usage();
+  while (strcmp(words[2], protocols[protocol]) != 0)
+    if (protocol++ == CHARGEN) return usage();
+  if (count == 4) buffer_size = 1024 * strtoul(words[3], NULL, 10);
+  if (!buffer_size || buffer_size > LARGEST_BUFFER) return usage();
+  prepare_pattern();
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(words[1]))};
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  frames = strcmp(words[2], "frame") == 0;
   int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 4096) != 0) fail("listen");

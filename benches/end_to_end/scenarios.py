@@ -1,60 +1,91 @@
-"""What is measured: comparisons, which all peers run, and figures of the daemon alone."""
+"""What is compared: loads on several servers, texts with ASCII, and small requests beside other work.
 
-import json
-import os
-import resource
+A scenario has contenders, and measures one of them once, as a `Sample`. The first contender is the daemon; the others
+are servers, or, for texts, the daemon with ASCII. A server is started anew each time, so that what was measured before
+has no part in it.
+"""
+
 import socket
-import statistics
-import struct
-import subprocess
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import servers
-from servers import CLIENT_CPU, RETORT, RETORTD, Manager, running, status
+import tails
+from clients import LOWER, MIB, UPPER, Shape, ask, bench, connected, iperf3, one_way, redis_benchmark, send_request
+from servers import running, status
+from texts import TEXTS
 
 IDLE_CONNECTIONS = 10_000
-LARGEST = 134_217_727
-MIB = 1 << 20
-HELLO = struct.pack("!I5s", 1 << 27 | 5, b"hello")
 
 
-@dataclass(frozen=True)
-class Shape:
-    """How many, how large, at what pace."""
+class Sample(NamedTuple):
+    """One measurement, and how long the daemon's event loop took at most for an iteration in it."""
 
-    connections: int
-    size: int
-    depth: int = 1
-    reconnect: bool = False
+    value: float
+    longest_ms: float | None = None
 
-    def __str__(self):
-        """The options of `retort bench`."""
-        pace = "--reconnect" if self.reconnect else f"--depth {self.depth}"
-        return f"--connections {self.connections} --size {self.size} {pace}"
+
+def sample(server, protocol, measure, **options):
+    """Starts a server, and measures it: `measure` gets its process and its port."""
+    metrics = servers.free_port() if server == "retortd" else 0
+    if metrics:
+        options["metrics"] = metrics
+    with running(server, protocol, **options) as (pid, port):
+        value = measure(pid, port)
+        return Sample(value, servers.longest_iteration(metrics) if metrics else None)
 
 
 @dataclass(frozen=True)
 class Load:
-    """One load; what counts is the server's CPU time for a request."""
+    """Requests and replies; what counts is the server's CPU time for a request."""
 
     name: str
     protocol: str
     shape: Shape
     says: str
     content: str = ""  # options of retort bench for the message; none where the floor echoes
+    warm_up: float = 0.1  # seconds, in which all clients connect
+    without: tuple = ()  # servers that cannot take this load
+    floor: tuple = ()  # how the floor is run, if not with the protocol and calls of 256 KiB: protocol, KiB
     unit: str = "us"
+    group: str = "servers"
+
+    def contenders(self, peers):
+        return [peer for peer in peers if servers.speaks(peer, self.protocol) and peer not in self.without]
 
     def measure(self, peer, seconds):
-        """Microseconds; the floor takes no large frames, but echoes: the least that such a message costs."""
-        protocol = "echo" if peer == "floor" and self.shape == BULK else self.protocol
-        arguments = str(self.shape) if protocol == "echo" else f"{self.shape} {self.content}"
-        with running(peer, protocol) as (pid, port):
-            if peer == "redis":
-                return redis_benchmark(port, self.shape, seconds, pid)
-            return bench(port, protocol, arguments, seconds, pid)["server_cpu_us_per_request"]
+        """Microseconds."""
+        protocol, kib = self.floor if peer == "floor" and self.floor else (self.protocol, 256)
+        options = {"kib": kib} if peer == "floor" else {}
+        return sample(peer, protocol, lambda pid, port: self.cost(peer, protocol, pid, port, seconds), **options)
+
+    def cost(self, peer, protocol, pid, port, seconds):
+        if peer == "redis":
+            return redis_benchmark(port, self.shape, seconds, pid)
+        arguments = f"{self.shape} --warm-up {self.warm_up}s {self.content if protocol == self.protocol else ''}"
+        return bench(port, protocol, arguments, seconds, pid)["server_cpu_us_per_request"]
+
+
+@dataclass(frozen=True)
+class OneWay:
+    """Bytes in one direction; what counts is the server's CPU time for a MiB."""
+
+    protocol: str
+    says: str
+    name: str = "one way"
+    connections: int = 4
+    unit: str = "us"
+    group: str = "servers"
+
+    def contenders(self, peers):
+        return [peer for peer in peers if servers.speaks(peer, self.protocol)]
+
+    def measure(self, peer, seconds):
+        """Microseconds."""
+        load = iperf3 if peer == "iperf3" else one_way
+        return sample(
+            peer, self.protocol, lambda pid, port: load(port, self.protocol, self.connections, seconds, pid)
+        )
 
 
 @dataclass(frozen=True)
@@ -65,203 +96,123 @@ class Idle:
     protocol: str = "frame"
     says: str = "10,000 connections that wait, memory of each"
     unit: str = "B"
+    group: str = "servers"
+
+    def contenders(self, peers):
+        return [peer for peer in peers if servers.speaks(peer, self.protocol)]
 
     def measure(self, peer, _seconds):
         """Bytes."""
-        raise_descriptor_limit()
-        with running(peer, self.protocol) as (pid, port):
-            with socket.create_connection(("127.0.0.1", port)) as first:
-                send_request(first)
-            before = status(pid, "VmRSS")
-            with connected(port, IDLE_CONNECTIONS):
-                return (status(pid, "VmRSS") - before) / IDLE_CONNECTIONS
+        return sample(peer, self.protocol, self.memory)
+
+    def memory(self, pid, port):
+        with socket.create_connection(("127.0.0.1", port)) as first:
+            send_request(first)
+        before = status(pid, "VmRSS")
+        with connected(port, IDLE_CONNECTIONS):
+            return (status(pid, "VmRSS") - before) / IDLE_CONNECTIONS
+
+
+@dataclass(frozen=True)
+class Text:
+    """1 MiB of one script, by the daemon; what counts is its CPU time, as a multiple of that of ASCII."""
+
+    script: str
+    action: str
+    protocol: str = "frame"
+    unit: str = "us"
+    group: str = "texts"
+
+    @property
+    def name(self):
+        return f"{self.script} to {self.action} case"
+
+    @property
+    def says(self):
+        return f"1 MiB of {self.name}"
+
+    def contenders(self, _peers):
+        return ["retortd", "ascii"]
+
+    def measure(self, contender, seconds):
+        """Microseconds."""
+        sentence = TEXTS[self.script].sentence if contender == "retortd" else ASCII
+        change, other = CASES[self.action]
+        text = other(sentence * (MIB // len(sentence.encode())))
+        return sample(
+            "retortd",
+            self.protocol,
+            lambda pid, port: ask(port, change, text, seconds * TEXT_SECONDS, pid),
+        )
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Small requests while the daemon has other work; what counts is their 99th percentile."""
+
+    neighbour: str
+    says: str
+    protocol: str = "frame"
+    unit: str = "us"
+    group: str = "tails"
+
+    @property
+    def name(self):
+        return f"beside {self.neighbour}"
+
+    def contenders(self, peers):
+        return [peer for peer in ("retortd", "floor") if peer in peers]
+
+    def measure(self, contender, seconds):
+        """Microseconds."""
+        seconds *= TAIL_SECONDS
+        if contender == "floor":
+            return Sample(tails.of_floor(self.neighbour, seconds))
+        return Sample(*tails.of_daemon(self.neighbour, seconds))
 
 
 SMALL = Shape(connections=64, size=64)
+ONE = Shape(connections=1, size=64)
 PIPELINE = Shape(connections=64, size=64, depth=32)
 CHURN = Shape(connections=16, size=64, reconnect=True)
+MANY = Shape(connections=10_000, size=64)
 BULK = Shape(connections=4, size=MIB)
+
+# The floor takes no large frames, but echoes: the least that such a message costs, in calls of 64 KiB.
+ECHOES = ("echo", 64)
+
+# Text with which other scripts are compared, and for each action the text that has letters to change.
+ASCII = "In the morning George went to the market, and bought bread, cheese and olives for all his friends. "
+CASES = {"upper": (UPPER, str.lower), "lower": (LOWER, str.upper)}
+# How long texts are measured, by the rest: they have more scenarios, and a daemon without other clients.
+TEXT_SECONDS = 0.5
+
+# By how much tails are measured longer than the rest: 1 % of few requests is none.
+TAIL_SECONDS = 2.5
 
 COMPARISONS = [
     Load("ping-pong", "frame", SMALL, "64 connections, one request of 64 B at a time"),
     Load("ping-pong", "echo", SMALL, "64 connections, 64 B at a time"),
+    Load("one connection", "frame", ONE, "one request of 64 B at a time"),
+    Load("one connection", "echo", ONE, "64 B at a time"),
     Load("pipeline", "frame", PIPELINE, "64 connections, 32 requests of 64 B at a time"),
     Load("pipeline", "echo", PIPELINE, "64 connections, 32 times 64 B at a time"),
     Load("churn", "frame", CHURN, "a connection for each request of 64 B"),
-    Load("churn", "echo", CHURN, "a connection for each 64 B"),
+    # xinetd 2.3.15 stops serving after some 50 connections in a second, also with `cps = 0 0`
+    Load("churn", "echo", CHURN, "a connection for each 64 B", without=("xinetd",)),
+    Load("in turn", "frame", MANY, "10,000 connections, one request of 64 B at a time", warm_up=1),
     Load("bulk", "echo", BULK, "1 MiB there and back, 4 connections"),
-    Load("bulk", "frame", BULK, "1 MiB of ASCII in upper case; the C loop echoes"),
-    Load("bulk reverse", "frame", BULK, "1 MiB of ASCII backwards", "--action reverse"),
-    Load("bulk mixed", "frame", BULK, "1 MiB of Latin, Cyrillic and CJK in upper case", "--text mixed"),
+    Load("bulk", "frame", BULK, "1 MiB of ASCII in upper case; the C loop echoes", floor=ECHOES),
+    Load("bulk reverse", "frame", BULK, "1 MiB of ASCII backwards", "--action reverse", floor=ECHOES),
+    Load("bulk mixed", "frame", BULK, "1 MiB of Latin, Cyrillic and CJK in upper case", "--text mixed", floor=ECHOES),
+    OneWay("discard", "4 connections, for each MiB received"),
+    OneWay("chargen", "4 connections, for each MiB sent"),
     Idle(),
+    *(Text(script, action) for script in TEXTS for action in CASES),
+    Tail("quiet", "2,000 small requests a second, and nothing else"),
+    Tail("shufflers", "while two clients have 16 MiB shuffled"),
+    Tail("vietnamese", "while four clients have 16 MiB of Vietnamese put into upper case"),
+    Tail("scrapers", "while 100 clients take the metrics a byte at a time"),
+    Tail("teardown", "while 12,000 connections end at once"),
+    Tail("reloads", "while the settings are reloaded ten times a second, with 12,000 connections"),
 ]
-
-
-def bench(port, protocol, arguments, seconds, pid=None, cpus=CLIENT_CPU):
-    """Runs `retort bench` and returns what it says."""
-    command = [RETORT, "bench", f"127.0.0.1:{port}", "--protocol", protocol, "--json", "--duration", f"{seconds}s"]
-    command += ["--server-pid", str(pid)] if pid else []
-    done = subprocess.run(
-        command + arguments.split(), preexec_fn=servers.pinned(cpus), capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))} {arguments}: {done.stdout}{done.stderr}")
-    return json.loads(done.stdout)
-
-
-def redis_benchmark(port, shape, seconds, pid):
-    """The server's CPU time for an ECHO in redis's own protocol, in microseconds."""
-    # it counts requests, not time: about as many as take a second, that often
-    requests = int(seconds * (10_000 if shape.reconnect else min(50_000 * shape.depth, (1 << 30) // shape.size)))
-    command = ["redis-benchmark", "-p", port, "-c", shape.connections, "-P", shape.depth, "-n", requests]
-    command += ["-k", int(not shape.reconnect), "-x", "ECHO"]
-    before = servers.cpu_time(pid)
-    subprocess.run(
-        map(str, command),
-        input=b"x" * shape.size,
-        preexec_fn=servers.pinned(CLIENT_CPU),
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    return (servers.cpu_time(pid) - before) / requests
-
-
-@contextmanager
-def connected(port, count):
-    """`count` clients, each of which has received one reply."""
-    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
-    for client in clients:
-        send_request(client)
-    yield
-    for client in clients:
-        client.close()
-
-
-def send_request(client):
-    client.sendall(HELLO)
-    reply = client.recv(9, socket.MSG_WAITALL)
-    assert reply == b"\0\0\0\5HELLO", reply
-
-
-def raise_descriptor_limit():
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-class Skipped(Exception):
-    """A figure that this machine cannot give; the words say why."""
-
-
-def shuffle(seconds):
-    """Milliseconds of CPU for 16 MiB, and how often that of the bare algorithm, which criterion has measured."""
-    estimates = servers.TARGET / "criterion/16MiB/bare Fisher-Yates/new/estimates.json"
-    if not estimates.exists():
-        raise Skipped("cargo bench --bench transform has not measured the bare algorithm")
-    bare = json.loads(estimates.read_text())["median"]["point_estimate"] / 1e6
-    with running("retortd", "frame") as (pid, port):
-        arguments = "--connections 1 --size 16M --action shuffle --verify length --warm-up 0s"
-        took = bench(port, "frame", arguments, seconds, pid)["server_cpu_us_per_request"] / 1000
-    return {"ms": took, "ratio": took / bare}
-
-
-def fairness(seconds):
-    """The 99th percentile of small requests, in microseconds: alone, and while two clients shuffle 16 MiB."""
-    with running("retortd", "frame", cpus=None, workers=2) as (_, port):
-        small = "--connections 8 --size 64"
-        large = "--connections 2 --size 16M --action shuffle --verify length"
-        quiet = bench(port, "frame", small, seconds, cpus=None)
-        with ThreadPoolExecutor() as pool:
-            # the small load is measured when the large one has begun, and until before it ends
-            greedy = pool.submit(bench, port, "frame", large, seconds + 2, cpus=None)
-            loaded = bench(port, "frame", small + " --warm-up 1s", seconds, cpus=None)
-            shuffled = greedy.result()["requests"]
-    assert shuffled > 0, "nothing was shuffled"
-    quiet, loaded = quiet["latency_us"]["p99"], loaded["latency_us"]["p99"]
-    return {"quiet_us": quiet, "us": loaded, "ratio": loaded / quiet}
-
-
-def workers(seconds):
-    """Throughput of two workers by that of one, and how unevenly connections are spread, as a share of their mean."""
-    # what costs the server ten times what it costs the client, and is done by the workers themselves: both
-    # processors are for them
-    arguments = "--connections 64 --depth 8 --size 8K --action shuffle --text mixed --verify length"
-    rates = {}
-    for count in (1, 2):
-        with running("retortd", "frame", cpus=None, workers=count) as (_, port):
-            rates[count] = bench(port, "frame", arguments, seconds, cpus=None)["requests_per_second"]
-    return {"ratio": rates[2] / rates[1], "spread": spread()}
-
-
-def spread():
-    with running("retortd", "frame", cpus=None, workers=2) as (pid, port):
-        before = servers.watched_by_pollers(pid)
-        with connected(port, 400):
-            after = servers.watched_by_pollers(pid)
-    each = sorted(map(int.__sub__, after, before))[-2:]
-    return (each[1] - each[0]) / statistics.mean(each)
-
-
-def start(_seconds):
-    """Milliseconds from fork to READY, and MiB that are resident then."""
-    manager = Manager()
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [RETORTD, "--listen", "frame=127.0.0.1:0"], env={"NOTIFY_SOCKET": manager.path}
-    )
-    manager.wait_ready()
-    took = time.perf_counter() - began
-    resident = status(process.pid, "VmRSS")
-    process.terminate()
-    process.wait()
-    return {"ms": took * 1000, "mib": resident / MIB}
-
-
-def activation(_seconds):
-    """Milliseconds from connecting to the first byte, where the connection starts the daemon as systemd would."""
-    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
-        began = time.perf_counter()
-        client = socket.create_connection(listener.getsockname())
-        process = subprocess.Popen(
-            # LISTEN_PID must be the daemon's own, and the descriptor number 3: sd_listen_fds(3)
-            ["sh", "-c", 'LISTEN_PID=$$ exec "$0" 3<&0 </dev/null', RETORTD],
-            stdin=listener,
-            env={"LISTEN_FDS": "1", "LISTEN_FDNAMES": "frame"},
-        )
-        send_request(client)
-        took = time.perf_counter() - began
-    client.close()
-    process.terminate()
-    process.wait()
-    return {"ms": took * 1000}
-
-
-def largest(_seconds):
-    """The most memory that was resident while the largest frame was processed, beside the frame itself, in MiB."""
-    with running("retortd", "frame") as (pid, port):
-        bench(port, "frame", f"--connections 1 --size {LARGEST} --warm-up 0s", 0.1)
-        return {"mib": (status(pid, "VmHWM") - LARGEST) / MIB}
-
-
-def binary(_seconds):
-    """The size of the program, in MiB."""
-    return {"mib": os.path.getsize(RETORTD) / MIB}
-
-
-# name: the function that measures, the name of the figure, and the format of its value
-FIGURES = {
-    "shuffle": (shuffle, "16 MiB shuffled", "{ms:.0f} ms of CPU, {ratio:.2f} x the bare algorithm"),
-    "fairness": (
-        fairness,
-        "99th percentile of small requests while two clients shuffle 16 MiB",
-        "{us:.0f} us, {ratio:.2f} x that without them",
-    ),
-    "workers": (
-        workers,
-        "throughput of two workers by that of one; how far their connections are apart",
-        "{ratio:.2f} x; {spread:.1%}",
-    ),
-    "start": (start, "from fork to READY; resident then", "{ms:.1f} ms; {mib:.2f} MiB"),
-    "activation": (activation, "from connecting to the first byte, the daemon started by that", "{ms:.1f} ms"),
-    "largest": (largest, "resident at most for the largest frame, beside the frame", "{mib:.1f} MiB"),
-    "binary": (binary, "the program", "{mib:.2f} MiB"),
-}

@@ -14,18 +14,16 @@ import statistics
 import subprocess
 import tempfile
 import time
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import neighbours
 import servers
-from scenarios import MIB, bench, raise_descriptor_limit
+from clients import MIB, bench, raise_descriptor_limit
 from servers import RETORTD, running, status
 
 WARM_UP = 1
 SMALL = f"--connections 8 --size 64 --rate 2000 --warm-up {WARM_UP}s"
-LONGEST = "retortd_event_loop_longest_iteration_seconds"
 
 NEIGHBOURS = {
     "quiet": neighbours.quiet,
@@ -64,9 +62,7 @@ class Daemon:
 
     def longest_iteration(self):
         """In milliseconds."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=10) as page:
-            lines = page.read().decode().splitlines()
-        return next(float(line.split()[1]) * 1000 for line in lines if line.startswith(LONGEST + " "))
+        return servers.longest_iteration(self.metrics)
 
     def end(self):
         self.process.terminate()
@@ -88,20 +84,30 @@ def percentile(port, seconds):
     return bench(port, "frame", SMALL, seconds, cpus=None)["latency_us"]["p99"]
 
 
-def tail(name, seconds, workers=1, program=RETORTD):
-    """The 99th percentiles beside a neighbour, of the daemon and of the bare loop, and the longest iteration."""
+def of_daemon(name, seconds, workers=1, program=RETORTD):
+    """The 99th percentile beside a neighbour, in microseconds, and the longest iteration, in milliseconds."""
     with daemon(workers, program) as server:
         with NEIGHBOURS[name](server):
             own = percentile(server.port, seconds)
-        longest = server.longest_iteration()
+        return own, server.longest_iteration()
+
+
+def of_floor(name, seconds, workers=1, program=RETORTD):
+    """The 99th percentile of the bare loop beside a daemon that has the neighbour, in microseconds."""
     with daemon(workers, program) as server, running("floor", "frame", cpus=None) as (_, port):
         with NEIGHBOURS[name](server):
-            floor = percentile(port, seconds)
+            return percentile(port, seconds)
+
+
+def tail(name, seconds, workers=1, program=RETORTD):
+    """The 99th percentiles beside a neighbour, of the daemon and of the bare loop, and the longest iteration."""
+    own, longest = of_daemon(name, seconds, workers, program)
+    floor = of_floor(name, seconds, workers, program)
     return {"us": own, "floor_us": floor, "ratio": own / floor, "longest_ms": longest}
 
 
 def memory(_seconds, workers=1, program=RETORTD):
-    """MiB by which resident memory has grown when crowds have left: one that was served, one with half a request each."""
+    """MiB by which resident memory has grown when crowds have left: one served, one with half a request each."""
     grown = {}
     for name, sent, received in [("idle", neighbours.HELLO, 9), ("half", neighbours.HALF, 0)]:
         with daemon(workers, program) as server:
@@ -143,7 +149,8 @@ def main():
         for workers in map(int, options.workers.split(",")):
             samples = [measure(options.seconds, workers, options.program) for _ in range(options.rounds)]
             medians = {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
-            print(f"{name}, workers {workers}:", ", ".join(f"{key} {value:.2f}" for key, value in medians.items()), flush=True)
+            shown = ", ".join(f"{key} {value:.2f}" for key, value in medians.items())
+            print(f"{name}, workers {workers}: {shown}", flush=True)
 
 
 if __name__ == "__main__":
