@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::latencies::Latencies;
+use super::series::Series;
 use super::verifier::Mismatch;
 
 /// Why a request got no correct reply.
@@ -96,16 +97,28 @@ pub struct Measurement {
     pub latencies: Latencies,
     /// The times to connect, where each request has a connection.
     pub connects: Latencies,
+    /// The times until the first byte of a reply, of the same requests as [`latencies`](Self::latencies), and since the
+    /// same time.
+    pub first_bytes: Latencies,
+    /// How late the generator itself was: the times from when requests were due until they were passed to a connection
+    /// (open models only).
+    pub lateness: Latencies,
+    /// Requests that were due and that the generator has never come to; they are also [`lost`](Self::lost).
+    pub unsent: u64,
+    /// What happened in each interval.
+    pub series: Series,
     /// Duration of the measurement.
     pub elapsed: Duration,
+    /// A signal has ended it.
+    pub interrupted: bool,
     /// The server's CPU time meanwhile, and until the end of the run, with `--server-pid`.
     pub server_cpu: Option<Duration>,
 }
 
 impl Measurement {
-    /// All counts are 0.
+    /// All counts are 0. The series has intervals of this length.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(interval: Duration) -> Self {
         Self {
             requests: 0,
             late: 0,
@@ -115,9 +128,35 @@ impl Measurement {
             example: None,
             latencies: Latencies::new(),
             connects: Latencies::new(),
+            first_bytes: Latencies::new(),
+            lateness: Latencies::new(),
+            unsent: 0,
+            series: Series::new(interval),
             elapsed: Duration::ZERO,
+            interrupted: false,
             server_cpu: None,
         }
+    }
+
+    /// Adds what another part of the same load has counted in the same time.
+    pub fn absorb(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.late += other.late;
+        self.lost += other.lost;
+        self.unsent += other.unsent;
+        self.received += other.received;
+        for (own, others) in self.errors.iter_mut().zip(other.errors) {
+            *own += others;
+        }
+        self.example = self.example.take().or(other.example);
+        self.latencies.absorb(&other.latencies);
+        self.connects.absorb(&other.connects);
+        self.first_bytes.absorb(&other.first_bytes);
+        self.lateness.absorb(&other.lateness);
+        self.series.absorb(&other.series);
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.interrupted |= other.interrupted;
+        self.server_cpu = self.server_cpu.max(other.server_cpu);
     }
 
     /// The number of requests with a correct reply.
@@ -150,10 +189,32 @@ mod tests {
 
     #[test]
     fn errors_are_counted_by_class() {
-        let mut measurement = Measurement::new();
+        let mut measurement = Measurement::new(Duration::from_secs(1));
         for class in ErrorClass::ALL {
             measurement.count_errors(class, 2);
         }
         assert_eq!((measurement.errors(), measurement.errors_of(ErrorClass::Other)), (16, 2));
+    }
+
+    #[test]
+    fn parts_are_added() {
+        let part = || {
+            let mut part = Measurement::new(Duration::from_secs(1));
+            (part.requests, part.late, part.lost, part.unsent, part.received) = (1, 2, 3, 4, 5);
+            part.count_errors(ErrorClass::Reset, 6);
+            for times in [&mut part.latencies, &mut part.connects, &mut part.first_bytes, &mut part.lateness] {
+                times.record(7, 1);
+            }
+            part.elapsed = Duration::from_secs(8);
+            part
+        };
+        let mut sum = part();
+        sum.absorb(Measurement { example: Some("an error".into()), interrupted: true, ..part() });
+        assert_eq!((sum.requests, sum.late, sum.lost, sum.unsent, sum.received), (2, 4, 6, 8, 10));
+        assert_eq!((sum.errors_of(ErrorClass::Reset), sum.elapsed), (12, Duration::from_secs(8)));
+        for times in [&sum.latencies, &sum.connects, &sum.first_bytes, &sum.lateness] {
+            assert_eq!(times.count(), 2);
+        }
+        assert_eq!((sum.example.as_deref(), sum.interrupted), (Some("an error"), true));
     }
 }

@@ -16,7 +16,7 @@
 //! | `connect` | the source address of a connection |
 //! | `timeline` | the phases of a run |
 //! | `due_requests` | the due times of an open model |
-//! | `measurement`, `latencies` | the counts |
+//! | `measurement`, `latencies`, `series` | the counts: all in all, and by interval |
 //! | `server_cpu` | the server's CPU time |
 //! | `report`, `svg` | the table, the JSON object, the plot |
 
@@ -30,6 +30,7 @@ mod model;
 mod poller;
 mod preconditions;
 mod report;
+mod series;
 mod server_cpu;
 mod svg;
 mod timeline;

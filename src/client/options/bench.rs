@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::address_family::AddressFamily;
 use super::proxy::ProxyOptions;
 use super::timeouts::Timeouts;
-use super::values::{CONNECTIONS, DEPTH, SERVER, protocol, rate, size};
+use super::values::{CONNECTIONS, DEPTH, SERVER, interval, protocol, rate, size};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::ServerName;
 use crate::units;
@@ -61,6 +61,9 @@ pub struct BenchOptions {
     /// Duration of the load before the measurement
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = units::time, help_heading = "Measurement")]
     pub warm_up: Duration,
+    /// Print a line (with --json an object) for each interval while it runs
+    #[arg(short, long, value_name = "TIME", value_parser = interval, help_heading = "Output")]
+    pub interval: Option<Duration>,
     /// The part of each reply to verify
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::Content, help_heading = "Measurement")]
     pub verify: Verify,
@@ -94,7 +97,17 @@ impl BenchOptions {
     pub fn time_limit(&self) -> Option<Duration> {
         self.duration.or(self.requests.is_none().then_some(DEFAULT_DURATION))
     }
+
+    /// The length of the intervals of the series.
+    #[must_use]
+    pub fn series_interval(&self) -> Duration {
+        self.interval.unwrap_or(DEFAULT_INTERVAL)
+    }
 }
+
+/// The length of an interval without `--interval`. Chosen: what people compare rates by, and enough samples in a
+/// measurement of the default duration to see its course.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The text of a benchmark's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

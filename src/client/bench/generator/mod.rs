@@ -130,7 +130,7 @@ impl<'a> LoadGenerator<'a> {
             connections: (0..options.connections).map(|_| BenchConnection::default()).collect(),
             backing_off: Vec::new(),
             buffer: vec![0; READ_SIZE],
-            measurement: Measurement::new(),
+            measurement: Measurement::new(options.series_interval()),
             interrupts,
             progress,
         })
