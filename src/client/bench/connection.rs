@@ -45,6 +45,8 @@ pub struct BenchConnection {
     /// The number of requests in [`in_flight`](Self::in_flight).
     in_flight_count: usize,
     verified: VerifierState,
+    /// When the first byte of the reply arrived whose end has not.
+    first_byte: Option<u64>,
     /// The readiness that the poller watches for.
     pub watched: Interest,
     /// Due times of requests that are not queued yet (open model only).
@@ -252,6 +254,19 @@ impl BenchConnection {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(nothing),
             Err(error) => Err(ConnectionError::from(error)),
         }
+    }
+
+    /// Notes that what has been read last was read at `now`, if it ends within a reply and that is new.
+    pub fn note_first_byte(&mut self, verifier: &Verifier, now: u64) {
+        if self.first_byte.is_none() && verifier.is_within_reply(&self.verified) {
+            self.first_byte = Some(now);
+        }
+    }
+
+    /// When the first byte of the oldest reply arrived, if that was before its end. To be asked once for each read that
+    /// ends a reply.
+    pub fn take_first_byte(&mut self) -> Option<u64> {
+        self.first_byte.take()
     }
 
     /// Ends the oldest `replies` requests in flight; calls `count` with the due time and the size of each group.

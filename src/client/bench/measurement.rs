@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::latencies::Latencies;
-use super::series::Series;
+use super::series::{Interval, Series};
+use super::stage_counts::StageCounts;
 use super::verifier::Mismatch;
 
 /// Why a request got no correct reply.
@@ -107,6 +108,8 @@ pub struct Measurement {
     pub unsent: u64,
     /// What happened in each interval.
     pub series: Series,
+    /// The requests of each stage, if the load has stages.
+    pub stages: Vec<StageCounts>,
     /// Duration of the measurement.
     pub elapsed: Duration,
     /// A signal has ended it.
@@ -132,6 +135,7 @@ impl Measurement {
             lateness: Latencies::new(),
             unsent: 0,
             series: Series::new(interval),
+            stages: Vec::new(),
             elapsed: Duration::ZERO,
             interrupted: false,
             server_cpu: None,
@@ -154,6 +158,9 @@ impl Measurement {
         self.first_bytes.absorb(&other.first_bytes);
         self.lateness.absorb(&other.lateness);
         self.series.absorb(&other.series);
+        for (own, others) in self.stages.iter_mut().zip(&other.stages) {
+            own.absorb(others);
+        }
         self.elapsed = self.elapsed.max(other.elapsed);
         self.interrupted |= other.interrupted;
         self.server_cpu = self.server_cpu.max(other.server_cpu);
@@ -165,9 +172,48 @@ impl Measurement {
         self.requests + self.late
     }
 
+    /// Counts correct replies that arrive within the measurement.
+    pub fn count_requests(&mut self, requests: u64) {
+        self.requests += requests;
+        self.series.count_requests(requests);
+    }
+
+    /// Counts bytes that arrive within the measurement.
+    pub fn count_received(&mut self, bytes: u64) {
+        self.received += bytes;
+        self.series.count_received(bytes);
+    }
+
+    /// Records the latency of requests that were due at `due`, since the start of the measurement. Where `in_time`, the
+    /// replies arrive within the measurement.
+    pub fn record_latency(&mut self, due: u64, latency: u64, requests: u64, in_time: bool) {
+        self.latencies.record(latency, requests);
+        if in_time {
+            self.series.record_latency(latency, requests);
+        }
+        if let Some(stage) = StageCounts::at(&mut self.stages, due) {
+            stage.latencies.record(latency, requests);
+        }
+    }
+
+    /// Records that a request that was due at `due`, since the start of the measurement, was sent so much later.
+    pub fn record_lateness(&mut self, due: u64, lateness: u64) {
+        self.lateness.record(lateness, 1);
+        if let Some(stage) = StageCounts::at(&mut self.stages, due) {
+            stage.lateness.record(lateness, 1);
+        }
+    }
+
+    /// The measurement has ended after `elapsed` nanoseconds: returns the last interval, if it was not complete.
+    pub fn finish(&mut self, elapsed: u64) -> Option<Interval> {
+        self.elapsed = Duration::from_nanos(elapsed);
+        self.series.finish(elapsed)
+    }
+
     /// Counts `requests` requests without a correct reply.
     pub fn count_errors(&mut self, class: ErrorClass, requests: u64) {
         self.errors[class as usize] += requests;
+        self.series.count_errors(requests);
     }
 
     /// The number of requests with an error of this class.
@@ -202,16 +248,17 @@ mod tests {
             let mut part = Measurement::new(Duration::from_secs(1));
             (part.requests, part.late, part.lost, part.unsent, part.received) = (1, 2, 3, 4, 5);
             part.count_errors(ErrorClass::Reset, 6);
-            for times in [&mut part.latencies, &mut part.connects, &mut part.first_bytes, &mut part.lateness] {
-                times.record(7, 1);
-            }
-            part.elapsed = Duration::from_secs(8);
+            part.record_latency(0, 7, 1, true);
+            part.record_lateness(0, 7);
+            part.connects.record(7, 1);
+            part.first_bytes.record(7, 1);
+            assert!(part.finish(800_000_000).is_some());
             part
         };
         let mut sum = part();
         sum.absorb(Measurement { example: Some("an error".into()), interrupted: true, ..part() });
         assert_eq!((sum.requests, sum.late, sum.lost, sum.unsent, sum.received), (2, 4, 6, 8, 10));
-        assert_eq!((sum.errors_of(ErrorClass::Reset), sum.elapsed), (12, Duration::from_secs(8)));
+        assert_eq!((sum.errors_of(ErrorClass::Reset), sum.elapsed), (12, Duration::from_millis(800)));
         for times in [&sum.latencies, &sum.connects, &sum.first_bytes, &sum.lateness] {
             assert_eq!(times.count(), 2);
         }

@@ -12,7 +12,7 @@ use super::model::LoadModel;
 use super::workload::DEFAULT_ACTION;
 use crate::client::failure::{Failure, HEADER_QUESTION};
 use crate::client::json::{Map, Value, json, rounded, seconds};
-use crate::client::options::BenchOptions;
+use crate::client::options::{BenchOptions, Stage};
 use crate::client::target::Target;
 use crate::units::{counted, format_time, noun_for};
 
@@ -36,7 +36,12 @@ impl<'a> BenchReport<'a> {
 
     /// Prints the report.
     pub fn print(&self, as_json: bool) -> Result<(), Failure> {
-        let text = if as_json { format!("{:#}\n", self.json()) } else { self.table() };
+        let text = match self.options.interval {
+            _ if !as_json => self.table(),
+            // one object a line, as those of the intervals before it
+            Some(_) => format!("{}\n", self.json()),
+            None => format!("{:#}\n", self.json()),
+        };
         io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
     }
 
@@ -75,7 +80,7 @@ impl<'a> BenchReport<'a> {
         }
     }
 
-    /// A line for the latencies, and one for the times to connect, if there are any.
+    /// A line for the latencies, and one for each of their parts that was measured.
     fn write_latencies(&self, table: &mut String) {
         if self.measurement.latencies.count() == 0 {
             return;
@@ -83,8 +88,12 @@ impl<'a> BenchReport<'a> {
         let column = |text: &str| format!("{text:>11}");
         table.push_str("\nlatency   ");
         table.extend(SHARES.iter().map(|(name, _)| column(name)));
-        let lines = [("", &self.measurement.latencies), ("connect", &self.measurement.connects)];
-        for (name, latencies) in lines.into_iter().filter(|(_, latencies)| latencies.count() > 0) {
+        let Measurement { latencies, connects, first_bytes, lateness, .. } = self.measurement;
+        // Where every reply arrives in one piece, its first byte has the time of its last.
+        let first_bytes = Some(first_bytes).filter(|first_bytes| *first_bytes != latencies);
+        let lines = [("connect", Some(connects)), ("first byte", first_bytes), ("sender", Some(lateness))];
+        let parts = lines.into_iter().filter_map(|(name, times)| Some((name, times?)));
+        for (name, latencies) in [("", latencies)].into_iter().chain(parts.filter(|(_, times)| times.count() > 0)) {
             let _ = write!(table, "\n{name:<10}");
             table.extend(SHARES.iter().map(|&(_, share)| column(&readable(latencies.at(share)))));
         }
@@ -98,27 +107,50 @@ impl<'a> BenchReport<'a> {
             .map(|class| (class.name().replace(' ', "_"), Value::from(measurement.errors_of(class))))
             .collect();
         let connects = Some(&measurement.connects).filter(|_| self.model.reconnects());
+        let lateness = Some(&measurement.lateness).filter(|_| options.is_open_loop());
         json!({
+            "type": "result",
             "target": self.target,
             "title": title(self.options, self.model),
             "protocol": options.protocol.name(),
-            "loop": if options.rate.is_some() { "open" } else { "closed" },
+            "loop": if options.is_open_loop() { "open" } else { "closed" },
             "connections": options.connections,
             "depth": match self.model { LoadModel::Closed { depth } => Some(depth), _ => None },
             "rate": options.rate.map(rounded),
+            "stages": self.stages(),
             "size": options.size,
             "seconds": seconds(measurement.elapsed),
             "requests": measurement.requests,
             "requests_per_second": rounded(self.exact_rate()),
             "late": measurement.late,
             "lost": measurement.lost,
+            "unsent": lateness.map(|_| measurement.unsent),
             "bytes_received": measurement.received,
             "errors": errors,
             "example": measurement.example,
             "latency_us": percentiles(&measurement.latencies),
             "connect_us": connects.map(percentiles),
+            "first_byte_us": percentiles(&measurement.first_bytes),
+            "sender_lateness_us": lateness.map(percentiles),
             "server_cpu_us_per_request": self.server_cpu().map(rounded),
         })
+    }
+
+    /// The stages of the load, if it has any.
+    fn stages(&self) -> Option<Vec<Value>> {
+        let stages = self.options.load_stages().iter().zip(&self.measurement.stages);
+        let objects = stages.map(|(stage, counts)| {
+            json!({
+                "rate_from": rounded(stage.from),
+                "rate_to": rounded(stage.to),
+                "seconds": seconds(stage.duration),
+                "due": counts.due,
+                "replies": counts.latencies.count(),
+                "latency_us": percentiles(&counts.latencies),
+                "sender_lateness_us": percentiles(&counts.lateness),
+            })
+        });
+        Some(objects.collect()).filter(|objects: &Vec<_>| !objects.is_empty())
     }
 
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -126,13 +158,8 @@ impl<'a> BenchReport<'a> {
         self.measurement.requests as f64 / self.measurement.elapsed.as_secs_f64()
     }
 
-    /// The rate for people: with decimals if it is small.
-    #[allow(clippy::cast_sign_loss, reason = "a rate is not negative")]
     fn rate(&self) -> String {
-        match self.exact_rate() {
-            rate if rate < 10.0 => format!("{rate:.2}"),
-            rate => grouped(rate as u64),
-        }
+        grouped_rate(self.exact_rate())
     }
 
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -158,13 +185,20 @@ pub fn title(options: &BenchOptions, model: LoadModel) -> String {
     let model = match model {
         LoadModel::Closed { depth } => format!("{depth} in flight on each"),
         LoadModel::Reconnect => "one request each".into(),
-        LoadModel::Open { rate, reconnect: false } => format!("{} requests/s", rounded(rate)),
-        LoadModel::Open { rate, reconnect: true } => {
-            format!("{} requests/s, one per connection", rounded(rate))
-        }
+        LoadModel::Open { reconnect: false } => offered_rate(options),
+        LoadModel::Open { reconnect: true } => offered_rate(options) + ", one per connection",
     };
     let size = if options.protocol.takes_messages() { counted(options.size, "byte") + ", " } else { String::new() };
     format!("{}{action}, {size}{}, {model}", options.protocol.name(), counted(options.connections, "connection"))
+}
+
+/// The rate of an open loop, in words.
+fn offered_rate(options: &BenchOptions) -> String {
+    let stages: Vec<String> = options.load_stages().iter().map(Stage::to_string).collect();
+    match options.rate {
+        Some(rate) => format!("{} requests/s", rounded(rate)),
+        None => format!("{} requests/s", stages.join(",")),
+    }
 }
 
 /// The extent of the run, in words.
@@ -182,10 +216,25 @@ pub fn extent(options: &BenchOptions) -> String {
 
 /// Percentiles, minimum and mean in microseconds.
 fn percentiles(latencies: &Latencies) -> Map {
-    let microseconds = |time: Duration| Value::from(rounded(time.as_secs_f64() * 1e6));
-    let shares = SHARES.iter().map(|&(name, share)| (name.replace('.', "_"), microseconds(latencies.at(share))));
+    let mut map = percentiles_of(|share| latencies.at(share));
     let others = [("min", latencies.min()), ("mean", latencies.mean())];
-    shares.chain(others.map(|(name, time)| (name.into(), microseconds(time)))).collect()
+    map.extend(others.map(|(name, time)| (name.into(), microseconds(time))));
+    map
+}
+
+/// Percentiles of the times that `at` knows, in microseconds.
+pub fn percentiles_of(at: impl Fn(f64) -> Duration) -> Map {
+    SHARES.iter().map(|&(name, share)| (name.replace('.', "_"), microseconds(at(share)))).collect()
+}
+
+fn microseconds(time: Duration) -> Value {
+    Value::from(rounded(time.as_secs_f64() * 1e6))
+}
+
+/// A rate for people: with decimals if it is small.
+#[allow(clippy::cast_sign_loss, reason = "a rate is not negative")]
+pub fn grouped_rate(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.2}") } else { grouped(rate as u64) }
 }
 
 fn counted_requests(number: u64) -> String {

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::address_family::AddressFamily;
 use super::proxy::ProxyOptions;
+use super::stages::{Stage, ramp, stage};
 use super::timeouts::Timeouts;
 use super::values::{CONNECTIONS, DEPTH, SERVER, interval, protocol, rate, size};
 use crate::client::client_protocol::ClientProtocol;
@@ -42,6 +43,12 @@ pub struct BenchOptions {
     /// Open loop: requests per second, over all connections
     #[arg(short, long, value_name = "N", value_parser = rate, help_heading = "Load")]
     pub rate: Option<f64>,
+    /// Open loop whose rate changes linearly: RATE..RATE/TIME, such as 100..10000/30s
+    #[arg(long, value_name = "STAGE", value_parser = ramp, help_heading = "Load", conflicts_with_all = ["depth", "rate", "stages", "duration", "requests"])]
+    pub ramp: Option<Stage>,
+    /// Open loop in stages: RATE/TIME or RATE..RATE/TIME, such as 1000/10s,100..2000/30s
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', value_parser = stage, help_heading = "Load", conflicts_with_all = ["depth", "rate", "duration", "requests"])]
+    pub stages: Vec<Stage>,
     /// One request per connection: connect, send, receive, close; the time to connect is part of the latency, and also
     /// shown by itself (protocols that close after a reply are always measured so)
     #[arg(long, help_heading = "Load", conflicts_with = "depth")]
@@ -95,7 +102,22 @@ impl BenchOptions {
     /// The duration of the measurement, if time limits it.
     #[must_use]
     pub fn time_limit(&self) -> Option<Duration> {
-        self.duration.or(self.requests.is_none().then_some(DEFAULT_DURATION))
+        match self.load_stages() {
+            [] => self.duration.or(self.requests.is_none().then_some(DEFAULT_DURATION)),
+            stages => Some(stages.iter().map(|stage| stage.duration).sum()),
+        }
+    }
+
+    /// The stages of the load; none if its rate does not change.
+    #[must_use]
+    pub fn load_stages(&self) -> &[Stage] {
+        if self.stages.is_empty() { self.ramp.as_slice() } else { &self.stages }
+    }
+
+    /// Whether requests are sent when they are due, whether or not earlier ones have been replied to.
+    #[must_use]
+    pub fn is_open_loop(&self) -> bool {
+        self.rate.is_some() || !self.load_stages().is_empty()
     }
 
     /// The length of the intervals of the series.

@@ -184,12 +184,14 @@ impl LoadGenerator<'_> {
             let mut bytes = 0;
             let arrival = self.connections[index].receive(buffer, verifier, &mut bytes);
             now = self.timeline.now();
+            self.end_intervals(now);
             if self.timeline.is_measuring(now) {
-                self.measurement.received += bytes;
+                self.measurement.count_received(bytes);
             }
             match arrival? {
                 Arrival::Bytes { replies, more } => {
                     self.count_replies(index, replies, now);
+                    self.connections[index].note_first_byte(verifier, now);
                     if !more {
                         break;
                     }
@@ -215,13 +217,20 @@ impl LoadGenerator<'_> {
         if self.timeline.phase == BenchPhase::WarmUp {
             return self.connections[index].complete(replies, |_, _| {});
         }
+        let mut first_byte = self.connections[index].take_first_byte();
         let counts_from = self.counts_from();
         let (measurement, timeline) = (&mut self.measurement, &self.timeline);
         let (from, is_late) = (timeline.measured_from, now >= timeline.measured_until);
         self.connections[index].complete(replies, |due, count| {
             let count = u64::from(count);
             if due >= from {
-                measurement.latencies.record(now - due, count);
+                measurement.record_latency(due - from, now - due, count, !is_late);
+                if let Some(time) = first_byte.take() {
+                    measurement.first_bytes.record(time.saturating_sub(due), 1);
+                    measurement.first_bytes.record(now - due, count - 1);
+                } else {
+                    measurement.first_bytes.record(now - due, count);
+                }
             }
             if due < counts_from {
                 return;
@@ -229,7 +238,7 @@ impl LoadGenerator<'_> {
             if is_late {
                 measurement.late += count;
             } else {
-                measurement.requests += count;
+                measurement.count_requests(count);
             }
         });
     }

@@ -1,5 +1,6 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -8,7 +9,8 @@ use std::time::Instant;
 use clap::Parser;
 
 use super::*;
-use crate::client::bench::load_model;
+use crate::client::bench::monitor::RunState;
+use crate::client::bench::series::Interval;
 use crate::client::options::{Command, Options};
 
 #[test]
@@ -19,16 +21,27 @@ fn batches_of_large_requests_are_bounded() {
     assert_eq!(copies(64, 0), 65);
 }
 
+/// Ignores what a generator tells.
+#[derive(Debug)]
+struct Unwatched;
+
+impl Monitor for Unwatched {
+    fn interval(&self, _: &Interval) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn progress(&self, _: &RunState) {}
+}
+
 /// Passes the generator of `retort bench ADDRESS -P echo`, with these further words, to `run`.
 fn with_generator<T>(address: SocketAddr, words: &str, run: impl FnOnce(LoadGenerator<'_>) -> T) -> T {
     let words = format!("retort bench {address} -P echo {words}");
     let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
     let workload = Workload::new(&options).expect("an echo can be measured");
     let target = Target::resolve(&options.host, options.protocol, options.family).expect("an address");
-    let (interrupts, progress) = (Interrupts::watch().expect("watch for signals"), RunProgress::new());
-    let model = load_model(&options);
-    let address = SocketAddress::Internet(address);
-    run(LoadGenerator::new(&options, &workload, &target, address, model, &interrupts, &progress).unwrap())
+    let interrupts = Interrupts::watch().expect("watch for signals");
+    let load = Load::new(&options, &workload, &target, SocketAddress::Internet(address));
+    run(LoadGenerator::new(load, &interrupts, &Unwatched).unwrap())
 }
 
 /// As [`with_generator`], for a generator that connects to no server.
