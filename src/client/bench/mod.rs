@@ -15,6 +15,7 @@
 //! | `connection` | one connection |
 //! | `connect` | the source address of a connection |
 //! | `timeline` | the phases of a run |
+//! | `find_rate` | the search for the highest rate that keeps bounds |
 //! | `schedule`, `due_requests` | the due times of an open model |
 //! | `monitor` | what a generator tells while it runs |
 //! | `measurement`, `latencies` | the counts |
@@ -27,6 +28,7 @@ mod connect;
 mod connection;
 mod console;
 mod due_requests;
+mod find_rate;
 mod generator;
 mod latencies;
 mod load;
@@ -46,6 +48,7 @@ mod verifier;
 mod workload;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::time::Duration;
 
 use super::failure::{Failure, Status, reason, warn};
 use super::options::BenchOptions;
@@ -53,8 +56,8 @@ use super::proxy_header::HeaderTemplate;
 use super::report_file::ReportFile;
 use super::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
+use crate::units::format_time;
 use console::Console;
-use generator::LoadGenerator;
 use load::Load;
 use measurement::Measurement;
 use report::BenchReport;
@@ -74,6 +77,14 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
     let load = Load::new(options, &workload, &target, address);
     announce(options, &load);
+    if let Some(range) = options.find_rate {
+        let found = find_rate::run(options, &load, range)?;
+        if let Some((plot, measurement)) = plot.zip(found.confirmed.as_ref()) {
+            plot.write(svg::document(&report::title(options, load.model), &measurement.latencies).as_bytes())?;
+        }
+        let server = found.confirmed.map_or(Status::Success, |measurement| server_status(options, &measurement));
+        return Ok(found.status.and(server));
+    }
     let (measurement, shown) = measure(options, &load)?;
     let report = BenchReport::new(options, &target, load.model, &measurement);
     // The plot is written even if the reader of the table has closed standard output.
@@ -115,7 +126,7 @@ fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddress
 /// Says what is measured, and for how long: the title of the table, or with JSON a line for the user at the terminal.
 /// An error is reported when the table is written.
 fn announce(options: &BenchOptions, load: &Load<'_>) {
-    let line = format!("{}: {}; {}\n", load.target, report::title(options, load.model), report::extent(options));
+    let line = format!("{}: {}; {}\n", load.target, report::title(options, load.model), extent(options));
     let _ = if !options.json {
         io::stdout().write_all(line.as_bytes())
     } else if io::stderr().is_terminal() {
@@ -125,12 +136,27 @@ fn announce(options: &BenchOptions, load: &Load<'_>) {
     };
 }
 
+/// The extent of the run, in words.
+fn extent(options: &BenchOptions) -> String {
+    let extent = report::extent(options);
+    match options.find_rate {
+        Some(range) => {
+            // to the next second
+            let limit =
+                find_rate::time_limit(options, range).saturating_add(Duration::from_nanos(999_999_999)).as_secs();
+            let limit = Duration::from_secs(limit);
+            format!("each rate: {extent}; all: at most {}", format_time(limit))
+        }
+        None => extent,
+    }
+}
+
 /// Makes the load. Returns what was measured, and whether the intervals could be printed meanwhile.
 fn measure(options: &BenchOptions, load: &Load<'_>) -> Result<(Measurement, Result<(), Failure>), Failure> {
     let failed = |error: io::Error| Failure::cannot("generate the load", &error);
     let interrupts = Interrupts::watch().map_err(failed)?;
     let console = Console::new(options);
-    let measurement = LoadGenerator::new(load.clone(), &interrupts, &console).and_then(LoadGenerator::run);
+    let measurement = generator::run(load.clone(), &interrupts, &console);
     let shown = console.finish();
     match measurement.map_err(failed)? {
         Some(measurement) => Ok((measurement, shown)),

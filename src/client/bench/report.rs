@@ -12,12 +12,16 @@ use super::model::LoadModel;
 use super::workload::DEFAULT_ACTION;
 use crate::client::failure::{Failure, HEADER_QUESTION};
 use crate::client::json::{Map, Value, json, rounded, seconds};
-use crate::client::options::{BenchOptions, Stage};
+use crate::client::options::{BenchOptions, RateRange, Slo, Stage};
 use crate::client::target::Target;
 use crate::units::{counted, format_time, noun_for};
 
 /// The percentiles in the report.
 const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+
+/// The percentile of the generator's lateness where there is only one. Chosen: a few late requests decide no bound but
+/// that of the maximum.
+pub const LATENESS_SHARE: f64 = 0.99;
 
 /// A finished measurement.
 #[derive(Debug)]
@@ -45,7 +49,8 @@ impl<'a> BenchReport<'a> {
         io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
     }
 
-    fn table(&self) -> String {
+    /// The table.
+    pub fn table(&self) -> String {
         let (measurement, seconds) = (self.measurement, self.measurement.elapsed.as_secs_f64());
         let mut table = String::from("\n");
         let _ =
@@ -63,6 +68,7 @@ impl<'a> BenchReport<'a> {
             let _ = writeln!(table, "server    {cpu:>11.3} us of CPU per request");
         }
         self.write_latencies(&mut table);
+        self.write_stages(&mut table);
         table
     }
 
@@ -100,7 +106,25 @@ impl<'a> BenchReport<'a> {
         table.push('\n');
     }
 
-    fn json(&self) -> Value {
+    /// A line for each stage of the load.
+    fn write_stages(&self, table: &mut String) {
+        let mut stages = self.options.load_stages().iter().zip(&self.measurement.stages).peekable();
+        if stages.peek().is_some() {
+            let _ = write!(table, "\n{:<20} {:>11} {:>11} {:>9}", "stage", "due", "replies", "sender");
+            table.extend(["p50", "p99", "max"].map(|name| format!(" {name:>9}")));
+            table.push('\n');
+        }
+        for (stage, counts) in stages {
+            let (due, replies) = (grouped(counts.due), grouped(counts.latencies.count()));
+            let sender = readable(counts.lateness.at(LATENESS_SHARE));
+            let _ = write!(table, "{:<20} {due:>11} {replies:>11} {sender:>9}", stage.to_string());
+            table.extend([0.5, 0.99, 1.0].map(|share| format!(" {:>9}", readable(counts.latencies.at(share)))));
+            table.push('\n');
+        }
+    }
+
+    /// The JSON object.
+    pub fn json(&self) -> Value {
         let (options, measurement) = (self.options, self.measurement);
         let errors: Map = ErrorClass::ALL
             .into_iter()
@@ -195,10 +219,18 @@ pub fn title(options: &BenchOptions, model: LoadModel) -> String {
 /// The rate of an open loop, in words.
 fn offered_rate(options: &BenchOptions) -> String {
     let stages: Vec<String> = options.load_stages().iter().map(Stage::to_string).collect();
-    match options.rate {
-        Some(rate) => format!("{} requests/s", rounded(rate)),
-        None => format!("{} requests/s", stages.join(",")),
+    match (options.rate, options.find_rate) {
+        (Some(rate), _) => format!("{} requests/s", rounded(rate)),
+        (_, Some(RateRange { low, high })) => {
+            format!("{} to {} requests/s with {}", rounded(low), rounded(high), bounds(&options.slo))
+        }
+        _ => format!("{} requests/s", stages.join(",")),
     }
+}
+
+/// The bounds of `--slo`, as they are written.
+pub fn bounds(slos: &[Slo]) -> String {
+    slos.iter().map(Slo::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// The extent of the run, in words.
@@ -215,7 +247,7 @@ pub fn extent(options: &BenchOptions) -> String {
 }
 
 /// Percentiles, minimum and mean in microseconds.
-fn percentiles(latencies: &Latencies) -> Map {
+pub fn percentiles(latencies: &Latencies) -> Map {
     let mut map = percentiles_of(|share| latencies.at(share));
     let others = [("min", latencies.min()), ("mean", latencies.mean())];
     map.extend(others.map(|(name, time)| (name.into(), microseconds(time))));

@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 
 use super::address_family::AddressFamily;
 use super::proxy::ProxyOptions;
-use super::stages::{Stage, ramp, stage};
+use super::slo::{Slo, slo};
+use super::stages::{RateRange, Stage, ramp, rate_range, stage};
 use super::timeouts::Timeouts;
 use super::values::{CONNECTIONS, DEPTH, SERVER, interval, protocol, rate, size};
 use crate::client::client_protocol::ClientProtocol;
@@ -49,6 +50,16 @@ pub struct BenchOptions {
     /// Open loop in stages: RATE/TIME or RATE..RATE/TIME, such as 1000/10s,100..2000/30s
     #[arg(long, value_name = "STAGE", value_delimiter = ',', value_parser = stage, help_heading = "Load", conflicts_with_all = ["depth", "rate", "duration", "requests"])]
     pub stages: Vec<Stage>,
+    /// Search for the highest rate of an open loop at which the server keeps every --slo [default range: 100..1M]
+    #[arg(
+        long, value_name = "RATE..RATE", value_parser = rate_range, help_heading = "Load",
+        num_args = 0..=1, require_equals = true, default_missing_value = "100..1M", requires = "slo",
+        conflicts_with_all = ["depth", "rate", "ramp", "stages", "requests", "interval"]
+    )]
+    pub find_rate: Option<RateRange>,
+    /// A bound for --find-rate: p99=5ms, any other percentile, max=50ms, errors=0.1%
+    #[arg(long, value_name = "BOUND", value_delimiter = ',', value_parser = slo, help_heading = "Load", requires = "find_rate")]
+    pub slo: Vec<Slo>,
     /// One request per connection: connect, send, receive, close; the time to connect is part of the latency, and also
     /// shown by itself (protocols that close after a reply are always measured so)
     #[arg(long, help_heading = "Load", conflicts_with = "depth")]
@@ -59,7 +70,7 @@ pub struct BenchOptions {
     /// The text of the messages
     #[arg(long, value_enum, value_name = "KIND", default_value_t = TextKind::Ascii, help_heading = "Load")]
     pub text: TextKind,
-    /// Duration of the measurement [default: 10s; no limit with --requests]
+    /// Duration of the measurement [default: 10s; no limit with --requests; 2s for each run of --find-rate]
     #[arg(short = 't', long, value_name = "TIME", value_parser = units::positive_time, help_heading = "Measurement")]
     pub duration: Option<Duration>,
     /// Measure N requests, and wait for their replies; --duration can end the measurement before
@@ -98,11 +109,16 @@ pub struct BenchOptions {
 /// machine is stable, short enough to wait for.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
+/// The duration of each run of `--find-rate` without `--duration`. Chosen: 200 requests at the lowest rate of the default
+/// range, the least from which a 99th percentile is more than the maximum.
+const DEFAULT_RUN: Duration = Duration::from_secs(2);
+
 impl BenchOptions {
     /// The duration of the measurement, if time limits it.
     #[must_use]
     pub fn time_limit(&self) -> Option<Duration> {
         match self.load_stages() {
+            [] if self.find_rate.is_some() => self.duration.or(Some(DEFAULT_RUN)),
             [] => self.duration.or(self.requests.is_none().then_some(DEFAULT_DURATION)),
             stages => Some(stages.iter().map(|stage| stage.duration).sum()),
         }
@@ -117,7 +133,7 @@ impl BenchOptions {
     /// Whether requests are sent when they are due, whether or not earlier ones have been replied to.
     #[must_use]
     pub fn is_open_loop(&self) -> bool {
-        self.rate.is_some() || !self.load_stages().is_empty()
+        self.rate.is_some() || self.find_rate.is_some() || !self.load_stages().is_empty()
     }
 
     /// The length of the intervals of the series.

@@ -12,6 +12,7 @@ mod ping;
 pub mod proxy;
 mod report;
 mod send;
+mod slo;
 mod stages;
 mod timeouts;
 mod values;
@@ -24,6 +25,7 @@ pub use color::ColorWhen;
 pub use ping::PingOptions;
 pub use report::{GradingOptions, GroupWeight, ReportOptions};
 pub use send::SendOptions;
+pub use slo::Slo;
 pub use stages::{RateRange, Stage};
 pub use timeouts::Timeouts;
 

@@ -257,6 +257,11 @@ impl<'a> LoadGenerator<'a> {
     }
 }
 
+/// Makes a load; returns `None` if a signal has ended it before the measurement began.
+pub fn run(load: Load<'_>, interrupts: &Interrupts, monitor: &dyn Monitor) -> io::Result<Option<Measurement>> {
+    LoadGenerator::new(load, interrupts, monitor)?.run()
+}
+
 /// The most bytes to send with one call, unless one request has more. Chosen: far more than a socket takes at once.
 const BATCH_SIZE: usize = 1 << 20;
 
