@@ -323,8 +323,10 @@ impl From<io::Error> for ConnectionError {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
 
     use super::*;
+    use crate::sys;
 
     const LIMITS: WaitLimits = WaitLimits { connect: 100, read: 1000, write: 200 };
 
@@ -346,6 +348,32 @@ mod tests {
         assert!(connection.finish_connect().expect("connected"));
         assert!(!connection.is_overdue(9000, &LIMITS));
         assert_eq!((connection.take_connect_start(), connection.take_connect_start()), (Some(5000), None));
+    }
+
+    #[test]
+    fn the_first_byte_of_a_reply_that_arrives_in_pieces_has_its_time() {
+        let (mut connection, listener) = connection();
+        let (mut server, _) = listener.accept().expect("a connection");
+        let verifier = Verifier::repeated(b"reply", 0);
+        let mut buffer = [0; 99];
+        connection.queue(5000, 3, 7);
+        for (sent, now, first_byte) in [
+            ("re", 6000, None),
+            ("pl", 6001, None),
+            ("yrep", 6002, Some(6000)),
+            ("ly", 6003, Some(6002)),
+            ("reply", 6004, None),
+        ] {
+            server.write_all(sent.as_bytes()).expect("send");
+            sys::wait_readable([connection.stream().expect("a socket").as_fd()], None).expect("bytes");
+            let arrival = connection.receive(&mut buffer, &verifier, &mut 0).expect("correct bytes");
+            let Arrival::Bytes { replies, .. } = arrival else { panic!("{arrival:?}") };
+            assert_eq!(replies, usize::from(sent.ends_with('y') || sent.starts_with('y')), "{sent}");
+            if replies > 0 {
+                assert_eq!(connection.take_first_byte(), first_byte, "{sent}");
+            }
+            connection.note_first_byte(&verifier, now);
+        }
     }
 
     #[test]

@@ -114,6 +114,7 @@ fn line(interval: &Interval) -> String {
 
 /// An interval as an object.
 fn object(interval: &Interval) -> Value {
+    let has_replies = interval.latencies.count() > 0;
     json!({
         "type": "interval",
         "from_seconds": seconds(interval.from),
@@ -122,7 +123,7 @@ fn object(interval: &Interval) -> Value {
         "requests": interval.requests,
         "bytes_received": interval.received,
         "errors": interval.errors,
-        "latency_us": percentiles_of(|share| interval.latencies.at(share)),
+        "latency_us": has_replies.then(|| percentiles_of(|share| interval.latencies.at(share))),
     })
 }
 
@@ -154,6 +155,7 @@ mod tests {
     fn an_interval_without_replies_has_no_latencies() {
         let mut series = Series::new(Duration::from_secs(1));
         let empty = series.end_before(1_000_000_000).expect("an interval");
+        assert_eq!(object(&empty)["latency_us"], Value::Null);
         assert!(line(&empty).ends_with("         -          -          -\n"), "{}", line(&empty));
     }
 

@@ -51,7 +51,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 use super::failure::{Failure, Status, reason, warn};
-use super::options::BenchOptions;
+use super::options::{BenchOptions, RateRange};
 use super::proxy_header::HeaderTemplate;
 use super::report_file::ReportFile;
 use super::target::Target;
@@ -77,27 +77,48 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
     let load = Load::new(options, &workload, &target, address);
     announce(options, &load);
-    if let Some(range) = options.find_rate {
-        let found = find_rate::run(options, &load, range)?;
-        if let Some((plot, measurement)) = plot.zip(found.confirmed.as_ref()) {
-            plot.write(svg::document(&report::title(options, load.model), &measurement.latencies).as_bytes())?;
-        }
-        let server = found.confirmed.map_or(Status::Success, |measurement| server_status(options, &measurement));
-        return Ok(found.status.and(server));
+    match options.find_rate {
+        Some(range) => search(options, &load, range, plot),
+        None => measure_once(options, &load, plot),
     }
-    let (measurement, shown) = measure(options, &load)?;
-    let report = BenchReport::new(options, &target, load.model, &measurement);
+}
+
+/// Searches for a rate, and draws the run that confirmed it.
+fn search(
+    options: &BenchOptions,
+    load: &Load<'_>,
+    range: RateRange,
+    plot: Option<ReportFile>,
+) -> Result<Status, Failure> {
+    let found = find_rate::run(options, load, range)?;
+    let Some(confirmed) = &found.confirmed else { return Ok(found.status) };
+    draw(plot, options, load, confirmed)?;
+    Ok(found.status.and(server_status(options, confirmed)))
+}
+
+fn measure_once(options: &BenchOptions, load: &Load<'_>, plot: Option<ReportFile>) -> Result<Status, Failure> {
+    let (measurement, shown) = measure(options, load)?;
+    let report = BenchReport::new(options, load.target, load.model, &measurement);
     // The plot is written even if the reader of the table has closed standard output.
     let printed = shown.and_then(|()| report.print(options.json));
-    if let Some(plot) = plot {
-        plot.write(svg::document(&report::title(options, load.model), &measurement.latencies).as_bytes())?;
-    }
+    draw(plot, options, load, &measurement)?;
     printed?;
     let is_good = measurement.errors() == 0 && measurement.replies() > 0;
     if measurement.errors() == 0 && measurement.replies() == 0 {
         warn(&"no request that was measured has a reply");
     }
     Ok(Status::success_if(is_good).and(server_status(options, &measurement)))
+}
+
+/// Draws the latencies, if that was asked for.
+fn draw(
+    plot: Option<ReportFile>,
+    options: &BenchOptions,
+    load: &Load<'_>,
+    measurement: &Measurement,
+) -> Result<(), Failure> {
+    let Some(plot) = plot else { return Ok(()) };
+    plot.write(svg::document(&report::title(options, load.model), &measurement.latencies).as_bytes())
 }
 
 /// Whether the CPU time of the server was measured, if that was asked for.

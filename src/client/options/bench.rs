@@ -17,9 +17,10 @@ use crate::units;
 
 pub(super) const EXIT_STATUS: &str = "\
 Exit status:
-  0  every reply was correct
+  0  every reply was correct; with --find-rate, a rate was confirmed
   1  there were errors, which the table counts by kind, or no replies; or the
-     process of --server-pid did not run during all of the measurement
+     process of --server-pid did not run during all of the measurement; with
+     --find-rate, no rate was confirmed
   2  nothing was measured: usage, no connection, too few descriptors, an
      interrupt during the warm-up, a file that cannot be written";
 

@@ -25,11 +25,7 @@ use crate::client::failure::{Failure, Status};
 use crate::client::options::{BenchOptions, RateRange};
 use crate::sys::Interrupts;
 use report::{FindRateReport, SearchMonitor};
-use search::{Outcome, RateSearch, SearchPhase, SearchStep};
-
-/// A confirming run is longer by this factor. Chosen: a rate that is kept only for a moment is found out, at a cost that
-/// is bearable.
-const CONFIRMATION_FACTOR: u32 = 3;
+use search::{CONFIRMATION_FACTOR, Outcome, RateSearch, SearchStep};
 
 /// The result of a search.
 #[derive(Debug)]
@@ -69,15 +65,8 @@ pub fn run(options: &BenchOptions, load: &Load<'_>, range: RateRange) -> Result<
 
 /// The load of one run.
 fn load_of<'a>(load: &Load<'a>, step: SearchStep) -> Load<'a> {
-    let duration = load.duration.map(|duration| duration * factor(step.phase));
+    let duration = load.duration.map(|duration| duration * step.phase.duration_factor());
     Load { schedule: Some(Schedule::constant(step.rate)), duration, ..load.clone() }
-}
-
-fn factor(phase: SearchPhase) -> u32 {
-    match phase {
-        SearchPhase::Growth | SearchPhase::Bisection => 1,
-        SearchPhase::Confirmation => CONFIRMATION_FACTOR,
-    }
 }
 
 /// The most time that a search takes.

@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
-use super::CONFIRMATION_FACTOR;
 use super::evaluation::latency;
-use super::search::{Limit, Outcome, RateSearch, SearchPhase, SearchStep, Verdict};
+use super::search::{CONFIRMATION_FACTOR, Limit, Outcome, RateSearch, SearchPhase, SearchStep, Verdict};
 use crate::client::bench::load::Load;
 use crate::client::bench::measurement::Measurement;
 use crate::client::bench::monitor::{Monitor, RunState};
@@ -99,7 +98,9 @@ impl<'a> FindRateReport<'a> {
         let bounds = bounds(&self.options.slo);
         match search.outcome() {
             Outcome::Found(_) => format!("highest rate with {bounds}: {kept} requests/s, {}", limit(search.limit())),
-            Outcome::TooFast => format!("not even the lowest rate keeps {bounds}; {missed}"),
+            Outcome::TooFast => {
+                format!("not even the lowest rate keeps {bounds}; {missed}; {}", limit(search.limit()))
+            }
             Outcome::Unconfirmed => {
                 format!(
                     "no rate is confirmed: {kept} requests/s kept {bounds} in a short run, but in a long one {missed}"
@@ -199,7 +200,7 @@ pub struct SearchMonitor {
 }
 
 impl SearchMonitor {
-    /// For a search of at most so many runs, short and long, that begins now.
+    /// For a search that begins now, of at most these numbers of runs, short and long.
     pub fn new((short, long): (u32, u32)) -> Self {
         Self { progress: RunProgress::new(), max_runs: f64::from(short + long), current: Cell::new((0.0, None)) }
     }

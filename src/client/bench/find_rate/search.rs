@@ -19,6 +19,10 @@ const BISECTIONS: u32 = 5;
 /// longer run is mostly missed by little.
 const CONFIRMATIONS: [f64; 4] = [1.0, 0.95, 0.85, 0.7];
 
+/// A confirming run is longer by this factor. Chosen: a rate that is kept only for a moment is found out, at a cost that
+/// is bearable.
+pub const CONFIRMATION_FACTOR: u32 = 3;
+
 /// The phase of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchPhase {
@@ -28,6 +32,17 @@ pub enum SearchPhase {
     Bisection,
     /// A longer run decides.
     Confirmation,
+}
+
+impl SearchPhase {
+    /// The duration of its runs, in those of a short one.
+    #[must_use]
+    pub fn duration_factor(self) -> u32 {
+        match self {
+            Self::Growth | Self::Bisection => 1,
+            Self::Confirmation => CONFIRMATION_FACTOR,
+        }
+    }
 }
 
 /// A run to make.
@@ -53,7 +68,7 @@ pub enum Verdict {
     },
 }
 
-/// What stands in the way of a higher rate.
+/// The reason why no higher rate was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// The server.
@@ -130,7 +145,7 @@ impl RateSearch {
         }
     }
 
-    /// What stands in the way of a higher rate than [`kept`](Self::kept).
+    /// The reason why no higher rate than [`kept`](Self::kept) was found.
     #[must_use]
     pub fn limit(&self) -> Limit {
         match self.missed {
