@@ -63,6 +63,10 @@ impl<'a> BenchReport<'a> {
             grouped(measurement.late)
         );
         let _ = writeln!(table, "lost      {:>14}  requests without a reply at the end", grouped(measurement.lost));
+        if measurement.unsent > 0 {
+            let unsent = grouped(measurement.unsent);
+            let _ = writeln!(table, "  unsent  {unsent:>14}  because the load generator was late");
+        }
         self.write_errors(&mut table);
         if let Some(cpu) = self.server_cpu() {
             let _ = writeln!(table, "server    {cpu:>11.3} us of CPU per request");

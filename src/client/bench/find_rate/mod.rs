@@ -27,6 +27,9 @@ use crate::sys::Interrupts;
 use report::{FindRateReport, SearchMonitor};
 use search::{CONFIRMATION_FACTOR, Outcome, RateSearch, SearchStep};
 
+/// The most time to open a connection, of many at once. Chosen: several times what it takes on loopback.
+const CONNECT_TIME: Duration = Duration::from_micros(100);
+
 /// The result of a search.
 #[derive(Debug)]
 pub struct FoundRate {
@@ -73,7 +76,9 @@ fn load_of<'a>(load: &Load<'a>, step: SearchStep) -> Load<'a> {
 #[must_use]
 pub fn time_limit(options: &BenchOptions, range: RateRange) -> Duration {
     let measured = options.time_limit().unwrap_or_default();
-    let beside = options.warm_up.saturating_add(options.timeouts.read_timeout.min(GRACE));
+    let connections = u32::try_from(options.connections).unwrap_or(u32::MAX);
+    let waits = [CONNECT_TIME.saturating_mul(connections), options.warm_up, options.timeouts.read_timeout.min(GRACE)];
+    let beside = waits.into_iter().fold(Duration::ZERO, Duration::saturating_add);
     let (short, long) = RateSearch::max_runs(range);
     let time = |runs, factor| measured.saturating_mul(factor).saturating_add(beside).saturating_mul(runs);
     time(short, 1).saturating_add(time(long, CONFIRMATION_FACTOR))
@@ -86,11 +91,15 @@ mod tests {
     use super::*;
     use crate::client::options::{Command, Options};
 
-    /// 5 rates and 5 halvings, twice, of 4 s; and 8 confirmations of 10 s.
+    /// 5 rates and 5 halvings, twice, of 4 s; and 8 confirmations of 10 s; 28 times, 1000 connections are made.
     #[test]
     fn the_time_is_bounded_by_the_range() {
-        let words = "retort bench localhost --find-rate=100..1600 --slo p99=5ms --duration 3s --warm-up 0";
+        let words =
+            "retort bench localhost --find-rate=100..1600 --slo p99=5ms --duration 3s --warm-up 0 --connections 1k";
         let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
-        assert_eq!(time_limit(&options, options.find_rate.expect("given")).as_secs(), 20 * 4 + 8 * 10);
+        assert_eq!(
+            time_limit(&options, options.find_rate.expect("given")).as_millis(),
+            20 * 4000 + 8 * 10_000 + 28 * 100
+        );
     }
 }

@@ -51,7 +51,10 @@ impl<'a> FindRateReport<'a> {
             return print(&format!("{:#}\n", self.json(search, report.as_ref())));
         }
         let table = report.map(|report| report.table()).unwrap_or_default();
-        print(&format!("{table}\n{}\n", self.result(search)))
+        let missed = self.last_missed.as_ref();
+        let missed = missed.map(|(rate, findings)| format!("at {} requests/s: {findings}", grouped_rate(*rate)));
+        let sentence = sentence(search, &bounds(&options.slo), &missed.unwrap_or_default());
+        print(&format!("{table}\n{sentence}\n"))
     }
 
     /// The percentiles that have bounds.
@@ -88,31 +91,6 @@ impl<'a> FindRateReport<'a> {
         times.chain([failed]).collect::<Vec<_>>().join(", ")
     }
 
-    /// The result in a sentence.
-    fn result(&self, search: &RateSearch) -> String {
-        let kept = search.kept().map(grouped_rate).unwrap_or_default();
-        let missed = match &self.last_missed {
-            Some((rate, findings)) => format!("at {} requests/s: {findings}", grouped_rate(*rate)),
-            None => String::new(),
-        };
-        let bounds = bounds(&self.options.slo);
-        match search.outcome() {
-            Outcome::Found(_) => format!("highest rate with {bounds}: {kept} requests/s, {}", limit(search.limit())),
-            Outcome::TooFast => {
-                format!("not even the lowest rate keeps {bounds}; {missed}; {}", limit(search.limit()))
-            }
-            Outcome::Unconfirmed => {
-                format!(
-                    "no rate is confirmed: {kept} requests/s kept {bounds} in a short run, but in a long one {missed}"
-                )
-            }
-            Outcome::Interrupted if kept.is_empty() => format!("interrupted: no rate has kept {bounds} so far"),
-            Outcome::Interrupted => {
-                format!("interrupted: the highest rate with {bounds} so far is {kept} requests/s, not confirmed")
-            }
-        }
-    }
-
     fn json(&self, search: &RateSearch, confirmation: Option<&BenchReport<'_>>) -> Value {
         let (options, range) = (self.options, self.options.find_rate);
         let duration = self.load.duration.unwrap_or_default();
@@ -141,6 +119,26 @@ impl<'a> FindRateReport<'a> {
             "runs": self.runs,
             "confirmation": confirmation.map(BenchReport::json),
         })
+    }
+}
+
+/// The result; `missed` says which bound was missed last.
+fn sentence(search: &RateSearch, bounds: &str, missed: &str) -> String {
+    let (kept, limit) = (search.kept().map(grouped_rate), limit(search.limit()));
+    match (search.outcome(), kept) {
+        (Outcome::Interrupted, None) => format!("interrupted: no rate has kept {bounds} so far"),
+        (Outcome::Interrupted, Some(kept)) => {
+            format!("interrupted: the highest rate with {bounds} so far is {kept} requests/s, not confirmed")
+        }
+        (Outcome::Found(rate), _) => {
+            format!("highest rate with {bounds}: {} requests/s, {limit}", grouped_rate(rate))
+        }
+        (_, None) => format!("not even the lowest rate keeps {bounds}; {missed}; {limit}"),
+        (_, Some(kept)) => {
+            format!(
+                "no rate is confirmed: {kept} requests/s kept {bounds} in a short run; in a long one, {missed}; {limit}"
+            )
+        }
     }
 }
 
@@ -232,5 +230,47 @@ impl Monitor for SearchMonitor {
         self.progress.show((runs - 1.0 + state.done) / self.max_runs, || {
             format!("run {runs}: {} requests/s", grouped_rate(rate))
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::options::RateRange;
+
+    const MISSED: Verdict = Verdict::Missed { by_sender: false };
+    const LATE: Verdict = Verdict::Missed { by_sender: true };
+
+    /// A search from 100 to 200 requests per second whose runs end so.
+    fn searched(verdicts: &[Verdict]) -> String {
+        let mut search = RateSearch::new(RateRange { low: 100.0, high: 200.0 });
+        for verdict in verdicts {
+            assert!(search.next_step().is_some(), "{search:?}");
+            search.record(*verdict);
+        }
+        sentence(&search, "p99=5ms", "at 100 requests/s: p99 9.00 ms")
+    }
+
+    #[test]
+    fn every_result_is_a_sentence() {
+        use Verdict::Kept;
+        for (verdicts, expected) in [
+            (&[][..], "interrupted: no rate has kept p99=5ms so far"),
+            (&[Kept], "interrupted: the highest rate with p99=5ms so far is 100 requests/s, not confirmed"),
+            (&[Kept; 3], "highest rate with p99=5ms: 200 requests/s, the end of the range: the server may be faster"),
+            (
+                &[MISSED; 2],
+                "not even the lowest rate keeps p99=5ms; at 100 requests/s: p99 9.00 ms; limited by the server",
+            ),
+            (
+                &[LATE; 2],
+                "not even the lowest rate keeps p99=5ms; at 100 requests/s: p99 9.00 ms; limited by the load \
+                 generator: the server may be faster",
+            ),
+        ] {
+            assert_eq!(searched(verdicts), expected);
+        }
+        let unconfirmed = searched(&[&[Kept; 2][..], &[MISSED; 8]].concat());
+        assert!(unconfirmed.starts_with("no rate is confirmed: 200 requests/s kept p99=5ms in a short run; in a long"));
     }
 }
