@@ -56,6 +56,12 @@ pub struct SearchStep {
     pub repeated: bool,
 }
 
+impl SearchStep {
+    fn first(phase: SearchPhase, rate: f64) -> Self {
+        Self { phase, rate, repeated: false }
+    }
+}
+
 /// What came of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -100,6 +106,8 @@ pub struct RateSearch {
     kept: Option<f64>,
     /// The lowest rate above it that did not, and whether because of the load generator.
     missed: Option<(f64, bool)>,
+    /// The first run at the current rate missed a bound only because of the load generator.
+    first_was_late: bool,
     bisections: u32,
     /// The number of rates that were not confirmed.
     unconfirmed: usize,
@@ -112,14 +120,14 @@ impl RateSearch {
     /// A search in this range.
     #[must_use]
     pub fn new(range: RateRange) -> Self {
-        let first = SearchStep { phase: SearchPhase::Growth, rate: range.low, repeated: false };
         Self {
             range,
             kept: None,
             missed: None,
+            first_was_late: false,
             bisections: 0,
             unconfirmed: 0,
-            next: Some(first),
+            next: Some(SearchStep::first(SearchPhase::Growth, range.low)),
             outcome: Outcome::Interrupted,
         }
     }
@@ -170,18 +178,21 @@ impl RateSearch {
     /// The run that [`next_step`](Self::next_step) returned has been made.
     pub fn record(&mut self, verdict: Verdict) {
         let Some(step) = self.next else { return };
+        // A rate is missed because of the generator if both runs were: it does not excuse a server that missed by itself.
+        let missed = |by_sender| Some((step.rate, by_sender && self.first_was_late));
         match (step.phase, verdict) {
-            (_, Verdict::Missed { .. }) if !step.repeated => {
+            (_, Verdict::Missed { by_sender }) if !step.repeated => {
+                self.first_was_late = by_sender;
                 self.next = Some(SearchStep { repeated: true, ..step });
                 return;
             }
             (SearchPhase::Confirmation, Verdict::Kept) => return self.end(Outcome::Found(step.rate)),
             (SearchPhase::Confirmation, Verdict::Missed { by_sender }) => {
-                self.missed = Some((step.rate, by_sender));
+                self.missed = missed(by_sender);
                 self.unconfirmed += 1;
             }
             (_, Verdict::Kept) => self.kept = Some(step.rate),
-            (_, Verdict::Missed { by_sender }) => self.missed = Some((step.rate, by_sender)),
+            (_, Verdict::Missed { by_sender }) => self.missed = missed(by_sender),
         }
         self.next = self.following(step);
         if self.next.is_none() {
@@ -196,7 +207,7 @@ impl RateSearch {
     /// The step after `step`, which is decided.
     fn following(&mut self, step: SearchStep) -> Option<SearchStep> {
         let kept = self.kept?;
-        let run = |phase, rate| Some(SearchStep { phase, rate, repeated: false });
+        let run = |phase, rate| Some(SearchStep::first(phase, rate));
         match (step.phase, self.missed) {
             (SearchPhase::Growth, None) if step.rate < self.range.high => {
                 run(SearchPhase::Growth, (kept * GROWTH).min(self.range.high))
@@ -222,7 +233,7 @@ impl RateSearch {
         // The rate itself has been tried as it is; only lower ones are rounded.
         let next = if self.unconfirmed == 0 { Some(kept) } else { CONFIRMATIONS.get(self.unconfirmed).map(rate) };
         let next = next.filter(|next| before.is_none_or(|before| *next < before));
-        next.map(|rate| SearchStep { phase: SearchPhase::Confirmation, rate, repeated: false })
+        next.map(|rate| SearchStep::first(SearchPhase::Confirmation, rate))
     }
 }
 
@@ -345,12 +356,17 @@ mod tests {
     }
 
     #[test]
-    fn the_generator_is_the_limit_if_it_was_late() {
-        let (search, _) = search(RANGE, |step| match up_to(3000.0)(step) {
-            Verdict::Kept => Verdict::Kept,
-            Verdict::Missed { .. } => Verdict::Missed { by_sender: true },
-        });
-        assert_eq!(search.limit(), Limit::Sender);
+    fn the_generator_is_the_limit_if_it_was_late_in_both_runs() {
+        let limit = |late: fn(SearchStep) -> bool| {
+            let keeps = |step| match up_to(3000.0)(step) {
+                Verdict::Kept => Verdict::Kept,
+                Verdict::Missed { .. } => Verdict::Missed { by_sender: late(step) },
+            };
+            search(RANGE, keeps).0.limit()
+        };
+        assert_eq!(limit(|_| true), Limit::Sender);
+        assert_eq!(limit(|step| step.repeated), Limit::Server);
+        assert_eq!(limit(|step| !step.repeated), Limit::Server);
     }
 
     #[test]
