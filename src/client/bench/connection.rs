@@ -3,15 +3,11 @@
 //! Guarantees: each request is counted once, as replied to or as failed. Decides neither when requests are made nor
 //! what is counted.
 
-#![allow(
-    clippy::cast_possible_truncation,
-    reason = "the requests in flight on a connection are counted in u32, as --depth is"
-)]
-
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 
+use super::in_flight::InFlight;
 use super::measurement::ErrorClass;
 use super::timeline::nanoseconds;
 use super::verifier::{Mismatch, Verifier, VerifierState};
@@ -40,10 +36,7 @@ pub struct BenchConnection {
     sent: u64,
     /// [`sent`](Self::sent) when it was last seen to grow, and the time of that.
     progress: (u64, u64),
-    /// Requests in flight, in groups of those with one due time.
-    in_flight: VecDeque<RequestGroup>,
-    /// The number of requests in [`in_flight`](Self::in_flight).
-    in_flight_count: usize,
+    in_flight: InFlight,
     verified: VerifierState,
     /// When the first byte of the reply arrived whose end has not.
     first_byte: Option<u64>,
@@ -75,13 +68,6 @@ impl WaitLimits {
             write: nanoseconds(timeouts.write_timeout),
         }
     }
-}
-
-/// Requests that were due at one time.
-#[derive(Debug)]
-struct RequestGroup {
-    due: u64,
-    count: u32,
 }
 
 /// The result of a read.
@@ -117,13 +103,13 @@ impl BenchConnection {
     /// The number of requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.in_flight_count
+        self.in_flight.count()
     }
 
     /// The number of requests in flight that were due at `time` or later.
     #[must_use]
     pub fn in_flight_since(&self, time: u64) -> u64 {
-        self.in_flight.iter().filter(|group| group.due >= time).map(|group| u64::from(group.count)).sum()
+        self.in_flight.count_since(time)
     }
 
     /// Whether the server has kept this connection waiting for too long. To be called at an interval that is short
@@ -134,20 +120,19 @@ impl BenchConnection {
         }
         let connect =
             self.connecting_since.filter(|_| self.is_connecting()).is_some_and(|time| time + limits.connect < now);
-        let read = self.in_flight.front().is_some_and(|group| group.due + limits.read < now);
+        let read = self.in_flight.oldest().is_some_and(|due| due + limits.read < now);
         connect || read || self.progress.1 + limits.write < now
     }
 
     /// The requests without a reply, sent or not, in groups: when they were due, and their number.
     pub fn outstanding(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let in_flight = self.in_flight.iter().map(|group| (group.due, u64::from(group.count)));
-        in_flight.chain(self.waiting.iter().map(|due| (*due, 1)))
+        self.in_flight.groups().chain(self.waiting.iter().map(|due| (*due, 1)))
     }
 
     /// Whether it has no request without a reply.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.in_flight_count == 0 && self.waiting.is_empty()
+        self.in_flight.count() == 0 && self.waiting.is_empty()
     }
 
     /// The readiness to watch for.
@@ -183,11 +168,7 @@ impl BenchConnection {
     /// Queues `requests` requests of `length` bytes each that are due at `due`; they are in flight from now on.
     pub fn queue(&mut self, due: u64, requests: usize, length: usize) {
         self.to_send += requests * length;
-        self.in_flight_count += requests;
-        match self.in_flight.back_mut() {
-            Some(last) if last.due == due => last.count += requests as u32,
-            _ => self.in_flight.push_back(RequestGroup { due, count: requests as u32 }),
-        }
+        self.in_flight.push(due, requests);
     }
 
     /// Sends what is queued, as far as the socket takes it; while the connection is being made, nothing.
@@ -246,7 +227,7 @@ impl BenchConnection {
             Ok(n) => {
                 *received += n as u64;
                 let replies = verifier.feed(&mut self.verified, &buffer[..n])?;
-                if replies > self.in_flight_count {
+                if replies > self.in_flight.count() {
                     return Err(ConnectionError::from(ErrorClass::WrongLength));
                 }
                 Ok(Arrival::Bytes { replies, more: n == buffer.len() })
@@ -270,23 +251,13 @@ impl BenchConnection {
     }
 
     /// Ends the oldest `replies` requests in flight; calls `count` with the due time and the size of each group.
-    pub fn complete(&mut self, mut replies: usize, mut count: impl FnMut(u64, u32)) {
-        self.in_flight_count -= replies;
-        while replies > 0 {
-            let Some(group) = self.in_flight.front_mut() else { return };
-            let taken = replies.min(group.count as usize) as u32;
-            count(group.due, taken);
-            group.count -= taken;
-            replies -= taken as usize;
-            if group.count == 0 {
-                self.in_flight.pop_front();
-            }
-        }
+    pub fn complete(&mut self, replies: usize, count: impl FnMut(u64, u32)) {
+        self.in_flight.remove(replies, count);
     }
 
     /// Closes the connection, and returns the number of requests that were in flight. The waiting requests are kept.
     pub fn close(&mut self) -> usize {
-        let lost = self.in_flight_count;
+        let lost = self.in_flight.count();
         let (waiting, retry_at) = (std::mem::take(&mut self.waiting), self.retry_at);
         *self = Self { waiting, retry_at, ..Self::default() };
         lost

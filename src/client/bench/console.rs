@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
+use super::figures::{grouped_rate, percentiles_of, readable};
 use super::monitor::{Monitor, RunState};
-use super::report::{grouped_rate, percentiles_of, readable};
 use super::series::Interval;
 use super::timeline::BenchPhase;
 use crate::client::failure::Failure;

@@ -12,7 +12,7 @@
 //! | `workload` | the bytes of the requests |
 //! | `verifier` | whether replies are correct |
 //! | `generator` | the loop that drives all connections |
-//! | `connection` | one connection |
+//! | `connection`, `in_flight` | one connection, and its requests in flight |
 //! | `connect` | the source address of a connection |
 //! | `timeline` | the phases of a run |
 //! | `find_rate` | the search for the highest rate that keeps bounds |
@@ -22,14 +22,17 @@
 //! | `series`, `stage_counts` | the counts of each interval, and of each stage |
 //! | `server_cpu` | the server's CPU time |
 //! | `console` | what the user sees while it runs |
-//! | `report`, `svg` | the table, the JSON object, the plot |
+//! | `report`, `stage_report`, `svg` | the table, the JSON object, the plot |
+//! | `figures` | numbers in them |
 
 mod connect;
 mod connection;
 mod console;
 mod due_requests;
+mod figures;
 mod find_rate;
 mod generator;
+mod in_flight;
 mod latencies;
 mod load;
 mod measurement;
@@ -42,6 +45,7 @@ mod schedule;
 mod series;
 mod server_cpu;
 mod stage_counts;
+mod stage_report;
 mod svg;
 mod timeline;
 mod verifier;

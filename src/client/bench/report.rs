@@ -1,27 +1,18 @@
 //! The report of a benchmark: a table, or one JSON object.
 
-#![allow(clippy::cast_possible_truncation, reason = "a rate is printed without its fraction")]
-
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::time::Duration;
 
-use super::latencies::Latencies;
+use super::figures::{SHARES, grouped, grouped_rate, percentiles, readable};
 use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
+use super::stage_report;
 use super::workload::DEFAULT_ACTION;
 use crate::client::failure::{Failure, HEADER_QUESTION};
 use crate::client::json::{Map, Value, json, rounded, seconds};
 use crate::client::options::{BenchOptions, RateRange, Slo, Stage};
 use crate::client::target::Target;
 use crate::units::{counted, format_time, noun_for};
-
-/// The percentiles in the report.
-const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
-
-/// The percentile of the generator's lateness where there is only one. Chosen: a few late requests decide no bound but
-/// that of the maximum.
-pub const LATENESS_SHARE: f64 = 0.99;
 
 /// A finished measurement.
 #[derive(Debug)]
@@ -72,7 +63,9 @@ impl<'a> BenchReport<'a> {
             let _ = writeln!(table, "server    {cpu:>11.3} us of CPU per request");
         }
         self.write_latencies(&mut table);
-        self.write_stages(&mut table);
+        if !measurement.stages.is_empty() {
+            table += &stage_report::table(self.options.load_stages(), &measurement.stages);
+        }
         table
     }
 
@@ -110,23 +103,6 @@ impl<'a> BenchReport<'a> {
         table.push('\n');
     }
 
-    /// A line for each stage of the load.
-    fn write_stages(&self, table: &mut String) {
-        let mut stages = self.options.load_stages().iter().zip(&self.measurement.stages).peekable();
-        if stages.peek().is_some() {
-            let _ = write!(table, "\n{:<20} {:>11} {:>11} {:>9}", "stage", "due", "replies", "sender");
-            table.extend(["p50", "p99", "max"].map(|name| format!(" {name:>9}")));
-            table.push('\n');
-        }
-        for (stage, counts) in stages {
-            let (due, replies) = (grouped(counts.due), grouped(counts.latencies.count()));
-            let sender = readable(counts.lateness.at(LATENESS_SHARE));
-            let _ = write!(table, "{:<20} {due:>11} {replies:>11} {sender:>9}", stage.to_string());
-            table.extend([0.5, 0.99, 1.0].map(|share| format!(" {:>9}", readable(counts.latencies.at(share)))));
-            table.push('\n');
-        }
-    }
-
     /// The JSON object.
     pub fn json(&self) -> Value {
         let (options, measurement) = (self.options, self.measurement);
@@ -136,6 +112,7 @@ impl<'a> BenchReport<'a> {
             .collect();
         let connects = Some(&measurement.connects).filter(|_| self.model.reconnects());
         let lateness = Some(&measurement.lateness).filter(|_| options.is_open_loop());
+        let stages = Some(&measurement.stages).filter(|stages| !stages.is_empty());
         json!({
             "type": "result",
             "target": self.target,
@@ -145,7 +122,7 @@ impl<'a> BenchReport<'a> {
             "connections": options.connections,
             "depth": match self.model { LoadModel::Closed { depth } => Some(depth), _ => None },
             "rate": options.rate.map(rounded),
-            "stages": self.stages(),
+            "stages": stages.map(|counts| stage_report::objects(options.load_stages(), counts)),
             "size": options.size,
             "seconds": seconds(measurement.elapsed),
             "requests": measurement.requests,
@@ -162,23 +139,6 @@ impl<'a> BenchReport<'a> {
             "sender_lateness_us": lateness.map(percentiles),
             "server_cpu_us_per_request": self.server_cpu().map(rounded),
         })
-    }
-
-    /// The stages of the load, if it has any.
-    fn stages(&self) -> Option<Vec<Value>> {
-        let stages = self.options.load_stages().iter().zip(&self.measurement.stages);
-        let objects = stages.map(|(stage, counts)| {
-            json!({
-                "rate_from": rounded(stage.from),
-                "rate_to": rounded(stage.to),
-                "seconds": seconds(stage.duration),
-                "due": counts.due,
-                "replies": counts.latencies.count(),
-                "latency_us": percentiles(&counts.latencies),
-                "sender_lateness_us": percentiles(&counts.lateness),
-            })
-        });
-        Some(objects.collect()).filter(|objects: &Vec<_>| !objects.is_empty())
     }
 
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -250,91 +210,6 @@ pub fn extent(options: &BenchOptions) -> String {
     format!("measuring {limits}, after a warm-up of {}", format_time(options.warm_up))
 }
 
-/// Percentiles, minimum and mean in microseconds.
-pub fn percentiles(latencies: &Latencies) -> Map {
-    let mut map = percentiles_of(|share| latencies.at(share));
-    let others = [("min", latencies.min()), ("mean", latencies.mean())];
-    map.extend(others.map(|(name, time)| (name.into(), microseconds(time))));
-    map
-}
-
-/// Percentiles of the times that `at` knows, in microseconds.
-pub fn percentiles_of(at: impl Fn(f64) -> Duration) -> Map {
-    SHARES.iter().map(|&(name, share)| (name.replace('.', "_"), microseconds(at(share)))).collect()
-}
-
-fn microseconds(time: Duration) -> Value {
-    Value::from(rounded(time.as_secs_f64() * 1e6))
-}
-
-/// A rate for people: with decimals if it is small.
-#[allow(clippy::cast_sign_loss, reason = "a rate is not negative")]
-pub fn grouped_rate(rate: f64) -> String {
-    if rate < 10.0 { format!("{rate:.2}") } else { grouped(rate as u64) }
-}
-
 fn counted_requests(number: u64) -> String {
     format!("{} {}", grouped(number), noun_for(number, "request"))
-}
-
-/// The number with commas between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// The time with three digits and a unit.
-pub fn readable(time: Duration) -> String {
-    let (value, unit) = in_unit(time.as_secs_f64() * 1e9);
-    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-    format!("{value:.digits$} {unit}")
-}
-
-/// A number of nanoseconds in the unit in which it is shown.
-pub fn in_unit(nanoseconds: f64) -> (f64, &'static str) {
-    match nanoseconds {
-        under if under < 1e3 => (nanoseconds, "ns"),
-        under if under < 1e6 => (nanoseconds / 1e3, "us"),
-        under if under < 1e9 => (nanoseconds / 1e6, "ms"),
-        _ => (nanoseconds / 1e9, "s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_separated() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
-    }
-
-    #[test]
-    fn numbers_in_json_have_no_rounding_errors() {
-        let mut latencies = Latencies::new();
-        latencies.record(1_100, 2);
-        latencies.record(1_300, 1);
-        let mut text = Value::from(percentiles(&latencies)).to_string();
-        text.retain(|character| character == '.' || character.is_ascii_digit() || character == ',');
-        let decimals = text.split(',').filter_map(|number| number.split_once('.'));
-        assert!(decimals.clone().count() >= 5 && decimals.clone().all(|(_, digits)| digits.len() <= 3), "{text}");
-    }
-
-    #[test]
-    fn times_have_three_digits() {
-        for (nanoseconds, text) in
-            [(7, "7.00 ns"), (1_500, "1.50 us"), (12_340, "12.3 us"), (999_400, "999 us"), (2_000_000_000, "2.00 s")]
-        {
-            assert_eq!(readable(Duration::from_nanos(nanoseconds)), text);
-        }
-    }
 }

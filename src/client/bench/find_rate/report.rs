@@ -7,10 +7,11 @@ use std::ops::ControlFlow;
 
 use super::evaluation::latency;
 use super::search::{CONFIRMATION_FACTOR, Limit, Outcome, RateSearch, SearchPhase, SearchStep, Verdict};
+use crate::client::bench::figures::{LATENESS_SHARE, grouped_rate, percentiles, readable};
 use crate::client::bench::load::Load;
 use crate::client::bench::measurement::Measurement;
 use crate::client::bench::monitor::{Monitor, RunState};
-use crate::client::bench::report::{self, BenchReport, LATENESS_SHARE, bounds, grouped_rate, percentiles, readable};
+use crate::client::bench::report::{self, BenchReport, bounds};
 use crate::client::bench::series::Interval;
 use crate::client::failure::Failure;
 use crate::client::json::{Value, json, rounded, seconds};
