@@ -244,15 +244,11 @@ impl BenchConnection {
         }
     }
 
-    /// When the first byte of the oldest reply arrived, if that was before its end. To be asked once for each read that
-    /// ends a reply.
-    pub fn take_first_byte(&mut self) -> Option<u64> {
-        self.first_byte.take()
-    }
-
-    /// Ends the oldest `replies` requests in flight; calls `count` with the due time and the size of each group.
-    pub fn complete(&mut self, replies: usize, count: impl FnMut(u64, u32)) {
-        self.in_flight.remove(replies, count);
+    /// Ends the oldest `replies` requests in flight, at least one. Calls `count` for each group of them: with the due time,
+    /// the size, and when the first byte of the first reply arrived, if that was before its end.
+    pub fn complete(&mut self, replies: usize, mut count: impl FnMut(u64, u32, Option<u64>)) {
+        let mut first_byte = self.first_byte.take();
+        self.in_flight.remove(replies, |due, requests| count(due, requests, first_byte.take()));
     }
 
     /// Closes the connection, and returns the number of requests that were in flight. The waiting requests are kept.
@@ -341,7 +337,9 @@ mod tests {
             let Arrival::Bytes { replies, .. } = arrival else { panic!("{arrival:?}") };
             assert_eq!(replies, usize::from(sent.ends_with('y') || sent.starts_with('y')), "{sent}");
             if replies > 0 {
-                assert_eq!(connection.take_first_byte(), first_byte, "{sent}");
+                let mut groups = Vec::new();
+                connection.complete(replies, |due, count, first_byte| groups.push((due, count, first_byte)));
+                assert_eq!(groups, [(5000, 1, first_byte)], "{sent}");
             }
             connection.note_first_byte(&verifier, now);
         }

@@ -196,6 +196,18 @@ impl Measurement {
         }
     }
 
+    /// Records when the first bytes of replies arrived: for `requests` of them with the latency, except the first, if it has
+    /// a time of its own.
+    pub fn record_first_bytes(&mut self, first: Option<u64>, latency: u64, requests: u64) {
+        let with_latency = requests - u64::from(first.is_some());
+        if let Some(first) = first {
+            self.first_bytes.record(first, 1);
+        }
+        if with_latency > 0 {
+            self.first_bytes.record(latency, with_latency);
+        }
+    }
+
     /// Records that a request that was due at `due`, since the start of the measurement, was sent so much later.
     pub fn record_lateness(&mut self, due: u64, lateness: u64) {
         self.lateness.record(lateness, 1);
@@ -240,6 +252,17 @@ mod tests {
             measurement.count_errors(class, 2);
         }
         assert_eq!((measurement.errors(), measurement.errors_of(ErrorClass::Other)), (16, 2));
+    }
+
+    #[test]
+    fn only_the_first_reply_of_a_read_began_before_it() {
+        let mut measurement = Measurement::new(Duration::from_secs(1));
+        measurement.record_first_bytes(Some(100), 900, 1);
+        assert_eq!((measurement.first_bytes.count(), measurement.first_bytes.at(1.0).as_nanos()), (1, 100));
+        measurement.record_first_bytes(Some(100), 900, 2);
+        measurement.record_first_bytes(None, 900, 2);
+        assert_eq!((measurement.first_bytes.count(), measurement.first_bytes.at(0.4).as_nanos()), (5, 100));
+        assert_eq!(measurement.first_bytes.at(0.5).as_nanos(), 900);
     }
 
     #[test]

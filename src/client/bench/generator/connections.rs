@@ -215,22 +215,16 @@ impl LoadGenerator<'_> {
         self.last_end = now;
         self.outstanding = self.outstanding.saturating_sub(replies as u64);
         if self.timeline.phase == BenchPhase::WarmUp {
-            return self.connections[index].complete(replies, |_, _| {});
+            return self.connections[index].complete(replies, |_, _, _| {});
         }
-        let mut first_byte = self.connections[index].take_first_byte();
         let counts_from = self.counts_from();
         let (measurement, timeline) = (&mut self.measurement, &self.timeline);
         let (from, is_late) = (timeline.measured_from, now >= timeline.measured_until);
-        self.connections[index].complete(replies, |due, count| {
+        self.connections[index].complete(replies, |due, count, first_byte| {
             let count = u64::from(count);
             if due >= from {
                 measurement.record_latency(due - from, now - due, count, !is_late);
-                if let Some(time) = first_byte.take() {
-                    measurement.first_bytes.record(time.saturating_sub(due), 1);
-                    measurement.first_bytes.record(now - due, count - 1);
-                } else {
-                    measurement.first_bytes.record(now - due, count);
-                }
+                measurement.record_first_bytes(first_byte.map(|time| time.saturating_sub(due)), now - due, count);
             }
             if due < counts_from {
                 return;
