@@ -43,6 +43,21 @@ impl Latencies {
         self.0.add(&other.0).expect("the bounds are the same");
     }
 
+    /// Adds the latencies of an interval.
+    pub fn add(&mut self, counts: &LatencyCounts) {
+        for &(latency, requests) in &counts.0 {
+            self.record(latency, requests);
+        }
+    }
+
+    /// Removes latencies that are among these.
+    ///
+    /// # Panics
+    /// Those of `others` were not added before.
+    pub fn remove(&mut self, others: &Self) {
+        self.0.subtract(&others.0).expect("they were added");
+    }
+
     /// Returns what was recorded, and begins anew.
     pub fn take_counts(&mut self) -> LatencyCounts {
         if self.0.is_empty() {

@@ -94,13 +94,16 @@ pub struct Measurement {
     errors: [u64; ErrorClass::ALL.len()],
     /// The message of the first error that has one which says more than its class.
     pub example: Option<String>,
-    /// Latencies of the requests with a correct reply, late ones included, that were due within the measurement.
+    /// Latencies of the requests with a correct reply, late ones included, that were due within the measurement. Those of
+    /// an interval are added at its end, so that each is recorded once.
     pub latencies: Latencies,
     /// The times to connect, where each request has a connection.
     pub connects: Latencies,
     /// The times until the first byte of a reply, of the same requests as [`latencies`](Self::latencies), and since the
-    /// same time.
+    /// same time. Until the end only those of replies that arrived in pieces: for the others they are the latencies.
     pub first_bytes: Latencies,
+    /// The latencies of the replies that arrived in pieces.
+    in_pieces: Latencies,
     /// How late the generator itself was: the times from when requests were due until they were passed to a connection
     /// (open models only).
     pub lateness: Latencies,
@@ -132,6 +135,7 @@ impl Measurement {
             latencies: Latencies::new(),
             connects: Latencies::new(),
             first_bytes: Latencies::new(),
+            in_pieces: Latencies::new(),
             lateness: Latencies::new(),
             unsent: 0,
             series: Series::new(interval),
@@ -142,7 +146,7 @@ impl Measurement {
         }
     }
 
-    /// Adds what another part of the same load has counted in the same time.
+    /// Adds what another part of the same load has counted in the same time. Both have been finished.
     pub fn absorb(&mut self, other: Self) {
         self.requests += other.requests;
         self.late += other.late;
@@ -187,25 +191,20 @@ impl Measurement {
     /// Records the latency of requests that were due at `due`, since the start of the measurement. Where `in_time`, the
     /// replies arrive within the measurement.
     pub fn record_latency(&mut self, due: u64, latency: u64, requests: u64, in_time: bool) {
-        self.latencies.record(latency, requests);
         if in_time {
             self.series.record_latency(latency, requests);
+        } else {
+            self.latencies.record(latency, requests);
         }
         if let Some(stage) = StageCounts::at(&mut self.stages, due) {
             stage.latencies.record(latency, requests);
         }
     }
 
-    /// Records when the first bytes of replies arrived: for `requests` of them with the latency, except the first, if it has
-    /// a time of its own.
-    pub fn record_first_bytes(&mut self, first: Option<u64>, latency: u64, requests: u64) {
-        let with_latency = requests - u64::from(first.is_some());
-        if let Some(first) = first {
-            self.first_bytes.record(first, 1);
-        }
-        if with_latency > 0 {
-            self.first_bytes.record(latency, with_latency);
-        }
+    /// Records when the first byte of a reply arrived that arrived in pieces, and its latency.
+    pub fn record_first_byte(&mut self, first_byte: u64, latency: u64) {
+        self.first_bytes.record(first_byte, 1);
+        self.in_pieces.record(latency, 1);
     }
 
     /// Records that a request that was due at `due`, since the start of the measurement, was sent so much later.
@@ -216,10 +215,26 @@ impl Measurement {
         }
     }
 
-    /// The measurement has ended after `elapsed` nanoseconds: returns the last interval, if it was not complete.
+    /// Ends the current interval if that is over at `now`, since the start of the measurement, and returns it. To be called
+    /// until it returns `None`.
+    pub fn end_interval(&mut self, now: u64) -> Option<Interval> {
+        let interval = self.series.end_before(now)?;
+        self.latencies.add(&interval.latencies);
+        Some(interval)
+    }
+
+    /// The measurement has ended after `elapsed` nanoseconds: completes the histograms, and returns the last interval, if
+    /// that was not complete.
     pub fn finish(&mut self, elapsed: u64) -> Option<Interval> {
         self.elapsed = Duration::from_nanos(elapsed);
-        self.series.finish(elapsed)
+        let last = self.series.finish(elapsed);
+        if let Some(interval) = &last {
+            self.latencies.add(&interval.latencies);
+        }
+        // The others arrived in one piece.
+        self.first_bytes.absorb(&self.latencies);
+        self.first_bytes.remove(&self.in_pieces);
+        last
     }
 
     /// Counts `requests` requests without a correct reply.
@@ -255,14 +270,30 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_reply_of_a_read_began_before_it() {
+    fn latencies_are_those_of_the_intervals_and_of_late_replies() {
+        let mut measurement = Measurement::new(Duration::from_nanos(10));
+        measurement.record_latency(0, 100, 2, true);
+        assert!(measurement.end_interval(10).is_some_and(|interval| interval.latencies.count() == 2));
+        measurement.record_latency(0, 300, 3, true);
+        measurement.record_latency(0, 900, 5, false);
+        assert!(measurement.finish(15).is_some_and(|interval| interval.latencies.count() == 3));
+        let latencies = &measurement.latencies;
+        assert_eq!((latencies.count(), latencies.at(0.2).as_nanos(), latencies.at(0.5).as_nanos()), (10, 100, 300));
+        assert_eq!((latencies.at(1.0).as_nanos(), latencies.min().as_nanos()), (900, 100));
+        assert!(measurement.first_bytes == measurement.latencies, "all arrived in one piece");
+    }
+
+    #[test]
+    fn the_first_byte_of_a_reply_in_one_piece_has_its_latency() {
         let mut measurement = Measurement::new(Duration::from_secs(1));
-        measurement.record_first_bytes(Some(100), 900, 1);
-        assert_eq!((measurement.first_bytes.count(), measurement.first_bytes.at(1.0).as_nanos()), (1, 100));
-        measurement.record_first_bytes(Some(100), 900, 2);
-        measurement.record_first_bytes(None, 900, 2);
-        assert_eq!((measurement.first_bytes.count(), measurement.first_bytes.at(0.4).as_nanos()), (5, 100));
-        assert_eq!(measurement.first_bytes.at(0.5).as_nanos(), 900);
+        measurement.record_latency(0, 900, 3, true);
+        measurement.record_first_byte(100, 900);
+        assert!(measurement.finish(1).is_some());
+        let first_bytes = &measurement.first_bytes;
+        assert_eq!(
+            (first_bytes.count(), first_bytes.at(0.3).as_nanos(), first_bytes.at(0.4).as_nanos()),
+            (3, 100, 900)
+        );
     }
 
     #[test]
@@ -274,7 +305,6 @@ mod tests {
             part.record_latency(0, 7, 1, true);
             part.record_lateness(0, 7);
             part.connects.record(7, 1);
-            part.first_bytes.record(7, 1);
             assert!(part.finish(800_000_000).is_some());
             part
         };

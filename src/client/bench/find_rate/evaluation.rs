@@ -83,8 +83,8 @@ mod tests {
     /// 990 requests with a latency of 1 ms, and 10 of 9 ms; the generator was 0.1 ms late.
     fn measurement() -> Measurement {
         let mut measurement = Measurement::new(Duration::from_secs(1));
-        measurement.record_latency(0, 1_000_000, 990, true);
-        measurement.record_latency(0, 9_000_000, 10, true);
+        measurement.record_latency(0, 1_000_000, 990, false);
+        measurement.record_latency(0, 9_000_000, 10, false);
         measurement.record_lateness(0, 100_000);
         measurement
     }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_late_generator_is_not_the_servers_fault() {
         let mut late = measurement();
-        late.record_latency(0, 9_000_000, 100, true);
+        late.record_latency(0, 9_000_000, 100, false);
         assert_eq!(verdict(&[p99(2)], &late), SERVER);
         for _ in 0..99 {
             late.record_lateness(0, 1_500_000);

@@ -224,7 +224,9 @@ impl LoadGenerator<'_> {
             let count = u64::from(count);
             if due >= from {
                 measurement.record_latency(due - from, now - due, count, !is_late);
-                measurement.record_first_bytes(first_byte.map(|time| time.saturating_sub(due)), now - due, count);
+                if let Some(time) = first_byte {
+                    measurement.record_first_byte(time.saturating_sub(due), now - due);
+                }
             }
             if due < counts_from {
                 return;

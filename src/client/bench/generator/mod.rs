@@ -59,6 +59,8 @@ pub struct LoadGenerator<'a> {
     /// The number of requests of an open model that have been released, and have neither a reply nor failed.
     outstanding: u64,
     next_sweep: u64,
+    /// When the current interval of the series ends; `u64::MAX` before the measurement.
+    interval_end: u64,
     /// When the last reply was complete, or the last connection failed.
     last_end: u64,
     /// The number of connections that have been made.
@@ -119,6 +121,7 @@ impl<'a> LoadGenerator<'a> {
             due_requests,
             outstanding: 0,
             next_sweep: SWEEP_INTERVAL,
+            interval_end: u64::MAX,
             last_end: 0,
             opened: 0,
             cpu_before: None,

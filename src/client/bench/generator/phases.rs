@@ -29,6 +29,7 @@ impl LoadGenerator<'_> {
         if was == BenchPhase::WarmUp && self.timeline.phase == BenchPhase::Measuring {
             let from = self.timeline.measured_from;
             self.due_requests.iter_mut().for_each(|due_requests| due_requests.begin_measurement(from));
+            self.interval_end = from.saturating_add(self.measurement.series.next_end());
         }
         self.end_intervals(now);
         if self.requests_left == 0 && self.timeline.phase == BenchPhase::Measuring && self.is_idle() {
@@ -38,21 +39,23 @@ impl LoadGenerator<'_> {
 
     /// Ends the intervals of the series that are over at `now`, at most until the end of the measurement.
     pub(super) fn end_intervals(&mut self, now: u64) {
-        if self.timeline.phase == BenchPhase::WarmUp {
+        if now < self.interval_end {
             return;
         }
-        let measured = now.min(self.timeline.measured_until) - self.timeline.measured_from;
-        while let Some(interval) = self.measurement.series.end_before(measured) {
+        let from = self.timeline.measured_from;
+        let measured = now.min(self.timeline.measured_until) - from;
+        while let Some(interval) = self.measurement.end_interval(measured) {
             if self.monitor.interval(&interval) == ControlFlow::Break(()) {
                 self.stop(now);
             }
         }
+        self.interval_end = from.saturating_add(self.measurement.series.next_end());
     }
 
-    /// When the current interval ends; `u64::MAX` if the load does not count.
+    /// When the loop has to wake for the end of an interval; `u64::MAX` if it need not.
     pub(super) fn next_interval(&self) -> u64 {
         match self.timeline.phase {
-            BenchPhase::Measuring => self.timeline.measured_from.saturating_add(self.measurement.series.next_end()),
+            BenchPhase::Measuring => self.interval_end,
             BenchPhase::WarmUp | BenchPhase::Draining => u64::MAX,
         }
     }

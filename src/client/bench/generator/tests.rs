@@ -94,7 +94,8 @@ fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
                 generator.advance(arrival);
                 generator.count_replies(0, 1, arrival);
             }
-            (generator.measurement.requests, generator.measurement.late, generator.measurement.latencies.count())
+            let measurement = generator.finish(200);
+            (measurement.requests, measurement.late, measurement.latencies.count())
         })
     };
     assert_eq!(counts("--warm-up 100ns --duration 100ns"), (2, 1, 2));
