@@ -52,6 +52,7 @@ fn intervals_are_objects_before_the_report() {
     let mut objects = objects(&output.stdout);
     let report = good((objects.pop().expect("a report"), output.status.code().expect("an exit code")));
     assert_eq!(report["type"], "result");
+    assert_eq!(report["intervals"].as_array(), Some(&objects), "the report has them again");
     assert_eq!(objects.len(), 4, "{objects:?}");
     for (index, interval) in objects.iter().enumerate() {
         assert_eq!((&interval["type"], &interval["partial"]), (&"interval".into(), &Value::from(index == 3)));

@@ -100,13 +100,6 @@ impl Latencies {
 pub struct LatencyCounts(Vec<(u64, u64)>);
 
 impl LatencyCounts {
-    /// Each latency in nanoseconds, with three significant digits, in ascending order; and the number of requests that
-    /// had it.
-    #[must_use]
-    pub fn counts(&self) -> &[(u64, u64)] {
-        &self.0
-    }
-
     /// Adds the latencies of `other`.
     pub fn absorb(&mut self, other: &Self) {
         self.0.extend_from_slice(&other.0);
@@ -156,7 +149,7 @@ mod tests {
         }
         let mut twice = counts.clone();
         twice.absorb(&counts);
-        assert_eq!((twice.count(), twice.counts().len()), (2 * counts.count(), counts.counts().len()));
+        assert_eq!((twice.count(), twice.0.len()), (2 * counts.count(), counts.0.len()));
         assert_eq!((LatencyCounts::default().at(0.5), LatencyCounts::default().count()), (Duration::ZERO, 0));
     }
 

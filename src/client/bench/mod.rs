@@ -22,7 +22,7 @@
 //! | `series`, `stage_counts` | the counts of each interval, and of each stage |
 //! | `server_cpu` | the server's CPU time |
 //! | `console` | what the user sees while it runs |
-//! | `report`, `stage_report`, `svg` | the table, the JSON object, the plot |
+//! | `report`, `stage_report`, `interval_report`, `svg` | the table, the JSON object, the plot |
 //! | `figures` | numbers in them |
 
 mod connect;
@@ -33,6 +33,7 @@ mod figures;
 mod find_rate;
 mod generator;
 mod in_flight;
+mod interval_report;
 mod latencies;
 mod load;
 mod measurement;

@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use super::figures::{SHARES, grouped, grouped_rate, percentiles, readable};
 use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
-use super::stage_report;
 use super::workload::DEFAULT_ACTION;
+use super::{interval_report, stage_report};
 use crate::client::failure::{Failure, HEADER_QUESTION};
 use crate::client::json::{Map, Value, json, rounded, seconds};
 use crate::client::options::{BenchOptions, RateRange, Slo, Stage};
@@ -113,6 +113,7 @@ impl<'a> BenchReport<'a> {
         let connects = Some(&measurement.connects).filter(|_| self.model.reconnects());
         let lateness = Some(&measurement.lateness).filter(|_| options.is_open_loop());
         let stages = Some(&measurement.stages).filter(|stages| !stages.is_empty());
+        let intervals = measurement.series.intervals().iter().map(interval_report::object);
         json!({
             "type": "result",
             "target": self.target,
@@ -138,6 +139,7 @@ impl<'a> BenchReport<'a> {
             "first_byte_us": percentiles(&measurement.first_bytes),
             "sender_lateness_us": lateness.map(percentiles),
             "server_cpu_us_per_request": self.server_cpu().map(rounded),
+            "intervals": intervals.collect::<Vec<_>>(),
         })
     }
 

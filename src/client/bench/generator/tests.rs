@@ -34,7 +34,7 @@ impl Monitor for Unwatched {
     fn progress(&self, _: &RunState) {}
 }
 
-/// Keeps the intervals that a generator tells, and ends the measurement after `limit` of them.
+/// Keeps the intervals that a generator passes on, and ends the measurement after `limit` of them.
 #[derive(Debug)]
 struct Intervals {
     told: RefCell<Vec<Interval>>,
@@ -104,7 +104,7 @@ fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
 
 /// The intervals of 10 ms begin with the measurement, not with the run.
 #[test]
-fn intervals_are_told_when_they_have_ended() {
+fn intervals_are_passed_on_when_they_have_ended() {
     let told = |words: &str, limit| {
         let monitor = Intervals { told: RefCell::default(), limit };
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
