@@ -95,6 +95,14 @@ impl RunProgress {
         }
     }
 
+    /// Runs `work`, which may write to the terminal, while the bar is hidden.
+    pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(bar) => bar.bar.suspend(work),
+            None => work(),
+        }
+    }
+
     /// Removes the bar.
     pub fn finish(&self) {
         if let Some(bar) = &self.0 {

@@ -20,7 +20,7 @@ use retortd::protocol::client_side::ConnectionUse;
 use retortd::protocol::{PROTOCOLS, ProtocolInfo};
 use serde_json::Value;
 
-fn bench(address: &str, arguments: &[&str]) -> Output {
+pub fn bench(address: &str, arguments: &[&str]) -> Output {
     let mut all = [&["bench", address], arguments].concat();
     if !all.contains(&"--warm-up") {
         all.extend(["--warm-up", "20ms"]);
@@ -34,16 +34,16 @@ fn report(output: &Output) -> (Value, i32) {
     (report, output.status.code().expect("an exit code"))
 }
 
-fn measured(address: &str, arguments: &[&str]) -> (Value, i32) {
+pub fn measured(address: &str, arguments: &[&str]) -> (Value, i32) {
     report(&bench(address, &[arguments, &["--json"]].concat()))
 }
 
-fn number(report: &Value, pointer: &str) -> f64 {
+pub fn number(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer} in {report:#}"))
 }
 
 /// Asserts that there were replies, all of them correct.
-fn good((report, code): (Value, i32)) -> Value {
+pub fn good((report, code): (Value, i32)) -> Value {
     assert_eq!(code, 0, "{report:#}");
     assert!(number(&report, "/requests") > 0.0, "{report:#}");
     assert!(number(&report, "/latency_us/p50") > 0.0 && number(&report, "/latency_us/max") > 0.0, "{report:#}");
@@ -323,6 +323,7 @@ fn impossible_benchmark_exits_2() {
     let daemon = Daemon::serving("frame", &[]);
     let address = daemon.address("frame").to_string();
     let nobody = listener().1.to_string();
+    let too_many = ["5/1s"; 65].join(",");
     for (address, arguments, words) in [
         (&nobody, vec![], "cannot connect"),
         (&address, vec!["-P", "discard"], "has no replies"),
@@ -333,7 +334,11 @@ fn impossible_benchmark_exits_2() {
         (&address, vec!["--action", "nonsense"], "no such action"),
         (&address, vec!["--svg", "/nonexistent/plot.svg"], "cannot create /nonexistent/plot.svg"),
         (&address, vec!["--rate", "5", "--depth", "2"], "cannot be used with"),
-        (&address, vec!["--rate", "0.3", "--duration", "300ms"], "--duration 3.334s, or raise the rate"),
+        (&address, vec!["--stages", "5/1s", "--requests", "9"], "cannot be used with"),
+        (&address, vec!["--stages", &too_many], "65 stages, of at most 64"),
+        (&address, vec!["--find-rate"], "--slo <BOUND>"),
+        (&address, vec!["--find-rate", "--slo", "p99=5ms", "--rate", "9"], "cannot be used with"),
+        (&address, vec!["-P", "respond", "--find-rate", "--slo", "p99=5ms"], "only --depth 1"),
     ] {
         let output = bench(address, &arguments);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{arguments:?}");
@@ -407,7 +412,7 @@ fn longest_timeouts_do_not_expire() {
 }
 
 /// A server that never replies, and a receiver that gets a message for each connection.
-fn silent() -> (String, mpsc::Receiver<()>) {
+pub fn silent() -> (String, mpsc::Receiver<()>) {
     let (tell, told) = mpsc::channel();
     let address = buggy_servers::for_each_client(move |mut stream| {
         let _ = tell.send(());

@@ -3,15 +3,11 @@
 //! Guarantees: each request is counted once, as replied to or as failed. Decides neither when requests are made nor
 //! what is counted.
 
-#![allow(
-    clippy::cast_possible_truncation,
-    reason = "the requests in flight on a connection are counted in u32, as --depth is"
-)]
-
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 
+use super::in_flight::InFlight;
 use super::measurement::ErrorClass;
 use super::timeline::nanoseconds;
 use super::verifier::{Mismatch, Verifier, VerifierState};
@@ -40,11 +36,10 @@ pub struct BenchConnection {
     sent: u64,
     /// [`sent`](Self::sent) when it was last seen to grow, and the time of that.
     progress: (u64, u64),
-    /// Requests in flight, in groups of those with one due time.
-    in_flight: VecDeque<RequestGroup>,
-    /// The number of requests in [`in_flight`](Self::in_flight).
-    in_flight_count: usize,
+    in_flight: InFlight,
     verified: VerifierState,
+    /// When the first byte of the reply arrived whose end has not.
+    first_byte: Option<u64>,
     /// The readiness that the poller watches for.
     pub watched: Interest,
     /// Due times of requests that are not queued yet (open model only).
@@ -73,13 +68,6 @@ impl WaitLimits {
             write: nanoseconds(timeouts.write_timeout),
         }
     }
-}
-
-/// Requests that were due at one time.
-#[derive(Debug)]
-struct RequestGroup {
-    due: u64,
-    count: u32,
 }
 
 /// The result of a read.
@@ -115,13 +103,13 @@ impl BenchConnection {
     /// The number of requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.in_flight_count
+        self.in_flight.count()
     }
 
     /// The number of requests in flight that were due at `time` or later.
     #[must_use]
     pub fn in_flight_since(&self, time: u64) -> u64 {
-        self.in_flight.iter().filter(|group| group.due >= time).map(|group| u64::from(group.count)).sum()
+        self.in_flight.count_since(time)
     }
 
     /// Whether the server has kept this connection waiting for too long. To be called at an interval that is short
@@ -132,20 +120,19 @@ impl BenchConnection {
         }
         let connect =
             self.connecting_since.filter(|_| self.is_connecting()).is_some_and(|time| time + limits.connect < now);
-        let read = self.in_flight.front().is_some_and(|group| group.due + limits.read < now);
+        let read = self.in_flight.oldest().is_some_and(|due| due + limits.read < now);
         connect || read || self.progress.1 + limits.write < now
     }
 
     /// The requests without a reply, sent or not, in groups: when they were due, and their number.
     pub fn outstanding(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let in_flight = self.in_flight.iter().map(|group| (group.due, u64::from(group.count)));
-        in_flight.chain(self.waiting.iter().map(|due| (*due, 1)))
+        self.in_flight.groups().chain(self.waiting.iter().map(|due| (*due, 1)))
     }
 
     /// Whether it has no request without a reply.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.in_flight_count == 0 && self.waiting.is_empty()
+        self.in_flight.count() == 0 && self.waiting.is_empty()
     }
 
     /// The readiness to watch for.
@@ -181,11 +168,7 @@ impl BenchConnection {
     /// Queues `requests` requests of `length` bytes each that are due at `due`; they are in flight from now on.
     pub fn queue(&mut self, due: u64, requests: usize, length: usize) {
         self.to_send += requests * length;
-        self.in_flight_count += requests;
-        match self.in_flight.back_mut() {
-            Some(last) if last.due == due => last.count += requests as u32,
-            _ => self.in_flight.push_back(RequestGroup { due, count: requests as u32 }),
-        }
+        self.in_flight.push(due, requests);
     }
 
     /// Sends what is queued, as far as the socket takes it; while the connection is being made, nothing.
@@ -244,7 +227,7 @@ impl BenchConnection {
             Ok(n) => {
                 *received += n as u64;
                 let replies = verifier.feed(&mut self.verified, &buffer[..n])?;
-                if replies > self.in_flight_count {
+                if replies > self.in_flight.count() {
                     return Err(ConnectionError::from(ErrorClass::WrongLength));
                 }
                 Ok(Arrival::Bytes { replies, more: n == buffer.len() })
@@ -254,24 +237,23 @@ impl BenchConnection {
         }
     }
 
-    /// Ends the oldest `replies` requests in flight; calls `count` with the due time and the size of each group.
-    pub fn complete(&mut self, mut replies: usize, mut count: impl FnMut(u64, u32)) {
-        self.in_flight_count -= replies;
-        while replies > 0 {
-            let Some(group) = self.in_flight.front_mut() else { return };
-            let taken = replies.min(group.count as usize) as u32;
-            count(group.due, taken);
-            group.count -= taken;
-            replies -= taken as usize;
-            if group.count == 0 {
-                self.in_flight.pop_front();
-            }
+    /// Notes that what has been read last was read at `now`, if it ends within a reply and that is new.
+    pub fn note_first_byte(&mut self, verifier: &Verifier, now: u64) {
+        if self.first_byte.is_none() && verifier.is_within_reply(&self.verified) {
+            self.first_byte = Some(now);
         }
+    }
+
+    /// Ends the oldest `replies` requests in flight, at least one. Calls `count` for each group of them: with the due time,
+    /// the size, and when the first byte of the first reply arrived, if that was before its end.
+    pub fn complete(&mut self, replies: usize, mut count: impl FnMut(u64, u32, Option<u64>)) {
+        let mut first_byte = self.first_byte.take();
+        self.in_flight.remove(replies, |due, requests| count(due, requests, first_byte.take()));
     }
 
     /// Closes the connection, and returns the number of requests that were in flight. The waiting requests are kept.
     pub fn close(&mut self) -> usize {
-        let lost = self.in_flight_count;
+        let lost = self.in_flight.count();
         let (waiting, retry_at) = (std::mem::take(&mut self.waiting), self.retry_at);
         *self = Self { waiting, retry_at, ..Self::default() };
         lost
@@ -308,8 +290,10 @@ impl From<io::Error> for ConnectionError {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
 
     use super::*;
+    use crate::sys;
 
     const LIMITS: WaitLimits = WaitLimits { connect: 100, read: 1000, write: 200 };
 
@@ -331,6 +315,34 @@ mod tests {
         assert!(connection.finish_connect().expect("connected"));
         assert!(!connection.is_overdue(9000, &LIMITS));
         assert_eq!((connection.take_connect_start(), connection.take_connect_start()), (Some(5000), None));
+    }
+
+    #[test]
+    fn the_first_byte_of_a_reply_that_arrives_in_pieces_has_its_time() {
+        let (mut connection, listener) = connection();
+        let (mut server, _) = listener.accept().expect("a connection");
+        let verifier = Verifier::repeated(b"reply", 0);
+        let mut buffer = [0; 99];
+        connection.queue(5000, 3, 7);
+        for (sent, now, first_byte) in [
+            ("re", 6000, None),
+            ("pl", 6001, None),
+            ("yrep", 6002, Some(6000)),
+            ("ly", 6003, Some(6002)),
+            ("reply", 6004, None),
+        ] {
+            server.write_all(sent.as_bytes()).expect("send");
+            sys::wait_readable([connection.stream().expect("a socket").as_fd()], None).expect("bytes");
+            let arrival = connection.receive(&mut buffer, &verifier, &mut 0).expect("correct bytes");
+            let Arrival::Bytes { replies, .. } = arrival else { panic!("{arrival:?}") };
+            assert_eq!(replies, usize::from(sent.ends_with('y') || sent.starts_with('y')), "{sent}");
+            if replies > 0 {
+                let mut groups = Vec::new();
+                connection.complete(replies, |due, count, first_byte| groups.push((due, count, first_byte)));
+                assert_eq!(groups, [(5000, 1, first_byte)], "{sent}");
+            }
+            connection.note_first_byte(&verifier, now);
+        }
     }
 
     #[test]

@@ -1,25 +1,30 @@
 //! The requests of an open model: when each is due, and the timer for the next one.
 //!
-//! The due times depend only on the rate, never on the server, so that a stall shows in the latencies of all requests
-//! that were due meanwhile (coordinated omission).
-
-#![allow(
-    clippy::cast_possible_truncation,
-    reason = "a float becomes nanoseconds: `as` saturates, and fractions are dropped on purpose"
-)]
+//! The due times depend only on the schedule, never on the server, so that a stall shows in the latencies of all
+//! requests that were due meanwhile (coordinated omission).
 
 use std::io;
 use std::time::Duration;
 
 use super::poller::BenchPoller;
+use super::schedule::Schedule;
 use crate::sys::{Interest, TimerFd};
 
 /// The sequence of requests. Times are nanoseconds since the start of the run.
 #[derive(Debug)]
 pub struct DueRequests {
-    rate: f64,
-    /// The number of requests that have been taken.
+    /// The load of the current phase.
+    schedule: Schedule,
+    /// The load of the measurement, until that begins.
+    measured: Option<Schedule>,
+    /// When the current load began.
+    origin: u64,
+    /// The number of requests of the current load that have been taken.
     taken: u64,
+    /// The number of requests that have been taken in all.
+    number: u64,
+    /// When the next request is due; `None` at the end of the load.
+    next_due: Option<u64>,
     timer: TimerFd,
     /// When the timer expires.
     timer_at: u64,
@@ -39,35 +44,51 @@ pub struct DueRequest {
 const MIN_WAIT: u64 = 20_000;
 
 impl DueRequests {
-    /// `rate` requests per second. The poller wakes for the next one by `token`.
-    pub fn new(rate: f64, poller: &BenchPoller, token: u64) -> io::Result<Self> {
+    /// The warm-up of `measured`. The poller wakes for the next request by `token`.
+    pub fn new(measured: Schedule, poller: &BenchPoller, token: u64) -> io::Result<Self> {
         let timer = TimerFd::new()?;
         poller.add(&timer, token, Interest::READ)?;
-        Ok(Self { rate, taken: 0, timer, timer_at: 0 })
+        let schedule = measured.warm_up();
+        let next_due = schedule.due(0);
+        Ok(Self { schedule, measured: Some(measured), origin: 0, taken: 0, number: 0, next_due, timer, timer_at: 0 })
     }
 
-    fn next_due(&self) -> u64 {
-        due(self.taken, self.rate)
+    /// Ends the warm-up: the first request of the measurement is due at `origin`.
+    pub fn begin_measurement(&mut self, origin: u64) {
+        if let Some(schedule) = self.measured.take() {
+            (self.schedule, self.origin, self.taken) = (schedule, origin, 0);
+            self.find_next();
+        }
+    }
+
+    fn find_next(&mut self) {
+        self.next_due = self.schedule.due(self.taken).map(|due| self.origin.saturating_add(due));
     }
 
     /// Takes the next request, if it is due at `until` or before.
     pub fn take(&mut self, until: u64) -> Option<DueRequest> {
-        let next = DueRequest { number: self.taken, due: self.next_due() };
-        if next.due > until {
-            return None;
-        }
+        let due = self.next_due.filter(|due| *due <= until)?;
+        let next = DueRequest { number: self.number, due };
+        self.number += 1;
         self.taken += 1;
+        self.find_next();
         Some(next)
     }
 
-    /// The number of requests that are due at `from` or later and before `until`, and have not been taken.
-    pub fn left(&self, from: u64, until: u64) -> u64 {
-        due_before(until, self.rate).saturating_sub(self.taken.max(due_before(from, self.rate)))
+    /// The number of requests of the current load that are due before `until`, and have not been taken.
+    pub fn left(&self, until: u64) -> u64 {
+        self.schedule.due_before(until.saturating_sub(self.origin)).saturating_sub(self.taken)
+    }
+
+    /// The number of requests of the current load that are due at `from` or later, and before `until`.
+    pub fn due_between(&self, from: u64, until: u64) -> u64 {
+        let before = |time: u64| self.schedule.due_before(time.saturating_sub(self.origin));
+        before(until).saturating_sub(before(from))
     }
 
     /// Sets the timer for the next request, if that is due before `limit`; returns false if there is no time to block.
     pub fn set_timer(&mut self, now: u64, limit: u64) -> io::Result<bool> {
-        let due = self.next_due().min(limit);
+        let due = self.next_due.map_or(limit, |due| due.min(limit));
         if due < now + MIN_WAIT {
             return Ok(false);
         }
@@ -79,23 +100,6 @@ impl DueRequests {
     }
 }
 
-/// When a request is due.
-#[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "exact up to 2^53 nanoseconds: 104 days")]
-fn due(number: u64, rate: f64) -> u64 {
-    (number as f64 * 1e9 / rate) as u64
-}
-
-/// The number of requests that are due before a time.
-#[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "as `due`")]
-fn due_before(time: u64, rate: f64) -> u64 {
-    (time as f64 * rate / 1e9).ceil() as u64
-}
-
-/// Whether a request is due at `from` or later, and before `until`.
-pub fn any_due(rate: f64, from: u64, until: u64) -> bool {
-    due(due_before(from, rate), rate) < until
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,7 +107,7 @@ mod tests {
     #[test]
     fn requests_are_due_at_the_rate() {
         let poller = BenchPoller::new().unwrap();
-        let mut due_requests = DueRequests::new(1000.0, &poller, 0).unwrap();
+        let mut due_requests = DueRequests::new(Schedule::constant(1000.0), &poller, 0).unwrap();
         let request = |number, due| Some(DueRequest { number, due });
         assert_eq!(due_requests.take(0), request(0, 0));
         assert_eq!(due_requests.take(999_999), None);
@@ -111,23 +115,23 @@ mod tests {
         assert_eq!(due_requests.take(5_000_000), request(2, 2_000_000));
         assert!(!due_requests.set_timer(3_000_000 - MIN_WAIT + 1, u64::MAX).unwrap());
         assert!(due_requests.set_timer(2_000_000, u64::MAX).unwrap());
-        assert_eq!(due_requests.left(0, 10_000_000), 7, "three of ten have been taken");
-        assert_eq!(due_requests.left(5_000_000, 10_000_000), 5);
-        assert_eq!(due_requests.left(0, 2_000_000), 0);
+        assert_eq!(due_requests.left(10_000_000), 7, "three of ten have been taken");
+        assert_eq!(due_requests.left(2_000_000), 0);
+        assert_eq!(due_requests.due_between(1_500_000, 5_000_001), 4);
+        assert_eq!(due_requests.due_between(5_000_000, 1_000_000), 0);
     }
 
+    /// Those of the warm-up that have not been taken are not due any more.
     #[test]
-    fn at_a_low_rate_nothing_is_due_in_a_short_time() {
-        let milliseconds = |from: u64, until: u64| (from * 1_000_000, until * 1_000_000);
-        for (rate, (from, until), expected) in [
-            (0.5, milliseconds(500, 800), false),
-            (0.5, milliseconds(0, 300), true),
-            (0.5, milliseconds(2000, 2001), true),
-            (0.5, milliseconds(1999, 2000), false),
-            (10.0, milliseconds(510, 590), false),
-            (10.0, milliseconds(510, 610), true),
-        ] {
-            assert_eq!(any_due(rate, from, until), expected, "{rate} from {from} to {until}");
-        }
+    fn the_first_request_of_the_measurement_is_due_when_it_begins() {
+        let poller = BenchPoller::new().unwrap();
+        let mut due_requests = DueRequests::new(Schedule::constant(1000.0), &poller, 0).unwrap();
+        assert!(due_requests.take(0).is_some());
+        due_requests.begin_measurement(7_000_300);
+        due_requests.begin_measurement(9_000_000);
+        assert_eq!(due_requests.left(8_000_301), 2);
+        assert_eq!(due_requests.take(7_000_299), None);
+        assert_eq!(due_requests.take(8_000_300), Some(DueRequest { number: 1, due: 7_000_300 }));
+        assert_eq!(due_requests.take(8_000_300), Some(DueRequest { number: 2, due: 8_000_300 }));
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 /// Latencies with three significant digits, from a nanosecond to an hour.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Latencies(Histogram<u64>);
 
 /// The largest latency, in nanoseconds; longer ones count as this. Chosen: an hour; a bound keeps the histogram small.
@@ -33,6 +33,40 @@ impl Latencies {
     /// Adds `requests` requests with a latency of `nanoseconds`.
     pub fn record(&mut self, nanoseconds: u64, requests: u64) {
         self.0.saturating_record_n(nanoseconds.max(1), requests);
+    }
+
+    /// Adds the latencies of `other`.
+    ///
+    /// # Panics
+    /// Never: all histograms have the same bounds.
+    pub fn absorb(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("the bounds are the same");
+    }
+
+    /// Adds the latencies of an interval.
+    pub fn add(&mut self, counts: &LatencyCounts) {
+        for &(latency, requests) in &counts.0 {
+            self.record(latency, requests);
+        }
+    }
+
+    /// Removes latencies that are among these.
+    ///
+    /// # Panics
+    /// Those of `others` were not added before.
+    pub fn remove(&mut self, others: &Self) {
+        self.0.subtract(&others.0).expect("they were added");
+    }
+
+    /// Returns what was recorded, and begins anew.
+    pub fn take_counts(&mut self) -> LatencyCounts {
+        if self.0.is_empty() {
+            return LatencyCounts::default();
+        }
+        let recorded = self.0.iter_recorded();
+        let counts = recorded.map(|step| (step.value_iterated_to(), step.count_since_last_iteration())).collect();
+        self.0.reset();
+        LatencyCounts(counts)
     }
 
     /// The number of requests.
@@ -61,9 +95,63 @@ impl Latencies {
     }
 }
 
+/// Latencies that take only the memory that their number needs: those of one of many intervals.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LatencyCounts(Vec<(u64, u64)>);
+
+impl LatencyCounts {
+    /// Adds the latencies of `other`.
+    pub fn absorb(&mut self, other: &Self) {
+        self.0.extend_from_slice(&other.0);
+        self.0.sort_unstable();
+        self.0.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            kept.1 += if same { next.1 } else { 0 };
+            same
+        });
+    }
+
+    /// The number of requests.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|(_, requests)| requests).sum()
+    }
+
+    /// The latency that this share of the requests did not exceed; 0 if there are none.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "far below 2^52, and not negative")]
+    pub fn at(&self, share: f64) -> Duration {
+        let mut left = ((self.count() as f64 * share).ceil() as u64).max(1);
+        let reaches = |&&(_, requests): &&(u64, u64)| {
+            let last = left <= requests;
+            left = left.saturating_sub(requests);
+            last
+        };
+        Duration::from_nanos(self.0.iter().find(reaches).map_or(0, |&(latency, _)| latency))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_are_those_of_the_histogram() {
+        let mut latencies = Latencies::new();
+        for latency in 1..=2_000_000 {
+            latencies.record(latency, latency % 3);
+        }
+        let whole = latencies.clone();
+        let counts = latencies.take_counts();
+        assert_eq!((latencies.count(), counts.count()), (0, whole.count()));
+        for share in [0.0, 0.01, 0.5, 0.9, 0.99, 0.999, 1.0] {
+            assert_eq!(counts.at(share), whole.at(share), "{share}");
+        }
+        let mut twice = counts.clone();
+        twice.absorb(&counts);
+        assert_eq!((twice.count(), twice.0.len()), (2 * counts.count(), counts.0.len()));
+        assert_eq!((LatencyCounts::default().at(0.5), LatencyCounts::default().count()), (Duration::ZERO, 0));
+    }
 
     #[test]
     fn latencies_have_three_significant_digits() {

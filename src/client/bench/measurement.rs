@@ -4,6 +4,8 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::latencies::Latencies;
+use super::series::{Interval, Series};
+use super::stage_counts::StageCounts;
 use super::verifier::Mismatch;
 
 /// Why a request got no correct reply.
@@ -92,20 +94,37 @@ pub struct Measurement {
     errors: [u64; ErrorClass::ALL.len()],
     /// The message of the first error that has one which says more than its class.
     pub example: Option<String>,
-    /// Latencies of the requests with a correct reply, late ones included, that were due within the measurement.
+    /// Latencies of the requests with a correct reply, late ones included, that were due within the measurement. Those of
+    /// an interval are added at its end, so that each is recorded once.
     pub latencies: Latencies,
     /// The times to connect, where each request has a connection.
     pub connects: Latencies,
+    /// The times until the first byte of a reply, of the same requests as [`latencies`](Self::latencies), and since the
+    /// same time. Until the end only those of replies that arrived in pieces: for the others they are the latencies.
+    pub first_bytes: Latencies,
+    /// The latencies of the replies that arrived in pieces.
+    in_pieces: Latencies,
+    /// How late the generator itself was: the times from when requests were due until they were passed to a connection
+    /// (open models only).
+    pub lateness: Latencies,
+    /// Requests that were due and that the generator has never come to; they are also [`lost`](Self::lost).
+    pub unsent: u64,
+    /// What happened in each interval.
+    pub series: Series,
+    /// The requests of each stage, if the load has stages.
+    pub stages: Vec<StageCounts>,
     /// Duration of the measurement.
     pub elapsed: Duration,
+    /// A signal has ended it.
+    pub interrupted: bool,
     /// The server's CPU time meanwhile, and until the end of the run, with `--server-pid`.
     pub server_cpu: Option<Duration>,
 }
 
 impl Measurement {
-    /// All counts are 0.
+    /// All counts are 0. The series has intervals of this length.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(interval: Duration) -> Self {
         Self {
             requests: 0,
             late: 0,
@@ -115,7 +134,14 @@ impl Measurement {
             example: None,
             latencies: Latencies::new(),
             connects: Latencies::new(),
+            first_bytes: Latencies::new(),
+            in_pieces: Latencies::new(),
+            lateness: Latencies::new(),
+            unsent: 0,
+            series: Series::new(interval),
+            stages: Vec::new(),
             elapsed: Duration::ZERO,
+            interrupted: false,
             server_cpu: None,
         }
     }
@@ -126,9 +152,71 @@ impl Measurement {
         self.requests + self.late
     }
 
+    /// Counts correct replies that arrive within the measurement.
+    pub fn count_requests(&mut self, requests: u64) {
+        self.requests += requests;
+        self.series.count_requests(requests);
+    }
+
+    /// Counts bytes that arrive within the measurement.
+    pub fn count_received(&mut self, bytes: u64) {
+        self.received += bytes;
+        self.series.count_received(bytes);
+    }
+
+    /// Records the latency of requests that were due at `due`, since the start of the measurement. Where `in_time`, the
+    /// replies arrive within the measurement.
+    pub fn record_latency(&mut self, due: u64, latency: u64, requests: u64, in_time: bool) {
+        if in_time {
+            self.series.record_latency(latency, requests);
+        } else {
+            self.latencies.record(latency, requests);
+        }
+        if let Some(stage) = StageCounts::at(&mut self.stages, due) {
+            stage.latencies.record(latency, requests);
+        }
+    }
+
+    /// Records when the first byte of a reply arrived that arrived in pieces, and its latency.
+    pub fn record_first_byte(&mut self, first_byte: u64, latency: u64) {
+        self.first_bytes.record(first_byte, 1);
+        self.in_pieces.record(latency, 1);
+    }
+
+    /// Records that a request that was due at `due`, since the start of the measurement, was sent so much later.
+    pub fn record_lateness(&mut self, due: u64, lateness: u64) {
+        self.lateness.record(lateness, 1);
+        if let Some(stage) = StageCounts::at(&mut self.stages, due) {
+            stage.lateness.record(lateness, 1);
+        }
+    }
+
+    /// Ends the current interval if that is over at `now`, since the start of the measurement, and returns it. To be called
+    /// until it returns `None`.
+    pub fn end_interval(&mut self, now: u64) -> Option<Interval> {
+        let interval = self.series.end_before(now)?;
+        self.latencies.add(&interval.latencies);
+        Some(interval)
+    }
+
+    /// The measurement has ended after `elapsed` nanoseconds: completes the histograms, and returns the last interval, if
+    /// that was not complete.
+    pub fn finish(&mut self, elapsed: u64) -> Option<Interval> {
+        self.elapsed = Duration::from_nanos(elapsed);
+        let last = self.series.finish(elapsed);
+        if let Some(interval) = &last {
+            self.latencies.add(&interval.latencies);
+        }
+        // The others arrived in one piece.
+        self.first_bytes.absorb(&self.latencies);
+        self.first_bytes.remove(&self.in_pieces);
+        last
+    }
+
     /// Counts `requests` requests without a correct reply.
     pub fn count_errors(&mut self, class: ErrorClass, requests: u64) {
         self.errors[class as usize] += requests;
+        self.series.count_errors(requests);
     }
 
     /// The number of requests with an error of this class.
@@ -150,10 +238,37 @@ mod tests {
 
     #[test]
     fn errors_are_counted_by_class() {
-        let mut measurement = Measurement::new();
+        let mut measurement = Measurement::new(Duration::from_secs(1));
         for class in ErrorClass::ALL {
             measurement.count_errors(class, 2);
         }
         assert_eq!((measurement.errors(), measurement.errors_of(ErrorClass::Other)), (16, 2));
+    }
+
+    #[test]
+    fn latencies_are_those_of_the_intervals_and_of_late_replies() {
+        let mut measurement = Measurement::new(Duration::from_nanos(10));
+        measurement.record_latency(0, 100, 2, true);
+        assert!(measurement.end_interval(10).is_some_and(|interval| interval.latencies.count() == 2));
+        measurement.record_latency(0, 300, 3, true);
+        measurement.record_latency(0, 900, 5, false);
+        assert!(measurement.finish(15).is_some_and(|interval| interval.latencies.count() == 3));
+        let latencies = &measurement.latencies;
+        assert_eq!((latencies.count(), latencies.at(0.2).as_nanos(), latencies.at(0.5).as_nanos()), (10, 100, 300));
+        assert_eq!((latencies.at(1.0).as_nanos(), latencies.min().as_nanos()), (900, 100));
+        assert!(measurement.first_bytes == measurement.latencies, "all arrived in one piece");
+    }
+
+    #[test]
+    fn the_first_byte_of_a_reply_in_one_piece_has_its_latency() {
+        let mut measurement = Measurement::new(Duration::from_secs(1));
+        measurement.record_latency(0, 900, 3, true);
+        measurement.record_first_byte(100, 900);
+        assert!(measurement.finish(1).is_some());
+        let first_bytes = &measurement.first_bytes;
+        assert_eq!(
+            (first_bytes.count(), first_bytes.at(0.3).as_nanos(), first_bytes.at(0.4).as_nanos()),
+            (3, 100, 900)
+        );
     }
 }

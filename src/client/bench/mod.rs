@@ -8,47 +8,63 @@
 //! |---|---|
 //! | `poller` | how many events the loop takes at one wake-up |
 //! | `preconditions` | whether the machine and the options allow the run |
-//! | `model` | the load models: closed, reconnecting, open |
+//! | `load`, `model` | what a generator has to do; the load models: closed, reconnecting, open |
 //! | `workload` | the bytes of the requests |
 //! | `verifier` | whether replies are correct |
 //! | `generator` | the loop that drives all connections |
-//! | `connection` | one connection |
+//! | `connection`, `in_flight` | one connection, and its requests in flight |
 //! | `connect` | the source address of a connection |
 //! | `timeline` | the phases of a run |
-//! | `due_requests` | the due times of an open model |
+//! | `find_rate` | the search for the highest rate that keeps bounds |
+//! | `schedule`, `due_requests` | the due times of an open model |
+//! | `monitor` | what a generator tells while it runs |
 //! | `measurement`, `latencies` | the counts |
+//! | `series`, `stage_counts` | the counts of each interval, and of each stage |
 //! | `server_cpu` | the server's CPU time |
-//! | `report`, `svg` | the table, the JSON object, the plot |
+//! | `console` | what the user sees while it runs |
+//! | `report`, `stage_report`, `interval_report`, `svg` | the table, the JSON object, the plot |
+//! | `figures` | numbers in them |
 
 mod connect;
 mod connection;
+mod console;
 mod due_requests;
+mod figures;
+mod find_rate;
 mod generator;
+mod in_flight;
+mod interval_report;
 mod latencies;
+mod load;
 mod measurement;
 mod model;
+mod monitor;
 mod poller;
 mod preconditions;
 mod report;
+mod schedule;
+mod series;
 mod server_cpu;
+mod stage_counts;
+mod stage_report;
 mod svg;
 mod timeline;
 mod verifier;
 mod workload;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::time::Duration;
 
-use super::client_protocol::ConnectionUse;
 use super::failure::{Failure, Status, reason, warn};
-use super::options::BenchOptions;
-use super::progress::RunProgress;
+use super::options::{BenchOptions, RateRange};
 use super::proxy_header::HeaderTemplate;
 use super::report_file::ReportFile;
 use super::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
-use generator::LoadGenerator;
+use crate::units::format_time;
+use console::Console;
+use load::Load;
 use measurement::Measurement;
-use model::LoadModel;
 use report::BenchReport;
 use workload::Workload;
 
@@ -64,21 +80,50 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let target = target.with_proxy_header(proxy_header);
     let address = connect_once(&target, options)?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
-    let model = load_model(options);
-    announce(options, &target, model);
-    let measurement = measure(options, &workload, &target, address, model)?;
-    let report = BenchReport::new(options, &target, model, &measurement);
-    // The plot is written even if the reader of the table has closed standard output.
-    let printed = report.print(options.json);
-    if let Some(plot) = plot {
-        plot.write(svg::document(&report::title(options, model), &measurement.latencies).as_bytes())?;
+    let load = Load::new(options, &workload, &target, address);
+    announce(options, &load);
+    match options.find_rate {
+        Some(range) => search(options, &load, range, plot),
+        None => measure_once(options, &load, plot),
     }
+}
+
+/// Searches for a rate, and draws the run that confirmed it.
+fn search(
+    options: &BenchOptions,
+    load: &Load<'_>,
+    range: RateRange,
+    plot: Option<ReportFile>,
+) -> Result<Status, Failure> {
+    let found = find_rate::run(options, load, range)?;
+    let Some(confirmed) = &found.confirmed else { return Ok(found.status) };
+    draw(plot, options, load, confirmed)?;
+    Ok(found.status.and(server_status(options, confirmed)))
+}
+
+fn measure_once(options: &BenchOptions, load: &Load<'_>, plot: Option<ReportFile>) -> Result<Status, Failure> {
+    let (measurement, shown) = measure(options, load)?;
+    let report = BenchReport::new(options, load.target, load.model, &measurement);
+    // The plot is written even if the reader of the table has closed standard output.
+    let printed = shown.and_then(|()| report.print(options.json));
+    draw(plot, options, load, &measurement)?;
     printed?;
     let is_good = measurement.errors() == 0 && measurement.replies() > 0;
     if measurement.errors() == 0 && measurement.replies() == 0 {
         warn(&"no request that was measured has a reply");
     }
     Ok(Status::success_if(is_good).and(server_status(options, &measurement)))
+}
+
+/// Draws the latencies, if that was asked for.
+fn draw(
+    plot: Option<ReportFile>,
+    options: &BenchOptions,
+    load: &Load<'_>,
+    measurement: &Measurement,
+) -> Result<(), Failure> {
+    let Some(plot) = plot else { return Ok(()) };
+    plot.write(svg::document(&report::title(options, load.model), &measurement.latencies).as_bytes())
 }
 
 /// Whether the CPU time of the server was measured, if that was asked for.
@@ -106,8 +151,8 @@ fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddress
 
 /// Says what is measured, and for how long: the title of the table, or with JSON a line for the user at the terminal.
 /// An error is reported when the table is written.
-fn announce(options: &BenchOptions, target: &Target, model: LoadModel) {
-    let line = format!("{target}: {}; {}\n", report::title(options, model), report::extent(options));
+fn announce(options: &BenchOptions, load: &Load<'_>) {
+    let line = format!("{}: {}; {}\n", load.target, report::title(options, load.model), extent(options));
     let _ = if !options.json {
         io::stdout().write_all(line.as_bytes())
     } else if io::stderr().is_terminal() {
@@ -117,29 +162,30 @@ fn announce(options: &BenchOptions, target: &Target, model: LoadModel) {
     };
 }
 
-fn measure(
-    options: &BenchOptions,
-    workload: &Workload,
-    target: &Target,
-    address: SocketAddress,
-    model: LoadModel,
-) -> Result<Measurement, Failure> {
-    let failed = |error: io::Error| Failure::cannot("generate the load", &error);
-    let interrupts = Interrupts::watch().map_err(failed)?;
-    let progress = RunProgress::new();
-    let measurement = LoadGenerator::new(options, workload, target, address, model, &interrupts, &progress)
-        .and_then(LoadGenerator::run)
-        .map_err(failed);
-    progress.finish();
-    measurement?.ok_or_else(|| Failure::cannot_run("interrupted during the warm-up: nothing was measured"))
+/// The extent of the run, in words.
+fn extent(options: &BenchOptions) -> String {
+    let extent = report::extent(options);
+    match options.find_rate {
+        Some(range) => {
+            // to the next second
+            let limit =
+                find_rate::time_limit(options, range).saturating_add(Duration::from_nanos(999_999_999)).as_secs();
+            let limit = Duration::from_secs(limit);
+            format!("each rate: {extent}; all: at most {}", format_time(limit))
+        }
+        None => extent,
+    }
 }
 
-/// The load model that the options describe.
-fn load_model(options: &BenchOptions) -> LoadModel {
-    let reconnect = options.reconnect || options.protocol.connection_use() == ConnectionUse::PerRequest;
-    match options.rate {
-        Some(rate) => LoadModel::Open { rate, reconnect },
-        None if reconnect => LoadModel::Reconnect,
-        None => LoadModel::Closed { depth: options.depth.unwrap_or(1) },
+/// Makes the load. Returns what was measured, and whether the intervals could be printed meanwhile.
+fn measure(options: &BenchOptions, load: &Load<'_>) -> Result<(Measurement, Result<(), Failure>), Failure> {
+    let failed = |error: io::Error| Failure::cannot("generate the load", &error);
+    let interrupts = Interrupts::watch().map_err(failed)?;
+    let console = Console::new(options);
+    let measurement = generator::run(load.clone(), &interrupts, &console);
+    let shown = console.finish();
+    match measurement.map_err(failed)? {
+        Some(measurement) => Ok((measurement, shown)),
+        None => Err(Failure::cannot_run("interrupted during the warm-up: nothing was measured")),
     }
 }

@@ -1,7 +1,7 @@
 //! The load models: how requests follow one another.
 
 /// When the next request is sent.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadModel {
     /// When a reply arrives: each connection keeps `depth` requests in flight.
     Closed {
@@ -12,8 +12,6 @@ pub enum LoadModel {
     Reconnect,
     /// When it is due, whether or not earlier requests have been replied to.
     Open {
-        /// Requests per second, over all connections.
-        rate: f64,
         /// Each request has a new connection.
         reconnect: bool,
     },

@@ -1,12 +1,9 @@
-//! What is checked before a run: descriptors, the server's process, and whether anything would be measured.
+//! What is checked before a run: the stages, descriptors, and the server's process.
 
-use super::due_requests::any_due;
 use super::server_cpu;
-use super::timeline::nanoseconds;
 use crate::client::failure::{Failure, warn};
 use crate::client::options::BenchOptions;
 use crate::sys;
-use crate::units;
 
 /// Descriptors beside those of the connections. Derived: standard input, output and error, the poller, a timer, the
 /// signals, a report, a directory of proc(5), and as many again that were inherited.
@@ -17,24 +14,19 @@ const OTHER_DESCRIPTORS: u64 = 16;
 /// # Errors
 /// It is not; the failure says what to change.
 pub fn check(options: &BenchOptions) -> Result<(), Failure> {
-    check_rate(options)?;
+    check_stages(options)?;
     warn_without_server(options.server_pid);
     check_descriptors(options.connections as u64, sys::raise_descriptor_limit())
 }
 
-/// In an open loop, a request must be due in the measurement.
-fn check_rate(options: &BenchOptions) -> Result<(), Failure> {
-    let (Some(rate), Some(duration)) = (options.rate, options.time_limit()) else { return Ok(()) };
-    let from = nanoseconds(options.warm_up);
-    if any_due(rate, from, from + nanoseconds(duration)) {
-        return Ok(());
+/// The most stages. Chosen: more than a person writes; each has two histograms, of some 500 kB together.
+const MAX_STAGES: usize = 64;
+
+fn check_stages(options: &BenchOptions) -> Result<(), Failure> {
+    match options.stages.len() {
+        0..=MAX_STAGES => Ok(()),
+        stages => Err(Failure::cannot_run(format!("--stages: {stages} stages, of at most {MAX_STAGES}"))),
     }
-    let enough = (1e3 / rate).ceil() / 1e3;
-    Err(Failure::cannot_run(format!(
-        "at --rate {rate} a request is due every {enough}s, and none within the measured {}; measure for longer, with \
-         --duration {enough}s, or raise the rate",
-        units::format_time(duration)
-    )))
 }
 
 /// The measurement is worth something without the server's CPU time, and the exit status says at its end that it is

@@ -1,23 +1,18 @@
 //! The report of a benchmark: a table, or one JSON object.
 
-#![allow(clippy::cast_possible_truncation, reason = "a rate is printed without its fraction")]
-
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::time::Duration;
 
-use super::latencies::Latencies;
+use super::figures::{SHARES, grouped, grouped_rate, percentiles, readable};
 use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
 use super::workload::DEFAULT_ACTION;
+use super::{interval_report, stage_report};
 use crate::client::failure::{Failure, HEADER_QUESTION};
 use crate::client::json::{Map, Value, json, rounded, seconds};
-use crate::client::options::BenchOptions;
+use crate::client::options::{BenchOptions, RateRange, Slo, Stage};
 use crate::client::target::Target;
 use crate::units::{counted, format_time, noun_for};
-
-/// The percentiles in the report.
-const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
 /// A finished measurement.
 #[derive(Debug)]
@@ -36,11 +31,17 @@ impl<'a> BenchReport<'a> {
 
     /// Prints the report.
     pub fn print(&self, as_json: bool) -> Result<(), Failure> {
-        let text = if as_json { format!("{:#}\n", self.json()) } else { self.table() };
+        let text = match self.options.interval {
+            _ if !as_json => self.table(),
+            // one object a line, as those of the intervals before it
+            Some(_) => format!("{}\n", self.json()),
+            None => format!("{:#}\n", self.json()),
+        };
         io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
     }
 
-    fn table(&self) -> String {
+    /// The table.
+    pub fn table(&self) -> String {
         let (measurement, seconds) = (self.measurement, self.measurement.elapsed.as_secs_f64());
         let mut table = String::from("\n");
         let _ =
@@ -53,11 +54,18 @@ impl<'a> BenchReport<'a> {
             grouped(measurement.late)
         );
         let _ = writeln!(table, "lost      {:>14}  requests without a reply at the end", grouped(measurement.lost));
+        if measurement.unsent > 0 {
+            let unsent = grouped(measurement.unsent);
+            let _ = writeln!(table, "  unsent  {unsent:>14}  because the load generator was late");
+        }
         self.write_errors(&mut table);
         if let Some(cpu) = self.server_cpu() {
             let _ = writeln!(table, "server    {cpu:>11.3} us of CPU per request");
         }
         self.write_latencies(&mut table);
+        if !measurement.stages.is_empty() {
+            table += &stage_report::table(self.options.load_stages(), &measurement.stages);
+        }
         table
     }
 
@@ -75,7 +83,7 @@ impl<'a> BenchReport<'a> {
         }
     }
 
-    /// A line for the latencies, and one for the times to connect, if there are any.
+    /// A line for the latencies, and one for each of their parts that was measured.
     fn write_latencies(&self, table: &mut String) {
         if self.measurement.latencies.count() == 0 {
             return;
@@ -83,41 +91,55 @@ impl<'a> BenchReport<'a> {
         let column = |text: &str| format!("{text:>11}");
         table.push_str("\nlatency   ");
         table.extend(SHARES.iter().map(|(name, _)| column(name)));
-        let lines = [("", &self.measurement.latencies), ("connect", &self.measurement.connects)];
-        for (name, latencies) in lines.into_iter().filter(|(_, latencies)| latencies.count() > 0) {
+        let Measurement { latencies, connects, first_bytes, lateness, .. } = self.measurement;
+        // Where every reply arrives in one piece, its first byte has the time of its last.
+        let first_bytes = Some(first_bytes).filter(|first_bytes| *first_bytes != latencies);
+        let lines = [("connect", Some(connects)), ("first byte", first_bytes), ("sender", Some(lateness))];
+        let parts = lines.into_iter().filter_map(|(name, times)| Some((name, times?)));
+        for (name, latencies) in [("", latencies)].into_iter().chain(parts.filter(|(_, times)| times.count() > 0)) {
             let _ = write!(table, "\n{name:<10}");
             table.extend(SHARES.iter().map(|&(_, share)| column(&readable(latencies.at(share)))));
         }
         table.push('\n');
     }
 
-    fn json(&self) -> Value {
+    /// The JSON object.
+    pub fn json(&self) -> Value {
         let (options, measurement) = (self.options, self.measurement);
         let errors: Map = ErrorClass::ALL
             .into_iter()
             .map(|class| (class.name().replace(' ', "_"), Value::from(measurement.errors_of(class))))
             .collect();
         let connects = Some(&measurement.connects).filter(|_| self.model.reconnects());
+        let lateness = Some(&measurement.lateness).filter(|_| options.is_open_loop());
+        let stages = Some(&measurement.stages).filter(|stages| !stages.is_empty());
+        let intervals = measurement.series.intervals().iter().map(interval_report::object);
         json!({
+            "type": "result",
             "target": self.target,
             "title": title(self.options, self.model),
             "protocol": options.protocol.name(),
-            "loop": if options.rate.is_some() { "open" } else { "closed" },
+            "loop": if options.is_open_loop() { "open" } else { "closed" },
             "connections": options.connections,
             "depth": match self.model { LoadModel::Closed { depth } => Some(depth), _ => None },
             "rate": options.rate.map(rounded),
+            "stages": stages.map(|counts| stage_report::objects(options.load_stages(), counts)),
             "size": options.size,
             "seconds": seconds(measurement.elapsed),
             "requests": measurement.requests,
             "requests_per_second": rounded(self.exact_rate()),
             "late": measurement.late,
             "lost": measurement.lost,
+            "unsent": lateness.map(|_| measurement.unsent),
             "bytes_received": measurement.received,
             "errors": errors,
             "example": measurement.example,
             "latency_us": percentiles(&measurement.latencies),
             "connect_us": connects.map(percentiles),
+            "first_byte_us": percentiles(&measurement.first_bytes),
+            "sender_lateness_us": lateness.map(percentiles),
             "server_cpu_us_per_request": self.server_cpu().map(rounded),
+            "intervals": intervals.collect::<Vec<_>>(),
         })
     }
 
@@ -126,13 +148,8 @@ impl<'a> BenchReport<'a> {
         self.measurement.requests as f64 / self.measurement.elapsed.as_secs_f64()
     }
 
-    /// The rate for people: with decimals if it is small.
-    #[allow(clippy::cast_sign_loss, reason = "a rate is not negative")]
     fn rate(&self) -> String {
-        match self.exact_rate() {
-            rate if rate < 10.0 => format!("{rate:.2}"),
-            rate => grouped(rate as u64),
-        }
+        grouped_rate(self.exact_rate())
     }
 
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -158,13 +175,28 @@ pub fn title(options: &BenchOptions, model: LoadModel) -> String {
     let model = match model {
         LoadModel::Closed { depth } => format!("{depth} in flight on each"),
         LoadModel::Reconnect => "one request each".into(),
-        LoadModel::Open { rate, reconnect: false } => format!("{} requests/s", rounded(rate)),
-        LoadModel::Open { rate, reconnect: true } => {
-            format!("{} requests/s, one per connection", rounded(rate))
-        }
+        LoadModel::Open { reconnect: false } => offered_rate(options),
+        LoadModel::Open { reconnect: true } => offered_rate(options) + ", one per connection",
     };
     let size = if options.protocol.takes_messages() { counted(options.size, "byte") + ", " } else { String::new() };
     format!("{}{action}, {size}{}, {model}", options.protocol.name(), counted(options.connections, "connection"))
+}
+
+/// The rate of an open loop, in words.
+fn offered_rate(options: &BenchOptions) -> String {
+    let stages: Vec<String> = options.load_stages().iter().map(Stage::to_string).collect();
+    match (options.rate, options.find_rate) {
+        (Some(rate), _) => format!("{} requests/s", rounded(rate)),
+        (_, Some(RateRange { low, high })) => {
+            format!("{} to {} requests/s with {}", rounded(low), rounded(high), bounds(&options.slo))
+        }
+        _ => format!("{} requests/s", stages.join(",")),
+    }
+}
+
+/// The bounds of `--slo`, as they are written.
+pub fn bounds(slos: &[Slo]) -> String {
+    slos.iter().map(Slo::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// The extent of the run, in words.
@@ -180,76 +212,6 @@ pub fn extent(options: &BenchOptions) -> String {
     format!("measuring {limits}, after a warm-up of {}", format_time(options.warm_up))
 }
 
-/// Percentiles, minimum and mean in microseconds.
-fn percentiles(latencies: &Latencies) -> Map {
-    let microseconds = |time: Duration| Value::from(rounded(time.as_secs_f64() * 1e6));
-    let shares = SHARES.iter().map(|&(name, share)| (name.replace('.', "_"), microseconds(latencies.at(share))));
-    let others = [("min", latencies.min()), ("mean", latencies.mean())];
-    shares.chain(others.map(|(name, time)| (name.into(), microseconds(time)))).collect()
-}
-
 fn counted_requests(number: u64) -> String {
     format!("{} {}", grouped(number), noun_for(number, "request"))
-}
-
-/// The number with commas between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// The time with three digits and a unit.
-pub fn readable(time: Duration) -> String {
-    let (value, unit) = in_unit(time.as_secs_f64() * 1e9);
-    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-    format!("{value:.digits$} {unit}")
-}
-
-/// A number of nanoseconds in the unit in which it is shown.
-pub fn in_unit(nanoseconds: f64) -> (f64, &'static str) {
-    match nanoseconds {
-        under if under < 1e3 => (nanoseconds, "ns"),
-        under if under < 1e6 => (nanoseconds / 1e3, "us"),
-        under if under < 1e9 => (nanoseconds / 1e6, "ms"),
-        _ => (nanoseconds / 1e9, "s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_separated() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
-    }
-
-    #[test]
-    fn numbers_in_json_have_no_rounding_errors() {
-        let mut latencies = Latencies::new();
-        latencies.record(1_100, 2);
-        latencies.record(1_300, 1);
-        let mut text = Value::from(percentiles(&latencies)).to_string();
-        text.retain(|character| character == '.' || character.is_ascii_digit() || character == ',');
-        let decimals = text.split(',').filter_map(|number| number.split_once('.'));
-        assert!(decimals.clone().count() >= 5 && decimals.clone().all(|(_, digits)| digits.len() <= 3), "{text}");
-    }
-
-    #[test]
-    fn times_have_three_digits() {
-        for (nanoseconds, text) in
-            [(7, "7.00 ns"), (1_500, "1.50 us"), (12_340, "12.3 us"), (999_400, "999 us"), (2_000_000_000, "2.00 s")]
-        {
-            assert_eq!(readable(Duration::from_nanos(nanoseconds)), text);
-        }
-    }
 }

@@ -7,8 +7,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::figures::{in_unit, readable};
 use super::latencies::Latencies;
-use super::report::{in_unit, readable};
 use crate::client::xml::escaped;
 
 // Pixels. Chosen: as wide as a README, with room at the left for `100 ms` and below for the percentiles.

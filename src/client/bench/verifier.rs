@@ -78,6 +78,15 @@ impl Verifier {
         }
     }
 
+    /// Whether a part of a reply has arrived, and its end has not.
+    #[must_use]
+    pub fn is_within_reply(&self, state: &VerifierState) -> bool {
+        match self {
+            Self::Repeated(_) => state.position > 0,
+            Self::Each { .. } => state.decoder.as_ref().is_some_and(|decoder| decoder.received().bytes > 0),
+        }
+    }
+
     /// The connection was closed: returns the number of replies that this completes.
     pub fn finish(&self, state: &mut VerifierState) -> Result<usize, Mismatch> {
         match self {

@@ -46,7 +46,7 @@ fn check_load(options: &BenchOptions) -> Result<(), Failure> {
     let name = options.protocol.name();
     let pipelined = options.depth.is_some_and(|depth| depth > 1);
     let reason = match options.protocol.connection_use() {
-        ConnectionUse::Sequential if pipelined || options.rate.is_some() => {
+        ConnectionUse::Sequential if pipelined || options.is_open_loop() => {
             format!("replies of {name} cannot be told apart when they are pipelined: only --depth 1 can be measured")
         }
         ConnectionUse::PerRequest if pipelined => {

@@ -7,17 +7,20 @@ use clap::{Args, ValueEnum};
 
 use super::address_family::AddressFamily;
 use super::proxy::ProxyOptions;
+use super::slo::{Slo, slo};
+use super::stages::{RateRange, Stage, ramp, rate_range, stage};
 use super::timeouts::Timeouts;
-use super::values::{CONNECTIONS, DEPTH, SERVER, protocol, rate, size};
+use super::values::{CONNECTIONS, DEPTH, SERVER, interval, protocol, rate, size};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::ServerName;
 use crate::units;
 
 pub(super) const EXIT_STATUS: &str = "\
 Exit status:
-  0  every reply was correct
+  0  every reply was correct; with --find-rate, a rate was confirmed
   1  there were errors, which the table counts by kind, or no replies; or the
-     process of --server-pid did not run during all of the measurement
+     process of --server-pid did not run during all of the measurement; with
+     --find-rate, no rate was confirmed
   2  nothing was measured: usage, no connection, too few descriptors, an
      interrupt during the warm-up, a file that cannot be written";
 
@@ -42,6 +45,22 @@ pub struct BenchOptions {
     /// Open loop: requests per second, over all connections
     #[arg(short, long, value_name = "N", value_parser = rate, help_heading = "Load")]
     pub rate: Option<f64>,
+    /// Open loop whose rate changes linearly: RATE..RATE/TIME, such as 100..10000/30s
+    #[arg(long, value_name = "STAGE", value_parser = ramp, help_heading = "Load", conflicts_with_all = ["depth", "rate", "stages", "duration", "requests"])]
+    pub ramp: Option<Stage>,
+    /// Open loop in stages: RATE/TIME or RATE..RATE/TIME, such as 1000/10s,100..2000/30s
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', value_parser = stage, help_heading = "Load", conflicts_with_all = ["depth", "rate", "duration", "requests"])]
+    pub stages: Vec<Stage>,
+    /// Search for the highest rate of an open loop at which the server keeps every --slo [default range: 100..1M]
+    #[arg(
+        long, value_name = "RATE..RATE", value_parser = rate_range, help_heading = "Load",
+        num_args = 0..=1, require_equals = true, default_missing_value = "100..1M", requires = "slo",
+        conflicts_with_all = ["depth", "rate", "ramp", "stages", "requests", "interval"]
+    )]
+    pub find_rate: Option<RateRange>,
+    /// A bound for --find-rate: p99=5ms, any other percentile, max=50ms, errors=0.1%
+    #[arg(long, value_name = "BOUND", value_delimiter = ',', value_parser = slo, help_heading = "Load", requires = "find_rate")]
+    pub slo: Vec<Slo>,
     /// One request per connection: connect, send, receive, close; the time to connect is part of the latency, and also
     /// shown by itself (protocols that close after a reply are always measured so)
     #[arg(long, help_heading = "Load", conflicts_with = "depth")]
@@ -52,7 +71,7 @@ pub struct BenchOptions {
     /// The text of the messages
     #[arg(long, value_enum, value_name = "KIND", default_value_t = TextKind::Ascii, help_heading = "Load")]
     pub text: TextKind,
-    /// Duration of the measurement [default: 10s; no limit with --requests]
+    /// Duration of the measurement [default: 10s; no limit with --requests; 2s for each run of --find-rate]
     #[arg(short = 't', long, value_name = "TIME", value_parser = units::positive_time, help_heading = "Measurement")]
     pub duration: Option<Duration>,
     /// Measure N requests, and wait for their replies; --duration can end the measurement before
@@ -61,6 +80,9 @@ pub struct BenchOptions {
     /// Duration of the load before the measurement
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = units::time, help_heading = "Measurement")]
     pub warm_up: Duration,
+    /// Print a line (with --json an object) for each interval while it runs
+    #[arg(short, long, value_name = "TIME", value_parser = interval, help_heading = "Output")]
+    pub interval: Option<Duration>,
     /// The part of each reply to verify
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::Content, help_heading = "Measurement")]
     pub verify: Verify,
@@ -88,13 +110,43 @@ pub struct BenchOptions {
 /// machine is stable, short enough to wait for.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
+/// The duration of each run of `--find-rate` without `--duration`. Chosen: 200 requests at the lowest rate of the default
+/// range, the least from which a 99th percentile is more than the maximum.
+const DEFAULT_RUN: Duration = Duration::from_secs(2);
+
 impl BenchOptions {
     /// The duration of the measurement, if time limits it.
     #[must_use]
     pub fn time_limit(&self) -> Option<Duration> {
-        self.duration.or(self.requests.is_none().then_some(DEFAULT_DURATION))
+        match self.load_stages() {
+            [] if self.find_rate.is_some() => self.duration.or(Some(DEFAULT_RUN)),
+            [] => self.duration.or(self.requests.is_none().then_some(DEFAULT_DURATION)),
+            stages => Some(stages.iter().map(|stage| stage.duration).sum()),
+        }
+    }
+
+    /// The stages of the load; none if its rate does not change.
+    #[must_use]
+    pub fn load_stages(&self) -> &[Stage] {
+        if self.stages.is_empty() { self.ramp.as_slice() } else { &self.stages }
+    }
+
+    /// Whether requests are sent when they are due, whether or not earlier ones have been replied to.
+    #[must_use]
+    pub fn is_open_loop(&self) -> bool {
+        self.rate.is_some() || self.find_rate.is_some() || !self.load_stages().is_empty()
+    }
+
+    /// The length of the intervals of the series.
+    #[must_use]
+    pub fn series_interval(&self) -> Duration {
+        self.interval.unwrap_or(DEFAULT_INTERVAL)
     }
 }
+
+/// The length of an interval without `--interval`. Chosen: what people compare rates by, and enough samples in a
+/// measurement of the default duration to see its course.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The text of a benchmark's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

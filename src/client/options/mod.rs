@@ -12,6 +12,8 @@ mod ping;
 pub mod proxy;
 mod report;
 mod send;
+mod slo;
+mod stages;
 mod timeouts;
 mod values;
 
@@ -23,6 +25,8 @@ pub use color::ColorWhen;
 pub use ping::PingOptions;
 pub use report::{GradingOptions, GroupWeight, ReportOptions};
 pub use send::SendOptions;
+pub use slo::Slo;
+pub use stages::{RateRange, Stage};
 pub use timeouts::Timeouts;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -72,7 +76,8 @@ pub enum Command {
     ///
     /// A closed loop by default: each connection keeps --depth requests in flight. With --rate the loop is open:
     /// requests are sent when they are due, whether or not earlier ones have been replied to, and latency counts from
-    /// the time at which a request was due, so that a stall of the server is not hidden. One thread drives all
+    /// the time at which a request was due, so that a stall of the server is not hidden; with --ramp and --stages its
+    /// rate changes. --find-rate searches for the highest rate that keeps the bounds of --slo. One thread drives all
     /// connections.
     #[command(after_help = bench::EXIT_STATUS)]
     Bench(BenchOptions),

@@ -1,6 +1,7 @@
 //! Parsers of option values, beside those that both programs share ([`units`]).
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::client::client_protocol::{ClientProtocol, MAX_LENGTH};
 use crate::units;
@@ -22,6 +23,14 @@ pub fn protocol(name: &str) -> Result<ClientProtocol, String> {
 
 pub fn rate(text: &str) -> Result<f64, String> {
     units::rate_within(text, &RATE)
+}
+
+/// The shortest interval of a series. Chosen: to end one takes some 50 us, in which the load waits.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
+pub fn interval(text: &str) -> Result<Duration, String> {
+    let time = units::time(text)?;
+    if time < MIN_INTERVAL { Err("must be at least 10ms".into()) } else { Ok(time) }
 }
 
 /// Length of a message, in bytes.

@@ -184,12 +184,14 @@ impl LoadGenerator<'_> {
             let mut bytes = 0;
             let arrival = self.connections[index].receive(buffer, verifier, &mut bytes);
             now = self.timeline.now();
+            self.end_intervals(now);
             if self.timeline.is_measuring(now) {
-                self.measurement.received += bytes;
+                self.measurement.count_received(bytes);
             }
             match arrival? {
                 Arrival::Bytes { replies, more } => {
                     self.count_replies(index, replies, now);
+                    self.connections[index].note_first_byte(verifier, now);
                     if !more {
                         break;
                     }
@@ -213,15 +215,18 @@ impl LoadGenerator<'_> {
         self.last_end = now;
         self.outstanding = self.outstanding.saturating_sub(replies as u64);
         if self.timeline.phase == BenchPhase::WarmUp {
-            return self.connections[index].complete(replies, |_, _| {});
+            return self.connections[index].complete(replies, |_, _, _| {});
         }
         let counts_from = self.counts_from();
         let (measurement, timeline) = (&mut self.measurement, &self.timeline);
         let (from, is_late) = (timeline.measured_from, now >= timeline.measured_until);
-        self.connections[index].complete(replies, |due, count| {
+        self.connections[index].complete(replies, |due, count, first_byte| {
             let count = u64::from(count);
             if due >= from {
-                measurement.latencies.record(now - due, count);
+                measurement.record_latency(due - from, now - due, count, !is_late);
+                if let Some(time) = first_byte {
+                    measurement.record_first_byte(time.saturating_sub(due), now - due);
+                }
             }
             if due < counts_from {
                 return;
@@ -229,7 +234,7 @@ impl LoadGenerator<'_> {
             if is_late {
                 measurement.late += count;
             } else {
-                measurement.requests += count;
+                measurement.count_requests(count);
             }
         });
     }

@@ -24,14 +24,15 @@ use std::time::Duration;
 use crate::client::bench::connect::SourceAddresses;
 use crate::client::bench::connection::{BenchConnection, ConnectionError, WaitLimits};
 use crate::client::bench::due_requests::{DueRequest, DueRequests};
+use crate::client::bench::load::Load;
 use crate::client::bench::measurement::{ErrorClass, Measurement};
 use crate::client::bench::model::LoadModel;
+use crate::client::bench::monitor::Monitor;
 use crate::client::bench::poller::BenchPoller;
+use crate::client::bench::stage_counts::StageCounts;
 use crate::client::bench::timeline::{BenchPhase, Timeline};
 use crate::client::bench::verifier::READ_SIZE;
 use crate::client::bench::workload::Workload;
-use crate::client::options::BenchOptions;
-use crate::client::progress::RunProgress;
 use crate::client::target::Target;
 use crate::sys::{Interest, Interrupts, SocketAddress};
 
@@ -58,6 +59,8 @@ pub struct LoadGenerator<'a> {
     /// The number of requests of an open model that have been released, and have neither a reply nor failed.
     outstanding: u64,
     next_sweep: u64,
+    /// When the current interval of the series ends; `u64::MAX` before the measurement.
+    interval_end: u64,
     /// When the last reply was complete, or the last connection failed.
     last_end: u64,
     /// The number of connections that have been made.
@@ -72,7 +75,7 @@ pub struct LoadGenerator<'a> {
     measurement: Measurement,
     /// The first signal ends the measurement.
     interrupts: &'a Interrupts,
-    progress: &'a RunProgress,
+    monitor: &'a dyn Monitor,
 }
 
 /// Interval of the search for connections that wait for too long, in nanoseconds. Chosen: a quarter of a second late is
@@ -95,44 +98,40 @@ const TIMER: u64 = u64::MAX;
 const SIGNAL: u64 = u64::MAX - 1;
 
 impl<'a> LoadGenerator<'a> {
-    /// A load as the options describe it, on this address of `target`.
-    pub fn new(
-        options: &BenchOptions,
-        workload: &'a Workload,
-        target: &'a Target,
-        address: SocketAddress,
-        model: LoadModel,
-        interrupts: &'a Interrupts,
-        progress: &'a RunProgress,
-    ) -> io::Result<Self> {
+    /// The generator of `load`.
+    pub fn new(load: Load<'a>, interrupts: &'a Interrupts, monitor: &'a dyn Monitor) -> io::Result<Self> {
         let poller = BenchPoller::new()?;
         poller.add(interrupts, SIGNAL, Interest::READ)?;
-        let due_requests = due_requests(model, &poller)?;
+        let mut measurement = Measurement::new(load.interval);
+        measurement.stages = load.schedule.as_ref().map(StageCounts::of).unwrap_or_default();
+        let due_requests = load.schedule.map(|schedule| DueRequests::new(schedule, &poller, TIMER)).transpose()?;
+        let request = &load.workload.request;
         Ok(Self {
-            workload,
-            batch: workload.request.repeat(copies(model.batch(), workload.request.len())),
-            sources: SourceAddresses::for_server(&address),
-            target,
-            address,
-            model,
-            server_pid: options.server_pid,
-            timeline: Timeline::new(options.warm_up, options.time_limit(), options.timeouts.read_timeout),
-            limits: WaitLimits::new(&options.timeouts),
-            requests: options.requests.unwrap_or(u64::MAX),
+            workload: load.workload,
+            batch: request.repeat(copies(load.model.batch(), request.len())),
+            sources: SourceAddresses::for_server(&load.address),
+            target: load.target,
+            address: load.address,
+            model: load.model,
+            server_pid: load.server_pid,
+            timeline: Timeline::new(load.warm_up, load.duration, load.timeouts.read_timeout),
+            limits: WaitLimits::new(load.timeouts),
+            requests: load.requests.unwrap_or(u64::MAX),
             requests_left: u64::MAX,
             due_requests,
             outstanding: 0,
             next_sweep: SWEEP_INTERVAL,
+            interval_end: u64::MAX,
             last_end: 0,
             opened: 0,
             cpu_before: None,
             poller,
-            connections: (0..options.connections).map(|_| BenchConnection::default()).collect(),
+            connections: (0..load.connections).map(|_| BenchConnection::default()).collect(),
             backing_off: Vec::new(),
             buffer: vec![0; READ_SIZE],
-            measurement: Measurement::new(),
+            measurement,
             interrupts,
-            progress,
+            monitor,
         })
     }
 
@@ -165,6 +164,7 @@ impl<'a> LoadGenerator<'a> {
                 return Ok(None);
             }
             if interrupted {
+                self.measurement.interrupted = true;
                 self.stop(self.timeline.now());
             }
         }
@@ -187,11 +187,22 @@ impl<'a> LoadGenerator<'a> {
         let connections = self.connections.len() as u64;
         for number in first..first + released.min(connections) {
             let index = (number % connections) as usize;
+            // Of `released` requests in turn, each connection has its share; the first ones have one more.
+            self.count_lateness(index, (first + released - number).div_ceil(connections));
             if self.model.reconnects() {
                 self.open(index);
             } else {
                 self.send_due(index, now);
             }
+        }
+    }
+
+    /// Counts how late the last `released` requests that wait on a connection are passed to its socket.
+    fn count_lateness(&mut self, index: usize, released: u64) {
+        let (now, from) = (self.timeline.now(), self.timeline.measured_from);
+        let waiting = self.connections[index].waiting.iter().rev().take(released as usize);
+        for due in waiting.filter(|due| **due >= from) {
+            self.measurement.record_lateness(due - from, now.saturating_sub(*due));
         }
     }
 
@@ -236,7 +247,8 @@ impl<'a> LoadGenerator<'a> {
     /// Waits for events until the next timer; returns their number.
     fn wait(&mut self, now: u64) -> io::Result<usize> {
         let retry = self.backing_off.iter().map(|&index| self.connections[index].retry_at).min();
-        let next = self.timeline.phase_end().min(self.next_sweep).min(retry.unwrap_or(u64::MAX));
+        let next =
+            self.timeline.phase_end().min(self.next_sweep).min(retry.unwrap_or(u64::MAX)).min(self.next_interval());
         let mut timeout = Duration::from_nanos(next.saturating_sub(now));
         let more_are_due = self.has_due();
         if let Some(due_requests) = self.due_requests.as_mut().filter(|_| more_are_due) {
@@ -248,12 +260,9 @@ impl<'a> LoadGenerator<'a> {
     }
 }
 
-/// The requests of an open model, with the times at which they are due.
-fn due_requests(model: LoadModel, poller: &BenchPoller) -> io::Result<Option<DueRequests>> {
-    match model {
-        LoadModel::Open { rate, .. } => DueRequests::new(rate, poller, TIMER).map(Some),
-        LoadModel::Closed { .. } | LoadModel::Reconnect => Ok(None),
-    }
+/// Makes a load; returns `None` if a signal has ended it before the measurement began.
+pub fn run(load: Load<'_>, interrupts: &Interrupts, monitor: &dyn Monitor) -> io::Result<Option<Measurement>> {
+    LoadGenerator::new(load, interrupts, monitor)?.run()
 }
 
 /// The most bytes to send with one call, unless one request has more. Chosen: far more than a socket takes at once.

@@ -1,13 +1,14 @@
 //! The phases of a run: what begins with each, when it ends, and what is counted then.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::LoadGenerator;
 use crate::client::bench::connection::BenchConnection;
 use crate::client::bench::measurement::{ErrorClass, Measurement};
+use crate::client::bench::monitor::RunState;
 use crate::client::bench::server_cpu;
 use crate::client::bench::timeline::BenchPhase;
-use crate::units::counted;
 
 impl LoadGenerator<'_> {
     /// Enters the next phase when it is time.
@@ -23,9 +24,39 @@ impl LoadGenerator<'_> {
                 now = self.timeline.now();
             }
         }
+        let was = self.timeline.phase;
         self.timeline.advance(now);
+        if was == BenchPhase::WarmUp && self.timeline.phase == BenchPhase::Measuring {
+            let from = self.timeline.measured_from;
+            self.due_requests.iter_mut().for_each(|due_requests| due_requests.begin_measurement(from));
+            self.interval_end = from.saturating_add(self.measurement.series.next_end());
+        }
+        self.end_intervals(now);
         if self.requests_left == 0 && self.timeline.phase == BenchPhase::Measuring && self.is_idle() {
             self.stop(self.last_end);
+        }
+    }
+
+    /// Ends the intervals of the series that are over at `now`, at most until the end of the measurement.
+    pub(super) fn end_intervals(&mut self, now: u64) {
+        if now < self.interval_end {
+            return;
+        }
+        let from = self.timeline.measured_from;
+        let measured = now.min(self.timeline.measured_until) - from;
+        while let Some(interval) = self.measurement.end_interval(measured) {
+            if self.monitor.interval(&interval) == ControlFlow::Break(()) {
+                self.stop(now);
+            }
+        }
+        self.interval_end = from.saturating_add(self.measurement.series.next_end());
+    }
+
+    /// When the loop has to wake for the end of an interval; `u64::MAX` if it need not.
+    pub(super) fn next_interval(&self) -> u64 {
+        match self.timeline.phase {
+            BenchPhase::Measuring => self.interval_end,
+            BenchPhase::WarmUp | BenchPhase::Draining => u64::MAX,
         }
     }
 
@@ -44,7 +75,7 @@ impl LoadGenerator<'_> {
     /// Whether there are more requests to release.
     pub(super) fn has_due(&self) -> bool {
         self.requests_left > 0
-            && self.due_requests.as_ref().is_some_and(|due| due.left(0, self.timeline.measured_until) > 0)
+            && self.due_requests.as_ref().is_some_and(|due| due.left(self.timeline.measured_until) > 0)
     }
 
     fn is_idle(&self) -> bool {
@@ -54,9 +85,12 @@ impl LoadGenerator<'_> {
     /// Counts the requests without a reply: as errors if their time is over, else as lost; those that were due and not
     /// released as lost, too.
     pub(super) fn finish(mut self, now: u64) -> Measurement {
+        self.end_intervals(now);
         let (from, until, limit) = (self.timeline.measured_from, self.timeline.measured_until, self.limits.read);
-        let unreleased = self.due_requests.as_ref().map_or(0, |due| due.left(from, until));
-        self.measurement.lost += unreleased.min(self.requests_left);
+        let unsent = self.due_requests.as_ref().map_or(0, |due| due.left(until)).min(self.requests_left);
+        self.measurement.unsent += unsent;
+        self.measurement.lost += unsent;
+        self.count_due();
         let counts_from = self.counts_from();
         let outstanding = self.connections.iter().flat_map(BenchConnection::outstanding);
         for (due, requests) in outstanding.filter(|(due, _)| *due >= counts_from) {
@@ -66,10 +100,22 @@ impl LoadGenerator<'_> {
                 self.measurement.lost += requests;
             }
         }
-        self.measurement.elapsed = Duration::from_nanos(until - from);
+        if let Some(interval) = self.measurement.finish(until - from) {
+            // There is nothing left to end, should the monitor ask for it.
+            let _ = self.monitor.interval(&interval);
+        }
         let cpu = self.server_cpu().zip(self.cpu_before);
         self.measurement.server_cpu = cpu.map(|(after, before)| after.saturating_sub(before));
         self.measurement
+    }
+
+    /// Counts the requests that were due in each stage, until the end of the measurement.
+    fn count_due(&mut self) {
+        let (from, until) = (self.timeline.measured_from, self.timeline.measured_until);
+        let Some(due_requests) = &self.due_requests else { return };
+        for stage in &mut self.measurement.stages {
+            stage.due = due_requests.due_between(from + stage.begin, until.min(from + stage.end));
+        }
     }
 
     /// The due time from which on requests count. Without `--requests` this is 0: replies and errors count by when they
@@ -82,24 +128,15 @@ impl LoadGenerator<'_> {
         self.server_pid.and_then(server_cpu::of)
     }
 
-    /// Draws the progress bar: the larger share of the time and of the requests; none in the warm-up.
-    #[allow(clippy::cast_precision_loss, reason = "the bar shows thousandths")]
+    /// Tells how far the run is.
+    #[allow(clippy::cast_precision_loss, reason = "a share is shown in thousandths")]
     pub(super) fn show_progress(&self, now: u64) {
         let timeline = &self.timeline;
         let share = |done: u64, total: u64| done as f64 / total as f64;
         let time = share(now.saturating_sub(timeline.measured_from), timeline.measured_until - timeline.measured_from);
         let requests = share(self.requests.saturating_sub(self.requests_left), self.requests);
         let done = if timeline.phase == BenchPhase::WarmUp { 0.0 } else { time.max(requests) };
-        self.progress.show(done, || match timeline.phase {
-            BenchPhase::WarmUp => "warm-up".into(),
-            BenchPhase::Measuring => {
-                format!(
-                    "{}, {}",
-                    counted(self.measurement.requests, "request"),
-                    counted(self.measurement.errors(), "error")
-                )
-            }
-            BenchPhase::Draining => "waiting for the last replies".into(),
-        });
+        let (requests, errors) = (self.measurement.requests, self.measurement.errors());
+        self.monitor.progress(&RunState { phase: timeline.phase, done, requests, errors });
     }
 }

@@ -1,5 +1,7 @@
+use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -8,7 +10,8 @@ use std::time::Instant;
 use clap::Parser;
 
 use super::*;
-use crate::client::bench::load_model;
+use crate::client::bench::monitor::RunState;
+use crate::client::bench::series::Interval;
 use crate::client::options::{Command, Options};
 
 #[test]
@@ -19,16 +22,53 @@ fn batches_of_large_requests_are_bounded() {
     assert_eq!(copies(64, 0), 65);
 }
 
+/// Ignores what a generator tells.
+#[derive(Debug)]
+struct Unwatched;
+
+impl Monitor for Unwatched {
+    fn interval(&self, _: &Interval) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn progress(&self, _: &RunState) {}
+}
+
+/// Keeps the intervals that a generator passes on, and ends the measurement after `limit` of them.
+#[derive(Debug)]
+struct Intervals {
+    told: RefCell<Vec<Interval>>,
+    limit: usize,
+}
+
+impl Monitor for Intervals {
+    fn interval(&self, interval: &Interval) -> ControlFlow<()> {
+        self.told.borrow_mut().push(interval.clone());
+        if self.told.borrow().len() < self.limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    fn progress(&self, _: &RunState) {}
+}
+
 /// Passes the generator of `retort bench ADDRESS -P echo`, with these further words, to `run`.
 fn with_generator<T>(address: SocketAddr, words: &str, run: impl FnOnce(LoadGenerator<'_>) -> T) -> T {
+    with_monitor(address, words, &Unwatched, run)
+}
+
+/// As [`with_generator`], with this monitor.
+fn with_monitor<T>(
+    address: SocketAddr,
+    words: &str,
+    monitor: &dyn Monitor,
+    run: impl FnOnce(LoadGenerator<'_>) -> T,
+) -> T {
     let words = format!("retort bench {address} -P echo {words}");
     let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
     let workload = Workload::new(&options).expect("an echo can be measured");
     let target = Target::resolve(&options.host, options.protocol, options.family).expect("an address");
-    let (interrupts, progress) = (Interrupts::watch().expect("watch for signals"), RunProgress::new());
-    let model = load_model(&options);
-    let address = SocketAddress::Internet(address);
-    run(LoadGenerator::new(&options, &workload, &target, address, model, &interrupts, &progress).unwrap())
+    let interrupts = Interrupts::watch().expect("watch for signals");
+    let load = Load::new(&options, &workload, &target, SocketAddress::Internet(address));
+    run(LoadGenerator::new(load, &interrupts, monitor).unwrap())
 }
 
 /// As [`with_generator`], for a generator that connects to no server.
@@ -54,11 +94,64 @@ fn replies_count_by_their_arrival_and_latencies_by_when_requests_were_due() {
                 generator.advance(arrival);
                 generator.count_replies(0, 1, arrival);
             }
-            (generator.measurement.requests, generator.measurement.late, generator.measurement.latencies.count())
+            let measurement = generator.finish(200);
+            (measurement.requests, measurement.late, measurement.latencies.count())
         })
     };
     assert_eq!(counts("--warm-up 100ns --duration 100ns"), (2, 1, 2));
     assert_eq!(counts("--warm-up 100ns --duration 100ns --requests 9"), (1, 1, 2));
+}
+
+/// The intervals of 10 ms begin with the measurement, not with the run.
+#[test]
+fn intervals_are_passed_on_when_they_have_ended() {
+    let told = |words: &str, limit| {
+        let monitor = Intervals { told: RefCell::default(), limit };
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let words = format!("--warm-up 5ms --interval 10ms {words}");
+        let elapsed = with_monitor(nowhere, &words, &monitor, |mut generator| {
+            for milliseconds in [0, 5, 12, 15, 36, 37, 41, 50] {
+                let now = milliseconds * 1_000_000;
+                generator.advance(now);
+                generator.connections[0].queue(now, 1, 64);
+                generator.count_replies(0, 1, now);
+            }
+            generator.finish(50_000_000).elapsed.as_millis()
+        });
+        let bounds = |interval: &Interval| (interval.until.as_millis(), interval.requests, interval.partial);
+        (elapsed, monitor.told.borrow().iter().map(bounds).collect::<Vec<_>>())
+    };
+    let whole = vec![(10, 2, false), (20, 1, false), (30, 0, false), (36, 3, true)];
+    assert_eq!(told("--duration 36.5ms", 99), (36, whole));
+    assert_eq!(told("--duration 1h", 1), (10, vec![(10, 2, false)]), "a monitor can end the measurement");
+}
+
+#[test]
+fn the_lateness_of_each_request_is_counted_once_and_belongs_to_its_stage() {
+    without_server("--warm-up 0 --stages 1k/2ms,2k/2ms --connections 2", |mut generator| {
+        generator.advance(0);
+        generator.release_due(2_600_000);
+        let measurement = &generator.measurement;
+        let of_stages: Vec<u64> = measurement.stages.iter().map(|stage| stage.lateness.count()).collect();
+        assert_eq!((measurement.lateness.count(), of_stages), (4, vec![2, 2]));
+    });
+}
+
+/// The replies arrive after the measurement, and count for the stages all the same.
+#[test]
+fn requests_belong_to_the_stage_in_which_they_were_due() {
+    without_server("--warm-up 0 --stages 1k/3ms,2k..4k/2ms", |mut generator| {
+        generator.advance(0);
+        for due in [0, 2_999_999, 3_000_000] {
+            generator.connections[0].queue(due, 1, 64);
+        }
+        generator.advance(6_000_000);
+        generator.count_replies(0, 3, 6_000_000);
+        let measurement = generator.finish(6_000_000);
+        let stages = measurement.stages.iter().map(|stage| (stage.due, stage.latencies.count()));
+        assert_eq!(stages.collect::<Vec<_>>(), [(3, 2), (6, 1)]);
+        assert_eq!((measurement.late, measurement.unsent), (3, 9), "none was released");
+    });
 }
 
 /// A server that never replies: all requests of the warm-up are in flight, and no others are made.

@@ -1,0 +1,100 @@
+//! Numbers in reports: for people with three digits and a unit, in JSON in microseconds.
+
+#![allow(clippy::cast_possible_truncation, reason = "a rate is printed without its fraction")]
+
+use std::time::Duration;
+
+use super::latencies::Latencies;
+use crate::client::json::{Map, Value, rounded};
+
+/// The percentiles in the report.
+pub const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+
+/// The percentile of the generator's lateness where there is only one. Chosen: a few late requests decide no bound but
+/// that of the maximum.
+pub const LATENESS_SHARE: f64 = 0.99;
+
+/// Percentiles, minimum and mean in microseconds.
+pub fn percentiles(latencies: &Latencies) -> Map {
+    let mut map = percentiles_of(|share| latencies.at(share));
+    let others = [("min", latencies.min()), ("mean", latencies.mean())];
+    map.extend(others.map(|(name, time)| (name.into(), microseconds(time))));
+    map
+}
+
+/// Percentiles of the times that `at` knows, in microseconds.
+pub fn percentiles_of(at: impl Fn(f64) -> Duration) -> Map {
+    SHARES.iter().map(|&(name, share)| (name.replace('.', "_"), microseconds(at(share)))).collect()
+}
+
+fn microseconds(time: Duration) -> Value {
+    Value::from(rounded(time.as_secs_f64() * 1e6))
+}
+
+/// A rate for people: with decimals if it is small.
+#[allow(clippy::cast_sign_loss, reason = "a rate is not negative")]
+pub fn grouped_rate(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.2}") } else { grouped(rate as u64) }
+}
+
+/// The number with commas between thousands.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The time with three digits and a unit.
+pub fn readable(time: Duration) -> String {
+    let (value, unit) = in_unit(time.as_secs_f64() * 1e9);
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.digits$} {unit}")
+}
+
+/// A number of nanoseconds in the unit in which it is shown.
+pub fn in_unit(nanoseconds: f64) -> (f64, &'static str) {
+    match nanoseconds {
+        under if under < 1e3 => (nanoseconds, "ns"),
+        under if under < 1e6 => (nanoseconds / 1e3, "us"),
+        under if under < 1e9 => (nanoseconds / 1e6, "ms"),
+        _ => (nanoseconds / 1e9, "s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_separated() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn numbers_in_json_have_no_rounding_errors() {
+        let mut latencies = Latencies::new();
+        latencies.record(1_100, 2);
+        latencies.record(1_300, 1);
+        let mut text = Value::from(percentiles(&latencies)).to_string();
+        text.retain(|character| character == '.' || character.is_ascii_digit() || character == ',');
+        let decimals = text.split(',').filter_map(|number| number.split_once('.'));
+        assert!(decimals.clone().count() >= 5 && decimals.clone().all(|(_, digits)| digits.len() <= 3), "{text}");
+    }
+
+    #[test]
+    fn times_have_three_digits() {
+        for (nanoseconds, text) in
+            [(7, "7.00 ns"), (1_500, "1.50 us"), (12_340, "12.3 us"), (999_400, "999 us"), (2_000_000_000, "2.00 s")]
+        {
+            assert_eq!(readable(Duration::from_nanos(nanoseconds)), text);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The report of a search: a line for each run while it goes on, and the result; or one JSON object.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+
+use super::evaluation::latency;
+use super::search::{CONFIRMATION_FACTOR, Limit, Outcome, RateSearch, SearchPhase, SearchStep, Verdict};
+use crate::client::bench::figures::{LATENESS_SHARE, grouped_rate, percentiles, readable};
+use crate::client::bench::load::Load;
+use crate::client::bench::measurement::Measurement;
+use crate::client::bench::monitor::{Monitor, RunState};
+use crate::client::bench::report::{self, BenchReport, bounds};
+use crate::client::bench::series::Interval;
+use crate::client::failure::Failure;
+use crate::client::json::{Value, json, rounded, seconds};
+use crate::client::options::{BenchOptions, Slo};
+use crate::client::progress::RunProgress;
+
+/// The runs so far.
+#[derive(Debug)]
+pub struct FindRateReport<'a> {
+    options: &'a BenchOptions,
+    load: &'a Load<'a>,
+    runs: Vec<Value>,
+    /// The last run that missed a bound: its rate, and in words what it was.
+    last_missed: Option<(f64, String)>,
+}
+
+impl<'a> FindRateReport<'a> {
+    /// A report without runs.
+    pub fn new(options: &'a BenchOptions, load: &'a Load<'a>) -> Self {
+        Self { options, load, runs: Vec::new(), last_missed: None }
+    }
+
+    /// Adds a run, and prints its line.
+    pub fn add(&mut self, step: SearchStep, verdict: Verdict, measurement: &Measurement) -> Result<(), Failure> {
+        if verdict != Verdict::Kept {
+            self.last_missed = Some((step.rate, self.findings(measurement)));
+        }
+        let head = if self.runs.is_empty() { self.head() } else { String::new() };
+        self.runs.push(object(step, verdict, measurement));
+        if self.options.json { Ok(()) } else { print(&(head + &self.line(step, verdict, measurement))) }
+    }
+
+    /// Prints the result.
+    pub fn print(&self, search: &RateSearch, confirmed: Option<&Measurement>) -> Result<(), Failure> {
+        let (options, load) = (self.options, self.load);
+        let report = confirmed.map(|measurement| BenchReport::new(options, load.target, load.model, measurement));
+        if options.json {
+            return print(&format!("{:#}\n", self.json(search, report.as_ref())));
+        }
+        let table = report.map(|report| report.table()).unwrap_or_default();
+        let missed = self.last_missed.as_ref();
+        let missed = missed.map(|(rate, findings)| format!("at {} requests/s: {findings}", grouped_rate(*rate)));
+        let sentence = sentence(search, &bounds(&options.slo), &missed.unwrap_or_default());
+        print(&format!("{table}\n{sentence}\n"))
+    }
+
+    /// The percentiles that have bounds.
+    fn percentiles(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.options.slo.iter().filter_map(|slo| match slo {
+            Slo::Latency { name, share, .. } => Some((name.as_str(), *share)),
+            Slo::Errors(_) => None,
+        })
+    }
+
+    fn head(&self) -> String {
+        let mut head = format!("\n{:>12}", "requests/s");
+        for (name, _) in self.percentiles() {
+            let _ = write!(head, " {name:>10}");
+        }
+        head + &format!(" {:>12} {:>9}\n", "sender p99", "failed")
+    }
+
+    fn line(&self, step: SearchStep, verdict: Verdict, measurement: &Measurement) -> String {
+        let mut line = format!("{:>12}", grouped_rate(step.rate));
+        for (_, share) in self.percentiles() {
+            let _ = write!(line, " {:>10}", latency(share, measurement).map_or("-".into(), readable));
+        }
+        let lateness = readable(measurement.lateness.at(LATENESS_SHARE));
+        line + &format!(" {lateness:>12} {:>9}  {}\n", failed(measurement), words(step.phase, verdict))
+    }
+
+    /// What was measured, in words.
+    fn findings(&self, measurement: &Measurement) -> String {
+        let time = |share| latency(share, measurement).map_or("no reply".into(), readable);
+        let times = self.percentiles().map(|(name, share)| format!("{name} {}", time(share)));
+        let failed =
+            format!("{} of {} failed", failed(measurement), failed(measurement) + measurement.latencies.count());
+        times.chain([failed]).collect::<Vec<_>>().join(", ")
+    }
+
+    fn json(&self, search: &RateSearch, confirmation: Option<&BenchReport<'_>>) -> Value {
+        let (options, range) = (self.options, self.options.find_rate);
+        let duration = self.load.duration.unwrap_or_default();
+        json!({
+            "type": "find-rate",
+            "target": self.load.target.to_string(),
+            "title": report::title(options, self.load.model),
+            "slo": options.slo.iter().map(Slo::to_string).collect::<Vec<_>>(),
+            "rate_low": range.map(|range| rounded(range.low)),
+            "rate_high": range.map(|range| rounded(range.high)),
+            "run_seconds": seconds(duration),
+            "confirmation_seconds": seconds(duration * CONFIRMATION_FACTOR),
+            "outcome": match search.outcome() {
+                Outcome::Found(_) => "found",
+                Outcome::TooFast => "lowest rate missed",
+                Outcome::Unconfirmed => "unconfirmed",
+                Outcome::Interrupted => "interrupted",
+            },
+            "rate": search.kept().map(rounded),
+            "limited_by": match (search.outcome(), search.limit()) {
+                (Outcome::Interrupted, _) => Value::Null,
+                (_, Limit::Server) => "server".into(),
+                (_, Limit::Sender) => "load generator".into(),
+                (_, Limit::Range) => "range".into(),
+            },
+            "runs": self.runs,
+            "confirmation": confirmation.map(BenchReport::json),
+        })
+    }
+}
+
+/// The result; `missed` says which bound was missed last.
+fn sentence(search: &RateSearch, bounds: &str, missed: &str) -> String {
+    let (kept, limit) = (search.kept().map(grouped_rate), limit(search.limit()));
+    match (search.outcome(), kept) {
+        (Outcome::Interrupted, None) => format!("interrupted: no rate has kept {bounds} so far"),
+        (Outcome::Interrupted, Some(kept)) => {
+            format!("interrupted: the highest rate with {bounds} so far is {kept} requests/s, not confirmed")
+        }
+        (Outcome::Found(rate), _) => {
+            format!("highest rate with {bounds}: {} requests/s, {limit}", grouped_rate(rate))
+        }
+        (_, None) => format!("not even the lowest rate keeps {bounds}; {missed}; {limit}"),
+        (_, Some(kept)) => {
+            format!(
+                "no rate is confirmed: {kept} requests/s kept {bounds} in a short run; in a long one, {missed}; {limit}"
+            )
+        }
+    }
+}
+
+fn limit(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Server => "limited by the server",
+        Limit::Sender => "limited by the load generator: the server may be faster",
+        Limit::Range => "the end of the range: the server may be faster",
+    }
+}
+
+fn words(phase: SearchPhase, verdict: Verdict) -> &'static str {
+    match (phase, verdict) {
+        (SearchPhase::Confirmation, Verdict::Kept) => "confirmed",
+        (_, Verdict::Kept) => "kept",
+        (_, Verdict::Missed { by_sender: false }) => "missed",
+        (_, Verdict::Missed { by_sender: true }) => "missed: the load generator was late",
+    }
+}
+
+/// Requests without a correct reply.
+fn failed(measurement: &Measurement) -> u64 {
+    measurement.errors() + measurement.lost
+}
+
+fn object(step: SearchStep, verdict: Verdict, measurement: &Measurement) -> Value {
+    json!({
+        "rate": rounded(step.rate),
+        "phase": match step.phase {
+            SearchPhase::Growth => "growth",
+            SearchPhase::Bisection => "bisection",
+            SearchPhase::Confirmation => "confirmation",
+        },
+        "repeated": step.repeated,
+        "kept": verdict == Verdict::Kept,
+        "limited_by_sender": verdict == Verdict::Missed { by_sender: true },
+        "replies": measurement.latencies.count(),
+        "errors": measurement.errors(),
+        "lost": measurement.lost,
+        "unsent": measurement.unsent,
+        "latency_us": percentiles(&measurement.latencies),
+        "sender_lateness_us": percentiles(&measurement.lateness),
+    })
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+}
+
+/// Draws the progress of a search.
+#[derive(Debug)]
+pub struct SearchMonitor {
+    progress: RunProgress,
+    max_runs: f64,
+    /// The number of runs that have begun, and the current one.
+    current: Cell<(f64, Option<SearchStep>)>,
+}
+
+impl SearchMonitor {
+    /// For a search that begins now, of at most these numbers of runs, short and long.
+    pub fn new((short, long): (u32, u32)) -> Self {
+        Self { progress: RunProgress::new(), max_runs: f64::from(short + long), current: Cell::new((0.0, None)) }
+    }
+
+    /// A run begins.
+    pub fn begin(&self, step: SearchStep) {
+        self.current.set((self.current.get().0 + 1.0, Some(step)));
+    }
+
+    /// Runs `work`, which may write to the terminal, while nothing is drawn.
+    pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.progress.suspend(work)
+    }
+
+    /// Nothing is drawn any more.
+    pub fn finish(&self) {
+        self.progress.finish();
+    }
+}
+
+impl Monitor for SearchMonitor {
+    fn interval(&self, _: &Interval) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn progress(&self, state: &RunState) {
+        let (runs, step) = self.current.get();
+        let rate = step.map_or(0.0, |step| step.rate);
+        self.progress.show((runs - 1.0 + state.done) / self.max_runs, || {
+            format!("run {runs}: {} requests/s", grouped_rate(rate))
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::options::RateRange;
+
+    const MISSED: Verdict = Verdict::Missed { by_sender: false };
+    const LATE: Verdict = Verdict::Missed { by_sender: true };
+
+    /// A search from 100 to 200 requests per second whose runs end so.
+    fn searched(verdicts: &[Verdict]) -> String {
+        let mut search = RateSearch::new(RateRange { low: 100.0, high: 200.0 });
+        for verdict in verdicts {
+            assert!(search.next_step().is_some(), "{search:?}");
+            search.record(*verdict);
+        }
+        sentence(&search, "p99=5ms", "at 100 requests/s: p99 9.00 ms")
+    }
+
+    #[test]
+    fn every_result_is_a_sentence() {
+        use Verdict::Kept;
+        for (verdicts, expected) in [
+            (&[][..], "interrupted: no rate has kept p99=5ms so far"),
+            (&[Kept], "interrupted: the highest rate with p99=5ms so far is 100 requests/s, not confirmed"),
+            (&[Kept; 3], "highest rate with p99=5ms: 200 requests/s, the end of the range: the server may be faster"),
+            (
+                &[MISSED; 2],
+                "not even the lowest rate keeps p99=5ms; at 100 requests/s: p99 9.00 ms; limited by the server",
+            ),
+            (
+                &[LATE; 2],
+                "not even the lowest rate keeps p99=5ms; at 100 requests/s: p99 9.00 ms; limited by the load \
+                 generator: the server may be faster",
+            ),
+        ] {
+            assert_eq!(searched(verdicts), expected);
+        }
+        let unconfirmed = searched(&[&[Kept; 2][..], &[MISSED; 8]].concat());
+        assert!(unconfirmed.starts_with("no rate is confirmed: 200 requests/s kept p99=5ms in a short run; in a long"));
+    }
+}
