@@ -105,7 +105,11 @@ impl Connection {
         match outcome {
             ReadOutcome::Input | ReadOutcome::Request { .. } => Step::Process(Call::Process),
             ReadOutcome::Piece { .. } => self.read_on(*direct_reads),
-            ReadOutcome::WouldBlock => Step::Wait,
+            ReadOutcome::WouldBlock | ReadOutcome::Passed => Step::Wait,
+            ReadOutcome::PassedInPart => {
+                self.set_phase(Phase::Replying(Then::Receive));
+                Step::Wait
+            }
             ReadOutcome::EndOfInput => self.after_eof(batch, stream.delays_end()),
             ReadOutcome::OverBudget { bytes, whole } => self.wait_for_memory(context, Resume::Read, bytes, whole),
             ReadOutcome::NoMemory => Step::Linger(CloseReason::Resources),

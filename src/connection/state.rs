@@ -59,6 +59,8 @@ pub struct Connection {
     pub(super) read_closed: bool,
     /// A request has been processed on this connection.
     pub(super) served_any: bool,
+    /// The last read was so large that what follows is better not read ([`Protocol::passthrough`]).
+    pub(super) passes_bulk: bool,
     /// What is special about its first input.
     pub(super) first_input: FirstInput,
     /// The log has the line that it was accepted, or does not want it.
@@ -172,7 +174,18 @@ impl Connection {
         let (is_logged, traffic) = (label.is_none(), Traffic::new(now));
         let (label, unacknowledged) = (ClientLabel::new(label), 0);
         let (read_closed, served_any, first_input) = (false, false, FirstInput::Any);
-        Self { protocol: None, state, label, unacknowledged, read_closed, served_any, first_input, is_logged, traffic }
+        Self {
+            protocol: None,
+            state,
+            label,
+            unacknowledged,
+            read_closed,
+            served_any,
+            passes_bulk: false,
+            first_input,
+            is_logged,
+            traffic,
+        }
     }
 
     /// Names the client in the log from now on.

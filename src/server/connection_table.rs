@@ -10,16 +10,16 @@ use std::mem;
 
 use serde::{Deserialize, Serialize};
 
+use super::client_stream::ClientStream;
 use super::listener::ListenerIndex;
 use super::peer::{Peer, SourceKey};
 use super::poller::{Source, Token};
 use crate::connection::{Connection, Impaired, Interest};
-use crate::sys::StreamSocket;
 
 /// A connection, and the state that the event loop keeps for it.
 pub struct Session {
     /// Its socket, with what its listener impairs.
-    pub stream: Impaired<StreamSocket>,
+    pub stream: Impaired<ClientStream>,
     /// Its state.
     pub connection: Connection,
     /// The events that epoll watches for.
@@ -203,7 +203,7 @@ mod tests {
         let stream = StreamSocket::new(file, SocketFamily::Internet);
         let protocol = (crate::protocol::PROTOCOLS[0].new)(&crate::protocol::ProtocolSettings::default(), &());
         let connection = Connection::new(protocol, None, Millis::ZERO);
-        let (stream, interest) = (Impaired::new(stream, None), Interest::default());
+        let (stream, interest) = (Impaired::new(stream.into(), None), Interest::default());
         Session { stream, connection, interest, listener: ListenerIndex(0), revision: 0, client: None }
     }
 

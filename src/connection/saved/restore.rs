@@ -39,6 +39,7 @@ impl Connection {
             unacknowledged: saved.unacknowledged,
             read_closed: saved.read_closed,
             served_any: saved.served_any,
+            passes_bulk: false,
             first_input: saved.first_input,
             is_logged: saved.is_logged,
             traffic: saved.traffic,

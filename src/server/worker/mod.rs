@@ -56,6 +56,7 @@ use super::exact_timers::ExactTimers;
 use super::freeze::FreezeRequest;
 use super::listener::{Listener, ListenerIndex};
 use super::message::WorkerMessage;
+use super::pipes::Pipes;
 use super::poller::{Event, Poller, Source, Token};
 use super::shared::Shared;
 use super::timers::SweepTimer;
@@ -107,7 +108,16 @@ impl Worker {
         Ok(Self {
             number,
             table: ConnectionTable::new(),
-            driver: Driver { poller, timer, impaired_timers, max_delayed, context, phase, shared: Arc::clone(shared) },
+            driver: Driver {
+                poller,
+                timer,
+                impaired_timers,
+                max_delayed,
+                context,
+                pipes: Pipes::new(config.pipes),
+                phase,
+                shared: Arc::clone(shared),
+            },
             accepting: Accepting::new(acceptors?),
             memory_waits: MemoryWaits::default(),
             sweep: Sweep::default(),
