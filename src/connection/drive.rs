@@ -175,7 +175,7 @@ impl Connection {
         }
         match (outcome.progress, &mut self.state) {
             // the usual case, which has nothing to save
-            (Progress::NeedInput(_), State::Idle { since }) if is_sent && batch.left() == 0 => {
+            (Progress::NeedInput(_), State::Idle { since, .. }) if is_sent && batch.left() == 0 => {
                 *since = context.now;
                 Step::Wait
             }
@@ -265,7 +265,8 @@ impl Connection {
         let in_flight = self.start_request(context.now);
         in_flight.update_charge(&context.budget);
         if in_flight.input.is_empty() {
-            self.set_state(State::Idle { since: context.now });
+            let passes_bulk = in_flight.passes_bulk;
+            self.set_state(State::Idle { since: context.now, passes_bulk });
             return Step::Wait;
         }
         self.set_phase(Phase::Receiving);

@@ -63,6 +63,8 @@ pub(super) struct InFlight {
     pub(super) seed: u64,
     /// That request was offloaded, is counted, and was recalled from the thread pool.
     pub(super) is_recalled: bool,
+    /// As in [`State::Idle`](super::state::State::Idle), which follows.
+    pub(super) passes_bulk: bool,
     /// Replies that the client has not taken yet.
     pub(super) output: Output,
     /// The requests that `output` replies to.

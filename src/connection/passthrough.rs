@@ -33,8 +33,8 @@ impl Connection {
     /// Notes that one read has returned `length` bytes: whether more of such size is worth not reading.
     #[inline]
     pub(super) fn note_read(&mut self, length: usize) {
-        if length >= BULK {
-            self.passes_bulk = self.protocol.as_ref().is_some_and(|protocol| protocol.passthrough().is_some());
+        if length >= BULK && self.passthrough().is_some() {
+            self.set_passes_bulk(true);
         }
     }
 
@@ -42,7 +42,18 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn wants_send_back(&self) -> bool {
-        self.passes_bulk && self.is_idle() && self.passthrough() == Some(Passthrough::Echo)
+        self.passes_bulk() && self.passthrough() == Some(Passthrough::Echo)
+    }
+
+    #[inline]
+    fn passes_bulk(&self) -> bool {
+        matches!(self.state, State::Idle { passes_bulk: true, .. })
+    }
+
+    fn set_passes_bulk(&mut self, value: bool) {
+        if let State::Idle { passes_bulk, .. } = &mut self.state {
+            *passes_bulk = value;
+        }
     }
 
     fn passthrough(&self) -> Option<Passthrough> {
@@ -52,7 +63,7 @@ impl Connection {
     /// Takes input without reading it, where the stream can do that, nothing is to be seen of it, and it is worth it.
     #[inline]
     pub(super) fn take_unread<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
-        if self.passes_bulk && self.is_idle() { self.pass(stream, context) } else { None }
+        if self.passes_bulk() { self.pass(stream, context) } else { None }
     }
 
     fn pass<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
@@ -93,6 +104,7 @@ impl Connection {
         }
         let now = context.now;
         let in_flight = self.start_request(now);
+        in_flight.passes_bulk = sent_back.received >= BULK;
         in_flight.pending_replies = ANSWERED;
         in_flight.begun = Some(context.woken);
         in_flight.queue_output(Output::in_stream(held), now);
@@ -102,9 +114,8 @@ impl Connection {
     }
 
     fn on_passed(&mut self, context: &mut Context, length: usize) {
-        self.passes_bulk = length >= BULK;
-        if let State::Idle { since } = &mut self.state {
-            *since = context.now;
+        if let State::Idle { since, passes_bulk } = &mut self.state {
+            (*since, *passes_bulk) = (context.now, length >= BULK);
         }
         self.traffic.received(&context.counters, length);
         self.log_accepted();

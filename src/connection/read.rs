@@ -47,7 +47,7 @@ pub(super) enum ReadOutcome {
 impl ReadOutcome {
     pub(super) fn of_error(error: &io::Error) -> Self {
         match error.kind() {
-            ErrorKind::WouldBlock => Self::WouldBlock,
+            ErrorKind::WouldBlock | ErrorKind::Interrupted => Self::WouldBlock,
             _ => Self::Failed(CloseReason::of(error)),
         }
     }

@@ -59,8 +59,6 @@ pub struct Connection {
     pub(super) read_closed: bool,
     /// A request has been processed on this connection.
     pub(super) served_any: bool,
-    /// The last read was so large that what follows is better not read ([`Protocol::passthrough`]).
-    pub(super) passes_bulk: bool,
     /// What is special about its first input.
     pub(super) first_input: FirstInput,
     /// The log has the line that it was accepted, or does not want it.
@@ -79,6 +77,8 @@ pub(super) enum State {
     Idle {
         /// The end of the last request, or the start of the connection.
         since: Millis,
+        /// The last input was so large that the next is better not read ([`Protocol::passthrough`]).
+        passes_bulk: bool,
     },
     /// A request or its reply is in progress.
     Busy(Phase, Box<InFlight>),
@@ -174,18 +174,7 @@ impl Connection {
         let (is_logged, traffic) = (label.is_none(), Traffic::new(now));
         let (label, unacknowledged) = (ClientLabel::new(label), 0);
         let (read_closed, served_any, first_input) = (false, false, FirstInput::Any);
-        Self {
-            protocol: None,
-            state,
-            label,
-            unacknowledged,
-            read_closed,
-            served_any,
-            passes_bulk: false,
-            first_input,
-            is_logged,
-            traffic,
-        }
+        Self { protocol: None, state, label, unacknowledged, read_closed, served_any, first_input, is_logged, traffic }
     }
 
     /// Names the client in the log from now on.
@@ -274,7 +263,11 @@ impl Connection {
 impl State {
     /// The state in which a protocol starts.
     pub(super) fn before_requests(protocol: &dyn Protocol, now: Millis) -> Self {
-        if protocol.is_generator() { Self::Generating { last_write: now } } else { Self::Idle { since: now } }
+        if protocol.is_generator() {
+            Self::Generating { last_write: now }
+        } else {
+            Self::Idle { since: now, passes_bulk: false }
+        }
     }
 
     /// The state without its data.

@@ -46,7 +46,7 @@ impl Connection {
             State::Handshake(handshake) => {
                 SavedState::Handshake { since: handshake.since, deadline: handshake.deadline }
             }
-            State::Idle { since } => SavedState::Idle { since: *since },
+            State::Idle { since, .. } => SavedState::Idle { since: *since },
             State::Busy(Phase::Offloaded, _) => return Err(InvalidState("its request is on the thread pool")),
             State::Busy(_, in_flight) if in_flight.output.held().is_some() => {
                 return Err(InvalidState("its stream holds replies"));
