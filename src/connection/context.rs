@@ -10,7 +10,7 @@ use super::millis::Millis;
 use crate::protocol::{RequestCounts, RequestRng};
 
 /// Bytes of the worker's read buffer, and the most that one read delivers to a protocol that passes its input through
-/// ([`Protocol::is_passthrough`](crate::protocol::Protocol::is_passthrough)). Derived: what such a protocol replies is
+/// ([`Protocol::passthrough`](crate::protocol::Protocol::passthrough)). Derived: what such a protocol replies is
 /// sent at once, so it is [`MAX_WRITE`].
 pub const READ_BUF_SIZE: usize = MAX_WRITE;
 /// The most bytes that one read delivers to a protocol that transforms its input, because other connections wait

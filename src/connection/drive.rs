@@ -105,7 +105,11 @@ impl Connection {
         match outcome {
             ReadOutcome::Input | ReadOutcome::Request { .. } => Step::Process(Call::Process),
             ReadOutcome::Piece { .. } => self.read_on(*direct_reads),
-            ReadOutcome::WouldBlock => Step::Wait,
+            ReadOutcome::WouldBlock | ReadOutcome::Passed => Step::Wait,
+            ReadOutcome::PassedInPart => {
+                self.set_phase(Phase::Replying(Then::Receive));
+                Step::Wait
+            }
             ReadOutcome::EndOfInput => self.after_eof(batch, stream.delays_end()),
             ReadOutcome::OverBudget { bytes, whole } => self.wait_for_memory(context, Resume::Read, bytes, whole),
             ReadOutcome::NoMemory => Step::Linger(CloseReason::Resources),
@@ -171,7 +175,7 @@ impl Connection {
         }
         match (outcome.progress, &mut self.state) {
             // the usual case, which has nothing to save
-            (Progress::NeedInput(_), State::Idle { since }) if is_sent && batch.left() == 0 => {
+            (Progress::NeedInput(_), State::Idle { since, .. }) if is_sent && batch.left() == 0 => {
                 *since = context.now;
                 Step::Wait
             }
@@ -261,7 +265,8 @@ impl Connection {
         let in_flight = self.start_request(context.now);
         in_flight.update_charge(&context.budget);
         if in_flight.input.is_empty() {
-            self.set_state(State::Idle { since: context.now });
+            let passes_bulk = in_flight.passes_bulk;
+            self.set_state(State::Idle { since: context.now, passes_bulk });
             return Step::Wait;
         }
         self.set_phase(Phase::Receiving);

@@ -63,6 +63,8 @@ pub(super) struct InFlight {
     pub(super) seed: u64,
     /// That request was offloaded, is counted, and was recalled from the thread pool.
     pub(super) is_recalled: bool,
+    /// As in [`State::Idle`](super::state::State::Idle), which follows.
+    pub(super) passes_bulk: bool,
     /// Replies that the client has not taken yet.
     pub(super) output: Output,
     /// The requests that `output` replies to.
@@ -243,12 +245,24 @@ impl InFlight {
 pub struct Output {
     buffer: Buffer,
     unsent: Range<usize>,
+    /// Bytes that the stream holds ([`Stream::send_back`](super::stream::Stream::send_back)); there are no others then.
+    held: usize,
 }
 
 impl Output {
     /// The replies at `unsent` in `buffer`.
     pub(super) fn new(buffer: Buffer, unsent: Range<usize>) -> Self {
-        Self { buffer, unsent }
+        Self { buffer, unsent, held: 0 }
+    }
+
+    /// Replies of `held` bytes that the stream holds.
+    pub(super) fn in_stream(held: usize) -> Self {
+        Self { held, ..Self::default() }
+    }
+
+    /// The number of bytes that the stream holds; `None` if the replies are in a buffer.
+    pub(super) fn held(&self) -> Option<usize> {
+        (self.held > 0).then_some(self.held)
     }
 
     /// The replies of one call: at `in_place` in its input, followed by all of `reply_buf`. Returns the buffers that
@@ -281,7 +295,7 @@ impl Output {
     pub(super) fn copied(parts: [&[u8]; 2]) -> io::Result<Self> {
         let buffer = Buffer::with_contents(parts, 0)?;
         let unsent = 0..buffer.len();
-        Ok(Self { buffer, unsent })
+        Ok(Self::new(buffer, unsent))
     }
 
     pub(super) fn into_buffer(self) -> Buffer {
@@ -289,21 +303,25 @@ impl Output {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.unsent.is_empty()
+        self.unsent.is_empty() && self.held == 0
     }
 
     /// Resident memory, in bytes.
     pub(super) fn resident(&self) -> usize {
-        self.buffer.resident()
+        self.buffer.resident() + self.held
     }
 
-    /// The replies that are not sent yet.
+    /// The replies that are not sent yet, unless the stream holds them.
     pub(super) fn unsent(&self) -> &[u8] {
         &self.buffer.filled()[self.unsent.clone()]
     }
 
     /// The first `n` bytes are sent. Returns the buffer when they were the last.
     pub(super) fn advance(&mut self, n: usize) -> Option<Buffer> {
+        if self.held > 0 {
+            self.held -= n;
+            return None;
+        }
         self.unsent.start += n;
         self.unsent.is_empty().then(|| std::mem::take(self).buffer)
     }

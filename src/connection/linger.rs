@@ -7,6 +7,8 @@
 //! ([`HALF_CLOSE_TIME`]). A stream that sends later by its own choice keeps the connection open, also when the client
 //! has half-closed, until everything and the end of the output is sent; that time does not count against the client.
 
+use std::io;
+
 use super::close_reason::CloseReason;
 use super::context::Context;
 use super::impairment::{Impaired, Impairment};
@@ -68,10 +70,20 @@ impl Connection {
     }
 
     /// Impairs the stream in another way from now on ([`Impaired::impair`]), if there is anything left to send.
-    pub fn impair<S>(&self, stream: &mut Impaired<S>, impairment: Option<Impairment>) {
+    ///
+    /// # Errors
+    /// As [`Connection::take_held`]: an impaired stream holds nothing by itself.
+    pub fn impair<S: Stream>(
+        &mut self,
+        stream: &mut Impaired<S>,
+        impairment: Option<Impairment>,
+        context: &mut Context,
+    ) -> io::Result<()> {
+        self.take_held(stream, context)?;
         if self.lingers_for().is_none() || stream.has_output() {
             stream.impair(impairment);
         }
+        Ok(())
     }
 
     /// Closes when the client has taken nothing more, or has everything and has not half-closed, for too long.

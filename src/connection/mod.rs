@@ -37,6 +37,7 @@
 //! | `drive`, `next` | the driver, and what it obliges the caller to do |
 //! | `handshake`, `first_input` | the PROXY header in front of the protocol; what is special about the first input |
 //! | `read`, `process`, `write` | one read, one call of the protocol, one write |
+//! | `passthrough` | large input that is dropped or sent back without reading it |
 //! | `in_flight` | buffers and timers of an unfinished request |
 //! | `offload` | a request on its way to the thread pool and back |
 //! | `saved` | a connection in a form that another process continues from |
@@ -67,6 +68,7 @@ mod memory;
 mod millis;
 mod next;
 mod offload;
+mod passthrough;
 mod process;
 mod proxy_result;
 mod quiet;
@@ -107,7 +109,7 @@ pub use proxy_result::ProxyResult;
 pub use saved::SavedConnection;
 pub use state::Connection;
 use state::{Phase, Resume, State, Then};
-pub use stream::{Interest, Stream};
+pub use stream::{Interest, SentBack, Stream};
 use timers::TimerOutcome;
 pub use traffic::Traffic;
 

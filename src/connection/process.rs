@@ -183,7 +183,7 @@ impl Connection {
     }
 
     #[inline]
-    fn count_requests(&mut self, context: &Context, counts: RequestCounts) {
+    pub(super) fn count_requests(&mut self, context: &Context, counts: RequestCounts) {
         let requests = u64::from(counts.answered) + u64::from(counts.refused);
         self.served_any |= requests > 0;
         self.traffic.requested(&context.counters, requests);

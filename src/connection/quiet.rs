@@ -21,7 +21,7 @@ impl Connection {
     pub fn close_if_quiet<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Next {
         let since = match &self.state {
             State::Handshake(handshake) if handshake.received.is_empty() => handshake.since,
-            State::Idle { since } => *since,
+            State::Idle { since, .. } => *since,
             State::Handshake(_) | State::Busy(..) | State::Generating { .. } | State::Lingering { .. } => {
                 return Next::Wait;
             }

@@ -24,6 +24,10 @@ const DIRECT_READ_SIZE: usize = 128 * 1024;
 pub(super) enum ReadOutcome {
     /// Input to process is in the batch.
     Input,
+    /// Input was taken without reading it: dropped, or sent back completely.
+    Passed,
+    /// Input was sent back without reading it, as far as the client has room.
+    PassedInPart,
     /// A piece of a large request, which is not complete; `filled` if there may be more to read now.
     Piece { filled: bool },
     /// A piece of a large request is in the batch, with the pieces before it; `filled` as above.
@@ -43,7 +47,7 @@ pub(super) enum ReadOutcome {
 impl ReadOutcome {
     pub(super) fn of_error(error: &io::Error) -> Self {
         match error.kind() {
-            ErrorKind::WouldBlock => Self::WouldBlock,
+            ErrorKind::WouldBlock | ErrorKind::Interrupted => Self::WouldBlock,
             _ => Self::Failed(CloseReason::of(error)),
         }
     }
@@ -54,6 +58,9 @@ impl Connection {
     pub(super) fn read<S: Stream>(&mut self, stream: &mut S, context: &mut Context, batch: &mut Batch) -> ReadOutcome {
         if let State::Busy(_, in_flight) = &mut self.state {
             in_flight.begun = None;
+        }
+        if let Some(outcome) = self.take_unread(stream, context) {
+            return outcome;
         }
         if self.reads_directly() {
             self.read_direct(stream, context, batch)
@@ -77,7 +84,7 @@ impl Connection {
         }
         let end = match &self.protocol {
             _ if context.budget.is_exhausted() => start + SMALL_REQUEST,
-            Some(protocol) if protocol.is_passthrough() => READ_BUF_SIZE,
+            Some(protocol) if protocol.passthrough().is_some() => READ_BUF_SIZE,
             _ => FAIR_READ_SIZE,
         };
         let length = match read_once(stream, &mut context.read_buf.filled_mut()[start..end]) {
@@ -86,6 +93,7 @@ impl Connection {
             Err(error) => return ReadOutcome::of_error(&error),
         };
         self.traffic.received(&context.counters, length);
+        self.note_read(length);
         self.log_accepted();
         if let State::Busy(_, in_flight) = &mut self.state {
             in_flight.on_received(length, context.now);

@@ -77,6 +77,8 @@ pub(super) enum State {
     Idle {
         /// The end of the last request, or the start of the connection.
         since: Millis,
+        /// The last input was so large that the next is better not read ([`Protocol::passthrough`]).
+        passes_bulk: bool,
     },
     /// A request or its reply is in progress.
     Busy(Phase, Box<InFlight>),
@@ -261,7 +263,11 @@ impl Connection {
 impl State {
     /// The state in which a protocol starts.
     pub(super) fn before_requests(protocol: &dyn Protocol, now: Millis) -> Self {
-        if protocol.is_generator() { Self::Generating { last_write: now } } else { Self::Idle { since: now } }
+        if protocol.is_generator() {
+            Self::Generating { last_write: now }
+        } else {
+            Self::Idle { since: now, passes_bulk: false }
+        }
     }
 
     /// The state without its data.

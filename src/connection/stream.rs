@@ -23,6 +23,29 @@ pub trait Stream: Read + Write {
         None
     }
 
+    /// Sends at most `n` received bytes back without copying them. Those that the client has no room for stay in the
+    /// stream, and the caller must not read or write before all of them are [sent](Stream::send_held). `None` where the
+    /// stream cannot do that, or not now.
+    fn send_back(&mut self, _n: usize) -> Option<io::Result<SentBack>> {
+        None
+    }
+
+    /// Sends at most `n` of the bytes that [`Stream::send_back`] has left in the stream.
+    ///
+    /// # Errors
+    /// As [`Write::write`].
+    fn send_held(&mut self, _n: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Takes bytes that [`Stream::send_back`] has left out of the stream, in place of sending them.
+    ///
+    /// # Errors
+    /// When it has none.
+    fn take_held(&mut self, _into: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The last moment at which output, or its end, or input waited for this server by its own choice, not for the
     /// client: the moment of the call if something does now. [`Millis::ZERO`] where nothing ever does.
     fn last_held(&self) -> Millis {
@@ -34,6 +57,15 @@ pub trait Stream: Read + Write {
     fn delays_end(&self) -> bool {
         false
     }
+}
+
+/// What [`Stream::send_back`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentBack {
+    /// Bytes that were received; 0 at the end of the input.
+    pub received: usize,
+    /// Bytes of them that were sent.
+    pub sent: usize,
 }
 
 /// What a connection waits for from its stream.

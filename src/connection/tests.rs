@@ -73,11 +73,12 @@ proptest! {
         writes in proptest::collection::vec(io_result(), 0..12),
         budget in prop_oneof![Just(600_000u64), Just(u64::MAX)],
         awaits_header: bool,
+        passes_bulk: bool,
     ) {
         let budget = Arc::new(Budget::new(budget));
         let mut context = context(1 << 20, &budget, 1);
         let header = if awaits_header { &b"PROXY UNKNOWN\r\n"[..] } else { b"" };
-        let stream = ScriptedStream::new(&[header, &input].concat(), &reads, &writes);
+        let stream = ScriptedStream::new(&[header, &input].concat(), &reads, &writes).passing_bulk(passes_bulk);
         let new = if awaits_header { Driver::awaiting_header } else { Driver::new };
         new(protocol, stream).run(&mut context, MAX_OUTPUT);
     }

@@ -63,7 +63,7 @@ impl Connection {
         let limits = &context.limits;
         match &self.state {
             State::Handshake(handshake) => (handshake.deadline, Timer::Close(CloseReason::ProxyTimeout)),
-            State::Idle { since } => (since.after(limits.idle), Timer::Expire(CloseReason::IdleTimeout)),
+            State::Idle { since, .. } => (since.after(limits.idle), Timer::Expire(CloseReason::IdleTimeout)),
             State::Busy(Phase::Receiving | Phase::Skipping(_), in_flight) => {
                 (in_flight.request_deadline(limits), Timer::Expire(CloseReason::RequestTimeout))
             }
@@ -118,7 +118,7 @@ impl Connection {
                 handshake.deadline = held + (handshake.deadline - handshake.since);
                 handshake.since = held;
             }
-            State::Idle { since } => *since = held.max(*since),
+            State::Idle { since, .. } => *since = held.max(*since),
             State::Busy(_, in_flight) => in_flight.excuse(held),
             State::Generating { last_write } => *last_write = held.max(*last_write),
             // looks at the stream itself
@@ -170,7 +170,7 @@ impl Connection {
             State::Busy(_, in_flight) => {
                 in_flight.request.advance((before - left) as usize, context.now, Limits::REQUEST_RATE);
             }
-            State::Idle { since } => *since = context.now,
+            State::Idle { since, .. } => *since = context.now,
             State::Handshake(_) | State::Generating { .. } | State::Lingering { .. } => {}
         }
     }

@@ -44,8 +44,11 @@ impl Connection {
     /// Sends the next piece of the replies that wait.
     pub(super) fn write_output<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> WriteOutcome {
         let State::Busy(Phase::Replying(_), in_flight) = &mut self.state else { return WriteOutcome::Done };
-        let most = context.write_left.min(MAX_BUFFERED_WRITE);
-        let sent = match send(stream, [in_flight.output.unsent(), &[]], most) {
+        let sent = match in_flight.output.held() {
+            Some(held) => send_held(stream, held.min(context.write_left)),
+            None => send(stream, [in_flight.output.unsent(), &[]], context.write_left.min(MAX_BUFFERED_WRITE)),
+        };
+        let sent = match sent {
             Ok(sent) => sent,
             Err(error) => return WriteOutcome::Failed(CloseReason::of(&error)),
         };
@@ -83,12 +86,23 @@ impl Connection {
     }
 
     #[inline]
-    fn on_sent(&mut self, context: &mut Context, sent: usize) {
+    pub(super) fn on_sent(&mut self, context: &mut Context, sent: usize) {
         context.write_left -= sent;
         self.traffic.sent(&context.counters, sent);
         if sent > 0 {
             self.unacknowledged = 0;
             self.log_accepted();
+        }
+    }
+}
+
+/// Sends at most `most` of the bytes that the stream holds; returns how many bytes that was.
+fn send_held<S: Stream>(stream: &mut S, most: usize) -> io::Result<usize> {
+    loop {
+        match stream.send_held(most) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            result => return result,
         }
     }
 }

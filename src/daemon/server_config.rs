@@ -22,6 +22,11 @@ use crate::sys;
 const RESERVED_DESCRIPTORS: u64 = 32;
 /// Descriptors of each worker. Derived: its epoll instance and the eventfd of its mailbox.
 const DESCRIPTORS_PER_WORKER: u64 = 2;
+/// Descriptors of a pipe. Derived: one for each end.
+const DESCRIPTORS_PER_PIPE: u64 = 2;
+/// The part of the descriptors for the pipes of all workers. Chosen: a sixteenth, so that few descriptors on a machine
+/// with many processors are for clients.
+const FOR_PIPES: u64 = 16;
 
 /// The configuration of a server whose listeners have these origins. The services beside the workers get nothing but
 /// descriptors.
@@ -39,13 +44,14 @@ pub fn server_config(settings: &Settings, origins: &Origins) -> Result<server::S
         .reloadable
         .max_buffered
         .map_or_else(|| Some(defaults.buffered(workers)), |buffered| buffered.max().map(|Size(bytes)| bytes));
-    let reserved = reserved_descriptors(workers, origins);
     let by_memory = defaults.connections(workers, buffered);
     let descriptors = sys::raise_descriptor_limit();
+    let reserved = reserved_descriptors(workers, origins, descriptors);
     let connections = connections(settings.reloadable.max_connections, reserved, descriptors, by_memory)?;
     let options = |origin| common.with(&settings.reloadable.listener_options.of(origin), origin);
     Ok(server::ServerConfig {
         workers,
+        pipes: pipes_per_worker(workers, descriptors),
         limits: limits(&settings.reloadable, buffered, connections),
         seed: settings.fixed.seed,
         listeners: origins.served.iter().map(options).collect::<Result<_, _>>()?,
@@ -55,13 +61,22 @@ pub fn server_config(settings: &Settings, origins: &Origins) -> Result<server::S
 /// The most connections for which this process has descriptors beside what it needs for itself.
 #[must_use]
 pub fn most_connections(workers: usize, origins: &Origins) -> usize {
-    for_connections(sys::descriptor_limit(), reserved_descriptors(workers, origins))
+    let descriptors = sys::descriptor_limit();
+    for_connections(descriptors, reserved_descriptors(workers, origins, descriptors))
 }
 
-fn reserved_descriptors(workers: usize, Origins { served, side }: &Origins) -> u64 {
+/// The most pipes of a worker: fewer than usual if there are few descriptors.
+fn pipes_per_worker(workers: usize, descriptors: u64) -> usize {
+    let most = descriptors / FOR_PIPES / DESCRIPTORS_PER_PIPE / workers.max(1) as u64;
+    usize::try_from(most).unwrap_or(usize::MAX).min(server::MAX_PIPES)
+}
+
+fn reserved_descriptors(workers: usize, Origins { served, side }: &Origins, descriptors: u64) -> u64 {
+    let pipes = pipes_per_worker(workers, descriptors) as u64;
+    let per_worker = DESCRIPTORS_PER_WORKER + DESCRIPTORS_PER_PIPE * pipes;
     let listeners: u64 = served.iter().chain(side).map(SocketOrigin::descriptors).sum();
     let services = if side.is_empty() { 0 } else { side::DESCRIPTORS };
-    RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * workers as u64 + listeners + services
+    RESERVED_DESCRIPTORS + per_worker * workers as u64 + listeners + services
 }
 
 fn for_connections(descriptors: u64, reserved: u64) -> usize {

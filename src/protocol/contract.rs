@@ -6,6 +6,7 @@
 
 pub use super::call_context::{CallContext, RequestLimits};
 pub use super::exchange::{Exchange, RequestRecord};
+pub use super::passthrough::Passthrough;
 pub use super::progress::{CloseCause, Needed, Progress};
 pub use super::refusal::{MAX_MESSAGE, Refusal};
 pub use super::saved::{InvalidState, ProtocolState, Unconsumed};
@@ -41,9 +42,10 @@ pub trait Protocol: Send {
         CloseCause::Truncated
     }
 
-    /// Whether the input is only sent back or dropped, never transformed. The caller then reads more of it at once.
-    fn is_passthrough(&self) -> bool {
-        false
+    /// What becomes of the input, if that is the same for all of it: the caller then reads more of it at once, and need
+    /// not show all of it to [`Protocol::process`].
+    fn passthrough(&self) -> Option<Passthrough> {
+        None
     }
 
     /// Whether the service sends without requests, for as long as the client reads ([`Protocol::generate`]).

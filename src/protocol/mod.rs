@@ -18,6 +18,7 @@ mod exchange;
 mod framed_text;
 mod info;
 mod opening;
+mod passthrough;
 mod progress;
 #[cfg(test)]
 mod proptests;
@@ -40,6 +41,7 @@ pub use contract::{MIN_REPLY_SPACE, Protocol};
 pub use example::{Example, Reply};
 pub use exchange::{Exchange, LogEvent, RequestCounts, RequestRecord};
 pub use info::{Input, ProtocolInfo, SocketUnit};
+pub use passthrough::Passthrough;
 pub use progress::{CloseCause, Needed, Progress};
 pub use refusal::Refusal;
 pub use registry::{PROTOCOLS, by_name};

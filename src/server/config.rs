@@ -28,6 +28,8 @@ const _: () = assert!(SMALL_REQUEST + SCARCE_REPLY_BUF_SIZE + UNCHARGED_DELAYED 
 pub struct ServerConfig {
     /// The number of worker threads, and the greatest number of threads for offloaded requests.
     pub workers: usize,
+    /// The most pipes of each worker, through which large input of `echo` is sent back.
+    pub pipes: usize,
     /// The seed that makes shuffle and random repeatable.
     pub seed: Option<u64>,
     /// Limits on connections, memory and time.

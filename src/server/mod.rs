@@ -12,6 +12,7 @@
 //! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
 //! | `connection_table`, `timers`, `exact_timers` | the connections of one worker, and when to visit them |
 //! | `peer` | a client's socket, address and label |
+//! | `client_stream`, `pipes` | the socket of a client; pipes through which it sends input back in the kernel |
 //! | `message`, `mailbox`, `channels`, `notifier` | messages between the threads |
 //! | `offload_pool` | threads for large requests |
 //! | `memory_queue`, `shared_memory`, `reclaim` | connections that wait for memory; giving it back to the system |
@@ -31,6 +32,7 @@ mod acceptor;
 mod access;
 mod admission;
 mod channels;
+mod client_stream;
 mod clock;
 mod condition;
 mod config;
@@ -57,6 +59,7 @@ mod numbering;
 mod observer;
 mod offload_pool;
 mod peer;
+mod pipes;
 mod poller;
 mod rate_limit;
 mod reclaim;
@@ -89,6 +92,7 @@ pub use histogram::HistogramSnapshot;
 pub use lifecycle::Phase;
 pub use listener::{Listener, ListenerOptions, Origin, ProxyReceiver};
 pub use observer::Observer;
+pub use pipes::MAX_PIPES;
 pub use rate_limit::{Rate, Rates};
 pub use saved::{CONNECTIONS, SavedServer};
 pub use start::{AdoptedConnection, TakeOverCounts};

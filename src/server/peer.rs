@@ -3,30 +3,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use log::{Level, log_enabled};
 use serde::{Deserialize, Serialize};
 
-use crate::connection::Stream;
 use crate::protocol::ConnectionInfo;
 use crate::protocol::proxy_header::ProxyHeader;
-use crate::sys::{self, Credentials, SocketAddress, SocketFamily, StreamSocket, VsockAddress};
-
-impl Stream for StreamSocket {
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-
-    fn unacknowledged(&self) -> Option<usize> {
-        sys::unacknowledged(self).ok()
-    }
-
-    fn discard(&mut self, n: usize) -> Option<io::Result<usize>> {
-        StreamSocket::discard(self, n).map(|result| result.map_err(Into::into))
-    }
-}
+use crate::sys::{Credentials, SocketAddress, SocketFamily, StreamSocket, VsockAddress};
 
 /// The other end of a connection: a client, or a balancer that announces clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,6 +24,7 @@
 //! | `socket_info.rs` | kind, addresses and queues of a socket |
 //! | `inherited.rs` | descriptors that came through execve(2) |
 //! | `execute.rs` | execve(2) |
+//! | `pipe.rs` | pipe(2), splice(2): bytes that move between sockets without a copy |
 //! | `passed_descriptors.rs` | sendmsg(2) with `SCM_RIGHTS` |
 //! | `descriptor_socket.rs` | socketpair(2), recvmsg(2): a socket that carries descriptors |
 //! | `memory_file.rs` | `memfd_create(2)`, and its seals |
@@ -48,6 +49,7 @@ mod lock_file;
 mod memory;
 mod memory_file;
 mod passed_descriptors;
+mod pipe;
 mod poll;
 mod poller;
 mod process_group;
@@ -82,6 +84,7 @@ pub use memory_file::{memory_file, seal, sealed_file};
 pub use nix::errno::Errno;
 pub use nix::sys::signal::Signal;
 pub use passed_descriptors::send_with_descriptors;
+pub use pipe::Pipe;
 pub use poll::{is_readable, wait_any_ready, wait_readable, wait_ready, wait_writable};
 pub use poller::{Event, Key, Poller};
 pub use process_group::{await_exit, kill_group};

@@ -94,8 +94,9 @@ fn client() -> impl Strategy<Value = (&'static str, ScriptedStream)> {
     let names: Vec<_> = PROTOCOLS.iter().map(|info| info.name).collect();
     let name = prop_oneof![Just("frame"), select(names)];
     let unacknowledged = proptest::option::of(0..100_000usize);
-    (name, input(), acts(), acts(), unacknowledged).prop_map(|(name, input, reads, writes, unacknowledged)| {
-        let mut script = ScriptedStream::new(&input, &reads, &writes);
+    let acts = (acts(), acts());
+    (name, input(), acts, unacknowledged, any::<bool>()).prop_map(|(name, input, acts, unacknowledged, passes_bulk)| {
+        let mut script = ScriptedStream::new(&input, &acts.0, &acts.1).passing_bulk(passes_bulk);
         script.unacknowledged = unacknowledged;
         (name, script)
     })

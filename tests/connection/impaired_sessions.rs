@@ -309,7 +309,8 @@ impl Session {
             Event::Reset => self.stream.get_mut().has_reset = true,
             Event::Impair(settings) => {
                 self.stream.begin_call(self.context.now, self.max_delayed);
-                self.connection.impair(&mut self.stream, impairment(settings, &self.context));
+                let impairment = impairment(settings, &self.context);
+                self.connection.impair(&mut self.stream, impairment, &mut self.context).expect("nothing is held");
                 self.send_due();
             }
             Event::HandOver => self.hand_over(),

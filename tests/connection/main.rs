@@ -6,6 +6,7 @@
 //! | `cutting` | the client sees no difference, however input and output are cut or interrupted |
 //! | `durations` | what is recorded as the duration of a request |
 //! | `fairness` | one call does a bounded amount of work |
+//! | `passthrough` | large input that is not read is counted, charged and sent back as any other |
 //! | `budget` | the memory that connections hold and wait for |
 //! | `timeouts` | when a deadline is, and what extends it |
 //! | `closing` | a close waits until the client has received every reply |
@@ -31,6 +32,7 @@ mod handshake;
 mod impaired_sessions;
 mod impairment;
 mod log_lines;
+mod passthrough;
 mod refused;
 mod saved;
 mod scripted;

@@ -204,7 +204,7 @@ proptest! {
                 return Ok(());
             }
         }
-        driver.recall();
+        driver.recall(&mut before);
         let (saved, mut bytes) = write_down(&driver.connection);
         let mut saved: Value = serde_json::from_str(&saved).expect("JSON");
         for (at, to) in changes {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use retortd::connection::{
     Budget, Buffer, Charge, CloseReason, Connection, Context, Counter, Counters, Demand, Limits, Millis, Next, Pool,
-    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, SavedConnection, Stream, Totals, WorkerCounters,
+    READ_BUF_SIZE, REPLY_BUF_SIZE, Retired, SavedConnection, SentBack, Stream, Totals, WorkerCounters,
 };
 use retortd::protocol::proxy_header::ProxyHeader;
 use retortd::protocol::{Protocol, ProtocolSettings, RequestRng, by_name};
@@ -43,6 +43,10 @@ pub struct ScriptedStream {
     pub write_closed: bool,
     /// Bytes that the client's kernel has not acknowledged; `None` where the stream cannot tell.
     pub unacknowledged: Option<usize>,
+    /// It can drop input, and send it back, without that being read.
+    pub passes_bulk: bool,
+    /// Bytes of the input that it is to send back, and has no room for.
+    held: VecDeque<u8>,
     is_reset: bool,
 }
 
@@ -60,6 +64,17 @@ impl ScriptedStream {
     /// The client sends more input.
     pub fn send(&mut self, input: &[u8]) {
         self.input.extend(input);
+    }
+
+    /// It can drop input, and send it back, without that being read, if `passes_bulk`.
+    #[must_use]
+    pub fn passing_bulk(self, passes_bulk: bool) -> Self {
+        Self { passes_bulk, ..self }
+    }
+
+    /// Bytes that it is to send back, and has no room for.
+    pub fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// The next read returns EAGAIN, if there is no input: without this it would return the end of the input.
@@ -99,6 +114,7 @@ impl ScriptedStream {
 
 impl Read for ScriptedStream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        assert!(self.held.is_empty(), "a read while the stream holds replies");
         assert!(!into.is_empty(), "a read into an empty buffer looks like the end of the input");
         let most = Self::next(&mut self.reads, &mut self.is_reset)?.min(into.len());
         self.input.read(&mut into[..most])
@@ -112,6 +128,7 @@ impl Write for ScriptedStream {
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         assert!(!self.write_closed, "sent after the half-close");
+        assert!(self.held.is_empty(), "a write while the stream holds replies");
         let mut room = Self::next(&mut self.writes, &mut self.is_reset)?;
         let before = self.output.len();
         for part in parts {
@@ -135,6 +152,43 @@ impl Stream for ScriptedStream {
 
     fn unacknowledged(&self) -> Option<usize> {
         self.unacknowledged
+    }
+
+    fn discard(&mut self, n: usize) -> Option<io::Result<usize>> {
+        self.passes_bulk.then(|| {
+            let most = Self::next(&mut self.reads, &mut self.is_reset)?.min(n).min(self.input.len());
+            Ok(self.input.drain(..most).count())
+        })
+    }
+
+    fn send_back(&mut self, n: usize) -> Option<io::Result<SentBack>> {
+        assert!(self.held.is_empty(), "the stream holds replies");
+        self.passes_bulk.then(|| {
+            let received = loop {
+                match Self::next(&mut self.reads, &mut self.is_reset) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    most => break most?.min(n).min(self.input.len()),
+                }
+            };
+            self.held.extend(self.input.drain(..received));
+            let sent = match self.send_held(received) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+                sent => sent?,
+            };
+            Ok(SentBack { received, sent })
+        })
+    }
+
+    fn send_held(&mut self, n: usize) -> io::Result<usize> {
+        assert!(!self.write_closed, "sent after the half-close");
+        let sent = if n == 0 { 0 } else { Self::next(&mut self.writes, &mut self.is_reset)?.min(n) };
+        let sent = sent.min(self.held.len());
+        self.output.extend(self.held.drain(..sent));
+        Ok(sent)
+    }
+
+    fn take_held(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.held.read(into)
     }
 }
 
@@ -228,18 +282,22 @@ impl Driver {
         !matches!(self.next, None | Some(Next::Announced(_) | Next::Close(_)))
     }
 
-    /// Takes back the job that has the request of the connection, if there is one.
-    pub fn recall(&mut self) {
+    /// Takes back the job that has the request of the connection, if there is one, and what its stream holds.
+    pub fn recall(&mut self, context: &mut Context) {
+        if self.stream.held() > 0 {
+            assert!(self.connection.save().is_err(), "saved without its replies");
+        }
+        self.connection.take_held(&mut self.stream, context).expect("memory");
         if let Some(Next::Offload(job)) = self.next.take() {
             assert!(self.connection.save().is_err(), "saved without its request");
             self.connection.recall(job).expect("memory");
         }
     }
 
-    /// Writes the connection down, and continues with what is read of that, in the context of another worker. Returns
+    /// Writes the connection of one worker down, and continues with what is read of that in another one. Returns
     /// the reason when the connection has closed.
-    pub fn hand_over(&mut self, to: &mut Context) -> Option<CloseReason> {
-        self.recall();
+    pub fn hand_over(&mut self, from: &mut Context, to: &mut Context) -> Option<CloseReason> {
+        self.recall(from);
         let (saved, bytes) = write_down(&self.connection);
         let restored = restore(self.name, &saved, bytes, to).expect("a state that was saved");
         drop(std::mem::replace(&mut self.connection, restored).retire());

@@ -6,7 +6,7 @@ use super::kind::{Fault, ImpairmentKind, Kinds};
 use super::saved::SavedImpairment;
 use super::state::{End, Impairment};
 use crate::connection::millis::Millis;
-use crate::connection::stream::{Interest, Stream};
+use crate::connection::stream::{Interest, SentBack, Stream};
 
 /// A stream that may be impaired. Without an impairment every call costs one branch.
 ///
@@ -245,6 +245,18 @@ impl<S: Stream> Stream for Impaired<S> {
             })
         });
         can_discard.then_some(result)
+    }
+
+    fn send_back(&mut self, n: usize) -> Option<io::Result<SentBack>> {
+        if self.impairment.is_none() { self.stream.send_back(n) } else { None }
+    }
+
+    fn send_held(&mut self, n: usize) -> io::Result<usize> {
+        self.stream.send_held(n)
+    }
+
+    fn take_held(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.take_held(into)
     }
 
     #[inline]

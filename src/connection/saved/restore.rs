@@ -89,7 +89,7 @@ fn restore_state(saved: SavedState, [input, output]: [Buffer; 2], needed: Needed
         SavedState::Handshake { since, deadline } => {
             State::Handshake(Box::new(Handshake { received: input.filled().to_vec(), since, deadline }))
         }
-        SavedState::Idle { since } => State::Idle { since },
+        SavedState::Idle { since } => State::Idle { since, passes_bulk: false },
         SavedState::Busy { phase, request } => {
             let phase = match phase {
                 // what the request needs is not saved

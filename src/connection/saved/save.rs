@@ -9,7 +9,7 @@ impl Connection {
     /// All of its state but [`Connection::saved_bytes`]. The connection stays as it is.
     ///
     /// # Errors
-    /// While a job of [`Next::Offload`](super::super::Next::Offload) has its request.
+    /// While a job of [`Next::Offload`](super::super::Next::Offload) has its request, or the stream its replies.
     pub fn save(&self) -> Result<SavedConnection, InvalidState> {
         let state = self.save_state()?;
         let protocol = match &self.protocol {
@@ -46,8 +46,11 @@ impl Connection {
             State::Handshake(handshake) => {
                 SavedState::Handshake { since: handshake.since, deadline: handshake.deadline }
             }
-            State::Idle { since } => SavedState::Idle { since: *since },
+            State::Idle { since, .. } => SavedState::Idle { since: *since },
             State::Busy(Phase::Offloaded, _) => return Err(InvalidState("its request is on the thread pool")),
+            State::Busy(_, in_flight) if in_flight.output.held().is_some() => {
+                return Err(InvalidState("its stream holds replies"));
+            }
             State::Busy(phase, in_flight) => {
                 SavedState::Busy { phase: *phase, request: save_request(*phase, in_flight) }
             }

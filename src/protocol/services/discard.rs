@@ -1,7 +1,7 @@
 //! `discard`: drops all input and sends nothing (RFC 863).
 
 use crate::protocol::client_side::{ClientSide, ConnectionUse};
-use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Passthrough, Progress, Protocol};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
@@ -30,7 +30,7 @@ impl Protocol for Discard {
         Progress::NeedInput(Needed::default())
     }
 
-    fn is_passthrough(&self) -> bool {
-        true
+    fn passthrough(&self) -> Option<Passthrough> {
+        Some(Passthrough::Discard)
     }
 }

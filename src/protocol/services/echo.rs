@@ -2,7 +2,7 @@
 
 use crate::protocol::chunk;
 use crate::protocol::client_side::{ClientSide, ConnectionUse, ReplyFraming};
-use crate::protocol::contract::{CallContext, Exchange, Needed, Progress, Protocol};
+use crate::protocol::contract::{CallContext, Exchange, Needed, Passthrough, Progress, Protocol};
 use crate::protocol::example::Example;
 use crate::protocol::info::{Input, ProtocolInfo, SocketUnit};
 
@@ -42,7 +42,7 @@ impl Protocol for Echo {
         Progress::NeedInput(Needed::default())
     }
 
-    fn is_passthrough(&self) -> bool {
-        true
+    fn passthrough(&self) -> Option<Passthrough> {
+        Some(Passthrough::Echo)
     }
 }

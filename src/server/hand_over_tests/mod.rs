@@ -73,7 +73,7 @@ impl Endpoint {
 fn start(endpoints: &[&Endpoint], limits: ServerLimits, taken_over: Option<TakenOver>) -> Server {
     let listeners = endpoints.iter().map(|endpoint| endpoint.listener()).collect();
     let options = endpoints.iter().map(|endpoint| Arc::new(endpoint.options.clone())).collect();
-    let config = ServerConfig { workers: 2, seed: Some(7), limits, listeners: options };
+    let config = ServerConfig { workers: 2, pipes: 4, seed: Some(7), limits, listeners: options };
     Server::start(listeners, None, taken_over, &config).expect("a server")
 }
 

@@ -165,7 +165,7 @@ fn the_file_of_a_unix_socket_stays() {
         let file = sys::SocketFile::bind(&socket, &path, 0o600, 5).expect("bound");
         let (socket, frame) = (socket.try_into().expect("a socket"), protocol::by_name("frame").expect("frame"));
         let listener = Listener::new(socket, frame, "frame".into(), Origin::Own).with_file(Some(file));
-        let config = ServerConfig { workers: 2, seed: None, limits: LIMITS, listeners: vec![Arc::default()] };
+        let config = ServerConfig { workers: 2, pipes: 4, seed: None, limits: LIMITS, listeners: vec![Arc::default()] };
         let server = Server::start(vec![listener], None, None, &config).expect("a server");
         if is_handed_over { drop(hand_over(server)) } else { drop(stop(server)) }
     };

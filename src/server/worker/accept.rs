@@ -10,12 +10,13 @@ use crate::connection::{CloseReason, Connection, Impaired, has_headroom};
 use crate::server::acceptor::{Accepted, Acceptor};
 use crate::server::access::Verdict;
 use crate::server::admission::Slot;
+use crate::server::client_stream::ClientStream;
 use crate::server::connection_table::{ClientRecord, Session};
 use crate::server::listener::{ListenerIndex, ListenerOptions};
 use crate::server::listener_profile::ListenerProfile;
 use crate::server::message::{NewConnection, WorkerMessage};
 use crate::server::peer::{self, Client, Peer, SocketInfo, SourceKey};
-use crate::sys::{Errno, StreamSocket};
+use crate::sys::Errno;
 
 /// Connections accepted in one iteration of the loop from all listeners, at most. Derived: a connection with one
 /// request costs 32 us of CPU (churn in `docs/performance.md`), so these cost two milliseconds.
@@ -35,7 +36,7 @@ pub struct Accepting {
 
 /// A connection on its way into the table.
 pub struct AcceptedConnection {
-    pub stream: Impaired<StreamSocket>,
+    pub stream: Impaired<ClientStream>,
     pub listener: ListenerIndex,
     /// The revision of the listener's impairments that apply to it.
     pub revision: u16,
@@ -204,7 +205,7 @@ impl Worker {
         if self.driver.refuses(&options, number) {
             return self.refuse(stream, listener, peer);
         }
-        let stream = Impaired::new(stream, self.driver.impairment(&options.impairments, number));
+        let stream = Impaired::new(stream.into(), self.driver.impairment(&options.impairments, number));
         let accepted = AcceptedConnection { stream, listener, revision: number.revision };
         match (&options.proxy, peer) {
             (None, peer) => self.serve_peer(accepted, peer, &options),

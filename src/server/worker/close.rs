@@ -37,7 +37,7 @@ impl Worker {
         context.retired.append(connection.retire());
         self.driver.impaired_timers.remove(token);
         match stream.end() {
-            Some(Fault::Reset) => close_with_reset(stream.into_inner()),
+            Some(Fault::Reset) => close_with_reset(stream.into_inner().into_socket()),
             _ => drop(stream),
         }
         self.shared.admission.connection_closed(self.number);

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use super::Worker;
 use super::drain::Phase;
 use crate::connection::{Charge, CloseReason, Connection, Context, Demand, Impaired, Next, OffloadJob, OffloadResult};
+use crate::server::client_stream::ClientStream;
 use crate::server::connection_table::{ClientRecord, Session};
 use crate::server::exact_timers::ExactTimers;
 use crate::server::memory_queue::Waiter;
 use crate::server::message::WorkerMessage;
 use crate::server::offload_pool::Owner;
 use crate::server::peer::{self, Client, Peer};
+use crate::server::pipes::Pipes;
 use crate::server::poller::{Event, Poller, Source, Token};
 use crate::server::shared::Shared;
 use crate::server::timers::SweepTimer;
 use crate::server::warnings::Shortage;
-use crate::sys::StreamSocket;
 
 /// The state of a worker that each call of a connection uses.
 pub struct Driver {
@@ -27,12 +28,14 @@ pub struct Driver {
     /// Bytes that the impairments of one connection may delay.
     pub max_delayed: usize,
     pub context: Context,
+    /// Pipes for connections that send their input back.
+    pub pipes: Pipes,
     pub phase: Phase,
     pub shared: Arc<Shared>,
 }
 
 /// The socket has input, or its end, or an error.
-fn readable(connection: &mut Connection, stream: &mut Impaired<StreamSocket>, context: &mut Context) -> Next {
+fn readable(connection: &mut Connection, stream: &mut Impaired<ClientStream>, context: &mut Context) -> Next {
     match stream.plain() {
         Some(stream) => connection.readable(stream, context),
         None => connection.readable(stream, context),
@@ -40,7 +43,7 @@ fn readable(connection: &mut Connection, stream: &mut Impaired<StreamSocket>, co
 }
 
 /// The socket has room, or something is due: sends that, and goes on with what had to wait for it.
-pub fn send_due(connection: &mut Connection, stream: &mut Impaired<StreamSocket>, context: &mut Context) -> Next {
+pub fn send_due(connection: &mut Connection, stream: &mut Impaired<ClientStream>, context: &mut Context) -> Next {
     if let Err(error) = stream.send_due() {
         return connection.on_stream_error(&error);
     }
@@ -54,16 +57,32 @@ impl Driver {
         &mut self,
         token: Token,
         session: &mut Session,
-        call: impl FnOnce(&mut Connection, &mut Impaired<StreamSocket>, &mut Context) -> Next,
+        call: impl FnOnce(&mut Connection, &mut Impaired<ClientStream>, &mut Context) -> Next,
     ) -> Next {
         self.context.select(session.listener.place());
         self.name_late(session);
         session.stream.begin_call(self.context.now, self.max_delayed);
+        if session.connection.wants_send_back() {
+            self.lend_pipe(session);
+        }
         let next = call(&mut session.connection, &mut session.stream, &mut self.context);
+        if let Some(pipe) = session.stream.get_mut().take_spare_pipe() {
+            self.pipes.take_back(pipe);
+        }
         if self.context.found_proxy_header {
             self.report_found_header(session);
         }
         self.after_call(token, session, next)
+    }
+
+    /// Lends a connection that sends its input back a pipe, if its socket can use one.
+    #[cold]
+    #[inline(never)]
+    fn lend_pipe(&mut self, session: &mut Session) {
+        let stream = session.stream.plain().filter(|stream| stream.wants_pipe());
+        if let Some((stream, pipe)) = stream.zip(self.pipes.lend()) {
+            stream.lend(pipe);
+        }
     }
 
     /// Names the client of a connection that was accepted before the log level was raised.
@@ -186,7 +205,7 @@ impl Worker {
     pub(super) fn drive(
         &mut self,
         token: Token,
-        call: impl FnOnce(&mut Connection, &mut Impaired<StreamSocket>, &mut Context) -> Next,
+        call: impl FnOnce(&mut Connection, &mut Impaired<ClientStream>, &mut Context) -> Next,
     ) {
         let Some(session) = self.table.get_mut(token) else { return };
         let next = self.driver.drive_connection(token, session, call);

@@ -90,6 +90,7 @@ impl Worker {
         self.inbox = others;
         self.renew_impairments();
         self.recall_queued();
+        self.take_held();
         self.record_durations();
         self.shared.reclaimer.free(mem::take(&mut self.driver.context.retired));
     }
@@ -98,6 +99,19 @@ impl Worker {
     fn record_durations(&mut self) {
         let now = self.shared.clock.elapsed();
         self.driver.context.record_durations(self.shared.clock.nanoseconds(now));
+    }
+
+    /// Takes replies out of streams that hold them. Without memory for that, the connection cannot be saved.
+    fn take_held(&mut self) {
+        for slot in 0..self.table.slots() {
+            let Some((_, session)) = self.table.at(slot) else { continue };
+            if let Err(error) = session.connection.take_held(&mut session.stream, &mut self.driver.context) {
+                log::debug!("cannot hand a connection over: {error}");
+            }
+            if let Some(pipe) = session.stream.get_mut().take_spare_pipe() {
+                self.driver.pipes.take_back(pipe);
+            }
+        }
     }
 
     /// Takes requests back from the offload pool, unless they have begun.
@@ -189,7 +203,7 @@ impl Worker {
         let impairment = impairment.transpose().map_err(|invalid| invalid.0)?;
         let unanswered = connection.unanswered();
         // that of a listener whose impairments are still those of the predecessor; otherwise the present ones follow
-        let accepted = AcceptedConnection { stream: Impaired::new(stream, impairment), listener, revision: 0 };
+        let accepted = AcceptedConnection { stream: Impaired::new(stream.into(), impairment), listener, revision: 0 };
         let session = accepted.serve(connection, client.map(Box::new));
         if !has_headroom(0) || self.table.insert(session).is_err() {
             return Err("there is no memory for it");

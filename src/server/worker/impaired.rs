@@ -10,6 +10,7 @@ use super::steps::MAX_STEP_TIME;
 use crate::connection::{
     ClientLabel, CloseReason, Fault, Grace, Impaired, Impairment, ImpairmentKind, Impairments, Millis, Next,
 };
+use crate::server::client_stream::ClientStream;
 use crate::server::connection_table::Session;
 use crate::server::listener::{ListenerIndex, ListenerOptions};
 use crate::server::numbering::ListenerNumber;
@@ -64,7 +65,7 @@ impl Driver {
 }
 
 /// When the stream will send next; `None` unless it holds something back.
-fn held_until(stream: &Impaired<StreamSocket>) -> Option<Millis> {
+fn held_until(stream: &Impaired<ClientStream>) -> Option<Millis> {
     stream.holds_back().then(|| stream.next_send())
 }
 
@@ -115,10 +116,13 @@ impl Worker {
         let impairment = driver.impairment(&impairments, number);
         session.revision = number.revision;
         session.stream.begin_call(driver.context.now, driver.max_delayed);
-        session.connection.impair(&mut session.stream, impairment);
+        let impaired = session.connection.impair(&mut session.stream, impairment, &mut driver.context);
         // that of what it had; the call sets another
         driver.impaired_timers.remove(token);
-        self.drive(token, send_due);
+        match impaired {
+            Ok(()) => self.drive(token, send_due),
+            Err(error) => self.drive(token, |connection, _, _| connection.on_stream_error(&error)),
+        }
     }
 
     /// Resets a connection before anything is read.

@@ -64,6 +64,7 @@ use super::exact_timers::ExactTimers;
 use super::freeze::FreezeRequest;
 use super::listener::{Listener, ListenerIndex};
 use super::message::WorkerMessage;
+use super::pipes::Pipes;
 use super::poller::{Poller, Source, Token};
 use super::shared::Shared;
 use super::timers::SweepTimer;
@@ -119,7 +120,16 @@ impl Worker {
             number,
             table: ConnectionTable::new(),
             events: 0..0,
-            driver: Driver { poller, timer, impaired_timers, max_delayed, context, phase, shared: Arc::clone(shared) },
+            driver: Driver {
+                poller,
+                timer,
+                impaired_timers,
+                max_delayed,
+                context,
+                pipes: Pipes::new(config.pipes),
+                phase,
+                shared: Arc::clone(shared),
+            },
             accepting: Accepting::new(acceptors?),
             ended: Ended::default(),
             memory_waits: MemoryWaits::default(),

@@ -59,7 +59,7 @@ impl Harness {
         let [frame, qotd, chargen] = ["frame", "qotd", "chargen"].map(|name| protocol::by_name(name).expect(name));
         let listener = Arc::new(Listener::new(socket.into(), frame, "frame".into(), Origin::Own));
         let limits = ServerLimits { max_message: 1024, ..limits };
-        let config = ServerConfig { workers: 1, seed: None, limits, listeners: Vec::new() };
+        let config = ServerConfig { workers: 1, pipes: 4, seed: None, limits, listeners: Vec::new() };
         let profiles = [(frame, Arc::new(options)), (qotd, Arc::default()), (chargen, Arc::default())]
             .map(|(protocol, options)| ListenerProfile::new(protocol, protocol.name.into(), &options));
         let shared = Shared::new(&config, profiles.into(), 1, Clock::start()).expect("eventfds");

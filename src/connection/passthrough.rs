@@ -1,0 +1,141 @@
+//! Large input of a protocol that does not look at it: dropped or sent back in the kernel, without a copy.
+//!
+//! Whether that is cheaper than reading shows in what the last read returned, so that small messages are always read.
+
+use std::io;
+
+use log::{Level, log_enabled};
+
+use super::context::Context;
+use super::in_flight::Output;
+use super::memory::Buffer;
+use super::read::ReadOutcome;
+use super::state::{Connection, State};
+use super::stream::Stream;
+use crate::protocol::{Passthrough, RequestCounts};
+
+/// The least bytes of one read after which the next input is not read. Measured with `echo`: below 32 KiB, two copies
+/// cost less than two calls of splice(2) (`make bench`).
+const BULK: usize = 32 * 1024;
+
+/// The most bytes that are sent back at one wake-up. Measured (`make bench`): 252 KiB at once cost more, as pipe and
+/// socket are full more often; with 192 KiB, loopback carries four packets, the last one nearly empty, in place of three.
+const MAX_SEND_BACK: usize = 3 * 63 * 1024;
+
+/// The most bytes that are dropped at one wake-up. Derived: that takes some 60 us of CPU, as long as one read of what
+/// is transformed and its reply.
+const MAX_DISCARD: usize = 1024 * 1024;
+
+/// One request, without an error.
+const ANSWERED: RequestCounts = RequestCounts { answered: 1, refused: 0, events: 0 };
+
+impl Connection {
+    /// Notes that one read has returned `length` bytes: whether more of such size is worth not reading.
+    #[inline]
+    pub(super) fn note_read(&mut self, length: usize) {
+        if length >= BULK && self.passthrough().is_some() {
+            self.set_passes_bulk(true);
+        }
+    }
+
+    /// Whether the next input is sent back by the stream, if that can do so: the caller may prepare it for that.
+    #[must_use]
+    #[inline]
+    pub fn wants_send_back(&self) -> bool {
+        self.passes_bulk() && self.passthrough() == Some(Passthrough::Echo)
+    }
+
+    #[inline]
+    fn passes_bulk(&self) -> bool {
+        matches!(self.state, State::Idle { passes_bulk: true, .. })
+    }
+
+    fn set_passes_bulk(&mut self, value: bool) {
+        if let State::Idle { passes_bulk, .. } = &mut self.state {
+            *passes_bulk = value;
+        }
+    }
+
+    fn passthrough(&self) -> Option<Passthrough> {
+        self.protocol.as_ref().and_then(|protocol| protocol.passthrough())
+    }
+
+    /// Takes input without reading it, where the stream can do that, nothing is to be seen of it, and it is worth it.
+    #[inline]
+    pub(super) fn take_unread<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
+        if self.passes_bulk() { self.pass(stream, context) } else { None }
+    }
+
+    fn pass<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
+        // the log of requests has what the protocol says of them
+        if log_enabled!(Level::Debug) {
+            return None;
+        }
+        match self.passthrough()? {
+            Passthrough::Echo if context.budget.has_slack() => self.send_back(stream, context),
+            Passthrough::Echo => None,
+            Passthrough::Discard => {
+                let outcome = match stream.discard(MAX_DISCARD)? {
+                    Ok(0) => ReadOutcome::EndOfInput,
+                    Ok(length) => {
+                        self.on_passed(context, length);
+                        ReadOutcome::Passed
+                    }
+                    Err(error) => ReadOutcome::of_error(&error),
+                };
+                Some(outcome)
+            }
+        }
+    }
+
+    fn send_back<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
+        let sent_back = match stream.send_back(MAX_SEND_BACK.min(context.write_left))? {
+            Ok(sent_back) if sent_back.received == 0 => return Some(ReadOutcome::EndOfInput),
+            Ok(sent_back) => sent_back,
+            Err(error) => return Some(ReadOutcome::of_error(&error)),
+        };
+        self.on_passed(context, sent_back.received);
+        self.count_requests(context, ANSWERED);
+        self.on_sent(context, sent_back.sent);
+        let held = sent_back.received - sent_back.sent;
+        if held == 0 {
+            context.on_replied(ANSWERED, None);
+            return Some(ReadOutcome::Passed);
+        }
+        let now = context.now;
+        let in_flight = self.start_request(now);
+        in_flight.passes_bulk = sent_back.received >= BULK;
+        in_flight.pending_replies = ANSWERED;
+        in_flight.begun = Some(context.woken);
+        in_flight.queue_output(Output::in_stream(held), now);
+        in_flight.sent += sent_back.sent as u64;
+        in_flight.update_charge(&context.budget);
+        Some(ReadOutcome::PassedInPart)
+    }
+
+    fn on_passed(&mut self, context: &mut Context, length: usize) {
+        if let State::Idle { since, passes_bulk } = &mut self.state {
+            (*since, *passes_bulk) = (context.now, length >= BULK);
+        }
+        self.traffic.received(&context.counters, length);
+        self.log_accepted();
+    }
+
+    /// Takes over what the stream holds of its replies: before it is [saved](Connection::save), or the stream changes.
+    ///
+    /// # Errors
+    /// When there is no memory, or the stream has failed: then it must be closed.
+    pub fn take_held<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> io::Result<()> {
+        let State::Busy(_, in_flight) = &mut self.state else { return Ok(()) };
+        let Some(held) = in_flight.output.held() else { return Ok(()) };
+        let mut buffer = Buffer::with_capacity(held)?;
+        while buffer.len() < held {
+            let missing = held - buffer.len();
+            let length = stream.take_held(&mut buffer.unfilled_mut()[..missing])?;
+            buffer.advance(length);
+        }
+        in_flight.output = Output::new(buffer, 0..held);
+        in_flight.update_charge(&context.budget);
+        Ok(())
+    }
+}
