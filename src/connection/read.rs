@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use log::{Level, log_enabled};
 
 use super::close_reason::CloseReason;
-use super::context::{Context, FAIR_READ_SIZE, READ_BUF_SIZE, SMALL_REQUEST, UNCHARGED_BYTES};
+use super::context::{Context, FAIR_READ_SIZE, MAX_WRITE, SMALL_REQUEST, UNCHARGED_BYTES};
 use super::first_input::FirstInput;
 use super::in_flight::InFlight;
 use super::log::trace_bytes;
@@ -77,7 +77,7 @@ impl Connection {
         }
         let end = match &self.protocol {
             _ if context.budget.is_exhausted() => start + SMALL_REQUEST,
-            Some(protocol) if protocol.is_passthrough() => READ_BUF_SIZE,
+            Some(protocol) if protocol.is_passthrough() => MAX_WRITE,
             _ => FAIR_READ_SIZE,
         };
         let length = match read_once(stream, &mut context.read_buf.filled_mut()[start..end]) {
