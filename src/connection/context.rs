@@ -9,12 +9,12 @@ use super::memory::{Budget, Buffer, Charge, MIN_DEFERRED_FREE, Pool, Retired};
 use super::millis::Millis;
 use crate::protocol::{RequestCounts, RequestRng};
 
-/// Bytes that TCP sends as one packet to the loopback interface, or to a network card that divides packets: a longer write
-/// costs a second packet. Derived: a packet has at most 65,535 bytes, 120 of them for headers; whole KiB. Measured: with
-/// writes of 64 KiB in place of 63 KiB, a reply of 1 MiB to a client on the same host costs twice the CPU time.
+/// Bytes that TCP sends as one packet to the loopback interface, or to a network card that divides packets: a longer
+/// write costs a second packet. Derived: a packet has at most 65,535 bytes, 120 of them for headers; whole KiB.
+/// Measured: with writes of 64 KiB, a reply of 1 MiB to a client on the same host costs twice the CPU time.
 pub const LARGEST_PACKET: usize = 63 * 1024;
-/// Bytes of the worker's read buffer. Derived: the longest read, [`MAX_WRITE`], behind the longest unfinished request in
-/// front of it, [`SMALL_REQUEST`].
+/// Bytes of the worker's read buffer. Derived: the longest read, [`MAX_WRITE`], behind the longest unfinished
+/// request that is completed there, [`SMALL_REQUEST`].
 pub const READ_BUF_SIZE: usize = MAX_WRITE + SMALL_REQUEST;
 /// The most bytes that one read delivers to a protocol that transforms its input, because other connections wait
 /// meanwhile. Derived: the replies to them make one packet; they cost about 18 us of CPU (row "bulk" of

@@ -55,7 +55,9 @@ impl Connection {
         if let State::Busy(_, in_flight) = &mut self.state {
             in_flight.begun = None;
         }
-        if self.reads_directly() {
+        if matches!(self.state, State::Busy(Phase::Skipping(_), _)) {
+            self.read_skipped(stream, context, batch)
+        } else if self.reads_directly() {
             self.read_direct(stream, context, batch)
         } else {
             self.read_shared(stream, context, batch)
@@ -98,6 +100,26 @@ impl Connection {
             context.found_proxy_header = begins_like_header(&context.read_buf.filled()[..length]);
         }
         *batch = Batch::new(Input::Shared(start + length));
+        ReadOutcome::Input
+    }
+
+    /// Has the stream drop what is to be skipped, if it can: then the batch stays empty. Otherwise, and for the log,
+    /// reads it.
+    fn read_skipped<S: Stream>(&mut self, stream: &mut S, context: &mut Context, batch: &mut Batch) -> ReadOutcome {
+        let State::Busy(Phase::Skipping(left), in_flight) = &mut self.state else { return ReadOutcome::WouldBlock };
+        let most = usize::try_from(*left).unwrap_or(usize::MAX).min(MAX_WRITE);
+        let discarded = if log_enabled!(Level::Trace) { None } else { stream.discard(most) };
+        match discarded {
+            None => return self.read_shared(stream, context, batch),
+            Some(Ok(0)) => return ReadOutcome::EndOfInput,
+            Some(Ok(length)) => {
+                *left -= length as u64;
+                in_flight.on_received(length, context.now);
+                self.traffic.received(&context.counters, length);
+            }
+            Some(Err(error)) if error.kind() == ErrorKind::Interrupted => return ReadOutcome::WouldBlock,
+            Some(Err(error)) => return ReadOutcome::of_error(&error),
+        }
         ReadOutcome::Input
     }
 

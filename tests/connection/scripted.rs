@@ -43,6 +43,8 @@ pub struct ScriptedStream {
     pub write_closed: bool,
     /// Bytes that the client's kernel has not acknowledged; `None` where the stream cannot tell.
     pub unacknowledged: Option<usize>,
+    /// Bytes that were dropped without a read; `None` where the stream cannot do that.
+    pub discarded: Option<usize>,
     is_reset: bool,
 }
 
@@ -135,6 +137,17 @@ impl Stream for ScriptedStream {
 
     fn unacknowledged(&self) -> Option<usize> {
         self.unacknowledged
+    }
+
+    fn discard(&mut self, n: usize) -> Option<io::Result<usize>> {
+        let discarded = self.discarded.as_mut()?;
+        let most = match Self::next(&mut self.reads, &mut self.is_reset) {
+            Ok(most) => most.min(n).min(self.input.len()),
+            Err(error) => return Some(Err(error)),
+        };
+        self.input.drain(..most);
+        *discarded += most;
+        Some(Ok(most))
     }
 }
 
