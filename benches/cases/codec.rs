@@ -18,8 +18,8 @@ const UNKNOWN: u8 = 0x03;
 const ASCII: &str = "The quick brown fox jumps over the lazy dog, and does so again. ";
 const MIXED: &str = "naïve déjà-vu: Съешь же ещё этих булок, 視野無限。";
 
-/// Lengths of the pipelines, in requests. The last one is as long as one read of a worker: 64 KiB.
-const PIPELINES: [usize; 3] = [1, 32, 960];
+/// Lengths of the pipelines, in requests. The last one is as long as one read of a worker: 63 KiB.
+const PIPELINES: [usize; 3] = [1, 32, 948];
 
 /// Length of the large messages, in bytes.
 const LARGE: usize = 1 << 20;

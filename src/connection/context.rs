@@ -9,13 +9,17 @@ use super::memory::{Budget, Buffer, Charge, MIN_DEFERRED_FREE, Pool, Retired};
 use super::millis::Millis;
 use crate::protocol::{RequestCounts, RequestRng};
 
-/// Bytes of the worker's read buffer, and the most that one read delivers to a protocol that passes its input through
-/// ([`Protocol::passthrough`](crate::protocol::Protocol::passthrough)). Derived: what such a protocol replies is
-/// sent at once, so it is [`MAX_WRITE`].
-pub const READ_BUF_SIZE: usize = MAX_WRITE;
+/// Bytes that TCP sends as one packet to the loopback interface, or to a network card that divides packets: a longer
+/// write costs a second packet. Derived: a packet has at most 65,535 bytes, 120 of them for headers; whole KiB.
+/// Measured: with writes of 64 KiB, a reply of 1 MiB to a client on the same host costs twice the CPU time.
+pub const LARGEST_PACKET: usize = 63 * 1024;
+/// Bytes of the worker's read buffer. Derived: the longest read, [`MAX_WRITE`], behind the longest unfinished
+/// request that is completed there, [`SMALL_REQUEST`].
+pub const READ_BUF_SIZE: usize = MAX_WRITE + SMALL_REQUEST;
 /// The most bytes that one read delivers to a protocol that transforms its input, because other connections wait
-/// meanwhile. Derived: they cost about 18 us of CPU (row "bulk" of `docs/performance.md`: 288 us for 1 MiB).
-pub const FAIR_READ_SIZE: usize = 64 * 1024;
+/// meanwhile. Derived: the replies to them make one packet; they cost about 18 us of CPU (row "bulk" of
+/// `docs/performance.md`: 288 us for 1 MiB).
+pub const FAIR_READ_SIZE: usize = LARGEST_PACKET;
 /// Bytes of the worker's reply buffer. Derived: the longest reply to a text that grows and is transformed on the event
 /// loop, 64 KiB, takes less than four times that.
 pub const REPLY_BUF_SIZE: usize = 256 * 1024;
@@ -31,13 +35,13 @@ pub const SMALL_REQUEST: usize = 4 * 1024;
 pub const UNCHARGED_BYTES: usize = 16 * 1024;
 /// The most bytes that a connection sends at one wake-up: all replies that one call makes in the worker's buffers,
 /// because what is not sent of them is copied. Measured: with 64 KiB, echo of 1 MiB takes three times the CPU time
-/// (`make bench`).
-pub const MAX_WRITE: usize = 256 * 1024;
+/// (`make bench`). Also the most that one read delivers to a protocol that passes its input through
+/// ([`Protocol::is_passthrough`](crate::protocol::Protocol::is_passthrough)): its replies are sent at once.
+pub const MAX_WRITE: usize = 4 * LARGEST_PACKET;
 /// The most bytes that are sent at one wake-up of a reply that has a buffer of its own: nothing is copied, and the
-/// other connections come next. Measured beside 4 clients of `frame` that send 1 MiB each (4 MiB each): with 64 KiB a
-/// small request's p99 is 0.9 ms (1.8 ms), with 256 KiB 1.8 ms (4.3 ms), with whole replies 3.2 ms (14 ms); the
-/// throughput of the four does not differ.
-pub const MAX_BUFFERED_WRITE: usize = 64 * 1024;
+/// other connections come next. Measured beside 4 clients of `frame` that send 1 MiB each: with 63 KiB a small
+/// request's p99 is 0.6 ms, with 64 KiB 1.6 ms, with 126 KiB 2.1 ms; 1 MiB costs 357, 703 and 385 us of CPU.
+pub const MAX_BUFFERED_WRITE: usize = LARGEST_PACKET;
 
 /// What the connections of one worker share.
 #[derive(Debug)]

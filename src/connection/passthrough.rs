@@ -6,7 +6,7 @@ use std::io;
 
 use log::{Level, log_enabled};
 
-use super::context::Context;
+use super::context::{Context, LARGEST_PACKET};
 use super::in_flight::Output;
 use super::memory::Buffer;
 use super::read::ReadOutcome;
@@ -19,8 +19,8 @@ use crate::protocol::{Passthrough, RequestCounts};
 const BULK: usize = 32 * 1024;
 
 /// The most bytes that are sent back at one wake-up. Measured (`make bench`): 252 KiB at once cost more, as pipe and
-/// socket are full more often; with 192 KiB, loopback carries four packets, the last one nearly empty, in place of three.
-const MAX_SEND_BACK: usize = 3 * 63 * 1024;
+/// socket are full more often; other numbers than multiples of a packet cost another packet.
+const MAX_SEND_BACK: usize = 3 * LARGEST_PACKET;
 
 /// The most bytes that are dropped at one wake-up. Derived: that takes some 60 us of CPU, as long as one read of what
 /// is transformed and its reply.

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use log::{Level, log_enabled};
 
 use super::close_reason::CloseReason;
-use super::context::{Context, FAIR_READ_SIZE, READ_BUF_SIZE, SMALL_REQUEST, UNCHARGED_BYTES};
+use super::context::{Context, FAIR_READ_SIZE, MAX_WRITE, SMALL_REQUEST, UNCHARGED_BYTES};
 use super::first_input::FirstInput;
 use super::in_flight::InFlight;
 use super::log::trace_bytes;
@@ -62,7 +62,9 @@ impl Connection {
         if let Some(outcome) = self.take_unread(stream, context) {
             return outcome;
         }
-        if self.reads_directly() {
+        if matches!(self.state, State::Busy(Phase::Skipping(_), _)) {
+            self.read_skipped(stream, context, batch)
+        } else if self.reads_directly() {
             self.read_direct(stream, context, batch)
         } else {
             self.read_shared(stream, context, batch)
@@ -84,7 +86,7 @@ impl Connection {
         }
         let end = match &self.protocol {
             _ if context.budget.is_exhausted() => start + SMALL_REQUEST,
-            Some(protocol) if protocol.passthrough().is_some() => READ_BUF_SIZE,
+            Some(protocol) if protocol.passthrough().is_some() => MAX_WRITE,
             _ => FAIR_READ_SIZE,
         };
         let length = match read_once(stream, &mut context.read_buf.filled_mut()[start..end]) {
@@ -106,6 +108,25 @@ impl Connection {
             context.found_proxy_header = begins_like_header(&context.read_buf.filled()[..length]);
         }
         *batch = Batch::new(Input::Shared(start + length));
+        ReadOutcome::Input
+    }
+
+    /// Has the stream drop what is to be skipped, if it can: then the batch stays empty. Otherwise, and for the log,
+    /// reads it.
+    fn read_skipped<S: Stream>(&mut self, stream: &mut S, context: &mut Context, batch: &mut Batch) -> ReadOutcome {
+        let State::Busy(Phase::Skipping(left), in_flight) = &mut self.state else { return ReadOutcome::WouldBlock };
+        let most = usize::try_from(*left).unwrap_or(usize::MAX).min(MAX_WRITE);
+        let discarded = if log_enabled!(Level::Trace) { None } else { stream.discard(most) };
+        match discarded {
+            None => return self.read_shared(stream, context, batch),
+            Some(Ok(0)) => return ReadOutcome::EndOfInput,
+            Some(Ok(length)) => {
+                *left -= length as u64;
+                in_flight.on_received(length, context.now);
+                self.traffic.received(&context.counters, length);
+            }
+            Some(Err(error)) => return ReadOutcome::of_error(&error),
+        }
         ReadOutcome::Input
     }
 

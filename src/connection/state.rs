@@ -45,7 +45,7 @@ use crate::protocol::Protocol;
 ///    [`Connection::recall`] takes back the job of [`Next::Offload`](super::Next::Offload), if it has not begun; a
 ///    connection that then continues here needs [`Connection::continue_service`].
 ///
-/// Each call does a bounded amount of work: it reads at most [`READ_BUF_SIZE`](super::READ_BUF_SIZE) bytes or two
+/// Each call does a bounded amount of work: it reads at most [`MAX_WRITE`](super::MAX_WRITE) bytes or two
 /// pieces of a large request, sends at most [`MAX_WRITE`](super::MAX_WRITE) bytes, and processes no more than it has
 /// read.
 pub struct Connection {

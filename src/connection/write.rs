@@ -7,7 +7,6 @@ use super::context::{Context, MAX_BUFFERED_WRITE};
 use super::process::{Batch, Replies};
 use super::state::{Connection, Phase, State};
 use super::stream::Stream;
-use crate::protocol::Exchange;
 
 /// What one write came to.
 pub(super) enum WriteOutcome {
@@ -64,20 +63,17 @@ impl Connection {
         if is_done { WriteOutcome::Done } else { WriteOutcome::Blocked }
     }
 
-    /// Sends the next bytes of a generator; what the client has no room for is generated again.
+    /// Sends the next bytes of a generator; those that the client has no room for stay the next.
     pub(super) fn write_generated<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> WriteOutcome {
         let (Some(protocol), State::Generating { last_write }) = (&mut self.protocol, &mut self.state) else {
             return WriteOutcome::Done;
         };
-        let mut exchange = Exchange::new(&mut [], context.reply_buf.filled_mut());
-        protocol.generate(&mut exchange);
-        let replies = exchange.replies();
-        let generated = replies[0].len() + replies[1].len();
-        let sent = match send(stream, replies, context.write_left) {
+        let most = context.write_left;
+        let sent = match send(stream, [protocol.generate(most), &[]], most) {
             Ok(sent) => sent,
             Err(error) => return WriteOutcome::Failed(CloseReason::of(&error)),
         };
-        protocol.rewind(generated - sent);
+        protocol.on_generated(sent);
         if sent > 0 {
             *last_write = context.now;
         }

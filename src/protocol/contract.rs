@@ -53,12 +53,13 @@ pub trait Protocol: Send {
         false
     }
 
-    /// Fills the reply space of `exchange` with the next bytes of an endless reply. Called whenever the client takes
-    /// more.
-    fn generate(&mut self, _exchange: &mut Exchange<'_>) {}
+    /// The next bytes of an endless reply, at most `most` of them. Called whenever the client takes more.
+    fn generate(&self, _most: usize) -> &[u8] {
+        &[]
+    }
 
-    /// The last `unsent` bytes that [`Protocol::generate`] wrote were not sent: the next call generates them again.
-    fn rewind(&mut self, _unsent: usize) {}
+    /// The first `n` bytes of [`Protocol::generate`] were sent: the next call returns those behind them.
+    fn on_generated(&mut self, _n: usize) {}
 
     /// The state beside the unconsumed input, for another process that continues the connection.
     fn save(&self) -> ProtocolState {

@@ -84,7 +84,7 @@ impl Driver<'_> {
         let opened = self.call_inline(|protocol, exchange, context| protocol.open(exchange, context));
         self.apply(opened);
         if self.protocol.is_generator() {
-            self.call_inline(|protocol, exchange, _| protocol.generate(exchange));
+            self.call_inline(|protocol, exchange, _| exchange.reply(protocol.generate(exchange.remaining())));
         }
         for piece in pieces {
             if self.outcome.close_cause.is_some() {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use log::debug;
 
+use super::accept_batch::{AcceptBatch, MAX_BATCH};
 use super::accept_error::AcceptErrorClass;
 use super::listener::{Listener, ListenerIndex, Origin};
 use super::peer::Peer;
@@ -30,9 +31,6 @@ const BACKOFF: Millis = Millis::new(100);
 /// Back off also after this number of consecutive lost clients: an error that does not dequeue the connection (the
 /// refusal of a security module) repeats at once. Chosen: as many as two full batches.
 const MAX_CONSECUTIVE_LOST: u32 = 2 * MAX_BATCH;
-/// Connections accepted in one iteration of the loop from one listener, at most. Derived: a connection with one request
-/// costs 32 us of CPU (churn in `docs/performance.md`), so these cost one millisecond.
-const MAX_BATCH: u32 = 32;
 
 /// The most connections that a draining worker accepts from a queue of which it does not know the length: that of a
 /// Unix socket whose file is removed, that of a vsock, or that of a TCP listener for which the kernel completes no more
@@ -81,8 +79,7 @@ pub struct Acceptor {
     state: ListenerState,
     /// Connections lost since one was accepted or the queue was empty.
     consecutive_lost: u32,
-    batch: u32,
-    last_iteration: u64,
+    batch: AcceptBatch,
 }
 
 impl Acceptor {
@@ -93,7 +90,7 @@ impl Acceptor {
     pub fn new(listener: Arc<Listener>, index: ListenerIndex, poller: &Poller) -> io::Result<Self> {
         poller.add_shared(&listener.socket, Source::Listener(index.0))?;
         let state = ListenerState::Ready;
-        Ok(Self { listener, index, state, consecutive_lost: 0, batch: 1, last_iteration: 0 })
+        Ok(Self { listener, index, state, consecutive_lost: 0, batch: AcceptBatch::new() })
     }
 
     /// The listener.
@@ -115,14 +112,8 @@ impl Acceptor {
     }
 
     /// How many connections to accept in this iteration of the event loop.
-    ///
-    /// One, so that a lone client does not cost a second accept(2) that finds an empty queue; twice the last number
-    /// when the listener was ready in the iteration before, because then clients come faster than that.
     pub fn next_batch(&mut self, iteration: u64) -> u32 {
-        let is_next = iteration == self.last_iteration + 1;
-        self.batch = if is_next { (self.batch * 2).min(MAX_BATCH) } else { 1 };
-        self.last_iteration = iteration;
-        self.batch
+        self.batch.next(iteration)
     }
 
     /// Accepts one connection, or backs off.
@@ -138,6 +129,7 @@ impl Acceptor {
         match AcceptErrorClass::of(error) {
             AcceptErrorClass::QueueEmpty => {
                 self.consecutive_lost = 0;
+                self.batch.found_empty();
                 Accepted::Nothing
             }
             AcceptErrorClass::Interrupted => Accepted::Retry,
@@ -509,14 +501,5 @@ mod tests {
         let (mut acceptor, poller, _client) = acceptor(Origin::Inherited);
         acceptor.begin_drain(&poller);
         assert!(!acceptor.has_queued());
-    }
-
-    #[test]
-    fn batches_grow_while_clients_come_in_every_iteration() {
-        let (mut acceptor, ..) = acceptor(Origin::Own);
-        let batches: Vec<u32> = (1..=8).map(|iteration| acceptor.next_batch(iteration)).collect();
-        let doubled = [2, 4, 8, 16, 32, 64, 64, 64];
-        assert_eq!(batches, doubled.map(|batch: u32| batch.min(MAX_BATCH)));
-        assert_eq!([10, 11].map(|iteration| acceptor.next_batch(iteration)), [1, 2], "an iteration without a client");
     }
 }

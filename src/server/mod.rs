@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `config`, `start_error` | the configuration, and its per-connection part; why a server does not start |
 //! | `worker` | one thread: the loop, accepting, driving connections, draining |
-//! | `listener`, `listener_profile`, `numbering`, `acceptor`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
+//! | `listener`, `listener_profile`, `numbering`, `acceptor`, `accept_batch`, `accept_error` | a listening socket, and what its connections share; one worker's state of it |
 //! | `admission`, `access`, `rate_limit` | limits on connections, choice of the worker; networks; rates |
 //! | `connection_table`, `timers`, `exact_timers` | the connections of one worker, and when to visit them |
 //! | `peer` | a client's socket, address and label |
@@ -27,6 +27,7 @@
 //! | `saved`, `taken_over`, `continued_totals` | what a successor continues from, how it reads that, its first statistics |
 //! | `clock`, `sync` | time in milliseconds; locks that can be model-checked |
 
+mod accept_batch;
 mod accept_error;
 mod acceptor;
 mod access;

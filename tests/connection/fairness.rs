@@ -71,6 +71,28 @@ fn one_call_makes_a_bounded_number_of_system_calls() {
     }
 }
 
+/// What is left of a rejected request is never copied where the stream can drop it, but counted; the next request is
+/// read as ever. One call drops a bounded number of bytes.
+#[test]
+fn rest_of_a_rejected_request_is_dropped_by_the_stream() {
+    let rejected = frame_request(UPPERCASE, &vec![b'x'; 1 << 20]);
+    let input = [&rejected[..], &frame_request(UPPERCASE, b"next")].concat();
+    let reads = [IoResult::AtMost(1000), IoResult::Interrupted, IoResult::WouldBlock, IoResult::AtMost(1000)];
+    let mut stream = ScriptedStream::new(&input, &reads, &[]);
+    stream.passes_bulk = true;
+    let mut context = context(1 << 16, &Arc::new(Budget::new(1 << 20)), 1);
+    let mut connection = connection("frame");
+    assert_waits(&connection.open(&mut stream, &mut context));
+    while stream.unread() > 0 {
+        let before = stream.unread();
+        assert_waits(&connection.readable(&mut stream, &mut context));
+        assert!(before - stream.unread() <= MAX_WRITE);
+    }
+    assert_eq!(stream.discarded, rejected.len() - 1000);
+    assert_eq!(context.counters.bytes_in.get(), input.len() as u64);
+    assert_eq!(stream.output, b"\0\0\0\x05error\0\0\0\x04NEXT");
+}
+
 /// Fault 37: a large request is read, processed and replied to in pieces, and other connections are served between
 /// them.
 #[test]

@@ -47,6 +47,8 @@ pub struct ScriptedStream {
     pub passes_bulk: bool,
     /// Bytes of the input that it is to send back, and has no room for.
     held: VecDeque<u8>,
+    /// Bytes that were dropped without a read.
+    pub discarded: usize,
     is_reset: bool,
 }
 
@@ -157,6 +159,7 @@ impl Stream for ScriptedStream {
     fn discard(&mut self, n: usize) -> Option<io::Result<usize>> {
         self.passes_bulk.then(|| {
             let most = Self::next(&mut self.reads, &mut self.is_reset)?.min(n).min(self.input.len());
+            self.discarded += most;
             Ok(self.input.drain(..most).count())
         })
     }

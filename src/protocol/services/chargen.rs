@@ -43,10 +43,13 @@ const LINE: usize = COLUMNS + 2;
 /// Length after which the pattern repeats, in bytes.
 const PERIOD: usize = CHARACTERS * LINE;
 
-/// One period of the pattern.
-static PATTERN: [u8; PERIOD] = pattern();
+/// Periods in [`PATTERN`]. Derived: 256 KiB, more than one write of a connection, begin anywhere in the first one.
+const REPETITIONS: usize = (256 * 1024_usize).div_ceil(PERIOD) + 1;
 
-const fn pattern() -> [u8; PERIOD] {
+/// The pattern, repeated so that it is sent from here without copies.
+static PATTERN: [[u8; PERIOD]; REPETITIONS] = [period(); REPETITIONS];
+
+const fn period() -> [u8; PERIOD] {
     let mut bytes = [0; PERIOD];
     let mut at = 0;
     while at < PERIOD {
@@ -66,7 +69,7 @@ const VERSION: u32 = 1;
 /// The server's side of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chargen {
-    /// Index of the next byte in [`PATTERN`].
+    /// Index of the next byte in the first period.
     position: usize,
 }
 
@@ -81,17 +84,13 @@ impl Protocol for Chargen {
         true
     }
 
-    fn generate(&mut self, exchange: &mut Exchange<'_>) {
-        while exchange.remaining() > 0 {
-            let line = &PATTERN[self.position..];
-            let length = line.len().min(exchange.remaining());
-            exchange.reply(&line[..length]);
-            self.position = (self.position + length) % PERIOD;
-        }
+    fn generate(&self, most: usize) -> &[u8] {
+        let bytes = &PATTERN.as_flattened()[self.position..];
+        &bytes[..bytes.len().min(most)]
     }
 
-    fn rewind(&mut self, unsent: usize) {
-        self.position = (self.position + PERIOD - unsent % PERIOD) % PERIOD;
+    fn on_generated(&mut self, n: usize) {
+        self.position = (self.position + n) % PERIOD;
     }
 
     fn save(&self) -> ProtocolState {
@@ -112,30 +111,29 @@ impl Protocol for Chargen {
 mod tests {
     use super::*;
 
-    fn generate(chargen: &mut Chargen, reply_space: usize) -> Vec<u8> {
-        let mut reply_buf = vec![0; reply_space];
-        let mut exchange = Exchange::new(&mut [], &mut reply_buf);
-        chargen.generate(&mut exchange);
-        exchange.replies().concat()
+    fn generate(chargen: &mut Chargen, most: usize) -> Vec<u8> {
+        let bytes = chargen.generate(most).to_vec();
+        chargen.on_generated(bytes.len());
+        bytes
     }
 
     #[test]
     fn lines_are_those_of_the_rfc() {
-        let mut lines = PATTERN.split_inclusive(|byte| *byte == b'\n');
+        let mut lines = PATTERN[0].split_inclusive(|byte| *byte == b'\n');
         let first = br##" !"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\]^_`abcdefg"##;
         assert_eq!(lines.next().unwrap(), [&first[..], b"\r\n"].concat());
         assert!(lines.next().unwrap().ends_with(b"bcdefgh\r\n"));
-        assert!(PATTERN.ends_with(b"abcdef\r\n"));
+        assert!(PATTERN[0].ends_with(b"abcdef\r\n"));
         assert!(lines.all(|line| line.len() == LINE));
     }
 
     #[test]
     fn pieces_of_any_size_form_one_pattern() {
         let mut chargen = Chargen::default();
-        let expect: Vec<u8> = PATTERN.iter().cycle().copied().take(3 * PERIOD).collect();
+        let expect: Vec<u8> = PATTERN[0].iter().cycle().copied().take(3 * PERIOD).collect();
         let mut got = Vec::new();
-        for reply_space in [1, 73, 74, 5000, PERIOD, 4096].into_iter().cycle() {
-            got.extend(generate(&mut chargen, reply_space));
+        for most in [1, 73, 74, 5000, PERIOD, 4096].into_iter().cycle() {
+            got.extend(generate(&mut chargen, most));
             if got.len() >= expect.len() {
                 break;
             }
@@ -144,13 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn unsent_bytes_are_generated_again() {
-        for unsent in [0, 1, 100, PERIOD, 2 * PERIOD + 3] {
-            let mut chargen = Chargen::default();
-            let first = generate(&mut chargen, 3 * PERIOD);
-            chargen.rewind(unsent);
-            let again = generate(&mut chargen, unsent);
-            assert_eq!(first[first.len() - unsent..], again, "{unsent}");
+    fn bytes_that_were_not_sent_are_generated_again() {
+        let mut chargen = Chargen::default();
+        generate(&mut chargen, 100);
+        let again = chargen.generate(PERIOD).to_vec();
+        chargen.on_generated(0);
+        assert_eq!(chargen.generate(PERIOD), again);
+        chargen.on_generated(1);
+        assert_eq!(chargen.generate(PERIOD - 1), &again[1..]);
+    }
+
+    #[test]
+    fn one_write_is_generated_from_every_position() {
+        for position in [0, 1, PERIOD - 1] {
+            assert_eq!(Chargen { position }.generate(256 * 1024).len(), 256 * 1024);
         }
     }
 }

@@ -81,10 +81,13 @@ impl Driver {
         profile: &ListenerProfile,
         options: &ListenerOptions,
     ) -> Result<Option<SourceKey>, CloseReason> {
-        if client.ip().is_some_and(|ip| options.access.judge(ip) == Verdict::Denied) {
+        if !options.access.is_empty() && client.ip().is_some_and(|ip| options.access.judge(ip) == Verdict::Denied) {
             return Err(CloseReason::Denied);
         }
         let (admission, limiter) = (&self.shared.admission, &profile.rate_limiter);
+        if !admission.limits_sources() && !limiter.limits_sources() {
+            return Ok(None);
+        }
         let Some(source) = client.source(admission.source_prefix()) else { return Ok(None) };
         if !limiter.take_from_source(source, self.context.now) {
             return Err(CloseReason::RateLimit);
