@@ -52,6 +52,11 @@ impl Pipes {
         Some(Box::new(LentPipe { pipe, held: 0, _open: Arc::clone(&self.open) }))
     }
 
+    /// Closes those that are not lent.
+    pub fn clear(&mut self) {
+        self.spare = Vec::new();
+    }
+
     /// Takes back a pipe that is empty.
     pub fn take_back(&mut self, pipe: Box<LentPipe>) {
         debug_assert!(pipe.is_empty(), "a pipe with bytes in it is its stream's");

@@ -56,6 +56,7 @@ impl Worker {
             self.driver.impaired_timers.shrink();
         }
         if has_receded || self.table.is_empty() {
+            self.driver.pipes.clear();
             let context = &mut self.driver.context;
             context.retired.append(context.pool.clear());
         }
