@@ -2,7 +2,7 @@
 //!
 //! Whether that is cheaper than reading shows in what the last read returned, so that small messages are always read.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use log::{Level, log_enabled};
 
@@ -90,9 +90,13 @@ impl Connection {
 
     fn send_back<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
         let sent_back = match stream.send_back(MAX_SEND_BACK.min(context.write_left))? {
-            Ok(sent_back) if sent_back.received == 0 => return Some(ReadOutcome::EndOfInput),
-            Ok(sent_back) => sent_back,
-            Err(error) => return Some(ReadOutcome::of_error(&error)),
+            Ok(sent_back) if sent_back.received > 0 => sent_back,
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Some(ReadOutcome::of_error(&error)),
+            // splice(2) stops before urgent data for ever, which is no end of the input: a read skips it
+            _ => {
+                self.set_passes_bulk(false);
+                return None;
+            }
         };
         self.on_passed(context, sent_back.received);
         self.count_requests(context, ANSWERED);

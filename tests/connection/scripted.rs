@@ -168,6 +168,10 @@ impl Stream for ScriptedStream {
         assert!(self.held.is_empty(), "the stream holds replies");
         self.passes_bulk.then(|| {
             let received = loop {
+                // the read that follows finds nothing either
+                if self.reads.front() == Some(&IoResult::WouldBlock) {
+                    return Err(ErrorKind::WouldBlock.into());
+                }
                 match Self::next(&mut self.reads, &mut self.is_reset) {
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     most => break most?.min(n).min(self.input.len()),

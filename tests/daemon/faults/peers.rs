@@ -317,6 +317,28 @@ fn urgent_data_has_no_effect() {
     assert_eq!(leak_check.end(&daemon).refused, 0);
 }
 
+/// Fault 18: nor has it on large input, which is not read.
+#[test]
+fn urgent_data_has_no_effect_on_large_input() {
+    let daemon = DaemonBuilder::every_protocol(&["--workers=1"]).start();
+    // after a read of as much, the next input is not read
+    let large: Vec<u8> = (0..60_000_u32).map(|i| (i % 251) as u8).collect();
+    for protocol in ["echo", "discard"] {
+        let mut client = daemon.connect(protocol);
+        for piece in [&large, &large[..5], &large, &large] {
+            client.send(piece);
+            assert!(protocol == "discard" || client.receive(piece.len()) == piece, "other bytes");
+            assert_eq!(send(client.stream.as_raw_fd(), b"!", MsgFlags::MSG_OOB), Ok(1));
+        }
+        client.send(b"the end");
+        client.half_close();
+        let expected: &[u8] = if protocol == "echo" { b"the end" } else { b"" };
+        assert_eq!(client.receive_all(), expected, "{protocol}");
+    }
+    let statistics = daemon.statistics_at_rest();
+    assert_eq!(statistics.closed_by.get("finished"), Some(&statistics.closed), "{:?}", statistics.closed_by);
+}
+
 /// Fault 16: segments of one byte, in both directions.
 #[test]
 fn tiny_segments_and_windows_lose_nothing() {

@@ -43,11 +43,16 @@ pub fn latency(share: f64, measurement: &Measurement) -> Option<Duration> {
     (rank <= replies as f64).then(|| measurement.latencies.at((rank - 0.5) / replies as f64))
 }
 
-/// Whether a bound that was missed would be kept by the same server with a generator that is never late: requests that
-/// were not sent, or a lateness of more than half of the bound.
+/// Whether a bound that was missed may be kept by the same server with a generator that is never late: requests that
+/// were not sent, or a lateness of more than half of the bound without which the latency keeps it.
 fn is_due_to_sender(slo: &Slo, measurement: &Measurement) -> bool {
     match slo {
-        Slo::Latency { share, bound, .. } => measurement.unsent > 0 || measurement.lateness.at(*share) > *bound / 2,
+        Slo::Latency { share, bound, .. } => {
+            let lateness = measurement.lateness.at(*share);
+            let is_kept_without =
+                || latency(*share, measurement).is_some_and(|latency| latency.saturating_sub(lateness) <= *bound);
+            measurement.unsent > 0 || (lateness > *bound / 2 && is_kept_without())
+        }
         Slo::Errors(share) => {
             let sent_and_failed = measurement.errors() + measurement.lost - measurement.unsent;
             failed_share(sent_and_failed, measurement) <= *share
@@ -121,10 +126,10 @@ mod tests {
         late.record_latency(0, 9_000_000, 100, false);
         assert_eq!(verdict(&[p99(2)], &late), SERVER);
         for _ in 0..99 {
-            late.record_lateness(0, 1_500_000);
+            late.record_lateness(0, 7_500_000);
         }
         assert_eq!(verdict(&[p99(2)], &late), SENDER);
-        assert_eq!(verdict(&[p99(4)], &late), SERVER, "the server took most of the time");
+        assert_eq!(verdict(&[p99(1)], &late), SERVER, "1.5 ms are left for the server");
         late.count_errors(ErrorClass::Reset, 1);
         assert_eq!(verdict(&[p99(2)], &late), SERVER, "it has failed besides");
     }
