@@ -11,6 +11,7 @@ use super::context::{Context, SMALL_REQUEST, UNCHARGED_BYTES};
 use super::limits::Limits;
 use super::memory::{Budget, Buffer, Charge, Retired};
 use super::millis::Millis;
+use super::passthrough::MAX_SEND_BACK;
 use crate::protocol::{Needed, RequestCounts};
 
 /// Upper bound on the tail, in bytes, that preprocessing leaves for the next read: a split code point, or a sigma that
@@ -306,9 +307,10 @@ impl Output {
         self.unsent.is_empty() && self.held == 0
     }
 
-    /// Resident memory, in bytes.
+    /// Resident memory, in bytes; what the stream holds counts as all that it can hold, because a few bytes may occupy
+    /// as many pages.
     pub(super) fn resident(&self) -> usize {
-        self.buffer.resident() + self.held
+        self.buffer.resident() + if self.held > 0 { MAX_SEND_BACK } else { 0 }
     }
 
     /// The replies that are not sent yet, unless the stream holds them.

@@ -14,13 +14,13 @@ use super::state::{Connection, State};
 use super::stream::Stream;
 use crate::protocol::{Passthrough, RequestCounts};
 
-/// The least bytes of one read after which the next input is not read. Measured with `echo`: below 32 KiB, two copies
-/// cost less than two calls of splice(2) (`make bench`).
+/// The least bytes of one read after which the next input is not read. Chosen without tuning: two calls of splice(2) and
+/// their pages cost as much as two copies of some of these bytes.
 const BULK: usize = 32 * 1024;
 
 /// The most bytes that are sent back at one wake-up. Measured (`make bench`): 252 KiB at once cost more, as pipe and
 /// socket are full more often; other numbers than multiples of a packet cost another packet.
-const MAX_SEND_BACK: usize = 3 * LARGEST_PACKET;
+pub(super) const MAX_SEND_BACK: usize = 3 * LARGEST_PACKET;
 
 /// The most bytes that are dropped at one wake-up. Derived: that takes some 60 us of CPU, as long as one read of what
 /// is transformed and its reply.

@@ -1,6 +1,6 @@
 //! The pipes of a worker, through which sockets send input back.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::connection::SentBack;
@@ -22,6 +22,8 @@ pub struct Pipes {
     open: Arc<()>,
     /// The most that may be open.
     most: usize,
+    /// The system has refused another one, and none was closed since then with [`Pipes::clear`].
+    is_refused: bool,
 }
 
 /// A pipe that its worker lends to a stream; the bytes in it go with it when it is dropped.
@@ -37,7 +39,7 @@ impl Pipes {
     /// At most `most` pipes, which are opened as they are needed.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { spare: Vec::new(), open: Arc::new(()), most }
+        Self { spare: Vec::new(), open: Arc::new(()), most, is_refused: false }
     }
 
     /// A pipe that is empty; `None` if there may be no more, or the system has none.
@@ -45,16 +47,18 @@ impl Pipes {
         if let Some(pipe) = self.spare.pop() {
             return Some(pipe);
         }
-        if Arc::strong_count(&self.open) > self.most {
+        if self.is_refused || Arc::strong_count(&self.open) > self.most {
             return None;
         }
-        let pipe = Pipe::new(CAPACITY).ok()?;
-        Some(Box::new(LentPipe { pipe, held: 0, _open: Arc::clone(&self.open) }))
+        let pipe = Pipe::new(CAPACITY);
+        self.is_refused = pipe.is_err();
+        Some(Box::new(LentPipe { pipe: pipe.ok()?, held: 0, _open: Arc::clone(&self.open) }))
     }
 
     /// Closes those that are not lent.
     pub fn clear(&mut self) {
         self.spare = Vec::new();
+        self.is_refused = false;
     }
 
     /// Takes back a pipe that is empty.
@@ -71,18 +75,15 @@ impl LentPipe {
         self.held == 0
     }
 
-    /// Sends at most `n` received bytes back; what the socket has no room for stays in the pipe.
+    /// Sends at most `n` received bytes back; what the socket has no room for stays in the pipe, and so does what it does
+    /// not take because of an error, which the next call of [`LentPipe::send`] returns.
     ///
     /// # Errors
-    /// As recv(2) and send(2); EAGAIN: nothing has arrived.
+    /// As recv(2); EAGAIN: nothing has arrived.
     pub fn send_back(&mut self, socket: &StreamSocket, n: usize) -> io::Result<SentBack> {
         let received = again(|| self.pipe.fill(socket, n))?;
         self.held += received;
-        let sent = match self.send(socket, received) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            sent => sent?,
-        };
-        Ok(SentBack { received, sent })
+        Ok(SentBack { received, sent: self.send(socket, received).unwrap_or(0) })
     }
 
     /// Sends at most `n` bytes of what is in the pipe.
@@ -116,5 +117,27 @@ fn again(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<usize> {
             Err(Errno::EINTR) => {}
             result => return result.map_err(Into::into),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_are_limited_and_used_again() {
+        let mut pipes = Pipes::new(2);
+        let (first, second) = (pipes.lend().expect("a pipe"), pipes.lend().expect("a pipe"));
+        assert!(pipes.lend().is_none());
+        pipes.take_back(first);
+        let first = pipes.lend().expect("the spare one");
+        assert!(pipes.lend().is_none());
+        drop(second);
+        let second = pipes.lend().expect("in place of the one that was dropped");
+        pipes.take_back(first);
+        pipes.take_back(second);
+        pipes.clear();
+        assert_eq!(Arc::strong_count(&pipes.open), 1);
+        assert!(Pipes::new(0).lend().is_none());
     }
 }
