@@ -1,11 +1,11 @@
 //! The options of `retort bench`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::address_family::AddressFamily;
+use super::bench_files::BenchFiles;
 use super::proxy::ProxyOptions;
 use super::slo::{Slo, slo};
 use super::stages::{RateRange, Stage, ramp, rate_range, stage};
@@ -92,9 +92,9 @@ pub struct BenchOptions {
     /// Print one JSON object instead of the table
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// Draw latency by percentile; an earlier file is kept until the drawing is complete
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub svg: Option<PathBuf>,
+    /// The files to write.
+    #[command(flatten)]
+    pub files: BenchFiles,
     /// The addresses to connect to.
     #[command(flatten)]
     pub family: AddressFamily,

@@ -1,0 +1,21 @@
+//! The files that `retort bench` writes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// The files that are written after the measurement; an earlier file is kept until the new one is complete.
+#[derive(Args, Debug)]
+pub struct BenchFiles {
+    /// Draw latency by percentile; an earlier file is kept until the drawing is complete
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub svg: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Output",
+        help = "Write the latencies by percentile, in milliseconds, as the text that plotters of HdrHistogram read"
+    )]
+    #[allow(missing_docs, reason = "the help text would need backticks")]
+    pub hdr: Option<PathBuf>,
+}

@@ -1,0 +1,30 @@
+//! The files that `retort bench` writes.
+
+use std::fs;
+
+use crate::harness::{Daemon, Directory};
+use crate::retort_bench::{good, measured, number};
+
+/// The report of a short run with these options, and the file that `option` names.
+fn with_file(option: &str, arguments: &[&str]) -> (serde_json::Value, String) {
+    let daemon = Daemon::serving("frame", &[]);
+    let directory = Directory::new();
+    let path = directory.path("file");
+    let path = path.to_str().expect("UTF-8");
+    let report = good(measured(&daemon.address("frame").to_string(), &[&[option, path], arguments].concat()));
+    (report, fs::read_to_string(path).expect("the file"))
+}
+
+#[test]
+fn hdr_text_has_every_request_and_milliseconds() {
+    let (report, text) = with_file("--hdr", &["--rate", "500", "--duration", "200ms"]);
+    let (head, lines) = text.split_once("\n\n").expect("a head");
+    assert_eq!(head.split_whitespace().collect::<Vec<_>>(), ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]);
+    let last = lines.lines().filter(|line| !line.starts_with('#')).next_back().expect("a line");
+    let last: Vec<&str> = last.split_whitespace().collect();
+    let max_us = number(&report, "/latency_us/max");
+    assert!((last[0].parse::<f64>().expect("a number") * 1e3 - max_us).abs() < 1.0, "{text} {report:#}");
+    assert_eq!((last[1], last[3]), ("1.000000", "inf"), "{text}");
+    let count = lines.lines().filter_map(|line| line.split("Total count    = ").nth(1)).next().expect("a count");
+    assert_eq!(last[2], count.trim_end_matches(']').trim(), "{text}");
+}
