@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::harness::{Daemon, Directory};
-use crate::retort_bench::{good, measured, number};
+use crate::retort_bench::{bench, good, measured, number};
 
 /// The report of a short run with these options, and the file that `option` names.
 fn with_file(option: &str, arguments: &[&str]) -> (serde_json::Value, String) {
@@ -27,4 +27,22 @@ fn hdr_text_has_every_request_and_milliseconds() {
     assert_eq!((last[1], last[3]), ("1.000000", "inf"), "{text}");
     let count = lines.lines().filter_map(|line| line.split("Total count    = ").nth(1)).next().expect("a count");
     assert_eq!(last[2], count.trim_end_matches(']').trim(), "{text}");
+}
+
+#[test]
+fn csv_has_a_row_for_each_interval() {
+    let (report, text) = with_file("--csv", &["--rate", "500", "--duration", "250ms"]);
+    assert_eq!(text.lines().count(), 2, "a second is the default: {text}");
+    assert_eq!(number(&report, "/seconds"), 0.25);
+    let daemon = Daemon::serving("frame", &[]);
+    let directory = Directory::new();
+    let path = directory.path("intervals.csv");
+    let arguments = ["--duration", "250ms", "--interval", "100ms", "--csv", path.to_str().expect("UTF-8")];
+    let output = bench(&daemon.address("frame").to_string(), &arguments);
+    assert!(output.status.success(), "{output:?}");
+    let text = fs::read_to_string(path).expect("the file");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()), "{text}");
+    let times: Vec<(&str, &str)> = rows.iter().map(|row| (row[1], row[2])).collect();
+    assert_eq!(times, [("until_seconds", "partial"), ("0.1", "0"), ("0.2", "0"), ("0.25", "1")], "{text}");
 }

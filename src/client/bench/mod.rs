@@ -23,12 +23,13 @@
 //! | `server_cpu` | the server's CPU time |
 //! | `console` | what the user sees while it runs |
 //! | `report`, `stage_report`, `interval_report` | the table, the JSON object |
-//! | `report_files`, `svg`, `hdr_text` | the files: the plot, the percentiles |
+//! | `report_files`, `svg`, `hdr_text`, `csv` | the files: the plot, the percentiles, the intervals |
 //! | `figures` | numbers in them |
 
 mod connect;
 mod connection;
 mod console;
+mod csv;
 mod due_requests;
 mod figures;
 mod find_rate;

@@ -18,4 +18,7 @@ pub struct BenchFiles {
     )]
     #[allow(missing_docs, reason = "the help text would need backticks")]
     pub hdr: Option<PathBuf>,
+    /// Write the intervals of the measurement as CSV, one a row; each is a second, or as --interval says
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub csv: Option<PathBuf>,
 }
