@@ -54,9 +54,9 @@ fn intervals_are_objects_before_the_report() {
     assert_eq!(report["type"], "result");
     assert_eq!(report["intervals"].as_array(), Some(&objects), "the report has them again");
     assert_eq!(objects.len(), 4, "{objects:?}");
-    for (index, interval) in objects.iter().enumerate() {
-        assert_eq!((&interval["type"], &interval["partial"]), (&"interval".into(), &Value::from(index == 3)));
-        assert!((number(interval, "/from_seconds") - index as f64 / 10.0).abs() < 1e-9, "{objects:?}");
+    for (interval, from) in objects.iter().zip([0.0, 0.1, 0.2, 0.3]) {
+        assert_eq!((&interval["type"], &interval["partial"]), (&"interval".into(), &Value::from(from > 0.25)));
+        assert!((number(interval, "/from_seconds") - from).abs() < 1e-9, "{objects:?}");
     }
     assert!((number(&objects[3], "/until_seconds") - 0.35).abs() < 1e-9, "{objects:?}");
     for (of_intervals, of_report) in [("/requests", "/requests"), ("/bytes_received", "/bytes_received")] {
