@@ -3,10 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::figures::STEPS_PER_HALF;
 use super::latencies::{Latencies, SUB_BUCKETS};
-
-/// The lines for each halving of the distance to 100%. Chosen: as the programs of `HdrHistogram`.
-const STEPS_PER_HALF: u32 = 5;
 
 /// The whole text; values are in milliseconds. Without latencies there are the head and the footer.
 pub fn text(latencies: &Latencies) -> String {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use super::figures::{SHARES, grouped, grouped_rate, percentiles, readable};
+use super::figures::{JSON_VERSION, SHARES, curve, grouped, grouped_rate, percentiles, readable};
 use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
 use super::workload::DEFAULT_ACTION;
@@ -116,6 +116,7 @@ impl<'a> BenchReport<'a> {
         let intervals = measurement.series.intervals().iter().map(interval_report::object);
         json!({
             "type": "result",
+            "version": JSON_VERSION,
             "target": self.target,
             "title": title(self.options, self.model),
             "protocol": options.protocol.name(),
@@ -135,6 +136,7 @@ impl<'a> BenchReport<'a> {
             "errors": errors,
             "example": measurement.example,
             "latency_us": percentiles(&measurement.latencies),
+            "latency_curve": curve(&measurement.latencies),
             "connect_us": connects.map(percentiles),
             "first_byte_us": percentiles(&measurement.first_bytes),
             "sender_lateness_us": lateness.map(percentiles),
