@@ -37,6 +37,7 @@ mod proxy;
 mod proxy_receivers;
 mod readme;
 mod retort_bench;
+mod retort_bench_compare;
 mod retort_bench_files;
 mod retort_bench_rates;
 mod retort_bench_schema;

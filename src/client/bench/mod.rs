@@ -23,14 +23,17 @@
 //! | `server_cpu` | the server's CPU time |
 //! | `console` | what the user sees while it runs |
 //! | `report`, `stage_report`, `interval_report` | the table, the JSON object |
+//! | `comparison`, `earlier_run`, `mann_whitney` | the comparison with an earlier run, and its test |
 //! | `report_files`, `svg`, `hdr_text`, `csv` | the files: the plot, the percentiles, the intervals |
 //! | `figures` | numbers in them |
 
+mod comparison;
 mod connect;
 mod connection;
 mod console;
 mod csv;
 mod due_requests;
+mod earlier_run;
 mod figures;
 mod find_rate;
 mod generator;
@@ -39,6 +42,7 @@ mod in_flight;
 mod interval_report;
 mod latencies;
 mod load;
+mod mann_whitney;
 mod measurement;
 mod model;
 mod monitor;
@@ -66,6 +70,7 @@ use super::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
 use crate::units::format_time;
 use console::Console;
+use earlier_run::EarlierRun;
 use load::Load;
 use measurement::Measurement;
 use report::BenchReport;
@@ -85,10 +90,14 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let address = connect_once(&target, options)?;
     let files = ReportFiles::prepare(&options.files)?;
     let load = Load::new(options, &workload, &target, address);
+    let earlier = options.compare.as_deref().map(EarlierRun::read).transpose()?;
+    if let Some(earlier) = &earlier {
+        comparison::check(earlier, &report::title(options, load.model))?;
+    }
     announce(options, &load);
     match options.find_rate {
         Some(range) => search(options, &load, range, files),
-        None => measure_once(options, &load, files),
+        None => measure_once(options, &load, files, earlier.as_ref()),
     }
 }
 
@@ -100,9 +109,14 @@ fn search(options: &BenchOptions, load: &Load<'_>, range: RateRange, files: Repo
     Ok(found.status.and(server_status(options, confirmed)))
 }
 
-fn measure_once(options: &BenchOptions, load: &Load<'_>, files: ReportFiles) -> Result<Status, Failure> {
+fn measure_once(
+    options: &BenchOptions,
+    load: &Load<'_>,
+    files: ReportFiles,
+    earlier: Option<&EarlierRun>,
+) -> Result<Status, Failure> {
     let (measurement, shown) = measure(options, load)?;
-    let report = BenchReport::new(options, load.target, load.model, &measurement);
+    let report = BenchReport::new(options, load.target, load.model, &measurement).compared_with(earlier);
     // The files are written even if the reader of the table has closed standard output.
     let printed = shown.and_then(|()| report.print(options.json));
     files.write(&report::title(options, load.model), &measurement)?;
@@ -111,7 +125,7 @@ fn measure_once(options: &BenchOptions, load: &Load<'_>, files: ReportFiles) -> 
     if measurement.errors() == 0 && measurement.replies() == 0 {
         warn(&"no request that was measured has a reply");
     }
-    Ok(Status::success_if(is_good).and(server_status(options, &measurement)))
+    Ok(Status::success_if(is_good).and(server_status(options, &measurement)).and(report.comparison_status()))
 }
 
 /// Whether the CPU time of the server was measured, if that was asked for.
