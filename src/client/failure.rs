@@ -1,6 +1,6 @@
 //! The end of a subcommand, and the exit codes.
 //!
-//! 0: all went well. 1: it ran, and something failed. 2: it could not run.
+//! 0: all went well. 1: it ran, and something failed. 2: it could not run. 3: a benchmark is worse than an earlier one.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -13,6 +13,8 @@ pub enum Status {
     Success,
     /// Something failed, and the output says what: exit code 1.
     Failed,
+    /// Nothing failed, and a benchmark was significantly worse than an earlier one: exit code 3.
+    Worse,
 }
 
 impl Status {
@@ -22,10 +24,14 @@ impl Status {
         if success { Self::Success } else { Self::Failed }
     }
 
-    /// [`Status::Success`] if both are.
+    /// [`Status::Success`] if both are; of the others, [`Status::Failed`] comes first.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self::success_if(self == Self::Success && other == Self::Success)
+        match (self, other) {
+            (Self::Failed, _) | (_, Self::Failed) => Self::Failed,
+            (Self::Worse, _) | (_, Self::Worse) => Self::Worse,
+            (Self::Success, Self::Success) => Self::Success,
+        }
     }
 }
 
@@ -83,6 +89,7 @@ pub fn exit_code(end: &Result<Status, Failure>) -> ExitCode {
     match end {
         Ok(Status::Success) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Ok(Status::Failed) => ExitCode::from(1),
+        Ok(Status::Worse) => ExitCode::from(3),
         Err(failure @ Failure::CannotRun(_)) => {
             warn(failure);
             ExitCode::from(2)

@@ -5,6 +5,11 @@ pub use serde_json::{Value, json};
 /// A JSON object.
 pub type Map = serde_json::Map<String, Value>;
 
+/// The JSON values of a text, one after another.
+pub fn values(text: &[u8]) -> impl Iterator<Item = serde_json::Result<Value>> + '_ {
+    serde_json::Deserializer::from_slice(text).into_iter()
+}
+
 /// A number of seconds for a report, in whole microseconds: digits below are noise of the clock and of binary fractions.
 #[must_use]
 pub fn seconds(time: std::time::Duration) -> Value {

@@ -333,6 +333,8 @@ fn impossible_benchmark_exits_2() {
         (&address, vec!["-P", "echo", "--action", "reverse"], "has no actions"),
         (&address, vec!["--action", "nonsense"], "no such action"),
         (&address, vec!["--svg", "/nonexistent/plot.svg"], "cannot create /nonexistent/plot.svg"),
+        (&address, vec!["--hdr", "/nonexistent/latency.hgrm"], "cannot create /nonexistent/latency.hgrm"),
+        (&address, vec!["--csv", "/nonexistent/intervals.csv"], "cannot create /nonexistent/intervals.csv"),
         (&address, vec!["--rate", "5", "--depth", "2"], "cannot be used with"),
         (&address, vec!["--stages", "5/1s", "--requests", "9"], "cannot be used with"),
         (&address, vec!["--stages", &too_many], "65 stages, of at most 64"),

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::latencies::Latencies;
-use crate::client::json::{Map, Value, rounded};
+use crate::client::json::{Map, Value, json, rounded};
 
 /// The percentiles in the report.
 pub const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
@@ -13,6 +13,19 @@ pub const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99),
 /// The percentile of the generator's lateness where there is only one. Chosen: a few late requests decide no bound but
 /// that of the maximum.
 pub const LATENESS_SHARE: f64 = 0.99;
+
+/// The version of the format of JSON reports, which docs/bench.schema.json describes.
+pub const JSON_VERSION: u64 = 1;
+
+/// The points of a curve for each halving of the distance to 100%. Chosen: as the programs of `HdrHistogram`; a drawing
+/// of the usual size shows no more. There are at most 64 halvings in a count of requests, so at most 325 points.
+pub const STEPS_PER_HALF: u32 = 5;
+
+/// Latency by percentile.
+pub fn curve(latencies: &Latencies) -> Vec<Value> {
+    let steps = latencies.percentile_steps(STEPS_PER_HALF).into_iter();
+    steps.map(|step| json!({ "share": step.share, "latency_us": microseconds(step.latency) })).collect()
+}
 
 /// Percentiles, minimum and mean in microseconds.
 pub fn percentiles(latencies: &Latencies) -> Map {

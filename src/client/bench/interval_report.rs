@@ -9,7 +9,7 @@ pub const HEAD: &str = "\n      time    requests/s      MB/s    errors        p5
 
 /// Events of an interval per second.
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn per_second(events: u64, interval: &Interval) -> f64 {
+pub fn per_second(events: u64, interval: &Interval) -> f64 {
     events as f64 / interval.until.saturating_sub(interval.from).as_secs_f64()
 }
 

@@ -20,6 +20,21 @@ const MAX_LATENCY: u64 = 3_600_000_000_000;
 /// then.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
+/// The linear steps within each power of two. Derived: the power of two that is not below twice 10 to the number of
+/// [`SIGNIFICANT_DIGITS`].
+pub const SUB_BUCKETS: u64 = (2 * 10u64.pow(SIGNIFICANT_DIGITS as u32)).next_power_of_two();
+
+/// How many requests have at most a latency.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PercentileStep {
+    /// The latency.
+    pub latency: Duration,
+    /// The share of the requests for which it was looked up.
+    pub share: f64,
+    /// The number of requests with at most this latency.
+    pub requests: u64,
+}
+
 impl Latencies {
     /// An empty histogram.
     ///
@@ -81,10 +96,35 @@ impl Latencies {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }
 
+    /// The requests within each percentile, with `steps_per_half` percentiles for each halving of the distance to 100%.
+    #[must_use]
+    pub fn percentile_steps(&self, steps_per_half: u32) -> Vec<PercentileStep> {
+        let mut requests = 0;
+        let steps = self.0.iter_quantiles(steps_per_half).map(|step| {
+            requests += step.count_since_last_iteration();
+            let latency = Duration::from_nanos(step.value_iterated_to());
+            PercentileStep { latency, share: step.quantile_iterated_to(), requests }
+        });
+        steps.collect()
+    }
+
+    /// The number of buckets of the histogram, each with [`SUB_BUCKETS`].
+    #[must_use]
+    pub fn buckets(&self) -> u8 {
+        self.0.buckets()
+    }
+
     /// The smallest latency.
     #[must_use]
     pub fn min(&self) -> Duration {
         Duration::from_nanos(if self.0.is_empty() { 0 } else { self.0.min() })
+    }
+
+    /// The standard deviation.
+    #[must_use]
+    #[allow(clippy::cast_sign_loss, reason = "a root is not negative")]
+    pub fn standard_deviation(&self) -> Duration {
+        Duration::from_nanos(self.0.stdev() as u64)
     }
 
     /// The mean.

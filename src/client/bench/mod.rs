@@ -22,26 +22,34 @@
 //! | `series`, `stage_counts` | the counts of each interval, and of each stage |
 //! | `server_cpu` | the server's CPU time |
 //! | `console` | what the user sees while it runs |
-//! | `report`, `stage_report`, `interval_report`, `svg` | the table, the JSON object, the plot |
+//! | `report`, `stage_report`, `interval_report` | the table, the JSON object |
+//! | `comparison`, `earlier_run`, `mann_whitney` | the comparison with an earlier run, and its test |
+//! | `report_files`, `svg`, `hdr_text`, `csv` | the files: the plot, the percentiles, the intervals |
 //! | `figures` | numbers in them |
 
+mod comparison;
 mod connect;
 mod connection;
 mod console;
+mod csv;
 mod due_requests;
+mod earlier_run;
 mod figures;
 mod find_rate;
 mod generator;
+mod hdr_text;
 mod in_flight;
 mod interval_report;
 mod latencies;
 mod load;
+mod mann_whitney;
 mod measurement;
 mod model;
 mod monitor;
 mod poller;
 mod preconditions;
 mod report;
+mod report_files;
 mod schedule;
 mod series;
 mod server_cpu;
@@ -58,14 +66,15 @@ use std::time::Duration;
 use super::failure::{Failure, Status, reason, warn};
 use super::options::{BenchOptions, RateRange};
 use super::proxy_header::HeaderTemplate;
-use super::report_file::ReportFile;
 use super::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
 use crate::units::format_time;
 use console::Console;
+use earlier_run::EarlierRun;
 use load::Load;
 use measurement::Measurement;
 use report::BenchReport;
+use report_files::ReportFiles;
 use workload::Workload;
 
 /// Loads the server as the options say, and reports.
@@ -79,51 +88,44 @@ pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
     let target = Target::resolve(&options.host, options.protocol, options.family)?;
     let target = target.with_proxy_header(proxy_header);
     let address = connect_once(&target, options)?;
-    let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
+    let files = ReportFiles::prepare(&options.files)?;
     let load = Load::new(options, &workload, &target, address);
+    let earlier = options.compare.as_deref().map(EarlierRun::read).transpose()?;
+    if let Some(earlier) = &earlier {
+        comparison::check(earlier, &report::title(options, load.model))?;
+    }
     announce(options, &load);
     match options.find_rate {
-        Some(range) => search(options, &load, range, plot),
-        None => measure_once(options, &load, plot),
+        Some(range) => search(options, &load, range, files),
+        None => measure_once(options, &load, files, earlier.as_ref()),
     }
 }
 
-/// Searches for a rate, and draws the run that confirmed it.
-fn search(
-    options: &BenchOptions,
-    load: &Load<'_>,
-    range: RateRange,
-    plot: Option<ReportFile>,
-) -> Result<Status, Failure> {
+/// Searches for a rate, and writes the files about the run that confirmed it.
+fn search(options: &BenchOptions, load: &Load<'_>, range: RateRange, files: ReportFiles) -> Result<Status, Failure> {
     let found = find_rate::run(options, load, range)?;
     let Some(confirmed) = &found.confirmed else { return Ok(found.status) };
-    draw(plot, options, load, confirmed)?;
+    files.write(&report::title(options, load.model), confirmed)?;
     Ok(found.status.and(server_status(options, confirmed)))
 }
 
-fn measure_once(options: &BenchOptions, load: &Load<'_>, plot: Option<ReportFile>) -> Result<Status, Failure> {
+fn measure_once(
+    options: &BenchOptions,
+    load: &Load<'_>,
+    files: ReportFiles,
+    earlier: Option<&EarlierRun>,
+) -> Result<Status, Failure> {
     let (measurement, shown) = measure(options, load)?;
-    let report = BenchReport::new(options, load.target, load.model, &measurement);
-    // The plot is written even if the reader of the table has closed standard output.
+    let report = BenchReport::new(options, load.target, load.model, &measurement).compared_with(earlier);
+    // The files are written even if the reader of the table has closed standard output.
     let printed = shown.and_then(|()| report.print(options.json));
-    draw(plot, options, load, &measurement)?;
+    files.write(&report::title(options, load.model), &measurement)?;
     printed?;
     let is_good = measurement.errors() == 0 && measurement.replies() > 0;
     if measurement.errors() == 0 && measurement.replies() == 0 {
         warn(&"no request that was measured has a reply");
     }
-    Ok(Status::success_if(is_good).and(server_status(options, &measurement)))
-}
-
-/// Draws the latencies, if that was asked for.
-fn draw(
-    plot: Option<ReportFile>,
-    options: &BenchOptions,
-    load: &Load<'_>,
-    measurement: &Measurement,
-) -> Result<(), Failure> {
-    let Some(plot) = plot else { return Ok(()) };
-    plot.write(svg::document(&report::title(options, load.model), &measurement.latencies).as_bytes())
+    Ok(Status::success_if(is_good).and(server_status(options, &measurement)).and(report.comparison_status()))
 }
 
 /// Whether the CPU time of the server was measured, if that was asked for.

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use super::figures::{SHARES, grouped, grouped_rate, percentiles, readable};
+use super::comparison::Comparison;
+use super::earlier_run::EarlierRun;
+use super::figures::{JSON_VERSION, SHARES, curve, grouped, grouped_rate, percentiles, readable};
 use super::measurement::{ErrorClass, Measurement};
 use super::model::LoadModel;
 use super::workload::DEFAULT_ACTION;
 use super::{interval_report, stage_report};
-use crate::client::failure::{Failure, HEADER_QUESTION};
+use crate::client::failure::{Failure, HEADER_QUESTION, Status};
 use crate::client::json::{Map, Value, json, rounded, seconds};
 use crate::client::options::{BenchOptions, RateRange, Slo, Stage};
 use crate::client::target::Target;
@@ -21,12 +23,28 @@ pub struct BenchReport<'a> {
     target: String,
     model: LoadModel,
     measurement: &'a Measurement,
+    /// The earlier run, and what differs from it.
+    comparison: Option<(&'a EarlierRun, Comparison)>,
 }
 
 impl<'a> BenchReport<'a> {
     /// The report of `measurement`.
     pub fn new(options: &'a BenchOptions, target: &Target, model: LoadModel, measurement: &'a Measurement) -> Self {
-        Self { options, target: target.to_string(), model, measurement }
+        Self { options, target: target.to_string(), model, measurement, comparison: None }
+    }
+
+    /// Adds a comparison, if there is an earlier run.
+    pub fn compared_with(mut self, earlier: Option<&'a EarlierRun>) -> Self {
+        self.comparison = earlier.map(|earlier| {
+            let comparison = Comparison::new(earlier, &self.json(), self.options.tolerance);
+            (earlier, comparison)
+        });
+        self
+    }
+
+    /// Whether the run is worse than the earlier one.
+    pub fn comparison_status(&self) -> Status {
+        self.comparison.as_ref().map_or(Status::Success, |(_, comparison)| comparison.status())
     }
 
     /// Prints the report.
@@ -65,6 +83,9 @@ impl<'a> BenchReport<'a> {
         self.write_latencies(&mut table);
         if !measurement.stages.is_empty() {
             table += &stage_report::table(self.options.load_stages(), &measurement.stages);
+        }
+        if let Some((earlier, comparison)) = &self.comparison {
+            table += &comparison.table(&earlier.name);
         }
         table
     }
@@ -116,6 +137,7 @@ impl<'a> BenchReport<'a> {
         let intervals = measurement.series.intervals().iter().map(interval_report::object);
         json!({
             "type": "result",
+            "version": JSON_VERSION,
             "target": self.target,
             "title": title(self.options, self.model),
             "protocol": options.protocol.name(),
@@ -135,10 +157,12 @@ impl<'a> BenchReport<'a> {
             "errors": errors,
             "example": measurement.example,
             "latency_us": percentiles(&measurement.latencies),
+            "latency_curve": curve(&measurement.latencies),
             "connect_us": connects.map(percentiles),
             "first_byte_us": percentiles(&measurement.first_bytes),
             "sender_lateness_us": lateness.map(percentiles),
             "server_cpu_us_per_request": self.server_cpu().map(rounded),
+            "comparison": self.comparison.as_ref().map(|(earlier, comparison)| comparison.json(&earlier.name)),
             "intervals": intervals.collect::<Vec<_>>(),
         })
     }

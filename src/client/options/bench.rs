@@ -6,11 +6,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::address_family::AddressFamily;
+use super::bench_files::BenchFiles;
 use super::proxy::ProxyOptions;
 use super::slo::{Slo, slo};
 use super::stages::{RateRange, Stage, ramp, rate_range, stage};
 use super::timeouts::Timeouts;
-use super::values::{CONNECTIONS, DEPTH, SERVER, interval, protocol, rate, size};
+use super::values::{CONNECTIONS, DEPTH, SERVER, interval, protocol, rate, size, tolerance};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::ServerName;
 use crate::units;
@@ -22,7 +23,9 @@ Exit status:
      process of --server-pid did not run during all of the measurement; with
      --find-rate, no rate was confirmed
   2  nothing was measured: usage, no connection, too few descriptors, an
-     interrupt during the warm-up, a file that cannot be written";
+     interrupt during the warm-up, a file that cannot be read or written
+  3  with --compare, every reply was correct, and the run was significantly
+     worse than the earlier one";
 
 /// `retort bench`.
 #[derive(Args, Debug)]
@@ -92,9 +95,15 @@ pub struct BenchOptions {
     /// Print one JSON object instead of the table
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// Draw latency by percentile; an earlier file is kept until the drawing is complete
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub svg: Option<PathBuf>,
+    /// Compare with the JSON report of an earlier run of the same load; exit code 3 if this one is significantly worse
+    #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with = "find_rate")]
+    pub compare: Option<PathBuf>,
+    /// The difference in percent up to which --compare does not call a run worse
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = tolerance, help_heading = "Output", requires = "compare")]
+    pub tolerance: f64,
+    /// The files to write.
+    #[command(flatten)]
+    pub files: BenchFiles,
     /// The addresses to connect to.
     #[command(flatten)]
     pub family: AddressFamily,

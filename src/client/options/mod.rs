@@ -5,6 +5,7 @@
 
 pub mod address_family;
 mod bench;
+mod bench_files;
 mod check;
 mod check_client;
 mod color;
@@ -19,6 +20,7 @@ mod values;
 
 pub use address_family::AddressFamily;
 pub use bench::{BenchOptions, TextKind, Verify};
+pub use bench_files::BenchFiles;
 pub use check::{CheckOptions, Selection};
 pub use check_client::CheckClientOptions;
 pub use color::ColorWhen;

@@ -39,6 +39,16 @@ pub fn size(text: &str) -> Result<usize, String> {
     bytes.ok_or_else(|| format!("more than {MAX_LENGTH} bytes, the longest message"))
 }
 
+/// The largest tolerance of a comparison, in percent. Chosen: a run that is ten times as slow is always worse.
+const MAX_TOLERANCE: f64 = 900.0;
+
+/// A tolerance, as a share: `5%` is 0.05.
+pub(super) fn tolerance(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
+    let percent = percent.filter(|percent| (0.0..=MAX_TOLERANCE).contains(percent));
+    percent.map(|percent| percent / 100.0).ok_or_else(|| format!("write a percentage from 0% to {MAX_TOLERANCE}%: 5%"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

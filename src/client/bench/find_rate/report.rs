@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use super::evaluation::latency;
 use super::search::{CONFIRMATION_FACTOR, Limit, Outcome, RateSearch, SearchPhase, SearchStep, Verdict};
-use crate::client::bench::figures::{LATENESS_SHARE, grouped_rate, percentiles, readable};
+use crate::client::bench::figures::{JSON_VERSION, LATENESS_SHARE, grouped_rate, percentiles, readable};
 use crate::client::bench::load::Load;
 use crate::client::bench::measurement::Measurement;
 use crate::client::bench::monitor::{Monitor, RunState};
@@ -97,6 +97,7 @@ impl<'a> FindRateReport<'a> {
         let duration = self.load.duration.unwrap_or_default();
         json!({
             "type": "find-rate",
+            "version": JSON_VERSION,
             "target": self.load.target.to_string(),
             "title": report::title(options, self.load.model),
             "slo": options.slo.iter().map(Slo::to_string).collect::<Vec<_>>(),

@@ -1,0 +1,24 @@
+//! The files that `retort bench` writes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// The files that are written after the measurement; an earlier file is kept until the new one is complete.
+#[derive(Args, Debug)]
+pub struct BenchFiles {
+    /// Draw latency by percentile; an earlier file is kept until the drawing is complete
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub svg: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Output",
+        help = "Write the latencies by percentile, in milliseconds, as the text that plotters of HdrHistogram read"
+    )]
+    #[allow(missing_docs, reason = "the help text would need backticks")]
+    pub hdr: Option<PathBuf>,
+    /// Write the intervals of the measurement as CSV, one a row; each is a second, or as --interval says
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub csv: Option<PathBuf>,
+}

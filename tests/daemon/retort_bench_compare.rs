@@ -1,0 +1,72 @@
+//! `retort bench --compare`.
+
+use std::fs;
+
+use crate::harness::{Daemon, Directory};
+use crate::retort_bench::{bench, good, measured};
+use serde_json::{Value, json};
+
+/// A run with ten complete intervals.
+const RUN: [&str; 4] = ["--duration", "510ms", "--interval", "50ms"];
+
+/// The report in the file, with every figure of the intervals and of the whole run as `change` makes it.
+fn changed(report: &Value, factor: f64) -> Value {
+    let scale = |value: &mut Value| *value = json!(value.as_f64().expect("a number") * factor);
+    let mut report = report.clone();
+    ["p50", "p99"].into_iter().for_each(|name| scale(&mut report["latency_us"][name]));
+    for interval in report["intervals"].as_array_mut().expect("intervals") {
+        ["p50", "p99"].into_iter().for_each(|name| scale(&mut interval["latency_us"][name]));
+    }
+    report
+}
+
+#[test]
+fn a_run_is_worse_than_one_that_was_a_thousand_times_faster() {
+    let (daemon, directory) = (Daemon::serving("frame", &[]), Directory::new());
+    let address = daemon.address("frame").to_string();
+    let report = bench(&address, &[&RUN[..], &["--json"]].concat()).stdout;
+    let last = report.split(|&byte| byte == b'\n').rfind(|line| !line.is_empty()).expect("a report");
+    let report: Value = serde_json::from_slice(last).expect("JSON");
+    for (factor, code, verdict) in [(0.001, 3, "slower"), (1000.0, 0, "faster")] {
+        let earlier = directory.write("earlier.json", &changed(&report, factor).to_string());
+        let output = bench(&address, &[&RUN[..], &["--compare", &earlier, "--tolerance", "900%"]].concat());
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let line = text.lines().rfind(|line| line.starts_with("p99 ")).unwrap_or_else(|| panic!("{text}"));
+        assert!(line.contains(&format!("times  {verdict} (p = 0.000)")), "{text}");
+        assert_eq!(output.status.code(), Some(code), "{text}");
+    }
+}
+
+#[test]
+fn few_intervals_cannot_tell() {
+    let (daemon, directory) = (Daemon::serving("frame", &[]), Directory::new());
+    let address = daemon.address("frame").to_string();
+    let report = good(measured(&address, &["--duration", "50ms"]));
+    let earlier = directory.write("earlier.json", &changed(&report, 0.001).to_string());
+    let report = good(measured(&address, &["--duration", "50ms", "--compare", &earlier]));
+    let comparison = &report["comparison"];
+    assert_eq!((&comparison["with"], &comparison["worse"]), (&json!(earlier), &json!(false)), "{report:#}");
+    let verdicts = comparison["figures"].as_array().expect("figures").iter().map(|figure| &figure["verdict"]);
+    assert_eq!(verdicts.collect::<Vec<_>>(), ["cannot tell"; 3], "{report:#}");
+}
+
+#[test]
+fn other_loads_and_bad_files_are_refused_before_the_run() {
+    let (daemon, directory) = (Daemon::serving("frame", &[]), Directory::new());
+    let address = daemon.address("frame").to_string();
+    let report = good(measured(&address, &["--duration", "50ms", "--size", "32"])).to_string();
+    for (text, words) in [
+        (report.as_str(), "it measured 'frame uppercase, 32 bytes, 16 connections, 1 in flight on each'"),
+        (&report[..report.len() / 2], "it is not a complete JSON report"),
+        ("", "it is empty"),
+    ] {
+        let earlier = directory.write("earlier.json", text);
+        let output = bench(&address, &["--compare", &earlier]);
+        let message = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(message.contains(words) && message.contains("earlier.json"), "{message}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    }
+    let gone = directory.path("gone.json");
+    let output = bench(&address, &["--compare", gone.to_str().expect("UTF-8")]);
+    assert_eq!((output.status.code(), fs::exists(gone).expect("look for the file")), (Some(2), false));
+}

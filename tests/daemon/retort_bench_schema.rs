@@ -1,0 +1,93 @@
+//! The JSON of `retort bench` is as docs/bench.schema.json says, which permits no other members.
+
+use std::fs;
+
+use crate::harness::{Daemon, DaemonBuilder};
+use crate::retort_bench::{bench, silent};
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+/// The validator of the published schema.
+fn validator() -> Validator {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/bench.schema.json");
+    let schema: Value = serde_json::from_str(&fs::read_to_string(path).expect("the schema")).expect("JSON");
+    jsonschema::meta::validate(&schema).expect("a JSON Schema");
+    jsonschema::draft202012::new(&schema).expect("a schema of 2020-12")
+}
+
+/// What is wrong with this object.
+fn complaints(validator: &Validator, object: &Value) -> Vec<String> {
+    validator.iter_errors(object).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+/// The objects that a benchmark with these options prints; each is valid.
+fn objects(validator: &Validator, address: &str, arguments: &[&str]) -> Vec<Value> {
+    let output = bench(address, &[arguments, &["--json"]].concat());
+    let values = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
+    let values: Vec<Value> = values.map(|value| value.unwrap_or_else(|error| panic!("{error}: {output:?}"))).collect();
+    for value in &values {
+        assert_eq!(complaints(validator, value), [""; 0], "{arguments:?}: {value:#}");
+    }
+    assert!(!values.is_empty(), "{output:?}");
+    values
+}
+
+#[test]
+fn every_kind_of_report_is_valid() {
+    let (daemon, validator) = (DaemonBuilder::every_protocol(&[]).start(), validator());
+    let pid = std::process::id().to_string();
+    for (protocol, arguments, kinds) in [
+        ("frame", &["--depth", "4", "--server-pid", &pid][..], &["result"][..]),
+        ("frame", &["--reconnect"], &["result"]),
+        ("echo", &["--rate", "500"], &["result"]),
+        ("daytime", &[], &["result"]),
+        ("frame", &["--interval", "100ms"], &["interval", "interval", "result"]),
+    ] {
+        let address = daemon.address(protocol).to_string();
+        let objects = objects(&validator, &address, &[&["-P", protocol, "--duration", "150ms"], arguments].concat());
+        assert_eq!(objects.iter().map(|object| &object["type"]).collect::<Vec<_>>(), kinds, "{arguments:?}");
+    }
+}
+
+#[test]
+fn stages_and_searches_are_valid() {
+    let (daemon, validator) = (Daemon::serving("frame", &[]), validator());
+    let address = daemon.address("frame").to_string();
+    let stages = objects(&validator, &address, &["--stages", "200/100ms,100..900/100ms"]);
+    assert_eq!(stages[0]["stages"].as_array().map(Vec::len), Some(2), "{stages:?}");
+    let search = ["--find-rate=100..200", "--slo", "p50=1s,errors=50%", "--duration", "100ms"];
+    let found = objects(&validator, &address, &search);
+    assert_eq!((&found[0]["type"], &found[0]["confirmation"]["type"]), (&json!("find-rate"), &json!("result")));
+    let (address, _told) = silent();
+    let missed = objects(&validator, &address, &[&search[..], &["--read-timeout", "50ms"]].concat());
+    assert_eq!((&missed[0]["outcome"], &missed[0]["confirmation"]), (&json!("lowest rate missed"), &Value::Null));
+}
+
+#[test]
+fn a_report_without_replies_is_valid() {
+    let (address, _told) = silent();
+    let arguments = ["--duration", "100ms", "--interval", "50ms", "--read-timeout", "20ms"];
+    let objects = objects(&validator(), &address, &arguments);
+    let report = objects.last().expect("a result");
+    assert_eq!((&report["requests"], &report["latency_curve"]), (&json!(0), &json!([])), "{report:#}");
+}
+
+/// The test would not notice a new member otherwise.
+#[test]
+fn other_members_and_missing_ones_are_not_valid() {
+    let (daemon, validator) = (Daemon::serving("frame", &[]), validator());
+    let arguments = ["--duration", "50ms"];
+    let report = objects(&validator, &daemon.address("frame").to_string(), &arguments).remove(0);
+    let parents = ["", "/errors", "/latency_us", "/latency_curve/0", "/intervals/0", "/intervals/0/latency_us"];
+    for parent in parents {
+        let mut changed = report.clone();
+        let members = changed.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
+        members.insert("new".into(), json!(1));
+        assert!(!complaints(&validator, &changed).is_empty(), "{parent:?} permits other members");
+        let mut changed = report.clone();
+        let members = changed.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
+        let first = members.keys().next().expect("a member").clone();
+        members.remove(&first);
+        assert!(!complaints(&validator, &changed).is_empty(), "{parent:?} does not need {first}");
+    }
+}
