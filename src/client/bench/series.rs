@@ -161,6 +161,16 @@ impl Series {
     pub fn record_latency(&mut self, nanoseconds: u64, requests: u64) {
         self.current.latencies.record(nanoseconds, requests);
     }
+
+    /// Adds the intervals of another part of the same load, which has intervals of the same length.
+    pub fn absorb(&mut self, other: &Self) {
+        for (index, interval) in other.finished.iter().enumerate() {
+            match self.finished.get_mut(index) {
+                Some(own) => own.absorb(interval),
+                None => self.finished.push(interval.clone()),
+            }
+        }
+    }
 }
 
 impl Interval {
@@ -212,5 +222,25 @@ mod tests {
         assert_eq!(kept.len(), 3 * MAX_INTERVALS / 4);
         assert_eq!(kept[..2], [(0, 40, 4, false), (40, 80, 4, false)]);
         assert!(kept.iter().all(|&(from, until, requests, _)| until - from == 40 && requests == 4), "{kept:?}");
+    }
+
+    #[test]
+    fn intervals_of_two_parts_are_added() {
+        let mut series = [Series::new(Duration::from_nanos(10)), Series::new(Duration::from_nanos(10))];
+        for (part, latency) in series.iter_mut().zip([100, 300]) {
+            part.count_requests(1);
+            part.count_received(64);
+            part.count_errors(2);
+            part.record_latency(latency, 1);
+            assert!(part.end_before(10).is_some());
+        }
+        let [mut first, mut second] = series;
+        second.count_requests(7);
+        assert!(second.finish(15).is_some());
+        first.absorb(&second);
+        assert_eq!(bounds(&first), [(0, 10, 2, false), (10, 15, 7, true)]);
+        let sum = &first.intervals()[0];
+        assert_eq!((sum.received, sum.errors, sum.latencies.count()), (128, 4, 2));
+        assert_eq!((sum.latencies.at(0.5).as_nanos(), sum.latencies.at(1.0).as_nanos()), (100, 300));
     }
 }
