@@ -25,6 +25,10 @@ pub struct Load<'a> {
     pub schedule: Option<Schedule>,
     /// The number of connections.
     pub connections: usize,
+    /// The number of threads that make the load together.
+    pub threads: usize,
+    /// Which of their parts this is, from 0.
+    pub part: usize,
     /// Duration of the load before the measurement.
     pub warm_up: Duration,
     /// Duration of the measurement, if time limits it.
@@ -49,12 +53,27 @@ impl<'a> Load<'a> {
             model: LoadModel::new(options),
             schedule: schedule(options),
             connections: options.connections,
+            threads: options.threads,
+            part: 0,
             warm_up: options.warm_up,
             duration: options.time_limit(),
             requests: options.requests,
             interval: options.series_interval(),
             timeouts: &options.timeouts,
             server_pid: options.server_pid,
+        }
+    }
+
+    /// The part of the load that thread `index` makes: all parts together are the whole.
+    #[must_use]
+    pub fn part(&self, index: usize) -> Self {
+        let (part, parts) = (index as u64, self.threads as u64);
+        Self {
+            schedule: self.schedule.as_ref().map(|schedule| schedule.part(part, parts)),
+            connections: self.connections / self.threads + usize::from(index < self.connections % self.threads),
+            requests: self.requests.map(|requests| requests / parts + u64::from(part < requests % parts)),
+            part: index,
+            ..self.clone()
         }
     }
 }

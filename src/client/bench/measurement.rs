@@ -161,13 +161,19 @@ impl Measurement {
         self.connects.absorb(&other.connects);
         self.first_bytes.absorb(&other.first_bytes);
         self.lateness.absorb(&other.lateness);
-        self.series.absorb(&other.series);
+        self.series.absorb(other.series);
         for (own, others) in self.stages.iter_mut().zip(&other.stages) {
             own.absorb(others);
         }
         self.elapsed = self.elapsed.max(other.elapsed);
         self.interrupted |= other.interrupted;
         self.server_cpu = self.server_cpu.max(other.server_cpu);
+    }
+
+    /// The same, with this [`interrupted`](Self::interrupted).
+    #[must_use]
+    pub fn with_interrupted(self, interrupted: bool) -> Self {
+        Self { interrupted, ..self }
     }
 
     /// The number of requests with a correct reply.

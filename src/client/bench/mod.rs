@@ -11,7 +11,9 @@
 //! | `load`, `model` | what a generator has to do; the load models: closed, reconnecting, open |
 //! | `workload` | the bytes of the requests |
 //! | `verifier` | whether replies are correct |
-//! | `generator` | the loop that drives all connections |
+//! | `generator` | the loop that drives the connections of one thread |
+//! | `threads` | the threads that make a load together |
+//! | `stop` | what ends a run before its time |
 //! | `connection`, `in_flight` | one connection, and its requests in flight |
 //! | `connect` | the source address of a connection |
 //! | `timeline` | the phases of a run |
@@ -47,7 +49,9 @@ mod series;
 mod server_cpu;
 mod stage_counts;
 mod stage_report;
+mod stop;
 mod svg;
+mod threads;
 mod timeline;
 mod verifier;
 mod workload;
@@ -182,7 +186,7 @@ fn measure(options: &BenchOptions, load: &Load<'_>) -> Result<(Measurement, Resu
     let failed = |error: io::Error| Failure::cannot("generate the load", &error);
     let interrupts = Interrupts::watch().map_err(failed)?;
     let console = Console::new(options);
-    let measurement = generator::run(load.clone(), &interrupts, &console);
+    let measurement = threads::run(load, &interrupts, &console);
     let shown = console.finish();
     match measurement.map_err(failed)? {
         Some(measurement) => Ok((measurement, shown)),

@@ -119,8 +119,7 @@ impl Series {
     /// Appends an interval to those that have ended, or to the last of them.
     fn keep(&mut self, interval: Interval) {
         if self.finished.len() == MAX_INTERVALS && self.ended % self.merged as u64 == 0 {
-            self.merged *= 2;
-            self.merge_pairs();
+            self.double();
         }
         let joins = self.ended % self.merged as u64 != 0;
         match self.finished.last_mut().filter(|_| joins) {
@@ -130,8 +129,9 @@ impl Series {
         self.ended += 1;
     }
 
-    /// Halves the number of intervals.
-    fn merge_pairs(&mut self) {
+    /// Doubles the length of the kept intervals, and halves their number.
+    fn double(&mut self) {
+        self.merged *= 2;
         let mut merged: Vec<Interval> = Vec::with_capacity(MAX_INTERVALS);
         for (index, interval) in self.finished.drain(..).enumerate() {
             match merged.last_mut().filter(|_| index % 2 == 1) {
@@ -163,7 +163,11 @@ impl Series {
     }
 
     /// Adds the intervals of another part of the same load, which has intervals of the same length.
-    pub fn absorb(&mut self, other: &Self) {
+    pub fn absorb(&mut self, mut other: Self) {
+        // The part that has lasted longer may have merged more of them.
+        while self.merged != other.merged {
+            if self.merged < other.merged { self.double() } else { other.double() }
+        }
         for (index, interval) in other.finished.iter().enumerate() {
             match self.finished.get_mut(index) {
                 Some(own) => own.absorb(interval),
@@ -237,7 +241,7 @@ mod tests {
         let [mut first, mut second] = series;
         second.count_requests(7);
         assert!(second.finish(15).is_some());
-        first.absorb(&second);
+        first.absorb(second);
         assert_eq!(bounds(&first), [(0, 10, 2, false), (10, 15, 7, true)]);
         let sum = &first.intervals()[0];
         assert_eq!((sum.received, sum.errors, sum.latencies.count()), (128, 4, 2));

@@ -10,7 +10,7 @@ use super::proxy::ProxyOptions;
 use super::slo::{Slo, slo};
 use super::stages::{RateRange, Stage, ramp, rate_range, stage};
 use super::timeouts::Timeouts;
-use super::values::{CONNECTIONS, DEPTH, SERVER, interval, protocol, rate, size};
+use super::values::{CONNECTIONS, DEPTH, SERVER, THREADS, interval, protocol, rate, size};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::ServerName;
 use crate::units;
@@ -68,6 +68,9 @@ pub struct BenchOptions {
     /// Length of each message in bytes: 64, 64K, 1M
     #[arg(short, long, value_name = "BYTES", default_value = "64", value_parser = size, help_heading = "Load")]
     pub size: usize,
+    /// Number of threads that make the load; each has its part of the connections, of the requests and of the rate
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = units::count_within::<usize>(THREADS), help_heading = "Load")]
+    pub threads: usize,
     /// The text of the messages
     #[arg(long, value_enum, value_name = "KIND", default_value_t = TextKind::Ascii, help_heading = "Load")]
     pub text: TextKind,
