@@ -192,7 +192,9 @@ impl<'a> Coordinator<'a> {
                 self.stop();
             }
             self.shared.wake.clear();
-            events.try_iter().for_each(|(part, event)| self.on_event(part, event));
+            for (part, event) in events.try_iter() {
+                self.on_event(part, event);
+            }
         }
         Ok(())
     }
@@ -254,7 +256,7 @@ impl<'a> Coordinator<'a> {
     }
 }
 
-/// How far a load is, one of whose parts at least is told: the phase is that of the part that is least advanced.
+/// How far a load is that has at least one part: the phase is that of the part that is least advanced.
 #[allow(clippy::cast_precision_loss, reason = "a number of threads")]
 fn progress_of_all(states: &[RunState]) -> RunState {
     let order = [BenchPhase::WarmUp, BenchPhase::Measuring];
@@ -382,7 +384,9 @@ mod tests {
         let other = part(1, false);
         other.tell(PartEvent::Ready);
         drop(part(0, true));
-        events.try_iter().for_each(|(part, event)| coordinator.on_event(part, event));
+        for (part, event) in events.try_iter() {
+            coordinator.on_event(part, event);
+        }
         assert!(shared.stops.iter().all(crate::sys::is_readable) && coordinator.closed.is_none());
         drop(other);
         let interrupts = Interrupts::watch().expect("watch for signals");
