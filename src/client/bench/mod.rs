@@ -17,6 +17,7 @@
 //! | `connection`, `in_flight` | one connection, and its requests in flight |
 //! | `connect` | the source address of a connection |
 //! | `timeline` | the phases of a run |
+//! | `one_way` | the throughput in one direction, instead of requests |
 //! | `find_rate` | the search for the highest rate that keeps bounds |
 //! | `schedule`, `due_requests` | the due times of an open model |
 //! | `monitor` | what a generator tells while it runs |
@@ -41,6 +42,7 @@ mod load;
 mod measurement;
 mod model;
 mod monitor;
+mod one_way;
 mod poller;
 mod preconditions;
 mod report;
@@ -56,7 +58,7 @@ mod timeline;
 mod verifier;
 mod workload;
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::failure::{Failure, Status, reason, warn};
@@ -66,9 +68,10 @@ use super::report_file::ReportFile;
 use super::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
 use crate::units::format_time;
-use console::Console;
+use console::{Console, announce};
 use load::Load;
 use measurement::Measurement;
+use one_way::Direction;
 use report::BenchReport;
 use workload::Workload;
 
@@ -77,15 +80,16 @@ use workload::Workload;
 /// # Errors
 /// Nothing was measured: usage, no connection, an interrupt during the warm-up, or a report that cannot be written.
 pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
+    if let Some(direction) = Direction::of(options) {
+        direction.check(options)?;
+        return throughput(options, direction);
+    }
     let workload = Workload::new(options)?;
-    let proxy_header = HeaderTemplate::new(&options.proxy)?;
-    preconditions::check(options)?;
-    let target = Target::resolve(&options.host, options.protocol, options.family)?;
-    let target = target.with_proxy_header(proxy_header);
-    let address = connect_once(&target, options)?;
+    let (target, address) = connect_once(options)?;
     let plot = options.svg.as_deref().map(ReportFile::prepare).transpose()?;
     let load = Load::new(options, &workload, &target, address);
-    announce(options, &load);
+    let title = report::title(options, load.model);
+    announce(options.json, &format!("{}: {title}; {}\n", load.target, extent(options)));
     match options.find_rate {
         Some(range) => search(options, &load, range, plot),
         None => measure_once(options, &load, plot),
@@ -102,7 +106,7 @@ fn search(
     let found = find_rate::run(options, load, range)?;
     let Some(confirmed) = &found.confirmed else { return Ok(found.status) };
     draw(plot, options, load, confirmed)?;
-    Ok(found.status.and(server_status(options, confirmed)))
+    Ok(found.status.and(server_cpu::status(options.server_pid, confirmed.server_cpu)))
 }
 
 fn measure_once(options: &BenchOptions, load: &Load<'_>, plot: Option<ReportFile>) -> Result<Status, Failure> {
@@ -116,7 +120,7 @@ fn measure_once(options: &BenchOptions, load: &Load<'_>, plot: Option<ReportFile
     if measurement.errors() == 0 && measurement.replies() == 0 {
         warn(&"no request that was measured has a reply");
     }
-    Ok(Status::success_if(is_good).and(server_status(options, &measurement)))
+    Ok(Status::success_if(is_good).and(server_cpu::status(options.server_pid, measurement.server_cpu)))
 }
 
 /// Draws the latencies, if that was asked for.
@@ -130,40 +134,27 @@ fn draw(
     plot.write(svg::document(&report::title(options, load.model), &measurement.latencies).as_bytes())
 }
 
-/// Whether the CPU time of the server was measured, if that was asked for.
-fn server_status(options: &BenchOptions, measurement: &Measurement) -> Status {
-    match options.server_pid {
-        Some(process) if measurement.server_cpu.is_none() => {
-            warn(&format!("the CPU time of process {process} is missing: it did not run all the time"));
-            Status::Failed
-        }
-        _ => Status::Success,
-    }
+/// Measures the throughput of a protocol that carries bytes in one direction.
+fn throughput(options: &BenchOptions, direction: Direction) -> Result<Status, Failure> {
+    let (target, address) = connect_once(options)?;
+    one_way::run(options, direction, &target, &address)
 }
 
-/// Makes one connection, and returns the address of the server that accepts it.
-fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddress, Failure> {
+/// Checks that the run is possible, makes one connection, and returns the server with the address that accepts it.
+fn connect_once(options: &BenchOptions) -> Result<(Target, SocketAddress), Failure> {
+    let proxy_header = HeaderTemplate::new(&options.proxy)?;
+    preconditions::check(options)?;
+    let target = Target::resolve(&options.host, options.protocol, options.family)?.with_proxy_header(proxy_header);
     let connected = target.connect(options.timeouts.connect_timeout);
     let connected = connected.and_then(|stream| Ok(target.address_of(&stream)?));
-    connected.map_err(|error| match error.kind() {
-        ErrorKind::AddrNotAvailable => {
-            Failure::cannot_run(format!("cannot connect to {target}: {}: {}", reason(&error), connect::PORT_REMEDY))
+    match connected {
+        Ok(address) => Ok((target, address)),
+        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+            let reason = reason(&error);
+            Err(Failure::cannot_run(format!("cannot connect to {target}: {reason}: {}", connect::PORT_REMEDY)))
         }
-        _ => target.unreachable(&error),
-    })
-}
-
-/// Says what is measured, and for how long: the title of the table, or with JSON a line for the user at the terminal.
-/// An error is reported when the table is written.
-fn announce(options: &BenchOptions, load: &Load<'_>) {
-    let line = format!("{}: {}; {}\n", load.target, report::title(options, load.model), extent(options));
-    let _ = if !options.json {
-        io::stdout().write_all(line.as_bytes())
-    } else if io::stderr().is_terminal() {
-        io::stderr().write_all(line.as_bytes())
-    } else {
-        Ok(())
-    };
+        Err(error) => Err(target.unreachable(&error)),
+    }
 }
 
 /// The extent of the run, in words.

@@ -30,7 +30,7 @@ pub struct BenchOptions {
     /// The server.
     #[arg(value_name = "HOST[:PORT]", help = SERVER)]
     pub host: ServerName,
-    /// The protocol to speak: any whose replies have an end
+    /// The protocol to speak; of discard and chargen, the throughput is measured
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
     pub protocol: ClientProtocol,
     /// The action to request [default: uppercase, for protocols with actions]
@@ -65,8 +65,11 @@ pub struct BenchOptions {
     /// shown by itself (protocols that close after a reply are always measured so)
     #[arg(long, help_heading = "Load", conflicts_with = "depth")]
     pub reconnect: bool,
-    /// Length of each message in bytes: 64, 64K, 1M
-    #[arg(short, long, value_name = "BYTES", default_value = "64", value_parser = size, help_heading = "Load")]
+    /// Length of each message in bytes: 64, 64K, 1M; with -P discard, of each write [default: 64; 128K with -P discard]
+    #[arg(
+        short, long, value_name = "BYTES", default_value = "64", value_parser = size, help_heading = "Load",
+        hide_default_value = true, default_value_ifs = [("protocol", "discard", "128K"), ("protocol", "chargen", "0")]
+    )]
     pub size: usize,
     /// Number of threads that make the load; each has its part of the connections, of the requests and of the rate
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = units::count_within::<usize>(THREADS), help_heading = "Load")]
