@@ -37,6 +37,7 @@ mod proxy;
 mod proxy_receivers;
 mod readme;
 mod retort_bench;
+mod retort_bench_one_way;
 mod retort_bench_rates;
 mod retort_check;
 mod retort_local;

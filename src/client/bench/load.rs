@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::connect::SourceAddresses;
 use super::model::LoadModel;
 use super::schedule::Schedule;
 use super::workload::Workload;
@@ -19,6 +20,8 @@ pub struct Load<'a> {
     pub target: &'a Target,
     /// The address of the target that accepted the first connection.
     pub address: SocketAddress,
+    /// The addresses that connections come from.
+    pub sources: SourceAddresses,
     /// How requests follow one another.
     pub model: LoadModel,
     /// When they are due (open models).
@@ -49,6 +52,7 @@ impl<'a> Load<'a> {
         Self {
             workload,
             target,
+            sources: SourceAddresses::new(&options.source, &address),
             address,
             model: LoadModel::new(options),
             schedule: schedule(options),

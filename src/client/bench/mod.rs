@@ -148,7 +148,10 @@ fn connect_once(options: &BenchOptions) -> Result<(Target, SocketAddress), Failu
     let connected = target.connect(options.timeouts.connect_timeout);
     let connected = connected.and_then(|stream| Ok(target.address_of(&stream)?));
     match connected {
-        Ok(address) => Ok((target, address)),
+        Ok(address) => {
+            connect::check_sources(&options.source, &address)?;
+            Ok((target, address))
+        }
         Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
             let reason = reason(&error);
             Err(Failure::cannot_run(format!("cannot connect to {target}: {reason}: {}", connect::PORT_REMEDY)))

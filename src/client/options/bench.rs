@@ -1,5 +1,6 @@
 //! The options of `retort bench`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,6 +66,9 @@ pub struct BenchOptions {
     /// shown by itself (protocols that close after a reply are always measured so)
     #[arg(long, help_heading = "Load", conflicts_with = "depth")]
     pub reconnect: bool,
+    /// The addresses that connections come from, in turn [default: several on loopback, else the kernel's choice]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Load")]
+    pub source: Vec<IpAddr>,
     /// Length of each message in bytes: 64, 64K, 1M; with -P discard, of each write [default: 64; 128K with -P discard]
     #[arg(
         short, long, value_name = "BYTES", default_value = "64", value_parser = size, help_heading = "Load",

@@ -112,7 +112,7 @@ impl<'a> LoadGenerator<'a> {
         Ok(Self {
             workload: load.workload,
             batch: request.repeat(copies(load.model.batch(), request.len())),
-            sources: SourceAddresses::for_server(&load.address),
+            sources: load.sources,
             target: load.target,
             address: load.address,
             model: load.model,

@@ -47,7 +47,7 @@ pub fn run(
     announce(options.json, &format!("{target}: {}\n", report::title(options, direction)));
     let interrupts = Interrupts::watch().map_err(failed)?;
     let console = Console::new(options, direction);
-    let sources = SourceAddresses::for_server(address);
+    let sources = SourceAddresses::new(&options.source, address);
     let result = Transfer::new(options, direction, &interrupts, &console)
         .and_then(|transfer| transfer.run(target, address, &sources));
     let shown = console.finish();
