@@ -65,6 +65,7 @@ mod socket_options;
 mod standard;
 mod stream_socket;
 mod syn_filter;
+mod tcp_info;
 #[cfg(test)]
 pub mod test_process;
 mod thread;
@@ -110,5 +111,6 @@ pub use socket_options::{
 pub use standard::{replace_standard_error, replace_standard_input_and_output};
 pub use stream_socket::{Credentials, StreamListener, StreamSocket, local_address, set_nonblocking};
 pub use syn_filter::drop_new_connections;
+pub use tcp_info::{TcpInfo, tcp_info};
 pub use thread::lower_priority;
 pub use timer_fd::TimerFd;

@@ -326,8 +326,10 @@ fn impossible_benchmark_exits_2() {
     let too_many = ["5/1s"; 65].join(",");
     for (address, arguments, words) in [
         (&nobody, vec![], "cannot connect"),
-        (&address, vec!["-P", "discard"], "has no replies"),
-        (&address, vec!["-P", "chargen"], "without end"),
+        (&address, vec!["-P", "discard", "--depth", "2"], "has no meaning with -P discard"),
+        (&address, vec!["-P", "discard", "--size", "0"], "must be at least 1"),
+        (&address, vec!["--source", "::1"], "another family"),
+        (&address, vec!["--source", "192.0.2.1"], "not an address of this machine"),
         (&address, vec!["-P", "respond", "--depth", "2"], "only --depth 1"),
         (&address, vec!["-P", "echo", "--size", "0"], "give a --size"),
         (&address, vec!["-P", "echo", "--action", "reverse"], "has no actions"),

@@ -1,5 +1,6 @@
 //! The loads of `retort bench` whose rate changes, the intervals of a measurement, and the search for a rate.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::harness::{Daemon, process_id};
@@ -32,6 +33,45 @@ fn stages_have_exactly_the_requests_that_are_due() {
     let outcomes = ["/requests", "/late", "/lost"].map(|name| number(&report, name));
     assert!(outcomes.iter().sum::<f64>() >= 290.0, "some of the warm-up may be in flight: {report:#}");
     assert_eq!((number(&report, "/seconds"), &report["rate"]), (0.7, &Value::Null));
+}
+
+#[test]
+fn several_threads_make_one_load() {
+    let (_daemon, address) = daemon();
+    let output = bench(
+        &address,
+        &["--threads", "2", "-c", "3", "--rate", "500", "-t", "400ms", "--interval", "100ms", "--json"],
+    );
+    let mut objects = objects(&output.stdout);
+    let report = good((objects.pop().expect("a result"), output.status.code().expect("an exit code")));
+    let outcomes = ["/requests", "/late", "/lost"].map(|name| number(&report, name));
+    assert!(outcomes.iter().sum::<f64>() >= 200.0, "some of the warm-up may be in flight: {report:#}");
+    assert_eq!((number(&report, "/connections"), number(&report, "/threads")), (3.0, 2.0));
+    assert_eq!(report["intervals"].as_array(), Some(&objects));
+}
+
+#[test]
+fn a_thread_needs_a_connection() {
+    let (_daemon, address) = daemon();
+    let output = bench(&address, &["--threads", "3", "-c", "2"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("--threads 3 is more than --connections 2"), "{message}");
+}
+
+#[test]
+fn a_signal_ends_all_threads() {
+    let (_daemon, address) = daemon();
+    let mut words = vec!["bench", &address, "--threads", "3", "-t", "1h", "--warm-up", "0", "--json"];
+    words.extend(["--interval", "10ms"]);
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_retort")).args(words).stdout(Stdio::piped()).spawn().expect("run retort");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    lines.next().expect("an interval of all threads");
+    kill(process_id(&child), Signal::SIGINT).expect("interrupt it");
+    let result: Value = serde_json::from_str(&lines.last().expect("the result")).expect("JSON");
+    assert_eq!(result["type"], "result");
+    assert!(number(&result, "/requests") > 0.0 && child.wait().expect("it ends").success(), "{result:#}");
 }
 
 #[test]

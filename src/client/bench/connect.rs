@@ -5,9 +5,10 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::client::connector;
+use crate::client::failure::{Failure, reason};
 use crate::sys::{SocketAddress, StreamSocket};
 
 /// Loopback addresses that connections to 127.0.0.1 come from. Chosen: with 28,000 ports each
@@ -26,10 +27,16 @@ const SCOPE_GLOBAL: &str = "00";
 const UNUSABLE: u8 = 0x08 | 0x20 | 0x40;
 
 /// The addresses that connections to one server come from, in turn; none if the kernel chooses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SourceAddresses(Vec<IpAddr>);
 
 impl SourceAddresses {
+    /// Those that are given, or if there are none, [all](Self::for_server).
+    #[must_use]
+    pub fn new(given: &[IpAddr], server: &SocketAddress) -> Self {
+        if given.is_empty() { Self::for_server(server) } else { Self(given.to_vec()) }
+    }
+
     /// All that this machine has for `server`.
     ///
     /// 127.0.0.1 is reached from the whole network 127.0.0.0/8. `::1` is alone on its interface, but is reached from the
@@ -56,6 +63,30 @@ impl SourceAddresses {
         let source = self.0.get(number % self.0.len().max(1)).map(|address| SocketAddr::new(*address, 0));
         connector::start(server, source)
     }
+}
+
+/// Checks that connections to `server` can come from these addresses.
+///
+/// # Errors
+/// One is of another family, or this machine does not have it.
+pub fn check_sources(given: &[IpAddr], server: &SocketAddress) -> Result<(), Failure> {
+    for source in given {
+        match server {
+            SocketAddress::Internet(server) if server.is_ipv4() == source.is_ipv4() => {}
+            _ => {
+                let message = format!(
+                    "--source {source}: connections to {server} cannot come from it, an address of another family"
+                );
+                return Err(Failure::cannot_run(message));
+            }
+        }
+        // A socket for datagrams, because that shows whether the address is local, and takes no port of TCP.
+        if let Err(error) = UdpSocket::bind((*source, 0)) {
+            let reason = reason(&error);
+            return Err(Failure::cannot_run(format!("--source {source}: {reason}: not an address of this machine")));
+        }
+    }
+    Ok(())
 }
 
 /// The usable addresses of global scope in a list such as [`IPV6_ADDRESSES`].
@@ -94,6 +125,17 @@ mod tests {
     fn connections_to_the_loopback_address_come_from_several() {
         let sources = sources_of("127.0.0.1");
         assert_eq!(sources, ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|text| text.parse::<IpAddr>().unwrap()));
+    }
+
+    #[test]
+    fn given_sources_are_of_the_family_and_of_this_machine() {
+        let server = SocketAddress::Internet("127.0.0.1:7".parse().expect("an address"));
+        let check = |source: &str| check_sources(&[source.parse().expect("an address")], &server);
+        assert!(check("127.0.0.9").is_ok());
+        for (source, reason) in [("::1", "another family"), ("192.0.2.1", "not an address of this machine")] {
+            let failure = check(source).expect_err(source).to_string();
+            assert!(failure.contains(reason), "{failure}");
+        }
     }
 
     #[test]

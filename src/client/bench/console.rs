@@ -1,7 +1,7 @@
 //! What the user sees while a benchmark runs: a line or an object for each interval, and the progress bar.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 
 use super::interval_report::{HEAD, line, object};
@@ -56,6 +56,18 @@ impl Console {
         };
         self.progress.suspend(|| io::stdout().lock().write_all(text.as_bytes()))
     }
+}
+
+/// Says what is measured, and for how long: the title of the table, or with JSON a line for the user at the terminal.
+/// An error is reported when the table is written.
+pub fn announce(as_json: bool, line: &str) {
+    let _ = if !as_json {
+        io::stdout().write_all(line.as_bytes())
+    } else if io::stderr().is_terminal() {
+        io::stderr().write_all(line.as_bytes())
+    } else {
+        Ok(())
+    };
 }
 
 impl Monitor for Console {

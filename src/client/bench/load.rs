@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::connect::SourceAddresses;
 use super::model::LoadModel;
 use super::schedule::Schedule;
 use super::workload::Workload;
@@ -19,12 +20,18 @@ pub struct Load<'a> {
     pub target: &'a Target,
     /// The address of the target that accepted the first connection.
     pub address: SocketAddress,
+    /// The addresses that connections come from.
+    pub sources: SourceAddresses,
     /// How requests follow one another.
     pub model: LoadModel,
     /// When they are due (open models).
     pub schedule: Option<Schedule>,
     /// The number of connections.
     pub connections: usize,
+    /// The number of threads that make the load together.
+    pub threads: usize,
+    /// Which of their parts this is, from 0.
+    pub part: usize,
     /// Duration of the load before the measurement.
     pub warm_up: Duration,
     /// Duration of the measurement, if time limits it.
@@ -45,16 +52,32 @@ impl<'a> Load<'a> {
         Self {
             workload,
             target,
+            sources: SourceAddresses::new(&options.source, &address),
             address,
             model: LoadModel::new(options),
             schedule: schedule(options),
             connections: options.connections,
+            threads: options.threads,
+            part: 0,
             warm_up: options.warm_up,
             duration: options.time_limit(),
             requests: options.requests,
             interval: options.series_interval(),
             timeouts: &options.timeouts,
             server_pid: options.server_pid,
+        }
+    }
+
+    /// The part of the load that thread `index` makes: all parts together are the whole.
+    #[must_use]
+    pub fn part(&self, index: usize) -> Self {
+        let (part, parts) = (index as u64, self.threads as u64);
+        Self {
+            schedule: self.schedule.as_ref().map(|schedule| schedule.part(part, parts)),
+            connections: self.connections / self.threads + usize::from(index < self.connections % self.threads),
+            requests: self.requests.map(|requests| requests / parts + u64::from(part < requests % parts)),
+            part: index,
+            ..self.clone()
         }
     }
 }

@@ -146,6 +146,36 @@ impl Measurement {
         }
     }
 
+    /// Adds what another part of the same load has counted in the same time. Both have been finished.
+    pub fn absorb(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.late += other.late;
+        self.lost += other.lost;
+        self.unsent += other.unsent;
+        self.received += other.received;
+        for (own, others) in self.errors.iter_mut().zip(other.errors) {
+            *own += others;
+        }
+        self.example = self.example.take().or(other.example);
+        self.latencies.absorb(&other.latencies);
+        self.connects.absorb(&other.connects);
+        self.first_bytes.absorb(&other.first_bytes);
+        self.lateness.absorb(&other.lateness);
+        self.series.absorb(other.series);
+        for (own, others) in self.stages.iter_mut().zip(&other.stages) {
+            own.absorb(others);
+        }
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.interrupted |= other.interrupted;
+        self.server_cpu = self.server_cpu.max(other.server_cpu);
+    }
+
+    /// The same, with this [`interrupted`](Self::interrupted).
+    #[must_use]
+    pub fn with_interrupted(self, interrupted: bool) -> Self {
+        Self { interrupted, ..self }
+    }
+
     /// The number of requests with a correct reply.
     #[must_use]
     pub fn replies(&self) -> u64 {
@@ -270,5 +300,27 @@ mod tests {
             (first_bytes.count(), first_bytes.at(0.3).as_nanos(), first_bytes.at(0.4).as_nanos()),
             (3, 100, 900)
         );
+    }
+
+    #[test]
+    fn parts_are_added() {
+        let part = || {
+            let mut part = Measurement::new(Duration::from_secs(1));
+            (part.requests, part.late, part.lost, part.unsent, part.received) = (1, 2, 3, 4, 5);
+            part.count_errors(ErrorClass::Reset, 6);
+            part.record_latency(0, 7, 1, true);
+            part.record_lateness(0, 7);
+            part.connects.record(7, 1);
+            assert!(part.finish(800_000_000).is_some());
+            part
+        };
+        let mut sum = part();
+        sum.absorb(Measurement { example: Some("an error".into()), interrupted: true, ..part() });
+        assert_eq!((sum.requests, sum.late, sum.lost, sum.unsent, sum.received), (2, 4, 6, 8, 10));
+        assert_eq!((sum.errors_of(ErrorClass::Reset), sum.elapsed), (12, Duration::from_millis(800)));
+        for times in [&sum.latencies, &sum.connects, &sum.first_bytes, &sum.lateness] {
+            assert_eq!(times.count(), 2);
+        }
+        assert_eq!((sum.example.as_deref(), sum.interrupted), (Some("an error"), true));
     }
 }

@@ -11,10 +11,13 @@
 //! | `load`, `model` | what a generator has to do; the load models: closed, reconnecting, open |
 //! | `workload` | the bytes of the requests |
 //! | `verifier` | whether replies are correct |
-//! | `generator` | the loop that drives all connections |
+//! | `generator` | the loop that drives the connections of one thread |
+//! | `threads` | the threads that make a load together |
+//! | `stop` | what ends a run before its time |
 //! | `connection`, `in_flight` | one connection, and its requests in flight |
 //! | `connect` | the source address of a connection |
 //! | `timeline` | the phases of a run |
+//! | `one_way` | the throughput in one direction, instead of requests |
 //! | `find_rate` | the search for the highest rate that keeps bounds |
 //! | `schedule`, `due_requests` | the due times of an open model |
 //! | `monitor` | what a generator tells while it runs |
@@ -46,6 +49,7 @@ mod mann_whitney;
 mod measurement;
 mod model;
 mod monitor;
+mod one_way;
 mod poller;
 mod preconditions;
 mod report;
@@ -55,12 +59,14 @@ mod series;
 mod server_cpu;
 mod stage_counts;
 mod stage_report;
+mod stop;
 mod svg;
+mod threads;
 mod timeline;
 mod verifier;
 mod workload;
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::failure::{Failure, Status, reason, warn};
@@ -69,10 +75,11 @@ use super::proxy_header::HeaderTemplate;
 use super::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
 use crate::units::format_time;
-use console::Console;
+use console::{Console, announce};
 use earlier_run::EarlierRun;
 use load::Load;
 use measurement::Measurement;
+use one_way::Direction;
 use report::BenchReport;
 use report_files::ReportFiles;
 use workload::Workload;
@@ -82,19 +89,20 @@ use workload::Workload;
 /// # Errors
 /// Nothing was measured: usage, no connection, an interrupt during the warm-up, or a report that cannot be written.
 pub fn run(options: &BenchOptions) -> Result<Status, Failure> {
+    if let Some(direction) = Direction::of(options) {
+        direction.check(options)?;
+        return throughput(options, direction);
+    }
     let workload = Workload::new(options)?;
-    let proxy_header = HeaderTemplate::new(&options.proxy)?;
-    preconditions::check(options)?;
-    let target = Target::resolve(&options.host, options.protocol, options.family)?;
-    let target = target.with_proxy_header(proxy_header);
-    let address = connect_once(&target, options)?;
+    let (target, address) = connect_once(options)?;
     let files = ReportFiles::prepare(&options.files)?;
     let load = Load::new(options, &workload, &target, address);
+    let title = report::title(options, load.model);
     let earlier = options.compare.as_deref().map(EarlierRun::read).transpose()?;
     if let Some(earlier) = &earlier {
-        comparison::check(earlier, &report::title(options, load.model))?;
+        comparison::check(earlier, &title)?;
     }
-    announce(options, &load);
+    announce(options.json, &format!("{}: {title}; {}\n", load.target, extent(options)));
     match options.find_rate {
         Some(range) => search(options, &load, range, files),
         None => measure_once(options, &load, files, earlier.as_ref()),
@@ -106,7 +114,7 @@ fn search(options: &BenchOptions, load: &Load<'_>, range: RateRange, files: Repo
     let found = find_rate::run(options, load, range)?;
     let Some(confirmed) = &found.confirmed else { return Ok(found.status) };
     files.write(&report::title(options, load.model), confirmed)?;
-    Ok(found.status.and(server_status(options, confirmed)))
+    Ok(found.status.and(server_cpu::status(options.server_pid, confirmed.server_cpu)))
 }
 
 fn measure_once(
@@ -125,43 +133,34 @@ fn measure_once(
     if measurement.errors() == 0 && measurement.replies() == 0 {
         warn(&"no request that was measured has a reply");
     }
-    Ok(Status::success_if(is_good).and(server_status(options, &measurement)).and(report.comparison_status()))
+    let status = Status::success_if(is_good).and(server_cpu::status(options.server_pid, measurement.server_cpu));
+    Ok(status.and(report.comparison_status()))
 }
 
-/// Whether the CPU time of the server was measured, if that was asked for.
-fn server_status(options: &BenchOptions, measurement: &Measurement) -> Status {
-    match options.server_pid {
-        Some(process) if measurement.server_cpu.is_none() => {
-            warn(&format!("the CPU time of process {process} is missing: it did not run all the time"));
-            Status::Failed
-        }
-        _ => Status::Success,
-    }
+/// Measures the throughput of a protocol that carries bytes in one direction.
+fn throughput(options: &BenchOptions, direction: Direction) -> Result<Status, Failure> {
+    let (target, address) = connect_once(options)?;
+    one_way::run(options, direction, &target, &address)
 }
 
-/// Makes one connection, and returns the address of the server that accepts it.
-fn connect_once(target: &Target, options: &BenchOptions) -> Result<SocketAddress, Failure> {
+/// Checks that the run is possible, makes one connection, and returns the server with the address that accepts it.
+fn connect_once(options: &BenchOptions) -> Result<(Target, SocketAddress), Failure> {
+    let proxy_header = HeaderTemplate::new(&options.proxy)?;
+    preconditions::check(options)?;
+    let target = Target::resolve(&options.host, options.protocol, options.family)?.with_proxy_header(proxy_header);
     let connected = target.connect(options.timeouts.connect_timeout);
     let connected = connected.and_then(|stream| Ok(target.address_of(&stream)?));
-    connected.map_err(|error| match error.kind() {
-        ErrorKind::AddrNotAvailable => {
-            Failure::cannot_run(format!("cannot connect to {target}: {}: {}", reason(&error), connect::PORT_REMEDY))
+    match connected {
+        Ok(address) => {
+            connect::check_sources(&options.source, &address)?;
+            Ok((target, address))
         }
-        _ => target.unreachable(&error),
-    })
-}
-
-/// Says what is measured, and for how long: the title of the table, or with JSON a line for the user at the terminal.
-/// An error is reported when the table is written.
-fn announce(options: &BenchOptions, load: &Load<'_>) {
-    let line = format!("{}: {}; {}\n", load.target, report::title(options, load.model), extent(options));
-    let _ = if !options.json {
-        io::stdout().write_all(line.as_bytes())
-    } else if io::stderr().is_terminal() {
-        io::stderr().write_all(line.as_bytes())
-    } else {
-        Ok(())
-    };
+        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+            let reason = reason(&error);
+            Err(Failure::cannot_run(format!("cannot connect to {target}: {reason}: {}", connect::PORT_REMEDY)))
+        }
+        Err(error) => Err(target.unreachable(&error)),
+    }
 }
 
 /// The extent of the run, in words.
@@ -184,7 +183,7 @@ fn measure(options: &BenchOptions, load: &Load<'_>) -> Result<(Measurement, Resu
     let failed = |error: io::Error| Failure::cannot("generate the load", &error);
     let interrupts = Interrupts::watch().map_err(failed)?;
     let console = Console::new(options);
-    let measurement = generator::run(load.clone(), &interrupts, &console);
+    let measurement = threads::run(load, &interrupts, &console);
     let shown = console.finish();
     match measurement.map_err(failed)? {
         Some(measurement) => Ok((measurement, shown)),

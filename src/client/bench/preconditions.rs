@@ -5,9 +5,12 @@ use crate::client::failure::{Failure, warn};
 use crate::client::options::BenchOptions;
 use crate::sys;
 
-/// Descriptors beside those of the connections. Derived: standard input, output and error, the poller, a timer, the
-/// signals, a report, a directory of proc(5), and as many again that were inherited.
-const OTHER_DESCRIPTORS: u64 = 16;
+/// Descriptors beside those of the connections. Derived: standard input, output and error, the signals, an
+/// event, a report, a directory of proc(5), and nearly as many again that were inherited.
+const OTHER_DESCRIPTORS: u64 = 13;
+
+/// Descriptors of each thread. Derived: a poller, a timer, an event.
+const DESCRIPTORS_OF_THREAD: u64 = 3;
 
 /// Checks that the run is possible, and raises the limit on open descriptors.
 ///
@@ -15,8 +18,10 @@ const OTHER_DESCRIPTORS: u64 = 16;
 /// It is not; the failure says what to change.
 pub fn check(options: &BenchOptions) -> Result<(), Failure> {
     check_stages(options)?;
+    check_threads(options)?;
     warn_without_server(options.server_pid);
-    check_descriptors(options.connections as u64, sys::raise_descriptor_limit())
+    let threads = DESCRIPTORS_OF_THREAD * options.threads as u64;
+    check_descriptors(options.connections as u64, OTHER_DESCRIPTORS + threads, sys::raise_descriptor_limit())
 }
 
 /// The most stages. Chosen: more than a person writes; each has two histograms, of some 500 kB together.
@@ -29,6 +34,17 @@ fn check_stages(options: &BenchOptions) -> Result<(), Failure> {
     }
 }
 
+/// A thread without a connection could not make its part of the load.
+fn check_threads(options: &BenchOptions) -> Result<(), Failure> {
+    let (threads, connections) = (options.threads, options.connections);
+    if threads <= connections {
+        return Ok(());
+    }
+    Err(Failure::cannot_run(format!(
+        "--threads {threads} is more than --connections {connections}: each thread needs a connection"
+    )))
+}
+
 /// The measurement is worth something without the server's CPU time, and the exit status says at its end that it is
 /// missing.
 fn warn_without_server(process: Option<u32>) {
@@ -37,8 +53,8 @@ fn warn_without_server(process: Option<u32>) {
     }
 }
 
-fn check_descriptors(connections: u64, limit: u64) -> Result<(), Failure> {
-    let needed = connections + OTHER_DESCRIPTORS;
+fn check_descriptors(connections: u64, others: u64, limit: u64) -> Result<(), Failure> {
+    let needed = connections + others;
     if needed <= limit {
         return Ok(());
     }
@@ -54,8 +70,8 @@ mod tests {
 
     #[test]
     fn more_connections_than_descriptors_are_rejected_with_a_hint() {
-        assert!(check_descriptors(100, 116).is_ok());
-        let failure = check_descriptors(101, 116).expect_err("one too many").to_string();
+        assert!(check_descriptors(100, 16, 116).is_ok());
+        let failure = check_descriptors(101, 16, 116).expect_err("one too many").to_string();
         assert!(failure.contains("(ulimit -n 117)"), "{failure}");
     }
 }

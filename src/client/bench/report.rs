@@ -143,6 +143,7 @@ impl<'a> BenchReport<'a> {
             "protocol": options.protocol.name(),
             "loop": if options.is_open_loop() { "open" } else { "closed" },
             "connections": options.connections,
+            "threads": options.threads,
             "depth": match self.model { LoadModel::Closed { depth } => Some(depth), _ => None },
             "rate": options.rate.map(rounded),
             "stages": stages.map(|counts| stage_report::objects(options.load_stages(), counts)),

@@ -16,10 +16,14 @@ use std::time::Duration;
 use super::timeline::nanoseconds;
 use crate::client::options::Stage;
 
-/// The due times of an open load.
+/// The due times of an open load, or of one of several parts of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     stages: Vec<ScheduledStage>,
+    /// The first request of this part.
+    first: u64,
+    /// Every how manieth request belongs to this part.
+    step: u64,
 }
 
 /// A stage in its place.
@@ -74,20 +78,27 @@ impl Schedule {
             let (begin, before) = scheduled.last().map_or((0, 0.0), |last| (last.end, last.requests_until(last.end)));
             scheduled.push(ScheduledStage::new(stage, begin, before));
         }
-        Self { stages: scheduled }
+        Self { stages: scheduled, first: 0, step: 1 }
     }
 
     /// The load before this one: its first rate, without an end.
     #[must_use]
     pub fn warm_up(&self) -> Self {
         let stage = ScheduledStage { end: u64::MAX, to: self.stages[0].from, ..self.stages[0] };
-        Self { stages: vec![stage] }
+        Self { stages: vec![stage], ..*self }
+    }
+
+    /// Every request whose number leaves the remainder `index` when it is divided by `parts`: all parts together are the
+    /// whole.
+    #[must_use]
+    pub fn part(&self, index: u64, parts: u64) -> Self {
+        Self { stages: self.stages.clone(), first: self.first + index * self.step, step: self.step * parts }
     }
 
     /// When the request of this number, counted from 0, is due; `None` if the load ends before.
     #[must_use]
     pub fn due(&self, number: u64) -> Option<u64> {
-        let number = number as f64;
+        let number = (self.first + number * self.step) as f64;
         let after = self.stages.partition_point(|stage| stage.before <= number);
         let stage = self.stages.get(after.checked_sub(1)?)?;
         (number < stage.requests_until(stage.end)).then(|| stage.time_of(number))
@@ -97,10 +108,11 @@ impl Schedule {
     #[must_use]
     pub fn due_before(&self, time: u64) -> u64 {
         let after = self.stages.partition_point(|stage| stage.begin <= time);
-        match self.stages.get(after.wrapping_sub(1)) {
+        let requests = match self.stages.get(after.wrapping_sub(1)) {
             Some(stage) => stage.requests_until(time.min(stage.end)).ceil() as u64,
             None => 0,
-        }
+        };
+        requests.saturating_sub(self.first).div_ceil(self.step)
     }
 
     /// Whether the rate never changes, and the load never ends.
@@ -173,8 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_together_the_whole() {
+        let load = stages(&[(7.0, 7.0, 1), (100.0, 900.0, 2)]);
+        let due = |schedule: &Schedule| (0..).map_while(|number| schedule.due(number)).collect::<Vec<_>>();
+        let parts: Vec<Schedule> = (0..3).map(|index| load.part(index, 3)).collect();
+        let mut all: Vec<u64> = parts.iter().flat_map(due).collect();
+        all.sort_unstable();
+        assert_eq!(all, due(&load));
+        for time in [0, 1, SECOND, SECOND + 1, 2 * SECOND, 9 * SECOND] {
+            let sum: u64 = parts.iter().map(|part| part.due_before(time)).sum();
+            assert_eq!(sum, load.due_before(time), "{time}");
+        }
+    }
+
+    #[test]
     fn the_warm_up_has_the_first_rate() {
-        let load = stages(&[(10.0, 500.0, 1), (3.0, 3.0, 1)]);
-        assert_eq!(load.warm_up().due(100), Some(10 * SECOND));
+        let load = stages(&[(10.0, 500.0, 1), (3.0, 3.0, 1)]).part(1, 2);
+        assert_eq!(load.warm_up(), Schedule { stages: load.warm_up().stages, first: 1, step: 2 });
+        assert_eq!(load.warm_up().due(100), Some(20_100_000_000));
     }
 }

@@ -119,8 +119,7 @@ impl Series {
     /// Appends an interval to those that have ended, or to the last of them.
     fn keep(&mut self, interval: Interval) {
         if self.finished.len() == MAX_INTERVALS && self.ended % self.merged as u64 == 0 {
-            self.merged *= 2;
-            self.merge_pairs();
+            self.double();
         }
         let joins = self.ended % self.merged as u64 != 0;
         match self.finished.last_mut().filter(|_| joins) {
@@ -130,8 +129,9 @@ impl Series {
         self.ended += 1;
     }
 
-    /// Halves the number of intervals.
-    fn merge_pairs(&mut self) {
+    /// Doubles the length of the kept intervals, and halves their number.
+    fn double(&mut self) {
+        self.merged *= 2;
         let mut merged: Vec<Interval> = Vec::with_capacity(MAX_INTERVALS);
         for (index, interval) in self.finished.drain(..).enumerate() {
             match merged.last_mut().filter(|_| index % 2 == 1) {
@@ -160,6 +160,20 @@ impl Series {
     /// Counts the latency of replies that arrived now.
     pub fn record_latency(&mut self, nanoseconds: u64, requests: u64) {
         self.current.latencies.record(nanoseconds, requests);
+    }
+
+    /// Adds the intervals of another part of the same load, which has intervals of the same length.
+    pub fn absorb(&mut self, mut other: Self) {
+        // The part that has lasted longer may have merged more of them.
+        while self.merged != other.merged {
+            if self.merged < other.merged { self.double() } else { other.double() }
+        }
+        for (index, interval) in other.finished.iter().enumerate() {
+            match self.finished.get_mut(index) {
+                Some(own) => own.absorb(interval),
+                None => self.finished.push(interval.clone()),
+            }
+        }
     }
 }
 
@@ -212,5 +226,25 @@ mod tests {
         assert_eq!(kept.len(), 3 * MAX_INTERVALS / 4);
         assert_eq!(kept[..2], [(0, 40, 4, false), (40, 80, 4, false)]);
         assert!(kept.iter().all(|&(from, until, requests, _)| until - from == 40 && requests == 4), "{kept:?}");
+    }
+
+    #[test]
+    fn intervals_of_two_parts_are_added() {
+        let mut series = [Series::new(Duration::from_nanos(10)), Series::new(Duration::from_nanos(10))];
+        for (part, latency) in series.iter_mut().zip([100, 300]) {
+            part.count_requests(1);
+            part.count_received(64);
+            part.count_errors(2);
+            part.record_latency(latency, 1);
+            assert!(part.end_before(10).is_some());
+        }
+        let [mut first, mut second] = series;
+        second.count_requests(7);
+        assert!(second.finish(15).is_some());
+        first.absorb(second);
+        assert_eq!(bounds(&first), [(0, 10, 2, false), (10, 15, 7, true)]);
+        let sum = &first.intervals()[0];
+        assert_eq!((sum.received, sum.errors, sum.latencies.count()), (128, 4, 2));
+        assert_eq!((sum.latencies.at(0.5).as_nanos(), sum.latencies.at(1.0).as_nanos()), (100, 300));
     }
 }

@@ -8,6 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::client::failure::{Status, warn};
+
 /// The unit of `stat`: a clock tick, of which there are `USER_HZ` per second. That is 100 on every architecture that
 /// retortd supports (time(7)).
 const TICK: Duration = Duration::from_millis(10);
@@ -23,6 +25,18 @@ pub fn of(process: u32) -> Option<Duration> {
         index += 1;
     }
     Some(family.into_iter().map(|each| each.ended_children + running(each.id)).sum())
+}
+
+/// Whether the CPU time of the server was measured, if that was asked for.
+#[must_use]
+pub fn status(process: Option<u32>, measured: Option<Duration>) -> Status {
+    match process {
+        Some(process) if measured.is_none() => {
+            warn(&format!("the CPU time of process {process} is missing: it did not run all the time"));
+            Status::Failed
+        }
+        _ => Status::Success,
+    }
 }
 
 /// A process, as its `stat` file describes it.

@@ -4,7 +4,7 @@ use super::latencies::Latencies;
 use super::schedule::Schedule;
 
 /// The requests of one stage, whenever their replies arrived.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StageCounts {
     /// Its begin, in nanoseconds since the start of the measurement.
     pub begin: u64,
@@ -32,6 +32,13 @@ impl StageCounts {
         let after = stages.partition_point(|stage| stage.begin <= time);
         stages.get_mut(after.checked_sub(1)?)
     }
+
+    /// Adds what another part of the same load has counted.
+    pub fn absorb(&mut self, other: &Self) {
+        self.due += other.due;
+        self.latencies.absorb(&other.latencies);
+        self.lateness.absorb(&other.lateness);
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +55,12 @@ mod tests {
         for (time, begin) in [(0, 0), (9, 0), (10, 10), (99, 10)] {
             assert_eq!(StageCounts::at(&mut stages, time).map(|stage| stage.begin), Some(begin), "{time}");
         }
+        stages[0].due = 3;
+        stages[0].latencies.record(5, 2);
+        stages[0].lateness.record(5, 1);
+        let other = stages[0].clone();
+        stages[0].absorb(&other);
+        assert_eq!((stages[0].due, stages[0].latencies.count(), stages[0].lateness.count()), (6, 4, 2));
         assert!(StageCounts::of(&Schedule::constant(5.0)).is_empty());
         assert!(StageCounts::at(&mut [], 5).is_none());
     }

@@ -71,7 +71,7 @@ fn action(options: &BenchOptions) -> Result<&str, Failure> {
 }
 
 /// A text of `size` bytes; where a character does not fit at its end, spaces.
-fn text(kind: TextKind, size: usize) -> Vec<u8> {
+pub fn text(kind: TextKind, size: usize) -> Vec<u8> {
     let unit: Vec<u8> = match kind {
         TextKind::Ascii => (b'a'..=b'z').filter(|&letter| letter != UNUSED_LETTER).collect(),
         TextKind::Mixed => MIXED.as_bytes().to_vec(),

@@ -1,5 +1,6 @@
 //! The options of `retort bench`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::proxy::ProxyOptions;
 use super::slo::{Slo, slo};
 use super::stages::{RateRange, Stage, ramp, rate_range, stage};
 use super::timeouts::Timeouts;
-use super::values::{CONNECTIONS, DEPTH, SERVER, interval, protocol, rate, size, tolerance};
+use super::values::{CONNECTIONS, DEPTH, SERVER, THREADS, interval, protocol, rate, size, tolerance};
 use crate::client::client_protocol::ClientProtocol;
 use crate::client::target::ServerName;
 use crate::units;
@@ -33,7 +34,7 @@ pub struct BenchOptions {
     /// The server.
     #[arg(value_name = "HOST[:PORT]", help = SERVER)]
     pub host: ServerName,
-    /// The protocol to speak: any whose replies have an end
+    /// The protocol to speak; of discard and chargen, the throughput is measured
     #[arg(short = 'P', long, value_name = "NAME", default_value = "frame", value_parser = protocol)]
     pub protocol: ClientProtocol,
     /// The action to request [default: uppercase, for protocols with actions]
@@ -68,9 +69,18 @@ pub struct BenchOptions {
     /// shown by itself (protocols that close after a reply are always measured so)
     #[arg(long, help_heading = "Load", conflicts_with = "depth")]
     pub reconnect: bool,
-    /// Length of each message in bytes: 64, 64K, 1M
-    #[arg(short, long, value_name = "BYTES", default_value = "64", value_parser = size, help_heading = "Load")]
+    /// The addresses that connections come from, in turn [default: several on loopback, else the kernel's choice]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Load")]
+    pub source: Vec<IpAddr>,
+    /// Length of each message in bytes: 64, 64K, 1M; with -P discard, of each write [default: 64; 128K with -P discard]
+    #[arg(
+        short, long, value_name = "BYTES", default_value = "64", value_parser = size, help_heading = "Load",
+        hide_default_value = true, default_value_ifs = [("protocol", "discard", "128K"), ("protocol", "chargen", "0")]
+    )]
     pub size: usize,
+    /// Number of threads that make the load; each has its part of the connections, of the requests and of the rate
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = units::count_within::<usize>(THREADS), help_heading = "Load")]
+    pub threads: usize,
     /// The text of the messages
     #[arg(long, value_enum, value_name = "KIND", default_value_t = TextKind::Ascii, help_heading = "Load")]
     pub text: TextKind,

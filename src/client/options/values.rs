@@ -12,6 +12,8 @@ pub const SERVER: &str = "The server: a name, an IPv4 address, or an IPv6 addres
 
 /// 100,000: chosen; above it, one thread that drives all connections measures itself.
 pub const CONNECTIONS: RangeInclusive<u64> = 1..=100_000;
+/// 256: chosen; more than the processors of most machines, and each thread takes some MiB.
+pub const THREADS: RangeInclusive<u64> = 1..=256;
 /// 65,536: chosen without tuning, far more than any server or network needs to be busy.
 pub const DEPTH: RangeInclusive<u64> = 1..=65_536;
 /// From one request in 100 s to one every 10 ns: times are computed in whole nanoseconds.

@@ -16,10 +16,10 @@ mod search;
 use std::io;
 use std::time::Duration;
 
-use super::generator;
 use super::load::Load;
 use super::measurement::Measurement;
 use super::schedule::Schedule;
+use super::threads;
 use super::timeline::GRACE;
 use crate::client::failure::{Failure, Status};
 use crate::client::options::{BenchOptions, RateRange};
@@ -52,7 +52,7 @@ pub fn run(options: &BenchOptions, load: &Load<'_>, range: RateRange) -> Result<
     let mut confirmed = None;
     while let Some(step) = search.next_step() {
         monitor.begin(step);
-        let measurement = generator::run(load_of(load, step), &interrupts, &monitor).map_err(failed)?;
+        let measurement = threads::run(&load_of(load, step), &interrupts, &monitor).map_err(failed)?;
         let Some(measurement) = measurement.filter(|measurement| !measurement.interrupted) else { break };
         let verdict = evaluation::verdict(&options.slo, &measurement);
         monitor.suspend(|| report.add(step, verdict, &measurement))?;

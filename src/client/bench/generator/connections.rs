@@ -45,7 +45,7 @@ impl LoadGenerator<'_> {
             return;
         }
         self.queue(index, now);
-        self.opened = self.opened.wrapping_add(1);
+        self.next_connection = self.next_connection.wrapping_add(self.threads);
         match self.start_connect() {
             Ok((stream, header)) => self.connections[index].start(stream, header, now),
             Err(error) => return self.fail(index, ConnectionError::from(error)),
@@ -58,7 +58,7 @@ impl LoadGenerator<'_> {
 
     /// A connection in progress, and what it begins with.
     fn start_connect(&self) -> io::Result<(StreamSocket, Vec<u8>)> {
-        let stream = self.sources.start_connect(&self.address, self.opened)?;
+        let stream = self.sources.start_connect(&self.address, self.next_connection)?;
         let header = self.target.proxy_header(&stream, &self.address)?;
         Ok((stream, header))
     }

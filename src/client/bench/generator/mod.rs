@@ -30,11 +30,12 @@ use crate::client::bench::model::LoadModel;
 use crate::client::bench::monitor::Monitor;
 use crate::client::bench::poller::BenchPoller;
 use crate::client::bench::stage_counts::StageCounts;
+use crate::client::bench::stop::StopRequest;
 use crate::client::bench::timeline::{BenchPhase, Timeline};
 use crate::client::bench::verifier::READ_SIZE;
 use crate::client::bench::workload::Workload;
 use crate::client::target::Target;
-use crate::sys::{Interest, Interrupts, SocketAddress};
+use crate::sys::{Interest, SocketAddress};
 
 /// A benchmark that runs. Times are nanoseconds since the start of the run.
 #[derive(Debug)]
@@ -63,8 +64,10 @@ pub struct LoadGenerator<'a> {
     interval_end: u64,
     /// When the last reply was complete, or the last connection failed.
     last_end: u64,
-    /// The number of connections that have been made.
-    opened: usize,
+    /// The number of the next connection, among those of all threads.
+    next_connection: usize,
+    /// The number of threads that make this load.
+    threads: usize,
     /// The server's CPU time at the start of the measurement.
     cpu_before: Option<Duration>,
     poller: BenchPoller,
@@ -73,8 +76,8 @@ pub struct LoadGenerator<'a> {
     backing_off: Vec<usize>,
     buffer: Vec<u8>,
     measurement: Measurement,
-    /// The first signal ends the measurement.
-    interrupts: &'a Interrupts,
+    /// The first request ends the measurement.
+    stop_request: &'a dyn StopRequest,
     monitor: &'a dyn Monitor,
 }
 
@@ -94,14 +97,14 @@ const MAX_OUTSTANDING: u64 = 1 << 22;
 /// smaller.
 const TIMER: u64 = u64::MAX;
 
-/// The poller's token for a signal. Derived as [`TIMER`].
-const SIGNAL: u64 = u64::MAX - 1;
+/// The poller's token for the request to stop. Derived as [`TIMER`].
+const STOP: u64 = u64::MAX - 1;
 
 impl<'a> LoadGenerator<'a> {
     /// The generator of `load`.
-    pub fn new(load: Load<'a>, interrupts: &'a Interrupts, monitor: &'a dyn Monitor) -> io::Result<Self> {
+    pub fn new(load: Load<'a>, stop_request: &'a dyn StopRequest, monitor: &'a dyn Monitor) -> io::Result<Self> {
         let poller = BenchPoller::new()?;
-        poller.add(interrupts, SIGNAL, Interest::READ)?;
+        poller.add(&stop_request.as_fd(), STOP, Interest::READ)?;
         let mut measurement = Measurement::new(load.interval);
         measurement.stages = load.schedule.as_ref().map(StageCounts::of).unwrap_or_default();
         let due_requests = load.schedule.map(|schedule| DueRequests::new(schedule, &poller, TIMER)).transpose()?;
@@ -109,7 +112,7 @@ impl<'a> LoadGenerator<'a> {
         Ok(Self {
             workload: load.workload,
             batch: request.repeat(copies(load.model.batch(), request.len())),
-            sources: SourceAddresses::for_server(&load.address),
+            sources: load.sources,
             target: load.target,
             address: load.address,
             model: load.model,
@@ -123,19 +126,20 @@ impl<'a> LoadGenerator<'a> {
             next_sweep: SWEEP_INTERVAL,
             interval_end: u64::MAX,
             last_end: 0,
-            opened: 0,
+            next_connection: load.part,
+            threads: load.threads,
             cpu_before: None,
             poller,
             connections: (0..load.connections).map(|_| BenchConnection::default()).collect(),
             backing_off: Vec::new(),
             buffer: vec![0; READ_SIZE],
             measurement,
-            interrupts,
+            stop_request,
             monitor,
         })
     }
 
-    /// Runs it to its end; returns `None` if a signal has ended it before the measurement began.
+    /// Runs it to its end; returns `None` if it was stopped before the measurement began.
     pub fn run(mut self) -> io::Result<Option<Measurement>> {
         self.timeline.restart();
         // Without a warm-up the first requests count, too.
@@ -152,18 +156,18 @@ impl<'a> LoadGenerator<'a> {
             self.release_due(now);
             self.run_timers(now);
             let ready = self.wait(now)?;
-            let mut interrupted = false;
+            let mut stopped = false;
             for event in 0..ready {
                 match self.poller.event(event).key {
                     TIMER => {}
-                    SIGNAL => interrupted = self.interrupts.take()?,
+                    STOP => stopped = self.stop_request.take()?,
                     index => self.on_event(index as usize),
                 }
             }
-            if interrupted && self.timeline.phase == BenchPhase::WarmUp {
+            if stopped && self.timeline.phase == BenchPhase::WarmUp {
                 return Ok(None);
             }
-            if interrupted {
+            if stopped {
                 self.measurement.interrupted = true;
                 self.stop(self.timeline.now());
             }
@@ -258,11 +262,6 @@ impl<'a> LoadGenerator<'a> {
         }
         self.poller.wait(Some(timeout))
     }
-}
-
-/// Makes a load; returns `None` if a signal has ended it before the measurement began.
-pub fn run(load: Load<'_>, interrupts: &Interrupts, monitor: &dyn Monitor) -> io::Result<Option<Measurement>> {
-    LoadGenerator::new(load, interrupts, monitor)?.run()
 }
 
 /// The most bytes to send with one call, unless one request has more. Chosen: far more than a socket takes at once.

@@ -13,6 +13,7 @@ use super::*;
 use crate::client::bench::monitor::RunState;
 use crate::client::bench::series::Interval;
 use crate::client::options::{Command, Options};
+use crate::sys::Interrupts;
 
 #[test]
 fn batches_of_large_requests_are_bounded() {

@@ -1,0 +1,327 @@
+//! The report of a measurement of throughput: the table, the JSON object, and a line or an object for each interval.
+
+#![allow(clippy::cast_precision_loss, reason = "numbers of bytes are far below 2^52")]
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::direction::Direction;
+use super::result::{Carried, ConnectionResult, OneWayInterval, OneWayResult};
+use crate::client::bench::figures::{grouped, readable};
+use crate::client::bench::measurement::ErrorClass;
+use crate::client::failure::Failure;
+use crate::client::json::{Map, Value, json, rounded, seconds};
+use crate::client::options::BenchOptions;
+use crate::client::progress::RunProgress;
+use crate::client::target::Target;
+use crate::sys::TcpInfo;
+use crate::units::{counted, format_time};
+
+/// The direction and the load, in one line.
+pub fn title(options: &BenchOptions, direction: Direction) -> String {
+    let name = options.protocol.name();
+    let what = match direction {
+        Direction::Send => format!("sending with {name}, {} with each write", counted(options.size, "byte")),
+        Direction::Receive => format!("receiving from {name}"),
+    };
+    let time = options.time_limit().unwrap_or_default();
+    let extent = format!("{}; measuring for {}", counted(options.connections, "connection"), format_time(time));
+    format!("{what}, {extent}")
+}
+
+/// What the user sees while it runs.
+#[derive(Debug)]
+pub struct Console {
+    progress: RunProgress,
+    direction: Direction,
+    intervals: bool,
+    as_json: bool,
+    /// The head of the table has been printed.
+    has_head: Cell<bool>,
+    /// Why intervals cannot be printed.
+    failure: RefCell<Option<Failure>>,
+}
+
+/// The head of the table of intervals.
+const HEAD: &str = "\n      time      MB/s    Gbit/s  retransmits  mean RTT\n";
+
+impl Console {
+    /// For a run that starts now.
+    #[must_use]
+    pub fn new(options: &BenchOptions, direction: Direction) -> Self {
+        Self {
+            progress: RunProgress::new(),
+            direction,
+            intervals: options.interval.is_some(),
+            as_json: options.json,
+            has_head: Cell::new(false),
+            failure: RefCell::new(None),
+        }
+    }
+
+    /// Whether intervals are printed.
+    #[must_use]
+    pub fn shows_intervals(&self) -> bool {
+        self.intervals
+    }
+
+    /// Prints an interval; [`ControlFlow::Break`] ends the measurement, because nobody reads it.
+    pub fn interval(&self, interval: &OneWayInterval) -> ControlFlow<()> {
+        let text = match (self.as_json, self.has_head.replace(true)) {
+            (true, _) => format!("{}\n", interval_object(interval)),
+            (false, true) => interval_line(interval),
+            (false, false) => HEAD.to_owned() + &interval_line(interval),
+        };
+        match self.progress.suspend(|| io::stdout().lock().write_all(text.as_bytes())) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.failure.replace(Some(Failure::output(&error)));
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// Shows how much of the measurement is over.
+    pub fn progress(&self, done: f64) {
+        let message = if self.direction == Direction::Send { "sending" } else { "receiving" };
+        self.progress.show(done, || message.into());
+    }
+
+    /// Removes the progress bar.
+    ///
+    /// # Errors
+    /// An interval could not be printed.
+    pub fn finish(self) -> Result<(), Failure> {
+        self.progress.finish();
+        self.failure.into_inner().map_or(Ok(()), Err)
+    }
+}
+
+fn bytes_of(carried: &[Carried]) -> u64 {
+    carried.iter().map(|carried| carried.bytes).sum()
+}
+
+/// Segments that were sent again, if the kernel counts them.
+fn retransmits_of(mut carried: impl Iterator<Item = Carried>) -> Option<u64> {
+    carried.try_fold(0, |sum, carried| Some(sum + carried.retransmits?))
+}
+
+fn mean_round_trip(carried: &[Carried]) -> Option<Duration> {
+    let times: Vec<Duration> = carried.iter().filter_map(|carried| Some(carried.tcp?.round_trip)).collect();
+    times.iter().sum::<Duration>().checked_div(u32::try_from(times.len()).ok()?)
+}
+
+fn interval_line(interval: &OneWayInterval) -> String {
+    let rate = bytes_of(&interval.carried) as f64 / interval.until.saturating_sub(interval.from).as_secs_f64();
+    let unknown = || "-".to_owned();
+    format!(
+        "{:>8.2} s {:>9.1} {:>9.2} {:>12} {:>9}{}\n",
+        interval.until.as_secs_f64(),
+        rate / 1e6,
+        rate * 8.0 / 1e9,
+        retransmits_of(interval.carried.iter().copied()).map_or_else(unknown, grouped),
+        mean_round_trip(&interval.carried).map_or_else(unknown, readable),
+        if interval.partial { "  (partial)" } else { "" },
+    )
+}
+
+fn interval_object(interval: &OneWayInterval) -> Value {
+    json!({
+        "type": "one-way-interval",
+        "from_seconds": seconds(interval.from),
+        "until_seconds": seconds(interval.until),
+        "partial": interval.partial,
+        "bytes": bytes_of(&interval.carried),
+        "retransmits": retransmits_of(interval.carried.iter().copied()),
+        "mean_rtt_us": mean_round_trip(&interval.carried).map(microseconds),
+    })
+}
+
+fn microseconds(time: Duration) -> Value {
+    Value::from(rounded(time.as_secs_f64() * 1e6))
+}
+
+/// A finished measurement of throughput.
+#[derive(Debug)]
+pub struct OneWayReport<'a> {
+    options: &'a BenchOptions,
+    direction: Direction,
+    target: String,
+    result: &'a OneWayResult,
+}
+
+/// A figure of each connection: its name in the table, and its value as the table shows it.
+type Figure = (&'static str, fn(f64) -> String);
+
+impl<'a> OneWayReport<'a> {
+    /// The report of `result`.
+    #[must_use]
+    pub fn new(options: &'a BenchOptions, direction: Direction, target: &Target, result: &'a OneWayResult) -> Self {
+        Self { options, direction, target: target.to_string(), result }
+    }
+
+    /// Prints the report.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn print(&self) -> Result<(), Failure> {
+        let text = match self.options.interval {
+            _ if !self.options.json => self.table(),
+            // one object a line, as those of the intervals before it
+            Some(_) => format!("{}\n", self.json()),
+            None => format!("{:#}\n", self.json()),
+        };
+        io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+    }
+
+    fn rate(&self) -> f64 {
+        self.result.bytes() as f64 / self.result.elapsed.as_secs_f64()
+    }
+
+    fn table(&self) -> String {
+        let (result, rate) = (self.result, self.rate());
+        let (megabytes, seconds) = (result.bytes() as f64 / 1e6, result.elapsed.as_secs_f64());
+        let mut table = format!(
+            "\n{:<12} {megabytes:>10.1} MB  {:>9.1} MB/s  {:>7.2} Gbit/s in {seconds:.2} s\n",
+            self.what(),
+            rate / 1e6,
+            rate * 8.0 / 1e9
+        );
+        if let Some(retransmits) = self.retransmits() {
+            let _ = writeln!(table, "{:<12} {:>10} segments", "retransmits", grouped(retransmits));
+        }
+        let _ = writeln!(table, "{:<12} {:>10}", "errors", result.errors());
+        for class in ErrorClass::ALL.into_iter().filter(|&class| result.errors_of(class) > 0) {
+            let _ = writeln!(table, "  {:<15} {:>5}", class.name(), result.errors_of(class));
+        }
+        if let Some(example) = result.example() {
+            let _ = writeln!(table, "  such as: {example}");
+        }
+        if let Some(cpu) = self.server_cpu() {
+            let _ = writeln!(table, "{:<12} {cpu:>10.1} us of CPU per MiB", "server");
+        }
+        table + &self.spread()
+    }
+
+    /// What was counted.
+    fn what(&self) -> &'static str {
+        let is_acknowledged =
+            |connection: &ConnectionResult| connection.carried.tcp.is_some_and(|tcp| tcp.acknowledged.is_some());
+        match self.direction {
+            Direction::Receive => "received",
+            Direction::Send if self.result.connections.iter().any(is_acknowledged) => "acknowledged",
+            Direction::Send => "sent",
+        }
+    }
+
+    fn retransmits(&self) -> Option<u64> {
+        retransmits_of(self.result.connections.iter().map(|connection| connection.carried))
+    }
+
+    /// How the connections differ: minimum, median and maximum of each figure that is known.
+    fn spread(&self) -> String {
+        let time: fn(f64) -> String = |seconds| readable(Duration::from_secs_f64(seconds));
+        let figures: [Figure; 9] = [
+            ("MB/s", |rate| format!("{:.1}", rate / 1e6)),
+            ("RTT", time),
+            ("RTT variance", time),
+            ("minimum RTT", time),
+            ("cwnd, segments", |number| format!("{number:.0}")),
+            ("delivery rate, MB/s", |rate| format!("{:.1}", rate / 1e6)),
+            ("busy", |share| format!("{:.1} %", share * 100.0)),
+            ("limited by receive window", |share| format!("{:.1} %", share * 100.0)),
+            ("limited by send buffer", |share| format!("{:.1} %", share * 100.0)),
+        ];
+        let mut table = format!("\n{:<26}{:>11}{:>11}{:>11}\n", "per connection", "minimum", "median", "maximum");
+        let values: Vec<[Option<f64>; 9]> =
+            self.result.connections.iter().map(|connection| self.figures_of(connection)).collect();
+        for (index, (name, show)) in figures.iter().enumerate() {
+            let mut column: Vec<f64> = values.iter().filter_map(|values| values[index]).collect();
+            column.sort_by(f64::total_cmp);
+            let (Some(first), Some(last)) = (column.first(), column.last()) else { continue };
+            let shown = [*first, column[column.len() / 2], *last].map(|value| format!("{:>11}", show(value)));
+            let _ = writeln!(table, "{name:<26}{}", shown.concat());
+        }
+        table
+    }
+
+    /// The figures of the table. Those of the sender's side of TCP say nothing about a connection that only receives.
+    fn figures_of(&self, connection: &ConnectionResult) -> [Option<f64>; 9] {
+        let tcp = connection.carried.tcp.as_ref();
+        let sender = tcp.filter(|_| self.direction == Direction::Send);
+        let share = |time: fn(&TcpInfo) -> Option<Duration>| {
+            sender.and(connection.grown(time)).map(|time| time.as_secs_f64() / self.result.elapsed.as_secs_f64())
+        };
+        let time = |time: fn(&TcpInfo) -> Option<Duration>| tcp.and_then(time).map(|time| time.as_secs_f64());
+        [
+            Some(connection.carried.bytes as f64 / self.result.elapsed.as_secs_f64()),
+            time(|tcp| Some(tcp.round_trip)),
+            time(|tcp| Some(tcp.round_trip_variance)),
+            time(|tcp| tcp.min_round_trip),
+            sender.map(|tcp| f64::from(tcp.congestion_window)),
+            sender.and_then(|tcp| tcp.delivery_rate).map(|rate| rate as f64),
+            share(|tcp| tcp.busy),
+            share(|tcp| tcp.window_limited),
+            share(|tcp| tcp.buffer_limited),
+        ]
+    }
+
+    /// CPU time of the server per MiB, in microseconds.
+    fn server_cpu(&self) -> Option<f64> {
+        let mebibytes = self.result.bytes() as f64 / f64::from(1 << 20);
+        self.result.server_cpu.filter(|_| mebibytes > 0.0).map(|cpu| cpu.as_secs_f64() * 1e6 / mebibytes)
+    }
+
+    fn json(&self) -> Value {
+        let (options, result) = (self.options, self.result);
+        let errors: Map = ErrorClass::ALL
+            .into_iter()
+            .map(|class| (class.name().replace(' ', "_"), Value::from(result.errors_of(class))))
+            .collect();
+        json!({
+            "type": "one-way",
+            "target": self.target,
+            "title": title(options, self.direction),
+            "protocol": options.protocol.name(),
+            "direction": if self.direction == Direction::Send { "send" } else { "receive" },
+            "counted": self.what(),
+            "size": (self.direction == Direction::Send).then_some(options.size),
+            "seconds": seconds(result.elapsed),
+            "bytes": result.bytes(),
+            "bytes_per_second": rounded(self.rate()),
+            "retransmits": self.retransmits(),
+            "errors": errors,
+            "example": result.example(),
+            "interrupted": result.interrupted,
+            "server_cpu_us_per_mib": self.server_cpu().map(rounded),
+            "connections": result.connections.iter().map(|connection| self.object(connection)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn object(&self, connection: &ConnectionResult) -> Value {
+        let tcp = connection.carried.tcp.map(|tcp| {
+            let grown = |time: fn(&TcpInfo) -> Option<Duration>| connection.grown(time).map(microseconds);
+            json!({
+                "cwnd_segments": tcp.congestion_window,
+                "segment_bytes": tcp.segment_size,
+                "rtt_us": microseconds(tcp.round_trip),
+                "rtt_variance_us": microseconds(tcp.round_trip_variance),
+                "min_rtt_us": tcp.min_round_trip.map(microseconds),
+                "retransmits": connection.carried.retransmits,
+                "delivery_rate_bytes_per_second": tcp.delivery_rate,
+                "busy_us": grown(|tcp| tcp.busy),
+                "receive_window_limited_us": grown(|tcp| tcp.window_limited),
+                "send_buffer_limited_us": grown(|tcp| tcp.buffer_limited),
+            })
+        });
+        json!({
+            "bytes": connection.carried.bytes,
+            "bytes_per_second": rounded(connection.carried.bytes as f64 / self.result.elapsed.as_secs_f64()),
+            "error": connection.error.as_ref().map(|error| error.class.name()),
+            "tcp": tcp,
+        })
+    }
+}
