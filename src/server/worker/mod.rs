@@ -216,8 +216,6 @@ impl Worker {
         self.accepting.begin_iteration();
         self.ended.begin_iteration();
         self.handle_events(&mut steps);
-        self.watch_ended();
-        steps.ended(Step::Ended);
         self.handle_messages();
         steps.ended(Step::Messages);
         self.run_impaired_timers();
