@@ -34,6 +34,7 @@ pub struct Session {
 
 impl Session {
     /// The events that the connection needs now.
+    #[inline]
     #[must_use]
     pub fn wanted(&self) -> Interest {
         self.stream.interest(self.connection.interest())
