@@ -1,10 +1,10 @@
 //! Waiting for events, and handling them for a bounded time.
 
 use std::io;
-use std::time::Duration;
 
 use super::Worker;
 use super::steps::{MAX_STEP_TIME, Step, Steps};
+use crate::connection::Millis;
 use crate::server::poller::{Event, Source};
 
 /// Events handled between two readings of the clock. Chosen: four of the longest take two milliseconds (`InlineLimits` in
@@ -16,7 +16,7 @@ impl Worker {
     /// returns for the last ones to be served.
     pub(super) fn wait(&mut self) -> io::Result<()> {
         if self.events.is_empty() {
-            self.events = 0..self.driver.poller.wait(self.timeout().map(Duration::from))?;
+            self.events = 0..self.driver.poller.wait_milliseconds(self.timeout().map(Millis::get))?;
         }
         Ok(())
     }

@@ -243,7 +243,9 @@ impl Worker {
     /// Frees memory that is not needed any more, and grants memory to connections that wait for it.
     fn free_memory(&mut self) {
         let context = &mut self.driver.context;
-        self.shared.reclaimer.free(mem::take(&mut context.retired));
+        if !context.retired.is_empty() {
+            self.shared.reclaimer.free(mem::take(&mut context.retired));
+        }
         if self.memory_waits.take_check(context.now) {
             self.shared.memory.grant();
         } else {
