@@ -36,7 +36,7 @@ pub const UNCHARGED_BYTES: usize = 16 * 1024;
 /// The most bytes that a connection sends at one wake-up: all replies that one call makes in the worker's buffers,
 /// because what is not sent of them is copied. Measured: with 64 KiB, echo of 1 MiB takes three times the CPU time
 /// (`make bench`). Also the most that one read delivers to a protocol that passes its input through
-/// ([`Protocol::is_passthrough`](crate::protocol::Protocol::is_passthrough)): its replies are sent at once.
+/// ([`Protocol::passthrough`](crate::protocol::Protocol::passthrough)): its replies are sent at once.
 pub const MAX_WRITE: usize = 4 * LARGEST_PACKET;
 /// The most bytes that are sent at one wake-up of a reply that has a buffer of its own: nothing is copied, and the
 /// other connections come next. Measured beside 4 clients of `frame` that send 1 MiB each: with 63 KiB a small

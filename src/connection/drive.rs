@@ -155,7 +155,8 @@ impl Connection {
         Some(Call::Skipped)
     }
 
-    #[inline]
+    #[allow(clippy::inline_always, reason = "measured: with `process`, 80 of 1612 instructions of a request")]
+    #[inline(always)]
     fn after_process(
         &mut self,
         context: &mut Context,

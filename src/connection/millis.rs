@@ -74,7 +74,7 @@ impl Div<u64> for Millis {
 /// Rounds down to whole milliseconds; [`Millis::NEVER`] for a duration of more than `u64::MAX` milliseconds.
 impl From<Duration> for Millis {
     fn from(duration: Duration) -> Self {
-        u64::try_from(duration.as_millis()).map_or(Self::NEVER, Self)
+        Self(duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis().into()))
     }
 }
 

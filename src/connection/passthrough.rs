@@ -10,7 +10,7 @@ use super::context::{Context, LARGEST_PACKET};
 use super::in_flight::Output;
 use super::memory::Buffer;
 use super::read::ReadOutcome;
-use super::state::{Connection, State};
+use super::state::{Connection, Phase, State};
 use super::stream::Stream;
 use crate::protocol::{Passthrough, RequestCounts};
 
@@ -63,9 +63,15 @@ impl Connection {
     /// Takes input without reading it, where the stream can do that, nothing is to be seen of it, and it is worth it.
     #[inline]
     pub(super) fn take_unread<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
-        if self.passes_bulk() { self.pass(stream, context) } else { None }
+        match self.state {
+            State::Idle { passes_bulk: true, .. } => self.pass(stream, context),
+            State::Busy(Phase::Skipping(_), _) => self.discard_skipped(stream, context),
+            _ => None,
+        }
     }
 
+    // not inlined: that would make every call of the driver longer
+    #[inline(never)]
     fn pass<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
         // the log of requests has what the protocol says of them
         if log_enabled!(Level::Debug) {

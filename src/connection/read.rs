@@ -62,9 +62,7 @@ impl Connection {
         if let Some(outcome) = self.take_unread(stream, context) {
             return outcome;
         }
-        if matches!(self.state, State::Busy(Phase::Skipping(_), _)) {
-            self.read_skipped(stream, context, batch)
-        } else if self.reads_directly() {
+        if self.reads_directly() {
             self.read_direct(stream, context, batch)
         } else {
             self.read_shared(stream, context, batch)
@@ -111,23 +109,26 @@ impl Connection {
         ReadOutcome::Input
     }
 
-    /// Has the stream drop what is to be skipped, if it can: then the batch stays empty. Otherwise, and for the log,
-    /// reads it.
-    fn read_skipped<S: Stream>(&mut self, stream: &mut S, context: &mut Context, batch: &mut Batch) -> ReadOutcome {
-        let State::Busy(Phase::Skipping(left), in_flight) = &mut self.state else { return ReadOutcome::WouldBlock };
+    /// Has the stream drop what is to be skipped: then the batch stays empty. `None` where it cannot, and for the log.
+    // not inlined: that would make every call of the driver longer
+    #[inline(never)]
+    pub(super) fn discard_skipped<S: Stream>(&mut self, stream: &mut S, context: &mut Context) -> Option<ReadOutcome> {
+        let State::Busy(Phase::Skipping(left), in_flight) = &mut self.state else { return None };
+        if log_enabled!(Level::Trace) {
+            return None;
+        }
         let most = usize::try_from(*left).unwrap_or(usize::MAX).min(MAX_WRITE);
-        let discarded = if log_enabled!(Level::Trace) { None } else { stream.discard(most) };
-        match discarded {
-            None => return self.read_shared(stream, context, batch),
-            Some(Ok(0)) => return ReadOutcome::EndOfInput,
-            Some(Ok(length)) => {
+        let outcome = match stream.discard(most)? {
+            Ok(0) => ReadOutcome::EndOfInput,
+            Ok(length) => {
                 *left -= length as u64;
                 in_flight.on_received(length, context.now);
                 self.traffic.received(&context.counters, length);
+                ReadOutcome::Input
             }
-            Some(Err(error)) => return ReadOutcome::of_error(&error),
-        }
-        ReadOutcome::Input
+            Err(error) => ReadOutcome::of_error(&error),
+        };
+        Some(outcome)
     }
 
     /// Reads into the request's own buffer.

@@ -202,6 +202,7 @@ impl Connection {
 
     /// What it waits for from its stream: follows from the state alone.
     #[must_use]
+    #[inline]
     pub fn interest(&self) -> Interest {
         let (read, write) = match &self.state {
             State::Handshake(_) | State::Idle { .. } | State::Busy(Phase::Receiving | Phase::Skipping(_), _) => {

@@ -32,6 +32,15 @@ pub struct Session {
     pub client: Option<Box<ClientRecord>>,
 }
 
+impl Session {
+    /// The events that the connection needs now.
+    #[inline]
+    #[must_use]
+    pub fn wanted(&self) -> Interest {
+        self.stream.interest(self.connection.interest())
+    }
+}
+
 /// What the server remembers about the client of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -17,6 +17,7 @@ const CAPACITY: i32 = 256 * 1024;
 /// The pipes of one worker.
 #[derive(Debug)]
 pub struct Pipes {
+    #[allow(clippy::vec_box, reason = "streams have a pipe in a box, which makes a connection without one smaller")]
     spare: Vec<Box<LentPipe>>,
     /// Each pipe has a clone.
     open: Arc<()>,

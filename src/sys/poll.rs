@@ -95,7 +95,12 @@ fn readiness(fd: &PollFd<'_>) -> Interest {
 pub(super) fn poll_timeout(timeout: Option<Duration>) -> PollTimeout {
     let Some(timeout) = timeout else { return PollTimeout::NONE };
     let part = u64::from(timeout.subsec_nanos().div_ceil(1_000_000));
-    let milliseconds = timeout.as_secs().saturating_mul(1000).saturating_add(part);
+    timeout_of(timeout.as_secs().saturating_mul(1000).saturating_add(part))
+}
+
+/// The timeout of this number of milliseconds, or the longest that there is.
+#[inline]
+pub(super) fn timeout_of(milliseconds: u64) -> PollTimeout {
     PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
 }
 

@@ -9,10 +9,11 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::PollTimeout;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::interest::Interest;
-use super::poll::poll_timeout;
+use super::poll::{poll_timeout, timeout_of};
 
 /// The name of a watched descriptor, stored by the kernel in the 64 bits of `epoll_data` (`epoll_ctl(2)`).
 pub trait Key: Copy {
@@ -76,7 +77,21 @@ impl<K: Key, const EVENTS: usize> Poller<K, EVENTS> {
     /// As `epoll_wait(2)`, except EINTR.
     #[inline]
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
-        match self.epoll.wait(&mut self.events[..], poll_timeout(timeout)) {
+        self.wait_until(poll_timeout(timeout))
+    }
+
+    /// As [`Poller::wait`]; the timeout is in milliseconds.
+    ///
+    /// # Errors
+    /// As [`Poller::wait`].
+    #[inline]
+    pub fn wait_milliseconds(&mut self, timeout: Option<u64>) -> io::Result<usize> {
+        self.wait_until(timeout.map_or(PollTimeout::NONE, timeout_of))
+    }
+
+    #[inline]
+    fn wait_until(&mut self, timeout: PollTimeout) -> io::Result<usize> {
+        match self.epoll.wait(&mut self.events[..], timeout) {
             Err(Errno::EINTR) => Ok(0),
             result => Ok(result?),
         }

@@ -211,6 +211,13 @@ impl Retired {
         }
     }
 
+    /// Whether there is nothing to free.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffers.is_empty() && self.charge.is_none()
+    }
+
     /// Bytes that take memory.
     #[must_use]
     pub fn resident(&self) -> usize {

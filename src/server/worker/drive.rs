@@ -143,8 +143,8 @@ impl Driver {
 
     /// Has epoll watch for the events that a connection needs before its `next` step.
     #[inline]
-    pub fn watch(&mut self, token: Token, session: &mut Session, next: Next) -> Next {
-        let interest = session.stream.interest(session.connection.interest());
+    fn watch(&mut self, token: Token, session: &mut Session, next: Next) -> Next {
+        let interest = session.wanted();
         if session.interest == Some(interest) {
             return next;
         }
@@ -182,7 +182,7 @@ impl Worker {
     /// Handles an event of a connection.
     pub(super) fn on_connection_event(&mut self, event: Event) {
         let Some((token, session)) = self.table.find(event.key) else { return };
-        let Some(interest) = session.interest else { return };
+        let interest = session.interest.unwrap_or_else(|| session.wanted());
         let is_broken = event.hung_up;
         let mut next = Next::Wait;
         if is_broken && !interest.read && !interest.write {

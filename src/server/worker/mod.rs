@@ -216,8 +216,6 @@ impl Worker {
         self.accepting.begin_iteration();
         self.ended.begin_iteration();
         self.handle_events(&mut steps);
-        self.watch_ended();
-        steps.ended(Step::Ended);
         self.handle_messages();
         steps.ended(Step::Messages);
         self.run_impaired_timers();
@@ -245,7 +243,9 @@ impl Worker {
     /// Frees memory that is not needed any more, and grants memory to connections that wait for it.
     fn free_memory(&mut self) {
         let context = &mut self.driver.context;
-        self.shared.reclaimer.free(mem::take(&mut context.retired));
+        if !context.retired.is_empty() {
+            self.shared.reclaimer.free(mem::take(&mut context.retired));
+        }
         if self.memory_waits.take_check(context.now) {
             self.shared.memory.grant();
         } else {

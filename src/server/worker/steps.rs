@@ -28,8 +28,6 @@ pub const MAX_STEP_TIME: Duration = Duration::from_millis(1);
 pub enum Step {
     /// An event, and what follows from it.
     Event(Source),
-    /// Watching connections again whose ends had to wait.
-    Ended,
     /// The messages that were in the mailbox.
     Messages,
     /// Sending what is due on impaired connections.
@@ -122,7 +120,6 @@ impl Worker {
                 Some((_, session)) => format!("an event of {}", session.connection.label()),
                 None => "an event of a connection that it closed".into(),
             },
-            Step::Ended => "watching connections that clients have ended".into(),
             Step::Messages => "messages".into(),
             Step::ImpairedTimers => "the timers of impaired connections".into(),
             Step::Sweep => "a sweep over the connections".into(),

@@ -90,7 +90,7 @@ fn a_half_closed_connection_that_had_to_wait_is_served_and_watched_again() {
 }
 
 #[test]
-fn a_connection_that_a_sweep_has_watched_again_is_handled_by_its_event() {
+fn a_connection_that_a_sweep_has_watched_again_closes_once() {
     let mut harness = Harness::new(5);
     let [client] = harness.connected();
     client.shutdown(Shutdown::Write).expect("shutdown");
@@ -98,10 +98,10 @@ fn a_connection_that_a_sweep_has_watched_again_is_handled_by_its_event() {
     harness.handle_events(0);
     let (token, _) = harness.worker.table.at(0).expect("a connection");
     harness.worker.drive(token, |_, _, _| Next::Wait);
-    harness.worker.ended.begin_iteration();
-    harness.worker.watch_ended();
-    assert!(!harness.worker.ended.has_work());
+    harness.await_end();
+    assert!(harness.worker.ended.has_work(), "its end is reported twice");
     harness.iterate_until("it closes", |harness| harness.connections() == 0);
+    assert!(!harness.worker.ended.has_work());
 }
 
 #[test]
