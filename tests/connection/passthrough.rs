@@ -11,7 +11,7 @@ use crate::session::{Session, time_limit};
 const LARGE: usize = 64 * 1024;
 
 fn input(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at % 251) as u8).collect()
+    (0..251u8).cycle().take(length).collect()
 }
 
 fn session(protocol: &str, input: &[u8], writes: &[IoResult]) -> Session {

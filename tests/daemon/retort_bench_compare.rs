@@ -13,9 +13,13 @@ const RUN: [&str; 4] = ["--duration", "510ms", "--interval", "50ms"];
 fn changed(report: &Value, factor: f64) -> Value {
     let scale = |value: &mut Value| *value = json!(value.as_f64().expect("a number") * factor);
     let mut report = report.clone();
-    ["p50", "p99"].into_iter().for_each(|name| scale(&mut report["latency_us"][name]));
+    for name in ["p50", "p99"] {
+        scale(&mut report["latency_us"][name]);
+    }
     for interval in report["intervals"].as_array_mut().expect("intervals") {
-        ["p50", "p99"].into_iter().for_each(|name| scale(&mut interval["latency_us"][name]));
+        for name in ["p50", "p99"] {
+            scale(&mut interval["latency_us"][name]);
+        }
     }
     report
 }
@@ -28,7 +32,7 @@ fn a_run_is_worse_than_one_that_was_a_thousand_times_faster() {
     let last = report.split(|&byte| byte == b'\n').rfind(|line| !line.is_empty()).expect("a report");
     let report: Value = serde_json::from_slice(last).expect("JSON");
     for (factor, code, verdict) in [(0.001, 3, "slower"), (1000.0, 0, "faster")] {
-        let earlier = directory.write("earlier.json", &changed(&report, factor).to_string());
+        let earlier = directory.write("earlier.json", changed(&report, factor).to_string());
         let output = bench(&address, &[&RUN[..], &["--compare", &earlier, "--tolerance", "900%"]].concat());
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         let line = text.lines().rfind(|line| line.starts_with("p99 ")).unwrap_or_else(|| panic!("{text}"));
@@ -42,7 +46,7 @@ fn few_intervals_cannot_tell() {
     let (daemon, directory) = (Daemon::serving("frame", &[]), Directory::new());
     let address = daemon.address("frame").to_string();
     let report = good(measured(&address, &["--duration", "50ms"]));
-    let earlier = directory.write("earlier.json", &changed(&report, 0.001).to_string());
+    let earlier = directory.write("earlier.json", changed(&report, 0.001).to_string());
     let report = good(measured(&address, &["--duration", "50ms", "--compare", &earlier]));
     let comparison = &report["comparison"];
     assert_eq!((&comparison["with"], &comparison["worse"]), (&json!(earlier), &json!(false)), "{report:#}");

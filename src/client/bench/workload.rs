@@ -126,7 +126,7 @@ mod tests {
     fn options(words: &str) -> BenchOptions {
         let words = format!("retort bench localhost:1 {words}");
         let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
-        options
+        *options
     }
 
     #[test]

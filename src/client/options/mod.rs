@@ -82,7 +82,7 @@ pub enum Command {
     /// rate changes. --find-rate searches for the highest rate that keeps the bounds of --slo. One thread drives all
     /// connections.
     #[command(after_help = bench::EXIT_STATUS)]
-    Bench(BenchOptions),
+    Bench(Box<BenchOptions>),
     /// Check a server: runs a list of named checks, and gives a hint for each failure
     ///
     /// For every failure it shows what was sent, what was expected, what was received, and the probable cause.
