@@ -9,7 +9,7 @@
 //! | `poller` | how many events the loop takes at one wake-up |
 //! | `preconditions` | whether the machine and the options allow the run |
 //! | `model` | the load models: closed, reconnecting, open |
-//! | `workload` | the bytes of the requests |
+//! | `workload`, `text` | the bytes of the requests |
 //! | `verifier` | whether replies are correct |
 //! | `generator` | the loop that drives all connections |
 //! | `connection` | one connection |
@@ -32,6 +32,7 @@ mod preconditions;
 mod report;
 mod server_cpu;
 mod svg;
+mod text;
 mod timeline;
 mod verifier;
 mod workload;
