@@ -112,7 +112,7 @@ mod tests {
     }
 
     /// The options of a text and of each way to verify its replies.
-    fn ways_to_verify(kind: &TextKind) -> [String; 2] {
+    fn ways_to_verify(kind: TextKind) -> [String; 2] {
         let value = kind.to_possible_value().expect("no text is hidden");
         ["content", "length"].map(|verify| format!("--text {} --verify {verify}", value.get_name()))
     }
@@ -123,7 +123,7 @@ mod tests {
         for protocol in with_actions.filter(|protocol| protocol.has_actions()) {
             for action in protocol.actions().map(Action::name) {
                 for size in ["0", "5", "64"] {
-                    for how in TextKind::value_variants().iter().flat_map(ways_to_verify) {
+                    for how in TextKind::value_variants().iter().copied().flat_map(ways_to_verify) {
                         let words = format!("-P {} -a {action} -s {size} {how}", protocol.name());
                         let workload = Workload::new(&options(&words)).expect("it can be measured");
                         let refusal = protocol.wire_reply(ERROR_TEXT);
