@@ -68,6 +68,8 @@ fn load_options_work_on_every_protocol() {
         ("frame", vec!["--action", "shuffle", "--depth", "4"]),
         ("frame", vec!["--action", "random", "--size", "20"]),
         ("frame", vec!["--text", "mixed", "--size", "1000"]),
+        ("frame", vec!["--text", "polytonic", "--size", "200K", "--connections", "2"]),
+        ("frame", vec!["--text", "greek", "--size", "200K", "--connections", "2", "--action", "lowercase"]),
         ("frame", vec!["--verify", "length", "--depth", "3"]),
         ("frame", vec!["--reconnect"]),
         ("frame", vec!["--rate", "2000"]),

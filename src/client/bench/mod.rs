@@ -9,7 +9,7 @@
 //! | `poller` | how many events the loop takes at one wake-up |
 //! | `preconditions` | whether the machine and the options allow the run |
 //! | `load`, `model` | what a generator has to do; the load models: closed, reconnecting, open |
-//! | `workload` | the bytes of the requests |
+//! | `workload`, `text` | the bytes of the requests |
 //! | `verifier` | whether replies are correct |
 //! | `generator` | the loop that drives the connections of one thread |
 //! | `threads` | the threads that make a load together |
@@ -61,6 +61,7 @@ mod stage_counts;
 mod stage_report;
 mod stop;
 mod svg;
+mod text;
 mod threads;
 mod timeline;
 mod verifier;

@@ -1,9 +1,10 @@
 //! The request that a benchmark sends again and again, and the verifier of its replies.
 
+use super::text;
 use super::verifier::Verifier;
 use crate::client::client_protocol::{ClientProtocol, ConnectionUse, ReplyFraming};
 use crate::client::failure::Failure;
-use crate::client::options::{BenchOptions, TextKind, Verify};
+use crate::client::options::{BenchOptions, Verify};
 use crate::client::reply::content::ExpectedContent;
 use crate::client::reply::decoder::{BodyLength, ReplyFormat};
 use crate::transform::Action;
@@ -20,13 +21,6 @@ pub struct Workload {
 /// The action without `--action`.
 pub const DEFAULT_ACTION: &str = "uppercase";
 
-/// The letter that `--text ascii` leaves out. Without it no correct reply is `error`, whatever the action draws at
-/// random, so that every refusal is found.
-const UNUSED_LETTER: u8 = b'r';
-
-/// The text of `--text mixed`: Latin with accents, Cyrillic and CJK, 1 to 3 bytes per character. It has no `r` either.
-const MIXED: &str = "\u{e9}t\u{e9} na\u{ef}ve \u{e7}a \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{43c}\u{438}\u{440} \u{6f22}\u{5b57}\u{6587}\u{5b57} ";
-
 impl Workload {
     /// The workload that the options describe; the error says why it cannot be measured.
     pub fn new(options: &BenchOptions) -> Result<Self, Failure> {
@@ -34,7 +28,7 @@ impl Workload {
         protocol.check_round_trip(options.size).map_err(Failure::cannot_run)?;
         check_load(options)?;
         let action = action(options)?;
-        let message = if protocol.takes_messages() { text(options.text, options.size) } else { Vec::new() };
+        let message = if protocol.takes_messages() { text::of_size(options.text, options.size) } else { Vec::new() };
         let mut request = Vec::new();
         protocol.write_request(action, &message, &mut request).map_err(Failure::cannot_run)?;
         Ok(Self { request, verifier: verifier(protocol, action, &message, options.verify) })
@@ -70,18 +64,6 @@ fn action(options: &BenchOptions) -> Result<&str, Failure> {
     }
 }
 
-/// A text of `size` bytes; where a character does not fit at its end, spaces.
-pub fn text(kind: TextKind, size: usize) -> Vec<u8> {
-    let unit: Vec<u8> = match kind {
-        TextKind::Ascii => (b'a'..=b'z').filter(|&letter| letter != UNUSED_LETTER).collect(),
-        TextKind::Mixed => MIXED.as_bytes().to_vec(),
-    };
-    let mut text: Vec<u8> = unit.iter().copied().cycle().take(size).collect();
-    let complete = std::str::from_utf8(&text).map_or_else(|error| error.valid_up_to(), str::len);
-    text[complete..].fill(b' ');
-    text
-}
-
 fn verifier(protocol: ClientProtocol, action: &str, message: &[u8], verify: Verify) -> Verifier {
     let framing = protocol.framing(message);
     let expected = protocol.expected(action, message);
@@ -115,12 +97,12 @@ fn random_content(action: Option<Action>, message: &[u8]) -> ExpectedContent {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{Parser, ValueEnum};
 
     use super::*;
     use crate::client::bench::verifier::VerifierState;
     use crate::client::client_protocol::ERROR_TEXT;
-    use crate::client::options::{Command, Options};
+    use crate::client::options::{Command, Options, TextKind};
     use crate::protocol::PROTOCOLS;
 
     fn options(words: &str) -> BenchOptions {
@@ -129,14 +111,20 @@ mod tests {
         *options
     }
 
+    /// The options of a text and of each way to verify its replies.
+    fn ways_to_verify(kind: TextKind) -> [String; 2] {
+        let value = kind.to_possible_value().expect("no text is hidden");
+        ["content", "length"].map(|verify| format!("--text {} --verify {verify}", value.get_name()))
+    }
+
     #[test]
     fn a_refusal_is_never_a_correct_reply() {
         let with_actions = PROTOCOLS.iter().filter_map(|info| ClientProtocol::by_name(info.name));
         for protocol in with_actions.filter(|protocol| protocol.has_actions()) {
             for action in protocol.actions().map(Action::name) {
                 for size in ["0", "5", "64"] {
-                    for how in ["", " --verify length", " --text mixed", " --text mixed --verify length"] {
-                        let words = format!("-P {} -a {action} -s {size}{how}", protocol.name());
+                    for how in TextKind::value_variants().iter().copied().flat_map(ways_to_verify) {
+                        let words = format!("-P {} -a {action} -s {size} {how}", protocol.name());
                         let workload = Workload::new(&options(&words)).expect("it can be measured");
                         let refusal = protocol.wire_reply(ERROR_TEXT);
                         let verified = workload.verifier.feed(&mut VerifierState::default(), &refusal);
@@ -154,16 +142,5 @@ mod tests {
             assert!(failure.to_string().starts_with("no such action: "), "{failure}");
         }
         assert!(Workload::new(&options("-a 1")).is_ok());
-    }
-
-    #[test]
-    fn texts_are_utf8_of_the_given_size() {
-        for kind in [TextKind::Ascii, TextKind::Mixed] {
-            for size in 0..200 {
-                let text = text(kind, size);
-                assert_eq!(text.len(), size);
-                assert!(std::str::from_utf8(&text).is_ok(), "{kind:?} {size}");
-            }
-        }
     }
 }

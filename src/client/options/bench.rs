@@ -174,6 +174,22 @@ pub enum TextKind {
     Ascii,
     /// Latin with accents, Cyrillic and CJK
     Mixed,
+    /// Vietnamese: 1 to 3 bytes per letter
+    Vietnamese,
+    /// Modern Greek, with capital sigmas
+    Greek,
+    /// Polytonic Greek, with letters that grow in upper case
+    Polytonic,
+    /// Russian: 2 bytes per letter
+    Cyrillic,
+    /// Armenian: 2 bytes per letter
+    Armenian,
+    /// Georgian: 3 bytes per letter
+    Georgian,
+    /// Deseret: 4 bytes per letter
+    Deseret,
+    /// Latin whose other case has more or fewer bytes, and title-case digraphs
+    Changing,
 }
 
 /// The part of each reply that a benchmark verifies.

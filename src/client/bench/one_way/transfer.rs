@@ -15,9 +15,9 @@ use crate::client::bench::connection::{ConnectionError, WaitLimits};
 use crate::client::bench::measurement::ErrorClass;
 use crate::client::bench::poller::BenchPoller;
 use crate::client::bench::server_cpu;
+use crate::client::bench::text;
 use crate::client::bench::timeline::{BenchPhase, Timeline, nanoseconds};
 use crate::client::bench::verifier::READ_SIZE;
-use crate::client::bench::workload::text;
 use crate::client::options::{BenchOptions, Verify};
 use crate::client::target::Target;
 use crate::sys::{Interest, Interrupts, SocketAddress};
@@ -74,7 +74,7 @@ impl<'a> Transfer<'a> {
             poller,
             connections: Vec::with_capacity(options.connections),
             count: options.connections,
-            block: text(options.text, options.size),
+            block: text::of_size(options.text, options.size),
             buffer: vec![0; READ_SIZE],
             pattern: is_verified.then(Pattern::new),
             server_pid: options.server_pid,
