@@ -40,7 +40,8 @@ pub fn percentiles_of(at: impl Fn(f64) -> Duration) -> Map {
     SHARES.iter().map(|&(name, share)| (name.replace('.', "_"), microseconds(at(share)))).collect()
 }
 
-fn microseconds(time: Duration) -> Value {
+/// A time for a JSON object.
+pub fn microseconds(time: Duration) -> Value {
     Value::from(rounded(time.as_secs_f64() * 1e6))
 }
 

@@ -11,9 +11,11 @@
 //! | `connection` | one connection |
 //! | `pattern` | whether received bytes are the pattern of RFC 864 |
 //! | `result` | the counts |
-//! | `report` | the table, the JSON object, the lines of intervals |
+//! | `console` | what the user sees while it runs |
+//! | `report` | the table, the JSON object |
 
 mod connection;
+mod console;
 mod direction;
 mod pattern;
 mod report;
@@ -29,8 +31,9 @@ use crate::client::failure::{Failure, Status};
 use crate::client::options::BenchOptions;
 use crate::client::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
+use console::Console;
 pub use direction::Direction;
-use report::{Console, OneWayReport};
+use report::OneWayReport;
 use transfer::Transfer;
 
 /// Measures the throughput in this direction, and reports.

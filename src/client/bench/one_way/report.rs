@@ -1,21 +1,18 @@
-//! The report of a measurement of throughput: the table, the JSON object, and a line or an object for each interval.
+//! The report of a measurement of throughput: the table and the JSON object.
 
 #![allow(clippy::cast_precision_loss, reason = "numbers of bytes are far below 2^52")]
 
-use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::direction::Direction;
-use super::result::{Carried, ConnectionResult, OneWayInterval, OneWayResult};
-use crate::client::bench::figures::{grouped, readable};
+use super::result::{ConnectionResult, OneWayResult, retransmits_of};
+use crate::client::bench::figures::{grouped, microseconds, readable};
 use crate::client::bench::measurement::ErrorClass;
 use crate::client::failure::Failure;
 use crate::client::json::{Map, Value, json, rounded, seconds};
 use crate::client::options::BenchOptions;
-use crate::client::progress::RunProgress;
 use crate::client::target::Target;
 use crate::sys::TcpInfo;
 use crate::units::{counted, format_time};
@@ -30,118 +27,6 @@ pub fn title(options: &BenchOptions, direction: Direction) -> String {
     let time = options.time_limit().unwrap_or_default();
     let extent = format!("{}; measuring for {}", counted(options.connections, "connection"), format_time(time));
     format!("{what}, {extent}")
-}
-
-/// What the user sees while it runs.
-#[derive(Debug)]
-pub struct Console {
-    progress: RunProgress,
-    direction: Direction,
-    intervals: bool,
-    as_json: bool,
-    /// The head of the table has been printed.
-    has_head: Cell<bool>,
-    /// Why intervals cannot be printed.
-    failure: RefCell<Option<Failure>>,
-}
-
-/// The head of the table of intervals.
-const HEAD: &str = "\n      time      MB/s    Gbit/s  retransmits  mean RTT\n";
-
-impl Console {
-    /// For a run that starts now.
-    #[must_use]
-    pub fn new(options: &BenchOptions, direction: Direction) -> Self {
-        Self {
-            progress: RunProgress::new(),
-            direction,
-            intervals: options.interval.is_some(),
-            as_json: options.json,
-            has_head: Cell::new(false),
-            failure: RefCell::new(None),
-        }
-    }
-
-    /// Whether intervals are printed.
-    #[must_use]
-    pub fn shows_intervals(&self) -> bool {
-        self.intervals
-    }
-
-    /// Prints an interval; [`ControlFlow::Break`] ends the measurement, because nobody reads it.
-    pub fn interval(&self, interval: &OneWayInterval) -> ControlFlow<()> {
-        let text = match (self.as_json, self.has_head.replace(true)) {
-            (true, _) => format!("{}\n", interval_object(interval)),
-            (false, true) => interval_line(interval),
-            (false, false) => HEAD.to_owned() + &interval_line(interval),
-        };
-        match self.progress.suspend(|| io::stdout().lock().write_all(text.as_bytes())) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.failure.replace(Some(Failure::output(&error)));
-                ControlFlow::Break(())
-            }
-        }
-    }
-
-    /// Shows how much of the measurement is over.
-    pub fn progress(&self, done: f64) {
-        let message = if self.direction == Direction::Send { "sending" } else { "receiving" };
-        self.progress.show(done, || message.into());
-    }
-
-    /// Removes the progress bar.
-    ///
-    /// # Errors
-    /// An interval could not be printed.
-    pub fn finish(self) -> Result<(), Failure> {
-        self.progress.finish();
-        self.failure.into_inner().map_or(Ok(()), Err)
-    }
-}
-
-fn bytes_of(carried: &[Carried]) -> u64 {
-    carried.iter().map(|carried| carried.bytes).sum()
-}
-
-/// Segments that were sent again, if the kernel counts them.
-fn retransmits_of(mut carried: impl Iterator<Item = Carried>) -> Option<u64> {
-    carried.try_fold(0, |sum, carried| Some(sum + carried.retransmits?))
-}
-
-fn mean_round_trip(carried: &[Carried]) -> Option<Duration> {
-    let times: Vec<Duration> = carried.iter().filter_map(|carried| Some(carried.tcp?.round_trip)).collect();
-    times.iter().sum::<Duration>().checked_div(u32::try_from(times.len()).ok()?)
-}
-
-fn interval_line(interval: &OneWayInterval) -> String {
-    let rate = bytes_of(&interval.carried) as f64 / interval.until.saturating_sub(interval.from).as_secs_f64();
-    let unknown = || "-".to_owned();
-    format!(
-        "{:>8.2} s {:>9.1} {:>9.2} {:>12} {:>9}{}\n",
-        interval.until.as_secs_f64(),
-        rate / 1e6,
-        rate * 8.0 / 1e9,
-        retransmits_of(interval.carried.iter().copied()).map_or_else(unknown, grouped),
-        mean_round_trip(&interval.carried).map_or_else(unknown, readable),
-        if interval.partial { "  (partial)" } else { "" },
-    )
-}
-
-fn interval_object(interval: &OneWayInterval) -> Value {
-    json!({
-        "type": "one-way-interval",
-        "from_seconds": seconds(interval.from),
-        "until_seconds": seconds(interval.until),
-        "partial": interval.partial,
-        "bytes": bytes_of(&interval.carried),
-        "retransmits": retransmits_of(interval.carried.iter().copied()),
-        "mean_rtt_us": mean_round_trip(&interval.carried).map(microseconds),
-    })
-}
-
-fn microseconds(time: Duration) -> Value {
-    Value::from(rounded(time.as_secs_f64() * 1e6))
 }
 
 /// A finished measurement of throughput.

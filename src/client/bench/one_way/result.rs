@@ -39,6 +39,11 @@ impl Carried {
     }
 }
 
+/// Segments that were sent again, if the kernel counts them.
+pub fn retransmits_of(mut carried: impl Iterator<Item = Carried>) -> Option<u64> {
+    carried.try_fold(0, |sum, carried| Some(sum + carried.retransmits?))
+}
+
 /// What all connections have carried in one interval.
 #[derive(Clone, Debug)]
 pub struct OneWayInterval {

@@ -6,9 +6,9 @@ use std::io;
 use std::time::Duration;
 
 use super::connection::{OneWayConnection, Work};
+use super::console::Console;
 use super::direction::Direction;
 use super::pattern::Pattern;
-use super::report::Console;
 use super::result::{Carried, ConnectionResult, OneWayInterval, OneWayResult};
 use crate::client::bench::connect::SourceAddresses;
 use crate::client::bench::connection::{ConnectionError, WaitLimits};
