@@ -208,3 +208,139 @@ fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::client::bench::verifier::READ_SIZE;
+
+    /// A connection and its server: a Unix socket, whose bytes are counted when the socket takes them.
+    fn unix(header: &[u8]) -> (OneWayConnection, UnixStream) {
+        let (client, server) = UnixStream::pair().expect("a pair");
+        client.set_nonblocking(true).expect("non-blocking");
+        let client = StreamSocket::try_from(OwnedFd::from(client)).expect("a socket");
+        (OneWayConnection::new(Ok((client, header.to_vec())), 1000), server)
+    }
+
+    fn tcp(header: &[u8]) -> (OneWayConnection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
+        client.set_nonblocking(true).expect("non-blocking");
+        let (server, _) = listener.accept().expect("a connection");
+        (OneWayConnection::new(Ok((client.into(), header.to_vec())), 1000), server)
+    }
+
+    fn send(connection: &mut OneWayConnection, block: &[u8], readable: bool) -> Result<(), ErrorClass> {
+        let mut work = Work { direction: Direction::Send, block, buffer: &mut [0; 100], pattern: None };
+        connection.drive(&mut work, readable).map_err(|error| error.class)
+    }
+
+    fn receive(connection: &mut OneWayConnection, pattern: Option<&Pattern>) -> Result<(), ErrorClass> {
+        let buffer = &mut vec![0; READ_SIZE];
+        let mut work = Work { direction: Direction::Receive, block: &[], buffer, pattern };
+        connection.drive(&mut work, true).map_err(|error| error.class)
+    }
+
+    #[test]
+    fn the_header_is_sent_first_and_not_counted() {
+        let (mut connection, mut server) = unix(b"HEADER");
+        assert!(connection.interest(Direction::Receive).write, "to send the header");
+        send(&mut connection, b"block", false).expect("it is sent");
+        let moved = connection.read_state(Direction::Send).bytes;
+        let mut received = vec![0; b"HEADER".len() + usize::try_from(moved).expect("few")];
+        server.read_exact(&mut received).expect("what was counted");
+        assert!(moved > 0 && received.starts_with(b"HEADERblock"), "{moved}");
+        assert!(!connection.interest(Direction::Receive).write);
+        assert!(connection.last.tcp.is_none() && connection.last.retransmits.is_none());
+    }
+
+    #[test]
+    fn of_tcp_what_the_peer_has_acknowledged_counts() {
+        let (mut connection, mut server) = tcp(b"HEADER");
+        send(&mut connection, &[0; 1000], false).expect("it is sent");
+        let moved = connection.moved;
+        server.read_exact(&mut vec![0; b"HEADER".len() + usize::try_from(moved).expect("few")]).expect("all");
+        server.write_all(b"!").expect("a reply, which acknowledges all");
+        let error = loop {
+            if let Err(error) = send(&mut connection, &[], true) {
+                break error;
+            }
+        };
+        let state = connection.read_state(Direction::Send);
+        assert_eq!((error, state.bytes), (ErrorClass::WrongContent, moved));
+        assert!(state.tcp.is_some() && state.retransmits.is_some());
+        assert_eq!(connection.read_state(Direction::Receive).retransmits, None);
+    }
+
+    #[test]
+    fn sending_in_one_iteration_has_bounds() {
+        let (mut connection, _server) = unix(b"");
+        send(&mut connection, b"1", false).expect("it is sent");
+        assert_eq!(connection.moved, MAX_CALLS as u64);
+    }
+
+    #[test]
+    fn the_end_of_a_server_that_only_takes_bytes_is_an_error() {
+        let (mut connection, server) = unix(b"");
+        // bytes that a Unix socket has not read make its end a reset
+        send(&mut connection, b"", true).expect("it is silent");
+        drop(server);
+        assert_eq!(send(&mut connection, b"1", true), Err(ErrorClass::ClosedEarly));
+    }
+
+    #[test]
+    fn what_is_received_is_verified_if_there_is_a_pattern() {
+        let (mut connection, mut server) = unix(b"");
+        let pattern = Pattern::new();
+        receive(&mut connection, Some(&pattern)).expect("nothing yet");
+        for (bytes, is_pattern) in [(&b"}~ !"[..], true), (b"\"#", true), (b"#", false)] {
+            server.write_all(bytes).expect("send");
+            let expected = if is_pattern { Ok(()) } else { Err(ErrorClass::WrongContent) };
+            assert_eq!(receive(&mut connection, Some(&pattern)), expected, "{bytes:?}");
+        }
+        assert_eq!(connection.moved, 6);
+        server.write_all(b"others").expect("send");
+        receive(&mut connection, None).expect("any bytes");
+        assert_eq!(connection.moved, 12);
+        drop(server);
+        assert_eq!(receive(&mut connection, None), Err(ErrorClass::ClosedEarly));
+    }
+
+    #[test]
+    fn each_wait_without_progress_has_its_limit() {
+        let limits = WaitLimits { connect: 100, read: 1000, write: 200 };
+        let (mut connection, mut server) = unix(b"");
+        for (direction, limit) in [(Direction::Send, 100), (Direction::Receive, 100)] {
+            assert!(!connection.is_overdue(1000 + limit, direction, &limits), "not connected");
+            assert!(connection.is_overdue(1001 + limit, direction, &limits), "not connected");
+        }
+        receive(&mut connection, None).expect("it is connected");
+        assert!(!connection.is_overdue(2000, Direction::Receive, &limits));
+        assert!(connection.is_overdue(2001, Direction::Receive, &limits));
+        assert!(connection.is_overdue(1201, Direction::Send, &limits));
+        server.write_all(b"progress").expect("send");
+        receive(&mut connection, None).expect("it is received");
+        assert!(!connection.is_overdue(5000, Direction::Send, &limits), "since then");
+        assert!(!connection.is_overdue(5200, Direction::Send, &limits));
+        assert!(connection.is_overdue(5201, Direction::Send, &limits));
+        connection.fail(ErrorClass::Timeout.into(), Direction::Receive);
+        assert!(!connection.is_overdue(u64::MAX / 2, Direction::Send, &limits), "it has failed already");
+    }
+
+    #[test]
+    fn a_connection_that_has_failed_keeps_what_it_has_carried() {
+        let (mut connection, mut server) = unix(b"");
+        server.write_all(b"bytes").expect("send");
+        receive(&mut connection, None).expect("it is received");
+        connection.fail(ErrorClass::Reset.into(), Direction::Receive);
+        assert!(connection.stream().is_none());
+        assert_eq!(connection.end_interval(Direction::Receive).bytes, 5);
+        assert_eq!(connection.end_interval(Direction::Receive).bytes, 0);
+        let refused = OneWayConnection::new(Err(ErrorKind::ConnectionRefused.into()), 0);
+        assert_eq!(refused.error.map(|error| error.class), Some(ErrorClass::Refused));
+    }
+}

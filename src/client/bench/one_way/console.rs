@@ -117,3 +117,27 @@ fn interval_object(interval: &OneWayInterval) -> Value {
         "mean_rtt_us": mean_round_trip(&interval.carried).map(microseconds),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interval(carried: Vec<Carried>) -> OneWayInterval {
+        OneWayInterval { from: Duration::ZERO, until: Duration::from_millis(500), partial: true, carried }
+    }
+
+    #[test]
+    fn an_interval_is_a_line_below_its_head() {
+        let carried = Carried { bytes: 3_000_000, tcp: None, retransmits: Some(3) };
+        let line = interval_line(&interval(vec![carried; 2]));
+        assert_eq!(line, "    0.50 s      12.0      0.10            6         -  (partial)\n");
+        assert_eq!(HEAD.trim_matches('\n').len(), line.find("  (partial)").expect("the mark"));
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_know_is_null() {
+        let object = interval_object(&interval(vec![Carried { bytes: 7, tcp: None, retransmits: None }]));
+        assert_eq!((&object["bytes"], &object["partial"]), (&json!(7), &json!(true)));
+        assert_eq!((&object["retransmits"], &object["mean_rtt_us"]), (&Value::Null, &Value::Null));
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::client::client_protocol::ConnectionUse;
 use crate::client::failure::Failure;
-use crate::client::options::{BenchOptions, Verify};
+use crate::client::options::{BenchOptions, TextKind, Verify};
 
 /// Which way the bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ impl Direction {
             ("--csv", options.files.csv.is_some()),
             ("--compare", options.compare.is_some()),
             ("--threads", options.threads > 1),
+            ("--text", self == Self::Receive && options.text != TextKind::Ascii),
             ("--size", self == Self::Receive && options.size > 0),
             ("--verify", self == Self::Send && options.verify == Verify::Length),
         ];

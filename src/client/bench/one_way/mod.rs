@@ -26,14 +26,16 @@ use std::io;
 
 use super::connect::SourceAddresses;
 use super::console::announce;
+use super::measurement::ErrorClass;
 use super::server_cpu;
-use crate::client::failure::{Failure, Status};
+use crate::client::failure::{Failure, Status, warn};
 use crate::client::options::BenchOptions;
 use crate::client::target::Target;
 use crate::sys::{Interrupts, SocketAddress};
 use console::Console;
 pub use direction::Direction;
 use report::OneWayReport;
+use result::OneWayResult;
 use transfer::Transfer;
 
 /// Measures the throughput in this direction, and reports.
@@ -59,6 +61,23 @@ pub fn run(
     };
     shown?;
     OneWayReport::new(options, direction, target, &result).print()?;
+    if let Some(advice) = advice(direction, &result) {
+        warn(&advice);
+    }
     let is_good = result.errors() == 0 && result.bytes() > 0;
     Ok(Status::success_if(is_good).and(server_cpu::status(options.server_pid, result.server_cpu)))
+}
+
+/// What the figures alone do not explain.
+fn advice(direction: Direction, result: &OneWayResult) -> Option<&'static str> {
+    match direction {
+        Direction::Send if result.errors_of(ErrorClass::WrongContent) > 0 => {
+            Some("the server replies: it is no discard")
+        }
+        Direction::Receive if result.errors_of(ErrorClass::WrongContent) > 0 => {
+            Some("what was received is not the pattern of RFC 864; --verify length permits others, as that of xinetd")
+        }
+        _ if result.errors() == 0 && result.bytes() == 0 => Some("nothing was carried in the measurement"),
+        _ => None,
+    }
 }

@@ -211,3 +211,103 @@ impl<'a> OneWayReport<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::bench::connection::ConnectionError;
+    use crate::client::bench::one_way::result::{Carried, Reading};
+    use crate::client::options::{Command, Options};
+    use clap::Parser;
+
+    fn options(words: &str) -> BenchOptions {
+        let words = format!("retort {words}");
+        let Command::Bench(options) = Options::parse_from(words.split(' ')).command else { panic!("not a benchmark") };
+        *options
+    }
+
+    fn info(busy: u64) -> TcpInfo {
+        TcpInfo {
+            congestion_window: 10,
+            segment_size: 1448,
+            round_trip: Duration::from_micros(250),
+            round_trip_variance: Duration::from_micros(30),
+            retransmits: 5,
+            acknowledged: Some(6_000_001),
+            min_round_trip: None,
+            delivery_rate: Some(12_000_000),
+            busy: Some(Duration::from_millis(busy)),
+            window_limited: None,
+            buffer_limited: None,
+        }
+    }
+
+    /// A connection that has carried 6 MB, and been busy for 200 ms.
+    fn connection(with_tcp: bool, error: Option<ConnectionError>) -> ConnectionResult {
+        let tcp = |busy| with_tcp.then(|| info(busy));
+        let before = Reading { bytes: 0, tcp: tcp(300), retransmits: with_tcp.then_some(2) };
+        let after = Reading { bytes: 6_000_000, tcp: tcp(500), retransmits: with_tcp.then_some(5) };
+        ConnectionResult { carried: Carried::between(&before, &after), before, error }
+    }
+
+    /// Calls `check` with the report of a second of a server that has used 6 ms.
+    fn with_report(words: &str, connections: Vec<ConnectionResult>, check: impl Fn(&OneWayReport<'_>)) {
+        let options = options(words);
+        let result = OneWayResult {
+            elapsed: Duration::from_millis(500),
+            connections,
+            interrupted: false,
+            server_cpu: Some(Duration::from_millis(6)),
+        };
+        let direction = Direction::of(&options).expect("a direction");
+        let target = Target::resolve(&options.host, options.protocol, options.family).expect("an address");
+        check(&OneWayReport::new(&options, direction, &target, &result));
+    }
+
+    #[test]
+    fn a_table_has_rates_and_the_cpu_time_per_mebibyte() {
+        with_report("bench 127.0.0.1:9 -P discard", vec![connection(true, None), connection(true, None)], |report| {
+            let table = report.table();
+            for line in [
+                "acknowledged       12.0 MB       24.0 MB/s     0.19 Gbit/s in 0.50 s",
+                "retransmits           6 segments",
+                "errors                0",
+                "server            524.3 us of CPU per MiB",
+                "MB/s                             12.0       12.0       12.0",
+                "RTT                            250 us     250 us     250 us",
+                "busy                           40.0 %     40.0 %     40.0 %",
+            ] {
+                assert!(table.lines().any(|shown| shown == line), "{line:?} is missing: {table}");
+            }
+            assert!(!table.contains("minimum RTT") && !table.contains("limited"), "unknown to the kernel: {table}");
+        });
+    }
+
+    #[test]
+    fn values_that_a_receiver_and_other_sockets_do_not_have_are_left_out() {
+        for words in ["bench unix:/nowhere -P discard", "bench 127.0.0.1:19 -P chargen"] {
+            with_report(words, vec![connection(false, None)], |report| {
+                let (table, object) = (report.table(), report.json());
+                assert!(!table.contains("retransmits") && !table.contains("RTT"), "{table}");
+                assert_eq!((&object["retransmits"], &object["connections"][0]["tcp"]), (&Value::Null, &Value::Null));
+            });
+        }
+        with_report("bench 127.0.0.1:19 -P chargen", vec![connection(true, None)], |report| {
+            let table = report.table();
+            assert!(table.contains("received ") && table.contains("RTT") && !table.contains("cwnd"), "{table}");
+        });
+    }
+
+    #[test]
+    fn errors_are_counted_by_class_with_an_example() {
+        let other = ConnectionError { class: ErrorClass::Other, message: Some("No route to host".into()) };
+        let connections = vec![connection(true, Some(ErrorClass::Timeout.into())), connection(true, Some(other))];
+        with_report("bench 127.0.0.1:9 -P discard", connections, |report| {
+            let (table, object) = (report.table(), report.json());
+            assert!(table.contains("  timeout             1\n  other               1\n  such as: No route"), "{table}");
+            assert_eq!((&object["errors"]["timeout"], &object["errors"]["reset"]), (&json!(1), &json!(0)));
+            assert_eq!((&object["connections"][0]["error"], &object["size"]), (&json!("timeout"), &json!(131_072)));
+            assert_eq!(object["example"], "No route to host");
+        });
+    }
+}

@@ -122,3 +122,20 @@ impl OneWayResult {
         self.connections.iter().filter_map(|connection| connection.error.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_those_between_the_readings() {
+        let before = Reading { bytes: 100, tcp: None, retransmits: Some(2) };
+        let after = Reading { bytes: 350, tcp: None, retransmits: Some(5) };
+        let carried = Carried::between(&before, &after);
+        assert_eq!((carried.bytes, carried.retransmits), (250, Some(3)));
+        let unix = Carried::between(&Reading::default(), &Reading { bytes: 7, ..Reading::default() });
+        assert_eq!((unix.bytes, unix.retransmits), (7, None));
+        assert_eq!(retransmits_of([carried, carried].into_iter()), Some(6));
+        assert_eq!(retransmits_of([carried, unix].into_iter()), None, "one is unknown");
+    }
+}
