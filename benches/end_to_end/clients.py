@@ -6,7 +6,6 @@ import resource
 import socket
 import struct
 import subprocess
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ MIB = 1 << 20
 # Actions of the protocol `frame`: their codes, and what replies must equal.
 UPPER, LOWER = (1, str.upper), (2, str.lower)
 HELLO = struct.pack("!I5s", 1 << 27 | 5, b"hello")
-# How much one call of a client sends or receives that transfers in one direction: as much as the C loop does.
-ONE_WAY_CALL = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -100,30 +97,6 @@ def exchange(client, request, expected):
     client.sendall(request)
     reply = client.recv(len(expected), socket.MSG_WAITALL)
     assert reply == expected, f"{len(expected)} bytes were expected: {reply[:100]}"
-
-
-def one_way(port, protocol, connections, seconds, pid):
-    """The server's CPU time for a MiB that it receives or sends, in microseconds."""
-    counts = [0] * connections
-
-    def transfer(number):
-        block = bytearray(ONE_WAY_CALL)
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            while time.monotonic() < until:
-                # a client that copies what it receives would be slower than the server: MSG_TRUNC, tcp(7), does not
-                moved = client.send(block) if protocol == "discard" else client.recv_into(block, 0, socket.MSG_TRUNC)
-                counts[number] += moved
-
-    before, until = servers.cpu_time(pid), time.monotonic() + seconds
-    with client_cpu():
-        threads = [threading.Thread(target=transfer, args=(number,)) for number in range(connections)]
-        for thread in threads:
-            thread.start()  # on the processor of the thread that starts it
-    time.sleep(seconds * 0.9)
-    used, moved = servers.cpu_time(pid) - before, sum(counts)
-    for thread in threads:
-        thread.join()
-    return used / (moved / MIB)
 
 
 @contextmanager

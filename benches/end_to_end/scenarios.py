@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import servers
 import tails
-from clients import LOWER, MIB, UPPER, Shape, ask, bench, connected, iperf3, one_way, redis_benchmark, send_request
+from clients import LOWER, MIB, UPPER, Shape, ask, bench, connected, iperf3, redis_benchmark, send_request
 from servers import running, status
 from texts import TEXTS
 
@@ -82,10 +82,15 @@ class OneWay:
 
     def measure(self, peer, seconds):
         """Microseconds."""
-        load = iperf3 if peer == "iperf3" else one_way
-        return sample(
-            peer, self.protocol, lambda pid, port: load(port, self.protocol, self.connections, seconds, pid)
-        )
+        return sample(peer, self.protocol, lambda pid, port: self.cost(peer, pid, port, seconds))
+
+    def cost(self, peer, pid, port, seconds):
+        if peer == "iperf3":
+            return iperf3(port, self.protocol, self.connections, seconds, pid)
+        # a client that compares what it receives, or copies it, would be slower than the server
+        verify = "--verify length" if self.protocol == "chargen" else ""
+        arguments = f"--connections {self.connections} --warm-up 0.1s {verify}"
+        return bench(port, self.protocol, arguments, seconds, pid)["server_cpu_us_per_mib"]
 
 
 @dataclass(frozen=True)
