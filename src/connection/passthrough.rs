@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 
 use log::{Level, log_enabled};
 
-use super::context::{Context, LARGEST_PACKET};
+use super::context::{Context, MAX_SEND_BACK};
 use super::in_flight::Output;
 use super::memory::Buffer;
 use super::read::ReadOutcome;
@@ -17,10 +17,6 @@ use crate::protocol::{Passthrough, RequestCounts};
 /// The least bytes of one read after which the next input is not read. Chosen without tuning: two calls of splice(2) and
 /// their pages cost as much as two copies of some of these bytes.
 const BULK: usize = 32 * 1024;
-
-/// The most bytes that are sent back at one wake-up. Measured (`make bench`): 252 KiB at once cost more, as pipe and
-/// socket are full more often; other numbers than multiples of a packet cost another packet.
-pub(super) const MAX_SEND_BACK: usize = 3 * LARGEST_PACKET;
 
 /// The most bytes that are dropped at one wake-up. Derived: that takes some 60 us of CPU, as long as one read of what
 /// is transformed and its reply.
