@@ -6,7 +6,7 @@
 //! `out`.
 
 use super::output::Placed;
-use super::tables::MAX_MAPPING_LEN;
+use super::tables::{MAX_MAPPING_LEN, Mapped};
 use super::utf8::{self, InvalidUtf8};
 use super::window::WINDOW_LEN;
 use super::window::byte_mapping::ByteMapping;
@@ -20,10 +20,11 @@ use super::{cpu_dispatch, sigma};
 /// tuning.
 const PREPROCESS_BLOCK: usize = 16 * 1024;
 
-/// Bounds of the length of a scalar run, in bytes, after which windows are tried again. Measured by group `scripts` of
-/// `benches/transform.rs`: a window that is not converted costs as much as the scalar conversion of 16 bytes, so that
-/// retrying costs at most as much as the run itself, and at most a sixteenth of it in text that windows never convert.
-const MIN_SCALAR_LEN: usize = 16;
+/// Bounds of the length of a scalar run, in bytes, after which windows are tried again. Derived: the lower bound is the
+/// window that could not be converted. Measured by group `scripts` of `benches/transform.rs`: such a window costs half as
+/// much as the scalar conversion of as many bytes, so that retrying costs at most half as much as the run itself, and at
+/// most an eighth of it in text that windows never convert.
+const MIN_SCALAR_LEN: usize = WINDOW_LEN;
 const MAX_SCALAR_LEN: usize = 256;
 
 /// The output of a scalar run: at most three times as many bytes as its input, which ends with a complete code point.
@@ -234,7 +235,7 @@ impl Converter {
         let (mut at, mut output_len, mut count) = (self.done, 0, 0);
         while at < end {
             let Some(out) = run.get_mut(output_len..).and_then(|rest| rest.first_chunk_mut()) else { break };
-            let mapped = M::map_code_point(text, at, out);
+            let mapped = map_scalar::<M>(text, at, out);
             at += mapped.input_len;
             output_len += mapped.output_len;
             count += 1;
@@ -242,4 +243,16 @@ impl Converter {
         self.scalar_budget = self.scalar_budget.saturating_sub(count);
         ScalarRun { input_len: at - self.done, output_len }
     }
+}
+
+/// Writes the other case of a code point: of ASCII without the table, whose first branch it would take anyway.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of the loop over a text, like `CaseTable::map`")]
+fn map_scalar<M: CaseMapping>(text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
+    let byte = text[at];
+    if byte.is_ascii() {
+        out[0] = M::apply(byte, M::ascii(byte));
+        return Mapped { is_cased: false, input_len: 1, output_len: 1 };
+    }
+    M::map_code_point(text, at, out)
 }

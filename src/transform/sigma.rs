@@ -19,7 +19,8 @@ const BLOCK: usize = 1024;
 
 /// Writes the lower case of the capital sigma that starts at `at`, if `mapped` is the table's entry for it (which is
 /// empty); else returns `mapped` as it is.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of the loop over a text, like `CaseTable::map`")]
 pub(super) fn resolve(mapped: Mapped, text: &[u8], at: usize, out: &mut [u8; MAX_MAPPING_LEN]) -> Mapped {
     if mapped.output_len > 0 {
         return mapped;

@@ -24,7 +24,7 @@ impl Scratch {
 
 /// The most marks of a window whose unsupported code points are mapped one by one. With more, scalar conversion of the
 /// whole window takes less time (measured by group `scripts` of `benches/transform.rs`).
-const MAX_MARKS: u32 = 12;
+const MAX_MARKS: u32 = 6;
 
 /// Converts a text in place, from index `start` to its end, to the first window with many unsupported code points, or to
 /// the first unsupported code point that changes its length. Returns the index at which it ends. A code point starts at
