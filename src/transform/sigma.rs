@@ -43,8 +43,8 @@ pub(super) fn find_first(text: &[u8]) -> usize {
     for start in (0..text.len()).step_by(BLOCK) {
         let block = &text[start..text.len().min(start + BLOCK + 1)];
         // this loop compiles to vector instructions, the search below does not
-        let pairs = block.iter().zip(&block[1..]);
-        if pairs.fold(0, |any, (first, second)| any | u8::from((*first == CAPITAL[0]) & (*second == CAPITAL[1]))) != 0 {
+        let differences = block.iter().zip(&block[1..]).map(|(first, second)| first ^ CAPITAL[0] | second ^ CAPITAL[1]);
+        if differences.fold(0, |any, difference| any | u8::from(difference == 0)) != 0 {
             let at = block.windows(CAPITAL.len()).position(|pair| pair == CAPITAL);
             return start + at.unwrap_or(block.len());
         }

@@ -112,7 +112,7 @@ impl Iterator for Unsupported<'_> {
             return None;
         }
         let done = end - self.range.start;
-        self.marks &= Marks::MAX.checked_shl(done as u32).unwrap_or(0);
+        self.marks &= Marks::MAX << (done - 1) << 1; // not at once: `done` may be the number of bits
         Some(start)
     }
 }

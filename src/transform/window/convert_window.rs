@@ -110,8 +110,9 @@ pub(super) fn convert<L: ByteMapping>(window: &Window, converted: &mut [u8; WIND
 
 /// A bit for each byte, which is 0 or 255.
 fn marks(bytes: &[u8; WINDOW_LEN]) -> Marks {
-    // the product has the lowest bits of the eight bytes in its highest byte
-    let bits =
-        |eight: [u8; 8]| (u64::from_le_bytes(eight) & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-    bytes.as_chunks().0.iter().rev().fold(0, |marks, eight| marks << 8 | bits(*eight))
+    let bits = |first: usize| {
+        let eight = u64::from_le_bytes(std::array::from_fn(|at| bytes[first + at] & 1));
+        eight.wrapping_mul(0x0102_0408_1020_4080) >> 56 // adds the lowest bits, each in its place
+    };
+    (0..WINDOW_LEN).step_by(8).rev().fold(0, |marks, first| marks << 8 | bits(first))
 }
