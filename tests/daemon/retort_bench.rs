@@ -85,8 +85,7 @@ fn load_options_work_on_every_protocol() {
     let default = PROTOCOLS.iter().filter(has_end).map(|info| (info.name, vec![]));
     for (protocol, arguments) in cases.into_iter().chain(default) {
         let address = daemon.address(protocol).to_string();
-        let report =
-            good(measured(&address, &[&["-P", protocol, "--duration", "100ms"], arguments.as_slice()].concat()));
+        let report = good(measured(&address, &[&["-P", protocol, "--requests", "100"], arguments.as_slice()].concat()));
         assert_eq!(report["protocol"], protocol, "{arguments:?}");
         let takes_messages = report["title"].as_str().is_some_and(|title| title.contains(" bytes, "));
         assert_eq!(takes_messages, !matches!(protocol, "daytime" | "time" | "qotd" | "who"), "{report:#}");
