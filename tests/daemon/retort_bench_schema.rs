@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Daemon, DaemonBuilder};
+use crate::harness::{Daemon, DaemonBuilder, Directory};
 use crate::retort_bench::{bench, silent};
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -50,6 +50,30 @@ fn every_kind_of_report_is_valid() {
 }
 
 #[test]
+fn transfers_in_one_direction_are_valid() {
+    let directory = Directory::new();
+    let unix = format!("unix:{}", directory.path("discard.sock").display());
+    let daemon = DaemonBuilder::new(&[
+        "--listen",
+        "discard=127.0.0.1:0 chargen=127.0.0.1:0",
+        &format!("--listen=discard={unix}"),
+    ]);
+    let (daemon, validator) = (daemon.start(), validator());
+    let pid = daemon.pid.to_string();
+    let [discard, chargen] = ["discard", "chargen"].map(|protocol| daemon.address(protocol).to_string());
+    for (address, protocol, arguments, kinds) in [
+        (&discard, "discard", &["--server-pid", &pid][..], &["one-way"][..]),
+        (&chargen, "chargen", &["--interval", "100ms"], &["one-way-interval", "one-way-interval", "one-way"]),
+        (&unix, "discard", &["--interval", "1s"], &["one-way-interval", "one-way"]),
+        // not discard: each connection fails
+        (&chargen, "discard", &[], &["one-way"]),
+    ] {
+        let objects = objects(&validator, address, &[&["-P", protocol, "--duration", "150ms"], arguments].concat());
+        assert_eq!(objects.iter().map(|object| &object["type"]).collect::<Vec<_>>(), kinds, "{arguments:?}");
+    }
+}
+
+#[test]
 fn stages_and_searches_are_valid() {
     let (daemon, validator) = (Daemon::serving("frame", &[]), validator());
     let address = daemon.address("frame").to_string();
@@ -76,18 +100,29 @@ fn a_report_without_replies_is_valid() {
 #[test]
 fn other_members_and_missing_ones_are_not_valid() {
     let (daemon, validator) = (Daemon::serving("frame", &[]), validator());
-    let arguments = ["--duration", "50ms"];
-    let report = objects(&validator, &daemon.address("frame").to_string(), &arguments).remove(0);
+    let report = objects(&validator, &daemon.address("frame").to_string(), &["--duration", "50ms"]).remove(0);
     let parents = ["", "/errors", "/latency_us", "/latency_curve/0", "/intervals/0", "/intervals/0/latency_us"];
+    check_members(&validator, &report, &parents);
+
+    let daemon = Daemon::serving("discard", &[]);
+    let arguments = ["-P", "discard", "--duration", "50ms", "--interval", "10ms"];
+    let objects = objects(&validator, &daemon.address("discard").to_string(), &arguments);
+    check_members(&validator, &objects[0], &[""]);
+    let report = objects.last().expect("a report");
+    check_members(&validator, report, &["", "/errors", "/connections/0", "/connections/0/tcp"]);
+}
+
+/// Asserts that each of these objects within a report has to have exactly the members that it has.
+fn check_members(validator: &Validator, report: &Value, parents: &[&str]) {
     for parent in parents {
         let mut changed = report.clone();
         let members = changed.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
         members.insert("new".into(), json!(1));
-        assert!(!complaints(&validator, &changed).is_empty(), "{parent:?} permits other members");
+        assert!(!complaints(validator, &changed).is_empty(), "{parent:?} permits other members");
         let mut changed = report.clone();
         let members = changed.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
         let first = members.keys().next().expect("a member").clone();
         members.remove(&first);
-        assert!(!complaints(&validator, &changed).is_empty(), "{parent:?} does not need {first}");
+        assert!(!complaints(validator, &changed).is_empty(), "{parent:?} does not need {first}");
     }
 }

@@ -71,6 +71,14 @@ impl Timeline {
         }
     }
 
+    /// Ends the warm-up at `time`, if it lasts until later.
+    pub fn end_warm_up(&mut self, time: u64) {
+        if self.phase == BenchPhase::WarmUp && time < self.measured_from {
+            self.measured_until -= self.measured_from - time;
+            self.measured_from = time;
+        }
+    }
+
     /// Whether `now` is within the measurement.
     pub fn is_measuring(&self, now: u64) -> bool {
         self.phase != BenchPhase::WarmUp && now < self.measured_until

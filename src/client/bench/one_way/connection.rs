@@ -152,9 +152,10 @@ impl OneWayConnection {
     pub fn read_state(&mut self, direction: Direction) -> Reading {
         if let Some(stream) = self.stream.as_ref().filter(|_| self.connected) {
             let tcp = tcp_info(stream).ok().flatten();
-            let acknowledged = tcp.and_then(|tcp| tcp.acknowledged).filter(|_| direction == Direction::Send);
+            let sender = tcp.filter(|_| direction == Direction::Send);
+            let acknowledged = sender.and_then(|tcp| tcp.acknowledged);
             let bytes = acknowledged.map_or(self.moved, |bytes| bytes.saturating_sub(SYN + self.header_length));
-            self.last = Reading { bytes, tcp };
+            self.last = Reading { bytes, tcp, retransmits: sender.map(|tcp| tcp.retransmits) };
         }
         self.last
     }

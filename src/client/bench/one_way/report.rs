@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::direction::Direction;
 use super::result::{ConnectionResult, OneWayResult, retransmits_of};
-use crate::client::bench::figures::{grouped, microseconds, readable};
+use crate::client::bench::figures::{JSON_VERSION, grouped, microseconds, readable};
 use crate::client::bench::measurement::ErrorClass;
 use crate::client::failure::Failure;
 use crate::client::json::{Map, Value, json, rounded, seconds};
@@ -168,6 +168,7 @@ impl<'a> OneWayReport<'a> {
             .collect();
         json!({
             "type": "one-way",
+            "version": JSON_VERSION,
             "target": self.target,
             "title": title(options, self.direction),
             "protocol": options.protocol.name(),

@@ -13,6 +13,9 @@ pub struct Reading {
     pub bytes: u64,
     /// What the kernel knows, of a TCP connection.
     pub tcp: Option<TcpInfo>,
+    /// Segments sent again since the connection was made, of a TCP connection that sends: the peer knows those that are
+    /// received.
+    pub retransmits: Option<u32>,
 }
 
 /// What a connection has carried between two readings.
@@ -30,11 +33,11 @@ impl Carried {
     /// What was carried from `before` until `after`.
     #[must_use]
     pub fn between(before: &Reading, after: &Reading) -> Self {
-        let count = |reading: &Reading| reading.tcp.map(|tcp| u64::from(tcp.retransmits));
+        let retransmits = after.retransmits.map(|now| now.saturating_sub(before.retransmits.unwrap_or(0)));
         Self {
             bytes: after.bytes.saturating_sub(before.bytes),
             tcp: after.tcp,
-            retransmits: count(after).map(|now| now.saturating_sub(count(before).unwrap_or(0))),
+            retransmits: retransmits.map(u64::from),
         }
     }
 }

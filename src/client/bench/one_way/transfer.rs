@@ -131,8 +131,13 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Enters the next phase when it is time: the measurement also ends with a signal, and with the last connection.
+    /// Enters the next phase when it is time: warm-up and measurement also end with the last connection, and the
+    /// measurement with a signal.
     fn advance(&mut self, now: u64) {
+        let all_failed = self.connections.iter().all(|connection| connection.stream().is_none());
+        if all_failed {
+            self.timeline.end_warm_up(now);
+        }
         if self.timeline.phase == BenchPhase::WarmUp && now >= self.timeline.measured_from {
             self.cpu_before = self.server_pid.and_then(server_cpu::of);
             for connection in &mut self.connections {
@@ -145,7 +150,6 @@ impl<'a> Transfer<'a> {
         if self.timeline.phase != BenchPhase::Measuring {
             return;
         }
-        let all_failed = self.connections.iter().all(|connection| connection.stream().is_none());
         let is_over = now >= self.timeline.measured_until || self.interrupted || all_failed;
         let measured = now.min(self.timeline.measured_until);
         while self.next_interval() <= measured {
