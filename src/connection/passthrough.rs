@@ -81,6 +81,8 @@ impl Connection {
                     Ok(0) => ReadOutcome::EndOfInput,
                     Ok(length) => {
                         self.on_passed(context, length);
+                        // of whatever size it is: to drop it costs less than to read it
+                        self.set_passes_bulk(true);
                         ReadOutcome::Passed
                     }
                     Err(error) => ReadOutcome::of_error(&error),
