@@ -87,7 +87,7 @@ fn load_options_work_on_every_protocol() {
         let address = daemon.address(protocol).to_string();
         let report = good(measured(&address, &[&["-P", protocol, "--requests", "100"], arguments.as_slice()].concat()));
         assert_eq!(report["protocol"], protocol, "{arguments:?}");
-        let takes_messages = report["title"].as_str().is_some_and(|title| title.contains(" bytes, "));
+        let takes_messages = report["title"].as_str().is_some_and(|title| title.contains(" bytes"));
         assert_eq!(takes_messages, !matches!(protocol, "daytime" | "time" | "qotd" | "who"), "{report:#}");
     }
     assert_eq!(daemon.statistics_at_rest().refused, 0, "a benchmark sends no request that is rejected");
@@ -338,6 +338,7 @@ fn impossible_benchmark_exits_2() {
         (&address, vec!["--svg", "/nonexistent/plot.svg"], "cannot create /nonexistent/plot.svg"),
         (&address, vec!["--hdr", "/nonexistent/latency.hgrm"], "cannot create /nonexistent/latency.hgrm"),
         (&address, vec!["--csv", "/nonexistent/intervals.csv"], "cannot create /nonexistent/intervals.csv"),
+        (&address, vec!["--svg", "same", "--csv", "same"], "--svg and --csv name the same file"),
         (&address, vec!["--rate", "5", "--depth", "2"], "cannot be used with"),
         (&address, vec!["--stages", "5/1s", "--requests", "9"], "cannot be used with"),
         (&address, vec!["--stages", &too_many], "65 stages, of at most 64"),
