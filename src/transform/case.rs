@@ -95,8 +95,8 @@ pub(super) fn lowercase(text: &mut [u8], out: &mut [u8]) -> Result<Placed, Inval
 /// index up to which the text is converted.
 ///
 /// Conversion stops before a code point that is incomplete, whose other case depends on context, or that changes its
-/// length, and after about `scalar_budget` code points of scalar conversion. [`uppercase`] then converts the rest, or
-/// the whole text again: conversion is idempotent.
+/// length, and after about `scalar_budget` code points of scalar conversion (those that are mapped one by one in a window
+/// are few and do not count). [`uppercase`] then converts the rest, or the whole text again: conversion is idempotent.
 pub(super) fn preprocess_uppercase(text: &mut [u8], done: usize, scalar_budget: usize) -> usize {
     preprocess::<Upper>(text, done, scalar_budget)
 }
